@@ -1,0 +1,67 @@
+"""How many targets an event reaches: the product of a vertical, a horizontal and a channel count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Linear, Shape, Synapses
+from .plan import Axis, kernel_axes
+
+
+@dataclass(frozen=True, eq=False)
+class FanOut:
+    """Targets of an event at row y and column x: rows[y] * columns[x] * channels.
+
+    Borders, strides and cropped outputs are taken into account; design section 8, `synops`.
+    """
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    channels: int
+
+    def total(self, channels: int) -> int:
+        """Multiply-accumulates when each of `channels` input channels is analog."""
+        return int(self.rows.sum()) * int(self.columns.sum()) * self.channels * channels
+
+
+def fan_out(node: Synapses, incoming: Shape, outgoing: Shape) -> FanOut:
+    """Fan-out of each input pixel of a node."""
+    if isinstance(node, AvgPool2d):
+        geometry = zip(incoming[1:], outgoing[1:], node.kernel_size, node.stride, node.padding, strict=True)
+        rows, columns = (_count(into, out, range(-p, k - p), s, 1) for into, out, k, s, p in geometry)
+        return FanOut(rows, columns, 1)
+    assert isinstance(node, (Conv2d, ConvTranspose2d, Linear))
+    axes = kernel_axes(node, incoming)
+    rows, columns = (
+        _axis_count(axis, into, out) for axis, into, out in zip(axes, incoming[1:], outgoing[1:], strict=True)
+    )
+    groups = 1 if isinstance(node, Linear) else node.groups
+    return FanOut(rows, columns, node.out_channels // groups)
+
+
+def dense_macs(node: Synapses, incoming: Shape, outgoing: Shape) -> int:
+    """Multiply-accumulates of the ANN's layer, padding included, as profilers count them; 0 for pooling."""
+    if isinstance(node, Conv2d):
+        return outgoing[1] * outgoing[2] * node.weight.size
+    if isinstance(node, ConvTranspose2d):
+        return incoming[1] * incoming[2] * node.weight.size
+    return node.weight.size if isinstance(node, Linear) else 0
+
+
+def _axis_count(axis: Axis, size: int, out_size: int) -> NDArray[np.int64]:
+    total = np.zeros(size, np.int64)
+    for phase in axis.phases:
+        outputs = len(range(phase.first, out_size, axis.output_step))
+        total += _count(size, outputs, phase.offsets, axis.input_step, 1)
+    return total
+
+
+def _count(size: int, outputs: int, offsets: range | tuple[int, ...], step: int, weight: int) -> NDArray[np.int64]:
+    total = np.zeros(size, np.int64)
+    for offset in offsets:
+        places = np.arange(outputs) * step + offset
+        np.add.at(total, places[(places >= 0) & (places < size)], weight)
+    return total

@@ -1,0 +1,144 @@
+"""How a convolution is gathered: which kernel taps an output pixel reads, and where their weights lie.
+
+A convolution reads one set of taps for all output pixels. A transposed convolution of stride s falls into s x s phases,
+one for each remainder of the output position, and each phase is an ordinary convolution of stride 1 with a part of the
+kernel. Both are thus described by the same tables, which the kernels in engine/kernels/gather.py walk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import Conv2d, ConvTranspose2d, Linear, Shape
+
+
+@dataclass(frozen=True)
+class AxisPhase:
+    """Taps of one phase along one axis, by ascending offset.
+
+    Output `first + i * output_step` reads the input `i * input_step + offset` through the kernel index of that offset.
+    """
+
+    first: int
+    offsets: tuple[int, ...]
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """All phases along one axis."""
+
+    output_step: int
+    input_step: int
+    phases: tuple[AxisPhase, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class GatherPlan:
+    """Tables for the gather kernels, and the dense kernel that the weights are packed from.
+
+    Parameters
+    ----------
+    geometry, phases, row_taps, column_runs
+        As engine/kernels/gather.py describes them.
+    rows, columns : Axis
+    block_width : int
+        Output channels in a block.
+    """
+
+    geometry: NDArray[np.int64]
+    phases: NDArray[np.int64]
+    row_taps: NDArray[np.int64]
+    column_runs: NDArray[np.int64]
+    rows: Axis
+    columns: Axis
+    block_width: int
+
+    @property
+    def tables(self) -> tuple[NDArray[np.int64], ...]:
+        """What the kernels take."""
+        return self.geometry, self.phases, self.row_taps, self.column_runs
+
+    def input_rows(self, first: int, last: int) -> tuple[int, int]:
+        """First and last + 1 input row that the output rows first ... last - 1 read."""
+        low, high = int(self.geometry[4]), 0
+        for phase in self.rows.phases:
+            begin = max(0, -((phase.first - first) // self.rows.output_step))
+            end = (last - 1 - phase.first) // self.rows.output_step
+            if begin <= end and phase.offsets:
+                low = min(low, begin * self.rows.input_step + phase.offsets[0])
+                high = max(high, end * self.rows.input_step + phase.offsets[-1] + 1)
+        low, high = max(low, 0), min(high, int(self.geometry[4]))
+        return (low, high) if low < high else (0, 0)
+
+
+def kernel_axes(node: Conv2d | ConvTranspose2d | Linear, incoming: Shape) -> tuple[Axis, Axis]:
+    """Vertical and horizontal taps of a node."""
+    if isinstance(node, Linear):
+        return _convolution_axis(incoming[1], 1, 0, 1), _convolution_axis(incoming[2], 1, 0, 1)
+    sizes = node.weight.shape[2:]
+    if isinstance(node, Conv2d):
+        vertical, horizontal = zip(sizes, node.stride, node.padding, node.dilation, strict=True)
+        return _convolution_axis(*vertical), _convolution_axis(*horizontal)
+    vertical, horizontal = zip(sizes, node.stride, node.padding, node.dilation, strict=True)
+    return _transposed_axis(*vertical), _transposed_axis(*horizontal)
+
+
+def _convolution_axis(size: int, stride: int, padding: int, dilation: int) -> Axis:
+    taps = range(size)
+    return Axis(1, stride, (AxisPhase(0, tuple(tap * dilation - padding for tap in taps), tuple(taps)),))
+
+
+def _transposed_axis(size: int, stride: int, padding: int, dilation: int) -> Axis:
+    phases = []
+    for first in range(stride):
+        reached = [first + padding - tap * dilation for tap in range(size)]
+        taps = sorted((place // stride, tap) for tap, place in enumerate(reached) if place % stride == 0)
+        phases.append(AxisPhase(first, tuple(offset for offset, _ in taps), tuple(tap for _, tap in taps)))
+    return Axis(stride, 1, tuple(phases))
+
+
+def _column_runs(phase: AxisPhase) -> list[tuple[int, int, int]]:
+    """Runs of neighbouring input columns: offset of the first, number, position among the phase's taps."""
+    runs: list[tuple[int, int, int]] = []
+    for position, offset in enumerate(phase.offsets):
+        if runs and runs[-1][0] + runs[-1][1] == offset:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1, runs[-1][2])
+        else:
+            runs.append((offset, 1, position))
+    return runs
+
+
+def make_plan(
+    node: Conv2d | ConvTranspose2d | Linear, incoming: Shape, outgoing: Shape, block_width: int
+) -> GatherPlan:
+    """Tables for a node that reads (C, H, W) `incoming` and puts out `outgoing`."""
+    rows, columns = kernel_axes(node, incoming)
+    blocks = -(-outgoing[0] // block_width)
+    phases: list[tuple[int, ...]] = []
+    row_taps: list[int] = []
+    column_runs: list[tuple[int, int, int]] = []
+    weights = 0
+    for vertical in rows.phases:
+        for horizontal in columns.phases:
+            runs = _column_runs(horizontal)
+            row_range = (len(row_taps), len(row_taps) + len(vertical.offsets))
+            run_range = (len(column_runs), len(column_runs) + len(runs))
+            width = len(horizontal.offsets)
+            phases.append((vertical.first, horizontal.first, *row_range, *run_range, width, weights))
+            row_taps.extend(vertical.offsets)
+            column_runs.extend(runs)
+            weights += blocks * len(vertical.offsets) * width * incoming[0] * block_width
+    steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
+    return GatherPlan(
+        geometry=np.array([*steps, incoming[1], incoming[2], outgoing[2], incoming[0]], np.int64),
+        phases=np.array(phases, np.int64).reshape(-1, 8),
+        row_taps=np.array(row_taps, np.int64),
+        column_runs=np.array(column_runs, np.int64).reshape(-1, 3),
+        rows=rows,
+        columns=columns,
+        block_width=block_width,
+    )

@@ -1,0 +1,31 @@
+"""Errors that spikeunet raises on purpose; each message names the value at fault and the remedy, on one line."""
+
+from __future__ import annotations
+
+
+class SpikeunetError(ValueError):
+    """Base of every error raised on purpose; the command line prints its message and exits with status 2."""
+
+
+class GraphError(SpikeunetError):
+    """A network's nodes do not fit together: unknown source, wrong shape, cycle, doubled name."""
+
+
+class NeuronError(SpikeunetError):
+    """A neuron model's parameters make no sense: ascending thresholds, NaN, unknown reset."""
+
+
+class InputError(SpikeunetError):
+    """An argument of a public function is unusable: wrong shape or dtype, NaN, zero steps, unknown option."""
+
+
+class ModelFileError(SpikeunetError):
+    """A model file cannot be read: truncated, inconsistent, from a newer version, or full of NaN."""
+
+
+class StateDictError(SpikeunetError):
+    """A state dict does not fit the architecture; names the missing, unexpected and misshapen keys."""
+
+
+class PictureError(SpikeunetError):
+    """A picture cannot be read or written, or its shape or sample type is not supported."""

@@ -1,0 +1,63 @@
+"""Sparse event queues: what a layer of neurons emits, kept by pixel and only for neurons that fired.
+
+An event is (step, site, level). A queue holds up to eight steps; each active neuron is one entry, its levels packed
+into a 64-bit word, one byte a step, so that its weight rows are read once for all steps. Memory follows the number of
+active neurons: the arrays are reserved for the worst case, but pages that are never written are never taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .kernels.vector_block import LEVEL_BITS
+
+STEPS_PER_QUEUE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class EventQueue:
+    """Events of one layer over `steps` consecutive steps.
+
+    Parameters
+    ----------
+    shape : (C, H, W)
+        Shape of the layer.
+    steps : int
+        Number of steps, 1 to 8.
+    start : (H, W + 1) int64
+        The entries of the pixel (y, x) are start[y, x] ... start[y, x + 1] - 1, in the order of their channels.
+    channels : (reserved,) int32
+        Channel of each entry.
+    levels : (reserved,) uint64
+        Byte t of a word is the level at step t: a bit mask over the thresholds crossed, 0 where the neuron is silent.
+    """
+
+    shape: tuple[int, int, int]
+    steps: int
+    start: NDArray[np.int64]
+    channels: NDArray[np.int32]
+    levels: NDArray[np.uint64]
+
+    @property
+    def active(self) -> int:
+        """Number of neurons that fired at least once."""
+        return int((self.start[:, -1] - self.start[:, 0]).sum())
+
+    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+        """Index of each entry, and its row, column and channel."""
+        counts = np.diff(self.start, axis=1)
+        rows, columns = (np.repeat(grid.ravel(), counts.ravel()) for grid in np.indices(counts.shape))
+        index = np.concatenate([np.arange(row[0], row[-1]) for row in self.start])
+        return index, rows, columns, self.channels[index]
+
+    def dense_levels(self) -> NDArray[np.uint8]:
+        """Levels as a (steps, C, H, W) array."""
+        dense = np.zeros((self.steps, *self.shape), np.uint8)
+        index, rows, columns, channels = self.entries()
+        words = self.levels[index]
+        for step in range(self.steps):
+            dense[step, channels, rows, columns] = words >> np.uint64(LEVEL_BITS * step) & np.uint64(255)
+        return dense

@@ -1,0 +1,110 @@
+"""What every neuron model tells the firing kernel, and the checks that the models share.
+
+One step of a neuron with membrane potential v and input current i:
+
+    v <- decay * v + i
+    for each threshold k, in order:
+        if v > compare[k]:
+            v <- keep * v - subtract[k]
+            set bit k of the level
+
+The value that the neuron emits is `emit[level]`. Non-strict comparison (v >= theta) is strict comparison with the next
+smaller float32, and a reset to zero is keep = 0 with nothing subtracted, so multi-threshold, IF and LIF neurons share
+one kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeuronError
+
+MAXIMUM_THRESHOLDS = 8
+"""A level is one byte: a bit for each threshold that a neuron crossed in a step."""
+
+RESETS = ("subtract", "zero")
+
+
+@dataclass(frozen=True, eq=False)
+class FiringConstants:
+    """Parameters of a neuron model in the form that the firing kernel takes.
+
+    Parameters
+    ----------
+    compare : (K,) float32
+        The neuron crosses threshold k when v > compare[k].
+    subtract : (K,) float32
+        Taken from v at each crossing.
+    emit : (256,) float32
+        Value emitted for each level; level is a bit mask over the thresholds.
+    decay : float
+        Share of v that is left from one step to the next; 1 for no leak.
+    keep : float
+        Factor on v at a crossing: 1 for reset by subtraction, 0 for reset to zero.
+    initial : float
+        v before the first step.
+    """
+
+    compare: NDArray[np.float32]
+    subtract: NDArray[np.float32]
+    emit: NDArray[np.float32]
+    decay: float
+    keep: float
+    initial: float
+
+
+@runtime_checkable
+class NeuronModel(Protocol):
+    """What the engine asks of a neuron model."""
+
+    @property
+    def initial(self) -> float:
+        """Membrane potential before the first step."""
+
+    def firing_constants(self) -> FiringConstants:
+        """Parameters for the firing kernel."""
+
+
+def check_number(owner: str, name: str, value: float) -> float:
+    """`value` as a float that float32 can hold; NeuronError otherwise."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise NeuronError(f"{owner}.{name}: must be a number (got {value!r})") from None
+    if not math.isfinite(number) or abs(number) > float(np.finfo(np.float32).max):
+        raise NeuronError(f"{owner}.{name}: must be a finite float32 number (got {number})")
+    return number
+
+
+def check_reset(owner: str, reset: str) -> str:
+    """`reset` where it is one of RESETS; NeuronError otherwise."""
+    if reset not in RESETS:
+        raise NeuronError(f"{owner}.reset: must be one of {', '.join(RESETS)} (got {reset!r})")
+    return reset
+
+
+def ladder_constants(
+    thresholds: Sequence[float], *, strict: bool, initial: float, decay: float = 1.0, reset: str = "subtract"
+) -> FiringConstants:
+    """Firing constants of a ladder of thresholds; each threshold that is crossed emits its own value."""
+    subtract = np.asarray(thresholds, np.float32)
+    compare = subtract if strict else np.nextafter(subtract, np.float32(-np.inf))
+    levels = np.arange(2**MAXIMUM_THRESHOLDS)
+    emit = np.zeros(levels.size, np.float32)
+    for bit, threshold in enumerate(subtract):
+        emit += np.where(levels >> bit & 1, threshold, np.float32(0))
+    zero_reset = reset == "zero"
+    return FiringConstants(
+        compare=compare.astype(np.float32),
+        subtract=np.zeros_like(subtract) if zero_reset else subtract,
+        emit=emit,
+        decay=decay,
+        keep=0.0 if zero_reset else 1.0,
+        initial=initial,
+    )

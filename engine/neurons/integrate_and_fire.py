@@ -1,0 +1,48 @@
+"""The integrate-and-fire neuron."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import NeuronError
+from .firing import FiringConstants, check_number, check_reset, ladder_constants
+
+
+@dataclass(frozen=True)
+class IntegrateAndFire:
+    """Neuron that adds up its input and fires when its potential reaches the threshold.
+
+    A spike has the threshold's value, so that what is emitted is what the reset by subtraction takes away.
+
+    Parameters
+    ----------
+    threshold : float
+        Positive firing threshold.
+    reset : "subtract" or "zero"
+        Whether a spike takes the threshold from the membrane potential or sets the potential to zero.
+    initial : float
+        Membrane potential before the first step.
+    strict : bool
+        Whether v must exceed the threshold (v > theta) or only reach it (v >= theta, the default).
+
+    Raises
+    ------
+    NeuronError
+        If the threshold is not positive and finite, or the reset is unknown.
+    """
+
+    threshold: float = 1.0
+    reset: str = "subtract"
+    initial: float = 0.0
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if check_number(name, "threshold", self.threshold) <= 0:
+            raise NeuronError(f"{name}.threshold: must be positive (got {self.threshold})")
+        check_reset(name, self.reset)
+        check_number(name, "initial", self.initial)
+
+    def firing_constants(self) -> FiringConstants:
+        """Parameters for the firing kernel."""
+        return ladder_constants((self.threshold,), strict=self.strict, initial=self.initial, reset=self.reset)

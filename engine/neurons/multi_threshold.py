@@ -1,0 +1,54 @@
+"""The multi-threshold neuron of Li et al., arXiv 2307.10974, section III-B."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ..errors import NeuronError
+from .firing import MAXIMUM_THRESHOLDS, FiringConstants, check_number, ladder_constants
+
+
+@dataclass(frozen=True)
+class MultiThreshold:
+    """Neuron that fires at several thresholds, largest first, each at most once a step.
+
+    At each step the input current, bias included, is added to the membrane potential v; then for each threshold theta
+    in order: if v > theta, v -= theta and theta is added to the value emitted.
+
+    Parameters
+    ----------
+    thresholds : sequence of float
+        One to eight positive thresholds in strictly descending order.
+    initial : float
+        Membrane potential before the first step. Half of the smallest threshold makes the neuron round to the nearest
+        level where 0 makes it round down.
+    strict : bool
+        Whether v must exceed a threshold (v > theta, as in the paper) or only reach it (v >= theta).
+
+    Raises
+    ------
+    NeuronError
+        If there are no thresholds or more than eight, if one is not positive and finite, or if they do not descend.
+    """
+
+    thresholds: tuple[float, ...] = (2.0, 1.0, 0.5, 0.25)
+    initial: float = 0.0
+    strict: bool = True
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        try:
+            thresholds = tuple(check_number(name, "thresholds", value) for value in self.thresholds)
+        except TypeError:
+            raise NeuronError(f"{name}.thresholds: must be a sequence (got {self.thresholds!r})") from None
+        if not 1 <= len(thresholds) <= MAXIMUM_THRESHOLDS:
+            raise NeuronError(f"{name}.thresholds: must be 1 to {MAXIMUM_THRESHOLDS} numbers (got {len(thresholds)})")
+        if any(low >= high for high, low in pairwise(thresholds)) or thresholds[-1] <= 0:
+            raise NeuronError(f"{name}.thresholds: must be positive and strictly descending (got {thresholds})")
+        object.__setattr__(self, "thresholds", thresholds)
+        object.__setattr__(self, "initial", check_number(name, "initial", self.initial))
+
+    def firing_constants(self) -> FiringConstants:
+        """Parameters for the firing kernel."""
+        return ladder_constants(self.thresholds, strict=self.strict, initial=self.initial)

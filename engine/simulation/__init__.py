@@ -1,0 +1,6 @@
+"""Run a network on pictures: layer by layer or step by step, with the same spikes."""
+
+from .result import Result
+from .simulate import simulate
+
+__all__ = ["Result", "simulate"]

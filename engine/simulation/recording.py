@@ -1,0 +1,61 @@
+"""Dense recordings of a run, made only when they are asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..build import Layer, Program
+from ..events import EventQueue
+
+
+class Recorder:
+    """Collects spikes, spike counts, membranes and the readout of one picture."""
+
+    def __init__(self, program: Program, steps: int, record: frozenset[str]) -> None:
+        self._program = program
+        self._record = record
+        self.recorded: dict[str, object] = {}
+        layers = [layer for layer in program.layers if layer.neurons]
+        shapes = {layer.name: layer.outgoing for layer in layers}
+        self.spikes = {
+            name: np.zeros((steps, *shape), np.float32) for name, shape in shapes.items() if self.wants("spikes")
+        }
+        self.spike_count = {
+            name: np.zeros(shape, np.int64) for name, shape in shapes.items() if self.wants("spike_count")
+        }
+        self.membrane: dict[str, NDArray[np.float32]] = {}
+        self.readout = np.zeros((steps, *program.layers[-1].outgoing), np.float32) if self.wants("readout") else None
+        named = {
+            "spikes": self.spikes,
+            "spike_count": self.spike_count,
+            "membrane": self.membrane,
+            "readout": self.readout,
+        }
+        self.recorded.update((kind, named[kind]) for kind in record)
+
+    def wants(self, kind: str) -> bool:
+        """Whether this kind of recording was asked for."""
+        return kind in self._record
+
+    def add_queue(self, layer: Layer, queue: EventQueue, steps: slice) -> None:
+        """Note a layer's events over some steps."""
+        if not (self.wants("spikes") or self.wants("spike_count")):
+            return
+        levels = queue.dense_levels()
+        if self.wants("spikes"):
+            self.spikes[layer.name][steps] = self._program.emit[layer.name][levels]
+        if self.wants("spike_count"):
+            self.spike_count[layer.name] += np.bitwise_count(levels).sum(axis=0, dtype=np.int64)
+
+    def add_membrane(self, layer: Layer, membrane: NDArray[np.float32]) -> None:
+        """Note a layer's potentials, (H * W * padded channels,), after the last step."""
+        if self.wants("membrane"):
+            channels, height, width = layer.outgoing
+            by_pixel = membrane.reshape(height, width, layer.padded_channels)[..., :channels]
+            self.membrane[layer.name] = np.ascontiguousarray(by_pixel.transpose(2, 0, 1))
+
+    def add_readout(self, readout: NDArray[np.float32], steps: slice) -> None:
+        """Note the running sum, (steps, O, H, W), after each of some steps."""
+        assert self.readout is not None
+        self.readout[steps] = readout

@@ -1,0 +1,97 @@
+"""What a simulation gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+RECORDABLE = ("spikes", "membrane", "spike_count", "readout")
+
+
+@dataclass(eq=False)
+class Result:
+    """Output, operation counts and, where asked for, recordings of a simulation.
+
+    A batch of N pictures puts a leading axis N before every shape given here for one picture; counts are summed over
+    the batch. Layers go by the names of their Neurons nodes, synapses by those of their own nodes.
+
+    Parameters
+    ----------
+    output : (O, H, W) float32
+        Readout after the last step, divided by the number of steps.
+    steps : int
+        Number of time steps.
+    events : dict of (T,) int64
+        Events of each layer of neurons at each step; a neuron fires at most one event, of one level, in a step.
+    neurons : dict of int
+        Number of neurons of each layer.
+    accumulates : dict of (T,) int64
+        Accumulates of each synapse node that reads events: events times the targets that each really reaches.
+    macs : dict of int
+        Multiply-accumulates of each synapse node that reads the analog input, counted once and not at every step.
+    dense_macs : dict of int
+        Multiply-accumulates of the ANN, padding included, for each Conv2d, ConvTranspose2d and Linear node.
+    seconds : float
+        Wall-clock time of the engine.
+    recorded : dict
+        Recordings by kind; the properties below give them with a clear error where one was not asked for.
+    """
+
+    output: NDArray[np.float32]
+    steps: int
+    events: dict[str, NDArray[np.int64]]
+    neurons: dict[str, int]
+    accumulates: dict[str, NDArray[np.int64]]
+    macs: dict[str, int]
+    dense_macs: dict[str, int]
+    seconds: float
+    recorded: dict[str, object] = field(default_factory=dict, repr=False)
+
+    def _recording(self, kind: str) -> object:
+        if kind not in self.recorded:
+            raise InputError(f"{kind} was not recorded; simulate with record=({kind!r},)")
+        return self.recorded[kind]
+
+    @property
+    def readout(self) -> NDArray[np.float32]:
+        """(T, O, H, W) float32, running sum of the last layer's current after each step; needs record=("readout",)."""
+        return self._recording("readout")  # type: ignore[return-value]
+
+    @property
+    def spikes(self) -> dict[str, NDArray[np.float32]]:
+        """(T, C, H, W) float32 by layer, the value emitted at each step; needs record=("spikes",)."""
+        return self._recording("spikes")  # type: ignore[return-value]
+
+    @property
+    def membrane(self) -> dict[str, NDArray[np.float32]]:
+        """(C, H, W) float32 by layer, the potential after the last step; needs record=("membrane",)."""
+        return self._recording("membrane")  # type: ignore[return-value]
+
+    @property
+    def spike_count(self) -> dict[str, NDArray[np.int64]]:
+        """(C, H, W) int64 by layer, number of thresholds crossed over the run; needs record=("spike_count",)."""
+        return self._recording("spike_count")  # type: ignore[return-value]
+
+    @property
+    def total_events(self) -> int:
+        """Events of all layers and steps."""
+        return sum(int(counts.sum()) for counts in self.events.values())
+
+    @property
+    def total_accumulates(self) -> int:
+        """Accumulates of all synapses and steps."""
+        return sum(int(counts.sum()) for counts in self.accumulates.values())
+
+    @property
+    def total_macs(self) -> int:
+        """Multiply-accumulates of analog inputs."""
+        return sum(self.macs.values())
+
+    @property
+    def density(self) -> float:
+        """Mean share of the neurons that fire in a step."""
+        return self.total_events / max(1, self.steps * sum(self.neurons.values()))

@@ -1,0 +1,163 @@
+"""`simulate`: check the arguments once, build the network for the picture's shape, run it in one of two orders."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..build import build_program
+from ..errors import InputError
+from ..graph import Network
+from .picture_run import PictureRun
+from .result import RECORDABLE, Result
+
+Count = TypeVar("Count", int, NDArray[np.int64])
+
+ORDERS = ("layer", "time")
+MAXIMUM_STEPS = 100_000
+
+
+def simulate(
+    network: Network,
+    x: ArrayLike,
+    steps: int = 8,
+    order: str = "layer",
+    threads: int | None = None,
+    record: Collection[str] = (),
+) -> Result:
+    """Run a spiking network on one picture or a batch.
+
+    Layers act in topological order within a step: what a layer emits at step t reaches the next one at step t. The
+    spikes are the same in both orders and for any number of threads.
+
+    Parameters
+    ----------
+    network : Network
+    x : (C, H, W) or (N, C, H, W) float32
+        Analog input, injected at every step (direct coding). The size must suit the network: see
+        `Network.size_multiple`, to which `denoise` pads.
+    steps : int
+        Number of time steps T.
+    order : "layer" or "time"
+        Layer by layer over all steps (fast; holds one layer's membranes) or step by step over all layers.
+    threads : int, optional
+        Worker threads; by default as many as the process may use processors.
+    record : collection of str
+        What to keep besides the output: "spikes", "membrane", "spike_count", "readout". Each is a dense array for every
+        layer (or, for the readout, every step); without it memory follows the number of events.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError
+        If x has another shape, is not floating-point, has NaN or infinities, or does not fit the network; if steps,
+        order, threads or record are out of range.
+
+    Notes
+    -----
+    Li et al., arXiv 2307.10974, section III; the order of events within a step does not matter.
+    """
+    pictures = _check_pictures(x)
+    _check_whole("steps", steps, MAXIMUM_STEPS)
+    if order not in ORDERS:
+        raise InputError(f"order must be one of {', '.join(ORDERS)} (got {order!r})")
+    kinds = _check_record(record)
+    workers = available_threads() if threads is None else _check_whole("threads", threads, 1024)
+    batch = pictures if pictures.ndim == 4 else pictures[None]
+    program = build_program(network, batch.shape[1:])
+    begin = time.perf_counter()
+    with _pool(workers) as pool:
+        runs = [PictureRun(program, picture, steps, kinds, pool, workers) for picture in batch]
+        results = [run.by_layer() if order == "layer" else run.by_time() for run in runs]
+    seconds = time.perf_counter() - begin
+    return _join(results, seconds) if pictures.ndim == 4 else _join(results, seconds, batched=False)
+
+
+def available_threads() -> int:
+    """Number of processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+class _NoPool:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _pool(workers: int) -> ThreadPoolExecutor | _NoPool:
+    """A pool for all workers but the calling thread."""
+    return ThreadPoolExecutor(workers - 1, thread_name_prefix="spikeunet") if workers > 1 else _NoPool()
+
+
+def _check_pictures(x: ArrayLike) -> NDArray[np.float32]:
+    array = np.asarray(x)
+    if array.dtype.kind != "f":
+        raise InputError(f"x must be floating-point, float32 for instance (got {array.dtype}); divide integers by 255")
+    if array.ndim not in (3, 4) or not array.size:
+        raise InputError(f"x must have the shape (C, H, W) or (N, C, H, W), none of them 0 (got {array.shape})")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise InputError("x has values that are NaN or infinite in float32; replace them")
+    return array
+
+
+def _check_whole(name: str, value: object, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= most:
+        raise InputError(f"{name} must be a whole number from 1 to {most} (got {value!r})")
+    return int(value)
+
+
+def _check_record(record: Collection[str]) -> frozenset[str]:
+    kinds = frozenset([record] if isinstance(record, str) else record)
+    unknown = sorted(map(str, kinds - set(RECORDABLE)))
+    if unknown:
+        raise InputError(f"record can name {', '.join(RECORDABLE)} (got {', '.join(unknown)})")
+    return kinds
+
+
+def _join(results: Sequence[Result], seconds: float, batched: bool = True) -> Result:
+    """One result for a batch: arrays stacked, counts added."""
+    first = results[0]
+    if not batched:
+        first.seconds = seconds
+        return first
+    recorded: dict[str, object] = {}
+    for kind, value in first.recorded.items():
+        values = [result.recorded[kind] for result in results]
+        if isinstance(value, dict):
+            recorded[kind] = {name: np.stack([each[name] for each in values]) for name in value}  # type: ignore[index]
+        else:
+            recorded[kind] = np.stack(values)  # type: ignore[arg-type]
+    return Result(
+        output=np.stack([result.output for result in results]),
+        steps=first.steps,
+        events=_added([result.events for result in results]),
+        neurons=_added([result.neurons for result in results]),
+        accumulates=_added([result.accumulates for result in results]),
+        macs=_added([result.macs for result in results]),
+        dense_macs=_added([result.dense_macs for result in results]),
+        seconds=seconds,
+        recorded=recorded,
+    )
+
+
+def _added(counts: Sequence[dict[str, Count]]) -> dict[str, Count]:
+    total = dict(counts[0])
+    for each in counts[1:]:
+        total = {name: total[name] + each[name] for name in total}
+    return total
