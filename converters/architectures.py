@@ -1,0 +1,16 @@
+"""Registry of the architectures whose state dicts can be converted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spikeunet.engine.graph import Network
+
+from .spiking_unet import build_spiking_unet
+from .state_dict import StateDict
+
+Architecture = Callable[[StateDict, float], Network]
+"""Builds the network, not normalised, from a checked state dict and the epsilon of its batch norms."""
+
+ARCHITECTURES: dict[str, Architecture] = {"spiking-unet": build_spiking_unet}
+"""Architectures by the name that `convert` takes; add one by adding an entry."""

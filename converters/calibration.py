@@ -1,0 +1,169 @@
+"""Calibration: pictures that stand for what the network will see, and percentiles of its activations on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikeunet.engine.dense import evaluate
+from spikeunet.engine.errors import InputError
+from spikeunet.engine.graph import Network
+from spikeunet.engine.noise import add_noise
+from spikeunet.engine.padding import pad_to_multiple
+from spikeunet.engine.pictures import FORMATS, convert_samples, read_picture
+
+from .percentile import UpperPercentile
+
+Pictures = str | os.PathLike[str] | Iterable[ArrayLike]
+Array = NDArray[np.float32]
+
+
+def calibration_pictures(
+    pictures: Pictures, channels: int, sigma: float | Sequence[float] = 0.0, limit: int | None = None
+) -> list[Array]:
+    """Pictures in the form that calibration takes, with the noise that the network will meet.
+
+    Parameters
+    ----------
+    pictures : path of a folder, or iterable of (C, H, W) or (H, W) float
+        Samples in [0, 1] before noise. Files of a folder are taken in the order of their names.
+    channels : int
+        Channels that the network takes. A gray picture serves for any number; colour is averaged for one.
+    sigma : float or sequence of float
+        Standard deviation of Gaussian noise to add, on the 0-255 scale; of several, picture i gets number i modulo
+        their count. The generator's seed is the picture's index.
+    limit : int, optional
+        Take this many pictures, evenly spaced.
+
+    Returns
+    -------
+    list of (channels, H, W) float32
+
+    Raises
+    ------
+    InputError
+        If there are no pictures, or one has an unsuitable shape or type or is not finite.
+    PictureError
+        If a file cannot be read.
+    """
+    levels = [float(level) for level in np.ravel(sigma)] or [0.0]
+    chosen = _limited(_sources(pictures), limit)
+    clean = (_checked(index, _loaded(source), channels) for index, source in enumerate(chosen))
+    return [
+        add_noise(picture, levels[index % len(levels)], index) if levels[index % len(levels)] else picture
+        for index, picture in enumerate(clean)
+    ]
+
+
+def calibrate(
+    network: Network, pictures: Sequence[Array], groups: Mapping[str, Iterable[str]], percentile: float
+) -> dict[str, float]:
+    """Percentile of the activations of each group of Neurons nodes over all pictures, zeros included.
+
+    The percentile is exact and the result does not depend on the machine's number of cores. Pictures are padded by
+    reflection where the network needs it. A value of 0 becomes 1.
+
+    Parameters
+    ----------
+    network : Network
+    pictures : sequence of (C, H, W) float32
+    groups : mapping of str to names of Neurons nodes
+        Each node in one group at most.
+    percentile : float
+        In (0, 100]; 100 is the maximum.
+
+    Returns
+    -------
+    dict of group to float
+
+    Raises
+    ------
+    InputError
+        If an activation overflows float32.
+    """
+    padded = [pad_to_multiple(picture, network.size_multiple)[0] for picture in pictures]
+    group_of = {name: group for group, names in groups.items() for name in names}
+    counts = dict.fromkeys(groups, 0)
+    for picture in padded:
+        shapes = network.shapes(_shape(picture))
+        for name, group in group_of.items():
+            counts[group] += int(np.prod(shapes[name]))
+    percentiles = {group: UpperPercentile(count, percentile) for group, count in counts.items()}
+
+    def observe(name: str, activation: Array) -> None:
+        if not np.isfinite(activation.max()):
+            raise InputError(f"activations of {name!r} overflow float32 in calibration; scale the pictures to [0, 1]")
+        percentiles[group_of[name]].add(activation)
+
+    for picture in padded:
+        evaluate(network, picture, observe, group_of)
+    return {group: collected.value or 1.0 for group, collected in percentiles.items()}
+
+
+def _shape(picture: Array) -> tuple[int, int, int]:
+    channels, height, width = picture.shape
+    return channels, height, width
+
+
+def _sources(pictures: Pictures) -> list[Any]:
+    if isinstance(pictures, (str, os.PathLike)):
+        return _files(Path(pictures))
+    if isinstance(pictures, np.ndarray) and pictures.ndim != 4:
+        raise InputError(f"calibration takes a folder or a list of pictures (got one array of shape {pictures.shape})")
+    if not isinstance(pictures, Iterable):
+        raise InputError(f"calibration takes a folder or a list of pictures (got {type(pictures).__name__})")
+    sources = list(pictures)
+    if not sources:
+        raise InputError("calibration needs at least one picture (got none)")
+    return sources
+
+
+def _files(folder: Path) -> list[Any]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of calibration pictures; check the path")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS and path.is_file())
+    if not files:
+        raise InputError(f"{folder}: holds no pictures for calibration; use files ending in {', '.join(FORMATS)}")
+    return list(files)
+
+
+def _limited(sources: list[Any], limit: int | None) -> Iterator[Any]:
+    if limit is not None and limit < 1:
+        raise InputError(f"the number of calibration pictures must be at least 1 (got {limit})")
+    count = min(limit or len(sources), len(sources))
+    return (sources[index * len(sources) // count] for index in range(count))
+
+
+def _loaded(source: Any) -> NDArray[Any]:
+    """A picture, channels first; files are scaled to [0, 1] and lose their transparency."""
+    if not isinstance(source, Path):
+        return np.asarray(source)
+    samples = convert_samples(read_picture(source), np.dtype(np.float32))
+    if samples.ndim == 2:
+        return samples[None]
+    colours = samples.shape[2] - (samples.shape[2] in (2, 4))
+    return samples[:, :, :colours].transpose(2, 0, 1)
+
+
+def _checked(index: int, picture: NDArray[Any], channels: int) -> Array:
+    if picture.dtype.kind != "f":
+        raise InputError(f"calibration picture {index} must hold floats in [0, 1] (got {picture.dtype}); divide by 255")
+    picture = picture[None] if picture.ndim == 2 else picture
+    if picture.ndim != 3 or not picture.size:
+        raise InputError(f"calibration picture {index} must be (C, H, W) or (H, W) (got shape {picture.shape})")
+    if len(picture) == 3 and channels == 1:
+        picture = picture.mean(0, keepdims=True)
+    if len(picture) == 1:
+        picture = np.repeat(picture, channels, axis=0)
+    if len(picture) != channels:
+        raise InputError(
+            f"calibration picture {index} has {len(picture)} channels, but the network takes {channels}; convert it"
+        )
+    if not np.isfinite(picture).all() or np.abs(picture).max() > np.finfo(np.float32).max:
+        raise InputError(f"calibration picture {index} has values that are NaN or infinite in float32")
+    return picture.astype(np.float32)

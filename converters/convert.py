@@ -1,0 +1,110 @@
+"""From a trained network to a spiking one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from spikeunet.engine.errors import InputError
+from spikeunet.engine.graph import Network, Neurons
+from spikeunet.engine.neurons import MultiThreshold, NeuronModel
+
+from .architectures import ARCHITECTURES
+from .batch_norm import EPSILON
+from .calibration import Pictures, calibration_pictures
+from .normalization import activation_scales, normalize
+from .state_dict import read_state_dict
+
+NORMALIZATIONS = ("connection", "layer", "none")
+
+
+def convert(
+    state: str | os.PathLike[str] | Mapping[str, Any] | Network,
+    architecture: str = "spiking-unet",
+    normalization: Literal["connection", "layer", "none"] = "connection",
+    calibration: Pictures | None = None,
+    percentile: float = 99.9,
+    neuron: NeuronModel | None = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    batch_norm_epsilon: float = EPSILON,
+) -> Network:
+    """Convert a trained network with ReLUs into a spiking network (Li et al., arXiv 2307.10974).
+
+    Batch norms are folded, every ReLU and every average pooling gets neurons, and the weights are normalised with the
+    activations on the calibration pictures.
+
+    Parameters
+    ----------
+    state : path of an NPZ file, mapping of str to array, or Network
+        A state dict in PyTorch's layout; or a network built by hand, whose own topology is then used.
+    architecture : str
+        A key of ARCHITECTURES; without meaning for a Network.
+    normalization : "connection", "layer" or "none"
+        Whether each layer is scaled by its own activations, or layers that meet in a concatenation by their common
+        ones, or weights stay as they are.
+    calibration : path of a folder, or iterable of (C, H, W) or (H, W) float, optional
+        Pictures such as the network will see, noise included, samples about [0, 1]; `calibration_pictures` adds noise.
+        Required unless normalization is "none".
+    percentile : float
+        Percentile of the activations that becomes 1, in (0, 100]; 100 is the maximum.
+    neuron : MultiThreshold, IntegrateAndFire or LeakyIntegrateAndFire, optional
+        Model of all neurons, its initial potential included. By default MultiThreshold(), or what a Network has.
+    metadata : mapping, optional
+        JSON values to keep with the network (task, noise range, training data, score of the ANN).
+    batch_norm_epsilon : float
+        Epsilon of the batch norms, which a state dict does not hold.
+
+    Returns
+    -------
+    Network
+        Its `normalization` holds each neuron layer's scale and its metadata, under "conversion", how it was made.
+
+    Raises
+    ------
+    StateDictError
+        If the state dict cannot be read or does not fit; lists the missing, unexpected and misshapen keys.
+    InputError
+        If an option is unknown or out of range, or calibration pictures are needed and missing or unsuitable.
+    PictureError
+        If a calibration picture cannot be read.
+    """
+    _check_options(architecture, normalization, calibration, percentile)
+    if isinstance(state, Network):
+        network = state
+    else:
+        network = ARCHITECTURES[architecture](read_state_dict(state), batch_norm_epsilon)
+        neuron = MultiThreshold() if neuron is None else neuron
+    if neuron is not None:
+        network = with_neurons(network, neuron)
+    facts: dict[str, Any] = {"normalization": normalization}
+    if not isinstance(state, Network):
+        facts["architecture"] = architecture
+    if normalization != "none" and calibration is not None:
+        pictures = calibration_pictures(calibration, network.input.channels)
+        network = normalize(network, activation_scales(network, pictures, percentile, normalization))
+        facts |= {"percentile": float(percentile), "calibration_pictures": len(pictures)}
+    return network.replace(metadata={**network.metadata, **(metadata or {}), "conversion": facts})
+
+
+def with_neurons(network: Network, neuron: NeuronModel) -> Network:
+    """The network with the same model in all its neuron layers."""
+    nodes = (replace(node, model=neuron) if isinstance(node, Neurons) else node for node in network.nodes)
+    return network.replace(nodes)
+
+
+def _check_options(architecture: str, normalization: str, calibration: Pictures | None, percentile: float) -> None:
+    if architecture not in ARCHITECTURES:
+        raise InputError(f"unknown architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
+    if normalization not in NORMALIZATIONS:
+        raise InputError(f"unknown normalization {normalization!r}; use one of {', '.join(NORMALIZATIONS)}")
+    number = isinstance(percentile, (int, float)) and not isinstance(percentile, bool)
+    if not number or not 0 < percentile <= 100:
+        raise InputError(f"the percentile must lie above 0 and at most at 100 (got {percentile!r})")
+    if normalization != "none" and calibration is None:
+        raise InputError(
+            f"normalization {normalization!r} needs calibration pictures, such as the network will see; "
+            "pass calibration=PICTURES or normalization='none'"
+        )

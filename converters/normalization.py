@@ -1,0 +1,162 @@
+"""Weight normalisation: scale a network so that its activations stay below the neurons' thresholds.
+
+Every weighted layer l gets a scale lambda_l, a percentile of its output after ReLU over the calibration pictures. Its
+activations are divided by lambda_l: weights are multiplied by the lambda of each input channel's layer and divided by
+lambda_l, the bias is divided by lambda_l (Li et al., arXiv 2307.10974, connection-wise normalisation). The lambda of
+the network's input and of the layer that the output reads is 1, so the ANN computes the same function as before.
+Average pooling and concatenation hand the lambdas of their channels through.
+
+Layer-wise normalisation, for comparison, has one lambda for the whole input of a layer: layers that meet in a
+concatenation share the percentile of the concatenated activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeunet.engine.errors import InputError
+from spikeunet.engine.graph import Concat, Conv2d, ConvTranspose2d, Linear, Network, Node
+
+from .calibration import calibrate
+
+Float32 = NDArray[np.float32]
+Weighted = Conv2d | ConvTranspose2d | Linear
+
+
+def activation_scales(
+    network: Network,
+    pictures: Sequence[Float32],
+    percentile: float = 99.9,
+    normalization: Literal["connection", "layer"] = "connection",
+) -> dict[str, float]:
+    """Lambda of each weighted layer that neurons read.
+
+    Parameters
+    ----------
+    network : Network
+    pictures : sequence of (C, H, W) float32
+    percentile : float
+        In (0, 100]; 100 is the maximum.
+    normalization : "connection" or "layer"
+        Whether each layer has a lambda of its own, or layers that meet in a concatenation share one.
+
+    Returns
+    -------
+    dict of layer name (Conv2d, ConvTranspose2d, Linear) to positive float
+    """
+    representatives = _representatives(network, shared=normalization == "layer")
+    groups: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for node in network.neurons:
+        if node.source in representatives and node.source not in seen:
+            seen.add(node.source)
+            groups.setdefault(representatives[node.source], []).append(node.name)
+    values = calibrate(network, pictures, groups, percentile)
+    return {layer: values[representatives[layer]] for layer in representatives}
+
+
+def normalize(network: Network, scales: Mapping[str, float]) -> Network:
+    """The network with each layer's activations divided by its lambda; its output is unchanged.
+
+    Parameters
+    ----------
+    network : Network
+    scales : mapping of layer name to positive float
+        From `activation_scales`; a layer that is not named keeps its scale (lambda 1).
+
+    Returns
+    -------
+    Network
+        Its `normalization` holds the lambda of every Neurons layer whose channels share one, times what was there.
+
+    Raises
+    ------
+    InputError
+        If a lambda is not positive and finite, or belongs to no layer that can be scaled.
+    """
+    _check(network, scales)
+    by_channel: dict[str, NDArray[np.float64]] = {}
+    nodes: list[Node] = []
+    for node in network.nodes:
+        sources = [by_channel[source] for source in node.sources]
+        incoming = np.concatenate(sources) if sources else np.ones(network.input.channels)
+        if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
+            outgoing = scales.get(node.name, 1.0)
+            by_channel[node.name] = np.full(node.out_channels, outgoing)
+            nodes.append(_scaled(node, incoming, outgoing))
+        else:
+            by_channel[node.name] = incoming
+            nodes.append(node)
+    factors = {node.name: by_channel[node.name] for node in network.neurons}
+    uniform = {name: float(values[0]) for name, values in factors.items() if (values == values[0]).all()}
+    before = network.normalization
+    return network.replace(nodes, normalization={name: uniform[name] * before.get(name, 1.0) for name in uniform})
+
+
+def _scaled(node: Weighted, incoming: NDArray[np.float64], outgoing: float) -> Weighted:
+    """A layer whose input channels come divided by `incoming` and whose output leaves divided by `outgoing`.
+
+    Computed in float64 and rounded once.
+    """
+    weight = node.weight.astype(np.float64)
+    if isinstance(node, Conv2d):
+        grouped = weight.reshape(node.groups, -1, *weight.shape[1:])
+        weight = (grouped * incoming.reshape(node.groups, 1, -1, 1, 1)).reshape(weight.shape)
+    elif isinstance(node, ConvTranspose2d):
+        weight *= incoming[:, None, None, None]
+    else:
+        weight *= np.repeat(incoming, weight.shape[1] // len(incoming))
+    return replace(
+        node,
+        weight=_float32(node.name, weight / outgoing),
+        bias=_float32(node.name, node.bias.astype(np.float64) / outgoing),
+    )
+
+
+def _float32(name: str, values: NDArray[np.float64]) -> Float32:
+    if np.abs(values).max() > np.finfo(np.float32).max:
+        raise InputError(f"normalising {name!r} overflows float32; check the weights and the calibration pictures")
+    return values.astype(np.float32)
+
+
+def _check(network: Network, scales: Mapping[str, float]) -> None:
+    allowed = _representatives(network, shared=False)
+    for name, value in scales.items():
+        if name not in allowed:
+            raise InputError(f"{name!r} is no layer that can be scaled; there are {', '.join(allowed)}")
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(f"the scale of {name!r} must be positive and finite (got {value})")
+
+
+def _representatives(network: Network, *, shared: bool) -> dict[str, str]:
+    """For each layer that can be scaled, the layer whose lambda it takes: itself, or one that it shares with others."""
+    fixed = _read_unscaled(network)
+    origins = _origins(network)
+    scalable = [node.source for node in network.neurons if isinstance(network[node.source], Weighted)]
+    representatives = {layer: layer for layer in scalable if layer not in fixed}
+    joins = [origins[node.name] for node in network.nodes if isinstance(node, Concat)] if shared else []
+    for join in joins:
+        members = [representatives[layer] for layer in join if layer in representatives]
+        for layer, representative in tuple(representatives.items()):
+            if representative in members:
+                representatives[layer] = members[0]
+    return representatives
+
+
+def _read_unscaled(network: Network) -> set[str]:
+    """Layers whose activations leave the network as they are: what the output reads, average pooling seen through."""
+    return set(_origins(network)[network.output.name])
+
+
+def _origins(network: Network) -> dict[str, tuple[str, ...]]:
+    """For each node, the weighted layers that its values come from, seen through everything else."""
+    origins: dict[str, tuple[str, ...]] = {}
+    for node in network.nodes:
+        through = tuple(layer for source in node.sources for layer in origins[source])
+        origins[node.name] = (node.name,) if isinstance(node, Weighted) else through
+    return origins

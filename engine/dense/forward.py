@@ -1,0 +1,129 @@
+"""Run the network as an ANN: nodes in topological order, every value freed after its last reader."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node
+from .convolution import connect, convolve, convolve_transposed
+from .layout import Value, channels_first
+from .pooling import average
+
+Array = NDArray[np.float32]
+Observer = Callable[[str, Array], None]
+
+_CURRENTS: dict[type[Node], Callable[[Any, Value], Array]] = {
+    Conv2d: convolve,
+    ConvTranspose2d: convolve_transposed,
+    AvgPool2d: average,
+    Linear: connect,
+}
+
+
+def forward(
+    network: Network, x: ArrayLike, record: Iterable[str] | Literal["all"] = ()
+) -> tuple[Array, dict[str, Array]]:
+    """Output of the analog network (ANN): every Neurons node replaced by a ReLU.
+
+    Parameters
+    ----------
+    network : Network
+    x : (C, H, W) or (N, C, H, W) array of real numbers
+        Converted to float32. H and W must suit the network (`network.size_multiple`).
+    record : iterable of str, or "all"
+        Names of the Neurons nodes whose activations to return.
+
+    Returns
+    -------
+    output : (O, H', W') or (N, O, H', W') float32
+        What the Output node reads.
+    activations : dict of str to (C', H', W') or (N, C', H', W') float32
+        The ReLU's output at each recorded node.
+
+    Raises
+    ------
+    InputError
+        If x has an unsuitable shape, is not finite, or `record` names no Neurons node.
+    """
+    pictures = as_pictures(x)
+    names = _recorded(network, record)
+    recorded: dict[str, list[Array]] = {name: [] for name in names}
+
+    def observe(name: str, activation: Array) -> None:
+        recorded[name].append(channels_first((activation,)))
+
+    outputs = [evaluate(network, picture, observe, names) for picture in pictures]
+    if np.ndim(x) == 3:
+        return outputs[0], {name: values[0] for name, values in recorded.items()}
+    return np.stack(outputs), {name: np.stack(values) for name, values in recorded.items()}
+
+
+def evaluate(network: Network, picture: Array, observe: Observer, names: Collection[str] = ()) -> Array:
+    """Output (O, H', W') float32 for one picture (C, H, W), showing activations as they arise.
+
+    `observe(name, activation)` is called once for each Neurons node in `names`, in topological order, with the ReLU's
+    output (H', W', C') float32; the array is reused afterwards, so an observer that keeps it must copy it.
+    """
+    channels, height, width = picture.shape
+    network.shapes((channels, height, width))  # refuses a picture that does not fit
+    readers = Counter(source for node in network.nodes for source in node.sources)
+    values: dict[str, Value] = {}
+    for node in network.nodes:
+        if isinstance(node, Input):
+            values[node.name] = (np.ascontiguousarray(picture.transpose(1, 2, 0)),)
+        else:
+            # A network may overflow; infinities in its output say so, as in PyTorch.
+            with np.errstate(over="ignore", invalid="ignore"):
+                values[node.name] = _value(node, values, readers)
+        if isinstance(node, Neurons) and node.name in names:
+            observe(node.name, values[node.name][0])
+        for source in node.sources:
+            readers[source] -= 1
+            if not readers[source]:
+                values.pop(source, None)
+    return channels_first(values[network.output.name])
+
+
+def _value(node: Node, values: dict[str, Value], readers: Counter[str]) -> Value:
+    if isinstance(node, Concat):
+        return tuple(part for source in node.parts for part in values[source])
+    (source,) = node.sources
+    current = _CURRENTS.get(type(node))
+    if current is not None:
+        return (current(node, values[source]),)
+    if not isinstance(node, Neurons):
+        return values[source]
+    (charge,) = values[source]
+    # Rectified in place where nobody else reads the current.
+    return (np.maximum(charge, np.float32(0), out=charge if readers[source] == 1 else None),)
+
+
+def as_pictures(x: ArrayLike) -> Array:
+    """`x` as (N, C, H, W) float32; InputError if it is no finite picture or batch of pictures."""
+    array = np.asarray(x)
+    if array.ndim not in (3, 4) or not array.size:
+        raise InputError(f"x must be a picture (C, H, W) or a batch (N, C, H, W), not empty (got shape {array.shape})")
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"x must hold real numbers (got {array.dtype})")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise InputError("x has values that are NaN or infinite in float32")
+    return array if array.ndim == 4 else array[None]
+
+
+def _recorded(network: Network, record: Iterable[str] | Literal["all"]) -> tuple[str, ...]:
+    known = tuple(node.name for node in network.neurons)
+    if record == "all":
+        return known
+    names = (record,) if isinstance(record, str) else tuple(record)
+    unknown = [str(name) for name in names if name not in known]
+    if unknown:
+        raise InputError(f"record names no Neurons node: {', '.join(unknown)}; there are {', '.join(known)}")
+    return names

@@ -1,0 +1,167 @@
+"""Model files: one NPZ with a network's topology, weights, neuron parameters, normalisation factors and metadata.
+
+Arrays of a file, format version 1:
+
+==================== ========= =======================================================================
+format_version       int64     ()
+topology             uint8     UTF-8 JSON: list of nodes, each with its type, name, sources, parameters
+metadata             uint8     UTF-8 JSON object
+normalization        uint8     UTF-8 JSON object: factor of each converted neuron layer
+weights/NODE.weight  float32   or float16, in PyTorch's layout, for each Conv2d, ConvTranspose2d, Linear
+weights/NODE.bias    float32   or float16
+==================== ========= =======================================================================
+
+Nothing in a file is ever unpickled or imported; node and neuron types come from the tables in `topology`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .archive import read_arrays
+from .atomic import atomic_write
+from .errors import InputError, ModelFileError, SpikeunetError
+from .graph import Conv2d, ConvTranspose2d, Linear, Network
+from .topology import check_channels, decode_nodes, encode_node, weight_keys
+
+FORMAT_VERSION = 1
+"""Version that `save_model` writes and the newest that `read_model` reads."""
+
+MAXIMUM_TEXT = 2**24
+"""Longest JSON text in a file, in bytes."""
+
+_REMEDY = "copy or convert the model again"
+_TEXTS = ("topology", "metadata", "normalization")
+
+
+def save_model(
+    network: Network, path: str | os.PathLike[str], dtype: Literal["float32", "float16"] = "float32"
+) -> None:
+    """Write a network to an NPZ file, atomically: a reader sees the old file or the whole new one.
+
+    Parameters
+    ----------
+    network : Network
+    path : str or path-like
+        Where to write; an existing file is replaced.
+    dtype : "float32" or "float16"
+        How to store weights and biases. float32 is exact; float16 halves the file and rounds to 11 significant bits.
+
+    Raises
+    ------
+    InputError
+        If the dtype is unknown, a weight is beyond float16's range, the metadata has no JSON form, or the folder does
+        not exist or cannot be written.
+    ModelFileError
+        If a node or a neuron model has no file format.
+    """
+    if dtype not in ("float32", "float16"):
+        raise InputError(f"dtype must be 'float32' or 'float16' (got {dtype!r})")
+    arrays: dict[str, NDArray[Any]] = {
+        "format_version": np.asarray(FORMAT_VERSION, np.int64),
+        "topology": _encode_text("topology", [encode_node(node) for node in network.nodes]),
+        "metadata": _encode_text("metadata", dict(network.metadata)),
+        "normalization": _encode_text("normalization", dict(network.normalization)),
+    }
+    for node in network.nodes:
+        if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
+            for key, array in zip(weight_keys(node.name), (node.weight, node.bias), strict=True):
+                arrays[key] = _stored(key, array, dtype)
+    _write(Path(path), arrays)
+
+
+def read_model(path: str | os.PathLike[str]) -> Network:
+    """Read a network that `save_model` wrote; weights come back as float32.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such file, or it is truncated, damaged, inconsistent, from a newer version, or holds NaN,
+        infinities or Python objects; the message, one line, names the file, what is wrong, and the remedy.
+    """
+    arrays = read_arrays(path, ModelFileError, _REMEDY)
+    try:
+        return _decode(arrays)
+    except SpikeunetError as error:
+        raise ModelFileError(f"{os.fspath(path)}: {error}") from None
+
+
+def _decode(arrays: dict[str, NDArray[Any]]) -> Network:
+    _check_version(arrays)
+    missing = [key for key in _TEXTS if key not in arrays]
+    if missing:
+        raise ModelFileError(f"missing arrays: {', '.join(missing)}; {_REMEDY}")
+    topology, metadata, normalization = (_decode_text(key, arrays[key]) for key in _TEXTS)
+    for key, value in (("metadata", metadata), ("normalization", normalization)):
+        if not isinstance(value, dict):
+            raise ModelFileError(f"{key} must be a JSON object; {_REMEDY}")
+    weights = {key: array for key, array in arrays.items() if key not in ("format_version", *_TEXTS)}
+    network = Network(decode_nodes(topology, weights), metadata, _factors(normalization))
+    check_channels(network)
+    return network
+
+
+def _check_version(arrays: Mapping[str, NDArray[Any]]) -> None:
+    version = arrays.get("format_version")
+    if version is None:
+        raise ModelFileError("is not a model file (no format_version); a state dict is converted with `convert` first")
+    if version.shape != () or version.dtype.kind not in "iu" or int(version) < 1:
+        raise ModelFileError(f"format_version must be a positive integer (got {version.dtype} {version.shape})")
+    if int(version) > FORMAT_VERSION:
+        raise ModelFileError(
+            f"is in format {int(version)}, newer than {FORMAT_VERSION}, the newest that this version reads; upgrade "
+            "spikeunet"
+        )
+
+
+def _factors(normalization: Mapping[str, Any]) -> dict[str, float]:
+    for name, value in normalization.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 0 < value <= sys.float_info.max:
+            raise ModelFileError(f"normalization of {name!r} must be a positive finite number; {_REMEDY}")
+    return {name: float(value) for name, value in normalization.items()}
+
+
+def _encode_text(key: str, value: Any) -> NDArray[np.uint8]:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{key} must consist of JSON values: {error}") from None
+    return np.frombuffer(text, np.uint8)
+
+
+def _decode_text(key: str, array: NDArray[Any]) -> Any:
+    if array.dtype != np.uint8 or array.ndim != 1 or array.size > MAXIMUM_TEXT:
+        raise ModelFileError(
+            f"{key} must be at most {MAXIMUM_TEXT} bytes of JSON, uint8 (got {array.dtype} {array.shape}); {_REMEDY}"
+        )
+    try:
+        return json.loads(array.tobytes().decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{key} is broken JSON ({error}); {_REMEDY}") from None
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _stored(key: str, array: NDArray[np.float32], dtype: str) -> NDArray[Any]:
+    if dtype == "float16" and np.abs(array).max() > np.finfo(np.float16).max:
+        raise InputError(f"{key} has values beyond float16's range of 65504; save it as float32")
+    return array.astype(dtype)
+
+
+def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    try:
+        with atomic_write(path) as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None

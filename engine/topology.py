@@ -1,0 +1,206 @@
+"""Networks as JSON values and back, through explicit tables: a file can only name what is listed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ModelFileError
+from .graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
+from .neurons import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold, NeuronModel
+
+LARGEST_INTEGER = 65535
+"""Bound on strides, padding and the like, far beyond any real layer."""
+
+_LARGEST_NUMBER = float(np.finfo(np.float32).max)
+
+Decoder = Callable[[Any], Any]
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not value:
+        raise ModelFileError(f"expected a printable name (got {_short(value)})")
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ModelFileError(f"expected true or false (got {_short(value)})")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_INTEGER:
+        raise ModelFileError(f"expected an integer from 0 to {LARGEST_INTEGER} (got {_short(value)})")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _LARGEST_NUMBER:
+        raise ModelFileError(f"expected a finite number (got {_short(value)})")
+    return float(value)
+
+
+def _several(decoder: Decoder, count: int | None = None) -> Decoder:
+    def decode(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list) or (count is not None and len(value) != count):
+            raise ModelFileError(f"expected a list{f' of {count}' if count else ''} (got {_short(value)})")
+        return tuple(decoder(item) for item in value)
+
+    return decode
+
+
+_PAIR = _several(_integer, 2)
+_NEURON_FIELDS: dict[type[Any], dict[str, Decoder]] = {
+    MultiThreshold: {"thresholds": _several(_number), "initial": _number, "strict": _boolean},
+    IntegrateAndFire: {"threshold": _number, "reset": _text, "initial": _number, "strict": _boolean},
+    LeakyIntegrateAndFire: {
+        "threshold": _number,
+        "decay": _number,
+        "reset": _text,
+        "initial": _number,
+        "strict": _boolean,
+    },
+}
+_NEURONS = {model.__name__: model for model in _NEURON_FIELDS}
+
+
+def encode_neuron(model: NeuronModel) -> dict[str, Any]:
+    """A neuron model as JSON values: its class's name under "type", and its fields."""
+    fields = _NEURON_FIELDS.get(type(model))
+    if fields is None:
+        raise ModelFileError(f"no file format for the neuron model {model!r}; use one of {', '.join(_NEURONS)}")
+    return {"type": type(model).__name__, **{name: _plain(getattr(model, name)) for name in fields}}
+
+
+def decode_neuron(value: Any) -> NeuronModel:
+    """The neuron model that `encode_neuron` wrote."""
+    kind, fields = _entry(value, _NEURONS, "neuron model")
+    model: NeuronModel = kind(**_decoded(fields, _NEURON_FIELDS[kind], kind.__name__))
+    return model
+
+
+_SYNAPSES = {"name": _text, "source": _text}
+_NODE_FIELDS: dict[type[Node], dict[str, Decoder]] = {
+    Input: {"name": _text, "channels": _integer},
+    Conv2d: {**_SYNAPSES, "stride": _PAIR, "padding": _PAIR, "dilation": _PAIR, "groups": _integer},
+    ConvTranspose2d: {
+        **_SYNAPSES,
+        "stride": _PAIR,
+        "padding": _PAIR,
+        "output_padding": _PAIR,
+        "dilation": _PAIR,
+        "groups": _integer,
+    },
+    AvgPool2d: {**_SYNAPSES, "kernel_size": _PAIR, "stride": _PAIR, "padding": _PAIR},
+    Linear: dict(_SYNAPSES),
+    Concat: {"name": _text, "parts": _several(_text)},
+    Neurons: {**_SYNAPSES, "model": decode_neuron},
+    Output: dict(_SYNAPSES),
+}
+_NODES = {node.__name__: node for node in _NODE_FIELDS}
+WEIGHTED = (Conv2d, ConvTranspose2d, Linear)
+
+
+def weight_keys(name: str) -> tuple[str, str]:
+    """Keys of a node's weight and bias in a model file."""
+    return f"weights/{name}.weight", f"weights/{name}.bias"
+
+
+def encode_node(node: Node) -> dict[str, Any]:
+    """A node, its weights apart, as JSON values."""
+    fields = _NODE_FIELDS.get(type(node))
+    if fields is None:
+        raise ModelFileError(f"no file format for {type(node).__name__} {node.name!r}; use one of {', '.join(_NODES)}")
+    values = {name: _plain(getattr(node, name)) for name in fields}
+    for name in (node.name, *node.sources):
+        _text(name)
+    return {"type": type(node).__name__, **values}
+
+
+def decode_nodes(value: Any, arrays: Arrays) -> list[Node]:
+    """The nodes that `encode_node` wrote; `arrays` holds exactly their weights.
+
+    Raises
+    ------
+    ModelFileError, GraphError or NeuronError
+        If a node's type, fields or arrays are not what they must be.
+    """
+    if not isinstance(value, list) or not value:
+        raise ModelFileError(f"the topology must be a list of nodes (got {_short(value)})")
+    entries = [_entry(item, _NODES, "node") for item in value]
+    decoded = [(kind, _decoded(fields, _NODE_FIELDS[kind], kind.__name__)) for kind, fields in entries]
+    _check_keys(
+        {key for kind, fields in decoded if kind in WEIGHTED for key in weight_keys(fields["name"])}, set(arrays)
+    )
+    return [kind(**fields, **_weights(kind, fields["name"], arrays)) for kind, fields in decoded]
+
+
+def _check_keys(expected: set[str], found: set[str]) -> None:
+    missing, unexpected = sorted(expected - found), sorted(found - expected)
+    lists = (("missing", missing), ("unexpected", unexpected))
+    if missing or unexpected:
+        raise ModelFileError("; ".join(f"{word} arrays: {', '.join(keys)}" for word, keys in lists if keys))
+
+
+def _weights(kind: type[Node], name: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    if kind not in WEIGHTED:
+        return {}
+    pair = dict(zip(("weight", "bias"), (arrays[key] for key in weight_keys(name)), strict=True))
+    for attribute, array in pair.items():
+        if array.dtype not in (np.float32, np.float16):
+            raise ModelFileError(f"{attribute} of {name!r} must be float32 or float16 (got {array.dtype})")
+    return pair
+
+
+def check_channels(network: Network) -> None:
+    """Refuse a network whose weights do not fit one another, whatever the picture's size (ModelFileError)."""
+    channels: dict[str, int] = {}
+    for node in network.nodes:
+        given = sum(channels[source] for source in node.sources)
+        if isinstance(node, (Conv2d, ConvTranspose2d)) and node.in_channels != given:
+            raise ModelFileError(f"{node.name!r} takes {node.in_channels} channels, but {node.source!r} has {given}")
+        if isinstance(node, Linear) and node.weight.shape[1] % given:
+            raise ModelFileError(
+                f"{node.name!r} takes {node.weight.shape[1]} features, no multiple of {given} channels"
+            )
+        if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
+            given = node.out_channels
+        channels[node.name] = node.channels if isinstance(node, Input) else given
+
+
+def _entry(value: Any, table: Mapping[str, type[Any]], what: str) -> tuple[type[Any], dict[str, Any]]:
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        raise ModelFileError(f"a {what} must be an object with a type (got {_short(value)})")
+    kind = table.get(value["type"])
+    if kind is None:
+        raise ModelFileError(f"unknown {what} {_short(value['type'])}; known are {', '.join(table)}")
+    return kind, {name: item for name, item in value.items() if name != "type"}
+
+
+def _decoded(fields: dict[str, Any], decoders: Mapping[str, Decoder], kind: str) -> dict[str, Any]:
+    if fields.keys() != decoders.keys():
+        raise ModelFileError(f"{kind} must have the fields {', '.join(decoders)} (got {_short(sorted(fields))})")
+    decoded = {}
+    for name, decoder in decoders.items():
+        try:
+            decoded[name] = decoder(fields[name])
+        except ModelFileError as error:
+            raise ModelFileError(f"{kind}.{name}: {error}") from None
+    return decoded
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return encode_neuron(value) if isinstance(value, NeuronModel) else value
+
+
+def _short(value: Any) -> str:
+    """A value as it may appear in a one-line message."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
