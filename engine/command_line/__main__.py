@@ -1,0 +1,5 @@
+"""`python -m spikeunet.engine.command_line`."""
+
+from . import main
+
+main()

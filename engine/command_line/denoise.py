@@ -1,0 +1,96 @@
+"""`spikeunet denoise`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import InputError, SpikeunetError
+from .console import progress
+from .guard import STATUS_ERROR, report_error, system_message
+from .jobs import Job, plan_jobs
+from .one_picture import Record, Settings, denoise_file
+from .report import Failure, check_report_path, write_report
+from .summary import print_records
+
+
+@click.command()
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", metavar="OUT", required=True, type=click.Path(), help="Picture file, or folder for several."
+)
+@click.option("--model", metavar="NAME", default="denoise-gray", show_default=True, help="Shipped model or model file.")
+@click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
+@click.option("--sigma", type=float, metavar="S", help="Add Gaussian noise of S (0-255 scale) before denoising.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="K", help="Seed of that noise; the next picture's is K+1.")
+@click.option(
+    "--clean", metavar="REF", type=click.Path(path_type=Path), help="Clean picture, or folder, to compare with."
+)
+@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Worker threads.  [default: all processors]")
+@click.option("--order", type=click.Choice(["layer", "time"]), default="layer", show_default=True, help="Loop order.")
+@click.option("--report", metavar="FILE", help="Write every count of every picture as JSON; - for stdout, alone there.")
+@click.pass_context
+def denoise(
+    context: click.Context,
+    inputs: tuple[Path, ...],
+    output: str,
+    model: str,
+    steps: int | None,
+    sigma: float | None,
+    seed: int | None,
+    clean: Path | None,
+    threads: int | None,
+    order: str,
+    report: str | None,
+) -> None:
+    """Denoise pictures, or the pictures of a folder.
+
+    IN is one or more picture files, or one folder: then OUT is a folder, too. OUT's suffix decides the format: .png and
+    .pgm hold 8 and 16 bits a sample, .tif also float, .jpg, .webp, .bmp and .ppm 8 bits. Samples keep their type where
+    the format can hold it; transparency stays as it is. A gray model denoises each colour channel by itself.
+
+    With --sigma the input is the clean picture, noise is added to it, and PSNR and SSIM compare with it unless --clean
+    names another reference. Energy is an estimate for the operations on 45 nm CMOS (0.9 pJ an accumulate, 4.6 pJ a
+    multiply-accumulate), memory left out. An existing OUT is replaced; an input never is.
+
+    \b
+    Examples:
+      spikeunet denoise noisy.png -o clean.png
+      spikeunet denoise photograph.jpg -o noise-free.png --steps 4
+      spikeunet denoise set12/ -o denoised/ --sigma 25 --report report.json
+      spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
+    """
+    from ..denoising import DEFAULT_STEPS, check_steps, denoiser, recommended_steps
+    from ..noise import check_sigma
+
+    if seed is not None and sigma is None:
+        raise InputError(f"--seed {seed} has no meaning without --sigma; name the noise to add")
+    if sigma is not None:
+        check_sigma(sigma)
+    check_steps(DEFAULT_STEPS if steps is None else steps)
+    jobs = plan_jobs(inputs, output, clean, [Path(model)])
+    check_report_path(report, jobs, [Path(model)])
+    network = denoiser(model)
+    steps = recommended_steps(network) if steps is None else steps
+    settings = Settings(model, network, steps, order, threads, sigma, seed or 0)
+    records, failures = _denoise_all(jobs, settings)
+    if report is not None and records:
+        write_report(report, settings, records, failures)
+    if report != "-":
+        print_records(records)
+    if failures:
+        context.exit(STATUS_ERROR)
+
+
+def _denoise_all(jobs: list[Job], settings: Settings) -> tuple[list[Record], list[Failure]]:
+    """Denoise and write every picture; a picture that fails leaves nothing behind and does not stop the others."""
+    records, failures = [], []
+    for job in progress(jobs, "Denoising"):
+        try:
+            records.append(denoise_file(job, settings))
+        except (SpikeunetError, OSError) as error:
+            message = system_message(error) if isinstance(error, OSError) else str(error)
+            report_error(message)
+            failures.append(Failure(str(job.source), message))
+    return records, failures

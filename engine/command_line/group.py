@@ -1,0 +1,56 @@
+"""The group of subcommands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from .convert import convert
+from .denoise import denoise
+from .guard import guarded
+from .info import info
+from .models import models
+
+
+class GuardedGroup(click.Group):
+    """A group whose errors are one line on stderr and an exit status."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """As click's, but that errors go through `guarded`."""
+
+        def run() -> Any:
+            return super(GuardedGroup, self).main(
+                args, prog_name or "spikeunet", complete_var, standalone_mode=False, **extra
+            )
+
+        if not standalone_mode:
+            return run()
+        sys.exit(guarded(run))
+
+
+@click.group(cls=GuardedGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="spikeunet", prog_name="spikeunet", message="%(prog)s %(version)s")
+def main() -> None:
+    """Event-driven spiking U-Nets on a CPU.
+
+    \b
+    Examples:
+      spikeunet denoise noisy.png -o clean.png
+      spikeunet denoise photographs/ -o denoised/ --report report.json
+      spikeunet models
+      spikeunet info denoise-gray --shape 512x512
+    """
+
+
+for command in (denoise, convert, info, models):
+    main.add_command(command)

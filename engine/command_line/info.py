@@ -1,0 +1,117 @@
+"""`spikeunet info`."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import InputError
+from .console import print_fields, print_rows
+
+if TYPE_CHECKING:
+    from ..graph import Network, Node, Shape
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@click.option("--shape", metavar="HxW", help="Also the shapes and the ANN's multiply-accumulates for such a picture.")
+def info(model: str, shape: str | None) -> None:
+    """Show what a model consists of.
+
+    MODEL is a name out of `spikeunet models` or a model file.
+
+    \b
+    Examples:
+      spikeunet info denoise-gray
+      spikeunet info model.npz --shape 256x256
+    """
+    from ..models import load_model
+
+    size = None if shape is None else parse_size(shape)
+    network = load_model(model)
+    shapes = None if size is None else _padded_shapes(network, size)
+    print_fields(_fields(model, network))
+    click.echo()
+    header = ["node", "kind", "reads", "settings", "parameters"]
+    rows = [_row(network, node) for node in network.nodes]
+    if shapes is not None:
+        header += ["shape", "dense MACs"]
+        macs = _dense_macs(network, shapes)
+        for row, node in zip(rows, network.nodes, strict=True):
+            row += ["x".join(map(str, shapes[node.name])), str(macs[node.name])]
+        rows.append(["total", "", "", "", str(network.parameters), "", str(sum(macs.values()))])
+    else:
+        rows.append(["total", "", "", "", str(network.parameters)])
+    print_rows(header, rows)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) from "HxW"; InputError where it is something else."""
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
+    if match is None:
+        raise InputError(f"--shape must be HEIGHTxWIDTH, for instance 256x256 (got {text!r})")
+    return int(match[1]), int(match[2])
+
+
+def _padded_shapes(network: Network, size: tuple[int, int]) -> dict[str, Shape]:
+    height, width = (-(-side // network.size_multiple) * network.size_multiple for side in size)
+    return network.shapes((network.input.channels, height, width))
+
+
+def _dense_macs(network: Network, shapes: dict[str, Shape]) -> dict[str, int]:
+    from ..build.fan_out import dense_macs
+    from ..graph import Synapses
+
+    return {
+        node.name: dense_macs(node, shapes[node.source], shapes[node.name]) if isinstance(node, Synapses) else 0
+        for node in network.nodes
+    }
+
+
+def _fields(model: str, network: Network) -> list[tuple[str, str]]:
+    models = dict.fromkeys(repr(node.model) for node in network.neurons)
+    fields = [
+        ("model", model),
+        ("input", f"{network.input.channels} channel{'s' * (network.input.channels > 1)}"),
+        ("size multiple", f"{network.size_multiple}, to which pictures are padded"),
+        ("parameters", f"{network.parameters:,}"),
+        *(("neurons", model) for model in models),
+    ]
+    return fields + [(name, _value(value)) for name, value in network.metadata.items()]
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _row(network: Network, node: Node) -> list[str]:
+    parameters = sum(getattr(node, name).size for name in ("weight", "bias") if hasattr(node, name))
+    settings = _settings(network, node)
+    return [node.name, type(node).__name__, ", ".join(node.sources) or "-", settings or "-", str(parameters)]
+
+
+def _settings(network: Network, node: Node) -> str:
+    """Kernel, stride and padding of synapses; thresholds and normalisation of neurons."""
+    words = []
+    if hasattr(node, "weight"):
+        words.append("x".join(map(str, node.weight.shape)))
+    for name in ("kernel_size", "stride", "padding", "output_padding", "dilation"):
+        value = getattr(node, name, None)
+        if value is not None and value != {"padding": (0, 0), "output_padding": (0, 0)}.get(name, (1, 1)):
+            words.append(f"{name} {value[0] if value[0] == value[1] else f'{value[0]}x{value[1]}'}")
+    if getattr(node, "groups", 1) != 1:
+        words.append(f"groups {node.groups}")  # type: ignore[attr-defined]
+    if hasattr(node, "model"):
+        words.append(_neuron(node.model))
+    if node.name in network.normalization:
+        words.append(f"lambda {network.normalization[node.name]:.6g}")
+    return ", ".join(words)
+
+
+def _neuron(model: object) -> str:
+    thresholds = getattr(model, "thresholds", None) or (getattr(model, "threshold", float("nan")),)
+    ladder = " ".join(f"{threshold:g}" for threshold in thresholds)
+    return f"{type(model).__name__} {ladder}, initial {getattr(model, 'initial', 0.0):g}"

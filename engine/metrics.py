@@ -1,0 +1,85 @@
+"""Picture quality: PSNR and SSIM on the 0-255 scale, without rounding."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import InputError
+
+SSIM_WINDOW = 11
+"""Width of the Gaussian window in pixels; a picture must be at least as large."""
+
+
+def psnr(reference: ArrayLike, picture: ArrayLike) -> float:
+    """Peak signal-to-noise ratio, 20 log10(255 / RMSE), over all samples.
+
+    Parameters
+    ----------
+    reference, picture : (H, W) or (H, W, C) float
+        Samples in [0, 1]; taken to the 0-255 scale without rounding.
+
+    Returns
+    -------
+    float
+        In dB; infinite where the two are equal.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ or the pictures are empty.
+    """
+    first, second = _pair(reference, picture)
+    error = float(np.mean((first - second) ** 2))
+    return 20 * math.log10(255.0) - 10 * math.log10(error) if error else math.inf
+
+
+def ssim(reference: ArrayLike, picture: ArrayLike) -> float:
+    """Structural similarity (Wang et al., IEEE Transactions on Image Processing 13(4), 2004), mean over channels.
+
+    Gaussian window of 11x11 pixels with a standard deviation of 1.5, K1 = 0.01, K2 = 0.03, data range 255, population
+    covariance, mean over the area where the window fits.
+
+    Parameters
+    ----------
+    reference, picture : (H, W) or (H, W, C) float
+        Samples in [0, 1], both sides at least 11 pixels.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ or a side is shorter than 11 pixels.
+    """
+    from skimage.metrics import structural_similarity
+
+    first, second = _pair(reference, picture)
+    if min(first.shape[:2]) < SSIM_WINDOW:
+        height, width = first.shape[:2]
+        raise InputError(f"SSIM needs pictures of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels (got {height}x{width})")
+    value = structural_similarity(
+        first,
+        second,
+        data_range=255.0,
+        channel_axis=2 if first.ndim == 3 else None,
+        gaussian_weights=True,  # scikit-image cuts a Gaussian of sigma 1.5 off at 5 pixels: a window of 11x11
+        sigma=1.5,
+        use_sample_covariance=False,
+        K1=0.01,
+        K2=0.03,
+    )
+    return float(value)
+
+
+def _pair(reference: ArrayLike, picture: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    first, second = np.asarray(reference, np.float64), np.asarray(picture, np.float64)
+    if first.shape != second.shape:
+        raise InputError(f"the pictures to compare differ in shape: {_shape(first)} and {_shape(second)}")
+    if not first.size:
+        raise InputError(f"the pictures to compare are empty (shape {_shape(first)})")
+    return first * 255, second * 255
+
+
+def _shape(array: NDArray[np.float64]) -> str:
+    return "x".join(map(str, array.shape)) or "a single number"

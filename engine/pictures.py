@@ -1,0 +1,380 @@
+"""Read and write picture files: gray or colour, with or without transparency, 8 or 16 bits a sample or float.
+
+Transparency is the last of 2 or 4 channels. A palette becomes gray or colour, one bit becomes 8 bits, and the EXIF
+orientation is applied, so that the array shows the picture the way up that a viewer shows it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import deep_png
+from .atomic import atomic_write
+from .errors import PictureError
+
+MAXIMUM_PIXELS = 100_000_000
+"""Larger pictures are refused from their header, before anything is decoded."""
+
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PILLOW_PLUGINS = ("Png", "Jpeg", "Tiff", "Bmp", "Ppm", "WebP")
+_ORIENTATION_TAG = 0x0112
+
+
+@dataclass(frozen=True)
+class PictureFormat:
+    """What a file format can hold: numbers of channels, and the sample types, widest first."""
+
+    name: str
+    channels: tuple[int, ...]
+    dtypes: tuple[str, ...]
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+_JPEG = PictureFormat("JPEG", (1, 3), ("uint8",), (("quality", 95), ("subsampling", 0)))
+_TIFF = PictureFormat("TIFF", (1, 2, 3, 4), ("float64", "float32", "float16", "uint16", "uint8"))
+FORMATS = {
+    ".png": PictureFormat("PNG", (1, 2, 3, 4), ("uint16", "uint8")),
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".webp": PictureFormat("WebP", (1, 2, 3, 4), ("uint8",), (("lossless", True),)),
+    ".bmp": PictureFormat("BMP", (1, 3), ("uint8",)),
+    ".pgm": PictureFormat("PPM", (1,), ("uint16", "uint8")),
+    ".ppm": PictureFormat("PPM", (3,), ("uint8",)),
+}
+"""Formats by file suffix, for reading and for writing."""
+
+
+@dataclass(frozen=True, eq=False)
+class PictureFile:
+    """A picture as it was read: samples, (H, W) or (H, W, C) uint8, uint16 or float, and its ICC colour profile."""
+
+    samples: NDArray[Any]
+    icc_profile: bytes | None = None
+
+
+def read_picture(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Read a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM file.
+
+    Parameters
+    ----------
+    path : path
+        The content decides the format, not the suffix.
+
+    Returns
+    -------
+    (H, W) or (H, W, C) uint8, uint16, float16, float32 or float64
+        C is 3 for colour, 2 for gray and 4 for colour with transparency. Float samples lie in [0, 1].
+
+    Raises
+    ------
+    PictureError
+        If the file is not a picture, is truncated, holds several pictures or more than MAXIMUM_PIXELS, or its samples
+        are of another kind, NaN or outside [0, 1].
+    OSError
+        If the file is missing or may not be read.
+    """
+    return load_picture(path).samples
+
+
+def load_picture(path: str | os.PathLike[str]) -> PictureFile:
+    """As `read_picture`, with the ICC colour profile."""
+    with open(path, "rb") as stream, _named_errors(path):
+        picture = _decode(stream)
+        samples = np.ascontiguousarray(picture.samples)
+        if samples.dtype.kind == "f":
+            check_range(samples)
+    return PictureFile(samples, picture.icc_profile)
+
+
+def write_picture(path: str | os.PathLike[str], picture: NDArray[Any], icc_profile: bytes | None = None) -> None:
+    """Write a picture in the format that the suffix names, completely or not at all.
+
+    Samples are kept where the format can hold them: PNG and PGM hold 8 and 16 bits, TIFF also float, the others 8
+    bits. Others are rounded to the widest that it holds. JPEG is written at quality 95 without chroma subsampling.
+
+    Parameters
+    ----------
+    path : path
+    picture : (H, W) or (H, W, C) uint8, uint16, or float in [0, 1]
+        C from 1 to 4; the last of 2 or 4 channels is transparency.
+    icc_profile : bytes or None
+
+    Raises
+    ------
+    PictureError
+        If the suffix is unknown, or the format cannot hold such a picture.
+    OSError
+        If the file cannot be written; whatever was there is kept.
+    """
+    target = format_of(path)
+    samples = _checked_samples(picture)
+    check_channels(path, samples.shape[2])
+    if samples.dtype.name not in target.dtypes:
+        samples = convert_samples(samples, np.dtype(target.dtypes[0]))
+    with atomic_write(path) as stream, _named_errors(path, "cannot be written"):
+        _encode(stream, target, samples, icc_profile)
+
+
+def format_of(path: str | os.PathLike[str]) -> PictureFormat:
+    """The format that a file's suffix names; PictureError where there is none."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise PictureError(f"{path}: unknown picture suffix {suffix!r}; use one of {', '.join(FORMATS)}")
+    return FORMATS[suffix]
+
+
+def check_channels(path: str | os.PathLike[str], channels: int) -> None:
+    """PictureError where the format of `path` cannot hold pictures of so many channels."""
+    target = format_of(path)
+    if channels in target.channels:
+        return
+    kind = "transparency" if channels in (2, 4) else "colour" if channels == 3 else "gray pictures"
+    able = [suffix for suffix, other in FORMATS.items() if channels in other.channels]
+    raise PictureError(f"{path}: {Path(path).suffix} cannot hold {kind}; use one of {', '.join(able)}")
+
+
+def convert_samples(samples: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Samples on the scale of another type: 0-255 for uint8, 0-65535 for uint16, 0-1 for float; rounded, clipped."""
+    if samples.dtype == dtype:
+        return samples
+    scaled = samples.astype(np.float64) / sample_maximum(samples.dtype) * sample_maximum(dtype)
+    if dtype.kind == "u":
+        return np.rint(np.clip(scaled, 0, sample_maximum(dtype))).astype(dtype)
+    return scaled.astype(dtype)
+
+
+def sample_maximum(dtype: np.dtype[Any]) -> int:
+    """The sample that stands for white: 255, 65535, or 1 for float."""
+    return int(np.iinfo(dtype).max) if dtype.kind == "u" else 1
+
+
+def check_range(samples: NDArray[Any], low: float = 0.0, high: float = 1.0) -> None:
+    """PictureError where float samples are NaN, infinite or outside [low, high]."""
+    bad = samples.size - int(np.isfinite(samples).sum())
+    if bad:
+        raise PictureError(f"{bad} of its {samples.size} samples are NaN or infinite")
+    least, most = float(samples.min()), float(samples.max())
+    if least < low or most > high:
+        raise PictureError(
+            f"float samples must lie in [{low:g}, {high:g}] (got {least:g} to {most:g}); scale the picture to [0, 1]"
+        )
+
+
+@contextmanager
+def _named_errors(path: str | os.PathLike[str], problem: str = "cannot be read as a picture") -> Iterator[None]:
+    """Turn whatever a decoder or encoder raises into a PictureError that names the file.
+
+    Decoders raise nearly anything on hostile files (struct.error, KeyError, ZeroDivisionError, ...). Errors of the
+    system, which carry an errno, pass through.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except PictureError as error:
+        raise PictureError(f"{path}: {error}") from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(f"{path}: {problem} ({reason[:200]})") from error
+
+
+def _decode(stream: BinaryIO) -> PictureFile:
+    start = stream.read(32)
+    stream.seek(0)
+    if not start:
+        raise PictureError("the file is empty")
+    if start.startswith(_TIFF_STARTS):
+        return _decode_tiff(stream)
+    png = deep_png.header(start)
+    if png is not None and png[2] == 16:
+        _check_size(png[0], png[1])
+        deep = deep_png.decode(stream.read())
+        return PictureFile(_squeezed(_oriented(deep.samples, _exif_orientation(deep.exif))), deep.icc_profile)
+    return _decode_with_pillow(stream)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise PictureError(f"the picture has no pixels ({width}x{height})")
+    if width * height > MAXIMUM_PIXELS:
+        raise PictureError(f"{width}x{height} pixels are more than the limit of {MAXIMUM_PIXELS}; cut it into parts")
+
+
+def _decode_with_pillow(stream: BinaryIO) -> PictureFile:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    for name in _PILLOW_PLUGINS:
+        importlib.import_module(f"PIL.{name}ImagePlugin")
+    try:
+        image: Any = Image.open(stream, formats=[name.upper() for name in _PILLOW_PLUGINS])
+    except Image.DecompressionBombError:
+        raise PictureError(f"the picture has more pixels than the limit of {MAXIMUM_PIXELS}") from None
+    except UnidentifiedImageError:
+        raise PictureError("not a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM picture, or its header is damaged") from None
+    with image:
+        _check_size(*image.size)
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            raise PictureError(f"holds {image.n_frames} pictures; save the one to use as a file of its own")
+        if image.format == "PPM" and image.mode == "RGB" and image.tile[0].args[-1] in range(256, 65536):
+            raise PictureError("a PPM of 16 bits a sample is not supported; save it as PNG or TIFF")
+        icc_profile = image.info.get("icc_profile")
+        return PictureFile(_pillow_samples(ImageOps.exif_transpose(image), image.format), icc_profile)
+
+
+def _pillow_samples(image: Any, file_format: str) -> NDArray[Any]:
+    mode = image.mode
+    if mode in ("P", "PA"):
+        return _palette_samples(np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB")))
+    if mode in ("L", "RGB") and "transparency" in image.info:
+        return np.asarray(image.convert("LA" if mode == "L" else "RGBA"))
+    if mode in ("1", "La", "RGBa"):
+        return np.asarray(image.convert({"1": "L", "La": "LA", "RGBa": "RGBA"}[mode]))
+    if mode in ("L", "LA", "RGB", "RGBA"):
+        return np.asarray(image)
+    if mode.startswith("I;16") or (mode == "I" and file_format == "PPM"):
+        return np.asarray(image).astype(np.uint16)
+    if mode == "F" and file_format == "TIFF":
+        return np.asarray(image)
+    raise PictureError(f"samples of the kind {mode!r} are not supported; convert it to 8 or 16 bit gray or RGB")
+
+
+def _palette_samples(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Drop two of the three colour channels where a palette holds only grays."""
+    red, green, blue = samples[..., 0], samples[..., 1], samples[..., 2]
+    if (red == green).all() and (green == blue).all():
+        return _squeezed(np.delete(samples, (1, 2), axis=2))
+    return samples
+
+
+def _decode_tiff(stream: BinaryIO) -> PictureFile:
+    import tifffile
+
+    # Its remarks on odd files would otherwise reach stderr; a logger that the user sets up still gets them.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    with tifffile.TiffFile(stream) as tiff:
+        page: Any = tiff.pages[0]
+        _check_size(page.imagewidth, page.imagelength)
+        pages = sum(not getattr(other, "is_reduced", False) for other in tiff.pages)
+        if pages > 1 or page.axes not in ("YX", "YXS", "SYX"):
+            count = max(pages, page.imagedepth)
+            raise PictureError(f"holds {count} pictures; save the one to use as a file of its own")
+        if page.samplesperpixel > 4:
+            raise PictureError(f"has {page.samplesperpixel} channels; 1 to 4 are supported")
+        try:
+            samples = _tiff_samples(page)
+        except Exception:
+            # Compressions that tifffile needs an extra package for; Pillow brings LZW and JPEG along.
+            if page.bitspersample not in (1, 2, 4, 8) and page.samplesperpixel > 1:
+                raise
+            stream.seek(0)
+            return _decode_with_pillow(stream)
+        profile, orientation = page.tags.get("InterColorProfile"), page.tags.get("Orientation")
+        samples = _oriented(samples, int(orientation.value) if orientation else 1)
+        return PictureFile(_squeezed(samples), profile.value if profile else None)
+
+
+def _tiff_samples(page: Any) -> NDArray[Any]:
+    """Samples (H, W, C) of a gray or RGB page; PictureError where it is another kind of page."""
+    white_is_zero, premultiplied = page.photometric == 0, 1 in page.extrasamples
+    known = page.dtype is not None and page.dtype.name in _TIFF.dtypes and page.dtype.itemsize * 8 == page.bitspersample
+    if not known or page.photometric not in (0, 1, 2) or premultiplied:
+        raise PictureError(
+            f"TIFF samples of the kind {page.dtype}, {page.bitspersample} bits, are not supported; convert it to gray "
+            "or RGB of 8 or 16 bits or float"
+        )
+    samples: NDArray[Any] = page.asarray()
+    if page.axes == "SYX":
+        samples = np.moveaxis(samples, 0, 2)
+    samples = samples.reshape(*samples.shape[:2], -1)
+    if white_is_zero:
+        samples[..., 0] = sample_maximum(samples.dtype) - samples[..., 0]
+    return samples.astype(samples.dtype.newbyteorder("="), copy=False)
+
+
+def _exif_orientation(exif: bytes | None) -> int:
+    from PIL import Image
+
+    if not exif:
+        return 1
+    block = Image.Exif()
+    block.load(exif)
+    return int(block.get(_ORIENTATION_TAG, 1))
+
+
+def _oriented(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Samples (H, W, C) turned as EXIF orientation 1 to 8 asks for."""
+    if orientation in (5, 6, 7, 8):
+        samples = np.swapaxes(samples, 0, 1)
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    return samples
+
+
+def _squeezed(samples: NDArray[Any]) -> NDArray[Any]:
+    """(H, W) where there is one channel."""
+    return samples[..., 0] if samples.shape[2] == 1 else samples
+
+
+def _checked_samples(picture: NDArray[Any]) -> NDArray[Any]:
+    """`picture` as (H, W, C); PictureError where it is no picture that a file could hold."""
+    samples = np.asarray(picture)
+    if samples.dtype.name not in _TIFF.dtypes:
+        raise PictureError(f"picture samples must be uint8, uint16 or float (got {samples.dtype})")
+    if samples.ndim not in (2, 3) or not samples.size or (samples.ndim == 3 and samples.shape[2] > 4):
+        raise PictureError(f"a picture must have the shape (H, W) or (H, W, 1 to 4) (got {samples.shape})")
+    if samples.dtype.kind == "f":
+        check_range(samples)
+    return samples.reshape(*samples.shape[:2], -1)
+
+
+def _encode(stream: BinaryIO, target: PictureFormat, samples: NDArray[Any], icc_profile: bytes | None) -> None:
+    """Write samples (H, W, C) of a type that the format holds."""
+    if target.name == "PNG" and samples.dtype == np.uint16:
+        deep_png.encode(stream, samples, icc_profile)
+    elif target.name == "TIFF":
+        _encode_tiff(stream, samples, icc_profile)
+    else:
+        from PIL import Image
+
+        options = dict(target.options)
+        if icc_profile and target.name in ("PNG", "JPEG", "WebP"):
+            options["icc_profile"] = icc_profile
+        # Into memory first: Pillow writes to a file behind Python's back, and would not tell a full disk from a bug.
+        buffer = io.BytesIO()
+        Image.fromarray(_squeezed(samples)).save(buffer, target.name, **options)
+        stream.write(buffer.getbuffer())
+
+
+def _encode_tiff(stream: BinaryIO, samples: NDArray[Any], icc_profile: bytes | None) -> None:
+    import tifffile
+
+    channels = samples.shape[2]
+    tifffile.imwrite(
+        stream,
+        _squeezed(samples),
+        photometric="rgb" if channels > 2 else "minisblack",
+        planarconfig="contig" if channels > 1 else None,
+        extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        compression="zlib",
+        iccprofile=icc_profile,
+        metadata=None,
+        software=False,
+    )
