@@ -1,0 +1,32 @@
+"""The analog network, slowly: what the dense forward pass and the normalisation are held against."""
+
+from __future__ import annotations
+
+import numpy as np
+import reference
+
+from spikeunet.engine import Concat, Input, Neurons
+
+
+def run(network, picture):
+    """Output and the activation of every Neurons node, float64, for a picture (C, H, W)."""
+    values = {}
+    for node in network.nodes:
+        incoming = [values[source] for source in node.sources]
+        if isinstance(node, Input):
+            values[node.name] = picture.astype(np.float64)
+        elif isinstance(node, Concat):
+            values[node.name] = np.concatenate(incoming)
+        elif isinstance(node, Neurons):
+            values[node.name] = np.maximum(incoming[0], 0)
+        else:
+            synapse = reference.SYNAPSES.get(type(node))
+            values[node.name] = synapse(node, incoming[0]) if synapse else incoming[0]
+    return values[network.output.name], {node.name: values[node.name] for node in network.neurons}
+
+
+def assert_close(found, expected, tolerance=1e-5):
+    """Equal up to `tolerance` times the largest magnitude."""
+    assert found.shape == expected.shape
+    scale = max(1e-30, float(np.abs(expected).max()))
+    np.testing.assert_allclose(found / scale, expected / scale, rtol=0, atol=tolerance)

@@ -1,0 +1,36 @@
+"""Fixtures that any test may use: where the data and the golden vectors lie, which are no part of the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("SPIKEUNET_SHARED", REPOSITORY.parent / "shared"))
+
+
+def _folder_or_skip(*candidates: Path, what: str) -> Path:
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    pytest.skip(f"{what} are not at {candidates[-1]}; SPIKEUNET_SHARED names another folder than {SHARED}")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the training and evaluation pictures; the test skips where they are absent."""
+    return _folder_or_skip(SHARED / "data", what="the evaluation pictures")
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    """Folder of the golden vectors: tests/golden where it exists, else beside the data; skips where they are absent."""
+    return _folder_or_skip(REPOSITORY / "tests" / "golden", SHARED / "golden", what="the golden vectors")

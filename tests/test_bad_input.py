@@ -1,0 +1,312 @@
+"""Bad input to the command: exit status 2, one line that says what is wrong, nothing lost and nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from refusals import fill_folder, refusal
+from small_denoiser import spiking_unet_state
+
+from spikeunet.engine.command_line import main
+from spikeunet.engine.pictures import read_picture, write_picture
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill_folder()
+
+
+@pytest.fixture
+def refused(capsys):
+    return functools.partial(refusal, capsys)
+
+
+def test_the_good_picture_is_good(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["denoise", "good.png", "-o", "out.png", "--model", "gray.npz"])
+    assert stop.value.code == 0
+    assert read_picture("out.png").shape == (12, 16)
+
+
+CALLS = {
+    "missing file": (["missing.png", "-o", "out.png"], "missing.png: No such file or directory"),
+    "missing of several": (["good.png", "missing.png", "-o", "out"], "missing.png: No such file or directory"),
+    "empty folder": (["empty", "-o", "out"], "empty: no pictures in this folder; pictures end with .png"),
+    "folder and file": (
+        ["folder", "good.png", "-o", "out"],
+        "folder: a folder must be the only input; give files, or one",
+    ),
+    "no input": (["-o", "out.png"], "Missing argument 'IN...'; see spikeunet denoise --help"),
+    "no output": (["good.png"], "Missing option '-o' / '--output'; see spikeunet denoise --help"),
+    "unknown option": (["good.png", "-o", "out.png", "--fast"], "No such option '--fast'"),
+    "unknown suffix": (["good.png", "-o", "out.gif"], "out.gif: unknown picture suffix '.gif'; use one of .png, .tif"),
+    "no suffix": (["good.png", "-o", "out"], "out: unknown picture suffix ''; use one of .png"),
+    "alpha into JPEG": (
+        ["alpha.png", "-o", "out.jpg"],
+        "out.jpg: .jpg cannot hold transparency; use one of .png, .tif",
+    ),
+    "colour into PGM": (["rgb.png", "-o", "out.pgm"], "out.pgm: .pgm cannot hold colour; use one of"),
+    "steps 0": (["good.png", "-o", "out.png", "--steps", "0"], "steps must be a whole number from 1 to 1000 (got 0)"),
+    "steps -3": (
+        ["good.png", "-o", "out.png", "--steps", "-3"],
+        "steps must be a whole number from 1 to 1000 (got -3)",
+    ),
+    "steps 1001": (["good.png", "-o", "out.png", "--steps", "1001"], "steps must be a whole number from 1 to 1000"),
+    "steps 2.5": (
+        ["good.png", "-o", "out.png", "--steps", "2.5"],
+        "Invalid value for '--steps': '2.5' is not a valid int",
+    ),
+    "sigma -1": (
+        ["good.png", "-o", "out.png", "--sigma", "-1"],
+        "sigma must lie between 0 and 255, on the 0-255 scale",
+    ),
+    "sigma nan": (
+        ["good.png", "-o", "out.png", "--sigma", "nan"],
+        "sigma must lie between 0 and 255, on the 0-255 scale",
+    ),
+    "sigma 1e9": (["good.png", "-o", "out.png", "--sigma", "1e9"], "(got 1000000000.0)"),
+    "seed -1": (
+        ["good.png", "-o", "out.png", "--sigma", "1", "--seed", "-1"],
+        "Invalid value for '--seed': -1 is not in",
+    ),
+    "seed alone": (["good.png", "-o", "out.png", "--seed", "1"], "--seed 1 has no meaning without --sigma"),
+    "threads 0": (
+        ["good.png", "-o", "out.png", "--threads", "0"],
+        "Invalid value for '--threads': 0 is not in the range",
+    ),
+    "order": (["good.png", "-o", "out.png", "--order", "random"], "'random' is not one of 'layer', 'time'"),
+    "missing reference": (["good.png", "-o", "out.png", "--clean", "no.png"], "no.png: No such file or directory"),
+    "larger reference": (
+        ["good.png", "-o", "out.png", "--clean", "large.png"],
+        "large.png: the clean reference is 20x16 gray, but good.png is 12x16 gray; they must agree",
+    ),
+    "colour reference": (
+        ["good.png", "-o", "out.png", "--clean", "rgb.png"],
+        "rgb.png: the clean reference is 12x16 colour, but good.png is 12x16 gray; they must agree",
+    ),
+    "one reference for two": (["folder", "-o", "out", "--clean", "good.png"], "need a folder of clean references"),
+    "unmatched reference": (
+        ["good.png", "-o", "out.png", "--clean", "folder"],
+        "folder: has no clean references for good",
+    ),
+    "output is input": (
+        ["good.png", "-o", "good.png"],
+        "good.png: the output would overwrite the input good.png; choose",
+    ),
+    "output is reference": (
+        ["good.png", "-o", "other.png", "--clean", "other.png"],
+        "would overwrite the input other.png",
+    ),
+    "output links to input": (
+        ["good.png", "-o", "link.png"],
+        "link.png: the output would overwrite the input good.png",
+    ),
+    "folder onto itself": (
+        ["folder", "-o", "folder"],
+        "folder/a.png: the output would overwrite the input folder/a.png",
+    ),
+    "two of one name": (
+        ["good.png", "folder/good.png", "-o", "out"],
+        "would both be written to out/good.png; give them",
+    ),
+    "missing output folder": (
+        ["good.png", "-o", "no/out.png"],
+        "no: No such file or directory; make the output folder first",
+    ),
+    "missing folder of folder": (
+        ["folder", "-o", "no/out"],
+        "no: No such file or directory; make the output folder first",
+    ),
+    "file as output folder": (
+        ["folder", "-o", "other.png"],
+        "several pictures need a folder to go to, and this is a file",
+    ),
+    "file above output": (
+        ["good.png", "-o", "other.png/out.png"],
+        "other.png: Not a directory; make the output folder",
+    ),
+    "report is input": (
+        ["good.png", "-o", "out.png", "--report", "good.png"],
+        "good.png: the report would overwrite a",
+    ),
+    "report is output": (["good.png", "-o", "out.png", "--report", "out.png"], "out.png: the report would overwrite a"),
+    "report is a folder": (["good.png", "-o", "out.png", "--report", "empty"], "empty: Is a directory"),
+    "report nowhere": (
+        ["good.png", "-o", "out.png", "--report", "no/report"],
+        "no: No such file or directory; make the",
+    ),
+    "report is model": (
+        ["good.png", "-o", "out.png", "--report", "gray.npz"],
+        "would overwrite a picture or the model",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_calls_that_make_no_sense(refused, kind):
+    arguments, message = CALLS[kind]
+    Path("link.png").symlink_to("good.png")
+    if "folder/good.png" in arguments:
+        write_picture("folder/good.png", np.zeros((4, 4), np.uint8))
+    if "alpha.png" in arguments:
+        write_picture("alpha.png", np.zeros((4, 4, 4), np.uint8))
+    assert message in refused("denoise", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("no-such-model", "no model is called 'no-such-model'"),
+        ("missing.npz", "missing.npz: no such file; check the path"),
+        ("good.png", "no model is called 'good.png'"),
+        ("./good.png", "good.png: is not an NPZ file, or is truncated or damaged"),
+        ("segment.npz", "the model 'segment.npz' is for 'segment', not for denoising; choose another"),
+        ("colour.npz", "the model takes pictures of 3 channels and got a gray picture; choose a gray model"),
+        ("truncated.npz", "truncated.npz: is not an NPZ file, or is truncated or damaged"),
+    ],
+)
+def test_models_that_do_not_fit(refused, model, message):
+    data = Path("gray.npz").read_bytes()
+    Path("truncated.npz").write_bytes(data[: len(data) // 2])
+    assert message in refused("denoise", "good.png", "-o", "out.png", model=model)
+
+
+def test_an_output_folder_that_may_not_be_written_to(refused, monkeypatch):
+    # The super-user may write anywhere, so that permissions alone would not show it.
+    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and str(path) == "empty"))
+    assert refused("denoise", "good.png", "-o", "empty/out.png") == "empty: the output folder is not writable"
+    assert refused("denoise", "folder", "-o", "empty") == "empty: the output folder is not writable"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the super-user may write anywhere")
+def test_an_output_folder_without_permission(refused):
+    Path("empty").chmod(0o500)
+    assert refused("denoise", "good.png", "-o", "empty/out.png") == "empty: the output folder is not writable"
+
+
+class FullDisk:
+    """A stream that takes a hundred bytes."""
+
+    def __init__(self, stream):
+        self.stream, self.written = stream, 0
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stream.close()
+
+    def write(self, data):
+        self.written += len(data)
+        if self.written > 100:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.stream.write(data)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_a_full_disk_keeps_the_old_output(refused, monkeypatch, suffix):
+    from spikeunet.engine import atomic
+
+    Path(f"out{suffix}").write_text("what was there")
+    monkeypatch.setattr(atomic, "open", lambda *arguments: FullDisk(open(*arguments)), raising=False)  # noqa: SIM115
+    message = f"out{suffix}: No space left on device"
+    assert refused("denoise", "good.png", "-o", f"out{suffix}") == message
+
+
+def test_a_bad_picture_in_a_folder_does_not_stop_the_others(capsys):
+    Path("folder/aa.png").write_text("no picture")
+    with pytest.raises(SystemExit) as stop:
+        main(["denoise", "folder", "-o", "out", "--model", "gray.npz", "--report", "report.json"])
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    assert printed.err.startswith("spikeunet: error: folder/aa.png: not a PNG, JPEG, TIFF")
+    assert printed.err.count("\n") == 1
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "b.png"]
+    report = json.loads(Path("report.json").read_text())
+    assert [picture["input"] for picture in report["pictures"]] == ["folder/a.png", "folder/b.png"]
+    assert [failure["input"] for failure in report["failures"]] == ["folder/aa.png"]
+
+
+def test_names_with_control_characters_stay_on_one_line(refused):
+    assert refused("denoise", "no\nsuch\x1b[31m.png", "-o", "out.png").startswith(
+        "no\\nsuch\\x1b[31m.png: No such file"
+    )
+
+
+def test_only_text_that_utf8_knows_reaches_stderr(refused):
+    name = os.fsdecode(b"no-\xff.png")
+    assert refused("denoise", name, "-o", "out.png") == "no-\\udcff.png: No such file or directory"
+
+
+CONVERSIONS = {
+    "missing": (["missing.npz", "-o", "m.npz", "--normalization", "none"], "missing.npz: no such file; check the path"),
+    "not a state dict": (["gray.npz", "-o", "m.npz", "--normalization", "none"], "unusable arrays in the state"),
+    "no calibration": (["unet.npz", "-o", "m.npz"], "needs calibration pictures"),
+    "empty calibration": (
+        ["unet.npz", "-o", "m.npz", "--calibration", "empty"],
+        "empty: holds no pictures for calibration",
+    ),
+    "suffix": (["state.npz", "-o", "model.bin"], "model.bin: a model file ends in .npz; choose another name"),
+    "onto itself": (
+        ["gray.npz", "-o", "gray.npz"],
+        "gray.npz: the model would overwrite the state dict; choose another",
+    ),
+    "nowhere": (["gray.npz", "-o", "no/m.npz"], "no: No such file or directory; make the output folder first"),
+    "thresholds": (["gray.npz", "-o", "m.npz", "--thresholds", "1;2"], "--thresholds must be numbers with ',' between"),
+    "ascending": (["gray.npz", "-o", "m.npz", "--thresholds", "1,2"], "must be positive and strictly descending"),
+    "NaN threshold": (
+        ["gray.npz", "-o", "m.npz", "--thresholds", "nan"],
+        "--thresholds must be finite numbers (got 'nan')",
+    ),
+    "two for IF": (
+        ["gray.npz", "-o", "m.npz", "--neuron", "if", "--thresholds", "2,1"],
+        "--neuron if has one threshold",
+    ),
+    "decay": (["gray.npz", "-o", "m.npz", "--decay", "0.5"], "--decay 0.5 is for --neuron lif (got --neuron multi-thr"),
+    "reset": (
+        ["gray.npz", "-o", "m.npz", "--reset", "zero"],
+        "--reset is for --neuron if and lif; multi-threshold neu",
+    ),
+    "sigma": (["gray.npz", "-o", "m.npz", "--sigma", "50:5"], "--sigma must be a number or LOW:HIGH with LOW <= HIGH"),
+    "sigma alone": (
+        ["gray.npz", "-o", "m.npz", "--sigma", "5:50"],
+        "have no meaning without --calibration; name a folder",
+    ),
+    "steps": (["gray.npz", "-o", "m.npz", "--steps", "0"], "steps must be a whole number from 1 to 1000 (got 0)"),
+    "architecture": (
+        ["state.npz", "-o", "m.npz", "--architecture", "vgg", "--normalization", "none"],
+        "unknown architecture 'vgg'; there are spiking-unet",
+    ),
+    "wrong keys": (["state.npz", "-o", "m.npz", "--normalization", "none"], "conv1.weight"),
+}
+
+
+@pytest.mark.parametrize("kind", CONVERSIONS)
+def test_conversions_that_make_no_sense(refused, kind):
+    arguments, message = CONVERSIONS[kind]
+    np.savez("state.npz", **{"layer.weight": np.zeros((2, 2), np.float32)})
+    np.savez("unet.npz", **spiking_unet_state())
+    assert message in refused("convert", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "no-such-model"], "no model is called 'no-such-model'"),
+        (["info", "gray.npz", "--shape", "0x5"], "--shape must be HEIGHTxWIDTH, for instance 256x256 (got '0x5')"),
+        (["info", "gray.npz", "--shape", "large"], "--shape must be HEIGHTxWIDTH, for instance 256x256 (got 'large')"),
+        (["paint"], "No such command 'paint'; see spikeunet --help"),
+    ],
+)
+def test_other_commands(refused, arguments, message):
+    assert message in refused(*arguments)

@@ -1,0 +1,340 @@
+"""The command `spikeunet` on real files: denoise, convert, info, models."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_denoiser import small_denoiser, spiking_unet_state
+
+from spikeunet.engine import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold, load_model, save_model
+from spikeunet.engine.command_line import main
+from spikeunet.engine.command_line.convert import neuron_model, noise_levels
+from spikeunet.engine.denoising import denoise
+from spikeunet.engine.metrics import psnr, ssim
+from spikeunet.engine.noise import add_noise
+from spikeunet.engine.pictures import read_picture, write_picture
+
+
+@pytest.fixture
+def model(tmp_path):
+    save_model(small_denoiser(description="half of everything"), tmp_path / "model.npz")
+    return tmp_path / "model.npz"
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command and return what it printed on stdout; the exit status must be 0 and stderr empty."""
+
+    def invoke(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        assert (stop.value.code, printed.err) == (0, "")
+        return printed.out
+
+    return invoke
+
+
+def picture_file(path, shape=(20, 24), dtype=np.uint8, seed=0):
+    white = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+    picture = (np.random.default_rng(seed).random(shape) * white).astype(dtype)
+    write_picture(path, picture)
+    return picture
+
+
+def test_denoise_a_file(run, tmp_path, model):
+    picture = picture_file(tmp_path / "in.png")
+    printed = run("denoise", tmp_path / "in.png", "-o", tmp_path / "out.png", "--model", model)
+    denoised = denoise(picture, small_denoiser())
+    np.testing.assert_array_equal(read_picture(tmp_path / "out.png"), denoised.picture)
+    fields = dict(line.split(maxsplit=1) for line in printed.splitlines())
+    assert fields["steps"] == "3"
+    assert fields["events"] == f"{denoised.result.total_events:,}"
+    assert fields["accumulates"].startswith(f"{denoised.result.total_accumulates:,} (")
+    assert {"size", "density", "energy", "time"} <= set(fields)
+    assert not {"PSNR", "SSIM"} & set(fields)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (13, 17), (9, 8, 3), (9, 8, 2), (9, 8, 4)], ids=str)
+@pytest.mark.parametrize(("suffix", "dtype"), [(".png", np.uint8), (".png", np.uint16), (".tif", np.float32)])
+def test_any_size_and_type_comes_out_as_it_went_in(run, tmp_path, model, shape, suffix, dtype):
+    picture = picture_file(tmp_path / f"in{suffix}", shape, dtype)
+    run("denoise", tmp_path / f"in{suffix}", "-o", tmp_path / f"out{suffix}", "--model", model)
+    result = read_picture(tmp_path / f"out{suffix}")
+    assert result.dtype == dtype
+    assert result.shape == shape
+    if shape[-1] in (2, 4):
+        np.testing.assert_array_equal(result[..., -1], picture[..., -1])
+
+
+def test_the_suffix_decides_the_format(run, tmp_path, model):
+    picture_file(tmp_path / "in.tif", dtype=np.uint16)
+    printed = run("denoise", tmp_path / "in.tif", "-o", tmp_path / "out.jpg", "--model", model)
+    assert (tmp_path / "out.jpg").read_bytes().startswith(b"\xff\xd8")
+    assert "uint16, saved as uint8" in printed
+
+
+def test_noise_follows_the_protocol_and_is_compared_with_the_input(run, tmp_path, model):
+    clean = picture_file(tmp_path / "in.png", (30, 26)) / 255
+    options = ("--model", model, "--sigma", 25, "--seed", 5, "--report", "-")
+    picture = json.loads(run("denoise", tmp_path / "in.png", "-o", tmp_path / "out.png", *options))["pictures"][0]
+    noisy = add_noise(clean, 25, 5)
+    restored = denoise(noisy, small_denoiser()).restored
+    assert (picture["noise_sigma"], picture["noise_seed"]) == (25, 5)
+    assert picture["psnr_before"] == pytest.approx(psnr(clean, noisy))
+    assert picture["psnr_after"] == pytest.approx(psnr(clean, restored))
+    assert picture["ssim_before"] == pytest.approx(ssim(clean, noisy))
+    assert picture["ssim_after"] == pytest.approx(ssim(clean, restored))
+    written = read_picture(tmp_path / "out.png")
+    assert written.dtype == np.uint8
+    np.testing.assert_array_equal(written, np.rint(restored.astype(np.float64) * 255))
+
+
+def test_a_clean_reference_beside_the_noisy_picture(run, tmp_path, model):
+    noisy = picture_file(tmp_path / "noisy.png", dtype=np.uint16)
+    clean = picture_file(tmp_path / "clean.png", seed=1)
+    options = ("--clean", tmp_path / "clean.png", "--model", model)
+    printed = run("denoise", tmp_path / "noisy.png", "-o", tmp_path / "out.png", *options)
+    restored = denoise(noisy, small_denoiser()).restored
+    assert (
+        f"PSNR               {psnr(clean / 255, noisy / 65535):.2f} -> {psnr(clean / 255, restored):.2f} dB" in printed
+    )
+
+
+def test_a_small_picture_has_no_ssim(run, tmp_path, model):
+    picture_file(tmp_path / "in.png", (10, 30))
+    options = ("--model", model, "--sigma", 25, "--report", tmp_path / "report.json")
+    printed = run("denoise", tmp_path / "in.png", "-o", tmp_path / "out.png", *options)
+    assert "SSIM               - -> -" in printed
+    assert json.loads((tmp_path / "report.json").read_text())["pictures"][0]["ssim_after"] is None
+
+
+def test_a_folder_in_gives_a_folder_out(run, tmp_path, model):
+    (tmp_path / "in").mkdir()
+    pictures = {name: picture_file(tmp_path / "in" / name, seed=seed) for seed, name in enumerate(("b.png", "a.png"))}
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    (tmp_path / "in" / ".hidden.png").write_text("no picture")
+    options = ("--model", model, "--sigma", 10, "--seed", 7, "--report", tmp_path / "report.json")
+    printed = run("denoise", tmp_path / "in", "-o", tmp_path / "out", *options)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+    header, *rows = (line.split("\t") for line in printed.splitlines())
+    assert header[0] == "picture"
+    assert [row[0] for row in rows] == ["a.png", "b.png", "mean"]
+    assert {len(row) for row in rows} == {len(header)}
+    # The seed counts up in the sorted order of the names.
+    restored = denoise(add_noise(pictures["b.png"] / 255, 10, 8), small_denoiser()).restored
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [picture["noise_seed"] for picture in report["pictures"]] == [7, 8]
+    assert report["pictures"][1]["psnr_after"] == pytest.approx(psnr(pictures["b.png"] / 255, restored))
+    assert report["mean"]["psnr_after"] == pytest.approx(
+        np.mean([picture["psnr_after"] for picture in report["pictures"]])
+    )
+
+
+def test_several_files_go_to_a_folder_and_find_their_references(run, tmp_path, model):
+    (tmp_path / "clean").mkdir()
+    for seed, name in enumerate("ab"):
+        picture_file(tmp_path / f"{name}.png", seed=seed)
+        picture_file(tmp_path / "clean" / f"{name}.tif", seed=seed)
+    options = ("-o", tmp_path / "out", "--clean", tmp_path / "clean", "--model", model, "--report", "-")
+    report = json.loads(run("denoise", tmp_path / "a.png", tmp_path / "b.png", *options))
+    assert [Path(picture["clean"]).name for picture in report["pictures"]] == ["a.tif", "b.tif"]
+    assert all(picture["psnr_before"] is None for picture in report["pictures"])  # equal: infinite, which JSON lacks
+    assert all(picture["psnr_after"] > 0 for picture in report["pictures"])
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_one_file_into_a_folder(run, tmp_path, model, exists):
+    picture_file(tmp_path / "in.png")
+    if exists:
+        (tmp_path / "out").mkdir()
+    run("denoise", tmp_path / "in.png", "-o", f"{tmp_path}/out/", "--model", model)
+    assert (tmp_path / "out" / "in.png").is_file()
+
+
+def test_the_report_counts_what_the_engine_counts(run, tmp_path, model):
+    picture = picture_file(tmp_path / "in.png", (12, 8))
+    options = ("--model", model, "--steps", 5, "--report", "-", "--order", "time", "--threads", 1)
+    report = json.loads(run("denoise", tmp_path / "in.png", "-o", tmp_path / "out.png", *options))
+    result = denoise(picture, small_denoiser(), steps=5).result
+    (entry,) = report["pictures"]
+    assert (report["steps"], report["order"], report["threads"], report["failures"]) == (5, "time", 1, [])
+    assert report["model_metadata"]["description"] == "half of everything"
+    assert entry["events"] == result.total_events
+    assert entry["accumulates"] == result.total_accumulates
+    assert entry["macs"] == result.total_macs
+    assert entry["density"] == pytest.approx(result.density)
+    assert entry["energy_joules"] == pytest.approx(0.9e-12 * result.total_accumulates + 4.6e-12 * result.total_macs)
+    assert {name: layer["events"] for name, layer in entry["layers"].items()} == {
+        name: events.tolist() for name, events in result.events.items()
+    }
+    assert sum(sum(synapse["accumulates"]) for synapse in entry["synapses"].values()) == result.total_accumulates
+    assert sum(synapse["dense_macs"] for synapse in entry["synapses"].values()) == entry["dense_macs"]
+
+
+def test_an_output_is_replaced_and_keeps_its_permissions(run, tmp_path, model):
+    picture_file(tmp_path / "in.png")
+    (tmp_path / "out.png").write_text("old")
+    (tmp_path / "out.png").chmod(0o640)
+    run("denoise", tmp_path / "in.png", "-o", tmp_path / "out.png", "--model", model)
+    assert read_picture(tmp_path / "out.png").shape == (20, 24)
+    assert (tmp_path / "out.png").stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png", "model.npz", "out.png"]
+
+
+def test_info(run, model):
+    printed = run("info", model, "--shape", "10x10")
+    fields, table = printed.split("\n\n")
+    assert "parameters     306" in fields
+    assert "description    half of everything" in fields
+    header, *rows = (line.split("\t") for line in table.splitlines())
+    assert header == ["node", "kind", "reads", "settings", "parameters", "shape", "dense MACs"]
+    by_name = {row[0]: row for row in rows}
+    assert by_name["conv1"][1:] == ["Conv2d", "input", "4x1x3x3, padding 1", "40", "4x12x12", str(12 * 12 * 36)]
+    assert by_name["relu1"][3] == "MultiThreshold 2 1 0.5 0.25, initial 0"
+    assert by_name["up1"][3] == "4x4x4x4, stride 4"
+    assert int(by_name["total"][-1]) == sum(int(row[-1]) for row in rows[:-1])
+    assert "shape" not in run("info", model).split("\n\n")[1].splitlines()[0]
+
+
+def test_models(run, monkeypatch):
+    import spikeunet.engine.models as shipped
+
+    monkeypatch.setattr(shipped, "list_models", lambda: ("small",))
+    monkeypatch.setattr(shipped, "load_model", lambda _: small_denoiser(description="half of everything"))
+    header, row = (line.split("\t") for line in run("models").splitlines())
+    assert header == ["name", "task", "channels", "parameters", "steps", "description"]
+    assert row == ["small", "denoise", "1", "306", "3", "half of everything"]
+
+
+def test_shipped_models_are_listed(run):
+    from spikeunet.engine.models import list_models
+
+    if not list_models():
+        pytest.skip("no model is shipped in this checkout")
+    assert [line.split("\t")[0] for line in run("models").splitlines()[1:]] == list(list_models())
+
+
+@pytest.fixture
+def state(tmp_path):
+    np.savez(tmp_path / "state.npz", **spiking_unet_state())
+    return tmp_path / "state.npz"
+
+
+def test_convert_makes_a_model_that_denoises(run, tmp_path, state):
+    (tmp_path / "pictures").mkdir()
+    for seed in range(2):
+        picture_file(tmp_path / "pictures" / f"{seed}.png", (32, 32), seed=seed)
+    options = ("--calibration", tmp_path / "pictures", "--sigma", "5:50", "--thresholds", "1,0.5", "--initial", "0.25")
+    more = ("--steps", 2, "--description", "untrained", "--dtype", "float16")
+    run("convert", state, "-o", tmp_path / "model.npz", *options, *more)
+    network = load_model(tmp_path / "model.npz")
+    assert {node.model for node in network.neurons} == {MultiThreshold((1.0, 0.5), 0.25)}
+    assert network.metadata["task"] == "denoise"
+    assert network.metadata["steps"] == 2
+    assert network.metadata["calibration_sigma"] == [5, 50]
+    assert network.metadata["description"] == "untrained"
+    assert network.normalization
+    picture_file(tmp_path / "in.png", (17, 33, 3))
+    run("denoise", tmp_path / "in.png", "-o", tmp_path / "out.png", "--model", tmp_path / "model.npz")
+    assert read_picture(tmp_path / "out.png").shape == (17, 33, 3)
+
+
+def test_convert_without_calibration(run, tmp_path, state):
+    run("convert", state, "-o", tmp_path / "model.npz", "--normalization", "none", "--neuron", "if")
+    assert {node.model for node in load_model(tmp_path / "model.npz").neurons} == {IntegrateAndFire()}
+
+
+def test_neuron_options():
+    assert neuron_model("multi-threshold", None, 0.0, None, None) == MultiThreshold()
+    assert neuron_model("if", "2", 0.5, "zero", None) == IntegrateAndFire(2.0, "zero", 0.5)
+    assert neuron_model("lif", None, 0.0, None, 0.5) == LeakyIntegrateAndFire(1.0, 0.5)
+    assert noise_levels(None) == ()
+    assert noise_levels("25") == (25,)
+    levels = noise_levels("5:50")
+    assert (levels[0], levels[-1], len(levels)) == (5, 50, 10)
+
+
+def test_version_and_help(run):
+    assert run("--version").startswith("spikeunet 0.")
+    for command in ((), ("denoise",), ("convert",), ("info",), ("models",)):
+        assert "spikeunet " in run(*command, "--help").split("Example", 1)[1]
+
+
+def subprocess_run(*arguments, **options):
+    command = [sys.executable, "-m", "spikeunet.engine.command_line", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def test_help_needs_no_heavy_module():
+    program = (
+        "import sys; from spikeunet.engine.command_line import main\n"
+        "try: main(['denoise', '--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'skimage', 'PIL', 'tifffile', 'rich', 'spikeunet.converters'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path, model):
+    command = f"{sys.executable} -m spikeunet.engine.command_line info {model} | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "spikeunet.engine.command_line", "--help"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (2, "spikeunet: error: No space left on device\n")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing_behind(tmp_path, model, number, status):
+    picture_file(tmp_path / "in.png", (800, 800))
+    before = sorted(tmp_path.iterdir())
+    command = [sys.executable, "-m", "spikeunet.engine.command_line", "denoise", "in.png", "-o", "out.png"]
+    process = subprocess.Popen(
+        [*command, "--model", model, "--steps", "1000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(4)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.strip()) == (status, "")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_tables_and_progress_on_a_terminal(tmp_path, model):
+    pty = pytest.importorskip("pty")
+    for seed, name in enumerate("ab"):
+        picture_file(tmp_path / f"{name}.png", seed=seed)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "spikeunet.engine.command_line", "denoise", "a.png", "b.png", "-o", "out"]
+    process = subprocess.Popen(
+        [*command, "--model", model], cwd=tmp_path, stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": "150"}
+    )
+    os.close(theirs)
+    printed = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+        if not piece:
+            break
+        printed += piece
+    assert process.wait(60) == 0
+    os.close(ours)
+    assert b"Denoising" in printed
+    assert b"picture" in printed
+    assert b"\t" not in printed

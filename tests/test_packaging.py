@@ -1,0 +1,232 @@
+"""What is built from the checkout holds everything, and installs in each of the ways that people install it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import venv
+import zipfile
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
+FOLDERS = ("engine", "converters")
+SOURCE = (
+    *FOLDERS,
+    "tests",
+    "examples",
+    "benchmarks",
+    "docs",
+    ".ci",
+    "*.toml",
+    "*.md",
+    "*.in",
+    ".*.yaml",
+    "LICENSE",
+    "NOTICE",
+)
+CHECK_INSTALLATION = """
+import sys
+from importlib.metadata import files, version
+from pathlib import Path
+import spikeunet, spikeunet.engine, spikeunet.converters
+import spikeunet.engine.command_line
+assert not hasattr(spikeunet, "__version__") and spikeunet.__file__ is None, "spikeunet is a namespace package"
+root = Path(sys.argv[1]).resolve()
+for package in (spikeunet.engine, spikeunet.converters):
+    folder = Path(package.__file__).resolve().parent
+    assert folder.is_relative_to(root), (folder, root)
+    assert (folder / "py.typed").is_file()
+models = Path(spikeunet.engine.__file__).resolve().parent / "models"
+assert len(list(models.glob("*.npz"))) == int(sys.argv[3]), sorted(models.iterdir())
+assert version("spikeunet") == sys.argv[2]
+print(spikeunet.engine.IntegrateAndFire(threshold=1.0))
+"""
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    """Standard output of a command that must succeed, run in a folder without this run's Python settings."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        [str(part) for part in command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def models() -> list[str]:
+    return sorted(path.name for path in (REPOSITORY / "engine" / "models").glob("*.npz"))
+
+
+def test_every_package_folder_is_listed():
+    found = {
+        ".".join(("spikeunet", *path.parent.relative_to(REPOSITORY).parts))
+        for folder in FOLDERS
+        for path in (REPOSITORY / folder).rglob("__init__.py")
+    }
+    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(found)
+
+
+def test_every_folder_with_python_files_is_a_package():
+    folders = {path.parent for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py")}
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+def test_every_file_that_is_not_python_is_package_data():
+    data = PROJECT["tool"]["setuptools"]["package-data"]
+    others = [
+        path.relative_to(REPOSITORY)
+        for folder in FOLDERS
+        for path in (REPOSITORY / folder).rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    ]
+    assert others
+    missed = [
+        str(path)
+        for path in others
+        if not any(path.match(pattern) for pattern in data.get(".".join(("spikeunet", *path.parent.parts)), ()))
+    ]
+    assert missed == []
+
+
+def test_the_installed_version_is_that_of_this_checkout():
+    assert version("spikeunet") == PROJECT["project"]["version"]
+
+
+def test_the_changelog_knows_the_version():
+    assert f"## [{PROJECT['project']['version']}]" in (REPOSITORY / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_command_is_installed_and_leads_to_a_function():
+    (script,) = (entry for entry in entry_points(group="console_scripts") if entry.name == "spikeunet")
+    assert callable(script.load())
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """A copy of the checkout, since building leaves files behind."""
+    copy = tmp_path_factory.mktemp("source")
+    for item in (item for pattern in SOURCE for item in REPOSITORY.glob(pattern)):
+        if item.is_dir():
+            shutil.copytree(item, copy / item.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(item, copy)
+    return copy
+
+
+def build(kind: str, source: Path, target: Path) -> Path:
+    """Build an "sdist" or a "wheel" of a source folder with the running environment's setuptools."""
+    program = f"import sys, setuptools.build_meta as backend; backend.build_{kind}(sys.argv[1])"
+    run(sys.executable, "-c", program, target, folder=source)
+    (built,) = target.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def sdist(source, tmp_path_factory) -> Path:
+    return build("sdist", source, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory) -> Path:
+    """The wheel that is built from the sdist alone."""
+    unpacked = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(unpacked, filter="data")
+    (folder,) = unpacked.iterdir()
+    return build("wheel", folder, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def dependencies(tmp_path_factory) -> Path:
+    """A folder of links to what the running environment has installed, spikeunet itself left out."""
+    links = tmp_path_factory.mktemp("dependencies")
+    for place in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for item in Path(place).iterdir():
+            if "spikeunet" not in item.name and item.suffix != ".pth" and not (links / item.name).exists():
+                (links / item.name).symlink_to(item, target_is_directory=item.is_dir())
+    return links
+
+
+@pytest.fixture
+def environment(dependencies, tmp_path) -> Path:
+    """Programs of a fresh virtual environment that has the dependencies, but not spikeunet."""
+    folder = tmp_path / "environment"
+    venv.create(folder, with_pip=False, symlinks=os.name != "nt")
+    paths = sysconfig.get_paths("venv", vars={"base": str(folder), "platbase": str(folder)})
+    (Path(paths["purelib"]) / "dependencies.pth").write_text(f"{dependencies}\n", "utf-8")
+    return Path(paths["scripts"])
+
+
+def install(programs: Path, folder: Path, *what: str | Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--python", programs / "python", "--quiet", "install"]
+    run(*pip, "--no-index", "--no-deps", "--no-build-isolation", *what, folder=folder)
+
+
+def check_installation(programs: Path, root: Path, elsewhere: Path) -> None:
+    arguments = (root, PROJECT["project"]["version"], str(len(models())))
+    run(programs / "python", "-W", "error", "-c", CHECK_INSTALLATION, *arguments, folder=elsewhere)
+    assert "denoise" in run(programs / "spikeunet", "--help", folder=elsewhere)
+
+
+@pytest.mark.slow
+def test_sdist_holds_what_building_and_testing_need(sdist):
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    sources = [path for folder in (*FOLDERS, "tests", "examples") for path in (REPOSITORY / folder).rglob("*.py")]
+    wanted = {path.relative_to(REPOSITORY).as_posix() for path in sources}
+    wanted |= {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", ".ci/run"}
+    wanted |= {f"engine/models/{name}" for name in models()}
+    assert wanted - names == set()
+
+
+@pytest.mark.slow
+def test_wheel_from_the_sdist_holds_every_module_and_model(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    kept = [path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*") if path.is_file()]
+    wanted = {
+        f"spikeunet/{path.relative_to(REPOSITORY).as_posix()}" for path in kept if "__pycache__" not in path.parts
+    }
+    assert names == wanted
+    assert {"spikeunet/engine/py.typed", "spikeunet/converters/py.typed"} <= names
+
+
+@pytest.mark.slow
+def test_wheel_states_licence_and_requirements(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(metadata).decode()
+        licences = [name for name in archive.namelist() if ".dist-info/licenses/" in name]
+    assert "License-Expression: Apache-2.0" in text
+    assert {Path(name).name for name in licences} == {"LICENSE", "NOTICE"}
+    core = [line for line in text.splitlines() if line.startswith("Requires-Dist:") and "extra ==" not in line]
+    assert not any(heavy in line for heavy in ("torch", "matplotlib", "pytest") for line in core)
+
+
+@pytest.mark.slow
+def test_wheel_installs(wheel, environment, tmp_path):
+    install(environment, tmp_path, wheel)
+    check_installation(environment, environment.parent, tmp_path)
+
+
+@pytest.mark.slow
+def test_folder_installs(source, environment, tmp_path):
+    install(environment, tmp_path, source)
+    check_installation(environment, environment.parent, tmp_path)
+
+
+@pytest.mark.slow
+def test_folder_installs_editable(source, environment, tmp_path):
+    install(environment, tmp_path, "--editable", source)
+    check_installation(environment, source, tmp_path)
+    # From inside the checkout, too, only spikeunet.engine is the engine.
+    run(environment / "python", "-c", "import spikeunet.engine", folder=source)
