@@ -1,0 +1,75 @@
+"""What the benchmark scripts share: pictures, noise, one run for all numbers of steps, the machine's name."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spikeunet.engine import Network, forward, simulate
+from spikeunet.engine.noise import add_noise
+from spikeunet.engine.padding import crop, pad_to_multiple
+from spikeunet.engine.pictures import read_picture
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """A clean picture, (H, W) float in [0, 1], and its noisy version."""
+
+    name: str
+    clean: np.ndarray
+    noisy: np.ndarray
+
+
+def noisy_pictures(folder: Path, sigma: float, limit: int | None = None) -> Iterator[Noisy]:
+    """Gray pictures of a folder in the order of their names, with noise whose seed is the picture's index."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    if not paths:
+        raise SystemExit(f"no pictures in {folder}")
+    for seed, path in enumerate(paths[:limit]):
+        clean = read_picture(path) / 255.0
+        yield Noisy(path.name, clean, add_noise(clean, sigma, seed))
+
+
+def restored_by_steps(network: Network, noisy: np.ndarray, steps: Sequence[int]) -> dict[int, tuple[np.ndarray, int]]:
+    """Restored picture and accumulates for each number of steps, all from one run.
+
+    What happens at step t does not depend on later steps, so the running sum after step t is that of a run of t steps.
+    """
+    padded, origin = pad_to_multiple(noisy[None], network.size_multiple)
+    result = simulate(network, padded, steps=max(steps), record=("readout",))
+    accumulates = np.cumsum(sum(result.accumulates.values()))
+    restored = {}
+    for number in steps:
+        noise = crop(result.readout[number - 1] / np.float32(number), origin, noisy.shape)[0]
+        restored[number] = (np.clip(noisy - noise, 0, 1), int(accumulates[number - 1]))
+    return restored
+
+
+def restored_by_ann(network: Network, noisy: np.ndarray) -> np.ndarray:
+    """Restored picture of the ANN: the same weights with ReLU in place of the neurons."""
+    padded, origin = pad_to_multiple(noisy[None], network.size_multiple)
+    output, _ = forward(network, padded)
+    return np.clip(noisy - crop(output, origin, noisy.shape)[0], 0, 1)
+
+
+def macs_per_pixel(network: Network) -> float:
+    """The ANN's multiply-accumulates for each pixel."""
+    side = network.size_multiple
+    result = simulate(network, np.zeros((network.input.channels, side, side), np.float32), steps=1)
+    return sum(result.dense_macs.values()) / side**2
+
+
+def machine() -> str:
+    """Processor, number of processors this process may use, system."""
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{model}, {len(os.sched_getaffinity(0))} processors, {platform.system()} {platform.machine()}"
