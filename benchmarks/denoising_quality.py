@@ -27,7 +27,7 @@ def measure(network, folder, name, sigma, steps, limit, macs):
     """Rows of one data set at one noise level."""
     pictures = list(common.noisy_pictures(folder / name, sigma, limit))
     for each in track(pictures, description=f"{name}, sigma {sigma:g}", transient=True):
-        versions = {("noisy", 0): (np.clip(each.noisy, 0, 1), 0.0)}
+        versions = {("noisy", 0): (each.noisy, 0.0)}
         versions["ANN", 0] = (common.restored_by_ann(network, each.noisy), macs)
         for number, (restored, accumulates) in common.restored_by_steps(network, each.noisy, steps).items():
             versions["spiking", number] = (restored, accumulates / each.clean.size)
