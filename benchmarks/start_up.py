@@ -2,8 +2,8 @@
 
     python benchmarks/start_up.py
 
-Denoises a 256x256 crop of the example picture at T = 8 in fresh processes: first with an empty kernel cache, then with a
-warm one. Prints medians with the range.
+Denoises a 256x256 crop of the example picture at T = 8 in fresh processes: first with an empty kernel cache, then with
+a warm one. Prints medians with the range.
 """
 
 from __future__ import annotations

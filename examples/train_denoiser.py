@@ -113,8 +113,9 @@ def draw_batch(
 def revive(network: SpikingUNet, average: SpikingUNet, optimizer: torch.optim.Optimizer, noisy: Tensor) -> list[str]:
     """Start the deep levels afresh where an upsampling layer has died, and name the layers that were reset.
 
-    At this rate a transposed convolution may early on push all its outputs below zero; then nothing behind it learns. Its
-    layers get new weights, and the convolution that reads it ignores it at first, so that the rest is not disturbed.
+    At this rate a transposed convolution may early on push all its outputs below zero; then nothing behind it learns.
+    Its layers get new weights, and the convolution that reads it ignores it at first, so that the rest is not
+    disturbed.
     """
     alive: dict[str, bool] = {}
     hooks = [
