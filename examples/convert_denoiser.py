@@ -22,7 +22,7 @@ SIGMA = (5.0, 50.0)
 METADATA = {
     "task": "denoise",
     "description": "Blind denoiser of gray pictures, Gaussian noise of sigma 5 to 50",
-    "steps": 8,
+    "steps": 2,
     "sigma": list(SIGMA),
     "training": "400 gray crops of 180x180 from BSDS500, examples/train_denoiser.py",
 }
