@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 from spikeunet.engine.errors import InputError
-from spikeunet.engine.graph import Network, Neurons
+from spikeunet.engine.graph import Network
 from spikeunet.engine.neurons import MultiThreshold, NeuronModel
 
 from .architectures import ARCHITECTURES
@@ -78,7 +77,7 @@ def convert(
         network = ARCHITECTURES[architecture](read_state_dict(state), batch_norm_epsilon)
         neuron = MultiThreshold() if neuron is None else neuron
     if neuron is not None:
-        network = with_neurons(network, neuron)
+        network = network.with_neurons(neuron)
     facts: dict[str, Any] = {"normalization": normalization}
     if not isinstance(state, Network):
         facts["architecture"] = architecture
@@ -87,12 +86,6 @@ def convert(
         network = normalize(network, activation_scales(network, pictures, percentile, normalization))
         facts |= {"percentile": float(percentile), "calibration_pictures": len(pictures)}
     return network.replace(metadata={**network.metadata, **(metadata or {}), "conversion": facts})
-
-
-def with_neurons(network: Network, neuron: NeuronModel) -> Network:
-    """The network with the same model in all its neuron layers."""
-    nodes = (replace(node, model=neuron) if isinstance(node, Neurons) else node for node in network.nodes)
-    return network.replace(nodes)
 
 
 def _check_options(architecture: str, normalization: str, calibration: Pictures | None, percentile: float) -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 
 class SpikeunetError(ValueError):
-    """Base of every error raised on purpose; the command line prints its message and exits with status 2."""
+    """Base of every error raised on purpose; the command line prints its message and exits with status 2.
+
+    A name from a file may hold line breaks or other control characters: the message shows them as escapes.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message))
 
 
 class GraphError(SpikeunetError):

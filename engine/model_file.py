@@ -162,6 +162,6 @@ def _stored(key: str, array: NDArray[np.float32], dtype: str) -> NDArray[Any]:
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     try:
         with atomic_write(path) as stream:
-            np.savez(stream, **arrays)
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None

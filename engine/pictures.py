@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from . import deep_png
 from .atomic import atomic_write
 from .errors import PictureError
+from .png_check import check_png_samples
 
 MAXIMUM_PIXELS = 100_000_000
 """Larger pictures are refused from their header, before anything is decoded."""
@@ -30,6 +31,7 @@ MAXIMUM_PIXELS = 100_000_000
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PILLOW_PLUGINS = ("Png", "Jpeg", "Tiff", "Bmp", "Ppm", "WebP")
 _ORIENTATION_TAG = 0x0112
+_PNG_HEADER = 33  # bytes of the signature and the IHDR chunk, behind which the colour profile stands
 
 
 @dataclass(frozen=True)
@@ -201,11 +203,6 @@ def _decode(stream: BinaryIO) -> PictureFile:
         raise PictureError("the file is empty")
     if start.startswith(_TIFF_STARTS):
         return _decode_tiff(stream)
-    png = deep_png.header(start)
-    if png is not None and png[2] == 16:
-        _check_size(png[0], png[1])
-        deep = deep_png.decode(stream.read())
-        return PictureFile(_squeezed(_oriented(deep.samples, _exif_orientation(deep.exif))), deep.icc_profile)
     return _decode_with_pillow(stream)
 
 
@@ -224,17 +221,37 @@ def _decode_with_pillow(stream: BinaryIO) -> PictureFile:
     try:
         image: Any = Image.open(stream, formats=[name.upper() for name in _PILLOW_PLUGINS])
     except Image.DecompressionBombError:
-        raise PictureError(f"the picture has more pixels than the limit of {MAXIMUM_PIXELS}") from None
+        raise PictureError(f"its pixels are more than the limit of {MAXIMUM_PIXELS}; cut it into parts") from None
     except UnidentifiedImageError:
         raise PictureError("not a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM picture, or its header is damaged") from None
     with image:
         _check_size(*image.size)
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
             raise PictureError(f"holds {image.n_frames} pictures; save the one to use as a file of its own")
-        if image.format == "PPM" and image.mode == "RGB" and image.tile[0].args[-1] in range(256, 65536):
+        if image.format == "PNG":
+            check_png_samples(stream)
+        if image.format == "PPM" and image.mode == "RGB" and image.tile[0][3][-1] in range(256, 65536):
             raise PictureError("a PPM of 16 bits a sample is not supported; save it as PNG or TIFF")
         icc_profile = image.info.get("icc_profile")
+        if image.format == "PNG" and any(str(tile[3]).endswith(";16B") for tile in image.tile):
+            return PictureFile(_deep_png_samples(stream, image), icc_profile)
         return PictureFile(_pillow_samples(ImageOps.exif_transpose(image), image.format), icc_profile)
+
+
+def _deep_png_samples(stream: BinaryIO, image: Any) -> NDArray[np.uint16]:
+    """Samples of a PNG of 16 bits a sample, of which Pillow keeps only 8 where it is colour.
+
+    Pillow decodes it all the same, for it refuses a file without an end and finds an orientation behind the samples.
+    """
+    import imagecodecs
+
+    image.load()
+    orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    # libpng's remarks on odd files would otherwise reach stderr; a logger that the user sets up still gets them.
+    logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
+    stream.seek(0)
+    samples: NDArray[np.uint16] = imagecodecs.png_decode(stream.read())
+    return _squeezed(_oriented(samples.reshape(*samples.shape[:2], -1), orientation))
 
 
 def _pillow_samples(image: Any, file_format: str) -> NDArray[Any]:
@@ -307,16 +324,6 @@ def _tiff_samples(page: Any) -> NDArray[Any]:
     return samples.astype(samples.dtype.newbyteorder("="), copy=False)
 
 
-def _exif_orientation(exif: bytes | None) -> int:
-    from PIL import Image
-
-    if not exif:
-        return 1
-    block = Image.Exif()
-    block.load(exif)
-    return int(block.get(_ORIENTATION_TAG, 1))
-
-
 def _oriented(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Samples (H, W, C) turned as EXIF orientation 1 to 8 asks for."""
     if orientation in (5, 6, 7, 8):
@@ -348,7 +355,7 @@ def _checked_samples(picture: NDArray[Any]) -> NDArray[Any]:
 def _encode(stream: BinaryIO, target: PictureFormat, samples: NDArray[Any], icc_profile: bytes | None) -> None:
     """Write samples (H, W, C) of a type that the format holds."""
     if target.name == "PNG" and samples.dtype == np.uint16:
-        deep_png.encode(stream, samples, icc_profile)
+        _encode_deep_png(stream, samples, icc_profile)
     elif target.name == "TIFF":
         _encode_tiff(stream, samples, icc_profile)
     else:
@@ -361,6 +368,17 @@ def _encode(stream: BinaryIO, target: PictureFormat, samples: NDArray[Any], icc_
         buffer = io.BytesIO()
         Image.fromarray(_squeezed(samples)).save(buffer, target.name, **options)
         stream.write(buffer.getbuffer())
+
+
+def _encode_deep_png(stream: BinaryIO, samples: NDArray[np.uint16], icc_profile: bytes | None) -> None:
+    import imagecodecs
+    from PIL.PngImagePlugin import putchunk
+
+    encoded = imagecodecs.png_encode(np.ascontiguousarray(samples))
+    stream.write(encoded[:_PNG_HEADER])
+    if icc_profile:
+        putchunk(stream, b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile))
+    stream.write(encoded[_PNG_HEADER:])
 
 
 def _encode_tiff(stream: BinaryIO, samples: NDArray[Any], icc_profile: bytes | None) -> None:

@@ -6,11 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-import reference
-from comparison import assert_same_array
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import neuron_models
 
 from spikeunet.engine import (
     Conv2d,
@@ -25,6 +22,9 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.errors import NeuronError, SpikeunetError
 from spikeunet.engine.neurons import NeuronModel
+from spikeunet.engine.testing import reference
+from spikeunet.engine.testing.comparison import assert_same_array
+from spikeunet.engine.testing.strategies import neuron_models
 
 MODELS = [MultiThreshold, IntegrateAndFire, LeakyIntegrateAndFire]
 SINGLE = [IntegrateAndFire, LeakyIntegrateAndFire]
@@ -114,6 +114,8 @@ def test_thresholds_may_be_any_sequence():
         ((np.inf, 1), r"finite float32 number \(got inf\)"),
         ((1e39, 1), r"finite float32 number \(got 1e\+39\)"),
         (("a",), r"must be a number \(got 'a'\)"),
+        ("21", r"must be a number \(got '2'\)"),
+        ((10**400, 1), r"finite float32 number \(got inf\)"),
         ((None,), r"must be a number \(got None\)"),
         (2.0, r"must be a sequence \(got 2.0\)"),
         (None, r"must be a sequence \(got None\)"),
@@ -132,6 +134,7 @@ def test_ladders_that_are_refused(thresholds, message):
         ({"threshold": -1.5}, r"threshold: must be positive \(got -1.5\)"),
         ({"threshold": np.nan}, r"threshold: must be a finite float32 number \(got nan\)"),
         ({"threshold": "high"}, r"threshold: must be a number \(got 'high'\)"),
+        ({"threshold": "1"}, r"threshold: must be a number \(got '1'\)"),
         ({"reset": "none"}, r"reset: must be one of subtract, zero \(got 'none'\)"),
         ({"reset": None}, r"reset: must be one of subtract, zero \(got None\)"),
     ],
@@ -142,13 +145,13 @@ def test_single_thresholds_that_are_refused(model, parameters, message):
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("initial", [np.nan, -np.inf, 1e40, "zero", None])
+@pytest.mark.parametrize("initial", [np.nan, -np.inf, 1e40, "zero", "0.5", None])
 def test_initial_potentials_that_are_refused(model, initial):
     with pytest.raises(NeuronError, match=rf"^{model.__name__}\.initial: must be a "):
         model(initial=initial)
 
 
-@pytest.mark.parametrize("decay", [-0.1, 1.01, np.nan, np.inf, "slow"])
+@pytest.mark.parametrize("decay", [-0.1, 1.01, np.nan, np.inf, "slow", "0.5"])
 def test_decays_that_are_refused(decay):
     with pytest.raises(NeuronError, match=r"^LeakyIntegrateAndFire\.decay: must (lie in \[0, 1\]|be a )"):
         LeakyIntegrateAndFire(decay=decay)

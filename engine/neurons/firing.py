@@ -73,12 +73,26 @@ class NeuronModel(Protocol):
 
 def check_number(owner: str, name: str, value: float) -> float:
     """`value` as a float that float32 can hold; NeuronError otherwise."""
+    refusal = NeuronError(f"{owner}.{name}: must be a number (got {value!r})")
+    if isinstance(value, (str, bytes, bytearray)):  # float() would take "1" for a number
+        raise refusal
     try:
         number = float(value)
+    except OverflowError:  # of a huge int
+        number = math.inf
     except (TypeError, ValueError):
-        raise NeuronError(f"{owner}.{name}: must be a number (got {value!r})") from None
+        raise refusal from None
     if not math.isfinite(number) or abs(number) > float(np.finfo(np.float32).max):
         raise NeuronError(f"{owner}.{name}: must be a finite float32 number (got {number})")
+    return number
+
+
+def check_threshold(owner: str, value: float) -> float:
+    """`value` as a threshold that is positive in float32; NeuronError otherwise."""
+    number = check_number(owner, "threshold", value)
+    if np.float32(number) <= 0:
+        rounding = ", which float32 rounds to zero" if number > 0 else ""
+        raise NeuronError(f"{owner}.threshold: must be positive (got {value}{rounding})")
     return number
 
 

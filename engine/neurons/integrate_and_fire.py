@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import NeuronError
-from .firing import FiringConstants, check_number, check_reset, ladder_constants
+from .firing import FiringConstants, check_number, check_reset, check_threshold, ladder_constants
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class IntegrateAndFire:
     Raises
     ------
     NeuronError
-        If the threshold is not positive and finite, or the reset is unknown.
+        If the threshold is not positive and finite in float32, or the reset is unknown.
     """
 
     threshold: float = 1.0
@@ -38,8 +37,7 @@ class IntegrateAndFire:
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        if check_number(name, "threshold", self.threshold) <= 0:
-            raise NeuronError(f"{name}.threshold: must be positive (got {self.threshold})")
+        check_threshold(name, self.threshold)
         check_reset(name, self.reset)
         check_number(name, "initial", self.initial)
 

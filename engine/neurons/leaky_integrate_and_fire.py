@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import NeuronError
-from .firing import FiringConstants, check_number, check_reset, ladder_constants
+from .firing import FiringConstants, check_number, check_reset, check_threshold, ladder_constants
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LeakyIntegrateAndFire:
     Raises
     ------
     NeuronError
-        If the threshold is not positive and finite, the decay is outside [0, 1], or the reset is unknown.
+        If the threshold is not positive and finite in float32, the decay is outside [0, 1], or the reset is unknown.
     """
 
     threshold: float = 1.0
@@ -42,8 +42,7 @@ class LeakyIntegrateAndFire:
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        if check_number(name, "threshold", self.threshold) <= 0:
-            raise NeuronError(f"{name}.threshold: must be positive (got {self.threshold})")
+        check_threshold(name, self.threshold)
         if not 0 <= check_number(name, "decay", self.decay) <= 1:
             raise NeuronError(f"{name}.decay: must lie in [0, 1] (got {self.decay})")
         check_reset(name, self.reset)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from ..errors import NeuronError
 from .firing import MAXIMUM_THRESHOLDS, FiringConstants, check_number, ladder_constants
 
@@ -29,7 +31,8 @@ class MultiThreshold:
     Raises
     ------
     NeuronError
-        If there are no thresholds or more than eight, if one is not positive and finite, or if they do not descend.
+        If there are no thresholds or more than eight, if one is not positive and finite, or if they do not descend in
+        float32.
     """
 
     thresholds: tuple[float, ...] = (2.0, 1.0, 0.5, 0.25)
@@ -44,8 +47,12 @@ class MultiThreshold:
             raise NeuronError(f"{name}.thresholds: must be a sequence (got {self.thresholds!r})") from None
         if not 1 <= len(thresholds) <= MAXIMUM_THRESHOLDS:
             raise NeuronError(f"{name}.thresholds: must be 1 to {MAXIMUM_THRESHOLDS} numbers (got {len(thresholds)})")
-        if any(low >= high for high, low in pairwise(thresholds)) or thresholds[-1] <= 0:
-            raise NeuronError(f"{name}.thresholds: must be positive and strictly descending (got {thresholds})")
+        held = tuple(float(np.float32(threshold)) for threshold in thresholds)
+        if any(low >= high for high, low in pairwise(held)) or held[-1] <= 0:
+            rounding = "" if held == thresholds else f", which float32 rounds to {held}"
+            raise NeuronError(
+                f"{name}.thresholds: must be positive and strictly descending (got {thresholds}{rounding})"
+            )
         object.__setattr__(self, "thresholds", thresholds)
         object.__setattr__(self, "initial", check_number(name, "initial", self.initial))
 
