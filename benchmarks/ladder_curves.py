@@ -63,19 +63,20 @@ def plot(table, ann, macs, steps, path):
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained", sharey=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(14, 4.5), layout="constrained", sharey=True)
     for name, (scores, costs) in table.items():
         left.plot(steps, scores, "o-", label=name)
         right.plot(costs / 1e3, scores, "o-")
     for axes in (left, right):
         axes.axhline(ann, color="black", linestyle="--", linewidth=1)
         axes.set_ylim(ann - 6, ann + 0.3)
+    right.set_xlim(left=10)
     right.axvline(macs / 1e3, color="black", linestyle=":", linewidth=1)
     left.set(xlabel="time steps", ylabel="PSNR / dB", xscale="log")
     left.set_xticks(steps, [str(number) for number in steps])
     left.minorticks_off()
     right.set(xlabel="thousand accumulates per pixel (dotted: the ANN's multiply-accumulates)", xscale="log")
-    left.legend(fontsize=8)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside right center")
     figure.savefig(path, dpi=120)
 
 

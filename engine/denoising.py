@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .energy import DEFAULT_ENERGY_MODEL, estimate_energy
+from .energy import DEFAULT_ENERGY_MODEL
 from .errors import InputError, PictureError
 from .graph import Network
 from .padding import crop, pad_to_multiple
@@ -59,8 +59,8 @@ class Denoised:
         return self.result.total_accumulates / self.pixels
 
     def joules(self, model: str = DEFAULT_ENERGY_MODEL) -> float:
-        """Estimated energy in joules of the run's accumulates and multiply-accumulates; see ENERGY_MODELS."""
-        return estimate_energy(self.result.total_accumulates, self.result.total_macs, model)
+        """Estimated energy in joules of the run's operations; see ENERGY_MODELS."""
+        return self.result.operations.energy(model).spiking
 
 
 def denoise(

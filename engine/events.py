@@ -2,7 +2,7 @@
 
 An event is (step, site, level). A queue holds up to eight steps; each active neuron is one entry, its levels packed
 into a 64-bit word, one byte a step, so that its weight rows are read once for all steps. Memory follows the number of
-active neurons: the arrays are reserved for the worst case, but pages that are never written are never taken.
+active neurons.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class EventQueue:
         Number of steps, 1 to 8.
     start : (H, W + 1) int64
         The entries of the pixel (y, x) are start[y, x] ... start[y, x + 1] - 1, in the order of their channels.
-    channels : (reserved,) int32
+    channels : (entries,) int32
         Channel of each entry.
-    levels : (reserved,) uint64
+    levels : (entries,) uint64
         Byte t of a word is the level at step t: a bit mask over the thresholds crossed, 0 where the neuron is silent.
     """
 

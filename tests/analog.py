@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import reference
 
 from spikeunet.engine import Concat, Input, Neurons
+from spikeunet.engine.testing import reference
 
 
 def run(network, picture):

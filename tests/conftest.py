@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import profiles  # noqa: F401 - loads the Hypothesis profile
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -8,11 +8,11 @@ import analog
 import numpy as np
 import pytest
 from hypothesis import given
-from strategies import cases
 
 from spikeunet.engine import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output
 from spikeunet.engine.dense import evaluate, forward
 from spikeunet.engine.errors import InputError
+from spikeunet.engine.testing.strategies import cases
 
 GENERATOR = np.random.default_rng(0)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from comparison import RECORDS, assert_same_arrays
 from golden_network import GOLDEN_MODELS, golden_network, read_golden
 
 from spikeunet.engine import simulate
+from spikeunet.engine.testing.comparison import RECORDS, assert_same_arrays
 
 
 @pytest.fixture(scope="module", params=GOLDEN_MODELS)

@@ -6,8 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import reference
-import strategies
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +23,7 @@ from spikeunet.engine import (
     Output,
 )
 from spikeunet.engine.errors import GraphError, InputError
+from spikeunet.engine.testing import reference, strategies
 
 
 def ones(*shape):

@@ -184,7 +184,7 @@ event.register("numba:compile", compiled)
 before = set(sys.modules)
 import spikeunet.engine
 new = {name.split(".")[0] for name in set(sys.modules) - before}
-heavy = new & {"torch", "matplotlib", "skimage", "imageio", "rich"}
+heavy = new & {"torch", "matplotlib", "skimage", "imageio", "rich", "hypothesis", "pandas"}
 assert not heavy, heavy
 assert "spikeunet.converters" not in sys.modules
 assert not compiled.buffer, ("compiled upon import", [item.data for _, item in compiled.buffer])

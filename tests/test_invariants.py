@@ -6,11 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-import reference
-import strategies
-from comparison import RECORDS, assert_same, assert_same_array, assert_same_arrays
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from profiles import THOROUGH
 
 from spikeunet.engine import (
     AvgPool2d,
@@ -26,6 +24,10 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.errors import InputError
+from spikeunet.engine.testing import checks, strategies
+from spikeunet.engine.testing.checks import run
+from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_array, assert_same_arrays
+from spikeunet.engine.testing.neuron_checks import conserves_charge
 
 pytestmark = pytest.mark.timeout(900)  # whichever test comes first compiles the kernels, a minute or more
 
@@ -33,23 +35,13 @@ ANY_NUMBERS = st.booleans().flatmap(lambda dyadic: strategies.cases(dyadic=dyadi
 """Also weights that no two orders of addition sum alike: the engine has to add in one order, always."""
 
 
-def run(case, **options):
-    """The case's result with everything recorded."""
-    return simulate(case.network, case.picture, case.steps, **{"threads": 1, "record": RECORDS, **options})
-
-
 # --- Neurons ---------------------------------------------------------------------------------------------------------
 
 
 @given(strategies.cases(models=strategies.charge_conserving_models()))
 def test_charge_balance(case):
-    """v_T = v_0 + sum of input - sum of emitted, the input being what the recorded spikes bring about."""
-    result = run(case)
-    currents = reference.currents(case.network, case.picture, result.spikes)
-    for node in case.network.neurons:
-        current = np.broadcast_to(currents[node.source], result.spikes[node.name].shape)
-        balance = node.model.initial + current.sum(0) - result.spikes[node.name].sum(0, dtype=np.float64)
-        np.testing.assert_array_equal(result.membrane[node.name], balance, node.name)
+    assert all(conserves_charge(node.model) for node in case.network.neurons)
+    checks.charge_balance(case)
 
 
 @given(ANY_NUMBERS)
@@ -80,17 +72,7 @@ def test_what_is_left_after_firing(case):
 
 @given(strategies.cases(dyadic=False))
 def test_silence(case):
-    """No input, no positive bias and no initial potential: no event and no accumulate, whatever the weights."""
-    network = case.network.replace([_quiet(node) for node in case.network.nodes])
-    result = simulate(network, np.zeros_like(case.picture), case.steps)
-    assert all((counts == 0).all() for counts in (*result.events.values(), *result.accumulates.values()))
-    assert (result.output <= 0).all()
-
-
-def _quiet(node):
-    if isinstance(node, Neurons):
-        return dataclasses.replace(node, model=dataclasses.replace(node.model, initial=-abs(node.model.initial)))
-    return dataclasses.replace(node, bias=-np.abs(node.bias)) if hasattr(node, "bias") else node
+    checks.silence(case)
 
 
 # --- Order and threads -----------------------------------------------------------------------------------------------
@@ -98,11 +80,11 @@ def _quiet(node):
 
 @given(ANY_NUMBERS)
 def test_time_major_equals_layer_major(case):
-    assert_same(run(case, order="time"), run(case, order="layer"))
+    checks.orders_agree(case)
 
 
 @pytest.mark.slow
-@strategies.THOROUGH
+@THOROUGH
 @given(ANY_NUMBERS)
 def test_time_major_equals_layer_major_thoroughly(case):
     assert_same(run(case, order="time", threads=2), run(case, order="layer"))

@@ -15,7 +15,6 @@ from model_files import (
     text_array,
     write_changed,
 )
-from strategies import cases
 
 from spikeunet.converters import convert
 from spikeunet.engine import (
@@ -30,6 +29,7 @@ from spikeunet.engine import (
 from spikeunet.engine.errors import InputError, ModelFileError
 from spikeunet.engine.model_file import FORMAT_VERSION, read_model, save_model
 from spikeunet.engine.models import list_models, load_model
+from spikeunet.engine.testing.strategies import cases
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 import unets
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import cases
 
 from spikeunet.converters import ARCHITECTURES, activation_scales, convert, normalize
 from spikeunet.converters.calibration import calibration_pictures
@@ -17,6 +16,7 @@ from spikeunet.engine import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, 
 from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import InputError, PictureError
 from spikeunet.engine.pictures import write_picture
+from spikeunet.engine.testing.strategies import cases
 
 GENERATOR = np.random.default_rng(1)
 POWERS_OF_TWO = st.integers(-3, 3).map(lambda exponent: 2.0**exponent)

@@ -6,8 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import reference
-import strategies
 from golden_network import GOLDEN_MODELS, golden_network, read_golden
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +24,7 @@ from spikeunet.engine import (
     Neurons,
     Output,
 )
+from spikeunet.engine.testing import brute_force, reference, strategies
 
 
 @pytest.mark.parametrize("name", GOLDEN_MODELS)
@@ -167,7 +166,7 @@ def test_targets_are_the_products_that_are_made(kind, data):
         ones = dataclasses.replace(node, weight=np.ones_like(node.weight), bias=np.zeros_like(node.bias))
         current = reference.SYNAPSES[type(node)](ones, events.astype(np.float64))
         products, out_shape = current.sum(), current.shape
-    assert reference.targets(node, x.shape, out_shape)[events].sum() == products
+    assert brute_force.targets(node, x.shape, out_shape)[events].sum() == products
 
 
 def test_dense_macs_by_hand():

@@ -6,11 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import reference
-import strategies
-from comparison import RECORDS, assert_same
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import THOROUGH
 
 from spikeunet.engine import (
     AvgPool2d,
@@ -27,6 +25,8 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.errors import InputError
+from spikeunet.engine.testing import reference, strategies
+from spikeunet.engine.testing.comparison import RECORDS, assert_same
 
 pytestmark = pytest.mark.timeout(900)  # whichever test comes first compiles the kernels, a minute or more
 
@@ -49,7 +49,7 @@ def test_random_networks(case, order, threads):
 
 
 @pytest.mark.slow
-@strategies.THOROUGH
+@THOROUGH
 @given(strategies.cases(most_layers=6), ORDERS, THREADS)
 def test_many_random_networks(case, order, threads):
     check(case, order, threads)

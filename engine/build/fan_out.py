@@ -22,6 +22,11 @@ class FanOut:
     columns: NDArray[np.int64]
     channels: int
 
+    @property
+    def usual(self) -> tuple[int, int]:
+        """What most of the rows and most of the columns have."""
+        return int(np.bincount(self.rows).argmax()), int(np.bincount(self.columns).argmax())
+
     def total(self, channels: int) -> int:
         """Multiply-accumulates when each of `channels` input channels is analog."""
         return int(self.rows.sum()) * int(self.columns.sum()) * self.channels * channels
@@ -64,4 +69,58 @@ def _count(size: int, outputs: int, offsets: range | tuple[int, ...], step: int,
     for offset in offsets:
         places = np.arange(outputs) * step + offset
         np.add.at(total, places[(places >= 0) & (places < size)], weight)
+    return total
+
+
+@dataclass(frozen=True, eq=False)
+class ZeroFanOut:
+    """Weights of zero that an event meets: zeros[row_classes[y], column_classes[x], channel].
+
+    Rows (and columns) whose pixels reach their targets through the same kernel taps share a class.
+    """
+
+    row_classes: NDArray[np.int64]
+    column_classes: NDArray[np.int64]
+    zeros: NDArray[np.int64]
+
+
+def nonzero_weights(node: Conv2d | ConvTranspose2d | Linear) -> NDArray[np.int64]:
+    """(in_channels, kernel height, kernel width): non-zero weights between an input channel and all output channels.
+
+    (in_features,) for a Linear node.
+    """
+    if isinstance(node, Linear):
+        return _nonzero(node.weight, 0)
+    if isinstance(node, ConvTranspose2d):
+        return _nonzero(node.weight, 1)
+    by_group = node.weight.reshape(node.groups, -1, *node.weight.shape[1:])
+    return _nonzero(by_group, 1).reshape(node.in_channels, *node.weight.shape[2:])
+
+
+def _nonzero(weight: NDArray[np.float32], axis: int) -> NDArray[np.int64]:
+    return np.asarray(np.count_nonzero(weight, axis=axis), np.int64)
+
+
+def zero_fan_out(
+    node: Conv2d | ConvTranspose2d | Linear, nonzero: NDArray[np.int64], incoming: Shape, outgoing: Shape
+) -> ZeroFanOut:
+    """Fan-out of each input site over weights that are zero; `nonzero` comes from `nonzero_weights`."""
+    if isinstance(node, Linear):
+        nonzero = nonzero.reshape(incoming)
+    geometry = zip(kernel_axes(node, incoming), nonzero.shape[1:], incoming[1:], outgoing[1:], strict=True)
+    (row_kinds, row_classes), (column_kinds, column_classes) = (
+        np.unique(_taps(axis, taps, into, out), axis=0, return_inverse=True) for axis, taps, into, out in geometry
+    )
+    groups = 1 if isinstance(node, Linear) else node.groups
+    zeros = np.einsum("yi,xj,cij->yxc", row_kinds, column_kinds, node.out_channels // groups - nonzero, optimize=True)
+    return ZeroFanOut(row_classes.reshape(-1), column_classes.reshape(-1), np.ascontiguousarray(zeros))
+
+
+def _taps(axis: Axis, taps: int, size: int, out_size: int) -> NDArray[np.int64]:
+    """(size, taps): how many outputs each input position reaches through each kernel index, 0 or 1."""
+    total = np.zeros((size, taps), np.int64)
+    for phase in axis.phases:
+        outputs = len(range(phase.first, out_size, axis.output_step))
+        for offset, index in zip(phase.offsets, phase.indices, strict=True):
+            total[:, index] += _count(size, outputs, (offset,), axis.input_step, 1)
     return total

@@ -11,22 +11,29 @@ from numpy.typing import NDArray
 
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output, Shape, Synapses
 from ..kernels.vector_block import block_token, host_lanes, neuron_array
-from .fan_out import FanOut, dense_macs, fan_out
+from .fan_out import FanOut, ZeroFanOut, dense_macs, fan_out, nonzero_weights, zero_fan_out
 from .plan import GatherPlan, make_plan
 from .weights import dense_kernel, pack_weights, padded_bias
 
 _packed: weakref.WeakKeyDictionary[Synapses, dict[tuple[int, Shape], NDArray[np.float32]]] = weakref.WeakKeyDictionary()
 """Packed weights of nodes that are alive, so that only the first run of a network packs them."""
 
+_nonzero: weakref.WeakKeyDictionary[Synapses, NDArray[np.int64]] = weakref.WeakKeyDictionary()
+"""Non-zero weights of nodes that are alive: counted once, because there are millions of weights."""
+
 
 @dataclass(frozen=True)
 class Source:
-    """A part of a layer's input: the node it comes from, its channels, and where they begin in the joined input."""
+    """A part of a layer's input: the node it comes from, its channels, and where they begin in the joined input.
+
+    `thresholds` is the number of its neurons' thresholds, 0 for the analog input.
+    """
 
     name: str
     channels: int
     channel_offset: int
     analog: bool
+    thresholds: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +108,43 @@ class Layer:
         return neuron_array(constants.decay, constants.keep, constants.compare, constants.subtract)
 
     @cached_property
+    def thresholds(self) -> int:
+        """Number of the neurons' thresholds; 0 without neurons."""
+        return 0 if self.neurons is None else len(self.neurons.model.firing_constants().compare)
+
+    @cached_property
     def fan_out(self) -> FanOut:
         """Targets of each event."""
         return fan_out(self.node, self.incoming, self.outgoing)
+
+    @property
+    def weights_and_biases(self) -> tuple[int, int]:
+        """Number of weights and number of biases; 0 for pooling."""
+        if not isinstance(self.node, (Conv2d, ConvTranspose2d, Linear)):
+            return 0, 0
+        return self.node.weight.size, self.node.bias.size
+
+    @property
+    def nonzero_weights(self) -> NDArray[np.int64]:
+        """Non-zero weights by input channel and kernel tap; empty for pooling."""
+        if not isinstance(self.node, (Conv2d, ConvTranspose2d, Linear)):
+            return np.zeros(0, np.int64)
+        if self.node not in _nonzero:
+            _nonzero[self.node] = nonzero_weights(self.node)
+        return _nonzero[self.node]
+
+    @cached_property
+    def zero_weights(self) -> int:
+        """Number of weights that are zero."""
+        return self.weights_and_biases[0] - int(self.nonzero_weights.sum())
+
+    @cached_property
+    def zero_fan_out(self) -> ZeroFanOut | None:
+        """Weights of zero that each event meets; None where no weight is zero."""
+        if not self.zero_weights:
+            return None
+        assert isinstance(self.node, (Conv2d, ConvTranspose2d, Linear))
+        return zero_fan_out(self.node, self.nonzero_weights, self.incoming, self.outgoing)
 
     @property
     def dense_macs(self) -> int:
@@ -177,7 +218,8 @@ def _sources(network: Network, name: str, shapes: dict[str, Shape]) -> tuple[Sou
                 visit(part)
             return
         offset = found[-1].channel_offset + found[-1].channels if found else 0
-        found.append(Source(name, shapes[name][0], offset, isinstance(node, Input)))
+        thresholds = len(node.model.firing_constants().compare) if isinstance(node, Neurons) else 0
+        found.append(Source(name, shapes[name][0], offset, isinstance(node, Input), thresholds))
 
     visit(name)
     return tuple(found)

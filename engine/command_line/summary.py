@@ -106,7 +106,7 @@ def _size(record: Record) -> str:
 
 def _costs() -> str:
     model = ENERGY_MODELS[DEFAULT_ENERGY_MODEL]
-    accumulate, mac = model.accumulate * 1e12, model.multiply_accumulate * 1e12
+    accumulate, mac = (value * 1e12 for value in (model.accumulate, model.multiply_accumulate or 0.0))
     return f"{accumulate:g} pJ an accumulate and {mac:g} pJ a MAC"
 
 

@@ -15,7 +15,8 @@ from ..build import Layer
 from ..build.layers import Source
 from ..events import EventQueue
 from ..kernels.analog import add_analog_current
-from ..kernels.compact import compact_rows, count_rows
+from ..kernels.compact import compact_rows
+from ..kernels.count import count_levels, count_uneven_rows, count_zeros_of_rows
 from ..kernels.decode import decode_analog_rows, decode_rows
 from ..kernels.gather import gather_band
 from ..kernels.pooling import fire_currents, pool_currents
@@ -31,6 +32,10 @@ _OPERATIONS_OF_A_NEURON = 20
 
 Decoded = tuple[int, NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 Rows = tuple[int, int, int, int]
+FiredBand = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint64]]
+"""Where each pixel's entries begin, their channels and their levels, counted from the band's first entry."""
+
+_NOTHING_FIRED = (np.zeros((0, 0), np.int64), np.zeros(0, np.int32), np.zeros(0, np.uint64))
 
 
 @dataclass(eq=False)
@@ -101,16 +106,13 @@ class Inputs:
     picture: NDArray[np.float32]
 
 
-@dataclass(eq=False)
-class Counts:
-    """Events of each spiking source and accumulates of the layer, (8,) int64 by step of the group."""
-
-    events: NDArray[np.int64]
-    weighted: NDArray[np.int64]
-
-
 class LayerRun:
-    """One layer over one group of steps."""
+    """One layer over one group of steps.
+
+    `fired` is (9, 8) int64: events of the layer, and crossings of each of up to eight thresholds, at the steps of the
+    group. `counts` is (sources, 2, 9, 8) int64, for each spiking source [0] the same times the pixels that are reached,
+    less what the usual fan-out would give, and [1] times the weights of zero that are met (events only).
+    """
 
     def __init__(self, state: LayerState, inputs: Inputs, steps: int, keep_currents: bool) -> None:
         self.state = state
@@ -118,7 +120,8 @@ class LayerRun:
         self.inputs = inputs
         self.steps = steps
         self.analog = [source for source in self.layer.sources if source.analog and self.layer.pooling]
-        self.counts = np.zeros((2, len(inputs.queues), 8), np.int64)
+        self.fired = np.zeros((9, 8), np.int64)
+        self.counts = np.zeros((len(inputs.queues), 2, 9, 8), np.int64)
         channels, height, width = self.layer.outgoing
         self.currents = np.zeros((steps, channels, height, width), np.float32) if keep_currents else None
         self._row_sizes = self._entries_of_rows()
@@ -128,9 +131,9 @@ class LayerRun:
         if self._work() < _THREADED_WORK:
             threads = 1
         bands = self._bands(threads)
-        self._queue = self._reserve(len(bands)) if self.layer.neurons is not None else None
+        self._fired: list[FiredBand] = [_NOTHING_FIRED] * len(bands)
         work = itertools.count()
-        lock_free_sums: list[NDArray[np.int64]] = []
+        lock_free_sums: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
 
         def worker() -> None:
             counts = np.zeros_like(self.counts)
@@ -139,12 +142,14 @@ class LayerRun:
             while (index := next(work)) < len(bands):
                 self._count(index, len(bands), counts)
                 self._run_band(index, bands[index], scratch)
-            lock_free_sums.append(counts)
+            lock_free_sums.append((counts, scratch.fired))
 
         _run_on_threads(worker, pool, min(threads, len(bands)))
-        self.counts += sum(lock_free_sums)
+        for counts, fired in lock_free_sums:
+            self.counts += counts
+            self.fired += fired
         self.state.fresh = False
-        return self._queue
+        return None if self.layer.neurons is None else self._joined()
 
     def _work(self) -> int:
         """About how many operations the layer takes: those of its events and those of its neurons."""
@@ -173,36 +178,37 @@ class LayerRun:
         edges = np.linspace(0, height, count + 1).astype(int)
         return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
-    def _reserve(self, bands: int) -> EventQueue:
-        channels, height, width = self.layer.outgoing
-        size = channels * height * width + bands
-        return EventQueue(
-            shape=self.layer.outgoing,
-            steps=self.steps,
-            start=np.empty((height, width + 1), np.int64),
-            channels=np.empty(size, np.int32),
-            levels=np.empty(size, np.uint64),
-        )
+    def _joined(self) -> EventQueue:
+        """One queue out of what each band has fired, exactly as large as it has to be."""
+        starts, channels, levels = zip(*self._fired, strict=True)
+        begins = np.cumsum([0, *(band.size for band in channels[:-1])])
+        start = np.concatenate([band + begin for band, begin in zip(starts, begins, strict=True)])
+        return EventQueue(self.layer.outgoing, self.steps, start, np.concatenate(channels), np.concatenate(levels))
 
     def _count(self, index: int, bands: int, counts: NDArray[np.int64]) -> None:
-        fan = self.layer.fan_out
-        height = self.layer.incoming[1]
+        fan, zero = self.layer.fan_out, self.layer.zero_fan_out
+        usual, height = fan.usual, self.layer.incoming[1]
         first, last = index * height // bands, (index + 1) * height // bands
-        for position, (_, queue, _) in enumerate(self.inputs.queues):
-            count_rows(
-                queue.start, queue.levels, first, last, fan.rows, fan.columns, counts[0, position], counts[1, position]
+        for (source, queue, _), found in zip(self.inputs.queues, counts, strict=True):
+            count_uneven_rows(
+                queue.start, queue.levels, first, last, fan.rows, fan.columns, *usual, source.thresholds, found[0]
             )
+            if zero is not None:
+                count_zeros_of_rows(
+                    queue.start, queue.channels, queue.levels, first, last, zero.row_classes,
+                    zero.column_classes, zero.zeros, source.channel_offset, found[1, 0],
+                )  # fmt: skip
 
     def _run_band(self, index: int, band: tuple[int, int], scratch: _Scratch) -> None:
         layer = self.layer
         rows = (*band, layer.padded_channels, layer.outgoing[0])
         scale = 1 if layer.pooling else layer.block_width
         decoded = self._decode(layer.input_rows(*band), scale, scratch)
-        if self._queue is None:
+        if layer.neurons is None:
             self._read_out(rows, decoded, scratch)
         else:
             words = self._fire(rows, decoded, scratch)
-            self._compact(index, rows, words, self._queue)
+            self._fired[index] = self._compact(rows, words, scratch)
 
     def _decode(self, span: tuple[int, int], scale: int, scratch: _Scratch) -> Decoded:
         first, last = span
@@ -257,11 +263,16 @@ class LayerRun:
         pool_currents(self.layer.pool_geometry, decoded, self.steps, currents, rows)
         return currents
 
-    def _compact(self, index: int, rows: Rows, words: NDArray[np.uint64], queue: EventQueue) -> None:
+    def _compact(self, rows: Rows, words: NDArray[np.uint64], scratch: _Scratch) -> FiredBand:
         channels, _, width = self.layer.outgoing
-        # Each band has the room of its neurons and a spare slot: compact_rows writes one entry past the last it keeps.
-        place = rows[0] * width * channels + index
-        compact_rows(words, rows, queue.start, place, queue.channels, queue.levels)
+        start = np.empty((rows[1] - rows[0], width + 1), np.int64)
+        # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
+        # whole pages, huge ones on some systems, for every band.
+        packed_channels, packed_levels = scratch.packed(start.shape[0] * width * channels)
+        compact_rows(words, rows, start, packed_channels, packed_levels)
+        count = start[-1, -1]
+        count_levels(packed_levels[:count], self.layer.thresholds, scratch.fired)
+        return start, packed_channels[:count].copy(), packed_levels[:count].copy()
 
     def _read_out(self, rows: Rows, decoded: Decoded, scratch: _Scratch) -> None:
         layer = self.layer
@@ -284,6 +295,7 @@ class _Scratch:
 
     def __init__(self) -> None:
         self._arrays: dict[str, NDArray[np.generic]] = {}
+        self.fired = np.zeros((9, 8), np.int64)
 
     def _array(self, name: str, size: int, dtype: type[np.generic]) -> NDArray[np.generic]:
         if name not in self._arrays or self._arrays[name].size < size:
@@ -294,6 +306,11 @@ class _Scratch:
         """Keys and values for `size` entries."""
         keys = self._array("keys", size, np.int64)
         return keys, self._array("values", size * steps, np.float32)  # type: ignore[return-value]
+
+    def packed(self, size: int) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
+        """Channels and levels of a band's active neurons."""
+        channels = self._array("packed channels", size, np.int32)
+        return channels, self._array("packed levels", size, np.uint64)  # type: ignore[return-value]
 
     def words(self, size: int) -> NDArray[np.uint64]:
         """Packed levels of a band."""

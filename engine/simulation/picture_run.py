@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..build import Layer, Program
 from ..events import STEPS_PER_QUEUE, EventQueue
+from .counting import OperationsCounter
 from .layer_run import Inputs, LayerRun, LayerState
 from .recording import Recorder
 from .result import Result
@@ -44,9 +45,7 @@ class PictureRun:
         self.pool = pool
         self.threads = threads
         self.recorder = Recorder(program, steps, record)
-        self.events = {layer.name: np.zeros(steps, np.int64) for layer in program.layers if layer.neurons}
-        self.accumulates: dict[str, NDArray[np.int64]] = {}
-        self.macs: dict[str, int] = {}
+        self.counter = OperationsCounter(program, steps)
         self.queues: dict[str, list[EventQueue]] = {}
 
     def by_layer(self) -> Result:
@@ -79,9 +78,8 @@ class PictureRun:
         if several_groups or self.recorder.wants("membrane"):
             state.keep_membrane()
         state.inject(self.picture)
-        analog = sum(source.channels for source in layer.sources if source.analog)
-        if analog:
-            self.macs[layer.node.name] = layer.fan_out.total(analog)
+        if any(source.analog for source in layer.sources):
+            self.counter.add_input(layer, self.picture)
         return state
 
     def _run_group(self, state: LayerState, group: int, first: int, size: int) -> None:
@@ -92,25 +90,12 @@ class PictureRun:
         run = LayerRun(state, Inputs(queues, self.picture), size, self.recorder.wants("readout"))
         queue = run.run(self.pool, self.threads)
         steps = slice(first, first + size)
-        self._count(run, steps, size)
+        self.counter.add_run(run, steps)
         if queue is not None:
             self.queues.setdefault(layer.name, []).append(queue)
             self.recorder.add_queue(layer, queue, steps)
-            if layer.name not in self.program.last_use:
-                self.events[layer.name][steps] = _count_events(queue)
         elif run.currents is not None:
             self.recorder.add_readout(run.currents, steps)
-
-    def _count(self, run: LayerRun, steps: slice, size: int) -> None:
-        layer = run.layer
-        if not run.inputs.queues:
-            return
-        total = self.accumulates.setdefault(layer.node.name, np.zeros(self.steps, np.int64))
-        fresh = np.zeros(size, np.int64)
-        for position, (source, _, _) in enumerate(run.inputs.queues):
-            self.events[source.name][steps] = run.counts[0, position, :size]
-            fresh += run.counts[1, position, :size] * layer.fan_out.channels
-        total[steps] = fresh
 
     def _finish(self, state: LayerState) -> None:
         if state.layer.neurons is None:
@@ -119,21 +104,10 @@ class PictureRun:
             self.recorder.add_membrane(state.layer, state.membrane)
 
     def _result(self) -> Result:
-        layers = self.program.layers
         return Result(
             output=np.ascontiguousarray(self.readout.transpose(2, 0, 1)) / np.float32(self.steps),
             steps=self.steps,
-            events=self.events,
-            neurons={layer.name: int(np.prod(layer.outgoing)) for layer in layers if layer.neurons},
-            accumulates=self.accumulates,
-            macs=self.macs,
-            dense_macs={layer.node.name: layer.dense_macs for layer in layers if not layer.pooling},
+            operations=self.counter.operations,
             seconds=0.0,
             recorded=self.recorder.recorded,
         )
-
-
-def _count_events(queue: EventQueue) -> NDArray[np.int64]:
-    """Events by step of a layer that nobody reads."""
-    counts: NDArray[np.int64] = (queue.dense_levels() != 0).sum(axis=(1, 2, 3), dtype=np.int64)
-    return counts

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..operations import Operations
 
 RECORDABLE = ("spikes", "membrane", "spike_count", "readout")
 
@@ -25,16 +26,8 @@ class Result:
         Readout after the last step, divided by the number of steps.
     steps : int
         Number of time steps.
-    events : dict of (T,) int64
-        Events of each layer of neurons at each step; a neuron fires at most one event, of one level, in a step.
-    neurons : dict of int
-        Number of neurons of each layer.
-    accumulates : dict of (T,) int64
-        Accumulates of each synapse node that reads events: events times the targets that each really reaches.
-    macs : dict of int
-        Multiply-accumulates of each synapse node that reads the analog input, counted once and not at every step.
-    dense_macs : dict of int
-        Multiply-accumulates of the ANN, padding included, for each Conv2d, ConvTranspose2d and Linear node.
+    operations : Operations
+        Exact counts by node, step and threshold; the properties below give some of them.
     seconds : float
         Wall-clock time of the engine.
     recorded : dict
@@ -43,11 +36,7 @@ class Result:
 
     output: NDArray[np.float32]
     steps: int
-    events: dict[str, NDArray[np.int64]]
-    neurons: dict[str, int]
-    accumulates: dict[str, NDArray[np.int64]]
-    macs: dict[str, int]
-    dense_macs: dict[str, int]
+    operations: Operations
     seconds: float
     recorded: dict[str, object] = field(default_factory=dict, repr=False)
 
@@ -75,6 +64,31 @@ class Result:
     def spike_count(self) -> dict[str, NDArray[np.int64]]:
         """(C, H, W) int64 by layer, number of thresholds crossed over the run; needs record=("spike_count",)."""
         return self._recording("spike_count")  # type: ignore[return-value]
+
+    @property
+    def events(self) -> dict[str, NDArray[np.int64]]:
+        """(T,) int64 by layer, events at each step; a neuron fires at most one event, of one level, in a step."""
+        return {name: layer.events for name, layer in self.operations.neurons.items()}
+
+    @property
+    def neurons(self) -> dict[str, int]:
+        """Number of neurons of each layer."""
+        return {name: layer.neurons for name, layer in self.operations.neurons.items()}
+
+    @property
+    def accumulates(self) -> dict[str, NDArray[np.int64]]:
+        """(T,) int64 by synapse node that reads events: events times the targets that each really reaches."""
+        return {name: node.synops for name, node in self.operations.synapses.items() if node.sources}
+
+    @property
+    def macs(self) -> dict[str, int]:
+        """Multiply-accumulates by synapse node that reads the analog input, counted once and not at every step."""
+        return {name: node.macs for name, node in self.operations.synapses.items() if node.reads_input}
+
+    @property
+    def dense_macs(self) -> dict[str, int]:
+        """Multiply-accumulates of the ANN, padding included, by Conv2d, ConvTranspose2d and Linear node."""
+        return {name: node.dense_macs for name, node in self.operations.synapses.items() if node.weights}
 
     @property
     def total_events(self) -> int:

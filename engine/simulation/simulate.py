@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +15,6 @@ from ..errors import InputError
 from ..graph import Network
 from .picture_run import PictureRun
 from .result import RECORDABLE, Result
-
-Count = TypeVar("Count", int, NDArray[np.int64])
 
 ORDERS = ("layer", "time")
 MAXIMUM_STEPS = 100_000
@@ -146,18 +143,7 @@ def _join(results: Sequence[Result], seconds: float, batched: bool = True) -> Re
     return Result(
         output=np.stack([result.output for result in results]),
         steps=first.steps,
-        events=_added([result.events for result in results]),
-        neurons=_added([result.neurons for result in results]),
-        accumulates=_added([result.accumulates for result in results]),
-        macs=_added([result.macs for result in results]),
-        dense_macs=_added([result.dense_macs for result in results]),
+        operations=sum((result.operations for result in results[1:]), first.operations),
         seconds=seconds,
         recorded=recorded,
     )
-
-
-def _added(counts: Sequence[dict[str, Count]]) -> dict[str, Count]:
-    total = dict(counts[0])
-    for each in counts[1:]:
-        total = {name: total[name] + each[name] for name in total}
-    return total

@@ -1,0 +1,6 @@
+"""The ledger of operations: exact counts by node, step and threshold, with a definition for each of them."""
+
+from .definitions import DEFINITIONS
+from .ledger import NeuronOperations, Operations, SynapseOperations, SynapticEvents
+
+__all__ = ["DEFINITIONS", "NeuronOperations", "Operations", "SynapseOperations", "SynapticEvents"]

@@ -1,0 +1,192 @@
+"""The ledger as records, comma-separated values, JSON, a pandas frame and a printed table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from ..atomic import atomic_write
+from ..errors import InputError
+from .definitions import DEFINITIONS
+
+if TYPE_CHECKING:
+    from .ledger import NeuronOperations, Operations, SynapseOperations
+
+Record = dict[str, Any]
+
+_SYNAPSE_COUNTS = ("synops", "synops_binary", "synops_effective")
+_RUN_COUNTS = ("macs", "macs_effective", "dense_macs")
+
+
+def rows(ledger: Operations, by: str) -> list[Record]:
+    """Records by node, step or threshold; see `Operations.rows`."""
+    makers = {"node": _rows_by_node, "step": _rows_by_step, "threshold": _rows_by_threshold}
+    if by not in makers:
+        raise InputError(f"by must be one of {', '.join(makers)} (got {by!r})")
+    return makers[by](ledger)
+
+
+def _rows_by_node(ledger: Operations) -> list[Record]:
+    synapses = [_synapse_record(node) for node in ledger.synapses.values()]
+    return synapses + [_neuron_record(layer) for layer in ledger.neurons.values()]
+
+
+def _synapse_record(node: SynapseOperations) -> Record:
+    return {
+        "node": node.name,
+        "kind": node.kind,
+        **{name: int(getattr(node, name).sum()) for name in _SYNAPSE_COUNTS},
+        **{name: getattr(node, name) for name in _RUN_COUNTS},
+        "weights": node.weights,
+        "connection_sparsity": node.connection_sparsity,
+        "footprint": node.parameter_bytes,
+    }
+
+
+def _neuron_record(layer: NeuronOperations) -> Record:
+    return {
+        "node": layer.name,
+        "kind": "Neurons",
+        "neurons": layer.neurons,
+        "neuron_updates": layer.neuron_updates,
+        "events": int(layer.events.sum()),
+        "spikes": int(layer.spikes.sum()),
+        "activation_sparsity": layer.activation_sparsity,
+        "footprint": layer.state_bytes,
+    }
+
+
+def _rows_by_step(ledger: Operations) -> list[Record]:
+    found: list[Record] = []
+    for node in ledger.synapses.values():
+        counts = {name: getattr(node, name) for name in _SYNAPSE_COUNTS}
+        for step in range(ledger.steps):
+            values = {name: int(count[step]) for name, count in counts.items()}
+            found.append({"node": node.name, "kind": node.kind, "step": step, **values})
+    for layer in ledger.neurons.values():
+        for step in range(ledger.steps):
+            values = {"events": int(layer.events[step]), "spikes": int(layer.spikes[step].sum())}
+            found.append({"node": layer.name, "kind": "Neurons", "step": step, **values})
+    return found
+
+
+def _rows_by_threshold(ledger: Operations) -> list[Record]:
+    found: list[Record] = []
+    for node in ledger.synapses.values():
+        for source, events in node.sources.items():
+            for step, threshold, value in _thresholds(ledger.neurons[source], events.synops_binary):
+                place = {"node": node.name, "kind": node.kind, "source": source, "step": step, "threshold": threshold}
+                found.append({**place, "synops_binary": value})
+    for layer in ledger.neurons.values():
+        for step, threshold, value in _thresholds(layer, layer.spikes):
+            found.append({"node": layer.name, "kind": "Neurons", "step": step, "threshold": threshold, "spikes": value})
+    return found
+
+
+def _thresholds(layer: NeuronOperations, counts: Any) -> list[tuple[int, float, int]]:
+    return [
+        (step, threshold, int(value))
+        for step, of_step in enumerate(counts)
+        for threshold, value in zip(layer.thresholds, of_step, strict=True)
+    ]
+
+
+def to_csv(ledger: Operations, path: str | PathLike[str] | None, by: str) -> str:
+    """Comma-separated values of `rows`; a count that a kind of node does not have is empty."""
+    records = rows(ledger, by)
+    names = dict.fromkeys(name for record in records for name in record)
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return _written(stream.getvalue(), path)
+
+
+def to_json(ledger: Operations, path: str | PathLike[str] | None) -> str:
+    """Every number of the ledger."""
+    content = {
+        "steps": ledger.steps,
+        "pictures": ledger.pictures,
+        "totals": ledger.totals,
+        "neurons": {name: _neuron_content(layer) for name, layer in ledger.neurons.items()},
+        "synapses": {name: _synapse_content(node) for name, node in ledger.synapses.items()},
+        "definitions": dict(DEFINITIONS),
+    }
+    return _written(json.dumps(content, indent=2, allow_nan=False) + "\n", path)
+
+
+def _neuron_content(layer: NeuronOperations) -> Record:
+    totals = _neuron_record(layer)
+    by_step = {"events_by_step": layer.events.tolist(), "spikes_by_step_and_threshold": layer.spikes.tolist()}
+    return {**totals, "thresholds": list(layer.thresholds), **by_step}
+
+
+def _synapse_content(node: SynapseOperations) -> Record:
+    sources = {
+        name: {count: getattr(events, count).tolist() for count in _SYNAPSE_COUNTS}
+        for name, events in node.sources.items()
+    }
+    return {**_synapse_record(node), "sources_by_step": sources}
+
+
+def to_frame(ledger: Operations, by: str) -> Any:
+    """The records as a pandas frame; missing counts are NA, the others integers."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise InputError("to_frame needs pandas, which is not installed; to_csv and rows do without") from None
+    return pd.DataFrame.from_records(rows(ledger, by)).convert_dtypes()
+
+
+def _written(text: str, path: str | PathLike[str] | None) -> str:
+    if path is not None:
+        with atomic_write(path) as stream:
+            stream.write(text.encode())
+    return text
+
+
+# --- Printed table ---------------------------------------------------------------------------------------------------
+
+
+def table(ledger: Operations) -> str:
+    """Two tables, of synapses and of neurons, each with its totals."""
+    totals: Record = {"node": "total", **ledger.totals}
+    synapses = [_synapse_record(node) for node in ledger.synapses.values()]
+    neurons = [_neuron_record(layer) for layer in ledger.neurons.values()]
+    whole = sum(layer.neurons for layer in ledger.neurons.values())
+    pictures = "1 picture" if ledger.pictures == 1 else f"{ledger.pictures} pictures"
+    return "\n".join(
+        [
+            f"{ledger.steps} steps, {pictures}, footprint {totals['footprint']:,} bytes",
+            "",
+            *_grid(synapses, {**totals, "footprint": totals["parameter_bytes"]}),
+            "",
+            *_grid(neurons, {**totals, "neurons": whole, "footprint": totals["state_bytes"]}),
+        ]
+    )
+
+
+def _grid(records: list[Record], total: Record) -> list[str]:
+    if not records:
+        return ["no neurons"]
+    names = list(records[0])
+    lines = [[name.replace("_", " ") for name in names]]
+    lines += [[_cell(record.get(name, "")) for name in names] for record in [*records, total]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
+    aligned = [
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return [aligned[0], "-" * max(map(len, aligned)), *aligned[1:]]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,108 @@
+"""Strategies for numbers and neuron models, all of them dyadic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ..neurons import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold, NeuronModel
+
+Strategy = st.SearchStrategy
+Array = NDArray[np.float32]
+
+
+@dataclass
+class Numbers:
+    """Source of weights and pictures: dyadic, or any float32 numbers of the same size."""
+
+    generator: np.random.Generator
+    dyadic: bool
+    density: float
+
+    def draw(self, shape: int | tuple[int, ...], low: float, high: float) -> Array:
+        """Array of the given shape with values from `low` to `high`."""
+        if self.dyadic:
+            sixteenths = self.generator.integers(int(16 * low), int(16 * high) + 1, shape)
+            return sixteenths.astype(np.float32) / np.float32(16)
+        return self.generator.uniform(low, high, shape).astype(np.float32)
+
+    def weight(self, *shape: int) -> Array:
+        """Weights from -1/2 to 1/2, some of them zero."""
+        kept = self.generator.random(shape) < self.density
+        return np.where(kept, self.draw(shape, -0.5, 0.5), np.float32(0))
+
+    def bias(self, channels: int) -> Array:
+        """Biases from -1/4 to 1/2: more often positive, so that most layers have something to say."""
+        return self.draw(channels, -0.25, 0.5)
+
+
+@st.composite
+def numbers(draw: st.DrawFn, dyadic: bool = True) -> Numbers:
+    """A seeded source of weights; the all-zero net, where nothing can go wrong, is not worth shrinking to."""
+    seed = draw(st.integers(0, 2**16), label="seed")
+    return Numbers(np.random.default_rng(seed), dyadic, draw(st.sampled_from((1.0, 0.5)), label="density"))
+
+
+def dyadic_weights(*shape: int) -> Strategy[Array]:
+    """float32 weights of a shape, multiples of 1/16 from -1/2 to 1/2, some of them zero."""
+    return numbers().map(lambda source: source.weight(*shape))
+
+
+def sixteenths(low: float, high: float) -> Strategy[float]:
+    """Multiples of 1/16 from `low` to `high`."""
+    return st.integers(int(16 * low), int(16 * high)).map(lambda n: n / 16)
+
+
+def binary_ladders() -> Strategy[tuple[float, ...]]:
+    """Thresholds that halve from each to the next: the case of the closed form."""
+    return st.builds(
+        lambda smallest, count: tuple(smallest / 16 * 2**k for k in reversed(range(count))),
+        st.sampled_from((1, 2, 4, 3)),
+        st.integers(1, 5),
+    )
+
+
+def general_ladders() -> Strategy[tuple[float, ...]]:
+    """Any descending thresholds."""
+    steps = st.lists(st.integers(1, 32), min_size=1, max_size=8, unique=True)
+    return steps.map(lambda values: tuple(value / 16 for value in sorted(values, reverse=True)))
+
+
+def multi_threshold() -> Strategy[MultiThreshold]:
+    """Multi-threshold neurons."""
+    return st.builds(
+        MultiThreshold, binary_ladders() | general_ladders(), initial=sixteenths(-1, 1), strict=st.booleans()
+    )
+
+
+def _single_threshold(model: Any, **more: Strategy[Any]) -> Strategy[Any]:
+    resets = st.sampled_from(("subtract", "zero"))
+    options = {"threshold": sixteenths(1 / 16, 2), "reset": resets, "strict": st.booleans()}
+    return st.builds(model, **options, initial=sixteenths(-1, 1), **more)
+
+
+def integrate_and_fire() -> Strategy[IntegrateAndFire]:
+    """Integrate-and-fire neurons."""
+    return _single_threshold(IntegrateAndFire)
+
+
+def leaky_integrate_and_fire() -> Strategy[LeakyIntegrateAndFire]:
+    """Leaky neurons whose decay is a power of two."""
+    return _single_threshold(LeakyIntegrateAndFire, decay=st.sampled_from((0.5, 0.0, 1.0)))
+
+
+def neuron_models() -> Strategy[NeuronModel]:
+    """Any neuron model of the package."""
+    return multi_threshold() | integrate_and_fire() | leaky_integrate_and_fire()
+
+
+def charge_conserving_models() -> Strategy[NeuronModel]:
+    """Neuron models without leak that are reset by subtraction."""
+    subtracting = integrate_and_fire().map(
+        lambda model: IntegrateAndFire(model.threshold, initial=model.initial, strict=model.strict)
+    )
+    return multi_threshold() | subtracting

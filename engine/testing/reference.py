@@ -1,0 +1,285 @@
+"""The specification: a dense, step-by-step simulation in plain NumPy.
+
+Slow and readable on purpose; it shares no code with the engine but the description of the network. All sums are done
+in float64. On dyadic networks (weights, inputs and thresholds that are multiples of a power of two) no sum is ever
+rounded, neither here nor in float32, so the engine has to give the same numbers bit for bit, in whatever order it adds.
+
+Shapes, strides, padding, dilation and groups follow PyTorch's Conv2d, ConvTranspose2d, AvgPool2d and Linear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import (
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Input,
+    Linear,
+    Network,
+    Neurons,
+    Node,
+    Output,
+)
+from ..neurons import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold, NeuronModel
+from ..operations import Operations
+from .brute_force import count_operations
+
+Array = NDArray[Any]
+Fired = tuple[Array, Array, Array]
+
+# --- Synapses: current (C, H, W) from what the source emits -----------------------------------------------------------
+
+
+def conv2d(node: Conv2d, x: Array) -> Array:
+    """Cross-correlation: out[o, y, x] = bias[o] + sum over taps of weight[o, c, i, j] * in[c, y*s - p + i*d, ...]."""
+    (pad_y, pad_x), (step_y, step_x), (dilation_y, dilation_x) = node.padding, node.stride, node.dilation
+    out_channels, group_inputs, kernel_height, kernel_width = node.weight.shape
+    group_outputs = out_channels // node.groups
+    padded = np.pad(x, ((0, 0), (pad_y, pad_y), (pad_x, pad_x)))
+    height = (padded.shape[1] - dilation_y * (kernel_height - 1) - 1) // step_y + 1
+    width = (padded.shape[2] - dilation_x * (kernel_width - 1) - 1) // step_x + 1
+    current = np.zeros((out_channels, height, width))
+    for group in range(node.groups):
+        inputs = slice(group * group_inputs, (group + 1) * group_inputs)
+        outputs = slice(group * group_outputs, (group + 1) * group_outputs)
+        for i in range(kernel_height):
+            for j in range(kernel_width):
+                top, left = i * dilation_y, j * dilation_x
+                seen = padded[inputs, top : top + height * step_y : step_y, left : left + width * step_x : step_x]
+                weight = node.weight[outputs, :, i, j].astype(np.float64)
+                current[outputs] += np.tensordot(weight, seen[:, :height, :width], axes=1)
+    return current + _bias(node)
+
+
+def conv_transpose2d(node: ConvTranspose2d, x: Array) -> Array:
+    """Each input value adds its kernel to the output at stride * position; the padding is then cut off the borders."""
+    (pad_y, pad_x), (step_y, step_x), (dilation_y, dilation_x) = node.padding, node.stride, node.dilation
+    in_channels, group_outputs, kernel_height, kernel_width = node.weight.shape
+    group_inputs = in_channels // node.groups
+    _, height, width = x.shape
+    full_height = (height - 1) * step_y + dilation_y * (kernel_height - 1) + 1 + node.output_padding[0]
+    full_width = (width - 1) * step_x + dilation_x * (kernel_width - 1) + 1 + node.output_padding[1]
+    full = np.zeros((group_outputs * node.groups, full_height, full_width))
+    for group in range(node.groups):
+        inputs = slice(group * group_inputs, (group + 1) * group_inputs)
+        outputs = slice(group * group_outputs, (group + 1) * group_outputs)
+        for i in range(kernel_height):
+            for j in range(kernel_width):
+                rows = i * dilation_y + step_y * np.arange(height)
+                columns = j * dilation_x + step_x * np.arange(width)
+                weight = node.weight[inputs, :, i, j].astype(np.float64)
+                full[outputs, rows[:, None], columns] += np.tensordot(weight.T, x[inputs], axes=1)
+    return full[:, pad_y : full_height - pad_y, pad_x : full_width - pad_x] + _bias(node)
+
+
+def avg_pool2d(node: AvgPool2d, x: Array) -> Array:
+    """Sum over each window, the padding's zeros included, divided by the window's area."""
+    (kernel_height, kernel_width), (step_y, step_x), (pad_y, pad_x) = node.kernel_size, node.stride, node.padding
+    padded = np.pad(x, ((0, 0), (pad_y, pad_y), (pad_x, pad_x)))
+    height = (padded.shape[1] - kernel_height) // step_y + 1
+    width = (padded.shape[2] - kernel_width) // step_x + 1
+    current = np.zeros((len(x), height, width))
+    for y in range(height):
+        for column in range(width):
+            top, left = y * step_y, column * step_x
+            window = padded[:, top : top + kernel_height, left : left + kernel_width]
+            current[:, y, column] = window.sum((1, 2)) / (kernel_height * kernel_width)
+    return current
+
+
+def linear(node: Linear, x: Array) -> Array:
+    """Weight @ flattened input + bias, as a column of single pixels."""
+    current: Array = (node.weight.astype(np.float64) @ x.reshape(-1) + node.bias)[:, None, None]
+    return current
+
+
+def _bias(node: Conv2d | ConvTranspose2d) -> Array:
+    return node.bias.astype(np.float64)[:, None, None]
+
+
+SYNAPSES: Mapping[type[Node], Callable[[Any, Array], Array]] = {
+    Conv2d: conv2d,
+    ConvTranspose2d: conv_transpose2d,
+    AvgPool2d: avg_pool2d,
+    Linear: linear,
+}
+"""The current of each kind of synapse node: function of the node and of what its source emits, (C, H, W)."""
+
+
+# --- Neurons: (membrane after, value emitted, thresholds crossed), element by element ---------------------------------
+
+
+def fire(model: NeuronModel, membrane: Array, current: Array) -> Fired:
+    """One step of neurons; arrays of any one shape.
+
+    A model of one's own is specified by a method `step(membrane, current)`, which returns what this function returns;
+    a model without one follows its `firing_constants`, as engine/neurons/firing.py describes them.
+
+    Returns
+    -------
+    membrane, emitted : arrays of the shape of `membrane`, float64
+    crossed : (K, ...) bool, which thresholds each neuron crossed, in the order of the firing constants
+    """
+    if type(model) in RULES:
+        return RULES[type(model)](model, membrane, current)
+    step = getattr(model, "step", None)
+    return step(membrane, current) if step is not None else follow_constants(model, membrane, current)
+
+
+def multi_threshold(model: MultiThreshold, membrane: Array, current: Array) -> Fired:
+    """For each theta, largest first: if v > theta (>= when not strict), v -= theta and theta is emitted."""
+    membrane = membrane + current
+    emitted, crossed = np.zeros(membrane.shape), []
+    for theta in np.asarray(model.thresholds, np.float32).astype(np.float64):
+        crossed.append(membrane > theta if model.strict else membrane >= theta)
+        membrane = membrane - np.where(crossed[-1], theta, 0.0)
+        emitted += np.where(crossed[-1], theta, 0.0)
+    return membrane, emitted, np.stack(crossed)
+
+
+def integrate_and_fire(model: IntegrateAndFire | LeakyIntegrateAndFire, membrane: Array, current: Array) -> Fired:
+    """If v >= theta (> when strict), theta is emitted and v is reset, by subtraction of theta or to zero."""
+    membrane, theta = membrane + current, float(np.float32(model.threshold))
+    crossed = membrane > theta if model.strict else membrane >= theta
+    after = {"subtract": membrane - theta, "zero": np.zeros(membrane.shape)}[model.reset]
+    return np.where(crossed, after, membrane), np.where(crossed, theta, 0.0), crossed[None]
+
+
+def leaky_integrate_and_fire(model: LeakyIntegrateAndFire, membrane: Array, current: Array) -> Fired:
+    """v = decay * v + input, then as the integrate-and-fire neuron."""  # noqa: D403
+    return integrate_and_fire(model, float(np.float32(model.decay)) * membrane, current)
+
+
+def follow_constants(model: NeuronModel, membrane: Array, current: Array) -> Fired:
+    """The rule that engine/neurons/firing.py gives for any firing constants."""
+    constants = model.firing_constants()
+    membrane = float(np.float32(constants.decay)) * membrane + current
+    level, crossed = np.zeros(membrane.shape, np.int64), []
+    for bit, (compare, subtract) in enumerate(zip(constants.compare, constants.subtract, strict=True)):
+        crossed.append(membrane > np.float64(compare))
+        membrane = np.where(crossed[-1], float(np.float32(constants.keep)) * membrane - np.float64(subtract), membrane)
+        level |= crossed[-1].astype(np.int64) << bit
+    return membrane, constants.emit.astype(np.float64)[level], np.stack(crossed)
+
+
+RULES: Mapping[type, Callable[[Any, Array, Array], Fired]] = {
+    MultiThreshold: multi_threshold,
+    IntegrateAndFire: integrate_and_fire,
+    LeakyIntegrateAndFire: leaky_integrate_and_fire,
+}
+"""The rule of each neuron model of the package."""
+
+
+# --- Simulation ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class ReferenceResult:
+    """What `simulate` returns with everything recorded, for a single picture, and the brute-force counts."""
+
+    steps: int
+    output: Array
+    readout: Array
+    spikes: dict[str, Array]
+    membrane: dict[str, Array]
+    spike_count: dict[str, Array]
+    operations: Operations
+
+    @property
+    def events(self) -> dict[str, Array]:
+        """(T,) events by layer."""
+        return {name: layer.events for name, layer in self.operations.neurons.items()}
+
+    @property
+    def neurons(self) -> dict[str, int]:
+        """Number of neurons by layer."""
+        return {name: layer.neurons for name, layer in self.operations.neurons.items()}
+
+    @property
+    def accumulates(self) -> dict[str, Array]:
+        """(T,) accumulates by synapse node that reads events."""
+        return {name: node.synops for name, node in self.operations.synapses.items() if node.sources}
+
+    @property
+    def macs(self) -> dict[str, int]:
+        """Multiply-accumulates by synapse node that reads the analog input."""
+        return {name: node.macs for name, node in self.operations.synapses.items() if node.reads_input}
+
+    @property
+    def dense_macs(self) -> dict[str, int]:
+        """Multiply-accumulates of the artificial network by weighted node."""
+        return {name: node.dense_macs for name, node in self.operations.synapses.items() if node.weights}
+
+
+def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceResult:
+    """Run `network` on the picture x, (C, H, W), for `steps` steps, all layers of a step before the next step.
+
+    Layers act in topological order within a step: what a layer emits at step t reaches the next layer at step t.
+    """
+    shapes = network.shapes(x.shape)
+    membrane = {node.name: np.full(shapes[node.name], np.float64(node.model.initial)) for node in network.neurons}
+    per_step: dict[str, list[Array]] = {node.name: [] for node in network.nodes}
+    crossings: dict[str, list[Array]] = {node.name: [] for node in network.neurons}
+    for _ in range(steps):
+        put_out: dict[str, Array] = {}
+        for node in network.nodes:
+            incoming = [put_out[source] for source in node.sources]
+            if isinstance(node, Neurons):
+                membrane[node.name], put_out[node.name], crossed = fire(node.model, membrane[node.name], incoming[0])
+                crossings[node.name].append(crossed)
+                exact_float32(membrane[node.name])
+            else:
+                put_out[node.name] = _put_out(node, x, incoming)
+            per_step[node.name].append(put_out[node.name])
+    recorded = {name: np.stack(values) for name, values in per_step.items()}
+    crossed_by_layer = {name: np.stack(values) for name, values in crossings.items()}
+    readout = exact_float32(np.cumsum(recorded[network.output.name], axis=0))
+    return ReferenceResult(
+        steps=steps,
+        output=readout[-1] / np.float32(steps),
+        readout=readout,
+        spikes={name: exact_float32(recorded[name]) for name in crossed_by_layer},
+        membrane={name: exact_float32(membrane[name]) for name in crossed_by_layer},
+        spike_count={name: values.sum(axis=(0, 1), dtype=np.int64) for name, values in crossed_by_layer.items()},
+        operations=count_operations(network, recorded, crossed_by_layer),
+    )
+
+
+def _put_out(node: Node, x: Array, incoming: list[Array]) -> Array:
+    if isinstance(node, Input):
+        return x.astype(np.float64)
+    if isinstance(node, Concat):
+        return np.concatenate(incoming)
+    return incoming[0] if isinstance(node, Output) else SYNAPSES[type(node)](node, incoming[0])
+
+
+def exact_float32(values: Array) -> NDArray[np.float32]:
+    """`values` as float32; an AssertionError if that would round them, because then nothing is bit for bit."""
+    rounded = values.astype(np.float32)
+    np.testing.assert_array_equal(rounded.astype(np.float64), values, "the case is not exact in float32")
+    return rounded
+
+
+def currents(network: Network, x: Array, spikes: Mapping[str, Array]) -> dict[str, Array]:
+    """Input current (T, C, H, W) of every synapse node, given what every layer of neurons emitted."""
+    put_out: dict[str, Array] = {}
+    for node in network.nodes:
+        incoming = [put_out[source] for source in node.sources]
+        if isinstance(node, Input):
+            steps = len(next(iter(spikes.values()))) if spikes else 1
+            put_out[node.name] = np.broadcast_to(x.astype(np.float64), (steps, *x.shape))
+        elif isinstance(node, Concat):
+            put_out[node.name] = np.concatenate(incoming, axis=1)
+        elif isinstance(node, Neurons):
+            put_out[node.name] = spikes[node.name].astype(np.float64)
+        elif not isinstance(node, Output):
+            put_out[node.name] = np.stack([SYNAPSES[type(node)](node, values) for values in incoming[0]])
+    return {node.name: put_out[node.name] for node in network.nodes if type(node) in SYNAPSES}

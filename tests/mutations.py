@@ -1,0 +1,187 @@
+"""Plant bugs in a copy of the engine and see that `spikeunet.engine.testing` catches each of them.
+
+`python tests/mutations.py [NAME ...]` prints what caught each bug and exits with status 1 if one got away. Most bugs
+are planted in Python, where no kernel has to be compiled again; the copy brings the compiled kernels of the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ENGINE = Path(__file__).resolve().parent.parent / "engine"
+
+SEARCH = """
+import sys, traceback
+import spikeunet.engine
+from hypothesis import Phase
+from spikeunet.engine import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold
+from spikeunet.engine.testing import check_all, check_neuron
+assert spikeunet.engine.__file__.startswith(sys.argv[1]), spikeunet.engine.__file__
+options = dict(max_examples=40, derandomize=True, database=None, phases=[Phase.generate], print_blob=False)
+try:
+    for model in (MultiThreshold(), IntegrateAndFire(), LeakyIntegrateAndFire(decay=0.5)):
+        check_neuron(model)
+    check_all(**options)
+except Exception as error:
+    ours = [frame.name for frame in traceback.extract_tb(error.__traceback__) if "/testing/" in frame.filename]
+    found = [name for name in ours if name not in ("check_all", "check_case", "on_random_networks", "run", "require")]
+    where = found[0] if found else "?"
+    print(f"{where}: {type(error).__name__}: {' '.join(str(error).split())[:90]}")
+    sys.exit(3)
+"""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A bug: in `file`, `right` becomes `wrong`."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+
+
+MUTATIONS = [
+    Mutation(
+        "wrong border of a convolution",
+        "build/plan.py",
+        "tap * dilation - padding for tap in taps",
+        "tap * dilation - min(padding, 1) for tap in taps",
+    ),
+    Mutation(
+        "off by one in a concatenation",
+        "build/layers.py",
+        "found[-1].channel_offset + found[-1].channels if found",
+        "found[-1].channel_offset + found[-1].channels - 1 if found",
+    ),
+    Mutation(
+        ">= for >",
+        "neurons/firing.py",
+        "compare = subtract if strict else",
+        "compare = subtract if not strict else",
+    ),
+    Mutation(
+        "reset to zero",
+        "neurons/firing.py",
+        'zero_reset = reset == "zero"',
+        "zero_reset = True",
+    ),
+    Mutation(
+        "lost event at the edge of a block of channels",
+        "kernels/compact.py",
+        "for channel in range(rows[3])",
+        "for channel in range(rows[3] - (rows[3] % 8 == 0))",
+    ),
+    Mutation(
+        "swapped stride",
+        "build/plan.py",
+        "if isinstance(node, Conv2d):\n        vertical, horizontal = zip(sizes, node.stride,",
+        "if isinstance(node, Conv2d):\n        vertical, horizontal = zip(sizes, node.stride[::-1],",
+    ),
+    Mutation(
+        "transposed convolution one pixel off",
+        "build/plan.py",
+        "[first + padding - tap * dilation for tap",
+        "[first + padding - tap * dilation + 1 for tap",
+    ),
+    Mutation(
+        "groups of a transposed convolution in the wrong order",
+        "build/weights.py",
+        "node.weight[into].transpose(2, 3, 0, 1)",
+        "node.weight[into][::-1].transpose(2, 3, 0, 1)",
+    ),
+    Mutation(
+        "membrane forgotten from one group of steps to the next",
+        "simulation/layer_run.py",
+        "self.state.fresh = False",
+        "self.state.fresh = True",
+    ),
+    Mutation(
+        "events of the step before are read",
+        "simulation/picture_run.py",
+        "self.queues.clear()",
+        "None",
+    ),
+    Mutation(
+        "fan-out of a pool without its padding",
+        "build/fan_out.py",
+        "range(-p, k - p)",
+        "range(k)",
+    ),
+    Mutation(
+        "one event too many for a byte of the counter",
+        "kernels/count.py",
+        "_FLUSH = 255",
+        "_FLUSH = 256",
+    ),
+    Mutation(
+        "a neuron's first threshold counted alone",
+        "simulation/recording.py",
+        "np.bitwise_count(levels)",
+        "(levels > 0)",
+    ),
+    Mutation(
+        "zero weights counted as effective",
+        "build/layers.py",
+        "if not self.zero_weights:",
+        "if True:",
+    ),
+]
+NOTHING = Mutation("nothing", "__init__.py", "", "")
+
+
+def plant(mutation: Mutation, folder: Path) -> None:
+    """Copy the engine into `folder` as spikeunet.engine, with one bug."""
+    copy = folder / "spikeunet" / "engine"
+    # Modification times are kept, because Numba recognises its cached kernels by them.
+    shutil.copytree(ENGINE, copy, ignore=shutil.ignore_patterns("models", "command_line", "finetune"))
+    shutil.copytree(ENGINE / "models", copy / "models", ignore=shutil.ignore_patterns("*.npz"))
+    text = (copy / mutation.file).read_text("utf-8")
+    if mutation is not NOTHING:
+        if text.count(mutation.right) != 1:
+            raise LookupError(f"{mutation.name}: {mutation.file} has no single {mutation.right!r}; update MUTATIONS")
+        (copy / mutation.file).write_text(text.replace(mutation.right, mutation.wrong), "utf-8")
+
+
+def search(mutation: Mutation) -> tuple[bool, str]:
+    """Whether the kit finds fault with the copy, and what it says."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        plant(mutation, folder)
+        path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        # -P: the current folder must not come before the copy.
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", SEARCH, str(folder)],
+            env={**os.environ, "PYTHONPATH": path},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode == 3:
+        return True, done.stdout.strip().splitlines()[-1]
+    if done.returncode == 0:
+        return False, "nothing found"
+    raise RuntimeError(f"{mutation.name}: the search itself failed\n{done.stdout}{done.stderr}")
+
+
+def main(names: list[str]) -> int:
+    chosen = [mutation for mutation in MUTATIONS if not names or any(name in mutation.name for name in names)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        results = list(pool.map(search, [NOTHING, *chosen]))
+    for mutation, (found, message) in zip([NOTHING, *chosen], results, strict=True):
+        print(f"{'caught' if found else 'passed'}  {mutation.name}: {message}")
+    missed = [mutation.name for mutation, (found, _) in zip(chosen, results[1:], strict=True) if not found]
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} bugs caught")
+    return 1 if missed or results[0][0] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

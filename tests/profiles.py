@@ -1,0 +1,11 @@
+"""Hypothesis profiles: no deadline, because the first example may have to compile kernels."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+settings.register_profile("spikeunet", max_examples=40, deadline=None, print_blob=True)
+settings.load_profile("spikeunet")
+
+THOROUGH = settings(max_examples=600)
+"""For tests that are marked slow."""

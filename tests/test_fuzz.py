@@ -1,0 +1,64 @@
+"""A fixed sample of what tests/fuzz.py tries at length."""
+
+from __future__ import annotations
+
+import fuzz
+import fuzz_inputs
+import numpy as np
+import pytest
+
+from spikeunet.engine.errors import PictureError, SpikeunetError
+
+SAMPLE = {"model": 300, "state-dict": 200, "picture": 300, "command-line": 60, "kill": 20}
+TARGETS = fuzz.targets()
+
+
+def test_every_target_is_sampled():
+    assert set(SAMPLE) == set(TARGETS)
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_sample(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = fuzz.fuzz(TARGETS[name], SAMPLE[name], seed=1)
+    assert report.findings == []
+    assert report.ends.total() == SAMPLE[name]
+    assert len(report.ends) >= 2, "all inputs ended alike: the damage does not reach far"
+
+
+def test_inputs_depend_on_the_seed_alone():
+    for name in ("model", "state-dict", "picture", "command-line"):
+        first, second = (TARGETS[name].make(np.random.default_rng([3, 4])) for _ in range(2))
+        assert first == second
+
+
+@pytest.mark.parametrize(
+    ("attempt", "kind"),
+    [
+        (lambda _: 1 / 0, "ZeroDivisionError"),
+        (lambda _: fuzz.refused(SpikeunetError("")), "FindingError"),
+        (lambda _: fuzz.time.sleep(5), "HangError"),
+    ],
+)
+def test_findings_are_found(attempt, kind, monkeypatch):
+    monkeypatch.setattr(fuzz, "LONGEST", 0.1)
+    report = fuzz.fuzz(fuzz.Target(lambda _: b"", attempt), 1, seed=0)
+    assert list(report.ends) == [f"FINDING {kind}"]
+    assert len(report.findings) == 1
+
+
+def test_memory_is_watched(monkeypatch):
+    monkeypatch.setattr(fuzz, "LARGEST_GROWTH", -1)
+    report = fuzz.fuzz(fuzz.Target(lambda _: b"", lambda _: "read"), 1, seed=0)
+    assert list(report.ends) == ["FINDING memory"]
+
+
+def test_control_characters_in_a_message_are_escaped():
+    error = PictureError("a\nb\x07c\u2028d é")
+    assert str(error) == "a\\nb\\x07c\\u2028d é"
+
+
+def test_damage_is_damage():
+    content = bytes(range(256))
+    damaged = [fuzz_inputs.damage(content, np.random.default_rng(seed)) for seed in range(50)]
+    assert sum(each != content for each in damaged) > 45

@@ -1,0 +1,285 @@
+"""The ledger of operations: what it holds, how it adds, prints and is written, and its energy estimates."""
+
+from __future__ import annotations
+
+import builtins
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from spikeunet.engine import (
+    ENERGY_MODELS,
+    Concat,
+    Conv2d,
+    EnergyModel,
+    Input,
+    IntegrateAndFire,
+    Linear,
+    MultiThreshold,
+    Network,
+    Neurons,
+    Operations,
+    Output,
+    estimate_energy,
+    simulate,
+)
+from spikeunet.engine.errors import InputError
+from spikeunet.engine.operations import DEFINITIONS
+from spikeunet.engine.testing import checks, strategies
+from spikeunet.engine.testing.comparison import assert_same_operations
+
+
+def small_network(model=None, weight=None):
+    """One pixel with two channels: a layer of two neurons, and a Linear node of three outputs behind it."""
+    identity = np.eye(2, dtype=np.float32)[:, :, None, None]
+    weight = np.float32([[1, 0], [1, 1], [0, 0]]) if weight is None else weight
+    nodes = [
+        Input("input", 2),
+        Conv2d("conv", "input", identity),
+        Neurons("neurons", "conv", model or MultiThreshold()),
+        Linear("linear", "neurons", weight),
+        Output("output", "linear"),
+    ]
+    return Network(nodes)
+
+
+def small_ledger(values=(3.75, 0.5), **options):
+    picture = np.float32(values).reshape(2, 1, 1)
+    return simulate(small_network(**options), picture, steps=2).operations
+
+
+def test_a_ledger_by_hand():
+    """Neuron 0 crosses all four thresholds at both steps; neuron 1 crosses 0.25 at each."""
+    ledger = small_ledger()
+    neurons, linear, conv = ledger.neurons["neurons"], ledger.synapses["linear"], ledger.synapses["conv"]
+    assert neurons.thresholds == (2.0, 1.0, 0.5, 0.25)
+    # 3.75 > 2, 1.75 > 1, 0.75 > 0.5, 0.25 is not > 0.25; at the second step 4 > 2, 2 > 1, 1 > 0.5, 0.5 > 0.25.
+    np.testing.assert_array_equal(neurons.spikes, [[1, 1, 1, 1], [1, 1, 2, 1]])
+    np.testing.assert_array_equal(neurons.events, [2, 2])
+    np.testing.assert_array_equal(linear.synops, [6, 6])
+    np.testing.assert_array_equal(linear.synops_binary, [12, 15])
+    np.testing.assert_array_equal(linear.sources["neurons"].synops_binary, [[3, 3, 3, 3], [3, 3, 6, 3]])
+    np.testing.assert_array_equal(linear.synops_effective, [3, 3])
+    assert (conv.macs, conv.macs_effective, conv.dense_macs) == (4, 2, 4)
+    assert ledger.totals == {
+        "events": 4,
+        "spikes": 9,
+        "neuron_updates": 4,
+        "activation_sparsity": 0.0,
+        "synops": 12,
+        "synops_binary": 27,
+        "synops_effective": 6,
+        "macs": 4,
+        "macs_effective": 2,
+        "dense_macs": 10,
+        "weights": 10,
+        "connection_sparsity": 0.5,
+        "parameter_bytes": 4 * (10 + 5),
+        "state_bytes": 8,
+        "footprint": 68,
+    }
+
+
+def test_every_count_has_a_definition():
+    assert list(small_ledger().totals) == list(DEFINITIONS) or set(small_ledger().totals) == set(DEFINITIONS)
+
+
+def test_analog_zeros_are_not_effective():
+    assert small_ledger((0.0, 1.0)).totals["macs_effective"] == 1
+
+
+def test_thresholds_of_each_source_are_kept_apart():
+    one = np.ones((1, 1, 1, 1), np.float32)
+    nodes = [
+        Input("input"),
+        Conv2d("conv", "input", one),
+        Neurons("ladder", "conv", MultiThreshold((1.0, 0.5))),
+        Neurons("single", "conv", IntegrateAndFire(2.0)),
+        Concat("both", ("single", "ladder", "single")),
+        Conv2d("readout", "both", np.ones((5, 3, 1, 1), np.float32)),
+        Output("output", "readout"),
+    ]
+    ledger = simulate(Network(nodes), np.full((1, 1, 1), 2.0, np.float32), steps=1).operations
+    sources = ledger.synapses["readout"].sources
+    assert sources["ladder"].synops_binary.tolist() == [[5, 5]]
+    assert sources["single"].synops_binary.tolist() == [[10]]
+    assert ledger.synapses["readout"].synops_binary.tolist() == [20]
+
+
+def test_a_layer_that_nobody_reads_is_counted():
+    network = small_network()
+    nodes = [*network.nodes, Neurons("unread", "conv", IntegrateAndFire(0.5))]
+    ledger = simulate(Network(nodes), np.ones((2, 1, 1), np.float32), steps=3).operations
+    assert ledger.neurons["unread"].spikes.tolist() == [[2], [2], [2]]
+
+
+@given(strategies.event_queues())
+def test_counts_of_a_queue(queue):
+    checks.queue_counts(queue)
+
+
+# --- Sums ------------------------------------------------------------------------------------------------------------
+
+
+@given(strategies.cases())
+def test_a_batch_is_the_sum_of_its_pictures(case):
+    checks.batches_add(case)
+
+
+def test_sum_of_many():
+    ledgers = [small_ledger((k, 1.0)) for k in range(3)]
+    total = sum(ledgers)
+    assert isinstance(total, Operations)
+    assert total.pictures == 3
+    assert total.totals["neuron_updates"] == 3 * 4
+    assert total.totals["footprint"] == ledgers[0].totals["footprint"]
+    assert_same_operations(total, ledgers[0] + ledgers[1] + ledgers[2])
+
+
+def test_pictures_of_any_size_add():
+    kernel = np.ones((1, 1, 3, 3), np.float32)
+    nodes = [Input("input"), Conv2d("conv", "input", kernel, padding=1), Neurons("neurons", "conv")]
+    network = Network([*nodes, Output("output", "conv")])
+    sizes = ((4, 4), (2, 8))
+    ledgers = [simulate(network, np.ones((1, *size), np.float32), steps=2).operations for size in sizes]
+    total = ledgers[0] + ledgers[1]
+    assert total.neurons["neurons"].neurons == 32
+    assert total.neurons["neurons"].state_bytes == 64
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"model": MultiThreshold((1.0,))}, "thresholds of neurons differ"),
+        ({"weight": np.ones((3, 2), np.float32)}, "zero_weights of linear differ"),
+    ],
+)
+def test_ledgers_of_different_networks_do_not_add(other, message):
+    with pytest.raises(InputError, match=message):
+        small_ledger() + small_ledger(**other)
+
+
+def test_ledgers_of_different_steps_do_not_add():
+    longer = simulate(small_network(), np.ones((2, 1, 1), np.float32), steps=3).operations
+    with pytest.raises(InputError, match=r"steps of the run differ \(2 and 3\)"):
+        small_ledger() + longer
+
+
+def test_a_ledger_adds_to_ledgers_only():
+    with pytest.raises(TypeError):
+        small_ledger() + 1
+    with pytest.raises(TypeError):
+        1 + small_ledger()
+
+
+# --- Tables and files ------------------------------------------------------------------------------------------------
+
+
+def test_printed_table():
+    text = str(small_ledger())
+    assert "2 steps, 1 picture, footprint 68 bytes" in text
+    columns = [line.split() for line in text.splitlines()]
+    assert ["linear", "Linear", "12", "27", "6", "0", "0", "6", "6", "0.6667", "36"] not in columns
+    assert ["linear", "Linear", "12", "27", "6", "0", "0", "6", "6", "0.5000", "36"] in columns
+    assert ["neurons", "Neurons", "2", "4", "4", "9", "0.0000", "8"] in columns
+    assert [line[0] for line in columns if line and line[0] == "total"] == ["total", "total"]
+
+
+def test_rows_add_up_to_the_totals():
+    ledger = small_ledger()
+    for by, kinds in (
+        ("node", ("synops", "synops_binary", "synops_effective", "macs", "dense_macs", "events", "spikes")),
+        ("step", ("synops", "synops_binary", "synops_effective", "events", "spikes")),
+        ("threshold", ("synops_binary", "spikes")),
+    ):
+        for kind in kinds:
+            assert sum(row.get(kind, 0) for row in ledger.rows(by)) == ledger.totals[kind], (by, kind)
+
+
+def test_rows_refuse_what_they_do_not_know():
+    with pytest.raises(InputError, match=r"by must be one of node, step, threshold \(got 'layer'\)"):
+        small_ledger().rows("layer")
+
+
+@pytest.mark.parametrize("by", ["node", "step", "threshold"])
+def test_csv(by, tmp_path):
+    ledger = small_ledger()
+    text = ledger.to_csv(tmp_path / "ledger.csv", by)
+    assert (tmp_path / "ledger.csv").read_text("utf-8") == text == ledger.to_csv(by=by)
+    found = [{name: value for name, value in row.items() if value != ""} for row in csv.DictReader(io.StringIO(text))]
+    assert found == [{name: str(value) for name, value in row.items()} for row in ledger.rows(by)]
+
+
+def test_json(tmp_path):
+    ledger = small_ledger()
+    text = ledger.to_json(tmp_path / "ledger.json")
+    assert (tmp_path / "ledger.json").read_text("utf-8") == text
+    content = json.loads(text)
+    assert content["totals"] == ledger.totals
+    assert content["neurons"]["neurons"]["spikes_by_step_and_threshold"] == [[1, 1, 1, 1], [1, 1, 2, 1]]
+    assert content["synapses"]["linear"]["sources_by_step"]["neurons"]["synops"] == [6, 6]
+    assert content["definitions"] == dict(DEFINITIONS)
+
+
+def test_frame():
+    pandas = pytest.importorskip("pandas")
+    frame = small_ledger().to_frame()
+    assert isinstance(frame, pandas.DataFrame)
+    assert int(frame["synops"].sum()) == 12
+
+
+def test_a_frame_needs_pandas(monkeypatch):
+    real = builtins.__import__
+
+    def without_pandas(name, *rest):
+        if name == "pandas":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without_pandas)
+    with pytest.raises(InputError, match="needs pandas"):
+        small_ledger().to_frame()
+
+
+# --- Energy ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "spiking", "dense"),
+    [
+        ("45nm", 12 * 0.9 + 4 * 4.6, 10 * 4.6),
+        ("45nm-binary", 27 * 0.9 + 4 * 4.6, 10 * 4.6),
+        ("spiking-unet", 9 * 0.9 + 4 * 4.6, 10 * 4.6),
+        ("loihi", 27 * 23.6, None),
+        ("truenorth", 27 * 26, None),
+    ],
+)
+def test_energy_by_hand(model, spiking, dense):
+    estimate = small_ledger().energy(model)
+    assert estimate.spiking == pytest.approx(spiking * 1e-12)
+    assert (estimate.dense is None) == (dense is None)
+    assert estimate.unpriced_macs == (4 if dense is None else 0)
+    if dense is not None:
+        assert estimate.dense == pytest.approx(dense * 1e-12)
+        assert estimate.ratio == pytest.approx(spiking / dense)
+    assert "memory traffic left out" in str(estimate)
+
+
+def test_every_energy_model_is_tested_and_has_a_source():
+    assert set(ENERGY_MODELS) == {"45nm", "45nm-binary", "spiking-unet", "loihi", "truenorth"}
+    assert all(isinstance(model, EnergyModel) and len(model.source) > 40 for model in ENERGY_MODELS.values())
+
+
+def test_a_chip_without_multiplications_refuses_them():
+    assert estimate_energy(1, model="loihi") == 23.6e-12
+    with pytest.raises(InputError, match=r"'loihi' has no figure for multiply-accumulates \(got 5\)"):
+        estimate_energy(1, 5, model="loihi")
+
+
+def test_unknown_energy_model():
+    with pytest.raises(InputError, match="no energy model is called 'abacus'; there are 45nm,"):
+        small_ledger().energy("abacus")
