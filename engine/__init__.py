@@ -8,7 +8,7 @@ if __name__ != "spikeunet.engine":
 
 from .denoising import Denoised, denoise
 from .dense import forward
-from .energy import ENERGY_MODELS, EnergyModel, estimate_energy
+from .energy import ENERGY_MODELS, EnergyEstimate, EnergyModel, estimate_energy
 from .errors import (
     GraphError,
     InputError,
@@ -25,6 +25,7 @@ from .model_file import save_model
 from .models import list_models, load_model
 from .neurons import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold
 from .noise import add_noise
+from .operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .pictures import read_picture, write_picture
 from .simulation import Result, simulate
 
@@ -35,6 +36,7 @@ __all__ = [
     "Conv2d",
     "ConvTranspose2d",
     "Denoised",
+    "EnergyEstimate",
     "EnergyModel",
     "EventQueue",
     "GraphError",
@@ -47,13 +49,17 @@ __all__ = [
     "MultiThreshold",
     "Network",
     "NeuronError",
+    "NeuronOperations",
     "Neurons",
     "Node",
+    "Operations",
     "Output",
     "PictureError",
     "Result",
     "SpikeunetError",
     "StateDictError",
+    "SynapseOperations",
+    "SynapticEvents",
     "add_noise",
     "denoise",
     "estimate_energy",

@@ -10,6 +10,7 @@ import click
 
 from .convert import convert
 from .denoise import denoise
+from .finetune import finetune
 from .guard import guarded
 from .info import info
 from .models import models
@@ -52,5 +53,5 @@ def main() -> None:
     """
 
 
-for command in (denoise, convert, info, models):
+for command in (denoise, convert, finetune, info, models):
     main.add_command(command)

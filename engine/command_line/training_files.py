@@ -1,0 +1,131 @@
+"""The files of a training run: model, checkpoint, CSV log and the curve as a picture."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..atomic import atomic_write
+from ..errors import InputError
+
+COLUMNS = (
+    "iteration",
+    "seconds",
+    "loss",
+    "penalty",
+    "gradient_norm",
+    "rate",
+    "accumulates_per_pixel",
+    "validation_psnr",
+    "validation_accumulates_per_pixel",
+)
+CURVE_SUFFIXES = (".png", ".svg", ".pdf")
+
+Row = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a training run writes; `wants_curve` tells whether the user asked for the curve."""
+
+    output: Path
+    checkpoint: Path
+    log: Path
+    curve: Path
+    wants_curve: bool
+
+    @classmethod
+    def beside(cls, output: Path, checkpoint: Path | None, log: Path | None, curve: Path | None) -> Files:
+        """The files named, and the others beside the model."""
+        return cls(
+            output,
+            checkpoint or output.with_suffix(".checkpoint.npz"),
+            log or output.with_suffix(".csv"),
+            curve or output.with_suffix(".png"),
+            curve is not None,
+        )
+
+    def check(self, resume: bool) -> None:
+        """InputError where the run cannot start: a forgotten checkpoint, none to resume from, no library for curves."""
+        if self.curve.suffix.lower() not in CURVE_SUFFIXES:
+            raise InputError(f"{self.curve}: a curve ends in {', '.join(CURVE_SUFFIXES)}; choose another name")
+        if self.wants_curve and not can_plot():
+            raise InputError("--curve needs matplotlib, which is missing; pip install 'spikeunet[plots]'")
+        if resume and not self.checkpoint.is_file():
+            raise InputError(f"{self.checkpoint}: no checkpoint to resume from; start without --resume")
+        if not resume and self.checkpoint.exists():
+            raise InputError(
+                f"{self.checkpoint}: an interrupted run left this checkpoint; go on with --resume, or remove it"
+            )
+
+
+def can_plot() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def write_log(path: Path, rows: list[Row]) -> None:
+    """Write all rows as CSV, completely or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: "" if value is None else f"{value:.7g}" for name, value in row.items()} for row in rows)
+    with atomic_write(path) as stream:
+        stream.write(text.getvalue().encode())
+
+
+def read_log(path: Path, most_iterations: int) -> list[Row]:
+    """Rows of an earlier log up to an iteration, none where there is no log; InputError where it is another file."""
+    if not path.is_file():
+        return []
+    try:
+        with open(path, newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            found = tuple(reader.fieldnames or ())
+            rows = (
+                []
+                if found != COLUMNS
+                else [{name: float(value) if value else None for name, value in row.items()} for row in reader]
+            )
+    except (ValueError, TypeError, csv.Error):
+        found = ()
+    if found != COLUMNS:
+        raise InputError(f"{path}: is not the log of a training run; choose another --log")
+    return [row for row in rows if (row["iteration"] or 0) <= most_iterations]
+
+
+def draw_curve(path: Path, rows: list[Row], title: str) -> None:
+    """Loss, validation PSNR and accumulates over the iterations, as a picture whose format the suffix names."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = {
+        "loss": ("loss",),
+        "PSNR / dB": ("validation_psnr",),
+        "accumulates / pixel": ("accumulates_per_pixel", "validation_accumulates_per_pixel"),
+    }
+    shown = {label: [name for name in names if _has(rows, name)] for label, names in panels.items()}
+    shown = {label: names for label, names in shown.items() if names}
+    figure = Figure(figsize=(4.2 * max(1, len(shown)), 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for position, (label, names) in enumerate(shown.items(), start=1):
+        axes = figure.add_subplot(1, len(shown), position)
+        for name in names:
+            points = [(row["iteration"], row[name]) for row in rows if row[name] is not None]
+            axes.plot(*zip(*points, strict=True), marker=".", label=name.replace("_", " ").removesuffix(" per pixel"))
+        axes.set(xlabel="iteration", ylabel=label)
+        axes.grid(alpha=0.3)
+        if len(names) > 1:
+            axes.legend()
+    figure.suptitle(title)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=120)
+    with atomic_write(path) as stream:
+        stream.write(buffer.getbuffer())
+
+
+def _has(rows: list[Row], name: str) -> bool:
+    return any(row[name] is not None for row in rows)

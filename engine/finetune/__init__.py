@@ -1,0 +1,30 @@
+"""Fine-tune spiking networks by hand-written backward passes: accumulated spiking flow and surrogate BPTT."""
+
+from .bptt import run_through_time, time_gradients
+from .data import Batches, DenoisingBatches, read_pictures
+from .flow import flow_gradients, run_flow
+from .schedules import Schedule
+from .settings import Settings
+from .surrogates import Surrogate
+from .trainable import Trainable
+from .training import StepReport, Trainer, finetune
+from .validation import Validation, validate_denoiser
+
+__all__ = [
+    "Batches",
+    "DenoisingBatches",
+    "Schedule",
+    "Settings",
+    "StepReport",
+    "Surrogate",
+    "Trainable",
+    "Trainer",
+    "Validation",
+    "finetune",
+    "flow_gradients",
+    "read_pictures",
+    "run_flow",
+    "run_through_time",
+    "time_gradients",
+    "validate_denoiser",
+]

@@ -1,0 +1,124 @@
+"""Training and validation pictures, and the random crops that a denoiser trains on."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..noise import check_sigma
+from ..pictures import FORMATS, convert_samples, read_picture
+
+Array = NDArray[Any]
+Picture = NDArray[np.float32]
+
+MAXIMUM_BATCH = 4096
+
+
+class Batches(Protocol):
+    """Where training gets its examples from."""
+
+    def draw(self, generator: np.random.Generator) -> tuple[Array, Array]:
+        """A batch: inputs (N, H, W, C) float32 and targets (N, H, W, O), or (N, H, W) labels."""
+
+
+class DenoisingBatches:
+    """Random crops of clean pictures, flipped and turned, with Gaussian noise; the noise is the target.
+
+    Parameters
+    ----------
+    pictures : sequence of (H, W, C) float32
+        Clean, in [0, 1], at least `crop` pixels high and wide.
+    sigma : (float, float)
+        Range of the noise's standard deviation on the 0-255 scale; each crop draws its own.
+    crop : int
+        Height and width of the crops.
+    batch : int
+        Number of crops in a batch.
+
+    Raises
+    ------
+    InputError
+        If there are no pictures, one is too small or of another number of channels, or a number is out of range.
+    """
+
+    def __init__(self, pictures: list[Picture], sigma: tuple[float, float], crop: int = 64, batch: int = 8) -> None:
+        if not pictures:
+            raise InputError("training needs at least one picture (got none)")
+        for index, picture in enumerate(pictures):
+            if picture.ndim != 3 or picture.shape[2] != pictures[0].shape[2] or min(picture.shape[:2]) < crop:
+                shape = "x".join(map(str, picture.shape))
+                raise InputError(
+                    f"training picture {index} is {shape} (height x width x channels); crops of {crop} with "
+                    f"{pictures[0].shape[-1]} channels do not fit; take smaller crops or leave it out"
+                )
+        if not 1 <= batch <= MAXIMUM_BATCH:
+            raise InputError(f"the batch must have 1 to {MAXIMUM_BATCH} crops (got {batch})")
+        low, high = (check_sigma(value) for value in sigma)
+        if low > high:
+            raise InputError(f"sigma must be a range from low to high (got {low:g}:{high:g})")
+        self.pictures = pictures
+        self.sigma = (low, high)
+        self.crop = crop
+        self.batch = batch
+
+    def draw(self, generator: np.random.Generator) -> tuple[Array, Array]:
+        """Noisy crops and their noise, each (batch, crop, crop, C) float32."""
+        clean = np.stack([self._crop(generator) for _ in range(self.batch)])
+        sigma = generator.uniform(*self.sigma, (self.batch, 1, 1, 1)).astype(np.float32) / np.float32(255)
+        noise = generator.standard_normal(clean.shape, dtype=np.float32) * sigma
+        return clean + noise, noise
+
+    def _crop(self, generator: np.random.Generator) -> Picture:
+        picture = self.pictures[generator.integers(len(self.pictures))]
+        top, left = (int(generator.integers(size - self.crop + 1)) for size in picture.shape[:2])
+        patch = np.rot90(picture[top : top + self.crop, left : left + self.crop], int(generator.integers(4)))
+        return patch if generator.integers(2) else patch[:, ::-1]
+
+
+def read_pictures(folder: Path, channels: int) -> list[Picture]:
+    """All pictures of a folder in the order of their names, (H, W, channels) float32 in [0, 1].
+
+    Transparency is dropped, colour is averaged for one channel, gray is repeated for several.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, it holds no pictures, or one has another number of channels.
+    PictureError
+        If a file cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of pictures; check the path")
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")
+    )
+    files = [path for path in files if path.is_file()]
+    if not files:
+        raise InputError(f"{folder}: holds no pictures; use files ending in {', '.join(FORMATS)}")
+    return [_read(path, channels) for path in files]
+
+
+def _read(path: Path, channels: int) -> Picture:
+    samples = convert_samples(read_picture(path), np.dtype(np.float32))
+    picture = samples[:, :, None] if samples.ndim == 2 else samples
+    picture = picture[:, :, : picture.shape[2] - (picture.shape[2] in (2, 4))]
+    if channels == 1:
+        picture = picture.mean(axis=2, keepdims=True, dtype=np.float32)
+    elif picture.shape[2] == 1:
+        picture = np.repeat(picture, channels, axis=2)
+    if picture.shape[2] != channels:
+        raise InputError(f"{path}: has {picture.shape[2]} colour channels, but the model takes {channels}; convert it")
+    return np.ascontiguousarray(picture)
+
+
+def check_crop(crop: int, multiple: int) -> int:
+    """`crop` where crops of that size suit a network whose `size_multiple` is `multiple`; InputError otherwise."""
+    if crop < 1 or crop % multiple:
+        nearest = max(1, math.ceil(crop / multiple)) * multiple
+        raise InputError(f"crops must be a multiple of {multiple} pixels for this model (got {crop}); take {nearest}")
+    return crop

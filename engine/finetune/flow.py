@@ -1,0 +1,161 @@
+"""Accumulated spiking flow: spikes forward, one pass as through ReLUs backward (Li et al., arXiv 2307.10974, III-D).
+
+Over T steps, I is a layer's accumulated input and O its accumulated output. A neuron without leak emits what it takes
+in, up to what is left on its membrane, so dO/dI = 1 where I > 0, as for a ReLU. Since I = W O_before + T b, gradients
+of biases count T times. The loss sees readout / T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..build import Layer, Program, build_program
+from ..events import EventQueue
+from ..graph import Network, Neurons, Synapses
+from ..kernels.surrogate import accumulate_rows, mark_charged
+from ..simulation.picture_run import PictureRun
+from . import layers
+from .passes import read, run_backward
+from .workers import on_threads
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class FlowTape:
+    """What the backward pass needs of a forward run.
+
+    Parameters
+    ----------
+    steps : int
+    values : dict of (N, H, W, C)
+        Accumulated output O of each Neurons node, and T times the analog input.
+    charged : dict of (N, H, W, C) bool
+        For each Neurons node, where the accumulated input I is positive.
+    output : (N, H, W, O)
+        Readout divided by T.
+    accumulates : int
+        Of the whole batch and all steps.
+    """
+
+    steps: int
+    values: dict[str, Array]
+    charged: dict[str, Array]
+    output: Array
+    accumulates: int
+
+
+def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
+    """Simulate a batch (N, H, W, C) float32 for `steps` steps, event-driven, keeping accumulated inputs and outputs."""
+    pictures, height, width, channels = batch.shape
+    program = build_program(network, (channels, height, width))
+    _prepare(program)
+    spiking = [layer for layer in program.layers if layer.neurons is not None]
+    values = {layer.name: _zeros(layer, pictures, np.float32) for layer in spiking}
+    charged = {layer.name: _zeros(layer, pictures, np.bool_) for layer in spiking if _conserves_charge(layer)}
+
+    def run(index: int) -> tuple[Array, int]:
+        views = {name: array[index] for name, array in values.items()}
+        marks = {name: array[index] for name, array in charged.items()}
+        picture = PictureRun(program, batch[index].transpose(2, 0, 1), steps, frozenset(), None, 1)
+        picture.recorder = _Accumulator(program, views, marks)  # type: ignore[assignment]
+        result = picture.by_layer()
+        return result.output, result.total_accumulates
+
+    runs = on_threads(run, range(pictures))
+    values[network.input.name] = batch * np.float32(steps)
+    for layer in spiking:
+        if layer.name not in charged:
+            charged[layer.name] = _accumulated_input(network, layer, values, steps) > 0
+    output = np.stack([readout.transpose(1, 2, 0) for readout, _ in runs])
+    return FlowTape(steps, values, charged, output, sum(count for _, count in runs))
+
+
+def flow_gradients(
+    network: Network, tape: FlowTape, gradient: Array, emitted: Mapping[str, Array] | None = None
+) -> dict[str, Array]:
+    """Gradients by "node.weight", "node.bias" and, for Neurons nodes, "node.initial".
+
+    Parameters
+    ----------
+    network : Network
+    tape : FlowTape
+    gradient : (N, H, W, O)
+        Gradient of the loss by `tape.output`.
+    emitted : mapping of str to (H, W, C)
+        Further gradient by the accumulated output of Neurons nodes, the same for each picture.
+    """
+    initial: dict[str, Array] = {}
+
+    def fire_backward(node: Neurons, flow: Array | None) -> Array | None:
+        extra = (emitted or {}).get(node.name)
+        if flow is None and extra is None:
+            return None
+        total = tape.charged[node.name] * np.asarray(sum(part for part in (flow, extra) if part is not None))
+        initial[f"{node.name}.initial"] = total.sum(dtype=np.float64).astype(gradient.dtype).reshape(1)
+        return np.asarray(total, gradient.dtype)
+
+    found = run_backward(network, tape.values, gradient / gradient.dtype.type(tape.steps), fire_backward)
+    biases = {name: array * gradient.dtype.type(tape.steps) for name, array in found.items() if name.endswith(".bias")}
+    return found | biases | initial
+
+
+class _Accumulator:
+    """Takes a recorder's place in a simulation: adds up what is emitted, and marks where the input was positive."""
+
+    def __init__(self, program: Program, values: dict[str, Array], charged: dict[str, Array]) -> None:
+        self._program = program
+        self._values = values
+        self._charged = charged
+        self.recorded: dict[str, object] = {}
+
+    def wants(self, kind: str) -> bool:
+        """Membranes are to be kept."""
+        return kind == "membrane"
+
+    def add_queue(self, layer: Layer, queue: EventQueue, _steps: slice) -> None:
+        """Add a group of steps."""
+        emit = self._program.emit[layer.name]
+        entries = (queue.start, queue.channels, queue.levels, emit, queue.steps)
+        accumulate_rows(*entries, self._values[layer.name], 0, layer.outgoing[1])
+
+    def add_membrane(self, layer: Layer, membrane: NDArray[np.float32]) -> None:
+        """Compare the potentials after the last step with what was emitted."""
+        if layer.name in self._charged:
+            assert layer.neurons is not None
+            initial = np.float32(layer.neurons.model.initial)
+            charge = (membrane, layer.padded_channels, initial, self._values[layer.name])
+            mark_charged(*charge, self._charged[layer.name], 0, layer.outgoing[1])
+
+
+def _prepare(program: Program) -> None:
+    """Compute what a layer keeps for all runs here, before several threads would do it at once."""
+    for layer in program.layers:
+        _ = layer.bias, layer.fan_out
+        if layer.neurons is not None:
+            _ = layer.neuron
+        _ = layer.pool_geometry if layer.pooling else (layer.plan, layer.weights)
+
+
+def _zeros(layer: Layer, pictures: int, dtype: Any) -> Array:
+    channels, height, width = layer.outgoing
+    return np.zeros((pictures, height, width, channels), dtype)
+
+
+def _conserves_charge(layer: Layer) -> bool:
+    assert layer.neurons is not None
+    constants = layer.neurons.model.firing_constants()
+    return constants.decay == 1.0 and constants.keep == 1.0
+
+
+def _accumulated_input(network: Network, layer: Layer, values: Mapping[str, Array], steps: int) -> Array:
+    """I of a layer whose neurons lose charge: its current for what its sources put out in all, biases T times."""
+    node: Synapses = layer.node
+    current = layers.current(node, read(network, values, node.source))
+    bias = getattr(node, "bias", None)
+    return current if bias is None else np.asarray(current + bias * current.dtype.type(steps - 1))

@@ -1,0 +1,126 @@
+"""Walk a network's graph forward and backward over channels-last batches; the neurons' part comes from outside.
+
+A value is an array (M, H, W, C). M is the number of pictures for what does not change over time, such as the analog
+input, and steps times pictures, step by step, for what neurons emit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import Concat, Input, Network, Neurons, Output, Synapses
+from . import layers
+from .blas import single_threaded
+from .layers import Value
+
+Array = NDArray[Any]
+Fire = Callable[[Neurons, Array], Array]
+FireBackward = Callable[[Neurons, Array | None], Array | None]
+
+
+def leaves(network: Network, name: str) -> tuple[str, ...]:
+    """The Input and Neurons nodes behind a node, in the order of their channels; Concats are resolved."""
+    node = network[name]
+    if isinstance(node, Concat):
+        return tuple(leaf for part in node.parts for leaf in leaves(network, part))
+    return (name,)
+
+
+@single_threaded()
+def run_forward(network: Network, batch: Array, fire: Fire) -> tuple[dict[str, Array], Array]:
+    """Values of the Input and all Neurons nodes, and the current of the readout.
+
+    Parameters
+    ----------
+    network : Network
+    batch : (N, H, W, C)
+        The analog input.
+    fire : function of a Neurons node and its current (M, H, W, C)
+        What the neurons emit.
+    """
+    readers = Counter(source for node in network.nodes for source in node.sources)
+    values: dict[str, Array] = {}
+    currents: dict[str, Array] = {}
+    for node in network.nodes:
+        if isinstance(node, Input):
+            values[node.name] = batch
+        elif isinstance(node, Synapses):
+            currents[node.name] = layers.current(node, read(network, values, node.source))
+        elif isinstance(node, Neurons):
+            values[node.name] = fire(node, currents[node.source])
+        if isinstance(node, (Neurons, Output)):
+            readers[node.source] -= 1
+            if not readers[node.source] and node.source != network.output.source:
+                del currents[node.source]
+    return values, currents[network.output.source]
+
+
+@single_threaded()
+def run_backward(
+    network: Network, values: Mapping[str, Array], readout: Array, fire_backward: FireBackward
+) -> dict[str, Array]:
+    """Gradients of all weights and biases, by "node.weight" and "node.bias".
+
+    Parameters
+    ----------
+    network : Network
+    values : mapping of str to (M, H, W, C)
+        What the Input and the Neurons nodes put out.
+    readout : (M, H, W, O)
+        Gradient of the current that the Output reads.
+    fire_backward : function of a Neurons node and the gradient of what it emits, or None where nothing reads it
+        Gradient of the neurons' current, or None where there is none.
+    """
+    outgoing: dict[str, Array] = {}
+    currents: dict[str, Array] = {network.output.source: readout}
+    found: dict[str, Array] = {}
+    for node in reversed(network.nodes):
+        if isinstance(node, Neurons):
+            flow = fire_backward(node, outgoing.pop(node.name, None))
+            if flow is not None:
+                _add(currents, node.source, flow)
+        elif isinstance(node, Synapses) and node.name in currents:
+            gradient = currents.pop(node.name)
+            spiking = [name for name in leaves(network, node.source) if isinstance(network[name], Neurons)]
+            value = read(network, values, node.source)
+            into, parameters = layers.gradients(node, value, gradient, into_input=bool(spiking))
+            found.update({f"{node.name}.{part}": array for part, array in parameters.items()})
+            if into is not None:
+                _pass_on(network, node, into, outgoing)
+    return found
+
+
+def read(network: Network, values: Mapping[str, Array], name: str) -> Value:
+    """The parts that a node reads from `name`, all with the same M: constant ones are repeated for every step."""
+    parts = [values[leaf] for leaf in leaves(network, name)]
+    most = max(len(part) for part in parts)
+    return tuple(part if len(part) == most else np.tile(part, (most // len(part), 1, 1, 1)) for part in parts)
+
+
+def _pass_on(network: Network, node: Synapses, into: Array, outgoing: dict[str, Array]) -> None:
+    """Add a gradient of what a node reads to those of the Neurons nodes that it reads."""
+    shapes = leaves(network, node.source)
+    widths = [channels_of(network, name) for name in shapes]
+    for name, part in zip(shapes, layers.split(into, widths), strict=True):
+        if isinstance(network[name], Neurons):
+            _add(outgoing, name, part)
+
+
+def channels_of(network: Network, name: str) -> int:
+    """Channels that a node puts out."""
+    node = network[name]
+    if isinstance(node, Input):
+        return node.channels
+    if isinstance(node, Concat):
+        return sum(channels_of(network, part) for part in node.parts)
+    out_channels = getattr(node, "out_channels", None)
+    return int(out_channels) if out_channels is not None else channels_of(network, node.sources[0])
+
+
+def _add(total: dict[str, Array], name: str, part: Array) -> None:
+    total[name] = total[name] + part if name in total else part

@@ -1,0 +1,99 @@
+"""Everything that decides a training run, apart from the network and the pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..denoising import check_steps
+from ..errors import InputError
+from .losses import loss_named
+from .optimizers import optimizer_named
+from .schedules import Schedule
+from .surrogates import Surrogate
+
+METHODS = ("flow", "bptt")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a training run.
+
+    Parameters
+    ----------
+    steps : int
+        Time steps T, 1 to 1000.
+    method : "flow" or "bptt"
+        Accumulated spiking flow, or backpropagation through time with surrogate derivatives.
+    iterations : int
+        Length of the run.
+    loss : "l1", "mse", "log-mse" or "cross-entropy"
+    penalty : float
+        Weight of the spike-count penalty; see penalty.py.
+    optimizer : "adam" or "sgd"
+    momentum : float
+        Of sgd, and Adam's first decay.
+    rate : float
+        Largest learning rate.
+    schedule : Schedule
+    clip : float or None
+        Largest norm of all gradients together.
+    surrogate : Surrogate
+        For bptt.
+    scales : "none", "layer" or "channel"
+        Whether to train the thresholds, by a factor for each layer or channel.
+    initial : bool
+        Whether to train each layer's initial potential.
+    weights, biases : bool
+        Whether to train them.
+    seed : int
+        Of the generator that draws the batches.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range or a name unknown.
+    """
+
+    steps: int = 4
+    method: str = "flow"
+    iterations: int = 1000
+    loss: str = "mse"
+    penalty: float = 0.0
+    optimizer: str = "adam"
+    momentum: float = 0.9
+    rate: float = 1e-4
+    schedule: Schedule = field(default_factory=Schedule)
+    clip: float | None = 1.0
+    surrogate: Surrogate = field(default_factory=Surrogate)
+    scales: str = "none"
+    initial: bool = False
+    weights: bool = True
+    biases: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_steps(self.steps)
+        if self.method not in METHODS:
+            raise InputError(f"method must be one of {', '.join(METHODS)} (got {self.method!r})")
+        for name, least in (("iterations", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(f"{name} must be a whole number of at least {least} (got {value!r})")
+        loss_named(self.loss)
+        optimizer_named(self.optimizer, self.momentum)
+        _check(self.rate > 0, "the learning rate must be positive", self.rate)
+        _check(self.penalty >= 0, "the penalty must not be negative", self.penalty)
+        if self.clip is not None:
+            _check(self.clip > 0, "the gradient's largest norm must be positive", self.clip)
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings as JSON values."""
+        return dataclasses.asdict(self)
+
+
+def _check(in_range: bool, rule: str, value: float) -> None:
+    if not (math.isfinite(value) and in_range):
+        raise InputError(f"{rule} (got {value})")

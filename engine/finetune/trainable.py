@@ -1,0 +1,243 @@
+"""The numbers that training changes, and the network that they stand for.
+
+A scale s of a layer's thresholds (emitted values included) does the same as dividing the weights and biases that feed
+the layer by s and multiplying the weights that read it by s. So scales are folded into the weights, neuron models keep
+their thresholds, and any trained network is an ordinary one. Scales are trained as logarithms, so that they stay
+positive, and belong to the synapses, since all neurons that one node feeds share them; pooling hands its source's on.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node
+from ..graph.nodes import Synapses
+from .layers import WeightedSynapses
+from .passes import channels_of, leaves
+
+Array = NDArray[Any]
+Parameters = dict[str, Array]
+
+SCALES = ("none", "layer", "channel")
+_WEIGHTED = (Conv2d, ConvTranspose2d, Linear)
+
+
+class Trainable:
+    """Which numbers of a network are trained, and how a network is made of them.
+
+    Parameters
+    ----------
+    network : Network
+    scales : "none", "layer" or "channel"
+        Whether thresholds are scaled, by one number for each layer or one for each channel.
+    initial : bool
+        Whether each layer's initial potential is trained.
+    weights, biases : bool
+        Whether they are trained.
+
+    Raises
+    ------
+    InputError
+        If `scales` is unknown or nothing is left to train.
+    """
+
+    def __init__(
+        self, network: Network, scales: str = "none", initial: bool = False, weights: bool = True, biases: bool = True
+    ) -> None:
+        if scales not in SCALES:
+            raise InputError(f"threshold scales must be one of {', '.join(SCALES)} (got {scales!r})")
+        self.source = network
+        self.weighted = tuple(node for node in network.nodes if isinstance(node, _WEIGHTED))
+        self._scales = scales
+        self._initial = initial
+        kept = {"weight": weights, "bias": biases, "log_scale": True, "initial": True}
+        names = self.parameters()
+        self.trained = tuple(name for name in names if kept[name.rpartition(".")[2]])
+        if not self.trained:
+            raise InputError("nothing is left to train: choose weights, biases, thresholds or initial potentials")
+
+    def parameters(self, dtype: Any = np.float32) -> Parameters:
+        """The source network's numbers by "node.weight", "node.bias", "node.log_scale" and "node.initial"; copies."""
+        found: Parameters = {}
+        for node in self.weighted:
+            found[f"{node.name}.weight"] = in_kernel_order(node.weight.astype(dtype))
+            found[f"{node.name}.bias"] = node.bias.astype(dtype)
+            if self._scales != "none" and _is_free(self.source, node.name):
+                size = node.out_channels if self._scales == "channel" else 1
+                found[f"{node.name}.log_scale"] = np.zeros(size, dtype)
+        if self._initial:
+            models = {node.name: node.model for node in self.source.neurons}
+            found.update({f"{name}.initial": np.array([model.initial], dtype) for name, model in models.items()})
+        return found
+
+    def network(self, parameters: Mapping[str, Array]) -> Network:
+        """The network with these parameters, which are neither checked nor copied where nothing has to be folded."""
+        nodes: list[Node] = []
+        for node in self.source.nodes:
+            made: Node = node
+            if isinstance(node, _WEIGHTED):
+                weight, bias = parameters[f"{node.name}.weight"], parameters[f"{node.name}.bias"]
+                scales = self._factors(node, parameters)
+                weight, bias = _folded(node, weight, bias, scales)
+                made = with_arrays(node, weight=weight, bias=bias)
+            elif isinstance(node, Neurons) and f"{node.name}.initial" in parameters:
+                initial = float(parameters[f"{node.name}.initial"][0])
+                # NeuronModel is a protocol; every model is a dataclass with this field.
+                model: Any = node.model
+                made = with_arrays(node, model=dataclasses.replace(model, initial=initial))
+            nodes.append(made)
+        return self.source.replace(nodes)
+
+    def export(self, parameters: Mapping[str, Array]) -> Network:
+        """As `network`, with every node checked and its arrays its own."""
+        made = self.network(parameters)
+        return made.replace([dataclasses.replace(node) if isinstance(node, _WEIGHTED) else node for node in made.nodes])
+
+    def pull_back(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> Parameters:
+        """Gradients of the trained parameters from those of the weights, biases and initial potentials of `network`."""
+        found: Parameters = {}
+        for node in self.weighted:
+            names = weight_name, bias_name = f"{node.name}.weight", f"{node.name}.bias"
+            weight, bias = (gradients.get(name, np.zeros_like(parameters[name])) for name in names)
+            scales = self._factors(node, parameters)
+            if scales[0] is not None or scales[1] is not None:
+                self._add_scales(found, node, parameters, weight, bias)
+            found[weight_name], found[bias_name] = _folded(node, weight, bias, scales)
+        for name in self.trained:
+            if name.endswith(".initial"):
+                found[name] = gradients.get(name, np.zeros_like(parameters[name]))
+        return {name: found.get(name, np.zeros_like(parameters[name])) for name in self.trained}
+
+    def _add_scales(
+        self, found: Parameters, node: WeightedSynapses, parameters: Mapping[str, Array], weight: Array, bias: Array
+    ) -> None:
+        """Add what the gradients of a node's folded weight and bias say about the logarithms of the scales in them."""
+        scales = self._factors(node, parameters)
+        names = f"{node.name}.weight", f"{node.name}.bias"
+        folded = _folded(node, parameters[names[0]], parameters[names[1]], scales)
+        by_weight, by_bias = weight * folded[0], bias * folded[1]
+        if scales[1] is not None:
+            _add_to(found, parameters, f"{node.name}.log_scale", -_sum_by_output(node, by_weight) - by_bias)
+        if scales[0] is not None:
+            by_channel, start = _sum_by_input(node, by_weight, len(scales[0])), 0
+            for name, width in self._scale_sources(node):
+                if name is not None:
+                    _add_to(found, parameters, name, by_channel[start : start + width])
+                start += width
+
+    def _factors(self, node: WeightedSynapses, parameters: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
+        """Scales of a node's input channels and of its output channels; None where all of them are 1."""
+        out = parameters.get(f"{node.name}.log_scale")
+        sources = self._scale_sources(node)
+        into = None
+        if any(name is not None for name, _ in sources):
+            parts = [np.broadcast_to(parameters[name], width) if name else np.zeros(width) for name, width in sources]
+            into = np.exp(np.concatenate(parts)).astype(parameters[f"{node.name}.weight"].dtype)
+        return into, None if out is None else np.exp(np.broadcast_to(out, node.out_channels))
+
+    def _scale_sources(self, node: Synapses) -> list[tuple[str | None, int]]:
+        """The scale in each part that a node reads, or None, and the part's channels."""
+        return [
+            item
+            for leaf in leaves(self.source, node.source)
+            for item in _scales_behind(self.source, leaf, self._scales)
+        ]
+
+
+def with_arrays(node: Any, **fields: Any) -> Any:
+    """A copy of a node with some fields exchanged, unchecked and uncopied."""
+    made = copy.copy(node)
+    for name, value in fields.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+def in_kernel_order(weight: Array) -> Array:
+    """The same weight, in memory in the order that products and kernels read: kernel row, column, then channels."""
+    if weight.ndim != 4:
+        return np.ascontiguousarray(weight)
+    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1)
+
+
+def flat(array: Array) -> Array:
+    """One-dimensional view in the order of `in_kernel_order`; a copy where the array is in another order."""
+    return array.transpose(2, 3, 1, 0).reshape(-1) if array.ndim == 4 else array.reshape(-1)
+
+
+def _is_free(network: Network, name: str) -> bool:
+    """Whether a synapse node's neurons can be scaled: nothing but weights reads what they emit, nor the Output it."""
+    readers = [node for node in network.nodes if name in node.sources]
+    for reader in readers:
+        if reader is network.output:
+            return False
+        unweighted = not isinstance(reader, _WEIGHTED)
+        if unweighted and not _is_free(network, reader.name):
+            return False
+    return True
+
+
+def _scales_behind(network: Network, name: str, kind: str) -> list[tuple[str | None, int]]:
+    """The parts of what a leaf puts out, each with the name of the scale in it."""
+    node = network[name]
+    width = channels_of(network, name)
+    if kind == "none" or isinstance(node, Input):
+        return [(None, width)]
+    synapses = network[node.sources[0]]
+    if isinstance(synapses, AvgPool2d):
+        parts = leaves(network, synapses.source)
+        return [item for part in parts for item in _scales_behind(network, part, kind)]
+    return [(f"{synapses.name}.log_scale" if _is_free(network, synapses.name) else None, width)]
+
+
+def _folded(
+    node: WeightedSynapses, weight: Array, bias: Array, scales: tuple[Array | None, Array | None]
+) -> tuple[Array, Array]:
+    """Weight and bias times the scales of the input channels, divided by those of the output channels."""
+    into, out = scales
+    if into is not None:
+        weight = weight * _along_inputs(node, into)
+    if out is not None:
+        weight, bias = weight / _along_outputs(node, out), bias / out
+    return in_kernel_order(weight), bias
+
+
+def _along_outputs(node: WeightedSynapses, scale: Array) -> Array:
+    if isinstance(node, ConvTranspose2d):
+        by_group = np.repeat(scale.reshape(node.groups, -1), len(node.weight) // node.groups, axis=0)
+        return by_group[..., None, None]
+    return scale.reshape(-1, *[1] * (node.weight.ndim - 1))
+
+
+def _along_inputs(node: WeightedSynapses, scale: Array) -> Array:
+    if isinstance(node, Linear):
+        return np.repeat(scale, node.weight.shape[1] // len(scale))[None]
+    if isinstance(node, ConvTranspose2d):
+        return scale[:, None, None, None]
+    by_group = np.repeat(scale.reshape(node.groups, -1), len(node.weight) // node.groups, axis=0)
+    return by_group[..., None, None]
+
+
+def _sum_by_output(node: WeightedSynapses, folded: Array) -> Array:
+    if isinstance(node, ConvTranspose2d):
+        return np.asarray(folded.sum((2, 3)).reshape(node.groups, -1, folded.shape[1]).sum(1).reshape(-1))
+    return np.asarray(folded.reshape(len(folded), -1).sum(1))
+
+
+def _sum_by_input(node: WeightedSynapses, folded: Array, channels: int) -> Array:
+    if isinstance(node, Linear):
+        return np.asarray(folded.sum(0).reshape(channels, -1).sum(1))
+    if isinstance(node, ConvTranspose2d):
+        return np.asarray(folded.sum((1, 2, 3)))
+    return np.asarray(folded.sum((2, 3)).reshape(node.groups, -1, folded.shape[1]).sum(1).reshape(-1))
+
+
+def _add_to(found: Parameters, parameters: Mapping[str, Array], name: str, by_channel: Array) -> None:
+    part = by_channel if len(parameters[name]) == len(by_channel) else by_channel.sum(keepdims=True)
+    found[name] = found[name] + part if name in found else part

@@ -1,0 +1,250 @@
+"""The training loop: draw, run, compare, go back, step."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..graph import Network
+from .bptt import run_through_time, time_gradients
+from .checkpoint import read_checkpoint, write_checkpoint
+from .data import Batches
+from .flow import flow_gradients, run_flow
+from .losses import loss_named
+from .optimizers import clip_norm, optimizer_named
+from .penalty import SpikePenalty
+from .settings import Settings
+from .trainable import Trainable
+from .workers import using_threads
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What an iteration did.
+
+    Parameters
+    ----------
+    iteration : int
+        Iterations done so far.
+    loss, penalty : float
+        Of the batch; the penalty without its weight.
+    gradient_norm : float
+        Before clipping.
+    rate : float
+        Learning rate.
+    accumulates_per_pixel : float
+        Of the batch, all steps together.
+    """
+
+    iteration: int
+    loss: float
+    penalty: float
+    gradient_norm: float
+    rate: float
+    accumulates_per_pixel: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A forward run, whichever method: its output, what was emitted, and how to get from there to gradients."""
+
+    output: Array
+    emitted: Mapping[str, Array]
+    accumulates: Callable[[SpikePenalty], int]
+    gradients: Callable[[Array, Mapping[str, Array]], dict[str, Array]]
+
+
+class Trainer:
+    """State of a training run.
+
+    Parameters
+    ----------
+    network : Network
+        Where to start from.
+    batches : Batches
+        Draws the examples.
+    settings : Settings
+    threads : int, optional
+        Worker threads; by default all processors. The numbers do not depend on how many there are.
+    """
+
+    def __init__(self, network: Network, batches: Batches, settings: Settings, threads: int | None = None) -> None:
+        self.trainable = Trainable(network, settings.scales, settings.initial, settings.weights, settings.biases)
+        self.batches = batches
+        self.settings = settings
+        self.threads = threads
+        self.parameters = self.trainable.parameters()
+        self.optimizer = optimizer_named(settings.optimizer, settings.momentum)
+        self.generator = np.random.default_rng(settings.seed)
+        self.iteration = 0
+        self._loss = loss_named(settings.loss)
+        self._penalties: dict[tuple[int, ...], SpikePenalty] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all iterations are done."""
+        return self.iteration >= self.settings.iterations
+
+    def step(self) -> StepReport:
+        """Train on one batch.
+
+        Raises
+        ------
+        InputError
+            If the loss or the gradients are no longer finite.
+        """
+        with using_threads(self.threads):
+            return self._step()
+
+    def _step(self) -> StepReport:
+        batch, target = self.batches.draw(self.generator)
+        network = self.trainable.network(self.parameters)
+        penalty = self._penalty(batch)
+        pictures = len(batch)
+        # Training may overflow; the check below says so.
+        with np.errstate(over="ignore", invalid="ignore"):
+            run = self._run(network, batch)
+            loss, gradient = self._loss(run.output, target)
+            extra = penalty.gradients(self.settings.penalty, pictures, batch.dtype) if self.settings.penalty else {}
+            gradients = self.trainable.pull_back(self.parameters, run.gradients(gradient, extra))
+            norm = clip_norm(gradients, self.settings.clip)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise InputError(
+                f"training diverged at iteration {self.iteration + 1} (loss {loss:g}, gradient norm {norm:g}); "
+                "start again with a smaller learning rate"
+            )
+        rate = self.settings.rate * self.settings.schedule(self.iteration, self.settings.iterations)
+        self.optimizer.step(self.parameters, gradients, rate)
+        self.iteration += 1
+        accumulates = run.accumulates(penalty) / (batch.size / batch.shape[3])
+        return StepReport(self.iteration, loss, penalty.value(run.emitted, pictures), norm, rate, accumulates)
+
+    def current_network(self) -> Network:
+        """The network as it is now, for evaluation; unchecked."""
+        return self.trainable.network(self.parameters)
+
+    def result(self) -> Network:
+        """The trained network, checked, with what was done in its metadata."""
+        settings = self.settings
+        done = {
+            "method": settings.method,
+            "iterations": self.iteration,
+            "loss": settings.loss,
+            "penalty": settings.penalty,
+            "rate": settings.rate,
+            "seed": settings.seed,
+        }
+        network = self.trainable.export(self.parameters)
+        return network.replace(metadata={**network.metadata, "steps": settings.steps, "fine_tuning": done})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint, completely or not at all."""
+        write_checkpoint(path, self)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a checkpoint: every number that follows is the one that an uninterrupted run would have given.
+
+        Raises
+        ------
+        ModelFileError
+            If the file cannot be read, or belongs to another network or other settings.
+        """
+        read_checkpoint(path, self)
+
+    def _run(self, network: Network, batch: Array) -> _Run:
+        settings = self.settings
+        if settings.method == "flow":
+            tape = run_flow(network, batch, settings.steps)
+            return _Run(
+                tape.output,
+                {name: value for name, value in tape.values.items() if name != network.input.name},
+                lambda _: tape.accumulates,
+                lambda gradient, extra: flow_gradients(network, tape, gradient, extra),
+            )
+        through = run_through_time(network, batch, settings.steps, settings.surrogate)
+        return _Run(
+            through.output,
+            through.values,
+            lambda penalty: penalty.accumulates(through.values),
+            lambda gradient, extra: time_gradients(network, through, gradient, extra),
+        )
+
+    def _penalty(self, batch: Array) -> SpikePenalty:
+        _, height, width, channels = batch.shape
+        if batch.shape[1:] not in self._penalties:
+            self._penalties[batch.shape[1:]] = SpikePenalty(self.trainable.source, (channels, height, width))
+        return self._penalties[batch.shape[1:]]
+
+
+def finetune(
+    network: Network,
+    batches: Batches,
+    settings: Settings | None = None,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    interval: int = 500,
+    resume: bool = False,
+    observe: Callable[[Trainer, StepReport], None] | None = None,
+    threads: int | None = None,
+) -> Network:
+    """Fine-tune a spiking network.
+
+    Parameters
+    ----------
+    network : Network
+        Any network that `simulate` runs.
+    batches : Batches
+        Where the examples come from: DenoisingBatches, or any object with such a `draw`.
+    settings : Settings, optional
+        By default accumulated spiking flow at 4 steps.
+    checkpoint : path, optional
+        NPZ file for a checkpoint at every `interval` iterations.
+    interval : int
+        An interrupted run loses at most so many iterations.
+    resume : bool
+        Whether to go on from `checkpoint`.
+    observe : function of a Trainer and a StepReport, optional
+        Called after each iteration.
+    threads : int, optional
+        Worker threads; by default all processors.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    InputError
+        If training diverges or an argument is out of range.
+    ModelFileError
+        If the checkpoint cannot be read or belongs to another run.
+    """
+    trainer = Trainer(network, batches, settings or Settings(), threads)
+    check_interval(interval)
+    if resume:
+        if checkpoint is None:
+            raise InputError("resume needs the path of a checkpoint (got none)")
+        trainer.load(checkpoint)
+    while not trainer.finished:
+        report = trainer.step()
+        if checkpoint is not None and (trainer.iteration % interval == 0 or trainer.finished):
+            trainer.save(checkpoint)
+        if observe is not None:
+            observe(trainer, report)
+    return trainer.result()
+
+
+def check_interval(interval: int) -> int:
+    """`interval` where it is a positive whole number; InputError otherwise."""
+    if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
+        raise InputError(f"the checkpoint interval must be a whole number of at least 1 (got {interval!r})")
+    return interval

@@ -1,0 +1,44 @@
+"""How well a denoiser does on whole pictures, and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import Network
+from ..metrics import psnr
+from ..noise import add_noise
+from ..padding import crop, pad_to_multiple
+from ..simulation import simulate
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Mean PSNR in dB over the pictures, and accumulates for each of their pixels, all steps together."""
+
+    psnr: float
+    accumulates_per_pixel: float
+
+
+def validate_denoiser(
+    network: Network,
+    pictures: Sequence[NDArray[np.float32]],
+    sigma: float,
+    steps: int,
+    threads: int | None = None,
+) -> Validation:
+    """Denoise clean pictures, (H, W, C) float32 in [0, 1], to which noise is added; the seed is the picture's index."""
+    scores, accumulates, pixels = [], 0, 0
+    for seed, clean in enumerate(pictures):
+        # Noise is drawn in the order of a picture file's samples.
+        noisy = add_noise(clean[..., 0] if clean.shape[2] == 1 else clean, sigma, seed).reshape(clean.shape)
+        padded, origin = pad_to_multiple(noisy.transpose(2, 0, 1), network.size_multiple)
+        result = simulate(network, np.ascontiguousarray(padded), steps=steps, threads=threads)
+        noise = crop(result.output, origin, (clean.shape[0], clean.shape[1])).transpose(1, 2, 0)
+        scores.append(psnr(clean, np.clip(noisy - noise, 0, 1)))
+        accumulates += result.total_accumulates
+        pixels += clean.shape[0] * clean.shape[1]
+    return Validation(float(np.mean(scores)), accumulates / pixels)

@@ -1,0 +1,45 @@
+"""Share out independent work between threads; kernels release Python's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+from ..simulation.simulate import available_threads
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+_SLICE = 1 << 18
+"""Elements in a share. Fixed, so that sums over shares do not depend on the number of threads."""
+
+
+_threads: ContextVar[int | None] = ContextVar("threads", default=None)
+
+
+@contextmanager
+def using_threads(threads: int | None) -> Iterator[None]:
+    """Let `on_threads` take so many threads; None for as many as the process may use processors."""
+    token = _threads.set(threads)
+    try:
+        yield
+    finally:
+        _threads.reset(token)
+
+
+def on_threads(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+    """`work` of each item, in the order of the items."""
+    todo = list(items)
+    workers = min(_threads.get() or available_threads(), len(todo))
+    if workers <= 1:
+        return [work(item) for item in todo]
+    with ThreadPoolExecutor(workers, thread_name_prefix="spikeunet") as pool:
+        return list(pool.map(work, todo))
+
+
+def slices(size: int) -> list[tuple[int, int]]:
+    """First and last + 1 element of each share of `size` elements."""
+    return [(first, min(first + _SLICE, size)) for first in range(0, size, _SLICE)]

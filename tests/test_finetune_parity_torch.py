@@ -1,0 +1,260 @@
+"""Gradients of both methods against PyTorch's automatic differentiation of the same network, where it is installed."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import unets
+
+from spikeunet.converters import convert
+from spikeunet.engine import (
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Input,
+    IntegrateAndFire,
+    LeakyIntegrateAndFire,
+    Linear,
+    MultiThreshold,
+    Neurons,
+    Output,
+)
+from spikeunet.engine.finetune import (
+    Surrogate,
+    Trainable,
+    flow_gradients,
+    layers,
+    run_flow,
+    run_through_time,
+    time_gradients,
+)
+from spikeunet.engine.finetune.trainable import with_arrays
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+functional = torch.nn.functional
+STEPS = 3
+MODELS = {
+    "multi-threshold": MultiThreshold((1, 0.5, 0.25, 0.125), initial=0.0625),
+    "integrate and fire": IntegrateAndFire(0.5),
+    "reset to zero": IntegrateAndFire(0.5, reset="zero"),
+    "leaky": LeakyIntegrateAndFire(0.5, 0.75),
+}
+
+
+class Spike(torch.autograd.Function):
+    """A step forward, a surrogate's slope backward."""
+
+    @staticmethod
+    def forward(context, distance, width, kind):
+        context.save_for_backward(distance)
+        context.width, context.kind = width, kind
+        return (distance > 0).to(distance)
+
+    @staticmethod
+    def backward(context, gradient):
+        (distance,) = context.saved_tensors
+        x = distance / context.width
+        slopes = {
+            "triangle": (1 - x.abs()).clamp(min=0),
+            "fast-sigmoid": 0.5 / (1 + x.abs()) ** 2,
+            "arctan": 0.5 / (1 + (math.pi * x / 2) ** 2),
+            "rectangle": 0.5 * (x.abs() < 1),
+        }
+        return gradient * slopes[context.kind] / context.width, None, None
+
+
+class Flow(torch.autograd.Function):
+    """What the event-driven run put out forward, a ReLU's derivative backward."""
+
+    @staticmethod
+    def forward(context, accumulated, emitted):
+        context.save_for_backward(accumulated > 0)
+        return emitted
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * context.saved_tensors[0], None
+
+
+def fire(model, potential, current, surrogate):
+    decay = getattr(model, "decay", 1.0)
+    potential = decay * potential + current
+    emitted = torch.zeros_like(potential)
+    to_zero = getattr(model, "reset", "subtract") == "zero"
+    ladder = np.float32(getattr(model, "thresholds", None) or (model.threshold,))
+    compared = ladder if model.strict else np.nextafter(ladder, np.float32(-np.inf))
+    for theta, compare in zip(ladder.tolist(), compared.tolist(), strict=True):
+        crossed = Spike.apply(potential - compare, surrogate.width * theta, surrogate.kind)
+        emitted = emitted + crossed * theta
+        taken = crossed.detach() if surrogate.detach_reset else crossed
+        potential = potential * (1 - taken) if to_zero else potential - taken * theta
+    return potential, emitted
+
+
+def synapses(node, x, tensors, bias_times=1):
+    if isinstance(node, AvgPool2d):
+        return functional.avg_pool2d(x, node.kernel_size, node.stride, node.padding)
+    weight, bias = tensors[f"{node.name}.weight"], tensors[f"{node.name}.bias"] * bias_times
+    if isinstance(node, Linear):
+        return functional.linear(x.flatten(1), weight, bias)[:, :, None, None]
+    if isinstance(node, ConvTranspose2d):
+        extra = (node.output_padding, node.groups, node.dilation)
+        return functional.conv_transpose2d(x, weight, bias, node.stride, node.padding, *extra)
+    assert isinstance(node, Conv2d)
+    return functional.conv2d(x, weight, bias, node.stride, node.padding, node.dilation, node.groups)
+
+
+def walk(network, x, put_out, tensors, bias_times=1):
+    """The readout's current, where `put_out(node, current)` says what Neurons emit."""
+    values = {}
+    for node in network.nodes:
+        incoming = [values[source] for source in node.sources]
+        if isinstance(node, Input):
+            values[node.name] = x
+        elif isinstance(node, Concat):
+            values[node.name] = torch.cat(incoming, 1)
+        elif isinstance(node, Neurons):
+            values[node.name] = put_out(node, incoming[0])
+        elif not isinstance(node, Output):
+            values[node.name] = synapses(node, incoming[0], tensors, bias_times)
+    return values[network.output.source]
+
+
+def problem(model, dtype):
+    """A U-Net with these neurons, its parameters as arrays and tensors, a batch and a direction for the loss."""
+    network = convert(unets.random_state(uneven=True), normalization="none", neuron=model)
+    random = np.random.default_rng(1)
+    batch = random.random((2, 16, 16, 1)).astype(dtype)
+    trainable = Trainable(network, initial=True)
+    parameters = trainable.parameters(dtype)
+    tensors = {
+        name: torch.tensor(np.ascontiguousarray(array), requires_grad=True) for name, array in parameters.items()
+    }
+    return trainable.network(parameters), tensors, batch, random.standard_normal(batch.shape).astype(dtype)
+
+
+def assert_equal_gradients(found, tensors, tolerance):
+    for name, tensor in tensors.items():
+        expected = np.zeros(tensor.shape) if tensor.grad is None else tensor.grad.numpy()
+        scale = max(np.abs(expected).max(), 1e-6)
+        np.testing.assert_allclose(found[name] / scale, expected / scale, rtol=0, atol=tolerance, err_msg=name)
+
+
+def channels_first(batch):
+    return torch.tensor(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "detached"),
+    [("triangle", False), ("triangle", True), ("fast-sigmoid", False), ("arctan", True), ("rectangle", False)],
+)
+@pytest.mark.parametrize("model", MODELS)
+def test_through_time(model, kind, detached):
+    surrogate = Surrogate(kind, 0.9, detached)
+    network, tensors, batch, direction = problem(MODELS[model], np.float64)
+    tape = run_through_time(network, batch, STEPS, surrogate)
+    found = time_gradients(network, tape, direction)
+
+    potential = {}
+
+    def put_out(node, current):
+        before = potential.get(node.name, tensors[f"{node.name}.initial"].expand_as(current))
+        potential[node.name], emitted = fire(node.model, before, current, surrogate)
+        return emitted
+
+    output = sum(walk(network, channels_first(batch), put_out, tensors) for _ in range(STEPS)) / STEPS
+    np.testing.assert_allclose(tape.output.transpose(0, 3, 1, 2), output.detach().numpy(), rtol=1e-9, atol=1e-9)
+    (output * channels_first(direction)).sum().backward()
+    assert_equal_gradients(found, tensors, 1e-9)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_flow(model):
+    network, tensors, batch, direction = problem(MODELS[model], np.float32)
+    tape = run_flow(network, batch, STEPS)
+    found = flow_gradients(network, tape, direction)
+
+    def put_out(node, current):
+        return Flow.apply(current, channels_first(tape.values[node.name]))
+
+    output = walk(network, STEPS * channels_first(batch), put_out, tensors, bias_times=STEPS) / STEPS
+    (output * channels_first(direction)).sum().backward()
+    weights = {name: tensor for name, tensor in tensors.items() if not name.endswith(".initial")}
+    # A float32 input that is nearly zero may lie on either side of it, according to the order of additions.
+    assert_equal_gradients(found, weights, 2e-3)
+
+
+# --- Layers on their own, with batches large enough to be cut into pieces ---------------------------------------------
+
+GEOMETRIES = [
+    {},
+    {"kernel": (3, 3), "padding": (1, 1)},
+    {"kernel": (3, 3), "padding": (3, 2)},
+    {"kernel": (2, 4), "padding": (1, 0), "dilation": (2, 1)},
+    {"kernel": (3, 3), "padding": (1, 2), "dilation": (1, 2)},
+    {"kernel": (3, 2), "stride": (2, 3), "padding": (1, 1)},
+    {"kernel": (3, 3), "groups": 4, "padding": (1, 1)},
+    {"kernel": (1, 1), "padding": (2, 2)},
+]
+
+
+def assert_layer(node, compute, shape):
+    """Current and gradients of a node, in float64, against PyTorch's."""
+    random = np.random.default_rng(0)
+    parts = {
+        name: random.standard_normal(getattr(node, name).shape) for name in ("weight", "bias") if hasattr(node, name)
+    }
+    node = with_arrays(node, **parts)
+    x = random.standard_normal(shape)
+    tensors = [torch.tensor(array, requires_grad=True) for array in (x, *parts.values())]
+    expected = compute(*tensors)
+    value = tuple(np.split(x.transpose(0, 2, 3, 1), [3], axis=3))
+    found = layers.current(node, value)
+    np.testing.assert_allclose(found.transpose(0, 3, 1, 2), expected.detach().numpy(), rtol=1e-9, atol=1e-9)
+    direction = random.standard_normal(found.shape)
+    (expected * channels_first(direction)).sum().backward()
+    into, gradients = layers.gradients(node, value, direction)
+    np.testing.assert_allclose(into.transpose(0, 3, 1, 2), tensors[0].grad.numpy(), rtol=1e-9, atol=1e-9)
+    for name, tensor in zip(parts, tensors[1:], strict=True):
+        np.testing.assert_allclose(gradients[name], tensor.grad.numpy(), rtol=1e-8, atol=1e-8)
+    assert layers.gradients(node, value, direction, into_input=False)[0] is None
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+@pytest.mark.parametrize("shape", [(3, 40, 41, 50), (2, 8, 5, 4)], ids=["large", "small"])
+def test_convolutions(geometry, shape):
+    options = dict(geometry)
+    kernel, groups = options.pop("kernel", (1, 1)), options.get("groups", 1)
+    node = Conv2d("node", "source", np.zeros((20, shape[1] // groups, *kernel)), **options)
+    assert_layer(node, lambda *tensors: functional.conv2d(*tensors, **options), shape)
+
+
+@pytest.mark.parametrize("geometry", [*GEOMETRIES[:4], *GEOMETRIES[5:7]], ids=str)
+@pytest.mark.parametrize("shape", [(3, 40, 21, 25), (2, 8, 5, 6)], ids=["large", "small"])
+def test_transposed_convolutions(geometry, shape):
+    options = dict(geometry)
+    kernel, groups = options.pop("kernel", (1, 1)), options.get("groups", 1)
+    if max(options.get("stride", (1, 1))) > 1:
+        options["output_padding"] = (1, 1)
+    node = ConvTranspose2d("node", "source", np.zeros((shape[1], 20 // groups, *kernel)), **options)
+    assert_layer(node, lambda *tensors: functional.conv_transpose2d(*tensors, **options), shape)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [((2, 2), None, 0), ((3, 4), (1, 3), (1, 2)), ((5, 1), 2, (2, 0))]
+)
+def test_average_pooling(kernel, stride, padding):
+    node = AvgPool2d("node", "source", kernel, stride, padding)
+    assert_layer(node, lambda x: functional.avg_pool2d(x, kernel, stride, padding), (2, 8, 12, 15))
+
+
+def test_full_connection():
+    node = Linear("node", "source", np.zeros((7, 120)))
+    assert_layer(node, lambda x, *pair: functional.linear(x.flatten(1), *pair)[:, :, None, None], (5, 8, 3, 5))

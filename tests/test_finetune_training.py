@@ -1,0 +1,378 @@
+"""The training loop and its parts: losses, optimisers, schedules, penalty, data, checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from small_denoiser import small_denoiser
+
+from spikeunet.engine import Conv2d, simulate
+from spikeunet.engine.finetune import (
+    DenoisingBatches,
+    Schedule,
+    Settings,
+    Surrogate,
+    Trainable,
+    Trainer,
+    finetune,
+    read_pictures,
+    validate_denoiser,
+)
+from spikeunet.engine.finetune.losses import LOSSES
+from spikeunet.engine.finetune.optimizers import SGD, Adam, clip_norm
+from spikeunet.engine.finetune.penalty import SpikePenalty
+from spikeunet.engine.finetune.trainable import in_kernel_order
+from spikeunet.engine.pictures import write_picture
+
+
+def network(channels=1):
+    """The small denoiser with a say in the output for its spikes."""
+    silent = small_denoiser(channels)
+    weight = silent["conv2"].weight + np.random.default_rng(1).normal(0, 0.1, silent["conv2"].weight.shape)
+    read_out = Conv2d("conv2", "concat1", weight)
+    return silent.replace([read_out if node.name == "conv2" else node for node in silent.nodes])
+
+
+def pictures(count=4, channels=1, size=48):
+    """Smooth random pictures, (H, W, C) float32."""
+    random = np.random.default_rng(0)
+    steps = random.normal(0, 0.05, (count, size, size, channels)).cumsum(1).cumsum(2) / 4
+    return [np.clip(0.5 + picture - picture.mean(), 0, 1).astype(np.float32) for picture in steps]
+
+
+def batches(sigma=(5, 50), channels=1):
+    return DenoisingBatches(pictures(channels=channels), sigma, crop=16, batch=4)
+
+
+def losing(net, settings):
+    """Loss of the first and last iterations, and the reports."""
+    reports = []
+    finetune(net, batches(), settings, observe=lambda _, report: reports.append(report))
+    losses = [report.loss for report in reports]
+    return np.mean(losses[:5]), np.mean(losses[-5:]), reports
+
+
+@pytest.mark.parametrize("method", ["flow", "bptt"])
+@pytest.mark.parametrize("optimizer", [("adam", 0.01), ("sgd", 0.05)], ids=lambda pair: pair[0])
+def test_the_loss_falls(method, optimizer):
+    name, rate = optimizer
+    settings = Settings(method=method, iterations=40, optimizer=name, rate=rate, scales="layer", initial=True)
+    before, after, _ = losing(network(), settings)
+    assert after < 0.7 * before
+
+
+@pytest.mark.parametrize("method", ["flow", "bptt"])
+def test_the_penalty_lowers_accumulates(method):
+    settings = Settings(steps=2, method=method, iterations=30, rate=0.01)
+    _, _, free = losing(network(), settings)
+    _, _, sparse = losing(network(), dataclasses.replace(settings, penalty=0.3))
+    assert sparse[-1].accumulates_per_pixel < 0.7 * free[-1].accumulates_per_pixel
+    assert sparse[-1].penalty < 0.7 * free[-1].penalty
+
+
+@pytest.mark.parametrize("method", ["flow", "bptt"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_checkpoint_resumes_exactly(method, optimizer, tmp_path):
+    settings = Settings(
+        steps=2,
+        method=method,
+        iterations=12,
+        optimizer=optimizer,
+        rate=1e-3,
+        scales="channel",
+        initial=True,
+        penalty=0.01,
+    )
+    straight, stopped, resumed = (Trainer(network(), batches(), settings) for _ in range(3))
+    expected = [straight.step() for _ in range(12)]
+    assert [stopped.step() for _ in range(5)] == expected[:5]
+    stopped.save(tmp_path / "checkpoint.npz")
+    stopped.step()  # what comes after the checkpoint is lost, and nothing else
+    resumed.load(tmp_path / "checkpoint.npz")
+    assert [resumed.step() for _ in range(7)] == expected[5:]
+    for name, array in straight.parameters.items():
+        np.testing.assert_array_equal(resumed.parameters[name], array, name)
+    assert list(tmp_path.iterdir()) == [tmp_path / "checkpoint.npz"]
+
+
+def test_finetune_resumes_from_its_last_checkpoint(tmp_path):
+    settings = Settings(steps=1, iterations=10, rate=1e-3)
+    path = tmp_path / "checkpoint.npz"
+
+    class Stopped(Exception):
+        pass
+
+    def stop(trainer, _report):
+        if trainer.iteration == 7:
+            raise Stopped
+
+    expected = finetune(network(), batches(), settings)
+    with pytest.raises(Stopped):
+        finetune(network(), batches(), settings, checkpoint=path, interval=3, observe=stop)
+    seen = []
+    found = finetune(
+        network(),
+        batches(),
+        settings,
+        checkpoint=path,
+        resume=True,
+        observe=lambda t, _: seen.append(t.iteration),
+    )
+    assert seen == [7, 8, 9, 10]
+    np.testing.assert_array_equal(found["conv1"].weight, expected["conv1"].weight)
+
+
+def test_checkpoints_of_other_runs_are_refused(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    settings = Settings(iterations=3)
+    Trainer(network(), batches(), settings).save(path)
+    with pytest.raises(ValueError, match=r"other settings \(rate 0.0001, now 0.01\)"):
+        Trainer(network(), batches(), dataclasses.replace(settings, rate=0.01)).load(path)
+    with pytest.raises(ValueError, match="checkpoint of another network"):
+        Trainer(network(3), batches(channels=3), settings).load(path)
+    with pytest.raises(ValueError, match="no such file"):
+        Trainer(network(), batches(), settings).load(tmp_path / "missing.npz")
+    with pytest.raises(ValueError, match="resume needs the path of a checkpoint"):
+        finetune(network(), batches(), settings, resume=True)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "no state", "broken state", "newer", "missing array", "other shape"])
+def test_damaged_checkpoints_are_refused(damage, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    trainer = Trainer(network(), batches(), Settings(iterations=3))
+    trainer.save(path)
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-200])
+    else:
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        state = json.loads(arrays["state"].tobytes())
+        if damage == "newer":
+            state["version"] += 1
+        text = b"{" if damage == "broken state" else json.dumps(state).encode()
+        arrays["state"] = np.frombuffer(text, np.uint8)
+        if damage == "no state":
+            del arrays["state"]
+        if damage == "missing array":
+            del arrays["parameters/conv1.bias"]
+        if damage == "other shape":
+            arrays["parameters/conv1.bias"] = np.zeros(3, np.float32)
+        np.savez(path, **arrays)
+    with pytest.raises(ValueError, match="start the training again without it") as refused:
+        trainer.load(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_result_is_a_checked_network_with_its_history():
+    tuned = finetune(network(), batches(), Settings(steps=2, iterations=2))
+    assert tuned.metadata["steps"] == 2
+    assert tuned.metadata["fine_tuning"]["iterations"] == 2
+    assert tuned["conv1"].weight.flags.c_contiguous
+    assert not tuned["conv1"].weight.flags.writeable
+
+
+def test_only_what_is_trained_changes():
+    settings = Settings(iterations=2, rate=0.01, weights=False, biases=False, initial=True)
+    before = network()
+    after = finetune(before, batches(), settings)
+    np.testing.assert_array_equal(after["conv1"].weight, before["conv1"].weight)
+    np.testing.assert_array_equal(after["conv1"].bias, before["conv1"].bias)
+    assert after["relu1"].model.initial != before["relu1"].model.initial
+    with pytest.raises(ValueError, match="nothing is left to train"):
+        Trainable(before, weights=False, biases=False)
+
+
+def test_divergence_is_one_clear_error():
+    settings = Settings(iterations=60, rate=1e6, optimizer="sgd", clip=None)
+    with pytest.raises(ValueError, match=r"training diverged at iteration \d+ .* smaller learning rate"):
+        finetune(network(), batches(), settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps must be a whole number"),
+        ({"method": "magic"}, "method must be one of flow, bptt"),
+        ({"iterations": 0}, "iterations must be a whole number of at least 1"),
+        ({"seed": -1}, "seed must be a whole number of at least 0"),
+        ({"loss": "huber"}, "loss must be one of l1, mse"),
+        ({"optimizer": "lion"}, "optimizer must be one of adam, sgd"),
+        ({"momentum": 1.0}, "lie in"),
+        ({"rate": float("nan")}, "learning rate must be positive"),
+        ({"penalty": -1.0}, "penalty must not be negative"),
+        ({"clip": 0.0}, "largest norm must be positive"),
+    ],
+)
+def test_bad_settings(change, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**change)
+
+
+def test_bad_parts():
+    with pytest.raises(ValueError, match="surrogate must be one of triangle"):
+        Surrogate("sigmoid")
+    with pytest.raises(ValueError, match="width must be a positive number"):
+        Surrogate(width=0)
+    with pytest.raises(ValueError, match="schedule must be one of cosine"):
+        Schedule("linear")
+    with pytest.raises(ValueError, match="warm-up must be a share"):
+        Schedule(warmup=1)
+    with pytest.raises(ValueError, match="threshold scales must be one of none"):
+        Trainable(network(), "neuron")
+    with pytest.raises(ValueError, match="checkpoint interval must be a whole number"):
+        finetune(network(), batches(), Settings(iterations=1), interval=0)
+
+
+# --- Losses ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_equal_finite_differences(name):
+    random = np.random.default_rng(0)
+    output = random.standard_normal((2, 3, 4, 5))
+    target = random.standard_normal(output.shape) if name != "cross-entropy" else random.integers(-1, 5, (2, 3, 4))
+    value, gradient = LOSSES[name](output, target)
+    assert np.isfinite(value)
+    for place in random.permutation(output.size)[:20]:
+        moved = np.zeros(output.size)
+        moved[place] = 1e-6
+        sides = [LOSSES[name](output + sign * moved.reshape(output.shape), target)[0] for sign in (1, -1)]
+        assert gradient.reshape(-1)[place] == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-5, abs=1e-8)
+
+
+def test_values_of_losses():
+    output, target = np.array([[[[1.0, 3.0]]]]), np.array([[[[2.0, 1.0]]]])
+    assert LOSSES["l1"](output, target)[0] == pytest.approx(1.5)
+    assert LOSSES["mse"](output, target)[0] == pytest.approx(2.5)
+    assert LOSSES["log-mse"](output, target)[0] == pytest.approx(np.log(2.5))
+    label = np.array([[[1]]])
+    assert LOSSES["cross-entropy"](output, label)[0] == pytest.approx(np.log(1 + np.exp(-2)))
+    assert LOSSES["cross-entropy"](output, label - 2)[0] == 0
+
+
+# --- Optimisers and schedules ----------------------------------------------------------------------------------------
+
+
+def naive_adam(parameter, gradients, rate):
+    mean = square = np.zeros_like(parameter)
+    for count, gradient in enumerate(gradients, start=1):
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        parameter = parameter - rate * (mean / (1 - 0.9**count)) / (np.sqrt(square / (1 - 0.999**count)) + 1e-8)
+    return parameter
+
+
+def naive_momentum(parameter, gradients, rate):
+    mean = np.zeros_like(parameter)
+    for gradient in gradients:
+        mean = 0.9 * mean + gradient
+        parameter = parameter - rate * mean
+    return parameter
+
+
+@pytest.mark.parametrize(("optimizer", "naive"), [(Adam, naive_adam), (SGD, naive_momentum)])
+@pytest.mark.parametrize("shape", [(3, 2, 3, 3), (7, 5), (4,)])
+def test_optimizers_equal_their_equations(optimizer, naive, shape):
+    random = np.random.default_rng(0)
+    start = random.standard_normal(shape)
+    gradients = [random.standard_normal(shape) for _ in range(5)]
+    parameters, made = {"x": in_kernel_order(start.copy())}, optimizer()
+    for gradient in gradients:
+        made.step(parameters, {"x": in_kernel_order(gradient)}, 0.1)
+    np.testing.assert_allclose(parameters["x"], naive(start, gradients, 0.1), rtol=1e-12)
+
+
+def test_clipping_scales_all_gradients_to_the_norm():
+    gradients = {"a": np.array([3.0]), "b": np.array([[4.0]])}
+    assert clip_norm(gradients, None) == pytest.approx(5)
+    assert clip_norm(gradients, 10) == pytest.approx(5)
+    assert gradients["a"] == 3
+    assert clip_norm(gradients, 1) == pytest.approx(5)
+    assert gradients["a"] == pytest.approx(0.6)
+    assert gradients["b"] == pytest.approx(0.8)
+
+
+def test_schedules():
+    cosine = Schedule("cosine", warmup=0.1, last=0.1)
+    factors = [cosine(iteration, 100) for iteration in range(100)]
+    assert factors[10] == pytest.approx(1)
+    assert (np.diff(factors[:11]) > 0).all()
+    assert (np.diff(factors[10:]) < 0).all()
+    assert cosine(100, 100) == pytest.approx(0.1)
+    steps = Schedule("step", drops=2, factor=0.5)
+    assert [steps(iteration, 9) for iteration in range(9)] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
+    assert Schedule("constant")(5, 10) == 1
+
+
+# --- Penalty, data, validation ---------------------------------------------------------------------------------------
+
+
+def test_the_penalty_is_fan_out_times_emission():
+    net = network()
+    picture = np.random.default_rng(0).random((1, 12, 8)).astype(np.float32)
+    penalty = SpikePenalty(net, picture.shape)
+    result = simulate(net, picture, steps=3, record=("spikes",))
+    emitted = {name: spikes.transpose(0, 2, 3, 1) for name, spikes in result.spikes.items()}
+    assert penalty.accumulates(emitted) == result.total_accumulates
+    ones = {name: np.ones_like(values[:1]) for name, values in emitted.items()}
+    reached = sum(cost.sum() * ones[name].shape[3] for name, cost in penalty.costs.items())
+    assert penalty.value(ones, 1) == pytest.approx(reached)
+    gradient = penalty.gradients(0.5, 2, np.float64)["relu1"]
+    assert gradient.shape == (12, 8, 1)
+    assert gradient.sum() == pytest.approx(penalty.costs["relu1"].sum() / 4)
+
+
+def test_batches_are_crops_with_noise_of_the_range():
+    made = batches(sigma=(25, 25))
+    noisy, noise = made.draw(np.random.default_rng(0))
+    assert noisy.shape == noise.shape == (4, 16, 16, 1)
+    assert noisy.dtype == noise.dtype == np.float32
+    assert noise.std() == pytest.approx(25 / 255, rel=0.1)
+    clean = noisy - noise
+    assert clean.min() > -1e-6
+    assert clean.max() < 1 + 1e-6
+    again, _ = made.draw(np.random.default_rng(0))
+    np.testing.assert_array_equal(again, noisy)
+
+
+def test_bad_batches():
+    with pytest.raises(ValueError, match="at least one picture"):
+        DenoisingBatches([], (5, 50))
+    with pytest.raises(ValueError, match=r"training picture 1 is 8x48x1 .* crops of 16"):
+        DenoisingBatches([pictures()[0], pictures()[0][:8]], (5, 50), crop=16)
+    with pytest.raises(ValueError, match="batch must have 1 to"):
+        DenoisingBatches(pictures(), (5, 50), crop=16, batch=0)
+    with pytest.raises(ValueError, match="range from low to high"):
+        DenoisingBatches(pictures(), (50, 5), crop=16)
+
+
+def test_pictures_are_read_for_the_network(tmp_path):
+    random = np.random.default_rng(0)
+    for name, shape in {"a": (5, 6), "b": (5, 6, 3), "c": (5, 6, 4)}.items():
+        write_picture(tmp_path / f"{name}.png", random.integers(0, 256, shape, dtype=np.uint8))
+    assert [picture.shape for picture in read_pictures(tmp_path, 1)] == [(5, 6, 1)] * 3
+    assert [picture.shape for picture in read_pictures(tmp_path, 3)] == [(5, 6, 3)] * 3
+    with pytest.raises(ValueError, match=r"b.png: has 3 colour channels, but the model takes 2"):
+        read_pictures(tmp_path, 2)
+    with pytest.raises(ValueError, match="no such folder"):
+        read_pictures(tmp_path / "missing", 1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no pictures"):
+        read_pictures(tmp_path / "empty", 1)
+
+
+def test_validation_is_what_denoise_does():
+    from spikeunet.engine import add_noise, denoise, psnr
+
+    net, clean = network(), pictures(2, size=22)
+    found = validate_denoiser(net, clean, 25, 3)
+    scores, accumulates = [], 0
+    for seed, picture in enumerate(clean):
+        done = denoise(add_noise(picture[..., 0], 25, seed), net, steps=3)
+        scores.append(psnr(picture[..., 0], done.restored))
+        accumulates += done.result.total_accumulates
+    assert found.psnr == pytest.approx(np.mean(scores))
+    assert found.accumulates_per_pixel == pytest.approx(accumulates / (2 * 22 * 22))
