@@ -57,14 +57,19 @@ class Input(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Synapses(Node):
-    """A node that turns what one source emits into an input current."""
+class SingleSource(Node):
+    """A node that reads one other node."""
 
     source: str
 
     @property
     def sources(self) -> tuple[str, ...]:
         return (self.source,)
+
+
+@dataclass(frozen=True, eq=False)
+class Synapses(SingleSource):
+    """A node that turns what one source emits into an input current."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,19 +269,14 @@ class Concat(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Neurons(Node):
+class Neurons(SingleSource):
     """A population of spiking neurons, one for each element of its source's current."""
 
-    source: str
     model: NeuronModel = field(default_factory=MultiThreshold)
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, NeuronModel):
             raise self.refuse("model", f"must be a neuron model such as MultiThreshold() (got {self.model!r})")
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return (self.source,)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -284,14 +284,8 @@ class Neurons(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Output(Node):
+class Output(SingleSource):
     """The accumulated readout of its source's current, which has no neuron."""
-
-    source: str
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return (self.source,)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
