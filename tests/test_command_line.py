@@ -299,19 +299,41 @@ def test_a_full_disk_behind_stdout():
     assert (done.returncode, done.stderr) == (2, "spikeunet: error: No space left on device\n")
 
 
+# Says when the simulation begins; takes SIGINT also where a shell had it ignored for its background jobs.
+INTERRUPTIBLE = """
+import signal, sys
+from pathlib import Path
+from spikeunet.engine import denoising
+from spikeunet.engine.command_line import main
+
+def simulate(*arguments, **options):
+    Path(sys.argv[1]).touch()
+    return real(*arguments, **options)
+
+real, denoising.simulate = denoising.simulate, simulate
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main(sys.argv[2:])
+"""
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_nothing_behind(tmp_path, model, number, status):
-    picture_file(tmp_path / "in.png", (800, 800))
-    before = sorted(tmp_path.iterdir())
-    command = [sys.executable, "-m", "spikeunet.engine.command_line", "denoise", "in.png", "-o", "out.png"]
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    picture_file(folder / "in.png", (800, 800))
+    begun = tmp_path / "begun"
+    command = [sys.executable, "-c", INTERRUPTIBLE, str(begun), "denoise", "in.png", "-o", "out.png"]
     process = subprocess.Popen(
-        [*command, "--model", model, "--steps", "1000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [*command, "--model", model, "--steps", "1000"], cwd=folder, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(4)
+    deadline = time.monotonic() + 60
+    while not begun.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors.strip()) == (status, "")
-    assert sorted(tmp_path.iterdir()) == before
+    assert [path.name for path in folder.iterdir()] == ["in.png"]
 
 
 def test_tables_and_progress_on_a_terminal(tmp_path, model):
