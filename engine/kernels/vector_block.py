@@ -12,7 +12,9 @@ operations round once each, so the same numbers come out whatever the vector wid
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+from pathlib import Path
 
 import llvmlite.binding as llvm
 import numba
@@ -253,5 +255,20 @@ def neuron_array(decay: float, keep: float, compare: np.ndarray, subtract: np.nd
     return np.concatenate([np.array([decay, keep]), pairs]).astype(np.float32)
 
 
-compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
-"""Decorator of every kernel: releases the GIL (threads are Python's), cached on disk, no parallel back end."""
+def compiled(function):
+    """Decorator of every kernel: releases the GIL (threads are Python's), cached on disk, no parallel back end."""
+    kernel = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    cache_file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    if cache_file is not None and hasattr(cache_file, "_source_stamp"):
+        # Numba compares the stamp of the kernel's own file; a kernel also changes with the intrinsics that it uses.
+        cache_file._source_stamp = source_digest()
+    return kernel
+
+
+@functools.cache
+def source_digest() -> str:
+    """Digest of the source of all kernels: what is on disk is used again only while it stays the same."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
