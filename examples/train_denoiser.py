@@ -11,6 +11,9 @@ of the logarithm of each crop's squared error (so that every noise level pulls o
 clipped, an exponential moving average of the weights, and bfloat16 arithmetic where the processor has it. The rate
 follows the clock, so that a run of `--minutes` always ends with a rate of zero. An interrupted run goes on from its
 checkpoint when the same command is given again.
+
+The shipped weights took 90 minutes (16,201 iterations) on two processors that were busy with other work as well; the
+two deepest levels were revived once, at iteration 5,500.
 """
 
 from __future__ import annotations
