@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -246,7 +247,7 @@ class LayerRun:
         after, after_stride = (np.empty(padded, np.float32), 0) if state.membrane is None else (state.membrane, padded)
         neurons = (layer.neuron, before, before_stride, after, after_stride)
         if layer.pooling:
-            fire_currents(token, self._pool(rows, decoded, scratch), neurons, words, rows, width)
+            fire_currents(token, self._currents(rows, decoded, scratch).ravel(), neurons, words, rows, width)
         else:
             self._gather(rows, decoded, neurons, words)
         return words
@@ -257,11 +258,16 @@ class LayerRun:
         constant = (state.constant, state.constant_stride)
         gather_band(token, layer.plan.tables, layer.weights, decoded, *constant, neurons, target, rows)
 
-    def _pool(self, rows: Rows, decoded: Decoded, scratch: _Scratch) -> NDArray[np.float32]:
-        size = (rows[1] - rows[0]) * self.layer.outgoing[2] * self.steps * self.layer.padded_channels
-        currents = scratch.currents(size)
-        pool_currents(self.layer.pool_geometry, decoded, self.steps, currents, rows)
-        return currents
+    def _currents(self, rows: Rows, decoded: Decoded, scratch: _Scratch) -> NDArray[np.float32]:
+        """Currents of a band that pass through memory, (rows, width, steps, padded channels)."""
+        layer = self.layer
+        shape = (rows[1] - rows[0], layer.outgoing[2], self.steps, layer.padded_channels)
+        currents = scratch.currents(math.prod(shape))
+        if layer.pooling:
+            pool_currents(layer.pool_geometry, decoded, self.steps, currents, rows)
+        else:
+            self._gather(rows, decoded, None, currents)
+        return currents[: math.prod(shape)].reshape(shape)
 
     def _compact(self, rows: Rows, words: NDArray[np.uint64], scratch: _Scratch) -> FiredBand:
         channels, _, width = self.layer.outgoing
@@ -275,15 +281,7 @@ class LayerRun:
         return start, packed_channels[:count].copy(), packed_levels[:count].copy()
 
     def _read_out(self, rows: Rows, decoded: Decoded, scratch: _Scratch) -> None:
-        layer = self.layer
-        width, padded = layer.outgoing[2], layer.padded_channels
-        if layer.pooling:
-            currents = self._pool(rows, decoded, scratch)
-        else:
-            currents = scratch.currents((rows[1] - rows[0]) * width * self.steps * padded)
-            self._gather(rows, decoded, None, currents)
-        size = (rows[1] - rows[0]) * width * self.steps * padded
-        by_step = currents[:size].reshape(rows[1] - rows[0], width, self.steps, padded)[..., : layer.outgoing[0]]
+        by_step = self._currents(rows, decoded, scratch)[..., : self.layer.outgoing[0]]
         for step in range(self.steps):
             self.state.readout[rows[0] : rows[1]] += by_step[:, :, step]
             if self.currents is not None:
