@@ -1,13 +1,14 @@
 """Sparse event queues: what a layer of neurons emits, kept by pixel and only for neurons that fired.
 
 An event is (step, site, level). A queue holds up to eight steps; each active neuron is one entry, its levels packed
-into a 64-bit word, one byte a step, so that its weight rows are read once for all steps. Memory follows the number of
+into a word of one byte a step, so that its weight rows are read once for all steps. Memory follows the number of
 active neurons.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,11 @@ from numpy.typing import NDArray
 from .kernels.vector_block import LEVEL_BITS
 
 STEPS_PER_QUEUE = 8
+
+
+def level_type(steps: int) -> type[np.unsignedinteger[Any]]:
+    """The narrowest type for the levels of so many steps, at most eight."""
+    return next(kind for kind in (np.uint8, np.uint16, np.uint32, np.uint64) if np.dtype(kind).itemsize >= steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,15 +37,17 @@ class EventQueue:
         The entries of the pixel (y, x) are start[y, x] ... start[y, x + 1] - 1, in the order of their channels.
     channels : (entries,) int32
         Channel of each entry.
-    levels : (entries,) uint64
-        Byte t of a word is the level at step t: a bit mask over the thresholds crossed, 0 where the neuron is silent.
+    levels : (entries,) uint8, uint16, uint32 or uint64
+        Byte t of a word is the level at step t: a bit mask over the thresholds crossed, or the number of a level of a
+        registered neuron model; 0 where the neuron is silent.
+        `level_type` is the narrowest type.
     """
 
     shape: tuple[int, int, int]
     steps: int
     start: NDArray[np.int64]
     channels: NDArray[np.int32]
-    levels: NDArray[np.uint64]
+    levels: NDArray[np.unsignedinteger[Any]]
 
     @property
     def active(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ class FanOut:
     columns: NDArray[np.int64]
     channels: int
 
-    @property
+    @cached_property
     def usual(self) -> tuple[int, int]:
         """What most of the rows and most of the columns have."""
         return int(np.bincount(self.rows).argmax()), int(np.bincount(self.columns).argmax())
@@ -68,7 +69,7 @@ def _count(size: int, outputs: int, offsets: range | tuple[int, ...], step: int,
     total = np.zeros(size, np.int64)
     for offset in offsets:
         places = np.arange(outputs) * step + offset
-        np.add.at(total, places[(places >= 0) & (places < size)], weight)
+        total += weight * np.bincount(places[(places >= 0) & (places < size)], minlength=size)
     return total
 
 

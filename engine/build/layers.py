@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output, Shape, Synapses
-from ..kernels.vector_block import block_token, host_lanes, neuron_array
+from ..kernels.firing import neuron_array
+from ..kernels.vector_block import host_accumulators, host_lanes
+from ..kernels.window_block import Token, window_token
+from ..neurons import LadderModel, LevelTable, level_table
 from .fan_out import FanOut, ZeroFanOut, dense_macs, fan_out, nonzero_weights, zero_fan_out
 from .plan import GatherPlan, make_plan
+from .stepper import Stepper, stepper_of
 from .weights import dense_kernel, pack_weights, padded_bias
 
 _packed: weakref.WeakKeyDictionary[Synapses, dict[tuple[int, Shape], NDArray[np.float32]]] = weakref.WeakKeyDictionary()
@@ -26,14 +30,19 @@ _nonzero: weakref.WeakKeyDictionary[Synapses, NDArray[np.int64]] = weakref.WeakK
 class Source:
     """A part of a layer's input: the node it comes from, its channels, and where they begin in the joined input.
 
-    `thresholds` is the number of its neurons' thresholds, 0 for the analog input.
+    `levels` is what its neurons' levels mean, None for the analog input.
     """
 
     name: str
     channels: int
     channel_offset: int
     analog: bool
-    thresholds: int
+    levels: LevelTable | None = field(compare=False)
+
+    @property
+    def thresholds(self) -> int:
+        """Kinds of spikes of its neurons: thresholds, or levels; 0 for the analog input."""
+        return 0 if self.levels is None else self.levels.kinds
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,22 +66,25 @@ class Layer:
         """Output channels, filled up to a whole number of blocks."""
         return -(-self.outgoing[0] // self.block_width) * self.block_width
 
-    @cached_property
+    @property
     def block_width(self) -> int:
-        """Output channels in a block: one vector for narrow layers, otherwise two."""
-        lanes = host_lanes()
-        return lanes if self.outgoing[0] <= lanes else 2 * lanes
+        """Output channels in a block."""
+        return host_lanes() if self.pooling else self.plan.block_width
 
-    def token(self, steps: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """Shape of the accumulators for this many steps at once."""
-        lanes = host_lanes()
-        return block_token(steps, self.block_width // lanes, lanes)
+    def token(self, steps: int) -> Token:
+        """Shape of the accumulators for this many steps at once: as many as registers can hold."""
+        lanes, most = host_lanes(), host_accumulators() // steps
+        window = 1 if self.pooling or self.plan.window > most else self.plan.window
+        row = vectors = self.block_width // lanes
+        while vectors > 1 and window * vectors > most:
+            vectors //= 2
+        return window_token(steps, window, vectors, lanes, row)
 
     @cached_property
     def plan(self) -> GatherPlan:
         """Tables for the gather kernels."""
         assert isinstance(self.node, (Conv2d, ConvTranspose2d, Linear))
-        return make_plan(self.node, self.incoming, self.outgoing, self.block_width)
+        return make_plan(self.node, self.incoming, self.outgoing)
 
     @cached_property
     def weights(self) -> NDArray[np.float32]:
@@ -104,13 +116,35 @@ class Layer:
     def neuron(self) -> NDArray[np.float32]:
         """What the firing kernel takes."""
         assert self.neurons is not None
+        assert isinstance(self.neurons.model, LadderModel)
         constants = self.neurons.model.firing_constants()
         return neuron_array(constants.decay, constants.keep, constants.compare, constants.subtract)
 
     @cached_property
+    def initial(self) -> NDArray[np.float32]:
+        """Potentials of a pixel's neurons before the first step, filled up to a whole number of blocks."""
+        assert self.neurons is not None
+        return np.full(self.padded_channels, self.neurons.model.initial, np.float32)
+
+    @cached_property
+    def stepper(self) -> Stepper | None:
+        """What runs neurons that are no ladder of thresholds."""
+        return None if self.neurons is None else stepper_of(self.neurons.model)
+
+    @cached_property
+    def levels(self) -> LevelTable | None:
+        """What the neurons' levels mean; None without neurons."""
+        return None if self.neurons is None else level_table(self.neurons.model)
+
+    @property
     def thresholds(self) -> int:
-        """Number of the neurons' thresholds; 0 without neurons."""
-        return 0 if self.neurons is None else len(self.neurons.model.firing_constants().compare)
+        """Kinds of spikes of the neurons, which are counted apart: thresholds, or levels; 0 without neurons."""
+        return 0 if self.levels is None else self.levels.kinds
+
+    @property
+    def variables(self) -> int:
+        """State variables of a neuron."""
+        return 1 if self.stepper is None else self.stepper.variables
 
     @cached_property
     def fan_out(self) -> FanOut:
@@ -182,8 +216,23 @@ class Program:
     emit: dict[str, NDArray[np.float32]]
 
 
+_Bound = tuple[tuple[Layer, ...], dict[str, int], dict[str, NDArray[np.float32]]]
+_SHAPES_KEPT = 4
+_bound: weakref.WeakKeyDictionary[Network, dict[Shape, _Bound]] = weakref.WeakKeyDictionary()
+"""What networks that are alive were bound to last; it knows their nodes but not them, or they would live for ever."""
+
+
 def build_program(network: Network, picture: Shape) -> Program:
     """Bind a network to pictures of the shape (C, H, W); InputError where it does not fit."""
+    versions = _bound.setdefault(network, {})
+    bound = versions.pop(picture, None) or _bind(network, picture)
+    versions[picture] = bound
+    for oldest in list(versions)[:-_SHAPES_KEPT]:
+        versions.pop(oldest, None)
+    return Program(network, *bound)
+
+
+def _bind(network: Network, picture: Shape) -> _Bound:
     shapes = network.shapes(picture)
     feeds: list[Neurons | Output] = [*network.neurons, network.output]
     order = {node.name: index for index, node in enumerate(network.nodes)}
@@ -203,8 +252,8 @@ def build_program(network: Network, picture: Shape) -> Program:
             )
         )
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
-    emit = {neurons.name: neurons.model.firing_constants().emit for neurons in network.neurons}
-    return Program(network, tuple(layers), last_use, emit)
+    emit = {neurons.name: level_table(neurons.model).emit for neurons in network.neurons}
+    return tuple(layers), last_use, emit
 
 
 def _sources(network: Network, name: str, shapes: dict[str, Shape]) -> tuple[Source, ...]:
@@ -218,8 +267,8 @@ def _sources(network: Network, name: str, shapes: dict[str, Shape]) -> tuple[Sou
                 visit(part)
             return
         offset = found[-1].channel_offset + found[-1].channels if found else 0
-        thresholds = len(node.model.firing_constants().compare) if isinstance(node, Neurons) else 0
-        found.append(Source(name, shapes[name][0], offset, isinstance(node, Input), thresholds))
+        levels = level_table(node.model) if isinstance(node, Neurons) else None
+        found.append(Source(name, shapes[name][0], offset, isinstance(node, Input), levels))
 
     visit(name)
     return tuple(found)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Conv2d, ConvTranspose2d, Linear, Shape
+from ..kernels.vector_block import host_lanes
 
 
 @dataclass(frozen=True)
@@ -42,25 +43,28 @@ class GatherPlan:
 
     Parameters
     ----------
-    geometry, phases, row_taps, column_runs
+    geometry, phases, row_runs, column_offsets
         As engine/kernels/gather.py describes them.
     rows, columns : Axis
     block_width : int
         Output channels in a block.
+    window : int
+        Neighbouring output pixels that an input pixel counts for, where that is the same everywhere; otherwise 1.
     """
 
     geometry: NDArray[np.int64]
     phases: NDArray[np.int64]
-    row_taps: NDArray[np.int64]
-    column_runs: NDArray[np.int64]
+    row_runs: NDArray[np.int64]
+    column_offsets: NDArray[np.int64]
     rows: Axis
     columns: Axis
     block_width: int
+    window: int
 
     @property
     def tables(self) -> tuple[NDArray[np.int64], ...]:
         """What the kernels take."""
-        return self.geometry, self.phases, self.row_taps, self.column_runs
+        return self.geometry, self.phases, self.row_runs, self.column_offsets
 
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
         """First and last + 1 input row that the output rows first ... last - 1 read."""
@@ -101,8 +105,8 @@ def _transposed_axis(size: int, stride: int, padding: int, dilation: int) -> Axi
     return Axis(stride, 1, tuple(phases))
 
 
-def _column_runs(phase: AxisPhase) -> list[tuple[int, int, int]]:
-    """Runs of neighbouring input columns: offset of the first, number, position among the phase's taps."""
+def _runs(phase: AxisPhase) -> list[tuple[int, int, int]]:
+    """Runs of neighbouring inputs: offset of the first, number, position among the phase's taps."""
     runs: list[tuple[int, int, int]] = []
     for position, offset in enumerate(phase.offsets):
         if runs and runs[-1][0] + runs[-1][1] == offset:
@@ -112,33 +116,57 @@ def _column_runs(phase: AxisPhase) -> list[tuple[int, int, int]]:
     return runs
 
 
+def _window(columns: Axis) -> int:
+    """Neighbouring outputs that an input counts for, in each phase; 1 where it is not so, or a kernel has gaps."""
+    shapes = {tuple(number for _, number, _ in _runs(phase)) for phase in columns.phases}
+    (numbers, *others) = shapes
+    return numbers[0] if columns.input_step == 1 and not others and len(numbers) == 1 else 1
+
+
+def _block_width(channels: int, window: int) -> int:
+    """Output channels in a block: enough accumulators to hide the latency of an addition, and no more than channels."""
+    lanes = host_lanes()
+    if channels <= lanes:
+        return lanes
+    if channels <= 16:
+        return 16
+    return 32 if channels <= 32 or window > 1 else 64
+
+
 def make_plan(
-    node: Conv2d | ConvTranspose2d | Linear, incoming: Shape, outgoing: Shape, block_width: int
+    node: Conv2d | ConvTranspose2d | Linear, incoming: Shape, outgoing: Shape, rows: Axis | None = None
 ) -> GatherPlan:
-    """Tables for a node that reads (C, H, W) `incoming` and puts out `outgoing`."""
-    rows, columns = kernel_axes(node, incoming)
+    """Tables for a node that reads (C, H, W) `incoming` and puts out `outgoing`.
+
+    `rows` are its vertical taps where only some rows are there, see `spikeunet.engine.simulation.tile_layer`.
+    """
+    own_rows, columns = kernel_axes(node, incoming)
+    rows = own_rows if rows is None else rows
+    window = _window(columns)
+    block_width = _block_width(outgoing[0], window)
     blocks = -(-outgoing[0] // block_width)
     phases: list[tuple[int, ...]] = []
-    row_taps: list[int] = []
-    column_runs: list[tuple[int, int, int]] = []
+    row_runs: list[tuple[int, int, int]] = []
+    column_offsets: list[int] = []
     weights = 0
     for vertical in rows.phases:
         for horizontal in columns.phases:
-            runs = _column_runs(horizontal)
-            row_range = (len(row_taps), len(row_taps) + len(vertical.offsets))
-            run_range = (len(column_runs), len(column_runs) + len(runs))
-            width = len(horizontal.offsets)
-            phases.append((vertical.first, horizontal.first, *row_range, *run_range, width, weights))
-            row_taps.extend(vertical.offsets)
-            column_runs.extend(runs)
-            weights += blocks * len(vertical.offsets) * width * incoming[0] * block_width
+            runs = _runs(vertical)
+            height, width = len(vertical.offsets), len(horizontal.offsets)
+            run_range = (len(row_runs), len(row_runs) + len(runs))
+            column_range = (len(column_offsets), len(column_offsets) + width)
+            phases.append((vertical.first, horizontal.first, *run_range, *column_range, height, weights))
+            row_runs.extend(runs)
+            column_offsets.extend(horizontal.offsets)
+            weights += blocks * height * width * incoming[0] * block_width
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
     return GatherPlan(
         geometry=np.array([*steps, incoming[1], incoming[2], outgoing[2], incoming[0]], np.int64),
         phases=np.array(phases, np.int64).reshape(-1, 8),
-        row_taps=np.array(row_taps, np.int64),
-        column_runs=np.array(column_runs, np.int64).reshape(-1, 3),
+        row_runs=np.array(row_runs, np.int64).reshape(-1, 3),
+        column_offsets=np.array(column_offsets, np.int64),
         rows=rows,
         columns=columns,
         block_width=block_width,
+        window=window,
     )

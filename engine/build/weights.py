@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Conv2d, ConvTranspose2d, Linear, Shape
+from ..memory import aligned_empty
 from .plan import GatherPlan
 
 
@@ -32,22 +33,44 @@ def dense_kernel(node: Conv2d | ConvTranspose2d | Linear, incoming: Shape) -> ND
 
 
 def pack_weights(kernel: NDArray[np.float32], plan: GatherPlan) -> NDArray[np.float32]:
-    """Flat float32: phase, block of output channels, kernel row, kernel column, input channel, channel in block."""
+    """Flat float32, as gather_band reads it.
+
+    Phase, block of output channels, kernel row, input channel, kernel column (last one first), channel in block.
+    """
     outputs = kernel.shape[3]
     blocks = -(-outputs // plan.block_width)
-    padded = np.zeros((*kernel.shape[:3], blocks * plan.block_width), np.float32)
-    padded[..., :outputs] = kernel
-    padded = padded.reshape(*kernel.shape[:3], blocks, plan.block_width)
-    parts = []
+    packed = aligned_empty(int(np.prod(kernel.shape[:3])) * blocks * plan.block_width)
+    place = 0
     for vertical in plan.rows.phases:
         for horizontal in plan.columns.phases:
-            taps = padded[np.ix_(list(vertical.indices), list(horizontal.indices))]
-            parts.append(taps.transpose(3, 0, 1, 2, 4).ravel())
-    return np.concatenate(parts)
+            taps = _taps(kernel, vertical.indices, horizontal.indices[::-1])
+            height, width, inputs, _ = taps.shape
+            part = packed[place : place + height * width * inputs * blocks * plan.block_width]
+            _fill(part.reshape(blocks, height, inputs, width, plan.block_width), taps.transpose(0, 2, 1, 3))
+            place += part.size
+    return packed[:place]
+
+
+def _taps(kernel: NDArray[np.float32], rows: tuple[int, ...], columns: tuple[int, ...]) -> NDArray[np.float32]:
+    """Some rows and columns of a kernel; without a copy where they are those of an ordinary convolution."""
+    height, width = kernel.shape[:2]
+    if rows == tuple(range(height)) and columns == tuple(range(width))[::-1]:
+        return kernel[:, ::-1]
+    return kernel[np.ix_(rows, columns)]
+
+
+def _fill(packed: NDArray[np.float32], taps: NDArray[np.float32]) -> None:
+    """Cut the last axis of `taps` into blocks, the last of them filled up with zeros."""
+    width = packed.shape[-1]
+    for block, target in enumerate(packed):
+        part = taps[..., block * width : (block + 1) * width]
+        target[..., : part.shape[-1]] = part
+        target[..., part.shape[-1] :] = 0
 
 
 def padded_bias(bias: NDArray[np.float32], padded: int) -> NDArray[np.float32]:
     """Bias, followed by zeros up to a whole number of blocks."""
-    result = np.zeros(padded, np.float32)
+    result = aligned_empty(padded)
     result[: bias.size] = bias
+    result[bias.size :] = 0
     return result

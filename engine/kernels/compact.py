@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from .vector_block import compiled
+import numba
+
+from .entries import keep_nonzero
+from .vector_block import compiled_bare
 
 
-@compiled
-def compact_rows(words, rows, start, channels, levels):
+@numba.njit(inline="always")
+def _compact_pixel(words, base, count, channels, levels, place):
+    """Append the entries of a pixel; returns where the next ones go."""
+    for channel in range(count):
+        # Written always, kept only where the word is not zero: cheaper than a branch that is hard to predict.
+        word = words[base + channel]
+        channels[place] = channel
+        levels[place] = word
+        place += word != 0
+    return place
+
+
+@compiled_bare
+def compact_rows(token, words, rows, start, channels, levels):
     """Pack the active neurons of a band, the rows rows[0] to rows[1] - 1.
 
-    words : uint64, (rows, W, padded channels), what the neurons of the band fired
+    token : `lanes_token` where the processor can compress vectors (see `keep_nonzero`), else None
+    words : unsigned, (rows, W, padded channels), what the neurons of the band fired
     rows : first row, last row + 1, padded channels, channels
     start : (rows, W + 1) int64, receives where each pixel's entries begin
-    channels : int32, levels : uint64; receive the entries, with room for all neurons of the band
+    channels : int32, levels : as words; receive the entries, with room for all neurons of the band and a vector more
     """
     base = 0
     place = 0
     for row in range(rows[1] - rows[0]):
         for x in range(start.shape[1] - 1):
             start[row, x] = place
-            for channel in range(rows[3]):
-                # Written always, kept only where the word is not zero: cheaper than a branch that is hard to predict.
-                word = words[base + channel]
-                channels[place] = channel
-                levels[place] = word
-                place += word != 0
+            if token is None:
+                place = _compact_pixel(words, base, rows[3], channels, levels, place)
+            else:
+                for channel in range(0, rows[3], len(token)):
+                    place = keep_nonzero(token, words, base + channel, channel, rows[3], channels, levels, place)
             base += rows[2]
         start[row, start.shape[1] - 1] = place

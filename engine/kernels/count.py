@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .vector_block import compiled
+from .vector_block import compiled_bare
 
 _LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
 _HIGH = np.uint64(0x8080808080808080)
@@ -19,7 +19,7 @@ _FLUSH = 255
 # LLVM turns these loops over an index into vector instructions, and a loop over the elements not as well.
 
 
-@compiled
+@compiled_bare
 def _sum_fired(words):
     sums = np.uint64(0)
     for k in range(words.size):
@@ -27,7 +27,7 @@ def _sum_fired(words):
     return sums
 
 
-@compiled
+@compiled_bare
 def _sum_crossed(words, threshold):
     sums = np.uint64(0)
     for k in range(words.size):
@@ -35,13 +35,13 @@ def _sum_crossed(words, threshold):
     return sums
 
 
-@compiled
+@compiled_bare
 def _flush(sums, factor, counts):
     for step in range(8):
         counts[step] += np.int64((sums >> np.uint64(8 * step)) & np.uint64(255)) * factor
 
 
-@compiled
+@compiled_bare
 def _add_counts(levels, thresholds, factor, counts):
     for first in range(0, levels.size, _FLUSH):
         words = levels[first : first + _FLUSH]
@@ -50,7 +50,7 @@ def _add_counts(levels, thresholds, factor, counts):
             _flush(_sum_crossed(words, np.uint64(threshold)), factor, counts[1 + threshold])
 
 
-@compiled
+@compiled_bare
 def count_levels(levels, thresholds, counts):
     """Add the events and thresholds crossed of some entries to `counts`.
 
@@ -61,7 +61,7 @@ def count_levels(levels, thresholds, counts):
     _add_counts(levels, thresholds, 1, counts)
 
 
-@compiled
+@compiled_bare
 def count_uneven_rows(
     start, levels, first_row, end_row, fan_rows, fan_columns, usual_row, usual_column, thresholds, counts
 ):
@@ -88,7 +88,7 @@ def count_uneven_rows(
             x = end
 
 
-@compiled
+@compiled_bare
 def count_zeros_of_rows(
     start, channels, levels, first_row, end_row, row_classes, column_classes, zeros, channel_offset, counts
 ):

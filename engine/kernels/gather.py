@@ -4,88 +4,113 @@ For each output pixel and block of output channels, the events of the input pixe
 weight rows added up in registers, for up to eight steps at once; then the neurons fire, still in registers, and only
 packed levels reach memory. A weight row is thus read once for all steps in which its neuron fires.
 
-The events of neighbouring pixels in a row are contiguous, and so are the weights of neighbouring kernel columns: with
-the key (pixel * channels + channel) * block width, an entry's weight row lies at a distance from its key that is
-constant along a run of columns, so that each kernel row (without dilation) is a single loop.
+Where the stride is 1, an event counts for as many neighbouring output pixels as the kernel has columns, so a window of
+that many pixels stays in registers: the kernel walks along a row of output pixels, each step takes the events of one
+column of the input, adds them to all pixels of the window, and the first one is finished. Otherwise the window is one
+pixel, and each column under the kernel is walked for it.
 
-The order of additions (kernel row, pixel, channel) is the same in every specialisation, and an event that is absent at
-a step adds an exact zero. So the spikes do not depend on how steps are grouped, nor on threads.
+Events are sorted by column, then row (see decode.py): those of neighbouring rows in a column are contiguous, and each
+column under the kernel is a single loop. The weights that an event meets in the pixels of the window are neighbours in
+memory.
+
+The order of additions to an output (kernel column, kernel row, channel) is the same in every specialisation, and an
+event that is absent at a step adds an exact zero. So the spikes do not depend on how steps are grouped, nor on threads,
+nor on the window.
 """
 
 from __future__ import annotations
 
 import numba
 
-from .vector_block import compiled, fire, load_constant, multiply_add, store_steps
+from .firing import fire
+from .vector_block import compiled_bare
+from .window_block import empty_block, multiply_add, next_pixel, store_pixel
 
 # Arguments that travel together, here and in `GatherPlan` (engine/build/plan.py), which makes them:
-#   plan = (geometry, phases, row_taps, column_runs)
+#   plan = (geometry, phases, row_runs, columns)
 #     geometry : (8,) int64: output step y, x; input step y, x; input height, width; output width; input channels
-#     phases : (P, 8) int64: first output y, x; first and last + 1 row tap; first and last + 1 column run; kernel
-#         columns; where the phase's weights begin
-#     row_taps : (R,) int64, offset of each kernel row from the input row under the kernel's origin
-#     column_runs : (S, 3) int64: offset of the first column; number of columns; index of the first kernel column
-#   decoded = (first_row, row_start, keys, values) as decode_rows leaves them
+#     phases : (P, 8) int64: first output y, x; first and last + 1 row run; first and last + 1 column; kernel rows;
+#         where the phase's weights begin
+#     row_runs : (R, 3) int64: offset of the first row from the input row under the kernel's origin; number of rows;
+#         index of the first kernel row
+#     columns : (S,) int64, offset of each kernel column from the input column under the kernel's origin, ascending
+#   decoded = (first_row, rows, begins, keys, values) as decode.py leaves them
 
 
 @numba.njit(inline="always")
-def _gather_pixel(token, plan, phase, weights, weight_base, column_keys, decoded, block, top, left):
-    """`block` plus the current that one output pixel and block of channels receives."""
-    geometry, phases, row_taps, column_runs = plan
-    first_row, row_start, keys, values = decoded
-    steps = len(token[0])
-    row_keys = phases[phase, 6] * column_keys
-    for tap in range(phases[phase, 2], phases[phase, 3]):
-        row = top + row_taps[tap]
-        if row >= 0 and row < geometry[4]:
-            tap_base = weight_base + (tap - phases[phase, 2]) * row_keys
-            for run in range(phases[phase, 4], phases[phase, 5]):
-                begin = left + column_runs[run, 0]
-                end = min(begin + column_runs[run, 1], geometry[5])
-                shift = tap_base + (column_runs[run, 2] - begin) * column_keys
-                begin = max(begin, 0)
-                if begin < end:
-                    for entry in range(row_start[row - first_row, begin], row_start[row - first_row, end]):
-                        block = multiply_add(block, weights, shift + keys[entry], values, entry * steps)
+def _add_column(token, plan, phase, weights, weight_base, scale, decoded, block, top, column):
+    """`block` plus the current from the events of one column of input pixels."""
+    geometry, phases, row_runs, columns = plan
+    first_row, rows, begins, keys, values = decoded
+    for run in range(phases[phase, 2], phases[phase, 3]):
+        begin = top + row_runs[run, 0]
+        end = min(begin + row_runs[run, 1], geometry[4])
+        shift = weight_base + ((row_runs[run, 2] - begin + first_row) * geometry[7]) * scale
+        begin = max(begin, 0)
+        if begin < end:
+            place = column * (rows + 1) - first_row
+            for entry in range(begins[place + begin], begins[place + end]):
+                block = multiply_add(block, weights, shift, keys, scale, values, entry)
     return block
 
 
-@compiled
+@compiled_bare
 def gather_band(token, plan, weights, decoded, constant, constant_stride, neurons, target, rows):
     """Spikes, or for a layer without neurons the currents, of the output rows rows[0] to rows[1] - 1.
 
-    weights : float32, flat: phase, block of output channels, kernel row, kernel column, input channel, channel in block
+    weights : float32, flat: phase, block of output channels, kernel row, input channel, kernel column (last one first),
+        channel in block
     constant : float32, the bias (constant_stride 0) or what an analog input adds for each pixel (stride: its channels)
-    neurons : None, or (neuron, before, before_stride, after, after_stride): vector_block.neuron_array and the membrane
+    neurons : None, or (neuron, before, before_stride, after, after_stride): firing.neuron_array and the membrane
         potentials before and after these steps, float32, with stride 0 where there is one value for each channel
-    target : uint64, (rows, width, padded channels) of the band, receives the packed levels; without neurons float32,
+    target : unsigned, (rows, width, padded channels) of the band, receives the packed levels; without neurons float32,
         (rows, width, steps, padded channels), receives the currents
     rows : first row, last row + 1, padded channels, channels
     """
-    geometry, phases, row_taps, column_runs = plan
-    block_width = len(token[1]) * len(token[2])
-    column_keys = geometry[7] * block_width
+    geometry, phases, row_runs, columns = plan
+    window = len(token[1])
+    width = len(token[2]) * len(token[3])
+    block_width = len(token[4]) * len(token[3])
     padded = rows[2]
     for phase in range(phases.shape[0]):
-        tap_rows = phases[phase, 3] - phases[phase, 2]
-        block_weights = tap_rows * phases[phase, 6] * column_keys
-        step_y = geometry[0]
+        first_column, kernel_columns = phases[phase, 4], phases[phase, 5] - phases[phase, 4]
+        scale = (kernel_columns if window == 1 else window) * block_width
+        block_weights = phases[phase, 6] * geometry[7] * scale
+        step_y, step_x = geometry[0], geometry[1]
         first_y = phases[phase, 0] + (max(rows[0] - phases[phase, 0], 0) + step_y - 1) // step_y * step_y
-        for channel in range(0, padded, block_width):
-            weight_base = phases[phase, 7] + channel // block_width * block_weights
+        pixels = (geometry[6] - phases[phase, 1] + step_x - 1) // step_x
+        for channel in range(0, padded, width):
+            in_block = channel % block_width
+            weight_base = phases[phase, 7] + channel // block_width * block_weights + in_block
             for y in range(first_y, rows[1], step_y):
                 top = (y - phases[phase, 0]) // step_y * geometry[2]
-                for x in range(phases[phase, 1], geometry[6], geometry[1]):
-                    left = (x - phases[phase, 1]) // geometry[1] * geometry[3]
-                    pixel = y * geometry[6] + x
-                    local = (y - rows[0]) * geometry[6] + x
-                    block = load_constant(token, constant, pixel * constant_stride + channel)
-                    block = _gather_pixel(
-                        token, plan, phase, weights, weight_base, column_keys, decoded, block, top, left
-                    )
+                line = y * geometry[6] + phases[phase, 1]
+                block = empty_block(token)
+                for ahead in range(pixels + window - 1):
+                    # The pixel that enters the window; behind the last one, any.
+                    entering = line + min(ahead, pixels - 1) * step_x
+                    block = next_pixel(block, constant, entering * constant_stride + channel, 0)
+                    if window == 1:
+                        for tap in range(kernel_columns):
+                            column = ahead * geometry[3] + columns[first_column + tap]
+                            if column >= 0 and column < geometry[5]:
+                                base = weight_base + (kernel_columns - 1 - tap) * block_width
+                                block = _add_column(
+                                    token, plan, phase, weights, base, scale, decoded, block, top, column
+                                )
+                    else:
+                        column = ahead + columns[first_column]
+                        if column >= 0 and column < geometry[5]:
+                            block = _add_column(
+                                token, plan, phase, weights, weight_base, scale, decoded, block, top, column
+                            )
+                    if ahead < window - 1:
+                        continue
+                    pixel = line + (ahead - window + 1) * step_x
+                    local = pixel - rows[0] * geometry[6]
                     # Numba compiles only the branch that the type of `neurons` calls for.
                     if neurons is None:
-                        store_steps(block, target, local * len(token[0]) * padded + channel, padded)
+                        store_pixel(block, target, local * len(token[0]) * padded + channel, padded)
                     else:
                         neuron, before, before_stride, after, after_stride = neurons
                         source = pixel * before_stride + channel

@@ -4,51 +4,68 @@ from __future__ import annotations
 
 import numpy as np
 
-from .vector_block import compiled, fire, load_steps
+from .firing import fire
+from .vector_block import compiled_bare
+from .window_block import empty_block, next_pixel
+
+# geometry : (9,) int64: kernel height, width; stride y, x; padding y, x; input height, width; output width
+# sums, currents : float32, (rows, width, steps, padded channels) of the band, the output rows rows[0] to rows[1] - 1
+# rows : first row, last row + 1, padded channels, channels
 
 
-@compiled
-def pool_currents(geometry, decoded, steps, currents, rows):
-    """Mean of each window, padding counted as zeros, for the output rows rows[0] to rows[1] - 1.
-
-    geometry : (9,) int64: kernel height, width; stride y, x; padding y, x; input height, width; output width
-    decoded : (first_row, row_start, keys, values) as decode_rows leaves them with key_scale 1
-    currents : float32, (rows, width, steps, padded channels) of the band
-    rows : first row, last row + 1, padded channels, channels
-    """
+@compiled_bare
+def pool_events(geometry, source, steps, sums, rows):
+    """Add one source's events to the sum of each window; `source` as in decode.py."""
+    start, channels, levels, bytes_each, emit, channel_offset = source
     kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, height, width, out_width = geometry
-    first_row, row_start, keys, values = decoded
-    padded, channels = rows[2], rows[3]
-    area = np.float32(kernel_y * kernel_x)
-    sums = np.empty(channels * steps, np.float32)
     for y in range(rows[0], rows[1]):
         top = y * stride_y - padding_y
         for x in range(out_width):
             left = x * stride_x - padding_x
-            sums[:] = 0
+            place = ((y - rows[0]) * out_width + x) * steps * rows[2] + channel_offset
+            for row in range(max(top, 0), min(top + kernel_y, height)):
+                # Neighbouring columns' events are contiguous.
+                first, last = max(left, 0), min(left + kernel_x, width)
+                if first < last:
+                    for entry in range(start[row, first], start[row, last]):
+                        for step in range(steps):
+                            value = emit[levels[entry * bytes_each + step]]
+                            sums[place + step * rows[2] + channels[entry]] += value
+
+
+@compiled_bare
+def pool_analog(geometry, picture, steps, channel_offset, sums, rows):
+    """Add an analog source, (H, W, C) float32, whose value is the same at every step."""
+    kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, height, width, out_width = geometry
+    for y in range(rows[0], rows[1]):
+        top = y * stride_y - padding_y
+        for x in range(out_width):
+            left = x * stride_x - padding_x
+            place = ((y - rows[0]) * out_width + x) * steps * rows[2] + channel_offset
             for row in range(max(top, 0), min(top + kernel_y, height)):
                 for column in range(max(left, 0), min(left + kernel_x, width)):
-                    for entry in range(row_start[row - first_row, column], row_start[row - first_row, column + 1]):
-                        channel = keys[entry] - column * channels
-                        for step in range(steps):
-                            sums[channel * steps + step] += values[entry * steps + step]
-            place = ((y - rows[0]) * out_width + x) * steps * padded
-            for step in range(steps):
-                for channel in range(channels):
-                    currents[place + step * padded + channel] = sums[channel * steps + step] / area
+                    for step in range(steps):
+                        for channel in range(picture.shape[2]):
+                            sums[place + step * rows[2] + channel] += picture[row, column, channel]
 
 
-@compiled
+@compiled_bare
+def divide_by_area(geometry, sums):
+    """Turn sums into means, in place; padding counts as zeros."""
+    area = np.float32(geometry[0] * geometry[1])
+    for place in range(sums.size):
+        sums[place] /= area
+
+
+@compiled_bare
 def fire_currents(token, currents, neurons, words, rows, out_width):
-    """Spikes of neurons whose currents are in memory, (rows, width, steps, padded channels); see gather_band."""
+    """Spikes of neurons whose currents are in memory; `words` as in gather_band. The token's window is one pixel."""
     neuron, before, before_stride, after, after_stride = neurons
     padded = rows[2]
-    for y in range(rows[0], rows[1]):
-        for x in range(out_width):
-            pixel = y * out_width + x
-            local = (y - rows[0]) * out_width + x
-            for channel in range(0, padded, len(token[1]) * len(token[2])):
-                block = load_steps(token, currents, local * len(token[0]) * padded + channel, padded)
-                source = pixel * before_stride + channel
-                target = pixel * after_stride + channel
-                fire(block, before, source, after, target, neuron, words, local * padded + channel)
+    for local in range((rows[1] - rows[0]) * out_width):
+        pixel = rows[0] * out_width + local
+        for channel in range(0, padded, len(token[2]) * len(token[3])):
+            block = next_pixel(empty_block(token), currents, local * len(token[0]) * padded + channel, padded)
+            source = pixel * before_stride + channel
+            target = pixel * after_stride + channel
+            fire(block, before, source, after, target, neuron, words, local * padded + channel)

@@ -14,11 +14,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import platform
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding as llvm
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -29,13 +31,26 @@ LEVEL_BITS = 8
 
 
 @functools.cache
+def host_features() -> frozenset[str]:
+    """What this processor can do, as far as Numba is allowed to use it."""
+    allowed = os.environ.get("NUMBA_CPU_FEATURES")
+    names = allowed if allowed is not None else llvm.get_host_cpu_features().flatten()
+    return frozenset(name[1:] for name in names.split(",") if name.startswith("+"))
+
+
+@functools.cache
 def host_lanes() -> int:
-    """Number of float32 lanes in this processor's vector registers, as far as Numba is allowed to use them."""
-    features = os.environ.get("NUMBA_CPU_FEATURES")
-    enabled = features.split(",") if features is not None else llvm.get_host_cpu_features().flatten().split(",")
-    if "+avx512f" in enabled:
+    """Number of float32 lanes in this processor's vector registers."""
+    if "avx512f" in host_features():
         return 16
-    return 8 if "+avx2" in enabled else 4
+    return 8 if "avx2" in host_features() else 4
+
+
+@functools.cache
+def host_accumulators() -> int:
+    """Vectors that a kernel may keep in registers as accumulators; a few more are needed for weights and values."""
+    many = host_lanes() == 16 or platform.machine().lower() in {"aarch64", "arm64"}
+    return 24 if many else 12
 
 
 def block_token(steps: int, vectors: int, lanes: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -67,6 +82,10 @@ def _block_of(token):
     return VectorBlock(token[0].count, token[1].count, token[2].count)
 
 
+def _alignment(element):
+    return 4 if isinstance(element, ir.FloatType) else element.width // 8
+
+
 def _data(context, builder, array_type, array):
     return context.make_array(array_type)(context, builder, array).data
 
@@ -74,13 +93,13 @@ def _data(context, builder, array_type, array):
 def _load_vector(builder, data, index, lanes, element=None):
     pointer = builder.gep(data, [index], inbounds=True)
     pointer = builder.bitcast(pointer, _vector(lanes, element).as_pointer())
-    return builder.load(pointer, align=4)
+    return builder.load(pointer, align=_alignment(element or ir.FloatType()))
 
 
 def _store_vector(builder, value, data, index):
     pointer = builder.gep(data, [index], inbounds=True)
     pointer = builder.bitcast(pointer, value.type.as_pointer())
-    builder.store(value, pointer, align=4)
+    builder.store(value, pointer, align=_alignment(value.type.element))
 
 
 def _splat(builder, value, lanes):
@@ -138,32 +157,6 @@ def load_steps(typing_context, token, array, index, stride):
 
 
 @intrinsic
-def multiply_add(typing_context, block, weights, weight, values, value):
-    """Block + weights[weight + channel] * values[value + step], fused, for every channel and step of the block."""
-
-    def generate(context, builder, signature, arguments):
-        current, weights, weight, values, value = arguments
-        weights = _data(context, builder, signature.args[1], weights)
-        values = _data(context, builder, signature.args[3], values)
-        rows = [
-            _load_vector(builder, weights, _offset(builder, weight, vector * block.lanes), block.lanes)
-            for vector in range(block.vectors)
-        ]
-        fused = _fused_multiply_add(builder, block.lanes)
-        result = current
-        for step in range(block.steps):
-            scalar = builder.load(builder.gep(values, [_offset(builder, value, step)], inbounds=True))
-            factor = _splat(builder, scalar, block.lanes)
-            for vector, row in enumerate(rows):
-                position = step * block.vectors + vector
-                sum_ = builder.call(fused, [factor, row, builder.extract_value(current, position)])
-                result = builder.insert_value(result, sum_, position)
-        return result
-
-    return block(block, weights, types.intp, values, types.intp), generate
-
-
-@intrinsic
 def store_steps(typing_context, block, array, index, stride):
     """Write step t of the block to array[index + t * stride], array[index + t * stride + 1], ..."""
 
@@ -180,84 +173,22 @@ def store_steps(typing_context, block, array, index, stride):
     return types.void(block, array, types.intp, types.intp), generate
 
 
-@intrinsic
-def fire(typing_context, block, before, source, after, target, neuron, words, word):
-    """Run the neurons of a block through its steps; pack each neuron's levels into a 64-bit word.
+def compiled(function: Callable[..., Any]) -> Any:
+    """Decorator of kernels: releases the GIL (threads are Python's), cached on disk, no parallel back end."""
+    return _compiled(function)
 
-    Reads the membrane potentials before[source ...], writes after[target ...] and words[word ...]. `neuron` is the flat
-    float32 array that `neuron_array` makes; see engine/neurons/firing.py for the rule.
+
+def compiled_bare(function: Callable[..., Any]) -> Any:
+    """`compiled` for kernels that make no arrays, views excepted.
+
+    Numba then counts no references to arrays. Where arrays are taken out of tuples it would count them in inner loops,
+    and each count is a locked instruction.
     """
-
-    def generate(context, builder, signature, arguments):
-        current, before, source, after, target, neuron, words, word = arguments
-        before = _data(context, builder, signature.args[1], before)
-        after = _data(context, builder, signature.args[3], after)
-        ladder = context.make_array(signature.args[5])(context, builder, neuron)
-        words = _data(context, builder, signature.args[6], words)
-        parameters = _Ladder(context, builder, ladder, block.lanes)
-        for vector in range(block.vectors):
-            shift = vector * block.lanes
-            potential = _load_vector(builder, before, _offset(builder, source, shift), block.lanes)
-            packed = ir.Constant(_vector(block.lanes, ir.IntType(64)), None)
-            for step in range(block.steps):
-                drive = builder.extract_value(current, step * block.vectors + vector)
-                potential, level = parameters.step(potential, drive)
-                wide = builder.zext(level, packed.type)
-                places = ir.Constant(packed.type, [step * LEVEL_BITS] * block.lanes)
-                packed = builder.or_(packed, builder.shl(wide, places))
-            _store_vector(builder, potential, after, _offset(builder, target, shift))
-            _store_vector(builder, packed, words, _offset(builder, word, shift))
-        return context.get_dummy_value()
-
-    return types.void(block, before, types.intp, after, types.intp, neuron, words, types.intp), generate
+    return _compiled(function, _nrt=False)
 
 
-class _Ladder:
-    """Emits one step of the firing rule for a vector of neurons: a loop over the thresholds."""
-
-    def __init__(self, context, builder, ladder, lanes):
-        self.builder = builder
-        self.lanes = lanes
-        self.data = ladder.data
-        size = builder.extract_value(ladder.shape, 0)
-        self.count = builder.lshr(builder.sub(size, size.type(2)), size.type(1))
-        self.decay = _splat(builder, self._number(size.type(0)), lanes)
-        self.keep = _splat(builder, self._number(size.type(1)), lanes)
-
-    def _number(self, index):
-        return self.builder.load(self.builder.gep(self.data, [index], inbounds=True))
-
-    def step(self, potential, drive):
-        builder = self.builder
-        level_type = _vector(self.lanes, ir.IntType(32))
-        potential = builder.fadd(builder.fmul(self.decay, potential), drive)
-        state = cgutils.alloca_once_value(builder, potential)
-        level = cgutils.alloca_once_value(builder, ir.Constant(level_type, None))
-        builder.store(potential, state)
-        builder.store(ir.Constant(level_type, None), level)
-        with cgutils.for_range(builder, self.count) as loop:
-            place = builder.shl(_offset(builder, loop.index, 1), loop.index.type(1))
-            compare = _splat(builder, self._number(place), self.lanes)
-            subtract = _splat(builder, self._number(_offset(builder, place, 1)), self.lanes)
-            bit = builder.shl(ir.IntType(32)(1), builder.trunc(loop.index, ir.IntType(32)))
-            before = builder.load(state)
-            crossed = builder.fcmp_ordered(">", before, compare)
-            after = builder.fsub(builder.fmul(self.keep, before), subtract)
-            builder.store(builder.select(crossed, after, before), state)
-            marked = builder.or_(builder.load(level), _splat(builder, bit, self.lanes))
-            builder.store(builder.select(crossed, marked, builder.load(level)), level)
-        return builder.load(state), builder.load(level)
-
-
-def neuron_array(decay: float, keep: float, compare: np.ndarray, subtract: np.ndarray) -> np.ndarray:
-    """Parameters of a neuron in the flat order that `fire` reads."""
-    pairs = np.stack([compare, subtract], axis=1).ravel()
-    return np.concatenate([np.array([decay, keep]), pairs]).astype(np.float32)
-
-
-def compiled(function):
-    """Decorator of every kernel: releases the GIL (threads are Python's), cached on disk, no parallel back end."""
-    kernel = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    kernel = numba.njit(nogil=True, cache=True, error_model="numpy", **options)(function)
     cache_file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
     if cache_file is not None and hasattr(cache_file, "_source_stamp"):
         # Numba compares the stamp of the kernel's own file; a kernel also changes with the intrinsics that it uses.

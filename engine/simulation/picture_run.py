@@ -77,7 +77,7 @@ class PictureRun:
         state = LayerState(layer)
         if several_groups or self.recorder.wants("membrane"):
             state.keep_membrane()
-        state.inject(self.picture)
+        state.inject()
         if any(source.analog for source in layer.sources):
             self.counter.add_input(layer, self.picture)
         return state

@@ -46,7 +46,8 @@ class Recorder:
         if self.wants("spikes"):
             self.spikes[layer.name][steps] = self._program.emit[layer.name][levels]
         if self.wants("spike_count"):
-            self.spike_count[layer.name] += np.bitwise_count(levels).sum(axis=0, dtype=np.int64)
+            assert layer.levels is not None
+            self.spike_count[layer.name] += layer.levels.spikes[levels].sum(axis=0)
 
     def add_membrane(self, layer: Layer, membrane: NDArray[np.float32]) -> None:
         """Note a layer's potentials, (H * W * padded channels,), after the last step."""

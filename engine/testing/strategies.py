@@ -18,7 +18,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ..events import STEPS_PER_QUEUE, EventQueue
+from ..events import STEPS_PER_QUEUE, EventQueue, level_type
 from ..graph import (
     AvgPool2d,
     Concat,
@@ -36,14 +36,17 @@ from ..graph import (
 from .neuron_strategies import (
     Numbers,
     binary_ladders,
+    burst,
     charge_conserving_models,
     dyadic_weights,
     general_ladders,
     integrate_and_fire,
+    ladder_models,
     leaky_integrate_and_fire,
     multi_threshold,
     neuron_models,
     numbers,
+    refractory,
     sixteenths,
 )
 
@@ -56,6 +59,7 @@ __all__ = [
     "Numbers",
     "avg_pool2d",
     "binary_ladders",
+    "burst",
     "cases",
     "charge_conserving_models",
     "conv2d",
@@ -64,11 +68,13 @@ __all__ = [
     "event_queues",
     "general_ladders",
     "integrate_and_fire",
+    "ladder_models",
     "leaky_integrate_and_fire",
     "linear",
     "multi_threshold",
     "neuron_models",
     "numbers",
+    "refractory",
     "sixteenths",
 ]
 
@@ -288,5 +294,8 @@ def queue_of_levels(levels: NDArray[np.uint8], gap: int = 0) -> EventQueue:
             kept += [(channel, int(words[channel, y, x])) for channel in range(channels) if words[channel, y, x]]
         start[y, width] = len(kept)
     kept.append((0, 0))
-    entries = np.array([channel for channel, _ in kept], np.int32), np.array([word for _, word in kept], np.uint64)
+    entries = (
+        np.array([channel for channel, _ in kept], np.int32),
+        np.array([word for _, word in kept], level_type(steps)),
+    )
     return EventQueue((channels, height, width), steps, start, *entries)

@@ -1,0 +1,274 @@
+"""Roofline of the spike-driven kernels, layer by layer.
+
+    python benchmarks/kernels.py                       # table, kernels.csv, kernels.png
+    python benchmarks/kernels.py --linearity           # besides: time against events and against pixels
+    python benchmarks/kernels.py --scaling             # besides: two threads against one
+
+For each layer of a model, bound to a picture of the given size, random events of several activities (each neuron fires
+at each step with that probability) are gathered on one thread: accumulates a second in the gather kernel alone and in
+the layer with decoding, firing and compacting, beside the core's peaks measured in the same run. The bound is what
+second-level-cache bandwidth allows: each weight row is read once for all steps of a neuron that fires. Medians of
+thread time.
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import _common as common
+import click
+import numpy as np
+from _peaks import Peaks, measure_peaks
+
+from spikeunet.engine import EventQueue, load_model, read_picture, simulate
+from spikeunet.engine.build import Layer, Program, build_program
+from spikeunet.engine.events import level_type
+from spikeunet.engine.simulation import band_run
+from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One layer at one activity; rates in G accumulates a second and GB/s on one core."""
+
+    layer: str
+    weights: str
+    activity: float
+    accumulates: int
+    gather: float
+    whole: float
+    weight_bytes: float
+    bound: float
+
+    @property
+    def share(self) -> float:
+        """Of the bound."""
+        return self.gather / self.bound
+
+
+def random_queue(channels: int, height: int, width: int, steps: int, activity: float) -> tuple[EventQueue, int]:
+    """Events of neurons that fire at random, at their lowest threshold; and their number."""
+    generator = np.random.default_rng(0)
+    fires = generator.random((height, width, channels, steps)) < activity
+    kind = level_type(steps)
+    words = sum(fires[..., step].astype(kind) << kind(8 * step) for step in range(steps))
+    flat = np.concatenate([[0], np.count_nonzero(words, axis=2).ravel().cumsum()])
+    start = np.stack([flat[y * width : (y + 1) * width + 1] for y in range(height)])
+    rows, columns, found = np.nonzero(words)
+    queue = EventQueue((channels, height, width), steps, start, found.astype(np.int32), words[rows, columns, found])
+    return queue, int(fires.sum())
+
+
+class Clock:
+    """Thread time spent in the gather kernel."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._kernel = band_run.gather_band
+
+    def __enter__(self) -> Self:
+        band_run.gather_band = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        band_run.gather_band = self._kernel
+
+    def __call__(self, *arguments: object) -> None:
+        begin = time.thread_time()
+        self._kernel(*arguments)
+        self.seconds += time.thread_time() - begin
+
+
+def inputs_of(program: Program, layer: Layer, steps: int, activity: float) -> tuple[Inputs, int, int]:
+    """Random events for a layer, the number of them, and of neurons that fire at all."""
+    queues, events, active = [], 0, 0
+    for source in layer.sources:
+        queue, number = random_queue(source.channels, *layer.incoming[1:], steps, activity)
+        queues.append((source, queue, program.emit[source.name]))
+        events, active = events + number, active + queue.active
+    return Inputs(queues, np.zeros((*layer.incoming[1:], 1), np.float32)), events, active
+
+
+def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float, float]:
+    """Median seconds of the gather kernel and of the whole layer."""
+    whole, kernel = [], []
+    for repeat in range(repeats + 1):
+        run = LayerRun(LayerState(layer), inputs, steps, keep_currents=False)
+        with Clock() as clock:
+            begin = time.thread_time()
+            run.run(None, 1)
+            seconds = time.thread_time() - begin
+        if repeat:
+            whole.append(seconds)
+            kernel.append(clock.seconds)
+    return statistics.median(kernel), statistics.median(whole)
+
+
+def measure(program: Program, layer: Layer, steps: int, activity: float, repeats: int, peaks: Peaks) -> Measured:
+    """One layer, one activity."""
+    inputs, events, active = inputs_of(program, layer, steps, activity)
+    fan = layer.fan_out.total(1) / np.prod(layer.incoming[1:])
+    kernel, whole = timed(layer, inputs, steps, repeats)
+    bound = min(peaks.second_cache / 4 * events / max(active, 1), peaks.multiply_adds)
+    return Measured(
+        layer=layer.node.name,
+        weights="x".join(map(str, layer.node.weight.shape)),
+        activity=activity,
+        accumulates=int(events * fan),
+        gather=events * fan / kernel / 1e9,
+        whole=events * fan / whole / 1e9,
+        weight_bytes=active * fan * 4 / kernel / 1e9,
+        bound=bound,
+    )
+
+
+def linearity(program: Program, network, steps: int, repeats: int) -> tuple[list, list]:
+    """(accumulates, seconds) of a layer at rising activity, and (pixels, seconds a step) of pictures of rising size."""
+    layer = max((layer for layer in program.layers if not layer.pooling), key=lambda layer: layer.dense_macs)
+    by_events = []
+    for activity in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8):
+        inputs, events, _ = inputs_of(program, layer, steps, activity)
+        by_events.append((events, timed(layer, inputs, steps, repeats)[1]))
+    by_pixels = []
+    for side in (64, 128, 256, 384, 512, 768, 1024):
+        picture = np.random.default_rng(0).random((network.input.channels, side, side), np.float32)
+        simulate(network, picture, steps, threads=1)
+        seconds = []
+        for _ in range(repeats):
+            begin = time.thread_time()
+            simulate(network, picture, steps, threads=1)
+            seconds.append((time.thread_time() - begin) / steps)
+        by_pixels.append((side * side, statistics.median(seconds)))
+    return by_events, by_pixels
+
+
+def scaling(network, side: int, repeats: int) -> list[tuple[int, float, float]]:
+    """(steps, seconds on one thread, on two): wall-clock medians of interleaved runs on a part of a picture."""
+    picture = read_picture(Path(__file__).parents[1] / "examples" / "pictures" / "camera.png")[:side, :side] / 255
+    picture = picture[None].astype(np.float32)
+    rows = []
+    for steps in (1, 2, 8):
+        seconds: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(repeats + 1):
+            for threads, values in seconds.items():
+                values.append(simulate(network, picture, steps, threads=threads).seconds)
+        rows.append((steps, *(statistics.median(values[1:]) for values in seconds.values())))
+    return rows
+
+
+def plot_roofline(rows: list[Measured], peaks: Peaks, title: str, path: Path) -> None:
+    """Bars by layer, a group for each activity, with the bound."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    layers = list(dict.fromkeys(row.layer for row in rows))
+    activities = list(dict.fromkeys(row.activity for row in rows))
+    figure, axes = plt.subplots(figsize=(12, 5), layout="constrained")
+    for number, activity in enumerate(activities):
+        found = {row.layer: row for row in rows if row.activity == activity}
+        places = np.arange(len(layers)) + (number - len(activities) / 2 + 0.5) * 0.8 / len(activities)
+        axes.bar(places, [found[name].gather for name in layers], 0.8 / len(activities), label=f"{activity:.0%} active")
+        axes.plot(places, [found[name].bound for name in layers], "k_", markersize=6)
+    axes.axhline(peaks.multiply_adds, color="gray", linestyle="--", label="peak of multiply-adds")
+    axes.set_xticks(np.arange(len(layers)), layers, rotation=60, ha="right")
+    axes.set(ylabel="G accumulates/s on one core (marks: bound by the second-level cache)", title=title)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def plot_linearity(by_events: list, by_pixels: list, path: Path) -> None:
+    """Time against events and against pixels, with straight lines through the last points."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, panels = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    names = ("events in one layer", "pixels"), ("ms", "ms a step, whole network")
+    for axes, points, x_name, y_name in zip(panels, (by_events, by_pixels), *names, strict=True):
+        x, y = np.array(points).T
+        axes.plot(x, y * 1e3, "o")
+        slope, offset = np.polyfit(x, y, 1)
+        axes.plot(x, (slope * x + offset) * 1e3, "-", linewidth=0.8)
+        axes.set(xlabel=x_name, ylabel=y_name, xlim=0, ylim=0)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def write_rows(path: Path, rows: list[dict]) -> None:
+    """A CSV file."""
+    with open(path, "w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@click.command()
+@click.option("--model", default="denoise-gray", show_default=True)
+@click.option("--size", default=256, show_default=True, help="Side of the picture.")
+@click.option("--steps", default=1, show_default=True, help="1, 2, 4 or 8 steps at once.")
+@click.option("--activities", default="0.01,0.03,0.1,0.3", show_default=True)
+@click.option("--repeats", default=7, show_default=True)
+@click.option("--linearity", "with_linearity", is_flag=True, help="Time against events and against pixels.")
+@click.option("--scaling", "with_scaling", is_flag=True, help="Two threads against one.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
+def main(
+    model: str,
+    size: int,
+    steps: int,
+    activities: str,
+    repeats: int,
+    with_linearity: bool,
+    with_scaling: bool,
+    out: Path,
+) -> None:
+    """Measure the kernels."""
+    if steps not in (1, 2, 4, 8):
+        raise click.BadParameter("must be 1, 2, 4 or 8", param_hint="--steps")
+    out.mkdir(parents=True, exist_ok=True)
+    network = load_model(model)
+    program = build_program(network, (network.input.channels, size, size))
+    peaks = measure_peaks(repeats)
+    title = f"{model}, {size}x{size}, {steps} step(s) at once, one thread"
+    print(f"{title}; {common.machine()}")
+    print(f"peaks of one core: {peaks.multiply_adds:.0f} G multiply-adds/s; GB/s of weight rows from the first-level")
+    print(f"cache {peaks.first_cache:.0f}, from the second {peaks.second_cache:.0f}, from beyond {peaks.beyond:.0f}\n")
+    print("| layer | weights | active | G accumulates | gather G/s | layer G/s | weights GB/s | bound G/s | of bound |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    rows = []
+    for layer in program.layers:
+        if layer.pooling or any(source.analog for source in layer.sources):
+            continue
+        for activity in map(float, activities.split(",")):
+            row = measure(program, layer, steps, activity, repeats, peaks)
+            rows.append(row)
+            numbers = (f"{row.accumulates / 1e9:.3f}", f"{row.gather:.1f}", f"{row.whole:.1f}")
+            numbers += (f"{row.weight_bytes:.0f}", f"{row.bound:.1f}", f"{row.share:.0%}")
+            print("|", " | ".join((row.layer, row.weights, f"{activity:.0%}", *numbers)), "|", flush=True)
+    write_rows(out / "kernels.csv", [asdict(row) | {"steps": steps, "share": row.share} for row in rows])
+    plot_roofline(rows, peaks, title, out / "kernels.png")
+    if with_linearity:
+        by_events, by_pixels = linearity(program, network, steps, repeats)
+        points = [("events", *point) for point in by_events] + [("pixels", *point) for point in by_pixels]
+        write_rows(
+            out / "linearity.csv", [dict(zip(("what", "number", "seconds"), point, strict=True)) for point in points]
+        )
+        plot_linearity(by_events, by_pixels, out / "linearity.png")
+    if with_scaling:
+        print("\n| steps | one thread, s | two threads, s | ratio |\n|---|---|---|---|")
+        found = scaling(network, size, repeats)
+        for number, one, two in found:
+            print(f"| {number} | {one:.3f} | {two:.3f} | {one / two:.2f} |")
+        write_rows(out / "scaling.csv", [dict(zip(("steps", "one", "two"), row, strict=True)) for row in found])
+
+
+if __name__ == "__main__":
+    main()

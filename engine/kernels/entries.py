@@ -1,0 +1,98 @@
+"""Many entries of an event queue at a time."""
+
+from __future__ import annotations
+
+import functools
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .vector_block import _data, _load_vector, _offset, _splat, _store_vector, _vector, host_features, host_lanes
+
+CHUNK = 8
+"""Numbers that `add_to_chunk` and `look_up_chunk` treat at once."""
+
+
+@functools.cache
+def host_compresses() -> bool:
+    """Whether this processor can store the chosen lanes of a vector side by side, be they bytes or words."""
+    return host_lanes() == 16 and {"avx512vl", "avx512vbmi2"} <= host_features()
+
+
+def lanes_token(lanes: int) -> tuple[int, ...]:
+    """A value whose Numba type says how many lanes a vector has."""
+    return (0,) * lanes
+
+
+@intrinsic
+def add_to_chunk(typing_context, source, first, amount, target, place):
+    """target[place + k] = source[first + k] + amount for all k < CHUNK, int32."""
+
+    def generate(context, builder, signature, arguments):
+        source, first, amount, target, place = arguments
+        number = ir.IntType(32)
+        values = _load_vector(builder, _data(context, builder, signature.args[0], source), first, CHUNK, number)
+        values = builder.add(values, _splat(builder, builder.trunc(amount, number), CHUNK))
+        _store_vector(builder, values, _data(context, builder, signature.args[3], target), place)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, target, types.intp), generate
+
+
+@intrinsic
+def look_up_chunk(typing_context, table, codes, first, target, place):
+    """target[place + k] = table[codes[first + k]] for all k < CHUNK; codes are bytes."""
+
+    def generate(context, builder, signature, arguments):
+        table, codes, first, target, place = arguments
+        table, codes, target = (
+            _data(context, builder, signature.args[position], array)
+            for position, array in ((0, table), (1, codes), (3, target))
+        )
+        for k in range(CHUNK):
+            code = builder.load(builder.gep(codes, [_offset(builder, first, k)], inbounds=True))
+            value = builder.load(builder.gep(table, [builder.zext(code, first.type)], inbounds=True))
+            builder.store(value, builder.gep(target, [_offset(builder, place, k)], inbounds=True))
+        return context.get_dummy_value()
+
+    return types.void(table, codes, types.intp, target, types.intp), generate
+
+
+@intrinsic
+def keep_nonzero(typing_context, token, words, word, channel, channels_end, channels, levels, place):
+    """Append a vector's words that are not zero, and the channels that they belong to; returns where the next ones go.
+
+    Looks at the channels channel, channel + 1, ... as far as they lie before channels_end; their words are words[word],
+    words[word + 1], ... Only for processors that compress vectors: elsewhere LLVM makes a branch for each lane of it.
+    """
+    lanes = token.count
+
+    def generate(context, builder, signature, arguments):
+        _, words, word, channel, channels_end, channels, levels, place = arguments
+        word_type = ir.IntType(signature.args[1].dtype.bitwidth)
+        words = _data(context, builder, signature.args[1], words)
+        channels = _data(context, builder, signature.args[5], channels)
+        levels = _data(context, builder, signature.args[6], levels)
+        found = _load_vector(builder, words, word, lanes, word_type)
+        ascending = ir.Constant(_vector(lanes, ir.IntType(32)), list(range(lanes)))
+        numbers = builder.add(_splat(builder, builder.trunc(channel, ir.IntType(32)), lanes), ascending)
+        end = _splat(builder, builder.trunc(channels_end, ir.IntType(32)), lanes)
+        kept = builder.and_(
+            builder.icmp_unsigned("!=", found, ir.Constant(found.type, None)), builder.icmp_signed("<", numbers, end)
+        )
+        for values, array in ((numbers, channels), (found, levels)):
+            _compress_store(builder, values, builder.gep(array, [place], inbounds=True), kept)
+        count = builder.ctpop(builder.bitcast(kept, ir.IntType(lanes)))
+        return builder.add(place, builder.zext(count, place.type))
+
+    number = types.intp
+    return number(token, words, number, number, number, channels, levels, number), generate
+
+
+def _compress_store(builder, values, pointer, kept):
+    kind = f"v{values.type.count}i{values.type.element.width}"
+    function_type = ir.FunctionType(ir.VoidType(), [values.type, pointer.type, kept.type])
+    function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.masked.compressstore.{kind}")
+    builder.call(function, [values, pointer, kept])

@@ -1,0 +1,159 @@
+"""Accumulators for neighbouring output pixels, in vector registers.
+
+A `WindowBlock` holds, for a window of output pixels in a row, the input current of `vectors * lanes` channels at
+`steps` time steps; see vector_block.py for how it stays in registers. The functions below move the window, add an
+event to all of its pixels and store its first pixel. The counts are part of the type: kernels take a token (see
+`window_token`), so that one source compiles to a few specialisations.
+
+`multiply_add` is a fused multiply-add with a single rounding on every processor, so the same numbers come out whatever
+the vector width and the window.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, register_model
+
+from .vector_block import _data, _fused_multiply_add, _load_vector, _offset, _splat, _store_vector, _vector
+
+Token = tuple[tuple[int, ...], ...]
+
+
+def window_token(steps: int, window: int, vectors: int, lanes: int, row: int) -> Token:
+    """A value whose Numba type says what a block has: steps, pixels, vectors, lanes.
+
+    `row` is how many vectors a pixel's weights take in memory, of which a block may use a part.
+    """
+    return tuple((0,) * count for count in (steps, window, vectors, lanes, row))
+
+
+class WindowBlock(types.Type):
+    """Numba type of a block of accumulators."""
+
+    def __init__(self, steps: int, window: int, vectors: int, lanes: int, row: int) -> None:
+        self.steps = steps
+        self.window = window
+        self.vectors = vectors
+        self.lanes = lanes
+        self.row = row
+        super().__init__(name=f"WindowBlock({steps}, {window}, {vectors}, {lanes}, {row})")
+
+    def position(self, pixel: int, step: int, vector: int) -> int:
+        """Where an accumulator stands."""
+        return (pixel * self.steps + step) * self.vectors + vector
+
+
+@register_model(WindowBlock)
+class _WindowBlockModel(models.PrimitiveModel):
+    def __init__(self, manager, block):
+        super().__init__(manager, block, ir.ArrayType(_vector(block.lanes), block.position(block.window, 0, 0)))
+
+
+def _block_of(token):
+    return WindowBlock(*(part.count for part in token))
+
+
+@intrinsic
+def empty_block(typing_context, token):
+    """Block of zeros."""
+    block = _block_of(token)
+
+    def generate(context, builder, signature, arguments):
+        return ir.Constant(context.get_value_type(block), None)
+
+    return block(token), generate
+
+
+@intrinsic
+def next_pixel(typing_context, block, array, index, stride):
+    """Drop the block's first pixel, move the others up, and let the new last one's step t start from array[index ...].
+
+    Step t starts from array[index + t * stride], ..., so with stride 0 (a bias, an analog input's current) all steps
+    start alike.
+    """
+
+    def generate(context, builder, signature, arguments):
+        old, array, index, stride = arguments
+        data = _data(context, builder, signature.args[1], array)
+        result = old
+        for step in range(block.steps):
+            for vector in range(block.vectors):
+                for pixel in range(1, block.window):
+                    value = builder.extract_value(old, block.position(pixel, step, vector))
+                    result = builder.insert_value(result, value, block.position(pixel - 1, step, vector))
+                value = _load_vector(builder, data, _offset(builder, index, vector * block.lanes), block.lanes)
+                result = builder.insert_value(result, value, block.position(block.window - 1, step, vector))
+            index = builder.add(index, stride)
+        return result
+
+    return block(block, array, types.intp, types.intp), generate
+
+
+@intrinsic
+def multiply_add(typing_context, block, weights, shift, keys, scale, values, entry):
+    """Block + weights[place + pixel * row + channel] * values[entry * steps + step], fused, for each of its numbers.
+
+    The entry's weights are at place = shift + keys[entry] * scale.
+    """
+
+    def generate(context, builder, signature, arguments):
+        current, weights, shift, keys, scale, values, entry = arguments
+        weights = _data(context, builder, signature.args[1], weights)
+        keys = _data(context, builder, signature.args[3], keys)
+        values = _data(context, builder, signature.args[5], values)
+        key = builder.sext(builder.load(builder.gep(keys, [entry], inbounds=True)), shift.type)
+        weight = builder.add(shift, builder.mul(key, scale))
+        value = builder.mul(entry, ir.Constant(entry.type, block.steps))
+        fused = _fused_multiply_add(builder, block.lanes)
+        rows = list(itertools.product(range(block.window), range(block.vectors)))
+
+        def weight_of(pixel, vector):
+            place = (pixel * block.row + vector) * block.lanes
+            return _load_vector(builder, weights, _offset(builder, weight, place), block.lanes)
+
+        def value_of(step):
+            scalar = builder.load(builder.gep(values, [_offset(builder, value, step)], inbounds=True))
+            return _splat(builder, scalar, block.lanes)
+
+        def add(result, pixel, step, vector, row, factor):
+            position = block.position(pixel, step, vector)
+            sum_ = builder.call(fused, [factor, row, builder.extract_value(result, position)])
+            return builder.insert_value(result, sum_, position)
+
+        # Whatever there are fewer of stays in registers: values of the steps, or rows of weights.
+        result = current
+        if block.steps < len(rows):
+            factors = [value_of(step) for step in range(block.steps)]
+            for pixel, vector in rows:
+                row = weight_of(pixel, vector)
+                for step, factor in enumerate(factors):
+                    result = add(result, pixel, step, vector, row, factor)
+            return result
+        loaded = [weight_of(pixel, vector) for pixel, vector in rows]
+        for step in range(block.steps):
+            factor = value_of(step)
+            for (pixel, vector), row in zip(rows, loaded, strict=True):
+                result = add(result, pixel, step, vector, row, factor)
+        return result
+
+    return block(block, weights, types.intp, keys, types.intp, values, types.intp), generate
+
+
+@intrinsic
+def store_pixel(typing_context, block, array, index, stride):
+    """Write step t of the block's first pixel to array[index + t * stride], array[index + t * stride + 1], ..."""
+
+    def generate(context, builder, signature, arguments):
+        data = _data(context, builder, signature.args[1], arguments[1])
+        index = arguments[2]
+        for step in range(block.steps):
+            for vector in range(block.vectors):
+                value = builder.extract_value(arguments[0], block.position(0, step, vector))
+                _store_vector(builder, value, data, _offset(builder, index, vector * block.lanes))
+            index = builder.add(index, arguments[3])
+        return context.get_dummy_value()
+
+    return types.void(block, array, types.intp, types.intp), generate

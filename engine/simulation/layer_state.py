@@ -1,0 +1,80 @@
+"""What a layer carries from step to step, and what it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..build import Layer
+from ..build.layers import Source
+from ..events import EventQueue
+from ..memory import aligned_empty
+
+
+@dataclass(eq=False)
+class LayerState:
+    """What a layer carries from one group of steps to the next.
+
+    Parameters
+    ----------
+    layer : Layer
+    membrane : (H * W * padded channels,) float32 or None
+        Potentials, kept only if there are further steps or they are recorded.
+    others : tuple of arrays as `membrane`
+        Further state variables of neurons that have some, kept likewise.
+    constant : float32
+        Bias, or for each pixel the bias and the analog input's current.
+    constant_stride : int
+        0 for a bias alone, otherwise the padded channels.
+    readout : (H, W, O) float32
+        Running sum of the currents of a layer without neurons.
+    """
+
+    layer: Layer
+    membrane: NDArray[np.float32] | None = None
+    others: tuple[NDArray[np.float32], ...] = ()
+    constant: NDArray[np.float32] = field(init=False)
+    constant_stride: int = 0
+    readout: NDArray[np.float32] = field(init=False)
+    fresh: bool = True
+
+    def __post_init__(self) -> None:
+        self.constant = self.layer.bias
+        channels, height, width = self.layer.outgoing
+        if self.layer.neurons is None:
+            self.readout = np.zeros((height, width, channels), np.float32)
+
+    def keep_membrane(self) -> None:
+        """Keep the potentials, and what else the neurons' state consists of, after each group of steps."""
+        _, height, width = self.layer.outgoing
+        if self.membrane is None and self.layer.neurons is not None:
+            size = height * width * self.layer.padded_channels
+            self.membrane, *others = (aligned_empty(size) for _ in range(self.layer.variables))
+            self.others = tuple(others)
+
+    def inject(self) -> None:
+        """Make room for the analog input's current, which each band computes in the first group of steps."""
+        layer = self.layer
+        if layer.pooling or not any(source.analog for source in layer.sources):
+            return
+        _, height, width = layer.outgoing
+        self.constant_stride = layer.padded_channels
+        self.constant = aligned_empty(height * width * layer.padded_channels)
+
+
+@dataclass(eq=False)
+class Inputs:
+    """What a layer reads in a group of steps.
+
+    Parameters
+    ----------
+    queues : list of (Source, EventQueue, (256,) float32)
+        Each spiking source with its queue and the value of each level.
+    picture : (H, W, C) float32
+        The analog input.
+    """
+
+    queues: list[tuple[Source, EventQueue, NDArray[np.float32]]]
+    picture: NDArray[np.float32]

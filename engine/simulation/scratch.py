@@ -1,0 +1,57 @@
+"""Arrays that a worker uses again from band to band, layer to layer and run to run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..events import level_type
+from ..kernels.entries import CHUNK
+from ..memory import aligned_empty
+
+
+class Scratch:
+    """A worker's arrays, which grow as needed."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[str, type[np.generic]], NDArray[Any]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self._arrays.values())
+
+    def _array(self, name: str, size: int, dtype: type[np.generic]) -> NDArray[Any]:
+        array = self._arrays.get((name, dtype))
+        if array is None or array.size < size:
+            array = self._arrays[name, dtype] = np.empty(size, dtype)
+        return array[:size]
+
+    def entries(
+        self, width: int, rows: int, size: int, steps: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+        """Where each pixel's entries begin, keys and values of `size` entries; see engine/kernels/decode.py."""
+        size += CHUNK * width
+        keys, values = self._array("keys", size, np.int32), self._array("values", size * steps, np.float32)
+        return self._array("begins", width * (rows + 1), np.int32), keys, values
+
+    def cursor(self, width: int) -> NDArray[np.int32]:
+        """Where the next entry of each pixel of a row goes."""
+        return self._array("cursor", width, np.int32)
+
+    def packed(self, size: int, steps: int) -> tuple[NDArray[np.int32], NDArray[np.unsignedinteger[Any]]]:
+        """Channels and levels of a band's active neurons."""
+        return self._array("packed channels", size, np.int32), self._array("packed levels", size, level_type(steps))
+
+    def words(self, size: int, steps: int) -> NDArray[np.unsignedinteger[Any]]:
+        """Packed levels of a band."""
+        return self._array("words", size, level_type(steps))
+
+    def currents(self, size: int) -> NDArray[np.float32]:
+        """Currents of a band."""
+        array = self._arrays.get(("currents", np.float32))
+        if array is None or array.size < size:
+            array = self._arrays["currents", np.float32] = aligned_empty(size)
+        return array[:size]
