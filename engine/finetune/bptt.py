@@ -6,6 +6,7 @@ run over all steps before the next: its synapses see all steps as one large batc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,10 @@ from numpy.typing import NDArray
 
 from ..graph import Network, Neurons
 from ..kernels.surrogate import backward_through_time, fire_through_time
+from ..neurons import LadderModel, SteppedModel
+from . import stepped
 from .passes import leaves, run_backward, run_forward
+from .stepped import SteppedTape
 from .surrogates import Surrogate
 from .workers import on_threads, slices
 
@@ -32,7 +36,7 @@ class TimeTape:
     surrogate : Surrogate
     values : dict of (T * N, H, W, C)
         What each Neurons node emits, step by step, and the analog input (N, H, W, C).
-    before : dict of (T, N * H * W * C)
+    before : dict of (T, N * H * W * C), or of SteppedTape for registered neuron models
         Potentials before firing.
     constant : frozenset of str
         Neurons nodes whose current is the same at every step.
@@ -43,14 +47,22 @@ class TimeTape:
     steps: int
     surrogate: Surrogate
     values: dict[str, Array]
-    before: dict[str, Array]
+    before: dict[str, Array | SteppedTape]
     constant: frozenset[str]
     output: Array
+
+    def accumulated(self) -> dict[str, Array]:
+        """What each Neurons node emits in all steps together, (N, H, W, C)."""
+        return {
+            name: values.reshape(self.steps, -1, *values.shape[1:]).sum(0)
+            for name, values in self.values.items()
+            if name in self.before
+        }
 
 
 def run_through_time(network: Network, batch: Array, steps: int, surrogate: Surrogate) -> TimeTape:
     """Simulate a batch (N, H, W, C), float32 or float64, for `steps` steps, densely, keeping every potential."""
-    before: dict[str, Array] = {}
+    before: dict[str, Array | SteppedTape] = {}
     constant: set[str] = set()
     pictures = len(batch)
 
@@ -58,12 +70,10 @@ def run_through_time(network: Network, batch: Array, steps: int, surrogate: Surr
         if len(current) == pictures and steps > 1:
             constant.add(node.name)
         rows = np.ascontiguousarray(current).reshape(len(current) // pictures, -1)
-        before[node.name] = np.empty((steps, rows.shape[1]), batch.dtype)
-        emitted = np.empty_like(before[node.name])
-        neuron = surrogate.neuron(node.model, batch.dtype)
-        start = batch.dtype.type(node.model.initial)
-        arguments = (rows, start, neuron, surrogate.options, before[node.name], emitted)
-        on_threads(lambda share: fire_through_time(*arguments, *share), slices(rows.shape[1]))
+        if isinstance(node.model, LadderModel):
+            before[node.name], emitted = _fire(node.model, rows, steps, surrogate)
+        else:
+            before[node.name], emitted = stepped.fire(node.model, rows, steps, surrogate)
         return emitted.reshape(steps * pictures, *current.shape[1:])
 
     values, current = run_forward(network, batch, fire)
@@ -86,8 +96,8 @@ def time_gradients(
     tape : TimeTape
     gradient : (N, H, W, O)
         Gradient of the loss by `tape.output`.
-    emitted : mapping of str to (H, W, C)
-        Further gradient by what Neurons nodes emit, the same for each picture and step.
+    emitted : mapping of str to (N, H, W, C)
+        Further gradient by what Neurons nodes emit, the same at each step.
     """
     initial: dict[str, Array] = {}
     pictures = len(gradient)
@@ -96,22 +106,45 @@ def time_gradients(
         extra = (emitted or {}).get(node.name)
         if flow is None and extra is None:
             return None
-        before = tape.before[node.name]
+        before, dtype = tape.before[node.name], tape.values[node.name].dtype
         shape = tape.values[node.name].shape
-        rows = np.zeros((1, before.shape[1]), before.dtype) if flow is None else flow
-        rows = np.ascontiguousarray(rows).reshape(-1, before.shape[1])
-        more = np.zeros(1, before.dtype)
+        neurons = pictures * math.prod(shape[1:])
+        rows = np.zeros((1, neurons), dtype) if flow is None else flow
+        rows = np.ascontiguousarray(rows).reshape(-1, neurons)
+        more = np.zeros(1, dtype)
         if extra is not None:
-            more = np.ascontiguousarray(np.broadcast_to(extra, (pictures, *shape[1:])), before.dtype).reshape(-1)
-        currents = np.empty_like(before)
-        neuron = tape.surrogate.neuron(node.model, before.dtype)
-        arguments = (before, rows, more, neuron, tape.surrogate.options, currents)
-        sums = on_threads(lambda share: backward_through_time(*arguments, *share), slices(before.shape[1]))
-        initial[f"{node.name}.initial"] = np.array([sum(sums)], before.dtype)
+            more = np.ascontiguousarray(np.broadcast_to(extra, (pictures, *shape[1:])), dtype).reshape(-1)
+        if isinstance(before, SteppedTape):
+            assert isinstance(node.model, SteppedModel)
+            currents, total = stepped.backward(node.model, before, tape.surrogate, rows, more)
+        else:
+            assert isinstance(node.model, LadderModel)
+            currents, total = _fire_backward(node.model, before, tape.surrogate, rows, more)
+        initial[f"{node.name}.initial"] = np.array([total], dtype)
         by_step = currents.reshape(tape.steps, pictures, *shape[1:])
         return by_step.sum(0) if node.name in tape.constant else by_step.reshape(shape)
 
     return run_backward(network, tape.values, _readout_gradient(network, tape, gradient), fire_backward) | initial
+
+
+def _fire(model: LadderModel, rows: Array, steps: int, surrogate: Surrogate) -> tuple[Array, Array]:
+    """Potentials before firing and emitted values, (T, E), of neurons that are a ladder of thresholds."""
+    before = np.empty((steps, rows.shape[1]), rows.dtype)
+    emitted = np.empty_like(before)
+    start = rows.dtype.type(model.initial)
+    arguments = (rows, start, surrogate.neuron(model, rows.dtype), surrogate.options, before, emitted)
+    on_threads(lambda share: fire_through_time(*arguments, *share), slices(rows.shape[1]))
+    return before, emitted
+
+
+def _fire_backward(
+    model: LadderModel, before: Array, surrogate: Surrogate, rows: Array, more: Array
+) -> tuple[Array, float]:
+    """Gradient of the currents (T, E), and of the initial potential, summed over the neurons."""
+    currents = np.empty_like(before)
+    arguments = (before, rows, more, surrogate.neuron(model, before.dtype), surrogate.options, currents)
+    sums = on_threads(lambda share: backward_through_time(*arguments, *share), slices(before.shape[1]))
+    return currents, sum(sums)
 
 
 def _readout_gradient(network: Network, tape: TimeTape, gradient: Array) -> Array:

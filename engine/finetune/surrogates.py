@@ -10,7 +10,8 @@ arctan       1 / (2 (1 + (pi x/2)^2)) Fang et al., ICCV 2021
 rectangle    1/2 where |x| < 1        Wu et al., Frontiers in Neuroscience 12, 2018
 ============ ======================== ===============================================
 
-The width w is a share of the threshold itself, so that the slopes of a ladder of thresholds add up evenly.
+The width w is a share of the threshold itself, so that the slopes of a ladder of thresholds add up evenly. How these
+shapes apply to registered neuron models is said in stepped.py.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..kernels.surrogate import ARCTAN, FAST_SIGMOID, RECTANGLE, TRIANGLE
-from ..neurons import NeuronModel
+from ..neurons import LadderModel
 
 SURROGATES = {"triangle": TRIANGLE, "fast-sigmoid": FAST_SIGMOID, "arctan": ARCTAN, "rectangle": RECTANGLE}
 """Codes by name."""
@@ -70,8 +71,8 @@ class Surrogate:
         """What the kernels take."""
         return SURROGATES[self.kind], self.smooth, self.detach_reset
 
-    def neuron(self, model: NeuronModel, dtype: np.dtype[Any]) -> NeuronTable:
-        """Constants of a neuron model in the form that the kernels take: decay, keep and a table of its thresholds."""
+    def neuron(self, model: LadderModel, dtype: np.dtype[Any]) -> NeuronTable:
+        """Constants of a ladder in the form that the kernels take: decay, keep and a table of its thresholds."""
         constants = model.firing_constants()
         values = constants.emit[[1 << bit for bit in range(len(constants.compare))]]
         widths = self.width * values.astype(np.float64)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GraphError
-from ..neurons import MultiThreshold, NeuronModel
+from ..neurons import MultiThreshold, NeuronModel, check_model
 
 Shape = tuple[int, int, int]
 Pair = tuple[int, int]
@@ -277,6 +277,7 @@ class Neurons(SingleSource):
     def __post_init__(self) -> None:
         if not isinstance(self.model, NeuronModel):
             raise self.refuse("model", f"must be a neuron model such as MultiThreshold() (got {self.model!r})")
+        check_model(self.model)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

@@ -1,8 +1,37 @@
-"""Neuron models: small frozen dataclasses of parameters, one file each, all run by one vectorised firing kernel."""
+"""Neuron models: small frozen dataclasses of parameters, one file each.
 
-from .firing import FiringConstants, NeuronModel
+A ladder of thresholds runs in the vectorised firing kernel (firing.py); any other model is a step function that is
+registered and compiled (registry.py), from outside the package too.
+"""
+
+from .burst import BurstNeuron
+from .firing import FiringConstants, LadderModel
 from .integrate_and_fire import IntegrateAndFire
 from .leaky_integrate_and_fire import LeakyIntegrateAndFire
+from .levels import LevelTable, conserves_charge, initial_state, level_table
 from .multi_threshold import MultiThreshold
+from .refractory import RefractoryLeakyIntegrateAndFire
+from .registry import Registration, check_model, register_neuron, registered, registered_names, registration_of
+from .stepped import NeuronModel, SteppedModel
 
-__all__ = ["FiringConstants", "IntegrateAndFire", "LeakyIntegrateAndFire", "MultiThreshold", "NeuronModel"]
+__all__ = [
+    "BurstNeuron",
+    "FiringConstants",
+    "IntegrateAndFire",
+    "LadderModel",
+    "LeakyIntegrateAndFire",
+    "LevelTable",
+    "MultiThreshold",
+    "NeuronModel",
+    "RefractoryLeakyIntegrateAndFire",
+    "Registration",
+    "SteppedModel",
+    "check_model",
+    "conserves_charge",
+    "initial_state",
+    "level_table",
+    "register_neuron",
+    "registered",
+    "registered_names",
+    "registration_of",
+]

@@ -1,4 +1,4 @@
-"""What every neuron model tells the firing kernel, and the checks that the models share.
+"""What a ladder of thresholds tells the firing kernel, and the checks that the models share.
 
 One step of a neuron with membrane potential v and input current i:
 
@@ -60,8 +60,8 @@ class FiringConstants:
 
 
 @runtime_checkable
-class NeuronModel(Protocol):
-    """What the engine asks of a neuron model."""
+class LadderModel(Protocol):
+    """A neuron model that is a ladder of thresholds: the vectorised firing kernel runs it."""
 
     @property
     def initial(self) -> float:

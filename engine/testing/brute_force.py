@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Linear, Network, Neurons, Synapses
+from ..neurons import initial_state, level_table
 from ..operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
 
 Array = NDArray[Any]
@@ -22,8 +23,8 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
     ----------
     recorded : dict of (T, C, H, W)
         What every node put out at each step.
-    crossed : dict of (T, K, C, H, W) bool
-        Thresholds that every neuron crossed at each step.
+    crossed : dict of (T, K, C, H, W) bool or int
+        Thresholds that every neuron crossed, or spikes of each level that it fired, at each step.
     """
     steps = len(recorded[network.output.name])
     neurons = {node.name: _of_neurons(node, crossed[node.name]) for node in network.neurons}
@@ -35,15 +36,14 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
 
 
 def _of_neurons(node: Neurons, crossed: Array) -> NeuronOperations:
-    emit = node.model.firing_constants().emit
     count = crossed[0, 0].size
     return NeuronOperations(
         name=node.name,
         neurons=count,
-        thresholds=tuple(float(emit[1 << k]) for k in range(crossed.shape[1])),
+        thresholds=level_table(node.model).values,
         events=np.array([np.count_nonzero(of_step.any(axis=0)) for of_step in crossed], np.int64),
         spikes=crossed.sum(axis=(2, 3, 4), dtype=np.int64),
-        state_bytes=4 * count,
+        state_bytes=4 * count * len(initial_state(node.model)),
     )
 
 
@@ -53,10 +53,12 @@ def _of_synapses(
     shape, out_shape = recorded[node.source].shape[1:], recorded[node.name].shape[1:]
     reach, effective = targets(node, shape, out_shape), effective_targets(node, shape, out_shape)
     sources: dict[str, SynapticEvents] = {}
-    macs = macs_effective = 0
+    macs = macs_effective = dense_synops = 0
+    steps = len(recorded[node.name])
     for name, first in _parts(network, node.source, recorded):
         part = slice(first, first + recorded[name].shape[1])
         if name in crossed:
+            dense_synops += steps * int(reach[part].sum())
             found = _of_events(crossed[name], reach[part], effective[part])
             sources[name] = sources[name] + found if name in sources else found
         else:
@@ -70,11 +72,12 @@ def _of_synapses(
         reads_input=any(name not in crossed for name, _ in _parts(network, node.source, recorded)),
         macs=macs,
         macs_effective=macs_effective,
+        dense_synops=dense_synops,
         dense_macs=count_dense_macs(node, shape, out_shape),
         weights=weight.size,
         zero_weights=int((weight == 0).sum()),
         parameter_bytes=4 * (weight.size + bias.size),
-        steps=len(recorded[node.name]),
+        steps=steps,
     )
 
 
@@ -82,7 +85,7 @@ def _of_events(crossed: Array, reach: Array, effective: Array) -> SynapticEvents
     fired: Array = np.asarray(crossed.any(axis=1))
     return SynapticEvents(
         synops=np.array([reach[of_step].sum() for of_step in fired], np.int64),
-        synops_binary=np.array([[reach[mask].sum() for mask in of_step] for of_step in crossed], np.int64),
+        synops_binary=np.array([[(reach * spikes).sum() for spikes in of_step] for of_step in crossed], np.int64),
         synops_effective=np.array([effective[of_step].sum() for of_step in fired], np.int64),
     )
 

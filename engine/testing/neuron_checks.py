@@ -1,9 +1,10 @@
 """What every neuron model must do, as checks that also take a model of one's own.
 
-A model is what the engine runs: an object with `initial` and `firing_constants()`. Its specification is
-`reference.fire`: the rule of a model of the package, the method `step(membrane, current)` of a model of one's own, or
-else the rule that the firing constants stand for. Currents are (T, N): T steps of N neurons, which know nothing of
-each other. On dyadic currents (multiples of 1/16, say) all sums are exact. A check raises an AssertionError.
+A model is what the engine runs: a registered class with a step function, which is its own specification, or an object
+with `initial` and `firing_constants()`. The latter's specification is `reference.fire`: the rule of a model of the
+package, the method `step(membrane, current)` of a model of one's own, or else the rule that the firing constants stand
+for. Currents are (T, N): T steps of N neurons, which know nothing of each other. On dyadic currents (multiples of 1/16,
+say) all sums are exact. A check raises an AssertionError.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..graph import Conv2d, Input, Network, Neurons, Output
-from ..neurons import NeuronModel
+from ..neurons import LadderModel, NeuronModel, conserves_charge, initial_state, level_table, registration_of
 from ..simulation import simulate
 from . import reference
 from .comparison import assert_same, require
@@ -32,29 +33,25 @@ def default_currents() -> Array:
 
 
 def respond(model: NeuronModel, currents: ArrayLike, initial: float | None = None) -> tuple[Array, Array, Array]:
-    """Run a model's specification.
+    """Run a model's specification, from its initial state or, where `initial` is given, from that potential.
 
     Returns
     -------
     membrane : (T, N) float64, the potential after each step
     emitted : (T, N) float64
-    crossed : (T, K, N) bool
+    crossed : (T, K, N), spikes of each threshold or of each level
     """
     drive = np.asarray(currents, np.float64)
-    membrane = np.full(drive.shape[1:], np.float64(model.initial if initial is None else initial))
+    state = reference.at_rest(model, drive.shape[1:])
+    if initial is not None:
+        state[0] = initial
     membranes, emitted, crossed = [], [], []
     for current in drive:
-        membrane, value, which = reference.fire(model, membrane, current)
-        membranes.append(membrane)
+        state, value, which = reference.advance(model, state, current)
+        membranes.append(state[0])
         emitted.append(value)
         crossed.append(which)
     return np.stack(membranes), np.stack(emitted), np.stack(crossed)
-
-
-def conserves_charge(model: NeuronModel) -> bool:
-    """Whether charge balance holds for a model: no leak, and a reset by subtraction."""
-    constants = model.firing_constants()
-    return constants.decay == 1 and constants.keep == 1
 
 
 def charge_balance(model: NeuronModel, currents: ArrayLike) -> None:
@@ -67,14 +64,16 @@ def charge_balance(model: NeuronModel, currents: ArrayLike) -> None:
 
 
 def level_bounds(model: NeuronModel, currents: ArrayLike) -> None:
-    """What is emitted is the value of the level, a bit mask over the thresholds that were crossed."""
+    """What is emitted is the value of the level: a bit mask over the thresholds that were crossed, or a number."""
     _, emitted, crossed = respond(model, currents)
-    constants = model.firing_constants()
-    count = len(constants.compare)
+    table = level_table(model)
+    count = table.kinds
     require(crossed.shape[1] == count, f"{model} crosses {crossed.shape[1]} thresholds, but has {count}")
-    level = (crossed.astype(np.int64) << np.arange(count)[:, None]).sum(axis=1)
-    np.testing.assert_array_equal(emitted, constants.emit[level].astype(np.float64), f"{model}: value of a level")
-    require(constants.emit[0] == 0, f"{model} emits {constants.emit[0]} where no threshold was crossed")
+    place = 1 << np.arange(count) if table.masks else 1 + np.arange(count)
+    level = ((crossed != 0) * place[:, None]).sum(axis=1)
+    np.testing.assert_array_equal(emitted, table.emit[level].astype(np.float64), f"{model}: value of a level")
+    np.testing.assert_array_equal(crossed.sum(axis=1), table.spikes[level], f"{model}: spikes of a level")
+    require(table.emit[0] == 0, f"{model} emits {table.emit[0]} where no threshold was crossed")
 
 
 def silence(model: NeuronModel, steps: int = 20) -> None:
@@ -117,6 +116,33 @@ def runs_in_the_engine(model: NeuronModel, currents: ArrayLike, steps: int = 12)
         assert_same(found, expected)
 
 
+def surrogate_adds_up(model: NeuronModel) -> None:
+    """A registered model's surrogate, summed over all currents, makes up what the step really changes by.
+
+    Asked of the value emitted and of the membrane potential, within 5 %, because a surrogate may have long tails.
+    """
+    if isinstance(model, LadderModel) or registration_of(model).surrogate is None:
+        return
+    registration, table = registration_of(model), level_table(model)
+    assert registration.surrogate is not None
+    state, parameters = tuple(initial_state(model).values()), registration.arguments(model)
+    span = 50 * table.unit
+    currents = np.linspace(-span, float(np.abs(table.emit).max()) + span, 20_001)
+    rows = [registration.surrogate(current, *state, *parameters, table.unit) for current in currents.tolist()]
+    slopes = np.array([(value[0], membrane[0]) for value, membrane, *_ in rows]).mean(axis=0)
+    after, emitted, _ = reference.advance(
+        model, np.array(state)[:, None] + np.zeros(2), exact_ends := currents[[0, -1]]
+    )
+    rises = np.array([np.diff(emitted)[0], np.diff(after[0])[0]]) / np.diff(exact_ends)
+    names = ("value emitted", "membrane potential")
+    for name, slope, rise in zip(names, slopes, rises, strict=True):
+        # The emitted values are the measure: a potential that is reset may hardly change at all.
+        error = abs(slope - rise) * (currents[-1] - currents[0])
+        require(
+            error <= 0.05 * float(np.abs(table.emit).max()), f"{model}: surrogate of the {name} is off by {error:g}"
+        )
+
+
 def check_neuron(model: NeuronModel, currents: ArrayLike | None = None) -> None:
     """All checks of this module.
 
@@ -136,4 +162,5 @@ def check_neuron(model: NeuronModel, currents: ArrayLike | None = None) -> None:
     silence(model)
     time_shift(model, drive)
     independence(model, drive)
+    surrogate_adds_up(model)
     runs_in_the_engine(model, drive)

@@ -9,7 +9,15 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ..neurons import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold, NeuronModel
+from ..neurons import (
+    BurstNeuron,
+    IntegrateAndFire,
+    LadderModel,
+    LeakyIntegrateAndFire,
+    MultiThreshold,
+    NeuronModel,
+    RefractoryLeakyIntegrateAndFire,
+)
 
 Strategy = st.SearchStrategy
 Array = NDArray[np.float32]
@@ -95,9 +103,31 @@ def leaky_integrate_and_fire() -> Strategy[LeakyIntegrateAndFire]:
     return _single_threshold(LeakyIntegrateAndFire, decay=st.sampled_from((0.5, 0.0, 1.0)))
 
 
+def burst() -> Strategy[BurstNeuron]:
+    """Burst neurons of a few spikes a step."""
+    return st.builds(BurstNeuron, sixteenths(1 / 16, 2), st.integers(1, 6), initial=sixteenths(-1, 1))
+
+
+def refractory() -> Strategy[RefractoryLeakyIntegrateAndFire]:
+    """Leaky neurons that rest after a spike."""
+    return st.builds(
+        RefractoryLeakyIntegrateAndFire,
+        sixteenths(1 / 16, 2),
+        decay=st.sampled_from((0.5, 0.0, 1.0)),
+        period=st.integers(0, 4),
+        reset=st.sampled_from(("subtract", "zero")),
+        initial=sixteenths(-1, 1),
+    )
+
+
+def ladder_models() -> Strategy[LadderModel]:
+    """Models of the package that are a ladder of thresholds."""
+    return multi_threshold() | integrate_and_fire() | leaky_integrate_and_fire()
+
+
 def neuron_models() -> Strategy[NeuronModel]:
     """Any neuron model of the package."""
-    return multi_threshold() | integrate_and_fire() | leaky_integrate_and_fire()
+    return ladder_models() | burst() | refractory()
 
 
 def charge_conserving_models() -> Strategy[NeuronModel]:
@@ -105,4 +135,4 @@ def charge_conserving_models() -> Strategy[NeuronModel]:
     subtracting = integrate_and_fire().map(
         lambda model: IntegrateAndFire(model.threshold, initial=model.initial, strict=model.strict)
     )
-    return multi_threshold() | subtracting
+    return multi_threshold() | subtracting | burst()

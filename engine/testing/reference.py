@@ -28,7 +28,17 @@ from ..graph import (
     Node,
     Output,
 )
-from ..neurons import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold, NeuronModel
+from ..neurons import (
+    IntegrateAndFire,
+    LadderModel,
+    LeakyIntegrateAndFire,
+    MultiThreshold,
+    NeuronModel,
+    SteppedModel,
+    initial_state,
+    level_table,
+    registration_of,
+)
 from ..operations import Operations
 from .brute_force import count_operations
 
@@ -114,11 +124,36 @@ SYNAPSES: Mapping[type[Node], Callable[[Any, Array], Array]] = {
 """The current of each kind of synapse node: function of the node and of what its source emits, (C, H, W)."""
 
 
-# --- Neurons: (membrane after, value emitted, thresholds crossed), element by element ---------------------------------
+# --- Neurons: (state after, value emitted, spikes of each kind), element by element ----------------------------------
 
 
-def fire(model: NeuronModel, membrane: Array, current: Array) -> Fired:
-    """One step of neurons; arrays of any one shape.
+def at_rest(model: NeuronModel, shape: tuple[int, ...]) -> Array:
+    """(S, ...) float64: each of a model's S state variables before the first step, the membrane potential first."""
+    return np.stack([np.full(shape, np.float64(value)) for value in initial_state(model).values()])
+
+
+def advance(model: NeuronModel, state: Array, current: Array) -> Fired:
+    """One step of neurons of any model.
+
+    Parameters
+    ----------
+    state : (S, ...) float64
+    current : (...) float64
+
+    Returns
+    -------
+    state : (S, ...) float64
+    emitted : (...) float64
+    crossed : (K, ...), how many spikes of each kind each neuron fired: of each threshold, or of each level
+    """
+    if isinstance(model, LadderModel):
+        membrane, emitted, crossed = fire(model, state[0], current)
+        return membrane[None], emitted, crossed
+    return follow_step(model, state, current)
+
+
+def fire(model: LadderModel, membrane: Array, current: Array) -> Fired:
+    """One step of neurons that are a ladder of thresholds; arrays of any one shape.
 
     A model of one's own is specified by a method `step(membrane, current)`, which returns what this function returns;
     a model without one follows its `firing_constants`, as engine/neurons/firing.py describes them.
@@ -158,7 +193,22 @@ def leaky_integrate_and_fire(model: LeakyIntegrateAndFire, membrane: Array, curr
     return integrate_and_fire(model, float(np.float32(model.decay)) * membrane, current)
 
 
-def follow_constants(model: NeuronModel, membrane: Array, current: Array) -> Fired:
+def follow_step(model: SteppedModel, state: Array, current: Array) -> Fired:
+    """A registered model's step as plain Python, neuron by neuron; its state is rounded to float32 by definition."""
+    registration, table = registration_of(model), level_table(model)
+    step = getattr(registration.step, "py_func", registration.step)
+    parameters = registration.arguments(model)
+    inputs = zip(exact_float32(current).ravel().tolist(), *(part.ravel().tolist() for part in state), strict=True)
+    columns = np.array([step(*values, *parameters) for values in inputs], np.float64).T
+    level = columns[0].reshape(current.shape).astype(np.int64)
+    kinds = 1 + np.arange(table.kinds).reshape(-1, *[1] * level.ndim)
+    after = columns[1:].astype(np.float32).astype(np.float64).reshape(state.shape)
+    # Small integers, because there may be 255 levels.
+    crossed = np.where(level == kinds, table.spikes[kinds], 0).astype(np.int16)
+    return after, table.emit.astype(np.float64)[level], crossed
+
+
+def follow_constants(model: LadderModel, membrane: Array, current: Array) -> Fired:
     """The rule that engine/neurons/firing.py gives for any firing constants."""
     constants = model.firing_constants()
     membrane = float(np.float32(constants.decay)) * membrane + current
@@ -175,7 +225,7 @@ RULES: Mapping[type, Callable[[Any, Array, Array], Fired]] = {
     IntegrateAndFire: integrate_and_fire,
     LeakyIntegrateAndFire: leaky_integrate_and_fire,
 }
-"""The rule of each neuron model of the package."""
+"""The rule of each ladder of the package."""
 
 
 # --- Simulation ------------------------------------------------------------------------------------------------------
@@ -225,7 +275,7 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceR
     Layers act in topological order within a step: what a layer emits at step t reaches the next layer at step t.
     """
     shapes = network.shapes(x.shape)
-    membrane = {node.name: np.full(shapes[node.name], np.float64(node.model.initial)) for node in network.neurons}
+    states = {node.name: at_rest(node.model, shapes[node.name]) for node in network.neurons}
     per_step: dict[str, list[Array]] = {node.name: [] for node in network.nodes}
     crossings: dict[str, list[Array]] = {node.name: [] for node in network.neurons}
     for _ in range(steps):
@@ -233,9 +283,9 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceR
         for node in network.nodes:
             incoming = [put_out[source] for source in node.sources]
             if isinstance(node, Neurons):
-                membrane[node.name], put_out[node.name], crossed = fire(node.model, membrane[node.name], incoming[0])
+                states[node.name], put_out[node.name], crossed = advance(node.model, states[node.name], incoming[0])
                 crossings[node.name].append(crossed)
-                exact_float32(membrane[node.name])
+                exact_float32(states[node.name])
             else:
                 put_out[node.name] = _put_out(node, x, incoming)
             per_step[node.name].append(put_out[node.name])
@@ -247,7 +297,7 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceR
         output=readout[-1] / np.float32(steps),
         readout=readout,
         spikes={name: exact_float32(recorded[name]) for name in crossed_by_layer},
-        membrane={name: exact_float32(membrane[name]) for name in crossed_by_layer},
+        membrane={name: exact_float32(states[name][0]) for name in crossed_by_layer},
         spike_count={name: values.sum(axis=(0, 1), dtype=np.int64) for name, values in crossed_by_layer.items()},
         operations=count_operations(network, recorded, crossed_by_layer),
     )

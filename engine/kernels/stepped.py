@@ -1,0 +1,105 @@
+"""Neurons that are a function from one step to the next; see engine/neurons/stepped.py.
+
+`STEP` stands for a model's step in these templates, from which `engine.kernels.bound` makes the model's own kernels. A
+state variable is an array of float32 numbers, all of them together a tuple of arrays, so that the innermost loops run
+over neighbouring neurons and become vector instructions where the step allows it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba.extending import overload
+
+# --- Tuples of arrays, one for each state variable: recursion that the compiler unrolls -------------------------------
+
+
+def cut(arrays, first, last):
+    """The elements first ... last - 1 of each array."""
+    return tuple(array[first:last] for array in arrays)
+
+
+def loaded(arrays, index):
+    """Element `index` of each array, as float64."""
+    return tuple(np.float64(array[index]) for array in arrays)
+
+
+def store(arrays, index, values):
+    """Write a value to element `index` of each array."""
+    for array, value in zip(arrays, values, strict=True):
+        array[index] = value
+
+
+@overload(cut, inline="always")
+def _cut(arrays, first, last):
+    if len(arrays) == 1:
+        return lambda arrays, first, last: (arrays[0][first:last],)
+    return lambda arrays, first, last: (arrays[0][first:last], *cut(arrays[1:], first, last))
+
+
+@overload(loaded, inline="always")
+def _loaded(arrays, index):
+    if len(arrays) == 1:
+        return lambda arrays, index: (np.float64(arrays[0][index]),)
+    return lambda arrays, index: (np.float64(arrays[0][index]), *loaded(arrays[1:], index))
+
+
+@overload(store, inline="always")
+def _store(arrays, index, values):
+    if len(arrays) == 1:
+
+        def last(arrays, index, values):
+            arrays[0][index] = values[0]
+
+        return last
+
+    def one(arrays, index, values):
+        arrays[0][index] = values[0]
+        store(arrays[1:], index, values[1:])
+
+    return one
+
+
+# --- Templates -------------------------------------------------------------------------------------------------------
+
+
+def STEP(current, *state_and_parameters):
+    """Level, and the new value of each state variable."""
+    raise NotImplementedError
+
+
+def step_band(currents, words, shape, states, place, initial, parameters):
+    """Run the neurons of a band through some steps; pack each neuron's levels into a word.
+
+    currents : float32, (pixels, steps, padded channels) of the band
+    words : unsigned, (pixels, padded channels), with a byte for each step at least; receives the levels
+    shape : pixels, steps, padded channels, channels
+    states : tuple of float32 arrays, before and after these steps
+    place : where the band's state begins; distance between neighbouring pixels there, 0 where a pixel's state is not
+        kept; whether the neurons begin from `initial`
+    initial : tuple of float64, each state variable before the first step
+    parameters : tuple, the last arguments of STEP
+
+    Returns the highest level, as an unsigned number: a level below zero is beyond all.
+    """
+    pixels, steps, padded, channels = shape
+    begin, stride, fresh = place
+    highest = np.uint64(0)
+    for pixel in range(pixels):
+        word = words[pixel * padded : (pixel + 1) * padded]
+        first = begin + pixel * stride
+        state = cut(states, first, first + channels)
+        for channel in range(padded):
+            word[channel] = 0
+        if fresh:
+            for channel in range(channels):
+                store(state, channel, initial)
+        for step in range(steps):
+            row = currents[(pixel * steps + step) * padded : (pixel * steps + step + 1) * padded]
+            shift = np.uint64(8 * step)
+            for channel in range(channels):
+                after = STEP(np.float64(row[channel]), *loaded(state, channel), *parameters)
+                store(state, channel, after[1:])
+                level = np.uint64(np.int64(after[0]))
+                highest = max(highest, level)
+                word[channel] |= (level & np.uint64(255)) << shift
+    return highest

@@ -1,0 +1,137 @@
+"""What a neuron's levels mean, whatever its model: the value that each emits, and the spikes that it counts for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeuronError
+from .firing import LadderModel, check_number
+from .stepped import MAXIMUM_LEVELS, NeuronModel, SteppedModel
+
+
+@dataclass(frozen=True, eq=False)
+class LevelTable:
+    """The levels of a neuron model.
+
+    Parameters
+    ----------
+    emit : (256,) float32
+        Value of each level.
+    spikes : (256,) int64
+        Spikes that each level counts for, in all.
+    values : (K,) tuple of float
+        Value of each kind of spike that the ledger tells apart: of each threshold of a ladder, or of each level.
+    masks : bool
+        Whether a level is a bit mask over thresholds. If not, level k counts as `spikes[k]` spikes of the kind k - 1.
+    """
+
+    emit: NDArray[np.float32]
+    spikes: NDArray[np.int64]
+    values: tuple[float, ...]
+    masks: bool
+
+    @property
+    def kinds(self) -> int:
+        """Number of thresholds of a ladder, or of levels besides 0: K."""
+        return len(self.values)
+
+    @property
+    def highest(self) -> int:
+        """The highest level."""
+        return (1 << self.kinds) - 1 if self.masks else self.kinds
+
+    @property
+    def unit(self) -> float:
+        """Smallest size of a value that is emitted."""
+        return min(map(abs, self.values))
+
+
+def level_table(model: NeuronModel) -> LevelTable:
+    """The levels of any neuron model.
+
+    Raises
+    ------
+    NeuronError
+        If a registered model's `levels` or `spikes` are not what they must be.
+    """
+    if isinstance(model, LadderModel):
+        constants = model.firing_constants()
+        values = tuple(float(constants.emit[1 << k]) for k in range(len(constants.compare)))
+        return LevelTable(constants.emit, np.bitwise_count(np.arange(256)).astype(np.int64), values, masks=True)
+    owner = type(model).__name__
+    emit = _levels(owner, model)
+    spikes = _spikes(owner, model, len(emit))
+    table = LevelTable(np.zeros(256, np.float32), np.zeros(256, np.int64), tuple(emit[1:]), masks=False)
+    table.emit[: len(emit)] = emit
+    table.spikes[: len(emit)] = spikes
+    return table
+
+
+def conserves_charge(model: NeuronModel) -> bool:
+    """Whether v_T = v_0 + sum of input - sum of emitted: no leak, and a reset by subtraction."""
+    if isinstance(model, LadderModel):
+        constants = model.firing_constants()
+        return constants.decay == 1 and constants.keep == 1
+    return bool(getattr(model, "conserves_charge", False))
+
+
+def initial_state(model: NeuronModel) -> dict[str, float]:
+    """Each state variable's value before the first step, as a float32 number, the membrane potential first.
+
+    Raises
+    ------
+    NeuronError
+        If a registered model's `state` is not what it must be.
+    """
+    if isinstance(model, LadderModel):
+        return {"membrane": float(np.float32(model.initial))}
+    owner = type(model).__name__
+    try:
+        state = dict(model.state())
+    except (TypeError, ValueError):
+        raise NeuronError(f"{owner}.state: must return a mapping of names to numbers (got {model.state()!r})") from None
+    names = [name for name in state if not (isinstance(name, str) and name.isidentifier())]
+    if names or not state:
+        raise NeuronError(f"{owner}.state: must name at least one variable, each as an argument (got {list(state)})")
+    numbers = {name: float(np.float32(check_number(owner, f"state {name}", state[name]))) for name in state}
+    first = next(iter(numbers.values()))
+    if first != float(np.float32(check_number(owner, "initial", model.initial))):
+        raise NeuronError(f"{owner}.state: the first variable must begin at `initial`, {model.initial} (got {first})")
+    return numbers
+
+
+def _levels(owner: str, model: SteppedModel) -> list[float]:
+    values = _sequence(owner, "levels", model.levels)
+    held = [float(np.float32(check_number(owner, "levels", value))) for value in values]
+    if not 2 <= len(held) <= MAXIMUM_LEVELS:
+        raise NeuronError(f"{owner}.levels: must be 2 to {MAXIMUM_LEVELS} values, level 0 included (got {len(held)})")
+    if held[0] != 0 or not all(held[1:]):
+        raise NeuronError(f"{owner}.levels: level 0 must emit 0 and no other level may, in float32 (got {values})")
+    return held
+
+
+def _spikes(owner: str, model: SteppedModel, count: int) -> list[int]:
+    found = getattr(model, "spikes", None)
+    if found is None:
+        return [0, *[1] * (count - 1)]
+    spikes = _sequence(owner, "spikes", found)
+    whole = all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in spikes)
+    if not whole or len(spikes) != count or spikes[0] != 0 or not all(1 <= value < 2**15 for value in spikes[1:]):
+        raise NeuronError(
+            f"{owner}.spikes: must be 0 for level 0 and a whole number from 1 to {2**15 - 1} for each of the other "
+            f"{count - 1} levels (got {spikes})"
+        )
+    return [int(value) for value in spikes]
+
+
+def _sequence(owner: str, name: str, function: Callable[[], Sequence[Any]]) -> list[Any]:
+    found = function() if callable(function) else function
+    try:
+        return list(found)
+    except TypeError:
+        raise NeuronError(f"{owner}.{name}: must return a sequence of numbers (got {found!r})") from None

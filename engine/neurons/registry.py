@@ -1,0 +1,164 @@
+"""Registration of neuron models that are written outside the package (or in it, in the same way)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+import numpy as np
+
+from ..errors import NeuronError
+from .firing import LadderModel, check_number
+from .levels import initial_state, level_table
+from .registration_checks import check_class, check_compiles, check_name, check_runs
+from .stepped import NeuronModel, SteppedModel
+
+Model = TypeVar("Model", bound=type)
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """A registered neuron model.
+
+    Parameters
+    ----------
+    name : str
+        What model files call it.
+    model : type
+        The frozen dataclass.
+    step : function
+        Level and new state from current, state variables and parameters.
+    surrogate : function or None
+        Rows of derivatives from the same and a width; None for differences of `step`.
+    variables : tuple of str
+        State variables, in the order of the step's arguments.
+    parameters : tuple of (str, type)
+        Attributes of the model that the step takes, in order, with the type (float, int or bool) that each has there.
+    """
+
+    name: str
+    model: type
+    step: Callable[..., Any]
+    surrogate: Callable[..., Any] | None
+    variables: tuple[str, ...]
+    parameters: tuple[tuple[str, type], ...]
+
+    def arguments(self, model: SteppedModel) -> tuple[float | int | bool, ...]:
+        """The step's parameters for one model; numbers with a point as float32 holds them."""
+        return tuple(
+            _argument(type(model).__name__, name, kind, getattr(model, name)) for name, kind in self.parameters
+        )
+
+
+_by_name: dict[str, Registration] = {}
+_by_class: dict[type, Registration] = {}
+
+
+@overload
+def register_neuron(name: Model) -> Model: ...
+@overload
+def register_neuron(name: str | None = None, *, compile_now: bool = True) -> Callable[[Model], Model]: ...
+def register_neuron(name: Any = None, *, compile_now: bool = True) -> Any:
+    """Class decorator that makes a neuron model known to the engine, the model file, fine-tuning and the test kit.
+
+    The class is a frozen dataclass whose fields all have defaults, with
+
+    - `initial`, a field: the membrane potential before the first step;
+    - `state()`: the name of each state variable with its value before the first step, the membrane potential first;
+    - `levels()`: the value emitted at each level, at most 256 of them, 0 for level 0;
+    - `step(current, *state, *parameters)`, a static method, the model itself: one step of one neuron, in plain Python
+      that Numba compiles. Its arguments are the input current, the state variables under their names, and any of the
+      model's numeric attributes (fields, properties) under theirs. It returns the level, a whole number, and then every
+      state variable's new value;
+    - `spikes()`, optional: how many spikes each level counts for in the ledger, 1 unless it says otherwise;
+    - `conserves_charge`, optional: True where v_T = v_0 + sum of input - sum of emitted;
+    - `surrogate(current, *state, *parameters, width)`, optional, a static method for backpropagation through time: a
+      row of derivatives, by the current and by each state variable, for the value emitted and one for each state
+      variable, the jump at a threshold smoothed over `width`. Without it `step` is differentiated by differences over
+      that width.
+
+    Parameters
+    ----------
+    name : str, optional
+        What model files call the model; by default the name of the class.
+    compile_now : bool
+        Whether to compile the step at once, to report what cannot be compiled here. False puts it off to the first
+        simulation, for packages that are to be imported fast.
+
+    Returns
+    -------
+    class decorator, or the class itself where `register_neuron` is used without parentheses
+
+    Raises
+    ------
+    NeuronError
+        If the class or one of its methods is not as above, the step fails or returns something else on a grid of
+        currents, cannot be compiled, or computes something else when compiled; or if the name is taken.
+    """
+    if isinstance(name, type):
+        return register_neuron()(name)
+
+    def register(model: Model) -> Model:
+        registration = _registration(check_name(model, name), model)
+        previous = _by_name.get(registration.name)
+        if previous is not None and _origin(previous.model) != _origin(model):
+            raise NeuronError(
+                f"the neuron model name {registration.name!r} is taken by {'.'.join(_origin(previous.model))}; "
+                "choose another name"
+            )
+        check_runs(registration, model())
+        if compile_now:
+            check_compiles(registration, model())
+        _by_name[registration.name] = _by_class[model] = registration
+        return model
+
+    return register
+
+
+def registered(name: str) -> Registration | None:
+    """The registration under a name."""
+    return _by_name.get(name)
+
+
+def registered_names() -> tuple[str, ...]:
+    """Names of all registered models."""
+    return tuple(_by_name)
+
+
+def registration_of(model: SteppedModel) -> Registration:
+    """The registration of a model's class; NeuronError where it was not registered."""
+    found = _by_class.get(type(model))
+    if found is None:
+        raise NeuronError(
+            f"the neuron model {type(model).__name__} is not registered; decorate its class with "
+            "spikeunet.engine.register_neuron"
+        )
+    return found
+
+
+def check_model(model: NeuronModel) -> None:
+    """NeuronError where a model with a step cannot be run: not registered, or parameters that make no sense."""
+    if isinstance(model, SteppedModel) and not isinstance(model, LadderModel):
+        registration_of(model).arguments(model)
+        level_table(model)
+        initial_state(model)
+
+
+def _registration(name: str, model: type) -> Registration:
+    variables, parameters = check_class(model)
+    surrogate = getattr(model, "surrogate", None)
+    return Registration(name, model, model.step, surrogate, variables, parameters)  # type: ignore[attr-defined]
+
+
+def _origin(model: type) -> tuple[str, str]:
+    return model.__module__, model.__qualname__
+
+
+def _argument(owner: str, name: str, kind: type, value: Any) -> float | int | bool:
+    number = check_number(owner, name, value)
+    if kind is float:
+        return float(np.float32(number))
+    if number != int(number) or abs(number) >= 2**53:
+        raise NeuronError(f"{owner}.{name}: must be a whole number (got {value!r})")
+    return bool(number) if kind is bool else int(number)
