@@ -25,28 +25,29 @@ class OperationsCounter:
         self._synapses = {layer.node.name: self._no_synops(layer) for layer in program.layers}
 
     def _no_events(self, layer: Layer) -> NeuronOperations:
-        emit = self._program.emit[layer.name]
         neurons = int(np.prod(layer.outgoing))
+        assert layer.levels is not None
         return NeuronOperations(
             name=layer.name,
             neurons=neurons,
-            thresholds=tuple(float(emit[1 << k]) for k in range(layer.thresholds)),
+            thresholds=layer.levels.values,
             events=np.zeros(self._steps, np.int64),
             spikes=np.zeros((self._steps, layer.thresholds), np.int64),
-            state_bytes=_BYTES * neurons,
+            state_bytes=_BYTES * neurons * layer.variables,
         )
 
     def _no_synops(self, layer: Layer) -> SynapseOperations:
         node = layer.node
         weights, biases = layer.weights_and_biases
-        spiking = {source.name: source for source in layer.sources if not source.analog}
+        spiking = [source for source in layer.sources if not source.analog]
         return SynapseOperations(
             name=node.name,
             kind=type(node).__name__,
-            sources={name: self._no_accumulates(source.thresholds) for name, source in spiking.items()},
+            sources={source.name: self._no_accumulates(source.thresholds) for source in spiking},
             reads_input=any(source.analog for source in layer.sources),
             macs=0,
             macs_effective=0,
+            dense_synops=self._steps * layer.fan_out.total(sum(source.channels for source in spiking)),
             dense_macs=layer.dense_macs,
             weights=weights,
             zero_weights=layer.zero_weights,

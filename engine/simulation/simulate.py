@@ -10,14 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..build import build_program
+from ..build import Program, build_program
 from ..errors import InputError
 from ..graph import Network
 from .picture_run import PictureRun
 from .result import RECORDABLE, Result
+from .tile_size import choose_tile
+from .tiling import TiledRun
 
 ORDERS = ("layer", "time")
 MAXIMUM_STEPS = 100_000
+MAXIMUM_ROWS = 1 << 30
 
 
 def simulate(
@@ -27,6 +30,7 @@ def simulate(
     order: str = "layer",
     threads: int | None = None,
     record: Collection[str] = (),
+    tile: int | None = None,
 ) -> Result:
     """Run a spiking network on one picture or a batch.
 
@@ -48,6 +52,10 @@ def simulate(
     record : collection of str
         What to keep besides the output: "spikes", "membrane", "spike_count", "readout". Each is a dense array for every
         layer (or, for the readout, every step); without it memory follows the number of events.
+    tile : int, optional
+        Rows of the picture to work on at a time, with the same spikes, output and counts: memory then follows the
+        picture's width, not its height. By default all rows, or fewer where the events of all would need more than
+        1 GiB. Layer by layer only.
 
     Returns
     -------
@@ -57,24 +65,28 @@ def simulate(
     ------
     InputError
         If x has another shape, is not floating-point, has NaN or infinities, or does not fit the network; if steps,
-        order, threads or record are out of range.
+        order, threads, record or tile are out of range.
 
     Notes
     -----
     Li et al., arXiv 2307.10974, section III; the order of events within a step does not matter.
     """
     pictures = _check_pictures(x)
-    _check_whole("steps", steps, MAXIMUM_STEPS)
+    steps = _check_whole("steps", steps, MAXIMUM_STEPS)
     if order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)} (got {order!r})")
     kinds = _check_record(record)
     workers = available_threads() if threads is None else _check_whole("threads", threads, 1024)
     batch = pictures if pictures.ndim == 4 else pictures[None]
     program = build_program(network, batch.shape[1:])
+    rows = _tile_rows(tile, order, program, batch.shape[2], steps)
     begin = time.perf_counter()
     with _pool(workers) as pool:
-        runs = [PictureRun(program, picture, steps, kinds, pool, workers) for picture in batch]
-        results = [run.by_layer() if order == "layer" else run.by_time() for run in runs]
+        if rows < batch.shape[2]:
+            results = [TiledRun(program, picture, steps, kinds, pool, workers, rows).run() for picture in batch]
+        else:
+            runs = [PictureRun(program, picture, steps, kinds, pool, workers) for picture in batch]
+            results = [run.by_layer() if order == "layer" else run.by_time() for run in runs]
     seconds = time.perf_counter() - begin
     return _join(results, seconds) if pictures.ndim == 4 else _join(results, seconds, batched=False)
 
@@ -125,6 +137,23 @@ def _check_record(record: Collection[str]) -> frozenset[str]:
     if unknown:
         raise InputError(f"record can name {', '.join(RECORDABLE)} (got {', '.join(unknown)})")
     return kinds
+
+
+def check_tile(tile: int | None, order: str) -> int | None:
+    """`tile` where it is a number of rows, or None, that suits the order; InputError otherwise."""
+    if tile is None:
+        return None
+    if order != "layer":
+        raise InputError(f"tile needs order 'layer' (got tile {tile!r} and order {order!r}); leave one of them out")
+    return _check_whole("tile", tile, MAXIMUM_ROWS)
+
+
+def _tile_rows(tile: int | None, order: str, program: Program, height: int, steps: int) -> int:
+    """Rows of the picture to work on at a time; all of them step by step, which needs every membrane at every step."""
+    tile = check_tile(tile, order)
+    if tile is None:
+        return height if order == "time" else choose_tile(program, height, steps)
+    return tile
 
 
 def _join(results: Sequence[Result], seconds: float, batched: bool = True) -> Result:

@@ -1,0 +1,89 @@
+"""In which order layers take which rows, so that of every layer only the rows still to be read are kept.
+
+A tile is a strip of the picture, as wide as the picture. With each tile every layer goes on as far as its sources
+allow: a row is done as soon as all rows under its kernel are there. So nothing is computed twice and nothing cut off;
+layers behind others lag by what lies between them, at the end of a U-Net by about its receptive field.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..build import Layer, Program
+from .tile_layer import NOTHING_READ, RowRange
+
+
+@dataclass(frozen=True)
+class TileStep:
+    """A layer's next rows.
+
+    Parameters
+    ----------
+    layer : Layer
+    rows, window : (first, last + 1)
+        Output rows, and the input rows that they read.
+    counted : int
+        Input rows before this one were in the window of an earlier step.
+    drops : dict
+        For each of the layer's sources, the row before which nobody reads it any more.
+    """
+
+    layer: Layer
+    rows: RowRange
+    window: RowRange
+    counted: int
+    drops: dict[str, int]
+
+
+@dataclass(eq=False)
+class TileSchedule:
+    """Steps for a program whose picture has `height` rows, `tile` of them at a time."""
+
+    program: Program
+    height: int
+    tile: int
+    _done: dict[str, int] = field(init=False)
+    _counted: dict[str, int] = field(init=False)
+
+    def __iter__(self) -> Iterator[TileStep]:
+        layers = self.program.layers
+        picture = self.program.network.input.name
+        self._done = {picture: 0, **{layer.name: 0 for layer in layers}}
+        self._counted = {layer.name: 0 for layer in layers}
+        while any(self._done[layer.name] < layer.outgoing[1] for layer in layers):
+            self._done[picture] = min(self._done[picture] + self.tile, self.height)
+            for layer in layers:
+                rows = self._done[layer.name], self._ready(layer)
+                if rows[0] < rows[1]:
+                    yield self._step(layer, rows)
+
+    def _ready(self, layer: Layer) -> int:
+        """Last + 1 row that can be computed now, of no more rows than a tile has."""
+        first, height = self._done[layer.name], layer.outgoing[1]
+        # The phases of a transposed convolution stay together.
+        step = 1 if layer.pooling else layer.plan.rows.output_step
+        most = min(first + -(-self.tile * height // (self.height * step)) * step, height)
+        there = min(self._done[source.name] for source in layer.sources)
+        if there < layer.incoming[1]:
+            ends = range(first + 1, most + 1)
+            most = first + bisect_right(ends, there, key=lambda last: layer.input_rows(first, last)[1])
+        return most if most == height else max(first, most // step * step)
+
+    def _step(self, layer: Layer, rows: RowRange) -> TileStep:
+        window, counted = layer.input_rows(*rows), self._counted[layer.name]
+        self._done[layer.name] = rows[1]
+        self._counted[layer.name] = max(counted, window[1])
+        drops = {source.name: self._unread(source.name) for source in layer.sources}
+        return TileStep(layer, rows, window, counted, drops)
+
+    def _unread(self, name: str) -> int:
+        """Row before which none of its readers will read the node `name` again."""
+        lowest = []
+        for layer in self.program.layers:
+            if any(source.name == name for source in layer.sources):
+                done, height = self._done[layer.name], layer.outgoing[1]
+                window = layer.input_rows(done, height) if done < height else NOTHING_READ
+                lowest.append(layer.incoming[1] if window == NOTHING_READ else window[0])
+        return min(lowest)

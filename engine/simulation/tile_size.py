@@ -1,0 +1,76 @@
+"""How many rows of a picture to work on at a time, so that its events fit into a given memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from ..build import Layer, Program
+from ..events import level_type
+from .picture_run import step_groups
+from .tile_layer import RowRange
+from .tile_schedule import TileSchedule, TileStep
+
+MEMORY = 1 << 30
+"""Bytes that events may take if every neuron fires; a real picture's take a third to a half of it."""
+
+_CHANNEL_BYTES = 4
+_START_BYTES = 8
+
+
+def choose_tile(program: Program, height: int, steps: int, memory: int = MEMORY) -> int:
+    """Rows of a tile: all where they fit into `memory` bytes, else the largest of half, a quarter, ... that do.
+
+    Never fewer than the network's `size_multiple`: beyond a certain width of the picture, `memory` is exceeded.
+    """
+    tile = height
+    least = min(height, program.network.size_multiple)
+    while tile > least and peak_bytes(program, height, steps, tile) > memory:
+        tile = max(-(-tile // 2), least)
+    return tile
+
+
+def peak_bytes(program: Program, height: int, steps: int, tile: int) -> int:
+    """Bytes at the most that the events and potentials of a run take, if every neuron fires."""
+    groups = list(step_groups(steps))
+    pieces: dict[str, list[RowRange]] = defaultdict(list)
+    rows_of = {layer.name: _row_bytes(layer, groups) for layer in program.layers}
+    peak = 0
+    for step in TileSchedule(program, height, tile):
+        live = sum(_rows(piece) * rows_of[name] for name, kept in pieces.items() for piece in kept)
+        peak = max(peak, live + _joined_bytes(step, pieces, rows_of) + _rows(step.rows) * _work_bytes(step, groups))
+        for name, end in step.drops.items():
+            pieces[name] = [piece for piece in pieces[name] if piece[1] > end]
+        if step.layer.name in program.last_use:
+            pieces[step.layer.name].append(step.rows)
+    return peak
+
+
+def _rows(rows: RowRange) -> int:
+    return rows[1] - rows[0]
+
+
+def _row_bytes(layer: Layer, groups: list[int]) -> int:
+    """Bytes of a row of a layer's events."""
+    channels, _, width = layer.outgoing
+    entry = sum(_CHANNEL_BYTES + np.dtype(level_type(size)).itemsize for size in groups)
+    return entry * channels * width + len(groups) * _START_BYTES * (width + 1)
+
+
+def _joined_bytes(step: TileStep, pieces: dict[str, list[RowRange]], rows_of: dict[str, int]) -> int:
+    """Bytes of the windows that have to be put together."""
+    total = 0
+    for name in {source.name for source in step.layer.sources}:
+        parts = [each for each in pieces[name] if each[0] < step.window[1] and each[1] > step.window[0]]
+        if len(parts) > 1:
+            total += _rows(step.window) * rows_of[name]
+    return total
+
+
+def _work_bytes(step: TileStep, groups: list[int]) -> int:
+    """Bytes of an output row: events twice while bands are joined, potentials, current of the analog input."""
+    layer = step.layer
+    width = layer.outgoing[2]
+    numbers = int(any(source.analog for source in layer.sources)) + (layer.variables if len(groups) > 1 else 0)
+    return 2 * _row_bytes(layer, groups) + 4 * numbers * width * layer.padded_channels

@@ -1,0 +1,152 @@
+"""Run a picture tile by tile, exactly, in memory that follows its width and not its height."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..build import Program
+from ..events import EventQueue, level_type
+from ..operations import Operations, SynapseOperations
+from .counting import OperationsCounter
+from .picture_run import PictureRun, step_groups
+from .recording import Recorder
+from .result import Result
+from .row_buffer import RowBuffer
+from .tile_layer import NOTHING_READ, tile_layer
+from .tile_schedule import TileSchedule, TileStep
+
+
+class TileRun(PictureRun):
+    """Some rows of one layer, over all steps."""
+
+    def run(self) -> list[EventQueue]:
+        """The events of each group of steps; none for the readout."""
+        (layer,) = self.program.layers
+        groups = list(step_groups(self.steps))
+        state = self._state(layer, several_groups=len(groups) > 1)
+        first = 0
+        for group, size in enumerate(groups):
+            self._run_group(state, group, first, size)
+            first += size
+        self._finish(state)
+        return self.queues.get(layer.name, [])
+
+
+class TiledRun:
+    """Simulation of one picture, (C, H, W) float32, with `tile` of its rows at a time.
+
+    Spikes, output and counts are those of `PictureRun.by_layer`: no row is computed twice, and none lacks a neighbour.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        picture: NDArray[np.float32],
+        steps: int,
+        record: frozenset[str],
+        pool: Executor | None,
+        threads: int,
+        tile: int,
+    ) -> None:
+        self.program = program
+        self.picture = picture
+        self.steps = steps
+        self.record = record
+        self.pool = pool
+        self.threads = threads
+        self.tile = tile
+        self.buffers = {layer.name: RowBuffer() for layer in program.layers}
+        self.output = np.empty(program.layers[-1].outgoing, np.float32)
+        self.recorder = Recorder(program, steps, record)
+        nothing = OperationsCounter(program, steps).operations
+        self.neurons, self.synapses = dict(nothing.neurons), dict(nothing.synapses)
+        # A node that feeds both neurons and the readout is run twice but counted once.
+        self.counting = {layer.node.name: layer.name for layer in reversed(program.layers)}
+
+    def run(self) -> Result:
+        """All layers of all tiles."""
+        for step in TileSchedule(self.program, self.picture.shape[1], self.tile):
+            self._run_step(step)
+        return Result(
+            output=self.output,
+            steps=self.steps,
+            operations=Operations(self.steps, 1, self.neurons, self.synapses),
+            seconds=0.0,
+            recorded=self.recorder.recorded,
+        )
+
+    def _run_step(self, step: TileStep) -> None:
+        layer = tile_layer(step.layer, step.rows, step.counted)
+        picture = self.picture[:, slice(*layer.window)]
+        part = replace(self.program, layers=(layer,))
+        run = TileRun(part, picture, self.steps, self.record, self.pool, self.threads)
+        run.counter = self._counter(step)
+        run.queues = self._windows(step)
+        queues = run.run()
+        self._count(step, run.counter.operations)
+        self._note(step, run)
+        for name, end in step.drops.items():
+            if name in self.buffers:
+                self.buffers[name].drop(end)
+        if layer.name in self.program.last_use:
+            self.buffers[layer.name].append(step.rows, queues)
+
+    def _counter(self, step: TileStep) -> OperationsCounter:
+        """Counts of these rows alone; a counter of accumulates has to know the layers that they come from."""
+        names = {source.name for source in step.layer.sources} | {step.layer.name}
+        layers = tuple(layer for layer in self.program.layers if layer.name in names)
+        return OperationsCounter(replace(self.program, layers=layers), self.steps)
+
+    def _count(self, step: TileStep, new: Operations) -> None:
+        name, node = step.layer.name, step.layer.node.name
+        if step.layer.neurons is not None:
+            fired, more = self.neurons[name], new.neurons[name]
+            self.neurons[name] = replace(fired, events=fired.events + more.events, spikes=fired.spikes + more.spikes)
+        if self.counting[node] == name:
+            self.synapses[node] = _added(self.synapses[node], new.synapses[node])
+
+    def _windows(self, step: TileStep) -> dict[str, list[EventQueue]]:
+        """Events that the rows read, by source and group of steps."""
+        sizes = list(step_groups(self.steps))
+        windows = {}
+        for source in step.layer.sources:
+            if source.analog:
+                continue
+            if step.window == NOTHING_READ:
+                windows[source.name] = [_empty_row(source.channels, step.layer.incoming[2], size) for size in sizes]
+            else:
+                buffer = self.buffers[source.name]
+                windows[source.name] = [buffer.window(step.window, group) for group in range(len(sizes))]
+        return windows
+
+    def _note(self, step: TileStep, run: TileRun) -> None:
+        """Put output and recordings of some rows into their places."""
+        rows = slice(*step.rows)
+        if step.layer.neurons is None:
+            self.output[:, rows] = run.readout.transpose(2, 0, 1) / np.float32(self.steps)
+        for kind, part in run.recorder.recorded.items():
+            whole = self.recorder.recorded[kind]
+            if isinstance(whole, dict) and isinstance(part, dict):
+                for each, values in part.items():
+                    whole.setdefault(each, np.empty(step.layer.outgoing, values.dtype))[..., rows, :] = values
+            elif step.layer.neurons is None:
+                whole[..., rows, :] = part  # type: ignore[index]
+
+
+def _empty_row(channels: int, width: int, steps: int) -> EventQueue:
+    nothing = np.zeros(0, np.int32), np.zeros(0, level_type(steps))
+    return EventQueue((channels, 1, width), steps, np.zeros((1, width + 1), np.int64), *nothing)
+
+
+def _added(total: SynapseOperations, new: SynapseOperations) -> SynapseOperations:
+    """The counts of a node so far and those of some rows; `dense_macs` are those of the whole picture already."""
+    return replace(
+        total,
+        sources={name: events + new.sources[name] for name, events in total.sources.items()},
+        macs=total.macs + new.macs,
+        macs_effective=total.macs_effective + new.macs_effective,
+    )
