@@ -8,20 +8,23 @@ from types import MappingProxyType
 DEFINITIONS: Mapping[str, str] = MappingProxyType(
     {
         "events": "sum over neurons i and steps t of [level(i, t) != 0]: at most one graded event a neuron and step",
-        "spikes": "sum over i, t and thresholds k of [neuron i crosses threshold k at step t]",
+        "spikes": "sum over i, t and thresholds k of [neuron i crosses threshold k at step t]; of a registered neuron "
+        "model the sum over its levels k of [level(i, t) = k] times the spikes that it declares for k",
         "neuron_updates": "neurons x steps: each membrane potential is updated at every step, also without input",
         "activation_sparsity": "1 - events / (neurons x steps)",
         "synops": "sum over events of R(i), the targets that neuron i really reaches (borders, strides, groups and "
         "cropped outputs respected): accumulates, a graded event counting once",
         "synops_binary": "sum over spikes of R(i): accumulates where each threshold crossed sends an event of its own",
         "synops_effective": "sum over events of the non-zero weights among the R(i) that the event meets",
+        "dense_synops": "steps x sum over neurons i of R(i): synops if every neuron had an event at every step",
         "macs": "sum over the analog input's sites j of R(j): multiply-accumulates, once a run and not at every step",
         "macs_effective": "the same over sites j whose value is not zero, and over weights that are not zero",
         "dense_macs": "multiply-accumulates of the artificial network, products with padding included",
         "weights": "number of weights, biases left out",
         "connection_sparsity": "weights equal to zero / weights",
         "parameter_bytes": "4 x (weights + biases): float32, as the engine holds them",
-        "state_bytes": "4 x neurons of one picture: a float32 membrane potential each",
+        "state_bytes": "4 x state variables x neurons of one picture: float32, and most neurons have a membrane "
+        "potential alone",
         "footprint": "parameter_bytes + state_bytes, in bytes",
     }
 )

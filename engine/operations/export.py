@@ -8,8 +8,8 @@ import json
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ..atomic import atomic_write
 from ..errors import InputError
+from ..files.atomic import atomic_write
 from .definitions import DEFINITIONS
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 _SYNAPSE_COUNTS = ("synops", "synops_binary", "synops_effective")
-_RUN_COUNTS = ("macs", "macs_effective", "dense_macs")
+_RUN_COUNTS = ("dense_synops", "macs", "macs_effective", "dense_macs")
 
 
 def rows(ledger: Operations, by: str) -> list[Record]:

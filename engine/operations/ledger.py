@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..energy import DEFAULT_ENERGY_MODEL, EnergyEstimate, estimate_operations
 from ..errors import InputError
 from . import export
+from .energy import DEFAULT_ENERGY_MODEL, EnergyEstimate, estimate_operations
 
 Counts = NDArray[np.int64]
 
@@ -105,6 +105,8 @@ class SynapseOperations:
         Whether the node reads the analog input.
     macs, macs_effective : int
         Multiply-accumulates of the analog input, once a run: all, and those of non-zero weights and values.
+    dense_synops : int
+        Accumulates that there would be if every neuron that the node reads had an event at every step.
     dense_macs : int
         Multiply-accumulates of the artificial network; 0 for a pool.
     weights, zero_weights, parameter_bytes : int
@@ -118,6 +120,7 @@ class SynapseOperations:
     reads_input: bool
     macs: int
     macs_effective: int
+    dense_synops: int
     dense_macs: int
     weights: int
     zero_weights: int
@@ -156,6 +159,7 @@ class SynapseOperations:
             sources={name: source + other.sources[name] for name, source in self.sources.items()},
             macs=self.macs + other.macs,
             macs_effective=self.macs_effective + other.macs_effective,
+            dense_synops=self.dense_synops + other.dense_synops,
             dense_macs=self.dense_macs + other.dense_macs,
         )
 
@@ -199,6 +203,7 @@ class Operations:
             "synops": sum(int(node.synops.sum()) for node in synapses),
             "synops_binary": sum(int(node.synops_binary.sum()) for node in synapses),
             "synops_effective": sum(int(node.synops_effective.sum()) for node in synapses),
+            "dense_synops": sum(node.dense_synops for node in synapses),
             "macs": sum(node.macs for node in synapses),
             "macs_effective": sum(node.macs_effective for node in synapses),
             "dense_macs": sum(node.dense_macs for node in synapses),
