@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_denoiser import small_denoiser
 
-from spikeunet.engine import Conv2d, simulate
+from spikeunet.engine import Conv2d, IntegrateAndFire, MultiThreshold, simulate
 from spikeunet.engine.finetune import (
     DenoisingBatches,
     Schedule,
@@ -22,10 +22,10 @@ from spikeunet.engine.finetune import (
     validate_denoiser,
 )
 from spikeunet.engine.finetune.losses import LOSSES
-from spikeunet.engine.finetune.optimizers import SGD, Adam, clip_norm
+from spikeunet.engine.finetune.optimizers import SGD, Adam, clip_factor, gradient_norm, update_averages
 from spikeunet.engine.finetune.penalty import SpikePenalty
 from spikeunet.engine.finetune.trainable import in_kernel_order
-from spikeunet.engine.pictures import write_picture
+from spikeunet.engine.pictures.picture_files import write_picture
 
 
 def network(channels=1):
@@ -85,6 +85,7 @@ def test_a_checkpoint_resumes_exactly(method, optimizer, tmp_path):
         scales="channel",
         initial=True,
         penalty=0.01,
+        average=0.9,
     )
     straight, stopped, resumed = (Trainer(network(), batches(), settings) for _ in range(3))
     expected = [straight.step() for _ in range(12)]
@@ -95,6 +96,8 @@ def test_a_checkpoint_resumes_exactly(method, optimizer, tmp_path):
     assert [resumed.step() for _ in range(7)] == expected[5:]
     for name, array in straight.parameters.items():
         np.testing.assert_array_equal(resumed.parameters[name], array, name)
+    for name, array in straight.averages.items():
+        np.testing.assert_array_equal(resumed.averages[name], array, name)
     assert list(tmp_path.iterdir()) == [tmp_path / "checkpoint.npz"]
 
 
@@ -139,10 +142,12 @@ def test_checkpoints_of_other_runs_are_refused(tmp_path):
         finetune(network(), batches(), settings, resume=True)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "no state", "broken state", "newer", "missing array", "other shape"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "no state", "broken state", "newer", "missing array", "missing average", "other shape"]
+)
 def test_damaged_checkpoints_are_refused(damage, tmp_path):
     path = tmp_path / "checkpoint.npz"
-    trainer = Trainer(network(), batches(), Settings(iterations=3))
+    trainer = Trainer(network(), batches(), Settings(iterations=3, average=0.9))
     trainer.save(path)
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-200])
@@ -158,6 +163,8 @@ def test_damaged_checkpoints_are_refused(damage, tmp_path):
             del arrays["state"]
         if damage == "missing array":
             del arrays["parameters/conv1.bias"]
+        if damage == "missing average":
+            del arrays["averages/conv1.bias"]
         if damage == "other shape":
             arrays["parameters/conv1.bias"] = np.zeros(3, np.float32)
         np.savez(path, **arrays)
@@ -204,6 +211,7 @@ def test_divergence_is_one_clear_error():
         ({"rate": float("nan")}, "learning rate must be positive"),
         ({"penalty": -1.0}, "penalty must not be negative"),
         ({"clip": 0.0}, "largest norm must be positive"),
+        ({"average": 1.0}, r"decay of the averages must lie in \[0, 1\)"),
     ],
 )
 def test_bad_settings(change, message):
@@ -285,14 +293,48 @@ def test_optimizers_equal_their_equations(optimizer, naive, shape):
     np.testing.assert_allclose(parameters["x"], naive(start, gradients, 0.1), rtol=1e-12)
 
 
-def test_clipping_scales_all_gradients_to_the_norm():
-    gradients = {"a": np.array([3.0]), "b": np.array([[4.0]])}
-    assert clip_norm(gradients, None) == pytest.approx(5)
-    assert clip_norm(gradients, 10) == pytest.approx(5)
-    assert gradients["a"] == 3
-    assert clip_norm(gradients, 1) == pytest.approx(5)
-    assert gradients["a"] == pytest.approx(0.6)
-    assert gradients["b"] == pytest.approx(0.8)
+def test_the_norm_is_of_all_gradients_together():
+    random = np.random.default_rng(0)
+    gradients = {"a": random.standard_normal((3, 5, 7, 11)), "b": random.standard_normal(1000), "c": np.ones(1)}
+    expected = np.linalg.norm(np.concatenate([array.ravel() for array in gradients.values()]))
+    gradients["a"] = in_kernel_order(gradients["a"])
+    assert gradient_norm(gradients) == pytest.approx(expected, rel=1e-12)
+
+
+def test_clipping_scales_gradients_to_the_norm():
+    assert [clip_factor(5, most) for most in (None, 10, 5, 1)] == [1, 1, 1, 0.2]
+    for optimizer in (SGD, Adam):
+        clipped, scaled = {"x": np.ones(3)}, {"x": np.ones(3)}
+        optimizer().step(clipped, {"x": np.array([3.0, 4.0, 0.0])}, 0.1, scale=0.25)
+        optimizer().step(scaled, {"x": np.array([0.75, 1.0, 0.0])}, 0.1)
+        np.testing.assert_array_equal(clipped["x"], scaled["x"])
+        assert clipped["x"][0] != 1
+
+
+def test_averages_equal_their_equation():
+    random = np.random.default_rng(0)
+    start = random.standard_normal((3, 2, 3, 3))
+    averages, expected = {"x": in_kernel_order(start.copy())}, start.copy()
+    for steps in range(40):
+        parameter = random.standard_normal(start.shape)
+        decay = min(0.7, (1 + steps) / (10 + steps))
+        expected = decay * expected + (1 - decay) * parameter
+        update_averages(averages, {"x": in_kernel_order(parameter)}, 0.7, steps)
+        np.testing.assert_allclose(averages["x"], expected, rtol=0, atol=1e-12)
+
+
+def test_validation_and_result_use_the_averages():
+    plain, averaged = (Trainer(network(), batches(), Settings(rate=0.01, average=decay)) for decay in (0.0, 0.9))
+    assert plain.averages == {}
+    for _ in range(5):
+        # Averaging is beside the training, not part of it.
+        assert averaged.step() == plain.step()
+    np.testing.assert_array_equal(averaged.parameters["conv1.weight"], plain.parameters["conv1.weight"])
+    found = averaged.averages["conv1.weight"]
+    assert not np.array_equal(found, plain.parameters["conv1.weight"])
+    np.testing.assert_array_equal(averaged.current_network()["conv1"].weight, found)
+    np.testing.assert_array_equal(averaged.result()["conv1"].weight, found)
+    assert averaged.result().metadata["fine_tuning"]["average"] == 0.9
 
 
 def test_schedules():
@@ -310,7 +352,7 @@ def test_schedules():
 # --- Penalty, data, validation ---------------------------------------------------------------------------------------
 
 
-def test_the_penalty_is_fan_out_times_emission():
+def test_the_penalty_is_fan_out_times_events():
     net = network()
     picture = np.random.default_rng(0).random((1, 12, 8)).astype(np.float32)
     penalty = SpikePenalty(net, picture.shape)
@@ -319,10 +361,48 @@ def test_the_penalty_is_fan_out_times_emission():
     assert penalty.accumulates(emitted) == result.total_accumulates
     ones = {name: np.ones_like(values[:1]) for name, values in emitted.items()}
     reached = sum(cost.sum() * ones[name].shape[3] for name, cost in penalty.costs.items())
+    # A neuron that emits 1 at each step counts as one event a step, whatever its thresholds.
     assert penalty.value(ones, 1) == pytest.approx(reached)
-    gradient = penalty.gradients(0.5, 2, np.float64)["relu1"]
-    assert gradient.shape == (12, 8, 1)
-    assert gradient.sum() == pytest.approx(penalty.costs["relu1"].sum() / 4)
+    assert penalty.value({name: 3 * values for name, values in ones.items()}, 3) == pytest.approx(3 * reached)
+    assert penalty.value({name: 0 * values for name, values in ones.items()}, 3) == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "share"),
+    [
+        (MultiThreshold((0.5, 0.25, 0.125, 0.0625, 0.03125, 1 / 64)), 17 / 24),
+        (IntegrateAndFire(1.0), 5 / 33),
+    ],
+    ids=["fine ladder", "one threshold"],
+)
+def test_the_penalty_of_a_small_output_depends_on_the_smallest_that_the_neuron_can_emit(model, share):
+    net = network().with_neurons(model)
+    penalty = SpikePenalty(net, (1, 12, 8))
+    channels = {name: shape[0] for name, shape in net.shapes((1, 12, 8)).items()}
+    emitted = {name: np.full((2, *cost.shape, channels[name]), 0.25) for name, cost in penalty.costs.items()}
+    most = sum(cost.sum() * channels[name] for name, cost in penalty.costs.items())
+    # An eighth of 1 at each of two steps.
+    assert penalty.value(emitted, 2) == pytest.approx(2 * share * most)
+
+
+def test_gradients_of_the_penalty_are_its_differences():
+    net = network()
+    penalty = SpikePenalty(net, (1, 12, 8))
+    random = np.random.default_rng(0)
+    channels = {name: shape[0] for name, shape in net.shapes((1, 12, 8)).items()}
+    emitted = {name: random.random((2, *cost.shape, channels[name])) for name, cost in penalty.costs.items()}
+    for array in emitted.values():
+        array[0, 0, 0, 0] = 0
+    found = penalty.gradients(0.5, emitted, 3)
+    for name, array in emitted.items():
+        assert found[name][0, 0, 0, 0] == 0
+        for place in [(0, 1, 1, 0), (1, 2, 0, -1)]:
+            sides = []
+            for change in (1e-6, -1e-6):
+                moved = array.copy()
+                moved[place] += change
+                sides.append(penalty.value({**emitted, name: moved}, 3))
+            assert found[name][place] == pytest.approx(0.5 * (sides[0] - sides[1]) / 2e-6, rel=1e-6)
 
 
 def test_batches_are_crops_with_noise_of_the_range():

@@ -4,6 +4,7 @@ from .bptt import run_through_time, time_gradients
 from .data import Batches, DenoisingBatches, read_pictures
 from .flow import flow_gradients, run_flow
 from .schedules import Schedule
+from .segmentation_data import SegmentationBatches, SegmentationValidation, read_labelled, validate_segmenter
 from .settings import Settings
 from .surrogates import Surrogate
 from .trainable import Trainable
@@ -14,6 +15,8 @@ __all__ = [
     "Batches",
     "DenoisingBatches",
     "Schedule",
+    "SegmentationBatches",
+    "SegmentationValidation",
     "Settings",
     "StepReport",
     "Surrogate",
@@ -22,9 +25,11 @@ __all__ = [
     "Validation",
     "finetune",
     "flow_gradients",
+    "read_labelled",
     "read_pictures",
     "run_flow",
     "run_through_time",
     "time_gradients",
     "validate_denoiser",
+    "validate_segmenter",
 ]

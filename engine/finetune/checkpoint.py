@@ -3,6 +3,7 @@
 ====================== ======= =========================================================================
 state                  uint8   JSON: version, fingerprint of the network, settings, iteration, generator
 parameters/NAME        float32 flat, in the order of trainable.flat
+averages/NAME          float32 likewise, where the run averages its parameters
 moments/NAME           float32 the optimiser's state
 ====================== ======= =========================================================================
 """
@@ -17,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..archive import read_arrays
-from ..atomic import atomic_write
 from ..errors import InputError, ModelFileError
+from ..files.archive import read_arrays
+from ..files.atomic import atomic_write
+from ..files.topology import encode_node
 from ..graph import Network
-from ..topology import encode_node
 from .trainable import flat
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def write_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
     }
     arrays: dict[str, NDArray[Any]] = {"state": np.frombuffer(json.dumps(state).encode(), np.uint8)}
     arrays.update({f"parameters/{name}": flat(array) for name, array in trainer.parameters.items()})
+    arrays.update({f"averages/{name}": flat(array) for name, array in trainer.averages.items()})
     arrays.update({f"moments/{name}": array for name, array in trainer.optimizer.moments.items()})
     try:
         with atomic_write(path) as stream:
@@ -62,7 +64,7 @@ def read_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
             raise ModelFileError(f"{os.fspath(path)}: is a checkpoint of version {version}, not {VERSION}; {_REMEDY}")
         _check_run(path, state, trainer)
         _restore(trainer, state, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, ModelFileError):
             raise
         raise ModelFileError(f"{os.fspath(path)}: is no checkpoint, or is damaged ({error}); {_REMEDY}") from None
@@ -90,17 +92,47 @@ def _check_run(path: str | os.PathLike[str], state: dict[str, Any], trainer: Tra
 
 
 def _restore(trainer: Trainer, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    parameters, moments = ({
-        key.partition("/")[2]: array for key, array in arrays.items() if key.startswith(kind)
-    } for kind in ("parameters/", "moments/"))  # fmt: skip
-    if sorted(parameters) != sorted(trainer.parameters):
-        raise KeyError("parameters")
-    for name, array in trainer.parameters.items():
-        target = flat(array)
-        if parameters[name].shape != target.shape or parameters[name].dtype != target.dtype:
-            raise ValueError(f"parameters/{name} has the shape {parameters[name].shape}")
-        target[:] = parameters[name]
-    trainer.optimizer.moments = {name: array.copy() for name, array in moments.items()}
-    trainer.optimizer.count = int(state["count"])
+    """Check everything first: kernels trust the arrays' sizes, and a run that is refused stays as it was."""
+    iteration, optimizer = _whole_number(state, "iteration", trainer.settings.iterations), trainer.optimizer
+    count = _whole_number(state, "count", iteration)
+    if count != iteration:
+        raise ValueError(f"{count} steps of the optimiser in {iteration} iterations")
+    moments = {
+        f"{name}{suffix}": trainer.parameters[name]
+        for name in trainer.trainable.trained
+        for suffix in optimizer.suffixes
+        if count
+    }
+    expected = {"parameters": trainer.parameters, "averages": trainer.averages, "moments": moments}
+    found = {kind: _of_kind(arrays, kind, templates) for kind, templates in expected.items()}
+    if any((array < 0).any() for name, array in found["moments"].items() if name.endswith(".square")):
+        raise ValueError("a mean of squares is negative")
+    generator = np.random.default_rng().bit_generator
+    generator.state = state["generator"]
+    if generator.state != state["generator"]:
+        raise ValueError("generator")
+    for kind in ("parameters", "averages"):
+        for name, array in expected[kind].items():
+            flat(array)[:] = found[kind][name]
+    optimizer.moments = {name: array.copy() for name, array in found["moments"].items()}
+    optimizer.count, trainer.iteration = count, iteration
     trainer.generator.bit_generator.state = state["generator"]
-    trainer.iteration = int(state["iteration"])
+
+
+def _whole_number(state: dict[str, Any], name: str, most: int) -> int:
+    value = state[name]
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"{name} {str(value)[:20]}")
+    return value
+
+
+def _of_kind(arrays: dict[str, NDArray[Any]], kind: str, templates: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Arrays whose keys begin with a kind; ValueError unless they have the names, types and sizes of the templates."""
+    found = {key.partition("/")[2]: array for key, array in arrays.items() if key.startswith(f"{kind}/")}
+    if sorted(found) != sorted(templates):
+        raise ValueError(f"{kind} of other names")
+    for name, template in templates.items():
+        array = found[name]
+        if array.shape != (template.size,) or array.dtype != template.dtype or not np.isfinite(array).all():
+            raise ValueError(f"{kind}/{name} is not {template.size} finite numbers")
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..noise import check_sigma
-from ..pictures import FORMATS, convert_samples, read_picture
+from ..pictures.noise import check_sigma
+from ..pictures.picture_files import FORMATS, convert_samples, read_picture
 
 Array = NDArray[Any]
 Picture = NDArray[np.float32]
@@ -47,37 +48,48 @@ class DenoisingBatches:
     """
 
     def __init__(self, pictures: list[Picture], sigma: tuple[float, float], crop: int = 64, batch: int = 8) -> None:
-        if not pictures:
-            raise InputError("training needs at least one picture (got none)")
-        for index, picture in enumerate(pictures):
-            if picture.ndim != 3 or picture.shape[2] != pictures[0].shape[2] or min(picture.shape[:2]) < crop:
-                shape = "x".join(map(str, picture.shape))
-                raise InputError(
-                    f"training picture {index} is {shape} (height x width x channels); crops of {crop} with "
-                    f"{pictures[0].shape[-1]} channels do not fit; take smaller crops or leave it out"
-                )
-        if not 1 <= batch <= MAXIMUM_BATCH:
-            raise InputError(f"the batch must have 1 to {MAXIMUM_BATCH} crops (got {batch})")
+        check_pictures(pictures, crop, batch)
         low, high = (check_sigma(value) for value in sigma)
         if low > high:
             raise InputError(f"sigma must be a range from low to high (got {low:g}:{high:g})")
         self.pictures = pictures
+        self._examples = [(picture,) for picture in pictures]
         self.sigma = (low, high)
         self.crop = crop
         self.batch = batch
 
     def draw(self, generator: np.random.Generator) -> tuple[Array, Array]:
         """Noisy crops and their noise, each (batch, crop, crop, C) float32."""
-        clean = np.stack([self._crop(generator) for _ in range(self.batch)])
+        clean = np.stack([draw_crop(generator, self._examples, self.crop)[0] for _ in range(self.batch)])
         sigma = generator.uniform(*self.sigma, (self.batch, 1, 1, 1)).astype(np.float32) / np.float32(255)
         noise = generator.standard_normal(clean.shape, dtype=np.float32) * sigma
         return clean + noise, noise
 
-    def _crop(self, generator: np.random.Generator) -> Picture:
-        picture = self.pictures[generator.integers(len(self.pictures))]
-        top, left = (int(generator.integers(size - self.crop + 1)) for size in picture.shape[:2])
-        patch = np.rot90(picture[top : top + self.crop, left : left + self.crop], int(generator.integers(4)))
-        return patch if generator.integers(2) else patch[:, ::-1]
+
+def check_pictures(pictures: Sequence[Picture], crop: int, batch: int) -> None:
+    """InputError where crops cannot be taken of every picture, (H, W, C), or the batch is too small or too large."""
+    if not pictures:
+        raise InputError("training needs at least one picture (got none)")
+    for index, picture in enumerate(pictures):
+        if picture.ndim != 3 or picture.shape[2] != pictures[0].shape[2] or min(picture.shape[:2]) < crop:
+            shape = "x".join(map(str, picture.shape))
+            raise InputError(
+                f"training picture {index} is {shape} (height x width x channels); crops of {crop} with "
+                f"{pictures[0].shape[-1]} channels do not fit; take smaller crops or leave it out"
+            )
+    if not 1 <= batch <= MAXIMUM_BATCH:
+        raise InputError(f"the batch must have 1 to {MAXIMUM_BATCH} crops (got {batch})")
+
+
+def draw_crop(
+    generator: np.random.Generator, examples: Sequence[tuple[Array, ...]], crop: int, turns: bool = True
+) -> tuple[Array, ...]:
+    """A random square of a random example, of each of its arrays (H, W, ...) the same, turned and flipped alike."""
+    example = examples[int(generator.integers(len(examples)))]
+    top, left = (int(generator.integers(size - crop + 1)) for size in example[0].shape[:2])
+    quarters = int(generator.integers(4)) if turns else 0
+    patches = [np.rot90(array[top : top + crop, left : left + crop], quarters) for array in example]
+    return tuple(patches) if generator.integers(2) else tuple(patch[:, ::-1] for patch in patches)
 
 
 def read_pictures(folder: Path, channels: int) -> list[Picture]:

@@ -7,6 +7,7 @@ of biases count T times. The loss sees readout / T.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from ..build import Layer, Program, build_program
 from ..events import EventQueue
 from ..graph import Network, Neurons, Synapses
 from ..kernels.surrogate import accumulate_rows, mark_charged
+from ..neurons import conserves_charge
 from ..simulation.picture_run import PictureRun
 from . import layers
 from .passes import read, run_backward
@@ -87,8 +89,8 @@ def flow_gradients(
     tape : FlowTape
     gradient : (N, H, W, O)
         Gradient of the loss by `tape.output`.
-    emitted : mapping of str to (H, W, C)
-        Further gradient by the accumulated output of Neurons nodes, the same for each picture.
+    emitted : mapping of str to (N, H, W, C)
+        Further gradient by the accumulated output of Neurons nodes.
     """
     initial: dict[str, Array] = {}
 
@@ -96,9 +98,17 @@ def flow_gradients(
         extra = (emitted or {}).get(node.name)
         if flow is None and extra is None:
             return None
-        total = tape.charged[node.name] * np.asarray(sum(part for part in (flow, extra) if part is not None))
-        initial[f"{node.name}.initial"] = total.sum(dtype=np.float64).astype(gradient.dtype).reshape(1)
-        return np.asarray(total, gradient.dtype)
+        total = np.empty(tape.charged[node.name].shape, gradient.dtype)
+
+        def work(picture: int) -> float:
+            parts = ([] if flow is None else [flow[picture]]) + ([] if extra is None else [extra[picture]])
+            part = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+            np.multiply(part, tape.charged[node.name][picture], out=total[picture])
+            return float(total[picture].sum(dtype=np.float64))
+
+        sums = on_threads(work, range(len(total)))
+        initial[f"{node.name}.initial"] = np.array([math.fsum(sums)], gradient.dtype)
+        return total
 
     found = run_backward(network, tape.values, gradient / gradient.dtype.type(tape.steps), fire_backward)
     biases = {name: array * gradient.dtype.type(tape.steps) for name, array in found.items() if name.endswith(".bias")}
@@ -135,11 +145,14 @@ class _Accumulator:
 
 def _prepare(program: Program) -> None:
     """Compute what a layer keeps for all runs here, before several threads would do it at once."""
-    for layer in program.layers:
+
+    def work(layer: Layer) -> None:
         _ = layer.bias, layer.fan_out
         if layer.neurons is not None:
-            _ = layer.neuron
+            _ = layer.neuron if layer.stepper is None else layer.stepper
         _ = layer.pool_geometry if layer.pooling else (layer.plan, layer.weights)
+
+    on_threads(work, program.layers)
 
 
 def _zeros(layer: Layer, pictures: int, dtype: Any) -> Array:
@@ -148,9 +161,7 @@ def _zeros(layer: Layer, pictures: int, dtype: Any) -> Array:
 
 
 def _conserves_charge(layer: Layer) -> bool:
-    assert layer.neurons is not None
-    constants = layer.neurons.model.firing_constants()
-    return constants.decay == 1.0 and constants.keep == 1.0
+    return layer.neurons is not None and conserves_charge(layer.neurons.model)
 
 
 def _accumulated_input(network: Network, layer: Layer, values: Mapping[str, Array], steps: int) -> Array:

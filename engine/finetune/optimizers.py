@@ -10,26 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..kernels.optimizers import adam_step, momentum_step, sum_of_squares
+from ..kernels.optimizers import adam_step, add_squares, average_step, momentum_step
 from .trainable import flat
 from .workers import on_threads, slices
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]
 
+_SQUARES = 256
+"""Sums of squares side by side: vector instructions, and a fixed order."""
+
+_FIRST_AVERAGES = 10
+"""An average follows quickly at first: after n steps its decay is at most (1 + n) / (this + n)."""
+
 
 class Optimizer(Protocol):
-    """Changes parameters by their gradients."""
+    """Changes parameters by their gradients; `moments` has an entry for each parameter and each of the suffixes."""
 
+    suffixes: tuple[str, ...]
     moments: dict[str, Array]
     count: int
 
-    def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float) -> None:
-        """Change the parameters that have a gradient, in place, with the learning rate `rate`."""
+    def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float, scale: float = 1.0) -> None:
+        """Change the parameters that have a gradient, in place, with the learning rate `rate`.
+
+        The gradients are taken times `scale`.
+        """
 
 
 class SGD:
     """Stochastic gradient descent: m = momentum * m + gradient; parameter -= rate * m."""
+
+    suffixes: tuple[str, ...] = ("",)
 
     def __init__(self, momentum: float = 0.9) -> None:
         if not 0 <= momentum < 1:
@@ -38,18 +50,20 @@ class SGD:
         self.moments: dict[str, Array] = {}
         self.count = 0
 
-    def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float) -> None:
+    def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float, scale: float = 1.0) -> None:
         """See Optimizer.step."""
         self.count += 1
         for name, gradient in gradients.items():
             mean = self.moments.setdefault(name, np.zeros(gradient.size, gradient.dtype))
             number = gradient.dtype.type
-            arrays = (flat(parameters[name]), flat(gradient), mean, number(rate), number(self.momentum))
-            _in_shares(momentum_step, arrays, gradient.size)
+            constants = (number(rate), number(self.momentum), number(scale))
+            _in_shares(momentum_step, (flat(parameters[name]), flat(gradient), mean), *constants)
 
 
 class Adam:
     """Adam with bias correction (Kingma and Ba, arXiv 1412.6980, algorithm 1)."""
+
+    suffixes: tuple[str, ...] = (".mean", ".square")
 
     def __init__(self, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8) -> None:
         if not all(0 <= beta < 1 for beta in betas) or epsilon <= 0:
@@ -59,7 +73,7 @@ class Adam:
         self.moments: dict[str, Array] = {}
         self.count = 0
 
-    def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float) -> None:
+    def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float, scale: float = 1.0) -> None:
         """See Optimizer.step."""
         self.count += 1
         first, second = self.betas
@@ -69,8 +83,9 @@ class Adam:
             number = gradient.dtype.type
             mean = self.moments.setdefault(f"{name}.mean", np.zeros(gradient.size, gradient.dtype))
             square = self.moments.setdefault(f"{name}.square", np.zeros(gradient.size, gradient.dtype))
-            constants = (number(scaled_rate), number(first), number(second), number(self.epsilon * correction))
-            _in_shares(adam_step, (flat(parameters[name]), flat(gradient), mean, square, constants), gradient.size)
+            numbers = (scaled_rate, first, second, self.epsilon * correction, scale)
+            constants = tuple(number(value) for value in numbers)
+            _in_shares(adam_step, (flat(parameters[name]), flat(gradient), mean, square), constants)
 
 
 OPTIMIZERS = ("adam", "sgd")
@@ -85,15 +100,36 @@ def optimizer_named(name: str, momentum: float = 0.9) -> Optimizer:
     raise InputError(f"optimizer must be one of {', '.join(OPTIMIZERS)} (got {name!r})")
 
 
-def clip_norm(gradients: Mapping[str, Array], most: float | None) -> float:
-    """Scale all gradients, in place, so that their norm together is at most `most`; returns the norm before."""
-    sums = on_threads(lambda name: float(sum_of_squares(flat(gradients[name]))), sorted(gradients))
-    norm = math.sqrt(math.fsum(sums))
-    if most is not None and norm > most:
-        for gradient in gradients.values():
-            np.multiply(gradient, gradient.dtype.type(most / norm), out=gradient)
-    return norm
+def gradient_norm(gradients: Mapping[str, Array]) -> float:
+    """Norm of all gradients together."""
+    return math.sqrt(math.fsum(on_threads(lambda name: _sum_of_squares(flat(gradients[name])), sorted(gradients))))
 
 
-def _in_shares(kernel: Any, arguments: tuple[Any, ...], size: int) -> None:
-    on_threads(lambda share: kernel(*arguments, *share), slices(size))
+def clip_factor(norm: float, most: float | None) -> float:
+    """What to multiply gradients of this norm with, so that it is at most `most`."""
+    return most / norm if most is not None and norm > most else 1.0
+
+
+def update_averages(averages: Parameters, parameters: Mapping[str, Array], decay: float, steps: int) -> None:
+    """Set average = d * average + (1 - d) * parameter, in place.
+
+    d is `decay`, or (1 + steps) / (10 + steps) where that is smaller: what a long run began with is soon forgotten, and
+    a short one is averaged too. `steps` is how many were made before.
+    """
+    now = min(decay, (1 + steps) / (_FIRST_AVERAGES + steps))
+    for name, average in averages.items():
+        arrays = (flat(average), flat(parameters[name]))
+        _in_shares(average_step, arrays, average.dtype.type(1 - now))
+
+
+def _sum_of_squares(values: Array) -> float:
+    """In double precision, always in the same order."""
+    sums, whole = np.zeros(_SQUARES), values.size // _SQUARES * _SQUARES
+    add_squares(values[:whole].reshape(-1, _SQUARES), sums)
+    rest = values[whole:].astype(np.float64)
+    return float(sums.sum() + rest @ rest)
+
+
+def _in_shares(kernel: Any, arrays: tuple[Array, ...], *constants: Any) -> None:
+    """Run a kernel on parts of flat arrays of one length."""
+    on_threads(lambda share: kernel(*(array[slice(*share)] for array in arrays), *constants), slices(arrays[0].size))

@@ -1,8 +1,14 @@
-"""The spike-count penalty: what is emitted, weighted by its fan-out, as a share of the ANN's multiply-accumulates.
+"""The spike-count penalty: events times their fan-out, as a share of the ANN's multiply-accumulates.
 
-Each event costs as many accumulates as it has targets. The number of events has no useful gradient, but the value that
-is emitted has: the penalty is the sum of fan-out times emitted value over all neurons and steps, divided by the ANN's
-multiply-accumulates. With thresholds around 1 it is close to the ratio of accumulates to multiply-accumulates.
+Each event costs as many accumulates as it has targets. The number of a neuron's events in T steps has no useful
+gradient, but what it emits in all, O, has. The penalty takes T * s(O / T) for the number of events, with
+
+    s(r) = (1 + e) * r / (r + e)
+
+where e is four times the smallest value that the neuron emits. A neuron with one threshold is counted almost in
+proportion to its rate; one with a fine ladder, which fires whenever it emits anything at all, almost by whether it is
+silent (as in reweighted l1 minimisation: Candes, Wakin and Boyd, J. Fourier Anal. Appl. 14, 2008). So small outputs,
+which cost as much as large ones and say less, are pushed to silence, and large ones are left alone.
 """
 
 from __future__ import annotations
@@ -15,9 +21,14 @@ from numpy.typing import NDArray
 
 from ..build.fan_out import dense_macs, fan_out
 from ..graph import Network, Neurons, Shape, Synapses
+from ..neurons import level_table
 from .passes import leaves
+from .workers import on_threads
 
 Array = NDArray[Any]
+
+_KNEE = 4
+"""The penalty's e, in smallest emitted values."""
 
 
 class SpikePenalty:
@@ -35,6 +46,7 @@ class SpikePenalty:
         synapses = [node for node in network.nodes if isinstance(node, Synapses)]
         self.macs = max(1, sum(dense_macs(node, shapes[node.source], shapes[node.name]) for node in synapses))
         self.costs: dict[str, Array] = {}
+        self.knees = {node.name: _KNEE * level_table(node.model).unit for node in network.neurons}
         for node in synapses:
             fan = fan_out(node, shapes[node.source], shapes[node.name])
             cost = fan.rows[:, None] * fan.columns * (fan.channels / self.macs)
@@ -42,16 +54,44 @@ class SpikePenalty:
                 if isinstance(network[name], Neurons):
                     self.costs[name] = self.costs.get(name, 0.0) + cost
 
-    def value(self, emitted: Mapping[str, Array], pictures: int) -> float:
-        """The penalty: mean over the pictures, from what each layer emitted, (M, H, W, C), at one or all steps."""
-        sums = [float((emitted[name].sum((0, 3), dtype=np.float64) * cost).sum()) for name, cost in self.costs.items()]
-        return sum(sums) / pictures
+    def value(self, accumulated: Mapping[str, Array], steps: int) -> float:
+        """The penalty: mean over the pictures, from what each layer emitted in all steps together, (N, H, W, C)."""
+        total = 0.0
+        for name, cost in self.costs.items():
+            output, knee = accumulated[name], self.knees[name] * steps
+
+            def of_picture(picture: int, output: Array = output, cost: Array = cost, knee: float = knee) -> float:
+                size = np.abs(output[picture])
+                return float(((size / (size + size.dtype.type(knee))).sum(2, dtype=np.float64) * cost).sum())
+
+            total += steps * (1 + self.knees[name]) * sum(on_threads(of_picture, range(len(output)))) / len(output)
+        return total
 
     def accumulates(self, emitted: Mapping[str, Array]) -> int:
         """Accumulates of a run, from what each layer emitted at every step, (T * N, H, W, C)."""
         fired = {name: np.count_nonzero(emitted[name], axis=(0, 3)) for name in self.costs}
         return round(sum(float((fired[name] * cost).sum()) for name, cost in self.costs.items()) * self.macs)
 
-    def gradients(self, weight: float, pictures: int, dtype: Any) -> dict[str, Array]:
-        """Gradient (H, W, 1) of `weight` times the penalty, by what the neurons of each layer emit."""
-        return {name: (cost * (weight / pictures))[..., None].astype(dtype) for name, cost in self.costs.items()}
+    def gradients(self, weight: float, accumulated: Mapping[str, Array], steps: int) -> dict[str, Array]:
+        """Gradient of `weight` times the penalty, by what each layer emitted in all, (N, H, W, C); 0 where nothing."""
+        found: dict[str, Array] = {}
+        for name, cost in self.costs.items():
+            output, knee = accumulated[name], self.knees[name]
+            factor = weight * (1 + knee) * knee * steps**2 / len(output)
+            scaled = (cost * factor)[..., None].astype(output.dtype)
+            result = np.empty_like(output)
+
+            def work(
+                picture: int,
+                output: Array = output,
+                scaled: Array = scaled,
+                result: Array = result,
+                knee: float = knee * steps,
+            ) -> None:
+                distance = np.abs(output[picture]) + output.dtype.type(knee)
+                np.divide(scaled, distance * distance, out=result[picture])
+                result[picture] *= np.sign(output[picture])
+
+            on_threads(work, range(len(output)))
+            found[name] = result
+        return found

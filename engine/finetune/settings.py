@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..denoising import check_steps
 from ..errors import InputError
+from ..tasks.inference import check_steps
 from .losses import loss_named
 from .optimizers import optimizer_named
 from .schedules import Schedule
@@ -40,6 +40,10 @@ class Settings:
     schedule : Schedule
     clip : float or None
         Largest norm of all gradients together.
+    average : float
+        Decay of an exponential moving average of the parameters, from 0 (none) to below 1. Validation and the result
+        then use the averages, which vary less from batch to batch; 0.99 to 0.999 is usual. See
+        optimizers.update_averages.
     surrogate : Surrogate
         For bptt.
     scales : "none", "layer" or "channel"
@@ -67,6 +71,7 @@ class Settings:
     rate: float = 1e-4
     schedule: Schedule = field(default_factory=Schedule)
     clip: float | None = 1.0
+    average: float = 0.0
     surrogate: Surrogate = field(default_factory=Surrogate)
     scales: str = "none"
     initial: bool = False
@@ -86,6 +91,7 @@ class Settings:
         optimizer_named(self.optimizer, self.momentum)
         _check(self.rate > 0, "the learning rate must be positive", self.rate)
         _check(self.penalty >= 0, "the penalty must not be negative", self.penalty)
+        _check(0 <= self.average < 1, "the decay of the averages must lie in [0, 1)", self.average)
         if self.clip is not None:
             _check(self.clip > 0, "the gradient's largest norm must be positive", self.clip)
 

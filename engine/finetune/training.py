@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from .checkpoint import read_checkpoint, write_checkpoint
 from .data import Batches
 from .flow import flow_gradients, run_flow
 from .losses import loss_named
-from .optimizers import clip_norm, optimizer_named
+from .optimizers import clip_factor, gradient_norm, optimizer_named, update_averages
 from .penalty import SpikePenalty
 from .settings import Settings
 from .trainable import Trainable
@@ -55,16 +56,18 @@ class StepReport:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """A forward run, whichever method: its output, what was emitted, and how to get from there to gradients."""
+    """A forward run, whichever method: its output, what was emitted in all, and how to get from there to gradients."""
 
     output: Array
-    emitted: Mapping[str, Array]
+    accumulated: Callable[[], Mapping[str, Array]]
     accumulates: Callable[[SpikePenalty], int]
     gradients: Callable[[Array, Mapping[str, Array]], dict[str, Array]]
 
 
 class Trainer:
     """State of a training run.
+
+    `parameters` are the numbers in training, `averages` their moving averages where `settings.average` asks for them.
 
     Parameters
     ----------
@@ -83,6 +86,8 @@ class Trainer:
         self.settings = settings
         self.threads = threads
         self.parameters = self.trainable.parameters()
+        trained = self.trainable.parameters() if settings.average else {}
+        self.averages = {name: trained[name] for name in self.trainable.trained if name in trained}
         self.optimizer = optimizer_named(settings.optimizer, settings.momentum)
         self.generator = np.random.default_rng(settings.seed)
         self.iteration = 0
@@ -107,30 +112,43 @@ class Trainer:
 
     def _step(self) -> StepReport:
         batch, target = self.batches.draw(self.generator)
-        network = self.trainable.network(self.parameters)
         penalty = self._penalty(batch)
-        pictures = len(batch)
         # Training may overflow; the check below says so.
         with np.errstate(over="ignore", invalid="ignore"):
-            run = self._run(network, batch)
-            loss, gradient = self._loss(run.output, target)
-            extra = penalty.gradients(self.settings.penalty, pictures, batch.dtype) if self.settings.penalty else {}
-            gradients = self.trainable.pull_back(self.parameters, run.gradients(gradient, extra))
-            norm = clip_norm(gradients, self.settings.clip)
+            run, loss, gradients = self._back(batch, target)
+            norm = gradient_norm(gradients)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise InputError(
                 f"training diverged at iteration {self.iteration + 1} (loss {loss:g}, gradient norm {norm:g}); "
                 "start again with a smaller learning rate"
             )
         rate = self.settings.rate * self.settings.schedule(self.iteration, self.settings.iterations)
-        self.optimizer.step(self.parameters, gradients, rate)
+        self.optimizer.step(self.parameters, gradients, rate, clip_factor(norm, self.settings.clip))
+        if self.settings.average:
+            update_averages(self.averages, self.parameters, self.settings.average, self.iteration)
         self.iteration += 1
         accumulates = run.accumulates(penalty) / (batch.size / batch.shape[3])
-        return StepReport(self.iteration, loss, penalty.value(run.emitted, pictures), norm, rate, accumulates)
+        return StepReport(
+            self.iteration, loss, penalty.value(run.accumulated(), self.settings.steps), norm, rate, accumulates
+        )
+
+    def gradients(self, batch: Array, target: Array) -> tuple[float, dict[str, Array]]:
+        """Loss of a batch such as `batches.draw` gives, and gradients of the trained parameters, penalty included."""
+        with using_threads(self.threads):
+            _, loss, gradients = self._back(batch, target)
+        return loss, gradients
+
+    def _back(self, batch: Array, target: Array) -> tuple[_Run, float, dict[str, Array]]:
+        """Run forward, compare, and go back to the parameters."""
+        weight, penalty = self.settings.penalty, self._penalty(batch)
+        run = self._run(self.trainable.network(self.parameters), batch)
+        loss, gradient = self._loss(run.output, target)
+        extra = penalty.gradients(weight, run.accumulated(), self.settings.steps) if weight else {}
+        return run, loss, self.trainable.pull_back(self.parameters, run.gradients(gradient, extra))
 
     def current_network(self) -> Network:
-        """The network as it is now, for evaluation; unchecked."""
-        return self.trainable.network(self.parameters)
+        """The network as it is now, for evaluation: with the averages where there are; unchecked."""
+        return self.trainable.network({**self.parameters, **self.averages})
 
     def result(self) -> Network:
         """The trained network, checked, with what was done in its metadata."""
@@ -141,9 +159,10 @@ class Trainer:
             "loss": settings.loss,
             "penalty": settings.penalty,
             "rate": settings.rate,
+            "average": settings.average,
             "seed": settings.seed,
         }
-        network = self.trainable.export(self.parameters)
+        network = self.trainable.export({**self.parameters, **self.averages})
         return network.replace(metadata={**network.metadata, "steps": settings.steps, "fine_tuning": done})
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -166,14 +185,14 @@ class Trainer:
             tape = run_flow(network, batch, settings.steps)
             return _Run(
                 tape.output,
-                {name: value for name, value in tape.values.items() if name != network.input.name},
+                lambda: tape.values,
                 lambda _: tape.accumulates,
                 lambda gradient, extra: flow_gradients(network, tape, gradient, extra),
             )
         through = run_through_time(network, batch, settings.steps, settings.surrogate)
         return _Run(
             through.output,
-            through.values,
+            functools.cache(through.accumulated),
             lambda penalty: penalty.accumulates(through.values),
             lambda gradient, extra: time_gradients(network, through, gradient, extra),
         )

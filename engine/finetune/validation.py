@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Network
-from ..metrics import psnr
-from ..noise import add_noise
-from ..padding import crop, pad_to_multiple
+from ..pictures.metrics import psnr
+from ..pictures.noise import add_noise
+from ..pictures.padding import crop, pad_to_multiple
 from ..simulation import simulate
 
 

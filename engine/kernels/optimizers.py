@@ -1,4 +1,8 @@
-"""One step of an optimiser, fused: each number is read and written once. Elements first ... last - 1 of flat arrays."""
+"""One step of an optimiser, fused: each number is read and written once. Flat arrays of one length.
+
+Threads take parts of the arrays as views: a loop over a whole array is turned into vector instructions, one between two
+indices is not.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,25 @@ from .vector_block import compiled
 
 
 @compiled
-def momentum_step(parameters, gradients, means, rate, momentum, first, last):
-    """Mean = momentum * mean + gradient; parameter -= rate * mean."""
-    for index in range(first, last):
-        mean = momentum * means[index] + gradients[index]
+def momentum_step(parameters, gradients, means, rate, momentum, scale):
+    """Mean = momentum * mean + scale * gradient; parameter -= rate * mean."""
+    for index in range(parameters.size):
+        mean = momentum * means[index] + scale * gradients[index]
         means[index] = mean
         parameters[index] -= rate * mean
 
 
 @compiled
-def adam_step(parameters, gradients, means, squares, constants, first, last):
+def adam_step(parameters, gradients, means, squares, constants):
     """Exponential means of gradient and squared gradient; parameter -= rate * mean / (sqrt(square) + epsilon).
 
-    constants : rate and epsilon with the bias corrections in them, and both decays: (rate, first, second, epsilon)
+    constants : rate and epsilon with the bias corrections in them, both decays, and a factor for the gradient: (rate,
+        first, second, epsilon, scale)
     """
-    rate, first_decay, second_decay, epsilon = constants
+    rate, first_decay, second_decay, epsilon, scale = constants
     one = parameters.dtype.type(1)
-    for index in range(first, last):
-        gradient = gradients[index]
+    for index in range(parameters.size):
+        gradient = scale * gradients[index]
         mean = first_decay * means[index] + (one - first_decay) * gradient
         square = second_decay * squares[index] + (one - second_decay) * gradient * gradient
         means[index] = mean
@@ -34,9 +39,16 @@ def adam_step(parameters, gradients, means, squares, constants, first, last):
 
 
 @compiled
-def sum_of_squares(values):
-    """Sum in double precision, always in the same order."""
-    total = 0.0
-    for index in range(values.size):
-        total += float(values[index]) * float(values[index])
-    return total
+def average_step(averages, parameters, share):
+    """Average += share * (parameter - average)."""
+    for index in range(averages.size):
+        averages[index] += share * (parameters[index] - averages[index])
+
+
+@compiled
+def add_squares(values, sums):
+    """Add the square of each number of values, (N, B), to the sum of its column, (B,) float64."""
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            value = float(values[row, column])
+            sums[column] += value * value

@@ -1,7 +1,7 @@
 """Convolution on batches: current, and the gradients of input, weight and bias.
 
-Stride 1, one group and neighbouring columns, which is nearly every layer of a U-Net, go through unit_stride.py where
-the picture is not tiny; anything else gathers its windows.
+In float32 and with one group, which is nearly every layer in training, through correlation.py. Otherwise through BLAS:
+stride 1 and neighbouring columns in unit_stride.py where the picture is not tiny; anything else gathers its windows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from ...graph import Conv2d
 from ..blas import multiply
-from .joining import Value, joined
+from .correlation import kernel_gradient, packed, suits, to_narrow, to_wide
+from .joining import Value, joined, sum_by_channel
+from .sliding import Sliding, sliding
 from .unit_stride import correlate, tap_gradients
 from .windows import Taps
 
@@ -25,6 +27,9 @@ _MOST_WASTE = 1.4
 
 def current(node: Conv2d, value: Value) -> Array:
     """Current (M, H', W', O) of a Conv2d for `value`, parts (M, H, W, C_part); bias included."""
+    if suits(value[0].dtype, node.groups):
+        geometry = _geometry(node, value)
+        return to_narrow(packed(value, geometry.wide), _kernel(node), geometry, node.bias)
     source = joined(value, node.padding)
     if _unit_stride(node, source):
         return correlate(source, kernel_taps(node.weight), node.dilation[0], node.bias)
@@ -43,15 +48,38 @@ def gradients(node: Conv2d, value: Value, gradient: Array, into_input: bool) -> 
     into_input : bool
         Whether the gradient of the input is wanted.
     """
+    if suits(value[0].dtype, node.groups):
+        into, weight = _backward_correlated(node, value, gradient, into_input)
+        return into, weight, sum_by_channel(gradient)
     source = joined(value, node.padding)
     backward = _backward_unit_stride if _unit_stride(node, source) else _backward_gathered
     into, weight = backward(node, source, gradient, into_input)
-    return into, weight, gradient.sum((0, 1, 2))
+    return into, weight, sum_by_channel(gradient)
 
 
 def kernel_taps(weight: Array) -> Array:
     """(kernel height, kernel width, in_channels, out_channels), C-contiguous; free for weights kept in that order."""
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
+
+
+def _backward_correlated(node: Conv2d, value: Value, gradient: Array, into_input: bool) -> tuple[Array | None, Array]:
+    geometry, kernel = _geometry(node, value), _kernel(node)
+    flow = packed((gradient,), geometry.narrow)
+    weight = kernel_gradient(packed(value, geometry.wide), flow, geometry)
+    by_tap = np.ascontiguousarray(weight).reshape(*node.weight.shape[2:], *weight.shape[1:])
+    return to_wide(flow, kernel, geometry) if into_input else None, by_tap.transpose(3, 2, 0, 1)
+
+
+def _geometry(node: Conv2d, value: Value) -> Sliding:
+    height, width = value[0].shape[1:3]
+    narrow = node.output_shape((node.in_channels, height, width))[1:]
+    kernel = (node.weight.shape[2], node.weight.shape[3])
+    return sliding(kernel, node.stride, node.dilation, node.padding, (height, width), narrow)
+
+
+def _kernel(node: Conv2d) -> Array:
+    """(taps, in_channels, out_channels)."""
+    return kernel_taps(node.weight).reshape(-1, node.weight.shape[1], node.weight.shape[0])
 
 
 def _unit_stride(node: Conv2d, source: Array) -> bool:

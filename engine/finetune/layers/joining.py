@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..workers import on_threads
+
 Array = NDArray[Any]
 Value = tuple[Array, ...]
 """Arrays (M, H, W, channels of this part) that follow one another along the channels; M is steps times pictures."""
@@ -52,3 +54,13 @@ def split(array: Array, widths: Sequence[int]) -> Iterator[Array]:
     for width in widths:
         yield array[..., start : start + width]
         start += width
+
+
+def sum_by_channel(gradient: Array) -> Array:
+    """Sum over all pixels, (C,), of (M, H, W, C)."""
+
+    def work(picture: Array) -> Array:
+        pixels = np.ascontiguousarray(picture).reshape(-1, picture.shape[2])
+        return np.asarray(np.ones(len(pixels), pixels.dtype) @ pixels)
+
+    return np.asarray(np.sum(on_threads(work, gradient), axis=0))

@@ -1,4 +1,7 @@
-"""Transposed convolution on batches: current, and the gradients of input, weight and bias."""
+"""Transposed convolution on batches: current, and the gradients of input, weight and bias.
+
+In float32 and with one group through correlation.py, otherwise through BLAS.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from numpy.typing import NDArray
 
 from ...graph import ConvTranspose2d
 from ..blas import multiply
-from .joining import Value, joined
+from .correlation import kernel_gradient, packed, suits, to_narrow, to_wide
+from .joining import Value, joined, sum_by_channel
+from .sliding import Sliding, sliding
 from .windows import Taps
 
 Array = NDArray[Any]
@@ -17,6 +22,9 @@ Array = NDArray[Any]
 
 def current(node: ConvTranspose2d, value: Value) -> Array:
     """Current (M, H', W', O) of a ConvTranspose2d for `value`, parts (M, H, W, C_part); bias included."""
+    if suits(value[0].dtype, node.groups):
+        geometry = _geometry(node, value)
+        return to_wide(packed(value, geometry.narrow), _kernel(node), geometry, node.bias)
     source = joined(value)
     taps = _taps(node, source)
     height, width = _full_size(node, source)
@@ -32,6 +40,8 @@ def gradients(
     node: ConvTranspose2d, value: Value, gradient: Array, into_input: bool
 ) -> tuple[Array | None, Array, Array]:
     """Gradients of the input (M, H, W, C), or None, of the weight and of the bias; see convolution.gradients."""
+    if suits(value[0].dtype, node.groups):
+        return _correlated_gradients(node, value, gradient, into_input)
     source = joined(value)
     taps = _taps(node, source)
     full = np.zeros((len(source), *_full_size(node, source), node.out_channels), gradient.dtype)
@@ -45,7 +55,31 @@ def gradients(
         if into is not None:
             pixels = multiply(seen, _matrix(weight).T)
             np.split(into, node.groups, axis=3)[group][...] = pixels.reshape(part.shape)
-    return into, np.concatenate(weights), gradient.sum((0, 1, 2))
+    return into, np.concatenate(weights), sum_by_channel(gradient)
+
+
+def _correlated_gradients(
+    node: ConvTranspose2d, value: Value, gradient: Array, into_input: bool
+) -> tuple[Array | None, Array, Array]:
+    geometry, kernel = _geometry(node, value), _kernel(node)
+    flow = packed((gradient,), geometry.wide)
+    weight = kernel_gradient(flow, packed(value, geometry.narrow), geometry)
+    by_tap = np.ascontiguousarray(weight).reshape(*node.weight.shape[2:], *weight.shape[1:])
+    into = to_narrow(flow, kernel, geometry) if into_input else None
+    return into, by_tap.transpose(3, 2, 0, 1), sum_by_channel(gradient)
+
+
+def _geometry(node: ConvTranspose2d, value: Value) -> Sliding:
+    height, width = value[0].shape[1:3]
+    wide = node.output_shape((node.in_channels, height, width))[1:]
+    kernel = (node.weight.shape[2], node.weight.shape[3])
+    return sliding(kernel, node.stride, node.dilation, node.padding, wide, (height, width))
+
+
+def _kernel(node: ConvTranspose2d) -> Array:
+    """(taps, out_channels, in_channels); free for weights kept in that order."""
+    weight = np.ascontiguousarray(node.weight.transpose(2, 3, 1, 0))
+    return weight.reshape(-1, *weight.shape[2:])
 
 
 def _by_group(node: ConvTranspose2d, source: Array, full: Array) -> tuple[list[Array], list[Array], list[Array]]:
