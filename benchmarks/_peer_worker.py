@@ -1,0 +1,133 @@
+"""One process of benchmarks/peers.py, pinned to so many processors: measures or checks, and prints JSON lines.
+
+The number of threads is set before anything that starts threads is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+
+def pin(threads: int) -> list[int]:
+    """Keep this process, and all threads that it will start, on the first `threads` processors that it may use."""
+    processors = sorted(os.sched_getaffinity(0))[:threads]
+    os.sched_setaffinity(0, processors)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    return processors
+
+
+PAUSE = 0.1
+"""Seconds before each measurement, so that threads of the one before have stopped spinning."""
+
+
+def simulators(network, threads: int, wanted: list[str]) -> dict:
+    """Functions of (picture, steps) by name; those that know integrate-and-fire only get such a network."""
+    from _peer_ann import OnnxAnn, TorchAnn
+    from _peer_dense import Optimised, Straightforward
+    from _peer_frameworks import SnnTorch, SpikingJelly
+
+    from spikeunet.engine import IntegrateAndFire, simulate
+
+    fires = network.with_neurons(IntegrateAndFire())
+
+    def engine(net):
+        return lambda picture, steps: simulate(net, picture, steps, threads=threads)
+
+    def ann(run):
+        return lambda picture, _: run(picture)
+
+    makers = {
+        "engine": lambda: engine(network),
+        "optimised": lambda: Optimised(network, threads).run,
+        "straightforward": lambda: Straightforward(network).run,
+        "ann-torch": lambda: ann(TorchAnn(network).run),
+        "ann-onnxruntime": lambda: ann(OnnxAnn(network, threads).run),
+        "if-engine": lambda: engine(fires),
+        "if-optimised": lambda: Optimised(fires, threads).run,
+        "if-spikingjelly": lambda: SpikingJelly(fires).run,
+        "if-snntorch": lambda: SnnTorch(fires).run,
+    }
+    return {name: makers[name]() for name in wanted}
+
+
+def measure(task: dict) -> None:
+    """Time every simulator, one after the other, round after round."""
+    from _peer_pictures import noisy_picture
+
+    from spikeunet.engine import load_model
+
+    network = load_model(task["model"])
+    runs = simulators(network, task["threads"], task["simulators"])
+    for size in task["sizes"]:
+        picture = noisy_picture(size)
+        for steps in task["steps"]:
+            for run in runs.values():
+                run(picture, steps)
+            for repeat in range(max(task["repeats"].values())):
+                for name, run in runs.items():
+                    if repeat < task["repeats"][name]:
+                        time.sleep(PAUSE)
+                        begin = time.perf_counter()
+                        run(picture, steps)
+                        seconds = time.perf_counter() - begin
+                        say(size=size, steps=steps, simulator=name, repeat=repeat, seconds=seconds)
+
+
+def check(task: dict) -> None:
+    """Compare spikes with the engine's: of the exact twin, where all must be equal, and of the network as it is."""
+    from _peer_ann import OnnxAnn, TorchAnn
+    from _peer_check import compare, exact_twin
+    from _peer_dense import Optimised, Straightforward
+    from _peer_frameworks import SnnTorch, SpikingJelly
+    from _peer_pictures import noisy_picture
+
+    from spikeunet.engine import IntegrateAndFire, forward, load_model
+
+    picture, threads, steps = noisy_picture(task["size"]), task["threads"], task["steps"]
+    network = load_model(task["model"])
+    known = {
+        "straightforward": (network, Straightforward),
+        "optimised": (network, lambda net: Optimised(net, threads)),
+        "if-optimised": (network.with_neurons(IntegrateAndFire()), lambda net: Optimised(net, threads)),
+        "if-spikingjelly": (network.with_neurons(IntegrateAndFire()), SpikingJelly),
+        "if-snntorch": (network.with_neurons(IntegrateAndFire(strict=True)), SnnTorch),
+    }
+    for name in task["simulators"]:
+        if name in known:
+            original, make = known[name]
+            twin, rounded, bits = exact_twin(original, picture, steps)
+            for kind, net, shown in (("twin", twin, rounded), ("model", original, picture)):
+                found, gap = compare(net, shown, steps, make(net).run)
+                say(simulator=name, kind=kind, bits=bits, share=found.share, density=found.fired / found.compared,
+                    different=found.different, compared=found.compared, gap=gap)  # fmt: skip
+    expected, _ = forward(network, picture)
+    anns = {"ann-torch": lambda: TorchAnn(network), "ann-onnxruntime": lambda: OnnxAnn(network, threads)}
+    for name in task["simulators"]:
+        if name in anns:
+            gap = float(abs(anns[name]().run(picture) - expected).max())
+            say(simulator=name, kind="model", gap=gap, largest=float(abs(expected).max()))
+
+
+def say(**fields) -> None:
+    """Print a JSON line."""
+    print(json.dumps(fields), flush=True)
+
+
+def main() -> None:
+    """Do the task that the first argument describes."""
+    task = json.loads(sys.argv[1])
+    processors = pin(task["threads"])
+
+    import torch
+
+    torch.set_num_threads(task["threads"])
+    say(processors=processors)
+    {"measure": measure, "check": check}[task["kind"]](task)
+
+
+if __name__ == "__main__":
+    main()
