@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from spikeunet.engine import Network, forward, simulate
-from spikeunet.engine.noise import add_noise
-from spikeunet.engine.padding import crop, pad_to_multiple
-from spikeunet.engine.pictures import read_picture
+from spikeunet.engine.pictures.noise import add_noise
+from spikeunet.engine.pictures.padding import crop, pad_to_multiple
+from spikeunet.engine.pictures.picture_files import read_picture
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from rich.progress import track
 
 from spikeunet.engine import load_model
-from spikeunet.engine.metrics import psnr, ssim
+from spikeunet.engine.pictures.metrics import psnr, ssim
 
 FIELDS = ("set", "sigma", "picture", "method", "steps", "psnr", "ssim", "operations_per_pixel")
 

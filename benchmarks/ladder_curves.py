@@ -18,7 +18,7 @@ import numpy as np
 from rich.progress import track
 
 from spikeunet.engine import IntegrateAndFire, MultiThreshold, load_model
-from spikeunet.engine.metrics import psnr
+from spikeunet.engine.pictures.metrics import psnr
 
 
 def binary_ladder(top, levels, initial):

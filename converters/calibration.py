@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from spikeunet.engine.dense import evaluate
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.graph import Network
-from spikeunet.engine.noise import add_noise
-from spikeunet.engine.padding import pad_to_multiple
-from spikeunet.engine.pictures import FORMATS, convert_samples, read_picture
+from spikeunet.engine.pictures.noise import add_noise
+from spikeunet.engine.pictures.padding import pad_to_multiple
+from spikeunet.engine.pictures.picture_files import FORMATS, convert_samples, read_picture
+from spikeunet.engine.pictures.preprocessing import preprocess
+from spikeunet.engine.tasks.inference import split_transparency
 
 from .percentile import UpperPercentile
 
@@ -24,7 +26,11 @@ Array = NDArray[np.float32]
 
 
 def calibration_pictures(
-    pictures: Pictures, channels: int, sigma: float | Sequence[float] = 0.0, limit: int | None = None
+    pictures: Pictures,
+    channels: int,
+    sigma: float | Sequence[float] = 0.0,
+    limit: int | None = None,
+    preprocessing: Sequence[Mapping[str, Any]] = (),
 ) -> list[Array]:
     """Pictures in the form that calibration takes, with the noise that the network will meet.
 
@@ -39,6 +45,8 @@ def calibration_pictures(
         their count. The generator's seed is the picture's index.
     limit : int, optional
         Take this many pictures, evenly spaced.
+    preprocessing : sequence of mapping
+        Steps that the model's metadata lists; files of a folder go through them, arrays are taken as they are.
 
     Returns
     -------
@@ -53,7 +61,7 @@ def calibration_pictures(
     """
     levels = [float(level) for level in np.ravel(sigma)] or [0.0]
     chosen = _limited(_sources(pictures), limit)
-    clean = (_checked(index, _loaded(source), channels) for index, source in enumerate(chosen))
+    clean = (_checked(index, _loaded(source, preprocessing), channels) for index, source in enumerate(chosen))
     return [
         add_noise(picture, levels[index % len(levels)], index) if levels[index % len(levels)] else picture
         for index, picture in enumerate(clean)
@@ -139,15 +147,12 @@ def _limited(sources: list[Any], limit: int | None) -> Iterator[Any]:
     return (sources[index * len(sources) // count] for index in range(count))
 
 
-def _loaded(source: Any) -> NDArray[Any]:
-    """A picture, channels first; files are scaled to [0, 1] and lose their transparency."""
+def _loaded(source: Any, preprocessing: Sequence[Mapping[str, Any]]) -> NDArray[Any]:
+    """A picture, channels first; files are scaled to [0, 1], lose their transparency and are preprocessed."""
     if not isinstance(source, Path):
         return np.asarray(source)
-    samples = convert_samples(read_picture(source), np.dtype(np.float32))
-    if samples.ndim == 2:
-        return samples[None]
-    colours = samples.shape[2] - (samples.shape[2] in (2, 4))
-    return samples[:, :, :colours].transpose(2, 0, 1)
+    samples, _ = split_transparency(convert_samples(read_picture(source), np.dtype(np.float32)))
+    return preprocess(samples.reshape(*samples.shape[:2], -1), preprocessing).transpose(2, 0, 1)
 
 
 def _checked(index: int, picture: NDArray[Any], channels: int) -> Array:

@@ -49,10 +49,11 @@ def convert(
         Required unless normalization is "none".
     percentile : float
         Percentile of the activations that becomes 1, in (0, 100]; 100 is the maximum.
-    neuron : MultiThreshold, IntegrateAndFire or LeakyIntegrateAndFire, optional
+    neuron : MultiThreshold, IntegrateAndFire, BurstNeuron or any other neuron model, optional
         Model of all neurons, its initial potential included. By default MultiThreshold(), or what a Network has.
     metadata : mapping, optional
-        JSON values to keep with the network (task, noise range, training data, score of the ANN).
+        JSON values to keep with the network (task, noise range, training data, score of the ANN; classes, palette and
+        preprocessing of a segmentation). Pictures of a calibration folder go through the preprocessing.
     batch_norm_epsilon : float
         Epsilon of the batch norms, which a state dict does not hold.
 
@@ -82,7 +83,8 @@ def convert(
     if not isinstance(state, Network):
         facts["architecture"] = architecture
     if normalization != "none" and calibration is not None:
-        pictures = calibration_pictures(calibration, network.input.channels)
+        steps = (metadata or {}).get("preprocessing", ())
+        pictures = calibration_pictures(calibration, network.input.channels, preprocessing=steps)
         network = normalize(network, activation_scales(network, pictures, percentile, normalization))
         facts |= {"percentile": float(percentile), "calibration_pictures": len(pictures)}
     return network.replace(metadata={**network.metadata, **(metadata or {}), "conversion": facts})

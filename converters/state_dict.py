@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeunet.engine.archive import read_arrays
 from spikeunet.engine.errors import StateDictError
+from spikeunet.engine.files.archive import read_arrays
 
 StateDict = dict[str, NDArray[Any]]
 

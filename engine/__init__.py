@@ -6,9 +6,7 @@ The names below are the whole public surface; `spikeunet.converters` turns train
 if __name__ != "spikeunet.engine":
     raise ImportError("this folder is a part of spikeunet: install it and import spikeunet.engine")
 
-from .denoising import Denoised, denoise
 from .dense import forward
-from .energy import ENERGY_MODELS, EnergyEstimate, EnergyModel, estimate_energy
 from .errors import (
     GraphError,
     InputError,
@@ -19,19 +17,30 @@ from .errors import (
     StateDictError,
 )
 from .events import EventQueue
+from .files.model_file import save_model
 from .graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
-from .metrics import psnr, ssim
-from .model_file import save_model
 from .models import list_models, load_model
-from .neurons import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold
-from .noise import add_noise
+from .neurons import (
+    BurstNeuron,
+    IntegrateAndFire,
+    LeakyIntegrateAndFire,
+    MultiThreshold,
+    RefractoryLeakyIntegrateAndFire,
+    register_neuron,
+)
 from .operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
-from .pictures import read_picture, write_picture
+from .operations.energy import ENERGY_MODELS, EnergyEstimate, EnergyModel, estimate_energy
+from .pictures.metrics import psnr, ssim
+from .pictures.noise import add_noise
+from .pictures.picture_files import read_picture, write_picture
 from .simulation import Result, simulate
+from .tasks.denoising import Denoised, denoise
+from .tasks.segmentation import Segmented, segment
 
 __all__ = [
     "ENERGY_MODELS",
     "AvgPool2d",
+    "BurstNeuron",
     "Concat",
     "Conv2d",
     "ConvTranspose2d",
@@ -55,7 +64,9 @@ __all__ = [
     "Operations",
     "Output",
     "PictureError",
+    "RefractoryLeakyIntegrateAndFire",
     "Result",
+    "Segmented",
     "SpikeunetError",
     "StateDictError",
     "SynapseOperations",
@@ -68,7 +79,9 @@ __all__ = [
     "load_model",
     "psnr",
     "read_picture",
+    "register_neuron",
     "save_model",
+    "segment",
     "simulate",
     "ssim",
     "write_picture",

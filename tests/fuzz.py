@@ -2,7 +2,8 @@
 
     python tests/fuzz.py [TARGET ...] [--inputs 10000] [--seed 0] [--keep FOLDER]
 
-tries so many mutated inputs on each target (model, state-dict, picture, command-line, kill) and prints how each ended.
+tries so many mutated inputs on each target (model, state-dict, picture, command-line, calibration, checkpoint,
+finetune) and prints how each ended; the target kill interrupts so many writers of every kind of output.
 Anything but a refusal in one line or a result is a finding: it is printed, its input kept, and the status is 1.
 """
 
@@ -13,19 +14,21 @@ import contextlib
 import io
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import fuzz_inputs
+import fuzz_kill
+import fuzz_training
 import numpy as np
-from small_denoiser import small_denoiser
 
 from spikeunet.converters import convert
 from spikeunet.engine import Network, load_model, read_picture, save_model
@@ -75,7 +78,8 @@ def read_broken_state(content: bytes) -> str:
 def read_broken_picture(content: bytes) -> str:
     Path("input").write_bytes(content)
     try:
-        picture = read_picture("input")
+        with nothing_on_stderr():
+            picture = read_picture("input")
     except PictureError as error:
         return refused(error)
     if picture.ndim not in (2, 3) or not picture.size:
@@ -86,11 +90,20 @@ def read_broken_picture(content: bytes) -> str:
 def run_broken_command(job: fuzz_inputs.Job) -> str:
     """The exit status is 0 or 2; a refusal is one line and leaves no file behind."""
     for name, content in job.files.items():
+        Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_bytes(content)
     before = listing()
+    try:
+        return run_command(job, before)
+    finally:
+        for path in Path().iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def run_command(job: fuzz_inputs.Job, before: dict[str, int]) -> str:
     output, errors = io.StringIO(), io.StringIO()
     status: object = None
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), nothing_on_stderr():
         try:
             command(list(job.arguments))
         except SystemExit as stop:
@@ -103,15 +116,36 @@ def run_broken_command(job: fuzz_inputs.Job) -> str:
         if not lines or not lines[0].startswith("Usage: " if not job.arguments else "spikeunet: "):
             raise FindingError(f"status 2 without a line that says why: {errors.getvalue()[-300:]!r}")
     left = sorted(name for name in listing() if name.endswith(".tmp"))
-    if left or (status == 2 and len(lines) == 1 and listing() != before):
+    # A folder's other pictures are written all the same; a training run leaves a log and a checkpoint to go on from.
+    partial = "folder" in job.arguments or "finetune" in job.arguments
+    if left or (status == 2 and len(lines) == 1 and not partial and listing() != before):
         raise FindingError(f"left files behind: {left or sorted(set(listing()) ^ set(before))}")
-    for name in set(listing()) - set(before):
-        Path(name).unlink()
     return "refused: status 2" if status == 2 else "done"
+
+
+def run_broken_training(job: fuzz_inputs.Job) -> str:
+    with fuzz_training.without_curves():
+        return run_broken_command(job)
 
 
 def listing() -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file()}
+
+
+@contextlib.contextmanager
+def nothing_on_stderr() -> Iterator[None]:
+    """FindingError where a library writes to the file descriptor behind Python's back."""
+    with tempfile.TemporaryFile() as caught:
+        kept = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        caught.seek(0)
+        if lines := caught.read(300):
+            raise FindingError(f"a library wrote to stderr: {lines!r}")
 
 
 def refused(error: SpikeunetError) -> str:
@@ -119,27 +153,6 @@ def refused(error: SpikeunetError) -> str:
     if "\n" in message or not message.strip():
         raise FindingError(f"the message is not one line: {message!r}")
     return f"refused: {type(error).__name__}"
-
-
-def kill_while_writing(random: np.random.Generator) -> str:
-    """A child that keeps exchanging a model file is killed: the file is one of the two, whole."""
-    path = Path("written.npz").resolve()
-    networks = [small_denoiser(version=version) for version in (1, 2)]
-    save_model(networks[0], path)
-    child = os.fork()
-    if child == 0:
-        while True:
-            for network in networks[::-1]:
-                save_model(network, path)
-    time.sleep(random.uniform(0, 0.02))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    version = load_model(path).metadata["version"]
-    for temporary in Path().glob(".*.tmp"):
-        temporary.unlink()
-    if version not in (1, 2):
-        raise FindingError(f"version {version}")
-    return f"whole, version {version}"
 
 
 @dataclass
@@ -155,8 +168,11 @@ def targets() -> dict[str, Target]:
         "model": Target(fuzz_inputs.Models(), read_broken_model),
         "state-dict": Target(fuzz_inputs.States(), read_broken_state),
         "picture": Target(fuzz_inputs.Pictures(), read_broken_picture),
-        "command-line": Target(fuzz_inputs.Jobs(), run_broken_command),
-        "kill": Target(lambda random: random, kill_while_writing),
+        "command-line": Target(fuzz_inputs.command_lines(), run_broken_command),
+        "calibration": Target(fuzz_inputs.calibrations(), run_broken_command),
+        "checkpoint": Target(fuzz_training.Checkpoints(), fuzz_training.resume_broken),
+        "finetune": Target(fuzz_training.trainings(), run_broken_training),
+        "kill": Target(lambda random: random, fuzz_kill.Killer()),
     }
 
 

@@ -13,10 +13,12 @@ import tempfile
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from small_denoiser import small_denoiser, spiking_unet_state
 
 from spikeunet.engine import save_model, write_picture
@@ -231,6 +233,29 @@ class States:
 # --- Pictures --------------------------------------------------------------------------------------------------------
 
 
+TIFFS = (
+    ("L", None),
+    ("L", "tiff_lzw"),
+    ("L", "packbits"),
+    ("RGB", "jpeg"),
+    ("RGB", "tiff_lzw"),
+    ("P", "tiff_deflate"),
+    ("P", None),
+    ("1", "group4"),
+    ("1", None),
+    ("LA", "zstd"),
+)
+
+
+def tiff(mode: str, compression: str | None) -> bytes:
+    """A TIFF as Pillow writes it."""
+    stream = io.BytesIO()
+    samples = np.random.default_rng(0).integers(0, 256, (9, 11, 4), dtype=np.uint8)
+    image = Image.fromarray(samples).convert("RGB")
+    (image if mode == "RGB" else image.convert(mode)).save(stream, "TIFF", compression=compression)
+    return stream.getvalue()
+
+
 class Pictures:
     """Broken PNG, TIFF, JPEG and PGM files."""
 
@@ -246,6 +271,7 @@ class Pictures:
                     write_picture(path, (samples * limit).astype(dtype))
                     self.whole.append(path.read_bytes())
         self.whole.append(b"P5\n# gray\n4 3\n255\n" + bytes(range(12)))
+        self.whole += [tiff(mode, compression) for mode, compression in TIFFS]
 
     def __call__(self, random: np.random.Generator) -> bytes:
         content = self.whole[random.integers(len(self.whole))]
@@ -301,36 +327,37 @@ OPTION_VALUES = (
     "\x07",
     "--",
 )
-OPTIONS = ("--model", "--steps", "--sigma", "--seed", "--clean", "--report", "--threads", "--order", "-o", "--shape")
 
 
 class Jobs:
-    """Command lines of denoise, convert, info and models: right ones with damage to arguments or files."""
+    """Command lines: right ones with damage to arguments or files.
 
-    def __init__(self) -> None:
-        self._models, self._states, self._pictures = Models(), States(), Pictures()
-        self._good = {
-            "good.png": self._pictures.whole[0],
-            "model.npz": self._models.whole,
-            "state.npz": self._states.whole,
-        }
+    Parameters
+    ----------
+    good : dict of bytes
+        Files that the command lines name, in working order.
+    makers : dict of functions
+        For some of these files, what makes a broken one.
+    lines : sequence of command lines
+    options : sequence of str
+        To add to the lines, each with some value.
+    """
+
+    def __init__(
+        self,
+        good: Mapping[str, bytes],
+        makers: Mapping[str, Callable[[np.random.Generator], bytes]],
+        lines: Sequence[Sequence[str]],
+        options: Sequence[str],
+    ) -> None:
+        self._good, self._makers, self._lines, self._options = good, makers, lines, options
 
     def __call__(self, random: np.random.Generator) -> Job:
         files = dict(self._good)
-        name = list(files)[random.integers(3)]
         if random.integers(2):
-            makers = {"good.png": self._pictures, "model.npz": self._models, "state.npz": self._states}
-            files[name] = makers[name](random)
-        lines = (
-            ["denoise", "good.png", "-o", "out.png", "--model", "model.npz", "--steps", "1"],
-            ["denoise", "good.png", "-o", "out.tif", "--model", "model.npz", "--steps", "2", "--report", "report.json"],
-            ["denoise", "good.png", "-o", "out.png", "--model", "model.npz", "--sigma", "25", "--clean", "good.png"],
-            ["convert", "state.npz", "-o", "out.npz", "--normalization", "none"],
-            ["info", "model.npz"],
-            ["info", "model.npz", "--shape", "32x32"],
-            ["models"],
-        )
-        arguments = list(lines[random.integers(len(lines))])
+            name = list(self._makers)[random.integers(len(self._makers))]
+            files[name] = self._makers[name](random)
+        arguments = list(self._lines[random.integers(len(self._lines))])
         for _ in range(random.integers(0, 3)):
             self._change(arguments, random)
         return Job(tuple(arguments), files)
@@ -345,4 +372,58 @@ class Jobs:
         elif kind == 2 and arguments:
             arguments.insert(place, arguments[random.integers(len(arguments))])
         else:
-            arguments += [str(random.choice(OPTIONS)), str(random.choice(OPTION_VALUES))]
+            arguments += [str(random.choice(self._options)), str(random.choice(OPTION_VALUES))]
+
+
+def command_lines() -> Jobs:
+    """Of denoise, convert, info and models."""
+    models, states, pictures = Models(), States(), Pictures()
+    good = {"good.png": pictures.whole[0], "model.npz": models.whole, "state.npz": states.whole}
+    good |= {"folder/a.png": pictures.whole[0], "folder/b.tif": pictures.whole[6]}
+    makers = {"good.png": pictures, "model.npz": models, "state.npz": states, "folder/a.png": pictures}
+    lines = (
+        ["denoise", "good.png", "-o", "out.png", "--model", "model.npz", "--steps", "1"],
+        ["denoise", "good.png", "-o", "out.tif", "--model", "model.npz", "--steps", "2", "--report", "report.json"],
+        ["denoise", "good.png", "-o", "out.png", "--model", "model.npz", "--sigma", "25", "--clean", "good.png"],
+        ["denoise", "folder", "-o", "out", "--model", "model.npz", "--steps", "1", "--report", "report.json"],
+        ["convert", "state.npz", "-o", "out.npz", "--normalization", "none"],
+        ["info", "model.npz"],
+        ["info", "model.npz", "--shape", "32x32"],
+        ["models"],
+    )
+    options = (
+        "--model",
+        "--steps",
+        "--sigma",
+        "--seed",
+        "--clean",
+        "--report",
+        "--threads",
+        "--order",
+        "-o",
+        "--shape",
+    )
+    return Jobs(good, makers, lines, options)
+
+
+def calibrations() -> Jobs:
+    """Of convert with a folder of calibration pictures."""
+    states, pictures = States(), Pictures()
+    good = {"state.npz": states.whole, "other.npz": Models().whole}
+    good |= {f"folder/{index}": content for index, content in enumerate(pictures.whole)}
+    good |= {
+        "pictures/a.png": pictures.whole[0],
+        "pictures/b.png": pictures.whole[1],
+        "pictures/c.tif": pictures.whole[6],
+    }
+    makers = {"pictures/a.png": pictures, "pictures/b.png": pictures, "pictures/c.tif": pictures, "state.npz": states}
+    line = ["convert", "state.npz", "-o", "out.npz", "--calibration", "pictures"]
+    lines = (
+        line,
+        [*line, "--sigma", "5:50", "--pictures", "2"],
+        [*line, "--percentile", "99", "--thresholds", "1,0.5"],
+        [*line, "--normalization", "layer", "--neuron", "if"],
+        ["convert", "state.npz", "-o", "out.npz", "--calibration", "folder"],
+    )
+    options = ("--sigma", "--pictures", "--percentile", "--normalization", "--neuron", "--thresholds", "--calibration")
+    return Jobs(good, makers, lines, (*options, "--initial", "--reset", "--decay", "--steps", "--dtype", "-o"))

@@ -9,7 +9,7 @@ import pytest
 
 from spikeunet.engine import Conv2d, Input, MultiThreshold, Network, Neurons, Output
 from spikeunet.engine.errors import ModelFileError
-from spikeunet.engine.model_file import read_model
+from spikeunet.engine.files.model_file import read_model
 
 METADATA = {"task": "denoise", "sigma": [5, 50], "psnr": {"set12": 30.25}, "note": "größer", "none": None, "yes": True}
 

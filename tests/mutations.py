@@ -76,8 +76,8 @@ MUTATIONS = [
     Mutation(
         "lost event at the edge of a block of channels",
         "kernels/compact.py",
-        "for channel in range(rows[3])",
-        "for channel in range(rows[3] - (rows[3] % 8 == 0))",
+        "            base += rows[2]",
+        "            place -= rows[3] % 8 == 0 and place > start[row, x]\n            base += rows[2]",
     ),
     Mutation(
         "swapped stride",
@@ -104,6 +104,18 @@ MUTATIONS = [
         "self.state.fresh = True",
     ),
     Mutation(
+        "state of a registered neuron forgotten likewise",
+        "simulation/band_run.py",
+        "* padded, padded, state.fresh)",
+        "* padded, padded, True)",
+    ),
+    Mutation(
+        "spikes of a level counted as one",
+        "kernels/count_by_level.py",
+        "factor * spikes[level]",
+        "factor",
+    ),
+    Mutation(
         "events of the step before are read",
         "simulation/picture_run.py",
         "self.queues.clear()",
@@ -124,7 +136,7 @@ MUTATIONS = [
     Mutation(
         "a neuron's first threshold counted alone",
         "simulation/recording.py",
-        "np.bitwise_count(levels)",
+        "layer.levels.spikes[levels]",
         "(levels > 0)",
     ),
     Mutation(

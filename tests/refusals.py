@@ -10,7 +10,7 @@ from small_denoiser import small_denoiser
 
 from spikeunet.engine import save_model
 from spikeunet.engine.command_line import main
-from spikeunet.engine.pictures import write_picture
+from spikeunet.engine.pictures.picture_files import write_picture
 
 
 def fill_folder():

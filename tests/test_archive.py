@@ -12,7 +12,7 @@ import pytest
 from model_files import assert_refused, assert_same_network, small_network
 
 from spikeunet.engine.errors import ModelFileError
-from spikeunet.engine.model_file import read_model, save_model
+from spikeunet.engine.files.model_file import read_model, save_model
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spikeunet.engine.atomic import atomic_write
+from spikeunet.engine.files.atomic import atomic_write
 
 
 @pytest.fixture(autouse=True)

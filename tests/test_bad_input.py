@@ -14,7 +14,7 @@ from refusals import fill_folder, refusal
 from small_denoiser import spiking_unet_state
 
 from spikeunet.engine.command_line import main
-from spikeunet.engine.pictures import read_picture, write_picture
+from spikeunet.engine.pictures.picture_files import read_picture, write_picture
 
 
 @pytest.fixture(autouse=True)
@@ -215,7 +215,7 @@ class FullDisk:
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
 def test_a_full_disk_keeps_the_old_output(refused, monkeypatch, suffix):
-    from spikeunet.engine import atomic
+    from spikeunet.engine.files import atomic
 
     Path(f"out{suffix}").write_text("what was there")
     monkeypatch.setattr(atomic, "open", lambda *arguments: FullDisk(open(*arguments)), raising=False)  # noqa: SIM115
@@ -272,10 +272,18 @@ CONVERSIONS = {
         ["gray.npz", "-o", "m.npz", "--neuron", "if", "--thresholds", "2,1"],
         "--neuron if has one threshold",
     ),
-    "decay": (["gray.npz", "-o", "m.npz", "--decay", "0.5"], "--decay 0.5 is for --neuron lif (got --neuron multi-thr"),
+    "decay": (
+        ["gray.npz", "-o", "m.npz", "--decay", "0.5"],
+        "--decay 0.5 is for --neuron lif and refractory-lif (got --neuron multi-threshold)",
+    ),
+    "gamma": (["gray.npz", "-o", "m.npz", "--neuron", "if", "--gamma", "3"], "--gamma 3 is for --neuron burst (got"),
+    "no burst": (
+        ["gray.npz", "-o", "m.npz", "--neuron", "burst", "--gamma", "256"],
+        "BurstNeuron.gamma: must be a whole number from 1 to 255 (got 256)",
+    ),
     "reset": (
         ["gray.npz", "-o", "m.npz", "--reset", "zero"],
-        "--reset is for --neuron if and lif; multi-threshold neu",
+        "--reset zero is for --neuron if and lif and refractory-lif (got --neuron multi-threshold)",
     ),
     "sigma": (["gray.npz", "-o", "m.npz", "--sigma", "50:5"], "--sigma must be a number or LOW:HIGH with LOW <= HIGH"),
     "sigma alone": (

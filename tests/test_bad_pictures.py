@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from refusals import fill_folder, refusal
 
-from spikeunet.engine import pictures
 from spikeunet.engine.errors import PictureError
-from spikeunet.engine.pictures import read_picture, write_picture
+from spikeunet.engine.pictures import picture_files as pictures
+from spikeunet.engine.pictures.picture_files import read_picture, write_picture
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +62,19 @@ def pillow_file(image, **options):
     stream = io.BytesIO()
     image.save(stream, **options)
     return stream.getvalue()
+
+
+def endless_tiff():
+    """A TIFF whose two pages follow each other for ever."""
+    data = bytearray(several_pages("TIFF"))
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        first, second = (page.offset for page in tiff.pages)
+    # The link to the next page stands behind the twelve bytes of each entry.
+    place = second + 2 + 12 * struct.unpack("<H", data[second : second + 2])[0]
+    data[place : place + 4] = struct.pack("<I", first)
+    return bytes(data)
 
 
 def several_pages(kind, **options):
@@ -136,6 +149,7 @@ FILES = {
         lambda: several_pages("TIFF"),
         "holds 2 pictures; save the one to use as a file of its own",
     ),
+    "endless pages": (".tif", endless_tiff, "or more pictures; save the one to use as a file of its own"),
     "animation": (".png", lambda: several_pages("PNG"), "holds 2 pictures; save the one to use as a file of its own"),
     "CMYK": (
         ".jpg",
@@ -145,7 +159,7 @@ FILES = {
     "32-bit integers": (
         ".tif",
         int32_tiff,
-        "samples of the kind 'I' are not supported; convert it to 8 or 16 bit gray",
+        "TIFF samples of the kind int32, 32 bits, MINISBLACK, are not supported; convert it to gray or RGB of 8 or",
     ),
     "16-bit PPM": (
         ".ppm",
@@ -172,6 +186,41 @@ def readable(path):
         return read_picture(path).size > 0
     except PictureError as error:
         return "\n" in str(error) and "the message has several lines"
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate", "packbits", "jpeg", "zstd", "group4"])
+def test_damage_to_a_tiff_is_told_in_one_line(compression, capfd):
+    """libtiff writes lines of its own straight to the file descriptor."""
+    random = np.random.default_rng(0)
+    picture = random.integers(0, 256, (20, 30), dtype=np.uint8)
+    image = Image.fromarray(picture > 128 if compression == "group4" else picture)
+    whole = pillow_file(image, format="TIFF", compression=compression)
+    capfd.readouterr()
+    for _ in range(60):
+        data = bytearray(whole)
+        for place in random.integers(8, len(data), 4):
+            data[place] = random.integers(256)
+        if random.integers(2):
+            del data[random.integers(8, len(data)) :]
+        Path("damaged.tif").write_bytes(data)
+        assert readable("damaged.tif") in (True, False)
+        assert capfd.readouterr() == ("", "")
+
+
+def test_a_tiff_that_declares_more_than_it_can_hold():
+    """Refused before memory is taken for the samples."""
+    import tifffile
+
+    for compression in (None, "zlib", "lzw", "packbits"):
+        tifffile.imwrite("bomb.tif", np.zeros((2, 2), np.float64), compression=compression)
+        data = bytearray(taken("bomb.tif"))
+        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            places = [(tiff.pages[0].tags[name].valueoffset, 9000) for name in ("ImageWidth", "ImageLength")]
+        for place, value in places:
+            data[place : place + 2] = struct.pack("<H", value)
+        Path("bomb.tif").write_bytes(data)
+        with pytest.raises(PictureError, match=r"bytes cannot hold 648000000 of samples"):
+            read_picture("bomb.tif")
 
 
 def test_random_damage_is_always_refused_in_one_line_or_read():

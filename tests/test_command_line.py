@@ -14,13 +14,21 @@ import numpy as np
 import pytest
 from small_denoiser import small_denoiser, spiking_unet_state
 
-from spikeunet.engine import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold, load_model, save_model
+from spikeunet.engine import (
+    BurstNeuron,
+    IntegrateAndFire,
+    LeakyIntegrateAndFire,
+    MultiThreshold,
+    RefractoryLeakyIntegrateAndFire,
+    load_model,
+    save_model,
+)
 from spikeunet.engine.command_line import main
 from spikeunet.engine.command_line.convert import neuron_model, noise_levels
-from spikeunet.engine.denoising import denoise
-from spikeunet.engine.metrics import psnr, ssim
-from spikeunet.engine.noise import add_noise
-from spikeunet.engine.pictures import read_picture, write_picture
+from spikeunet.engine.pictures.metrics import psnr, ssim
+from spikeunet.engine.pictures.noise import add_noise
+from spikeunet.engine.pictures.picture_files import read_picture, write_picture
+from spikeunet.engine.tasks.denoising import denoise
 
 
 @pytest.fixture
@@ -253,10 +261,27 @@ def test_convert_without_calibration(run, tmp_path, state):
     assert {node.model for node in load_model(tmp_path / "model.npz").neurons} == {IntegrateAndFire()}
 
 
+def test_convert_to_burst_neurons(run, tmp_path, state):
+    options = ("--normalization", "none", "--neuron", "burst", "--gamma", 3, "--thresholds", 0.25)
+    assert "BurstNeuron(threshold=0.25, gamma=3, initial=0.0)" in run(
+        "convert", state, "-o", tmp_path / "m.npz", *options
+    )
+    assert {node.model for node in load_model(tmp_path / "m.npz").neurons} == {BurstNeuron(0.25, 3)}
+    assert "BurstNeuron(threshold=0.25, gamma=3, initial=0.0)" in run("info", tmp_path / "m.npz")
+    picture_file(tmp_path / "in.png", (17, 33))
+    run("denoise", tmp_path / "in.png", "-o", tmp_path / "out.png", "--model", tmp_path / "m.npz", "--steps", 2)
+    assert read_picture(tmp_path / "out.png").shape == (17, 33)
+
+
 def test_neuron_options():
-    assert neuron_model("multi-threshold", None, 0.0, None, None) == MultiThreshold()
-    assert neuron_model("if", "2", 0.5, "zero", None) == IntegrateAndFire(2.0, "zero", 0.5)
-    assert neuron_model("lif", None, 0.0, None, 0.5) == LeakyIntegrateAndFire(1.0, 0.5)
+    assert neuron_model("multi-threshold", None, 0.0) == MultiThreshold()
+    assert neuron_model("multi-threshold", "1,0.5", 0.25) == MultiThreshold((1.0, 0.5), 0.25)
+    assert neuron_model("if", "2", 0.5, reset="zero", decay=None) == IntegrateAndFire(2.0, "zero", 0.5)
+    assert neuron_model("lif", None, 0.0, decay=0.5) == LeakyIntegrateAndFire(1.0, 0.5)
+    assert neuron_model("burst", "0.5", 0.25, gamma=3) == BurstNeuron(0.5, 3, 0.25)
+    assert neuron_model("burst", None, 0.0, gamma=None) == BurstNeuron()
+    rested = neuron_model("refractory-lif", "0.5", 0.0, period=1, decay=1.0, reset="subtract")
+    assert rested == RefractoryLeakyIntegrateAndFire(0.5, 1.0, 1, "subtract")
     assert noise_levels(None) == ()
     assert noise_levels("25") == (25,)
     levels = noise_levels("5:50")
@@ -265,7 +290,7 @@ def test_neuron_options():
 
 def test_version_and_help(run):
     assert run("--version").startswith("spikeunet 0.")
-    for command in ((), ("denoise",), ("convert",), ("info",), ("models",)):
+    for command in ((), ("denoise",), ("segment",), ("evaluate",), ("convert",), ("finetune",), ("info",), ("models",)):
         assert "spikeunet " in run(*command, "--help").split("Example", 1)[1]
 
 
@@ -303,14 +328,14 @@ def test_a_full_disk_behind_stdout():
 INTERRUPTIBLE = """
 import signal, sys
 from pathlib import Path
-from spikeunet.engine import denoising
+from spikeunet.engine.tasks import inference
 from spikeunet.engine.command_line import main
 
 def simulate(*arguments, **options):
     Path(sys.argv[1]).touch()
     return real(*arguments, **options)
 
-real, denoising.simulate = denoising.simulate, simulate
+real, inference.simulate = inference.simulate, simulate
 signal.signal(signal.SIGINT, signal.default_int_handler)
 main(sys.argv[2:])
 """

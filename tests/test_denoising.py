@@ -7,9 +7,10 @@ import pytest
 from small_denoiser import small_denoiser
 
 from spikeunet.engine import Conv2d, Input, Network, Output
-from spikeunet.engine.denoising import MAXIMUM_STEPS, denoise
 from spikeunet.engine.errors import InputError, PictureError, SpikeunetError
-from spikeunet.engine.padding import crop, pad_to_multiple
+from spikeunet.engine.pictures.padding import crop, pad_to_multiple
+from spikeunet.engine.tasks.denoising import denoise
+from spikeunet.engine.tasks.inference import MAXIMUM_STEPS
 
 SHAPES = [(1, 1), (1, 9), (5, 7), (4, 4), (16, 4), (1, 1, 3), (6, 5, 3)]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import refusals
 
-from spikeunet.engine import load_model
+from spikeunet.engine import MultiThreshold, load_model
 from spikeunet.engine.command_line import main, training_files, training_run
 
 ARGUMENTS = (
@@ -58,6 +58,14 @@ def test_a_run_writes_a_model_a_log_and_a_curve(method, capsys):
     assert Path("tuned.png").exists() == training_files.can_plot()
 
 
+def test_thresholds_take_the_place_of_the_models_neurons(capsys):
+    assert run("--thresholds", "0.5,0.25") == 0
+    assert {node.model for node in load_model("tuned.npz").neurons} == {MultiThreshold((0.5, 0.25), initial=0.125)}
+    capsys.readouterr()
+    for given, named in {"0.25,0.5": "strictly descending", "a,b": "--thresholds must be numbers"}.items():
+        assert named in refusals.refusal(capsys, *ARGUMENTS, "-o", "other.npz", "--thresholds", given)
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
     assert run() == 0
     expected, network = without_time(log()), load_model("tuned.npz")
@@ -99,6 +107,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
         (("--rate", "0"), "learning rate must be positive"),
         (("--momentum", "2"), "lie in [0, 1)"),
         (("--warmup", "1"), "warm-up must be a share"),
+        (("--average", "1"), "decay of the averages must lie in [0, 1)"),
         (("--width", "0"), "width must be a positive number"),
         (("--interval", "0"), "Invalid value for '--interval'"),
         (("--method", "magic"), "Invalid value for '--method'"),

@@ -184,7 +184,8 @@ event.register("numba:compile", compiled)
 before = set(sys.modules)
 import spikeunet.engine
 new = {name.split(".")[0] for name in set(sys.modules) - before}
-heavy = new & {"torch", "matplotlib", "skimage", "imageio", "rich", "hypothesis", "pandas"}
+extras = {"torch", "matplotlib", "imageio", "hypothesis", "pandas", "sklearn", "dask", "distributed"}
+heavy = new & {"skimage", "rich", *extras}
 assert not heavy, heavy
 assert "spikeunet.converters" not in sys.modules
 assert not compiled.buffer, ("compiled upon import", [item.data for _, item in compiled.buffer])

@@ -24,6 +24,7 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.errors import InputError
+from spikeunet.engine.neurons import level_table
 from spikeunet.engine.testing import checks, strategies
 from spikeunet.engine.testing.checks import run
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_array, assert_same_arrays
@@ -48,15 +49,15 @@ def test_charge_balance(case):
 def test_levels_are_sums_of_thresholds(case):
     result = run(case)
     for node in case.network.neurons:
-        thresholds = getattr(node.model, "thresholds", None) or (node.model.threshold,)
+        thresholds = level_table(node.model).values
         values = {0.0}
         for threshold in thresholds:
-            values |= {value + threshold for value in values}
+            values |= {value + threshold for value in values} if level_table(node.model).masks else {threshold}
         assert set(np.unique(result.spikes[node.name]).tolist()) <= values
         counts = result.spike_count[node.name]
         events = np.count_nonzero(result.spikes[node.name], axis=0)
         assert (events <= counts).all()
-        assert (counts <= len(thresholds) * events).all()
+        assert (counts <= level_table(node.model).spikes.max() * events).all()
 
 
 @given(strategies.cases(models=strategies.multi_threshold()))

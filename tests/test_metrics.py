@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from spikeunet.engine.energy import ENERGY_MODELS, estimate_energy
 from spikeunet.engine.errors import InputError
-from spikeunet.engine.metrics import psnr, ssim
-from spikeunet.engine.noise import add_noise
+from spikeunet.engine.operations.energy import ENERGY_MODELS, estimate_energy
+from spikeunet.engine.pictures.metrics import class_ious, confusion_matrix, psnr, ssim
+from spikeunet.engine.pictures.noise import add_noise
 
 
 def slow_ssim(first, second):
@@ -106,3 +106,26 @@ def test_energy_of_operations():
     assert all(model.source and model.name == name for name, model in ENERGY_MODELS.items())
     with pytest.raises(InputError, match="no energy model is called '7nm'; there are 45nm"):
         estimate_energy(1, model="7nm")
+
+
+def test_psnr_is_that_of_the_mean_squared_error():
+    reference, picture = np.random.default_rng(1).random((2, 7, 5, 3))
+    error = np.mean((255 * (reference - picture)) ** 2)
+    assert psnr(reference, picture) == pytest.approx(10 * np.log10(255**2 / error), rel=1e-12)
+
+
+def test_confusion_and_overlap_by_hand():
+    labels = np.array([[0, 0, 1], [1, 3, -1]])
+    predicted = np.array([[0, 1, 1], [1, 0, 2]], np.uint8)
+    matrix = confusion_matrix(labels, predicted, 4)
+    np.testing.assert_array_equal(matrix, [[1, 1, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]])
+    assert class_ious(matrix) == [1 / 3, 2 / 3, None, 0.0]
+
+
+def test_confusion_is_scikit_learns():
+    metrics = pytest.importorskip("sklearn.metrics")
+    labels, predicted = np.random.default_rng(0).integers(0, 5, (2, 30, 40))
+    np.testing.assert_array_equal(
+        confusion_matrix(labels, predicted.astype(np.uint8), 6),
+        metrics.confusion_matrix(labels.ravel(), predicted.ravel(), labels=range(6)),
+    )

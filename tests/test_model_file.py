@@ -18,6 +18,7 @@ from model_files import (
 
 from spikeunet.converters import convert
 from spikeunet.engine import (
+    BurstNeuron,
     Input,
     IntegrateAndFire,
     LeakyIntegrateAndFire,
@@ -25,9 +26,10 @@ from spikeunet.engine import (
     MultiThreshold,
     Network,
     Output,
+    RefractoryLeakyIntegrateAndFire,
 )
 from spikeunet.engine.errors import InputError, ModelFileError
-from spikeunet.engine.model_file import FORMAT_VERSION, read_model, save_model
+from spikeunet.engine.files.model_file import FORMAT_VERSION, read_model, save_model
 from spikeunet.engine.models import list_models, load_model
 from spikeunet.engine.testing.strategies import cases
 
@@ -48,6 +50,8 @@ def saved(tmp_path):
         MultiThreshold((1.0, 0.5), initial=0.03125, strict=False),
         IntegrateAndFire(0.7, reset="zero", initial=-0.1, strict=True),
         LeakyIntegrateAndFire(1.5, decay=0.1, reset="subtract"),
+        BurstNeuron(0.7, gamma=9, initial=0.1),
+        RefractoryLeakyIntegrateAndFire(0.3, decay=0.1, period=7, reset="subtract"),
     ],
 )
 def test_round_trip_is_exact(tmp_path, model):
@@ -234,6 +238,10 @@ def _set_model(**fields):
     return lambda nodes: nodes[2]["model"].update(fields)
 
 
+def _replace_model(**fields):
+    return lambda nodes: nodes[2].update(model=fields)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -254,6 +262,14 @@ def _set_model(**fields):
         (_set_model(thresholds=10**400), "expected a list"),
         (_set_model(initial=10**400), "MultiThreshold.initial: expected a finite number"),
         (_set_model(strict=1), "MultiThreshold.strict: expected true or false"),
+        (_replace_model(type="BurstNeuron", threshold=1.0, gamma=5), "BurstNeuron must have the fields thresh"),
+        (_replace_model(type="BurstNeuron", threshold=True, gamma=5, initial=0.0), "expected a finite number"),
+        (_replace_model(type="BurstNeuron", threshold=1.0, gamma=5.0, initial=0.0), "expected a whole number"),
+        (_replace_model(type="BurstNeuron", threshold=1.0, gamma=True, initial=0.0), "expected a finite number"),
+        (_replace_model(type="BurstNeuron", threshold=1.0, gamma=256, initial=0.0), "whole number from 1 to 255"),
+        (_replace_model(type="BurstNeuron", threshold=[1], gamma=1, initial=0.0), "expected a finite number"),
+        (_replace_model(type="BurstNeuron", threshold=10**400, gamma=1, initial=0.0), "expected a finite number"),
+        (_replace_model(type="BurstNeuron", threshold=1e38, gamma=255, initial=0.0), "finite float32 number"),
         (lambda nodes: nodes.pop(), "exactly one Output"),
         (lambda nodes: nodes.append(nodes[0]), "two nodes are called 'input'"),
     ],

@@ -15,7 +15,7 @@ from spikeunet.converters.percentile import UpperPercentile
 from spikeunet.engine import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output
 from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import InputError, PictureError
-from spikeunet.engine.pictures import write_picture
+from spikeunet.engine.pictures.picture_files import write_picture
 from spikeunet.engine.testing.strategies import cases
 
 GENERATOR = np.random.default_rng(1)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from spikeunet.engine.errors import PictureError
-from spikeunet.engine.pictures import FORMATS, load_picture, read_picture, write_picture
+from spikeunet.engine.pictures.picture_files import FORMATS, load_picture, read_picture, write_picture
 
 DTYPES = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
 
@@ -232,6 +232,59 @@ def test_tiff_compressions(tmp_path, compression):
     picture = np.full((16, 16, 3), 90, np.uint8)
     Image.fromarray(picture).save(tmp_path / "a.tif", compression=compression)
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif"), picture)
+
+
+def tiff_images():
+    gray, color = random_picture((13, 17)), random_picture((13, 17, 3))
+    with_alpha = Image.fromarray(random_picture((13, 17, 4)))
+    return {
+        "1": Image.fromarray(gray > 128),
+        "L": Image.fromarray(gray),
+        "LA": with_alpha.convert("LA"),
+        "P of 30": Image.fromarray(color).quantize(30),
+        "P of 200": Image.fromarray(color).quantize(200),
+        "P of grays": Image.fromarray(gray).convert("P"),
+        "RGB": Image.fromarray(color),
+        "RGBA": with_alpha,
+        "I;16": Image.fromarray(gray.astype(np.uint16) * 200),
+        "F": Image.fromarray((gray / 255).astype(np.float32)),
+    }
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate", "packbits", "zstd", "lzma"])
+@pytest.mark.parametrize("kind", tiff_images())
+def test_tiffs_are_read_as_pillow_reads_them(tmp_path, kind, compression):
+    path = tmp_path / "a.tif"
+    tiff_images()[kind].save(path, compression=compression)
+    stored = Image.open(path)
+    shown = {"1": "L", "P": "RGB"}.get(stored.mode, stored.mode)
+    expected = np.asarray(stored if shown == stored.mode else stored.convert(shown))
+    picture = read_picture(path)
+    if kind == "P of grays":
+        expected = expected[..., 0]
+    assert picture.dtype == expected.dtype
+    np.testing.assert_array_equal(picture, expected)
+
+
+@pytest.mark.parametrize("mode", ["La", "RGBa"])
+def test_a_tiff_with_colours_that_transparency_has_darkened(tmp_path, mode):
+    import tifffile
+
+    image = Image.fromarray(random_picture((13, 17, 4))).convert("LA" if mode == "La" else "RGBA")
+    photometric = "minisblack" if mode == "La" else "rgb"
+    darkened = np.asarray(image.convert(mode))
+    tifffile.imwrite(
+        tmp_path / "a.tif", darkened, photometric=photometric, planarconfig="contig", extrasamples=["assocalpha"]
+    )
+    expected = np.asarray(image.convert(mode).convert(image.mode))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif"), expected)
+
+
+def test_a_fax_is_read(tmp_path):
+    bits = random_picture((13, 17)) > 128
+    for compression in ("tiff_ccitt", "group3", "group4"):
+        Image.fromarray(bits).save(tmp_path / "a.tif", compression=compression)
+        np.testing.assert_array_equal(read_picture(tmp_path / "a.tif"), bits * np.uint8(255))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])

@@ -28,7 +28,7 @@ def test_everything_at_once():
     check_all(max_examples=5)
 
 
-@given(strategies.neuron_models())
+@given(strategies.ladder_models())
 def test_firing_constants_say_what_the_rules_say(model):
     """The general rule, which stands in for models without a rule of their own."""
     membrane, current = np.meshgrid(np.arange(-32, 33) / 16, np.arange(-32, 65) / 16)

@@ -42,15 +42,15 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
         click.echo(f"{label}{printable(value)}")
 
 
-def progress(items: Sequence[Item], description: str) -> Iterator[Item]:
-    """The items, with a progress bar on stderr where that is a terminal."""
+def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """The items, with a progress bar on stderr where that is a terminal; `total` where they have no length."""
     if not sys.stderr.isatty():
         yield from items
         return
     from rich.console import Console
     from rich.progress import track
 
-    yield from track(items, description, console=Console(stderr=True), transient=True)
+    yield from track(items, description, total=total, console=Console(stderr=True), transient=True)
 
 
 def quantity(value: float, unit: str = "") -> str:

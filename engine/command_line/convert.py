@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,14 +32,31 @@ NOISE_LEVELS = 10
 )
 @click.option("--percentile", type=float, default=99.9, show_default=True, help="Activation that becomes 1.")
 @click.option(
-    "--neuron", type=click.Choice(["multi-threshold", "if", "lif"]), default="multi-threshold", show_default=True
+    "--neuron",
+    type=click.Choice(["multi-threshold", "if", "lif", "burst", "refractory-lif"]),
+    default="multi-threshold",
+    show_default=True,
 )
-@click.option("--thresholds", metavar="A,B,...", help="Descending; one for if and lif.  [default: 2,1,0.5,0.25; 1]")
+@click.option(
+    "--thresholds", metavar="A,B,...", help="Descending; one for all but multi-threshold.  [default: 2,1,0.5,0.25; 1]"
+)
 @click.option("--initial", type=float, default=0.0, show_default=True, help="Membrane potential before the first step.")
-@click.option("--reset", type=click.Choice(["subtract", "zero"]), help="Of if and lif.  [default: subtract]")
-@click.option("--decay", type=float, help="Of lif: share of the potential left after a step.  [default: 0.9]")
+@click.option(
+    "--reset",
+    type=click.Choice(["subtract", "zero"]),
+    help="Of if, lif and refractory-lif.  [default: subtract; zero for refractory-lif]",
+)
+@click.option(
+    "--decay", type=float, help="Of lif and refractory-lif: share of the potential left after a step.  [default: 0.9]"
+)
+@click.option("--gamma", type=int, metavar="N", help="Of burst: most spikes in a step, 1 to 255.  [default: 5]")
+@click.option("--period", type=int, metavar="N", help="Of refractory-lif: steps of rest after a spike.  [default: 2]")
 @click.option("--steps", type=int, metavar="T", help="Steps to recommend to whoever uses the model.")
 @click.option("--task", default="denoise", show_default=True, help="What the model is for.")
+@click.option("--dataset", metavar="NAME", help="Take classes, colours and preprocessing from this known data set.")
+@click.option(
+    "--metadata", metavar="FILE", type=click.Path(path_type=Path), help="JSON object of classes, palette, and the like."
+)
 @click.option("--description", help="A line about the model.")
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
 def convert(
@@ -55,8 +73,12 @@ def convert(
     initial: float,
     reset: str | None,
     decay: float | None,
+    gamma: int | None,
+    period: int | None,
     steps: int | None,
     task: str,
+    dataset: str | None,
+    metadata: Path | None,
     description: str | None,
     dtype: Any,
 ) -> None:
@@ -66,25 +88,33 @@ def convert(
     model.state_dict().items()}). The calibration pictures should look like what the network will see, noise included:
     clean pictures with --sigma 5:50 for a denoiser of that range.
 
+    For --task segment, the names and colours of the classes and what is to be done to a picture first stand in the
+    model's metadata: --dataset takes them from a data set that `spikeunet evaluate` knows, --metadata from a JSON file,
+    as {"classes": ["membrane", "cell"], "palette": [[0, 0, 0], [255, 255, 255]], "preprocessing":
+    [{"name": "rgb2gray"}]}.
+
     \b
     Examples:
       spikeunet convert state.npz -o model.npz --calibration pictures/ --sigma 5:50
       spikeunet convert state.npz -o model.npz --calibration pictures/ --thresholds 1,0.5,0.25,0.125 --initial 0.0625
       spikeunet convert state.npz -o model.npz --normalization none --neuron if --thresholds 1
+      spikeunet convert state.npz -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
+      spikeunet convert state.npz -o vessels.npz --calibration drive/training/image/ --task segment --dataset drive
     """
     from spikeunet.converters import calibration_pictures, read_state_dict
     from spikeunet.converters import convert as convert_network
 
-    from ..denoising import check_steps
-    from ..model_file import save_model
+    from ..files.model_file import save_model
+    from ..tasks.inference import check_steps
+    from .model_metadata import check_segmenter, given_metadata
 
-    model = neuron_model(neuron, thresholds, initial, reset, decay)
+    model = neuron_model(neuron, thresholds, initial, reset=reset, decay=decay, gamma=gamma, period=period)
     levels = noise_levels(sigma)
-    metadata: dict[str, Any] = {"task": task}
+    facts = {**given_metadata(task, dataset, metadata), "task": task}
     if description is not None:
-        metadata["description"] = description
+        facts["description"] = description
     if steps is not None:
-        metadata["steps"] = check_steps(steps)
+        facts["steps"] = check_steps(steps)
     _check_output(output, state)
     if calibration is None and (pictures is not None or sigma is not None):
         raise InputError("--pictures and --sigma have no meaning without --calibration; name a folder of pictures")
@@ -92,10 +122,12 @@ def convert(
     samples = None
     if calibration is not None:
         channels = convert_network(arrays, architecture, "none").input.channels
-        samples = calibration_pictures(calibration, channels, levels, pictures)
+        steps_before = facts.get("preprocessing", ())
+        samples = calibration_pictures(calibration, channels, levels, pictures, steps_before)
         if sigma is not None:
-            metadata["calibration_sigma"] = [levels[0], levels[-1]]
-    network = convert_network(arrays, architecture, normalization, samples, percentile, model, metadata=metadata)
+            facts["calibration_sigma"] = [levels[0], levels[-1]]
+    network = convert_network(arrays, architecture, normalization, samples, percentile, model, metadata=facts)
+    check_segmenter(network)
     save_model(network, output, dtype)
     print_fields(
         [
@@ -107,34 +139,46 @@ def convert(
     )
 
 
-def neuron_model(
-    kind: str, thresholds: str | None, initial: float, reset: str | None, decay: float | None
-) -> NeuronModel:
-    """The neuron model that the options describe; InputError or NeuronError where they do not fit together."""
-    from ..neurons import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold
+_OPTIONS = {
+    "multi-threshold": (),
+    "if": ("reset",),
+    "lif": ("decay", "reset"),
+    "burst": ("gamma",),
+    "refractory-lif": ("decay", "period", "reset"),
+}
+"""Options of each kind of neuron, besides the thresholds and the initial potential."""
 
-    if decay is not None and kind != "lif":
-        raise InputError(f"--decay {decay:g} is for --neuron lif (got --neuron {kind})")
-    ladder = None if thresholds is None else _numbers("--thresholds", thresholds, ",")
+
+def neuron_model(kind: str, thresholds: str | None, initial: float, **options: Any) -> NeuronModel:
+    """The neuron model that the options describe; InputError or NeuronError where they do not fit together."""
+    from .. import neurons
+
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        if name not in _OPTIONS[kind]:
+            owners = " and ".join(owner for owner, names in _OPTIONS.items() if name in names)
+            raise InputError(f"--{name} {value} is for --neuron {owners} (got --neuron {kind})")
+    ladder = None if thresholds is None else numbers("--thresholds", thresholds, ",")
     if kind == "multi-threshold":
-        if reset is not None:
-            raise InputError("--reset is for --neuron if and lif; multi-threshold neurons always subtract")
-        return MultiThreshold(initial=initial) if ladder is None else MultiThreshold(ladder, initial)
+        return neurons.MultiThreshold(neurons.MultiThreshold().thresholds if ladder is None else ladder, initial)
     if ladder is not None and len(ladder) != 1:
         raise InputError(f"--neuron {kind} has one threshold (got {thresholds}); use --neuron multi-threshold")
-    threshold = 1.0 if ladder is None else ladder[0]
-    if kind == "if":
-        return IntegrateAndFire(threshold, reset or "subtract", initial)
-    return LeakyIntegrateAndFire(threshold, 0.9 if decay is None else decay, reset or "subtract", initial)
+    models: dict[str, Callable[..., NeuronModel]] = {
+        "if": neurons.IntegrateAndFire,
+        "lif": neurons.LeakyIntegrateAndFire,
+        "burst": neurons.BurstNeuron,
+        "refractory-lif": neurons.RefractoryLeakyIntegrateAndFire,
+    }
+    return models[kind](threshold=1.0 if ladder is None else ladder[0], initial=initial, **given)
 
 
 def noise_levels(sigma: str | None) -> tuple[float, ...]:
     """Levels of noise from "S" or "LOW:HIGH", lowest first; none for no noise."""
-    from ..noise import check_sigma
+    from ..pictures.noise import check_sigma
 
     if sigma is None:
         return ()
-    bounds = [check_sigma(value) for value in _numbers("--sigma", sigma, ":")]
+    bounds = [check_sigma(value) for value in numbers("--sigma", sigma, ":")]
     if len(bounds) == 1:
         return (bounds[0],)
     low, high = bounds[0], bounds[-1]
@@ -143,7 +187,8 @@ def noise_levels(sigma: str | None) -> tuple[float, ...]:
     return tuple(low + (high - low) * index / (NOISE_LEVELS - 1) for index in range(NOISE_LEVELS))
 
 
-def _numbers(option: str, text: str, separator: str) -> tuple[float, ...]:
+def numbers(option: str, text: str, separator: str) -> tuple[float, ...]:
+    """Finite numbers from a text with separators; InputError where there is something else."""
     try:
         numbers = tuple(float(part) for part in text.split(separator))
     except ValueError:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
-from ..errors import InputError, SpikeunetError
-from .console import progress
-from .guard import STATUS_ERROR, report_error, system_message
-from .jobs import Job, plan_jobs
-from .one_picture import Record, Settings, denoise_file
-from .report import Failure, check_report_path, write_report
+from ..errors import InputError
+from .denoise_picture import DenoiseSettings, denoise_file
+from .guard import STATUS_ERROR
+from .jobs import Output, plan_jobs, run_jobs
+from .report import check_report_path, write_report
 from .summary import print_records
 
 
@@ -29,6 +28,9 @@ from .summary import print_records
 )
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Worker threads.  [default: all processors]")
 @click.option("--order", type=click.Choice(["layer", "time"]), default="layer", show_default=True, help="Loop order.")
+@click.option(
+    "--tile", type=click.IntRange(min=1), metavar="N", help="Rows of a picture at a time.  [default: by its size]"
+)
 @click.option("--report", metavar="FILE", help="Write every count of every picture as JSON; - for stdout, alone there.")
 @click.pass_context
 def denoise(
@@ -42,6 +44,7 @@ def denoise(
     clean: Path | None,
     threads: int | None,
     order: str,
+    tile: int | None,
     report: str | None,
 ) -> None:
     """Denoise pictures, or the pictures of a folder.
@@ -61,36 +64,35 @@ def denoise(
       spikeunet denoise set12/ -o denoised/ --sigma 25 --report report.json
       spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
     """
-    from ..denoising import DEFAULT_STEPS, check_steps, denoiser, recommended_steps
-    from ..noise import check_sigma
+    from ..pictures.noise import check_sigma
+    from ..simulation.simulate import check_tile
+    from ..tasks.denoising import denoiser
+    from ..tasks.inference import DEFAULT_STEPS, check_steps, recommended_steps
 
     if seed is not None and sigma is None:
         raise InputError(f"--seed {seed} has no meaning without --sigma; name the noise to add")
     if sigma is not None:
         check_sigma(sigma)
     check_steps(DEFAULT_STEPS if steps is None else steps)
-    jobs = plan_jobs(inputs, output, clean, [Path(model)])
+    check_tile(tile, order)
+    jobs = plan_jobs(inputs, Output(output), clean, [Path(model)])
     check_report_path(report, jobs, [Path(model)])
     network = denoiser(model)
     steps = recommended_steps(network) if steps is None else steps
-    settings = Settings(model, network, steps, order, threads, sigma, seed or 0)
-    records, failures = _denoise_all(jobs, settings)
+    settings = DenoiseSettings(
+        model=model,
+        network=network,
+        steps=steps,
+        order=order,
+        threads=threads,
+        tile=tile,
+        sigma=sigma,
+        seed=seed or 0,
+    )
+    records, failures = run_jobs(jobs, lambda job: denoise_file(job, settings), "Denoising")
     if report is not None and records:
         write_report(report, settings, records, failures)
     if report != "-":
         print_records(records)
     if failures:
         context.exit(STATUS_ERROR)
-
-
-def _denoise_all(jobs: list[Job], settings: Settings) -> tuple[list[Record], list[Failure]]:
-    """Denoise and write every picture; a picture that fails leaves nothing behind and does not stop the others."""
-    records, failures = [], []
-    for job in progress(jobs, "Denoising"):
-        try:
-            records.append(denoise_file(job, settings))
-        except (SpikeunetError, OSError) as error:
-            message = system_message(error) if isinstance(error, OSError) else str(error)
-            report_error(message)
-            failures.append(Failure(str(job.source), message))
-    return records, failures

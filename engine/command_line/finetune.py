@@ -9,11 +9,12 @@ import click
 
 from ..errors import InputError
 from .console import print_fields
-from .convert import noise_levels
+from .convert import noise_levels, numbers
 from .jobs import check_folder, file_identity
 
 if TYPE_CHECKING:
     from ..finetune import Settings
+    from ..graph import Network
 
 _SETTINGS = (
     click.option("--steps", type=int, metavar="T", default=4, show_default=True, help="Time steps to train for."),
@@ -21,8 +22,8 @@ _SETTINGS = (
     click.option("--iterations", type=int, metavar="N", default=2000, show_default=True),
     click.option("--rate", type=float, default=1e-4, show_default=True, help="Largest learning rate."),
     click.option(
-        "--loss", type=click.Choice(["mse", "l1", "log-mse"]), default="mse", show_default=True,
-        help="Of the noise that the network sees.",
+        "--loss", type=click.Choice(["mse", "l1", "log-mse", "cross-entropy"]),
+        help="Of the noise that the network sees, or of the classes.  [default: mse; cross-entropy to segment]",
     ),
     click.option(
         "--penalty", type=float, default=0.0, show_default=True,
@@ -36,6 +37,10 @@ _SETTINGS = (
     ),
     click.option("--warmup", type=float, default=0.02, show_default=True, help="Share of the run that it rises in."),
     click.option("--clip", type=float, default=1.0, show_default=True, help="Largest gradient norm; 0 for any."),
+    click.option(
+        "--average", type=float, metavar="DECAY", default=0.0, show_default=True,
+        help="Validate and keep a moving average of the weights, with this decay (0.999 for instance); 0 for none.",
+    ),
     click.option(
         "--surrogate", type=click.Choice(["triangle", "fast-sigmoid", "arctan", "rectangle"]), default="triangle",
         show_default=True, help="Of bptt.",
@@ -61,14 +66,24 @@ def _settings_options(command: Any) -> Any:
 @click.argument("model", metavar="MODEL")
 @click.option("--train", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="Clean pictures.")
 @click.option(
-    "--validate", metavar="FOLDER", type=click.Path(path_type=Path), help="Clean pictures to measure PSNR on."
+    "--validate", metavar="FOLDER", type=click.Path(path_type=Path), help="Pictures to measure the quality on."
 )
+@click.option("--labels", metavar="FOLDER", type=click.Path(path_type=Path), help="Label pictures, to train on.")
+@click.option("--validate-labels", metavar="FOLDER", type=click.Path(path_type=Path), help="And of the others.")
+@click.option("--void", type=click.IntRange(min=0), metavar="LABEL", help="Label that does not count.")
+@click.option("--upright", is_flag=True, help="Do not turn labelled pictures, which have an up and a down.")
 @click.option("-o", "--output", metavar="OUT.npz", required=True, type=click.Path(path_type=Path), help="Model file.")
-@click.option("--task", type=click.Choice(["denoise"]), default="denoise", show_default=True)
+@click.option("--task", type=click.Choice(["denoise", "segment"]), default="denoise", show_default=True)
 @click.option("--sigma", metavar="S|LOW:HIGH", default="5:50", show_default=True, help="Noise to add, 0-255 scale.")
 @click.option("--validate-sigma", type=float, metavar="S", default=25.0, show_default=True)
 @click.option("--crop", type=int, metavar="PIXELS", default=64, show_default=True, help="Side of the training crops.")
 @click.option("--batch", type=int, metavar="N", default=8, show_default=True, help="Crops in a batch.")
+@click.option(
+    "--thresholds",
+    metavar="A,B,...",
+    help="Train for multi-threshold neurons with these, descending, and an initial potential of half the smallest, in "
+    "place of the model's own neurons.",
+)
 @_settings_options
 @click.option(
     "--interval",
@@ -90,12 +105,17 @@ def finetune(
     model: str,
     train: Path,
     validate: Path | None,
+    labels: Path | None,
+    validate_labels: Path | None,
+    void: int | None,
+    upright: bool,
     output: Path,
     task: str,
     sigma: str,
     validate_sigma: float,
     crop: int,
     batch: int,
+    thresholds: str | None,
     interval: int,
     resume: bool,
     checkpoint: Path | None,
@@ -111,34 +131,36 @@ def finetune(
     noise of --sigma, by accumulated spiking flow or by backpropagation through time. A log and a curve are written
     beside OUT.npz; a checkpoint too, which --resume goes on from and which goes away when the run is done.
 
+    With --task segment, --labels has the label pictures of --train, by name; or --train is NAME=FOLDER, a data set that
+    `spikeunet evaluate` knows, whose training split is taken (of --validate the test split).
+
     \b
     Examples:
       spikeunet finetune denoise-gray --train pictures/ --validate held-out/ --steps 4 -o tuned.npz
-      spikeunet finetune model.npz --train pictures/ --steps 2 --method bptt --penalty 0.001 -o sparse.npz
-      spikeunet finetune model.npz --train pictures/ --steps 2 --method bptt --penalty 0.001 -o sparse.npz --resume
+      spikeunet finetune model.npz --train pictures/ --steps 1 --loss log-mse --penalty 2 --average 0.99 -o sparse.npz
+      spikeunet finetune model.npz --train pictures/ --steps 2 --method bptt --thresholds 0.5,0.25,0.125 -o coarse.npz
+      spikeunet finetune model.npz --train pictures/ --steps 2 --method bptt -o tuned.npz --resume
+      spikeunet finetune street.npz --task segment --train pictures/ --labels labels/ --void 11 --upright -o tuned.npz
     """
-    from ..denoising import denoiser
-    from ..finetune import DenoisingBatches, Trainer, read_pictures
-    from ..finetune.data import check_crop
-    from ..model_file import save_model
-    from ..noise import check_sigma
+    from ..files.model_file import save_model
+    from ..finetune import Trainer
     from .training_files import Files
     from .training_run import TrainingRun
+    from .training_tasks import check_options, denoising_task, segmentation_task
 
-    settings = _settings(options)
+    check_options(task, labels=labels, validate_labels=validate_labels, void=void, upright=upright)
+    settings = _settings(options, task)
     levels = noise_levels(sigma)
-    check_sigma(validate_sigma)
     files = Files.beside(output, checkpoint, log, curve)
     _check_paths(files, model)
     files.check(resume)
-    network = denoiser(model)
-    check_crop(crop, network.size_multiple)
-    batches = DenoisingBatches(
-        read_pictures(train, network.input.channels), (levels[0], levels[-1]), crop=crop, batch=batch
-    )
-    held_out = read_pictures(validate, network.input.channels) if validate is not None else []
-    trainer = Trainer(network, batches, settings, threads)
-    run = TrainingRun(trainer, files, held_out, validate_sigma, interval)
+    if task == "denoise":
+        work = denoising_task(model, train, validate, (levels[0], levels[-1]), validate_sigma, crop, batch)
+    else:
+        work = segmentation_task(model, train, labels, validate, validate_labels, void, upright, crop, batch)
+    network = work.network if thresholds is None else with_thresholds(work.network, thresholds)
+    trainer = Trainer(network, work.batches, settings, threads)
+    run = TrainingRun(trainer, files, work, interval)
     if resume:
         run.resume()
     run.to_the_end()
@@ -150,21 +172,33 @@ def finetune(
     print_fields([("model", str(output)), *run.summary()])
 
 
-def _settings(options: dict[str, Any]) -> Settings:
+def with_thresholds(network: Network, thresholds: str) -> Network:
+    """The network with multi-threshold neurons that start at half of their smallest threshold."""
+    from ..neurons import MultiThreshold
+
+    ladder = numbers("--thresholds", thresholds, ",")
+    return network.with_neurons(MultiThreshold(ladder, initial=ladder[-1] / 2))
+
+
+def _settings(options: dict[str, Any], task: str) -> Settings:
     """Settings from the options that describe them; InputError where one is out of range."""
     from ..finetune import Schedule, Settings, Surrogate
 
+    fitting = options["loss"] or ("cross-entropy" if task == "segment" else "mse")
+    if (fitting == "cross-entropy") != (task == "segment"):
+        raise InputError(f"--loss {fitting} is not for --task {task}; leave it out")
     return Settings(
         steps=options["steps"],
         method=options["method"],
         iterations=options["iterations"],
-        loss=options["loss"],
+        loss=fitting,
         penalty=options["penalty"],
         optimizer=options["optimizer"],
         momentum=options["momentum"],
         rate=options["rate"],
         schedule=Schedule(options["schedule"], options["warmup"]),
         clip=options["clip"] or None,
+        average=options["average"],
         surrogate=Surrogate(options["surrogate"], options["width"], options["detach_reset"]),
         scales=options["train_thresholds"],
         initial=options["train_initial"],

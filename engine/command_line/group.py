@@ -10,10 +10,12 @@ import click
 
 from .convert import convert
 from .denoise import denoise
+from .evaluate import evaluate
 from .finetune import finetune
 from .guard import guarded
 from .info import info
 from .models import models
+from .segment import segment
 
 
 class GuardedGroup(click.Group):
@@ -48,10 +50,12 @@ def main() -> None:
     Examples:
       spikeunet denoise noisy.png -o clean.png
       spikeunet denoise photographs/ -o denoised/ --report report.json
+      spikeunet segment street.png -o labels.png --overlay seen.png --model street.npz
+      spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --ann
       spikeunet models
       spikeunet info denoise-gray --shape 512x512
     """
 
 
-for command in (denoise, convert, finetune, info, models):
+for command in (denoise, segment, evaluate, convert, finetune, info, models):
     main.add_command(command)

@@ -112,6 +112,8 @@ def _settings(network: Network, node: Node) -> str:
 
 
 def _neuron(model: object) -> str:
+    if hasattr(model, "levels"):  # a registered model, whatever its parameters
+        return repr(model)
     thresholds = getattr(model, "thresholds", None) or (getattr(model, "threshold", float("nan")),)
     ladder = " ".join(f"{threshold:g}" for threshold in thresholds)
     return f"{type(model).__name__} {ladder}, initial {getattr(model, 'initial', 0.0):g}"

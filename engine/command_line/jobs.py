@@ -4,26 +4,72 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from ..errors import InputError
-from ..pictures import FORMATS, format_of
+from ..errors import InputError, SpikeunetError
+from ..pictures.folders import partner_of, pictures_in
+from ..pictures.picture_files import format_of
+from .console import progress
+from .guard import report_error, system_message
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Output:
+    """A kind of file that is written for each picture.
+
+    Parameters
+    ----------
+    path : str
+        A file for one picture; a folder for several. A final slash names a folder.
+    suffix : str or None
+        What names of files in a folder end with; None for the picture's own suffix.
+    check : function of a path
+        Raises where the file could not be written in the format that its name tells.
+    """
+
+    path: str
+    suffix: str | None = None
+    check: Callable[[Path], object] = format_of
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture: where it comes from, where it goes, its clean reference, its position in the sorted order."""
+    """One picture: where it comes from, where it goes, its clean reference, its position in the sorted order.
+
+    `extras` holds further outputs by name.
+    """
 
     source: Path
     target: Path
     clean: Path | None
     index: int
+    extras: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that the job reads or writes."""
+        return [self.source, self.target, *self.extras.values(), *([] if self.clean is None else [self.clean])]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that could not be processed, and why."""
+
+    input: str
+    error: str
 
 
 def plan_jobs(
-    inputs: Sequence[Path], output: str | Path, clean: Path | None, protected: Iterable[Path] = ()
+    inputs: Sequence[Path],
+    output: Output,
+    clean: Path | None = None,
+    protected: Iterable[Path] = (),
+    extras: Mapping[str, Output] | None = None,
 ) -> list[Job]:
     """Jobs for files, or for the pictures of one folder, in sorted order.
 
@@ -31,12 +77,14 @@ def plan_jobs(
     ----------
     inputs : sequence of Path
         One or more picture files, or one folder.
-    output : str or Path
-        A file for one picture; a folder for several, made where only it is missing. A final slash names a folder.
+    output : Output
+        Folders are made where only the last part of their path is missing.
     clean : Path or None
         Reference of the one picture, or a folder of references that have the pictures' names.
     protected : iterable of Path
         Files that must not be overwritten.
+    extras : dict of Output
+        Further outputs by name.
 
     Raises
     ------
@@ -45,29 +93,48 @@ def plan_jobs(
     """
     from_folder = len(inputs) == 1 and inputs[0].is_dir()
     sources = pictures_in(inputs[0]) if from_folder else _checked_files(inputs)
-    names_folder = str(output).endswith(os.sep)
-    output = Path(output)
-    into_folder = from_folder or len(sources) > 1 or names_folder or output.is_dir()
-    targets = [output / source.name if into_folder else output for source in sources]
-    for target in targets:
-        format_of(target)
+    outputs = {"": output, **(extras or {})}
+    into_folder = {name: from_folder or len(sources) > 1 or _is_folder(each) for name, each in outputs.items()}
+    targets = {name: _targets(sources, each, into_folder[name]) for name, each in outputs.items()}
     references = [_reference(source, clean, single=len(sources) == 1) for source in sources]
-    _check_targets(sources, targets)
-    _check_overwriting(targets, [*sources, *protected, *(path for path in references if path is not None)])
-    (make_folder if into_folder else check_folder)(output if into_folder else output.parent)
+    _check_targets([pair for each in targets.values() for pair in zip(sources, each, strict=True)])
+    written = [target for each in targets.values() for target in each]
+    _check_overwriting(written, [*sources, *protected, *(path for path in references if path is not None)])
+    for name, each in outputs.items():
+        folder = Path(each.path)
+        (make_folder if into_folder[name] else check_folder)(folder if into_folder[name] else folder.parent)
     return [
-        Job(source, target, reference, index)
-        for index, (source, target, reference) in enumerate(zip(sources, targets, references, strict=True))
+        Job(source, targets[""][index], references[index], index, {name: targets[name][index] for name in extras or {}})
+        for index, source in enumerate(sources)
     ]
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Picture files of a folder, by suffix, sorted by name; InputError where there are none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not _is_hidden(path))
-    found = [path for path in found if path.is_file()]
-    if not found:
-        raise InputError(f"{folder}: no pictures in this folder; pictures end with {', '.join(FORMATS)}")
-    return found
+def run_jobs(
+    jobs: Sequence[Job], work: Callable[[Job], Record], description: str
+) -> tuple[list[Record], list[Failure]]:
+    """Do every job; a picture that fails leaves nothing behind and does not stop the others."""
+    records, failures = [], []
+    for job in progress(jobs, description):
+        try:
+            records.append(work(job))
+        except (SpikeunetError, OSError) as error:
+            message = system_message(error) if isinstance(error, OSError) else str(error)
+            report_error(message)
+            failures.append(Failure(str(job.source), message))
+    return records, failures
+
+
+def _is_folder(output: Output) -> bool:
+    return output.path.endswith(os.sep) or Path(output.path).is_dir()
+
+
+def _targets(sources: Sequence[Path], output: Output, into_folder: bool) -> list[Path]:
+    folder = Path(output.path)
+    names = [source.name if output.suffix is None else source.stem + output.suffix for source in sources]
+    targets = [folder / name for name in names] if into_folder else [folder]
+    for target in targets:
+        output.check(target)
+    return targets
 
 
 def check_folder(folder: Path) -> None:
@@ -99,10 +166,6 @@ def file_identity(path: Path) -> tuple[int, int] | str:
     return status.st_dev, status.st_ino
 
 
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith(".")
-
-
 def _checked_files(inputs: Sequence[Path]) -> list[Path]:
     for path in inputs:
         if path.is_dir():
@@ -112,11 +175,13 @@ def _checked_files(inputs: Sequence[Path]) -> list[Path]:
     return sorted(inputs, key=lambda path: (path.name, path))
 
 
-def _check_targets(sources: Sequence[Path], targets: Sequence[Path]) -> None:
+def _check_targets(written: Iterable[tuple[Path, Path]]) -> None:
+    """InputError where two of the (source, target) have one target."""
     seen: dict[Path, Path] = {}
-    for source, target in zip(sources, targets, strict=True):
+    for source, target in written:
         if target in seen:
-            raise InputError(f"{seen[target]} and {source} would both be written to {target}; give them other names")
+            also = f"{seen[target]} and {source}" if seen[target] != source else f"two outputs of {source}"
+            raise InputError(f"{also} would both be written to {target}; give them other names")
         seen[target] = source
 
 
@@ -138,9 +203,4 @@ def _reference(source: Path, clean: Path | None, *, single: bool) -> Path | None
         if not single:
             raise InputError(f"{clean}: several pictures need a folder of clean references")
         return clean
-    if (clean / source.name).is_file():
-        return clean / source.name
-    same_stem = [path for path in clean.iterdir() if path.stem == source.stem and path.suffix.lower() in FORMATS]
-    if len(same_stem) != 1:
-        raise InputError(f"{clean}: has {len(same_stem) or 'no'} clean references for {source.name}; one is needed")
-    return same_stem[0]
+    return partner_of(source, clean, "clean references")

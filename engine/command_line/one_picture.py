@@ -1,23 +1,18 @@
-"""Denoise one picture file and measure what came of it."""
+"""What the commands on pictures know of one call and of one picture."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from ..errors import PictureError
 from .jobs import Job
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..denoising import Denoised
     from ..graph import Network
+    from ..tasks.inference import Processed
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Settings:
     """What the options of one call say, for all of its pictures."""
 
@@ -26,104 +21,42 @@ class Settings:
     steps: int
     order: str
     threads: int | None
-    sigma: float | None
-    seed: int
+    tile: int | None = None
 
 
-@dataclass(frozen=True)
-class Quality:
-    """PSNR in dB and SSIM of a picture against its clean reference; SSIM is None below 11x11 pixels."""
-
-    psnr: float
-    ssim: float | None
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Record:
-    """A picture that was denoised and written."""
+    """A picture that was processed and written; subclasses say what came of it besides the counts."""
+
+    columns: ClassVar[tuple[str, ...]] = ()
+    """Columns that the task adds to the printed table."""
+
+    averaged: ClassVar[tuple[str, ...]] = ()
+    """Values of the task's own that the report gives the mean of."""
 
     job: Job
     shape: tuple[int, ...]
     dtype: str
-    written_dtype: str
-    noise_seed: int | None
-    denoised: Denoised
-    before: Quality | None
-    after: Quality | None
+    processed: Processed
 
+    @property
+    def saved_as(self) -> str:
+        """Sample type of the output where it differs from the input's, else nothing."""
+        return ""
 
-def denoise_file(job: Job, settings: Settings) -> Record:
-    """Read, denoise, measure and write one picture.
+    def fields(self) -> list[tuple[str, str]]:
+        """Lines that the task adds to what is printed about one picture."""
+        return []
 
-    Raises
-    ------
-    SpikeunetError, OSError
-        If the picture or its reference cannot be read, they differ in size, or the output cannot hold or take it.
-    """
-    from .. import denoising, pictures
+    def cells(self) -> list[str]:
+        """The table's cells in `columns`."""
+        return []
 
-    source = pictures.load_picture(job.source)
-    pictures.check_channels(job.target, 1 if source.samples.ndim == 2 else source.samples.shape[2])
-    colors, transparency = denoising.split_transparency(source.samples)
-    clean = _clean_reference(job, colors, settings.sigma)
-    noise_seed = None if settings.sigma is None else settings.seed + job.index
-    noisy = _with_noise(colors, settings.sigma, noise_seed)
-    denoised = denoising.denoise(
-        noisy, settings.network, steps=settings.steps, threads=settings.threads, order=settings.order
-    )
-    # Noise turned the samples into float; the file gets the type that it came with.
-    restored = pictures.convert_samples(denoised.restored, source.samples.dtype)
-    before, after = (_quality(clean, picture) for picture in (denoised.noisy, denoised.restored))
-    pictures.write_picture(job.target, denoising.join_transparency(restored, transparency), source.icc_profile)
-    dtypes = pictures.format_of(job.target).dtypes
-    dtype = source.samples.dtype.name
-    return Record(
-        job=job,
-        shape=source.samples.shape,
-        dtype=dtype,
-        written_dtype=dtype if dtype in dtypes else dtypes[0],
-        noise_seed=noise_seed,
-        denoised=denoised,
-        before=before,
-        after=after,
-    )
+    @classmethod
+    def mean_cells(cls, records: Any) -> list[str]:  # noqa: ARG003 - for subclasses
+        """Means over all records in `columns`; nothing where the columns are to be left out."""
+        return []
 
-
-def _with_noise(colors: NDArray[Any], sigma: float | None, seed: int | None) -> NDArray[Any]:
-    from ..noise import add_noise
-    from ..pictures import convert_samples
-
-    if sigma is None or seed is None:
-        return colors
-    return add_noise(convert_samples(colors, np.dtype(np.float64)), sigma, seed)
-
-
-def _clean_reference(job: Job, colors: NDArray[Any], sigma: float | None) -> NDArray[np.float32] | None:
-    """The picture to compare with, in [0, 1] and without transparency: the reference, or what noise is added to.
-
-    float32, as the pictures to compare are: equal pictures must be found equal.
-    """
-    from ..denoising import split_transparency
-    from ..pictures import convert_samples, load_picture
-
-    if job.clean is None:
-        return None if sigma is None else convert_samples(colors, np.dtype(np.float32))
-    clean, _ = split_transparency(load_picture(job.clean).samples)
-    if clean.shape != colors.shape:
-        raise PictureError(
-            f"{job.clean}: the clean reference is {_size(clean)}, but {job.source} is {_size(colors)}; they must agree"
-        )
-    return convert_samples(clean, np.dtype(np.float32))
-
-
-def _size(samples: NDArray[Any]) -> str:
-    return f"{samples.shape[0]}x{samples.shape[1]} {'gray' if samples.ndim == 2 else 'colour'}"
-
-
-def _quality(clean: NDArray[np.float32] | None, picture: NDArray[np.float32]) -> Quality | None:
-    from .. import metrics
-
-    if clean is None:
-        return None
-    large_enough = min(clean.shape[:2]) >= metrics.SSIM_WINDOW
-    return Quality(metrics.psnr(clean, picture), metrics.ssim(clean, picture) if large_enough else None)
+    def entry(self) -> dict[str, Any]:
+        """What the task adds to the picture's entry in the report."""
+        return {}

@@ -1,33 +1,24 @@
-"""The JSON report of `spikeunet denoise`: every count of every picture."""
+"""The JSON report of the commands on pictures: every count of every picture."""
 
 from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS, estimate_energy
 from ..errors import InputError
-from .jobs import Job, check_folder, file_identity
+from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS, estimate_energy
+from .jobs import Failure, Job, check_folder, file_identity
 
 if TYPE_CHECKING:
     from .one_picture import Record, Settings
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A picture that could not be denoised, and why."""
-
-    input: str
-    error: str
 
 
 def check_report_path(report: str | None, jobs: Sequence[Job], protected: Iterable[Path]) -> None:
@@ -37,7 +28,7 @@ def check_report_path(report: str | None, jobs: Sequence[Job], protected: Iterab
     path = Path(str(report))
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    pictures = [path for job in jobs for path in (job.source, job.target, job.clean) if path is not None]
+    pictures = [path for job in jobs for path in job.files]
     if file_identity(path) in {file_identity(other) for other in [*pictures, *protected]}:
         raise InputError(f"{path}: the report would overwrite a picture or the model; choose another name")
     check_folder(path.parent)
@@ -45,7 +36,7 @@ def check_report_path(report: str | None, jobs: Sequence[Job], protected: Iterab
 
 def write_report(report: str, settings: Settings, records: Sequence[Record], failures: Sequence[Failure]) -> None:
     """Write the JSON report to a file, completely or not at all, or to stdout where `report` is "-"."""
-    from ..atomic import atomic_write
+    from ..files.atomic import atomic_write
 
     text = json.dumps(_report(settings, records, failures), indent=2, allow_nan=False) + "\n"
     if report == "-":
@@ -58,7 +49,7 @@ def write_report(report: str, settings: Settings, records: Sequence[Record], fai
 def _report(settings: Settings, records: Sequence[Record], failures: Sequence[Failure]) -> dict[str, Any]:
     from importlib.metadata import version
 
-    pictures = [_picture(record, settings) for record in records]
+    pictures = [_picture(record) for record in records]
     return {
         "spikeunet": version("spikeunet"),
         "model": settings.model,
@@ -66,53 +57,40 @@ def _report(settings: Settings, records: Sequence[Record], failures: Sequence[Fa
         "steps": settings.steps,
         "order": settings.order,
         "threads": settings.threads,
+        "tile": settings.tile,
         "energy_model": asdict(ENERGY_MODELS[DEFAULT_ENERGY_MODEL]),
         "pictures": pictures,
-        "mean": {name: _mean(picture[name] for picture in pictures) for name in _AVERAGED},
+        "mean": {name: _mean(picture[name] for picture in pictures) for name in (*records[0].averaged, *_AVERAGED)},
         "failures": [asdict(failure) for failure in failures],
     }
 
 
-_AVERAGED = (
-    "psnr_before",
-    "psnr_after",
-    "ssim_before",
-    "ssim_after",
-    "accumulates_per_pixel",
-    "density",
-    "energy_joules",
-    "seconds",
-)
+_AVERAGED = ("accumulates_per_pixel", "density", "energy_joules", "seconds")
 
 
-def _picture(record: Record, settings: Settings) -> dict[str, Any]:
-    result = record.denoised.result
+def _picture(record: Record) -> dict[str, Any]:
+    processed, result = record.processed, record.processed.result
     dense_macs = sum(result.dense_macs.values())
     return {
         "input": str(record.job.source),
         "output": str(record.job.target),
+        **{name: str(path) for name, path in record.job.extras.items()},
         "clean": None if record.job.clean is None else str(record.job.clean),
         "height": record.shape[0],
         "width": record.shape[1],
         "channels": 1 if len(record.shape) == 2 else record.shape[2],
         "dtype": record.dtype,
-        "written_dtype": record.written_dtype,
-        "noise_sigma": settings.sigma,
-        "noise_seed": record.noise_seed,
-        "psnr_before": _finite(record.before.psnr if record.before else None),
-        "psnr_after": _finite(record.after.psnr if record.after else None),
-        "ssim_before": record.before.ssim if record.before else None,
-        "ssim_after": record.after.ssim if record.after else None,
+        **record.entry(),
         "steps": result.steps,
         "neurons": sum(result.neurons.values()),
         "events": result.total_events,
         "density": result.density,
         "accumulates": result.total_accumulates,
-        "accumulates_per_pixel": record.denoised.accumulates_per_pixel,
+        "accumulates_per_pixel": processed.accumulates_per_pixel,
         "macs": result.total_macs,
         "dense_macs": dense_macs,
-        "dense_macs_per_pixel": dense_macs / record.denoised.pixels,
-        "energy_joules": record.denoised.joules(),
+        "dense_macs_per_pixel": dense_macs / processed.pixels,
+        "energy_joules": processed.joules(),
         "dense_energy_joules": estimate_energy(0, dense_macs),
         "seconds": result.seconds,
         "layers": {
@@ -139,11 +117,6 @@ def _synapses(
 
 def _integers(values: Iterable[Any]) -> list[int]:
     return [int(value) for value in values]
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no infinity: the PSNR of two equal pictures is null."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -8,8 +8,8 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..atomic import atomic_write
 from ..errors import InputError
+from ..files.atomic import atomic_write
 
 COLUMNS = (
     "iteration",
@@ -20,6 +20,8 @@ COLUMNS = (
     "rate",
     "accumulates_per_pixel",
     "validation_psnr",
+    "validation_accuracy",
+    "validation_mean_iou",
     "validation_accumulates_per_pixel",
 )
 CURVE_SUFFIXES = (".png", ".svg", ".pdf")
@@ -105,6 +107,7 @@ def draw_curve(path: Path, rows: list[Row], title: str) -> None:
     panels = {
         "loss": ("loss",),
         "PSNR / dB": ("validation_psnr",),
+        "accuracy, mean IoU": ("validation_accuracy", "validation_mean_iou"),
         "accumulates / pixel": ("accumulates_per_pixel", "validation_accumulates_per_pixel"),
     }
     shown = {label: [name for name in names if _has(rows, name)] for label, names in panels.items()}

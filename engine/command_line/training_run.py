@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from ..finetune import StepReport, Trainer, validate_denoiser
-from .training_files import Files, Row, can_plot, draw_curve, read_log, write_log
+from ..finetune import StepReport, Trainer
+from .training_files import COLUMNS, Files, Row, can_plot, draw_curve, read_log, write_log
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from .training_tasks import TrainingTask
 
 
 class TrainingRun:
@@ -25,21 +25,16 @@ class TrainingRun:
     ----------
     trainer : Trainer
     files : Files
-    pictures : list of (H, W, C) float32
-        To validate on; may be empty.
-    sigma : float
-        Noise of the validation.
+    task : TrainingTask
+        Its validation.
     interval : int
         Iterations between validations, log lines and checkpoints.
     """
 
-    def __init__(
-        self, trainer: Trainer, files: Files, pictures: list[NDArray[np.float32]], sigma: float, interval: int
-    ) -> None:
+    def __init__(self, trainer: Trainer, files: Files, task: TrainingTask, interval: int) -> None:
         self.trainer = trainer
         self.files = files
-        self.pictures = pictures
-        self.sigma = sigma
+        self.task = task
         self.interval = interval
         self.rows: list[Row] = []
         self._reports: list[StepReport] = []
@@ -79,10 +74,9 @@ class TrainingRun:
             ("loss", _number(last["loss"], ".6g")),
             ("accumulates", f"{_number(last['accumulates_per_pixel'], ',.0f')} per pixel in training"),
         ]
-        if self.pictures:
-            first = self.rows[0]["validation_psnr"]
+        if self.task.validate:
             fields += [
-                ("validation", f"{last['validation_psnr']:.3f} dB (before: {_number(first, '.3f')} dB)"),
+                ("validation", f"{self._score(last)} (before: {self._score(self.rows[0])})"),
                 ("", f"{_number(last['validation_accumulates_per_pixel'], ',.0f')} accumulates per pixel"),
             ]
         return [*fields, ("log", str(self.files.log)), *([("curve", str(self.files.curve))] if can_plot() else [])]
@@ -92,14 +86,10 @@ class TrainingRun:
         names = ("loss", "penalty", "gradient_norm", "rate", "accumulates_per_pixel")
         means = {name: _mean([getattr(report, name) for report in self._reports]) for name in names}
         self._reports.clear()
-        scores: Row = {"validation_psnr": None, "validation_accumulates_per_pixel": None}
-        if self.pictures:
+        scores: Row = {name: None for name in COLUMNS if name.startswith("validation_")}
+        if self.task.validate:
             network, steps = self.trainer.current_network(), self.trainer.settings.steps
-            found = validate_denoiser(network, self.pictures, self.sigma, steps, self.trainer.threads)
-            scores = {
-                "validation_psnr": found.psnr,
-                "validation_accumulates_per_pixel": found.accumulates_per_pixel,
-            }
+            scores |= self.task.validate(network, steps, self.trainer.threads)
         seconds = self._earlier + time.monotonic() - self._begin
         self.rows.append({"iteration": float(self.trainer.iteration), "seconds": seconds, **means, **scores})
         write_log(self.files.log, self.rows)
@@ -109,9 +99,12 @@ class TrainingRun:
         last = self._reports[-1] if self._reports else None
         loss = last.loss if last else self.rows[-1]["loss"]
         cost = last.accumulates_per_pixel if last else self.rows[-1]["accumulates_per_pixel"]
-        score = self.rows[-1]["validation_psnr"]
         shown = f"loss {_number(loss, '.5g')}  {_number(cost, ',.0f')} accumulates/pixel"
-        return shown if score is None else f"{shown}  validation {score:.2f} dB"
+        return f"{shown}  validation {self._score(self.rows[-1])}" if self.task.validate else shown
+
+    def _score(self, row: Row) -> str:
+        value = row[self.task.score]
+        return "-" if value is None else self.task.form.format(value)
 
 
 @contextmanager

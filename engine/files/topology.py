@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ModelFileError
-from .graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
-from .neurons import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold, NeuronModel
+from ..errors import ModelFileError, SpikeunetError
+from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
+from ..neurons import (
+    IntegrateAndFire,
+    LadderModel,
+    LeakyIntegrateAndFire,
+    MultiThreshold,
+    NeuronModel,
+    Registration,
+    check_model,
+    registered,
+    registered_names,
+    registration_of,
+)
 
 LARGEST_INTEGER = 65535
 """Bound on strides, padding and the like, far beyond any real layer."""
@@ -70,18 +82,85 @@ _NEURONS = {model.__name__: model for model in _NEURON_FIELDS}
 
 
 def encode_neuron(model: NeuronModel) -> dict[str, Any]:
-    """A neuron model as JSON values: its class's name under "type", and its fields."""
+    """A neuron model as JSON values: its fields, and as "type" its class's name or what it is registered as."""
     fields = _NEURON_FIELDS.get(type(model))
-    if fields is None:
+    if fields is not None:
+        return {"type": type(model).__name__, **{name: _plain(getattr(model, name)) for name in fields}}
+    if isinstance(model, LadderModel):
         raise ModelFileError(f"no file format for the neuron model {model!r}; use one of {', '.join(_NEURONS)}")
-    return {"type": type(model).__name__, **{name: _plain(getattr(model, name)) for name in fields}}
+    registration = registration_of(model)
+    values = {"type": registration.name}
+    values |= {field.name: _plain(getattr(model, field.name)) for field in _fields_of(registration)}
+    decode_neuron(values)  # what is written can be read
+    return values
 
 
 def decode_neuron(value: Any) -> NeuronModel:
-    """The neuron model that `encode_neuron` wrote."""
-    kind, fields = _entry(value, _NEURONS, "neuron model")
+    """The neuron model that `encode_neuron` wrote.
+
+    Raises
+    ------
+    ModelFileError
+        If the model is of no known kind; or a registered one does not take the values, whatever it raises.
+    """
+    registration = registered(value["type"]) if isinstance(value, dict) and isinstance(value.get("type"), str) else None
+    if registration is not None:
+        return _decode_registered(registration, {name: item for name, item in value.items() if name != "type"})
+    kind, fields = _entry(
+        value, _NEURONS, "neuron model", registered_names(), "; a neuron model of your own is registered before loading"
+    )
     model: NeuronModel = kind(**_decoded(fields, _NEURON_FIELDS[kind], kind.__name__))
     return model
+
+
+def _decode_registered(registration: Registration, fields: dict[str, Any]) -> NeuronModel:
+    """A registered model out of plain values: numbers, booleans, names and lists of these, and nothing else."""
+    names = [field.name for field in _fields_of(registration)]
+    if fields.keys() != set(names):
+        raise ModelFileError(
+            f"{registration.name} must have the fields {', '.join(names)} (got {_short(sorted(fields))}); it was saved "
+            "by another version of the neuron model"
+        )
+    example, kinds = registration.model(), dict(registration.parameters)
+    decoders = {name: _decoder_of(kinds.get(name, type(getattr(example, name)))) for name in names}
+    values = _decoded(fields, decoders, registration.name)
+    try:
+        model: NeuronModel = registration.model(**values)
+        check_model(model)
+    except SpikeunetError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a user's class raises
+        raise ModelFileError(f"{registration.name} does not take {_short(values)}: {_short(str(error))}") from None
+    return model
+
+
+def _fields_of(registration: Registration) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(registration.model) if field.init]
+
+
+def _plain_number(value: Any) -> float | int:
+    """A number as it stands, whole numbers as such."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
+    return value if whole else _number(value)
+
+
+def _whole(value: Any) -> int:
+    number = _plain_number(value)
+    if not isinstance(number, int):
+        raise ModelFileError(f"expected a whole number (got {_short(value)})")
+    return number
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    return _text(value) if isinstance(value, str) else _plain_number(value)
+
+
+def _decoder_of(kind: type) -> Decoder:
+    """How a registered model's parameter of some type is read: what is none of these is a list of plain values."""
+    decoders: dict[type, Decoder] = {float: _number, int: _whole, bool: _boolean, str: _text}
+    return decoders.get(kind, _several(_scalar))
 
 
 _SYNAPSES = {"name": _text, "source": _text}
@@ -173,12 +252,15 @@ def check_channels(network: Network) -> None:
         channels[node.name] = node.channels if isinstance(node, Input) else given
 
 
-def _entry(value: Any, table: Mapping[str, type[Any]], what: str) -> tuple[type[Any], dict[str, Any]]:
+def _entry(
+    value: Any, table: Mapping[str, type[Any]], what: str, others: tuple[str, ...] = (), remedy: str = ""
+) -> tuple[type[Any], dict[str, Any]]:
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise ModelFileError(f"a {what} must be an object with a type (got {_short(value)})")
     kind = table.get(value["type"])
     if kind is None:
-        raise ModelFileError(f"unknown {what} {_short(value['type'])}; known are {', '.join(table)}")
+        known = ", ".join((*table, *others))
+        raise ModelFileError(f"unknown {what} {_short(value['type'])}; known are {known}{remedy}")
     return kind, {name: item for name, item in value.items() if name != "type"}
 
 

@@ -11,7 +11,8 @@ weights/NODE.weight  float32   or float16, in PyTorch's layout, for each Conv2d,
 weights/NODE.bias    float32   or float16
 ==================== ========= =======================================================================
 
-Nothing in a file is ever unpickled or imported; node and neuron types come from the tables in `topology`.
+Nothing in a file is ever unpickled or imported; node and neuron types come from the tables in `topology`, and neuron
+models of a user's own from what `register_neuron` was given before.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError, ModelFileError, SpikeunetError
+from ..graph import Conv2d, ConvTranspose2d, Linear, Network
 from .archive import read_arrays
 from .atomic import atomic_write
-from .errors import InputError, ModelFileError, SpikeunetError
-from .graph import Conv2d, ConvTranspose2d, Linear, Network
 from .topology import check_channels, decode_nodes, encode_node, weight_keys
 
 FORMAT_VERSION = 1

@@ -31,15 +31,18 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        If the folder is missing or not writable, the disk is full, or `path` is a folder.
+        If the folder is missing or not writable, the disk is full, or `path` is a folder or write-protected.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if target.exists() and not target.is_file():
-        with open(target, "wb") as stream:
+        with _named(path, None), open(target, "wb") as stream:
             yield stream
         return
+    if target.exists() and not os.access(target, os.W_OK):
+        # A file that may not be written to is not replaced either, although its folder would allow that.
+        raise PermissionError(errno.EACCES, "the file is write-protected", str(path))
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
         stream = open(temporary, "xb")  # noqa: SIM115 - closed below, before the file moves into place
@@ -47,15 +50,25 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         # The user knows the name of the file that was asked for, not the temporary one.
         raise OSError(error.errno, error.strerror, str(path)) from None
     try:
-        with stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        with suppress(FileNotFoundError):
-            temporary.chmod(target.stat().st_mode & 0o7777)
-        os.replace(temporary, target)
-    except BaseException as error:
+        with _named(path, temporary):
+            with stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            with suppress(FileNotFoundError):
+                temporary.chmod(target.stat().st_mode & 0o7777)
+            os.replace(temporary, target)
+    except BaseException:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
+        raise
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str], temporary: Path | None) -> Iterator[None]:
+    """An OSError that names no file, or the temporary one, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename in (None, str(temporary)):
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise

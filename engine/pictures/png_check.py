@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from .errors import PictureError
+from ..errors import PictureError
 
 _SAMPLES_A_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By colour type: gray, RGB, palette, gray and alpha, RGB and alpha."""

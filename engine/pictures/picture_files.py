@@ -21,15 +21,15 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import atomic_write
-from .errors import PictureError
+from ..errors import PictureError
+from ..files.atomic import atomic_write
 from .png_check import check_png_samples
 
 MAXIMUM_PIXELS = 100_000_000
 """Larger pictures are refused from their header, before anything is decoded."""
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PILLOW_PLUGINS = ("Png", "Jpeg", "Tiff", "Bmp", "Ppm", "WebP")
+_PILLOW_PLUGINS = ("Png", "Jpeg", "Bmp", "Ppm", "WebP")
 _ORIENTATION_TAG = 0x0112
 _PNG_HEADER = 33  # bytes of the signature and the IHDR chunk, behind which the colour profile stands
 
@@ -92,10 +92,10 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[Any]:
     return load_picture(path).samples
 
 
-def load_picture(path: str | os.PathLike[str]) -> PictureFile:
-    """As `read_picture`, with the ICC colour profile."""
+def load_picture(path: str | os.PathLike[str], indices: bool = False) -> PictureFile:
+    """As `read_picture`, with the ICC colour profile; with `indices`, a palette's indices instead of its colours."""
     with open(path, "rb") as stream, _named_errors(path):
-        picture = _decode(stream)
+        picture = _decode(stream, indices)
         samples = np.ascontiguousarray(picture.samples)
         if samples.dtype.kind == "f":
             check_range(samples)
@@ -196,14 +196,14 @@ def _named_errors(path: str | os.PathLike[str], problem: str = "cannot be read a
         raise PictureError(f"{path}: {problem} ({reason[:200]})") from error
 
 
-def _decode(stream: BinaryIO) -> PictureFile:
+def _decode(stream: BinaryIO, indices: bool = False) -> PictureFile:
     start = stream.read(32)
     stream.seek(0)
     if not start:
         raise PictureError("the file is empty")
     if start.startswith(_TIFF_STARTS):
-        return _decode_tiff(stream)
-    return _decode_with_pillow(stream)
+        return _decode_tiff(stream, indices)
+    return _decode_with_pillow(stream, indices)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -213,7 +213,7 @@ def _check_size(width: int, height: int) -> None:
         raise PictureError(f"{width}x{height} pixels are more than the limit of {MAXIMUM_PIXELS}; cut it into parts")
 
 
-def _decode_with_pillow(stream: BinaryIO) -> PictureFile:
+def _decode_with_pillow(stream: BinaryIO, indices: bool = False) -> PictureFile:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     for name in _PILLOW_PLUGINS:
@@ -235,6 +235,8 @@ def _decode_with_pillow(stream: BinaryIO) -> PictureFile:
         icc_profile = image.info.get("icc_profile")
         if image.format == "PNG" and any(str(tile[3]).endswith(";16B") for tile in image.tile):
             return PictureFile(_deep_png_samples(stream, image), icc_profile)
+        if indices and image.mode == "P":
+            return PictureFile(np.asarray(ImageOps.exif_transpose(image)))
         return PictureFile(_pillow_samples(ImageOps.exif_transpose(image), image.format), icc_profile)
 
 
@@ -266,8 +268,6 @@ def _pillow_samples(image: Any, file_format: str) -> NDArray[Any]:
         return np.asarray(image)
     if mode.startswith("I;16") or (mode == "I" and file_format == "PPM"):
         return np.asarray(image).astype(np.uint16)
-    if mode == "F" and file_format == "TIFF":
-        return np.asarray(image)
     raise PictureError(f"samples of the kind {mode!r} are not supported; convert it to 8 or 16 bit gray or RGB")
 
 
@@ -279,49 +279,14 @@ def _palette_samples(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return samples
 
 
-def _decode_tiff(stream: BinaryIO) -> PictureFile:
-    import tifffile
+def _decode_tiff(stream: BinaryIO, indices: bool = False) -> PictureFile:
+    from .tiff import read_tiff
 
-    # Its remarks on odd files would otherwise reach stderr; a logger that the user sets up still gets them.
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())
-    with tifffile.TiffFile(stream) as tiff:
-        page: Any = tiff.pages[0]
-        _check_size(page.imagewidth, page.imagelength)
-        pages = sum(not getattr(other, "is_reduced", False) for other in tiff.pages)
-        if pages > 1 or page.axes not in ("YX", "YXS", "SYX"):
-            count = max(pages, page.imagedepth)
-            raise PictureError(f"holds {count} pictures; save the one to use as a file of its own")
-        if page.samplesperpixel > 4:
-            raise PictureError(f"has {page.samplesperpixel} channels; 1 to 4 are supported")
-        try:
-            samples = _tiff_samples(page)
-        except Exception:
-            # Compressions that tifffile needs an extra package for; Pillow brings LZW and JPEG along.
-            if page.bitspersample not in (1, 2, 4, 8) and page.samplesperpixel > 1:
-                raise
-            stream.seek(0)
-            return _decode_with_pillow(stream)
-        profile, orientation = page.tags.get("InterColorProfile"), page.tags.get("Orientation")
-        samples = _oriented(samples, int(orientation.value) if orientation else 1)
-        return PictureFile(_squeezed(samples), profile.value if profile else None)
-
-
-def _tiff_samples(page: Any) -> NDArray[Any]:
-    """Samples (H, W, C) of a gray or RGB page; PictureError where it is another kind of page."""
-    white_is_zero, premultiplied = page.photometric == 0, 1 in page.extrasamples
-    known = page.dtype is not None and page.dtype.name in _TIFF.dtypes and page.dtype.itemsize * 8 == page.bitspersample
-    if not known or page.photometric not in (0, 1, 2) or premultiplied:
-        raise PictureError(
-            f"TIFF samples of the kind {page.dtype}, {page.bitspersample} bits, are not supported; convert it to gray "
-            "or RGB of 8 or 16 bits or float"
-        )
-    samples: NDArray[Any] = page.asarray()
-    if page.axes == "SYX":
-        samples = np.moveaxis(samples, 0, 2)
-    samples = samples.reshape(*samples.shape[:2], -1)
-    if white_is_zero:
-        samples[..., 0] = sample_maximum(samples.dtype) - samples[..., 0]
-    return samples.astype(samples.dtype.newbyteorder("="), copy=False)
+    tiff = read_tiff(stream, _check_size)
+    samples = _oriented(tiff.samples, tiff.orientation)
+    if tiff.colors is not None and not indices:
+        return PictureFile(_palette_samples(tiff.colors[samples[..., 0]]), tiff.icc_profile)
+    return PictureFile(_squeezed(samples), tiff.icc_profile)
 
 
 def _oriented(samples: NDArray[Any], orientation: int) -> NDArray[Any]:

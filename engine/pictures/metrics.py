@@ -1,4 +1,4 @@
-"""Picture quality: PSNR and SSIM on the 0-255 scale, without rounding."""
+"""Picture quality: PSNR and SSIM on the 0-255 scale, without rounding; confusion matrices of labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import InputError
+from ..errors import InputError
 
 SSIM_WINDOW = 11
 """Width of the Gaussian window in pixels; a picture must be at least as large."""
@@ -31,9 +31,12 @@ def psnr(reference: ArrayLike, picture: ArrayLike) -> float:
     InputError
         If the shapes differ or the pictures are empty.
     """
+    from skimage.metrics import peak_signal_noise_ratio
+
     first, second = _pair(reference, picture)
-    error = float(np.mean((first - second) ** 2))
-    return 20 * math.log10(255.0) - 10 * math.log10(error) if error else math.inf
+    if np.array_equal(first, second):
+        return math.inf
+    return float(peak_signal_noise_ratio(first, second, data_range=255.0))
 
 
 def ssim(reference: ArrayLike, picture: ArrayLike) -> float:
@@ -70,6 +73,33 @@ def ssim(reference: ArrayLike, picture: ArrayLike) -> float:
         K2=0.03,
     )
     return float(value)
+
+
+def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+    """How many pixels of each class were taken for each class.
+
+    Parameters
+    ----------
+    labels : (H, W) int64
+        True classes, 0 to classes - 1; pixels with a negative label do not count.
+    predicted : (H, W) integer
+    classes : int
+
+    Returns
+    -------
+    (classes, classes) int64, a row for each true class
+    """
+    counted = labels >= 0
+    cells = labels[counted] * classes + predicted[counted].astype(np.int64)
+    counts: NDArray[np.int64] = np.bincount(cells, minlength=classes**2)
+    return counts.reshape(classes, classes)
+
+
+def class_ious(matrix: NDArray[np.int64]) -> list[float | None]:
+    """Intersection over union of each class of a confusion matrix; None where no pixel is of it or was taken for it."""
+    hits = np.diag(matrix)
+    unions = matrix.sum(axis=0) + matrix.sum(axis=1) - hits
+    return [int(hit) / int(union) if union else None for hit, union in zip(hits, unions, strict=True)]
 
 
 def _pair(reference: ArrayLike, picture: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

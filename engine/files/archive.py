@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SpikeunetError
+from ..errors import SpikeunetError
 
 MAXIMUM_BYTES = 4 * 2**30
 """Largest sum of array sizes that is read."""

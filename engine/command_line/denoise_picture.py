@@ -1,0 +1,190 @@
+"""Denoise one picture file and measure what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..errors import PictureError
+from .jobs import Job
+from .one_picture import Record, Settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DenoiseSettings(Settings):
+    """Settings with the noise to add; `sigma` is None for none."""
+
+    sigma: float | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Quality:
+    """PSNR in dB and SSIM of a picture against its clean reference; SSIM is None below 11x11 pixels."""
+
+    psnr: float
+    ssim: float | None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DenoisedRecord(Record):
+    """A picture that was denoised and written."""
+
+    columns: ClassVar[tuple[str, ...]] = ("PSNR before", "PSNR after", "SSIM before", "SSIM after")
+    averaged: ClassVar[tuple[str, ...]] = ("psnr_before", "psnr_after", "ssim_before", "ssim_after")
+
+    written_dtype: str
+    sigma: float | None
+    noise_seed: int | None
+    before: Quality | None
+    after: Quality | None
+
+    @property
+    def saved_as(self) -> str:
+        """Sample type of the output where it differs from the input's, else nothing."""
+        return "" if self.written_dtype == self.dtype else self.written_dtype
+
+    def fields(self) -> list[tuple[str, str]]:
+        """PSNR and SSIM before and after."""
+        if not (self.before and self.after):
+            return []
+        return [
+            ("PSNR", f"{_psnr(self.before)} -> {_psnr(self.after)} dB"),
+            ("SSIM", f"{_ssim(self.before)} -> {_ssim(self.after)}"),
+        ]
+
+    def cells(self) -> list[str]:
+        """PSNR and SSIM before and after."""
+        return [_psnr(self.before), _psnr(self.after), _ssim(self.before), _ssim(self.after)]
+
+    @classmethod
+    def mean_cells(cls, records: Sequence[DenoisedRecord]) -> list[str]:
+        """Means of PSNR and SSIM before and after; nothing where no picture was compared."""
+        before = [record.before for record in records if record.before]
+        after = [record.after for record in records if record.after]
+        if not after:
+            return []
+        means = [f"{fmean(quality.psnr for quality in each):.2f}" for each in (before, after)]
+        return [*means, *(_mean_ssim(each) for each in (before, after))]
+
+    def entry(self) -> dict[str, Any]:
+        """Noise and quality."""
+        return {
+            "written_dtype": self.written_dtype,
+            "noise_sigma": self.sigma,
+            "noise_seed": self.noise_seed,
+            "psnr_before": _finite(self.before.psnr if self.before else None),
+            "psnr_after": _finite(self.after.psnr if self.after else None),
+            "ssim_before": self.before.ssim if self.before else None,
+            "ssim_after": self.after.ssim if self.after else None,
+        }
+
+
+def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
+    """Read, denoise, measure and write one picture.
+
+    Raises
+    ------
+    SpikeunetError, OSError
+        If the picture or its reference cannot be read, they differ in size, or the output cannot hold or take it.
+    """
+    from ..pictures import picture_files as pictures
+    from ..tasks import denoising, inference
+
+    source = pictures.load_picture(job.source)
+    pictures.check_channels(job.target, 1 if source.samples.ndim == 2 else source.samples.shape[2])
+    colors, transparency = inference.split_transparency(source.samples)
+    clean = _clean_reference(job, colors, settings.sigma)
+    noise_seed = None if settings.sigma is None else settings.seed + job.index
+    noisy = _with_noise(colors, settings.sigma, noise_seed)
+    denoised = denoising.denoise(
+        noisy,
+        settings.network,
+        steps=settings.steps,
+        threads=settings.threads,
+        order=settings.order,
+        tile=settings.tile,
+    )
+    # Noise turned the samples into float; the file gets the type that it came with.
+    restored = pictures.convert_samples(denoised.restored, source.samples.dtype)
+    before, after = (_quality(clean, picture) for picture in (denoised.noisy, denoised.restored))
+    pictures.write_picture(job.target, inference.join_transparency(restored, transparency), source.icc_profile)
+    dtypes = pictures.format_of(job.target).dtypes
+    dtype = source.samples.dtype.name
+    return DenoisedRecord(
+        job=job,
+        shape=source.samples.shape,
+        dtype=dtype,
+        processed=denoised,
+        written_dtype=dtype if dtype in dtypes else dtypes[0],
+        sigma=settings.sigma,
+        noise_seed=noise_seed,
+        before=before,
+        after=after,
+    )
+
+
+def _with_noise(colors: NDArray[Any], sigma: float | None, seed: int | None) -> NDArray[Any]:
+    from ..pictures.noise import add_noise
+    from ..pictures.picture_files import convert_samples
+
+    if sigma is None or seed is None:
+        return colors
+    return add_noise(convert_samples(colors, np.dtype(np.float64)), sigma, seed)
+
+
+def _clean_reference(job: Job, colors: NDArray[Any], sigma: float | None) -> NDArray[np.float32] | None:
+    """The picture to compare with, in [0, 1] and without transparency: the reference, or what noise is added to.
+
+    float32, as the pictures to compare are: equal pictures must be found equal.
+    """
+    from ..pictures.picture_files import convert_samples, load_picture
+    from ..tasks.inference import split_transparency
+
+    if job.clean is None:
+        return None if sigma is None else convert_samples(colors, np.dtype(np.float32))
+    clean, _ = split_transparency(load_picture(job.clean).samples)
+    if clean.shape != colors.shape:
+        raise PictureError(
+            f"{job.clean}: the clean reference is {_size(clean)}, but {job.source} is {_size(colors)}; they must agree"
+        )
+    return convert_samples(clean, np.dtype(np.float32))
+
+
+def _size(samples: NDArray[Any]) -> str:
+    return f"{samples.shape[0]}x{samples.shape[1]} {'gray' if samples.ndim == 2 else 'colour'}"
+
+
+def _quality(clean: NDArray[np.float32] | None, picture: NDArray[np.float32]) -> Quality | None:
+    from ..pictures import metrics
+
+    if clean is None:
+        return None
+    large_enough = min(clean.shape[:2]) >= metrics.SSIM_WINDOW
+    return Quality(metrics.psnr(clean, picture), metrics.ssim(clean, picture) if large_enough else None)
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity: the PSNR of two equal pictures is null."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _mean_ssim(qualities: Sequence[Quality]) -> str:
+    known = [quality.ssim for quality in qualities if quality.ssim is not None]
+    return f"{fmean(known):.4f}" if known else "-"
+
+
+def _psnr(quality: Quality | None) -> str:
+    return "-" if quality is None else f"{quality.psnr:.2f}"
+
+
+def _ssim(quality: Quality | None) -> str:
+    return "-" if quality is None or quality.ssim is None else f"{quality.ssim:.4f}"

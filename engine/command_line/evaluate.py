@@ -1,0 +1,176 @@
+"""`spikeunet evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import InputError
+from .console import print_rows, progress
+from .convert import numbers
+from .guard import STATUS_ERROR, report_error
+from .jobs import make_folder
+
+if TYPE_CHECKING:
+    from ..evaluation import Evaluation
+    from ..evaluation.picture_task import Outcome
+
+JOURNAL = "journal.jsonl"
+RESULTS = "results.json"
+ROWS = "pictures.csv"
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@click.argument("datasets", metavar="DATASET...", nargs=-1, required=True)
+@click.option("--data", metavar="FOLDER", type=click.Path(path_type=Path), help="Where data sets lie that have a name.")
+@click.option(
+    "--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True, help="Of such data sets."
+)
+@click.option("-o", "--output", metavar="FOLDER", type=click.Path(path_type=Path), help="For results and the journal.")
+@click.option("--steps", metavar="T,...", help="Time steps, each 1 to 1000.  [default: the model's own]")
+@click.option("--ann", is_flag=True, help="Also the ANN: the same weights with ReLUs for neurons.")
+@click.option("--sigma", metavar="S,...", default="25", show_default=True, help="Noise to add, 0-255 scale.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="K", default=0, show_default=True, help="Of its first picture."
+)
+@click.option("--void", type=click.IntRange(min=0), metavar="LABEL", help="Label that does not count, in own folders.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N pictures of each data set.")
+@click.option("--workers", type=click.IntRange(1, 256), metavar="N", default=1, show_default=True, help="Processes.")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler to use instead, tcp://HOST:PORT.")
+@click.option("--timeout", type=float, metavar="SECONDS", default=10.0, show_default=True, help="To wait for it.")
+@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="For a picture.  [default: shared out]")
+@click.pass_context
+def evaluate(
+    context: click.Context,
+    model: str,
+    datasets: tuple[str, ...],
+    data: Path | None,
+    split: str,
+    output: Path | None,
+    steps: str | None,
+    ann: bool,
+    sigma: str,
+    seed: int,
+    void: int | None,
+    limit: int | None,
+    workers: int,
+    scheduler: str | None,
+    timeout: float,
+    threads: int | None,
+) -> None:
+    """Measure a model on data sets: quality, events, accumulates and energy of every picture.
+
+    A DATASET is the name of a known layout in --data (set12, bsd68, cbsd68; em, drive, camseq01), NAME=FOLDER for one
+    elsewhere, PICTURES:REFERENCES for two folders whose files have the same names, with a third folder of masks if
+    need be, or, for a denoiser, a FOLDER of clean pictures, to which noise is added.
+
+    Denoisers are measured by PSNR and SSIM, segmentations by accuracy, mean IoU and, for class 1 of two, Jaccard index,
+    F1 and area under the ROC curve, of all pixels together that are not void and inside the mask.
+
+    With -o, results.json says everything that it takes to make the figures again, and pictures.csv has a line for
+    every picture. Until then finished pictures stand in journal.jsonl, and the same command goes on after them.
+
+    \b
+    Examples:
+      spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --sigma 15,25,50 --steps 1,2,4 --ann -o results/
+      spikeunet evaluate vessels.npz drive=datasets/drive --ann --workers 4 -o results/
+      spikeunet evaluate model.npz noisy/:clean/ --scheduler tcp://head:8786 -o results/
+    """
+    from ..evaluation import Workplace, plan_evaluation
+    from ..evaluation import evaluate as evaluate_plan
+    from ..evaluation.results import write_csv, write_json
+
+    workplace = Workplace(workers, scheduler, timeout)
+    plan = plan_evaluation(
+        model,
+        datasets,
+        data=data,
+        split=split,
+        steps=None if steps is None else _whole_numbers("--steps", steps),
+        sigmas=numbers("--sigma", sigma, ","),
+        seed=seed,
+        ann=ann,
+        void=void,
+        limit=limit,
+    )
+    if output is not None:
+        make_folder(output)
+    journal = None if output is None else output / JOURNAL
+    evaluation = evaluate_plan(plan, workplace, journal=journal, threads=threads, observe=_observe)
+    if output is not None and evaluation.rows:
+        write_csv(output / ROWS, evaluation.rows, plan.task)
+        write_json(output / RESULTS, evaluation.as_json())
+    if journal is not None and not evaluation.failures:
+        journal.unlink(missing_ok=True)
+    _print(evaluation)
+    if evaluation.failures:
+        context.exit(STATUS_ERROR)
+
+
+def _whole_numbers(option: str, text: str) -> list[int]:
+    values = numbers(option, text, ",")
+    if any(value != int(value) for value in values):
+        raise InputError(f"{option} must be whole numbers with ',' between them (got {text!r})")
+    return [int(value) for value in values]
+
+
+def _observe(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
+    """Show the progress, and each failure as it comes."""
+    for outcome in progress(outcomes, "Evaluating", count):
+        if outcome.error is not None:
+            report_error(outcome.error)
+        yield outcome
+
+
+_DENOISING = {
+    "PSNR noisy": ("psnr_noisy", ".2f"),
+    "PSNR": ("psnr", ".2f"),
+    "SSIM noisy": ("ssim_noisy", ".4f"),
+    "SSIM": ("ssim", ".4f"),
+}
+_SEGMENTATION = {
+    "accuracy": ("accuracy", ".4f"),
+    "Jaccard": ("jaccard", ".4f"),
+    "F1": ("f1", ".4f"),
+    "AUC": ("auc", ".4f"),
+    "mean IoU": ("mean_iou", ".4f"),
+}
+_COSTS = {
+    "events": ("events", ".0f"),
+    "accumulates": ("accumulates", ".0f"),
+    "per pixel": ("accumulates_per_pixel", ".0f"),
+    "energy J": ("energy_joules", ".3g"),
+    "seconds": ("seconds", ".2f"),
+}
+
+
+def _print(evaluation: Evaluation) -> None:
+    """A line for each data set, noise level, method and number of steps; costs are means for a picture."""
+    if not evaluation.rows:
+        return
+    denoising = evaluation.plan.task == "denoise"
+    scores = _DENOISING if denoising else _SEGMENTATION
+    header = ["data set", *(["sigma"] if denoising else []), "method", "steps", "pictures", *scores, *_COSTS]
+    lines = []
+    for entry in evaluation.summary:
+        found = entry["mean"] if denoising else entry["pooled"]
+        lines.append(
+            [
+                entry["dataset"],
+                *([_text(entry["sigma"], "g")] if denoising else []),
+                entry["method"],
+                _text(entry["steps"], "d"),
+                str(entry["pictures"]),
+                *(_text(found[name], form) for name, form in scores.values()),
+                *(_text(entry["mean"][name], form) for name, form in _COSTS.values()),
+            ]
+        )
+    print_rows(header, lines)
+
+
+def _text(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

@@ -1,0 +1,51 @@
+"""Metadata for a new model, from a known data set and from a JSON file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..graph import Network
+
+MAXIMUM_BYTES = 2**20
+
+
+def given_metadata(task: str, dataset: str | None, path: Path | None) -> dict[str, Any]:
+    """What a known data set says of its models, overruled by what a JSON file says; InputError where they are none."""
+    from ..datasets.layouts import layout_named
+
+    facts: dict[str, Any] = {}
+    if dataset is not None:
+        layout = layout_named(dataset)
+        if layout.task != task:
+            raise InputError(
+                f"the data set {dataset} is for the task {layout.task!r}; name it with --task {layout.task}"
+            )
+        facts |= layout.metadata()
+    return facts if path is None else facts | read_metadata(path)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; InputError where it is none, OSError where it cannot be read."""
+    content = path.read_bytes() if path.stat().st_size <= MAXIMUM_BYTES else b""
+    try:
+        found = json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: is not a JSON file of at most {MAXIMUM_BYTES} bytes ({reason})") from None
+    if not isinstance(found, dict):
+        raise InputError(f'{path}: must hold a JSON object, such as {{"classes": ["membrane", "cell"]}}')
+    return found
+
+
+def check_segmenter(network: Network) -> None:
+    """InputError where a network is said to be for segmentation and its outputs or its metadata do not suit that."""
+    from ..tasks.inference import task_of
+    from ..tasks.segmentation import segmenter
+
+    if task_of(network) == "segment":
+        segmenter(network)

@@ -1,0 +1,90 @@
+"""`spikeunet segment`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .guard import STATUS_ERROR
+from .jobs import Output, plan_jobs, run_jobs
+from .one_picture import Settings
+from .report import check_report_path, write_report
+from .segment_picture import (
+    OVERLAY,
+    PROBABILITIES,
+    check_overlay_format,
+    check_probabilities_suffix,
+    segment_file,
+)
+from .summary import print_records
+
+
+@click.command()
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", metavar="OUT", required=True, type=click.Path(), help="Label picture, or folder for several."
+)
+@click.option("--model", metavar="NAME", required=True, help="Shipped model or model file.")
+@click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
+@click.option("--overlay", metavar="OUT", type=click.Path(), help="Also the picture with its classes' colours over it.")
+@click.option("--probabilities", metavar="OUT", type=click.Path(), help="Also each class's probability, as NPZ.")
+@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Worker threads.  [default: all processors]")
+@click.option("--order", type=click.Choice(["layer", "time"]), default="layer", show_default=True, help="Loop order.")
+@click.option(
+    "--tile", type=click.IntRange(min=1), metavar="N", help="Rows of a picture at a time.  [default: by its size]"
+)
+@click.option("--report", metavar="FILE", help="Write every count of every picture as JSON; - for stdout, alone there.")
+@click.pass_context
+def segment(
+    context: click.Context,
+    inputs: tuple[Path, ...],
+    output: str,
+    model: str,
+    steps: int | None,
+    overlay: str | None,
+    probabilities: str | None,
+    threads: int | None,
+    order: str,
+    tile: int | None,
+    report: str | None,
+) -> None:
+    """Tell the class of each pixel of pictures, or of the pictures of a folder.
+
+    IN is one or more picture files of any size, or one folder: then every OUT is a folder, too. A label picture is an
+    indexed PNG: a sample is the number of a class, and the palette shows the classes' colours. --overlay writes colour
+    pictures, --probabilities NPZ files with `probabilities` (classes, height, width) float32 and `classes`.
+
+    Names and colours of the classes, and what is done to a picture first, stand in the model's metadata. An existing
+    OUT is replaced; an input never is.
+
+    \b
+    Examples:
+      spikeunet segment retina.png -o vessels.png --model vessels.npz
+      spikeunet segment street.jpg -o labels.png --overlay seen.jpg --model street.npz --steps 4
+      spikeunet segment slices/ -o labels/ --probabilities maps/ --report report.json --model membranes.npz
+    """
+    from ..pictures.labels import check_label_suffix
+    from ..simulation.simulate import check_tile
+    from ..tasks.inference import DEFAULT_STEPS, check_steps, recommended_steps
+    from ..tasks.segmentation import segmenter
+
+    check_steps(DEFAULT_STEPS if steps is None else steps)
+    check_tile(tile, order)
+    extras = {}
+    if overlay is not None:
+        extras[OVERLAY] = Output(overlay, ".png", check_overlay_format)
+    if probabilities is not None:
+        extras[PROBABILITIES] = Output(probabilities, ".npz", check_probabilities_suffix)
+    jobs = plan_jobs(inputs, Output(output, ".png", check_label_suffix), protected=[Path(model)], extras=extras)
+    check_report_path(report, jobs, [Path(model)])
+    network = segmenter(model)
+    steps = recommended_steps(network) if steps is None else steps
+    settings = Settings(model=model, network=network, steps=steps, order=order, threads=threads, tile=tile)
+    records, failures = run_jobs(jobs, lambda job: segment_file(job, settings), "Segmenting")
+    if report is not None and records:
+        write_report(report, settings, records, failures)
+    if report != "-":
+        print_records(records)
+    if failures:
+        context.exit(STATUS_ERROR)

@@ -1,0 +1,7 @@
+"""Data sets on disk: known layouts with their splits, folders of one's own, and the labels of their pictures."""
+
+from .dataset import Dataset, Example, find_dataset
+from .labelled import read_example_labels
+from .layouts import LAYOUTS, Layout
+
+__all__ = ["LAYOUTS", "Dataset", "Example", "Layout", "find_dataset", "read_example_labels"]

@@ -1,0 +1,203 @@
+"""Evaluate one picture: read, run, score and count; what a worker process does."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets import read_example_labels
+from ..dense import forward
+from ..errors import InputError, PictureError, SpikeunetError
+from ..graph import Network
+from ..models import load_model, model_digest
+from ..operations.energy import estimate_energy
+from ..pictures.metrics import confusion_matrix
+from ..pictures.noise import add_noise
+from ..pictures.padding import crop, pad_to_multiple
+from ..pictures.picture_files import convert_samples, read_picture
+from ..pictures.preprocessing import network_input
+from ..simulation import Result
+from ..tasks.denoising import check_colors, denoiser, restore
+from ..tasks.inference import PaddedRun, run_padded, split_transparency
+from ..tasks.segmentation import class_count, labels_of, segmenter
+from .picture_task import Outcome, PictureTask, Row
+from .scores import (
+    area_under_curve,
+    denoising_scores,
+    pack_histogram,
+    score_histogram,
+    segmentation_scores,
+)
+
+SPIKING = "spiking"
+ANN = "ANN"
+
+Output = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A picture ready for the network, (N, C, H, W) float32, and what scores an output (N, O, H, W) of it."""
+
+    batch: NDArray[np.float32]
+    score: Any
+
+
+def attempt(task: PictureTask) -> Outcome:
+    """Evaluate a picture; an error on purpose or of the system becomes part of the outcome."""
+    try:
+        return Outcome(task, tuple(evaluate_picture(task)))
+    except SpikeunetError as error:
+        return Outcome(task, (), str(error))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Outcome(task, (), f"{error.filename}: {reason}" if error.filename else reason)
+
+
+def evaluate_picture(task: PictureTask) -> list[Row]:
+    """Rows of a picture: the spiking network at each number of steps, then the ANN where it was asked for.
+
+    Raises
+    ------
+    SpikeunetError, OSError
+        If a file cannot be read or does not fit, or this machine has another model or version.
+    """
+    network = _network(task.model, task.model_sha256, task.task, task.version)
+    digests = task.digests()
+    prepared = _noisy(task, network) if task.task == "denoise" else _labelled(task, network)
+    height, width = prepared.batch.shape[2:]
+    common = {
+        "dataset": task.dataset,
+        "split": task.split,
+        "picture": task.example.name,
+        "index": task.example.index,
+        "sigma": task.sigma,
+        "noise_seed": task.seed,
+        "height": height,
+        "width": width,
+    }
+    run = run_padded(
+        network,
+        prepared.batch,
+        steps=task.steps[-1],
+        threads=task.threads,
+        record=("readout",) if len(task.steps) > 1 else (),
+    )
+    versions = [*_spiking(task, run), *([_ann(network, prepared.batch, run.result)] if task.ann else [])]
+    host = {"host": platform.node(), **digests}
+    return [{**common, **facts, **prepared.score(output), **host} for output, facts in versions]
+
+
+def _spiking(task: PictureTask, run: PaddedRun) -> Iterator[tuple[Output, Row]]:
+    """Output and counts at each number of steps; what happens at a step does not depend on later ones."""
+    for steps in task.steps:
+        last = steps == task.steps[-1]
+        output = run.result.output if last else run.result.readout[:, steps - 1] / np.float32(steps)
+        yield run.cropped(output), counts(run, steps) | {"seconds": run.result.seconds if last else None}
+
+
+def counts(run: PaddedRun, steps: int) -> Row:
+    """What the first `steps` steps of a run cost; energy as in `estimate_energy`."""
+    result = run.result
+    events = sum(int(layer[:steps].sum()) for layer in result.events.values())
+    accumulates = sum(int(node[:steps].sum()) for node in result.accumulates.values())
+    dense_macs = sum(result.dense_macs.values())
+    return {
+        "method": SPIKING,
+        "steps": steps,
+        "events": events,
+        "density": events / max(1, steps * sum(result.neurons.values())),
+        "accumulates": accumulates,
+        "accumulates_per_pixel": accumulates / (run.size[0] * run.size[1]),
+        "macs": result.total_macs,
+        "energy_joules": estimate_energy(accumulates, result.total_macs),
+        "dense_macs": dense_macs,
+        "dense_energy_joules": estimate_energy(0, dense_macs),
+    }
+
+
+def _ann(network: Network, batch: NDArray[np.float32], result: Result) -> tuple[Output, Row]:
+    """Output and cost of the same network with ReLUs in place of its neurons."""
+    padded, origin = pad_to_multiple(batch, network.size_multiple)
+    begin = time.perf_counter()
+    output, _ = forward(network, padded)
+    seconds = time.perf_counter() - begin
+    dense_macs = sum(result.dense_macs.values())
+    height, width = batch.shape[2:]
+    return crop(output, origin, (height, width)), {
+        "method": ANN,
+        "steps": None,
+        "events": None,
+        "density": None,
+        "accumulates": None,
+        "accumulates_per_pixel": None,
+        "macs": dense_macs,
+        "energy_joules": estimate_energy(0, dense_macs),
+        "dense_macs": dense_macs,
+        "dense_energy_joules": estimate_energy(0, dense_macs),
+        "seconds": seconds,
+    }
+
+
+def _noisy(task: PictureTask, network: Network) -> _Prepared:
+    """The picture with noise, or a noisy one with its clean reference."""
+    picture, clean = _colors(task.example.picture), None
+    if task.example.reference is not None:
+        clean = _colors(task.example.reference)
+        if clean.shape != picture.shape:
+            sizes = ["x".join(map(str, array.shape)) for array in (clean, picture)]
+            raise PictureError(
+                f"{task.example.reference}: is {sizes[0]}, but {task.example.picture} is {sizes[1]}; they must agree"
+            )
+    check_colors(network, 1 if picture.ndim == 2 else picture.shape[2])
+    if task.sigma is not None and task.seed is not None:
+        noisy = add_noise(picture, task.sigma, task.seed)
+    else:
+        noisy = picture.astype(np.float32)
+    reference = picture if clean is None else clean
+    batch = noisy.reshape(*noisy.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
+    return _Prepared(batch, lambda output: denoising_scores(reference, noisy, restore(noisy, output)))
+
+
+def _colors(path: Any) -> NDArray[np.float64]:
+    colors, _ = split_transparency(read_picture(path))
+    return convert_samples(colors, np.dtype(np.float64))
+
+
+def _labelled(task: PictureTask, network: Network) -> _Prepared:
+    samples = read_picture(task.example.picture)
+    picture = network_input(samples, network)
+    classes = class_count(network)
+    size = (samples.shape[0], samples.shape[1])
+    labels = read_example_labels(task.example, size, classes, task.void)
+
+    def score(output: Output) -> Row:
+        matrix = confusion_matrix(labels, labels_of(output[0]), classes)
+        if classes != 2:
+            return {**segmentation_scores(matrix), "confusion": matrix.tolist(), "histogram": None}
+        auc = area_under_curve(labels, output[0])
+        histogram = pack_histogram(score_histogram(labels, output[0]))
+        return {**segmentation_scores(matrix, auc), "confusion": matrix.tolist(), "histogram": histogram}
+
+    return _Prepared(picture[None], score)
+
+
+@functools.lru_cache(maxsize=2)
+def _network(model: str, digest: str, task: str, wanted: str) -> Network:
+    """The model, loaded once in a process; InputError where this machine has another model or version."""
+    if version("spikeunet") != wanted:
+        raise InputError(
+            f"{platform.node()} has spikeunet {version('spikeunet')}, the evaluation is of {wanted}; install the same"
+        )
+    if model_digest(model) != digest:
+        raise InputError(f"{model}: another file on {platform.node()} than where the evaluation began; copy it there")
+    network = load_model(model)
+    return denoiser(network) if task == "denoise" else segmenter(network)

@@ -1,0 +1,76 @@
+"""Write what an evaluation found: JSON with everything, and CSV with a line for each picture."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..files.atomic import atomic_write
+from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS
+from ..simulation.simulate import available_threads
+from .picture_task import Row
+from .scores import DENOISING_SCORES, SEGMENTATION_SCORES
+from .summary import COSTS
+
+_PACKAGES = ("spikeunet", "numpy", "numba", "scipy", "scikit-image", "scikit-learn", "pillow", "dask", "distributed")
+
+_PLACE = ("dataset", "split", "picture", "index", "sigma", "noise_seed", "method", "steps", "height", "width")
+_ORIGIN = ("host", "picture_sha256", "reference_sha256", "mask_sha256")
+
+
+def columns(task: str) -> tuple[str, ...]:
+    """Columns of the CSV file."""
+    return (*_PLACE, *(DENOISING_SCORES if task == "denoise" else SEGMENTATION_SCORES), *COSTS, *_ORIGIN)
+
+
+def write_csv(path: Path, rows: Sequence[Row], task: str) -> None:
+    """Write a line for each picture and method, completely or not at all; matrices and histograms are left out."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns(task), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
+    with atomic_write(path) as stream:
+        stream.write(text.getvalue().encode())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, completely or not at all."""
+    with atomic_write(path) as stream:
+        stream.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def circumstances() -> dict[str, Any]:
+    """Versions, machine, command and time: what a reader needs to make the figures again."""
+    return {
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "command": list(sys.argv),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "machine": {"processor": _processor(), "processors": available_threads(), "system": platform.platform()},
+        "energy_model": asdict(ENERGY_MODELS[DEFAULT_ENERGY_MODEL]),
+        "working_folder": os.fspath(Path.cwd()),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

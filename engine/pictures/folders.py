@@ -1,0 +1,44 @@
+"""Pictures in folders, and the files of other folders that belong to them by name."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from ..errors import InputError
+from .picture_files import FORMATS
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Picture files of a folder, by suffix, sorted by name; InputError where there are none."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not _is_hidden(path))
+    found = [path for path in found if path.is_file()]
+    if not found:
+        raise InputError(f"{folder}: no pictures in this folder; pictures end with {', '.join(FORMATS)}")
+    return found
+
+
+def partner_of(source: Path, folder: Path, what: str) -> Path:
+    """The file of the picture's name in another folder, or the only one that differs from it in the suffix alone.
+
+    `what` names such files in the InputError that is raised where there is none.
+    """
+    if (folder / source.name).is_file():
+        return folder / source.name
+    same_stem = [path for path in folder.iterdir() if path.stem == source.stem and path.suffix.lower() in FORMATS]
+    if len(same_stem) != 1:
+        raise InputError(f"{folder}: has {len(same_stem) or 'no'} {what} for {source.name}; one is needed")
+    return same_stem[0]
+
+
+def existing_folder(folder: Path, what: str) -> Path:
+    """`folder` where it is one; OSError where it is missing or a file, naming what it should hold."""
+    if not folder.is_dir():
+        code = errno.ENOTDIR if folder.exists() else errno.ENOENT
+        raise OSError(code, f"{os.strerror(code)}; give a folder of {what}", str(folder))
+    return folder
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".")

@@ -1,0 +1,164 @@
+"""What a model wants done to a picture first: steps that its metadata lists by name and parameters, never as code.
+
+`metadata["preprocessing"]` is a list of objects, each with the `name` of a step and its parameters:
+
+================== =================================== ==============================================================
+name               parameters (default)                what it does, by scikit-image's function of that name if any
+================== =================================== ==============================================================
+rgb2gray           none                                luminance of a colour picture; gray stays
+channel            index                               one channel of a colour picture, 1 for green; gray stays
+equalize_adapthist kernel_size (an eighth of each      contrast-limited adaptive histogram equalisation (CLAHE); of
+                   side), clip_limit (0.01), nbins     colour, the value channel
+                   (256)
+adjust_gamma       gamma, gain (1)                     gain * sample ** gamma: a gamma below 1 brightens
+rescale_intensity  none                                darkest sample 0, brightest 1; an even picture stays
+================== =================================== ==============================================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..graph import Network
+from ..tasks.inference import check_picture, split_transparency
+from .picture_files import convert_samples
+
+Picture = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step: its function of a picture (H, W, C) and parameters, and for each parameter its type and range."""
+
+    apply: Callable[..., NDArray[Any]]
+    parameters: Mapping[str, tuple[type, float, float]]
+    required: tuple[str, ...] = ()
+
+
+def _rgb2gray(picture: Picture) -> NDArray[Any]:
+    from skimage.color import rgb2gray
+
+    gray: NDArray[Any] = rgb2gray(picture)[..., None] if picture.shape[2] == 3 else picture
+    return gray
+
+
+def _channel(picture: Picture, index: int) -> NDArray[Any]:
+    return picture[..., index : index + 1] if picture.shape[2] == 3 else picture
+
+
+def _equalize(picture: Picture, **parameters: Any) -> NDArray[Any]:
+    from skimage.exposure import equalize_adapthist
+
+    # scikit-image takes three channels for colour, and would take one for the third dimension of a volume.
+    gray = picture.shape[2] == 1
+    equalized = equalize_adapthist(np.clip(picture[..., 0] if gray else picture, 0, 1), **parameters)
+    return equalized[..., None] if gray else equalized  # type: ignore[no-any-return]
+
+
+def _adjust_gamma(picture: Picture, gamma: float, gain: float = 1.0) -> NDArray[Any]:
+    from skimage.exposure import adjust_gamma
+
+    return adjust_gamma(np.clip(picture, 0, 1), gamma, gain)  # type: ignore[no-any-return]
+
+
+def _rescale(picture: Picture) -> NDArray[Any]:
+    from skimage.exposure import rescale_intensity
+
+    return rescale_intensity(picture, out_range=(0.0, 1.0))  # type: ignore[no-any-return]
+
+
+_STEPS: dict[str, _Step] = {
+    "rgb2gray": _Step(_rgb2gray, {}),
+    "channel": _Step(_channel, {"index": (int, 0, 2)}, ("index",)),
+    "equalize_adapthist": _Step(
+        _equalize, {"kernel_size": (int, 2, 65536), "clip_limit": (float, 0, 1), "nbins": (int, 2, 65536)}
+    ),
+    "adjust_gamma": _Step(_adjust_gamma, {"gamma": (float, 0.01, 100), "gain": (float, 0.01, 100)}, ("gamma",)),
+    "rescale_intensity": _Step(_rescale, {}),
+}
+
+
+def check_preprocessing(steps: object) -> list[dict[str, Any]]:
+    """`steps` where it is a list of steps as metadata holds them; InputError otherwise."""
+    if not isinstance(steps, Sequence) or isinstance(steps, (str, bytes)):
+        raise InputError(f"preprocessing must be a list of steps, each with a name and parameters (got {steps!r:.80})")
+    return [_checked_step(step) for step in steps]
+
+
+def _checked_step(step: object) -> dict[str, Any]:
+    if not isinstance(step, Mapping) or step.get("name") not in _STEPS:
+        raise InputError(f"a preprocessing step must have one of the names {', '.join(_STEPS)} (got {step!r:.80})")
+    name, known = step["name"], _STEPS[step["name"]]
+    given = {key: value for key, value in step.items() if key != "name"}
+    unknown = [str(key) for key in given if key not in known.parameters]
+    missing = [key for key in known.required if key not in given]
+    if unknown or missing:
+        fault = f"takes no parameter {unknown[0]!r}" if unknown else f"needs the parameter {missing[0]!r}"
+        raise InputError(f"the preprocessing step {name} {fault}; it has {', '.join(known.parameters) or 'none'}")
+    for key, value in given.items():
+        kind, least, most = known.parameters[key]
+        number = isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+        if not (number and math.isfinite(value) and least <= value <= most):
+            what = "a number" if kind is float else "a whole number"
+            raise InputError(
+                f"{key} of the preprocessing step {name} must be {what} from {least:g} to {most:g} (got {value!r:.40})"
+            )
+    return dict(step)
+
+
+def preprocess(picture: Picture, steps: object) -> Picture:
+    """Apply checked or unchecked steps to a picture (H, W, C) float32 in [0, 1], C 1 or 3."""
+    for step in check_preprocessing(steps):
+        parameters = {key: value for key, value in step.items() if key != "name"}
+        picture = np.asarray(_STEPS[step["name"]].apply(picture, **parameters), np.float32)
+    return picture
+
+
+def network_input(picture: NDArray[Any], network: Network) -> Picture:
+    """What a network that sees all channels of a picture together gets to see of it.
+
+    Parameters
+    ----------
+    picture : (H, W) or (H, W, C) uint8, uint16 or float
+        Transparency, the last of 2 or 4 channels, is dropped.
+    network : Network
+        Its metadata may list preprocessing. After it, colour is averaged for a network of one channel and gray is
+        repeated for a network of several.
+
+    Returns
+    -------
+    (channels, H, W) float32
+
+    Raises
+    ------
+    InputError
+        If the metadata's preprocessing makes no sense, or the picture has another number of channels.
+    PictureError
+        If `picture` is none.
+    """
+    samples = np.asarray(picture)
+    check_picture(samples)
+    opaque, _ = split_transparency(samples)
+    colors = convert_samples(opaque, np.dtype(np.float32)).reshape(*opaque.shape[:2], -1)
+    prepared = preprocess(colors, network.metadata.get("preprocessing", ()))
+    return np.ascontiguousarray(match_channels(prepared, network.input.channels).transpose(2, 0, 1))
+
+
+def match_channels(picture: Picture, channels: int) -> Picture:
+    """(H, W, channels): colour averaged for one channel, gray repeated for several; InputError where neither fits."""
+    found = picture.shape[2]
+    if channels == 1:
+        gray: Picture = picture.mean(axis=2, keepdims=True, dtype=np.float32)
+        return gray
+    if found == 1:
+        return np.repeat(picture, channels, axis=2)
+    if found != channels:
+        raise InputError(f"the picture has {found} colour channels, but the model takes {channels}; convert it")
+    return picture

@@ -1,0 +1,1 @@
+"""What networks are for: denoising and segmentation of pictures of any size."""

@@ -1,0 +1,141 @@
+"""Denoise one picture of any size, gray or colour, 8 or 16 bits or float, with a converted denoiser."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from ..graph import Network
+from ..pictures.picture_files import convert_samples
+from .inference import (
+    Processed,
+    check_picture,
+    check_steps,
+    join_transparency,
+    model_for,
+    named,
+    recommended_steps,
+    run_padded,
+    split_transparency,
+)
+
+DEFAULT_MODEL = "denoise-gray"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Denoised(Processed):
+    """A denoised picture, and the run that it came from.
+
+    Parameters
+    ----------
+    picture : (H, W) or (H, W, C), dtype of the noisy picture
+        Result with the samples, shape and transparency of the noisy picture.
+    noisy, restored : (H, W) or (H, W, 1 or 3) float32
+        Before and after, without transparency; `restored` is clipped to [0, 1] and not rounded.
+    size : (H, W)
+        Of the picture, without padding.
+    result : Result
+        Events and operations of the run on the padded picture. A gray model sees each colour channel as a picture of
+        its own, and the counts are their sums.
+    """
+
+    picture: NDArray[Any]
+    noisy: NDArray[np.float32]
+    restored: NDArray[np.float32]
+
+
+def denoise(
+    picture: ArrayLike,
+    model: str | os.PathLike[str] | Network = DEFAULT_MODEL,
+    steps: int | None = None,
+    threads: int | None = None,
+    order: str = "layer",
+    tile: int | None = None,
+) -> Denoised:
+    """Denoise a picture.
+
+    The picture is padded by reflection to a size that the network takes; the network's readout, divided by the number
+    of steps, is the noise that it sees; the difference is cropped and clipped to [0, 1].
+
+    Parameters
+    ----------
+    picture : (H, W) or (H, W, C) uint8, uint16, or float
+        Any size. C is 1 for gray, 3 for colour; the last of 2 or 4 channels is transparency, which is kept as it is.
+        Float samples are on the scale from black 0 to white 1; noise may take them moderately beyond it.
+    model : str, path or Network
+        Name of a shipped model, a model file, or a network. A gray model denoises each colour channel by itself.
+    steps : int, optional
+        Number of time steps, 1 to 1000; by default what the model's metadata recommends, or 8.
+    threads : int, optional
+        Worker threads; by default all processors.
+    order : "layer" or "time"
+        Order of the simulation; both give the same picture.
+    tile : int, optional
+        Rows of the picture to work on at a time, see `simulate`; changes nothing but memory.
+
+    Returns
+    -------
+    Denoised
+
+    Raises
+    ------
+    InputError
+        If the model is not a denoiser or is for colour where the picture is gray, or an argument is out of range.
+    PictureError
+        If the picture has another shape or sample type, is NaN, or is far outside [0, 1].
+    ModelFileError
+        If the model cannot be loaded.
+    """
+    samples = np.asarray(picture)
+    check_picture(samples)
+    network = denoiser(model)
+    steps = recommended_steps(network) if steps is None else check_steps(steps)
+    channels = network.input.channels
+    noisy, transparency = split_transparency(samples)
+    noisy = convert_samples(noisy, np.dtype(np.float32))
+    check_colors(network, 1 if noisy.ndim == 2 else noisy.shape[2])
+    batch = noisy.reshape(*noisy.shape[:2], -1, channels).transpose(2, 3, 0, 1)
+    run = run_padded(network, batch, steps=steps, threads=threads, order=order, tile=tile)
+    restored = restore(noisy, run.cropped(run.result.output))
+    return Denoised(
+        picture=join_transparency(convert_samples(restored, samples.dtype), transparency),
+        noisy=noisy,
+        restored=restored,
+        size=run.size,
+        result=run.result,
+    )
+
+
+def restore(noisy: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The noisy picture, (H, W) or (H, W, C), less the noise that the network saw in it, clipped to [0, 1].
+
+    `noise` is (N, O, H, W): a gray network's N pictures are the colour channels.
+    """
+    restored: NDArray[np.float32] = np.clip(noisy - noise.transpose(2, 3, 0, 1).reshape(noisy.shape), 0, 1)
+    return restored
+
+
+def denoiser(model: str | os.PathLike[str] | Network) -> Network:
+    """The network that `model` names, where it is a denoiser; InputError otherwise."""
+    network = model_for("denoise", model)
+    side = network.size_multiple
+    outputs = network.shapes((network.input.channels, side, side))[network.output.name]
+    if outputs != (network.input.channels, side, side):
+        raise InputError(
+            f"the model {named(model)} puts out {outputs[0]}x{outputs[1]}x{outputs[2]} for a picture of "
+            f"{network.input.channels}x{side}x{side}; a denoiser puts out what it takes"
+        )
+    return network
+
+
+def check_colors(network: Network, colors: int) -> None:
+    """InputError where the network cannot take pictures of so many colour channels, one by one or together."""
+    wanted = network.input.channels
+    if wanted not in (1, colors):
+        kind = "a gray picture" if colors == 1 else f"{colors} colour channels"
+        raise InputError(f"the model takes pictures of {wanted} channels and got {kind}; choose a gray model")

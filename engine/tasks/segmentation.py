@@ -1,0 +1,150 @@
+"""Segment one picture of any size with a converted network: a class for each pixel."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from ..graph import Network
+from ..pictures.labels import MAXIMUM_CLASSES, OVERLAY_OPACITY, classes_of, overlay, palette_of
+from ..pictures.preprocessing import check_preprocessing, network_input
+from .inference import Processed, check_steps, model_for, named, recommended_steps, run_padded, split_transparency
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Segmented(Processed):
+    """Classes of a picture's pixels, and the run that they came from.
+
+    Parameters
+    ----------
+    labels : (H, W) uint8
+        Class of each pixel: the output with the largest score, the first of equal ones.
+    scores : (O, H, W) float32
+        Readout after the last step, divided by the number of steps: the logits.
+    classes : tuple of str
+        Name of each class.
+    palette : tuple of (red, green, blue)
+        Colour of each class, 0 to 255.
+    size : (H, W)
+    result : Result
+        Events and operations of the run on the padded picture.
+    """
+
+    labels: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """(O, H, W) float32, softmax of the scores over the classes."""
+        return softmax(self.scores)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the picture's pixels by class."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes))
+        return {name: int(count) / self.pixels for name, count in zip(self.classes, counts, strict=True)}
+
+    def overlay(self, picture: ArrayLike, opacity: float = OVERLAY_OPACITY) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8: the picture, (H, W) or (H, W, C), with the classes' colours laid over it."""
+        opaque, _ = split_transparency(np.asarray(picture))
+        return overlay(opaque, self.labels, self.palette, opacity)
+
+
+def segment(
+    picture: ArrayLike,
+    model: str | os.PathLike[str] | Network,
+    steps: int | None = None,
+    threads: int | None = None,
+    order: str = "layer",
+    tile: int | None = None,
+) -> Segmented:
+    """Tell the class of each pixel of a picture.
+
+    The picture gets the preprocessing that the model's metadata names, is padded by reflection to a size that the
+    network takes, and run; the accumulated readout is cropped, and its largest output is a pixel's class.
+
+    Parameters
+    ----------
+    picture : (H, W) or (H, W, C) uint8, uint16, or float
+        Any size. C is 1 for gray, 3 for colour; the last of 2 or 4 channels is transparency, which is not looked at.
+        Float samples are on the scale from black 0 to white 1. A gray model sees the mean of the colours, a colour
+        model sees gray three times, unless the preprocessing says otherwise.
+    model : str, path or Network
+        Name of a shipped model, a model file, or a network, for segmentation.
+    steps : int, optional
+        Number of time steps, 1 to 1000; by default what the model's metadata recommends, or 8.
+    threads : int, optional
+        Worker threads; by default all processors.
+    order : "layer" or "time"
+        Order of the simulation; both give the same labels.
+    tile : int, optional
+        Rows of the picture to work on at a time, see `simulate`; changes nothing but memory.
+
+    Returns
+    -------
+    Segmented
+
+    Raises
+    ------
+    InputError
+        If the model is not for segmentation, its metadata does not fit, or an argument is out of range.
+    PictureError
+        If the picture has another shape or sample type, is NaN, or is far outside [0, 1].
+    ModelFileError
+        If the model cannot be loaded.
+    """
+    network = segmenter(model)
+    steps = recommended_steps(network) if steps is None else check_steps(steps)
+    samples = network_input(np.asarray(picture), network)
+    run = run_padded(network, samples, steps=steps, threads=threads, order=order, tile=tile)
+    scores = run.cropped(run.result.output)
+    return Segmented(
+        labels=labels_of(scores),
+        scores=scores,
+        classes=classes_of(network.metadata, len(scores)),
+        palette=palette_of(network.metadata, len(scores)),
+        size=run.size,
+        result=run.result,
+    )
+
+
+def segmenter(model: str | os.PathLike[str] | Network) -> Network:
+    """The network that `model` names, where it is for segmentation and its metadata fit; InputError otherwise."""
+    network = model_for("segment", model)
+    side = network.size_multiple
+    outputs = network.shapes((network.input.channels, side, side))[network.output.name]
+    if len(outputs) != 3 or outputs[1:] != (side, side) or not 2 <= outputs[0] <= MAXIMUM_CLASSES:
+        raise InputError(
+            f"the model {named(model)} puts out {'x'.join(map(str, outputs))} for a picture of {side}x{side}; "
+            f"segmentation needs a picture of 2 to {MAXIMUM_CLASSES} outputs, one for each class, and of the same size"
+        )
+    classes_of(network.metadata, outputs[0])
+    palette_of(network.metadata, outputs[0])
+    check_preprocessing(network.metadata.get("preprocessing", ()))
+    return network
+
+
+def class_count(network: Network) -> int:
+    """Number of the network's outputs."""
+    side = network.size_multiple
+    return network.shapes((network.input.channels, side, side))[network.output.name][0]
+
+
+def labels_of(scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """(H, W) uint8, the output with the largest score (O, H, W), the first of equal ones."""
+    labels: NDArray[np.uint8] = scores.argmax(axis=0).astype(np.uint8)
+    return labels
+
+
+def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (O, H, W) from scores (O, H, W)."""
+    from scipy.special import softmax as scipy_softmax
+
+    return scipy_softmax(scores, axis=0)  # type: ignore[no-any-return]

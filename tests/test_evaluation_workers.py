@@ -1,0 +1,248 @@
+"""`spikeunet evaluate` on several processes: the same results, whoever dies on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_denoiser import small_denoiser
+
+from spikeunet.engine import save_model
+from spikeunet.engine.command_line import main
+from spikeunet.engine.pictures.picture_files import write_picture
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+PICTURES = 10
+STEPS = 400
+PATIENCE = 250
+"""Seconds to wait for anything; only a hang takes as long, or a very busy machine."""
+
+ARGUMENTS = ["evaluate", "gray.npz", "clean", "--steps", f"2,{STEPS}"]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A folder with a model, pictures, and what one process finds."""
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    folder = tmp_path_factory.mktemp("prepared")
+    save_model(small_denoiser(), folder / "gray.npz")
+    (folder / "clean").mkdir()
+    for index in range(PICTURES):
+        picture = np.random.default_rng(index).integers(0, 256, (64, 48 + index), dtype=np.uint8)
+        write_picture(folder / "clean" / f"{index}.png", picture)
+    with contextlib.chdir(folder), pytest.raises(SystemExit) as stop:
+        main([*ARGUMENTS, "-o", "expected"])
+    assert stop.value.code == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def working_folder(prepared, tmp_path, monkeypatch):
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    # Where workers keep their scratch files.
+    monkeypatch.setenv("DASK_TEMPORARY_DIRECTORY", str(tmp_path))
+
+
+@pytest.fixture
+def expected():
+    """Rows of an evaluation in one process."""
+    return measured("expected")
+
+
+def measured(folder):
+    """Rows without what differs from run to run."""
+    with open(f"{folder}/pictures.csv", newline="") as stream:
+        return [
+            {name: value for name, value in row.items() if name not in ("seconds", "host")}
+            for row in csv.DictReader(stream)
+        ]
+
+
+@pytest.fixture
+def start():
+    """Start a process; those that still run at the end are killed."""
+    processes = []
+
+    def begin(*arguments, module):
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=PATIENCE)
+
+
+def wait_for(condition, process=None):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert process is None or process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def finished(folder="out"):
+    """Pictures in the journal."""
+    journal = Path(folder, "journal.jsonl")
+    return max(0, len(journal.read_bytes().splitlines()) - 1) if journal.exists() else 0
+
+
+def evaluate(start, *options):
+    return start(*ARGUMENTS, "-o", "out", *options, module="spikeunet.engine.command_line")
+
+
+def end(process, status=0):
+    printed, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == status, errors
+    assert (errors == "") == (status == 0), errors
+    return printed if status == 0 else errors
+
+
+def children(process):
+    """Ids of the processes below one, with their command lines."""
+    import psutil
+
+    return {each.pid: " ".join(each.cmdline()) for each in psutil.Process(process.pid).children(recursive=True)}
+
+
+def test_local_workers_find_the_same_and_one_may_be_killed(start, expected):
+    process = evaluate(start, "--workers", 2)
+    wait_for(lambda: finished() >= 1, process)
+    workers = [pid for pid, command in children(process).items() if "spawn_main" in command]
+    assert len(workers) >= 2, children(process)
+    os.kill(workers[0], signal.SIGKILL)
+    assert finished() < PICTURES  # or nothing was interrupted
+    end(process)
+    assert measured("out") == expected
+    assert not Path("out/journal.jsonl").exists()
+    assert json.loads(Path("out/results.json").read_text())["failures"] == []
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def scheduler(start):
+    """A Dask scheduler process and its address."""
+    port = free_port()
+    process = start("--host", "127.0.0.1", "--port", port, "--no-dashboard", module="distributed.cli.dask_scheduler")
+
+    def answers():
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(answers, process)
+    return process, f"tcp://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def worker(start, scheduler):
+    def begin():
+        return start(
+            scheduler[1], "--no-nanny", "--nthreads", 1, "--no-dashboard", module="distributed.cli.dask_worker"
+        )
+
+    return begin
+
+
+def test_a_scheduler_s_worker_may_be_killed(start, scheduler, worker, expected):
+    workers = [worker(), worker()]
+    process = evaluate(start, "--scheduler", scheduler[1], "--timeout", PATIENCE)
+    wait_for(lambda: finished() >= 2, process)
+    workers[0].kill()
+    assert finished() < PICTURES
+    end(process)
+    assert measured("out") == expected
+    assert workers[1].poll() is None
+    assert scheduler[0].poll() is None
+
+
+def test_all_workers_may_be_killed_if_another_comes(start, scheduler, worker, expected):
+    first = worker()
+    process = evaluate(start, "--scheduler", scheduler[1], "--timeout", PATIENCE)
+    wait_for(lambda: finished() >= 1, process)
+    first.kill()
+    done = finished()
+    assert done < PICTURES
+    worker()
+    end(process)
+    assert measured("out") == expected
+
+
+def test_a_scheduler_that_dies_costs_no_finished_picture(start, scheduler, worker, expected):
+    worker()
+    process = evaluate(start, "--scheduler", scheduler[1], "--timeout", PATIENCE)
+    wait_for(lambda: finished() >= 2, process)
+    scheduler[0].kill()
+    errors = end(process, status=2)
+    assert re.fullmatch(
+        r"spikeunet: error: the scheduler tcp://\S+ went away; run the command again to go on\n", errors
+    )
+    done = finished()
+    assert 2 <= done < PICTURES
+    assert not Path("out/results.json").exists()
+    before = Path("out/journal.jsonl").read_text().splitlines()[1 : done + 1]
+    end(evaluate(start))
+    assert measured("out") == expected
+    kept = [json.loads(line)["rows"][0]["index"] for line in before]
+    rows = json.loads(Path("out/results.json").read_text())["pictures"]
+    assert [row for row in rows if row["index"] in kept] == sorted(
+        (row for line in before for row in json.loads(line)["rows"]), key=lambda row: (row["index"], row["steps"])
+    )
+
+
+def test_an_evaluation_that_is_killed_goes_on(start, expected):
+    process = evaluate(start)
+    wait_for(lambda: finished() >= 2, process)
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    assert 2 <= finished() < PICTURES
+    end(evaluate(start, "--workers", 2))
+    assert measured("out") == expected
+
+
+def test_a_scheduler_without_workers(start, scheduler):
+    errors = end(evaluate(start, "--scheduler", scheduler[1], "--timeout", 1), status=2)
+    assert re.fullmatch(
+        r"spikeunet: error: the Dask scheduler at \S+ has no workers after 1 s; start some with `dask worker \S+`\n",
+        errors,
+    )
+
+
+def test_a_scheduler_that_does_not_answer(start):
+    address = f"tcp://127.0.0.1:{free_port()}"
+    errors = end(evaluate(start, "--scheduler", address, "--timeout", 1), status=2)
+    assert errors.startswith(f"spikeunet: error: no Dask scheduler answers at {address} within 1 s (")
+    assert errors.count("\n") == 1
+
+
+def test_a_bad_picture_on_a_worker_is_one_line(start, expected):
+    Path("clean/3.png").write_text("no picture")
+    errors = end(evaluate(start, "--workers", 2), status=2)
+    assert errors.count("\n") == 1
+    assert "clean/3.png: not a PNG, JPEG, TIFF" in errors
+    assert measured("out") == [row for row in expected if row["index"] != "3"]
