@@ -17,7 +17,7 @@ from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.padding import pad_to_multiple
 from spikeunet.engine.pictures.picture_files import FORMATS, convert_samples, read_picture
 from spikeunet.engine.pictures.preprocessing import preprocess
-from spikeunet.engine.tasks.inference import split_transparency
+from spikeunet.engine.pictures.samples import split_transparency
 
 from .percentile import UpperPercentile
 

@@ -97,11 +97,12 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         If the picture or its reference cannot be read, they differ in size, or the output cannot hold or take it.
     """
     from ..pictures import picture_files as pictures
-    from ..tasks import denoising, inference
+    from ..pictures import samples
+    from ..tasks import denoising
 
     source = pictures.load_picture(job.source)
     pictures.check_channels(job.target, 1 if source.samples.ndim == 2 else source.samples.shape[2])
-    colors, transparency = inference.split_transparency(source.samples)
+    colors, transparency = samples.split_transparency(source.samples)
     clean = _clean_reference(job, colors, settings.sigma)
     noise_seed = None if settings.sigma is None else settings.seed + job.index
     noisy = _with_noise(colors, settings.sigma, noise_seed)
@@ -116,7 +117,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     # Noise turned the samples into float; the file gets the type that it came with.
     restored = pictures.convert_samples(denoised.restored, source.samples.dtype)
     before, after = (_quality(clean, picture) for picture in (denoised.noisy, denoised.restored))
-    pictures.write_picture(job.target, inference.join_transparency(restored, transparency), source.icc_profile)
+    pictures.write_picture(job.target, samples.join_transparency(restored, transparency), source.icc_profile)
     dtypes = pictures.format_of(job.target).dtypes
     dtype = source.samples.dtype.name
     return DenoisedRecord(
@@ -147,7 +148,7 @@ def _clean_reference(job: Job, colors: NDArray[Any], sigma: float | None) -> NDA
     float32, as the pictures to compare are: equal pictures must be found equal.
     """
     from ..pictures.picture_files import convert_samples, load_picture
-    from ..tasks.inference import split_transparency
+    from ..pictures.samples import split_transparency
 
     if job.clean is None:
         return None if sigma is None else convert_samples(colors, np.dtype(np.float32))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, PictureError, SpikeunetError
 from ..pictures.labels import class_indices, read_labels
 from ..pictures.picture_files import read_picture
-from ..tasks.inference import split_transparency
+from ..pictures.samples import split_transparency
 from .dataset import Example
 
 VOID = -1

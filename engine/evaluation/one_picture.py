@@ -24,9 +24,10 @@ from ..pictures.noise import add_noise
 from ..pictures.padding import crop, pad_to_multiple
 from ..pictures.picture_files import convert_samples, read_picture
 from ..pictures.preprocessing import network_input
+from ..pictures.samples import split_transparency
 from ..simulation import Result
 from ..tasks.denoising import check_colors, denoiser, restore
-from ..tasks.inference import PaddedRun, run_padded, split_transparency
+from ..tasks.inference import PaddedRun, run_padded
 from ..tasks.segmentation import class_count, labels_of, segmenter
 from .picture_task import Outcome, PictureTask, Row
 from .scores import (

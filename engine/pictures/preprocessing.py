@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..graph import Network
-from ..tasks.inference import check_picture, split_transparency
 from .picture_files import convert_samples
+from .samples import check_picture, split_transparency
 
 Picture = NDArray[np.float32]
 

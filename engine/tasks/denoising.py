@@ -12,16 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..graph import Network
 from ..pictures.picture_files import convert_samples
+from ..pictures.samples import check_picture, join_transparency, split_transparency
 from .inference import (
     Processed,
-    check_picture,
     check_steps,
-    join_transparency,
     model_for,
     named,
     recommended_steps,
     run_padded,
-    split_transparency,
 )
 
 DEFAULT_MODEL = "denoise-gray"

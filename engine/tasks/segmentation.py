@@ -13,7 +13,8 @@ from ..errors import InputError
 from ..graph import Network
 from ..pictures.labels import MAXIMUM_CLASSES, OVERLAY_OPACITY, classes_of, overlay, palette_of
 from ..pictures.preprocessing import check_preprocessing, network_input
-from .inference import Processed, check_steps, model_for, named, recommended_steps, run_padded, split_transparency
+from ..pictures.samples import split_transparency
+from .inference import Processed, check_steps, model_for, named, recommended_steps, run_padded
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
