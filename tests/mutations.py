@@ -24,7 +24,7 @@ from hypothesis import Phase
 from spikeunet.engine import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold
 from spikeunet.engine.testing import check_all, check_neuron
 assert spikeunet.engine.__file__.startswith(sys.argv[1]), spikeunet.engine.__file__
-options = dict(max_examples=40, derandomize=True, database=None, phases=[Phase.generate], print_blob=False)
+options = dict(max_examples=120, derandomize=True, database=None, phases=[Phase.generate], print_blob=False)
 try:
     for model in (MultiThreshold(), IntegrateAndFire(), LeakyIntegrateAndFire(decay=0.5)):
         check_neuron(model)
@@ -132,6 +132,12 @@ MUTATIONS = [
         "kernels/count.py",
         "_FLUSH = 255",
         "_FLUSH = 256",
+    ),
+    Mutation(
+        "a carry lost where the bits of many levels are added",
+        "kernels/bit_counts.py",
+        "builder.or_(builder.and_(first, second), builder.and_(either, third))",
+        "builder.and_(first, second)",
     ),
     Mutation(
         "a neuron's first threshold counted alone",

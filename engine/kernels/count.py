@@ -1,13 +1,15 @@
 """Count events, thresholds and synaptic operations from an event queue.
 
 Up to eight one-byte levels share a word, so eight steps are counted at a time: a word is turned into eight ones and
-zeros (did the neuron fire at this step; did it cross threshold k), and such words are added until a byte is full.
+zeros (did the neuron fire at this step; did it cross threshold k), and such words are added until a byte is full. Of
+many entries at once, all thresholds are counted together (`bit_counts`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from .bit_counts import GROUP, MOST_GROUPS, count_bits, count_bits_and_fired, count_fired
 from .vector_block import compiled_bare
 
 _LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
@@ -42,12 +44,18 @@ def _flush(sums, factor, counts):
 
 
 @compiled_bare
-def _add_counts(levels, thresholds, factor, counts):
-    for first in range(0, levels.size, _FLUSH):
-        words = levels[first : first + _FLUSH]
-        _flush(_sum_fired(words), factor, counts[0])
-        for threshold in range(thresholds):
-            _flush(_sum_crossed(words, np.uint64(threshold)), factor, counts[1 + threshold])
+def _add_few(levels, thresholds, factor, counts):
+    """Add the events and thresholds of at most _FLUSH entries, `factor` times."""
+    _flush(_sum_fired(levels), factor, counts[0])
+    for threshold in range(thresholds):
+        _flush(_sum_crossed(levels, np.uint64(threshold)), factor, counts[1 + threshold])
+
+
+@compiled_bare
+def _add_totals(totals, bit, counts):
+    """Add what `bit_counts` has found at a bit."""
+    for step in range(8):
+        counts[step] += np.int64((totals[2 * bit + (step & 1)] >> np.uint64(8 * (step & 6))) & np.uint64(0xFFFF))
 
 
 @compiled_bare
@@ -55,10 +63,22 @@ def count_levels(levels, thresholds, counts):
     """Add the events and thresholds crossed of some entries to `counts`.
 
     levels : (entries,) uint64
-    thresholds : number of thresholds
+    thresholds : number of thresholds, at most 8
     counts : (>= 1 + thresholds, 8) int64; events and each threshold, by step of the word
     """
-    _add_counts(levels, thresholds, 1, counts)
+    done = 0
+    while levels.size - done >= GROUP:
+        groups = min((levels.size - done) // GROUP, MOST_GROUPS)
+        # With fewer than eight thresholds, a bit of each level is free to say that the neuron fired.
+        totals = count_bits_and_fired(levels, done, groups) if thresholds < 8 else count_bits(levels, done, groups)
+        for threshold in range(thresholds):
+            _add_totals(totals, threshold, counts[1 + threshold])
+        if thresholds == 8:
+            totals = count_fired(levels, done, groups)
+        _add_totals(totals, 7, counts[0])
+        done += groups * GROUP
+    for first in range(done, levels.size, _FLUSH):
+        _add_few(levels[first : first + _FLUSH], thresholds, 1, counts)
 
 
 @compiled_bare
@@ -69,23 +89,46 @@ def count_uneven_rows(
 
     All pixels but those at the borders have one fan-out, most often; only where it differs are events looked at again.
 
-    start : (H, W + 1) int64, levels : uint64; the queue
+    start : (H, W + 1) int64, levels : unsigned; the queue
     fan_rows : (H,) int64, fan_columns : (W,) int64; a pixel's fan-out is the product of the two
     usual_row, usual_column : what most of them are
     thresholds, counts : as in `count_levels`
     """
-    usual = usual_row * usual_column
+    x = 0
+    while x < fan_columns.size:
+        # Neighbours of equal fan-out lie side by side in the queue and are counted together.
+        end = x + 1
+        while end < fan_columns.size and fan_columns[end] == fan_columns[x]:
+            end += 1
+        for kind in range(1 + thresholds):
+            _count_uneven_columns(
+                start, levels, first_row, end_row, x, end, fan_rows, fan_columns[x], usual_row * usual_column,
+                kind, counts[kind],
+            )  # fmt: skip
+        x = end
+
+
+@compiled_bare
+def _count_uneven_columns(
+    start, levels, first_row, end_row, first_column, end_column, fan_rows, fan_column, usual, kind, counts
+):
+    """Add the events (kind 0) or one threshold's crossings of some columns, from row to row.
+
+    The pixels of a border are few in a row and have one fan-out in most rows: their sums wait till a byte is full.
+    """
+    sums, held, factor = np.uint64(0), 0, 0
     for row in range(first_row, end_row):
-        x = 0
-        while x < fan_columns.size:
-            # Neighbours of equal fan-out lie side by side in the queue and are counted together.
-            end = x + 1
-            while end < fan_columns.size and fan_columns[end] == fan_columns[x]:
-                end += 1
-            excess = fan_rows[row] * fan_columns[x] - usual
-            if excess != 0:
-                _add_counts(levels[start[row, x] : start[row, end]], thresholds, excess, counts)
-            x = end
+        excess = fan_rows[row] * fan_column - usual
+        if excess != 0:
+            end = start[row, end_column]
+            for first in range(start[row, first_column], end, _FLUSH):
+                words = levels[first : min(first + _FLUSH, end)]
+                if excess != factor or held + words.size > _FLUSH:
+                    _flush(sums, factor, counts)
+                    sums, held, factor = np.uint64(0), 0, excess
+                sums += _sum_fired(words) if kind == 0 else _sum_crossed(words, np.uint64(kind - 1))
+                held += words.size
+    _flush(sums, factor, counts)
 
 
 @compiled_bare

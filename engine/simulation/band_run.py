@@ -42,7 +42,8 @@ class BandRun:
     steps : int
     scratch : Scratch
     fired : (1 + K, 8) int64
-        Counts of the events and spikes that this worker's bands fire are added to it.
+        Counts of the events and spikes that this worker's bands fire are added to it, by byte of a word where levels
+        are masks (see `LayerRun.run`), else by step.
     currents : (steps, O, H, W) float32 or None
         Receives the running sum of a layer without neurons.
     """
@@ -65,6 +66,8 @@ class BandRun:
         self.scratch = scratch
         self.fired = fired
         self.currents = currents
+        self._masks = self.layer.levels is not None and self.layer.levels.masks
+        self._kinds = 0 if self.layer.levels is None else self.layer.levels.kinds
         self.analog = [source for source in self.layer.sources if source.analog]
         self._sources = tuple(
             (
@@ -186,17 +189,15 @@ class BandRun:
 
     def _count(self, levels: Levels, count: int) -> None:
         """Count the first `count` levels."""
-        table, size = self.layer.levels, levels.itemsize
-        assert table is not None
-        if not table.masks:
-            count_by_level(levels[:count], table.spikes, 1, self.fired)
+        if not self._masks:
+            assert self.layer.levels is not None
+            count_by_level(levels[:count], self.layer.levels.spikes, 1, self.fired)
             return
-        # Several entries lie in a word of eight bytes: they are counted together, and then told apart by step.
-        entries = -(-count * size // 8) * 8 // size
-        levels[count:entries] = 0
-        sums = np.zeros_like(self.fired)
-        count_levels(levels[:entries].view(np.uint64), table.kinds, sums)
-        self.fired[:, :size] += sums.reshape(len(sums), 8 // size, size).sum(axis=1)
+        # Several entries lie in a word of eight bytes: they are counted together, and told apart by step in the end.
+        words = (count * levels.itemsize + 7) // 8
+        end = words * 8 // levels.itemsize
+        levels[count:end] = 0
+        count_levels(levels[:end].view(np.uint64), self._kinds, self.fired)
 
     def _read_out(self, rows: Rows) -> None:
         shape = (rows[1] - rows[0], self.layer.outgoing[2], self.steps, rows[2])

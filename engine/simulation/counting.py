@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from ..build import Layer, Program
 from ..operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .layer_run import LayerRun
+
+_Noted = tuple[Layer, list[str], NDArray[np.int64], NDArray[np.int64], slice]
+"""Layer, names of its queues, `LayerRun.fired` and `LayerRun.counts`, and at which steps."""
 
 _BYTES = np.dtype(np.float32).itemsize
 
@@ -21,6 +25,7 @@ class OperationsCounter:
     def __init__(self, program: Program, steps: int) -> None:
         self._program = program
         self._steps = steps
+        self._noted: list[_Noted] = []
         self._neurons = {layer.name: self._no_events(layer) for layer in program.layers if layer.neurons}
         self._synapses = {layer.node.name: self._no_synops(layer) for layer in program.layers}
 
@@ -73,14 +78,20 @@ class OperationsCounter:
         A source that a concatenation names twice is counted twice. A node that feeds both neurons and the readout is
         run twice by the engine but counted once.
         """
-        layer, size = run.layer, run.steps
+        # Noted now and worked out in the end, all at once: between kernels, little of this would be in the caches.
+        names = [source.name for source, _, _ in run.inputs.queues]
+        self._noted.append((run.layer, names, run.fired[:, : run.steps], run.counts[..., : run.steps], steps))
+
+    def _work_out(
+        self, layer: Layer, names: list[str], fired: NDArray[np.int64], counts: NDArray[np.int64], steps: slice
+    ) -> None:
         if layer.neurons is not None:
-            fired = self._neurons[layer.name]
-            fired.events[steps] = run.fired[0, :size]
-            fired.spikes[steps] = run.fired[1 : 1 + layer.thresholds, :size].T
+            own = self._neurons[layer.name]
+            own.events[steps] = fired[0]
+            own.spikes[steps] = fired[1 : 1 + layer.thresholds].T
         for name, target in self._synapses[layer.node.name].sources.items():
-            positions = [k for k, (source, _, _) in enumerate(run.inputs.queues) if source.name == name]
-            uneven, zeros = run.counts[positions, :, :, :size].sum(axis=0)
+            positions = [k for k, source in enumerate(names) if source == name]
+            uneven, zeros = counts[positions].sum(axis=0)
             source = self._neurons[name]
             usual = math.prod(layer.fan_out.usual) * len(positions)
             spikes = usual * source.spikes[steps] + uneven[1 : 1 + len(source.thresholds)].T
@@ -91,6 +102,9 @@ class OperationsCounter:
     @property
     def operations(self) -> Operations:
         """The ledger of the steps noted so far."""
+        for noted in self._noted:
+            self._work_out(*noted)
+        self._noted.clear()
         return Operations(self._steps, 1, self._neurons, self._synapses)
 
 
@@ -98,9 +112,19 @@ def _effective_macs(layer: Layer, picture: NDArray[np.float32], channel_offset: 
     """Products of values of the picture and weights, neither of them zero."""
     present = picture != 0
     fan, zero = layer.fan_out, layer.zero_fan_out
-    total = int(fan.rows @ np.count_nonzero(present, axis=2) @ fan.columns) * fan.channels
+    total = 0
+    for reached, columns in _columns_by_class(present, fan.rows):
+        total += reached * int(columns.sum(axis=1) @ fan.columns) * fan.channels
     if zero is not None:
         channels = slice(channel_offset, channel_offset + picture.shape[2])
-        for row, kind in zip(present, zero.row_classes, strict=True):
-            total -= int(zero.zeros[kind][zero.column_classes, channels][row].sum())
+        for kind, columns in _columns_by_class(present, zero.row_classes):
+            total -= int((zero.zeros[kind][zero.column_classes, channels] * columns).sum())
     return total
+
+
+def _columns_by_class(
+    present: NDArray[np.bool_], classes: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each class of rows and, for each column and channel, how many of its rows are present there."""
+    for kind in np.unique(classes).tolist():
+        yield kind, present[classes == kind].sum(axis=0, dtype=np.int64)

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import EventQueue
+from ..events import EventQueue, level_type
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
 from .band_run import BandRun, FiredBand
@@ -64,6 +64,7 @@ class LayerRun:
             threads = 1
         bands = self._bands(threads)
         self._fired: list[FiredBand | None] = [None] * len(bands)
+        workers = min(threads, len(bands))
         work = itertools.count()
         lock_free_sums: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
 
@@ -73,15 +74,16 @@ class LayerRun:
             band_run = BandRun(self.state, self.inputs, self._row_sizes, self.steps, scratch, fired, self.currents)
             # next() on a counter is atomic: each band is taken by one worker, in whatever order.
             while (index := next(work)) < len(bands):
-                self._count(index, len(bands), counts)
+                if index < workers:
+                    self._count(index, workers, counts)
                 self._fired[index] = band_run.run(bands[index])
             lock_free_sums.append((counts, fired))
             _put_back(scratch)
 
-        _run_on_threads(worker, pool, min(threads, len(bands)))
+        _run_on_threads(worker, pool, workers)
         for counts, fired in lock_free_sums:
             self.counts += counts
-            self.fired += fired
+            self.fired += self._by_step(fired)
         self.state.fresh = False
         return None if self.layer.neurons is None else self._joined()
 
@@ -119,10 +121,20 @@ class LayerRun:
         start = np.concatenate([band + begin for band, begin in zip(starts, begins, strict=True)])
         return EventQueue(self.layer.outgoing, self.steps, start, np.concatenate(channels), np.concatenate(levels))
 
-    def _count(self, index: int, bands: int, counts: NDArray[np.int64]) -> None:
+    def _by_step(self, fired: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Counts by step out of counts by byte of a word, in which several entries of fewer than eight steps lie."""
+        size = level_type(self.steps)().itemsize
+        if size == 8 or self.layer.levels is None or not self.layer.levels.masks:
+            return fired
+        by_step = np.zeros_like(fired)
+        by_step[:, :size] = fired.reshape(len(fired), 8 // size, size).sum(axis=1)
+        return by_step
+
+    def _count(self, index: int, parts: int, counts: NDArray[np.int64]) -> None:
+        """Count what the events of one of so many parts of the input rows meet beside the usual fan-out."""
         fan, zero = self.layer.fan_out, self.layer.zero_fan_out
         usual, height = fan.usual, self.layer.incoming[1]
-        first, last = index * height // bands, (index + 1) * height // bands
+        first, last = index * height // parts, (index + 1) * height // parts
         for (source, queue, _), found in zip(self.inputs.queues, counts, strict=True):
             assert source.levels is not None
             rows = (queue.start, queue.levels, first, last, fan.rows, fan.columns, *usual)

@@ -174,7 +174,7 @@ def queue_counts(queue: EventQueue, thresholds: int = 8) -> None:
     levels, (_, height, width) = queue.dense_levels(), queue.shape
     fan_rows, fan_columns = 1 + np.arange(height) % 3, 1 + np.arange(width) // 2
     counts, uneven = np.zeros((2, 1 + thresholds, 8), np.int64)
-    count_levels(queue.levels[queue.entries()[0]], thresholds, counts)
+    count_levels(queue.levels[queue.entries()[0]].astype(np.uint64), thresholds, counts)
     usual = (2, 1)
     count_uneven_rows(queue.start, queue.levels, 0, height, fan_rows, fan_columns, *usual, thresholds, uneven)
     masks = [levels != 0, *(levels >> bit & 1 for bit in range(thresholds))]
