@@ -19,7 +19,8 @@ from ..neurons import (
     NeuronModel,
     Registration,
     check_model,
-    registered,
+    find_registered,
+    import_plug_ins,
     registered_names,
     registration_of,
 )
@@ -103,14 +104,18 @@ def decode_neuron(value: Any) -> NeuronModel:
     ModelFileError
         If the model is of no known kind; or a registered one does not take the values, whatever it raises.
     """
-    registration = registered(value["type"]) if isinstance(value, dict) and isinstance(value.get("type"), str) else None
+    name = value.get("type") if isinstance(value, dict) else None
+    registration = find_registered(name) if isinstance(name, str) and name not in _NEURONS else None
     if registration is not None:
         return _decode_registered(registration, {name: item for name, item in value.items() if name != "type"})
-    kind, fields = _entry(
-        value, _NEURONS, "neuron model", registered_names(), "; a neuron model of your own is registered before loading"
-    )
+    kind, fields = _entry(value, _NEURONS, "neuron model", registered_names, _remedy)
     model: NeuronModel = kind(**_decoded(fields, _NEURON_FIELDS[kind], kind.__name__))
     return model
+
+
+def _remedy() -> str:
+    advice = "a neuron model of your own is registered before loading, or by an entry point (docs/neurons.md)"
+    return "; ".join(("", advice, *import_plug_ins()))
 
 
 def _decode_registered(registration: Registration, fields: dict[str, Any]) -> NeuronModel:
@@ -253,14 +258,18 @@ def check_channels(network: Network) -> None:
 
 
 def _entry(
-    value: Any, table: Mapping[str, type[Any]], what: str, others: tuple[str, ...] = (), remedy: str = ""
+    value: Any,
+    table: Mapping[str, type[Any]],
+    what: str,
+    others: Callable[[], tuple[str, ...]] = tuple,
+    remedy: Callable[[], str] = str,
 ) -> tuple[type[Any], dict[str, Any]]:
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise ModelFileError(f"a {what} must be an object with a type (got {_short(value)})")
     kind = table.get(value["type"])
     if kind is None:
-        known = ", ".join((*table, *others))
-        raise ModelFileError(f"unknown {what} {_short(value['type'])}; known are {known}{remedy}")
+        known = ", ".join((*table, *others()))
+        raise ModelFileError(f"unknown {what} {_short(value['type'])}; known are {known}{remedy()}")
     return kind, {name: item for name, item in value.items() if name != "type"}
 
 

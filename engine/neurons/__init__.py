@@ -10,6 +10,7 @@ from .integrate_and_fire import IntegrateAndFire
 from .leaky_integrate_and_fire import LeakyIntegrateAndFire
 from .levels import LevelTable, conserves_charge, initial_state, level_table
 from .multi_threshold import MultiThreshold
+from .plug_ins import find_registered, import_plug_ins
 from .refractory import RefractoryLeakyIntegrateAndFire
 from .registry import Registration, check_model, register_neuron, registered, registered_names, registration_of
 from .stepped import NeuronModel, SteppedModel
@@ -28,6 +29,8 @@ __all__ = [
     "SteppedModel",
     "check_model",
     "conserves_charge",
+    "find_registered",
+    "import_plug_ins",
     "initial_state",
     "level_table",
     "register_neuron",
