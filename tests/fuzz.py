@@ -2,8 +2,8 @@
 
     python tests/fuzz.py [TARGET ...] [--inputs 10000] [--seed 0] [--keep FOLDER]
 
-tries so many mutated inputs on each target (model, state-dict, picture, command-line, calibration, checkpoint,
-finetune) and prints how each ended; the target kill interrupts so many writers of every kind of output.
+tries so many mutated inputs on each target (model, state-dict, picture, command-line, calibration, segmentation,
+checkpoint, finetune) and prints how each ended; the target kill interrupts so many writers of every kind of output.
 Anything but a refusal in one line or a result is a finding: it is printed, its input kept, and the status is 1.
 """
 
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import fuzz_inputs
 import fuzz_kill
+import fuzz_segmentation
 import fuzz_training
 import numpy as np
 
@@ -116,8 +117,11 @@ def run_command(job: fuzz_inputs.Job, before: dict[str, int]) -> str:
         if not lines or not lines[0].startswith("Usage: " if not job.arguments else "spikeunet: "):
             raise FindingError(f"status 2 without a line that says why: {errors.getvalue()[-300:]!r}")
     left = sorted(name for name in listing() if name.endswith(".tmp"))
-    # A folder's other pictures are written all the same; a training run leaves a log and a checkpoint to go on from.
-    partial = "folder" in job.arguments or "finetune" in job.arguments
+    # The other pictures of a folder, or of several inputs, are written all the same; a training run leaves a log and a
+    # checkpoint to go on from, an evaluation its journal.
+    partial = {"folder", "finetune", "evaluate"} & set(job.arguments) or any(
+        "/" in new for new in {*listing()} - {*before}
+    )
     if left or (status == 2 and len(lines) == 1 and not partial and listing() != before):
         raise FindingError(f"left files behind: {left or sorted(set(listing()) ^ set(before))}")
     return "refused: status 2" if status == 2 else "done"
@@ -170,6 +174,7 @@ def targets() -> dict[str, Target]:
         "picture": Target(fuzz_inputs.Pictures(), read_broken_picture),
         "command-line": Target(fuzz_inputs.command_lines(), run_broken_command),
         "calibration": Target(fuzz_inputs.calibrations(), run_broken_command),
+        "segmentation": Target(fuzz_segmentation.segmentations(), run_broken_command),
         "checkpoint": Target(fuzz_training.Checkpoints(), fuzz_training.resume_broken),
         "finetune": Target(fuzz_training.trainings(), run_broken_training),
         "kill": Target(lambda random: random, fuzz_kill.Killer()),

@@ -15,6 +15,7 @@ SAMPLE = {
     "picture": 400,
     "command-line": 60,
     "calibration": 30,
+    "segmentation": 60,
     "checkpoint": 150,
     "finetune": 60,
     "kill": 60,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,8 @@ class Journal:
         """Note a finished picture; it is on the disk when this returns."""
         if self.path is None or outcome.error is not None:
             return
-        lines: list[dict[str, Any]] = [{"key": outcome.task.key, "rows": outcome.rows}]
+        content = {"key": outcome.task.key, "rows": outcome.rows}
+        lines: list[dict[str, Any]] = [{**content, "sha256": _digest(content)}]
         if not self.path.exists():
             lines.insert(0, {"format": FORMAT, "signature": self._signature})
         text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
@@ -65,7 +67,7 @@ class Journal:
             return {}
         try:
             signature, rows = _parse(whole)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{path}: is no journal of an evaluation; choose another folder or remove it") from None
         different = [name for name, value in self._signature.items() if signature.get(name) != value]
         if different:
@@ -80,12 +82,20 @@ class Journal:
 
 
 def _parse(content: bytes) -> tuple[dict[str, Any], dict[str, list[Row]]]:
-    """Signature and rows by key; ValueError, KeyError or TypeError where the content is no journal."""
+    """Signature and rows by key; ValueError, KeyError, TypeError or AttributeError where the content is no journal."""
     header, *lines = (json.loads(line) for line in content.decode().splitlines())
     if header["format"] != FORMAT:
         raise ValueError(header["format"])
+    for line in lines:
+        if line.pop("sha256") != _digest(line):
+            raise ValueError("a line was changed")
     rows = {json.dumps(line["key"]): [dict(row) for row in line["rows"]] for line in lines}
     return dict(header["signature"]), rows
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Of what a line holds: results are taken from the journal unseen, so it must be as it was written."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _key(task: PictureTask) -> str:

@@ -93,9 +93,10 @@ def check_preprocessing(steps: object) -> list[dict[str, Any]]:
 
 
 def _checked_step(step: object) -> dict[str, Any]:
-    if not isinstance(step, Mapping) or step.get("name") not in _STEPS:
+    if not isinstance(step, Mapping) or str(step.get("name")) not in _STEPS:
         raise InputError(f"a preprocessing step must have one of the names {', '.join(_STEPS)} (got {step!r:.80})")
-    name, known = step["name"], _STEPS[step["name"]]
+    name = str(step["name"])
+    known = _STEPS[name]
     given = {key: value for key, value in step.items() if key != "name"}
     unknown = [str(key) for key in given if key not in known.parameters]
     missing = [key for key in known.required if key not in given]

@@ -85,8 +85,8 @@ def run_padded(
 
 def task_of(network: Network) -> str:
     """What the network's metadata says that it is for, "denoise" where it says nothing."""
-    task = network.metadata.get("task", "denoise")
-    return {activity: name for name, activity in _ACTIVITIES.items()}.get(task, str(task))
+    task = str(network.metadata.get("task", "denoise"))
+    return {activity: name for name, activity in _ACTIVITIES.items()}.get(task, task)
 
 
 def model_for(task: str, model: str | os.PathLike[str] | Network) -> Network:
