@@ -1,0 +1,216 @@
+"""The pieces that the training scripts in examples/ share; they need PyTorch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spikeunet.converters import convert
+from spikeunet.engine.dense import forward
+
+pytest.importorskip("imageio", reason="imageio is not installed (extra train)")
+pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra evaluate)")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra train)")
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    """The modules in examples/ by name, imported as Python does for a script there."""
+    names = ("augmentation", "spiking_unet", "train_denoiser", "train_segmenter", "training_loop")
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        yield argparse.Namespace(**{name: __import__(name) for name in names})
+    finally:
+        sys.path.remove(str(EXAMPLES))
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def _one_seed():
+    torch.manual_seed(0)
+
+
+def options(folder, **changed):
+    given = {"out": folder / "state.npz", "minutes": 1e-9, "rate": 1e-3, "report": 1, "seed": 0}
+    return argparse.Namespace(**{**given, **changed})
+
+
+@torch.no_grad()
+def stir(network):
+    """Move the batch norms' statistics, their parameters and all biases away from where they start."""
+    for _ in range(3):
+        network(torch.rand(2, 3, 32, 32))
+    for name, parameter in network.named_parameters():
+        if parameter.ndim == 1 or name == "conv19.weight":
+            parameter.add_(torch.rand_like(parameter) * 0.3)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_converter_takes_the_state_dict(scripts, batch_norm):
+    network = scripts.spiking_unet.SpikingUNet(3, 4, width=2, batch_norm=batch_norm)
+    stir(network)
+    state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    picture = np.random.default_rng(0).random((3, 32, 48), np.float32)
+    with torch.no_grad():
+        expected = network.eval()(torch.from_numpy(picture)[None])[0].numpy()
+    found, _ = forward(convert(state, normalization="none"), picture)
+    assert expected.std() > 0.05
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_dead_upsampling_is_revived(scripts):
+    network, average = (scripts.spiking_unet.SpikingUNet(width=2) for _ in range(2))
+    optimizer = torch.optim.Adam(network.parameters())
+    x = torch.rand(1, 1, 32, 32)
+    # Average pooling leaves something for every level: only what is killed on purpose is dead.
+    for step in range(1, 5):
+        network.get_submodule(f"convtranspose{step}").bias.data.fill_(1.0)
+    assert scripts.spiking_unet.revive(network, average, optimizer, x) == []
+    network.convtranspose1.bias.data.fill_(-1e3)
+    assert scripts.spiking_unet.revive(network, average, optimizer, x) == ["conv9", "conv10", "convtranspose1"]
+    assert network.convtranspose1.bias.abs().max() == 0
+    assert network.conv11.weight[:, 16:].abs().max() == 0
+    assert network.conv11.weight[:, :16].abs().min() > 0
+    assert torch.equal(average.conv10.weight, network.conv10.weight)
+
+
+def test_crop_without_distortion_is_cut_out(scripts):
+    generator = np.random.default_rng(1)
+    picture = generator.random((2, 40, 50), np.float32)
+    labels = generator.integers(-1, 3, (40, 50))
+    still = scripts.augmentation.Distortions(False, scale=(1.0, 1.0), contrast=0.0, brightness=0.0)
+    mirrored = []
+    for _ in range(8):
+        # Row 9 to 24 and column 12 to 27: the centre of 16 pixels lies between two of them.
+        tensors = torch.from_numpy(picture), torch.from_numpy(labels.astype(np.float32))
+        found, classes = scripts.augmentation.distort(*tensors, still, 16, generator, (16.5, 19.5))
+        expected, expected_labels = picture[:, 9:25, 12:28], labels[9:25, 12:28]
+        mirrored.append(not np.array_equal(classes.numpy(), expected_labels))
+        if mirrored[-1]:
+            expected, expected_labels = expected[..., ::-1], expected_labels[:, ::-1]
+        np.testing.assert_array_equal(classes.numpy(), expected_labels)
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+    assert set(mirrored) == {False, True}
+
+
+def test_labels_go_where_the_picture_goes(scripts):
+    generator = np.random.default_rng(2)
+    labels = np.kron(generator.integers(0, 2, (6, 6)), np.ones((16, 16))).astype(np.float32)
+    wild = scripts.augmentation.Distortions(elastic=6.0, contrast=0.0, brightness=0.0)
+    for _ in range(5):
+        picture, classes = scripts.augmentation.distort(
+            torch.from_numpy(labels)[None], torch.from_numpy(labels), wild, 48, generator, (40.0, 52.0)
+        )
+        # The picture is interpolated, the labels are the nearest: they agree but for the pixels on an edge.
+        assert torch.equal(
+            (picture[0] > 0.5).long()[(picture[0] - 0.5).abs() > 0.45], classes[(picture[0] - 0.5).abs() > 0.45]
+        )
+        assert 0 < classes.float().mean() < 1
+
+
+def test_training_lowers_the_loss_and_goes_on_from_its_checkpoint(scripts, tmp_path):
+    generator = np.random.default_rng(3)
+    x = torch.from_numpy(generator.random((2, 1, 32, 32), np.float32))
+    lesson = scripts.training_loop.Lesson(
+        lambda _: (x, (x[:, 0] > 0.5).long()), torch.nn.functional.cross_entropy, lambda _: "scores"
+    )
+
+    def trainer():
+        network = scripts.spiking_unet.SpikingUNet(1, 2, width=4, batch_norm=True)
+        return scripts.training_loop.Trainer(network, lesson, options(tmp_path, rate=1e-2))
+
+    first = trainer()
+    losses = []
+    for _ in range(12):
+        first.step(0.1)
+        losses.append(float(first.lesson.loss(first.network(x).float(), lesson.draw(None)[1]).detach()))
+    assert losses[-1] < 0.8 * losses[0]
+    first.elapsed = 7.0
+    first.save()
+    second = trainer()
+    assert (second.iteration, second.elapsed) == (12, 7.0)
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name])
+    with np.load(tmp_path / "state.npz") as saved:
+        assert set(saved) == set(first.average.state_dict())
+        assert np.array_equal(saved["bn3.running_mean"], first.average.bn3.running_mean.numpy())
+        assert not np.array_equal(saved["conv1.weight"], first.network.conv1.weight.detach().numpy())
+    with pytest.raises(SystemExit, match="another network"):
+        scripts.training_loop.Trainer(scripts.spiking_unet.SpikingUNet(1, 3, width=4), lesson, options(tmp_path))
+
+
+def test_rate_rises_and_falls_to_almost_nothing(scripts):
+    factor = scripts.training_loop.rate_factor
+    assert factor(scripts.training_loop.WARMUP) == 1.0
+    assert factor(0.0) == factor(1.0) == scripts.training_loop.LEAST_FACTOR
+    assert factor(0.01) < factor(0.02) < 1.0 > factor(0.5) > factor(0.9)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_noise_is_what_the_denoiser_is_to_find(scripts, channels):
+    generator = np.random.default_rng(4)
+    shape = (40, 44) if channels == 1 else (40, 44, channels)
+    pictures = [generator.integers(0, 256, shape, np.uint8) for _ in range(2)]
+    noisy, noise = scripts.train_denoiser.draw_batch(pictures, 64, 16, generator)
+    assert noisy.shape == noise.shape == (64, channels, 16, 16)
+    clean = (noisy - noise).numpy() * 255
+    np.testing.assert_allclose(clean, clean.round(), atol=1e-3)
+    spread = noise.reshape(64, -1).std(dim=1).numpy() * 255
+    assert 4 < spread.min() < 15 < 40 < spread.max() < 56
+    perfect = torch.nn.Module()
+    perfect.forward = torch.zeros_like
+    assert 20.0 < scripts.train_denoiser.validate(perfect, pictures) < 21.5
+
+
+def test_denoiser_refuses_pictures_of_other_channels(scripts, tmp_path):
+    for index in range(9):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / f"{index}.png")
+    assert len(scripts.train_denoiser.read_pictures(tmp_path)) == 9
+    with pytest.raises(SystemExit, match=r"0\.png: has the shape \(8, 8\), .* 3 channels; see --channels"):
+        scripts.train_denoiser.read_pictures(tmp_path, 3)
+
+
+def test_weights_and_held_out_pictures(scripts):
+    labels = np.repeat([0, 1, 2, -1], [64, 16, 4, 16]).reshape(10, 10)
+    examples = [(np.zeros((10, 10, 1), np.float32), labels)]
+    weigh = scripts.train_segmenter.class_weights
+    assert weigh(examples, 4, 1.0).tolist() == [0.25, 1.0, 4.0, 0.0]
+    assert weigh(examples, 4, 0.0).tolist() == [1.0, 1.0, 1.0, 0.0]
+    split = scripts.train_segmenter.split_off
+    assert split(list(range(6)), 2, spread=False) == ([0, 1, 2, 3], [4, 5])
+    assert split(list(range(6)), 2, spread=True) == ([0, 2, 3, 5], [1, 4])
+    assert split(list(range(6)), 0, spread=True) == (list(range(6)), [])
+    with pytest.raises(SystemExit, match=r"from 0 to 5, .* \(got 6\)"):
+        split(list(range(6)), 6, spread=False)
+
+
+def test_segmenter_trains_from_the_command_line(scripts, tmp_path, monkeypatch, capsys):
+    generator = np.random.default_rng(5)
+    for folder in ("image", "label"):
+        (tmp_path / "em" / folder).mkdir(parents=True)
+    for index in range(5):
+        cells = np.kron(generator.integers(0, 2, (8, 8)), np.ones((8, 8)))
+        Image.fromarray((40 + 150 * cells).astype(np.uint8)).save(tmp_path / "em" / "image" / f"{index}.png")
+        Image.fromarray((255 * cells).astype(np.uint8)).save(tmp_path / "em" / "label" / f"{index}.png")
+    out = tmp_path / "state.npz"
+    program = ["x", "--dataset", f"em={tmp_path / 'em'}", "--out", str(out), "--minutes", "0.0001", "--width", "2"]
+    monkeypatch.setattr(sys, "argv", program)
+    scripts.train_segmenter.main()
+    printed = capsys.readouterr().out
+    assert "2 pictures, 3 held out" in printed
+    assert "f1" in printed
+    assert convert(out, normalization="none").input.channels == 1
+    monkeypatch.setattr(sys, "argv", [*program[:2], "stare=x", *program[3:]])
+    with pytest.raises(SystemExit, match=r"NAME one of em, drive, camseq01 \(got stare=x\)"):
+        scripts.train_segmenter.main()
