@@ -24,7 +24,8 @@ from hypothesis import Phase
 from spikeunet.engine import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold
 from spikeunet.engine.testing import check_all, check_neuron
 assert spikeunet.engine.__file__.startswith(sys.argv[1]), spikeunet.engine.__file__
-options = dict(max_examples=120, derandomize=True, database=None, phases=[Phase.generate], print_blob=False)
+examples = int(sys.argv[2])
+options = dict(max_examples=examples, derandomize=True, database=None, phases=[Phase.generate], print_blob=False)
 try:
     for model in (MultiThreshold(), IntegrateAndFire(), LeakyIntegrateAndFire(decay=0.5)):
         check_neuron(model)
@@ -40,12 +41,13 @@ except Exception as error:
 
 @dataclass(frozen=True)
 class Mutation:
-    """A bug: in `file`, `right` becomes `wrong`."""
+    """A bug: in `file`, `right` becomes `wrong`; found within so many examples of each search."""
 
     name: str
     file: str
     right: str
     wrong: str
+    examples: int = 40
 
 
 MUTATIONS = [
@@ -96,6 +98,7 @@ MUTATIONS = [
         "build/weights.py",
         "node.weight[into].transpose(2, 3, 0, 1)",
         "node.weight[into][::-1].transpose(2, 3, 0, 1)",
+        examples=120,
     ),
     Mutation(
         "membrane forgotten from one group of steps to the next",
@@ -176,7 +179,7 @@ def search(mutation: Mutation) -> tuple[bool, str]:
         path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         # -P: the current folder must not come before the copy.
         done = subprocess.run(
-            [sys.executable, "-P", "-c", SEARCH, str(folder)],
+            [sys.executable, "-P", "-c", SEARCH, str(folder), str(mutation.examples)],
             env={**os.environ, "PYTHONPATH": path},
             cwd=folder,
             capture_output=True,
