@@ -2,8 +2,8 @@
 
     python examples/convert_denoiser.py denoiser-ann.npz --pictures FOLDER --out denoise-gray.npz
 
-FOLDER holds the pictures that the ANN was trained on. Needs no PyTorch. The ladder, the initial potential and the
-number of steps were chosen from the curves of benchmarks/ladder_curves.py.
+FOLDER holds the pictures that the ANN was trained on. Needs no PyTorch. The number of steps was chosen from the curves
+of benchmarks/ladder_curves.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import numpy as np
 from spikeunet.converters import calibration_pictures, convert
 from spikeunet.engine import MultiThreshold, save_model
 
-THRESHOLDS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
-NEURON = MultiThreshold(THRESHOLDS, initial=THRESHOLDS[-1] / 2)
 SIGMA = (5.0, 50.0)
 METADATA = {
     "task": "denoise",
@@ -38,7 +36,7 @@ def main(state: Path, pictures: Path, count: int, ann_psnr: float | None, out: P
     """Normalise with noisy calibration pictures and save in float16."""
     calibration = calibration_pictures(pictures, 1, sigma=np.linspace(*SIGMA, 10), limit=count)
     metadata = METADATA if ann_psnr is None else {**METADATA, "ann": {"bsd68_sigma25_psnr": ann_psnr}}
-    network = convert(state, calibration=calibration, neuron=NEURON, metadata=metadata)
+    network = convert(state, calibration=calibration, neuron=MultiThreshold.rounding(), metadata=metadata)
     save_model(network, out, dtype="float16")
     print(f"{out}: {network}, {out.stat().st_size / 1e6:.1f} MB")
 

@@ -7,6 +7,7 @@ normalisation, bn1 ... bn18 and bn_convtranspose1 ... 4, which the conversion fo
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as functional
@@ -86,6 +87,28 @@ class SpikingUNet(nn.Module):
 def norm_name(layer: str) -> str:
     """Name of the batch norm behind a layer, as `spikeunet convert` knows it."""
     return f"bn{layer.removeprefix('conv')}" if layer[4:].isdecimal() else f"bn_{layer}"
+
+
+@torch.no_grad()
+def start_from(network: SpikingUNet, state: Mapping[str, Tensor]) -> None:
+    """Take over the weights of a trained network, which may be one of a single channel for a network of more.
+
+    The first layer then looks at the mean of the channels, and the last one says the same for each of them: what the
+    levels between have learnt about pictures holds for colour too, and training goes on from there.
+
+    Raises
+    ------
+    RuntimeError
+        If names or other shapes differ.
+    """
+    first, last = state["conv1.weight"], state["conv19.weight"]
+    adapted = dict(state)
+    if first.shape[1] == 1:
+        adapted["conv1.weight"] = (first / network.conv1.in_channels).expand(-1, network.conv1.in_channels, -1, -1)
+    if last.shape[0] == 1:
+        adapted["conv19.weight"] = last.expand(network.conv19.out_channels, -1, -1, -1)
+        adapted["conv19.bias"] = state["conv19.bias"].expand(network.conv19.out_channels)
+    network.load_state_dict(adapted)
 
 
 @torch.no_grad()

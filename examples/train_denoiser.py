@@ -4,7 +4,7 @@ The network predicts the noise of a picture whose noise level it is not told (bl
 crop).
 
     python examples/train_denoiser.py --pictures FOLDER --out denoiser-ann.npz --minutes 70
-    python examples/train_denoiser.py --channels 3 --pictures FOLDER --out colour-ann.npz --minutes 90
+    python examples/train_denoiser.py --channels 3 --pictures FOLDER --start denoiser-ann.npz --out colour-ann.npz
 
 Recipe: random crops of 128x128 with flips and rotations, batch 8, the mean over the batch of the logarithm of each
 crop's squared error (so that every noise level pulls on the weights alike); the rest as in training_loop.py.
@@ -22,7 +22,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import torch
-from spiking_unet import SpikingUNet
+from spiking_unet import SpikingUNet, start_from
 from torch import Tensor, nn
 from training_loop import Lesson, Trainer, add_arguments
 
@@ -85,12 +85,19 @@ def main() -> None:
     add_arguments(parser, out="denoiser-ann.npz", minutes=70, rate=8e-4, report=500)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)
+    parser.add_argument("--start", type=Path, help="state dict, NPZ, to begin with; a gray one serves for colour too")
     arguments = parser.parse_args()
 
     torch.manual_seed(arguments.seed)
     pictures = read_pictures(arguments.pictures, arguments.channels)
     held_out, learnt = pictures[-HELD_OUT:], pictures[:-HELD_OUT]
     network = SpikingUNet(arguments.channels, arguments.channels, arguments.width)
+    if arguments.start:
+        try:
+            with np.load(arguments.start) as saved:
+                start_from(network, {name: torch.from_numpy(saved[name].astype(np.float32)) for name in saved})
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise SystemExit(f"--start {arguments.start}: {str(error).splitlines()[0]}; give its state dict") from None
     lesson = Lesson(
         lambda generator: draw_batch(learnt, arguments.batch, arguments.crop, generator),
         log_error,

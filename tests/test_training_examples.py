@@ -69,6 +69,22 @@ def test_converter_takes_the_state_dict(scripts, batch_norm):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+@torch.no_grad()
+def test_colour_starts_from_gray(scripts):
+    gray, colour = (scripts.spiking_unet.SpikingUNet(channels, channels, width=2) for channels in (1, 3))
+    gray.conv19.weight.normal_()
+    scripts.spiking_unet.start_from(colour, gray.state_dict())
+    pictures = torch.rand(1, 3, 32, 32)
+    expected = gray(pictures.mean(dim=1, keepdim=True)).expand(-1, 3, -1, -1)
+    torch.testing.assert_close(colour(pictures), expected)
+
+
+def test_start_of_another_width_is_refused(scripts):
+    gray, colour = (scripts.spiking_unet.SpikingUNet(width=width) for width in (2, 3))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        scripts.spiking_unet.start_from(colour, gray.state_dict())
+
+
 def test_dead_upsampling_is_revived(scripts):
     network, average = (scripts.spiking_unet.SpikingUNet(width=2) for _ in range(2))
     optimizer = torch.optim.Adam(network.parameters())
