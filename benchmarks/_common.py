@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: pictures, noise, one run for all numbers of steps, the machine's name."""
+"""What the benchmark scripts share: pictures, noise, one run for all numbers of steps, options, the machine's name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 
 from spikeunet.engine import Network, forward, simulate
@@ -62,6 +63,14 @@ def macs_per_pixel(network: Network) -> float:
     side = network.size_multiple
     result = simulate(network, np.zeros((network.input.channels, side, side), np.float32), steps=1)
     return sum(result.dense_macs.values()) / side**2
+
+
+def whole_numbers(_context: click.Context, _parameter: click.Parameter, value: str) -> list[int]:
+    """An option's whole numbers with commas between them."""
+    try:
+        return [int(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of whole numbers with commas between them") from None
 
 
 def machine() -> str:

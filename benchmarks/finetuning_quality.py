@@ -1,14 +1,13 @@
-"""ANN, converted and fine-tuned networks side by side, quality against operations, and flow against backpropagation.
+"""ANN, converted and fine-tuned networks side by side, and accumulated flow against backpropagation through time.
 
     python benchmarks/finetuning_quality.py --data FOLDER --train PICTURES --work ARMS -- --iterations 2000
     python benchmarks/finetuning_quality.py --data FOLDER --train PICTURES --work ARMS --methods -- --iterations 2000
-    python benchmarks/finetuning_quality.py --data FOLDER --frontier --tuned fast.npz --tuned other.npz
 
 FOLDER holds `set12` and `bsd68`. Each arm (a method, a number of steps, a seed) is a run of `spikeunet finetune` on
 PICTURES, with the options after `--`. Its model, log, curve and scores stay in ARMS: a finished arm is not run again,
-an interrupted one goes on from its checkpoint. Prints Markdown tables and writes `finetuning_quality.csv` and
-`finetuning_quality.md`, with --methods `finetuning_methods.*`, with --frontier `frontier.*` and the plot
-`docs/frontier.png`.
+an interrupted one goes on from its checkpoint. --ladder gives the network other thresholds first.
+Prints Markdown tables and writes `finetuning_quality.csv` and `finetuning_quality.md`, with --methods
+`finetuning_methods.*`.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from pathlib import Path
 
 import _common as common
 import click
-import numpy as np
 from denoising_quality import FIELDS, measure, summarise
 
-from spikeunet.engine import load_model
+from spikeunet.engine import load_model, save_model
 from spikeunet.engine.command_line.finetune import finetune as command
+from spikeunet.engine.command_line.finetune import with_thresholds
 from spikeunet.engine.files.atomic import atomic_write
 
 ARM_FIELDS = ("method_of_training", "seed", "seconds_per_iteration", *FIELDS)
@@ -52,6 +51,15 @@ def train_arm(model, path, options, method, steps, seed):
     own = ["--method", method, "--steps", str(steps), "--seed", str(seed), "-o", str(path)]
     print(f"training {path.stem}{' (resumed)' if resume else ''}", flush=True)
     command.main([model, *options, *own, *resume], standalone_mode=False)
+
+
+def with_ladder(model, ladder, work):
+    """Path of a copy of the model, in `work`, whose neurons have these thresholds."""
+    path = work / f"{Path(model).stem}-{ladder.replace(',', '-')}.npz"
+    if not path.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        save_model(with_thresholds(load_model(model), ladder), path)
+    return str(path)
 
 
 def check_settings(work, settings):
@@ -156,105 +164,30 @@ def compare_arms(model, arms, data, sets, sigma, steps, limit, out, title, by_ti
     print(f"{model}; {heading}; {common.machine()}\n\n{text}")
 
 
-def frontier(model, tuned, data, sets, sigma, steps, limit):
-    """Rows (network, kind, set, steps, PSNR, accumulates per pixel) of the converted and the fine-tuned networks."""
-    rows, ann = [], {}
-    for path in (model, *tuned):
-        trained_for = load_model(path).metadata.get("steps") if path != model else None
-        numbers = sorted({*steps, trained_for}) if trained_for else steps
-        means = summarise(scores(path, data, sets, sigma, numbers, limit))
-        for name in sets:
-            if path == model:
-                ann[name] = means[name, sigma, "ANN", 0]
-            kind = "converted" if path == model else "fine-tuned"
-            for number in numbers:
-                psnr, _, cost = means[name, sigma, "spiking", number]
-                rows.append((Path(path).stem, kind, name, number, number == trained_for, psnr, cost))
-    return rows, ann
-
-
-def frontier_table(rows, ann, sets):
-    """For each set, all networks by their cost; those that no cheaper one equals are marked."""
-    lines = ["| set | network | T | PSNR | below the ANN | accumulates per pixel | share of the ANN's MACs | |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    for name in sets:
-        best, (top, _, macs) = -np.inf, ann[name]
-        lines.append(f"| {name} | ANN | | {top:.2f} | | {macs / 1e3:.0f} k MACs | | |")
-        here = [row for row in rows if row[2] == name]
-        for network, kind, _, number, _, psnr, cost in sorted(here, key=lambda row: row[6]):
-            mark = "on the frontier" if psnr > best else ""
-            best = max(best, psnr)
-            cells = (f"{psnr:.2f}", f"{top - psnr:.2f}", f"{cost / 1e3:.0f} k", f"{cost / macs:.2f}", mark)
-            lines.append(f"| {name} | {network}, {kind} | {number} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def plot_frontier(rows, ann, sets, path):
-    """PSNR against accumulates per pixel, a panel for each set; the ANN's PSNR and multiply-accumulates as lines."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, panels = plt.subplots(1, len(sets), figsize=(6 * len(sets), 4.2), layout="constrained", squeeze=False)
-    for name, axes in zip(sets, panels[0], strict=True):
-        for network in dict.fromkeys(row[0] for row in rows):
-            points = [row for row in rows if row[0] == network and row[2] == name]
-            costs, scores_ = [row[6] / 1e3 for row in points], [row[5] for row in points]
-            converted = points[0][1] == "converted"
-            style = {"color": "black", "marker": "s"} if converted else {"marker": "o"}
-            axes.plot(costs, scores_, label=f"{network} ({points[0][1]})", **style)
-            for row in points:
-                axes.annotate(str(row[3]), (row[6] / 1e3, row[5]), textcoords="offset points", xytext=(4, -10), size=7)
-        top, _, macs = ann[name]
-        axes.axhline(top, color="gray", linestyle="--", linewidth=1, label="the ANN's PSNR")
-        axes.axvline(macs / 1e3, color="gray", linestyle=":", linewidth=1, label="the ANN's MACs")
-        axes.set(title=name, xlabel="thousand accumulates per pixel (numbers: T)", ylabel="PSNR / dB", xscale="log")
-        axes.set_ylim(bottom=max(top - 1.5, min(row[5] for row in rows if row[2] == name) - 0.05))
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
-    figure.savefig(path, dpi=120)
-
-
-def run_frontier(model, tuned, data, sets, sigma, steps, limit, out, picture):
-    rows, ann = frontier(model, tuned, data, sets, sigma, steps, limit)
-    text = frontier_table(rows, ann, sets)
-    fields = ("network", "kind", "set", "steps", "trained_for_these_steps", "psnr", "accumulates_per_pixel")
-    write_rows(out / "frontier.csv", fields, [dict(zip(fields, row, strict=True)) for row in rows])
-    (out / "frontier.md").write_text(text + "\n")
-    plot_frontier(rows, ann, sets, picture)
-    print(f"{model}, sigma {sigma:g}; {common.machine()}\n\n{text}")
-
-
 def numbers(text):
     return [int(word) for word in text.split(",")]
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--train", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Pictures to train on.")
-@click.option("--work", type=click.Path(file_okay=False, path_type=Path), help="Where the arms are kept.")
+@click.option("--train", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--work", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--model", default="denoise-gray", show_default=True, help="The converted network to start from.")
 @click.option("--steps", default="1,2,4,8", show_default=True)
 @click.option("--seeds", default="0,1,2", show_default=True)
 @click.option("--method", default="flow", show_default=True, help="Of the arms, without --methods.")
 @click.option("--methods", is_flag=True, help="Compare flow with bptt: quality and time per iteration.")
-@click.option("--frontier", "draw", is_flag=True, help="Quality against accumulates, for --model and all --tuned.")
-@click.option("--tuned", multiple=True, help="A fine-tuned model for --frontier.")
+@click.option("--ladder", metavar="A,B,...", help="Thresholds to give the network first.")
 @click.option("--sets", default="set12,bsd68", show_default=True)
 @click.option("--sigma", default=25.0, show_default=True)
 @click.option("--limit", type=int, help="Only the first pictures of each set.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), default=Path("docs/frontier.png"))
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def main(data, train, work, model, steps, seeds, method, methods, draw, tuned, sets, sigma, limit, out, plot, options):
+def main(data, train, work, model, steps, seeds, method, methods, ladder, sets, sigma, limit, out, options):
     """Fine-tune and measure. OPTIONS, after --, are options of `spikeunet finetune`."""
     sets, steps, seeds = sets.split(","), numbers(steps), numbers(seeds)
     out.mkdir(parents=True, exist_ok=True)
-    if draw:
-        run_frontier(model, tuned, data, sets, sigma, steps, limit, out, plot)
-        return
-    if train is None or work is None:
-        raise click.UsageError("training needs --train and --work")
+    model = with_ladder(model, ladder, work) if ladder else model
     compared = ["flow", "bptt"] if methods else [method]
     arms = train_arms(model, work, ("--train", str(train), *options), compared, steps, seeds)
     title = "finetuning_methods" if methods else "finetuning_quality"

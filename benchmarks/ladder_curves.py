@@ -33,9 +33,10 @@ CANDIDATES = {
     "1 ... 1/8, v0 = 1/16": binary_ladder(1, 4, 0.5),
     "1 ... 1/16, v0 = 0": binary_ladder(1, 5, 0),
     "1 ... 1/16, v0 = 1/32": binary_ladder(1, 5, 0.5),
+    "1/2 ... 1/8, v0 = 1/16": binary_ladder(0.5, 3, 0.5),
     "1/2 ... 1/16, v0 = 1/32": binary_ladder(0.5, 4, 0.5),
+    "1/2 ... 1/64, v0 = 1/128": binary_ladder(0.5, 6, 0.5),
     "1 ... 1/32, v0 = 1/64": binary_ladder(1, 6, 0.5),
-    "2 ... 1/32, v0 = 1/64": binary_ladder(2, 7, 0.5),
     "IF, threshold 1, v0 = 1/2": IntegrateAndFire(1.0, initial=0.5),
 }
 

@@ -116,18 +116,10 @@ def plot(rows: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def numbers(_context, _parameter, value: str) -> list[int]:
-    """Whole numbers with commas between them."""
-    try:
-        return [int(part) for part in value.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is no list of whole numbers with commas between them") from None
-
-
 @click.command()
 @click.option("--model", default="denoise-gray", show_default=True)
-@click.option("--sizes", default="256,512,1024,2048,4096", callback=numbers, show_default=True)
-@click.option("--steps", default="1,2,4", callback=numbers, show_default=True)
+@click.option("--sizes", default="256,512,1024,2048,4096", callback=common.whole_numbers, show_default=True)
+@click.option("--steps", default="1,2,4", callback=common.whole_numbers, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--tile", type=int, help="Rows of a tile.  [default: as the engine chooses]")
 @click.option("--whole-up-to", default=1024, show_default=True, help="Largest picture to run in one piece, too.")

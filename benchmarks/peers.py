@@ -143,14 +143,6 @@ def plot(rows: list[dict], simulators: list[str], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def numbers(_context, _parameter, value: str) -> list[int]:
-    """Whole numbers with commas between them."""
-    try:
-        return [int(part) for part in value.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is no list of whole numbers with commas between them") from None
-
-
 def chosen(_context, _parameter, value: str) -> list[str]:
     """Names of simulators."""
     names = list(NAMES) if value == "all" else value.split(",")
@@ -162,9 +154,9 @@ def chosen(_context, _parameter, value: str) -> list[str]:
 
 @click.command()
 @click.option("--model", "models", multiple=True, default=("denoise-gray",), show_default=True, help="Name or file.")
-@click.option("--sizes", default="256,512", callback=numbers, show_default=True)
-@click.option("--steps", default="1,2,4,8", callback=numbers, show_default=True)
-@click.option("--threads", default="1,2", callback=numbers, show_default=True)
+@click.option("--sizes", default="256,512", callback=common.whole_numbers, show_default=True)
+@click.option("--steps", default="1,2,4,8", callback=common.whole_numbers, show_default=True)
+@click.option("--threads", default="1,2", callback=common.whole_numbers, show_default=True)
 @click.option("--simulators", default="all", callback=chosen, show_default=True, help=", ".join(NAMES))
 @click.option("--repeats", default=7, show_default=True)
 @click.option("--slow-repeats", default=3, show_default=True, help=f"Of {', '.join(SLOW)}.")

@@ -1,0 +1,112 @@
+"""Quality against operations: converted networks with several ladders of thresholds, and fine-tuned ones.
+
+    python benchmarks/frontier.py --data FOLDER --work FOLDER --ladder 0.5,0.25,0.125 --tuned denoise-gray-fast
+
+--data holds `set12` and `bsd68`. The converted network is measured as it is and with each ladder, a fine-tuned one at
+the number of steps that it was trained for. Scores are kept in --work. Prints a Markdown table; writes `frontier.csv`,
+`frontier.md` and the plot `docs/frontier.png`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import _common as common
+import click
+import numpy as np
+from denoising_quality import summarise
+from finetuning_quality import numbers, scores, with_ladder, write_rows
+
+from spikeunet.engine import load_model
+
+
+def frontier(models, data, sets, sigma, steps, limit):
+    """Rows (network, kind, set, steps, PSNR, accumulates per pixel) of all networks; the first is converted alone."""
+    rows, ann = [], {}
+    for path in models:
+        metadata = load_model(path).metadata
+        kind = "fine-tuned" if "fine_tuning" in metadata else "converted"
+        trained_for = metadata.get("steps") if kind == "fine-tuned" else None
+        numbers = [trained_for] if trained_for else steps
+        means = summarise(scores(path, data, sets, sigma, numbers, limit))
+        for name in sets:
+            ann.setdefault(name, means[name, sigma, "ANN", 0])
+            for number in numbers:
+                psnr, _, cost = means[name, sigma, "spiking", number]
+                rows.append((Path(path).stem, kind, name, number, number == trained_for, psnr, cost))
+    return rows, ann
+
+
+def frontier_table(rows, ann, sets):
+    """For each set, all networks by their cost; those that no cheaper one equals are marked."""
+    lines = ["| set | network | T | PSNR | below the ANN | accumulates per pixel | share of the ANN's MACs | |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for name in sets:
+        best, (top, _, macs) = -np.inf, ann[name]
+        lines.append(f"| {name} | ANN | | {top:.2f} | | {macs / 1e3:.0f} k MACs | | |")
+        here = [row for row in rows if row[2] == name]
+        for network, kind, _, number, _, psnr, cost in sorted(here, key=lambda row: row[6]):
+            mark = "on the frontier" if psnr > best else ""
+            best = max(best, psnr)
+            cells = (f"{psnr:.2f}", f"{top - psnr:.2f}", f"{cost / 1e3:.0f} k", f"{cost / macs:.2f}", mark)
+            lines.append(f"| {name} | {network}, {kind} | {number} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def plot_frontier(rows, ann, sets, path):
+    """PSNR against accumulates per pixel, a panel for each set; the ANN's PSNR and multiply-accumulates as lines."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, len(sets), figsize=(6 * len(sets), 4.2), layout="constrained", squeeze=False)
+    for name, axes in zip(sets, panels[0], strict=True):
+        for network in dict.fromkeys(row[0] for row in rows):
+            points = [row for row in rows if row[0] == network and row[2] == name]
+            costs, scores_ = [row[6] / 1e3 for row in points], [row[5] for row in points]
+            converted = points[0][1] == "converted"
+            style = {"marker": "s", "linestyle": "--"} if converted else {"marker": "o"}
+            axes.plot(costs, scores_, label=f"{network} ({points[0][1]})", **style)
+            for row in points:
+                axes.annotate(str(row[3]), (row[6] / 1e3, row[5]), textcoords="offset points", xytext=(4, -10), size=7)
+        top, _, macs = ann[name]
+        axes.axhline(top, color="gray", linestyle="--", linewidth=1, label="the ANN's PSNR")
+        axes.axvline(macs / 1e3, color="gray", linestyle=":", linewidth=1, label="the ANN's MACs")
+        axes.set(title=name, xlabel="thousand accumulates per pixel (numbers: T)", ylabel="PSNR / dB", xscale="log")
+        axes.set_ylim(bottom=max(top - 1.5, min(row[5] for row in rows if row[2] == name) - 0.05))
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def run_frontier(models, data, sets, sigma, steps, limit, out, picture):
+    rows, ann = frontier(models, data, sets, sigma, steps, limit)
+    text = frontier_table(rows, ann, sets)
+    fields = ("network", "kind", "set", "steps", "trained_for_these_steps", "psnr", "accumulates_per_pixel")
+    write_rows(out / "frontier.csv", fields, [dict(zip(fields, row, strict=True)) for row in rows])
+    (out / "frontier.md").write_text(text + "\n")
+    plot_frontier(rows, ann, sets, picture)
+    print(f"sigma {sigma:g}; {common.machine()}\n\n{text}")
+
+
+@click.command()
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--work", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--model", default="denoise-gray", show_default=True, help="The converted network.")
+@click.option("--ladder", "ladders", multiple=True, metavar="A,B,...", help="Thresholds to give it.")
+@click.option("--tuned", multiple=True, help="A fine-tuned model.")
+@click.option("--steps", default="1,2,4,8", show_default=True, help="Of the converted networks.")
+@click.option("--sets", default="set12,bsd68", show_default=True)
+@click.option("--sigma", default=25.0, show_default=True)
+@click.option("--limit", type=int, help="Only the first pictures of each set.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), default=Path("docs/frontier.png"))
+def main(data, work, model, ladders, tuned, steps, sets, sigma, limit, out, plot):
+    """Measure quality and accumulates of all networks."""
+    out.mkdir(parents=True, exist_ok=True)
+    models = [model, *(with_ladder(model, ladder, work) for ladder in ladders), *tuned]
+    run_frontier(models, data, sets.split(","), sigma, numbers(steps), limit, out, plot)
+
+
+if __name__ == "__main__":
+    main()
