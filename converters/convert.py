@@ -50,7 +50,7 @@ def convert(
     percentile : float
         Percentile of the activations that becomes 1, in (0, 100]; 100 is the maximum.
     neuron : MultiThreshold, IntegrateAndFire, BurstNeuron or any other neuron model, optional
-        Model of all neurons, its initial potential included. By default MultiThreshold(), or what a Network has.
+        Model of all neurons with its initial potential. By default MultiThreshold.rounding(), or what a Network has.
     metadata : mapping, optional
         JSON values to keep with the network (task, noise range, training data, score of the ANN; classes, palette and
         preprocessing of a segmentation). Pictures of a calibration folder go through the preprocessing.
@@ -76,7 +76,7 @@ def convert(
         network = state
     else:
         network = ARCHITECTURES[architecture](read_state_dict(state), batch_norm_epsilon)
-        neuron = MultiThreshold() if neuron is None else neuron
+        neuron = MultiThreshold.rounding() if neuron is None else neuron
     if neuron is not None:
         network = network.with_neurons(neuron)
     facts: dict[str, Any] = {"normalization": normalization}

@@ -42,7 +42,7 @@ def test_shapes_follow_from_the_weights(options):
     assert network.shapes((network.input.channels, 32, 48))["output"] == (options.get("outputs", 1), 32, 48)
     assert network.parameters == sum(array.size for array in state.values())
     assert len(network.neurons) == 26
-    assert all(node.model == MultiThreshold() for node in network.neurons)
+    assert all(node.model == MultiThreshold.rounding() for node in network.neurons)
 
 
 def test_skips_come_first_in_concatenations():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,6 +10,9 @@ import numpy as np
 
 from ..errors import NeuronError
 from .firing import MAXIMUM_THRESHOLDS, FiringConstants, check_number, ladder_constants
+
+RECOMMENDED_THRESHOLDS = (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
+"""One or two steps of which lose hardly anything; benchmarks/ladder_curves.py compares ladders."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,21 @@ class MultiThreshold:
             )
         object.__setattr__(self, "thresholds", thresholds)
         object.__setattr__(self, "initial", check_number(name, "initial", self.initial))
+
+    @classmethod
+    def rounding(cls, thresholds: Sequence[float] = RECOMMENDED_THRESHOLDS) -> MultiThreshold:
+        """Neuron that starts at half of its smallest threshold, and so rounds its input to the nearest level.
+
+        Six thresholds from 1/2 to 1/64 suit weights that are normalised connection by connection, which brings
+        activations to 1 at most: together they reach 63/64, in steps of 1/64.
+
+        Raises
+        ------
+        NeuronError
+            As for the constructor.
+        """
+        started = cls(tuple(thresholds))
+        return cls(started.thresholds, initial=started.thresholds[-1] / 2)
 
     def firing_constants(self) -> FiringConstants:
         """Parameters for the firing kernel."""
