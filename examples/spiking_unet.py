@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+MIXTURE_SPREAD = 0.5
+"""Of the channels' shares when a network of one channel becomes one of more; see start_from."""
+
 
 class SpikingUNet(nn.Module):
     """U-Net of the reference implementation: four average poolings, four transposed convolutions, concatenated skips.
@@ -93,8 +96,10 @@ def norm_name(layer: str) -> str:
 def start_from(network: SpikingUNet, state: Mapping[str, Tensor]) -> None:
     """Take over the weights of a trained network, which may be one of a single channel for a network of more.
 
-    The first layer then looks at the mean of the channels, and the last one says the same for each of them: what the
-    levels between have learnt about pictures holds for colour too, and training goes on from there.
+    The levels between the first layer and the last have learnt about pictures what holds for colour too. Every feature
+    of the first layer then looks at a mixture of its own of the channels, about their mean, and speaks for the channels
+    likewise in the last one. Were all to look at the mean alone, neither layer could learn to tell the channels apart:
+    the gradient of each is zero where the other treats them alike.
 
     Raises
     ------
@@ -103,11 +108,13 @@ def start_from(network: SpikingUNet, state: Mapping[str, Tensor]) -> None:
     """
     first, last = state["conv1.weight"], state["conv19.weight"]
     adapted = dict(state)
-    if first.shape[1] == 1:
-        adapted["conv1.weight"] = (first / network.conv1.in_channels).expand(-1, network.conv1.in_channels, -1, -1)
-    if last.shape[0] == 1:
-        adapted["conv19.weight"] = last.expand(network.conv19.out_channels, -1, -1, -1)
-        adapted["conv19.bias"] = state["conv19.bias"].expand(network.conv19.out_channels)
+    if first.shape[1] == 1 < network.conv1.in_channels:
+        channels = network.conv1.in_channels
+        adapted["conv1.weight"] = first * (1 + MIXTURE_SPREAD * torch.randn(len(first), channels, 1, 1)) / channels
+    if last.shape[0] == 1 < network.conv19.out_channels:
+        channels = network.conv19.out_channels
+        adapted["conv19.weight"] = last * (1 + MIXTURE_SPREAD * torch.randn(channels, last.shape[1], 1, 1))
+        adapted["conv19.bias"] = state["conv19.bias"].expand(channels)
     network.load_state_dict(adapted)
 
 

@@ -69,14 +69,27 @@ def test_converter_takes_the_state_dict(scripts, batch_norm):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-@torch.no_grad()
-def test_colour_starts_from_gray(scripts):
+def test_colour_starts_from_gray(scripts, monkeypatch):
     gray, colour = (scripts.spiking_unet.SpikingUNet(channels, channels, width=2) for channels in (1, 3))
-    gray.conv19.weight.normal_()
-    scripts.spiking_unet.start_from(colour, gray.state_dict())
+    torch.nn.init.normal_(gray.conv19.weight)
     pictures = torch.rand(1, 3, 32, 32)
-    expected = gray(pictures.mean(dim=1, keepdim=True)).expand(-1, 3, -1, -1)
-    torch.testing.assert_close(colour(pictures), expected)
+    with monkeypatch.context() as patch, torch.no_grad():
+        patch.setattr(scripts.spiking_unet, "MIXTURE_SPREAD", 0.0)
+        scripts.spiking_unet.start_from(colour, gray.state_dict())
+        expected = gray(pictures.mean(dim=1, keepdim=True)).expand(-1, 3, -1, -1)
+        torch.testing.assert_close(colour(pictures), expected)
+    scripts.spiking_unet.start_from(colour, gray.state_dict())
+    colour(pictures)[:, 0].sum().backward()
+    for layer, dimension in ((colour.conv1, 1), (colour.conv19, 0)):
+        assert layer.weight.var(dim=dimension).min() > 0
+    assert colour.conv1.weight.grad.var(dim=1).max() > 0
+
+
+def test_start_without_change_of_channels_is_exact(scripts):
+    first, second = (scripts.spiking_unet.SpikingUNet(width=2) for _ in range(2))
+    scripts.spiking_unet.start_from(second, first.state_dict())
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(second.state_dict()[name], tensor), name
 
 
 def test_start_of_another_width_is_refused(scripts):
