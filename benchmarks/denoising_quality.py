@@ -1,8 +1,9 @@
 """PSNR and SSIM of noisy pictures, the ANN and the spiking network, with operations per pixel.
 
-    python benchmarks/denoising_quality.py --data FOLDER
+    python benchmarks/denoising_quality.py --data FOLDER --tuned denoise-gray-fast --tuned denoise-gray
 
-FOLDER holds `set12` and `bsd68`. Prints a Markdown table and writes `denoising_quality.csv` (a line for each picture),
+FOLDER holds `set12` and `bsd68`. --model is a converted network; a fine-tuned one is measured at the number of steps
+that it was trained for. Prints a Markdown table and writes `denoising_quality.csv` (a line for each picture),
 `denoising_quality.md` and `denoising_quality.png`.
 """
 
@@ -23,17 +24,19 @@ from spikeunet.engine.pictures.metrics import psnr, ssim
 FIELDS = ("set", "sigma", "picture", "method", "steps", "psnr", "ssim", "operations_per_pixel")
 
 
-def measure(network, folder, name, sigma, steps, limit, macs):
-    """Rows of one data set at one noise level."""
+def measure(network, folder, name, sigma, steps, limit, macs, method="spiking"):
+    """Rows of one data set at one noise level; those of the noisy pictures and the ANN where `macs` are given."""
     pictures = list(common.noisy_pictures(folder / name, sigma, limit))
     for each in track(pictures, description=f"{name}, sigma {sigma:g}", transient=True):
-        versions = {("noisy", 0): (each.noisy, 0.0)}
-        versions["ANN", 0] = (common.restored_by_ann(network, each.noisy), macs)
+        versions = {}
+        if macs is not None:
+            versions["noisy", 0] = (each.noisy, 0.0)
+            versions["ANN", 0] = (common.restored_by_ann(network, each.noisy), macs)
         for number, (restored, accumulates) in common.restored_by_steps(network, each.noisy, steps).items():
-            versions["spiking", number] = (restored, accumulates / each.clean.size)
-        for (method, number), (restored, operations) in versions.items():
+            versions[method, number] = (restored, accumulates / each.clean.size)
+        for (kind, number), (restored, operations) in versions.items():
             scores = psnr(each.clean, restored), ssim(each.clean, restored)
-            yield dict(zip(FIELDS, (name, sigma, each.name, method, number, *scores, operations), strict=True))
+            yield dict(zip(FIELDS, (name, sigma, each.name, kind, number, *scores, operations), strict=True))
 
 
 def summarise(rows):
@@ -47,10 +50,11 @@ def summarise(rows):
     }
 
 
-def markdown(means, sets, sigmas, steps):
+def markdown(means, sets, sigmas, steps, tuned):
     """The table of the README: a line for each set and noise level, PSNR / SSIM in each column."""
-    methods = [("noisy", 0), ("ANN", 0), *(("spiking", number) for number in steps)]
+    methods = [("noisy", 0), ("ANN", 0), *(("spiking", number) for number in steps), *tuned]
     titles = ["noisy", "ANN", *(f"T = {number}" for number in steps)]
+    titles += [f"{name}, T = {number}" for name, number in tuned]
     lines = ["| set | sigma | " + " | ".join(titles) + " |", "|---|---|" + "---|" * len(titles)]
     for name in sets:
         for sigma in sigmas:
@@ -84,27 +88,34 @@ def plot(means, sets, sigmas, steps, path):
 
 @click.command()
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--model", default="denoise-gray", show_default=True)
+@click.option("--model", default="denoise-gray-converted", show_default=True)
+@click.option("--tuned", multiple=True, help="A fine-tuned model to set beside it.")
 @click.option("--sets", default="set12,bsd68", show_default=True)
 @click.option("--sigmas", default="15,25,35,50", show_default=True)
-@click.option("--steps", default="1,2,4,8", show_default=True)
+@click.option("--steps", default="1,2,4,8", callback=common.whole_numbers, show_default=True)
 @click.option("--limit", type=int, help="Only the first pictures of each set.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
-def main(data, model, sets, sigmas, steps, limit, out):
+def main(data, model, tuned, sets, sigmas, steps, limit, out):
     """Measure a denoiser on pictures with noise of several levels."""
     sets = sets.split(",")
     sigmas = [float(sigma) for sigma in sigmas.split(",")]
-    steps = [int(number) for number in steps.split(",")]
     network = load_model(model)
     macs = common.macs_per_pixel(network)
     rows = [row for name in sets for sigma in sigmas for row in measure(network, data, name, sigma, steps, limit, macs)]
+    columns = []
+    for other in tuned:
+        candidate = load_model(other)
+        columns.append((Path(other).stem, candidate.metadata["steps"]))
+        for name in sets:
+            for sigma in sigmas:
+                rows += measure(candidate, data, name, sigma, [columns[-1][1]], limit, None, columns[-1][0])
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "denoising_quality.csv", "w", newline="") as stream:
         writer = csv.DictWriter(stream, FIELDS)
         writer.writeheader()
         writer.writerows(rows)
     means = summarise(rows)
-    table = markdown(means, sets, sigmas, steps)
+    table = markdown(means, sets, sigmas, steps, columns)
     (out / "denoising_quality.md").write_text(table + "\n")
     plot(means, sets, sigmas, steps, out / "denoising_quality.png")
     print(f"{model}; PSNR in dB / SSIM, means over the pictures; {common.machine()}")

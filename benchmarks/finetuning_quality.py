@@ -79,16 +79,16 @@ def seconds_per_iteration(model_path):
     return statistics.median(rates) if rates else float("nan")
 
 
-def scores(path, data, sets, sigma, steps, limit):
+def scores(path, data, sets, sigma, steps, limit, ann=True):
     """Rows of denoising_quality.measure for a model, from the file beside it where it was measured before."""
     measured = Path(path).with_suffix(".scores.json") if Path(path).exists() else None
-    key = [list(sets), sigma, list(steps), limit, Path(path).stat().st_mtime if measured else None]
+    key = [list(sets), sigma, list(steps), limit, ann, Path(path).stat().st_mtime if measured else None]
     if measured and measured.exists():
         kept = json.loads(measured.read_text())
         if kept["key"] == key:
             return kept["rows"]
     network = load_model(path)
-    macs = common.macs_per_pixel(network)
+    macs = common.macs_per_pixel(network) if ann else None
     rows = [row for name in sets for row in measure(network, data, name, sigma, steps, limit, macs)]
     if measured:
         with atomic_write(measured) as stream:
@@ -149,7 +149,7 @@ def compare_arms(model, arms, data, sets, sigma, steps, limit, out, title, by_ti
     rows = [dict.fromkeys(ARM_FIELDS, "") | row for row in base]
     means, seconds = {}, {}
     for (method, number, seed), path in arms.items():
-        found = [row for row in scores(path, data, sets, sigma, [number], limit) if row["method"] == "spiking"]
+        found = scores(path, data, sets, sigma, [number], limit, ann=False)
         means[method, number, seed] = summarise(found)
         seconds[method, number, seed] = seconds_per_iteration(path)
         rows += [dict(zip(ARM_FIELDS, (method, seed, seconds[method, number, seed]), strict=False)) | row
@@ -164,17 +164,15 @@ def compare_arms(model, arms, data, sets, sigma, steps, limit, out, title, by_ti
     print(f"{model}; {heading}; {common.machine()}\n\n{text}")
 
 
-def numbers(text):
-    return [int(word) for word in text.split(",")]
-
-
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--train", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--work", type=click.Path(file_okay=False, path_type=Path), required=True)
-@click.option("--model", default="denoise-gray", show_default=True, help="The converted network to start from.")
-@click.option("--steps", default="1,2,4,8", show_default=True)
-@click.option("--seeds", default="0,1,2", show_default=True)
+@click.option(
+    "--model", default="denoise-gray-converted", show_default=True, help="The converted network to start from."
+)
+@click.option("--steps", default="1,2,4,8", callback=common.whole_numbers, show_default=True)
+@click.option("--seeds", default="0,1,2", callback=common.whole_numbers, show_default=True)
 @click.option("--method", default="flow", show_default=True, help="Of the arms, without --methods.")
 @click.option("--methods", is_flag=True, help="Compare flow with bptt: quality and time per iteration.")
 @click.option("--ladder", metavar="A,B,...", help="Thresholds to give the network first.")
@@ -185,7 +183,7 @@ def numbers(text):
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def main(data, train, work, model, steps, seeds, method, methods, ladder, sets, sigma, limit, out, options):
     """Fine-tune and measure. OPTIONS, after --, are options of `spikeunet finetune`."""
-    sets, steps, seeds = sets.split(","), numbers(steps), numbers(seeds)
+    sets = sets.split(",")
     out.mkdir(parents=True, exist_ok=True)
     model = with_ladder(model, ladder, work) if ladder else model
     compared = ["flow", "bptt"] if methods else [method]

@@ -67,9 +67,9 @@ def shown(seconds):
 
 @click.command()
 @click.option("--train", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--model", default="denoise-gray", show_default=True)
+@click.option("--model", default="denoise-gray-converted", show_default=True)
 @click.option("--methods", default="flow,bptt", show_default=True)
-@click.option("--steps", default="1,2,4", show_default=True)
+@click.option("--steps", default="1,2,4", callback=common.whole_numbers, show_default=True)
 @click.option("--batch", default=8, show_default=True)
 @click.option("--crop", default=64, show_default=True)
 @click.option("--threads", default=2, show_default=True)
@@ -86,7 +86,7 @@ def main(folder, model, methods, steps, batch, crop, threads, repeats, out):
     print("|---|---|---|---|---|---|---|")
     rows = []
     for method in methods.split(","):
-        for number in map(int, steps.split(",")):
+        for number in steps:
             settings = Settings(steps=number, method=method, rate=1e-6)
             (loss, gradient), ours, theirs = measure(network, batches, settings, threads, repeats)
             ratio = statistics.median(theirs) / statistics.median(ours)

@@ -15,7 +15,7 @@ import _common as common
 import click
 import numpy as np
 from denoising_quality import summarise
-from finetuning_quality import numbers, scores, with_ladder, write_rows
+from finetuning_quality import scores, with_ladder, write_rows
 
 from spikeunet.engine import load_model
 
@@ -23,14 +23,15 @@ from spikeunet.engine import load_model
 def frontier(models, data, sets, sigma, steps, limit):
     """Rows (network, kind, set, steps, PSNR, accumulates per pixel) of all networks; the first is converted alone."""
     rows, ann = [], {}
-    for path in models:
+    for index, path in enumerate(models):
         metadata = load_model(path).metadata
         kind = "fine-tuned" if "fine_tuning" in metadata else "converted"
         trained_for = metadata.get("steps") if kind == "fine-tuned" else None
         numbers = [trained_for] if trained_for else steps
-        means = summarise(scores(path, data, sets, sigma, numbers, limit))
+        means = summarise(scores(path, data, sets, sigma, numbers, limit, ann=index == 0))
         for name in sets:
-            ann.setdefault(name, means[name, sigma, "ANN", 0])
+            if index == 0:
+                ann[name] = means[name, sigma, "ANN", 0]
             for number in numbers:
                 psnr, _, cost = means[name, sigma, "spiking", number]
                 rows.append((Path(path).stem, kind, name, number, number == trained_for, psnr, cost))
@@ -92,10 +93,12 @@ def run_frontier(models, data, sets, sigma, steps, limit, out, picture):
 @click.command()
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--work", type=click.Path(file_okay=False, path_type=Path), required=True)
-@click.option("--model", default="denoise-gray", show_default=True, help="The converted network.")
+@click.option("--model", default="denoise-gray-converted", show_default=True, help="The converted network.")
 @click.option("--ladder", "ladders", multiple=True, metavar="A,B,...", help="Thresholds to give it.")
 @click.option("--tuned", multiple=True, help="A fine-tuned model.")
-@click.option("--steps", default="1,2,4,8", show_default=True, help="Of the converted networks.")
+@click.option(
+    "--steps", default="1,2,4,8", callback=common.whole_numbers, show_default=True, help="Of the converted networks."
+)
 @click.option("--sets", default="set12,bsd68", show_default=True)
 @click.option("--sigma", default=25.0, show_default=True)
 @click.option("--limit", type=int, help="Only the first pictures of each set.")
@@ -105,7 +108,7 @@ def main(data, work, model, ladders, tuned, steps, sets, sigma, limit, out, plot
     """Measure quality and accumulates of all networks."""
     out.mkdir(parents=True, exist_ok=True)
     models = [model, *(with_ladder(model, ladder, work) for ladder in ladders), *tuned]
-    run_frontier(models, data, sets.split(","), sigma, numbers(steps), limit, out, plot)
+    run_frontier(models, data, sets.split(","), sigma, steps, limit, out, plot)
 
 
 if __name__ == "__main__":

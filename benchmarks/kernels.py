@@ -27,7 +27,7 @@ from _peaks import Peaks, measure_peaks
 
 from spikeunet.engine import EventQueue, load_model, read_picture, simulate
 from spikeunet.engine.build import Layer, Program, build_program
-from spikeunet.engine.events import level_type
+from spikeunet.engine.events import channel_type, level_type
 from spikeunet.engine.simulation import band_run
 from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
 
@@ -60,7 +60,9 @@ def random_queue(channels: int, height: int, width: int, steps: int, activity: f
     flat = np.concatenate([[0], np.count_nonzero(words, axis=2).ravel().cumsum()])
     start = np.stack([flat[y * width : (y + 1) * width + 1] for y in range(height)])
     rows, columns, found = np.nonzero(words)
-    queue = EventQueue((channels, height, width), steps, start, found.astype(np.int32), words[rows, columns, found])
+    queue = EventQueue(
+        (channels, height, width), steps, start, found.astype(channel_type(channels)), words[rows, columns, found]
+    )
     return queue, int(fires.sum())
 
 
@@ -98,7 +100,7 @@ def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float
     """Median seconds of the gather kernel and of the whole layer."""
     whole, kernel = [], []
     for repeat in range(repeats + 1):
-        run = LayerRun(LayerState(layer), inputs, steps, keep_currents=False)
+        run = LayerRun(LayerState(layer), inputs, steps, keep_currents=False, lasting=True)
         with Clock() as clock:
             begin = time.thread_time()
             run.run(None, 1)
@@ -212,7 +214,7 @@ def write_rows(path: Path, rows: list[dict]) -> None:
 
 
 @click.command()
-@click.option("--model", default="denoise-gray", show_default=True)
+@click.option("--model", default="denoise-gray-converted", show_default=True)
 @click.option("--size", default=256, show_default=True, help="Side of the picture.")
 @click.option("--steps", default=1, show_default=True, help="1, 2, 4 or 8 steps at once.")
 @click.option("--activities", default="0.01,0.03,0.1,0.3", show_default=True)

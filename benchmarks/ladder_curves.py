@@ -36,6 +36,7 @@ CANDIDATES = {
     "1/2 ... 1/8, v0 = 1/16": binary_ladder(0.5, 3, 0.5),
     "1/2 ... 1/16, v0 = 1/32": binary_ladder(0.5, 4, 0.5),
     "1/2 ... 1/64, v0 = 1/128": binary_ladder(0.5, 6, 0.5),
+    "1 ... 1/64, v0 = 1/128": binary_ladder(1, 7, 0.5),
     "1 ... 1/32, v0 = 1/64": binary_ladder(1, 6, 0.5),
     "IF, threshold 1, v0 = 1/2": IntegrateAndFire(1.0, initial=0.5),
 }
@@ -83,14 +84,13 @@ def plot(table, ann, macs, steps, path):
 
 @click.command()
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--model", default="denoise-gray", show_default=True)
+@click.option("--model", default="denoise-gray-converted", show_default=True)
 @click.option("--sigma", default=25.0, show_default=True)
-@click.option("--steps", default="1,2,4,8,16", show_default=True)
+@click.option("--steps", default="1,2,4,8,16", callback=common.whole_numbers, show_default=True)
 @click.option("--limit", type=int, help="Only the first pictures of the set.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
 def main(data, model, sigma, steps, limit, out):
     """Compare threshold ladders on Set12."""
-    steps = [int(number) for number in steps.split(",")]
     network = load_model(model)
     macs = common.macs_per_pixel(network)
     table, ann = curves(network, data / "set12", sigma, steps, limit)

@@ -117,7 +117,7 @@ def plot(rows: list[dict], path: Path) -> None:
 
 
 @click.command()
-@click.option("--model", default="denoise-gray", show_default=True)
+@click.option("--model", default="denoise-gray-converted", show_default=True)
 @click.option("--sizes", default="256,512,1024,2048,4096", callback=common.whole_numbers, show_default=True)
 @click.option("--steps", default="1,2,4", callback=common.whole_numbers, show_default=True)
 @click.option("--threads", default=2, show_default=True)

@@ -43,6 +43,7 @@ RATIOS = (
     ("if-spikingjelly", "if-engine", "SpikingJelly / engine"),
     ("if-snntorch", "if-engine", "snnTorch / engine"),
 )
+MODELS = ("denoise-gray-converted", "denoise-gray-fast")
 FIELDS = ("model", "threads", "size", "steps", "simulator", "repeat", "seconds")
 
 
@@ -153,7 +154,7 @@ def chosen(_context, _parameter, value: str) -> list[str]:
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, default=("denoise-gray",), show_default=True, help="Name or file.")
+@click.option("--model", "models", multiple=True, default=MODELS, show_default=True, help="Name or file.")
 @click.option("--sizes", default="256,512", callback=common.whole_numbers, show_default=True)
 @click.option("--steps", default="1,2,4,8", callback=common.whole_numbers, show_default=True)
 @click.option("--threads", default="1,2", callback=common.whole_numbers, show_default=True)

@@ -51,7 +51,7 @@ def summary(name: str, seconds: list[float]) -> str:
 
 
 @click.command()
-@click.option("--model", default="denoise-gray", show_default=True)
+@click.option("--model", default="denoise-gray-converted", show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--repeats", default=5, show_default=True)
 def main(model: str, threads: int, repeats: int) -> None:

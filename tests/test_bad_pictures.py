@@ -180,6 +180,12 @@ def test_files_that_are_no_picture(refused, kind):
     assert message in printed
 
 
+@pytest.mark.parametrize("report", ["report.json", "-"])
+def test_no_report_where_no_picture_was_processed(refused, report):
+    Path("broken.png").write_bytes(b"no picture")
+    assert "broken.png: " in refused("denoise", "broken.png", "-o", "out.png", "--report", report)
+
+
 def readable(path):
     """Whether a picture can be read; any other error than a PictureError goes through."""
     try:

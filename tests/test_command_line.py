@@ -216,11 +216,11 @@ def test_info(run, model):
 def test_models(run, monkeypatch):
     import spikeunet.engine.models as shipped
 
-    monkeypatch.setattr(shipped, "list_models", lambda: ("small",))
+    monkeypatch.setattr(shipped, "model_origins", lambda: {"small": "package"})
     monkeypatch.setattr(shipped, "load_model", lambda _: small_denoiser(description="half of everything"))
     header, row = (line.split("\t") for line in run("models").splitlines())
-    assert header == ["name", "task", "channels", "parameters", "steps", "description"]
-    assert row == ["small", "denoise", "1", "306", "3", "half of everything"]
+    assert header == ["name", "task", "channels", "parameters", "steps", "description", "found in"]
+    assert row == ["small", "denoise", "1", "306", "3", "half of everything", "package"]
 
 
 def test_shipped_models_are_listed(run):
@@ -274,7 +274,10 @@ def test_convert_to_burst_neurons(run, tmp_path, state):
 
 
 def test_neuron_options():
-    assert neuron_model("multi-threshold", None, 0.0) == MultiThreshold()
+    assert neuron_model("multi-threshold", None, None) == MultiThreshold.rounding()
+    assert neuron_model("multi-threshold", "2,1", None) == MultiThreshold((2.0, 1.0), 0.5)
+    assert neuron_model("multi-threshold", "2,1", 0.0) == MultiThreshold((2.0, 1.0))
+    assert neuron_model("if", None, None) == IntegrateAndFire()
     assert neuron_model("multi-threshold", "1,0.5", 0.25) == MultiThreshold((1.0, 0.5), 0.25)
     assert neuron_model("if", "2", 0.5, reset="zero", decay=None) == IntegrateAndFire(2.0, "zero", 0.5)
     assert neuron_model("lif", None, 0.0, decay=0.5) == LeakyIntegrateAndFire(1.0, 0.5)

@@ -177,6 +177,8 @@ def test_the_result_is_a_checked_network_with_its_history():
     tuned = finetune(network(), batches(), Settings(steps=2, iterations=2))
     assert tuned.metadata["steps"] == 2
     assert tuned.metadata["fine_tuning"]["iterations"] == 2
+    again = finetune(tuned, batches(), Settings(steps=3, iterations=1, rate=1e-3))
+    assert again.metadata["fine_tuning"]["previous"] == tuned.metadata["fine_tuning"]
     assert tuned["conv1"].weight.flags.c_contiguous
     assert not tuned["conv1"].weight.flags.writeable
 
@@ -204,6 +206,7 @@ def test_divergence_is_one_clear_error():
         ({"steps": 0}, "steps must be a whole number"),
         ({"method": "magic"}, "method must be one of flow, bptt"),
         ({"iterations": 0}, "iterations must be a whole number of at least 1"),
+        ({"iterations": 10**9 + 1}, "iterations must be at most 1000000000"),
         ({"seed": -1}, "seed must be a whole number of at least 0"),
         ({"loss": "huber"}, "loss must be one of l1, mse"),
         ({"optimizer": "lion"}, "optimizer must be one of adam, sgd"),

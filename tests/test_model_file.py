@@ -325,5 +325,6 @@ def test_a_shipped_model_is_found_by_name(saved, monkeypatch):
     from spikeunet.engine import models
 
     monkeypatch.setattr(models.resources, "files", lambda package: saved.parent)
+    monkeypatch.setattr(models, "model_folders", tuple)
     assert list_models() == ("model",)
     assert_same_network(load_model("model"), small_network())

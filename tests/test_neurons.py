@@ -172,7 +172,7 @@ def test_ladders_that_float32_makes_equal_are_refused(thresholds):
 
 def test_rounding_starts_at_half_of_the_smallest_threshold():
     assert MultiThreshold.rounding([1, 0.25]) == MultiThreshold((1.0, 0.25), initial=0.125)
-    assert MultiThreshold.rounding().thresholds == tuple(2.0**-power for power in range(1, 7))
+    assert MultiThreshold.rounding().thresholds == tuple(2.0**-power for power in range(7))
     with pytest.raises(NeuronError, match="descending"):
         MultiThreshold.rounding((1, 2))
 

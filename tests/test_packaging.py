@@ -52,6 +52,9 @@ print(spikeunet.engine.IntegrateAndFire(threshold=1.0))
 """
 
 
+LIST_MODELS = "from spikeunet.engine import list_models; print(*list_models())"
+
+
 def run(*command: str | Path, folder: Path) -> str:
     """Standard output of a command that must succeed, run in a folder without this run's Python settings."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -119,6 +122,8 @@ def source(tmp_path_factory) -> Path:
             shutil.copytree(item, copy / item.name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(item, copy)
+    (copy / "models").mkdir(exist_ok=True)
+    (copy / "models" / "outside.npz").touch()  # a model of the checkout, which stays out of the wheel
     return copy
 
 
@@ -216,6 +221,7 @@ def test_wheel_states_licence_and_requirements(wheel):
 def test_wheel_installs(wheel, environment, tmp_path):
     install(environment, tmp_path, wheel)
     check_installation(environment, environment.parent, tmp_path)
+    assert "outside" not in run(environment / "python", "-c", LIST_MODELS, folder=tmp_path).split()
 
 
 @pytest.mark.slow
@@ -230,3 +236,4 @@ def test_folder_installs_editable(source, environment, tmp_path):
     check_installation(environment, source, tmp_path)
     # From inside the checkout, too, only spikeunet.engine is the engine.
     run(environment / "python", "-c", "import spikeunet.engine", folder=source)
+    assert "outside" in run(environment / "python", "-c", LIST_MODELS, folder=tmp_path).split()

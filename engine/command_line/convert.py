@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 
 from ..errors import InputError
 from .console import print_fields
-from .jobs import check_folder, file_identity
+from .jobs import check_folder, check_model_suffix, file_identity
 
 if TYPE_CHECKING:
     from ..neurons import NeuronModel
@@ -38,9 +39,15 @@ NOISE_LEVELS = 10
     show_default=True,
 )
 @click.option(
-    "--thresholds", metavar="A,B,...", help="Descending; one for all but multi-threshold.  [default: 2,1,0.5,0.25; 1]"
+    "--thresholds",
+    metavar="A,B,...",
+    help="Descending; one for all but multi-threshold.  [default: seven from 1 to 1/64; 1]",
 )
-@click.option("--initial", type=float, default=0.0, show_default=True, help="Membrane potential before the first step.")
+@click.option(
+    "--initial",
+    type=float,
+    help="Membrane potential before the first step.  [default: half the smallest threshold if multi-threshold, else 0]",
+)
 @click.option(
     "--reset",
     type=click.Choice(["subtract", "zero"]),
@@ -70,7 +77,7 @@ def convert(
     percentile: float,
     neuron: str,
     thresholds: str | None,
-    initial: float,
+    initial: float | None,
     reset: str | None,
     decay: float | None,
     gamma: int | None,
@@ -96,7 +103,7 @@ def convert(
     \b
     Examples:
       spikeunet convert state.npz -o model.npz --calibration pictures/ --sigma 5:50
-      spikeunet convert state.npz -o model.npz --calibration pictures/ --thresholds 1,0.5,0.25,0.125 --initial 0.0625
+      spikeunet convert state.npz -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
       spikeunet convert state.npz -o model.npz --normalization none --neuron if --thresholds 1
       spikeunet convert state.npz -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
       spikeunet convert state.npz -o vessels.npz --calibration drive/training/image/ --task segment --dataset drive
@@ -149,7 +156,7 @@ _OPTIONS = {
 """Options of each kind of neuron, besides the thresholds and the initial potential."""
 
 
-def neuron_model(kind: str, thresholds: str | None, initial: float, **options: Any) -> NeuronModel:
+def neuron_model(kind: str, thresholds: str | None, initial: float | None, **options: Any) -> NeuronModel:
     """The neuron model that the options describe; InputError or NeuronError where they do not fit together."""
     from .. import neurons
 
@@ -160,7 +167,8 @@ def neuron_model(kind: str, thresholds: str | None, initial: float, **options: A
             raise InputError(f"--{name} {value} is for --neuron {owners} (got --neuron {kind})")
     ladder = None if thresholds is None else numbers("--thresholds", thresholds, ",")
     if kind == "multi-threshold":
-        return neurons.MultiThreshold(neurons.MultiThreshold().thresholds if ladder is None else ladder, initial)
+        model = neurons.MultiThreshold.rounding() if ladder is None else neurons.MultiThreshold.rounding(ladder)
+        return model if initial is None else replace(model, initial=initial)
     if ladder is not None and len(ladder) != 1:
         raise InputError(f"--neuron {kind} has one threshold (got {thresholds}); use --neuron multi-threshold")
     models: dict[str, Callable[..., NeuronModel]] = {
@@ -169,7 +177,7 @@ def neuron_model(kind: str, thresholds: str | None, initial: float, **options: A
         "burst": neurons.BurstNeuron,
         "refractory-lif": neurons.RefractoryLeakyIntegrateAndFire,
     }
-    return models[kind](threshold=1.0 if ladder is None else ladder[0], initial=initial, **given)
+    return models[kind](threshold=1.0 if ladder is None else ladder[0], initial=initial or 0.0, **given)
 
 
 def noise_levels(sigma: str | None) -> tuple[float, ...]:
@@ -199,8 +207,7 @@ def numbers(option: str, text: str, separator: str) -> tuple[float, ...]:
 
 
 def _check_output(output: Path, state: Path) -> None:
-    if output.suffix != ".npz":
-        raise InputError(f"{output}: a model file ends in .npz; choose another name")
+    check_model_suffix(output)
     if file_identity(output) == file_identity(state):
         raise InputError(f"{output}: the model would overwrite the state dict; choose another name")
     check_folder(output.parent)

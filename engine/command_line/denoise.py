@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from ..errors import InputError
+from ..tasks.denoising import DEFAULT_MODEL
 from .denoise_picture import DenoiseSettings, denoise_file
-from .guard import STATUS_ERROR
-from .jobs import Output, plan_jobs, run_jobs
-from .report import check_report_path, write_report
-from .summary import print_records
+from .jobs import Output, plan_jobs
+from .picture_command import process_pictures, run_options
+from .report import check_report_path
 
 
 @click.command()
@@ -19,22 +19,15 @@ from .summary import print_records
 @click.option(
     "-o", "--output", metavar="OUT", required=True, type=click.Path(), help="Picture file, or folder for several."
 )
-@click.option("--model", metavar="NAME", default="denoise-gray", show_default=True, help="Shipped model or model file.")
+@click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="Shipped model or model file.")
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
 @click.option("--sigma", type=float, metavar="S", help="Add Gaussian noise of S (0-255 scale) before denoising.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="K", help="Seed of that noise; the next picture's is K+1.")
 @click.option(
     "--clean", metavar="REF", type=click.Path(path_type=Path), help="Clean picture, or folder, to compare with."
 )
-@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Worker threads.  [default: all processors]")
-@click.option("--order", type=click.Choice(["layer", "time"]), default="layer", show_default=True, help="Loop order.")
-@click.option(
-    "--tile", type=click.IntRange(min=1), metavar="N", help="Rows of a picture at a time.  [default: by its size]"
-)
-@click.option("--report", metavar="FILE", help="Write every count of every picture as JSON; - for stdout, alone there.")
-@click.pass_context
+@run_options
 def denoise(
-    context: click.Context,
     inputs: tuple[Path, ...],
     output: str,
     model: str,
@@ -60,7 +53,7 @@ def denoise(
     \b
     Examples:
       spikeunet denoise noisy.png -o clean.png
-      spikeunet denoise photograph.jpg -o noise-free.png --steps 4
+      spikeunet denoise photograph.jpg -o noise-free.png --model denoise-gray
       spikeunet denoise set12/ -o denoised/ --sigma 25 --report report.json
       spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
     """
@@ -89,10 +82,4 @@ def denoise(
         sigma=sigma,
         seed=seed or 0,
     )
-    records, failures = run_jobs(jobs, lambda job: denoise_file(job, settings), "Denoising")
-    if report is not None and records:
-        write_report(report, settings, records, failures)
-    if report != "-":
-        print_records(records)
-    if failures:
-        context.exit(STATUS_ERROR)
+    process_pictures(jobs, denoise_file, settings, "Denoising", report)

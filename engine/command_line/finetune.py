@@ -10,13 +10,14 @@ import click
 from ..errors import InputError
 from .console import print_fields
 from .convert import noise_levels, numbers
-from .jobs import check_folder, file_identity
+from .jobs import check_folder, check_model_suffix, file_identity
+from .options import grouped, threads_option
 
 if TYPE_CHECKING:
     from ..finetune import Settings
     from ..graph import Network
 
-_SETTINGS = (
+_settings_options = grouped(
     click.option("--steps", type=int, metavar="T", default=4, show_default=True, help="Time steps to train for."),
     click.option("--method", type=click.Choice(["flow", "bptt"]), default="flow", show_default=True),
     click.option("--iterations", type=int, metavar="N", default=2000, show_default=True),
@@ -56,12 +57,6 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-def _settings_options(command: Any) -> Any:
-    for option in reversed(_SETTINGS):
-        command = option(command)
-    return command
-
-
 @click.command()
 @click.argument("model", metavar="MODEL")
 @click.option("--train", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="Clean pictures.")
@@ -99,7 +94,7 @@ def _settings_options(command: Any) -> Any:
 @click.option(
     "--curve", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the course.  [default: OUT.png]"
 )
-@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Worker threads.  [default: all processors]")
+@threads_option
 @click.option("--description", help="A line about the model.")
 def finetune(
     model: str,
@@ -151,6 +146,7 @@ def finetune(
     check_options(task, labels=labels, validate_labels=validate_labels, void=void, upright=upright)
     settings = _settings(options, task)
     levels = noise_levels(sigma)
+    check_model_suffix(output)
     files = Files.beside(output, checkpoint, log, curve)
     _check_paths(files, model)
     files.check(resume)
@@ -176,8 +172,7 @@ def with_thresholds(network: Network, thresholds: str) -> Network:
     """The network with multi-threshold neurons that start at half of their smallest threshold."""
     from ..neurons import MultiThreshold
 
-    ladder = numbers("--thresholds", thresholds, ",")
-    return network.with_neurons(MultiThreshold(ladder, initial=ladder[-1] / 2))
+    return network.with_neurons(MultiThreshold.rounding(numbers("--thresholds", thresholds, ",")))
 
 
 def _settings(options: dict[str, Any], task: str) -> Settings:
@@ -207,11 +202,12 @@ def _settings(options: dict[str, Any], task: str) -> Settings:
 
 
 def _check_paths(files: Any, model: str) -> None:
-    if files.output.suffix != ".npz":
-        raise InputError(f"{files.output}: a model file ends in .npz; choose another name")
+    from ..models import located
+
     written = {"the model": files.output, "the checkpoint": files.checkpoint, "the log": files.log}
     written["the curve"] = files.curve
-    seen: dict[Any, str] = {file_identity(Path(model)): "the model to start from"}
+    with located(model) as start:
+        seen: dict[Any, str] = {file_identity(start): "the model to start from"}
     for what, path in written.items():
         check_folder(path.parent)
         other = seen.setdefault(file_identity(path), what)

@@ -157,6 +157,12 @@ def make_folder(folder: Path) -> None:
     check_folder(folder)
 
 
+def check_model_suffix(path: Path) -> None:
+    """InputError where `path` is not a model file by its suffix."""
+    if path.suffix != ".npz":
+        raise InputError(f"{path}: a model file ends in .npz; choose another name")
+
+
 def file_identity(path: Path) -> tuple[int, int] | str:
     """The same for two paths that lead to one file, through links as well."""
     try:

@@ -6,28 +6,41 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import ModelFileError
 from .console import print_rows
+from .guard import STATUS_ERROR, report_error
 
 if TYPE_CHECKING:
     from ..graph import Network
 
 
 @click.command()
-def models() -> None:
-    """List the models that come with the package.
+@click.pass_context
+def models(context: click.Context) -> None:
+    """List the models that are found by name.
+
+    They come with the package, or lie in a folder that the environment variable SPIKEUNET_MODELS lists (separated as in
+    PATH) or in the folder `models` of the checkout that the package runs from.
 
     \b
     Example:
       spikeunet models
     """
-    from ..models import list_models, load_model
+    from ..models import load_model, model_origins
 
-    names = list_models()
-    if not names:
+    rows, damaged = [], False
+    for name, origin in sorted(model_origins().items()):
+        try:
+            rows.append([name, *_row(load_model(name)), origin])
+        except ModelFileError as error:
+            report_error(str(error))
+            damaged = True
+    if rows:
+        print_rows(["name", "task", "channels", "parameters", "steps", "description", "found in"], rows)
+    elif not damaged:
         click.echo("no models come with this copy of the package", err=True)
-        return
-    rows = [[name, *_row(load_model(name))] for name in names]
-    print_rows(["name", "task", "channels", "parameters", "steps", "description"], rows)
+    if damaged:
+        context.exit(STATUS_ERROR)
 
 
 def _row(network: Network) -> list[str]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from .guard import STATUS_ERROR
-from .jobs import Output, plan_jobs, run_jobs
+from .jobs import Output, plan_jobs
 from .one_picture import Settings
-from .report import check_report_path, write_report
+from .picture_command import process_pictures, run_options
+from .report import check_report_path
 from .segment_picture import (
     OVERLAY,
     PROBABILITIES,
@@ -17,7 +17,6 @@ from .segment_picture import (
     check_probabilities_suffix,
     segment_file,
 )
-from .summary import print_records
 
 
 @click.command()
@@ -29,15 +28,8 @@ from .summary import print_records
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
 @click.option("--overlay", metavar="OUT", type=click.Path(), help="Also the picture with its classes' colours over it.")
 @click.option("--probabilities", metavar="OUT", type=click.Path(), help="Also each class's probability, as NPZ.")
-@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Worker threads.  [default: all processors]")
-@click.option("--order", type=click.Choice(["layer", "time"]), default="layer", show_default=True, help="Loop order.")
-@click.option(
-    "--tile", type=click.IntRange(min=1), metavar="N", help="Rows of a picture at a time.  [default: by its size]"
-)
-@click.option("--report", metavar="FILE", help="Write every count of every picture as JSON; - for stdout, alone there.")
-@click.pass_context
+@run_options
 def segment(
-    context: click.Context,
     inputs: tuple[Path, ...],
     output: str,
     model: str,
@@ -81,10 +73,4 @@ def segment(
     network = segmenter(model)
     steps = recommended_steps(network) if steps is None else steps
     settings = Settings(model=model, network=network, steps=steps, order=order, threads=threads, tile=tile)
-    records, failures = run_jobs(jobs, lambda job: segment_file(job, settings), "Segmenting")
-    if report is not None and records:
-        write_report(report, settings, records, failures)
-    if report != "-":
-        print_records(records)
-    if failures:
-        context.exit(STATUS_ERROR)
+    process_pictures(jobs, segment_file, settings, "Segmenting", report)

@@ -7,6 +7,9 @@ in place, therefore convolves the whole picture; the columns that wrap around a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +17,7 @@ from ..graph import Conv2d, ConvTranspose2d, Linear
 from .layout import Value, channels_first, padded
 
 Array = NDArray[np.float32]
+Weighted = TypeVar("Weighted", Conv2d, ConvTranspose2d)
 
 
 def add_product(pixels: Array, weight: Array, total: Array, beta: float = 1.0) -> Array:
@@ -41,14 +45,18 @@ def convolve(node: Conv2d, value: Value) -> Array:
     -------
     (H', W', out_channels) float32, not necessarily contiguous
     """
-    source = padded(value, node.padding)
+    return _by_groups(_convolve_group, node, padded(value, node.padding))
+
+
+def _by_groups(work: Callable[[Weighted, Array, Array], Array], node: Weighted, source: Array) -> Array:
+    """`work` of the node, the input channels of a group and their weights, for every group; and the bias."""
     if node.groups == 1:
-        current = _convolve_group(node, source, node.weight)
+        current = work(node, source, node.weight)
     else:
         weights = np.split(node.weight, node.groups)
         sources = np.split(source, node.groups, axis=2)
         groups = zip(sources, weights, strict=True)
-        current = np.concatenate([_convolve_group(node, part, weight) for part, weight in groups], axis=2)
+        current = np.concatenate([work(node, part, weight) for part, weight in groups], axis=2)
     current += node.bias
     return current
 
@@ -108,13 +116,7 @@ def convolve_transposed(node: ConvTranspose2d, value: Value) -> Array:
     -------
     (H', W', out_channels) float32, not necessarily contiguous
     """
-    source = padded(value, (0, 0))
-    weights = np.split(node.weight, node.groups)
-    sources = np.split(source, node.groups, axis=2)
-    groups = zip(sources, weights, strict=True)
-    current = np.concatenate([_spread_group(node, part, weight) for part, weight in groups], axis=2)
-    current += node.bias
-    return current
+    return _by_groups(_spread_group, node, padded(value, (0, 0)))
 
 
 def _spread_group(node: ConvTranspose2d, source: Array, weight: Array) -> Array:

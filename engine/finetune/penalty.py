@@ -56,16 +56,17 @@ class SpikePenalty:
 
     def value(self, accumulated: Mapping[str, Array], steps: int) -> float:
         """The penalty: mean over the pictures, from what each layer emitted in all steps together, (N, H, W, C)."""
-        total = 0.0
-        for name, cost in self.costs.items():
-            output, knee = accumulated[name], self.knees[name] * steps
+        return sum((self._value(name, accumulated[name], steps) for name in self.costs), 0.0)
 
-            def of_picture(picture: int, output: Array = output, cost: Array = cost, knee: float = knee) -> float:
-                size = np.abs(output[picture])
-                return float(((size / (size + size.dtype.type(knee))).sum(2, dtype=np.float64) * cost).sum())
+    def _value(self, name: str, output: Array, steps: int) -> float:
+        """One layer's share of `value`."""
+        cost, knee = self.costs[name], output.dtype.type(self.knees[name] * steps)
 
-            total += steps * (1 + self.knees[name]) * sum(on_threads(of_picture, range(len(output)))) / len(output)
-        return total
+        def of_picture(emitted: Array) -> float:
+            size = np.abs(emitted)
+            return float(((size / (size + knee)).sum(2, dtype=np.float64) * cost).sum())
+
+        return steps * (1 + self.knees[name]) * sum(on_threads(of_picture, output)) / len(output)
 
     def accumulates(self, emitted: Mapping[str, Array]) -> int:
         """Accumulates of a run, from what each layer emitted at every step, (T * N, H, W, C)."""
@@ -74,24 +75,20 @@ class SpikePenalty:
 
     def gradients(self, weight: float, accumulated: Mapping[str, Array], steps: int) -> dict[str, Array]:
         """Gradient of `weight` times the penalty, by what each layer emitted in all, (N, H, W, C); 0 where nothing."""
-        found: dict[str, Array] = {}
-        for name, cost in self.costs.items():
-            output, knee = accumulated[name], self.knees[name]
-            factor = weight * (1 + knee) * knee * steps**2 / len(output)
-            scaled = (cost * factor)[..., None].astype(output.dtype)
-            result = np.empty_like(output)
+        return {name: self._gradient(name, weight, accumulated[name], steps) for name in self.costs}
 
-            def work(
-                picture: int,
-                output: Array = output,
-                scaled: Array = scaled,
-                result: Array = result,
-                knee: float = knee * steps,
-            ) -> None:
-                distance = np.abs(output[picture]) + output.dtype.type(knee)
-                np.divide(scaled, distance * distance, out=result[picture])
-                result[picture] *= np.sign(output[picture])
+    def _gradient(self, name: str, weight: float, output: Array, steps: int) -> Array:
+        """One layer's part of `gradients`."""
+        knee = self.knees[name]
+        factor = weight * (1 + knee) * knee * steps**2 / len(output)
+        scaled = (self.costs[name] * factor)[..., None].astype(output.dtype)
+        offset = output.dtype.type(knee * steps)
+        result = np.empty_like(output)
 
-            on_threads(work, range(len(output)))
-            found[name] = result
-        return found
+        def of_picture(picture: int) -> None:
+            distance = np.abs(output[picture]) + offset
+            np.divide(scaled, distance * distance, out=result[picture])
+            result[picture] *= np.sign(output[picture])
+
+        on_threads(of_picture, range(len(output)))
+        return result

@@ -15,6 +15,8 @@ from .schedules import Schedule
 from .surrogates import Surrogate
 
 METHODS = ("flow", "bptt")
+MAXIMUM_ITERATIONS = 10**9
+"""More than this no run comes to the end of: at a millisecond each, eleven days."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Settings:
     method : "flow" or "bptt"
         Accumulated spiking flow, or backpropagation through time with surrogate derivatives.
     iterations : int
-        Length of the run.
+        Length of the run, 1 to 10**9.
     loss : "l1", "mse", "log-mse" or "cross-entropy"
     penalty : float
         Weight of the spike-count penalty; see penalty.py.
@@ -87,6 +89,8 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"{name} must be a whole number of at least {least} (got {value!r})")
+        if self.iterations > MAXIMUM_ITERATIONS:
+            raise InputError(f"iterations must be at most {MAXIMUM_ITERATIONS} (got {self.iterations})")
         loss_named(self.loss)
         optimizer_named(self.optimizer, self.momentum)
         _check(self.rate > 0, "the learning rate must be positive", self.rate)

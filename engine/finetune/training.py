@@ -151,9 +151,10 @@ class Trainer:
         return self.trainable.network({**self.parameters, **self.averages})
 
     def result(self) -> Network:
-        """The trained network, checked, with what was done in its metadata."""
+        """The trained network, checked, with what was done in its metadata, and what was done to it before."""
         settings = self.settings
-        done = {
+        done: dict[str, Any] = {
+            "steps": settings.steps,
             "method": settings.method,
             "iterations": self.iteration,
             "loss": settings.loss,
@@ -162,6 +163,9 @@ class Trainer:
             "average": settings.average,
             "seed": settings.seed,
         }
+        before = self.trainable.source.metadata.get("fine_tuning")
+        if before is not None:
+            done["previous"] = before
         network = self.trainable.export({**self.parameters, **self.averages})
         return network.replace(metadata={**network.metadata, "steps": settings.steps, "fine_tuning": done})
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import NeuronError
 from .firing import MAXIMUM_THRESHOLDS, FiringConstants, check_number, ladder_constants
 
-RECOMMENDED_THRESHOLDS = (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
+RECOMMENDED_THRESHOLDS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
 """One or two steps of which lose hardly anything; benchmarks/ladder_curves.py compares ladders."""
 
 
@@ -64,8 +64,8 @@ class MultiThreshold:
     def rounding(cls, thresholds: Sequence[float] = RECOMMENDED_THRESHOLDS) -> MultiThreshold:
         """Neuron that starts at half of its smallest threshold, and so rounds its input to the nearest level.
 
-        Six thresholds from 1/2 to 1/64 suit weights that are normalised connection by connection, which brings
-        activations to 1 at most: together they reach 63/64, in steps of 1/64.
+        Seven thresholds from 1 to 1/64 suit weights that are normalised connection by connection, which brings nearly
+        all activations to 1 at most: together they reach 127/64, in steps of 1/64.
 
         Raises
         ------

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -166,9 +167,9 @@ def _join(results: Sequence[Result], seconds: float, batched: bool = True) -> Re
     for kind, value in first.recorded.items():
         values = [result.recorded[kind] for result in results]
         if isinstance(value, dict):
-            recorded[kind] = {name: np.stack([each[name] for each in values]) for name in value}  # type: ignore[index]
+            recorded[kind] = {name: _stacked([each[name] for each in values]) for name in value}  # type: ignore[index]
         else:
-            recorded[kind] = np.stack(values)  # type: ignore[arg-type]
+            recorded[kind] = _stacked(values)  # type: ignore[arg-type]
     return Result(
         output=np.stack([result.output for result in results]),
         steps=first.steps,
@@ -176,3 +177,8 @@ def _join(results: Sequence[Result], seconds: float, batched: bool = True) -> Re
         seconds=seconds,
         recorded=recorded,
     )
+
+
+def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays of several pictures in one; one picture's are not copied: a readout of many steps is large."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

@@ -22,7 +22,7 @@ from .inference import (
     run_padded,
 )
 
-DEFAULT_MODEL = "denoise-gray"
+DEFAULT_MODEL = "denoise-gray-fast"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,0 +1,59 @@
+"""What `spikeunet denoise` and `spikeunet segment` share: the options of a run, and all that follows its planning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import click
+
+from .guard import STATUS_ERROR
+from .jobs import Job, run_jobs
+from .one_picture import Record, Settings
+from .options import grouped, threads_option
+from .report import write_report
+from .summary import print_records
+
+SettingsOf = TypeVar("SettingsOf", bound=Settings)
+
+run_options = grouped(
+    threads_option,
+    click.option(
+        "--order", type=click.Choice(["layer", "time"]), default="layer", show_default=True, help="Loop order."
+    ),
+    click.option(
+        "--tile", type=click.IntRange(min=1), metavar="N", help="Rows of a picture at a time.  [default: by its size]"
+    ),
+    click.option(
+        "--report", metavar="FILE", help="Write every count of every picture as JSON; - for stdout, alone there."
+    ),
+)
+
+
+def process_pictures(
+    jobs: Sequence[Job],
+    work: Callable[[Job, SettingsOf], Record],
+    settings: SettingsOf,
+    description: str,
+    report: str | None,
+) -> None:
+    """Do every job, report and print what came of them; exit with status 2 where a picture failed.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    work : function of a job and the settings
+        Processes one picture and writes what was asked for.
+    settings : Settings
+    description : str
+        Of the progress bar.
+    report : str or None
+        File for the JSON report; "-" for stdout, where nothing else is printed then.
+    """
+    records, failures = run_jobs(jobs, lambda job: work(job, settings), description)
+    if report is not None and records:
+        write_report(report, settings, records, failures)
+    if report != "-":
+        print_records(records)
+    if failures:
+        click.get_current_context().exit(STATUS_ERROR)
