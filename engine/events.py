@@ -7,6 +7,7 @@ active neurons.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,16 @@ from .kernels.vector_block import LEVEL_BITS
 STEPS_PER_QUEUE = 8
 
 
+@functools.cache
 def level_type(steps: int) -> type[np.unsignedinteger[Any]]:
     """The narrowest type for the levels of so many steps, at most eight."""
     return next(kind for kind in (np.uint8, np.uint16, np.uint32, np.uint64) if np.dtype(kind).itemsize >= steps)
+
+
+@functools.cache
+def channel_type(channels: int) -> type[np.unsignedinteger[Any]]:
+    """The type of channel numbers: narrow where that is enough, because a run is mostly reading and writing events."""
+    return np.uint16 if channels <= 1 << 16 else np.uint32
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +43,8 @@ class EventQueue:
         Number of steps, 1 to 8.
     start : (H, W + 1) int64
         The entries of the pixel (y, x) are start[y, x] ... start[y, x + 1] - 1, in the order of their channels.
-    channels : (entries,) int32
-        Channel of each entry.
+    channels : (entries,) uint16 or uint32
+        Channel of each entry; `channel_type` tells which.
     levels : (entries,) uint8, uint16, uint32 or uint64
         Byte t of a word is the level at step t: a bit mask over the thresholds crossed, or the number of a level of a
         registered neuron model; 0 where the neuron is silent.
@@ -46,7 +54,7 @@ class EventQueue:
     shape: tuple[int, int, int]
     steps: int
     start: NDArray[np.int64]
-    channels: NDArray[np.int32]
+    channels: NDArray[np.unsignedinteger[Any]]
     levels: NDArray[np.unsignedinteger[Any]]
 
     @property
@@ -54,7 +62,9 @@ class EventQueue:
         """Number of neurons that fired at least once."""
         return int((self.start[:, -1] - self.start[:, 0]).sum())
 
-    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    def entries(
+        self,
+    ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64], NDArray[np.unsignedinteger[Any]]]:
         """Index of each entry, and its row, column and channel."""
         counts = np.diff(self.start, axis=1)
         rows, columns = (np.repeat(grid.ravel(), counts.ravel()) for grid in np.indices(counts.shape))

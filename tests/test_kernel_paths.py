@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from spikeunet.engine import Concat, Conv2d, ConvTranspose2d, Input, MultiThreshold, Network, Neurons, Output, simulate
-from spikeunet.engine.build import layers
+from spikeunet.engine.build import layers, plan
+from spikeunet.engine.kernels import firing
 from spikeunet.engine.simulation import band_run, layer_run
-from spikeunet.engine.testing.comparison import RECORDS, assert_same
+from spikeunet.engine.testing.comparison import (
+    RECORDS,
+    assert_same,
+    assert_same_array,
+    assert_same_arrays,
+    assert_same_operations,
+)
 
 pytestmark = pytest.mark.timeout(900)  # kernels are compiled
 
@@ -70,3 +77,69 @@ def test_bands_of_one_row(picture, monkeypatch):
     monkeypatch.setattr(layer_run, "_BAND_BYTES", 1)
     monkeypatch.setattr(layer_run, "_MANY_WEIGHTS", 1)
     assert_same(simulate(network(), picture, 2, threads=1, record=RECORDS), expected)
+
+
+@pytest.mark.parametrize("size", [1.0, 4e6, 1e12])
+def test_closed_form_of_a_ladder(size, picture, monkeypatch):
+    """Also where potentials are so large that taking a threshold away rounds: there, no closed form is used."""
+    expected = simulate(network(), size * picture, 2, threads=1, record=RECORDS)
+    assert build(picture).layers[0].neuron[2] == 0.25
+    monkeypatch.setattr(firing, "_quantum", lambda *_: 0.0)
+    assert build(picture).layers[0].neuron[2] == 0
+    assert_same(simulate(network(), size * picture, 2, threads=1, record=RECORDS), expected)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_values_from_the_table(steps, picture, monkeypatch):
+    expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
+    assert build(picture).layers[-1].sources[0].scale == 0.25 / 32
+    monkeypatch.setattr(layers.Source, "scale", np.float32(0))
+    assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_bands_one_by_one(steps, threads, picture, monkeypatch):
+    """Not all phases in one kernel, and no room for the events of all neurons."""
+    monkeypatch.setattr(layer_run, "_THREADED_WORK", 0)
+    expected = simulate(network(), picture, steps, threads=threads, record=RECORDS)
+    monkeypatch.setattr(layer_run, "MOST_BYTES", 0)
+    assert_same(simulate(network(), picture, steps, threads=threads, record=RECORDS), expected)
+
+
+def test_picture_fires_at_once(picture):
+    """At the only step, the first layer fires on the picture's current, which is kept for the others."""
+    found, kept = (simulate(network(), picture, 1, record=kinds) for kinds in (("spikes",), ("spikes", "membrane")))
+    assert_same_arrays(found.spikes, kept.spikes, "spikes")
+    assert_same_array(found.output, kept.output, "output")
+    assert_same_operations(found.operations, kept.operations)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "more"), [(3, 2, 1, 1), (4, 2, 1, 0), (2, 3, 0, 1), (5, 2, 2, 0), (3, 3, 1, 2)]
+)
+@pytest.mark.parametrize("accumulators", [24, 1])
+def test_joined_phases_of_transposed_convolutions(kernel, stride, padding, more, accumulators, picture, monkeypatch):
+    def upwards():
+        generator = np.random.default_rng(kernel)
+        neurons = MultiThreshold((1.0, 0.5, 0.25), initial=0.125)
+        shapes = (9, 2, 1, 1), (9, 20, kernel, kernel), (1, 20, 1, 1)
+        weights = [generator.standard_normal(shape).astype(np.float32) for shape in shapes]
+        up = ConvTranspose2d("up", "relu1", weights[1], stride=stride, padding=padding, output_padding=more)
+        nodes = [Input("input", 2), Conv2d("conv1", "input", weights[0]), Neurons("relu1", "conv1", neurons), up]
+        nodes += [Neurons("relu2", "up", neurons), Conv2d("conv2", "relu2", weights[2]), Output("output", "conv2")]
+        return Network(nodes)
+
+    monkeypatch.setattr(layers, "host_accumulators", lambda: accumulators)
+    joined = simulate(upwards(), picture, 1, threads=1, record=RECORDS)
+    assert joined.total_events
+    tables = layers.build_program(upwards(), picture.shape).layers[1].plan.phases
+    monkeypatch.setattr(plan, "_joined", lambda columns: columns)
+    apart = layers.build_program(upwards(), picture.shape).layers[1].plan.phases
+    assert len(apart) == stride * len(tables)
+    assert_same(simulate(upwards(), picture, 1, threads=1, record=RECORDS), joined)
+
+
+def build(picture):
+    """The program of a new network."""
+    return layers.build_program(network(), picture.shape)

@@ -44,6 +44,20 @@ class Source:
         """Kinds of spikes of its neurons: thresholds, or levels; 0 for the analog input."""
         return 0 if self.levels is None else self.levels.kinds
 
+    @cached_property
+    def scale(self) -> np.float32:
+        """What a level's eight bits, read backwards as a number, are multiplied with to give its value, exactly.
+
+        Thresholds of 8, 4, 2, ... quanta have such a number; 0 for others.
+        """
+        if self.levels is None or not self.levels.masks:
+            return np.float32(0)
+        levels = np.arange(1 << self.levels.kinds, dtype=np.uint8)[:, None]
+        backwards = np.packbits(np.unpackbits(levels, axis=1, bitorder="little"), axis=1)[:, 0]
+        emit = self.levels.emit[: len(levels)]
+        scale = np.float32(emit[-1] / backwards[-1])
+        return scale if (backwards.astype(np.float32) * scale == emit).all() else np.float32(0)
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:

@@ -3,11 +3,15 @@
 A convolution reads one set of taps for all output pixels. A transposed convolution of stride s falls into s x s phases,
 one for each remainder of the output position, and each phase is an ordinary convolution of stride 1 with a part of the
 kernel. Both are thus described by the same tables, which the kernels in engine/kernels/gather.py walk.
+
+Along a row, the phases of a transposed convolution need not be taken apart: an input pixel counts for as many
+neighbouring output pixels as the kernel has columns, and the next one for those that lie a stride further on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +34,16 @@ class AxisPhase:
 
 @dataclass(frozen=True)
 class Axis:
-    """All phases along one axis."""
+    """All phases along one axis.
+
+    Where `divisor` is not 1, an output reads an input `i * input_step + offset` only if that is a multiple of the
+    divisor: of the input that many times less.
+    """
 
     output_step: int
     input_step: int
     phases: tuple[AxisPhase, ...]
+    divisor: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +77,23 @@ class GatherPlan:
 
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
         """First and last + 1 input row that the output rows first ... last - 1 read."""
-        low, high = int(self.geometry[4]), 0
-        for phase in self.rows.phases:
-            begin = max(0, -((phase.first - first) // self.rows.output_step))
-            end = (last - 1 - phase.first) // self.rows.output_step
-            if begin <= end and phase.offsets:
-                low = min(low, begin * self.rows.input_step + phase.offsets[0])
-                high = max(high, end * self.rows.input_step + phase.offsets[-1] + 1)
-        low, high = max(low, 0), min(high, int(self.geometry[4]))
+        height, spans = self._spans
+        output_step, input_step = self.rows.output_step, self.rows.input_step
+        low, high = height, 0
+        for start, lowest, highest in spans:
+            begin = max(0, -((start - first) // output_step))
+            end = (last - 1 - start) // output_step
+            if begin <= end:
+                low = min(low, begin * input_step + lowest)
+                high = max(high, end * input_step + highest + 1)
+        low, high = max(low, 0), min(high, height)
         return (low, high) if low < high else (0, 0)
+
+    @cached_property
+    def _spans(self) -> tuple[int, list[tuple[int, int, int]]]:
+        """Input height; first output row, lowest and highest offset of each phase that has taps."""
+        phases = [phase for phase in self.rows.phases if phase.offsets]
+        return int(self.geometry[4]), [(phase.first, phase.offsets[0], phase.offsets[-1]) for phase in phases]
 
 
 def kernel_axes(node: Conv2d | ConvTranspose2d | Linear, incoming: Shape) -> tuple[Axis, Axis]:
@@ -103,6 +120,20 @@ def _transposed_axis(size: int, stride: int, padding: int, dilation: int) -> Axi
         taps = sorted((place // stride, tap) for tap, place in enumerate(reached) if place % stride == 0)
         phases.append(AxisPhase(first, tuple(offset for offset, _ in taps), tuple(tap for _, tap in taps)))
     return Axis(stride, 1, tuple(phases))
+
+
+def _joined(columns: Axis) -> Axis:
+    """The phases of a transposed convolution in one, where its taps are neighbours; other axes as they are."""
+    reached = [
+        (offset * columns.output_step - phase.first, tap)
+        for phase in columns.phases
+        for offset, tap in zip(phase.offsets, phase.indices, strict=True)
+    ]
+    if columns.output_step == 1 or not reached:
+        return columns
+    offsets, taps = zip(*sorted(reached), strict=True)
+    neighbours = len(offsets) > 1 and offsets[-1] - offsets[0] == len(offsets) - 1
+    return Axis(1, 1, (AxisPhase(0, offsets, taps),), columns.output_step) if neighbours else columns
 
 
 def _runs(phase: AxisPhase) -> list[tuple[int, int, int]]:
@@ -141,7 +172,7 @@ def make_plan(
     `rows` are its vertical taps where only some rows are there, see `spikeunet.engine.simulation.tile_layer`.
     """
     own_rows, columns = kernel_axes(node, incoming)
-    rows = own_rows if rows is None else rows
+    rows, columns = own_rows if rows is None else rows, _joined(columns)
     window = _window(columns)
     block_width = _block_width(outgoing[0], window)
     blocks = -(-outgoing[0] // block_width)
@@ -161,7 +192,7 @@ def make_plan(
             weights += blocks * height * width * incoming[0] * block_width
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
     return GatherPlan(
-        geometry=np.array([*steps, incoming[1], incoming[2], outgoing[2], incoming[0]], np.int64),
+        geometry=np.array([*steps, incoming[1], incoming[2], outgoing[2], incoming[0], columns.divisor], np.int64),
         phases=np.array(phases, np.int64).reshape(-1, 8),
         row_runs=np.array(row_runs, np.int64).reshape(-1, 3),
         column_offsets=np.array(column_offsets, np.int64),

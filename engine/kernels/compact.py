@@ -21,17 +21,17 @@ def _compact_pixel(words, base, count, channels, levels, place):
 
 
 @compiled_bare
-def compact_rows(token, words, rows, start, channels, levels):
+def compact_rows(token, words, rows, place, start, channels, levels):
     """Pack the active neurons of a band, the rows rows[0] to rows[1] - 1.
 
     token : `lanes_token` where the processor can compress vectors (see `keep_nonzero`), else None
     words : unsigned, (rows, W, padded channels), what the neurons of the band fired
     rows : first row, last row + 1, padded channels, channels
+    place : where the first entry goes
     start : (rows, W + 1) int64, receives where each pixel's entries begin
-    channels : int32, levels : as words; receive the entries, with room for all neurons of the band and a vector more
+    channels : unsigned, levels : as words; receive the entries, with room for all neurons of the band and a vector more
     """
     base = 0
-    place = 0
     for row in range(rows[1] - rows[0]):
         for x in range(start.shape[1] - 1):
             start[row, x] = place

@@ -137,7 +137,7 @@ def count_zeros_of_rows(
 ):
     """Add to `counts`, for each event of some rows, the weights of zero that it meets.
 
-    start : (H, W + 1) int64, channels : int32, levels : uint64; the queue
+    start : (H, W + 1) int64, channels, levels : unsigned; the queue
     row_classes : (H,) int64, column_classes : (W,) int64; rows and columns whose pixels meet the same kernel taps
     zeros : (row classes, column classes, C) int64, weights of zero that an event of each channel meets
     channel_offset : where the queue's channels begin among the C

@@ -11,8 +11,8 @@ from numba.extending import intrinsic
 
 from .vector_block import _data, _load_vector, _offset, _splat, _store_vector, _vector, host_features, host_lanes
 
-CHUNK = 8
-"""Numbers that `add_to_chunk` and `look_up_chunk` treat at once."""
+CHUNK = 16
+"""Numbers that `add_to_chunk`, `look_up_chunk` and `scale_chunk` treat at once."""
 
 
 @functools.cache
@@ -28,12 +28,14 @@ def lanes_token(lanes: int) -> tuple[int, ...]:
 
 @intrinsic
 def add_to_chunk(typing_context, source, first, amount, target, place):
-    """target[place + k] = source[first + k] + amount for all k < CHUNK, int32."""
+    """target[place + k] = source[first + k] + amount for all k < CHUNK; source uint16 or uint32, target int32."""
 
     def generate(context, builder, signature, arguments):
         source, first, amount, target, place = arguments
-        number = ir.IntType(32)
-        values = _load_vector(builder, _data(context, builder, signature.args[0], source), first, CHUNK, number)
+        number, narrow = ir.IntType(32), ir.IntType(signature.args[0].dtype.bitwidth)
+        values = _load_vector(builder, _data(context, builder, signature.args[0], source), first, CHUNK, narrow)
+        if narrow.width < number.width:
+            values = builder.zext(values, _vector(CHUNK, number))
         values = builder.add(values, _splat(builder, builder.trunc(amount, number), CHUNK))
         _store_vector(builder, values, _data(context, builder, signature.args[3], target), place)
         return context.get_dummy_value()
@@ -61,6 +63,39 @@ def look_up_chunk(typing_context, table, codes, first, target, place):
 
 
 @intrinsic
+def scale_chunk(typing_context, scale, codes, first, target, place):
+    """target[place + k] = scale * codes[first + k] read backwards, bit by bit, for all k < CHUNK; codes are bytes."""
+
+    def generate(context, builder, signature, arguments):
+        scale, codes, first, target, place = arguments
+        codes = _load_vector(builder, _data(context, builder, signature.args[1], codes), first, CHUNK, ir.IntType(8))
+        function_type = ir.FunctionType(codes.type, [codes.type])
+        function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.bitreverse.v{CHUNK}i8")
+        numbers = builder.zext(builder.call(function, [codes]), _vector(CHUNK, ir.IntType(32)))
+        values = builder.fmul(builder.sitofp(numbers, _vector(CHUNK)), _splat(builder, scale, CHUNK))
+        _store_vector(builder, values, _data(context, builder, signature.args[3], target), place)
+        return context.get_dummy_value()
+
+    return types.void(types.float32, codes, types.intp, target, types.intp), generate
+
+
+@intrinsic
+def prefetch(typing_context, array, index):
+    """Have array[index] fetched into the first-level cache; what lies beyond the array does no harm."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]])
+        pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch")
+        builder.call(function, [pointer, number(0), number(3), number(1)])  # to read, into all caches, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@intrinsic
 def keep_nonzero(typing_context, token, words, word, channel, channels_end, channels, levels, place):
     """Append a vector's words that are not zero, and the channels that they belong to; returns where the next ones go.
 
@@ -82,6 +117,9 @@ def keep_nonzero(typing_context, token, words, word, channel, channels_end, chan
         kept = builder.and_(
             builder.icmp_unsigned("!=", found, ir.Constant(found.type, None)), builder.icmp_signed("<", numbers, end)
         )
+        channel_type = ir.IntType(signature.args[5].dtype.bitwidth)
+        if channel_type.width < 32:
+            numbers = builder.trunc(numbers, _vector(lanes, channel_type))
         for values, array in ((numbers, channels), (found, levels)):
             _compress_store(builder, values, builder.gep(array, [place], inbounds=True), kept)
         count = builder.ctpop(builder.bitcast(kept, ir.IntType(lanes)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -10,11 +12,31 @@ from numba.extending import intrinsic
 
 from .vector_block import LEVEL_BITS, _data, _load_vector, _offset, _splat, _store_vector, _vector
 
+_HEAD = 5
+"""Numbers before the thresholds in a neuron's parameters."""
+
+_EXACT = 2.0**23
+"""Quanta in a potential up to which taking some away is exact."""
+
 
 def neuron_array(decay: float, keep: float, compare: np.ndarray, subtract: np.ndarray) -> np.ndarray:
     """Parameters of a neuron in the flat order that `fire` reads."""
     pairs = np.stack([compare, subtract], axis=1).ravel()
-    return np.concatenate([np.array([decay, keep]), pairs]).astype(np.float32)
+    quantum = _quantum(keep, compare, subtract)
+    closed = [quantum, 1 / quantum if quantum else 0.0, 2.0 ** len(compare) - 1]
+    return np.concatenate([np.array([decay, keep, *closed]), pairs]).astype(np.float32)
+
+
+def _quantum(keep: float, compare: np.ndarray, subtract: np.ndarray) -> float:
+    """The lowest threshold of a ladder whose level has a closed form, see `_Ladder.closed`; 0 for others.
+
+    Thresholds are q, 2 q, 4 q, ... with a power of two q: no product or difference is rounded then.
+    """
+    quantum = float(subtract[-1])
+    mantissa, exponent = math.frexp(quantum)
+    doubled = quantum * 2.0 ** np.arange(len(subtract))[::-1]
+    plain = keep == 1 and mantissa == 0.5 and abs(exponent) < 64
+    return quantum if plain and (compare == doubled).all() and (subtract == doubled).all() else 0.0
 
 
 @intrinsic
@@ -60,16 +82,16 @@ def _resized(builder, value, vector_type):
 
 
 class _Ladder:
-    """Emits one step of the firing rule for vectors of neurons: a loop over thresholds, the vectors side by side."""
+    """Emits one step of the firing rule for vectors of neurons: the vectors side by side, to hide latencies."""
 
     def __init__(self, context, builder, ladder, lanes):
         self.builder = builder
         self.lanes = lanes
         self.data = ladder.data
         size = builder.extract_value(ladder.shape, 0)
-        self.count = builder.lshr(builder.sub(size, size.type(2)), size.type(1))
-        self.decay = _splat(builder, self._number(size.type(0)), lanes)
-        self.keep = _splat(builder, self._number(size.type(1)), lanes)
+        self.count = builder.lshr(builder.sub(size, size.type(_HEAD)), size.type(1))
+        self.numbers = [self._number(size.type(place)) for place in range(_HEAD)]
+        self.decay, self.keep = (_splat(builder, number, lanes) for number in self.numbers[:2])
 
     def _number(self, index):
         return self.builder.load(self.builder.gep(self.data, [index], inbounds=True))
@@ -86,8 +108,56 @@ class _Ladder:
         for state, level, potential in zip(states, levels, driven, strict=True):
             builder.store(potential, state)
             builder.store(nothing, level)
+        scaled = [builder.fmul(potential, _splat(builder, self.numbers[3], self.lanes)) for potential in driven]
+        with builder.if_else(self._has_closed_form(scaled), likely=True) as (closed, walked):
+            with closed:
+                for state, level, potential, quanta in zip(states, levels, driven, scaled, strict=True):
+                    found, left = self._closed(potential, quanta)
+                    builder.store(left, state)
+                    builder.store(found, level)
+            with walked:
+                self._walk(states, levels)
+        return [builder.load(state) for state in states], [builder.load(level) for level in levels]
+
+    def _has_closed_form(self, scaled):
+        """Whether the ladder is q, 2 q, 4 q, ... and no potential so large that differences are rounded."""
+        builder = self.builder
+        limit = ir.Constant(scaled[0].type, [_EXACT] * self.lanes)
+        large = builder.fcmp_ordered(">", scaled[0], limit)
+        for quanta in scaled[1:]:
+            large = builder.or_(large, builder.fcmp_ordered(">", quanta, limit))
+        bits = ir.IntType(self.lanes)
+        none = builder.icmp_unsigned("==", builder.bitcast(large, bits), bits(0))
+        quantum = self.numbers[2]
+        return builder.and_(none, builder.fcmp_ordered(">", quantum, quantum.type(0)))
+
+    def _closed(self, potential, quanta):
+        """Level and what is left: of v, clip(ceil(v / q) - 1, 0, 2**K - 1) quanta are fired.
+
+        The bits of that number are those of the level from the last one to the first.
+        """
+        builder, lanes = self.builder, self.lanes
+        quantum, most = (_splat(builder, self.numbers[place], lanes) for place in (2, 4))
+        number, word = ir.Constant(quanta.type, None), _vector(lanes, ir.IntType(32))
+        fired = builder.fsub(self._call("ceil", quanta), ir.Constant(quanta.type, [1.0] * lanes))
+        fired = builder.select(builder.fcmp_ordered(">", fired, number), fired, number)
+        fired = builder.select(builder.fcmp_ordered("<", fired, most), fired, most)
+        reversed_bits = self._call("bitreverse", builder.fptosi(fired, word))
+        unused = builder.sub(ir.IntType(32)(32), builder.trunc(self.count, ir.IntType(32)))
+        level = builder.lshr(reversed_bits, _splat(builder, unused, lanes))
+        return level, builder.fsub(potential, builder.fmul(fired, quantum))
+
+    def _call(self, name, value):
+        kind = "i32" if isinstance(value.type.element, ir.IntType) else "f32"
+        function_type = ir.FunctionType(value.type, [value.type])
+        name = f"llvm.{name}.v{self.lanes}{kind}"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function_type, name), [value])
+
+    def _walk(self, states, levels):
+        """One threshold after the other."""
+        builder = self.builder
         with cgutils.for_range(builder, self.count) as loop:
-            place = builder.shl(_offset(builder, loop.index, 1), loop.index.type(1))
+            place = _offset(builder, builder.shl(loop.index, loop.index.type(1)), _HEAD)
             compare = _splat(builder, self._number(place), self.lanes)
             subtract = _splat(builder, self._number(_offset(builder, place, 1)), self.lanes)
             bit = _splat(builder, builder.shl(ir.IntType(32)(1), builder.trunc(loop.index, ir.IntType(32))), self.lanes)
@@ -97,4 +167,3 @@ class _Ladder:
                 after = builder.fsub(builder.fmul(self.keep, before), subtract)
                 builder.store(builder.select(crossed, after, before), state)
                 builder.store(builder.select(crossed, builder.or_(marked, bit), marked), level)
-        return [builder.load(state) for state in states], [builder.load(level) for level in levels]

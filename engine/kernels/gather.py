@@ -6,8 +6,9 @@ packed levels reach memory. A weight row is thus read once for all steps in whic
 
 Where the stride is 1, an event counts for as many neighbouring output pixels as the kernel has columns, so a window of
 that many pixels stays in registers: the kernel walks along a row of output pixels, each step takes the events of one
-column of the input, adds them to all pixels of the window, and the first one is finished. Otherwise the window is one
-pixel, and each column under the kernel is walked for it.
+column of the input, adds them to all pixels of the window, and the first one is finished. In a transposed convolution
+of stride s, s pixels are finished for each column. Otherwise the window is one pixel, and each column under the kernel
+is walked for it.
 
 Events are sorted by column, then row (see decode.py): those of neighbouring rows in a column are contiguous, and each
 column under the kernel is a single loop. The weights that an event meets in the pixels of the window are neighbours in
@@ -28,7 +29,8 @@ from .window_block import empty_block, multiply_add, next_pixel, store_pixel
 
 # Arguments that travel together, here and in `GatherPlan` (engine/build/plan.py), which makes them:
 #   plan = (geometry, phases, row_runs, columns)
-#     geometry : (8,) int64: output step y, x; input step y, x; input height, width; output width; input channels
+#     geometry : (9,) int64: output step y, x; input step y, x; input height, width; output width; input channels;
+#         divisor of columns (see `Axis` in engine/build/plan.py)
 #     phases : (P, 8) int64: first output y, x; first and last + 1 row run; first and last + 1 column; kernel rows;
 #         where the phase's weights begin
 #     row_runs : (R, 3) int64: offset of the first row from the input row under the kernel's origin; number of rows;
@@ -86,24 +88,33 @@ def gather_band(token, plan, weights, decoded, constant, constant_stride, neuron
                 top = (y - phases[phase, 0]) // step_y * geometry[2]
                 line = y * geometry[6] + phases[phase, 1]
                 block = empty_block(token)
+                # With a divisor d, only every d-th pixel that enters brings a column with it.
+                wait, column = 0, 0
+                if window > 1:
+                    wait = -columns[first_column] % geometry[8]
+                    column = (wait + columns[first_column]) // geometry[8]
                 for ahead in range(pixels + window - 1):
                     # The pixel that enters the window; behind the last one, any.
                     entering = line + min(ahead, pixels - 1) * step_x
                     block = next_pixel(block, constant, entering * constant_stride + channel, 0)
                     if window == 1:
                         for tap in range(kernel_columns):
-                            column = ahead * geometry[3] + columns[first_column + tap]
-                            if column >= 0 and column < geometry[5]:
+                            reached = ahead * geometry[3] + columns[first_column + tap]
+                            column = reached if geometry[8] == 1 else reached // geometry[8]
+                            if column >= 0 and column < geometry[5] and column * geometry[8] == reached:
                                 base = weight_base + (kernel_columns - 1 - tap) * block_width
                                 block = _add_column(
                                     token, plan, phase, weights, base, scale, decoded, block, top, column
                                 )
+                    elif wait > 0:
+                        wait -= 1
                     else:
-                        column = ahead + columns[first_column]
                         if column >= 0 and column < geometry[5]:
                             block = _add_column(
                                 token, plan, phase, weights, weight_base, scale, decoded, block, top, column
                             )
+                        column += 1
+                        wait = geometry[8] - 1
                     if ahead < window - 1:
                         continue
                     pixel = line + (ahead - window + 1) * step_x

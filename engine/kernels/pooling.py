@@ -16,7 +16,7 @@ from .window_block import empty_block, next_pixel
 @compiled_bare
 def pool_events(geometry, source, steps, sums, rows):
     """Add one source's events to the sum of each window; `source` as in decode.py."""
-    start, channels, levels, bytes_each, emit, channel_offset = source
+    start, channels, levels, bytes_each, emit, _, channel_offset = source
     kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, height, width, out_width = geometry
     for y in range(rows[0], rows[1]):
         top = y * stride_y - padding_y
@@ -26,11 +26,16 @@ def pool_events(geometry, source, steps, sums, rows):
             for row in range(max(top, 0), min(top + kernel_y, height)):
                 # Neighbouring columns' events are contiguous.
                 first, last = max(left, 0), min(left + kernel_x, width)
-                if first < last:
+                if first >= last:
+                    continue
+                if steps == 1:
                     for entry in range(start[row, first], start[row, last]):
-                        for step in range(steps):
-                            value = emit[levels[entry * bytes_each + step]]
-                            sums[place + step * rows[2] + channels[entry]] += value
+                        sums[place + channels[entry]] += emit[levels[entry * bytes_each]]
+                    continue
+                for entry in range(start[row, first], start[row, last]):
+                    for step in range(steps):
+                        value = emit[levels[entry * bytes_each + step]]
+                        sums[place + step * rows[2] + channels[entry]] += value
 
 
 @compiled_bare

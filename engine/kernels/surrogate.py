@@ -150,7 +150,7 @@ def backward_through_time(before, gradient, constant, neuron, options, currents,
 def accumulate_rows(start, channels, levels, emit, steps, output, first, last):
     """Add what the entries of the rows first ... last - 1 emit over all steps to `output`, (H, W, C).
 
-    start : (H, W + 1) int64, channels : int32, levels : uint64; the queue
+    start : (H, W + 1) int64, channels, levels : unsigned; the queue
     emit : (256,) float32, value of each level
     """
     for row in range(first, last):

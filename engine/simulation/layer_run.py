@@ -14,6 +14,7 @@ from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
 from .band_run import BandRun, FiredBand
 from .layer_state import Inputs, LayerState
+from .queue_room import MOST_BYTES, QueueRoom, room_bytes
 from .scratch import Scratch
 
 __all__ = ["Inputs", "LayerRun", "LayerState"]
@@ -43,10 +44,10 @@ class LayerRun:
     `fired` is (1 + K, 8) int64 with K at least 8: events of the layer, and crossings of each of up to eight thresholds
     or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
     source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
-    weights of zero that are met (events only).
+    weights of zero that are met (events only). `room` is the memory of the events where it can be put back.
     """
 
-    def __init__(self, state: LayerState, inputs: Inputs, steps: int, keep_currents: bool) -> None:
+    def __init__(self, state: LayerState, inputs: Inputs, steps: int, keep_currents: bool, lasting: bool) -> None:
         self.state = state
         self.layer = state.layer
         self.inputs = inputs
@@ -56,6 +57,8 @@ class LayerRun:
         self.counts = np.zeros((len(inputs.queues), 2, *_count_shape(kinds)), np.int64)
         channels, height, width = self.layer.outgoing
         self.currents = np.zeros((steps, channels, height, width), np.float32) if keep_currents else None
+        self.room: QueueRoom | None = None
+        self._lasting = lasting
         self._row_sizes = self._entries_of_rows()
 
     def run(self, pool: Executor | None, threads: int) -> EventQueue | None:
@@ -63,20 +66,27 @@ class LayerRun:
         if self._work() < _THREADED_WORK:
             threads = 1
         bands = self._bands(threads)
+        if not self._lasting and self.layer.neurons is not None and room_bytes(self.layer, self.steps) <= MOST_BYTES:
+            self.room = QueueRoom(self.layer, self.steps, len(bands))
         self._fired: list[FiredBand | None] = [None] * len(bands)
         workers = min(threads, len(bands))
-        work = itertools.count()
+        work, parts, counter = itertools.count(), itertools.count(), np.zeros(1, np.int64)
         lock_free_sums: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
 
         def worker() -> None:
             counts, fired = np.zeros_like(self.counts), np.zeros_like(self.fired)
             scratch = _taken()
-            band_run = BandRun(self.state, self.inputs, self._row_sizes, self.steps, scratch, fired, self.currents)
+            band_run = BandRun(
+                self.state, self.inputs, self._row_sizes, self.steps, scratch, fired, self.currents, self.room
+            )
             # next() on a counter is atomic: each band is taken by one worker, in whatever order.
-            while (index := next(work)) < len(bands):
-                if index < workers:
-                    self._count(index, workers, counts)
-                self._fired[index] = band_run.run(bands[index])
+            if (part := next(parts)) < workers:
+                self._count(part, workers, counts)
+            if band_run.at_once:
+                band_run.run_all(bands, counter)
+            else:
+                while (index := next(work)) < len(bands):
+                    self._fired[index] = band_run.run(bands[index], index)
             lock_free_sums.append((counts, fired))
             _put_back(scratch)
 
@@ -85,7 +95,9 @@ class LayerRun:
             self.counts += counts
             self.fired += self._by_step(fired)
         self.state.fresh = False
-        return None if self.layer.neurons is None else self._joined()
+        if self.layer.neurons is None:
+            return None
+        return self._joined() if self.room is None else self.room.queue()
 
     def _work(self) -> int:
         """About how many operations the layer takes: those of its events and those of its neurons."""
@@ -104,13 +116,12 @@ class LayerRun:
         """Rows of each band: few enough for the cache, several for each thread where there are rows enough."""
         _, height, width = self.layer.outgoing
         entry = 4 + 4 * self.steps
-        total = self._row_sizes[-1] * entry + height * width * self.layer.padded_channels * self.steps
+        total = int(self._row_sizes[-1]) * entry + height * width * self.layer.padded_channels * self.steps
         weights = 0 if self.layer.pooling else self.layer.weights.nbytes
         budget = max(_BAND_BYTES, weights)
-        wanted = max(int(total // budget), 4 * threads if weights < _MANY_WEIGHTS else threads, 1)
+        wanted = max(total // budget, 4 * threads if weights < _MANY_WEIGHTS else threads, 1)
         count = min(wanted, height) if threads > 1 or total > budget else 1
-        edges = np.linspace(0, height, count + 1).astype(int)
-        return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+        return [(height * band // count, height * (band + 1) // count) for band in range(count)]
 
     def _joined(self) -> EventQueue:
         """One queue out of what each band has fired, exactly as large as it has to be."""

@@ -12,6 +12,7 @@ from ..build import Layer, Program
 from ..events import STEPS_PER_QUEUE, EventQueue
 from .counting import OperationsCounter
 from .layer_run import Inputs, LayerRun, LayerState
+from .queue_room import QueueRoom
 from .recording import Recorder
 from .result import Result
 
@@ -30,6 +31,9 @@ def step_groups(steps: int) -> Iterator[int]:
 class PictureRun:
     """Simulation of one picture, (C, H, W) float32."""
 
+    keeps_queues = False
+    """Whether events are needed beyond the run, so that their memory cannot be put back."""
+
     def __init__(
         self,
         program: Program,
@@ -47,6 +51,7 @@ class PictureRun:
         self.recorder = Recorder(program, steps, record)
         self.counter = OperationsCounter(program, steps)
         self.queues: dict[str, list[EventQueue]] = {}
+        self._rooms: dict[str, list[QueueRoom]] = {}
 
     def by_layer(self) -> Result:
         """Each layer over all steps; a layer's events are dropped after their last reader."""
@@ -59,7 +64,7 @@ class PictureRun:
                 first += size
             self._finish(state)
             for name in [name for name in self.queues if self.program.last_use.get(name, index) <= index]:
-                del self.queues[name]
+                self._drop(name)
         return self._result()
 
     def by_time(self) -> Result:
@@ -68,7 +73,8 @@ class PictureRun:
         for step in range(self.steps):
             for state in states:
                 self._run_group(state, 0, step, 1)
-            self.queues.clear()
+            for name in list(self.queues):
+                self._drop(name)
         for state in states:
             self._finish(state)
         return self._result()
@@ -87,15 +93,24 @@ class PictureRun:
         layer = state.layer
         spiking = [source for source in layer.sources if not source.analog]
         queues = [(source, self.queues[source.name][group], self.program.emit[source.name]) for source in spiking]
-        run = LayerRun(state, Inputs(queues, self.picture), size, self.recorder.wants("readout"))
+        inputs = Inputs(queues, self.picture)
+        run = LayerRun(state, inputs, size, self.recorder.wants("readout"), lasting=self.keeps_queues)
         queue = run.run(self.pool, self.threads)
         steps = slice(first, first + size)
         self.counter.add_run(run, steps)
         if queue is not None:
             self.queues.setdefault(layer.name, []).append(queue)
+            if run.room is not None:
+                self._rooms.setdefault(layer.name, []).append(run.room)
             self.recorder.add_queue(layer, queue, steps)
         elif run.currents is not None:
             self.recorder.add_readout(run.currents, steps)
+
+    def _drop(self, name: str) -> None:
+        """Forget the events of a layer that nobody reads any more."""
+        del self.queues[name]
+        for room in self._rooms.pop(name, ()):
+            room.put_back()
 
     def _finish(self, state: LayerState) -> None:
         if state.layer.neurons is None:

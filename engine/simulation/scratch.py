@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import level_type
+from ..events import channel_type, level_type
 from ..kernels.entries import CHUNK
 from ..memory import aligned_empty
 
@@ -33,17 +33,16 @@ class Scratch:
         self, width: int, rows: int, size: int, steps: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
         """Where each pixel's entries begin, keys and values of `size` entries; see engine/kernels/decode.py."""
-        size += CHUNK * width
+        size += CHUNK
         keys, values = self._array("keys", size, np.int32), self._array("values", size * steps, np.float32)
         return self._array("begins", width * (rows + 1), np.int32), keys, values
 
-    def cursor(self, width: int) -> NDArray[np.int32]:
-        """Where the next entry of each pixel of a row goes."""
-        return self._array("cursor", width, np.int32)
-
-    def packed(self, size: int, steps: int) -> tuple[NDArray[np.int32], NDArray[np.unsignedinteger[Any]]]:
-        """Channels and levels of a band's active neurons."""
-        return self._array("packed channels", size, np.int32), self._array("packed levels", size, level_type(steps))
+    def packed(
+        self, size: int, channels: int, steps: int
+    ) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]]]:
+        """Channel numbers and levels of a band's active neurons."""
+        numbers = self._array("packed channels", size, channel_type(channels))
+        return numbers, self._array("packed levels", size, level_type(steps))
 
     def words(self, size: int, steps: int) -> NDArray[np.unsignedinteger[Any]]:
         """Packed levels of a band."""

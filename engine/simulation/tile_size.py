@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 
 from ..build import Layer, Program
-from ..events import level_type
+from ..events import channel_type, level_type
 from .picture_run import step_groups
 from .tile_layer import RowRange
 from .tile_schedule import TileSchedule, TileStep
@@ -15,7 +15,6 @@ from .tile_schedule import TileSchedule, TileStep
 MEMORY = 1 << 30
 """Bytes that events may take if every neuron fires; a real picture's take a third to a half of it."""
 
-_CHANNEL_BYTES = 4
 _START_BYTES = 8
 
 
@@ -25,10 +24,20 @@ def choose_tile(program: Program, height: int, steps: int, memory: int = MEMORY)
     Never fewer than the network's `size_multiple`: beyond a certain width of the picture, `memory` is exceeded.
     """
     tile = height
+    if _most_bytes(program, steps) <= memory:
+        return tile
     least = min(height, program.network.size_multiple)
     while tile > least and peak_bytes(program, height, steps, tile) > memory:
         tile = max(-(-tile // 2), least)
     return tile
+
+
+def _most_bytes(program: Program, steps: int) -> int:
+    """Bytes that all layers would take at once, joined ones included: more than `peak_bytes`, and found sooner."""
+    groups = list(step_groups(steps))
+    heights = [(layer, layer.outgoing[1]) for layer in program.layers]
+    kept = sum(height * _row_bytes(layer, groups) for layer, height in heights)
+    return 2 * kept + max(height * _work_bytes(layer, groups) for layer, height in heights)
 
 
 def peak_bytes(program: Program, height: int, steps: int, tile: int) -> int:
@@ -39,7 +48,8 @@ def peak_bytes(program: Program, height: int, steps: int, tile: int) -> int:
     peak = 0
     for step in TileSchedule(program, height, tile):
         live = sum(_rows(piece) * rows_of[name] for name, kept in pieces.items() for piece in kept)
-        peak = max(peak, live + _joined_bytes(step, pieces, rows_of) + _rows(step.rows) * _work_bytes(step, groups))
+        live += _joined_bytes(step, pieces, rows_of)
+        peak = max(peak, live + _rows(step.rows) * _work_bytes(step.layer, groups))
         for name, end in step.drops.items():
             pieces[name] = [piece for piece in pieces[name] if piece[1] > end]
         if step.layer.name in program.last_use:
@@ -54,7 +64,8 @@ def _rows(rows: RowRange) -> int:
 def _row_bytes(layer: Layer, groups: list[int]) -> int:
     """Bytes of a row of a layer's events."""
     channels, _, width = layer.outgoing
-    entry = sum(_CHANNEL_BYTES + np.dtype(level_type(size)).itemsize for size in groups)
+    number = np.dtype(channel_type(channels)).itemsize
+    entry = sum(number + np.dtype(level_type(size)).itemsize for size in groups)
     return entry * channels * width + len(groups) * _START_BYTES * (width + 1)
 
 
@@ -68,9 +79,8 @@ def _joined_bytes(step: TileStep, pieces: dict[str, list[RowRange]], rows_of: di
     return total
 
 
-def _work_bytes(step: TileStep, groups: list[int]) -> int:
+def _work_bytes(layer: Layer, groups: list[int]) -> int:
     """Bytes of an output row: events twice while bands are joined, potentials, current of the analog input."""
-    layer = step.layer
     width = layer.outgoing[2]
     numbers = int(any(source.analog for source in layer.sources)) + (layer.variables if len(groups) > 1 else 0)
     return 2 * _row_bytes(layer, groups) + 4 * numbers * width * layer.padded_channels

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Program
-from ..events import EventQueue, level_type
+from ..events import EventQueue, channel_type, level_type
 from ..operations import Operations, SynapseOperations
 from .counting import OperationsCounter
 from .picture_run import PictureRun, step_groups
@@ -22,6 +22,8 @@ from .tile_schedule import TileSchedule, TileStep
 
 class TileRun(PictureRun):
     """Some rows of one layer, over all steps."""
+
+    keeps_queues = True
 
     def run(self) -> list[EventQueue]:
         """The events of each group of steps; none for the readout."""
@@ -138,7 +140,7 @@ class TiledRun:
 
 
 def _empty_row(channels: int, width: int, steps: int) -> EventQueue:
-    nothing = np.zeros(0, np.int32), np.zeros(0, level_type(steps))
+    nothing = np.zeros(0, channel_type(channels)), np.zeros(0, level_type(steps))
     return EventQueue((channels, 1, width), steps, np.zeros((1, width + 1), np.int64), *nothing)
 
 

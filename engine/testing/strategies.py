@@ -18,7 +18,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ..events import STEPS_PER_QUEUE, EventQueue, level_type
+from ..events import STEPS_PER_QUEUE, EventQueue, channel_type, level_type
 from ..graph import (
     AvgPool2d,
     Concat,
@@ -295,7 +295,7 @@ def queue_of_levels(levels: NDArray[np.uint8], gap: int = 0) -> EventQueue:
         start[y, width] = len(kept)
     kept.append((0, 0))
     entries = (
-        np.array([channel for channel, _ in kept], np.int32),
+        np.array([channel for channel, _ in kept], channel_type(channels)),
         np.array([word for _, word in kept], level_type(steps)),
     )
     return EventQueue((channels, height, width), steps, start, *entries)

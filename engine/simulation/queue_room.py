@@ -1,0 +1,95 @@
+"""Memory that a layer's bands write their events into, used again from layer to layer and from run to run.
+
+There is room for the events of all neurons. What is not written to is never fetched from the system, and what was
+written to once is not fetched again: fresh memory would cost more than writing the events.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..build import Layer
+from ..events import EventQueue, channel_type, level_type
+from ..memory import CACHE_LINE
+
+MOST_BYTES = 1 << 26
+"""A layer that may need more than this for its events gets no such room: what a band needs is then measured first."""
+
+_KEPT_BYTES = 1 << 27
+"""Idle memory of more than this is given back to the system."""
+
+_GAP = 128
+"""Entries between the bands: kernels may write a vector more than there are, and threads share no cache line."""
+
+_idle: list[NDArray[np.uint8]] = []
+"""By size."""
+
+
+class QueueRoom:
+    """Where the events of a layer go over some steps: an event queue whose bands may have gaps between them.
+
+    Parameters
+    ----------
+    layer : Layer
+    steps : int
+    bands : int
+        Into how many bands the layer's rows will be cut.
+    """
+
+    def __init__(self, layer: Layer, steps: int, bands: int) -> None:
+        channels, height, width = self._shape = layer.outgoing
+        self._steps = steps
+        channel, level = np.dtype(channel_type(channels)), np.dtype(level_type(steps))
+        entries = _whole_lines(channels * height * width) + bands * _GAP
+        sizes = [8 * height * (width + 1), channel.itemsize * entries, level.itemsize * entries]
+        edges = np.cumsum([0, *map(_whole_lines, sizes)]).tolist()
+        self._block = _taken(edges[-1])
+        parts = [self._block[begin : begin + size] for begin, size in zip(edges[:-1], sizes, strict=True)]
+        self.start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)
+        self.channels: NDArray[np.unsignedinteger[Any]] = parts[1].view(channel)
+        self.levels: NDArray[np.unsignedinteger[Any]] = parts[2].view(level)
+
+    def first_entry(self, row: int, band: int) -> int:
+        """Where the entries of a band begin, whose first row is `row`."""
+        channels, _, width = self._shape
+        return _whole_lines(row * width * channels) + band * _GAP
+
+    def queue(self) -> EventQueue:
+        """The events, once all bands have been written; shares the memory."""
+        return EventQueue(self._shape, self._steps, self.start, self.channels, self.levels)
+
+    def put_back(self) -> None:
+        """Let the memory be used again; nobody may read the events any more."""
+        _idle.append(self._block)
+        _idle.sort(key=len)
+        while sum(map(len, _idle)) > _KEPT_BYTES:
+            _idle.pop()
+
+
+def room_bytes(layer: Layer, steps: int) -> int:
+    """About how many bytes a `QueueRoom` takes."""
+    channels, height, width = layer.outgoing
+    entry = sum(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
+    return height * width * (channels * entry + 8)
+
+
+def _taken(size: int) -> NDArray[np.uint8]:
+    """The smallest idle block that is large enough, or a new one, from the beginning of a cache line on."""
+    try:
+        block = _idle.pop(bisect_left(_idle, size, key=len))
+        if len(block) >= size:
+            return block
+        _idle.append(block)  # Another thread was faster.
+    except IndexError:
+        pass
+    whole = np.empty(size + CACHE_LINE, np.uint8)
+    begin = -whole.ctypes.data % CACHE_LINE
+    return whole[begin : begin + size]
+
+
+def _whole_lines(size: int) -> int:
+    return -(-size // CACHE_LINE) * CACHE_LINE
