@@ -19,22 +19,35 @@ from finetuning_quality import scores, with_ladder, write_rows
 
 from spikeunet.engine import load_model
 
+TICKS = (20, 50, 100, 200, 500)
+"""Thousand accumulates per pixel."""
+SHOWN = 3.0
+"""dB below the ANN that the plot shows."""
+
+
+def named(model, ladders, tuned, work):
+    """Names in table and plot, and paths: the converted network as it is and with each ladder, the fine-tuned ones."""
+    thresholds = load_model(model).neurons[0].model.thresholds
+    names = {f"converted, thresholds {thresholds[0]:g} ... {thresholds[-1]:g}": model}
+    names |= {
+        f"converted, thresholds {ladder.replace(',', ' ')}": with_ladder(model, ladder, work) for ladder in ladders
+    }
+    return names | {Path(path).stem: path for path in tuned}
+
 
 def frontier(models, data, sets, sigma, steps, limit):
-    """Rows (network, kind, set, steps, PSNR, accumulates per pixel) of all networks; the first is converted alone."""
+    """Rows (network, set, steps, PSNR, accumulates per pixel) of all networks, and the first one's ANN for each set."""
     rows, ann = [], {}
-    for index, path in enumerate(models):
+    for index, (network, path) in enumerate(models.items()):
         metadata = load_model(path).metadata
-        kind = "fine-tuned" if "fine_tuning" in metadata else "converted"
-        trained_for = metadata.get("steps") if kind == "fine-tuned" else None
-        numbers = [trained_for] if trained_for else steps
+        numbers = [metadata["steps"]] if "fine_tuning" in metadata else steps
         means = summarise(scores(path, data, sets, sigma, numbers, limit, ann=index == 0))
         for name in sets:
             if index == 0:
                 ann[name] = means[name, sigma, "ANN", 0]
             for number in numbers:
                 psnr, _, cost = means[name, sigma, "spiking", number]
-                rows.append((Path(path).stem, kind, name, number, number == trained_for, psnr, cost))
+                rows.append((network, name, number, psnr, cost))
     return rows, ann
 
 
@@ -45,12 +58,12 @@ def frontier_table(rows, ann, sets):
     for name in sets:
         best, (top, _, macs) = -np.inf, ann[name]
         lines.append(f"| {name} | ANN | | {top:.2f} | | {macs / 1e3:.0f} k MACs | | |")
-        here = [row for row in rows if row[2] == name]
-        for network, kind, _, number, _, psnr, cost in sorted(here, key=lambda row: row[6]):
+        here = [row for row in rows if row[1] == name]
+        for network, _, number, psnr, cost in sorted(here, key=lambda row: row[4]):
             mark = "on the frontier" if psnr > best else ""
             best = max(best, psnr)
             cells = (f"{psnr:.2f}", f"{top - psnr:.2f}", f"{cost / 1e3:.0f} k", f"{cost / macs:.2f}", mark)
-            lines.append(f"| {name} | {network}, {kind} | {number} | " + " | ".join(cells) + " |")
+            lines.append(f"| {name} | {network} | {number} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -64,26 +77,28 @@ def plot_frontier(rows, ann, sets, path):
     figure, panels = plt.subplots(1, len(sets), figsize=(6 * len(sets), 4.2), layout="constrained", squeeze=False)
     for name, axes in zip(sets, panels[0], strict=True):
         for network in dict.fromkeys(row[0] for row in rows):
-            points = [row for row in rows if row[0] == network and row[2] == name]
-            costs, scores_ = [row[6] / 1e3 for row in points], [row[5] for row in points]
-            converted = points[0][1] == "converted"
-            style = {"marker": "s", "linestyle": "--"} if converted else {"marker": "o"}
-            axes.plot(costs, scores_, label=f"{network} ({points[0][1]})", **style)
+            points = [row for row in rows if row[0] == network and row[1] == name]
+            costs, scores_ = [row[4] / 1e3 for row in points], [row[3] for row in points]
+            style = {"marker": "s", "linestyle": "--"} if network.startswith("converted") else {"marker": "o"}
+            axes.plot(costs, scores_, label=network, **style)
             for row in points:
-                axes.annotate(str(row[3]), (row[6] / 1e3, row[5]), textcoords="offset points", xytext=(4, -10), size=7)
+                axes.annotate(str(row[2]), (row[4] / 1e3, row[3]), textcoords="offset points", xytext=(4, -10), size=7)
         top, _, macs = ann[name]
         axes.axhline(top, color="gray", linestyle="--", linewidth=1, label="the ANN's PSNR")
-        axes.axvline(macs / 1e3, color="gray", linestyle=":", linewidth=1, label="the ANN's MACs")
+        axes.axvline(macs / 1e3, color="gray", linestyle=":", linewidth=1, label="the ANN's multiply-accumulates")
         axes.set(title=name, xlabel="thousand accumulates per pixel (numbers: T)", ylabel="PSNR / dB", xscale="log")
-        axes.set_ylim(bottom=max(top - 1.5, min(row[5] for row in rows if row[2] == name) - 0.05))
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+        axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
+        axes.minorticks_off()
+        axes.set_xlim(TICKS[0] * 0.9, max(TICKS[-1], max(row[4] for row in rows) / 1e3) * 1.1)
+        axes.set_ylim(top - SHOWN, top + SHOWN / 20)
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     figure.savefig(path, dpi=120)
 
 
 def run_frontier(models, data, sets, sigma, steps, limit, out, picture):
     rows, ann = frontier(models, data, sets, sigma, steps, limit)
     text = frontier_table(rows, ann, sets)
-    fields = ("network", "kind", "set", "steps", "trained_for_these_steps", "psnr", "accumulates_per_pixel")
+    fields = ("network", "set", "steps", "psnr", "accumulates_per_pixel")
     write_rows(out / "frontier.csv", fields, [dict(zip(fields, row, strict=True)) for row in rows])
     (out / "frontier.md").write_text(text + "\n")
     plot_frontier(rows, ann, sets, picture)
@@ -107,7 +122,7 @@ def run_frontier(models, data, sets, sigma, steps, limit, out, picture):
 def main(data, work, model, ladders, tuned, steps, sets, sigma, limit, out, plot):
     """Measure quality and accumulates of all networks."""
     out.mkdir(parents=True, exist_ok=True)
-    models = [model, *(with_ladder(model, ladder, work) for ladder in ladders), *tuned]
+    models = named(model, ladders, tuned, work)
     run_frontier(models, data, sets.split(","), sigma, steps, limit, out, plot)
 
 

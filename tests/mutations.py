@@ -121,8 +121,14 @@ MUTATIONS = [
     Mutation(
         "events of the step before are read",
         "simulation/picture_run.py",
-        "self.queues.clear()",
-        "None",
+        "            for name in list(self.queues):\n                self._drop(name)",
+        "            pass",
+    ),
+    Mutation(
+        "memory of events is given away while they are read",
+        "simulation/picture_run.py",
+        "self._rooms.setdefault(layer.name, []).append(run.room)",
+        "run.room.put_back()",
     ),
     Mutation(
         "fan-out of a pool without its padding",
