@@ -160,7 +160,7 @@ def table(ledger: Operations) -> str:
     pictures = "1 picture" if ledger.pictures == 1 else f"{ledger.pictures} pictures"
     return "\n".join(
         [
-            f"{ledger.steps} steps, {pictures}, footprint {totals['footprint']:,} bytes",
+            f"{ledger.steps} step{'s' * (ledger.steps != 1)}, {pictures}, footprint {totals['footprint']:,} bytes",
             "",
             *_grid(synapses, {**totals, "footprint": totals["parameter_bytes"]}),
             "",
