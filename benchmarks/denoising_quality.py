@@ -104,11 +104,12 @@ def main(data, model, tuned, sets, sigmas, steps, limit, out):
     rows = [row for name in sets for sigma in sigmas for row in measure(network, data, name, sigma, steps, limit, macs)]
     columns = []
     for other in tuned:
-        candidate = load_model(other)
-        columns.append((Path(other).stem, candidate.metadata["steps"]))
+        candidate, title = load_model(other), Path(other).stem
+        number = candidate.metadata["steps"]
+        columns.append((title, number))
         for name in sets:
             for sigma in sigmas:
-                rows += measure(candidate, data, name, sigma, [columns[-1][1]], limit, None, columns[-1][0])
+                rows += measure(candidate, data, name, sigma, [number], limit, None, title)
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "denoising_quality.csv", "w", newline="") as stream:
         writer = csv.DictWriter(stream, FIELDS)
