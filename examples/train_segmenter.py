@@ -29,7 +29,7 @@ from spikeunet.converters import convert
 from spikeunet.engine import SpikeunetError
 from spikeunet.engine.datasets import LAYOUTS, Dataset, find_dataset
 from spikeunet.engine.evaluation.scores import area_under_curve, segmentation_scores
-from spikeunet.engine.finetune.segmentation_data import Labelled, read_labelled
+from spikeunet.engine.finetune.segmentation_data import Labelled, class_weights, read_labelled
 from spikeunet.engine.pictures.metrics import confusion_matrix
 from spikeunet.engine.pictures.padding import crop, pad_to_multiple
 
@@ -50,8 +50,7 @@ class Recipe:
         Pictures of the training split to report scores on, one of every so many where `spread`, else the last ones.
     spread : bool
     balance : float
-        Class weights are (median frequency / frequency) ** balance: 0 for none, 1 for median frequency balancing
-        (Eigen and Fergus, arXiv 1411.4734).
+        Of the class weights: 0 for none, 1 for median frequency balancing.
     """
 
     channels: int
@@ -93,14 +92,6 @@ def split_off(examples: list[Labelled], number: int, spread: bool) -> tuple[list
         raise SystemExit(f"--held-out must be from 0 to {count - 1}, one less than there are pictures (got {number})")
     places = {(2 * index + 1) * count // (2 * number) if spread else count - 1 - index for index in range(number)}
     return [e for place, e in enumerate(examples) if place not in places], [examples[place] for place in sorted(places)]
-
-
-def class_weights(examples: list[Labelled], classes: int, balance: float) -> Tensor:
-    """(classes,) float32, (median frequency / frequency) ** balance; 0 for a class that does not occur."""
-    counts = sum(np.bincount(labels[labels >= 0], minlength=classes) for _, labels in examples)
-    occurs = counts > 0
-    ratios = np.where(occurs, np.median(counts[occurs]) / np.maximum(counts, 1), 0.0)
-    return torch.from_numpy(np.where(occurs, ratios**balance, 0.0).astype(np.float32))
 
 
 class Crops:
@@ -179,7 +170,7 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     number = recipe.held_out if arguments.held_out is None else arguments.held_out
     learnt, held_out = split_off(examples, number, recipe.spread)
-    weights = class_weights(learnt, classes, recipe.balance)
+    weights = torch.tensor(class_weights((labels for _, labels in learnt), classes, recipe.balance))
     print(f"{len(learnt)} pictures, {len(held_out)} held out, class weights {[round(w, 2) for w in weights.tolist()]}")
 
     def loss(predicted: Tensor, labels: Tensor) -> Tensor:

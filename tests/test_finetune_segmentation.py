@@ -16,6 +16,7 @@ from spikeunet.engine.command_line import main
 from spikeunet.engine.datasets import find_dataset
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.finetune import SegmentationBatches, Settings, Trainer, read_labelled, validate_segmenter
+from spikeunet.engine.finetune.segmentation_data import class_weights
 from spikeunet.engine.pictures.labels import default_palette, write_labels
 from spikeunet.engine.pictures.picture_files import write_picture
 
@@ -122,6 +123,15 @@ def test_training_learns_to_tell_classes_and_ignores_void(method):
     assert after.accuracy > max(0.9, before.accuracy + 0.1)
 
 
+def test_class_weights_balance_frequencies():
+    labels = [np.array([[0, 0, 0, 0], [-1, 1, 0, 0]]), np.array([[0, 0, 3, 3]])]  # 8, 1, 0 and 2 of classes 0 to 3
+    assert class_weights(labels, 4, 1.0) == pytest.approx((2 / 8, 2.0, 0.0, 1.0))
+    assert class_weights(labels, 4, 0.5) == pytest.approx((0.5, 2**0.5, 0.0, 1.0))
+    for balance in (-0.1, 1.5, float("nan")):
+        with pytest.raises(InputError, match=r"balance of the classes must lie in \[0, 1\]"):
+            class_weights(labels, 4, balance)
+
+
 def test_void_pixels_have_no_say():
     picture, labels = bright_examples(2)[0]
     covered = np.where(np.arange(24)[None] < 12, -1, labels)
@@ -177,6 +187,14 @@ def test_the_command_writes_a_model_and_a_log(capsys):
 
 
 @pytest.mark.usefixtures("working_folder")
+def test_the_command_balances_classes():
+    assert run("--balance", "0.5") == 0
+    weights = load_model("tuned.npz").metadata["fine_tuning"]["class_weights"]
+    assert len(weights) == 3
+    assert max(weights) > 0
+
+
+@pytest.mark.usefixtures("working_folder")
 def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
     from spikeunet.engine.command_line import training_run
 
@@ -212,6 +230,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
         (("--crop", "6"), "crops must be a multiple of 4 pixels for this model (got 6); take 8"),
         (("--crop", "16"), "crops of 16"),
         (("--task", "denoise"), "--labels is for --task segment (got --task denoise)"),
+        (("--balance", "2"), "balance of the classes must lie in [0, 1] (got 2.0)"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, capsys):

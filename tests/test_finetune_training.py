@@ -10,6 +10,7 @@ import pytest
 from small_denoiser import small_denoiser
 
 from spikeunet.engine import Conv2d, IntegrateAndFire, MultiThreshold, simulate
+from spikeunet.engine.errors import InputError
 from spikeunet.engine.finetune import (
     DenoisingBatches,
     Schedule,
@@ -21,7 +22,7 @@ from spikeunet.engine.finetune import (
     read_pictures,
     validate_denoiser,
 )
-from spikeunet.engine.finetune.losses import LOSSES
+from spikeunet.engine.finetune.losses import LOSSES, loss_named
 from spikeunet.engine.finetune.optimizers import SGD, Adam, clip_factor, gradient_norm, update_averages
 from spikeunet.engine.finetune.penalty import SpikePenalty
 from spikeunet.engine.finetune.trainable import in_kernel_order
@@ -240,17 +241,20 @@ def test_bad_parts():
 # --- Losses ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_losses_equal_finite_differences(name):
+@pytest.mark.parametrize(
+    ("name", "class_weights"), [*((name, ()) for name in LOSSES), ("cross-entropy", (2.0, 0.5, 0.0, 1.0, 3.0))]
+)
+def test_losses_equal_finite_differences(name, class_weights):
+    loss = loss_named(name, class_weights)
     random = np.random.default_rng(0)
     output = random.standard_normal((2, 3, 4, 5))
     target = random.standard_normal(output.shape) if name != "cross-entropy" else random.integers(-1, 5, (2, 3, 4))
-    value, gradient = LOSSES[name](output, target)
+    value, gradient = loss(output, target)
     assert np.isfinite(value)
     for place in random.permutation(output.size)[:20]:
         moved = np.zeros(output.size)
         moved[place] = 1e-6
-        sides = [LOSSES[name](output + sign * moved.reshape(output.shape), target)[0] for sign in (1, -1)]
+        sides = [loss(output + sign * moved.reshape(output.shape), target)[0] for sign in (1, -1)]
         assert gradient.reshape(-1)[place] == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-5, abs=1e-8)
 
 
@@ -262,6 +266,34 @@ def test_values_of_losses():
     label = np.array([[[1]]])
     assert LOSSES["cross-entropy"](output, label)[0] == pytest.approx(np.log(1 + np.exp(-2)))
     assert LOSSES["cross-entropy"](output, label - 2)[0] == 0
+
+
+def test_class_weights_weigh_the_mean():
+    output, labels = np.array([[[[1.0, 3.0], [2.0, 1.0], [0.5, 0.0]]]]), np.array([[[1, 0, -1]]])
+    losses = [np.log(1 + np.exp(-2)), np.log(1 + np.exp(-1))]
+    value, gradient = loss_named("cross-entropy", (3.0, 1.0))(output, labels)
+    assert value == pytest.approx((losses[0] + 3 * losses[1]) / 4)
+    assert not gradient[0, 0, 2].any()
+    assert loss_named("cross-entropy", (3.0, 0.0))(output, labels)[0] == pytest.approx(losses[1])
+
+
+@pytest.mark.parametrize(
+    ("loss", "weights", "message"),
+    [
+        ("mse", (1.0,), "class weights are for cross-entropy"),
+        ("cross-entropy", (1.0, -1.0), r"must not be negative, nor all zero \(got \[1.0, -1.0\]\)"),
+        ("cross-entropy", (0.0, 0.0), "nor all zero"),
+        ("cross-entropy", (1.0, float("nan")), "nor all zero"),
+    ],
+)
+def test_bad_class_weights_are_refused(loss, weights, message):
+    with pytest.raises(InputError, match=message):
+        Settings(loss=loss, class_weights=weights)
+
+
+def test_there_is_a_class_weight_for_each_class():
+    with pytest.raises(InputError, match=r"2 classes need as many class weights \(got 3\)"):
+        loss_named("cross-entropy", (1.0, 1.0, 1.0))(np.zeros((1, 1, 1, 2)), np.zeros((1, 1, 1), int))
 
 
 # --- Optimisers and schedules ----------------------------------------------------------------------------------------

@@ -210,12 +210,7 @@ def test_denoiser_refuses_pictures_of_other_channels(scripts, tmp_path):
         scripts.train_denoiser.read_pictures(tmp_path, 3)
 
 
-def test_weights_and_held_out_pictures(scripts):
-    labels = np.repeat([0, 1, 2, -1], [64, 16, 4, 16]).reshape(10, 10)
-    examples = [(np.zeros((10, 10, 1), np.float32), labels)]
-    weigh = scripts.train_segmenter.class_weights
-    assert weigh(examples, 4, 1.0).tolist() == [0.25, 1.0, 4.0, 0.0]
-    assert weigh(examples, 4, 0.0).tolist() == [1.0, 1.0, 1.0, 0.0]
+def test_held_out_pictures(scripts):
     split = scripts.train_segmenter.split_off
     assert split(list(range(6)), 2, spread=False) == ([0, 1, 2, 3], [4, 5])
     assert split(list(range(6)), 2, spread=True) == ([0, 2, 3, 5], [1, 4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,13 @@ _settings_options = grouped(
 @click.option("--validate-labels", metavar="FOLDER", type=click.Path(path_type=Path), help="And of the others.")
 @click.option("--void", type=click.IntRange(min=0), metavar="LABEL", help="Label that does not count.")
 @click.option("--upright", is_flag=True, help="Do not turn labelled pictures, which have an up and a down.")
+@click.option(
+    "--balance",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Weigh rare classes up: by median frequency / frequency to this power, 0 to 1.",
+)
 @click.option("-o", "--output", metavar="OUT.npz", required=True, type=click.Path(path_type=Path), help="Model file.")
 @click.option("--task", type=click.Choice(["denoise", "segment"]), default="denoise", show_default=True)
 @click.option("--sigma", metavar="S|LOW:HIGH", default="5:50", show_default=True, help="Noise to add, 0-255 scale.")
@@ -104,6 +112,7 @@ def finetune(
     validate_labels: Path | None,
     void: int | None,
     upright: bool,
+    balance: float,
     output: Path,
     task: str,
     sigma: str,
@@ -143,7 +152,7 @@ def finetune(
     from .training_run import TrainingRun
     from .training_tasks import check_options, denoising_task, segmentation_task
 
-    check_options(task, labels=labels, validate_labels=validate_labels, void=void, upright=upright)
+    check_options(task, labels=labels, validate_labels=validate_labels, void=void, upright=upright, balance=balance)
     settings = _settings(options, task)
     levels = noise_levels(sigma)
     check_model_suffix(output)
@@ -153,7 +162,8 @@ def finetune(
     if task == "denoise":
         work = denoising_task(model, train, validate, (levels[0], levels[-1]), validate_sigma, crop, batch)
     else:
-        work = segmentation_task(model, train, labels, validate, validate_labels, void, upright, crop, batch)
+        work = segmentation_task(model, train, labels, validate, validate_labels, void, upright, balance, crop, batch)
+        settings = dataclasses.replace(settings, class_weights=work.class_weights)
     network = work.network if thresholds is None else with_thresholds(work.network, thresholds)
     trainer = Trainer(network, work.batches, settings, threads)
     run = TrainingRun(trainer, files, work, interval)

@@ -20,13 +20,17 @@ Validate = Callable[["Network", int, "int | None"], Row]
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """A task's part of a training run; `score` is the log column of the score to show and `form` its format."""
+    """A task's part of a training run.
+
+    `score` is the log column of the score to show and `form` its format; `class_weights` are empty for all alike.
+    """
 
     network: Network
     batches: Batches
     validate: Validate | None
     score: str
     form: str
+    class_weights: tuple[float, ...] = ()
 
 
 def denoising_task(
@@ -68,6 +72,7 @@ def segmentation_task(
     validate_labels: Path | None,
     void: int | None,
     upright: bool,
+    balance: float,
     crop: int,
     batch: int,
 ) -> TrainingTask:
@@ -75,11 +80,13 @@ def segmentation_task(
     from ..datasets import find_dataset
     from ..finetune import SegmentationBatches, read_labelled, validate_segmenter
     from ..finetune.data import check_crop
-    from ..tasks.segmentation import segmenter
+    from ..finetune.segmentation_data import class_weights
+    from ..tasks.segmentation import class_count, segmenter
 
     network = segmenter(model)
     check_crop(crop, network.size_multiple)
     examples = read_labelled(find_dataset(_pair(train, labels), "segment", split="train", void=void), network)
+    weights = class_weights((each for _, each in examples), class_count(network), balance) if balance else ()
     batches = SegmentationBatches(examples, crop=crop, batch=batch, turns=not upright)
     held_out = []
     if validate is not None:
@@ -93,14 +100,16 @@ def segmentation_task(
             "validation_accumulates_per_pixel": found.accumulates_per_pixel,
         }
 
-    return TrainingTask(network, batches, scores if held_out else None, "validation_mean_iou", "{:.4f} mean IoU")
+    return TrainingTask(
+        network, batches, scores if held_out else None, "validation_mean_iou", "{:.4f} mean IoU", weights
+    )
 
 
 def check_options(task: str, **given: object) -> None:
     """InputError where an option of segmentation is given for another task."""
     if task != "segment":
         for name, value in given.items():
-            if value not in (None, False):
+            if value not in (None, False, 0.0):
                 raise InputError(f"--{name.replace('_', '-')} is for --task segment (got --task {task})")
 
 

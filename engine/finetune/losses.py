@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,8 @@ def log_mean_squared(output: Array, target: Array) -> tuple[float, Array]:
     return float(np.log(means).mean()), error * share[:, None, None, None].astype(error.dtype)
 
 
-def cross_entropy(output: Array, target: Array) -> tuple[float, Array]:
-    """Mean over the pixels of -log softmax(output)[label].
+def cross_entropy(output: Array, target: Array, weights: Array | None = None) -> tuple[float, Array]:
+    """Mean over the pixels of -log softmax(output)[label], weighted by class where there are weights.
 
     Parameters
     ----------
@@ -45,17 +46,28 @@ def cross_entropy(output: Array, target: Array) -> tuple[float, Array]:
         Scores of the O classes.
     target : (N, H, W) integer
         Labels from 0 to O - 1; pixels with a negative label do not count.
+    weights : (O,) or None
+        A pixel counts as much as its label's weight, in the sum and in what it is divided by. None: all alike.
+
+    Raises
+    ------
+    InputError
+        If there is not one weight for each class.
     """
+    if weights is not None and len(weights) != output.shape[3]:
+        raise InputError(f"{output.shape[3]} classes need as many class weights (got {len(weights)})")
     labels = target.reshape(output.shape[:3])
     counted = labels >= 0
     shifted = output - output.max(axis=3, keepdims=True)
     logarithms = shifted - np.log(np.exp(shifted).sum(axis=3, keepdims=True))
-    chosen = np.where(counted, labels, 0)[..., None]
-    number = max(1, int(counted.sum()))
-    value = -float((np.take_along_axis(logarithms, chosen, axis=3)[..., 0] * counted).sum(dtype=np.float64)) / number
+    chosen = np.where(counted, labels, 0)
+    share = counted.astype(np.float64) if weights is None else counted * weights.astype(np.float64)[chosen]
+    share /= share.sum() or 1.0
+    places = chosen[..., None]
+    value = -float((np.take_along_axis(logarithms, places, axis=3)[..., 0] * share).sum())
     gradient = np.exp(logarithms)
-    np.put_along_axis(gradient, chosen, np.take_along_axis(gradient, chosen, axis=3) - 1, axis=3)
-    return value, gradient * (counted[..., None] / output.dtype.type(number)).astype(output.dtype)
+    np.put_along_axis(gradient, places, np.take_along_axis(gradient, places, axis=3) - 1, axis=3)
+    return value, gradient * share[..., None].astype(output.dtype)
 
 
 LOSSES: dict[str, Loss] = {
@@ -67,8 +79,21 @@ LOSSES: dict[str, Loss] = {
 """Losses by name."""
 
 
-def loss_named(name: str) -> Loss:
-    """The loss called `name`; InputError where there is none."""
+def loss_named(name: str, class_weights: tuple[float, ...] = ()) -> Loss:
+    """The loss called `name`, of classes that weigh so much.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, or it has no classes to weigh, or a weight is no number of at least 0.
+    """
     if name not in LOSSES:
         raise InputError(f"loss must be one of {', '.join(LOSSES)} (got {name!r})")
-    return LOSSES[name]
+    if not class_weights:
+        return LOSSES[name]
+    weights = np.array(class_weights, np.float64)
+    if name != "cross-entropy":
+        raise InputError(f"class weights are for cross-entropy; leave them out (got {name!r})")
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise InputError(f"class weights must not be negative, nor all zero (got {list(class_weights)})")
+    return partial(cross_entropy, weights=weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -88,6 +88,20 @@ def read_labelled(dataset: Dataset, network: Network) -> list[Labelled]:
         picture = np.ascontiguousarray(network_input(samples, network).transpose(1, 2, 0))
         labelled.append((picture, read_example_labels(example, size, classes, dataset.void)))
     return labelled
+
+
+def class_weights(labels: Iterable[Labels], classes: int, balance: float) -> tuple[float, ...]:
+    """(median frequency / frequency) ** balance of each class, 0 for one that does not occur.
+
+    A `balance` of 0 leaves classes as frequent as they are, 1 is median frequency balancing (Eigen and Fergus,
+    arXiv 1411.4734, section 6.3); InputError outside of that.
+    """
+    if not 0 <= balance <= 1:
+        raise InputError(f"the balance of the classes must lie in [0, 1] (got {balance})")
+    counts = sum((np.bincount(each[each >= 0], minlength=classes) for each in labels), np.zeros(classes, np.int64))
+    occurs = counts > 0
+    typical = float(np.median(counts[occurs])) if occurs.any() else 0.0
+    return tuple((typical / int(count)) ** balance if count else 0.0 for count in counts)
 
 
 def validate_segmenter(

@@ -32,6 +32,8 @@ class Settings:
     iterations : int
         Length of the run, 1 to 10**9.
     loss : "l1", "mse", "log-mse" or "cross-entropy"
+    class_weights : tuple of float
+        Weight of each class in the cross-entropy; empty: all alike.
     penalty : float
         Weight of the spike-count penalty; see penalty.py.
     optimizer : "adam" or "sgd"
@@ -67,6 +69,7 @@ class Settings:
     method: str = "flow"
     iterations: int = 1000
     loss: str = "mse"
+    class_weights: tuple[float, ...] = ()
     penalty: float = 0.0
     optimizer: str = "adam"
     momentum: float = 0.9
@@ -91,7 +94,7 @@ class Settings:
                 raise InputError(f"{name} must be a whole number of at least {least} (got {value!r})")
         if self.iterations > MAXIMUM_ITERATIONS:
             raise InputError(f"iterations must be at most {MAXIMUM_ITERATIONS} (got {self.iterations})")
-        loss_named(self.loss)
+        loss_named(self.loss, self.class_weights)
         optimizer_named(self.optimizer, self.momentum)
         _check(self.rate > 0, "the learning rate must be positive", self.rate)
         _check(self.penalty >= 0, "the penalty must not be negative", self.penalty)

@@ -91,7 +91,7 @@ class Trainer:
         self.optimizer = optimizer_named(settings.optimizer, settings.momentum)
         self.generator = np.random.default_rng(settings.seed)
         self.iteration = 0
-        self._loss = loss_named(settings.loss)
+        self._loss = loss_named(settings.loss, settings.class_weights)
         self._penalties: dict[tuple[int, ...], SpikePenalty] = {}
 
     @property
@@ -163,6 +163,8 @@ class Trainer:
             "average": settings.average,
             "seed": settings.seed,
         }
+        if settings.class_weights:
+            done["class_weights"] = list(settings.class_weights)
         before = self.trainable.source.metadata.get("fine_tuning")
         if before is not None:
             done["previous"] = before
