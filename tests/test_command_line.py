@@ -28,7 +28,7 @@ from spikeunet.engine.command_line.convert import neuron_model, noise_levels
 from spikeunet.engine.pictures.metrics import psnr, ssim
 from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.picture_files import read_picture, write_picture
-from spikeunet.engine.tasks.denoising import denoise
+from spikeunet.engine.tasks.denoising import DEFAULT_MODELS, denoise
 
 
 @pytest.fixture
@@ -168,14 +168,36 @@ def test_one_file_into_a_folder(run, tmp_path, model, exists):
     assert (tmp_path / "out" / "in.png").is_file()
 
 
+def test_without_a_name_colour_decides_the_model(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPIKEUNET_MODELS", str(tmp_path / "models"))
+    monkeypatch.setitem(DEFAULT_MODELS, 1, "small-gray")
+    monkeypatch.setitem(DEFAULT_MODELS, 3, "small-colour")
+    (tmp_path / "models").mkdir()
+    save_model(small_denoiser(steps=1), tmp_path / "models" / "small-gray.npz")
+    save_model(small_denoiser(3, steps=2), tmp_path / "models" / "small-colour.npz")
+    (tmp_path / "in").mkdir()
+    picture_file(tmp_path / "in" / "a.png", (12, 8, 3))
+    picture_file(tmp_path / "in" / "b.png", (12, 8))
+    report = json.loads(run("denoise", tmp_path / "in", "-o", tmp_path / "out", "--report", "-"))
+    found = [(picture["model"], picture["steps"]) for picture in report["pictures"]]
+    assert found == [("small-colour", 2), ("small-gray", 1)]
+    assert {name: model["steps"] for name, model in report["models"].items()} == {"small-gray": 1, "small-colour": 2}
+    report = json.loads(
+        run("denoise", tmp_path / "in" / "a.png", "-o", tmp_path / "a.png", "--report", "-", "--steps", 3)
+    )
+    assert report["pictures"][0]["steps"] == 3
+
+
 def test_the_report_counts_what_the_engine_counts(run, tmp_path, model):
     picture = picture_file(tmp_path / "in.png", (12, 8))
     options = ("--model", model, "--steps", 5, "--report", "-", "--order", "time", "--threads", 1)
     report = json.loads(run("denoise", tmp_path / "in.png", "-o", tmp_path / "out.png", *options))
     result = denoise(picture, small_denoiser(), steps=5).result
     (entry,) = report["pictures"]
-    assert (report["steps"], report["order"], report["threads"], report["failures"]) == (5, "time", 1, [])
-    assert report["model_metadata"]["description"] == "half of everything"
+    assert (report["order"], report["threads"], report["failures"]) == ("time", 1, [])
+    assert entry["model"] == str(model)
+    assert report["models"][str(model)]["steps"] == 5
+    assert report["models"][str(model)]["metadata"]["description"] == "half of everything"
     assert entry["events"] == result.total_events
     assert entry["accumulates"] == result.total_accumulates
     assert entry["macs"] == result.total_macs

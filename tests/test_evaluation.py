@@ -486,3 +486,19 @@ def test_the_shipped_denoiser_on_a_real_picture(shared_data):
     assert run("denoise-gray", "set12", "--data", shared_data, "--limit", 1, "--steps", 2, "-o", "out") == 0
     (row,) = rows_of()
     assert float(row["psnr"]) == pytest.approx(29.5, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "score", "least"),
+    [
+        ("segment-vessels", "drive", "f1", 0.83),
+        ("segment-membranes", "em", "f1", 0.945),
+        ("segment-street", "camseq01", "mean_iou", 0.84),
+    ],
+)
+def test_the_shipped_segmentations_on_real_pictures(shared_data, model, dataset, score, least):
+    assert run(model, dataset, "--data", shared_data, "--limit", 2, "-o", "out") == 0
+    (summary,) = results()["summary"]
+    assert summary["steps"] == 1
+    assert least < summary["pooled"][score] < least + 0.06
+    assert summary["mean"]["accumulates_per_pixel"] < 22_500  # the ANN: 48 k multiply-accumulates

@@ -102,7 +102,7 @@ def test_folders_in_and_out(run):
     report = json.loads(Path("report.json").read_text())
     assert [picture["overlay"] for picture in report["pictures"]] == ["seen/a.png", "seen/b.png", "seen/c.png"]
     assert report["pictures"][2]["class_shares"] == {"night": 0, "dusk": 1, "day": 0}
-    assert report["model_metadata"]["classes"] == NAMES
+    assert report["models"]["three.npz"]["metadata"]["classes"] == NAMES
 
 
 def test_the_report_counts_what_the_engine_counts(run):
@@ -164,10 +164,6 @@ def test_models_that_do_not_fit(capsys, model, message):
 def test_a_segmenter_does_not_denoise(capsys):
     refused = refusals.refusal(capsys, "denoise", "good.png", "-o", "out.png", model="three.npz")
     assert "is for 'segment', not for denoising; choose another, or use `spikeunet segment`" in refused
-
-
-def test_a_model_is_asked_for(capsys):
-    assert "Missing option '--model'" in refusals.refusal(capsys, "segment", "good.png", "-o", "out.png")
 
 
 def test_colours_that_do_not_fit(capsys):

@@ -12,7 +12,7 @@ from spikeunet.converters import convert
 from spikeunet.engine import forward, segment, simulate
 from spikeunet.engine.errors import InputError, PictureError, SpikeunetError
 from spikeunet.engine.pictures.labels import class_indices, default_palette, overlay, read_labels, write_labels
-from spikeunet.engine.pictures.picture_files import write_picture
+from spikeunet.engine.pictures.picture_files import read_picture, write_picture
 from spikeunet.engine.pictures.preprocessing import check_preprocessing, network_input, preprocess
 from spikeunet.engine.tasks.segmentation import segmenter, softmax
 
@@ -285,3 +285,12 @@ def test_arrays_that_are_no_picture(picture, message):
 def test_steps_out_of_range(steps):
     with pytest.raises(InputError, match=r"steps must be a whole number from 1 to 1000"):
         segment(np.zeros((4, 4), np.uint8), small_segmenter(), steps=steps)
+
+
+def test_the_shipped_network_finds_the_vessels_of_the_example(repository):
+    picture = read_picture(repository / "examples" / "pictures" / "retina.png")
+    segmented = segment(picture, "segment-vessels")
+    # The arteries and veins above the optic disc, and the fovea, which has none.
+    assert segmented.labels[45:75, 40:80].mean() > 0.35
+    assert segmented.labels[120:150, 245:265].mean() < 0.05
+    assert 0.08 < segmented.shares["vessel"] < 0.18

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import click
 
 from ..errors import InputError
-from ..tasks.denoising import DEFAULT_MODEL
+from ..tasks.denoising import DEFAULT_MODELS
 from .denoise_picture import DenoiseSettings, denoise_file
 from .jobs import Output, plan_jobs
+from .one_picture import Model
 from .picture_command import process_pictures, run_options
 from .report import check_report_path
 
@@ -19,7 +22,11 @@ from .report import check_report_path
 @click.option(
     "-o", "--output", metavar="OUT", required=True, type=click.Path(), help="Picture file, or folder for several."
 )
-@click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="Shipped model or model file.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    help=f"Shipped model or model file.  [default: {DEFAULT_MODELS[1]}, of colour pictures {DEFAULT_MODELS[3]}]",
+)
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
 @click.option("--sigma", type=float, metavar="S", help="Add Gaussian noise of S (0-255 scale) before denoising.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="K", help="Seed of that noise; the next picture's is K+1.")
@@ -30,7 +37,7 @@ from .report import check_report_path
 def denoise(
     inputs: tuple[Path, ...],
     output: str,
-    model: str,
+    model: str | None,
     steps: int | None,
     sigma: float | None,
     seed: int | None,
@@ -59,8 +66,7 @@ def denoise(
     """
     from ..pictures.noise import check_sigma
     from ..simulation.simulate import check_tile
-    from ..tasks.denoising import denoiser
-    from ..tasks.inference import DEFAULT_STEPS, check_steps, recommended_steps
+    from ..tasks.inference import DEFAULT_STEPS, check_steps
 
     if seed is not None and sigma is None:
         raise InputError(f"--seed {seed} has no meaning without --sigma; name the noise to add")
@@ -68,14 +74,11 @@ def denoise(
         check_sigma(sigma)
     check_steps(DEFAULT_STEPS if steps is None else steps)
     check_tile(tile, order)
-    jobs = plan_jobs(inputs, Output(output), clean, [Path(model)])
-    check_report_path(report, jobs, [Path(model)])
-    network = denoiser(model)
-    steps = recommended_steps(network) if steps is None else steps
+    protected = [] if model is None else [Path(model)]
+    jobs = plan_jobs(inputs, Output(output), clean, protected)
+    check_report_path(report, jobs, protected)
     settings = DenoiseSettings(
-        model=model,
-        network=network,
-        steps=steps,
+        model_for=_models(model, steps),
         order=order,
         threads=threads,
         tile=tile,
@@ -83,3 +86,19 @@ def denoise(
         seed=seed or 0,
     )
     process_pictures(jobs, denoise_file, settings, "Denoising", report)
+
+
+def _models(name: str | None, steps: int | None) -> Callable[[int], Model]:
+    """The model by a picture's colour channels: the one that is named, else a shipped one, loaded when it is needed."""
+    from ..tasks.denoising import denoiser
+    from ..tasks.inference import recommended_steps
+
+    @cache
+    def loaded(name: str) -> Model:
+        network = denoiser(name)
+        return Model(name, network, recommended_steps(network) if steps is None else steps)
+
+    if name is None:
+        return lambda colors: loaded(DEFAULT_MODELS[colors])
+    loaded(name)  # A model that cannot be read stops the command before it reads a picture.
+    return lambda _: loaded(name)

@@ -104,12 +104,13 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     pictures.check_channels(job.target, 1 if source.samples.ndim == 2 else source.samples.shape[2])
     colors, transparency = samples.split_transparency(source.samples)
     clean = _clean_reference(job, colors, settings.sigma)
+    model = settings.model_for(1 if colors.ndim == 2 else colors.shape[2])
     noise_seed = None if settings.sigma is None else settings.seed + job.index
     noisy = _with_noise(colors, settings.sigma, noise_seed)
     denoised = denoising.denoise(
         noisy,
-        settings.network,
-        steps=settings.steps,
+        model.network,
+        steps=model.steps,
         threads=settings.threads,
         order=settings.order,
         tile=settings.tile,
@@ -122,6 +123,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     dtype = source.samples.dtype.name
     return DenoisedRecord(
         job=job,
+        model=model,
         shape=source.samples.shape,
         dtype=dtype,
         processed=denoised,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,13 +13,23 @@ if TYPE_CHECKING:
     from ..tasks.inference import Processed
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Settings:
-    """What the options of one call say, for all of its pictures."""
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network, the name it was asked for by, and its number of steps."""
 
-    model: str
+    name: str
     network: Network
     steps: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Settings:
+    """What the options of one call say, for all of its pictures.
+
+    `model_for` gives the model for a picture of so many colour channels, 1 or 3.
+    """
+
+    model_for: Callable[[int], Model]
     order: str
     threads: int | None
     tile: int | None = None
@@ -35,6 +46,7 @@ class Record:
     """Values of the task's own that the report gives the mean of."""
 
     job: Job
+    model: Model
     shape: tuple[int, ...]
     dtype: str
     processed: Processed

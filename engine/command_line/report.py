@@ -52,9 +52,10 @@ def _report(settings: Settings, records: Sequence[Record], failures: Sequence[Fa
     pictures = [_picture(record) for record in records]
     return {
         "spikeunet": version("spikeunet"),
-        "model": settings.model,
-        "model_metadata": dict(settings.network.metadata),
-        "steps": settings.steps,
+        "models": {
+            model.name: {"steps": model.steps, "metadata": dict(model.network.metadata)}
+            for model in (record.model for record in records)
+        },
         "order": settings.order,
         "threads": settings.threads,
         "tile": settings.tile,
@@ -75,6 +76,7 @@ def _picture(record: Record) -> dict[str, Any]:
         "input": str(record.job.source),
         "output": str(record.job.target),
         **{name: str(path) for name, path in record.job.extras.items()},
+        "model": record.model.name,
         "clean": None if record.job.clean is None else str(record.job.clean),
         "height": record.shape[0],
         "width": record.shape[1],

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from ..tasks.segmentation import DEFAULT_MODEL
 from .jobs import Output, plan_jobs
-from .one_picture import Settings
+from .one_picture import Model, Settings
 from .picture_command import process_pictures, run_options
 from .report import check_report_path
 from .segment_picture import (
@@ -24,7 +25,7 @@ from .segment_picture import (
 @click.option(
     "-o", "--output", metavar="OUT", required=True, type=click.Path(), help="Label picture, or folder for several."
 )
-@click.option("--model", metavar="NAME", required=True, help="Shipped model or model file.")
+@click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="Shipped model or model file.")
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
 @click.option("--overlay", metavar="OUT", type=click.Path(), help="Also the picture with its classes' colours over it.")
 @click.option("--probabilities", metavar="OUT", type=click.Path(), help="Also each class's probability, as NPZ.")
@@ -47,14 +48,15 @@ def segment(
     indexed PNG: a sample is the number of a class, and the palette shows the classes' colours. --overlay writes colour
     pictures, --probabilities NPZ files with `probabilities` (classes, height, width) float32 and `classes`.
 
-    Names and colours of the classes, and what is done to a picture first, stand in the model's metadata. An existing
-    OUT is replaced; an input never is.
+    Shipped models are segment-street for street scenes, segment-vessels for photographs of the retina, and
+    segment-membranes for electron micrographs. Names and colours of the classes, and what is done to a picture first,
+    stand in the model's metadata. An existing OUT is replaced; an input never is.
 
     \b
     Examples:
-      spikeunet segment retina.png -o vessels.png --model vessels.npz
-      spikeunet segment street.jpg -o labels.png --overlay seen.jpg --model street.npz --steps 4
-      spikeunet segment slices/ -o labels/ --probabilities maps/ --report report.json --model membranes.npz
+      spikeunet segment street.jpg -o labels.png --overlay seen.jpg
+      spikeunet segment retina.png -o vessels.png --model segment-vessels
+      spikeunet segment slices/ -o labels/ --probabilities maps/ --report report.json --model segment-membranes
     """
     from ..pictures.labels import check_label_suffix
     from ..simulation.simulate import check_tile
@@ -71,6 +73,6 @@ def segment(
     jobs = plan_jobs(inputs, Output(output, ".png", check_label_suffix), protected=[Path(model)], extras=extras)
     check_report_path(report, jobs, [Path(model)])
     network = segmenter(model)
-    steps = recommended_steps(network) if steps is None else steps
-    settings = Settings(model=model, network=network, steps=steps, order=order, threads=threads, tile=tile)
+    chosen = Model(model, network, recommended_steps(network) if steps is None else steps)
+    settings = Settings(model_for=lambda _: chosen, order=order, threads=threads, tile=tile)
     process_pictures(jobs, segment_file, settings, "Segmenting", report)

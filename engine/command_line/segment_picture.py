@@ -48,10 +48,11 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
     from ..tasks.segmentation import segment
 
     samples = load_picture(job.source).samples
+    model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
     segmented = segment(
         samples,
-        settings.network,
-        steps=settings.steps,
+        model.network,
+        steps=model.steps,
         threads=settings.threads,
         order=settings.order,
         tile=settings.tile,
@@ -63,7 +64,12 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
         write_picture(job.extras[OVERLAY], segmented.overlay(samples))
     write_labels(job.target, segmented.labels, segmented.palette)
     return SegmentedRecord(
-        job=job, shape=samples.shape, dtype=samples.dtype.name, processed=segmented, shares=segmented.shares
+        job=job,
+        model=model,
+        shape=samples.shape,
+        dtype=samples.dtype.name,
+        processed=segmented,
+        shares=segmented.shares,
     )
 
 

@@ -32,6 +32,7 @@ def _fields(record: Record) -> list[tuple[str, str]]:
         ("input", str(record.job.source)),
         ("output", str(record.job.target)),
         *((name, str(path)) for name, path in record.job.extras.items()),
+        ("model", record.model.name),
         ("size", f"{_size(record)} (height x width x channels), {record.dtype}{converted}"),
         ("steps", str(result.steps)),
         ("events", f"{result.total_events:,}"),

@@ -22,7 +22,8 @@ from .inference import (
     run_padded,
 )
 
-DEFAULT_MODEL = "denoise-gray-fast"
+DEFAULT_MODELS = {1: "denoise-gray-fast", 3: "denoise-gray-fast"}
+"""Shipped denoisers to take where none is named, by the picture's colour channels."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,7 +50,7 @@ class Denoised(Processed):
 
 def denoise(
     picture: ArrayLike,
-    model: str | os.PathLike[str] | Network = DEFAULT_MODEL,
+    model: str | os.PathLike[str] | Network | None = None,
     steps: int | None = None,
     threads: int | None = None,
     order: str = "layer",
@@ -65,8 +66,9 @@ def denoise(
     picture : (H, W) or (H, W, C) uint8, uint16, or float
         Any size. C is 1 for gray, 3 for colour; the last of 2 or 4 channels is transparency, which is kept as it is.
         Float samples are on the scale from black 0 to white 1; noise may take them moderately beyond it.
-    model : str, path or Network
-        Name of a shipped model, a model file, or a network. A gray model denoises each colour channel by itself.
+    model : str, path or Network, optional
+        Name of a shipped model, a model file, or a network. A gray model denoises each colour channel by itself. By
+        default denoise-gray-fast for gray pictures, denoise-colour-fast for others.
     steps : int, optional
         Number of time steps, 1 to 1000; by default what the model's metadata recommends, or 8.
     threads : int, optional
@@ -91,12 +93,13 @@ def denoise(
     """
     samples = np.asarray(picture)
     check_picture(samples)
-    network = denoiser(model)
-    steps = recommended_steps(network) if steps is None else check_steps(steps)
-    channels = network.input.channels
     noisy, transparency = split_transparency(samples)
     noisy = convert_samples(noisy, np.dtype(np.float32))
-    check_colors(network, 1 if noisy.ndim == 2 else noisy.shape[2])
+    colors = 1 if noisy.ndim == 2 else noisy.shape[2]
+    network = denoiser(DEFAULT_MODELS[colors] if model is None else model)
+    steps = recommended_steps(network) if steps is None else check_steps(steps)
+    channels = network.input.channels
+    check_colors(network, colors)
     batch = noisy.reshape(*noisy.shape[:2], -1, channels).transpose(2, 3, 0, 1)
     run = run_padded(network, batch, steps=steps, threads=threads, order=order, tile=tile)
     restored = restore(noisy, run.cropped(run.result.output))

@@ -16,6 +16,8 @@ from ..pictures.preprocessing import check_preprocessing, network_input
 from ..pictures.samples import split_transparency
 from .inference import Processed, check_steps, model_for, named, recommended_steps, run_padded
 
+DEFAULT_MODEL = "segment-street"
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Segmented(Processed):
@@ -60,7 +62,7 @@ class Segmented(Processed):
 
 def segment(
     picture: ArrayLike,
-    model: str | os.PathLike[str] | Network,
+    model: str | os.PathLike[str] | Network = DEFAULT_MODEL,
     steps: int | None = None,
     threads: int | None = None,
     order: str = "layer",
