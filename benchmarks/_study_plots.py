@@ -49,7 +49,7 @@ def _set_scale(left, right, title, ann, entries):
     left.set(xlabel="time steps", ylabel=title)
     right.set_xscale("log")
     right.axvline(ann.means["dense_macs_per_pixel"] / 1e3, color="black", linestyle=":", linewidth=1)
-    right.set_xlabel("thousand accumulates per pixel (dotted: the ANN's multiply-accumulates)")
+    right.set_xlabel("thousand accumulates per pixel\n(dotted: the ANN's multiply-accumulates)")
     scores = [entry.score for entry in (ann, *entries) if not math.isnan(entry.score)]
     span = _SPAN[title.rpartition("/ ")[2]]
     lowest, highest = max(min(scores), ann.score - span), max(scores)
