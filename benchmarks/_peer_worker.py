@@ -65,10 +65,14 @@ def measure(task: dict) -> None:
     for size in task["sizes"]:
         picture = noisy_picture(size)
         for steps in task["steps"]:
-            for run in runs.values():
-                run(picture, steps)
+            most = task["pixels"]
+            here = {name: run for name, run in runs.items() if most[name] is None or size * size * steps <= most[name]}
+            for name, run in here.items():
+                # Kernels are compiled for a number of steps; slow simulators compile nothing, and one run is enough.
+                if most[name] is None or steps == min(task["steps"]):
+                    run(picture, steps)
             for repeat in range(max(task["repeats"].values())):
-                for name, run in runs.items():
+                for name, run in here.items():
                     if repeat < task["repeats"][name]:
                         time.sleep(PAUSE)
                         begin = time.perf_counter()

@@ -1,10 +1,12 @@
 """This engine beside dense simulations of the same spiking network, other simulators, and the artificial network.
 
-    python benchmarks/peers.py [--model NAME]... [--sizes 256,512] [--steps 1,2,4,8] [--threads 1,2]
+    python benchmarks/peers.py [--model NAME]... [--sizes 256,512] [--steps 1,4,8,16] [--threads 1,2]
 
 First checks that all of them compute the same (see _peer_check.py), then measures them side by side: one process for
-each number of threads, pinned to as many processors, the simulators taking turns. Prints Markdown tables and writes
-`peers.md`, `peers.csv` and `peers.png`. Needs the extra `benchmarks`, no data.
+each number of threads, pinned to as many processors, the simulators taking turns. Integrate-and-fire runs only with
+the first model's weights, and the slow simulators only where a run has no more than `--slow-pixels` pixels times
+steps. Prints Markdown tables and writes `peers.md`, `peers.csv`, `peers.png` (seconds) and `peers_ratios.png` (how many
+times faster than the others the engine is). Needs the extra `benchmarks`, no data.
 """
 
 from __future__ import annotations
@@ -95,22 +97,35 @@ def table(rows: list[dict], steps: list[int], simulators: list[str]) -> list[str
         numbers = [0] * len(steps) if name.startswith("ann") else steps
         cells = [_cell(seconds[name, number]) for number in numbers]
         lines.append(f"| {NAMES[name]} | " + " | ".join(cells) + " |")
+    for title, found in ratios(rows, steps):
+        cells = [f"**{found[number]:.2f}**" if number in found else "-" for number in steps]
+        lines.append(f"| **{title}** | " + " | ".join(cells) + " |")
+    return lines
+
+
+def ratios(rows: list[dict], steps: list[int]) -> list[tuple[str, dict[int, float]]]:
+    """Title and, by steps, ratio of medians, for each of RATIOS of which there is one."""
+    seconds = defaultdict(list)
+    for row in rows:
+        seconds[row["simulator"], row["steps"]].append(row["seconds"])
+        if row["simulator"].startswith("ann"):
+            seconds[row["simulator"], 0].append(row["seconds"])
+    lines = []
     for slow, fast, title in RATIOS:
-        if slow in simulators and fast in simulators:
-            over = [0] * len(steps) if slow.startswith("ann") else steps
-            ratios = [
-                median(seconds[slow, high]) / median(seconds[fast, low]) for high, low in zip(over, steps, strict=True)
-            ]
-            lines.append(f"| **{title}** | " + " | ".join(f"**{ratio:.2f}**" for ratio in ratios) + " |")
+        pairs = {number: (seconds[slow, 0 if slow.startswith("ann") else number], seconds[fast, number])
+                 for number in steps}  # fmt: skip
+        found = {number: median(high) / median(low) for number, (high, low) in pairs.items() if high and low}
+        if found:
+            lines.append((title, found))
     return lines
 
 
 def _cell(seconds: list[float]) -> str:
-    return f"{median(seconds):.3f} ({min(seconds):.3f} to {max(seconds):.3f})"
+    return f"{median(seconds):.3f} ({min(seconds):.3f} to {max(seconds):.3f})" if seconds else "-"
 
 
-def plot(rows: list[dict], simulators: list[str], path: Path) -> None:
-    """Time against steps, a panel for each model, size and number of threads."""
+def panels_of(rows: list[dict]):
+    """A figure with axes for each model, size and number of threads: figure, (axes, rows), ..."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -124,23 +139,51 @@ def plot(rows: list[dict], simulators: list[str], path: Path) -> None:
     )
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
+    parts = []
     for axes, (model, size, threads) in zip(grid.flat, panels, strict=False):
         shown = [row for row in rows if (row["model"], row["size"], row["threads"]) == (model, size, threads)]
         steps = sorted({row["steps"] for row in shown})
+        axes.set(title=f"{model}, {size}x{size}, {threads} thread{'s' * (threads > 1)}", xlabel="time steps")
+        axes.set(xscale="log", yscale="log")
+        axes.set_xticks(steps, [str(number) for number in steps])
+        axes.minorticks_off()
+        parts.append((axes, shown, steps))
+    return figure, parts
+
+
+def plot(rows: list[dict], simulators: list[str], path: Path) -> None:
+    """Time against steps."""
+    figure, parts = panels_of(rows)
+    for axes, shown, steps in parts:
         for name in simulators:
             of = {number: [row["seconds"] for row in shown if (row["simulator"], row["steps"]) == (name, number)]
                   for number in steps}  # fmt: skip
+            points = [(number, median(found)) for number, found in of.items() if found]
             style = {
                 "linestyle": ":" if name.startswith("if") else "-",
                 "marker": "" if name.startswith("ann") else "o",
             }
             width = 2.5 if name.endswith("engine") else 1.2
-            axes.plot(steps, [median(of[number]) for number in steps], label=NAMES[name], linewidth=width, **style)
-        axes.set(title=f"{model}, {size}x{size}, {threads} thread{'s' * (threads > 1)}", xlabel="time steps")
-        axes.set(ylabel="seconds", xscale="log", yscale="log")
-        axes.set_xticks(steps, [str(number) for number in steps])
-        axes.minorticks_off()
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+            if points:
+                axes.plot(*zip(*points, strict=True), label=NAMES[name], linewidth=width, **style)
+        axes.set(ylabel="seconds")
+    figure.legend(*parts[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.savefig(path, dpi=110)
+
+
+def plot_ratios(rows: list[dict], path: Path) -> None:
+    """How many times faster than others the engine is, against steps."""
+    figure, parts = panels_of(rows)
+    for axes, shown, steps in parts:
+        for title, found in ratios(shown, steps):
+            axes.plot(list(found), list(found.values()), "o-", label=title)
+        axes.axhline(1, color="gray", linewidth=0.8)
+        low, high = axes.get_ylim()
+        ticks = [tick for power in range(-2, 5) for tick in (10**power, 2 * 10**power, 5 * 10**power)]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set(ylabel="time of the other / time of the engine")
+    figure.legend(*parts[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=110)
 
 
@@ -156,21 +199,23 @@ def chosen(_context, _parameter, value: str) -> list[str]:
 @click.command()
 @click.option("--model", "models", multiple=True, default=MODELS, show_default=True, help="Name or file.")
 @click.option("--sizes", default="256,512", callback=common.whole_numbers, show_default=True)
-@click.option("--steps", default="1,2,4,8", callback=common.whole_numbers, show_default=True)
+@click.option("--steps", default="1,4,8,16", callback=common.whole_numbers, show_default=True)
 @click.option("--threads", default="1,2", callback=common.whole_numbers, show_default=True)
 @click.option("--simulators", default="all", callback=chosen, show_default=True, help=", ".join(NAMES))
 @click.option("--repeats", default=7, show_default=True)
 @click.option("--slow-repeats", default=3, show_default=True, help=f"Of {', '.join(SLOW)}.")
+@click.option("--slow-pixels", default=8 << 18, show_default=True, help="Most pixels times steps of slow simulators.")
 @click.option("--check-size", default=256, show_default=True, help="0 leaves the check out.")
 @click.option("--check-steps", default=4, show_default=True)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
-def main(models, sizes, steps, threads, simulators, repeats, slow_repeats, check_size, check_steps, out):
+def main(models, sizes, steps, threads, simulators, repeats, slow_repeats, slow_pixels, check_size, check_steps, out):
     """Check and measure."""
     console = Console(stderr=True)
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "spikingjelly", "snntorch"))
     text = [f"{common.machine()}; {packages}"]
     rows = []
-    for model in models:
+    for position, model in enumerate(models):
+        shown_here = [name for name in simulators if position == 0 or not name.startswith("if")]
         network, label = load_model(model), Path(model).stem
         if any(isinstance(node, Linear) for node in network.nodes):
             raise SystemExit(f"{model} has a full connection, which the simulations here do not know")
@@ -179,12 +224,13 @@ def main(models, sizes, steps, threads, simulators, repeats, slow_repeats, check
         text += ["", f"## {label}: {layers} convolutions, {macs / 1e3:.0f} k multiply-accumulates per pixel (ANN)", ""]
         if check_size:
             with console.status(f"{label}: checking"):
-                text += check(model, simulators, check_size, check_steps, max(threads))
+                text += check(model, shown_here, check_size, check_steps, max(threads))
         for number in threads:
-            times = {name: slow_repeats if name in SLOW else repeats for name in simulators}
-            task = {"kind": "measure", "model": model, "simulators": simulators, "sizes": sizes, "steps": steps}
+            times = {name: slow_repeats if name in SLOW else repeats for name in shown_here}
+            most = {name: slow_pixels if name in SLOW else None for name in shown_here}
+            task = {"kind": "measure", "model": model, "simulators": shown_here, "sizes": sizes, "steps": steps}
             with console.status("") as status:
-                for found in work({**task, "threads": number, "repeats": times}):
+                for found in work({**task, "threads": number, "repeats": times, "pixels": most}):
                     if "processors" in found:
                         pinned = f"{number} thread(s) on processor(s) {', '.join(map(str, found['processors']))}"
                     else:
@@ -192,7 +238,7 @@ def main(models, sizes, steps, threads, simulators, repeats, slow_repeats, check
                         status.update(f"{label}, {pinned}: {found['size']}x{found['size']}, T = {found['steps']}")
             for size in sizes:
                 shown = [row for row in rows if (row["model"], row["threads"], row["size"]) == (label, number, size)]
-                text += ["", f"{label}, {size}x{size}, {pinned}:", "", *table(shown, steps, simulators)]
+                text += ["", f"{label}, {size}x{size}, {pinned}:", "", *table(shown, steps, shown_here)]
     print("\n".join(text))
     out.mkdir(parents=True, exist_ok=True)
     (out / "peers.md").write_text("\n".join(text) + "\n")
@@ -201,6 +247,7 @@ def main(models, sizes, steps, threads, simulators, repeats, slow_repeats, check
         writer.writeheader()
         writer.writerows(rows)
     plot(rows, simulators, out / "peers.png")
+    plot_ratios(rows, out / "peers_ratios.png")
 
 
 if __name__ == "__main__":

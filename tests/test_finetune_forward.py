@@ -41,6 +41,20 @@ def test_accumulated_outputs_are_the_sums_of_the_spikes(case):
     np.testing.assert_array_equal(tape.values["input"], batch * case.steps)
 
 
+@given(strategies.cases(models=strategies.ladder_models()))
+def test_a_single_step_is_the_reference_s(case):
+    """It is run densely: outputs, marks and accumulates are the same, bit for bit, where no sum is rounded."""
+    tape = run_flow(case.network, batch_of(case, 1), 1)
+    expected = reference.simulate(case.network, case.picture, 1)
+    currents = reference.currents(case.network, case.picture, expected.spikes)
+    np.testing.assert_array_equal(tape.output[0], expected.output.transpose(1, 2, 0))
+    assert tape.accumulates == expected.operations.totals["synops"]
+    for node in case.network.neurons:
+        spikes, charge = expected.spikes[node.name][0], currents[node.source][0]
+        np.testing.assert_array_equal(tape.values[node.name][0], spikes.transpose(1, 2, 0), node.name)
+        np.testing.assert_array_equal(tape.charged[node.name][0], charge.transpose(1, 2, 0) > 0, node.name)
+
+
 @given(strategies.cases())
 def test_layers_are_charged_where_their_input_is_positive(case):
     tape = run_flow(case.network, batch_of(case, 1), case.steps)

@@ -5,9 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikeunet.engine import Concat, Conv2d, ConvTranspose2d, Input, MultiThreshold, Network, Neurons, Output, simulate
+from spikeunet.engine import (
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Input,
+    IntegrateAndFire,
+    LeakyIntegrateAndFire,
+    MultiThreshold,
+    Network,
+    Neurons,
+    Output,
+    simulate,
+)
 from spikeunet.engine.build import layers, plan
 from spikeunet.engine.kernels import firing
+from spikeunet.engine.kernels.entries import CHUNK
 from spikeunet.engine.simulation import band_run, layer_run
 from spikeunet.engine.testing.comparison import (
     RECORDS,
@@ -72,6 +85,35 @@ def test_compaction_without_compressed_stores(steps, picture, monkeypatch):
     assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
 
 
+@pytest.mark.skipif(not band_run._COMPRESSES, reason="this processor cannot compress vectors")
+@pytest.mark.parametrize(("steps", "lanes"), [(1, 16), (2, 8), (2, 16), (4, 8)])
+def test_compaction_with_other_vectors(steps, lanes, picture, monkeypatch):
+    expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
+    monkeypatch.setattr(band_run, "_compress_token", lambda *_: (0,) * lanes)
+    assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
+
+
+def test_vectors_of_compaction():
+    """Whole vectors of the wider of words and channel numbers, and never more channels than are there."""
+    if not band_run._COMPRESSES:
+        assert band_run._compress_token(32, 32, 1) is None
+        return
+    lanes = [len(band_run._compress_token(*case)) for case in ((64, 40, 1), (64, 40, 4), (64, 40, 8), (16, 3, 1))]
+    assert lanes == [32, 16, 8, 16]
+    assert len(band_run._compress_token(1 << 17, 1 << 17, 1)) == 16
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 4])
+@pytest.mark.parametrize("steps", [1, 8])
+def test_chunks_that_are_unpacked_of_every_pixel(chunks, steps, picture, monkeypatch):
+    """Pixels have more entries than one chunk holds, and fewer than four do."""
+    expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
+    active = (expected.spikes["relu1"] != 0).any(axis=0).sum(axis=0)
+    assert CHUNK < active.max() < 4 * CHUNK
+    monkeypatch.setattr(band_run, "_chunks", lambda _: chunks)
+    assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
+
+
 def test_bands_of_one_row(picture, monkeypatch):
     expected = simulate(network(), picture, 2, threads=1, record=RECORDS)
     monkeypatch.setattr(layer_run, "_BAND_BYTES", 1)
@@ -79,7 +121,7 @@ def test_bands_of_one_row(picture, monkeypatch):
     assert_same(simulate(network(), picture, 2, threads=1, record=RECORDS), expected)
 
 
-@pytest.mark.parametrize("size", [1.0, 4e6, 1e12])
+@pytest.mark.parametrize("size", [1.0, 4e6, 1e12, -4e6, 3e37, -3e37, 1e-39])
 def test_closed_form_of_a_ladder(size, picture, monkeypatch):
     """Also where potentials are so large that taking a threshold away rounds: there, no closed form is used."""
     expected = simulate(network(), size * picture, 2, threads=1, record=RECORDS)
@@ -87,6 +129,26 @@ def test_closed_form_of_a_ladder(size, picture, monkeypatch):
     monkeypatch.setattr(firing, "_quantum", lambda *_: 0.0)
     assert build(picture).layers[0].neuron[2] == 0
     assert_same(simulate(network(), size * picture, 2, threads=1, record=RECORDS), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "quantum"),
+    [
+        (MultiThreshold((1.0, 0.5)), 0.5),
+        (MultiThreshold((4.0, 2.0)), 0.0),
+        (MultiThreshold((1.0, 0.25)), 0.0),
+        (MultiThreshold((0.6, 0.3)), 0.0),
+        (IntegrateAndFire(1.0, strict=True), 1.0),
+        (IntegrateAndFire(1.0), 0.0),
+        (IntegrateAndFire(1.0, strict=True, reset="zero"), 0.0),
+        (LeakyIntegrateAndFire(1.0, decay=0.5, strict=True), 0.0),
+    ],
+)
+def test_what_has_a_closed_form(model, quantum):
+    """Powers of two, 1 or less, each twice the next; nothing leaks, and what is fired is taken away."""
+    constants = model.firing_constants()
+    found = firing.neuron_array(constants.decay, constants.keep, constants.compare, constants.subtract)
+    assert found[2] == quantum
 
 
 @pytest.mark.parametrize("steps", [1, 2])

@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from spikeunet.engine import (
     ENERGY_MODELS,
@@ -126,6 +126,7 @@ def test_counts_of_a_queue(queue):
 # --- Sums ------------------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=15)
 @given(strategies.cases())
 def test_a_batch_is_the_sum_of_its_pictures(case):
     checks.batches_add(case)

@@ -28,6 +28,11 @@ class FanOut:
         """What most of the rows and most of the columns have."""
         return int(np.bincount(self.rows).argmax()), int(np.bincount(self.columns).argmax())
 
+    @cached_property
+    def most(self) -> int:
+        """Of an event that reaches the most targets."""
+        return int(self.rows.max()) * int(self.columns.max()) * self.channels
+
     def total(self, channels: int) -> int:
         """Multiply-accumulates when each of `channels` input channels is analog."""
         return int(self.rows.sum()) * int(self.columns.sum()) * self.channels * channels

@@ -70,20 +70,33 @@ class Layer:
     outgoing: Shape
     neurons: Neurons | None
 
-    @property
+    @cached_property
     def pooling(self) -> bool:
         """Whether this layer averages instead of gathering weights."""
         return isinstance(self.node, AvgPool2d)
 
-    @property
+    @cached_property
     def padded_channels(self) -> int:
         """Output channels, filled up to a whole number of blocks."""
         return -(-self.outgoing[0] // self.block_width) * self.block_width
 
-    @property
+    @cached_property
     def block_width(self) -> int:
         """Output channels in a block."""
         return host_lanes() if self.pooling else self.plan.block_width
+
+    @cached_property
+    def _bands(self) -> dict[tuple[tuple[int, int], ...], NDArray[np.int64]]:
+        return {}
+
+    def bands_and_inputs(self, bands: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
+        """(n, 4): first and last + 1 output row of each band, first and last + 1 input row that it reads."""
+        found = self._bands.get(bands)
+        if found is None:
+            found = np.array([(*band, *self.input_rows(*band)) for band in bands], np.int64)
+            self._bands.clear()  # The next run will have the same bands, or others for good.
+            self._bands[bands] = found
+        return found
 
     def token(self, steps: int) -> Token:
         """Shape of the accumulators for this many steps at once: as many as registers can hold."""
@@ -150,7 +163,7 @@ class Layer:
         """What the neurons' levels mean; None without neurons."""
         return None if self.neurons is None else level_table(self.neurons.model)
 
-    @property
+    @cached_property
     def thresholds(self) -> int:
         """Kinds of spikes of the neurons, which are counted apart: thresholds, or levels; 0 without neurons."""
         return 0 if self.levels is None else self.levels.kinds
@@ -165,7 +178,7 @@ class Layer:
         """Targets of each event."""
         return fan_out(self.node, self.incoming, self.outgoing)
 
-    @property
+    @cached_property
     def weights_and_biases(self) -> tuple[int, int]:
         """Number of weights and number of biases; 0 for pooling."""
         if not isinstance(self.node, (Conv2d, ConvTranspose2d, Linear)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from ..build import Layer, Program, build_program
 from ..events import EventQueue
 from ..graph import Network, Neurons, Synapses
-from ..kernels.surrogate import accumulate_rows, mark_charged
-from ..neurons import conserves_charge
+from ..kernels.surrogate import accumulate_rows, fire_once, mark_charged
+from ..neurons import LadderModel, conserves_charge
 from ..simulation.picture_run import PictureRun
 from . import layers
-from .passes import read, run_backward
-from .workers import on_threads
+from .passes import read, run_backward, run_forward
+from .penalty import SpikePenalty
+from .workers import on_threads, slices
 
 Array = NDArray[Any]
 
@@ -43,6 +44,8 @@ class FlowTape:
         Readout divided by T.
     accumulates : int
         Of the whole batch and all steps.
+    kept : dict
+        What the backward pass can use again of a dense forward one.
     """
 
     steps: int
@@ -50,10 +53,18 @@ class FlowTape:
     charged: dict[str, Array]
     output: Array
     accumulates: int
+    kept: layers.Kept = field(default_factory=dict)
 
 
 def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
-    """Simulate a batch (N, H, W, C) float32 for `steps` steps, event-driven, keeping accumulated inputs and outputs."""
+    """Simulate a batch (N, H, W, C) float32 for `steps` steps, keeping accumulated inputs and outputs.
+
+    Event-driven, except for a single step of neurons that are a ladder of thresholds: there a dense pass is faster,
+    whose products are laid out as the backward pass reads them. It adds in another order than the engine, so that a
+    potential within a rounding error of a threshold may end on its other side.
+    """
+    if steps == 1 and all(isinstance(node.model, LadderModel) for node in network.neurons):
+        return _run_once(network, batch)
     pictures, height, width, channels = batch.shape
     program = build_program(network, (channels, height, width))
     _prepare(program)
@@ -99,20 +110,49 @@ def flow_gradients(
         if flow is None and extra is None:
             return None
         total = np.empty(tape.charged[node.name].shape, gradient.dtype)
+        ones = np.ones(math.prod(total.shape[1:3]), gradient.dtype)
 
         def work(picture: int) -> float:
             parts = ([] if flow is None else [flow[picture]]) + ([] if extra is None else [extra[picture]])
             part = parts[0] if len(parts) == 1 else parts[0] + parts[1]
             np.multiply(part, tape.charged[node.name][picture], out=total[picture])
-            return float(total[picture].sum(dtype=np.float64))
+            return math.fsum(ones @ total[picture].reshape(len(ones), -1))
 
         sums = on_threads(work, range(len(total)))
         initial[f"{node.name}.initial"] = np.array([math.fsum(sums)], gradient.dtype)
         return total
 
-    found = run_backward(network, tape.values, gradient / gradient.dtype.type(tape.steps), fire_backward)
+    found = run_backward(network, tape.values, gradient / gradient.dtype.type(tape.steps), fire_backward, tape.kept)
     biases = {name: array * gradient.dtype.type(tape.steps) for name, array in found.items() if name.endswith(".bias")}
     return found | biases | initial
+
+
+def _run_once(network: Network, batch: Array) -> FlowTape:
+    """A single step, densely."""
+    charged: dict[str, Array] = {}
+    kept: layers.Kept = {}
+
+    def fire(node: Neurons, current: Array) -> Array:
+        assert isinstance(node.model, LadderModel)
+        flat = np.ascontiguousarray(current).reshape(-1)
+        emitted, marks = np.empty_like(flat), np.empty(flat.shape, np.bool_)
+        constants = node.model.firing_constants()
+        values = constants.emit[[1 << bit for bit in range(len(constants.compare))]]
+        ladder = np.stack((constants.compare, constants.subtract, values), axis=1).astype(np.float32)
+        start = np.float32(constants.decay) * np.float32(node.model.initial)
+
+        def work(share: tuple[int, int]) -> None:
+            part = slice(*share)
+            fire_once(flat[part], start, np.float32(constants.keep), ladder, emitted[part], marks[part])
+
+        on_threads(work, slices(flat.size))
+        charged[node.name] = marks.reshape(current.shape)
+        return emitted.reshape(current.shape)
+
+    values, output = run_forward(network, batch, fire, kept)
+    _, height, width, channels = batch.shape
+    accumulates = SpikePenalty(network, (channels, height, width)).accumulates(values)
+    return FlowTape(1, values, charged, output, accumulates, kept)
 
 
 class _Accumulator:

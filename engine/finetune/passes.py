@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..graph import Concat, Input, Network, Neurons, Output, Synapses
 from . import layers
 from .blas import single_threaded
-from .layers import Value
+from .layers import Kept, Value
 
 Array = NDArray[Any]
 Fire = Callable[[Neurons, Array], Array]
@@ -32,7 +32,7 @@ def leaves(network: Network, name: str) -> tuple[str, ...]:
 
 
 @single_threaded()
-def run_forward(network: Network, batch: Array, fire: Fire) -> tuple[dict[str, Array], Array]:
+def run_forward(network: Network, batch: Array, fire: Fire, kept: Kept | None = None) -> tuple[dict[str, Array], Array]:
     """Values of the Input and all Neurons nodes, and the current of the readout.
 
     Parameters
@@ -42,6 +42,8 @@ def run_forward(network: Network, batch: Array, fire: Fire) -> tuple[dict[str, A
         The analog input.
     fire : function of a Neurons node and its current (M, H, W, C)
         What the neurons emit.
+    kept : dict, optional
+        Receives what `run_backward` can use again.
     """
     readers = Counter(source for node in network.nodes for source in node.sources)
     values: dict[str, Array] = {}
@@ -50,7 +52,7 @@ def run_forward(network: Network, batch: Array, fire: Fire) -> tuple[dict[str, A
         if isinstance(node, Input):
             values[node.name] = batch
         elif isinstance(node, Synapses):
-            currents[node.name] = layers.current(node, read(network, values, node.source))
+            currents[node.name] = layers.current(node, read(network, values, node.source), kept)
         elif isinstance(node, Neurons):
             values[node.name] = fire(node, currents[node.source])
         if isinstance(node, (Neurons, Output)):
@@ -62,7 +64,11 @@ def run_forward(network: Network, batch: Array, fire: Fire) -> tuple[dict[str, A
 
 @single_threaded()
 def run_backward(
-    network: Network, values: Mapping[str, Array], readout: Array, fire_backward: FireBackward
+    network: Network,
+    values: Mapping[str, Array],
+    readout: Array,
+    fire_backward: FireBackward,
+    kept: Kept | None = None,
 ) -> dict[str, Array]:
     """Gradients of all weights and biases, by "node.weight" and "node.bias".
 
@@ -75,6 +81,8 @@ def run_backward(
         Gradient of the current that the Output reads.
     fire_backward : function of a Neurons node and the gradient of what it emits, or None where nothing reads it
         Gradient of the neurons' current, or None where there is none.
+    kept : dict, optional
+        What `run_forward` kept of the same values.
     """
     outgoing: dict[str, Array] = {}
     currents: dict[str, Array] = {network.output.source: readout}
@@ -88,7 +96,7 @@ def run_backward(
             gradient = currents.pop(node.name)
             spiking = [name for name in leaves(network, node.source) if isinstance(network[name], Neurons)]
             value = read(network, values, node.source)
-            into, parameters = layers.gradients(node, value, gradient, into_input=bool(spiking))
+            into, parameters = layers.gradients(node, value, gradient, bool(spiking), kept)
             found.update({f"{node.name}.{part}": array for part, array in parameters.items()})
             if into is not None:
                 _pass_on(network, node, into, outgoing)

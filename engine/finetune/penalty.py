@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..build.fan_out import dense_macs, fan_out
 from ..graph import Network, Neurons, Shape, Synapses
+from ..kernels.penalty import count_fired, saturated_sums
 from ..neurons import level_table
 from .passes import leaves
 from .workers import on_threads
@@ -63,14 +64,13 @@ class SpikePenalty:
         cost, knee = self.costs[name], output.dtype.type(self.knees[name] * steps)
 
         def of_picture(emitted: Array) -> float:
-            size = np.abs(emitted)
-            return float(((size / (size + knee)).sum(2, dtype=np.float64) * cost).sum())
+            return float(saturated_sums(np.ascontiguousarray(emitted), knee, cost).sum())
 
         return steps * (1 + self.knees[name]) * sum(on_threads(of_picture, output)) / len(output)
 
     def accumulates(self, emitted: Mapping[str, Array]) -> int:
         """Accumulates of a run, from what each layer emitted at every step, (T * N, H, W, C)."""
-        fired = {name: np.count_nonzero(emitted[name], axis=(0, 3)) for name in self.costs}
+        fired = {name: _fired(emitted[name]) for name in self.costs}
         return round(sum(float((fired[name] * cost).sum()) for name, cost in self.costs.items()) * self.macs)
 
     def gradients(self, weight: float, accumulated: Mapping[str, Array], steps: int) -> dict[str, Array]:
@@ -92,3 +92,12 @@ class SpikePenalty:
 
         on_threads(of_picture, range(len(output)))
         return result
+
+
+def _fired(emitted: Array) -> Array:
+    """How many channels, in all pictures together, emit something at each pixel, (H, W) int64, of (M, H, W, C)."""
+
+    def of_picture(values: Array) -> Array:
+        return np.asarray(count_fired(np.ascontiguousarray(values)))
+
+    return np.asarray(np.sum(on_threads(of_picture, emitted), axis=0))

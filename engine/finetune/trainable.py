@@ -105,15 +105,15 @@ class Trainable:
         found: Parameters = {}
         for node in self.weighted:
             names = weight_name, bias_name = f"{node.name}.weight", f"{node.name}.bias"
-            weight, bias = (gradients.get(name, np.zeros_like(parameters[name])) for name in names)
+            weight, bias = (_or_zeros(gradients, name, parameters) for name in names)
             scales = self._factors(node, parameters)
             if scales[0] is not None or scales[1] is not None:
                 self._add_scales(found, node, parameters, weight, bias)
             found[weight_name], found[bias_name] = _folded(node, weight, bias, scales)
         for name in self.trained:
             if name.endswith(".initial"):
-                found[name] = gradients.get(name, np.zeros_like(parameters[name]))
-        return {name: found.get(name, np.zeros_like(parameters[name])) for name in self.trained}
+                found[name] = _or_zeros(gradients, name, parameters)
+        return {name: _or_zeros(found, name, parameters) for name in self.trained}
 
     def _add_scales(
         self, found: Parameters, node: WeightedSynapses, parameters: Mapping[str, Array], weight: Array, bias: Array
@@ -169,6 +169,10 @@ def in_kernel_order(weight: Array) -> Array:
 def flat(array: Array) -> Array:
     """One-dimensional view in the order of `in_kernel_order`; a copy where the array is in another order."""
     return array.transpose(2, 3, 1, 0).reshape(-1) if array.ndim == 4 else array.reshape(-1)
+
+
+def _or_zeros(gradients: Mapping[str, Array], name: str, parameters: Mapping[str, Array]) -> Array:
+    return gradients[name] if name in gradients else np.zeros_like(parameters[name])
 
 
 def _is_free(network: Network, name: str) -> bool:

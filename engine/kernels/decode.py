@@ -12,19 +12,23 @@ from .entries import CHUNK, add_to_chunk, look_up_chunk, prefetch, scale_chunk
 from .vector_block import compiled_bare
 
 # Arguments that travel together:
-#   sources : tuple of (start, channels, levels, bytes_each, emit, scale, channel_offset), one for each queue
+#   sources : tuple of (start, channels, levels, bytes_each, emit, scale, channel_offset, always), one for each queue
 #     start : (H, W + 1) int64, channels : unsigned; the queue
 #     levels : uint8, the queue's levels byte by byte, `bytes_each` an entry, of which the first `steps` count
 #     emit : (256,) float32, value of each level
 #     scale : float32, see `Source.scale` (engine/build/layers.py)
 #     channel_offset : first channel of this source among all sources
+#     always : chunks that are unpacked of every pixel, MOST_CHUNKS at most: as many as nearly all of them need
 #   decoded = (first_row, rows, begins, keys, values)
 #     first_row, rows : the rows of the queues
 #     begins : (W * (rows + 1),) int32; the entries of the pixel (first_row + row, x) are begins[x * (rows + 1) + row]
 #         ... up to the next one
 #     keys : int32, row * row_keys + channel, the row counted from first_row
 #     values : float32, `steps` for each entry
-#   Behind the last entry there is room for a chunk.
+#   Behind the last entry there is room for MOST_CHUNKS chunks.
+
+MOST_CHUNKS = 4
+"""That may be unpacked of a pixel whether it has as many entries or not."""
 
 _AHEAD = 64
 """Entries between those that are unpacked and those that are fetched into the cache: some pixels of the same row."""
@@ -40,16 +44,37 @@ def _decode_pixel(channels, levels, bytes_each, emit, steps, base, first, end, p
 
 
 @numba.njit(inline="always")
-def _decode_pixel_by_chunks(channels, levels, emit, scale, steps, base, entry, end, place, keys, values):
-    """Loops whose lengths are easy to predict; what they write too much is overwritten by what comes next."""
-    for done in range(0, end - entry, CHUNK):
-        add_to_chunk(channels, entry + done, base, keys, place + done)
+def _decode_chunks(channels, levels, emit, scale, steps, base, entry, first, end, place, keys, values):
+    """The entries' chunks first ... end - 1; what they write too much is overwritten by what comes next."""
+    for chunk in range(first, end):
+        add_to_chunk(channels, entry + chunk * CHUNK, base, keys, place + chunk * CHUNK)
     if scale != 0:
-        for done in range(0, (end - entry) * steps, CHUNK):
-            scale_chunk(scale, levels, entry * steps + done, values, place * steps + done)
+        for chunk in range(first * steps, end * steps):
+            scale_chunk(scale, levels, entry * steps + chunk * CHUNK, values, place * steps + chunk * CHUNK)
         return
-    for done in range(0, (end - entry) * steps, CHUNK):
-        look_up_chunk(emit, levels, entry * steps + done, values, place * steps + done)
+    for chunk in range(first * steps, end * steps):
+        look_up_chunk(emit, levels, entry * steps + chunk * CHUNK, values, place * steps + chunk * CHUNK)
+
+
+@numba.njit(inline="always")
+def _decode_source(source, row, x, steps, base, place, keys, values):
+    """Unpack a pixel of one source; returns where the next entries go."""
+    start, channels, levels, bytes_each, emit, scale, channel_offset, always = source
+    base += channel_offset
+    entry, end = start[row, x], start[row, x + 1]
+    # Walking down a column, the processor does not see that every row is read from left to right.
+    prefetch(channels, entry + _AHEAD)
+    prefetch(levels, (entry + _AHEAD) * bytes_each)
+    # Chunks of entries are read whole, as far as there are whole ones.
+    if bytes_each == steps and max(end, entry + (always - 1) * CHUNK) <= channels.size - CHUNK:
+        # Loops whose lengths are easy to predict: as many chunks as most pixels need, and hardly ever more.
+        _decode_chunks(channels, levels, emit, scale, steps, base, entry, 0, always, place, keys, values)
+        if end - entry > always * CHUNK:
+            chunks = (end - entry + CHUNK - 1) // CHUNK
+            _decode_chunks(channels, levels, emit, scale, steps, base, entry, always, chunks, place, keys, values)
+    else:
+        _decode_pixel(channels, levels, bytes_each, emit, steps, base, entry, end, place, keys, values)
+    return place + end - entry
 
 
 @compiled_bare
@@ -64,18 +89,7 @@ def decode_rows(sources, decoded, steps, row_keys):
         for row in range(rows):
             begins[x * (rows + 1) + row] = place
             for source in sources:
-                start, channels, levels, bytes_each, emit, scale, channel_offset = source
-                base = row * row_keys + channel_offset
-                entry, end = start[first_row + row, x], start[first_row + row, x + 1]
-                # Walking down a column, the processor does not see that every row is read from left to right.
-                prefetch(channels, entry + _AHEAD)
-                prefetch(levels, (entry + _AHEAD) * bytes_each)
-                # Chunks of entries are read whole, as far as there are whole ones.
-                if bytes_each == steps and end <= channels.size - CHUNK:
-                    _decode_pixel_by_chunks(channels, levels, emit, scale, steps, base, entry, end, place, keys, values)
-                else:
-                    _decode_pixel(channels, levels, bytes_each, emit, steps, base, entry, end, place, keys, values)
-                place += end - entry
+                place = _decode_source(source, first_row + row, x, steps, row * row_keys, place, keys, values)
         begins[x * (rows + 1) + rows] = place
 
 

@@ -100,7 +100,7 @@ def keep_nonzero(typing_context, token, words, word, channel, channels_end, chan
     """Append a vector's words that are not zero, and the channels that they belong to; returns where the next ones go.
 
     Looks at the channels channel, channel + 1, ... as far as they lie before channels_end; their words are words[word],
-    words[word + 1], ... Only for processors that compress vectors: elsewhere LLVM makes a branch for each lane of it.
+    words[word + 1], ... Writes a whole vector of each. Only for processors that compress vectors: `host_compresses`.
     """
     lanes = token.count
 
@@ -111,17 +111,16 @@ def keep_nonzero(typing_context, token, words, word, channel, channels_end, chan
         channels = _data(context, builder, signature.args[5], channels)
         levels = _data(context, builder, signature.args[6], levels)
         found = _load_vector(builder, words, word, lanes, word_type)
-        ascending = ir.Constant(_vector(lanes, ir.IntType(32)), list(range(lanes)))
-        numbers = builder.add(_splat(builder, builder.trunc(channel, ir.IntType(32)), lanes), ascending)
-        end = _splat(builder, builder.trunc(channels_end, ir.IntType(32)), lanes)
+        number = ir.IntType(signature.args[5].dtype.bitwidth)
+        ascending = ir.Constant(_vector(lanes, number), list(range(lanes)))
+        numbers = builder.add(_splat(builder, _resized(builder, channel, number), lanes), ascending)
+        last = _splat(builder, _resized(builder, _offset(builder, channels_end, -1), number), lanes)
         kept = builder.and_(
-            builder.icmp_unsigned("!=", found, ir.Constant(found.type, None)), builder.icmp_signed("<", numbers, end)
+            builder.icmp_unsigned("!=", found, ir.Constant(found.type, None)),
+            builder.icmp_unsigned("<=", numbers, last),
         )
-        channel_type = ir.IntType(signature.args[5].dtype.bitwidth)
-        if channel_type.width < 32:
-            numbers = builder.trunc(numbers, _vector(lanes, channel_type))
         for values, array in ((numbers, channels), (found, levels)):
-            _compress_store(builder, values, builder.gep(array, [place], inbounds=True), kept)
+            _store_vector(builder, _compressed(builder, values, kept), array, place)
         count = builder.ctpop(builder.bitcast(kept, ir.IntType(lanes)))
         return builder.add(place, builder.zext(count, place.type))
 
@@ -129,8 +128,13 @@ def keep_nonzero(typing_context, token, words, word, channel, channels_end, chan
     return number(token, words, number, number, number, channels, levels, number), generate
 
 
-def _compress_store(builder, values, pointer, kept):
+def _resized(builder, value, number_type):
+    return value if value.type.width == number_type.width else builder.trunc(value, number_type)
+
+
+def _compressed(builder, values, kept):
+    """The lanes that are kept, side by side, then zeros: faster than storing no more than those."""
     kind = f"v{values.type.count}i{values.type.element.width}"
-    function_type = ir.FunctionType(ir.VoidType(), [values.type, pointer.type, kept.type])
-    function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.masked.compressstore.{kind}")
-    builder.call(function, [values, pointer, kept])
+    function_type = ir.FunctionType(values.type, [values.type, values.type, kept.type])
+    function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.x86.avx512.mask.compress.{kind}")
+    return builder.call(function, [values, ir.Constant(values.type, None), kept])

@@ -22,20 +22,20 @@ _EXACT = 2.0**23
 def neuron_array(decay: float, keep: float, compare: np.ndarray, subtract: np.ndarray) -> np.ndarray:
     """Parameters of a neuron in the flat order that `fire` reads."""
     pairs = np.stack([compare, subtract], axis=1).ravel()
-    quantum = _quantum(keep, compare, subtract)
+    quantum = _quantum(decay, keep, compare, subtract)
     closed = [quantum, 1 / quantum if quantum else 0.0, 2.0 ** len(compare) - 1]
     return np.concatenate([np.array([decay, keep, *closed]), pairs]).astype(np.float32)
 
 
-def _quantum(keep: float, compare: np.ndarray, subtract: np.ndarray) -> float:
+def _quantum(decay: float, keep: float, compare: np.ndarray, subtract: np.ndarray) -> float:
     """The lowest threshold of a ladder whose level has a closed form, see `_Ladder.closed`; 0 for others.
 
-    Thresholds are q, 2 q, 4 q, ... with a power of two q: no product or difference is rounded then.
+    Thresholds are q, 2 q, 4 q, ... with a power of two q, 1 or less: no product or difference is rounded then.
     """
     quantum = float(subtract[-1])
     mantissa, exponent = math.frexp(quantum)
     doubled = quantum * 2.0 ** np.arange(len(subtract))[::-1]
-    plain = keep == 1 and mantissa == 0.5 and abs(exponent) < 64
+    plain = decay == keep == 1 and mantissa == 0.5 and -64 < exponent <= 1
     return quantum if plain and (compare == doubled).all() and (subtract == doubled).all() else 0.0
 
 
@@ -58,17 +58,20 @@ def fire(typing_context, block, before, source, after, target, neuron, words, wo
         parameters = _Ladder(context, builder, ladder, block.lanes)
         shifts = [vector * block.lanes for vector in range(block.vectors)]
         potentials = [_load_vector(builder, before, _offset(builder, source, shift), block.lanes) for shift in shifts]
-        packed = [ir.Constant(word_type, None)] * block.vectors
-        for step in range(block.steps):
-            positions = [block.position(0, step, vector) for vector in range(block.vectors)]
-            drives = [builder.extract_value(current, position) for position in positions]
-            potentials, levels = parameters.step(potentials, drives)
-            places = ir.Constant(word_type, [step * LEVEL_BITS] * block.lanes)
-            for vector, level in enumerate(levels):
-                packed[vector] = builder.or_(packed[vector], builder.shl(_resized(builder, level, word_type), places))
-        for shift, potential, levels in zip(shifts, potentials, packed, strict=True):
-            _store_vector(builder, potential, after, _offset(builder, target, shift))
-            _store_vector(builder, levels, words, _offset(builder, word, shift))
+        drives = [
+            [builder.extract_value(current, block.position(0, step, vector)) for vector in range(block.vectors)]
+            for step in range(block.steps)
+        ]
+        closed, left, levels = parameters.closed(potentials, drives, word_type)
+        states = [cgutils.alloca_once_value(builder, potential) for potential in left]
+        packed = [cgutils.alloca_once_value(builder, level) for level in levels]
+        with builder.if_then(builder.not_(closed), likely=False):
+            left, levels = parameters.walk(potentials, drives, word_type)
+            for place, value in zip(states + packed, left + levels, strict=True):
+                builder.store(value, place)
+        for shift, state, word_of in zip(shifts, states, packed, strict=True):
+            _store_vector(builder, builder.load(state), after, _offset(builder, target, shift))
+            _store_vector(builder, builder.load(word_of), words, _offset(builder, word, shift))
         return context.get_dummy_value()
 
     return types.void(block, before, types.intp, after, types.intp, neuron, words, types.intp), generate
@@ -82,7 +85,7 @@ def _resized(builder, value, vector_type):
 
 
 class _Ladder:
-    """Emits one step of the firing rule for vectors of neurons: the vectors side by side, to hide latencies."""
+    """Emits the firing rule for vectors of neurons: the vectors side by side, to hide latencies."""
 
     def __init__(self, context, builder, ladder, lanes):
         self.builder = builder
@@ -91,61 +94,55 @@ class _Ladder:
         size = builder.extract_value(ladder.shape, 0)
         self.count = builder.lshr(builder.sub(size, size.type(_HEAD)), size.type(1))
         self.numbers = [self._number(size.type(place)) for place in range(_HEAD)]
-        self.decay, self.keep = (_splat(builder, number, lanes) for number in self.numbers[:2])
+        self.decay, self.keep, self.quantum, self.per_quantum, self.most = (
+            _splat(builder, number, lanes) for number in self.numbers
+        )
 
     def _number(self, index):
         return self.builder.load(self.builder.gep(self.data, [index], inbounds=True))
 
-    def step(self, potentials, drives):
-        builder = self.builder
-        nothing = ir.Constant(_vector(self.lanes, ir.IntType(32)), None)
-        driven = [
-            builder.fadd(builder.fmul(self.decay, potential), drive)
-            for potential, drive in zip(potentials, drives, strict=True)
-        ]
-        states = [cgutils.alloca_once_value(builder, potential) for potential in driven]
-        levels = [cgutils.alloca_once_value(builder, nothing) for _ in driven]
-        for state, level, potential in zip(states, levels, driven, strict=True):
-            builder.store(potential, state)
-            builder.store(nothing, level)
-        scaled = [builder.fmul(potential, _splat(builder, self.numbers[3], self.lanes)) for potential in driven]
-        with builder.if_else(self._has_closed_form(scaled), likely=True) as (closed, walked):
-            with closed:
-                for state, level, potential, quanta in zip(states, levels, driven, scaled, strict=True):
-                    found, left = self._closed(potential, quanta)
-                    builder.store(left, state)
-                    builder.store(found, level)
-            with walked:
-                self._walk(states, levels)
-        return [builder.load(state) for state in states], [builder.load(level) for level in levels]
+    # --- The closed form -------------------------------------------------------------------------------------------
 
-    def _has_closed_form(self, scaled):
-        """Whether the ladder is q, 2 q, 4 q, ... and no potential so large that differences are rounded."""
+    def closed(self, potentials, drives, word_type):
+        """All steps of a ladder q, 2 q, 4 q, ... of which q is a power of two: whether they are right, and the result.
+
+        Of v, clip(ceil(v / q) - 1, 0, 2**K - 1) quanta are fired, and the bits of that number are those of the level
+        from the last one to the first. It is worked out in quanta, so that a step is a short chain of operations: q is
+        at most 1, and multiplying by 1 / q rounds nothing then. The result is not right where a potential is so large
+        that taking some away rounds, or is more than float32 can say in quanta.
+        """
         builder = self.builder
-        limit = ir.Constant(scaled[0].type, [_EXACT] * self.lanes)
-        large = builder.fcmp_ordered(">", scaled[0], limit)
-        for quanta in scaled[1:]:
-            large = builder.or_(large, builder.fcmp_ordered(">", quanta, limit))
+        nothing, one = (ir.Constant(self.decay.type, [number] * self.lanes) for number in (0.0, 1.0))
+        limit = ir.Constant(self.decay.type, [_EXACT] * self.lanes)
+        left = [builder.fmul(potential, self.per_quantum) for potential in potentials]
+        packed = [ir.Constant(word_type, None)] * len(left)
+        large = ir.Constant(_vector(self.lanes, ir.IntType(1)), None)
+        for step, currents in enumerate(drives):
+            for vector, current in enumerate(currents):
+                quanta = builder.fadd(left[vector], builder.fmul(current, self.per_quantum))
+                beyond = builder.fcmp_ordered(">", self._call("fabs", quanta), limit)
+                large = builder.or_(large, beyond)
+                fired = builder.fsub(self._call("ceil", quanta), one)
+                fired = builder.select(builder.fcmp_ordered(">", fired, nothing), fired, nothing)
+                fired = builder.select(builder.fcmp_ordered("<", fired, self.most), fired, self.most)
+                left[vector] = builder.fsub(quanta, fired)
+                packed[vector] = self._packed(packed[vector], self._level(fired), step)
         bits = ir.IntType(self.lanes)
         none = builder.icmp_unsigned("==", builder.bitcast(large, bits), bits(0))
-        quantum = self.numbers[2]
-        return builder.and_(none, builder.fcmp_ordered(">", quantum, quantum.type(0)))
+        has_form = builder.fcmp_ordered(">", self.numbers[2], self.numbers[2].type(0))
+        return builder.and_(none, has_form), [builder.fmul(quanta, self.quantum) for quanta in left], packed
 
-    def _closed(self, potential, quanta):
-        """Level and what is left: of v, clip(ceil(v / q) - 1, 0, 2**K - 1) quanta are fired.
-
-        The bits of that number are those of the level from the last one to the first.
-        """
-        builder, lanes = self.builder, self.lanes
-        quantum, most = (_splat(builder, self.numbers[place], lanes) for place in (2, 4))
-        number, word = ir.Constant(quanta.type, None), _vector(lanes, ir.IntType(32))
-        fired = builder.fsub(self._call("ceil", quanta), ir.Constant(quanta.type, [1.0] * lanes))
-        fired = builder.select(builder.fcmp_ordered(">", fired, number), fired, number)
-        fired = builder.select(builder.fcmp_ordered("<", fired, most), fired, most)
-        reversed_bits = self._call("bitreverse", builder.fptosi(fired, word))
+    def _level(self, fired):
+        builder = self.builder
+        word = _vector(self.lanes, ir.IntType(32))
         unused = builder.sub(ir.IntType(32)(32), builder.trunc(self.count, ir.IntType(32)))
-        level = builder.lshr(reversed_bits, _splat(builder, unused, lanes))
-        return level, builder.fsub(potential, builder.fmul(fired, quantum))
+        return builder.lshr(self._call("bitreverse", builder.fptosi(fired, word)), _splat(builder, unused, self.lanes))
+
+    def _packed(self, packed, level, step):
+        """`packed` with the level of a step in its byte."""
+        builder = self.builder
+        places = ir.Constant(packed.type, [step * LEVEL_BITS] * self.lanes)
+        return builder.or_(packed, builder.shl(_resized(builder, level, packed.type), places))
 
     def _call(self, name, value):
         kind = "i32" if isinstance(value.type.element, ir.IntType) else "f32"
@@ -153,9 +150,29 @@ class _Ladder:
         name = f"llvm.{name}.v{self.lanes}{kind}"
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function_type, name), [value])
 
-    def _walk(self, states, levels):
-        """One threshold after the other."""
+    # --- Threshold after threshold ---------------------------------------------------------------------------------
+
+    def walk(self, potentials, drives, word_type):
+        """All steps of any ladder: potentials and packed levels."""
         builder = self.builder
+        packed = [ir.Constant(word_type, None)] * len(potentials)
+        for step, currents in enumerate(drives):
+            driven = [
+                builder.fadd(builder.fmul(self.decay, potential), current)
+                for potential, current in zip(potentials, currents, strict=True)
+            ]
+            potentials, levels = self._walk_step(driven)
+            packed = [self._packed(word, level, step) for word, level in zip(packed, levels, strict=True)]
+        return list(potentials), packed
+
+    def _walk_step(self, driven):
+        builder = self.builder
+        nothing = ir.Constant(_vector(self.lanes, ir.IntType(32)), None)
+        states = [cgutils.alloca_once(builder, potential.type) for potential in driven]
+        levels = [cgutils.alloca_once(builder, nothing.type) for _ in driven]
+        for state, level, potential in zip(states, levels, driven, strict=True):
+            builder.store(potential, state)
+            builder.store(nothing, level)
         with cgutils.for_range(builder, self.count) as loop:
             place = _offset(builder, builder.shl(loop.index, loop.index.type(1)), _HEAD)
             compare = _splat(builder, self._number(place), self.lanes)
@@ -167,3 +184,4 @@ class _Ladder:
                 after = builder.fsub(builder.fmul(self.keep, before), subtract)
                 builder.store(builder.select(crossed, after, before), state)
                 builder.store(builder.select(crossed, builder.or_(marked, bit), marked), level)
+        return [builder.load(state) for state in states], [builder.load(level) for level in levels]

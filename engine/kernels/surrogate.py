@@ -92,6 +92,33 @@ def fire_through_time(currents, initial, neuron, options, before, emitted, first
 
 
 @compiled
+def fire_once(currents, start, keep, ladder, emitted, charged):
+    """Fire neurons at a single step.
+
+    currents : (E,) float32
+    start, keep : float32, what is left of the initial potential, and of a potential that crossed
+    ladder : (K, 3) float32: compare, subtract, value emitted
+    emitted : (E,) float32, charged : (E,) bool; receive the value emitted, and whether the current is positive
+    """
+    zero = np.float32(0)
+    potentials = np.empty(4 * _BLOCK, np.float32)
+    for base in range(0, currents.size, potentials.size):
+        current, total = currents[base : base + potentials.size], emitted[base : base + potentials.size]
+        marks, potential = charged[base : base + potentials.size], potentials[: current.size]
+        for lane in range(potential.size):
+            potential[lane] = start + current[lane]
+            marks[lane] = current[lane] > zero
+            total[lane] = zero
+        for k in range(ladder.shape[0]):
+            compare, subtract, value = ladder[k, 0], ladder[k, 1], ladder[k, 2]
+            for lane in range(potential.size):
+                held = potential[lane]
+                crossed = held > compare
+                potential[lane] = keep * held - subtract if crossed else held
+                total[lane] += value if crossed else zero
+
+
+@compiled
 def backward_through_time(before, gradient, constant, neuron, options, currents, first, last):
     """Gradient of the currents and of the initial potential, for the neurons first ... last - 1.
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+import functools
+import math
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..build.stepper import Stepper
+from ..events import EventQueue, channel_type, level_type
 from ..kernels.bands import run_bands
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
 from ..kernels.count_by_level import count_by_level
-from ..kernels.decode import decode_analog_rows, decode_rows
-from ..kernels.entries import host_compresses, lanes_token
+from ..kernels.decode import MOST_CHUNKS, decode_analog_rows, decode_rows
+from ..kernels.entries import CHUNK, host_compresses, lanes_token
 from ..kernels.gather import gather_band
 from ..kernels.pooling import divide_by_area, fire_currents, pool_analog, pool_events
+from ..kernels.readout import add_to_readout
 from ..kernels.vector_block import host_lanes
 from .layer_state import Inputs, LayerState
 from .queue_room import QueueRoom
@@ -25,15 +32,37 @@ Decoded = tuple[int, int, NDArray[np.int32], NDArray[np.int32], NDArray[np.float
 Rows = tuple[int, int, int, int]
 """First row and last row + 1 of a band; padded channels and channels."""
 
+_bytes_each = attrgetter("itemsize")
+
 Levels = NDArray[np.unsignedinteger[Any]]
 FiredBand = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], Levels]
 """Where each pixel's entries begin, their channels and their levels, counted from the band's first entry."""
 
-_COMPRESSES = lanes_token(host_lanes()) if host_compresses() else None
+_COMPRESSES = host_compresses()
+
+
+_VECTOR_BYTES = 64
+
+
+def _compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | None:
+    """What tells `compact_rows` how many words to pack at once; None where it has to go one by one."""
+    if not _COMPRESSES:
+        return None
+    widest = max(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
+    lanes = _VECTOR_BYTES // widest
+    return lanes_token(lanes if padded % lanes == 0 else host_lanes())
+
+
+def _chunks(queue: EventQueue) -> int:
+    """Chunks of entries that nearly all pixels need: of so many as twice the deviation more than the mean."""
+    channels, height, width = queue.shape
+    mean = queue.active / max(height * width, 1)
+    most = min(mean + 2 * math.sqrt(mean), channels)
+    return min(max(math.ceil(most / CHUNK), 1), MOST_CHUNKS)
 
 
 class BandRun:
-    """Runs bands of a layer over a group of steps; each worker thread has its own.
+    """Runs bands of a layer over a group of steps; each worker thread has its own, see `of_worker`.
 
     Parameters
     ----------
@@ -42,15 +71,19 @@ class BandRun:
     row_sizes : (H + 1,) int64
         Entries in all input rows before each row.
     steps : int
-    scratch : Scratch
-    fired : (1 + K, 8) int64
-        Counts of the events and spikes that this worker's bands fire are added to it, by byte of a word where levels
-        are masks (see `LayerRun.run`), else by step.
+    bands : tuple of (int, int)
+        First row and last row + 1 of each band.
     currents : (steps, O, H, W) float32 or None
         Receives the running sum of a layer without neurons.
     room : QueueRoom or None
         Receives the events where it is there; otherwise each band returns its own.
     """
+
+    scratch: Scratch
+    fired: NDArray[np.int64]
+    run_all: Callable[[], None] | None
+    """Runs those of a layer's bands that nobody has taken; None where they have to be run one by one."""
+    _neurons: tuple[Any, ...] | None
 
     def __init__(
         self,
@@ -58,8 +91,7 @@ class BandRun:
         inputs: Inputs,
         row_sizes: NDArray[np.int64],
         steps: int,
-        scratch: Scratch,
-        fired: NDArray[np.int64],
+        bands: tuple[tuple[int, int], ...],
         currents: NDArray[np.float32] | None,
         room: QueueRoom | None,
     ) -> None:
@@ -69,8 +101,7 @@ class BandRun:
         self.inputs = inputs
         self.row_sizes = row_sizes
         self.steps = steps
-        self.scratch = scratch
-        self.fired = fired
+        self.bands = bands
         self.currents = currents
         self.room = room
         self.analog = [source for source in layer.sources if source.analog]
@@ -82,8 +113,9 @@ class BandRun:
         self._masks = layer.levels is not None and layer.levels.masks
         self._kinds = 0 if layer.levels is None else layer.levels.kinds
         self._token = layer.token(steps)
+        self._compress = _compress_token(self._padded, self._channels, steps)
         self._connections = None if layer.pooling else (layer.plan.tables, layer.weights)
-        numbers = np.result_type(np.uint16, *(queue.channels.dtype for _, queue, _ in inputs.queues))
+        numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=_bytes_each, default=None)
         self._sources = tuple(
             (
                 queue.start,
@@ -93,25 +125,49 @@ class BandRun:
                 emit,
                 source.scale,
                 source.channel_offset,
+                _chunks(queue),
             )
             for source, queue, emit in inputs.queues
         )
         self._injects = bool(self.analog) and not layer.pooling and state.fresh
-        self._neurons = None if layer.neurons is None or layer.stepper is not None else self._ladder()
+        self._is_ladder = layer.neurons is not None and layer.stepper is None
+        self._table = None if room is None else self._band_table(room)
+
+    def _band_table(self, room: QueueRoom) -> NDArray[np.int64]:
+        """(n, 5): output rows and input rows of each band, where its entries go."""
+        rows = self.layer.bands_and_inputs(self.bands)
+        return np.column_stack([rows, room.first_entries(rows[:, 0])])
+
+    def of_worker(self, scratch: Scratch, fired: NDArray[np.int64], counter: NDArray[np.int64]) -> Self:
+        """A copy for a worker thread, with its own memory.
+
+        Counts of the events and spikes that its bands fire are added to `fired`, (1 + K, 8) int64, by byte of a word
+        where levels are masks (see `LayerRun.run`), else by step. `counter`, (1,) int64, says how many bands have been
+        taken by `run_all`.
+        """
+        own = copy.copy(self)
+        own.equip(scratch, fired, counter)
+        return own
+
+    def equip(self, scratch: Scratch, fired: NDArray[np.int64], counter: NDArray[np.int64]) -> None:
+        """Give this copy what a worker has for itself, see `of_worker`."""
+        self.scratch, self.fired = scratch, fired
+        self._neurons = self._ladder() if self._is_ladder else None
+        self.run_all = self._all_phases(counter) if self._at_once else None
 
     def _ladder(self) -> tuple[Any, ...]:
         """What the kernels take of neurons that are ladders of thresholds, and their potentials."""
         state, padded = self.state, self._padded
         before = (self.layer.initial, 0) if state.fresh else (state.membrane, padded)
-        after = (np.empty(padded, np.float32), 0) if state.membrane is None else (state.membrane, padded)
+        after = (self.scratch.potentials(padded), 0) if state.membrane is None else (state.membrane, padded)
         return (self.layer.neuron, *before, *after)
 
-    def run(self, band: tuple[int, int], index: int) -> FiredBand | None:
-        """What the neurons of some rows fire, the `index`-th band of the layer.
+    def run(self, index: int) -> FiredBand | None:
+        """What the neurons of the `index`-th band of the layer fire.
 
         None where it is in the room for events, and for a layer without neurons, whose readout is moved on.
         """
-        rows = (*band, self._padded, self._channels)
+        rows = (*self.bands[index], self._padded, self._channels)
         if self._neurons is not None and self._injects and self._nothing_else():
             return self._compact(rows, index, self._fire_picture(rows))
         if self._injects:
@@ -122,27 +178,25 @@ class BandRun:
         return self._compact(rows, index, self._fire(rows))
 
     @property
-    def at_once(self) -> bool:
-        """Whether one kernel runs all phases, see `run_all`."""
-        ladder = self._neurons is not None and not self._pooling
+    def _at_once(self) -> bool:
+        """Whether one kernel runs all phases of all bands."""
+        ladder = self._is_ladder and not self._pooling
         return ladder and self.room is not None and bool(self._sources) and not self._injects
 
-    def run_all(self, bands: list[tuple[int, int]], counter: NDArray[np.int64]) -> None:
-        """Run those of a layer's bands that nobody has taken; `counter`, (1,), says how many have been."""
-        room, layer = self.room, self.layer
+    def _all_phases(self, counter: NDArray[np.int64]) -> Callable[[], None]:
+        """That kernel and its arguments."""
+        room, layer, table = self.room, self.layer, self._table
         assert room is not None
-        table = np.array(
-            [(*band, *layer.input_rows(*band), room.first_entry(band[0], index)) for index, band in enumerate(bands)]
-        )
-        inputs = table[:, 2:4]
-        most = int((self.row_sizes[inputs[:, 1]] - self.row_sizes[inputs[:, 0]]).max())
-        most_rows, most_inputs = (int((table[:, k + 1] - table[:, k]).max()) for k in (0, 2))
+        assert table is not None
+        most = int((self.row_sizes[table[:, 3]] - self.row_sizes[table[:, 2]]).max())
+        most_rows, _, most_inputs = (table[:, 1:4] - table[:, :3]).max(axis=0).tolist()
         scratch = (
             *self.scratch.entries(self._incoming_width, most_inputs, most, self.steps),
             self.scratch.words(most_rows * self._width * self._padded, self.steps),
         )
-        run_bands(
-            (self._token, _COMPRESSES),
+        return functools.partial(
+            run_bands,
+            (self._token, self._compress),
             layer.plan.tables,
             layer.weights,
             self._sources,
@@ -250,16 +304,17 @@ class BandRun:
 
     def _compact(self, rows: Rows, index: int, words: Levels) -> FiredBand | None:
         if self.room is not None:
-            start, first = self.room.start[rows[0] : rows[1]], self.room.first_entry(rows[0], index)
-            compact_rows(_COMPRESSES, words, rows, first, start, self.room.channels, self.room.levels)
+            assert self._table is not None
+            start, first = self.room.start[rows[0] : rows[1]], int(self._table[index, 4])
+            compact_rows(self._compress, words, rows, first, start, self.room.channels, self.room.levels)
             self._count(self.room.levels[first:], int(start[-1, -1]) - first)
             return None
         start = np.empty((rows[1] - rows[0], self._width + 1), np.int64)
         # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
         # whole pages, huge ones on some systems, for every band.
-        room = start.size * self._channels + host_lanes()
+        room = start.size * self._channels + _VECTOR_BYTES
         packed_channels, packed_levels = self.scratch.packed(room, self._channels, self.steps)
-        compact_rows(_COMPRESSES, words, rows, 0, start, packed_channels, packed_levels)
+        compact_rows(self._compress, words, rows, 0, start, packed_channels, packed_levels)
         count = int(start[-1, -1])
         self._count(packed_levels, count)
         return start, packed_channels[:count].copy(), packed_levels[:count].copy()
@@ -277,9 +332,13 @@ class BandRun:
         count_levels(levels[:end].view(np.uint64), self._kinds, self.fired)
 
     def _read_out(self, rows: Rows) -> None:
-        shape = (rows[1] - rows[0], self._width, self.steps, self._padded)
-        by_step = self._currents(rows).reshape(shape)[..., : rows[3]]
+        first, last, padded, channels = rows
+        currents, readout = self._currents(rows), self.state.readout
+        if self.currents is None:
+            shape = ((last - first) * self._width, self.steps, padded, channels)
+            add_to_readout(currents, shape, readout.reshape(-1), first * self._width)
+            return
+        by_step = currents.reshape(last - first, self._width, self.steps, padded)[..., :channels]
         for step in range(self.steps):
-            self.state.readout[rows[0] : rows[1]] += by_step[:, :, step]
-            if self.currents is not None:
-                self.currents[step, :, rows[0] : rows[1]] = self.state.readout[rows[0] : rows[1]].transpose(2, 0, 1)
+            readout[first:last] += by_step[:, :, step]
+            self.currents[step, :, first:last] = readout[first:last].transpose(2, 0, 1)

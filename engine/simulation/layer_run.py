@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable
-from concurrent.futures import Executor
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from ..events import EventQueue, level_type
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
 from .band_run import BandRun, FiredBand
+from .crew import Crew
 from .layer_state import Inputs, LayerState
 from .queue_room import MOST_BYTES, QueueRoom, room_bytes
 from .scratch import Scratch
@@ -25,8 +28,14 @@ _BAND_BYTES = 1 << 19
 _MANY_WEIGHTS = 1 << 20
 """Bytes of weights from which on a layer is cut into few bands, because every band reads them all."""
 
+_SMALLEST_PART = 32
+"""Where there are several threads, a band has at least this part of a layer's rows."""
+
 _THREADED_WORK = 4_000_000
 """Operations under which a layer is done sooner than a second thread wakes up."""
+
+_OPERATIONS_OF_AN_EVENT = 8
+"""Unpacking an event, in multiply-accumulates that take about as long."""
 
 _OPERATIONS_OF_A_NEURON = 20
 """A neuron's update and firing, in multiply-accumulates that take about as long."""
@@ -36,6 +45,16 @@ _KEPT_BYTES = 1 << 26
 
 _idle: list[Scratch] = []
 """What workers have put back; fresh memory would cost more than what is done in it."""
+
+
+@dataclass
+class _Part:
+    """One of so many workers, with its own counts."""
+
+    index: int
+    parts: int
+    counts: NDArray[np.int64]
+    fired: NDArray[np.int64]
 
 
 class LayerRun:
@@ -61,67 +80,70 @@ class LayerRun:
         self._lasting = lasting
         self._row_sizes = self._entries_of_rows()
 
-    def run(self, pool: Executor | None, threads: int) -> EventQueue | None:
-        """Run all bands; returns the events, or None for a layer without neurons."""
-        if self._work() < _THREADED_WORK:
+    def run(self, crew: Crew | None, threads: int) -> EventQueue | None:
+        """Run all bands, without a crew on the calling thread; returns the events, or None without neurons."""
+        if crew is None or self._work() < _THREADED_WORK:
             threads = 1
         bands = self._bands(threads)
         if not self._lasting and self.layer.neurons is not None and room_bytes(self.layer, self.steps) <= MOST_BYTES:
             self.room = QueueRoom(self.layer, self.steps, len(bands))
         self._fired: list[FiredBand | None] = [None] * len(bands)
         workers = min(threads, len(bands))
-        work, parts, counter = itertools.count(), itertools.count(), np.zeros(1, np.int64)
-        lock_free_sums: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-
-        def worker() -> None:
-            counts, fired = np.zeros_like(self.counts), np.zeros_like(self.fired)
-            scratch = _taken()
-            band_run = BandRun(
-                self.state, self.inputs, self._row_sizes, self.steps, scratch, fired, self.currents, self.room
-            )
-            # next() on a counter is atomic: each band is taken by one worker, in whatever order.
-            if (part := next(parts)) < workers:
-                self._count(part, workers, counts)
-            if band_run.at_once:
-                band_run.run_all(bands, counter)
-            else:
-                while (index := next(work)) < len(bands):
-                    self._fired[index] = band_run.run(bands[index], index)
-            lock_free_sums.append((counts, fired))
+        band_run = BandRun(self.state, self.inputs, self._row_sizes, self.steps, bands, self.currents, self.room)
+        # next() on a counter is atomic: each band is taken by one worker, in whatever order.
+        indices, counter = itertools.count(), np.zeros(1, np.int64)
+        parts = [_Part(part, workers, np.zeros_like(self.counts), np.zeros_like(self.fired)) for part in range(workers)]
+        scratches = [_taken() for _ in parts]
+        jobs = [
+            functools.partial(self._run_part, part, band_run.of_worker(scratch, part.fired, counter), indices)
+            for part, scratch in zip(parts, scratches, strict=True)
+        ]
+        if crew is None:
+            jobs[0]()
+        else:
+            crew.run(jobs)
+        for scratch in scratches:
             _put_back(scratch)
-
-        _run_on_threads(worker, pool, workers)
-        for counts, fired in lock_free_sums:
-            self.counts += counts
-            self.fired += self._by_step(fired)
+        for part in parts:
+            self.counts += part.counts
+            self.fired += self._by_step(part.fired)
         self.state.fresh = False
         if self.layer.neurons is None:
             return None
         return self._joined() if self.room is None else self.room.queue()
 
+    def _run_part(self, part: _Part, band_run: BandRun, indices: Iterator[int]) -> None:
+        """What one of the workers does."""
+        self._count(part)
+        if band_run.run_all is not None:
+            band_run.run_all()
+            return
+        while (index := next(indices)) < len(self._fired):
+            self._fired[index] = band_run.run(index)
+
     def _work(self) -> int:
         """About how many operations the layer takes: those of its events and those of its neurons."""
-        fan = self.layer.fan_out
-        reach = int(fan.rows.max()) * int(fan.columns.max()) * fan.channels
-        neurons = int(np.prod(self.layer.outgoing)) * _OPERATIONS_OF_A_NEURON
-        return (int(self._row_sizes[-1]) * reach + neurons) * self.steps
+        neurons = math.prod(self.layer.outgoing) * _OPERATIONS_OF_A_NEURON
+        each = self.layer.fan_out.most + _OPERATIONS_OF_AN_EVENT
+        return (int(self._row_sizes[-1]) * each + neurons) * self.steps
 
     def _entries_of_rows(self) -> NDArray[np.int64]:
         rows = np.zeros(self.layer.incoming[1] + 1, np.int64)
         for _, queue, _ in self.inputs.queues:
             rows[1:] += queue.start[:, -1] - queue.start[:, 0]
-        return np.cumsum(rows)
+        return rows.cumsum()
 
-    def _bands(self, threads: int) -> list[tuple[int, int]]:
-        """Rows of each band: few enough for the cache, several for each thread where there are rows enough."""
+    def _bands(self, threads: int) -> tuple[tuple[int, int], ...]:
+        """Rows of each band: few enough for the cache, and ever fewer, so that all threads end at the same time."""
         _, height, width = self.layer.outgoing
         entry = 4 + 4 * self.steps
         total = int(self._row_sizes[-1]) * entry + height * width * self.layer.padded_channels * self.steps
         weights = 0 if self.layer.pooling else self.layer.weights.nbytes
-        budget = max(_BAND_BYTES, weights)
-        wanted = max(total // budget, 4 * threads if weights < _MANY_WEIGHTS else threads, 1)
-        count = min(wanted, height) if threads > 1 or total > budget else 1
-        return [(height * band // count, height * (band + 1) // count) for band in range(count)]
+        most = max(height * max(_BAND_BYTES, weights) // max(total, 1), 1)
+        least = height if threads == 1 else height // _SMALLEST_PART
+        if weights >= _MANY_WEIGHTS:
+            least = -(-height // (threads if weights >= 4 * _MANY_WEIGHTS else 2 * threads))
+        return bands_of(height, most, max(least, 1), threads)
 
     def _joined(self) -> EventQueue:
         """One queue out of what each band has fired, exactly as large as it has to be."""
@@ -137,16 +159,16 @@ class LayerRun:
         size = level_type(self.steps)().itemsize
         if size == 8 or self.layer.levels is None or not self.layer.levels.masks:
             return fired
-        by_step = np.zeros_like(fired)
+        by_step = np.zeros(fired.shape, np.int64)
         by_step[:, :size] = fired.reshape(len(fired), 8 // size, size).sum(axis=1)
         return by_step
 
-    def _count(self, index: int, parts: int, counts: NDArray[np.int64]) -> None:
-        """Count what the events of one of so many parts of the input rows meet beside the usual fan-out."""
+    def _count(self, part: _Part) -> None:
+        """Count what the events of one part of the input rows meet beside the usual fan-out."""
         fan, zero = self.layer.fan_out, self.layer.zero_fan_out
         usual, height = fan.usual, self.layer.incoming[1]
-        first, last = index * height // parts, (index + 1) * height // parts
-        for (source, queue, _), found in zip(self.inputs.queues, counts, strict=True):
+        first, last = part.index * height // part.parts, (part.index + 1) * height // part.parts
+        for (source, queue, _), found in zip(self.inputs.queues, part.counts, strict=True):
             assert source.levels is not None
             rows = (queue.start, queue.levels, first, last, fan.rows, fan.columns, *usual)
             if source.levels.masks:
@@ -158,6 +180,18 @@ class LayerRun:
                     queue.start, queue.channels, queue.levels, first, last, zero.row_classes,
                     zero.column_classes, zero.zeros, source.channel_offset, found[1, 0],
                 )  # fmt: skip
+
+
+@functools.cache
+def bands_of(height: int, most: int, least: int, threads: int) -> tuple[tuple[int, int], ...]:
+    """Rows of each band, of `most` rows or fewer: half of each thread's share of what is left, but `least` rows."""
+    bands, first = [], 0
+    while first < height:
+        left = height - first
+        rows = min(max(-(-left // (2 * threads)), least), most, left)
+        bands.append((first, first + rows))
+        first += rows
+    return tuple(bands)
 
 
 def _count_shape(kinds: int) -> tuple[int, int]:
@@ -175,14 +209,3 @@ def _taken() -> Scratch:
 def _put_back(scratch: Scratch) -> None:
     if scratch.nbytes <= _KEPT_BYTES:
         _idle.append(scratch)
-
-
-def _run_on_threads(worker: Callable[[], None], pool: Executor | None, workers: int) -> None:
-    """Run `worker` on the calling thread and on workers - 1 threads of the pool."""
-    if pool is None or workers <= 1:
-        worker()
-        return
-    futures = [pool.submit(worker) for _ in range(workers - 1)]
-    worker()
-    for future in futures:
-        future.result()

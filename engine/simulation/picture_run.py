@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from ..build import Layer, Program
 from ..events import STEPS_PER_QUEUE, EventQueue
 from .counting import OperationsCounter
+from .crew import Crew
 from .layer_run import Inputs, LayerRun, LayerState
 from .queue_room import QueueRoom
 from .recording import Recorder
@@ -40,13 +40,13 @@ class PictureRun:
         picture: NDArray[np.float32],
         steps: int,
         record: frozenset[str],
-        pool: Executor | None,
+        crew: Crew | None,
         threads: int,
     ) -> None:
         self.program = program
         self.picture = np.ascontiguousarray(picture.transpose(1, 2, 0))
         self.steps = steps
-        self.pool = pool
+        self.crew = crew
         self.threads = threads
         self.recorder = Recorder(program, steps, record)
         self.counter = OperationsCounter(program, steps)
@@ -95,7 +95,7 @@ class PictureRun:
         queues = [(source, self.queues[source.name][group], self.program.emit[source.name]) for source in spiking]
         inputs = Inputs(queues, self.picture)
         run = LayerRun(state, inputs, size, self.recorder.wants("readout"), lasting=self.keeps_queues)
-        queue = run.run(self.pool, self.threads)
+        queue = run.run(self.crew, self.threads)
         steps = slice(first, first + size)
         self.counter.add_run(run, steps)
         if queue is not None:

@@ -53,10 +53,11 @@ class QueueRoom:
         self.channels: NDArray[np.unsignedinteger[Any]] = parts[1].view(channel)
         self.levels: NDArray[np.unsignedinteger[Any]] = parts[2].view(level)
 
-    def first_entry(self, row: int, band: int) -> int:
-        """Where the entries of a band begin, whose first row is `row`."""
+    def first_entries(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the entries of all bands begin, whose first rows are `rows`."""
         channels, _, width = self._shape
-        return _whole_lines(row * width * channels) + band * _GAP
+        lines = -(-rows * (width * channels) // CACHE_LINE)
+        return lines * CACHE_LINE + np.arange(len(rows)) * _GAP
 
     def queue(self) -> EventQueue:
         """The events, once all bands have been written; shares the memory."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import channel_type, level_type
+from ..kernels.decode import MOST_CHUNKS
 from ..kernels.entries import CHUNK
 from ..memory import aligned_empty
 
@@ -33,7 +34,7 @@ class Scratch:
         self, width: int, rows: int, size: int, steps: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
         """Where each pixel's entries begin, keys and values of `size` entries; see engine/kernels/decode.py."""
-        size += CHUNK
+        size += MOST_CHUNKS * CHUNK
         keys, values = self._array("keys", size, np.int32), self._array("values", size * steps, np.float32)
         return self._array("begins", width * (rows + 1), np.int32), keys, values
 
@@ -47,6 +48,10 @@ class Scratch:
     def words(self, size: int, steps: int) -> NDArray[np.unsignedinteger[Any]]:
         """Packed levels of a band."""
         return self._array("words", size, level_type(steps))
+
+    def potentials(self, size: int) -> NDArray[np.float32]:
+        """Where the potentials of a pixel's neurons go that nobody needs."""
+        return self._array("potentials", size, np.float32)
 
     def currents(self, size: int) -> NDArray[np.float32]:
         """Currents of a band."""

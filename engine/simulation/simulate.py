@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..build import Program, build_program
 from ..errors import InputError
 from ..graph import Network
+from .crew import Crew
 from .picture_run import PictureRun
 from .result import RECORDABLE, Result
 from .tile_size import choose_tile
@@ -82,11 +82,11 @@ def simulate(
     program = build_program(network, batch.shape[1:])
     rows = _tile_rows(tile, order, program, batch.shape[2], steps)
     begin = time.perf_counter()
-    with _pool(workers) as pool:
+    with Crew(awake=workers <= available_threads()) as crew:
         if rows < batch.shape[2]:
-            results = [TiledRun(program, picture, steps, kinds, pool, workers, rows).run() for picture in batch]
+            results = [TiledRun(program, picture, steps, kinds, crew, workers, rows).run() for picture in batch]
         else:
-            runs = [PictureRun(program, picture, steps, kinds, pool, workers) for picture in batch]
+            runs = [PictureRun(program, picture, steps, kinds, crew, workers) for picture in batch]
             results = [run.by_layer() if order == "layer" else run.by_time() for run in runs]
     seconds = time.perf_counter() - begin
     return _join(results, seconds) if pictures.ndim == 4 else _join(results, seconds, batched=False)
@@ -98,19 +98,6 @@ def available_threads() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
-
-
-class _NoPool:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-def _pool(workers: int) -> ThreadPoolExecutor | _NoPool:
-    """A pool for all workers but the calling thread."""
-    return ThreadPoolExecutor(workers - 1, thread_name_prefix="spikeunet") if workers > 1 else _NoPool()
 
 
 def _check_pictures(x: ArrayLike) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from .inference import (
     run_padded,
 )
 
-DEFAULT_MODELS = {1: "denoise-gray-fast", 3: "denoise-gray-fast"}
+DEFAULT_MODELS = {1: "denoise-gray-fast", 3: "denoise-colour-fast"}
 """Shipped denoisers to take where none is named, by the picture's colour channels."""
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...graph import Conv2d
 from ..blas import multiply
-from .correlation import kernel_gradient, packed, suits, to_narrow, to_wide
+from .correlation import Kept, kernel_gradient, packed, packed_once, suits, to_narrow, to_wide
 from .joining import Value, joined, sum_by_channel
 from .sliding import Sliding, sliding
 from .unit_stride import correlate, tap_gradients
@@ -25,18 +25,20 @@ _MOST_WASTE = 1.4
 """Pixels for each window beyond which gathering the windows is faster."""
 
 
-def current(node: Conv2d, value: Value) -> Array:
+def current(node: Conv2d, value: Value, kept: Kept | None = None) -> Array:
     """Current (M, H', W', O) of a Conv2d for `value`, parts (M, H, W, C_part); bias included."""
     if suits(value[0].dtype, node.groups):
         geometry = _geometry(node, value)
-        return to_narrow(packed(value, geometry.wide), _kernel(node), geometry, node.bias)
+        return to_narrow(packed_once(node.name, value, geometry.wide, kept), _kernel(node), geometry, node.bias)
     source = joined(value, node.padding)
     if _unit_stride(node, source):
         return correlate(source, kernel_taps(node.weight), node.dilation[0], node.bias)
     return _gathered(node, source)
 
 
-def gradients(node: Conv2d, value: Value, gradient: Array, into_input: bool) -> tuple[Array | None, Array, Array]:
+def gradients(
+    node: Conv2d, value: Value, gradient: Array, into_input: bool, kept: Kept | None = None
+) -> tuple[Array | None, Array, Array]:
     """Gradients of the input (M, H, W, C), or None, of the weight and of the bias, in the node's own shapes.
 
     Parameters
@@ -47,9 +49,11 @@ def gradients(node: Conv2d, value: Value, gradient: Array, into_input: bool) -> 
         Gradient of the current.
     into_input : bool
         Whether the gradient of the input is wanted.
+    kept : dict, optional
+        What `current` kept of the same `value`.
     """
     if suits(value[0].dtype, node.groups):
-        into, weight = _backward_correlated(node, value, gradient, into_input)
+        into, weight = _backward_correlated(node, value, gradient, into_input, kept)
         return into, weight, sum_by_channel(gradient)
     source = joined(value, node.padding)
     backward = _backward_unit_stride if _unit_stride(node, source) else _backward_gathered
@@ -62,10 +66,12 @@ def kernel_taps(weight: Array) -> Array:
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
 
 
-def _backward_correlated(node: Conv2d, value: Value, gradient: Array, into_input: bool) -> tuple[Array | None, Array]:
+def _backward_correlated(
+    node: Conv2d, value: Value, gradient: Array, into_input: bool, kept: Kept | None
+) -> tuple[Array | None, Array]:
     geometry, kernel = _geometry(node, value), _kernel(node)
     flow = packed((gradient,), geometry.narrow)
-    weight = kernel_gradient(packed(value, geometry.wide), flow, geometry)
+    weight = kernel_gradient(packed_once(node.name, value, geometry.wide, kept), flow, geometry)
     by_tap = np.ascontiguousarray(weight).reshape(*node.weight.shape[2:], *weight.shape[1:])
     return to_wide(flow, kernel, geometry) if into_input else None, by_tap.transpose(3, 2, 0, 1)
 

@@ -87,6 +87,19 @@ def packed(value: Value, layout: Layout) -> Planes:
     return Planes(data, layout, pictures, planes.channels)
 
 
+Kept = dict[str, Planes]
+"""By node, the planes of what it read: where the backward pass follows at once, they need not be packed again."""
+
+
+def packed_once(name: str, value: Value, layout: Layout, kept: Kept | None) -> Planes:
+    """`packed` of what the node `name` reads, which is kept and found again where `kept` is a dictionary."""
+    if kept is None:
+        return packed(value, layout)
+    if name not in kept:
+        kept[name] = packed(value, layout)
+    return kept[name]
+
+
 def to_narrow(planes: Planes, kernel: Array, geometry: Sliding, bias: Array | None = None) -> Array:
     """The narrow side (M, h, w, channels): correlation of wide planes with the kernel; a view."""
     size = (geometry.rows.narrow, geometry.columns.narrow)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...graph import ConvTranspose2d
 from ..blas import multiply
-from .correlation import kernel_gradient, packed, suits, to_narrow, to_wide
+from .correlation import Kept, kernel_gradient, packed, packed_once, suits, to_narrow, to_wide
 from .joining import Value, joined, sum_by_channel
 from .sliding import Sliding, sliding
 from .windows import Taps
@@ -20,11 +20,11 @@ from .windows import Taps
 Array = NDArray[Any]
 
 
-def current(node: ConvTranspose2d, value: Value) -> Array:
+def current(node: ConvTranspose2d, value: Value, kept: Kept | None = None) -> Array:
     """Current (M, H', W', O) of a ConvTranspose2d for `value`, parts (M, H, W, C_part); bias included."""
     if suits(value[0].dtype, node.groups):
         geometry = _geometry(node, value)
-        return to_wide(packed(value, geometry.narrow), _kernel(node), geometry, node.bias)
+        return to_wide(packed_once(node.name, value, geometry.narrow, kept), _kernel(node), geometry, node.bias)
     source = joined(value)
     taps = _taps(node, source)
     height, width = _full_size(node, source)
@@ -37,11 +37,11 @@ def current(node: ConvTranspose2d, value: Value) -> Array:
 
 
 def gradients(
-    node: ConvTranspose2d, value: Value, gradient: Array, into_input: bool
+    node: ConvTranspose2d, value: Value, gradient: Array, into_input: bool, kept: Kept | None = None
 ) -> tuple[Array | None, Array, Array]:
     """Gradients of the input (M, H, W, C), or None, of the weight and of the bias; see convolution.gradients."""
     if suits(value[0].dtype, node.groups):
-        return _correlated_gradients(node, value, gradient, into_input)
+        return _correlated_gradients(node, value, gradient, into_input, kept)
     source = joined(value)
     taps = _taps(node, source)
     full = np.zeros((len(source), *_full_size(node, source), node.out_channels), gradient.dtype)
@@ -59,11 +59,11 @@ def gradients(
 
 
 def _correlated_gradients(
-    node: ConvTranspose2d, value: Value, gradient: Array, into_input: bool
+    node: ConvTranspose2d, value: Value, gradient: Array, into_input: bool, kept: Kept | None
 ) -> tuple[Array | None, Array, Array]:
     geometry, kernel = _geometry(node, value), _kernel(node)
     flow = packed((gradient,), geometry.wide)
-    weight = kernel_gradient(flow, packed(value, geometry.narrow), geometry)
+    weight = kernel_gradient(flow, packed_once(node.name, value, geometry.narrow, kept), geometry)
     by_tap = np.ascontiguousarray(weight).reshape(*node.weight.shape[2:], *weight.shape[1:])
     into = to_narrow(flow, kernel, geometry) if into_input else None
     return into, by_tap.transpose(3, 2, 0, 1), sum_by_channel(gradient)

@@ -1,0 +1,101 @@
+"""Threads that take part in one layer after the other, with as little delay between them as possible."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Self
+
+import numpy as np
+
+from ..kernels.waiting import wait_for
+
+Job = Callable[[], None]
+
+_ROUNDS = 2000
+"""Looks at a counter before a thread goes to sleep, about a tenth of a millisecond."""
+
+
+class _Helper:
+    """A thread with the jobs that it is given and what became of them."""
+
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self._given, self._done = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._errors: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="spikeunet", daemon=True)
+        self._thread.start()
+
+    def give(self, job: Job | None) -> None:
+        """Have a job done; None is the last one."""
+        self._jobs.put(job)
+        self._given[0] += 1
+
+    def error(self) -> BaseException | None:
+        """Wait for the job given last; what it raised."""
+        wait_for(self._done, int(self._given[0]), self._rounds)
+        return self._errors.get()
+
+    def join(self) -> None:
+        """Wait for the end of the thread."""
+        self._thread.join()
+
+    def _serve(self) -> None:
+        number = 0
+        while True:
+            number += 1
+            wait_for(self._given, number, self._rounds)
+            job = self._jobs.get()
+            if job is None:
+                return
+            error = None
+            try:
+                job()
+            except BaseException as raised:  # noqa: BLE001 - raised again by the thread that gave the job
+                error = raised
+            # What the job refers to must not live until the next one.
+            del job
+            self._errors.put(error)
+            self._done[0] = number
+
+
+class Crew:
+    """The calling thread and helpers, which are started when they are needed first; a context manager.
+
+    Parameters
+    ----------
+    awake : bool
+        Whether threads may wait for each other awake, for a moment: not where they share a processor, because one that
+        waits then keeps another from its work.
+    """
+
+    def __init__(self, awake: bool) -> None:
+        self._helpers: list[_Helper] = []
+        self._rounds = _ROUNDS if awake else 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for helper in self._helpers:
+            helper.give(None)
+        for helper in self._helpers:
+            helper.join()
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Do all jobs at the same time, the last one on the calling thread; raises what one of them raises."""
+        *others, own = jobs
+        while len(self._helpers) < len(others):
+            self._helpers.append(_Helper(self._rounds))
+        busy = self._helpers[: len(others)]
+        for helper, job in zip(busy, others, strict=True):
+            helper.give(job)
+        try:
+            own()
+        finally:
+            errors = [helper.error() for helper in busy]
+        for error in errors:
+            if error is not None:
+                raise error
