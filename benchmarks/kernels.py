@@ -183,7 +183,7 @@ def plot_roofline(rows: list[Measured], peaks: Peaks, title: str, path: Path) ->
         axes.plot(places, [found[name].bound for name in layers], "k_", markersize=6)
     axes.axhline(peaks.multiply_adds, color="gray", linestyle="--", label="peak of multiply-adds")
     axes.set_xticks(np.arange(len(layers)), layers, rotation=60, ha="right")
-    axes.set(ylabel="G accumulates/s on one core (marks: bound by the second-level cache)", title=title)
+    axes.set(ylabel="G accumulates/s on one core\n(marks: bound by the second-level cache)", title=title)
     axes.legend(fontsize="small")
     figure.savefig(path, dpi=120)
     plt.close(figure)
@@ -197,9 +197,10 @@ def plot_linearity(by_events: list, by_pixels: list, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, panels = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    names = ("events in one layer", "pixels"), ("ms", "ms a step, whole network")
+    names = ("thousand events in one layer", "thousand pixels"), ("ms", "ms a step, whole network")
     for axes, points, x_name, y_name in zip(panels, (by_events, by_pixels), *names, strict=True):
         x, y = np.array(points).T
+        x /= 1e3
         axes.plot(x, y * 1e3, "o")
         slope, offset = np.polyfit(x, y, 1)
         axes.plot(x, (slope * x + offset) * 1e3, "-", linewidth=0.8)

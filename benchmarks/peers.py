@@ -167,7 +167,7 @@ def plot(rows: list[dict], simulators: list[str], path: Path) -> None:
             if points:
                 axes.plot(*zip(*points, strict=True), label=NAMES[name], linewidth=width, **style)
         axes.set(ylabel="seconds")
-    figure.legend(*parts[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.legend(*parts[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=110)
 
 
@@ -183,7 +183,7 @@ def plot_ratios(rows: list[dict], path: Path) -> None:
         ticks = [tick for tick in ticks if low <= tick <= high]
         axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set(ylabel="time of the other / time of the engine")
-    figure.legend(*parts[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.legend(*parts[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=110)
 
 

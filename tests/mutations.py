@@ -1,7 +1,7 @@
 """Plant bugs in a copy of the engine and see that `spikeunet.engine.testing` catches each of them.
 
 `python tests/mutations.py [NAME ...]` prints what caught each bug and exits with status 1 if one got away. Most bugs
-are planted in Python, where no kernel has to be compiled again; the copy brings the compiled kernels of the checkout.
+are planted in Python, where no kernel has to be compiled again; the copy brings the compiled kernels along.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-ENGINE = Path(__file__).resolve().parent.parent / "engine"
+import spikeunet.engine
+
+ENGINE = Path(spikeunet.engine.__file__).resolve().parent
+"""The engine that the tests run, which may be an installed one: there its compiled kernels lie."""
 
 SEARCH = """
 import sys, traceback
@@ -179,7 +182,7 @@ def plant(mutation: Mutation, folder: Path, engine: Path = ENGINE) -> None:
     """Copy an engine into `folder` as spikeunet.engine, with one bug."""
     copy = folder / "spikeunet" / "engine"
     # Modification times are kept, because Numba recognises its cached kernels by them.
-    shutil.copytree(engine, copy, ignore=shutil.ignore_patterns("models", "command_line", "finetune"))
+    shutil.copytree(engine, copy, ignore=shutil.ignore_patterns("models", "command_line", "finetune", "*.tmp.*"))
     shutil.copytree(ENGINE / "models", copy / "models", ignore=shutil.ignore_patterns("*.npz"))
     text = (copy / mutation.file).read_text("utf-8")
     if mutation is not NOTHING:
