@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import os
 import resource
@@ -168,17 +169,20 @@ class Target:
 
 
 def targets() -> dict[str, Target]:
-    return {
+    """Everything that can be fuzzed here: scores of segmentations need scikit-learn."""
+    found = {
         "model": Target(fuzz_inputs.Models(), read_broken_model),
         "state-dict": Target(fuzz_inputs.States(), read_broken_state),
         "picture": Target(fuzz_inputs.Pictures(), read_broken_picture),
         "command-line": Target(fuzz_inputs.command_lines(), run_broken_command),
         "calibration": Target(fuzz_inputs.calibrations(), run_broken_command),
-        "segmentation": Target(fuzz_segmentation.segmentations(), run_broken_command),
         "checkpoint": Target(fuzz_training.Checkpoints(), fuzz_training.resume_broken),
         "finetune": Target(fuzz_training.trainings(), run_broken_training),
         "kill": Target(lambda random: random, fuzz_kill.Killer()),
     }
+    if importlib.util.find_spec("sklearn") is not None:
+        found["segmentation"] = Target(fuzz_segmentation.segmentations(), run_broken_command)
+    return found
 
 
 @dataclass

@@ -117,8 +117,7 @@ def kinds() -> list[Kind]:
         Kind(f"picture{suffix}", lambda path, version, t=dtype: write_picture(path, picture(version, t)), height_of)
         for suffix, dtype in (*pictures.items(), ("16.png", np.uint16))
     ]
-    return [
-        *found,
+    found += [
         Kind("model.npz", lambda path, version: save_model(small_denoiser(version=version), path),
              lambda path: load_model(path).metadata["version"]),
         Kind("checkpoint.npz", lambda path, version: begun(version).save(path), iteration_of),
@@ -126,8 +125,11 @@ def kinds() -> list[Kind]:
         Kind("ledger.csv", write_ledger, steps_of_csv),
         Kind("ledger.json", write_ledger, steps_of_json),
         Kind("report.json", run_denoise, version_of_report),
-        Kind("curve.png", lambda path, version: training_files.draw_curve(path, log_rows(version), "title"), drawn),
     ]  # fmt: skip
+    if training_files.can_plot():
+        draw = training_files.draw_curve
+        found.append(Kind("curve.png", lambda path, version: draw(path, log_rows(version), "title"), drawn))
+    return found
 
 
 class Killer:
