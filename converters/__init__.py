@@ -8,6 +8,7 @@ from .batch_norm import fold_batch_norm
 from .calibration import calibration_pictures
 from .convert import NORMALIZATIONS, convert
 from .normalization import activation_scales, normalize
+from .quantization import quantize_weights
 from .state_dict import read_state_dict
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "convert",
     "fold_batch_norm",
     "normalize",
+    "quantize_weights",
     "read_state_dict",
 ]

@@ -376,7 +376,7 @@ class Jobs:
 
 
 def command_lines() -> Jobs:
-    """Of denoise, convert, info and models."""
+    """Of denoise, convert, quantize, info and models."""
     models, states, pictures = Models(), States(), Pictures()
     good = {"good.png": pictures.whole[0], "model.npz": models.whole, "state.npz": states.whole}
     good |= {"folder/a.png": pictures.whole[0], "folder/b.tif": pictures.whole[6]}
@@ -387,6 +387,7 @@ def command_lines() -> Jobs:
         ["denoise", "good.png", "-o", "out.png", "--model", "model.npz", "--sigma", "25", "--clean", "good.png"],
         ["denoise", "folder", "-o", "out", "--model", "model.npz", "--steps", "1", "--report", "report.json"],
         ["convert", "state.npz", "-o", "out.npz", "--normalization", "none"],
+        ["quantize", "model.npz", "-o", "out.npz"],
         ["info", "model.npz"],
         ["info", "model.npz", "--shape", "32x32"],
         ["models"],

@@ -195,8 +195,9 @@ def test_weights_that_are_not_finite_are_refused(saved, value):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((3, 2, 3, 1)), "weight of 'conv1' must be float32 or float16 .got float64"),
-        (np.zeros((3, 2, 3, 1), np.int8), "must be float32 or float16"),
+        (np.zeros((3, 2, 3, 1)), "weight of 'conv1' must be float32, float16 or int8 .got float64"),
+        (np.zeros((3, 2, 3, 1), np.int8), "missing arrays: weights/conv1.exponents"),
+        (np.zeros((3, 2, 3, 1), np.uint8), "weight of 'conv1' must be float32, float16 or int8 .got uint8"),
         (np.zeros((3, 2, 3), np.float32), "4-dimensional"),
         (np.zeros((0, 2, 3, 1), np.float32), "non-empty"),
         (np.zeros((3, 5, 3, 1), np.float32), "'conv1' takes 5 channels, but 'input' has 2"),
@@ -204,7 +205,7 @@ def test_weights_that_are_not_finite_are_refused(saved, value):
     ],
 )
 def test_unfit_weights_are_refused(saved, array, message):
-    write_changed(saved, {"weights/conv1.weight": array})
+    write_changed(saved, {"weights/conv1.weight": array, "format_version": np.asarray(2)})
     assert_refused(saved, message)
 
 

@@ -54,6 +54,10 @@ _settings_options = grouped(
         help="Scale them, by a factor for each.",
     ),
     click.option("--train-initial", is_flag=True, help="Train each layer's initial potential."),
+    click.option(
+        "--weight-bits", type=int, metavar="N",
+        help="Train for weights rounded to N bits, 2 to 8, and save these; see spikeunet quantize.",
+    ),
     click.option("--seed", type=int, metavar="K", default=0, show_default=True),
 )  # fmt: skip
 
@@ -144,6 +148,7 @@ def finetune(
       spikeunet finetune model.npz --train pictures/ --steps 1 --loss log-mse --penalty 2 --average 0.99 -o sparse.npz
       spikeunet finetune model.npz --train pictures/ --steps 2 --method bptt --thresholds 0.5,0.25,0.125 -o coarse.npz
       spikeunet finetune model.npz --train pictures/ --steps 2 --method bptt -o tuned.npz --resume
+      spikeunet finetune denoise-gray-fast --train pictures/ --steps 1 --weight-bits 8 -o fast8.npz
       spikeunet finetune street.npz --task segment --train pictures/ --labels labels/ --void 11 --upright -o tuned.npz
     """
     from ..files.model_file import save_model
@@ -207,6 +212,7 @@ def _settings(options: dict[str, Any], task: str) -> Settings:
         surrogate=Surrogate(options["surrogate"], options["width"], options["detach_reset"]),
         scales=options["train_thresholds"],
         initial=options["train_initial"],
+        weight_bits=options["weight_bits"],
         seed=options["seed"],
     )
 

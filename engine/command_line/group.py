@@ -15,6 +15,7 @@ from .finetune import finetune
 from .guard import guarded
 from .info import info
 from .models import models
+from .quantize import quantize
 from .segment import segment
 
 
@@ -57,5 +58,5 @@ def main() -> None:
     """
 
 
-for command in (denoise, segment, evaluate, convert, finetune, info, models):
+for command in (denoise, segment, evaluate, convert, finetune, quantize, info, models):
     main.add_command(command)

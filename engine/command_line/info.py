@@ -78,9 +78,23 @@ def _fields(model: str, network: Network) -> list[tuple[str, str]]:
         ("input", f"{network.input.channels} channel{'s' * (network.input.channels > 1)}"),
         ("size multiple", f"{network.size_multiple}, to which pictures are padded"),
         ("parameters", f"{network.parameters:,}"),
+        ("weights", _weights(network)),
         *(("neurons", model) for model in models),
     ]
     return fields + [(name, _value(value)) for name, value in network.metadata.items()]
+
+
+def _weights(network: Network) -> str:
+    """Bits of the weights, and in how many layers: "8 bits in 22 layers, float32 in 1 layer"."""
+    from ..fixed_point import Weighted, weight_bits
+
+    bits = [weight_bits(node) for node in network.nodes if isinstance(node, Weighted)]
+    parts = {f"{number} bits" if number else "float32": bits.count(number) for number in sorted(bits, key=_float_last)}
+    return ", ".join(f"{name} in {count} layer{'s' * (count > 1)}" for name, count in parts.items()) or "none"
+
+
+def _float_last(bits: int | None) -> tuple[bool, int]:
+    return bits is None, -(bits or 0)
 
 
 def _value(value: object) -> str:
@@ -95,9 +109,13 @@ def _row(network: Network, node: Node) -> list[str]:
 
 def _settings(network: Network, node: Node) -> str:
     """Kernel, stride and padding of synapses; thresholds and normalisation of neurons."""
+    from ..fixed_point import Weighted, weight_bits
+
     words = []
-    if hasattr(node, "weight"):
+    if isinstance(node, Weighted):
         words.append("x".join(map(str, node.weight.shape)))
+        bits = weight_bits(node)
+        words += [f"{bits} bits"] if bits else []
     for name in ("kernel_size", "stride", "padding", "output_padding", "dilation"):
         value = getattr(node, name, None)
         if value is not None and value != {"padding": (0, 0), "output_padding": (0, 0)}.get(name, (1, 1)):

@@ -1,15 +1,24 @@
 """Model files: one NPZ with a network's topology, weights, neuron parameters, normalisation factors and metadata.
 
-Arrays of a file, format version 1:
+Arrays of a file:
 
-==================== ========= =======================================================================
-format_version       int64     ()
-topology             uint8     UTF-8 JSON: list of nodes, each with its type, name, sources, parameters
-metadata             uint8     UTF-8 JSON object
-normalization        uint8     UTF-8 JSON object: factor of each converted neuron layer
-weights/NODE.weight  float32   or float16, in PyTorch's layout, for each Conv2d, ConvTranspose2d, Linear
-weights/NODE.bias    float32   or float16
-==================== ========= =======================================================================
+======================= ========= =======================================================================
+format_version          int64     (), 1, or 2 where a weight is int8
+topology                uint8     UTF-8 JSON: list of nodes, each with its type, name, sources, parameters
+metadata                uint8     UTF-8 JSON object
+normalization           uint8     UTF-8 JSON object: factor of each converted neuron layer
+weights/NODE.weight     float32   or float16, in PyTorch's layout, for each Conv2d, ConvTranspose2d, Linear
+weights/NODE.bias       float32   or float16
+======================= ========= =======================================================================
+
+In version 2 a node may have these in place of floating-point weights:
+
+======================= ========= =======================================================================
+weights/NODE.weight     int8      -127 to 127, in PyTorch's layout
+weights/NODE.exponents  int16     (out_channels,), -149 to 127: channel c's weights are int8 * 2**exponents[c]
+======================= ========= =======================================================================
+
+Weights that are exactly that are stored so, with their biases as float32; reading gives the same float32 numbers again.
 
 Nothing in a file is ever unpickled or imported; node and neuron types come from the tables in `topology`, and neuron
 models of a user's own from what `register_neuron` was given before.
@@ -28,13 +37,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, ModelFileError, SpikeunetError
+from ..fixed_point import Weighted, codes_and_exponents
 from ..graph import Conv2d, ConvTranspose2d, Linear, Network
-from .archive import read_arrays
+from .archive import MAXIMUM_BYTES, read_arrays
 from .atomic import atomic_write
-from .topology import check_channels, decode_nodes, encode_node, weight_keys
+from .topology import check_channels, decode_nodes, encode_node, exponents_key, weight_keys
 
-FORMAT_VERSION = 1
-"""Version that `save_model` writes and the newest that `read_model` reads."""
+FORMAT_VERSION = 2
+"""The newest version that `read_model` reads; `save_model` writes version 1 where that suffices."""
 
 MAXIMUM_TEXT = 2**24
 """Longest JSON text in a file, in bytes."""
@@ -55,6 +65,8 @@ def save_model(
         Where to write; an existing file is replaced.
     dtype : "float32" or "float16"
         How to store weights and biases. float32 is exact; float16 halves the file and rounds to 11 significant bits.
+        Weights that are integers from -127 to 127 times a power of two of each output channel, as `quantize_weights`
+        makes them, are stored as int8 whatever is chosen, without loss.
 
     Raises
     ------
@@ -66,17 +78,18 @@ def save_model(
     """
     if dtype not in ("float32", "float16"):
         raise InputError(f"dtype must be 'float32' or 'float16' (got {dtype!r})")
+    weights: dict[str, NDArray[Any]] = {}
+    for node in network.nodes:
+        if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
+            weights |= _node_arrays(node, dtype)
+    version = 2 if any(array.dtype == np.int8 for array in weights.values()) else 1
     arrays: dict[str, NDArray[Any]] = {
-        "format_version": np.asarray(FORMAT_VERSION, np.int64),
+        "format_version": np.asarray(version, np.int64),
         "topology": _encode_text("topology", [encode_node(node) for node in network.nodes]),
         "metadata": _encode_text("metadata", dict(network.metadata)),
         "normalization": _encode_text("normalization", dict(network.normalization)),
     }
-    for node in network.nodes:
-        if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
-            for key, array in zip(weight_keys(node.name), (node.weight, node.bias), strict=True):
-                arrays[key] = _stored(key, array, dtype)
-    _write(Path(path), arrays)
+    _write(Path(path), arrays | weights)
 
 
 def read_model(path: str | os.PathLike[str]) -> Network:
@@ -105,6 +118,7 @@ def _decode(arrays: dict[str, NDArray[Any]]) -> Network:
         if not isinstance(value, dict):
             raise ModelFileError(f"{key} must be a JSON object; {_REMEDY}")
     weights = {key: array for key, array in arrays.items() if key not in ("format_version", *_TEXTS)}
+    _check_integers(int(arrays["format_version"]), weights)
     network = Network(decode_nodes(topology, weights), metadata, _factors(normalization))
     check_channels(network)
     return network
@@ -121,6 +135,16 @@ def _check_version(arrays: Mapping[str, NDArray[Any]]) -> None:
             f"is in format {int(version)}, newer than {FORMAT_VERSION}, the newest that this version reads; upgrade "
             "spikeunet"
         )
+
+
+def _check_integers(version: int, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse int8 in version 1, and more of it than fits into memory as float32."""
+    integers = {key: array for key, array in weights.items() if array.dtype == np.int8}
+    if integers and version < 2:
+        raise ModelFileError(f"{min(integers)} must be float32 or float16 in format 1 (got int8); {_REMEDY}")
+    size = 4 * sum(array.size for array in integers.values())
+    if size > MAXIMUM_BYTES:
+        raise ModelFileError(f"its int8 weights take {size} bytes as float32, more than {MAXIMUM_BYTES}; {_REMEDY}")
 
 
 def _factors(normalization: Mapping[str, Any]) -> dict[str, float]:
@@ -152,6 +176,16 @@ def _decode_text(key: str, array: NDArray[Any]) -> Any:
 
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _node_arrays(node: Weighted, dtype: str) -> dict[str, NDArray[Any]]:
+    """A node's arrays as they are stored: as integers where that is exact."""
+    weight, bias = weight_keys(node.name)
+    found = codes_and_exponents(node)
+    if found is None:
+        return {weight: _stored(weight, node.weight, dtype), bias: _stored(bias, node.bias, dtype)}
+    codes, exponents = found
+    return {weight: codes, exponents_key(node.name): exponents.astype(np.int16), bias: node.bias}
 
 
 def _stored(key: str, array: NDArray[np.float32], dtype: str) -> NDArray[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelFileError, SpikeunetError
+from ..fixed_point import HIGHEST_EXPONENT, LARGEST_CODE, LOWEST_EXPONENT, Weighted, scaled_codes
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
 from ..neurons import (
     IntegrateAndFire,
@@ -195,6 +196,11 @@ def weight_keys(name: str) -> tuple[str, str]:
     return f"weights/{name}.weight", f"weights/{name}.bias"
 
 
+def exponents_key(name: str) -> str:
+    """Key of the powers of two of a node's integer weights in a model file."""
+    return f"weights/{name}.exponents"
+
+
 def encode_node(node: Node) -> dict[str, Any]:
     """A node, its weights apart, as JSON values."""
     fields = _NODE_FIELDS.get(type(node))
@@ -218,10 +224,10 @@ def decode_nodes(value: Any, arrays: Arrays) -> list[Node]:
         raise ModelFileError(f"the topology must be a list of nodes (got {_short(value)})")
     entries = [_entry(item, _NODES, "node") for item in value]
     decoded = [(kind, _decoded(fields, _NODE_FIELDS[kind], kind.__name__)) for kind, fields in entries]
-    _check_keys(
-        {key for kind, fields in decoded if kind in WEIGHTED for key in weight_keys(fields["name"])}, set(arrays)
-    )
-    return [kind(**fields, **_weights(kind, fields["name"], arrays)) for kind, fields in decoded]
+    named = [fields["name"] for kind, fields in decoded if kind in WEIGHTED]
+    _check_keys({key for name in named for key in _keys(name, arrays)}, set(arrays))
+    nodes = [kind(**fields, **_weights(kind, fields["name"], arrays)) for kind, fields in decoded]
+    return [_scaled(node, arrays) for node in nodes]
 
 
 def _check_keys(expected: set[str], found: set[str]) -> None:
@@ -231,14 +237,43 @@ def _check_keys(expected: set[str], found: set[str]) -> None:
         raise ModelFileError("; ".join(f"{word} arrays: {', '.join(keys)}" for word, keys in lists if keys))
 
 
+def _keys(name: str, arrays: Arrays) -> tuple[str, ...]:
+    """Keys of the arrays that a node must have: integer weights have exponents, too."""
+    weight, bias = weight_keys(name)
+    integers = weight in arrays and arrays[weight].dtype == np.int8
+    return (weight, bias, exponents_key(name)) if integers else (weight, bias)
+
+
 def _weights(kind: type[Node], name: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    """Weight and bias of a node, integer weights without their powers of two."""
     if kind not in WEIGHTED:
         return {}
-    pair = dict(zip(("weight", "bias"), (arrays[key] for key in weight_keys(name)), strict=True))
-    for attribute, array in pair.items():
-        if array.dtype not in (np.float32, np.float16):
-            raise ModelFileError(f"{attribute} of {name!r} must be float32 or float16 (got {array.dtype})")
-    return pair
+    weight, bias = (arrays[key] for key in weight_keys(name))
+    if weight.dtype not in (np.float32, np.float16, np.int8):
+        raise ModelFileError(f"weight of {name!r} must be float32, float16 or int8 (got {weight.dtype})")
+    if bias.dtype not in (np.float32, np.float16):
+        raise ModelFileError(f"bias of {name!r} must be float32 or float16 (got {bias.dtype})")
+    if weight.dtype == np.int8 and weight.size and weight.min() < -LARGEST_CODE:
+        raise ModelFileError(f"integer weights of {name!r} must lie from -{LARGEST_CODE} to {LARGEST_CODE} (got -128)")
+    return {"weight": weight.astype(np.float32) if weight.dtype == np.int8 else weight, "bias": bias}
+
+
+def _scaled(node: Node, arrays: Arrays) -> Node:
+    """A node whose integer weights are multiplied with their powers of two; any other as it is."""
+    exponents = arrays.get(exponents_key(node.name))
+    if exponents is None or not isinstance(node, Weighted):
+        return node
+    if exponents.dtype != np.int16 or exponents.shape != (node.out_channels,):
+        raise ModelFileError(
+            f"exponents of {node.name!r} must be int16 ({node.out_channels},), one for each output channel (got "
+            f"{exponents.dtype} {exponents.shape})"
+        )
+    low, high = int(exponents.min()), int(exponents.max())
+    if low < LOWEST_EXPONENT or high > HIGHEST_EXPONENT:
+        raise ModelFileError(
+            f"exponents of {node.name!r} must lie from {LOWEST_EXPONENT} to {HIGHEST_EXPONENT} (got {low} to {high})"
+        )
+    return dataclasses.replace(node, weight=scaled_codes(node, node.weight, exponents))
 
 
 def check_channels(network: Network) -> None:

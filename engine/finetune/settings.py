@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError
+from ..fixed_point import check_bits
 from ..tasks.inference import check_steps
 from .losses import loss_named
 from .optimizers import optimizer_named
@@ -56,6 +57,9 @@ class Settings:
         Whether to train each layer's initial potential.
     weights, biases : bool
         Whether to train them.
+    weight_bits : int or None
+        Run on weights rounded to so many bits, 2 to 8, and go straight through the rounding on the way back; see
+        trainable.py. The result has the rounded weights.
     seed : int
         Of the generator that draws the batches.
 
@@ -82,6 +86,7 @@ class Settings:
     initial: bool = False
     weights: bool = True
     biases: bool = True
+    weight_bits: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -99,6 +104,8 @@ class Settings:
         _check(self.rate > 0, "the learning rate must be positive", self.rate)
         _check(self.penalty >= 0, "the penalty must not be negative", self.penalty)
         _check(0 <= self.average < 1, "the decay of the averages must lie in [0, 1)", self.average)
+        if self.weight_bits is not None:
+            check_bits(self.weight_bits)
         if self.clip is not None:
             _check(self.clip > 0, "the gradient's largest norm must be positive", self.clip)
 

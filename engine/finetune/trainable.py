@@ -4,6 +4,10 @@ A scale s of a layer's thresholds (emitted values included) does the same as div
 the layer by s and multiplying the weights that read it by s. So scales are folded into the weights, neuron models keep
 their thresholds, and any trained network is an ordinary one. Scales are trained as logarithms, so that they stay
 positive, and belong to the synapses, since all neurons that one node feeds share them; pooling hands its source's on.
+
+With `weight_bits` the network has rounded weights and biases (fixed_point.py), while the numbers in training stay as
+fine as float32, or many small steps would never add up to a change: gradients of the rounded ones are taken for theirs
+(Courbariaux, Bengio and David, BinaryConnect, NeurIPS 2015, arXiv 1511.00363).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..fixed_point import quanta_of_layers, rounded_arrays
 from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node
 from ..graph.nodes import Synapses
 from .layers import WeightedSynapses
@@ -41,15 +46,23 @@ class Trainable:
         Whether each layer's initial potential is trained.
     weights, biases : bool
         Whether they are trained.
+    weight_bits : int, optional
+        Bits that weights are rounded to in `network`, where layers read spikes alone.
 
     Raises
     ------
     InputError
-        If `scales` is unknown or nothing is left to train.
+        If `scales` is unknown, nothing is left to train, or no weights can be rounded.
     """
 
     def __init__(
-        self, network: Network, scales: str = "none", initial: bool = False, weights: bool = True, biases: bool = True
+        self,
+        network: Network,
+        scales: str = "none",
+        initial: bool = False,
+        weights: bool = True,
+        biases: bool = True,
+        weight_bits: int | None = None,
     ) -> None:
         if scales not in SCALES:
             raise InputError(f"threshold scales must be one of {', '.join(SCALES)} (got {scales!r})")
@@ -57,6 +70,8 @@ class Trainable:
         self.weighted = tuple(node for node in network.nodes if isinstance(node, _WEIGHTED))
         self._scales = scales
         self._initial = initial
+        self._bits = weight_bits or 0
+        self._quanta = quanta_of_layers(network) if weight_bits else {}
         kept = {"weight": weights, "bias": biases, "log_scale": True, "initial": True}
         names = self.parameters()
         self.trained = tuple(name for name in names if kept[name.rpartition(".")[2]])
@@ -86,6 +101,9 @@ class Trainable:
                 weight, bias = parameters[f"{node.name}.weight"], parameters[f"{node.name}.bias"]
                 scales = self._factors(node, parameters)
                 weight, bias = _folded(node, weight, bias, scales)
+                if node.name in self._quanta:
+                    weight, bias = rounded_arrays(node, weight, bias, self._bits, self._quanta[node.name])
+                    weight = in_kernel_order(weight)
                 made = with_arrays(node, weight=weight, bias=bias)
             elif isinstance(node, Neurons) and f"{node.name}.initial" in parameters:
                 initial = float(parameters[f"{node.name}.initial"][0])

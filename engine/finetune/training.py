@@ -81,7 +81,9 @@ class Trainer:
     """
 
     def __init__(self, network: Network, batches: Batches, settings: Settings, threads: int | None = None) -> None:
-        self.trainable = Trainable(network, settings.scales, settings.initial, settings.weights, settings.biases)
+        self.trainable = Trainable(
+            network, settings.scales, settings.initial, settings.weights, settings.biases, settings.weight_bits
+        )
         self.batches = batches
         self.settings = settings
         self.threads = threads
@@ -165,11 +167,18 @@ class Trainer:
         }
         if settings.class_weights:
             done["class_weights"] = list(settings.class_weights)
+        if settings.weight_bits is not None:
+            done["weight_bits"] = settings.weight_bits
         before = self.trainable.source.metadata.get("fine_tuning")
         if before is not None:
             done["previous"] = before
         network = self.trainable.export({**self.parameters, **self.averages})
-        return network.replace(metadata={**network.metadata, "steps": settings.steps, "fine_tuning": done})
+        facts = {**network.metadata, "steps": settings.steps, "fine_tuning": done}
+        # What was said of the weights to start from is true no more.
+        facts = {name: value for name, value in facts.items() if name not in ("weight_bits", "weight_snr_db")}
+        if settings.weight_bits is not None:
+            facts["weight_bits"] = settings.weight_bits
+        return network.replace(metadata=facts)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, completely or not at all."""

@@ -1,0 +1,98 @@
+"""Weights of few bits: each a small integer times its channel's power of two, so that sums over spikes are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from spikeunet.engine.fixed_point import check_bits, quanta_of_layers, rounded_arrays
+from spikeunet.engine.graph import Conv2d, ConvTranspose2d, Linear, Network
+
+Weighted = Conv2d | ConvTranspose2d | Linear
+
+
+def quantize_weights(network: Network, bits: int = 8) -> Network:
+    """Round the weights of the layers that read nothing but spikes to integers times a power of two for each channel.
+
+    Of output channel c, with M = 2**(bits - 1) - 1 and q the quantum of what the layer's sources emit (the largest
+    power of two of which all emitted values are multiples, 1/64 for thresholds 1 ... 1/64):
+
+        k[c]         = ceil(log2(max |weight[c]| / M)), or that minus 1
+        weight[c, i] = clip(round(weight[c, i] / 2**k[c]), -M, M) * 2**k[c]
+        bias[c]      = round(bias[c] / (q * 2**k[c])) * q * 2**k[c]
+
+    Of the two k the one with the smaller squared error is taken: the lower one is twice as fine and cuts the largest
+    weights off. Every current is then a whole multiple of q * 2**k[c], so a sum of integers gives it exactly, in any
+    order. Initial potentials and thresholds need not be multiples of anything and stay as they are.
+
+    Weights scaled by output channel, symmetrically and without a zero point, are those of Krishnamoorthi 2018 (arXiv
+    1806.08342); powers of two as scales those of Jain, Gural, Wu and Dick, MLSys 2020 (arXiv 1903.08066), whose
+    thresholds are trained, while these follow from the weights.
+
+    Parameters
+    ----------
+    network : Network
+    bits : int
+        2 to 8, the sign included.
+
+    Returns
+    -------
+    Network
+        Layers that read the picture are as before, and so are those with a source whose values are no multiples of one
+        power of two, or more than 255 of it. Metadata: "weight_bits", and under "weight_snr_db" the rounded layers by
+        name, each with the ratio of the squared weights to the squared errors in dB, null where nothing was rounded.
+        A network that is rounded already comes back unchanged.
+
+    Raises
+    ------
+    InputError
+        If `bits` is out of range, or there is no layer to round.
+    """
+    bits = check_bits(bits)
+    quanta = quanta_of_layers(network)
+    earlier = _earlier_ratios(network.metadata)
+    nodes, ratios = [], {}
+    for node in network.nodes:
+        made = node
+        if isinstance(node, Weighted) and node.name in quanta:
+            made = _rounded(node, bits, quanta[node.name])
+            ratio = _signal_to_noise(node, made)
+            ratios[node.name] = earlier.get(node.name) if ratio is None else ratio
+        nodes.append(made)
+    if _is_recorded(network, ratios) and all(map(_same, network.nodes, nodes)):
+        return network
+    return network.replace(nodes, metadata={**network.metadata, "weight_bits": bits, "weight_snr_db": ratios})
+
+
+def _rounded(node: Weighted, bits: int, quantum: float) -> Weighted:
+    weight, bias = rounded_arrays(node, node.weight, node.bias, bits, quantum)
+    return replace(node, weight=weight, bias=bias)
+
+
+def _signal_to_noise(node: Weighted, rounded: Weighted) -> float | None:
+    """10 log10 of the squared weights over the squared errors, in dB; None where there are no errors."""
+    before, after = node.weight.astype(np.float64), rounded.weight.astype(np.float64)
+    error = float(np.square(after - before).sum())
+    return round(10 * float(np.log10(np.square(before).sum() / error)), 2) if error else None
+
+
+def _earlier_ratios(metadata: Mapping[str, Any]) -> dict[str, float]:
+    """Ratios that an earlier rounding left in the metadata, where they are numbers."""
+    found = metadata.get("weight_snr_db")
+    items = found.items() if isinstance(found, dict) else ()
+    return {name: value for name, value in items if isinstance(value, float)}
+
+
+def _is_recorded(network: Network, ratios: Mapping[str, float | None]) -> bool:
+    return "weight_bits" in network.metadata and network.metadata.get("weight_snr_db") == ratios
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Whether a node has the same weights and biases as another, bit for bit."""
+    if before is after:
+        return True
+    pairs = ((getattr(before, name), getattr(after, name)) for name in ("weight", "bias"))
+    return all(one.tobytes() == other.tobytes() for one, other in pairs)

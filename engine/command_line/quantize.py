@@ -1,0 +1,62 @@
+"""`spikeunet quantize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import InputError
+from .console import print_fields, print_rows
+from .jobs import check_folder, check_model_suffix, file_identity
+
+if TYPE_CHECKING:
+    from ..graph import Network
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@click.option("-o", "--output", metavar="OUT.npz", required=True, type=click.Path(path_type=Path), help="Model file.")
+@click.option("--bits", type=int, metavar="N", default=8, show_default=True, help="Bits of a weight, 2 to 8.")
+def quantize(model: str, output: Path, bits: int) -> None:
+    """Round a model's weights to integers of few bits, so that its sums are exact.
+
+    MODEL is a name out of `spikeunet models` or a model file. Every layer that reads nothing but spikes gets weights
+    that are integers times a power of two of their output channel; layers that read the picture stay as they are. The
+    table shows the ratio of the weights to what rounding changed in them, in dB.
+
+    \b
+    Examples:
+      spikeunet quantize denoise-gray-fast -o fast8.npz
+      spikeunet quantize model.npz --bits 4 -o small.npz
+    """
+    from spikeunet.converters import quantize_weights
+
+    from ..files.model_file import read_model, save_model
+    from ..models import located
+
+    check_model_suffix(output)
+    with located(model) as path:
+        if file_identity(output) == file_identity(path):
+            raise InputError(f"{output}: the rounded model would overwrite the model; choose another name")
+        check_folder(output.parent)
+        network = quantize_weights(read_model(path), bits)
+        size = path.stat().st_size
+    save_model(network, output)
+    print_fields([("model", str(output)), ("file size", f"{size:,} -> {output.stat().st_size:,} bytes")])
+    click.echo()
+    print_rows(["layer", "weights", "bits", "SNR / dB"], _rows(network))
+
+
+def _rows(network: Network) -> list[list[str]]:
+    from ..fixed_point import Weighted, weight_bits
+
+    ratios = network.metadata["weight_snr_db"]
+    rows = []
+    for node in network.nodes:
+        if isinstance(node, Weighted):
+            ratio = ratios.get(node.name)
+            bits = weight_bits(node) if node.name in ratios else None
+            rows.append([node.name, str(node.weight.size), str(bits or "-"), "-" if ratio is None else f"{ratio:.1f}"])
+    return rows
