@@ -42,17 +42,17 @@ class TorchAnn:
 
 
 class OnnxAnn:
-    """ONNX Runtime's CPU provider with all of its graph optimisations."""
+    """ONNX Runtime's CPU provider with all of its graph optimisations; `model` is by default that of `onnx_model`."""
 
-    def __init__(self, network: Network, threads: int) -> None:
+    def __init__(self, network: Network, threads: int, model=None) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        model = onnx_model(network).SerializeToString()
-        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        written = (onnx_model(network) if model is None else model).SerializeToString()
+        self.session = onnxruntime.InferenceSession(written, options, providers=["CPUExecutionProvider"])
 
     def run(self, picture: np.ndarray) -> np.ndarray:
         """Output (O, H, W) for a picture (C, H, W) float32."""

@@ -1,4 +1,4 @@
-"""One process of benchmarks/peers.py, pinned to so many processors: measures or checks, and prints JSON lines.
+"""One process of benchmarks/peers.py, pinned to so many processors: measures, checks or scores; prints JSON lines.
 
 The number of threads is set before anything that starts threads is imported.
 """
@@ -24,9 +24,21 @@ PAUSE = 0.1
 """Seconds before each measurement, so that threads of the one before have stopped spinning."""
 
 
+def artificial(network, threads: int, wanted: list[str]) -> dict:
+    """The artificial networks of those wanted, functions of a picture by name."""
+    from _peer_ann import OnnxAnn, TorchAnn
+    from _peer_int8 import Int8Ann
+
+    makers = {
+        "ann-torch": lambda: TorchAnn(network),
+        "ann-onnxruntime": lambda: OnnxAnn(network, threads),
+        "ann-onnxruntime-int8": lambda: Int8Ann(network, threads),
+    }
+    return {name: make().run for name, make in makers.items() if name in wanted}
+
+
 def simulators(network, threads: int, wanted: list[str]) -> dict:
     """Functions of (picture, steps) by name; those that know integrate-and-fire only get such a network."""
-    from _peer_ann import OnnxAnn, TorchAnn
     from _peer_dense import Optimised, Straightforward
     from _peer_frameworks import SnnTorch, SpikingJelly
 
@@ -44,14 +56,13 @@ def simulators(network, threads: int, wanted: list[str]) -> dict:
         "engine": lambda: engine(network),
         "optimised": lambda: Optimised(network, threads).run,
         "straightforward": lambda: Straightforward(network).run,
-        "ann-torch": lambda: ann(TorchAnn(network).run),
-        "ann-onnxruntime": lambda: ann(OnnxAnn(network, threads).run),
         "if-engine": lambda: engine(fires),
         "if-optimised": lambda: Optimised(fires, threads).run,
         "if-spikingjelly": lambda: SpikingJelly(fires).run,
         "if-snntorch": lambda: SnnTorch(fires).run,
     }
-    return {name: makers[name]() for name in wanted}
+    anns = {name: ann(run) for name, run in artificial(network, threads, wanted).items()}
+    return {name: anns[name] if name in anns else makers[name]() for name in wanted}
 
 
 def measure(task: dict) -> None:
@@ -83,7 +94,6 @@ def measure(task: dict) -> None:
 
 def check(task: dict) -> None:
     """Compare spikes with the engine's: of the exact twin, where all must be equal, and of the network as it is."""
-    from _peer_ann import OnnxAnn, TorchAnn
     from _peer_check import compare, exact_twin
     from _peer_dense import Optimised, Straightforward
     from _peer_frameworks import SnnTorch, SpikingJelly
@@ -109,11 +119,31 @@ def check(task: dict) -> None:
                 say(simulator=name, kind=kind, bits=bits, share=found.share, density=found.fired / found.compared,
                     different=found.different, compared=found.compared, gap=gap)  # fmt: skip
     expected, _ = forward(network, picture)
-    anns = {"ann-torch": lambda: TorchAnn(network), "ann-onnxruntime": lambda: OnnxAnn(network, threads)}
-    for name in task["simulators"]:
-        if name in anns:
-            gap = float(abs(anns[name]().run(picture) - expected).max())
-            say(simulator=name, kind="model", gap=gap, largest=float(abs(expected).max()))
+    for name, run in artificial(network, threads, task["simulators"]).items():
+        gaps = run(picture) - expected
+        error = float((gaps**2).mean() ** 0.5 / (expected**2).mean() ** 0.5)
+        say(simulator=name, kind="model", gap=float(abs(gaps).max()), largest=float(abs(expected).max()), error=error)
+
+
+def quality(task: dict) -> None:
+    """PSNR of the picture that is measured, by size and steps; of the artificial networks, which have none, as 0."""
+    from _common import restored_by_steps
+    from _peer_pictures import clean_picture, noisy_picture
+
+    from spikeunet.engine import IntegrateAndFire, load_model, psnr
+
+    network = load_model(task["model"])
+    spiking = {"engine": network, "if-engine": network.with_neurons(IntegrateAndFire())}
+    anns = artificial(network, task["threads"], task["simulators"])
+    for size in task["sizes"]:
+        clean, noisy = clean_picture(size), noisy_picture(size)
+        say(size=size, simulator="noisy", steps=0, psnr=psnr(clean, noisy[0]))
+        for name in task["simulators"]:
+            if name in anns:
+                say(size=size, simulator=name, steps=0, psnr=psnr(clean, (noisy - anns[name](noisy))[0].clip(0, 1)))
+            elif name in spiking:
+                for steps, (restored, _) in restored_by_steps(spiking[name], noisy[0], task["steps"]).items():
+                    say(size=size, simulator=name, steps=steps, psnr=psnr(clean, restored))
 
 
 def say(**fields) -> None:
@@ -130,7 +160,7 @@ def main() -> None:
 
     torch.set_num_threads(task["threads"])
     say(processors=processors)
-    {"measure": measure, "check": check}[task["kind"]](task)
+    {"measure": measure, "check": check, "quality": quality}[task["kind"]](task)
 
 
 if __name__ == "__main__":

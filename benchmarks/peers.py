@@ -22,9 +22,11 @@ from statistics import median
 
 import _common as common
 import click
+from _peer_pictures import SIGMA
 from rich.console import Console
 
-from spikeunet.engine import Conv2d, ConvTranspose2d, Linear, load_model
+from spikeunet.engine import Conv2d, ConvTranspose2d, Linear, Network, load_model
+from spikeunet.engine.tasks.inference import task_of
 
 NAMES = {
     "engine": "this engine",
@@ -32,6 +34,7 @@ NAMES = {
     "straightforward": "dense simulation, straightforward (PyTorch)",
     "ann-torch": "artificial network, PyTorch",
     "ann-onnxruntime": "artificial network, ONNX Runtime",
+    "ann-onnxruntime-int8": "artificial network, ONNX Runtime, 8 bits",
     "if-engine": "integrate-and-fire: this engine",
     "if-optimised": "integrate-and-fire: dense simulation, optimised",
     "if-spikingjelly": "integrate-and-fire: SpikingJelly",
@@ -42,11 +45,16 @@ RATIOS = (
     ("straightforward", "engine", "straightforward / engine"),
     ("optimised", "engine", "optimised / engine"),
     ("ann-onnxruntime", "engine", "ANN in ONNX Runtime / engine"),
+    ("ann-onnxruntime-int8", "engine", "ANN in ONNX Runtime, 8 bits / engine"),
     ("if-spikingjelly", "if-engine", "SpikingJelly / engine"),
     ("if-snntorch", "if-engine", "snnTorch / engine"),
 )
 MODELS = ("denoise-gray-converted", "denoise-gray-fast")
 FIELDS = ("model", "threads", "size", "steps", "simulator", "repeat", "seconds")
+QUALITY_FIELDS = ("model", "size", "steps", "simulator", "psnr")
+
+LARGEST_ERROR = 0.1
+"""Of an artificial network in 8 bits, root mean square, as a share of the output's."""
 
 
 def work(task: dict):
@@ -80,7 +88,11 @@ def check(model: str, simulators: list[str], size: int, steps: int, threads: int
             )
         elif "gap" in found:
             lines.append(f"- {NAMES[found['simulator']]}: output as `forward`'s up to {found['gap']:.1e}")
-            if found["gap"] > 1e-3 * max(1.0, found["largest"]):
+            wrong = found["gap"] > 1e-3 * max(1.0, found["largest"])
+            if found["simulator"].endswith("int8"):
+                lines[-1] += f", root mean square {found['error']:.1%} of the output's"
+                wrong = found["error"] > LARGEST_ERROR
+            if wrong:
                 raise SystemExit(f"{lines[-1]}\nthe artificial networks do not compute the same")
     return lines
 
@@ -117,6 +129,18 @@ def ratios(rows: list[dict], steps: list[int]) -> list[tuple[str, dict[int, floa
         found = {number: median(high) / median(low) for number, (high, low) in pairs.items() if high and low}
         if found:
             lines.append((title, found))
+    return lines
+
+
+def quality_table(rows: list[dict], steps: list[int]) -> list[str]:
+    """PSNR in dB of one picture; those that have no steps have the same everywhere."""
+    found = {(row["simulator"], row["steps"]): row["psnr"] for row in rows}
+    title = f"picture quality on this picture, sigma {SIGMA:g}, PSNR in dB"
+    lines = [f"| {title} | " + " | ".join(f"T = {number}" for number in steps) + " |"]
+    lines.append("|---|" + "---|" * len(steps))
+    for name in dict.fromkeys(row["simulator"] for row in rows):
+        cells = [f"{found.get((name, number), found.get((name, 0))):.2f}" for number in steps]
+        lines.append(f"| {NAMES.get(name, 'the noisy picture')} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -187,6 +211,23 @@ def plot_ratios(rows: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def measurable(model: str) -> Network:
+    """The network of a model; SystemExit where the simulations or the picture do not suit it."""
+    network = load_model(model)
+    if any(isinstance(node, Linear) for node in network.nodes):
+        raise SystemExit(f"{model} has a full connection, which the simulations here do not know")
+    if network.input.channels != 1:
+        raise SystemExit(f"{model} takes {network.input.channels} channels; the picture here is gray")
+    return network
+
+
+def picture_quality(model: str, task: dict) -> list[dict]:
+    """PSNR of the picture, by simulator, size and steps; none where the model is no denoiser."""
+    if task_of(load_model(model)) != "denoise":
+        return []
+    return [row for row in work({**task, "kind": "quality", "model": model}) if "psnr" in row]
+
+
 def chosen(_context, _parameter, value: str) -> list[str]:
     """Names of simulators."""
     names = list(NAMES) if value == "all" else value.split(",")
@@ -197,7 +238,7 @@ def chosen(_context, _parameter, value: str) -> list[str]:
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, default=MODELS, show_default=True, help="Name or file.")
+@click.option("--model", "models", multiple=True, default=MODELS, show_default=True, help="Name, or path of a file.")
 @click.option("--sizes", default="256,512", callback=common.whole_numbers, show_default=True)
 @click.option("--steps", default="1,4,8,16", callback=common.whole_numbers, show_default=True)
 @click.option("--threads", default="1,2", callback=common.whole_numbers, show_default=True)
@@ -213,24 +254,26 @@ def main(models, sizes, steps, threads, simulators, repeats, slow_repeats, slow_
     console = Console(stderr=True)
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "spikingjelly", "snntorch"))
     text = [f"{common.machine()}; {packages}"]
-    rows = []
+    rows, scores = [], []
     for position, model in enumerate(models):
         shown_here = [name for name in simulators if position == 0 or not name.startswith("if")]
-        network, label = load_model(model), Path(model).stem
-        if any(isinstance(node, Linear) for node in network.nodes):
-            raise SystemExit(f"{model} has a full connection, which the simulations here do not know")
+        network, label = measurable(model), Path(model).stem
         macs = common.macs_per_pixel(network)
         layers = sum(isinstance(node, (Conv2d, ConvTranspose2d)) for node in network.nodes)
         text += ["", f"## {label}: {layers} convolutions, {macs / 1e3:.0f} k multiply-accumulates per pixel (ANN)", ""]
         if check_size:
             with console.status(f"{label}: checking"):
                 text += check(model, shown_here, check_size, check_steps, max(threads))
+        task = {"simulators": shown_here, "sizes": sizes, "steps": steps}
+        with console.status(f"{label}: picture quality"):
+            found = picture_quality(model, {**task, "threads": max(threads)})
+        scores += [{"model": label, **row} for row in found]
         for number in threads:
             times = {name: slow_repeats if name in SLOW else repeats for name in shown_here}
             most = {name: slow_pixels if name in SLOW else None for name in shown_here}
-            task = {"kind": "measure", "model": model, "simulators": shown_here, "sizes": sizes, "steps": steps}
+            measured = {**task, "kind": "measure", "model": model, "threads": number, "repeats": times, "pixels": most}
             with console.status("") as status:
-                for found in work({**task, "threads": number, "repeats": times, "pixels": most}):
+                for found in work(measured):
                     if "processors" in found:
                         pinned = f"{number} thread(s) on processor(s) {', '.join(map(str, found['processors']))}"
                     else:
@@ -239,13 +282,16 @@ def main(models, sizes, steps, threads, simulators, repeats, slow_repeats, slow_
             for size in sizes:
                 shown = [row for row in rows if (row["model"], row["threads"], row["size"]) == (label, number, size)]
                 text += ["", f"{label}, {size}x{size}, {pinned}:", "", *table(shown, steps, shown_here)]
+                scored = [row for row in scores if (row["model"], row["size"]) == (label, size)]
+                text += ["", *quality_table(scored, steps)] if scored else []
     print("\n".join(text))
     out.mkdir(parents=True, exist_ok=True)
     (out / "peers.md").write_text("\n".join(text) + "\n")
-    with open(out / "peers.csv", "w", newline="") as stream:
-        writer = csv.DictWriter(stream, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
+    for name, fields, written in (("peers", FIELDS, rows), ("peers_quality", QUALITY_FIELDS, scores)):
+        with open(out / f"{name}.csv", "w", newline="") as stream:
+            writer = csv.DictWriter(stream, fields)
+            writer.writeheader()
+            writer.writerows(written)
     plot(rows, simulators, out / "peers.png")
     plot_ratios(rows, out / "peers_ratios.png")
 

@@ -159,3 +159,122 @@ def test_artificial_network_in_onnx_runtime():
     network = unet(MODELS["binary ladder"])
     expected, _ = forward(network, picture())
     np.testing.assert_allclose(OnnxAnn(network, 1).run(picture()), expected, atol=1e-5)
+
+
+@pytest.fixture
+def onnx_packages():
+    for package in ("onnx", "onnxruntime", "skimage"):
+        pytest.importorskip(package)
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "padding", "output_padding"),
+    [(3, 2, 1, 1), (2, 2, 0, 0), (4, 2, 1, 0), (5, 3, 1, 0), (1, 2, 0, 1)],
+)
+@pytest.mark.parametrize("rectified", [True, False])
+def test_a_transposed_convolution_as_subpixels(onnx_packages, side, stride, padding, output_padding, rectified):
+    """Rewritten, with and without a Relu that alone reads it, the network computes the same."""
+    from _peer_ann import OnnxAnn, onnx_model
+    from _peer_int8 import subpixel_model
+
+    random = np.random.default_rng(3)
+    weight, bias = random.normal(0, 1, (2, 3, side, side)).astype(np.float32), random.normal(0, 1, 3)
+    geometry = {"stride": stride, "padding": padding, "output_padding": output_padding}
+    up = ConvTranspose2d("up", "input", weight, bias, **geometry)
+    last = Conv2d("last", "relu", np.eye(3, dtype=np.float32)[:, :, None, None])
+    behind = [Neurons("relu", "up", MODELS["binary ladder"]), last] if rectified else []
+    network = Network([Input("input", 2), up, *behind, Output("output", "last" if rectified else "up")])
+    shown = random.random((2, 5, 7), np.float32)
+    rewritten = subpixel_model(onnx_model(network))
+    assert "ConvTranspose" not in {node.op_type for node in rewritten.graph.node}
+    expected = OnnxAnn(network, 1).run(shown)
+    assert expected.shape == (3, 5 * stride, 7 * stride)
+    np.testing.assert_allclose(OnnxAnn(network, 1, rewritten).run(shown), expected, atol=1e-5)
+
+
+def test_other_transposed_convolutions_stay(onnx_packages):
+    """One whose output has not `stride` times the sides of its input."""
+    from _peer_ann import onnx_model
+    from _peer_int8 import subpixel_model
+
+    weight = np.ones((1, 1, 3, 3), np.float32)
+    network = Network([Input("input"), ConvTranspose2d("up", "input", weight, stride=2), Output("output", "up")])
+    model = onnx_model(network)
+    assert subpixel_model(model) == model
+
+
+def test_artificial_network_in_8_bits(onnx_packages):
+    """As near to the network in float as 8 bits come, and further off than rounding of float32 is."""
+    from _peer_int8 import Int8Ann
+
+    network = unet(MODELS["binary ladder"])
+    expected, _ = forward(network, picture())
+    gaps = Int8Ann(network, 1).run(picture()) - expected
+    error = np.sqrt(np.mean(gaps**2)) / np.sqrt(np.mean(expected**2))
+    assert 1e-4 < error < 0.05
+
+
+def test_every_convolution_runs_in_8_bits(onnx_packages, tmp_path):
+    """ONNX Runtime fuses all of them, transposed ones too, into integer kernels with int8 weights for each channel."""
+    import onnx
+    import onnxruntime
+    from _peer_int8 import int8_model
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # a warning that the written model suits this processor alone
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    model = int8_model(unet(MODELS["binary ladder"])).SerializeToString()
+    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    graph = onnx.load(tmp_path / "optimised.onnx").graph
+    kinds = [node.op_type for node in graph.node]
+    assert kinds.count("QLinearConv") == 5
+    assert not {"Conv", "FusedConv", "ConvTranspose", "Relu"} & set(kinds)
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "QLinearConv":
+            weight, scale = weights[node.input[3]], weights[node.input[4]]
+            assert weight.data_type == onnx.TensorProto.INT8
+            assert list(scale.dims) == [weight.dims[0]]
+
+
+def test_calibration_pictures_are_noisy_and_always_the_same():
+    pytest.importorskip("skimage")
+    pytest.importorskip("onnx")
+    from _peer_int8 import calibration_pictures
+
+    first, second = (np.stack(list(calibration_pictures(1))) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.shape == (6, 1, 128, 128)
+    assert first.dtype == np.float32
+    assert np.abs(np.diff(first)).mean() > 0.08
+
+
+def test_table_of_quality():
+    pytest.importorskip("matplotlib")
+    import peers
+
+    rows = [
+        {"simulator": "noisy", "steps": 0, "psnr": 20.0},
+        {"simulator": "engine", "steps": 1, "psnr": 33.0},
+        {"simulator": "engine", "steps": 4, "psnr": 33.5},
+        {"simulator": "ann-onnxruntime-int8", "steps": 0, "psnr": 33.25},
+    ]
+    assert peers.quality_table(rows, [1, 4]) == [
+        "| picture quality on this picture, sigma 25, PSNR in dB | T = 1 | T = 4 |",
+        "|---|---|---|",
+        "| the noisy picture | 20.00 | 20.00 |",
+        "| this engine | 33.00 | 33.50 |",
+        "| artificial network, ONNX Runtime, 8 bits | 33.25 | 33.25 |",
+    ]
+
+
+def test_ratio_of_the_artificial_network_in_8_bits():
+    import peers
+
+    rows = [
+        {"simulator": "engine", "steps": 1, "seconds": 0.5},
+        {"simulator": "engine", "steps": 4, "seconds": 1.0},
+        {"simulator": "ann-onnxruntime-int8", "steps": 1, "seconds": 0.25},
+        {"simulator": "ann-onnxruntime-int8", "steps": 4, "seconds": 0.25},
+    ]
+    assert peers.ratios(rows, [1, 4]) == [("ANN in ONNX Runtime, 8 bits / engine", {1: 0.5, 4: 0.25})]
