@@ -31,6 +31,11 @@ def channel_type(channels: int) -> type[np.unsignedinteger[Any]]:
     return np.uint16 if channels <= 1 << 16 else np.uint32
 
 
+def mask_bytes(channels: int) -> int:
+    """Bytes of a pixel's mask: whole words of 32 channels."""
+    return -(-channels // 32) * 4
+
+
 @dataclass(frozen=True, eq=False)
 class EventQueue:
     """Events of one layer over `steps` consecutive steps.
@@ -49,6 +54,9 @@ class EventQueue:
         Byte t of a word is the level at step t: a bit mask over the thresholds crossed, or the number of a level of a
         registered neuron model; 0 where the neuron is silent.
         `level_type` is the narrowest type.
+    masks : (H, W, bytes) uint8 or None
+        Bit c % 8 of byte c // 8: whether channel c of the pixel is active; `mask_bytes` tells how many. Entries can be
+        spread out again from it, many at a time. None where nobody has noted it.
     """
 
     shape: tuple[int, int, int]
@@ -56,6 +64,7 @@ class EventQueue:
     start: NDArray[np.int64]
     channels: NDArray[np.unsignedinteger[Any]]
     levels: NDArray[np.unsignedinteger[Any]]
+    masks: NDArray[np.uint8] | None = None
 
     @property
     def active(self) -> int:
@@ -79,3 +88,9 @@ class EventQueue:
         for step in range(self.steps):
             dense[step, channels, rows, columns] = words >> np.uint64(LEVEL_BITS * step) & np.uint64(255)
         return dense
+
+
+def joined_masks(parts: list[NDArray[np.uint8] | None]) -> NDArray[np.uint8] | None:
+    """Masks of rows one below the other; None where they are missing somewhere."""
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None

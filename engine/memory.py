@@ -11,6 +11,11 @@ CACHE_LINE = 64
 
 def aligned_empty(size: int) -> NDArray[np.float32]:
     """(size,) float32 whose first element begins a cache line; not initialised."""
-    whole = np.empty(size * 4 + CACHE_LINE, np.uint8)
+    return aligned_bytes(size * 4).view(np.float32)
+
+
+def aligned_bytes(size: int) -> NDArray[np.uint8]:
+    """(size,) uint8 whose first element begins a cache line; not initialised."""
+    whole = np.empty(size + CACHE_LINE, np.uint8)
     begin = -whole.ctypes.data % CACHE_LINE
-    return whole[begin : begin + size * 4].view(np.float32)
+    return whole[begin : begin + size]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,9 @@ from ..kernels.vector_block import host_accumulators, host_lanes
 from ..kernels.window_block import Token, window_token
 from ..neurons import LadderModel, LevelTable, level_table
 from .fan_out import FanOut, ZeroFanOut, dense_macs, fan_out, nonzero_weights, zero_fan_out
-from .plan import GatherPlan, make_plan
+from .integer_layer import IntegerLayer, PooledLevels, integer_layer, pooled_levels
+from .integer_plan import IntegerPlan, make_integer_plan
+from .plan import GatherPlan, kernel_axes, make_plan
 from .stepper import Stepper, stepper_of
 from .weights import dense_kernel, pack_weights, padded_bias
 
@@ -120,8 +123,31 @@ class Layer:
         versions = _packed.setdefault(self.node, {})
         key = (self.block_width, self.incoming if isinstance(self.node, Linear) else (0, 0, 0))
         if key not in versions:
-            versions[key] = pack_weights(dense_kernel(self.node, self.incoming), self.plan)
+            versions[key] = pack_weights(dense_kernel(self.node, self.node.weight, self.incoming), self.plan)
         return versions[key]
+
+    @cached_property
+    def integers(self) -> IntegerLayer | None:
+        """The layer in integers, where its currents are sums of integers and there is a fast way to add them up."""
+        if not isinstance(self.node, (Conv2d, ConvTranspose2d, Linear)):
+            return None
+        tables = {source.name: source.levels for source in self.sources}
+        channels = [(source.name, source.channels) for source in self.sources]
+        return integer_layer(self.node, self.incoming, tables, channels, self.integer_plan)
+
+    @cached_property
+    def pooled_levels(self) -> PooledLevels | None:
+        """Of a layer that averages spikes, where means are sums of integers."""
+        if not isinstance(self.node, AvgPool2d):
+            return None
+        return pooled_levels(math.prod(self.node.kernel_size), {source.name: source.levels for source in self.sources})
+
+    @cached_property
+    def integer_plan(self) -> IntegerPlan:
+        """Tables for the dot kernels."""
+        assert isinstance(self.node, (Conv2d, ConvTranspose2d, Linear))
+        columns = kernel_axes(self.node, self.incoming)[1]
+        return make_integer_plan(self.plan.rows, columns, self.incoming, self.outgoing, self.padded_channels)
 
     @cached_property
     def bias(self) -> NDArray[np.float32]:

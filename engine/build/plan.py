@@ -136,7 +136,7 @@ def _joined(columns: Axis) -> Axis:
     return Axis(1, 1, (AxisPhase(0, offsets, taps),), columns.output_step) if neighbours else columns
 
 
-def _runs(phase: AxisPhase) -> list[tuple[int, int, int]]:
+def contiguous_runs(phase: AxisPhase) -> list[tuple[int, int, int]]:
     """Runs of neighbouring inputs: offset of the first, number, position among the phase's taps."""
     runs: list[tuple[int, int, int]] = []
     for position, offset in enumerate(phase.offsets):
@@ -149,7 +149,7 @@ def _runs(phase: AxisPhase) -> list[tuple[int, int, int]]:
 
 def _window(columns: Axis) -> int:
     """Neighbouring outputs that an input counts for, in each phase; 1 where it is not so, or a kernel has gaps."""
-    shapes = {tuple(number for _, number, _ in _runs(phase)) for phase in columns.phases}
+    shapes = {tuple(number for _, number, _ in contiguous_runs(phase)) for phase in columns.phases}
     (numbers, *others) = shapes
     return numbers[0] if columns.input_step == 1 and not others and len(numbers) == 1 else 1
 
@@ -182,7 +182,7 @@ def make_plan(
     weights = 0
     for vertical in rows.phases:
         for horizontal in columns.phases:
-            runs = _runs(vertical)
+            runs = contiguous_runs(vertical)
             height, width = len(vertical.offsets), len(horizontal.offsets)
             run_range = (len(row_runs), len(row_runs) + len(runs))
             column_range = (len(column_offsets), len(column_offsets) + width)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,26 +11,28 @@ from ..graph import Conv2d, ConvTranspose2d, Linear, Shape
 from ..memory import aligned_empty
 from .plan import GatherPlan
 
+Number = TypeVar("Number", np.float32, np.int8)
 
-def dense_kernel(node: Conv2d | ConvTranspose2d | Linear, incoming: Shape) -> NDArray[np.float32]:
+
+def dense_kernel(node: Conv2d | ConvTranspose2d | Linear, weight: NDArray[Number], incoming: Shape) -> NDArray[Number]:
     """Weights as (kernel height, kernel width, in_channels, out_channels), zeros where groups do not meet.
 
-    A Linear node is a convolution whose kernel covers the whole input.
+    A Linear node is a convolution whose kernel covers the whole input. `weight` is that of the node, or shaped like it.
     """
     if isinstance(node, Linear):
-        return node.weight.reshape(-1, *incoming).transpose(2, 3, 1, 0)
+        return weight.reshape(-1, *incoming).transpose(2, 3, 1, 0)
     if node.groups == 1:
-        return node.weight.transpose((2, 3, 1, 0) if isinstance(node, Conv2d) else (2, 3, 0, 1))
+        return weight.transpose((2, 3, 1, 0) if isinstance(node, Conv2d) else (2, 3, 0, 1))
     inputs = node.in_channels // node.groups
     outputs = node.out_channels // node.groups
-    kernel = np.zeros((*node.weight.shape[2:], node.in_channels, node.out_channels), np.float32)
+    kernel = np.zeros((*weight.shape[2:], node.in_channels, node.out_channels), weight.dtype)
     for group in range(node.groups):
         into = slice(group * inputs, (group + 1) * inputs)
         out = slice(group * outputs, (group + 1) * outputs)
         if isinstance(node, Conv2d):
-            kernel[:, :, into, out] = node.weight[out].transpose(2, 3, 1, 0)
+            kernel[:, :, into, out] = weight[out].transpose(2, 3, 1, 0)
         else:
-            kernel[:, :, into, out] = node.weight[into].transpose(2, 3, 0, 1)
+            kernel[:, :, into, out] = weight[into].transpose(2, 3, 0, 1)
     return kernel
 
 

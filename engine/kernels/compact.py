@@ -21,7 +21,7 @@ def _compact_pixel(words, base, count, channels, levels, place):
 
 
 @compiled_bare
-def compact_rows(token, words, rows, place, start, channels, levels):
+def compact_rows(token, words, rows, place, start, channels, levels, masks):
     """Pack the active neurons of a band, the rows rows[0] to rows[1] - 1.
 
     token : `lanes_token` where the processor can compress vectors (see `keep_nonzero`), else None
@@ -30,8 +30,9 @@ def compact_rows(token, words, rows, place, start, channels, levels):
     place : where the first entry goes
     start : (rows, W + 1) int64, receives where each pixel's entries begin
     channels : unsigned, levels : as words; receive the entries, with room for all neurons of the band and a vector more
+    masks : (rows, W, bytes) uint8, flat, receives each pixel's mask (see `EventQueue.masks`); untouched without a token
     """
-    base = 0
+    base, mask, mask_bytes = 0, 0, (rows[3] + 31) // 32 * 4
     for row in range(rows[1] - rows[0]):
         for x in range(start.shape[1] - 1):
             start[row, x] = place
@@ -39,6 +40,10 @@ def compact_rows(token, words, rows, place, start, channels, levels):
                 place = _compact_pixel(words, base, rows[3], channels, levels, place)
             else:
                 for channel in range(0, rows[3], len(token)):
-                    place = keep_nonzero(token, words, base + channel, channel, rows[3], channels, levels, place)
+                    place = keep_nonzero(
+                        token, words, base + channel, channel, rows[3], channels, levels, place,
+                        masks, mask + channel // 8,
+                    )  # fmt: skip
+                mask += mask_bytes
             base += rows[2]
         start[row, start.shape[1] - 1] = place

@@ -96,8 +96,10 @@ def prefetch(typing_context, array, index):
 
 
 @intrinsic
-def keep_nonzero(typing_context, token, words, word, channel, channels_end, channels, levels, place):
+def keep_nonzero(typing_context, token, words, word, channel, channels_end, channels, levels, place, masks, mask):
     """Append a vector's words that are not zero, and the channels that they belong to; returns where the next ones go.
+
+    Which ones they are is written to masks[mask], masks[mask + 1], ..., uint8, a bit each.
 
     Looks at the channels channel, channel + 1, ... as far as they lie before channels_end; their words are words[word],
     words[word + 1], ... Writes a whole vector of each. Only for processors that compress vectors: `host_compresses`.
@@ -105,7 +107,7 @@ def keep_nonzero(typing_context, token, words, word, channel, channels_end, chan
     lanes = token.count
 
     def generate(context, builder, signature, arguments):
-        _, words, word, channel, channels_end, channels, levels, place = arguments
+        _, words, word, channel, channels_end, channels, levels, place, masks, mask = arguments
         word_type = ir.IntType(signature.args[1].dtype.bitwidth)
         words = _data(context, builder, signature.args[1], words)
         channels = _data(context, builder, signature.args[5], channels)
@@ -121,11 +123,14 @@ def keep_nonzero(typing_context, token, words, word, channel, channels_end, chan
         )
         for values, array in ((numbers, channels), (found, levels)):
             _store_vector(builder, _compressed(builder, values, kept), array, place)
-        count = builder.ctpop(builder.bitcast(kept, ir.IntType(lanes)))
+        bits = builder.bitcast(kept, ir.IntType(lanes))
+        pointer = builder.gep(_data(context, builder, signature.args[8], masks), [mask], inbounds=True)
+        builder.store(bits, builder.bitcast(pointer, bits.type.as_pointer()), align=1)
+        count = builder.ctpop(bits)
         return builder.add(place, builder.zext(count, place.type))
 
     number = types.intp
-    return number(token, words, number, number, number, channels, levels, number), generate
+    return number(token, words, number, number, number, channels, levels, number, masks, number), generate
 
 
 def _resized(builder, value, number_type):

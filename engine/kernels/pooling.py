@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from .firing import fire
-from .vector_block import compiled_bare
+from .spread import PLANE_GAP
+from .vector_block import _data, _load_vector, _splat, _store_vector, _vector, compiled_bare
 from .window_block import empty_block, next_pixel
 
 # geometry : (9,) int64: kernel height, width; stride y, x; padding y, x; input height, width; output width
 # sums, currents : float32, (rows, width, steps, padded channels) of the band, the output rows rows[0] to rows[1] - 1
 # rows : first row, last row + 1, padded channels, channels
 
+
+POOL_CHANNELS = 16
+"""Channels that `pool_planes` takes at once."""
 
 _index = np.uint64
 """Numba looks at each signed index whether it counts from the end: in these short loops that is half of the time."""
@@ -41,6 +49,59 @@ def pool_events(geometry, source, steps, sums, rows):
                     target, level = place + _index(channels[entry]), entry * entry_bytes
                     for step in range(_index(steps)):
                         sums[target + step * padded] += emit[_index(levels[level + step])]
+
+
+@intrinsic
+def sum_levels(typing_context, window, planes, place, strides, scale, sums, index):
+    """sums[index + k] = scale * the sum of planes[place + k] and of what lies under a window, for POOL_CHANNELS bytes.
+
+    window : rows, columns; strides : bytes from row to row, and from column to column
+    """
+
+    def generate(context, builder, signature, arguments):
+        window, planes, place, strides, scale, sums, index = arguments
+        planes, sums = (_data(context, builder, signature.args[k], array) for k, array in ((1, planes), (5, sums)))
+        rows, columns = (builder.extract_value(window, k) for k in range(2))
+        row_bytes, column_bytes = (builder.extract_value(strides, k) for k in range(2))
+        number = _vector(POOL_CHANNELS, ir.IntType(32))
+        total = cgutils.alloca_once_value(builder, ir.Constant(number, None))
+        with cgutils.for_range(builder, rows) as row:
+            of_row = builder.add(place, builder.mul(row.index, row_bytes))
+            with cgutils.for_range(builder, columns) as column:
+                source = builder.add(of_row, builder.mul(column.index, column_bytes))
+                levels = _load_vector(builder, planes, source, POOL_CHANNELS, ir.IntType(8))
+                builder.store(builder.add(builder.load(total), builder.zext(levels, number)), total)
+        mean = builder.fmul(
+            builder.sitofp(builder.load(total), _vector(POOL_CHANNELS)), _splat(builder, scale, POOL_CHANNELS)
+        )
+        _store_vector(builder, mean, sums, index)
+        return context.get_dummy_value()
+
+    pair, place = types.UniTuple(types.intp, 2), types.intp
+    return types.void(pair, planes, place, pair, types.float32, sums, place), generate
+
+
+@compiled_bare
+def pool_planes(steps, geometry, spread, strides, scale, sums, rows):
+    """Means of each window, from levels that are spread out; see spread.py for `spread`.
+
+    steps : tuple as long as there are steps
+    strides : bytes of a plane's row, and of a pixel
+    scale : float32, quantum of the levels / pixels of a window, a power of two: nothing is rounded
+    """
+    first_row, spread_height, edge, planes = spread
+    size = spread_height * strides[0] + PLANE_GAP
+    window = (geometry[0], geometry[1])
+    target = 0
+    for y in range(rows[0], rows[1]):
+        top = y * geometry[2] - geometry[4] - first_row
+        for x in range(geometry[8]):
+            place = top * strides[0] + edge + (x * geometry[3] - geometry[5]) * strides[1]
+            for _step in range(len(steps)):
+                for channel in range(0, rows[2], POOL_CHANNELS):
+                    sum_levels(window, planes, place + channel, strides, scale, sums, target + channel)
+                target += rows[2]
+                place += size
 
 
 @compiled_bare

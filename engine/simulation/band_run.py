@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build.stepper import Stepper
-from ..events import EventQueue, channel_type, level_type
-from ..kernels.bands import run_bands
+from ..events import EventQueue, channel_type, level_type, mask_bytes
+from ..kernels.bands import run_bands, run_dot_bands
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
 from ..kernels.count_by_level import count_by_level
@@ -24,7 +24,9 @@ from ..kernels.gather import gather_band
 from ..kernels.pooling import divide_by_area, fire_currents, pool_analog, pool_events
 from ..kernels.readout import add_to_readout
 from ..kernels.vector_block import host_lanes
+from .dot_run import DotRun
 from .layer_state import Inputs, LayerState
+from .pool_run import PoolRun
 from .queue_room import QueueRoom
 from .scratch import Scratch
 
@@ -35,8 +37,8 @@ Rows = tuple[int, int, int, int]
 _bytes_each = attrgetter("itemsize")
 
 Levels = NDArray[np.unsignedinteger[Any]]
-FiredBand = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], Levels]
-"""Where each pixel's entries begin, their channels and their levels, counted from the band's first entry."""
+FiredBand = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], Levels, NDArray[np.uint8] | None]
+"""Where each pixel's entries begin, their channels and their levels, counted from the band's first entry; masks."""
 
 _COMPRESSES = host_compresses()
 
@@ -61,6 +63,24 @@ def _chunks(queue: EventQueue) -> int:
     return min(max(math.ceil(most / CHUNK), 1), MOST_CHUNKS)
 
 
+def _unpacked_sources(inputs: Inputs) -> tuple[Any, ...]:
+    """What `decode_rows` takes of the sources."""
+    numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=_bytes_each, default=None)
+    return tuple(
+        (
+            queue.start,
+            queue.channels.astype(numbers, copy=False),
+            queue.levels.view(np.uint8),
+            queue.levels.itemsize,
+            emit,
+            source.scale,
+            source.channel_offset,
+            _chunks(queue),
+        )
+        for source, queue, emit in inputs.queues
+    )
+
+
 class BandRun:
     """Runs bands of a layer over a group of steps; each worker thread has its own, see `of_worker`.
 
@@ -77,9 +97,12 @@ class BandRun:
         Receives the running sum of a layer without neurons.
     room : QueueRoom or None
         Receives the events where it is there; otherwise each band returns its own.
+    dot : DotRun or None
+        What runs the layer in integers, where that is faster.
     """
 
     scratch: Scratch
+    counts: NDArray[np.int64]
     fired: NDArray[np.int64]
     run_all: Callable[[], None] | None
     """Runs those of a layer's bands that nobody has taken; None where they have to be run one by one."""
@@ -94,6 +117,7 @@ class BandRun:
         bands: tuple[tuple[int, int], ...],
         currents: NDArray[np.float32] | None,
         room: QueueRoom | None,
+        dot: DotRun | None,
     ) -> None:
         layer = state.layer
         self.state = state
@@ -114,44 +138,40 @@ class BandRun:
         self._kinds = 0 if layer.levels is None else layer.levels.kinds
         self._token = layer.token(steps)
         self._compress = _compress_token(self._padded, self._channels, steps)
-        self._connections = None if layer.pooling else (layer.plan.tables, layer.weights)
-        numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=_bytes_each, default=None)
-        self._sources = tuple(
-            (
-                queue.start,
-                queue.channels.astype(numbers, copy=False),
-                queue.levels.view(np.uint8),
-                queue.levels.itemsize,
-                emit,
-                source.scale,
-                source.channel_offset,
-                _chunks(queue),
-            )
-            for source, queue, emit in inputs.queues
-        )
+        self._dot = dot
+        self._dot_rows = np.zeros((0, 4), np.int64) if dot is None else dot.input_rows(bands, layer.incoming[1])
+        self._pool_run = PoolRun.where_it_pays(layer, inputs, steps, int(row_sizes[-1]))
+        self._sources = () if dot is not None or self._pool_run is not None else _unpacked_sources(inputs)
         self._injects = bool(self.analog) and not layer.pooling and state.fresh
         self._is_ladder = layer.neurons is not None and layer.stepper is None
         self._table = None if room is None else self._band_table(room)
 
     def _band_table(self, room: QueueRoom) -> NDArray[np.int64]:
-        """(n, 5): output rows and input rows of each band, where its entries go."""
+        """(n, 5 or more): what `run_bands` or `run_dot_bands` takes of each band."""
         rows = self.layer.bands_and_inputs(self.bands)
+        if self._dot is not None:
+            inputs = self._dot_rows
+            return np.column_stack([rows[:, :2], inputs[:, :2], room.first_entries(rows[:, 0]), inputs[:, 2:]])
         return np.column_stack([rows, room.first_entries(rows[:, 0])])
 
-    def of_worker(self, scratch: Scratch, fired: NDArray[np.int64], counter: NDArray[np.int64]) -> Self:
+    def of_worker(
+        self, scratch: Scratch, counts: NDArray[np.int64], fired: NDArray[np.int64], counter: NDArray[np.int64]
+    ) -> Self:
         """A copy for a worker thread, with its own memory.
 
         Counts of the events and spikes that its bands fire are added to `fired`, (1 + K, 8) int64, by byte of a word
         where levels are masks (see `LayerRun.run`), else by step. `counter`, (1,) int64, says how many bands have been
-        taken by `run_all`.
+        taken by `run_all`. `counts` are those that the dot kernels make, see `LayerRun`.
         """
         own = copy.copy(self)
-        own.equip(scratch, fired, counter)
+        own.equip(scratch, counts, fired, counter)
         return own
 
-    def equip(self, scratch: Scratch, fired: NDArray[np.int64], counter: NDArray[np.int64]) -> None:
+    def equip(
+        self, scratch: Scratch, counts: NDArray[np.int64], fired: NDArray[np.int64], counter: NDArray[np.int64]
+    ) -> None:
         """Give this copy what a worker has for itself, see `of_worker`."""
-        self.scratch, self.fired = scratch, fired
+        self.scratch, self.counts, self.fired = scratch, counts, fired
         self._neurons = self._ladder() if self._is_ladder else None
         self.run_all = self._all_phases(counter) if self._at_once else None
 
@@ -167,6 +187,7 @@ class BandRun:
 
         None where it is in the room for events, and for a layer without neurons, whose readout is moved on.
         """
+        self._index = index
         rows = (*self.bands[index], self._padded, self._channels)
         if self._neurons is not None and self._injects and self._nothing_else():
             return self._compact(rows, index, self._fire_picture(rows))
@@ -181,38 +202,56 @@ class BandRun:
     def _at_once(self) -> bool:
         """Whether one kernel runs all phases of all bands."""
         ladder = self._is_ladder and not self._pooling
-        return ladder and self.room is not None and bool(self._sources) and not self._injects
+        return ladder and self.room is not None and bool(self.inputs.queues) and not self._injects
 
     def _all_phases(self, counter: NDArray[np.int64]) -> Callable[[], None]:
         """That kernel and its arguments."""
-        room, layer, table = self.room, self.layer, self._table
+        room, table = self.room, self._table
         assert room is not None
         assert table is not None
-        most = int((self.row_sizes[table[:, 3]] - self.row_sizes[table[:, 2]]).max())
         most_rows, _, most_inputs = (table[:, 1:4] - table[:, :3]).max(axis=0).tolist()
-        scratch = (
-            *self.scratch.entries(self._incoming_width, most_inputs, most, self.steps),
-            self.scratch.words(most_rows * self._width * self._padded, self.steps),
-        )
+        words = self.scratch.words(most_rows * self._width * self._padded, self.steps)
+        constants = (self.state.constant, self.state.constant_stride, self._neurons)
+        bands = (counter, table, self._padded, self._channels)
+        packed = (room.start, room.channels, room.levels, room.levels.view(np.uint64), room.masks)
+        if self._dot is not None:
+            return functools.partial(
+                run_dot_bands,
+                (self._dot.tokens, self._compress),
+                self._dot.plan.tables,
+                self._dot.weights,
+                self._dot.sources(self.scratch, self.counts),
+                constants,
+                bands,
+                (*self._dot.room(self.scratch, most_inputs), words),
+                packed,
+                self._kinds,
+                self.fired,
+            )
+        most = int((self.row_sizes[table[:, 3]] - self.row_sizes[table[:, 2]]).max())
         return functools.partial(
             run_bands,
             (self._token, self._compress),
-            layer.plan.tables,
-            layer.weights,
+            *self._connections,
             self._sources,
-            (self.state.constant, self.state.constant_stride, self._neurons),
-            (counter, table, self._padded, self._channels),
-            scratch,
-            (room.start, room.channels, room.levels, room.levels.view(np.uint64)),
+            constants,
+            bands,
+            (*self.scratch.entries(self._incoming_width, most_inputs, most, self.steps), words),
+            packed,
             self._kinds,
             self.fired,
         )
+
+    @property
+    def _connections(self) -> tuple[tuple[NDArray[np.int64], ...], NDArray[np.float32]]:
+        """What the gather kernels take of the layer."""
+        return self.layer.plan.tables, self.layer.weights
 
     # --- Currents ----------------------------------------------------------------------------------------------------
 
     def _nothing_else(self) -> bool:
         """Whether the analog input is all that the layer reads, in this one step."""
-        return self.steps == 1 and not self._sources and self.state.membrane is None
+        return self.steps == 1 and not self.inputs.queues and self.state.membrane is None
 
     def _decode_picture(self, rows: Rows) -> Decoded:
         """The analog input that some rows read, as events of one step."""
@@ -228,7 +267,6 @@ class BandRun:
         line = self._width * self._padded
         target = self.state.constant[rows[0] * line : rows[1] * line]
         constant = (self.layer.bias, 0)
-        assert self._connections is not None
         decoded = self._decode_picture(rows)
         gather_band(self.layer.token(1), *self._connections, decoded, *constant, None, target, rows)
 
@@ -244,14 +282,20 @@ class BandRun:
         return decoded
 
     def _gather(self, rows: Rows, neurons: Any, target: NDArray[Any]) -> None:
-        assert self._connections is not None
         constant = (self.state.constant, self.state.constant_stride)
+        if self._dot is not None:
+            inputs = self._dot_rows[self._index]
+            self._dot.run(self.scratch, inputs, rows, constant, neurons, target, self.counts)
+            return
         gather_band(self._token, *self._connections, self._decode(rows), *constant, neurons, target, rows)
 
     def _pool(self, rows: Rows) -> NDArray[np.float32]:
         """Means of a band's windows, flat: rows, width, steps, padded channels."""
         geometry = self.layer.pool_geometry
         sums = self.scratch.currents((rows[1] - rows[0]) * self._width * self.steps * self._padded)
+        if self._pool_run is not None:
+            self._pool_run.run(self.scratch, rows, sums)
+            return sums
         sums[:] = 0
         for source in self._sources:
             pool_events(geometry, source, self.steps, sums, rows)
@@ -287,7 +331,6 @@ class BandRun:
     def _fire_picture(self, rows: Rows) -> Levels:
         """Levels of neurons that read the picture alone: its current need not be kept."""
         words = self._words(rows)
-        assert self._connections is not None
         decoded = self._decode_picture(rows)
         gather_band(self._token, *self._connections, decoded, self.layer.bias, 0, self._neurons, words, rows)
         return words
@@ -306,7 +349,9 @@ class BandRun:
         if self.room is not None:
             assert self._table is not None
             start, first = self.room.start[rows[0] : rows[1]], int(self._table[index, 4])
-            compact_rows(self._compress, words, rows, first, start, self.room.channels, self.room.levels)
+            line = self._width * mask_bytes(self._channels)
+            masks = self.room.masks[rows[0] * line : rows[1] * line]
+            compact_rows(self._compress, words, rows, first, start, self.room.channels, self.room.levels, masks)
             self._count(self.room.levels[first:], int(start[-1, -1]) - first)
             return None
         start = np.empty((rows[1] - rows[0], self._width + 1), np.int64)
@@ -314,10 +359,14 @@ class BandRun:
         # whole pages, huge ones on some systems, for every band.
         room = start.size * self._channels + _VECTOR_BYTES
         packed_channels, packed_levels = self.scratch.packed(room, self._channels, self.steps)
-        compact_rows(self._compress, words, rows, 0, start, packed_channels, packed_levels)
+        # Kernels write the masks of the channels that there are.
+        new = np.zeros if self._channels % 32 else np.empty
+        masks = new((rows[1] - rows[0], self._width, mask_bytes(self._channels)), np.uint8)
+        compact_rows(self._compress, words, rows, 0, start, packed_channels, packed_levels, masks.reshape(-1))
         count = int(start[-1, -1])
         self._count(packed_levels, count)
-        return start, packed_channels[:count].copy(), packed_levels[:count].copy()
+        known = None if self._compress is None else masks
+        return start, packed_channels[:count].copy(), packed_levels[:count].copy(), known
 
     def _count(self, levels: Levels, count: int) -> None:
         """Count the first `count` levels."""

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import EventQueue, level_type
+from ..events import EventQueue, joined_masks, level_type
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
 from .band_run import BandRun, FiredBand
 from .crew import Crew
+from .dot_run import DotRun
 from .layer_state import Inputs, LayerState
 from .queue_room import MOST_BYTES, QueueRoom, room_bytes
 from .scratch import Scratch
@@ -24,6 +25,9 @@ __all__ = ["Inputs", "LayerRun", "LayerState"]
 
 _BAND_BYTES = 1 << 19
 """Decoded events and words of a band should stay in a core's second-level cache, with a block's weights."""
+
+_DOT_BYTES = 1 << 19
+"""The same for levels that are spread out: of neighbouring bands, the rows that both read are spread out twice."""
 
 _MANY_WEIGHTS = 1 << 20
 """Bytes of weights from which on a layer is cut into few bands, because every band reads them all."""
@@ -79,6 +83,7 @@ class LayerRun:
         self.room: QueueRoom | None = None
         self._lasting = lasting
         self._row_sizes = self._entries_of_rows()
+        self._dot = DotRun.where_it_pays(self.layer, inputs, steps, int(self._row_sizes[-1]))
 
     def run(self, crew: Crew | None, threads: int) -> EventQueue | None:
         """Run all bands, without a crew on the calling thread; returns the events, or None without neurons."""
@@ -89,13 +94,17 @@ class LayerRun:
             self.room = QueueRoom(self.layer, self.steps, len(bands))
         self._fired: list[FiredBand | None] = [None] * len(bands)
         workers = min(threads, len(bands))
-        band_run = BandRun(self.state, self.inputs, self._row_sizes, self.steps, bands, self.currents, self.room)
+        band_run = BandRun(
+            self.state, self.inputs, self._row_sizes, self.steps, bands, self.currents, self.room, self._dot
+        )
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
         indices, counter = itertools.count(), np.zeros(1, np.int64)
         parts = [_Part(part, workers, np.zeros_like(self.counts), np.zeros_like(self.fired)) for part in range(workers)]
         scratches = [_taken() for _ in parts]
         jobs = [
-            functools.partial(self._run_part, part, band_run.of_worker(scratch, part.fired, counter), indices)
+            functools.partial(
+                self._run_part, part, band_run.of_worker(scratch, part.counts, part.fired, counter), indices
+            )
             for part, scratch in zip(parts, scratches, strict=True)
         ]
         if crew is None:
@@ -124,6 +133,8 @@ class LayerRun:
     def _work(self) -> int:
         """About how many operations the layer takes: those of its events and those of its neurons."""
         neurons = math.prod(self.layer.outgoing) * _OPERATIONS_OF_A_NEURON
+        if self._dot is not None:
+            return (int(self.layer.dense_macs * self._dot.cost_of_a_product) + neurons) * self.steps
         each = self.layer.fan_out.most + _OPERATIONS_OF_AN_EVENT
         return (int(self._row_sizes[-1]) * each + neurons) * self.steps
 
@@ -136,23 +147,33 @@ class LayerRun:
     def _bands(self, threads: int) -> tuple[tuple[int, int], ...]:
         """Rows of each band: few enough for the cache, and ever fewer, so that all threads end at the same time."""
         _, height, width = self.layer.outgoing
-        entry = 4 + 4 * self.steps
-        total = int(self._row_sizes[-1]) * entry + height * width * self.layer.padded_channels * self.steps
-        weights = 0 if self.layer.pooling else self.layer.weights.nbytes
-        most = max(height * max(_BAND_BYTES, weights) // max(total, 1), 1)
+        weights = self._weight_bytes
+        if self._dot is not None:
+            most = max(max(_DOT_BYTES, weights) // self._dot.row_bytes(self.layer), 1)
+        else:
+            entry = 4 + 4 * self.steps
+            total = int(self._row_sizes[-1]) * entry + height * width * self.layer.padded_channels * self.steps
+            most = max(height * max(_BAND_BYTES, weights) // max(total, 1), 1)
         least = height if threads == 1 else height // _SMALLEST_PART
         if weights >= _MANY_WEIGHTS:
             least = -(-height // (threads if weights >= 4 * _MANY_WEIGHTS else 2 * threads))
         return bands_of(height, most, max(least, 1), threads)
 
+    @property
+    def _weight_bytes(self) -> int:
+        if self._dot is not None:
+            return self._dot.weight_bytes
+        return 0 if self.layer.pooling else self.layer.weights.nbytes
+
     def _joined(self) -> EventQueue:
         """One queue out of what each band has fired, exactly as large as it has to be."""
-        starts, channels, levels = zip(*filter(None, self._fired), strict=True)
+        starts, channels, levels, masks = zip(*filter(None, self._fired), strict=True)
         if len(starts) == 1:
-            return EventQueue(self.layer.outgoing, self.steps, starts[0], channels[0], levels[0])
+            return EventQueue(self.layer.outgoing, self.steps, starts[0], channels[0], levels[0], masks[0])
         begins = np.cumsum([0, *(band.size for band in channels[:-1])])
         start = np.concatenate([band + begin for band, begin in zip(starts, begins, strict=True)])
-        return EventQueue(self.layer.outgoing, self.steps, start, np.concatenate(channels), np.concatenate(levels))
+        joined = (np.concatenate(channels), np.concatenate(levels), joined_masks(list(masks)))
+        return EventQueue(self.layer.outgoing, self.steps, start, *joined)
 
     def _by_step(self, fired: NDArray[np.int64]) -> NDArray[np.int64]:
         """Counts by step out of counts by byte of a word, in which several entries of fewer than eight steps lie."""
@@ -175,7 +196,7 @@ class LayerRun:
                 count_uneven_rows(*rows, source.thresholds, found[0])
             else:
                 count_uneven_rows_by_level(*rows, source.levels.spikes, found[0])
-            if zero is not None:
+            if zero is not None and not (self._dot is not None and self._dot.counts_zeros):
                 count_zeros_of_rows(
                     queue.start, queue.channels, queue.levels, first, last, zero.row_classes,
                     zero.column_classes, zero.zeros, source.channel_offset, found[1, 0],

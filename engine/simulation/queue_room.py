@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer
-from ..events import EventQueue, channel_type, level_type
+from ..events import EventQueue, channel_type, level_type, mask_bytes
+from ..kernels.entries import host_compresses
 from ..memory import CACHE_LINE
 
 MOST_BYTES = 1 << 26
@@ -45,13 +46,17 @@ class QueueRoom:
         self._steps = steps
         channel, level = np.dtype(channel_type(channels)), np.dtype(level_type(steps))
         entries = _whole_lines(channels * height * width) + bands * _GAP
-        sizes = [8 * height * (width + 1), channel.itemsize * entries, level.itemsize * entries]
+        of_masks = height * width * mask_bytes(channels) if host_compresses() else 0
+        sizes = [8 * height * (width + 1), channel.itemsize * entries, level.itemsize * entries, of_masks]
         edges = np.cumsum([0, *map(_whole_lines, sizes)]).tolist()
         self._block = _taken(edges[-1])
         parts = [self._block[begin : begin + size] for begin, size in zip(edges[:-1], sizes, strict=True)]
         self.start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)
         self.channels: NDArray[np.unsignedinteger[Any]] = parts[1].view(channel)
         self.levels: NDArray[np.unsignedinteger[Any]] = parts[2].view(level)
+        self.masks: NDArray[np.uint8] = parts[3]
+        if channels % 32:
+            self.masks[:] = 0  # Kernels write those of the channels that there are.
 
     def first_entries(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the entries of all bands begin, whose first rows are `rows`."""
@@ -61,7 +66,9 @@ class QueueRoom:
 
     def queue(self) -> EventQueue:
         """The events, once all bands have been written; shares the memory."""
-        return EventQueue(self._shape, self._steps, self.start, self.channels, self.levels)
+        _, height, width = self._shape
+        masks = self.masks.reshape(height, width, -1) if self.masks.size else None
+        return EventQueue(self._shape, self._steps, self.start, self.channels, self.levels, masks)
 
     def put_back(self) -> None:
         """Let the memory be used again; nobody may read the events any more."""
@@ -75,7 +82,7 @@ def room_bytes(layer: Layer, steps: int) -> int:
     """About how many bytes a `QueueRoom` takes."""
     channels, height, width = layer.outgoing
     entry = sum(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
-    return height * width * (channels * entry + 8)
+    return height * width * (channels * entry + mask_bytes(channels) + 8)
 
 
 def _taken(size: int) -> NDArray[np.uint8]:

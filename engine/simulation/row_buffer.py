@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..events import EventQueue
+from ..events import EventQueue, joined_masks
 from .tile_layer import RowRange
 
 
@@ -50,7 +50,8 @@ def _cut(queue: EventQueue, first: int, last: int) -> EventQueue:
     begin, end = int(start[0, 0]), int(start[-1, -1])
     channels, _, width = queue.shape
     shape = (channels, last - first, width)
-    return EventQueue(shape, queue.steps, start - begin, queue.channels[begin:end], queue.levels[begin:end])
+    masks = None if queue.masks is None else queue.masks[first:last]
+    return EventQueue(shape, queue.steps, start - begin, queue.channels[begin:end], queue.levels[begin:end], masks)
 
 
 def _joined(parts: list[EventQueue]) -> EventQueue:
@@ -62,4 +63,5 @@ def _joined(parts: list[EventQueue]) -> EventQueue:
         start=np.concatenate([part.start + begin for part, begin in zip(parts, begins, strict=True)]),
         channels=np.concatenate([part.channels for part in parts]),
         levels=np.concatenate([part.levels for part in parts]),
+        masks=joined_masks([part.masks for part in parts]),
     )

@@ -49,6 +49,18 @@ class Scratch:
         """Packed levels of a band."""
         return self._array("words", size, level_type(steps))
 
+    def planes(self, size: int) -> NDArray[np.uint8]:
+        """Levels of a band's input, spread out."""
+        return self._array("planes", size, np.uint8)
+
+    def sums(self, size: int) -> NDArray[np.int32]:
+        """Sums of products of some pixels."""
+        return self._array("sums", size, np.int32)
+
+    def zero_sums(self, size: int) -> NDArray[np.int64]:
+        """Where events are counted by channel."""
+        return self._array("zero sums", size, np.int64)
+
     def potentials(self, size: int) -> NDArray[np.float32]:
         """Where the potentials of a pixel's neurons go that nobody needs."""
         return self._array("potentials", size, np.float32)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..build import Layer
 from ..build.fan_out import FanOut, ZeroFanOut
+from ..build.integer_layer import IntegerLayer
 from ..build.plan import AxisPhase, GatherPlan, make_plan
 from ..graph import Conv2d, ConvTranspose2d, Linear
 
@@ -57,6 +58,12 @@ class TileLayer(Layer):
     def weights(self) -> NDArray[np.float32]:
         """Weights of the whole layer."""
         return self.whole.weights
+
+    @cached_property
+    def integers(self) -> IntegerLayer | None:
+        """Those of the whole layer, with tables for the window."""
+        whole = self.whole.integers
+        return None if whole is None else replace(whole, plan=self.integer_plan)
 
     @cached_property
     def pool_geometry(self) -> NDArray[np.int64]:

@@ -1,0 +1,137 @@
+"""A layer whose currents are sums of integers, bound to what the dot kernels take."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import Conv2d, ConvTranspose2d, Linear, Shape, Synapses
+from ..kernels.dot import LANES, DotToken, dot_token, host_dot
+from ..kernels.window_block import Token, window_token
+from ..neurons import LevelTable
+from .integer_plan import IntegerPlan, integer_quanta, integer_weights, is_exact, pack_integers
+from .weights import padded_bias
+
+_packed: weakref.WeakKeyDictionary[Synapses, dict[tuple[int, ...], NDArray[np.int8]]] = weakref.WeakKeyDictionary()
+"""Packed weights of nodes that are alive, so that only the first run of a network packs them."""
+
+
+Quanta = tuple[NDArray[np.uint8], int]
+"""(256,) value of each level in quanta; by how many bits a level that is read backwards has to be shifted to the right
+to be that, or -1 where it is something else."""
+
+
+@dataclass(frozen=True, eq=False)
+class PooledLevels:
+    """Levels that are averaged.
+
+    Parameters
+    ----------
+    quanta : of each source, by name
+    scale : what sums of quanta are multiplied with to give means
+    """
+
+    quanta: dict[str, Quanta]
+    scale: np.float32
+
+
+def pooled_levels(area: int, tables: Mapping[str, LevelTable | None]) -> PooledLevels | None:
+    """What means over so many pixels are made of; None where they are no sums of integers, or would be rounded.
+
+    `tables` says for each source what its levels mean, None for the analog input.
+    """
+    levels = {name: table for name, table in tables.items() if table is not None}
+    quantum = integer_quanta(list(levels.values())) if levels and len(levels) == len(tables) else None
+    if quantum is None or area.bit_count() != 1 or area > 1 << 15:
+        return None
+    return PooledLevels({name: _quanta(table, quantum) for name, table in levels.items()}, np.float32(quantum / area))
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLayer:
+    """What the dot kernels take of a layer.
+
+    Parameters
+    ----------
+    plan : IntegerPlan
+    weights : int8, flat, as `pack_integers` leaves them
+    scale : (padded channels,) float32, what sums of products are multiplied with
+    quanta : of each source, by name
+    highest : for each source, its highest level
+    kind : kind of kernel, see `dot_token`
+    """
+
+    plan: IntegerPlan
+    weights: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    quanta: dict[str, Quanta]
+    highest: dict[str, int]
+    kind: str
+
+    def every_level_counts(self, source: str) -> bool:
+        """Whether all levels of a source but 0 have a value."""
+        numbers, _ = self.quanta[source]
+        return bool(numbers[1 : self.highest[source] + 1].all())
+
+    def tokens(self, steps: int) -> tuple[DotToken, Token]:
+        """Shapes of what is kept in registers, for this many steps at once."""
+        return _tokens(self.kind, self.plan.vectors, steps)
+
+
+@functools.cache
+def _tokens(kind: str, vectors: int, steps: int) -> tuple[DotToken, Token]:
+    return dot_token(kind, vectors), window_token(steps, 1, vectors, LANES, vectors)
+
+
+def integer_layer(
+    node: Conv2d | ConvTranspose2d | Linear,
+    incoming: Shape,
+    tables: Mapping[str, LevelTable | None],
+    channels: list[tuple[str, int]],
+    plan: IntegerPlan,
+) -> IntegerLayer | None:
+    """A node in integers; None where its currents are no sums of integers, or there is no fast way to add them up.
+
+    Parameters
+    ----------
+    node : Conv2d, ConvTranspose2d or Linear
+    incoming : (C, H, W)
+    tables : for each source what its levels mean, None for the analog input
+    channels : sources and their channels, in the order in which they are joined; a source may come twice
+    plan : IntegerPlan
+    """
+    kind = host_dot()
+    levels = [table for table in tables.values() if table is not None]
+    if kind is None or plan.padded % LANES or not levels or len(levels) < len(tables):
+        return None
+    quantum, weights = integer_quanta(levels), integer_weights(node, incoming)
+    if quantum is None or weights is None:
+        return None
+    quanta = {name: _quanta(table, quantum) for name, table in tables.items() if table is not None}
+    most = np.concatenate([np.full(count, quanta[name][0].max()) for name, count in channels])
+    if not is_exact(weights, node.bias, quantum, most):
+        return None
+    versions = _packed.setdefault(node, {})
+    key = (plan.vectors, plan.padded, *(incoming if isinstance(node, Linear) else ()))
+    if key not in versions:
+        versions[key] = pack_integers(weights.kernel, plan)
+    highest = {name: table.highest for name, table in tables.items() if table is not None}
+    scale = padded_bias(weights.unit * quantum, plan.padded)
+    return IntegerLayer(plan, versions[key], scale, quanta, highest, kind)
+
+
+def _quanta(table: LevelTable, quantum: np.float32) -> Quanta:
+    """See `IntegerLayer.quanta`."""
+    numbers = np.zeros(256, np.uint8)
+    numbers[: table.highest + 1] = table.emit[: table.highest + 1] / quantum
+    levels = np.arange(table.highest + 1, dtype=np.uint8)[:, None]
+    backwards = np.packbits(np.unpackbits(levels, axis=1, bitorder="little"), axis=1)[:, 0]
+    for shift in range(8):
+        if (backwards >> shift == numbers[: table.highest + 1]).all():
+            return numbers, shift
+    return numbers, -1

@@ -1,0 +1,220 @@
+"""Layers whose currents are sums of integers: which ones they are, and how their weights lie for the dot kernels.
+
+What a source emits is a number of quanta, 0 to 255. Where every weight of an output channel is an integer from -127 to
+127 times a power of two of that channel, 2**k, each product is an integer times the quantum times 2**k. As long as the
+sums of the positive and of the negative products, whatever fires, stay within 2**24 of such units, and the bias is a
+number of them too, float32 arithmetic rounds nothing in whatever order the products are added. So the event-driven
+kernels and those that multiply whole planes of levels give the same currents, bit for bit, and a run may choose.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..fixed_point import codes_and_exponents, quantum_of
+from ..graph import Conv2d, ConvTranspose2d, Linear, Shape, Synapses
+from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES
+from ..kernels.spread import PLANE_GAP
+from ..memory import aligned_bytes
+from ..neurons import LevelTable
+from .plan import Axis, contiguous_runs
+from .weights import dense_kernel
+
+_HIGHEST_EXPONENT = 60
+"""Of powers of two and their inverses: their products are far from where float32 ends."""
+
+_EXACT = 2.0**24
+"""Units up to which float32 arithmetic rounds no integer."""
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerWeights:
+    """Weights of a node as integers.
+
+    Parameters
+    ----------
+    kernel : (kernel height, kernel width, in_channels, out_channels) int8
+    unit : (out_channels,) float32
+        Power of two that each channel's integers are multiplied with.
+    """
+
+    kernel: NDArray[np.int8]
+    unit: NDArray[np.float32]
+
+    @cached_property
+    def reach(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(in_channels, out_channels), sums of the positive weights, and of the sizes of the negative ones."""
+        signs = (np.maximum(self.kernel, 0), np.maximum(-self.kernel, 0))  # -127 is the lowest: nothing overflows
+        positive, negative = (sign.sum(axis=(0, 1), dtype=np.int64) for sign in signs)
+        return positive, negative
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerPlan:
+    """Tables for the dot kernels; see engine/kernels/dot_band.py for geometry, phases and segments.
+
+    Parameters
+    ----------
+    geometry, phases, segments
+    vectors : int
+        Vectors of output channels in a block.
+    edge : int
+        Bytes before a row's first pixel in a plane.
+    taps : tuple of (rows of the kernel, columns of the kernel)
+        Of each segment, in their order.
+    padded : int
+        Output channels, filled up to a whole number of blocks.
+    rows : Axis
+        Vertical taps.
+    """
+
+    geometry: NDArray[np.int64]
+    phases: NDArray[np.int64]
+    segments: NDArray[np.int64]
+    vectors: int
+    edge: int
+    taps: tuple[tuple[int, tuple[int, ...]], ...]
+    padded: int
+    rows: Axis
+
+    @cached_property
+    def known_rows(self) -> dict[tuple[tuple[int, int], ...], NDArray[np.int64]]:
+        """Input rows of bands, as the simulation has worked them out."""
+        return {}
+
+    @property
+    def tables(self) -> tuple[NDArray[np.int64], ...]:
+        """What the kernels take."""
+        return self.geometry, self.phases, self.segments
+
+    @cached_property
+    def strides(self) -> tuple[int, int]:
+        """Bytes of a plane's row, and of a pixel."""
+        return int(self.geometry[5]), int(self.geometry[6])
+
+    def input_rows(self, first: int, last: int) -> tuple[int, int]:
+        """First and last + 1 input row that the output rows first ... last - 1 read; both may lie beyond the input."""
+        step, input_step = self.rows.output_step, self.rows.input_step
+        low, high = None, None
+        for phase in self.rows.phases:
+            begin, end = max(0, -((phase.first - first) // step)), (last - 1 - phase.first) // step
+            if phase.offsets and begin <= end:
+                lowest, highest = begin * input_step + phase.offsets[0], end * input_step + phase.offsets[-1] + 1
+                low, high = (lowest, highest) if low is None or high is None else (min(low, lowest), max(high, highest))
+        return (0, 1) if low is None or high is None else (low, high)
+
+    def plane_bytes(self, rows: int, steps: int) -> int:
+        """Bytes that planes take."""
+        return steps * (rows * int(self.geometry[5]) + PLANE_GAP)
+
+
+def make_integer_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shape, padded: int) -> IntegerPlan:
+    """Tables for a node with these taps that reads `incoming` and puts out `outgoing`, of `padded` channels then."""
+    channels = -(-incoming[0] // 4) * 4
+    vectors = 2 if padded % (2 * LANES) == 0 else 1
+    lowest = min((phase.offsets[0] for phase in columns.phases if phase.offsets), default=0)
+    highest = max((phase.offsets[-1] for phase in columns.phases if phase.offsets), default=0)
+    groups = math.ceil(math.ceil(outgoing[2] / columns.output_step) / GROUP)
+    left = max(-lowest, 0)
+    row_bytes = (left + max(incoming[2], (groups * GROUP - 1) * columns.input_step + highest + 1)) * channels
+    phases: list[tuple[int, ...]] = []
+    segments: list[tuple[int, int, int]] = []
+    taps: list[tuple[int, tuple[int, ...]]] = []
+    weights = 0
+    for vertical in rows.phases:
+        for horizontal in columns.phases:
+            first, block_bytes = len(segments), 0
+            for row_offset, row in zip(vertical.offsets, vertical.indices, strict=True):
+                for offset, number, position in contiguous_runs(horizontal):
+                    quads = number * channels // 4
+                    segments.append((row_offset * row_bytes + offset * channels, quads, block_bytes))
+                    taps.append((row, horizontal.indices[position : position + number]))
+                    block_bytes += -(-quads * 4 // CHUNK_LEVELS) * CHUNK_LEVELS * LANES * vectors
+            phases.append((vertical.first, horizontal.first, first, len(segments), weights, block_bytes))
+            weights += block_bytes * (padded // (LANES * vectors))
+    steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
+    return IntegerPlan(
+        geometry=np.array([*steps, outgoing[2], row_bytes, channels], np.int64),
+        phases=np.array(phases, np.int64).reshape(-1, 6),
+        segments=np.array(segments, np.int64).reshape(-1, 3),
+        vectors=vectors,
+        edge=left * channels,
+        taps=tuple(taps),
+        padded=padded,
+        rows=rows,
+    )
+
+
+def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int8]:
+    """Flat int8, as `dot_band` reads it.
+
+    Phase, block of output channels, segment, chunk, vector, quad of levels, channel in vector, level in quad. A
+    segment's levels are those of its kernel columns, one after the other, each with all input channels filled up to
+    whole quads; zeros fill up its last chunk.
+    """
+    inputs, outputs = kernel.shape[2:]
+    padded = plan.padded
+    channels, width = int(plan.geometry[6]), LANES * plan.vectors
+    filled = np.zeros((*kernel.shape[:2], channels, padded), np.int8)
+    filled[:, :, :inputs, :outputs] = kernel
+    blocks = padded // width
+    packed = aligned_bytes(int(sum(phase[5] for phase in plan.phases)) * blocks).view(np.int8)
+    for _, _, first, last, begin, block_bytes in plan.phases.tolist():
+        of_phase = packed[begin : begin + block_bytes * blocks].reshape(blocks, block_bytes)
+        place = 0
+        for row, columns in plan.taps[first:last]:
+            levels = len(columns) * channels
+            chunks = -(-levels // CHUNK_LEVELS)
+            segment = np.zeros((chunks * CHUNK_LEVELS, padded), np.int8)
+            segment[:levels] = filled[row, list(columns)].reshape(levels, padded)
+            parts = segment.reshape(chunks, CHUNK_LEVELS // 4, 4, blocks, plan.vectors, LANES)
+            size = segment.size // blocks
+            of_phase[:, place : place + size] = parts.transpose(3, 0, 4, 1, 5, 2).reshape(blocks, size)
+            place += size
+    return packed
+
+
+# --- Which layers ----------------------------------------------------------------------------------------------------
+
+_integers: weakref.WeakKeyDictionary[Synapses, dict[tuple[int, ...], IntegerWeights | None]] = (
+    weakref.WeakKeyDictionary()
+)
+"""Of nodes that are alive: looked for once, because there are millions of weights."""
+
+
+def integer_weights(node: Conv2d | ConvTranspose2d | Linear, incoming: Shape) -> IntegerWeights | None:
+    """A node's weights as integers times a power of two of each output channel; None where they are not."""
+    versions = _integers.setdefault(node, {})
+    key = incoming if isinstance(node, Linear) else ()
+    if key not in versions:
+        found = codes_and_exponents(node)
+        fits = found is not None and (np.abs(found[1]) <= _HIGHEST_EXPONENT).all()
+        versions[key] = None
+        if found is not None and fits:
+            kernel = dense_kernel(node, found[0], incoming)
+            versions[key] = IntegerWeights(kernel, np.ldexp(np.float32(1), found[1]))
+    return versions[key]
+
+
+def integer_quanta(tables: list[LevelTable]) -> np.float32 | None:
+    """The power of two of which all that is emitted are multiples, 0 to 255; None without one."""
+    emitted = np.concatenate([table.emit[: table.highest + 1] for table in tables])
+    quantum = quantum_of(emitted)
+    fits = quantum is not None and emitted.min() >= 0 and 2.0**-_HIGHEST_EXPONENT <= quantum <= 2.0**_HIGHEST_EXPONENT
+    return np.float32(quantum) if fits else None
+
+
+def is_exact(
+    weights: IntegerWeights, bias: NDArray[np.float32], quantum: np.float32, highest: NDArray[np.uint8]
+) -> bool:
+    """Whether no sum of the products and the bias is ever rounded; `highest`, (in_channels,), most quanta of each."""
+    worst = np.maximum(*(highest.astype(np.int64) @ sums for sums in weights.reach))
+    units = bias / (weights.unit * quantum)
+    whole = np.isfinite(units) & (units == np.rint(units)) & (worst + np.abs(units) <= _EXACT)
+    return bool((whole | (worst == 0)).all())

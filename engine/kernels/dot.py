@@ -1,0 +1,310 @@
+"""Sums of products of levels and 8-bit weights, in integers: tiles of output pixels and channels.
+
+What a multi-threshold neuron emits is a small integer, its level counted in quanta. Where weights are small integers
+too, times a power of two, a layer's input current is a sum of products of bytes. Processors do 4 of them a lane in one
+instruction (AVX-512 VNNI), or 16 x 16 x 64 (AMX). No such sum is rounded, so it does not depend on the order, and is
+what float32 arithmetic gives as well as long as that rounds nothing either (see engine/build/integer_plan.py).
+
+A group is 16 neighbouring output pixels of a row. For each of them a segment is what it reads of one input row: levels
+side by side in memory, because a row has the channels of its pixels one after the other. Segments are cut into chunks
+of 64 levels. There are three kinds of kernels, which give the same sums: "amx" and "vnni" for such processors,
+"portable" for all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import platform
+import sys
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+from .vector_block import _data, _load_vector, _offset, _splat, _store_vector, _vector, host_features
+
+GROUP = 16
+"""Output pixels that are treated together; rows of an AMX tile."""
+
+LANES = 16
+"""Output channels of a vector."""
+
+CHUNK_LEVELS = 64
+"""Levels of a chunk; bytes in a row of an AMX tile."""
+
+CHUNK_BYTES = CHUNK_LEVELS * LANES
+"""Bytes of a chunk's weights for a vector of output channels: quad of levels, channel, level in quad."""
+
+_HALF = 8
+"""Output pixels whose sums are in vector registers at once."""
+
+_KINDS = ("portable", "vnni", "amx")
+
+_BYTE, _NUMBER, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+DotToken = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def dot_token(kind: str, vectors: int) -> DotToken:
+    """A value whose Numba type says which kind of kernel, and how many vectors of output channels, 1 or 2."""
+    return (0,) * (_KINDS.index(kind) + 1), (0,) * vectors
+
+
+@functools.cache
+def host_dots() -> tuple[str, ...]:
+    """The kinds of kernels that this processor and system allow, the fastest first."""
+    features = host_features()
+    vectors = {"avx512f", "avx512vnni"} <= features
+    tiles = {"avx512f", "amx-tile", "amx-int8"} <= features and _tiles_granted()
+    return ("amx",) * tiles + ("vnni",) * vectors + ("portable",)
+
+
+def host_dot() -> str | None:
+    """The fastest kind of kernel that is faster than walking from event to event, or None."""
+    fastest = host_dots()[0]
+    return None if fastest == "portable" else fastest
+
+
+def _tiles_granted() -> bool:
+    """Ask Linux for the tile registers, which a process may not use unasked."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    system_call, request_permission, tile_data = 158, 0x1023, 18  # arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    try:
+        return bool(ctypes.CDLL(None).syscall(system_call, request_permission, tile_data) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def tile_configuration() -> np.ndarray:
+    """(64,) uint8, what `load_configuration` takes: eight tiles of 16 rows of 64 bytes."""
+    configuration = np.zeros(64, np.uint8)
+    configuration[0] = 1  # palette
+    configuration[16:32].view(np.uint16)[:] = CHUNK_LEVELS
+    configuration[48:56] = GROUP
+    return configuration
+
+
+# --- AMX: sums of two groups and one or two vectors of channels in the tiles 0 ... 3 ---------------------------------
+
+
+def _call(builder, name, *arguments):
+    function_type = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+    builder.call(cgutils.get_or_insert_function(builder.module, function_type, f"llvm.x86.{name}"), arguments)
+
+
+def _byte_pointer(builder, context, array_type, array, index):
+    pointer = builder.gep(_data(context, builder, array_type, array), [index], inbounds=True)
+    return builder.bitcast(pointer, _BYTE.as_pointer())
+
+
+@intrinsic
+def load_configuration(typing_context, configuration):
+    """Say how large tiles are, see `tile_configuration`."""
+
+    def generate(context, builder, signature, arguments):
+        _call(builder, "ldtilecfg", _byte_pointer(builder, context, signature.args[0], arguments[0], _PLACE(0)))
+        return context.get_dummy_value()
+
+    return types.void(configuration), generate
+
+
+@intrinsic
+def release_tiles(typing_context):
+    """Give the tile registers back, so that switching threads need not save them."""
+
+    def generate(context, builder, signature, arguments):
+        _call(builder, "tilerelease")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def zero_tiles(typing_context):
+    """Start four sums."""
+
+    def generate(context, builder, signature, arguments):
+        for tile in range(4):
+            _call(builder, "tilezero", _BYTE(tile))
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def multiply_chunk(typing_context, token, planes, first, second, stride, weights, place):
+    """Add a chunk's products, of the groups whose levels begin at planes[first] and planes[second]."""
+    vectors = token[1].count
+
+    def generate(context, builder, signature, arguments):
+        _, planes, first, second, stride, weights, place = arguments
+        for tile, index in ((4, first), (5, second)):
+            pointer = _byte_pointer(builder, context, signature.args[1], planes, index)
+            _call(builder, "tileloadd64", _BYTE(tile), pointer, stride)
+        for vector in range(vectors):
+            index = _offset(builder, place, vector * CHUNK_BYTES)
+            pointer = _byte_pointer(builder, context, signature.args[5], weights, index)
+            _call(builder, "tileloadd64", _BYTE(6 + vector), pointer, _PLACE(4 * LANES))
+            for group in range(2):
+                _call(builder, "tdpbusd", _BYTE(2 * group + vector), _BYTE(4 + group), _BYTE(6 + vector))
+        return context.get_dummy_value()
+
+    number = types.intp
+    return types.void(token, planes, number, number, number, weights, number), generate
+
+
+@intrinsic
+def store_tiles(typing_context, token, sums, index):
+    """Write the sums of both groups: pixel, channel."""
+    vectors = token[1].count
+
+    def generate(context, builder, signature, arguments):
+        _, sums, index = arguments
+        for group in range(2):
+            for vector in range(vectors):
+                place = _offset(builder, index, (group * GROUP * vectors + vector) * LANES)
+                pointer = _byte_pointer(builder, context, signature.args[1], sums, place)
+                _call(builder, "tilestored64", _BYTE(2 * group + vector), pointer, _PLACE(4 * LANES * vectors))
+        return context.get_dummy_value()
+
+    return types.void(token, sums, types.intp), generate
+
+
+# --- Vectors: sums of half a group in vector registers ---------------------------------------------------------------
+
+
+class SumBlock(types.Type):
+    """Numba type of the sums of half a group."""
+
+    def __init__(self, kind: int, vectors: int) -> None:
+        self.kind = kind
+        self.vectors = vectors
+        super().__init__(name=f"SumBlock({kind}, {vectors})")
+
+
+@register_model(SumBlock)
+class _SumBlockModel(models.PrimitiveModel):
+    def __init__(self, manager, block):
+        super().__init__(manager, block, ir.ArrayType(_vector(LANES, _NUMBER), _HALF * block.vectors))
+
+
+@intrinsic
+def zero_sums(typing_context, token):
+    """Start the sums."""
+    block = SumBlock(token[0].count, token[1].count)
+
+    def generate(context, builder, signature, arguments):
+        return ir.Constant(context.get_value_type(block), None)
+
+    return block(token), generate
+
+
+@intrinsic
+def multiply_quad(typing_context, block, planes, index, stride, weights, place):
+    """Add the products of four levels of each pixel, at planes[index + pixel * stride], and their weights."""
+
+    def generate(context, builder, signature, arguments):
+        result, planes, index, stride, weights, place = arguments
+        planes, weights = (
+            _data(context, builder, signature.args[k], array) for k, array in ((1, planes), (4, weights))
+        )
+        rows = []
+        for vector in range(block.vectors):
+            row = _load_vector(builder, weights, _offset(builder, place, vector * CHUNK_BYTES), 4 * LANES, _BYTE)
+            rows.append(builder.bitcast(row, _vector(LANES, _NUMBER)))
+        for pixel in range(_HALF):
+            pointer = builder.gep(planes, [builder.add(index, builder.mul(stride, stride.type(pixel)))], inbounds=True)
+            quad = builder.load(builder.bitcast(pointer, _NUMBER.as_pointer()), align=1)
+            for vector, row in enumerate(rows):
+                position = pixel * block.vectors + vector
+                sum_ = _quad_product(builder, block.kind, builder.extract_value(result, position), quad, row)
+                result = builder.insert_value(result, sum_, position)
+        return result
+
+    return block(block, planes, types.intp, types.intp, weights, types.intp), generate
+
+
+def _quad_product(builder, kind, sum_, quad, row):
+    """The sum plus the products of a quad's four bytes, unsigned, with those of each lane of the row, signed."""
+    if _KINDS[kind - 1] == "vnni":
+        quads = _splat(builder, quad, LANES)
+        function_type = ir.FunctionType(sum_.type, [sum_.type] * 3)
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.avx512.vpdpbusd.512")
+        return builder.call(function, [sum_, quads, row])
+    for byte in range(4):
+        level = builder.and_(builder.lshr(quad, _NUMBER(8 * byte)), _NUMBER(255))
+        left, right = (_splat(builder, _NUMBER(shift), LANES) for shift in (24 - 8 * byte, 24))
+        weight = builder.ashr(builder.shl(row, left), right)
+        sum_ = builder.add(sum_, builder.mul(weight, _splat(builder, level, LANES)))
+    return sum_
+
+
+@intrinsic
+def store_sums(typing_context, block, sums, index):
+    """Write the sums: pixel, channel."""
+
+    def generate(context, builder, signature, arguments):
+        block_value, sums, index = arguments
+        sums = _data(context, builder, signature.args[1], sums)
+        for position in range(_HALF * block.vectors):
+            value = builder.extract_value(block_value, position)
+            _store_vector(builder, value, sums, _offset(builder, index, position * LANES))
+        return context.get_dummy_value()
+
+    return types.void(block, sums, types.intp), generate
+
+
+# --- Both ------------------------------------------------------------------------------------------------------------
+
+
+@numba.njit(inline="always")
+def _add_in_vectors(token, segments, ends, planes, begin, stride, weights, weight_base, sums, place):
+    vectors = len(token[1])
+    for half in range(0, GROUP, _HALF):
+        block = zero_sums(token)
+        for segment in range(ends[0], ends[1]):
+            source = begin + segments[segment, 0] + half * stride
+            weight = weight_base + segments[segment, 2]
+            for quad in range(segments[segment, 1]):
+                # Of each chunk, the quads of one vector of channels, then those of the next.
+                inside = quad // LANES * (vectors - 1) * CHUNK_BYTES
+                block = multiply_quad(block, planes, source + 4 * quad, stride, weights, weight + 64 * quad + inside)
+        store_sums(block, sums, place + half * vectors * LANES)
+
+
+@numba.njit(inline="always")
+def _add_in_tiles(token, segments, ends, planes, begins, stride, weights, weight_base, sums, place):
+    vectors = len(token[1])
+    zero_tiles()
+    for segment in range(ends[0], ends[1]):
+        first, second = begins[0] + segments[segment, 0], begins[1] + segments[segment, 0]
+        weight = weight_base + segments[segment, 2]
+        for chunk in range((segments[segment, 1] + LANES - 1) // LANES):
+            shift = chunk * CHUNK_LEVELS
+            multiply_chunk(token, planes, first + shift, second + shift, stride, weights, weight)
+            weight += vectors * CHUNK_BYTES
+    store_tiles(token, sums, place)
+
+
+@numba.njit(inline="always")
+def add_groups(token, segments, ends, planes, begins, stride, weights, weight_base, sums, place):
+    """Sums of two groups into sums[place ...], int32: group, pixel, channel.
+
+    token : see `dot_token`
+    segments : (S, 3) int64; where a segment's levels begin, counted from those of the group's first pixel; quads in it;
+        where its weights begin, counted from weight_base
+    ends : first segment, last + 1
+    planes : uint8, flat, levels; `begins` of the two groups, and `stride` from pixel to pixel
+    weights : int8, flat, see engine/build/integer_plan.py
+    """
+    if len(token[0]) == 3:  # AMX; Numba compiles only the branch that the type calls for
+        _add_in_tiles(token, segments, ends, planes, begins, stride, weights, weight_base, sums, place)
+    else:
+        _add_in_vectors(token, segments, ends, planes, begins[0], stride, weights, weight_base, sums, place)
+        next_place = place + GROUP * len(token[1]) * LANES
+        _add_in_vectors(token, segments, ends, planes, begins[1], stride, weights, weight_base, sums, next_place)

@@ -1,0 +1,164 @@
+"""A layer's bands in integers: when that is faster than to walk from event to event, and what the kernels take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..build import Layer
+from ..build.fan_out import ZeroFanOut
+from ..build.integer_layer import IntegerLayer, Quanta
+from ..events import EventQueue
+from ..kernels.dot import GROUP, LANES, tile_configuration
+from ..kernels.dot_band import dot_band
+from ..kernels.spread import MASK_CHANNELS, count_zeros_of_planes, spread_rows
+from .layer_state import Inputs
+from .scratch import Scratch
+
+DENSITY_THAT_PAYS = {"vnni": 0.15, "amx": 0.03}
+"""Share of the neurons that must fire in a group of steps: with fewer, the products of silent ones take longer."""
+
+COST_OF_A_PRODUCT = {"vnni": 0.12, "amx": 0.03}
+"""Of a level and a weight, in multiply-accumulates of the event-driven kernels that take about as long."""
+
+_TILES = tile_configuration()
+
+_NO_MASKS = np.zeros(0, np.uint8)
+_NO_CLASSES = np.zeros(0, np.int64)
+_NO_ZEROS = np.zeros((0, 0, 0), np.int64)
+_NO_SUMS = np.zeros((2, 0), np.int64)
+
+Rows = tuple[int, int, int, int]
+"""First row and last row + 1 of a band; padded channels and channels."""
+
+
+def masks_of(queue: EventQueue, shift: int) -> NDArray[np.uint8]:
+    """A queue's masks, flat; of size 0 where there are none, or its levels are not read backwards and shifted."""
+    return _NO_MASKS if queue.masks is None or shift < 0 else queue.masks.reshape(-1)
+
+
+def spread_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+    """What `spread_rows` takes of the sources; `quanta` of each, by name."""
+    numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=attrgetter("itemsize"))
+    sources = tuple(
+        (
+            queue.start,
+            queue.channels.astype(numbers, copy=False),
+            queue.levels.view(np.uint8),
+            queue.levels,
+            *quanta[source.name],
+            source.channel_offset,
+            masks_of(queue, quanta[source.name][1]),
+        )
+        for source, queue, _ in inputs.queues
+    )
+    return sources, tuple(source.channels for source, _, _ in inputs.queues)
+
+
+class DotRun:
+    """What the dot kernels take of a layer and its inputs.
+
+    Parameters
+    ----------
+    integers : IntegerLayer
+    inputs : Inputs
+    steps : int
+    zero : ZeroFanOut or None
+        Of the layer.
+
+    Attributes
+    ----------
+    cost_of_a_product : float
+        See COST_OF_A_PRODUCT.
+    counts_zeros : bool
+        Whether the kernels count the weights of zero that events meet.
+    """
+
+    def __init__(self, integers: IntegerLayer, inputs: Inputs, steps: int, zero: ZeroFanOut | None) -> None:
+        self.plan = integers.plan
+        self.weights = (integers.weights, integers.scale)
+        self.tokens = integers.tokens(steps)
+        self.cost_of_a_product = COST_OF_A_PRODUCT.get(integers.kind, 1.0)
+        self._steps = steps
+        self._sources, self._channels = spread_sources(inputs, integers.quanta)
+        # Levels without a value are silent in the planes.
+        seen = all(integers.every_level_counts(source.name) for source, _, _ in inputs.queues)
+        self.counts_zeros = zero is not None and seen
+        self._zero = zero if self.counts_zeros else None
+
+    @classmethod
+    def where_it_pays(cls, layer: Layer, inputs: Inputs, steps: int, active: int) -> Self | None:
+        """For a layer that has integers, where enough of the neurons that it reads are active; otherwise None."""
+        if not inputs.queues or layer.pooling or layer.integers is None:
+            return None
+        channels, height, width = layer.incoming
+        if active < DENSITY_THAT_PAYS[layer.integers.kind] * channels * height * width:
+            return None
+        return cls(layer.integers, inputs, steps, layer.zero_fan_out)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights."""
+        return self.weights[0].nbytes
+
+    def row_bytes(self, layer: Layer) -> int:
+        """Bytes of planes and of words for an output row."""
+        rows = -(-layer.incoming[1] // layer.outgoing[1])
+        return self._steps * (rows * self.plan.strides[0] + layer.outgoing[2] * layer.padded_channels)
+
+    def sources(self, scratch: Scratch, counts: NDArray[np.int64]) -> tuple[Any, ...]:
+        """What `run_dot_bands` takes of the sources, for a worker with these counts (see `LayerRun.counts`)."""
+        if self._zero is None:
+            return self._sources, self._channels, ((_NO_CLASSES, _NO_CLASSES), _NO_ZEROS, _NO_SUMS, counts)
+        classes = (self._zero.row_classes, self._zero.column_classes)
+        words = -(-self.plan.strides[1] // MASK_CHANNELS)
+        sums = scratch.zero_sums(2 * words * MASK_CHANNELS).reshape(2, -1)
+        return self._sources, self._channels, (classes, self._zero.zeros, sums, counts)
+
+    def input_rows(self, bands: tuple[tuple[int, int], ...], height: int) -> NDArray[np.int64]:
+        """(n, 4): first and last + 1 input row that each band reads, and that it counts.
+
+        The former may lie beyond the input. Each input row is counted by one band.
+        """
+        found = self.plan.known_rows.get(bands)
+        if found is None:
+            rows = np.array([self.plan.input_rows(*band) for band in bands], np.int64)
+            ends = np.clip(rows[:, 1], 0, height)
+            begins = np.maximum(np.clip(rows[:, 0], 0, height), np.concatenate([[0], ends[:-1]]))
+            found = np.column_stack([rows, np.minimum(begins, ends), ends])
+            self.plan.known_rows.clear()  # The next run will have the same bands, or others for good.
+            self.plan.known_rows[bands] = found
+        return found
+
+    def room(self, scratch: Scratch, rows: int) -> tuple[int, NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint8]]:
+        """Bytes before a row's first pixel; memory for planes of so many input rows, and for sums; tiles."""
+        sums = scratch.sums(max(self._steps, 2) * GROUP * LANES * self.plan.vectors)
+        return self.plan.edge, scratch.planes(self.plan.plane_bytes(rows, self._steps)), sums, _TILES
+
+    def run(
+        self,
+        scratch: Scratch,
+        inputs: NDArray[np.int64],
+        rows: Rows,
+        constant: tuple[NDArray[np.float32], int],
+        neurons: Any,
+        target: NDArray[Any],
+        counts: NDArray[np.int64],
+    ) -> None:
+        """One band; `inputs` as in a row of `input_rows`, other arguments as `gather_band` and `sources` have them."""
+        first, end, *own = inputs.tolist()
+        edge, planes, sums, tiles = self.room(scratch, end - first)
+        spread = (first, end - first, edge, planes)
+        steps = self.tokens[1][0]
+        sources, channels, (classes, zeros, zero_sums, counts) = self.sources(scratch, counts)
+        spread_rows(steps, sources, channels, spread, self.plan.strides)
+        if self._zero is not None:
+            own_rows = (own[0], own[1])
+            count_zeros_of_planes(
+                steps, sources, channels, spread, self.plan.strides, own_rows, classes, zeros, zero_sums, counts
+            )
+        dot_band(self.tokens, self.plan.tables, *self.weights, spread, *constant, neurons, target, rows, sums, tiles)
