@@ -110,10 +110,11 @@ def codes_and_exponents(node: Weighted) -> tuple[NDArray[np.int8], NDArray[np.in
 
 
 def _codes(rows: Float32, exponents: NDArray[np.int32]) -> NDArray[np.int8] | None:
-    # In float64 nothing underflows: a weight that is tiny beside its channel's largest must not be taken for a zero.
-    scaled = np.ldexp(rows.astype(np.float64), -exponents[:, None])
+    # Nothing may underflow: a weight that is tiny beside its channel's largest must not be taken for a zero.
+    precise = rows if (exponents <= 0).all() else rows.astype(np.float64)
+    scaled = np.ldexp(precise, -exponents[:, None])
     codes = scaled.astype(np.int8)
-    return None if (codes != scaled).any() or np.signbit(rows[rows == 0]).any() else codes
+    return None if (codes != scaled).any() or np.signbit(rows[codes == 0]).any() else codes
 
 
 def scaled_codes(node: Weighted, codes: NDArray[Any], exponents: NDArray[Any]) -> Float32:

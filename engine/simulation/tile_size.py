@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 
 from ..build import Layer, Program
-from ..events import channel_type, level_type
+from ..events import channel_type, level_type, mask_bytes
 from .picture_run import step_groups
 from .tile_layer import RowRange
 from .tile_schedule import TileSchedule, TileStep
@@ -66,7 +66,7 @@ def _row_bytes(layer: Layer, groups: list[int]) -> int:
     channels, _, width = layer.outgoing
     number = np.dtype(channel_type(channels)).itemsize
     entry = sum(number + np.dtype(level_type(size)).itemsize for size in groups)
-    return entry * channels * width + len(groups) * _START_BYTES * (width + 1)
+    return entry * channels * width + len(groups) * (mask_bytes(channels) * width + _START_BYTES * (width + 1))
 
 
 def _joined_bytes(step: TileStep, pieces: dict[str, list[RowRange]], rows_of: dict[str, int]) -> int:
