@@ -1,4 +1,7 @@
-"""Peaks of one core, with the engine's own instructions: multiply-adds, and weight rows from each level of cache."""
+"""Peaks of one core, with the engine's own instructions: multiply-adds, weight rows from each level of cache, products.
+
+The products are those of bytes, 4 of them for each lane of a vector (VNNI) or 64 for each number of a tile (AMX).
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,28 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-from spikeunet.engine.kernels.vector_block import compiled_bare, host_accumulators, host_lanes
+from spikeunet.engine.kernels import dot
+from spikeunet.engine.kernels.dot import _call, _quad_product
+from spikeunet.engine.kernels.vector_block import _splat, compiled_bare, host_accumulators, host_lanes
 from spikeunet.engine.kernels.window_block import empty_block, multiply_add, next_pixel, store_pixel, window_token
 from spikeunet.engine.memory import aligned_empty
 
 _L1_BYTES, _L2_BYTES, _FAR_BYTES = 24 << 10, 1 << 20, 64 << 20
+
+_VECTORS, _TILES = 2, 4
+"""Vectors of channels, and tiles of sums, that the dot kernels keep in registers."""
+
+_PIXELS = dot.GROUP // 2
+"""Whose sums are in vector registers at once."""
+
+_PRODUCTS = {"vnni": _PIXELS * _VECTORS * dot.LANES * 4, "amx": _TILES * dot.GROUP * dot.CHUNK_BYTES}
+"""Of a round of the kernels below."""
+
+_ROUNDS = 1 << 19
 
 
 @compiled_bare
@@ -70,3 +89,85 @@ def _rate(token, amount: int, size: int, repeats: int) -> float:
         multiply_adds(*run)
         seconds.append(time.thread_time() - begin)
     return amount * entries * rounds / statistics.median(seconds) / 1e9
+
+
+# --- Products of bytes -----------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def multiply_registers(_typing_context, block, quad, row):
+    """`dot.multiply_quad` without reading memory: levels and weights are those of two int32 numbers."""
+
+    def generate(_context, builder, _signature, arguments):
+        result, quad, row = arguments
+        number = ir.IntType(32)
+        # Different ones, as in a dot kernel: equal sums would be computed once.
+        rows = [_splat(builder, builder.add(row, number(vector)), dot.LANES) for vector in range(block.vectors)]
+        for position in range(_PIXELS * block.vectors):
+            pixel, vector = divmod(position, block.vectors)
+            levels, sum_ = builder.add(quad, number(pixel)), builder.extract_value(result, position)
+            sum_ = _quad_product(builder, block.kind, sum_, levels, rows[vector])
+            result = builder.insert_value(result, sum_, position)
+        return result
+
+    return block(block, quad, row), generate
+
+
+@intrinsic
+def multiply_tiles(_typing_context):
+    """`dot.multiply_chunk` of two vectors of channels without reading memory."""
+
+    def generate(context, builder, _signature, _arguments):
+        for tile in range(_TILES):
+            group, vector = divmod(tile, _VECTORS)
+            numbers = (ir.IntType(8)(register) for register in (tile, 4 + group, 6 + vector))
+            _call(builder, "tdpbusd", *numbers)
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@compiled_bare
+def add_in_vectors(token, levels, weights, rounds, sums):
+    """Add up products in vector registers, `rounds` times."""
+    quad, row = levels.view(np.int32)[0], weights.view(np.int32)[0]
+    block = dot.zero_sums(token)
+    for _ in range(rounds):
+        block = multiply_registers(block, quad, row)
+    dot.store_sums(block, sums, 0)
+
+
+@compiled_bare
+def add_in_tiles(token, levels, weights, rounds, sums, tiles):
+    """Add up products in tiles, `rounds` times."""
+    dot.load_configuration(tiles)
+    dot.zero_tiles()
+    # Levels and weights come with the first products.
+    dot.multiply_chunk(token, levels, 0, 0, dot.CHUNK_LEVELS, weights, 0)
+    for _ in range(rounds):
+        multiply_tiles()
+    dot.store_tiles(token, sums, 0)
+    dot.release_tiles()
+
+
+def product_peaks(repeats: int = 7) -> dict[str, float]:
+    """G products of bytes a second of one core, by kind of kernel, with all numbers in registers; medians."""
+    generator = np.random.default_rng(0)
+    levels = generator.integers(0, 128, dot.GROUP * dot.CHUNK_LEVELS).astype(np.uint8)
+    weights = generator.integers(-127, 128, _VECTORS * dot.CHUNK_BYTES).astype(np.int8)
+    sums = np.zeros(_TILES * dot.GROUP * dot.LANES, np.int32)
+    peaks = {}
+    for kind in reversed(dot.host_dots()):
+        if kind not in _PRODUCTS:
+            continue
+        arguments = (dot.dot_token(kind, _VECTORS), levels, weights, _ROUNDS, sums)
+        tiles = (dot.tile_configuration(),) * (kind == "amx")
+        kernel = add_in_tiles if kind == "amx" else add_in_vectors
+        kernel(*arguments, *tiles)
+        seconds = []
+        for _ in range(repeats):
+            begin = time.thread_time()
+            kernel(*arguments, *tiles)
+            seconds.append(time.thread_time() - begin)
+        peaks[kind] = _PRODUCTS[kind] * _ROUNDS / statistics.median(seconds) / 1e9
+    return peaks

@@ -3,12 +3,16 @@
     python benchmarks/kernels.py                       # table, kernels.csv, kernels.png
     python benchmarks/kernels.py --linearity           # besides: time against events and against pixels
     python benchmarks/kernels.py --scaling             # besides: two threads against one
+    python benchmarks/kernels.py --integers            # instead: dot products of bytes; integers.csv, integers.png
 
 For each layer of a model, bound to a picture of the given size, random events of several activities (each neuron fires
 at each step with that probability) are gathered on one thread: accumulates a second in the gather kernel alone and in
 the layer with decoding, firing and compacting, beside the core's peaks measured in the same run. The bound is what
 second-level-cache bandwidth allows: each weight row is read once for all steps of a neuron that fires. Medians of
 thread time.
+
+With `--integers` the weights are rounded to 8 bits, and each layer's sums are computed from event to event and with
+each kind of dot kernel that the processor has, all on the same events; see README.md.
 """
 
 from __future__ import annotations
@@ -16,20 +20,32 @@ from __future__ import annotations
 import csv
 import statistics
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Self
 
 import _common as common
 import click
 import numpy as np
-from _peaks import Peaks, measure_peaks
+from _integer_kernels import (
+    EVENTS,
+    Timed,
+    forced,
+    measure_layer,
+    plot_integers,
+    representative_layers,
+    table_lines,
+    whole_network,
+)
+from _peaks import Peaks, measure_peaks, product_peaks
+from _random_events import Clock, inputs_of
 
-from spikeunet.engine import EventQueue, load_model, read_picture, simulate
+from spikeunet.converters import quantize_weights
+from spikeunet.engine import Network, load_model, read_picture, simulate
 from spikeunet.engine.build import Layer, Program, build_program
-from spikeunet.engine.events import channel_type, level_type
 from spikeunet.engine.simulation import band_run
 from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
+
+_ACTIVITIES, _INTEGER_ACTIVITIES = "0.01,0.03,0.1,0.3", "0.003,0.01,0.03,0.1,0.3,0.6"
 
 
 @dataclass(frozen=True)
@@ -51,53 +67,13 @@ class Measured:
         return self.gather / self.bound
 
 
-def random_queue(channels: int, height: int, width: int, steps: int, activity: float) -> tuple[EventQueue, int]:
-    """Events of neurons that fire at random, at their lowest threshold; and their number."""
-    generator = np.random.default_rng(0)
-    fires = generator.random((height, width, channels, steps)) < activity
-    kind = level_type(steps)
-    words = sum(fires[..., step].astype(kind) << kind(8 * step) for step in range(steps))
-    flat = np.concatenate([[0], np.count_nonzero(words, axis=2).ravel().cumsum()])
-    start = np.stack([flat[y * width : (y + 1) * width + 1] for y in range(height)])
-    rows, columns, found = np.nonzero(words)
-    queue = EventQueue(
-        (channels, height, width), steps, start, found.astype(channel_type(channels)), words[rows, columns, found]
-    )
-    return queue, int(fires.sum())
-
-
-class Clock:
-    """Thread time spent in the gather kernel."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._kernel = band_run.gather_band
-
-    def __enter__(self) -> Self:
-        band_run.gather_band = self
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        band_run.gather_band = self._kernel
-
-    def __call__(self, *arguments: object) -> None:
-        begin = time.thread_time()
-        self._kernel(*arguments)
-        self.seconds += time.thread_time() - begin
-
-
-def inputs_of(program: Program, layer: Layer, steps: int, activity: float) -> tuple[Inputs, int, int]:
-    """Random events for a layer, the number of them, and of neurons that fire at all."""
-    queues, events, active = [], 0, 0
-    for source in layer.sources:
-        queue, number = random_queue(source.channels, *layer.incoming[1:], steps, activity)
-        queues.append((source, queue, program.emit[source.name]))
-        events, active = events + number, active + queue.active
-    return Inputs(queues, np.zeros((*layer.incoming[1:], 1), np.float32)), events, active
-
-
 def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float, float]:
-    """Median seconds of the gather kernel and of the whole layer."""
+    """Median seconds of the gather kernel and of the whole layer, from event to event whatever its weights are."""
+    with forced(EVENTS):
+        return _timed(replace(layer), inputs, steps, repeats)  # a copy, which is bound anew
+
+
+def _timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float, float]:
     whole, kernel = [], []
     for _ in range(repeats + 1):
         run = LayerRun(LayerState(layer), inputs, steps, keep_currents=False, lasting=False)
@@ -108,9 +84,9 @@ def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float
             run.room.put_back()
         # Where events last, the bands are run one by one, and their kernels can be told apart.
         run = LayerRun(LayerState(layer), inputs, steps, keep_currents=False, lasting=True)
-        with Clock() as clock:
+        with Clock((band_run, "gather_band")) as clock:
             run.run(None, 1)
-        kernel.append(clock.seconds)
+        kernel.append(clock.seconds["gather_band"])
     return statistics.median(kernel[1:]), statistics.median(whole[1:])
 
 
@@ -217,33 +193,69 @@ def write_rows(path: Path, rows: list[dict]) -> None:
         writer.writerows(rows)
 
 
+def compare_integers(
+    network: Network, title: str, size: int, steps: int, activities: list[float], repeats: int
+) -> list[Timed]:
+    """Times of all layers with integer weights; prints a table of them."""
+    peaks = product_peaks(repeats)
+    if not peaks:
+        raise click.UsageError("--integers needs a processor with AVX-512 VNNI or AMX")
+    print(f"{title}; {common.machine()}")
+    for kind, peak in peaks.items():
+        print(f"peak of one core, {kind}: {peak:.0f} G products of bytes a second with all numbers in registers")
+    program = build_program(network, (network.input.channels, size, size))
+    rows: list[Timed] = []
+    for layer in program.layers:
+        if layer.integers is not None:
+            rows += measure_layer(program, layer, steps, activities, repeats)
+    if not rows:
+        raise click.UsageError("--integers needs a network with layers whose sums are exact in integers; this has none")
+    print("milliseconds of unpack + gather, or spread + dot (G accumulates/s that events cause)\n")
+    print("\n".join(table_lines([*rows, *whole_network(rows)], peaks)))
+    return rows
+
+
 @click.command()
 @click.option("--model", default="denoise-gray-converted", show_default=True)
 @click.option("--size", default=256, show_default=True, help="Side of the picture.")
 @click.option("--steps", default=1, show_default=True, help="1, 2, 4 or 8 steps at once.")
-@click.option("--activities", default="0.01,0.03,0.1,0.3", show_default=True)
+@click.option("--activities", help=f"By default {_ACTIVITIES}; with --integers {_INTEGER_ACTIVITIES}.")
 @click.option("--repeats", default=7, show_default=True)
 @click.option("--linearity", "with_linearity", is_flag=True, help="Time against events and against pixels.")
 @click.option("--scaling", "with_scaling", is_flag=True, help="Two threads against one.")
+@click.option("--integers", is_flag=True, help="Instead: dot products of bytes beside the event-driven kernels.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Of --integers; else OUT/integers.png.")
 def main(
     model: str,
     size: int,
     steps: int,
-    activities: str,
+    activities: str | None,
     repeats: int,
     with_linearity: bool,
     with_scaling: bool,
+    integers: bool,
     out: Path,
+    plot: Path | None,
 ) -> None:
     """Measure the kernels."""
     if steps not in (1, 2, 4, 8):
         raise click.BadParameter("must be 1, 2, 4 or 8", param_hint="--steps")
+    if integers and (with_linearity or with_scaling):
+        raise click.UsageError("--integers goes without --linearity and --scaling")
+    default = _INTEGER_ACTIVITIES if integers else _ACTIVITIES
+    shares = [float(part) for part in (activities or default).split(",")]
     out.mkdir(parents=True, exist_ok=True)
     network = load_model(model)
+    title = f"{model}, {size}x{size}, {steps} step(s) at once, one thread"
+    if integers:
+        title += ", weights rounded to 8 bits"
+        times = compare_integers(quantize_weights(network), title, size, steps, shares, repeats)
+        write_rows(out / "integers.csv", [row.record() | {"steps": steps} for row in times])
+        plot_integers(times, representative_layers(times), title, plot or out / "integers.png")
+        return
     program = build_program(network, (network.input.channels, size, size))
     peaks = measure_peaks(repeats)
-    title = f"{model}, {size}x{size}, {steps} step(s) at once, one thread"
     print(f"{title}; {common.machine()}")
     print(f"peaks of one core: {peaks.multiply_adds:.0f} G multiply-adds/s; GB/s of weight rows from the first-level")
     print(f"cache {peaks.first_cache:.0f}, from the second {peaks.second_cache:.0f}, from beyond {peaks.beyond:.0f}\n")
@@ -253,7 +265,7 @@ def main(
     for layer in program.layers:
         if layer.pooling or any(source.analog for source in layer.sources):
             continue
-        for activity in map(float, activities.split(",")):
+        for activity in shares:
             row = measure(program, layer, steps, activity, repeats, peaks)
             rows.append(row)
             numbers = (f"{row.accumulates / 1e9:.3f}", f"{row.gather:.1f}", f"{row.whole:.1f}")

@@ -26,10 +26,13 @@ from _peer_pictures import SIGMA
 from rich.console import Console
 
 from spikeunet.engine import Conv2d, ConvTranspose2d, Linear, Network, load_model
+from spikeunet.engine.kernels.dot import host_dots
 from spikeunet.engine.tasks.inference import task_of
 
 NAMES = {
     "engine": "this engine",
+    "engine-vnni": "this engine, integers on AVX-512 VNNI instead of AMX",
+    "engine-events": "this engine, event-driven kernels alone",
     "optimised": "dense simulation, optimised (PyTorch)",
     "straightforward": "dense simulation, straightforward (PyTorch)",
     "ann-torch": "artificial network, PyTorch",
@@ -46,6 +49,9 @@ RATIOS = (
     ("optimised", "engine", "optimised / engine"),
     ("ann-onnxruntime", "engine", "ANN in ONNX Runtime / engine"),
     ("ann-onnxruntime-int8", "engine", "ANN in ONNX Runtime, 8 bits / engine"),
+    ("straightforward", "engine-events", "straightforward / engine, event-driven alone"),
+    ("optimised", "engine-events", "optimised / engine, event-driven alone"),
+    ("ann-onnxruntime", "engine-events", "ANN in ONNX Runtime / engine, event-driven alone"),
     ("if-spikingjelly", "if-engine", "SpikingJelly / engine"),
     ("if-snntorch", "if-engine", "snnTorch / engine"),
 )
@@ -187,7 +193,7 @@ def plot(rows: list[dict], simulators: list[str], path: Path) -> None:
                 "linestyle": ":" if name.startswith("if") else "-",
                 "marker": "" if name.startswith("ann") else "o",
             }
-            width = 2.5 if name.endswith("engine") else 1.2
+            width = 2.5 if "engine" in name else 1.2
             if points:
                 axes.plot(*zip(*points, strict=True), label=NAMES[name], linewidth=width, **style)
         axes.set(ylabel="seconds")
@@ -230,10 +236,12 @@ def picture_quality(model: str, task: dict) -> list[dict]:
 
 def chosen(_context, _parameter, value: str) -> list[str]:
     """Names of simulators."""
-    names = list(NAMES) if value == "all" else value.split(",")
+    names = [name for name in NAMES if name != "engine-vnni"] if value == "all" else value.split(",")
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise click.BadParameter(f"{', '.join(unknown)}: unknown; there are {', '.join(NAMES)}")
+    if "engine-vnni" in names and "vnni" not in host_dots():
+        raise click.BadParameter("engine-vnni: this processor has no AVX-512 VNNI; leave it out")
     return names
 
 

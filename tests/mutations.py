@@ -107,8 +107,8 @@ MUTATIONS = [
     Mutation(
         "groups of a transposed convolution in the wrong order",
         "build/weights.py",
-        "node.weight[into].transpose(2, 3, 0, 1)",
-        "node.weight[into][::-1].transpose(2, 3, 0, 1)",
+        "weight[into].transpose(2, 3, 0, 1)",
+        "weight[into][::-1].transpose(2, 3, 0, 1)",
         examples=120,
     ),
     Mutation(

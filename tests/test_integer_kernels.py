@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import THOROUGH
 
 from spikeunet.engine import (
     AvgPool2d,
@@ -22,13 +25,12 @@ from spikeunet.engine import (
     Output,
     simulate,
 )
-from spikeunet.engine.build import integer_layer, integer_plan, layers
+from spikeunet.engine.build import integer_layer, layers
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.vector_block import compiled_bare
-from spikeunet.engine.neurons import level_table
-from spikeunet.engine.simulation import dot_run, layer_run, pool_run
-from spikeunet.engine.testing import reference
-from spikeunet.engine.testing.comparison import RECORDS, assert_same
+from spikeunet.engine.simulation import dot_run, layer_run, pool_run, queue_room, scratch
+from spikeunet.engine.testing import reference, strategies
+from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
 pytestmark = pytest.mark.timeout(900)  # kernels are compiled
 
@@ -64,7 +66,7 @@ def network(neurons=LADDER, others=UNEVEN):
             Concat("mixed", ("relu5", "relu3")),
             AvgPool2d("pool", "mixed", (2, 4), 2, (1, 2)),
             Neurons("relu6", "pool", neurons),
-            Linear("full", "relu6", weight(generator, 5, 52 * 7 * 8)),
+            Linear("full", "relu6", weight(generator, 12, 52 * 7 * 8)),
             Output("output", "full"),
         ]
     )
@@ -81,13 +83,19 @@ def integers(monkeypatch):
     """Have all layers run in integers, by a kind of kernel, or none of them."""
 
     def choose(kind):
+        kind = dot.host_dots()[0] if kind == "fastest" else kind
         if kind is not None and kind not in dot.host_dots():
             pytest.skip("this processor has no such instructions")
-        monkeypatch.setattr(integer_layer, "host_dot", lambda: kind)
-        monkeypatch.setattr(dot_run, "DENSITY_THAT_PAYS", dict.fromkeys(KINDS, 0.0))
-        monkeypatch.setattr(pool_run, "POOLING_DENSITY_THAT_PAYS", 2.0 if kind is None else 0.0)
+        force(monkeypatch, kind)
 
     return choose
+
+
+def force(monkeypatch, kind):
+    """See `integers`."""
+    monkeypatch.setattr(integer_layer, "host_dot", lambda: kind)
+    monkeypatch.setattr(dot_run, "DENSITY_THAT_PAYS", dict.fromkeys(KINDS, 0.0))
+    monkeypatch.setattr(pool_run, "POOLING_DENSITY_THAT_PAYS", 2.0 if kind is None else 0.0)
 
 
 def in_integers(net, picture):
@@ -95,8 +103,11 @@ def in_integers(net, picture):
     return [layer.name for layer in layers.build_program(net, picture.shape).layers if layer.integers is not None]
 
 
-@pytest.mark.parametrize("steps", [1, 2, 8, 11])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    # Groups of 8, 2 and 1 steps; each size of a group takes kernels of its own.
+    ("kind", "steps"),
+    [("portable", 1), ("portable", 3), ("vnni", 1), ("vnni", 3), ("amx", 1), ("fastest", 11)],
+)
 def test_same_as_the_event_driven_kernels(kind, steps, picture, integers):
     integers(None)
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
@@ -118,9 +129,9 @@ def test_same_as_the_reference(picture, integers):
 @pytest.mark.parametrize("neurons", [IntegrateAndFire(1.0), LeakyIntegrateAndFire(0.5, decay=0.5)], ids=["IF", "LIF"])
 def test_other_neurons(neurons, picture, integers):
     integers(None)
-    expected = simulate(network(neurons, LADDER), picture, 4, threads=1, record=RECORDS)
+    expected = simulate(network(neurons, LADDER), picture, 3, threads=1, record=RECORDS)
     integers("portable")
-    assert_same(simulate(network(neurons, LADDER), picture, 4, threads=1, record=RECORDS), expected)
+    assert_same(simulate(network(neurons, LADDER), picture, 3, threads=1, record=RECORDS), expected)
 
 
 @pytest.mark.parametrize("order", ["layer", "time"])
@@ -144,7 +155,153 @@ def test_without_masks(steps, picture, integers, monkeypatch):
     assert plain.operations.totals == expected.operations.totals
 
 
+def test_events_that_planes_cannot_count(picture, integers, monkeypatch):
+    """Levels may have no value; what weights of zero they meet is counted as for the event-driven kernels."""
+    integers("portable")
+    expected = simulate(network(), picture, 1, threads=1)
+    monkeypatch.setattr(integer_layer.IntegerLayer, "every_level_counts", lambda *_: False)
+    assert_same_operations(simulate(network(), picture, 1, threads=1).operations, expected.operations)
+
+
+def odd_network():
+    """A source that comes twice, kernels larger than the picture and with gaps, pixels of 3 and of 65 channels.
+
+    A transposed convolution reads nothing for some of its rows, and for others rows above those of the band before.
+    """
+    generator = np.random.default_rng(5)
+    return Network(
+        [
+            Input("input", 1),
+            Conv2d("conv1", "input", weight(generator, 33, 1, 1, 1) * 4),
+            Neurons("relu1", "conv1", UNEVEN),
+            Concat("twice", ("relu1", "relu1")),
+            Conv2d("large", "twice", weight(generator, 65, 66, 3, 4), None, (1, 3), (3, 3), (3, 2)),
+            Neurons("relu2", "large", LADDER),
+            ConvTranspose2d("up", "relu2", weight(generator, 65, 12, 2, 3), None, (2, 2), (1, 0), (2, 0), (3, 1)),
+            Neurons("relu3", "up", LADDER),
+            AvgPool2d("pool", "relu3", (4, 1), (3, 2), (2, 0)),
+            Neurons("relu4", "pool", LADDER),  # narrow pixels, at the edge of what is read
+            Conv2d("narrow", "relu4", weight(generator, 3, 12, 2, 2), None, 2, (0, 1)),
+            Neurons("relu5", "narrow", LADDER),
+            Conv2d("last", "relu5", weight(generator, 12, 3, 5, 5), padding=2),
+            Output("output", "last"),
+        ]
+    )
+
+
+@contextmanager
+def used_memory():
+    """Let memory be full of what another layer has left there, and see that nothing is written behind its end."""
+    get, new, behind = scratch.Scratch._array, np.empty, {}
+
+    def array(self, name, size, dtype):
+        found = get(self, name, size + 4096, dtype)
+        check(behind.pop((self, name, dtype), found[:0]))
+        if name in ("planes", "sums", "zero sums"):
+            found.view(np.uint8)[:] = 255
+        behind[self, name, dtype] = found[size:].view(np.uint8)
+        behind[self, name, dtype][:] = 90
+        return found[:size]
+
+    def check(rest):
+        assert (rest == 90).all(), "written behind the end"
+
+    def empty(shape, dtype=np.float64, *arguments, **options):
+        found = new(shape, dtype, *arguments, **options)
+        if found.dtype.kind in "iu":
+            found[...] = -1 if found.dtype.kind == "i" else np.iinfo(found.dtype).max
+        return found
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(scratch.Scratch, "_array", array)
+        monkeypatch.setattr(queue_room, "_idle", [])
+        monkeypatch.setattr(np, "empty", empty)
+        yield
+    for rest in behind.values():
+        check(rest)
+
+
+@pytest.mark.parametrize("shape", [(1, 7, 19), (1, 1, 1), (1, 2, 64)], ids=["7x19", "1x1", "2x64"])
+@pytest.mark.parametrize("kind", ["portable", "fastest"])
+def test_odd_geometries_in_memory_that_was_used_before(kind, shape, integers, monkeypatch):
+    """In bands of one row too, which one worker or two take."""
+    picture = (np.random.default_rng(6).integers(0, 65, shape) / 32).astype(np.float32)
+    integers(None)
+    expected = simulate(odd_network(), picture, 1, threads=1, record=RECORDS)
+    integers(kind)
+    assert {"output", "relu2", "relu3"} <= set(in_integers(odd_network(), picture))
+    monkeypatch.setattr(layer_run, "_DOT_BYTES", 1)
+    monkeypatch.setattr(layer_run, "_THREADED_WORK", 0)
+    for threads in (1, 2):
+        with used_memory():
+            plain = simulate(odd_network(), picture, 1, threads=threads)
+        np.testing.assert_array_equal(plain.output, expected.output)
+        assert_same_operations(plain.operations, expected.operations)
+    with used_memory():
+        assert_same(simulate(odd_network(), picture, 1, threads=1, record=RECORDS), expected)
+
+
+@pytest.mark.parametrize("tile", [1, 2, 5])
+@pytest.mark.parametrize(("make", "shape"), [(network, (2, 12, 14)), (odd_network, (1, 5, 64))], ids=["even", "odd"])
+def test_tiles(make, shape, tile, integers):
+    picture = (np.random.default_rng(8).integers(0, 65, shape) / 32).astype(np.float32)
+    integers(None)
+    expected = simulate(make(), picture, 3, threads=1, record=RECORDS)
+    integers("portable")
+    with used_memory():
+        assert_same(simulate(make(), picture, 3, threads=2, record=RECORDS, tile=tile), expected)
+
+
+def test_long_runs_of_active_pixels(integers):
+    """More pixels side by side than the bytes in which events are counted can say."""
+    generator = np.random.default_rng(7)
+    net = [
+        Input("input", 1),
+        Conv2d("conv1", "input", np.ones((33, 1, 1, 1), np.float32)),
+        Neurons("relu1", "conv1", UNEVEN),
+        Conv2d("conv2", "relu1", weight(generator, 12, 33, 1, 3), padding=(0, 1)),
+        Output("output", "conv2"),
+    ]
+    results = []
+    for kind in (None, "portable"):
+        integers(kind)
+        results.append(simulate(Network(net), np.ones((1, 2, 700), np.float32), 1, threads=1, record=RECORDS))
+    assert_same(*results)
+
+
+@pytest.mark.slow
+@THOROUGH
+@given(case=strategies.cases(strategies.ladder_models()), kind=st.sampled_from(KINDS), tile=st.integers(1, 20))
+def test_many_random_networks(case, kind, tile):
+    if kind not in dot.host_dots():
+        return
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        force(monkeypatch, None)
+        expected = simulate(case.network, case.picture, case.steps, threads=1, record=RECORDS)
+        force(monkeypatch, kind)
+        with used_memory():
+            found = simulate(case.network, case.picture, case.steps, threads=2, record=RECORDS, tile=tile)
+        assert_same(found, expected)
+
+
+def test_processors_that_refuse_tiles(monkeypatch):
+    """A system may not let a process have the tile registers of its processor."""
+    features = frozenset({"avx512f", "avx512vnni", "amx-tile", "amx-int8"})
+    found = []
+    for granted in (True, False):
+        monkeypatch.setattr(dot, "host_features", lambda: features)
+        monkeypatch.setattr(dot, "_tiles_granted", lambda granted=granted: granted)
+        found.append(dot.host_dots.__wrapped__())
+    assert found == [("amx", "vnni", "portable"), ("vnni", "portable")]
+    monkeypatch.setattr(dot, "host_features", lambda: features - {"avx512vnni", "amx-int8"})
+    assert dot.host_dots.__wrapped__() == ("portable",)
+
+
 # --- Which layers ----------------------------------------------------------------------------------------------------
+
+
+OUT = 12
+"""Output channels that fill 16 lanes up, however narrow a vector is."""
 
 
 def one_layer(weights, bias=None, neurons=LADDER):
@@ -165,14 +322,14 @@ def has_integers(*arguments, **options):
 
 def test_which_layers_have_integers(integers):
     integers("portable")
-    whole = np.full((2, 3, 1, 1), 127 / 64, np.float32)
+    whole = np.full((OUT, 3, 1, 1), 127 / 64, np.float32)
     assert has_integers(whole)
-    assert has_integers(np.zeros((2, 3, 1, 1), np.float32))
+    assert has_integers(np.zeros((OUT, 3, 1, 1), np.float32))
     assert not has_integers(whole + np.float32(1 / 128))
-    assert not has_integers(np.full((2, 3, 1, 1), 0.1, np.float32))
+    assert not has_integers(np.full((OUT, 3, 1, 1), 0.1, np.float32))
     # The bias is a number of quanta of 1/4 times the weights' unit, 1/64.
-    assert has_integers(whole, np.full(2, 3 / 256, np.float32))
-    assert not has_integers(whole, np.full(2, 3 / 512, np.float32))
+    assert has_integers(whole, np.full(OUT, 3 / 256, np.float32))
+    assert not has_integers(whole, np.full(OUT, 3 / 512, np.float32))
     assert not has_integers(whole, neurons=MultiThreshold((0.7, 0.1)))
     assert has_integers(whole, neurons=MultiThreshold(tuple(2.0**-k for k in range(8))))
 
@@ -181,29 +338,12 @@ def test_sums_that_float32_would_round(integers):
     """255 quanta times 127, summed up over more than 518 inputs, is more than 2**24."""
     integers("portable")
     ladder = MultiThreshold(tuple(2.0**-k for k in range(8)))
-    assert has_integers(np.full((1, 518, 1, 1), 127, np.float32), neurons=ladder)
-    assert not has_integers(np.full((1, 519, 1, 1), 127, np.float32), neurons=ladder)
-    mixed = np.full((1, 1036, 1, 1), 127, np.float32)
+    assert has_integers(np.full((OUT, 518, 1, 1), 127, np.float32), neurons=ladder)
+    assert not has_integers(np.full((OUT, 519, 1, 1), 127, np.float32), neurons=ladder)
+    mixed = np.full((OUT, 1036, 1, 1), 127, np.float32)
     mixed[:, ::2] *= -1
     assert has_integers(mixed, neurons=ladder)
-    assert not has_integers(mixed, np.full(1, 2.0**18, np.float32), neurons=ladder)
-
-
-@pytest.mark.parametrize(
-    ("model", "quantum"),
-    [
-        (LADDER, 0.25),
-        (UNEVEN, 0.25),
-        (MultiThreshold((3.0, 0.75)), 0.75),
-        (IntegrateAndFire(1.0), 1.0),
-        (MultiThreshold((0.6, 0.3)), None),
-        (MultiThreshold((64.0, 0.125)), None),
-    ],
-)
-def test_quantum(model, quantum):
-    """A unit of which the values of all levels are multiples; a power of two, so 3/4 is three of 1/4."""
-    expected = 0.25 if quantum == 0.75 else quantum
-    assert integer_plan.integer_quanta([level_table(model)]) == expected
+    assert not has_integers(mixed, np.full(OUT, 2.0**18, np.float32), neurons=ladder)
 
 
 # --- Kernels ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""The same spikes where vector registers are narrower: 8 lanes (AVX2) and 4 (SSE), with Numba's processor options."""
+"""The same spikes where vector registers are narrower: 8 lanes (AVX2) and 4 (SSE), with Numba's processor options.
+
+And in integers, where a processor multiplies bytes but does not compress vectors, or has no such instructions.
+"""
 
 import os
 import platform
@@ -6,6 +9,8 @@ import subprocess
 import sys
 
 import pytest
+
+from spikeunet.engine.kernels.dot import host_dots
 
 PROGRAM = """
 import sys
@@ -38,5 +43,50 @@ np.testing.assert_array_equal(result.readout, golden.readout)
 def test_golden_vectors_on_narrower_registers(processor, features, lanes, repository, golden_folder, tmp_path):
     command = [sys.executable, "-c", PROGRAM, str(repository / "tests"), str(golden_folder), str(lanes)]
     options = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(command, env=os.environ | options, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+AVX2 = "+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2"
+AVX512 = f"{AVX2},+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+
+INTEGERS = """
+import sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+import test_integer_kernels as kernels
+from spikeunet.engine.build import integer_layer
+from spikeunet.engine.kernels.dot import host_dots
+from spikeunet.engine.simulation import dot_run, pool_run
+from spikeunet.engine import simulate
+from spikeunet.engine.testing.comparison import assert_same_operations
+
+assert " ".join(host_dots()) == sys.argv[2], host_dots()
+picture = (np.random.default_rng(4).integers(0, 65, (2, 12, 14)) / 32).astype(np.float32)
+results = []
+for kind, density in ((None, 2.0), (host_dots()[0], 0.0)):
+    integer_layer.host_dot = lambda kind=kind: kind
+    dot_run.DENSITY_THAT_PAYS = dict.fromkeys(host_dots(), density)
+    pool_run.POOLING_DENSITY_THAT_PAYS = density
+    network = kernels.network()
+    assert len(kernels.in_integers(network, picture)) == (0 if kind is None else 5)
+    results.append(simulate(network, picture, 2, threads=1))
+np.testing.assert_array_equal(results[0].output, results[1].output)
+assert_same_operations(results[0].operations, results[1].operations)
+assert np.count_nonzero(results[0].output)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the processors named here are x86-64")
+@pytest.mark.parametrize(
+    ("processor", "features", "dots"),
+    [("cascadelake", f"{AVX512},+avx512vnni", "vnni portable"), ("haswell", AVX2, "portable")],
+)
+def test_integers_on_other_processors(processor, features, dots, repository, tmp_path):
+    if not set(dots.split()) <= set(host_dots()):
+        pytest.skip("this processor has no such instructions")
+    options = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", INTEGERS, str(repository / "tests"), dots]
     done = subprocess.run(command, env=os.environ | options, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

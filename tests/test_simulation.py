@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_paths import event_driven
 from profiles import THOROUGH
 
 from spikeunet.engine import (
@@ -35,9 +36,13 @@ THREADS = st.sampled_from((1, 2, 3))
 
 
 def check(case, order="layer", threads=1):
-    """Assert that the engine does to the case what the reference does."""
+    """Assert that the engine does to the case what the reference does, also without layers in integers."""
+    expected = reference.simulate(case.network, case.picture, case.steps)
     found = simulate(case.network, case.picture, case.steps, order=order, threads=threads, record=RECORDS)
-    assert_same(found, reference.simulate(case.network, case.picture, case.steps))
+    assert_same(found, expected)
+    with event_driven():
+        found = simulate(case.network, case.picture, case.steps, order=order, threads=threads, record=RECORDS)
+    assert_same(found, expected)
 
 
 # --- Against the reference -------------------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ from ..neurons import LevelTable
 from .plan import Axis, contiguous_runs
 from .weights import dense_kernel
 
-_HIGHEST_EXPONENT = 60
-"""Of powers of two and their inverses: their products are far from where float32 ends."""
+_HIGHEST_EXPONENT = 50
+"""Of powers of two and their inverses: products of two of them, and 2**24 times that, are where float32 is exact."""
 
 _EXACT = 2.0**24
 """Units up to which float32 arithmetic rounds no integer."""
@@ -99,7 +99,10 @@ class IntegerPlan:
         return int(self.geometry[5]), int(self.geometry[6])
 
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
-        """First and last + 1 input row that the output rows first ... last - 1 read; both may lie beyond the input."""
+        """First and last + 1 input row that the output rows first ... last - 1 read; both may lie beyond the input.
+
+        (0, 0) where they read nothing.
+        """
         step, input_step = self.rows.output_step, self.rows.input_step
         low, high = None, None
         for phase in self.rows.phases:
@@ -107,7 +110,7 @@ class IntegerPlan:
             if phase.offsets and begin <= end:
                 lowest, highest = begin * input_step + phase.offsets[0], end * input_step + phase.offsets[-1] + 1
                 low, high = (lowest, highest) if low is None or high is None else (min(low, lowest), max(high, highest))
-        return (0, 1) if low is None or high is None else (low, high)
+        return (0, 0) if low is None or high is None else (low, high)
 
     def plane_bytes(self, rows: int, steps: int) -> int:
         """Bytes that planes take."""
@@ -215,6 +218,7 @@ def is_exact(
 ) -> bool:
     """Whether no sum of the products and the bias is ever rounded; `highest`, (in_channels,), most quanta of each."""
     worst = np.maximum(*(highest.astype(np.int64) @ sums for sums in weights.reach))
-    units = bias / (weights.unit * quantum)
+    # In float64 nothing underflows: a bias that is tiny beside its unit must not be taken for a zero.
+    units = bias.astype(np.float64) / (weights.unit * quantum)
     whole = np.isfinite(units) & (units == np.rint(units)) & (worst + np.abs(units) <= _EXACT)
     return bool((whole | (worst == 0)).all())

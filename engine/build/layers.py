@@ -89,17 +89,13 @@ class Layer:
         return host_lanes() if self.pooling else self.plan.block_width
 
     @cached_property
-    def _bands(self) -> dict[tuple[tuple[int, int], ...], NDArray[np.int64]]:
+    def band_tables(self) -> dict[tuple[tuple[tuple[int, int], ...], bool], NDArray[np.int64]]:
+        """Tables of bands, as the simulation has worked them out."""
         return {}
 
     def bands_and_inputs(self, bands: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
         """(n, 4): first and last + 1 output row of each band, first and last + 1 input row that it reads."""
-        found = self._bands.get(bands)
-        if found is None:
-            found = np.array([(*band, *self.input_rows(*band)) for band in bands], np.int64)
-            self._bands.clear()  # The next run will have the same bands, or others for good.
-            self._bands[bands] = found
-        return found
+        return np.array([(*band, *self.input_rows(*band)) for band in bands], np.int64)
 
     def token(self, steps: int) -> Token:
         """Shape of the accumulators for this many steps at once: as many as registers can hold."""

@@ -28,7 +28,7 @@ def quantize(model: str, output: Path, bits: int) -> None:
 
     \b
     Examples:
-      spikeunet quantize denoise-gray-fast -o fast8.npz
+      spikeunet quantize model.npz -o model8.npz
       spikeunet quantize model.npz --bits 4 -o small.npz
     """
     from spikeunet.converters import quantize_weights

@@ -11,6 +11,7 @@ the vector width and the window.
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 from llvmlite import ir
@@ -22,6 +23,7 @@ from .vector_block import _data, _fused_multiply_add, _load_vector, _offset, _sp
 Token = tuple[tuple[int, ...], ...]
 
 
+@functools.cache
 def window_token(steps: int, window: int, vectors: int, lanes: int, row: int) -> Token:
     """A value whose Numba type says what a block has: steps, pixels, vectors, lanes.
 

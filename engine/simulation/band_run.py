@@ -46,6 +46,7 @@ _COMPRESSES = host_compresses()
 _VECTOR_BYTES = 64
 
 
+@functools.cache
 def _compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | None:
     """What tells `compact_rows` how many words to pack at once; None where it has to go one by one."""
     if not _COMPRESSES:
@@ -148,11 +149,17 @@ class BandRun:
 
     def _band_table(self, room: QueueRoom) -> NDArray[np.int64]:
         """(n, 5 or more): what `run_bands` or `run_dot_bands` takes of each band."""
-        rows = self.layer.bands_and_inputs(self.bands)
-        if self._dot is not None:
+        known, key = self.layer.band_tables, (self.bands, self._dot is not None)
+        table = known.get(key)
+        if table is None:
+            rows = self.layer.bands_and_inputs(self.bands)
+            entries = room.first_entries(rows[:, 0])
             inputs = self._dot_rows
-            return np.column_stack([rows[:, :2], inputs[:, :2], room.first_entries(rows[:, 0]), inputs[:, 2:]])
-        return np.column_stack([rows, room.first_entries(rows[:, 0])])
+            parts = [rows, entries] if self._dot is None else [rows[:, :2], inputs[:, :2], entries, inputs[:, 2:]]
+            table = np.column_stack(parts)
+            known.clear()  # The next run will have the same bands, or others for good.
+            known[key] = table
+        return table
 
     def of_worker(
         self, scratch: Scratch, counts: NDArray[np.int64], fired: NDArray[np.int64], counter: NDArray[np.int64]

@@ -19,7 +19,7 @@ from ..kernels.spread import MASK_CHANNELS, count_zeros_of_planes, spread_rows
 from .layer_state import Inputs
 from .scratch import Scratch
 
-DENSITY_THAT_PAYS = {"vnni": 0.15, "amx": 0.03}
+DENSITY_THAT_PAYS = {"vnni": 0.12, "amx": 0.01}
 """Share of the neurons that must fire in a group of steps: with fewer, the products of silent ones take longer."""
 
 COST_OF_A_PRODUCT = {"vnni": 0.12, "amx": 0.03}
@@ -122,12 +122,17 @@ class DotRun:
     def input_rows(self, bands: tuple[tuple[int, int], ...], height: int) -> NDArray[np.int64]:
         """(n, 4): first and last + 1 input row that each band reads, and that it counts.
 
-        The former may lie beyond the input. Each input row is counted by one band.
+        The former may lie beyond the input. Each input row that is read is counted by one band.
         """
         found = self.plan.known_rows.get(bands)
         if found is None:
             rows = np.array([self.plan.input_rows(*band) for band in bands], np.int64)
-            ends = np.clip(rows[:, 1], 0, height)
+            # The taps of a transposed convolution may lie so that a band reads nothing, or begins above the one before
+            # it. A band then spreads rows out from where any later one begins: what it counts is in one piece.
+            reads = rows[:, 0] < rows[:, 1]
+            firsts = np.where(reads, rows[:, 0], np.iinfo(np.int64).max)
+            rows[:, 0] = np.where(reads, np.minimum.accumulate(firsts[::-1])[::-1], 0)
+            ends = np.maximum.accumulate(np.clip(rows[:, 1], 0, height))
             begins = np.maximum(np.clip(rows[:, 0], 0, height), np.concatenate([[0], ends[:-1]]))
             found = np.column_stack([rows, np.minimum(begins, ends), ends])
             self.plan.known_rows.clear()  # The next run will have the same bands, or others for good.

@@ -7,6 +7,7 @@ written to once is not fetched again: fresh memory would cost more than writing 
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class QueueRoom:
         entries = _whole_lines(channels * height * width) + bands * _GAP
         of_masks = height * width * mask_bytes(channels) if host_compresses() else 0
         sizes = [8 * height * (width + 1), channel.itemsize * entries, level.itemsize * entries, of_masks]
-        edges = np.cumsum([0, *map(_whole_lines, sizes)]).tolist()
+        edges = list(accumulate(map(_whole_lines, sizes), initial=0))
         self._block = _taken(edges[-1])
         parts = [self._block[begin : begin + size] for begin, size in zip(edges[:-1], sizes, strict=True)]
         self.start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)

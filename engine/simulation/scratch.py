@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from ..events import channel_type, level_type
 from ..kernels.decode import MOST_CHUNKS
 from ..kernels.entries import CHUNK
-from ..memory import aligned_empty
+from ..memory import aligned_bytes
 
 
 class Scratch:
-    """A worker's arrays, which grow as needed."""
+    """A worker's arrays, which grow as needed; they begin at a cache line, or tiles would straddle two."""
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[str, type[np.generic]], NDArray[Any]] = {}
@@ -27,7 +27,7 @@ class Scratch:
     def _array(self, name: str, size: int, dtype: type[np.generic]) -> NDArray[Any]:
         array = self._arrays.get((name, dtype))
         if array is None or array.size < size:
-            array = self._arrays[name, dtype] = np.empty(size, dtype)
+            array = self._arrays[name, dtype] = aligned_bytes(size * np.dtype(dtype).itemsize).view(dtype)
         return array[:size]
 
     def entries(
@@ -67,7 +67,4 @@ class Scratch:
 
     def currents(self, size: int) -> NDArray[np.float32]:
         """Currents of a band."""
-        array = self._arrays.get(("currents", np.float32))
-        if array is None or array.size < size:
-            array = self._arrays["currents", np.float32] = aligned_empty(size)
-        return array[:size]
+        return self._array("currents", size, np.float32)

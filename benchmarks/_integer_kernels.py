@@ -1,0 +1,247 @@
+"""Layers with integer weights, run from event to event and with dot products of bytes: times, rates, and a plot."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from _random_events import Clock, inputs_of
+
+from spikeunet.engine.build import Layer, Program, integer_layer
+from spikeunet.engine.kernels.dot import host_dots
+from spikeunet.engine.simulation import band_run, dot_run
+from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
+
+EVENTS = "events"
+"""The way from event to event; the other ways are the kinds of dot kernels."""
+
+WHOLE = "all layers"
+
+LABELS = {EVENTS: "event-driven: unpack + gather", "vnni": "VNNI: spread + dot", "amx": "AMX: spread + dot"}
+_STYLES = {EVENTS: ("tab:blue", "o"), "vnni": ("tab:orange", "s"), "amx": ("tab:green", "^")}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One way through one layer at one activity, in seconds.
+
+    `unpack` is spent in unpacking or spreading out, `add` in the gather or dot kernel. `accumulates` are those that the
+    events cause, `products` those of a layer in which every neuron fires, which is what dot kernels compute.
+    """
+
+    layer: str
+    weights: str
+    activity: float
+    way: str
+    unpack: float
+    add: float
+    accumulates: int
+    products: int
+
+    @property
+    def seconds(self) -> float:
+        """Of both kernels."""
+        return self.unpack + self.add
+
+    @property
+    def accumulate_rate(self) -> float:
+        """G accumulates a second that the events cause."""
+        return self.accumulates / self.seconds / 1e9
+
+    @property
+    def product_rate(self) -> float:
+        """G products a second of a dot kernel alone."""
+        return self.products / self.add / 1e9
+
+    def record(self) -> dict[str, object]:
+        """For a CSV file."""
+        products = "" if self.way == EVENTS else self.product_rate
+        return asdict(self) | {"accumulate_rate": self.accumulate_rate, "product_rate": products}
+
+
+def ways() -> tuple[str, ...]:
+    """Those that this processor has, without the portable kernels, which are never chosen."""
+    return (EVENTS, *(kind for kind in reversed(host_dots()) if kind != "portable"))
+
+
+@contextmanager
+def forced(way: str) -> Iterator[None]:
+    """Have layers that are bound and run meanwhile take one way, whatever fires."""
+    kind = None if way == EVENTS else way
+    if kind is not None and kind not in host_dots():  # asking also has the system grant tile registers
+        raise ValueError(f"this processor has no {kind}")
+    density = dict.fromkeys([kind], 0.0)
+    with (
+        mock.patch.object(integer_layer, "host_dot", return_value=kind),
+        mock.patch.object(dot_run, "DENSITY_THAT_PAYS", density),
+    ):
+        yield
+
+
+def run_layer(layer: Layer, inputs: Inputs, steps: int, way: str) -> tuple[float, float, np.ndarray]:
+    """Seconds of unpacking and of adding up on one thread, and the sums of all steps; of a layer without neurons."""
+    state = LayerState(layer)
+    unpacks = ((band_run, "decode_rows"), (dot_run, "spread_rows"))
+    adds = ((band_run, "gather_band"), (dot_run, "dot_band"))
+    with forced(way):
+        run = LayerRun(state, inputs, steps, keep_currents=False, lasting=True)
+        with Clock(*unpacks, *adds) as clock:
+            run.run(None, 1)
+    unpack, add = (sum(clock.seconds[name] for _, name in kernels) for kernels in (unpacks, adds))
+    return unpack, add, state.readout
+
+
+def measure_layer(
+    program: Program, layer: Layer, steps: int, activities: Iterable[float], repeats: int
+) -> Iterator[Timed]:
+    """All ways at all activities; medians of runs in turn, after one of each that must give the same bits."""
+    # Without neurons: what the kernels write are currents, so that nothing but sums is measured.
+    layers = {way: replace(layer, neurons=None) for way in ways()}
+    for activity in activities:
+        inputs, events, _ = inputs_of(program, layer, steps, activity)
+        _check_sums({way: run_layer(layers[way], inputs, steps, way)[2] for way in layers}, layer.node.name)
+        found: dict[str, list[tuple[float, float]]] = {way: [] for way in layers}
+        for _ in range(repeats):
+            for way, seconds in found.items():
+                seconds.append(run_layer(layers[way], inputs, steps, way)[:2])
+        fan = layer.fan_out.total(1) / np.prod(layer.incoming[1:])
+        for way, seconds in found.items():
+            unpack, add = (statistics.median(part) for part in zip(*seconds, strict=True))
+            yield Timed(
+                layer=layer.node.name,
+                weights="x".join(map(str, layer.node.weight.shape)),
+                activity=activity,
+                way=way,
+                unpack=unpack,
+                add=add,
+                accumulates=int(events * fan),
+                products=layer.dense_macs * steps,
+            )
+
+
+def _check_sums(sums: dict[str, np.ndarray], name: str) -> None:
+    for way, found in sums.items():
+        if not np.array_equal(found, sums[EVENTS]):
+            raise SystemExit(f"{name}: the sums of {way} differ from those of the event-driven kernels")
+
+
+def whole_network(rows: Sequence[Timed]) -> list[Timed]:
+    """Sums over all layers."""
+    sums = []
+    for activity, way in dict.fromkeys((row.activity, row.way) for row in rows):
+        chosen = [row for row in rows if (row.activity, row.way) == (activity, way)]
+        totals = {name: sum(getattr(row, name) for row in chosen) for name in ("unpack", "add", "accumulates")}
+        products = sum(row.products for row in chosen)
+        sums.append(Timed(WHOLE, "", activity, way, **totals, products=products))
+    return sums
+
+
+def crossing(activities: Sequence[float], events: Sequence[float], dots: Sequence[float]) -> float:
+    """Activity from which on the dot kernels take less time, interpolated in logarithms.
+
+    activities, ascending; `events` and `dots`, seconds. 0 where they always do, infinite where they do not at the end.
+    """
+    advantage = np.log(np.asarray(events) / np.asarray(dots))
+    slower = np.flatnonzero(advantage <= 0)
+    if slower.size == 0:
+        return 0.0
+    last = int(slower[-1])
+    if last == len(activities) - 1:
+        return float("inf")
+    logarithms, part = np.log(activities), slice(last, last + 2)
+    return float(np.exp(np.interp(0.0, advantage[part], logarithms[part])))
+
+
+def crossing_of(rows: Sequence[Timed], layer: str, way: str) -> float:
+    """`crossing` of a layer."""
+    times = {name: [row.seconds for row in rows if (row.layer, row.way) == (layer, name)] for name in (EVENTS, way)}
+    return crossing(sorted({row.activity for row in rows}), times[EVENTS], times[way])
+
+
+def percent(activity: float) -> str:
+    """An activity in two digits."""
+    return f"{float(f'{100 * activity:.2g}'):g} %"
+
+
+def crossing_in_words(activity: float, activities: Sequence[float]) -> str:
+    """A crossing, or on which side of the activities it is."""
+    if activity == 0:
+        return f"below {percent(min(activities))}"
+    return f"beyond {percent(max(activities))}" if activity == float("inf") else percent(activity)
+
+
+def table_lines(rows: Sequence[Timed], peaks: dict[str, float]) -> Iterator[str]:
+    """A line for each layer and way."""
+    activities = sorted({row.activity for row in rows})
+    times = " | ".join(f"{percent(activity)} active" for activity in activities)
+    yield f"| layer | weights | kernels | {times} | dot: G products/s | of peak | faster from |"
+    yield "|---" * (6 + len(activities)) + "|"
+    for layer, way in dict.fromkeys((row.layer, row.way) for row in rows):
+        of_way = [row for row in rows if (row.layer, row.way) == (layer, way)]
+        cells = [layer, of_way[0].weights, way]
+        cells += [f"{1e3 * row.seconds:.3g} ({row.accumulate_rate:.1f})" for row in of_way]
+        if way == EVENTS:
+            cells += ["", "", ""]
+        else:
+            rate = statistics.median(row.product_rate for row in of_way)
+            begin = crossing_in_words(crossing_of(rows, layer, way), activities)
+            cells += [f"{rate:.0f}", f"{rate / peaks[way]:.0%}", begin]
+        yield "| " + " | ".join(cells) + " |"
+
+
+def representative_layers(rows: Sequence[Timed]) -> list[str]:
+    """Of layers with as many channels before as behind: one with the fewest, one in between, one with the most."""
+    square: dict[int, str] = {}
+    for row in rows:
+        outputs, inputs, *_ = map(int, row.weights.split("x"))
+        if outputs == inputs:
+            square.setdefault(outputs, row.layer)
+    names = [square[channels] for channels in sorted(square)] or list(dict.fromkeys(row.layer for row in rows))
+    return list(dict.fromkeys((names[0], names[len(names) // 2], names[-1])))
+
+
+def plot_integers(rows: Sequence[Timed], names: Sequence[str], title: str, path: Path) -> None:
+    """Time against activity, a panel for each of these layers, with the activities from which on dot kernels win."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    figure, panels = plt.subplots(
+        1, len(names), figsize=(4 * len(names), 4.4), sharey=True, layout="constrained", squeeze=False
+    )
+    for axes, name in zip(panels[0], names, strict=True):
+        of_layer = [row for row in rows if row.layer == name]
+        activities = sorted({row.activity for row in of_layer})
+        for way in dict.fromkeys(row.way for row in of_layer):
+            color, marker = _STYLES[way]
+            times = [1e3 * row.seconds for row in of_layer if row.way == way]
+            axes.loglog(activities, times, color=color, marker=marker, markersize=5, label=LABELS[way])
+            if way == EVENTS:
+                continue
+            place = crossing_of(rows, name, way)
+            if 0 < place < float("inf"):
+                height = float(np.exp(np.interp(np.log(place), np.log(activities), np.log(times))))
+                axes.plot([place], [height], "o", color="black", markerfacecolor="white", markersize=8, zorder=5)
+                axes.annotate(
+                    percent(place), (place, height), xytext=(7, -14), textcoords="offset points", fontsize="small"
+                )
+        axes.set_xticks(activities, [percent(activity) for activity in activities])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
+        axes.grid(which="both", color="0.9")
+        axes.set(title=f"{name}, {of_layer[0].weights}", xlabel="neurons that fire")
+    panels[0][0].set_ylabel("ms on one core")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.suptitle(title, fontsize="medium")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
