@@ -13,8 +13,8 @@ from ..kernels.waiting import wait_for
 
 Job = Callable[[], None]
 
-_ROUNDS = 2000
-"""Looks at a counter before a thread goes to sleep, about a tenth of a millisecond."""
+_ROUNDS = 10_000
+"""Looks at a counter before a thread goes to sleep, about half a millisecond: what lies between two layers."""
 
 
 class _Helper:

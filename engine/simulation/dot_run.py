@@ -19,7 +19,7 @@ from ..kernels.spread import MASK_CHANNELS, count_zeros_of_planes, spread_rows
 from .layer_state import Inputs
 from .scratch import Scratch
 
-DENSITY_THAT_PAYS = {"vnni": 0.12, "amx": 0.01}
+DENSITY_THAT_PAYS = {"vnni": 0.12, "amx": 0.02}
 """Share of the neurons that must fire in a group of steps: with fewer, the products of silent ones take longer."""
 
 COST_OF_A_PRODUCT = {"vnni": 0.12, "amx": 0.03}

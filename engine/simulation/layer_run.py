@@ -53,12 +53,11 @@ _idle: list[Scratch] = []
 
 @dataclass
 class _Part:
-    """One of so many workers, with its own counts."""
+    """What one of the workers has for itself: counts and memory."""
 
-    index: int
-    parts: int
     counts: NDArray[np.int64]
     fired: NDArray[np.int64]
+    scratch: Scratch
 
 
 class LayerRun:
@@ -93,37 +92,41 @@ class LayerRun:
         if not self._lasting and self.layer.neurons is not None and room_bytes(self.layer, self.steps) <= MOST_BYTES:
             self.room = QueueRoom(self.layer, self.steps, len(bands))
         self._fired: list[FiredBand | None] = [None] * len(bands)
-        workers = min(threads, len(bands))
         band_run = BandRun(
             self.state, self.inputs, self._row_sizes, self.steps, bands, self.currents, self.room, self._dot
         )
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
         indices, counter = itertools.count(), np.zeros(1, np.int64)
-        parts = [_Part(part, workers, np.zeros_like(self.counts), np.zeros_like(self.fired)) for part in range(workers)]
-        scratches = [_taken() for _ in parts]
-        jobs = [
-            functools.partial(
-                self._run_part, part, band_run.of_worker(scratch, part.counts, part.fired, counter), indices
-            )
-            for part, scratch in zip(parts, scratches, strict=True)
+        parts = [
+            _Part(np.zeros_like(self.counts), np.zeros_like(self.fired), _taken())
+            for _ in range(min(threads, len(bands)))
         ]
+
+        def worker(part: _Part) -> BandRun:
+            return band_run.of_worker(part.scratch, part.counts, part.fired, counter)
+
+        def own() -> None:
+            # The others are at work by now: what Python has to do here costs half.
+            last = worker(parts[-1])
+            self._count(parts[-1].counts)
+            self._run_bands(last, indices)
+
+        jobs = [functools.partial(self._run_bands, worker(part), indices) for part in parts[:-1]]
         if crew is None:
-            jobs[0]()
+            own()
         else:
-            crew.run(jobs)
-        for scratch in scratches:
-            _put_back(scratch)
+            crew.run([*jobs, own])
         for part in parts:
             self.counts += part.counts
             self.fired += self._by_step(part.fired)
+            _put_back(part.scratch)
         self.state.fresh = False
         if self.layer.neurons is None:
             return None
         return self._joined() if self.room is None else self.room.queue()
 
-    def _run_part(self, part: _Part, band_run: BandRun, indices: Iterator[int]) -> None:
+    def _run_bands(self, band_run: BandRun, indices: Iterator[int]) -> None:
         """What one of the workers does."""
-        self._count(part)
         if band_run.run_all is not None:
             band_run.run_all()
             return
@@ -184,12 +187,11 @@ class LayerRun:
         by_step[:, :size] = fired.reshape(len(fired), 8 // size, size).sum(axis=1)
         return by_step
 
-    def _count(self, part: _Part) -> None:
-        """Count what the events of one part of the input rows meet beside the usual fan-out."""
+    def _count(self, counts: NDArray[np.int64]) -> None:
+        """Count what events meet beside the usual fan-out."""
         fan, zero = self.layer.fan_out, self.layer.zero_fan_out
-        usual, height = fan.usual, self.layer.incoming[1]
-        first, last = part.index * height // part.parts, (part.index + 1) * height // part.parts
-        for (source, queue, _), found in zip(self.inputs.queues, part.counts, strict=True):
+        usual, first, last = fan.usual, 0, self.layer.incoming[1]
+        for (source, queue, _), found in zip(self.inputs.queues, counts, strict=True):
             assert source.levels is not None
             rows = (queue.start, queue.levels, first, last, fan.rows, fan.columns, *usual)
             if source.levels.masks:
