@@ -18,10 +18,10 @@ from ..events import EventQueue, channel_type, level_type, mask_bytes
 from ..kernels.entries import host_compresses
 from ..memory import CACHE_LINE
 
-MOST_BYTES = 1 << 26
+MOST_BYTES = 1 << 27
 """A layer that may need more than this for its events gets no such room: what a band needs is then measured first."""
 
-_KEPT_BYTES = 1 << 27
+_KEPT_BYTES = 1 << 28
 """Idle memory of more than this is given back to the system."""
 
 _GAP = 128
