@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from spikeunet.engine.fixed_point import check_bits, quanta_of_layers, rounded_arrays
-from spikeunet.engine.graph import Conv2d, ConvTranspose2d, Linear, Network
-
-Weighted = Conv2d | ConvTranspose2d | Linear
+from spikeunet.engine.fixed_point import Weighted, check_bits, quanta_of_layers, rounded_arrays
+from spikeunet.engine.graph import Network
 
 
 def quantize_weights(network: Network, bits: int = 8) -> Network:

@@ -128,10 +128,9 @@ def integer_layer(
 def _quanta(table: LevelTable, quantum: np.float32) -> Quanta:
     """See `IntegerLayer.quanta`."""
     numbers = np.zeros(256, np.uint8)
-    numbers[: table.highest + 1] = table.emit[: table.highest + 1] / quantum
-    levels = np.arange(table.highest + 1, dtype=np.uint8)[:, None]
-    backwards = np.packbits(np.unpackbits(levels, axis=1, bitorder="little"), axis=1)[:, 0]
+    values = numbers[: table.highest + 1]
+    values[:] = table.emit[: table.highest + 1] / quantum
     for shift in range(8):
-        if (backwards >> shift == numbers[: table.highest + 1]).all():
+        if (table.backwards >> shift == values).all():
             return numbers, shift
     return numbers, -1

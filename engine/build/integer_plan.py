@@ -99,22 +99,12 @@ class IntegerPlan:
         return int(self.geometry[5]), int(self.geometry[6])
 
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
-        """First and last + 1 input row that the output rows first ... last - 1 read; both may lie beyond the input.
-
-        (0, 0) where they read nothing.
-        """
-        step, input_step = self.rows.output_step, self.rows.input_step
-        low, high = None, None
-        for phase in self.rows.phases:
-            begin, end = max(0, -((phase.first - first) // step)), (last - 1 - phase.first) // step
-            if phase.offsets and begin <= end:
-                lowest, highest = begin * input_step + phase.offsets[0], end * input_step + phase.offsets[-1] + 1
-                low, high = (lowest, highest) if low is None or high is None else (min(low, lowest), max(high, highest))
-        return (0, 0) if low is None or high is None else (low, high)
+        """First and last + 1 input row that the output rows first ... last - 1 read, see `Axis.inputs`."""
+        return self.rows.inputs(first, last)
 
     def plane_bytes(self, rows: int, steps: int) -> int:
         """Bytes that planes take."""
-        return steps * (rows * int(self.geometry[5]) + PLANE_GAP)
+        return steps * (rows * self.strides[0] + PLANE_GAP)
 
 
 def make_integer_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shape, padded: int) -> IntegerPlan:
@@ -163,7 +153,7 @@ def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int
     """
     inputs, outputs = kernel.shape[2:]
     padded = plan.padded
-    channels, width = int(plan.geometry[6]), LANES * plan.vectors
+    channels, width = plan.strides[1], LANES * plan.vectors
     filled = np.zeros((*kernel.shape[:2], channels, padded), np.int8)
     filled[:, :, :inputs, :outputs] = kernel
     blocks = padded // width

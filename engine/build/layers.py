@@ -55,9 +55,8 @@ class Source:
         """
         if self.levels is None or not self.levels.masks:
             return np.float32(0)
-        levels = np.arange(1 << self.levels.kinds, dtype=np.uint8)[:, None]
-        backwards = np.packbits(np.unpackbits(levels, axis=1, bitorder="little"), axis=1)[:, 0]
-        emit = self.levels.emit[: len(levels)]
+        backwards = self.levels.backwards
+        emit = self.levels.emit[: len(backwards)]
         scale = np.float32(emit[-1] / backwards[-1])
         return scale if (backwards.astype(np.float32) * scale == emit).all() else np.float32(0)
 

@@ -11,7 +11,6 @@ neighbouring output pixels as the kernel has columns, and the next one for those
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +44,20 @@ class Axis:
     phases: tuple[AxisPhase, ...]
     divisor: int = 1
 
+    def inputs(self, first: int, last: int) -> tuple[int, int]:
+        """First and last + 1 input that the outputs first ... last - 1 read; both may lie beyond the input.
+
+        (0, 0) where they read nothing.
+        """
+        spans = []
+        for phase in self.phases:
+            begin = max(0, -((phase.first - first) // self.output_step))
+            end = (last - 1 - phase.first) // self.output_step
+            if phase.offsets and begin <= end:
+                lowest, highest = phase.offsets[0], phase.offsets[-1]
+                spans.append((begin * self.input_step + lowest, end * self.input_step + highest + 1))
+        return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else (0, 0)
+
 
 @dataclass(frozen=True, eq=False)
 class GatherPlan:
@@ -77,23 +90,9 @@ class GatherPlan:
 
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
         """First and last + 1 input row that the output rows first ... last - 1 read."""
-        height, spans = self._spans
-        output_step, input_step = self.rows.output_step, self.rows.input_step
-        low, high = height, 0
-        for start, lowest, highest in spans:
-            begin = max(0, -((start - first) // output_step))
-            end = (last - 1 - start) // output_step
-            if begin <= end:
-                low = min(low, begin * input_step + lowest)
-                high = max(high, end * input_step + highest + 1)
-        low, high = max(low, 0), min(high, height)
+        low, high = self.rows.inputs(first, last)
+        low, high = max(low, 0), min(high, int(self.geometry[4]))
         return (low, high) if low < high else (0, 0)
-
-    @cached_property
-    def _spans(self) -> tuple[int, list[tuple[int, int, int]]]:
-        """Input height; first output row, lowest and highest offset of each phase that has taps."""
-        phases = [phase for phase in self.rows.phases if phase.offsets]
-        return int(self.geometry[4]), [(phase.first, phase.offsets[0], phase.offsets[-1]) for phase in phases]
 
 
 def kernel_axes(node: Conv2d | ConvTranspose2d | Linear, incoming: Shape) -> tuple[Axis, Axis]:

@@ -46,6 +46,12 @@ class LevelTable:
         return (1 << self.kinds) - 1 if self.masks else self.kinds
 
     @property
+    def backwards(self) -> NDArray[np.uint8]:
+        """(highest + 1,) the eight bits of each level, read backwards."""
+        levels = np.arange(self.highest + 1, dtype=np.uint8)[:, None]
+        return np.packbits(np.unpackbits(levels, axis=1, bitorder="little"), axis=1)[:, 0]
+
+    @property
     def unit(self) -> float:
         """Smallest size of a value that is emitted."""
         return min(map(abs, self.values))

@@ -24,16 +24,13 @@ from ..kernels.gather import gather_band
 from ..kernels.pooling import divide_by_area, fire_currents, pool_analog, pool_events
 from ..kernels.readout import add_to_readout
 from ..kernels.vector_block import host_lanes
-from .dot_run import DotRun
+from .dot_run import DotRun, Rows
 from .layer_state import Inputs, LayerState
 from .pool_run import PoolRun
 from .queue_room import QueueRoom
 from .scratch import Scratch
 
 Decoded = tuple[int, int, NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
-Rows = tuple[int, int, int, int]
-"""First row and last row + 1 of a band; padded channels and channels."""
-
 _bytes_each = attrgetter("itemsize")
 
 Levels = NDArray[np.unsignedinteger[Any]]
