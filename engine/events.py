@@ -31,6 +31,12 @@ def channel_type(channels: int) -> type[np.unsignedinteger[Any]]:
     return np.uint16 if channels <= 1 << 16 else np.uint32
 
 
+@functools.cache
+def entry_bytes(channels: int, steps: int) -> int:
+    """Bytes of the entry of an active neuron of a layer with so many channels, over so many steps."""
+    return sum(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
+
+
 def mask_bytes(channels: int) -> int:
     """Bytes of a pixel's mask: whole words of 32 channels."""
     return -(-channels // 32) * 4

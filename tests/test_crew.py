@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
 
 import pytest
 
+from spikeunet.engine.simulation import crew as crew_module
+from spikeunet.engine.simulation.band_rows import bands_of
 from spikeunet.engine.simulation.crew import Crew
-from spikeunet.engine.simulation.layer_run import bands_of
 
 
 @pytest.mark.parametrize("awake", [True, False])
@@ -27,12 +30,61 @@ def test_all_jobs_are_done_at_the_same_time(awake, number):
     assert seen.count(threading.get_ident()) == 3
 
 
-def test_helpers_end():
+@pytest.fixture
+def no_parked(monkeypatch):
+    """No helpers from before."""
+    monkeypatch.setattr(crew_module, "_parked", [])
+
+
+def test_helpers_end_where_threads_share_processors(no_parked):
     before = threading.active_count()
-    with Crew(awake=True) as crew:
+    with Crew(awake=False) as crew:
         crew.run([lambda: None] * 3)
         assert threading.active_count() == before + 2
     assert threading.active_count() == before
+
+
+def test_helpers_are_kept(no_parked, monkeypatch):
+    before = threading.active_count()
+    for _ in range(3):
+        with Crew(awake=True) as crew:
+            crew.run([lambda: None] * 3)
+        assert threading.active_count() == before + 2
+    monkeypatch.setattr(crew_module, "_MOST_PARKED", 0)
+    with Crew(awake=True) as crew:
+        crew.run([lambda: None])
+    assert threading.active_count() == before
+
+
+def test_helpers_end_after_an_error(no_parked):
+    before = threading.active_count()
+    with pytest.raises(KeyError), Crew(awake=True) as crew:
+        crew.run([lambda: None, lambda: {}["lost"]])
+    assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_has_helpers_of_its_own(no_parked):
+    with Crew(awake=True) as crew:
+        crew.run([lambda: None] * 2)
+    assert crew_module._parked
+    child = os.fork()
+    if child == 0:
+        with Crew(awake=True) as crew:
+            crew.run([lambda: None] * 2)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_others_are_told_that_the_calling_thread_gave_up(no_parked):
+    told = threading.Event()
+
+    def fail():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Crew(awake=True) as crew:
+        crew.run([lambda: told.wait(60), fail], give_up=told.set)
+    assert told.is_set()
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
@@ -57,15 +109,19 @@ def test_an_error_is_raised_when_all_are_done(position):
 @pytest.mark.parametrize("height", [1, 16, 37, 256])
 def test_bands_are_all_rows(height, most, least, threads):
     bands = bands_of(height, most, least, threads)
-    assert [row for first, end in bands for row in range(first, end)] == list(range(height))
-    sizes = [end - first for first, end in bands]
-    assert max(sizes) <= most
-    assert sorted(sizes, reverse=True) == sizes
-    assert min(sizes[:-1], default=least) >= min(least, most)
+    assert [row for first, end in bands.rows for row in range(first, end)] == list(range(height))
+    assert (bands.shares[0], bands.shares[-1], len(bands.shares)) == (0, len(bands.rows), threads + 1)
+    for begin, end in itertools.pairwise(bands.shares):
+        sizes = [last - first for first, last in bands.rows[begin:end]]
+        assert max(sizes, default=0) <= most
+        assert sorted(sizes, reverse=True) == sizes
+        assert min(sizes[:-1], default=least) >= min(least, most)
+        assert height // threads <= sum(sizes) <= height // threads + 1
 
 
 def test_the_last_bands_are_small():
     """So no thread has to wait long for another."""
-    sizes = [end - first for first, end in bands_of(256, 256, 8, 2)]
-    assert sizes[0] == 64
-    assert sizes[-1] <= 8
+    bands = bands_of(256, 256, 8, 2)
+    sizes = [end - first for first, end in bands.rows]
+    assert bands.shares == (0, 5, 10)
+    assert sizes == [64, 32, 16, 8, 8] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import contextmanager
 
 import numpy as np
@@ -27,8 +28,9 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.build import integer_layer, layers
 from spikeunet.engine.kernels import dot
+from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.vector_block import compiled_bare
-from spikeunet.engine.simulation import dot_run, layer_run, pool_run, queue_room, scratch
+from spikeunet.engine.simulation import band_rows, chain, dot_run, layer_run, picture_run, pool_run, queue_room, scratch
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
@@ -139,8 +141,8 @@ def test_bands_of_one_row_and_both_orders(order, picture, integers, monkeypatch)
     integers(None)
     expected = simulate(network(), picture, 3, threads=1, record=RECORDS, order=order)
     integers("portable")
-    monkeypatch.setattr(layer_run, "_DOT_BYTES", 1)
-    monkeypatch.setattr(layer_run, "_MANY_WEIGHTS", 1 << 40)
+    monkeypatch.setattr(band_rows, "_BAND_BYTES", 1)
+    monkeypatch.setattr(band_rows, "_MANY_WEIGHTS", 1 << 40)
     assert_same(simulate(network(), picture, 3, threads=2, record=RECORDS, order=order), expected)
 
 
@@ -190,12 +192,20 @@ def odd_network():
 
 
 @contextmanager
-def used_memory():
-    """Let memory be full of what another layer has left there, and see that nothing is written behind its end."""
+def used_memory(chains=True):
+    """Let memory be full of what another layer has left there, and see that nothing is written behind its end.
+
+    Layer by layer, the end is that of what a layer asks for; of a chain, what all of its layers ask for.
+    """
     get, new, behind = scratch.Scratch._array, np.empty, {}
 
     def array(self, name, size, dtype):
         found = get(self, name, size + 4096, dtype)
+        whole = self._arrays[name, dtype]
+        if chains:
+            behind[self, name, dtype] = whole[-4096:].view(np.uint8)
+            behind[self, name, dtype][:] = 90
+            return found[:size]
         check(behind.pop((self, name, dtype), found[:0]))
         if name in ("planes", "sums", "zero sums"):
             found.view(np.uint8)[:] = 255
@@ -215,7 +225,10 @@ def used_memory():
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(scratch.Scratch, "_array", array)
         monkeypatch.setattr(queue_room, "_idle", [])
+        monkeypatch.setattr(layer_run, "_idle", [])
         monkeypatch.setattr(np, "empty", empty)
+        if not chains:
+            monkeypatch.setattr(picture_run, "take_chain", lambda *_: None)
         yield
     for rest in behind.values():
         check(rest)
@@ -230,14 +243,17 @@ def test_odd_geometries_in_memory_that_was_used_before(kind, shape, integers, mo
     expected = simulate(odd_network(), picture, 1, threads=1, record=RECORDS)
     integers(kind)
     assert {"output", "relu2", "relu3"} <= set(in_integers(odd_network(), picture))
-    monkeypatch.setattr(layer_run, "_DOT_BYTES", 1)
-    monkeypatch.setattr(layer_run, "_THREADED_WORK", 0)
-    for threads in (1, 2):
-        with used_memory():
-            plain = simulate(odd_network(), picture, 1, threads=threads)
+    monkeypatch.setattr(band_rows, "_BAND_BYTES", 1)
+    monkeypatch.setattr(layer_run, "THREADED_WORK", 0)
+    monkeypatch.setattr(chain, "THREADED_WORK", 0)
+    for threads, chains in itertools.product((1, 2), (True, False)):
+        with used_memory(chains):
+            net = odd_network()
+            plain = simulate(net, picture, 1, threads=threads)
+        assert bool(layers.build_program(net, picture.shape).chains) == (chains and host_compresses())
         np.testing.assert_array_equal(plain.output, expected.output)
         assert_same_operations(plain.operations, expected.operations)
-    with used_memory():
+    with used_memory(chains=False):
         assert_same(simulate(odd_network(), picture, 1, threads=1, record=RECORDS), expected)
 
 
@@ -248,7 +264,7 @@ def test_tiles(make, shape, tile, integers):
     integers(None)
     expected = simulate(make(), picture, 3, threads=1, record=RECORDS)
     integers("portable")
-    with used_memory():
+    with used_memory(chains=False):
         assert_same(simulate(make(), picture, 3, threads=2, record=RECORDS, tile=tile), expected)
 
 

@@ -22,8 +22,8 @@ from spikeunet.engine.build.plan import kernel_axes
 from spikeunet.engine.kernels.dot import CHUNK_LEVELS, GROUP, LANES
 from spikeunet.engine.kernels.spread import PLANE_GAP
 from spikeunet.engine.neurons import LevelTable, level_table
+from spikeunet.engine.simulation.band_rows import bands_of
 from spikeunet.engine.simulation.dot_run import DotRun
-from spikeunet.engine.simulation.layer_run import bands_of
 from spikeunet.engine.testing import strategies
 from spikeunet.engine.testing.strategies import Numbers
 
@@ -51,7 +51,7 @@ def band_rows(plan, bands, height):
 def test_reads_stay_in_the_planes(data):
     """Of the first and the last pixel of the first and the last group, in tiles, which are read as whole chunks."""
     _, plan, shape, outgoing, most = draw_plan(data)
-    bands = bands_of(outgoing[1], most, 1, 2)
+    bands = bands_of(outgoing[1], most, 1, 2).rows
     (output_y, output_x, step_y, step_x), (row_bytes, pixel_bytes) = plan.geometry[:4].tolist(), plan.strides
     for (first, last), (low, high, *_) in zip(bands, band_rows(plan, bands, shape[1]), strict=True):
         size = (high - low) * row_bytes
@@ -74,7 +74,7 @@ def test_reads_stay_in_the_planes(data):
 def test_each_row_that_is_read_is_counted_once(data):
     """By a band that spreads it out."""
     _, plan, shape, outgoing, most = draw_plan(data)
-    check_counted_rows(plan, shape[1], outgoing[1], bands_of(outgoing[1], most, 1, 2))
+    check_counted_rows(plan, shape[1], outgoing[1], bands_of(outgoing[1], most, 1, 2).rows)
 
 
 def check_counted_rows(plan, height, out_height, bands):

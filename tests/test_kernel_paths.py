@@ -21,7 +21,7 @@ from spikeunet.engine import (
 from spikeunet.engine.build import layers, plan
 from spikeunet.engine.kernels import firing
 from spikeunet.engine.kernels.entries import CHUNK
-from spikeunet.engine.simulation import band_run, layer_run
+from spikeunet.engine.simulation import band_rows, band_run, layer_run, queue_room
 from spikeunet.engine.testing.comparison import (
     RECORDS,
     assert_same,
@@ -116,8 +116,8 @@ def test_chunks_that_are_unpacked_of_every_pixel(chunks, steps, picture, monkeyp
 
 def test_bands_of_one_row(picture, monkeypatch):
     expected = simulate(network(), picture, 2, threads=1, record=RECORDS)
-    monkeypatch.setattr(layer_run, "_BAND_BYTES", 1)
-    monkeypatch.setattr(layer_run, "_MANY_WEIGHTS", 1)
+    monkeypatch.setattr(band_rows, "_BAND_BYTES", 1)
+    monkeypatch.setattr(band_rows, "_MANY_WEIGHTS", 1)
     assert_same(simulate(network(), picture, 2, threads=1, record=RECORDS), expected)
 
 
@@ -163,9 +163,9 @@ def test_values_from_the_table(steps, picture, monkeypatch):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_bands_one_by_one(steps, threads, picture, monkeypatch):
     """Not all phases in one kernel, and no room for the events of all neurons."""
-    monkeypatch.setattr(layer_run, "_THREADED_WORK", 0)
+    monkeypatch.setattr(layer_run, "THREADED_WORK", 0)
     expected = simulate(network(), picture, steps, threads=threads, record=RECORDS)
-    monkeypatch.setattr(layer_run, "MOST_BYTES", 0)
+    monkeypatch.setattr(queue_room, "MOST_BYTES", 0)
     assert_same(simulate(network(), picture, steps, threads=threads, record=RECORDS), expected)
 
 

@@ -6,6 +6,7 @@ import math
 import weakref
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,11 @@ class Layer:
     incoming: Shape
     outgoing: Shape
     neurons: Neurons | None
+
+    @cached_property
+    def spiking(self) -> tuple[Source, ...]:
+        """Sources that are neurons; one that a concatenation names twice comes twice."""
+        return tuple(source for source in self.sources if not source.analog)
 
     @cached_property
     def pooling(self) -> bool:
@@ -189,7 +195,7 @@ class Layer:
         """Kinds of spikes of the neurons, which are counted apart: thresholds, or levels; 0 without neurons."""
         return 0 if self.levels is None else self.levels.kinds
 
-    @property
+    @cached_property
     def variables(self) -> int:
         """State variables of a neuron."""
         return 1 if self.stepper is None else self.stepper.variables
@@ -228,7 +234,12 @@ class Layer:
         assert isinstance(self.node, (Conv2d, ConvTranspose2d, Linear))
         return zero_fan_out(self.node, self.nonzero_weights, self.incoming, self.outgoing)
 
-    @property
+    @cached_property
+    def dense_synops(self) -> int:
+        """Accumulates in a step in which every neuron that the layer reads has an event."""
+        return self.fan_out.total(sum(source.channels for source in self.spiking))
+
+    @cached_property
     def dense_macs(self) -> int:
         """Multiply-accumulates of the ANN's layer."""
         return dense_macs(self.node, self.incoming, self.outgoing)
@@ -256,15 +267,18 @@ class Program:
         For each Neurons node, the index of the last layer that reads its events.
     emit : dict
         For each Neurons node, (256,) float32, the value of each level.
+    chains : list
+        What the simulation has prepared for this program and does not use just now (see engine/simulation/chain.py).
     """
 
     network: Network
     layers: tuple[Layer, ...]
     last_use: dict[str, int]
     emit: dict[str, NDArray[np.float32]]
+    chains: list[Any] = field(default_factory=list)
 
 
-_Bound = tuple[tuple[Layer, ...], dict[str, int], dict[str, NDArray[np.float32]]]
+_Bound = tuple[tuple[Layer, ...], dict[str, int], dict[str, NDArray[np.float32]], list[Any]]
 _SHAPES_KEPT = 4
 _bound: weakref.WeakKeyDictionary[Network, dict[Shape, _Bound]] = weakref.WeakKeyDictionary()
 """What networks that are alive were bound to last; it knows their nodes but not them, or they would live for ever."""
@@ -301,7 +315,7 @@ def _bind(network: Network, picture: Shape) -> _Bound:
         )
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
     emit = {neurons.name: level_table(neurons.model).emit for neurons in network.neurons}
-    return tuple(layers), last_use, emit
+    return tuple(layers), last_use, emit, []
 
 
 def _sources(network: Network, name: str, shapes: dict[str, Shape]) -> tuple[Source, ...]:

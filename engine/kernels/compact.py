@@ -33,6 +33,9 @@ def compact_rows(token, words, rows, place, start, channels, levels, masks):
     masks : (rows, W, bytes) uint8, flat, receives each pixel's mask (see `EventQueue.masks`); untouched without a token
     """
     base, mask, mask_bytes = 0, 0, (rows[3] + 31) // 32 * 4
+    if token is not None and rows[3] % 32 != 0:
+        # `keep_nonzero` writes the bits of the channels that there are.
+        masks[: (rows[1] - rows[0]) * (start.shape[1] - 1) * mask_bytes] = 0
     for row in range(rows[1] - rows[0]):
         for x in range(start.shape[1] - 1):
             start[row, x] = place

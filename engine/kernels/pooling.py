@@ -129,14 +129,17 @@ def divide_by_area(geometry, sums):
 
 
 @compiled_bare
-def fire_currents(token, currents, neurons, words, rows, out_width):
-    """Spikes of neurons whose currents are in memory; `words` as in gather_band. The token's window is one pixel."""
+def fire_currents(token, currents, strides, neurons, words, rows, out_width):
+    """Spikes of neurons whose currents are in memory; `words` as in gather_band. The token's window is one pixel.
+
+    strides : numbers in `currents` from pixel to pixel, and from step to step
+    """
     neuron, before, before_stride, after, after_stride = neurons
     padded = rows[2]
     for local in range((rows[1] - rows[0]) * out_width):
         pixel = rows[0] * out_width + local
         for channel in range(0, padded, len(token[2]) * len(token[3])):
-            block = next_pixel(empty_block(token), currents, local * len(token[0]) * padded + channel, padded)
+            block = next_pixel(empty_block(token), currents, local * strides[0] + channel, strides[1])
             source = pixel * before_stride + channel
             target = pixel * after_stride + channel
             fire(block, before, source, after, target, neuron, words, local * padded + channel)

@@ -23,7 +23,8 @@ import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, sigutils
+from numba.core.ccallback import CFunc
 from numba.extending import intrinsic, models, register_model
 
 LEVEL_BITS = 8
@@ -187,13 +188,28 @@ def compiled_bare(function: Callable[..., Any]) -> Any:
     return _compiled(function, _nrt=False)
 
 
+def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
+    """A function with a C address that calls kernels of `compiled_bare`; compiled at once, for this signature."""
+    # Not by numba.cfunc, which would look into the cache before the stamp can be changed.
+    callback = CFunc(function, sigutils.normalize_signature(signature), {}, {"error_model": "numpy", "_nrt": False})
+    callback.enable_caching()
+    _stamp(callback)
+    callback.compile()
+    return callback
+
+
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     kernel = numba.njit(nogil=True, cache=True, error_model="numpy", **options)(function)
+    _stamp(kernel)
+    return kernel
+
+
+def _stamp(kernel: Any) -> None:
+    """Have what is on disk of a kernel used again only while the source of all kernels stays the same."""
     cache_file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
     if cache_file is not None and hasattr(cache_file, "_source_stamp"):
         # Numba compares the stamp of the kernel's own file; a kernel also changes with the intrinsics that it uses.
         cache_file._source_stamp = source_digest()
-    return kernel
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..build.stepper import Stepper
 from ..events import EventQueue, channel_type, level_type, mask_bytes
-from ..kernels.bands import run_bands, run_dot_bands
+from ..kernels.bands import run_bands, run_dot_bands, run_picture_bands, run_pool_bands, run_readout_bands
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
 from ..kernels.count_by_level import count_by_level
@@ -24,6 +24,8 @@ from ..kernels.gather import gather_band
 from ..kernels.pooling import divide_by_area, fire_currents, pool_analog, pool_events
 from ..kernels.readout import add_to_readout
 from ..kernels.vector_block import host_lanes
+from ..kernels.window_block import window_token
+from .band_rows import Bands
 from .dot_run import DotRun, Rows
 from .layer_state import Inputs, LayerState
 from .pool_run import PoolRun
@@ -34,6 +36,9 @@ Decoded = tuple[int, int, NDArray[np.int32], NDArray[np.int32], NDArray[np.float
 _bytes_each = attrgetter("itemsize")
 
 Levels = NDArray[np.unsignedinteger[Any]]
+_BandArguments = tuple[NDArray[np.int64], NDArray[np.int64], int, NDArray[np.int64], int, int]
+"""What the kernels take of bands, see engine/kernels/bands.py."""
+
 FiredBand = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], Levels, NDArray[np.uint8] | None]
 """Where each pixel's entries begin, their channels and their levels, counted from the band's first entry; masks."""
 
@@ -89,16 +94,18 @@ class BandRun:
     row_sizes : (H + 1,) int64
         Entries in all input rows before each row.
     steps : int
-    bands : tuple of (int, int)
-        First row and last row + 1 of each band.
+    bands : Bands
     currents : (steps, O, H, W) float32 or None
         Receives the running sum of a layer without neurons.
     room : QueueRoom or None
         Receives the events where it is there; otherwise each band returns its own.
     dot : DotRun or None
         What runs the layer in integers, where that is faster.
+    pool : PoolRun or None
+        The same for a layer that averages.
     """
 
+    _worker: int
     scratch: Scratch
     counts: NDArray[np.int64]
     fired: NDArray[np.int64]
@@ -112,10 +119,11 @@ class BandRun:
         inputs: Inputs,
         row_sizes: NDArray[np.int64],
         steps: int,
-        bands: tuple[tuple[int, int], ...],
+        bands: Bands,
         currents: NDArray[np.float32] | None,
         room: QueueRoom | None,
         dot: DotRun | None,
+        pool: PoolRun | None,
     ) -> None:
         layer = state.layer
         self.state = state
@@ -137,20 +145,20 @@ class BandRun:
         self._token = layer.token(steps)
         self._compress = _compress_token(self._padded, self._channels, steps)
         self._dot = dot
-        self._dot_rows = np.zeros((0, 4), np.int64) if dot is None else dot.input_rows(bands, layer.incoming[1])
-        self._pool_run = PoolRun.where_it_pays(layer, inputs, steps, int(row_sizes[-1]))
-        self._sources = () if dot is not None or self._pool_run is not None else _unpacked_sources(inputs)
+        self._dot_rows = np.zeros((0, 4), np.int64) if dot is None else dot.input_rows(bands.rows, layer.incoming[1])
+        self._pool_run = pool
+        self._sources = () if dot is not None or pool is not None else _unpacked_sources(inputs)
         self._injects = bool(self.analog) and not layer.pooling and state.fresh
         self._is_ladder = layer.neurons is not None and layer.stepper is None
-        self._table = None if room is None else self._band_table(room)
+        self._table = self._band_table() if room is not None or layer.neurons is None else None
 
-    def _band_table(self, room: QueueRoom) -> NDArray[np.int64]:
-        """(n, 5 or more): what `run_bands` or `run_dot_bands` takes of each band."""
-        known, key = self.layer.band_tables, (self.bands, self._dot is not None)
+    def _band_table(self) -> NDArray[np.int64]:
+        """(n, 5 or more): what the kernels of bands.py take of each band."""
+        known, key = self.layer.band_tables, (self.bands.rows, self._dot is not None)
         table = known.get(key)
         if table is None:
-            rows = self.layer.bands_and_inputs(self.bands)
-            entries = room.first_entries(rows[:, 0])
+            rows = self.layer.bands_and_inputs(self.bands.rows)
+            entries = np.zeros(len(rows), np.int64) if self.room is None else self.room.first_entries(rows[:, 0])
             inputs = self._dot_rows
             parts = [rows, entries] if self._dot is None else [rows[:, :2], inputs[:, :2], entries, inputs[:, 2:]]
             table = np.column_stack(parts)
@@ -159,25 +167,35 @@ class BandRun:
         return table
 
     def of_worker(
-        self, scratch: Scratch, counts: NDArray[np.int64], fired: NDArray[np.int64], counter: NDArray[np.int64]
+        self,
+        worker: int,
+        scratch: Scratch,
+        counts: NDArray[np.int64],
+        fired: NDArray[np.int64],
+        counters: NDArray[np.int64],
     ) -> Self:
-        """A copy for a worker thread, with its own memory.
+        """A copy for a worker thread, the `worker`-th one, with its own memory.
 
         Counts of the events and spikes that its bands fire are added to `fired`, (1 + K, 8) int64, by byte of a word
-        where levels are masks (see `LayerRun.run`), else by step. `counter`, (1,) int64, says how many bands have been
-        taken by `run_all`. `counts` are those that the dot kernels make, see `LayerRun`.
+        where levels are masks (see `LayerRun.run`), else by step. `counters`, (>= 2 + threads,) int64, are those of
+        engine/kernels/shared_counter.py. `counts` are those that the dot kernels make, see `LayerRun`.
         """
         own = copy.copy(self)
-        own.equip(scratch, counts, fired, counter)
+        own.equip(worker, scratch, counts, fired, counters)
         return own
 
     def equip(
-        self, scratch: Scratch, counts: NDArray[np.int64], fired: NDArray[np.int64], counter: NDArray[np.int64]
+        self,
+        worker: int,
+        scratch: Scratch,
+        counts: NDArray[np.int64],
+        fired: NDArray[np.int64],
+        counters: NDArray[np.int64],
     ) -> None:
         """Give this copy what a worker has for itself, see `of_worker`."""
-        self.scratch, self.counts, self.fired = scratch, counts, fired
+        self._worker, self.scratch, self.counts, self.fired = worker, scratch, counts, fired
         self._neurons = self._ladder() if self._is_ladder else None
-        self.run_all = self._all_phases(counter) if self._at_once else None
+        self.run_all = self._all_phases(counters)
 
     def _ladder(self) -> tuple[Any, ...]:
         """What the kernels take of neurons that are ladders of thresholds, and their potentials."""
@@ -192,7 +210,7 @@ class BandRun:
         None where it is in the room for events, and for a layer without neurons, whose readout is moved on.
         """
         self._index = index
-        rows = (*self.bands[index], self._padded, self._channels)
+        rows = (*self.bands.rows[index], self._padded, self._channels)
         if self._neurons is not None and self._injects and self._nothing_else():
             return self._compact(rows, index, self._fire_picture(rows))
         if self._injects:
@@ -202,22 +220,26 @@ class BandRun:
             return None
         return self._compact(rows, index, self._fire(rows))
 
-    @property
-    def _at_once(self) -> bool:
-        """Whether one kernel runs all phases of all bands."""
-        ladder = self._is_ladder and not self._pooling
-        return ladder and self.room is not None and bool(self.inputs.queues) and not self._injects
+    def _all_phases(self, counters: NDArray[np.int64]) -> Callable[[], None] | None:
+        """One kernel that runs all phases of all bands, with its arguments; None where none does."""
+        if self._table is None:
+            return None
+        shares = self.bands.share_table
+        bands = (counters, shares, self._worker, self._table, self._padded, self._channels)
+        most_rows, _, most_inputs = (self._table[:, 1:4] - self._table[:, :3]).max(axis=0).tolist()
+        if self.layer.neurons is None:
+            return self._readout_at_once(bands, most_rows, most_inputs)
+        if not self._is_ladder:
+            return None
+        words = self._words((0, most_rows, self._padded, self._channels))
+        if self._pooling:
+            return self._pool_at_once(bands, most_rows, words)
+        if self._injects:
+            return self._picture_at_once(bands, most_rows, most_inputs, words)
+        return self._gather_at_once(bands, most_inputs, words) if self.inputs.queues else None
 
-    def _all_phases(self, counter: NDArray[np.int64]) -> Callable[[], None]:
-        """That kernel and its arguments."""
-        room, table = self.room, self._table
-        assert room is not None
-        assert table is not None
-        most_rows, _, most_inputs = (table[:, 1:4] - table[:, :3]).max(axis=0).tolist()
-        words = self.scratch.words(most_rows * self._width * self._padded, self.steps)
+    def _gather_at_once(self, bands: _BandArguments, most_inputs: int, words: Levels) -> Callable[[], None]:
         constants = (self.state.constant, self.state.constant_stride, self._neurons)
-        bands = (counter, table, self._padded, self._channels)
-        packed = (room.start, room.channels, room.levels, room.levels.view(np.uint64), room.masks)
         if self._dot is not None:
             return functools.partial(
                 run_dot_bands,
@@ -228,11 +250,10 @@ class BandRun:
                 constants,
                 bands,
                 (*self._dot.room(self.scratch, most_inputs), words),
-                packed,
-                self._kinds,
-                self.fired,
+                *self._packed,
             )
-        most = int((self.row_sizes[table[:, 3]] - self.row_sizes[table[:, 2]]).max())
+        assert self._table is not None
+        most = int((self.row_sizes[self._table[:, 3]] - self.row_sizes[self._table[:, 2]]).max())
         return functools.partial(
             run_bands,
             (self._token, self._compress),
@@ -241,7 +262,67 @@ class BandRun:
             constants,
             bands,
             (*self.scratch.entries(self._incoming_width, most_inputs, most, self.steps), words),
-            packed,
+            *self._packed,
+        )
+
+    def _readout_at_once(self, bands: _BandArguments, most_rows: int, most_inputs: int) -> Callable[[], None] | None:
+        if self._dot is None or self.currents is not None or self._injects:
+            return None
+        currents = self.scratch.currents(most_rows * self._width * self.steps * self._padded)
+        return functools.partial(
+            run_readout_bands,
+            self._dot.tokens,
+            self._dot.plan.tables,
+            self._dot.weights,
+            self._dot.sources(self.scratch, self.counts),
+            (self.state.constant, self.state.constant_stride),
+            bands,
+            (*self._dot.room(self.scratch, most_inputs), currents),
+            self.state.readout.reshape(-1),
+        )
+
+    def _pool_at_once(self, bands: _BandArguments, most_rows: int, words: Levels) -> Callable[[], None] | None:
+        if self._pool_run is None:
+            return None
+        currents = self.scratch.currents(most_rows * self._width * self.steps * self._padded)
+        return functools.partial(
+            run_pool_bands,
+            (self._token, self._pool_run.steps, self._compress),
+            *self._pool_run.arguments,
+            self._neurons,
+            bands,
+            (*self._pool_run.room(self.scratch, most_rows), currents, words),
+            *self._packed,
+        )
+
+    def _picture_at_once(
+        self, bands: _BandArguments, most_rows: int, most_inputs: int, words: Levels
+    ) -> Callable[[], None] | None:
+        if self.inputs.queues or self.state.membrane is not None:
+            return None
+        offsets, most = self._picture_entries(most_inputs)
+        currents = self.scratch.currents(most_rows * self._width * self._padded)
+        token, lanes = self.layer.token(1), host_lanes()
+        vectors = self.layer.block_width // lanes
+        return functools.partial(
+            run_picture_bands,
+            (token, self._compress),
+            None if self.steps == 1 else window_token(self.steps, 1, vectors, lanes, vectors),
+            *self._connections,
+            (self.inputs.picture, offsets),
+            (self.layer.bias, self._neurons),
+            bands,
+            (*self.scratch.entries(self._incoming_width, most_inputs, most, 1), currents, words),
+            *self._packed,
+        )
+
+    @property
+    def _packed(self) -> tuple[Any, ...]:
+        """Where events go, how many kinds of spikes are counted, and where."""
+        room = self.room
+        assert room is not None
+        return (
+            (room.start, room.channels, room.levels, room.levels.view(np.uint64), room.masks),
             self._kinds,
             self.fired,
         )
@@ -260,11 +341,15 @@ class BandRun:
     def _decode_picture(self, rows: Rows) -> Decoded:
         """The analog input that some rows read, as events of one step."""
         first, last = self.layer.input_rows(*rows[:2])
-        offsets = np.array([source.channel_offset for source in self.analog])
-        entries = (last - first) * self._incoming_width * sum(source.channels for source in self.analog)
+        offsets, entries = self._picture_entries(last - first)
         decoded = (first, last - first, *self.scratch.entries(self._incoming_width, last - first, entries, 1))
         decode_analog_rows(self.inputs.picture, offsets, decoded, self.layer.incoming[0])
         return decoded
+
+    def _picture_entries(self, rows: int) -> tuple[NDArray[np.int64], int]:
+        """First channel of the analog input, as often as it comes; entries of so many of its rows."""
+        offsets = np.array([source.channel_offset for source in self.analog])
+        return offsets, rows * self._incoming_width * sum(source.channels for source in self.analog)
 
     def _inject(self, rows: Rows) -> None:
         """Compute the analog input's current, as that of events of one step, on top of the bias."""
@@ -327,7 +412,8 @@ class BandRun:
         if self.layer.stepper is not None:
             self._step(self.layer.stepper, rows, words)
         elif self._pooling:
-            fire_currents(self._token, self._pool(rows), self._neurons, words, rows, self._width)
+            strides = (self.steps * self._padded, self._padded)
+            fire_currents(self._token, self._pool(rows), strides, self._neurons, words, rows, self._width)
         else:
             self._gather(rows, self._neurons, words)
         return words
@@ -363,9 +449,7 @@ class BandRun:
         # whole pages, huge ones on some systems, for every band.
         room = start.size * self._channels + _VECTOR_BYTES
         packed_channels, packed_levels = self.scratch.packed(room, self._channels, self.steps)
-        # Kernels write the masks of the channels that there are.
-        new = np.zeros if self._channels % 32 else np.empty
-        masks = new((rows[1] - rows[0], self._width, mask_bytes(self._channels)), np.uint8)
+        masks = np.empty((rows[1] - rows[0], self._width, mask_bytes(self._channels)), np.uint8)
         compact_rows(self._compress, words, rows, 0, start, packed_channels, packed_levels, masks.reshape(-1))
         count = int(start[-1, -1])
         self._count(packed_levels, count)

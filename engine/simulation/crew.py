@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
@@ -9,12 +11,16 @@ from typing import Self
 
 import numpy as np
 
-from ..kernels.waiting import wait_for
+from ..kernels.shared_counter import wait_for
 
 Job = Callable[[], None]
 
 _ROUNDS = 10_000
 """Looks at a counter before a thread goes to sleep, about half a millisecond: what lies between two layers."""
+
+
+_MOST_PARKED = 2
+"""Crews that are kept: more are there only while so many threads of the program simulate at the same time."""
 
 
 class _Helper:
@@ -35,7 +41,7 @@ class _Helper:
 
     def error(self) -> BaseException | None:
         """Wait for the job given last; what it raised."""
-        wait_for(self._done, int(self._given[0]), self._rounds)
+        wait_for(self._done, 0, int(self._given[0]), self._rounds)
         return self._errors.get()
 
     def join(self) -> None:
@@ -46,7 +52,7 @@ class _Helper:
         number = 0
         while True:
             number += 1
-            wait_for(self._given, number, self._rounds)
+            wait_for(self._given, 0, number, self._rounds)
             job = self._jobs.get()
             if job is None:
                 return
@@ -59,6 +65,19 @@ class _Helper:
             del job
             self._errors.put(error)
             self._done[0] = number
+
+
+_parked: list[list[_Helper]] = []
+"""Helpers of runs that are over, asleep: the next run wakes them up sooner than it could start new ones."""
+
+
+def _forget_parked() -> None:
+    """Threads do not follow into a child process."""
+    _parked.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parked)
 
 
 class Crew:
@@ -76,24 +95,39 @@ class Crew:
         self._rounds = _ROUNDS if awake else 0
 
     def __enter__(self) -> Self:
+        if self._rounds:
+            with contextlib.suppress(IndexError):  # There are none, or another thread was faster.
+                self._helpers = _parked.pop()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for helper in self._helpers:
+    def __exit__(self, error: object, *_: object) -> None:
+        helpers, self._helpers = self._helpers, []
+        if error is None and self._rounds and helpers and len(_parked) < _MOST_PARKED:
+            _parked.append(helpers)
+            return
+        for helper in helpers:
             helper.give(None)
-        for helper in self._helpers:
+        for helper in helpers:
             helper.join()
 
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Do all jobs at the same time, the last one on the calling thread; raises what one of them raises."""
+    def run(self, jobs: Sequence[Job], give_up: Job | None = None) -> None:
+        """Do all jobs at the same time, the last one on the calling thread; raises what one of them raises.
+
+        `give_up` is called where the calling thread does not get to the end of its own, for jobs that wait for it.
+        """
         *others, own = jobs
         while len(self._helpers) < len(others):
             self._helpers.append(_Helper(self._rounds))
-        busy = self._helpers[: len(others)]
-        for helper, job in zip(busy, others, strict=True):
-            helper.give(job)
+        busy: list[_Helper] = []
         try:
+            for helper, job in zip(self._helpers, others, strict=False):
+                helper.give(job)
+                busy.append(helper)
             own()
+        except BaseException:
+            if give_up is not None:
+                give_up()
+            raise
         finally:
             errors = [helper.error() for helper in busy]
         for error in errors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, Self
@@ -13,6 +14,7 @@ from ..build import Layer
 from ..build.fan_out import ZeroFanOut
 from ..build.integer_layer import IntegerLayer, Quanta
 from ..events import EventQueue
+from ..graph import Shape
 from ..kernels.dot import GROUP, LANES, tile_configuration
 from ..kernels.dot_band import dot_band
 from ..kernels.spread import MASK_CHANNELS, count_zeros_of_planes, spread_rows
@@ -34,6 +36,11 @@ _NO_SUMS = np.zeros((2, 0), np.int64)
 
 Rows = tuple[int, int, int, int]
 """First row and last row + 1 of a band; padded channels and channels."""
+
+
+def least_active(shape: Shape, share: float) -> int:
+    """Neurons of a layer of the shape (C, H, W) that are such a share of it, or the next more."""
+    return math.ceil(share * math.prod(shape))
 
 
 def masks_of(queue: EventQueue, shift: int) -> NDArray[np.uint8]:
@@ -72,8 +79,6 @@ class DotRun:
 
     Attributes
     ----------
-    cost_of_a_product : float
-        See COST_OF_A_PRODUCT.
     counts_zeros : bool
         Whether the kernels count the weights of zero that events meet.
     """
@@ -82,7 +87,6 @@ class DotRun:
         self.plan = integers.plan
         self.weights = (integers.weights, integers.scale)
         self.tokens = integers.tokens(steps)
-        self.cost_of_a_product = COST_OF_A_PRODUCT.get(integers.kind, 1.0)
         self._steps = steps
         self._sources, self._channels = spread_sources(inputs, integers.quanta)
         # Levels without a value are silent in the planes.
@@ -95,8 +99,7 @@ class DotRun:
         """For a layer that has integers, where enough of the neurons that it reads are active; otherwise None."""
         if not inputs.queues or layer.pooling or layer.integers is None:
             return None
-        channels, height, width = layer.incoming
-        if active < DENSITY_THAT_PAYS[layer.integers.kind] * channels * height * width:
+        if active < least_active(layer.incoming, DENSITY_THAT_PAYS[layer.integers.kind]):
             return None
         return cls(layer.integers, inputs, steps, layer.zero_fan_out)
 

@@ -11,31 +11,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..build import Layer
 from ..events import EventQueue, joined_masks, level_type
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
+from ..kernels.shared_counter import TAKEN
+from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
 from .band_run import BandRun, FiredBand
 from .crew import Crew
-from .dot_run import DotRun
+from .dot_run import COST_OF_A_PRODUCT, DotRun
 from .layer_state import Inputs, LayerState
-from .queue_room import MOST_BYTES, QueueRoom, room_bytes
+from .pool_run import PoolRun
+from .queue_room import QueueRoom, has_room
 from .scratch import Scratch
 
 __all__ = ["Inputs", "LayerRun", "LayerState"]
 
-_BAND_BYTES = 1 << 19
-"""Decoded events and words of a band should stay in a core's second-level cache, with a block's weights."""
-
-_DOT_BYTES = 1 << 19
-"""The same for levels that are spread out: of neighbouring bands, the rows that both read are spread out twice."""
-
-_MANY_WEIGHTS = 1 << 20
-"""Bytes of weights from which on a layer is cut into few bands, because every band reads them all."""
-
-_SMALLEST_PART = 32
-"""Where there are several threads, a band has at least this part of a layer's rows."""
-
-_THREADED_WORK = 4_000_000
+THREADED_WORK = 4_000_000
 """Operations under which a layer is done sooner than a second thread wakes up."""
 
 _OPERATIONS_OF_AN_EVENT = 8
@@ -69,7 +61,15 @@ class LayerRun:
     weights of zero that are met (events only). `room` is the memory of the events where it can be put back.
     """
 
-    def __init__(self, state: LayerState, inputs: Inputs, steps: int, keep_currents: bool, lasting: bool) -> None:
+    def __init__(
+        self,
+        state: LayerState,
+        inputs: Inputs,
+        steps: int,
+        keep_currents: bool,
+        lasting: bool,
+        room: QueueRoom | None = None,
+    ) -> None:
         self.state = state
         self.layer = state.layer
         self.inputs = inputs
@@ -79,46 +79,57 @@ class LayerRun:
         self.counts = np.zeros((len(inputs.queues), 2, *_count_shape(kinds)), np.int64)
         channels, height, width = self.layer.outgoing
         self.currents = np.zeros((steps, channels, height, width), np.float32) if keep_currents else None
-        self.room: QueueRoom | None = None
+        self.room = room
         self._lasting = lasting
         self._row_sizes = self._entries_of_rows()
-        self._dot = DotRun.where_it_pays(self.layer, inputs, steps, int(self._row_sizes[-1]))
+        active = int(self._row_sizes[-1])
+        self._dot = DotRun.where_it_pays(self.layer, inputs, steps, active)
+        self._pool = PoolRun.where_it_pays(self.layer, inputs, steps, active)
 
     def run(self, crew: Crew | None, threads: int) -> EventQueue | None:
         """Run all bands, without a crew on the calling thread; returns the events, or None without neurons."""
-        if crew is None or self._work() < _THREADED_WORK:
+        if crew is None or self._work() < THREADED_WORK:
             threads = 1
         bands = self._bands(threads)
-        if not self._lasting and self.layer.neurons is not None and room_bytes(self.layer, self.steps) <= MOST_BYTES:
-            self.room = QueueRoom(self.layer, self.steps, len(bands))
-        self._fired: list[FiredBand | None] = [None] * len(bands)
+        if self.room is None and not self._lasting and has_room(self.layer, self.steps):
+            self.room = QueueRoom(self.layer, self.steps, len(bands.rows))
+        self._fired: list[FiredBand | None] = [None] * len(bands.rows)
         band_run = BandRun(
-            self.state, self.inputs, self._row_sizes, self.steps, bands, self.currents, self.room, self._dot
+            self.state,
+            self.inputs,
+            self._row_sizes,
+            self.steps,
+            bands,
+            self.currents,
+            self.room,
+            self._dot,
+            self._pool,
         )
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
-        indices, counter = itertools.count(), np.zeros(1, np.int64)
+        indices, counters = itertools.count(), np.zeros(TAKEN + threads, np.int64)
         parts = [
             _Part(np.zeros_like(self.counts), np.zeros_like(self.fired), _taken())
-            for _ in range(min(threads, len(bands)))
+            for _ in range(min(threads, len(bands.rows)))
         ]
 
-        def worker(part: _Part) -> BandRun:
-            return band_run.of_worker(part.scratch, part.counts, part.fired, counter)
+        def worker(number: int) -> BandRun:
+            part = parts[number]
+            return band_run.of_worker(number, part.scratch, part.counts, part.fired, counters)
 
         def own() -> None:
             # The others are at work by now, and take the bands that this thread does not get to meanwhile.
-            last = worker(parts[-1])
-            self._count(parts[-1].counts)
-            self._run_bands(last, indices)
+            first = worker(0)
+            self._count(parts[0].counts)
+            self._run_bands(first, indices)
 
-        jobs = [functools.partial(self._run_bands, worker(part), indices) for part in parts[:-1]]
+        jobs = [functools.partial(self._run_bands, worker(number), indices) for number in range(1, len(parts))]
         if crew is None:
             own()
         else:
             crew.run([*jobs, own])
         for part in parts:
             self.counts += part.counts
-            self.fired += self._by_step(part.fired)
+            self.fired += by_step(part.fired, self.layer, self.steps)
             _put_back(part.scratch)
         self.state.fresh = False
         if self.layer.neurons is None:
@@ -135,9 +146,9 @@ class LayerRun:
 
     def _work(self) -> int:
         """About how many operations the layer takes: those of its events and those of its neurons."""
-        neurons = math.prod(self.layer.outgoing) * _OPERATIONS_OF_A_NEURON
         if self._dot is not None:
-            return (int(self.layer.dense_macs * self._dot.cost_of_a_product) + neurons) * self.steps
+            return dense_work(self.layer, self.steps)
+        neurons = math.prod(self.layer.outgoing) * _OPERATIONS_OF_A_NEURON
         each = self.layer.fan_out.most + _OPERATIONS_OF_AN_EVENT
         return (int(self._row_sizes[-1]) * each + neurons) * self.steps
 
@@ -147,20 +158,15 @@ class LayerRun:
             rows[1:] += queue.start[:, -1] - queue.start[:, 0]
         return rows.cumsum()
 
-    def _bands(self, threads: int) -> tuple[tuple[int, int], ...]:
-        """Rows of each band: few enough for the cache, and ever fewer, so that all threads end at the same time."""
+    def _bands(self, threads: int) -> Bands:
+        """Rows of each band."""
         _, height, width = self.layer.outgoing
         weights = self._weight_bytes
         if self._dot is not None:
-            most = max(max(_DOT_BYTES, weights) // self._dot.row_bytes(self.layer), 1)
-        else:
-            entry = 4 + 4 * self.steps
-            total = int(self._row_sizes[-1]) * entry + height * width * self.layer.padded_channels * self.steps
-            most = max(height * max(_BAND_BYTES, weights) // max(total, 1), 1)
-        least = height if threads == 1 else height // _SMALLEST_PART
-        if weights >= _MANY_WEIGHTS:
-            least = -(-height // (threads if weights >= 4 * _MANY_WEIGHTS else 2 * threads))
-        return bands_of(height, most, max(least, 1), threads)
+            return bands_in_cache(height, self._dot.row_bytes(self.layer), weights, threads, SMALLEST_DENSE_PART)
+        entry = 4 + 4 * self.steps
+        total = int(self._row_sizes[-1]) * entry + height * width * self.layer.padded_channels * self.steps
+        return bands_in_cache(height, max(total // height, 1), weights, threads)
 
     @property
     def _weight_bytes(self) -> int:
@@ -177,15 +183,6 @@ class LayerRun:
         start = np.concatenate([band + begin for band, begin in zip(starts, begins, strict=True)])
         joined = (np.concatenate(channels), np.concatenate(levels), joined_masks(list(masks)))
         return EventQueue(self.layer.outgoing, self.steps, start, *joined)
-
-    def _by_step(self, fired: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Counts by step out of counts by byte of a word, in which several entries of fewer than eight steps lie."""
-        size = level_type(self.steps)().itemsize
-        if size == 8 or self.layer.levels is None or not self.layer.levels.masks:
-            return fired
-        by_step = np.zeros(fired.shape, np.int64)
-        by_step[:, :size] = fired.reshape(len(fired), 8 // size, size).sum(axis=1)
-        return by_step
 
     def _count(self, counts: NDArray[np.int64]) -> None:
         """Count what events meet beside the usual fan-out."""
@@ -205,16 +202,21 @@ class LayerRun:
                 )  # fmt: skip
 
 
-@functools.cache
-def bands_of(height: int, most: int, least: int, threads: int) -> tuple[tuple[int, int], ...]:
-    """Rows of each band, of `most` rows or fewer: half of each thread's share of what is left, but `least` rows."""
-    bands, first = [], 0
-    while first < height:
-        left = height - first
-        rows = min(max(-(-left // (2 * threads)), least), most, left)
-        bands.append((first, first + rows))
-        first += rows
-    return tuple(bands)
+def dense_work(layer: Layer, steps: int) -> int:
+    """About how many operations a layer takes in integers."""
+    neurons = math.prod(layer.outgoing) * _OPERATIONS_OF_A_NEURON
+    product = 1.0 if layer.integers is None else COST_OF_A_PRODUCT.get(layer.integers.kind, 1.0)
+    return (int(layer.dense_macs * product) + neurons) * steps
+
+
+def by_step(fired: NDArray[np.int64], layer: Layer, steps: int) -> NDArray[np.int64]:
+    """Counts, (..., 8), by step out of counts by byte of a word, in which entries of fewer than eight steps lie."""
+    size = level_type(steps)().itemsize
+    if size == 8 or layer.levels is None or not layer.levels.masks:
+        return fired
+    counts = np.zeros(fired.shape, np.int64)
+    counts[..., :size] = fired.reshape(*fired.shape[:-1], 8 // size, size).sum(axis=-2)
+    return counts
 
 
 def _count_shape(kinds: int) -> tuple[int, int]:

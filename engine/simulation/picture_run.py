@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from ..build import Layer, Program
 from ..events import STEPS_PER_QUEUE, EventQueue
+from ..operations import Operations
+from .chain import Chain, put_back, take_chain
 from .counting import OperationsCounter
 from .crew import Crew
 from .layer_run import Inputs, LayerRun, LayerState
 from .queue_room import QueueRoom
 from .recording import Recorder
-from .result import Result
+from .result import RECORDABLE, Result
 
 
 def step_groups(steps: int) -> Iterator[int]:
@@ -55,6 +57,9 @@ class PictureRun:
 
     def by_layer(self) -> Result:
         """Each layer over all steps; a layer's events are dropped after their last reader."""
+        recording = any(map(self.recorder.wants, RECORDABLE))
+        if self.crew is not None and not recording and (chain := take_chain(self.program, self.steps, self.threads)):
+            return self._by_chain(chain, self.crew)
         groups = list(step_groups(self.steps))
         for index, layer in enumerate(self.program.layers):
             state = self._state(layer, several_groups=len(groups) > 1)
@@ -66,6 +71,19 @@ class PictureRun:
             for name in [name for name in self.queues if self.program.last_use.get(name, index) <= index]:
                 self._drop(name)
         return self._result()
+
+    def _by_chain(self, chain: Chain, crew: Crew) -> Result:
+        """All layers in one call."""
+        self.readout = chain.run(self.picture, self.counter, crew, meanwhile=self._add_inputs)
+        result = self._result()
+        put_back(chain)
+        return result
+
+    def _add_inputs(self) -> None:
+        """Count what the layers that read the analog input make of it."""
+        for layer in self.program.layers:
+            if any(source.analog for source in layer.sources):
+                self.counter.add_input(layer, self.picture)
 
     def by_time(self) -> Result:
         """All layers at each step; every layer keeps its membranes."""
@@ -91,13 +109,12 @@ class PictureRun:
     def _run_group(self, state: LayerState, group: int, first: int, size: int) -> None:
         """Run a layer over the steps first ... first + size - 1."""
         layer = state.layer
-        spiking = [source for source in layer.sources if not source.analog]
-        queues = [(source, self.queues[source.name][group], self.program.emit[source.name]) for source in spiking]
+        queues = [(source, self.queues[source.name][group], self.program.emit[source.name]) for source in layer.spiking]
         inputs = Inputs(queues, self.picture)
         run = LayerRun(state, inputs, size, self.recorder.wants("readout"), lasting=self.keeps_queues)
         queue = run.run(self.crew, self.threads)
         steps = slice(first, first + size)
-        self.counter.add_run(run, steps)
+        self.counter.add_run(layer, run.fired, run.counts, steps)
         if queue is not None:
             self.queues.setdefault(layer.name, []).append(queue)
             if run.room is not None:
@@ -122,7 +139,10 @@ class PictureRun:
         return Result(
             output=np.ascontiguousarray(self.readout.transpose(2, 0, 1)) / np.float32(self.steps),
             steps=self.steps,
-            operations=self.counter.operations,
+            operations=self._ledger(),
             seconds=0.0,
             recorded=self.recorder.recorded,
         )
+
+    def _ledger(self) -> Operations:
+        return self.counter.operations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,11 @@ from ..kernels.entries import host_compresses
 from ..kernels.pooling import POOL_CHANNELS, pool_planes
 from ..kernels.spread import PLANE_GAP, spread_rows
 from ..kernels.window_block import window_token
-from .dot_run import Rows, spread_sources
+from .dot_run import Rows, least_active, spread_sources
 from .layer_state import Inputs
 from .scratch import Scratch
 
-POOLING_DENSITY_THAT_PAYS = 0.1
+POOLING_DENSITY_THAT_PAYS = 0.03
 """Share of the neurons that must fire in a group of steps."""
 
 
@@ -38,7 +38,7 @@ class PoolRun:
         self._steps = window_token(steps, 1, 1, 1, 1)[0]
         self._sources, self._channels = spread_sources(inputs, pooled.quanta)
         channels, _, width = layer.incoming
-        _, columns, _, stride, _, padding = self._geometry[:6].tolist()
+        _, columns, self._stride_y, stride, _, padding = self._geometry[:6].tolist()
         reached = (layer.outgoing[2] - 1) * stride - padding + columns
         self._edge = padding * channels
         self._strides = ((padding + max(width, reached)) * channels, channels)
@@ -48,17 +48,38 @@ class PoolRun:
         """For a layer that pools spikes, where enough of the neurons that it reads are active; otherwise None."""
         if not layer.pooling or not inputs.queues or layer.pooled_levels is None or not host_compresses():
             return None
-        channels, height, width = layer.incoming
-        if layer.padded_channels % POOL_CHANNELS or active < POOLING_DENSITY_THAT_PAYS * channels * height * width:
+        if layer.padded_channels % POOL_CHANNELS or active < least_active(layer.incoming, POOLING_DENSITY_THAT_PAYS):
             return None
         return cls(layer, layer.pooled_levels, inputs, steps)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of planes that an output row takes, without what its window shares with others."""
+        row: int = self._strides[0] * self._stride_y
+        return len(self._steps) * row
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """Geometry, sources and what is pooled, as `run_pool_bands` takes them."""
+        scale = np.full(1, self._scale, np.float32)
+        return self._geometry, (self._sources, self._channels), (self._strides, scale)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """As long as there are steps."""
+        return self._steps
+
+    def room(self, scratch: Scratch, rows: int) -> tuple[int, NDArray[np.uint8]]:
+        """Bytes before a row's first pixel; memory for the planes that so many output rows read."""
+        kernel, _, stride = self._geometry[:3].tolist()
+        height = (rows - 1) * stride + kernel
+        return self._edge, scratch.planes(len(self._steps) * (height * self._strides[0] + PLANE_GAP))
 
     def run(self, scratch: Scratch, rows: Rows, means: NDArray[np.float32]) -> None:
         """Means of a band's windows, flat: rows, width, steps, padded channels."""
         kernel, _, stride, _, padding = self._geometry[:5].tolist()
         first = rows[0] * stride - padding
         height = (rows[1] - 1 - rows[0]) * stride + kernel
-        planes = scratch.planes(len(self._steps) * (height * self._strides[0] + PLANE_GAP))
-        spread = (first, height, self._edge, planes)
+        spread = (first, height, *self.room(scratch, rows[1] - rows[0]))
         spread_rows(self._steps, self._sources, self._channels, spread, self._strides)
         pool_planes(self._steps, self._geometry, spread, self._strides, self._scale, means, rows)

@@ -39,25 +39,22 @@ class QueueRoom:
     layer : Layer
     steps : int
     bands : int
-        Into how many bands the layer's rows will be cut.
+        Into how many bands the layer's rows will be cut, or more.
+    block : (block_bytes(layer, steps, bands),) uint8, optional
+        Memory that begins at a cache line; by default some that is idle, or new.
     """
 
-    def __init__(self, layer: Layer, steps: int, bands: int) -> None:
+    def __init__(self, layer: Layer, steps: int, bands: int, block: NDArray[np.uint8] | None = None) -> None:
         channels, height, width = self._shape = layer.outgoing
         self._steps = steps
-        channel, level = np.dtype(channel_type(channels)), np.dtype(level_type(steps))
-        entries = _whole_lines(channels * height * width) + bands * _GAP
-        of_masks = height * width * mask_bytes(channels) if host_compresses() else 0
-        sizes = [8 * height * (width + 1), channel.itemsize * entries, level.itemsize * entries, of_masks]
+        sizes = _part_bytes(layer, steps, bands)
         edges = list(accumulate(map(_whole_lines, sizes), initial=0))
-        self._block = _taken(edges[-1])
+        self._block = _taken(edges[-1]) if block is None else block
         parts = [self._block[begin : begin + size] for begin, size in zip(edges[:-1], sizes, strict=True)]
         self.start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)
-        self.channels: NDArray[np.unsignedinteger[Any]] = parts[1].view(channel)
-        self.levels: NDArray[np.unsignedinteger[Any]] = parts[2].view(level)
+        self.channels: NDArray[np.unsignedinteger[Any]] = parts[1].view(channel_type(channels))
+        self.levels: NDArray[np.unsignedinteger[Any]] = parts[2].view(level_type(steps))
         self.masks: NDArray[np.uint8] = parts[3]
-        if channels % 32:
-            self.masks[:] = 0  # Kernels write those of the channels that there are.
 
     def first_entries(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the entries of all bands begin, whose first rows are `rows`."""
@@ -79,11 +76,23 @@ class QueueRoom:
             _idle.pop()
 
 
-def room_bytes(layer: Layer, steps: int) -> int:
-    """About how many bytes a `QueueRoom` takes."""
+def block_bytes(layer: Layer, steps: int, bands: int) -> int:
+    """Bytes of a `QueueRoom`."""
+    return sum(map(_whole_lines, _part_bytes(layer, steps, bands)))
+
+
+def _part_bytes(layer: Layer, steps: int, bands: int) -> list[int]:
+    """Bytes of start, channels, levels and masks."""
     channels, height, width = layer.outgoing
-    entry = sum(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
-    return height * width * (channels * entry + mask_bytes(channels) + 8)
+    channel, level = np.dtype(channel_type(channels)), np.dtype(level_type(steps))
+    entries = _whole_lines(channels * height * width) + bands * _GAP
+    of_masks = height * width * mask_bytes(channels) if host_compresses() else 0
+    return [8 * height * (width + 1), channel.itemsize * entries, level.itemsize * entries, of_masks]
+
+
+def has_room(layer: Layer, steps: int) -> bool:
+    """Whether the events of a layer, at most, are few enough for a `QueueRoom`."""
+    return layer.neurons is not None and block_bytes(layer, steps, 1) <= MOST_BYTES
 
 
 def _taken(size: int) -> NDArray[np.uint8]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import numpy as np
-
 from ..build import Layer, Program
-from ..events import channel_type, level_type, mask_bytes
+from ..events import entry_bytes, mask_bytes
 from .picture_run import step_groups
 from .tile_layer import RowRange
 from .tile_schedule import TileSchedule, TileStep
@@ -64,8 +62,7 @@ def _rows(rows: RowRange) -> int:
 def _row_bytes(layer: Layer, groups: list[int]) -> int:
     """Bytes of a row of a layer's events."""
     channels, _, width = layer.outgoing
-    number = np.dtype(channel_type(channels)).itemsize
-    entry = sum(number + np.dtype(level_type(size)).itemsize for size in groups)
+    entry = sum(entry_bytes(channels, size) for size in groups)
     return entry * channels * width + len(groups) * (mask_bytes(channels) * width + _START_BYTES * (width + 1))
 
 

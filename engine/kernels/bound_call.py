@@ -1,0 +1,89 @@
+"""Kernels with all of their arguments, to be called from other kernels by address.
+
+Kernels are compiled for the types of their arguments, and layers differ in those; so a kernel that goes from layer to
+layer cannot name the ones that it calls. It is given two addresses instead: of a block of words in memory, in which a
+kernel's own address and its arguments stand, and of a function that knows their types, reads them and calls the kernel.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from .vector_block import compiled_callback
+
+
+def bind(kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, NDArray[np.int64]]:
+    """Address of the function that calls a kernel with such arguments, and the block that it takes.
+
+    Arguments are tuples, nested as may be, of integers, None and arrays; the arrays have to outlive the block.
+    """
+    signature = tuple(map(numba.typeof, arguments))
+    block = [_kernel_address(kernel, signature), *_words(arguments)]
+    return _caller(types.Tuple((types.int64, types.Tuple(signature)))).address, np.array(block, np.int64)
+
+
+def _words(value: Any) -> list[int]:
+    """A value as it lies in memory: each number, and each part of Numba's array structure, is a word of its own."""
+    if isinstance(value, tuple):
+        return [word for part in value for word in _words(part)]
+    if isinstance(value, np.ndarray):
+        # Owner and parent (none: nobody counts references), items, bytes of an item, data, shape, strides.
+        return [0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides]
+    return [0 if value is None else int(value)]
+
+
+def _kernel_address(kernel: Any, signature: tuple[types.Type, ...]) -> int:
+    """Where a kernel begins that is compiled for these types."""
+    compiled = kernel.overloads.get(signature)
+    if compiled is None:
+        kernel.compile(signature)
+        compiled = kernel.overloads[signature]
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+
+
+@functools.cache
+def _caller(block: types.Type) -> Any:
+    return compiled_callback(_call_from_block, types.void(types.CPointer(block)))
+
+
+def _call_from_block(block):
+    _call_kernel(block)
+
+
+@intrinsic
+def _call_kernel(typing_context, block):
+    """Call the kernel whose address and arguments stand in a block."""
+    arguments = block.dtype.types[1].types
+
+    def generate(context, builder, signature, values):
+        address, packed = cgutils.unpack_tuple(builder, builder.load(values[0]))
+        function_type = context.call_conv.get_function_type(types.none, arguments)
+        kernel = builder.inttoptr(address, function_type.as_pointer())
+        # Kernels raise nothing: what becomes of the call need not be looked at.
+        context.call_conv.call_function(builder, kernel, types.none, arguments, cgutils.unpack_tuple(builder, packed))
+        return context.get_dummy_value()
+
+    return types.void(block), generate
+
+
+@intrinsic
+def call(typing_context, function, block):
+    """Call the function at an address with the address of a block, both as `bind` gives them."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = ir.IntType(8).as_pointer()
+        function_type = ir.FunctionType(ir.VoidType(), [pointer])
+        function = builder.inttoptr(arguments[0], function_type.as_pointer())
+        builder.call(function, [builder.inttoptr(arguments[1], pointer)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate

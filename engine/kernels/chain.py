@@ -1,0 +1,56 @@
+"""All layers of a network in one call, without Python between them: threads go from layer to layer together."""
+
+from __future__ import annotations
+
+from .bound_call import call
+from .count import count_uneven_rows
+from .shared_counter import ENTRIES, FINISHED, GIVEN_UP, add_shared, read_shared, wait_until
+from .vector_block import compiled_bare
+
+
+@compiled_bare
+def run_chain(first, calls, sources, least, counters, workers, reached):
+    """Run the layers from `first` on, up to the first one for which too few of the neurons that it reads are active.
+
+    Worker threads call it at the same time.
+
+    calls : (layers, calls, 2) int64, what this thread does for each layer: addresses of a function and of its
+        arguments, see bound_call.py; functions of 0 are left out
+    sources : (layers, most sources) int64, number of the layers whose events each layer reads, or -1
+    least : (layers,) int64, active neurons that a layer has to read
+    counters : (layers, >= 3) int64, see shared_counter.py
+    workers : number of threads
+    reached : (1,) int64, receives the layer that is not run any more; -1 where a thread has given up
+    """
+    for layer in range(first, calls.shape[0]):
+        active = 0
+        for source in sources[layer]:
+            if source >= 0:
+                active += read_shared(counters[source], ENTRIES)
+        if active < least[layer]:
+            reached[0] = layer
+            return
+        for number in range(calls.shape[1]):
+            if calls[layer, number, 0] != 0:
+                call(calls[layer, number, 0], calls[layer, number, 1])
+        add_shared(counters[layer], FINISHED, 1)
+        wait_until(counters[layer], FINISHED, workers)
+        if read_shared(counters[layer], FINISHED) >= GIVEN_UP:
+            reached[0] = -1
+            return
+    reached[0] = calls.shape[0]
+
+
+@compiled_bare
+def count_uneven_sources(sources, fan_rows, fan_columns, usual, counts):
+    """`count_uneven_rows` of all rows of several queues.
+
+    sources : tuple of (start, levels, thresholds)
+    fan_rows, fan_columns : see `count_uneven_rows`; usual : usual_row, usual_column
+    counts : (sources, >= 1, >= 1 + thresholds, 8) int64, to which [source, 0] is added
+    """
+    for number, source in enumerate(sources):
+        start, levels, thresholds = source
+        count_uneven_rows(
+            start, levels, 0, start.shape[0], fan_rows, fan_columns, usual[0], usual[1], thresholds, counts[number, 0]
+        )

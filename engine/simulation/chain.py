@@ -1,0 +1,347 @@
+"""A network's layers, bound to memory of their own and to compiled kernels, so that one call runs all of them.
+
+Layers of small pictures take a millisecond or less; Python between them, and handing each of them to a second thread,
+would take a third of that again. A chain prepares what does not depend on the picture once: where events go, which
+bands there are, all arguments of all kernels. Threads then go through the layers together (see
+engine/kernels/chain.py). A layer in which too few of the neurons that it reads are active is left to `LayerRun`.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..build import Layer, Program
+from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
+from ..kernels.bound_call import bind
+from ..kernels.chain import count_uneven_sources, run_chain
+from ..kernels.entries import host_compresses
+from ..kernels.pooling import POOL_CHANNELS
+from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
+from ..memory import aligned_bytes
+from . import dot_run, pool_run
+from .band_rows import SMALLEST_DENSE_PART, bands_in_cache
+from .band_run import BandRun
+from .counting import OperationsCounter
+from .crew import Crew
+from .dot_run import DotRun, least_active
+from .layer_run import THREADED_WORK, LayerRun, by_step, dense_work
+from .layer_state import Inputs, LayerState
+from .pool_run import PoolRun
+from .queue_room import QueueRoom, block_bytes, has_room
+from .scratch import Scratch
+
+_MOST_BYTES = 1 << 29
+"""A network whose events may need more than this is run layer by layer: room for them is then taken as it is needed."""
+
+_KEPT_BYTES = 1 << 29
+"""Of the chains that are idle, the oldest are given up beyond this."""
+
+_KINDS = 9
+"""Events and thresholds, see `LayerRun.fired`."""
+
+_COUNTERS = 8
+"""Of a layer in a cache line: each layer has lines for itself."""
+
+_idle: list[weakref.ref[Chain]] = []
+"""By age."""
+
+
+class Chain:
+    """All layers of a program, for one picture at a time.
+
+    Parameters
+    ----------
+    program : Program
+        One that `is_chain` accepts.
+    steps : int
+    threads : int
+    """
+
+    def __init__(self, program: Program, steps: int, threads: int) -> None:
+        self.layers = program.layers
+        self.steps = steps
+        self.threads = threads
+        self.home = program.chains
+        self._index = {layer.name: index for index, layer in enumerate(self.layers)}
+        self._rooms, self._block = _rooms(program, steps)
+        self._picture = np.empty(_picture_shape(self.layers), np.float32)
+        self._states = [LayerState(layer) for layer in self.layers]
+        self._inputs = [self._inputs_of(layer, program) for layer in self.layers]
+        most_sources = max(len(inputs.queues) for inputs in self._inputs)
+        self._fired = np.zeros((len(self.layers), threads, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._counts = np.zeros((len(self.layers), threads, most_sources, 2, _KINDS, STEPS_PER_QUEUE), np.int64)
+        counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
+        self._counters = np.zeros((len(self.layers), counters), np.int64)
+        self._reached = np.zeros((threads, 1), np.int64)
+        self._sources = np.full((len(self.layers), most_sources), -1, np.int64)
+        for row, inputs in zip(self._sources, self._inputs, strict=True):
+            row[: len(inputs.queues)] = [self._index[source.name] for source, _, _ in inputs.queues]
+        self._least = np.array([_least(layer) for layer in self.layers], np.int64)
+        self._scratches = [Scratch() for _ in range(threads)]
+        self._calls = np.zeros((threads, len(self.layers), 2, 2), np.int64)
+        self._kept: list[Any] = []
+        self._bind()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the memory for events and of scratch memory."""
+        return self._block.nbytes + sum(scratch.nbytes for scratch in self._scratches)
+
+    # --- Preparing ---------------------------------------------------------------------------------------------------
+
+    def _inputs_of(self, layer: Layer, program: Program) -> Inputs:
+        queues = [(s, self._queue(self._index[s.name]), program.emit[s.name]) for s in layer.spiking]
+        return Inputs(queues, self._picture)
+
+    def _queue(self, index: int) -> EventQueue:
+        room = self._rooms[index]
+        assert room is not None
+        return room.queue()
+
+    def _bind(self) -> None:
+        """Find the kernels of all layers, and write down their arguments."""
+        runs = [self._band_run(index) for index in range(len(self.layers))]
+        # Scratch memory grows while all layers ask for what they need: what they get after that is shared.
+        for _ in range(2):
+            workers = [[self._worker(run, index, w) for w in range(self.threads)] for index, run in enumerate(runs)]
+        for index, of_layer in enumerate(workers):
+            if self._inputs[index].queues:
+                # The others are at work by now.
+                self._calls[0, index, 0] = self._bound(count_uneven_sources, self._counting(index))
+            for worker, run_all in enumerate(of_layer):
+                self._calls[worker, index, 1] = self._bound(run_all.func, run_all.args)
+
+    def _band_run(self, index: int) -> BandRun:
+        layer, inputs = self.layers[index], self._inputs[index]
+        dot, pool, weights = None, None, 0
+        row_bytes = layer.outgoing[2] * layer.padded_channels * self.steps
+        if layer.pooling:
+            assert layer.pooled_levels is not None
+            pool = PoolRun(layer, layer.pooled_levels, inputs, self.steps)
+            row_bytes += pool.row_bytes
+        elif inputs.queues:
+            assert layer.integers is not None
+            dot = DotRun(layer.integers, inputs, self.steps, layer.zero_fan_out)
+            row_bytes, weights = dot.row_bytes(layer), dot.weight_bytes
+        else:
+            weights = layer.weights.nbytes
+        bands = bands_in_cache(layer.outgoing[1], row_bytes, weights, self.threads, SMALLEST_DENSE_PART)
+        channels, height, width = layer.incoming
+        all_active = np.arange(height + 1) * (width * channels)
+        return BandRun(self._states[index], inputs, all_active, self.steps, bands, None, self._rooms[index], dot, pool)
+
+    def _worker(self, run: BandRun, index: int, worker: int) -> functools.partial[None]:
+        counts = self._counts[index, worker, : len(self._inputs[index].queues)]
+        memory = (self._scratches[worker], counts, self._fired[index, worker], self._counters[index])
+        own = run.of_worker(worker, *memory)
+        assert isinstance(own.run_all, functools.partial)
+        return own.run_all
+
+    def _counting(self, index: int) -> tuple[Any, ...]:
+        """What `count_uneven_sources` takes."""
+        queues, fan = self._inputs[index].queues, self.layers[index].fan_out
+        sources = tuple((queue.start, queue.levels, source.thresholds) for source, queue, _ in queues)
+        return sources, fan.rows, fan.columns, fan.usual, self._counts[index, 0, : len(queues)]
+
+    def _bound(self, kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, int]:
+        """Addresses of a function and of the block that it takes."""
+        function, block = bind(kernel, arguments)
+        self._kept.append((arguments, block))
+        return function, block.ctypes.data
+
+    # --- Running -----------------------------------------------------------------------------------------------------
+
+    def run(
+        self, picture: NDArray[np.float32], counter: OperationsCounter, crew: Crew, meanwhile: Callable[[], None]
+    ) -> NDArray[np.float32]:
+        """Run all layers on a picture, (H, W, C); returns the running sum of the readout, (H, W, O).
+
+        Counts go to `counter`; `meanwhile` is called while other threads are at work already. The running sum is
+        overwritten by the next run.
+        """
+        self._picture[:] = picture
+        for array in (self._fired, self._counts, self._counters, self._states[-1].readout):
+            array[:] = 0
+        alone: dict[int, LayerRun] = {}
+        index, first = 0, meanwhile
+        while index < len(self.layers):
+            if self._pays(index):
+                index = self._run_from(index, crew, first)
+                first = _nothing
+            else:
+                alone[index] = self._run_alone(index, crew)
+                index += 1
+        first()
+        self._count(counter, alone)
+        return self._states[-1].readout
+
+    def _pays(self, index: int) -> bool:
+        sources = self._sources[index]
+        return bool(self._counters[sources[sources >= 0], ENTRIES].sum() >= self._least[index])
+
+    def _run_from(self, index: int, crew: Crew, meanwhile: Callable[[], None]) -> int:
+        """Run layers from one on; returns which one is next."""
+
+        def own() -> None:
+            meanwhile()
+            self._work(index, 0)
+
+        others = (functools.partial(self._work, index, worker) for worker in range(1, self.threads))
+        crew.run([*others, own], self._give_up)
+        return int(self._reached[0, 0])
+
+    def _work(self, index: int, worker: int) -> None:
+        """What one of the threads does."""
+        tables = (self._calls[worker], self._sources, self._least, self._counters)
+        try:
+            run_chain(index, *tables, self.threads, self._reached[worker])
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Have the threads wait no more for one that will not come."""
+        self._counters[:, FINISHED] = GIVEN_UP
+
+    def _run_alone(self, index: int, crew: Crew) -> LayerRun:
+        state = self._states[index]
+        run = LayerRun(state, self._inputs[index], self.steps, False, lasting=False, room=self._rooms[index])
+        queue = run.run(crew, self.threads)
+        state.fresh = True
+        if queue is not None:
+            self._counters[index, ENTRIES] = queue.active
+        return run
+
+    def _count(self, counter: OperationsCounter, alone: dict[int, LayerRun]) -> None:
+        fired = by_step(self._fired.sum(axis=1), self.layers[0], self.steps)
+        counter.fired[:] = fired[..., : self.steps]
+        counter.counts[:] = self._counts.sum(axis=1)[..., : self.steps]
+        for index, run in alone.items():
+            counter.add_run(self.layers[index], run.fired, run.counts, slice(0, self.steps))
+
+
+def _nothing() -> None:
+    pass
+
+
+# --- Which networks --------------------------------------------------------------------------------------------------
+
+
+def is_chain(program: Program, steps: int) -> bool:
+    """Whether all layers can run in one call."""
+    if steps not in (1, 2, 4, STEPS_PER_QUEUE) or not host_compresses():
+        return False
+    if len({channel_type(layer.outgoing[0]) for layer in program.layers}) > 1:
+        return False
+    if not all(_is_link(layer, steps) for layer in program.layers):
+        return False
+    return _room_places(program, steps)[2] <= _MOST_BYTES
+
+
+def _is_link(layer: Layer, steps: int) -> bool:
+    """Whether a layer can be part of a chain."""
+    analog = [source.analog for source in layer.sources]
+    ladder = layer.neurons is not None and layer.stepper is None and layer.levels is not None and layer.levels.masks
+    if layer.neurons is not None and not (ladder and has_room(layer, steps)):
+        return False
+    if all(analog):
+        return ladder and not layer.pooling
+    if any(analog) or not all(source.levels is not None and source.levels.masks for source in layer.sources):
+        return False
+    if layer.pooling:
+        return ladder and layer.pooled_levels is not None and layer.padded_channels % POOL_CHANNELS == 0
+    integers = layer.integers
+    if integers is None:
+        return False
+    return layer.zero_fan_out is None or all(integers.every_level_counts(source.name) for source in layer.sources)
+
+
+def _least(layer: Layer) -> int:
+    """Active neurons that a layer has to read for its kernels in integers to be the faster ones."""
+    if all(source.analog for source in layer.sources):
+        return 0
+    if layer.pooling:
+        return least_active(layer.incoming, pool_run.POOLING_DENSITY_THAT_PAYS)
+    assert layer.integers is not None
+    return least_active(layer.incoming, dot_run.DENSITY_THAT_PAYS[layer.integers.kind])
+
+
+def _picture_shape(layers: tuple[Layer, ...]) -> tuple[int, int, int]:
+    """Height, width and channels."""
+    for layer in layers:
+        for source in layer.sources:
+            if source.analog:
+                return layer.incoming[1], layer.incoming[2], source.channels
+    return 1, 1, 1
+
+
+# --- Memory ----------------------------------------------------------------------------------------------------------
+
+
+def _room_places(program: Program, steps: int) -> tuple[list[int], list[int], int]:
+    """Where the events of each layer go in a block of memory, how many bytes they take, and those of the block."""
+    layers = program.layers
+    sizes = [block_bytes(layer, steps, layer.outgoing[1]) if layer.neurons else 0 for layer in layers]
+    lasts = [program.last_use.get(layer.name, index) for index, layer in enumerate(layers)]
+    places, total = places_in_block(sizes, lasts)
+    return places, sizes, total
+
+
+def _rooms(program: Program, steps: int) -> tuple[list[QueueRoom | None], NDArray[np.uint8]]:
+    """Where the events of each layer go, None for the readout; and the memory that they share."""
+    places, sizes, total = _room_places(program, steps)
+    block = aligned_bytes(total)
+    rooms = [
+        QueueRoom(layer, steps, layer.outgoing[1], block[place : place + size]) if layer.neurons else None
+        for layer, place, size in zip(program.layers, places, sizes, strict=True)
+    ]
+    return rooms, block
+
+
+def places_in_block(sizes: list[int], lasts: list[int]) -> tuple[list[int], int]:
+    """Where parts of a block of memory begin, and the size of the block.
+
+    The i-th part is written at time i and read until the time lasts[i]; its place may then be taken by another.
+    """
+    places: list[int] = []
+    for index, size in enumerate(sizes):
+        place = 0
+        living = (k for k in range(index) if lasts[k] >= index)
+        for begin, end in sorted((places[k], places[k] + sizes[k]) for k in living):
+            if place + size <= begin:
+                break
+            place = max(place, end)
+        places.append(place)
+    return places, max((place + size for place, size in zip(places, sizes, strict=True)), default=0)
+
+
+def take_chain(program: Program, steps: int, threads: int) -> Chain | None:
+    """An idle chain or a new one; None where the network's layers cannot run in one call."""
+    if sum(dense_work(layer, steps) for layer in program.layers) < THREADED_WORK:
+        threads = 1
+    idle: list[Chain] = program.chains
+    for chain in list(idle):
+        if (chain.steps, chain.threads) == (steps, threads):
+            try:
+                idle.remove(chain)
+            except ValueError:  # Another thread was faster.
+                continue
+            return chain
+    return Chain(program, steps, threads) if is_chain(program, steps) else None
+
+
+def put_back(chain: Chain) -> None:
+    """Let a chain be used again."""
+    chain.home.append(chain)
+    idle = [each for reference in _idle if (each := reference()) is not None and each is not chain]
+    idle = [*(each for each in idle if each in each.home), chain]
+    while sum(each.nbytes for each in idle) > _KEPT_BYTES:
+        oldest = idle.pop(0)
+        oldest.home.remove(oldest)
+    _idle[:] = map(weakref.ref, idle)

@@ -1,0 +1,339 @@
+"""All layers in one call: the same as layer by layer, whatever is left to layers of their own meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from spikeunet.engine import (
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Input,
+    MultiThreshold,
+    Network,
+    Neurons,
+    Output,
+    simulate,
+)
+from spikeunet.engine.build import build_program, integer_layer
+from spikeunet.engine.kernels import dot
+from spikeunet.engine.kernels.bound_call import bind, call
+from spikeunet.engine.kernels.entries import host_compresses
+from spikeunet.engine.kernels.shared_counter import TAKEN, next_band
+from spikeunet.engine.kernels.vector_block import compiled_bare
+from spikeunet.engine.simulation import chain, dot_run, layer_run, picture_run, pool_run
+from spikeunet.engine.testing import reference
+from spikeunet.engine.testing.comparison import assert_same_operations
+
+LADDER = MultiThreshold((1.0, 0.5, 0.25))
+KINDS = ("portable", "vnni", "amx")
+
+pytestmark = pytest.mark.skipif(not host_compresses(), reason="this processor cannot compress vectors")
+
+
+def weight(generator, *shape):
+    """Integers of 8 bits times a power of two; some of them 0."""
+    numbers = generator.integers(-127, 128, shape) * (generator.random(shape) < 0.8)
+    return (numbers * 2.0**-9).astype(np.float32)
+
+
+def unet(channels=16, seed=1):
+    """Two levels, a skip connection, pixels whose channels fill whole words of a mask or do not."""
+    generator = np.random.default_rng(seed)
+    return Network(
+        [
+            Input("input", 2),
+            Conv2d("conv1", "input", weight(generator, channels, 2, 3, 3), padding=1),
+            Neurons("relu1", "conv1", LADDER),
+            Conv2d("conv2", "relu1", weight(generator, channels, channels, 3, 3), padding=1),
+            Neurons("relu2", "conv2", LADDER),
+            AvgPool2d("pool", "relu2", 2),
+            Neurons("pooled", "pool", LADDER),
+            Conv2d("conv3", "pooled", weight(generator, 2 * channels, channels, 3, 3), padding=1),
+            Neurons("relu3", "conv3", LADDER),
+            ConvTranspose2d("up", "relu3", weight(generator, 2 * channels, channels, 2, 2), stride=2),
+            Neurons("upwards", "up", LADDER),
+            Concat("concat", ("upwards", "relu2")),
+            Conv2d("conv4", "concat", weight(generator, channels, 2 * channels, 3, 3), padding=1),
+            Neurons("relu4", "conv4", LADDER),
+            Conv2d("last", "relu4", weight(generator, 1, channels, 1, 1)),
+            Output("output", "last"),
+        ]
+    )
+
+
+def picture(*shape, seed=2):
+    """Pixels from 0 to 2."""
+    return (np.random.default_rng(seed).integers(0, 65, shape) / 32).astype(np.float32)
+
+
+@pytest.fixture
+def chains(monkeypatch):
+    """Have small networks run in one call, by the portable kernels or others; says which layers were not."""
+
+    def choose(kind="portable", density=0.0, pooling=0.0):
+        alone = []
+        run_alone = chain.Chain._run_alone
+
+        def noted(self, index, crew):
+            alone.append(self.layers[index].name)
+            return run_alone(self, index, crew)
+
+        monkeypatch.setattr(integer_layer, "host_dot", lambda: kind)
+        monkeypatch.setattr(dot_run, "DENSITY_THAT_PAYS", dict.fromkeys(KINDS, density))
+        monkeypatch.setattr(pool_run, "POOLING_DENSITY_THAT_PAYS", pooling)
+        monkeypatch.setattr(chain, "THREADED_WORK", 0)
+        monkeypatch.setattr(layer_run, "THREADED_WORK", 0)
+        monkeypatch.setattr(chain.Chain, "_run_alone", noted)
+        return alone
+
+    return choose
+
+
+def by_layer(net, pixels, steps):
+    """Layer by layer, on one thread."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(picture_run, "take_chain", lambda *_: None)
+        return simulate(net, pixels, steps, threads=1)
+
+
+def assert_same(found, expected):
+    np.testing.assert_array_equal(found.output, expected.output)
+    assert_same_operations(found.operations, expected.operations)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("channels", [16, 33])
+@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+def test_same_as_layer_by_layer(channels, steps, threads, chains):
+    alone = chains()
+    net, pixels = unet(channels), picture(2, 20, 36)
+    expected = by_layer(net, pixels, steps)
+    assert expected.density > 0.05
+    # Again and again, in memory that the last run has left behind.
+    for _ in range(3):
+        assert_same(simulate(net, pixels, steps, threads=threads), expected)
+    assert not alone
+    assert len(build_program(net, pixels.shape).chains) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_same_as_the_reference(threads, chains):
+    chains()
+    net, pixels = unet(), picture(2, 6, 10)
+    expected = reference.simulate(net, pixels, 2)
+    found = simulate(net, pixels, 2, threads=threads)
+    np.testing.assert_array_equal(found.output, expected.output)
+    for name, events in expected.events.items():
+        np.testing.assert_array_equal(found.events[name], events)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_kinds_of_kernels(kind, chains):
+    if kind not in dot.host_dots():
+        pytest.skip("this processor has no such instructions")
+    chains(kind)
+    net, pixels = unet(), picture(2, 20, 36)
+    assert_same(simulate(net, pixels, 1, threads=2), by_layer(net, pixels, 1))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("density", "pooling", "expected"),
+    [
+        (0.0, 2.0, ["pooled"]),
+        (2.0, 0.0, ["relu2", "relu3", "upwards", "relu4", "output"]),
+        (2.0, 2.0, ["relu2", "pooled", "relu3", "upwards", "relu4", "output"]),
+    ],
+)
+def test_layers_in_which_few_fire(density, pooling, expected, threads, chains):
+    """They are run by themselves, event by event, between others or in the end."""
+    alone = chains(density=density, pooling=pooling)
+    net, pixels = unet(), picture(2, 20, 36)
+    assert_same(simulate(net, pixels, 4, threads=threads), by_layer(net, pixels, 4))
+    assert alone == expected
+
+
+def test_silence_costs_nothing(chains):
+    """Where no neuron fires, each layer is left to the kernels that walk from event to event."""
+    alone = chains(density=0.01, pooling=0.01)
+    net, pixels = unet(), np.zeros((2, 8, 8), np.float32)
+    found = simulate(net, pixels, 1, threads=2)
+    assert_same(found, by_layer(net, pixels, 1))
+    assert found.total_events == 0
+    assert len(alone) == 6
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 8, 12), (1, 2, 8, 12)])
+def test_batches(shape, chains):
+    chains()
+    net, pixels = unet(), picture(*shape)
+    found = simulate(net, pixels, 2, threads=2)
+    for index, each in enumerate(pixels):
+        np.testing.assert_array_equal(found.output[index], by_layer(net, each, 2).output)
+    assert_same_operations(found.operations, by_layer(net, pixels, 2).operations)
+
+
+def test_in_several_threads_of_the_program(chains):
+    """Each has a chain of its own."""
+    chains()
+    net = unet()
+    pictures = [picture(2, 20, 36, seed=seed) for seed in range(4)]
+    expected = [by_layer(net, pixels, 1).output for pixels in pictures]
+    found = [[] for _ in pictures]
+
+    def work(index):
+        for _ in range(5):
+            found[index].append(simulate(net, pictures[index], 1, threads=2).output)
+
+    workers = [threading.Thread(target=work, args=(index,)) for index in range(len(pictures))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for outputs, output in zip(found, expected, strict=True):
+        assert len(outputs) == 5
+        for each in outputs:
+            np.testing.assert_array_equal(each, output)
+
+
+@pytest.mark.parametrize("which", ["input", "helper", "caller"])
+def test_an_error_in_one_thread_ends_all(which, chains, monkeypatch):
+    """None waits for another that will not come, and the next run is as if nothing had happened."""
+    chains()
+    net, pixels = unet(), picture(2, 20, 36)
+    expected = simulate(net, pixels, 1, threads=2)
+    run, main = chain.run_chain, threading.current_thread()
+
+    def fail(*arguments):
+        if (threading.current_thread() is main) == (which == "caller"):
+            raise KeyError("lost")
+        run(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if which == "input":
+            patch.setattr(picture_run.PictureRun, "_add_inputs", lambda self: {}["lost"])
+        else:
+            patch.setattr(chain, "run_chain", fail)
+        with pytest.raises(KeyError, match="lost"):
+            simulate(net, pixels, 1, threads=2)
+    assert_same(simulate(net, pixels, 1, threads=2), expected)
+
+
+# --- Memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_chains_end_with_their_network(chains):
+    chains()
+    net = unet()
+    simulate(net, picture(2, 8, 8), 1)
+    (kept,) = (weakref.ref(each) for each in build_program(net, (2, 8, 8)).chains)
+    del net
+    for _ in range(2):  # the network is what is found first, then what was known of it
+        gc.collect()
+    assert kept() is None
+
+
+def test_the_oldest_idle_chains_are_given_up(chains, monkeypatch):
+    chains()
+    monkeypatch.setattr(chain, "_idle", [])
+    net, sizes = unet(), [(8, 8), (8, 12), (8, 16)]
+    programs = [build_program(net, (2, *size)) for size in sizes]
+    for size in sizes[:2]:
+        simulate(net, picture(2, *size), 1)
+    monkeypatch.setattr(chain, "_KEPT_BYTES", sum(program.chains[0].nbytes for program in programs[:2]))
+    simulate(net, picture(2, *sizes[0]), 1)
+    simulate(net, picture(2, *sizes[0]), 1)
+    assert [len(program.chains) for program in programs] == [1, 1, 0]
+    simulate(net, picture(2, *sizes[2]), 1)
+    assert [len(program.chains) for program in programs] == [0, 0, 1]
+    monkeypatch.setattr(chain, "_KEPT_BYTES", 0)
+    simulate(net, picture(2, *sizes[2]), 1)
+    assert [len(program.chains) for program in programs] == [0, 0, 0]
+
+
+def test_too_large_for_a_chain(chains, monkeypatch):
+    chains()
+    net, pixels = unet(), picture(2, 8, 8)
+    monkeypatch.setattr(chain, "_MOST_BYTES", 1000)
+    assert_same(simulate(net, pixels, 1), by_layer(net, pixels, 1))
+    assert not build_program(net, pixels.shape).chains
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), max_size=12))
+def test_places_in_a_block_do_not_overlap_while_they_are_read(parts):
+    sizes = [size for size, _ in parts]
+    lasts = [min(index + more, len(parts) - 1) for index, (_, more) in enumerate(parts)]
+    places, total = chain.places_in_block(sizes, lasts)
+    for time in range(len(parts)):
+        living = [k for k in range(time + 1) if lasts[k] >= time]
+        held = [byte for k in living for byte in range(places[k], places[k] + sizes[k])]
+        assert len(set(held)) == len(held)
+        assert max(held, default=-1) < total
+    # No more than all of them side by side.
+    assert total <= sum(sizes)
+
+
+# --- Kernels ---------------------------------------------------------------------------------------------------------
+
+
+@compiled_bare
+def _add_up(arrays, numbers, nothing, pair, target):
+    target[0] = arrays[0][1, 2] + arrays[1][1]
+    target[1] = numbers[0] + numbers[1][1]
+    target[2] = pair[0].size + pair[1].size
+
+
+@numba.njit
+def _call(function, block):
+    call(function, block)
+
+
+def test_arguments_by_address():
+    """Arrays of several types, views, empty ones, nested tuples and None arrive as they are."""
+    wide = np.arange(12.0).reshape(3, 4)
+    target = np.zeros(3)
+    arguments = (
+        (wide, np.array([1, 200], np.uint8)),
+        (7, (1, -3, 1 << 40)),
+        None,
+        (np.zeros((0, 4), np.float32), wide[1:]),
+        target,
+    )
+    function, block = bind(_add_up, arguments)
+    _call(function, block.ctypes.data)
+    assert target.tolist() == [206, 4, 8]
+
+
+@given(st.integers(1, 4), st.lists(st.integers(0, 5), min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_each_band_is_taken_once(workers, sizes, random):
+    """Whoever asks when; a worker takes its own share first."""
+    assume(workers <= len(sizes))
+    shares = np.cumsum([0, *sizes])
+    counters = np.zeros(TAKEN + len(sizes), np.int64)
+    taken, own = [], [0] * workers
+    while True:
+        worker = random.randrange(workers)
+        band = _next(counters, shares, worker)
+        if band < 0:
+            break
+        taken.append(band)
+        if own[worker] < sizes[worker] and not any(shares[worker] <= b < shares[worker + 1] for b in taken[:-1]):
+            assert shares[worker] <= band < shares[worker + 1]
+        own[worker] += 1
+    assert sorted(taken) == list(range(sum(sizes)))
+    assert all(_next(counters, shares, worker) == -1 for worker in range(workers))
+
+
+@numba.njit
+def _next(counters, shares, worker):
+    return next_band(counters, shares, worker)
