@@ -10,12 +10,15 @@ import pytest
 PROGRAM = """
 import numpy as np
 from spikeunet.engine import Conv2d, Input, MultiThreshold, Network, Neurons, Output, simulate
+from spikeunet.engine.kernels import bands
 from spikeunet.engine.kernels.gather import gather_band
 ones = np.ones((1, 1, 1, 1), np.float32)
 network = Network([Input("input"), Conv2d("a", "input", ones), Neurons("b", "a", MultiThreshold((1.0,))),
                    Conv2d("c", "b", ones), Output("output", "c")])
 simulate(network, np.ones((1, 2, 2), np.float32), steps=1)
-print(sum(gather_band.stats.cache_hits.values()), sum(gather_band.stats.cache_misses.values()))
+kernels = [gather_band, *(value for name, value in vars(bands).items() if name.startswith("run_"))]
+print(sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels),
+      sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """
 
 
@@ -33,7 +36,9 @@ def test_a_changed_intrinsic_compiles_the_kernels_anew(repository, tmp_path):
 
     hits, misses = hits_and_misses()
     assert (hits, misses > 0) == (0, True)
-    assert hits_and_misses() == (misses, 0)
+    # What a kernel calls is part of it on disk.
+    hits, missed = hits_and_misses()
+    assert (0 < hits <= misses, missed) == (True, 0)
     intrinsics = tmp_path / "spikeunet" / "engine" / "kernels" / "vector_block.py"
     intrinsics.write_text(intrinsics.read_text() + "\n# changed\n")
     assert hits_and_misses() == (0, misses)

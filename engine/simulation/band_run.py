@@ -103,6 +103,8 @@ class BandRun:
         What runs the layer in integers, where that is faster.
     pool : PoolRun or None
         The same for a layer that averages.
+    at_once : bool
+        Whether one kernel may run all phases of all bands.
     """
 
     _worker: int
@@ -124,6 +126,7 @@ class BandRun:
         room: QueueRoom | None,
         dot: DotRun | None,
         pool: PoolRun | None,
+        at_once: bool = True,
     ) -> None:
         layer = state.layer
         self.state = state
@@ -150,7 +153,8 @@ class BandRun:
         self._sources = () if dot is not None or pool is not None else _unpacked_sources(inputs)
         self._injects = bool(self.analog) and not layer.pooling and state.fresh
         self._is_ladder = layer.neurons is not None and layer.stepper is None
-        self._table = self._band_table() if room is not None or layer.neurons is None else None
+        with_table = room is not None or (at_once and layer.neurons is None)
+        self._table = self._band_table() if with_table else None
 
     def _band_table(self) -> NDArray[np.int64]:
         """(n, 5 or more): what the kernels of bands.py take of each band."""
