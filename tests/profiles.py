@@ -7,5 +7,5 @@ from hypothesis import settings
 settings.register_profile("spikeunet", max_examples=40, deadline=None, print_blob=True)
 settings.load_profile("spikeunet")
 
-THOROUGH = settings(max_examples=150)
+THOROUGH = settings(max_examples=100)
 """For tests that are marked slow."""

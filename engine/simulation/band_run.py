@@ -104,7 +104,8 @@ class BandRun:
     pool : PoolRun or None
         The same for a layer that averages.
     at_once : bool
-        Whether one kernel may run all phases of all bands.
+        Whether one kernel runs all phases of all bands in any layer that has one; otherwise only where that pays by
+        itself, because each has to be compiled: not of layers that read the picture, average or have no neurons.
     """
 
     _worker: int
@@ -126,7 +127,7 @@ class BandRun:
         room: QueueRoom | None,
         dot: DotRun | None,
         pool: PoolRun | None,
-        at_once: bool = True,
+        at_once: bool = False,
     ) -> None:
         layer = state.layer
         self.state = state
@@ -153,8 +154,9 @@ class BandRun:
         self._sources = () if dot is not None or pool is not None else _unpacked_sources(inputs)
         self._injects = bool(self.analog) and not layer.pooling and state.fresh
         self._is_ladder = layer.neurons is not None and layer.stepper is None
-        with_table = room is not None or (at_once and layer.neurons is None)
-        self._table = self._band_table() if with_table else None
+        plain = self._is_ladder and room is not None and bool(inputs.queues) and not layer.pooling
+        self._table = self._band_table() if room is not None or at_once else None
+        self._in_one_kernel = at_once or (plain and not self._injects)
 
     def _band_table(self) -> NDArray[np.int64]:
         """(n, 5 or more): what the kernels of bands.py take of each band."""
@@ -226,7 +228,7 @@ class BandRun:
 
     def _all_phases(self, counters: NDArray[np.int64]) -> Callable[[], None] | None:
         """One kernel that runs all phases of all bands, with its arguments; None where none does."""
-        if self._table is None:
+        if self._table is None or not self._in_one_kernel:
             return None
         shares = self.bands.share_table
         bands = (counters, shares, self._worker, self._table, self._padded, self._channels)

@@ -134,7 +134,8 @@ class Chain:
         bands = bands_in_cache(layer.outgoing[1], row_bytes, weights, self.threads, SMALLEST_DENSE_PART)
         channels, height, width = layer.incoming
         all_active = np.arange(height + 1) * (width * channels)
-        return BandRun(self._states[index], inputs, all_active, self.steps, bands, None, self._rooms[index], dot, pool)
+        memory = (None, self._rooms[index])
+        return BandRun(self._states[index], inputs, all_active, self.steps, bands, *memory, dot, pool, at_once=True)
 
     def _worker(self, run: BandRun, index: int, worker: int) -> functools.partial[None]:
         counts = self._counts[index, worker, : len(self._inputs[index].queues)]

@@ -104,7 +104,6 @@ class LayerRun:
             self.room,
             self._dot,
             self._pool,
-            at_once=not self._lasting,
         )
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
         indices, counters = itertools.count(), np.zeros(TAKEN + threads, np.int64)
