@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-settings.register_profile("spikeunet", max_examples=40, deadline=None, print_blob=True)
+settings.register_profile("spikeunet", max_examples=30, deadline=None, print_blob=True)
 settings.load_profile("spikeunet")
 
-THOROUGH = settings(max_examples=100)
+THOROUGH = settings(max_examples=80)
 """For tests that are marked slow."""
