@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 from _random_events import Clock, inputs_of
 
-from spikeunet.engine.build import Layer, Program, integer_layer
+from spikeunet.engine.build import Layer, Program, allowed_kernels
 from spikeunet.engine.kernels.dot import host_dots
 from spikeunet.engine.simulation import band_run, dot_run
 from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
@@ -69,29 +67,22 @@ def ways() -> tuple[str, ...]:
     return (EVENTS, *(kind for kind in reversed(host_dots()) if kind != "portable"))
 
 
-@contextmanager
-def forced(way: str) -> Iterator[None]:
-    """Have layers that are bound and run meanwhile take one way, whatever fires."""
-    kind = None if way == EVENTS else way
-    if kind is not None and kind not in host_dots():  # asking also has the system grant tile registers
-        raise ValueError(f"this processor has no {kind}")
-    density = dict.fromkeys([kind], 0.0)
-    with (
-        mock.patch.object(integer_layer, "host_dot", return_value=kind),
-        mock.patch.object(dot_run, "DENSITY_THAT_PAYS", density),
-    ):
-        yield
+def one_way(layer: Layer, way: str) -> Layer:
+    """A copy of a layer, without neurons, that takes one way whatever fires.
+
+    Without neurons, what the kernels write are currents, so that nothing but sums is measured.
+    """
+    return replace(layer, neurons=None, kernels=allowed_kernels(way))
 
 
-def run_layer(layer: Layer, inputs: Inputs, steps: int, way: str) -> tuple[float, float, np.ndarray]:
+def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, np.ndarray]:
     """Seconds of unpacking and of adding up on one thread, and the sums of all steps; of a layer without neurons."""
     state = LayerState(layer)
     unpacks = ((band_run, "decode_rows"), (dot_run, "spread_rows"))
     adds = ((band_run, "gather_band"), (dot_run, "dot_band"))
-    with forced(way):
-        run = LayerRun(state, inputs, steps, keep_currents=False, lasting=True)
-        with Clock(*unpacks, *adds) as clock:
-            run.run(None, 1)
+    run = LayerRun(state, inputs, steps, keep_currents=False, lasting=True)
+    with Clock(*unpacks, *adds) as clock:
+        run.run(None, 1)
     unpack, add = (sum(clock.seconds[name] for _, name in kernels) for kernels in (unpacks, adds))
     return unpack, add, state.readout
 
@@ -100,15 +91,14 @@ def measure_layer(
     program: Program, layer: Layer, steps: int, activities: Iterable[float], repeats: int
 ) -> Iterator[Timed]:
     """All ways at all activities; medians of runs in turn, after one of each that must give the same bits."""
-    # Without neurons: what the kernels write are currents, so that nothing but sums is measured.
-    layers = {way: replace(layer, neurons=None) for way in ways()}
+    layers = {way: one_way(layer, way) for way in ways()}
     for activity in activities:
         inputs, events, _ = inputs_of(program, layer, steps, activity)
-        _check_sums({way: run_layer(layers[way], inputs, steps, way)[2] for way in layers}, layer.node.name)
+        _check_sums({way: run_layer(layers[way], inputs, steps)[2] for way in layers}, layer.node.name)
         found: dict[str, list[tuple[float, float]]] = {way: [] for way in layers}
         for _ in range(repeats):
             for way, seconds in found.items():
-                seconds.append(run_layer(layers[way], inputs, steps, way)[:2])
+                seconds.append(run_layer(layers[way], inputs, steps)[:2])
         fan = layer.fan_out.total(1) / np.prod(layer.incoming[1:])
         for way, seconds in found.items():
             unpack, add = (statistics.median(part) for part in zip(*seconds, strict=True))

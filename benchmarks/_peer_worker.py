@@ -43,34 +43,19 @@ def simulators(network, threads: int, wanted: list[str]) -> dict:
     from _peer_frameworks import SnnTorch, SpikingJelly
 
     from spikeunet.engine import IntegrateAndFire, simulate
-    from spikeunet.engine.build import integer_layer
 
     fires = network.with_neurons(IntegrateAndFire())
 
-    def engine(net):
-        return lambda picture, steps: simulate(net, picture, steps, threads=threads)
-
-    def forced(net, kind):
-        """The engine with layers in integers by one kind of kernel, or by none."""
-        own = net.replace()
-
-        def run(picture, steps):
-            usual = integer_layer.host_dot
-            integer_layer.host_dot = lambda: kind
-            try:
-                return simulate(own, picture, steps, threads=threads)
-            finally:
-                integer_layer.host_dot = usual
-
-        return run
+    def engine(net, kernels="auto"):
+        return lambda picture, steps: simulate(net, picture, steps, threads=threads, kernels=kernels)
 
     def ann(run):
         return lambda picture, _: run(picture)
 
     makers = {
         "engine": lambda: engine(network),
-        "engine-vnni": lambda: forced(network, "vnni"),
-        "engine-events": lambda: forced(network, None),
+        "engine-vnni": lambda: engine(network, ("events", "vnni")),
+        "engine-events": lambda: engine(network, "events"),
         "optimised": lambda: Optimised(network, threads).run,
         "straightforward": lambda: Straightforward(network).run,
         "if-engine": lambda: engine(fires),

@@ -29,7 +29,6 @@ import numpy as np
 from _integer_kernels import (
     EVENTS,
     Timed,
-    forced,
     measure_layer,
     plot_integers,
     representative_layers,
@@ -41,7 +40,7 @@ from _random_events import Clock, inputs_of
 
 from spikeunet.converters import quantize_weights
 from spikeunet.engine import Network, load_model, read_picture, simulate
-from spikeunet.engine.build import Layer, Program, build_program
+from spikeunet.engine.build import Layer, Program, allowed_kernels, build_program
 from spikeunet.engine.simulation import band_run
 from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
 
@@ -69,11 +68,7 @@ class Measured:
 
 def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float, float]:
     """Median seconds of the gather kernel and of the whole layer, from event to event whatever its weights are."""
-    with forced(EVENTS):
-        return _timed(replace(layer), inputs, steps, repeats)  # a copy, which is bound anew
-
-
-def _timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float, float]:
+    layer = replace(layer, kernels=allowed_kernels(EVENTS))  # a copy, which is bound anew
     whole, kernel = [], []
     for _ in range(repeats + 1):
         run = LayerRun(LayerState(layer), inputs, steps, keep_currents=False, lasting=False)

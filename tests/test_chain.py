@@ -22,15 +22,16 @@ from spikeunet.engine import (
     Network,
     Neurons,
     Output,
-    simulate,
 )
-from spikeunet.engine.build import build_program, integer_layer
+from spikeunet.engine import simulate as simulate_with
+from spikeunet.engine.build import allowed_kernels, kernel_choice
+from spikeunet.engine.build import build_program as build
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.bound_call import bind, call
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.shared_counter import TAKEN, next_band
 from spikeunet.engine.kernels.vector_block import compiled_bare
-from spikeunet.engine.simulation import chain, dot_run, layer_run, picture_run, pool_run
+from spikeunet.engine.simulation import chain, layer_run, picture_run
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 
@@ -76,11 +77,21 @@ def picture(*shape, seed=2):
     return (np.random.default_rng(seed).integers(0, 65, shape) / 32).astype(np.float32)
 
 
+def simulate(net, pixels, steps, threads=1, kind="portable"):
+    """By kernels in integers of this kind where enough neurons fire, see `chains`."""
+    return simulate_with(net, pixels, steps, threads=threads, kernels=("events", kind))
+
+
+def build_program(net, shape):
+    """What `simulate` runs."""
+    return build(net, shape, allowed_kernels(("events", "portable")))
+
+
 @pytest.fixture
 def chains(monkeypatch):
-    """Have small networks run in one call, by the portable kernels or others; says which layers were not."""
+    """Have small networks run in one call, where so large a share of neurons fires; says which layers were not."""
 
-    def choose(kind="portable", density=0.0, pooling=0.0):
+    def choose(share=0.0, pooling=0.0):
         alone = []
         run_alone = chain.Chain._run_alone
 
@@ -88,9 +99,8 @@ def chains(monkeypatch):
             alone.append(self.layers[index].name)
             return run_alone(self, index, crew)
 
-        monkeypatch.setattr(integer_layer, "host_dot", lambda: kind)
-        monkeypatch.setattr(dot_run, "DENSITY_THAT_PAYS", dict.fromkeys(KINDS, density))
-        monkeypatch.setattr(pool_run, "POOLING_DENSITY_THAT_PAYS", pooling)
+        shares = {**dict.fromkeys(KINDS, share), "planes": pooling}
+        monkeypatch.setattr(kernel_choice, "SHARE_THAT_PAYS", shares)
         monkeypatch.setattr(chain, "THREADED_WORK", 0)
         monkeypatch.setattr(layer_run, "THREADED_WORK", 0)
         monkeypatch.setattr(chain.Chain, "_run_alone", noted)
@@ -99,11 +109,11 @@ def chains(monkeypatch):
     return choose
 
 
-def by_layer(net, pixels, steps):
+def by_layer(net, pixels, steps, kind="portable"):
     """Layer by layer, on one thread."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(picture_run, "take_chain", lambda *_: None)
-        return simulate(net, pixels, steps, threads=1)
+        return simulate(net, pixels, steps, kind=kind)
 
 
 def assert_same(found, expected):
@@ -141,31 +151,35 @@ def test_same_as_the_reference(threads, chains):
 def test_all_kinds_of_kernels(kind, chains):
     if kind not in dot.host_dots():
         pytest.skip("this processor has no such instructions")
-    chains(kind)
+    chains()
     net, pixels = unet(), picture(2, 20, 36)
-    assert_same(simulate(net, pixels, 1, threads=2), by_layer(net, pixels, 1))
+    found = simulate(net, pixels, 1, threads=2, kind=kind)
+    assert_same(found, by_layer(net, pixels, 1, kind))
+    assert set(found.kernels.values()) == {("picture",), ("planes",), (kind,)}
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    ("density", "pooling", "expected"),
+    ("share", "pooling", "expected"),
     [
         (0.0, 2.0, ["pooled"]),
         (2.0, 0.0, ["relu2", "relu3", "upwards", "relu4", "output"]),
         (2.0, 2.0, ["relu2", "pooled", "relu3", "upwards", "relu4", "output"]),
     ],
 )
-def test_layers_in_which_few_fire(density, pooling, expected, threads, chains):
+def test_layers_in_which_few_fire(share, pooling, expected, threads, chains):
     """They are run by themselves, event by event, between others or in the end."""
-    alone = chains(density=density, pooling=pooling)
+    alone = chains(share, pooling)
     net, pixels = unet(), picture(2, 20, 36)
-    assert_same(simulate(net, pixels, 1, threads=threads), by_layer(net, pixels, 1))
+    found = simulate(net, pixels, 1, threads=threads)
+    assert_same(found, by_layer(net, pixels, 1))
     assert alone == expected
+    assert [name for name, kernels in found.kernels.items() if kernels == ("events",)] == expected
 
 
 def test_silence_costs_nothing(chains):
     """Where no neuron fires, each layer is left to the kernels that walk from event to event."""
-    alone = chains(density=0.01, pooling=0.01)
+    alone = chains(share=0.01, pooling=0.01)
     net, pixels = unet(), np.zeros((2, 8, 8), np.float32)
     found = simulate(net, pixels, 1, threads=2)
     assert_same(found, by_layer(net, pixels, 1))

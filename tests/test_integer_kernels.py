@@ -24,13 +24,13 @@ from spikeunet.engine import (
     Network,
     Neurons,
     Output,
-    simulate,
 )
-from spikeunet.engine.build import integer_layer, layers
+from spikeunet.engine import simulate as simulate_with
+from spikeunet.engine.build import allowed_kernels, integer_layer, layers
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.vector_block import compiled_bare
-from spikeunet.engine.simulation import band_rows, chain, dot_run, layer_run, picture_run, pool_run, queue_room, scratch
+from spikeunet.engine.simulation import band_rows, chain, dot_run, layer_run, picture_run, queue_room, scratch
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
@@ -80,29 +80,28 @@ def picture():
     return (np.random.default_rng(4).integers(0, 65, (2, 12, 14)) / 32).astype(np.float32)
 
 
-@pytest.fixture
-def integers(monkeypatch):
-    """Have all layers run in integers, by a kind of kernel, or none of them."""
-
-    def choose(kind):
-        kind = dot.host_dots()[0] if kind == "fastest" else kind
-        if kind is not None and kind not in dot.host_dots():
-            pytest.skip("this processor has no such instructions")
-        force(monkeypatch, kind)
-
-    return choose
+def by_events(*arguments, **options):
+    """`simulate` from event to event."""
+    return simulate_with(*arguments, **options, kernels="events")
 
 
-def force(monkeypatch, kind):
-    """See `integers`."""
-    monkeypatch.setattr(integer_layer, "host_dot", lambda: kind)
-    monkeypatch.setattr(dot_run, "DENSITY_THAT_PAYS", dict.fromkeys(KINDS, 0.0))
-    monkeypatch.setattr(pool_run, "POOLING_DENSITY_THAT_PAYS", 2.0 if kind is None else 0.0)
+def simulate(*arguments, kind="portable", **options):
+    """`simulate` in integers, wherever currents are sums of integers, by a kind of kernels."""
+    kind = dot.host_dots()[0] if kind == "fastest" else kind
+    if kind not in dot.host_dots():
+        pytest.skip("this processor has no such instructions")
+    return simulate_with(*arguments, **options, kernels=kind)
+
+
+def program_of(net, picture, kind="portable"):
+    """What `simulate` runs."""
+    kind = dot.host_dots()[0] if kind == "fastest" else kind
+    return layers.build_program(net, picture.shape, allowed_kernels(kind))
 
 
 def in_integers(net, picture):
     """Names of the layers that can run in integers."""
-    return [layer.name for layer in layers.build_program(net, picture.shape).layers if layer.integers is not None]
+    return [layer.name for layer in program_of(net, picture).layers if layer.integers is not None]
 
 
 @pytest.mark.parametrize(
@@ -110,46 +109,38 @@ def in_integers(net, picture):
     ("kind", "steps"),
     [("portable", 1), ("portable", 3), ("vnni", 1), ("vnni", 3), ("amx", 1), ("fastest", 11)],
 )
-def test_same_as_the_event_driven_kernels(kind, steps, picture, integers):
-    integers(None)
-    expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
-    integers(kind)
+def test_same_as_the_event_driven_kernels(kind, steps, picture):
+    expected = by_events(network(), picture, steps, threads=1, record=RECORDS)
     net = network()
     assert sorted(in_integers(net, picture)) == ["output", "relu2", "relu3", "relu4", "relu5"]
-    assert_same(simulate(net, picture, steps, threads=1, record=RECORDS), expected)
+    assert_same(simulate(net, picture, steps, threads=1, record=RECORDS, kind=kind), expected)
     # Without recordings, all bands of a layer run in one kernel.
-    plain = simulate(net, picture, steps, threads=2)
+    plain = simulate(net, picture, steps, threads=2, kind=kind)
     np.testing.assert_array_equal(plain.output, expected.output)
     assert plain.operations.totals == expected.operations.totals
 
 
-def test_same_as_the_reference(picture, integers):
-    integers("portable")
+def test_same_as_the_reference(picture):
     assert_same(simulate(network(), picture, 3, threads=1, record=RECORDS), reference.simulate(network(), picture, 3))
 
 
 @pytest.mark.parametrize("neurons", [IntegrateAndFire(1.0), LeakyIntegrateAndFire(0.5, decay=0.5)], ids=["IF", "LIF"])
-def test_other_neurons(neurons, picture, integers):
-    integers(None)
-    expected = simulate(network(neurons, LADDER), picture, 3, threads=1, record=RECORDS)
-    integers("portable")
+def test_other_neurons(neurons, picture):
+    expected = by_events(network(neurons, LADDER), picture, 3, threads=1, record=RECORDS)
     assert_same(simulate(network(neurons, LADDER), picture, 3, threads=1, record=RECORDS), expected)
 
 
 @pytest.mark.parametrize("order", ["layer", "time"])
-def test_bands_of_one_row_and_both_orders(order, picture, integers, monkeypatch):
-    integers(None)
-    expected = simulate(network(), picture, 3, threads=1, record=RECORDS, order=order)
-    integers("portable")
+def test_bands_of_one_row_and_both_orders(order, picture, monkeypatch):
+    expected = by_events(network(), picture, 3, threads=1, record=RECORDS, order=order)
     monkeypatch.setattr(band_rows, "_BAND_BYTES", 1)
     monkeypatch.setattr(band_rows, "_MANY_WEIGHTS", 1 << 40)
     assert_same(simulate(network(), picture, 3, threads=2, record=RECORDS, order=order), expected)
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-def test_without_masks(steps, picture, integers, monkeypatch):
+def test_without_masks(steps, picture, monkeypatch):
     """Entries are spread out one by one where it was not noted which channels they are of."""
-    integers("portable")
     expected = simulate(network(), picture, steps, threads=1)
     monkeypatch.setattr(dot_run, "masks_of", lambda *_: np.zeros(0, np.uint8))
     plain = simulate(network(), picture, steps, threads=1)
@@ -157,9 +148,8 @@ def test_without_masks(steps, picture, integers, monkeypatch):
     assert plain.operations.totals == expected.operations.totals
 
 
-def test_events_that_planes_cannot_count(picture, integers, monkeypatch):
+def test_events_that_planes_cannot_count(picture, monkeypatch):
     """Levels may have no value; what weights of zero they meet is counted as for the event-driven kernels."""
-    integers("portable")
     expected = simulate(network(), picture, 1, threads=1)
     monkeypatch.setattr(integer_layer.IntegerLayer, "every_level_counts", lambda *_: False)
     assert_same_operations(simulate(network(), picture, 1, threads=1).operations, expected.operations)
@@ -236,12 +226,10 @@ def used_memory(chains=True):
 
 @pytest.mark.parametrize("shape", [(1, 7, 19), (1, 1, 1), (1, 2, 64)], ids=["7x19", "1x1", "2x64"])
 @pytest.mark.parametrize("kind", ["portable", "fastest"])
-def test_odd_geometries_in_memory_that_was_used_before(kind, shape, integers, monkeypatch):
+def test_odd_geometries_in_memory_that_was_used_before(kind, shape, monkeypatch):
     """In bands of one row too, which one worker or two take."""
     picture = (np.random.default_rng(6).integers(0, 65, shape) / 32).astype(np.float32)
-    integers(None)
-    expected = simulate(odd_network(), picture, 1, threads=1, record=RECORDS)
-    integers(kind)
+    expected = by_events(odd_network(), picture, 1, threads=1, record=RECORDS)
     assert {"output", "relu2", "relu3"} <= set(in_integers(odd_network(), picture))
     monkeypatch.setattr(band_rows, "_BAND_BYTES", 1)
     monkeypatch.setattr(layer_run, "THREADED_WORK", 0)
@@ -249,26 +237,24 @@ def test_odd_geometries_in_memory_that_was_used_before(kind, shape, integers, mo
     for threads, chains in itertools.product((1, 2), (True, False)):
         with used_memory(chains):
             net = odd_network()
-            plain = simulate(net, picture, 1, threads=threads)
-        assert bool(layers.build_program(net, picture.shape).chains) == (chains and host_compresses())
+            plain = simulate(net, picture, 1, threads=threads, kind=kind)
+        assert bool(program_of(net, picture, kind).chains) == (chains and host_compresses())
         np.testing.assert_array_equal(plain.output, expected.output)
         assert_same_operations(plain.operations, expected.operations)
     with used_memory(chains=False):
-        assert_same(simulate(odd_network(), picture, 1, threads=1, record=RECORDS), expected)
+        assert_same(simulate(odd_network(), picture, 1, threads=1, record=RECORDS, kind=kind), expected)
 
 
 @pytest.mark.parametrize("tile", [1, 2, 5])
 @pytest.mark.parametrize(("make", "shape"), [(network, (2, 12, 14)), (odd_network, (1, 5, 64))], ids=["even", "odd"])
-def test_tiles(make, shape, tile, integers):
+def test_tiles(make, shape, tile):
     picture = (np.random.default_rng(8).integers(0, 65, shape) / 32).astype(np.float32)
-    integers(None)
-    expected = simulate(make(), picture, 3, threads=1, record=RECORDS)
-    integers("portable")
+    expected = by_events(make(), picture, 3, threads=1, record=RECORDS)
     with used_memory(chains=False):
         assert_same(simulate(make(), picture, 3, threads=2, record=RECORDS, tile=tile), expected)
 
 
-def test_long_runs_of_active_pixels(integers):
+def test_long_runs_of_active_pixels():
     """More pixels side by side than the bytes in which events are counted can say."""
     generator = np.random.default_rng(7)
     net = [
@@ -278,10 +264,8 @@ def test_long_runs_of_active_pixels(integers):
         Conv2d("conv2", "relu1", weight(generator, 12, 33, 1, 3), padding=(0, 1)),
         Output("output", "conv2"),
     ]
-    results = []
-    for kind in (None, "portable"):
-        integers(kind)
-        results.append(simulate(Network(net), np.ones((1, 2, 700), np.float32), 1, threads=1, record=RECORDS))
+    pixels = np.ones((1, 2, 700), np.float32)
+    results = [run(Network(net), pixels, 1, threads=1, record=RECORDS) for run in (by_events, simulate)]
     assert_same(*results)
 
 
@@ -291,13 +275,10 @@ def test_long_runs_of_active_pixels(integers):
 def test_many_random_networks(case, kind, tile):
     if kind not in dot.host_dots():
         return
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        force(monkeypatch, None)
-        expected = simulate(case.network, case.picture, case.steps, threads=1, record=RECORDS)
-        force(monkeypatch, kind)
-        with used_memory():
-            found = simulate(case.network, case.picture, case.steps, threads=2, record=RECORDS, tile=tile)
-        assert_same(found, expected)
+    expected = by_events(case.network, case.picture, case.steps, threads=1, record=RECORDS)
+    with used_memory():
+        found = simulate(case.network, case.picture, case.steps, threads=2, record=RECORDS, tile=tile, kind=kind)
+    assert_same(found, expected)
 
 
 def test_processors_that_refuse_tiles(monkeypatch):
@@ -336,8 +317,7 @@ def has_integers(*arguments, **options):
     return in_integers(one_layer(*arguments, **options), np.zeros((1, 4, 4), np.float32)) == ["output"]
 
 
-def test_which_layers_have_integers(integers):
-    integers("portable")
+def test_which_layers_have_integers():
     whole = np.full((OUT, 3, 1, 1), 127 / 64, np.float32)
     assert has_integers(whole)
     assert has_integers(np.zeros((OUT, 3, 1, 1), np.float32))
@@ -350,9 +330,8 @@ def test_which_layers_have_integers(integers):
     assert has_integers(whole, neurons=MultiThreshold(tuple(2.0**-k for k in range(8))))
 
 
-def test_sums_that_float32_would_round(integers):
+def test_sums_that_float32_would_round():
     """255 quanta times 127, summed up over more than 518 inputs, is more than 2**24."""
-    integers("portable")
     ladder = MultiThreshold(tuple(2.0**-k for k in range(8)))
     assert has_integers(np.full((OUT, 518, 1, 1), 127, np.float32), neurons=ladder)
     assert not has_integers(np.full((OUT, 519, 1, 1), 127, np.float32), neurons=ladder)

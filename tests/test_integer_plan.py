@@ -213,13 +213,12 @@ def test_which_means_are_sums_of_integers():
 
 
 @pytest.mark.parametrize(("emit", "counts"), [((0, 0, 1), False), ((0, 1, 1), True), ((0, 2, 0, 1), False)])
-def test_levels_without_a_value(emit, counts, monkeypatch):
+def test_levels_without_a_value(emit, counts):
     """They are silent in the planes, so that events cannot be counted there."""
-    monkeypatch.setattr("spikeunet.engine.build.integer_layer.host_dot", lambda: "portable")
     values = np.zeros(256, np.float32)
     values[: len(emit)] = emit
     table = LevelTable(values, np.ones(256, np.int64), tuple(emit[1:]), masks=False)
     node = Conv2d("conv", "source", np.ones((16, 3, 1, 1), np.float32))
     plan = make_integer_plan(*kernel_axes(node, (3, 2, 2)), (3, 2, 2), (16, 2, 2), 16)
-    layer = integer_layer(node, (3, 2, 2), {"source": table}, [("source", 3)], plan)
+    layer = integer_layer(node, (3, 2, 2), {"source": table}, [("source", 3)], plan, "portable")
     assert layer.every_level_counts("source") is counts

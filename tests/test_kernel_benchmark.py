@@ -11,7 +11,7 @@ import pytest
 from _integer_kernels import EVENTS, Timed, crossing, crossing_in_words, table_lines
 from _random_events import Clock, inputs_of, random_queue
 
-from spikeunet.engine import Conv2d, Input, MultiThreshold, Network, Neurons, Output, save_model
+from spikeunet.engine import Conv2d, Input, InputError, MultiThreshold, Network, Neurons, Output, save_model
 from spikeunet.engine.build import build_program
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.simulation import band_run, dot_run
@@ -59,18 +59,18 @@ def test_masks_say_which_channels_fire(steps):
 def test_the_way_that_is_asked_for_is_taken(way, kernel, second_layer):
     program, layer = second_layer
     inputs, _, _ = inputs_of(program, layer, 1, 0.01)
-    usual = dot_run.DENSITY_THAT_PAYS
     with Clock((band_run, "gather_band"), (dot_run, "dot_band")) as clock:
-        _, add, sums = integer_kernels.run_layer(integer_kernels.replace(layer, neurons=None), inputs, 1, way)
+        _, add, sums = integer_kernels.run_layer(integer_kernels.one_way(layer, way), inputs, 1)
     assert [name for name, seconds in clock.seconds.items() if seconds > 0] == [kernel]
     assert add > 0
     assert sums.any()
-    assert dot_run.DENSITY_THAT_PAYS is usual
 
 
 def test_a_way_that_the_processor_does_not_have():
-    with pytest.raises(ValueError, match="this processor has no abacus"), integer_kernels.forced("abacus"):
-        pass
+    features = frozenset({"amx", "vnni"}) - set(dot.host_dots())
+    for way in features:
+        with pytest.raises(InputError, match="this processor has no"):
+            integer_kernels.one_way(None, way)
 
 
 def test_clocks_are_taken_away():

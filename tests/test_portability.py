@@ -61,22 +61,15 @@ import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 import test_integer_kernels as kernels
-from spikeunet.engine.build import integer_layer
 from spikeunet.engine.kernels.dot import host_dots
-from spikeunet.engine.simulation import dot_run, pool_run
 from spikeunet.engine import simulate
 from spikeunet.engine.testing.comparison import assert_same_operations
 
 assert " ".join(host_dots()) == sys.argv[2], host_dots()
 picture = (np.random.default_rng(4).integers(0, 65, (2, 12, 14)) / 32).astype(np.float32)
-results = []
-for kind, density in ((None, 2.0), (host_dots()[0], 0.0)):
-    integer_layer.host_dot = lambda kind=kind: kind
-    dot_run.DENSITY_THAT_PAYS = dict.fromkeys(host_dots(), density)
-    pool_run.POOLING_DENSITY_THAT_PAYS = density
-    network = kernels.network()
-    assert len(kernels.in_integers(network, picture)) == (0 if kind is None else 5)
-    results.append(simulate(network, picture, 2, threads=1))
+network = kernels.network()
+results = [simulate(network, picture, 2, threads=1, kernels=kind) for kind in ("events", "integers")]
+assert [sum(used == (host_dots()[0],) for used in found.kernels.values()) for found in results] == [0, 5]
 np.testing.assert_array_equal(results[0].output, results[1].output)
 assert_same_operations(results[0].operations, results[1].operations)
 assert np.count_nonzero(results[0].output)

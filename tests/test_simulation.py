@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_paths import event_driven
 from profiles import THOROUGH
 
 from spikeunet.engine import (
@@ -40,9 +39,8 @@ def check(case, order="layer", threads=1):
     expected = reference.simulate(case.network, case.picture, case.steps)
     found = simulate(case.network, case.picture, case.steps, order=order, threads=threads, record=RECORDS)
     assert_same(found, expected)
-    with event_driven():
-        found = simulate(case.network, case.picture, case.steps, order=order, threads=threads, record=RECORDS)
-    assert_same(found, expected)
+    options = {"order": order, "threads": threads, "record": RECORDS, "kernels": "events"}
+    assert_same(simulate(case.network, case.picture, case.steps, **options), expected)
 
 
 # --- Against the reference -------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from golden_network import GOLDEN_MODELS, golden_network, read_golden
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_paths import event_driven
 from profiles import THOROUGH
 from small_denoiser import small_denoiser
 
@@ -50,9 +49,8 @@ def check(case, tile, threads=1):
     """Assert that tiles change nothing, and that there are several; also without layers in integers."""
     expected = simulate(case.network, case.picture, case.steps, record=RECORDS, tile=10**6)
     assert_same(simulate(case.network, case.picture, case.steps, record=RECORDS, tile=tile, threads=threads), expected)
-    with event_driven():
-        found = simulate(case.network, case.picture, case.steps, record=RECORDS, tile=tile, threads=threads)
-    assert_same(found, expected)
+    options = {"record": RECORDS, "tile": tile, "threads": threads, "kernels": "events"}
+    assert_same(simulate(case.network, case.picture, case.steps, **options), expected)
 
 
 def values(seed=0):

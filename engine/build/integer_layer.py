@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Conv2d, ConvTranspose2d, Linear, Shape, Synapses
-from ..kernels.dot import LANES, DotToken, dot_token, host_dot
+from ..kernels.dot import LANES, DotToken, dot_token
 from ..kernels.window_block import Token, window_token
 from ..neurons import LevelTable
 from .integer_plan import IntegerPlan, integer_quanta, integer_weights, is_exact, pack_integers
@@ -94,8 +94,9 @@ def integer_layer(
     tables: Mapping[str, LevelTable | None],
     channels: list[tuple[str, int]],
     plan: IntegerPlan,
+    kind: str,
 ) -> IntegerLayer | None:
-    """A node in integers; None where its currents are no sums of integers, or there is no fast way to add them up.
+    """A node in integers; None where its currents are no sums of integers.
 
     Parameters
     ----------
@@ -104,10 +105,10 @@ def integer_layer(
     tables : for each source what its levels mean, None for the analog input
     channels : sources and their channels, in the order in which they are joined; a source may come twice
     plan : IntegerPlan
+    kind : kind of kernel, see `dot_token`
     """
-    kind = host_dot()
     levels = [table for table in tables.values() if table is not None]
-    if kind is None or plan.padded % LANES or not levels or len(levels) < len(tables):
+    if plan.padded % LANES or not levels or len(levels) < len(tables):
         return None
     quantum, weights = integer_quanta(levels), integer_weights(node, incoming)
     if quantum is None or weights is None:

@@ -19,6 +19,7 @@ from ..neurons import LadderModel, LevelTable, level_table
 from .fan_out import FanOut, ZeroFanOut, dense_macs, fan_out, nonzero_weights, zero_fan_out
 from .integer_layer import IntegerLayer, PooledLevels, integer_layer, pooled_levels
 from .integer_plan import IntegerPlan, make_integer_plan
+from .kernel_choice import AllowedKernels, allowed_kernels
 from .plan import GatherPlan, kernel_axes, make_plan
 from .stepper import Stepper, stepper_of
 from .weights import dense_kernel, pack_weights, padded_bias
@@ -72,6 +73,7 @@ class Layer:
     incoming: Shape
     outgoing: Shape
     neurons: Neurons | None
+    kernels: AllowedKernels
 
     @cached_property
     def spiking(self) -> tuple[Source, ...]:
@@ -129,12 +131,13 @@ class Layer:
 
     @cached_property
     def integers(self) -> IntegerLayer | None:
-        """The layer in integers, where its currents are sums of integers and there is a fast way to add them up."""
-        if not isinstance(self.node, (Conv2d, ConvTranspose2d, Linear)):
+        """The layer in integers, where its currents are sums of integers and kernels that add them up are allowed."""
+        kind = self.kernels.integers
+        if kind is None or not isinstance(self.node, (Conv2d, ConvTranspose2d, Linear)):
             return None
         tables = {source.name: source.levels for source in self.sources}
         channels = [(source.name, source.channels) for source in self.sources]
-        return integer_layer(self.node, self.incoming, tables, channels, self.integer_plan)
+        return integer_layer(self.node, self.incoming, tables, channels, self.integer_plan, kind)
 
     @cached_property
     def pooled_levels(self) -> PooledLevels | None:
@@ -280,21 +283,23 @@ class Program:
 
 _Bound = tuple[tuple[Layer, ...], dict[str, int], dict[str, NDArray[np.float32]], list[Any]]
 _SHAPES_KEPT = 4
-_bound: weakref.WeakKeyDictionary[Network, dict[Shape, _Bound]] = weakref.WeakKeyDictionary()
+_bound: weakref.WeakKeyDictionary[Network, dict[tuple[Shape, AllowedKernels], _Bound]] = weakref.WeakKeyDictionary()
 """What networks that are alive were bound to last; it knows their nodes but not them, or they would live for ever."""
 
 
-def build_program(network: Network, picture: Shape) -> Program:
-    """Bind a network to pictures of the shape (C, H, W); InputError where it does not fit."""
+def build_program(network: Network, picture: Shape, kernels: AllowedKernels | None = None) -> Program:
+    """Bind a network to pictures of the shape (C, H, W) and to kernels; InputError where it does not fit."""
+    kernels = allowed_kernels() if kernels is None else kernels
     versions = _bound.setdefault(network, {})
-    bound = versions.pop(picture, None) or _bind(network, picture)
-    versions[picture] = bound
+    key = (picture, kernels)
+    bound = versions.pop(key, None) or _bind(network, picture, kernels)
+    versions[key] = bound
     for oldest in list(versions)[:-_SHAPES_KEPT]:
         versions.pop(oldest, None)
     return Program(network, *bound)
 
 
-def _bind(network: Network, picture: Shape) -> _Bound:
+def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
     shapes = network.shapes(picture)
     feeds: list[Neurons | Output] = [*network.neurons, network.output]
     order = {node.name: index for index, node in enumerate(network.nodes)}
@@ -311,6 +316,7 @@ def _bind(network: Network, picture: Shape) -> _Bound:
                 incoming=shapes[node.source],
                 outgoing=shapes[node.name],
                 neurons=feed if isinstance(feed, Neurons) else None,
+                kernels=kernels,
             )
         )
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}

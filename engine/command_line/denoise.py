@@ -45,6 +45,7 @@ def denoise(
     threads: int | None,
     order: str,
     tile: int | None,
+    kernels: str,
     report: str | None,
 ) -> None:
     """Denoise pictures, or the pictures of a folder.
@@ -64,6 +65,7 @@ def denoise(
       spikeunet denoise set12/ -o denoised/ --sigma 25 --report report.json
       spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
     """
+    from ..build import allowed_kernels
     from ..pictures.noise import check_sigma
     from ..simulation.simulate import check_tile
     from ..tasks.inference import DEFAULT_STEPS, check_steps
@@ -74,6 +76,7 @@ def denoise(
         check_sigma(sigma)
     check_steps(DEFAULT_STEPS if steps is None else steps)
     check_tile(tile, order)
+    allowed_kernels(kernels)
     protected = [] if model is None else [Path(model)]
     jobs = plan_jobs(inputs, Output(output), clean, protected)
     check_report_path(report, jobs, protected)
@@ -82,6 +85,7 @@ def denoise(
         order=order,
         threads=threads,
         tile=tile,
+        kernels=kernels,
         sigma=sigma,
         seed=seed or 0,
     )

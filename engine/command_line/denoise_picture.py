@@ -114,6 +114,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         threads=settings.threads,
         order=settings.order,
         tile=settings.tile,
+        kernels=settings.kernels,
     )
     # Noise turned the samples into float; the file gets the type that it came with.
     restored = pictures.convert_samples(denoised.restored, source.samples.dtype)

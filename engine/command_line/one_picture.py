@@ -33,6 +33,7 @@ class Settings:
     order: str
     threads: int | None
     tile: int | None = None
+    kernels: str = "auto"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -25,6 +25,13 @@ run_options = grouped(
         "--tile", type=click.IntRange(min=1), metavar="N", help="Rows of a picture at a time.  [default: by its size]"
     ),
     click.option(
+        "--kernels",
+        type=click.Choice(["auto", "events", "integers", "amx", "vnni", "portable"]),
+        default="auto",
+        show_default=True,
+        help="Which kernels may run the layers, for comparison: the result is the same.",
+    ),
+    click.option(
         "--report", metavar="FILE", help="Write every count of every picture as JSON; - for stdout, alone there."
     ),
 )

@@ -59,6 +59,7 @@ def _report(settings: Settings, records: Sequence[Record], failures: Sequence[Fa
         "order": settings.order,
         "threads": settings.threads,
         "tile": settings.tile,
+        "kernels": settings.kernels,
         "energy_model": asdict(ENERGY_MODELS[DEFAULT_ENERGY_MODEL]),
         "pictures": pictures,
         "mean": {name: _mean(picture[name] for picture in pictures) for name in (*records[0].averaged, *_AVERAGED)},
@@ -99,6 +100,7 @@ def _picture(record: Record) -> dict[str, Any]:
             name: {"neurons": result.neurons[name], "events": _integers(events)}
             for name, events in result.events.items()
         },
+        "kernels": {name: list(kernels) for name, kernels in result.kernels.items()},
         "synapses": _synapses(result.accumulates, result.macs, result.dense_macs),
     }
 

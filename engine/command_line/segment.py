@@ -40,6 +40,7 @@ def segment(
     threads: int | None,
     order: str,
     tile: int | None,
+    kernels: str,
     report: str | None,
 ) -> None:
     """Tell the class of each pixel of pictures, or of the pictures of a folder.
@@ -58,6 +59,7 @@ def segment(
       spikeunet segment retina.png -o vessels.png --model segment-vessels
       spikeunet segment slices/ -o labels/ --probabilities maps/ --report report.json --model segment-membranes
     """
+    from ..build import allowed_kernels
     from ..pictures.labels import check_label_suffix
     from ..simulation.simulate import check_tile
     from ..tasks.inference import DEFAULT_STEPS, check_steps, recommended_steps
@@ -65,6 +67,7 @@ def segment(
 
     check_steps(DEFAULT_STEPS if steps is None else steps)
     check_tile(tile, order)
+    allowed_kernels(kernels)
     extras = {}
     if overlay is not None:
         extras[OVERLAY] = Output(overlay, ".png", check_overlay_format)
@@ -74,5 +77,5 @@ def segment(
     check_report_path(report, jobs, [Path(model)])
     network = segmenter(model)
     chosen = Model(model, network, recommended_steps(network) if steps is None else steps)
-    settings = Settings(model_for=lambda _: chosen, order=order, threads=threads, tile=tile)
+    settings = Settings(model_for=lambda _: chosen, order=order, threads=threads, tile=tile, kernels=kernels)
     process_pictures(jobs, segment_file, settings, "Segmenting", report)

@@ -56,6 +56,7 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
         threads=settings.threads,
         order=settings.order,
         tile=settings.tile,
+        kernels=settings.kernels,
     )
     # The labels last: where they are, everything is.
     if PROBABILITIES in job.extras:

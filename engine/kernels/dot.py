@@ -63,12 +63,6 @@ def host_dots() -> tuple[str, ...]:
     return ("amx",) * tiles + ("vnni",) * vectors + ("portable",)
 
 
-def host_dot() -> str | None:
-    """The fastest kind of kernel that is faster than walking from event to event, or None."""
-    fastest = host_dots()[0]
-    return None if fastest == "portable" else fastest
-
-
 def _tiles_granted() -> bool:
     """Ask Linux for the tile registers, which a process may not use unasked."""
     if sys.platform != "linux" or platform.machine() != "x86_64":

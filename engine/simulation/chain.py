@@ -17,22 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer, Program
+from ..build.kernel_choice import PICTURE, kernels_in_integers, least_active
 from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
 from ..kernels.bound_call import bind
 from ..kernels.chain import count_uneven_sources, run_chain
 from ..kernels.entries import host_compresses
-from ..kernels.pooling import POOL_CHANNELS
 from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
 from ..memory import aligned_bytes
-from . import dot_run, pool_run
 from .band_rows import SMALLEST_DENSE_PART, bands_in_cache
 from .band_run import BandRun
 from .counting import OperationsCounter
 from .crew import Crew
-from .dot_run import DotRun, least_active
-from .layer_run import THREADED_WORK, LayerRun, by_step, dense_work
+from .layer_run import THREADED_WORK, LayerRun, by_step, dense_work, runs_in_integers
 from .layer_state import Inputs, LayerState
-from .pool_run import PoolRun
 from .queue_room import QueueRoom, block_bytes, has_room
 from .scratch import Scratch
 
@@ -53,7 +50,7 @@ _idle: list[weakref.ref[Chain]] = []
 
 
 class Chain:
-    """All layers of a program, for one picture at a time.
+    """All layers of a program, for one picture at a time; `kernels` are those that the last run used, by layer.
 
     Parameters
     ----------
@@ -69,6 +66,7 @@ class Chain:
         self.threads = threads
         self.home = program.chains
         self._index = {layer.name: index for index, layer in enumerate(self.layers)}
+        self._kernels = [kernels_in_integers(layer) or PICTURE for layer in self.layers]
         self._rooms, self._block = _rooms(program, steps)
         self._picture = np.empty(_picture_shape(self.layers), np.float32)
         self._states = [LayerState(layer) for layer in self.layers]
@@ -82,10 +80,11 @@ class Chain:
         self._sources = np.full((len(self.layers), most_sources), -1, np.int64)
         for row, inputs in zip(self._sources, self._inputs, strict=True):
             row[: len(inputs.queues)] = [self._index[source.name] for source, _, _ in inputs.queues]
-        self._least = np.array([_least(layer) for layer in self.layers], np.int64)
+        self._least = np.array([least_active(layer) for layer in self.layers], np.int64)
         self._scratches = [Scratch() for _ in range(threads)]
         self._calls = np.zeros((threads, len(self.layers), 2, 2), np.int64)
         self._kept: list[Any] = []
+        self.kernels: dict[str, str] = {}
         self._bind()
 
     @property
@@ -119,15 +118,11 @@ class Chain:
 
     def _band_run(self, index: int) -> BandRun:
         layer, inputs = self.layers[index], self._inputs[index]
-        dot, pool, weights = None, None, 0
-        row_bytes = layer.outgoing[2] * layer.padded_channels * self.steps
-        if layer.pooling:
-            assert layer.pooled_levels is not None
-            pool = PoolRun(layer, layer.pooled_levels, inputs, self.steps)
+        row_bytes, weights = layer.outgoing[2] * layer.padded_channels * self.steps, 0
+        dot, pool = runs_in_integers(layer, inputs, self.steps, self._kernels[index])
+        if pool is not None:
             row_bytes += pool.row_bytes
-        elif inputs.queues:
-            assert layer.integers is not None
-            dot = DotRun(layer.integers, inputs, self.steps, layer.zero_fan_out)
+        elif dot is not None:
             row_bytes, weights = dot.row_bytes(layer), dot.weight_bytes
         else:
             weights = layer.weights.nbytes
@@ -179,6 +174,10 @@ class Chain:
                 alone[index] = self._run_alone(index, crew)
                 index += 1
         first()
+        self.kernels = {
+            layer.name: alone[index].kernels if index in alone else self._kernels[index]
+            for index, layer in enumerate(self.layers)
+        }
         self._count(counter, alone)
         return self._states[-1].readout
 
@@ -255,22 +254,12 @@ def _is_link(layer: Layer, steps: int) -> bool:
         return ladder and not layer.pooling
     if any(analog) or not all(source.levels is not None and source.levels.masks for source in layer.sources):
         return False
-    if layer.pooling:
-        return ladder and layer.pooled_levels is not None and layer.padded_channels % POOL_CHANNELS == 0
+    if kernels_in_integers(layer) is None or (layer.pooling and not ladder):
+        return False
     integers = layer.integers
     if integers is None:
-        return False
+        return True
     return layer.zero_fan_out is None or all(integers.every_level_counts(source.name) for source in layer.sources)
-
-
-def _least(layer: Layer) -> int:
-    """Active neurons that a layer has to read for its kernels in integers to be the faster ones."""
-    if all(source.analog for source in layer.sources):
-        return 0
-    if layer.pooling:
-        return least_active(layer.incoming, pool_run.POOLING_DENSITY_THAT_PAYS)
-    assert layer.integers is not None
-    return least_active(layer.incoming, dot_run.DENSITY_THAT_PAYS[layer.integers.kind])
 
 
 def _picture_shape(layers: tuple[Layer, ...]) -> tuple[int, int, int]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from operator import attrgetter
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +13,11 @@ from ..build import Layer
 from ..build.fan_out import ZeroFanOut
 from ..build.integer_layer import IntegerLayer, Quanta
 from ..events import EventQueue
-from ..graph import Shape
 from ..kernels.dot import GROUP, LANES, tile_configuration
 from ..kernels.dot_band import dot_band
 from ..kernels.spread import MASK_CHANNELS, count_zeros_of_planes, spread_rows
 from .layer_state import Inputs
 from .scratch import Scratch
-
-DENSITY_THAT_PAYS = {"vnni": 0.12, "amx": 0.02}
-"""Share of the neurons that must fire in a group of steps: with fewer, the products of silent ones take longer."""
 
 COST_OF_A_PRODUCT = {"vnni": 0.12, "amx": 0.03}
 """Of a level and a weight, in multiply-accumulates of the event-driven kernels that take about as long."""
@@ -36,11 +31,6 @@ _NO_SUMS = np.zeros((2, 0), np.int64)
 
 Rows = tuple[int, int, int, int]
 """First row and last row + 1 of a band; padded channels and channels."""
-
-
-def least_active(shape: Shape, share: float) -> int:
-    """Neurons of a layer of the shape (C, H, W) that are such a share of it, or the next more."""
-    return math.ceil(share * math.prod(shape))
 
 
 def masks_of(queue: EventQueue, shift: int) -> NDArray[np.uint8]:
@@ -93,15 +83,6 @@ class DotRun:
         seen = all(integers.every_level_counts(source.name) for source, _, _ in inputs.queues)
         self.counts_zeros = zero is not None and seen
         self._zero = zero if self.counts_zeros else None
-
-    @classmethod
-    def where_it_pays(cls, layer: Layer, inputs: Inputs, steps: int, active: int) -> Self | None:
-        """For a layer that has integers, where enough of the neurons that it reads are active; otherwise None."""
-        if not inputs.queues or layer.pooling or layer.integers is None:
-            return None
-        if active < least_active(layer.incoming, DENSITY_THAT_PAYS[layer.integers.kind]):
-            return None
-        return cls(layer.integers, inputs, steps, layer.zero_fan_out)
 
     @property
     def weight_bytes(self) -> int:

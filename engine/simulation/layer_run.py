@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer
+from ..build.kernel_choice import EVENTS, PICTURE, PLANES, choose_kernels
 from ..events import EventQueue, joined_masks, level_type
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
@@ -58,7 +59,8 @@ class LayerRun:
     `fired` is (1 + K, 8) int64 with K at least 8: events of the layer, and crossings of each of up to eight thresholds
     or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
     source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
-    weights of zero that are met (events only). `room` is the memory of the events where it can be put back.
+    weights of zero that are met (events only). `room` is the memory of the events where it can be put back, `kernels`
+    what computes the currents, see `choose_kernels`.
     """
 
     def __init__(
@@ -83,8 +85,8 @@ class LayerRun:
         self._lasting = lasting
         self._row_sizes = self._entries_of_rows()
         active = int(self._row_sizes[-1])
-        self._dot = DotRun.where_it_pays(self.layer, inputs, steps, active)
-        self._pool = PoolRun.where_it_pays(self.layer, inputs, steps, active)
+        self.kernels = choose_kernels(self.layer, active)
+        self._dot, self._pool = runs_in_integers(self.layer, inputs, steps, self.kernels)
 
     def run(self, crew: Crew | None, threads: int) -> EventQueue | None:
         """Run all bands, without a crew on the calling thread; returns the events, or None without neurons."""
@@ -200,6 +202,17 @@ class LayerRun:
                     queue.start, queue.channels, queue.levels, first, last, zero.row_classes,
                     zero.column_classes, zero.zeros, source.channel_offset, found[1, 0],
                 )  # fmt: skip
+
+
+def runs_in_integers(layer: Layer, inputs: Inputs, steps: int, kernels: str) -> tuple[DotRun | None, PoolRun | None]:
+    """What the kernels in integers take of a layer, where these are the ones that were chosen."""
+    if kernels in (EVENTS, PICTURE):
+        return None, None
+    if kernels == PLANES:
+        assert layer.pooled_levels is not None
+        return None, PoolRun(layer, layer.pooled_levels, inputs, steps)
+    assert layer.integers is not None
+    return DotRun(layer.integers, inputs, steps, layer.zero_fan_out), None
 
 
 def dense_work(layer: Layer, steps: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,11 @@ def step_groups(steps: int) -> Iterator[int]:
             size //= 2
 
 
+def sorted_kernels(used: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """As `Result.kernels`."""
+    return {name: tuple(sorted(kernels)) for name, kernels in used.items()}
+
+
 class PictureRun:
     """Simulation of one picture, (C, H, W) float32."""
 
@@ -54,6 +59,7 @@ class PictureRun:
         self.counter = OperationsCounter(program, steps)
         self.queues: dict[str, list[EventQueue]] = {}
         self._rooms: dict[str, list[QueueRoom]] = {}
+        self.kernels: dict[str, set[str]] = {}
 
     def by_layer(self) -> Result:
         """Each layer over all steps; a layer's events are dropped after their last reader."""
@@ -75,6 +81,7 @@ class PictureRun:
     def _by_chain(self, chain: Chain, crew: Crew) -> Result:
         """All layers in one call."""
         self.readout = chain.run(self.picture, self.counter, crew, meanwhile=self._add_inputs)
+        self.kernels = {name: {kernels} for name, kernels in chain.kernels.items()}
         result = self._result()
         put_back(chain)
         return result
@@ -115,6 +122,7 @@ class PictureRun:
         queue = run.run(self.crew, self.threads)
         steps = slice(first, first + size)
         self.counter.add_run(layer, run.fired, run.counts, steps)
+        self.kernels.setdefault(layer.name, set()).add(run.kernels)
         if queue is not None:
             self.queues.setdefault(layer.name, []).append(queue)
             if run.room is not None:
@@ -141,6 +149,7 @@ class PictureRun:
             steps=self.steps,
             operations=self._ledger(),
             seconds=0.0,
+            kernels=sorted_kernels(self.kernels),
             recorded=self.recorder.recorded,
         )
 

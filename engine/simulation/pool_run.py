@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer
 from ..build.integer_layer import PooledLevels
-from ..kernels.entries import host_compresses
-from ..kernels.pooling import POOL_CHANNELS, pool_planes
+from ..kernels.pooling import pool_planes
 from ..kernels.spread import PLANE_GAP, spread_rows
 from ..kernels.window_block import window_token
-from .dot_run import Rows, least_active, spread_sources
+from .dot_run import Rows, spread_sources
 from .layer_state import Inputs
 from .scratch import Scratch
-
-POOLING_DENSITY_THAT_PAYS = 0.03
-"""Share of the neurons that must fire in a group of steps."""
 
 
 class PoolRun:
@@ -42,15 +38,6 @@ class PoolRun:
         reached = (layer.outgoing[2] - 1) * stride - padding + columns
         self._edge = padding * channels
         self._strides = ((padding + max(width, reached)) * channels, channels)
-
-    @classmethod
-    def where_it_pays(cls, layer: Layer, inputs: Inputs, steps: int, active: int) -> Self | None:
-        """For a layer that pools spikes, where enough of the neurons that it reads are active; otherwise None."""
-        if not layer.pooling or not inputs.queues or layer.pooled_levels is None or not host_compresses():
-            return None
-        if layer.padded_channels % POOL_CHANNELS or active < least_active(layer.incoming, POOLING_DENSITY_THAT_PAYS):
-            return None
-        return cls(layer, layer.pooled_levels, inputs, steps)
 
     @property
     def row_bytes(self) -> int:

@@ -30,6 +30,11 @@ class Result:
         Exact counts by node, step and threshold; the properties below give some of them.
     seconds : float
         Wall-clock time of the engine.
+    kernels : dict of str to tuple of str
+        By layer, which kernels computed its currents, sorted: "events" from event to event, "amx", "vnni" or "portable"
+        in integers, "planes" means in integers, "picture" of a layer that reads nothing but the input. More than one
+        where the choice differed from group to group of steps, tile to tile or picture to picture. The readout goes by
+        the name of the Output node.
     recorded : dict
         Recordings by kind; the properties below give them with a clear error where one was not asked for.
     """
@@ -38,6 +43,7 @@ class Result:
     steps: int
     operations: Operations
     seconds: float
+    kernels: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     recorded: dict[str, object] = field(default_factory=dict, repr=False)
 
     def _recording(self, kind: str) -> object:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..build import Program, build_program
+from ..build import Program, allowed_kernels, build_program
 from ..errors import InputError
 from ..graph import Network
 from .crew import Crew
-from .picture_run import PictureRun
+from .picture_run import PictureRun, sorted_kernels
 from .result import RECORDABLE, Result
 from .tile_size import choose_tile
 from .tiling import TiledRun
@@ -32,6 +32,7 @@ def simulate(
     threads: int | None = None,
     record: Collection[str] = (),
     tile: int | None = None,
+    kernels: str | Collection[str] = "auto",
 ) -> Result:
     """Run a spiking network on one picture or a batch.
 
@@ -57,6 +58,12 @@ def simulate(
         Rows of the picture to work on at a time, with the same spikes, output and counts: memory then follows the
         picture's width, not its height. By default all rows, or fewer where the events of all would need more than
         1 GiB. Layer by layer only.
+    kernels : str or collection of str
+        Which kernels may compute currents; changes nothing but the time. `Result.kernels` says what each layer used.
+        "auto": from event to event, or in integers where that is faster at the activity that is met. "events": from
+        event to event. "integers": in integers wherever the weights are (see `quantize_weights`), whatever fires.
+        Otherwise one or more of "events", "amx", "vnni" and "portable", the last three being kinds of kernels in
+        integers; a layer that none of them can compute runs from event to event.
 
     Returns
     -------
@@ -66,7 +73,7 @@ def simulate(
     ------
     InputError
         If x has another shape, is not floating-point, has NaN or infinities, or does not fit the network; if steps,
-        order, threads, record or tile are out of range.
+        order, threads, record, tile or kernels are out of range, or the processor does not have the kernels.
 
     Notes
     -----
@@ -79,7 +86,7 @@ def simulate(
     kinds = _check_record(record)
     workers = available_threads() if threads is None else _check_whole("threads", threads, 1024)
     batch = pictures if pictures.ndim == 4 else pictures[None]
-    program = build_program(network, batch.shape[1:])
+    program = build_program(network, batch.shape[1:], allowed_kernels(kernels))
     rows = _tile_rows(tile, order, program, batch.shape[2], steps)
     begin = time.perf_counter()
     with Crew(awake=workers <= available_threads()) as crew:
@@ -162,8 +169,18 @@ def _join(results: Sequence[Result], seconds: float, batched: bool = True) -> Re
         steps=first.steps,
         operations=sum((result.operations for result in results[1:]), first.operations),
         seconds=seconds,
+        kernels=sorted_kernels(_joined_sets([result.kernels for result in results])),
         recorded=recorded,
     )
+
+
+def _joined_sets(parts: Sequence[Mapping[str, Iterable[str]]]) -> dict[str, set[str]]:
+    """By name, what is in any of the parts."""
+    joined: dict[str, set[str]] = {}
+    for part in parts:
+        for name, items in part.items():
+            joined.setdefault(name, set()).update(items)
+    return joined
 
 
 def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

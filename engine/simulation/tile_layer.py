@@ -122,6 +122,7 @@ def tile_layer(whole: Layer, rows: RowRange, counted: int) -> TileLayer:
         incoming=(whole.incoming[0], window[1] - window[0], whole.incoming[2]),
         outgoing=(whole.outgoing[0], rows[1] - rows[0], whole.outgoing[2]),
         neurons=whole.neurons,
+        kernels=whole.kernels,
         whole=whole,
         rows=rows,
         window=window,

@@ -12,7 +12,7 @@ from ..events import EventQueue, channel_type, level_type
 from ..operations import Operations, SynapseOperations
 from .counting import OperationsCounter
 from .crew import Crew
-from .picture_run import PictureRun, step_groups
+from .picture_run import PictureRun, sorted_kernels, step_groups
 from .recording import Recorder
 from .result import Result
 from .row_buffer import RowBuffer
@@ -64,6 +64,7 @@ class TiledRun:
         self.buffers = {layer.name: RowBuffer() for layer in program.layers}
         self.output = np.empty(program.layers[-1].outgoing, np.float32)
         self.recorder = Recorder(program, steps, record)
+        self.kernels: dict[str, set[str]] = {}
         nothing = OperationsCounter(program, steps).operations
         self.neurons, self.synapses = dict(nothing.neurons), dict(nothing.synapses)
         # A node that feeds both neurons and the readout is run twice but counted once.
@@ -78,6 +79,7 @@ class TiledRun:
             steps=self.steps,
             operations=Operations(self.steps, 1, self.neurons, self.synapses),
             seconds=0.0,
+            kernels=sorted_kernels(self.kernels),
             recorded=self.recorder.recorded,
         )
 
@@ -89,6 +91,7 @@ class TiledRun:
         run.counter = self._counter(step)
         run.queues = self._windows(step)
         queues = run.run()
+        self.kernels.setdefault(layer.name, set()).update(run.kernels[layer.name])
         self._count(step, run.counter.operations)
         self._note(step, run)
         for name, end in step.drops.items():

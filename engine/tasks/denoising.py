@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,7 @@ def denoise(
     threads: int | None = None,
     order: str = "layer",
     tile: int | None = None,
+    kernels: str | Collection[str] = "auto",
 ) -> Denoised:
     """Denoise a picture.
 
@@ -77,6 +79,8 @@ def denoise(
         Order of the simulation; both give the same picture.
     tile : int, optional
         Rows of the picture to work on at a time, see `simulate`; changes nothing but memory.
+    kernels : str or collection of str
+        Which kernels may run the layers, see `simulate`; changes nothing but the time.
 
     Returns
     -------
@@ -101,7 +105,7 @@ def denoise(
     channels = network.input.channels
     check_colors(network, colors)
     batch = noisy.reshape(*noisy.shape[:2], -1, channels).transpose(2, 3, 0, 1)
-    run = run_padded(network, batch, steps=steps, threads=threads, order=order, tile=tile)
+    run = run_padded(network, batch, steps=steps, threads=threads, order=order, tile=tile, kernels=kernels)
     restored = restore(noisy, run.cropped(run.result.output))
     return Denoised(
         picture=join_transparency(convert_samples(restored, samples.dtype), transparency),

@@ -75,11 +75,14 @@ def run_padded(
     order: str = "layer",
     record: Collection[str] = (),
     tile: int | None = None,
+    kernels: str | Collection[str] = "auto",
 ) -> PaddedRun:
     """Pad pictures (N, C, H, W) by reflection to a size that the network takes, and run it on them."""
     padded, origin = pad_to_multiple(batch, network.size_multiple)
     padded = np.ascontiguousarray(padded)
-    result = simulate(network, padded, steps=steps, order=order, threads=threads, record=record, tile=tile)
+    result = simulate(
+        network, padded, steps=steps, order=order, threads=threads, record=record, tile=tile, kernels=kernels
+    )
     return PaddedRun(result, origin, (batch.shape[-2], batch.shape[-1]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,7 @@ def segment(
     threads: int | None = None,
     order: str = "layer",
     tile: int | None = None,
+    kernels: str | Collection[str] = "auto",
 ) -> Segmented:
     """Tell the class of each pixel of a picture.
 
@@ -89,6 +91,8 @@ def segment(
         Order of the simulation; both give the same labels.
     tile : int, optional
         Rows of the picture to work on at a time, see `simulate`; changes nothing but memory.
+    kernels : str or collection of str
+        Which kernels may run the layers, see `simulate`; changes nothing but the time.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def segment(
     network = segmenter(model)
     steps = recommended_steps(network) if steps is None else check_steps(steps)
     samples = network_input(np.asarray(picture), network)
-    run = run_padded(network, samples, steps=steps, threads=threads, order=order, tile=tile)
+    run = run_padded(network, samples, steps=steps, threads=threads, order=order, tile=tile, kernels=kernels)
     scores = run.cropped(run.result.output)
     return Segmented(
         labels=labels_of(scores),

@@ -1,0 +1,114 @@
+"""Which kernels may compute a layer's currents, and which of them do at an activity: the one place where it is chosen.
+
+All kernels give the same currents, bit for bit (see integer_plan.py), so that a choice changes nothing but the time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..kernels.dot import host_dots
+from ..kernels.entries import host_compresses
+from ..kernels.pooling import POOL_CHANNELS
+
+if TYPE_CHECKING:
+    from .layers import Layer
+
+EVENTS = "events"
+"""From event to event; every layer can be computed so."""
+
+PICTURE = "picture"
+"""The analog input's current, a dense convolution; layers that read nothing else have no choice."""
+
+INTEGERS = ("amx", "vnni", "portable")
+"""Kinds of kernels that multiply planes of bytes, silent neurons included; the fastest first."""
+
+PLANES = "planes"
+"""Means of levels that are spread out over planes of bytes, in integers too; for layers that average."""
+
+CHOICES = ("auto", EVENTS, "integers", *INTEGERS)
+"""What `simulate` and the command line take as `kernels`."""
+
+SHARE_THAT_PAYS = {"amx": 0.02, "vnni": 0.12, "portable": 1.0, PLANES: 0.03}
+"""Share of the neurons that a layer reads that must fire in a group of steps for kernels in integers to be faster than
+from event to event: with fewer, the products of silent ones take longer."""
+
+
+@dataclass(frozen=True)
+class AllowedKernels:
+    """The kernels that a run may use.
+
+    Parameters
+    ----------
+    names : frozenset of str
+        Out of "events", "planes" and the kinds of integers. A layer that none of them can compute runs from event to
+        event.
+    """
+
+    names: frozenset[str]
+
+    @property
+    def integers(self) -> str | None:
+        """The fastest kind of kernels in integers among them, None without one."""
+        return next((kind for kind in INTEGERS if kind in self.names), None)
+
+    @property
+    def whatever_fires(self) -> bool:
+        """Whether a layer that can run in integers does so at any activity."""
+        return EVENTS not in self.names
+
+
+def allowed_kernels(kernels: str | Collection[str] = "auto") -> AllowedKernels:
+    """What `kernels` allows on this processor; InputError for a name that is unknown, or that it does not have.
+
+    Parameters
+    ----------
+    kernels : str or collection of str
+        "auto": from event to event, or in integers where that is faster. "integers": in integers wherever a layer's
+        currents are sums of integers, whatever fires, by the fastest kernels there are. Otherwise one or more of
+        "events", "amx", "vnni" and "portable"; with "events" among them, the faster at the activity that is met.
+    """
+    given = [kernels] if isinstance(kernels, str) or not isinstance(kernels, Collection) else list(kernels)
+    if not given or not all(name in CHOICES for name in given):
+        raise InputError(f"kernels can be {', '.join(CHOICES)} (got {', '.join(map(repr, given)) or 'none'})")
+    names = frozenset(given)
+    fastest = host_dots()[0]
+    found = names - {"auto", "integers"}
+    missing = sorted(found - {EVENTS, *host_dots()})
+    if missing:
+        raise InputError(f"this processor has no kernels {missing[0]!r}; it has {', '.join((EVENTS, *host_dots()))}")
+    if "auto" in names:
+        found |= {EVENTS, fastest} - {"portable"}
+    if "integers" in names:
+        found |= {fastest}
+    return AllowedKernels(found if names == {EVENTS} else found | {PLANES})
+
+
+def choose_kernels(layer: Layer, active: int) -> str:
+    """The kernels that compute the currents of a layer of whose inputs so many fire in a group of steps."""
+    kind = kernels_in_integers(layer)
+    if kind is None:
+        return EVENTS if layer.spiking else PICTURE
+    return kind if active >= least_active(layer) else EVENTS
+
+
+def kernels_in_integers(layer: Layer) -> str | None:
+    """The kind of kernels in integers that a layer may run with; None where it cannot, or may not."""
+    if not layer.spiking:
+        return None
+    if not layer.pooling:
+        return None if layer.integers is None else layer.integers.kind
+    can = layer.pooled_levels is not None and host_compresses() and layer.padded_channels % POOL_CHANNELS == 0
+    return PLANES if can and PLANES in layer.kernels.names else None
+
+
+def least_active(layer: Layer) -> int:
+    """Neurons that must fire, of those that a layer reads, for its kernels in integers to be chosen."""
+    kind = kernels_in_integers(layer)
+    if kind is None or layer.kernels.whatever_fires:
+        return 0
+    return math.ceil(SHARE_THAT_PAYS[kind] * math.prod(layer.incoming))
