@@ -28,8 +28,8 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.build import integer_layer, layers
 from spikeunet.engine.kernels import dot
+from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
-from spikeunet.engine.kernels.vector_block import compiled_bare
 from spikeunet.engine.simulation import band_rows, chain, dot_run, layer_run, picture_run, pool_run, queue_room, scratch
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations

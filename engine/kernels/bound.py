@@ -18,7 +18,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from .vector_block import compiled, source_digest
+from .compilation import compiled, source_digest
 
 _STANDARD = {*sys.stdlib_module_names, "numpy", "numba", "scipy"}
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), np.generic)
