@@ -12,10 +12,17 @@ import numba
 from numba.core import sigutils
 from numba.core.ccallback import CFunc
 
+from ..kernel_cache import KernelCache
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """Decorator of kernels: releases the GIL (threads are Python's), cached on disk, no parallel back end."""
-    return _compiled(function)
+_FOLDER = Path(__file__).parent
+
+
+def compiled(function: Callable[..., Any], parts: str = "") -> Any:
+    """Decorator of kernels: releases the GIL (threads are Python's), cached on disk, no parallel back end.
+
+    `parts` is a digest of what the kernel consists of besides the package's kernels and its own file.
+    """
+    return _compiled(function, "compiled", parts)
 
 
 def compiled_bare(function: Callable[..., Any]) -> Any:
@@ -24,37 +31,41 @@ def compiled_bare(function: Callable[..., Any]) -> Any:
     Numba then counts no references to arrays. Where arrays are taken out of tuples it would count them in inner loops,
     and each count is a locked instruction.
     """
-    return _compiled(function, _nrt=False)
+    return _compiled(function, "bare", _nrt=False)
 
 
 def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
     """A function with a C address that calls kernels of `compiled_bare`; compiled at once, for this signature."""
-    # Not by numba.cfunc, which would look into the cache before the stamp can be changed.
-    callback = CFunc(function, sigutils.normalize_signature(signature), {}, {"error_model": "numpy", "_nrt": False})
-    callback.enable_caching()
-    _stamp(callback)
+    # Not by numba.cfunc, which would look for it on disk before the cache can be put in place.
+    callback: Any = CFunc(
+        function, sigutils.normalize_signature(signature), {}, {"error_model": "numpy", "_nrt": False}
+    )
+    callback._cache = _cache(function, "callback")
     callback.compile()
     return callback
 
 
-def _compiled(function: Callable[..., Any], **options: Any) -> Any:
-    kernel = numba.njit(nogil=True, cache=True, error_model="numpy", **options)(function)
-    _stamp(kernel)
+def _compiled(function: Callable[..., Any], variant: str, parts: str = "", **options: Any) -> Any:
+    kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    kernel._cache = _cache(function, variant, parts)
     return kernel
 
 
-def _stamp(kernel: Any) -> None:
-    """Have what is on disk of a kernel used again only while the source of all kernels stays the same."""
-    cache_file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
-    if cache_file is not None and hasattr(cache_file, "_source_stamp"):
-        # Numba compares the stamp of the kernel's own file; a kernel also changes with the intrinsics that it uses.
-        cache_file._source_stamp = source_digest()
+def _cache(function: Callable[..., Any], variant: str, parts: str = "") -> KernelCache:
+    return KernelCache(function, variant, source_digest(), f"{parts} {_file_digest(function.__code__.co_filename)}")
 
 
 @functools.cache
 def source_digest() -> str:
     """Digest of the source of all kernels: what is on disk is used again only while it stays the same."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(_FOLDER.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+@functools.cache
+def _file_digest(name: str) -> str:
+    """Digest of a kernel's own file, where that is none of the package's."""
+    path = Path(name)
+    return "" if path.parent == _FOLDER or not path.is_file() else hashlib.sha256(path.read_bytes()).hexdigest()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
 
-import llvmlite.binding as llvm
+from numba import config
+from numba.core.codegen import get_host_cpu_features
 
 
 @functools.cache
 def host_features() -> frozenset[str]:
-    """What this processor can do, as far as Numba is allowed to use it."""
-    allowed = os.environ.get("NUMBA_CPU_FEATURES")
-    names = allowed if allowed is not None else llvm.get_host_cpu_features().flatten()
+    """What this processor can do, as far as Numba is allowed to use it: what Numba compiles for."""
+    allowed = config.CPU_FEATURES
+    names = allowed if allowed is not None else get_host_cpu_features()
     return frozenset(name[1:] for name in names.split(",") if name.startswith("+"))
 
 
