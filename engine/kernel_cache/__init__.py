@@ -4,6 +4,7 @@ Such a cache can be done without: what is missing, damaged or not to be trusted 
 written is not kept.
 """
 
-from .numba_cache import KernelCache
+from .folders import cache_folder
+from .numba_cache import KernelCache, cache_counts
 
-__all__ = ["KernelCache"]
+__all__ = ["KernelCache", "cache_counts", "cache_folder"]

@@ -50,6 +50,11 @@ def writable_folder(name: str) -> Path | None:
     return None
 
 
+def cache_folder() -> Path:
+    """The folder that kernels are kept in where nothing goes wrong."""
+    return places()[0]
+
+
 def places() -> tuple[Path, ...]:
     """All folders that may hold kernels, the one that is asked for first."""
     bases = (_asked_for(), _of_the_user(), _private_temporary())

@@ -28,6 +28,8 @@ from .outdated import mark_as_used, remove_outdated
 
 _log = logging.getLogger(__name__)
 
+_counts = dict.fromkeys(("loaded", "compiled", "kept"), 0)
+
 _CODE_SETTINGS = (
     "OPT",
     "LOOP_VECTORIZE",
@@ -43,6 +45,11 @@ _CODE_SETTINGS = (
     "NRT_STATS",
 )
 """Numba's settings that change the code, besides the processor's."""
+
+
+def cache_counts() -> tuple[int, int, int]:
+    """How many kernels this process has loaded, compiled, and kept of these."""
+    return _counts["loaded"], _counts["compiled"], _counts["kept"]
 
 
 class KernelCache:
@@ -66,7 +73,6 @@ class KernelCache:
         own = (code.co_firstlineno, hashlib.sha256(code.co_code).hexdigest())
         self._parts = (self._name, variant, source, parts, *own)
         self._generation = generation(source)
-        self.hits = self.misses = 0
 
     @property
     def cache_path(self) -> str | None:
@@ -82,9 +88,9 @@ class KernelCache:
             if content is not None and (found := _rebuilt(content, signature, target_context)) is not None:
                 mark_as_used(folder)
                 _debug("loaded", self._name, folder)
-                self.hits += 1
+                _counts["loaded"] += 1
                 return found
-        self.misses += 1
+        _counts["compiled"] += 1
         _say_that_it_compiles()
         return None
 
@@ -98,6 +104,7 @@ class KernelCache:
         key = self._key(signature, compiled.codegen)
         try:
             write_kernel(folder / self._file_name(key), key, dumps((signature, compiled._reduce())))
+            _counts["kept"] += 1
             _debug("saved", self._name, folder)
         except OSError as error:
             _stop_writing(folder, error)

@@ -37,9 +37,8 @@ def compiled_bare(function: Callable[..., Any]) -> Any:
 def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
     """A function with a C address that calls kernels of `compiled_bare`; compiled at once, for this signature."""
     # Not by numba.cfunc, which would look for it on disk before the cache can be put in place.
-    callback: Any = CFunc(
-        function, sigutils.normalize_signature(signature), {}, {"error_model": "numpy", "_nrt": False}
-    )
+    options = {"error_model": "numpy", "_nrt": False}
+    callback: Any = CFunc(function, sigutils.normalize_signature(signature), {}, options)
     callback._cache = _cache(function, "callback")
     callback.compile()
     return callback
