@@ -12,7 +12,6 @@ import logging
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -24,20 +23,34 @@ VARIABLE = "SPIKEUNET_CACHE"
 _log = logging.getLogger(__name__)
 
 
-def readable_folders(name: str) -> Iterator[Path]:
-    """Folders called `name` that hold kernels to be trusted, in the order in which they are to be looked into."""
-    for base in places():
-        if (folder := _trusted_folder(base, name)) is not None:
-            yield folder
+def readable_folders(name: str) -> tuple[Path, ...]:
+    """Folders called `name` that hold kernels to be trusted, in the order in which they are to be looked into.
+
+    Only the one that is asked for where it can be written to: what is missing there is wanted there.
+    """
+    return _readable(name, places())
+
+
+@functools.cache
+def _readable(name: str, bases: tuple[Path, ...]) -> tuple[Path, ...]:
+    try:
+        return (_made_folder(bases[0], name),)
+    except OSError:
+        return tuple(base / name for base in bases if _is_there(base, name))
 
 
 def writable_folder(name: str) -> Path | None:
-    """The first folder called `name` that kernels can be written to, made if need be; says where that is not the first.
+    """The first folder called `name` that kernels can be written to, made if need be; None where there is none.
 
-    None where there is none.
+    Says once where it is not the first.
     """
+    return _writable(name, places())
+
+
+@functools.cache
+def _writable(name: str, bases: tuple[Path, ...]) -> Path | None:
     reasons = []
-    for base in places():
+    for base in bases:
         try:
             folder = _made_folder(base, name)
         except OSError as error:
@@ -83,18 +96,19 @@ def _private_temporary() -> Path | None:
         return None
 
 
-@functools.cache
-def _trusted_folder(base: Path, name: str) -> Path | None:
-    """The folder if it is there and to be trusted; says where it is not to be."""
-    folder = base / name
+def _is_there(base: Path, name: str) -> bool:
+    """Whether the folder is there and to be trusted."""
     try:
-        found = [folder.stat(), *([base.lstat()] if base == _private_temporary() else [])]
+        _check_private(base)
+        return is_trusted((base / name).stat())
     except OSError:
-        return None
-    if all(map(is_trusted, found)):
-        return folder
-    _log.warning("kernels in %s are not used, because somebody else can write there; %s names another", base, VARIABLE)
-    return None
+        return False
+
+
+def _check_private(base: Path) -> None:
+    """OSError where a folder among the temporary files is somebody else's."""
+    if base == _private_temporary() and (stat.S_ISLNK(base.lstat().st_mode) or not is_trusted(base.lstat())):
+        raise PermissionError("it belongs to somebody else")
 
 
 def is_trusted(status: os.stat_result) -> bool:
@@ -104,7 +118,7 @@ def is_trusted(status: os.stat_result) -> bool:
     """
     if not hasattr(os, "getuid"):  # Windows: folders of a user are the user's own.
         return True
-    writable_by_others = not stat.S_ISLNK(status.st_mode) and bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    writable_by_others = bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
     return not writable_by_others and status.st_uid in (os.getuid(), 0, _owner_of_the_package())
 
 
@@ -119,11 +133,9 @@ def _made_folder(base: Path, name: str) -> Path:
     private = base == _private_temporary()
     # Others may read kernels that are made when an image is built, but not what lies among the temporary files.
     base.mkdir(mode=0o700 if private else 0o755, parents=not private, exist_ok=True)
-    if private and (stat.S_ISLNK(base.lstat().st_mode) or not is_trusted(base.lstat())):
-        raise PermissionError("it belongs to somebody else")
+    _check_private(base)
     folder.mkdir(mode=0o755, exist_ok=True)
     if not is_trusted(folder.stat()):
         raise PermissionError("somebody else can write there")
     tempfile.TemporaryFile(dir=folder).close()
-    _trusted_folder.cache_clear()
     return folder

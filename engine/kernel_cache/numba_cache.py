@@ -98,9 +98,10 @@ class KernelCache:
         """Keep compiled code, if that is possible."""
         if any(not lifted.can_cache for lifted in compiled.lifted) or compiled.library.has_dynamic_globals:
             return
-        folder = _folder_to_write_to(self._generation)
+        folder = writable_folder(self._generation)
         if folder is None or folder in _given_up:
             return
+        remove_outdated(folder)
         key = self._key(signature, compiled.codegen)
         try:
             write_kernel(folder / self._file_name(key), key, dumps((signature, compiled._reduce())))
@@ -154,14 +155,6 @@ def _say_that_it_compiles() -> None:
 
 _given_up: set[Path] = set()
 """Folders in which nothing can be written any more."""
-
-
-@functools.cache
-def _folder_to_write_to(name: str) -> Path | None:
-    folder = writable_folder(name)
-    if folder is not None:
-        remove_outdated(folder)
-    return folder
 
 
 def _stop_writing(folder: Path, error: OSError) -> None:

@@ -26,6 +26,7 @@ def mark_as_used(folder: Path) -> None:
         os.utime(folder)
 
 
+@functools.cache
 def remove_outdated(folder: Path) -> None:
     """Remove folders beside `folder` that are long unused or too many, and what killed processes left in it.
 
@@ -35,8 +36,9 @@ def remove_outdated(folder: Path) -> None:
         found = [(path.stat().st_mtime, path) for path in folder.parent.iterdir() if _GENERATION.fullmatch(path.name)]
         found.sort(reverse=True)
         oldest = time.time() - KEPT_DAYS * _DAY
-        for number, (used, path) in enumerate(found):
-            if path != folder and (number >= KEPT_GENERATIONS or used < oldest):
+        others = [(used, path) for used, path in found if path != folder]
+        for number, (used, path) in enumerate(others, 2):
+            if number > KEPT_GENERATIONS or used < oldest:
                 shutil.rmtree(path, ignore_errors=True)
         for path in folder.glob(f"*{TEMPORARY}"):
             if path.stat().st_mtime < time.time() - _DAY:
