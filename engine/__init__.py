@@ -6,6 +6,7 @@ The names below are the whole public surface; `spikeunet.converters` turns train
 if __name__ != "spikeunet.engine":
     raise ImportError("this folder is a part of spikeunet: install it and import spikeunet.engine")
 
+from . import start  # noqa: F401 - the checks before all else
 from .dense import forward
 from .errors import (
     GraphError,

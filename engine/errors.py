@@ -35,3 +35,7 @@ class StateDictError(SpikeunetError):
 
 class PictureError(SpikeunetError):
     """A picture cannot be read or written, or its shape or sample type is not supported."""
+
+
+class SettingError(SpikeunetError, ImportError):
+    """The package cannot run in this process as it is set up: a setting of Numba, or the limit of the stack."""

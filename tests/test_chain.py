@@ -28,9 +28,9 @@ from spikeunet.engine.build import allowed_kernels, kernel_choice
 from spikeunet.engine.build import build_program as build
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.bound_call import bind, call
+from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.shared_counter import TAKEN, next_band
-from spikeunet.engine.kernels.vector_block import compiled_bare
 from spikeunet.engine.simulation import chain, layer_run, picture_run
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations

@@ -10,7 +10,7 @@ from spikeunet.engine.finetune import layers
 from spikeunet.engine.finetune.layers import convolution, correlation
 from spikeunet.engine.finetune.trainable import with_arrays
 from spikeunet.engine.finetune.workers import on_threads, using_threads
-from spikeunet.engine.kernels.vector_block import host_lanes
+from spikeunet.engine.kernels.processor import host_lanes
 
 pytestmark = pytest.mark.skipif(host_lanes() < 8, reason="these kernels need vectors of eight numbers or more")
 

@@ -87,13 +87,21 @@ def test_converters_import_the_engine_absolutely_and_each_other_relatively():
     assert offences(source_files("converters"), forbidden) == []
 
 
-def test_kernels_import_only_numpy_numba_and_each_other():
+def test_kernels_import_only_numpy_numba_their_cache_and_each_other():
     allowed = {"numpy", "numba", "llvmlite", *sys.stdlib_module_names}
+    ours = ("spikeunet.engine.kernels", "spikeunet.engine.kernel_cache")
 
     def forbidden(name: str, relative: bool) -> bool:
-        return not within(name, "spikeunet.engine.kernels") if relative else name.partition(".")[0] not in allowed
+        return not any(within(name, part) for part in ours) if relative else name.partition(".")[0] not in allowed
 
     assert offences(source_files("engine/kernels"), forbidden) == []
+
+
+def test_the_kernel_cache_knows_no_kernels():
+    def forbidden(name: str, relative: bool) -> bool:
+        return relative and not within(name, "spikeunet.engine.kernel_cache")
+
+    assert offences(source_files("engine/kernel_cache"), forbidden) == []
 
 
 @pytest.mark.parametrize("part", ["graph", "neurons"])

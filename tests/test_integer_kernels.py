@@ -28,8 +28,8 @@ from spikeunet.engine import (
 from spikeunet.engine import simulate as simulate_with
 from spikeunet.engine.build import allowed_kernels, integer_layer, layers
 from spikeunet.engine.kernels import dot
+from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
-from spikeunet.engine.kernels.vector_block import compiled_bare
 from spikeunet.engine.simulation import band_rows, chain, dot_run, layer_run, picture_run, queue_room, scratch
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations

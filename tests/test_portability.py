@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, sys.argv[1])
 from golden_network import GOLDEN_MODELS, golden_network, read_golden
 from spikeunet.engine import simulate
-from spikeunet.engine.kernels.vector_block import host_lanes
+from spikeunet.engine.kernels.processor import host_lanes
 
 assert host_lanes() == int(sys.argv[3]), host_lanes()
 name = "multi_threshold_gray_48x32"

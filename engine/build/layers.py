@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output, Shape, Synapses
 from ..kernels.firing import neuron_array
-from ..kernels.vector_block import host_accumulators, host_lanes
+from ..kernels.processor import host_accumulators, host_lanes
 from ..kernels.window_block import Token, window_token
 from ..neurons import LadderModel, LevelTable, level_table
 from .fan_out import FanOut, ZeroFanOut, dense_macs, fan_out, nonzero_weights, zero_fan_out

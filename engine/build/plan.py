@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Conv2d, ConvTranspose2d, Linear, Shape
-from ..kernels.vector_block import host_lanes
+from ..kernels.processor import host_lanes
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
+from .compile import compile_kernels
 from .convert import convert
 from .denoise import denoise
 from .evaluate import evaluate
 from .finetune import finetune
 from .guard import guarded
 from .info import info
+from .messages import shown_messages
 from .models import models
 from .quantize import quantize
 from .segment import segment
@@ -33,9 +35,10 @@ class GuardedGroup(click.Group):
         """As click's, but that errors go through `guarded`."""
 
         def run() -> Any:
-            return super(GuardedGroup, self).main(
-                args, prog_name or "spikeunet", complete_var, standalone_mode=False, **extra
-            )
+            with shown_messages():
+                return super(GuardedGroup, self).main(
+                    args, prog_name or "spikeunet", complete_var, standalone_mode=False, **extra
+                )
 
         if not standalone_mode:
             return run()
@@ -58,5 +61,5 @@ def main() -> None:
     """
 
 
-for command in (denoise, segment, evaluate, convert, finetune, quantize, info, models):
+for command in (denoise, segment, evaluate, convert, finetune, quantize, info, models, compile_kernels):
     main.add_command(command)

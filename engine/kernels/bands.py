@@ -9,6 +9,7 @@ from __future__ import annotations
 import numba
 
 from .compact import compact_rows
+from .compilation import compiled_bare
 from .count import count_levels
 from .decode import decode_analog_rows, decode_rows
 from .dot_band import dot_band
@@ -17,7 +18,6 @@ from .pooling import fire_currents, pool_planes
 from .readout import add_to_readout
 from .shared_counter import ENTRIES, add_shared, next_band
 from .spread import count_zeros_of_planes, spread_rows
-from .vector_block import compiled_bare
 
 # Arguments that all of them take:
 #   bands : counters, (>= 2 + threads,) int64, shares and worker, see shared_counter.py; table, (n, >= 5) int64: first

@@ -1,9 +1,8 @@
 """Kernels that are made for one neuron model: a template, in which some names stand for the model's own functions.
 
-Numba knows a compiled kernel on disk by its file, its name and the time stamp of the file. A bound kernel has a name of
-its own, and its stamp is the digest of everything that it consists of: the package's kernels, the model's functions,
-and whatever these refer to. So it is compiled once for all processes, and anew when one of them changes, in a script or
-a notebook too.
+A bound kernel has a name of its own, and is known on disk by the digest of everything that it consists of: the
+package's kernels, the model's functions, and whatever these refer to. So it is compiled once for all processes, and
+anew when one of them changes, in a script or a notebook too.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from .vector_block import compiled, source_digest
+from .compilation import compiled
 
 _STANDARD = {*sys.stdlib_module_names, "numpy", "numba", "scipy"}
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), np.generic)
@@ -42,11 +41,7 @@ def bound(template: Any, owner: str, **functions: Callable[..., object]) -> Any:
     digest = code_digest(*functions.values())
     if digest is None:
         return numba.njit(nogil=True, error_model="numpy")(clone)
-    kernel = compiled(clone)
-    cache_file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
-    if cache_file is not None and hasattr(cache_file, "_source_stamp"):
-        cache_file._source_stamp = (source_digest(), digest)
-    return kernel
+    return compiled(clone, digest)
 
 
 def _jitted(function):

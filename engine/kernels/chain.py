@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .bound_call import call
+from .compilation import compiled_bare
 from .count import count_uneven_rows
 from .shared_counter import ENTRIES, FINISHED, GIVEN_UP, add_shared, read_shared, wait_until
-from .vector_block import compiled_bare
 
 
 @compiled_bare

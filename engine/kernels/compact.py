@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numba
 
+from .compilation import compiled_bare
 from .entries import keep_nonzero
-from .vector_block import compiled_bare
 
 
 @numba.njit(inline="always")

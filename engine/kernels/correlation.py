@@ -13,6 +13,7 @@ from __future__ import annotations
 from numba import types
 from numba.extending import intrinsic
 
+from .compilation import compiled
 from .vector_block import (
     _data,
     _fused_multiply_add,
@@ -20,7 +21,6 @@ from .vector_block import (
     _offset,
     _splat,
     _store_vector,
-    compiled,
     load_constant,
     load_steps,
     store_steps,

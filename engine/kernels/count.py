@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .bit_counts import GROUP, MOST_GROUPS, count_bits, count_bits_and_fired, count_fired
-from .vector_block import compiled_bare
+from .compilation import compiled_bare
 
 _LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
 _HIGH = np.uint64(0x8080808080808080)

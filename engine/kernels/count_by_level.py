@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .vector_block import compiled
+from .compilation import compiled
 
 _BYTE = np.uint64(255)
 _BITS = np.uint64(8)

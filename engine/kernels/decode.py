@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numba
 
+from .compilation import compiled_bare
 from .entries import CHUNK, add_to_chunk, look_up_chunk, prefetch, scale_chunk
-from .vector_block import compiled_bare
 
 # Arguments that travel together:
 #   sources : tuple of (start, channels, levels, bytes_each, emit, scale, channel_offset, always), one for each queue

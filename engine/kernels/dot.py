@@ -25,7 +25,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from .vector_block import _data, _load_vector, _offset, _splat, _store_vector, _vector, host_features
+from .processor import host_features
+from .vector_block import _data, _load_vector, _offset, _splat, _store_vector, _vector
 
 GROUP = 16
 """Output pixels that are treated together; rows of an AMX tile."""

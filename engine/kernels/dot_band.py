@@ -11,10 +11,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from .compilation import compiled_bare
 from .dot import GROUP, LANES, add_groups, load_configuration, release_tiles
 from .firing import fire
 from .spread import PLANE_GAP
-from .vector_block import _data, _load_vector, _offset, _vector, compiled_bare
+from .vector_block import _data, _load_vector, _offset, _vector
 from .window_block import _block_of, store_pixel
 
 # Arguments that travel together, here and in `IntegerPlan` (engine/build/integer_plan.py), which makes them:

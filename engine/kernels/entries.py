@@ -9,7 +9,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vector_block import _data, _load_vector, _offset, _splat, _store_vector, _vector, host_features, host_lanes
+from .processor import host_features, host_lanes
+from .vector_block import _data, _load_vector, _offset, _splat, _store_vector, _vector
 
 CHUNK = 16
 """Numbers that `add_to_chunk`, `look_up_chunk` and `scale_chunk` treat at once."""

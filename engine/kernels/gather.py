@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import numba
 
+from .compilation import compiled_bare
 from .firing import fire
-from .vector_block import compiled_bare
 from .window_block import empty_block, multiply_add, next_pixel, store_pixel
 
 # Arguments that travel together, here and in `GatherPlan` (engine/build/plan.py), which makes them:

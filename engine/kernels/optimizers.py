@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .vector_block import compiled
+from .compilation import compiled
 
 
 @compiled

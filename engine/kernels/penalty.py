@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .vector_block import compiled
+from .compilation import compiled
 
 
 @compiled

@@ -8,9 +8,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .compilation import compiled_bare
 from .firing import fire
 from .spread import PLANE_GAP
-from .vector_block import _data, _load_vector, _splat, _store_vector, _vector, compiled_bare
+from .vector_block import _data, _load_vector, _splat, _store_vector, _vector
 from .window_block import empty_block, next_pixel
 
 # geometry : (9,) int64: kernel height, width; stride y, x; padding y, x; input height, width; output width

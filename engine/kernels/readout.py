@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .vector_block import compiled_bare
+from .compilation import compiled_bare
 
 
 @compiled_bare

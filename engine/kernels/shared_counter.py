@@ -15,7 +15,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vector_block import _data, compiled_bare
+from .compilation import compiled_bare
+from .vector_block import _data
 
 ENTRIES, FINISHED, TAKEN = range(3)
 

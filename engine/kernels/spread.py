@@ -9,7 +9,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vector_block import _data, _load_vector, _splat, _store_vector, _vector, compiled_bare
+from .compilation import compiled_bare
+from .vector_block import _data, _load_vector, _splat, _store_vector, _vector
 
 MASK_CHANNELS = 32
 """Channels of a pixel that are spread out at once."""

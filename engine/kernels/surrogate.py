@@ -13,7 +13,7 @@ import math
 import numba
 import numpy as np
 
-from .vector_block import compiled
+from .compilation import compiled
 
 TRIANGLE, FAST_SIGMOID, ARCTAN, RECTANGLE = range(4)
 """Codes of the surrogates; engine/finetune/surrogates.py has their equations."""

@@ -11,47 +11,13 @@ operations round once each, so the same numbers come out whatever the vector wid
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import os
-import platform
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import llvmlite.binding as llvm
-import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, sigutils
-from numba.core.ccallback import CFunc
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 LEVEL_BITS = 8
 """Bits of a level in a 64-bit word that holds a neuron's levels over up to eight steps."""
-
-
-@functools.cache
-def host_features() -> frozenset[str]:
-    """What this processor can do, as far as Numba is allowed to use it."""
-    allowed = os.environ.get("NUMBA_CPU_FEATURES")
-    names = allowed if allowed is not None else llvm.get_host_cpu_features().flatten()
-    return frozenset(name[1:] for name in names.split(",") if name.startswith("+"))
-
-
-@functools.cache
-def host_lanes() -> int:
-    """Number of float32 lanes in this processor's vector registers."""
-    if "avx512f" in host_features():
-        return 16
-    return 8 if "avx2" in host_features() else 4
-
-
-@functools.cache
-def host_accumulators() -> int:
-    """Vectors that a kernel may keep in registers as accumulators; a few more are needed for weights and values."""
-    many = host_lanes() == 16 or platform.machine().lower() in {"aarch64", "arm64"}
-    return 24 if many else 12
 
 
 def block_token(steps: int, vectors: int, lanes: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -172,50 +138,3 @@ def store_steps(typing_context, block, array, index, stride):
         return context.get_dummy_value()
 
     return types.void(block, array, types.intp, types.intp), generate
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Decorator of kernels: releases the GIL (threads are Python's), cached on disk, no parallel back end."""
-    return _compiled(function)
-
-
-def compiled_bare(function: Callable[..., Any]) -> Any:
-    """`compiled` for kernels that make no arrays, views excepted.
-
-    Numba then counts no references to arrays. Where arrays are taken out of tuples it would count them in inner loops,
-    and each count is a locked instruction.
-    """
-    return _compiled(function, _nrt=False)
-
-
-def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
-    """A function with a C address that calls kernels of `compiled_bare`; compiled at once, for this signature."""
-    # Not by numba.cfunc, which would look into the cache before the stamp can be changed.
-    callback = CFunc(function, sigutils.normalize_signature(signature), {}, {"error_model": "numpy", "_nrt": False})
-    callback.enable_caching()
-    _stamp(callback)
-    callback.compile()
-    return callback
-
-
-def _compiled(function: Callable[..., Any], **options: Any) -> Any:
-    kernel = numba.njit(nogil=True, cache=True, error_model="numpy", **options)(function)
-    _stamp(kernel)
-    return kernel
-
-
-def _stamp(kernel: Any) -> None:
-    """Have what is on disk of a kernel used again only while the source of all kernels stays the same."""
-    cache_file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
-    if cache_file is not None and hasattr(cache_file, "_source_stamp"):
-        # Numba compares the stamp of the kernel's own file; a kernel also changes with the intrinsics that it uses.
-        cache_file._source_stamp = source_digest()
-
-
-@functools.cache
-def source_digest() -> str:
-    """Digest of the source of all kernels: what is on disk is used again only while it stays the same."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

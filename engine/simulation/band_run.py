@@ -22,8 +22,8 @@ from ..kernels.decode import MOST_CHUNKS, decode_analog_rows, decode_rows
 from ..kernels.entries import CHUNK, host_compresses, lanes_token
 from ..kernels.gather import gather_band
 from ..kernels.pooling import divide_by_area, fire_currents, pool_analog, pool_events
+from ..kernels.processor import host_lanes
 from ..kernels.readout import add_to_readout
-from ..kernels.vector_block import host_lanes
 from ..kernels.window_block import window_token
 from .band_rows import Bands
 from .dot_run import DotRun, Rows

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels.correlation import CHANNELS, GROUP, correlate, correlate_outer, pack_picture, pack_weights
-from ...kernels.vector_block import block_token, host_lanes
+from ...kernels.processor import host_lanes
+from ...kernels.vector_block import block_token
 from ..workers import on_threads
 from .joining import Value, channels_of
 from .sliding import Layout, Outputs, Sliding
