@@ -36,6 +36,10 @@ def guarded(run: Callable[[], object]) -> int:
         return report_error(str(error))
     except MemoryError:
         return report_error("not enough memory; try a smaller picture")
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        return report_error("the system grants no more threads; end other programs, or raise the limit (ulimit -u)")
     return status if isinstance(status, int) else 0
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...kernels.correlation import CHANNELS, GROUP, correlate, correlate_outer, pack_picture, pack_weights
 from ...kernels.vector_block import block_token, host_lanes
-from ..workers import on_threads
+from ...threads import on_threads
 from .joining import Value, channels_of
 from .sliding import Layout, Outputs, Sliding
 
