@@ -19,7 +19,7 @@ from ..errors import ModelFileError
 from ..files.model_file import read_model
 from ..graph import Network
 from .folders import SUFFIX, model_folders, models_in
-from .kept import kept
+from .kept_models import kept
 
 __all__ = ["list_models", "load_model", "located", "model_digest", "model_origins", "shared_model"]
 
