@@ -20,6 +20,7 @@ from .errors import (
 from .events import EventQueue
 from .files.model_file import save_model
 from .graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
+from .memory import clear_caches
 from .models import list_models, load_model
 from .neurons import (
     BurstNeuron,
@@ -73,6 +74,7 @@ __all__ = [
     "SynapseOperations",
     "SynapticEvents",
     "add_noise",
+    "clear_caches",
     "denoise",
     "estimate_energy",
     "forward",

@@ -31,6 +31,7 @@ from spikeunet.engine.kernels.bound_call import bind, call
 from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.shared_counter import TAKEN, next_band
+from spikeunet.engine.memory import IdleMemory
 from spikeunet.engine.simulation import chain, layer_run, picture_run
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
@@ -95,9 +96,9 @@ def chains(monkeypatch):
         alone = []
         run_alone = chain.Chain._run_alone
 
-        def noted(self, index, crew):
+        def noted(self, index, workers):
             alone.append(self.layers[index].name)
-            return run_alone(self, index, crew)
+            return run_alone(self, index, workers)
 
         shares = {**dict.fromkeys(KINDS, share), "planes": pooling}
         monkeypatch.setattr(kernel_choice, "SHARE_THAT_PAYS", shares)
@@ -107,6 +108,11 @@ def chains(monkeypatch):
         return alone
 
     return choose
+
+
+def idle(net, shape):
+    """The chains that a network keeps for pictures of one shape."""
+    return list(chain._shelf(build_program(net, shape)))
 
 
 def by_layer(net, pixels, steps, kind="portable"):
@@ -133,7 +139,7 @@ def test_same_as_layer_by_layer(channels, steps, threads, chains):
     for _ in range(3):
         assert_same(simulate(net, pixels, steps, threads=threads), expected)
     assert not alone
-    assert len(build_program(net, pixels.shape).chains) == 1
+    assert len(idle(net, pixels.shape)) == 1
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -250,29 +256,36 @@ def test_chains_end_with_their_network(chains):
     chains()
     net = unet()
     simulate(net, picture(2, 8, 8), 1)
-    (kept,) = (weakref.ref(each) for each in build_program(net, (2, 8, 8)).chains)
-    del net
-    for _ in range(2):  # the network is what is found first, then what was known of it
-        gc.collect()
-    assert kept() is None
+    (kept,) = (weakref.ref(each) for each in idle(net, (2, 8, 8)))
+    gc.collect()
+    gc.disable()
+    try:
+        del net
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 def test_the_oldest_idle_chains_are_given_up(chains, monkeypatch):
     chains()
-    monkeypatch.setattr(chain, "_idle", [])
+    monkeypatch.setattr(chain, "IDLE", IdleMemory(1 << 29))
     net, sizes = unet(), [(8, 8), (8, 12), (8, 16)]
-    programs = [build_program(net, (2, *size)) for size in sizes]
+
+    def kept():
+        return [len(idle(net, (2, *size))) for size in sizes]
+
     for size in sizes[:2]:
         simulate(net, picture(2, *size), 1)
-    monkeypatch.setattr(chain, "_KEPT_BYTES", sum(program.chains[0].nbytes for program in programs[:2]))
+    assert kept() == [1, 1, 0]
+    chain.IDLE.most_bytes = chain.IDLE.nbytes
     simulate(net, picture(2, *sizes[0]), 1)
     simulate(net, picture(2, *sizes[0]), 1)
-    assert [len(program.chains) for program in programs] == [1, 1, 0]
+    assert kept() == [1, 1, 0]
     simulate(net, picture(2, *sizes[2]), 1)
-    assert [len(program.chains) for program in programs] == [0, 0, 1]
-    monkeypatch.setattr(chain, "_KEPT_BYTES", 0)
+    assert kept() == [0, 0, 1]
+    chain.IDLE.most_bytes = 0
     simulate(net, picture(2, *sizes[2]), 1)
-    assert [len(program.chains) for program in programs] == [0, 0, 0]
+    assert kept() == [0, 0, 0]
 
 
 def test_too_large_for_a_chain(chains, monkeypatch):
@@ -280,7 +293,7 @@ def test_too_large_for_a_chain(chains, monkeypatch):
     net, pixels = unet(), picture(2, 8, 8)
     monkeypatch.setattr(chain, "_MOST_BYTES", 1000)
     assert_same(simulate(net, pixels, 1), by_layer(net, pixels, 1))
-    assert not build_program(net, pixels.shape).chains
+    assert not idle(net, pixels.shape)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), max_size=12))

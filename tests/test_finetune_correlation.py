@@ -9,8 +9,8 @@ from spikeunet.engine import Conv2d, ConvTranspose2d
 from spikeunet.engine.finetune import layers
 from spikeunet.engine.finetune.layers import convolution, correlation
 from spikeunet.engine.finetune.trainable import with_arrays
-from spikeunet.engine.finetune.workers import on_threads, using_threads
 from spikeunet.engine.kernels.processor import host_lanes
+from spikeunet.engine.threads import on_threads, using_threads
 
 pytestmark = pytest.mark.skipif(host_lanes() < 8, reason="these kernels need vectors of eight numbers or more")
 

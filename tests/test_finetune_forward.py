@@ -18,9 +18,9 @@ from spikeunet.engine.finetune import (
     time_gradients,
 )
 from spikeunet.engine.finetune.penalty import SpikePenalty
-from spikeunet.engine.finetune.workers import using_threads
 from spikeunet.engine.graph import Synapses
 from spikeunet.engine.testing import reference, strategies
+from spikeunet.engine.threads import using_threads
 
 
 def batch_of(case, pictures=2):

@@ -30,6 +30,7 @@ from spikeunet.engine.build import allowed_kernels, integer_layer, layers
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
+from spikeunet.engine.memory import Shelf
 from spikeunet.engine.simulation import band_rows, chain, dot_run, layer_run, picture_run, queue_room, scratch
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
@@ -214,8 +215,8 @@ def used_memory(chains=True):
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(scratch.Scratch, "_array", array)
-        monkeypatch.setattr(queue_room, "_idle", [])
-        monkeypatch.setattr(layer_run, "_idle", [])
+        monkeypatch.setattr(queue_room, "_blocks", Shelf(queue_room.IDLE))
+        monkeypatch.setattr(layer_run, "_scratches", Shelf(layer_run.IDLE))
         monkeypatch.setattr(np, "empty", empty)
         if not chains:
             monkeypatch.setattr(picture_run, "take_chain", lambda *_: None)
@@ -238,7 +239,7 @@ def test_odd_geometries_in_memory_that_was_used_before(kind, shape, monkeypatch)
         with used_memory(chains):
             net = odd_network()
             plain = simulate(net, picture, 1, threads=threads, kind=kind)
-        assert bool(program_of(net, picture, kind).chains) == (chains and host_compresses())
+        assert bool(len(chain._shelf(program_of(net, picture, kind)))) == (chains and host_compresses())
         np.testing.assert_array_equal(plain.output, expected.output)
         assert_same_operations(plain.operations, expected.operations)
     with used_memory(chains=False):

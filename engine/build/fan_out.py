@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Linear, Shape, Synapses
+from ..lazy import lazy_property
 from .plan import Axis, kernel_axes
 
 
@@ -23,12 +23,12 @@ class FanOut:
     columns: NDArray[np.int64]
     channels: int
 
-    @cached_property
+    @lazy_property
     def usual(self) -> tuple[int, int]:
         """What most of the rows and most of the columns have."""
         return int(np.bincount(self.rows).argmax()), int(np.bincount(self.columns).argmax())
 
-    @cached_property
+    @lazy_property
     def most(self) -> int:
         """Of an event that reaches the most targets."""
         return int(self.rows.max()) * int(self.columns.max()) * self.channels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,12 +12,16 @@ from numpy.typing import NDArray
 from ..graph import Conv2d, ConvTranspose2d, Linear, Shape, Synapses
 from ..kernels.dot import LANES, DotToken, dot_token
 from ..kernels.window_block import Token, window_token
+from ..lazy import KnownOf
+from ..memory import called_by_clear_caches
 from ..neurons import LevelTable
 from .integer_plan import IntegerPlan, integer_quanta, integer_weights, is_exact, pack_integers
 from .weights import padded_bias
 
-_packed: weakref.WeakKeyDictionary[Synapses, dict[tuple[int, ...], NDArray[np.int8]]] = weakref.WeakKeyDictionary()
+_packed: KnownOf[Synapses, NDArray[np.int8]] = KnownOf()
 """Packed weights of nodes that are alive, so that only the first run of a network packs them."""
+
+called_by_clear_caches(_packed.clear)
 
 
 Quanta = tuple[NDArray[np.uint8], int]
@@ -117,13 +120,11 @@ def integer_layer(
     most = np.concatenate([np.full(count, quanta[name][0].max()) for name, count in channels])
     if not is_exact(weights, node.bias, quantum, most):
         return None
-    versions = _packed.setdefault(node, {})
     key = (plan.vectors, plan.padded, *(incoming if isinstance(node, Linear) else ()))
-    if key not in versions:
-        versions[key] = pack_integers(weights.kernel, plan)
+    packed = _packed.get(node, key, lambda: pack_integers(weights.kernel, plan))
     highest = {name: table.highest for name, table in tables.items() if table is not None}
     scale = padded_bias(weights.unit * quantum, plan.padded)
-    return IntegerLayer(plan, versions[key], scale, quanta, highest, kind)
+    return IntegerLayer(plan, packed, scale, quanta, highest, kind)
 
 
 def _quanta(table: LevelTable, quantum: np.float32) -> Quanta:

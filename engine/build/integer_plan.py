@@ -10,9 +10,7 @@ kernels and those that multiply whole planes of levels give the same currents, b
 from __future__ import annotations
 
 import math
-import weakref
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +19,8 @@ from ..fixed_point import codes_and_exponents, quantum_of
 from ..graph import Conv2d, ConvTranspose2d, Linear, Shape, Synapses
 from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES
 from ..kernels.spread import PLANE_GAP
-from ..memory import aligned_bytes
+from ..lazy import KnownOf, lazy_property
+from ..memory import aligned_bytes, called_by_clear_caches
 from ..neurons import LevelTable
 from .plan import Axis, contiguous_runs
 from .weights import dense_kernel
@@ -47,7 +46,7 @@ class IntegerWeights:
     kernel: NDArray[np.int8]
     unit: NDArray[np.float32]
 
-    @cached_property
+    @lazy_property
     def reach(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(in_channels, out_channels), sums of the positive weights, and of the sizes of the negative ones."""
         signs = (np.maximum(self.kernel, 0), np.maximum(-self.kernel, 0))  # -127 is the lowest: nothing overflows
@@ -83,7 +82,7 @@ class IntegerPlan:
     padded: int
     rows: Axis
 
-    @cached_property
+    @lazy_property
     def known_rows(self) -> dict[tuple[tuple[int, int], ...], NDArray[np.int64]]:
         """Input rows of bands, as the simulation has worked them out."""
         return {}
@@ -93,7 +92,7 @@ class IntegerPlan:
         """What the kernels take."""
         return self.geometry, self.phases, self.segments
 
-    @cached_property
+    @lazy_property
     def strides(self) -> tuple[int, int]:
         """Bytes of a plane's row, and of a pixel."""
         return int(self.geometry[5]), int(self.geometry[6])
@@ -175,24 +174,23 @@ def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int
 
 # --- Which layers ----------------------------------------------------------------------------------------------------
 
-_integers: weakref.WeakKeyDictionary[Synapses, dict[tuple[int, ...], IntegerWeights | None]] = (
-    weakref.WeakKeyDictionary()
-)
+_integers: KnownOf[Synapses, IntegerWeights | None] = KnownOf()
 """Of nodes that are alive: looked for once, because there are millions of weights."""
+
+called_by_clear_caches(_integers.clear)
 
 
 def integer_weights(node: Conv2d | ConvTranspose2d | Linear, incoming: Shape) -> IntegerWeights | None:
     """A node's weights as integers times a power of two of each output channel; None where they are not."""
-    versions = _integers.setdefault(node, {})
     key = incoming if isinstance(node, Linear) else ()
-    if key not in versions:
-        found = codes_and_exponents(node)
-        fits = found is not None and (np.abs(found[1]) <= _HIGHEST_EXPONENT).all()
-        versions[key] = None
-        if found is not None and fits:
-            kernel = dense_kernel(node, found[0], incoming)
-            versions[key] = IntegerWeights(kernel, np.ldexp(np.float32(1), found[1]))
-    return versions[key]
+    return _integers.get(node, key, lambda: _integer_weights(node, incoming))
+
+
+def _integer_weights(node: Conv2d | ConvTranspose2d | Linear, incoming: Shape) -> IntegerWeights | None:
+    found = codes_and_exponents(node)
+    if found is None or not (np.abs(found[1]) <= _HIGHEST_EXPONENT).all():
+        return None
+    return IntegerWeights(dense_kernel(node, found[0], incoming), np.ldexp(np.float32(1), found[1]))
 
 
 def integer_quanta(tables: list[LevelTable]) -> np.float32 | None:

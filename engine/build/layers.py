@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, N
 from ..kernels.firing import neuron_array
 from ..kernels.processor import host_accumulators, host_lanes
 from ..kernels.window_block import Token, window_token
+from ..lazy import KnownOf, lazy_property
+from ..memory import called_by_clear_caches
 from ..neurons import LadderModel, LevelTable, level_table
 from .fan_out import FanOut, ZeroFanOut, dense_macs, fan_out, nonzero_weights, zero_fan_out
 from .integer_layer import IntegerLayer, PooledLevels, integer_layer, pooled_levels
@@ -24,11 +25,14 @@ from .plan import GatherPlan, kernel_axes, make_plan
 from .stepper import Stepper, stepper_of
 from .weights import dense_kernel, pack_weights, padded_bias
 
-_packed: weakref.WeakKeyDictionary[Synapses, dict[tuple[int, Shape], NDArray[np.float32]]] = weakref.WeakKeyDictionary()
+_packed: KnownOf[Synapses, NDArray[np.float32]] = KnownOf()
 """Packed weights of nodes that are alive, so that only the first run of a network packs them."""
 
-_nonzero: weakref.WeakKeyDictionary[Synapses, NDArray[np.int64]] = weakref.WeakKeyDictionary()
+_nonzero: KnownOf[Synapses, NDArray[np.int64]] = KnownOf()
 """Non-zero weights of nodes that are alive: counted once, because there are millions of weights."""
+
+called_by_clear_caches(_packed.clear)
+called_by_clear_caches(_nonzero.clear)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Source:
         """Kinds of spikes of its neurons: thresholds, or levels; 0 for the analog input."""
         return 0 if self.levels is None else self.levels.kinds
 
-    @cached_property
+    @lazy_property
     def scale(self) -> np.float32:
         """What a level's eight bits, read backwards as a number, are multiplied with to give its value, exactly.
 
@@ -75,27 +79,27 @@ class Layer:
     neurons: Neurons | None
     kernels: AllowedKernels
 
-    @cached_property
+    @lazy_property
     def spiking(self) -> tuple[Source, ...]:
         """Sources that are neurons; one that a concatenation names twice comes twice."""
         return tuple(source for source in self.sources if not source.analog)
 
-    @cached_property
+    @lazy_property
     def pooling(self) -> bool:
         """Whether this layer averages instead of gathering weights."""
         return isinstance(self.node, AvgPool2d)
 
-    @cached_property
+    @lazy_property
     def padded_channels(self) -> int:
         """Output channels, filled up to a whole number of blocks."""
         return -(-self.outgoing[0] // self.block_width) * self.block_width
 
-    @cached_property
+    @lazy_property
     def block_width(self) -> int:
         """Output channels in a block."""
         return host_lanes() if self.pooling else self.plan.block_width
 
-    @cached_property
+    @lazy_property
     def band_tables(self) -> dict[tuple[tuple[tuple[int, int], ...], bool], NDArray[np.int64]]:
         """Tables of bands, as the simulation has worked them out."""
         return {}
@@ -113,23 +117,21 @@ class Layer:
             vectors //= 2
         return window_token(steps, window, vectors, lanes, row)
 
-    @cached_property
+    @lazy_property
     def plan(self) -> GatherPlan:
         """Tables for the gather kernels."""
         assert isinstance(self.node, (Conv2d, ConvTranspose2d, Linear))
         return make_plan(self.node, self.incoming, self.outgoing)
 
-    @cached_property
+    @lazy_property
     def weights(self) -> NDArray[np.float32]:
         """Weights in the kernels' order."""
-        assert isinstance(self.node, (Conv2d, ConvTranspose2d, Linear))
-        versions = _packed.setdefault(self.node, {})
-        key = (self.block_width, self.incoming if isinstance(self.node, Linear) else (0, 0, 0))
-        if key not in versions:
-            versions[key] = pack_weights(dense_kernel(self.node, self.node.weight, self.incoming), self.plan)
-        return versions[key]
+        node = self.node
+        assert isinstance(node, (Conv2d, ConvTranspose2d, Linear))
+        key = (self.block_width, self.incoming if isinstance(node, Linear) else ())
+        return _packed.get(node, key, lambda: pack_weights(dense_kernel(node, node.weight, self.incoming), self.plan))
 
-    @cached_property
+    @lazy_property
     def integers(self) -> IntegerLayer | None:
         """The layer in integers, where its currents are sums of integers and kernels that add them up are allowed."""
         kind = self.kernels.integers
@@ -139,21 +141,21 @@ class Layer:
         channels = [(source.name, source.channels) for source in self.sources]
         return integer_layer(self.node, self.incoming, tables, channels, self.integer_plan, kind)
 
-    @cached_property
+    @lazy_property
     def pooled_levels(self) -> PooledLevels | None:
         """Of a layer that averages spikes, where means are sums of integers."""
         if not isinstance(self.node, AvgPool2d):
             return None
         return pooled_levels(math.prod(self.node.kernel_size), {source.name: source.levels for source in self.sources})
 
-    @cached_property
+    @lazy_property
     def integer_plan(self) -> IntegerPlan:
         """Tables for the dot kernels."""
         assert isinstance(self.node, (Conv2d, ConvTranspose2d, Linear))
         columns = kernel_axes(self.node, self.incoming)[1]
         return make_integer_plan(self.plan.rows, columns, self.incoming, self.outgoing, self.padded_channels)
 
-    @cached_property
+    @lazy_property
     def bias(self) -> NDArray[np.float32]:
         """Bias in the kernels' order; zeros for pooling."""
         bias = np.zeros(1, np.float32)
@@ -161,7 +163,7 @@ class Layer:
             bias = self.node.bias
         return padded_bias(bias, self.padded_channels)
 
-    @cached_property
+    @lazy_property
     def pool_geometry(self) -> NDArray[np.int64]:
         """What the pooling kernel takes."""
         assert isinstance(self.node, AvgPool2d)
@@ -169,7 +171,7 @@ class Layer:
         sizes = (*self.incoming[1:], self.outgoing[2])
         return np.array([*node.kernel_size, *node.stride, *node.padding, *sizes], np.int64)
 
-    @cached_property
+    @lazy_property
     def neuron(self) -> NDArray[np.float32]:
         """What the firing kernel takes."""
         assert self.neurons is not None
@@ -177,38 +179,38 @@ class Layer:
         constants = self.neurons.model.firing_constants()
         return neuron_array(constants.decay, constants.keep, constants.compare, constants.subtract)
 
-    @cached_property
+    @lazy_property
     def initial(self) -> NDArray[np.float32]:
         """Potentials of a pixel's neurons before the first step, filled up to a whole number of blocks."""
         assert self.neurons is not None
         return np.full(self.padded_channels, self.neurons.model.initial, np.float32)
 
-    @cached_property
+    @lazy_property
     def stepper(self) -> Stepper | None:
         """What runs neurons that are no ladder of thresholds."""
         return None if self.neurons is None else stepper_of(self.neurons.model)
 
-    @cached_property
+    @lazy_property
     def levels(self) -> LevelTable | None:
         """What the neurons' levels mean; None without neurons."""
         return None if self.neurons is None else level_table(self.neurons.model)
 
-    @cached_property
+    @lazy_property
     def thresholds(self) -> int:
         """Kinds of spikes of the neurons, which are counted apart: thresholds, or levels; 0 without neurons."""
         return 0 if self.levels is None else self.levels.kinds
 
-    @cached_property
+    @lazy_property
     def variables(self) -> int:
         """State variables of a neuron."""
         return 1 if self.stepper is None else self.stepper.variables
 
-    @cached_property
+    @lazy_property
     def fan_out(self) -> FanOut:
         """Targets of each event."""
         return fan_out(self.node, self.incoming, self.outgoing)
 
-    @cached_property
+    @lazy_property
     def weights_and_biases(self) -> tuple[int, int]:
         """Number of weights and number of biases; 0 for pooling."""
         if not isinstance(self.node, (Conv2d, ConvTranspose2d, Linear)):
@@ -218,18 +220,17 @@ class Layer:
     @property
     def nonzero_weights(self) -> NDArray[np.int64]:
         """Non-zero weights by input channel and kernel tap; empty for pooling."""
-        if not isinstance(self.node, (Conv2d, ConvTranspose2d, Linear)):
+        node = self.node
+        if not isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
             return np.zeros(0, np.int64)
-        if self.node not in _nonzero:
-            _nonzero[self.node] = nonzero_weights(self.node)
-        return _nonzero[self.node]
+        return _nonzero.get(node, None, lambda: nonzero_weights(node))
 
-    @cached_property
+    @lazy_property
     def zero_weights(self) -> int:
         """Number of weights that are zero."""
         return self.weights_and_biases[0] - int(self.nonzero_weights.sum())
 
-    @cached_property
+    @lazy_property
     def zero_fan_out(self) -> ZeroFanOut | None:
         """Weights of zero that each event meets; None where no weight is zero."""
         if not self.zero_weights:
@@ -237,12 +238,12 @@ class Layer:
         assert isinstance(self.node, (Conv2d, ConvTranspose2d, Linear))
         return zero_fan_out(self.node, self.nonzero_weights, self.incoming, self.outgoing)
 
-    @cached_property
+    @lazy_property
     def dense_synops(self) -> int:
         """Accumulates in a step in which every neuron that the layer reads has an event."""
         return self.fan_out.total(sum(source.channels for source in self.spiking))
 
-    @cached_property
+    @lazy_property
     def dense_macs(self) -> int:
         """Multiply-accumulates of the ANN's layer."""
         return dense_macs(self.node, self.incoming, self.outgoing)
@@ -270,7 +271,7 @@ class Program:
         For each Neurons node, the index of the last layer that reads its events.
     emit : dict
         For each Neurons node, (256,) float32, the value of each level.
-    chains : list
+    prepared : dict
         What the simulation has prepared for this program and does not use just now (see engine/simulation/chain.py).
     """
 
@@ -278,25 +279,21 @@ class Program:
     layers: tuple[Layer, ...]
     last_use: dict[str, int]
     emit: dict[str, NDArray[np.float32]]
-    chains: list[Any] = field(default_factory=list)
+    prepared: dict[str, Any] = field(default_factory=dict)
 
 
-_Bound = tuple[tuple[Layer, ...], dict[str, int], dict[str, NDArray[np.float32]], list[Any]]
+_Bound = tuple[tuple[Layer, ...], dict[str, int], dict[str, NDArray[np.float32]], dict[str, Any]]
 _SHAPES_KEPT = 4
-_bound: weakref.WeakKeyDictionary[Network, dict[tuple[Shape, AllowedKernels], _Bound]] = weakref.WeakKeyDictionary()
+_bound: KnownOf[Network, _Bound] = KnownOf(_SHAPES_KEPT)
 """What networks that are alive were bound to last; it knows their nodes but not them, or they would live for ever."""
+
+called_by_clear_caches(_bound.clear)
 
 
 def build_program(network: Network, picture: Shape, kernels: AllowedKernels | None = None) -> Program:
     """Bind a network to pictures of the shape (C, H, W) and to kernels; InputError where it does not fit."""
     kernels = allowed_kernels() if kernels is None else kernels
-    versions = _bound.setdefault(network, {})
-    key = (picture, kernels)
-    bound = versions.pop(key, None) or _bind(network, picture, kernels)
-    versions[key] = bound
-    for oldest in list(versions)[:-_SHAPES_KEPT]:
-        versions.pop(oldest, None)
-    return Program(network, *bound)
+    return Program(network, *_bound.get(network, (picture, kernels), lambda: _bind(network, picture, kernels)))
 
 
 def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
@@ -321,22 +318,25 @@ def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
         )
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
     emit = {neurons.name: level_table(neurons.model).emit for neurons in network.neurons}
-    return tuple(layers), last_use, emit, []
+    return tuple(layers), last_use, emit, {}
 
 
-def _sources(network: Network, name: str, shapes: dict[str, Shape]) -> tuple[Source, ...]:
+def _sources(network: Network, joined: str, shapes: dict[str, Shape]) -> tuple[Source, ...]:
     """The Input and Neurons nodes behind a node, with Concats resolved into channel offsets."""
     found: list[Source] = []
-
-    def visit(name: str) -> None:
+    for name in _parts(network, joined):
         node = network[name]
-        if isinstance(node, Concat):
-            for part in node.parts:
-                visit(part)
-            return
         offset = found[-1].channel_offset + found[-1].channels if found else 0
         levels = level_table(node.model) if isinstance(node, Neurons) else None
         found.append(Source(name, shapes[name][0], offset, isinstance(node, Input), levels))
-
-    visit(name)
     return tuple(found)
+
+
+def _parts(network: Network, name: str) -> Iterator[str]:
+    """Names of the nodes that a node joins, in their order; its own if it joins none."""
+    node = network[name]
+    if isinstance(node, Concat):
+        for part in node.parts:
+            yield from _parts(network, part)
+    else:
+        yield name

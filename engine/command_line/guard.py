@@ -34,8 +34,8 @@ def guarded(run: Callable[[], object]) -> int:
         return _report_system(error)
     except SpikeunetError as error:
         return report_error(str(error))
-    except MemoryError:
-        return report_error("not enough memory; try a smaller picture")
+    except (MemoryError, RuntimeError) as error:
+        return _report_exhausted(error)
     return status if isinstance(status, int) else 0
 
 
@@ -45,6 +45,15 @@ def _report_usage(error: click.ClickException) -> int:
         return STATUS_ERROR
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "spikeunet"
     return report_error(f"{error.format_message().rstrip('.')}; see {command} --help")
+
+
+def _report_exhausted(error: MemoryError | RuntimeError) -> int:
+    """What there is too little of; Python has no error of its own for threads."""
+    if isinstance(error, MemoryError):
+        return report_error("not enough memory; try a smaller picture")
+    if "start new thread" not in str(error):
+        raise error
+    return report_error("the system grants no more threads; end other programs, or raise the limit (ulimit -u)")
 
 
 def _report_system(error: OSError) -> int:

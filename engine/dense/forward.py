@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node
+from ..threads import available_processors, limited_blas
 from .convolution import connect, convolve, convolve_transposed
 from .layout import Value, channels_first
 from .pooling import average
@@ -72,6 +73,12 @@ def evaluate(network: Network, picture: Array, observe: Observer, names: Collect
     """
     channels, height, width = picture.shape
     network.shapes((channels, height, width))  # refuses a picture that does not fit
+    # BLAS knows nothing of quotas: it would take a thread for each processor that it sees.
+    with limited_blas(available_processors()):
+        return _evaluated(network, picture, observe, names)
+
+
+def _evaluated(network: Network, picture: Array, observe: Observer, names: Collection[str]) -> Array:
     readers = Counter(source for node in network.nodes for source in node.sources)
     values: dict[str, Value] = {}
     for node in network.nodes:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..files.atomic import atomic_write
 from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS
-from ..simulation.simulate import available_threads
+from ..threads import available_processors
 from .picture_task import Row
 from .scores import DENOISING_SCORES, SEGMENTATION_SCORES
 from .summary import COSTS
@@ -55,7 +55,7 @@ def circumstances() -> dict[str, Any]:
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": list(sys.argv),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        "machine": {"processor": _processor(), "processors": available_threads(), "system": platform.platform()},
+        "machine": {"processor": _processor(), "processors": available_processors(), "system": platform.platform()},
         "energy_model": asdict(ENERGY_MODELS[DEFAULT_ENERGY_MODEL]),
         "working_folder": os.fspath(Path.cwd()),
     }

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
-from ..simulation.simulate import available_threads
+from ..threads import available_processors
 from .one_picture import attempt
 from .picture_task import Outcome, PictureTask
 
@@ -72,7 +72,7 @@ class Workplace:
         """Worker threads for a picture where the user names none: the processors are shared by the workers."""
         if self.scheduler is not None:
             return 1
-        return None if self.workers == 1 else max(1, available_threads() // self.workers)
+        return None if self.workers == 1 else max(1, available_processors() // self.workers)
 
     def run(self, tasks: Sequence[PictureTask]) -> Iterator[Outcome]:
         """Outcomes as they come, in any order.

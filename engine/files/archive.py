@@ -6,7 +6,6 @@ import io
 import math
 import os
 import tokenize
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SpikeunetError
+from ..quiet import without_warnings
 
 MAXIMUM_BYTES = 4 * 2**30
 """Largest sum of array sizes that is read."""
@@ -80,8 +80,7 @@ def read_arrays(path: str | os.PathLike[str], error: type[SpikeunetError], remed
 
 def _read(path: Path, error: type[SpikeunetError], remedy: str) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    with warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
-        warnings.simplefilter("error")
+    with without_warnings(), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         _check_sizes(path, members, error)
         for member in members:

@@ -7,36 +7,18 @@ into pieces for several. The pieces do not depend on the number of threads, and 
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .workers import on_threads
+from ..threads import on_threads
 
 Array = NDArray[Any]
 
 _PIECES = 4
 _SMALLEST_PIECE = 64
 """Rows of a product in a piece, at least."""
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Keep BLAS libraries to one thread for each call."""
-    with _controller().limit(limits=1, user_api="blas"):
-        yield
-
-
-@functools.cache
-def _controller() -> Any:
-    from scipy.linalg import blas  # noqa: F401 - loads the library, so that it is found
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 def multiply(left: Array, right: Array) -> Array:

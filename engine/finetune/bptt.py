@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from ..graph import Network, Neurons
 from ..kernels.surrogate import backward_through_time, fire_through_time
 from ..neurons import LadderModel, SteppedModel
+from ..threads import on_threads, slices
 from . import stepped
 from .passes import leaves, run_backward, run_forward
 from .stepped import SteppedTape
 from .surrogates import Surrogate
-from .workers import on_threads, slices
 
 Array = NDArray[Any]
 

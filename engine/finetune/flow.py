@@ -21,10 +21,10 @@ from ..graph import Network, Neurons, Synapses
 from ..kernels.surrogate import accumulate_rows, fire_once, mark_charged
 from ..neurons import LadderModel, conserves_charge
 from ..simulation.picture_run import PictureRun
+from ..threads import on_threads, slices
 from . import layers
 from .passes import read, run_backward, run_forward
 from .penalty import SpikePenalty
-from .workers import on_threads, slices
 
 Array = NDArray[Any]
 

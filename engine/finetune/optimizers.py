@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..kernels.optimizers import adam_step, add_squares, average_step, momentum_step
+from ..threads import on_threads, slices
 from .trainable import flat
-from .workers import on_threads, slices
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Concat, Input, Network, Neurons, Output, Synapses
+from ..threads import limited_blas
 from . import layers
-from .blas import single_threaded
 from .layers import Kept, Value
 
 Array = NDArray[Any]
@@ -31,7 +31,7 @@ def leaves(network: Network, name: str) -> tuple[str, ...]:
     return (name,)
 
 
-@single_threaded()
+@limited_blas(1)
 def run_forward(network: Network, batch: Array, fire: Fire, kept: Kept | None = None) -> tuple[dict[str, Array], Array]:
     """Values of the Input and all Neurons nodes, and the current of the readout.
 
@@ -62,7 +62,7 @@ def run_forward(network: Network, batch: Array, fire: Fire, kept: Kept | None = 
     return values, currents[network.output.source]
 
 
-@single_threaded()
+@limited_blas(1)
 def run_backward(
     network: Network,
     values: Mapping[str, Array],

@@ -23,8 +23,8 @@ from ..build.fan_out import dense_macs, fan_out
 from ..graph import Network, Neurons, Shape, Synapses
 from ..kernels.penalty import count_fired, saturated_sums
 from ..neurons import level_table
+from ..threads import on_threads
 from .passes import leaves
-from .workers import on_threads
 
 Array = NDArray[Any]
 

@@ -25,7 +25,7 @@ from ..kernels import stepped_surrogate as templates
 from ..kernels.bound import bound
 from ..neurons import Registration, SteppedModel, level_table
 from ..neurons.registration_checks import cannot_compile, level_out_of_range
-from .workers import on_threads, slices
+from ..threads import on_threads, slices
 
 if TYPE_CHECKING:
     from .surrogates import Surrogate

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..graph import Network
+from ..threads import using_threads
 from .bptt import run_through_time, time_gradients
 from .checkpoint import read_checkpoint, write_checkpoint
 from .data import Batches
@@ -23,7 +24,6 @@ from .optimizers import clip_factor, gradient_norm, optimizer_named, update_aver
 from .penalty import SpikePenalty
 from .settings import Settings
 from .trainable import Trainable
-from .workers import using_threads
 
 Array = NDArray[Any]
 

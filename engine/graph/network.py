@@ -64,6 +64,10 @@ class Network:
         except KeyError:
             raise GraphError(f"no node is called {name!r}; there are {', '.join(self._by_name)}") from None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What others have worked out of a network stays behind; a copy is a network of its own.
+        return Network, (self.nodes, dict(self.metadata), dict(self.normalization))
+
     def __repr__(self) -> str:
         return f"Network({len(self.nodes)} nodes, {len(self.neurons)} neuron layers, {self.parameters} parameters)"
 

@@ -7,7 +7,7 @@ padding, dilation and groups mean what they mean in PyTorch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,10 @@ class Node:
     def output_shape(self, *shapes: Shape) -> Shape:
         """Shape that this node puts out, from the shapes that its sources put out."""
         raise NotImplementedError
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made anew out of its fields, so that a copy's arrays cannot be written to either.
+        return type(self), tuple(getattr(self, each.name) for each in fields(self) if each.init)
 
     def refuse(self, attribute: str, message: str) -> GraphError:
         """A GraphError that names the node and the attribute at fault."""
@@ -318,7 +322,8 @@ def _set_array(node: Node, attribute: str, value: ArrayLike, dimensions: int) ->
     if not np.isfinite(array).all():
         raise node.refuse(attribute, "has values that are NaN or infinite in float32")
     array.setflags(write=False)
-    object.__setattr__(node, attribute, array)
+    # A view of what cannot be written to cannot be made writable again by accident: networks are shared.
+    object.__setattr__(node, attribute, array.view())
 
 
 def _set_bias(node: Conv2d | ConvTranspose2d | Linear, channels: int) -> None:

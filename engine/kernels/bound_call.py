@@ -41,8 +41,12 @@ def _words(value: Any) -> list[int]:
     return [0 if value is None else int(value)]
 
 
+@functools.cache
 def _kernel_address(kernel: Any, signature: tuple[types.Type, ...]) -> int:
-    """Where a kernel begins that is compiled for these types."""
+    """Where a kernel begins that is compiled for these types.
+
+    Asked for once: llvmlite has a lock, which a forked process may find locked by a thread that it does not have.
+    """
     compiled = kernel.overloads.get(signature)
     if compiled is None:
         kernel.compile(signature)

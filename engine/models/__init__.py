@@ -6,6 +6,7 @@ the folder `models` of the checkout that the package runs from, if it does.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,9 @@ from ..errors import ModelFileError
 from ..files.model_file import read_model
 from ..graph import Network
 from .folders import SUFFIX, model_folders, models_in
+from .kept_models import kept
 
-__all__ = ["list_models", "load_model", "located", "model_digest", "model_origins"]
+__all__ = ["list_models", "load_model", "located", "model_digest", "model_origins", "shared_model"]
 
 
 def list_models() -> tuple[str, ...]:
@@ -42,6 +44,8 @@ def model_origins() -> dict[str, str]:
 def load_model(name_or_path: str | os.PathLike[str]) -> Network:
     """Load a network by the name of a model, or from a model file.
 
+    Files that were read lately and have not changed since are not read again. Each call gives a network of its own.
+
     Parameters
     ----------
     name_or_path : str or path-like
@@ -53,8 +57,15 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Network:
     ModelFileError
         If there is no model of that name, or the file cannot be read.
     """
+    network = shared_model(name_or_path)
+    # Nodes cannot be changed, but lists inside of metadata can.
+    return network.replace(metadata=copy.deepcopy(dict(network.metadata)))
+
+
+def shared_model(name_or_path: str | os.PathLike[str]) -> Network:
+    """`load_model` for readers: the same network for everybody, so that what is prepared for it is prepared once."""
     with located(name_or_path) as path:
-        return read_model(path)
+        return kept(path, read_model)
 
 
 def model_digest(name_or_path: str | os.PathLike[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
@@ -53,6 +54,8 @@ class Registration:
 
 _by_name: dict[str, Registration] = {}
 _by_class: dict[type, Registration] = {}
+_count = itertools.count(1)
+_latest = 0
 
 
 @overload
@@ -111,9 +114,20 @@ def register_neuron(name: Any = None, *, compile_now: bool = True) -> Any:
         if compile_now:
             check_compiles(registration, model())
         _by_name[registration.name] = _by_class[model] = registration
+        _note_change()
         return model
 
     return register
+
+
+def _note_change() -> None:
+    global _latest  # noqa: PLW0603
+    _latest = next(_count)
+
+
+def latest_change() -> int:
+    """A number that is another one after every registration: what a name in a model file means may have changed."""
+    return _latest
 
 
 def registered(name: str) -> Registration | None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import importlib
 import io
-import logging
 import os
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from ..files.atomic import atomic_write
+from ..quiet import quiet_logger, without_warnings
 from .png_check import check_png_samples
 
 MAXIMUM_PIXELS = 100_000_000
@@ -184,8 +183,7 @@ def _named_errors(path: str | os.PathLike[str], problem: str = "cannot be read a
     system, which carry an errno, pass through.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with without_warnings():
             yield
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from None
@@ -250,7 +248,7 @@ def _deep_png_samples(stream: BinaryIO, image: Any) -> NDArray[np.uint16]:
     image.load()
     orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     # libpng's remarks on odd files would otherwise reach stderr; a logger that the user sets up still gets them.
-    logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
+    quiet_logger("imagecodecs")
     stream.seek(0)
     samples: NDArray[np.uint16] = imagecodecs.png_decode(stream.read())
     return _squeezed(_oriented(samples.reshape(*samples.shape[:2], -1), orientation))

@@ -6,7 +6,6 @@ of its own to stderr.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
+from ..quiet import quiet_logger
 
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _PALETTE, _YCBCR = 3, 6
@@ -54,7 +54,7 @@ def read_tiff(stream: BinaryIO, check_size: Callable[[int, int], None]) -> TiffP
     import tifffile
 
     # Its remarks on odd files would otherwise reach stderr; a logger that the user sets up still gets them.
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    quiet_logger("tifffile")
     with tifffile.TiffFile(stream) as tiff:
         page: Any = tiff.pages[0]
         check_size(page.imagewidth, page.imagelength)

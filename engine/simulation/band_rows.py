@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..lazy import lazy_property
 
 _BAND_BYTES = 1 << 19
 """What a band reads and writes should stay in a core's second-level cache, with a block's weights."""
@@ -34,7 +35,7 @@ class Bands:
     shares: tuple[int, ...]
     """First band of each thread's share, and the number of bands."""
 
-    @cached_property
+    @lazy_property
     def share_table(self) -> NDArray[np.int64]:
         """`shares`, as `next_band` takes them."""
         return np.array(self.shares, np.int64)

@@ -9,9 +9,8 @@ engine/kernels/chain.py). A layer in which too few of the neurons that it reads 
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +22,11 @@ from ..kernels.bound_call import bind
 from ..kernels.chain import count_uneven_sources, run_chain
 from ..kernels.entries import host_compresses
 from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
-from ..memory import aligned_bytes
+from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
+from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, bands_in_cache
 from .band_run import BandRun
 from .counting import OperationsCounter
-from .crew import Crew
 from .layer_run import THREADED_WORK, LayerRun, by_step, dense_work, runs_in_integers
 from .layer_state import Inputs, LayerState
 from .queue_room import QueueRoom, block_bytes, has_room
@@ -36,17 +35,16 @@ from .scratch import Scratch
 _MOST_BYTES = 1 << 29
 """A network whose events may need more than this is run layer by layer: room for them is then taken as it is needed."""
 
-_KEPT_BYTES = 1 << 29
-"""Of the chains that are idle, the oldest are given up beyond this."""
+IDLE = IdleMemory(1 << 29)
+"""Chains that are idle, each on a shelf of the program that it belongs to."""
+
+called_by_clear_caches(IDLE.clear)
 
 _KINDS = 9
 """Events and thresholds, see `LayerRun.fired`."""
 
 _COUNTERS = 8
 """Of a layer in a cache line: each layer has lines for itself."""
-
-_idle: list[weakref.ref[Chain]] = []
-"""By age."""
 
 
 class Chain:
@@ -64,7 +62,6 @@ class Chain:
         self.layers = program.layers
         self.steps = steps
         self.threads = threads
-        self.home = program.chains
         self._index = {layer.name: index for index, layer in enumerate(self.layers)}
         self._kernels = [kernels_in_integers(layer) or PICTURE for layer in self.layers]
         self._rooms, self._block = _rooms(program, steps)
@@ -91,6 +88,9 @@ class Chain:
     def nbytes(self) -> int:
         """Bytes of the memory for events and of scratch memory."""
         return self._block.nbytes + sum(scratch.nbytes for scratch in self._scratches)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a chain holds addresses in the memory of this process; copy the network instead")
 
     # --- Preparing ---------------------------------------------------------------------------------------------------
 
@@ -154,7 +154,11 @@ class Chain:
     # --- Running -----------------------------------------------------------------------------------------------------
 
     def run(
-        self, picture: NDArray[np.float32], counter: OperationsCounter, crew: Crew, meanwhile: Callable[[], None]
+        self,
+        picture: NDArray[np.float32],
+        counter: OperationsCounter,
+        workers: WorkerThreads,
+        meanwhile: Callable[[], None],
     ) -> NDArray[np.float32]:
         """Run all layers on a picture, (H, W, C); returns the running sum of the readout, (H, W, O).
 
@@ -168,10 +172,10 @@ class Chain:
         index, first = 0, meanwhile
         while index < len(self.layers):
             if self._pays(index):
-                index = self._run_from(index, crew, first)
+                index = self._run_from(index, workers, first)
                 first = _nothing
             else:
-                alone[index] = self._run_alone(index, crew)
+                alone[index] = self._run_alone(index, workers)
                 index += 1
         first()
         self.kernels = {
@@ -185,7 +189,7 @@ class Chain:
         sources = self._sources[index]
         return bool(self._counters[sources[sources >= 0], ENTRIES].sum() >= self._least[index])
 
-    def _run_from(self, index: int, crew: Crew, meanwhile: Callable[[], None]) -> int:
+    def _run_from(self, index: int, workers: WorkerThreads, meanwhile: Callable[[], None]) -> int:
         """Run layers from one on; returns which one is next."""
 
         def own() -> None:
@@ -193,7 +197,7 @@ class Chain:
             self._work(index, 0)
 
         others = (functools.partial(self._work, index, worker) for worker in range(1, self.threads))
-        crew.run([*others, own], self._give_up)
+        workers.run([*others, own], self._give_up)
         return int(self._reached[0, 0])
 
     def _work(self, index: int, worker: int) -> None:
@@ -209,10 +213,10 @@ class Chain:
         """Have the threads wait no more for one that will not come."""
         self._counters[:, FINISHED] = GIVEN_UP
 
-    def _run_alone(self, index: int, crew: Crew) -> LayerRun:
+    def _run_alone(self, index: int, workers: WorkerThreads) -> LayerRun:
         state = self._states[index]
         run = LayerRun(state, self._inputs[index], self.steps, False, lasting=False, room=self._rooms[index])
-        queue = run.run(crew, self.threads)
+        queue = run.run(workers, self.threads)
         state.fresh = True
         if queue is not None:
             self._counters[index, ENTRIES] = queue.active
@@ -311,27 +315,21 @@ def places_in_block(sizes: list[int], lasts: list[int]) -> tuple[list[int], int]
     return places, max((place + size for place, size in zip(places, sizes, strict=True)), default=0)
 
 
-def take_chain(program: Program, steps: int, threads: int) -> Chain | None:
-    """An idle chain or a new one; None where the network's layers cannot run in one call."""
+def take_chain(program: Program, steps: int, workers: WorkerThreads, threads: int) -> Chain | None:
+    """An idle chain or a new one, for as many threads as there are; None where the layers cannot run in one call."""
     if sum(dense_work(layer, steps) for layer in program.layers) < THREADED_WORK:
         threads = 1
-    idle: list[Chain] = program.chains
-    for chain in list(idle):
-        if (chain.steps, chain.threads) == (steps, threads):
-            try:
-                idle.remove(chain)
-            except ValueError:  # Another thread was faster.
-                continue
-            return chain
-    return Chain(program, steps, threads) if is_chain(program, steps) else None
+    threads = workers.ready(threads)
+    idle = _shelf(program).take(lambda chain: (chain.steps, chain.threads) == (steps, threads))
+    return Chain(program, steps, threads) if idle is None and is_chain(program, steps) else idle
 
 
-def put_back(chain: Chain) -> None:
-    """Let a chain be used again."""
-    chain.home.append(chain)
-    idle = [each for reference in _idle if (each := reference()) is not None and each is not chain]
-    idle = [*(each for each in idle if each in each.home), chain]
-    while sum(each.nbytes for each in idle) > _KEPT_BYTES:
-        oldest = idle.pop(0)
-        oldest.home.remove(oldest)
-    _idle[:] = map(weakref.ref, idle)
+def put_back(program: Program, chain: Chain) -> None:
+    """Let a chain of a program be used again."""
+    _shelf(program).put(chain, chain.nbytes)
+
+
+def _shelf(program: Program) -> Shelf[Chain]:
+    """Where a program keeps its idle chains."""
+    shelf: Shelf[Chain] | None = program.prepared.get("chains")
+    return program.prepared.setdefault("chains", Shelf(IDLE)) if shelf is None else shelf

@@ -17,9 +17,10 @@ from ..events import EventQueue, joined_masks, level_type
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
 from ..kernels.shared_counter import TAKEN
+from ..memory import IdleMemory, Shelf, called_by_clear_caches
+from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
 from .band_run import BandRun, FiredBand
-from .crew import Crew
 from .dot_run import COST_OF_A_PRODUCT, DotRun
 from .layer_state import Inputs, LayerState
 from .pool_run import PoolRun
@@ -37,11 +38,11 @@ _OPERATIONS_OF_AN_EVENT = 8
 _OPERATIONS_OF_A_NEURON = 20
 """A neuron's update and firing, in multiply-accumulates that take about as long."""
 
-_KEPT_BYTES = 1 << 26
-"""Scratch memory of more than this is given back to the system."""
-
-_idle: list[Scratch] = []
+IDLE = IdleMemory(1 << 27)
+_scratches: Shelf[Scratch] = Shelf(IDLE)
 """What workers have put back; fresh memory would cost more than what is done in it."""
+
+called_by_clear_caches(IDLE.clear)
 
 
 @dataclass
@@ -88,10 +89,9 @@ class LayerRun:
         self.kernels = choose_kernels(self.layer, active)
         self._dot, self._pool = runs_in_integers(self.layer, inputs, steps, self.kernels)
 
-    def run(self, crew: Crew | None, threads: int) -> EventQueue | None:
-        """Run all bands, without a crew on the calling thread; returns the events, or None without neurons."""
-        if crew is None or self._work() < THREADED_WORK:
-            threads = 1
+    def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
+        """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
+        threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
         bands = self._bands(threads)
         if self.room is None and not self._lasting and has_room(self.layer, self.steps):
             self.room = QueueRoom(self.layer, self.steps, len(bands.rows))
@@ -110,7 +110,7 @@ class LayerRun:
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
         indices, counters = itertools.count(), np.zeros(TAKEN + threads, np.int64)
         parts = [
-            _Part(np.zeros_like(self.counts), np.zeros_like(self.fired), _taken())
+            _Part(np.zeros_like(self.counts), np.zeros_like(self.fired), _scratches.take() or Scratch())
             for _ in range(min(threads, len(bands.rows)))
         ]
 
@@ -125,14 +125,14 @@ class LayerRun:
             self._run_bands(first, indices)
 
         jobs = [functools.partial(self._run_bands, worker(number), indices) for number in range(1, len(parts))]
-        if crew is None:
+        if workers is None:
             own()
         else:
-            crew.run([*jobs, own])
+            workers.run([*jobs, own])
         for part in parts:
             self.counts += part.counts
             self.fired += by_step(part.fired, self.layer, self.steps)
-            _put_back(part.scratch)
+            _scratches.put(part.scratch, part.scratch.nbytes)
         self.state.fresh = False
         if self.layer.neurons is None:
             return None
@@ -235,15 +235,3 @@ def by_step(fired: NDArray[np.int64], layer: Layer, steps: int) -> NDArray[np.in
 def _count_shape(kinds: int) -> tuple[int, int]:
     """Events and so many kinds of spikes, of which the kernels may take eight at once, by step."""
     return 1 + max(8, kinds), 8
-
-
-def _taken() -> Scratch:
-    try:
-        return _idle.pop()
-    except IndexError:
-        return Scratch()
-
-
-def _put_back(scratch: Scratch) -> None:
-    if scratch.nbytes <= _KEPT_BYTES:
-        _idle.append(scratch)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ..build import Layer, Program
 from ..events import STEPS_PER_QUEUE, EventQueue
 from ..operations import Operations
+from ..threads import WorkerThreads
 from .chain import Chain, put_back, take_chain
 from .counting import OperationsCounter
-from .crew import Crew
 from .layer_run import Inputs, LayerRun, LayerState
 from .queue_room import QueueRoom
 from .recording import Recorder
@@ -47,13 +47,13 @@ class PictureRun:
         picture: NDArray[np.float32],
         steps: int,
         record: frozenset[str],
-        crew: Crew | None,
+        workers: WorkerThreads | None,
         threads: int,
     ) -> None:
         self.program = program
         self.picture = np.ascontiguousarray(picture.transpose(1, 2, 0))
         self.steps = steps
-        self.crew = crew
+        self.workers = workers
         self.threads = threads
         self.recorder = Recorder(program, steps, record)
         self.counter = OperationsCounter(program, steps)
@@ -64,8 +64,10 @@ class PictureRun:
     def by_layer(self) -> Result:
         """Each layer over all steps; a layer's events are dropped after their last reader."""
         recording = any(map(self.recorder.wants, RECORDABLE))
-        if self.crew is not None and not recording and (chain := take_chain(self.program, self.steps, self.threads)):
-            return self._by_chain(chain, self.crew)
+        if self.workers is not None and not recording:
+            chain = take_chain(self.program, self.steps, self.workers, self.threads)
+            if chain is not None:
+                return self._by_chain(chain, self.workers)
         groups = list(step_groups(self.steps))
         for index, layer in enumerate(self.program.layers):
             state = self._state(layer, several_groups=len(groups) > 1)
@@ -78,12 +80,12 @@ class PictureRun:
                 self._drop(name)
         return self._result()
 
-    def _by_chain(self, chain: Chain, crew: Crew) -> Result:
+    def _by_chain(self, chain: Chain, workers: WorkerThreads) -> Result:
         """All layers in one call."""
-        self.readout = chain.run(self.picture, self.counter, crew, meanwhile=self._add_inputs)
+        self.readout = chain.run(self.picture, self.counter, workers, meanwhile=self._add_inputs)
         self.kernels = {name: {kernels} for name, kernels in chain.kernels.items()}
         result = self._result()
-        put_back(chain)
+        put_back(self.program, chain)
         return result
 
     def _add_inputs(self) -> None:
@@ -119,7 +121,7 @@ class PictureRun:
         queues = [(source, self.queues[source.name][group], self.program.emit[source.name]) for source in layer.spiking]
         inputs = Inputs(queues, self.picture)
         run = LayerRun(state, inputs, size, self.recorder.wants("readout"), lasting=self.keeps_queues)
-        queue = run.run(self.crew, self.threads)
+        queue = run.run(self.workers, self.threads)
         steps = slice(first, first + size)
         self.counter.add_run(layer, run.fired, run.counts, steps)
         self.kernels.setdefault(layer.name, set()).add(run.kernels)

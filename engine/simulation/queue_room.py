@@ -6,7 +6,6 @@ written to once is not fetched again: fresh memory would cost more than writing 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from itertools import accumulate
 from typing import Any
 
@@ -16,19 +15,19 @@ from numpy.typing import NDArray
 from ..build import Layer
 from ..events import EventQueue, channel_type, level_type, mask_bytes
 from ..kernels.entries import host_compresses
-from ..memory import CACHE_LINE
+from ..memory import CACHE_LINE, IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
 
 MOST_BYTES = 1 << 27
 """A layer that may need more than this for its events gets no such room: what a band needs is then measured first."""
 
-_KEPT_BYTES = 1 << 28
-"""Idle memory of more than this is given back to the system."""
-
 _GAP = 128
 """Entries between the bands: kernels may write a vector more than there are, and threads share no cache line."""
 
-_idle: list[NDArray[np.uint8]] = []
-"""By size."""
+IDLE = IdleMemory(1 << 28)
+_blocks: Shelf[NDArray[np.uint8]] = Shelf(IDLE)
+"""Idle memory of all layers."""
+
+called_by_clear_caches(IDLE.clear)
 
 
 class QueueRoom:
@@ -70,10 +69,7 @@ class QueueRoom:
 
     def put_back(self) -> None:
         """Let the memory be used again; nobody may read the events any more."""
-        _idle.append(self._block)
-        _idle.sort(key=len)
-        while sum(map(len, _idle)) > _KEPT_BYTES:
-            _idle.pop()
+        _blocks.put(self._block, len(self._block))
 
 
 def block_bytes(layer: Layer, steps: int, bands: int) -> int:
@@ -97,16 +93,8 @@ def has_room(layer: Layer, steps: int) -> bool:
 
 def _taken(size: int) -> NDArray[np.uint8]:
     """The smallest idle block that is large enough, or a new one, from the beginning of a cache line on."""
-    try:
-        block = _idle.pop(bisect_left(_idle, size, key=len))
-        if len(block) >= size:
-            return block
-        _idle.append(block)  # Another thread was faster.
-    except IndexError:
-        pass
-    whole = np.empty(size + CACHE_LINE, np.uint8)
-    begin = -whole.ctypes.data % CACHE_LINE
-    return whole[begin : begin + size]
+    block = _blocks.take(lambda block: len(block) >= size, smallest=True)
+    return aligned_bytes(size) if block is None else block
 
 
 def _whole_lines(size: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..build import Program, allowed_kernels, build_program
 from ..errors import InputError
 from ..graph import Network
-from .crew import Crew
+from ..threads import WorkerThreads, available_processors
 from .picture_run import PictureRun, sorted_kernels
 from .result import RECORDABLE, Result
 from .tile_size import choose_tile
@@ -50,7 +49,7 @@ def simulate(
     order : "layer" or "time"
         Layer by layer over all steps (fast; holds one layer's membranes) or step by step over all layers.
     threads : int, optional
-        Worker threads; by default as many as the process may use processors.
+        Worker threads; by default as many as the process may use processors (of a container's quota, whole ones).
     record : collection of str
         What to keep besides the output: "spikes", "membrane", "spike_count", "readout". Each is a dense array for every
         layer (or, for the readout, every step); without it memory follows the number of events.
@@ -84,27 +83,19 @@ def simulate(
     if order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)} (got {order!r})")
     kinds = _check_record(record)
-    workers = available_threads() if threads is None else _check_whole("threads", threads, 1024)
+    most = available_processors() if threads is None else _check_whole("threads", threads, 1024)
     batch = pictures if pictures.ndim == 4 else pictures[None]
     program = build_program(network, batch.shape[1:], allowed_kernels(kernels))
     rows = _tile_rows(tile, order, program, batch.shape[2], steps)
     begin = time.perf_counter()
-    with Crew(awake=workers <= available_threads()) as crew:
+    with WorkerThreads(most) as workers:
         if rows < batch.shape[2]:
-            results = [TiledRun(program, picture, steps, kinds, crew, workers, rows).run() for picture in batch]
+            results = [TiledRun(program, picture, steps, kinds, workers, most, rows).run() for picture in batch]
         else:
-            runs = [PictureRun(program, picture, steps, kinds, crew, workers) for picture in batch]
+            runs = [PictureRun(program, picture, steps, kinds, workers, most) for picture in batch]
             results = [run.by_layer() if order == "layer" else run.by_time() for run in runs]
     seconds = time.perf_counter() - begin
     return _join(results, seconds) if pictures.ndim == 4 else _join(results, seconds, batched=False)
-
-
-def available_threads() -> int:
-    """Number of processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def _check_pictures(x: ArrayLike) -> NDArray[np.float32]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from ..build.fan_out import FanOut, ZeroFanOut
 from ..build.integer_layer import IntegerLayer
 from ..build.plan import AxisPhase, GatherPlan, make_plan
 from ..graph import Conv2d, ConvTranspose2d, Linear
+from ..lazy import lazy_property
 
 RowRange = tuple[int, int]
 """First row and last row + 1."""
@@ -44,7 +44,7 @@ class TileLayer(Layer):
     window: RowRange
     counted: int
 
-    @cached_property
+    @lazy_property
     def plan(self) -> GatherPlan:
         """Tables with the vertical offsets that lead from the tile's first row to the window's."""
         assert isinstance(self.node, (Conv2d, ConvTranspose2d, Linear))
@@ -54,18 +54,18 @@ class TileLayer(Layer):
         rows = replace(axis, phases=tuple(_shifted(phase, shift) for phase in axis.phases))
         return make_plan(self.node, self.incoming, self.outgoing, rows)
 
-    @cached_property
+    @lazy_property
     def weights(self) -> NDArray[np.float32]:
         """Weights of the whole layer."""
         return self.whole.weights
 
-    @cached_property
+    @lazy_property
     def integers(self) -> IntegerLayer | None:
         """Those of the whole layer, with tables for the window."""
         whole = self.whole.integers
         return None if whole is None else replace(whole, plan=self.integer_plan)
 
-    @cached_property
+    @lazy_property
     def pool_geometry(self) -> NDArray[np.int64]:
         """What the pooling kernel takes; the padding is the distance from the window's first row, so below 0 too."""
         geometry = self.whole.pool_geometry.copy()
@@ -73,14 +73,14 @@ class TileLayer(Layer):
         geometry[6] = self.incoming[1]
         return geometry
 
-    @cached_property
+    @lazy_property
     def fan_out(self) -> FanOut:
         """Targets of each event in all of the layer's output, for the rows that this tile counts."""
         whole = self.whole.fan_out
         rows = np.where(self._is_new, whole.rows[slice(*self.window)], 0)
         return TileFanOut(rows, whole.columns, whole.channels)
 
-    @cached_property
+    @lazy_property
     def zero_fan_out(self) -> ZeroFanOut | None:
         """Weights of zero that each event meets, likewise."""
         whole = self.whole.zero_fan_out

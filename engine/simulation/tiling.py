@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ..build import Program
 from ..events import EventQueue, channel_type, level_type
 from ..operations import Operations, SynapseOperations
+from ..threads import WorkerThreads
 from .counting import OperationsCounter
-from .crew import Crew
 from .picture_run import PictureRun, sorted_kernels, step_groups
 from .recording import Recorder
 from .result import Result
@@ -50,7 +50,7 @@ class TiledRun:
         picture: NDArray[np.float32],
         steps: int,
         record: frozenset[str],
-        crew: Crew | None,
+        workers: WorkerThreads | None,
         threads: int,
         tile: int,
     ) -> None:
@@ -58,7 +58,7 @@ class TiledRun:
         self.picture = picture
         self.steps = steps
         self.record = record
-        self.crew = crew
+        self.workers = workers
         self.threads = threads
         self.tile = tile
         self.buffers = {layer.name: RowBuffer() for layer in program.layers}
@@ -87,7 +87,7 @@ class TiledRun:
         layer = tile_layer(step.layer, step.rows, step.counted)
         picture = self.picture[:, slice(*layer.window)]
         part = replace(self.program, layers=(layer,))
-        run = TileRun(part, picture, self.steps, self.record, self.crew, self.threads)
+        run = TileRun(part, picture, self.steps, self.record, self.workers, self.threads)
         run.counter = self._counter(step)
         run.queues = self._windows(step)
         queues = run.run()

@@ -97,9 +97,9 @@ def model_for(task: str, model: str | os.PathLike[str] | Network) -> Network:
     if isinstance(model, Network):
         network = model
     else:
-        from ..models import load_model
+        from ..models import shared_model
 
-        network = load_model(model)
+        network = shared_model(model)
     found = task_of(network)
     if found != task:
         other = f", or use `spikeunet {found}`" if found in _ACTIVITIES else ""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...kernels.correlation import CHANNELS, GROUP, correlate, correlate_outer, pack_picture, pack_weights
 from ...kernels.processor import host_lanes
 from ...kernels.vector_block import block_token
-from ..workers import on_threads
+from ...threads import on_threads
 from .joining import Value, channels_of
 from .sliding import Layout, Outputs, Sliding
 

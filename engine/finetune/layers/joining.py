@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..workers import on_threads
+from ...threads import on_threads
 
 Array = NDArray[Any]
 Value = tuple[Array, ...]

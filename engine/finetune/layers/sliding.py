@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels.correlation import CHANNELS, GROUP
+from ...lazy import lazy_property
 
 Pair = tuple[int, int]
 Table = NDArray[np.int64]
@@ -68,7 +69,7 @@ class Axis:
             return -1, 0
         return padded % self.stride, padded // self.stride
 
-    @functools.cached_property
+    @lazy_property
     def phases(self) -> tuple[Phase, ...]:
         """The outputs of the wide side by phase, none of them empty; narrow positions may lie outside."""
         found = []
@@ -147,7 +148,7 @@ class Sliding:
     rows: Axis
     columns: Axis
 
-    @functools.cached_property
+    @lazy_property
     def wide(self) -> Layout:
         """Planes of the wide side."""
         down, across = self.rows, self.columns
@@ -161,7 +162,7 @@ class Sliding:
         rows, columns = table(down, across.stride * phase, row), table(across, phase, CHANNELS)
         return Layout(rows, columns, row, down.stride * across.stride * phase)
 
-    @functools.cached_property
+    @lazy_property
     def narrow(self) -> Layout:
         """Planes of the narrow side."""
         row = self.columns.narrow_size * CHANNELS
@@ -170,7 +171,7 @@ class Sliding:
         origin = int(rows[0] + columns[0])
         return Layout(rows, columns, row, self.rows.narrow_size * row, origin)
 
-    @functools.cached_property
+    @lazy_property
     def to_narrow(self) -> tuple[Outputs, ...]:
         """The correlation that reads the wide planes."""
         wide, down, across = self.wide, self.rows, self.columns
@@ -183,7 +184,7 @@ class Sliding:
         size = (down.narrow, across.narrow)
         return (Outputs((0, 0), size, (1, 1), np.arange(len(places)), np.array(places, np.int64)),)
 
-    @functools.cached_property
+    @lazy_property
     def to_wide(self) -> tuple[Outputs, ...]:
         """The correlations that read the narrow planes, by phase."""
         found = []

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...threads import on_threads
 from ..blas import add_product, add_transposed_product
-from ..workers import on_threads
 
 Array = NDArray[Any]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-from ..simulation.simulate import available_threads
+from .processors import available_processors
+from .workers import WorkerThreads
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -33,35 +33,26 @@ def using_threads(threads: int | None) -> Iterator[None]:
 
 
 def on_threads(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
-    """`work` of each item, in the order of the items; the calling thread is one of the workers."""
+    """`work` of each item, in the order of the items; the calling thread is one of the workers.
+
+    Work that is shared out inside of `work` is done on one thread: the others are at work already.
+    """
     todo = list(items)
-    workers = min(_threads.get() or available_threads(), len(todo))
-    if workers <= 1:
+    wanted = min(_threads.get() or available_processors(), len(todo))
+    if wanted <= 1:
         return [work(item) for item in todo]
     found: dict[int, Found] = {}
     queue = itertools.count()
 
     def drain() -> None:
         # next() on a counter is atomic: each item is taken by one worker, in whatever order.
-        while (index := next(queue)) < len(todo):
-            found[index] = work(todo[index])
+        with using_threads(1):
+            while (index := next(queue)) < len(todo):
+                found[index] = work(todo[index])
 
-    helpers = [_pool(workers - 1).submit(drain) for _ in range(workers - 1)]
-    try:
-        drain()
-    finally:
-        # The items are all taken: a helper that has not begun is not needed, one that has is waited for.
-        running = [helper for helper in helpers if not helper.cancel()]
-        errors = [error for helper in running if (error := helper.exception()) is not None]
-    if errors:
-        raise errors[0]
+    with WorkerThreads(wanted) as workers:
+        workers.run([drain] * workers.ready(wanted), give_up=functools.partial(todo.clear))
     return [found[index] for index in range(len(todo))]
-
-
-@functools.cache
-def _pool(helpers: int) -> ThreadPoolExecutor:
-    """Threads that wait for work: a layer's share takes less time than it takes to start one."""
-    return ThreadPoolExecutor(helpers, thread_name_prefix="spikeunet")
 
 
 def slices(size: int) -> list[tuple[int, int]]:
