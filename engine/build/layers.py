@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output, Shape, Synapses
+from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output, Shape, Synapses
 from ..kernels.firing import neuron_array
 from ..kernels.vector_block import host_accumulators, host_lanes
 from ..kernels.window_block import Token, window_token
@@ -297,8 +297,6 @@ def build_program(network: Network, picture: Shape) -> Program:
 def _bind(network: Network, picture: Shape) -> _Bound:
     shapes = network.shapes(picture)
     feeds: list[Neurons | Output] = [*network.neurons, network.output]
-    order = {node.name: index for index, node in enumerate(network.nodes)}
-    feeds.sort(key=lambda node: (node is network.output, order[node.name]))
     layers = []
     for feed in feeds:
         node = network[feed.source]
@@ -321,16 +319,10 @@ def _bind(network: Network, picture: Shape) -> _Bound:
 def _sources(network: Network, name: str, shapes: dict[str, Shape]) -> tuple[Source, ...]:
     """The Input and Neurons nodes behind a node, with Concats resolved into channel offsets."""
     found: list[Source] = []
-
-    def visit(name: str) -> None:
-        node = network[name]
-        if isinstance(node, Concat):
-            for part in node.parts:
-                visit(part)
-            return
-        offset = found[-1].channel_offset + found[-1].channels if found else 0
+    offset = 0
+    for leaf in network.leaves(name):
+        node, channels = network[leaf], shapes[leaf][0]
         levels = level_table(node.model) if isinstance(node, Neurons) else None
-        found.append(Source(name, shapes[name][0], offset, isinstance(node, Input), levels))
-
-    visit(name)
+        found.append(Source(leaf, channels, offset, isinstance(node, Input), levels))
+        offset += channels
     return tuple(found)

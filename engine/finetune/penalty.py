@@ -23,7 +23,6 @@ from ..build.fan_out import dense_macs, fan_out
 from ..graph import Network, Neurons, Shape, Synapses
 from ..kernels.penalty import count_fired, saturated_sums
 from ..neurons import level_table
-from .passes import leaves
 from .workers import on_threads
 
 Array = NDArray[Any]
@@ -51,7 +50,7 @@ class SpikePenalty:
         for node in synapses:
             fan = fan_out(node, shapes[node.source], shapes[node.name])
             cost = fan.rows[:, None] * fan.columns * (fan.channels / self.macs)
-            for name in leaves(network, node.source):
+            for name in network.leaves(node.source):
                 if isinstance(network[name], Neurons):
                     self.costs[name] = self.costs.get(name, 0.0) + cost
 
