@@ -23,6 +23,7 @@ from ..kernels.chain import count_uneven_sources, run_chain
 from ..kernels.entries import host_compresses
 from ..kernels.pooling import POOL_CHANNELS
 from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
+from ..kernels.sources import packed_sources
 from ..memory import aligned_bytes
 from . import dot_run, pool_run
 from .band_rows import SMALLEST_DENSE_PART, bands_in_cache
@@ -73,15 +74,13 @@ class Chain:
         self._picture = np.empty(_picture_shape(self.layers), np.float32)
         self._states = [LayerState(layer) for layer in self.layers]
         self._inputs = [self._inputs_of(layer, program) for layer in self.layers]
-        most_sources = max(len(inputs.queues) for inputs in self._inputs)
         self._fired = np.zeros((len(self.layers), threads, _KINDS, STEPS_PER_QUEUE), np.int64)
-        self._counts = np.zeros((len(self.layers), threads, most_sources, 2, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._sources = np.array([self._index[s.name] for layer in self.layers for s in layer.spiking], np.int64)
+        self._begins = np.cumsum([0, *(len(layer.spiking) for layer in self.layers)])
+        self._counts = np.zeros((threads, len(self._sources), 2, _KINDS, STEPS_PER_QUEUE), np.int64)
         counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
         self._counters = np.zeros((len(self.layers), counters), np.int64)
         self._reached = np.zeros((threads, 1), np.int64)
-        self._sources = np.full((len(self.layers), most_sources), -1, np.int64)
-        for row, inputs in zip(self._sources, self._inputs, strict=True):
-            row[: len(inputs.queues)] = [self._index[source.name] for source, _, _ in inputs.queues]
         self._least = np.array([_least(layer) for layer in self.layers], np.int64)
         self._scratches = [Scratch() for _ in range(threads)]
         self._calls = np.zeros((threads, len(self.layers), 2, 2), np.int64)
@@ -107,6 +106,7 @@ class Chain:
     def _bind(self) -> None:
         """Find the kernels of all layers, and write down their arguments."""
         runs = [self._band_run(index) for index in range(len(self.layers))]
+        self._kept.append(runs)  # with arrays of which kernels know the addresses
         # Scratch memory grows while all layers ask for what they need: what they get after that is shared.
         for _ in range(2):
             workers = [[self._worker(run, index, w) for w in range(self.threads)] for index, run in enumerate(runs)]
@@ -138,8 +138,7 @@ class Chain:
         return BandRun(self._states[index], inputs, all_active, self.steps, bands, *memory, dot, pool, at_once=True)
 
     def _worker(self, run: BandRun, index: int, worker: int) -> functools.partial[None]:
-        counts = self._counts[index, worker, : len(self._inputs[index].queues)]
-        memory = (self._scratches[worker], counts, self._fired[index, worker], self._counters[index])
+        memory = (self._scratches[worker], self._counts_of(index, worker), self._fired[index, worker], self._counters[index])
         own = run.of_worker(worker, *memory)
         assert isinstance(own.run_all, functools.partial)
         return own.run_all
@@ -148,7 +147,12 @@ class Chain:
         """What `count_uneven_sources` takes."""
         queues, fan = self._inputs[index].queues, self.layers[index].fan_out
         sources = tuple((queue.start, queue.levels, source.thresholds) for source, queue, _ in queues)
-        return sources, fan.rows, fan.columns, fan.usual, self._counts[index, 0, : len(queues)]
+        self._kept.append(sources)
+        return packed_sources(sources), fan.rows, fan.columns, fan.usual, self._counts_of(index, 0)
+
+    def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:
+        """(sources, 2, kinds, steps): where a worker counts what a layer does."""
+        return self._counts[worker, self._begins[index] : self._begins[index + 1]]
 
     def _bound(self, kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, int]:
         """Addresses of a function and of the block that it takes."""
@@ -183,8 +187,8 @@ class Chain:
         return self._states[-1].readout
 
     def _pays(self, index: int) -> bool:
-        sources = self._sources[index]
-        return bool(self._counters[sources[sources >= 0], ENTRIES].sum() >= self._least[index])
+        sources = self._sources[self._begins[index] : self._begins[index + 1]]
+        return bool(self._counters[sources, ENTRIES].sum() >= self._least[index])
 
     def _run_from(self, index: int, crew: Crew, meanwhile: Callable[[], None]) -> int:
         """Run layers from one on; returns which one is next."""
@@ -199,7 +203,7 @@ class Chain:
 
     def _work(self, index: int, worker: int) -> None:
         """What one of the threads does."""
-        tables = (self._calls[worker], self._sources, self._least, self._counters)
+        tables = (self._calls[worker], self._sources, self._begins, self._least, self._counters)
         try:
             run_chain(index, *tables, self.threads, self._reached[worker])
         except BaseException:
@@ -222,7 +226,7 @@ class Chain:
     def _count(self, counter: OperationsCounter, alone: dict[int, LayerRun]) -> None:
         fired = by_step(self._fired.sum(axis=1), self.layers[0], self.steps)
         counter.fired[:] = fired[..., : self.steps]
-        counter.counts[:] = self._counts.sum(axis=1)[..., : self.steps]
+        counter.counts[:] = self._counts.sum(axis=0)[..., : self.steps]
         for index, run in alone.items():
             counter.add_run(self.layers[index], run.fired, run.counts, slice(0, self.steps))
 
