@@ -30,6 +30,10 @@ _nonzero: weakref.WeakKeyDictionary[Synapses, NDArray[np.int64]] = weakref.WeakK
 """Non-zero weights of nodes that are alive: counted once, because there are millions of weights."""
 
 
+_MOST_PLANE_BYTES = 1 << 26
+"""Of a step, for one output row: the kernels in integers spread out the padding, too, and all rows under a kernel."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A part of a layer's input: the node it comes from, its channels, and where they begin in the joined input.
@@ -132,6 +136,8 @@ class Layer:
         """The layer in integers, where its currents are sums of integers and there is a fast way to add them up."""
         if not isinstance(self.node, (Conv2d, ConvTranspose2d, Linear)):
             return None
+        if self.integer_plan.plane_bytes(self.integer_plan.rows.reach, 1) > _MOST_PLANE_BYTES:
+            return None
         tables = {source.name: source.levels for source in self.sources}
         channels = [(source.name, source.channels) for source in self.sources]
         return integer_layer(self.node, self.incoming, tables, channels, self.integer_plan)
@@ -141,6 +147,8 @@ class Layer:
         """Of a layer that averages spikes, where means are sums of integers."""
         if not isinstance(self.node, AvgPool2d):
             return None
+        if any(kernel > 2 * size for kernel, size in zip(self.node.kernel_size, self.incoming[1:], strict=True)):
+            return None  # the kernel for planes would read little but padding
         return pooled_levels(math.prod(self.node.kernel_size), {source.name: source.levels for source in self.sources})
 
     @cached_property

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..fixed_point import quanta_of_layers, rounded_arrays
-from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node
+from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Linear, Network, Neurons, Node
 from ..graph.nodes import Synapses
 from .layers import WeightedSynapses
 

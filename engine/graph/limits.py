@@ -10,8 +10,8 @@ MOST_NODES = 1 << 14
 """Nodes of a network."""
 
 MOST_JOINED = 1 << 16
-"""Parts that all synapses of a network read together, seen through Concats, each of which counts as a part of its own, and
-through average pools."""
+"""Parts that all synapses of a network read together, seen through average pools and through Concats, each of which
+counts as a part of its own."""
 
 MOST_CHANNELS = 1 << 16
 """Channels of the Input; groups of a convolution."""
@@ -20,7 +20,7 @@ LARGEST_EXTENT = 1 << 13
 """Stride, padding and dilation, and height and width of a kernel with the gaps of its dilation, in pixels."""
 
 MOST_PHASES = 1 << 16
-"""Vertical times horizontal stride of a transposed convolution: places of an output pixel between those of the input."""
+"""Vertical times horizontal stride of a transposed convolution: output pixels for each one of the input."""
 
 MOST_SPREAD_WEIGHTS = 1 << 28
 """Weights of a convolution in groups, zeros between the groups included: the kernels of the simulation read them so."""

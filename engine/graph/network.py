@@ -69,7 +69,9 @@ class Network:
             found = [node.name for node in self.nodes if isinstance(node, kind)]
             if len(found) != 1:
                 names = _listed(found)
-                raise GraphError(f"a network has exactly one {kind.__name__} node (got {len(found)}: {names or 'none'})")
+                raise GraphError(
+                    f"a network has exactly one {kind.__name__} node (got {len(found)}: {names or 'none'})"
+                )
         _check_joins(self.nodes)
         self.size_multiple = _size_multiple(self.nodes)
         """Pictures whose height and width are multiples of this keep every skip aligned; `denoise` pads to it."""
@@ -148,8 +150,8 @@ class Network:
             if left < 0:
                 raise InputError(
                     f"{type(node).__name__} {node.name!r} puts out or pads {'x'.join(map(str, largest))} (channels x "
-                    f"height x width), with which the network takes more than {ELEMENTS_PER_PIXEL * pixels} numbers for "
-                    f"a picture of {picture[1]}x{picture[2]}, the limit for its size; take another network"
+                    f"height x width), and with it the network more than {ELEMENTS_PER_PIXEL * pixels} numbers, the "
+                    f"limit for a picture of {picture[1]}x{picture[2]}; take another network"
                 )
         return shapes
 
@@ -246,8 +248,8 @@ def _size_multiple(nodes: tuple[Node, ...]) -> int:
         if multiple > LARGEST_MULTIPLE:
             stride = getattr(node, "stride", None)
             raise GraphError(
-                f"{type(node).__name__} {node.name!r}: with its stride {stride}, pictures would be padded to multiples "
-                f"of {multiple}; at most {LARGEST_MULTIPLE} are possible"
+                f"{type(node).__name__} {node.name!r}: with its stride {stride} pictures would be padded to multiples "
+                f"of {multiple}; the limit is {LARGEST_MULTIPLE}"
             )
     return multiple
 

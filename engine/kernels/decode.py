@@ -13,7 +13,8 @@ from .sources import count_sources, source_at
 from .vector_block import compiled_bare
 
 # Arguments that travel together:
-#   sources : as `packed_sources` makes them, of (start, channels, levels, bytes_each, emit, scale, channel_offset, always), one for each queue
+#   sources : of (start, channels, levels, bytes_each, emit, scale, channel_offset, always), one for each queue, as
+#       `packed_sources` makes them
 #     start : (H, W + 1) int64, channels : unsigned; the queue
 #     levels : uint8, the queue's levels byte by byte, `bytes_each` an entry, of which the first `steps` count
 #     emit : (256,) float32, value of each level

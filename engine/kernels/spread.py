@@ -23,7 +23,8 @@ _FLUSH = 255
 _BYTE, _NUMBER, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 # Arguments that travel together:
-#   sources : as `packed_sources` makes them, of (start, channels, levels, words, quanta, shift, channel_offset, masks), one for each queue
+#   sources : of (start, channels, levels, words, quanta, shift, channel_offset, masks), one for each queue, as
+#       `packed_sources` makes them
 #     start, channels : the queue's
 #     levels : uint8, the queue's levels byte by byte; words : unsigned, the same word by word
 #     quanta : (256,) uint8, value of each level, in quanta

@@ -138,7 +138,12 @@ class Chain:
         return BandRun(self._states[index], inputs, all_active, self.steps, bands, *memory, dot, pool, at_once=True)
 
     def _worker(self, run: BandRun, index: int, worker: int) -> functools.partial[None]:
-        memory = (self._scratches[worker], self._counts_of(index, worker), self._fired[index, worker], self._counters[index])
+        memory = (
+            self._scratches[worker],
+            self._counts_of(index, worker),
+            self._fired[index, worker],
+            self._counters[index],
+        )
         own = run.of_worker(worker, *memory)
         assert isinstance(own.run_all, functools.partial)
         return own.run_all
