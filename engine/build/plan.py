@@ -216,14 +216,14 @@ def make_plan(
     phases[..., 2:4] = _ranges([len(of_phase) for of_phase in runs])[:, None]
     phases[..., 4:6] = _ranges(widths)
     phases[..., 6] = heights[:, None]
-    weights = (heights[:, None] * widths * (blocks * incoming[0] * block_width)).reshape(-1)
-    phases[..., 7].flat = np.cumsum(weights) - weights
+    weights = heights[:, None] * widths * (blocks * incoming[0] * block_width)
+    phases[..., 7] = (np.cumsum(weights) - weights.reshape(-1)).reshape(weights.shape)
     row_runs = [run for of_phase in runs for run in of_phase]
     column_offsets = [offset for phase in columns.phases for offset in phase.offsets]
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
     return GatherPlan(
         geometry=np.array([*steps, incoming[1], incoming[2], outgoing[2], incoming[0], columns.divisor], np.int64),
-        phases=phases.reshape(-1, 8)[(weights > 0) | inside(places, outgoing)],
+        phases=phases.reshape(-1, 8)[(weights.reshape(-1) > 0) | inside(places, outgoing)],
         row_runs=np.array(row_runs, np.int64).reshape(-1, 3),
         column_offsets=np.array(column_offsets, np.int64),
         rows=rows,

@@ -324,6 +324,8 @@ def _decoded(fields: dict[str, Any], decoders: Mapping[str, Decoder], kind: str)
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, (bool, int, float, str)):
+        return value  # most are, and to ask for the protocol takes long
     return encode_neuron(value) if isinstance(value, NeuronModel) else value
 
 

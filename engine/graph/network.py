@@ -248,8 +248,8 @@ def _size_multiple(nodes: tuple[Node, ...]) -> int:
         if multiple > LARGEST_MULTIPLE:
             stride = getattr(node, "stride", None)
             raise GraphError(
-                f"{type(node).__name__} {node.name!r}: with its stride {stride} pictures would be padded to multiples "
-                f"of {multiple}; the limit is {LARGEST_MULTIPLE}"
+                f"{type(node).__name__} {node.name!r}: with its stride {stride} pictures would be padded to multiples of "
+                f"{multiple}; the limit is {LARGEST_MULTIPLE}"
             )
     return multiple
 

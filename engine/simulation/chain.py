@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import weakref
+from bisect import insort
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,9 @@ from .scratch import Scratch
 
 _MOST_BYTES = 1 << 29
 """A network whose events may need more than this is run layer by layer: room for them is then taken as it is needed."""
+
+_MOST_LAYERS = 1 << 10
+"""A network of more layers is run layer by layer, too: the places of their events would take too long to find."""
 
 _KEPT_BYTES = 1 << 29
 """Of the chains that are idle, the oldest are given up beyond this."""
@@ -245,7 +249,7 @@ def _nothing() -> None:
 
 def is_chain(program: Program, steps: int) -> bool:
     """Whether all layers can run in one call."""
-    if steps not in (1, 2, 4, STEPS_PER_QUEUE) or not host_compresses():
+    if steps not in (1, 2, 4, STEPS_PER_QUEUE) or not host_compresses() or len(program.layers) > _MOST_LAYERS:
         return False
     if len({channel_type(layer.outgoing[0]) for layer in program.layers}) > 1:
         return False
@@ -320,13 +324,15 @@ def places_in_block(sizes: list[int], lasts: list[int]) -> tuple[list[int], int]
     The i-th part is written at time i and read until the time lasts[i]; its place may then be taken by another.
     """
     places: list[int] = []
+    living: list[tuple[int, int, int]] = []  # begin, end and last reader of each part, in the order of their places
     for index, size in enumerate(sizes):
+        living = [part for part in living if part[2] >= index]
         place = 0
-        living = (k for k in range(index) if lasts[k] >= index)
-        for begin, end in sorted((places[k], places[k] + sizes[k]) for k in living):
+        for begin, end, _ in living:
             if place + size <= begin:
                 break
             place = max(place, end)
+        insort(living, (place, place + size, lasts[index]))
         places.append(place)
     return places, max((place + size for place, size in zip(places, sizes, strict=True)), default=0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -60,7 +61,7 @@ class PictureRun:
         recording = any(map(self.recorder.wants, RECORDABLE))
         if self.crew is not None and not recording and (chain := take_chain(self.program, self.steps, self.threads)):
             return self._by_chain(chain, self.crew)
-        groups = list(step_groups(self.steps))
+        groups, unread = list(step_groups(self.steps)), self._unread_after()
         for index, layer in enumerate(self.program.layers):
             state = self._state(layer, several_groups=len(groups) > 1)
             first = 0
@@ -68,9 +69,17 @@ class PictureRun:
                 self._run_group(state, group, first, size)
                 first += size
             self._finish(state)
-            for name in [name for name in self.queues if self.program.last_use.get(name, index) <= index]:
+            for name in unread[index]:
                 self._drop(name)
         return self._result()
+
+    def _unread_after(self) -> dict[int, list[str]]:
+        """For each layer, by its number, whose events nobody reads after it."""
+        unread: dict[int, list[str]] = defaultdict(list)
+        for index, layer in enumerate(self.program.layers):
+            if layer.neurons is not None:
+                unread[self.program.last_use.get(layer.name, index)].append(layer.name)
+        return unread
 
     def _by_chain(self, chain: Chain, crew: Crew) -> Result:
         """All layers in one call."""
