@@ -226,10 +226,9 @@ def _check_joins(nodes: tuple[Node, ...]) -> None:
         elif isinstance(node, AvgPool2d) or (isinstance(node, Neurons) and node.source in pools):
             parts[node.name] = reads
         if max(reads, total) > MOST_JOINED:
-            what = f"which are {reads}" if reads > MOST_JOINED else f"with which all layers together read {total}"
             raise GraphError(
-                f"{type(node).__name__} {node.name!r} reads all parts of the Concats that it reads, pools seen through, "
-                f"{what}; at most {MOST_JOINED} are possible"
+                f"{type(node).__name__} {node.name!r} reads {reads} parts, seen through Concats and average pools, and "
+                f"all layers up to it {total}; the limit is {MOST_JOINED}"
             )
 
 
@@ -248,7 +247,7 @@ def _size_multiple(nodes: tuple[Node, ...]) -> int:
         if multiple > LARGEST_MULTIPLE:
             stride = getattr(node, "stride", None)
             raise GraphError(
-                f"{type(node).__name__} {node.name!r}: with its stride {stride} pictures would be padded to multiples of "
+                f"{type(node).__name__} {node.name!r}: with its stride {stride} pictures are padded to multiples of "
                 f"{multiple}; the limit is {LARGEST_MULTIPLE}"
             )
     return multiple
