@@ -276,5 +276,5 @@ def test_ordinary_tiles_of_clahe(step):
 def test_preprocessing_has_so_many_steps_and_bins():
     with pytest.raises(InputError, match=r"at most 32 steps \(got 33\)"):
         check_preprocessing([{"name": "rgb2gray"}] * 33)
-    with pytest.raises(InputError, match="nbins .* a whole number from 2 to 16384"):
+    with pytest.raises(InputError, match=r"nbins .* a whole number from 2 to 16384"):
         check_preprocessing([{"name": "equalize_adapthist", "nbins": 65536}])

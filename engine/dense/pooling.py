@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,14 +26,7 @@ def average(node: AvgPool2d, value: Value) -> NDArray[np.float32]:
     height, width = ((size - kernel) // stride + 1 for size, kernel, stride in sizes)
     down, right = node.stride
     total = np.zeros((height, width, source.shape[2]), np.float32)
-    # A window may be far larger than what it reads: what meets nothing but padding is left out.
-    rows, columns = (
-        [tap for tap in range(taps) if tap + (number - 1) * stride >= padding and tap < padding + size]
-        for taps, number, stride, padding, size in zip(
-            node.kernel_size, (height, width), node.stride, node.padding, value[0].shape[:2], strict=True
-        )
-    )
-    for row, column in itertools.product(rows, columns):
+    for row, column in node.taps(value[0].shape[:2]):
         bottom, end = row + (height - 1) * down + 1, column + (width - 1) * right + 1
         total += source[row:bottom:down, column:end:right]
     total *= np.float32(1 / (node.kernel_size[0] * node.kernel_size[1]))

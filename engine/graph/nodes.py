@@ -7,6 +7,8 @@ padding, dilation and groups mean what they mean in PyTorch.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -229,6 +231,18 @@ class AvgPool2d(Synapses):
     def padded_shape(self, *shapes: Shape) -> Shape:
         ((channels, height, width),) = shapes
         return channels, height + 2 * self.padding[0], width + 2 * self.padding[1]
+
+    def taps(self, size: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+        """Rows and columns of the window that meet more than padding, of an input of this height and width.
+
+        A window may be far larger than what it reads.
+        """
+        sides = zip(size, self.padding, self.kernel_size, self.stride, strict=True)
+        rows, columns = (
+            [tap for tap in range(k) if tap < p + side and tap + (side + 2 * p - k) // s * s >= p]
+            for side, p, k, s in sides
+        )
+        return itertools.product(rows, columns)
 
 
 @dataclass(frozen=True, eq=False)
