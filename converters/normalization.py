@@ -83,7 +83,10 @@ def normalize(network: Network, scales: Mapping[str, float]) -> Network:
     by_channel: dict[str, NDArray[np.float64]] = {}
     nodes: list[Node] = []
     for node in network.nodes:
-        sources = [by_channel[source] for source in node.sources]
+        if isinstance(node, Concat):
+            nodes.append(node)
+            continue
+        sources = [by_channel[leaf] for source in node.sources for leaf in network.leaves(source)]
         incoming = np.concatenate(sources) if sources else np.ones(network.input.channels)
         if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
             outgoing = scales.get(node.name, 1.0)
@@ -136,27 +139,38 @@ def _check(network: Network, scales: Mapping[str, float]) -> None:
 def _representatives(network: Network, *, shared: bool) -> dict[str, str]:
     """For each layer that can be scaled, the layer whose lambda it takes: itself, or one that it shares with others."""
     fixed = _read_unscaled(network)
-    origins = _origins(network)
     scalable = [node.source for node in network.neurons if isinstance(network[node.source], Weighted)]
     representatives = {layer: layer for layer in scalable if layer not in fixed}
-    joins = [origins[node.name] for node in network.nodes if isinstance(node, Concat)] if shared else []
-    for join in joins:
-        members = [representatives[layer] for layer in join if layer in representatives]
-        for layer, representative in tuple(representatives.items()):
-            if representative in members:
-                representatives[layer] = members[0]
-    return representatives
+    if not shared:
+        return representatives
+    # Of each node one layer that it puts out, if any: once they have met, all others have the same representative.
+    member: dict[str, str] = {}
+    for node in network.nodes:
+        found = [member[source] for source in node.sources if source in member]
+        if isinstance(node, Weighted):
+            found = [node.name] if node.name in representatives else []
+        if found:
+            member[node.name] = found[0]
+            first = _representative(representatives, found[0])
+            for other in found[1:]:
+                representatives[_representative(representatives, other)] = first
+    return {layer: _representative(representatives, layer) for layer in representatives}
+
+
+def _representative(representatives: dict[str, str], layer: str) -> str:
+    """The layer that a layer's representative has itself, found by way of others; that way is made shorter."""
+    while representatives[layer] != layer:
+        representatives[layer] = layer = representatives[representatives[layer]]
+    return layer
 
 
 def _read_unscaled(network: Network) -> set[str]:
     """Layers whose activations leave the network as they are: what the output reads, average pooling seen through."""
-    return set(_origins(network)[network.output.name])
-
-
-def _origins(network: Network) -> dict[str, tuple[str, ...]]:
-    """For each node, the weighted layers that its values come from, seen through everything else."""
-    origins: dict[str, tuple[str, ...]] = {}
-    for node in network.nodes:
-        through = tuple(layer for source in node.sources for layer in origins[source])
-        origins[node.name] = (node.name,) if isinstance(node, Weighted) else through
-    return origins
+    seen: set[str] = set()
+    waiting = [network.output.name]
+    while waiting:
+        node = network[waiting.pop()]
+        if node.name not in seen:
+            seen.add(node.name)
+            waiting += () if isinstance(node, Weighted) else node.sources
+    return seen

@@ -64,7 +64,7 @@ def dense_macs(node: Synapses, incoming: Shape, outgoing: Shape) -> int:
 
 def _axis_count(axis: Axis, size: int, out_size: int) -> NDArray[np.int64]:
     total = np.zeros(size, np.int64)
-    for phase in axis.phases:
+    for phase in axis.reading:
         outputs = len(range(phase.first, out_size, axis.output_step))
         total += _count(size, outputs, phase.offsets, axis.input_step, 1)
     return total
@@ -125,7 +125,7 @@ def zero_fan_out(
 def _taps(axis: Axis, taps: int, size: int, out_size: int) -> NDArray[np.int64]:
     """(size, taps): how many outputs each input position reaches through each kernel index, 0 or 1."""
     total = np.zeros((size, taps), np.int64)
-    for phase in axis.phases:
+    for phase in axis.reading:
         outputs = len(range(phase.first, out_size, axis.output_step))
         for offset, index in zip(phase.offsets, phase.indices, strict=True):
             total[:, index] += _count(size, outputs, (offset,), axis.input_step, 1)

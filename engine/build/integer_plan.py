@@ -9,6 +9,7 @@ kernels and those that multiply whole planes of levels give the same currents, b
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from ..kernels.spread import PLANE_GAP
 from ..lazy import KnownOf, lazy_property
 from ..memory import aligned_bytes, called_by_clear_caches
 from ..neurons import LevelTable
-from .plan import Axis, contiguous_runs
+from .plan import Axis, contiguous_runs, inside, phase_places
 from .weights import dense_kernel
 
 _HIGHEST_EXPONENT = 50
@@ -110,30 +111,34 @@ def make_integer_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shap
     """Tables for a node with these taps that reads `incoming` and puts out `outgoing`, of `padded` channels then."""
     channels = -(-incoming[0] // 4) * 4
     vectors = 2 if padded % (2 * LANES) == 0 else 1
-    lowest = min((phase.offsets[0] for phase in columns.phases if phase.offsets), default=0)
-    highest = max((phase.offsets[-1] for phase in columns.phases if phase.offsets), default=0)
+    lowest = min((phase.offsets[0] for phase in columns.reading), default=0)
+    highest = max((phase.offsets[-1] for phase in columns.reading), default=0)
     groups = math.ceil(math.ceil(outgoing[2] / columns.output_step) / GROUP)
     left = max(-lowest, 0)
     row_bytes = (left + max(incoming[2], (groups * GROUP - 1) * columns.input_step + highest + 1)) * channels
-    phases: list[tuple[int, ...]] = []
+    places = phase_places(rows, columns)
+    phases = np.zeros((*places.shape[:2], 6), np.int64)
+    phases[..., :2] = places
     segments: list[tuple[int, int, int]] = []
     taps: list[tuple[int, tuple[int, ...]]] = []
     weights = 0
-    for vertical in rows.phases:
-        for horizontal in columns.phases:
-            first, block_bytes = len(segments), 0
-            for row_offset, row in zip(vertical.offsets, vertical.indices, strict=True):
-                for offset, number, position in contiguous_runs(horizontal):
-                    quads = number * channels // 4
-                    segments.append((row_offset * row_bytes + offset * channels, quads, block_bytes))
-                    taps.append((row, horizontal.indices[position : position + number]))
-                    block_bytes += -(-quads * 4 // CHUNK_LEVELS) * CHUNK_LEVELS * LANES * vectors
-            phases.append((vertical.first, horizontal.first, first, len(segments), weights, block_bytes))
-            weights += block_bytes * (padded // (LANES * vectors))
+    # Phases without taps have no weights: there are as many as pixels between those of the input.
+    reading = [[number for number, phase in enumerate(axis.phases) if phase.offsets] for axis in (rows, columns)]
+    for y, x in itertools.product(*reading):
+        vertical, horizontal = rows.phases[y], columns.phases[x]
+        first, block_bytes = len(segments), 0
+        for row_offset, row in zip(vertical.offsets, vertical.indices, strict=True):
+            for offset, number, position in contiguous_runs(horizontal):
+                quads = number * channels // 4
+                segments.append((row_offset * row_bytes + offset * channels, quads, block_bytes))
+                taps.append((row, horizontal.indices[position : position + number]))
+                block_bytes += -(-quads * 4 // CHUNK_LEVELS) * CHUNK_LEVELS * LANES * vectors
+        phases[y, x, 2:] = first, len(segments), weights, block_bytes
+        weights += block_bytes * (padded // (LANES * vectors))
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
     return IntegerPlan(
         geometry=np.array([*steps, outgoing[2], row_bytes, channels], np.int64),
-        phases=np.array(phases, np.int64).reshape(-1, 6),
+        phases=phases.reshape(-1, 6)[(phases[..., 5].reshape(-1) > 0) | inside(places, outgoing)],
         segments=np.array(segments, np.int64).reshape(-1, 3),
         vectors=vectors,
         edge=left * channels,
@@ -156,8 +161,8 @@ def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int
     filled = np.zeros((*kernel.shape[:2], channels, padded), np.int8)
     filled[:, :, :inputs, :outputs] = kernel
     blocks = padded // width
-    packed = aligned_bytes(int(sum(phase[5] for phase in plan.phases)) * blocks).view(np.int8)
-    for _, _, first, last, begin, block_bytes in plan.phases.tolist():
+    packed = aligned_bytes(int(plan.phases[:, 5].sum()) * blocks).view(np.int8)
+    for _, _, first, last, begin, block_bytes in plan.phases[plan.phases[:, 5] > 0].tolist():
         of_phase = packed[begin : begin + block_bytes * blocks].reshape(blocks, block_bytes)
         place = 0
         for row, columns in plan.taps[first:last]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output, Shape, Synapses
+from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output, Shape, Synapses
 from ..kernels.firing import neuron_array
 from ..kernels.processor import host_accumulators, host_lanes
 from ..kernels.window_block import Token, window_token
@@ -33,6 +32,10 @@ _nonzero: KnownOf[Synapses, NDArray[np.int64]] = KnownOf()
 
 called_by_clear_caches(_packed.clear)
 called_by_clear_caches(_nonzero.clear)
+
+
+_MOST_PLANE_BYTES = 1 << 26
+"""Of a step, for one output row: the kernels in integers spread out the padding, too, and all rows under a kernel."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,8 @@ class Layer:
         kind = self.kernels.integers
         if kind is None or not isinstance(self.node, (Conv2d, ConvTranspose2d, Linear)):
             return None
+        if self.integer_plan.plane_bytes(self.integer_plan.rows.reach, 1) > _MOST_PLANE_BYTES:
+            return None
         tables = {source.name: source.levels for source in self.sources}
         channels = [(source.name, source.channels) for source in self.sources]
         return integer_layer(self.node, self.incoming, tables, channels, self.integer_plan, kind)
@@ -146,6 +151,8 @@ class Layer:
         """Of a layer that averages spikes, where means are sums of integers."""
         if not isinstance(self.node, AvgPool2d):
             return None
+        if any(kernel > 2 * size for kernel, size in zip(self.node.kernel_size, self.incoming[1:], strict=True)):
+            return None  # the kernel for planes would read little but padding
         return pooled_levels(math.prod(self.node.kernel_size), {source.name: source.levels for source in self.sources})
 
     @lazy_property
@@ -299,8 +306,6 @@ def build_program(network: Network, picture: Shape, kernels: AllowedKernels | No
 def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
     shapes = network.shapes(picture)
     feeds: list[Neurons | Output] = [*network.neurons, network.output]
-    order = {node.name: index for index, node in enumerate(network.nodes)}
-    feeds.sort(key=lambda node: (node is network.output, order[node.name]))
     layers = []
     for feed in feeds:
         node = network[feed.source]
@@ -324,19 +329,10 @@ def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
 def _sources(network: Network, joined: str, shapes: dict[str, Shape]) -> tuple[Source, ...]:
     """The Input and Neurons nodes behind a node, with Concats resolved into channel offsets."""
     found: list[Source] = []
-    for name in _parts(network, joined):
-        node = network[name]
-        offset = found[-1].channel_offset + found[-1].channels if found else 0
+    offset = 0
+    for leaf in network.leaves(joined):
+        node, channels = network[leaf], shapes[leaf][0]
         levels = level_table(node.model) if isinstance(node, Neurons) else None
-        found.append(Source(name, shapes[name][0], offset, isinstance(node, Input), levels))
+        found.append(Source(leaf, channels, offset, isinstance(node, Input), levels))
+        offset += channels
     return tuple(found)
-
-
-def _parts(network: Network, name: str) -> Iterator[str]:
-    """Names of the nodes that a node joins, in their order; its own if it joins none."""
-    node = network[name]
-    if isinstance(node, Concat):
-        for part in node.parts:
-            yield from _parts(network, part)
-    else:
-        yield name

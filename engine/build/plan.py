@@ -10,7 +10,9 @@ neighbouring output pixels as the kernel has columns, and the next one for those
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,16 +46,26 @@ class Axis:
     phases: tuple[AxisPhase, ...]
     divisor: int = 1
 
+    @cached_property
+    def reading(self) -> tuple[AxisPhase, ...]:
+        """Phases that have taps: of a large stride, hardly any."""
+        return tuple(phase for phase in self.phases if phase.offsets)
+
+    @property
+    def reach(self) -> int:
+        """Inputs from the first one that an output reads to the last one, at most."""
+        return max((phase.offsets[-1] - phase.offsets[0] + 1 for phase in self.reading), default=0)
+
     def inputs(self, first: int, last: int) -> tuple[int, int]:
         """First and last + 1 input that the outputs first ... last - 1 read; both may lie beyond the input.
 
         (0, 0) where they read nothing.
         """
         spans = []
-        for phase in self.phases:
+        for phase in self.reading:
             begin = max(0, -((phase.first - first) // self.output_step))
             end = (last - 1 - phase.first) // self.output_step
-            if phase.offsets and begin <= end:
+            if begin <= end:
                 lowest, highest = phase.offsets[0], phase.offsets[-1]
                 spans.append((begin * self.input_step + lowest, end * self.input_step + highest + 1))
         return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else (0, 0)
@@ -113,10 +125,13 @@ def _convolution_axis(size: int, stride: int, padding: int, dilation: int) -> Ax
 
 
 def _transposed_axis(size: int, stride: int, padding: int, dilation: int) -> Axis:
+    found: list[list[tuple[int, int]]] = [[] for _ in range(stride)]
+    for tap in range(size):
+        place = tap * dilation - padding
+        found[place % stride].append((-(place // stride), tap))
     phases = []
-    for first in range(stride):
-        reached = [first + padding - tap * dilation for tap in range(size)]
-        taps = sorted((place // stride, tap) for tap, place in enumerate(reached) if place % stride == 0)
+    for first, taps in enumerate(found):
+        taps.sort()
         phases.append(AxisPhase(first, tuple(offset for offset, _ in taps), tuple(tap for _, tap in taps)))
     return Axis(stride, 1, tuple(phases))
 
@@ -125,7 +140,7 @@ def _joined(columns: Axis) -> Axis:
     """The phases of a transposed convolution in one, where its taps are neighbours; other axes as they are."""
     reached = [
         (offset * columns.output_step - phase.first, tap)
-        for phase in columns.phases
+        for phase in columns.reading
         for offset, tap in zip(phase.offsets, phase.indices, strict=True)
     ]
     if columns.output_step == 1 or not reached:
@@ -163,6 +178,23 @@ def _block_width(channels: int, window: int) -> int:
     return 32 if channels <= 32 or window > 1 else 64
 
 
+def phase_places(rows: Axis, columns: Axis) -> NDArray[np.int64]:
+    """(phases of the rows, phases of the columns, 2): first output row and column of each phase."""
+    firsts = ([phase.first for phase in axis.phases] for axis in (rows, columns))
+    return np.stack(np.meshgrid(*firsts, indexing="ij"), axis=-1).astype(np.int64)
+
+
+def inside(places: NDArray[np.int64], outgoing: Shape) -> NDArray[np.bool_]:
+    """Which of all phases begin within the output."""
+    return np.asarray((places < outgoing[1:]).all(axis=-1)).reshape(-1)
+
+
+def _ranges(sizes: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n, 2): begin and end of parts of these sizes that follow one another."""
+    ends = np.cumsum(sizes)
+    return np.stack([ends - sizes, ends], axis=-1)
+
+
 def make_plan(
     node: Conv2d | ConvTranspose2d | Linear, incoming: Shape, outgoing: Shape, rows: Axis | None = None
 ) -> GatherPlan:
@@ -175,24 +207,23 @@ def make_plan(
     window = _window(columns)
     block_width = _block_width(outgoing[0], window)
     blocks = -(-outgoing[0] // block_width)
-    phases: list[tuple[int, ...]] = []
-    row_runs: list[tuple[int, int, int]] = []
-    column_offsets: list[int] = []
-    weights = 0
-    for vertical in rows.phases:
-        for horizontal in columns.phases:
-            runs = contiguous_runs(vertical)
-            height, width = len(vertical.offsets), len(horizontal.offsets)
-            run_range = (len(row_runs), len(row_runs) + len(runs))
-            column_range = (len(column_offsets), len(column_offsets) + width)
-            phases.append((vertical.first, horizontal.first, *run_range, *column_range, height, weights))
-            row_runs.extend(runs)
-            column_offsets.extend(horizontal.offsets)
-            weights += blocks * height * width * incoming[0] * block_width
+    runs = [contiguous_runs(phase) for phase in rows.phases]
+    heights = np.array([len(phase.offsets) for phase in rows.phases])
+    widths = np.array([len(phase.offsets) for phase in columns.phases])
+    places = phase_places(rows, columns)
+    phases = np.zeros((*places.shape[:2], 8), np.int64)
+    phases[..., :2] = places
+    phases[..., 2:4] = _ranges([len(of_phase) for of_phase in runs])[:, None]
+    phases[..., 4:6] = _ranges(widths)
+    phases[..., 6] = heights[:, None]
+    weights = heights[:, None] * widths * (blocks * incoming[0] * block_width)
+    phases[..., 7] = (np.cumsum(weights) - weights.reshape(-1)).reshape(weights.shape)
+    row_runs = [run for of_phase in runs for run in of_phase]
+    column_offsets = [offset for phase in columns.phases for offset in phase.offsets]
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
     return GatherPlan(
         geometry=np.array([*steps, incoming[1], incoming[2], outgoing[2], incoming[0], columns.divisor], np.int64),
-        phases=np.array(phases, np.int64).reshape(-1, 8),
+        phases=phases.reshape(-1, 8)[(weights.reshape(-1) > 0) | inside(places, outgoing)],
         row_runs=np.array(row_runs, np.int64).reshape(-1, 3),
         column_offsets=np.array(column_offsets, np.int64),
         rows=rows,

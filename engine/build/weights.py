@@ -45,8 +45,8 @@ def pack_weights(kernel: NDArray[np.float32], plan: GatherPlan) -> NDArray[np.fl
     blocks = -(-outputs // plan.block_width)
     packed = aligned_empty(int(np.prod(kernel.shape[:3])) * blocks * plan.block_width)
     place = 0
-    for vertical in plan.rows.phases:
-        for horizontal in plan.columns.phases:
+    for vertical in plan.rows.reading:
+        for horizontal in plan.columns.reading:
             taps = _taps(kernel, vertical.indices, horizontal.indices[::-1])
             height, width, inputs, _ = taps.shape
             part = packed[place : place + height * width * inputs * blocks * plan.block_width]

@@ -26,7 +26,7 @@ def average(node: AvgPool2d, value: Value) -> NDArray[np.float32]:
     height, width = ((size - kernel) // stride + 1 for size, kernel, stride in sizes)
     down, right = node.stride
     total = np.zeros((height, width, source.shape[2]), np.float32)
-    for row, column in np.ndindex(*node.kernel_size):
+    for row, column in node.taps(value[0].shape[:2]):
         bottom, end = row + (height - 1) * down + 1, column + (width - 1) * right + 1
         total += source[row:bottom:down, column:end:right]
     total *= np.float32(1 / (node.kernel_size[0] * node.kernel_size[1]))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import ModelFileError, SpikeunetError
 from ..fixed_point import HIGHEST_EXPONENT, LARGEST_CODE, LOWEST_EXPONENT, Weighted, scaled_codes
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
+from ..graph.limits import LARGEST_EXTENT, MOST_CHANNELS
 from ..neurons import (
     IntegrateAndFire,
     LadderModel,
@@ -26,8 +27,8 @@ from ..neurons import (
     registration_of,
 )
 
-LARGEST_INTEGER = 65535
-"""Bound on strides, padding and the like, far beyond any real layer."""
+LARGEST_INTEGER = max(LARGEST_EXTENT, MOST_CHANNELS)
+"""Bound on strides, channels and the like; each node has its own, see engine/graph/limits.py."""
 
 _LARGEST_NUMBER = float(np.finfo(np.float32).max)
 
@@ -323,6 +324,8 @@ def _decoded(fields: dict[str, Any], decoders: Mapping[str, Decoder], kind: str)
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, (bool, int, float, str)):
+        return value  # most are, and to ask for the protocol takes long
     return encode_neuron(value) if isinstance(value, NeuronModel) else value
 
 

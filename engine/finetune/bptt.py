@@ -19,7 +19,7 @@ from ..kernels.surrogate import backward_through_time, fire_through_time
 from ..neurons import LadderModel, SteppedModel
 from ..threads import on_threads, slices
 from . import stepped
-from .passes import leaves, run_backward, run_forward
+from .passes import run_backward, run_forward
 from .stepped import SteppedTape
 from .surrogates import Surrogate
 
@@ -150,7 +150,7 @@ def _fire_backward(
 def _readout_gradient(network: Network, tape: TimeTape, gradient: Array) -> Array:
     """Gradient of the readout's current at each step, or over all steps where that current is constant."""
     sources = network[network.output.source].sources
-    spiking = any(isinstance(network[name], Neurons) for name in leaves(network, sources[0]))
+    spiking = any(isinstance(network[name], Neurons) for name in network.leaves(sources[0]))
     if not spiking:
         return gradient
     return np.tile(gradient / gradient.dtype.type(tape.steps), (tape.steps, 1, 1, 1))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Concat, Input, Network, Neurons, Output, Synapses
+from ..graph import Input, Network, Neurons, Output, Synapses
 from ..threads import limited_blas
 from . import layers
 from .layers import Kept, Value
@@ -21,14 +21,6 @@ from .layers import Kept, Value
 Array = NDArray[Any]
 Fire = Callable[[Neurons, Array], Array]
 FireBackward = Callable[[Neurons, Array | None], Array | None]
-
-
-def leaves(network: Network, name: str) -> tuple[str, ...]:
-    """The Input and Neurons nodes behind a node, in the order of their channels; Concats are resolved."""
-    node = network[name]
-    if isinstance(node, Concat):
-        return tuple(leaf for part in node.parts for leaf in leaves(network, part))
-    return (name,)
 
 
 @limited_blas(1)
@@ -94,40 +86,31 @@ def run_backward(
                 _add(currents, node.source, flow)
         elif isinstance(node, Synapses) and node.name in currents:
             gradient = currents.pop(node.name)
-            spiking = [name for name in leaves(network, node.source) if isinstance(network[name], Neurons)]
+            spiking = [name for name in network.leaves(node.source) if isinstance(network[name], Neurons)]
             value = read(network, values, node.source)
             into, parameters = layers.gradients(node, value, gradient, bool(spiking), kept)
             found.update({f"{node.name}.{part}": array for part, array in parameters.items()})
             if into is not None:
-                _pass_on(network, node, into, outgoing)
+                _pass_on(network, values, node, into, outgoing)
     return found
 
 
 def read(network: Network, values: Mapping[str, Array], name: str) -> Value:
     """The parts that a node reads from `name`, all with the same M: constant ones are repeated for every step."""
-    parts = [values[leaf] for leaf in leaves(network, name)]
+    parts = [values[leaf] for leaf in network.leaves(name)]
     most = max(len(part) for part in parts)
     return tuple(part if len(part) == most else np.tile(part, (most // len(part), 1, 1, 1)) for part in parts)
 
 
-def _pass_on(network: Network, node: Synapses, into: Array, outgoing: dict[str, Array]) -> None:
+def _pass_on(
+    network: Network, values: Mapping[str, Array], node: Synapses, into: Array, outgoing: dict[str, Array]
+) -> None:
     """Add a gradient of what a node reads to those of the Neurons nodes that it reads."""
-    shapes = leaves(network, node.source)
-    widths = [channels_of(network, name) for name in shapes]
-    for name, part in zip(shapes, layers.split(into, widths), strict=True):
+    names = network.leaves(node.source)
+    widths = [values[name].shape[3] for name in names]
+    for name, part in zip(names, layers.split(into, widths), strict=True):
         if isinstance(network[name], Neurons):
             _add(outgoing, name, part)
-
-
-def channels_of(network: Network, name: str) -> int:
-    """Channels that a node puts out."""
-    node = network[name]
-    if isinstance(node, Input):
-        return node.channels
-    if isinstance(node, Concat):
-        return sum(channels_of(network, part) for part in node.parts)
-    out_channels = getattr(node, "out_channels", None)
-    return int(out_channels) if out_channels is not None else channels_of(network, node.sources[0])
 
 
 def _add(total: dict[str, Array], name: str, part: Array) -> None:

@@ -24,7 +24,6 @@ from ..graph import Network, Neurons, Shape, Synapses
 from ..kernels.penalty import count_fired, saturated_sums
 from ..neurons import level_table
 from ..threads import on_threads
-from .passes import leaves
 
 Array = NDArray[Any]
 
@@ -51,7 +50,7 @@ class SpikePenalty:
         for node in synapses:
             fan = fan_out(node, shapes[node.source], shapes[node.name])
             cost = fan.rows[:, None] * fan.columns * (fan.channels / self.macs)
-            for name in leaves(network, node.source):
+            for name in network.leaves(node.source):
                 if isinstance(network[name], Neurons):
                     self.costs[name] = self.costs.get(name, 0.0) + cost
 

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..fixed_point import quanta_of_layers, rounded_arrays
-from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node
+from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Linear, Network, Neurons, Node
 from ..graph.nodes import Synapses
 from .layers import WeightedSynapses
-from .passes import channels_of, leaves
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]
@@ -69,6 +68,8 @@ class Trainable:
         self.source = network
         self.weighted = tuple(node for node in network.nodes if isinstance(node, _WEIGHTED))
         self._scales = scales
+        self._free = set[str]() if scales == "none" else _free_synapses(network)
+        self._behind = _scales_behind(network, self._free)
         self._initial = initial
         self._bits = weight_bits or 0
         self._quanta = quanta_of_layers(network) if weight_bits else {}
@@ -84,7 +85,7 @@ class Trainable:
         for node in self.weighted:
             found[f"{node.name}.weight"] = in_kernel_order(node.weight.astype(dtype))
             found[f"{node.name}.bias"] = node.bias.astype(dtype)
-            if self._scales != "none" and _is_free(self.source, node.name):
+            if node.name in self._free:
                 size = node.out_channels if self._scales == "channel" else 1
                 found[f"{node.name}.log_scale"] = np.zeros(size, dtype)
         if self._initial:
@@ -162,11 +163,7 @@ class Trainable:
 
     def _scale_sources(self, node: Synapses) -> list[tuple[str | None, int]]:
         """The scale in each part that a node reads, or None, and the part's channels."""
-        return [
-            item
-            for leaf in leaves(self.source, node.source)
-            for item in _scales_behind(self.source, leaf, self._scales)
-        ]
+        return [item for leaf in self.source.leaves(node.source) for item in self._behind[leaf]]
 
 
 def with_arrays(node: Any, **fields: Any) -> Any:
@@ -193,29 +190,30 @@ def _or_zeros(gradients: Mapping[str, Array], name: str, parameters: Mapping[str
     return gradients[name] if name in gradients else np.zeros_like(parameters[name])
 
 
-def _is_free(network: Network, name: str) -> bool:
-    """Whether a synapse node's neurons can be scaled: nothing but weights reads what they emit, nor the Output it."""
-    readers = [node for node in network.nodes if name in node.sources]
-    for reader in readers:
-        if reader is network.output:
-            return False
-        unweighted = not isinstance(reader, _WEIGHTED)
-        if unweighted and not _is_free(network, reader.name):
-            return False
-    return True
+def _free_synapses(network: Network) -> set[str]:
+    """Synapse nodes whose neurons can be scaled: nothing but weights reads what they emit, nor the Output it."""
+    bound: set[str] = set()
+    for node in reversed(network.nodes):
+        if node is network.output or (node.name in bound and not isinstance(node, _WEIGHTED)):
+            bound.update(node.sources)
+    return {node.name for node in network.nodes if isinstance(node, Synapses) and node.name not in bound}
 
 
-def _scales_behind(network: Network, name: str, kind: str) -> list[tuple[str | None, int]]:
-    """The parts of what a leaf puts out, each with the name of the scale in it."""
-    node = network[name]
-    width = channels_of(network, name)
-    if kind == "none" or isinstance(node, Input):
-        return [(None, width)]
-    synapses = network[node.sources[0]]
-    if isinstance(synapses, AvgPool2d):
-        parts = leaves(network, synapses.source)
-        return [item for part in parts for item in _scales_behind(network, part, kind)]
-    return [(f"{synapses.name}.log_scale" if _is_free(network, synapses.name) else None, width)]
+def _scales_behind(network: Network, free: set[str]) -> dict[str, list[tuple[str | None, int]]]:
+    """The parts of what Input and Neurons nodes put out, each with its channels and the name of the scale in it.
+
+    Average pools are seen through.
+    """
+    behind: dict[str, list[tuple[str | None, int]]] = {network.input.name: [(None, network.input.channels)]}
+    for node in network.neurons:
+        synapses = network[node.source]
+        if isinstance(synapses, AvgPool2d):
+            behind[node.name] = [item for leaf in network.leaves(synapses.source) for item in behind[leaf]]
+        else:
+            assert isinstance(synapses, _WEIGHTED)
+            scale = f"{synapses.name}.log_scale" if synapses.name in free else None
+            behind[node.name] = [(scale, synapses.out_channels)]
+    return behind
 
 
 def _folded(

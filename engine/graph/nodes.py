@@ -7,6 +7,8 @@ padding, dilation and groups mean what they mean in PyTorch.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -15,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GraphError
 from ..neurons import MultiThreshold, NeuronModel, check_model
+from .limits import LARGEST_EXTENT, MOST_CHANNELS, MOST_PHASES, MOST_SPREAD_WEIGHTS
 
 Shape = tuple[int, int, int]
 Pair = tuple[int, int]
@@ -39,6 +42,10 @@ class Node:
         # Made anew out of its fields, so that a copy's arrays cannot be written to either.
         return type(self), tuple(getattr(self, each.name) for each in fields(self) if each.init)
 
+    def padded_shape(self, *shapes: Shape) -> Shape:
+        """Shape of what this node reads, padded, or of what it puts out, before it is cropped."""
+        return self.output_shape(*shapes)
+
     def refuse(self, attribute: str, message: str) -> GraphError:
         """A GraphError that names the node and the attribute at fault."""
         return GraphError(f"{type(self).__name__} {self.name!r}: {attribute} {message}")
@@ -51,7 +58,7 @@ class Input(Node):
     channels: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", _count(self, "channels", self.channels, 1))
+        object.__setattr__(self, "channels", _count(self, "channels", self.channels, 1, MOST_CHANNELS))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -105,9 +112,10 @@ class Conv2d(Synapses):
         _set_array(self, "weight", self.weight, 4)
         _set_bias(self, len(self.weight))
         _set_pairs(self, stride=1, padding=0, dilation=1)
-        object.__setattr__(self, "groups", _count(self, "groups", self.groups, 1))
+        object.__setattr__(self, "groups", _count(self, "groups", self.groups, 1, MOST_CHANNELS))
         if len(self.weight) % self.groups:
             raise self.refuse("groups", f"is {self.groups}, which does not divide {len(self.weight)} output channels")
+        _check_kernel(self)
 
     @property
     def in_channels(self) -> int:
@@ -122,10 +130,13 @@ class Conv2d(Synapses):
     def output_shape(self, *shapes: Shape) -> Shape:
         ((channels, *sizes),) = shapes
         _check_channels(self, channels, self.in_channels)
-        reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.weight.shape[2:], strict=True)]
-        geometry = zip(sizes, self.padding, reach, self.stride, strict=True)
+        geometry = zip(sizes, self.padding, _extent(self), self.stride, strict=True)
         height, width = ((size + 2 * p - r) // s + 1 for size, p, r, s in geometry)
         return _positive_shape(self, self.out_channels, height, width, sizes)
+
+    def padded_shape(self, *shapes: Shape) -> Shape:
+        ((channels, height, width),) = shapes
+        return channels, height + 2 * self.padding[0], width + 2 * self.padding[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,11 +168,14 @@ class ConvTranspose2d(Synapses):
 
     def __post_init__(self) -> None:
         _set_array(self, "weight", self.weight, 4)
-        object.__setattr__(self, "groups", _count(self, "groups", self.groups, 1))
+        object.__setattr__(self, "groups", _count(self, "groups", self.groups, 1, MOST_CHANNELS))
         _set_bias(self, self.out_channels)
         _set_pairs(self, stride=1, padding=0, output_padding=0, dilation=1)
         if len(self.weight) % self.groups:
             raise self.refuse("groups", f"is {self.groups}, which does not divide {len(self.weight)} input channels")
+        _check_kernel(self)
+        if self.stride[0] * self.stride[1] > MOST_PHASES:
+            raise self.refuse("stride", f"{self.stride} must have a product of at most {MOST_PHASES}")
         limits = zip(self.output_padding, self.stride, self.dilation, strict=True)
         if any(extra >= max(s, d) for extra, s, d in limits):
             raise self.refuse("output_padding", f"{self.output_padding} must be smaller than stride or dilation")
@@ -179,10 +193,13 @@ class ConvTranspose2d(Synapses):
     def output_shape(self, *shapes: Shape) -> Shape:
         ((channels, *sizes),) = shapes
         _check_channels(self, channels, self.in_channels)
-        reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.weight.shape[2:], strict=True)]
-        geometry = zip(sizes, self.stride, self.padding, reach, self.output_padding, strict=True)
+        geometry = zip(sizes, self.stride, self.padding, _extent(self), self.output_padding, strict=True)
         height, width = ((size - 1) * s - 2 * p + r + extra for size, s, p, r, extra in geometry)
         return _positive_shape(self, self.out_channels, height, width, sizes)
+
+    def padded_shape(self, *shapes: Shape) -> Shape:
+        channels, height, width = self.output_shape(*shapes)
+        return channels, height + 2 * self.padding[0], width + 2 * self.padding[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +231,22 @@ class AvgPool2d(Synapses):
         geometry = zip(sizes, self.padding, self.kernel_size, self.stride, strict=True)
         height, width = ((size + 2 * p - k) // s + 1 for size, p, k, s in geometry)
         return _positive_shape(self, channels, height, width, sizes)
+
+    def padded_shape(self, *shapes: Shape) -> Shape:
+        ((channels, height, width),) = shapes
+        return channels, height + 2 * self.padding[0], width + 2 * self.padding[1]
+
+    def taps(self, size: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+        """Rows and columns of the window that meet more than padding, of an input of this height and width.
+
+        A window may be far larger than what it reads.
+        """
+        sides = zip(size, self.padding, self.kernel_size, self.stride, strict=True)
+        rows, columns = (
+            [tap for tap in range(k) if tap < p + side and tap + (side + 2 * p - k) // s * s >= p]
+            for side, p, k, s in sides
+        )
+        return itertools.product(rows, columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,8 +299,9 @@ class Concat(Node):
         return self.parts
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        if len({shape[1:] for shape in shapes}) > 1:
-            sizes = ", ".join(f"{name} {h}x{w}" for name, (_, h, w) in zip(self.parts, shapes, strict=True))
+        other = next((k for k, shape in enumerate(shapes) if shape[1:] != shapes[0][1:]), None)
+        if other is not None:
+            sizes = ", ".join(f"{self.parts[k]} {shapes[k][1]}x{shapes[k][2]}" for k in (0, other))
             raise self.refuse("parts", f"differ in size: {sizes}")
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
@@ -297,9 +331,11 @@ class Output(SingleSource):
         return shape
 
 
-def _count(node: Node, attribute: str, value: Any, least: int) -> int:
+def _count(node: Node, attribute: str, value: Any, least: int, most: int = LARGEST_EXTENT) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise node.refuse(attribute, f"must be an integer of at least {least} (got {value!r})")
+    if value > most:
+        raise node.refuse(attribute, f"must be at most {most} (got {value!r})")
     return int(value)
 
 
@@ -331,6 +367,26 @@ def _set_bias(node: Conv2d | ConvTranspose2d | Linear, channels: int) -> None:
     _set_array(node, "bias", value, 1)
     if len(node.bias) != channels:
         raise node.refuse("bias", f"must have {channels} values (got {len(node.bias)})")
+
+
+def _extent(node: Conv2d | ConvTranspose2d) -> tuple[int, int]:
+    """Height and width of the kernel, the gaps of its dilation included."""
+    (tall, wide), (rows, columns) = node.dilation, node.weight.shape[2:]
+    return tall * (rows - 1) + 1, wide * (columns - 1) + 1
+
+
+def _check_kernel(node: Conv2d | ConvTranspose2d) -> None:
+    """Refuse kernels that are too large for what they do with a few weights, see limits.py."""
+    height, width = _extent(node)
+    if max(height, width) > LARGEST_EXTENT:
+        raise node.refuse(
+            "weight", f"spans {height}x{width} pixels, dilation included; at most {LARGEST_EXTENT} are possible"
+        )
+    spread = node.weight.size * node.groups
+    if node.groups > 1 and spread > MOST_SPREAD_WEIGHTS:
+        raise node.refuse(
+            "groups", f"is {node.groups}, which makes {spread} weights, zeros included; at most {MOST_SPREAD_WEIGHTS}"
+        )
 
 
 def _check_channels(node: Node, given: int, wanted: int) -> None:

@@ -24,20 +24,23 @@ from .compilation import compiled_callback
 def bind(kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, NDArray[np.int64]]:
     """Address of the function that calls a kernel with such arguments, and the block that it takes.
 
-    Arguments are tuples, nested as may be, of integers, None and arrays; the arrays have to outlive the block.
+    Arguments are tuples, nested as may be, of integers, single float32 numbers, None and arrays; the arrays have to
+    outlive the block.
     """
     signature = tuple(map(numba.typeof, arguments))
-    block = [_kernel_address(kernel, signature), *_words(arguments)]
+    block = [_kernel_address(kernel, signature), *words(arguments)]
     return _caller(types.Tuple((types.int64, types.Tuple(signature)))).address, np.array(block, np.int64)
 
 
-def _words(value: Any) -> list[int]:
+def words(value: Any) -> list[int]:
     """A value as it lies in memory: each number, and each part of Numba's array structure, is a word of its own."""
     if isinstance(value, tuple):
-        return [word for part in value for word in _words(part)]
+        return [word for part in value for word in words(part)]
     if isinstance(value, np.ndarray):
         # Owner and parent (none: nobody counts references), items, bytes of an item, data, shape, strides.
         return [0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides]
+    if isinstance(value, np.float32):
+        return [int(value.view(np.uint32))]  # fills half of its word
     return [0 if value is None else int(value)]
 
 

@@ -6,17 +6,19 @@ from .bound_call import call
 from .compilation import compiled_bare
 from .count import count_uneven_rows
 from .shared_counter import ENTRIES, FINISHED, GIVEN_UP, add_shared, read_shared, wait_until
+from .sources import count_sources, source_at
 
 
 @compiled_bare
-def run_chain(first, calls, sources, least, counters, workers, reached):
+def run_chain(first, calls, sources, begins, least, counters, workers, reached):
     """Run the layers from `first` on, up to the first one for which too few of the neurons that it reads are active.
 
     Worker threads call it at the same time.
 
     calls : (layers, calls, 2) int64, what this thread does for each layer: addresses of a function and of its
         arguments, see bound_call.py; functions of 0 are left out
-    sources : (layers, most sources) int64, number of the layers whose events each layer reads, or -1
+    sources : int64, numbers of the layers whose events each layer reads
+    begins : (layers + 1,) int64, where those of each layer begin among the sources
     least : (layers,) int64, active neurons that a layer has to read
     counters : (layers, >= 3) int64, see shared_counter.py
     workers : number of threads
@@ -24,9 +26,8 @@ def run_chain(first, calls, sources, least, counters, workers, reached):
     """
     for layer in range(first, calls.shape[0]):
         active = 0
-        for source in sources[layer]:
-            if source >= 0:
-                active += read_shared(counters[source], ENTRIES)
+        for place in range(begins[layer], begins[layer + 1]):
+            active += read_shared(counters[sources[place]], ENTRIES)
         if active < least[layer]:
             reached[0] = layer
             return
@@ -45,12 +46,12 @@ def run_chain(first, calls, sources, least, counters, workers, reached):
 def count_uneven_sources(sources, fan_rows, fan_columns, usual, counts):
     """`count_uneven_rows` of all rows of several queues.
 
-    sources : tuple of (start, levels, thresholds)
+    sources : as `packed_sources` makes them, of (start, levels, thresholds)
     fan_rows, fan_columns : see `count_uneven_rows`; usual : usual_row, usual_column
     counts : (sources, >= 1, >= 1 + thresholds, 8) int64, to which [source, 0] is added
     """
-    for number, source in enumerate(sources):
-        start, levels, thresholds = source
+    for number in range(count_sources(sources)):
+        start, levels, thresholds = source_at(sources, number)
         count_uneven_rows(
             start, levels, 0, start.shape[0], fan_rows, fan_columns, usual[0], usual[1], thresholds, counts[number, 0]
         )

@@ -10,9 +10,11 @@ import numba
 
 from .compilation import compiled_bare
 from .entries import CHUNK, add_to_chunk, look_up_chunk, prefetch, scale_chunk
+from .sources import count_sources, source_at
 
 # Arguments that travel together:
-#   sources : tuple of (start, channels, levels, bytes_each, emit, scale, channel_offset, always), one for each queue
+#   sources : of (start, channels, levels, bytes_each, emit, scale, channel_offset, always), one for each queue, as
+#       `packed_sources` makes them
 #     start : (H, W + 1) int64, channels : unsigned; the queue
 #     levels : uint8, the queue's levels byte by byte, `bytes_each` an entry, of which the first `steps` count
 #     emit : (256,) float32, value of each level
@@ -85,10 +87,11 @@ def decode_rows(sources, decoded, steps, row_keys):
     """
     first_row, rows, begins, keys, values = decoded
     place = 0
-    for x in range(sources[0][0].shape[1] - 1):
+    for x in range(source_at(sources, 0)[0].shape[1] - 1):
         for row in range(rows):
             begins[x * (rows + 1) + row] = place
-            for source in sources:
+            for number in range(count_sources(sources)):
+                source = source_at(sources, number)
                 place = _decode_source(source, first_row + row, x, steps, row * row_keys, place, keys, values)
         begins[x * (rows + 1) + rows] = place
 

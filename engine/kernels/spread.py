@@ -10,6 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .compilation import compiled_bare
+from .sources import count_sources, source_at
 from .vector_block import _data, _load_vector, _splat, _store_vector, _vector
 
 MASK_CHANNELS = 32
@@ -23,7 +24,8 @@ _FLUSH = 255
 _BYTE, _NUMBER, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 # Arguments that travel together:
-#   sources : tuple of (start, channels, levels, words, quanta, shift, channel_offset, masks), one for each queue
+#   sources : of (start, channels, levels, words, quanta, shift, channel_offset, masks), one for each queue, as
+#       `packed_sources` makes them
 #     start, channels : the queue's
 #     levels : uint8, the queue's levels byte by byte; words : unsigned, the same word by word
 #     quanta : (256,) uint8, value of each level, in quanta
@@ -125,17 +127,18 @@ def spread_rows(steps, sources, counts, spread, strides):
     """Fill planes with the levels of some rows of the sources, and zeros around them.
 
     steps : tuple as long as there are steps
-    counts : channels of each source
+    counts : channels of each source, as `packed_numbers` makes them
     """
     first_row, rows, edge, planes = spread
     size = rows * strides[0] + PLANE_GAP
     planes[: len(steps) * size] = 0
-    height, width = sources[0][0].shape
+    height, width = source_at(sources, 0)[0].shape
     for row in range(max(first_row, 0), min(first_row + rows, height)):
         base = (row - first_row) * strides[0] + edge
         for x in range(width - 1):
             # Sources in order: what one writes too much, always zeros, is overwritten by the next one or next pixel.
-            for number, source in enumerate(sources):
+            for number in range(count_sources(sources)):
+                source = source_at(sources, number)
                 start, _, _, words, _, shift, channel_offset, masks = source
                 entry = start[row, x]
                 if masks.size == 0:
@@ -202,9 +205,9 @@ def count_zeros_of_planes(steps, sources, channels, spread, strides, own, classe
                 for word in range(0, pixel, MASK_CHANNELS):
                     _count_active(planes, base + word, pixel, x, end, held, totals[word:])
                 of_run = of_row[column_classes[x]]
-                for number, source in enumerate(sources):
-                    total = 0
-                    for channel in range(source[6], source[6] + channels[number]):
+                for number in range(count_sources(sources)):
+                    total, first = 0, source_at(sources, number)[6]
+                    for channel in range(first, first + channels[number]):
                         total += of_run[channel] * totals[channel]
                     counts[number, 1, 0, step] += total
                 x = end

@@ -32,6 +32,21 @@ from .samples import check_picture, split_transparency
 
 Picture = NDArray[np.float32]
 
+MOST_STEPS = 32
+"""Steps of a model: each goes through the whole picture."""
+
+_MOST_BINS = 1 << 14
+"""Bins of CLAHE's histograms: scikit-image tells so many levels apart."""
+
+_MOST_PADDING = 16
+"""Pixels that CLAHE pads the picture to, for each of its own: tiles no larger than the picture need four, if square."""
+
+_MOST_BINS_PER_PIXEL = 4
+"""Bins of all of CLAHE's histograms, for each pixel of the padded picture: 256 of a tile of 8x8 pixels."""
+
+_ALWAYS = 1 << 22
+"""Numbers that are not too many for the smallest picture."""
+
 
 @dataclass(frozen=True)
 class _Step:
@@ -56,10 +71,28 @@ def _channel(picture: Picture, index: int) -> NDArray[Any]:
 def _equalize(picture: Picture, **parameters: Any) -> NDArray[Any]:
     from skimage.exposure import equalize_adapthist
 
+    _check_tiles(picture.shape[:2], parameters.get("kernel_size"), parameters.get("nbins", 256))
     # scikit-image takes three channels for colour, and would take one for the third dimension of a volume.
     gray = picture.shape[2] == 1
     equalized = equalize_adapthist(np.clip(picture[..., 0] if gray else picture, 0, 1), **parameters)
     return equalized[..., None] if gray else equalized  # type: ignore[no-any-return]
+
+
+def _check_tiles(size: tuple[int, ...], kernel_size: int | None, nbins: int) -> None:
+    """Refuse tiles of CLAHE whose padding or histograms would take far more than the picture."""
+    sides = [kernel_size or max(side // 8, 1) for side in size]
+    tiles = [-(-side // kernel) for side, kernel in zip(size, sides, strict=True)]
+    padded = math.prod((number + 1) * kernel for number, kernel in zip(tiles, sides, strict=True))
+    # A tile costs time whatever its histogram: as much as the usual one.
+    bins = math.prod(tiles) * max(nbins, 256)
+    if padded > max(_MOST_PADDING * math.prod(size), _ALWAYS):
+        kernel = f"kernel_size {kernel_size} of the preprocessing step equalize_adapthist"
+        raise InputError(f"{kernel} is too large for a picture of {size[0]}x{size[1]}; take at most its shorter side")
+    if bins > max(_MOST_BINS_PER_PIXEL * padded, _ALWAYS):
+        raise InputError(
+            f"the preprocessing step equalize_adapthist would make {math.prod(tiles)} histograms of {nbins} bins of a "
+            f"picture of {size[0]}x{size[1]}; take a larger kernel_size (got {kernel_size}) or fewer nbins"
+        )
 
 
 def _adjust_gamma(picture: Picture, gamma: float, gain: float = 1.0) -> NDArray[Any]:
@@ -78,7 +111,7 @@ _STEPS: dict[str, _Step] = {
     "rgb2gray": _Step(_rgb2gray, {}),
     "channel": _Step(_channel, {"index": (int, 0, 2)}, ("index",)),
     "equalize_adapthist": _Step(
-        _equalize, {"kernel_size": (int, 2, 65536), "clip_limit": (float, 0, 1), "nbins": (int, 2, 65536)}
+        _equalize, {"kernel_size": (int, 2, 65536), "clip_limit": (float, 0, 1), "nbins": (int, 2, _MOST_BINS)}
     ),
     "adjust_gamma": _Step(_adjust_gamma, {"gamma": (float, 0.01, 100), "gain": (float, 0.01, 100)}, ("gamma",)),
     "rescale_intensity": _Step(_rescale, {}),
@@ -89,6 +122,8 @@ def check_preprocessing(steps: object) -> list[dict[str, Any]]:
     """`steps` where it is a list of steps as metadata holds them; InputError otherwise."""
     if not isinstance(steps, Sequence) or isinstance(steps, (str, bytes)):
         raise InputError(f"preprocessing must be a list of steps, each with a name and parameters (got {steps!r:.80})")
+    if len(steps) > MOST_STEPS:
+        raise InputError(f"preprocessing must have at most {MOST_STEPS} steps (got {len(steps)})")
     return [_checked_step(step) for step in steps]
 
 

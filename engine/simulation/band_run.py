@@ -24,6 +24,7 @@ from ..kernels.gather import gather_band
 from ..kernels.pooling import divide_by_area, fire_currents, pool_analog, pool_events
 from ..kernels.processor import host_lanes
 from ..kernels.readout import add_to_readout
+from ..kernels.sources import packed_sources
 from ..kernels.window_block import window_token
 from .band_rows import Bands
 from .dot_run import DotRun, Rows
@@ -67,7 +68,7 @@ def _chunks(queue: EventQueue) -> int:
 
 
 def _unpacked_sources(inputs: Inputs) -> tuple[Any, ...]:
-    """What `decode_rows` takes of the sources."""
+    """What `decode_rows` takes of each source."""
     numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=_bytes_each, default=None)
     return tuple(
         (
@@ -151,7 +152,8 @@ class BandRun:
         self._dot = dot
         self._dot_rows = np.zeros((0, 4), np.int64) if dot is None else dot.input_rows(bands.rows, layer.incoming[1])
         self._pool_run = pool
-        self._sources = () if dot is not None or pool is not None else _unpacked_sources(inputs)
+        self._unpacked = () if dot is not None or pool is not None else _unpacked_sources(inputs)
+        self._sources = packed_sources(self._unpacked)
         self._injects = bool(self.analog) and not layer.pooling and state.fresh
         self._is_ladder = layer.neurons is not None and layer.stepper is None
         plain = self._is_ladder and room is not None and bool(inputs.queues) and not layer.pooling
@@ -392,7 +394,7 @@ class BandRun:
             self._pool_run.run(self.scratch, rows, sums)
             return sums
         sums[:] = 0
-        for source in self._sources:
+        for source in self._unpacked:
             pool_events(geometry, source, self.steps, sums, rows)
         for analog in self.analog:
             pool_analog(geometry, self.inputs.picture, self.steps, analog.channel_offset, sums, rows)

@@ -9,6 +9,7 @@ engine/kernels/chain.py). A layer in which too few of the neurons that it reads 
 from __future__ import annotations
 
 import functools
+from bisect import insort
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -22,6 +23,7 @@ from ..kernels.bound_call import bind
 from ..kernels.chain import count_uneven_sources, run_chain
 from ..kernels.entries import host_compresses
 from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
+from ..kernels.sources import packed_sources
 from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
 from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, bands_in_cache
@@ -39,6 +41,9 @@ IDLE = IdleMemory(1 << 29)
 """Chains that are idle, each on a shelf of the program that it belongs to."""
 
 called_by_clear_caches(IDLE.clear)
+_MOST_LAYERS = 1 << 10
+"""A network of more layers is run layer by layer, too: the places of their events would take too long to find."""
+
 
 _KINDS = 9
 """Events and thresholds, see `LayerRun.fired`."""
@@ -68,15 +73,13 @@ class Chain:
         self._picture = np.empty(_picture_shape(self.layers), np.float32)
         self._states = [LayerState(layer) for layer in self.layers]
         self._inputs = [self._inputs_of(layer, program) for layer in self.layers]
-        most_sources = max(len(inputs.queues) for inputs in self._inputs)
         self._fired = np.zeros((len(self.layers), threads, _KINDS, STEPS_PER_QUEUE), np.int64)
-        self._counts = np.zeros((len(self.layers), threads, most_sources, 2, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._sources = np.array([self._index[s.name] for layer in self.layers for s in layer.spiking], np.int64)
+        self._begins = np.cumsum([0, *(len(layer.spiking) for layer in self.layers)])
+        self._counts = np.zeros((threads, len(self._sources), 2, _KINDS, STEPS_PER_QUEUE), np.int64)
         counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
         self._counters = np.zeros((len(self.layers), counters), np.int64)
         self._reached = np.zeros((threads, 1), np.int64)
-        self._sources = np.full((len(self.layers), most_sources), -1, np.int64)
-        for row, inputs in zip(self._sources, self._inputs, strict=True):
-            row[: len(inputs.queues)] = [self._index[source.name] for source, _, _ in inputs.queues]
         self._least = np.array([least_active(layer) for layer in self.layers], np.int64)
         self._scratches = [Scratch() for _ in range(threads)]
         self._calls = np.zeros((threads, len(self.layers), 2, 2), np.int64)
@@ -106,6 +109,7 @@ class Chain:
     def _bind(self) -> None:
         """Find the kernels of all layers, and write down their arguments."""
         runs = [self._band_run(index) for index in range(len(self.layers))]
+        self._kept.append(runs)  # with arrays of which kernels know the addresses
         # Scratch memory grows while all layers ask for what they need: what they get after that is shared.
         for _ in range(2):
             workers = [[self._worker(run, index, w) for w in range(self.threads)] for index, run in enumerate(runs)]
@@ -133,8 +137,12 @@ class Chain:
         return BandRun(self._states[index], inputs, all_active, self.steps, bands, *memory, dot, pool, at_once=True)
 
     def _worker(self, run: BandRun, index: int, worker: int) -> functools.partial[None]:
-        counts = self._counts[index, worker, : len(self._inputs[index].queues)]
-        memory = (self._scratches[worker], counts, self._fired[index, worker], self._counters[index])
+        memory = (
+            self._scratches[worker],
+            self._counts_of(index, worker),
+            self._fired[index, worker],
+            self._counters[index],
+        )
         own = run.of_worker(worker, *memory)
         assert isinstance(own.run_all, functools.partial)
         return own.run_all
@@ -143,7 +151,12 @@ class Chain:
         """What `count_uneven_sources` takes."""
         queues, fan = self._inputs[index].queues, self.layers[index].fan_out
         sources = tuple((queue.start, queue.levels, source.thresholds) for source, queue, _ in queues)
-        return sources, fan.rows, fan.columns, fan.usual, self._counts[index, 0, : len(queues)]
+        self._kept.append(sources)
+        return packed_sources(sources), fan.rows, fan.columns, fan.usual, self._counts_of(index, 0)
+
+    def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:
+        """(sources, 2, kinds, steps): where a worker counts what a layer does."""
+        return self._counts[worker, self._begins[index] : self._begins[index + 1]]
 
     def _bound(self, kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, int]:
         """Addresses of a function and of the block that it takes."""
@@ -186,8 +199,8 @@ class Chain:
         return self._states[-1].readout
 
     def _pays(self, index: int) -> bool:
-        sources = self._sources[index]
-        return bool(self._counters[sources[sources >= 0], ENTRIES].sum() >= self._least[index])
+        sources = self._sources[self._begins[index] : self._begins[index + 1]]
+        return bool(self._counters[sources, ENTRIES].sum() >= self._least[index])
 
     def _run_from(self, index: int, workers: WorkerThreads, meanwhile: Callable[[], None]) -> int:
         """Run layers from one on; returns which one is next."""
@@ -202,7 +215,7 @@ class Chain:
 
     def _work(self, index: int, worker: int) -> None:
         """What one of the threads does."""
-        tables = (self._calls[worker], self._sources, self._least, self._counters)
+        tables = (self._calls[worker], self._sources, self._begins, self._least, self._counters)
         try:
             run_chain(index, *tables, self.threads, self._reached[worker])
         except BaseException:
@@ -225,7 +238,7 @@ class Chain:
     def _count(self, counter: OperationsCounter, alone: dict[int, LayerRun]) -> None:
         fired = by_step(self._fired.sum(axis=1), self.layers[0], self.steps)
         counter.fired[:] = fired[..., : self.steps]
-        counter.counts[:] = self._counts.sum(axis=1)[..., : self.steps]
+        counter.counts[:] = self._counts.sum(axis=0)[..., : self.steps]
         for index, run in alone.items():
             counter.add_run(self.layers[index], run.fired, run.counts, slice(0, self.steps))
 
@@ -239,7 +252,7 @@ def _nothing() -> None:
 
 def is_chain(program: Program, steps: int) -> bool:
     """Whether all layers can run in one call."""
-    if steps not in (1, 2, 4, STEPS_PER_QUEUE) or not host_compresses():
+    if steps not in (1, 2, 4, STEPS_PER_QUEUE) or not host_compresses() or len(program.layers) > _MOST_LAYERS:
         return False
     if len({channel_type(layer.outgoing[0]) for layer in program.layers}) > 1:
         return False
@@ -304,13 +317,15 @@ def places_in_block(sizes: list[int], lasts: list[int]) -> tuple[list[int], int]
     The i-th part is written at time i and read until the time lasts[i]; its place may then be taken by another.
     """
     places: list[int] = []
+    living: list[tuple[int, int, int]] = []  # begin, end and last reader of each part, in the order of their places
     for index, size in enumerate(sizes):
+        living = [part for part in living if part[2] >= index]
         place = 0
-        living = (k for k in range(index) if lasts[k] >= index)
-        for begin, end in sorted((places[k], places[k] + sizes[k]) for k in living):
+        for begin, end, _ in living:
             if place + size <= begin:
                 break
             place = max(place, end)
+        insort(living, (place, place + size, lasts[index]))
         places.append(place)
     return places, max((place + size for place, size in zip(places, sizes, strict=True)), default=0)
 

@@ -21,8 +21,8 @@ class OperationsCounter:
     ----------
     fired : (layers, 1 + K, T) int64
         As in `LayerRun`, of all layers and steps; K is at least 8.
-    counts : (layers, sources, 2, 1 + K, T) int64
-        Likewise.
+    counts : (sources of all layers, 2, 1 + K, T) int64
+        Likewise, layer by layer.
     """
 
     def __init__(self, program: Program, steps: int) -> None:
@@ -31,9 +31,9 @@ class OperationsCounter:
         self._index = {layer.name: index for index, layer in enumerate(self._layers)}
         self._macs: dict[str, tuple[int, int]] = {}
         kinds = 1 + max(8, *(layer.thresholds for layer in self._layers))
-        sources = max(len(layer.spiking) for layer in self._layers)
+        self._begins = np.cumsum([0, *(len(layer.spiking) for layer in self._layers)])
         self.fired = np.zeros((len(self._layers), kinds, steps), np.int64)
-        self.counts = np.zeros((len(self._layers), sources, 2, kinds, steps), np.int64)
+        self.counts = np.zeros((self._begins[-1], 2, kinds, steps), np.int64)
         # Of a tile, the layer that is run knows what its rows count for: see `add_run`.
         self._fans = [layer.fan_out for layer in self._layers]
 
@@ -53,7 +53,8 @@ class OperationsCounter:
         index, size = self._index[layer.name], steps.stop - steps.start
         self._fans[index] = layer.fan_out
         self.fired[index, : len(fired), steps] = fired[:, :size]
-        self.counts[index, : len(counts), :, : counts.shape[2], steps] = counts[..., :size]
+        of_layer = self.counts[self._begins[index] : self._begins[index + 1]]
+        of_layer[:, :, : counts.shape[2], steps] = counts[..., :size]
 
     @property
     def operations(self) -> Operations:
@@ -116,7 +117,7 @@ class OperationsCounter:
         sources = np.array([self._index[source.name] for _, _, source in pairs])
         usual = np.array([math.prod(fan.usual) for fan in self._fans])[targets, None, None]
         channels = np.array([fan.channels for fan in self._fans])[targets, None, None]
-        uneven, zeros = self.counts[targets, [k for _, k, _ in pairs]].swapaxes(0, 1)
+        uneven, zeros = self.counts[self._begins[targets] + [k for _, k, _ in pairs]].swapaxes(0, 1)
         accumulates = (usual * self.fired[sources] + uneven) * channels
         effective = accumulates[:, 0] - zeros[:, 0]
         by_threshold = np.ascontiguousarray(accumulates[:, 1:].swapaxes(1, 2))

@@ -15,6 +15,7 @@ from ..build.integer_layer import IntegerLayer, Quanta
 from ..events import EventQueue
 from ..kernels.dot import GROUP, LANES, tile_configuration
 from ..kernels.dot_band import dot_band
+from ..kernels.sources import packed_numbers, packed_sources
 from ..kernels.spread import MASK_CHANNELS, count_zeros_of_planes, spread_rows
 from .layer_state import Inputs
 from .scratch import Scratch
@@ -38,8 +39,11 @@ def masks_of(queue: EventQueue, shift: int) -> NDArray[np.uint8]:
     return _NO_MASKS if queue.masks is None or shift < 0 else queue.masks.reshape(-1)
 
 
-def spread_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[tuple[Any, ...], tuple[int, ...]]:
-    """What `spread_rows` takes of the sources; `quanta` of each, by name."""
+def spread_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[tuple[Any, ...], Any, tuple[Any, ...]]:
+    """What `spread_rows` takes of the sources and of their channels, and arrays that have to outlive it.
+
+    `quanta` of each source, by name.
+    """
     numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=attrgetter("itemsize"))
     sources = tuple(
         (
@@ -53,7 +57,8 @@ def spread_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[tuple[
         )
         for source, queue, _ in inputs.queues
     )
-    return sources, tuple(source.channels for source, _, _ in inputs.queues)
+    channels = tuple(source.channels for source, _, _ in inputs.queues)
+    return packed_sources(sources), packed_numbers(channels), sources
 
 
 class DotRun:
@@ -78,7 +83,7 @@ class DotRun:
         self.weights = (integers.weights, integers.scale)
         self.tokens = integers.tokens(steps)
         self._steps = steps
-        self._sources, self._channels = spread_sources(inputs, integers.quanta)
+        self._sources, self._channels, self._kept = spread_sources(inputs, integers.quanta)
         # Levels without a value are silent in the planes.
         seen = all(integers.every_level_counts(source.name) for source, _, _ in inputs.queues)
         self.counts_zeros = zero is not None and seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -68,7 +69,7 @@ class PictureRun:
             chain = take_chain(self.program, self.steps, self.workers, self.threads)
             if chain is not None:
                 return self._by_chain(chain, self.workers)
-        groups = list(step_groups(self.steps))
+        groups, unread = list(step_groups(self.steps)), self._unread_after()
         for index, layer in enumerate(self.program.layers):
             state = self._state(layer, several_groups=len(groups) > 1)
             first = 0
@@ -76,9 +77,17 @@ class PictureRun:
                 self._run_group(state, group, first, size)
                 first += size
             self._finish(state)
-            for name in [name for name in self.queues if self.program.last_use.get(name, index) <= index]:
+            for name in unread[index]:
                 self._drop(name)
         return self._result()
+
+    def _unread_after(self) -> dict[int, list[str]]:
+        """For each layer, by its number, whose events nobody reads after it."""
+        unread: dict[int, list[str]] = defaultdict(list)
+        for index, layer in enumerate(self.program.layers):
+            if layer.neurons is not None:
+                unread[self.program.last_use.get(layer.name, index)].append(layer.name)
+        return unread
 
     def _by_chain(self, chain: Chain, workers: WorkerThreads) -> Result:
         """All layers in one call."""

@@ -32,7 +32,7 @@ class PoolRun:
         self._geometry = layer.pool_geometry
         self._scale = pooled.scale
         self._steps = window_token(steps, 1, 1, 1, 1)[0]
-        self._sources, self._channels = spread_sources(inputs, pooled.quanta)
+        self._sources, self._channels, self._kept = spread_sources(inputs, pooled.quanta)
         channels, _, width = layer.incoming
         _, columns, self._stride_y, stride, _, padding = self._geometry[:6].tolist()
         reached = (layer.outgoing[2] - 1) * stride - padding + columns

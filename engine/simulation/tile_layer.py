@@ -106,7 +106,7 @@ class TileLayer(Layer):
 
 
 def _shifted(phase: AxisPhase, shift: int) -> AxisPhase:
-    return replace(phase, offsets=tuple(offset + shift for offset in phase.offsets))
+    return replace(phase, offsets=tuple(offset + shift for offset in phase.offsets)) if phase.offsets else phase
 
 
 def tile_layer(whole: Layer, rows: RowRange, counted: int) -> TileLayer:

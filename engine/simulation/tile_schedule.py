@@ -8,6 +8,7 @@ layers behind others lag by what lies between them, at the end of a U-Net by abo
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -46,12 +47,17 @@ class TileSchedule:
     tile: int
     _done: dict[str, int] = field(init=False)
     _counted: dict[str, int] = field(init=False)
+    _readers: dict[str, list[Layer]] = field(init=False)
 
     def __iter__(self) -> Iterator[TileStep]:
         layers = self.program.layers
         picture = self.program.network.input.name
         self._done = {picture: 0, **{layer.name: 0 for layer in layers}}
         self._counted = {layer.name: 0 for layer in layers}
+        self._readers = defaultdict(list)
+        for layer in layers:
+            for name in {source.name for source in layer.sources}:
+                self._readers[name].append(layer)
         while any(self._done[layer.name] < layer.outgoing[1] for layer in layers):
             self._done[picture] = min(self._done[picture] + self.tile, self.height)
             for layer in layers:
@@ -81,9 +87,8 @@ class TileSchedule:
     def _unread(self, name: str) -> int:
         """Row before which none of its readers will read the node `name` again."""
         lowest = []
-        for layer in self.program.layers:
-            if any(source.name == name for source in layer.sources):
-                done, height = self._done[layer.name], layer.outgoing[1]
-                window = layer.input_rows(done, height) if done < height else NOTHING_READ
-                lowest.append(layer.incoming[1] if window == NOTHING_READ else window[0])
+        for layer in self._readers[name]:
+            done, height = self._done[layer.name], layer.outgoing[1]
+            window = layer.input_rows(done, height) if done < height else NOTHING_READ
+            lowest.append(layer.incoming[1] if window == NOTHING_READ else window[0])
         return min(lowest)

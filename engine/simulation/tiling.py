@@ -62,6 +62,7 @@ class TiledRun:
         self.threads = threads
         self.tile = tile
         self.buffers = {layer.name: RowBuffer() for layer in program.layers}
+        self._index = {layer.name: index for index, layer in enumerate(program.layers)}
         self.output = np.empty(program.layers[-1].outgoing, np.float32)
         self.recorder = Recorder(program, steps, record)
         self.kernels: dict[str, set[str]] = {}
@@ -102,8 +103,8 @@ class TiledRun:
 
     def _counter(self, step: TileStep) -> OperationsCounter:
         """Counts of these rows alone; a counter of accumulates has to know the layers that they come from."""
-        names = {source.name for source in step.layer.sources} | {step.layer.name}
-        layers = tuple(layer for layer in self.program.layers if layer.name in names)
+        names = {source.name for source in step.layer.sources if not source.analog} | {step.layer.name}
+        layers = tuple(self.program.layers[index] for index in sorted(map(self._index.__getitem__, names)))
         return OperationsCounter(replace(self.program, layers=layers), self.steps)
 
     def _count(self, step: TileStep, new: Operations) -> None:

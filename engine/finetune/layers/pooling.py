@@ -19,7 +19,7 @@ def current(node: AvgPool2d, value: Value) -> Array:
     source = joined(value, node.padding)
     taps = _taps(node, source)
     total = np.zeros((len(source), *taps.windows, source.shape[3]), source.dtype)
-    for row, column in np.ndindex(*node.kernel_size):
+    for row, column in node.taps(value[0].shape[1:3]):
         total += taps.seen(source, row, column)
     total *= _share(node, source)
     return total
@@ -33,7 +33,7 @@ def gradients(node: AvgPool2d, value: Value, gradient: Array, into_input: bool) 
     padded = np.zeros((pictures, height + 2 * rows, width + 2 * columns, gradient.shape[3]), gradient.dtype)
     taps = _taps(node, padded)
     flow = gradient * _share(node, gradient)
-    for row, column in np.ndindex(*node.kernel_size):
+    for row, column in node.taps((height, width)):
         seen = taps.seen(padded, row, column)
         seen += flow
     return padded[:, rows : rows + height, columns : columns + width]

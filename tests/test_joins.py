@@ -1,0 +1,142 @@
+"""Layers that read many sources: the same spikes and counts as the reference, and no kernel for each number of them."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+from kernel_paths import event_driven
+
+from spikeunet.engine import (
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Input,
+    MultiThreshold,
+    Network,
+    Neurons,
+    Output,
+    simulate,
+)
+from spikeunet.engine.build import build_program
+from spikeunet.engine.kernels import bands, chain, decode, spread
+from spikeunet.engine.kernels.entries import host_compresses
+from spikeunet.engine.kernels.sources import packed_numbers, packed_sources
+from spikeunet.engine.testing import reference
+from spikeunet.engine.testing.comparison import assert_same_operations
+
+pytestmark = pytest.mark.timeout(900)  # whichever test comes first compiles the kernels, a minute or more
+
+CHANNELS = 3
+LADDER = MultiThreshold((1.0, 0.5, 0.25))
+FLAT = {number: [Concat("all", tuple(f"n{index % 4}" for index in range(number)))] for number in (3, 5, 12, 40)}
+JOINS = FLAT | {
+    "the same twice": [Concat("all", ("n0", "n0"))],
+    "nested": [Concat("a", ("n0", "n1")), Concat("b", ("a", "n2", "a")), Concat("all", ("b", "n3", "b", "b"))],
+    "doubled": [Concat("a", ("n0", "n1")), Concat("b", ("a", "a")), Concat("c", ("b", "b")), Concat("all", ("c", "c"))],
+}
+
+
+def weight(generator, *shape):
+    """Integers of 8 bits times a power of two; some of them 0."""
+    numbers = generator.integers(-127, 128, shape) * (generator.random(shape) < 0.8)
+    return (numbers * 2.0**-9).astype(np.float32)
+
+
+def joined(joins, analog=False, channels=CHANNELS):
+    """Four layers, joined as it is said, and a convolution, a pool and a transposed convolution that read that."""
+    generator = np.random.default_rng(1)
+    nodes = [Input("input", 1)]
+    for index in range(4):
+        first = weight(generator, channels, 1, 3, 3) * 8
+        nodes += [Conv2d(f"c{index}", "input", first, padding=1), Neurons(f"n{index}", f"c{index}", LADDER)]
+    nodes += joins
+    source = "all"
+    if analog:
+        nodes.append(Concat("more", ("all", "input")))
+        source = "more"
+    total = Network([*nodes, AvgPool2d("p", source), Output("o", "p")]).shapes((1, 2, 2))[source][0]
+    nodes += [
+        Conv2d("conv", source, weight(generator, 16, total, 3, 3), padding=1),
+        Neurons("convolved", "conv", LADDER),
+        AvgPool2d("pool", source),
+        Neurons("pooled", "pool", LADDER),
+        ConvTranspose2d("up", "pooled", weight(generator, total, 16, 2, 2), stride=2),
+        Neurons("upwards", "up", LADDER),
+        Concat("last", ("convolved", "upwards", "convolved")),
+        Conv2d("out", "last", weight(generator, 1, 48, 1, 1)),
+        Output("output", "out"),
+    ]
+    return Network(nodes)
+
+
+def picture():
+    return (np.random.default_rng(2).integers(0, 65, (1, 6, 8)) / 32).astype(np.float32)
+
+
+def assert_same_as_the_reference(network, steps, threads=1):
+    expected = reference.simulate(network, picture(), steps)
+    for _ in range(2):
+        found = simulate(network, picture(), steps, threads=threads)
+        np.testing.assert_array_equal(found.output, expected.output)
+        assert_same_operations(found.operations, expected.operations)
+    assert expected.operations.totals["events"] > 0
+
+
+@pytest.mark.parametrize("kernels", ["own", "event-driven"])
+@pytest.mark.parametrize(
+    "steps", [1, 8, pytest.param(2, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
+)
+def test_same_as_the_reference(steps, kernels):
+    with event_driven() if kernels == "event-driven" else contextlib.nullcontext():
+        for joins in JOINS.values():
+            network = joined(joins)
+            assert_same_as_the_reference(network, steps)
+            if kernels == "own" and host_compresses():
+                assert len(build_program(network, picture().shape).chains) == 1
+
+
+@pytest.mark.parametrize("joins", [5, "nested"])
+def test_joined_with_the_picture(joins):
+    with event_driven():
+        assert_same_as_the_reference(joined(JOINS[joins], analog=True), 1)
+
+
+def test_threads():
+    assert_same_as_the_reference(joined(JOINS[12]), 1, threads=2)
+
+
+def test_no_kernel_is_compiled_for_a_number_of_sources():
+    kernels = (
+        bands.run_bands, bands.run_dot_bands, bands.run_pool_bands, bands.run_readout_bands, decode.decode_rows,
+        spread.spread_rows, spread.count_zeros_of_planes, chain.count_uneven_sources, chain.run_chain,
+    )  # fmt: skip
+
+    def compiled():
+        return [len(kernel.signatures) for kernel in kernels]
+
+    def run(number):
+        network = joined([Concat("all", tuple(f"n{index % 4}" for index in range(number)))])
+        simulate(network, picture(), 1, threads=1)
+        with event_driven():
+            simulate(network, picture(), 1, threads=1)
+
+    run(3)
+    before = compiled()
+    for number in (4, 7, 33):
+        run(number)
+    assert compiled() == before
+
+
+def test_sources_of_a_table_are_of_one_type():
+    array = np.zeros(3, np.int64)
+    assert packed_sources(((array, 1), (array, 2))) == ((array, 1), (array, 2))
+    first, table = packed_sources(((array, 1),) * 3)
+    assert first == (array, 1)
+    assert table.shape == (3, 8)
+    assert (packed_numbers((1, 2)), packed_numbers((1, 2, 3)).tolist()) == ((1, 2), [1, 2, 3])
+    for other in ((array.astype(np.int32), 1), (array[::2], 1), (array, np.float32(1))):
+        with pytest.raises(TypeError, match="of the same types"):
+            packed_sources(((array, 1), (array, 1), other))
