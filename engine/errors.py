@@ -35,3 +35,7 @@ class StateDictError(SpikeunetError):
 
 class PictureError(SpikeunetError):
     """A picture cannot be read or written, or its shape or sample type is not supported."""
+
+
+class PictureWarning(UserWarning):
+    """A picture was read or used, but something about it had to be assumed: its range, what a channel is."""

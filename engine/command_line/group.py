@@ -17,6 +17,7 @@ from .info import info
 from .models import models
 from .quantize import quantize
 from .segment import segment
+from .warning_lines import warnings_as_lines
 
 
 class GuardedGroup(click.Group):
@@ -33,9 +34,10 @@ class GuardedGroup(click.Group):
         """As click's, but that errors go through `guarded`."""
 
         def run() -> Any:
-            return super(GuardedGroup, self).main(
-                args, prog_name or "spikeunet", complete_var, standalone_mode=False, **extra
-            )
+            with warnings_as_lines():
+                return super(GuardedGroup, self).main(
+                    args, prog_name or "spikeunet", complete_var, standalone_mode=False, **extra
+                )
 
         if not standalone_mode:
             return run()
