@@ -38,8 +38,8 @@ def as_array(value: object, what: str, error: type[SpikeunetError] = InputError)
     except Exception as problem:  # noqa: BLE001
         # Other packages' arrays raise nearly anything where they cannot become one of NumPy.
         reason = " ".join(str(problem).split()) or type(problem).__name__
-        raise error(f"{what} must be an array of numbers (got {type(value).__name__}: {reason[:120]})") from None
-    if array.dtype.kind not in "biufc":
+        raise error(f"{what} must be an array of real numbers (got {type(value).__name__}: {reason[:120]})") from None
+    if array.dtype.kind not in "biuf":
         found = repr(value)[:40] if array.ndim == 0 else f"{type(value).__name__} of {array.dtype}"
-        raise error(f"{what} must be an array of numbers (got {found})")
+        raise error(f"{what} must be an array of real numbers (got {found})")
     return array

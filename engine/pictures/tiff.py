@@ -72,6 +72,10 @@ def read_tiff(stream: BinaryIO, check_size: Callable[[int, int], None]) -> TiffP
         _check_bytes(page, stream)
         samples = _samples(page, photometric)
         sample_range, origin = read_range(page)
+        if sample_range is not None and photometric == _WHITE_IS_ZERO:
+            # Read from black 0, as the samples are.
+            white = _white(page, samples.dtype)
+            sample_range = white - sample_range[1], white - sample_range[0]
         orientation = page.tags.get("Orientation")
         return TiffPicture(
             samples=samples,
