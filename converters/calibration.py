@@ -15,9 +15,8 @@ from spikeunet.engine.errors import InputError
 from spikeunet.engine.graph import Network
 from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.padding import pad_to_multiple
-from spikeunet.engine.pictures.picture_files import FORMATS, convert_samples, read_picture
+from spikeunet.engine.pictures.picture_files import SUFFIXES, read_colors
 from spikeunet.engine.pictures.preprocessing import preprocess
-from spikeunet.engine.pictures.samples import split_transparency
 
 from .percentile import UpperPercentile
 
@@ -134,9 +133,9 @@ def _sources(pictures: Pictures) -> list[Any]:
 def _files(folder: Path) -> list[Any]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of calibration pictures; check the path")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS and path.is_file())
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
-        raise InputError(f"{folder}: holds no pictures for calibration; use files ending in {', '.join(FORMATS)}")
+        raise InputError(f"{folder}: holds no pictures for calibration; use files ending in {', '.join(SUFFIXES)}")
     return list(files)
 
 
@@ -151,7 +150,7 @@ def _loaded(source: Any, preprocessing: Sequence[Mapping[str, Any]]) -> NDArray[
     """A picture, channels first; files are scaled to [0, 1], lose their transparency and are preprocessed."""
     if not isinstance(source, Path):
         return np.asarray(source)
-    samples, _ = split_transparency(convert_samples(read_picture(source), np.dtype(np.float32)))
+    samples = read_colors(source)
     return preprocess(samples.reshape(*samples.shape[:2], -1), preprocessing).transpose(2, 0, 1)
 
 

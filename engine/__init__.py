@@ -14,6 +14,7 @@ from .errors import (
     ModelFileError,
     NeuronError,
     PictureError,
+    PictureWarning,
     SpikeunetError,
     StateDictError,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "Operations",
     "Output",
     "PictureError",
+    "PictureWarning",
     "RefractoryLeakyIntegrateAndFire",
     "Result",
     "Segmented",

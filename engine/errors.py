@@ -39,3 +39,7 @@ class PictureError(SpikeunetError):
 
 class SettingError(SpikeunetError, ImportError):
     """The package cannot run in this process as it is set up: a setting of Numba, or the limit of the stack."""
+
+
+class PictureWarning(UserWarning):
+    """A picture was read or used, but something about it had to be assumed: its range, what a channel is."""

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from spikeunet.engine.errors import PictureError
-from spikeunet.engine.pictures.picture_files import FORMATS, load_picture, read_picture, write_picture
+from spikeunet.engine.pictures.picture_files import FORMATS, SUFFIXES, load_picture, read_picture, write_picture
 
 DTYPES = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
 
@@ -329,10 +329,11 @@ def test_formats_that_cannot_hold_the_picture(tmp_path, suffix, channels, messag
     ("picture", "message"),
     [
         (np.zeros((2, 2), np.int32), r"must be uint8, uint16 or float \(got int32\)"),
-        (np.zeros((2, 2, 5), np.uint8), r"shape \(H, W\) or \(H, W, 1 to 4\) \(got \(2, 2, 5\)\)"),
+        (np.zeros((2, 2, 5), np.uint8), r"shape \(H, W\) or \(H, W, 1 to 4\), none of them 0 \(got \(2, 2, 5\)\)"),
         (np.zeros((0, 2), np.uint8), r"got \(0, 2\)"),
         (np.zeros(4, np.uint8), r"got \(4,\)"),
-        (np.full((2, 2), 1.5), r"must lie in \[0, 1\] \(got 1\.5 to 1\.5\)"),
+        (np.full((2, 2), 9.5), r"must lie in \[-8, 9\] \(got 9\.5 to 9\.5\)"),
+        (np.full((2, 2, 2), 1.5), r"must lie in \[0, 1\] \(got 1\.5 to 1\.5\)"),  # transparency
         (np.full((2, 2), np.nan), r"4 of its 4 samples are NaN or infinite"),
     ],
 )
@@ -352,4 +353,15 @@ def test_every_format_says_what_it_holds():
         ".bmp": ((1, 3), "uint8"),
         ".pgm": ((1,), "uint16"),
         ".ppm": ((3,), "uint8"),
+        ".pnm": ((1, 3), "uint16"),
     }
+    assert FORMATS[".pnm"].dtypes_for(3) == ("uint8",)
+    assert set(SUFFIXES) == {*FORMATS, ".pbm", ".mpo"}
+
+
+def test_float_beyond_the_scale_is_kept_by_tiff_and_refused_where_it_would_be_clipped(tmp_path):
+    noisy = np.array([[-0.25, 1.5]], np.float32)
+    write_picture(tmp_path / "a.tif", noisy)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif"), noisy)
+    with pytest.raises(PictureError, match=r"must lie in \[0, 1\] \(got -0\.25 to 1\.5\)"):
+        write_picture(tmp_path / "a.png", noisy)

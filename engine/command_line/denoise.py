@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import InputError
+from ..pictures.ranges import SampleRange
 from ..tasks.denoising import DEFAULT_MODELS
 from .denoise_picture import DenoiseSettings, denoise_file
 from .jobs import Output, plan_jobs
@@ -42,6 +43,7 @@ def denoise(
     sigma: float | None,
     seed: int | None,
     clean: Path | None,
+    sample_range: SampleRange | None,
     threads: int | None,
     order: str,
     tile: int | None,
@@ -52,7 +54,11 @@ def denoise(
 
     IN is one or more picture files, or one folder: then OUT is a folder, too. OUT's suffix decides the format: .png and
     .pgm hold 8 and 16 bits a sample, .tif also float, .jpg, .webp, .bmp and .ppm 8 bits. Samples keep their type where
-    the format can hold it; transparency stays as it is. A gray model denoises each colour channel by itself.
+    the format can hold it; transparency stays as it is; profile, resolution, EXIF and descriptions are kept where the
+    format can hold them. A gray model denoises each colour channel by itself, three equal ones as one.
+
+    Black and white are those of the sample type, 0 and 255, 65535, or 1 for float, unless the file says otherwise or
+    --range names them: 0:4095 for 12 bits in 16. The result is scaled back to the same range.
 
     With --sigma the input is the clean picture, noise is added to it, and PSNR and SSIM compare with it unless --clean
     names another reference. Energy is an estimate for the operations on 45 nm CMOS (0.9 pJ an accumulate, 4.6 pJ a
@@ -86,6 +92,7 @@ def denoise(
         threads=threads,
         tile=tile,
         kernels=kernels,
+        sample_range=sample_range,
         sigma=sigma,
         seed=seed or 0,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,10 +12,13 @@ import numpy as np
 
 from ..errors import PictureError
 from .jobs import Job
-from .one_picture import Record, Settings
+from .one_picture import Model, Record, Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ..pictures.picture_files import PictureFile
+    from ..pictures.ranges import SampleRange
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -97,37 +100,41 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         If the picture or its reference cannot be read, they differ in size, or the output cannot hold or take it.
     """
     from ..pictures import picture_files as pictures
-    from ..pictures import samples
+    from ..pictures import ranges, samples
     from ..tasks import denoising
 
-    source = pictures.load_picture(job.source)
-    pictures.check_channels(job.target, 1 if source.samples.ndim == 2 else source.samples.shape[2])
-    colors, transparency = samples.split_transparency(source.samples)
-    clean = _clean_reference(job, colors, settings.sigma)
-    model = settings.model_for(1 if colors.ndim == 2 else colors.shape[2])
+    source = pictures.load_picture(job.source, sample_range=settings.sample_range)
+    channels = 1 if source.samples.ndim == 2 else source.samples.shape[2]
+    pictures.check_channels(job.target, channels)
+    pictures.warn_of(job.source, source)
+    limits = source.sample_range or ranges.type_range(source.samples.dtype)
+    stored, transparency = samples.split_transparency(source.samples)
+    colors, model = _as_the_model_sees(ranges.to_unit(stored, limits, np.dtype(np.float64)), settings)
+    clean = _clean_reference(job, colors, source, settings.sigma)
     noise_seed = None if settings.sigma is None else settings.seed + job.index
-    noisy = _with_noise(colors, settings.sigma, noise_seed)
     denoised = denoising.denoise(
-        noisy,
+        _with_noise(colors, settings.sigma, noise_seed),
         model.network,
         steps=model.steps,
         threads=settings.threads,
         order=settings.order,
         tile=settings.tile,
         kernels=settings.kernels,
+        sample_range=(0.0, 1.0),
     )
-    # Noise turned the samples into float; the file gets the type that it came with.
-    restored = pictures.convert_samples(denoised.restored, source.samples.dtype)
     before, after = (_quality(clean, picture) for picture in (denoised.noisy, denoised.restored))
-    pictures.write_picture(job.target, samples.join_transparency(restored, transparency), source.icc_profile)
-    dtypes = pictures.format_of(job.target).dtypes
-    dtype = source.samples.dtype.name
+    restored = samples.join_transparency(_as_it_came(denoised.restored, stored, limits), transparency)
+    pictures.write_picture(job.target, restored, sample_range=limits, metadata=source.metadata)
+    dtypes = pictures.format_of(job.target).dtypes_for(channels)
+    dtype = stored.dtype.name
     return DenoisedRecord(
         job=job,
         model=model,
         shape=source.samples.shape,
         dtype=dtype,
         processed=denoised,
+        sample_range=source.sample_range,
+        range_origin=source.range_origin,
         written_dtype=dtype if dtype in dtypes else dtypes[0],
         sigma=settings.sigma,
         noise_seed=noise_seed,
@@ -136,31 +143,60 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     )
 
 
-def _with_noise(colors: NDArray[Any], sigma: float | None, seed: int | None) -> NDArray[Any]:
+def _as_it_came(restored: NDArray[np.float32], stored: NDArray[Any], limits: SampleRange) -> NDArray[Any]:
+    """The result with the channels, the range and the type of the samples that were read."""
+    from ..pictures.ranges import from_unit
+
+    channels = restored if restored.ndim == stored.ndim else np.repeat(restored[..., None], stored.shape[2], axis=2)
+    return from_unit(channels, limits, stored.dtype)
+
+
+def _as_the_model_sees(colors: NDArray[Any], settings: Settings) -> tuple[NDArray[Any], Model]:
+    """The colours, a single channel of equal ones for a gray model, and the model.
+
+    Noise is added to what the model sees, so that a black-and-white picture stays one.
+    """
+    from ..pictures.samples import without_equal_channels
+
+    gray = without_equal_channels(colors)
+    model = settings.model_for(1 if gray.ndim == 2 else gray.shape[2])
+    return (gray if model.network.input.channels == 1 else colors), model
+
+
+def _with_noise(colors: NDArray[Any], sigma: float | None, seed: int | None) -> NDArray[np.float32]:
     from ..pictures.noise import add_noise
-    from ..pictures.picture_files import convert_samples
 
     if sigma is None or seed is None:
-        return colors
-    return add_noise(convert_samples(colors, np.dtype(np.float64)), sigma, seed)
+        return colors.astype(np.float32)
+    return add_noise(colors, sigma, seed)
 
 
-def _clean_reference(job: Job, colors: NDArray[Any], sigma: float | None) -> NDArray[np.float32] | None:
+def _clean_reference(
+    job: Job, colors: NDArray[Any], source: PictureFile, sigma: float | None
+) -> NDArray[np.float32] | None:
     """The picture to compare with, in [0, 1] and without transparency: the reference, or what noise is added to.
 
-    float32, as the pictures to compare are: equal pictures must be found equal.
+    A reference of the source's type that names no range of its own has the source's. float32, as the pictures to
+    compare are: equal pictures must be found equal.
     """
-    from ..pictures.picture_files import convert_samples, load_picture
-    from ..pictures.samples import split_transparency
+    from ..pictures.picture_files import load_picture, warn_of
+    from ..pictures.ranges import to_unit, type_range
+    from ..pictures.samples import split_transparency, without_equal_channels
 
     if job.clean is None:
-        return None if sigma is None else convert_samples(colors, np.dtype(np.float32))
-    clean, _ = split_transparency(load_picture(job.clean).samples)
+        return None if sigma is None else colors.astype(np.float32)
+    picture = load_picture(job.clean)
+    if picture.samples.dtype == source.samples.dtype and picture.sample_range is None:
+        picture = replace(picture, sample_range=source.sample_range)
+    warn_of(job.clean, picture)
+    stored, _ = split_transparency(picture.samples)
+    clean = to_unit(stored, picture.sample_range or type_range(stored.dtype))
+    clean = without_equal_channels(clean) if colors.ndim == 2 else clean
     if clean.shape != colors.shape:
         raise PictureError(
             f"{job.clean}: the clean reference is {_size(clean)}, but {job.source} is {_size(colors)}; they must agree"
         )
-    return convert_samples(clean, np.dtype(np.float32))
+    return clean
 
 
 def _size(samples: NDArray[Any]) -> str:

@@ -19,6 +19,7 @@ from .messages import shown_messages
 from .models import models
 from .quantize import quantize
 from .segment import segment
+from .warning_lines import warnings_as_lines
 
 
 class GuardedGroup(click.Group):
@@ -35,7 +36,7 @@ class GuardedGroup(click.Group):
         """As click's, but that errors go through `guarded`."""
 
         def run() -> Any:
-            with shown_messages():
+            with shown_messages(), warnings_as_lines():
                 return super(GuardedGroup, self).main(
                     args, prog_name or "spikeunet", complete_var, standalone_mode=False, **extra
                 )

@@ -10,6 +10,7 @@ from .jobs import Job
 
 if TYPE_CHECKING:
     from ..graph import Network
+    from ..pictures.ranges import SampleRange
     from ..tasks.inference import Processed
 
 
@@ -26,7 +27,8 @@ class Model:
 class Settings:
     """What the options of one call say, for all of its pictures.
 
-    `model_for` gives the model for a picture of so many colour channels, 1 or 3.
+    `model_for` gives the model for a picture of so many colour channels, 1 or 3. `sample_range` is black and white
+    where they were named.
     """
 
     model_for: Callable[[int], Model]
@@ -34,11 +36,15 @@ class Settings:
     threads: int | None
     tile: int | None = None
     kernels: str = "auto"
+    sample_range: SampleRange | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Record:
-    """A picture that was processed and written; subclasses say what came of it besides the counts."""
+    """A picture that was processed and written; subclasses say what came of it besides the counts.
+
+    `sample_range` is black and white where they are others than the sample type's, `range_origin` what says so.
+    """
 
     columns: ClassVar[tuple[str, ...]] = ()
     """Columns that the task adds to the printed table."""
@@ -51,6 +57,8 @@ class Record:
     shape: tuple[int, ...]
     dtype: str
     processed: Processed
+    sample_range: SampleRange | None = None
+    range_origin: str = ""
 
     @property
     def saved_as(self) -> str:

@@ -10,13 +10,14 @@ import click
 from .guard import STATUS_ERROR
 from .jobs import Job, run_jobs
 from .one_picture import Record, Settings
-from .options import grouped, threads_option
+from .options import grouped, range_option, threads_option
 from .report import write_report
 from .summary import print_records
 
 SettingsOf = TypeVar("SettingsOf", bound=Settings)
 
 run_options = grouped(
+    range_option,
     threads_option,
     click.option(
         "--order", type=click.Choice(["layer", "time"]), default="layer", show_default=True, help="Loop order."

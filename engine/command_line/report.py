@@ -83,6 +83,7 @@ def _picture(record: Record) -> dict[str, Any]:
         "width": record.shape[1],
         "channels": 1 if len(record.shape) == 2 else record.shape[2],
         "dtype": record.dtype,
+        "range": None if record.sample_range is None else list(record.sample_range),
         **record.entry(),
         "steps": result.steps,
         "neurons": sum(result.neurons.values()),

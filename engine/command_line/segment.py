@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..pictures.ranges import SampleRange
 from ..tasks.segmentation import DEFAULT_MODEL
 from .jobs import Output, plan_jobs
 from .one_picture import Model, Settings
@@ -37,6 +38,7 @@ def segment(
     steps: int | None,
     overlay: str | None,
     probabilities: str | None,
+    sample_range: SampleRange | None,
     threads: int | None,
     order: str,
     tile: int | None,
@@ -51,7 +53,8 @@ def segment(
 
     Shipped models are segment-street for street scenes, segment-vessels for photographs of the retina, and
     segment-membranes for electron micrographs. Names and colours of the classes, and what is done to a picture first,
-    stand in the model's metadata. An existing OUT is replaced; an input never is.
+    stand in the model's metadata. Black and white are those of the sample type, unless the file says otherwise or
+    --range names them: 0:4095 for 12 bits in 16. An existing OUT is replaced; an input never is.
 
     \b
     Examples:
@@ -77,5 +80,12 @@ def segment(
     check_report_path(report, jobs, [Path(model)])
     network = segmenter(model)
     chosen = Model(model, network, recommended_steps(network) if steps is None else steps)
-    settings = Settings(model_for=lambda _: chosen, order=order, threads=threads, tile=tile, kernels=kernels)
+    settings = Settings(
+        model_for=lambda _: chosen,
+        order=order,
+        threads=threads,
+        tile=tile,
+        kernels=kernels,
+        sample_range=sample_range,
+    )
     process_pictures(jobs, segment_file, settings, "Segmenting", report)

@@ -44,11 +44,15 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
         If the picture cannot be read or does not suit the model, or a file cannot be written.
     """
     from ..pictures.labels import write_labels
-    from ..pictures.picture_files import load_picture, write_picture
+    from ..pictures.picture_files import load_picture, warn_of, write_picture
+    from ..pictures.preprocessing import stretches
+    from ..pictures.ranges import type_range
     from ..tasks.segmentation import segment
 
-    samples = load_picture(job.source).samples
+    source = load_picture(job.source, sample_range=settings.sample_range)
+    samples = source.samples
     model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
+    warn_of(job.source, source, stretched=stretches(model.network.metadata.get("preprocessing", ())))
     segmented = segment(
         samples,
         model.network,
@@ -57,12 +61,13 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
         order=settings.order,
         tile=settings.tile,
         kernels=settings.kernels,
+        sample_range=source.sample_range or type_range(samples.dtype),
     )
     # The labels last: where they are, everything is.
     if PROBABILITIES in job.extras:
         write_probabilities(job.extras[PROBABILITIES], segmented)
     if OVERLAY in job.extras:
-        write_picture(job.extras[OVERLAY], segmented.overlay(samples))
+        write_picture(job.extras[OVERLAY], segmented.overlay(samples), metadata=source.metadata.for_channels(3))
     write_labels(job.target, segmented.labels, segmented.palette)
     return SegmentedRecord(
         job=job,
@@ -70,6 +75,8 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
         shape=samples.shape,
         dtype=samples.dtype.name,
         processed=segmented,
+        sample_range=source.sample_range,
+        range_origin=source.range_origin,
         shares=segmented.shares,
     )
 

@@ -34,6 +34,7 @@ def _fields(record: Record) -> list[tuple[str, str]]:
         *((name, str(path)) for name, path in record.job.extras.items()),
         ("model", record.model.name),
         ("size", f"{_size(record)} (height x width x channels), {record.dtype}{converted}"),
+        *_range(record),
         ("steps", str(result.steps)),
         ("events", f"{result.total_events:,}"),
         ("density", f"{result.density:.4f} events per neuron and step"),
@@ -80,6 +81,13 @@ def _means(records: Sequence[Record]) -> list[str]:
         f"{fmean(record.processed.joules() for record in records):.3g}",
         f"{fmean(result.seconds for result in results):.2f}",
     ]
+
+
+def _range(record: Record) -> list[tuple[str, str]]:
+    if record.sample_range is None:
+        return []
+    low, high = record.sample_range
+    return [("range", f"black {low:g}, white {high:g} ({record.range_origin})")]
 
 
 def _size(record: Record) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import as_array
 from ..errors import InputError
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node
 from ..threads import available_processors, limited_blas
@@ -113,7 +114,7 @@ def _value(node: Node, values: dict[str, Value], readers: Counter[str]) -> Value
 
 def as_pictures(x: ArrayLike) -> Array:
     """`x` as (N, C, H, W) float32; InputError if it is no finite picture or batch of pictures."""
-    array = np.asarray(x)
+    array = as_array(x, "x")
     if array.ndim not in (3, 4) or not array.size:
         raise InputError(f"x must be a picture (C, H, W) or a batch (N, C, H, W), not empty (got shape {array.shape})")
     if array.dtype.kind not in "fiub":

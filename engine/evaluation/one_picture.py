@@ -22,9 +22,8 @@ from ..operations.energy import estimate_energy
 from ..pictures.metrics import confusion_matrix
 from ..pictures.noise import add_noise
 from ..pictures.padding import crop, pad_to_multiple
-from ..pictures.picture_files import convert_samples, read_picture
+from ..pictures.picture_files import read_colors
 from ..pictures.preprocessing import network_input
-from ..pictures.samples import split_transparency
 from ..simulation import Result
 from ..tasks.denoising import check_colors, denoiser, restore
 from ..tasks.inference import PaddedRun, run_padded
@@ -169,12 +168,11 @@ def _noisy(task: PictureTask, network: Network) -> _Prepared:
 
 
 def _colors(path: Any) -> NDArray[np.float64]:
-    colors, _ = split_transparency(read_picture(path))
-    return convert_samples(colors, np.dtype(np.float64))
+    return read_colors(path, np.dtype(np.float64))
 
 
 def _labelled(task: PictureTask, network: Network) -> _Prepared:
-    samples = read_picture(task.example.picture)
+    samples = read_colors(task.example.picture)
     picture = network_input(samples, network)
     classes = class_count(network)
     size = (samples.shape[0], samples.shape[1])

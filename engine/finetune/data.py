@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..pictures.noise import check_sigma
-from ..pictures.picture_files import FORMATS, convert_samples, read_picture
+from ..pictures.picture_files import SUFFIXES, read_colors
 
 Array = NDArray[Any]
 Picture = NDArray[np.float32]
@@ -107,18 +107,17 @@ def read_pictures(folder: Path, channels: int) -> list[Picture]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of pictures; check the path")
     files = sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")
+        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )
     files = [path for path in files if path.is_file()]
     if not files:
-        raise InputError(f"{folder}: holds no pictures; use files ending in {', '.join(FORMATS)}")
+        raise InputError(f"{folder}: holds no pictures; use files ending in {', '.join(SUFFIXES)}")
     return [_read(path, channels) for path in files]
 
 
 def _read(path: Path, channels: int) -> Picture:
-    samples = convert_samples(read_picture(path), np.dtype(np.float32))
+    samples = read_colors(path)
     picture = samples[:, :, None] if samples.ndim == 2 else samples
-    picture = picture[:, :, : picture.shape[2] - (picture.shape[2] in (2, 4))]
     if channels == 1:
         picture = picture.mean(axis=2, keepdims=True, dtype=np.float32)
     elif picture.shape[2] == 1:

@@ -13,7 +13,7 @@ from ..datasets import Dataset, read_example_labels
 from ..errors import InputError
 from ..graph import Network
 from ..pictures.metrics import class_ious, confusion_matrix
-from ..pictures.picture_files import read_picture
+from ..pictures.picture_files import read_colors
 from ..pictures.preprocessing import network_input
 from ..tasks.inference import run_padded
 from ..tasks.segmentation import class_count, labels_of
@@ -83,7 +83,7 @@ def read_labelled(dataset: Dataset, network: Network) -> list[Labelled]:
     classes = class_count(network)
     labelled = []
     for example in dataset.examples:
-        samples = read_picture(example.picture)
+        samples = read_colors(example.picture)
         size = (samples.shape[0], samples.shape[1])
         picture = np.ascontiguousarray(network_input(samples, network).transpose(1, 2, 0))
         labelled.append((picture, read_example_labels(example, size, classes, dataset.void)))

@@ -7,15 +7,15 @@ import os
 from pathlib import Path
 
 from ..errors import InputError
-from .picture_files import FORMATS
+from .formats import SUFFIXES
 
 
 def pictures_in(folder: Path) -> list[Path]:
     """Picture files of a folder, by suffix, sorted by name; InputError where there are none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not _is_hidden(path))
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not _is_hidden(path))
     found = [path for path in found if path.is_file()]
     if not found:
-        raise InputError(f"{folder}: no pictures in this folder; pictures end with {', '.join(FORMATS)}")
+        raise InputError(f"{folder}: no pictures in this folder; pictures end with {', '.join(SUFFIXES)}")
     return found
 
 
@@ -26,7 +26,7 @@ def partner_of(source: Path, folder: Path, what: str) -> Path:
     """
     if (folder / source.name).is_file():
         return folder / source.name
-    same_stem = [path for path in folder.iterdir() if path.stem == source.stem and path.suffix.lower() in FORMATS]
+    same_stem = [path for path in folder.iterdir() if path.stem == source.stem and path.suffix.lower() in SUFFIXES]
     if len(same_stem) != 1:
         raise InputError(f"{folder}: has {len(same_stem) or 'no'} {what} for {source.name}; one is needed")
     return same_stem[0]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from .samples import as_unit
 
 SSIM_WINDOW = 11
 """Width of the Gaussian window in pixels; a picture must be at least as large."""
@@ -18,8 +19,8 @@ def psnr(reference: ArrayLike, picture: ArrayLike) -> float:
 
     Parameters
     ----------
-    reference, picture : (H, W) or (H, W, C) float
-        Samples in [0, 1]; taken to the 0-255 scale without rounding.
+    reference, picture : (H, W) or (H, W, C) float, uint8 or uint16
+        Float samples in [0, 1]; all are taken to the 0-255 scale without rounding.
 
     Returns
     -------
@@ -29,7 +30,7 @@ def psnr(reference: ArrayLike, picture: ArrayLike) -> float:
     Raises
     ------
     InputError
-        If the shapes differ or the pictures are empty.
+        If one is no array of such samples, the shapes differ or the pictures are empty.
     """
     from skimage.metrics import peak_signal_noise_ratio
 
@@ -47,13 +48,13 @@ def ssim(reference: ArrayLike, picture: ArrayLike) -> float:
 
     Parameters
     ----------
-    reference, picture : (H, W) or (H, W, C) float
-        Samples in [0, 1], both sides at least 11 pixels.
+    reference, picture : (H, W) or (H, W, C) float, uint8 or uint16
+        Float samples in [0, 1]; both sides at least 11 pixels.
 
     Raises
     ------
     InputError
-        If the shapes differ or a side is shorter than 11 pixels.
+        If one is no array of such samples, the shapes differ or a side is shorter than 11 pixels.
     """
     from skimage.metrics import structural_similarity
 
@@ -103,7 +104,7 @@ def class_ious(matrix: NDArray[np.int64]) -> list[float | None]:
 
 
 def _pair(reference: ArrayLike, picture: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    first, second = np.asarray(reference, np.float64), np.asarray(picture, np.float64)
+    first, second = as_unit(reference, "the reference"), as_unit(picture, "the picture")
     if first.shape != second.shape:
         raise InputError(f"the pictures to compare differ in shape: {_shape(first)} and {_shape(second)}")
     if not first.size:

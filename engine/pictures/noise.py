@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from .samples import as_unit
 
 MAXIMUM_SIGMA = 255.0
 
@@ -17,8 +18,8 @@ def add_noise(picture: ArrayLike, sigma: float, seed: int) -> NDArray[np.float32
 
     Parameters
     ----------
-    picture : array of float
-        Samples in [0, 1], any shape; drawn for in C order.
+    picture : array of float, uint8 or uint16
+        Any shape, drawn for in C order; float samples in [0, 1], to which the others are taken.
     sigma : float
         Standard deviation on the 0-255 scale, from 0 to 255.
     seed : int
@@ -31,12 +32,12 @@ def add_noise(picture: ArrayLike, sigma: float, seed: int) -> NDArray[np.float32
     Raises
     ------
     InputError
-        If sigma or the seed is out of range.
+        If the picture is no array of such samples, or sigma or the seed is out of range.
     """
     check_sigma(sigma)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise InputError(f"the noise seed must be an integer of at least 0 (got {seed!r})")
-    clean = np.asarray(picture, np.float64)
+    clean = as_unit(picture, "the picture")
     noise = np.random.default_rng(seed).standard_normal(clean.shape) * (sigma / 255.0)
     return (clean + noise).astype(np.float32)
 

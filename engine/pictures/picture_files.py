@@ -6,102 +6,155 @@ orientation is applied, so that the array shows the picture the way up that a vi
 
 from __future__ import annotations
 
-import importlib
-import io
-import os
-import zlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ..errors import PictureError
-from ..files.atomic import atomic_write
-from ..quiet import quiet_logger, without_warnings
-from .png_check import check_png_samples
+from ..arrays import as_array
+from ..errors import PictureError, PictureWarning, SpikeunetError
+from ..quiet import without_warnings
+from .decoding import MAXIMUM_PIXELS, PictureFile, decode
+from .encoding import encode
+from .formats import FORMATS, SUFFIXES, PictureFormat, check_channels, format_of
+from .picture_metadata import Metadata, suits
+from .ranges import (
+    SampleRange,
+    check_range,
+    check_sample_range,
+    convert_samples,
+    from_unit,
+    sample_maximum,
+    to_unit,
+    type_range,
+    unused_range,
+)
+from .samples import check_shape, split_transparency
+from .streams import Place, name_of, opened, written
 
-MAXIMUM_PIXELS = 100_000_000
-"""Larger pictures are refused from their header, before anything is decoded."""
-
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PILLOW_PLUGINS = ("Png", "Jpeg", "Bmp", "Ppm", "WebP")
-_ORIENTATION_TAG = 0x0112
-_PNG_HEADER = 33  # bytes of the signature and the IHDR chunk, behind which the colour profile stands
-
-
-@dataclass(frozen=True)
-class PictureFormat:
-    """What a file format can hold: numbers of channels, and the sample types, widest first."""
-
-    name: str
-    channels: tuple[int, ...]
-    dtypes: tuple[str, ...]
-    options: tuple[tuple[str, Any], ...] = ()
-
-
-_JPEG = PictureFormat("JPEG", (1, 3), ("uint8",), (("quality", 95), ("subsampling", 0)))
-_TIFF = PictureFormat("TIFF", (1, 2, 3, 4), ("float64", "float32", "float16", "uint16", "uint8"))
-FORMATS = {
-    ".png": PictureFormat("PNG", (1, 2, 3, 4), ("uint16", "uint8")),
-    ".tif": _TIFF,
-    ".tiff": _TIFF,
-    ".jpg": _JPEG,
-    ".jpeg": _JPEG,
-    ".webp": PictureFormat("WebP", (1, 2, 3, 4), ("uint8",), (("lossless", True),)),
-    ".bmp": PictureFormat("BMP", (1, 3), ("uint8",)),
-    ".pgm": PictureFormat("PPM", (1,), ("uint16", "uint8")),
-    ".ppm": PictureFormat("PPM", (3,), ("uint8",)),
-}
-"""Formats by file suffix, for reading and for writing."""
-
-
-@dataclass(frozen=True, eq=False)
-class PictureFile:
-    """A picture as it was read: samples, (H, W) or (H, W, C) uint8, uint16 or float, and its ICC colour profile."""
-
-    samples: NDArray[Any]
-    icc_profile: bytes | None = None
+__all__ = [
+    "FORMATS",
+    "MAXIMUM_PIXELS",
+    "SUFFIXES",
+    "PictureFile",
+    "PictureFormat",
+    "check_channels",
+    "check_range",
+    "convert_samples",
+    "format_of",
+    "load_picture",
+    "read_colors",
+    "read_picture",
+    "sample_maximum",
+    "warn_of",
+    "write_picture",
+]
 
 
-def read_picture(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM file.
+def read_picture(source: Place) -> NDArray[Any]:
+    """Read a PNG, JPEG, TIFF, BMP, WebP, PBM, PGM, PPM or PNM picture.
 
     Parameters
     ----------
-    path : path
-        The content decides the format, not the suffix.
+    source : path or binary file object
+        The content decides the format, not the suffix. A file object is read from its position to its end.
 
     Returns
     -------
     (H, W) or (H, W, C) uint8, uint16, float16, float32 or float64
-        C is 3 for colour, 2 for gray and 4 for colour with transparency. Float samples lie in [0, 1].
+        Samples as they are stored. C is 3 for colour, 2 for gray and 4 for colour with transparency.
 
     Raises
     ------
     PictureError
         If the file is not a picture, is truncated, holds several pictures or more than MAXIMUM_PIXELS, or its samples
-        are of another kind, NaN or outside [0, 1].
+        are of another kind, NaN, or float and far outside [0, 1].
     OSError
         If the file is missing or may not be read.
+
+    Warns
+    -----
+    PictureWarning
+        If something that the file leaves open had to be assumed, or it says that black and white are others than those
+        of the sample type: `denoise` and `segment` take these as `sample_range`.
     """
-    return load_picture(path).samples
+    picture = load_picture(source)
+    for remark in picture.remarks:
+        warnings.warn(f"{name_of(source)}: {remark}", PictureWarning, stacklevel=2)
+    if picture.sample_range is not None:
+        low, high = picture.sample_range
+        warnings.warn(
+            f"{name_of(source)}: black is {low:g} and white {high:g} ({picture.range_origin}), and samples are given "
+            f"as they are stored; say sample_range=({low:g}, {high:g}) to what uses them",
+            PictureWarning,
+            stacklevel=2,
+        )
+    return picture.samples
 
 
-def load_picture(path: str | os.PathLike[str], indices: bool = False) -> PictureFile:
-    """As `read_picture`, with the ICC colour profile; with `indices`, a palette's indices instead of its colours."""
-    with open(path, "rb") as stream, _named_errors(path):
-        picture = _decode(stream, indices)
+def load_picture(source: Place, indices: bool = False, sample_range: object = None) -> PictureFile:
+    """As `read_picture`, with all that is known of the picture, and without warnings.
+
+    Parameters
+    ----------
+    source : path or binary file object
+    indices : bool
+        Whether to read a palette's indices instead of its colours.
+    sample_range : (low, high), optional
+        Samples of black and white, in place of what the file says.
+    """
+    with opened(source) as stream, _named_errors(source):
+        picture = decode(stream, indices)
         samples = np.ascontiguousarray(picture.samples)
-        if samples.dtype.kind == "f":
-            check_range(samples)
-    return PictureFile(samples, picture.icc_profile)
+        picture = _with_range(replace(picture, samples=samples), sample_range)
+        picture = _with_suitable_profile(picture)
+        _check_floats(samples, picture.sample_range or type_range(samples.dtype))
+    return picture
 
 
-def write_picture(path: str | os.PathLike[str], picture: NDArray[Any], icc_profile: bytes | None = None) -> None:
+def read_colors(source: Place, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
+    """Gray or colour samples of a picture from black 0 to white 1, without its transparency.
+
+    Returns
+    -------
+    (H, W) or (H, W, C) float32, or `dtype`
+
+    Warns
+    -----
+    PictureWarning
+        If something had to be assumed, or the samples use little of their type's range.
+    """
+    picture = load_picture(source)
+    warn_of(source, picture)
+    colors, _ = split_transparency(picture.samples)
+    return to_unit(colors, picture.sample_range or type_range(colors.dtype), dtype)
+
+
+def warn_of(source: Place, picture: PictureFile, *, stretched: bool = False) -> None:
+    """Warn of what was assumed of a picture, and of samples that use little of the range that they are taken for.
+
+    `stretched` says that they are brought to the whole range anyway.
+    """
+    unused = None
+    if picture.sample_range is None and not stretched:
+        unused = unused_range(split_transparency(picture.samples)[0])
+    for remark in (*picture.remarks, *([unused] if unused else [])):
+        warnings.warn(f"{name_of(source)}: {remark}", PictureWarning, stacklevel=3)
+
+
+def write_picture(
+    target: Place,
+    picture: ArrayLike,
+    icc_profile: bytes | None = None,
+    *,
+    format: str | None = None,  # noqa: A002 - what Pillow's and tifffile's users know it as
+    sample_range: SampleRange | None = None,
+    metadata: Metadata | None = None,
+) -> None:
     """Write a picture in the format that the suffix names, completely or not at all.
 
     Samples are kept where the format can hold them: PNG and PGM hold 8 and 16 bits, TIFF also float, the others 8
@@ -109,10 +162,18 @@ def write_picture(path: str | os.PathLike[str], picture: NDArray[Any], icc_profi
 
     Parameters
     ----------
-    path : path
+    target : path or binary file object
+        A file object gets all bytes at once, after everything else went well.
     picture : (H, W) or (H, W, C) uint8, uint16, or float in [0, 1]
-        C from 1 to 4; the last of 2 or 4 channels is transparency.
+        C from 1 to 4; the last of 2 or 4 channels is transparency. A TIFF takes float that noise took beyond [0, 1].
     icc_profile : bytes or None
+        Colour profile, RGB or gray as the picture is; BMP and the PNM formats hold none.
+    format : str, optional
+        A suffix such as ".png", in place of the path's or of the file object's name.
+    sample_range : (low, high), optional
+        Samples of black and white where they are others than the type's; a TIFF notes them.
+    metadata : Metadata, optional
+        What is known of a picture that was read; what the format can hold of it is written.
 
     Raises
     ------
@@ -121,62 +182,83 @@ def write_picture(path: str | os.PathLike[str], picture: NDArray[Any], icc_profi
     OSError
         If the file cannot be written; whatever was there is kept.
     """
-    target = format_of(path)
-    samples = _checked_samples(picture)
-    check_channels(path, samples.shape[2])
-    if samples.dtype.name not in target.dtypes:
-        samples = convert_samples(samples, np.dtype(target.dtypes[0]))
-    with atomic_write(path) as stream, _named_errors(path, "cannot be written"):
-        _encode(stream, target, samples, icc_profile)
+    chosen = format_of(target, format)
+    samples = as_array(picture, "the picture", PictureError)
+    check_shape(samples)
+    samples = samples.reshape(*samples.shape[:2], -1)
+    channels = samples.shape[2]
+    check_channels(target, channels, format)
+    limits = type_range(samples.dtype) if sample_range is None else check_sample_range(sample_range, samples.dtype)
+    _check_floats(samples, limits, clipped=chosen.name != "TIFF")
+    if samples.dtype.name not in chosen.dtypes_for(channels):
+        samples, limits = _converted(samples, limits, np.dtype(chosen.dtypes_for(channels)[0]))
+    known = metadata or Metadata()
+    known = known if icc_profile is None else replace(known, icc_profile=icc_profile)
+    if not suits(known.icc_profile, channels):
+        raise PictureError(f"{name_of(target)}: the colour profile is not one of this picture's colours; leave it out")
+    with written(target) as stream, _named_errors(target, "cannot be written"):
+        encode(stream, chosen, samples, known, limits)
 
 
-def format_of(path: str | os.PathLike[str]) -> PictureFormat:
-    """The format that a file's suffix names; PictureError where there is none."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        raise PictureError(f"{path}: unknown picture suffix {suffix!r}; use one of {', '.join(FORMATS)}")
-    return FORMATS[suffix]
+def _converted(
+    samples: NDArray[Any], sample_range: SampleRange, dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], SampleRange]:
+    """Samples (H, W, C) of another type, on its whole range, transparency as it is."""
+    if sample_range == type_range(samples.dtype):
+        return convert_samples(samples, dtype), type_range(dtype)
+    colors, transparency = split_transparency(samples)
+    scaled = from_unit(to_unit(colors, sample_range, np.dtype(np.float64)), type_range(dtype), dtype)
+    if transparency is None:
+        return scaled, type_range(dtype)
+    return np.dstack([scaled, convert_samples(transparency, dtype)]), type_range(dtype)
 
 
-def check_channels(path: str | os.PathLike[str], channels: int) -> None:
-    """PictureError where the format of `path` cannot hold pictures of so many channels."""
-    target = format_of(path)
-    if channels in target.channels:
+def _with_range(picture: PictureFile, sample_range: object) -> PictureFile:
+    """The picture with the range given, or with its own where that makes sense."""
+    if sample_range is not None:
+        named = check_sample_range(sample_range, picture.samples.dtype)
+        return replace(picture, sample_range=named, range_origin="as named")
+    if picture.sample_range is None:
+        return picture
+    (low, high), origin = picture.sample_range, picture.range_origin
+    colors, _ = split_transparency(picture.samples)
+    least, most = float(colors.min()), float(colors.max())
+    if low < high and (picture.samples.dtype.kind == "f" or (low <= least and most <= high)):
+        return picture
+    remark = (
+        f"its samples go from {least:g} to {most:g}, but its black is {low:g} and its white {high:g} ({origin}), which "
+        "cannot be and is not used"
+    )
+    return replace(picture, sample_range=None, range_origin="", remarks=(*picture.remarks, remark))
+
+
+def _with_suitable_profile(picture: PictureFile) -> PictureFile:
+    channels = 1 if picture.samples.ndim == 2 else picture.samples.shape[2]
+    if suits(picture.icc_profile, channels):
+        return picture
+    remark = f"its colour profile is not one of {'colours' if channels > 2 else 'grays'}, as the picture is; left out"
+    metadata = replace(picture.metadata, icc_profile=None)
+    return replace(picture, metadata=metadata, remarks=(*picture.remarks, remark))
+
+
+def _check_floats(samples: NDArray[Any], sample_range: SampleRange, *, clipped: bool = False) -> None:
+    """PictureError where float colours are far outside their range, or at all if they are to be clipped to it.
+
+    Transparency has to lie in [0, 1].
+    """
+    if samples.dtype.kind != "f":
         return
-    kind = "transparency" if channels in (2, 4) else "colour" if channels == 3 else "gray pictures"
-    able = [suffix for suffix, other in FORMATS.items() if channels in other.channels]
-    raise PictureError(f"{path}: {Path(path).suffix} cannot hold {kind}; use one of {', '.join(able)}")
-
-
-def convert_samples(samples: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Samples on the scale of another type: 0-255 for uint8, 0-65535 for uint16, 0-1 for float; rounded, clipped."""
-    if samples.dtype == dtype:
-        return samples
-    scaled = samples.astype(np.float64) / sample_maximum(samples.dtype) * sample_maximum(dtype)
-    if dtype.kind == "u":
-        return np.rint(np.clip(scaled, 0, sample_maximum(dtype))).astype(dtype)
-    return scaled.astype(dtype)
-
-
-def sample_maximum(dtype: np.dtype[Any]) -> int:
-    """The sample that stands for white: 255, 65535, or 1 for float."""
-    return int(np.iinfo(dtype).max) if dtype.kind == "u" else 1
-
-
-def check_range(samples: NDArray[Any], low: float = 0.0, high: float = 1.0) -> None:
-    """PictureError where float samples are NaN, infinite or outside [low, high]."""
-    bad = samples.size - int(np.isfinite(samples).sum())
-    if bad:
-        raise PictureError(f"{bad} of its {samples.size} samples are NaN or infinite")
-    least, most = float(samples.min()), float(samples.max())
-    if least < low or most > high:
-        raise PictureError(
-            f"float samples must lie in [{low:g}, {high:g}] (got {least:g} to {most:g}); scale the picture to [0, 1]"
-        )
+    colors, transparency = split_transparency(samples)
+    if clipped:
+        check_range(colors, *sample_range, sample_range)
+    else:
+        to_unit(colors, sample_range)
+    if transparency is not None:
+        check_range(transparency)
 
 
 @contextmanager
-def _named_errors(path: str | os.PathLike[str], problem: str = "cannot be read as a picture") -> Iterator[None]:
+def _named_errors(place: Place, problem: str = "cannot be read as a picture") -> Iterator[None]:
     """Turn whatever a decoder or encoder raises into a PictureError that names the file.
 
     Decoders raise nearly anything on hostile files (struct.error, KeyError, ZeroDivisionError, ...). Errors of the
@@ -185,177 +267,10 @@ def _named_errors(path: str | os.PathLike[str], problem: str = "cannot be read a
     try:
         with without_warnings():
             yield
-    except PictureError as error:
-        raise PictureError(f"{path}: {error}") from None
+    except SpikeunetError as error:
+        raise type(error)(f"{name_of(place)}: {error}") from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError(f"{path}: {problem} ({reason[:200]})") from error
-
-
-def _decode(stream: BinaryIO, indices: bool = False) -> PictureFile:
-    start = stream.read(32)
-    stream.seek(0)
-    if not start:
-        raise PictureError("the file is empty")
-    if start.startswith(_TIFF_STARTS):
-        return _decode_tiff(stream, indices)
-    return _decode_with_pillow(stream, indices)
-
-
-def _check_size(width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise PictureError(f"the picture has no pixels ({width}x{height})")
-    if width * height > MAXIMUM_PIXELS:
-        raise PictureError(f"{width}x{height} pixels are more than the limit of {MAXIMUM_PIXELS}; cut it into parts")
-
-
-def _decode_with_pillow(stream: BinaryIO, indices: bool = False) -> PictureFile:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    for name in _PILLOW_PLUGINS:
-        importlib.import_module(f"PIL.{name}ImagePlugin")
-    try:
-        image: Any = Image.open(stream, formats=[name.upper() for name in _PILLOW_PLUGINS])
-    except Image.DecompressionBombError:
-        raise PictureError(f"its pixels are more than the limit of {MAXIMUM_PIXELS}; cut it into parts") from None
-    except UnidentifiedImageError:
-        raise PictureError("not a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM picture, or its header is damaged") from None
-    with image:
-        _check_size(*image.size)
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-            raise PictureError(f"holds {image.n_frames} pictures; save the one to use as a file of its own")
-        if image.format == "PNG":
-            check_png_samples(stream)
-        if image.format == "PPM" and image.mode == "RGB" and image.tile[0][3][-1] in range(256, 65536):
-            raise PictureError("a PPM of 16 bits a sample is not supported; save it as PNG or TIFF")
-        icc_profile = image.info.get("icc_profile")
-        if image.format == "PNG" and any(str(tile[3]).endswith(";16B") for tile in image.tile):
-            return PictureFile(_deep_png_samples(stream, image), icc_profile)
-        if indices and image.mode == "P":
-            return PictureFile(np.asarray(ImageOps.exif_transpose(image)))
-        return PictureFile(_pillow_samples(ImageOps.exif_transpose(image), image.format), icc_profile)
-
-
-def _deep_png_samples(stream: BinaryIO, image: Any) -> NDArray[np.uint16]:
-    """Samples of a PNG of 16 bits a sample, of which Pillow keeps only 8 where it is colour.
-
-    Pillow decodes it all the same, for it refuses a file without an end and finds an orientation behind the samples.
-    """
-    import imagecodecs
-
-    image.load()
-    orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    # libpng's remarks on odd files would otherwise reach stderr; a logger that the user sets up still gets them.
-    quiet_logger("imagecodecs")
-    stream.seek(0)
-    samples: NDArray[np.uint16] = imagecodecs.png_decode(stream.read())
-    return _squeezed(_oriented(samples.reshape(*samples.shape[:2], -1), orientation))
-
-
-def _pillow_samples(image: Any, file_format: str) -> NDArray[Any]:
-    mode = image.mode
-    if mode in ("P", "PA"):
-        return _palette_samples(np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB")))
-    if mode in ("L", "RGB") and "transparency" in image.info:
-        return np.asarray(image.convert("LA" if mode == "L" else "RGBA"))
-    if mode in ("1", "La", "RGBa"):
-        return np.asarray(image.convert({"1": "L", "La": "LA", "RGBa": "RGBA"}[mode]))
-    if mode in ("L", "LA", "RGB", "RGBA"):
-        return np.asarray(image)
-    if mode.startswith("I;16") or (mode == "I" and file_format == "PPM"):
-        return np.asarray(image).astype(np.uint16)
-    raise PictureError(f"samples of the kind {mode!r} are not supported; convert it to 8 or 16 bit gray or RGB")
-
-
-def _palette_samples(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Drop two of the three colour channels where a palette holds only grays."""
-    red, green, blue = samples[..., 0], samples[..., 1], samples[..., 2]
-    if (red == green).all() and (green == blue).all():
-        return _squeezed(np.delete(samples, (1, 2), axis=2))
-    return samples
-
-
-def _decode_tiff(stream: BinaryIO, indices: bool = False) -> PictureFile:
-    from .tiff import read_tiff
-
-    tiff = read_tiff(stream, _check_size)
-    samples = _oriented(tiff.samples, tiff.orientation)
-    if tiff.colors is not None and not indices:
-        return PictureFile(_palette_samples(tiff.colors[samples[..., 0]]), tiff.icc_profile)
-    return PictureFile(_squeezed(samples), tiff.icc_profile)
-
-
-def _oriented(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Samples (H, W, C) turned as EXIF orientation 1 to 8 asks for."""
-    if orientation in (5, 6, 7, 8):
-        samples = np.swapaxes(samples, 0, 1)
-    if orientation in (3, 4, 7, 8):
-        samples = samples[::-1]
-    if orientation in (2, 3, 6, 7):
-        samples = samples[:, ::-1]
-    return samples
-
-
-def _squeezed(samples: NDArray[Any]) -> NDArray[Any]:
-    """(H, W) where there is one channel."""
-    return samples[..., 0] if samples.shape[2] == 1 else samples
-
-
-def _checked_samples(picture: NDArray[Any]) -> NDArray[Any]:
-    """`picture` as (H, W, C); PictureError where it is no picture that a file could hold."""
-    samples = np.asarray(picture)
-    if samples.dtype.name not in _TIFF.dtypes:
-        raise PictureError(f"picture samples must be uint8, uint16 or float (got {samples.dtype})")
-    if samples.ndim not in (2, 3) or not samples.size or (samples.ndim == 3 and samples.shape[2] > 4):
-        raise PictureError(f"a picture must have the shape (H, W) or (H, W, 1 to 4) (got {samples.shape})")
-    if samples.dtype.kind == "f":
-        check_range(samples)
-    return samples.reshape(*samples.shape[:2], -1)
-
-
-def _encode(stream: BinaryIO, target: PictureFormat, samples: NDArray[Any], icc_profile: bytes | None) -> None:
-    """Write samples (H, W, C) of a type that the format holds."""
-    if target.name == "PNG" and samples.dtype == np.uint16:
-        _encode_deep_png(stream, samples, icc_profile)
-    elif target.name == "TIFF":
-        _encode_tiff(stream, samples, icc_profile)
-    else:
-        from PIL import Image
-
-        options = dict(target.options)
-        if icc_profile and target.name in ("PNG", "JPEG", "WebP"):
-            options["icc_profile"] = icc_profile
-        # Into memory first: Pillow writes to a file behind Python's back, and would not tell a full disk from a bug.
-        buffer = io.BytesIO()
-        Image.fromarray(_squeezed(samples)).save(buffer, target.name, **options)
-        stream.write(buffer.getbuffer())
-
-
-def _encode_deep_png(stream: BinaryIO, samples: NDArray[np.uint16], icc_profile: bytes | None) -> None:
-    import imagecodecs
-    from PIL.PngImagePlugin import putchunk
-
-    encoded = imagecodecs.png_encode(np.ascontiguousarray(samples))
-    stream.write(encoded[:_PNG_HEADER])
-    if icc_profile:
-        putchunk(stream, b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile))
-    stream.write(encoded[_PNG_HEADER:])
-
-
-def _encode_tiff(stream: BinaryIO, samples: NDArray[Any], icc_profile: bytes | None) -> None:
-    import tifffile
-
-    channels = samples.shape[2]
-    tifffile.imwrite(
-        stream,
-        _squeezed(samples),
-        photometric="rgb" if channels > 2 else "minisblack",
-        planarconfig="contig" if channels > 1 else None,
-        extrasamples=["unassalpha"] if channels in (2, 4) else None,
-        compression="zlib",
-        iccprofile=icc_profile,
-        metadata=None,
-        software=False,
-    )
+        raise PictureError(f"{name_of(place)}: {problem} ({reason[:200]})") from error

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..graph import Network
-from .picture_files import convert_samples
-from .samples import check_picture, split_transparency
+from .ranges import SampleRange, to_unit, type_range
+from .samples import as_picture, split_transparency
 
 Picture = NDArray[np.float32]
 
@@ -118,6 +118,9 @@ _STEPS: dict[str, _Step] = {
 }
 
 
+_STRETCHING = ("equalize_adapthist", "rescale_intensity")
+
+
 def check_preprocessing(steps: object) -> list[dict[str, Any]]:
     """`steps` where it is a list of steps as metadata holds them; InputError otherwise."""
     if not isinstance(steps, Sequence) or isinstance(steps, (str, bytes)):
@@ -157,7 +160,12 @@ def preprocess(picture: Picture, steps: object) -> Picture:
     return picture
 
 
-def network_input(picture: NDArray[Any], network: Network) -> Picture:
+def stretches(steps: object) -> bool:
+    """Whether steps bring any picture's samples to the range from 0 to 1, whatever they are."""
+    return any(step["name"] in _STRETCHING for step in check_preprocessing(steps))
+
+
+def network_input(picture: NDArray[Any], network: Network, sample_range: SampleRange | None = None) -> Picture:
     """What a network that sees all channels of a picture together gets to see of it.
 
     Parameters
@@ -167,6 +175,8 @@ def network_input(picture: NDArray[Any], network: Network) -> Picture:
     network : Network
         Its metadata may list preprocessing. After it, colour is averaged for a network of one channel and gray is
         repeated for a network of several.
+    sample_range : (low, high), optional
+        Samples of black and white; by default those of the sample type.
 
     Returns
     -------
@@ -179,10 +189,9 @@ def network_input(picture: NDArray[Any], network: Network) -> Picture:
     PictureError
         If `picture` is none.
     """
-    samples = np.asarray(picture)
-    check_picture(samples)
+    samples = as_picture(picture, sample_range or (0.0, 1.0))
     opaque, _ = split_transparency(samples)
-    colors = convert_samples(opaque, np.dtype(np.float32)).reshape(*opaque.shape[:2], -1)
+    colors = to_unit(opaque, sample_range or type_range(samples.dtype)).reshape(*opaque.shape[:2], -1)
     prepared = preprocess(colors, network.metadata.get("preprocessing", ()))
     return np.ascontiguousarray(match_channels(prepared, network.input.channels).transpose(2, 0, 1))
 

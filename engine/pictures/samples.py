@@ -7,24 +7,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PictureError
-from .picture_files import check_range
+from ..arrays import as_array
+from ..errors import InputError, PictureError
+from .ranges import SampleRange, check_range, convert_samples, to_unit
 
 _PICTURE_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
-FLOAT_LIMITS = (-8.0, 9.0)
-"""Noise of any sensible strength keeps a picture in [0, 1] within these; samples from 0 to 255 are outside."""
+
+def as_picture(picture: object, sample_range: SampleRange = (0.0, 1.0)) -> NDArray[Any]:
+    """What a caller gives for a picture, as an array; float samples must lie somewhere near black and white.
+
+    Raises
+    ------
+    PictureError
+        If it is no picture: its shape, sample type or samples, or some are masked.
+    """
+    samples = as_array(picture, "the picture", PictureError)
+    check_shape(samples)
+    if samples.dtype.kind == "f":
+        colors, transparency = split_transparency(samples)
+        to_unit(colors, sample_range)
+        if transparency is not None:
+            check_range(transparency)
+    return samples
 
 
-def check_picture(samples: NDArray[Any]) -> None:
-    """PictureError where an array is no picture: its shape, sample type or range."""
+def check_shape(samples: NDArray[Any]) -> None:
+    """PictureError where an array has not the shape or the sample type of a picture."""
     shape = samples.shape
     if len(shape) not in (2, 3) or not samples.size or (len(shape) == 3 and shape[2] > 4):
         raise PictureError(f"a picture must have the shape (H, W) or (H, W, 1 to 4), none of them 0 (got {shape})")
     if samples.dtype.name not in _PICTURE_TYPES:
         raise PictureError(f"picture samples must be uint8, uint16 or float (got {samples.dtype})")
-    if samples.dtype.kind == "f":
-        check_range(samples, *FLOAT_LIMITS)
+
+
+def as_unit(picture: object, what: str) -> NDArray[np.float64]:
+    """What a caller gives for samples from 0 to 1 of any shape; uint8 and uint16 are taken to that scale.
+
+    Raises
+    ------
+    InputError
+        If it is no array, or of another type.
+    """
+    samples = as_array(picture, what)
+    if samples.dtype.name in ("uint8", "uint16"):
+        return convert_samples(samples, np.dtype(np.float64))
+    if samples.dtype.kind not in "fb":
+        raise InputError(f"{what} must be float from 0 to 1, uint8 or uint16 (got {samples.dtype}); convert it")
+    return samples.astype(np.float64)
 
 
 def split_transparency(samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -41,3 +71,13 @@ def split_transparency(samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any
 def join_transparency(samples: NDArray[Any], transparency: NDArray[Any] | None) -> NDArray[Any]:
     """The inverse of `split_transparency`, both of the same sample type."""
     return samples if transparency is None else np.dstack([samples, transparency])
+
+
+def without_equal_channels(samples: NDArray[Any]) -> NDArray[Any]:
+    """Gray, with its transparency if any, where the three colour channels of (H, W, 3 or 4) are equal."""
+    if samples.ndim != 3 or samples.shape[2] < 3:
+        return samples
+    red, green, blue = samples[..., 0], samples[..., 1], samples[..., 2]
+    if not ((red == green).all() and (green == blue).all()):
+        return samples
+    return red if samples.shape[2] == 3 else np.delete(samples, (1, 2), axis=2)

@@ -7,9 +7,8 @@ of its own to stderr.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,25 +16,32 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from ..quiet import quiet_logger
+from .picture_metadata import Metadata
+from .ranges import SampleRange, sample_maximum
+from .tiff_tags import check_single, read_metadata, read_range
 
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
-_PALETTE, _YCBCR = 3, 6
-_MOST_PAGES = 100
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_FAXES = (2, 3, 4)
 _MOST_BYTES = {1: 1, 5: 1400, 8: 1040, 32946: 1040, 32773: 64}
 """Bytes that one byte of a compression (none, LZW, deflate, PackBits) can stand for at most; others have no bound."""
 
 
 @dataclass(frozen=True, eq=False)
 class TiffPicture:
-    """The samples (H, W, C) of a TIFF as they are stored, and how to show them.
+    """The samples (H, W, C) of a TIFF as they are stored, and what it says about them.
 
-    `colors` is the palette that samples (H, W, 1) point into, (entries, 3) uint8, or None.
+    `colors` is the palette that samples (H, W, 1) point into, (entries, 3) uint8, or None. The rest is as in
+    `PictureFile`.
     """
 
     samples: NDArray[Any]
     colors: NDArray[np.uint8] | None
     orientation: int
-    icc_profile: bytes | None
+    sample_range: SampleRange | None
+    range_origin: str
+    metadata: Metadata
+    remarks: tuple[str, ...]
 
 
 def read_tiff(stream: BinaryIO, check_size: Callable[[int, int], None]) -> TiffPicture:
@@ -55,46 +61,68 @@ def read_tiff(stream: BinaryIO, check_size: Callable[[int, int], None]) -> TiffP
 
     # Its remarks on odd files would otherwise reach stderr; a logger that the user sets up still gets them.
     quiet_logger("tifffile")
-    with tifffile.TiffFile(stream) as tiff:
+    with tifffile.TiffFile(stream, _multifile=False) as tiff:
         page: Any = tiff.pages[0]
         check_size(page.imagewidth, page.imagelength)
-        _check_single(page, tiff.pages)
+        remarks = check_single(tiff, page, stream)
         if page.samplesperpixel > 4:
             raise PictureError(f"has {page.samplesperpixel} channels; 1 to 4 are supported")
-        _check_kind(page)
+        photometric, assumed = _photometric(page)
+        _check_kind(page, photometric)
         _check_bytes(page, stream)
-        samples = _samples(page)
-        profile, orientation = page.tags.get("InterColorProfile"), page.tags.get("Orientation")
+        samples = _samples(page, photometric)
+        sample_range, origin = read_range(page)
+        if sample_range is not None and photometric == _WHITE_IS_ZERO:
+            # Read from black 0, as the samples are.
+            white = _white(page, samples.dtype)
+            sample_range = white - sample_range[1], white - sample_range[0]
+        orientation = page.tags.get("Orientation")
         return TiffPicture(
             samples=samples,
-            colors=_palette(page) if page.photometric == _PALETTE else None,
+            colors=_palette(page) if photometric == _PALETTE else None,
             orientation=int(orientation.value) if orientation else 1,
-            icc_profile=profile.value if profile else None,
+            sample_range=sample_range,
+            range_origin=origin,
+            metadata=read_metadata(page, samples),
+            remarks=(*remarks, *assumed, *_unnamed_channel(page)),
         )
 
 
-def _check_single(page: Any, pages: Iterable[Any]) -> None:
-    """PictureError where there is more than one picture, smaller versions of it left out."""
-    # A damaged file's pages may follow each other without an end.
-    first = list(islice(pages, _MOST_PAGES))
-    count = max(sum(not getattr(other, "is_reduced", False) for other in first), page.imagedepth)
-    if count > 1 or page.axes not in ("YX", "YXS", "SYX"):
-        more = " or more" if len(first) == _MOST_PAGES else ""
-        raise PictureError(f"holds {count}{more} pictures; save the one to use as a file of its own")
+def _photometric(page: Any) -> tuple[int, tuple[str, ...]]:
+    """What the samples stand for, as libtiff takes it where the file does not say, and then a remark."""
+    if "PhotometricInterpretation" in page.tags:
+        return int(page.photometric), ()
+    missing = "does not say what its samples stand for (TIFF tag PhotometricInterpretation); taken for "
+    if page.tags.get("ColorMap") is not None:
+        return _PALETTE, (f"{missing}indices of its palette",)
+    if page.samplesperpixel > 2:
+        return _RGB, (f"{missing}red, green and blue",)
+    if page.compression in _FAXES:
+        return _WHITE_IS_ZERO, (f"{missing}gray, from white 0",)
+    return _BLACK_IS_ZERO, (f"{missing}gray, from black 0",)
 
 
-def _check_kind(page: Any) -> None:
+def _unnamed_channel(page: Any) -> tuple[str, ...]:
+    if page.samplesperpixel not in (2, 4) or set(page.extrasamples) & {1, 2}:
+        return ()
+    return ("does not say what its last channel is (TIFF tag ExtraSamples); taken for transparency",)
+
+
+def _check_kind(page: Any, photometric: int) -> None:
     """PictureError where the samples are not gray, colour or a palette's, or of another type."""
-    bits, photometric, single = page.bitspersample, page.photometric, page.samplesperpixel == 1
-    whole = page.dtype is not None and page.dtype.name in _DTYPES and page.dtype.itemsize * 8 == bits
-    packed = bits in (1, 2, 4) and single and page.dtype is not None and page.dtype.kind in "bu"
-    gray_or_color = photometric in (0, 1, 2) or (photometric == _YCBCR and page.compression == 7)
-    palette = photometric == _PALETTE and single and bits <= 8
-    premultiplied = 1 in page.extrasamples and not (bits == 8 and page.samplesperpixel in (2, 4))
-    if not (whole or packed) or not (gray_or_color or palette) or premultiplied:
+    bits, count = page.bitspersample, page.samplesperpixel
+    name = page.dtype.name if page.dtype is not None else ""
+    whole = name in _DTYPES and (page.dtype.itemsize * 8 == bits or (name == "uint16" and 8 < bits < 16))
+    packed = bits in (1, 2, 4) and count == 1 and page.dtype is not None and page.dtype.kind in "bu"
+    gray = photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and count < 3
+    color = count > 2 and (photometric == _RGB or (photometric == _YCBCR and page.compression == 7))
+    palette = photometric == _PALETTE and count == 1 and bits <= 8
+    premultiplied = 1 in page.extrasamples and not (bits == 8 and count in (2, 4))
+    if not (whole or packed) or not (gray or color or palette) or premultiplied:
+        kind = f"{page.dtype}, {bits} bits, {getattr(page.photometric, 'name', photometric)}"
         raise PictureError(
-            f"TIFF samples of the kind {page.dtype}, {bits} bits, {getattr(photometric, 'name', photometric)}, are not "
-            "supported; convert it to gray or RGB of 8 or 16 bits or float"
+            f"TIFF samples of the kind {kind}, {count} in a pixel, are not supported; convert it to gray or RGB of 8 "
+            "or 16 bits or float"
         )
 
 
@@ -110,20 +138,23 @@ def _check_bytes(page: Any, stream: BinaryIO) -> None:
         )
 
 
-def _samples(page: Any) -> NDArray[Any]:
+def _samples(page: Any, photometric: int) -> NDArray[Any]:
     samples: NDArray[Any] = page.asarray()
     if page.axes == "SYX":
         samples = np.moveaxis(samples, 0, 2)
     samples = samples.reshape(*samples.shape[:2], -1)
     samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
-    if page.photometric == _PALETTE:
+    if photometric == _PALETTE:
         return samples.astype(np.uint8, copy=False)
     if page.bitspersample in (1, 2, 4):
         samples = samples.astype(np.uint8) * np.uint8(255 // (2**page.bitspersample - 1))
-    if page.photometric == 0:
-        white = int(np.iinfo(samples.dtype).max) if samples.dtype.kind == "u" else 1
-        samples[..., 0] = white - samples[..., 0]
+    if photometric == _WHITE_IS_ZERO:
+        samples[..., 0] = _white(page, samples.dtype) - samples[..., 0]
     return _unmultiplied(samples) if 1 in page.extrasamples else samples
+
+
+def _white(page: Any, dtype: np.dtype[Any]) -> int:
+    return 2 ** int(page.bitspersample) - 1 if 8 < page.bitspersample < 16 else sample_maximum(dtype)
 
 
 def _palette(page: Any) -> NDArray[np.uint8]:

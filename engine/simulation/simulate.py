@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import as_array
 from ..build import Program, allowed_kernels, build_program
 from ..errors import InputError
 from ..graph import Network
@@ -99,7 +100,7 @@ def simulate(
 
 
 def _check_pictures(x: ArrayLike) -> NDArray[np.float32]:
-    array = np.asarray(x)
+    array = as_array(x, "x")
     if array.dtype.kind != "f":
         raise InputError(f"x must be floating-point, float32 for instance (got {array.dtype}); divide integers by 255")
     if array.ndim not in (3, 4) or not array.size:

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..graph import Network
-from ..pictures.picture_files import convert_samples
-from ..pictures.samples import check_picture, join_transparency, split_transparency
+from ..pictures.ranges import SampleRange, from_unit, to_unit
+from ..pictures.samples import join_transparency, split_transparency, without_equal_channels
 from .inference import (
     Processed,
     check_steps,
+    checked_picture,
     model_for,
     named,
     recommended_steps,
@@ -36,12 +37,12 @@ class Denoised(Processed):
     picture : (H, W) or (H, W, C), dtype of the noisy picture
         Result with the samples, shape and transparency of the noisy picture.
     noisy, restored : (H, W) or (H, W, 1 or 3) float32
-        Before and after, without transparency; `restored` is clipped to [0, 1] and not rounded.
+        Before and after from black 0 to white 1, without transparency; `restored` is clipped and not rounded.
     size : (H, W)
         Of the picture, without padding.
     result : Result
         Events and operations of the run on the padded picture. A gray model sees each colour channel as a picture of
-        its own, and the counts are their sums.
+        its own, equal ones as a single picture, and the counts are their sums.
     """
 
     picture: NDArray[Any]
@@ -57,6 +58,7 @@ def denoise(
     order: str = "layer",
     tile: int | None = None,
     kernels: str | Collection[str] = "auto",
+    sample_range: SampleRange | None = None,
 ) -> Denoised:
     """Denoise a picture.
 
@@ -69,8 +71,9 @@ def denoise(
         Any size. C is 1 for gray, 3 for colour; the last of 2 or 4 channels is transparency, which is kept as it is.
         Float samples are on the scale from black 0 to white 1; noise may take them moderately beyond it.
     model : str, path or Network, optional
-        Name of a shipped model, a model file, or a network. A gray model denoises each colour channel by itself. By
-        default denoise-gray-fast for gray pictures, denoise-colour-fast for others.
+        Name of a shipped model, a model file, or a network. A gray model denoises each colour channel by itself, and
+        three equal channels, a black-and-white picture, as one. By default denoise-gray-fast for gray and
+        black-and-white pictures, denoise-colour-fast for others.
     steps : int, optional
         Number of time steps, 1 to 1000; by default what the model's metadata recommends, or 8.
     threads : int, optional
@@ -81,6 +84,9 @@ def denoise(
         Rows of the picture to work on at a time, see `simulate`; changes nothing but memory.
     kernels : str or collection of str
         Which kernels may run the layers, see `simulate`; changes nothing but the time.
+    sample_range : (low, high), optional
+        Samples of black and white, to which the result is scaled back, such as (0, 4095) for 12 bits in uint16; by
+        default those of the sample type. Samples may lie moderately beyond it; the result does not.
 
     Returns
     -------
@@ -91,29 +97,39 @@ def denoise(
     InputError
         If the model is not a denoiser or is for colour where the picture is gray, or an argument is out of range.
     PictureError
-        If the picture has another shape or sample type, is NaN, or is far outside [0, 1].
+        If the picture has another shape or sample type, is masked, NaN, or far outside [0, 1] or its range.
     ModelFileError
         If the model cannot be loaded.
+
+    Warns
+    -----
+    PictureWarning
+        If no range is given and the samples use less than half of their type's.
     """
-    samples = np.asarray(picture)
-    check_picture(samples)
-    noisy, transparency = split_transparency(samples)
-    noisy = convert_samples(noisy, np.dtype(np.float32))
-    colors = 1 if noisy.ndim == 2 else noisy.shape[2]
-    network = denoiser(DEFAULT_MODELS[colors] if model is None else model)
+    samples, limits = checked_picture(picture, sample_range)
+    colors, transparency = split_transparency(samples)
+    noisy = to_unit(colors, limits)
+    gray = without_equal_channels(noisy)
+    network = denoiser(DEFAULT_MODELS[_channels(gray)] if model is None else model)
+    seen = gray if network.input.channels == 1 else noisy
     steps = recommended_steps(network) if steps is None else check_steps(steps)
-    channels = network.input.channels
-    check_colors(network, colors)
-    batch = noisy.reshape(*noisy.shape[:2], -1, channels).transpose(2, 3, 0, 1)
+    check_colors(network, _channels(seen))
+    batch = seen.reshape(*seen.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
     run = run_padded(network, batch, steps=steps, threads=threads, order=order, tile=tile, kernels=kernels)
-    restored = restore(noisy, run.cropped(run.result.output))
+    restored = restore(seen, run.cropped(run.result.output))
+    if seen.ndim < noisy.ndim:
+        restored = np.repeat(restored[..., None], noisy.shape[2], axis=2)
     return Denoised(
-        picture=join_transparency(convert_samples(restored, samples.dtype), transparency),
+        picture=join_transparency(from_unit(restored, limits, samples.dtype), transparency),
         noisy=noisy,
         restored=restored,
         size=run.size,
         result=run.result,
     )
+
+
+def _channels(colors: NDArray[np.float32]) -> int:
+    return 1 if colors.ndim == 2 else colors.shape[2]
 
 
 def restore(noisy: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:

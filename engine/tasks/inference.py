@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, PictureWarning
 from ..graph import Network
 from ..operations.energy import DEFAULT_ENERGY_MODEL
 from ..pictures.padding import crop, pad_to_multiple
+from ..pictures.ranges import SampleRange, check_sample_range, type_range, unused_range
+from ..pictures.samples import as_picture, split_transparency
 from ..simulation import Result, simulate
 
 DEFAULT_STEPS = 8
@@ -84,6 +88,28 @@ def run_padded(
         network, padded, steps=steps, order=order, threads=threads, record=record, tile=tile, kernels=kernels
     )
     return PaddedRun(result, origin, (batch.shape[-2], batch.shape[-1]))
+
+
+def checked_picture(
+    picture: object, sample_range: SampleRange | None, *, warn: bool = True
+) -> tuple[NDArray[Any], SampleRange]:
+    """What a caller gives for a picture as an array, and its black and white; a warning where these seem to be others.
+
+    Raises
+    ------
+    PictureError
+        If it is no picture.
+    InputError
+        If the range is none, or not one of the picture's sample type.
+    """
+    named = None if sample_range is None else check_sample_range(sample_range)
+    samples = as_picture(picture, named or (0.0, 1.0))
+    if named is not None:
+        return samples, check_sample_range(named, samples.dtype)
+    unused = unused_range(split_transparency(samples)[0]) if warn else None
+    if unused is not None:
+        warnings.warn(f"the picture: {unused}", PictureWarning, stacklevel=3)
+    return samples, type_range(samples.dtype)
 
 
 def task_of(network: Network) -> str:

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..graph import Network
 from ..pictures.labels import MAXIMUM_CLASSES, OVERLAY_OPACITY, classes_of, overlay, palette_of
-from ..pictures.preprocessing import check_preprocessing, network_input
-from ..pictures.samples import split_transparency
-from .inference import Processed, check_steps, model_for, named, recommended_steps, run_padded
+from ..pictures.preprocessing import check_preprocessing, network_input, stretches
+from ..pictures.ranges import SampleRange, to_unit
+from ..pictures.samples import as_picture, split_transparency
+from .inference import Processed, check_steps, checked_picture, model_for, named, recommended_steps, run_padded
 
 DEFAULT_MODEL = "segment-street"
 
@@ -34,6 +35,8 @@ class Segmented(Processed):
         Name of each class.
     palette : tuple of (red, green, blue)
         Colour of each class, 0 to 255.
+    sample_range : (low, high)
+        Samples of the picture's black and white.
     size : (H, W)
     result : Result
         Events and operations of the run on the padded picture.
@@ -43,6 +46,7 @@ class Segmented(Processed):
     scores: NDArray[np.float32]
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
+    sample_range: SampleRange
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -57,8 +61,8 @@ class Segmented(Processed):
 
     def overlay(self, picture: ArrayLike, opacity: float = OVERLAY_OPACITY) -> NDArray[np.uint8]:
         """(H, W, 3) uint8: the picture, (H, W) or (H, W, C), with the classes' colours laid over it."""
-        opaque, _ = split_transparency(np.asarray(picture))
-        return overlay(opaque, self.labels, self.palette, opacity)
+        opaque, _ = split_transparency(as_picture(picture, self.sample_range))
+        return overlay(to_unit(opaque, self.sample_range), self.labels, self.palette, opacity)
 
 
 def segment(
@@ -69,6 +73,7 @@ def segment(
     order: str = "layer",
     tile: int | None = None,
     kernels: str | Collection[str] = "auto",
+    sample_range: SampleRange | None = None,
 ) -> Segmented:
     """Tell the class of each pixel of a picture.
 
@@ -93,6 +98,8 @@ def segment(
         Rows of the picture to work on at a time, see `simulate`; changes nothing but memory.
     kernels : str or collection of str
         Which kernels may run the layers, see `simulate`; changes nothing but the time.
+    sample_range : (low, high), optional
+        Samples of black and white, such as (0, 4095) for 12 bits in uint16; by default those of the sample type.
 
     Returns
     -------
@@ -103,13 +110,20 @@ def segment(
     InputError
         If the model is not for segmentation, its metadata does not fit, or an argument is out of range.
     PictureError
-        If the picture has another shape or sample type, is NaN, or is far outside [0, 1].
+        If the picture has another shape or sample type, is masked, NaN, or far outside [0, 1] or its range.
     ModelFileError
         If the model cannot be loaded.
+
+    Warns
+    -----
+    PictureWarning
+        If no range is given, the samples use less than half of their type's, and the preprocessing makes it matter.
     """
     network = segmenter(model)
     steps = recommended_steps(network) if steps is None else check_steps(steps)
-    samples = network_input(np.asarray(picture), network)
+    stretched = stretches(network.metadata.get("preprocessing", ()))
+    checked, limits = checked_picture(picture, sample_range, warn=not stretched)
+    samples = network_input(checked, network, limits)
     run = run_padded(network, samples, steps=steps, threads=threads, order=order, tile=tile, kernels=kernels)
     scores = run.cropped(run.result.output)
     return Segmented(
@@ -117,6 +131,7 @@ def segment(
         scores=scores,
         classes=classes_of(network.metadata, len(scores)),
         palette=palette_of(network.metadata, len(scores)),
+        sample_range=limits,
         size=run.size,
         result=run.result,
     )

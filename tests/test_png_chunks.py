@@ -10,7 +10,7 @@ import pytest
 
 from spikeunet.engine import read_picture
 from spikeunet.engine.errors import PictureError
-from spikeunet.engine.pictures.png_check import check_png_samples
+from spikeunet.engine.pictures.png_chunks import check_png_samples
 
 
 def chunk(name, data):

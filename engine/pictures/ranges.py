@@ -1,0 +1,131 @@
+"""Which samples stand for black and white: those of the sample type, of the file, or those that the user names.
+
+A camera of 12 bits fills a sixteenth of 16 bits, a micrograph less: taken for a picture from 0 to 65535, such a
+picture is black, and a network that removes noise removes the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, PictureError
+
+SampleRange: TypeAlias = tuple[float, float]
+"""Samples of black and of white."""
+
+FLOAT_LIMITS = (-8.0, 9.0)
+"""Noise of any sensible strength keeps a picture in [0, 1] within these; samples from 0 to 255 are outside."""
+
+_LEAST_USE = 0.5
+
+
+def sample_maximum(dtype: np.dtype[Any]) -> int:
+    """The sample that stands for white: 255, 65535, or 1 for float."""
+    return int(np.iinfo(dtype).max) if dtype.kind == "u" else 1
+
+
+def type_range(dtype: np.dtype[Any]) -> SampleRange:
+    """Black and white where nothing else is said: 0 and 255, 65535, or 1 for float."""
+    return 0.0, float(sample_maximum(dtype))
+
+
+def check_sample_range(sample_range: object, dtype: np.dtype[Any] | None = None) -> SampleRange:
+    """Black and white as numbers, where they are two, the lower one first and, with `dtype`, of that type.
+
+    Raises
+    ------
+    InputError
+    """
+    pair = isinstance(sample_range, Sequence) and len(sample_range) == 2 and not isinstance(sample_range, (str, bytes))
+    ends = tuple(sample_range) if pair and isinstance(sample_range, Sequence) else ()
+    numbers = all(isinstance(end, (int, float, np.number)) and not isinstance(end, bool) for end in ends)
+    if not (ends and numbers and math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] < ends[1]):
+        raise InputError(
+            "the range of samples must be two numbers, black and then white, the lower one first "
+            f"(got {sample_range!r:.80})"
+        )
+    low, high = float(ends[0]), float(ends[1])
+    if dtype is not None and dtype.kind == "u" and not 0 <= low < high <= sample_maximum(dtype):
+        raise InputError(
+            f"the range of samples must lie within that of {dtype}, 0 to {sample_maximum(dtype)} "
+            f"(got {low:g} to {high:g})"
+        )
+    return low, high
+
+
+def to_unit(samples: NDArray[Any], sample_range: SampleRange, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
+    """Samples on the scale from black 0 to white 1, not clipped; float32 where no `dtype` is given.
+
+    Raises
+    ------
+    PictureError
+        If samples are NaN or far outside the range.
+    """
+    wanted = np.dtype(np.float32) if dtype is None else dtype
+    low, high = sample_range
+    scaled = samples
+    if not (samples.dtype.kind == "f" and sample_range == (0.0, 1.0)):
+        scaled = (samples.astype(np.float64) - low) / (high - low)
+    least, most = FLOAT_LIMITS
+    if samples.dtype.kind == "f" or sample_range != type_range(samples.dtype):
+        check_range(samples, low + least * (high - low), low + most * (high - low), sample_range)
+    return scaled.astype(wanted, copy=False)
+
+
+def from_unit(unit: NDArray[Any], sample_range: SampleRange, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The inverse of `to_unit` for samples of `dtype`: whole numbers are rounded and kept inside the range."""
+    low, high = sample_range
+    if dtype.kind == "f":
+        plain = sample_range == (0.0, 1.0)
+        return (unit if plain else low + unit.astype(np.float64) * (high - low)).astype(dtype, copy=False)
+    return np.rint(np.clip(low + unit.astype(np.float64) * (high - low), low, high)).astype(dtype)
+
+
+def convert_samples(samples: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Samples on the scale of another type: 0-255 for uint8, 0-65535 for uint16, 0-1 for float; rounded, clipped."""
+    if samples.dtype == dtype:
+        return samples
+    scaled = samples.astype(np.float64) / sample_maximum(samples.dtype) * sample_maximum(dtype)
+    if dtype.kind == "u":
+        return np.rint(np.clip(scaled, 0, sample_maximum(dtype))).astype(dtype)
+    return scaled.astype(dtype)
+
+
+def check_range(
+    samples: NDArray[Any], low: float = 0.0, high: float = 1.0, sample_range: SampleRange = (0.0, 1.0)
+) -> None:
+    """PictureError where samples are NaN, infinite or outside [low, high]; `sample_range` is black and white."""
+    bad = samples.size - int(np.isfinite(samples).sum())
+    if bad:
+        raise PictureError(f"{bad} of its {samples.size} samples are NaN or infinite")
+    least, most = float(samples.min()), float(samples.max())
+    if low <= least and most <= high:
+        return
+    if sample_range != (0.0, 1.0):
+        black, white = sample_range
+        raise PictureError(
+            f"its samples go from {least:g} to {most:g}, beyond the range from black {black:g} to white {white:g}; "
+            "name a wider one"
+        )
+    raise PictureError(
+        f"float samples must lie in [{low:g}, {high:g}] (got {least:g} to {most:g}); scale the picture to [0, 1], or "
+        "name the samples of black and white (--range, sample_range)"
+    )
+
+
+def unused_range(samples: NDArray[Any]) -> str | None:
+    """What to say of samples that use less than half of their type's range; None where they use more, or are even."""
+    low, high = samples.min(), samples.max()
+    white = sample_maximum(samples.dtype)
+    used = (float(high) - float(low)) / white
+    if not 0 < used < _LEAST_USE:
+        return None
+    return (
+        f"its samples go from {low:g} to {high:g}, but white is taken for {white} ({samples.dtype}); if it is not, say "
+        "what is black and white, or the result will be poor: --range LOW:HIGH, sample_range=(low, high)"
+    )
