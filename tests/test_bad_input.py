@@ -64,19 +64,27 @@ CALLS = {
         "Invalid value for '--steps': '2.5' is not a valid int",
     ),
     "sigma -1": (
-        ["good.png", "-o", "out.png", "--sigma", "-1"],
+        ["good.png", "-o", "out.png", "--add-noise", "-1"],
         "sigma must lie between 0 and 255, on the 0-255 scale",
     ),
     "sigma nan": (
-        ["good.png", "-o", "out.png", "--sigma", "nan"],
+        ["good.png", "-o", "out.png", "--add-noise", "nan"],
         "sigma must lie between 0 and 255, on the 0-255 scale",
     ),
-    "sigma 1e9": (["good.png", "-o", "out.png", "--sigma", "1e9"], "(got 1000000000.0)"),
+    "sigma 1e9": (["good.png", "-o", "out.png", "--add-noise", "1e9"], "(got 1000000000.0)"),
     "seed -1": (
-        ["good.png", "-o", "out.png", "--sigma", "1", "--seed", "-1"],
+        ["good.png", "-o", "out.png", "--add-noise", "1", "--seed", "-1"],
         "Invalid value for '--seed': -1 is not in",
     ),
-    "seed alone": (["good.png", "-o", "out.png", "--seed", "1"], "--seed 1 has no meaning without --sigma"),
+    "sigma that is there": (
+        ["good.png", "-o", "out.png", "--sigma", "25"],
+        "--sigma does not exist: noise is not told",
+    ),
+    "sigma without a number": (
+        ["good.png", "-o", "out.png", "--sigma"],
+        "--add-noise S adds noise, to try it on clean",
+    ),
+    "seed alone": (["good.png", "-o", "out.png", "--seed", "1"], "--seed 1 has no meaning without --add-noise"),
     "threads 0": (
         ["good.png", "-o", "out.png", "--threads", "0"],
         "Invalid value for '--threads': 0 is not in the range",
@@ -285,9 +293,12 @@ CONVERSIONS = {
         ["gray.npz", "-o", "m.npz", "--reset", "zero"],
         "--reset zero is for --neuron if and lif and refractory-lif (got --neuron multi-threshold)",
     ),
-    "sigma": (["gray.npz", "-o", "m.npz", "--sigma", "50:5"], "--sigma must be a number or LOW:HIGH with LOW <= HIGH"),
+    "sigma": (
+        ["gray.npz", "-o", "m.npz", "--add-noise", "50:5"],
+        "--add-noise must be a number or LOW:HIGH with LOW <= HIGH",
+    ),
     "sigma alone": (
-        ["gray.npz", "-o", "m.npz", "--sigma", "5:50"],
+        ["gray.npz", "-o", "m.npz", "--add-noise", "5:50"],
         "have no meaning without --calibration; name a folder",
     ),
     "steps": (["gray.npz", "-o", "m.npz", "--steps", "0"], "steps must be a whole number from 1 to 1000 (got 0)"),
@@ -313,6 +324,9 @@ def test_conversions_that_make_no_sense(refused, kind):
         (["info", "no-such-model"], "no model is called 'no-such-model'"),
         (["info", "gray.npz", "--shape", "0x5"], "--shape must be HEIGHTxWIDTH, for instance 256x256 (got '0x5')"),
         (["info", "gray.npz", "--shape", "large"], "--shape must be HEIGHTxWIDTH, for instance 256x256 (got 'large')"),
+        (["convert", "state.npz", "-o", "m.npz", "--sigma", "5:50"], "--sigma does not exist"),
+        (["finetune", "gray.npz", "--train", "folder", "-o", "m.npz", "--sigma=5:50"], "--sigma does not exist"),
+        (["evaluate", "gray.npz", "folder", "--sigma", "25"], "--sigma does not exist"),
         (["paint"], "No such command 'paint'; see spikeunet --help"),
     ],
 )

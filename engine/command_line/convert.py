@@ -13,6 +13,7 @@ import click
 from ..errors import InputError
 from .console import print_fields
 from .jobs import check_folder, check_model_suffix, file_identity
+from .options import no_sigma
 
 if TYPE_CHECKING:
     from ..neurons import NeuronModel
@@ -26,7 +27,8 @@ NOISE_LEVELS = 10
 @click.option("-o", "--output", metavar="MODEL.npz", required=True, type=click.Path(path_type=Path), help="Model file.")
 @click.option("--calibration", metavar="FOLDER", type=click.Path(path_type=Path), help="Pictures to normalise with.")
 @click.option("--pictures", type=click.IntRange(min=1), metavar="N", help="Take N of them.  [default: all]")
-@click.option("--sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, on the 0-255 scale.")
+@click.option("--add-noise", "sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, 0-255 scale.")
+@no_sigma
 @click.option("--architecture", default="spiking-unet", show_default=True, help="What the state dict belongs to.")
 @click.option(
     "--normalization", type=click.Choice(["connection", "layer", "none"]), default="connection", show_default=True
@@ -93,7 +95,7 @@ def convert(
 
     STATE.npz holds a PyTorch state dict: numpy.savez("STATE.npz", **{key: value.numpy() for key, value in
     model.state_dict().items()}). The calibration pictures should look like what the network will see, noise included:
-    clean pictures with --sigma 5:50 for a denoiser of that range.
+    clean pictures with --add-noise 5:50 for a denoiser of that range.
 
     For --task segment, the names and colours of the classes and what is to be done to a picture first stand in the
     model's metadata: --dataset takes them from a data set that `spikeunet evaluate` knows, --metadata from a JSON file,
@@ -102,7 +104,7 @@ def convert(
 
     \b
     Examples:
-      spikeunet convert state.npz -o model.npz --calibration pictures/ --sigma 5:50
+      spikeunet convert state.npz -o model.npz --calibration pictures/ --add-noise 5:50
       spikeunet convert state.npz -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
       spikeunet convert state.npz -o model.npz --normalization none --neuron if --thresholds 1
       spikeunet convert state.npz -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
@@ -124,7 +126,7 @@ def convert(
         facts["steps"] = check_steps(steps)
     _check_output(output, state)
     if calibration is None and (pictures is not None or sigma is not None):
-        raise InputError("--pictures and --sigma have no meaning without --calibration; name a folder of pictures")
+        raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
     arrays = read_state_dict(state)
     samples = None
     if calibration is not None:
@@ -186,12 +188,12 @@ def noise_levels(sigma: str | None) -> tuple[float, ...]:
 
     if sigma is None:
         return ()
-    bounds = [check_sigma(value) for value in numbers("--sigma", sigma, ":")]
+    bounds = [check_sigma(value) for value in numbers("--add-noise", sigma, ":")]
     if len(bounds) == 1:
         return (bounds[0],)
     low, high = bounds[0], bounds[-1]
     if len(bounds) > 2 or low > high:
-        raise InputError(f"--sigma must be a number or LOW:HIGH with LOW <= HIGH (got {sigma!r})")
+        raise InputError(f"--add-noise must be a number or LOW:HIGH with LOW <= HIGH (got {sigma!r})")
     return tuple(low + (high - low) * index / (NOISE_LEVELS - 1) for index in range(NOISE_LEVELS))
 
 

@@ -13,6 +13,7 @@ from ..tasks.denoising import DEFAULT_MODELS
 from .denoise_picture import DenoiseSettings, denoise_file
 from .jobs import Output, plan_jobs
 from .one_picture import Model
+from .options import no_sigma
 from .picture_command import process_pictures, run_options
 from .report import check_report_path
 
@@ -28,7 +29,10 @@ from .report import check_report_path
     help=f"Shipped model or model file.  [default: {DEFAULT_MODELS[1]}, of colour pictures {DEFAULT_MODELS[3]}]",
 )
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
-@click.option("--sigma", type=float, metavar="S", help="Add Gaussian noise of S (0-255 scale) before denoising.")
+@click.option(
+    "--add-noise", type=float, metavar="S", help="Make clean pictures noisy first: Gaussian noise of S, 0-255 scale."
+)
+@no_sigma
 @click.option("--seed", type=click.IntRange(min=0), metavar="K", help="Seed of that noise; the next picture's is K+1.")
 @click.option(
     "--clean", metavar="REF", type=click.Path(path_type=Path), help="Clean picture, or folder, to compare with."
@@ -39,7 +43,7 @@ def denoise(
     output: str,
     model: str | None,
     steps: int | None,
-    sigma: float | None,
+    add_noise: float | None,
     seed: int | None,
     clean: Path | None,
     threads: int | None,
@@ -53,25 +57,26 @@ def denoise(
     .pgm hold 8 and 16 bits a sample, .tif also float, .jpg, .webp, .bmp and .ppm 8 bits. Samples keep their type where
     the format can hold it; transparency stays as it is. A gray model denoises each colour channel by itself.
 
-    With --sigma the input is the clean picture, noise is added to it, and PSNR and SSIM compare with it unless --clean
-    names another reference. Energy is an estimate for the operations on 45 nm CMOS (0.9 pJ an accumulate, 4.6 pJ a
-    multiply-accumulate), memory left out. An existing OUT is replaced; an input never is.
+    A noisy picture needs no word on how noisy it is. With --add-noise the input is a clean picture, which is made noisy
+    first, and PSNR and SSIM compare with it unless --clean names another reference. Energy is an estimate for the
+    operations on 45 nm CMOS (0.9 pJ an accumulate, 4.6 pJ a multiply-accumulate), memory left out. An existing OUT is
+    replaced; an input never is.
 
     \b
     Examples:
       spikeunet denoise noisy.png -o clean.png
       spikeunet denoise photograph.jpg -o noise-free.png --model denoise-gray
-      spikeunet denoise set12/ -o denoised/ --sigma 25 --report report.json
+      spikeunet denoise set12/ -o denoised/ --add-noise 25 --report report.json
       spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
     """
     from ..pictures.noise import check_sigma
     from ..simulation.simulate import check_tile
     from ..tasks.inference import DEFAULT_STEPS, check_steps
 
-    if seed is not None and sigma is None:
-        raise InputError(f"--seed {seed} has no meaning without --sigma; name the noise to add")
-    if sigma is not None:
-        check_sigma(sigma)
+    if seed is not None and add_noise is None:
+        raise InputError(f"--seed {seed} has no meaning without --add-noise; name the noise to add")
+    if add_noise is not None:
+        check_sigma(add_noise)
     check_steps(DEFAULT_STEPS if steps is None else steps)
     check_tile(tile, order)
     protected = [] if model is None else [Path(model)]
@@ -82,7 +87,7 @@ def denoise(
         order=order,
         threads=threads,
         tile=tile,
-        sigma=sigma,
+        sigma=add_noise,
         seed=seed or 0,
     )
     process_pictures(jobs, denoise_file, settings, "Denoising", report)

@@ -13,6 +13,7 @@ from .console import print_rows, progress
 from .convert import numbers
 from .guard import STATUS_ERROR, report_error
 from .jobs import make_folder
+from .options import no_sigma
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
@@ -33,7 +34,10 @@ ROWS = "pictures.csv"
 @click.option("-o", "--output", metavar="FOLDER", type=click.Path(path_type=Path), help="For results and the journal.")
 @click.option("--steps", metavar="T,...", help="Time steps, each 1 to 1000.  [default: the model's own]")
 @click.option("--ann", is_flag=True, help="Also the ANN: the same weights with ReLUs for neurons.")
-@click.option("--sigma", metavar="S,...", default="25", show_default=True, help="Noise to add, 0-255 scale.")
+@click.option(
+    "--add-noise", "sigma", metavar="S,...", default="25", show_default=True, help="To clean pictures, 0-255."
+)
+@no_sigma
 @click.option(
     "--seed", type=click.IntRange(min=0), metavar="K", default=0, show_default=True, help="Of its first picture."
 )
@@ -76,7 +80,7 @@ def evaluate(
 
     \b
     Examples:
-      spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --sigma 15,25,50 --steps 1,2,4 --ann -o results/
+      spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --add-noise 15,25,50 --steps 1,2,4 --ann -o results/
       spikeunet evaluate vessels.npz drive=datasets/drive --ann --workers 4 -o results/
       spikeunet evaluate model.npz noisy/:clean/ --scheduler tcp://head:8786 -o results/
     """
@@ -91,7 +95,7 @@ def evaluate(
         data=data,
         split=split,
         steps=None if steps is None else _whole_numbers("--steps", steps),
-        sigmas=numbers("--sigma", sigma, ","),
+        sigmas=numbers("--add-noise", sigma, ","),
         seed=seed,
         ann=ann,
         void=void,

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .console import print_fields
 from .convert import noise_levels, numbers
 from .jobs import check_folder, check_model_suffix, file_identity
-from .options import grouped, threads_option
+from .options import grouped, no_sigma, threads_option
 
 if TYPE_CHECKING:
     from ..finetune import Settings
@@ -81,8 +81,18 @@ _settings_options = grouped(
 )
 @click.option("-o", "--output", metavar="OUT.npz", required=True, type=click.Path(path_type=Path), help="Model file.")
 @click.option("--task", type=click.Choice(["denoise", "segment"]), default="denoise", show_default=True)
-@click.option("--sigma", metavar="S|LOW:HIGH", default="5:50", show_default=True, help="Noise to add, 0-255 scale.")
-@click.option("--validate-sigma", type=float, metavar="S", default=25.0, show_default=True)
+@click.option(
+    "--add-noise",
+    "sigma",
+    metavar="S|LOW:HIGH",
+    default="5:50",
+    show_default=True,
+    help="To the clean pictures, 0-255 scale.",
+)
+@no_sigma
+@click.option(
+    "--validate-noise", type=float, metavar="S", default=25.0, show_default=True, help="To add to those of --validate."
+)
 @click.option("--crop", type=int, metavar="PIXELS", default=64, show_default=True, help="Side of the training crops.")
 @click.option("--batch", type=int, metavar="N", default=8, show_default=True, help="Crops in a batch.")
 @click.option(
@@ -120,7 +130,7 @@ def finetune(
     output: Path,
     task: str,
     sigma: str,
-    validate_sigma: float,
+    validate_noise: float,
     crop: int,
     batch: int,
     thresholds: str | None,
@@ -136,7 +146,7 @@ def finetune(
     """Fine-tune a converted model, so that it needs fewer steps or fewer accumulates.
 
     MODEL is a shipped model or a model file. It is trained on random crops of the pictures in the folder --train, with
-    noise of --sigma, by accumulated spiking flow or by backpropagation through time. A log and a curve are written
+    noise of --add-noise, by accumulated spiking flow or by backpropagation through time. A log and a curve are written
     beside OUT.npz; a checkpoint too, which --resume goes on from and which goes away when the run is done.
 
     With --task segment, --labels has the label pictures of --train, by name; or --train is NAME=FOLDER, a data set that
@@ -165,7 +175,7 @@ def finetune(
     _check_paths(files, model)
     files.check(resume)
     if task == "denoise":
-        work = denoising_task(model, train, validate, (levels[0], levels[-1]), validate_sigma, crop, batch)
+        work = denoising_task(model, train, validate, (levels[0], levels[-1]), validate_noise, crop, batch)
     else:
         work = segmentation_task(model, train, labels, validate, validate_labels, void, upright, balance, crop, batch)
         settings = dataclasses.replace(settings, class_weights=work.class_weights)

@@ -7,11 +7,35 @@ from typing import Any, TypeVar
 
 import click
 
+from ..errors import InputError
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 threads_option = click.option(
     "--threads", type=click.IntRange(1, 1024), metavar="N", help="Worker threads.  [default: all processors]"
 )
+
+
+def _refuse_sigma(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    """A known noise level is nothing to tell: whoever named it would get a worse picture, not a better one."""
+    if value is not None:
+        raise InputError(
+            "--sigma does not exist: noise is not told to a denoiser, which finds it by itself; --add-noise S adds "
+            "noise, to try it on clean pictures"
+        )
+
+
+no_sigma = click.option(
+    "--sigma",
+    "refused_sigma",
+    is_flag=False,
+    flag_value="",
+    hidden=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_refuse_sigma,
+)
+"""`--sigma`, which sounds as if it told the noise that is there, ends in an error that names `--add-noise`."""
 
 
 def grouped(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
