@@ -26,8 +26,9 @@ LINE = (
 )  # fmt: skip
 OPTIONS = (
     "--train", "--validate", "-o", "--task", "--add-noise", "--validate-noise", "--crop", "--batch", "--steps",
-    "--method", "--iterations", "--rate", "--loss", "--penalty", "--optimizer", "--momentum", "--schedule", "--warmup", "--clip",
-    "--surrogate", "--width", "--train-thresholds", "--seed", "--interval", "--checkpoint", "--log", "--threads",
+    "--method", "--iterations", "--rate", "--loss", "--penalty", "--optimizer", "--momentum", "--schedule", "--warmup",
+    "--clip", "--surrogate", "--width", "--train-thresholds", "--seed", "--interval", "--checkpoint", "--log",
+    "--threads",
 )  # fmt: skip
 
 

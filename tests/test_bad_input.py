@@ -106,23 +106,23 @@ CALLS = {
     ),
     "output is input": (
         ["good.png", "-o", "good.png"],
-        "good.png: the output would overwrite the input good.png; choose",
+        "good.png: the output of good.png would overwrite the input good.png; choose",
     ),
     "output is reference": (
         ["good.png", "-o", "other.png", "--clean", "other.png"],
-        "would overwrite the input other.png",
+        "would overwrite the clean reference other.png",
     ),
     "output links to input": (
         ["good.png", "-o", "link.png"],
-        "link.png: the output would overwrite the input good.png",
+        "link.png: the output of good.png would overwrite the input good.png",
     ),
     "folder onto itself": (
         ["folder", "-o", "folder"],
-        "folder/a.png: the output would overwrite the input folder/a.png",
+        "folder/a.png: the output of folder/a.png would overwrite the input folder/a.png",
     ),
     "two of one name": (
         ["good.png", "folder/good.png", "-o", "out"],
-        "would both be written to out/good.png; give them",
+        "out/good.png: the output of good.png would overwrite the output of folder/good.png; choose",
     ),
     "missing output folder": (
         ["good.png", "-o", "no/out.png"],
@@ -142,9 +142,12 @@ CALLS = {
     ),
     "report is input": (
         ["good.png", "-o", "out.png", "--report", "good.png"],
-        "good.png: the report would overwrite a",
+        "good.png: the report would overwrite the input",
     ),
-    "report is output": (["good.png", "-o", "out.png", "--report", "out.png"], "out.png: the report would overwrite a"),
+    "report is output": (
+        ["good.png", "-o", "out.png", "--report", "out.png"],
+        "out.png: the report would overwrite the output",
+    ),
     "report is a folder": (["good.png", "-o", "out.png", "--report", "empty"], "empty: Is a directory"),
     "report nowhere": (
         ["good.png", "-o", "out.png", "--report", "no/report"],
@@ -152,7 +155,7 @@ CALLS = {
     ),
     "report is model": (
         ["good.png", "-o", "out.png", "--report", "gray.npz"],
-        "would overwrite a picture or the model",
+        "the report would overwrite the model gray.npz",
     ),
 }
 
@@ -267,7 +270,7 @@ CONVERSIONS = {
     "suffix": (["state.npz", "-o", "model.bin"], "model.bin: a model file ends in .npz; choose another name"),
     "onto itself": (
         ["gray.npz", "-o", "gray.npz"],
-        "gray.npz: the model would overwrite the state dict; choose another",
+        "gray.npz: the model would overwrite the state dict gray.npz; choose",
     ),
     "nowhere": (["gray.npz", "-o", "no/m.npz"], "no: No such file or directory; make the output folder first"),
     "thresholds": (["gray.npz", "-o", "m.npz", "--thresholds", "1;2"], "--thresholds must be numbers with ',' between"),

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError
+from .claims import Claims
 from .console import print_fields
-from .jobs import check_folder, check_model_suffix, file_identity
+from .jobs import check_folder, check_model_suffix
 from .options import no_sigma
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def convert(
         facts["description"] = description
     if steps is not None:
         facts["steps"] = check_steps(steps)
-    _check_output(output, state)
+    _check_output(output, state, calibration, metadata)
     if calibration is None and (pictures is not None or sigma is not None):
         raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
     arrays = read_state_dict(state)
@@ -208,8 +209,11 @@ def numbers(option: str, text: str, separator: str) -> tuple[float, ...]:
     return numbers
 
 
-def _check_output(output: Path, state: Path) -> None:
+def _check_output(output: Path, state: Path, calibration: Path | None, metadata: Path | None) -> None:
     check_model_suffix(output)
-    if file_identity(output) == file_identity(state):
-        raise InputError(f"{output}: the model would overwrite the state dict; choose another name")
+    claims = Claims()
+    claims.reads("the state dict", state)
+    claims.reads("the picture", *([] if calibration is None else [calibration]))
+    claims.reads("the metadata", *([] if metadata is None else [metadata]))
+    claims.writes("the model", output)
     check_folder(output.parent)

@@ -10,12 +10,12 @@ import click
 
 from ..errors import InputError
 from ..tasks.denoising import DEFAULT_MODELS
+from .claims import Claims
 from .denoise_picture import DenoiseSettings, denoise_file
 from .jobs import Output, plan_jobs
 from .one_picture import Model
 from .options import no_sigma
 from .picture_command import process_pictures, run_options
-from .report import check_report_path
 
 
 @click.command()
@@ -79,9 +79,10 @@ def denoise(
         check_sigma(add_noise)
     check_steps(DEFAULT_STEPS if steps is None else steps)
     check_tile(tile, order)
-    protected = [] if model is None else [Path(model)]
-    jobs = plan_jobs(inputs, Output(output), clean, protected)
-    check_report_path(report, jobs, protected)
+    claims = Claims()
+    for name in DEFAULT_MODELS.values() if model is None else [model]:
+        claims.reads_model(name)
+    jobs = plan_jobs(inputs, Output(output), claims, clean, report=report)
     settings = DenoiseSettings(
         model_for=_models(model, steps),
         order=order,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import InputError
+from .claims import Claims
 from .console import print_rows, progress
 from .convert import numbers
 from .guard import STATUS_ERROR, report_error
@@ -17,6 +18,7 @@ from .options import no_sigma
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
+    from ..evaluation.evaluate import Plan
     from ..evaluation.picture_task import Outcome
 
 JOURNAL = "journal.jsonl"
@@ -102,6 +104,7 @@ def evaluate(
         limit=limit,
     )
     if output is not None:
+        _check_output(output, plan)
         make_folder(output)
     journal = None if output is None else output / JOURNAL
     evaluation = evaluate_plan(plan, workplace, journal=journal, threads=threads, observe=_observe)
@@ -113,6 +116,17 @@ def evaluate(
     _print(evaluation)
     if evaluation.failures:
         context.exit(STATUS_ERROR)
+
+
+def _check_output(folder: Path, plan: Plan) -> None:
+    """InputError where a file of results would replace the model or a picture, through a link for instance."""
+    claims = Claims()
+    claims.reads_model(plan.model)
+    for example in (example for dataset in plan.datasets for example in dataset.examples):
+        files = (example.picture, example.reference, example.mask)
+        claims.reads("the picture", *(path for path in files if path is not None))
+    for name in (JOURNAL, RESULTS, ROWS):
+        claims.writes("the results", folder / name)
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError
+from .claims import Claims
 from .console import print_fields
 from .convert import noise_levels, numbers
-from .jobs import check_folder, check_model_suffix, file_identity
+from .jobs import check_folder, check_model_suffix
 from .options import grouped, no_sigma, threads_option
 
 if TYPE_CHECKING:
     from ..finetune import Settings
     from ..graph import Network
+    from .training_files import Files
 
 _settings_options = grouped(
     click.option("--steps", type=int, metavar="T", default=4, show_default=True, help="Time steps to train for."),
@@ -172,7 +174,7 @@ def finetune(
     levels = noise_levels(sigma)
     check_model_suffix(output)
     files = Files.beside(output, checkpoint, log, curve)
-    _check_paths(files, model)
+    _check_paths(files, model, [train, validate, labels, validate_labels])
     files.check(resume)
     if task == "denoise":
         work = denoising_task(model, train, validate, (levels[0], levels[-1]), validate_noise, crop, batch)
@@ -227,15 +229,14 @@ def _settings(options: dict[str, Any], task: str) -> Settings:
     )
 
 
-def _check_paths(files: Any, model: str) -> None:
-    from ..models import located
-
+def _check_paths(files: Files, model: str, folders: list[Path | None]) -> None:
+    """InputError where a file of the run would replace the model, a picture to train with or another file of it."""
+    claims = Claims()
+    claims.reads_model(model)
+    for folder in folders:
+        if folder is not None:
+            claims.reads_examples(folder)
     written = {"the model": files.output, "the checkpoint": files.checkpoint, "the log": files.log}
-    written["the curve"] = files.curve
-    with located(model) as start:
-        seen: dict[Any, str] = {file_identity(start): "the model to start from"}
-    for what, path in written.items():
+    for what, path in {**written, "the curve": files.curve}.items():
         check_folder(path.parent)
-        other = seen.setdefault(file_identity(path), what)
-        if other is not what:
-            raise InputError(f"{path}: {what} would overwrite {other}; choose another name")
+        claims.writes(what, path)

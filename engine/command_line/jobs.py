@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +12,7 @@ from typing import TypeVar
 from ..errors import InputError, SpikeunetError
 from ..pictures.folders import partner_of, pictures_in
 from ..pictures.picture_files import format_of
+from .claims import Claims
 from .console import progress
 from .guard import report_error, system_message
 
@@ -50,11 +51,6 @@ class Job:
     index: int
     extras: Mapping[str, Path] = field(default_factory=dict)
 
-    @property
-    def files(self) -> list[Path]:
-        """Every file that the job reads or writes."""
-        return [self.source, self.target, *self.extras.values(), *([] if self.clean is None else [self.clean])]
-
 
 @dataclass(frozen=True)
 class Failure:
@@ -67,9 +63,10 @@ class Failure:
 def plan_jobs(
     inputs: Sequence[Path],
     output: Output,
+    claims: Claims,
     clean: Path | None = None,
-    protected: Iterable[Path] = (),
     extras: Mapping[str, Output] | None = None,
+    report: str | None = None,
 ) -> list[Job]:
     """Jobs for files, or for the pictures of one folder, in sorted order.
 
@@ -79,17 +76,19 @@ def plan_jobs(
         One or more picture files, or one folder.
     output : Output
         Folders are made where only the last part of their path is missing.
+    claims : Claims
+        What else the command reads and writes; the jobs' files are added.
     clean : Path or None
         Reference of the one picture, or a folder of references that have the pictures' names.
-    protected : iterable of Path
-        Files that must not be overwritten.
     extras : dict of Output
         Further outputs by name.
+    report : str or None
+        File of a report on all of them; "-" for stdout.
 
     Raises
     ------
     InputError, PictureError, OSError
-        If a file is missing, two pictures have one output, an output is an input, or a reference is missing.
+        If a file is missing, an output would replace another or an input, or a reference is missing.
     """
     from_folder = len(inputs) == 1 and inputs[0].is_dir()
     sources = pictures_in(inputs[0]) if from_folder else _checked_files(inputs)
@@ -97,9 +96,12 @@ def plan_jobs(
     into_folder = {name: from_folder or len(sources) > 1 or _is_folder(each) for name, each in outputs.items()}
     targets = {name: _targets(sources, each, into_folder[name]) for name, each in outputs.items()}
     references = [_reference(source, clean, single=len(sources) == 1) for source in sources]
-    _check_targets([pair for each in targets.values() for pair in zip(sources, each, strict=True)])
-    written = [target for each in targets.values() for target in each]
-    _check_overwriting(written, [*sources, *protected, *(path for path in references if path is not None)])
+    claims.reads("the input", *inputs)
+    claims.reads("the clean reference", *([] if clean is None else [clean]))
+    for name, paths in targets.items():
+        for source, target in zip(sources, paths, strict=True):
+            claims.writes(f"the {name or 'output'} of {source}", target)
+    _check_report(report, claims)
     for name, each in outputs.items():
         folder = Path(each.path)
         (make_folder if into_folder[name] else check_folder)(folder if into_folder[name] else folder.parent)
@@ -137,6 +139,17 @@ def _targets(sources: Sequence[Path], output: Output, into_folder: bool) -> list
     return targets
 
 
+def _check_report(report: str | None, claims: Claims) -> None:
+    """Raise where the report could not be written or would overwrite another file."""
+    if report in (None, "-"):
+        return
+    path = Path(str(report))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    claims.writes("the report", path)
+    check_folder(path.parent)
+
+
 def check_folder(folder: Path) -> None:
     """OSError where `folder` is not a folder that files can be written to."""
     if not folder.is_dir():
@@ -163,15 +176,6 @@ def check_model_suffix(path: Path) -> None:
         raise InputError(f"{path}: a model file ends in .npz; choose another name")
 
 
-def file_identity(path: Path) -> tuple[int, int] | str:
-    """The same for two paths that lead to one file, through links as well."""
-    try:
-        status = path.stat()
-    except OSError:
-        return os.path.realpath(path)
-    return status.st_dev, status.st_ino
-
-
 def _checked_files(inputs: Sequence[Path]) -> list[Path]:
     for path in inputs:
         if path.is_dir():
@@ -179,24 +183,6 @@ def _checked_files(inputs: Sequence[Path]) -> list[Path]:
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     return sorted(inputs, key=lambda path: (path.name, path))
-
-
-def _check_targets(written: Iterable[tuple[Path, Path]]) -> None:
-    """InputError where two of the (source, target) have one target."""
-    seen: dict[Path, Path] = {}
-    for source, target in written:
-        if target in seen:
-            also = f"{seen[target]} and {source}" if seen[target] != source else f"two outputs of {source}"
-            raise InputError(f"{also} would both be written to {target}; give them other names")
-        seen[target] = source
-
-
-def _check_overwriting(targets: Iterable[Path], protected: Iterable[Path]) -> None:
-    inputs = {file_identity(path): path for path in protected}
-    for target in targets:
-        overwritten = inputs.get(file_identity(target))
-        if overwritten is not None:
-            raise InputError(f"{target}: the output would overwrite the input {overwritten}; choose another name")
 
 
 def _reference(source: Path, clean: Path | None, *, single: bool) -> Path | None:

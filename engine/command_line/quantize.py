@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import InputError
+from .claims import Claims
 from .console import print_fields, print_rows
-from .jobs import check_folder, check_model_suffix, file_identity
+from .jobs import check_folder, check_model_suffix
 
 if TYPE_CHECKING:
     from ..graph import Network
@@ -37,10 +37,11 @@ def quantize(model: str, output: Path, bits: int) -> None:
     from ..models import located
 
     check_model_suffix(output)
+    claims = Claims()
+    claims.reads_model(model)
+    claims.writes("the rounded model", output)
+    check_folder(output.parent)
     with located(model) as path:
-        if file_identity(output) == file_identity(path):
-            raise InputError(f"{output}: the rounded model would overwrite the model; choose another name")
-        check_folder(output.parent)
         network = quantize_weights(read_model(path), bits)
         size = path.stat().st_size
     save_model(network, output)

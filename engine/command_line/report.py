@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
 from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS, estimate_energy
-from .jobs import Failure, Job, check_folder, file_identity
+from .jobs import Failure
 
 if TYPE_CHECKING:
     from .one_picture import Record, Settings
-
-
-def check_report_path(report: str | None, jobs: Sequence[Job], protected: Iterable[Path]) -> None:
-    """Raise before anything is computed where the report could not be written or would overwrite a picture."""
-    if report in (None, "-"):
-        return
-    path = Path(str(report))
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    pictures = [path for job in jobs for path in job.files]
-    if file_identity(path) in {file_identity(other) for other in [*pictures, *protected]}:
-        raise InputError(f"{path}: the report would overwrite a picture or the model; choose another name")
-    check_folder(path.parent)
 
 
 def write_report(report: str, settings: Settings, records: Sequence[Record], failures: Sequence[Failure]) -> None:

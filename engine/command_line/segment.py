@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from ..tasks.segmentation import DEFAULT_MODEL
+from .claims import Claims
 from .jobs import Output, plan_jobs
 from .one_picture import Model, Settings
 from .picture_command import process_pictures, run_options
-from .report import check_report_path
 from .segment_picture import (
     OVERLAY,
     PROBABILITIES,
@@ -70,8 +70,10 @@ def segment(
         extras[OVERLAY] = Output(overlay, ".png", check_overlay_format)
     if probabilities is not None:
         extras[PROBABILITIES] = Output(probabilities, ".npz", check_probabilities_suffix)
-    jobs = plan_jobs(inputs, Output(output, ".png", check_label_suffix), protected=[Path(model)], extras=extras)
-    check_report_path(report, jobs, [Path(model)])
+    claims = Claims()
+    claims.reads_model(model)
+    labels = Output(output, ".png", check_label_suffix)
+    jobs = plan_jobs(inputs, labels, claims, extras=extras, report=report)
     network = segmenter(model)
     chosen = Model(model, network, recommended_steps(network) if steps is None else steps)
     settings = Settings(model_for=lambda _: chosen, order=order, threads=threads, tile=tile)
