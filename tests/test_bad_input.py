@@ -229,7 +229,11 @@ def test_a_full_disk_keeps_the_old_output(refused, monkeypatch, suffix):
     from spikeunet.engine.files import atomic
 
     Path(f"out{suffix}").write_text("what was there")
-    monkeypatch.setattr(atomic, "open", lambda *arguments: FullDisk(open(*arguments)), raising=False)  # noqa: SIM115
+
+    def opened(*arguments, **options):
+        return FullDisk(open(*arguments, **options))
+
+    monkeypatch.setattr(atomic, "open", opened, raising=False)
     message = f"out{suffix}: No space left on device"
     assert refused("denoise", "good.png", "-o", f"out{suffix}") == message
 
@@ -335,3 +339,23 @@ def test_conversions_that_make_no_sense(refused, kind):
 )
 def test_other_commands(refused, arguments, message):
     assert message in refused(*arguments)
+
+
+EMPTY = {
+    "input": ("denoise", "", "-o", "out.png"),
+    "output": ("denoise", "good.png", "-o", ""),
+    "report": ("denoise", "good.png", "-o", "out.png", "--report", ""),
+    "reference": ("denoise", "good.png", "-o", "out.png", "--clean", ""),
+    "overlay": ("segment", "good.png", "-o", "out.png", "--overlay", ""),
+    "state": ("convert", "", "-o", "m.npz"),
+    "calibration": ("convert", "state.npz", "-o", "m.npz", "--calibration", ""),
+    "log": ("finetune", "gray.npz", "--train", "folder", "-o", "m.npz", "--log", ""),
+    "results": ("evaluate", "gray.npz", "folder", "-o", ""),
+    "data": ("evaluate", "gray.npz", "folder", "--data", ""),
+    "model to round": ("quantize", "gray.npz", "-o", ""),
+}
+
+
+@pytest.mark.parametrize("what", EMPTY)
+def test_an_empty_name_is_not_the_current_folder(refused, what):
+    assert "the name is empty, which is no file and no folder" in refused(*EMPTY[what])

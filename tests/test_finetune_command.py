@@ -113,7 +113,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
         (("--method", "magic"), "Invalid value for '--method'"),
         (("--resume",), "tuned.checkpoint.npz: no checkpoint to resume from"),
         (("-o", "tuned.txt"), "a model file ends in .npz"),
-        (("-o", ""), ".: a model file ends in .npz"),
+        (("-o", ""), "the name is empty"),
         (("-o", "gray.npz"), "the model would overwrite the model gray.npz"),
         (("--log", "tuned.npz"), "the log would overwrite the model"),
         (("--curve", "curve.bmp"), "a curve ends in .png, .svg, .pdf"),

@@ -14,7 +14,7 @@ from ..errors import InputError
 from .claims import Claims
 from .console import print_fields
 from .jobs import check_folder, check_model_suffix
-from .options import no_sigma
+from .options import FILE, no_sigma
 
 if TYPE_CHECKING:
     from ..neurons import NeuronModel
@@ -24,9 +24,9 @@ NOISE_LEVELS = 10
 
 
 @click.command()
-@click.argument("state", metavar="STATE.npz", type=click.Path(path_type=Path))
-@click.option("-o", "--output", metavar="MODEL.npz", required=True, type=click.Path(path_type=Path), help="Model file.")
-@click.option("--calibration", metavar="FOLDER", type=click.Path(path_type=Path), help="Pictures to normalise with.")
+@click.argument("state", metavar="STATE.npz", type=FILE)
+@click.option("-o", "--output", metavar="MODEL.npz", required=True, type=FILE, help="Model file.")
+@click.option("--calibration", metavar="FOLDER", type=FILE, help="Pictures to normalise with.")
 @click.option("--pictures", type=click.IntRange(min=1), metavar="N", help="Take N of them.  [default: all]")
 @click.option("--add-noise", "sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, 0-255 scale.")
 @no_sigma
@@ -64,9 +64,7 @@ NOISE_LEVELS = 10
 @click.option("--steps", type=int, metavar="T", help="Steps to recommend to whoever uses the model.")
 @click.option("--task", default="denoise", show_default=True, help="What the model is for.")
 @click.option("--dataset", metavar="NAME", help="Take classes, colours and preprocessing from this known data set.")
-@click.option(
-    "--metadata", metavar="FILE", type=click.Path(path_type=Path), help="JSON object of classes, palette, and the like."
-)
+@click.option("--metadata", metavar="FILE", type=FILE, help="JSON object of classes, palette, and the like.")
 @click.option("--description", help="A line about the model.")
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
 def convert(

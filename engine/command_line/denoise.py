@@ -14,14 +14,14 @@ from .claims import Claims
 from .denoise_picture import DenoiseSettings, denoise_file
 from .jobs import Output, plan_jobs
 from .one_picture import Model
-from .options import no_sigma
+from .options import FILE, FILE_NAME, no_sigma
 from .picture_command import process_pictures, run_options
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=FILE)
 @click.option(
-    "-o", "--output", metavar="OUT", required=True, type=click.Path(), help="Picture file, or folder for several."
+    "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Picture file, or folder for several."
 )
 @click.option(
     "--model",
@@ -34,9 +34,7 @@ from .picture_command import process_pictures, run_options
 )
 @no_sigma
 @click.option("--seed", type=click.IntRange(min=0), metavar="K", help="Seed of that noise; the next picture's is K+1.")
-@click.option(
-    "--clean", metavar="REF", type=click.Path(path_type=Path), help="Clean picture, or folder, to compare with."
-)
+@click.option("--clean", metavar="REF", type=FILE, help="Clean picture, or folder, to compare with.")
 @run_options
 def denoise(
     inputs: tuple[Path, ...],

@@ -14,7 +14,7 @@ from .console import print_rows, progress
 from .convert import numbers
 from .guard import STATUS_ERROR, report_error
 from .jobs import make_folder
-from .options import no_sigma
+from .options import FILE, no_sigma
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
@@ -29,11 +29,11 @@ ROWS = "pictures.csv"
 @click.command()
 @click.argument("model", metavar="MODEL")
 @click.argument("datasets", metavar="DATASET...", nargs=-1, required=True)
-@click.option("--data", metavar="FOLDER", type=click.Path(path_type=Path), help="Where data sets lie that have a name.")
+@click.option("--data", metavar="FOLDER", type=FILE, help="Where data sets lie that have a name.")
 @click.option(
     "--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True, help="Of such data sets."
 )
-@click.option("-o", "--output", metavar="FOLDER", type=click.Path(path_type=Path), help="For results and the journal.")
+@click.option("-o", "--output", metavar="FOLDER", type=FILE, help="For results and the journal.")
 @click.option("--steps", metavar="T,...", help="Time steps, each 1 to 1000.  [default: the model's own]")
 @click.option("--ann", is_flag=True, help="Also the ANN: the same weights with ReLUs for neurons.")
 @click.option(

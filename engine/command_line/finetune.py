@@ -13,7 +13,7 @@ from .claims import Claims
 from .console import print_fields
 from .convert import noise_levels, numbers
 from .jobs import check_folder, check_model_suffix
-from .options import grouped, no_sigma, threads_option
+from .options import FILE, grouped, no_sigma, threads_option
 
 if TYPE_CHECKING:
     from ..finetune import Settings
@@ -66,12 +66,10 @@ _settings_options = grouped(
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--train", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="Clean pictures.")
-@click.option(
-    "--validate", metavar="FOLDER", type=click.Path(path_type=Path), help="Pictures to measure the quality on."
-)
-@click.option("--labels", metavar="FOLDER", type=click.Path(path_type=Path), help="Label pictures, to train on.")
-@click.option("--validate-labels", metavar="FOLDER", type=click.Path(path_type=Path), help="And of the others.")
+@click.option("--train", metavar="FOLDER", required=True, type=FILE, help="Clean pictures.")
+@click.option("--validate", metavar="FOLDER", type=FILE, help="Pictures to measure the quality on.")
+@click.option("--labels", metavar="FOLDER", type=FILE, help="Label pictures, to train on.")
+@click.option("--validate-labels", metavar="FOLDER", type=FILE, help="And of the others.")
 @click.option("--void", type=click.IntRange(min=0), metavar="LABEL", help="Label that does not count.")
 @click.option("--upright", is_flag=True, help="Do not turn labelled pictures, which have an up and a down.")
 @click.option(
@@ -81,7 +79,7 @@ _settings_options = grouped(
     show_default=True,
     help="Weigh rare classes up: by median frequency / frequency to this power, 0 to 1.",
 )
-@click.option("-o", "--output", metavar="OUT.npz", required=True, type=click.Path(path_type=Path), help="Model file.")
+@click.option("-o", "--output", metavar="OUT.npz", required=True, type=FILE, help="Model file.")
 @click.option("--task", type=click.Choice(["denoise", "segment"]), default="denoise", show_default=True)
 @click.option(
     "--add-noise",
@@ -113,11 +111,9 @@ _settings_options = grouped(
     help="Iterations between validations, log lines and checkpoints.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="[default: OUT.checkpoint.npz]")
-@click.option("--log", type=click.Path(path_type=Path), metavar="FILE", help="CSV log.  [default: OUT.csv]")
-@click.option(
-    "--curve", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the course.  [default: OUT.png]"
-)
+@click.option("--checkpoint", type=FILE, metavar="FILE", help="[default: OUT.checkpoint.npz]")
+@click.option("--log", type=FILE, metavar="FILE", help="CSV log.  [default: OUT.csv]")
+@click.option("--curve", type=FILE, metavar="FILE", help="Picture of the course.  [default: OUT.png]")
 @threads_option
 @click.option("--description", help="A line about the model.")
 def finetune(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -10,6 +12,23 @@ import click
 from ..errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class FilePath(click.Path):
+    """A path that is not empty: an empty one would be taken for the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click's; a usage error where there is no name."""
+        if not os.fspath(value):
+            self.fail("the name is empty, which is no file and no folder; a dot is the current folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE: FilePath = FilePath(path_type=Path)
+"""A file or folder as a Path."""
+
+FILE_NAME: FilePath = FilePath()
+"""A file or folder as it was typed, so that a final slash can say that it is a folder."""
 
 threads_option = click.option(
     "--threads", type=click.IntRange(1, 1024), metavar="N", help="Worker threads.  [default: all processors]"

@@ -10,7 +10,7 @@ import click
 from .guard import STATUS_ERROR
 from .jobs import Job, run_jobs
 from .one_picture import Record, Settings
-from .options import grouped, threads_option
+from .options import FILE_NAME, grouped, threads_option
 from .report import write_report
 from .summary import print_records
 
@@ -25,7 +25,10 @@ run_options = grouped(
         "--tile", type=click.IntRange(min=1), metavar="N", help="Rows of a picture at a time.  [default: by its size]"
     ),
     click.option(
-        "--report", metavar="FILE", help="Write every count of every picture as JSON; - for stdout, alone there."
+        "--report",
+        type=FILE_NAME,
+        metavar="FILE",
+        help="Write every count of every picture as JSON; - for stdout, alone there.",
     ),
 )
 

@@ -10,6 +10,7 @@ import click
 from .claims import Claims
 from .console import print_fields, print_rows
 from .jobs import check_folder, check_model_suffix
+from .options import FILE
 
 if TYPE_CHECKING:
     from ..graph import Network
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("-o", "--output", metavar="OUT.npz", required=True, type=click.Path(path_type=Path), help="Model file.")
+@click.option("-o", "--output", metavar="OUT.npz", required=True, type=FILE, help="Model file.")
 @click.option("--bits", type=int, metavar="N", default=8, show_default=True, help="Bits of a weight, 2 to 8.")
 def quantize(model: str, output: Path, bits: int) -> None:
     """Round a model's weights to integers of few bits, so that its sums are exact.

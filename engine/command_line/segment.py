@@ -10,6 +10,7 @@ from ..tasks.segmentation import DEFAULT_MODEL
 from .claims import Claims
 from .jobs import Output, plan_jobs
 from .one_picture import Model, Settings
+from .options import FILE, FILE_NAME
 from .picture_command import process_pictures, run_options
 from .segment_picture import (
     OVERLAY,
@@ -21,14 +22,14 @@ from .segment_picture import (
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=FILE)
 @click.option(
-    "-o", "--output", metavar="OUT", required=True, type=click.Path(), help="Label picture, or folder for several."
+    "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Label picture, or folder for several."
 )
 @click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="Shipped model or model file.")
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
-@click.option("--overlay", metavar="OUT", type=click.Path(), help="Also the picture with its classes' colours over it.")
-@click.option("--probabilities", metavar="OUT", type=click.Path(), help="Also each class's probability, as NPZ.")
+@click.option("--overlay", metavar="OUT", type=FILE_NAME, help="Also the picture with its classes' colours over it.")
+@click.option("--probabilities", metavar="OUT", type=FILE_NAME, help="Also each class's probability, as NPZ.")
 @run_options
 def segment(
     inputs: tuple[Path, ...],

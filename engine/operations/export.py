@@ -9,7 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..files.atomic import atomic_write
+from ..files.atomic import atomic_write, input_errors
 from .definitions import DEFINITIONS
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def to_frame(ledger: Operations, by: str) -> Any:
 
 def _written(text: str, path: str | PathLike[str] | None) -> str:
     if path is not None:
-        with atomic_write(path) as stream:
+        with input_errors(path), atomic_write(path) as stream:
             stream.write(text.encode())
     return text
 

@@ -240,11 +240,23 @@ class Operations:
         return export.rows(self, by)
 
     def to_csv(self, path: str | PathLike[str] | None = None, by: str = "node") -> str:
-        """The records of `rows(by)` as comma-separated values, also written to `path` where one is given."""
+        """The records of `rows(by)` as comma-separated values, also written to `path` where one is given.
+
+        Raises
+        ------
+        InputError
+            If `by` is unknown or the file cannot be written; whatever was there is kept.
+        """
         return export.to_csv(self, path, by)
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
-        """All numbers, by node, step and threshold, with their definitions; also written to `path`."""
+        """All numbers, by node, step and threshold, with their definitions; also written to `path`.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written; whatever was there is kept.
+        """
         return export.to_json(self, path)
 
     def to_frame(self, by: str = "node") -> Any:
