@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
+from ..errors import InputError, printable
 from .claims import Claims
 from .console import print_fields
 from .jobs import check_folder, check_model_suffix
@@ -120,7 +120,7 @@ def convert(
     levels = noise_levels(sigma)
     facts = {**given_metadata(task, dataset, metadata), "task": task}
     if description is not None:
-        facts["description"] = description
+        facts["description"] = printable(description)
     if steps is not None:
         facts["steps"] = check_steps(steps)
     _check_output(output, state, calibration, metadata)

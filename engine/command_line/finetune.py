@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
+from ..errors import InputError, printable
 from .claims import Claims
 from .console import print_fields
 from .convert import noise_levels, numbers
@@ -185,7 +185,7 @@ def finetune(
     run.to_the_end()
     metadata = {**trainer.result().metadata, "task": task}
     if description is not None:
-        metadata["description"] = description
+        metadata["description"] = printable(description)
     save_model(trainer.result().replace(metadata=metadata), output)
     files.checkpoint.unlink(missing_ok=True)
     print_fields([("model", str(output)), *run.summary()])

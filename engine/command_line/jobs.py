@@ -15,6 +15,7 @@ from ..pictures.picture_files import format_of
 from .claims import Claims
 from .console import progress
 from .guard import report_error, system_message
+from .streams import check_stdout
 
 Record = TypeVar("Record")
 
@@ -141,6 +142,8 @@ def _targets(sources: Sequence[Path], output: Output, into_folder: bool) -> list
 
 def _check_report(report: str | None, claims: Claims) -> None:
     """Raise where the report could not be written or would overwrite another file."""
+    if report == "-":
+        check_stdout()
     if report in (None, "-"):
         return
     path = Path(str(report))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS, estimate_energy
+from .guard import printable
 from .jobs import Failure
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _report(settings: Settings, records: Sequence[Record], failures: Sequence[Fa
     return {
         "spikeunet": version("spikeunet"),
         "models": {
-            model.name: {"steps": model.steps, "metadata": dict(model.network.metadata)}
+            printable(model.name): {"steps": model.steps, "metadata": dict(model.network.metadata)}
             for model in (record.model for record in records)
         },
         "order": settings.order,
@@ -45,7 +46,7 @@ def _report(settings: Settings, records: Sequence[Record], failures: Sequence[Fa
         "energy_model": asdict(ENERGY_MODELS[DEFAULT_ENERGY_MODEL]),
         "pictures": pictures,
         "mean": {name: _mean(picture[name] for picture in pictures) for name in (*records[0].averaged, *_AVERAGED)},
-        "failures": [asdict(failure) for failure in failures],
+        "failures": [{name: printable(text) for name, text in asdict(failure).items()} for failure in failures],
     }
 
 
@@ -56,11 +57,11 @@ def _picture(record: Record) -> dict[str, Any]:
     processed, result = record.processed, record.processed.result
     dense_macs = sum(result.dense_macs.values())
     return {
-        "input": str(record.job.source),
-        "output": str(record.job.target),
-        **{name: str(path) for name, path in record.job.extras.items()},
-        "model": record.model.name,
-        "clean": None if record.job.clean is None else str(record.job.clean),
+        "input": printable(str(record.job.source)),
+        "output": printable(str(record.job.target)),
+        **{name: printable(str(path)) for name, path in record.job.extras.items()},
+        "model": printable(record.model.name),
+        "clean": None if record.job.clean is None else printable(str(record.job.clean)),
         "height": record.shape[0],
         "width": record.shape[1],
         "channels": 1 if len(record.shape) == 2 else record.shape[2],
