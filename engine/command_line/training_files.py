@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
+from ..files.csv_text import csv_text
 
 COLUMNS = (
     "iteration",
@@ -71,12 +72,10 @@ def can_plot() -> bool:
 
 def write_log(path: Path, rows: list[Row]) -> None:
     """Write all rows as CSV, completely or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: "" if value is None else f"{value:.7g}" for name, value in row.items()} for row in rows)
+    shown = ({name: "" if value is None else f"{value:.7g}" for name, value in row.items()} for row in rows)
+    text = csv_text(COLUMNS, shown)
     with atomic_write(path) as stream:
-        stream.write(text.getvalue().encode())
+        stream.write(text.encode())
 
 
 def read_log(path: Path, most_iterations: int) -> list[Row]:

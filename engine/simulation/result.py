@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..operations import Operations
+from ..operations.exact import total
 
 Value = TypeVar("Value")
 
@@ -147,12 +148,12 @@ class Result:
     @property
     def total_events(self) -> int:
         """Events of all layers and steps."""
-        return sum(int(counts.sum()) for counts in self.events.values())
+        return sum(total(counts) for counts in self.events.values())
 
     @property
     def total_accumulates(self) -> int:
         """Accumulates of all synapses and steps."""
-        return sum(int(counts.sum()) for counts in self.accumulates.values())
+        return sum(total(counts) for counts in self.accumulates.values())
 
     @property
     def total_macs(self) -> int:
