@@ -9,21 +9,20 @@ from __future__ import annotations
 import importlib
 import io
 import logging
-import os
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
-from ..files.atomic import atomic_write
 from .png_check import check_png_samples
+from .streams import Place, check_place, is_path, name_of, opened, written
 
 MAXIMUM_PIXELS = 100_000_000
 """Larger pictures are refused from their header, before anything is decoded."""
@@ -68,13 +67,13 @@ class PictureFile:
     icc_profile: bytes | None = None
 
 
-def read_picture(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM file.
+def read_picture(source: Place) -> NDArray[Any]:
+    """Read a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM picture.
 
     Parameters
     ----------
-    path : path
-        The content decides the format, not the suffix.
+    source : path or binary file object
+        The content decides the format, not the suffix. A file object is read from its position to its end.
 
     Returns
     -------
@@ -89,12 +88,12 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[Any]:
     OSError
         If the file is missing or may not be read.
     """
-    return load_picture(path).samples
+    return load_picture(source).samples
 
 
-def load_picture(path: str | os.PathLike[str], indices: bool = False) -> PictureFile:
+def load_picture(source: Place, indices: bool = False) -> PictureFile:
     """As `read_picture`, with the ICC colour profile; with `indices`, a palette's indices instead of its colours."""
-    with open(path, "rb") as stream, _named_errors(path):
+    with opened(source) as stream, _named_errors(source):
         picture = _decode(stream, indices)
         samples = np.ascontiguousarray(picture.samples)
         if samples.dtype.kind == "f":
@@ -102,7 +101,13 @@ def load_picture(path: str | os.PathLike[str], indices: bool = False) -> Picture
     return PictureFile(samples, picture.icc_profile)
 
 
-def write_picture(path: str | os.PathLike[str], picture: NDArray[Any], icc_profile: bytes | None = None) -> None:
+def write_picture(
+    target: Place,
+    picture: NDArray[Any],
+    icc_profile: bytes | None = None,
+    *,
+    format: str | None = None,  # noqa: A002 - what Pillow's and tifffile's users know it as
+) -> None:
     """Write a picture in the format that the suffix names, completely or not at all.
 
     Samples are kept where the format can hold them: PNG and PGM hold 8 and 16 bits, TIFF also float, the others 8
@@ -110,10 +115,13 @@ def write_picture(path: str | os.PathLike[str], picture: NDArray[Any], icc_profi
 
     Parameters
     ----------
-    path : path
+    target : path or binary file object
+        A file object gets all bytes at once, after everything else went well.
     picture : (H, W) or (H, W, C) uint8, uint16, or float in [0, 1]
         C from 1 to 4; the last of 2 or 4 channels is transparency.
     icc_profile : bytes or None
+    format : str, optional
+        A suffix such as ".png", in place of the path's or of the file object's name.
 
     Raises
     ------
@@ -122,31 +130,43 @@ def write_picture(path: str | os.PathLike[str], picture: NDArray[Any], icc_profi
     OSError
         If the file cannot be written; whatever was there is kept.
     """
-    target = format_of(path)
+    chosen = format_of(target, format)
     samples = _checked_samples(picture)
-    check_channels(path, samples.shape[2])
-    if samples.dtype.name not in target.dtypes:
-        samples = convert_samples(samples, np.dtype(target.dtypes[0]))
-    with atomic_write(path) as stream, _named_errors(path, "cannot be written"):
-        _encode(stream, target, samples, icc_profile)
+    check_channels(target, samples.shape[2], format)
+    if samples.dtype.name not in chosen.dtypes:
+        samples = convert_samples(samples, np.dtype(chosen.dtypes[0]))
+    with written(target) as stream, _named_errors(target, "cannot be written"):
+        _encode(stream, chosen, samples, icc_profile)
 
 
-def format_of(path: str | os.PathLike[str]) -> PictureFormat:
-    """The format that a file's suffix names; PictureError where there is none."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        raise PictureError(f"{path}: unknown picture suffix {suffix!r}; use one of {', '.join(FORMATS)}")
-    return FORMATS[suffix]
+def format_of(target: Place, suffix: str | None = None) -> PictureFormat:
+    """The format that a suffix names, the one given or that of the target's name; PictureError where there is none."""
+    check_place(target)
+    found, known = _suffix(target, suffix), ", ".join(FORMATS)
+    if found in FORMATS:
+        return FORMATS[found]
+    if suffix is not None:
+        raise PictureError(f"{name_of(target)}: unknown picture format {suffix!r}; use one of {known}")
+    if not found and not is_path(target):
+        raise PictureError(f"{name_of(target)}: name the format of a file object, one of {known}: format='.png'")
+    raise PictureError(f"{name_of(target)}: unknown picture suffix {found!r}; use one of {known}")
 
 
-def check_channels(path: str | os.PathLike[str], channels: int) -> None:
-    """PictureError where the format of `path` cannot hold pictures of so many channels."""
-    target = format_of(path)
-    if channels in target.channels:
+def check_channels(target: Place, channels: int, suffix: str | None = None) -> None:
+    """PictureError where the format of `target` cannot hold pictures of so many channels."""
+    if channels in format_of(target, suffix).channels:
         return
     kind = "transparency" if channels in (2, 4) else "colour" if channels == 3 else "gray pictures"
-    able = [suffix for suffix, other in FORMATS.items() if channels in other.channels]
-    raise PictureError(f"{path}: {Path(path).suffix} cannot hold {kind}; use one of {', '.join(able)}")
+    able = [name for name, other in FORMATS.items() if channels in other.channels]
+    found = _suffix(target, suffix)
+    raise PictureError(f"{name_of(target)}: {found} cannot hold {kind}; use one of {', '.join(able)}")
+
+
+def _suffix(target: Place, suffix: str | None) -> str:
+    """Lower case and with its dot; nothing where there is none."""
+    if suffix is not None:
+        return f".{str(suffix).lower().removeprefix('.')}"
+    return PurePath(name_of(target)).suffix.lower()
 
 
 def convert_samples(samples: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -177,7 +197,7 @@ def check_range(samples: NDArray[Any], low: float = 0.0, high: float = 1.0) -> N
 
 
 @contextmanager
-def _named_errors(path: str | os.PathLike[str], problem: str = "cannot be read as a picture") -> Iterator[None]:
+def _named_errors(place: Place, problem: str = "cannot be read as a picture") -> Iterator[None]:
     """Turn whatever a decoder or encoder raises into a PictureError that names the file.
 
     Decoders raise nearly anything on hostile files (struct.error, KeyError, ZeroDivisionError, ...). Errors of the
@@ -188,12 +208,12 @@ def _named_errors(path: str | os.PathLike[str], problem: str = "cannot be read a
             warnings.simplefilter("ignore")
             yield
     except PictureError as error:
-        raise PictureError(f"{path}: {error}") from None
+        raise PictureError(f"{name_of(place)}: {error}") from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError(f"{path}: {problem} ({reason[:200]})") from error
+        raise PictureError(f"{name_of(place)}: {problem} ({reason[:200]})") from error
 
 
 def _decode(stream: BinaryIO, indices: bool = False) -> PictureFile:
