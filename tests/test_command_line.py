@@ -128,8 +128,7 @@ def test_a_small_picture_has_no_ssim(run, tmp_path, model):
 def test_a_folder_in_gives_a_folder_out(run, tmp_path, model):
     (tmp_path / "in").mkdir()
     pictures = {name: picture_file(tmp_path / "in" / name, seed=seed) for seed, name in enumerate(("b.png", "a.png"))}
-    (tmp_path / "in" / "notes.txt").write_text("no picture")
-    (tmp_path / "in" / ".hidden.png").write_text("no picture")
+    (tmp_path / "in" / ".notes.txt").write_text("no picture")
     options = ("--model", model, "--add-noise", 10, "--seed", 7, "--report", tmp_path / "report.json")
     printed = run("denoise", tmp_path / "in", "-o", tmp_path / "out", *options)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]

@@ -9,17 +9,18 @@ from pathlib import Path
 import click
 
 from ..errors import InputError
+from ..pictures.picture_files import FORMATS, format_of
 from ..tasks.denoising import DEFAULT_MODELS
 from .claims import Claims
 from .denoise_picture import DenoiseSettings, denoise_file
 from .jobs import Output, plan_jobs
 from .one_picture import Model
-from .options import FILE, FILE_NAME, no_sigma
+from .options import FILE, FILE_NAME, INPUT, no_sigma
 from .picture_command import process_pictures, run_options
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=FILE)
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
 @click.option(
     "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Picture file, or folder for several."
 )
@@ -35,14 +36,21 @@ from .picture_command import process_pictures, run_options
 @no_sigma
 @click.option("--seed", type=click.IntRange(min=0), metavar="K", help="Seed of that noise; the next picture's is K+1.")
 @click.option("--clean", metavar="REF", type=FILE, help="Clean picture, or folder, to compare with.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([suffix[1:] for suffix in FORMATS], case_sensitive=False),
+    help="Of the pictures in a folder or to a pipe.  [default: as IN; PNG to a pipe]",
+)
 @run_options
 def denoise(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Path | str, ...],
     output: str,
     model: str | None,
     steps: int | None,
     add_noise: float | None,
     seed: int | None,
+    format_: str | None,
     clean: Path | None,
     threads: int | None,
     order: str,
@@ -51,7 +59,8 @@ def denoise(
 ) -> None:
     """Denoise pictures, or the pictures of a folder.
 
-    IN is one or more picture files, or one folder: then OUT is a folder, too. OUT's suffix decides the format: .png and
+    IN is one or more picture files, or one folder: then OUT is a folder, too. Either may be - for a pipe; what is
+    printed then goes to stderr. OUT's suffix decides the format: .png and
     .pgm hold 8 and 16 bits a sample, .tif also float, .jpg, .webp, .bmp and .ppm 8 bits. Samples keep their type where
     the format can hold it; transparency stays as it is. A gray model denoises each colour channel by itself.
 
@@ -66,6 +75,8 @@ def denoise(
       spikeunet denoise photograph.jpg -o noise-free.png --model denoise-gray
       spikeunet denoise set12/ -o denoised/ --add-noise 25 --report report.json
       spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
+      spikeunet denoise scans/ -o denoised/ --format png
+      curl -s https://example.org/noisy.jpg | spikeunet denoise - -o - --format jpg > clean.jpg
     """
     from ..pictures.noise import check_sigma
     from ..simulation.simulate import check_tile
@@ -80,7 +91,7 @@ def denoise(
     claims = Claims()
     for name in DEFAULT_MODELS.values() if model is None else [model]:
         claims.reads_model(name)
-    jobs = plan_jobs(inputs, Output(output), claims, clean, report=report)
+    jobs = plan_jobs(inputs, _output(output, format_), claims, clean, report=report)
     settings = DenoiseSettings(
         model_for=_models(model, steps),
         order=order,
@@ -90,6 +101,18 @@ def denoise(
         seed=seed or 0,
     )
     process_pictures(jobs, denoise_file, settings, "Denoising", report)
+
+
+def _output(path: str, name: str | None) -> Output:
+    """The output, whose files must have the suffix of the format that was asked for, if one was."""
+    if name is None:
+        return Output(path)
+
+    def check(target: Path) -> None:
+        if format_of(target) != format_of(f"x.{name}"):
+            raise InputError(f"{target}: --format {name} is for a folder or a pipe; a file's suffix names its format")
+
+    return Output(path, f".{name}", check)
 
 
 def _models(name: str | None, steps: int | None) -> Callable[[int], Model]:

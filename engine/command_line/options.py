@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ..errors import InputError
+from .pipes import PIPE
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,6 +24,17 @@ class FilePath(click.Path):
             self.fail("the name is empty, which is no file and no folder; a dot is the current folder", param, ctx)
         return super().convert(value, param, ctx)
 
+
+class InputPath(FilePath):
+    """A path, or the text "-" for stdin, which a file of that name is told from as ./-."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As of other paths."""
+        return value if value == PIPE else super().convert(value, param, ctx)
+
+
+INPUT: InputPath = InputPath(path_type=Path)
+"""A picture file or a folder as a Path, or "-" as text."""
 
 FILE: FilePath = FilePath(path_type=Path)
 """A file or folder as a Path."""

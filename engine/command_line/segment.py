@@ -10,7 +10,7 @@ from ..tasks.segmentation import DEFAULT_MODEL
 from .claims import Claims
 from .jobs import Output, plan_jobs
 from .one_picture import Model, Settings
-from .options import FILE, FILE_NAME
+from .options import FILE_NAME, INPUT
 from .picture_command import process_pictures, run_options
 from .segment_picture import (
     OVERLAY,
@@ -22,7 +22,7 @@ from .segment_picture import (
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=FILE)
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
 @click.option(
     "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Label picture, or folder for several."
 )
@@ -32,7 +32,7 @@ from .segment_picture import (
 @click.option("--probabilities", metavar="OUT", type=FILE_NAME, help="Also each class's probability, as NPZ.")
 @run_options
 def segment(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Path | str, ...],
     output: str,
     model: str,
     steps: int | None,
@@ -47,7 +47,8 @@ def segment(
 
     IN is one or more picture files of any size, or one folder: then every OUT is a folder, too. A label picture is an
     indexed PNG: a sample is the number of a class, and the palette shows the classes' colours. --overlay writes colour
-    pictures, --probabilities NPZ files with `probabilities` (classes, height, width) float32 and `classes`.
+    pictures, --probabilities NPZ files with `probabilities` (classes, height, width) float32 and `classes`. IN and OUT
+    may be - for a pipe; what is printed then goes to stderr.
 
     Shipped models are segment-street for street scenes, segment-vessels for photographs of the retina, and
     segment-membranes for electron micrographs. Names and colours of the classes, and what is done to a picture first,
