@@ -375,8 +375,10 @@ main(sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_leaves_nothing_behind(tmp_path, model, number, status):
+@pytest.mark.parametrize(
+    ("number", "status", "told"), [(signal.SIGINT, 130, "spikeunet: interrupted"), (signal.SIGTERM, 143, "")]
+)
+def test_a_signal_leaves_nothing_behind(tmp_path, model, number, status, told):
     folder = tmp_path / "pictures"
     folder.mkdir()
     picture_file(folder / "in.png", (800, 800))
@@ -391,7 +393,7 @@ def test_a_signal_leaves_nothing_behind(tmp_path, model, number, status):
     time.sleep(0.5)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors.strip()) == (status, "")
+    assert (process.returncode, errors.strip()) == (status, told)
     assert [path.name for path in folder.iterdir()] == ["in.png"]
 
 

@@ -81,7 +81,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(training_run.Trainer, "step", interrupted)
         assert run() == 130
-    capsys.readouterr()
+    told = "spikeunet: interrupted; tuned.checkpoint.npz has the run so far, --resume goes on from it\n"
+    assert capsys.readouterr().err == told
     assert Path("tuned.checkpoint.npz").exists()
     assert not Path("tuned.npz").exists()
     assert "an interrupted run left this checkpoint; go on with --resume" in refusals.refusal(capsys, *ARGUMENTS)

@@ -55,6 +55,14 @@ def main() -> None:
       spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --ann
       spikeunet models
       spikeunet info denoise-gray --shape 512x512
+
+    \b
+    Exit status:
+      0    all is done
+      1    what reads the output went away
+      2    an error, which one line on stderr tells; of several pictures the others are done
+      130  interrupted by Ctrl-C
+      143  terminated
     """
 
 
