@@ -12,7 +12,7 @@ from .convert import convert
 from .denoise import denoise
 from .evaluate import evaluate
 from .finetune import finetune
-from .guard import guarded
+from .guard import InterruptionError, guarded
 from .info import info
 from .models import models
 from .quantize import quantize
@@ -21,6 +21,13 @@ from .segment import segment
 
 class GuardedGroup(click.Group):
     """A group whose errors are one line on stderr and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's, but that an interruption is left to `guarded`."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise InterruptionError(*error.args) from None
 
     def main(
         self,

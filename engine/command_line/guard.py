@@ -15,12 +15,16 @@ import click
 from ..errors import SpikeunetError, printable
 from .streams import usable_streams
 
-__all__ = ["guarded", "printable", "remark", "report_error", "system_message"]
+__all__ = ["InterruptionError", "guarded", "printable", "remark", "report_error", "system_message"]
 
 STATUS_BROKEN_PIPE = 1
 STATUS_ERROR = 2
 STATUS_INTERRUPTED = 130
 STATUS_TERMINATED = 143
+
+
+class InterruptionError(Exception):
+    """Ctrl-C during a command, which click would take for its own affair; says what is left, if anything is."""
 
 
 def guarded(run: Callable[[], object]) -> int:
@@ -34,7 +38,7 @@ def _status(run: Callable[[], object]) -> int:
         with _termination_as_exit():
             status = run()
             sys.stdout.flush()
-    except (KeyboardInterrupt, click.Abort) as error:
+    except (KeyboardInterrupt, InterruptionError, click.Abort) as error:
         remark(f"spikeunet: interrupted{f'; {error}' if str(error) else ''}")
         return STATUS_INTERRUPTED
     except click.ClickException as error:
