@@ -125,6 +125,19 @@ def test_bad_input_is_one_line(arguments, message, capsys):
     assert message in refusals.refusal(capsys, *ARGUMENTS, *arguments)
 
 
+@pytest.mark.parametrize("name", ["tuned.png", "tuned.csv"])
+def test_a_file_that_nobody_named_is_not_replaced(name, capsys):
+    Path(name).write_text("iteration,what somebody kept\n")
+    option = {"tuned.png": "--curve", "tuned.csv": "--log"}[name]
+    refused = refusals.refusal(capsys, *ARGUMENTS)
+    assert (
+        refused
+        == f"{name}: is there, and not from an earlier run; name another file by {option}, or this one to replace it"
+    )
+    assert run(option, name, "--iterations", "1") == 0
+    assert run("--iterations", "1") == 0  # files of an earlier run are replaced
+
+
 def test_a_model_for_another_task_is_refused(capsys):
     refused = refusals.refusal(capsys, "finetune", "segment.npz", *ARGUMENTS[2:])
     assert "is for 'segment', not for denoising" in refused

@@ -38,7 +38,7 @@ WRITERS = {
     "tuned.npz": (*FINETUNE, "-o", "tuned.npz"),
     "tuned.checkpoint.npz": (*FINETUNE, "-o", "tuned.npz"),
     "tuned.csv": (*FINETUNE, "-o", "tuned.npz"),
-    "tuned.png": (*FINETUNE, "-o", "tuned.npz"),
+    "tuned.png": (*FINETUNE, "-o", "tuned.npz", "--curve", "tuned.png"),
 }
 """The file that cannot be written, and a command that writes it."""
 

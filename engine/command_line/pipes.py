@@ -50,6 +50,8 @@ class PipedOutput(io.BytesIO):
 
     def __init__(self, suffix: str) -> None:
         check_stdout()
+        if not hasattr(sys.stdout, "buffer"):
+            raise InputError("stdout takes text alone, and no picture; name a file in place of -")
         if sys.stdout.isatty():
             raise InputError("stdout is a terminal, which shows no picture; redirect it or name a file in place of -")
         super().__init__()
