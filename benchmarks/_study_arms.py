@@ -198,7 +198,7 @@ def _finetune(source, arm, base, path, recipe):
         options = ["--task", "segment", "--train", f"{source.name}={source.folder}"]
         options += ["--upright"] if source.name in _UPRIGHT else []
     else:
-        options = ["--train", str(source.train), "--sigma", recipe.sigma]
+        options = ["--train", str(source.train), "--add-noise", recipe.sigma]
     options += ["--steps", str(arm.trained_for), *recipe.tuning(arm), "-o", str(path)]
     options += [] if recipe.threads is None else ["--threads", str(recipe.threads)]
     options += ["--resume"] if path.with_suffix(".checkpoint.npz").exists() else []

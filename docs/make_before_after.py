@@ -1,6 +1,6 @@
 """Make docs/before_after.png: the noisy picture, what `spikeunet denoise` makes of it, and the original.
 
-spikeunet denoise examples/pictures/camera.png -o denoised.png --sigma 25 --seed 0
+spikeunet denoise examples/pictures/camera.png -o denoised.png --add-noise 25 --seed 0
 python docs/make_before_after.py examples/pictures/camera.png denoised.png docs/before_after.png
 """
 

@@ -384,7 +384,7 @@ def command_lines() -> Jobs:
     lines = (
         ["denoise", "good.png", "-o", "out.png", "--model", "model.npz", "--steps", "1"],
         ["denoise", "good.png", "-o", "out.tif", "--model", "model.npz", "--steps", "2", "--report", "report.json"],
-        ["denoise", "good.png", "-o", "out.png", "--model", "model.npz", "--sigma", "25", "--clean", "good.png"],
+        ["denoise", "good.png", "-o", "out.png", "--model", "model.npz", "--add-noise", "25", "--clean", "good.png"],
         ["denoise", "folder", "-o", "out", "--model", "model.npz", "--steps", "1", "--report", "report.json"],
         ["convert", "state.npz", "-o", "out.npz", "--normalization", "none"],
         ["quantize", "model.npz", "-o", "out.npz"],
@@ -395,7 +395,7 @@ def command_lines() -> Jobs:
     options = (
         "--model",
         "--steps",
-        "--sigma",
+        "--add-noise",
         "--seed",
         "--clean",
         "--report",
@@ -421,10 +421,18 @@ def calibrations() -> Jobs:
     line = ["convert", "state.npz", "-o", "out.npz", "--calibration", "pictures"]
     lines = (
         line,
-        [*line, "--sigma", "5:50", "--pictures", "2"],
+        [*line, "--add-noise", "5:50", "--pictures", "2"],
         [*line, "--percentile", "99", "--thresholds", "1,0.5"],
         [*line, "--normalization", "layer", "--neuron", "if"],
         ["convert", "state.npz", "-o", "out.npz", "--calibration", "folder"],
     )
-    options = ("--sigma", "--pictures", "--percentile", "--normalization", "--neuron", "--thresholds", "--calibration")
+    options = (
+        "--add-noise",
+        "--pictures",
+        "--percentile",
+        "--normalization",
+        "--neuron",
+        "--thresholds",
+        "--calibration",
+    )
     return Jobs(good, makers, lines, (*options, "--initial", "--reset", "--decay", "--steps", "--dtype", "-o"))

@@ -99,9 +99,9 @@ def segmentations() -> fuzz_inputs.Jobs:
         [*EVALUATE, "-o", "out"],
         [*EVALUATE, "-o", "out"],
         [*EVALUATE, "--ann"],
-        ["evaluate", "denoiser.npz", "folder", "-o", "results", "--steps", "1,2", "--sigma", "15"],
+        ["evaluate", "denoiser.npz", "folder", "-o", "results", "--steps", "1,2", "--add-noise", "15"],
     )
     # Not --workers and --scheduler, which start processes and wait for machines.
     options = ("--model", "--steps", "--overlay", "--probabilities", "--report", "--threads", "--order", "--tile", "-o")
-    more = ("--data", "--split", "--ann", "--sigma", "--seed", "--void", "--limit")
+    more = ("--data", "--split", "--ann", "--add-noise", "--seed", "--void", "--limit")
     return fuzz_inputs.Jobs(good, makers, lines, (*options, *more))

@@ -25,9 +25,10 @@ LINE = (
     "--iterations", str(ITERATIONS), "--interval", "1", "--steps", "1", "--threads", "1",
 )  # fmt: skip
 OPTIONS = (
-    "--train", "--validate", "-o", "--task", "--sigma", "--validate-sigma", "--crop", "--batch", "--steps", "--method",
-    "--iterations", "--rate", "--loss", "--penalty", "--optimizer", "--momentum", "--schedule", "--warmup", "--clip",
-    "--surrogate", "--width", "--train-thresholds", "--seed", "--interval", "--checkpoint", "--log", "--threads",
+    "--train", "--validate", "-o", "--task", "--add-noise", "--validate-noise", "--crop", "--batch", "--steps",
+    "--method", "--iterations", "--rate", "--loss", "--penalty", "--optimizer", "--momentum", "--schedule", "--warmup",
+    "--clip", "--surrogate", "--width", "--train-thresholds", "--seed", "--interval", "--checkpoint", "--log",
+    "--threads",
 )  # fmt: skip
 
 

@@ -64,19 +64,27 @@ CALLS = {
         "Invalid value for '--steps': '2.5' is not a valid int",
     ),
     "sigma -1": (
-        ["good.png", "-o", "out.png", "--sigma", "-1"],
+        ["good.png", "-o", "out.png", "--add-noise", "-1"],
         "sigma must lie between 0 and 255, on the 0-255 scale",
     ),
     "sigma nan": (
-        ["good.png", "-o", "out.png", "--sigma", "nan"],
+        ["good.png", "-o", "out.png", "--add-noise", "nan"],
         "sigma must lie between 0 and 255, on the 0-255 scale",
     ),
-    "sigma 1e9": (["good.png", "-o", "out.png", "--sigma", "1e9"], "(got 1000000000.0)"),
+    "sigma 1e9": (["good.png", "-o", "out.png", "--add-noise", "1e9"], "(got 1000000000.0)"),
     "seed -1": (
-        ["good.png", "-o", "out.png", "--sigma", "1", "--seed", "-1"],
+        ["good.png", "-o", "out.png", "--add-noise", "1", "--seed", "-1"],
         "Invalid value for '--seed': -1 is not in",
     ),
-    "seed alone": (["good.png", "-o", "out.png", "--seed", "1"], "--seed 1 has no meaning without --sigma"),
+    "sigma that is there": (
+        ["good.png", "-o", "out.png", "--sigma", "25"],
+        "--sigma does not exist: noise is not told",
+    ),
+    "sigma without a number": (
+        ["good.png", "-o", "out.png", "--sigma"],
+        "--add-noise S adds noise, to try it on clean",
+    ),
+    "seed alone": (["good.png", "-o", "out.png", "--seed", "1"], "--seed 1 has no meaning without --add-noise"),
     "threads 0": (
         ["good.png", "-o", "out.png", "--threads", "0"],
         "Invalid value for '--threads': 0 is not in the range",
@@ -98,23 +106,23 @@ CALLS = {
     ),
     "output is input": (
         ["good.png", "-o", "good.png"],
-        "good.png: the output would overwrite the input good.png; choose",
+        "good.png: the output of good.png would overwrite the input good.png; choose",
     ),
     "output is reference": (
         ["good.png", "-o", "other.png", "--clean", "other.png"],
-        "would overwrite the input other.png",
+        "would overwrite the clean reference other.png",
     ),
     "output links to input": (
         ["good.png", "-o", "link.png"],
-        "link.png: the output would overwrite the input good.png",
+        "link.png: the output of good.png would overwrite the input good.png",
     ),
     "folder onto itself": (
         ["folder", "-o", "folder"],
-        "folder/a.png: the output would overwrite the input folder/a.png",
+        "folder/a.png: the output of folder/a.png would overwrite the input folder/a.png",
     ),
     "two of one name": (
         ["good.png", "folder/good.png", "-o", "out"],
-        "would both be written to out/good.png; give them",
+        "out/good.png: the output of good.png would overwrite the output of folder/good.png; choose",
     ),
     "missing output folder": (
         ["good.png", "-o", "no/out.png"],
@@ -134,9 +142,12 @@ CALLS = {
     ),
     "report is input": (
         ["good.png", "-o", "out.png", "--report", "good.png"],
-        "good.png: the report would overwrite a",
+        "good.png: the report would overwrite the input",
     ),
-    "report is output": (["good.png", "-o", "out.png", "--report", "out.png"], "out.png: the report would overwrite a"),
+    "report is output": (
+        ["good.png", "-o", "out.png", "--report", "out.png"],
+        "out.png: the report would overwrite the output",
+    ),
     "report is a folder": (["good.png", "-o", "out.png", "--report", "empty"], "empty: Is a directory"),
     "report nowhere": (
         ["good.png", "-o", "out.png", "--report", "no/report"],
@@ -144,7 +155,7 @@ CALLS = {
     ),
     "report is model": (
         ["good.png", "-o", "out.png", "--report", "gray.npz"],
-        "would overwrite a picture or the model",
+        "the report would overwrite the model gray.npz",
     ),
 }
 
@@ -218,7 +229,11 @@ def test_a_full_disk_keeps_the_old_output(refused, monkeypatch, suffix):
     from spikeunet.engine.files import atomic
 
     Path(f"out{suffix}").write_text("what was there")
-    monkeypatch.setattr(atomic, "open", lambda *arguments: FullDisk(open(*arguments)), raising=False)  # noqa: SIM115
+
+    def opened(*arguments, **options):
+        return FullDisk(open(*arguments, **options))
+
+    monkeypatch.setattr(atomic, "open", opened, raising=False)
     message = f"out{suffix}: No space left on device"
     assert refused("denoise", "good.png", "-o", f"out{suffix}") == message
 
@@ -259,7 +274,7 @@ CONVERSIONS = {
     "suffix": (["state.npz", "-o", "model.bin"], "model.bin: a model file ends in .npz; choose another name"),
     "onto itself": (
         ["gray.npz", "-o", "gray.npz"],
-        "gray.npz: the model would overwrite the state dict; choose another",
+        "gray.npz: the model would overwrite the state dict gray.npz; choose",
     ),
     "nowhere": (["gray.npz", "-o", "no/m.npz"], "no: No such file or directory; make the output folder first"),
     "thresholds": (["gray.npz", "-o", "m.npz", "--thresholds", "1;2"], "--thresholds must be numbers with ',' between"),
@@ -285,9 +300,12 @@ CONVERSIONS = {
         ["gray.npz", "-o", "m.npz", "--reset", "zero"],
         "--reset zero is for --neuron if and lif and refractory-lif (got --neuron multi-threshold)",
     ),
-    "sigma": (["gray.npz", "-o", "m.npz", "--sigma", "50:5"], "--sigma must be a number or LOW:HIGH with LOW <= HIGH"),
+    "sigma": (
+        ["gray.npz", "-o", "m.npz", "--add-noise", "50:5"],
+        "--add-noise must be a number or LOW:HIGH with LOW <= HIGH",
+    ),
     "sigma alone": (
-        ["gray.npz", "-o", "m.npz", "--sigma", "5:50"],
+        ["gray.npz", "-o", "m.npz", "--add-noise", "5:50"],
         "have no meaning without --calibration; name a folder",
     ),
     "steps": (["gray.npz", "-o", "m.npz", "--steps", "0"], "steps must be a whole number from 1 to 1000 (got 0)"),
@@ -313,8 +331,31 @@ def test_conversions_that_make_no_sense(refused, kind):
         (["info", "no-such-model"], "no model is called 'no-such-model'"),
         (["info", "gray.npz", "--shape", "0x5"], "--shape must be HEIGHTxWIDTH, for instance 256x256 (got '0x5')"),
         (["info", "gray.npz", "--shape", "large"], "--shape must be HEIGHTxWIDTH, for instance 256x256 (got 'large')"),
+        (["convert", "state.npz", "-o", "m.npz", "--sigma", "5:50"], "--sigma does not exist"),
+        (["finetune", "gray.npz", "--train", "folder", "-o", "m.npz", "--sigma=5:50"], "--sigma does not exist"),
+        (["evaluate", "gray.npz", "folder", "--sigma", "25"], "--sigma does not exist"),
         (["paint"], "No such command 'paint'; see spikeunet --help"),
     ],
 )
 def test_other_commands(refused, arguments, message):
     assert message in refused(*arguments)
+
+
+EMPTY = {
+    "input": ("denoise", "", "-o", "out.png"),
+    "output": ("denoise", "good.png", "-o", ""),
+    "report": ("denoise", "good.png", "-o", "out.png", "--report", ""),
+    "reference": ("denoise", "good.png", "-o", "out.png", "--clean", ""),
+    "overlay": ("segment", "good.png", "-o", "out.png", "--overlay", ""),
+    "state": ("convert", "", "-o", "m.npz"),
+    "calibration": ("convert", "state.npz", "-o", "m.npz", "--calibration", ""),
+    "log": ("finetune", "gray.npz", "--train", "folder", "-o", "m.npz", "--log", ""),
+    "results": ("evaluate", "gray.npz", "folder", "-o", ""),
+    "data": ("evaluate", "gray.npz", "folder", "--data", ""),
+    "model to round": ("quantize", "gray.npz", "-o", ""),
+}
+
+
+@pytest.mark.parametrize("what", EMPTY)
+def test_an_empty_name_is_not_the_current_folder(refused, what):
+    assert "the name is empty, which is no file and no folder" in refused(*EMPTY[what])

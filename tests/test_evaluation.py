@@ -60,7 +60,7 @@ def measured(rows):
 
 
 def test_a_denoiser_follows_the_protocol(capsys):
-    assert run("gray.npz", "clean", "--sigma", "15,25", "--seed", 3, "-o", "out") == 0
+    assert run("gray.npz", "clean", "--add-noise", "15,25", "--seed", 3, "-o", "out") == 0
     header, *lines = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     rows = rows_of()
     assert [(row["sigma"], row["picture"], row["noise_seed"]) for row in rows] == [
@@ -399,7 +399,7 @@ REFUSED = {
     "steps": (["gray.npz", "clean", "--steps", "0"], "steps must be a whole number from 1 to 1000 (got 0)"),
     "half steps": (["gray.npz", "clean", "--steps", "1.5"], "--steps must be whole numbers with ',' between them"),
     "no steps": (["gray.npz", "clean", "--steps", ","], "--steps must be numbers with ',' between them"),
-    "sigma": (["gray.npz", "clean", "--sigma", "300"], "sigma must lie between 0 and 255"),
+    "sigma": (["gray.npz", "clean", "--add-noise", "300"], "sigma must lie between 0 and 255"),
     "limit": (["gray.npz", "clean", "--limit", "0"], "Invalid value for '--limit'"),
     "output": (["gray.npz", "clean", "-o", "no/out"], "no: No such file or directory; make the output folder first"),
     "output file": (["gray.npz", "clean", "-o", "good.png"], "this is a file"),

@@ -81,7 +81,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(training_run.Trainer, "step", interrupted)
         assert run() == 130
-    capsys.readouterr()
+    told = "spikeunet: interrupted; tuned.checkpoint.npz has the run so far, --resume goes on from it\n"
+    assert capsys.readouterr().err == told
     assert Path("tuned.checkpoint.npz").exists()
     assert not Path("tuned.npz").exists()
     assert "an interrupted run left this checkpoint; go on with --resume" in refusals.refusal(capsys, *ARGUMENTS)
@@ -97,9 +98,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
         (("--train", "empty"), "empty: holds no pictures"),
         (("--validate", "missing"), "missing: no such folder of pictures"),
         (("--steps", "0"), "steps must be a whole number from 1"),
-        (("--sigma", "50:5"), "LOW <= HIGH"),
-        (("--sigma", "x"), "--sigma must be numbers"),
-        (("--validate-sigma", "-1"), "sigma must lie between 0 and 255"),
+        (("--add-noise", "50:5"), "LOW <= HIGH"),
+        (("--add-noise", "x"), "--add-noise must be numbers"),
+        (("--validate-noise", "-1"), "sigma must lie between 0 and 255"),
         (("--crop", "6"), "crops must be a multiple of 4 pixels for this model (got 6); take 8"),
         (("--crop", "16"), "crops of 16"),
         (("--batch", "0"), "the batch must have 1 to"),
@@ -113,8 +114,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
         (("--method", "magic"), "Invalid value for '--method'"),
         (("--resume",), "tuned.checkpoint.npz: no checkpoint to resume from"),
         (("-o", "tuned.txt"), "a model file ends in .npz"),
-        (("-o", ""), ".: a model file ends in .npz"),
-        (("-o", "gray.npz"), "the model would overwrite the model to start from"),
+        (("-o", ""), "the name is empty"),
+        (("-o", "gray.npz"), "the model would overwrite the model gray.npz"),
         (("--log", "tuned.npz"), "the log would overwrite the model"),
         (("--curve", "curve.bmp"), "a curve ends in .png, .svg, .pdf"),
         (("-o", "nowhere/tuned.npz"), "make the output folder first"),
@@ -122,6 +123,19 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
 )
 def test_bad_input_is_one_line(arguments, message, capsys):
     assert message in refusals.refusal(capsys, *ARGUMENTS, *arguments)
+
+
+@pytest.mark.parametrize("name", ["tuned.png", "tuned.csv"])
+def test_a_file_that_nobody_named_is_not_replaced(name, capsys):
+    Path(name).write_text("iteration,what somebody kept\n")
+    option = {"tuned.png": "--curve", "tuned.csv": "--log"}[name]
+    refused = refusals.refusal(capsys, *ARGUMENTS)
+    assert (
+        refused
+        == f"{name}: is there, and not from an earlier run; name another file by {option}, or this one to replace it"
+    )
+    assert run(option, name, "--iterations", "1") == 0
+    assert run("--iterations", "1") == 0  # files of an earlier run are replaced
 
 
 def test_a_model_for_another_task_is_refused(capsys):

@@ -38,7 +38,7 @@ WRITERS = {
     "tuned.npz": (*FINETUNE, "-o", "tuned.npz"),
     "tuned.checkpoint.npz": (*FINETUNE, "-o", "tuned.npz"),
     "tuned.csv": (*FINETUNE, "-o", "tuned.npz"),
-    "tuned.png": (*FINETUNE, "-o", "tuned.npz"),
+    "tuned.png": (*FINETUNE, "-o", "tuned.npz", "--curve", "tuned.png"),
 }
 """The file that cannot be written, and a command that writes it."""
 
@@ -77,12 +77,12 @@ class FullDisk:
 def failing_open(name, refuse):
     """As `open`, but that what replaces the file `name` cannot be opened, or takes only ten bytes."""
 
-    def opened(path, *arguments):
+    def opened(path, *arguments, **options):
         if f".{name}." not in str(path):
-            return open(path, *arguments)
+            return open(path, *arguments, **options)
         if refuse is not None:
             raise OSError(refuse, os.strerror(refuse), str(path))
-        return FullDisk(open(path, *arguments))
+        return FullDisk(open(path, *arguments, **options))
 
     return opened
 

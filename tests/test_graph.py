@@ -283,3 +283,20 @@ def test_unknown_names_are_refused():
 def test_pictures_that_do_not_fit_are_refused(shape):
     with pytest.raises(InputError, match=f"a picture of {'x'.join(map(str, shape))} .*does not fit the network"):
         Network(small_network()).shapes(shape)
+
+
+def test_tensors_are_taken_for_arrays():
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.Conv2d(1, 2, 3)
+    node = Conv2d("conv", "input", layer.weight, layer.bias)
+    np.testing.assert_array_equal(node.weight, layer.weight.detach().numpy())
+    assert node.bias.dtype == np.float32
+    with pytest.raises(GraphError, match=r"Conv2d 'conv': weight must be an array of floating-point numbers \(got"):
+        Conv2d("conv", "input", layer.weight.bfloat16())
+    with pytest.raises(GraphError, match=r"weight must hold floating-point numbers \(got object\)"):
+        Conv2d("conv", "input", layer)
+
+
+def test_rows_of_different_length_are_no_array():
+    with pytest.raises(GraphError, match=r"Linear 'linear': weight must be an array .* \(got list: "):
+        Linear("linear", "input", [[1.0, 2.0], [3.0]])

@@ -21,6 +21,8 @@ def source_files(*folders: str) -> list[Path]:
 
 def module_name(path: Path) -> str:
     parts = path.relative_to(REPOSITORY).with_suffix("").parts
+    if parts[:2] == ("engine", "package"):  # the package spikeunet itself
+        parts = parts[2:]
     return ".".join(("spikeunet", *(parts[:-1] if parts[-1] == "__init__" else parts)))
 
 
@@ -139,11 +141,35 @@ def check(program: str, folder: Path, *flags: str, **variables: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("folder", ["engine", "converters"])
-def test_importing_a_folder_by_its_own_name_is_refused(folder):
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("engine", "spikeunet.engine"),
+        ("converters", "spikeunet.converters"),
+        ("spikeunet.engine.package", "spikeunet"),
+    ],
+)
+def test_importing_a_folder_by_its_own_name_is_refused(folder, name):
     done = run_python(f"import {folder}", REPOSITORY)
     assert done.returncode != 0
-    assert done.stderr.strip().splitlines()[-1].endswith(f"import spikeunet.{folder}")
+    assert done.stderr.strip().splitlines()[-1].endswith(f"import {name}")
+
+
+def test_the_package_itself_is_light_and_knows_its_version(tmp_path):
+    program = (
+        "import sys; before = set(sys.modules); import spikeunet; new = set(sys.modules) - before\n"
+        "assert new == {'spikeunet'}, new\n"
+        "from importlib.metadata import version; assert spikeunet.__version__ == version('spikeunet')\n"
+        "assert not hasattr(spikeunet, 'version')"
+    )
+    check(program, tmp_path, "-W", "error")
+
+
+def test_the_package_runs_as_the_command(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "spikeunet", "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr, done.stdout.split()[0]) == (0, "", "spikeunet")
 
 
 IMPORT_EVERYTHING = """
@@ -151,7 +177,7 @@ import collections, os, pkgutil, importlib, sys
 for root in ("spikeunet.engine", "spikeunet.converters"):
     package = importlib.import_module(root)
     for module in pkgutil.walk_packages(package.__path__, root + "."):
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith("__main__") and module.name != "spikeunet.engine.package":
             importlib.import_module(module.name)
 names = collections.defaultdict(set)
 for name, module in list(sys.modules.items()):
@@ -181,7 +207,7 @@ def test_no_second_copy_in_this_test_run():
         if file and any(Path(file).resolve().is_relative_to(folder) for folder in FOLDERS.values()):
             files.setdefault(os.path.realpath(file), set()).add(module.__name__)
     assert {file: names for file, names in files.items() if len(names) > 1} == {}
-    assert all(name.startswith("spikeunet.") for names in files.values() for name in names)
+    assert all(within(name, "spikeunet") for names in files.values() for name in names)
 
 
 LIGHT_IMPORT = """

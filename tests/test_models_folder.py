@@ -156,7 +156,7 @@ def test_finetune_does_not_overwrite_the_model_that_it_starts_from(checkout, tmp
     before = target.read_bytes()
     options = ("--task", "segment", "--train", tmp_path, "--labels", tmp_path, "-o", target)
     assert run("finetune", "vessels", *options) == 2
-    assert "the model would overwrite the model to start from" in capsys.readouterr().err
+    assert "the model would overwrite the model /" in capsys.readouterr().err
     assert target.read_bytes() == before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import csv
+import dataclasses
 import io
 import json
 
@@ -28,6 +29,7 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.errors import InputError
+from spikeunet.engine.files.csv_text import csv_text
 from spikeunet.engine.operations import DEFINITIONS
 from spikeunet.engine.testing import checks, strategies
 from spikeunet.engine.testing.comparison import assert_same_operations
@@ -232,6 +234,94 @@ def test_frame():
     frame = small_ledger().to_frame()
     assert isinstance(frame, pandas.DataFrame)
     assert int(frame["synops"].sum()) == 12
+
+
+LARGE = 2**53 + 1
+"""The smallest count that a float64 rounds."""
+
+
+def enlarged(ledger, count):
+    """The ledger with one count of each kind of array replaced."""
+    neurons, linear = ledger.neurons["neurons"], ledger.synapses["linear"]
+    counts = {name: np.full_like(getattr(linear.sources["neurons"], name), count) for name in SYNAPTIC}
+    source = dataclasses.replace(linear.sources["neurons"], **counts)
+    neurons = dataclasses.replace(
+        neurons, events=np.full_like(neurons.events, count), spikes=np.full_like(neurons.spikes, count)
+    )
+    synapses = {**ledger.synapses, "linear": dataclasses.replace(linear, sources={"neurons": source}, macs=count)}
+    return dataclasses.replace(ledger, neurons={"neurons": neurons}, synapses=synapses)
+
+
+SYNAPTIC = ("synops", "synops_binary", "synops_effective")
+
+
+@pytest.mark.parametrize("by", ["node", "step", "threshold"])
+def test_a_frame_holds_every_count_exactly(by):
+    pandas = pytest.importorskip("pandas")
+    ledger = enlarged(small_ledger(), LARGE)
+    frame = ledger.to_frame(by)
+    for row, record in zip(frame.to_dict("records"), ledger.rows(by), strict=True):
+        assert {name: value for name, value in row.items() if not pandas.isna(value)} == record
+    assert {str(frame[name].dtype) for name in ("node", "kind")} == {"string"}
+    assert str(frame["synops_binary"].dtype) == "Int64"
+    huge = sum([enlarged(ledger, 2**62)] * 3)
+    counts = [None if pandas.isna(count) else count for count in huge.to_frame(by)["synops_binary"]]
+    assert counts == [record.get("synops_binary") for record in huge.rows(by)]
+
+
+def test_sums_beyond_int64_are_exact():
+    large = enlarged(small_ledger(), 2**62)
+    twice, thrice = large + large, sum([large] * 3)
+    for ledger, times in ((large, 1), (twice, 2), (thrice, 3)):
+        assert ledger.totals["events"] == times * 2 * 2**62
+        assert ledger.totals["spikes"] == times * 2 * 4 * 2**62
+        assert ledger.totals["synops"] == times * 2 * 2**62
+        assert ledger.totals["synops_binary"] == times * 2 * 4 * 2**62
+        assert ledger.totals["macs"] == times * 2**62 + ledger.synapses["conv"].macs
+        for by, names in (("node", SYNAPTIC), ("step", SYNAPTIC), ("threshold", ("synops_binary", "spikes"))):
+            for name in names:
+                assert sum(row.get(name, 0) for row in ledger.rows(by)) == ledger.totals[name]
+        assert json.loads(ledger.to_json())["totals"] == ledger.totals
+        found = list(csv.DictReader(io.StringIO(ledger.to_csv())))
+        assert found[-1]["spikes"] == str(ledger.totals["spikes"])
+        assert f"{ledger.totals['synops']:,}" in str(ledger)
+    assert thrice.neurons["neurons"].events.tolist() == [3 * 2**62] * 2
+    assert (small_ledger() + small_ledger()).neurons["neurons"].events.dtype == np.int64
+
+
+def test_totals_of_a_result_beyond_int64_are_exact():
+    result = simulate(small_network(), np.float32([3.75, 0.5]).reshape(2, 1, 1), steps=2)
+    result.operations = enlarged(result.operations, 2**62)
+    assert (result.total_events, result.total_accumulates) == (2**63, 2**63)
+
+
+def test_names_are_no_formulas_in_a_spreadsheet():
+    ledger = small_ledger()
+    ledger = dataclasses.replace(ledger, neurons={"n": dataclasses.replace(ledger.neurons["neurons"], name="=cmd|x")})
+    assert "\n'=cmd|x,Neurons," in ledger.to_csv()
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1+1", "'+1+1"),
+        ("-x.png", "'-x.png"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("  =1", "'  =1"),
+        ("\t=1", r"\t=1"),
+        ("\r=1", r"\r=1"),
+        ("a=1.png", "a=1.png"),
+        ("-1.5e3", "-1.5e3"),
+        ("+inf", "+inf"),
+        (-5, "-5"),
+        (None, ""),
+        ("\udcff\n.png", r"\udcff\n.png"),
+        ('quo"te, comma', '"quo""te, comma"'),
+    ],
+)
+def test_cells(value, cell):
+    assert csv_text(["name", "other"], [{"name": value, "left out": 1}]) == f"name,other\n{cell},\n"
 
 
 def test_a_frame_needs_pandas(monkeypatch):

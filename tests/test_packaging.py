@@ -39,9 +39,9 @@ from importlib.metadata import files, version
 from pathlib import Path
 import spikeunet, spikeunet.engine, spikeunet.converters
 import spikeunet.engine.command_line
-assert not hasattr(spikeunet, "__version__") and spikeunet.__file__ is None, "spikeunet is a namespace package"
+assert spikeunet.__version__ == sys.argv[2]
 root = Path(sys.argv[1]).resolve()
-for package in (spikeunet.engine, spikeunet.converters):
+for package in (spikeunet, spikeunet.engine, spikeunet.converters):
     folder = Path(package.__file__).resolve().parent
     assert folder.is_relative_to(root), (folder, root)
     assert (folder / "py.typed").is_file()
@@ -69,12 +69,19 @@ def models() -> list[str]:
     return sorted(path.name for path in (REPOSITORY / "engine" / "models").glob("*.npz"))
 
 
+def installed_name(path: Path) -> str:
+    """Where a file of the checkout lies in the installed package, from site-packages on."""
+    name = path.relative_to(REPOSITORY).as_posix()
+    return "spikeunet/" + name.removeprefix("engine/package/")
+
+
+def package_of(path: Path) -> str:
+    return installed_name(path).rpartition("/")[0].replace("/", ".")
+
+
 def test_every_package_folder_is_listed():
-    found = {
-        ".".join(("spikeunet", *path.parent.relative_to(REPOSITORY).parts))
-        for folder in FOLDERS
-        for path in (REPOSITORY / folder).rglob("__init__.py")
-    }
+    files = (path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("__init__.py"))
+    found = {package_of(path) for path in files}
     assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(found)
 
 
@@ -86,16 +93,14 @@ def test_every_folder_with_python_files_is_a_package():
 def test_every_file_that_is_not_python_is_package_data():
     data = PROJECT["tool"]["setuptools"]["package-data"]
     others = [
-        path.relative_to(REPOSITORY)
+        path
         for folder in FOLDERS
         for path in (REPOSITORY / folder).rglob("*")
         if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
     ]
     assert others
     missed = [
-        str(path)
-        for path in others
-        if not any(path.match(pattern) for pattern in data.get(".".join(("spikeunet", *path.parent.parts)), ()))
+        str(path) for path in others if not any(path.match(pattern) for pattern in data.get(package_of(path), ()))
     ]
     assert missed == []
 
@@ -179,7 +184,8 @@ def install(programs: Path, folder: Path, *what: str | Path) -> None:
 def check_installation(programs: Path, root: Path, elsewhere: Path) -> None:
     arguments = (root, PROJECT["project"]["version"], str(len(models())))
     run(programs / "python", "-W", "error", "-c", CHECK_INSTALLATION, *arguments, folder=elsewhere)
-    assert "denoise" in run(programs / "spikeunet", "--help", folder=elsewhere)
+    for command in ((programs / "spikeunet",), (programs / "python", "-m", "spikeunet")):
+        assert "spikeunet denoise" in run(*command, "--help", folder=elsewhere)
 
 
 @pytest.mark.slow
@@ -198,11 +204,9 @@ def test_wheel_from_the_sdist_holds_every_module_and_model(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     kept = [path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*") if path.is_file()]
-    wanted = {
-        f"spikeunet/{path.relative_to(REPOSITORY).as_posix()}" for path in kept if "__pycache__" not in path.parts
-    }
+    wanted = {installed_name(path) for path in kept if "__pycache__" not in path.parts}
     assert names == wanted
-    assert {"spikeunet/engine/py.typed", "spikeunet/converters/py.typed"} <= names
+    assert {"spikeunet/py.typed", "spikeunet/engine/py.typed", "spikeunet/converters/py.typed"} <= names
 
 
 @pytest.mark.slow

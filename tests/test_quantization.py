@@ -329,8 +329,8 @@ def test_info_shows_the_bits(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["gray.npz", "-o", "gray.npz"], "gray.npz: the rounded model would overwrite the model; choose another name"),
-        (["gray.npz", "-o", "link.npz"], "link.npz: the rounded model would overwrite the model; choose another name"),
+        (["gray.npz", "-o", "gray.npz"], "gray.npz: the rounded model would overwrite the model gray.npz; choose"),
+        (["gray.npz", "-o", "link.npz"], "link.npz: the rounded model would overwrite the model gray.npz; choose"),
         (["gray.npz", "-o", "out.txt"], "out.txt: a model file ends in .npz; choose another name"),
         (["gray.npz", "-o", "nowhere/out.npz"], "nowhere: No such file or directory; make the output folder first"),
         (["none.npz", "-o", "out.npz"], "none.npz: no such file; check the path"),

@@ -121,17 +121,20 @@ REFUSED = {
     "overlay format": (["good.png", "-o", "out.png", "--overlay", "seen.pgm"], "seen.pgm: .pgm cannot hold colour"),
     "overlay suffix": (["good.png", "-o", "out.png", "--overlay", "seen.gif"], "unknown picture suffix '.gif'"),
     "maps format": (["good.png", "-o", "out.png", "--probabilities", "maps.png"], "probabilities are NPZ files"),
-    "onto the input": (["good.png", "-o", "good.png"], "the output would overwrite the input"),
+    "onto the input": (["good.png", "-o", "good.png"], "the output of good.png would overwrite the input"),
     "overlay onto the input": (["good.png", "-o", "o.png", "--overlay", "good.png"], "would overwrite the input"),
     "overlay onto labels": (
         ["good.png", "-o", "out.png", "--overlay", "out.png"],
-        "two outputs of good.png would both be written to out.png",
+        "out.png: the overlay of good.png would overwrite the output of good.png",
     ),
-    "overlays onto labels": (["folder", "-o", "new", "--overlay", "new"], "would both be written to new/a.png"),
-    "maps onto the model": (["good.png", "-o", "o.png", "--probabilities", "three.npz"], "would overwrite the input"),
+    "overlays onto labels": (
+        ["folder", "-o", "new", "--overlay", "new"],
+        "new/a.png: the overlay of folder/a.png would overwrite the output of folder",
+    ),
+    "maps onto the model": (["good.png", "-o", "o.png", "--probabilities", "three.npz"], "would overwrite the model"),
     "nowhere": (["good.png", "-o", "no/out.png"], "no: No such file or directory; make the output folder first"),
     "overlay nowhere": (["good.png", "-o", "o.png", "--overlay", "no/o.png"], "make the output folder first"),
-    "report onto labels": (["good.png", "-o", "o.png", "--report", "good.png"], "the report would overwrite a picture"),
+    "report onto labels": (["good.png", "-o", "o.png", "--report", "good.png"], "the report would overwrite the input"),
     "steps": (["good.png", "-o", "o.png", "--steps", "0"], "steps must be a whole number from 1 to 1000 (got 0)"),
 }
 
@@ -145,7 +148,7 @@ def test_bad_input_is_one_line(capsys, kind):
 def test_two_pictures_of_one_stem(capsys):
     write_picture("folder/a.jpg", np.zeros((4, 4), np.uint8))
     refused = refusals.refusal(capsys, "segment", "folder", "-o", "new", "--model", "three.npz")
-    assert "folder/a.jpg and folder/a.png would both be written to new/a.png" in refused
+    assert "new/a.png: the output of folder/a.png would overwrite the output of folder/a.jpg" in refused
 
 
 @pytest.mark.parametrize(

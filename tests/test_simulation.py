@@ -172,6 +172,20 @@ def test_pool_of_nine_is_the_rounded_mean():
 # --- Arguments and results -------------------------------------------------------------------------------------------
 
 
+def test_an_unknown_layer_is_named_beside_the_known_ones():
+    network = unet()
+    result = simulate(network, _values().draw((1, 4, 4), 0, 1), steps=1, record=("spikes",))
+    names = ", ".join(result.spikes)
+    with pytest.raises(
+        InputError, match=rf"no spikes of 'x': there are those of the Neurons nodes, which are {names}$"
+    ):
+        result.spikes["x"]
+    for kind in ("events", "neurons", "accumulates", "macs", "dense_macs"):
+        with pytest.raises(KeyError, match=f"no {kind} of 'x': there are those of the"):
+            getattr(result, kind)["x"]
+    assert result.spikes.get("x") is None
+
+
 def test_records_only_what_is_asked_for():
     picture = _values().draw((1, 4, 4), 0, 1)
     result = simulate(unet(), picture, steps=3)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
+from ..errors import InputError, printable
+from .claims import Claims
 from .console import print_fields
-from .jobs import check_folder, check_model_suffix, file_identity
+from .jobs import check_folder, check_model_suffix
+from .options import FILE, no_sigma
 
 if TYPE_CHECKING:
     from ..neurons import NeuronModel
@@ -22,11 +24,12 @@ NOISE_LEVELS = 10
 
 
 @click.command()
-@click.argument("state", metavar="STATE.npz", type=click.Path(path_type=Path))
-@click.option("-o", "--output", metavar="MODEL.npz", required=True, type=click.Path(path_type=Path), help="Model file.")
-@click.option("--calibration", metavar="FOLDER", type=click.Path(path_type=Path), help="Pictures to normalise with.")
+@click.argument("state", metavar="STATE.npz", type=FILE)
+@click.option("-o", "--output", metavar="MODEL.npz", required=True, type=FILE, help="Model file.")
+@click.option("--calibration", metavar="FOLDER", type=FILE, help="Pictures to normalise with.")
 @click.option("--pictures", type=click.IntRange(min=1), metavar="N", help="Take N of them.  [default: all]")
-@click.option("--sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, on the 0-255 scale.")
+@click.option("--add-noise", "sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, 0-255 scale.")
+@no_sigma
 @click.option("--architecture", default="spiking-unet", show_default=True, help="What the state dict belongs to.")
 @click.option(
     "--normalization", type=click.Choice(["connection", "layer", "none"]), default="connection", show_default=True
@@ -61,9 +64,7 @@ NOISE_LEVELS = 10
 @click.option("--steps", type=int, metavar="T", help="Steps to recommend to whoever uses the model.")
 @click.option("--task", default="denoise", show_default=True, help="What the model is for.")
 @click.option("--dataset", metavar="NAME", help="Take classes, colours and preprocessing from this known data set.")
-@click.option(
-    "--metadata", metavar="FILE", type=click.Path(path_type=Path), help="JSON object of classes, palette, and the like."
-)
+@click.option("--metadata", metavar="FILE", type=FILE, help="JSON object of classes, palette, and the like.")
 @click.option("--description", help="A line about the model.")
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
 def convert(
@@ -93,7 +94,7 @@ def convert(
 
     STATE.npz holds a PyTorch state dict: numpy.savez("STATE.npz", **{key: value.numpy() for key, value in
     model.state_dict().items()}). The calibration pictures should look like what the network will see, noise included:
-    clean pictures with --sigma 5:50 for a denoiser of that range.
+    clean pictures with --add-noise 5:50 for a denoiser of that range.
 
     For --task segment, the names and colours of the classes and what is to be done to a picture first stand in the
     model's metadata: --dataset takes them from a data set that `spikeunet evaluate` knows, --metadata from a JSON file,
@@ -102,7 +103,7 @@ def convert(
 
     \b
     Examples:
-      spikeunet convert state.npz -o model.npz --calibration pictures/ --sigma 5:50
+      spikeunet convert state.npz -o model.npz --calibration pictures/ --add-noise 5:50
       spikeunet convert state.npz -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
       spikeunet convert state.npz -o model.npz --normalization none --neuron if --thresholds 1
       spikeunet convert state.npz -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
@@ -119,12 +120,12 @@ def convert(
     levels = noise_levels(sigma)
     facts = {**given_metadata(task, dataset, metadata), "task": task}
     if description is not None:
-        facts["description"] = description
+        facts["description"] = printable(description)
     if steps is not None:
         facts["steps"] = check_steps(steps)
-    _check_output(output, state)
+    _check_output(output, state, calibration, metadata)
     if calibration is None and (pictures is not None or sigma is not None):
-        raise InputError("--pictures and --sigma have no meaning without --calibration; name a folder of pictures")
+        raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
     arrays = read_state_dict(state)
     samples = None
     if calibration is not None:
@@ -186,12 +187,12 @@ def noise_levels(sigma: str | None) -> tuple[float, ...]:
 
     if sigma is None:
         return ()
-    bounds = [check_sigma(value) for value in numbers("--sigma", sigma, ":")]
+    bounds = [check_sigma(value) for value in numbers("--add-noise", sigma, ":")]
     if len(bounds) == 1:
         return (bounds[0],)
     low, high = bounds[0], bounds[-1]
     if len(bounds) > 2 or low > high:
-        raise InputError(f"--sigma must be a number or LOW:HIGH with LOW <= HIGH (got {sigma!r})")
+        raise InputError(f"--add-noise must be a number or LOW:HIGH with LOW <= HIGH (got {sigma!r})")
     return tuple(low + (high - low) * index / (NOISE_LEVELS - 1) for index in range(NOISE_LEVELS))
 
 
@@ -206,8 +207,11 @@ def numbers(option: str, text: str, separator: str) -> tuple[float, ...]:
     return numbers
 
 
-def _check_output(output: Path, state: Path) -> None:
+def _check_output(output: Path, state: Path, calibration: Path | None, metadata: Path | None) -> None:
     check_model_suffix(output)
-    if file_identity(output) == file_identity(state):
-        raise InputError(f"{output}: the model would overwrite the state dict; choose another name")
+    claims = Claims()
+    claims.reads("the state dict", state)
+    claims.reads("the picture", *([] if calibration is None else [calibration]))
+    claims.reads("the metadata", *([] if metadata is None else [metadata]))
+    claims.writes("the model", output)
     check_folder(output.parent)

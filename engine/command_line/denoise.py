@@ -9,19 +9,21 @@ from pathlib import Path
 import click
 
 from ..errors import InputError
+from ..pictures.picture_files import FORMATS, format_of
 from ..pictures.ranges import SampleRange
 from ..tasks.denoising import DEFAULT_MODELS
+from .claims import Claims
 from .denoise_picture import DenoiseSettings, denoise_file
 from .jobs import Output, plan_jobs
 from .one_picture import Model
+from .options import FILE, FILE_NAME, INPUT, no_sigma
 from .picture_command import process_pictures, run_options
-from .report import check_report_path
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
 @click.option(
-    "-o", "--output", metavar="OUT", required=True, type=click.Path(), help="Picture file, or folder for several."
+    "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Picture file, or folder for several."
 )
 @click.option(
     "--model",
@@ -29,19 +31,27 @@ from .report import check_report_path
     help=f"Shipped model or model file.  [default: {DEFAULT_MODELS[1]}, of colour pictures {DEFAULT_MODELS[3]}]",
 )
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
-@click.option("--sigma", type=float, metavar="S", help="Add Gaussian noise of S (0-255 scale) before denoising.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="K", help="Seed of that noise; the next picture's is K+1.")
 @click.option(
-    "--clean", metavar="REF", type=click.Path(path_type=Path), help="Clean picture, or folder, to compare with."
+    "--add-noise", type=float, metavar="S", help="Make clean pictures noisy first: Gaussian noise of S, 0-255 scale."
+)
+@no_sigma
+@click.option("--seed", type=click.IntRange(min=0), metavar="K", help="Seed of that noise; the next picture's is K+1.")
+@click.option("--clean", metavar="REF", type=FILE, help="Clean picture, or folder, to compare with.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([suffix[1:] for suffix in FORMATS], case_sensitive=False),
+    help="Of the pictures in a folder or to a pipe.  [default: as IN; PNG to a pipe]",
 )
 @run_options
 def denoise(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Path | str, ...],
     output: str,
     model: str | None,
     steps: int | None,
-    sigma: float | None,
+    add_noise: float | None,
     seed: int | None,
+    format_: str | None,
     clean: Path | None,
     sample_range: SampleRange | None,
     threads: int | None,
@@ -52,7 +62,8 @@ def denoise(
 ) -> None:
     """Denoise pictures, or the pictures of a folder.
 
-    IN is one or more picture files, or one folder: then OUT is a folder, too. OUT's suffix decides the format: .png and
+    IN is one or more picture files, or one folder: then OUT is a folder, too. Either may be - for a pipe; what is
+    printed then goes to stderr. OUT's suffix decides the format: .png and
     .pgm hold 8 and 16 bits a sample, .tif also float, .jpg, .webp, .bmp and .ppm 8 bits. Samples keep their type where
     the format can hold it; transparency stays as it is; profile, resolution, EXIF and descriptions are kept where the
     format can hold them. A gray model denoises each colour channel by itself, three equal ones as one.
@@ -60,32 +71,36 @@ def denoise(
     Black and white are those of the sample type, 0 and 255, 65535, or 1 for float, unless the file says otherwise or
     --range names them: 0:4095 for 12 bits in 16. The result is scaled back to the same range.
 
-    With --sigma the input is the clean picture, noise is added to it, and PSNR and SSIM compare with it unless --clean
-    names another reference. Energy is an estimate for the operations on 45 nm CMOS (0.9 pJ an accumulate, 4.6 pJ a
-    multiply-accumulate), memory left out. An existing OUT is replaced; an input never is.
+    A noisy picture needs no word on how noisy it is. With --add-noise the input is a clean picture, which is made noisy
+    first, and PSNR and SSIM compare with it unless --clean names another reference. Energy is an estimate for the
+    operations on 45 nm CMOS (0.9 pJ an accumulate, 4.6 pJ a multiply-accumulate), memory left out. An existing OUT is
+    replaced; an input never is.
 
     \b
     Examples:
       spikeunet denoise noisy.png -o clean.png
       spikeunet denoise photograph.jpg -o noise-free.png --model denoise-gray
-      spikeunet denoise set12/ -o denoised/ --sigma 25 --report report.json
+      spikeunet denoise set12/ -o denoised/ --add-noise 25 --report report.json
       spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
+      spikeunet denoise scans/ -o denoised/ --format png
+      curl -s https://example.org/noisy.jpg | spikeunet denoise - -o - --format jpg > clean.jpg
     """
     from ..build import allowed_kernels
     from ..pictures.noise import check_sigma
     from ..simulation.simulate import check_tile
     from ..tasks.inference import DEFAULT_STEPS, check_steps
 
-    if seed is not None and sigma is None:
-        raise InputError(f"--seed {seed} has no meaning without --sigma; name the noise to add")
-    if sigma is not None:
-        check_sigma(sigma)
+    if seed is not None and add_noise is None:
+        raise InputError(f"--seed {seed} has no meaning without --add-noise; name the noise to add")
+    if add_noise is not None:
+        check_sigma(add_noise)
     check_steps(DEFAULT_STEPS if steps is None else steps)
     check_tile(tile, order)
     allowed_kernels(kernels)
-    protected = [] if model is None else [Path(model)]
-    jobs = plan_jobs(inputs, Output(output), clean, protected)
-    check_report_path(report, jobs, protected)
+    claims = Claims()
+    for name in DEFAULT_MODELS.values() if model is None else [model]:
+        claims.reads_model(name)
+    jobs = plan_jobs(inputs, _output(output, format_), claims, clean, report=report)
     settings = DenoiseSettings(
         model_for=_models(model, steps),
         order=order,
@@ -93,10 +108,22 @@ def denoise(
         tile=tile,
         kernels=kernels,
         sample_range=sample_range,
-        sigma=sigma,
+        sigma=add_noise,
         seed=seed or 0,
     )
     process_pictures(jobs, denoise_file, settings, "Denoising", report)
+
+
+def _output(path: str, name: str | None) -> Output:
+    """The output, whose files must have the suffix of the format that was asked for, if one was."""
+    if name is None:
+        return Output(path)
+
+    def check(target: Path) -> None:
+        if format_of(target) != format_of(f"x.{name}"):
+            raise InputError(f"{target}: --format {name} is for a folder or a pipe; a file's suffix names its format")
+
+    return Output(path, f".{name}", check)
 
 
 def _models(name: str | None, steps: int | None) -> Callable[[int], Model]:

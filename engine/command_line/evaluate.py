@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import InputError
+from .claims import Claims
 from .console import print_rows, progress
 from .convert import numbers
 from .guard import STATUS_ERROR, report_error
 from .jobs import make_folder
+from .options import FILE, no_sigma
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
+    from ..evaluation.evaluate import Plan
     from ..evaluation.picture_task import Outcome
 
 JOURNAL = "journal.jsonl"
@@ -26,14 +29,17 @@ ROWS = "pictures.csv"
 @click.command()
 @click.argument("model", metavar="MODEL")
 @click.argument("datasets", metavar="DATASET...", nargs=-1, required=True)
-@click.option("--data", metavar="FOLDER", type=click.Path(path_type=Path), help="Where data sets lie that have a name.")
+@click.option("--data", metavar="FOLDER", type=FILE, help="Where data sets lie that have a name.")
 @click.option(
     "--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True, help="Of such data sets."
 )
-@click.option("-o", "--output", metavar="FOLDER", type=click.Path(path_type=Path), help="For results and the journal.")
+@click.option("-o", "--output", metavar="FOLDER", type=FILE, help="For results and the journal.")
 @click.option("--steps", metavar="T,...", help="Time steps, each 1 to 1000.  [default: the model's own]")
 @click.option("--ann", is_flag=True, help="Also the ANN: the same weights with ReLUs for neurons.")
-@click.option("--sigma", metavar="S,...", default="25", show_default=True, help="Noise to add, 0-255 scale.")
+@click.option(
+    "--add-noise", "sigma", metavar="S,...", default="25", show_default=True, help="To clean pictures, 0-255."
+)
+@no_sigma
 @click.option(
     "--seed", type=click.IntRange(min=0), metavar="K", default=0, show_default=True, help="Of its first picture."
 )
@@ -76,7 +82,7 @@ def evaluate(
 
     \b
     Examples:
-      spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --sigma 15,25,50 --steps 1,2,4 --ann -o results/
+      spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --add-noise 15,25,50 --steps 1,2,4 --ann -o results/
       spikeunet evaluate vessels.npz drive=datasets/drive --ann --workers 4 -o results/
       spikeunet evaluate model.npz noisy/:clean/ --scheduler tcp://head:8786 -o results/
     """
@@ -91,13 +97,14 @@ def evaluate(
         data=data,
         split=split,
         steps=None if steps is None else _whole_numbers("--steps", steps),
-        sigmas=numbers("--sigma", sigma, ","),
+        sigmas=numbers("--add-noise", sigma, ","),
         seed=seed,
         ann=ann,
         void=void,
         limit=limit,
     )
     if output is not None:
+        _check_output(output, plan)
         make_folder(output)
     journal = None if output is None else output / JOURNAL
     evaluation = evaluate_plan(plan, workplace, journal=journal, threads=threads, observe=_observe)
@@ -109,6 +116,17 @@ def evaluate(
     _print(evaluation)
     if evaluation.failures:
         context.exit(STATUS_ERROR)
+
+
+def _check_output(folder: Path, plan: Plan) -> None:
+    """InputError where a file of results would replace the model or a picture, through a link for instance."""
+    claims = Claims()
+    claims.reads_model(plan.model)
+    for example in (example for dataset in plan.datasets for example in dataset.examples):
+        files = (example.picture, example.reference, example.mask)
+        claims.reads("the picture", *(path for path in files if path is not None))
+    for name in (JOURNAL, RESULTS, ROWS):
+        claims.writes("the results", folder / name)
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:

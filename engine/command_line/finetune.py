@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
+from ..errors import InputError, printable
+from .claims import Claims
 from .console import print_fields
 from .convert import noise_levels, numbers
-from .jobs import check_folder, check_model_suffix, file_identity
-from .options import grouped, threads_option
+from .jobs import check_folder, check_model_suffix
+from .options import FILE, grouped, no_sigma, threads_option
 
 if TYPE_CHECKING:
     from ..finetune import Settings
     from ..graph import Network
+    from .training_files import Files
 
 _settings_options = grouped(
     click.option("--steps", type=int, metavar="T", default=4, show_default=True, help="Time steps to train for."),
@@ -64,12 +66,10 @@ _settings_options = grouped(
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--train", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="Clean pictures.")
-@click.option(
-    "--validate", metavar="FOLDER", type=click.Path(path_type=Path), help="Pictures to measure the quality on."
-)
-@click.option("--labels", metavar="FOLDER", type=click.Path(path_type=Path), help="Label pictures, to train on.")
-@click.option("--validate-labels", metavar="FOLDER", type=click.Path(path_type=Path), help="And of the others.")
+@click.option("--train", metavar="FOLDER", required=True, type=FILE, help="Clean pictures.")
+@click.option("--validate", metavar="FOLDER", type=FILE, help="Pictures to measure the quality on.")
+@click.option("--labels", metavar="FOLDER", type=FILE, help="Label pictures, to train on.")
+@click.option("--validate-labels", metavar="FOLDER", type=FILE, help="And of the others.")
 @click.option("--void", type=click.IntRange(min=0), metavar="LABEL", help="Label that does not count.")
 @click.option("--upright", is_flag=True, help="Do not turn labelled pictures, which have an up and a down.")
 @click.option(
@@ -79,10 +79,20 @@ _settings_options = grouped(
     show_default=True,
     help="Weigh rare classes up: by median frequency / frequency to this power, 0 to 1.",
 )
-@click.option("-o", "--output", metavar="OUT.npz", required=True, type=click.Path(path_type=Path), help="Model file.")
+@click.option("-o", "--output", metavar="OUT.npz", required=True, type=FILE, help="Model file.")
 @click.option("--task", type=click.Choice(["denoise", "segment"]), default="denoise", show_default=True)
-@click.option("--sigma", metavar="S|LOW:HIGH", default="5:50", show_default=True, help="Noise to add, 0-255 scale.")
-@click.option("--validate-sigma", type=float, metavar="S", default=25.0, show_default=True)
+@click.option(
+    "--add-noise",
+    "sigma",
+    metavar="S|LOW:HIGH",
+    default="5:50",
+    show_default=True,
+    help="To the clean pictures, 0-255 scale.",
+)
+@no_sigma
+@click.option(
+    "--validate-noise", type=float, metavar="S", default=25.0, show_default=True, help="To add to those of --validate."
+)
 @click.option("--crop", type=int, metavar="PIXELS", default=64, show_default=True, help="Side of the training crops.")
 @click.option("--batch", type=int, metavar="N", default=8, show_default=True, help="Crops in a batch.")
 @click.option(
@@ -101,11 +111,9 @@ _settings_options = grouped(
     help="Iterations between validations, log lines and checkpoints.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="[default: OUT.checkpoint.npz]")
-@click.option("--log", type=click.Path(path_type=Path), metavar="FILE", help="CSV log.  [default: OUT.csv]")
-@click.option(
-    "--curve", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the course.  [default: OUT.png]"
-)
+@click.option("--checkpoint", type=FILE, metavar="FILE", help="[default: OUT.checkpoint.npz]")
+@click.option("--log", type=FILE, metavar="FILE", help="CSV log.  [default: OUT.csv]")
+@click.option("--curve", type=FILE, metavar="FILE", help="Picture of the course.  [default: OUT.png]")
 @threads_option
 @click.option("--description", help="A line about the model.")
 def finetune(
@@ -120,7 +128,7 @@ def finetune(
     output: Path,
     task: str,
     sigma: str,
-    validate_sigma: float,
+    validate_noise: float,
     crop: int,
     batch: int,
     thresholds: str | None,
@@ -136,7 +144,7 @@ def finetune(
     """Fine-tune a converted model, so that it needs fewer steps or fewer accumulates.
 
     MODEL is a shipped model or a model file. It is trained on random crops of the pictures in the folder --train, with
-    noise of --sigma, by accumulated spiking flow or by backpropagation through time. A log and a curve are written
+    noise of --add-noise, by accumulated spiking flow or by backpropagation through time. A log and a curve are written
     beside OUT.npz; a checkpoint too, which --resume goes on from and which goes away when the run is done.
 
     With --task segment, --labels has the label pictures of --train, by name; or --train is NAME=FOLDER, a data set that
@@ -162,10 +170,10 @@ def finetune(
     levels = noise_levels(sigma)
     check_model_suffix(output)
     files = Files.beside(output, checkpoint, log, curve)
-    _check_paths(files, model)
+    _check_paths(files, model, [train, validate, labels, validate_labels])
     files.check(resume)
     if task == "denoise":
-        work = denoising_task(model, train, validate, (levels[0], levels[-1]), validate_sigma, crop, batch)
+        work = denoising_task(model, train, validate, (levels[0], levels[-1]), validate_noise, crop, batch)
     else:
         work = segmentation_task(model, train, labels, validate, validate_labels, void, upright, balance, crop, batch)
         settings = dataclasses.replace(settings, class_weights=work.class_weights)
@@ -177,7 +185,7 @@ def finetune(
     run.to_the_end()
     metadata = {**trainer.result().metadata, "task": task}
     if description is not None:
-        metadata["description"] = description
+        metadata["description"] = printable(description)
     save_model(trainer.result().replace(metadata=metadata), output)
     files.checkpoint.unlink(missing_ok=True)
     print_fields([("model", str(output)), *run.summary()])
@@ -217,15 +225,14 @@ def _settings(options: dict[str, Any], task: str) -> Settings:
     )
 
 
-def _check_paths(files: Any, model: str) -> None:
-    from ..models import located
-
+def _check_paths(files: Files, model: str, folders: list[Path | None]) -> None:
+    """InputError where a file of the run would replace the model, a picture to train with or another file of it."""
+    claims = Claims()
+    claims.reads_model(model)
+    for folder in folders:
+        if folder is not None:
+            claims.reads_examples(folder)
     written = {"the model": files.output, "the checkpoint": files.checkpoint, "the log": files.log}
-    written["the curve"] = files.curve
-    with located(model) as start:
-        seen: dict[Any, str] = {file_identity(start): "the model to start from"}
-    for what, path in written.items():
+    for what, path in {**written, "the curve": files.curve}.items():
         check_folder(path.parent)
-        other = seen.setdefault(file_identity(path), what)
-        if other is not what:
-            raise InputError(f"{path}: {what} would overwrite {other}; choose another name")
+        claims.writes(what, path)

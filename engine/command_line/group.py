@@ -13,7 +13,7 @@ from .convert import convert
 from .denoise import denoise
 from .evaluate import evaluate
 from .finetune import finetune
-from .guard import guarded
+from .guard import InterruptionError, guarded
 from .info import info
 from .messages import shown_messages
 from .models import models
@@ -24,6 +24,13 @@ from .warning_lines import warnings_as_lines
 
 class GuardedGroup(click.Group):
     """A group whose errors are one line on stderr and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's, but that an interruption is left to `guarded`."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise InterruptionError(*error.args) from None
 
     def main(
         self,
@@ -59,6 +66,14 @@ def main() -> None:
       spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --ann
       spikeunet models
       spikeunet info denoise-gray --shape 512x512
+
+    \b
+    Exit status:
+      0    all is done
+      1    what reads the output went away
+      2    an error, which one line on stderr tells; of several pictures the others are done
+      130  interrupted by Ctrl-C
+      143  terminated
     """
 
 

@@ -12,7 +12,10 @@ from typing import NoReturn
 
 import click
 
-from ..errors import SpikeunetError
+from ..errors import SpikeunetError, printable
+from .streams import usable_streams
+
+__all__ = ["InterruptionError", "guarded", "printable", "remark", "report_error", "system_message"]
 
 STATUS_BROKEN_PIPE = 1
 STATUS_ERROR = 2
@@ -20,13 +23,23 @@ STATUS_INTERRUPTED = 130
 STATUS_TERMINATED = 143
 
 
+class InterruptionError(Exception):
+    """Ctrl-C during a command, which click would take for its own affair; says what is left, if anything is."""
+
+
 def guarded(run: Callable[[], object]) -> int:
     """Run a command and return the exit status: 0, 2 after an error, 130 after Ctrl-C, 1 after a broken pipe."""
+    with usable_streams():
+        return _status(run)
+
+
+def _status(run: Callable[[], object]) -> int:
     try:
         with _termination_as_exit():
             status = run()
             sys.stdout.flush()
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, InterruptionError, click.Abort) as error:
+        remark(f"spikeunet: interrupted{f'; {error}' if str(error) else ''}")
         return STATUS_INTERRUPTED
     except click.ClickException as error:
         return _report_usage(error)
@@ -64,20 +77,20 @@ def _report_system(error: OSError) -> int:
 
 def report_error(message: str) -> int:
     """Print `message` as one line on stderr; returns the exit status."""
-    with suppress(OSError):
-        click.echo(f"spikeunet: error: {printable(message)}", err=True)
+    remark(f"spikeunet: error: {message}")
     return STATUS_ERROR
+
+
+def remark(message: str) -> None:
+    """Print `message` as one line on stderr, where there is somebody to read it."""
+    with suppress(OSError):
+        click.echo(printable(message), err=True)
 
 
 def system_message(error: OSError) -> str:
     """`file: reason`, without the number."""
     reason = error.strerror or str(error)
     return f"{os.fsdecode(error.filename)}: {reason}" if isinstance(error.filename, (str, bytes)) else reason
-
-
-def printable(text: str) -> str:
-    """`text` on one line: control characters and bytes that are no text, as file names may have, are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 @contextmanager

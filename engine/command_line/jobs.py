@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import InputError, SpikeunetError
-from ..pictures.folders import partner_of, pictures_in
+from ..pictures.folders import partner_of, pictures_in, skipped_in
 from ..pictures.picture_files import format_of
+from .claims import Claims
 from .console import progress
-from .guard import report_error, system_message
+from .guard import remark, report_error, system_message
+from .pipes import PIPE, PipedInput, PipedOutput, Source, Target, only_one_for_stdout
+from .streams import check_stdout
 
 Record = TypeVar("Record")
+
+SKIPPED_NAMED = 3
+"""So many skipped files are named."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +31,10 @@ class Output:
     Parameters
     ----------
     path : str
-        A file for one picture; a folder for several. A final slash names a folder.
+        A file for one picture; a folder for several. A final slash names a folder, "-" stdout.
     suffix : str or None
-        What names of files in a folder end with; None for the picture's own suffix.
+        What names of files in a folder end with; None for the picture's own suffix. Of a picture to stdout it is the
+        format; None for PNG.
     check : function of a path
         Raises where the file could not be written in the format that its name tells.
     """
@@ -44,16 +51,11 @@ class Job:
     `extras` holds further outputs by name.
     """
 
-    source: Path
-    target: Path
+    source: Source
+    target: Target
     clean: Path | None
     index: int
     extras: Mapping[str, Path] = field(default_factory=dict)
-
-    @property
-    def files(self) -> list[Path]:
-        """Every file that the job reads or writes."""
-        return [self.source, self.target, *self.extras.values(), *([] if self.clean is None else [self.clean])]
 
 
 @dataclass(frozen=True)
@@ -65,46 +67,53 @@ class Failure:
 
 
 def plan_jobs(
-    inputs: Sequence[Path],
+    inputs: Sequence[Path | str],
     output: Output,
+    claims: Claims,
     clean: Path | None = None,
-    protected: Iterable[Path] = (),
     extras: Mapping[str, Output] | None = None,
+    report: str | None = None,
 ) -> list[Job]:
     """Jobs for files, or for the pictures of one folder, in sorted order.
 
     Parameters
     ----------
     inputs : sequence of Path
-        One or more picture files, or one folder.
+        One or more picture files, or one folder; or the text "-" alone, for a picture from stdin.
     output : Output
-        Folders are made where only the last part of their path is missing.
+        Folders are made where only the last part of their path is missing; "-" is stdout, for one picture.
+    claims : Claims
+        What else the command reads and writes; the jobs' files are added.
     clean : Path or None
         Reference of the one picture, or a folder of references that have the pictures' names.
-    protected : iterable of Path
-        Files that must not be overwritten.
     extras : dict of Output
         Further outputs by name.
+    report : str or None
+        File of a report on all of them; "-" for stdout.
 
     Raises
     ------
     InputError, PictureError, OSError
-        If a file is missing, two pictures have one output, an output is an input, or a reference is missing.
+        If a file is missing, an output would replace another or an input, or a reference is missing.
     """
-    from_folder = len(inputs) == 1 and inputs[0].is_dir()
-    sources = pictures_in(inputs[0]) if from_folder else _checked_files(inputs)
-    outputs = {"": output, **(extras or {})}
-    into_folder = {name: from_folder or len(sources) > 1 or _is_folder(each) for name, each in outputs.items()}
-    targets = {name: _targets(sources, each, into_folder[name]) for name, each in outputs.items()}
+    only_one_for_stdout(output.path, report)
+    paths = [path for path in inputs if isinstance(path, Path)]
+    folder = paths[0] if len(inputs) == len(paths) == 1 and paths[0].is_dir() else None
+    sources = _sources(inputs, paths, folder)
+    several = folder is not None or len(sources) > 1
+    targets = _targets(sources, output, several)
+    further = {name: _paths(sources, each, several) for name, each in (extras or {}).items()}
     references = [_reference(source, clean, single=len(sources) == 1) for source in sources]
-    _check_targets([pair for each in targets.values() for pair in zip(sources, each, strict=True)])
-    written = [target for each in targets.values() for target in each]
-    _check_overwriting(written, [*sources, *protected, *(path for path in references if path is not None)])
-    for name, each in outputs.items():
-        folder = Path(each.path)
-        (make_folder if into_folder[name] else check_folder)(folder if into_folder[name] else folder.parent)
+    claims.reads("the input", *paths)
+    claims.reads("the clean reference", *([] if clean is None else [clean]))
+    _claim(claims, sources, {"output": targets, **further})
+    _check_report(report, claims)
+    for each in (output, *(extras or {}).values()):
+        _check_place(each, several)
+    if folder is not None:
+        tell_skipped(folder)
     return [
-        Job(source, targets[""][index], references[index], index, {name: targets[name][index] for name in extras or {}})
+        Job(source, targets[index], references[index], index, {name: places[index] for name, places in further.items()})
         for index, source in enumerate(sources)
     ]
 
@@ -117,6 +126,8 @@ def run_jobs(
     for job in progress(jobs, description):
         try:
             records.append(work(job))
+        except BrokenPipeError:  # of stdout: there is nobody to write for
+            raise
         except (SpikeunetError, OSError) as error:
             message = system_message(error) if isinstance(error, OSError) else str(error)
             report_error(message)
@@ -124,17 +135,77 @@ def run_jobs(
     return records, failures
 
 
-def _is_folder(output: Output) -> bool:
-    return output.path.endswith(os.sep) or Path(output.path).is_dir()
+def _sources(inputs: Sequence[Path | str], paths: Sequence[Path], folder: Path | None) -> Sequence[Source]:
+    if len(paths) == len(inputs):
+        return _checked_files(paths) if folder is None else pictures_in(folder)
+    if len(inputs) > 1:
+        raise InputError("- is the picture from stdin and must be the only input; a file of that name is ./-")
+    return [PipedInput()]
 
 
-def _targets(sources: Sequence[Path], output: Output, into_folder: bool) -> list[Path]:
+def _claim(claims: Claims, sources: Sequence[Source], targets: Mapping[str, Sequence[Target]]) -> None:
+    for name, places in targets.items():
+        for source, target in zip(sources, places, strict=True):
+            if isinstance(target, Path):
+                claims.writes(f"the {name} of {source}", target)
+
+
+def tell_skipped(folder: Path) -> None:
+    """Say in one line which files of a folder are no input, and why; nothing where there are none."""
+    skipped = [f"{path.name} ({reason})" for path, reason in skipped_in(folder)]
+    if skipped:
+        more = [] if len(skipped) <= SKIPPED_NAMED else [f"and {len(skipped) - SKIPPED_NAMED} more"]
+        remark(f"spikeunet: skipped {len(skipped)} of {folder}: {', '.join(skipped[:SKIPPED_NAMED] + more)}")
+
+
+def _into_folder(output: Output, several: bool) -> bool:
+    return several or output.path.endswith(os.sep) or Path(output.path).is_dir()
+
+
+def _check_place(output: Output, several: bool) -> None:
+    """Make the folder of an output, where it is one for several; OSError where an output has no place."""
+    if _into_folder(output, several):
+        make_folder(Path(output.path))
+    else:
+        check_folder(Path(output.path).parent)
+
+
+def _targets(sources: Sequence[Source], output: Output, several: bool) -> Sequence[Target]:
+    if output.path != PIPE:
+        return _paths(sources, output, several)
+    if several:
+        raise InputError("- is stdout, which takes one picture; name a folder for several")
+    return [PipedOutput(output.suffix or ".png")]
+
+
+def _paths(sources: Sequence[Source], output: Output, several: bool) -> Sequence[Path]:
     folder = Path(output.path)
-    names = [source.name if output.suffix is None else source.stem + output.suffix for source in sources]
-    targets = [folder / name for name in names] if into_folder else [folder]
-    for target in targets:
-        output.check(target)
-    return targets
+    if _into_folder(output, several):
+        paths = [_in_folder(source, folder, output.suffix) for source in sources]
+    else:
+        paths = [folder]
+    for path in paths:
+        output.check(path)
+    return paths
+
+
+def _in_folder(source: Source, folder: Path, suffix: str | None) -> Path:
+    if isinstance(source, PipedInput):
+        raise InputError(f"{folder}: a picture from stdin has no name to get in a folder; name a file")
+    return folder / (source.name if suffix is None else source.stem + suffix)
+
+
+def _check_report(report: str | None, claims: Claims) -> None:
+    """Raise where the report could not be written or would overwrite another file."""
+    if report == "-":
+        check_stdout()
+    if report in (None, "-"):
+        return
+    path = Path(str(report))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    claims.writes("the report", path)
+    check_folder(path.parent)
 
 
 def check_folder(folder: Path) -> None:
@@ -163,15 +234,6 @@ def check_model_suffix(path: Path) -> None:
         raise InputError(f"{path}: a model file ends in .npz; choose another name")
 
 
-def file_identity(path: Path) -> tuple[int, int] | str:
-    """The same for two paths that lead to one file, through links as well."""
-    try:
-        status = path.stat()
-    except OSError:
-        return os.path.realpath(path)
-    return status.st_dev, status.st_ino
-
-
 def _checked_files(inputs: Sequence[Path]) -> list[Path]:
     for path in inputs:
         if path.is_dir():
@@ -181,25 +243,7 @@ def _checked_files(inputs: Sequence[Path]) -> list[Path]:
     return sorted(inputs, key=lambda path: (path.name, path))
 
 
-def _check_targets(written: Iterable[tuple[Path, Path]]) -> None:
-    """InputError where two of the (source, target) have one target."""
-    seen: dict[Path, Path] = {}
-    for source, target in written:
-        if target in seen:
-            also = f"{seen[target]} and {source}" if seen[target] != source else f"two outputs of {source}"
-            raise InputError(f"{also} would both be written to {target}; give them other names")
-        seen[target] = source
-
-
-def _check_overwriting(targets: Iterable[Path], protected: Iterable[Path]) -> None:
-    inputs = {file_identity(path): path for path in protected}
-    for target in targets:
-        overwritten = inputs.get(file_identity(target))
-        if overwritten is not None:
-            raise InputError(f"{target}: the output would overwrite the input {overwritten}; choose another name")
-
-
-def _reference(source: Path, clean: Path | None, *, single: bool) -> Path | None:
+def _reference(source: Source, clean: Path | None, *, single: bool) -> Path | None:
     """Clean reference of a picture: the file given, or the file of its name in the folder given."""
     if clean is None:
         return None
@@ -209,4 +253,6 @@ def _reference(source: Path, clean: Path | None, *, single: bool) -> Path | None
         if not single:
             raise InputError(f"{clean}: several pictures need a folder of clean references")
         return clean
+    if isinstance(source, PipedInput):
+        raise InputError(f"{clean}: a picture from stdin has no name to find its reference by; name the file")
     return partner_of(source, clean, "clean references")

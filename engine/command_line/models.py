@@ -8,7 +8,7 @@ import click
 
 from ..errors import ModelFileError
 from .console import print_rows
-from .guard import STATUS_ERROR, report_error
+from .guard import STATUS_ERROR, remark, report_error
 
 if TYPE_CHECKING:
     from ..graph import Network
@@ -38,7 +38,7 @@ def models(context: click.Context) -> None:
     if rows:
         print_rows(["name", "task", "channels", "parameters", "steps", "description", "found in"], rows)
     elif not damaged:
-        click.echo("no models come with this copy of the package", err=True)
+        remark("no models come with this copy of the package")
     if damaged:
         context.exit(STATUS_ERROR)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import TypeVar
 
 import click
@@ -10,7 +12,8 @@ import click
 from .guard import STATUS_ERROR
 from .jobs import Job, run_jobs
 from .one_picture import Record, Settings
-from .options import grouped, range_option, threads_option
+from .options import FILE_NAME, grouped, range_option, threads_option
+from .pipes import PIPE, PipedOutput
 from .report import write_report
 from .summary import print_records
 
@@ -33,7 +36,10 @@ run_options = grouped(
         help="Which kernels may run the layers, for comparison: the result is the same.",
     ),
     click.option(
-        "--report", metavar="FILE", help="Write every count of every picture as JSON; - for stdout, alone there."
+        "--report",
+        type=FILE_NAME,
+        metavar="FILE",
+        help="Write every count of every picture as JSON; - for stdout, alone there.",
     ),
 )
 
@@ -61,7 +67,10 @@ def process_pictures(
     records, failures = run_jobs(jobs, lambda job: work(job, settings), description)
     if report is not None and records:
         write_report(report, settings, records, failures)
-    if report != "-":
-        print_records(records)
+    if report != PIPE:
+        # Where a picture goes to stdout, nothing else may.
+        piped = any(isinstance(job.target, PipedOutput) for job in jobs)
+        with redirect_stdout(sys.stderr) if piped else nullcontext():
+            print_records(records)
     if failures:
         click.get_current_context().exit(STATUS_ERROR)

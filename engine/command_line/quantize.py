@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import InputError
+from .claims import Claims
 from .console import print_fields, print_rows
-from .jobs import check_folder, check_model_suffix, file_identity
+from .jobs import check_folder, check_model_suffix
+from .options import FILE
 
 if TYPE_CHECKING:
     from ..graph import Network
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("-o", "--output", metavar="OUT.npz", required=True, type=click.Path(path_type=Path), help="Model file.")
+@click.option("-o", "--output", metavar="OUT.npz", required=True, type=FILE, help="Model file.")
 @click.option("--bits", type=int, metavar="N", default=8, show_default=True, help="Bits of a weight, 2 to 8.")
 def quantize(model: str, output: Path, bits: int) -> None:
     """Round a model's weights to integers of few bits, so that its sums are exact.
@@ -37,10 +38,11 @@ def quantize(model: str, output: Path, bits: int) -> None:
     from ..models import located
 
     check_model_suffix(output)
+    claims = Claims()
+    claims.reads_model(model)
+    claims.writes("the rounded model", output)
+    check_folder(output.parent)
     with located(model) as path:
-        if file_identity(output) == file_identity(path):
-            raise InputError(f"{output}: the rounded model would overwrite the model; choose another name")
-        check_folder(output.parent)
         network = quantize_weights(read_model(path), bits)
         size = path.stat().st_size
     save_model(network, output)

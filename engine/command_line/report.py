@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
 from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS, estimate_energy
-from .jobs import Failure, Job, check_folder, file_identity
+from .guard import printable
+from .jobs import Failure
 
 if TYPE_CHECKING:
     from .one_picture import Record, Settings
-
-
-def check_report_path(report: str | None, jobs: Sequence[Job], protected: Iterable[Path]) -> None:
-    """Raise before anything is computed where the report could not be written or would overwrite a picture."""
-    if report in (None, "-"):
-        return
-    path = Path(str(report))
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    pictures = [path for job in jobs for path in job.files]
-    if file_identity(path) in {file_identity(other) for other in [*pictures, *protected]}:
-        raise InputError(f"{path}: the report would overwrite a picture or the model; choose another name")
-    check_folder(path.parent)
 
 
 def write_report(report: str, settings: Settings, records: Sequence[Record], failures: Sequence[Failure]) -> None:
@@ -53,7 +37,7 @@ def _report(settings: Settings, records: Sequence[Record], failures: Sequence[Fa
     return {
         "spikeunet": version("spikeunet"),
         "models": {
-            model.name: {"steps": model.steps, "metadata": dict(model.network.metadata)}
+            printable(model.name): {"steps": model.steps, "metadata": dict(model.network.metadata)}
             for model in (record.model for record in records)
         },
         "order": settings.order,
@@ -63,7 +47,7 @@ def _report(settings: Settings, records: Sequence[Record], failures: Sequence[Fa
         "energy_model": asdict(ENERGY_MODELS[DEFAULT_ENERGY_MODEL]),
         "pictures": pictures,
         "mean": {name: _mean(picture[name] for picture in pictures) for name in (*records[0].averaged, *_AVERAGED)},
-        "failures": [asdict(failure) for failure in failures],
+        "failures": [{name: printable(text) for name, text in asdict(failure).items()} for failure in failures],
     }
 
 
@@ -74,11 +58,11 @@ def _picture(record: Record) -> dict[str, Any]:
     processed, result = record.processed, record.processed.result
     dense_macs = sum(result.dense_macs.values())
     return {
-        "input": str(record.job.source),
-        "output": str(record.job.target),
-        **{name: str(path) for name, path in record.job.extras.items()},
-        "model": record.model.name,
-        "clean": None if record.job.clean is None else str(record.job.clean),
+        "input": printable(str(record.job.source)),
+        "output": printable(str(record.job.target)),
+        **{name: printable(str(path)) for name, path in record.job.extras.items()},
+        "model": printable(record.model.name),
+        "clean": None if record.job.clean is None else printable(str(record.job.clean)),
         "height": record.shape[0],
         "width": record.shape[1],
         "channels": 1 if len(record.shape) == 2 else record.shape[2],

@@ -8,10 +8,11 @@ import click
 
 from ..pictures.ranges import SampleRange
 from ..tasks.segmentation import DEFAULT_MODEL
+from .claims import Claims
 from .jobs import Output, plan_jobs
 from .one_picture import Model, Settings
+from .options import FILE_NAME, INPUT
 from .picture_command import process_pictures, run_options
-from .report import check_report_path
 from .segment_picture import (
     OVERLAY,
     PROBABILITIES,
@@ -22,17 +23,17 @@ from .segment_picture import (
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
 @click.option(
-    "-o", "--output", metavar="OUT", required=True, type=click.Path(), help="Label picture, or folder for several."
+    "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Label picture, or folder for several."
 )
 @click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="Shipped model or model file.")
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
-@click.option("--overlay", metavar="OUT", type=click.Path(), help="Also the picture with its classes' colours over it.")
-@click.option("--probabilities", metavar="OUT", type=click.Path(), help="Also each class's probability, as NPZ.")
+@click.option("--overlay", metavar="OUT", type=FILE_NAME, help="Also the picture with its classes' colours over it.")
+@click.option("--probabilities", metavar="OUT", type=FILE_NAME, help="Also each class's probability, as NPZ.")
 @run_options
 def segment(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Path | str, ...],
     output: str,
     model: str,
     steps: int | None,
@@ -49,7 +50,8 @@ def segment(
 
     IN is one or more picture files of any size, or one folder: then every OUT is a folder, too. A label picture is an
     indexed PNG: a sample is the number of a class, and the palette shows the classes' colours. --overlay writes colour
-    pictures, --probabilities NPZ files with `probabilities` (classes, height, width) float32 and `classes`.
+    pictures, --probabilities NPZ files with `probabilities` (classes, height, width) float32 and `classes`. IN and OUT
+    may be - for a pipe; what is printed then goes to stderr.
 
     Shipped models are segment-street for street scenes, segment-vessels for photographs of the retina, and
     segment-membranes for electron micrographs. Names and colours of the classes, and what is done to a picture first,
@@ -76,8 +78,10 @@ def segment(
         extras[OVERLAY] = Output(overlay, ".png", check_overlay_format)
     if probabilities is not None:
         extras[PROBABILITIES] = Output(probabilities, ".npz", check_probabilities_suffix)
-    jobs = plan_jobs(inputs, Output(output, ".png", check_label_suffix), protected=[Path(model)], extras=extras)
-    check_report_path(report, jobs, [Path(model)])
+    claims = Claims()
+    claims.reads_model(model)
+    labels = Output(output, ".png", check_label_suffix)
+    jobs = plan_jobs(inputs, labels, claims, extras=extras, report=report)
     network = segmenter(model)
     chosen = Model(model, network, recommended_steps(network) if steps is None else steps)
     settings = Settings(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
+from ..files.csv_text import csv_text
 
 COLUMNS = (
     "iteration",
@@ -31,13 +32,14 @@ Row = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Files:
-    """Where a training run writes; `wants_curve` tells whether the user asked for the curve."""
+    """Where a training run writes; `wants_log` and `wants_curve` tell whether the user named these files."""
 
     output: Path
     checkpoint: Path
     log: Path
     curve: Path
     wants_curve: bool
+    wants_log: bool = False
 
     @classmethod
     def beside(cls, output: Path, checkpoint: Path | None, log: Path | None, curve: Path | None) -> Files:
@@ -48,6 +50,7 @@ class Files:
             log or output.with_suffix(".csv"),
             curve or output.with_suffix(".png"),
             curve is not None,
+            log is not None,
         )
 
     def check(self, resume: bool) -> None:
@@ -56,12 +59,23 @@ class Files:
             raise InputError(f"{self.curve}: a curve ends in {', '.join(CURVE_SUFFIXES)}; choose another name")
         if self.wants_curve and not can_plot():
             raise InputError("--curve needs matplotlib, which is missing; pip install 'spikeunet[plots]'")
+        self._check_defaults()
         if resume and not self.checkpoint.is_file():
             raise InputError(f"{self.checkpoint}: no checkpoint to resume from; start without --resume")
         if not resume and self.checkpoint.exists():
             raise InputError(
                 f"{self.checkpoint}: an interrupted run left this checkpoint; go on with --resume, or remove it"
             )
+
+    def _check_defaults(self) -> None:
+        """InputError where a file that nobody named would replace one that is not from an earlier run."""
+        is_log = self.log.is_file() and log_columns(self.log) == COLUMNS
+        for option, path, named in (("--log", self.log, self.wants_log), ("--curve", self.curve, self.wants_curve)):
+            if not named and path.is_file() and not is_log:
+                raise InputError(
+                    f"{path}: is there, and not from an earlier run; name another file by {option}, or this one to "
+                    "replace it"
+                )
 
 
 def can_plot() -> bool:
@@ -71,12 +85,19 @@ def can_plot() -> bool:
 
 def write_log(path: Path, rows: list[Row]) -> None:
     """Write all rows as CSV, completely or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: "" if value is None else f"{value:.7g}" for name, value in row.items()} for row in rows)
+    shown = ({name: "" if value is None else f"{value:.7g}" for name, value in row.items()} for row in rows)
+    text = csv_text(COLUMNS, shown)
     with atomic_write(path) as stream:
-        stream.write(text.getvalue().encode())
+        stream.write(text.encode())
+
+
+def log_columns(path: Path) -> tuple[str, ...]:
+    """Columns of a CSV file, nothing where it is none."""
+    try:
+        with open(path, newline="", encoding="utf-8") as stream:
+            return tuple(csv.DictReader(stream).fieldnames or ())
+    except (ValueError, csv.Error):
+        return ()
 
 
 def read_log(path: Path, most_iterations: int) -> list[Row]:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 
 from ..finetune import StepReport, Trainer
+from .guard import remark
 from .training_files import COLUMNS, Files, Row, can_plot, draw_curve, read_log, write_log
 
 if TYPE_CHECKING:
@@ -49,6 +49,19 @@ class TrainingRun:
 
     def to_the_end(self) -> None:
         """Train until all iterations are done; then draw the curve."""
+        try:
+            self._train()
+        except KeyboardInterrupt:
+            if not self.files.checkpoint.is_file():
+                raise
+            raise KeyboardInterrupt(f"{self.files.checkpoint} has the run so far, --resume goes on from it") from None
+        if can_plot():
+            settings = self.trainer.settings
+            draw_curve(self.files.curve, self.rows, f"{settings.method}, T = {settings.steps}")
+        else:
+            remark("no curve was drawn: matplotlib is missing; pip install 'spikeunet[plots]'")
+
+    def _train(self) -> None:
         if not self.rows:
             self._log()
         with _progress(self.trainer) as show:
@@ -59,11 +72,6 @@ class TrainingRun:
                     # The log first: after an interruption in between, --resume cuts it to the checkpoint.
                     self.trainer.save(self.files.checkpoint)
                 show(self._message())
-        if can_plot():
-            settings = self.trainer.settings
-            draw_curve(self.files.curve, self.rows, f"{settings.method}, T = {settings.steps}")
-        else:
-            click.echo("no curve was drawn: matplotlib is missing; pip install 'spikeunet[plots]'", err=True)
 
     def summary(self) -> list[tuple[str, str]]:
         """What to print at the end."""

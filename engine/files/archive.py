@@ -63,11 +63,11 @@ def read_arrays(path: str | os.PathLike[str], error: type[SpikeunetError], remed
         the sizes it declares disagree with the file's own size.
     """
     path = Path(path)
-    if not path.exists():
-        raise error(f"{path}: no such file; check the path")
-    if not path.is_file():
-        raise error(f"{path}: is not a file; give the path of an NPZ file")
     try:
+        if not path.exists():
+            raise error(f"{path}: no such file; check the path")
+        if not path.is_file():
+            raise error(f"{path}: is not a file; give the path of an NPZ file")
         return _read(path, error, remedy)
     except SpikeunetError:
         raise

@@ -30,7 +30,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -40,7 +39,7 @@ from ..errors import InputError, ModelFileError, SpikeunetError
 from ..fixed_point import Weighted, codes_and_exponents
 from ..graph import Conv2d, ConvTranspose2d, Linear, Network
 from .archive import MAXIMUM_BYTES, read_arrays
-from .atomic import atomic_write
+from .atomic import atomic_write, input_errors
 from .topology import check_channels, decode_nodes, encode_node, exponents_key, weight_keys
 
 FORMAT_VERSION = 2
@@ -89,7 +88,7 @@ def save_model(
         "metadata": _encode_text("metadata", dict(network.metadata)),
         "normalization": _encode_text("normalization", dict(network.normalization)),
     }
-    _write(Path(path), arrays | weights)
+    _write(path, arrays | weights)
 
 
 def read_model(path: str | os.PathLike[str]) -> Network:
@@ -194,9 +193,6 @@ def _stored(key: str, array: NDArray[np.float32], dtype: str) -> NDArray[Any]:
     return array.astype(dtype)
 
 
-def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    try:
-        with atomic_write(path) as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None
+def _write(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) -> None:
+    with input_errors(path), atomic_write(path) as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]

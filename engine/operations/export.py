@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..files.atomic import atomic_write
+from ..files.atomic import atomic_write, input_errors
+from ..files.csv_text import csv_text
 from .definitions import DEFINITIONS
+from .exact import MAXIMUM, total
 
 if TYPE_CHECKING:
     from .ledger import NeuronOperations, Operations, SynapseOperations
@@ -38,7 +38,7 @@ def _synapse_record(node: SynapseOperations) -> Record:
     return {
         "node": node.name,
         "kind": node.kind,
-        **{name: int(getattr(node, name).sum()) for name in _SYNAPSE_COUNTS},
+        **{name: total(getattr(node, name)) for name in _SYNAPSE_COUNTS},
         **{name: getattr(node, name) for name in _RUN_COUNTS},
         "weights": node.weights,
         "connection_sparsity": node.connection_sparsity,
@@ -52,8 +52,8 @@ def _neuron_record(layer: NeuronOperations) -> Record:
         "kind": "Neurons",
         "neurons": layer.neurons,
         "neuron_updates": layer.neuron_updates,
-        "events": int(layer.events.sum()),
-        "spikes": int(layer.spikes.sum()),
+        "events": total(layer.events),
+        "spikes": total(layer.spikes),
         "activation_sparsity": layer.activation_sparsity,
         "footprint": layer.state_bytes,
     }
@@ -68,7 +68,7 @@ def _rows_by_step(ledger: Operations) -> list[Record]:
             found.append({"node": node.name, "kind": node.kind, "step": step, **values})
     for layer in ledger.neurons.values():
         for step in range(ledger.steps):
-            values = {"events": int(layer.events[step]), "spikes": int(layer.spikes[step].sum())}
+            values = {"events": int(layer.events[step]), "spikes": total(layer.spikes[step])}
             found.append({"node": layer.name, "kind": "Neurons", "step": step, **values})
     return found
 
@@ -98,11 +98,7 @@ def to_csv(ledger: Operations, path: str | PathLike[str] | None, by: str) -> str
     """Comma-separated values of `rows`; a count that a kind of node does not have is empty."""
     records = rows(ledger, by)
     names = dict.fromkeys(name for record in records for name in record)
-    stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return _written(stream.getvalue(), path)
+    return _written(csv_text(list(names), records), path)
 
 
 def to_json(ledger: Operations, path: str | PathLike[str] | None) -> str:
@@ -133,17 +129,30 @@ def _synapse_content(node: SynapseOperations) -> Record:
 
 
 def to_frame(ledger: Operations, by: str) -> Any:
-    """The records as a pandas frame; missing counts are NA, the others integers."""
+    """The records as a pandas frame; missing counts are NA, the others integers and exact."""
     try:
         import pandas as pd
     except ImportError:
         raise InputError("to_frame needs pandas, which is not installed; to_csv and rows do without") from None
-    return pd.DataFrame.from_records(rows(ledger, by)).convert_dtypes()
+    records = rows(ledger, by)
+    names = dict.fromkeys(name for record in records for name in record)
+    columns = {name: [record.get(name, pd.NA) for record in records] for name in names}
+    types = {name: _frame_type([record[name] for record in records if name in record]) for name in names}
+    return pd.DataFrame({name: pd.array(values, dtype=types[name]) for name, values in columns.items()})
+
+
+def _frame_type(values: list[Any]) -> str:
+    """A type of pandas that takes missing values and keeps these as they are."""
+    if all(isinstance(value, str) for value in values):
+        return "string"
+    if all(isinstance(value, int) for value in values):
+        return "Int64" if all(abs(value) <= MAXIMUM for value in values) else "object"
+    return "Float64"
 
 
 def _written(text: str, path: str | PathLike[str] | None) -> str:
     if path is not None:
-        with atomic_write(path) as stream:
+        with input_errors(path), atomic_write(path) as stream:
             stream.write(text.encode())
     return text
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
 from . import export
 from .energy import DEFAULT_ENERGY_MODEL, EnergyEstimate, estimate_operations
-
-Counts = NDArray[np.int64]
+from .exact import Counts, added, row_totals, total
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +50,15 @@ class NeuronOperations:
     @property
     def activation_sparsity(self) -> float:
         """Share of the neurons and steps without an event."""
-        return 1 - int(self.events.sum()) / max(1, self.neuron_updates)
+        return 1 - total(self.events) / max(1, self.neuron_updates)
 
     def __add__(self, other: NeuronOperations) -> NeuronOperations:
         _check_equal(self.name, "thresholds", self.thresholds, other.thresholds)
         return replace(
             self,
             neurons=self.neurons + other.neurons,
-            events=self.events + other.events,
-            spikes=self.spikes + other.spikes,
+            events=added(self.events, other.events),
+            spikes=added(self.spikes, other.spikes),
             state_bytes=max(self.state_bytes, other.state_bytes),
         )
 
@@ -84,9 +83,9 @@ class SynapticEvents:
 
     def __add__(self, other: SynapticEvents) -> SynapticEvents:
         return SynapticEvents(
-            self.synops + other.synops,
-            self.synops_binary + other.synops_binary,
-            self.synops_effective + other.synops_effective,
+            added(self.synops, other.synops),
+            added(self.synops_binary, other.synops_binary),
+            added(self.synops_effective, other.synops_effective),
         )
 
 
@@ -128,7 +127,7 @@ class SynapseOperations:
     steps: int
 
     def _sum(self, values: Iterable[Counts]) -> Counts:
-        return sum(values, np.zeros(self.steps, np.int64))
+        return reduce(added, values, np.zeros(self.steps, np.int64))
 
     @property
     def synops(self) -> Counts:
@@ -138,7 +137,7 @@ class SynapseOperations:
     @property
     def synops_binary(self) -> Counts:
         """(T,) int64, accumulates at each step where each threshold crossed counts."""
-        return self._sum(source.synops_binary.sum(axis=1) for source in self.sources.values())
+        return self._sum(row_totals(source.synops_binary) for source in self.sources.values())
 
     @property
     def synops_effective(self) -> Counts:
@@ -169,6 +168,7 @@ class Operations:
     """Operations of a run, exact integers; `print` shows a table and DEFINITIONS says what each count means.
 
     Ledgers of one network and one number of steps add over pictures: `first.operations + second.operations`, or `sum`.
+    Sums are exact, too: an array with one beyond 2**63 - 1 holds Python integers (dtype object) in place of int64.
 
     Parameters
     ----------
@@ -190,19 +190,19 @@ class Operations:
     def totals(self) -> dict[str, int | float]:
         """Every count of DEFINITIONS over all nodes, steps, thresholds and pictures."""
         neurons, synapses = self.neurons.values(), self.synapses.values()
-        events = sum(int(layer.events.sum()) for layer in neurons)
+        events = sum(total(layer.events) for layer in neurons)
         updates = sum(layer.neuron_updates for layer in neurons)
         weights = sum(node.weights for node in synapses)
         parameter_bytes = sum(node.parameter_bytes for node in synapses)
         state_bytes = sum(layer.state_bytes for layer in neurons)
         return {
             "events": events,
-            "spikes": sum(int(layer.spikes.sum()) for layer in neurons),
+            "spikes": sum(total(layer.spikes) for layer in neurons),
             "neuron_updates": updates,
             "activation_sparsity": 1 - events / max(1, updates),
-            "synops": sum(int(node.synops.sum()) for node in synapses),
-            "synops_binary": sum(int(node.synops_binary.sum()) for node in synapses),
-            "synops_effective": sum(int(node.synops_effective.sum()) for node in synapses),
+            "synops": sum(total(node.synops) for node in synapses),
+            "synops_binary": sum(total(node.synops_binary) for node in synapses),
+            "synops_effective": sum(total(node.synops_effective) for node in synapses),
             "dense_synops": sum(node.dense_synops for node in synapses),
             "macs": sum(node.macs for node in synapses),
             "macs_effective": sum(node.macs_effective for node in synapses),
@@ -240,11 +240,23 @@ class Operations:
         return export.rows(self, by)
 
     def to_csv(self, path: str | PathLike[str] | None = None, by: str = "node") -> str:
-        """The records of `rows(by)` as comma-separated values, also written to `path` where one is given."""
+        """The records of `rows(by)` as comma-separated values, also written to `path` where one is given.
+
+        Raises
+        ------
+        InputError
+            If `by` is unknown or the file cannot be written; whatever was there is kept.
+        """
         return export.to_csv(self, path, by)
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
-        """All numbers, by node, step and threshold, with their definitions; also written to `path`."""
+        """All numbers, by node, step and threshold, with their definitions; also written to `path`.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written; whatever was there is kept.
+        """
         return export.to_json(self, path)
 
     def to_frame(self, by: str = "node") -> Any:

@@ -19,6 +19,23 @@ def pictures_in(folder: Path) -> list[Path]:
     return found
 
 
+def skipped_in(folder: Path) -> list[tuple[Path, str]]:
+    """What `pictures_in` leaves out of a folder, sorted by name, and why; hidden files only where they are pictures."""
+    reasons = {path: _why_skipped(path) for path in sorted(folder.iterdir())}
+    return [(path, reason) for path, reason in reasons.items() if reason is not None]
+
+
+def _why_skipped(path: Path) -> str | None:
+    is_picture = path.suffix.lower() in SUFFIXES
+    if _is_hidden(path):
+        return "hidden" if is_picture else None
+    if path.is_dir():
+        return "a folder"
+    if not is_picture:
+        return "no picture by its suffix"
+    return None if path.is_file() else "no file"
+
+
 def partner_of(source: Path, folder: Path, what: str) -> Path:
     """The file of the picture's name in another folder, or the only one that differs from it in the suffix alone.
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, PictureError
-from ..files.atomic import atomic_write
 from .picture_files import convert_samples, load_picture
+from .streams import Place, is_path, name_of, written
 
 MAXIMUM_CLASSES = 256
 """An indexed PNG has no more entries in its palette."""
@@ -77,12 +77,12 @@ def class_indices(labels: NDArray[np.int64], classes: int, void: int | None = No
     return indices
 
 
-def write_labels(path: str | os.PathLike[str], labels: ArrayLike, palette: Sequence[Sequence[int]]) -> None:
+def write_labels(path: Place, labels: ArrayLike, palette: Sequence[Sequence[int]]) -> None:
     """Write class indices as an indexed PNG, completely or not at all.
 
     Parameters
     ----------
-    path : path
+    path : path or binary file object
     labels : (H, W) integer
         From 0 to len(palette) - 1.
     palette : sequence of (red, green, blue), 0 to 255
@@ -101,21 +101,21 @@ def write_labels(path: str | os.PathLike[str], labels: ArrayLike, palette: Seque
     fits = indices.ndim == 2 and indices.size and indices.dtype.kind in "iu"
     if not fits or indices.min() < 0 or indices.max() >= len(palette):
         raise PictureError(
-            f"{path}: labels must be (H, W) class indices from 0 to {len(palette) - 1} "
+            f"{name_of(path)}: labels must be (H, W) class indices from 0 to {len(palette) - 1} "
             f"(got {indices.dtype} {indices.shape})"
         )
     image = Image.fromarray(indices.astype(np.uint8))
     image.putpalette([sample for color in palette for sample in color])
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    with atomic_write(path) as stream:
+    with written(path) as stream:
         stream.write(buffer.getbuffer())
 
 
-def check_label_suffix(path: str | os.PathLike[str]) -> None:
+def check_label_suffix(path: Place) -> None:
     """PictureError where `path` is not a PNG by its suffix, the format that holds indices and a palette."""
-    if Path(path).suffix.lower() != ".png":
-        raise PictureError(f"{path}: label pictures are indexed PNG files; choose a name that ends in .png")
+    if is_path(path) and PurePath(name_of(path)).suffix.lower() != ".png":
+        raise PictureError(f"{name_of(path)}: label pictures are indexed PNG files; choose a name that ends in .png")
 
 
 def overlay(

@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..operations import Operations
+from ..operations.exact import total
+
+Value = TypeVar("Value")
 
 RECORDABLE = ("spikes", "membrane", "spike_count", "readout")
+
+
+class UnknownLayerError(InputError, KeyError):
+    """A layer that a result says nothing about."""
+
+    __str__ = InputError.__str__
+
+
+class ByLayer(dict[str, Value]):
+    """Values by the name of a node, which for an unknown name says which names there are.
+
+    Parameters
+    ----------
+    what : str
+        What the values are.
+    nodes : str
+        Which nodes have such a value.
+    values : mapping
+    """
+
+    def __init__(self, what: str, nodes: str, values: Mapping[str, Value]) -> None:
+        super().__init__(values)
+        self.what = what
+        self.nodes = nodes
+
+    def __missing__(self, name: object) -> NoReturn:
+        known = ", ".join(self) or "none"
+        raise UnknownLayerError(f"no {self.what} of {name!r}: there are those of {self.nodes}, which are {known}")
+
+
+_SPIKING = "the Neurons nodes"
+_READING_EVENTS = "the synapse nodes that read events"
+_READING_INPUT = "the synapse nodes that read the input"
+_WEIGHTED = "the nodes with weights"
 
 
 @dataclass(eq=False)
@@ -51,6 +90,10 @@ class Result:
             raise InputError(f"{kind} was not recorded; simulate with record=({kind!r},)")
         return self.recorded[kind]
 
+    def _by_layer(self, kind: str) -> ByLayer[Any]:
+        recorded: Any = self._recording(kind)
+        return ByLayer(kind, _SPIKING, recorded)
+
     @property
     def readout(self) -> NDArray[np.float32]:
         """(T, O, H, W) float32, running sum of the last layer's current after each step; needs record=("readout",)."""
@@ -59,52 +102,64 @@ class Result:
     @property
     def spikes(self) -> dict[str, NDArray[np.float32]]:
         """(T, C, H, W) float32 by layer, the value emitted at each step; needs record=("spikes",)."""
-        return self._recording("spikes")  # type: ignore[return-value]
+        return self._by_layer("spikes")
 
     @property
     def membrane(self) -> dict[str, NDArray[np.float32]]:
         """(C, H, W) float32 by layer, the potential after the last step; needs record=("membrane",)."""
-        return self._recording("membrane")  # type: ignore[return-value]
+        return self._by_layer("membrane")
 
     @property
     def spike_count(self) -> dict[str, NDArray[np.int64]]:
         """(C, H, W) int64 by layer, number of thresholds crossed over the run; needs record=("spike_count",)."""
-        return self._recording("spike_count")  # type: ignore[return-value]
+        return self._by_layer("spike_count")
 
     @property
     def events(self) -> dict[str, NDArray[np.int64]]:
         """(T,) int64 by layer, events at each step; a neuron fires at most one event, of one level, in a step."""
-        return {name: layer.events for name, layer in self.operations.neurons.items()}
+        return ByLayer("events", _SPIKING, {name: layer.events for name, layer in self.operations.neurons.items()})
 
     @property
     def neurons(self) -> dict[str, int]:
         """Number of neurons of each layer."""
-        return {name: layer.neurons for name, layer in self.operations.neurons.items()}
+        return ByLayer("neurons", _SPIKING, {name: layer.neurons for name, layer in self.operations.neurons.items()})
 
     @property
     def accumulates(self) -> dict[str, NDArray[np.int64]]:
         """(T,) int64 by synapse node that reads events: events times the targets that each really reaches."""
-        return {name: node.synops for name, node in self.operations.synapses.items() if node.sources}
+        return ByLayer(
+            "accumulates",
+            _READING_EVENTS,
+            {name: node.synops for name, node in self.operations.synapses.items() if node.sources},
+        )
 
     @property
     def macs(self) -> dict[str, int]:
         """Multiply-accumulates by synapse node that reads the analog input, counted once and not at every step."""
-        return {name: node.macs for name, node in self.operations.synapses.items() if node.reads_input}
+        return ByLayer(
+            "macs",
+            _READING_INPUT,
+            {name: node.macs for name, node in self.operations.synapses.items() if node.reads_input},
+        )
 
     @property
     def dense_macs(self) -> dict[str, int]:
         """Multiply-accumulates of the ANN, padding included, by Conv2d, ConvTranspose2d and Linear node."""
-        return {name: node.dense_macs for name, node in self.operations.synapses.items() if node.weights}
+        return ByLayer(
+            "dense_macs",
+            _WEIGHTED,
+            {name: node.dense_macs for name, node in self.operations.synapses.items() if node.weights},
+        )
 
     @property
     def total_events(self) -> int:
         """Events of all layers and steps."""
-        return sum(int(counts.sum()) for counts in self.events.values())
+        return sum(total(counts) for counts in self.events.values())
 
     @property
     def total_accumulates(self) -> int:
         """Accumulates of all synapses and steps."""
-        return sum(int(counts.sum()) for counts in self.accumulates.values())
+        return sum(total(counts) for counts in self.accumulates.values())
 
     @property
     def total_macs(self) -> int:

@@ -43,7 +43,8 @@ def simulate(
     ----------
     network : Network
     x : (C, H, W) or (N, C, H, W) float32
-        Analog input, injected at every step (direct coding). The size must suit the network: see
+        Analog input, injected at every step (direct coding). Of four axes the first one is a batch and never time: N
+        pictures that know nothing of each other, each run for all `steps`. The size must suit the network: see
         `Network.size_multiple`, to which `denoise` pads.
     steps : int
         Number of time steps T.
