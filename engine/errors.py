@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class SpikeunetError(ValueError):
     """Base of every error raised on purpose; the command line prints its message and exits with status 2.
@@ -35,3 +37,13 @@ class StateDictError(SpikeunetError):
 
 class PictureError(SpikeunetError):
     """A picture cannot be read or written, or its shape or sample type is not supported."""
+
+
+def first_few(names: Iterable[object], most: int = 8) -> str:
+    """Names that a message lists, one after the other: so many of them, each cut to 100 characters, and how many more.
+
+    A file may hold thousands of names of any length, and a message stays one line that can be read.
+    """
+    texts = [text if len(text) <= 100 else f"{text[:97]}..." for text in map(str, names)]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

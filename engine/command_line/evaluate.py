@@ -10,9 +10,9 @@ import click
 
 from ..errors import InputError
 from .console import print_rows, progress
-from .convert import numbers
 from .guard import STATUS_ERROR, report_error
 from .jobs import make_folder
+from .neuron_options import numbers
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation

@@ -10,8 +10,9 @@ import click
 
 from ..errors import InputError
 from .console import print_fields
-from .convert import noise_levels, numbers
+from .convert import noise_levels
 from .jobs import check_folder, check_model_suffix, file_identity
+from .neuron_options import numbers
 from .options import grouped, threads_option
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _settings_options = grouped(
     click.option("--rate", type=float, default=1e-4, show_default=True, help="Largest learning rate."),
     click.option(
         "--loss", type=click.Choice(["mse", "l1", "log-mse", "cross-entropy"]),
-        help="Of the noise that the network sees, or of the classes.  [default: mse; cross-entropy to segment]",
+        help="Of the noise or picture that is put out, or of the classes.  [default: mse; cross-entropy to segment]",
     ),
     click.option(
         "--penalty", type=float, default=0.0, show_default=True,

@@ -42,6 +42,25 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return found
 
 
+def with_prediction(facts: dict[str, Any], predicts: str | None) -> dict[str, Any]:
+    """A new model's metadata with what it predicts, where it is a denoiser: what is asked for, what they say, or noise.
+
+    Raises
+    ------
+    InputError
+        If that is neither "noise" nor "picture", or is asked for and the model is no denoiser.
+    """
+    from ..tasks.denoising import PREDICTIONS, prediction_in
+    from ..tasks.inference import task_in
+
+    if task_in(facts) != "denoise":
+        if predicts is not None:
+            raise InputError(f"--predicts {predicts} is for --task denoise (got --task {facts['task']})")
+        return facts
+    found = facts.get("predicts", PREDICTIONS[0]) if predicts is None else predicts
+    return {**facts, "predicts": prediction_in({"predicts": found})}
+
+
 def check_segmenter(network: Network) -> None:
     """InputError where a network is said to be for segmentation and its outputs or its metadata do not suit that."""
     from ..tasks.inference import task_of

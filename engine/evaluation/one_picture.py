@@ -26,7 +26,7 @@ from ..pictures.picture_files import convert_samples, read_picture
 from ..pictures.preprocessing import network_input
 from ..pictures.samples import split_transparency
 from ..simulation import Result
-from ..tasks.denoising import check_colors, denoiser, restore
+from ..tasks.denoising import check_colors, denoiser, prediction_in, restore
 from ..tasks.inference import PaddedRun, run_padded
 from ..tasks.segmentation import class_count, labels_of, segmenter
 from .picture_task import Outcome, PictureTask, Row
@@ -165,7 +165,8 @@ def _noisy(task: PictureTask, network: Network) -> _Prepared:
         noisy = picture.astype(np.float32)
     reference = picture if clean is None else clean
     batch = noisy.reshape(*noisy.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
-    return _Prepared(batch, lambda output: denoising_scores(reference, noisy, restore(noisy, output)))
+    predicts = prediction_in(network.metadata)
+    return _Prepared(batch, lambda output: denoising_scores(reference, noisy, restore(noisy, output, predicts)))
 
 
 def _colors(path: Any) -> NDArray[np.float64]:

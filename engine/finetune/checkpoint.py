@@ -71,8 +71,8 @@ def read_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
 
 
 def fingerprint(network: Network) -> str:
-    """Digest of a network's topology, weights and neuron parameters."""
-    digest = hashlib.sha256()
+    """Digest of a network's topology, weights and neuron parameters, and of that it predicts pictures where it does."""
+    digest = hashlib.sha256(b"picture" if network.metadata.get("predicts") == "picture" else b"")
     for node in network.nodes:
         digest.update(json.dumps(encode_node(node), sort_keys=True).encode())
         for part in ("weight", "bias"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,12 @@ def run_padded(
 
 def task_of(network: Network) -> str:
     """What the network's metadata says that it is for, "denoise" where it says nothing."""
-    task = str(network.metadata.get("task", "denoise"))
+    return task_in(network.metadata)
+
+
+def task_in(metadata: Mapping[str, Any]) -> str:
+    """What metadata say that their network is for, "denoise" where they say nothing."""
+    task = str(metadata.get("task", "denoise"))
     return {activity: name for name, activity in _ACTIVITIES.items()}.get(task, task)
 
 
