@@ -130,7 +130,7 @@ def convert(
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
     from .assumptions import assumptions, check_epsilon
-    from .model_metadata import check_segmenter, given_metadata, with_prediction
+    from .model_metadata import check_facts, check_segmenter, given_metadata, with_prediction
 
     options = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
     model = neuron_model(neuron, thresholds, initial, parameters, **options)
@@ -141,6 +141,7 @@ def convert(
         facts["description"] = description
     if steps is not None:
         facts["steps"] = check_steps(steps)
+    check_facts(facts)
     _check_output(output, state)
     if calibration is None and (pictures is not None or sigma is not None):
         raise InputError("--pictures and --sigma have no meaning without --calibration; name a folder of pictures")

@@ -154,11 +154,13 @@ def finetune(
     """
     from ..files.model_file import save_model
     from ..finetune import Trainer
+    from .model_metadata import check_facts
     from .training_files import Files
     from .training_run import TrainingRun
     from .training_tasks import check_options, denoising_task, segmentation_task
 
     check_options(task, labels=labels, validate_labels=validate_labels, void=void, upright=upright, balance=balance)
+    check_facts({"description": description})
     settings = _settings(options, task)
     levels = noise_levels(sigma)
     check_model_suffix(output)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import GraphError, InputError
+from ..errors import GraphError, InputError, first_few
 from ..neurons import NeuronModel
 from .nodes import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Neurons, Node, Output, Shape, Synapses
 
@@ -56,7 +56,7 @@ class Network:
                 raise GraphError(f"a network has exactly one {kind.__name__} node (got {len(found)}: {found})")
         unknown = sorted(set(self.normalization) - {node.name for node in self.neurons})
         if unknown:
-            raise GraphError(f"normalization names no neuron layer: {', '.join(unknown)}")
+            raise GraphError(f"normalization names no neuron layer: {first_few(unknown)}")
 
     def __getitem__(self, name: str) -> Node:
         try:
