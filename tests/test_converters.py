@@ -10,7 +10,17 @@ import unets
 from golden_network import GOLDEN_MODELS, golden_network, read_golden
 
 from spikeunet.converters import ARCHITECTURES, convert, fold_batch_norm, read_state_dict
-from spikeunet.engine import Concat, Conv2d, Input, IntegrateAndFire, MultiThreshold, Network, Neurons, Output
+from spikeunet.engine import (
+    Concat,
+    Conv2d,
+    Input,
+    IntegrateAndFire,
+    MultiThreshold,
+    Network,
+    Neurons,
+    Output,
+    simulate,
+)
 from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import InputError, StateDictError
 
@@ -97,6 +107,37 @@ def test_a_network_built_by_hand_is_normalised():
     assert network.metadata["task"] == "test"
     assert network["first"].weight.max() == 2
     assert convert(handmade(), normalization="none", neuron=MultiThreshold())["a"].model == MultiThreshold()
+
+
+def unchosen(seed=0):
+    """A network with neurons that were given no model."""
+    generator = np.random.default_rng(seed)
+    weights = generator.standard_normal((4, 1, 3, 3)), generator.standard_normal((1, 4, 1, 1))
+    nodes = [Input("input"), Conv2d("first", "input", weights[0].astype(np.float32), padding=1)]
+    nodes += [Neurons("a", "first"), Conv2d("last", "a", weights[1].astype(np.float32)), Output("output", "last")]
+    return Network(nodes)
+
+
+def test_neurons_that_nobody_chose_round_and_those_that_were_chosen_stay():
+    network = unchosen()
+    assert convert(network, normalization="none")["a"].model == MultiThreshold.rounding()
+    for chosen in (MultiThreshold(), IntegrateAndFire(0.5)):
+        assert convert(network.with_neurons(chosen), normalization="none")["a"].model == chosen
+        assert convert(network, normalization="none", neuron=chosen)["a"].model == chosen
+
+
+def test_a_network_is_converted_as_well_as_a_state_dict_in_one_step():
+    """Neurons as they are in a network that was written by hand, against the paper's: SNR after one step."""
+    picture = np.random.default_rng(1).random((1, 16, 16)).astype(np.float32)
+    network = unchosen()
+    expected = forward(network, picture)[0]
+
+    def ratio(neuron):
+        converted = convert(network, calibration=[picture], neuron=neuron, percentile=100)
+        error = simulate(converted, picture, steps=1).output - expected
+        return 10 * np.log10(np.square(expected).mean() / np.square(error).mean())
+
+    assert ratio(None) > ratio(MultiThreshold()) + 20
 
 
 def test_other_architectures_can_be_registered(monkeypatch):
