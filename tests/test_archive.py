@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import struct
 import tracemalloc
@@ -10,8 +9,8 @@ import zipfile
 import zlib
 from contextlib import suppress
 
-import numpy as np
 import pytest
+from hostile_archives import npy_header, with_bomb, with_fields
 from model_files import assert_refused, assert_same_network, small_network
 
 from spikeunet.converters import read_state_dict
@@ -71,12 +70,6 @@ class Trap:
         return pytest.fail, ("unpickled",)
 
 
-def npy_header(shape, dtype="<f4"):
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
-    return stream.getvalue()
-
-
 def test_pickles_are_refused(saved):
     add_member(saved, "extra.npy", npy_header((1,), "|O") + pickle.dumps([Trap()]))
     assert_refused(saved, "'extra' holds Python objects, which are never loaded")
@@ -120,26 +113,9 @@ BOMB = 2**25
 """Bytes of zeros that a bomb unpacks to."""
 
 
-def changed_directory(path, name, **values):
-    """Rewrite fields of a member's entry in the archive's directory, and of its own header what stands there, too."""
-    content = bytearray(path.read_bytes())
-    fields = {"flags": (8, 6, 2), "method": (10, 8, 2), "crc": (16, 14, 4), "packed": (20, 18, 4), "size": (24, 22, 4)}
-    for signature, side, name_at in ((b"PK\x01\x02", 0, 46), (b"PK\x03\x04", 1, 30)):
-        start = content.rindex(name.encode()) if side == 0 else content.index(name.encode())
-        start -= name_at
-        assert content[start : start + 4] == signature
-        for field, value in values.items():
-            place, length = start + fields[field][side], fields[field][2]
-            content[place : place + length] = value.to_bytes(length, "little")
-    path.write_bytes(content)
-
-
-def add_bomb(path, compression):
-    """A member that declares 136 bytes and holds BOMB more; its checksum is of one byte more than it declares."""
-    begin = npy_header((2,)) + bytes(8)
-    assert len(begin) == 136
-    add_member(path, "bomb.npy", begin + bytes(BOMB), compression)
-    changed_directory(path, "bomb.npy", size=136, crc=zlib.crc32(begin + bytes(1)))
+def changed(path, function, *arguments, **options):
+    """Make of an archive what a function of its bytes gives."""
+    path.write_bytes(function(path.read_bytes(), *arguments, **options))
 
 
 def peak_of(read, *arguments):
@@ -162,7 +138,7 @@ def peak_of(read, *arguments):
     ],
 )
 def test_a_bomb_that_declares_little_takes_little(saved, compression, message):
-    add_bomb(saved, compression)
+    changed(saved, with_bomb, compression, BOMB)
     peak, found = peak_of(read_model, saved)
     assert message in found
     assert peak < BOMB / 8
@@ -170,7 +146,7 @@ def test_a_bomb_that_declares_little_takes_little(saved, compression, message):
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
 def test_bombs_in_state_dicts_and_checkpoints_take_little(saved, compression):
-    add_bomb(saved, compression)
+    changed(saved, with_bomb, compression, BOMB)
     for read in (read_state_dict, lambda path: read_checkpoint(path, None)):
         peak, found = peak_of(read, saved)
         assert "bomb" in found
@@ -183,7 +159,7 @@ def test_a_member_of_another_size_than_it_declares_is_refused(saved, compression
     content = npy_header((3,)) + bytes(12)
     declared = (content + bytes(100))[: len(content) + more]
     add_member(saved, "extra.npy", content, compression)
-    changed_directory(saved, "extra.npy", size=len(declared), crc=zlib.crc32(declared))
+    changed(saved, with_fields, "extra.npy", size=len(declared), crc=zlib.crc32(declared))
     assert_refused(saved, "'extra'|damaged")
 
 
@@ -193,13 +169,13 @@ def test_zip64_sizes_are_bounded_too(saved):
     info.extra = struct.pack("<HHQQ", 1, 16, 2**63, 2**63)
     with zipfile.ZipFile(saved, "a") as archive:
         archive.writestr(info, npy_header((3,)) + bytes(12))
-    changed_directory(saved, "extra.npy", size=2**32 - 1, packed=2**32 - 1)
+    changed(saved, with_fields, "extra.npy", size=2**32 - 1, packed=2**32 - 1)
     assert_refused(saved, "declares [0-9]{19,} bytes of arrays, more than|damaged")
 
 
 def test_encrypted_members_are_refused(saved):
     add_member(saved, "extra.npy", npy_header((3,)) + bytes(12))
-    changed_directory(saved, "extra.npy", flags=1)
+    changed(saved, with_fields, "extra.npy", flags=1)
     assert_refused(saved, "'extra' is encrypted")
 
 
