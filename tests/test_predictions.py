@@ -13,6 +13,7 @@ from small_denoiser import small_denoiser, spiking_unet_state
 from spikeunet.converters import convert
 from spikeunet.engine import Conv2d, Input, Network, Output, denoise, load_model, save_model, write_picture
 from spikeunet.engine.command_line import main
+from spikeunet.engine.command_line.assumptions import doubts
 from spikeunet.engine.errors import InputError, StateDictError
 from spikeunet.engine.evaluation import evaluate, plan_evaluation
 from spikeunet.engine.finetune import DenoisingBatches, validate_denoiser
@@ -167,6 +168,32 @@ def test_info_says_what_an_older_model_predicts(tmp_path, capsys):
             main(["info", str(tmp_path / "model.npz")])
         lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.strip())
         assert lines["predicts"] == expected
+
+
+@pytest.mark.parametrize(
+    ("share", "predicts", "brightness", "looks"),
+    [
+        (0.9, "noise", 0.5, "picture"),
+        (0.0, "noise", 0.5, None),
+        (0.9, "picture", 0.5, None),
+        (0.05, "picture", 0.5, "noise"),
+        (-0.1, "noise", 0.5, None),
+        (0.9, "noise", 0.01, None),
+        (0.9, None, 0.5, None),
+    ],
+)
+def test_an_output_that_does_not_look_like_what_it_is_said_to_be(share, predicts, brightness, looks):
+    weight = np.full((1, 1, 1, 1), share, np.float32)
+    nodes = [Input("input"), Conv2d("conv", "input", weight), Output("output", "conv")]
+    network = Network(nodes, {} if predicts is None else {"predicts": predicts})
+    lines = doubts(network, [np.full((1, 6, 6), brightness, np.float32)])
+    assert doubts(network, None) == []
+    if looks is None:
+        assert lines == []
+    else:
+        ((label, text),) = lines
+        assert label == "doubtful"
+        assert text.endswith(f"for a picture of mean 0.500 looks like the {looks} (--predicts {looks})")
 
 
 def test_a_segmentation_predicts_neither():

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, first_few
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..graph import Network
+
+DARKEST = 0.05
+"""Mean of a picture below which it cannot be told from noise by its mean."""
 
 
 def check_epsilon(epsilon: float | None, network: Network) -> None:
@@ -35,3 +42,22 @@ def assumptions(network: Network, predicts: str | None, epsilon: float | None) -
     if "prefixes" in facts:
         lines.append(("keys", f"{' and '.join(map(repr, facts['prefixes']))} taken off each"))
     return lines
+
+
+def doubts(network: Network, pictures: Sequence[NDArray[np.float32]] | None) -> list[tuple[str, str]]:
+    """A line to print where a denoiser's output does not look like what it is said to be, (C, H, W) pictures at hand.
+
+    Noise has a mean of 0 and a denoised picture that of the picture, so the mean of the ANN's output tells them apart.
+    """
+    from ..dense import forward
+    from ..pictures.padding import pad_to_multiple
+
+    predicts = network.metadata.get("predicts")
+    if predicts is None or not pictures or (brightness := float(pictures[0].mean())) < DARKEST:
+        return []
+    output = float(forward(network, pad_to_multiple(pictures[0], network.size_multiple)[0])[0].mean())
+    looks = "picture" if abs(output - brightness) < abs(output) else "noise"
+    if looks == predicts:
+        return []
+    means = f"mean output {output:.3f} for a picture of mean {brightness:.3f}"
+    return [("doubtful", f"{means} looks like the {looks} (--predicts {looks})")]

@@ -129,7 +129,7 @@ def convert(
 
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
-    from .assumptions import assumptions, check_epsilon
+    from .assumptions import assumptions, check_epsilon, doubts
     from .model_metadata import check_facts, check_segmenter, given_metadata, with_prediction
 
     options = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
@@ -168,6 +168,7 @@ def convert(
             ("neurons", repr(model)),
             ("calibration", f"{len(samples)} pictures" if samples else "none"),
             *assumptions(network, predicts or given.get("predicts"), epsilon),
+            *doubts(network, samples),
         ]
     )
 
