@@ -15,6 +15,7 @@ from spikeunet.engine import Network, forward, simulate
 from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.padding import crop, pad_to_multiple
 from spikeunet.engine.pictures.picture_files import read_picture
+from spikeunet.engine.tasks.denoising import prediction_in, restore
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ def restored_by_steps(network: Network, noisy: np.ndarray, steps: Sequence[int])
     accumulates = np.cumsum(sum(result.accumulates.values()))
     restored = {}
     for number in steps:
-        noise = crop(result.readout[number - 1] / np.float32(number), origin, noisy.shape)[0]
-        restored[number] = (np.clip(noisy - noise, 0, 1), int(accumulates[number - 1]))
+        output = crop(result.readout[number - 1] / np.float32(number), origin, noisy.shape)
+        restored[number] = (_restored(network, noisy, output), int(accumulates[number - 1]))
     return restored
 
 
@@ -55,7 +56,11 @@ def restored_by_ann(network: Network, noisy: np.ndarray) -> np.ndarray:
     """Restored picture of the ANN: the same weights with ReLU in place of the neurons."""
     padded, origin = pad_to_multiple(noisy[None], network.size_multiple)
     output, _ = forward(network, padded)
-    return np.clip(noisy - crop(output, origin, noisy.shape)[0], 0, 1)
+    return _restored(network, noisy, crop(output, origin, noisy.shape))
+
+
+def _restored(network: Network, noisy: np.ndarray, output: np.ndarray) -> np.ndarray:
+    return restore(noisy, output[None], prediction_in(network.metadata))
 
 
 def macs_per_pixel(network: Network) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeunet.engine.errors import StateDictError
+from spikeunet.engine.errors import StateDictError, first_few
 
 from .state_dict import StateDict
 
@@ -73,7 +73,7 @@ def fold_batch_norm(
             else:
                 folded |= _folded(layer, folded, parts, epsilon)
     if faults:
-        raise StateDictError(f"batch norms in the state dict do not fit: {', '.join(faults)}; export the whole network")
+        raise StateDictError(f"batch norms in the state dict do not fit: {first_few(faults)}; export the whole network")
     return folded
 
 

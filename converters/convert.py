@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from spikeunet.engine.errors import InputError
-from spikeunet.engine.graph import Network
+from spikeunet.engine.graph import UNCHOSEN, Network, Neurons
 from spikeunet.engine.neurons import MultiThreshold, NeuronModel
 
 from .architectures import ARCHITECTURES
 from .batch_norm import EPSILON
 from .calibration import Pictures, calibration_pictures
+from .key_names import build_unwrapped
 from .normalization import activation_scales, normalize
 from .state_dict import read_state_dict
 
@@ -38,7 +40,8 @@ def convert(
     Parameters
     ----------
     state : path of an NPZ file, mapping of str to array, or Network
-        A state dict in PyTorch's layout; or a network built by hand, whose own topology is then used.
+        A state dict in PyTorch's layout, whose keys may all begin with what a wrapper put there ("module.", "model.");
+        or a network built by hand, whose own topology is then used.
     architecture : str
         A key of ARCHITECTURES; without meaning for a Network.
     normalization : "connection", "layer" or "none"
@@ -50,44 +53,63 @@ def convert(
     percentile : float
         Percentile of the activations that becomes 1, in (0, 100]; 100 is the maximum.
     neuron : MultiThreshold, IntegrateAndFire, BurstNeuron or any other neuron model, optional
-        Model of all neurons with its initial potential. By default MultiThreshold.rounding(), or what a Network has.
+        Model of all neurons with its initial potential. By default MultiThreshold.rounding(): of a state dict for all
+        neurons, of a Network for the `Neurons` that were given no model; a model that was given stays.
     metadata : mapping, optional
         JSON values to keep with the network (task, noise range, training data, score of the ANN; classes, palette and
-        preprocessing of a segmentation). Pictures of a calibration folder go through the preprocessing.
+        preprocessing of a segmentation; "predicts": "picture" for a denoiser that puts out the clean picture and not
+        the noise). Pictures of a calibration folder go through the preprocessing.
     batch_norm_epsilon : float
         Epsilon of the batch norms, which a state dict does not hold.
 
     Returns
     -------
     Network
-        Its `normalization` holds each neuron layer's scale and its metadata, under "conversion", how it was made.
+        Its `normalization` holds each neuron layer's scale and its metadata, under "conversion", how it was made and
+        what was assumed of the state dict (docs/converting.md).
 
     Raises
     ------
     StateDictError
-        If the state dict cannot be read or does not fit; lists the missing, unexpected and misshapen keys.
+        If the state dict cannot be read or does not fit; names missing, unexpected and misshapen keys.
     InputError
         If an option is unknown or out of range, or calibration pictures are needed and missing or unsuitable.
     PictureError
         If a calibration picture cannot be read.
     """
     _check_options(architecture, normalization, calibration, percentile)
+    facts: dict[str, Any] = {"normalization": normalization}
     if isinstance(state, Network):
         network = state
     else:
-        network = ARCHITECTURES[architecture](read_state_dict(state), batch_norm_epsilon)
-        neuron = MultiThreshold.rounding() if neuron is None else neuron
-    if neuron is not None:
-        network = network.with_neurons(neuron)
-    facts: dict[str, Any] = {"normalization": normalization}
-    if not isinstance(state, Network):
-        facts["architecture"] = architecture
+        network, facts = _built(state, architecture, batch_norm_epsilon, facts)
+    network = _with_chosen_neurons(network) if neuron is None else network.with_neurons(neuron)
     if normalization != "none" and calibration is not None:
         steps = (metadata or {}).get("preprocessing", ())
         pictures = calibration_pictures(calibration, network.input.channels, preprocessing=steps)
         network = normalize(network, activation_scales(network, pictures, percentile, normalization))
         facts |= {"percentile": float(percentile), "calibration_pictures": len(pictures)}
     return network.replace(metadata={**network.metadata, **(metadata or {}), "conversion": facts})
+
+
+def _built(state: Any, architecture: str, epsilon: float, facts: dict[str, Any]) -> tuple[Network, dict[str, Any]]:
+    """The network of a state dict, and the facts with what was done to its keys and what its architecture assumes."""
+    build = ARCHITECTURES[architecture]
+    network, removed = build_unwrapped(read_state_dict(state), lambda arrays: build(arrays, epsilon))
+    assumed = network.metadata.get("conversion", {})
+    facts = {**facts, "architecture": architecture, **assumed, **({"prefixes": removed} if removed else {})}
+    return network, facts
+
+
+def _with_chosen_neurons(network: Network) -> Network:
+    """Neurons whose model nobody chose round to the nearest level; the others stay as they are."""
+    model = MultiThreshold.rounding()
+    return network.replace(
+        [
+            replace(node, model=model) if isinstance(node, Neurons) and node.model is UNCHOSEN else node
+            for node in network.nodes
+        ]
+    )
 
 
 def _check_options(architecture: str, normalization: str, calibration: Pictures | None, percentile: float) -> None:

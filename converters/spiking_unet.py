@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Network, Neurons, Node, Output
 
-from .batch_norm import fold_batch_norm
+from .batch_norm import batch_norm_name, fold_batch_norm
 from .state_dict import StateDict, check_keys
 
 DEPTH = 4
@@ -50,24 +51,44 @@ def build_spiking_unet(state: StateDict, batch_norm_epsilon: float) -> Network:
     Parameters
     ----------
     state : dict of str to array
-        Keys conv1 ... conv19 and convtranspose1 ... 4, each with .weight and .bias in PyTorch's layout; batch norms as
-        in `batch_norm` are folded first. Convolutions have odd kernels and keep the picture's size; transposed
-        convolutions are 3x3 with stride 2, padding 1 and output padding 1.
+        Keys conv1 ... conv19 and convtranspose1 ... 4, each with .weight in PyTorch's layout and .bias, which is 0
+        where it is not there; batch norms as in `batch_norm` are folded first. Convolutions have odd kernels and keep
+        the picture's size; transposed convolutions are 3x3 with stride 2, padding 1 and output padding 1.
     batch_norm_epsilon : float
 
     Returns
     -------
     Network
+        Its metadata say under "conversion" what the state dict does not: the kind of pooling, the order of
+        concatenation, the epsilon of its batch norms and which layers have no bias, where there are any.
 
     Raises
     ------
     StateDictError
-        If keys are missing, unexpected or misshapen; the message lists them all.
+        If keys are missing, unexpected or misshapen.
     """
+    norms = sum(f"{batch_norm_name(layer)}.running_var" in state for layer in LAYERS)
     state = fold_batch_norm(state, LAYERS, batch_norm_epsilon)
+    zeros = _zero_biases(state)
+    state |= zeros
     required = [f"{layer}.{part}" for layer in LAYERS for part in ("weight", "bias")]
     check_keys("spiking-unet", state, required, _misshapen(state))
-    return Network(_Nodes(state).build())
+    facts: dict[str, Any] = {"pooling": "average", "concatenation": "skip first"}
+    if norms:
+        facts |= {"batch_norms": norms, "batch_norm_epsilon": float(batch_norm_epsilon)}
+    if zeros:
+        facts["zero_biases"] = [key.removesuffix(".bias") for key in zeros]
+    return Network(_Nodes(state).build(), {"conversion": facts})
+
+
+def _zero_biases(state: StateDict) -> StateDict:
+    """Biases of the layers that have a weight and none."""
+    weights = {layer: state.get(f"{layer}.weight") for layer in LAYERS if f"{layer}.bias" not in state}
+    return {
+        f"{layer}.bias": np.zeros(weight.shape[layer in TRANSPOSED], np.float32)
+        for layer, weight in weights.items()
+        if weight is not None and weight.ndim == 4
+    }
 
 
 def _misshapen(state: Mapping[str, NDArray[Any]]) -> dict[str, str]:

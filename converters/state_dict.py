@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeunet.engine.errors import StateDictError
+from spikeunet.engine.errors import StateDictError, first_few
 from spikeunet.engine.files.archive import read_arrays
 
 StateDict = dict[str, NDArray[Any]]
 
-COUNTER = "num_batches_tracked"
-"""Batch norm's count of training batches: an integer, of no use here."""
+COUNTERS = ("num_batches_tracked", "n_averaged")
+"""Last parts of the keys of integers of no use here: training batches of a batch norm, and networks in an average."""
 
-_PREFIX = "module."
 _REMEDY = "save the state dict again with numpy.savez"
-_SAVING = "numpy.savez(path, **{key: value.numpy() for key, value in network.state_dict().items()})"
+_SAVING = "numpy.savez(path, **{key: value.cpu().numpy() for key, value in network.state_dict().items()})"
+_OTHER_FILES = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"), "a PyTorch pickle, which is never loaded"),
+    ".safetensors": "a safetensors file, which is not read",
+    ".onnx": "an ONNX file, which is not read",
+    ".h5": "an HDF5 file, which is not read",
+}
+_PICKLE_STARTS = tuple(b"\x80" + bytes([version]) for version in range(2, 6))
 
 
 def read_state_dict(state: str | os.PathLike[str] | Mapping[str, Any]) -> StateDict:
@@ -29,12 +36,13 @@ def read_state_dict(state: str | os.PathLike[str] | Mapping[str, Any]) -> StateD
     Parameters
     ----------
     state : path of an NPZ file, or mapping of str to array
-        Arrays of float16, float32 or float64; PyTorch tensors on the CPU will do. The prefix "module." that
-        DataParallel puts before every key is taken off.
+        Arrays of float16, float32 or float64, as NumPy arrays or as anything that becomes one; PyTorch's tensors and
+        parameters are detached and fetched from where they lie.
 
     Returns
     -------
-    dict of str to array, without batch norm's `num_batches_tracked`
+    dict of str to array, without counts of batches (`num_batches_tracked`) and of averaged networks (`n_averaged`)
+        Under the keys that stand there, prefixes included.
 
     Raises
     ------
@@ -42,21 +50,19 @@ def read_state_dict(state: str | os.PathLike[str] | Mapping[str, Any]) -> StateD
         If the file cannot be read, or arrays are of another type, NaN, infinite, or beyond float32's range.
     """
     arrays = _from_mapping(state) if isinstance(state, Mapping) else _from_file(state)
-    if arrays and all(key.startswith(_PREFIX) for key in arrays):
-        arrays = {key.removeprefix(_PREFIX): array for key, array in arrays.items()}
-    arrays = {key: array for key, array in arrays.items() if key.rpartition(".")[2] != COUNTER}
+    arrays = {key: array for key, array in arrays.items() if key.rpartition(".")[2] not in COUNTERS}
     if not arrays:
         raise StateDictError(f"the state dict is empty; save one with {_SAVING}")
     problems = [f"{key} ({problem})" for key, array in arrays.items() if (problem := _problem(array))]
     if problems:
-        raise StateDictError(f"unusable arrays in the state dict: {'; '.join(problems)}; export finite float arrays")
+        raise StateDictError(f"unusable arrays in the state dict: {first_few(problems)}; export finite float arrays")
     return {key: array.astype(array.dtype.newbyteorder("="), copy=False) for key, array in arrays.items()}
 
 
 def check_keys(
     architecture: str, found: Iterable[str], required: Iterable[str], misshapen: Mapping[str, str] | None = None
 ) -> None:
-    """Refuse a state dict that does not fit, with every key at fault.
+    """Refuse a state dict that does not fit, with the keys at fault.
 
     Parameters
     ----------
@@ -68,7 +74,8 @@ def check_keys(
     Raises
     ------
     StateDictError
-        If any key is missing, unexpected or misshapen; one line lists them all.
+        If any key is missing, unexpected or misshapen. One line lists the first few of each kind; where fewer than half
+        of the required keys are there, it says that the state dict looks like another architecture's.
     """
     found, required, misshapen = set(found), set(required), misshapen or {}
     lists = {
@@ -76,43 +83,75 @@ def check_keys(
         "unexpected": sorted(found - required),
         "misshapen": [f"{key} ({problem})" for key, problem in misshapen.items()],
     }
-    if any(lists.values()):
-        faults = "; ".join(f"{fault}: {', '.join(keys)}" for fault, keys in lists.items() if keys)
-        raise StateDictError(f"the state dict does not fit the architecture {architecture!r}: {faults}")
+    if not any(lists.values()):
+        return
+    faults = "; ".join(f"{_kind(fault, keys)}: {first_few(keys)}" for fault, keys in lists.items() if keys)
+    there = len(required & found)
+    if 2 * there < len(required):
+        raise StateDictError(
+            f"the state dict looks like another architecture than {architecture!r}, {there} of whose {len(required)} "
+            f"keys it has ({faults}); name its layers alike, or build its Network yourself (docs/converting.md)"
+        )
+    raise StateDictError(f"the state dict does not fit the architecture {architecture!r}: {faults}")
+
+
+def _kind(fault: str, keys: Sequence[str]) -> str:
+    return f"{len(keys)} {fault}" if len(keys) > 1 else fault
 
 
 def _from_file(path: Any) -> StateDict:
     if not isinstance(path, (str, os.PathLike)):
-        raise StateDictError(f"a state dict is a path or a mapping of arrays (got {type(path).__name__})")
-    if _is_torch_file(path):
-        raise StateDictError(f"{os.fspath(path)}: is a PyTorch pickle, which is never loaded; save it with {_SAVING}")
+        advice = "; pass its state_dict()" if hasattr(path, "state_dict") else ""
+        raise StateDictError(f"a state dict is a path or a mapping of arrays (got {type(path).__name__}){advice}")
+    kind = _other_file(path)
+    if kind:
+        raise StateDictError(f"{os.fspath(path)}: is {kind}; load it in PyTorch and save it with {_SAVING}")
     return read_arrays(path, StateDictError, _REMEDY)
 
 
-def _is_torch_file(path: str | os.PathLike[str]) -> bool:
+def _other_file(path: str | os.PathLike[str]) -> str:
+    """What a file is that holds a network and is no NPZ file; "" where it may be one, or is not there at all."""
+    pickled, known = _OTHER_FILES[".pt"], _OTHER_FILES.get(Path(path).suffix.lower(), "")
     try:
+        with open(path, "rb") as stream:
+            if stream.read(2) in _PICKLE_STARTS:
+                return pickled
         with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
-        return False
+            return pickled if any(name.endswith("data.pkl") for name in archive.namelist()) else ""
+    except zipfile.BadZipFile:
+        return known
+    except (OSError, ValueError, NotImplementedError):
+        return ""
 
 
 def _from_mapping(state: Mapping[str, Any]) -> StateDict:
     arrays: StateDict = {}
     for key, value in state.items():
         if not isinstance(key, str):
-            raise StateDictError(f"keys of a state dict are strings (got {key!r})")
+            raise StateDictError(f"keys of a state dict are strings (got {key!r:.60})")
+        if isinstance(value, Mapping):
+            raise StateDictError(f"{key} is a mapping; pass the one that holds arrays, perhaps state[{key!r}]")
         try:
-            arrays[key] = np.asarray(value)
+            arrays[key] = _array(value)
         except (TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:120]
             raise StateDictError(f"{key} is no array ({reason}); pass value.detach().float().cpu().numpy()") from None
     return arrays
 
 
+def _array(value: Any) -> NDArray[Any]:
+    """A value as an array; a tensor, which is told by its methods, is taken off its graph and its device first."""
+    if hasattr(value, "detach") and hasattr(value, "cpu"):
+        if str(getattr(value, "dtype", "")).endswith("bfloat16"):
+            raise TypeError("bfloat16, which NumPy does not have; value.float() holds the same numbers")
+        value = value.detach().cpu().numpy()
+    return np.asarray(value)
+
+
 def _problem(array: NDArray[Any]) -> str:
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
-        return f"dtype {array.dtype}"
+        # What NumPy saves of bfloat16, for which it has no type.
+        return f"dtype {array.dtype}{'; save bfloat16 as value.float()' if array.dtype == 'V2' else ''}"
     if not np.isfinite(array).all():
         return "NaN or infinite"
     if array.size and np.abs(array).max() > np.finfo(np.float32).max:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def printable(text: str) -> str:
     """`text` on one line: control characters and bytes that are no text, as file names may have, are escaped."""
@@ -48,3 +50,13 @@ class SettingError(SpikeunetError, ImportError):
 
 class PictureWarning(UserWarning):
     """A picture was read or used, but something about it had to be assumed: its range, what a channel is."""
+
+
+def first_few(names: Iterable[object], most: int = 8) -> str:
+    """Names that a message lists, one after the other: so many of them, each cut to 100 characters, and how many more.
+
+    A file may hold thousands of names of any length, and a message stays one line that can be read.
+    """
+    texts = [text if len(text) <= 100 else f"{text[:97]}..." for text in map(str, names)]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

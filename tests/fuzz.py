@@ -110,6 +110,8 @@ def run_command(job: fuzz_inputs.Job, before: dict[str, int]) -> str:
             command(list(job.arguments))
         except SystemExit as stop:
             status = stop.code
+    if odd := {character for character in output.getvalue() if not character.isprintable()} - set("\n\t"):
+        raise FindingError(f"printed {odd!r}")
     if status not in (0, None, 2):
         raise FindingError(f"exit status {status!r}: {errors.getvalue()[-300:]}")
     if status == 2:

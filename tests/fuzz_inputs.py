@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from hostile_archives import METHODS, with_bomb, with_fields
 from PIL import Image
 from small_denoiser import small_denoiser, spiking_unet_state
 
@@ -40,7 +41,26 @@ ODD_VALUES = (
     {"a": 1},
     "9" * 400,
     [1, 2, 3],
+    "\x1b[2J",
+    "\ud800",
+    float("inf"),
+    float("nan"),
 )
+HOSTILE_TEXTS = (
+    '"{0}": 1e999',
+    '"{0}": -1e999',
+    '"{0}": NaN',
+    '"{0}\\ud800": 1',
+    '"{0}": "\\udfff"',
+    '"\\u001b]0;{0}\\u0007": "\\u001b[2J\\u202e"',
+    '"{0}": 1, "{0}": 2',
+    '"{0}": {1}',
+    '"{0}": 1e400000000',
+)
+"""Items of a JSON object that readers disagree on, that cannot be written again, or that a terminal would obey."""
+
+BOMB = 2**30
+"""Bytes that a deflated bomb unpacks to; others are smaller, because they take longer to make."""
 HEADERS = ("<f4", "<f8", "<f2", ">f4", "|u1", "<i8", "|b1", "<c8", "|S3", "<U2", "|O", "|V4")
 
 
@@ -153,6 +173,30 @@ def _other_header(data: bytes, random: np.random.Generator) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + body
 
 
+def lying_archive(content: bytes, random: np.random.Generator) -> bytes:
+    """The archive with a bomb, or with a member whose sizes, checksum, method or flags are others than they were."""
+    if random.integers(2):
+        method = list(METHODS)[random.integers(len(METHODS))]
+        return with_bomb(content, method, BOMB if method == zipfile.ZIP_DEFLATED else BOMB // 64)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+    member = members[random.integers(len(members))]
+    near = [member.file_size + shift for shift in (-1, 1, 100)]
+    field = str(random.choice(("size", "packed", "crc", "method", "flags")))
+    few = {"method": (0, 1, 8, 9, 12, 14, 93, 99), "flags": (1, 8, 32, 64, 2048, 8192)}.get(field, (*EXTREMES, *near))
+    return with_fields(content, member.filename, **{field: few[random.integers(len(few))]})
+
+
+def hostile_text(text: bytes, random: np.random.Generator) -> bytes:
+    """A JSON object with one more item that is hostile, its first or its last."""
+    item = HOSTILE_TEXTS[random.integers(len(HOSTILE_TEXTS))]
+    depth = int(random.choice((65, 500, 50_000)))
+    item = item.replace("{0}", str(random.choice(("task", "steps", "x")))).replace("{1}", "[" * depth + "]" * depth)
+    body = text.decode().strip()[1:-1]
+    parts = [item, body] if random.integers(2) else [body, item]
+    return f"{{{', '.join(part for part in parts if part)}}}".encode()
+
+
 class Models:
     """Broken model files."""
 
@@ -164,21 +208,27 @@ class Models:
         self.arrays = arrays_of(self.whole)
 
     def __call__(self, random: np.random.Generator) -> bytes:
-        kind = random.integers(5)
+        kind = random.integers(6)
         if kind == 0:
             return damage(self.whole, random)
         if kind == 1:
             return changed_arrays(self.arrays, random)
         if kind == 2:
             return changed_header(self.whole, random)
+        if kind == 3:
+            return lying_archive(self.whole, random)
         return self._changed_text(random)
 
     def _changed_text(self, random: np.random.Generator) -> bytes:
         arrays = dict(self.arrays)
         key = str(random.choice(("topology", "topology", "topology", "metadata", "normalization")))
         text = arrays[key].tobytes()
-        if random.integers(3) == 0:
+        kind = random.integers(4)
+        if kind == 0:
             text = damage(text, random)
+        elif kind == 1:
+            key = str(random.choice(("metadata", "normalization")))
+            text = hostile_text(arrays[key].tobytes(), random)
         else:
             value = json.loads(text)
             for _ in range(random.integers(1, 3)):
@@ -224,10 +274,12 @@ class States:
         self.whole = npz(self.arrays)
 
     def __call__(self, random: np.random.Generator) -> bytes:
-        kind = random.integers(3)
+        kind = random.integers(4)
         if kind == 0:
             return damage(self.whole, random)
-        return changed_header(self.whole, random) if kind == 1 else changed_arrays(self.arrays, random)
+        if kind == 1:
+            return lying_archive(self.whole, random)
+        return changed_header(self.whole, random) if kind == 2 else changed_arrays(self.arrays, random)
 
 
 # --- Pictures --------------------------------------------------------------------------------------------------------

@@ -37,10 +37,12 @@ class Segmenters:
         self.arrays = fuzz_inputs.arrays_of(self.whole)
 
     def __call__(self, random: np.random.Generator) -> bytes:
-        metadata = json.loads(self.arrays["metadata"].tobytes())
+        text = self.arrays["metadata"].tobytes()
+        metadata = json.loads(text)
         for _ in range(random.integers(1, 4)):
             metadata = fuzz_inputs.changed_json(metadata, random)
-        text = json.dumps(metadata).encode()
+        hostile = random.integers(4) == 0
+        text = fuzz_inputs.hostile_text(text, random) if hostile else json.dumps(metadata).encode()
         return fuzz_inputs.npz({**self.arrays, "metadata": np.frombuffer(text, np.uint8)})
 
 

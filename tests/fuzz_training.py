@@ -56,16 +56,21 @@ class Checkpoints:
 
 def broken_checkpoint(whole: bytes, random: np.random.Generator) -> bytes:
     """A checkpoint with damage to its bytes, its arrays, their headers or its JSON."""
-    kind, arrays = random.integers(5), fuzz_inputs.arrays_of(whole)
+    kind, arrays = random.integers(6), fuzz_inputs.arrays_of(whole)
     if kind == 0:
         return fuzz_inputs.damage(whole, random)
     if kind == 1:
         return fuzz_inputs.changed_arrays(arrays, random)
     if kind == 2:
         return fuzz_inputs.changed_header(whole, random)
+    if kind == 3:
+        return fuzz_inputs.lying_archive(whole, random)
     text = arrays["state"].tobytes()
-    if random.integers(4) == 0:
+    change = random.integers(5)
+    if change == 0:
         text = fuzz_inputs.damage(text, random)
+    elif change == 1:
+        text = fuzz_inputs.hostile_text(text, random)
     else:
         text = json.dumps(fuzz_inputs.changed_json(json.loads(text), random)).encode()
     return fuzz_inputs.npz({**arrays, "state": np.frombuffer(text, np.uint8)})

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import pickle
+import struct
+import tracemalloc
 import zipfile
+import zlib
 from contextlib import suppress
 
-import numpy as np
 import pytest
+from hostile_archives import npy_header, with_bomb, with_fields
 from model_files import assert_refused, assert_same_network, small_network
 
-from spikeunet.engine.errors import ModelFileError
+from spikeunet.converters import read_state_dict
+from spikeunet.engine.errors import ModelFileError, SpikeunetError
+from spikeunet.engine.files.archive import read_arrays
 from spikeunet.engine.files.model_file import read_model, save_model
+from spikeunet.engine.finetune.checkpoint import read_checkpoint
 
 
 @pytest.fixture
@@ -65,12 +70,6 @@ class Trap:
         return pytest.fail, ("unpickled",)
 
 
-def npy_header(shape, dtype="<f4"):
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
-    return stream.getvalue()
-
-
 def test_pickles_are_refused(saved):
     add_member(saved, "extra.npy", npy_header((1,), "|O") + pickle.dumps([Trap()]))
     assert_refused(saved, "'extra' holds Python objects, which are never loaded")
@@ -93,9 +92,9 @@ def test_sizes_that_contradict_the_shape_are_refused(saved, shape):
     assert_refused(saved, "extra|damaged")
 
 
-def test_decompression_bombs_are_refused_before_they_are_unpacked(saved, monkeypatch):
+def test_what_declares_too_much_is_refused_before_it_is_opened(saved, monkeypatch):
     add_member(saved, "bomb.npy", npy_header((2**24,)) + bytes(2**26), zipfile.ZIP_DEFLATED)
-    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("unpacked"))
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("opened"))
     assert_refused(saved, "declares [0-9]+ bytes of arrays, more than")
 
 
@@ -105,3 +104,112 @@ def test_decompression_bombs_are_refused_before_they_are_unpacked(saved, monkeyp
 def test_odd_array_headers_are_refused(saved, header):
     add_member(saved, "extra.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
     assert_refused(saved, "damaged")
+
+
+# --- Bombs, and lies about sizes -------------------------------------------------------------------------------------
+
+
+BOMB = 2**25
+"""Bytes of zeros that a bomb unpacks to."""
+
+
+def changed(path, function, *arguments, **options):
+    """Make of an archive what a function of its bytes gives."""
+    path.write_bytes(function(path.read_bytes(), *arguments, **options))
+
+
+def peak_of(read, *arguments):
+    """Most bytes that Python held at once while it read; it must refuse."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(SpikeunetError) as caught:
+            read(*arguments)
+        return tracemalloc.get_traced_memory()[1], str(caught.value)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("compression", "message"),
+    [
+        (zipfile.ZIP_DEFLATED, "holds more than the 136 bytes that it declares"),
+        (zipfile.ZIP_BZIP2, "is compressed by bzip2, which is not read; save it again with numpy.savez"),
+        (zipfile.ZIP_LZMA, "is compressed by lzma, which is not read; save it again with numpy.savez"),
+    ],
+)
+def test_a_bomb_that_declares_little_takes_little(saved, compression, message):
+    changed(saved, with_bomb, compression, BOMB)
+    peak, found = peak_of(read_model, saved)
+    assert message in found
+    assert peak < BOMB / 8
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_bombs_in_state_dicts_and_checkpoints_take_little(saved, compression):
+    changed(saved, with_bomb, compression, BOMB)
+    for read in (read_state_dict, lambda path: read_checkpoint(path, None)):
+        peak, found = peak_of(read, saved)
+        assert "bomb" in found
+        assert peak < BOMB / 8
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("more", [-1, 1, 100])
+def test_a_member_of_another_size_than_it_declares_is_refused(saved, compression, more):
+    content = npy_header((3,)) + bytes(12)
+    declared = (content + bytes(100))[: len(content) + more]
+    add_member(saved, "extra.npy", content, compression)
+    changed(saved, with_fields, "extra.npy", size=len(declared), crc=zlib.crc32(declared))
+    assert_refused(saved, "'extra'|damaged")
+
+
+def test_zip64_sizes_are_bounded_too(saved):
+    """Sizes of 2**63 in a member's extra field."""
+    info = zipfile.ZipInfo("extra.npy")
+    info.extra = struct.pack("<HHQQ", 1, 16, 2**63, 2**63)
+    with zipfile.ZipFile(saved, "a") as archive:
+        archive.writestr(info, npy_header((3,)) + bytes(12))
+    changed(saved, with_fields, "extra.npy", size=2**32 - 1, packed=2**32 - 1)
+    assert_refused(saved, "declares [0-9]{19,} bytes of arrays, more than|damaged")
+
+
+def test_encrypted_members_are_refused(saved):
+    add_member(saved, "extra.npy", npy_header((3,)) + bytes(12))
+    changed(saved, with_fields, "extra.npy", flags=1)
+    assert_refused(saved, "'extra' is encrypted")
+
+
+def test_an_archive_within_an_archive_is_no_array(saved):
+    add_member(saved, "inner.npz", saved.read_bytes())
+    assert_refused(saved, "'inner.npz', which is no array")
+    add_member(saved, "inner.npy", saved.read_bytes())
+
+
+@pytest.mark.parametrize("length", [10_001, 2**31])
+def test_long_array_headers_are_refused(saved, length):
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}".ljust(min(length, 2**22)) + b"\n"
+    header = b"\x93NUMPY\x02\x00" + length.to_bytes(4, "little") + text
+    add_member(saved, "extra.npy", header + bytes(12), zipfile.ZIP_DEFLATED)
+    peak, found = peak_of(read_model, saved)
+    assert "extra" in found or "damaged" in found or "declares" in found
+    assert peak < 2**21
+
+
+@pytest.mark.parametrize("dtype", ["|S0", "|V0", "('<f4', (1000,))", "|O"])
+def test_types_without_a_size_or_of_arrays_are_refused(saved, dtype):
+    text = "{'descr': %s, 'fortran_order': False, 'shape': (1000000000000,)}\n"
+    text = (text % (dtype if dtype.startswith("(") else repr(dtype))).encode()
+    add_member(saved, "extra.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    assert_refused(saved, "'extra' (is of the type|holds Python objects)|contradicts|damaged")
+
+
+def test_names_in_messages_are_short(saved):
+    add_member(saved, "x" * 60_000, b"")
+    with pytest.raises(ModelFileError) as caught:
+        read_model(saved)
+    assert len(str(caught.value)) < 400
+
+
+def test_arrays_that_were_read_are_read_only(saved):
+    arrays = read_arrays(saved, ModelFileError, "")
+    assert not any(array.flags.writeable for array in arrays.values())

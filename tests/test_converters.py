@@ -10,7 +10,17 @@ import unets
 from golden_network import GOLDEN_MODELS, golden_network, read_golden
 
 from spikeunet.converters import ARCHITECTURES, convert, fold_batch_norm, read_state_dict
-from spikeunet.engine import Concat, Conv2d, Input, IntegrateAndFire, MultiThreshold, Network, Neurons, Output
+from spikeunet.engine import (
+    Concat,
+    Conv2d,
+    Input,
+    IntegrateAndFire,
+    MultiThreshold,
+    Network,
+    Neurons,
+    Output,
+    simulate,
+)
 from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import InputError, StateDictError
 
@@ -76,6 +86,8 @@ def test_options_reach_the_network():
     assert network.metadata["conversion"] == {
         "normalization": "connection",
         "architecture": "spiking-unet",
+        "pooling": "average",
+        "concatenation": "skip first",
         "percentile": 99.0,
         "calibration_pictures": 2,
     }
@@ -95,6 +107,37 @@ def test_a_network_built_by_hand_is_normalised():
     assert network.metadata["task"] == "test"
     assert network["first"].weight.max() == 2
     assert convert(handmade(), normalization="none", neuron=MultiThreshold())["a"].model == MultiThreshold()
+
+
+def unchosen(seed=0):
+    """A network with neurons that were given no model."""
+    generator = np.random.default_rng(seed)
+    weights = generator.standard_normal((4, 1, 3, 3)), generator.standard_normal((1, 4, 1, 1))
+    nodes = [Input("input"), Conv2d("first", "input", weights[0].astype(np.float32), padding=1)]
+    nodes += [Neurons("a", "first"), Conv2d("last", "a", weights[1].astype(np.float32)), Output("output", "last")]
+    return Network(nodes)
+
+
+def test_neurons_that_nobody_chose_round_and_those_that_were_chosen_stay():
+    network = unchosen()
+    assert convert(network, normalization="none")["a"].model == MultiThreshold.rounding()
+    for chosen in (MultiThreshold(), IntegrateAndFire(0.5)):
+        assert convert(network.with_neurons(chosen), normalization="none")["a"].model == chosen
+        assert convert(network, normalization="none", neuron=chosen)["a"].model == chosen
+
+
+def test_a_network_is_converted_as_well_as_a_state_dict_in_one_step():
+    """Neurons as they are in a network that was written by hand, against the paper's: SNR after one step."""
+    picture = np.random.default_rng(1).random((1, 16, 16)).astype(np.float32)
+    network = unchosen()
+    expected = forward(network, picture)[0]
+
+    def ratio(neuron):
+        converted = convert(network, calibration=[picture], neuron=neuron, percentile=100)
+        error = simulate(converted, picture, steps=1).output - expected
+        return 10 * np.log10(np.square(expected).mean() / np.square(error).mean())
+
+    assert ratio(None) > ratio(MultiThreshold()) + 20
 
 
 def test_other_architectures_can_be_registered(monkeypatch):
@@ -124,9 +167,9 @@ def test_unusable_options_are_refused(options, message):
 # --- State dicts -----------------------------------------------------------------------------------------------------
 
 
-def test_files_mappings_and_data_parallel_prefixes_are_alike(tmp_path):
+def test_files_and_mappings_are_alike(tmp_path):
     state = unets.random_state()
-    np.savez(tmp_path / "ann.npz", **{f"module.{key}": array for key, array in state.items()})
+    np.savez(tmp_path / "ann.npz", **state)
     np.savez_compressed(tmp_path / "small.npz", **state)
     for source in (state, tmp_path / "ann.npz", str(tmp_path / "small.npz")):
         found = read_state_dict(source)
@@ -141,6 +184,86 @@ def test_other_float_types_are_read(dtype):
     np.testing.assert_array_equal(network["conv3"].weight, state["conv3.weight"].astype(np.float32))
 
 
+@pytest.mark.parametrize(
+    "prefixes",
+    [
+        ["_orig_mod."],
+        ["module."],
+        ["model."],
+        ["net."],
+        ["module.", "_orig_mod."],
+        ["model.", "net."],
+        ["_fsdp_wrapped_module."],
+    ],
+)
+def test_what_wrappers_put_before_keys_is_taken_off_and_noted(prefixes):
+    state = unets.random_state()
+    wrapped = {f"{''.join(prefixes)}{key}": array for key, array in state.items()}
+    network, expected = (convert(some, normalization="none") for some in (wrapped, state))
+    np.testing.assert_array_equal(network["conv5"].weight, expected["conv5"].weight)
+    assert sorted(network.metadata["conversion"]["prefixes"]) == sorted(prefixes)
+    assert "prefixes" not in expected.metadata["conversion"]
+
+
+def test_layers_that_were_compiled_one_by_one_are_found():
+    state = unets.random_state()
+    odd = {key.replace("conv3.", "conv3._orig_mod."): array for key, array in state.items()}
+    network = convert(odd, normalization="none")
+    np.testing.assert_array_equal(network["conv3"].weight, state["conv3.weight"])
+    assert network.metadata["conversion"]["prefixes"] == ["_orig_mod."]
+
+
+def test_faults_are_named_as_they_are_without_the_prefix():
+    state = {f"model.{key}": array for key, array in unets.random_state().items() if key != "conv4.weight"}
+    assert refused(state).endswith("missing: conv4.weight ('model.' taken off the keys)")
+
+
+def test_an_architecture_whose_keys_share_a_part_gets_them_as_they_are(monkeypatch):
+    seen = []
+    monkeypatch.setitem(ARCHITECTURES, "own", lambda state, epsilon: seen.append(set(state)) or handmade())
+    network = convert({"net.0.weight": np.ones(1), "net.0.bias": np.ones(1)}, "own", normalization="none")
+    assert seen == [{"net.0.weight", "net.0.bias"}]
+    assert "prefixes" not in network.metadata["conversion"]
+
+
+def test_layers_without_biases_get_zeros_and_are_named():
+    state = unets.random_state()
+    zeroed = state | {f"{name}.bias": np.zeros_like(state[f"{name}.bias"]) for name in ("conv3", "convtranspose2")}
+    without = {key: array for key, array in state.items() if key not in ("conv3.bias", "convtranspose2.bias")}
+    found, expected = (convert(some, normalization="none") for some in (without, zeroed))
+    picture = unets.random_pictures(sizes=((16, 16),))[0]
+    np.testing.assert_array_equal(forward(found, picture)[0], forward(expected, picture)[0])
+    assert found.metadata["conversion"]["zero_biases"] == ["conv3", "convtranspose2"]
+    assert "zero_biases" not in expected.metadata["conversion"]
+
+
+def test_a_network_without_any_bias_is_converted():
+    state = {key: array for key, array in unets.random_state().items() if key.endswith("weight")}
+    network = convert(state, normalization="none")
+    assert not any(network[name].bias.any() for name in ("conv1", "conv19", "convtranspose4"))
+    assert len(network.metadata["conversion"]["zero_biases"]) == 23
+
+
+def test_counts_of_averaged_networks_are_left_out():
+    assert "n_averaged" not in read_state_dict(unets.random_state() | {"n_averaged": np.asarray(7)})
+
+
+def test_another_architecture_is_called_that_in_one_readable_line():
+    state = {f"blocks.{number}.attention.projection.weight": np.ones((1, 1)) for number in range(300)}
+    message = refused(state)
+    assert message.startswith("the state dict looks like another architecture than 'spiking-unet', 0 of whose 46 keys")
+    assert "46 missing: conv1.bias, conv1.weight, " in message
+    assert "300 unexpected: " in message
+    assert "and 292 more" in message
+    assert len(message) < 1200
+
+
+def test_names_of_any_length_stay_readable():
+    state = unets.random_state() | {"x" * 60_000: np.ones(1)}
+    assert len(refused(state)) < 300
+    assert len(refused(unets.random_state() | {"x" * 60_000: np.zeros(1, int)})) < 300
+
+
 def test_all_unfit_keys_are_listed():
     state = unets.random_state()
     del state["conv4.weight"], state["convtranspose2.bias"]
@@ -152,8 +275,8 @@ def test_all_unfit_keys_are_listed():
     state["conv18.weight"] = np.zeros((2, 2))
     assert refused(state) == (
         "the state dict does not fit the architecture 'spiking-unet': "
-        "missing: conv4.weight, convtranspose2.bias; unexpected: conv20.weight, fc.bias; "
-        "misshapen: conv6.weight (expected (out, 8, odd, odd), got (8, 9, 3, 3)), "
+        "missing: conv4.weight; 2 unexpected: conv20.weight, fc.bias; "
+        "5 misshapen: conv6.weight (expected (out, 8, odd, odd), got (8, 9, 3, 3)), "
         "conv8.bias (expected (16,), got (3,)), "
         "convtranspose1.weight (expected (32, out, 3, 3), got (32, 16, 2, 2)), "
         "conv17.weight (expected (out, 4, odd, odd), got (2, 4, 3, 2)), "
@@ -194,6 +317,10 @@ class OnAnAccelerator:
     [
         ({}, "the state dict is empty"),
         (3, "a path or a mapping of arrays (got int)"),
+        (
+            {"state_dict": {"conv1.weight": np.zeros(1)}, "epoch": 3},
+            "pass the one that holds arrays, perhaps state['sta",
+        ),
         ({1: np.zeros(1)}, "keys of a state dict are strings (got 1)"),
         ({"conv1.weight": OnAnAccelerator()}, "conv1.weight is no array (can't convert device tensor"),
         ({"conv1.weight": [[1.0], [1.0, 2.0]]}, "conv1.weight is no array"),
@@ -260,11 +387,11 @@ def test_a_convolution_before_a_batch_norm_may_lack_its_bias():
     state = unets.random_state()
     zero = state | {"conv2.bias": np.zeros(2, np.float32)}
     del state["conv2.bias"]
-    assert "missing: conv2.bias" in refused(state)
     found, expected = (
         convert(with_batch_norm(some, "bn2", batch_norm(2)), normalization="none") for some in (state, zero)
     )
     np.testing.assert_array_equal(found["conv2"].bias, expected["conv2"].bias)
+    assert "zero_biases" not in found.metadata["conversion"]
 
 
 @pytest.mark.parametrize(
@@ -288,3 +415,81 @@ def test_batch_norms_without_a_layer_are_unexpected():
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, float("nan")])
 def test_an_unusable_epsilon_is_refused(epsilon):
     assert "epsilon of batch norm must be positive" in refused(unets.random_state(), batch_norm_epsilon=epsilon)
+
+
+def test_the_epsilon_of_the_training_gives_back_its_function(shared_cases):
+    """Batch norms that undo themselves with epsilon 1e-3; PyTorch's 1e-5 makes another network of them."""
+    picture = unets.random_pictures(sizes=((32, 32),))[0]
+    plain = forward(convert(shared_cases / "state_plain.npz", normalization="none"), picture)[0]
+    norms = shared_cases / "state_batch_norm_eps_1e-3.npz"
+    right = convert(norms, normalization="none", batch_norm_epsilon=1e-3)
+    wrong = convert(norms, normalization="none")
+    scale = np.abs(plain).max()
+    assert np.abs(forward(right, picture)[0] - plain).max() < 0.02 * scale
+    assert np.abs(forward(wrong, picture)[0] - plain).max() > scale
+    assert right.metadata["conversion"] == wrong.metadata["conversion"] | {"batch_norm_epsilon": 1e-3}
+    assert wrong.metadata["conversion"]["batch_norms"] == 22
+
+
+def test_a_compiled_network_is_the_same(shared_cases):
+    picture = unets.random_pictures(sizes=((16, 16),))[0]
+    outputs = [
+        forward(convert(shared_cases / f"state_{name}.npz", normalization="none"), picture)[0]
+        for name in ("plain", "compiled")
+    ]
+    np.testing.assert_array_equal(*outputs)
+
+
+# --- Files and objects of PyTorch ------------------------------------------------------------------------------------
+
+
+class Tensor:
+    """Like a parameter of PyTorch: no array before it is detached."""
+
+    def __init__(self, values, dtype="torch.float32"):
+        self.values, self.dtype = values, dtype
+
+    def __array__(self, *arguments, **options):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self
+
+    def numpy(self):
+        return self.values
+
+
+def test_parameters_are_detached():
+    state = unets.random_state()
+    found = convert({key: Tensor(array) for key, array in state.items()}, normalization="none")
+    np.testing.assert_array_equal(found["conv5"].weight, state["conv5.weight"])
+
+
+def test_bfloat16_is_called_by_its_name():
+    message = refused({"conv1.weight": Tensor(None, "torch.bfloat16")})
+    assert "conv1.weight is no array (bfloat16, which NumPy does not have; value.float() holds the same" in message
+    assert "dtype |V2; save bfloat16 as value.float()" in refused({"conv1.weight": np.zeros(3, "V2")})
+
+
+def test_a_network_of_pytorch_is_no_state_dict():
+    class Module:
+        def state_dict(self):
+            pytest.fail("called")
+
+    assert "(got Module); pass its state_dict()" in refused(Module())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("ann.pt", b"garbage", "a PyTorch pickle, which is never loaded"),
+        ("ann.npz", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a PyTorch pickle, which is never loaded"),
+        ("ann.safetensors", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ", "a safetensors file, which is not read"),
+    ],
+)
+def test_files_of_other_kinds_are_refused_with_how_to_save_an_npz_file(tmp_path, name, content, kind):
+    (tmp_path / name).write_bytes(content)
+    assert f"{name}: is {kind}; load it in PyTorch and save it with numpy.savez(path, " in refused(tmp_path / name)

@@ -8,8 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+from small_denoiser import spiking_unet_state
 
 from spikeunet.engine import Conv2d, Input, IntegrateAndFire, Network, Neurons, Output, load_model, save_model
+from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import ModelFileError
 from spikeunet.engine.neurons import plug_ins, registry
 
@@ -145,3 +147,38 @@ def test_a_plug_in_that_fails_is_named_and_spoils_no_other(model_file, tmp_path)
     registry._by_name.pop("my-lab/halved")
     with pytest.raises(ModelFileError, match=r"unknown neuron model .*; the plug-in 'a_broken_one' .* two lines"):
         load_model(model_file)
+
+
+# --- spikeunet convert -----------------------------------------------------------------------------------------------
+
+
+def convert(tmp_path, *options):
+    """Exit status of a conversion to neurons of some kind."""
+    np.savez(tmp_path / "state.npz", **spiking_unet_state())
+    model = str(tmp_path / "converted.npz")
+    with pytest.raises(SystemExit) as stop:
+        main(["convert", str(tmp_path / "state.npz"), "-o", model, "--normalization", "none", *options])
+    return stop.value.code
+
+
+def test_convert_takes_an_installed_neuron_with_its_parameters(model_file, tmp_path, capsys):
+    options = ("--neuron", "my-lab/halved", "--parameter", "threshold=0.5", "--initial", "0.25")
+    assert convert(tmp_path, *options) == 0
+    assert "Halved(threshold=0.5, initial=0.25)" in capsys.readouterr().out
+    models = {node.model for node in load_model(tmp_path / "converted.npz").neurons}
+    assert [(model.threshold, model.initial) for model in models] == [(0.5, 0.25)]
+
+
+def test_convert_lists_installed_neurons_where_a_name_is_unknown(model_file, tmp_path, capsys):
+    install(tmp_path / "packages", "a_broken_one", "raise RuntimeError('no licence')")
+    assert convert(tmp_path, "--neuron", "my-lab/halve") == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert "unknown neuron model 'my-lab/halve'; known are multi-threshold, if, lif, burst, refractory-lif, " in printed
+    assert "my-lab/halved" in printed
+    assert "the plug-in 'a_broken_one' (a_broken_one) failed: RuntimeError: no licence" in printed
+
+
+def test_neurons_with_short_names_import_no_plug_in(model_file, tmp_path):
+    assert convert(tmp_path, "--neuron", "if") == 0
+    assert not (tmp_path / "packages" / "imported").exists()

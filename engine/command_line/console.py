@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table with a header; columns of numbers are aligned to the right on a terminal."""
-    lines = [[printable(cell) for cell in row] for row in rows]
+    header, *lines = ([printable(cell) for cell in row] for row in (header, *rows))
     if not sys.stdout.isatty():
         for line in (header, *lines):
             click.echo("\t".join(line))
@@ -35,11 +35,12 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:
     """Names and values, one a line."""
-    width = max((len(name) for name, _ in fields), default=0) + 2
+    shown = [(printable(name), printable(value)) for name, value in fields]
+    width = max((len(name) for name, _ in shown), default=0) + 2
     styled = sys.stdout.isatty()
-    for name, value in fields:
+    for name, value in shown:
         label = click.style(name.ljust(width), bold=True) if styled else name.ljust(width)
-        click.echo(f"{label}{printable(value)}")
+        click.echo(f"{label}{value}")
 
 
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:

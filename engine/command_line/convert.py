@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,10 +11,8 @@ from ..errors import InputError, printable
 from .claims import Claims
 from .console import print_fields
 from .jobs import check_folder, check_model_suffix
+from .neuron_options import OPTIONS, neuron_model, numbers
 from .options import FILE, no_sigma
-
-if TYPE_CHECKING:
-    from ..neurons import NeuronModel
 
 NOISE_LEVELS = 10
 """A range of noise is spread over the calibration pictures in so many equal steps."""
@@ -37,9 +32,10 @@ NOISE_LEVELS = 10
 @click.option("--percentile", type=float, default=99.9, show_default=True, help="Activation that becomes 1.")
 @click.option(
     "--neuron",
-    type=click.Choice(["multi-threshold", "if", "lif", "burst", "refractory-lif"]),
+    metavar="MODEL",
     default="multi-threshold",
     show_default=True,
+    help=f"{', '.join(OPTIONS)}, or the name of a registered model (docs/neurons.md).",
 )
 @click.option(
     "--thresholds",
@@ -61,8 +57,21 @@ NOISE_LEVELS = 10
 )
 @click.option("--gamma", type=int, metavar="N", help="Of burst: most spikes in a step, 1 to 255.  [default: 5]")
 @click.option("--period", type=int, metavar="N", help="Of refractory-lif: steps of rest after a spike.  [default: 2]")
+@click.option(
+    "--parameter",
+    "parameters",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Of a registered neuron model; may be given several times.  [default: its own]",
+)
 @click.option("--steps", type=int, metavar="T", help="Steps to recommend to whoever uses the model.")
 @click.option("--task", default="denoise", show_default=True, help="What the model is for.")
+@click.option(
+    "--predicts",
+    type=click.Choice(["noise", "picture"]),
+    help="What a denoiser puts out: the noise in a picture, or the picture without it.  [default: noise]",
+)
+@click.option("--epsilon", type=float, metavar="E", help="Of all batch norms; no state dict holds it.  [default: 1e-5]")
 @click.option("--dataset", metavar="NAME", help="Take classes, colours and preprocessing from this known data set.")
 @click.option("--metadata", metavar="FILE", type=FILE, help="JSON object of classes, palette, and the like.")
 @click.option("--description", help="A line about the model.")
@@ -83,8 +92,11 @@ def convert(
     decay: float | None,
     gamma: int | None,
     period: int | None,
+    parameters: tuple[str, ...],
     steps: int | None,
     task: str,
+    predicts: str | None,
+    epsilon: float | None,
     dataset: str | None,
     metadata: Path | None,
     description: str | None,
@@ -101,6 +113,9 @@ def convert(
     as {"classes": ["membrane", "cell"], "palette": [[0, 0, 0], [255, 255, 255]], "preprocessing":
     [{"name": "rgb2gray"}]}.
 
+    What a state dict leaves open is printed: whether the output is the noise, the batch norms' epsilon, and what the
+    architecture takes for granted.
+
     \b
     Examples:
       spikeunet convert state.npz -o model.npz --calibration pictures/ --add-noise 5:50
@@ -111,30 +126,40 @@ def convert(
     """
     from spikeunet.converters import calibration_pictures, read_state_dict
     from spikeunet.converters import convert as convert_network
+    from spikeunet.converters.batch_norm import EPSILON
 
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
-    from .model_metadata import check_segmenter, given_metadata
+    from .assumptions import assumptions, check_epsilon, doubts
+    from .model_metadata import check_facts, check_segmenter, given_metadata, with_prediction
 
-    model = neuron_model(neuron, thresholds, initial, reset=reset, decay=decay, gamma=gamma, period=period)
+    options = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
+    model = neuron_model(neuron, thresholds, initial, parameters, **options)
     levels = noise_levels(sigma)
-    facts = {**given_metadata(task, dataset, metadata), "task": task}
+    given = given_metadata(task, dataset, metadata)
+    facts = with_prediction({**given, "task": task}, predicts)
     if description is not None:
         facts["description"] = printable(description)
     if steps is not None:
         facts["steps"] = check_steps(steps)
+    check_facts(facts)
     _check_output(output, state, calibration, metadata)
     if calibration is None and (pictures is not None or sigma is not None):
         raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
     arrays = read_state_dict(state)
+    norms = EPSILON if epsilon is None else epsilon
+    plain = convert_network(arrays, architecture, "none", batch_norm_epsilon=norms)
+    check_epsilon(epsilon, plain)
     samples = None
     if calibration is not None:
-        channels = convert_network(arrays, architecture, "none").input.channels
+        channels = plain.input.channels
         steps_before = facts.get("preprocessing", ())
         samples = calibration_pictures(calibration, channels, levels, pictures, steps_before)
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
-    network = convert_network(arrays, architecture, normalization, samples, percentile, model, metadata=facts)
+    network = convert_network(
+        arrays, architecture, normalization, samples, percentile, model, metadata=facts, batch_norm_epsilon=norms
+    )
     check_segmenter(network)
     save_model(network, output, dtype)
     print_fields(
@@ -143,42 +168,10 @@ def convert(
             ("parameters", f"{network.parameters:,}"),
             ("neurons", repr(model)),
             ("calibration", f"{len(samples)} pictures" if samples else "none"),
+            *assumptions(network, predicts or given.get("predicts"), epsilon),
+            *doubts(network, samples),
         ]
     )
-
-
-_OPTIONS = {
-    "multi-threshold": (),
-    "if": ("reset",),
-    "lif": ("decay", "reset"),
-    "burst": ("gamma",),
-    "refractory-lif": ("decay", "period", "reset"),
-}
-"""Options of each kind of neuron, besides the thresholds and the initial potential."""
-
-
-def neuron_model(kind: str, thresholds: str | None, initial: float | None, **options: Any) -> NeuronModel:
-    """The neuron model that the options describe; InputError or NeuronError where they do not fit together."""
-    from .. import neurons
-
-    given = {name: value for name, value in options.items() if value is not None}
-    for name, value in given.items():
-        if name not in _OPTIONS[kind]:
-            owners = " and ".join(owner for owner, names in _OPTIONS.items() if name in names)
-            raise InputError(f"--{name} {value} is for --neuron {owners} (got --neuron {kind})")
-    ladder = None if thresholds is None else numbers("--thresholds", thresholds, ",")
-    if kind == "multi-threshold":
-        model = neurons.MultiThreshold.rounding() if ladder is None else neurons.MultiThreshold.rounding(ladder)
-        return model if initial is None else replace(model, initial=initial)
-    if ladder is not None and len(ladder) != 1:
-        raise InputError(f"--neuron {kind} has one threshold (got {thresholds}); use --neuron multi-threshold")
-    models: dict[str, Callable[..., NeuronModel]] = {
-        "if": neurons.IntegrateAndFire,
-        "lif": neurons.LeakyIntegrateAndFire,
-        "burst": neurons.BurstNeuron,
-        "refractory-lif": neurons.RefractoryLeakyIntegrateAndFire,
-    }
-    return models[kind](threshold=1.0 if ladder is None else ladder[0], initial=initial or 0.0, **given)
 
 
 def noise_levels(sigma: str | None) -> tuple[float, ...]:
@@ -194,17 +187,6 @@ def noise_levels(sigma: str | None) -> tuple[float, ...]:
     if len(bounds) > 2 or low > high:
         raise InputError(f"--add-noise must be a number or LOW:HIGH with LOW <= HIGH (got {sigma!r})")
     return tuple(low + (high - low) * index / (NOISE_LEVELS - 1) for index in range(NOISE_LEVELS))
-
-
-def numbers(option: str, text: str, separator: str) -> tuple[float, ...]:
-    """Finite numbers from a text with separators; InputError where there is something else."""
-    try:
-        numbers = tuple(float(part) for part in text.split(separator))
-    except ValueError:
-        raise InputError(f"{option} must be numbers with {separator!r} between them (got {text!r})") from None
-    if not all(map(math.isfinite, numbers)):
-        raise InputError(f"{option} must be finite numbers (got {text!r})")
-    return numbers
 
 
 def _check_output(output: Path, state: Path, calibration: Path | None, metadata: Path | None) -> None:

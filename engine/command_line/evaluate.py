@@ -11,9 +11,9 @@ import click
 from ..errors import InputError
 from .claims import Claims
 from .console import print_rows, progress
-from .convert import numbers
 from .guard import STATUS_ERROR, report_error
 from .jobs import make_folder
+from .neuron_options import numbers
 from .options import FILE, no_sigma
 
 if TYPE_CHECKING:

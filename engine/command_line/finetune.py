@@ -11,8 +11,9 @@ import click
 from ..errors import InputError, printable
 from .claims import Claims
 from .console import print_fields
-from .convert import noise_levels, numbers
+from .convert import noise_levels
 from .jobs import check_folder, check_model_suffix
+from .neuron_options import numbers
 from .options import FILE, grouped, no_sigma, threads_option
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _settings_options = grouped(
     click.option("--rate", type=float, default=1e-4, show_default=True, help="Largest learning rate."),
     click.option(
         "--loss", type=click.Choice(["mse", "l1", "log-mse", "cross-entropy"]),
-        help="Of the noise that the network sees, or of the classes.  [default: mse; cross-entropy to segment]",
+        help="Of the noise or picture that is put out, or of the classes.  [default: mse; cross-entropy to segment]",
     ),
     click.option(
         "--penalty", type=float, default=0.0, show_default=True,
@@ -161,11 +162,13 @@ def finetune(
     """
     from ..files.model_file import save_model
     from ..finetune import Trainer
+    from .model_metadata import check_facts
     from .training_files import Files
     from .training_run import TrainingRun
     from .training_tasks import check_options, denoising_task, segmentation_task
 
     check_options(task, labels=labels, validate_labels=validate_labels, void=void, upright=upright, balance=balance)
+    check_facts({"description": description})
     settings = _settings(options, task)
     levels = noise_levels(sigma)
     check_model_suffix(output)

@@ -81,7 +81,16 @@ def _fields(model: str, network: Network) -> list[tuple[str, str]]:
         ("weights", _weights(network)),
         *(("neurons", model) for model in models),
     ]
-    return fields + [(name, _value(value)) for name, value in network.metadata.items()]
+    facts = [(name, _value(value)) for name, value in network.metadata.items()]
+    return fields + _unsaid(network) + facts
+
+
+def _unsaid(network: Network) -> list[tuple[str, str]]:
+    """What a denoiser is taken to put out where its metadata do not say."""
+    from ..tasks.inference import task_of
+
+    silent = task_of(network) == "denoise" and "predicts" not in network.metadata
+    return [("predicts", "noise, as the file says nothing else")] if silent else []
 
 
 def _weights(network: Network) -> str:

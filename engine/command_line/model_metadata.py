@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..files.json_text import check_json, parse_json
 
 if TYPE_CHECKING:
     from ..graph import Network
@@ -33,13 +34,40 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """A JSON object from a file; InputError where it is none, OSError where it cannot be read."""
     content = path.read_bytes() if path.stat().st_size <= MAXIMUM_BYTES else b""
     try:
-        found = json.loads(content.decode())
-    except (ValueError, RecursionError) as error:
+        found = parse_json(content)
+    except ValueError as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: is not a JSON file of at most {MAXIMUM_BYTES} bytes ({reason})") from None
     if not isinstance(found, dict):
         raise InputError(f'{path}: must hold a JSON object, such as {{"classes": ["membrane", "cell"]}}')
     return found
+
+
+def with_prediction(facts: dict[str, Any], predicts: str | None) -> dict[str, Any]:
+    """A new model's metadata with what it predicts, where it is a denoiser: what is asked for, what they say, or noise.
+
+    Raises
+    ------
+    InputError
+        If that is neither "noise" nor "picture", or is asked for and the model is no denoiser.
+    """
+    from ..tasks.denoising import PREDICTIONS, prediction_in
+    from ..tasks.inference import task_in
+
+    if task_in(facts) != "denoise":
+        if predicts is not None:
+            raise InputError(f"--predicts {predicts} is for --task denoise (got --task {facts['task']})")
+        return facts
+    found = facts.get("predicts", PREDICTIONS[0]) if predicts is None else predicts
+    return {**facts, "predicts": prediction_in({"predicts": found})}
+
+
+def check_facts(facts: Mapping[str, Any]) -> None:
+    """InputError where metadata cannot be saved, which is better known before than after what takes long."""
+    try:
+        check_json(dict(facts))
+    except ValueError as error:
+        raise InputError(f"metadata must consist of JSON values: {error}") from None
 
 
 def check_segmenter(network: Network) -> None:

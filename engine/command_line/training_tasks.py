@@ -46,12 +46,13 @@ def denoising_task(
     from ..finetune import DenoisingBatches, read_pictures, validate_denoiser
     from ..finetune.data import check_crop
     from ..pictures.noise import check_sigma
-    from ..tasks.denoising import denoiser
+    from ..tasks.denoising import denoiser, prediction_in
 
     check_sigma(validate_sigma)
     network = denoiser(model)
     check_crop(crop, network.size_multiple)
-    batches = DenoisingBatches(read_pictures(train, network.input.channels), levels, crop=crop, batch=batch)
+    pictures = read_pictures(train, network.input.channels)
+    batches = DenoisingBatches(pictures, levels, crop=crop, batch=batch, predicts=prediction_in(network.metadata))
     held_out = [] if validate is None else read_pictures(validate, network.input.channels)
 
     def scores(current: Network, steps: int, threads: int | None) -> Row:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files.json_text import parse_json
 from .picture_task import Outcome, PictureTask, Row
 
 FORMAT = "spikeunet evaluation 1"
@@ -83,7 +84,7 @@ class Journal:
 
 def _parse(content: bytes) -> tuple[dict[str, Any], dict[str, list[Row]]]:
     """Signature and rows by key; ValueError, KeyError, TypeError or AttributeError where the content is no journal."""
-    header, *lines = (json.loads(line) for line in content.decode().splitlines())
+    header, *lines = (parse_json(line) for line in content.decode().splitlines())
     if header["format"] != FORMAT:
         raise ValueError(header["format"])
     for line in lines:

@@ -25,7 +25,7 @@ from ..pictures.padding import crop, pad_to_multiple
 from ..pictures.picture_files import read_colors
 from ..pictures.preprocessing import network_input
 from ..simulation import Result
-from ..tasks.denoising import check_colors, denoiser, restore
+from ..tasks.denoising import check_colors, denoiser, prediction_in, restore
 from ..tasks.inference import PaddedRun, run_padded
 from ..tasks.segmentation import class_count, labels_of, segmenter
 from .picture_task import Outcome, PictureTask, Row
@@ -164,7 +164,8 @@ def _noisy(task: PictureTask, network: Network) -> _Prepared:
         noisy = picture.astype(np.float32)
     reference = picture if clean is None else clean
     batch = noisy.reshape(*noisy.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
-    return _Prepared(batch, lambda output: denoising_scores(reference, noisy, restore(noisy, output)))
+    predicts = prediction_in(network.metadata)
+    return _Prepared(batch, lambda output: denoising_scores(reference, noisy, restore(noisy, output, predicts)))
 
 
 def _colors(path: Any) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 import os
@@ -9,7 +10,7 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,15 @@ MAXIMUM_BYTES = 4 * 2**30
 
 MAXIMUM_RATIO = 100
 """Largest ratio of the arrays' size to the file's; weights hardly compress, so more is a decompression bomb."""
+
+HEADER_BYTES = 12 + 10_000
+"""Longest NPY header: NumPy itself reads no more than 10000 bytes after the twelve that say how many there are."""
+
+PIECE_BYTES = 2**20
+"""Most bytes that are unpacked at once."""
+
+_ENCRYPTED = 1
+_OTHER_METHODS = {9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz"}
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -54,13 +64,14 @@ def read_arrays(path: str | os.PathLike[str], error: type[SpikeunetError], remed
 
     Returns
     -------
-    dict of str to read-only array, in the file's order
+    dict of str to read-only array, in the file's order; no more memory is taken than they need
 
     Raises
     ------
     error
-        If there is no such file, it is not an NPZ file, it is truncated or damaged, an array holds Python objects, or
-        the sizes it declares disagree with the file's own size.
+        If there is no such file, it is not an NPZ file, it is truncated or damaged, an array holds Python objects, a
+        member is encrypted or neither stored nor deflated, or the sizes that it declares, the sizes that there are and
+        the file's own size disagree.
     """
     path = Path(path)
     try:
@@ -86,15 +97,18 @@ def _read(path: Path, error: type[SpikeunetError], remedy: str) -> dict[str, NDA
         for member in members:
             key = member.filename.removesuffix(".npy")
             if key == member.filename:
-                raise error(f"{path}: holds {member.filename!r}, which is no array; {remedy}")
+                raise error(f"{path}: holds {member.filename[:100]!r}, which is no array; {remedy}")
             if key in arrays:
-                raise error(f"{path}: holds {key!r} twice; {remedy}")
-            arrays[key] = _parse(path, key, archive.read(member), error, remedy)
+                raise error(f"{path}: holds {key[:100]!r} twice; {remedy}")
+            fault = _fault(member)
+            if fault:
+                raise error(f"{path}: {key[:100]!r} {fault}; save it again with numpy.savez or numpy.savez_compressed")
+            arrays[key] = _unpack(path, key[:100], archive, member, error, remedy)
     return arrays
 
 
 def _check_sizes(path: Path, members: list[zipfile.ZipInfo], error: type[SpikeunetError]) -> None:
-    """Refuse before unpacking; zipfile never yields more than the size that a member declares."""
+    """Refuse what declares too much before anything is unpacked; `_unpack` sees to it that no member exceeds that."""
     declared = sum(member.file_size for member in members)
     allowed = min(MAXIMUM_BYTES, MAXIMUM_RATIO * path.stat().st_size)
     if declared > allowed:
@@ -104,8 +118,53 @@ def _check_sizes(path: Path, members: list[zipfile.ZipInfo], error: type[Spikeun
         )
 
 
-def _parse(path: Path, key: str, content: bytes, error: type[SpikeunetError], remedy: str) -> NDArray[Any]:
-    stream = io.BytesIO(content)
+def _fault(member: zipfile.ZipInfo) -> str:
+    """Why a member is not unpacked: NumPy stores or deflates, and only these can be unpacked in bounded pieces."""
+    if member.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        name = _OTHER_METHODS.get(member.compress_type, f"method {member.compress_type}")
+        return f"is compressed by {name}, which is not read"
+    return ""
+
+
+def _unpack(
+    path: Path, key: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, error: type[SpikeunetError], remedy: str
+) -> NDArray[Any]:
+    """A member as an array: its header first, then piece by piece into memory of the size that the header declares."""
+    # zipfile would silently cut off what a member holds beyond its declared size; a byte more shows that there is some.
+    longer = copy.copy(member)
+    longer.file_size += 1
+    with archive.open(longer) as stream:
+        head = io.BytesIO(stream.read(min(HEADER_BYTES, member.file_size)))
+        shape, fortran_order, dtype = _header(path, key, head, error, remedy)
+        size = math.prod(shape) * dtype.itemsize
+        if not 0 <= size == member.file_size - head.tell():
+            raise error(f"{path}: the size of {key!r} contradicts its shape {str(shape)[:100]}; {remedy}")
+        content = np.empty(size, np.uint8)
+        _fill(content, head.read(), stream)
+        if stream.read(1):
+            raise error(f"{path}: {key!r} holds more than the {member.file_size} bytes that it declares; {remedy}")
+    content.flags.writeable = False
+    array: NDArray[Any] = content.view(dtype) if size else np.empty(0, dtype)
+    return array.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _fill(content: NDArray[np.uint8], begin: bytes, stream: IO[bytes]) -> None:
+    """Fill an array with the bytes `begin` and then of a stream; EOFError where there are too few."""
+    place, piece = 0, begin
+    while piece:
+        content[place : place + len(piece)] = np.frombuffer(piece, np.uint8)
+        place += len(piece)
+        piece = stream.read(min(PIECE_BYTES, len(content) - place))
+    if place != len(content):
+        raise EOFError(f"{len(content) - place} bytes are missing")
+
+
+def _header(
+    path: Path, key: str, stream: io.BytesIO, error: type[SpikeunetError], remedy: str
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran's order, and type out of an NPY header; the stream is then at the first value."""
     version = np.lib.format.read_magic(stream)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
@@ -113,7 +172,6 @@ def _parse(path: Path, key: str, content: bytes, error: type[SpikeunetError], re
     shape, fortran_order, dtype = readers[version](stream)
     if dtype.hasobject:
         raise error(f"{path}: {key!r} holds Python objects, which are never loaded; save plain numeric arrays")
-    if len(content) - stream.tell() != math.prod(shape) * dtype.itemsize:
-        raise error(f"{path}: the size of {key!r} contradicts its shape {shape}; {remedy}")
-    array = np.frombuffer(content, dtype, offset=stream.tell()) if math.prod(shape) else np.empty(0, dtype)
-    return array.reshape(shape, order="F" if fortran_order else "C")
+    if not dtype.itemsize or dtype.subdtype is not None:
+        raise error(f"{path}: {key!r} is of the type {str(dtype)[:100]}, which is not read; save plain numeric arrays")
+    return shape, fortran_order, dtype

@@ -40,6 +40,7 @@ from ..fixed_point import Weighted, codes_and_exponents
 from ..graph import Conv2d, ConvTranspose2d, Linear, Network
 from .archive import MAXIMUM_BYTES, read_arrays
 from .atomic import atomic_write, input_errors
+from .json_text import check_json, parse_json
 from .topology import check_channels, decode_nodes, encode_node, exponents_key, weight_keys
 
 FORMAT_VERSION = 2
@@ -156,6 +157,7 @@ def _factors(normalization: Mapping[str, Any]) -> dict[str, float]:
 
 def _encode_text(key: str, value: Any) -> NDArray[np.uint8]:
     try:
+        check_json(value)
         text = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{key} must consist of JSON values: {error}") from None
@@ -168,13 +170,9 @@ def _decode_text(key: str, array: NDArray[Any]) -> Any:
             f"{key} must be at most {MAXIMUM_TEXT} bytes of JSON, uint8 (got {array.dtype} {array.shape}); {_REMEDY}"
         )
     try:
-        return json.loads(array.tobytes().decode(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        return parse_json(array.tobytes())
+    except ValueError as error:
         raise ModelFileError(f"{key} is broken JSON ({error}); {_REMEDY}") from None
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _node_arrays(node: Weighted, dtype: str) -> dict[str, NDArray[Any]]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, ModelFileError
 from ..files.archive import read_arrays
 from ..files.atomic import atomic_write
+from ..files.json_text import format_json, parse_json
 from ..files.topology import encode_node
 from ..graph import Network
 from .trainable import flat
@@ -42,7 +43,7 @@ def write_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
         "count": trainer.optimizer.count,
         "generator": trainer.generator.bit_generator.state,
     }
-    arrays: dict[str, NDArray[Any]] = {"state": np.frombuffer(json.dumps(state).encode(), np.uint8)}
+    arrays: dict[str, NDArray[Any]] = {"state": np.frombuffer(format_json(state).encode(), np.uint8)}
     arrays.update({f"parameters/{name}": flat(array) for name, array in trainer.parameters.items()})
     arrays.update({f"averages/{name}": flat(array) for name, array in trainer.averages.items()})
     arrays.update({f"moments/{name}": array for name, array in trainer.optimizer.moments.items()})
@@ -58,21 +59,21 @@ def read_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
     """Put a run into the state of a checkpoint; ModelFileError where it is damaged or belongs to another run."""
     arrays = read_arrays(path, ModelFileError, _REMEDY)
     try:
-        state = json.loads(arrays.pop("state").tobytes())
+        state = parse_json(arrays.pop("state").tobytes())
         version = state["version"]
         if version != VERSION:
             raise ModelFileError(f"{os.fspath(path)}: is a checkpoint of version {version}, not {VERSION}; {_REMEDY}")
         _check_run(path, state, trainer)
         _restore(trainer, state, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, ModelFileError):
             raise
         raise ModelFileError(f"{os.fspath(path)}: is no checkpoint, or is damaged ({error}); {_REMEDY}") from None
 
 
 def fingerprint(network: Network) -> str:
-    """Digest of a network's topology, weights and neuron parameters."""
-    digest = hashlib.sha256()
+    """Digest of a network's topology, weights and neuron parameters, and of that it predicts pictures where it does."""
+    digest = hashlib.sha256(b"picture" if network.metadata.get("predicts") == "picture" else b"")
     for node in network.nodes:
         digest.update(json.dumps(encode_node(node), sort_keys=True).encode())
         for part in ("weight", "bias"):

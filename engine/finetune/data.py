@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..pictures.noise import check_sigma
 from ..pictures.picture_files import SUFFIXES, read_colors
+from ..tasks.denoising import PREDICTIONS
 
 Array = NDArray[Any]
 Picture = NDArray[np.float32]
@@ -28,7 +29,7 @@ class Batches(Protocol):
 
 
 class DenoisingBatches:
-    """Random crops of clean pictures, flipped and turned, with Gaussian noise; the noise is the target.
+    """Random crops of clean pictures, flipped and turned, with Gaussian noise; the target is what is predicted.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ class DenoisingBatches:
         Height and width of the crops.
     batch : int
         Number of crops in a batch.
+    predicts : "noise" or "picture"
+        What the denoiser puts out and its metadata say (`tasks.denoising.prediction_in`).
 
     Raises
     ------
@@ -47,23 +50,33 @@ class DenoisingBatches:
         If there are no pictures, one is too small or of another number of channels, or a number is out of range.
     """
 
-    def __init__(self, pictures: list[Picture], sigma: tuple[float, float], crop: int = 64, batch: int = 8) -> None:
+    def __init__(
+        self,
+        pictures: list[Picture],
+        sigma: tuple[float, float],
+        crop: int = 64,
+        batch: int = 8,
+        predicts: str = PREDICTIONS[0],
+    ) -> None:
         check_pictures(pictures, crop, batch)
         low, high = (check_sigma(value) for value in sigma)
         if low > high:
             raise InputError(f"sigma must be a range from low to high (got {low:g}:{high:g})")
+        if predicts not in PREDICTIONS:
+            raise InputError(f"a denoiser predicts {' or '.join(PREDICTIONS)} (got {predicts!r})")
         self.pictures = pictures
         self._examples = [(picture,) for picture in pictures]
         self.sigma = (low, high)
         self.crop = crop
         self.batch = batch
+        self.predicts = predicts
 
     def draw(self, generator: np.random.Generator) -> tuple[Array, Array]:
-        """Noisy crops and their noise, each (batch, crop, crop, C) float32."""
+        """Noisy crops and their noise, or the clean crops, each (batch, crop, crop, C) float32."""
         clean = np.stack([draw_crop(generator, self._examples, self.crop)[0] for _ in range(self.batch)])
         sigma = generator.uniform(*self.sigma, (self.batch, 1, 1, 1)).astype(np.float32) / np.float32(255)
         noise = generator.standard_normal(clean.shape, dtype=np.float32) * sigma
-        return clean + noise, noise
+        return clean + noise, clean if self.predicts == "picture" else noise
 
 
 def check_pictures(pictures: Sequence[Picture], crop: int, batch: int) -> None:

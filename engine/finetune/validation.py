@@ -13,6 +13,7 @@ from ..pictures.metrics import psnr
 from ..pictures.noise import add_noise
 from ..pictures.padding import crop, pad_to_multiple
 from ..simulation import simulate
+from ..tasks.denoising import prediction_in, restore
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ def validate_denoiser(
         noisy = add_noise(clean[..., 0] if clean.shape[2] == 1 else clean, sigma, seed).reshape(clean.shape)
         padded, origin = pad_to_multiple(noisy.transpose(2, 0, 1), network.size_multiple)
         result = simulate(network, np.ascontiguousarray(padded), steps=steps, threads=threads)
-        noise = crop(result.output, origin, (clean.shape[0], clean.shape[1])).transpose(1, 2, 0)
-        scores.append(psnr(clean, np.clip(noisy - noise, 0, 1)))
+        output = crop(result.output, origin, (clean.shape[0], clean.shape[1]))
+        scores.append(psnr(clean, restore(noisy, output[None], prediction_in(network.metadata))))
         accumulates += result.total_accumulates
         pixels += clean.shape[0] * clean.shape[1]
     return Validation(float(np.mean(scores)), accumulates / pixels)

@@ -2,6 +2,7 @@
 
 from .network import Network
 from .nodes import (
+    UNCHOSEN,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -16,6 +17,7 @@ from .nodes import (
 )
 
 __all__ = [
+    "UNCHOSEN",
     "AvgPool2d",
     "Concat",
     "Conv2d",

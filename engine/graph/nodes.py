@@ -306,11 +306,18 @@ class Concat(Node):
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
+UNCHOSEN = MultiThreshold()
+"""Model of `Neurons` that were given none, told by identity: an equal one that somebody chose is another object."""
+
+
 @dataclass(frozen=True, eq=False)
 class Neurons(SingleSource):
-    """A population of spiking neurons, one for each element of its source's current."""
+    """A population of spiking neurons, one for each element of its source's current.
 
-    model: NeuronModel = field(default_factory=MultiThreshold)
+    Without a model it is the paper's, thresholds 2, 1, 1/2 and 1/4; `convert` then takes `MultiThreshold.rounding()`.
+    """
+
+    model: NeuronModel = UNCHOSEN
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, NeuronModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,10 @@ from .inference import (
 
 DEFAULT_MODELS = {1: "denoise-gray-fast", 3: "denoise-colour-fast"}
 """Shipped denoisers to take where none is named, by the picture's colour channels."""
+
+PREDICTIONS = ("noise", "picture")
+"""What a denoiser may put out, as "predicts" in its metadata says: the noise (also where nothing is said), or the clean
+picture itself."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,7 +67,8 @@ def denoise(
     """Denoise a picture.
 
     The picture is padded by reflection to a size that the network takes; the network's readout, divided by the number
-    of steps, is the noise that it sees; the difference is cropped and clipped to [0, 1].
+    of steps, is the noise that it sees, which is taken off, or where its metadata say `"predicts": "picture"` the clean
+    picture itself; the result is cropped and clipped to [0, 1].
 
     Parameters
     ----------
@@ -95,7 +100,8 @@ def denoise(
     Raises
     ------
     InputError
-        If the model is not a denoiser or is for colour where the picture is gray, or an argument is out of range.
+        If the model is not a denoiser, its metadata name another prediction, it is for colour where the picture is
+        gray, or an argument is out of range.
     PictureError
         If the picture has another shape or sample type, is masked, NaN, or far outside [0, 1] or its range.
     ModelFileError
@@ -116,7 +122,7 @@ def denoise(
     check_colors(network, _channels(seen))
     batch = seen.reshape(*seen.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
     run = run_padded(network, batch, steps=steps, threads=threads, order=order, tile=tile, kernels=kernels)
-    restored = restore(seen, run.cropped(run.result.output))
+    restored = restore(seen, run.cropped(run.result.output), prediction_in(network.metadata))
     if seen.ndim < noisy.ndim:
         restored = np.repeat(restored[..., None], noisy.shape[2], axis=2)
     return Denoised(
@@ -132,18 +138,31 @@ def _channels(colors: NDArray[np.float32]) -> int:
     return 1 if colors.ndim == 2 else colors.shape[2]
 
 
-def restore(noisy: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The noisy picture, (H, W) or (H, W, C), less the noise that the network saw in it, clipped to [0, 1].
+def restore(noisy: NDArray[np.float32], output: NDArray[np.float32], predicts: str = "noise") -> NDArray[np.float32]:
+    """The picture that an output means, (H, W) or (H, W, C), clipped to [0, 1].
 
-    `noise` is (N, O, H, W): a gray network's N pictures are the colour channels.
+    `predicts` is one of PREDICTIONS: noise is taken off the noisy picture. `output` is (N, O, H, W): a gray network's
+    N pictures are the colour channels.
     """
-    restored: NDArray[np.float32] = np.clip(noisy - noise.transpose(2, 3, 0, 1).reshape(noisy.shape), 0, 1)
+    found = output.transpose(2, 3, 0, 1).reshape(noisy.shape)
+    restored: NDArray[np.float32] = np.clip(found if predicts == "picture" else noisy - found, 0, 1)
     return restored
+
+
+def prediction_in(metadata: Mapping[str, Any]) -> str:
+    """What a denoiser with such metadata puts out, one of PREDICTIONS; InputError where they say something else."""
+    found = metadata.get("predicts", PREDICTIONS[0])
+    if not isinstance(found, str) or found not in PREDICTIONS:
+        raise InputError(
+            f"the model's metadata must say that it predicts {' or '.join(PREDICTIONS)} (got {found!r:.80})"
+        )
+    return found
 
 
 def denoiser(model: str | os.PathLike[str] | Network) -> Network:
     """The network that `model` names, where it is a denoiser; InputError otherwise."""
     network = model_for("denoise", model)
+    prediction_in(network.metadata)
     side = network.size_multiple
     outputs = network.shapes((network.input.channels, side, side))[network.output.name]
     if outputs != (network.input.channels, side, side):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +114,12 @@ def checked_picture(
 
 def task_of(network: Network) -> str:
     """What the network's metadata says that it is for, "denoise" where it says nothing."""
-    task = str(network.metadata.get("task", "denoise"))
+    return task_in(network.metadata)
+
+
+def task_in(metadata: Mapping[str, Any]) -> str:
+    """What metadata say that their network is for, "denoise" where they say nothing."""
+    task = str(metadata.get("task", "denoise"))
     return {activity: name for name, activity in _ACTIVITIES.items()}.get(task, task)
 
 

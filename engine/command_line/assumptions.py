@@ -1,0 +1,63 @@
+"""What a conversion took for granted, because a state dict does not say it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, first_few
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..graph import Network
+
+DARKEST = 0.05
+"""Mean of a picture below which it cannot be told from noise by its mean."""
+
+
+def check_epsilon(epsilon: float | None, network: Network) -> None:
+    """InputError where an epsilon is given and the state dict of a converted network has no batch norms."""
+    if epsilon is not None and "batch_norm_epsilon" not in network.metadata["conversion"]:
+        raise InputError(f"--epsilon {epsilon:g} has no meaning: the state dict has no batch norms; leave it out")
+
+
+def assumptions(network: Network, predicts: str | None, epsilon: float | None) -> list[tuple[str, str]]:
+    """Lines to print of a converted network: what was assumed with the option that changes it, and what was changed.
+
+    `predicts` and `epsilon` are what the user said, None for nothing; what was said is not assumed.
+    """
+    facts = network.metadata["conversion"]
+    assumed = []
+    if predicts is None and "predicts" in network.metadata:
+        assumed.append(f"the output is the {network.metadata['predicts']} (--predicts)")
+    if epsilon is None and "batch_norm_epsilon" in facts:
+        assumed.append(f"epsilon of {facts['batch_norms']} batch norms {facts['batch_norm_epsilon']:g} (--epsilon)")
+    assumed += [f"{name} {facts[name]}" for name in ("pooling", "concatenation") if name in facts]
+    lines = [("assumed", "; ".join(assumed))] if assumed else []
+    if "zero_biases" in facts:
+        layers = facts["zero_biases"]
+        lines.append(("biases", f"0 in {len(layers)} layers that have none: {first_few(layers)}"))
+    if "prefixes" in facts:
+        lines.append(("keys", f"{' and '.join(map(repr, facts['prefixes']))} taken off each"))
+    return lines
+
+
+def doubts(network: Network, pictures: Sequence[NDArray[np.float32]] | None) -> list[tuple[str, str]]:
+    """A line to print where a denoiser's output does not look like what it is said to be, (C, H, W) pictures at hand.
+
+    Noise has a mean of 0 and a denoised picture that of the picture, so the mean of the ANN's output tells them apart.
+    """
+    from ..dense import forward
+    from ..pictures.padding import pad_to_multiple
+
+    predicts = network.metadata.get("predicts")
+    if predicts is None or not pictures or (brightness := float(pictures[0].mean())) < DARKEST:
+        return []
+    output = float(forward(network, pad_to_multiple(pictures[0], network.size_multiple)[0])[0].mean())
+    looks = "picture" if abs(output - brightness) < abs(output) else "noise"
+    if looks == predicts:
+        return []
+    means = f"mean output {output:.3f} for a picture of mean {brightness:.3f}"
+    return [("doubtful", f"{means} looks like the {looks} (--predicts {looks})")]
