@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """`text` on one line: control characters and bytes that are no text, as file names may have, are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 class SpikeunetError(ValueError):
     """Base of every error raised on purpose; the command line prints its message and exits with status 2.
 
@@ -10,7 +15,7 @@ class SpikeunetError(ValueError):
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message))
+        super().__init__(printable(message))
 
 
 class GraphError(SpikeunetError):

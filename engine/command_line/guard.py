@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from ..errors import SpikeunetError
+from ..errors import SpikeunetError, printable
 
 STATUS_BROKEN_PIPE = 1
 STATUS_ERROR = 2
@@ -60,15 +60,16 @@ def report_error(message: str) -> int:
     return STATUS_ERROR
 
 
+def report_warning(message: str) -> None:
+    """Print `message` as one line on stderr, for what is done all the same."""
+    with suppress(OSError):
+        click.echo(f"spikeunet: warning: {printable(message)}", err=True)
+
+
 def system_message(error: OSError) -> str:
     """`file: reason`, without the number."""
     reason = error.strerror or str(error)
     return f"{os.fsdecode(error.filename)}: {reason}" if isinstance(error.filename, (str, bytes)) else reason
-
-
-def printable(text: str) -> str:
-    """`text` on one line: control characters and bytes that are no text, as file names may have, are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 @contextmanager

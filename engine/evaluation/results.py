@@ -15,7 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..errors import printable
 from ..files.atomic import atomic_write
+from ..files.csv_text import spreadsheet_safe
 from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS
 from ..simulation.simulate import available_threads
 from .picture_task import Row
@@ -34,13 +36,22 @@ def columns(task: str) -> tuple[str, ...]:
 
 
 def write_csv(path: Path, rows: Sequence[Row], task: str) -> None:
-    """Write a line for each picture and method, completely or not at all; matrices and histograms are left out."""
+    """Write a line for each picture and method, completely or not at all; matrices and histograms are left out.
+
+    Names of files are on one line, escaped where they are no text, and no formulas to a spreadsheet.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns(task), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     with atomic_write(path) as stream:
         stream.write(text.getvalue().encode())
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return spreadsheet_safe(printable(value))
+    return "" if value is None else value
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,0 +1,33 @@
+"""Worker processes that die when they are told to; they start anew, so that what they do stands in a module."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from spikeunet.engine.evaluation.picture_task import Outcome
+
+DEADLY = "deadly.png"
+
+
+def evaluate_nothing(connection):
+    """As a worker, but dies over one picture, and takes no time over the others."""
+    connection.send("ready")
+    try:
+        while True:
+            task = connection.recv()
+            if task.example.name == DEADLY:
+                os.kill(os.getpid(), signal.SIGKILL)
+            connection.send(Outcome(task, ({"picture": task.example.name},)))
+    except EOFError:
+        return
+
+
+def exit_at_once(connection):
+    """As a worker that cannot start."""
+    os._exit(3)
+
+
+def die_at_once(connection):
+    """As a worker that is killed before it starts."""
+    os.kill(os.getpid(), signal.SIGKILL)
