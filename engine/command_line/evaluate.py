@@ -11,7 +11,7 @@ import click
 from ..errors import InputError
 from .console import print_rows, progress
 from .convert import numbers
-from .guard import STATUS_ERROR, report_error, report_warning
+from .guard import STATUS_ERROR, remark, report_error
 from .jobs import make_folder
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ RESULTS = "results.json"
 ROWS = "pictures.csv"
 
 _WITHOUT_AUTHENTICATION = (
-    "{} takes orders from whoever reaches it, who so can run programs as you, here and in the workers; use a scheduler "
-    "with TLS, tls://HOST:PORT"
+    "spikeunet: warning: {} takes orders from whoever reaches it, who so can run programs as you, here and in the "
+    "workers; use a scheduler with TLS, tls://HOST:PORT"
 )
 
 
@@ -89,6 +89,7 @@ def evaluate(
     from ..evaluation import evaluate as evaluate_plan
     from ..evaluation.journal import Journal
     from ..evaluation.results import write_csv, write_json
+    from ..files.atomic import check_replaceable
 
     workplace = Workplace(workers, scheduler, timeout)
     plan = plan_evaluation(
@@ -105,8 +106,10 @@ def evaluate(
     )
     if output is not None:
         make_folder(output)
+        for name in (RESULTS, ROWS):
+            check_replaceable(output / name)
     if not workplace.authenticated:
-        report_warning(_WITHOUT_AUTHENTICATION.format(workplace.scheduler))
+        remark(_WITHOUT_AUTHENTICATION.format(workplace.scheduler))
     # Until the results are written, so that of two evaluations into one folder the second is refused.
     with Journal(None if output is None else output / JOURNAL, plan.signature) as journal:
         evaluation = evaluate_plan(plan, workplace, journal=journal, threads=threads, observe=_observe)

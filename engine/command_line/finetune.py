@@ -179,6 +179,7 @@ def finetune(
     if description is not None:
         metadata["description"] = description
     save_model(trainer.result().replace(metadata=metadata), output)
+    run.draw()
     files.checkpoint.unlink(missing_ok=True)
     print_fields([("model", str(output)), *run.summary()])
 

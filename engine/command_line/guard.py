@@ -60,10 +60,10 @@ def report_error(message: str) -> int:
     return STATUS_ERROR
 
 
-def report_warning(message: str) -> None:
-    """Print `message` as one line on stderr, for what is done all the same."""
+def remark(message: str) -> None:
+    """Print `message` as one line on stderr, where there is somebody to read it."""
     with suppress(OSError):
-        click.echo(f"spikeunet: warning: {printable(message)}", err=True)
+        click.echo(printable(message), err=True)
 
 
 def system_message(error: OSError) -> str:

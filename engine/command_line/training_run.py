@@ -48,7 +48,7 @@ class TrainingRun:
         self._earlier = float(self.rows[-1]["seconds"] or 0) if self.rows else 0.0
 
     def to_the_end(self) -> None:
-        """Train until all iterations are done; then draw the curve."""
+        """Train until all iterations are done."""
         if not self.rows:
             self._log()
         with _progress(self.trainer) as show:
@@ -59,6 +59,9 @@ class TrainingRun:
                     # The log first: after an interruption in between, --resume cuts it to the checkpoint.
                     self.trainer.save(self.files.checkpoint)
                 show(self._message())
+
+    def draw(self) -> None:
+        """Draw the curve; what was trained should be saved before."""
         if can_plot():
             settings = self.trainer.settings
             draw_curve(self.files.curve, self.rows, f"{settings.method}, T = {settings.steps}")

@@ -142,15 +142,27 @@ class Journal:
 
 
 def _parse(content: bytes) -> tuple[dict[str, Any], dict[str, list[Row]]]:
-    """Signature and rows by key; ValueError, KeyError, TypeError or AttributeError where the content is no journal."""
-    header, *lines = (json.loads(line) for line in content.decode().splitlines())
+    """Signature and rows by key; ValueError, KeyError, TypeError or AttributeError where the content is no journal.
+
+    A damaged line costs its picture, which is evaluated again, and not the others.
+    """
+    first, *lines = content.splitlines()
+    header = json.loads(first)
     if header["format"] != FORMAT:
         raise ValueError(header["format"])
-    for line in lines:
-        if line.pop("sha256") != _digest(line):
-            raise ValueError("a line was changed")
-    rows = {json.dumps(line["key"]): [dict(row) for row in line["rows"]] for line in lines}
+    rows = dict(found for found in map(_entry, lines) if found is not None)
     return dict(header["signature"]), rows
+
+
+def _entry(text: bytes) -> tuple[str, list[Row]] | None:
+    """Key and rows of a line as it was written; None of any other."""
+    try:
+        line = json.loads(text)
+        if line.pop("sha256") == _digest(line):
+            return json.dumps(line["key"]), [dict(row) for row in line["rows"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    return None
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 import json
 import os
 import platform
@@ -15,9 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..errors import printable
 from ..files.atomic import atomic_write
-from ..files.csv_text import spreadsheet_safe
+from ..files.csv_text import csv_text
 from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS
 from ..simulation.simulate import available_threads
 from .picture_task import Row
@@ -40,18 +37,9 @@ def write_csv(path: Path, rows: Sequence[Row], task: str) -> None:
 
     Names of files are on one line, escaped where they are no text, and no formulas to a spreadsheet.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns(task), extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    text = csv_text(columns(task), rows)
     with atomic_write(path) as stream:
-        stream.write(text.getvalue().encode())
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return spreadsheet_safe(printable(value))
-    return "" if value is None else value
+        stream.write(text.encode())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
