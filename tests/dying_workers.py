@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 
+from spikeunet.engine.evaluation import local_workers
 from spikeunet.engine.evaluation.picture_task import Outcome
 
 DEADLY = "deadly.png"
@@ -12,13 +14,13 @@ DEADLY = "deadly.png"
 
 def evaluate_nothing(connection):
     """As a worker, but dies over one picture, and takes no time over the others."""
-    connection.send("ready")
+    connection.send((None, []))
     try:
         while True:
             task = connection.recv()
             if task.example.name == DEADLY:
                 os.kill(os.getpid(), signal.SIGKILL)
-            connection.send(Outcome(task, ({"picture": task.example.name},)))
+            connection.send((Outcome(task, ({"picture": task.example.name},)), []))
     except EOFError:
         return
 
@@ -31,3 +33,14 @@ def exit_at_once(connection):
 def die_at_once(connection):
     """As a worker that is killed before it starts."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def evaluate_with_a_warning(connection):
+    """As a worker whose evaluation warns."""
+    local_workers.attempt = _warns
+    local_workers._work(connection)
+
+
+def _warns(task):
+    warnings.warn(f"{task.example.name} is odd", UserWarning, stacklevel=1)
+    return Outcome(task, ({},))

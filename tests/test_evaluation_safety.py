@@ -237,6 +237,12 @@ def test_a_picture_that_kills_its_workers_is_given_up_and_the_others_are_not(mon
     assert given_up.startswith("deadly.png: 2 worker processes died over it, the last one by signal 9; where memory")
 
 
+def test_warnings_of_workers_are_given_where_they_were_started(monkeypatch):
+    with pytest.warns(UserWarning, match="a.png is odd"):
+        (outcome,) = outcomes_of(monkeypatch, dying_workers.evaluate_with_a_warning, "a.png")
+    assert outcome.rows == ({},)
+
+
 @pytest.mark.parametrize(
     ("worker", "end"), [(dying_workers.exit_at_once, "with status 3"), (dying_workers.die_at_once, "by signal 9")]
 )

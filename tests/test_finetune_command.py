@@ -12,6 +12,7 @@ import refusals
 
 from spikeunet.engine import MultiThreshold, load_model
 from spikeunet.engine.command_line import main, training_files, training_run
+from spikeunet.engine.files.lock import only_run
 
 ARGUMENTS = (
     "finetune", "gray.npz", "--train", "pictures", "-o", "tuned.npz", "--crop", "8", "--batch", "2",
@@ -140,6 +141,15 @@ def test_a_curve_that_cannot_be_drawn_costs_no_model(monkeypatch, capsys):
     assert load_model("tuned.npz").metadata["fine_tuning"]["iterations"] == 6
     assert run("--resume") == 0
     assert not Path("tuned.checkpoint.npz").exists()
+
+
+def test_of_two_runs_into_one_model_the_second_is_refused(capsys):
+    with only_run(Path("tuned.npz")):
+        message = refusals.refusal(capsys, *ARGUMENTS)
+    assert message == "tuned.npz: another run writes there; wait for it, or choose another name"
+    Path(".tuned.npz.lock").touch()  # as a run leaves it that was killed
+    assert run("--iterations", "1") == 0
+    assert not Path(".tuned.npz.lock").exists()
 
 
 def test_a_model_for_another_task_is_refused(capsys):

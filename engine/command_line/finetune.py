@@ -151,6 +151,7 @@ def finetune(
       spikeunet finetune denoise-gray-fast --train pictures/ --steps 1 --weight-bits 8 -o fast8.npz
       spikeunet finetune street.npz --task segment --train pictures/ --labels labels/ --void 11 --upright -o tuned.npz
     """
+    from ..files.lock import only_run
     from ..files.model_file import save_model
     from ..finetune import Trainer
     from .training_files import Files
@@ -163,6 +164,7 @@ def finetune(
     check_model_suffix(output)
     files = Files.beside(output, checkpoint, log, curve)
     _check_paths(files, model)
+    click.get_current_context().with_resource(only_run(files.output))
     files.check(resume)
     if task == "denoise":
         work = denoising_task(model, train, validate, (levels[0], levels[-1]), validate_sigma, crop, batch)

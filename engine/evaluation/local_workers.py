@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,7 +24,6 @@ from .picture_task import Outcome, PictureTask
 MOST_DEATHS = 5
 """So many workers may die over one picture before it is given up: another process may have taken all memory."""
 
-_READY = "ready"
 _GUARD = 'a script that asks for workers must be guarded by if __name__ == "__main__"'
 _PATIENCE = 5.0
 """Seconds for an idle worker to end by itself."""
@@ -67,21 +67,24 @@ class _Pool:
     def advance(self, worker: _Worker) -> Iterator[Outcome]:
         """Give a worker that said something its next picture; yields what it finished, or that its picture is given up.
 
-        A worker begins with saying that it is there.
+        A worker begins with saying that it is there. Its warnings are given here, as if this process did the work.
         """
         try:
-            said = worker.connection.recv()
+            outcome, remarks = worker.connection.recv()
         except (EOFError, OSError):
             del self.workers[worker.connection]
             yield from self._died(worker)
             return
-        if self.waiting:
+        idle = not self.waiting
+        if not idle:
             worker.give(self.waiting.popleft())
-        else:
+        for remark in remarks:
+            warnings.warn(remark, stacklevel=2)
+        if outcome is not None:
+            yield outcome
+        if idle:
             del self.workers[worker.connection]
             worker.end()
-        if isinstance(said, Outcome):
-            yield said
 
     def _died(self, worker: _Worker) -> Iterator[Outcome]:
         worker.end()
@@ -146,9 +149,12 @@ def _work(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        connection.send(_READY)
+        connection.send((None, []))
         while True:
-            connection.send(attempt(connection.recv()))
+            task = connection.recv()
+            with warnings.catch_warnings(record=True) as caught:
+                outcome = attempt(task)
+            connection.send((outcome, [each.message for each in caught]))
     except (EOFError, OSError):
         return
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from ..errors import InputError
+
+_LONGEST_NAME = 200  # bytes, of the 255 that most file systems allow
 
 if sys.platform == "win32":
     import msvcrt
@@ -45,6 +52,31 @@ def open_locked(path: Path) -> BinaryIO | None:
         if _is_at(stream, path):
             return stream
         stream.close()  # the process that had it removed it meanwhile
+
+
+@contextmanager
+def only_run(output: Path) -> Iterator[None]:
+    """Let no other process do what takes long and ends in `output`, by an empty hidden file beside it.
+
+    Raises
+    ------
+    InputError
+        If another process does.
+    OSError
+        If the file cannot be made.
+    """
+    name = os.fsencode(output.name)
+    begin = output.name if len(name) < _LONGEST_NAME else hashlib.sha256(name).hexdigest()
+    path = output.with_name(f".{begin}.lock")
+    stream = open_locked(path)
+    if stream is None:
+        raise InputError(f"{output}: another run writes there; wait for it, or choose another name")
+    try:
+        yield
+    finally:
+        if sys.platform != "win32":  # while nobody else can have it
+            path.unlink(missing_ok=True)
+        stream.close()
 
 
 def _is_at(stream: BinaryIO, path: Path) -> bool:
