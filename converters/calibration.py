@@ -60,7 +60,9 @@ def calibration_pictures(
     """
     levels = [float(level) for level in np.ravel(sigma)] or [0.0]
     chosen = _limited(_sources(pictures), limit)
-    clean = (_checked(index, _loaded(source, preprocessing), channels) for index, source in enumerate(chosen))
+    clean = (
+        _checked(_name(index, source), _loaded(source, preprocessing), channels) for index, source in enumerate(chosen)
+    )
     return [
         add_noise(picture, levels[index % len(levels)], index) if levels[index % len(levels)] else picture
         for index, picture in enumerate(clean)
@@ -154,20 +156,22 @@ def _loaded(source: Any, preprocessing: Sequence[Mapping[str, Any]]) -> NDArray[
     return preprocess(samples.reshape(*samples.shape[:2], -1), preprocessing).transpose(2, 0, 1)
 
 
-def _checked(index: int, picture: NDArray[Any], channels: int) -> Array:
+def _name(index: int, source: Any) -> str:
+    return str(source) if isinstance(source, Path) else f"calibration picture {index}"
+
+
+def _checked(name: str, picture: NDArray[Any], channels: int) -> Array:
     if picture.dtype.kind != "f":
-        raise InputError(f"calibration picture {index} must hold floats in [0, 1] (got {picture.dtype}); divide by 255")
+        raise InputError(f"{name} must hold floats in [0, 1] (got {picture.dtype}); divide by 255")
     picture = picture[None] if picture.ndim == 2 else picture
     if picture.ndim != 3 or not picture.size:
-        raise InputError(f"calibration picture {index} must be (C, H, W) or (H, W) (got shape {picture.shape})")
+        raise InputError(f"{name} must be (C, H, W) or (H, W) (got shape {picture.shape})")
     if len(picture) == 3 and channels == 1:
         picture = picture.mean(0, keepdims=True)
     if len(picture) == 1:
         picture = np.repeat(picture, channels, axis=0)
     if len(picture) != channels:
-        raise InputError(
-            f"calibration picture {index} has {len(picture)} channels, but the network takes {channels}; convert it"
-        )
+        raise InputError(f"{name} has {len(picture)} channels, but the network takes {channels}; convert it")
     if not np.isfinite(picture).all() or np.abs(picture).max() > np.finfo(np.float32).max:
-        raise InputError(f"calibration picture {index} has values that are NaN or infinite in float32")
+        raise InputError(f"{name} has values that are NaN or infinite in float32")
     return picture.astype(np.float32)

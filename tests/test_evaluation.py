@@ -305,11 +305,11 @@ def test_what_is_added_after_a_torn_line_can_be_read(interrupted):
     path.write_bytes(path.read_bytes()[:-20])
     plan = plan_evaluation("gray.npz", ["clean"])
     tasks = plan.tasks(None)
-    journal = Journal(path, plan.signature)
-    assert [journal.finished(task) is not None for task in tasks] == [True, False, False, False]
-    journal.add(worker.attempt(tasks[3]))
-    again = Journal(path, plan.signature)
-    assert [again.finished(task) is not None for task in tasks] == [True, False, False, True]
+    with Journal(path, plan.signature) as journal:
+        assert [journal.finished(task) is not None for task in tasks] == [True, False, False, False]
+        journal.add(worker.attempt(tasks[3]))
+    with Journal(path, plan.signature) as again:
+        assert [again.finished(task) is not None for task in tasks] == [True, False, False, True]
 
 
 @pytest.mark.parametrize("content", [b"", b'{"form', b'{"format": "spikeunet evaluation 1", "sig'])
@@ -406,7 +406,7 @@ REFUSED = {
     "timeout": (["gray.npz", "clean", "--timeout", "0"], "the timeout must be a positive number of seconds (got 0)"),
     "no address": (
         ["gray.npz", "clean", "--scheduler", "head"],
-        "a scheduler's address is tcp://HOST:PORT (got 'head')",
+        "a scheduler's address is tcp://HOST:PORT or tls://HOST:PORT (got 'head')",
     ),
     "both": (
         ["gray.npz", "clean", "--workers", "2", "--scheduler", "tcp://a:1"],
@@ -446,7 +446,7 @@ def test_pictures_that_do_not_fit(capsys, model, dataset, message):
     assert printed.out == ""
 
 
-@pytest.mark.parametrize(("module", "options"), [("sklearn", ()), ("distributed", ("--workers", "2"))])
+@pytest.mark.parametrize(("module", "options"), [("sklearn", ()), ("distributed", ("--scheduler", "a:1"))])
 def test_a_missing_extra_is_named(capsys, monkeypatch, module, options):
     import importlib.util
 

@@ -112,8 +112,15 @@ def evaluate(start, *options):
     return start(*ARGUMENTS, "-o", "out", *options, module="spikeunet.engine.command_line")
 
 
+WARNING = r"spikeunet: warning: tcp://\S+ takes orders from whoever reaches it, .*\n"
+"""On stderr wherever a scheduler is used that anybody may use."""
+
+
 def end(process, status=0):
     printed, errors = process.communicate(timeout=PATIENCE)
+    warned = any(each.startswith("tcp://") for each in process.args)
+    assert (re.match(WARNING, errors) is not None) == warned, errors
+    errors = re.sub(WARNING, "", errors)
     assert process.returncode == status, errors
     assert (errors == "") == (status == 0), errors
     return printed if status == 0 else errors
@@ -246,3 +253,31 @@ def test_a_bad_picture_on_a_worker_is_one_line(start, expected):
     assert errors.count("\n") == 1
     assert "clean/3.png: not a PNG, JPEG, TIFF" in errors
     assert measured("out") == [row for row in expected if row["index"] != "3"]
+
+
+@pytest.fixture
+def certificate(monkeypatch):
+    """Have Dask demand a certificate that is made for the test."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=dask -keyout key.pem -out cert.pem"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    shutil.copy("cert.pem", "ca.pem")
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE", "ca.pem")
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT", "cert.pem")
+        monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY", "key.pem")
+
+
+def test_a_scheduler_may_demand_certificates(start, certificate, expected, monkeypatch):
+    port = free_port()
+    options = ["--host", "127.0.0.1", "--port", port, "--no-dashboard", "--protocol", "tls"]
+    start(*options, module="distributed.cli.dask_scheduler")
+    address = f"tls://127.0.0.1:{port}"
+    start(address, "--no-nanny", "--nthreads", 2, "--no-dashboard", module="distributed.cli.dask_worker")
+    end(evaluate(start, "--scheduler", address, "--timeout", PATIENCE))
+    assert measured("out") == expected
+    monkeypatch.delenv("DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT")
+    monkeypatch.delenv("DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY")
+    errors = end(evaluate(start, "--scheduler", address, "--timeout", 3), status=2)
+    assert errors.startswith(f"spikeunet: error: no Dask scheduler answers at {address} within 3 s (")

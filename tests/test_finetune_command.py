@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import refusals
 
 from spikeunet.engine import MultiThreshold, load_model
 from spikeunet.engine.command_line import main, training_files, training_run
+from spikeunet.engine.files.lock import only_run
 
 ARGUMENTS = (
     "finetune", "gray.npz", "--train", "pictures", "-o", "tuned.npz", "--crop", "8", "--batch", "2",
@@ -119,9 +121,12 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
         (("--log", "tuned.npz"), "the log would overwrite the model"),
         (("--curve", "curve.bmp"), "a curve ends in .png, .svg, .pdf"),
         (("-o", "nowhere/tuned.npz"), "make the output folder first"),
+        (("-o", "folder.npz"), "folder.npz: Is a directory"),
+        (("--log", "folder"), "folder: Is a directory"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, capsys):
+    Path("folder.npz").mkdir()
     assert message in refusals.refusal(capsys, *ARGUMENTS, *arguments)
 
 
@@ -136,6 +141,29 @@ def test_a_file_that_nobody_named_is_not_replaced(name, capsys):
     )
     assert run(option, name, "--iterations", "1") == 0
     assert run("--iterations", "1") == 0  # files of an earlier run are replaced
+
+
+def test_a_curve_that_cannot_be_drawn_costs_no_model(monkeypatch, capsys):
+    def fails(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "tuned.png")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "draw_curve", fails)
+        patch.setattr(training_run, "can_plot", lambda: True)
+        assert run() == 2
+    assert capsys.readouterr().err == "spikeunet: error: tuned.png: No space left on device\n"
+    assert load_model("tuned.npz").metadata["fine_tuning"]["iterations"] == 6
+    assert run("--resume") == 0
+    assert not Path("tuned.checkpoint.npz").exists()
+
+
+def test_of_two_runs_into_one_model_the_second_is_refused(capsys):
+    with only_run(Path("tuned.npz")):
+        message = refusals.refusal(capsys, *ARGUMENTS)
+    assert message == "tuned.npz: another run writes there; wait for it, or choose another name"
+    Path(".tuned.npz.lock").touch()  # as a run leaves it that was killed
+    assert run("--iterations", "1") == 0
+    assert not Path(".tuned.npz.lock").exists()
 
 
 def test_a_model_for_another_task_is_refused(capsys):

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from .guard import printable
+from ..errors import printable
 
 Item = TypeVar("Item")
 

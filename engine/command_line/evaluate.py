@@ -11,7 +11,7 @@ import click
 from ..errors import InputError
 from .claims import Claims
 from .console import print_rows, progress
-from .guard import STATUS_ERROR, report_error
+from .guard import STATUS_ERROR, remark, report_error
 from .jobs import make_folder
 from .neuron_options import numbers
 from .options import FILE, no_sigma
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 JOURNAL = "journal.jsonl"
 RESULTS = "results.json"
 ROWS = "pictures.csv"
+
+_WITHOUT_AUTHENTICATION = (
+    "spikeunet: warning: {} takes orders from whoever reaches it, who so can run programs as you, here and in the "
+    "workers; use a scheduler with TLS, tls://HOST:PORT"
+)
 
 
 @click.command()
@@ -46,7 +51,7 @@ ROWS = "pictures.csv"
 @click.option("--void", type=click.IntRange(min=0), metavar="LABEL", help="Label that does not count, in own folders.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N pictures of each data set.")
 @click.option("--workers", type=click.IntRange(1, 256), metavar="N", default=1, show_default=True, help="Processes.")
-@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler to use instead, tcp://HOST:PORT.")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler to use instead, tls://HOST:PORT.")
 @click.option("--timeout", type=float, metavar="SECONDS", default=10.0, show_default=True, help="To wait for it.")
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="For a picture.  [default: shared out]")
 @click.pass_context
@@ -84,11 +89,13 @@ def evaluate(
     Examples:
       spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --add-noise 15,25,50 --steps 1,2,4 --ann -o results/
       spikeunet evaluate vessels.npz drive=datasets/drive --ann --workers 4 -o results/
-      spikeunet evaluate model.npz noisy/:clean/ --scheduler tcp://head:8786 -o results/
+      spikeunet evaluate model.npz noisy/:clean/ --scheduler tls://head:8786 -o results/
     """
     from ..evaluation import Workplace, plan_evaluation
     from ..evaluation import evaluate as evaluate_plan
+    from ..evaluation.journal import Journal
     from ..evaluation.results import write_csv, write_json
+    from ..files.atomic import check_replaceable
 
     workplace = Workplace(workers, scheduler, timeout)
     plan = plan_evaluation(
@@ -106,13 +113,18 @@ def evaluate(
     if output is not None:
         _check_output(output, plan)
         make_folder(output)
-    journal = None if output is None else output / JOURNAL
-    evaluation = evaluate_plan(plan, workplace, journal=journal, threads=threads, observe=_observe)
-    if output is not None and evaluation.rows:
-        write_csv(output / ROWS, evaluation.rows, plan.task)
-        write_json(output / RESULTS, evaluation.as_json())
-    if journal is not None and not evaluation.failures:
-        journal.unlink(missing_ok=True)
+        for name in (RESULTS, ROWS):
+            check_replaceable(output / name)
+    if not workplace.authenticated:
+        remark(_WITHOUT_AUTHENTICATION.format(workplace.scheduler))
+    # Until the results are written, so that of two evaluations into one folder the second is refused.
+    with Journal(None if output is None else output / JOURNAL, plan.signature) as journal:
+        evaluation = evaluate_plan(plan, workplace, journal=journal, threads=threads, observe=_observe)
+        if output is not None and evaluation.rows:
+            write_csv(output / ROWS, evaluation.rows, plan.task)
+            write_json(output / RESULTS, evaluation.as_json())
+        if not evaluation.failures:
+            journal.remove()
     _print(evaluation)
     if evaluation.failures:
         context.exit(STATUS_ERROR)

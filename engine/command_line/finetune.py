@@ -160,6 +160,7 @@ def finetune(
       spikeunet finetune denoise-gray-fast --train pictures/ --steps 1 --weight-bits 8 -o fast8.npz
       spikeunet finetune street.npz --task segment --train pictures/ --labels labels/ --void 11 --upright -o tuned.npz
     """
+    from ..files.lock import only_run
     from ..files.model_file import save_model
     from ..finetune import Trainer
     from .model_metadata import check_facts
@@ -174,6 +175,7 @@ def finetune(
     check_model_suffix(output)
     files = Files.beside(output, checkpoint, log, curve)
     _check_paths(files, model, [train, validate, labels, validate_labels])
+    click.get_current_context().with_resource(only_run(files.output))
     files.check(resume)
     if task == "denoise":
         work = denoising_task(model, train, validate, (levels[0], levels[-1]), validate_noise, crop, batch)
@@ -190,6 +192,7 @@ def finetune(
     if description is not None:
         metadata["description"] = printable(description)
     save_model(trainer.result().replace(metadata=metadata), output)
+    run.draw()
     files.checkpoint.unlink(missing_ok=True)
     print_fields([("model", str(output)), *run.summary()])
 

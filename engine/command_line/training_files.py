@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..files.atomic import atomic_write
+from ..files.atomic import atomic_write, check_replaceable
 from ..files.csv_text import csv_text
 
 COLUMNS = (
@@ -54,7 +54,12 @@ class Files:
         )
 
     def check(self, resume: bool) -> None:
-        """InputError where the run cannot start: a forgotten checkpoint, none to resume from, no library for curves."""
+        """InputError where the run cannot start: a forgotten checkpoint, none to resume from, no library for curves.
+
+        OSError where a file could not be written at the end.
+        """
+        for path in (self.output, self.checkpoint, self.log, self.curve):
+            check_replaceable(path)
         if self.curve.suffix.lower() not in CURVE_SUFFIXES:
             raise InputError(f"{self.curve}: a curve ends in {', '.join(CURVE_SUFFIXES)}; choose another name")
         if self.wants_curve and not can_plot():

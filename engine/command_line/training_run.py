@@ -48,18 +48,13 @@ class TrainingRun:
         self._earlier = float(self.rows[-1]["seconds"] or 0) if self.rows else 0.0
 
     def to_the_end(self) -> None:
-        """Train until all iterations are done; then draw the curve."""
+        """Train until all iterations are done."""
         try:
             self._train()
         except KeyboardInterrupt:
             if not self.files.checkpoint.is_file():
                 raise
             raise KeyboardInterrupt(f"{self.files.checkpoint} has the run so far, --resume goes on from it") from None
-        if can_plot():
-            settings = self.trainer.settings
-            draw_curve(self.files.curve, self.rows, f"{settings.method}, T = {settings.steps}")
-        else:
-            remark("no curve was drawn: matplotlib is missing; pip install 'spikeunet[plots]'")
 
     def _train(self) -> None:
         if not self.rows:
@@ -72,6 +67,14 @@ class TrainingRun:
                     # The log first: after an interruption in between, --resume cuts it to the checkpoint.
                     self.trainer.save(self.files.checkpoint)
                 show(self._message())
+
+    def draw(self) -> None:
+        """Draw the curve; what was trained should be saved before."""
+        if can_plot():
+            settings = self.trainer.settings
+            draw_curve(self.files.curve, self.rows, f"{settings.method}, T = {settings.steps}")
+        else:
+            remark("no curve was drawn: matplotlib is missing; pip install 'spikeunet[plots]'")
 
     def summary(self) -> list[tuple[str, str]]:
         """What to print at the end."""

@@ -44,15 +44,22 @@ def denoising_task(
 ) -> TrainingTask:
     """Clean pictures with noise of a range of levels; PSNR at one level."""
     from ..finetune import DenoisingBatches, read_pictures, validate_denoiser
-    from ..finetune.data import check_crop
+    from ..finetune.data import check_crop, read_named_pictures
     from ..pictures.noise import check_sigma
     from ..tasks.denoising import denoiser, prediction_in
 
     check_sigma(validate_sigma)
     network = denoiser(model)
     check_crop(crop, network.size_multiple)
-    pictures = read_pictures(train, network.input.channels)
-    batches = DenoisingBatches(pictures, levels, crop=crop, batch=batch, predicts=prediction_in(network.metadata))
+    pictures = read_named_pictures(train, network.input.channels)
+    batches = DenoisingBatches(
+        list(pictures.values()),
+        levels,
+        crop=crop,
+        batch=batch,
+        names=list(pictures),
+        predicts=prediction_in(network.metadata),
+    )
     held_out = [] if validate is None else read_pictures(validate, network.input.channels)
 
     def scores(current: Network, steps: int, threads: int | None) -> Row:
@@ -86,9 +93,11 @@ def segmentation_task(
 
     network = segmenter(model)
     check_crop(crop, network.size_multiple)
-    examples = read_labelled(find_dataset(_pair(train, labels), "segment", split="train", void=void), network)
+    dataset = find_dataset(_pair(train, labels), "segment", split="train", void=void)
+    examples = read_labelled(dataset, network)
     weights = class_weights((each for _, each in examples), class_count(network), balance) if balance else ()
-    batches = SegmentationBatches(examples, crop=crop, batch=batch, turns=not upright)
+    names = [str(example.picture) for example in dataset.examples]
+    batches = SegmentationBatches(examples, crop=crop, batch=batch, turns=not upright, names=names)
     held_out = []
     if validate is not None:
         held_out = read_labelled(find_dataset(_pair(validate, validate_labels), "segment", void=void), network)

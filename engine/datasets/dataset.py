@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..pictures.folders import existing_folder, partner_of, pictures_in
-from .layouts import LAYOUTS, SPLITS, Layout, in_order, layout_named
+from ..pictures.label_files import LABEL_SUFFIXES
+from .layouts import LAYOUTS, SPLITS, Arrangement, Layout, in_order, layout_named
 
 _REFERENCES = {"denoise": "clean references", "segment": "label pictures"}
 
@@ -108,7 +109,7 @@ def _below(data: Path | None, name: str) -> Path:
     if data is None:
         raise InputError(f"say where the data set {name} is: --data FOLDER that holds it, or {name}=FOLDER")
     existing_folder(data, "data sets")
-    for folder in (data / name, data / "denoise" / name):
+    for folder in (data / name, data / "denoise" / name, data / name.upper()):
         if folder.is_dir():
             return folder
     raise InputError(f"{data}: holds no folder {name}; name it as {name}=FOLDER")
@@ -121,28 +122,43 @@ def _known(name: str, folder: Path, task: str, split: str) -> Dataset:
     existing_folder(folder, f"the data set {name}")
     parts = layout.split_folders
     roots = [folder / parts[part] for part in parts if split in (part, "all")] if parts else [folder]
-    found = [path for root in roots for path in _layout_pictures(layout, root, split)]
+    arranged = [(_arrangement(layout, root), root) for root in roots]
+    found = [(each, path) for each, root in arranged for path in _layout_pictures(layout, each, root, split)]
     if not found:
         raise InputError(f"{folder}: the data set {name} has no pictures in the split {split!r}; check the folder")
-    examples = tuple(_layout_example(layout, index, path) for index, path in enumerate(found))
+    examples = tuple(_layout_example(layout.task, each, index, path) for index, (each, path) in enumerate(found))
     return Dataset(name, task, split, examples, layout.void)
 
 
-def _layout_pictures(layout: Layout, root: Path, split: str) -> list[Path]:
-    paths = in_order(layout, pictures_in(existing_folder(root / layout.pictures, "pictures")))
+def _arrangement(layout: Layout, root: Path) -> Arrangement:
+    """The one whose pictures are there, or the first, of which then something is missing."""
+    there = [each for each in layout.arrangements if (root / each.pictures).is_dir()]
+    if len(there) > 1:
+        names = " and ".join(each.pictures for each in there)
+        raise InputError(f"{root}: has the folders {names}, either of which may hold the pictures; move one away")
+    return there[0] if there else layout.arrangements[0]
+
+
+def _layout_pictures(layout: Layout, arrangement: Arrangement, root: Path, split: str) -> list[Path]:
+    paths = in_order(layout, pictures_in(existing_folder(root / arrangement.pictures, "pictures")))
     if layout.is_test is None or split == "all":
         return paths
     return [path for index, path in enumerate(paths) if layout.is_test(index, path) == (split == "test")]
 
 
-def _layout_example(layout: Layout, index: int, picture: Path) -> Example:
-    root = picture.parent if layout.pictures == "." else picture.parent.parent
-    reference = _partner(picture, root, layout.references, _REFERENCES[layout.task])
-    return Example(picture.name, index, picture, reference, _partner(picture, root, layout.masks, "masks"))
+def _layout_example(task: str, arrangement: Arrangement, index: int, picture: Path) -> Example:
+    root = picture.parent if arrangement.pictures == "." else picture.parent.parent
+    reference = _partner(picture, root, arrangement.references, _REFERENCES[task], arrangement.reference_name)
+    mask = _partner(picture, root, arrangement.masks, "masks", arrangement.mask_name)
+    return Example(picture.name, index, picture, reference, mask)
 
 
-def _partner(picture: Path, root: Path, folder: str | None, what: str) -> Path | None:
-    return None if folder is None else partner_of(picture, existing_folder(root / folder, what), what)
+def _partner(picture: Path, root: Path, folder: str | None, what: str, name: str | None) -> Path | None:
+    if folder is None:
+        return None
+    number = re.match(r"\d*", picture.stem)
+    stem = name and name.format(stem=picture.stem, number=number[0] if number else "")
+    return partner_of(picture, existing_folder(root / folder, what), what, stem, LABEL_SUFFIXES)
 
 
 def _own(text: str, task: str) -> Dataset:
@@ -152,10 +168,11 @@ def _own(text: str, task: str) -> Dataset:
     if len(folders) == 1:
         _check_lone(text, folders[0], task)
     whats = ("pictures", _REFERENCES[task], "masks")
+    also = LABEL_SUFFIXES if task == "segment" else ()
     for folder, what in zip(folders, whats, strict=False):
         existing_folder(folder, what)
     rows = [
-        (path, *(partner_of(path, folder, what) for folder, what in zip(folders[1:], whats[1:], strict=False)))
+        (path, *(partner_of(path, *pair, None, also) for pair in zip(folders[1:], whats[1:], strict=False)))
         for path in pictures_in(folders[0])
     ]
     examples = tuple(Example(row[0].name, index, *row) for index, row in enumerate(rows))

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, PictureError, SpikeunetError
+from ..pictures.label_files import mask_samples, starts_with_white
 from ..pictures.labels import class_indices, read_labels
-from ..pictures.picture_files import read_picture
-from ..pictures.samples import split_transparency
 from .dataset import Example
 
 VOID = -1
@@ -45,6 +44,7 @@ def read_example_labels(
         raise InputError(f"{example.picture}: has no labels; give a folder of label pictures")
     labels = read_labels(example.reference)
     _check_size(example.reference, labels, example.picture, size)
+    _check_palette(example.reference, classes)
     try:
         indices = class_indices(labels, classes, void)
     except SpikeunetError as error:
@@ -57,9 +57,17 @@ def read_example_labels(
 
 
 def _read_mask(path: Path, picture: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
-    samples, _ = split_transparency(read_picture(path))
-    _check_size(path, samples, picture, size)
-    return np.asarray(samples.reshape(*size, -1).any(axis=2))
+    inside = mask_samples(path)
+    _check_size(path, inside, picture, size)
+    return inside
+
+
+def _check_palette(path: Path, classes: int) -> None:
+    if classes == 2 and starts_with_white(path):
+        raise InputError(
+            f"{path}: its palette shows class 0 white and class 1 black, which is mostly a mistake; save it as gray, 0 "
+            "and 255"
+        )
 
 
 def _check_size(path: Path, samples: NDArray[Any], picture: Path, size: tuple[int, int]) -> None:

@@ -16,6 +16,26 @@ Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
+class Arrangement:
+    """Folders of pictures and of what belongs to them, and how a file there is called.
+
+    Parameters
+    ----------
+    pictures, references, masks : str or None
+        Folders below the data set's, or below each split's where the splits have folders of their own.
+    reference_name, mask_name : str or None
+        Name without suffix, in which {stem} is the picture's and {number} what that begins with; None where it has the
+        picture's name.
+    """
+
+    pictures: str
+    references: str | None = None
+    masks: str | None = None
+    reference_name: str | None = None
+    mask_name: str | None = None
+
+
+@dataclass(frozen=True)
 class Layout:
     """How a data set lies in its folder.
 
@@ -26,6 +46,8 @@ class Layout:
     pictures, references, masks : str or None
         Folders below the data set's, or below each split's where the splits have folders of their own. Without
         references the pictures are clean ones, which noise is added to.
+    distributed : Arrangement or None
+        How its makers distribute it, where that is different.
     split_folders : dict of str to str
         Folder of each split, where they have some.
     is_test : function of an index and a path, or None
@@ -43,12 +65,19 @@ class Layout:
     pictures: str = "."
     references: str | None = None
     masks: str | None = None
+    distributed: Arrangement | None = None
     split_folders: Mapping[str, str] = field(default_factory=dict)
     is_test: Callable[[int, Path], bool] | None = None
     classes: tuple[str, ...] = ()
     palette: tuple[Color, ...] = ()
     void: int | None = None
     preprocessing: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def arrangements(self) -> tuple[Arrangement, ...]:
+        """Every way in which its files may lie."""
+        own = Arrangement(self.pictures, self.references, self.masks)
+        return (own,) if self.distributed is None else (own, self.distributed)
 
     def metadata(self) -> dict[str, Any]:
         """What a model for this data set has in its metadata besides the task, as JSON values."""
@@ -117,6 +146,8 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
             pictures="image",
             references="label",
             masks="mask",
+            # As 21_training.tif, 21_manual1.gif (the first observer's, whom papers score by) and 21_training_mask.gif.
+            distributed=Arrangement("images", "1st_manual", "mask", "{number}_manual1", "{stem}_mask"),
             split_folders={"train": "training", "test": "test"},
             classes=("background", "vessel"),
             palette=_BLACK_AND_WHITE,

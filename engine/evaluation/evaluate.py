@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -225,7 +226,7 @@ def evaluate(
     plan: Plan,
     workplace: Workplace | None = None,
     *,
-    journal: Path | None = None,
+    journal: Journal | Path | None = None,
     threads: int | None = None,
     observe: Callable[[Iterator[Outcome], int], Iterator[Outcome]] | None = None,
 ) -> Evaluation:
@@ -237,9 +238,9 @@ def evaluate(
     workplace : Workplace, optional
         By default this process. Several processes start anew with the caller's main module, which therefore must be
         guarded by `if __name__ == "__main__"`.
-    journal : Path, optional
-        File that finished pictures are kept in; where it exists, they are not evaluated again. The caller removes it
-        when the results are written.
+    journal : Journal or Path, optional
+        Where finished pictures are kept; those that stand in it are not evaluated again. The caller removes it when
+        the results are written.
     threads : int, optional
         For each picture.
     observe : function of an iterator and its length, optional
@@ -248,22 +249,25 @@ def evaluate(
     Raises
     ------
     InputError
-        If the journal is another evaluation's, or the scheduler cannot be reached or goes away.
+        If the journal is another evaluation's, another process writes it, or the scheduler cannot be reached or goes
+        away.
     """
+    if not isinstance(journal, Journal):
+        with Journal(journal, plan.signature) as kept:
+            return evaluate(plan, workplace, journal=kept, threads=threads, observe=observe)
     workplace = workplace or Workplace()
     tasks = plan.tasks(workplace.threads() if threads is None else threads)
-    kept = Journal(journal, plan.signature)
-    done = {task.key: tuple(rows) for task in tasks if (rows := kept.finished(task)) is not None}
+    done = {task.key: tuple(rows) for task in tasks if (rows := journal.finished(task)) is not None}
     remaining = [task for task in tasks if task.key not in done]
     resumed = len(done)
-    outcomes = workplace.run(remaining)
     failures: dict[Any, Outcome] = {}
-    for outcome in outcomes if observe is None else observe(outcomes, len(remaining)):
-        kept.add(outcome)
-        if outcome.error is None:
-            done[outcome.task.key] = outcome.rows
-        else:
-            failures[outcome.task.key] = outcome
+    with closing(workplace.run(remaining)) as outcomes:
+        for outcome in outcomes if observe is None else observe(outcomes, len(remaining)):
+            journal.add(outcome)
+            if outcome.error is None:
+                done[outcome.task.key] = outcome.rows
+            else:
+                failures[outcome.task.key] = outcome
     rows = tuple(row for task in tasks for row in done.get(task.key, ()))
     failed = tuple(failures[task.key] for task in tasks if task.key in failures)
     return Evaluation(plan, rows, failed, resumed)

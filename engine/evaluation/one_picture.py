@@ -52,14 +52,19 @@ class _Prepared:
 
 
 def attempt(task: PictureTask) -> Outcome:
-    """Evaluate a picture; an error on purpose or of the system becomes part of the outcome."""
+    """Evaluate a picture; whatever goes wrong becomes part of the outcome, so that the others go on."""
     try:
         return Outcome(task, tuple(evaluate_picture(task)))
     except SpikeunetError as error:
         return Outcome(task, (), str(error))
     except OSError as error:
         reason = error.strerror or str(error)
-        return Outcome(task, (), f"{error.filename}: {reason}" if error.filename else reason)
+        return Outcome(task, (), f"{error.filename or task.example.picture}: {reason}")
+    except MemoryError:
+        return Outcome(task, (), f"{task.example.picture}: not enough memory; cut it into parts, or take fewer workers")
+    except Exception as error:  # noqa: BLE001 - a fault that one picture shows must not cost the others
+        reason = " ".join(str(error).split())[:200]
+        return Outcome(task, (), f"{task.example.picture}: unexpected {type(error).__name__}: {reason}")
 
 
 def evaluate_picture(task: PictureTask) -> list[Row]:
@@ -93,7 +98,22 @@ def evaluate_picture(task: PictureTask) -> list[Row]:
     )
     versions = [*_spiking(task, run), *([_ann(network, prepared.batch, run.result)] if task.ann else [])]
     host = {"host": platform.node(), **digests}
+    for output, facts in versions:
+        _check_finite(task, facts["method"], output)
     return [{**common, **facts, **prepared.score(output), **host} for output, facts in versions]
+
+
+def _check_finite(task: PictureTask, method: str, output: Output) -> None:
+    """PictureError where there is nothing to score; two classes are scored by their difference."""
+    binary = task.task == "segment" and output.shape[1] == 2
+    with np.errstate(invalid="ignore", over="ignore"):
+        decisive = output[:, 1] - output[:, 0] if binary else output
+    bad = decisive.size - int(np.isfinite(decisive).sum())
+    if bad:
+        raise PictureError(
+            f"{task.example.picture}: {bad} of {decisive.size} outputs of the {method} network are NaN or infinite; "
+            "take another model, or check the weights of this one"
+        )
 
 
 def _spiking(task: PictureTask, run: PaddedRun) -> Iterator[tuple[Output, Row]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 import json
 import os
 import platform
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.atomic import atomic_write
+from ..files.csv_text import csv_text
 from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS
 from ..threads import available_processors
 from .picture_task import Row
@@ -34,13 +33,13 @@ def columns(task: str) -> tuple[str, ...]:
 
 
 def write_csv(path: Path, rows: Sequence[Row], task: str) -> None:
-    """Write a line for each picture and method, completely or not at all; matrices and histograms are left out."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns(task), extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
+    """Write a line for each picture and method, completely or not at all; matrices and histograms are left out.
+
+    Names of files are on one line, escaped where they are no text, and no formulas to a spreadsheet.
+    """
+    text = csv_text(columns(task), rows)
     with atomic_write(path) as stream:
-        stream.write(text.getvalue().encode())
+        stream.write(text.encode())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Where pictures are evaluated: in this process, in local worker processes, or on the workers of a Dask scheduler.
 
-Dask sends a picture to another worker where one dies; every outcome is handed on as soon as it is there, so that what
-is finished stays finished.
+A picture goes to another worker where one dies; every outcome is handed on as soon as it is there, so that what is
+finished stays finished.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
 from ..threads import available_processors
+from .local_workers import run_in_processes
 from .one_picture import attempt
 from .picture_task import Outcome, PictureTask
 
 MAXIMUM_WORKERS = 256
 
 _TALKATIVE = ("distributed", "tornado", "asyncio")
-_ADDRESS = r"((tcp|tls|ws|wss)://)?[^\s/]+:\d{1,5}"
-
-_DEATHS = 20
-"""So many workers may die over one picture before it is given up; more than a few deaths are hardly the picture's."""
+_ADDRESS = r"(?:tcp://|tls://)?[^\s/]+:(\d{1,5})"
+_HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,8 @@ class Workplace:
     workers : int
         Local worker processes; 1 is this process alone.
     scheduler : str or None
-        Address of a Dask scheduler, tcp://HOST:PORT, whose workers see the same files under the same paths.
+        Address of a Dask scheduler, tls://HOST:PORT or tcp://HOST:PORT, whose workers see the same files under the same
+        paths. Certificates for TLS are those of Dask's configuration.
     timeout : float
         Seconds to wait for the scheduler, and for its first worker.
 
@@ -58,15 +58,21 @@ class Workplace:
             raise InputError(f"the timeout must be a positive number of seconds (got {self.timeout:g})")
         if self.scheduler is not None and self.workers > 1:
             raise InputError(f"{self.workers} local workers and the scheduler {self.scheduler} exclude each other")
-        if self.scheduler is not None and not re.fullmatch(_ADDRESS, self.scheduler):
-            raise InputError(f"a scheduler's address is tcp://HOST:PORT (got {self.scheduler!r})")
-        if self.distributed and importlib.util.find_spec("distributed") is None:
-            raise InputError("several processes need Dask, which is missing; pip install 'spikeunet[evaluate]'")
+        if self.scheduler is not None:
+            self._check_scheduler(self.scheduler)
+
+    @staticmethod
+    def _check_scheduler(address: str) -> None:
+        match = re.fullmatch(_ADDRESS, address)
+        if match is None or not 1 <= int(match[1]) <= _HIGHEST_PORT:
+            raise InputError(f"a scheduler's address is tcp://HOST:PORT or tls://HOST:PORT (got {address!r})")
+        if importlib.util.find_spec("distributed") is None:
+            raise InputError("a scheduler needs Dask, which is missing; pip install 'spikeunet[evaluate]'")
 
     @property
-    def distributed(self) -> bool:
-        """Whether Dask is needed."""
-        return self.scheduler is not None or self.workers > 1
+    def authenticated(self) -> bool:
+        """Whether nobody but the user, or who has the scheduler's certificate, can run code in the workers."""
+        return self.scheduler is None or self.scheduler.startswith("tls://")
 
     def threads(self) -> int | None:
         """Worker threads for a picture where the user names none: the processors are shared by the workers."""
@@ -74,21 +80,21 @@ class Workplace:
             return 1
         return None if self.workers == 1 else max(1, available_processors() // self.workers)
 
-    def run(self, tasks: Sequence[PictureTask]) -> Iterator[Outcome]:
-        """Outcomes as they come, in any order.
+    def run(self, tasks: Sequence[PictureTask]) -> Generator[Outcome, None, None]:
+        """Outcomes as they come, in any order; closing the generator ends what still runs.
 
         Raises
         ------
         InputError
-            If the scheduler cannot be reached, has no workers, or goes away.
+            If workers cannot start, or the scheduler cannot be reached, has no workers, or goes away.
         """
-        if not tasks:
-            return iter(())
-        return self._run_distributed(tasks) if self.distributed else map(attempt, tasks)
-
-    def _run_distributed(self, tasks: Sequence[PictureTask]) -> Iterator[Outcome]:
-        with _quiet(), self._client(len(tasks)) as client:
-            yield from self._collect(client, tasks)
+        if self.scheduler is not None and tasks:
+            with _quiet(), _client(self) as client:
+                yield from self._collect(client, tasks)
+        elif self.workers > 1:
+            yield from run_in_processes(tasks, self.workers)
+        else:
+            yield from map(attempt, tasks)
 
     def _collect(self, client: Any, tasks: Sequence[PictureTask]) -> Iterator[Outcome]:
         from distributed import as_completed
@@ -108,43 +114,16 @@ class Workplace:
             future.release()
 
     def _gone(self) -> InputError:
-        return InputError(
-            f"the scheduler {self.scheduler or ''} went away; run the command again to go on".replace("  ", " ")
-        )
-
-    @contextmanager
-    def _client(self, tasks: int) -> Iterator[Any]:
-        with _local_cluster(min(self.workers, tasks)) if self.scheduler is None else _remote(self) as client:
-            yield client
+        return InputError(f"the scheduler {self.scheduler} went away; run the command again to go on")
 
 
 @contextmanager
-def _local_cluster(workers: int) -> Iterator[Any]:
-    import dask
-    from distributed import Client, LocalCluster
-
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": _DEATHS}),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
-@contextmanager
-def _remote(place: Workplace) -> Iterator[Any]:
+def _client(place: Workplace) -> Iterator[Any]:
     from distributed import Client
 
     try:
         client = Client(place.scheduler, timeout=place.timeout, set_as_default=False)
-    except (OSError, ValueError, TypeError, ImportError) as error:
+    except Exception as error:  # noqa: BLE001 - names, ports, certificates and strangers raise nearly anything
         raise InputError(
             f"no Dask scheduler answers at {place.scheduler} within {place.timeout:g} s ({_reason(error)}); start one "
             "with `dask scheduler`, or check the address"
@@ -167,7 +146,7 @@ def _cancelled() -> tuple[type[BaseException], ...]:
     return (asyncio.CancelledError, concurrent.futures.CancelledError)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 

@@ -105,6 +105,15 @@ def input_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from None
 
 
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """OSError where `atomic_write` would refuse what is at `path`: better said before hours of work than after them."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if target.is_file() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "the file is write-protected", str(path))
+
+
 @contextmanager
 def _named(path: str | os.PathLike[str], temporary: Path | None) -> Iterator[None]:
     """An OSError that names no file, or the temporary one, names `path`."""

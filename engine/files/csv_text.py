@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import printable
 
-_FORMULA_STARTS = ("=", "+", "-", "@")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> str:
@@ -35,17 +35,19 @@ def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> st
 
 
 def csv_cell(value: Any) -> Any:
-    """A value as it goes into a cell.
-
-    Text is escaped as `printable` does it. Where a spreadsheet would take it for a formula, because it begins with one
-    of = + - @, perhaps after spaces, and is no number, a quotation mark goes before it (OWASP, CSV Injection).
-    """
+    """A value as it goes into a cell: text is escaped as `printable` does it, and no formula."""
     if value is None:
         return ""
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA_STARTS) and not _is_number(text) else text
+    return spreadsheet_safe(printable(value)) if isinstance(value, str) else value
+
+
+def spreadsheet_safe(text: str) -> str:
+    """`text` with a quotation mark before it where a spreadsheet would take it for a formula (OWASP, CSV Injection).
+
+    That is where it begins with one of = + - @, a tab or a carriage return, perhaps after spaces, and is no number.
+    """
+    formula = text.lstrip(" ").startswith(_FORMULA_STARTS) and not _is_number(text)
+    return f"'{text}" if formula else text
 
 
 def _is_number(text: str) -> bool:

@@ -43,6 +43,8 @@ class DenoisingBatches:
         Number of crops in a batch.
     predicts : "noise" or "picture"
         What the denoiser puts out and its metadata say (`tasks.denoising.prediction_in`).
+    names : sequence of str
+        What errors call the pictures, such as their files; their numbers where there are none.
 
     Raises
     ------
@@ -57,8 +59,9 @@ class DenoisingBatches:
         crop: int = 64,
         batch: int = 8,
         predicts: str = PREDICTIONS[0],
+        names: Sequence[str] = (),
     ) -> None:
-        check_pictures(pictures, crop, batch)
+        check_pictures(pictures, crop, batch, names)
         low, high = (check_sigma(value) for value in sigma)
         if low > high:
             raise InputError(f"sigma must be a range from low to high (got {low:g}:{high:g})")
@@ -79,15 +82,16 @@ class DenoisingBatches:
         return clean + noise, clean if self.predicts == "picture" else noise
 
 
-def check_pictures(pictures: Sequence[Picture], crop: int, batch: int) -> None:
+def check_pictures(pictures: Sequence[Picture], crop: int, batch: int, names: Sequence[str] = ()) -> None:
     """InputError where crops cannot be taken of every picture, (H, W, C), or the batch is too small or too large."""
     if not pictures:
         raise InputError("training needs at least one picture (got none)")
     for index, picture in enumerate(pictures):
         if picture.ndim != 3 or picture.shape[2] != pictures[0].shape[2] or min(picture.shape[:2]) < crop:
             shape = "x".join(map(str, picture.shape))
+            name = names[index] if names else f"training picture {index}"
             raise InputError(
-                f"training picture {index} is {shape} (height x width x channels); crops of {crop} with "
+                f"{name} is {shape} (height x width x channels); crops of {crop} with "
                 f"{pictures[0].shape[-1]} channels do not fit; take smaller crops or leave it out"
             )
     if not 1 <= batch <= MAXIMUM_BATCH:
@@ -117,6 +121,11 @@ def read_pictures(folder: Path, channels: int) -> list[Picture]:
     PictureError
         If a file cannot be read.
     """
+    return list(read_named_pictures(folder, channels).values())
+
+
+def read_named_pictures(folder: Path, channels: int) -> dict[str, Picture]:
+    """As `read_pictures`, by the paths of the files."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of pictures; check the path")
     files = sorted(
@@ -125,7 +134,7 @@ def read_pictures(folder: Path, channels: int) -> list[Picture]:
     files = [path for path in files if path.is_file()]
     if not files:
         raise InputError(f"{folder}: holds no pictures; use files ending in {', '.join(SUFFIXES)}")
-    return [_read(path, channels) for path in files]
+    return {str(path): _read(path, channels) for path in files}
 
 
 def _read(path: Path, channels: int) -> Picture:

@@ -38,6 +38,8 @@ class SegmentationBatches:
     turns : bool
         Whether to turn crops by quarters; not for pictures that have an up and a down. They are mirrored left to right
         in any case.
+    names : sequence of str
+        What errors call the pictures, such as their files; their numbers where there are none.
 
     Raises
     ------
@@ -46,12 +48,20 @@ class SegmentationBatches:
         number is out of range.
     """
 
-    def __init__(self, examples: Sequence[Labelled], crop: int = 64, batch: int = 8, turns: bool = True) -> None:
-        check_pictures([picture for picture, _ in examples], crop, batch)
+    def __init__(
+        self,
+        examples: Sequence[Labelled],
+        crop: int = 64,
+        batch: int = 8,
+        turns: bool = True,
+        names: Sequence[str] = (),
+    ) -> None:
+        check_pictures([picture for picture, _ in examples], crop, batch, names)
         for index, (picture, labels) in enumerate(examples):
             if picture.shape[:2] != labels.shape:
                 sizes = ["x".join(map(str, shape)) for shape in (labels.shape, picture.shape[:2])]
-                raise InputError(f"the labels of training picture {index} are {sizes[0]}, the picture is {sizes[1]}")
+                name = names[index] if names else f"training picture {index}"
+                raise InputError(f"the labels of {name} are {sizes[0]}, the picture is {sizes[1]}")
         self.examples = list(examples)
         self.crop = crop
         self.batch = batch

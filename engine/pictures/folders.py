@@ -36,17 +36,20 @@ def _why_skipped(path: Path) -> str | None:
     return None if path.is_file() else "no file"
 
 
-def partner_of(source: Path, folder: Path, what: str) -> Path:
+def partner_of(source: Path, folder: Path, what: str, stem: str | None = None, also: tuple[str, ...] = ()) -> Path:
     """The file of the picture's name in another folder, or the only one that differs from it in the suffix alone.
 
-    `what` names such files in the InputError that is raised where there is none.
+    `what` names such files in the InputError that is raised where there is none, `stem` is their name where it is not
+    the picture's, and `also` are suffixes that they may have besides those of pictures.
     """
-    if (folder / source.name).is_file():
+    if stem is None and (folder / source.name).is_file():
         return folder / source.name
-    same_stem = [path for path in folder.iterdir() if path.stem == source.stem and path.suffix.lower() in SUFFIXES]
-    if len(same_stem) != 1:
-        raise InputError(f"{folder}: has {len(same_stem) or 'no'} {what} for {source.name}; one is needed")
-    return same_stem[0]
+    wanted, suffixes = source.stem if stem is None else stem, (*SUFFIXES, *also)
+    found = [path for path in folder.iterdir() if path.stem == wanted and path.suffix.lower() in suffixes]
+    if len(found) != 1:
+        called = "" if stem is None else f", which would be called {stem}"
+        raise InputError(f"{folder}: has {len(found) or 'no'} {what} for {source.name}{called}; one is needed")
+    return found[0]
 
 
 def existing_folder(folder: Path, what: str) -> Path:

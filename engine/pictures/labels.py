@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, PictureError
-from .picture_files import convert_samples, load_picture
+from .label_files import label_samples
+from .picture_files import convert_samples
 from .streams import Place, is_path, name_of, written
 
 MAXIMUM_CLASSES = 256
 """An indexed PNG has no more entries in its palette."""
 
 OVERLAY_OPACITY = 0.5
+
+_WHITES = (255, 65535)
 
 Labels = NDArray[np.uint8]
 
@@ -29,7 +32,8 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int64]:
     Parameters
     ----------
     path : path
-        PNG, TIFF, BMP or PGM of one channel: indexed, gray of 8 or 16 bits, or black and white, which is 0 and 255.
+        PNG, TIFF, BMP or PGM of one channel: indexed, gray of 8 or 16 bits, or black and white, which is 0 and 255. Or
+        a GIF whose palette is gray.
 
     Returns
     -------
@@ -38,11 +42,11 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int64]:
     Raises
     ------
     PictureError
-        If the file is no such picture.
+        If the file is no such picture, or leaves open which number a pixel has.
     OSError
         If the file is missing or may not be read.
     """
-    samples = load_picture(path, indices=True).samples
+    samples = label_samples(path)
     if samples.ndim != 2 or samples.dtype.kind != "u":
         found = "x".join(map(str, samples.shape))
         raise PictureError(
@@ -55,16 +59,16 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int64]:
 def class_indices(labels: NDArray[np.int64], classes: int, void: int | None = None) -> NDArray[np.int64]:
     """Labels as classes 0 ... classes - 1, and -1 where the label is `void`.
 
-    For two classes, white (255) stands for class 1, as black-and-white label pictures have it.
+    For two classes, white (255, or 65535 of 16 bits) stands for class 1, as black-and-white label pictures have it.
 
     Raises
     ------
     InputError
-        If a label is neither a class nor void.
+        If a label is neither a class nor void, or two different ones would be class 1.
     """
     indices = labels.copy()
-    if classes == 2 and void != 255:
-        indices[labels == 255] = 1
+    if classes == 2:
+        _whiten(indices, void)
     if void is not None:
         indices[labels == void] = -1
     strange = np.unique(indices[(indices < -1) | (indices >= classes)])
@@ -75,6 +79,15 @@ def class_indices(labels: NDArray[np.int64], classes: int, void: int | None = No
             + "; name the void label, or use label pictures of this model's classes"
         )
     return indices
+
+
+def _whiten(indices: NDArray[np.int64], void: int | None) -> None:
+    """Make white class 1, in place; a 1 beside it is refused, for white often means void then."""
+    ones = [label for label in (1, *_WHITES) if label != void and (indices == label).any()]
+    if len(ones) > 1:
+        raise InputError(f"labels {ones[0]} and {ones[1]} could both be class 1; name the void label")
+    for label in ones:
+        indices[indices == label] = 1
 
 
 def write_labels(path: Place, labels: ArrayLike, palette: Sequence[Sequence[int]]) -> None:
