@@ -32,6 +32,12 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Folder of small inputs that failed once; the test skips where it is absent."""
+    return _folder_or_skip(SHARED / "cases", what="the cases")
+
+
+@pytest.fixture(scope="session")
 def golden_folder() -> Path:
     """Folder of the golden vectors: tests/golden where it exists, else beside the data; skips where they are absent."""
     return _folder_or_skip(REPOSITORY / "tests" / "golden", SHARED / "golden", what="the golden vectors")
