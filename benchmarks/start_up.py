@@ -40,7 +40,7 @@ def timed(picture: Path, model: str, threads: int, repeats: int, cache: str) -> 
     command = [sys.executable, "-c", PROGRAM, str(picture), model, str(threads), str(repeats)]
     begin = time.perf_counter()
     done = subprocess.run(
-        command, env={**os.environ, "NUMBA_CACHE_DIR": cache}, check=True, capture_output=True, text=True
+        command, env={**os.environ, "SPIKEUNET_CACHE": cache}, check=True, capture_output=True, text=True
     )
     return time.perf_counter() - begin, [float(word) for word in done.stdout.split()]
 

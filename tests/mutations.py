@@ -1,7 +1,7 @@
 """Plant bugs in a copy of the engine and see that `spikeunet.engine.testing` catches each of them.
 
 `python tests/mutations.py [NAME ...]` prints what caught each bug and exits with status 1 if one got away. Most bugs
-are planted in Python, where no kernel has to be compiled again; the copy brings the compiled kernels along.
+are planted in Python, where no kernel has to be compiled again: kernels on disk are known by their source.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import spikeunet.engine
 
 ENGINE = Path(spikeunet.engine.__file__).resolve().parent
-"""The engine that the tests run, which may be an installed one: there its compiled kernels lie."""
+"""The engine that the tests run, which may be an installed one."""
 
 SEARCH = """
 import sys, traceback
@@ -178,11 +178,10 @@ MUTATIONS = [
 NOTHING = Mutation("nothing", "__init__.py", "", "", first="queues")
 
 
-def plant(mutation: Mutation, folder: Path, engine: Path = ENGINE) -> None:
-    """Copy an engine into `folder` as spikeunet.engine, with one bug."""
+def plant(mutation: Mutation, folder: Path) -> None:
+    """Copy the engine into `folder` as spikeunet.engine, with one bug."""
     copy = folder / "spikeunet" / "engine"
-    # Modification times are kept, because Numba recognises its cached kernels by them.
-    shutil.copytree(engine, copy, ignore=shutil.ignore_patterns("models", "command_line", "finetune", "*.tmp.*"))
+    shutil.copytree(ENGINE, copy, ignore=shutil.ignore_patterns("models", "command_line", "finetune"))
     shutil.copytree(ENGINE / "models", copy / "models", ignore=shutil.ignore_patterns("*.npz"))
     text = (copy / mutation.file).read_text("utf-8")
     if mutation is not NOTHING:
@@ -191,12 +190,12 @@ def plant(mutation: Mutation, folder: Path, engine: Path = ENGINE) -> None:
         (copy / mutation.file).write_text(text.replace(mutation.right, mutation.wrong), "utf-8")
 
 
-def search(mutation: Mutation, folder: Path, engine: Path = ENGINE) -> tuple[bool, str]:
-    """Whether the kit finds fault with a copy of `engine` in `folder`, and what it says."""
+def search(mutation: Mutation, folder: Path) -> tuple[bool, str]:
+    """Whether the kit finds fault with a copy of the engine in `folder`, and what it says."""
     with contextlib.ExitStack() as stack:
         if mutation is not NOTHING:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
-        plant(mutation, folder, engine)
+        plant(mutation, folder)
         path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         # -P: the current folder must not come before the copy.
         done = subprocess.run(
@@ -218,10 +217,9 @@ def main(names: list[str]) -> int:
     chosen = [mutation for mutation in MUTATIONS if not names or any(name in mutation.name for name in names)]
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         folder = Path(name).resolve()
-        # First, and alone: what it compiles lies beside its sources, and the other copies take it along.
+        # First, and alone: what it compiles is on disk for the others.
         results = [search(NOTHING, folder)]
-        warm = folder / "spikeunet" / "engine"
-        results += pool.map(lambda mutation: search(mutation, folder, warm), chosen)
+        results += pool.map(lambda mutation: search(mutation, folder), chosen)
     for mutation, (found, message) in zip([NOTHING, *chosen], results, strict=True):
         print(f"{'caught' if found else 'passed'}  {mutation.name}: {message}")
     missed = [mutation.name for mutation, (found, _) in zip(chosen, results[1:], strict=True) if not found]

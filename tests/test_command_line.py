@@ -323,7 +323,7 @@ def test_neuron_options():
 
 def test_version_and_help(run):
     assert run("--version").startswith("spikeunet 0.")
-    commands = ("denoise", "segment", "evaluate", "convert", "finetune", "quantize", "info", "models")
+    commands = ("denoise", "segment", "evaluate", "convert", "finetune", "quantize", "info", "models", "compile")
     for command in ((), *((name,) for name in commands)):
         assert "spikeunet " in run(*command, "--help").split("Example", 1)[1]
 

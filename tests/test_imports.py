@@ -228,7 +228,7 @@ assert not compiled.buffer, ("compiled upon import", [item.data for _, item in c
 
 def test_importing_the_engine_is_light_and_compiles_nothing(tmp_path):
     # An empty cache folder: a kernel that were compiled upon import could not hide in the cache.
-    check(LIGHT_IMPORT, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    check(LIGHT_IMPORT, tmp_path, SPIKEUNET_CACHE=str(tmp_path / "cache"))
 
 
 def test_a_compilation_upon_import_would_be_seen(tmp_path):

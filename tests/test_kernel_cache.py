@@ -29,7 +29,7 @@ def test_a_changed_intrinsic_compiles_the_kernels_anew(repository, tmp_path):
         shutil.copytree(repository / package, tmp_path / "spikeunet" / package, ignore=left_out)
 
     def hits_and_misses():
-        environment = os.environ | {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        environment = os.environ | {"PYTHONPATH": str(tmp_path), "SPIKEUNET_CACHE": str(tmp_path / "cache")}
         command = [sys.executable, "-c", PROGRAM]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path)
         return tuple(map(int, done.stdout.split()))
@@ -86,7 +86,7 @@ def test_a_changed_neuron_is_compiled_anew(tmp_path):
     def hits_misses_and_state(text, factor):
         script.write_text(text)
         helper.write_text(f"FACTOR = {factor}\n")
-        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = os.environ | {"SPIKEUNET_CACHE": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
         )

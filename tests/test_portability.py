@@ -43,12 +43,13 @@ assert not any("llvm.x86" in each for each in code)
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the processors named here are x86-64")
 @pytest.mark.parametrize(
     ("processor", "features", "lanes"),
-    [("haswell", "+avx,+avx2,+fma,+sse4.2,+popcnt", 8), ("nehalem", "+sse4.2,+popcnt", 4)],
-    ids=["8 lanes", "4 lanes"],
+    [("haswell", "+avx,+avx2,+fma,+sse4.2,+popcnt", 8), ("nehalem", "+sse4.2,+popcnt", 4), ("generic", None, 4)],
+    ids=["8 lanes", "4 lanes", "any processor"],
 )
 def test_golden_vectors_on_narrower_registers(processor, features, lanes, repository, golden_folder, tmp_path):
     command = [sys.executable, "-c", PROGRAM, str(repository / "tests"), str(golden_folder), str(lanes)]
-    options = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    options = {"NUMBA_CPU_NAME": processor, "SPIKEUNET_CACHE": str(tmp_path)}
+    options |= {} if features is None else {"NUMBA_CPU_FEATURES": features}
     done = subprocess.run(command, env=os.environ | options, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -85,7 +86,7 @@ assert np.count_nonzero(results[0].output)
 def test_integers_on_other_processors(processor, features, dots, repository, tmp_path):
     if not set(dots.split()) <= set(host_dots()):
         pytest.skip("this processor has no such instructions")
-    options = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    options = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features, "SPIKEUNET_CACHE": str(tmp_path)}
     command = [sys.executable, "-c", INTEGERS, str(repository / "tests"), dots]
     done = subprocess.run(command, env=os.environ | options, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from ..errors import InputError
+from ..files.json_text import parse_json
 from ..files.lock import open_locked
 from .picture_task import Outcome, PictureTask, Row
 
