@@ -19,6 +19,7 @@ from spikeunet.engine import MultiThreshold, save_model
 SIGMA = (5.0, 50.0)
 METADATA = {
     "task": "denoise",
+    "predicts": "noise",
     "description": "Blind denoiser of gray pictures, Gaussian noise of sigma 5 to 50",
     "steps": 2,
     "sigma": list(SIGMA),

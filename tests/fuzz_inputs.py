@@ -439,6 +439,8 @@ def command_lines() -> Jobs:
         ["denoise", "good.png", "-o", "out.png", "--model", "model.npz", "--add-noise", "25", "--clean", "good.png"],
         ["denoise", "folder", "-o", "out", "--model", "model.npz", "--steps", "1", "--report", "report.json"],
         ["convert", "state.npz", "-o", "out.npz", "--normalization", "none"],
+        ["convert", "state.npz", "-o", "out.npz", "--normalization", "none", "--predicts", "picture", "--epsilon", "1"],
+        ["convert", "state.npz", "-o", "out.npz", "--normalization", "none", "--neuron", "BurstNeuron"],
         ["quantize", "model.npz", "-o", "out.npz"],
         ["info", "model.npz"],
         ["info", "model.npz", "--shape", "32x32"],
@@ -455,6 +457,10 @@ def command_lines() -> Jobs:
         "--order",
         "-o",
         "--shape",
+        "--epsilon",
+        "--predicts",
+        "--neuron",
+        "--parameter",
     )
     return Jobs(good, makers, lines, options)
 

@@ -155,7 +155,8 @@ def test_a_metadata_file_may_say_what_is_predicted(run):
 
 def test_options_without_meaning_are_refused(run):
     assert "--epsilon 0.001 has no meaning: the state dict has no batch norms" in run("--epsilon", "1e-3", status=2)
-    assert "epsilon of batch norm must be positive (got 0.0)" in run("--epsilon", "0", status=2)
+    state = spiking_unet_state() | norms(2)
+    assert "epsilon of batch norm must be positive (got 0.0)" in run("--epsilon", "0", status=2, state=state)
     assert "--predicts noise is for --task denoise" in run("--predicts", "noise", "--task", "segment", status=2)
     Path("facts.json").write_text(json.dumps({"predicts": ["picture"]}))
     assert "must say that it predicts noise or picture" in run("--metadata", "facts.json", status=2)

@@ -234,7 +234,7 @@ def test_convert_takes_metadata_of_a_known_data_set_and_of_a_file():
         (["--metadata", "more.json"], "[]", "more.json: must hold a JSON object"),
         (["--metadata", "missing.json"], "{}", "missing.json: No such file or directory"),
         (["--metadata", "more.json"], '{"classes": ["one"]}', "must have 2 different names of classes"),
-        (["--metadata", "more.json"], '{"x": NaN}', "metadata must consist of JSON values"),
+        (["--metadata", "more.json"], '{"x": NaN}', "more.json: is not a JSON file"),
         (["--metadata", "more.json"], '{"preprocessing": [{"name": "eval"}]}', "must have one of the names rgb2gray"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, first_few
@@ -17,9 +17,9 @@ DARKEST = 0.05
 """Mean of a picture below which it cannot be told from noise by its mean."""
 
 
-def check_epsilon(epsilon: float | None, network: Network) -> None:
-    """InputError where an epsilon is given and the state dict of a converted network has no batch norms."""
-    if epsilon is not None and "batch_norm_epsilon" not in network.metadata["conversion"]:
+def check_epsilon(epsilon: float | None, state: Iterable[str]) -> None:
+    """InputError where an epsilon is given and a state dict, of which only the keys matter, has no batch norms."""
+    if epsilon is not None and not any(key.rpartition(".")[2] == "running_var" for key in state):
         raise InputError(f"--epsilon {epsilon:g} has no meaning: the state dict has no batch norms; leave it out")
 
 

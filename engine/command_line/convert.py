@@ -104,7 +104,7 @@ def convert(
 ) -> None:
     """Convert a trained network to a spiking one.
 
-    STATE.npz holds a PyTorch state dict: numpy.savez("STATE.npz", **{key: value.numpy() for key, value in
+    STATE.npz holds a PyTorch state dict: numpy.savez("STATE.npz", **{key: value.cpu().numpy() for key, value in
     model.state_dict().items()}). The calibration pictures should look like what the network will see, noise included:
     clean pictures with --add-noise 5:50 for a denoiser of that range.
 
@@ -120,6 +120,7 @@ def convert(
     Examples:
       spikeunet convert state.npz -o model.npz --calibration pictures/ --add-noise 5:50
       spikeunet convert state.npz -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
+      spikeunet convert state.npz -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
       spikeunet convert state.npz -o model.npz --normalization none --neuron if --thresholds 1
       spikeunet convert state.npz -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
       spikeunet convert state.npz -o vessels.npz --calibration drive/training/image/ --task segment --dataset drive
@@ -147,9 +148,9 @@ def convert(
     if calibration is None and (pictures is not None or sigma is not None):
         raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
     arrays = read_state_dict(state)
+    check_epsilon(epsilon, arrays)
     norms = EPSILON if epsilon is None else epsilon
     plain = convert_network(arrays, architecture, "none", batch_norm_epsilon=norms)
-    check_epsilon(epsilon, plain)
     samples = None
     if calibration is not None:
         channels = plain.input.channels
