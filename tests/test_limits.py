@@ -244,9 +244,13 @@ def test_windows_larger_than_what_they_read():
 
 def test_linear_layers_are_bound_in_proportion_to_their_weights():
     nodes = [Input("i"), Conv2d("c", "i", ONE), Neurons("n", "c")]
-    network = Network([*nodes, Linear("out", "n", ones(1, 4000)), Output("output", "out")])
-    fan_out = build_program(network, (1, 4000, 1)).layers[1].fan_out
-    assert fan_out.total(1) == 4000
+    weight = ones(1, 60_000)
+    weight[0, 7] = 0
+    network = Network([*nodes, Linear("out", "n", weight), Output("output", "out")])
+    layer = build_program(network, (1, 60_000, 1)).layers[1]
+    assert layer.fan_out.total(1) == 60_000
+    assert layer.zero_fan_out is not None
+    assert layer.zero_fan_out.zeros.sum() == 1
 
 
 # --- Preprocessing ---------------------------------------------------------------------------------------------------

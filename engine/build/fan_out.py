@@ -44,13 +44,14 @@ def fan_out(node: Synapses, incoming: Shape, outgoing: Shape) -> FanOut:
         geometry = zip(incoming[1:], outgoing[1:], node.kernel_size, node.stride, node.padding, strict=True)
         rows, columns = (_count(into, out, range(-p, k - p), s, 1) for into, out, k, s, p in geometry)
         return FanOut(rows, columns, 1)
-    assert isinstance(node, (Conv2d, ConvTranspose2d, Linear))
+    if isinstance(node, Linear):
+        return FanOut(np.ones(incoming[1], np.int64), np.ones(incoming[2], np.int64), node.out_channels)
+    assert isinstance(node, (Conv2d, ConvTranspose2d))
     axes = kernel_axes(node, incoming)
     rows, columns = (
         _axis_count(axis, into, out) for axis, into, out in zip(axes, incoming[1:], outgoing[1:], strict=True)
     )
-    groups = 1 if isinstance(node, Linear) else node.groups
-    return FanOut(rows, columns, node.out_channels // groups)
+    return FanOut(rows, columns, node.out_channels // node.groups)
 
 
 def dense_macs(node: Synapses, incoming: Shape, outgoing: Shape) -> int:
@@ -111,14 +112,15 @@ def zero_fan_out(
     node: Conv2d | ConvTranspose2d | Linear, nonzero: NDArray[np.int64], incoming: Shape, outgoing: Shape
 ) -> ZeroFanOut:
     """Fan-out of each input site over weights that are zero; `nonzero` comes from `nonzero_weights`."""
-    if isinstance(node, Linear):
-        nonzero = nonzero.reshape(incoming)
+    if isinstance(node, Linear):  # each site meets weights of its own
+        zeros = node.out_channels - nonzero.reshape(incoming).transpose(1, 2, 0)
+        return ZeroFanOut(np.arange(incoming[1]), np.arange(incoming[2]), np.ascontiguousarray(zeros))
     geometry = zip(kernel_axes(node, incoming), nonzero.shape[1:], incoming[1:], outgoing[1:], strict=True)
     (row_kinds, row_classes), (column_kinds, column_classes) = (
         np.unique(_taps(axis, taps, into, out), axis=0, return_inverse=True) for axis, taps, into, out in geometry
     )
-    groups = 1 if isinstance(node, Linear) else node.groups
-    zeros = np.einsum("yi,xj,cij->yxc", row_kinds, column_kinds, node.out_channels // groups - nonzero, optimize=True)
+    fan = node.out_channels // node.groups
+    zeros = np.einsum("yi,xj,cij->yxc", row_kinds, column_kinds, fan - nonzero, optimize=True)
     return ZeroFanOut(row_classes.reshape(-1), column_classes.reshape(-1), np.ascontiguousarray(zeros))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Linear, Network, Neurons, Synapses
+from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Linear, Network, Neurons, Synapses
 from ..neurons import initial_state, level_table
 from ..operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
 
@@ -90,15 +90,12 @@ def _of_events(crossed: Array, reach: Array, effective: Array) -> SynapticEvents
     )
 
 
-def _parts(network: Network, name: str, recorded: Mapping[str, Array], first: int = 0) -> Iterator[tuple[str, int]]:
+def _parts(network: Network, name: str, recorded: Mapping[str, Array]) -> Iterator[tuple[str, int]]:
     """The Input and Neurons nodes behind a node, and where the channels of each begin."""
-    node = network[name]
-    if not isinstance(node, Concat):
-        yield name, first
-        return
-    for part in node.parts:
-        yield from _parts(network, part, recorded, first)
-        first += recorded[part].shape[1]
+    first = 0
+    for leaf in network.leaves(name):
+        yield leaf, first
+        first += recorded[leaf].shape[1]
 
 
 def targets(node: Synapses, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
