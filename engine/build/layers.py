@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..float32 import held
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output, Shape, Synapses
 from ..kernels.firing import neuron_array
 from ..kernels.vector_block import host_accumulators, host_lanes
@@ -178,7 +179,7 @@ class Layer:
     def initial(self) -> NDArray[np.float32]:
         """Potentials of a pixel's neurons before the first step, filled up to a whole number of blocks."""
         assert self.neurons is not None
-        return np.full(self.padded_channels, self.neurons.model.initial, np.float32)
+        return np.full(self.padded_channels, held(self.neurons.model.initial), np.float32)
 
     @cached_property
     def stepper(self) -> Stepper | None:

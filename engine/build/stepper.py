@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.bound import bound
+from ..kernels.float_mode import gradual
 from ..kernels.stepped import step_band
 from ..neurons import LadderModel, NeuronModel, Registration, initial_state, level_table, registration_of
 from ..neurons.registration_checks import cannot_compile, level_out_of_range
@@ -44,6 +45,7 @@ class Stepper:
         """Number of state variables."""
         return len(self.initial)
 
+    @gradual
     def run(
         self,
         currents: NDArray[np.float32],

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..float32 import without_subnormals
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node
 from .convolution import connect, convolve, convolve_transposed
 from .layout import Value, channels_first
@@ -115,6 +116,7 @@ def as_pictures(x: ArrayLike) -> Array:
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
         raise InputError("x has values that are NaN or infinite in float32")
+    array = without_subnormals(array)
     return array if array.ndim == 4 else array[None]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GraphError
+from ..float32 import without_subnormals
 from ..neurons import MultiThreshold, NeuronModel, check_model
 
 Shape = tuple[int, int, int]
@@ -317,6 +318,7 @@ def _set_array(node: Node, attribute: str, value: ArrayLike, dimensions: int) ->
     array = np.array(array, np.float32, order="C")
     if not np.isfinite(array).all():
         raise node.refuse(attribute, "has values that are NaN or infinite in float32")
+    array = without_subnormals(array)
     array.setflags(write=False)
     object.__setattr__(node, attribute, array)
 

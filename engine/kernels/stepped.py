@@ -7,8 +7,11 @@ over neighbouring neurons and become vector instructions where the step allows i
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numba.extending import overload
+
+from ..float32 import SMALLEST
 
 # --- Tuples of arrays, one for each state variable: recursion that the compiler unrolls -------------------------------
 
@@ -23,10 +26,17 @@ def loaded(arrays, index):
     return tuple(np.float64(array[index]) for array in arrays)
 
 
+@numba.njit(error_model="numpy")
+def held(value):
+    """A number to keep between two steps, as float64: 0 where it would be subnormal in float32."""
+    number = np.float64(value)
+    return 0.0 if abs(number) < SMALLEST else number
+
+
 def store(arrays, index, values):
-    """Write a value to element `index` of each array."""
+    """Write a value to element `index` of each array; zeros for what would be subnormal in float32."""
     for array, value in zip(arrays, values, strict=True):
-        array[index] = value
+        array[index] = held(value)
 
 
 @overload(cut, inline="always")
@@ -48,12 +58,12 @@ def _store(arrays, index, values):
     if len(arrays) == 1:
 
         def last(arrays, index, values):
-            arrays[0][index] = values[0]
+            arrays[0][index] = held(values[0])
 
         return last
 
     def one(arrays, index, values):
-        arrays[0][index] = values[0]
+        arrays[0][index] = held(values[0])
         store(arrays[1:], index, values[1:])
 
     return one

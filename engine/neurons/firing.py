@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeuronError
+from ..float32 import LARGEST, SMALLEST, without_subnormals
 
 MAXIMUM_THRESHOLDS = 8
 """A level is one byte: a bit for each threshold that a neuron crossed in a step."""
@@ -82,16 +83,16 @@ def check_number(owner: str, name: str, value: float) -> float:
         number = math.inf
     except (TypeError, ValueError):
         raise refusal from None
-    if not math.isfinite(number) or abs(number) > float(np.finfo(np.float32).max):
+    if not math.isfinite(number) or abs(number) > LARGEST:
         raise NeuronError(f"{owner}.{name}: must be a finite float32 number (got {number})")
     return number
 
 
 def check_threshold(owner: str, value: float) -> float:
-    """`value` as a threshold that is positive in float32; NeuronError otherwise."""
+    """`value` as a threshold that is positive in float32, and not subnormal; NeuronError otherwise."""
     number = check_number(owner, "threshold", value)
-    if np.float32(number) <= 0:
-        rounding = ", which float32 rounds to zero" if number > 0 else ""
+    if number < SMALLEST:
+        rounding = f"; float32 numbers below {SMALLEST:.3g} count as zero" if number > 0 else ""
         raise NeuronError(f"{owner}.threshold: must be positive (got {value}{rounding})")
     return number
 

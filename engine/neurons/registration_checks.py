@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import NeuronError
+from ..float32 import held
 from .firing import LadderModel, check_number
 from .levels import initial_state, level_table
 
@@ -212,7 +213,7 @@ def _checked_step(registration: Registration, highest: int, inputs: tuple[Any, .
             f"{name}: the step must return finite numbers as its state (got {tuple(state)} for "
             f"{_shown(registration, inputs)})"
         )
-    return (int(level), *(float(np.float32(value)) for value in state))
+    return (int(level), *map(held, state))
 
 
 def _check_rows(registration: Registration, inputs: tuple[Any, ...]) -> None:

@@ -21,6 +21,7 @@ from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
 from ..kernels.bound_call import bind
 from ..kernels.chain import count_uneven_sources, run_chain
 from ..kernels.entries import host_compresses
+from ..kernels.float_mode import flushing
 from ..kernels.pooling import POOL_CHANNELS
 from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
 from ..memory import aligned_bytes
@@ -197,6 +198,7 @@ class Chain:
         crew.run([*others, own], self._give_up)
         return int(self._reached[0, 0])
 
+    @flushing
     def _work(self, index: int, worker: int) -> None:
         """What one of the threads does."""
         tables = (self._calls[worker], self._sources, self._least, self._counters)

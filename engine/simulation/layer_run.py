@@ -15,6 +15,7 @@ from ..build import Layer
 from ..events import EventQueue, joined_masks, level_type
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
+from ..kernels.float_mode import flushing
 from ..kernels.shared_counter import TAKEN
 from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
 from .band_run import BandRun, FiredBand
@@ -136,6 +137,7 @@ class LayerRun:
             return None
         return self._joined() if self.room is None else self.room.queue()
 
+    @flushing
     def _run_bands(self, band_run: BandRun, indices: Iterator[int]) -> None:
         """What one of the workers does."""
         if band_run.run_all is not None:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..build import Program, build_program
 from ..errors import InputError
+from ..float32 import without_subnormals
 from ..graph import Network
 from .crew import Crew
 from .picture_run import PictureRun
@@ -110,7 +111,7 @@ def _check_pictures(x: ArrayLike) -> NDArray[np.float32]:
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
         raise InputError("x has values that are NaN or infinite in float32; replace them")
-    return array
+    return without_subnormals(array)
 
 
 def _check_whole(name: str, value: object, most: int) -> int:
