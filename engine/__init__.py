@@ -13,6 +13,7 @@ from .errors import (
     ModelFileError,
     NeuronError,
     PictureError,
+    RangeError,
     SpikeunetError,
     StateDictError,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "Operations",
     "Output",
     "PictureError",
+    "RangeError",
     "RefractoryLeakyIntegrateAndFire",
     "Result",
     "Segmented",

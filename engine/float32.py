@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import RangeError
+
 SMALLEST = 2.0**-126
 """The smallest positive float32 number that is not subnormal."""
 
@@ -41,3 +43,11 @@ def all_finite(array: NDArray[np.float32]) -> bool:
         if np.isfinite(array.sum()):
             return True
     return bool(np.isfinite(array).all())
+
+
+def beyond(name: str, what: str) -> RangeError:
+    """What to raise where a number of the node `name` is infinite or NaN."""
+    return RangeError(
+        f"{what} of {name!r} leaves the range of float32 (sizes up to {LARGEST:.2g}); scale its weights and biases, or "
+        "the picture, down"
+    )

@@ -126,11 +126,11 @@ def test_only_the_thread_that_asks_counts_them_as_zero():
 
 
 MODELS = [
-    lambda size: IntegrateAndFire(size),
+    IntegrateAndFire,
     lambda size: IntegrateAndFire(size, "zero", size / 16, strict=True),
     lambda size: LeakyIntegrateAndFire(2 * size, 0.5, initial=size),
     lambda size: MultiThreshold((2 * size, size, size / 2)),
-    lambda size: Plain(size),
+    Plain,
     lambda size: RefractoryLeakyIntegrateAndFire(size, 0.5, 1, "subtract", size / 2),
 ]
 
@@ -147,9 +147,10 @@ def test_leaks_and_readouts_end_at_zero(model):
     assert_same(simulate(network, picture, 11, tile=3, record=RECORDS), expected)
 
 
-@pytest.mark.parametrize("model", [LeakyIntegrateAndFire(9.0, 0.5, initial=1.0), RefractoryLeakyIntegrateAndFire(9.0, 0.5, initial=1.0)])
-def test_a_potential_leaks_to_zero(model):
+@pytest.mark.parametrize("kind", [LeakyIntegrateAndFire, RefractoryLeakyIntegrateAndFire])
+def test_a_potential_leaks_to_zero(kind):
     """Halved at each step, it is 2**-126 after 126 of them, and nothing after that."""
+    model = kind(9.0, 0.5, initial=1.0)
     nodes = [Input("input"), Conv2d("conv", "input", ONE), Neurons("neurons", "conv", model), Output("output", "conv")]
     for steps, expected in ((125, 2.0**-125), (126, SMALLEST), (127, 0), (200, 0)):
         found = simulate(Network(nodes), np.zeros((1, 1, 1), np.float32), steps, record=["membrane"])
@@ -163,7 +164,9 @@ def test_products_below_the_smallest_number_are_zero(order):
         emitted = MultiThreshold((2.0**-60,))
         nodes = [Input("input"), Conv2d("conv", "input", ONE), Neurons("neurons", "conv", emitted)]
         readout = Conv2d("readout", "neurons", np.full((1, 1, 3, 3), weight, np.float32))
-        found = simulate(Network([*nodes, readout, Output("output", "readout")]), np.ones((1, 3, 3), np.float32), 4, order)
+        found = simulate(
+            Network([*nodes, readout, Output("output", "readout")]), np.ones((1, 3, 3), np.float32), 4, order
+        )
         assert found.output.item() == total
 
 

@@ -99,6 +99,11 @@ class Layer:
         """Tables of bands, as the simulation has worked them out."""
         return {}
 
+    @cached_property
+    def picture_limits(self) -> dict[int, float]:
+        """For numbers of steps, what `bounds.picture_limit` says, as the simulation has worked it out."""
+        return {}
+
     def bands_and_inputs(self, bands: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
         """(n, 4): first and last + 1 output row of each band, first and last + 1 input row that it reads."""
         return np.array([(*band, *self.input_rows(*band)) for band in bands], np.int64)

@@ -53,8 +53,10 @@ class Stepper:
         shape: tuple[int, int, int, int],
         states: tuple[NDArray[np.float32], ...],
         place: tuple[int, int, bool],
-    ) -> None:
+    ) -> bool:
         """Run the neurons of a band through some steps; see `kernels.stepped.step_band`.
+
+        False where a current or what is kept of a neuron is no finite float32 number.
 
         Raises
         ------
@@ -62,12 +64,14 @@ class Stepper:
             If the step cannot be compiled or returns a level that the model does not have.
         """
         try:
-            highest = int(self.kernel(currents, words, shape, states, place, self.initial, self.parameters))
+            found, finite = self.kernel(currents, words, shape, states, place, self.initial, self.parameters)
         except numba.core.errors.NumbaError as error:
             raise cannot_compile(self.registration.name, error) from None
+        highest = int(found)
         if highest > self.highest:
             signed = highest - 2**64 if highest >= 2**63 else highest
             raise level_out_of_range(self.registration.name, signed, self.highest)
+        return bool(finite)
 
 
 def stepper_of(model: NeuronModel) -> Stepper | None:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..float32 import without_subnormals
-from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node
+from ..float32 import all_finite, beyond, without_subnormals
+from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Synapses
 from .convolution import connect, convolve, convolve_transposed
 from .layout import Value, channels_first
 from .pooling import average
@@ -51,6 +51,8 @@ def forward(
     ------
     InputError
         If x has an unsuitable shape, is not finite, or `record` names no Neurons node.
+    RangeError
+        If a number leaves the range of float32.
     """
     pictures = as_pictures(x)
     names = _recorded(network, record)
@@ -79,9 +81,10 @@ def evaluate(network: Network, picture: Array, observe: Observer, names: Collect
         if isinstance(node, Input):
             values[node.name] = (np.ascontiguousarray(picture.transpose(1, 2, 0)),)
         else:
-            # A network may overflow; infinities in its output say so, as in PyTorch.
             with np.errstate(over="ignore", invalid="ignore"):
                 values[node.name] = _value(node, values, readers)
+            if isinstance(node, Synapses) and not all_finite(values[node.name][0]):
+                raise beyond(node.name, "a current")
         if isinstance(node, Neurons) and node.name in names:
             observe(node.name, values[node.name][0])
         for source in node.sources:

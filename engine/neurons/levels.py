@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import NeuronError
 from ..float32 import held
-from .firing import LadderModel, check_number
+from .firing import LadderModel, check_number, checked_constants
 from .stepped import MAXIMUM_LEVELS, NeuronModel, SteppedModel
 
 
@@ -67,7 +67,7 @@ def level_table(model: NeuronModel) -> LevelTable:
         If a registered model's `levels` or `spikes` are not what they must be.
     """
     if isinstance(model, LadderModel):
-        constants = model.firing_constants()
+        constants = checked_constants(model)
         values = tuple(float(constants.emit[1 << k]) for k in range(len(constants.compare)))
         return LevelTable(constants.emit, np.bitwise_count(np.arange(256)).astype(np.int64), values, masks=True)
     owner = type(model).__name__

@@ -138,11 +138,11 @@ def registration_of(model: SteppedModel) -> Registration:
 
 
 def check_model(model: NeuronModel) -> None:
-    """NeuronError where a model with a step cannot be run: not registered, or parameters that make no sense."""
+    """NeuronError where a model cannot be run: a step that is not registered, or parameters that make no sense."""
     if isinstance(model, SteppedModel) and not isinstance(model, LadderModel):
         registration_of(model).arguments(model)
-        level_table(model)
-        initial_state(model)
+    level_table(model)
+    initial_state(model)
 
 
 def _registration(name: str, model: type) -> Registration:

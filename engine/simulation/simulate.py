@@ -68,6 +68,8 @@ def simulate(
     InputError
         If x has another shape, is not floating-point, has NaN or infinities, or does not fit the network; if steps,
         order, threads, record or tile are out of range.
+    RangeError
+        If a potential, or another number of the run, leaves the range of float32.
 
     Notes
     -----
