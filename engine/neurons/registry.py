@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from ..errors import NeuronError
+from .exactness import check_exact
 from .firing import LadderModel, check_number
 from .levels import initial_state, level_table
 from .registration_checks import check_class, check_compiles, check_name, check_runs
@@ -107,6 +108,7 @@ def register_neuron(name: Any = None, *, compile_now: bool = True) -> Any:
                 f"the neuron model name {registration.name!r} is taken by {'.'.join(_origin(previous.model))}; "
                 "choose another name"
             )
+        check_exact(registration.name, registration.step)
         check_runs(registration, model())
         if compile_now:
             check_compiles(registration, model())
