@@ -15,6 +15,7 @@ from .errors import (
     NeuronError,
     PictureError,
     PictureWarning,
+    RangeError,
     SpikeunetError,
     StateDictError,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Output",
     "PictureError",
     "PictureWarning",
+    "RangeError",
     "RefractoryLeakyIntegrateAndFire",
     "Result",
     "Segmented",

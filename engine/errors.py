@@ -32,6 +32,10 @@ class InputError(SpikeunetError):
     """An argument of a public function is unusable: wrong shape or dtype, NaN, zero steps, unknown option."""
 
 
+class RangeError(SpikeunetError):
+    """A number that a network computes leaves the range of float32; names the layer."""
+
+
 class ModelFileError(SpikeunetError):
     """A model file cannot be read: truncated, inconsistent, from a newer version, or full of NaN."""
 

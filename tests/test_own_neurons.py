@@ -82,7 +82,7 @@ def test_bursts_are_multiples_of_the_threshold():
     found = alone(BurstNeuron(0.25, gamma=5, initial=0.125), [0.3], 2)
     np.testing.assert_array_equal(found.spikes["neurons"].ravel(), [0.25, 0.25])
     assert BurstNeuron(0.25).levels() == (0, 0.25, 0.5, 0.75, 1, 1.25)
-    huge = alone(BurstNeuron(1.0), [3e38], 2)
+    huge = alone(BurstNeuron(1.0), [1e38], 2)
     np.testing.assert_array_equal(huge.spikes["neurons"].ravel(), [5, 5])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import refusals
 from PIL import Image
+from small_denoiser import small_denoiser
 from small_segmenter import brightness_classes, small_segmenter
 from unets import random_state
 
@@ -178,6 +180,25 @@ def test_colours_that_do_not_fit(capsys):
     assert (stop.value.code, printed.err.count("\n")) == (2, 1)
     assert "the picture has 3 colour channels, but the model takes 2" in printed.err
     assert not Path("out.png").exists()
+
+
+@pytest.mark.parametrize("command", ["segment", "denoise"])
+def test_numbers_beyond_float32_are_no_pictures(command, capsys):
+    """Neither NaN as a probability or a picture, nor a traceback: the layer is named, and no file is written."""
+    network = small_denoiser() if command == "denoise" else small_segmenter(3, classes=NAMES)
+    conv2 = network["conv2"]
+    huge = dataclasses.replace(conv2, weight=np.full_like(conv2.weight, 3e38))
+    save_model(network.replace([huge if node.name == "conv2" else node for node in network.nodes]), "huge.npz")
+    options = {
+        "segment": ["good.png", "-o", "out.png", "--probabilities", "out.npz"],
+        "denoise": ["good.png", "-o", "out.png"],
+    }
+    with pytest.raises(SystemExit) as stop:
+        main([command, *options[command], "--model", "huge.npz"])
+    printed = capsys.readouterr()
+    assert (stop.value.code, printed.err.count("\n")) == (2, 1), printed.err
+    assert "the readout of 'output' leaves the range of float32" in printed.err
+    assert not list(Path().glob("out*"))
 
 
 def test_a_bad_picture_in_a_folder_does_not_stop_the_others(capsys):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..float32 import held
 from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output, Shape, Synapses
 from ..kernels.firing import neuron_array
 from ..kernels.processor import host_accumulators, host_lanes
@@ -107,6 +108,11 @@ class Layer:
         """Tables of bands, as the simulation has worked them out."""
         return {}
 
+    @lazy_property
+    def picture_limits(self) -> dict[int, float]:
+        """For numbers of steps, what `bounds.picture_limit` says, as the simulation has worked it out."""
+        return {}
+
     def bands_and_inputs(self, bands: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
         """(n, 4): first and last + 1 output row of each band, first and last + 1 input row that it reads."""
         return np.array([(*band, *self.input_rows(*band)) for band in bands], np.int64)
@@ -190,7 +196,7 @@ class Layer:
     def initial(self) -> NDArray[np.float32]:
         """Potentials of a pixel's neurons before the first step, filled up to a whole number of blocks."""
         assert self.neurons is not None
-        return np.full(self.padded_channels, self.neurons.model.initial, np.float32)
+        return np.full(self.padded_channels, held(self.neurons.model.initial), np.float32)
 
     @lazy_property
     def stepper(self) -> Stepper | None:

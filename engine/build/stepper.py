@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.bound import bound
+from ..kernels.float_mode import gradual
 from ..kernels.stepped import step_band
 from ..neurons import LadderModel, NeuronModel, Registration, initial_state, level_table, registration_of
 from ..neurons.registration_checks import cannot_compile, level_out_of_range
@@ -44,6 +45,7 @@ class Stepper:
         """Number of state variables."""
         return len(self.initial)
 
+    @gradual
     def run(
         self,
         currents: NDArray[np.float32],
@@ -51,8 +53,10 @@ class Stepper:
         shape: tuple[int, int, int, int],
         states: tuple[NDArray[np.float32], ...],
         place: tuple[int, int, bool],
-    ) -> None:
+    ) -> bool:
         """Run the neurons of a band through some steps; see `kernels.stepped.step_band`.
+
+        False where a current or what is kept of a neuron is no finite float32 number.
 
         Raises
         ------
@@ -60,12 +64,14 @@ class Stepper:
             If the step cannot be compiled or returns a level that the model does not have.
         """
         try:
-            highest = int(self.kernel(currents, words, shape, states, place, self.initial, self.parameters))
+            found, finite = self.kernel(currents, words, shape, states, place, self.initial, self.parameters)
         except numba.core.errors.NumbaError as error:
             raise cannot_compile(self.registration.name, error) from None
+        highest = int(found)
         if highest > self.highest:
             signed = highest - 2**64 if highest >= 2**63 else highest
             raise level_out_of_range(self.registration.name, signed, self.highest)
+        return bool(finite)
 
 
 def stepper_of(model: NeuronModel) -> Stepper | None:

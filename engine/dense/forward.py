@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import as_array
 from ..errors import InputError
-from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node
+from ..float32 import all_finite, beyond, without_subnormals
+from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Synapses
 from ..threads import available_processors, limited_blas
 from .convolution import connect, convolve, convolve_transposed
 from .layout import Value, channels_first
@@ -52,6 +53,8 @@ def forward(
     ------
     InputError
         If x has an unsuitable shape, is not finite, or `record` names no Neurons node.
+    RangeError
+        If a number leaves the range of float32.
     """
     pictures = as_pictures(x)
     names = _recorded(network, record)
@@ -86,9 +89,10 @@ def _evaluated(network: Network, picture: Array, observe: Observer, names: Colle
         if isinstance(node, Input):
             values[node.name] = (np.ascontiguousarray(picture.transpose(1, 2, 0)),)
         else:
-            # A network may overflow; infinities in its output say so, as in PyTorch.
             with np.errstate(over="ignore", invalid="ignore"):
                 values[node.name] = _value(node, values, readers)
+            if isinstance(node, Synapses) and not all_finite(values[node.name][0]):
+                raise beyond(node.name, "a current")
         if isinstance(node, Neurons) and node.name in names:
             observe(node.name, values[node.name][0])
         for source in node.sources:
@@ -123,6 +127,7 @@ def as_pictures(x: ArrayLike) -> Array:
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
         raise InputError("x has values that are NaN or infinite in float32")
+    array = without_subnormals(array)
     return array if array.ndim == 4 else array[None]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Network, Neurons
+from ..kernels.float_mode import flushing
 from ..kernels.surrogate import backward_through_time, fire_through_time
 from ..neurons import LadderModel, SteppedModel
 from ..threads import on_threads, slices
@@ -133,7 +134,7 @@ def _fire(model: LadderModel, rows: Array, steps: int, surrogate: Surrogate) -> 
     emitted = np.empty_like(before)
     start = rows.dtype.type(model.initial)
     arguments = (rows, start, surrogate.neuron(model, rows.dtype), surrogate.options, before, emitted)
-    on_threads(lambda share: fire_through_time(*arguments, *share), slices(rows.shape[1]))
+    on_threads(flushing(lambda share: fire_through_time(*arguments, *share)), slices(rows.shape[1]))
     return before, emitted
 
 
@@ -143,7 +144,7 @@ def _fire_backward(
     """Gradient of the currents (T, E), and of the initial potential, summed over the neurons."""
     currents = np.empty_like(before)
     arguments = (before, rows, more, surrogate.neuron(model, before.dtype), surrogate.options, currents)
-    sums = on_threads(lambda share: backward_through_time(*arguments, *share), slices(before.shape[1]))
+    sums = on_threads(flushing(lambda share: backward_through_time(*arguments, *share)), slices(before.shape[1]))
     return currents, sum(sums)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..kernels.float_mode import flushing
 from ..kernels.optimizers import adam_step, add_squares, average_step, momentum_step
 from ..threads import on_threads, slices
 from .trainable import flat
@@ -132,4 +133,5 @@ def _sum_of_squares(values: Array) -> float:
 
 def _in_shares(kernel: Any, arrays: tuple[Array, ...], *constants: Any) -> None:
     """Run a kernel on parts of flat arrays of one length."""
-    on_threads(lambda share: kernel(*(array[slice(*share)] for array in arrays), *constants), slices(arrays[0].size))
+    work = flushing(lambda share: kernel(*(array[slice(*share)] for array in arrays), *constants))
+    on_threads(work, slices(arrays[0].size))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GraphError
+from ..float32 import without_subnormals
 from ..neurons import MultiThreshold, NeuronModel, check_model
 from .limits import LARGEST_EXTENT, MOST_CHANNELS, MOST_PHASES, MOST_SPREAD_WEIGHTS
 
@@ -364,6 +365,7 @@ def _set_array(node: Node, attribute: str, value: ArrayLike, dimensions: int) ->
     array = np.array(array, np.float32, order="C")
     if not np.isfinite(array).all():
         raise node.refuse(attribute, "has values that are NaN or infinite in float32")
+    array = without_subnormals(array)
     array.setflags(write=False)
     # A view of what cannot be written to cannot be made writable again by accident: networks are shared.
     object.__setattr__(node, attribute, array.view())

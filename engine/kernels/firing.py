@@ -107,30 +107,40 @@ class _Ladder:
         """All steps of a ladder q, 2 q, 4 q, ... of which q is a power of two: whether they are right, and the result.
 
         Of v, clip(ceil(v / q) - 1, 0, 2**K - 1) quanta are fired, and the bits of that number are those of the level
-        from the last one to the first. It is worked out in quanta, so that a step is a short chain of operations: q is
-        at most 1, and multiplying by 1 / q rounds nothing then. The result is not right where a potential is so large
-        that taking some away rounds, or is more than float32 can say in quanta.
+        from the last one to the first. q is a power of two, at most 1: multiplying by 1 / q rounds nothing then, and
+        what is left of v is as exact. Only v itself is rounded, as threshold after threshold, or is zero where it is
+        smaller than float32 numbers are. The result is not right where a potential is so large that taking some away
+        rounds, or is more than float32 can say in quanta; or infinite, or NaN.
         """
         builder = self.builder
         nothing, one = (ir.Constant(self.decay.type, [number] * self.lanes) for number in (0.0, 1.0))
         limit = ir.Constant(self.decay.type, [_EXACT] * self.lanes)
-        left = [builder.fmul(potential, self.per_quantum) for potential in potentials]
+        left = list(potentials)
         packed = [ir.Constant(word_type, None)] * len(left)
         large = ir.Constant(_vector(self.lanes, ir.IntType(1)), None)
         for step, currents in enumerate(drives):
             for vector, current in enumerate(currents):
-                quanta = builder.fadd(left[vector], builder.fmul(current, self.per_quantum))
-                beyond = builder.fcmp_ordered(">", self._call("fabs", quanta), limit)
+                driven = builder.fadd(left[vector], current)
+                quanta = builder.fmul(driven, self.per_quantum)
+                # Unordered: a NaN, too, is beyond.
+                beyond = builder.fcmp_unordered(">", self._call("fabs", quanta), limit)
                 large = builder.or_(large, beyond)
                 fired = builder.fsub(self._call("ceil", quanta), one)
                 fired = builder.select(builder.fcmp_ordered(">", fired, nothing), fired, nothing)
                 fired = builder.select(builder.fcmp_ordered("<", fired, self.most), fired, self.most)
-                left[vector] = builder.fsub(quanta, fired)
+                left[vector] = self._less(driven, fired)
                 packed[vector] = self._packed(packed[vector], self._level(fired), step)
         bits = ir.IntType(self.lanes)
         none = builder.icmp_unsigned("==", builder.bitcast(large, bits), bits(0))
         has_form = builder.fcmp_ordered(">", self.numbers[2], self.numbers[2].type(0))
-        return builder.and_(none, has_form), [builder.fmul(quanta, self.quantum) for quanta in left], packed
+        return builder.and_(none, has_form), left, packed
+
+    def _less(self, driven, fired):
+        """`driven` less so many quanta; exact, so that it does not matter whether the processor fuses."""
+        builder, kind = self.builder, self.decay.type
+        function_type = ir.FunctionType(kind, [kind] * 3)
+        function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.fmuladd.v{self.lanes}f32")
+        return builder.call(function, [builder.fneg(fired), self.quantum, driven])
 
     def _level(self, fired):
         builder = self.builder

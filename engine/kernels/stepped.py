@@ -7,8 +7,14 @@ over neighbouring neurons and become vector instructions where the step allows i
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numba.extending import overload
+
+from ..float32 import SMALLEST
+
+_BEYOND = 2.0**128 - 2.0**103
+"""The smallest number that float32 rounds to infinity."""
 
 # --- Tuples of arrays, one for each state variable: recursion that the compiler unrolls -------------------------------
 
@@ -23,10 +29,28 @@ def loaded(arrays, index):
     return tuple(np.float64(array[index]) for array in arrays)
 
 
+@numba.njit(error_model="numpy")
+def held(value):
+    """A number to keep between two steps, as float64: 0 where it would be subnormal in float32."""
+    number = np.float64(value)
+    return 0.0 if abs(number) < SMALLEST else number
+
+
+@numba.njit(error_model="numpy")
+def beyond(value):
+    """Whether a number is none that float32 rounds to a finite one: 0 or 1, uint64."""
+    return np.uint64(not abs(np.float64(value)) < _BEYOND)
+
+
+def any_beyond(values):
+    """Whether one of several numbers is none, likewise."""
+    return np.uint64(any(beyond(value) for value in values))
+
+
 def store(arrays, index, values):
-    """Write a value to element `index` of each array."""
+    """Write a value to element `index` of each array; zeros for what would be subnormal in float32."""
     for array, value in zip(arrays, values, strict=True):
-        array[index] = value
+        array[index] = held(value)
 
 
 @overload(cut, inline="always")
@@ -43,17 +67,24 @@ def _loaded(arrays, index):
     return lambda arrays, index: (np.float64(arrays[0][index]), *loaded(arrays[1:], index))
 
 
+@overload(any_beyond, inline="always")
+def _any_beyond(values):
+    if len(values) == 1:
+        return lambda values: beyond(values[0])
+    return lambda values: beyond(values[0]) | any_beyond(values[1:])
+
+
 @overload(store, inline="always")
 def _store(arrays, index, values):
     if len(arrays) == 1:
 
         def last(arrays, index, values):
-            arrays[0][index] = values[0]
+            arrays[0][index] = held(values[0])
 
         return last
 
     def one(arrays, index, values):
-        arrays[0][index] = values[0]
+        arrays[0][index] = held(values[0])
         store(arrays[1:], index, values[1:])
 
     return one
@@ -79,11 +110,12 @@ def step_band(currents, words, shape, states, place, initial, parameters):
     initial : tuple of float64, each state variable before the first step
     parameters : tuple, the last arguments of STEP
 
-    Returns the highest level, as an unsigned number: a level below zero is beyond all.
+    Returns the highest level, as an unsigned number: a level below zero is beyond all; and whether all currents and all
+    that is kept are finite float32 numbers.
     """
     pixels, steps, padded, channels = shape
     begin, stride, fresh = place
-    highest = np.uint64(0)
+    highest, broken = np.uint64(0), np.uint64(0)
     for pixel in range(pixels):
         word = words[pixel * padded : (pixel + 1) * padded]
         first = begin + pixel * stride
@@ -99,7 +131,8 @@ def step_band(currents, words, shape, states, place, initial, parameters):
             for channel in range(channels):
                 after = STEP(np.float64(row[channel]), *loaded(state, channel), *parameters)
                 store(state, channel, after[1:])
+                broken |= beyond(row[channel]) | any_beyond(after[1:])
                 level = np.uint64(np.int64(after[0]))
                 highest = max(highest, level)
                 word[channel] |= (level & np.uint64(255)) << shift
-    return highest
+    return highest, broken == 0

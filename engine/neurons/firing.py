@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeuronError
+from ..float32 import LARGEST, SMALLEST, without_subnormals
 
 MAXIMUM_THRESHOLDS = 8
 """A level is one byte: a bit for each threshold that a neuron crossed in a step."""
@@ -82,16 +83,36 @@ def check_number(owner: str, name: str, value: float) -> float:
         number = math.inf
     except (TypeError, ValueError):
         raise refusal from None
-    if not math.isfinite(number) or abs(number) > float(np.finfo(np.float32).max):
+    if not math.isfinite(number) or abs(number) > LARGEST:
         raise NeuronError(f"{owner}.{name}: must be a finite float32 number (got {number})")
     return number
 
 
+def checked_constants(model: LadderModel) -> FiringConstants:
+    """The firing constants of a ladder, with zeros for values emitted that are subnormal.
+
+    NeuronError where they are not what they must be.
+    """
+    owner, constants = type(model).__name__, model.firing_constants()
+    shapes = {name: np.shape(getattr(constants, name)) for name in ("compare", "subtract", "emit")}
+    count = shapes["compare"][0] if len(shapes["compare"]) == 1 else 0
+    if not 1 <= count <= MAXIMUM_THRESHOLDS or list(shapes.values()) != [(count,), (count,), (256,)]:
+        raise NeuronError(
+            f"{owner}.firing_constants: compare and subtract must hold 1 to {MAXIMUM_THRESHOLDS} numbers each and emit "
+            f"256 (got {shapes})"
+        )
+    for name in ("compare", "subtract", "emit", "decay", "keep"):
+        if not np.isfinite(getattr(constants, name)).all():
+            raise NeuronError(f"{owner}.firing_constants: {name} must be finite float32 numbers")
+    check_number(owner, "initial", model.initial)
+    return replace(constants, emit=without_subnormals(constants.emit))
+
+
 def check_threshold(owner: str, value: float) -> float:
-    """`value` as a threshold that is positive in float32; NeuronError otherwise."""
+    """`value` as a threshold that is positive in float32, and not subnormal; NeuronError otherwise."""
     number = check_number(owner, "threshold", value)
-    if np.float32(number) <= 0:
-        rounding = ", which float32 rounds to zero" if number > 0 else ""
+    if number < SMALLEST:
+        rounding = f"; float32 numbers below {SMALLEST:.3g} count as zero" if number > 0 else ""
         raise NeuronError(f"{owner}.threshold: must be positive (got {value}{rounding})")
     return number
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeuronError
-from .firing import LadderModel, check_number
+from ..float32 import held
+from .firing import LadderModel, check_number, checked_constants
 from .stepped import MAXIMUM_LEVELS, NeuronModel, SteppedModel
 
 
@@ -66,7 +67,7 @@ def level_table(model: NeuronModel) -> LevelTable:
         If a registered model's `levels` or `spikes` are not what they must be.
     """
     if isinstance(model, LadderModel):
-        constants = model.firing_constants()
+        constants = checked_constants(model)
         values = tuple(float(constants.emit[1 << k]) for k in range(len(constants.compare)))
         return LevelTable(constants.emit, np.bitwise_count(np.arange(256)).astype(np.int64), values, masks=True)
     owner = type(model).__name__
@@ -95,7 +96,7 @@ def initial_state(model: NeuronModel) -> dict[str, float]:
         If a registered model's `state` is not what it must be.
     """
     if isinstance(model, LadderModel):
-        return {"membrane": float(np.float32(model.initial))}
+        return {"membrane": held(model.initial)}
     owner = type(model).__name__
     try:
         state = dict(model.state())
@@ -104,21 +105,23 @@ def initial_state(model: NeuronModel) -> dict[str, float]:
     names = [name for name in state if not (isinstance(name, str) and name.isidentifier())]
     if names or not state:
         raise NeuronError(f"{owner}.state: must name at least one variable, each as an argument (got {list(state)})")
-    numbers = {name: float(np.float32(check_number(owner, f"state {name}", state[name]))) for name in state}
+    numbers = {name: held(check_number(owner, f"state {name}", state[name])) for name in state}
     first = next(iter(numbers.values()))
-    if first != float(np.float32(check_number(owner, "initial", model.initial))):
+    if first != held(check_number(owner, "initial", model.initial)):
         raise NeuronError(f"{owner}.state: the first variable must begin at `initial`, {model.initial} (got {first})")
     return numbers
 
 
 def _levels(owner: str, model: SteppedModel) -> list[float]:
     values = _sequence(owner, "levels", model.levels)
-    held = [float(np.float32(check_number(owner, "levels", value))) for value in values]
-    if not 2 <= len(held) <= MAXIMUM_LEVELS:
-        raise NeuronError(f"{owner}.levels: must be 2 to {MAXIMUM_LEVELS} values, level 0 included (got {len(held)})")
-    if held[0] != 0 or not all(held[1:]):
+    emitted = [held(check_number(owner, "levels", value)) for value in values]
+    if not 2 <= len(emitted) <= MAXIMUM_LEVELS:
+        raise NeuronError(
+            f"{owner}.levels: must be 2 to {MAXIMUM_LEVELS} values, level 0 included (got {len(emitted)})"
+        )
+    if emitted[0] != 0 or not all(emitted[1:]):
         raise NeuronError(f"{owner}.levels: level 0 must emit 0 and no other level may, in float32 (got {values})")
-    return held
+    return emitted
 
 
 def _spikes(owner: str, model: SteppedModel, count: int) -> list[int]:

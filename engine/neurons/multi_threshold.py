@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
+from .. import float32
 from ..errors import NeuronError
 from .firing import MAXIMUM_THRESHOLDS, FiringConstants, check_number, ladder_constants
 
@@ -35,8 +34,8 @@ class MultiThreshold:
     Raises
     ------
     NeuronError
-        If there are no thresholds or more than eight, if one is not positive and finite, or if they do not descend in
-        float32.
+        If there are no thresholds or more than eight, if one is not positive and finite or all together are not, or if
+        they do not descend in float32.
     """
 
     thresholds: tuple[float, ...] = (2.0, 1.0, 0.5, 0.25)
@@ -51,12 +50,13 @@ class MultiThreshold:
             raise NeuronError(f"{name}.thresholds: must be a sequence (got {self.thresholds!r})") from None
         if not 1 <= len(thresholds) <= MAXIMUM_THRESHOLDS:
             raise NeuronError(f"{name}.thresholds: must be 1 to {MAXIMUM_THRESHOLDS} numbers (got {len(thresholds)})")
-        held = tuple(float(np.float32(threshold)) for threshold in thresholds)
+        held = tuple(float32.held(threshold) for threshold in thresholds)
         if any(low >= high for high, low in pairwise(held)) or held[-1] <= 0:
-            rounding = "" if held == thresholds else f", which float32 rounds to {held}"
+            rounding = "" if held == thresholds else f", which float32 holds as {held}"
             raise NeuronError(
                 f"{name}.thresholds: must be positive and strictly descending (got {thresholds}{rounding})"
             )
+        check_number(name, "the sum of the thresholds", sum(held))
         object.__setattr__(self, "thresholds", thresholds)
         object.__setattr__(self, "initial", check_number(name, "initial", self.initial))
 

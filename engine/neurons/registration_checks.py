@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 import math
+import random
 import re
 import traceback
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import NeuronError
+from ..float32 import held
 from .firing import LadderModel, check_number
 from .levels import initial_state, level_table
 
@@ -26,6 +29,7 @@ LADDERS = ("MultiThreshold", "IntegrateAndFire", "LeakyIntegrateAndFire")
 _METHODS = ("state", "levels", "step")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,63}")
 _TRIAL_STEPS = 60
+_AWKWARD_STEPS = 400
 _TRIAL_CURRENTS = (-2.0, -0.5, 0.0, 0.125, 0.5, 1.0, 1.5, 3.0, 17.0)
 """In units of the smallest value that the model emits."""
 
@@ -152,13 +156,35 @@ def check_compiles(registration: Registration, model: SteppedModel) -> None:
     types = tuple(returned) if isinstance(returned, numba.types.BaseTuple) else ()
     if not types or not isinstance(types[0], (numba.types.Integer, numba.types.Boolean)):
         raise NeuronError(f"{registration.name}: compiled, the step returns no whole number as its level ({returned})")
-    for inputs, expected in trial:
-        found = compiled(*inputs)
-        if int(found[0]) != expected[0] or not np.allclose(found[1:], expected[1:], rtol=1e-6, atol=1e-6):
+    for inputs in (*(inputs for inputs, _ in trial), *_awkward(registration, model)):
+        found, expected = compiled(*inputs), plain(registration.step)(*inputs)
+        if list(map(_bits, found)) != list(map(_bits, expected)):
             raise NeuronError(
                 f"{registration.name}: compiled, the step returns {found} for {_shown(registration, inputs)}, and in "
                 f"plain Python {expected}; avoid what differs between the two"
             )
+
+
+def _bits(number: float) -> str:
+    """A number, exactly; the sign of a zero is a part of it."""
+    return float(number).hex()
+
+
+def _awkward(registration: Registration, model: SteppedModel) -> Iterator[tuple[Any, ...]]:
+    """Arguments of a step that are not round, very small, or large, as far as plain Python takes them."""
+    table, parameters = level_table(model), registration.arguments(model)
+    generator = random.Random(0)  # noqa: S311 - no secret
+    state: tuple[float, ...] = tuple(initial_state(model).values())
+    for number in range(_AWKWARD_STEPS):
+        size = 2.0 ** generator.uniform(-30, 8) if number % 4 == 0 else 1.0
+        inputs = (held(generator.gauss(0.5, 1.5) * size * table.unit), *state, *parameters)
+        try:
+            after = _checked_step(registration, table.highest, inputs)
+        except NeuronError:
+            state = tuple(initial_state(model).values())
+            continue
+        yield inputs
+        state = after[1:]
 
 
 def cannot_compile(name: str, error: Exception) -> NeuronError:
@@ -212,7 +238,7 @@ def _checked_step(registration: Registration, highest: int, inputs: tuple[Any, .
             f"{name}: the step must return finite numbers as its state (got {tuple(state)} for "
             f"{_shown(registration, inputs)})"
         )
-    return (int(level), *(float(np.float32(value)) for value in state))
+    return (int(level), *map(held, state))
 
 
 def _check_rows(registration: Registration, inputs: tuple[Any, ...]) -> None:

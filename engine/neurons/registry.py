@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from ..errors import NeuronError
+from .exactness import check_exact
 from .firing import LadderModel, check_number
 from .levels import initial_state, level_table
 from .registration_checks import check_class, check_compiles, check_name, check_runs
@@ -110,6 +111,7 @@ def register_neuron(name: Any = None, *, compile_now: bool = True) -> Any:
                 f"the neuron model name {registration.name!r} is taken by {'.'.join(_origin(previous.model))}; "
                 "choose another name"
             )
+        check_exact(registration.name, registration.step)
         check_runs(registration, model())
         if compile_now:
             check_compiles(registration, model())
@@ -152,11 +154,11 @@ def registration_of(model: SteppedModel) -> Registration:
 
 
 def check_model(model: NeuronModel) -> None:
-    """NeuronError where a model with a step cannot be run: not registered, or parameters that make no sense."""
+    """NeuronError where a model cannot be run: a step that is not registered, or parameters that make no sense."""
     if isinstance(model, SteppedModel) and not isinstance(model, LadderModel):
         registration_of(model).arguments(model)
-        level_table(model)
-        initial_state(model)
+    level_table(model)
+    initial_state(model)
 
 
 def _registration(name: str, model: type) -> Registration:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..build.stepper import Stepper
 from ..events import EventQueue, channel_type, level_type, mask_bytes
+from ..float32 import beyond
 from ..kernels.bands import run_bands, run_dot_bands, run_picture_bands, run_pool_bands, run_readout_bands
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
@@ -441,7 +442,8 @@ class BandRun:
             states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
         else:
             states, place = (state.membrane, *state.others), (rows[0] * width * padded, padded, state.fresh)
-        stepper.run(self._currents(rows), words, shape, states, place)
+        if not stepper.run(self._currents(rows), words, shape, states, place):
+            raise beyond(self.layer.name, "a current, or the state of a neuron,")
 
     def _compact(self, rows: Rows, index: int, words: Levels) -> FiredBand | None:
         if self.room is not None:

@@ -22,6 +22,7 @@ from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
 from ..kernels.bound_call import bind
 from ..kernels.chain import count_uneven_sources, run_chain
 from ..kernels.entries import host_compresses
+from ..kernels.float_mode import flushing
 from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
 from ..kernels.sources import packed_sources
 from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
@@ -213,6 +214,7 @@ class Chain:
         workers.run([*others, own], self._give_up)
         return int(self._reached[0, 0])
 
+    @flushing
     def _work(self, index: int, worker: int) -> None:
         """What one of the threads does."""
         tables = (self._calls[worker], self._sources, self._begins, self._least, self._counters)

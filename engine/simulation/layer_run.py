@@ -16,6 +16,7 @@ from ..build.kernel_choice import EVENTS, PICTURE, PLANES, choose_kernels
 from ..events import EventQueue, joined_masks, level_type
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
+from ..kernels.float_mode import flushing
 from ..kernels.shared_counter import TAKEN
 from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..threads import WorkerThreads
@@ -138,6 +139,7 @@ class LayerRun:
             return None
         return self._joined() if self.room is None else self.room.queue()
 
+    @flushing
     def _run_bands(self, band_run: BandRun, indices: Iterator[int]) -> None:
         """What one of the workers does."""
         if band_run.run_all is not None:

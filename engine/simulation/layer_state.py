@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..build import Layer
 from ..build.layers import Source
 from ..events import EventQueue
+from ..float32 import all_finite, beyond
 from ..memory import aligned_empty
 
 
@@ -30,6 +31,10 @@ class LayerState:
         0 for a bias alone, otherwise the padded channels.
     readout : (H, W, O) float32
         Running sum of the currents of a layer without neurons.
+    fresh : bool
+        Whether no step has been run.
+    watched : bool
+        Whether numbers may leave the range of float32, and have to be looked at.
     """
 
     layer: Layer
@@ -39,6 +44,7 @@ class LayerState:
     constant_stride: int = 0
     readout: NDArray[np.float32] = field(init=False)
     fresh: bool = True
+    watched: bool = False
 
     def __post_init__(self) -> None:
         self.constant = self.layer.bias
@@ -53,6 +59,19 @@ class LayerState:
             size = height * width * self.layer.padded_channels
             self.membrane, *others = (aligned_empty(size) for _ in range(self.layer.variables))
             self.others = tuple(others)
+
+    def watch(self) -> None:
+        """RangeError where a potential or the readout has left the range of float32.
+
+        None comes back from there: what is infinite stays so or becomes NaN, which is neither fired nor reset.
+        """
+        if not self.watched:
+            return
+        if self.layer.neurons is None:
+            if not all_finite(self.readout):
+                raise beyond(self.layer.name, "the readout")
+        elif self.membrane is not None and not all_finite(self.membrane):
+            raise beyond(self.layer.name, "a membrane potential")
 
     def inject(self) -> None:
         """Make room for the analog input's current, which each band computes in the first group of steps."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer, Program
+from ..build.bounds import picture_limit
 from ..events import STEPS_PER_QUEUE, EventQueue
 from ..operations import Operations
 from ..threads import WorkerThreads
@@ -61,11 +62,13 @@ class PictureRun:
         self.queues: dict[str, list[EventQueue]] = {}
         self._rooms: dict[str, list[QueueRoom]] = {}
         self.kernels: dict[str, set[str]] = {}
+        self._largest = float(max(picture.max(), -picture.min()))
 
     def by_layer(self) -> Result:
         """Each layer over all steps; a layer's events are dropped after their last reader."""
         recording = any(map(self.recorder.wants, RECORDABLE))
-        if self.workers is not None and not recording:
+        watched = any(map(self._is_watched, self.program.layers))
+        if self.workers is not None and not recording and not watched:
             chain = take_chain(self.program, self.steps, self.workers, self.threads)
             if chain is not None:
                 return self._by_chain(chain, self.workers)
@@ -115,9 +118,16 @@ class PictureRun:
             self._finish(state)
         return self._result()
 
+    def _is_watched(self, layer: Layer) -> bool:
+        """Whether numbers of a layer may leave the range of float32."""
+        limits = layer.picture_limits
+        if self.steps not in limits:
+            limits[self.steps] = picture_limit(layer, self.steps)
+        return self._largest > limits[self.steps] or limits[self.steps] == 0
+
     def _state(self, layer: Layer, several_groups: bool) -> LayerState:
-        state = LayerState(layer)
-        if several_groups or self.recorder.wants("membrane"):
+        state = LayerState(layer, watched=self._is_watched(layer))
+        if several_groups or self.recorder.wants("membrane") or state.watched:
             state.keep_membrane()
         state.inject()
         if any(source.analog for source in layer.sources):
@@ -131,6 +141,7 @@ class PictureRun:
         inputs = Inputs(queues, self.picture)
         run = LayerRun(state, inputs, size, self.recorder.wants("readout"), lasting=self.keeps_queues)
         queue = run.run(self.workers, self.threads)
+        state.watch()
         steps = slice(first, first + size)
         self.counter.add_run(layer, run.fired, run.counts, steps)
         self.kernels.setdefault(layer.name, set()).add(run.kernels)

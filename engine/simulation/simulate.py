@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import as_array
 from ..build import Program, allowed_kernels, build_program
 from ..errors import InputError
+from ..float32 import without_subnormals
 from ..graph import Network
 from ..threads import WorkerThreads, available_processors
 from .picture_run import PictureRun, sorted_kernels
@@ -75,6 +76,8 @@ def simulate(
     InputError
         If x has another shape, is not floating-point, has NaN or infinities, or does not fit the network; if steps,
         order, threads, record, tile or kernels are out of range, or the processor does not have the kernels.
+    RangeError
+        If a potential, or another number of the run, leaves the range of float32.
 
     Notes
     -----
@@ -110,7 +113,7 @@ def _check_pictures(x: ArrayLike) -> NDArray[np.float32]:
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
         raise InputError("x has values that are NaN or infinite in float32; replace them")
-    return array
+    return without_subnormals(array)
 
 
 def _check_whole(name: str, value: object, most: int) -> int:

@@ -169,4 +169,5 @@ def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities (O, H, W) from scores (O, H, W)."""
     from scipy.special import softmax as scipy_softmax
 
-    return scipy_softmax(scores, axis=0)  # type: ignore[no-any-return]
+    with np.errstate(over="ignore"):  # The difference of two scores may be: its exponential is 0.
+        return scipy_softmax(scores, axis=0)  # type: ignore[no-any-return]

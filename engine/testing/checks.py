@@ -26,6 +26,7 @@ from ..neurons import NeuronModel, conserves_charge, level_table
 from ..simulation import Result, simulate
 from . import reference, strategies
 from .comparison import RECORDS, assert_same, assert_same_array, assert_same_arrays, assert_same_operations, require
+from .neuron_checks import resting_potential
 from .strategies import Case
 
 
@@ -97,9 +98,9 @@ def level_bounds(case: Case) -> None:
 
 
 def silence(case: Case) -> None:
-    """No input, no positive bias and no initial potential: no event and no accumulate, whatever the weights.
+    """No input, no positive bias and all neurons at rest or below: no event and no accumulate, whatever the weights.
 
-    No bias at all where neurons may emit negative values.
+    No bias at all, and all neurons at rest, where neurons may emit negative values.
     """
     signed = any((level_table(node.model).emit < 0).any() for node in case.network.neurons)
     network = case.network.replace([_quiet(node, 0 if signed else -1) for node in case.network.nodes])
@@ -113,7 +114,8 @@ def silence(case: Case) -> None:
 def _quiet(node: Node, sign: int) -> Node:
     """The node with biases and potentials that are not positive: times -1, or 0."""
     if isinstance(node, Neurons) and dataclasses.is_dataclass(node.model):
-        initial = float(sign * abs(node.model.initial))
+        rest = resting_potential(node.model) or 0.0
+        initial = rest + float(sign * abs(node.model.initial - rest))
         return dataclasses.replace(node, model=dataclasses.replace(node.model, initial=initial))
     if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
         return dataclasses.replace(node, bias=sign * np.abs(node.bias))

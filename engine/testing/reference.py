@@ -4,6 +4,9 @@ Slow and readable on purpose; it shares no code with the engine but the descript
 in float64. On dyadic networks (weights, inputs and thresholds that are multiples of a power of two) no sum is ever
 rounded, neither here nor in float32, so the engine has to give the same numbers bit for bit, in whatever order it adds.
 
+Numbers below 2**-126 count as zeros: currents, readouts, potentials, what leaks. That holds of every product and sum in
+the engine; here those inside a current are not looked at.
+
 Shapes, strides, padding, dilation and groups follow PyTorch's Conv2d, ConvTranspose2d, AvgPool2d and Linear.
 """
 
@@ -177,7 +180,7 @@ def multi_threshold(model: MultiThreshold, membrane: Array, current: Array) -> F
         crossed.append(membrane > theta if model.strict else membrane >= theta)
         membrane = membrane - np.where(crossed[-1], theta, 0.0)
         emitted += np.where(crossed[-1], theta, 0.0)
-    return membrane, emitted, np.stack(crossed)
+    return without_subnormals(membrane), emitted, np.stack(crossed)
 
 
 def integrate_and_fire(model: IntegrateAndFire | LeakyIntegrateAndFire, membrane: Array, current: Array) -> Fired:
@@ -185,12 +188,12 @@ def integrate_and_fire(model: IntegrateAndFire | LeakyIntegrateAndFire, membrane
     membrane, theta = membrane + current, float(np.float32(model.threshold))
     crossed = membrane > theta if model.strict else membrane >= theta
     after = {"subtract": membrane - theta, "zero": np.zeros(membrane.shape)}[model.reset]
-    return np.where(crossed, after, membrane), np.where(crossed, theta, 0.0), crossed[None]
+    return without_subnormals(np.where(crossed, after, membrane)), np.where(crossed, theta, 0.0), crossed[None]
 
 
 def leaky_integrate_and_fire(model: LeakyIntegrateAndFire, membrane: Array, current: Array) -> Fired:
     """v = decay * v + input, then as the integrate-and-fire neuron."""  # noqa: D403
-    return integrate_and_fire(model, float(np.float32(model.decay)) * membrane, current)
+    return integrate_and_fire(model, without_subnormals(float(np.float32(model.decay)) * membrane), current)
 
 
 def follow_step(model: SteppedModel, state: Array, current: Array) -> Fired:
@@ -202,7 +205,7 @@ def follow_step(model: SteppedModel, state: Array, current: Array) -> Fired:
     columns = np.array([step(*values, *parameters) for values in inputs], np.float64).T
     level = columns[0].reshape(current.shape).astype(np.int64)
     kinds = 1 + np.arange(table.kinds).reshape(-1, *[1] * level.ndim)
-    after = columns[1:].astype(np.float32).astype(np.float64).reshape(state.shape)
+    after = without_subnormals(columns[1:]).astype(np.float32).astype(np.float64).reshape(state.shape)
     # Small integers, because there may be 255 levels.
     crossed = np.where(level == kinds, table.spikes[kinds], 0).astype(np.int16)
     return after, table.emit.astype(np.float64)[level], crossed
@@ -211,13 +214,13 @@ def follow_step(model: SteppedModel, state: Array, current: Array) -> Fired:
 def follow_constants(model: LadderModel, membrane: Array, current: Array) -> Fired:
     """The rule that engine/neurons/firing.py gives for any firing constants."""
     constants = model.firing_constants()
-    membrane = float(np.float32(constants.decay)) * membrane + current
+    membrane = without_subnormals(float(np.float32(constants.decay)) * membrane) + current
     level, crossed = np.zeros(membrane.shape, np.int64), []
     for bit, (compare, subtract) in enumerate(zip(constants.compare, constants.subtract, strict=True)):
         crossed.append(membrane > np.float64(compare))
         membrane = np.where(crossed[-1], float(np.float32(constants.keep)) * membrane - np.float64(subtract), membrane)
         level |= crossed[-1].astype(np.int64) << bit
-    return membrane, constants.emit.astype(np.float64)[level], np.stack(crossed)
+    return without_subnormals(membrane), constants.emit.astype(np.float64)[level], np.stack(crossed)
 
 
 RULES: Mapping[type, Callable[[Any, Array, Array], Fired]] = {
@@ -291,7 +294,7 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceR
             per_step[node.name].append(put_out[node.name])
     recorded = {name: np.stack(values) for name, values in per_step.items()}
     crossed_by_layer = {name: np.stack(values) for name, values in crossings.items()}
-    readout = exact_float32(np.cumsum(recorded[network.output.name], axis=0))
+    readout = exact_float32(_running_sum(recorded[network.output.name]))
     return ReferenceResult(
         steps=steps,
         output=readout[-1] / np.float32(steps),
@@ -308,7 +311,20 @@ def _put_out(node: Node, x: Array, incoming: list[Array]) -> Array:
         return x.astype(np.float64)
     if isinstance(node, Concat):
         return np.concatenate(incoming)
-    return incoming[0] if isinstance(node, Output) else SYNAPSES[type(node)](node, incoming[0])
+    return incoming[0] if isinstance(node, Output) else without_subnormals(SYNAPSES[type(node)](node, incoming[0]))
+
+
+def _running_sum(currents: Array) -> Array:
+    total, sums = np.zeros(currents.shape[1:]), []
+    for current in currents:
+        total = without_subnormals(total + current)
+        sums.append(total)
+    return np.stack(sums)
+
+
+def without_subnormals(values: Array) -> Array:
+    """`values` with zeros instead of what is subnormal in float32, and therefore counts as zero."""
+    return np.where(np.abs(values) < 2.0**-126, 0.0, values)
 
 
 def exact_float32(values: Array) -> NDArray[np.float32]:
