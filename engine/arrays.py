@@ -16,6 +16,7 @@ def as_array(value: object, what: str, error: type[SpikeunetError] = InputError)
     Parameters
     ----------
     value : array-like
+        A tensor, which PyTorch does not give away while it is trained or on a GPU, is copied.
     what : str
         How a message names it.
     error : class
@@ -32,7 +33,7 @@ def as_array(value: object, what: str, error: type[SpikeunetError] = InputError)
         count = sum(int(mask.sum()) for mask in masks)
         raise error(f"{count} values of {what} are masked, and all are needed; replace them with .filled(...)")
     try:
-        array = np.asarray(value)
+        array = np.asarray(_detached(value))
     except MemoryError:
         raise
     except Exception as problem:  # noqa: BLE001
@@ -43,3 +44,10 @@ def as_array(value: object, what: str, error: type[SpikeunetError] = InputError)
         found = repr(value)[:40] if array.ndim == 0 else f"{type(value).__name__} of {array.dtype}"
         raise error(f"{what} must be an array of real numbers (got {found})")
     return array
+
+
+def _detached(value: Any) -> Any:
+    """A tensor's numbers; everything else as it is."""
+    if all(hasattr(value, name) for name in ("detach", "cpu", "numpy")):
+        return value.detach().cpu().numpy()
+    return value

@@ -323,6 +323,8 @@ def test_neuron_options():
 
 def test_version_and_help(run):
     assert run("--version").startswith("spikeunet 0.")
+    statuses = run("--help").partition("Exit status:")[2].partition("Options:")[0].split("\n")
+    assert [line.split()[0] for line in statuses if line.strip()] == ["0", "1", "2", "130", "143"]
     commands = ("denoise", "segment", "evaluate", "convert", "finetune", "quantize", "info", "models", "compile")
     for command in ((), *((name,) for name in commands)):
         assert "spikeunet " in run(*command, "--help").split("Example", 1)[1]

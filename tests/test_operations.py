@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import io
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -202,6 +203,14 @@ def test_rows_add_up_to_the_totals():
     ):
         for kind in kinds:
             assert sum(row.get(kind, 0) for row in ledger.rows(by)) == ledger.totals[kind], (by, kind)
+
+
+def test_an_unknown_node_is_named_beside_the_known_ones():
+    ledger = small_ledger() + small_ledger()
+    with pytest.raises(KeyError, match="no operations of 'x': there are those of the Neurons nodes, which are neurons"):
+        ledger.neurons["x"]
+    with pytest.raises(InputError, match="of the synapse nodes, which are conv, linear"):
+        pickle.loads(pickle.dumps(ledger)).synapses["x"]
 
 
 def test_rows_refuse_what_they_do_not_know():

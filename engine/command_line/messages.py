@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-import click
-
-from .guard import printable
+from .guard import remark
 
 
 class _StandardError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):
-            click.echo(f"spikeunet: {printable(record.getMessage())}", err=True)
+        remark(f"spikeunet: {record.getMessage()}")
 
 
 @contextmanager

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
-import click
-
 from ..errors import PictureWarning
-from .guard import printable
+from .guard import remark
 
 
 @contextmanager
@@ -23,8 +21,7 @@ def warnings_as_lines() -> Iterator[None]:
             if not issubclass(category, PictureWarning):
                 others(message, category, *rest, **named)
                 return
-            with suppress(OSError):
-                click.echo(f"spikeunet: warning: {printable(str(message))}", err=True)
+            remark(f"spikeunet: warning: {message}")
 
         warnings.showwarning = show
         warnings.simplefilter("always", PictureWarning)

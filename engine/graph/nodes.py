@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import as_array
 from ..errors import GraphError
 from ..float32 import without_subnormals
 from ..neurons import MultiThreshold, NeuronModel, check_model
@@ -357,7 +358,7 @@ def _set_pairs(node: Node, **least: int) -> None:
 
 
 def _set_array(node: Node, attribute: str, value: ArrayLike, dimensions: int) -> None:
-    array = _as_array(node, attribute, value)
+    array = as_array(value, f"{type(node).__name__} {node.name!r}: {attribute}", GraphError)
     if array.dtype not in (np.float16, np.float32, np.float64):
         raise node.refuse(attribute, f"must hold floating-point numbers (got {array.dtype})")
     if array.ndim != dimensions or not array.size:
@@ -369,19 +370,6 @@ def _set_array(node: Node, attribute: str, value: ArrayLike, dimensions: int) ->
     array.setflags(write=False)
     # A view of what cannot be written to cannot be made writable again by accident: networks are shared.
     object.__setattr__(node, attribute, array.view())
-
-
-def _as_array(node: Node, attribute: str, value: Any) -> NDArray[Any]:
-    """`value` as an array; a tensor, which PyTorch does not give away while it is trained or on a GPU, is copied."""
-    try:
-        if all(hasattr(value, name) for name in ("detach", "cpu", "numpy")):
-            value = value.detach().cpu().numpy()
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise node.refuse(
-            attribute, f"must be an array of floating-point numbers (got {type(value).__name__}: {reason})"
-        ) from None
 
 
 def _set_bias(node: Conv2d | ConvTranspose2d | Linear, channels: int) -> None:

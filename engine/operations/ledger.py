@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from . import export
+from .by_layer import ByLayer
 from .energy import DEFAULT_ENERGY_MODEL, EnergyEstimate, estimate_operations
 from .exact import Counts, added, row_totals, total
 
@@ -185,6 +186,10 @@ class Operations:
     pictures: int
     neurons: Mapping[str, NeuronOperations]
     synapses: Mapping[str, SynapseOperations]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "neurons", ByLayer("operations", "the Neurons nodes", self.neurons))
+        object.__setattr__(self, "synapses", ByLayer("operations", "the synapse nodes", self.synapses))
 
     @property
     def totals(self) -> dict[str, int | float]:
