@@ -11,7 +11,8 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from ..float32 import SMALLEST
+_SMALLEST = 2.0**-126
+"""The smallest positive float32 number that is not subnormal."""
 
 _BEYOND = 2.0**128 - 2.0**103
 """The smallest number that float32 rounds to infinity."""
@@ -33,7 +34,7 @@ def loaded(arrays, index):
 def held(value):
     """A number to keep between two steps, as float64: 0 where it would be subnormal in float32."""
     number = np.float64(value)
-    return 0.0 if abs(number) < SMALLEST else number
+    return 0.0 if abs(number) < _SMALLEST else number
 
 
 @numba.njit(error_model="numpy")
