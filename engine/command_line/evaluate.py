@@ -119,7 +119,12 @@ def evaluate(
         remark(_WITHOUT_AUTHENTICATION.format(workplace.scheduler))
     # Until the results are written, so that of two evaluations into one folder the second is refused.
     with Journal(None if output is None else output / JOURNAL, plan.signature) as journal:
-        evaluation = evaluate_plan(plan, workplace, journal=journal, threads=threads, observe=_observe)
+        try:
+            evaluation = evaluate_plan(plan, workplace, journal=journal, threads=threads, observe=_observe)
+        except KeyboardInterrupt:
+            if output is None:
+                raise
+            raise KeyboardInterrupt(f"finished pictures are in {output / JOURNAL}, the same command goes on") from None
         if output is not None and evaluation.rows:
             write_csv(output / ROWS, evaluation.rows, plan.task)
             write_json(output / RESULTS, evaluation.as_json())
