@@ -14,6 +14,7 @@ from spikeunet.converters import convert
 from spikeunet.engine import Conv2d, Input, Network, Output, denoise, load_model, save_model, write_picture
 from spikeunet.engine.command_line import main
 from spikeunet.engine.command_line.assumptions import doubts
+from spikeunet.engine.command_line.training_tasks import denoising_task
 from spikeunet.engine.errors import InputError, StateDictError
 from spikeunet.engine.evaluation import evaluate, plan_evaluation
 from spikeunet.engine.finetune import DenoisingBatches, validate_denoiser
@@ -84,6 +85,15 @@ def test_validation_scores_what_denoise_gives():
     for predicts, lost in (("noise", 0.75), ("picture", 0.25)):
         found = validate_denoiser(three_quarters(predicts=predicts), [flat], 0.0, 1).psnr
         assert found == pytest.approx(-20 * np.log10(lost * 0.5), abs=1e-3)
+
+
+def test_fine_tuning_takes_the_prediction_from_the_model(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    write_picture(tmp_path / "pictures" / "a.png", np.zeros((8, 8), np.uint8))
+    for predicts in ("noise", "picture"):
+        save_model(three_quarters(predicts=predicts), tmp_path / "model.npz")
+        task = denoising_task(str(tmp_path / "model.npz"), tmp_path / "pictures", None, (5, 50), 25.0, 8, 2)
+        assert task.batches.predicts == predicts
 
 
 def test_a_checkpoint_is_of_one_prediction():
