@@ -7,7 +7,6 @@ has blurred.
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
+from ..quiet import without_warnings
 from .picture_files import MAXIMUM_PIXELS, load_picture, read_picture
 from .samples import split_transparency
 
@@ -73,8 +73,7 @@ def starts_with_white(path: str | os.PathLike[str]) -> bool:
     """Whether a label picture has a palette that shows index 0 white and index 1 black."""
     from PIL import Image
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with without_warnings():
         try:
             with Image.open(Path(path), formats=["PNG", "BMP", "TIFF"]) as image:
                 colors = image.getpalette() if image.mode == "P" else None
