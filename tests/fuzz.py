@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ import numpy as np
 from spikeunet.converters import convert
 from spikeunet.engine import Network, load_model, read_picture, save_model
 from spikeunet.engine.command_line import main as command
-from spikeunet.engine.errors import ModelFileError, PictureError, SpikeunetError, StateDictError
+from spikeunet.engine.errors import ModelFileError, PictureError, PictureWarning, SpikeunetError, StateDictError
 
 LONGEST = 20.0
 """Seconds after which an input counts as a hang."""
@@ -80,7 +81,8 @@ def read_broken_state(content: bytes) -> str:
 def read_broken_picture(content: bytes) -> str:
     Path("input").write_bytes(content)
     try:
-        with nothing_on_stderr():
+        with nothing_on_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", PictureWarning)  # what was assumed of it
             picture = read_picture("input")
     except PictureError as error:
         return refused(error)

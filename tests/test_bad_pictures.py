@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -179,6 +180,11 @@ def test_files_that_are_no_picture(refused, kind):
     printed = refused("denoise", f"bad{suffix}", "-o", "out.png")
     assert printed.startswith(f"bad{suffix}: ")
     assert message in printed
+
+
+def test_a_pipe_is_not_waited_for(refused):
+    os.mkfifo("pipe.png")
+    assert refused("denoise", "pipe.png", "-o", "out.png").startswith("pipe.png: is a pipe or a device; give a file")
 
 
 @pytest.mark.parametrize("report", ["report.json", "-"])

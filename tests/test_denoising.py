@@ -56,6 +56,16 @@ def test_a_colour_model_sees_the_channels_together():
     assert denoised.result.output.shape == (1, 3, 12, 8)
 
 
+def test_equal_channels_are_one_gray_picture_for_a_gray_model():
+    gray = np.random.default_rng(0).integers(0, 256, (9, 6), dtype=np.uint8)
+    alone, together = denoise(gray, small_denoiser()), denoise(np.dstack([gray] * 3), small_denoiser())
+    np.testing.assert_array_equal(together.picture, np.dstack([alone.picture] * 3))
+    assert together.restored.shape == together.noisy.shape == (9, 6, 3)
+    assert together.result.total_events == alone.result.total_events > 0
+    # A colour model that was named sees what it was made for.
+    assert denoise(np.dstack([gray] * 3), small_denoiser(3)).result.output.shape == (1, 3, 12, 8)
+
+
 def test_noise_beyond_the_scale_is_not_clipped_before_the_network():
     picture = np.array([[-0.5, 1.5]], np.float32)
     denoised = denoise(picture, small_denoiser())

@@ -109,7 +109,9 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     pictures.warn_of(job.source, source)
     limits = source.sample_range or ranges.type_range(source.samples.dtype)
     stored, transparency = samples.split_transparency(source.samples)
-    colors, model = _as_the_model_sees(ranges.to_unit(stored, limits, np.dtype(np.float64)), settings)
+    # Noise is added to samples that nothing has rounded.
+    exact = None if settings.sigma is None else np.dtype(np.float64)
+    colors, model = _as_the_model_sees(ranges.to_unit(stored, limits, exact), settings)
     clean = _clean_reference(job, colors, source, settings.sigma)
     noise_seed = None if settings.sigma is None else settings.seed + job.index
     denoised = denoising.denoise(
@@ -167,7 +169,7 @@ def _with_noise(colors: NDArray[Any], sigma: float | None, seed: int | None) -> 
     from ..pictures.noise import add_noise
 
     if sigma is None or seed is None:
-        return colors.astype(np.float32)
+        return colors
     return add_noise(colors, sigma, seed)
 
 

@@ -24,6 +24,7 @@ from .formats import FORMATS, SUFFIXES, PictureFormat, check_channels, format_of
 from .picture_metadata import Metadata, suits
 from .ranges import (
     SampleRange,
+    check_near,
     check_range,
     check_sample_range,
     convert_samples,
@@ -252,7 +253,7 @@ def _check_floats(samples: NDArray[Any], sample_range: SampleRange, *, clipped: 
     if clipped:
         check_range(colors, *sample_range, sample_range)
     else:
-        to_unit(colors, sample_range)
+        check_near(colors, sample_range)
     if transparency is not None:
         check_range(transparency)
 

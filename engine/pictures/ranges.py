@@ -41,10 +41,9 @@ def check_sample_range(sample_range: object, dtype: np.dtype[Any] | None = None)
     ------
     InputError
     """
-    pair = isinstance(sample_range, Sequence) and len(sample_range) == 2 and not isinstance(sample_range, (str, bytes))
-    ends = tuple(sample_range) if pair and isinstance(sample_range, Sequence) else ()
-    numbers = all(isinstance(end, (int, float, np.number)) and not isinstance(end, bool) for end in ends)
-    if not (ends and numbers and math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] < ends[1]):
+    ends = tuple(sample_range) if isinstance(sample_range, (Sequence, np.ndarray)) else ()
+    numbers = all(isinstance(end, (int, float, np.number)) and math.isfinite(end) for end in ends)
+    if not (len(ends) == 2 and numbers and ends[0] < ends[1]):
         raise InputError(
             "the range of samples must be two numbers, black and then white, the lower one first "
             f"(got {sample_range!r:.80})"
@@ -66,15 +65,20 @@ def to_unit(samples: NDArray[Any], sample_range: SampleRange, dtype: np.dtype[An
     PictureError
         If samples are NaN or far outside the range.
     """
+    check_near(samples, sample_range)
     wanted = np.dtype(np.float32) if dtype is None else dtype
     low, high = sample_range
-    scaled = samples
-    if not (samples.dtype.kind == "f" and sample_range == (0.0, 1.0)):
-        scaled = (samples.astype(np.float64) - low) / (high - low)
-    least, most = FLOAT_LIMITS
-    if samples.dtype.kind == "f" or sample_range != type_range(samples.dtype):
-        check_range(samples, low + least * (high - low), low + most * (high - low), sample_range)
-    return scaled.astype(wanted, copy=False)
+    if samples.dtype.kind == "f" and sample_range == (0.0, 1.0):
+        return samples.astype(wanted, copy=False)
+    return ((samples.astype(np.float64) - low) / (high - low)).astype(wanted, copy=False)
+
+
+def check_near(samples: NDArray[Any], sample_range: SampleRange) -> None:
+    """PictureError where samples are NaN or farther beyond black and white than noise takes them."""
+    if samples.dtype.kind != "f" and sample_range == type_range(samples.dtype):
+        return
+    (low, high), (least, most) = sample_range, FLOAT_LIMITS
+    check_range(samples, low + least * (high - low), low + most * (high - low), sample_range)
 
 
 def from_unit(unit: NDArray[Any], sample_range: SampleRange, dtype: np.dtype[Any]) -> NDArray[Any]:

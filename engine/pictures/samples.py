@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..arrays import as_array
 from ..errors import InputError, PictureError
-from .ranges import SampleRange, check_range, convert_samples, to_unit
+from .ranges import SampleRange, check_near, check_range, convert_samples
 
 _PICTURE_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
@@ -26,7 +26,7 @@ def as_picture(picture: object, sample_range: SampleRange = (0.0, 1.0)) -> NDArr
     check_shape(samples)
     if samples.dtype.kind == "f":
         colors, transparency = split_transparency(samples)
-        to_unit(colors, sample_range)
+        check_near(colors, sample_range)
         if transparency is not None:
             check_range(transparency)
     return samples
