@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..kernels.optimizers import adam_step, add_squares, average_step, momentum_step
+from .sums import exact_sum
 from .trainable import flat
 from .workers import on_threads, slices
 
@@ -102,7 +103,7 @@ def optimizer_named(name: str, momentum: float = 0.9) -> Optimizer:
 
 def gradient_norm(gradients: Mapping[str, Array]) -> float:
     """Norm of all gradients together."""
-    return math.sqrt(math.fsum(on_threads(lambda name: _sum_of_squares(flat(gradients[name])), sorted(gradients))))
+    return math.sqrt(exact_sum(on_threads(lambda name: _sum_of_squares(flat(gradients[name])), sorted(gradients))))
 
 
 def clip_factor(norm: float, most: float | None) -> float:
