@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from spikeunet.engine.finetune import (
 from spikeunet.engine.finetune.losses import LOSSES, loss_named
 from spikeunet.engine.finetune.optimizers import SGD, Adam, clip_factor, gradient_norm, update_averages
 from spikeunet.engine.finetune.penalty import SpikePenalty
+from spikeunet.engine.finetune.sums import exact_sum
 from spikeunet.engine.finetune.trainable import in_kernel_order
 from spikeunet.engine.pictures.picture_files import write_picture
 
@@ -193,6 +195,12 @@ def test_only_what_is_trained_changes():
     assert after["relu1"].model.initial != before["relu1"].model.initial
     with pytest.raises(ValueError, match="nothing is left to train"):
         Trainable(before, weights=False, biases=False)
+
+
+@pytest.mark.parametrize("values", [[math.inf, -math.inf], [1.7e308, 1.7e308], [math.nan, 1.0]])
+def test_sums_of_numbers_that_diverged_are_nan(values):
+    assert math.isnan(exact_sum(values))
+    assert exact_sum([1e308, 1.0, -1e308]) == 1.0
 
 
 def test_divergence_is_one_clear_error():

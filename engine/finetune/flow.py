@@ -25,6 +25,7 @@ from ..threads import on_threads, slices
 from . import layers
 from .passes import read, run_backward, run_forward
 from .penalty import SpikePenalty
+from .sums import exact_sum
 
 Array = NDArray[Any]
 
@@ -116,10 +117,10 @@ def flow_gradients(
             parts = ([] if flow is None else [flow[picture]]) + ([] if extra is None else [extra[picture]])
             part = parts[0] if len(parts) == 1 else parts[0] + parts[1]
             np.multiply(part, tape.charged[node.name][picture], out=total[picture])
-            return math.fsum(ones @ total[picture].reshape(len(ones), -1))
+            return exact_sum(ones @ total[picture].reshape(len(ones), -1))
 
         sums = on_threads(work, range(len(total)))
-        initial[f"{node.name}.initial"] = np.array([math.fsum(sums)], gradient.dtype)
+        initial[f"{node.name}.initial"] = np.array([exact_sum(sums)], gradient.dtype)
         return total
 
     found = run_backward(network, tape.values, gradient / gradient.dtype.type(tape.steps), fire_backward, tape.kept)

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..kernels.float_mode import flushing
 from ..kernels.optimizers import adam_step, add_squares, average_step, momentum_step
 from ..threads import on_threads, slices
+from .sums import exact_sum
 from .trainable import flat
 
 Array = NDArray[Any]
@@ -103,7 +104,7 @@ def optimizer_named(name: str, momentum: float = 0.9) -> Optimizer:
 
 def gradient_norm(gradients: Mapping[str, Array]) -> float:
     """Norm of all gradients together."""
-    return math.sqrt(math.fsum(on_threads(lambda name: _sum_of_squares(flat(gradients[name])), sorted(gradients))))
+    return math.sqrt(exact_sum(on_threads(lambda name: _sum_of_squares(flat(gradients[name])), sorted(gradients))))
 
 
 def clip_factor(norm: float, most: float | None) -> float:
