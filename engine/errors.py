@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
+_MOST_LISTED = 20
+"""Names in a message: it has to stay a line that can be read."""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Some names, separated by commas, and dots where there are more."""
+    first = list(islice(names, _MOST_LISTED + 1))
+    return ", ".join(first[:_MOST_LISTED]) + (", ..." if len(first) > _MOST_LISTED else "")
+
 
 class SpikeunetError(ValueError):
     """Base of every error raised on purpose; the command line prints its message and exits with status 2.

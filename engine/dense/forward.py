@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
+from ..errors import InputError, listed
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node
 from .convolution import connect, convolve, convolve_transposed
 from .layout import Value, channels_first
@@ -125,5 +125,5 @@ def _recorded(network: Network, record: Iterable[str] | Literal["all"]) -> tuple
     names = (record,) if isinstance(record, str) else tuple(record)
     unknown = [str(name) for name in names if name not in known]
     if unknown:
-        raise InputError(f"record names no Neurons node: {', '.join(unknown)}; there are {', '.join(known)}")
+        raise InputError(f"record names no Neurons node: {listed(unknown)}; there are {listed(known)}")
     return names

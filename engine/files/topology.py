@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelFileError, SpikeunetError
+from ..errors import ModelFileError, SpikeunetError, listed
 from ..fixed_point import HIGHEST_EXPONENT, LARGEST_CODE, LOWEST_EXPONENT, Weighted, scaled_codes
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
-from ..graph.limits import LARGEST_EXTENT, MOST_CHANNELS
+from ..graph.limits import LARGEST_EXTENT, MOST_GROUPS
 from ..neurons import (
     IntegrateAndFire,
     LadderModel,
@@ -27,7 +27,7 @@ from ..neurons import (
     registration_of,
 )
 
-LARGEST_INTEGER = max(LARGEST_EXTENT, MOST_CHANNELS)
+LARGEST_INTEGER = max(LARGEST_EXTENT, MOST_GROUPS)
 """Bound on strides, channels and the like; each node has its own, see engine/graph/limits.py."""
 
 _LARGEST_NUMBER = float(np.finfo(np.float32).max)
@@ -235,7 +235,7 @@ def _check_keys(expected: set[str], found: set[str]) -> None:
     missing, unexpected = sorted(expected - found), sorted(found - expected)
     lists = (("missing", missing), ("unexpected", unexpected))
     if missing or unexpected:
-        raise ModelFileError("; ".join(f"{word} arrays: {', '.join(keys)}" for word, keys in lists if keys))
+        raise ModelFileError("; ".join(f"{word} arrays: {listed(keys)}" for word, keys in lists if keys))
 
 
 def _keys(name: str, arrays: Arrays) -> tuple[str, ...]:

@@ -7,11 +7,10 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cached_property
-from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import GraphError, InputError
+from ..errors import GraphError, InputError, listed
 from ..neurons import NeuronModel
 from .limits import (
     ELEMENTS_PER_PIXEL,
@@ -29,9 +28,6 @@ _ALLOWED_SOURCES: dict[type[Node], tuple[type[Node], ...]] = {
     Neurons: (Synapses,),
     Output: (Synapses,),
 }
-
-_MOST_LISTED = 20
-"""Names in a message: it has to stay a line that can be read."""
 
 
 class Network:
@@ -68,7 +64,7 @@ class Network:
         for kind in (Input, Output):
             found = [node.name for node in self.nodes if isinstance(node, kind)]
             if len(found) != 1:
-                names = _listed(found)
+                names = listed(found)
                 raise GraphError(
                     f"a network has exactly one {kind.__name__} node (got {len(found)}: {names or 'none'})"
                 )
@@ -77,13 +73,13 @@ class Network:
         """Pictures whose height and width are multiples of this keep every skip aligned; `denoise` pads to it."""
         unknown = sorted(set(self.normalization) - {node.name for node in self.neurons})
         if unknown:
-            raise GraphError(f"normalization names no neuron layer: {_listed(unknown)}")
+            raise GraphError(f"normalization names no neuron layer: {listed(unknown)}")
 
     def __getitem__(self, name: str) -> Node:
         try:
             return self._by_name[name]
         except KeyError:
-            raise GraphError(f"no node is called {name!r}; there are {_listed(self._by_name)}") from None
+            raise GraphError(f"no node is called {name!r}; there are {listed(self._by_name)}") from None
 
     def __repr__(self) -> str:
         return f"Network({len(self.nodes)} nodes, {len(self.neurons)} neuron layers, {self.parameters} parameters)"
@@ -256,12 +252,6 @@ def _size_multiple(nodes: tuple[Node, ...]) -> int:
 def _elements(shape: Shape) -> int:
     channels, height, width = shape
     return max(channels, FEWEST_CHANNELS) * height * width
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Some names, and whether there are more."""
-    first = list(islice(names, _MOST_LISTED + 1))
-    return ", ".join(first[:_MOST_LISTED]) + (", ..." if len(first) > _MOST_LISTED else "")
 
 
 def _check_sources(node: Node, by_name: Mapping[str, Node]) -> None:
