@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeunet.engine.errors import InputError
+from spikeunet.engine.errors import InputError, first_few
 from spikeunet.engine.graph import Concat, Conv2d, ConvTranspose2d, Linear, Network, Node
 
 from .calibration import calibrate
@@ -131,7 +131,7 @@ def _check(network: Network, scales: Mapping[str, float]) -> None:
     allowed = _representatives(network, shared=False)
     for name, value in scales.items():
         if name not in allowed:
-            raise InputError(f"{name!r} is no layer that can be scaled; there are {', '.join(allowed)}")
+            raise InputError(f"{name!r} is no layer that can be scaled; there are {first_few(allowed)}")
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"the scale of {name!r} must be positive and finite (got {value})")
 

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
+from kernel_paths import event_driven
 
 from spikeunet.converters.normalization import activation_scales, normalize
-from spikeunet.engine import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output
+from spikeunet.engine import (
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Input,
+    Linear,
+    Network,
+    Neurons,
+    Output,
+    simulate,
+)
 from spikeunet.engine.build import build_program
 from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import GraphError, InputError
@@ -17,6 +31,7 @@ from spikeunet.engine.pictures.preprocessing import check_preprocessing, preproc
 from spikeunet.engine.simulation.chain import places_in_block
 from spikeunet.engine.simulation.counting import OperationsCounter
 from spikeunet.engine.testing import reference
+from spikeunet.engine.testing.comparison import assert_same_operations
 
 ONE = np.ones((1, 1, 1, 1), np.float32)
 
@@ -176,7 +191,7 @@ def test_nested_concats_are_fine_tuned_like_flat_ones():
         (lambda: Conv2d("c", "i", ones(1, 1, 1, 8193)), "weight spans 1x8193 pixels"),
         (lambda: Conv2d("c", "i", ones(20_000, 1, 1, 1), groups=20_000), "groups is 20000, which makes 400000000 weig"),
         (lambda: AvgPool2d("p", "i", 8193), r"AvgPool2d 'p': kernel_size must be at most 8192"),
-        (lambda: Input("i", 65537), r"Input 'i': channels must be at most 65536 \(got 65537\)"),
+        (lambda: Input("i", 1025), r"Input 'i': channels must be at most 1024 \(got 1025\)"),
         (lambda: read_out([Input("i"), AvgPool2d("p", "i", 1, 4096), Neurons("n", "p")], "n"), "'p': with its stride"),
     ],
 )
@@ -222,6 +237,22 @@ def test_tables_are_in_proportion_to_weights_and_output(stride, kernel, padding)
     most = np.prod(kernel) + np.prod(layer.outgoing)
     assert len(layer.plan.phases) <= most
     assert len(layer.integer_plan.phases) <= most
+
+
+@pytest.mark.parametrize("kernels", ["own", "event-driven"])
+def test_large_strides_are_simulated_like_the_reference(kernels):
+    """Of most output pixels nothing but the bias is left, and some of the phases lie beyond the output."""
+    generator = np.random.default_rng(0)
+    weight = (generator.integers(-8, 9, (16, 16, 3, 2)) / 64).astype(np.float32)
+    up = ConvTranspose2d("up", "n", weight, ones(16) / 4, stride=(40, 30), padding=(2, 31), output_padding=(3, 2))
+    first = Conv2d("c", "i", ones(16, 1, 1, 1) * np.arange(1, 17, dtype=np.float32)[:, None, None, None] / 16)
+    network = read_out([Input("i"), first, Neurons("n", "c"), up, Neurons("m", "up")], "m", 16)
+    picture = (generator.integers(0, 5, (1, 2, 3)) / 4).astype(np.float32)
+    expected = reference.simulate(network, picture, 1)
+    with event_driven() if kernels == "event-driven" else contextlib.nullcontext():
+        found = simulate(network, picture, 1, threads=1)
+    np.testing.assert_array_equal(found.output, expected.output)
+    assert_same_operations(found.operations, expected.operations)
 
 
 def test_kernels_in_integers_do_not_spread_out_padding_without_end():

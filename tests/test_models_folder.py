@@ -43,7 +43,7 @@ def checkout(packaged, tmp_path, monkeypatch):
     return root
 
 
-def listed(monkeypatch, *places):
+def first_few(monkeypatch, *places):
     monkeypatch.setenv(folders.VARIABLE, os.pathsep.join(map(str, places)))
 
 
@@ -92,7 +92,7 @@ def test_the_environment_names_folders_in_order(checkout, tmp_path, monkeypatch)
         place.mkdir()
         for name in ("both", "vessels", "shipped", place.name):
             save_model(small_denoiser(description=f"{name} of {place.name}"), place / f"{name}.npz")
-    listed(monkeypatch, *places)
+    first_few(monkeypatch, *places)
     assert list_models() == ("both", "first", "second", "shipped", "vessels")
     assert described("both") == "both of first"
     assert described("second") == "second of second"
@@ -103,12 +103,12 @@ def test_the_environment_names_folders_in_order(checkout, tmp_path, monkeypatch)
 
 
 def test_empty_entries_mean_nothing(packaged, monkeypatch):
-    listed(monkeypatch, "", "")
+    first_few(monkeypatch, "", "")
     assert list_models() == ("shipped",)
 
 
 def test_a_folder_that_is_missing_is_named_but_does_not_keep_packaged_models_from_loading(packaged, monkeypatch):
-    listed(monkeypatch, "nowhere")
+    first_few(monkeypatch, "nowhere")
     assert described("shipped") == "in the package"
     for attempt in (list_models, lambda: load_model("vessels")):
         with pytest.raises(ModelFileError, match=r"^SPIKEUNET_MODELS names 'nowhere', which is no folder; correct or"):
@@ -117,7 +117,7 @@ def test_a_folder_that_is_missing_is_named_but_does_not_keep_packaged_models_fro
 
 def test_an_unknown_name_is_refused_with_all_known_ones(checkout, tmp_path, monkeypatch, capsys):
     save_model(small_denoiser(), tmp_path / "mine.npz")
-    listed(monkeypatch, tmp_path)
+    first_few(monkeypatch, tmp_path)
     assert run("info", "denoise-purple") == 2
     assert capsys.readouterr().err == (
         "spikeunet: error: no model is called 'denoise-purple'; there are: mine, shipped, vessels; "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import as_array
-from ..errors import InputError
+from ..errors import InputError, first_few
 from ..float32 import all_finite, beyond, without_subnormals
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Synapses
 from ..threads import available_processors, limited_blas
@@ -138,5 +138,5 @@ def _recorded(network: Network, record: Iterable[str] | Literal["all"]) -> tuple
     names = (record,) if isinstance(record, str) else tuple(record)
     unknown = [str(name) for name in names if name not in known]
     if unknown:
-        raise InputError(f"record names no Neurons node: {', '.join(unknown)}; there are {', '.join(known)}")
+        raise InputError(f"record names no Neurons node: {first_few(unknown)}; there are {first_few(known)}")
     return names

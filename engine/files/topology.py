@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import ModelFileError, SpikeunetError, first_few
 from ..fixed_point import HIGHEST_EXPONENT, LARGEST_CODE, LOWEST_EXPONENT, Weighted, scaled_codes
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
-from ..graph.limits import LARGEST_EXTENT, MOST_CHANNELS
+from ..graph.limits import LARGEST_EXTENT, MOST_GROUPS
 from ..neurons import (
     IntegrateAndFire,
     LadderModel,
@@ -27,7 +27,7 @@ from ..neurons import (
     registration_of,
 )
 
-LARGEST_INTEGER = max(LARGEST_EXTENT, MOST_CHANNELS)
+LARGEST_INTEGER = max(LARGEST_EXTENT, MOST_GROUPS)
 """Bound on strides, channels and the like; each node has its own, see engine/graph/limits.py."""
 
 _LARGEST_NUMBER = float(np.finfo(np.float32).max)

@@ -13,8 +13,11 @@ MOST_JOINED = 1 << 16
 """Parts that all synapses of a network read together, seen through average pools and through Concats, each of which
 counts as a part of its own."""
 
-MOST_CHANNELS = 1 << 16
-"""Channels of the Input; groups of a convolution."""
+MOST_INPUT_CHANNELS = 1 << 10
+"""Channels of the Input: a gray picture is repeated for each of them."""
+
+MOST_GROUPS = 1 << 16
+"""Groups of a convolution."""
 
 LARGEST_EXTENT = 1 << 13
 """Stride, padding and dilation, and height and width of a kernel with the gaps of its dilation, in pixels."""

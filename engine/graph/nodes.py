@@ -19,7 +19,7 @@ from ..arrays import as_array
 from ..errors import GraphError
 from ..float32 import without_subnormals
 from ..neurons import MultiThreshold, NeuronModel, check_model
-from .limits import LARGEST_EXTENT, MOST_CHANNELS, MOST_PHASES, MOST_SPREAD_WEIGHTS
+from .limits import LARGEST_EXTENT, MOST_GROUPS, MOST_INPUT_CHANNELS, MOST_PHASES, MOST_SPREAD_WEIGHTS
 
 Shape = tuple[int, int, int]
 Pair = tuple[int, int]
@@ -60,7 +60,7 @@ class Input(Node):
     channels: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", _count(self, "channels", self.channels, 1, MOST_CHANNELS))
+        object.__setattr__(self, "channels", _count(self, "channels", self.channels, 1, MOST_INPUT_CHANNELS))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -114,7 +114,7 @@ class Conv2d(Synapses):
         _set_array(self, "weight", self.weight, 4)
         _set_bias(self, len(self.weight))
         _set_pairs(self, stride=1, padding=0, dilation=1)
-        object.__setattr__(self, "groups", _count(self, "groups", self.groups, 1, MOST_CHANNELS))
+        object.__setattr__(self, "groups", _count(self, "groups", self.groups, 1, MOST_GROUPS))
         if len(self.weight) % self.groups:
             raise self.refuse("groups", f"is {self.groups}, which does not divide {len(self.weight)} output channels")
         _check_kernel(self)
@@ -170,7 +170,7 @@ class ConvTranspose2d(Synapses):
 
     def __post_init__(self) -> None:
         _set_array(self, "weight", self.weight, 4)
-        object.__setattr__(self, "groups", _count(self, "groups", self.groups, 1, MOST_CHANNELS))
+        object.__setattr__(self, "groups", _count(self, "groups", self.groups, 1, MOST_GROUPS))
         _set_bias(self, self.out_channels)
         _set_pairs(self, stride=1, padding=0, output_padding=0, dilation=1)
         if len(self.weight) % self.groups:
