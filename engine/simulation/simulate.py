@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..build import Program, build_program
+from ..build.bounds import check_counts
 from ..errors import InputError
 from ..float32 import without_subnormals
 from ..graph import Network
@@ -67,7 +68,7 @@ def simulate(
     ------
     InputError
         If x has another shape, is not floating-point, has NaN or infinities, or does not fit the network; if steps,
-        order, threads, record or tile are out of range.
+        order, threads, record or tile are out of range; if so many steps may take more accumulates than 64 bits count.
     RangeError
         If a potential, or another number of the run, leaves the range of float32.
 
@@ -83,6 +84,7 @@ def simulate(
     workers = available_threads() if threads is None else _check_whole("threads", threads, 1024)
     batch = pictures if pictures.ndim == 4 else pictures[None]
     program = build_program(network, batch.shape[1:])
+    check_counts(program, steps)
     rows = _tile_rows(tile, order, program, batch.shape[2], steps)
     begin = time.perf_counter()
     with Crew(awake=workers <= available_threads()) as crew:
