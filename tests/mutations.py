@@ -190,7 +190,7 @@ MUTATIONS = [
     Mutation(
         "what is left of a registered neuron may be subnormal",
         "kernels/stepped.py",
-        "return 0.0 if abs(number) < SMALLEST else number",
+        "return 0.0 if abs(number) < _SMALLEST else number",
         "return number",
     ),
 ]

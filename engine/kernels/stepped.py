@@ -11,10 +11,11 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from ..float32 import SMALLEST
-
 _BEYOND = 2.0**128 - 2.0**103
 """The smallest number that float32 rounds to infinity."""
+
+_SMALLEST = 2.0**-126
+"""The smallest float32 number that is not subnormal, see engine/float32.py."""
 
 # --- Tuples of arrays, one for each state variable: recursion that the compiler unrolls -------------------------------
 
@@ -33,7 +34,7 @@ def loaded(arrays, index):
 def held(value):
     """A number to keep between two steps, as float64: 0 where it would be subnormal in float32."""
     number = np.float64(value)
-    return 0.0 if abs(number) < SMALLEST else number
+    return 0.0 if abs(number) < _SMALLEST else number
 
 
 @numba.njit(error_model="numpy")
