@@ -25,7 +25,7 @@ SEARCH = """
 import sys, traceback
 import spikeunet.engine
 from hypothesis import Phase, given, settings
-from spikeunet.engine import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold
+from spikeunet.engine import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold, RefractoryLeakyIntegrateAndFire
 from spikeunet.engine.testing import check_all, check_neuron, checks, strategies
 assert spikeunet.engine.__file__.startswith(sys.argv[1]), spikeunet.engine.__file__
 examples = int(sys.argv[2])
@@ -33,7 +33,8 @@ options = dict(max_examples=examples, derandomize=True, database=None, phases=[P
 try:
     if sys.argv[3] == "queues":
         settings(**options, deadline=None)(given(strategies.event_queues())(lambda queue: checks.queue_counts(queue)))()
-    for model in (MultiThreshold(), IntegrateAndFire(), LeakyIntegrateAndFire(decay=0.5)):
+    for model in (MultiThreshold(), IntegrateAndFire(), LeakyIntegrateAndFire(decay=0.5),
+                  RefractoryLeakyIntegrateAndFire(decay=0.5)):
         check_neuron(model)
     check_all(**options)
 except Exception as error:
@@ -173,6 +174,24 @@ MUTATIONS = [
         "build/layers.py",
         "if not self.zero_weights:",
         "if True:",
+    ),
+    Mutation(
+        "subnormal numbers are computed with",
+        "kernels/float_mode.py",
+        "_write(mode & ~_FLUSHING | bits)",
+        "_write(mode)",
+    ),
+    Mutation(
+        "closed form of a ladder where taking away rounds",
+        "kernels/firing.py",
+        "_EXACT = 2.0**23",
+        "_EXACT = 2.0**60",
+    ),
+    Mutation(
+        "what is left of a registered neuron may be subnormal",
+        "kernels/stepped.py",
+        "return 0.0 if abs(number) < _SMALLEST else number",
+        "return number",
     ),
 ]
 NOTHING = Mutation("nothing", "__init__.py", "", "", first="queues")

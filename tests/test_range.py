@@ -12,6 +12,7 @@ from spikeunet.engine import (
     AvgPool2d,
     Conv2d,
     Input,
+    InputError,
     IntegrateAndFire,
     LeakyIntegrateAndFire,
     MultiThreshold,
@@ -216,3 +217,30 @@ def test_an_own_ladder_that_grows_is_watched_and_not_refused():
 def test_softmax_of_the_largest_scores():
     scores = np.float32([HUGE, -HUGE, 0]).reshape(3, 1, 1)
     assert softmax(scores).ravel().tolist() == [1, 0, 0]
+
+
+# --- Counts ----------------------------------------------------------------------------------------------------------
+
+
+@register_neuron("tests/many-spikes", compile_now=False)
+@dataclass(frozen=True)
+class ManySpikes(Plain):
+    """An event counts as many times as one can."""
+
+    def spikes(self):
+        return 0, 2**15 - 1
+
+
+def test_counts_that_do_not_fit_are_refused_before_the_run():
+    """A hundred thousand steps of 42,000 neurons that reach 70,000 targets each: 2**63 accumulates and more."""
+    many = np.ones((70_000, 1, 1, 1), np.float32)
+    nodes = [Input("input"), Conv2d("conv", "input", ONE), Neurons("neurons", "conv", ManySpikes())]
+    network = Network([*nodes, Conv2d("many", "neurons", many), Output("output", "many")])
+    picture = np.zeros((1, 200, 210), np.float32)
+    most = 2**63 // (42_000 * 70_000 * (2**15 - 1))
+    with pytest.raises(InputError, match=rf"steps of 'many' may take 9.6e\+18 accumulates.*; run at most {most} steps"):
+        simulate(network, picture, 100_000)
+    program = build_program(network, picture.shape)
+    bounds.check_counts(program, most)
+    with pytest.raises(InputError, match="accumulates"):
+        bounds.check_counts(program, most + 1)

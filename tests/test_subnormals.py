@@ -6,8 +6,10 @@ import itertools
 import threading
 from dataclasses import dataclass
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
+from llvmlite import ir
 from own_neurons import Plain
 
 from spikeunet.engine import (
@@ -27,6 +29,7 @@ from spikeunet.engine import (
     register_neuron,
     simulate,
 )
+from spikeunet.engine.kernels import float_mode
 from spikeunet.engine.kernels.float_mode import flushing, gradual
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
@@ -202,3 +205,31 @@ def test_subnormal_initial_potentials_are_zero():
         network = Network([*nodes, Output("output", "conv")])
         found = simulate(network, np.zeros((1, 1, 1), np.float32), 1, record=["membrane"])
         assert found.membrane["neurons"].item() == 0
+
+
+@pytest.mark.parametrize(
+    ("machine", "triple", "instructions"),
+    [
+        ("_ARM", "aarch64-unknown-linux-gnu", ("mrs", "fpcr", "msr")),
+        ("_X86", "x86_64-unknown-linux-gnu", ("stmxcsr", "ldmxcsr")),
+    ],
+)
+def test_each_processor_gets_its_own_instructions(machine, triple, instructions, monkeypatch):
+    """Compiled for the processor, run or not: the mode is read, and written."""
+    for name in ("_ARM", "_X86"):
+        monkeypatch.setattr(float_mode, name, name == machine)
+    module = ir.Module()
+    module.triple = triple
+    function = ir.Function(module, ir.FunctionType(ir.IntType(64), []), "both")
+    builder = ir.IRBuilder(function.append_basic_block())
+    mode = float_mode.emit_read(builder)
+    float_mode.emit_write(builder, builder.or_(mode, mode.type(1 << 24)))
+    builder.ret(mode)
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    try:
+        target = llvm.Target.from_triple(triple)
+    except RuntimeError:
+        pytest.skip("this LLVM compiles for its own processor alone")
+    code = target.create_target_machine().emit_assembly(llvm.parse_assembly(str(module))).lower()
+    assert all(instruction in code for instruction in instructions)

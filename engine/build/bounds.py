@@ -1,4 +1,4 @@
-"""How large the numbers of a layer may become: runs that stay within float32 need not be watched.
+"""How large the numbers of a layer may become: runs that stay within float32 need not be watched, counts must fit.
 
 Bounds are crude, a product of the largest weight, the number of weights and the largest value that is read. They tell
 numbers of any ordinary size from those that a float32 number may not hold.
@@ -11,9 +11,10 @@ import weakref
 
 import numpy as np
 
+from ..errors import InputError
 from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Linear, Synapses
 from ..neurons import LadderModel
-from .layers import Layer
+from .layers import Layer, Program
 
 SAFE = 2.0**126
 """A quarter of what float32 holds: sums of so many numbers at most cannot be rounded beyond it."""
@@ -37,6 +38,16 @@ def picture_limit(layer: Layer, steps: int) -> float:
     if growth * reach == 0 or not any(source.analog for source in layer.sources):
         return math.inf
     return (SAFE - rest) / (growth * reach)
+
+
+def check_counts(program: Program, steps: int) -> None:
+    """InputError where a count of so many steps may be more than a 64-bit integer holds."""
+    for layer in program.layers:
+        if layer.most_accumulates * steps >= 2**63:
+            raise InputError(
+                f"{steps} steps of {layer.node.name!r} may take {layer.most_accumulates * steps:.2g} accumulates, more "
+                f"than can be counted (2**63); run at most {(2**63 - 1) // layer.most_accumulates} steps at a time"
+            )
 
 
 def _sizes(node: Synapses) -> tuple[float, float]:

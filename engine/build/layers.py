@@ -257,6 +257,13 @@ class Layer:
         return self.fan_out.total(sum(source.channels for source in self.spiking))
 
     @lazy_property
+    def most_accumulates(self) -> int:
+        """In a step, however many spikes each event counts for; what counting works out on the way is no more."""
+        _, height, width = self.incoming
+        spikes = [(source.channels, int(source.levels.spikes.max())) for source in self.spiking if source.levels]
+        return sum(channels * most for channels, most in spikes) * height * width * self.fan_out.most
+
+    @lazy_property
     def dense_macs(self) -> int:
         """Multiply-accumulates of the ANN's layer."""
         return dense_macs(self.node, self.incoming, self.outgoing)

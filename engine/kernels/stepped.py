@@ -11,11 +11,11 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-_SMALLEST = 2.0**-126
-"""The smallest positive float32 number that is not subnormal."""
-
 _BEYOND = 2.0**128 - 2.0**103
 """The smallest number that float32 rounds to infinity."""
+
+_SMALLEST = 2.0**-126
+"""The smallest float32 number that is not subnormal, see engine/float32.py."""
 
 # --- Tuples of arrays, one for each state variable: recursion that the compiler unrolls -------------------------------
 

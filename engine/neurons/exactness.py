@@ -52,7 +52,7 @@ def check_exact(name: str, function: Callable[..., Any]) -> None:
             )
 
 
-def _used(function: FunctionType, seen: set[int]) -> Iterator[tuple[str, int]]:
+def _used(function: Any, seen: set[int]) -> Iterator[tuple[str, int]]:
     """Names of what a function, and the functions that it calls, are made of, each with its line."""
     if id(function) in seen or not isinstance(function, FunctionType):
         return

@@ -62,7 +62,7 @@ class PictureRun:
         self.queues: dict[str, list[EventQueue]] = {}
         self._rooms: dict[str, list[QueueRoom]] = {}
         self.kernels: dict[str, set[str]] = {}
-        self._largest = float(max(picture.max(), -picture.min()))
+        self._largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
 
     def by_layer(self) -> Result:
         """Each layer over all steps; a layer's events are dropped after their last reader."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import as_array
 from ..build import Program, allowed_kernels, build_program
+from ..build.bounds import check_counts
 from ..errors import InputError
 from ..float32 import without_subnormals
 from ..graph import Network
@@ -75,7 +76,8 @@ def simulate(
     ------
     InputError
         If x has another shape, is not floating-point, has NaN or infinities, or does not fit the network; if steps,
-        order, threads, record, tile or kernels are out of range, or the processor does not have the kernels.
+        order, threads, record, tile or kernels are out of range, or the processor does not have the kernels; if so many
+        steps may take more accumulates than 64 bits count.
     RangeError
         If a potential, or another number of the run, leaves the range of float32.
 
@@ -91,6 +93,7 @@ def simulate(
     most = available_processors() if threads is None else _check_whole("threads", threads, 1024)
     batch = pictures if pictures.ndim == 4 else pictures[None]
     program = build_program(network, batch.shape[1:], allowed_kernels(kernels))
+    check_counts(program, steps)
     rows = _tile_rows(tile, order, program, batch.shape[2], steps)
     begin = time.perf_counter()
     with WorkerThreads(most) as workers:

@@ -142,20 +142,66 @@ def runs_in_the_engine(model: NeuronModel, currents: ArrayLike, steps: int = 12)
         assert_same(found, expected)
 
 
+def alone_in_the_engine(model: NeuronModel, steps: int = 3) -> None:
+    """What the engine computes of a neuron does not depend on its neighbours, however large or small their currents.
+
+    The engine runs many neurons at once: currents of all sizes, in one order, in another, and one by one. Asked of
+    ladders; a registered model's step need not bear currents of any size.
+    """
+    if not isinstance(model, LadderModel):
+        return
+    generator = np.random.default_rng(0)
+    sizes = 2.0 ** np.array([0, 0, 0, 0, 0, 0, -126, -100, 20, 24, 26, 30, 40, 90, 120])
+    currents = np.concatenate([sizes, -sizes, generator.normal(0, 1, 30) * np.tile(sizes, 2)]).astype(np.float32)
+    currents = np.concatenate([currents, np.zeros(4, np.float32)])
+    whole = _run_alone(model, currents, steps)
+    order = generator.permutation(currents.size)
+    parts = [(order, _run_alone(model, currents[order], steps))]
+    some = [np.array([neuron]) for neuron in range(0, 2 * sizes.size, 5)]
+    parts += [(chosen, _run_alone(model, currents[chosen], steps)) for chosen in some]
+    for chosen, part in parts:
+        for kind, found, expected in zip(("spikes", "membrane"), part, whole, strict=True):
+            difference = f"{model}: {kind} of a neuron depend on its neighbours in the engine"
+            np.testing.assert_array_equal(found, expected[..., chosen], difference)
+
+
+def subnormals_are_zero(model: NeuronModel, steps: int = 6) -> None:
+    """Below 2**-126 a current or potential counts as zero, in the engine as in the specification.
+
+    Asked of models that begin at rest at 0, where potentials can be so small.
+    """
+    if model.initial != 0 or resting_potential(model) != 0:
+        return
+    sixteenths = np.concatenate([np.arange(16, 49), np.arange(64, 80)]) / 16
+    currents = (np.concatenate([sixteenths, -sixteenths]) * 2.0**-126).astype(np.float32)
+    emitted, membrane = _run_alone(model, currents, steps)
+    state = reference.at_rest(model, currents.shape)
+    for step in range(steps):
+        state, value, _ = reference.advance(model, state, currents.astype(np.float64))
+        np.testing.assert_array_equal(emitted[step], value, f"{model}: emitted near 2**-126")
+    np.testing.assert_array_equal(membrane, state[0], f"{model}: potential near 2**-126")
+
+
+def _run_alone(model: NeuronModel, currents: Array, steps: int) -> tuple[Array, Array]:
+    """What the engine emits (T, N), and the potentials after that (N,), of neurons with a constant current each."""
+    found = simulate(_network(model), currents.reshape(1, 1, -1), steps, threads=1, record=("spikes", "membrane"))
+    return found.spikes["neurons"][:, 0, 0], found.membrane["neurons"][0, 0]
+
+
 def compiled_like_python(model: NeuronModel, steps: int = 16) -> None:
-    """The engine's compiled step gives the bits of plain Python, on currents that are not round, tiny or large."""
+    """The engine's compiled step gives the bits of plain Python, on currents that are not round, and small ones."""
     if isinstance(model, LadderModel):
         return
     generator, unit = np.random.default_rng(0), level_table(model).unit
-    sizes = np.where(np.arange(499) % 4 == 0, 2.0 ** generator.uniform(-30, 8, 499), 1.0)
+    sizes = np.where(np.arange(499) % 4 == 0, 2.0 ** generator.uniform(-30, 3, 499), 1.0)
     currents = (generator.normal(0.5, 1.5, 499) * sizes * unit).astype(np.float32)
-    found = simulate(_network(model), currents.reshape(1, 1, -1), steps, threads=1, record=("spikes", "membrane"))
+    found, membrane = _run_alone(model, currents, steps)
     state = reference.at_rest(model, currents.shape)
     for step in range(steps):
         state, emitted, _ = reference.advance(model, state, currents.astype(np.float64))
         difference = f"{model}: compiled, the step differs from plain Python"
-        np.testing.assert_array_equal(found.spikes["neurons"][step, 0, 0], emitted, difference)
-    np.testing.assert_array_equal(found.membrane["neurons"][0, 0], state[0], difference)
+        np.testing.assert_array_equal(found[step], emitted, difference)
+    np.testing.assert_array_equal(membrane, state[0], difference)
 
 
 def surrogate_adds_up(model: NeuronModel) -> None:
@@ -207,3 +253,5 @@ def check_neuron(model: NeuronModel, currents: ArrayLike | None = None) -> None:
     surrogate_adds_up(model)
     runs_in_the_engine(model, drive)
     compiled_like_python(model)
+    alone_in_the_engine(model)
+    subnormals_are_zero(model)
