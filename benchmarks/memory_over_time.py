@@ -3,7 +3,7 @@
     python benchmarks/memory_over_time.py [--calls 1000] [--threads 8]
 
 The calls are of every kind that a server would get: several sizes of pictures, gray and colour, models by name, from a
-file and in memory, in one piece and in tiles, segmentation, the ANN. Memory is what the operating system says that the
+file and in memory, in one piece and in tiles, segmentation. Memory is what the operating system says that the
 process has (VmRSS), noted after every tenth call. Prints a Markdown table; writes `memory_over_time.md`, `.csv` and
 `.png`. Needs Linux and no data.
 """
@@ -23,7 +23,7 @@ PROGRAM = """
 import itertools, json, sys, tempfile, threading
 from pathlib import Path
 import numpy as np
-from spikeunet.engine import clear_caches, denoise, forward, load_model, save_model, segment
+from spikeunet.engine import clear_caches, denoise, load_model, save_model, segment
 
 calls, threads = int(sys.argv[1]), int(sys.argv[2])
 generator = np.random.default_rng(0)
@@ -41,7 +41,6 @@ kinds = [
     lambda number: denoise(gray[number % len(gray)], load_model("denoise-gray-fast"), steps=1),
     lambda number: denoise(colour[number % len(colour)], steps=1),
     lambda number: segment(gray[number % 2], steps=1),
-    lambda number: forward(network, np.zeros((1, 64, 64), np.float32)),
     lambda number: denoise(gray[number % len(gray)], steps=2, threads=1),
 ]
 
