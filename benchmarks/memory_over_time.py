@@ -27,7 +27,7 @@ from spikeunet.engine import clear_caches, denoise, load_model, save_model, segm
 
 calls, threads = int(sys.argv[1]), int(sys.argv[2])
 generator = np.random.default_rng(0)
-sizes = [(64, 64), (96, 64), (128, 128), (100, 140), (160, 96), (192, 192)]
+sizes = [(32, 32), (48, 32), (64, 64), (50, 70), (80, 48), (96, 96)]
 gray = [generator.integers(0, 256, size, np.uint8) for size in sizes]
 colour = [generator.integers(0, 256, (*size, 3), np.uint8) for size in sizes[:3]]
 network = load_model("denoise-gray-fast")
