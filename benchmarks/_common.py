@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.padding import crop, pad_to_multiple
 from spikeunet.engine.pictures.picture_files import read_picture
 from spikeunet.engine.tasks.denoising import prediction_in, restore
+from spikeunet.engine.threads import available_processors
 
 
 @dataclass(frozen=True)
@@ -86,4 +86,4 @@ def machine() -> str:
         model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{model}, {len(os.sched_getaffinity(0))} processors, {platform.system()} {platform.machine()}"
+    return f"{model}, {available_processors()} processors, {platform.system()} {platform.machine()}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -142,3 +144,11 @@ def clear_caches() -> None:
     """
     for function in _given_up:
         function()
+    _trim()
+
+
+def _trim() -> None:
+    """Have the C library give back to the system what it holds for later, as glibc can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)

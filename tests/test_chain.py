@@ -35,6 +35,7 @@ from spikeunet.engine.memory import IdleMemory
 from spikeunet.engine.simulation import chain, layer_run, picture_run
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
+from spikeunet.engine.threads import workers
 
 LADDER = MultiThreshold((1.0, 0.5, 0.25))
 KINDS = ("portable", "vnni", "amx")
@@ -91,6 +92,9 @@ def build_program(net, shape):
 @pytest.fixture
 def chains(monkeypatch):
     """Have small networks run in one call, where so large a share of neurons fires; says which layers were not."""
+
+    # However many there are here: threads of a chain wait awake, and there are no more of them than processors.
+    monkeypatch.setattr(workers, "available_processors", lambda: 64)
 
     def choose(share=0.0, pooling=0.0):
         alone = []
@@ -183,6 +187,16 @@ def test_layers_in_which_few_fire(share, pooling, expected, threads, chains):
     assert [name for name, kernels in found.kernels.items() if kernels == ("events",)] == expected
 
 
+@pytest.mark.parametrize(("processors", "busy", "expected"), [(2, 0, 2), (2, 1, 1), (2, 8, 1), (8, 0, 3)])
+def test_no_more_threads_than_processors_wait_awake(processors, busy, expected, chains, monkeypatch):
+    chains()
+    monkeypatch.setattr(workers, "available_processors", lambda: processors)
+    net, pixels = unet(), picture(2, 20, 36)
+    with workers.WorkerThreads(busy):
+        simulate(net, pixels, 1, threads=3)
+    assert [each.threads for each in idle(net, pixels.shape)] == [expected]
+
+
 def test_silence_costs_nothing(chains):
     """Where no neuron fires, each layer is left to the kernels that walk from event to event."""
     alone = chains(share=0.01, pooling=0.01)
@@ -215,11 +229,11 @@ def test_in_several_threads_of_the_program(chains):
         for _ in range(5):
             found[index].append(simulate(net, pictures[index], 1, threads=2).output)
 
-    workers = [threading.Thread(target=work, args=(index,)) for index in range(len(pictures))]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    others = [threading.Thread(target=work, args=(index,)) for index in range(len(pictures))]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
     for outputs, output in zip(found, expected, strict=True):
         assert len(outputs) == 5
         for each in outputs:

@@ -25,6 +25,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.command_line import main
 from spikeunet.engine.command_line.convert import neuron_model, noise_levels
+from spikeunet.engine.command_line.guard import guarded
 from spikeunet.engine.pictures.metrics import psnr, ssim
 from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.picture_files import read_picture, write_picture
@@ -35,6 +36,48 @@ from spikeunet.engine.tasks.denoising import DEFAULT_MODELS, denoise
 def model(tmp_path):
     save_model(small_denoiser(description="half of everything"), tmp_path / "model.npz")
     return tmp_path / "model.npz"
+
+
+NO_THREADS = """
+import sys, threading
+
+def refuse(self):
+    raise RuntimeError("can't start new thread")
+
+threading.Thread.start = refuse
+from spikeunet.engine.command_line import main
+main(sys.argv[1:])
+"""
+
+
+def test_where_the_system_grants_no_threads(tmp_path):
+    """One line, and the picture that one thread makes."""
+    picture_file(tmp_path / "in.png", (64, 64))
+    for threads in ("1", "4"):
+        command = [
+            "denoise",
+            tmp_path / "in.png",
+            "--steps",
+            "1",
+            "--threads",
+            threads,
+            "-o",
+            tmp_path / f"{threads}.png",
+        ]
+        program = [sys.executable, "-c", NO_THREADS, *command]
+        done = subprocess.run(program, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("\n") == (threads == "4"), done.stderr
+        assert ("goes on with fewer threads" in done.stderr) == (threads == "4")
+    np.testing.assert_array_equal(read_picture(tmp_path / "4.png"), read_picture(tmp_path / "1.png"))
+
+
+def test_a_thread_that_is_needed_and_not_granted_is_one_line(capsys):
+    def fail():
+        raise RuntimeError("can't start new thread")
+
+    assert guarded(fail) == 2
+    assert capsys.readouterr().err.startswith("spikeunet: error: the system grants no more threads; ")
 
 
 @pytest.fixture

@@ -106,6 +106,33 @@ def test_the_kernel_cache_knows_no_kernels():
     assert offences(source_files("engine/kernel_cache"), forbidden) == []
 
 
+def test_threads_lie_below_everything_but_the_counters():
+    allowed = ("spikeunet.engine.threads", "spikeunet.engine.kernels.shared_counter", "spikeunet.engine.errors")
+
+    def forbidden(name: str, relative: bool) -> bool:
+        return relative and not any(within(name, part) for part in allowed)
+
+    assert len(source_files("engine/threads")) > 4
+    assert offences(source_files("engine/threads"), forbidden) == []
+
+
+@pytest.mark.parametrize("module", ["lazy", "memory", "quiet"])
+def test_what_all_parts_use_builds_on_threads_alone(module):
+    def forbidden(name: str, relative: bool) -> bool:
+        return relative and not within(name, "spikeunet.engine.threads")
+
+    assert offences([REPOSITORY / "engine" / f"{module}.py"], forbidden) == []
+
+
+def test_threads_and_locks_come_from_one_place():
+    """A thread that is started elsewhere, or a lock that no fork takes, undoes what that place promises."""
+    strange = {"threading", "threadpoolctl", "functools.cached_property", "concurrent.futures.ThreadPoolExecutor"}
+    paths = [path for path in source_files("engine", "converters") if path.parent.name != "threads"]
+    assert offences([path for path in paths if path.name != "lazy.py"], lambda name, _: name in strange) == []
+    words = ("cpu_count(", "sched_getaffinity(")
+    assert [path for path in paths if any(word in path.read_text("utf-8") for word in words)] == []
+
+
 @pytest.mark.parametrize("part", ["graph", "neurons"])
 def test_descriptions_do_not_know_how_they_are_run(part):
     assert offences(source_files(f"engine/{part}"), lambda name, _: within(name, "spikeunet.engine.kernels")) == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import random
-import sys
 import threading
+import time
 import warnings
 from contextlib import contextmanager
 
@@ -20,6 +20,7 @@ from spikeunet.engine import (
     clear_caches,
     denoise,
     forward,
+    lazy,
     load_model,
     read_picture,
     save_model,
@@ -27,6 +28,7 @@ from spikeunet.engine import (
     simulate,
     write_picture,
 )
+from spikeunet.engine import memory as memory_module
 from spikeunet.engine.build import build_program
 from spikeunet.engine.lazy import KnownOf, lazy_property
 from spikeunet.engine.memory import IdleMemory, Shelf
@@ -35,14 +37,22 @@ from spikeunet.engine.threads import limited_blas, workers
 
 
 @contextmanager
-def impatient():
-    """Python switches threads as often as it can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+def impatient(*modules):
+    """Threads that are started meanwhile leave their processor to others in the middle of these modules' functions."""
+    files, generator = {module.__file__ for module in modules}, random.Random(0)
+
+    def trace(frame, event, _):
+        if frame.f_code.co_filename not in files:
+            return None
+        if event == "line" and generator.random() < 0.3:
+            time.sleep(1e-6)
+        return trace
+
+    threading.settrace(trace)
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        threading.settrace(None)
 
 
 def in_threads(number, work):
@@ -79,17 +89,17 @@ def test_idle_things_are_taken_once(most_bytes):
 
     def work(seed):
         generator = random.Random(seed)
-        for number in range(500):
+        for number in range(60):
             shelf = generator.choice(shelves)
             thing = shelf.take(smallest=generator.random() < 0.5) or Thing()
             assert thing.taken or not hasattr(thing, "lost")
             thing.taken = True
-            if number % 100 == 99:
+            if number % 20 == 19:
                 memory.clear()
             thing.taken = False
             shelf.put(thing, 1)
 
-    with impatient():
+    with impatient(memory_module):
         in_threads(6, work)
     kept = [id(thing) for shelf in shelves for thing in shelf]
     assert len(set(kept)) == len(kept) == memory.nbytes <= most_bytes
@@ -126,7 +136,7 @@ def test_what_is_known_of_an_object_is_the_same_for_all_threads():
     def work(_):
         found.extend([(key, id(known.get(owner, key, object))) for key in range(50)])
 
-    with impatient():
+    with impatient(lazy):
         in_threads(6, work)
     assert len(set(found)) == 50
 

@@ -89,6 +89,7 @@ def test_threads_wait_awake_only_where_each_has_a_processor(processor_count):
     processor_count(4)
     with WorkerThreads(2) as first, WorkerThreads(2) as second, WorkerThreads(2) as third, WorkerThreads(1) as alone:
         assert [each._rounds > 0 for each in (first, second, third, alone)] == [True, True, False, False]
+        assert [each.processors for each in (first, second, third, alone)] == [4, 2, 1, 1]
     with WorkerThreads(4) as again:
         assert again._rounds > 0
     with WorkerThreads(5) as too_many:

@@ -336,7 +336,8 @@ def take_chain(program: Program, steps: int, workers: WorkerThreads, threads: in
     """An idle chain or a new one, for as many threads as there are; None where the layers cannot run in one call."""
     if sum(dense_work(layer, steps) for layer in program.layers) < THREADED_WORK:
         threads = 1
-    threads = workers.ready(threads)
+    # In a chain, threads wait for each other awake, however long that takes.
+    threads = workers.ready(min(threads, workers.processors))
     idle = _shelf(program).take(lambda chain: (chain.steps, chain.threads) == (steps, threads))
     return Chain(program, steps, threads) if idle is None and is_chain(program, steps) else idle
 

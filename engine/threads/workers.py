@@ -81,11 +81,12 @@ class _Pool:
         self.busy = 0
         self._refused = False
 
-    def enter(self, threads: int) -> bool:
-        """Note that so many threads, the calling one included, are wanted; whether there is a processor for each."""
+    def enter(self, threads: int) -> int:
+        """Note that so many threads, the calling one included, are wanted; how many processors the others leave."""
         with LOCK:
+            left = available_processors() - self.busy
             self.busy += threads
-            return self.busy <= available_processors()
+            return left
 
     def leave(self, threads: int) -> None:
         """Note that they are no longer wanted."""
@@ -157,16 +158,25 @@ class WorkerThreads:
     ----------
     most : int
         Threads that will be wanted, the calling one included.
+
+    Attributes
+    ----------
+    processors : int
+        Processors that nobody else in the program wanted when this began, at least 1: so many threads may wait for each
+        other awake for as long as it takes.
     """
 
     def __init__(self, most: int) -> None:
+        self.processors = 1
         self._most = most
         self._rounds = 0
         self._helpers: list[_Helper] = []
         self._complete = False
 
     def __enter__(self) -> Self:
-        self._rounds = _ROUNDS if _pool.enter(self._most) else 0
+        left = _pool.enter(self._most)
+        self.processors = max(left, 1)
+        self._rounds = _ROUNDS if self._most <= left else 0
         return self
 
     def __exit__(self, error: object, *_: object) -> None:
