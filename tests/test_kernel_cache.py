@@ -97,4 +97,5 @@ def test_a_changed_neuron_is_compiled_anew(tmp_path):
     assert hits_misses_and_state("# moved\n" + NEURON, 1.0) == (1, 0, 2)
     assert hits_misses_and_state(NEURON.replace("SHIFT = 1.0", "SHIFT = 3.0"), 1.0) == (0, 1, 4)
     assert hits_misses_and_state(NEURON.replace("SHIFT = 1.0", "SHIFT = 3.0"), 2.0) == (0, 1, 8)
-    assert hits_misses_and_state(NEURON, 1.0) == (0, 1, 2)
+    # What was compiled before is still there, and still right.
+    assert hits_misses_and_state(NEURON, 1.0) == (1, 0, 2)
