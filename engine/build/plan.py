@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Conv2d, ConvTranspose2d, Linear, Shape
 from ..kernels.processor import host_lanes
+from ..lazy import lazy_property
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Axis:
     phases: tuple[AxisPhase, ...]
     divisor: int = 1
 
-    @cached_property
+    @lazy_property
     def reading(self) -> tuple[AxisPhase, ...]:
         """Phases that have taps: of a large stride, hardly any."""
         return tuple(phase for phase in self.phases if phase.offsets)

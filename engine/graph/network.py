@@ -6,11 +6,11 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from ..errors import GraphError, InputError, first_few
+from ..lazy import lazy_property
 from ..neurons import NeuronModel
 from .limits import (
     ELEMENTS_PER_PIXEL,
@@ -90,22 +90,22 @@ class Network:
 
     # Looked up once: whoever asks for them node by node would walk through all nodes each time.
 
-    @cached_property
+    @lazy_property
     def input(self) -> Input:
         """The node where the picture enters."""
         return next(node for node in self.nodes if isinstance(node, Input))
 
-    @cached_property
+    @lazy_property
     def output(self) -> Output:
         """The node that accumulates the readout."""
         return next(node for node in self.nodes if isinstance(node, Output))
 
-    @cached_property
+    @lazy_property
     def neurons(self) -> tuple[Neurons, ...]:
         """The layers of spiking neurons, in topological order."""
         return tuple(node for node in self.nodes if isinstance(node, Neurons))
 
-    @cached_property
+    @lazy_property
     def parameters(self) -> int:
         """Number of weights and biases."""
         weighted = (node for node in self.nodes if isinstance(node, (Conv2d, ConvTranspose2d, Linear)))
