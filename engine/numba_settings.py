@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -81,14 +79,17 @@ def _check_processor(name: str | None, features: str | None) -> None:
 def _complaint_of_llvm(llvm: Any, name: str | None, features: str | None) -> str:
     """The line that LLVM writes to stderr, not to be had in any other way, about what it would ignore."""
     llvm.initialize_native_target()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as file:
+    try:
         kept = os.dup(2)
-        try:
-            os.dup2(file.fileno(), 2)
-            llvm.Target.from_default_triple().create_target_machine(cpu=name or "", features=features or "")
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-        file.seek(0)
-        return file.readline().decode(errors="replace").strip()
+    except OSError:  # It is closed.
+        return ""
+    reader, writer = os.pipe()
+    try:
+        os.dup2(writer, 2)
+        llvm.Target.from_default_triple().create_target_machine(cpu=name or "", features=features or "")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(writer)
+    with open(reader, "rb") as stream:
+        return stream.readline().decode(errors="replace").strip()

@@ -169,6 +169,15 @@ def test_without_any_folder_kernels_run_all_the_same(folder, tmp_path, caplog):
     assert warnings(caplog) == [reason + "set SPIKEUNET_CACHE to a folder of your own"]
 
 
+def test_without_home_and_temporary_folders_kernels_run_all_the_same(folder, monkeypatch, caplog):
+    monkeypatch.setattr(folders, "places", lambda: ())
+    assert hits_and_misses(1, 1.5) == (0, 2)
+    (message,) = warnings(caplog)
+    assert message.startswith(
+        "there is no folder to keep kernels in: they are compiled in each run; set SPIKEUNET_CACHE"
+    )
+
+
 def test_kernels_that_are_there_are_read_where_nothing_can_be_written(folder, tmp_path, monkeypatch, caplog):
     hits_and_misses(1)
 

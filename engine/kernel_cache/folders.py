@@ -34,7 +34,7 @@ def readable_folders(name: str) -> tuple[Path, ...]:
 @functools.cache
 def _readable(name: str, bases: tuple[Path, ...]) -> tuple[Path, ...]:
     try:
-        return (_made_folder(bases[0], name),)
+        return tuple(_made_folder(base, name) for base in bases[:1])
     except OSError:
         return tuple(base / name for base in bases if _is_there(base, name))
 
@@ -49,7 +49,7 @@ def writable_folder(name: str) -> Path | None:
 
 @functools.cache
 def _writable(name: str, bases: tuple[Path, ...]) -> Path | None:
-    reasons = []
+    reasons = [] if bases else ["there is no folder to keep kernels in"]
     for base in bases:
         try:
             folder = _made_folder(base, name)
@@ -63,9 +63,9 @@ def _writable(name: str, bases: tuple[Path, ...]) -> Path | None:
     return None
 
 
-def cache_folder() -> Path:
-    """The folder that kernels are kept in where nothing goes wrong."""
-    return places()[0]
+def cache_folder() -> Path | None:
+    """The folder that kernels are kept in where nothing goes wrong; None where there is none."""
+    return next(iter(places()), None)
 
 
 def places() -> tuple[Path, ...]:
