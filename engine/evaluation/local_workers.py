@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ..errors import InputError
+from ..threads import run_in_background
 from .one_picture import attempt
 from .picture_task import Outcome, PictureTask
 
@@ -147,7 +147,7 @@ def _work(connection: Connection) -> None:
     """What a worker does until there is nothing left."""
     # The terminal sends Ctrl-C to workers, too; it is their parent that ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    run_in_background(_end_with_parent)
     try:
         connection.send((None, []))
         while True:

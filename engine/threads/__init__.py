@@ -3,6 +3,7 @@
 Everything else builds on this part, and of the engine it imports only the kernels' counters and the errors.
 """
 
+from .background import run_in_background
 from .blas import limited_blas
 from .locking import LOCK
 from .processors import available_processors
@@ -15,6 +16,7 @@ __all__ = [
     "available_processors",
     "limited_blas",
     "on_threads",
+    "run_in_background",
     "slices",
     "using_threads",
 ]
