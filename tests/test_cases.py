@@ -132,7 +132,7 @@ def test_black_and_white_pictures_stored_as_colour(shared_cases, capsys):
     assert (result == result[..., :1]).all()
     assert np.abs(result[..., 0] - GRAY / 2).max() <= 0.5
     # Noise that is added to it is gray, too.
-    fields, _ = denoised(capsys, shared_cases / "gray_stored_as_rgb.png", "noisy.png", "--sigma", "25")
+    fields, _ = denoised(capsys, shared_cases / "gray_stored_as_rgb.png", "noisy.png", "--add-noise", "25")
     assert fields["model"] == "1.npz"
     assert (read_picture("noisy.png") == read_picture("noisy.png")[..., :1]).all()
 
