@@ -54,7 +54,7 @@ for lock in (LOCK, global_compiler_lock, ffi.lib._lock):
         with lock:
             pass
 
-    other = threading.Thread(target=hold)
+    other = threading.Thread(target=hold, daemon=True)
     other.start()
     held.wait(60)
     wanted.set()
@@ -75,7 +75,7 @@ class Slow:
         return 1
 
 begun, ended = threading.Event(), threading.Event()
-other = threading.Thread(target=lambda: Slow().found)
+other = threading.Thread(target=lambda: Slow().found, daemon=True)
 other.start()
 begun.wait(60)
 
