@@ -72,8 +72,8 @@ MUTATIONS = [
     Mutation(
         "off by one in a concatenation",
         "build/layers.py",
-        "found[-1].channel_offset + found[-1].channels if found",
-        "found[-1].channel_offset + found[-1].channels - 1 if found",
+        "offset += channels",
+        "offset += channels - 1",
     ),
     Mutation(
         ">= for >",
@@ -102,8 +102,8 @@ MUTATIONS = [
     Mutation(
         "transposed convolution one pixel off",
         "build/plan.py",
-        "[first + padding - tap * dilation for tap",
-        "[first + padding - tap * dilation + 1 for tap",
+        "place = tap * dilation - padding",
+        "place = tap * dilation - padding - 1",
     ),
     Mutation(
         "groups of a transposed convolution in the wrong order",
