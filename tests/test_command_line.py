@@ -189,6 +189,16 @@ def test_a_folder_in_gives_a_folder_out(run, tmp_path, model):
     )
 
 
+def test_formats_that_are_only_read_go_to_a_folder_in_another(run, tmp_path, model):
+    """A PBM holds black and white alone; what comes out is gray."""
+    (tmp_path / "in").mkdir()
+    bits = np.random.default_rng(0).integers(0, 256, (16, 2), np.uint8)
+    (tmp_path / "in" / "page.pbm").write_bytes(b"P4\n16 16\n" + bits.tobytes())
+    run("denoise", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["page.pgm"]
+    assert read_picture(tmp_path / "out" / "page.pgm").shape == (16, 16)
+
+
 def test_several_files_go_to_a_folder_and_find_their_references(run, tmp_path, model):
     (tmp_path / "clean").mkdir()
     for seed, name in enumerate("ab"):

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from ..errors import InputError, SpikeunetError
 from ..pictures.folders import partner_of, pictures_in, skipped_in
-from ..pictures.picture_files import format_of
+from ..pictures.formats import format_of, written_suffix
 from .claims import Claims
 from .console import progress
 from .guard import remark, report_error, system_message
@@ -192,7 +192,7 @@ def _paths(sources: Sequence[Source], output: Output, several: bool) -> Sequence
 def _in_folder(source: Source, folder: Path, suffix: str | None) -> Path:
     if isinstance(source, PipedInput):
         raise InputError(f"{folder}: a picture from stdin has no name to get in a folder; name a file")
-    return folder / (source.name if suffix is None else source.stem + suffix)
+    return folder / (source.stem + (written_suffix(source.suffix) if suffix is None else suffix))
 
 
 def _check_report(report: str | None, claims: Claims) -> None:

@@ -44,8 +44,16 @@ FORMATS = {
 }
 """Formats by file suffix, for writing."""
 
-SUFFIXES = (*FORMATS, ".pbm", ".mpo")
+_ONLY_READ = {".pbm": ".pgm", ".mpo": ".jpg"}
+"""Formats that hold too little for what comes out, or that nobody writes, and what is written in their place."""
+
+SUFFIXES = (*FORMATS, *_ONLY_READ)
 """What the names of pictures end with that are looked for in folders; all of these are read."""
+
+
+def written_suffix(suffix: str) -> str:
+    """What the output for a picture of a suffix ends with where nobody says otherwise."""
+    return _ONLY_READ.get(suffix.lower(), suffix)
 
 
 def format_of(target: Place, suffix: str | None = None) -> PictureFormat:
