@@ -244,3 +244,19 @@ def test_a_range_beyond_the_pictures_type(tmp_path, monkeypatch, capsys):
     fill_folder()
     printed = refusal(capsys, "denoise", "good.png", "-o", "out.png", "--range", "0:1023")
     assert printed.startswith("good.png: the range of samples must lie within that of uint8, 0 to 255 (got 0 to 1023)")
+
+
+def test_a_refusal_names_its_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_model(small_denoiser(), "denoise.npz")
+    save_model(small_segmenter(3, task="segmentation"), "segment.npz")
+    (tmp_path / "folder").mkdir()
+    write_picture("folder/wide.png", np.array([[0, 65535]] * 4, np.uint16))
+    write_picture("folder/narrow.png", np.array([[0, 200]] * 4, np.uint16))
+    for command in ("denoise", "segment"):
+        with pytest.raises(SystemExit):
+            main([command, "folder", "-o", "out", "--model", f"{command}.npz", "--range", "0:200"])
+        assert capsys.readouterr().err == (
+            "spikeunet: error: folder/wide.png: its samples go from 0 to 65535, beyond the range from black 0 to white "
+            "200; name a wider one\n"
+        )

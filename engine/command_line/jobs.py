@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import InputError, SpikeunetError
+from ..errors import InputError, SpikeunetError, printable
 from ..pictures.folders import partner_of, pictures_in, skipped_in
 from ..pictures.formats import format_of, written_suffix
+from ..pictures.streams import name_of
 from .claims import Claims
 from .console import progress
 from .guard import remark, report_error, system_message
@@ -129,10 +130,17 @@ def run_jobs(
         except BrokenPipeError:  # of stdout: there is nobody to write for
             raise
         except (SpikeunetError, OSError) as error:
-            message = system_message(error) if isinstance(error, OSError) else str(error)
+            message = _with_a_name(system_message(error) if isinstance(error, OSError) else str(error), job)
             report_error(message)
             failures.append(Failure(str(job.source), message))
     return records, failures
+
+
+def _with_a_name(message: str, job: Job) -> str:
+    """`message` with the picture's name before it, unless it begins with the name of a file of the job."""
+    files = (job.source, job.target, job.clean, *job.extras.values())
+    names = tuple(f"{printable(name_of(file))}:" for file in files if file is not None)
+    return message if printable(message).startswith(names) else f"{job.source}: {message}"
 
 
 def _sources(inputs: Sequence[Path | str], paths: Sequence[Path], folder: Path | None) -> Sequence[Source]:
