@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import struct
 import warnings
 import zlib
@@ -260,3 +261,17 @@ def test_a_refusal_names_its_picture(tmp_path, monkeypatch, capsys):
             "spikeunet: error: folder/wide.png: its samples go from 0 to 65535, beyond the range from black 0 to white "
             "200; name a wider one\n"
         )
+
+
+def test_an_evaluation_takes_a_reference_as_denoising_does(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_model(small_denoiser(), "gray.npz")
+    for folder, sample_range in (("noisy", (82, 439)), ("clean", None)):
+        (tmp_path / folder).mkdir()
+        write_picture(f"{folder}/a.tif", MICROGRAPH, sample_range=sample_range)
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "gray.npz", "noisy:clean", "-o", "out"])
+    assert (stop.value.code, capsys.readouterr().err) == (0, "")
+    with open("out/pictures.csv", encoding="utf-8") as lines:
+        (row,) = csv.DictReader(lines)
+    assert float(row["psnr_noisy"]) > 150  # the same samples on the same scale, but for float32's rounding

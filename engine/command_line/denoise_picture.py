@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -178,18 +178,15 @@ def _clean_reference(
 ) -> NDArray[np.float32] | None:
     """The picture to compare with, in [0, 1] and without transparency: the reference, or what noise is added to.
 
-    A reference of the source's type that names no range of its own has the source's. float32, as the pictures to
-    compare are: equal pictures must be found equal.
+    float32, as the pictures to compare are: equal pictures must be found equal.
     """
-    from ..pictures.picture_files import load_picture, warn_of
+    from ..pictures.picture_files import load_picture, warn_of, with_range_of
     from ..pictures.ranges import to_unit, type_range
     from ..pictures.samples import split_transparency, without_equal_channels
 
     if job.clean is None:
         return None if sigma is None else colors.astype(np.float32)
-    picture = load_picture(job.clean)
-    if picture.samples.dtype == source.samples.dtype and picture.sample_range is None:
-        picture = replace(picture, sample_range=source.sample_range)
+    picture = with_range_of(load_picture(job.clean), source)
     warn_of(job.clean, picture)
     stored, _ = split_transparency(picture.samples)
     clean = to_unit(stored, picture.sample_range or type_range(stored.dtype))

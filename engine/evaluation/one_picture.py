@@ -22,7 +22,7 @@ from ..operations.energy import estimate_energy
 from ..pictures.metrics import confusion_matrix
 from ..pictures.noise import add_noise
 from ..pictures.padding import crop, pad_to_multiple
-from ..pictures.picture_files import read_colors
+from ..pictures.picture_files import read_colors, read_pair
 from ..pictures.preprocessing import network_input
 from ..simulation import Result
 from ..tasks.denoising import check_colors, denoiser, prediction_in, restore
@@ -169,9 +169,11 @@ def _ann(network: Network, batch: NDArray[np.float32], result: Result) -> tuple[
 
 def _noisy(task: PictureTask, network: Network) -> _Prepared:
     """The picture with noise, or a noisy one with its clean reference."""
-    picture, clean = _colors(task.example.picture), None
-    if task.example.reference is not None:
-        clean = _colors(task.example.reference)
+    exact, clean = np.dtype(np.float64), None
+    if task.example.reference is None:
+        picture = read_colors(task.example.picture, exact)
+    else:
+        picture, clean = read_pair(task.example.picture, task.example.reference, exact)
         if clean.shape != picture.shape:
             sizes = ["x".join(map(str, array.shape)) for array in (clean, picture)]
             raise PictureError(
@@ -186,10 +188,6 @@ def _noisy(task: PictureTask, network: Network) -> _Prepared:
     batch = noisy.reshape(*noisy.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
     predicts = prediction_in(network.metadata)
     return _Prepared(batch, lambda output: denoising_scores(reference, noisy, restore(noisy, output, predicts)))
-
-
-def _colors(path: Any) -> NDArray[np.float64]:
-    return read_colors(path, np.dtype(np.float64))
 
 
 def _labelled(task: PictureTask, network: Network) -> _Prepared:

@@ -49,9 +49,11 @@ __all__ = [
     "format_of",
     "load_picture",
     "read_colors",
+    "read_pair",
     "read_picture",
     "sample_maximum",
     "warn_of",
+    "with_range_of",
     "write_picture",
 ]
 
@@ -129,10 +131,28 @@ def read_colors(source: Place, dtype: np.dtype[Any] | None = None) -> NDArray[An
     PictureWarning
         If something had to be assumed, or the samples use little of their type's range.
     """
+    return _unit_colors(source, load_picture(source), dtype)
+
+
+def read_pair(source: Place, reference: Place, dtype: np.dtype[Any] | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A picture and its clean reference, each as `read_colors` gives it, on one scale from black to white."""
     picture = load_picture(source)
+    clean = with_range_of(load_picture(reference), picture)
+    return _unit_colors(source, picture, dtype), _unit_colors(reference, clean, dtype)
+
+
+def with_range_of(reference: PictureFile, picture: PictureFile) -> PictureFile:
+    """`reference` with the black and white of `picture`, where their samples are of one type and it has none itself."""
+    if reference.samples.dtype != picture.samples.dtype or reference.sample_range is not None:
+        return reference
+    return replace(reference, sample_range=picture.sample_range)
+
+
+def _unit_colors(source: Place, picture: PictureFile, dtype: np.dtype[Any] | None) -> NDArray[Any]:
     warn_of(source, picture)
     colors, _ = split_transparency(picture.samples)
-    return to_unit(colors, picture.sample_range or type_range(colors.dtype), dtype)
+    with _named_errors(source):
+        return to_unit(colors, picture.sample_range or type_range(colors.dtype), dtype)
 
 
 def warn_of(source: Place, picture: PictureFile, *, stretched: bool = False) -> None:
