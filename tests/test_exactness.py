@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 
 import numba
@@ -49,6 +50,7 @@ INEXACT = {
     "inside": (nested, r"uses \*\* at", "multiply"),
     "pow": (lambda current, v: (0, pow(current, 2)), "uses pow at", "multiply"),
     "math.pow": (lambda current, v: (0, math.pow(abs(current), 0.5)), "uses math.pow at", "math.sqrt"),
+    "operator.pow": (lambda current, v: (0, operator.pow(current, 3)), "uses operator.pow at", "multiply"),
     "hypot": (lambda current, v: (0, math.hypot(v, current) / 2), "uses math.hypot at", "math.sqrt"),
     "lgamma": (lambda current, v: (0, math.lgamma(abs(v) + 1)), "uses math.lgamma at", "out of the step"),
     "a helper": (lambda current, v: (0, gamma_of(current) / 9), "uses math.gamma at", "out of the step"),

@@ -22,6 +22,8 @@ _REMEDIES = {
     "**": "multiply, or take math.sqrt",
     "pow": "multiply, or take math.sqrt",
     "math.pow": "multiply, or take math.sqrt",
+    "operator.pow": "multiply, or take math.sqrt",
+    "operator.ipow": "multiply, or take math.sqrt",
     "math.hypot": "take math.sqrt(x * x + y * y)",
     "math.dist": "take math.sqrt(x * x + y * y)",
     "math.gamma": "take it out of the step",
@@ -91,6 +93,6 @@ def _looked_up(code: CodeType, names: dict[str, Any]) -> Iterator[tuple[Any, int
 def _name_of(value: Any) -> str:
     """What a function is called: with its module, but for a builtin one."""
     if isinstance(value, (np.ufunc, type)) or getattr(value, "__module__", None) not in (None, "builtins"):
-        module = "numpy" if isinstance(value, np.ufunc) else str(value.__module__).partition(".")[0]
+        module = "numpy" if isinstance(value, np.ufunc) else str(value.__module__).partition(".")[0].lstrip("_")
         return value.__name__ if module == "builtins" else f"{module}.{value.__name__}"
     return str(getattr(value, "__name__", ""))
