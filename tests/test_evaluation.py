@@ -502,3 +502,9 @@ def test_the_shipped_segmentations_on_real_pictures(shared_data, model, dataset,
     assert summary["steps"] == 1
     assert least < summary["pooled"][score] < least + 0.06
     assert summary["mean"]["accumulates_per_pixel"] < 22_500  # the ANN: 48 k multiply-accumulates
+
+
+def test_files_that_are_no_pictures_are_named(capsys):
+    Path("clean/mask.gif").touch()
+    assert run("gray.npz", "clean", "--limit", 1) == 0
+    assert capsys.readouterr().err == "spikeunet: skipped 1 of clean: mask.gif (no picture by its suffix)\n"

@@ -197,3 +197,9 @@ def test_the_curve_is_a_picture(tmp_path):
     for suffix, start in ((".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")):
         training_files.draw_curve(tmp_path / f"curve{suffix}", rows, "title")
         assert (tmp_path / f"curve{suffix}").read_bytes().startswith(start)
+
+
+def test_files_that_are_no_pictures_are_named(capsys):
+    Path("pictures/mask.gif").touch()
+    assert run("--iterations", "1") == 0
+    assert capsys.readouterr().err == "spikeunet: skipped 1 of pictures: mask.gif (no picture by its suffix)\n"

@@ -137,3 +137,20 @@ def test_a_reader_that_went_away():
     done = subprocess.run(command, stdout=ours, stderr=subprocess.PIPE, timeout=120, check=False)
     os.close(ours)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_what_a_folder_of_calibration_has_besides_is_told(tmp_path, monkeypatch, capsys):
+    from small_denoiser import spiking_unet_state
+
+    from spikeunet.engine import write_picture
+    from spikeunet.engine.command_line import main
+
+    monkeypatch.chdir(tmp_path)
+    Path("pictures").mkdir()
+    write_picture("pictures/a.png", np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8))
+    Path("pictures/raw.cr2").touch()
+    np.savez("state.npz", **spiking_unet_state())
+    with pytest.raises(SystemExit) as stop:
+        main(["convert", "state.npz", "-o", "model.npz", "--calibration", "pictures"])
+    told = "spikeunet: skipped 1 of pictures: raw.cr2 (no picture by its suffix)\n"
+    assert (stop.value.code, told in capsys.readouterr().err) == (0, True)

@@ -10,7 +10,7 @@ import click
 from ..errors import InputError, printable
 from .claims import Claims
 from .console import print_fields
-from .jobs import check_folder, check_model_suffix
+from .jobs import check_folder, check_model_suffix, tell_skipped
 from .neuron_options import OPTIONS, neuron_model, numbers
 from .options import FILE, no_sigma
 
@@ -156,6 +156,7 @@ def convert(
         channels = plain.input.channels
         steps_before = facts.get("preprocessing", ())
         samples = calibration_pictures(calibration, channels, levels, pictures, steps_before)
+        tell_skipped(calibration)
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
     network = convert_network(

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .claims import Claims
 from .console import print_rows, progress
 from .guard import STATUS_ERROR, remark, report_error
-from .jobs import make_folder
+from .jobs import make_folder, tell_skipped
 from .neuron_options import numbers
 from .options import FILE, no_sigma
 
@@ -110,6 +110,7 @@ def evaluate(
         void=void,
         limit=limit,
     )
+    _tell_skipped(plan)
     if output is not None:
         _check_output(output, plan)
         make_folder(output)
@@ -144,6 +145,15 @@ def _check_output(folder: Path, plan: Plan) -> None:
         claims.reads("the picture", *(path for path in files if path is not None))
     for name in (JOURNAL, RESULTS, ROWS):
         claims.writes("the results", folder / name)
+
+
+def _tell_skipped(plan: Plan) -> None:
+    """Name the files of own folders that are no pictures; known layouts have others by design."""
+    from ..datasets import LAYOUTS
+
+    for dataset in plan.datasets:
+        if dataset.split == "all" and dataset.name not in LAYOUTS:
+            tell_skipped(Path(dataset.name))
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:

@@ -12,7 +12,7 @@ from ..errors import InputError, printable
 from .claims import Claims
 from .console import print_fields
 from .convert import noise_levels
-from .jobs import check_folder, check_model_suffix
+from .jobs import check_folder, check_model_suffix, tell_skipped
 from .neuron_options import numbers
 from .options import FILE, grouped, no_sigma, threads_option
 
@@ -182,6 +182,9 @@ def finetune(
     else:
         work = segmentation_task(model, train, labels, validate, validate_labels, void, upright, balance, crop, batch)
         settings = dataclasses.replace(settings, class_weights=work.class_weights)
+    for folder in (train, validate):
+        if folder is not None and folder.is_dir():
+            tell_skipped(folder)
     network = work.network if thresholds is None else with_thresholds(work.network, thresholds)
     trainer = Trainer(network, work.batches, settings, threads)
     run = TrainingRun(trainer, files, work, interval)
