@@ -35,8 +35,8 @@ from spikeunet.engine.fixed_point import (
     weight_bits,
 )
 
-EXPONENTS = st.integers(-149, 120)
-"""From the smallest float32 number to where 127 times the power still is one."""
+EXPONENTS = st.integers(-126, 120)
+"""From the smallest float32 number that is not subnormal to where 127 times the power still is one."""
 
 
 @st.composite
