@@ -7,15 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import click
-
 from .guard import printable
 
 
 class _StandardError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):
-            click.echo(f"spikeunet: {printable(record.getMessage())}", err=True)
+        # Not by click, which would write past a progress bar and into its line.
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"spikeunet: {printable(record.getMessage())}\n")
+            sys.stderr.flush()
 
 
 @contextmanager
