@@ -91,9 +91,10 @@ def test_a_single_weight_beside_the_grid_is_seen(case, place, offset):
     rows[channel, -1] = np.ldexp(offset, exponents[channel])
     with np.errstate(under="ignore"):
         weight = from_rows(node, rows.astype(np.float32))
-    off_grid = by_output(node, weight)[channel, -1] not in (0, np.ldexp(2.0, exponents[channel]))
+    changed = dataclasses.replace(node, weight=weight)  # numbers that are subnormal count as zeros
+    off_grid = by_output(node, changed.weight)[channel, -1] not in (0, np.ldexp(2.0, exponents[channel]))
     two_weights = rows.shape[1] > 1
-    assert (codes_and_exponents(dataclasses.replace(node, weight=weight)) is None) == (off_grid and two_weights)
+    assert (codes_and_exponents(changed) is None) == (off_grid and two_weights)
 
 
 @given(integer_nodes())

@@ -235,13 +235,13 @@ class ManySpikes(Plain):
 
 
 def test_counts_that_do_not_fit_are_refused_before_the_run():
-    """A hundred thousand steps of 42,000 neurons that reach 70,000 targets each: 2**63 accumulates and more."""
-    many = np.ones((70_000, 1, 1, 1), np.float32)
+    """A hundred thousand steps of 50,000 neurons that reach 60,000 targets each: 2**63 accumulates and more."""
+    many = np.ones((60_000, 1, 1, 1), np.float32)
     nodes = [Input("input"), Conv2d("conv", "input", ONE), Neurons("neurons", "conv", ManySpikes())]
     network = Network([*nodes, Conv2d("many", "neurons", many), Output("output", "many")])
-    picture = np.zeros((1, 200, 210), np.float32)
-    most = 2**63 // (42_000 * 70_000 * (2**15 - 1))
-    with pytest.raises(InputError, match=rf"steps of 'many' may take 9.6e\+18 accumulates.*; run at most {most} steps"):
+    picture = np.zeros((1, 200, 250), np.float32)
+    most = 2**63 // (50_000 * 60_000 * (2**15 - 1))
+    with pytest.raises(InputError, match=rf"steps of 'many' may take 9.8e\+18 accumulates.*; run at most {most} steps"):
         simulate(network, picture, 100_000)
     program = build_program(network, picture.shape)
     bounds.check_counts(program, most)

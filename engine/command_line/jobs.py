@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import InputError, SpikeunetError
+from ..errors import InputError, RangeError, SpikeunetError
 from ..pictures.folders import partner_of, pictures_in, skipped_in
 from ..pictures.formats import format_of, written_suffix
 from .claims import Claims
@@ -130,6 +130,8 @@ def run_jobs(
             raise
         except (SpikeunetError, OSError) as error:
             message = system_message(error) if isinstance(error, OSError) else str(error)
+            if isinstance(error, RangeError):  # of the network, which knows no file
+                message = f"{job.source}: {message}"
             report_error(message)
             failures.append(Failure(str(job.source), message))
     return records, failures
