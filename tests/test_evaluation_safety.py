@@ -258,6 +258,8 @@ def long_run():
     for index in range(3):
         write_picture(f"large/{index}.png", np.random.default_rng(index).integers(0, 256, (256, 256), dtype=np.uint8))
     command = ["evaluate", "gray.npz", "large", "--steps", "1000", "--workers", "2", "-o", "out"]
+    # A shell has SIGINT ignored for its background jobs, and so for their children.
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(
         [sys.executable, "-m", "spikeunet.engine.command_line", *command],
         stdout=subprocess.PIPE,
@@ -265,6 +267,7 @@ def long_run():
         text=True,
         start_new_session=True,
     )
+    signal.signal(signal.SIGINT, handler)
     workers = []
     deadline = time.monotonic() + PATIENCE
     while len(workers) < 2 or not all(each.cpu_times().user > 1 for each in workers):

@@ -49,8 +49,8 @@ def read_labels(path: Place) -> NDArray[np.int64]:
     if samples.ndim != 2 or samples.dtype.kind != "u":
         found = "x".join(map(str, samples.shape))
         raise PictureError(
-            f"{name_of(path)}: a label picture has one channel of whole numbers (got {found} {samples.dtype}); save it as "
-            "gray or indexed PNG"
+            f"{name_of(path)}: a label picture has one channel of whole numbers (got {found} {samples.dtype}); "
+            "save it as gray or indexed PNG"
         )
     return samples.astype(np.int64)
 
