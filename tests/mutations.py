@@ -182,12 +182,6 @@ MUTATIONS = [
         "_write(mode)",
     ),
     Mutation(
-        "closed form of a ladder where taking away rounds",
-        "kernels/firing.py",
-        "_EXACT = 2.0**23",
-        "_EXACT = 2.0**60",
-    ),
-    Mutation(
         "what is left of a registered neuron may be subnormal",
         "kernels/stepped.py",
         "return 0.0 if abs(number) < _SMALLEST else number",

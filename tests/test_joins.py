@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import pytest
-from kernel_paths import event_driven
 
 from spikeunet.engine import (
     AvgPool2d,
@@ -20,10 +17,11 @@ from spikeunet.engine import (
     Output,
     simulate,
 )
-from spikeunet.engine.build import build_program
+from spikeunet.engine.build import allowed_kernels, build_program
 from spikeunet.engine.kernels import bands, chain, decode, spread
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.sources import packed_numbers, packed_sources
+from spikeunet.engine.simulation.chain import _shelf
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 
@@ -76,32 +74,30 @@ def picture():
     return (np.random.default_rng(2).integers(0, 65, (1, 6, 8)) / 32).astype(np.float32)
 
 
-def assert_same_as_the_reference(network, steps, threads=1):
+def assert_same_as_the_reference(network, steps, threads=1, kernels="auto"):
     expected = reference.simulate(network, picture(), steps)
     for _ in range(2):
-        found = simulate(network, picture(), steps, threads=threads)
+        found = simulate(network, picture(), steps, threads=threads, kernels=kernels)
         np.testing.assert_array_equal(found.output, expected.output)
         assert_same_operations(found.operations, expected.operations)
     assert expected.operations.totals["events"] > 0
 
 
-@pytest.mark.parametrize("kernels", ["own", "event-driven"])
+@pytest.mark.parametrize("kernels", ["auto", "events"])
 @pytest.mark.parametrize(
     "steps", [1, 8, pytest.param(2, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
 )
 def test_same_as_the_reference(steps, kernels):
-    with event_driven() if kernels == "event-driven" else contextlib.nullcontext():
-        for joins in JOINS.values():
-            network = joined(joins)
-            assert_same_as_the_reference(network, steps)
-            if kernels == "own" and host_compresses():
-                assert len(build_program(network, picture().shape).chains) == 1
+    for joins in JOINS.values():
+        network = joined(joins)
+        assert_same_as_the_reference(network, steps, kernels=kernels)
+        if kernels == "auto" and allowed_kernels().integers and host_compresses():
+            assert len(_shelf(build_program(network, picture().shape))) == 1
 
 
 @pytest.mark.parametrize("joins", [5, "nested"])
 def test_joined_with_the_picture(joins):
-    with event_driven():
-        assert_same_as_the_reference(joined(JOINS[joins], analog=True), 1)
+    assert_same_as_the_reference(joined(JOINS[joins], analog=True), 1, kernels="events")
 
 
 def test_threads():
@@ -120,8 +116,7 @@ def test_no_kernel_is_compiled_for_a_number_of_sources():
     def run(number):
         network = joined([Concat("all", tuple(f"n{index % 4}" for index in range(number)))])
         simulate(network, picture(), 1, threads=1)
-        with event_driven():
-            simulate(network, picture(), 1, threads=1)
+        simulate(network, picture(), 1, threads=1, kernels="events")
 
     run(3)
     before = compiled()

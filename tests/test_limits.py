@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import pytest
-from kernel_paths import event_driven
 
 from spikeunet.converters.normalization import activation_scales, normalize
 from spikeunet.engine import (
@@ -135,7 +132,7 @@ def test_nodes_have_a_limit():
 
 
 def test_messages_do_not_list_all_names():
-    with pytest.raises(GraphError, match=r"no node is called 'x'; there are input, .*, \.\.\.$") as caught:
+    with pytest.raises(GraphError, match=r"no node is called 'x'; there are input, .* and 29\d\d more$") as caught:
         read_out(concats(3000), "c2999")["x"]
     assert len(str(caught.value)) < 300
 
@@ -239,7 +236,7 @@ def test_tables_are_in_proportion_to_weights_and_output(stride, kernel, padding)
     assert len(layer.integer_plan.phases) <= most
 
 
-@pytest.mark.parametrize("kernels", ["own", "event-driven"])
+@pytest.mark.parametrize("kernels", ["auto", "events"])
 def test_large_strides_are_simulated_like_the_reference(kernels):
     """Of most output pixels nothing but the bias is left, and some of the phases lie beyond the output."""
     generator = np.random.default_rng(0)
@@ -249,8 +246,7 @@ def test_large_strides_are_simulated_like_the_reference(kernels):
     network = read_out([Input("i"), first, Neurons("n", "c"), up, Neurons("m", "up")], "m", 16)
     picture = (generator.integers(0, 5, (1, 2, 3)) / 4).astype(np.float32)
     expected = reference.simulate(network, picture, 1)
-    with event_driven() if kernels == "event-driven" else contextlib.nullcontext():
-        found = simulate(network, picture, 1, threads=1)
+    found = simulate(network, picture, 1, threads=1, kernels=kernels)
     np.testing.assert_array_equal(found.output, expected.output)
     assert_same_operations(found.operations, expected.operations)
 

@@ -150,7 +150,9 @@ def test_colour_is_no_label_picture(tmp_path):
 
 def test_class_indices():
     labels = np.array([[0, 1, 255]])
-    np.testing.assert_array_equal(class_indices(labels, 2), [[0, 1, 1]])
+    np.testing.assert_array_equal(class_indices(np.array([[0, 255]]), 2), [[0, 1]])
+    with pytest.raises(InputError, match=r"labels 1 and 255 could both be class 1; name the void label"):
+        class_indices(labels, 2)
     np.testing.assert_array_equal(class_indices(labels, 2, void=255), [[0, 1, -1]])
     np.testing.assert_array_equal(class_indices(np.array([[0, 10, 11]]), 11, void=11), [[0, 10, -1]])
     np.testing.assert_array_equal(class_indices(np.array([[0, 1]]), 2, void=0), [[-1, 1]])

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..errors import InputError, printable
+from ..errors import InputError
 from .claims import Claims
 from .console import print_fields
 from .jobs import check_folder, check_model_suffix, tell_skipped
@@ -140,7 +140,7 @@ def convert(
     given = given_metadata(task, dataset, metadata)
     facts = with_prediction({**given, "task": task}, predicts)
     if description is not None:
-        facts["description"] = printable(description)
+        facts["description"] = description
     if steps is not None:
         facts["steps"] = check_steps(steps)
     check_facts(facts)

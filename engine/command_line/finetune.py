@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError, printable
+from ..errors import InputError
 from .claims import Claims
 from .console import print_fields
 from .convert import noise_levels
@@ -193,7 +193,7 @@ def finetune(
     run.to_the_end()
     metadata = {**trainer.result().metadata, "task": task}
     if description is not None:
-        metadata["description"] = printable(description)
+        metadata["description"] = description
     save_model(trainer.result().replace(metadata=metadata), output)
     run.draw()
     files.checkpoint.unlink(missing_ok=True)

@@ -83,8 +83,10 @@ def report_error(message: str) -> int:
 
 def remark(message: str) -> None:
     """Print `message` as one line on stderr, where there is somebody to read it."""
-    with suppress(OSError):
-        click.echo(printable(message), err=True)
+    # Not by click, which would write past a progress bar and into its line.
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"{printable(message)}\n")
+        sys.stderr.flush()
 
 
 def system_message(error: OSError) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from ..errors import InputError
-from ..files.json_text import parse_json
 from ..files.lock import open_locked
 from .picture_task import Outcome, PictureTask, Row
 
@@ -127,7 +126,7 @@ class Journal:
             return {}
         try:
             signature, rows = _parse(whole)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise InputError(
                 f"{self._path}: is no journal of an evaluation; choose another folder or remove it"
             ) from None
@@ -148,7 +147,7 @@ def _parse(content: bytes) -> tuple[dict[str, Any], dict[str, list[Row]]]:
     A damaged line costs its picture, which is evaluated again, and not the others.
     """
     first, *lines = content.splitlines()
-    header = parse_json(first.decode())
+    header = json.loads(first)
     if header["format"] != FORMAT:
         raise ValueError(header["format"])
     rows = dict(found for found in map(_entry, lines) if found is not None)
@@ -158,7 +157,7 @@ def _parse(content: bytes) -> tuple[dict[str, Any], dict[str, list[Row]]]:
 def _entry(text: bytes) -> tuple[str, list[Row]] | None:
     """Key and rows of a line as it was written; None of any other."""
     try:
-        line = parse_json(text.decode())
+        line = json.loads(text)
         if line.pop("sha256") == _digest(line):
             return json.dumps(line["key"]), [dict(row) for row in line["rows"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

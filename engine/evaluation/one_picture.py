@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..datasets import read_example_labels
 from ..dense import forward
-from ..errors import InputError, PictureError, SpikeunetError
+from ..errors import InputError, PictureError, RangeError, SpikeunetError
 from ..graph import Network
 from ..models import load_model, model_digest
 from ..operations.energy import estimate_energy
@@ -55,6 +55,8 @@ def attempt(task: PictureTask) -> Outcome:
     """Evaluate a picture; whatever goes wrong becomes part of the outcome, so that the others go on."""
     try:
         return Outcome(task, tuple(evaluate_picture(task)))
+    except RangeError as error:  # of the network, which knows no file
+        return Outcome(task, (), f"{task.example.picture}: {error}")
     except SpikeunetError as error:
         return Outcome(task, (), str(error))
     except OSError as error:

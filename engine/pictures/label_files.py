@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,14 @@ from ..errors import PictureError
 from ..quiet import without_warnings
 from .picture_files import MAXIMUM_PIXELS, load_picture, read_picture
 from .samples import split_transparency
+from .streams import Place, name_of, opened
 
 LABEL_SUFFIXES = (".gif",)
 """What label pictures and masks may end with besides the suffixes of pictures: DRIVE has them as GIF."""
 
 _GIF_STARTS = (b"GIF87a", b"GIF89a")
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_LONGEST_START = 8
 _JPEG_START = b"\xff\xd8"
 
 _WHITE_IS_ZERO = 0
@@ -31,8 +33,10 @@ _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 Samples = NDArray[Any]
 
 
-def label_samples(path: str | os.PathLike[str]) -> Samples:
+def label_samples(source: Place) -> Samples:
     """Numbers of a label picture: a palette's indices, gray samples as they are, the grays of a GIF.
+
+    `source` is a path or a binary file object, of which all is read.
 
     Raises
     ------
@@ -41,11 +45,13 @@ def label_samples(path: str | os.PathLike[str]) -> Samples:
     OSError
         If the file is missing or may not be read.
     """
-    start = _start(path)
-    if start.startswith(_GIF_STARTS):
-        return _gif_grays(path)
-    samples = load_picture(path, indices=True).samples
-    return _as_stored(path, samples) if start.startswith(_TIFF_STARTS) else samples
+    with opened(source) as stream:
+        start = stream.read(_LONGEST_START)
+        if start.startswith(_GIF_STARTS):
+            return _gif_grays(stream, name_of(source))
+        stream.seek(0)
+        samples = load_picture(stream, indices=True).samples
+        return _as_stored(stream, name_of(source), samples) if start.startswith(_TIFF_STARTS) else samples
 
 
 def mask_samples(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
@@ -58,12 +64,13 @@ def mask_samples(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
     OSError
         If the file is missing or may not be read.
     """
-    start = _start(path)
-    if start.startswith(_GIF_STARTS):
-        return _gif_grays(path) > 0
-    samples, _ = split_transparency(read_picture(path))
-    if start.startswith(_TIFF_STARTS):
-        samples = _as_stored(path, samples)
+    with open(path, "rb") as stream:
+        start = stream.read(_LONGEST_START)
+        if start.startswith(_GIF_STARTS):
+            return _gif_grays(stream, os.fspath(path)) > 0
+        samples, _ = split_transparency(read_picture(path))
+        if start.startswith(_TIFF_STARTS):
+            samples = _as_stored(stream, os.fspath(path), samples)
     if start.startswith(_JPEG_START) and len(np.unique(samples)) > 2:
         raise PictureError(f"{path}: a mask is black where nothing is scored, and JPEG blurs that; save it as PNG")
     return np.asarray(samples.reshape(*samples.shape[:2], -1).any(axis=2))
@@ -82,52 +89,49 @@ def starts_with_white(path: str | os.PathLike[str]) -> bool:
     return colors is not None and tuple(colors[:6]) == _WHITE + _BLACK
 
 
-def _start(path: str | os.PathLike[str]) -> bytes:
-    with open(path, "rb") as stream:
-        return stream.read(8)
-
-
-def _gif_grays(path: str | os.PathLike[str]) -> Samples:
+def _gif_grays(stream: BinaryIO, name: str) -> Samples:
     """(H, W) uint8 grays that a GIF's palette stands for; the order of its entries is the encoder's affair."""
     try:
-        samples, frames = _decoded_gif(Path(path))
+        samples, frames = _decoded_gif(stream)
     except Exception as error:
         # Decoders raise nearly anything on damaged files; errors of the system carry a number.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise PictureError(f"{path}: cannot be read as a picture ({reason})") from error
+        raise PictureError(f"{name}: cannot be read as a picture ({reason})") from error
     if frames > 1:
-        raise PictureError(f"{path}: holds {frames} pictures; save the one to use as a file of its own")
+        raise PictureError(f"{name}: holds {frames} pictures; save the one to use as a file of its own")
     if (samples != samples[..., :1]).any():
-        raise PictureError(f"{path}: a GIF with colours does not say which is which class; save it as indexed PNG")
+        raise PictureError(f"{name}: a GIF with colours does not say which is which class; save it as indexed PNG")
     return np.ascontiguousarray(samples[..., 0])
 
 
-def _decoded_gif(path: Path) -> tuple[Samples, int]:
+def _decoded_gif(stream: BinaryIO) -> tuple[Samples, int]:
     """(H, W, 3) uint8 colours and the number of pictures."""
     from PIL import Image
 
-    with Image.open(path, formats=["GIF"]) as image:
+    stream.seek(0)
+    with Image.open(stream, formats=["GIF"]) as image:
         if image.width * image.height > MAXIMUM_PIXELS:
             raise PictureError(f"its pixels are more than the limit of {MAXIMUM_PIXELS}")
         return np.asarray(image.convert("RGB")), getattr(image, "n_frames", 1)
 
 
-def _as_stored(path: str | os.PathLike[str], samples: Samples) -> Samples:
+def _as_stored(stream: BinaryIO, name: str, samples: Samples) -> Samples:
     """Samples of a TIFF, which must not say that white is 0: its numbers and its shades run against each other.
 
     tifffile writes arrays of bool that way, and means their numbers.
     """
     import tifffile
 
-    with tifffile.TiffFile(os.fspath(path)) as tiff:
+    stream.seek(0)
+    with tifffile.TiffFile(stream) as tiff:
         page: Any = tiff.pages[0]
         if page.photometric != _WHITE_IS_ZERO:
             return samples
         if page.bitspersample == 1 and str(page.software).startswith("tifffile"):
             return np.asarray(page.asarray(), np.uint8) * np.uint8(255)
     raise PictureError(
-        f"{path}: a TIFF whose white is 0 leaves open whether the stored numbers count or the shades that are shown; "
+        f"{name}: a TIFF whose white is 0 leaves open whether the stored numbers count or the shades that are shown; "
         "save it as PNG"
     )

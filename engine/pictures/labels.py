@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -26,12 +25,12 @@ _WHITES = (255, 65535)
 Labels = NDArray[np.uint8]
 
 
-def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int64]:
+def read_labels(path: Place) -> NDArray[np.int64]:
     """Read a label picture: a palette's indices, or gray samples as they are.
 
     Parameters
     ----------
-    path : path
+    path : path or binary file object
         PNG, TIFF, BMP or PGM of one channel: indexed, gray of 8 or 16 bits, or black and white, which is 0 and 255. Or
         a GIF whose palette is gray.
 
@@ -50,8 +49,8 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int64]:
     if samples.ndim != 2 or samples.dtype.kind != "u":
         found = "x".join(map(str, samples.shape))
         raise PictureError(
-            f"{path}: a label picture has one channel of whole numbers (got {found} {samples.dtype}); save it as gray "
-            "or indexed PNG"
+            f"{name_of(path)}: a label picture has one channel of whole numbers (got {found} {samples.dtype}); "
+            "save it as gray or indexed PNG"
         )
     return samples.astype(np.int64)
 
