@@ -125,6 +125,7 @@ def test_the_large_case_has_events_in_every_layer():
     assert all(counts.all() for counts in result.events.values())
 
 
+@pytest.mark.slow
 def test_the_example_finds_its_bug():
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE)],
