@@ -103,7 +103,7 @@ def main() -> None:
     try:
         from spikeunet.engine.testing import check_neuron
     except ImportError:
-        print("pip install spikeunet[testing] to check the neuron")
+        print("pip install 'spikeunet[testing]' to check the neuron")
     else:
         check_neuron(AdaptiveThreshold())
         print("all checks of the neuron hold")

@@ -1,6 +1,8 @@
-"""Test a neuron model of your own with spikeunet.engine.testing: `pip install spikeunet[testing] pytest`, then
+"""Test a neuron model of your own with spikeunet.engine.testing: `pip install ".[test]"` in a checkout, then
 
     pytest examples/test_my_neuron.py
+
+which takes a minute or two. Elsewhere `pip install "spikeunet[testing]" pytest` is enough.
 
 The neuron is a burst neuron: up to three spikes of the threshold's size a step. The engine runs its firing constants;
 `step` says, in plain NumPy, what it is meant to do. The second one has a bug that the kit finds.

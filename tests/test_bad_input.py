@@ -266,7 +266,10 @@ def test_only_text_that_utf8_knows_reaches_stderr(refused):
 CONVERSIONS = {
     "missing": (["missing.npz", "-o", "m.npz", "--normalization", "none"], "missing.npz: no such file; check the path"),
     "not a state dict": (["gray.npz", "-o", "m.npz", "--normalization", "none"], "unusable arrays in the state"),
-    "no calibration": (["unet.npz", "-o", "m.npz"], "needs calibration pictures"),
+    "no calibration": (
+        ["unet.npz", "-o", "m.npz"],
+        "needs calibration pictures, such as the network will see; name a folder of them by --calibration",
+    ),
     "empty calibration": (
         ["unet.npz", "-o", "m.npz", "--calibration", "empty"],
         "empty: holds no pictures for calibration",

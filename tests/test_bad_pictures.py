@@ -161,7 +161,7 @@ FILES = {
     "32-bit integers": (
         ".tif",
         int32_tiff,
-        "TIFF samples of the kind int32, 32 bits, MINISBLACK, 1 in a pixel, are not supported; convert it to gray or",
+        "1 in a pixel, are not supported; convert it to gray or RGB of 8 or 16 bits without a sign, or float",
     ),
     "16-bit PPM": (
         ".ppm",

@@ -67,7 +67,10 @@ def picture():
     return np.random.default_rng(4).random((2, 12, 14), np.float32)
 
 
-@pytest.mark.parametrize(("accumulators", "steps"), [(1, 1), (3, 1), (1, 2), (8, 8), (3, 4)])
+@pytest.mark.parametrize(
+    ("accumulators", "steps"),
+    [(3, 1), *(pytest.param(*each, marks=pytest.mark.slow) for each in [(1, 1), (1, 2), (8, 8), (3, 4)])],
+)
 def test_windows_and_vectors(accumulators, steps, picture, monkeypatch):
     """Fewer registers: a window of one pixel, blocks of fewer vectors."""
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)

@@ -71,6 +71,7 @@ def test_the_initial_potential_is_everyones():
         ("tests/several", ["gentle=1"], "tests/several.gentle: expected true or false"),
         ("burst", ["gamma=3"], "--parameter gamma=3 is for registered neuron models .got --neuron burst"),
         ("ResNet", [], "unknown neuron model 'ResNet'; known are multi-threshold, if, lif, burst, refractory-lif, Bur"),
+        ("ResNet", [], "RefractoryLeaky.*; one of your own is made known by an entry point"),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(kind, parameters, message):

@@ -64,7 +64,7 @@ def test_snippets_run_as_they_stand(tmp_path):
             [sys.executable, "-W", "error", "-c", snippet], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stderr) == (0, ""), snippet
-    assert (tmp_path / "denoised.png").stat().st_size > 0
+    assert (tmp_path / "smoother.png").stat().st_size > 0
 
 
 def test_a_command_that_does_not_exist_would_be_found():

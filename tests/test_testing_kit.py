@@ -125,6 +125,7 @@ def test_the_large_case_has_events_in_every_layer():
     assert all(counts.all() for counts in result.events.values())
 
 
+@pytest.mark.slow
 def test_the_example_finds_its_bug():
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE)],
@@ -140,7 +141,7 @@ def test_the_example_finds_its_bug():
 def test_without_hypothesis_the_error_says_what_to_install():
     program = "import sys; sys.modules['hypothesis'] = None; import spikeunet.engine.testing"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "ImportError: spikeunet.engine.testing needs Hypothesis: pip install spikeunet[testing]" in done.stderr
+    assert "ImportError: spikeunet.engine.testing needs Hypothesis: pip install 'spikeunet[testing]'" in done.stderr
 
 
 def test_mutations_still_apply(tmp_path):

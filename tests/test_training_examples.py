@@ -148,6 +148,7 @@ def test_labels_go_where_the_picture_goes(scripts):
         assert 0 < classes.float().mean() < 1
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_goes_on_from_its_checkpoint(scripts, tmp_path):
     generator = np.random.default_rng(3)
     x = torch.from_numpy(generator.random((2, 1, 32, 32), np.float32))

@@ -12,9 +12,14 @@ from ..errors import printable
 
 Item = TypeVar("Item")
 
+GAP = 2
+"""Spaces between the columns of a table on a terminal."""
+NARROWEST_TEXT = 12
+"""Characters that are left of a column of texts where a terminal is narrow."""
+
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table with a header; columns of numbers are aligned to the right on a terminal."""
+    """A table with a header; on a terminal columns of numbers are aligned to the right, and texts folded if need be."""
     header, *lines = ([printable(cell) for cell in row] for row in (header, *rows))
     if not sys.stdout.isatty():
         for line in (header, *lines):
@@ -24,13 +29,21 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    console = Console()
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column, name in enumerate(header):
-        numeric = all(line[column][:1].isdigit() or line[column] in ("", "-") for line in lines)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    columns = list(zip(header, *lines, strict=True))
+    natural = sum(max(map(len, column)) + GAP for column in columns) - GAP
+    least = -GAP
+    for name, *cells in columns:
+        numeric = all(cell[:1].isdigit() or cell in ("", "-") for cell in cells)
+        # A number that is folded reads as two: in a narrow terminal headers and texts give way.
+        width = max(map(len, (*name.split(), *cells))) if numeric and natural > console.width else None
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold", width=width)
+        least += (width or min(NARROWEST_TEXT, max(map(len, (name, *cells))))) + GAP
     for line in lines:
         table.add_row(*map(escape, line))
-    Console().print(table)
+    # What is wider even so the terminal breaks.
+    Console(width=max(console.width, least)).print(table)
 
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:

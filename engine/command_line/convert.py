@@ -149,6 +149,11 @@ def convert(
         raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
     arrays = read_state_dict(state)
     check_epsilon(epsilon, arrays)
+    if calibration is None and normalization != "none":
+        raise InputError(
+            f"--normalization {normalization} needs calibration pictures, such as the network will see; "
+            "name a folder of them by --calibration, or take --normalization none"
+        )
     norms = EPSILON if epsilon is None else epsilon
     plain = convert_network(arrays, architecture, "none", batch_norm_epsilon=norms)
     samples = None

@@ -102,7 +102,9 @@ def _registration(name: str) -> Registration:
     found = find_registered(name)
     if found is None:
         known = first_few((*OPTIONS, *registered_names()), 40)
-        raise InputError("; ".join((f"unknown neuron model {name!r}; known are {known}", *import_plug_ins())))
+        advice = "one of your own is made known by an entry point of an installed package (docs/neurons.md)"
+        reasons = (f"unknown neuron model {name!r}; known are {known}", *import_plug_ins(), advice)
+        raise InputError("; ".join(reasons))
     return found
 
 

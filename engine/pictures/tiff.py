@@ -122,7 +122,7 @@ def _check_kind(page: Any, photometric: int) -> None:
         kind = f"{page.dtype}, {bits} bits, {getattr(page.photometric, 'name', photometric)}"
         raise PictureError(
             f"TIFF samples of the kind {kind}, {count} in a pixel, are not supported; convert it to gray or RGB of 8 "
-            "or 16 bits or float"
+            "or 16 bits without a sign, or float"
         )
 
 
