@@ -90,19 +90,6 @@ def test_an_encoding_without_the_character():
     assert b"input              \\u68ee.png" in done.stdout
 
 
-def test_a_description_that_is_no_text_is_escaped(monkeypatch):
-    from small_denoiser import spiking_unet_state
-
-    from spikeunet.engine import load_model
-
-    np.savez("state.npz", **spiking_unet_state())
-    options = ("--normalization", "none", "--description", os.fsdecode(b"a \xff"))
-    with pytest.raises(SystemExit) as stop:
-        main(["convert", "state.npz", "-o", "m.npz", *options])
-    assert stop.value.code == 0
-    assert load_model("m.npz").metadata["description"] == r"a \udcff"
-
-
 def test_an_interruption_is_one_line(capsys):
     def interrupted():
         raise KeyboardInterrupt
