@@ -272,7 +272,11 @@ def test_long_runs_of_active_pixels():
 
 @pytest.mark.slow
 @THOROUGH
-@given(case=strategies.cases(strategies.ladder_models()), kind=st.sampled_from(KINDS), tile=st.integers(1, 20))
+@given(
+    case=strategies.cases(strategies.ladder_models(), every_kernel=True),
+    kind=st.sampled_from(KINDS),
+    tile=st.integers(1, 20),
+)
 def test_many_random_networks(case, kind, tile):
     if kind not in dot.host_dots():
         return

@@ -53,7 +53,7 @@ def test_random_networks(case, order, threads):
 
 @pytest.mark.slow
 @THOROUGH
-@given(strategies.cases(most_layers=6), ORDERS, THREADS)
+@given(strategies.cases(most_layers=6, every_kernel=True), ORDERS, THREADS)
 def test_many_random_networks(case, order, threads):
     check(case, order, threads)
 

@@ -100,7 +100,7 @@ def test_random_networks(case, tile, threads):
 
 @pytest.mark.slow
 @THOROUGH
-@given(strategies.cases(most_layers=6), TILES, THREADS)
+@given(strategies.cases(most_layers=6, every_kernel=True), TILES, THREADS)
 def test_many_random_networks(case, tile, threads):
     check(case, tile, threads)
 

@@ -25,11 +25,15 @@ Array = NDArray[np.float32]
 
 @dataclass
 class Numbers:
-    """Source of weights and pictures: dyadic, or any float32 numbers of the same size."""
+    """Source of weights and pictures: dyadic, or any float32 numbers of the same size.
+
+    `every_kernel` says whether layers may be of shapes that have a kernel of their own compiled for them.
+    """
 
     generator: np.random.Generator
     dyadic: bool
     density: float
+    every_kernel: bool = False
 
     def draw(self, shape: int | tuple[int, ...], low: float, high: float) -> Array:
         """Array of the given shape with values from `low` to `high`."""
@@ -49,10 +53,11 @@ class Numbers:
 
 
 @st.composite
-def numbers(draw: st.DrawFn, dyadic: bool = True) -> Numbers:
+def numbers(draw: st.DrawFn, dyadic: bool = True, every_kernel: bool = False) -> Numbers:
     """A seeded source of weights; the all-zero net, where nothing can go wrong, is not worth shrinking to."""
     seed = draw(st.integers(0, 2**16), label="seed")
-    return Numbers(np.random.default_rng(seed), dyadic, draw(st.sampled_from((1.0, 0.5)), label="density"))
+    density = draw(st.sampled_from((1.0, 0.5)), label="density")
+    return Numbers(np.random.default_rng(seed), dyadic, density, every_kernel)
 
 
 def dyadic_weights(*shape: int) -> Strategy[Array]:

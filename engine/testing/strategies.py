@@ -87,6 +87,9 @@ CHANNELS = st.integers(1, 5) | st.sampled_from((7, 8, 9, 15, 16, 17, 24, 31, 32,
 STEPS = st.integers(1, 20)
 """Crosses any chunk of 8, 4, 2 or 1 steps that an engine may work in."""
 
+FEW_STEPS = st.sampled_from((1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19))
+"""The same but for chunks of 4: each size of a chunk has kernels of its own."""
+
 SIDES = st.integers(1, 12)
 
 
@@ -149,6 +152,8 @@ def conv2d(draw: st.DrawFn, name: str, source: str, shape: Shape, values: Number
     stride = [draw(st.integers(1, 3), label="stride") for _ in sides]
     largest = [min(4, (n + 2 * p - 1) // d + 1) for n, p, d in zip(sides, padding, dilation, strict=True)]
     kernel = [draw(st.integers(1, k), label="kernel") for k in largest]
+    if not values.every_kernel:  # kernels are compiled for a number of columns
+        kernel[1] = 3 if kernel[1] > 2 else 1
     groups = draw(_groups(channels))
     out_channels = draw(_out_channels(groups))
     weight = values.weight(out_channels, channels // groups, *kernel)
@@ -160,7 +165,7 @@ def conv2d(draw: st.DrawFn, name: str, source: str, shape: Shape, values: Number
 def conv_transpose2d(draw: st.DrawFn, name: str, source: str, shape: Shape, values: Numbers) -> ConvTranspose2d:
     """Transposed convolution with any geometry that suits the shape."""
     channels, *sides = shape
-    kernel = [draw(st.integers(1, 4), label="kernel") for _ in sides]
+    kernel = [draw(st.integers(1, 4 if values.every_kernel else 3), label="kernel") for _ in sides]
     dilation = [draw(st.integers(1, 2), label="dilation") for _ in sides]
     stride = [draw(st.integers(1, 3 if 3 * n <= LARGEST_SIDE else 1), label="stride") for n in sides]
     extra = [draw(st.integers(0, max(s, d) - 1), label="extra") for s, d in zip(stride, dilation, strict=True)]
@@ -212,6 +217,7 @@ def cases(
     dyadic: bool = True,
     kinds: Sequence[str] = tuple(SYNAPSES),
     most_layers: int = 4,
+    every_kernel: bool = False,
 ) -> Case:
     """A random feed-forward network with skips and concatenations, a picture that fits it, and steps.
 
@@ -223,9 +229,12 @@ def cases(
     kinds : names of synapses from SYNAPSES
     most_layers : int
         Largest number of neuron layers.
+    every_kernel : bool
+        Whether to draw shapes and numbers of steps for which the engine compiles kernels that few other cases need,
+        too: that takes minutes the first time.
     """
     models = neuron_models() if models is None else models
-    values = draw(numbers(dyadic))
+    values = draw(numbers(dyadic, every_kernel))
     picture_shape = (draw(CHANNELS, label="channels"), draw(SIDES, label="height"), draw(SIDES, label="width"))
     nodes: list[Node] = [Input("input", picture_shape[0])]
     readable = {"input": picture_shape}
@@ -239,7 +248,7 @@ def cases(
     if draw(st.integers(0, 4), label="neurons on the readout") == 1:
         nodes.append(Neurons("neurons_readout", read_out.name, draw(models, label="model")))
     network = Network([*nodes, Output("output", read_out.name)])
-    return Case(network, values.draw(picture_shape, -0.5, 1.5), draw(_steps(network), label="steps"))
+    return Case(network, values.draw(picture_shape, -0.5, 1.5), draw(_steps(network, every_kernel), label="steps"))
 
 
 @st.composite
@@ -260,10 +269,12 @@ def _synapses(
     return draw(SYNAPSES[kind](f"{kind}{suffix}", source, readable[source], values))
 
 
-def _steps(network: Network) -> st.SearchStrategy[int]:
+def _steps(network: Network, every_kernel: bool) -> st.SearchStrategy[int]:
     """Fewer steps where a leak halves the smallest digit of the membrane potential at each."""
     leaky = any(0 < getattr(node.model, "decay", 1) < 1 for node in network.neurons)
-    return st.integers(1, 8) if leaky else STEPS
+    if leaky:
+        return st.integers(1, 8) if every_kernel else st.sampled_from((1, 2, 3, 8))
+    return STEPS if every_kernel else FEW_STEPS
 
 
 # --- Event queues ----------------------------------------------------------------------------------------------------
