@@ -19,7 +19,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed (extra train)")
 import _twins
 import counters
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = counters.STEPS
 PICTURES = [counters.Dyadic(seed).picture(*counters.SHAPE) for seed in (1, 2, 3)]
@@ -108,7 +108,6 @@ def test_neurobench_calls_graded_events_multiplications(neurobench):
     assert count.totals["ActivationSparsity"] == pytest.approx(totals["activation_sparsity"], rel=1e-12)
 
 
-@pytest.mark.slow
 @RANDOM
 @given(case=strategies.cases(models=st.just(IntegrateAndFire(1.0, strict=True)), kinds=WEIGHTED))
 def test_neurobench_on_random_networks(neurobench, case):
@@ -148,7 +147,6 @@ def test_sinabs_takes_a_pool_with_neurons_for_one_without(sinabs):
     assert round(found["classes"]) == expected["classes"]
 
 
-@pytest.mark.slow
 @RANDOM
 @given(case=strategies.cases(models=st.just(IntegrateAndFire(1.0)), kinds=WEIGHTED))
 def test_sinabs_on_random_networks(sinabs, case):
@@ -182,7 +180,6 @@ def test_spikingjelly_counts_no_graded_event(spikingjelly):
     assert count.totals["macs"] == dense["conv1"] + STEPS * (dense["conv2"] + dense["classes"])
 
 
-@pytest.mark.slow
 @RANDOM
 @given(case=strategies.cases(models=st.just(IntegrateAndFire(1.0)), kinds=WEIGHTED))
 def test_spikingjelly_on_random_networks(spikingjelly, case):

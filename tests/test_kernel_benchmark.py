@@ -16,7 +16,7 @@ from spikeunet.engine.build import build_program
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.simulation import band_run, dot_run
 
-pytestmark = pytest.mark.timeout(900)  # kernels are compiled
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # kernels are compiled
 
 
 def network():

@@ -28,7 +28,10 @@ from spikeunet.engine import (
     forward,
 )
 
-pytestmark = pytest.mark.timeout(900)  # whichever test comes first compiles the kernels, a minute or more
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]  # whichever test comes first compiles the kernels, a minute or more
 
 MODELS = {
     "binary ladder": MultiThreshold((1.0, 0.5, 0.25, 0.125), initial=0.0625),

@@ -6,6 +6,7 @@ finished stays finished.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import logging
 import re
@@ -121,13 +122,19 @@ class Workplace:
 def _client(place: Workplace) -> Iterator[Any]:
     from distributed import Client
 
+    client, reason = None, ""
     try:
         client = Client(place.scheduler, timeout=place.timeout, set_as_default=False)
     except Exception as error:  # noqa: BLE001 - names, ports, certificates and strangers raise nearly anything
+        reason = _reason(error)
+    if client is None:
+        # What is left of it closes itself when it is collected: here, and not in a thread of the next one, which would
+        # wait for ever for a lock of Dask's that whoever starts the thread has.
+        gc.collect()
         raise InputError(
-            f"no Dask scheduler answers at {place.scheduler} within {place.timeout:g} s ({_reason(error)}); start one "
-            "with `dask scheduler`, or check the address"
-        ) from None
+            f"no Dask scheduler answers at {place.scheduler} within {place.timeout:g} s ({reason}); start one with "
+            "`dask scheduler`, or check the address"
+        )
     with client:
         try:
             client.wait_for_workers(1, timeout=place.timeout)
