@@ -133,7 +133,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("channels", [16, 33])
-@pytest.mark.parametrize("steps", [1, 8])
+@pytest.mark.parametrize("steps", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_same_as_layer_by_layer(channels, steps, threads, chains):
     alone = chains()
     net, pixels = unet(channels), picture(2, 20, 36)
