@@ -194,6 +194,9 @@ NOTHING = Mutation("nothing", "__init__.py", "", "", first="queues")
 def plant(mutation: Mutation, folder: Path) -> None:
     """Copy the engine into `folder` as spikeunet.engine, with one bug."""
     copy = folder / "spikeunet" / "engine"
+    # The package itself, too: one without a file would lose to the one that is installed.
+    copy.parent.mkdir()
+    shutil.copy(spikeunet.__file__, copy.parent)
     shutil.copytree(ENGINE, copy, ignore=shutil.ignore_patterns("models", "command_line", "finetune"))
     shutil.copytree(ENGINE / "models", copy / "models", ignore=shutil.ignore_patterns("*.npz"))
     text = (copy / mutation.file).read_text("utf-8")

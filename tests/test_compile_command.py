@@ -106,9 +106,11 @@ def test_the_faults_that_were_handed_over(shared_cases, job, tmp_path):
     """On a copy of the package, whose folder the script changes."""
     if shutil.which("setpriv") is None:
         pytest.skip("setpriv (util-linux) is not there")
-    engine = Path(sys.modules["spikeunet.engine"].__file__).parent
+    engine, package = (Path(sys.modules[name].__file__).parent for name in ("spikeunet.engine", "spikeunet"))
     left_out = shutil.ignore_patterns("__pycache__")
     shutil.copytree(engine, tmp_path / "site" / "spikeunet" / "engine", ignore=left_out)
+    # The package itself, too: one without a file would lose to the one that is installed.
+    shutil.copy(package / "__init__.py", tmp_path / "site" / "spikeunet")
     (tmp_path / "bin").mkdir()
     start = f"#!/bin/bash\nexport PYTHONPATH={tmp_path / 'site'}\nexec {sys.executable} -P "
     (tmp_path / "site" / "spikeunet" / "engine" / "kernels" / "__pycache__").mkdir()
