@@ -7,20 +7,24 @@ numbers of any ordinary size from those that a float32 number may not hold.
 from __future__ import annotations
 
 import math
-import weakref
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Linear, Synapses
+from ..lazy import KnownOf
+from ..memory import called_by_clear_caches
 from ..neurons import LadderModel
 from .layers import Layer, Program
 
 SAFE = 2.0**126
 """A quarter of what float32 holds: sums of so many numbers at most cannot be rounded beyond it."""
 
-_largest: weakref.WeakKeyDictionary[Synapses, tuple[float, float]] = weakref.WeakKeyDictionary()
+_largest: KnownOf[Synapses, tuple[float, float]] = KnownOf()
 """Sizes of the largest weight and of the largest bias of nodes that are alive."""
+
+called_by_clear_caches(_largest.clear)
 
 
 def picture_limit(layer: Layer, steps: int) -> float:
@@ -53,11 +57,12 @@ def check_counts(program: Program, steps: int) -> None:
 def _sizes(node: Synapses) -> tuple[float, float]:
     if not isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
         return 1.0, 0.0
-    if node not in _largest:
-        arrays = (node.weight, node.bias)
-        weight, bias = (float(max(array.max(), -array.min())) for array in arrays)
-        _largest[node] = weight, bias
-    return _largest[node]
+    arrays = (node.weight, node.bias)
+    return _largest.get(node, (), lambda: (_size(arrays[0]), _size(arrays[1])))
+
+
+def _size(array: NDArray[np.float32]) -> float:
+    return float(max(array.max(), -array.min()))
 
 
 def _products(node: Synapses) -> int:

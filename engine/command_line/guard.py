@@ -15,8 +15,6 @@ import click
 from ..errors import SpikeunetError, printable
 from .streams import usable_streams
 
-__all__ = ["InterruptionError", "guarded", "printable", "remark", "report_error", "system_message"]
-
 STATUS_BROKEN_PIPE = 1
 STATUS_ERROR = 2
 STATUS_INTERRUPTED = 130

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import click
 
+from ..build.kernel_choice import CHOICES
 from .guard import STATUS_ERROR
 from .jobs import Job, run_jobs
 from .one_picture import Record, Settings
@@ -30,7 +31,7 @@ run_options = grouped(
     ),
     click.option(
         "--kernels",
-        type=click.Choice(["auto", "events", "integers", "amx", "vnni", "portable"]),
+        type=click.Choice(CHOICES),
         default="auto",
         show_default=True,
         help="Which kernels may run the layers, for comparison: the result is the same.",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import printable
 from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS, estimate_energy
-from .guard import printable
 from .jobs import Failure
 
 if TYPE_CHECKING:

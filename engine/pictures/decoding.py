@@ -21,7 +21,7 @@ from .samples import without_equal_channels
 MAXIMUM_PIXELS = 100_000_000
 """Larger pictures are refused from their header, before anything is decoded."""
 
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PILLOW_PLUGINS = ("Png", "Jpeg", "Bmp", "Ppm", "WebP")
 _ANOTHER_PPM = re.compile(rb"\s*P[1-6]\s")
 
@@ -67,7 +67,7 @@ def decode(stream: BinaryIO, indices: bool = False) -> PictureFile:
     stream.seek(0)
     if not start:
         raise PictureError("the file is empty")
-    if start.startswith(_TIFF_STARTS):
+    if start.startswith(TIFF_STARTS):
         return _decode_tiff(stream, indices)
     return _decode_with_pillow(stream, indices)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from ..quiet import without_warnings
+from .decoding import TIFF_STARTS
 from .picture_files import MAXIMUM_PIXELS, load_picture, read_picture
 from .samples import split_transparency
 from .streams import Place, name_of, opened
@@ -23,7 +24,6 @@ LABEL_SUFFIXES = (".gif",)
 """What label pictures and masks may end with besides the suffixes of pictures: DRIVE has them as GIF."""
 
 _GIF_STARTS = (b"GIF87a", b"GIF89a")
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LONGEST_START = 8
 _JPEG_START = b"\xff\xd8"
 
@@ -51,7 +51,7 @@ def label_samples(source: Place) -> Samples:
             return _gif_grays(stream, name_of(source))
         stream.seek(0)
         samples = load_picture(stream, indices=True).samples
-        return _as_stored(stream, name_of(source), samples) if start.startswith(_TIFF_STARTS) else samples
+        return _as_stored(stream, name_of(source), samples) if start.startswith(TIFF_STARTS) else samples
 
 
 def mask_samples(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
@@ -69,7 +69,7 @@ def mask_samples(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
         if start.startswith(_GIF_STARTS):
             return _gif_grays(stream, os.fspath(path)) > 0
         samples, _ = split_transparency(read_picture(path))
-        if start.startswith(_TIFF_STARTS):
+        if start.startswith(TIFF_STARTS):
             samples = _as_stored(stream, os.fspath(path), samples)
     if start.startswith(_JPEG_START) and len(np.unique(samples)) > 2:
         raise PictureError(f"{path}: a mask is black where nothing is scored, and JPEG blurs that; save it as PNG")
