@@ -16,7 +16,7 @@ from spikeunet.engine.command_line.finetune import finetune as finetune_command
 from spikeunet.engine.datasets import LAYOUTS, find_dataset
 from spikeunet.engine.errors import ModelFileError
 from spikeunet.engine.files.atomic import atomic_write
-from spikeunet.engine.graph import AvgPool2d
+from spikeunet.engine.layers import AvgPool2d
 from spikeunet.engine.models import model_digest
 from spikeunet.engine.pictures.preprocessing import network_input
 

@@ -4,7 +4,7 @@ Every weighted layer l gets a scale lambda_l, a percentile of its output after R
 activations are divided by lambda_l: weights are multiplied by the lambda of each input channel's layer and divided by
 lambda_l, the bias is divided by lambda_l (Li et al., arXiv 2307.10974, connection-wise normalisation). The lambda of
 the network's input and of the layer that the output reads is 1, so the ANN computes the same function as before.
-Average pooling and concatenation hand the lambdas of their channels through.
+Average pooling and concatenation hand the lambdas of their channels through; layers that are added up share one.
 
 Layer-wise normalisation, for comparison, has one lambda for the whole input of a layer: layers that meet in a
 concatenation share the percentile of the concatenated activations.
@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.errors import InputError, first_few
-from spikeunet.engine.graph import Concat, Conv2d, ConvTranspose2d, Linear, Network, Node
+from spikeunet.engine.graph import CurrentSum, Join, Network, Projection, Weighted
 
 from .calibration import calibrate
 
 Float32 = NDArray[np.float32]
-Weighted = Conv2d | ConvTranspose2d | Linear
+Factors = NDArray[np.float64]
 
 
 def activation_scales(
@@ -53,9 +53,10 @@ def activation_scales(
     groups: dict[str, list[str]] = {}
     seen: set[str] = set()
     for node in network.neurons:
-        if node.source in representatives and node.source not in seen:
+        layer = next((part.name for part in network.projections(node.source) if part.name in representatives), None)
+        if layer is not None and node.source not in seen:
             seen.add(node.source)
-            groups.setdefault(representatives[node.source], []).append(node.name)
+            groups.setdefault(representatives[layer], []).append(node.name)
     values = calibrate(network, pictures, groups, percentile)
     return {layer: values[representatives[layer]] for layer in representatives}
 
@@ -80,43 +81,49 @@ def normalize(network: Network, scales: Mapping[str, float]) -> Network:
         If a lambda is not positive and finite, or belongs to no layer that can be scaled.
     """
     _check(network, scales)
-    by_channel: dict[str, NDArray[np.float64]] = {}
-    nodes: list[Node] = []
-    for node in network.nodes:
-        if isinstance(node, Concat):
-            nodes.append(node)
-            continue
-        sources = [by_channel[leaf] for source in node.sources for leaf in network.leaves(source)]
-        incoming = np.concatenate(sources) if sources else np.ones(network.input.channels)
-        if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
-            outgoing = scales.get(node.name, 1.0)
-            by_channel[node.name] = np.full(node.out_channels, outgoing)
-            nodes.append(_scaled(node, incoming, outgoing))
-        else:
-            by_channel[node.name] = incoming
-            nodes.append(node)
+    by_channel = _factors(network, scales)
+    nodes = [
+        _scaled(node, by_channel[node.source], by_channel[node.name]) if isinstance(node, Weighted) else node
+        for node in network.nodes
+    ]
     factors = {node.name: by_channel[node.name] for node in network.neurons}
     uniform = {name: float(values[0]) for name, values in factors.items() if (values == values[0]).all()}
     before = network.normalization
     return network.replace(nodes, normalization={name: uniform[name] * before.get(name, 1.0) for name in uniform})
 
 
-def _scaled(node: Weighted, incoming: NDArray[np.float64], outgoing: float) -> Weighted:
+def _factors(network: Network, scales: Mapping[str, float]) -> dict[str, Factors]:
+    """By node, what each channel that it puts out is divided by."""
+    found: dict[str, Factors] = {}
+    for node in network.by_size:
+        known = [found[source] for source in node.sources if source in found]
+        if isinstance(node, Weighted):
+            found[node.name] = np.full(node.out_channels, scales.get(node.name, 1.0))
+        elif isinstance(node, Projection):
+            found[node.name] = node.pass_on(known[0])
+        elif isinstance(node, Join):
+            found[node.name] = np.concatenate(known)
+        else:
+            found[node.name] = known[0] if known else np.ones(network.input.channels)
+    for node in network.nodes:
+        parts = [found[source] for source in node.sources]
+        if isinstance(node, CurrentSum) and any(not np.array_equal(part, parts[0]) for part in parts):
+            raise InputError(
+                f"what {node.name!r} adds up is scaled differently; put a Scale with weights of 1 in place of what has "
+                "no weights there"
+            )
+    return found
+
+
+def _scaled(node: Weighted, incoming: Factors, outgoing: Factors) -> Weighted:
     """A layer whose input channels come divided by `incoming` and whose output leaves divided by `outgoing`.
 
     Computed in float64 and rounded once.
     """
-    weight = node.weight.astype(np.float64)
-    if isinstance(node, Conv2d):
-        grouped = weight.reshape(node.groups, -1, *weight.shape[1:])
-        weight = (grouped * incoming.reshape(node.groups, 1, -1, 1, 1)).reshape(weight.shape)
-    elif isinstance(node, ConvTranspose2d):
-        weight *= incoming[:, None, None, None]
-    else:
-        weight *= np.repeat(incoming, weight.shape[1] // len(incoming))
+    weight = node.weight.astype(np.float64) * node.along_inputs(incoming) / node.along_outputs(outgoing)
     return replace(
         node,
-        weight=_float32(node.name, weight / outgoing),
+        weight=_float32(node.name, weight),
         bias=_float32(node.name, node.bias.astype(np.float64) / outgoing),
     )
 
@@ -139,22 +146,26 @@ def _check(network: Network, scales: Mapping[str, float]) -> None:
 def _representatives(network: Network, *, shared: bool) -> dict[str, str]:
     """For each layer that can be scaled, the layer whose lambda it takes: itself, or one that it shares with others."""
     fixed = _read_unscaled(network)
-    scalable = [node.source for node in network.neurons if isinstance(network[node.source], Weighted)]
-    representatives = {layer: layer for layer in scalable if layer not in fixed}
-    if not shared:
-        return representatives
+    parts = [part for node in network.neurons for part in network.projections(node.source)]
+    representatives = {part.name: part.name for part in parts if isinstance(part, Weighted) and part.name not in fixed}
     # Of each node one layer that it puts out, if any: once they have met, all others have the same representative.
     member: dict[str, str] = {}
-    for node in network.nodes:
+    for node in network.by_size:
         found = [member[source] for source in node.sources if source in member]
         if isinstance(node, Weighted):
             found = [node.name] if node.name in representatives else []
         if found:
             member[node.name] = found[0]
-            first = _representative(representatives, found[0])
-            for other in found[1:]:
-                representatives[_representative(representatives, other)] = first
+            if shared or isinstance(node, CurrentSum):
+                _unite(representatives, found)
     return {layer: _representative(representatives, layer) for layer in representatives}
+
+
+def _unite(representatives: dict[str, str], layers: list[str]) -> None:
+    """Give layers one representative."""
+    first = _representative(representatives, layers[0])
+    for other in layers[1:]:
+        representatives[_representative(representatives, other)] = first
 
 
 def _representative(representatives: dict[str, str], layer: str) -> str:
@@ -165,7 +176,14 @@ def _representative(representatives: dict[str, str], layer: str) -> str:
 
 
 def _read_unscaled(network: Network) -> set[str]:
-    """Layers whose activations leave the network as they are: what the output reads, average pooling seen through."""
+    """Layers whose activations leave the network as they are: what the output reads, average pooling seen through.
+
+    And what is added to such a layer.
+    """
+    sums: dict[str, list[str]] = {}
+    for node in network.nodes:
+        for part in node.sources if isinstance(node, CurrentSum) else ():
+            sums.setdefault(part, []).append(node.name)
     seen: set[str] = set()
     waiting = [network.output.name]
     while waiting:
@@ -173,4 +191,5 @@ def _read_unscaled(network: Network) -> set[str]:
         if node.name not in seen:
             seen.add(node.name)
             waiting += () if isinstance(node, Weighted) else node.sources
+            waiting += sums.get(node.name, ())
     return seen

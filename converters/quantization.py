@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from spikeunet.engine.fixed_point import Weighted, check_bits, quanta_of_layers, rounded_arrays
-from spikeunet.engine.graph import Network
+from spikeunet.engine.fixed_point import check_bits, quanta_of_layers, rounded_arrays
+from spikeunet.engine.graph import Network, Weighted
 
 
 def quantize_weights(network: Network, bits: int = 8) -> Network:

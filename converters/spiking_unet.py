@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeunet.engine.graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Network, Neurons, Node, Output
+from spikeunet.engine.graph import Input, Network, Neurons, Node, Output
+from spikeunet.engine.layers import AvgPool2d, Concat, Conv2d, ConvTranspose2d
 
 from .batch_norm import batch_norm_name, fold_batch_norm
 from .state_dict import StateDict, check_keys

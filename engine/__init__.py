@@ -21,7 +21,8 @@ from .errors import (
 )
 from .events import EventQueue
 from .files.model_file import save_model
-from .graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
+from .graph import Input, Network, Neurons, Node, Output
+from .layers import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Linear
 from .memory import clear_caches
 from .models import list_models, load_model
 from .neurons import (

@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .graph import Concat, Conv2d, ConvTranspose2d, Linear, Network, Neurons
+from .graph import Network, Neurons, Weighted
 from .neurons import NeuronModel, level_table
 
-Weighted = Conv2d | ConvTranspose2d | Linear
 Float32 = NDArray[np.float32]
 
 LARGEST_CODE = 127
@@ -53,24 +52,6 @@ def check_bits(bits: int) -> int:
     return int(bits)
 
 
-def by_output(node: Weighted, weight: NDArray[Any]) -> NDArray[Any]:
-    """Weights shaped like those of `node` as (out_channels, weights of a channel)."""
-    if not isinstance(node, ConvTranspose2d):
-        return weight.reshape(len(weight), -1)
-    inputs, outputs = weight.shape[:2]
-    grouped = weight.reshape(node.groups, inputs // node.groups, outputs, -1)
-    return grouped.transpose(0, 2, 1, 3).reshape(node.groups * outputs, -1)
-
-
-def from_rows(node: Weighted, rows: NDArray[Any]) -> NDArray[Any]:
-    """The inverse of `by_output`."""
-    shape = node.weight.shape
-    if not isinstance(node, ConvTranspose2d):
-        return rows.reshape(shape)
-    grouped = rows.reshape(node.groups, shape[1], shape[0] // node.groups, -1)
-    return grouped.transpose(0, 2, 1, 3).reshape(shape)
-
-
 def least_exponents(rows: Float32, most: int = LARGEST_CODE) -> NDArray[np.int32]:
     """Smallest exponent k of each row with max |row| <= most * 2**k, that is ceil(log2(max / most)); 0 for zeros.
 
@@ -100,13 +81,13 @@ def codes_and_exponents(node: Weighted) -> tuple[NDArray[np.int8], NDArray[np.in
     exponents : (out_channels,) int32
         The smallest that leave room for the codes; 0 where a channel's weights are all zero.
     """
-    rows = by_output(node, node.weight)
+    rows = node.by_output(node.weight)
     # Other weights show in the first channel already, and there may be millions of them.
     if _codes(rows[:1], least_exponents(rows[:1])) is None:
         return None
     exponents = least_exponents(rows)
     codes = _codes(rows, exponents)
-    return None if codes is None else (from_rows(node, codes), exponents)
+    return None if codes is None else (node.from_rows(codes), exponents)
 
 
 def _codes(rows: Float32, exponents: NDArray[np.int32]) -> NDArray[np.int8] | None:
@@ -119,9 +100,9 @@ def _codes(rows: Float32, exponents: NDArray[np.int32]) -> NDArray[np.int8] | No
 
 def scaled_codes(node: Weighted, codes: NDArray[Any], exponents: NDArray[Any]) -> Float32:
     """Codes times 2**exponents as float32, shaped like the weight of `node`; infinite where float32 ends."""
-    rows = np.ldexp(by_output(node, codes).astype(np.float64), exponents[:, None].astype(np.int32))
+    rows = np.ldexp(node.by_output(codes).astype(np.float64), exponents[:, None].astype(np.int32))
     with np.errstate(over="ignore"):
-        return from_rows(node, rows.astype(np.float32))
+        return node.from_rows(rows.astype(np.float32))
 
 
 def weight_bits(node: Weighted) -> int | None:
@@ -129,7 +110,7 @@ def weight_bits(node: Weighted) -> int | None:
     found = codes_and_exponents(node)
     if found is None:
         return None
-    rows = np.abs(by_output(node, found[0]).astype(np.int16))
+    rows = np.abs(node.by_output(found[0]).astype(np.int16))
     largest = rows.max(1)
     # The lowest bit that a channel uses counts as its unit.
     used = np.bitwise_or.reduce(rows, axis=1)
@@ -154,17 +135,10 @@ def quantum_of(emitted: Float32) -> float | None:
 
 
 def incoming_quantum(network: Network, node: Weighted) -> float | None:
-    """The unit of what a node reads, seen through Concats; None where that is the picture or has no such unit."""
-    sources, models = [node.source], []
-    while sources:
-        source = network[sources.pop()]
-        if isinstance(source, Concat):
-            sources += source.parts
-        elif isinstance(source, Neurons):
-            models.append(source.model)
-        else:
-            return None
-    return common_quantum(models)
+    """The unit of what a node reads, seen through Joins; None where that is the picture or has no such unit."""
+    leaves = [network[name] for name in network.leaves(node.source)]
+    models = [leaf.model for leaf in leaves if isinstance(leaf, Neurons)]
+    return common_quantum(models) if len(models) == len(leaves) else None
 
 
 def quanta_of_layers(network: Network) -> dict[str, float]:
@@ -250,6 +224,6 @@ def rounded_arrays(
     Rounding what is rounded changes nothing: an exponent is never larger the second time, so that the first grid is a
     part of the second.
     """
-    codes, exponents = rounded_rows(by_output(node, weight), bits)
+    codes, exponents = rounded_rows(node.by_output(weight), bits)
     rounded = np.ldexp(codes, exponents[:, None])
-    return from_rows(node, rounded), rounded_bias(bias, exponents, quantum, (codes == 0).all(1))
+    return node.from_rows(rounded), rounded_bias(bias, exponents, quantum, (codes == 0).all(1))

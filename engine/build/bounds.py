@@ -9,22 +9,22 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Linear, Synapses
+from ..graph import Synapses
 from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
 from ..neurons import LadderModel
-from .layers import Layer, Program
+from .binding import Layer
+from .program import Program
 
 SAFE = 2.0**126
 """A quarter of what float32 holds: sums of so many numbers at most cannot be rounded beyond it."""
 
-_largest: KnownOf[Synapses, tuple[float, float]] = KnownOf()
-"""Sizes of the largest weight and of the largest bias of nodes that are alive."""
+_gains: KnownOf[Synapses, tuple[float, float, int] | None] = KnownOf()
+"""Of nodes that are alive: looked for once, because there are millions of weights."""
 
-called_by_clear_caches(_largest.clear)
+called_by_clear_caches(_gains.clear)
 
 
 def picture_limit(layer: Layer, steps: int) -> float:
@@ -32,8 +32,11 @@ def picture_limit(layer: Layer, steps: int) -> float:
 
     0 where no picture is small enough: the layer has to be watched. Infinite where none matters.
     """
-    largest, bias = _sizes(layer.node)
-    reach = largest * _products(layer.node)
+    gain = _gains.get(layer.node, (), layer.node.gain)
+    if gain is None:
+        return 0.0
+    largest, bias, products = gain
+    reach = largest * products
     emitted = max((float(np.abs(source.levels.emit).max()) for source in layer.sources if source.levels), default=0.0)
     growth, offset = _potentials(layer, steps)
     rest = growth * (reach * emitted + bias) + offset
@@ -52,25 +55,6 @@ def check_counts(program: Program, steps: int) -> None:
                 f"{steps} steps of {layer.node.name!r} may take {layer.most_accumulates * steps:.2g} accumulates, more "
                 f"than can be counted (2**63); run at most {(2**63 - 1) // layer.most_accumulates} steps at a time"
             )
-
-
-def _sizes(node: Synapses) -> tuple[float, float]:
-    if not isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
-        return 1.0, 0.0
-    arrays = (node.weight, node.bias)
-    return _largest.get(node, (), lambda: (_size(arrays[0]), _size(arrays[1])))
-
-
-def _size(array: NDArray[np.float32]) -> float:
-    return float(max(array.max(), -array.min()))
-
-
-def _products(node: Synapses) -> int:
-    """Products in a sum, or more: of a pool, which sums up before it divides, pixels of a window."""
-    if isinstance(node, AvgPool2d):
-        return math.prod(node.kernel_size)
-    assert isinstance(node, (Conv2d, ConvTranspose2d, Linear))
-    return node.weight.size
 
 
 def _potentials(layer: Layer, steps: int) -> tuple[float, float]:

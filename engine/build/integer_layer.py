@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Conv2d, ConvTranspose2d, Linear, Shape, Synapses
+from ..graph import Shape, Synapses
 from ..kernels.dot import LANES, DotToken, dot_token
 from ..kernels.window_block import Token, window_token
+from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
 from ..neurons import LevelTable
@@ -92,7 +93,7 @@ def _tokens(kind: str, vectors: int, steps: int) -> tuple[DotToken, Token]:
 
 
 def integer_layer(
-    node: Conv2d | ConvTranspose2d | Linear,
+    node: WeightedTaps,
     incoming: Shape,
     tables: Mapping[str, LevelTable | None],
     channels: list[tuple[str, int]],
@@ -103,7 +104,7 @@ def integer_layer(
 
     Parameters
     ----------
-    node : Conv2d, ConvTranspose2d or Linear
+    node : WeightedTaps
     incoming : (C, H, W)
     tables : for each source what its levels mean, None for the analog input
     channels : sources and their channels, in the order in which they are joined; a source may come twice
@@ -120,7 +121,7 @@ def integer_layer(
     most = np.concatenate([np.full(count, quanta[name][0].max()) for name, count in channels])
     if not is_exact(weights, node.bias, quantum, most):
         return None
-    key = (plan.vectors, plan.padded, *(incoming if isinstance(node, Linear) else ()))
+    key = (plan.vectors, plan.padded, *node.packing_key(incoming))
     packed = _packed.get(node, key, lambda: pack_integers(weights.kernel, plan))
     highest = {name: table.highest for name, table in tables.items() if table is not None}
     scale = padded_bias(weights.unit * quantum, plan.padded)

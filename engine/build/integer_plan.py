@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..fixed_point import codes_and_exponents, quantum_of
-from ..graph import Conv2d, ConvTranspose2d, Linear, Shape, Synapses
+from ..graph import Shape, Synapses
 from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES
 from ..kernels.spread import PLANE_GAP
+from ..layers.taps import Axis, WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..memory import aligned_bytes, called_by_clear_caches
 from ..neurons import LevelTable
-from .plan import Axis, contiguous_runs, inside, phase_places
-from .weights import dense_kernel
+from .plan import contiguous_runs, inside, phase_places
 
 _HIGHEST_EXPONENT = 50
 """Of powers of two and their inverses: products of two of them, and 2**24 times that, are where float32 is exact."""
@@ -185,17 +185,16 @@ _integers: KnownOf[Synapses, IntegerWeights | None] = KnownOf()
 called_by_clear_caches(_integers.clear)
 
 
-def integer_weights(node: Conv2d | ConvTranspose2d | Linear, incoming: Shape) -> IntegerWeights | None:
+def integer_weights(node: WeightedTaps, incoming: Shape) -> IntegerWeights | None:
     """A node's weights as integers times a power of two of each output channel; None where they are not."""
-    key = incoming if isinstance(node, Linear) else ()
-    return _integers.get(node, key, lambda: _integer_weights(node, incoming))
+    return _integers.get(node, node.packing_key(incoming), lambda: _integer_weights(node, incoming))
 
 
-def _integer_weights(node: Conv2d | ConvTranspose2d | Linear, incoming: Shape) -> IntegerWeights | None:
+def _integer_weights(node: WeightedTaps, incoming: Shape) -> IntegerWeights | None:
     found = codes_and_exponents(node)
     if found is None or not (np.abs(found[1]) <= _HIGHEST_EXPONENT).all():
         return None
-    return IntegerWeights(dense_kernel(node, found[0], incoming), np.ldexp(np.float32(1), found[1]))
+    return IntegerWeights(node.dense_kernel(found[0], incoming), np.ldexp(np.float32(1), found[1]))
 
 
 def integer_quanta(tables: list[LevelTable]) -> np.float32 | None:

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..kernels.dot import host_dots
-from ..kernels.entries import host_compresses
-from ..kernels.pooling import POOL_CHANNELS
 
 if TYPE_CHECKING:
-    from .layers import Layer
+    from .binding import Layer
 
 EVENTS = "events"
 """From event to event; every layer can be computed so."""
 
 PICTURE = "picture"
 """The analog input's current, a dense convolution; layers that read nothing else have no choice."""
+
+VALUES = "values"
+"""All values that are read, silent or not; kinds of layers without kernels of their own have no choice."""
 
 INTEGERS = ("amx", "vnni", "portable")
 """Kinds of kernels that multiply planes of bytes, silent neurons included; the fastest first."""
@@ -90,25 +91,13 @@ def allowed_kernels(kernels: str | Collection[str] = "auto") -> AllowedKernels:
 
 def choose_kernels(layer: Layer, active: int) -> str:
     """The kernels that compute the currents of a layer of whose inputs so many fire in a group of steps."""
-    kind = kernels_in_integers(layer)
-    if kind is None:
-        return EVENTS if layer.spiking else PICTURE
-    return kind if active >= least_active(layer) else EVENTS
-
-
-def kernels_in_integers(layer: Layer) -> str | None:
-    """The kind of kernels in integers that a layer may run with; None where it cannot, or may not."""
-    if not layer.spiking:
-        return None
-    if not layer.pooling:
-        return None if layer.integers is None else layer.integers.kind
-    can = layer.pooled_levels is not None and host_compresses() and layer.padded_channels % POOL_CHANNELS == 0
-    return PLANES if can and PLANES in layer.kernels.names else None
+    dense = layer.dense_kernels
+    return layer.own_kernels if dense is None or active < least_active(layer) else dense
 
 
 def least_active(layer: Layer) -> int:
-    """Neurons that must fire, of those that a layer reads, for its kernels in integers to be chosen."""
-    kind = kernels_in_integers(layer)
-    if kind is None or layer.kernels.whatever_fires:
+    """Neurons that must fire, of those that a layer reads, for kernels to be chosen that take silent ones along."""
+    dense = layer.dense_kernels
+    if dense is None or layer.kernels.whatever_fires:
         return 0
-    return math.ceil(SHARE_THAT_PAYS[kind] * math.prod(layer.incoming))
+    return math.ceil(SHARE_THAT_PAYS[dense] * math.prod(layer.incoming))

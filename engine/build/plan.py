@@ -16,59 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Conv2d, ConvTranspose2d, Linear, Shape
+from ..graph import Shape
 from ..kernels.processor import host_lanes
-from ..lazy import lazy_property
-
-
-@dataclass(frozen=True)
-class AxisPhase:
-    """Taps of one phase along one axis, by ascending offset.
-
-    Output `first + i * output_step` reads the input `i * input_step + offset` through the kernel index of that offset.
-    """
-
-    first: int
-    offsets: tuple[int, ...]
-    indices: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """All phases along one axis.
-
-    Where `divisor` is not 1, an output reads an input `i * input_step + offset` only if that is a multiple of the
-    divisor: of the input that many times less.
-    """
-
-    output_step: int
-    input_step: int
-    phases: tuple[AxisPhase, ...]
-    divisor: int = 1
-
-    @lazy_property
-    def reading(self) -> tuple[AxisPhase, ...]:
-        """Phases that have taps: of a large stride, hardly any."""
-        return tuple(phase for phase in self.phases if phase.offsets)
-
-    @property
-    def reach(self) -> int:
-        """Inputs from the first one that an output reads to the last one, at most."""
-        return max((phase.offsets[-1] - phase.offsets[0] + 1 for phase in self.reading), default=0)
-
-    def inputs(self, first: int, last: int) -> tuple[int, int]:
-        """First and last + 1 input that the outputs first ... last - 1 read; both may lie beyond the input.
-
-        (0, 0) where they read nothing.
-        """
-        spans = []
-        for phase in self.reading:
-            begin = max(0, -((phase.first - first) // self.output_step))
-            end = (last - 1 - phase.first) // self.output_step
-            if begin <= end:
-                lowest, highest = phase.offsets[0], phase.offsets[-1]
-                spans.append((begin * self.input_step + lowest, end * self.input_step + highest + 1))
-        return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else (0, 0)
+from ..layers.taps import Axis, AxisPhase
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,35 +55,6 @@ class GatherPlan:
         low, high = self.rows.inputs(first, last)
         low, high = max(low, 0), min(high, int(self.geometry[4]))
         return (low, high) if low < high else (0, 0)
-
-
-def kernel_axes(node: Conv2d | ConvTranspose2d | Linear, incoming: Shape) -> tuple[Axis, Axis]:
-    """Vertical and horizontal taps of a node."""
-    if isinstance(node, Linear):
-        return _convolution_axis(incoming[1], 1, 0, 1), _convolution_axis(incoming[2], 1, 0, 1)
-    sizes = node.weight.shape[2:]
-    if isinstance(node, Conv2d):
-        vertical, horizontal = zip(sizes, node.stride, node.padding, node.dilation, strict=True)
-        return _convolution_axis(*vertical), _convolution_axis(*horizontal)
-    vertical, horizontal = zip(sizes, node.stride, node.padding, node.dilation, strict=True)
-    return _transposed_axis(*vertical), _transposed_axis(*horizontal)
-
-
-def _convolution_axis(size: int, stride: int, padding: int, dilation: int) -> Axis:
-    taps = range(size)
-    return Axis(1, stride, (AxisPhase(0, tuple(tap * dilation - padding for tap in taps), tuple(taps)),))
-
-
-def _transposed_axis(size: int, stride: int, padding: int, dilation: int) -> Axis:
-    found: list[list[tuple[int, int]]] = [[] for _ in range(stride)]
-    for tap in range(size):
-        place = tap * dilation - padding
-        found[place % stride].append((-(place // stride), tap))
-    phases = []
-    for first, taps in enumerate(found):
-        taps.sort()
-        phases.append(AxisPhase(first, tuple(offset for offset, _ in taps), tuple(tap for _, tap in taps)))
-    return Axis(stride, 1, tuple(phases))
 
 
 def _joined(columns: Axis) -> Axis:
@@ -195,15 +116,9 @@ def _ranges(sizes: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([ends - sizes, ends], axis=-1)
 
 
-def make_plan(
-    node: Conv2d | ConvTranspose2d | Linear, incoming: Shape, outgoing: Shape, rows: Axis | None = None
-) -> GatherPlan:
-    """Tables for a node that reads (C, H, W) `incoming` and puts out `outgoing`.
-
-    `rows` are its vertical taps where only some rows are there, see `spikeunet.engine.simulation.tile_layer`.
-    """
-    own_rows, columns = kernel_axes(node, incoming)
-    rows, columns = own_rows if rows is None else rows, _joined(columns)
+def make_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shape) -> GatherPlan:
+    """Tables for synapses with these taps that read (C, H, W) `incoming` and put out `outgoing`."""
+    columns = _joined(columns)
     window = _window(columns)
     block_width = _block_width(outgoing[0], window)
     blocks = -(-outgoing[0] // block_width)

@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Conv2d, ConvTranspose2d, Linear, Shape
 from ..memory import aligned_empty
 from .plan import GatherPlan
-
-Number = TypeVar("Number", np.float32, np.int8)
-
-
-def dense_kernel(node: Conv2d | ConvTranspose2d | Linear, weight: NDArray[Number], incoming: Shape) -> NDArray[Number]:
-    """Weights as (kernel height, kernel width, in_channels, out_channels), zeros where groups do not meet.
-
-    A Linear node is a convolution whose kernel covers the whole input. `weight` is that of the node, or shaped like it.
-    """
-    if isinstance(node, Linear):
-        return weight.reshape(-1, *incoming).transpose(2, 3, 1, 0)
-    if node.groups == 1:
-        return weight.transpose((2, 3, 1, 0) if isinstance(node, Conv2d) else (2, 3, 0, 1))
-    inputs = node.in_channels // node.groups
-    outputs = node.out_channels // node.groups
-    kernel = np.zeros((*weight.shape[2:], node.in_channels, node.out_channels), weight.dtype)
-    for group in range(node.groups):
-        into = slice(group * inputs, (group + 1) * inputs)
-        out = slice(group * outputs, (group + 1) * outputs)
-        if isinstance(node, Conv2d):
-            kernel[:, :, into, out] = weight[out].transpose(2, 3, 1, 0)
-        else:
-            kernel[:, :, into, out] = weight[into].transpose(2, 3, 0, 1)
-    return kernel
 
 
 def pack_weights(kernel: NDArray[np.float32], plan: GatherPlan) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from typing import TYPE_CHECKING
@@ -62,12 +63,10 @@ def _padded_shapes(network: Network, size: tuple[int, int]) -> dict[str, Shape]:
 
 
 def _dense_macs(network: Network, shapes: dict[str, Shape]) -> dict[str, int]:
-    from ..build.fan_out import dense_macs
-    from ..graph import Synapses
+    from ..graph import Projection
 
     return {
-        node.name: dense_macs(node, shapes[node.source], shapes[node.name]) if isinstance(node, Synapses) else 0
-        for node in network.nodes
+        node.name: node.dense_macs(shapes[node.source]) if isinstance(node, Projection) else 0 for node in network.nodes
     }
 
 
@@ -95,7 +94,8 @@ def _unsaid(network: Network) -> list[tuple[str, str]]:
 
 def _weights(network: Network) -> str:
     """Bits of the weights, and in how many layers: "8 bits in 22 layers, float32 in 1 layer"."""
-    from ..fixed_point import Weighted, weight_bits
+    from ..fixed_point import weight_bits
+    from ..graph import Weighted
 
     bits = [weight_bits(node) for node in network.nodes if isinstance(node, Weighted)]
     parts = {f"{number} bits" if number else "float32": bits.count(number) for number in sorted(bits, key=_float_last)}
@@ -118,24 +118,33 @@ def _row(network: Network, node: Node) -> list[str]:
 
 def _settings(network: Network, node: Node) -> str:
     """Kernel, stride and padding of synapses; thresholds and normalisation of neurons."""
-    from ..fixed_point import Weighted, weight_bits
+    from ..fixed_point import weight_bits
+    from ..graph import Weighted
 
     words = []
     if isinstance(node, Weighted):
         words.append("x".join(map(str, node.weight.shape)))
         bits = weight_bits(node)
         words += [f"{bits} bits"] if bits else []
-    for name in ("kernel_size", "stride", "padding", "output_padding", "dilation"):
-        value = getattr(node, name, None)
-        if value is not None and value != {"padding": (0, 0), "output_padding": (0, 0)}.get(name, (1, 1)):
-            words.append(f"{name} {value[0] if value[0] == value[1] else f'{value[0]}x{value[1]}'}")
-    if getattr(node, "groups", 1) != 1:
-        words.append(f"groups {node.groups}")  # type: ignore[attr-defined]
+    words += [_field(name, getattr(node, name)) for name in _unusual(node)]
     if hasattr(node, "model"):
         words.append(_neuron(node.model))
     if node.name in network.normalization:
         words.append(f"lambda {network.normalization[node.name]:.6g}")
     return ", ".join(words)
+
+
+def _unusual(node: Node) -> list[str]:
+    """Fields of synapses that are not as they are by default."""
+    defaults = {each.name: each.default for each in dataclasses.fields(node)}
+    names = [*getattr(node, "file_fields", {}), *(["delay"] if hasattr(node, "delay") else [])]
+    return [name for name in names if name != "parts" and getattr(node, name) != defaults[name]]
+
+
+def _field(name: str, value: object) -> str:
+    if isinstance(value, tuple):
+        value = value[0] if len(set(value)) == 1 else "x".join(map(str, value))
+    return f"{name} {value}"
 
 
 def _neuron(model: object) -> str:

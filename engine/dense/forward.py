@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,21 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import as_array
 from ..errors import InputError, first_few
 from ..float32 import all_finite, beyond, without_subnormals
-from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Synapses
+from ..graph import CurrentSum, Input, Join, Network, Neurons, Node, Projection, Synapses, Value
 from ..threads import available_processors, limited_blas
-from .convolution import connect, convolve, convolve_transposed
-from .layout import Value, channels_first
-from .pooling import average
 
 Array = NDArray[np.float32]
 Observer = Callable[[str, Array], None]
-
-_CURRENTS: dict[type[Node], Callable[[Any, Value], Array]] = {
-    Conv2d: convolve,
-    ConvTranspose2d: convolve_transposed,
-    AvgPool2d: average,
-    Linear: connect,
-}
 
 
 def forward(
@@ -61,7 +51,7 @@ def forward(
     recorded: dict[str, list[Array]] = {name: [] for name in names}
 
     def observe(name: str, activation: Array) -> None:
-        recorded[name].append(channels_first((activation,)))
+        recorded[name].append(_channels_first((activation[None],)))
 
     outputs = [evaluate(network, picture, observe, names) for picture in pictures]
     if np.ndim(x) == 3:
@@ -77,6 +67,8 @@ def evaluate(network: Network, picture: Array, observe: Observer, names: Collect
     """
     channels, height, width = picture.shape
     network.shapes((channels, height, width))  # refuses a picture that does not fit
+    if network.loops:
+        raise InputError("a network with loops has no analog form (ANN): what its delays give back never comes to rest")
     # BLAS knows nothing of quotas: it would take a thread for each processor that it sees.
     with limited_blas(available_processors()):
         return _evaluated(network, picture, observe, names)
@@ -85,35 +77,42 @@ def evaluate(network: Network, picture: Array, observe: Observer, names: Collect
 def _evaluated(network: Network, picture: Array, observe: Observer, names: Collection[str]) -> Array:
     readers = Counter(source for node in network.nodes for source in node.sources)
     values: dict[str, Value] = {}
-    for node in network.nodes:
+    for node in network.by_size:
         if isinstance(node, Input):
-            values[node.name] = (np.ascontiguousarray(picture.transpose(1, 2, 0)),)
+            values[node.name] = (np.ascontiguousarray(picture.transpose(1, 2, 0))[None],)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
                 values[node.name] = _value(node, values, readers)
             if isinstance(node, Synapses) and not all_finite(values[node.name][0]):
                 raise beyond(node.name, "a current")
         if isinstance(node, Neurons) and node.name in names:
-            observe(node.name, values[node.name][0])
+            observe(node.name, values[node.name][0][0])
         for source in node.sources:
             readers[source] -= 1
             if not readers[source]:
                 values.pop(source, None)
-    return channels_first(values[network.output.name])
+    return _channels_first(values[network.output.name])
 
 
 def _value(node: Node, values: dict[str, Value], readers: Counter[str]) -> Value:
-    if isinstance(node, Concat):
-        return tuple(part for source in node.parts for part in values[source])
+    if isinstance(node, Join):
+        return tuple(part for source in node.sources for part in values[source])
+    if isinstance(node, CurrentSum):
+        first, *others = (values[source][0] for source in node.sources)
+        return (sum(others, first),)
+    if isinstance(node, Projection):
+        return (node.forward(values[node.source]),)
     (source,) = node.sources
-    current = _CURRENTS.get(type(node))
-    if current is not None:
-        return (current(node, values[source]),)
     if not isinstance(node, Neurons):
         return values[source]
     (charge,) = values[source]
     # Rectified in place where nobody else reads the current.
     return (np.maximum(charge, np.float32(0), out=charge if readers[source] == 1 else None),)
+
+
+def _channels_first(value: Value) -> Array:
+    """The parts (1, H, W, C_part) joined, (C, H, W) float32, a new C-contiguous array."""
+    return np.concatenate([part[0].transpose(2, 0, 1) for part in value])
 
 
 def as_pictures(x: ArrayLike) -> Array:

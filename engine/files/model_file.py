@@ -36,8 +36,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, ModelFileError, SpikeunetError
-from ..fixed_point import Weighted, codes_and_exponents
-from ..graph import Conv2d, ConvTranspose2d, Linear, Network
+from ..fixed_point import codes_and_exponents
+from ..graph import Network, Weighted
 from .archive import MAXIMUM_BYTES, read_arrays
 from .atomic import atomic_write, input_errors
 from .json_text import check_json, parse_json
@@ -80,7 +80,7 @@ def save_model(
         raise InputError(f"dtype must be 'float32' or 'float16' (got {dtype!r})")
     weights: dict[str, NDArray[Any]] = {}
     for node in network.nodes:
-        if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
+        if isinstance(node, Weighted):
             weights |= _node_arrays(node, dtype)
     version = 2 if any(array.dtype == np.int8 for array in weights.values()) else 1
     arrays: dict[str, NDArray[Any]] = {

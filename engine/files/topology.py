@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelFileError, SpikeunetError, first_few
-from ..fixed_point import HIGHEST_EXPONENT, LARGEST_CODE, LOWEST_EXPONENT, Weighted, scaled_codes
-from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
+from ..errors import GraphError, ModelFileError, SpikeunetError, first_few
+from ..fixed_point import HIGHEST_EXPONENT, LARGEST_CODE, LOWEST_EXPONENT, scaled_codes
+from ..graph import Input, Network, Neurons, Node, Output, Synapses, Weighted
 from ..graph.limits import LARGEST_EXTENT, MOST_GROUPS
+from ..layers import registry as layers
 from ..neurons import (
     IntegrateAndFire,
     LadderModel,
@@ -110,9 +111,13 @@ def decode_neuron(value: Any) -> NeuronModel:
     registration = find_registered(name) if isinstance(name, str) and name not in _NEURONS else None
     if registration is not None:
         return _decode_registered(registration, {name: item for name, item in value.items() if name != "type"})
-    kind, fields = _entry(value, _NEURONS, "neuron model", registered_names, _remedy)
+    kind, fields = _entry(value, _NEURONS.get, "neuron model", _model_names, _remedy)
     model: NeuronModel = kind(**_decoded(fields, _NEURON_FIELDS[kind], kind.__name__))
     return model
+
+
+def _model_names() -> tuple[str, ...]:
+    return (*_NEURONS, *registered_names())
 
 
 def _remedy() -> str:
@@ -170,26 +175,44 @@ def _decoder_of(kind: type) -> Decoder:
     return decoders.get(kind, _several(_scalar))
 
 
-_SYNAPSES = {"name": _text, "source": _text}
-_NODE_FIELDS: dict[type[Node], dict[str, Decoder]] = {
+_SOURCE: dict[str, Decoder] = {"name": _text, "source": _text}
+_ROLES: dict[type[Node], dict[str, Decoder]] = {
     Input: {"name": _text, "channels": _integer},
-    Conv2d: {**_SYNAPSES, "stride": _PAIR, "padding": _PAIR, "dilation": _PAIR, "groups": _integer},
-    ConvTranspose2d: {
-        **_SYNAPSES,
-        "stride": _PAIR,
-        "padding": _PAIR,
-        "output_padding": _PAIR,
-        "dilation": _PAIR,
-        "groups": _integer,
-    },
-    AvgPool2d: {**_SYNAPSES, "kernel_size": _PAIR, "stride": _PAIR, "padding": _PAIR},
-    Linear: dict(_SYNAPSES),
-    Concat: {"name": _text, "parts": _several(_text)},
-    Neurons: {**_SYNAPSES, "model": decode_neuron},
-    Output: dict(_SYNAPSES),
+    Neurons: {**_SOURCE, "model": decode_neuron},
+    Output: dict(_SOURCE),
 }
-_NODES = {node.__name__: node for node in _NODE_FIELDS}
-WEIGHTED = (Conv2d, ConvTranspose2d, Linear)
+_ROLES_BY_NAME: dict[str, type[Node]] = {role.__name__: role for role in _ROLES}
+_SORTS: dict[str, Decoder] = {
+    "integer": _integer,
+    "pair": _PAIR,
+    "number": _number,
+    "numbers": _several(_number),
+    "boolean": _boolean,
+    "text": _text,
+    "names": _several(_text),
+}
+"""How a field of each of `layers.SORTS` is read."""
+
+
+def _node_fields(kind: type[Node]) -> dict[str, Decoder]:
+    """What a file holds of a node of some kind, arrays and a delay apart."""
+    if kind in _ROLES:
+        return _ROLES[kind]
+    fields = {name: _SORTS[sort] for name, sort in kind.file_fields.items()}  # type: ignore[attr-defined]
+    return {"name": _text} | fields if "parts" in fields else _SOURCE | fields
+
+
+def _kind_named(name: str) -> type[Node] | None:
+    return _ROLES_BY_NAME.get(name) or layers.find_kind(name)
+
+
+def _kind_names() -> tuple[str, ...]:
+    return (*_ROLES_BY_NAME, *(layers.name_of(kind) or "" for kind in layers.layer_kinds()))
+
+
+def _layer_remedy() -> str:
+    advice = "a layer of your own is registered before loading, or by an entry point (docs/layers.md)"
+    return "; ".join(("", advice, *layers.import_plug_ins()))
 
 
 def weight_keys(name: str) -> tuple[str, str]:
@@ -204,13 +227,18 @@ def exponents_key(name: str) -> str:
 
 def encode_node(node: Node) -> dict[str, Any]:
     """A node, its weights apart, as JSON values."""
-    fields = _NODE_FIELDS.get(type(node))
-    if fields is None:
-        raise ModelFileError(f"no file format for {type(node).__name__} {node.name!r}; use one of {', '.join(_NODES)}")
-    values = {name: _plain(getattr(node, name)) for name in fields}
-    for name in (node.name, *node.sources):
-        _text(name)
-    return {"type": type(node).__name__, **values}
+    kind = type(node)
+    name = kind.__name__ if kind in _ROLES else layers.name_of(kind)
+    if name is None:
+        raise ModelFileError(
+            f"no file format for {kind.__name__} {node.name!r}; register it with spikeunet.engine.register_layer"
+        )
+    values = {each: _plain(getattr(node, each)) for each in _node_fields(kind)}
+    if isinstance(node, Synapses) and node.delay:
+        values["delay"] = node.delay
+    for each in (node.name, *node.sources):
+        _text(each)
+    return {"type": name, **values}
 
 
 def decode_nodes(value: Any, arrays: Arrays) -> list[Node]:
@@ -223,12 +251,24 @@ def decode_nodes(value: Any, arrays: Arrays) -> list[Node]:
     """
     if not isinstance(value, list) or not value:
         raise ModelFileError(f"the topology must be a list of nodes (got {_short(value)})")
-    entries = [_entry(item, _NODES, "node") for item in value]
-    decoded = [(kind, _decoded(fields, _NODE_FIELDS[kind], kind.__name__)) for kind, fields in entries]
-    named = [fields["name"] for kind, fields in decoded if kind in WEIGHTED]
+    decoded = [_node_entry(item) for item in value]
+    named = [fields["name"] for kind, fields in decoded if _array_names(kind)]
     _check_keys({key for name in named for key in _keys(name, arrays)}, set(arrays))
     nodes = [kind(**fields, **_weights(kind, fields["name"], arrays)) for kind, fields in decoded]
     return [_scaled(node, arrays) for node in nodes]
+
+
+def _node_entry(value: Any) -> tuple[type[Node], dict[str, Any]]:
+    """A node's kind and its fields, arrays apart."""
+    kind, fields = _entry(value, _kind_named, "node", _kind_names, _layer_remedy)
+    decoders = _node_fields(kind)
+    if "delay" in fields and issubclass(kind, Synapses):
+        decoders = decoders | {"delay": _integer}
+    return kind, _decoded(fields, decoders, value["type"])
+
+
+def _array_names(kind: type[Node]) -> tuple[str, ...]:
+    return kind.arrays if issubclass(kind, Synapses) else ()
 
 
 def _check_keys(expected: set[str], found: set[str]) -> None:
@@ -247,7 +287,7 @@ def _keys(name: str, arrays: Arrays) -> tuple[str, ...]:
 
 def _weights(kind: type[Node], name: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
     """Weight and bias of a node, integer weights without their powers of two."""
-    if kind not in WEIGHTED:
+    if not _array_names(kind):
         return {}
     weight, bias = (arrays[key] for key in weight_keys(name))
     if weight.dtype not in (np.float32, np.float16, np.int8):
@@ -279,32 +319,24 @@ def _scaled(node: Node, arrays: Arrays) -> Node:
 
 def check_channels(network: Network) -> None:
     """Refuse a network whose weights do not fit one another, whatever the picture's size (ModelFileError)."""
-    channels: dict[str, int] = {}
-    for node in network.nodes:
-        given = sum(channels[source] for source in node.sources)
-        if isinstance(node, (Conv2d, ConvTranspose2d)) and node.in_channels != given:
-            raise ModelFileError(f"{node.name!r} takes {node.in_channels} channels, but {node.source!r} has {given}")
-        if isinstance(node, Linear) and node.weight.shape[1] % given:
-            raise ModelFileError(
-                f"{node.name!r} takes {node.weight.shape[1]} features, no multiple of {given} channels"
-            )
-        if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
-            given = node.out_channels
-        channels[node.name] = node.channels if isinstance(node, Input) else given
+    try:
+        _ = network.channels
+    except GraphError as error:
+        raise ModelFileError(str(error)) from None
 
 
 def _entry(
     value: Any,
-    table: Mapping[str, type[Any]],
+    find: Callable[[str], type[Any] | None],
     what: str,
-    others: Callable[[], tuple[str, ...]] = tuple,
-    remedy: Callable[[], str] = str,
+    names: Callable[[], tuple[str, ...]],
+    remedy: Callable[[], str],
 ) -> tuple[type[Any], dict[str, Any]]:
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise ModelFileError(f"a {what} must be an object with a type (got {_short(value)})")
-    kind = table.get(value["type"])
+    kind = find(value["type"])
     if kind is None:
-        known = ", ".join((*table, *others()))
+        known = ", ".join(names())
         raise ModelFileError(f"unknown {what} {_short(value['type'])}; known are {known}{remedy()}")
     return kind, {name: item for name, item in value.items() if name != "type"}
 

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from ..build import Layer, Program, build_program
 from ..events import EventQueue
-from ..graph import Network, Neurons, Synapses
+from ..graph import Network, Neurons
 from ..kernels.surrogate import accumulate_rows, fire_once, mark_charged
 from ..neurons import LadderModel, conserves_charge
 from ..simulation.picture_run import PictureRun
 from ..threads import on_threads, slices
-from . import layers
-from .passes import read, run_backward, run_forward
+from .passes import Kept, added, read, run_backward, run_forward
 from .penalty import SpikePenalty
 from .sums import exact_sum
 
@@ -54,7 +53,7 @@ class FlowTape:
     charged: dict[str, Array]
     output: Array
     accumulates: int
-    kept: layers.Kept = field(default_factory=dict)
+    kept: Kept = field(default_factory=dict)
 
 
 def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
@@ -131,7 +130,7 @@ def flow_gradients(
 def _run_once(network: Network, batch: Array) -> FlowTape:
     """A single step, densely."""
     charged: dict[str, Array] = {}
-    kept: layers.Kept = {}
+    kept: Kept = {}
 
     def fire(node: Neurons, current: Array) -> Array:
         assert isinstance(node.model, LadderModel)
@@ -186,14 +185,7 @@ class _Accumulator:
 
 def _prepare(program: Program) -> None:
     """Compute what a layer keeps for all runs here, before several threads would do it at once."""
-
-    def work(layer: Layer) -> None:
-        _ = layer.bias, layer.fan_out
-        if layer.neurons is not None:
-            _ = layer.neuron if layer.stepper is None else layer.stepper
-        _ = layer.pool_geometry if layer.pooling else (layer.plan, layer.weights)
-
-    on_threads(work, program.layers)
+    on_threads(lambda layer: layer.prepare(), program.layers)
 
 
 def _zeros(layer: Layer, pictures: int, dtype: Any) -> Array:
@@ -207,7 +199,9 @@ def _conserves_charge(layer: Layer) -> bool:
 
 def _accumulated_input(network: Network, layer: Layer, values: Mapping[str, Array], steps: int) -> Array:
     """I of a layer whose neurons lose charge: its current for what its sources put out in all, biases T times."""
-    node: Synapses = layer.node
-    current = layers.current(node, read(network, values, node.source))
-    bias = getattr(node, "bias", None)
-    return current if bias is None else np.asarray(current + bias * current.dtype.type(steps - 1))
+    currents = []
+    for node in network.projections(layer.node.name):
+        current = node.forward(read(network, values, node.source))
+        bias = getattr(node, "bias", None)
+        currents.append(current if bias is None else current + bias * current.dtype.type(steps - 1))
+    return added(currents)

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Input, Network, Neurons, Output, Synapses
+from ..graph import CurrentSum, Input, Network, Neurons, Output, Projection, Value
+from ..layers.dense.joining import split
 from ..threads import limited_blas
-from . import layers
-from .layers import Kept, Value
 
 Array = NDArray[Any]
+Kept = dict[str, Any]
+"""By node, what its `forward` kept for its `backward`."""
+
 Fire = Callable[[Neurons, Array], Array]
 FireBackward = Callable[[Neurons, Array | None], Array | None]
 
@@ -43,14 +45,17 @@ def run_forward(network: Network, batch: Array, fire: Fire, kept: Kept | None = 
     for node in network.nodes:
         if isinstance(node, Input):
             values[node.name] = batch
-        elif isinstance(node, Synapses):
-            currents[node.name] = layers.current(node, read(network, values, node.source), kept)
+        elif isinstance(node, Projection):
+            currents[node.name] = node.forward(read(network, values, node.source), kept)
+        elif isinstance(node, CurrentSum):
+            currents[node.name] = added([currents[part] for part in node.sources])
         elif isinstance(node, Neurons):
             values[node.name] = fire(node, currents[node.source])
-        if isinstance(node, (Neurons, Output)):
-            readers[node.source] -= 1
-            if not readers[node.source] and node.source != network.output.source:
-                del currents[node.source]
+        if isinstance(node, (CurrentSum, Neurons, Output)):
+            for source in node.sources:
+                readers[source] -= 1
+                if not readers[source] and source != network.output.source:
+                    del currents[source]
     return values, currents[network.output.source]
 
 
@@ -84,11 +89,17 @@ def run_backward(
             flow = fire_backward(node, outgoing.pop(node.name, None))
             if flow is not None:
                 _add(currents, node.source, flow)
-        elif isinstance(node, Synapses) and node.name in currents:
+        elif isinstance(node, CurrentSum) and node.name in currents:
+            gradient = currents.pop(node.name)
+            for part in node.sources:
+                _add(currents, part, gradient)
+        elif isinstance(node, Projection) and node.name in currents:
             gradient = currents.pop(node.name)
             spiking = [name for name in network.leaves(node.source) if isinstance(network[name], Neurons)]
             value = read(network, values, node.source)
-            into, parameters = layers.gradients(node, value, gradient, bool(spiking), kept)
+            if len(gradient) > len(value[0]):  # what does not change over time was added to what does
+                gradient = gradient.reshape(-1, *value[0].shape[:1], *gradient.shape[1:]).sum(0)
+            into, parameters = node.backward(value, gradient, bool(spiking), kept)
             found.update({f"{node.name}.{part}": array for part, array in parameters.items()})
             if into is not None:
                 _pass_on(network, values, node, into, outgoing)
@@ -102,13 +113,20 @@ def read(network: Network, values: Mapping[str, Array], name: str) -> Value:
     return tuple(part if len(part) == most else np.tile(part, (most // len(part), 1, 1, 1)) for part in parts)
 
 
+def added(currents: list[Array]) -> Array:
+    """The sum of several currents (M, H, W, C), of which those that do not change over time count at every step."""
+    most = max(len(current) for current in currents)
+    every = [np.tile(part, (most // len(part), 1, 1, 1)) if len(part) < most else part for part in currents]
+    return np.asarray(sum(every[1:], every[0]))
+
+
 def _pass_on(
-    network: Network, values: Mapping[str, Array], node: Synapses, into: Array, outgoing: dict[str, Array]
+    network: Network, values: Mapping[str, Array], node: Projection, into: Array, outgoing: dict[str, Array]
 ) -> None:
     """Add a gradient of what a node reads to those of the Neurons nodes that it reads."""
     names = network.leaves(node.source)
     widths = [values[name].shape[3] for name in names]
-    for name, part in zip(names, layers.split(into, widths), strict=True):
+    for name, part in zip(names, split(into, widths), strict=True):
         if isinstance(network[name], Neurons):
             _add(outgoing, name, part)
 

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build.fan_out import dense_macs, fan_out
-from ..graph import Network, Neurons, Shape, Synapses
+from ..graph import Network, Neurons, Projection, Shape
 from ..kernels.penalty import count_fired, saturated_sums
 from ..neurons import level_table
 from ..threads import on_threads
@@ -43,12 +42,12 @@ class SpikePenalty:
 
     def __init__(self, network: Network, shape: Shape) -> None:
         shapes = network.shapes(shape)
-        synapses = [node for node in network.nodes if isinstance(node, Synapses)]
-        self.macs = max(1, sum(dense_macs(node, shapes[node.source], shapes[node.name]) for node in synapses))
+        synapses = [node for node in network.nodes if isinstance(node, Projection)]
+        self.macs = max(1, sum(node.dense_macs(shapes[node.source]) for node in synapses))
         self.costs: dict[str, Array] = {}
         self.knees = {node.name: _KNEE * level_table(node.model).unit for node in network.neurons}
         for node in synapses:
-            fan = fan_out(node, shapes[node.source], shapes[node.name])
+            fan = node.fan_out(shapes[node.source])
             cost = fan.rows[:, None] * fan.columns * (fan.channels / self.macs)
             for name in network.leaves(node.source):
                 if isinstance(network[name], Neurons):

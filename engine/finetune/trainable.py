@@ -22,15 +22,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..fixed_point import quanta_of_layers, rounded_arrays
-from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Linear, Network, Neurons, Node
-from ..graph.nodes import Synapses
-from .layers import WeightedSynapses
+from ..graph import Network, Neurons, Node, Projection, Synapses, Weighted
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]
 
 SCALES = ("none", "layer", "channel")
-_WEIGHTED = (Conv2d, ConvTranspose2d, Linear)
 
 
 class Trainable:
@@ -66,7 +63,7 @@ class Trainable:
         if scales not in SCALES:
             raise InputError(f"threshold scales must be one of {', '.join(SCALES)} (got {scales!r})")
         self.source = network
-        self.weighted = tuple(node for node in network.nodes if isinstance(node, _WEIGHTED))
+        self.weighted = tuple(node for node in network.nodes if isinstance(node, Weighted))
         self._scales = scales
         self._free = set[str]() if scales == "none" else _free_synapses(network)
         self._behind = _scales_behind(network, self._free)
@@ -98,7 +95,7 @@ class Trainable:
         nodes: list[Node] = []
         for node in self.source.nodes:
             made: Node = node
-            if isinstance(node, _WEIGHTED):
+            if isinstance(node, Weighted):
                 weight, bias = parameters[f"{node.name}.weight"], parameters[f"{node.name}.bias"]
                 scales = self._factors(node, parameters)
                 weight, bias = _folded(node, weight, bias, scales)
@@ -117,7 +114,7 @@ class Trainable:
     def export(self, parameters: Mapping[str, Array]) -> Network:
         """As `network`, with every node checked and its arrays its own."""
         made = self.network(parameters)
-        return made.replace([dataclasses.replace(node) if isinstance(node, _WEIGHTED) else node for node in made.nodes])
+        return made.replace([dataclasses.replace(node) if isinstance(node, Weighted) else node for node in made.nodes])
 
     def pull_back(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> Parameters:
         """Gradients of the trained parameters from those of the weights, biases and initial potentials of `network`."""
@@ -135,7 +132,7 @@ class Trainable:
         return {name: _or_zeros(found, name, parameters) for name in self.trained}
 
     def _add_scales(
-        self, found: Parameters, node: WeightedSynapses, parameters: Mapping[str, Array], weight: Array, bias: Array
+        self, found: Parameters, node: Weighted, parameters: Mapping[str, Array], weight: Array, bias: Array
     ) -> None:
         """Add what the gradients of a node's folded weight and bias say about the logarithms of the scales in them."""
         scales = self._factors(node, parameters)
@@ -143,15 +140,15 @@ class Trainable:
         folded = _folded(node, parameters[names[0]], parameters[names[1]], scales)
         by_weight, by_bias = weight * folded[0], bias * folded[1]
         if scales[1] is not None:
-            _add_to(found, parameters, f"{node.name}.log_scale", -_sum_by_output(node, by_weight) - by_bias)
+            _add_to(found, parameters, f"{node.name}.log_scale", -node.sum_by_output(by_weight) - by_bias)
         if scales[0] is not None:
-            by_channel, start = _sum_by_input(node, by_weight, len(scales[0])), 0
+            by_channel, start = node.sum_by_input(by_weight, len(scales[0])), 0
             for name, width in self._scale_sources(node):
                 if name is not None:
                     _add_to(found, parameters, name, by_channel[start : start + width])
                 start += width
 
-    def _factors(self, node: WeightedSynapses, parameters: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
+    def _factors(self, node: Weighted, parameters: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
         """Scales of a node's input channels and of its output channels; None where all of them are 1."""
         out = parameters.get(f"{node.name}.log_scale")
         sources = self._scale_sources(node)
@@ -161,7 +158,7 @@ class Trainable:
             into = np.exp(np.concatenate(parts)).astype(parameters[f"{node.name}.weight"].dtype)
         return into, None if out is None else np.exp(np.broadcast_to(out, node.out_channels))
 
-    def _scale_sources(self, node: Synapses) -> list[tuple[str | None, int]]:
+    def _scale_sources(self, node: Weighted) -> list[tuple[str | None, int]]:
         """The scale in each part that a node reads, or None, and the part's channels."""
         return [item for leaf in self.source.leaves(node.source) for item in self._behind[leaf]]
 
@@ -194,7 +191,9 @@ def _free_synapses(network: Network) -> set[str]:
     """Synapse nodes whose neurons can be scaled: nothing but weights reads what they emit, nor the Output it."""
     bound: set[str] = set()
     for node in reversed(network.nodes):
-        if node is network.output or (node.name in bound and not isinstance(node, _WEIGHTED)):
+        hands_on = isinstance(node, Weighted) or (isinstance(node, Synapses) and node.keeps_channels)
+        mixes = isinstance(node, Synapses) and not hands_on
+        if node is network.output or mixes or (node.name in bound and not isinstance(node, Weighted)):
             bound.update(node.sources)
     return {node.name for node in network.nodes if isinstance(node, Synapses) and node.name not in bound}
 
@@ -202,60 +201,31 @@ def _free_synapses(network: Network) -> set[str]:
 def _scales_behind(network: Network, free: set[str]) -> dict[str, list[tuple[str | None, int]]]:
     """The parts of what Input and Neurons nodes put out, each with its channels and the name of the scale in it.
 
-    Average pools are seen through.
+    Average pools and the like are seen through.
     """
     behind: dict[str, list[tuple[str | None, int]]] = {network.input.name: [(None, network.input.channels)]}
     for node in network.neurons:
         synapses = network[node.source]
-        if isinstance(synapses, AvgPool2d):
+        if isinstance(synapses, Projection) and synapses.keeps_channels:
             behind[node.name] = [item for leaf in network.leaves(synapses.source) for item in behind[leaf]]
-        else:
-            assert isinstance(synapses, _WEIGHTED)
+        elif isinstance(synapses, Weighted):
             scale = f"{synapses.name}.log_scale" if synapses.name in free else None
             behind[node.name] = [(scale, synapses.out_channels)]
+        else:
+            behind[node.name] = [(None, network.channels[node.name])]
     return behind
 
 
 def _folded(
-    node: WeightedSynapses, weight: Array, bias: Array, scales: tuple[Array | None, Array | None]
+    node: Weighted, weight: Array, bias: Array, scales: tuple[Array | None, Array | None]
 ) -> tuple[Array, Array]:
     """Weight and bias times the scales of the input channels, divided by those of the output channels."""
     into, out = scales
     if into is not None:
-        weight = weight * _along_inputs(node, into)
+        weight = weight * node.along_inputs(into)
     if out is not None:
-        weight, bias = weight / _along_outputs(node, out), bias / out
+        weight, bias = weight / node.along_outputs(out), bias / out
     return in_kernel_order(weight), bias
-
-
-def _along_outputs(node: WeightedSynapses, scale: Array) -> Array:
-    if isinstance(node, ConvTranspose2d):
-        by_group = np.repeat(scale.reshape(node.groups, -1), len(node.weight) // node.groups, axis=0)
-        return by_group[..., None, None]
-    return scale.reshape(-1, *[1] * (node.weight.ndim - 1))
-
-
-def _along_inputs(node: WeightedSynapses, scale: Array) -> Array:
-    if isinstance(node, Linear):
-        return np.repeat(scale, node.weight.shape[1] // len(scale))[None]
-    if isinstance(node, ConvTranspose2d):
-        return scale[:, None, None, None]
-    by_group = np.repeat(scale.reshape(node.groups, -1), len(node.weight) // node.groups, axis=0)
-    return by_group[..., None, None]
-
-
-def _sum_by_output(node: WeightedSynapses, folded: Array) -> Array:
-    if isinstance(node, ConvTranspose2d):
-        return np.asarray(folded.sum((2, 3)).reshape(node.groups, -1, folded.shape[1]).sum(1).reshape(-1))
-    return np.asarray(folded.reshape(len(folded), -1).sum(1))
-
-
-def _sum_by_input(node: WeightedSynapses, folded: Array, channels: int) -> Array:
-    if isinstance(node, Linear):
-        return np.asarray(folded.sum(0).reshape(channels, -1).sum(1))
-    if isinstance(node, ConvTranspose2d):
-        return np.asarray(folded.sum((1, 2, 3)))
-    return np.asarray(folded.sum((2, 3)).reshape(node.groups, -1, folded.shape[1]).sum(1).reshape(-1))
 
 
 def _add_to(found: Parameters, parameters: Mapping[str, Array], name: str, by_channel: Array) -> None:

@@ -1,33 +1,26 @@
 """Describe a network: immutable nodes, their edges by name, and the shapes that follow from a picture's shape."""
 
 from .network import Network
-from .nodes import (
-    UNCHOSEN,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
-    Input,
-    Linear,
-    Neurons,
-    Node,
-    Output,
-    Shape,
-    Synapses,
-)
+from .node import UNCHOSEN, Input, Join, Neurons, Node, Output, Shape
+from .reach import FanOut, ZeroFanOut, even_fan_out
+from .synapses import CurrentSum, Projection, Rows, Synapses, Value, Weighted
 
 __all__ = [
     "UNCHOSEN",
-    "AvgPool2d",
-    "Concat",
-    "Conv2d",
-    "ConvTranspose2d",
+    "CurrentSum",
+    "FanOut",
     "Input",
-    "Linear",
+    "Join",
     "Network",
     "Neurons",
     "Node",
     "Output",
+    "Projection",
+    "Rows",
     "Shape",
     "Synapses",
+    "Value",
+    "Weighted",
+    "ZeroFanOut",
+    "even_fan_out",
 ]

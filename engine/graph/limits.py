@@ -22,6 +22,9 @@ MOST_GROUPS = 1 << 16
 LARGEST_EXTENT = 1 << 13
 """Stride, padding and dilation, and height and width of a kernel with the gaps of its dilation, in pixels."""
 
+MOST_DELAY = 1
+"""Steps by which an edge may delay what it carries."""
+
 MOST_PHASES = 1 << 16
 """Vertical times horizontal stride of a transposed convolution: output pixels for each one of the input."""
 

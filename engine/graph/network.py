@@ -20,11 +20,13 @@ from .limits import (
     MOST_JOINED,
     MOST_NODES,
 )
-from .nodes import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Neurons, Node, Output, Shape, Synapses
+from .node import Input, Join, Neurons, Node, Output, Shape
+from .synapses import CurrentSum, Projection, Synapses
 
 _ALLOWED_SOURCES: dict[type[Node], tuple[type[Node], ...]] = {
-    Synapses: (Input, Neurons, Concat),
-    Concat: (Input, Neurons, Concat),
+    Projection: (Input, Neurons, Join),
+    CurrentSum: (Synapses,),
+    Join: (Input, Neurons, Join),
     Neurons: (Synapses,),
     Output: (Synapses,),
 }
@@ -108,17 +110,30 @@ class Network:
     @lazy_property
     def parameters(self) -> int:
         """Number of weights and biases."""
-        weighted = (node for node in self.nodes if isinstance(node, (Conv2d, ConvTranspose2d, Linear)))
-        return sum(node.weight.size + node.bias.size for node in weighted)
+        synapses = (node for node in self.nodes if isinstance(node, Synapses))
+        return sum(getattr(node, name).size for node in synapses for name in node.arrays)
+
+    @lazy_property
+    def delays(self) -> bool:
+        """Whether any synapses carry what they read to the next step."""
+        return any(map(_carried_on, self.nodes))
 
     def leaves(self, name: str) -> tuple[str, ...]:
-        """The Input and Neurons nodes behind a node, in the order of their channels, Concats seen through."""
+        """The Input and Neurons nodes behind a node, in the order of their channels, Joins seen through."""
+        return self._seen_through(name, Join)
+
+    def projections(self, name: str) -> tuple[Projection, ...]:
+        """The synapses whose currents add up to that of a node of synapses: its own, or those of a sum's parts."""
+        found = (self[part] for part in self._seen_through(name, CurrentSum))
+        return tuple(node for node in found if isinstance(node, Projection))
+
+    def _seen_through(self, name: str, role: type[Node]) -> tuple[str, ...]:
         found: list[str] = []
         waiting = [name]
         while waiting:
             node = self[waiting.pop()]
-            if isinstance(node, Concat):
-                waiting += reversed(node.parts)
+            if isinstance(node, role):
+                waiting += reversed(node.sources)
             else:
                 found.append(node.name)
         return tuple(found)
@@ -132,19 +147,13 @@ class Network:
             If the picture's size does not suit the network; the message says which multiple would. If the network would
             put out far more for such a picture than it holds, see limits.py.
         """
-        shapes: dict[str, Shape] = {}
         pixels = max(picture[1] * picture[2], FEWEST_PIXELS)
         left = ELEMENTS_PER_PIXEL * pixels
-        for node in self.nodes:
-            incoming = [shapes[source] for source in node.sources] or [picture]
-            try:
-                shapes[node.name] = node.output_shape(*incoming)
-            except GraphError as error:
-                raise InputError(
-                    f"a picture of {picture[0]}x{picture[1]}x{picture[2]} (channels x height x width) does not fit the "
-                    f"network: {error}; {self.input.channels} channel(s) and sides that are multiples of "
-                    f"{self.size_multiple} do"
-                ) from None
+        shapes: dict[str, Shape] = {}
+        for node in self.by_size:
+            # What a loop gives back has the shape of what it is added to.
+            incoming = [shapes[source] for source in node.sources if source in shapes] or [picture]
+            shapes[node.name] = self._shape(node, incoming, picture)
             largest = max(shapes[node.name], node.padded_shape(*incoming), key=_elements)
             left -= _elements(largest)
             if left < 0:
@@ -153,7 +162,49 @@ class Network:
                     f"height x width), and with it the network more than {ELEMENTS_PER_PIXEL * pixels} numbers, the "
                     f"limit for a picture of {picture[1]}x{picture[2]}; take another network"
                 )
+        for node in self.nodes if self.delays else ():
+            self._shape(node, [shapes[source] for source in node.sources] or [picture], picture)
         return shapes
+
+    def _shape(self, node: Node, incoming: list[Shape], picture: Shape) -> Shape:
+        """What a node puts out of these; InputError where the picture does not fit."""
+        try:
+            return node.output_shape(*incoming)
+        except GraphError as error:
+            raise InputError(
+                f"a picture of {picture[0]}x{picture[1]}x{picture[2]} (channels x height x width) does not fit the "
+                f"network: {error}; {self.input.channels} channel(s) and sides that are multiples of "
+                f"{self.size_multiple} do"
+            ) from None
+
+    @lazy_property
+    def by_size(self) -> tuple[Node, ...]:
+        """The nodes, each behind one that tells its size: of a network without loops, behind all that it reads."""
+        return tuple(_by_size(self.nodes))
+
+    @lazy_property
+    def loops(self) -> bool:
+        """Whether what a node puts out comes back to it, through a delay."""
+        known: set[str] = set()
+        for node in self.by_size:
+            if not known.issuperset(node.sources):
+                return True
+            known.add(node.name)
+        return False
+
+    @lazy_property
+    def channels(self) -> dict[str, int]:
+        """Channels that each node puts out; GraphError where weights do not fit one another."""
+        channels: dict[str, int] = {}
+        for node in self.by_size:
+            given = [channels[source] for source in node.sources if source in channels]
+            if isinstance(node, Input):
+                channels[node.name] = node.channels
+            elif isinstance(node, Projection):
+                channels[node.name] = node.channels_out(given[0])
+            else:
+                channels[node.name] = sum(given) if isinstance(node, Join) else given[0]
+        return channels
 
     def replace(
         self,
@@ -196,7 +247,7 @@ def _depths(by_name: Mapping[str, Node]) -> dict[str, int]:
     readers: dict[str, list[str]] = {name: [] for name in by_name}
     missing: dict[str, int] = {}
     for node in by_name.values():
-        sources = set(node.sources)
+        sources = set() if _carried_on(node) else set(node.sources)
         missing[node.name] = len(sources)
         for source in sources:
             readers[source].append(node.name)
@@ -204,7 +255,8 @@ def _depths(by_name: Mapping[str, Node]) -> dict[str, int]:
     ready = deque(name for name, count in missing.items() if not count)
     while ready:
         name = ready.popleft()
-        depths[name] = 1 + max((depths[source] for source in by_name[name].sources), default=0)
+        sources = () if _carried_on(by_name[name]) else by_name[name].sources
+        depths[name] = 1 + max((depths[source] for source in sources), default=0)
         for reader in readers[name]:
             missing[reader] -= 1
             if not missing[reader]:
@@ -214,16 +266,16 @@ def _depths(by_name: Mapping[str, Node]) -> dict[str, int]:
 
 def _check_joins(nodes: tuple[Node, ...]) -> None:
     """Refuse Concats that name so many sources, one within the other, that to list them would take for ever."""
-    pools = {node.name for node in nodes if isinstance(node, AvgPool2d)}
+    alike = {node.name for node in nodes if isinstance(node, Synapses) and node.keeps_channels}
     parts: dict[str, int] = {}
     total = 0
     for node in nodes:
-        reads = sum(parts[source] for source in node.sources)
+        reads = sum(parts.get(source, 1) for source in node.sources)
         total += reads if isinstance(node, Synapses) else 0
         parts[node.name] = 1
-        if isinstance(node, Concat):
+        if isinstance(node, (Join, CurrentSum)):
             parts[node.name] = reads = 1 + reads
-        elif isinstance(node, AvgPool2d) or (isinstance(node, Neurons) and node.source in pools):
+        elif node.name in alike or (isinstance(node, Neurons) and node.source in alike):
             parts[node.name] = reads
         if max(reads, total) > MOST_JOINED:
             raise GraphError(
@@ -236,12 +288,11 @@ def _size_multiple(nodes: tuple[Node, ...]) -> int:
     """See `Network.size_multiple`; GraphError where that is beyond all reason."""
     scales: dict[str, Fraction] = {}
     multiple = 1
-    for node in nodes:
-        scale = scales[node.sources[0]] if node.sources else Fraction(1)
-        if isinstance(node, (Conv2d, AvgPool2d)):
-            scale /= math.lcm(*node.stride)
-        elif isinstance(node, ConvTranspose2d):
-            scale *= math.gcd(*node.stride)
+    for node in _by_size(nodes):
+        known = [scales[source] for source in node.sources if source in scales]
+        scale = known[0] if known else Fraction(1)
+        if isinstance(node, Synapses):
+            scale *= node.size_factor
         scales[node.name] = scale
         multiple = math.lcm(multiple, scale.denominator)
         if multiple > LARGEST_MULTIPLE:
@@ -251,6 +302,47 @@ def _size_multiple(nodes: tuple[Node, ...]) -> int:
                 f"{multiple}; the limit is {LARGEST_MULTIPLE}"
             )
     return multiple
+
+
+def _carried_on(node: Node) -> bool:
+    """Whether what a node reads reaches it a step later."""
+    return isinstance(node, Synapses) and node.delay > 0
+
+
+def _by_size(nodes: tuple[Node, ...]) -> list[Node]:
+    """Nodes, each behind one that tells its size: all that it reads, or one part of a sum that is part of a loop.
+
+    GraphError where a loop has none.
+    """
+    if not any(map(_carried_on, nodes)):
+        return list(nodes)
+    found: dict[str, Node] = {}
+    readers: dict[str, list[Node]] = {node.name: [] for node in nodes}
+    for node in nodes:
+        for source in set(node.sources):
+            readers[source].append(node)
+    missing = {node.name: len(set(node.sources)) for node in nodes}
+    ready = deque(node for node in nodes if not node.sources)
+    # Sums for which one part is known, while others are not: they are what a loop is begun with.
+    begun: deque[Node] = deque()
+    while ready or begun:
+        node = (ready or begun).popleft()
+        if node.name in found:
+            continue
+        found[node.name] = node
+        for reader in readers[node.name]:
+            missing[reader.name] -= 1
+            if not missing[reader.name]:
+                ready.append(reader)
+            elif isinstance(reader, CurrentSum):
+                begun.append(reader)
+    if len(found) < len(nodes):
+        first = next(node.name for node in nodes if node.name not in found)
+        raise GraphError(
+            f"the size of {first!r} depends on itself alone: what comes back through a delay must be added to a "
+            "current that does not"
+        )
+    return list(found.values())
 
 
 def _elements(shape: Shape) -> int:

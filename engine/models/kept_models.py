@@ -8,8 +8,9 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 
 from ..graph import Network
+from ..layers.registry import latest_change as latest_layer
 from ..memory import called_by_clear_caches
-from ..neurons.registry import latest_change
+from ..neurons.registry import latest_change as latest_neuron
 from ..threads import LOCK
 
 _MOST = 4
@@ -51,7 +52,7 @@ def _identity(path: Path) -> Hashable:
     except OSError:
         return None
     file = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    return (os.path.realpath(path), *file, latest_change())
+    return (os.path.realpath(path), *file, latest_neuron(), latest_layer())
 
 
 def _settled(path: Path) -> bool:

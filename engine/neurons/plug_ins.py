@@ -30,9 +30,14 @@ def find_registered(name: str) -> Registration | None:
 @functools.cache
 def import_plug_ins() -> tuple[str, ...]:
     """Import every plug-in, once; returns a line for each that failed, so that it spoils no other."""
+    return import_group(ENTRY_POINTS)
+
+
+def import_group(group: str) -> tuple[str, ...]:
+    """Import what installed packages list under a group of entry points; returns a line for each that failed."""
     from importlib.metadata import entry_points
 
-    return tuple(filter(None, (_failure(point) for point in entry_points(group=ENTRY_POINTS))))
+    return tuple(filter(None, (_failure(point) for point in entry_points(group=group))))
 
 
 def _failure(point: EntryPoint) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..build.pool_layer import PoolLayer
 from ..build.stepper import Stepper
 from ..events import EventQueue, channel_type, level_type, mask_bytes
 from ..float32 import beyond
@@ -145,7 +146,7 @@ class BandRun:
         self._channels, _, self._width = layer.outgoing
         self._padded = layer.padded_channels
         self._incoming_width = layer.incoming[2]
-        self._pooling = layer.pooling
+        self._pooling = isinstance(layer, PoolLayer)
         self._masks = layer.levels is not None and layer.levels.masks
         self._kinds = 0 if layer.levels is None else layer.levels.kinds
         self._token = layer.token(steps)
@@ -155,9 +156,9 @@ class BandRun:
         self._pool_run = pool
         self._unpacked = () if dot is not None or pool is not None else _unpacked_sources(inputs)
         self._sources = packed_sources(self._unpacked)
-        self._injects = bool(self.analog) and not layer.pooling and state.fresh
+        self._injects = bool(self.analog) and not self._pooling and state.fresh
         self._is_ladder = layer.neurons is not None and layer.stepper is None
-        plain = self._is_ladder and room is not None and bool(inputs.queues) and not layer.pooling
+        plain = self._is_ladder and room is not None and bool(inputs.queues) and not self._pooling
         self._table = self._band_table() if room is not None or at_once else None
         self._in_one_kernel = at_once or (plain and not self._injects)
 

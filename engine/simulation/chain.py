@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer, Program
-from ..build.kernel_choice import PICTURE, kernels_in_integers, least_active
+from ..build.gather_layer import GatherLayer
+from ..build.kernel_choice import least_active
+from ..build.pool_layer import PoolLayer
 from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
 from ..kernels.bound_call import bind
 from ..kernels.chain import count_uneven_sources, run_chain
@@ -69,7 +71,7 @@ class Chain:
         self.steps = steps
         self.threads = threads
         self._index = {layer.name: index for index, layer in enumerate(self.layers)}
-        self._kernels = [kernels_in_integers(layer) or PICTURE for layer in self.layers]
+        self._kernels = [layer.dense_kernels or layer.own_kernels for layer in self.layers]
         self._rooms, self._block = _rooms(program, steps)
         self._picture = np.empty(_picture_shape(self.layers), np.float32)
         self._states = [LayerState(layer) for layer in self.layers]
@@ -130,7 +132,7 @@ class Chain:
         elif dot is not None:
             row_bytes, weights = dot.row_bytes(layer), dot.weight_bytes
         else:
-            weights = layer.weights.nbytes
+            weights = layer.weight_bytes
         bands = bands_in_cache(layer.outgoing[1], row_bytes, weights, self.threads, SMALLEST_DENSE_PART)
         channels, height, width = layer.incoming
         all_active = np.arange(height + 1) * (width * channels)
@@ -270,12 +272,12 @@ def _is_link(layer: Layer, steps: int) -> bool:
     if layer.neurons is not None and not (ladder and has_room(layer, steps)):
         return False
     if all(analog):
-        return ladder and not layer.pooling
+        return ladder and not isinstance(layer, PoolLayer)
     if any(analog) or not all(source.levels is not None and source.levels.masks for source in layer.sources):
         return False
-    if kernels_in_integers(layer) is None or (layer.pooling and not ladder):
+    if layer.dense_kernels is None or (isinstance(layer, PoolLayer) and not ladder):
         return False
-    integers = layer.integers
+    integers = layer.integers if isinstance(layer, GatherLayer) else None
     if integers is None:
         return True
     return layer.zero_fan_out is None or all(integers.every_level_counts(source.name) for source in layer.sources)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer
-from ..build.fan_out import ZeroFanOut
 from ..build.integer_layer import IntegerLayer, Quanta
 from ..events import EventQueue
+from ..graph import ZeroFanOut
 from ..kernels.dot import GROUP, LANES, tile_configuration
 from ..kernels.dot_band import dot_band
 from ..kernels.sources import packed_numbers, packed_sources

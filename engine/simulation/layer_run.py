@@ -176,7 +176,7 @@ class LayerRun:
     def _weight_bytes(self) -> int:
         if self._dot is not None:
             return self._dot.weight_bytes
-        return 0 if self.layer.pooling else self.layer.weights.nbytes
+        return self.layer.weight_bytes
 
     def _joined(self) -> EventQueue:
         """One queue out of what each band has fired, exactly as large as it has to be."""
@@ -220,7 +220,7 @@ def runs_in_integers(layer: Layer, inputs: Inputs, steps: int, kernels: str) -> 
 def dense_work(layer: Layer, steps: int) -> int:
     """About how many operations a layer takes in integers."""
     neurons = math.prod(layer.outgoing) * _OPERATIONS_OF_A_NEURON
-    product = 1.0 if layer.integers is None else COST_OF_A_PRODUCT.get(layer.integers.kind, 1.0)
+    product = COST_OF_A_PRODUCT.get(layer.dense_kernels or "", 1.0)
     return (int(layer.dense_macs * product) + neurons) * steps
 
 

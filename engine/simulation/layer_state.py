@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer
-from ..build.layers import Source
+from ..build.binding import Source
+from ..build.pool_layer import PoolLayer
 from ..events import EventQueue
 from ..float32 import all_finite, beyond
 from ..memory import aligned_empty
@@ -76,7 +77,7 @@ class LayerState:
     def inject(self) -> None:
         """Make room for the analog input's current, which each band computes in the first group of steps."""
         layer = self.layer
-        if layer.pooling or not any(source.analog for source in layer.sources):
+        if isinstance(layer, PoolLayer) or not any(source.analog for source in layer.sources):
             return
         _, height, width = layer.outgoing
         self.constant_stride = layer.padded_channels

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..build.binding import RowRange
 from ..events import EventQueue, joined_masks
-from .tile_layer import RowRange
 
 
 @dataclass(frozen=True, eq=False)

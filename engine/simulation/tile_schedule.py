@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..build import Layer, Program
-from .tile_layer import NOTHING_READ, RowRange
+from ..build.binding import NOTHING_READ, RowRange
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class TileSchedule:
         """Last + 1 row that can be computed now, of no more rows than a tile has."""
         first, height = self._done[layer.name], layer.outgoing[1]
         # The phases of a transposed convolution stay together.
-        step = 1 if layer.pooling else layer.plan.rows.output_step
+        step = layer.row_step
         most = min(first + -(-self.tile * height // (self.height * step)) * step, height)
         there = min(self._done[source.name] for source in layer.sources)
         if there < layer.incoming[1]:

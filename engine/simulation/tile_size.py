@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ..build import Layer, Program
+from ..build.binding import RowRange
 from ..events import entry_bytes, mask_bytes
 from .picture_run import step_groups
-from .tile_layer import RowRange
 from .tile_schedule import TileSchedule, TileStep
 
 MEMORY = 1 << 30

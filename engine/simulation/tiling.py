@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Program
+from ..build.binding import NOTHING_READ, rows_of
 from ..events import EventQueue, channel_type, level_type
 from ..operations import Operations, SynapseOperations
 from ..threads import WorkerThreads
@@ -16,7 +17,6 @@ from .picture_run import PictureRun, sorted_kernels, step_groups
 from .recording import Recorder
 from .result import Result
 from .row_buffer import RowBuffer
-from .tile_layer import NOTHING_READ, tile_layer
 from .tile_schedule import TileSchedule, TileStep
 
 
@@ -85,7 +85,7 @@ class TiledRun:
         )
 
     def _run_step(self, step: TileStep) -> None:
-        layer = tile_layer(step.layer, step.rows, step.counted)
+        layer = rows_of(step.layer, step.rows, step.counted)
         picture = self.picture[:, slice(*layer.window)]
         part = replace(self.program, layers=(layer,))
         run = TileRun(part, picture, self.steps, self.record, self.workers, self.threads)

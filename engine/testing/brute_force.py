@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Linear, Network, Neurons, Synapses
+from ..graph import Network, Neurons, Synapses
+from ..layers import AvgPool2d, Conv2d, ConvTranspose2d, Linear
 from ..neurons import initial_state, level_table
 from ..operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
 

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ..events import EventQueue
-from ..graph import Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
+from ..graph import Input, Network, Neurons, Node, Output
 from ..kernels.count import count_levels, count_uneven_rows
+from ..layers import Conv2d, ConvTranspose2d, Linear
 from ..neurons import NeuronModel, conserves_charge, level_table
 from ..simulation import Result, simulate
 from . import reference, strategies

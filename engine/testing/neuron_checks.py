@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..graph import Conv2d, Input, Network, Neurons, Output
+from ..graph import Input, Network, Neurons, Output
+from ..layers import Conv2d
 from ..neurons import LadderModel, NeuronModel, conserves_charge, initial_state, level_table, registration_of
 from ..simulation import simulate
 from . import reference

@@ -19,18 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import (
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
-    Input,
-    Linear,
-    Network,
-    Neurons,
-    Node,
-    Output,
-)
+from ..graph import Input, Network, Neurons, Node, Output
+from ..layers import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Linear
 from ..neurons import (
     IntegrateAndFire,
     LadderModel,

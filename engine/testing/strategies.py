@@ -19,20 +19,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ..events import STEPS_PER_QUEUE, EventQueue, channel_type, level_type
-from ..graph import (
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
-    Input,
-    Linear,
-    Network,
-    Neurons,
-    Node,
-    Output,
-    Shape,
-    Synapses,
-)
+from ..graph import Input, Network, Neurons, Node, Output, Shape, Synapses
+from ..layers import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Linear
 from .neuron_strategies import (
     Numbers,
     binary_ladders,

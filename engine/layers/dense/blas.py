@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..threads import on_threads
+from ...threads import on_threads
 
 Array = NDArray[Any]
 

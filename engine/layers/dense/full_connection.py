@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...graph import Linear
 from .joining import Value, joined
+
+if TYPE_CHECKING:
+    from ..linear import Linear
 
 Array = NDArray[Any]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...graph import AvgPool2d
 from .joining import Value, joined
 from .windows import Taps
+
+if TYPE_CHECKING:
+    from ..avg_pool2d import AvgPool2d
 
 Array = NDArray[Any]
 

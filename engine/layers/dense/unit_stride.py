@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...threads import on_threads
-from ..blas import add_product, add_transposed_product
+from .blas import add_product, add_transposed_product
 
 Array = NDArray[Any]
 

@@ -5,17 +5,19 @@ In float32 and with one group through correlation.py, otherwise through BLAS.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...graph import ConvTranspose2d
-from ..blas import multiply
+from .blas import multiply
 from .correlation import Kept, kernel_gradient, packed, packed_once, suits, to_narrow, to_wide
 from .joining import Value, joined, sum_by_channel
 from .sliding import Sliding, sliding
 from .windows import Taps
+
+if TYPE_CHECKING:
+    from ..conv_transpose2d import ConvTranspose2d
 
 Array = NDArray[Any]
 

@@ -6,18 +6,20 @@ stride 1 and neighbouring columns in unit_stride.py where the picture is not tin
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...graph import Conv2d
-from ..blas import multiply
+from .blas import multiply
 from .correlation import Kept, kernel_gradient, packed, packed_once, suits, to_narrow, to_wide
 from .joining import Value, joined, sum_by_channel
 from .sliding import Sliding, sliding
 from .unit_stride import correlate, tap_gradients
 from .windows import Taps
+
+if TYPE_CHECKING:
+    from ..conv2d import Conv2d
 
 Array = NDArray[Any]
 

@@ -1,0 +1,349 @@
+"""A layer: synapses and the neurons (or the readout) that they feed, bound to a picture's shape.
+
+What is the same for all of them is here; how the current of some synapses is computed is in gather_layer.py (weights on
+a regular pattern of taps), pool_layer.py (means), value_layer.py (any other kind) and sum_layer.py (several at once).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..float32 import held
+from ..graph import FanOut, Neurons, Shape, Synapses, ZeroFanOut
+from ..kernels.firing import neuron_array
+from ..kernels.processor import host_accumulators, host_lanes
+from ..kernels.window_block import Token, window_token
+from ..lazy import KnownOf, lazy_property
+from ..memory import called_by_clear_caches
+from ..neurons import LadderModel, LevelTable, level_table
+from .kernel_choice import EVENTS, PICTURE, AllowedKernels
+from .stepper import Stepper, stepper_of
+from .weights import padded_bias
+
+_nonzero: KnownOf[Synapses, NDArray[np.int64]] = KnownOf()
+"""Non-zero weights of nodes that are alive: counted once, because there are millions of weights."""
+
+called_by_clear_caches(_nonzero.clear)
+
+RowRange = tuple[int, int]
+"""First row and last row + 1."""
+
+NOTHING_READ = (0, 0)
+"""What `Layer.input_rows` says of output rows that read padding alone."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A part of a layer's input: the node it comes from, its channels, and where they begin in the joined input.
+
+    `levels` is what its neurons' levels mean, None for the analog input; `delay` steps pass before they arrive.
+    """
+
+    name: str
+    channels: int
+    channel_offset: int
+    analog: bool
+    levels: LevelTable | None = field(compare=False)
+    delay: int = 0
+
+    @property
+    def thresholds(self) -> int:
+        """Kinds of spikes of its neurons: thresholds, or levels; 0 for the analog input."""
+        return 0 if self.levels is None else self.levels.kinds
+
+    @lazy_property
+    def scale(self) -> np.float32:
+        """What a level's eight bits, read backwards as a number, are multiplied with to give its value, exactly.
+
+        Thresholds of 8, 4, 2, ... quanta have such a number; 0 for others.
+        """
+        if self.levels is None or not self.levels.masks:
+            return np.float32(0)
+        backwards = self.levels.backwards
+        emit = self.levels.emit[: len(backwards)]
+        scale = np.float32(emit[-1] / backwards[-1])
+        return scale if (backwards.astype(np.float32) * scale == emit).all() else np.float32(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Some output rows of a layer, and the input rows that these read: all that there is of it in a tile.
+
+    Parameters
+    ----------
+    whole : Layer
+    rows : (first, last + 1)
+        Output rows.
+    inputs : (first, last + 1)
+        Input rows.
+    counted : int
+        Input rows before this one were counted by an earlier tile.
+    """
+
+    whole: Layer
+    rows: RowRange
+    inputs: RowRange
+    counted: int
+
+    @property
+    def is_new(self) -> NDArray[np.bool_]:
+        """(input rows,) whether no earlier tile has counted the row."""
+        return np.arange(*self.inputs) >= self.counted
+
+
+@dataclass(frozen=True, eq=False)
+class WindowFanOut(FanOut):
+    """Fan-out of the rows of a window; no fan-out is the usual one, because events are counted window by window."""
+
+    @property
+    def usual(self) -> tuple[int, int]:
+        """None: every event is looked at."""
+        return 0, 0
+
+
+@dataclass(frozen=True, eq=False)
+class Binding:
+    """What a layer is made of.
+
+    Parameters
+    ----------
+    name : str
+        Of the Neurons or the Output.
+    node : Synapses
+    sources : tuple of Source
+    incoming, outgoing : (C, H, W)
+        Of the window where there is one.
+    neurons : Neurons or None
+    kernels : AllowedKernels
+    window : Window or None
+        Where the layer is a part of a whole one.
+    """
+
+    name: str
+    node: Synapses
+    sources: tuple[Source, ...]
+    incoming: Shape
+    outgoing: Shape
+    neurons: Neurons | None
+    kernels: AllowedKernels
+    window: Window | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Layer(Binding):
+    """Synapses and the neurons (or the readout) that they feed, bound to a picture's shape."""
+
+    # --- How the current is computed ---------------------------------------------------------------------------------
+
+    @property
+    def own_kernels(self) -> str:
+        """What computes the current where nothing else is chosen, see `Result.kernels`."""
+        return EVENTS if self.spiking else PICTURE
+
+    @property
+    def dense_kernels(self) -> str | None:
+        """Kernels that the layer may run with instead, silent neurons included; None without any."""
+        return None
+
+    @property
+    def block_width(self) -> int:
+        """Output channels in a block."""
+        return host_lanes()
+
+    @property
+    def window_pixels(self) -> int:
+        """Neighbouring output pixels that an event counts for, where that is the same everywhere; otherwise 1."""
+        return 1
+
+    @property
+    def row_step(self) -> int:
+        """Output rows that stay together in a tile."""
+        return 1
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that every band reads."""
+        return 0
+
+    def prepare(self) -> None:
+        """Work out what all runs need, before several threads would do it at once."""
+        _ = self.bias, self.fan_out
+        if self.neurons is not None:
+            _ = self.neuron if self.stepper is None else self.stepper
+
+    # --- What is read ------------------------------------------------------------------------------------------------
+
+    @lazy_property
+    def spiking(self) -> tuple[Source, ...]:
+        """Sources that are neurons; one that a concatenation names twice comes twice."""
+        return tuple(source for source in self.sources if not source.analog)
+
+    @lazy_property
+    def analog(self) -> tuple[Source, ...]:
+        """Sources that are the analog input."""
+        return tuple(source for source in self.sources if source.analog)
+
+    @property
+    def parts(self) -> tuple[Layer, ...]:
+        """Layers without neurons whose currents add up to that of this one: itself where it is no sum."""
+        return (self,)
+
+    def input_rows(self, first: int, last: int) -> RowRange:
+        """First and last + 1 input row that the output rows first ... last - 1 read."""
+        if self.window is None:
+            return self.node.input_rows(first, last, self.incoming)
+        top, (begin, _) = self.window.rows[0], self.window.inputs
+        low, high = self.window.whole.input_rows(top + first, top + last)
+        return (low - begin, high - begin) if low < high else NOTHING_READ
+
+    def bands_and_inputs(self, bands: tuple[RowRange, ...]) -> NDArray[np.int64]:
+        """(n, 4): first and last + 1 output row of each band, first and last + 1 input row that it reads."""
+        return np.array([(*band, *self.input_rows(*band)) for band in bands], np.int64)
+
+    # --- What is put out ---------------------------------------------------------------------------------------------
+
+    @lazy_property
+    def padded_channels(self) -> int:
+        """Output channels, filled up to a whole number of blocks."""
+        return -(-self.outgoing[0] // self.block_width) * self.block_width
+
+    def token(self, steps: int) -> Token:
+        """Shape of the accumulators for this many steps at once: as many as registers can hold."""
+        lanes, most = host_lanes(), host_accumulators() // steps
+        window = 1 if self.window_pixels > most else self.window_pixels
+        row = vectors = self.block_width // lanes
+        while vectors > 1 and window * vectors > most:
+            vectors //= 2
+        return window_token(steps, window, vectors, lanes, row)
+
+    @lazy_property
+    def bias(self) -> NDArray[np.float32]:
+        """Bias in the kernels' order; zeros where the current has it already."""
+        return padded_bias(np.zeros(1, np.float32), self.padded_channels)
+
+    @lazy_property
+    def neuron(self) -> NDArray[np.float32]:
+        """What the firing kernel takes."""
+        assert self.neurons is not None
+        assert isinstance(self.neurons.model, LadderModel)
+        constants = self.neurons.model.firing_constants()
+        return neuron_array(constants.decay, constants.keep, constants.compare, constants.subtract)
+
+    @lazy_property
+    def initial(self) -> NDArray[np.float32]:
+        """Potentials of a pixel's neurons before the first step, filled up to a whole number of blocks."""
+        assert self.neurons is not None
+        return np.full(self.padded_channels, held(self.neurons.model.initial), np.float32)
+
+    @lazy_property
+    def stepper(self) -> Stepper | None:
+        """What runs neurons that are no ladder of thresholds."""
+        return None if self.neurons is None else stepper_of(self.neurons.model)
+
+    @lazy_property
+    def levels(self) -> LevelTable | None:
+        """What the neurons' levels mean; None without neurons."""
+        return None if self.neurons is None else level_table(self.neurons.model)
+
+    @lazy_property
+    def thresholds(self) -> int:
+        """Kinds of spikes of the neurons, which are counted apart: thresholds, or levels; 0 without neurons."""
+        return 0 if self.levels is None else self.levels.kinds
+
+    @lazy_property
+    def variables(self) -> int:
+        """State variables of a neuron."""
+        return 1 if self.stepper is None else self.stepper.variables
+
+    # --- What is counted ---------------------------------------------------------------------------------------------
+
+    @lazy_property
+    def fan_out(self) -> FanOut:
+        """Targets of each event, in all of the layer's output; of a window, for the rows that it counts."""
+        if self.window is None:
+            return self.node.fan_out(self.incoming)
+        whole = self.window.whole.fan_out
+        rows = np.where(self.window.is_new, whole.rows[slice(*self.window.inputs)], 0)
+        return WindowFanOut(rows, whole.columns, whole.channels)
+
+    @lazy_property
+    def weights_and_biases(self) -> tuple[int, int]:
+        """Number of weights and number of biases."""
+        sizes = [getattr(self.node, name).size for name in self.node.arrays]
+        return (sizes[0], sizes[1]) if sizes else (0, 0)
+
+    @property
+    def nonzero_weights(self) -> NDArray[np.int64]:
+        """See `Synapses.nonzero_weights`."""
+        return _nonzero.get(self.node, None, self.node.nonzero_weights)
+
+    @lazy_property
+    def zero_weights(self) -> int:
+        """Number of weights that are zero."""
+        weights, _ = self.weights_and_biases
+        return weights - int(self.nonzero_weights.sum()) if weights else 0
+
+    @lazy_property
+    def zero_fan_out(self) -> ZeroFanOut | None:
+        """Weights of zero that each event meets; None where no weight is zero."""
+        if not self.zero_weights:
+            return None
+        if self.window is None:
+            return self.node.zero_fan_out(self.incoming, self.nonzero_weights)
+        whole = self.window.whole.zero_fan_out
+        if whole is None:
+            return None
+        kinds = len(whole.zeros)
+        classes = np.where(self.window.is_new, whole.row_classes[slice(*self.window.inputs)], kinds)
+        nothing = np.zeros((1, *whole.zeros.shape[1:]), np.int64)
+        return ZeroFanOut(classes, whole.column_classes, np.concatenate([whole.zeros, nothing]))
+
+    @lazy_property
+    def dense_synops(self) -> int:
+        """Accumulates in a step in which every neuron that the layer reads has an event."""
+        return self.fan_out.total(sum(source.channels for source in self.spiking))
+
+    @lazy_property
+    def most_accumulates(self) -> int:
+        """In a step, however many spikes each event counts for; what counting works out on the way is no more."""
+        _, height, width = self.incoming
+        spikes = [(source.channels, int(source.levels.spikes.max())) for source in self.spiking if source.levels]
+        return sum(channels * most for channels, most in spikes) * height * width * self.fan_out.most
+
+    @lazy_property
+    def dense_macs(self) -> int:
+        """Multiply-accumulates of the ANN's layer."""
+        return self.node.dense_macs(self.incoming)
+
+    # --- What others have worked out ---------------------------------------------------------------------------------
+
+    @lazy_property
+    def band_tables(self) -> dict[tuple[tuple[tuple[int, int], ...], bool], NDArray[np.int64]]:
+        """Tables of bands, as the simulation has worked them out."""
+        return {}
+
+    @lazy_property
+    def picture_limits(self) -> dict[int, float]:
+        """For numbers of steps, what `bounds.picture_limit` says, as the simulation has worked it out."""
+        return {}
+
+
+def rows_of(whole: Layer, rows: RowRange, counted: int) -> Layer:
+    """The output rows `rows` of a layer; `counted` input rows have been counted."""
+    inputs = whole.input_rows(*rows)
+    if inputs == NOTHING_READ:
+        # Kernels want a row at least; it is not counted, and nothing is read from it.
+        inputs, counted = (0, 1), 1
+    return type(whole)(
+        name=whole.name,
+        node=whole.node,
+        sources=whole.sources,
+        incoming=(whole.incoming[0], inputs[1] - inputs[0], whole.incoming[2]),
+        outgoing=(whole.outgoing[0], rows[1] - rows[0], whole.outgoing[2]),
+        neurons=whole.neurons,
+        kernels=whole.kernels,
+        window=Window(whole, rows, inputs, counted),
+    )

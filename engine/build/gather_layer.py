@@ -1,0 +1,110 @@
+"""Weights on a regular pattern of taps: gathered from event to event, or multiplied with planes of levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import Synapses
+from ..layers.taps import AxisPhase, WeightedTaps
+from ..lazy import KnownOf, lazy_property
+from ..memory import called_by_clear_caches
+from .binding import Layer
+from .integer_layer import IntegerLayer, integer_layer
+from .integer_plan import IntegerPlan, make_integer_plan
+from .plan import GatherPlan, make_plan
+from .weights import pack_weights, padded_bias
+
+_packed: KnownOf[Synapses, NDArray[np.float32]] = KnownOf()
+"""Packed weights of nodes that are alive, so that only the first run of a network packs them."""
+
+called_by_clear_caches(_packed.clear)
+
+_MOST_PLANE_BYTES = 1 << 26
+"""Of a step, for one output row: the kernels in integers spread out the padding, too, and all rows under a kernel."""
+
+
+@dataclass(frozen=True, eq=False)
+class GatherLayer(Layer):
+    """A layer whose current is gathered: each output pixel adds up the weights that the events under it meet."""
+
+    node: WeightedTaps
+
+    @property
+    def dense_kernels(self) -> str | None:
+        return self.integers.kind if self.spiking and self.integers is not None else None
+
+    @property
+    def block_width(self) -> int:
+        return self.plan.block_width
+
+    @property
+    def window_pixels(self) -> int:
+        return self.plan.window
+
+    @property
+    def row_step(self) -> int:
+        return self.plan.rows.output_step
+
+    @property
+    def weight_bytes(self) -> int:
+        return self.weights.nbytes
+
+    def prepare(self) -> None:
+        super().prepare()
+        _ = self.plan, self.weights
+
+    @lazy_property
+    def plan(self) -> GatherPlan:
+        """Tables for the gather kernels."""
+        rows, columns = self.node.axes(self.incoming)
+        if self.window is not None:
+            # Vertical offsets that lead from the window's first output row to its first input row. It begins at a
+            # multiple of the output step (see `TileSchedule`), so that phases stay as they are.
+            rows = self.window.whole.plan.rows  # type: ignore[attr-defined]
+            shift = self.window.rows[0] // rows.output_step * rows.input_step - self.window.inputs[0]
+            rows = replace(rows, phases=tuple(_shifted(phase, shift) for phase in rows.phases))
+        return make_plan(rows, columns, self.incoming, self.outgoing)
+
+    def input_rows(self, first: int, last: int) -> tuple[int, int]:
+        return self.plan.input_rows(first, last)
+
+    @lazy_property
+    def weights(self) -> NDArray[np.float32]:
+        """Weights in the kernels' order."""
+        if self.window is not None:
+            return self.window.whole.weights  # type: ignore[attr-defined,no-any-return]
+        key = (self.block_width, self.node.packing_key(self.incoming))
+        dense_kernel = self.node.dense_kernel
+        return _packed.get(
+            self.node, key, lambda: pack_weights(dense_kernel(self.node.weight, self.incoming), self.plan)
+        )
+
+    @lazy_property
+    def bias(self) -> NDArray[np.float32]:
+        return padded_bias(self.node.bias, self.padded_channels)
+
+    @lazy_property
+    def integers(self) -> IntegerLayer | None:
+        """The layer in integers, where its currents are sums of integers and kernels that add them up are allowed."""
+        if self.window is not None:
+            whole: IntegerLayer | None = self.window.whole.integers  # type: ignore[attr-defined]
+            return None if whole is None else replace(whole, plan=self.integer_plan)
+        kind = self.kernels.integers
+        if kind is None or self.integer_plan.plane_bytes(self.integer_plan.rows.reach, 1) > _MOST_PLANE_BYTES:
+            return None
+        tables = {source.name: source.levels for source in self.sources}
+        channels = [(source.name, source.channels) for source in self.sources]
+        return integer_layer(self.node, self.incoming, tables, channels, self.integer_plan, kind)
+
+    @lazy_property
+    def integer_plan(self) -> IntegerPlan:
+        """Tables for the dot kernels."""
+        columns = self.node.axes(self.incoming)[1]
+        return make_integer_plan(self.plan.rows, columns, self.incoming, self.outgoing, self.padded_channels)
+
+
+def _shifted(phase: AxisPhase, shift: int) -> AxisPhase:
+    return replace(phase, offsets=tuple(offset + shift for offset in phase.offsets)) if phase.offsets else phase

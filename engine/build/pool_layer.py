@@ -1,0 +1,53 @@
+"""Means over windows: added up event by event, or from planes of levels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.entries import host_compresses
+from ..kernels.pooling import POOL_CHANNELS
+from ..layers.avg_pool2d import AvgPool2d
+from ..lazy import lazy_property
+from .binding import Layer
+from .integer_layer import PooledLevels, pooled_levels
+from .kernel_choice import PLANES
+
+
+@dataclass(frozen=True, eq=False)
+class PoolLayer(Layer):
+    """A layer that averages."""
+
+    node: AvgPool2d
+
+    @property
+    def dense_kernels(self) -> str | None:
+        can = self.pooled_levels is not None and host_compresses() and self.padded_channels % POOL_CHANNELS == 0
+        return PLANES if self.spiking and can and PLANES in self.kernels.names else None
+
+    @lazy_property
+    def pooled_levels(self) -> PooledLevels | None:
+        """What means are made of, where they are sums of integers."""
+        if any(kernel > 2 * size for kernel, size in zip(self.node.kernel_size, self.incoming[1:], strict=True)):
+            return None  # the kernel for planes would read little but padding
+        return pooled_levels(math.prod(self.node.kernel_size), {source.name: source.levels for source in self.sources})
+
+    @lazy_property
+    def pool_geometry(self) -> NDArray[np.int64]:
+        """What the pooling kernel takes.
+
+        Of a window, the padding is the distance from its first input row, and may be below 0.
+        """
+        node = self.node
+        sizes = (*self.incoming[1:], self.outgoing[2])
+        geometry = np.array([*node.kernel_size, *node.stride, *node.padding, *sizes], np.int64)
+        if self.window is not None:
+            geometry[4] += self.window.inputs[0] - self.window.rows[0] * geometry[2]
+        return geometry
+
+    def prepare(self) -> None:
+        super().prepare()
+        _ = self.pool_geometry

@@ -1,0 +1,89 @@
+"""A network's layers in the order in which they run: one for each Neurons node and one for the Output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import Input, Network, Neurons, Output, Projection, Shape, Synapses
+from ..lazy import KnownOf
+from ..memory import called_by_clear_caches
+from ..neurons import level_table
+from .binding import Binding, Layer, Source
+from .kernel_choice import AllowedKernels, allowed_kernels
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A network bound to a picture's shape.
+
+    Parameters
+    ----------
+    network : Network
+    layers : tuple of Layer
+        In the order in which they run; the last one is the readout.
+    last_use : dict
+        For each Neurons node, the index of the last layer that reads its events.
+    emit : dict
+        For each Neurons node, (256,) float32, the value of each level.
+    prepared : dict
+        What the simulation has prepared for this program and does not use just now (see engine/simulation/chain.py).
+    """
+
+    network: Network
+    layers: tuple[Layer, ...]
+    last_use: dict[str, int]
+    emit: dict[str, NDArray[np.float32]]
+    prepared: dict[str, Any] = field(default_factory=dict)
+
+
+_Bound = tuple[tuple[Layer, ...], dict[str, int], dict[str, NDArray[np.float32]], dict[str, Any]]
+_SHAPES_KEPT = 4
+_bound: KnownOf[Network, _Bound] = KnownOf(_SHAPES_KEPT)
+"""What networks that are alive were bound to last; it knows their nodes but not them, or they would live for ever."""
+
+called_by_clear_caches(_bound.clear)
+
+
+def build_program(network: Network, picture: Shape, kernels: AllowedKernels | None = None) -> Program:
+    """Bind a network to pictures of the shape (C, H, W) and to kernels; InputError where it does not fit."""
+    kernels = allowed_kernels() if kernels is None else kernels
+    return Program(network, *_bound.get(network, (picture, kernels), lambda: _bind(network, picture, kernels)))
+
+
+def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
+    shapes = network.shapes(picture)
+    feeds: list[Neurons | Output] = [*network.neurons, network.output]
+    layers: list[Layer] = []
+    for feed in feeds:
+        node = network[feed.source]
+        assert isinstance(node, Synapses)
+        (projection,) = network.projections(node.name)
+        binding = Binding(
+            name=feed.name,
+            node=node,
+            sources=_sources(network, projection, shapes),
+            incoming=shapes[projection.source],
+            outgoing=shapes[node.name],
+            neurons=feed if isinstance(feed, Neurons) else None,
+            kernels=kernels,
+        )
+        layers.append(node.bind(binding))
+    last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
+    emit = {neurons.name: level_table(neurons.model).emit for neurons in network.neurons}
+    return tuple(layers), last_use, emit, {}
+
+
+def _sources(network: Network, node: Projection, shapes: dict[str, Shape]) -> tuple[Source, ...]:
+    """The Input and Neurons nodes that synapses read, with Joins resolved into channel offsets."""
+    found: list[Source] = []
+    offset = 0
+    for name in network.leaves(node.source):
+        leaf, channels = network[name], shapes[name][0]
+        levels = level_table(leaf.model) if isinstance(leaf, Neurons) else None
+        found.append(Source(name, channels, offset, isinstance(leaf, Input), levels, node.delay))
+        offset += channels
+    return tuple(found)

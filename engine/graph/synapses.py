@@ -1,0 +1,264 @@
+"""Synapses: what every kind of them can be asked. The kinds themselves are in engine/layers, one file each.
+
+A kind is a frozen dataclass that derives from `Projection` (it reads one node) or, if it has weights, from `Weighted`.
+It says what shape it puts out and how its current is computed; what is left out here as a default can stay so. See
+docs/layers.md for how to write one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .fields import check_channels, count
+from .limits import MOST_DELAY
+from .node import Node, Shape
+from .reach import FanOut, ZeroFanOut
+
+if TYPE_CHECKING:
+    from ..build.binding import Binding, Layer
+
+Array = NDArray[Any]
+Value = tuple[Array, ...]
+"""Batches (M, H, W, channels of this part) that follow one another along the channels."""
+
+
+class Rows(NamedTuple):
+    """Output rows to compute, and the input rows that are there for it.
+
+    Parameters
+    ----------
+    first, last : int
+        First output row, and last + 1.
+    first_input : int
+        Row of the input that the first one of the given values is.
+    incoming : (C, H, W)
+        Shape of the whole input.
+    """
+
+    first: int
+    last: int
+    first_input: int
+    incoming: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Synapses(Node):
+    """A node that turns what its sources emit into an input current.
+
+    With a `delay` of 1, what is emitted at a step arrives at the next one.
+    """
+
+    delay: int = field(default=0, kw_only=True)
+
+    file_fields: ClassVar[Mapping[str, str]] = {}
+    """Fields that a model file holds, arrays apart, each with its sort: "integer", "pair", "number", "boolean",
+    "text"."""
+
+    arrays: ClassVar[tuple[str, ...]] = ()
+    """Fields that are arrays of numbers to train: none, or "weight" and "bias"."""
+
+    state_values: ClassVar[int] = 0
+    """Numbers that the synapses keep from step to step for each number that they put out."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delay", count(self, "delay", self.delay, 0, MOST_DELAY))
+
+    # --- Shapes ------------------------------------------------------------------------------------------------------
+
+    @property
+    def size_factor(self) -> Fraction:
+        """Rows and columns that are put out for each one that is read, where pictures are large."""
+        return Fraction(1)
+
+    def channels_out(self, channels: int) -> int:
+        """Channels that are put out where so many come in; GraphError where these do not fit."""
+        return channels
+
+    def input_rows(self, first: int, last: int, incoming: Shape) -> tuple[int, int]:
+        """First and last + 1 input row that the output rows first ... last - 1 read, within the input.
+
+        (0, 0) where they read nothing. By default all rows.
+        """
+        return 0, incoming[1]
+
+    # --- Currents ----------------------------------------------------------------------------------------------------
+
+    def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
+        """Current of some output rows, with the bias.
+
+        Parameters
+        ----------
+        values : (M, h, W, C) float
+            The input rows that `input_rows` asks for; one after the other M steps, or M pictures.
+        rows : Rows
+        state : (last - first, W', C', state_values) float32, to be moved on; None for a kind without a state
+            All zeros before the first step. With a state, M are steps.
+
+        Returns
+        -------
+        (M, last - first, W', C') float
+        """
+        raise NotImplementedError
+
+    def forward(self, value: Value, kept: dict[str, Any] | None = None) -> Array:
+        """Current (M, H', W', C') of the analog network (ANN) for `value`, parts (M, H, W, C_part).
+
+        A dictionary `kept` receives what `backward` can use again.
+        """
+        values = value[0] if len(value) == 1 else np.concatenate(value, axis=3)
+        incoming = (values.shape[3], *values.shape[1:3])
+        return self.current(values, Rows(0, self.output_shape(incoming)[1], 0, incoming))
+
+    def backward(
+        self, value: Value, gradient: Array, into_input: bool = True, kept: dict[str, Any] | None = None
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """Gradient of what was read (M, H, W, C), or None where it is not wanted, and by name those of the arrays.
+
+        Parameters
+        ----------
+        value : tuple of (M, H, W, C_part)
+        gradient : (M, H', W', C')
+            Gradient of the current.
+        into_input : bool
+            Whether the gradient of the input is wanted.
+        kept : dict, optional
+            What `forward` kept of the same `value`.
+        """
+        raise InputError(
+            f"{type(self).__name__} {self.name!r} has no backward pass: it cannot be trained"
+        )
+
+    def bind(self, binding: Binding) -> Layer:
+        """The synapses, bound to shapes and to the kernels that compute their current; by default to `current`."""
+        from ..build.value_layer import ValueLayer
+
+        return ValueLayer(**vars(binding))
+
+    # --- What others have to know ------------------------------------------------------------------------------------
+
+    def fan_out(self, incoming: Shape) -> FanOut:
+        """Targets of each event."""
+        raise NotImplementedError
+
+    def zero_fan_out(self, incoming: Shape, nonzero: NDArray[np.int64]) -> ZeroFanOut | None:
+        """Weights of zero that each event meets; `nonzero` comes from `nonzero_weights`."""
+        return None
+
+    def nonzero_weights(self) -> NDArray[np.int64]:
+        """Non-zero weights by input channel, and whatever else `zero_fan_out` tells apart; empty without weights."""
+        return np.zeros(0, np.int64)
+
+    def dense_macs(self, incoming: Shape) -> int:
+        """Multiply-accumulates of the ANN's layer, padding included, as profilers count them; 0 without weights."""
+        return 0
+
+    def gain(self) -> tuple[float, float, int] | None:
+        """Sizes of the largest weight and of the largest bias, and the most products in a sum; None where unknown.
+
+        Crude is enough: they tell numbers of any ordinary size from those that a float32 number may not hold.
+        """
+        return None
+
+    def pass_on(self, by_channel: Array) -> Array:
+        """Of something that each channel read has (a scale), what each channel put out has; without weights only.
+
+        InputError where an output channel mixes channels that differ.
+        """
+        return by_channel
+
+    @property
+    def keeps_channels(self) -> bool:
+        """Whether each output channel is made of the input channel of its number alone, and is as large."""
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class Projection(Synapses):
+    """Synapses that read one node: the Input, Neurons, or a Join of them."""
+
+    source: str = field()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.source,)
+
+
+@dataclass(frozen=True, eq=False)
+class CurrentSum(Synapses):
+    """Synapses that add the currents of other synapses up."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.delay:
+            raise self.refuse("delay", "must be 0: what is added up has delays of its own")
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted(Projection):
+    """Synapses with a weight, the output channels first (axis 0), then those of a group's inputs, and a bias."""
+
+    arrays: ClassVar[tuple[str, ...]] = ("weight", "bias")
+
+    if TYPE_CHECKING:
+        weight: Array
+        bias: Array
+
+    @property
+    def group_count(self) -> int:
+        """Groups of channels that do not meet."""
+        return 1
+
+    @property
+    def in_channels(self) -> int:
+        """Channels, or features, that the source must put out."""
+        return int(self.weight.shape[1]) * self.group_count
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the current."""
+        return len(self.weight)
+
+    def channels_out(self, channels: int) -> int:
+        check_channels(self, channels, self.in_channels)
+        return self.out_channels
+
+    def gain(self) -> tuple[float, float, int]:
+        largest, bias = (float(max(array.max(), -array.min())) for array in (self.weight, self.bias))
+        return largest, bias, self.weight.size
+
+    # --- The axes of the weight: for arrays of its shape, whatever they hold -----------------------------------------
+
+    def by_output(self, weight: Array) -> Array:
+        """(out_channels, weights of a channel)."""
+        return weight.reshape(len(weight), -1)
+
+    def from_rows(self, rows: Array) -> Array:
+        """The inverse of `by_output`."""
+        return rows.reshape(self.weight.shape)
+
+    def along_outputs(self, by_channel: Array) -> Array:
+        """A number for each output channel, (out_channels,), as it multiplies the weight."""
+        return by_channel.reshape(-1, *[1] * (self.weight.ndim - 1))
+
+    def along_inputs(self, by_channel: Array) -> Array:
+        """A number for each input channel as it multiplies the weight; fewer stand for several neighbours each."""
+        every = np.repeat(by_channel, self.in_channels // len(by_channel)).reshape(self.group_count, -1)
+        by_group = np.repeat(every, len(self.weight) // self.group_count, axis=0)
+        return by_group.reshape(*by_group.shape, *[1] * (self.weight.ndim - 2))
+
+    def sum_by_output(self, weight: Array) -> Array:
+        """(out_channels,), sums over all but the output channels."""
+        return np.asarray(self.by_output(weight).sum(1))
+
+    def sum_by_input(self, weight: Array, channels: int) -> Array:
+        """(channels,), sums over all but the input channels, of which several neighbours may count as one."""
+        pairs = weight.reshape(*weight.shape[:2], -1).sum(2)
+        by_input = pairs.reshape(self.group_count, -1, pairs.shape[1]).sum(1).reshape(-1)
+        return np.asarray(by_input.reshape(channels, -1).sum(1))
