@@ -13,6 +13,7 @@ from ..float32 import held
 from ..graph import AvgPool2d, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output, Shape, Synapses
 from ..kernels.firing import neuron_array
 from ..kernels.processor import host_accumulators, host_lanes
+from ..kernels.tables import PoolGeometry
 from ..kernels.window_block import Token, window_token
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
@@ -177,12 +178,12 @@ class Layer:
         return padded_bias(bias, self.padded_channels)
 
     @lazy_property
-    def pool_geometry(self) -> NDArray[np.int64]:
+    def pool_geometry(self) -> PoolGeometry:
         """What the pooling kernel takes."""
         assert isinstance(self.node, AvgPool2d)
         node = self.node
         sizes = (*self.incoming[1:], self.outgoing[2])
-        return np.array([*node.kernel_size, *node.stride, *node.padding, *sizes], np.int64)
+        return PoolGeometry(*node.kernel_size, *node.stride, *node.padding, *sizes)
 
     @lazy_property
     def neuron(self) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from ..build.fan_out import FanOut, ZeroFanOut
 from ..build.integer_layer import IntegerLayer
 from ..build.plan import AxisPhase, GatherPlan, make_plan
 from ..graph import Conv2d, ConvTranspose2d, Linear
+from ..kernels.tables import PoolGeometry
 from ..lazy import lazy_property
 
 RowRange = tuple[int, int]
@@ -66,12 +67,11 @@ class TileLayer(Layer):
         return None if whole is None else replace(whole, plan=self.integer_plan)
 
     @lazy_property
-    def pool_geometry(self) -> NDArray[np.int64]:
+    def pool_geometry(self) -> PoolGeometry:
         """What the pooling kernel takes; the padding is the distance from the window's first row, so below 0 too."""
-        geometry = self.whole.pool_geometry.copy()
-        geometry[4] += self.window[0] - self.rows[0] * geometry[2]
-        geometry[6] = self.incoming[1]
-        return geometry
+        whole = self.whole.pool_geometry
+        padding = whole.padding_y + self.window[0] - self.rows[0] * whole.stride_y
+        return whole._replace(padding_y=padding, height=self.incoming[1])
 
     @lazy_property
     def fan_out(self) -> FanOut:
@@ -100,8 +100,9 @@ class TileLayer(Layer):
         """First and last + 1 row of the window that the rows first ... last - 1 of the tile read."""
         if not self.pooling:
             return self.plan.input_rows(first, last)
-        kernel, stride, padding, height = self.pool_geometry[[0, 2, 4, 6]].tolist()
-        low, high = max(first * stride - padding, 0), min((last - 1) * stride - padding + kernel, height)
+        geometry = self.pool_geometry
+        low = max(first * geometry.stride_y - geometry.padding_y, 0)
+        high = min((last - 1) * geometry.stride_y - geometry.padding_y + geometry.kernel_height, geometry.height)
         return (low, high) if low < high else (0, 0)
 
 
