@@ -30,6 +30,7 @@ from spikeunet.engine.build import allowed_kernels, integer_layer, layers
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
+from spikeunet.engine.kernels.tables import SEGMENT
 from spikeunet.engine.memory import Shelf
 from spikeunet.engine.simulation import band_rows, chain, dot_run, layer_run, picture_run, queue_room, scratch
 from spikeunet.engine.testing import reference, strategies
@@ -375,7 +376,7 @@ def test_sums_of_products(kind, vectors, data):
         place += count
     sums = np.full(expected.size, 7, np.int32)
     run_groups(
-        dot.dot_token(kind, vectors), np.array(segments, np.int64), planes, begins, stride,
+        dot.dot_token(kind, vectors), np.array(segments, SEGMENT), planes, begins, stride,
         weights.astype(np.int8).reshape(-1), sums, dot.tile_configuration(),
     )  # fmt: skip
     np.testing.assert_array_equal(sums.reshape(expected.shape), expected)

@@ -52,18 +52,18 @@ def test_reads_stay_in_the_planes(data):
     """Of the first and the last pixel of the first and the last group, in tiles, which are read as whole chunks."""
     _, plan, shape, outgoing, most = draw_plan(data)
     bands = bands_of(outgoing[1], most, 1, 2).rows
-    (output_y, output_x, step_y, step_x), (row_bytes, pixel_bytes) = plan.geometry[:4].tolist(), plan.strides
+    output_y, output_x, step_y, step_x, _, row_bytes, pixel_bytes = plan.tables.geometry
     for (first, last), (low, high, *_) in zip(bands, band_rows(plan, bands, shape[1]), strict=True):
         size = (high - low) * row_bytes
         assert plan.plane_bytes(high - low, 1) == size + PLANE_GAP
-        for first_y, first_x, begin, end, _, _ in plan.phases.tolist():
+        for first_y, first_x, begin, end, _, _ in plan.tables.phases.tolist():
             pixels = len(range(first_x, outgoing[2], output_x))
             for y in range(first, last):
                 if y < first_y or (y - first_y) % output_y or not pixels:
                     continue
                 row = ((y - first_y) // output_y * step_y - low) * row_bytes + plan.edge
                 last_pixel = -(-pixels // GROUP) * GROUP - 1
-                for offset, quads, _ in plan.segments[begin:end].tolist():
+                for offset, quads, _ in plan.tables.segments[begin:end].tolist():
                     assert row + offset >= 0
                     place = row + last_pixel * step_x * pixel_bytes + offset
                     assert place + 4 * quads <= size
@@ -115,9 +115,9 @@ def test_packed_weights(data):
     kernel = np.random.default_rng(1).integers(-127, 128, (*node.weight.shape[2:], shape[0], outgoing[0]), np.int8)
     packed, width = pack_integers(kernel, plan), LANES * plan.vectors
     channels = plan.strides[1]
-    for _, _, first, last, base, block_bytes in plan.phases.tolist():
+    for _, _, first, last, base, block_bytes in plan.tables.phases.tolist():
         for segment in range(first, last):
-            (_, quads, begin), (row, columns) = plan.segments[segment].tolist(), plan.taps[segment]
+            (_, quads, begin), (row, columns) = plan.tables.segments[segment].item(), plan.taps[segment]
             levels = [kernel[row, column, channel] for column in columns for channel in range(shape[0])]
             expected = np.zeros((len(columns), channels, plan.padded), np.int8)
             expected[:, : shape[0], : outgoing[0]] = np.reshape(levels, (len(columns), shape[0], -1))

@@ -198,9 +198,9 @@ def test_joined_phases_of_transposed_convolutions(kernel, stride, padding, more,
     monkeypatch.setattr(layers, "host_accumulators", lambda: accumulators)
     joined = simulate(upwards(), picture, 1, threads=1, record=RECORDS)
     assert joined.total_events
-    tables = layers.build_program(upwards(), picture.shape).layers[1].plan.phases
+    tables = layers.build_program(upwards(), picture.shape).layers[1].plan.tables.phases
     monkeypatch.setattr(plan, "_joined", lambda columns: columns)
-    apart = layers.build_program(upwards(), picture.shape).layers[1].plan.phases
+    apart = layers.build_program(upwards(), picture.shape).layers[1].plan.tables.phases
     assert len(apart) == stride * len(tables)
     assert_same(simulate(upwards(), picture, 1, threads=1, record=RECORDS), joined)
 

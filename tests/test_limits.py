@@ -232,8 +232,8 @@ def test_tables_are_in_proportion_to_weights_and_output(stride, kernel, padding)
     nodes = [Input("i"), Conv2d("c", "i", ONE), Neurons("n", "c"), node, Neurons("m", "up")]
     layer = build_program(read_out(nodes, "m"), (1, 1, 1)).layers[1]
     most = np.prod(kernel) + np.prod(layer.outgoing)
-    assert len(layer.plan.phases) <= most
-    assert len(layer.integer_plan.phases) <= most
+    assert len(layer.plan.tables.phases) <= most
+    assert len(layer.integer_plan.tables.phases) <= most
 
 
 @pytest.mark.parametrize("kernels", ["auto", "events"])

@@ -20,6 +20,7 @@ from ..fixed_point import codes_and_exponents, quantum_of
 from ..graph import Shape, Synapses
 from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES
 from ..kernels.spread import PLANE_GAP
+from ..kernels.tables import DOT_PHASE, SEGMENT, DotGeometry, DotTables
 from ..layers.taps import Axis, WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..memory import aligned_bytes, called_by_clear_caches
@@ -57,11 +58,12 @@ class IntegerWeights:
 
 @dataclass(frozen=True, eq=False)
 class IntegerPlan:
-    """Tables for the dot kernels; see engine/kernels/dot_band.py for geometry, phases and segments.
+    """Tables for the dot kernels.
 
     Parameters
     ----------
-    geometry, phases, segments
+    tables : DotTables
+        What the kernels take.
     vectors : int
         Vectors of output channels in a block.
     edge : int
@@ -74,9 +76,7 @@ class IntegerPlan:
         Vertical taps.
     """
 
-    geometry: NDArray[np.int64]
-    phases: NDArray[np.int64]
-    segments: NDArray[np.int64]
+    tables: DotTables
     vectors: int
     edge: int
     taps: tuple[tuple[int, tuple[int, ...]], ...]
@@ -89,14 +89,9 @@ class IntegerPlan:
         return {}
 
     @property
-    def tables(self) -> tuple[NDArray[np.int64], ...]:
-        """What the kernels take."""
-        return self.geometry, self.phases, self.segments
-
-    @lazy_property
     def strides(self) -> tuple[int, int]:
         """Bytes of a plane's row, and of a pixel."""
-        return int(self.geometry[5]), int(self.geometry[6])
+        return self.tables.geometry.row_bytes, self.tables.geometry.pixel_bytes
 
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
         """First and last + 1 input row that the output rows first ... last - 1 read, see `Axis.inputs`."""
@@ -117,8 +112,8 @@ def make_integer_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shap
     left = max(-lowest, 0)
     row_bytes = (left + max(incoming[2], (groups * GROUP - 1) * columns.input_step + highest + 1)) * channels
     places = phase_places(rows, columns)
-    phases = np.zeros((*places.shape[:2], 6), np.int64)
-    phases[..., :2] = places
+    phases: NDArray[np.void] = np.zeros(places.shape[:2], DOT_PHASE)
+    phases["first_y"], phases["first_x"] = places[..., 0], places[..., 1]
     segments: list[tuple[int, int, int]] = []
     taps: list[tuple[int, tuple[int, ...]]] = []
     weights = 0
@@ -133,13 +128,16 @@ def make_integer_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shap
                 segments.append((row_offset * row_bytes + offset * channels, quads, block_bytes))
                 taps.append((row, horizontal.indices[position : position + number]))
                 block_bytes += -(-quads * 4 // CHUNK_LEVELS) * CHUNK_LEVELS * LANES * vectors
-        phases[y, x, 2:] = first, len(segments), weights, block_bytes
+        phases[y, x] = *places[y, x], first, len(segments), weights, block_bytes
         weights += block_bytes * (padded // (LANES * vectors))
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
+    phases = phases.reshape(-1)
     return IntegerPlan(
-        geometry=np.array([*steps, outgoing[2], row_bytes, channels], np.int64),
-        phases=phases.reshape(-1, 6)[(phases[..., 5].reshape(-1) > 0) | inside(places, outgoing)],
-        segments=np.array(segments, np.int64).reshape(-1, 3),
+        tables=DotTables(
+            geometry=DotGeometry(*steps, outgoing[2], row_bytes, channels),
+            phases=phases[(phases["block_bytes"] > 0) | inside(places, outgoing)],
+            segments=np.array(segments, SEGMENT),
+        ),
         vectors=vectors,
         edge=left * channels,
         taps=tuple(taps),
@@ -161,8 +159,9 @@ def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int
     filled = np.zeros((*kernel.shape[:2], channels, padded), np.int8)
     filled[:, :, :inputs, :outputs] = kernel
     blocks = padded // width
-    packed = aligned_bytes(int(plan.phases[:, 5].sum()) * blocks).view(np.int8)
-    for _, _, first, last, begin, block_bytes in plan.phases[plan.phases[:, 5] > 0].tolist():
+    phases = plan.tables.phases
+    packed = aligned_bytes(int(phases["block_bytes"].sum()) * blocks).view(np.int8)
+    for _, _, first, last, begin, block_bytes in phases[phases["block_bytes"] > 0].tolist():
         of_phase = packed[begin : begin + block_bytes * blocks].reshape(blocks, block_bytes)
         place = 0
         for row, columns in plan.taps[first:last]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..graph import Shape
 from ..kernels.processor import host_lanes
+from ..kernels.tables import GATHER_PHASE, ROW_RUN, GatherGeometry, GatherTables
 from ..layers.taps import Axis, AxisPhase
 
 
@@ -27,8 +28,8 @@ class GatherPlan:
 
     Parameters
     ----------
-    geometry, phases, row_runs, column_offsets
-        As engine/kernels/gather.py describes them.
+    tables : GatherTables
+        What the kernels take.
     rows, columns : Axis
     block_width : int
         Output channels in a block.
@@ -36,24 +37,16 @@ class GatherPlan:
         Neighbouring output pixels that an input pixel counts for, where that is the same everywhere; otherwise 1.
     """
 
-    geometry: NDArray[np.int64]
-    phases: NDArray[np.int64]
-    row_runs: NDArray[np.int64]
-    column_offsets: NDArray[np.int64]
+    tables: GatherTables
     rows: Axis
     columns: Axis
     block_width: int
     window: int
 
-    @property
-    def tables(self) -> tuple[NDArray[np.int64], ...]:
-        """What the kernels take."""
-        return self.geometry, self.phases, self.row_runs, self.column_offsets
-
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
         """First and last + 1 input row that the output rows first ... last - 1 read."""
         low, high = self.rows.inputs(first, last)
-        low, high = max(low, 0), min(high, int(self.geometry[4]))
+        low, high = max(low, 0), min(high, self.tables.geometry.height)
         return (low, high) if low < high else (0, 0)
 
 
@@ -126,21 +119,22 @@ def make_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shape) -> Ga
     heights = np.array([len(phase.offsets) for phase in rows.phases])
     widths = np.array([len(phase.offsets) for phase in columns.phases])
     places = phase_places(rows, columns)
-    phases = np.zeros((*places.shape[:2], 8), np.int64)
-    phases[..., :2] = places
-    phases[..., 2:4] = _ranges([len(of_phase) for of_phase in runs])[:, None]
-    phases[..., 4:6] = _ranges(widths)
-    phases[..., 6] = heights[:, None]
+    phases = np.zeros(places.shape[:2], GATHER_PHASE)
+    phases["first_y"], phases["first_x"] = places[..., 0], places[..., 1]
+    phases["first_run"], phases["end_run"] = _ranges([len(of_phase) for of_phase in runs]).T[..., None]
+    phases["first_column"], phases["end_column"] = _ranges(widths).T
+    phases["kernel_rows"] = heights[:, None]
     weights = heights[:, None] * widths * (blocks * incoming[0] * block_width)
-    phases[..., 7] = (np.cumsum(weights) - weights.reshape(-1)).reshape(weights.shape)
-    row_runs = [run for of_phase in runs for run in of_phase]
-    column_offsets = [offset for phase in columns.phases for offset in phase.offsets]
+    phases["weights"] = (np.cumsum(weights) - weights.reshape(-1)).reshape(weights.shape)
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
+    tables = GatherTables(
+        geometry=GatherGeometry(*steps, incoming[1], incoming[2], outgoing[2], incoming[0], columns.divisor),
+        phases=phases.reshape(-1)[(weights.reshape(-1) > 0) | inside(places, outgoing)],
+        row_runs=np.array([run for of_phase in runs for run in of_phase], ROW_RUN),
+        columns=np.array([offset for phase in columns.phases for offset in phase.offsets], np.int64),
+    )
     return GatherPlan(
-        geometry=np.array([*steps, incoming[1], incoming[2], outgoing[2], incoming[0], columns.divisor], np.int64),
-        phases=phases.reshape(-1, 8)[(weights.reshape(-1) > 0) | inside(places, outgoing)],
-        row_runs=np.array(row_runs, np.int64).reshape(-1, 3),
-        column_offsets=np.array(column_offsets, np.int64),
+        tables=tables,
         rows=rows,
         columns=columns,
         block_width=block_width,

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..kernels.entries import host_compresses
 from ..kernels.pooling import POOL_CHANNELS
+from ..kernels.tables import PoolGeometry
 from ..layers.avg_pool2d import AvgPool2d
 from ..lazy import lazy_property
 from .binding import Layer
@@ -36,17 +34,17 @@ class PoolLayer(Layer):
         return pooled_levels(math.prod(self.node.kernel_size), {source.name: source.levels for source in self.sources})
 
     @lazy_property
-    def pool_geometry(self) -> NDArray[np.int64]:
+    def pool_geometry(self) -> PoolGeometry:
         """What the pooling kernel takes.
 
         Of a window, the padding is the distance from its first input row, and may be below 0.
         """
-        node = self.node
         sizes = (*self.incoming[1:], self.outgoing[2])
-        geometry = np.array([*node.kernel_size, *node.stride, *node.padding, *sizes], np.int64)
-        if self.window is not None:
-            geometry[4] += self.window.inputs[0] - self.window.rows[0] * geometry[2]
-        return geometry
+        geometry = PoolGeometry(*self.node.kernel_size, *self.node.stride, *self.node.padding, *sizes)
+        if self.window is None:
+            return geometry
+        shift = self.window.inputs[0] - self.window.rows[0] * geometry.stride_y
+        return geometry._replace(padding_y=geometry.padding_y + shift)
 
     def prepare(self) -> None:
         super().prepare()

@@ -131,9 +131,7 @@ class Synapses(Node):
         kept : dict, optional
             What `forward` kept of the same `value`.
         """
-        raise InputError(
-            f"{type(self).__name__} {self.name!r} has no backward pass: it cannot be trained"
-        )
+        raise InputError(f"{type(self).__name__} {self.name!r} has no backward pass: it cannot be trained")
 
     def bind(self, binding: Binding) -> Layer:
         """The synapses, bound to shapes and to the kernels that compute their current; by default to `current`."""

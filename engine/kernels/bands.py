@@ -28,11 +28,11 @@ from .spread import count_zeros_of_planes, spread_rows
 
 
 @compiled_bare
-def run_bands(tokens, plan, weights, sources, constants, bands, scratch, room, thresholds, counts):
+def run_bands(tokens, tables, weights, sources, constants, bands, scratch, room, thresholds, counts):
     """Run the bands that are left.
 
     tokens : the gather's `window_token`; `lanes_token` or None, see `compact_rows`
-    plan, weights : see `gather_band`
+    tables, weights : see `gather_band`
     sources : see decode.py
     constants : constant, constant_stride, neurons, as `gather_band` takes them
     scratch : begins, keys, values, as in decode.py, and words, as in `gather_band`, large enough for every band
@@ -47,18 +47,18 @@ def run_bands(tokens, plan, weights, sources, constants, bands, scratch, room, t
         first_input, end_input = table[band, 2], table[band, 3]
         rows = (first, last, padded, channels)
         decoded = (first_input, end_input - first_input, begins, keys, values)
-        decode_rows(sources, decoded, len(token[0]), plan[0][7])
-        gather_band(token, plan, weights, decoded, constant, constant_stride, neurons, words, rows)
+        decode_rows(sources, decoded, len(token[0]), tables.geometry.channels)
+        gather_band(token, tables, weights, decoded, constant, constant_stride, neurons, words, rows)
         _finish_band(compress, words, rows, begin, room, counters, thresholds, counts)
         band = next_band(counters, shares, worker)
 
 
 @compiled_bare
-def run_dot_bands(tokens, plan, weights, sources, constants, bands, scratch, room, thresholds, counts):
+def run_dot_bands(tokens, tables, weights, sources, constants, bands, scratch, room, thresholds, counts):
     """`run_bands` in integers.
 
     tokens : those that `dot_band` takes; `lanes_token` or None
-    plan, weights : see `dot_band`; weights and scale
+    tables, weights : see `dot_band`; weights and scale
     sources : sources and channels, see `spread_rows`; classes, zeros, sums and counts, see `count_zeros_of_planes`
     bands : input rows as `IntegerPlan.input_rows` says; the table has two columns more, first and last + 1 input row
         whose events the band counts
@@ -73,14 +73,16 @@ def run_dot_bands(tokens, plan, weights, sources, constants, bands, scratch, roo
     while band >= 0:
         rows = (table[band, 0], table[band, 1], padded, channels)
         spread = (table[band, 2], table[band, 3] - table[band, 2], edge, planes)
-        _spread_and_count(dot_tokens, plan, sources, spread, (table[band, 5], table[band, 6]))
-        dot_band(dot_tokens, plan, numbers, scale, spread, constant, constant_stride, neurons, words, rows, sums, tiles)
+        _spread_and_count(dot_tokens, tables, sources, spread, (table[band, 5], table[band, 6]))
+        dot_band(
+            dot_tokens, tables, numbers, scale, spread, constant, constant_stride, neurons, words, rows, sums, tiles
+        )
         _finish_band(compress, words, rows, table[band, 4], room, counters, thresholds, counts)
         band = next_band(counters, shares, worker)
 
 
 @compiled_bare
-def run_readout_bands(tokens, plan, weights, sources, constants, bands, scratch, readout):
+def run_readout_bands(tokens, tables, weights, sources, constants, bands, scratch, readout):
     """`run_dot_bands` for a layer without neurons.
 
     constants : constant and constant_stride
@@ -91,13 +93,13 @@ def run_readout_bands(tokens, plan, weights, sources, constants, bands, scratch,
     constant, constant_stride = constants
     counters, shares, worker, table, padded, channels = bands
     edge, planes, sums, tiles, currents = scratch
-    width, steps = plan[0][4], len(tokens[1][0])
+    width, steps = tables.geometry.output_width, len(tokens[1][0])
     band = next_band(counters, shares, worker)
     while band >= 0:
         rows = (table[band, 0], table[band, 1], padded, channels)
         spread = (table[band, 2], table[band, 3] - table[band, 2], edge, planes)
-        _spread_and_count(tokens, plan, sources, spread, (table[band, 5], table[band, 6]))
-        dot_band(tokens, plan, numbers, scale, spread, constant, constant_stride, None, currents, rows, sums, tiles)
+        _spread_and_count(tokens, tables, sources, spread, (table[band, 5], table[band, 6]))
+        dot_band(tokens, tables, numbers, scale, spread, constant, constant_stride, None, currents, rows, sums, tiles)
         shape = ((rows[1] - rows[0]) * width, steps, padded, channels)
         add_to_readout(currents, shape, readout, rows[0] * width)
         band = next_band(counters, shares, worker)
@@ -108,7 +110,7 @@ def run_pool_bands(tokens, geometry, sources, pooled, neurons, bands, scratch, r
     """Run the bands of an average pooling layer that are left, from levels that are spread out.
 
     tokens : `window_token` of one pixel; tuple as long as there are steps; `lanes_token` or None
-    geometry : see pooling.py
+    geometry : PoolGeometry
     sources : sources and channels, see `spread_rows`
     pooled : strides of the planes, and (1,) float32, what sums are multiplied with, see `pool_planes`
     neurons : as `fire_currents` takes them
@@ -119,26 +121,28 @@ def run_pool_bands(tokens, geometry, sources, pooled, neurons, bands, scratch, r
     strides, scale = pooled
     counters, shares, worker, table, padded, channels = bands
     edge, planes, currents, words = scratch
-    width = geometry[8]
     band = next_band(counters, shares, worker)
     while band >= 0:
         rows = (table[band, 0], table[band, 1], padded, channels)
-        first, height = rows[0] * geometry[2] - geometry[4], (rows[1] - 1 - rows[0]) * geometry[2] + geometry[0]
+        first = rows[0] * geometry.stride_y - geometry.padding_y
+        height = (rows[1] - 1 - rows[0]) * geometry.stride_y + geometry.kernel_height
         spread = (first, height, edge, planes)
         spread_rows(steps, sources, source_channels, spread, strides)
         pool_planes(steps, geometry, spread, strides, scale[0], currents, rows)
-        fire_currents(token, currents, (len(steps) * padded, padded), neurons, words, rows, width)
+        fire_currents(token, currents, (len(steps) * padded, padded), neurons, words, rows, geometry.output_width)
         _finish_band(compress, words, rows, table[band, 4], room, counters, thresholds, counts)
         band = next_band(counters, shares, worker)
 
 
 @compiled_bare
-def run_picture_bands(tokens, steps_token, plan, weights, picture, constants, bands, scratch, room, thresholds, counts):
+def run_picture_bands(
+    tokens, steps_token, tables, weights, picture, constants, bands, scratch, room, thresholds, counts
+):
     """Run the bands that are left of a layer that reads nothing but the analog input, in all of its steps.
 
     tokens : `window_token` of one step; `lanes_token` or None
     steps_token : `window_token` of all steps and one pixel, or None where there is one step
-    plan, weights : see `gather_band`
+    tables, weights : see `gather_band`
     picture : (H, W, C) float32; (sources,) int64, see `decode_analog_rows`
     constants : bias and neurons
     scratch : begins, keys, values, currents, words, large enough for every band
@@ -148,27 +152,27 @@ def run_picture_bands(tokens, steps_token, plan, weights, picture, constants, ba
     bias, neurons = constants
     counters, shares, worker, table, padded, channels = bands
     begins, keys, values, currents, words = scratch
-    geometry = plan[0]
+    geometry = tables.geometry
     band = next_band(counters, shares, worker)
     while band >= 0:
         rows = (table[band, 0], table[band, 1], padded, channels)
         decoded = (table[band, 2], table[band, 3] - table[band, 2], begins, keys, values)
-        decode_analog_rows(picture, offsets, decoded, geometry[7])
+        decode_analog_rows(picture, offsets, decoded, geometry.channels)
         # Numba compiles only the branch that the type calls for.
         if steps_token is None:
-            gather_band(token, plan, weights, decoded, bias, 0, neurons, words, rows)
+            gather_band(token, tables, weights, decoded, bias, 0, neurons, words, rows)
         else:  # the current is the same in each step
-            gather_band(token, plan, weights, decoded, bias, 0, None, currents, rows)
-            fire_currents(steps_token, currents, (padded, 0), neurons, words, rows, geometry[6])
+            gather_band(token, tables, weights, decoded, bias, 0, None, currents, rows)
+            fire_currents(steps_token, currents, (padded, 0), neurons, words, rows, geometry.output_width)
         _finish_band(compress, words, rows, table[band, 4], room, counters, thresholds, counts)
         band = next_band(counters, shares, worker)
 
 
 @numba.njit(inline="always")
-def _spread_and_count(tokens, plan, sources, spread, own):
+def _spread_and_count(tokens, tables, sources, spread, own):
     """Spread a band's input rows out and count, for those that are its own, the weights of zero that events meet."""
     sources, channels, (classes, zeros, zero_sums, zero_counts) = sources
-    steps, strides = tokens[1][0], (plan[0][5], plan[0][6])
+    steps, strides = tokens[1][0], (tables.geometry.row_bytes, tables.geometry.pixel_bytes)
     spread_rows(steps, sources, channels, spread, strides)
     if zeros.size > 0:
         count_zeros_of_planes(steps, sources, channels, spread, strides, own, classes, zeros, zero_sums, zero_counts)

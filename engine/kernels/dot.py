@@ -263,9 +263,9 @@ def _add_in_vectors(token, segments, ends, planes, begin, stride, weights, weigh
     for half in range(0, GROUP, _HALF):
         block = zero_sums(token)
         for segment in range(ends[0], ends[1]):
-            source = begin + segments[segment, 0] + half * stride
-            weight = weight_base + segments[segment, 2]
-            for quad in range(segments[segment, 1]):
+            source = begin + segments[segment].levels + half * stride
+            weight = weight_base + segments[segment].weights
+            for quad in range(segments[segment].quads):
                 # Of each chunk, the quads of one vector of channels, then those of the next.
                 inside = quad // LANES * (vectors - 1) * CHUNK_BYTES
                 block = multiply_quad(block, planes, source + 4 * quad, stride, weights, weight + 64 * quad + inside)
@@ -277,9 +277,9 @@ def _add_in_tiles(token, segments, ends, planes, begins, stride, weights, weight
     vectors = len(token[1])
     zero_tiles()
     for segment in range(ends[0], ends[1]):
-        first, second = begins[0] + segments[segment, 0], begins[1] + segments[segment, 0]
-        weight = weight_base + segments[segment, 2]
-        for chunk in range((segments[segment, 1] + LANES - 1) // LANES):
+        first, second = begins[0] + segments[segment].levels, begins[1] + segments[segment].levels
+        weight = weight_base + segments[segment].weights
+        for chunk in range((segments[segment].quads + LANES - 1) // LANES):
             shift = chunk * CHUNK_LEVELS
             multiply_chunk(token, planes, first + shift, second + shift, stride, weights, weight)
             weight += vectors * CHUNK_BYTES
@@ -291,8 +291,7 @@ def add_groups(token, segments, ends, planes, begins, stride, weights, weight_ba
     """Sums of two groups into sums[place ...], int32: group, pixel, channel.
 
     token : see `dot_token`
-    segments : (S, 3) int64; where a segment's levels begin, counted from those of the group's first pixel; quads in it;
-        where its weights begin, counted from weight_base
+    segments : (S,) SEGMENT; levels are counted from those of the group's first pixel, weights from weight_base
     ends : first segment, last + 1
     planes : uint8, flat, levels; `begins` of the two groups, and `stride` from pixel to pixel
     weights : int8, flat, see engine/build/integer_plan.py

@@ -18,14 +18,6 @@ from .spread import PLANE_GAP
 from .vector_block import _data, _load_vector, _offset, _vector
 from .window_block import _block_of, store_pixel
 
-# Arguments that travel together, here and in `IntegerPlan` (engine/build/integer_plan.py), which makes them:
-#   plan = (geometry, phases, segments)
-#     geometry : (7,) int64: output step y, x; input step y, x; output width; bytes of a plane's row, and of a pixel
-#     phases : (P, 6) int64: first output y, x; first and last + 1 segment; where the phase's weights begin; how many
-#         bytes the weights of a block of output channels have
-#     segments : (S, 3) int64, see `add_groups`
-#   spread : see spread.py
-
 
 @intrinsic
 def block_of_sums(typing_context, token, sums, index, step_stride, scale, constant, channel, place):
@@ -59,10 +51,11 @@ def block_of_sums(typing_context, token, sums, index, step_stride, scale, consta
 
 
 @compiled_bare
-def dot_band(tokens, plan, weights, scale, spread, constant, constant_stride, neurons, target, rows, sums, tiles):
+def dot_band(tokens, tables, weights, scale, spread, constant, constant_stride, neurons, target, rows, sums, tiles):
     """Spikes, or for a layer without neurons the currents, of the output rows rows[0] to rows[1] - 1.
 
     tokens : `dot_token`; `window_token` of a window of one pixel
+    tables : DotTables
     weights : int8, flat, as `IntegerPlan` packs them
     scale : (padded channels,) float32, what a sum is multiplied with
     constant, constant_stride, neurons, target, rows : as in `gather_band`
@@ -70,34 +63,37 @@ def dot_band(tokens, plan, weights, scale, spread, constant, constant_stride, ne
     tiles : `tile_configuration`
     """
     token, window = tokens
-    geometry, phases, segments = plan
+    geometry, segments = tables.geometry, tables.segments
     first_row, spread_height, edge, planes = spread
-    size = spread_height * geometry[5] + PLANE_GAP
+    size = spread_height * geometry.row_bytes + PLANE_GAP
     padded = rows[2]
     width = len(token[1]) * LANES
     step_stride = GROUP * width
     # Two groups are added up together: neighbours of one step, or two steps (there is an even number of them) of one.
     steps = len(window[0])
     at_once = 2 if steps == 1 else 1
-    stride = geometry[3] * geometry[6]
+    stride = geometry.input_step_x * geometry.pixel_bytes
     if len(token[0]) == 3:
         load_configuration(tiles)
-    for phase in range(phases.shape[0]):
-        ends = (phases[phase, 2], phases[phase, 3])
-        first_y = (max(rows[0] - phases[phase, 0], 0) + geometry[0] - 1) // geometry[0]
-        end_y = (max(rows[1] - phases[phase, 0], 0) + geometry[0] - 1) // geometry[0]
-        pixels = max(geometry[4] - phases[phase, 1] + geometry[1] - 1, 0) // geometry[1]
+    step_y, step_x = geometry.output_step_y, geometry.output_step_x
+    for number in range(tables.phases.size):
+        phase = tables.phases[number]
+        ends = (phase.first_segment, phase.end_segment)
+        first_y = (max(rows[0] - phase.first_y, 0) + step_y - 1) // step_y
+        end_y = (max(rows[1] - phase.first_y, 0) + step_y - 1) // step_y
+        pixels = max(geometry.output_width - phase.first_x + step_x - 1, 0) // step_x
         in_row = (pixels + GROUP - 1) // GROUP
         groups = (end_y - first_y) * in_row
         for channel in range(0, padded, width):
-            weight_base = phases[phase, 4] + channel // width * phases[phase, 5]
+            weight_base = phase.weights + channel // width * phase.block_bytes
             for group in range(0, groups, at_once):
                 other = min(group + at_once, groups) - 1
                 row, x = first_y + group // in_row, group % in_row * GROUP
                 other_row, other_x = first_y + other // in_row, other % in_row * GROUP
-                begin = (row * geometry[2] - first_row) * geometry[5] + edge + x * stride
+                begin = (row * geometry.input_step_y - first_row) * geometry.row_bytes + edge + x * stride
                 if steps == 1:
-                    other_begin = (other_row * geometry[2] - first_row) * geometry[5] + edge + other_x * stride
+                    other_top = (other_row * geometry.input_step_y - first_row) * geometry.row_bytes
+                    other_begin = other_top + edge + other_x * stride
                     add_groups(
                         token, segments, ends, planes, (begin, other_begin), stride, weights, weight_base, sums, 0
                     )
@@ -109,10 +105,10 @@ def dot_band(tokens, plan, weights, scale, spread, constant, constant_stride, ne
                 for each in range(other - group + 1):
                     if each == 1:
                         row, x = other_row, other_x
-                    y = phases[phase, 0] + row * geometry[0]
+                    y = phase.first_y + row * step_y
                     for k in range(min(pixels - x, GROUP)):
-                        pixel = y * geometry[4] + phases[phase, 1] + (x + k) * geometry[1]
-                        local = pixel - rows[0] * geometry[4]
+                        pixel = y * geometry.output_width + phase.first_x + (x + k) * step_x
+                        local = pixel - rows[0] * geometry.output_width
                         index = (each * GROUP + k) * width
                         place = pixel * constant_stride + channel
                         block = block_of_sums(window, sums, index, step_stride, scale, constant, channel, place)

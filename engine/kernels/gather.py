@@ -27,27 +27,21 @@ from .compilation import compiled_bare
 from .firing import fire
 from .window_block import empty_block, multiply_add, next_pixel, store_pixel
 
-# Arguments that travel together, here and in `GatherPlan` (engine/build/plan.py), which makes them:
-#   plan = (geometry, phases, row_runs, columns)
-#     geometry : (9,) int64: output step y, x; input step y, x; input height, width; output width; input channels;
-#         divisor of columns (see `Axis` in engine/build/plan.py)
-#     phases : (P, 8) int64: first output y, x; first and last + 1 row run; first and last + 1 column; kernel rows;
-#         where the phase's weights begin
-#     row_runs : (R, 3) int64: offset of the first row from the input row under the kernel's origin; number of rows;
-#         index of the first kernel row
-#     columns : (S,) int64, offset of each kernel column from the input column under the kernel's origin, ascending
+# Arguments that travel together:
+#   tables : GatherTables; phase : one of its phases
 #   decoded = (first_row, rows, begins, keys, values) as decode.py leaves them
 
 
 @numba.njit(inline="always")
-def _add_column(token, plan, phase, weights, weight_base, scale, decoded, block, top, column):
+def _add_column(token, tables, phase, weights, weight_base, scale, decoded, block, top, column):
     """`block` plus the current from the events of one column of input pixels."""
-    geometry, phases, row_runs, columns = plan
+    geometry = tables.geometry
     first_row, rows, begins, keys, values = decoded
-    for run in range(phases[phase, 2], phases[phase, 3]):
-        begin = top + row_runs[run, 0]
-        end = min(begin + row_runs[run, 1], geometry[4])
-        shift = weight_base + ((row_runs[run, 2] - begin + first_row) * geometry[7]) * scale
+    for number in range(phase.first_run, phase.end_run):
+        run = tables.row_runs[number]
+        begin = top + run.offset
+        end = min(begin + run.rows, geometry.height)
+        shift = weight_base + ((run.kernel_row - begin + first_row) * geometry.channels) * scale
         begin = max(begin, 0)
         if begin < end:
             place = column * (rows + 1) - first_row
@@ -57,7 +51,7 @@ def _add_column(token, plan, phase, weights, weight_base, scale, decoded, block,
 
 
 @compiled_bare
-def gather_band(token, plan, weights, decoded, constant, constant_stride, neurons, target, rows):
+def gather_band(token, tables, weights, decoded, constant, constant_stride, neurons, target, rows):
     """Spikes, or for a layer without neurons the currents, of the output rows rows[0] to rows[1] - 1.
 
     weights : float32, flat: phase, block of output channels, kernel row, input channel, kernel column (last one first),
@@ -69,56 +63,57 @@ def gather_band(token, plan, weights, decoded, constant, constant_stride, neuron
         (rows, width, steps, padded channels), receives the currents
     rows : first row, last row + 1, padded channels, channels
     """
-    geometry, phases, row_runs, columns = plan
+    geometry, columns = tables.geometry, tables.columns
     window = len(token[1])
     width = len(token[2]) * len(token[3])
     block_width = len(token[4]) * len(token[3])
     padded = rows[2]
-    for phase in range(phases.shape[0]):
-        first_column, kernel_columns = phases[phase, 4], phases[phase, 5] - phases[phase, 4]
+    for number in range(tables.phases.size):
+        phase = tables.phases[number]
+        first_column, kernel_columns = phase.first_column, phase.end_column - phase.first_column
         scale = (kernel_columns if window == 1 else window) * block_width
-        block_weights = phases[phase, 6] * geometry[7] * scale
-        step_y, step_x = geometry[0], geometry[1]
-        first_y = phases[phase, 0] + (max(rows[0] - phases[phase, 0], 0) + step_y - 1) // step_y * step_y
-        pixels = (geometry[6] - phases[phase, 1] + step_x - 1) // step_x
+        block_weights = phase.kernel_rows * geometry.channels * scale
+        step_y, step_x = geometry.output_step_y, geometry.output_step_x
+        first_y = phase.first_y + (max(rows[0] - phase.first_y, 0) + step_y - 1) // step_y * step_y
+        pixels = (geometry.output_width - phase.first_x + step_x - 1) // step_x
         for channel in range(0, padded, width):
             in_block = channel % block_width
-            weight_base = phases[phase, 7] + channel // block_width * block_weights + in_block
+            weight_base = phase.weights + channel // block_width * block_weights + in_block
             for y in range(first_y, rows[1], step_y):
-                top = (y - phases[phase, 0]) // step_y * geometry[2]
-                line = y * geometry[6] + phases[phase, 1]
+                top = (y - phase.first_y) // step_y * geometry.input_step_y
+                line = y * geometry.output_width + phase.first_x
                 block = empty_block(token)
                 # With a divisor d, only every d-th pixel that enters brings a column with it.
                 wait, column = 0, 0
                 if window > 1:
-                    wait = -columns[first_column] % geometry[8]
-                    column = (wait + columns[first_column]) // geometry[8]
+                    wait = -columns[first_column] % geometry.divisor
+                    column = (wait + columns[first_column]) // geometry.divisor
                 for ahead in range(pixels + window - 1):
                     # The pixel that enters the window; behind the last one, any.
                     entering = line + min(ahead, pixels - 1) * step_x
                     block = next_pixel(block, constant, entering * constant_stride + channel, 0)
                     if window == 1:
                         for tap in range(kernel_columns):
-                            reached = ahead * geometry[3] + columns[first_column + tap]
-                            column = reached if geometry[8] == 1 else reached // geometry[8]
-                            if column >= 0 and column < geometry[5] and column * geometry[8] == reached:
+                            reached = ahead * geometry.input_step_x + columns[first_column + tap]
+                            column = reached if geometry.divisor == 1 else reached // geometry.divisor
+                            if column >= 0 and column < geometry.width and column * geometry.divisor == reached:
                                 base = weight_base + (kernel_columns - 1 - tap) * block_width
                                 block = _add_column(
-                                    token, plan, phase, weights, base, scale, decoded, block, top, column
+                                    token, tables, phase, weights, base, scale, decoded, block, top, column
                                 )
                     elif wait > 0:
                         wait -= 1
                     else:
-                        if column >= 0 and column < geometry[5]:
+                        if column >= 0 and column < geometry.width:
                             block = _add_column(
-                                token, plan, phase, weights, weight_base, scale, decoded, block, top, column
+                                token, tables, phase, weights, weight_base, scale, decoded, block, top, column
                             )
                         column += 1
-                        wait = geometry[8] - 1
+                        wait = geometry.divisor - 1
                     if ahead < window - 1:
                         continue
                     pixel = line + (ahead - window + 1) * step_x
-                    local = pixel - rows[0] * geometry[6]
+                    local = pixel - rows[0] * geometry.output_width
                     # Numba compiles only the branch that the type of `neurons` calls for.
                     if neurons is None:
                         store_pixel(block, target, local * len(token[0]) * padded + channel, padded)

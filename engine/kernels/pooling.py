@@ -14,7 +14,7 @@ from .spread import PLANE_GAP
 from .vector_block import _data, _load_vector, _splat, _store_vector, _vector
 from .window_block import empty_block, next_pixel
 
-# geometry : (9,) int64: kernel height, width; stride y, x; padding y, x; input height, width; output width
+# geometry : PoolGeometry
 # sums, currents : float32, (rows, width, steps, padded channels) of the band, the output rows rows[0] to rows[1] - 1
 # rows : first row, last row + 1, padded channels, channels
 
@@ -30,16 +30,15 @@ _index = np.uint64
 def pool_events(geometry, source, steps, sums, rows):
     """Add one source's events to the sum of each window; `source` as in decode.py."""
     start, channels, levels, bytes_each, emit, _, channel_offset, _ = source
-    kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, height, width, out_width = geometry
     padded, entry_bytes = _index(rows[2]), _index(bytes_each)
     for y in range(rows[0], rows[1]):
-        top = y * stride_y - padding_y
-        for x in range(out_width):
-            left = x * stride_x - padding_x
-            place = _index(((y - rows[0]) * out_width + x) * steps * rows[2] + channel_offset)
-            for row in range(max(top, 0), min(top + kernel_y, height)):
+        top = y * geometry.stride_y - geometry.padding_y
+        for x in range(geometry.output_width):
+            left = x * geometry.stride_x - geometry.padding_x
+            place = _index(((y - rows[0]) * geometry.output_width + x) * steps * rows[2] + channel_offset)
+            for row in range(max(top, 0), min(top + geometry.kernel_height, geometry.height)):
                 # Neighbouring columns' events are contiguous.
-                first, last = max(left, 0), min(left + kernel_x, width)
+                first, last = max(left, 0), min(left + geometry.kernel_width, geometry.width)
                 if first >= last:
                     continue
                 if steps == 1:
@@ -92,12 +91,12 @@ def pool_planes(steps, geometry, spread, strides, scale, sums, rows):
     """
     first_row, spread_height, edge, planes = spread
     size = spread_height * strides[0] + PLANE_GAP
-    window = (geometry[0], geometry[1])
+    window = (geometry.kernel_height, geometry.kernel_width)
     target = 0
     for y in range(rows[0], rows[1]):
-        top = y * geometry[2] - geometry[4] - first_row
-        for x in range(geometry[8]):
-            place = top * strides[0] + edge + (x * geometry[3] - geometry[5]) * strides[1]
+        top = y * geometry.stride_y - geometry.padding_y - first_row
+        for x in range(geometry.output_width):
+            place = top * strides[0] + edge + (x * geometry.stride_x - geometry.padding_x) * strides[1]
             for _step in range(len(steps)):
                 for channel in range(0, rows[2], POOL_CHANNELS):
                     sum_levels(window, planes, place + channel, strides, scale, sums, target + channel)
@@ -108,14 +107,13 @@ def pool_planes(steps, geometry, spread, strides, scale, sums, rows):
 @compiled_bare
 def pool_analog(geometry, picture, steps, channel_offset, sums, rows):
     """Add an analog source, (H, W, C) float32, whose value is the same at every step."""
-    kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, height, width, out_width = geometry
     for y in range(rows[0], rows[1]):
-        top = y * stride_y - padding_y
-        for x in range(out_width):
-            left = x * stride_x - padding_x
-            place = ((y - rows[0]) * out_width + x) * steps * rows[2] + channel_offset
-            for row in range(max(top, 0), min(top + kernel_y, height)):
-                for column in range(max(left, 0), min(left + kernel_x, width)):
+        top = y * geometry.stride_y - geometry.padding_y
+        for x in range(geometry.output_width):
+            left = x * geometry.stride_x - geometry.padding_x
+            place = ((y - rows[0]) * geometry.output_width + x) * steps * rows[2] + channel_offset
+            for row in range(max(top, 0), min(top + geometry.kernel_height, geometry.height)):
+                for column in range(max(left, 0), min(left + geometry.kernel_width, geometry.width)):
                     for step in range(steps):
                         for channel in range(picture.shape[2]):
                             sums[place + step * rows[2] + channel] += picture[row, column, channel]
@@ -124,7 +122,7 @@ def pool_analog(geometry, picture, steps, channel_offset, sums, rows):
 @compiled_bare
 def divide_by_area(geometry, sums):
     """Turn sums into means, in place; padding counts as zeros."""
-    area = np.float32(geometry[0] * geometry[1])
+    area = np.float32(geometry.kernel_height * geometry.kernel_width)
     for place in range(sums.size):
         sums[place] /= area
 

@@ -27,6 +27,7 @@ from ..kernels.pooling import divide_by_area, fire_currents, pool_analog, pool_e
 from ..kernels.processor import host_lanes
 from ..kernels.readout import add_to_readout
 from ..kernels.sources import packed_sources
+from ..kernels.tables import GatherTables
 from ..kernels.window_block import window_token
 from .band_rows import Bands
 from .dot_run import DotRun, Rows
@@ -338,7 +339,7 @@ class BandRun:
         )
 
     @property
-    def _connections(self) -> tuple[tuple[NDArray[np.int64], ...], NDArray[np.float32]]:
+    def _connections(self) -> tuple[GatherTables, NDArray[np.float32]]:
         """What the gather kernels take of the layer."""
         return self.layer.plan.tables, self.layer.weights
 

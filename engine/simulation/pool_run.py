@@ -34,16 +34,15 @@ class PoolRun:
         self._steps = window_token(steps, 1, 1, 1, 1)[0]
         self._sources, self._channels, self._kept = spread_sources(inputs, pooled.quanta)
         channels, _, width = layer.incoming
-        _, columns, self._stride_y, stride, _, padding = self._geometry[:6].tolist()
-        reached = (layer.outgoing[2] - 1) * stride - padding + columns
-        self._edge = padding * channels
-        self._strides = ((padding + max(width, reached)) * channels, channels)
+        geometry = self._geometry
+        reached = (geometry.output_width - 1) * geometry.stride_x - geometry.padding_x + geometry.kernel_width
+        self._edge = geometry.padding_x * channels
+        self._strides = ((geometry.padding_x + max(width, reached)) * channels, channels)
 
     @property
     def row_bytes(self) -> int:
         """Bytes of planes that an output row takes, without what its window shares with others."""
-        row: int = self._strides[0] * self._stride_y
-        return len(self._steps) * row
+        return len(self._steps) * self._strides[0] * self._geometry.stride_y
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -58,15 +57,15 @@ class PoolRun:
 
     def room(self, scratch: Scratch, rows: int) -> tuple[int, NDArray[np.uint8]]:
         """Bytes before a row's first pixel; memory for the planes that so many output rows read."""
-        kernel, _, stride = self._geometry[:3].tolist()
-        height = (rows - 1) * stride + kernel
-        return self._edge, scratch.planes(len(self._steps) * (height * self._strides[0] + PLANE_GAP))
+        return self._edge, scratch.planes(len(self._steps) * (self._height(rows) * self._strides[0] + PLANE_GAP))
+
+    def _height(self, rows: int) -> int:
+        """Input rows that so many output rows read."""
+        return (rows - 1) * self._geometry.stride_y + self._geometry.kernel_height
 
     def run(self, scratch: Scratch, rows: Rows, means: NDArray[np.float32]) -> None:
         """Means of a band's windows, flat: rows, width, steps, padded channels."""
-        kernel, _, stride, _, padding = self._geometry[:5].tolist()
-        first = rows[0] * stride - padding
-        height = (rows[1] - 1 - rows[0]) * stride + kernel
-        spread = (first, height, *self.room(scratch, rows[1] - rows[0]))
+        first = rows[0] * self._geometry.stride_y - self._geometry.padding_y
+        spread = (first, self._height(rows[1] - rows[0]), *self.room(scratch, rows[1] - rows[0]))
         spread_rows(self._steps, self._sources, self._channels, spread, self._strides)
         pool_planes(self._steps, self._geometry, spread, self._strides, self._scale, means, rows)
