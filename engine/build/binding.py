@@ -6,7 +6,7 @@ a regular pattern of taps), pool_layer.py (means), value_layer.py (any other kin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,13 +164,18 @@ class Layer(Binding):
         return 1
 
     @property
+    def injects(self) -> bool:
+        """Whether the analog input's current is computed once and then added at every step."""
+        return False
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes of weights that every band reads."""
         return 0
 
     def prepare(self) -> None:
         """Work out what all runs need, before several threads would do it at once."""
-        _ = self.bias, self.fan_out
+        _ = self.bias, [part.fan_out for part in self.parts]
         if self.neurons is not None:
             _ = self.neuron if self.stepper is None else self.stepper
 
@@ -198,6 +203,10 @@ class Layer(Binding):
         top, (begin, _) = self.window.rows[0], self.window.inputs
         low, high = self.window.whole.input_rows(top + first, top + last)
         return (low - begin, high - begin) if low < high else NOTHING_READ
+
+    def rows_of(self, rows: RowRange, counted: tuple[int, ...]) -> Layer:
+        """Some output rows; `counted` input rows of each part have been counted."""
+        return rows_of(self, rows, *counted)
 
     def bands_and_inputs(self, bands: tuple[RowRange, ...]) -> NDArray[np.int64]:
         """(n, 4): first and last + 1 output row of each band, first and last + 1 input row that it reads."""
@@ -316,7 +325,7 @@ class Layer(Binding):
     @lazy_property
     def dense_macs(self) -> int:
         """Multiply-accumulates of the ANN's layer."""
-        return self.node.dense_macs(self.incoming)
+        return self.node.dense_macs(self.incoming) if self.window is None else self.window.whole.dense_macs
 
     # --- What others have worked out ---------------------------------------------------------------------------------
 
@@ -332,18 +341,14 @@ class Layer(Binding):
 
 
 def rows_of(whole: Layer, rows: RowRange, counted: int) -> Layer:
-    """The output rows `rows` of a layer; `counted` input rows have been counted."""
+    """The output rows `rows` of a layer that is no sum; `counted` input rows have been counted."""
     inputs = whole.input_rows(*rows)
     if inputs == NOTHING_READ:
         # Kernels want a row at least; it is not counted, and nothing is read from it.
         inputs, counted = (0, 1), 1
-    return type(whole)(
-        name=whole.name,
-        node=whole.node,
-        sources=whole.sources,
+    return replace(
+        whole,
         incoming=(whole.incoming[0], inputs[1] - inputs[0], whole.incoming[2]),
         outgoing=(whole.outgoing[0], rows[1] - rows[0], whole.outgoing[2]),
-        neurons=whole.neurons,
-        kernels=whole.kernels,
         window=Window(whole, rows, inputs, counted),
     )

@@ -32,28 +32,29 @@ def picture_limit(layer: Layer, steps: int) -> float:
 
     0 where no picture is small enough: the layer has to be watched. Infinite where none matters.
     """
-    gain = _gains.get(layer.node, (), layer.node.gain)
-    if gain is None:
-        return 0.0
-    largest, bias, products = gain
-    reach = largest * products
-    emitted = max((float(np.abs(source.levels.emit).max()) for source in layer.sources if source.levels), default=0.0)
+    analog = currents = 0.0
+    for part in layer.parts:
+        gain = _gains.get(part.node, (), part.node.gain)
+        if gain is None:
+            return 0.0
+        largest, bias, products = gain
+        emitted = [float(np.abs(source.levels.emit).max()) for source in part.sources if source.levels]
+        currents += largest * products * max(emitted, default=0.0) + bias
+        analog += largest * products if part.analog else 0.0
     growth, offset = _potentials(layer, steps)
-    rest = growth * (reach * emitted + bias) + offset
+    rest = growth * currents + offset
     if not rest < SAFE:
         return 0.0
-    if growth * reach == 0 or not any(source.analog for source in layer.sources):
-        return math.inf
-    return (SAFE - rest) / (growth * reach)
+    return math.inf if growth * analog == 0 else (SAFE - rest) / (growth * analog)
 
 
 def check_counts(program: Program, steps: int) -> None:
     """InputError where a count of so many steps may be more than a 64-bit integer holds."""
-    for layer in program.layers:
-        if layer.most_accumulates * steps >= 2**63:
+    for part in (part for layer in program.layers for part in layer.parts):
+        if part.most_accumulates * steps >= 2**63:
             raise InputError(
-                f"{steps} steps of {layer.node.name!r} may take {layer.most_accumulates * steps:.2g} accumulates, more "
-                f"than can be counted (2**63); run at most {(2**63 - 1) // layer.most_accumulates} steps at a time"
+                f"{steps} steps of {part.node.name!r} may take {part.most_accumulates * steps:.2g} accumulates, more "
+                f"than can be counted (2**63); run at most {(2**63 - 1) // part.most_accumulates} steps at a time"
             )
 
 

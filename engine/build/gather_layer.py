@@ -49,6 +49,10 @@ class GatherLayer(Layer):
         return self.plan.rows.output_step
 
     @property
+    def injects(self) -> bool:
+        return bool(self.analog)
+
+    @property
     def weight_bytes(self) -> int:
         return self.weights.nbytes
 

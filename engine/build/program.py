@@ -14,6 +14,7 @@ from ..memory import called_by_clear_caches
 from ..neurons import level_table
 from .binding import Binding, Layer, Source
 from .kernel_choice import AllowedKernels, allowed_kernels
+from .sum_layer import SumLayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,20 +62,42 @@ def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
     for feed in feeds:
         node = network[feed.source]
         assert isinstance(node, Synapses)
-        (projection,) = network.projections(node.name)
-        binding = Binding(
-            name=feed.name,
-            node=node,
-            sources=_sources(network, projection, shapes),
-            incoming=shapes[projection.source],
-            outgoing=shapes[node.name],
-            neurons=feed if isinstance(feed, Neurons) else None,
-            kernels=kernels,
-        )
-        layers.append(node.bind(binding))
+        parts = [_bound_part(network, part, feed, shapes, kernels) for part in network.projections(node.name)]
+        layers.append(parts[0] if node.name == parts[0].node.name else _sum(node, feed, parts, shapes))
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
     emit = {neurons.name: level_table(neurons.model).emit for neurons in network.neurons}
     return tuple(layers), last_use, emit, {}
+
+
+def _bound_part(
+    network: Network, node: Projection, feed: Neurons | Output, shapes: dict[str, Shape], kernels: AllowedKernels
+) -> Layer:
+    """What one projection makes of its sources for `feed`, or for a sum that this reads."""
+    alone = feed.source == node.name
+    return node.bind(
+        Binding(
+            name=feed.name,
+            node=node,
+            sources=_sources(network, node, shapes),
+            incoming=shapes[node.source],
+            outgoing=shapes[node.name],
+            neurons=feed if alone and isinstance(feed, Neurons) else None,
+            kernels=kernels,
+        )
+    )
+
+
+def _sum(node: Synapses, feed: Neurons | Output, parts: list[Layer], shapes: dict[str, Shape]) -> SumLayer:
+    return SumLayer(
+        name=feed.name,
+        node=node,
+        sources=tuple(source for part in parts for source in part.sources),
+        incoming=parts[0].incoming,
+        outgoing=shapes[node.name],
+        neurons=feed if isinstance(feed, Neurons) else None,
+        kernels=parts[0].kernels,
+        summands=tuple(parts),
+    )
 
 
 def _sources(network: Network, node: Projection, shapes: dict[str, Shape]) -> tuple[Source, ...]:

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..build.gather_layer import GatherLayer
 from ..build.pool_layer import PoolLayer
 from ..build.stepper import Stepper
 from ..events import EventQueue, channel_type, level_type, mask_bytes
@@ -30,9 +31,9 @@ from ..kernels.sources import packed_sources
 from ..kernels.tables import GatherTables
 from ..kernels.window_block import window_token
 from .band_rows import Bands
-from .dot_run import DotRun, Rows
+from .dot_run import Rows
 from .layer_state import Inputs, LayerState
-from .pool_run import PoolRun
+from .part import Part
 from .queue_room import QueueRoom
 from .scratch import Scratch
 
@@ -94,19 +95,14 @@ class BandRun:
     Parameters
     ----------
     state : LayerState
-    inputs : Inputs
-    row_sizes : (H + 1,) int64
-        Entries in all input rows before each row.
+    parts : list of Part
+        The parts of a sum; of another layer itself.
     steps : int
     bands : Bands
     currents : (steps, O, H, W) float32 or None
         Receives the running sum of a layer without neurons.
     room : QueueRoom or None
         Receives the events where it is there; otherwise each band returns its own.
-    dot : DotRun or None
-        What runs the layer in integers, where that is faster.
-    pool : PoolRun or None
-        The same for a layer that averages.
     at_once : bool
         Whether one kernel runs all phases of all bands in any layer that has one; otherwise only where that pays by
         itself, because each has to be compiled: not of layers that read the picture, average or have no neurons.
@@ -123,21 +119,23 @@ class BandRun:
     def __init__(
         self,
         state: LayerState,
-        inputs: Inputs,
-        row_sizes: NDArray[np.int64],
+        parts: list[Part],
         steps: int,
         bands: Bands,
         currents: NDArray[np.float32] | None,
         room: QueueRoom | None,
-        dot: DotRun | None,
-        pool: PoolRun | None,
         at_once: bool = False,
     ) -> None:
         layer = state.layer
         self.state = state
         self.layer = layer
+        self._summed = layer.parts != (layer,)
+        self._part_runs = [BandRun(p.state, [p], steps, bands, None, None) for p in parts] if self._summed else []
+        part = parts[0]
+        dot, pool, inputs = part.dot, part.pool, part.inputs
+        self._values = None if self._summed else part.values
         self.inputs = inputs
-        self.row_sizes = row_sizes
+        self.row_sizes = part.row_sizes
         self.steps = steps
         self.bands = bands
         self.currents = currents
@@ -148,6 +146,7 @@ class BandRun:
         self._padded = layer.padded_channels
         self._incoming_width = layer.incoming[2]
         self._pooling = isinstance(layer, PoolLayer)
+        self._in_memory = not isinstance(layer, GatherLayer)
         self._masks = layer.levels is not None and layer.levels.masks
         self._kinds = 0 if layer.levels is None else layer.levels.kinds
         self._token = layer.token(steps)
@@ -157,9 +156,9 @@ class BandRun:
         self._pool_run = pool
         self._unpacked = () if dot is not None or pool is not None else _unpacked_sources(inputs)
         self._sources = packed_sources(self._unpacked)
-        self._injects = bool(self.analog) and not self._pooling and state.fresh
+        self._injects = layer.injects and state.fresh
         self._is_ladder = layer.neurons is not None and layer.stepper is None
-        plain = self._is_ladder and room is not None and bool(inputs.queues) and not self._pooling
+        plain = self._is_ladder and room is not None and bool(inputs.queues) and not self._in_memory
         self._table = self._band_table() if room is not None or at_once else None
         self._in_one_kernel = at_once or (plain and not self._injects)
 
@@ -207,6 +206,12 @@ class BandRun:
         self._worker, self.scratch, self.counts, self.fired = worker, scratch, counts, fired
         self._neurons = self._ladder() if self._is_ladder else None
         self.run_all = self._all_phases(counters)
+        first, own = 0, []
+        for part in self._part_runs:
+            last = first + len(part.inputs.queues)
+            own.append(part.of_worker(worker, Scratch(), counts[first:last], fired, counters))
+            first = last
+        self._part_runs = own
 
     def _ladder(self) -> tuple[Any, ...]:
         """What the kernels take of neurons that are ladders of thresholds, and their potentials."""
@@ -240,7 +245,7 @@ class BandRun:
         most_rows, _, most_inputs = (self._table[:, 1:4] - self._table[:, :3]).max(axis=0).tolist()
         if self.layer.neurons is None:
             return self._readout_at_once(bands, most_rows, most_inputs)
-        if not self._is_ladder:
+        if not self._is_ladder or self._summed or self._values is not None:
             return None
         words = self._words((0, most_rows, self._padded, self._channels))
         if self._pooling:
@@ -408,9 +413,26 @@ class BandRun:
         """Currents of a band that pass through memory, flat: rows, width, steps, padded channels."""
         if self._pooling:
             return self._pool(rows)
-        currents = self.scratch.currents((rows[1] - rows[0]) * self._width * self.steps * self._padded)
-        self._gather(rows, None, currents)
+        size = (rows[1] - rows[0]) * self._width * self.steps
+        currents = self.scratch.currents(size * self._padded)
+        if self._summed:
+            by_pixel = currents.reshape(size, self._padded)
+            by_pixel[:] = 0
+            for part in self._part_runs:
+                by_pixel[:, : self._channels] += part.part_currents(rows, self._index)[:, : self._channels]
+        elif self._values is not None:
+            self._values.run(self.scratch, rows[:2], currents)
+        else:
+            self._gather(rows, None, currents)
         return currents
+
+    def part_currents(self, rows: Rows, index: int) -> NDArray[np.float32]:
+        """Currents of the `index`-th band of a part of a sum, (pixels and steps, padded channels)."""
+        self._index = index
+        rows = (*rows[:2], self._padded, self._channels)
+        if self._injects:
+            self._inject(rows)
+        return self._currents(rows).reshape(-1, self._padded)
 
     # --- Neurons -----------------------------------------------------------------------------------------------------
 
@@ -422,9 +444,9 @@ class BandRun:
         words = self._words(rows)
         if self.layer.stepper is not None:
             self._step(self.layer.stepper, rows, words)
-        elif self._pooling:
+        elif self._in_memory:
             strides = (self.steps * self._padded, self._padded)
-            fire_currents(self._token, self._pool(rows), strides, self._neurons, words, rows, self._width)
+            fire_currents(self._token, self._currents(rows), strides, self._neurons, words, rows, self._width)
         else:
             self._gather(rows, self._neurons, words)
         return words

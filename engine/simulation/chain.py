@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..build import Layer, Program
 from ..build.gather_layer import GatherLayer
-from ..build.kernel_choice import least_active
+from ..build.kernel_choice import VALUES, least_active
 from ..build.pool_layer import PoolLayer
 from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
 from ..kernels.bound_call import bind
@@ -32,8 +32,9 @@ from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, bands_in_cache
 from .band_run import BandRun
 from .counting import OperationsCounter
-from .layer_run import THREADED_WORK, LayerRun, by_step, dense_work, runs_in_integers
+from .layer_run import THREADED_WORK, LayerRun, by_step, whole_work
 from .layer_state import Inputs, LayerState
+from .part import Part
 from .queue_room import QueueRoom, block_bytes, has_room
 from .scratch import Scratch
 
@@ -124,20 +125,18 @@ class Chain:
                 self._calls[worker, index, 1] = self._bound(run_all.func, run_all.args)
 
     def _band_run(self, index: int) -> BandRun:
-        layer, inputs = self.layers[index], self._inputs[index]
-        row_bytes, weights = layer.outgoing[2] * layer.padded_channels * self.steps, 0
-        dot, pool = runs_in_integers(layer, inputs, self.steps, self._kernels[index])
-        if pool is not None:
-            row_bytes += pool.row_bytes
-        elif dot is not None:
-            row_bytes, weights = dot.row_bytes(layer), dot.weight_bytes
-        else:
-            weights = layer.weight_bytes
-        bands = bands_in_cache(layer.outgoing[1], row_bytes, weights, self.threads, SMALLEST_DENSE_PART)
+        state, inputs, room = self._states[index], self._inputs[index], self._rooms[index]
+        layer = state.layer
         channels, height, width = layer.incoming
         all_active = np.arange(height + 1) * (width * channels)
-        memory = (None, self._rooms[index])
-        return BandRun(self._states[index], inputs, all_active, self.steps, bands, *memory, dot, pool, at_once=True)
+        part = Part(state, inputs, self.steps, all_active, self._kernels[index])
+        row_bytes = layer.outgoing[2] * layer.padded_channels * self.steps
+        if part.pool is not None:
+            row_bytes += part.pool.row_bytes
+        elif part.dot is not None:
+            row_bytes += part.dot.plane_bytes(layer)
+        bands = bands_in_cache(layer.outgoing[1], row_bytes, part.weight_bytes, self.threads, SMALLEST_DENSE_PART)
+        return BandRun(state, [part], self.steps, bands, None, room, at_once=True)
 
     def _worker(self, run: BandRun, index: int, worker: int) -> functools.partial[None]:
         memory = (
@@ -195,7 +194,7 @@ class Chain:
                 index += 1
         first()
         self.kernels = {
-            layer.name: alone[index].kernels if index in alone else self._kernels[index]
+            layer.name: alone[index].kernels[0] if index in alone else self._kernels[index]
             for index, layer in enumerate(self.layers)
         }
         self._count(counter, alone)
@@ -232,9 +231,9 @@ class Chain:
 
     def _run_alone(self, index: int, workers: WorkerThreads) -> LayerRun:
         state = self._states[index]
-        run = LayerRun(state, self._inputs[index], self.steps, False, lasting=False, room=self._rooms[index])
+        run = LayerRun(state, [self._inputs[index]], self.steps, False, lasting=False, room=self._rooms[index])
         queue = run.run(workers, self.threads)
-        state.fresh = True
+        state.begin()
         if queue is not None:
             self._counters[index, ENTRIES] = queue.active
         return run
@@ -267,6 +266,13 @@ def is_chain(program: Program, steps: int) -> bool:
 
 def _is_link(layer: Layer, steps: int) -> bool:
     """Whether a layer can be part of a chain."""
+    if layer.parts != (layer,) or layer.own_kernels == VALUES or any(source.delay for source in layer.sources):
+        return False
+    return _is_fed(layer, steps)
+
+
+def _is_fed(layer: Layer, steps: int) -> bool:
+    """Whether all that a layer reads, and what it fires, is such as kernels in one call take."""
     analog = [source.analog for source in layer.sources]
     ladder = layer.neurons is not None and layer.stepper is None and layer.levels is not None and layer.levels.masks
     if layer.neurons is not None and not (ladder and has_room(layer, steps)):
@@ -336,7 +342,7 @@ def places_in_block(sizes: list[int], lasts: list[int]) -> tuple[list[int], int]
 
 def take_chain(program: Program, steps: int, workers: WorkerThreads, threads: int) -> Chain | None:
     """An idle chain or a new one, for as many threads as there are; None where the layers cannot run in one call."""
-    if sum(dense_work(layer, steps) for layer in program.layers) < THREADED_WORK:
+    if sum(whole_work(layer, steps) for layer in program.layers) < THREADED_WORK:
         threads = 1
     # In a chain, threads wait for each other awake, however long that takes.
     threads = workers.ready(min(threads, workers.processors))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer, Program
+from ..build.binding import Source
+from ..layers.registry import name_of
 from ..operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
 
 _BYTES = np.dtype(np.float32).itemsize
@@ -35,7 +38,7 @@ class OperationsCounter:
         self.fired = np.zeros((len(self._layers), kinds, steps), np.int64)
         self.counts = np.zeros((self._begins[-1], 2, kinds, steps), np.int64)
         # Of a tile, the layer that is run knows what its rows count for: see `add_run`.
-        self._fans = [layer.fan_out for layer in self._layers]
+        self._parts = [list(layer.parts) for layer in self._layers]
 
     def add_input(self, layer: Layer, picture: NDArray[np.float32]) -> None:
         """Note the multiply-accumulates of a layer that reads the analog input, (H, W, C)."""
@@ -51,7 +54,7 @@ class OperationsCounter:
         """
         # Noted now and worked out in the end, all at once: between kernels, little of this would be in the caches.
         index, size = self._index[layer.name], steps.stop - steps.start
-        self._fans[index] = layer.fan_out
+        self._parts[index] = list(layer.parts)
         self.fired[index, : len(fired), steps] = fired[:, :size]
         of_layer = self.counts[self._begins[index] : self._begins[index + 1]]
         of_layer[:, :, : counts.shape[2], steps] = counts[..., :size]
@@ -64,9 +67,13 @@ class OperationsCounter:
             for layer, fired in zip(self._layers, self.fired, strict=True)
             if layer.neurons is not None
         }
-        accumulates = self._accumulates()
         # A node that feeds both neurons and the readout is run twice by the engine but counted once.
-        synapses = {layer.node.name: self._synapse_operations(layer, accumulates[layer.name]) for layer in self._layers}
+        accumulates = self._accumulates()
+        synapses = {
+            part.node.name: self._synapse_operations(part, accumulates[index, number])
+            for index, layer in enumerate(self._layers)
+            for number, part in enumerate(layer.parts)
+        }
         return Operations(self._steps, 1, neurons, synapses)
 
     def _neuron_operations(self, layer: Layer, fired: NDArray[np.int64]) -> NeuronOperations:
@@ -86,7 +93,7 @@ class OperationsCounter:
         macs, effective = self._macs.get(layer.node.name, (0, 0))
         return SynapseOperations(
             name=layer.node.name,
-            kind=type(layer.node).__name__,
+            kind=name_of(type(layer.node)) or type(layer.node).__name__,
             sources=sources,
             reads_input=len(layer.spiking) < len(layer.sources),
             macs=macs,
@@ -99,34 +106,65 @@ class OperationsCounter:
             steps=self._steps,
         )
 
-    def _accumulates(self) -> dict[str, dict[str, SynapticEvents]]:
-        """What the events of each source cause in each layer's node; a source that is joined twice counts twice."""
-        found: dict[str, dict[str, SynapticEvents]] = {layer.name: {} for layer in self._layers}
-        pairs = []
-        for layer in self._layers:
-            for k, source in enumerate(layer.spiking):
-                if source.name in self._index:
-                    pairs.append((layer, k, source))
-                else:  # Of a tile, only the layer that is run has its sources here.
-                    zeros = np.zeros((2, self._steps), np.int64)
-                    binary = np.zeros((self._steps, source.thresholds), np.int64)
-                    found[layer.name][source.name] = SynapticEvents(zeros[0], binary, zeros[1])
-        if not pairs:
-            return found
-        targets = np.array([self._index[layer.name] for layer, _, _ in pairs])
-        sources = np.array([self._index[source.name] for _, _, source in pairs])
-        usual = np.array([math.prod(fan.usual) for fan in self._fans])[targets, None, None]
-        channels = np.array([fan.channels for fan in self._fans])[targets, None, None]
-        uneven, zeros = self.counts[self._begins[targets] + [k for _, k, _ in pairs]].swapaxes(0, 1)
-        accumulates = (usual * self.fired[sources] + uneven) * channels
+    def _accumulates(self) -> dict[tuple[int, int], dict[str, SynapticEvents]]:
+        """What the events of each source cause in each part of each layer; a source that is joined twice counts twice.
+
+        By numbers of the layer and of the part.
+        """
+        found: dict[tuple[int, int], dict[str, SynapticEvents]] = {}
+        pairs: list[_Pair] = []
+        for index, parts in enumerate(self._parts):
+            place = int(self._begins[index])
+            for number, part in enumerate(parts):
+                of_part = found.setdefault((index, number), {})
+                for source in part.spiking:
+                    if source.name in self._index:
+                        pairs.append(_Pair((index, number), part, source, place))
+                    else:  # Of a tile, only the layer that is run has its sources here.
+                        zeros = np.zeros((2, self._steps), np.int64)
+                        binary = np.zeros((self._steps, source.thresholds), np.int64)
+                        of_part[source.name] = SynapticEvents(zeros[0], binary, zeros[1])
+                    place += 1
+        if pairs:
+            self._add_pairs(found, pairs)
+        return found
+
+    def _add_pairs(self, found: dict[tuple[int, int], dict[str, SynapticEvents]], pairs: list[_Pair]) -> None:
+        """Add what the events of a source cause in a part, for all pairs of them at once."""
+        fans = [pair.part.fan_out for pair in pairs]
+        usual, channels = (
+            np.array(numbers)[:, None, None]
+            for numbers in zip(*((math.prod(f.usual), f.channels) for f in fans), strict=True)
+        )
+        fired = self.fired[[self._index[pair.source.name] for pair in pairs]]
+        for number, pair in enumerate(pairs):
+            if pair.source.delay:
+                fired[number] = _arriving(fired[number], pair.source.delay)
+        uneven, zeros = self.counts[[pair.place for pair in pairs]].swapaxes(0, 1)
+        accumulates = (usual * fired + uneven) * channels
         effective = accumulates[:, 0] - zeros[:, 0]
         by_threshold = np.ascontiguousarray(accumulates[:, 1:].swapaxes(1, 2))
-        for number, (layer, _, source) in enumerate(pairs):
-            binary = by_threshold[number, :, : source.thresholds]
+        for number, pair in enumerate(pairs):
+            binary = by_threshold[number, :, : pair.source.thresholds]
             new = SynapticEvents(accumulates[number, 0], binary, effective[number])
-            of_layer = found[layer.name]
-            of_layer[source.name] = of_layer[source.name] + new if source.name in of_layer else new
-        return found
+            of_part, name = found[pair.key], pair.source.name
+            of_part[name] = of_part[name] + new if name in of_part else new
+
+
+class _Pair(NamedTuple):
+    """A part of a layer, one of its sources, and where what was counted of that stands."""
+
+    key: tuple[int, int]
+    part: Layer
+    source: Source
+    place: int
+
+
+def _arriving(fired: NDArray[np.int64], delay: int) -> NDArray[np.int64]:
+    """Counts, (..., T), by the step at which events arrive."""
+    arrived = np.zeros_like(fired)
+    arrived[..., delay:] = fired[..., :-delay]
+    return arrived
 
 
 def _effective_macs(layer: Layer, picture: NDArray[np.float32], channel_offset: int) -> int:

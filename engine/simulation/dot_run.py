@@ -94,10 +94,10 @@ class DotRun:
         """Bytes of the weights."""
         return self.weights[0].nbytes
 
-    def row_bytes(self, layer: Layer) -> int:
-        """Bytes of planes and of words for an output row."""
+    def plane_bytes(self, layer: Layer) -> int:
+        """Bytes of planes for an output row."""
         rows = -(-layer.incoming[1] // layer.outgoing[1])
-        return self._steps * (rows * self.plan.strides[0] + layer.outgoing[2] * layer.padded_channels)
+        return self._steps * rows * self.plan.strides[0]
 
     def sources(self, scratch: Scratch, counts: NDArray[np.int64]) -> tuple[Any, ...]:
         """What `run_dot_bands` takes of the sources, for a worker with these counts (see `LayerRun.counts`)."""

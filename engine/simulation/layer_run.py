@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer
-from ..build.kernel_choice import EVENTS, PICTURE, PLANES, choose_kernels
+from ..build.binding import Source
 from ..events import EventQueue, joined_masks, level_type
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
@@ -22,9 +22,8 @@ from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
 from .band_run import BandRun, FiredBand
-from .dot_run import COST_OF_A_PRODUCT, DotRun
 from .layer_state import Inputs, LayerState
-from .pool_run import PoolRun
+from .part import OPERATIONS_OF_A_NEURON, Part, dense_work
 from .queue_room import QueueRoom, has_room
 from .scratch import Scratch
 
@@ -32,12 +31,6 @@ __all__ = ["Inputs", "LayerRun", "LayerState"]
 
 THREADED_WORK = 4_000_000
 """Operations under which a layer is done sooner than a second thread wakes up."""
-
-_OPERATIONS_OF_AN_EVENT = 8
-"""Unpacking an event, in multiply-accumulates that take about as long."""
-
-_OPERATIONS_OF_A_NEURON = 20
-"""A neuron's update and firing, in multiply-accumulates that take about as long."""
 
 IDLE = IdleMemory(1 << 27)
 _scratches: Shelf[Scratch] = Shelf(IDLE)
@@ -62,13 +55,13 @@ class LayerRun:
     or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
     source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
     weights of zero that are met (events only). `room` is the memory of the events where it can be put back, `kernels`
-    what computes the currents, see `choose_kernels`.
+    what computes the currents of each part, see `choose_kernels`. `inputs` are those of each part.
     """
 
     def __init__(
         self,
         state: LayerState,
-        inputs: Inputs,
+        inputs: Sequence[Inputs],
         steps: int,
         keep_currents: bool,
         lasting: bool,
@@ -76,19 +69,17 @@ class LayerRun:
     ) -> None:
         self.state = state
         self.layer = state.layer
-        self.inputs = inputs
         self.steps = steps
+        self._parts = [Part(part, given, steps) for part, given in zip(state.parts, inputs, strict=True)]
+        self.kernels = tuple(dict.fromkeys(part.kernels for part in self._parts))
         self.fired = np.zeros(_count_shape(self.layer.thresholds), np.int64)
-        kinds = max((source.thresholds for source, _, _ in inputs.queues), default=0)
-        self.counts = np.zeros((len(inputs.queues), 2, *_count_shape(kinds)), np.int64)
+        self._sources = [source for given in inputs for source, _, _ in given.queues]
+        kinds = max((source.thresholds for source in self._sources), default=0)
+        self.counts = np.zeros((len(self._sources), 2, *_count_shape(kinds)), np.int64)
         channels, height, width = self.layer.outgoing
         self.currents = np.zeros((steps, channels, height, width), np.float32) if keep_currents else None
         self.room = room
         self._lasting = lasting
-        self._row_sizes = self._entries_of_rows()
-        active = int(self._row_sizes[-1])
-        self.kernels = choose_kernels(self.layer, active)
-        self._dot, self._pool = runs_in_integers(self.layer, inputs, steps, self.kernels)
 
     def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
         """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
@@ -97,17 +88,7 @@ class LayerRun:
         if self.room is None and not self._lasting and has_room(self.layer, self.steps):
             self.room = QueueRoom(self.layer, self.steps, len(bands.rows))
         self._fired: list[FiredBand | None] = [None] * len(bands.rows)
-        band_run = BandRun(
-            self.state,
-            self.inputs,
-            self._row_sizes,
-            self.steps,
-            bands,
-            self.currents,
-            self.room,
-            self._dot,
-            self._pool,
-        )
+        band_run = BandRun(self.state, self._parts, self.steps, bands, self.currents, self.room)
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
         indices, counters = itertools.count(), np.zeros(TAKEN + threads, np.int64)
         parts = [
@@ -134,7 +115,7 @@ class LayerRun:
             self.counts += part.counts
             self.fired += by_step(part.fired, self.layer, self.steps)
             _scratches.put(part.scratch, part.scratch.nbytes)
-        self.state.fresh = False
+        self.state.move_on()
         if self.layer.neurons is None:
             return None
         return self._joined() if self.room is None else self.room.queue()
@@ -149,34 +130,17 @@ class LayerRun:
             self._fired[index] = band_run.run(index)
 
     def _work(self) -> int:
-        """About how many operations the layer takes: those of its events and those of its neurons."""
-        if self._dot is not None:
-            return dense_work(self.layer, self.steps)
-        neurons = math.prod(self.layer.outgoing) * _OPERATIONS_OF_A_NEURON
-        each = self.layer.fan_out.most + _OPERATIONS_OF_AN_EVENT
-        return (int(self._row_sizes[-1]) * each + neurons) * self.steps
-
-    def _entries_of_rows(self) -> NDArray[np.int64]:
-        rows = np.zeros(self.layer.incoming[1] + 1, np.int64)
-        for _, queue, _ in self.inputs.queues:
-            rows[1:] += queue.start[:, -1] - queue.start[:, 0]
-        return rows.cumsum()
+        """About how many operations the layer takes: those of its parts and those of its neurons."""
+        neurons = math.prod(self.layer.outgoing) * OPERATIONS_OF_A_NEURON * self.steps
+        return sum(part.work for part in self._parts) + neurons
 
     def _bands(self, threads: int) -> Bands:
         """Rows of each band."""
         _, height, width = self.layer.outgoing
-        weights = self._weight_bytes
-        if self._dot is not None:
-            return bands_in_cache(height, self._dot.row_bytes(self.layer), weights, threads, SMALLEST_DENSE_PART)
-        entry = 4 + 4 * self.steps
-        total = int(self._row_sizes[-1]) * entry + height * width * self.layer.padded_channels * self.steps
-        return bands_in_cache(height, max(total // height, 1), weights, threads)
-
-    @property
-    def _weight_bytes(self) -> int:
-        if self._dot is not None:
-            return self._dot.weight_bytes
-        return self.layer.weight_bytes
+        weights = sum(part.weight_bytes for part in self._parts)
+        total = sum(part.input_bytes for part in self._parts) + height * width * self.layer.padded_channels * self.steps
+        smallest = {} if self._parts[0].dot is None else {"smallest_part": SMALLEST_DENSE_PART}
+        return bands_in_cache(height, max(total // height, 1), weights, threads, **smallest)
 
     def _joined(self) -> EventQueue:
         """One queue out of what each band has fired, exactly as large as it has to be."""
@@ -190,38 +154,31 @@ class LayerRun:
 
     def _count(self, counts: NDArray[np.int64]) -> None:
         """Count what events meet beside the usual fan-out."""
-        fan, zero = self.layer.fan_out, self.layer.zero_fan_out
-        usual, first, last = fan.usual, 0, self.layer.incoming[1]
-        for (source, queue, _), found in zip(self.inputs.queues, counts, strict=True):
-            assert source.levels is not None
-            rows = (queue.start, queue.levels, first, last, fan.rows, fan.columns, *usual)
-            if source.levels.masks:
-                count_uneven_rows(*rows, source.thresholds, found[0])
-            else:
-                count_uneven_rows_by_level(*rows, source.levels.spikes, found[0])
-            if zero is not None and not (self._dot is not None and self._dot.counts_zeros):
-                count_zeros_of_rows(
-                    queue.start, queue.channels, queue.levels, first, last, zero.row_classes,
-                    zero.column_classes, zero.zeros, source.channel_offset, found[1, 0],
-                )  # fmt: skip
+        found = iter(counts)
+        for part in self._parts:
+            for source, queue, _ in part.inputs.queues:
+                _count_source(part, source, queue, next(found))
 
 
-def runs_in_integers(layer: Layer, inputs: Inputs, steps: int, kernels: str) -> tuple[DotRun | None, PoolRun | None]:
-    """What the kernels in integers take of a layer, where these are the ones that were chosen."""
-    if kernels in (EVENTS, PICTURE):
-        return None, None
-    if kernels == PLANES:
-        assert layer.pooled_levels is not None
-        return None, PoolRun(layer, layer.pooled_levels, inputs, steps)
-    assert layer.integers is not None
-    return DotRun(layer.integers, inputs, steps, layer.zero_fan_out), None
+def _count_source(part: Part, source: Source, queue: EventQueue, counts: NDArray[np.int64]) -> None:
+    fan, zero, first, last = part.layer.fan_out, part.layer.zero_fan_out, 0, part.layer.incoming[1]
+    assert source.levels is not None
+    rows = (queue.start, queue.levels, first, last, fan.rows, fan.columns, *fan.usual)
+    if source.levels.masks:
+        count_uneven_rows(*rows, source.thresholds, counts[0])
+    else:
+        count_uneven_rows_by_level(*rows, source.levels.spikes, counts[0])
+    if zero is not None and not (part.dot is not None and part.dot.counts_zeros):
+        count_zeros_of_rows(
+            queue.start, queue.channels, queue.levels, first, last, zero.row_classes,
+            zero.column_classes, zero.zeros, source.channel_offset, counts[1, 0],
+        )  # fmt: skip
 
 
-def dense_work(layer: Layer, steps: int) -> int:
-    """About how many operations a layer takes in integers."""
-    neurons = math.prod(layer.outgoing) * _OPERATIONS_OF_A_NEURON
-    product = COST_OF_A_PRODUCT.get(layer.dense_kernels or "", 1.0)
-    return (int(layer.dense_macs * product) + neurons) * steps
+def whole_work(layer: Layer, steps: int) -> int:
+    """About how many operations a layer takes at most: products of all that is read, and neurons."""
+    neurons = math.prod(layer.outgoing) * OPERATIONS_OF_A_NEURON * steps
+    return sum(dense_work(part, steps) for part in layer.parts) + neurons
 
 
 def by_step(fired: NDArray[np.int64], layer: Layer, steps: int) -> NDArray[np.int64]:

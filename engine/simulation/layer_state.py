@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ..build import Layer
 from ..build.binding import Source
-from ..build.pool_layer import PoolLayer
 from ..events import EventQueue
 from ..float32 import all_finite, beyond
 from ..memory import aligned_empty
@@ -36,6 +35,12 @@ class LayerState:
         Whether no step has been run.
     watched : bool
         Whether numbers may leave the range of float32, and have to be looked at.
+    is_part : bool
+        Whether the layer is a part of a sum, whose state is another one.
+    parts : list of LayerState
+        What each part of a sum carries; of another layer itself.
+    synaptic : (H, W, C, state_values) float32 or None
+        What the synapses themselves carry.
     """
 
     layer: Layer
@@ -46,11 +51,18 @@ class LayerState:
     readout: NDArray[np.float32] = field(init=False)
     fresh: bool = True
     watched: bool = False
+    is_part: bool = False
+    parts: list[LayerState] = field(init=False)
+    synaptic: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         self.constant = self.layer.bias
         channels, height, width = self.layer.outgoing
-        if self.layer.neurons is None:
+        alone = self.layer.parts == (self.layer,)
+        self.parts = [self] if alone else [LayerState(part, is_part=True) for part in self.layer.parts]
+        if alone and self.layer.node.state_values:
+            self.synaptic = np.zeros((height, width, channels, self.layer.node.state_values), np.float32)
+        if self.layer.neurons is None and not self.is_part:
             self.readout = np.zeros((height, width, channels), np.float32)
 
     def keep_membrane(self) -> None:
@@ -76,12 +88,22 @@ class LayerState:
 
     def inject(self) -> None:
         """Make room for the analog input's current, which each band computes in the first group of steps."""
-        layer = self.layer
-        if isinstance(layer, PoolLayer) or not any(source.analog for source in layer.sources):
-            return
-        _, height, width = layer.outgoing
-        self.constant_stride = layer.padded_channels
-        self.constant = aligned_empty(height * width * layer.padded_channels)
+        for part in self.parts:
+            layer = part.layer
+            if layer.injects:
+                _, height, width = layer.outgoing
+                part.constant_stride = layer.padded_channels
+                part.constant = aligned_empty(height * width * layer.padded_channels)
+
+    def move_on(self) -> None:
+        """Note that some steps have been run."""
+        for each in (self, *self.parts):
+            each.fresh = False
+
+    def begin(self) -> None:
+        """Forget what has been run."""
+        for each in (self, *self.parts):
+            each.fresh = True
 
 
 @dataclass(eq=False)

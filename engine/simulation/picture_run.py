@@ -62,7 +62,7 @@ class PictureRun:
         self.queues: dict[str, list[EventQueue]] = {}
         self._rooms: dict[str, list[QueueRoom]] = {}
         self.kernels: dict[str, set[str]] = {}
-        self._largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
+        self.largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
 
     def by_layer(self) -> Result:
         """Each layer over all steps; a layer's events are dropped after their last reader."""
@@ -103,8 +103,7 @@ class PictureRun:
     def _add_inputs(self) -> None:
         """Count what the layers that read the analog input make of it."""
         for layer in self.program.layers:
-            if any(source.analog for source in layer.sources):
-                self.counter.add_input(layer, self.picture)
+            self._add_input(layer)
 
     def by_time(self) -> Result:
         """All layers at each step; every layer keeps its membranes."""
@@ -123,28 +122,37 @@ class PictureRun:
         limits = layer.picture_limits
         if self.steps not in limits:
             limits[self.steps] = picture_limit(layer, self.steps)
-        return self._largest > limits[self.steps] or limits[self.steps] == 0
+        return self.largest > limits[self.steps] or limits[self.steps] == 0
 
     def _state(self, layer: Layer, several_groups: bool) -> LayerState:
         state = LayerState(layer, watched=self._is_watched(layer))
         if several_groups or self.recorder.wants("membrane") or state.watched:
             state.keep_membrane()
         state.inject()
-        if any(source.analog for source in layer.sources):
-            self.counter.add_input(layer, self.picture)
+        self._add_input(layer)
         return state
+
+    def _add_input(self, layer: Layer) -> None:
+        """Count what a layer makes of the analog input."""
+        for part, inputs in zip(layer.parts, self._pictures(layer), strict=True):
+            if part.analog:
+                self.counter.add_input(part, inputs)
+
+    def _pictures(self, layer: Layer) -> list[NDArray[np.float32]]:
+        """The analog input, (H, W, C), as each part of a layer sees it."""
+        return [self.picture] * len(layer.parts)
 
     def _run_group(self, state: LayerState, group: int, first: int, size: int) -> None:
         """Run a layer over the steps first ... first + size - 1."""
         layer = state.layer
-        queues = [(source, self.queues[source.name][group], self.program.emit[source.name]) for source in layer.spiking]
-        inputs = Inputs(queues, self.picture)
-        run = LayerRun(state, inputs, size, self.recorder.wants("readout"), lasting=self.keeps_queues)
+        run = LayerRun(
+            state, self._inputs(layer, group), size, self.recorder.wants("readout"), lasting=self.keeps_queues
+        )
         queue = run.run(self.workers, self.threads)
         state.watch()
         steps = slice(first, first + size)
         self.counter.add_run(layer, run.fired, run.counts, steps)
-        self.kernels.setdefault(layer.name, set()).add(run.kernels)
+        self.kernels.setdefault(layer.name, set()).update(run.kernels)
         if queue is not None:
             self.queues.setdefault(layer.name, []).append(queue)
             if run.room is not None:
@@ -152,6 +160,13 @@ class PictureRun:
             self.recorder.add_queue(layer, queue, steps)
         elif run.currents is not None:
             self.recorder.add_readout(run.currents, steps)
+
+    def _inputs(self, layer: Layer, group: int) -> list[Inputs]:
+        """What each part of a layer reads in a group of steps."""
+        return [
+            Inputs([(s, self.queues[s.name][group], self.program.emit[s.name]) for s in part.spiking], picture)
+            for part, picture in zip(layer.parts, self._pictures(layer), strict=True)
+        ]
 
     def _drop(self, name: str) -> None:
         """Forget the events of a layer that nobody reads any more."""

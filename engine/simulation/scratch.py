@@ -65,6 +65,10 @@ class Scratch:
         """Where the potentials of a pixel's neurons go that nobody needs."""
         return self._array("potentials", size, np.float32)
 
+    def values(self, size: int) -> NDArray[np.float32]:
+        """What a band reads, silent neurons included."""
+        return self._array("values read", size, np.float32)
+
     def currents(self, size: int) -> NDArray[np.float32]:
         """Currents of a band."""
         return self._array("currents", size, np.float32)

@@ -23,18 +23,20 @@ class TileStep:
     Parameters
     ----------
     layer : Layer
-    rows, window : (first, last + 1)
-        Output rows, and the input rows that they read.
-    counted : int
-        Input rows before this one were in the window of an earlier step.
+    rows : (first, last + 1)
+        Output rows.
+    windows : tuple of (first, last + 1)
+        The input rows that they read, for each part of the layer.
+    counted : tuple of int
+        For each part, input rows before this one were in the window of an earlier step.
     drops : dict
         For each of the layer's sources, the row before which nobody reads it any more.
     """
 
     layer: Layer
     rows: RowRange
-    window: RowRange
-    counted: int
+    windows: tuple[RowRange, ...]
+    counted: tuple[int, ...]
     drops: dict[str, int]
 
 
@@ -46,14 +48,14 @@ class TileSchedule:
     height: int
     tile: int
     _done: dict[str, int] = field(init=False)
-    _counted: dict[str, int] = field(init=False)
+    _counted: dict[str, tuple[int, ...]] = field(init=False)
     _readers: dict[str, list[Layer]] = field(init=False)
 
     def __iter__(self) -> Iterator[TileStep]:
         layers = self.program.layers
         picture = self.program.network.input.name
         self._done = {picture: 0, **{layer.name: 0 for layer in layers}}
-        self._counted = {layer.name: 0 for layer in layers}
+        self._counted = {layer.name: (0,) * len(layer.parts) for layer in layers}
         self._readers = defaultdict(list)
         for layer in layers:
             for name in {source.name for source in layer.sources}:
@@ -71,24 +73,27 @@ class TileSchedule:
         # The phases of a transposed convolution stay together.
         step = layer.row_step
         most = min(first + -(-self.tile * height // (self.height * step)) * step, height)
-        there = min(self._done[source.name] for source in layer.sources)
-        if there < layer.incoming[1]:
-            ends = range(first + 1, most + 1)
-            most = first + bisect_right(ends, there, key=lambda last: layer.input_rows(first, last)[1])
+        for part in layer.parts:
+            there = min(self._done[source.name] for source in part.sources)
+            if there < part.incoming[1]:
+                ends = range(first + 1, most + 1)
+                most = first + bisect_right(ends, there, key=lambda last: part.input_rows(first, last)[1])
         return most if most == height else max(first, most // step * step)
 
     def _step(self, layer: Layer, rows: RowRange) -> TileStep:
-        window, counted = layer.input_rows(*rows), self._counted[layer.name]
+        windows, counted = tuple(part.input_rows(*rows) for part in layer.parts), self._counted[layer.name]
         self._done[layer.name] = rows[1]
-        self._counted[layer.name] = max(counted, window[1])
+        self._counted[layer.name] = tuple(max(old, new[1]) for old, new in zip(counted, windows, strict=True))
         drops = {source.name: self._unread(source.name) for source in layer.sources}
-        return TileStep(layer, rows, window, counted, drops)
+        return TileStep(layer, rows, windows, counted, drops)
 
     def _unread(self, name: str) -> int:
         """Row before which none of its readers will read the node `name` again."""
         lowest = []
         for layer in self._readers[name]:
             done, height = self._done[layer.name], layer.outgoing[1]
-            window = layer.input_rows(done, height) if done < height else NOTHING_READ
-            lowest.append(layer.incoming[1] if window == NOTHING_READ else window[0])
+            for part in layer.parts:
+                if any(source.name == name for source in part.sources):
+                    window = part.input_rows(done, height) if done < height else NOTHING_READ
+                    lowest.append(part.incoming[1] if window == NOTHING_READ else window[0])
         return min(lowest)

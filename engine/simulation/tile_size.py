@@ -69,15 +69,17 @@ def _row_bytes(layer: Layer, groups: list[int]) -> int:
 def _joined_bytes(step: TileStep, pieces: dict[str, list[RowRange]], rows_of: dict[str, int]) -> int:
     """Bytes of the windows that have to be put together."""
     total = 0
-    for name in {source.name for source in step.layer.sources}:
-        parts = [each for each in pieces[name] if each[0] < step.window[1] and each[1] > step.window[0]]
-        if len(parts) > 1:
-            total += _rows(step.window) * rows_of[name]
+    for layer, window in zip(step.layer.parts, step.windows, strict=True):
+        for name in {source.name for source in layer.sources}:
+            parts = [each for each in pieces[name] if each[0] < window[1] and each[1] > window[0]]
+            if len(parts) > 1:
+                total += _rows(window) * rows_of[name]
     return total
 
 
 def _work_bytes(layer: Layer, groups: list[int]) -> int:
     """Bytes of an output row: events twice while bands are joined, potentials, current of the analog input."""
     width = layer.outgoing[2]
-    numbers = int(any(source.analog for source in layer.sources)) + (layer.variables if len(groups) > 1 else 0)
+    numbers = sum(map(bool, (part.analog for part in layer.parts))) + (layer.variables if len(groups) > 1 else 0)
+    numbers += sum(part.node.state_values for part in layer.parts)
     return 2 * _row_bytes(layer, groups) + 4 * numbers * width * layer.padded_channels

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Program
-from ..build.binding import NOTHING_READ, rows_of
+from ..build import Layer, Program
+from ..build.binding import NOTHING_READ, RowRange
 from ..events import EventQueue, channel_type, level_type
 from ..operations import Operations, SynapseOperations
 from ..threads import WorkerThreads
 from .counting import OperationsCounter
+from .layer_state import Inputs
 from .picture_run import PictureRun, sorted_kernels, step_groups
 from .recording import Recorder
 from .result import Result
@@ -24,6 +25,20 @@ class TileRun(PictureRun):
     """Some rows of one layer, over all steps."""
 
     keeps_queues = True
+    windows: list[dict[str, list[EventQueue]]]
+    """What each part of the layer reads, by source and group of steps."""
+    pictures: list[NDArray[np.float32]]
+    """The analog input, (H, W, C), as each part sees it."""
+
+    def _inputs(self, layer: Layer, group: int) -> list[Inputs]:
+        emit = self.program.emit
+        return [
+            Inputs([(s, windows[s.name][group], emit[s.name]) for s in part.spiking], picture)
+            for part, windows, picture in zip(layer.parts, self.windows, self.pictures, strict=True)
+        ]
+
+    def _pictures(self, layer: Layer) -> list[NDArray[np.float32]]:  # noqa: ARG002 - of one layer
+        return self.pictures
 
     def run(self) -> list[EventQueue]:
         """The events of each group of steps; none for the readout."""
@@ -56,6 +71,8 @@ class TiledRun:
     ) -> None:
         self.program = program
         self.picture = picture
+        self._by_pixel = picture.transpose(1, 2, 0)
+        self._largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
         self.steps = steps
         self.record = record
         self.workers = workers
@@ -69,7 +86,7 @@ class TiledRun:
         nothing = OperationsCounter(program, steps).operations
         self.neurons, self.synapses = dict(nothing.neurons), dict(nothing.synapses)
         # A node that feeds both neurons and the readout is run twice but counted once.
-        self.counting = {layer.node.name: layer.name for layer in reversed(program.layers)}
+        self.counting = {part.node.name: layer.name for layer in reversed(program.layers) for part in layer.parts}
 
     def run(self) -> Result:
         """All layers of all tiles."""
@@ -85,12 +102,13 @@ class TiledRun:
         )
 
     def _run_step(self, step: TileStep) -> None:
-        layer = rows_of(step.layer, step.rows, step.counted)
-        picture = self.picture[:, slice(*layer.window)]
+        layer = step.layer.rows_of(step.rows, step.counted)
         part = replace(self.program, layers=(layer,))
-        run = TileRun(part, picture, self.steps, self.record, self.workers, self.threads)
+        run = TileRun(part, self.picture[:, :1], self.steps, self.record, self.workers, self.threads)
+        run.largest = self._largest
         run.counter = self._counter(step)
-        run.queues = self._windows(step)
+        run.windows = [self._windows(*each) for each in zip(step.layer.parts, step.windows, strict=True)]
+        run.pictures = [self._by_pixel[slice(*each.window.inputs)] for each in layer.parts if each.window is not None]
         queues = run.run()
         self.kernels.setdefault(layer.name, set()).update(run.kernels[layer.name])
         self._count(step, run.counter.operations)
@@ -108,25 +126,24 @@ class TiledRun:
         return OperationsCounter(replace(self.program, layers=layers), self.steps)
 
     def _count(self, step: TileStep, new: Operations) -> None:
-        name, node = step.layer.name, step.layer.node.name
+        name = step.layer.name
         if step.layer.neurons is not None:
             fired, more = self.neurons[name], new.neurons[name]
             self.neurons[name] = replace(fired, events=fired.events + more.events, spikes=fired.spikes + more.spikes)
-        if self.counting[node] == name:
-            self.synapses[node] = _added(self.synapses[node], new.synapses[node])
+        for node in {part.node.name for part in step.layer.parts}:
+            if self.counting[node] == name:
+                self.synapses[node] = _added(self.synapses[node], new.synapses[node])
 
-    def _windows(self, step: TileStep) -> dict[str, list[EventQueue]]:
-        """Events that the rows read, by source and group of steps."""
+    def _windows(self, part: Layer, window: RowRange) -> dict[str, list[EventQueue]]:
+        """Events that a part of a layer reads, by source and group of steps."""
         sizes = list(step_groups(self.steps))
         windows = {}
-        for source in step.layer.sources:
-            if source.analog:
-                continue
-            if step.window == NOTHING_READ:
-                windows[source.name] = [_empty_row(source.channels, step.layer.incoming[2], size) for size in sizes]
+        for source in part.spiking:
+            if window == NOTHING_READ:
+                windows[source.name] = [_empty_row(source.channels, part.incoming[2], size) for size in sizes]
             else:
                 buffer = self.buffers[source.name]
-                windows[source.name] = [buffer.window(step.window, group) for group in range(len(sizes))]
+                windows[source.name] = [buffer.window(window, group) for group in range(len(sizes))]
         return windows
 
     def _note(self, step: TileStep, run: TileRun) -> None:

@@ -1,0 +1,101 @@
+"""One of the synapses that feed a layer, in a group of steps: what it reads, and what computes its current."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..build import Layer
+from ..build.gather_layer import GatherLayer
+from ..build.kernel_choice import choose_kernels
+from ..build.pool_layer import PoolLayer
+from ..build.value_layer import ValueLayer
+from .dot_run import COST_OF_A_PRODUCT, DotRun
+from .layer_state import Inputs, LayerState
+from .pool_run import PoolRun
+from .value_run import ValueRun
+
+_OPERATIONS_OF_AN_EVENT = 8
+"""Unpacking an event, in multiply-accumulates that take about as long."""
+
+OPERATIONS_OF_A_NEURON = 20
+"""A neuron's update and firing, in multiply-accumulates that take about as long."""
+
+
+class Part:
+    """A layer that is no sum, or a part of one.
+
+    Parameters
+    ----------
+    state : LayerState
+        Of the part.
+    inputs : Inputs
+    steps : int
+    row_sizes : (H + 1,) int64, optional
+        Entries in all input rows before each row; by default those of the inputs.
+    kernels : str, optional
+        What computes the current; by default chosen by the activity.
+    """
+
+    def __init__(
+        self,
+        state: LayerState,
+        inputs: Inputs,
+        steps: int,
+        row_sizes: NDArray[np.int64] | None = None,
+        kernels: str | None = None,
+    ) -> None:
+        self.state = state
+        self.layer = layer = state.layer
+        self.inputs = inputs
+        self.steps = steps
+        self.row_sizes = _entries_of_rows(layer, inputs) if row_sizes is None else row_sizes
+        self.kernels = choose_kernels(layer, int(self.row_sizes[-1])) if kernels is None else kernels
+        self.dot: DotRun | None = None
+        self.pool: PoolRun | None = None
+        self.values: ValueRun | None = None
+        dense = self.kernels == layer.dense_kernels
+        if isinstance(layer, GatherLayer) and dense and layer.integers is not None:
+            self.dot = DotRun(layer.integers, inputs, steps, layer.zero_fan_out)
+        elif isinstance(layer, PoolLayer) and dense and layer.pooled_levels is not None:
+            self.pool = PoolRun(layer, layer.pooled_levels, inputs, steps)
+        elif isinstance(layer, ValueLayer):
+            self.values = ValueRun(layer, inputs, steps, state.synaptic)
+
+    @property
+    def work(self) -> int:
+        """About how many operations the part takes, those of its events or of all that it reads, neurons apart."""
+        if self.dot is not None:
+            return dense_work(self.layer, self.steps)
+        each = self.layer.fan_out.most + _OPERATIONS_OF_AN_EVENT
+        active = math.prod(self.layer.incoming) if self.values is not None else int(self.row_sizes[-1])
+        return active * each * self.steps
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that every band reads."""
+        return self.layer.weight_bytes if self.dot is None else self.dot.weight_bytes
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of what is read, unpacked, for all output rows."""
+        _, height, _ = self.layer.outgoing
+        if self.dot is not None:
+            return height * self.dot.plane_bytes(self.layer)
+        if self.values is not None:
+            return 4 * self.steps * math.prod(self.layer.incoming)
+        return int(self.row_sizes[-1]) * (4 + 4 * self.steps)
+
+
+def dense_work(layer: Layer, steps: int) -> int:
+    """About how many operations a layer's products take in integers."""
+    return int(layer.dense_macs * COST_OF_A_PRODUCT.get(layer.dense_kernels or "", 1.0)) * steps
+
+
+def _entries_of_rows(layer: Layer, inputs: Inputs) -> NDArray[np.int64]:
+    rows = np.zeros(layer.incoming[1] + 1, np.int64)
+    for _, queue, _ in inputs.queues:
+        rows[1:] += queue.start[:, -1] - queue.start[:, 0]
+    return rows.cumsum()
