@@ -96,6 +96,13 @@ class EventQueue:
         return dense
 
 
+def silent_queue(shape: tuple[int, int, int], steps: int) -> EventQueue:
+    """A queue of a layer of the shape (C, H, W) in which nothing has fired."""
+    channels, height, width = shape
+    nothing = np.zeros(0, channel_type(channels)), np.zeros(0, level_type(steps))
+    return EventQueue(shape, steps, np.zeros((height, width + 1), np.int64), *nothing)
+
+
 def joined_masks(parts: list[NDArray[np.uint8] | None]) -> NDArray[np.uint8] | None:
     """Masks of rows one below the other; None where they are missing somewhere."""
     known = [part for part in parts if part is not None]

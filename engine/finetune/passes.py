@@ -46,7 +46,7 @@ def run_forward(network: Network, batch: Array, fire: Fire, kept: Kept | None = 
         if isinstance(node, Input):
             values[node.name] = batch
         elif isinstance(node, Projection):
-            currents[node.name] = node.forward(read(network, values, node.source), kept)
+            currents[node.name] = _current(node, read(network, values, node.source), len(batch), kept)
         elif isinstance(node, CurrentSum):
             currents[node.name] = added([currents[part] for part in node.sources])
         elif isinstance(node, Neurons):
@@ -99,7 +99,11 @@ def run_backward(
             value = read(network, values, node.source)
             if len(gradient) > len(value[0]):  # what does not change over time was added to what does
                 gradient = gradient.reshape(-1, *value[0].shape[:1], *gradient.shape[1:]).sum(0)
-            into, parameters = node.backward(value, gradient, bool(spiking), kept)
+            steps = len(value[0]) // len(values[network.input.name])
+            if node.state_values and steps > 1:
+                into, parameters = node.backward_in_time(value, gradient, steps), {}
+            else:
+                into, parameters = node.backward(value, gradient, bool(spiking), kept)
             found.update({f"{node.name}.{part}": array for part, array in parameters.items()})
             if into is not None:
                 _pass_on(network, values, node, into, outgoing)
@@ -111,6 +115,11 @@ def read(network: Network, values: Mapping[str, Array], name: str) -> Value:
     parts = [values[leaf] for leaf in network.leaves(name)]
     most = max(len(part) for part in parts)
     return tuple(part if len(part) == most else np.tile(part, (most // len(part), 1, 1, 1)) for part in parts)
+
+
+def _current(node: Projection, value: Value, pictures: int, kept: Kept | None) -> Array:
+    steps = len(value[0]) // pictures
+    return node.forward_in_time(value, steps) if node.state_values and steps > 1 else node.forward(value, kept)
 
 
 def added(currents: list[Array]) -> Array:

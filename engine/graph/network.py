@@ -21,7 +21,7 @@ from .limits import (
     MOST_NODES,
 )
 from .node import Input, Join, Neurons, Node, Output, Shape
-from .synapses import CurrentSum, Projection, Synapses
+from .synapses import CurrentSum, Projection, Synapses, Weighted
 
 _ALLOWED_SOURCES: dict[type[Node], tuple[type[Node], ...]] = {
     Projection: (Input, Neurons, Join),
@@ -71,11 +71,20 @@ class Network:
                     f"a network has exactly one {kind.__name__} node (got {len(found)}: {names or 'none'})"
                 )
         _check_joins(self.nodes)
+        self._check_delays()
         self.size_multiple = _size_multiple(self.nodes)
         """Pictures whose height and width are multiples of this keep every skip aligned; `denoise` pads to it."""
         unknown = sorted(set(self.normalization) - {node.name for node in self.neurons})
         if unknown:
             raise GraphError(f"normalization names no neuron layer: {first_few(unknown)}")
+
+    def _check_delays(self) -> None:
+        for node in filter(_carried_on, self.nodes):
+            if self.input.name in {leaf for source in node.sources for leaf in self.leaves(source)}:
+                raise GraphError(
+                    f"{type(node).__name__} {node.name!r}: delay must be 0, because it reads the Input, which does not "
+                    "change"
+                )
 
     def __getitem__(self, name: str) -> Node:
         try:
@@ -194,14 +203,14 @@ class Network:
 
     @lazy_property
     def channels(self) -> dict[str, int]:
-        """Channels that each node puts out; GraphError where weights do not fit one another."""
+        """Channels that each node puts out, 0 where the picture decides; GraphError where weights do not fit."""
         channels: dict[str, int] = {}
         for node in self.by_size:
             given = [channels[source] for source in node.sources if source in channels]
             if isinstance(node, Input):
                 channels[node.name] = node.channels
             elif isinstance(node, Projection):
-                channels[node.name] = node.channels_out(given[0])
+                channels[node.name] = _channels_out(node, given[0])
             else:
                 channels[node.name] = sum(given) if isinstance(node, Join) else given[0]
         return channels
@@ -302,6 +311,12 @@ def _size_multiple(nodes: tuple[Node, ...]) -> int:
                 f"{multiple}; the limit is {LARGEST_MULTIPLE}"
             )
     return multiple
+
+
+def _channels_out(node: Projection, given: int) -> int:
+    if given:
+        return node.channels_out(given)
+    return node.out_channels if isinstance(node, Weighted) else 0
 
 
 def _carried_on(node: Node) -> bool:

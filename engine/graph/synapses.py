@@ -133,6 +133,14 @@ class Synapses(Node):
         """
         raise InputError(f"{type(self).__name__} {self.name!r} has no backward pass: it cannot be trained")
 
+    def forward_in_time(self, value: Value, steps: int) -> Array:
+        """`forward` of so many steps, one after the other, of a kind with a state; the M are steps times pictures."""
+        raise InputError(f"{type(self).__name__} {self.name!r} keeps a state and has no forward pass through time")
+
+    def backward_in_time(self, value: Value, gradient: Array, steps: int) -> Array:
+        """Gradient of what was read, through time."""
+        raise InputError(f"{type(self).__name__} {self.name!r} keeps a state and has no backward pass through time")
+
     def bind(self, binding: Binding) -> Layer:
         """The synapses, bound to shapes and to the kernels that compute their current; by default to `current`."""
         from ..build.value_layer import ValueLayer

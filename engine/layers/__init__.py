@@ -1,9 +1,35 @@
 """The kinds of synapses and joins, one file each."""
 
+from .add import Add
 from .avg_pool2d import AvgPool2d
 from .concat import Concat
+from .conv1d import Conv1d
 from .conv2d import Conv2d
 from .conv_transpose2d import ConvTranspose2d
+from .flatten import Flatten
+from .global_avg_pool2d import GlobalAvgPool2d
 from .linear import Linear
+from .max_pool2d import MaxPool2d
+from .pixel_shuffle import PixelShuffle
+from .registry import register_layer
+from .scale import Scale
+from .sum_pool2d import SumPool2d
+from .upsample import Upsample
 
-__all__ = ["AvgPool2d", "Concat", "Conv2d", "ConvTranspose2d", "Linear"]
+__all__ = [
+    "Add",
+    "AvgPool2d",
+    "Concat",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "Linear",
+    "MaxPool2d",
+    "PixelShuffle",
+    "Scale",
+    "SumPool2d",
+    "Upsample",
+    "register_layer",
+]

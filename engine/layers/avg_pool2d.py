@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from ..graph import Shape, Value
-from ..graph.fields import Pair, positive_shape, set_pairs
+from ..graph import Value
 from .dense import pooling
-from .taps import Axis, RegularTaps, sliding_axis
+from .pool import Pool2d
 
 if TYPE_CHECKING:
     from ..build.binding import Binding, Layer
@@ -23,7 +19,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class AvgPool2d(RegularTaps):
+class AvgPool2d(Pool2d):
     """Average over windows, padding counted as zeros; a Neurons node of its own follows it.
 
     Parameters
@@ -33,55 +29,6 @@ class AvgPool2d(RegularTaps):
     stride : int or (vertical, horizontal), or None for the kernel's size
     padding : int or (vertical, horizontal), at most half of the kernel's size
     """
-
-    kernel_size: Pair = (2, 2)
-    stride: Pair = field(default=None)  # type: ignore[assignment]
-    padding: Pair = (0, 0)
-
-    file_fields: ClassVar[Mapping[str, str]] = {"kernel_size": "pair", "stride": "pair", "padding": "pair"}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        set_pairs(self, kernel_size=1)
-        if self.stride is None:
-            object.__setattr__(self, "stride", self.kernel_size)
-        set_pairs(self, stride=1, padding=0)
-        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
-            raise self.refuse("padding", f"{self.padding} must be at most half of the kernel size {self.kernel_size}")
-
-    def output_shape(self, *shapes: Shape) -> Shape:
-        ((channels, *sizes),) = shapes
-        geometry = zip(sizes, self.padding, self.kernel_size, self.stride, strict=True)
-        height, width = ((size + 2 * p - k) // s + 1 for size, p, k, s in geometry)
-        return positive_shape(self, channels, height, width, sizes)
-
-    def padded_shape(self, *shapes: Shape) -> Shape:
-        ((channels, height, width),) = shapes
-        return channels, height + 2 * self.padding[0], width + 2 * self.padding[1]
-
-    @property
-    def size_factor(self) -> Fraction:
-        return Fraction(1, math.lcm(*self.stride))
-
-    @property
-    def keeps_channels(self) -> bool:
-        return True
-
-    def axes(self, incoming: Shape) -> tuple[Axis, Axis]:
-        vertical, horizontal = zip(self.kernel_size, self.stride, self.padding, strict=True)
-        return sliding_axis(*vertical), sliding_axis(*horizontal)
-
-    def taps(self, size: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-        """Rows and columns of the window that meet more than padding, of an input of this height and width.
-
-        A window may be far larger than what it reads.
-        """
-        sides = zip(size, self.padding, self.kernel_size, self.stride, strict=True)
-        rows, columns = (
-            [tap for tap in range(k) if tap < p + side and tap + (side + 2 * p - k) // s * s >= p]
-            for side, p, k, s in sides
-        )
-        return itertools.product(rows, columns)
 
     def gain(self) -> tuple[float, float, int]:
         # Summed up before it is divided.
@@ -93,9 +40,10 @@ class AvgPool2d(RegularTaps):
         return PoolLayer(**vars(binding))
 
     def forward(self, value: Value, kept: dict[str, Any] | None = None) -> Array:
-        return pooling.current(self, value)
+        return pooling.means(self, value)
 
     def backward(
         self, value: Value, gradient: Array, into_input: bool = True, kept: dict[str, Any] | None = None
     ) -> tuple[Array | None, dict[str, Array]]:
-        return pooling.gradients(self, value, gradient, into_input), {}
+        into = pooling.spread(self, value, gradient * pooling.share(self, gradient)) if into_input else None
+        return into, {}

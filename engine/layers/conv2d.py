@@ -6,19 +6,26 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Shape, Value
+from ..graph import Projection, Rows, Shape, Value
 from ..graph.fields import Pair, check_channels, positive_shape, set_array, set_bias, set_count, set_pairs
 from ..graph.limits import MOST_GROUPS
 from .dense import convolution
 from .kernels_of_groups import by_groups, check_kernel, extent
+from .pool import padded_rows
 from .taps import Axis, WeightedTaps, nonzero_along, sliding_axis
 
+if TYPE_CHECKING:
+    from ..build.binding import Binding, Layer
+
 Array = NDArray[Any]
+
+_MANY_GROUPS = 4
+"""Channels from which on a depthwise convolution computes its current from values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +107,26 @@ class Conv2d(WeightedTaps):
     def dense_macs(self, incoming: Shape) -> int:
         _, height, width = self.output_shape(incoming)
         return height * width * self.weight.size
+
+    def bind(self, binding: Binding) -> Layer:
+        if self.groups == self.in_channels >= _MANY_GROUPS:
+            # The gathering kernels would read zeros for all channels that do not meet.
+            return Projection.bind(self, binding)
+        return super().bind(binding)
+
+    def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
+        """Of a depthwise convolution: one group for each input channel."""
+        padded = padded_rows(values, rows, extent(self), self.stride, self.padding)
+        (down, right), width = self.stride, self.output_shape(rows.incoming)[2]
+        (tall, wide), height = self.dilation, rows.last - rows.first
+        total = np.empty((len(values), height, width, self.out_channels), values.dtype)
+        total[:] = self.bias
+        by_tap = self.weight[:, 0].transpose(1, 2, 0)
+        for (i, j), weight in ((tap, by_tap[tap]) for tap in np.ndindex(by_tap.shape[:2])):
+            top, left = i * tall, j * wide
+            seen = padded[:, top : top + (height - 1) * down + 1 : down, left : left + (width - 1) * right + 1 : right]
+            total += np.repeat(seen, self.channel_targets, axis=3) * weight
+        return total
 
     def forward(self, value: Value, kept: dict[str, Any] | None = None) -> Array:
         return convolution.current(self, value, kept)

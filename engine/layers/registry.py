@@ -15,15 +15,27 @@ from typing import Any, TypeVar
 
 from ..errors import GraphError
 from ..graph import CurrentSum, Join, Node, Projection, Synapses
+from .add import Add
 from .avg_pool2d import AvgPool2d
 from .concat import Concat
+from .conv1d import Conv1d
 from .conv2d import Conv2d
 from .conv_transpose2d import ConvTranspose2d
+from .flatten import Flatten
+from .global_avg_pool2d import GlobalAvgPool2d
 from .linear import Linear
+from .max_pool2d import MaxPool2d
+from .pixel_shuffle import PixelShuffle
+from .scale import Scale
+from .sum_pool2d import SumPool2d
+from .upsample import Upsample
 
 Kind = TypeVar("Kind", bound=type[Node])
 
-OWN: tuple[type[Node], ...] = (Conv2d, ConvTranspose2d, AvgPool2d, Linear, Concat)
+OWN: tuple[type[Node], ...] = (
+    Conv1d, Conv2d, ConvTranspose2d, Linear, Scale, AvgPool2d, SumPool2d, MaxPool2d, GlobalAvgPool2d, Upsample,
+    PixelShuffle, Flatten, Add, Concat,
+)  # fmt: skip
 """The package's kinds. A new one is added here and in `__init__`."""
 
 ENTRY_POINTS = "spikeunet.layers"

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer, Program
+from ..build.binding import Source
 from ..build.bounds import picture_limit
-from ..events import STEPS_PER_QUEUE, EventQueue
+from ..events import STEPS_PER_QUEUE, EventQueue, silent_queue
 from ..operations import Operations
 from ..threads import WorkerThreads
 from .chain import Chain, put_back, take_chain
@@ -60,6 +61,7 @@ class PictureRun:
         self.recorder = Recorder(program, steps, record)
         self.counter = OperationsCounter(program, steps)
         self.queues: dict[str, list[EventQueue]] = {}
+        self._before: dict[str, EventQueue] = {}
         self._rooms: dict[str, list[QueueRoom]] = {}
         self.kernels: dict[str, set[str]] = {}
         self.largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
@@ -111,6 +113,8 @@ class PictureRun:
         for step in range(self.steps):
             for state in states:
                 self._run_group(state, 0, step, 1)
+            if self.program.network.delays:
+                self._before = {name: queues[0] for name, queues in self.queues.items()}
             for name in list(self.queues):
                 self._drop(name)
         for state in states:
@@ -145,9 +149,8 @@ class PictureRun:
     def _run_group(self, state: LayerState, group: int, first: int, size: int) -> None:
         """Run a layer over the steps first ... first + size - 1."""
         layer = state.layer
-        run = LayerRun(
-            state, self._inputs(layer, group), size, self.recorder.wants("readout"), lasting=self.keeps_queues
-        )
+        lasting = self.keeps_queues or self.program.network.delays
+        run = LayerRun(state, self._inputs(layer, group), size, self.recorder.wants("readout"), lasting)
         queue = run.run(self.workers, self.threads)
         state.watch()
         steps = slice(first, first + size)
@@ -164,9 +167,16 @@ class PictureRun:
     def _inputs(self, layer: Layer, group: int) -> list[Inputs]:
         """What each part of a layer reads in a group of steps."""
         return [
-            Inputs([(s, self.queues[s.name][group], self.program.emit[s.name]) for s in part.spiking], picture)
+            Inputs([(s, self._queue(s, part, group), self.program.emit[s.name]) for s in part.spiking], picture)
             for part, picture in zip(layer.parts, self._pictures(layer), strict=True)
         ]
+
+    def _queue(self, source: Source, part: Layer, group: int) -> EventQueue:
+        """What a source has emitted in a group of steps; through a delay, at the step before."""
+        if not source.delay:
+            return self.queues[source.name][group]
+        nothing = silent_queue((source.channels, *part.incoming[1:]), 1)
+        return self._before.get(source.name, nothing)
 
     def _drop(self, name: str) -> None:
         """Forget the events of a layer that nobody reads any more."""

@@ -51,7 +51,8 @@ def simulate(
     steps : int
         Number of time steps T.
     order : "layer" or "time"
-        Layer by layer over all steps (fast; holds one layer's membranes) or step by step over all layers.
+        Layer by layer over all steps (fast; holds one layer's membranes) or step by step over all layers, as a network
+        with delays is always run.
     threads : int, optional
         Worker threads; by default as many as the process may use processors (of a container's quota, whole ones).
     record : collection of str
@@ -92,6 +93,8 @@ def simulate(
     kinds = _check_record(record)
     most = available_processors() if threads is None else _check_whole("threads", threads, 1024)
     batch = pictures if pictures.ndim == 4 else pictures[None]
+    if network.delays:
+        order = "time"  # what a step emits decides what the next one reads
     program = build_program(network, batch.shape[1:], allowed_kernels(kernels))
     check_counts(program, steps)
     rows = _tile_rows(tile, order, program, batch.shape[2], steps)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..build import Layer, Program
 from ..build.binding import NOTHING_READ, RowRange
-from ..events import EventQueue, channel_type, level_type
+from ..events import EventQueue, silent_queue
 from ..operations import Operations, SynapseOperations
 from ..threads import WorkerThreads
 from .counting import OperationsCounter
@@ -140,7 +140,7 @@ class TiledRun:
         windows = {}
         for source in part.spiking:
             if window == NOTHING_READ:
-                windows[source.name] = [_empty_row(source.channels, part.incoming[2], size) for size in sizes]
+                windows[source.name] = [silent_queue((source.channels, 1, part.incoming[2]), size) for size in sizes]
             else:
                 buffer = self.buffers[source.name]
                 windows[source.name] = [buffer.window(window, group) for group in range(len(sizes))]
@@ -158,11 +158,6 @@ class TiledRun:
                     whole.setdefault(each, np.empty(step.layer.outgoing, values.dtype))[..., rows, :] = values
             elif step.layer.neurons is None:
                 whole[..., rows, :] = part  # type: ignore[index]
-
-
-def _empty_row(channels: int, width: int, steps: int) -> EventQueue:
-    nothing = np.zeros(0, channel_type(channels)), np.zeros(0, level_type(steps))
-    return EventQueue((channels, 1, width), steps, np.zeros((1, width + 1), np.int64), *nothing)
 
 
 def _added(total: SynapseOperations, new: SynapseOperations) -> SynapseOperations:

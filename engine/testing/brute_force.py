@@ -8,13 +8,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Network, Neurons, Synapses
-from ..layers import AvgPool2d, Conv2d, ConvTranspose2d, Linear
+from ..graph import Network, Neurons, Projection, Rows, Weighted
+from ..layers import (
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    MaxPool2d,
+    PixelShuffle,
+    Scale,
+    SumPool2d,
+    Upsample,
+)
+from ..layers.registry import name_of
 from ..neurons import initial_state, level_table
 from ..operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
+from .reference_synapses import neighbours
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
+
+SLIDING = (Conv1d, Conv2d, ConvTranspose2d, AvgPool2d, SumPool2d, MaxPool2d)
+"""Kinds that are a kernel that slides."""
 
 
 def count_operations(network: Network, recorded: Mapping[str, Array], crossed: Mapping[str, Array]) -> Operations:
@@ -31,7 +49,7 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
     neurons = {node.name: _of_neurons(node, crossed[node.name]) for node in network.neurons}
     synapses = {}
     for node in network.nodes:
-        if isinstance(node, Synapses):
+        if isinstance(node, Projection):
             synapses[node.name] = _of_synapses(network, node, recorded, crossed)
     return Operations(steps, 1, neurons, synapses)
 
@@ -49,7 +67,7 @@ def _of_neurons(node: Neurons, crossed: Array) -> NeuronOperations:
 
 
 def _of_synapses(
-    network: Network, node: Synapses, recorded: Mapping[str, Array], crossed: Mapping[str, Array]
+    network: Network, node: Projection, recorded: Mapping[str, Array], crossed: Mapping[str, Array]
 ) -> SynapseOperations:
     shape, out_shape = recorded[node.source].shape[1:], recorded[node.name].shape[1:]
     reach, effective = targets(node, shape, out_shape), effective_targets(node, shape, out_shape)
@@ -60,7 +78,7 @@ def _of_synapses(
         part = slice(first, first + recorded[name].shape[1])
         if name in crossed:
             dense_synops += steps * int(reach[part].sum())
-            found = _of_events(crossed[name], reach[part], effective[part])
+            found = _of_events(_arriving(crossed[name], node.delay), reach[part], effective[part])
             sources[name] = sources[name] + found if name in sources else found
         else:
             macs += int(reach[part].sum())
@@ -68,7 +86,7 @@ def _of_synapses(
     weight, bias = getattr(node, "weight", np.zeros(0)), getattr(node, "bias", np.zeros(0))
     return SynapseOperations(
         name=node.name,
-        kind=type(node).__name__,
+        kind=name_of(type(node)) or type(node).__name__,
         sources=sources,
         reads_input=any(name not in crossed for name, _ in _parts(network, node.source, recorded)),
         macs=macs,
@@ -80,6 +98,11 @@ def _of_synapses(
         parameter_bytes=4 * (weight.size + bias.size),
         steps=steps,
     )
+
+
+def _arriving(crossed: Array, delay: int) -> Array:
+    """Crossings, (T, ...), at the step at which their events arrive."""
+    return np.concatenate([np.zeros_like(crossed[:delay]), crossed[: len(crossed) - delay]])
 
 
 def _of_events(crossed: Array, reach: Array, effective: Array) -> SynapticEvents:
@@ -99,24 +122,31 @@ def _parts(network: Network, name: str, recorded: Mapping[str, Array]) -> Iterat
         first += recorded[leaf].shape[1]
 
 
-def targets(node: Synapses, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
+def targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
     """For each input site (C, H, W), how many products (with an output element and a weight) it enters."""
     reach = np.zeros(shape, np.int64)
     if isinstance(node, Linear):
         return reach + out_shape[0]
+    if isinstance(node, (Scale, GlobalAvgPool2d, Flatten, PixelShuffle)):
+        return reach + 1
+    if isinstance(node, Upsample):
+        return _upsampled_targets(node, shape, out_shape)
+    if type(node) not in SLIDING:
+        return probed_targets(node, shape)
     for in_y, in_x, _, _ in _meetings(node, shape, out_shape):
         reach[:, in_y, in_x] += _outputs_per_tap(node)
     return reach
 
 
-def effective_targets(node: Synapses, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
+def effective_targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
     """The same over weights that are not zero."""
-    if isinstance(node, AvgPool2d):
+    if not isinstance(node, Weighted) or type(node) not in (*SLIDING, Linear, Scale):
         return targets(node, shape, out_shape)
     if isinstance(node, Linear):
         used: NDArray[np.int64] = (node.weight != 0).sum(axis=0).reshape(shape)
         return used
-    assert isinstance(node, (Conv2d, ConvTranspose2d))
+    if isinstance(node, Scale):
+        return np.zeros(shape, np.int64) + (node.weight != 0)[:, None, None]
     used = np.stack([np.count_nonzero(_weights_of(node, channel), axis=0) for channel in range(shape[0])])
     reach = np.zeros(shape, np.int64)
     for in_y, in_x, i, j in _meetings(node, shape, out_shape):
@@ -124,42 +154,77 @@ def effective_targets(node: Synapses, shape: Shape, out_shape: Shape) -> NDArray
     return reach
 
 
-def _weights_of(node: Conv2d | ConvTranspose2d, channel: int) -> Array:
+def probed_targets(node: Projection, shape: Shape) -> NDArray[np.int64]:
+    """Of a kind of somebody else: how many outputs change with each input, none of them being 0."""
+    rows = Rows(0, node.output_shape((shape[0], shape[1], shape[2]))[1], 0, (shape[0], shape[1], shape[2]))
+    base = np.full((1, *shape[1:], shape[0]), 1.0)
+    reach = np.zeros(shape, np.int64)
+    before = np.asarray(node.current(base, rows))
+    for channel, y, x in np.ndindex(*shape):
+        changed = base.copy()
+        changed[0, y, x, channel] = 2.0
+        reach[channel, y, x] = np.count_nonzero(np.asarray(node.current(changed, rows)) != before)
+    return reach
+
+
+def _upsampled_targets(node: Upsample, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
+    """Outputs that lie on an input, or between it and the next one."""
+    counts = []
+    for size, out, factor in zip(shape[1:], out_shape[1:], node.scale_factor, strict=True):
+        reached = np.zeros(size, np.int64)
+        for place in range(out):
+            first, second, share = neighbours(node, place, size, factor)
+            for source in {first} | ({second} if share else set()):
+                reached[source] += 1
+        counts.append(reached)
+    return np.broadcast_to(np.outer(*counts), shape).astype(np.int64)
+
+
+def _weights_of(node: Any, channel: int) -> Array:
     """(outputs of the group, kernel height, kernel width): the weights that one input channel meets."""
     if isinstance(node, ConvTranspose2d):
         return np.asarray(node.weight[channel])
-    inputs, outputs = node.weight.shape[1], len(node.weight) // node.groups
+    weight = node.weight[:, :, None] if isinstance(node, Conv1d) else node.weight
+    inputs, outputs = weight.shape[1], len(weight) // node.groups
     group = channel // inputs
-    return np.asarray(node.weight[group * outputs : (group + 1) * outputs, channel - group * inputs])
+    return np.asarray(weight[group * outputs : (group + 1) * outputs, channel - group * inputs])
 
 
-def _outputs_per_tap(node: Synapses) -> int:
+def _outputs_per_tap(node: Any) -> int:
     """Output channels that one input channel reaches through one kernel tap."""
-    return node.out_channels // node.groups if isinstance(node, (Conv2d, ConvTranspose2d)) else 1
+    return int(node.out_channels // node.groups) if isinstance(node, Weighted) else 1
 
 
-def _meetings(node: Synapses, shape: Shape, out_shape: Shape) -> Iterator[tuple[int, int, int, int]]:
+def _geometry(node: Any) -> tuple[Any, ...]:
+    """Kernel, stride, padding and dilation of what slides, each (vertical, horizontal)."""
+    if isinstance(node, Conv1d):
+        return (1, node.weight.shape[2]), (1, node.stride), (0, node.padding), (1, node.dilation)
+    if isinstance(node, (Conv2d, ConvTranspose2d)):
+        return node.weight.shape[2:], node.stride, node.padding, node.dilation
+    return node.kernel_size, node.stride, node.padding, (1, 1)
+
+
+def _meetings(node: Projection, shape: Shape, out_shape: Shape) -> Iterator[tuple[int, int, int, int]]:
     """Every (in_y, in_x, i, j) once for each pair of an output position and a kernel tap (i, j) that reads it."""
-    assert isinstance(node, (AvgPool2d, Conv2d, ConvTranspose2d))
     transposed = isinstance(node, ConvTranspose2d)
-    kernel = node.kernel_size if isinstance(node, AvgPool2d) else node.weight.shape[2:]
-    dilation = (1, 1) if isinstance(node, AvgPool2d) else node.dilation
+    kernel, stride, padding, dilation = _geometry(node)
     # A transposed convolution is a convolution whose input and output have changed places.
     reader, read = (shape, out_shape) if transposed else (out_shape, shape)
     for y, x in np.ndindex(*reader[1:]):
         for i, j in np.ndindex(*kernel):
-            other_y = y * node.stride[0] - node.padding[0] + i * dilation[0]
-            other_x = x * node.stride[1] - node.padding[1] + j * dilation[1]
+            other_y = y * stride[0] - padding[0] + i * dilation[0]
+            other_x = x * stride[1] - padding[1] + j * dilation[1]
             if 0 <= other_y < read[1] and 0 <= other_x < read[2]:
                 yield (y, x, i, j) if transposed else (other_y, other_x, i, j)
 
 
-def count_dense_macs(node: Synapses, shape: Shape, out_shape: Shape) -> int:
-    """Multiply-accumulates of the artificial network, padding included as is the custom; 0 for a pool."""
-    if isinstance(node, AvgPool2d):
+def count_dense_macs(node: Projection, shape: Shape, out_shape: Shape) -> int:
+    """Multiply-accumulates of the artificial network, padding included as is the custom; 0 without weights."""
+    if not isinstance(node, Weighted):
         return 0
-    assert isinstance(node, (Conv2d, ConvTranspose2d, Linear))
     if isinstance(node, Linear):
         return node.weight.size
+    if type(node) not in (*SLIDING, Scale):
+        return node.dense_macs((shape[0], shape[1], shape[2]))
     positions = shape if isinstance(node, ConvTranspose2d) else out_shape
     return int(node.weight.size * positions[1] * positions[2])

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Input, Network, Neurons, Node, Output
-from ..layers import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Linear
+from ..graph import CurrentSum, Input, Join, Network, Neurons, Node, Synapses
 from ..neurons import (
     IntegrateAndFire,
     LadderModel,
@@ -34,88 +33,10 @@ from ..neurons import (
 )
 from ..operations import Operations
 from .brute_force import count_operations
+from .reference_synapses import STATEFUL, SYNAPSES, own_synapses
 
 Array = NDArray[Any]
 Fired = tuple[Array, Array, Array]
-
-# --- Synapses: current (C, H, W) from what the source emits -----------------------------------------------------------
-
-
-def conv2d(node: Conv2d, x: Array) -> Array:
-    """Cross-correlation: out[o, y, x] = bias[o] + sum over taps of weight[o, c, i, j] * in[c, y*s - p + i*d, ...]."""
-    (pad_y, pad_x), (step_y, step_x), (dilation_y, dilation_x) = node.padding, node.stride, node.dilation
-    out_channels, group_inputs, kernel_height, kernel_width = node.weight.shape
-    group_outputs = out_channels // node.groups
-    padded = np.pad(x, ((0, 0), (pad_y, pad_y), (pad_x, pad_x)))
-    height = (padded.shape[1] - dilation_y * (kernel_height - 1) - 1) // step_y + 1
-    width = (padded.shape[2] - dilation_x * (kernel_width - 1) - 1) // step_x + 1
-    current = np.zeros((out_channels, height, width))
-    for group in range(node.groups):
-        inputs = slice(group * group_inputs, (group + 1) * group_inputs)
-        outputs = slice(group * group_outputs, (group + 1) * group_outputs)
-        for i in range(kernel_height):
-            for j in range(kernel_width):
-                top, left = i * dilation_y, j * dilation_x
-                seen = padded[inputs, top : top + height * step_y : step_y, left : left + width * step_x : step_x]
-                weight = node.weight[outputs, :, i, j].astype(np.float64)
-                current[outputs] += np.tensordot(weight, seen[:, :height, :width], axes=1)
-    return current + _bias(node)
-
-
-def conv_transpose2d(node: ConvTranspose2d, x: Array) -> Array:
-    """Each input value adds its kernel to the output at stride * position; the padding is then cut off the borders."""
-    (pad_y, pad_x), (step_y, step_x), (dilation_y, dilation_x) = node.padding, node.stride, node.dilation
-    in_channels, group_outputs, kernel_height, kernel_width = node.weight.shape
-    group_inputs = in_channels // node.groups
-    _, height, width = x.shape
-    full_height = (height - 1) * step_y + dilation_y * (kernel_height - 1) + 1 + node.output_padding[0]
-    full_width = (width - 1) * step_x + dilation_x * (kernel_width - 1) + 1 + node.output_padding[1]
-    full = np.zeros((group_outputs * node.groups, full_height, full_width))
-    for group in range(node.groups):
-        inputs = slice(group * group_inputs, (group + 1) * group_inputs)
-        outputs = slice(group * group_outputs, (group + 1) * group_outputs)
-        for i in range(kernel_height):
-            for j in range(kernel_width):
-                rows = i * dilation_y + step_y * np.arange(height)
-                columns = j * dilation_x + step_x * np.arange(width)
-                weight = node.weight[inputs, :, i, j].astype(np.float64)
-                full[outputs, rows[:, None], columns] += np.tensordot(weight.T, x[inputs], axes=1)
-    return full[:, pad_y : full_height - pad_y, pad_x : full_width - pad_x] + _bias(node)
-
-
-def avg_pool2d(node: AvgPool2d, x: Array) -> Array:
-    """Sum over each window, the padding's zeros included, divided by the window's area."""
-    (kernel_height, kernel_width), (step_y, step_x), (pad_y, pad_x) = node.kernel_size, node.stride, node.padding
-    padded = np.pad(x, ((0, 0), (pad_y, pad_y), (pad_x, pad_x)))
-    height = (padded.shape[1] - kernel_height) // step_y + 1
-    width = (padded.shape[2] - kernel_width) // step_x + 1
-    current = np.zeros((len(x), height, width))
-    for y in range(height):
-        for column in range(width):
-            top, left = y * step_y, column * step_x
-            window = padded[:, top : top + kernel_height, left : left + kernel_width]
-            current[:, y, column] = window.sum((1, 2)) / (kernel_height * kernel_width)
-    return current
-
-
-def linear(node: Linear, x: Array) -> Array:
-    """Weight @ flattened input + bias, as a column of single pixels."""
-    current: Array = (node.weight.astype(np.float64) @ x.reshape(-1) + node.bias)[:, None, None]
-    return current
-
-
-def _bias(node: Conv2d | ConvTranspose2d) -> Array:
-    return node.bias.astype(np.float64)[:, None, None]
-
-
-SYNAPSES: Mapping[type[Node], Callable[[Any, Array], Array]] = {
-    Conv2d: conv2d,
-    ConvTranspose2d: conv_transpose2d,
-    AvgPool2d: avg_pool2d,
-    Linear: linear,
-}
-"""The current of each kind of synapse node: function of the node and of what its source emits, (C, H, W)."""
-
 
 # --- Neurons: (state after, value emitted, spikes of each kind), element by element ----------------------------------
 
@@ -271,16 +192,18 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceR
     states = {node.name: at_rest(node.model, shapes[node.name]) for node in network.neurons}
     per_step: dict[str, list[Array]] = {node.name: [] for node in network.nodes}
     crossings: dict[str, list[Array]] = {node.name: [] for node in network.neurons}
+    kept: dict[str, Array] = {}
+    put_out = {name: np.zeros(shape) for name, shape in shapes.items()}
     for _ in range(steps):
-        put_out: dict[str, Array] = {}
+        before, put_out = put_out, {}
         for node in network.nodes:
-            incoming = [put_out[source] for source in node.sources]
+            incoming = _incoming(node, before, put_out)
             if isinstance(node, Neurons):
                 states[node.name], put_out[node.name], crossed = advance(node.model, states[node.name], incoming[0])
                 crossings[node.name].append(crossed)
                 exact_float32(states[node.name])
             else:
-                put_out[node.name] = _put_out(node, x, incoming)
+                put_out[node.name] = _put_out(node, x, incoming, kept)
             per_step[node.name].append(put_out[node.name])
     recorded = {name: np.stack(values) for name, values in per_step.items()}
     crossed_by_layer = {name: np.stack(values) for name, values in crossings.items()}
@@ -296,12 +219,28 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceR
     )
 
 
-def _put_out(node: Node, x: Array, incoming: list[Array]) -> Array:
+def _incoming(node: Node, before: Mapping[str, Array], now: Mapping[str, Array]) -> list[Array]:
+    """What a node reads at a step; through a delay, what was put out at the step before."""
+    late = isinstance(node, Synapses) and node.delay
+    return [(before if late else now)[source] for source in node.sources]
+
+
+def _put_out(node: Node, x: Array, incoming: list[Array], kept: dict[str, Array]) -> Array:
+    """What any node but neurons puts out at a step; `kept` is what synapses keep from step to step."""
     if isinstance(node, Input):
         return x.astype(np.float64)
-    if isinstance(node, Concat):
+    if isinstance(node, Join):
         return np.concatenate(incoming)
-    return incoming[0] if isinstance(node, Output) else without_subnormals(SYNAPSES[type(node)](node, incoming[0]))
+    if isinstance(node, CurrentSum):
+        return without_subnormals(np.asarray(sum(incoming[1:], incoming[0])))
+    if not isinstance(node, Synapses):
+        return incoming[0]
+    if type(node) in STATEFUL:
+        state = kept.get(node.name, np.zeros(incoming[0].shape))
+        kept[node.name], current = STATEFUL[type(node)](node, state, incoming[0])
+        return without_subnormals(current)
+    rule = SYNAPSES.get(type(node))
+    return without_subnormals(own_synapses(node, incoming[0]) if rule is None else rule(node, incoming[0]))
 
 
 def _running_sum(currents: Array) -> Array:
@@ -326,16 +265,19 @@ def exact_float32(values: Array) -> NDArray[np.float32]:
 
 def currents(network: Network, x: Array, spikes: Mapping[str, Array]) -> dict[str, Array]:
     """Input current (T, C, H, W) of every synapse node, given what every layer of neurons emitted."""
-    put_out: dict[str, Array] = {}
-    for node in network.nodes:
-        incoming = [put_out[source] for source in node.sources]
-        if isinstance(node, Input):
-            steps = len(next(iter(spikes.values()))) if spikes else 1
-            put_out[node.name] = np.broadcast_to(x.astype(np.float64), (steps, *x.shape))
-        elif isinstance(node, Concat):
-            put_out[node.name] = np.concatenate(incoming, axis=1)
-        elif isinstance(node, Neurons):
-            put_out[node.name] = spikes[node.name].astype(np.float64)
-        elif not isinstance(node, Output):
-            put_out[node.name] = np.stack([SYNAPSES[type(node)](node, values) for values in incoming[0]])
-    return {node.name: put_out[node.name] for node in network.nodes if type(node) in SYNAPSES}
+    steps = len(next(iter(spikes.values()))) if spikes else 1
+    shapes = network.shapes(x.shape)
+    found: dict[str, list[Array]] = {node.name: [] for node in network.nodes if isinstance(node, Synapses)}
+    kept: dict[str, Array] = {}
+    put_out = {name: np.zeros(shape) for name, shape in shapes.items()}
+    for step in range(steps):
+        before, put_out = put_out, {}
+        for node in network.nodes:
+            incoming = _incoming(node, before, put_out)
+            if isinstance(node, Neurons):
+                put_out[node.name] = spikes[node.name][step].astype(np.float64)
+            else:
+                put_out[node.name] = _put_out(node, x, incoming, kept)
+            if node.name in found:
+                found[node.name].append(put_out[node.name])
+    return {name: np.stack(values) for name, values in found.items()}
