@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..build.gather_layer import GatherLayer
 from ..build.pool_layer import PoolLayer
 from ..build.stepper import Stepper
 from ..events import EventQueue, channel_type, level_type, mask_bytes
@@ -341,6 +342,7 @@ class BandRun:
     @property
     def _connections(self) -> tuple[GatherTables, NDArray[np.float32]]:
         """What the gather kernels take of the layer."""
+        assert isinstance(self.layer, GatherLayer)
         return self.layer.plan.tables, self.layer.weights
 
     # --- Currents ----------------------------------------------------------------------------------------------------
@@ -391,6 +393,7 @@ class BandRun:
 
     def _pool(self, rows: Rows) -> NDArray[np.float32]:
         """Means of a band's windows, flat: rows, width, steps, padded channels."""
+        assert isinstance(self.layer, PoolLayer)
         geometry = self.layer.pool_geometry
         sums = self.scratch.currents((rows[1] - rows[0]) * self._width * self.steps * self._padded)
         if self._pool_run is not None:

@@ -86,6 +86,7 @@ class TiledRun:
 
     def _run_step(self, step: TileStep) -> None:
         layer = rows_of(step.layer, step.rows, step.counted)
+        assert layer.window is not None
         picture = self.picture[:, slice(*layer.window.inputs)]
         part = replace(self.program, layers=(layer,))
         run = TileRun(part, picture, self.steps, self.record, self.workers, self.threads)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Network, Neurons, Synapses
+from ..graph import Network, Neurons, Projection
 from ..layers import AvgPool2d, Conv2d, ConvTranspose2d, Linear
 from ..neurons import initial_state, level_table
 from ..operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
@@ -31,7 +31,7 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
     neurons = {node.name: _of_neurons(node, crossed[node.name]) for node in network.neurons}
     synapses = {}
     for node in network.nodes:
-        if isinstance(node, Synapses):
+        if isinstance(node, Projection):
             synapses[node.name] = _of_synapses(network, node, recorded, crossed)
     return Operations(steps, 1, neurons, synapses)
 
@@ -49,7 +49,7 @@ def _of_neurons(node: Neurons, crossed: Array) -> NeuronOperations:
 
 
 def _of_synapses(
-    network: Network, node: Synapses, recorded: Mapping[str, Array], crossed: Mapping[str, Array]
+    network: Network, node: Projection, recorded: Mapping[str, Array], crossed: Mapping[str, Array]
 ) -> SynapseOperations:
     shape, out_shape = recorded[node.source].shape[1:], recorded[node.name].shape[1:]
     reach, effective = targets(node, shape, out_shape), effective_targets(node, shape, out_shape)
@@ -99,7 +99,7 @@ def _parts(network: Network, name: str, recorded: Mapping[str, Array]) -> Iterat
         first += recorded[leaf].shape[1]
 
 
-def targets(node: Synapses, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
+def targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
     """For each input site (C, H, W), how many products (with an output element and a weight) it enters."""
     reach = np.zeros(shape, np.int64)
     if isinstance(node, Linear):
@@ -109,7 +109,7 @@ def targets(node: Synapses, shape: Shape, out_shape: Shape) -> NDArray[np.int64]
     return reach
 
 
-def effective_targets(node: Synapses, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
+def effective_targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
     """The same over weights that are not zero."""
     if isinstance(node, AvgPool2d):
         return targets(node, shape, out_shape)
@@ -133,12 +133,12 @@ def _weights_of(node: Conv2d | ConvTranspose2d, channel: int) -> Array:
     return np.asarray(node.weight[group * outputs : (group + 1) * outputs, channel - group * inputs])
 
 
-def _outputs_per_tap(node: Synapses) -> int:
+def _outputs_per_tap(node: Projection) -> int:
     """Output channels that one input channel reaches through one kernel tap."""
     return node.out_channels // node.groups if isinstance(node, (Conv2d, ConvTranspose2d)) else 1
 
 
-def _meetings(node: Synapses, shape: Shape, out_shape: Shape) -> Iterator[tuple[int, int, int, int]]:
+def _meetings(node: Projection, shape: Shape, out_shape: Shape) -> Iterator[tuple[int, int, int, int]]:
     """Every (in_y, in_x, i, j) once for each pair of an output position and a kernel tap (i, j) that reads it."""
     assert isinstance(node, (AvgPool2d, Conv2d, ConvTranspose2d))
     transposed = isinstance(node, ConvTranspose2d)
@@ -154,7 +154,7 @@ def _meetings(node: Synapses, shape: Shape, out_shape: Shape) -> Iterator[tuple[
                 yield (y, x, i, j) if transposed else (other_y, other_x, i, j)
 
 
-def count_dense_macs(node: Synapses, shape: Shape, out_shape: Shape) -> int:
+def count_dense_macs(node: Projection, shape: Shape, out_shape: Shape) -> int:
     """Multiply-accumulates of the artificial network, padding included as is the custom; 0 for a pool."""
     if isinstance(node, AvgPool2d):
         return 0
