@@ -65,13 +65,13 @@ class Mutation:
 MUTATIONS = [
     Mutation(
         "wrong border of a convolution",
-        "build/plan.py",
+        "layers/taps.py",
         "tap * dilation - padding for tap in taps",
         "tap * dilation - min(padding, 1) for tap in taps",
     ),
     Mutation(
         "off by one in a concatenation",
-        "build/layers.py",
+        "build/program.py",
         "offset += channels",
         "offset += channels - 1",
     ),
@@ -95,21 +95,21 @@ MUTATIONS = [
     ),
     Mutation(
         "swapped stride",
-        "build/plan.py",
-        "if isinstance(node, Conv2d):\n        vertical, horizontal = zip(sizes, node.stride,",
-        "if isinstance(node, Conv2d):\n        vertical, horizontal = zip(sizes, node.stride[::-1],",
+        "layers/conv2d.py",
+        "zip(self.weight.shape[2:], self.stride,",
+        "zip(self.weight.shape[2:], self.stride[::-1],",
     ),
     Mutation(
         "transposed convolution one pixel off",
-        "build/plan.py",
+        "layers/taps.py",
         "place = tap * dilation - padding",
         "place = tap * dilation - padding - 1",
     ),
     Mutation(
         "groups of a transposed convolution in the wrong order",
-        "build/weights.py",
-        "weight[into].transpose(2, 3, 0, 1)",
-        "weight[into][::-1].transpose(2, 3, 0, 1)",
+        "layers/kernels_of_groups.py",
+        "kernel[:, :, whole, part] = taps[:, :, whole]",
+        "kernel[:, :, whole, part] = taps[:, :, whole][:, :, ::-1]",
         examples=120,
     ),
     Mutation(
@@ -145,9 +145,9 @@ MUTATIONS = [
     ),
     Mutation(
         "fan-out of a pool without its padding",
-        "build/fan_out.py",
-        "range(-p, k - p)",
-        "range(k)",
+        "layers/avg_pool2d.py",
+        "sliding_axis(*horizontal)",
+        "sliding_axis(*horizontal[:2], 0)",
     ),
     Mutation(
         "one event too many for a byte of the counter",
@@ -171,7 +171,7 @@ MUTATIONS = [
     ),
     Mutation(
         "zero weights counted as effective",
-        "build/layers.py",
+        "build/binding.py",
         "if not self.zero_weights:",
         "if True:",
     ),

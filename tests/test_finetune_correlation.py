@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from spikeunet.engine import Conv2d, ConvTranspose2d
-from spikeunet.engine.finetune import layers
-from spikeunet.engine.finetune.layers import convolution, correlation
 from spikeunet.engine.finetune.trainable import with_arrays
 from spikeunet.engine.kernels.processor import host_lanes
+from spikeunet.engine.layers.dense import convolution, correlation
 from spikeunet.engine.threads import on_threads, using_threads
 
 pytestmark = pytest.mark.skipif(host_lanes() < 8, reason="these kernels need vectors of eight numbers or more")
@@ -42,8 +41,8 @@ def problem(kind, geometry, channels, size, seed=0):
 
 
 def everything(node, value, flow):
-    into, parameters = layers.gradients(node, value, flow)
-    return {"current": layers.current(node, value), "input": into, **parameters}
+    into, parameters = node.backward(value, flow)
+    return {"current": node.forward(value), "input": into, **parameters}
 
 
 def exactly(node, value, flow):

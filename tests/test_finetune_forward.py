@@ -12,7 +12,6 @@ from spikeunet.engine.finetune import (
     Surrogate,
     Trainable,
     flow_gradients,
-    layers,
     run_flow,
     run_through_time,
     time_gradients,
@@ -86,7 +85,7 @@ def test_currents_equal_the_reference(case, dtype):
     network = Trainable(case.network).network(Trainable(case.network).parameters(dtype)) if _trained(case) else None
     for node in (network or case.network).nodes:
         if isinstance(node, Synapses):
-            found = layers.current(node, tuple(_parts(case.network, node.source, values)))
+            found = node.forward(tuple(_parts(case.network, node.source, values)))
             tolerance = 1e-4 if dtype == np.float32 else 1e-6
             shown = expected[node.name][0].transpose(1, 2, 0)
             np.testing.assert_allclose(found[0], shown, rtol=tolerance, atol=tolerance)

@@ -27,7 +27,6 @@ from spikeunet.engine.finetune import (
     Surrogate,
     Trainable,
     flow_gradients,
-    layers,
     run_flow,
     run_through_time,
     time_gradients,
@@ -216,15 +215,15 @@ def assert_layer(node, compute, shape):
     tensors = [torch.tensor(array, requires_grad=True) for array in (x, *parts.values())]
     expected = compute(*tensors)
     value = tuple(np.split(x.transpose(0, 2, 3, 1), [3], axis=3))
-    found = layers.current(node, value)
+    found = node.forward(value)
     np.testing.assert_allclose(found.transpose(0, 3, 1, 2), expected.detach().numpy(), rtol=1e-9, atol=1e-9)
     direction = random.standard_normal(found.shape)
     (expected * channels_first(direction)).sum().backward()
-    into, gradients = layers.gradients(node, value, direction)
+    into, gradients = node.backward(value, direction)
     np.testing.assert_allclose(into.transpose(0, 3, 1, 2), tensors[0].grad.numpy(), rtol=1e-9, atol=1e-9)
     for name, tensor in zip(parts, tensors[1:], strict=True):
         np.testing.assert_allclose(gradients[name], tensor.grad.numpy(), rtol=1e-8, atol=1e-8)
-    assert layers.gradients(node, value, direction, into_input=False)[0] is None
+    assert node.backward(value, direction, into_input=False)[0] is None
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)

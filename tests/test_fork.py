@@ -89,7 +89,7 @@ ended.set()
 
 SIMULATION = """
 from spikeunet.engine import clear_caches, denoise
-from spikeunet.engine.finetune.layers import convolution
+from spikeunet.engine.layers.dense import convolution
 from spikeunet.engine.threads import limited_blas, on_threads, using_threads
 
 picture = np.random.default_rng(0).integers(0, 255, (48, 64), np.uint8)

@@ -63,8 +63,8 @@ def test_imports_are_read_as_python_resolves_them():
         ("g.h", False),
     ]
     package = REPOSITORY / "engine" / "graph" / "__init__.py"
-    assert list(imports(package, "from . import nodes\nfrom .. import errors")) == [
-        ("spikeunet.engine.graph.nodes", True),
+    assert list(imports(package, "from . import node\nfrom .. import errors")) == [
+        ("spikeunet.engine.graph.node", True),
         ("spikeunet.engine.errors", True),
     ]
 

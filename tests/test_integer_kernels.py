@@ -26,7 +26,7 @@ from spikeunet.engine import (
     Output,
 )
 from spikeunet.engine import simulate as simulate_with
-from spikeunet.engine.build import allowed_kernels, integer_layer, layers
+from spikeunet.engine.build import allowed_kernels, build_program, integer_layer
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
@@ -98,7 +98,7 @@ def simulate(*arguments, kind="portable", **options):
 def program_of(net, picture, kind="portable"):
     """What `simulate` runs."""
     kind = dot.host_dots()[0] if kind == "fastest" else kind
-    return layers.build_program(net, picture.shape, allowed_kernels(kind))
+    return build_program(net, picture.shape, allowed_kernels(kind))
 
 
 def in_integers(net, picture):

@@ -18,7 +18,6 @@ from spikeunet.engine.build.integer_plan import (
     make_integer_plan,
     pack_integers,
 )
-from spikeunet.engine.build.plan import kernel_axes
 from spikeunet.engine.kernels.dot import CHUNK_LEVELS, GROUP, LANES
 from spikeunet.engine.kernels.spread import PLANE_GAP
 from spikeunet.engine.neurons import LevelTable, level_table
@@ -38,7 +37,7 @@ def draw_plan(data):
     kind = data.draw(st.sampled_from(GEOMETRIES))
     node = data.draw(strategies.SYNAPSES[kind]("node", "source", shape, VALUES))
     outgoing = node.output_shape(shape)
-    rows, columns = kernel_axes(node, shape)
+    rows, columns = node.axes(shape)
     plan = make_integer_plan(rows, columns, shape, outgoing, -(-outgoing[0] // LANES) * LANES)
     return node, plan, shape, outgoing, data.draw(st.integers(1, 4))
 
@@ -104,7 +103,7 @@ def test_rows_that_are_counted_between_the_taps_of_a_transposed_convolution(size
     weight = np.ones((4, 1, size, 1), np.float32)
     node = ConvTranspose2d("up", "source", weight, None, (stride, 1), (padding, 0), (extra, 0), (dilation, 1))
     out = node.output_shape((4, 9, 5))
-    plan = make_integer_plan(*kernel_axes(node, (4, 9, 5)), (4, 9, 5), out, LANES)
+    plan = make_integer_plan(*node.axes((4, 9, 5)), (4, 9, 5), out, LANES)
     check_counted_rows(plan, 9, out[1], tuple((row, row + 1) for row in range(out[1])))
 
 
@@ -219,6 +218,6 @@ def test_levels_without_a_value(emit, counts):
     values[: len(emit)] = emit
     table = LevelTable(values, np.ones(256, np.int64), tuple(emit[1:]), masks=False)
     node = Conv2d("conv", "source", np.ones((16, 3, 1, 1), np.float32))
-    plan = make_integer_plan(*kernel_axes(node, (3, 2, 2)), (3, 2, 2), (16, 2, 2), 16)
+    plan = make_integer_plan(*node.axes((3, 2, 2)), (3, 2, 2), (16, 2, 2), 16)
     layer = integer_layer(node, (3, 2, 2), {"source": table}, [("source", 3)], plan, "portable")
     assert layer.every_level_counts("source") is counts

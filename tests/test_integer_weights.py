@@ -26,10 +26,8 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.files.model_file import read_model
 from spikeunet.engine.fixed_point import (
-    by_output,
     codes_and_exponents,
     common_quantum,
-    from_rows,
     incoming_quantum,
     least_exponents,
     weight_bits,
@@ -54,11 +52,11 @@ def integer_nodes(draw):
     random = np.random.default_rng(draw(st.integers(0, 999)))
     node = kind("layer", "input", np.zeros(shape, np.float32), random.random(outputs).astype(np.float32), **options)
     exponents = np.array(draw(st.lists(EXPONENTS, min_size=outputs, max_size=outputs)))
-    codes = random.integers(-127, 128, by_output(node, node.weight).shape)
+    codes = random.integers(-127, 128, node.by_output(node.weight).shape)
     codes[:, 0] = 127 * random.integers(0, 2, outputs)
     codes *= codes[:, :1] != 0
     weight = np.ldexp(codes.astype(np.float64), exponents[:, None])
-    return dataclasses.replace(node, weight=from_rows(node, weight)), codes, exponents
+    return dataclasses.replace(node, weight=node.from_rows(weight)), codes, exponents
 
 
 def network_of(node):
@@ -78,21 +76,21 @@ def test_integers_and_exponents_are_found(case):
     node, codes, exponents = case
     found = codes_and_exponents(node)
     assert found is not None
-    np.testing.assert_array_equal(by_output(node, found[0]), codes)
+    np.testing.assert_array_equal(node.by_output(found[0]), codes)
     np.testing.assert_array_equal(found[1], np.where(codes.any(1), exponents, 0))
 
 
 @given(integer_nodes(), st.integers(0, 99), st.sampled_from((0.5, 1.5, 2.0**-40)))
 def test_a_single_weight_beside_the_grid_is_seen(case, place, offset):
     node, _, exponents = case
-    rows = by_output(node, node.weight).astype(np.float64)
+    rows = node.by_output(node.weight).astype(np.float64)
     channel = place % len(rows)
     rows[channel, 0] = np.ldexp(127.0, exponents[channel])
     rows[channel, -1] = np.ldexp(offset, exponents[channel])
     with np.errstate(under="ignore"):
-        weight = from_rows(node, rows.astype(np.float32))
+        weight = node.from_rows(rows.astype(np.float32))
     changed = dataclasses.replace(node, weight=weight)  # numbers that are subnormal count as zeros
-    off_grid = by_output(node, changed.weight)[channel, -1] not in (0, np.ldexp(2.0, exponents[channel]))
+    off_grid = node.by_output(changed.weight)[channel, -1] not in (0, np.ldexp(2.0, exponents[channel]))
     two_weights = rows.shape[1] > 1
     assert (codes_and_exponents(changed) is None) == (off_grid and two_weights)
 
@@ -101,14 +99,14 @@ def test_a_single_weight_beside_the_grid_is_seen(case, place, offset):
 def test_rows_and_weights_are_inverses(case):
     node, *_ = case
     counted = np.arange(node.weight.size).reshape(node.weight.shape)
-    np.testing.assert_array_equal(from_rows(node, by_output(node, counted)), counted)
+    np.testing.assert_array_equal(node.from_rows(node.by_output(counted)), counted)
 
 
 def test_rows_are_output_channels():
     weight = np.arange(2 * 3 * 4, dtype=np.float32).reshape(4, 3, 2, 1)
     grouped = ConvTranspose2d("layer", "input", weight, groups=2)
-    np.testing.assert_array_equal(by_output(grouped, weight)[4], weight[2:, 1].reshape(-1))
-    np.testing.assert_array_equal(by_output(Conv2d("layer", "input", weight), weight)[3], weight[3].reshape(-1))
+    np.testing.assert_array_equal(grouped.by_output(weight)[4], weight[2:, 1].reshape(-1))
+    np.testing.assert_array_equal(Conv2d("layer", "input", weight).by_output(weight)[3], weight[3].reshape(-1))
 
 
 def test_tiny_weights_beside_large_ones_are_no_integers():
@@ -202,7 +200,7 @@ def test_integer_weights_survive_bit_for_bit(tmp_path_factory, case, dtype):
     assert int(arrays["format_version"]) == 2
     assert arrays["weights/layer.weight"].dtype == np.int8
     assert arrays["weights/layer.bias"].dtype == np.float32
-    np.testing.assert_array_equal(by_output(node, arrays["weights/layer.weight"]), codes)
+    np.testing.assert_array_equal(node.by_output(arrays["weights/layer.weight"]), codes)
     np.testing.assert_array_equal(arrays["weights/layer.exponents"], np.where(codes.any(1), exponents, 0))
     assert_same_network(read_model(path), network_of(node))
 

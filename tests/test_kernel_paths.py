@@ -18,7 +18,7 @@ from spikeunet.engine import (
     Output,
     simulate,
 )
-from spikeunet.engine.build import layers, plan
+from spikeunet.engine.build import binding, build_program, plan
 from spikeunet.engine.kernels import firing
 from spikeunet.engine.kernels.entries import CHUNK
 from spikeunet.engine.simulation import band_rows, band_run, layer_run, queue_room
@@ -74,9 +74,9 @@ def picture():
 def test_windows_and_vectors(accumulators, steps, picture, monkeypatch):
     """Fewer registers: a window of one pixel, blocks of fewer vectors."""
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
-    program = layers.build_program(network(), picture.shape)
+    program = build_program(network(), picture.shape)
     tokens = [layer.token(steps) for layer in program.layers]
-    monkeypatch.setattr(layers, "host_accumulators", lambda: accumulators)
+    monkeypatch.setattr(binding, "host_accumulators", lambda: accumulators)
     assert [layer.token(steps) for layer in program.layers] != tokens
     assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
 
@@ -158,7 +158,7 @@ def test_what_has_a_closed_form(model, quantum):
 def test_values_from_the_table(steps, picture, monkeypatch):
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
     assert build(picture).layers[-1].sources[0].scale == 0.25 / 32
-    monkeypatch.setattr(layers.Source, "scale", np.float32(0))
+    monkeypatch.setattr(binding.Source, "scale", np.float32(0))
     assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
 
 
@@ -195,16 +195,16 @@ def test_joined_phases_of_transposed_convolutions(kernel, stride, padding, more,
         nodes += [Neurons("relu2", "up", neurons), Conv2d("conv2", "relu2", weights[2]), Output("output", "conv2")]
         return Network(nodes)
 
-    monkeypatch.setattr(layers, "host_accumulators", lambda: accumulators)
+    monkeypatch.setattr(binding, "host_accumulators", lambda: accumulators)
     joined = simulate(upwards(), picture, 1, threads=1, record=RECORDS)
     assert joined.total_events
-    tables = layers.build_program(upwards(), picture.shape).layers[1].plan.tables.phases
+    tables = build_program(upwards(), picture.shape).layers[1].plan.tables.phases
     monkeypatch.setattr(plan, "_joined", lambda columns: columns)
-    apart = layers.build_program(upwards(), picture.shape).layers[1].plan.tables.phases
+    apart = build_program(upwards(), picture.shape).layers[1].plan.tables.phases
     assert len(apart) == stride * len(tables)
     assert_same(simulate(upwards(), picture, 1, threads=1, record=RECORDS), joined)
 
 
 def build(picture):
     """The program of a new network."""
-    return layers.build_program(network(), picture.shape)
+    return build_program(network(), picture.shape)

@@ -200,7 +200,7 @@ def test_weights_that_are_not_finite_are_refused(saved, value):
         (np.zeros((3, 2, 3, 1), np.uint8), "weight of 'conv1' must be float32, float16 or int8 .got uint8"),
         (np.zeros((3, 2, 3), np.float32), "4-dimensional"),
         (np.zeros((0, 2, 3, 1), np.float32), "non-empty"),
-        (np.zeros((3, 5, 3, 1), np.float32), "'conv1' takes 5 channels, but 'input' has 2"),
+        (np.zeros((3, 5, 3, 1), np.float32), "'conv1': weight takes 5 channels, but the source puts out 2"),
         (np.zeros((4, 2, 3, 1), np.float32), "bias must have 4 values"),
     ],
 )

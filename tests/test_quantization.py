@@ -30,7 +30,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError
-from spikeunet.engine.fixed_point import by_output, incoming_quantum, rounded_rows, weight_bits
+from spikeunet.engine.fixed_point import incoming_quantum, rounded_rows, weight_bits
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
 from spikeunet.engine.testing.strategies import Case, cases
@@ -158,8 +158,8 @@ def test_any_network_is_representable_and_the_rest_untouched(case, bits):
             assert after is before
             continue
         assert weight_bits(after) <= bits
-        _, exponents = rounded_rows(by_output(before, before.weight), bits)
-        used = by_output(after, after.weight).any(1)
+        _, exponents = rounded_rows(before.by_output(before.weight), bits)
+        used = after.by_output(after.weight).any(1)
         units = after.bias / np.ldexp(layers[before.name], exponents)
         assert (units[used] == np.rint(units[used])).all()
         error = np.abs(after.bias - before.bias)

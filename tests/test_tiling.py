@@ -30,10 +30,10 @@ from spikeunet.engine import (
     write_picture,
 )
 from spikeunet.engine.build import build_program
+from spikeunet.engine.build.binding import NOTHING_READ, rows_of
 from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.simulation import tile_size, tiling
-from spikeunet.engine.simulation.tile_layer import NOTHING_READ, tile_layer
 from spikeunet.engine.simulation.tile_schedule import TileSchedule
 from spikeunet.engine.simulation.tile_size import choose_tile, peak_bytes
 from spikeunet.engine.testing import strategies
@@ -214,8 +214,8 @@ def test_tiles_keep_the_fan_out(case, tile):
         steps = [step for step in TileSchedule(program, case.picture.shape[1], tile) if step.layer is layer]
         total = np.zeros_like(layer.fan_out.rows)
         for step in steps:
-            part = tile_layer(layer, step.rows, step.counted)
-            total[slice(*part.window)] += part.fan_out.rows
+            part = rows_of(layer, step.rows, step.counted)
+            total[slice(*part.window.inputs)] += part.fan_out.rows
         np.testing.assert_array_equal(total, layer.fan_out.rows)
 
 

@@ -52,7 +52,8 @@ def quantize(model: str, output: Path, bits: int) -> None:
 
 
 def _rows(network: Network) -> list[list[str]]:
-    from ..fixed_point import Weighted, weight_bits
+    from ..fixed_point import weight_bits
+    from ..graph import Weighted
 
     ratios = network.metadata["weight_snr_db"]
     rows = []

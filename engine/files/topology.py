@@ -254,7 +254,7 @@ def decode_nodes(value: Any, arrays: Arrays) -> list[Node]:
     decoded = [_node_entry(item) for item in value]
     named = [fields["name"] for kind, fields in decoded if _array_names(kind)]
     _check_keys({key for name in named for key in _keys(name, arrays)}, set(arrays))
-    nodes = [kind(**fields, **_weights(kind, fields["name"], arrays)) for kind, fields in decoded]
+    nodes = [kind(**(fields | _weights(kind, fields["name"], arrays))) for kind, fields in decoded]
     return [_scaled(node, arrays) for node in nodes]
 
 

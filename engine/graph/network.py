@@ -256,16 +256,15 @@ def _depths(by_name: Mapping[str, Node]) -> dict[str, int]:
     readers: dict[str, list[str]] = {name: [] for name in by_name}
     missing: dict[str, int] = {}
     for node in by_name.values():
-        sources = set() if _carried_on(node) else set(node.sources)
-        missing[node.name] = len(sources)
-        for source in sources:
+        sources = _at_once(node)
+        missing[node.name] = len(set(sources))
+        for source in set(sources):
             readers[source].append(node.name)
     depths: dict[str, int] = {}
     ready = deque(name for name, count in missing.items() if not count)
     while ready:
         name = ready.popleft()
-        sources = () if _carried_on(by_name[name]) else by_name[name].sources
-        depths[name] = 1 + max((depths[source] for source in sources), default=0)
+        depths[name] = 1 + max((depths[source] for source in _at_once(by_name[name])), default=0)
         for reader in readers[name]:
             missing[reader] -= 1
             if not missing[reader]:
@@ -322,6 +321,11 @@ def _channels_out(node: Projection, given: int) -> int:
 def _carried_on(node: Node) -> bool:
     """Whether what a node reads reaches it a step later."""
     return isinstance(node, Synapses) and node.delay > 0
+
+
+def _at_once(node: Node) -> tuple[str, ...]:
+    """What reaches a node in the same step."""
+    return () if _carried_on(node) else node.sources
 
 
 def _by_size(nodes: tuple[Node, ...]) -> list[Node]:

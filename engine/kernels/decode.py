@@ -18,7 +18,7 @@ from .sources import count_sources, source_at
 #     start : (H, W + 1) int64, channels : unsigned; the queue
 #     levels : uint8, the queue's levels byte by byte, `bytes_each` an entry, of which the first `steps` count
 #     emit : (256,) float32, value of each level
-#     scale : float32, see `Source.scale` (engine/build/layers.py)
+#     scale : float32, see `Source.scale` (engine/build/binding.py)
 #     channel_offset : first channel of this source among all sources
 #     always : chunks that are unpacked of every pixel, MOST_CHUNKS at most: as many as nearly all of them need
 #   decoded = (first_row, rows, begins, keys, values)

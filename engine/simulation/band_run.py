@@ -346,6 +346,7 @@ class BandRun:
     @property
     def _connections(self) -> tuple[GatherTables, NDArray[np.float32]]:
         """What the gather kernels take of the layer."""
+        assert isinstance(self.layer, GatherLayer)
         return self.layer.plan.tables, self.layer.weights
 
     # --- Currents ----------------------------------------------------------------------------------------------------
@@ -396,6 +397,7 @@ class BandRun:
 
     def _pool(self, rows: Rows) -> NDArray[np.float32]:
         """Means of a band's windows, flat: rows, width, steps, padded channels."""
+        assert isinstance(self.layer, PoolLayer)
         geometry = self.layer.pool_geometry
         sums = self.scratch.currents((rows[1] - rows[0]) * self._width * self.steps * self._padded)
         if self._pool_run is not None:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer
 from ..build.integer_layer import PooledLevels
+from ..build.pool_layer import PoolLayer
 from ..kernels.pooling import pool_planes
 from ..kernels.spread import PLANE_GAP, spread_rows
 from ..kernels.window_block import window_token
@@ -22,13 +22,13 @@ class PoolRun:
 
     Parameters
     ----------
-    layer : Layer
+    layer : PoolLayer
     pooled : PooledLevels
     inputs : Inputs
     steps : int
     """
 
-    def __init__(self, layer: Layer, pooled: PooledLevels, inputs: Inputs, steps: int) -> None:
+    def __init__(self, layer: PoolLayer, pooled: PooledLevels, inputs: Inputs, steps: int) -> None:
         self._geometry = layer.pool_geometry
         self._scale = pooled.scale
         self._steps = window_token(steps, 1, 1, 1, 1)[0]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ..events import STEPS_PER_QUEUE, EventQueue, channel_type, level_type
-from ..graph import Input, Network, Neurons, Node, Output, Shape, Synapses
+from ..graph import Input, Network, Neurons, Node, Output, Projection, Shape
 from ..layers import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Linear
 from .neuron_strategies import (
     Numbers,
@@ -186,7 +186,7 @@ def linear(draw: st.DrawFn, name: str, source: str, shape: Shape, values: Number
     return Linear(name, source, values.weight(features, int(np.prod(shape))), values.bias(features))
 
 
-SYNAPSES: Mapping[str, Callable[..., st.SearchStrategy[Synapses]]] = {
+SYNAPSES: Mapping[str, Callable[..., st.SearchStrategy[Projection]]] = {
     "conv2d": conv2d,
     "conv_transpose2d": conv_transpose2d,
     "avg_pool2d": avg_pool2d,
@@ -242,7 +242,7 @@ def cases(
 @st.composite
 def _synapses(
     draw: st.DrawFn, suffix: str, nodes: list[Node], readable: dict[str, Shape], values: Numbers, kinds: Sequence[str]
-) -> Synapses:
+) -> Projection:
     """A node that reads the newest layer, an older one, or a concatenation made for it (and added to `nodes`)."""
     names = list(readable)
     source = names[-1 - draw(st.integers(0, len(names) - 1), label="source")]

@@ -1,0 +1,138 @@
+"""Kinds of layers are told apart by themselves alone: nothing else in the package tests what kind a node is.
+
+Whoever needs to know something of a layer asks its node (`engine/graph/synapses.py` says what can be asked), so that a
+kind that a user registers is as good as one of the package's.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_imports import REPOSITORY, imports, source_files, within
+
+from spikeunet.engine.layers.registry import OWN
+
+KINDS = {kind.__name__ for kind in OWN}
+MODULES = {kind.__module__ for kind in OWN}
+EXPORTS = "engine/__init__.py"
+BINDS = {"engine/build/pool_layer.py": "AvgPool2d"}
+"""Layers that are bound to a kind, which they name as the type of their `node`."""
+
+APART = ("engine/layers/", "engine/testing/")
+"""The kinds themselves, and the specification that they are held against."""
+
+
+def faults(file: str, text: str) -> list[str]:
+    """What a file, named from the repository on, knows of kinds and should not."""
+    tree = ast.parse(text)
+    return [*_imported(file, text), *_named(file, tree), *_spelled(file, tree)]
+
+
+def _imported(file: str, text: str) -> Iterator[str]:
+    for name, _ in imports(REPOSITORY / file, text):
+        kind = name.rpartition(".")[2]
+        if (kind in KINDS or any(within(name, module) for module in MODULES)) and not _may_import(file, kind):
+            yield f"{file} imports {name}"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            yield from (
+                f"{file} imports {alias.name} under another name"
+                for alias in node.names
+                if alias.name in KINDS and alias.asname is not None
+            )
+
+
+def _may_import(file: str, kind: str) -> bool:
+    return kind in KINDS and (file == EXPORTS or file.startswith("converters/") or BINDS.get(file) == kind)
+
+
+def _named(file: str, tree: ast.AST) -> Iterator[str]:
+    """Kinds in any other place than where a node is made, in converters, or where a layer's `node` is declared."""
+    allowed: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and file.startswith("converters/"):
+            allowed.add(node.func)
+        if isinstance(node, ast.AnnAssign) and file in BINDS and ast.unparse(node) == f"node: {BINDS[file]}":
+            allowed.add(node.annotation)
+    for node in ast.walk(tree):
+        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
+        if name in KINDS and node not in allowed:
+            yield f"{file}:{node.lineno} names {name}"
+
+
+def _spelled(file: str, tree: ast.AST) -> Iterator[str]:
+    """Names of kinds as texts, with which one could ask for them as well."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in KINDS and file != EXPORTS:
+            yield f"{file}:{node.lineno} spells {node.value!r}"
+
+
+def files() -> list[str]:
+    paths = (path.relative_to(REPOSITORY).as_posix() for path in source_files("engine", "converters"))
+    return [file for file in paths if not file.startswith(APART)]
+
+
+def read(file: str) -> str:
+    return Path(REPOSITORY, file).read_text("utf-8")
+
+
+def test_only_kinds_know_what_kind_they_are():
+    assert len(files()) > 150
+    assert [fault for file in files() for fault in faults(file, read(file))] == []
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "isinstance(node, Conv2d)",
+        "isinstance(node, (Neurons, layers.Linear))",
+        "issubclass(kind, AvgPool2d)",
+        "type(node) is ConvTranspose2d",
+        "type(node) in {Conv2d, Linear}",
+        "{Conv2d: 1, Linear: 2}[type(node)]",
+        "type(node).__name__ == 'Concat'",
+        "getattr(layers, 'Linear')",
+    ],
+)
+@pytest.mark.parametrize("file", ["engine/build/bounds.py", "engine/build/pool_layer.py", "converters/spiking_unet.py"])
+def test_a_planted_test_on_a_kind_is_found(file, test):
+    (fault, *_) = faults(file, f"{read(file)}\nfound = {test}\n")
+    assert file in fault
+
+
+@pytest.mark.parametrize("pattern", ["Conv2d()", "layers.Linear(name=name)", "Conv2d() | Neurons()"])
+def test_a_planted_pattern_is_found(pattern):
+    text = f"match node:\n    case {pattern}:\n        pass\n"
+    assert faults("converters/spiking_unet.py", text)
+    assert faults("engine/finetune/flow.py", text)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("engine/build/bounds.py", "from ..layers import Conv2d"),
+        ("engine/build/bounds.py", "from ..layers import avg_pool2d"),
+        ("engine/build/pool_layer.py", "from ..layers.conv2d import Conv2d"),
+        ("engine/build/gather_layer.py", "def f():\n    from .. import Linear"),
+        ("engine/dense/forward.py", "import spikeunet.engine.layers.concat"),
+        ("converters/spiking_unet.py", "from spikeunet.engine import Conv2d as Kind"),
+    ],
+)
+def test_a_planted_import_is_found(file, text):
+    assert faults(file, text)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (EXPORTS, "from .layers import Conv2d\n__all__ = ['Conv2d']"),
+        ("converters/spiking_unet.py", "from spikeunet.engine import Conv2d\nnode = Conv2d('a', 'b', weight)"),
+        ("engine/build/pool_layer.py", "from ..layers.avg_pool2d import AvgPool2d\nclass A:\n    node: AvgPool2d"),
+        ("engine/build/gather_layer.py", "from ..layers.taps import WeightedTaps"),
+    ],
+)
+def test_what_is_allowed(file, text):
+    assert faults(file, text) == []
