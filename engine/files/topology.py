@@ -13,6 +13,7 @@ from ..errors import ModelFileError, SpikeunetError, first_few
 from ..fixed_point import HIGHEST_EXPONENT, LARGEST_CODE, LOWEST_EXPONENT, Weighted, scaled_codes
 from ..graph import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Node, Output
 from ..graph.limits import LARGEST_EXTENT, MOST_GROUPS
+from ..memory import empty
 from ..neurons import (
     IntegrateAndFire,
     LadderModel,
@@ -256,7 +257,13 @@ def _weights(kind: type[Node], name: str, arrays: Arrays) -> dict[str, NDArray[A
         raise ModelFileError(f"bias of {name!r} must be float32 or float16 (got {bias.dtype})")
     if weight.dtype == np.int8 and weight.size and weight.min() < -LARGEST_CODE:
         raise ModelFileError(f"integer weights of {name!r} must lie from -{LARGEST_CODE} to {LARGEST_CODE} (got -128)")
-    return {"weight": weight.astype(np.float32) if weight.dtype == np.int8 else weight, "bias": bias}
+    return {"weight": _as_float32(weight) if weight.dtype == np.int8 else weight, "bias": bias}
+
+
+def _as_float32(codes: NDArray[np.int8]) -> NDArray[np.float32]:
+    weight = empty(codes.shape, np.float32)
+    weight[:] = codes
+    return weight
 
 
 def _scaled(node: Node, arrays: Arrays) -> Node:

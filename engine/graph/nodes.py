@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import as_array
 from ..errors import GraphError
-from ..float32 import without_subnormals
+from ..float32 import all_finite, without_subnormals
+from ..memory import read_only_copy
 from ..neurons import MultiThreshold, NeuronModel, check_model
 from .limits import LARGEST_EXTENT, MOST_GROUPS, MOST_INPUT_CHANNELS, MOST_PHASES, MOST_SPREAD_WEIGHTS
 
@@ -363,13 +364,11 @@ def _set_array(node: Node, attribute: str, value: ArrayLike, dimensions: int) ->
         raise node.refuse(attribute, f"must hold floating-point numbers (got {array.dtype})")
     if array.ndim != dimensions or not array.size:
         raise node.refuse(attribute, f"must be a non-empty {dimensions}-dimensional array (got shape {array.shape})")
-    array = np.array(array, np.float32, order="C")
-    if not np.isfinite(array).all():
+    array = np.asarray(array, np.float32)
+    if not all_finite(array):
         raise node.refuse(attribute, "has values that are NaN or infinite in float32")
-    array = without_subnormals(array)
-    array.setflags(write=False)
-    # A view of what cannot be written to cannot be made writable again by accident: networks are shared.
-    object.__setattr__(node, attribute, array.view())
+    # It cannot be made writable again by accident: networks are shared.
+    object.__setattr__(node, attribute, read_only_copy(without_subnormals(array)))
 
 
 def _set_bias(node: Conv2d | ConvTranspose2d | Linear, channels: int) -> None:
