@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 
 import _common as common
 import click
@@ -78,17 +79,24 @@ def measure(calls: int, threads: int) -> dict:
 
 
 def table(runs: list[dict], calls: int) -> list[str]:
-    """A line for each number of threads; memory after so many calls, and the most of each tenth of them."""
+    """A line for each number of threads; memory after so many calls, and the mean of the middle and the last third."""
     parts = [calls // 10, calls // 2, calls]
     head = ["threads of the program", "before the first call, MiB"]
-    head += [f"after {part} calls" for part in parts] + ["most", "after `clear_caches()`"]
+    head += [f"after {part} calls" for part in parts]
+    head += ["most", "mean of the middle third", "of the last third", "after `clear_caches()`"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for run in runs:
         memory = dict(run["noted"])
         after = [memory[max(number for number in memory if number <= part)] for part in parts]
-        numbers = [run["begun"], *after, max(memory.values()), run["cleared"]]
+        thirds = [mean_of_third(memory, calls, number) for number in (1, 2)]
+        numbers = [run["begun"], *after, max(memory.values()), *thirds, run["cleared"]]
         lines.append("| " + " | ".join([str(run["threads"]), *(f"{number:.0f}" for number in numbers)]) + " |")
     return lines
+
+
+def mean_of_third(memory: dict[int, float], calls: int, third: int) -> float:
+    """Mean over a third of the calls, from 0."""
+    return fmean(noted for number, noted in memory.items() if third * calls < 3 * number <= (third + 1) * calls)
 
 
 def plot(runs: list[dict], path: Path) -> None:

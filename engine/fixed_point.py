@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .graph import Network, Neurons, Weighted
+from .memory import empty
 from .neurons import NeuronModel, level_table
 
 Float32 = NDArray[np.float32]
@@ -91,18 +92,31 @@ def codes_and_exponents(node: Weighted) -> tuple[NDArray[np.int8], NDArray[np.in
 
 
 def _codes(rows: Float32, exponents: NDArray[np.int32]) -> NDArray[np.int8] | None:
+    """Codes of all weights, some channels at a time; None where a weight is no code times its channel's power."""
+    codes, height = empty(rows.shape, np.int8), max(_BLOCK // rows.shape[1], 1)
+    for first in range(0, len(rows), height):
+        part = slice(first, first + height)
+        if not _write_codes(rows[part], exponents[part], codes[part]):
+            return None
+    return codes
+
+
+def _write_codes(rows: Float32, exponents: NDArray[np.int32], codes: NDArray[np.int8]) -> bool:
     # Nothing may underflow: a weight that is tiny beside its channel's largest must not be taken for a zero.
     precise = rows if (exponents <= 0).all() else rows.astype(np.float64)
     scaled = np.ldexp(precise, -exponents[:, None])
-    codes = scaled.astype(np.int8)
-    return None if (codes != scaled).any() or np.signbit(rows[codes == 0]).any() else codes
+    codes[:] = scaled
+    return not ((codes != scaled).any() or np.signbit(rows[codes == 0]).any())
 
 
 def scaled_codes(node: Weighted, codes: NDArray[Any], exponents: NDArray[Any]) -> Float32:
     """Codes times 2**exponents as float32, shaped like the weight of `node`; infinite where float32 ends."""
-    rows = np.ldexp(node.by_output(codes).astype(np.float64), exponents[:, None].astype(np.int32))
+    rows = node.by_output(codes)
+    scaled = empty(rows.shape, np.float32)
     with np.errstate(over="ignore"):
-        return node.from_rows(rows.astype(np.float32))
+        # Rounded once, where the product is subnormal: codes are exact in float32.
+        np.ldexp(rows.astype(np.float32, copy=False), exponents[:, None].astype(np.int32), out=scaled)
+    return node.from_rows(scaled)
 
 
 def weight_bits(node: Weighted) -> int | None:

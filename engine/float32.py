@@ -7,6 +7,7 @@ sooner or later. What a run computes with them would be of no use to anybody.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,9 @@ SMALLEST = 2.0**-126
 LARGEST = float(np.finfo(np.float32).max)
 """The largest finite float32 number."""
 
+_PART = 1 << 16
+"""Numbers that are looked at in one go."""
+
 Real = TypeVar("Real", bound=np.floating[Any])
 
 
@@ -30,10 +34,20 @@ def held(value: float) -> float:
 
 def without_subnormals(array: NDArray[Real]) -> NDArray[Real]:
     """The array, with zeros instead of numbers that are subnormal in float32; a copy only where there are some."""
-    tiny = np.abs(array) < SMALLEST
-    if np.count_nonzero(tiny) == array.size - np.count_nonzero(array):  # They are zeros.
+    if not any(map(_has_subnormals, _parts(array))):
         return array
-    return np.where(tiny, array.dtype.type(0), array)
+    return np.where(np.abs(array) < SMALLEST, array.dtype.type(0), array)
+
+
+def _has_subnormals(array: NDArray[Real]) -> bool:
+    tiny = np.count_nonzero(np.abs(array) < SMALLEST)
+    return bool(tiny > array.size - np.count_nonzero(array))  # The others are zeros.
+
+
+def _parts(array: NDArray[Real]) -> Iterator[NDArray[Real]]:
+    """All numbers, in parts of which what is computed stays in the cache."""
+    flat = array.reshape(-1)
+    return (flat[first : first + _PART] for first in range(0, flat.size, _PART))
 
 
 def all_finite(array: NDArray[np.float32]) -> bool:

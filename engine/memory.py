@@ -1,11 +1,20 @@
-"""Memory: arrays that begin at a cache line, and what is kept between runs because the next one will want it again."""
+"""Memory: what is kept between runs because the next one will want it again, and arrays that begin at a cache line.
+
+Large arrays have memory of their own. The C library takes what threads ask it for from heaps of their own (glibc's
+arenas), where what was given back lies between what is still in use: neither the system nor another thread gets it
+again. In a server of eight threads that was a third of its memory, and it grew from call to call.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import math
+import mmap
 import os
+import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -16,22 +25,7 @@ from .threads import LOCK
 from .threads.workers import end_idle_threads
 
 Item = TypeVar("Item")
-
-CACHE_LINE = 64
-"""Bytes. A vector load that straddles two lines takes two accesses: gathering from such weights is half as fast."""
-
-
-def aligned_empty(size: int) -> NDArray[np.float32]:
-    """(size,) float32 whose first element begins a cache line; not initialised."""
-    return aligned_bytes(size * 4).view(np.float32)
-
-
-def aligned_bytes(size: int) -> NDArray[np.uint8]:
-    """(size,) uint8 whose first element begins a cache line; not initialised."""
-    whole = np.empty(size + CACHE_LINE, np.uint8)
-    begin = -whole.ctypes.data % CACHE_LINE
-    return whole[begin : begin + size]
-
+Number = TypeVar("Number", bound=np.number[Any])
 
 # --- What is idle ----------------------------------------------------------------------------------------------------
 
@@ -83,15 +77,18 @@ class IdleMemory:
         most = self.most_bytes if most_bytes is None else most_bytes
         given_up = []  # They end with this function, when the lock is free again.
         with LOCK:
-            places = [(shelf, idle) for shelf in self._shelves for idle in shelf.content]
-            places.sort(key=lambda place: place[1].age)
-            total = sum(idle.nbytes for _, idle in places)
-            for shelf, idle in places:
+            total = self.nbytes
+            if total <= most:
+                return
+            shelves = list(self._shelves)
+            for idle in sorted((idle for shelf in shelves for idle in shelf.content), key=lambda idle: idle.age):
                 if total <= most:
                     break
-                shelf.content.remove(idle)
                 given_up.append(idle)
                 total -= idle.nbytes
+            # The garbage collector may have put something back meanwhile, and have had this called.
+            for shelf in shelves:
+                shelf.keep_all_but(set(given_up))
 
 
 class Shelf(Generic[Item]):
@@ -114,6 +111,10 @@ class Shelf(Generic[Item]):
             self.content.append(_Idle(self._memory.next_age(), nbytes, item))
         self._memory.give_up()
 
+    def keep_all_but(self, given_up: Collection[_Idle]) -> None:
+        """Keep no longer what is given up; to be called under the lock."""
+        self.content = [idle for idle in self.content if idle not in given_up]
+
     def take(self, fits: Callable[[Item], bool] | None = None, smallest: bool = False) -> Item | None:
         """A thing that fits, the one put back last or the smallest; nobody else gets it. None where there is none."""
         with LOCK:
@@ -121,9 +122,101 @@ class Shelf(Generic[Item]):
             if not fitting:
                 return None
             found = min(fitting, key=lambda idle: (idle.nbytes, -idle.age) if smallest else (-idle.age,))
-            self.content = [idle for idle in self.content if idle is not found]
+            self.keep_all_but({found})
         item: Item = found.item
         return item
+
+
+# --- Arrays ----------------------------------------------------------------------------------------------------------
+
+CACHE_LINE = 64
+"""Bytes. A vector load that straddles two lines takes two accesses: gathering from such weights is half as fast."""
+
+LARGE = 1 << 17
+"""Bytes from which on an array has memory of its own."""
+
+_LARGEST_KEPT = 1 << 24
+"""Bytes of memory that is worth keeping: an array that is larger takes longer to fill than its memory to be fetched."""
+
+_HUGE_PAGES = 1 << 22
+"""Bytes from which on the system may fetch memory in large pages, as NumPy asks it to for its own arrays."""
+
+BLOCKS = IdleMemory(1 << 25)
+_blocks: Shelf[NDArray[np.uint8]] = Shelf(BLOCKS)
+"""Memory of large arrays that are no more: to fetch as much anew takes about a third of a millisecond a mebibyte."""
+
+
+class _Block:
+    """Memory of a large array, which refers to it; when nobody has the array any more, it is for another one."""
+
+    def __init__(self, whole: NDArray[np.uint8]) -> None:
+        self._whole = whole
+        self.__array_interface__ = whole.__array_interface__  # That is how NumPy finds the memory.
+
+    def __del__(self) -> None:
+        if len(self._whole) <= _LARGEST_KEPT and not sys.is_finalizing():
+            _blocks.put(self._whole, len(self._whole))
+
+
+def _large(size: int) -> NDArray[np.uint8]:
+    """(size,) uint8 or more, with memory of its own."""
+    size = _rounded(size)
+    idle = _blocks.take(lambda whole: len(whole) == size)
+    return np.asarray(_Block(_fetched(size) if idle is None else idle))
+
+
+def _rounded(size: int) -> int:
+    """One of four sizes from a power of two to the next, so that blocks fit arrays that they were not made for."""
+    unit = 1 << (size.bit_length() - 3)
+    return -(-size // unit) * unit if size <= _LARGEST_KEPT else size
+
+
+def _fetched(size: int) -> NDArray[np.uint8]:
+    """(size,) uint8 of the system's, which gets it back at once when the array is no more."""
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return _from_c_library(size)
+    try:
+        # Private: what a process writes after a fork is no business of the other one.
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError:
+        BLOCKS.clear()
+        return _from_c_library(size)  # or MemoryError, as for any other array
+    if size >= _HUGE_PAGES and hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8)
+
+
+def empty(shape: tuple[int, ...], dtype: type[Number]) -> NDArray[Number]:
+    """An array that is not initialised, as `numpy.empty` makes them; a large one has memory of its own."""
+    size = math.prod(shape)
+    return aligned_bytes(size * np.dtype(dtype).itemsize).view(dtype).reshape(shape)
+
+
+def aligned_empty(size: int) -> NDArray[np.float32]:
+    """(size,) float32 whose first element begins a cache line; not initialised."""
+    return aligned_bytes(size * 4).view(np.float32)
+
+
+def aligned_bytes(size: int) -> NDArray[np.uint8]:
+    """(size,) uint8 whose first element begins a cache line; not initialised."""
+    return _large(size)[:size] if size >= LARGE else _from_c_library(size)
+
+
+def _from_c_library(size: int) -> NDArray[np.uint8]:
+    whole = np.empty(size + CACHE_LINE, np.uint8)
+    begin = -whole.ctypes.data % CACHE_LINE
+    return whole[begin : begin + size]
+
+
+def read_only_copy(array: NDArray[Number]) -> NDArray[Number]:
+    """A copy in C order that cannot be made writable again."""
+    whole = _large(array.nbytes) if array.nbytes >= LARGE else np.empty(array.nbytes, np.uint8)
+    copy = whole[: array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    whole.setflags(write=False)
+    copy.setflags(write=False)
+    return copy
 
 
 # --- Giving everything up --------------------------------------------------------------------------------------------
@@ -144,6 +237,7 @@ def clear_caches() -> None:
     """
     for function in _given_up:
         function()
+    BLOCKS.clear()  # after all others, whose memory has come to it
     _trim()
 
 

@@ -234,6 +234,48 @@ def test_a_full_disk_costs_only_the_cache(folder, monkeypatch, caplog):
     assert "(No space left on device); they are compiled again" in message
 
 
+SMALL_DISK = """
+import logging, os, sys
+from pathlib import Path
+import numpy as np
+from spikeunet.engine.kernel_cache import numba_cache
+from spikeunet.engine.kernels.compilation import compiled
+
+def double(x):
+    return x + x
+
+logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
+values = [kind(21) for kind in (np.int8, np.int16, np.int32, np.int64)]
+for _ in range(2):
+    kernel = compiled(double)
+    assert [kernel(value) for value in values] == [42] * len(values)
+files = [path for path in Path(os.environ["SPIKEUNET_CACHE"]).rglob("*") if path.is_file()]
+assert {path.suffix for path in files} == {".kernel"}, files  # some, and all of them whole
+assert sum(kernel.stats.cache_hits.values()) == len(files), (kernel.stats, files)
+"""
+
+
+def on_a_small_disk(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command for which a file system of 32 KiB lies in a folder; skips where that takes more rights."""
+    mount = 'mount -t tmpfs -o size=32k none "$0"'
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    try:
+        subprocess.run([*inside, mount, str(folder)], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"file systems cannot be mounted here ({error})")
+    whole, environment = [*inside, f'{mount} && exec "$@"', str(folder), *command], {"SPIKEUNET_CACHE": str(folder)}
+    return subprocess.run(whole, env=os.environ | environment, check=False, capture_output=True, text=True)
+
+
+def test_a_disk_that_becomes_full_costs_only_the_cache(tmp_path):
+    """A real one: some kernels fit, and are found again; that others do not is said once."""
+    done = on_a_small_disk(tmp_path, [sys.executable, "-c", SMALL_DISK])
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"kernels cannot be kept in {tmp_path}{os.sep}kernels-")
+    assert line.endswith(" (No space left on device); they are compiled again in the next run")
+
+
 def test_code_for_other_settings_is_other_code(folder, monkeypatch):
     hits_and_misses(1)
     monkeypatch.setattr(config, "BOUNDSCHECK", 1)

@@ -1,6 +1,7 @@
 """Peak memory follows the number of events, not steps times neurons."""
 
 import json
+import platform
 import subprocess
 import sys
 
@@ -56,3 +57,87 @@ def test_peak_memory_follows_events():
     # Twelve bytes for a neuron that is active in a group of eight steps: less than half of a dense float32 record.
     assert busy["bytes"] < dense / 2
     assert busy["bytes"] > 2 * silent["bytes"]
+
+
+# --- Many threads ----------------------------------------------------------------------------------------------------
+
+HEAPS = """
+import ctypes, re, tempfile
+
+library = ctypes.CDLL(None)
+library.fopen.restype = ctypes.c_void_p
+library.fopen.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+library.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+library.fclose.argtypes = [ctypes.c_void_p]
+
+def heaps():
+    "Bytes that the C library has from the system, used or not; it keeps a heap for each of several threads."
+    with tempfile.NamedTemporaryFile() as file:
+        stream = library.fopen(file.name.encode(), b"w")
+        library.malloc_info(0, stream)
+        library.fclose(stream)
+        of_all = file.read().decode().rsplit("</heap>", 1)[1]
+    sizes = re.findall('<(?:total type="mmap" count="[0-9]+"|system type="current") size="([0-9]+)"', of_all)
+    return sum(map(int, sizes))
+"""
+
+ARRAYS = """
+from threading import Thread
+import numpy as np
+from spikeunet.engine.memory import aligned_bytes
+
+np.empty(1 << 25, np.uint8)  # From now on, glibc takes smaller arrays from its heaps.
+kept, before = [], heaps()
+
+def work():
+    for number in range(64):
+        array = aligned_bytes(131_072 + 40_000 * number)
+        array[:] = 1
+        if number % 8 == 7:
+            kept.append(array)
+
+threads = [Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(heaps() - before)
+"""
+
+SERVER = """
+from threading import Barrier, Thread
+import numpy as np
+from spikeunet.engine import denoise
+
+together = Barrier(8)
+
+def work(first):
+    together.wait()
+    for number in (first, first + 1):
+        denoise(np.zeros((16 + 16 * (number % 8), 32), np.uint8), "denoise-gray-fast", steps=1)
+
+threads = [Thread(target=work, args=(first,)) for first in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(heaps())
+"""
+
+
+def of_glibc(program):
+    """What a process of its own prints of glibc's heaps."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("the C library is not glibc, whose heaps these are")
+    return int(subprocess.run([sys.executable, "-c", HEAPS + program], check=True, capture_output=True).stdout)
+
+
+def test_large_arrays_are_not_in_the_heaps_that_the_c_library_has_for_threads():
+    """There, each would pin what was given back around it: the heaps would grow by 180 MiB, 90 of them in use."""
+    assert of_glibc(ARRAYS) < 8 << 20
+
+
+@pytest.mark.slow
+def test_threads_that_read_and_prepare_networks_leave_little_in_heaps_of_their_own():
+    """As a server begins. The heaps had 280 to 380 MiB with large arrays in them, 90 without, half of it free."""
+    assert of_glibc(SERVER) < 160 << 20

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -280,3 +283,42 @@ def test_a_quota_is_read_again_after_a_while(monkeypatch):
     assert [processors.available_processors() for _ in range(3)] == [1, 1, 1]
     now[0] = 2.0
     assert processors.available_processors() == 2
+
+
+QUOTA = """
+from spikeunet.engine.threads import WorkerThreads, available_processors
+
+with WorkerThreads(available_processors()) as workers:
+    print(available_processors(), workers.ready(available_processors()))
+"""
+
+
+def folders_of_processors():
+    """Where this process's control groups for processors are."""
+    groups, mounts = (Path(name).read_text().splitlines() for name in ("/proc/self/cgroup", "/proc/self/mountinfo"))
+    return list(processors._folders(groups, mounts, Path("/")))
+
+
+@pytest.fixture
+def group_of_one_processor():
+    """A control group of the system's own that grants one processor's time."""
+    try:
+        (group := folders_of_processors()[0] / f"spikeunet-test-{os.getpid()}").mkdir()
+    except (OSError, IndexError) as error:
+        pytest.skip(f"no control group can be made here ({error})")
+    try:
+        name, text = ("cpu.max", "100000 100000"), ("cpu.cfs_quota_us", "100000")
+        quota, granted = next((pair for pair in (name, text) if (group / pair[0]).exists()), (None, None))
+        if quota is None:
+            pytest.skip("control groups are without processors here")
+        (group / quota).write_text(granted)
+        yield group
+    finally:
+        group.rmdir()
+
+
+@pytest.mark.skipif(processors._allowed() < 2, reason="there is one processor")
+def test_a_quota_of_the_system_bounds_the_number_of_processors(group_of_one_processor):
+    command = ["sh", "-c", 'echo $$ > "$0"/cgroup.procs && exec "$@"', str(group_of_one_processor)]
+    done = subprocess.run([*command, sys.executable, "-c", QUOTA], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 1\n"

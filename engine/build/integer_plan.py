@@ -48,12 +48,27 @@ class IntegerWeights:
     kernel: NDArray[np.int8]
     unit: NDArray[np.float32]
 
-    @lazy_property
-    def reach(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(in_channels, out_channels), sums of the positive weights, and of the sizes of the negative ones."""
-        signs = (np.maximum(self.kernel, 0), np.maximum(-self.kernel, 0))  # -127 is the lowest: nothing overflows
-        positive, negative = (sign.sum(axis=(0, 1), dtype=np.int64) for sign in signs)
-        return positive, negative
+    def largest_sums(self, highest: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """(out_channels,), the largest size of a sum of products; `highest`, (in_channels,), most quanta of each."""
+        return _sums.get(self, highest.tobytes(), lambda: self._largest_sums(highest))
+
+    def _largest_sums(self, highest: NDArray[np.uint8]) -> NDArray[np.int64]:
+        height, width, _, outputs = self.kernel.shape
+        quanta = np.repeat(highest.astype(np.float64), height * width)
+        largest, at_once = np.zeros(outputs, np.int64), max(_WEIGHTS_AT_ONCE // len(quanta), 1)
+        for first in range(0, outputs, at_once):
+            part = slice(first, first + at_once)
+            # Of integers, sums in float64 are exact; in this order, a channel's weights mostly lie side by side.
+            rows = self.kernel[..., part].transpose(3, 2, 0, 1).reshape(-1, len(quanta)).astype(np.float64)
+            total, positive = (np.einsum("ij,j->i", of_sign, quanta) for of_sign in (rows, np.maximum(rows, 0)))
+            largest[part] = np.maximum(positive, positive - total)
+        return largest
+
+
+_WEIGHTS_AT_ONCE = 1 << 16
+"""Few enough that what is computed of them stays in the cache."""
+
+_sums: KnownOf[IntegerWeights, NDArray[np.int64]] = KnownOf(4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +197,7 @@ _integers: KnownOf[Synapses, IntegerWeights | None] = KnownOf()
 """Of nodes that are alive: looked for once, because there are millions of weights."""
 
 called_by_clear_caches(_integers.clear)
+called_by_clear_caches(_sums.clear)
 
 
 def integer_weights(node: WeightedTaps, incoming: Shape) -> IntegerWeights | None:
@@ -208,7 +224,7 @@ def is_exact(
     weights: IntegerWeights, bias: NDArray[np.float32], quantum: np.float32, highest: NDArray[np.uint8]
 ) -> bool:
     """Whether no sum of the products and the bias is ever rounded; `highest`, (in_channels,), most quanta of each."""
-    worst = np.maximum(*(highest.astype(np.int64) @ sums for sums in weights.reach))
+    worst = weights.largest_sums(highest)
     # In float64 nothing underflows: a bias that is tiny beside its unit must not be taken for a zero.
     units = bias.astype(np.float64) / (weights.unit * quantum)
     whole = np.isfinite(units) & (units == np.rint(units)) & (worst + np.abs(units) <= _EXACT)

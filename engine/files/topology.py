@@ -14,6 +14,7 @@ from ..fixed_point import HIGHEST_EXPONENT, LARGEST_CODE, LOWEST_EXPONENT, scale
 from ..graph import Input, Network, Neurons, Node, Output, Synapses, Weighted
 from ..graph.limits import LARGEST_EXTENT, MOST_GROUPS
 from ..layers import registry as layers
+from ..memory import empty
 from ..neurons import (
     IntegrateAndFire,
     LadderModel,
@@ -296,7 +297,13 @@ def _weights(kind: type[Node], name: str, arrays: Arrays) -> dict[str, NDArray[A
         raise ModelFileError(f"bias of {name!r} must be float32 or float16 (got {bias.dtype})")
     if weight.dtype == np.int8 and weight.size and weight.min() < -LARGEST_CODE:
         raise ModelFileError(f"integer weights of {name!r} must lie from -{LARGEST_CODE} to {LARGEST_CODE} (got -128)")
-    return {"weight": weight.astype(np.float32) if weight.dtype == np.int8 else weight, "bias": bias}
+    return {"weight": _as_float32(weight) if weight.dtype == np.int8 else weight, "bias": bias}
+
+
+def _as_float32(codes: NDArray[np.int8]) -> NDArray[np.float32]:
+    weight = empty(codes.shape, np.float32)
+    weight[:] = codes
+    return weight
 
 
 def _scaled(node: Node, arrays: Arrays) -> Node:

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from ..arrays import as_array
 from ..errors import GraphError
-from ..float32 import without_subnormals
+from ..float32 import all_finite, without_subnormals
+from ..memory import read_only_copy
 from .limits import LARGEST_EXTENT
 
 if TYPE_CHECKING:
@@ -49,13 +50,11 @@ def set_array(node: Node, attribute: str, value: ArrayLike, dimensions: int) -> 
         raise node.refuse(attribute, f"must hold floating-point numbers (got {array.dtype})")
     if array.ndim != dimensions or not array.size:
         raise node.refuse(attribute, f"must be a non-empty {dimensions}-dimensional array (got shape {array.shape})")
-    array = np.array(array, np.float32, order="C")
-    if not np.isfinite(array).all():
+    array = np.asarray(array, np.float32)
+    if not all_finite(array):
         raise node.refuse(attribute, "has values that are NaN or infinite in float32")
-    array = without_subnormals(array)
-    array.setflags(write=False)
-    # A view of what cannot be written to cannot be made writable again by accident: networks are shared.
-    object.__setattr__(node, attribute, array.view())
+    # It cannot be made writable again by accident: networks are shared.
+    object.__setattr__(node, attribute, read_only_copy(without_subnormals(array)))
 
 
 def set_bias(node: Node, channels: int) -> None:
