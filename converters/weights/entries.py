@@ -125,5 +125,5 @@ def _may_hold(key: str) -> bool:
 def _description(root: object) -> str:
     content = mapping(root)
     if content is None:
-        return f"a {type(root).__name__.lower()}"
+        return f"one {type(root).__name__.lower()}"
     return f"a dictionary of {first_few(content)}" if content else "an empty dictionary"

@@ -41,7 +41,7 @@ class TorchLegacy:
         self._storages: dict[str, Storage] = {}
         self._places: dict[str, int] = {}
         with open(path, "rb") as file:
-            stream = io.BytesIO(file.read(pickle_machine.MAXIMUM_BYTES))
+            stream = io.BytesIO(file.read(min(pickle_machine.MAXIMUM_BYTES, self._size)))
         machine = pickle_machine.Machine(lookup, self._storage)
         first = machine.run(stream)
         if first != MAGIC_NUMBER or type(first) is not int:

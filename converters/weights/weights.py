@@ -135,7 +135,10 @@ def _flat(path: Path, read: Callable[[Path], dict[str, NDArray[Any]]], kind: str
     if entry is not None:
         raise StateDictError(f"{path}: is {kind} and has no entries; leave {entry[:100]!r} out")
     with refusals(path, kind):
-        return Weights(read(path))
+        arrays = read(path)
+    if not arrays:
+        raise StateDictError(f"{path}: is {kind} without arrays; {_REMEDY}")
+    return Weights(arrays)
 
 
 def _from_torch(path: Path, reader: type[TorchZip | TorchLegacy], kind: str, entry: str | None) -> Weights:
