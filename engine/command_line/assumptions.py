@@ -34,7 +34,7 @@ def assumptions(network: Network, predicts: str | None, epsilon: float | None) -
         assumed.append(f"the output is the {network.metadata['predicts']} (--predicts)")
     if epsilon is None and "batch_norm_epsilon" in facts:
         assumed.append(f"epsilon of {facts['batch_norms']} batch norms {facts['batch_norm_epsilon']:g} (--epsilon)")
-    assumed += [f"{name} {facts[name]}" for name in ("pooling", "concatenation") if name in facts]
+    assumed += [f"{name} {facts[name]}" for name in ("pooling", "concatenation", "dilation") if name in facts]
     lines = [*_found(facts), *([("assumed", "; ".join(assumed))] if assumed else [])]
     if "zero_biases" in facts:
         layers = facts["zero_biases"]
