@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from spikeunet.engine.errors import InputError
+from spikeunet.engine.errors import InputError, SpikeunetError, StateDictError, first_few
 from spikeunet.engine.graph import UNCHOSEN, Network, Neurons
 from spikeunet.engine.neurons import MultiThreshold, NeuronModel
 
@@ -16,7 +16,7 @@ from .batch_norm import EPSILON
 from .calibration import Pictures, calibration_pictures
 from .key_names import build_unwrapped
 from .normalization import activation_scales, normalize
-from .state_dict import checked, find_weights
+from .state_dict import StateDict, checked, find_weights
 from .weights import Weights
 
 NORMALIZATIONS = ("connection", "layer", "none")
@@ -101,11 +101,34 @@ def _built(
     weights: Weights, architecture: str, epsilon: float, facts: dict[str, Any]
 ) -> tuple[Network, dict[str, Any]]:
     """The network of a state dict, and the facts: where it was, what its architecture assumes, what its keys lost."""
-    build = ARCHITECTURES[architecture]
-    network, removed = build_unwrapped(checked(weights.arrays), lambda arrays: build(arrays, epsilon))
+    arrays = checked(weights.arrays)
+    try:
+        network, removed = _unwrapped(arrays, architecture, epsilon)
+    except StateDictError:
+        fitting = [name for name in ARCHITECTURES if name != architecture and _fits(arrays, name, epsilon)]
+        if not fitting:
+            raise
+        raise StateDictError(
+            f"the state dict is not of the architecture {architecture!r} but of {first_few(map(repr, fitting))}; "
+            "say so (--architecture, architecture=)"
+        ) from None
     assumed = network.metadata.get("conversion", {})
     facts = {**facts, "architecture": architecture, **weights.facts, **assumed}
     return network, {**facts, **({"prefixes": removed} if removed else {})}
+
+
+def _unwrapped(arrays: StateDict, architecture: str, epsilon: float) -> tuple[Network, list[str]]:
+    build = ARCHITECTURES[architecture]
+    return build_unwrapped(arrays, lambda candidate: build(candidate, epsilon))
+
+
+def _fits(arrays: StateDict, architecture: str, epsilon: float) -> bool:
+    """Whether a state dict is one of an architecture."""
+    try:
+        _unwrapped(arrays, architecture, epsilon)
+    except SpikeunetError:
+        return False
+    return True
 
 
 def _with_chosen_neurons(network: Network) -> Network:

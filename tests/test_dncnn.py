@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import unets
 
 from spikeunet.converters import convert, read_weights
 from spikeunet.engine import AvgPool2d, Conv2d, Neurons, read_picture
@@ -126,6 +127,14 @@ def changed(**arrays):
 def test_other_state_dicts_are_refused(state, message):
     with pytest.raises(StateDictError, match=re.escape(message)):
         convert(state, "dncnn", "none")
+
+
+def test_the_architecture_that_fits_is_named():
+    message = "is not of the architecture 'spiking-unet' but of 'dncnn'; say so (--architecture, architecture=)"
+    with pytest.raises(StateDictError, match=re.escape(message)):
+        convert(random_state(), normalization="none")
+    with pytest.raises(StateDictError, match="is not of the architecture 'dncnn' but of 'spiking-unet'; say so"):
+        convert(unets.random_state(), "dncnn", "none")
 
 
 def test_a_network_without_a_neuron_is_said_to_be_none(capsys, tmp_path):

@@ -464,10 +464,15 @@ def test_of_several_entries_the_likeliest_is_taken_and_the_others_are_named(read
 def test_an_entry_may_be_called_by_its_last_name(read, refused):
     assert read(entries("a.first", "a.second"), entry="second").arrays == {"w": np.float32([1])}
     message = refused(entries("a.net", "b.net"), entry="net")
-    assert "has no single entry 'net' of weights; there are a.net, b.net" in message
-    assert "has no single entry 'ema' of weights; there are model" in refused(entries("model"), entry="ema")
+    assert "has no single entry 'net' of weights; it has a.net, b.net" in message
+    assert "has no single entry 'ema' of weights; it has model" in refused(entries("model"), entry="ema")
     content = made.saved({"w": np.ones(1)})
     assert "has no single entry 'ema' of weights; it holds its arrays without entries" in refused(content, entry="ema")
+
+
+def test_an_entry_is_called_by_a_text(refused):
+    assert "has entries by name (got int); pass a str" in refused(entries("model"), entry=3)
+    assert "is an NPZ file and has no entries; leave 3 out" in refused(made.zip_of({"w.npy": b""}), "x.npz", entry=3)
 
 
 def test_an_entry_that_cannot_be_told_is_asked_for(refused):
@@ -495,6 +500,22 @@ def test_scores_beside_an_entry_are_no_state_dict_and_other_values_within_are_le
     )
     # An array with axes beside it may belong to a network, too: the file's own arrays have no name to take them by.
     assert found.facts == {"entry": "net", "left_out": ["_extra", "version"]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pytorch_lightning.callbacks.ModelCheckpoint", "omegaconf.dictconfig.DictConfig", "torch.optim.adam.Adam"],
+)
+def test_what_training_loops_put_beside_the_weights_is_dropped(read, refused, name):
+    module, _, kind = name.rpartition(".")
+    thing = made.named(module, kind) + b")\x81}" + made.text("lr") + b"K\x01sb" + made.text("x") + b"K\x01s"
+    state = {"w": made.tensor("0", np.ones(1))}
+    content = made.torch_zip(
+        {"callbacks": {made.named(module, kind): thing}, "state_dict": state}, {"0": np.ones(1).tobytes()}
+    )
+    assert read(content).arrays == {"w": np.ones(1)}
+    assert f"holds no weights but one {name}" in refused(made.torch_zip(thing))
+    assert "names 'torch.optimize.x', which is no part" in refused(made.torch_zip(made.named("torch.optimize", "x")))
 
 
 def test_only_the_storages_that_are_wanted_are_read(read):
@@ -565,4 +586,4 @@ def test_the_command_says_which_entry_it_took_and_how_to_take_another(command, t
     assert lines["entry"] == "params; also there: params_ema (--entry)"
     status, _, errors = command("ann.pth", "--entry", "net")
     assert status == 2
-    assert errors == "spikeunet: error: ann.pth: has no single entry 'net' of weights; there are params, params_ema\n"
+    assert errors == "spikeunet: error: ann.pth: has no single entry 'net' of weights; it has params, params_ema\n"

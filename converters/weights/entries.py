@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spikeunet.engine.errors import StateDictError, first_few
 
-from .pickle_values import Items
+from .pickle_values import Inert, Items
 
 AVERAGED = ("params_ema", "state_dict_ema", "ema_state_dict", "model_ema", "ema")
 """Names of averaged weights: who trains with an average means to use it."""
@@ -89,12 +89,14 @@ def _rank(name: str) -> int:
 
 
 def _wanted(candidates: list[Entry], wanted: str) -> tuple[Entry, list[str]]:
+    if not isinstance(wanted, str):
+        raise StateDictError(f"has entries by name (got {type(wanted).__name__}); pass a str")
     found = [entry for entry in candidates if entry.name == wanted] or [
         entry for entry in candidates if entry.name.rpartition(".")[2] == wanted
     ]
     names = [entry.name for entry in candidates if entry.name]
     if len(found) != 1:
-        there = f"there are {first_few(names)}" if names else "it holds its arrays without entries; leave it out"
+        there = f"it has {first_few(names)}" if names else "it holds its arrays without entries; leave it out"
         raise StateDictError(f"has no single entry {wanted[:100]!r} of weights; {there}")
     return found[0], [name for name in names if name != found[0].name]
 
@@ -125,5 +127,5 @@ def _may_hold(key: str) -> bool:
 def _description(root: object) -> str:
     content = mapping(root)
     if content is None:
-        return f"one {type(root).__name__.lower()}"
+        return f"one {root.name if isinstance(root, Inert) else type(root).__name__.lower()}"
     return f"a dictionary of {first_few(content)}" if content else "an empty dictionary"

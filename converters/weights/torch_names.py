@@ -38,6 +38,12 @@ _INERT = (
 )
 """Of no use for weights, but in many checkpoints: dropped, whatever they hold."""
 
+_INERT_PACKAGES = (
+    *("addict", "easydict", "enum", "lightning", "lightning_fabric", "mmcv", "mmengine", "numpy.random", "omegaconf"),
+    *("pytorch_lightning", "torch.optim", "types.SimpleNamespace", "typing", "yacs"),
+)
+"""Of settings, callbacks and states of generators, which training loops put beside the weights: dropped like those."""
+
 _INERT_CONSTANTS = ("strided", "contiguous_format", "channels_last", "preserve_format", "per_tensor_affine")
 _MODULES = {
     "__builtin__": "builtins",
@@ -63,10 +69,13 @@ def lookup(module: str, name: str) -> object:
     UnreadableError
         If it is none of the tables below: the message names it.
     """
+    full = f"{module}.{name}"
     known = NAMES.get(f"{_MODULES.get(module, module)}.{name}")
+    if known is None and any(f"{full}.".startswith(f"{package}.") for package in _INERT_PACKAGES):
+        return Named(full, _inert(full))
     if known is None:
         raise UnreadableError(
-            f"names {f'{module}.{name}'[:100]!r}, which is no part of a state dict and is not loaded; save the weights "
+            f"names {full[:100]!r}, which is no part of a state dict and is not loaded; save the weights "
             "alone in PyTorch: torch.save(model.state_dict(), PATH)"
         )
     return known

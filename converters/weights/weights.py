@@ -133,7 +133,7 @@ def _member_names(path: Path) -> list[str]:
 def _flat(path: Path, read: Callable[[Path], dict[str, NDArray[Any]]], kind: str, entry: str | None) -> Weights:
     """A file of arrays by name, without dictionaries within."""
     if entry is not None:
-        raise StateDictError(f"{path}: is {kind} and has no entries; leave {entry[:100]!r} out")
+        raise StateDictError(f"{path}: is {kind} and has no entries; leave {entry!r:.100} out")
     with refusals(path, kind):
         arrays = read(path)
     if not arrays:
