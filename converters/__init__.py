@@ -10,16 +10,20 @@ from .convert import NORMALIZATIONS, convert
 from .normalization import activation_scales, normalize
 from .quantization import quantize_weights
 from .state_dict import read_state_dict
+from .weights import Weights, load_weights, read_weights
 
 __all__ = [
     "ARCHITECTURES",
     "NORMALIZATIONS",
     "Architecture",
+    "Weights",
     "activation_scales",
     "calibration_pictures",
     "convert",
     "fold_batch_norm",
+    "load_weights",
     "normalize",
     "quantize_weights",
     "read_state_dict",
+    "read_weights",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from spikeunet.engine.graph import Network
 
+from .dncnn import build_dncnn
 from .spiking_unet import build_spiking_unet
 from .state_dict import StateDict
 
@@ -16,5 +17,5 @@ It raises StateDictError where the keys do not fit (`check_keys`). What it assum
 the network's metadata, under "conversion".
 """
 
-ARCHITECTURES: dict[str, Architecture] = {"spiking-unet": build_spiking_unet}
+ARCHITECTURES: dict[str, Architecture] = {"spiking-unet": build_spiking_unet, "dncnn": build_dncnn}
 """Architectures by the name that `convert` takes; add one by adding an entry."""

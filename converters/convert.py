@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from spikeunet.engine.errors import InputError
+from spikeunet.engine.errors import InputError, SpikeunetError, StateDictError, first_few
 from spikeunet.engine.graph import UNCHOSEN, Network, Neurons
 from spikeunet.engine.neurons import MultiThreshold, NeuronModel
 
@@ -16,13 +16,14 @@ from .batch_norm import EPSILON
 from .calibration import Pictures, calibration_pictures
 from .key_names import build_unwrapped
 from .normalization import activation_scales, normalize
-from .state_dict import read_state_dict
+from .state_dict import StateDict, checked, find_weights
+from .weights import Weights
 
 NORMALIZATIONS = ("connection", "layer", "none")
 
 
 def convert(
-    state: str | os.PathLike[str] | Mapping[str, Any] | Network,
+    state: str | os.PathLike[str] | Mapping[str, Any] | Weights | Network,
     architecture: str = "spiking-unet",
     normalization: Literal["connection", "layer", "none"] = "connection",
     calibration: Pictures | None = None,
@@ -31,6 +32,7 @@ def convert(
     *,
     metadata: Mapping[str, Any] | None = None,
     batch_norm_epsilon: float = EPSILON,
+    entry: str | None = None,
 ) -> Network:
     """Convert a trained network with ReLUs into a spiking network (Li et al., arXiv 2307.10974).
 
@@ -39,9 +41,10 @@ def convert(
 
     Parameters
     ----------
-    state : path of an NPZ file, mapping of str to array, or Network
+    state : path of a file of weights, mapping of str to array, Weights, or Network
         A state dict in PyTorch's layout, whose keys may all begin with what a wrapper put there ("module.", "model.");
-        or a network built by hand, whose own topology is then used.
+        of files, those that `read_weights` reads: NPZ, PyTorch, safetensors, Keras. Or a network built by hand, whose
+        own topology is then used.
     architecture : str
         A key of ARCHITECTURES; without meaning for a Network.
     normalization : "connection", "layer" or "none"
@@ -61,6 +64,8 @@ def convert(
         the noise). Pictures of a calibration folder go through the preprocessing.
     batch_norm_epsilon : float
         Epsilon of the batch norms, which a state dict does not hold.
+    entry : str, optional
+        Of a checkpoint that holds several dictionaries of arrays, the name of the one to convert.
 
     Returns
     -------
@@ -82,7 +87,7 @@ def convert(
     if isinstance(state, Network):
         network = state
     else:
-        network, facts = _built(state, architecture, batch_norm_epsilon, facts)
+        network, facts = _built(find_weights(state, entry), architecture, batch_norm_epsilon, facts)
     network = _with_chosen_neurons(network) if neuron is None else network.with_neurons(neuron)
     if normalization != "none" and calibration is not None:
         steps = (metadata or {}).get("preprocessing", ())
@@ -92,13 +97,38 @@ def convert(
     return network.replace(metadata={**network.metadata, **(metadata or {}), "conversion": facts})
 
 
-def _built(state: Any, architecture: str, epsilon: float, facts: dict[str, Any]) -> tuple[Network, dict[str, Any]]:
-    """The network of a state dict, and the facts with what was done to its keys and what its architecture assumes."""
-    build = ARCHITECTURES[architecture]
-    network, removed = build_unwrapped(read_state_dict(state), lambda arrays: build(arrays, epsilon))
+def _built(
+    weights: Weights, architecture: str, epsilon: float, facts: dict[str, Any]
+) -> tuple[Network, dict[str, Any]]:
+    """The network of a state dict, and the facts: where it was, what its architecture assumes, what its keys lost."""
+    arrays = checked(weights.arrays)
+    try:
+        network, removed = _unwrapped(arrays, architecture, epsilon)
+    except StateDictError:
+        fitting = [name for name in ARCHITECTURES if name != architecture and _fits(arrays, name, epsilon)]
+        if not fitting:
+            raise
+        raise StateDictError(
+            f"the state dict is not of the architecture {architecture!r} but of {first_few(map(repr, fitting))}; "
+            "say so (--architecture, architecture=)"
+        ) from None
     assumed = network.metadata.get("conversion", {})
-    facts = {**facts, "architecture": architecture, **assumed, **({"prefixes": removed} if removed else {})}
-    return network, facts
+    facts = {**facts, "architecture": architecture, **weights.facts, **assumed}
+    return network, {**facts, **({"prefixes": removed} if removed else {})}
+
+
+def _unwrapped(arrays: StateDict, architecture: str, epsilon: float) -> tuple[Network, list[str]]:
+    build = ARCHITECTURES[architecture]
+    return build_unwrapped(arrays, lambda candidate: build(candidate, epsilon))
+
+
+def _fits(arrays: StateDict, architecture: str, epsilon: float) -> bool:
+    """Whether a state dict is one of an architecture."""
+    try:
+        _unwrapped(arrays, architecture, epsilon)
+    except SpikeunetError:
+        return False
+    return True
 
 
 def _with_chosen_neurons(network: Network) -> Network:

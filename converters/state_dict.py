@@ -1,43 +1,37 @@
-"""Read a state dict: named arrays, from an NPZ file or any mapping, checked before anything is built from them."""
+"""Read a state dict: named arrays, from a file or any mapping, checked before anything is built from them."""
 
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.errors import StateDictError, first_few
-from spikeunet.engine.files.archive import read_arrays
+
+from .weights import Weights, from_mapping, load_weights
 
 StateDict = dict[str, NDArray[Any]]
 
 COUNTERS = ("num_batches_tracked", "n_averaged")
 """Last parts of the keys of integers of no use here: training batches of a batch norm, and networks in an average."""
 
-_REMEDY = "save the state dict again with numpy.savez"
-_SAVING = "numpy.savez(path, **{key: value.cpu().numpy() for key, value in network.state_dict().items()})"
-_OTHER_FILES = {
-    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"), "a PyTorch pickle, which is never loaded"),
-    ".safetensors": "a safetensors file, which is not read",
-    ".onnx": "an ONNX file, which is not read",
-    ".h5": "an HDF5 file, which is not read",
-}
-_PICKLE_STARTS = tuple(b"\x80" + bytes([version]) for version in range(2, 6))
+_SAVING = "torch.save(network.state_dict(), PATH)"
 
 
-def read_state_dict(state: str | os.PathLike[str] | Mapping[str, Any]) -> StateDict:
+def read_state_dict(state: str | os.PathLike[str] | Mapping[str, Any], entry: str | None = None) -> StateDict:
     """Named arrays of a trained network.
 
     Parameters
     ----------
-    state : path of an NPZ file, or mapping of str to array
+    state : path of a file that `read_weights` reads, or mapping of str to array
         Arrays of float16, float32 or float64, as NumPy arrays or as anything that becomes one; PyTorch's tensors and
-        parameters are detached and fetched from where they lie.
+        parameters are detached and fetched from where they lie. Of a checkpoint, which holds dictionaries of arrays,
+        the one with the weights is taken.
+    entry : str, optional
+        Name of the dictionary to take of a checkpoint.
 
     Returns
     -------
@@ -49,7 +43,33 @@ def read_state_dict(state: str | os.PathLike[str] | Mapping[str, Any]) -> StateD
     StateDictError
         If the file cannot be read, or arrays are of another type, NaN, infinite, or beyond float32's range.
     """
-    arrays = _from_mapping(state) if isinstance(state, Mapping) else _from_file(state)
+    return checked(find_weights(state, entry).arrays)
+
+
+def find_weights(state: Any, entry: str | None = None) -> Weights:
+    """Named arrays as they stand in a file or a mapping, not checked, and how they were found.
+
+    `state` is a path or a mapping, or has been found already and is given back.
+    """
+    if isinstance(state, Weights):
+        return state
+    if isinstance(state, Mapping):
+        chosen, facts = from_mapping(state, entry)
+        return Weights(_from_mapping(chosen), facts)
+    if not isinstance(state, (str, os.PathLike)):
+        advice = "; pass its state_dict()" if hasattr(state, "state_dict") else ""
+        raise StateDictError(f"a state dict is a path or a mapping of arrays (got {type(state).__name__}){advice}")
+    return load_weights(state, entry)
+
+
+def checked(arrays: StateDict) -> StateDict:
+    """The arrays without counters, in the machine's order of bytes.
+
+    Raises
+    ------
+    StateDictError
+        If there are none, or they are no floats, not finite, or beyond float32's range.
+    """
     arrays = {key: array for key, array in arrays.items() if key.rpartition(".")[2] not in COUNTERS}
     if not arrays:
         raise StateDictError(f"the state dict is empty; save one with {_SAVING}")
@@ -99,31 +119,6 @@ def _kind(fault: str, keys: Sequence[str]) -> str:
     return f"{len(keys)} {fault}" if len(keys) > 1 else fault
 
 
-def _from_file(path: Any) -> StateDict:
-    if not isinstance(path, (str, os.PathLike)):
-        advice = "; pass its state_dict()" if hasattr(path, "state_dict") else ""
-        raise StateDictError(f"a state dict is a path or a mapping of arrays (got {type(path).__name__}){advice}")
-    kind = _other_file(path)
-    if kind:
-        raise StateDictError(f"{os.fspath(path)}: is {kind}; load it in PyTorch and save it with {_SAVING}")
-    return read_arrays(path, StateDictError, _REMEDY)
-
-
-def _other_file(path: str | os.PathLike[str]) -> str:
-    """What a file is that holds a network and is no NPZ file; "" where it may be one, or is not there at all."""
-    pickled, known = _OTHER_FILES[".pt"], _OTHER_FILES.get(Path(path).suffix.lower(), "")
-    try:
-        with open(path, "rb") as stream:
-            if stream.read(2) in _PICKLE_STARTS:
-                return pickled
-        with zipfile.ZipFile(path) as archive:
-            return pickled if any(name.endswith("data.pkl") for name in archive.namelist()) else ""
-    except zipfile.BadZipFile:
-        return known
-    except (OSError, ValueError, NotImplementedError):
-        return ""
-
-
 def _from_mapping(state: Mapping[str, Any]) -> StateDict:
     arrays: StateDict = {}
     for key, value in state.items():
@@ -143,7 +138,7 @@ def _array(value: Any) -> NDArray[Any]:
     """A value as an array; a tensor, which is told by its methods, is taken off its graph and its device first."""
     if hasattr(value, "detach") and hasattr(value, "cpu"):
         if str(getattr(value, "dtype", "")).endswith("bfloat16"):
-            raise TypeError("bfloat16, which NumPy does not have; value.float() holds the same numbers")
+            value = value.float()  # NumPy has no bfloat16; float32 holds the same numbers
         value = value.detach().cpu().numpy()
     return np.asarray(value)
 

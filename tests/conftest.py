@@ -38,6 +38,12 @@ def shared_cases() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_checkpoints() -> Path:
+    """Folder of networks that others trained; the test skips where it is absent."""
+    return _folder_or_skip(SHARED / "checkpoints", what="the networks that others trained")
+
+
+@pytest.fixture(scope="session")
 def golden_folder() -> Path:
     """Folder of the golden vectors: tests/golden where it exists, else beside the data; skips where they are absent."""
     return _folder_or_skip(REPOSITORY / "tests" / "golden", SHARED / "golden", what="the golden vectors")

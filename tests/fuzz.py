@@ -2,8 +2,9 @@
 
     python tests/fuzz.py [TARGET ...] [--inputs 10000] [--seed 0] [--keep FOLDER]
 
-tries so many mutated inputs on each target (model, state-dict, picture, command-line, calibration, segmentation,
-checkpoint, finetune) and prints how each ended; the target kill interrupts so many writers of every kind of output.
+tries so many mutated inputs on each target (model, state-dict, weights, picture, command-line, calibration,
+segmentation, checkpoint, finetune) and prints how each ended; the target kill interrupts so many writers of every kind
+of output.
 Anything but a refusal in one line or a result is a finding: it is printed, its input kept, and the status is 1.
 """
 
@@ -31,6 +32,7 @@ import fuzz_inputs
 import fuzz_kill
 import fuzz_segmentation
 import fuzz_training
+import fuzz_weights
 import numpy as np
 
 from spikeunet.converters import convert
@@ -182,6 +184,7 @@ def targets() -> dict[str, Target]:
         "calibration": Target(fuzz_inputs.calibrations(), run_broken_command),
         "checkpoint": Target(fuzz_training.Checkpoints(), fuzz_training.resume_broken),
         "finetune": Target(fuzz_training.trainings(), run_broken_training),
+        "weights": Target(fuzz_weights.Weights(), fuzz_weights.read_broken_weights),
         "kill": Target(lambda random: random, fuzz_kill.Killer()),
     }
     if importlib.util.find_spec("sklearn") is not None:

@@ -12,6 +12,7 @@ from spikeunet.engine.errors import PictureError, SpikeunetError
 SAMPLE = {
     "model": 300,
     "state-dict": 200,
+    "weights": 300,
     "picture": 400,
     "command-line": 60,
     "calibration": 30,

@@ -35,7 +35,7 @@ def commands(path):
 
 
 def test_documents_have_commands_and_snippets():
-    assert len(blocks(REPOSITORY / "README.md", "python")) == 3
+    assert len(blocks(REPOSITORY / "README.md", "python")) == 2
     assert len(list(commands(REPOSITORY / "README.md"))) > 4
 
 

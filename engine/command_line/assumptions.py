@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, first_few
 
@@ -34,13 +34,25 @@ def assumptions(network: Network, predicts: str | None, epsilon: float | None) -
         assumed.append(f"the output is the {network.metadata['predicts']} (--predicts)")
     if epsilon is None and "batch_norm_epsilon" in facts:
         assumed.append(f"epsilon of {facts['batch_norms']} batch norms {facts['batch_norm_epsilon']:g} (--epsilon)")
-    assumed += [f"{name} {facts[name]}" for name in ("pooling", "concatenation") if name in facts]
-    lines = [("assumed", "; ".join(assumed))] if assumed else []
+    assumed += [f"{name} {facts[name]}" for name in ("pooling", "concatenation", "dilation") if name in facts]
+    lines = [*_found(facts), *([("assumed", "; ".join(assumed))] if assumed else [])]
     if "zero_biases" in facts:
         layers = facts["zero_biases"]
         lines.append(("biases", f"0 in {len(layers)} layers that have none: {first_few(layers)}"))
     if "prefixes" in facts:
         lines.append(("keys", f"{' and '.join(map(repr, facts['prefixes']))} taken off each"))
+    return lines
+
+
+def _found(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Lines on which dictionary of a checkpoint was taken, which others there are, and what in it was no array."""
+    lines = []
+    if "entry" in facts or "other_entries" in facts:
+        others = facts.get("other_entries")
+        also = f"; also there: {first_few(others)} (--entry)" if others else ""
+        lines.append(("entry", facts.get("entry", "the file's own arrays") + also))
+    if "left_out" in facts:
+        lines.append(("left out", f"no arrays: {first_few(facts['left_out'])}"))
     return lines
 
 

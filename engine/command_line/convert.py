@@ -19,12 +19,13 @@ NOISE_LEVELS = 10
 
 
 @click.command()
-@click.argument("state", metavar="STATE.npz", type=FILE)
+@click.argument("state", metavar="WEIGHTS", type=FILE)
 @click.option("-o", "--output", metavar="MODEL.npz", required=True, type=FILE, help="Model file.")
 @click.option("--calibration", metavar="FOLDER", type=FILE, help="Pictures to normalise with.")
 @click.option("--pictures", type=click.IntRange(min=1), metavar="N", help="Take N of them.  [default: all]")
 @click.option("--add-noise", "sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, 0-255 scale.")
 @no_sigma
+@click.option("--entry", metavar="NAME", help="Of a checkpoint: the dictionary to take, such as params_ema.")
 @click.option("--architecture", default="spiking-unet", show_default=True, help="What the state dict belongs to.")
 @click.option(
     "--normalization", type=click.Choice(["connection", "layer", "none"]), default="connection", show_default=True
@@ -82,6 +83,7 @@ def convert(
     calibration: Path | None,
     pictures: int | None,
     sigma: str | None,
+    entry: str | None,
     architecture: str,
     normalization: Any,
     percentile: float,
@@ -104,9 +106,10 @@ def convert(
 ) -> None:
     """Convert a trained network to a spiking one.
 
-    STATE.npz holds a PyTorch state dict: numpy.savez("STATE.npz", **{key: value.cpu().numpy() for key, value in
-    model.state_dict().items()}). The calibration pictures should look like what the network will see, noise included:
-    clean pictures with --add-noise 5:50 for a denoiser of that range.
+    WEIGHTS holds a state dict: a file of PyTorch (.pt, .pth), whose pickles are read but never executed, safetensors,
+    NPZ or Keras. Of a checkpoint the weights are taken, and which is printed; --entry takes others. The calibration
+    pictures should look like what the network will see, noise included: clean pictures with --add-noise 5:50 for a
+    denoiser of that range.
 
     For --task segment, the names and colours of the classes and what is to be done to a picture first stand in the
     model's metadata: --dataset takes them from a data set that `spikeunet evaluate` knows, --metadata from a JSON file,
@@ -118,16 +121,17 @@ def convert(
 
     \b
     Examples:
-      spikeunet convert state.npz -o model.npz --calibration pictures/ --add-noise 5:50
-      spikeunet convert state.npz -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
-      spikeunet convert state.npz -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
-      spikeunet convert state.npz -o model.npz --normalization none --neuron if --thresholds 1
-      spikeunet convert state.npz -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
-      spikeunet convert state.npz -o vessels.npz --calibration drive/training/image/ --task segment --dataset drive
+      spikeunet convert state.pth -o model.npz --calibration pictures/ --add-noise 5:50
+      spikeunet convert state.pth -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
+      spikeunet convert state.pth -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
+      spikeunet convert state.pth -o model.npz --normalization none --neuron if --thresholds 1
+      spikeunet convert state.pth -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
+      spikeunet convert state.pth -o vessels.npz --calibration drive/training/image/ --task segment --dataset drive
     """
-    from spikeunet.converters import calibration_pictures, read_state_dict
+    from spikeunet.converters import calibration_pictures
     from spikeunet.converters import convert as convert_network
     from spikeunet.converters.batch_norm import EPSILON
+    from spikeunet.converters.state_dict import find_weights
 
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
@@ -147,15 +151,15 @@ def convert(
     _check_output(output, state, calibration, metadata)
     if calibration is None and (pictures is not None or sigma is not None):
         raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
-    arrays = read_state_dict(state)
-    check_epsilon(epsilon, arrays)
+    weights = find_weights(state, entry)
+    check_epsilon(epsilon, weights.arrays)
     if calibration is None and normalization != "none":
         raise InputError(
             f"--normalization {normalization} needs calibration pictures, such as the network will see; "
             "name a folder of them by --calibration, or take --normalization none"
         )
     norms = EPSILON if epsilon is None else epsilon
-    plain = convert_network(arrays, architecture, "none", batch_norm_epsilon=norms)
+    plain = convert_network(weights, architecture, "none", batch_norm_epsilon=norms)
     samples = None
     if calibration is not None:
         channels = plain.input.channels
@@ -165,7 +169,7 @@ def convert(
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
     network = convert_network(
-        arrays, architecture, normalization, samples, percentile, model, metadata=facts, batch_norm_epsilon=norms
+        weights, architecture, normalization, samples, percentile, model, metadata=facts, batch_norm_epsilon=norms
     )
     check_segmenter(network)
     save_model(network, output, dtype)

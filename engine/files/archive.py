@@ -33,7 +33,7 @@ PIECE_BYTES = 2**20
 _ENCRYPTED = 1
 _OTHER_METHODS = {9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz"}
 
-_DAMAGE = (
+DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     ValueError,
@@ -49,6 +49,7 @@ _DAMAGE = (
     MemoryError,  # the parser's answer to an array header nested too deeply
     Warning,
 )
+"""What reading a damaged archive may raise."""
 
 
 def read_arrays(path: str | os.PathLike[str], error: type[SpikeunetError], remedy: str) -> dict[str, NDArray[Any]]:
@@ -84,7 +85,7 @@ def read_arrays(path: str | os.PathLike[str], error: type[SpikeunetError], remed
         raise
     except PermissionError:
         raise error(f"{path}: may not be read; check the file's permissions") from None
-    except _DAMAGE as problem:
+    except DAMAGE as problem:
         reason = " ".join(str(problem).split())[:200] or type(problem).__name__
         raise error(f"{path}: is not an NPZ file, or is truncated or damaged ({reason}); {remedy}") from None
 
@@ -100,7 +101,7 @@ def _read(path: Path, error: type[SpikeunetError], remedy: str) -> dict[str, NDA
                 raise error(f"{path}: holds {member.filename[:100]!r}, which is no array; {remedy}")
             if key in arrays:
                 raise error(f"{path}: holds {key[:100]!r} twice; {remedy}")
-            fault = _fault(member)
+            fault = member_fault(member)
             if fault:
                 raise error(f"{path}: {key[:100]!r} {fault}; save it again with numpy.savez or numpy.savez_compressed")
             arrays[key] = _unpack(path, key[:100], archive, member, error, remedy)
@@ -118,7 +119,7 @@ def _check_sizes(path: Path, members: list[zipfile.ZipInfo], error: type[Spikeun
         )
 
 
-def _fault(member: zipfile.ZipInfo) -> str:
+def member_fault(member: zipfile.ZipInfo) -> str:
     """Why a member is not unpacked: NumPy stores or deflates, and only these can be unpacked in bounded pieces."""
     if member.flag_bits & _ENCRYPTED:
         return "is encrypted"
@@ -132,22 +133,42 @@ def _unpack(
     path: Path, key: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, error: type[SpikeunetError], remedy: str
 ) -> NDArray[Any]:
     """A member as an array: its header first, then piece by piece into memory of the size that the header declares."""
-    # zipfile would silently cut off what a member holds beyond its declared size; a byte more shows that there is some.
-    longer = copy.copy(member)
-    longer.file_size += 1
-    with archive.open(longer) as stream:
+    with _opened(archive, member) as stream:
         head = io.BytesIO(stream.read(min(HEADER_BYTES, member.file_size)))
         shape, fortran_order, dtype = _header(path, key, head, error, remedy)
         size = math.prod(shape) * dtype.itemsize
         if not 0 <= size == member.file_size - head.tell():
             raise error(f"{path}: the size of {key!r} contradicts its shape {str(shape)[:100]}; {remedy}")
         content = np.empty(size, np.uint8)
-        _fill(content, head.read(), stream)
+        _fill(content, head.read() or stream.read(min(PIECE_BYTES, size)), stream)
         if stream.read(1):
             raise error(f"{path}: {key!r} holds more than the {member.file_size} bytes that it declares; {remedy}")
     content.flags.writeable = False
     array: NDArray[Any] = content.view(dtype) if size else np.empty(0, dtype)
     return array.reshape(shape, order="F" if fortran_order else "C")
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.uint8]:
+    """All bytes of a member, unpacked piece by piece into memory of the size that it declares.
+
+    The caller has looked at that size, and at `member_fault`. One of `DAMAGE` is raised where the size is a lie.
+    """
+    content = np.empty(member.file_size, np.uint8)
+    with _opened(archive, member) as stream:
+        _fill(content, stream.read(min(PIECE_BYTES, len(content))), stream)
+        if stream.read(1):
+            raise ValueError(f"a member holds more than the {len(content)} bytes that it declares")
+    return content
+
+
+def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    """A member as a stream that shows a byte beyond the declared size, if there is one.
+
+    zipfile would silently cut off what a member holds beyond that.
+    """
+    longer = copy.copy(member)
+    longer.file_size += 1
+    return archive.open(longer)
 
 
 def _fill(content: NDArray[np.uint8], begin: bytes, stream: IO[bytes]) -> None:

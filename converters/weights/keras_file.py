@@ -1,0 +1,152 @@
+"""Keras's weights, through h5py (extra keras): HDF5 files of Keras 2 and 3, and the archives `.keras`.
+
+Kernels lie in Keras as (H, W, in, out), those of transposed convolutions as (H, W, out, in), of dense layers as (in,
+out). PyTorch has the last axis first, then the last but one, then height and width, for all three.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeunet.engine.files.archive import MAXIMUM_BYTES, MAXIMUM_RATIO, member_fault, read_member
+
+from .refusals import DamagedError, UnreadableError
+
+WEIGHTS = "model.weights.h5"
+"""The member of a `.keras` archive with the arrays."""
+
+MAXIMUM_DEPTH = 16
+MAXIMUM_OBJECTS = 2**14
+FILTERS = {1, 2, 3}
+"""Deflate, shuffle and checksums, which HDF5 itself unpacks; any other might load a plug-in."""
+
+_PARTS = {
+    "kernel": "weight",
+    "depthwise_kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "bias": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+_LEFT_OUT = ("optimizer_weights", "optimizer", "metrics", "seed_generator")
+_VARIABLES = "vars"
+"""Keras 3 numbers a layer's arrays in a group of this name, and keeps the layer's name as its attribute."""
+
+
+def read_h5(source: Path | io.BytesIO, file_size: int | None = None) -> dict[str, NDArray[Any]]:
+    """All arrays of an HDF5 file under PyTorch's names of parts: "conv1/kernel:0" becomes "conv1.weight"."""
+    try:
+        import h5py
+    except ImportError:
+        raise UnreadableError("is a file of Keras, which needs the extra: pip install spikeunet[keras]") from None
+    size = source.stat().st_size if isinstance(source, Path) else file_size or 0
+    left = min(MAXIMUM_BYTES, MAXIMUM_RATIO * size)
+    arrays: dict[str, NDArray[Any]] = {}
+    with h5py.File(source, "r") as file:
+        found = dict(_datasets(h5py, file))
+        for path, dataset in found.items():
+            left -= _checked_size(path, dataset)
+            if left < 0:
+                raise UnreadableError(f"declares more bytes of arrays up to {path!r:.100} than its size allows")
+            name, depthwise = _name(path, dataset, found)
+            if name in arrays:
+                raise UnreadableError(f"holds {name!r:.100} twice; give its layers names of their own")
+            arrays[name] = _turned(np.asarray(dataset[()]), depthwise)
+    return arrays
+
+
+def read_archive(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of a `.keras` archive."""
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo(WEIGHTS)
+        fault = member_fault(member)
+        if fault or member.file_size > min(MAXIMUM_BYTES, MAXIMUM_RATIO * path.stat().st_size):
+            raise UnreadableError(f"{WEIGHTS!r} {fault or 'declares too many bytes'}; save the model again")
+        return read_h5(io.BytesIO(read_member(archive, member).tobytes()), member.file_size)
+
+
+def _datasets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
+    """Arrays by their path, without those of the optimiser; only what lies in the file itself is followed."""
+    waiting, seen = [("", file)], 0
+    while waiting:
+        path, group = waiting.pop(0)
+        for key in group:
+            seen += 1
+            inner = f"{path}/{key}" if path else key
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise UnreadableError(f"holds {inner!r:.100}, a link, which is not followed; save the model again")
+            if seen > MAXIMUM_OBJECTS or inner.count("/") > MAXIMUM_DEPTH:
+                raise UnreadableError(f"holds more than {MAXIMUM_OBJECTS} objects, or nests them too deeply")
+            if key in _LEFT_OUT:
+                continue
+            kind = group.get(key, getclass=True)
+            if kind is h5py.Group:
+                waiting.append((inner, group[key]))
+            elif kind is h5py.Dataset:
+                yield inner.removeprefix("model_weights/"), group[key]
+            else:
+                raise UnreadableError(f"holds {inner!r:.100}, which is no array")
+
+
+def _checked_size(path: str, dataset: Any) -> int:
+    """Bytes of an array that can be read without opening another file, loading a plug-in, or taking more memory."""
+    dtype = dataset.dtype
+    if dataset.shape is None or dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.subdtype is not None:
+        raise UnreadableError(
+            f"holds {path!r:.100} of the type {str(dtype)[:50]}, which is not read; save plain numbers"
+        )
+    layout = dataset.id.get_create_plist()
+    filters = {layout.get_filter(index)[0] for index in range(layout.get_nfilters())}
+    if dataset.is_virtual or dataset.external or filters - FILTERS:
+        raise UnreadableError(
+            f"holds {path!r:.100}, whose numbers lie elsewhere or need a plug-in; save the model again"
+        )
+    if math.prod(dataset.chunks or ()) > max(2**20, 4 * math.prod(dataset.shape)):
+        raise DamagedError(f"{path!r:.100} is split into pieces larger than itself")
+    return int(math.prod(dataset.shape) * dtype.itemsize)
+
+
+def _name(path: str, dataset: Any, found: Mapping[str, Any]) -> tuple[str, bool]:
+    """An array's name in PyTorch, and whether it is the kernel of a depthwise convolution."""
+    *parts, last = path.split("/")
+    if parts[-1:] == [_VARIABLES] and last.isdecimal():
+        siblings = [found.get(f"{'/'.join(parts)}/{index}") for index in range(5)]
+        part = _numbered(path, int(last), [len(item.shape) for item in siblings if item is not None])
+        layer = dataset.parent.attrs.get("name", "")
+        layer = layer if isinstance(layer, str) and layer else ".".join(parts[:-1])
+        return f"{layer}.{part}", part == "weight" and "depthwise" in path
+    part = last.partition(":")[0]
+    if len(parts) > 1 and parts[0] == parts[1]:
+        parts = parts[1:]  # Keras 2 puts a layer's arrays into a group of its name within a group of its name
+    return ".".join([*parts, _PARTS.get(part, part)]), part == "depthwise_kernel"
+
+
+def _numbered(path: str, number: int, axes: list[int]) -> str:
+    """What array `number` of a layer is, by how many axes each of the layer's has."""
+    if axes[0] > 1 and axes[1:] in ([], [1]):
+        return ("weight", "bias")[number]
+    if axes == [1, 1, 1, 1]:
+        return ("weight", "bias", "running_mean", "running_var")[number]
+    raise UnreadableError(
+        f"numbers the arrays of a layer ({path!r:.100}) of which it does not show what they are; save the weights with "
+        "numpy.savez under PyTorch's names"
+    )
+
+
+def _turned(array: NDArray[Any], depthwise: bool) -> NDArray[Any]:
+    """An array in PyTorch's layout and the machine's order of bytes."""
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if depthwise and array.ndim == 4:
+        array = array.reshape(*array.shape[:2], 1, -1)
+    if array.ndim < 2:
+        return array
+    return np.ascontiguousarray(array.transpose(-1, -2, *range(array.ndim - 2)))
