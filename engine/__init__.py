@@ -30,6 +30,7 @@ from .neurons import (
     LeakyIntegrateAndFire,
     MultiThreshold,
     RefractoryLeakyIntegrateAndFire,
+    SignedMultiThreshold,
     register_neuron,
 )
 from .operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
@@ -73,6 +74,7 @@ __all__ = [
     "RefractoryLeakyIntegrateAndFire",
     "Result",
     "Segmented",
+    "SignedMultiThreshold",
     "SpikeunetError",
     "StateDictError",
     "SynapseOperations",

@@ -20,6 +20,7 @@ from spikeunet.engine import (
     Neurons,
     Output,
     RefractoryLeakyIntegrateAndFire,
+    SignedMultiThreshold,
     simulate,
 )
 from spikeunet.engine.errors import InputError, NeuronError
@@ -42,6 +43,8 @@ MODELS = (
     AdaptiveThreshold(0.5, 0.25, 0.7, 0.1),
     Plain(0.6, -0.1),
     Signed(0.125),
+    SignedMultiThreshold.rounding((0.5, 0.25)),
+    SignedMultiThreshold((0.5, 0.375), (0.25,), 0.125, False),
     Resonator(),
 )
 

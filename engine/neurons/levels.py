@@ -79,6 +79,15 @@ def level_table(model: NeuronModel) -> LevelTable:
     return table
 
 
+def rectifies(model: NeuronModel) -> bool:
+    """What neurons stand for in the artificial network: True for a ReLU, False for the identity.
+
+    Whoever emits negative values hands on negative sums, and stands for the identity; nobody else does.
+    """
+    table = level_table(model)
+    return bool((table.emit[: table.highest + 1] >= 0).all())
+
+
 def conserves_charge(model: NeuronModel) -> bool:
     """Whether v_T = v_0 + sum of input - sum of emitted: no leak, and a reset by subtraction."""
     if isinstance(model, LadderModel):

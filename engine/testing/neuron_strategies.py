@@ -17,6 +17,7 @@ from ..neurons import (
     MultiThreshold,
     NeuronModel,
     RefractoryLeakyIntegrateAndFire,
+    SignedMultiThreshold,
 )
 
 Strategy = st.SearchStrategy
@@ -125,6 +126,28 @@ def refractory() -> Strategy[RefractoryLeakyIntegrateAndFire]:
     )
 
 
+def signed_multi_threshold() -> Strategy[SignedMultiThreshold]:
+    """Neurons with thresholds of both signs; a few on each side, because three of them are fifteen levels."""
+    ladders = st.lists(st.integers(1, 32), min_size=1, max_size=3, unique=True).map(
+        lambda values: tuple(value / 16 for value in sorted(values, reverse=True))
+    )
+    binary = st.builds(
+        lambda smallest, count: tuple(smallest * 2.0**k for k in reversed(range(count))),
+        st.sampled_from((1 / 16, 1 / 4, 3 / 16)),
+        st.integers(1, 4),
+    )
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> SignedMultiThreshold:
+        above, below = draw(binary | ladders), draw(st.none() | binary | ladders)
+        half = min(above[-1], (below or above)[-1]) / 2
+        strict, early = draw(st.booleans()), draw(st.sampled_from((0.0, 0.5, 1.0)))
+        offset = early * half * (1.0 if strict else 0.5)
+        return SignedMultiThreshold(above, below, draw(sixteenths(-1, 1)), strict, offset)
+
+    return drawn()
+
+
 def ladder_models() -> Strategy[LadderModel]:
     """Models of the package that are a ladder of thresholds."""
     return multi_threshold() | integrate_and_fire() | leaky_integrate_and_fire()
@@ -132,7 +155,7 @@ def ladder_models() -> Strategy[LadderModel]:
 
 def neuron_models() -> Strategy[NeuronModel]:
     """Any neuron model of the package."""
-    return ladder_models() | burst() | refractory()
+    return ladder_models() | burst() | refractory() | signed_multi_threshold()
 
 
 def charge_conserving_models() -> Strategy[NeuronModel]:
@@ -140,4 +163,4 @@ def charge_conserving_models() -> Strategy[NeuronModel]:
     subtracting = integrate_and_fire().map(
         lambda model: IntegrateAndFire(model.threshold, initial=model.initial, strict=model.strict)
     )
-    return multi_threshold() | subtracting | burst()
+    return multi_threshold() | subtracting | burst() | signed_multi_threshold()

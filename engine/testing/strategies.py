@@ -47,6 +47,7 @@ from .neuron_strategies import (
     neuron_models,
     numbers,
     refractory,
+    signed_multi_threshold,
     sixteenths,
 )
 
@@ -75,6 +76,7 @@ __all__ = [
     "neuron_models",
     "numbers",
     "refractory",
+    "signed_multi_threshold",
     "sixteenths",
 ]
 
