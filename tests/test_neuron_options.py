@@ -73,7 +73,7 @@ def test_the_initial_potential_is_everyones():
         (
             "ResNet",
             [],
-            "unknown neuron model 'ResNet'; known are multi-threshold, signed-multi-threshold, if, lif, burst, refractory-lif, Bur",
+            "unknown neuron model 'ResNet'; known are multi-threshold, signed-multi-threshold, if, lif, burst, ref",
         ),
         ("ResNet", [], "RefractoryLeaky.*; one of your own is made known by an entry point"),
     ],

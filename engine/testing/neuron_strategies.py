@@ -126,26 +126,35 @@ def refractory() -> Strategy[RefractoryLeakyIntegrateAndFire]:
     )
 
 
-def signed_multi_threshold() -> Strategy[SignedMultiThreshold]:
-    """Neurons with thresholds of both signs; a few on each side, because three of them are fifteen levels."""
-    ladders = st.lists(st.integers(1, 32), min_size=1, max_size=3, unique=True).map(
-        lambda values: tuple(value / 16 for value in sorted(values, reverse=True))
-    )
-    binary = st.builds(
+@st.composite
+def signed_multi_threshold(draw: st.DrawFn) -> SignedMultiThreshold:
+    """Neurons with thresholds of both signs.
+
+    Few on each side, because three are seven levels; and two lengths of ladders that do not double from each to the
+    next, because such lengths have kernels of their own.
+    """
+    if draw(st.booleans(), label="doubling"):
+        above, below = draw(_doubling()), draw(_doubling())
+    else:
+        above, below = draw(_descending(3)), draw(_descending(2))
+    half, strict = min(above[-1], below[-1]) / 2, draw(st.booleans(), label="strict")
+    offset = draw(st.sampled_from((0.0, half if strict else half / 2, half / 4)), label="offset")
+    return SignedMultiThreshold(above, below, draw(sixteenths(-1, 1), label="initial"), strict, offset)
+
+
+def _doubling() -> Strategy[tuple[float, ...]]:
+    """Thresholds q, 2 q, 4 q, ... of which q is a power of two."""
+    return st.builds(
         lambda smallest, count: tuple(smallest * 2.0**k for k in reversed(range(count))),
-        st.sampled_from((1 / 16, 1 / 4, 3 / 16)),
+        st.sampled_from((1 / 16, 1 / 4, 1 / 2)),
         st.integers(1, 4),
     )
 
-    @st.composite
-    def drawn(draw: st.DrawFn) -> SignedMultiThreshold:
-        above, below = draw(binary | ladders), draw(st.none() | binary | ladders)
-        half = min(above[-1], (below or above)[-1]) / 2
-        strict, early = draw(st.booleans()), draw(st.sampled_from((0.0, 0.5, 1.0)))
-        offset = early * half * (1.0 if strict else 0.5)
-        return SignedMultiThreshold(above, below, draw(sixteenths(-1, 1)), strict, offset)
 
-    return drawn()
+def _descending(count: int) -> Strategy[tuple[float, ...]]:
+    """So many thresholds."""
+    steps = st.lists(st.integers(1, 32), min_size=count, max_size=count, unique=True)
+    return steps.map(lambda values: tuple(value / 16 for value in sorted(values, reverse=True)))
 
 
 def ladder_models() -> Strategy[LadderModel]:
