@@ -41,9 +41,14 @@ ROUNDING = SignedMultiThreshold.rounding((1.0, 0.5, 0.25))
 
 
 def respond(model, *currents):
-    """What one neuron emits, step by step, and the potential after that."""
+    """What one neuron emits, step by step, and the potential after that: by the step, and by the reference's rule."""
     membrane, emitted, _ = neuron_checks.respond(model, np.array(currents)[:, None])
-    return emitted[:, 0].tolist(), membrane[-1, 0]
+    state, values = reference.at_rest(model, (1,)), []
+    for current in currents:
+        state, value, _ = reference.follow_step(model, state, np.array([current]))
+        values.append(value.item())
+    assert (values, state.item()) == (emitted[:, 0].tolist(), membrane[-1, 0])
+    return values, state.item()
 
 
 def random(*shape):
@@ -110,6 +115,7 @@ MODELS = [
     SignedMultiThreshold(),
     SignedMultiThreshold.rounding(),
     SignedMultiThreshold((0.75, 0.5, 0.125), (1.0,), 0.25, False, 0.03125),
+    SignedMultiThreshold((0.75, 0.5, 0.125), (1.0, 0.3125)),
     SignedMultiThreshold((0.375,), (0.75,), strict=False),
 ]
 
