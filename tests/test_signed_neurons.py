@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from own_neurons import Signed
+from small_denoiser import spiking_unet_state
 
 from spikeunet.converters import convert, quantize_weights
 from spikeunet.converters.normalization import activation_scales
@@ -29,6 +30,7 @@ from spikeunet.engine import (
     save_model,
     simulate,
 )
+from spikeunet.engine.command_line import main
 from spikeunet.engine.command_line.finetune import with_thresholds
 from spikeunet.engine.command_line.neuron_options import neuron_model
 from spikeunet.engine.errors import InputError, ModelFileError, NeuronError
@@ -325,6 +327,17 @@ def test_options():
     )
     with pytest.raises((NeuronError, ModelFileError), match="negative_thresholds: must be positive and strictly desce"):
         neuron_model("SignedMultiThreshold", None, None, ["negative_thresholds=1,2"])
+
+
+def test_a_state_dict_of_relus_is_not_made_another_function(tmp_path, capsys):
+    np.savez(tmp_path / "state.npz", **spiking_unet_state())
+    model = tmp_path / "model.npz"
+    options = ["--normalization", "none", "--neuron", "signed-multi-threshold"]
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(tmp_path / "state.npz"), "-o", str(model), *options])
+    printed = capsys.readouterr().err
+    assert (ended.value.code, printed.count("\n"), model.exists()) == (2, 1, False)
+    assert "SignedMultiThreshold stands for the identity, but every population of this network for a ReLU" in printed
 
 
 def test_other_thresholds_for_fine_tuning():
