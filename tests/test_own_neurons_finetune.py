@@ -243,7 +243,14 @@ def test_flow_of_a_model_that_does_not():
 
 @pytest.mark.parametrize("method", ["flow", "bptt"])
 @pytest.mark.parametrize(
-    "model", [AdaptiveThreshold(), BurstNeuron(0.25), RefractoryLeakyIntegrateAndFire(0.5), Plain()]
+    "model",
+    [
+        AdaptiveThreshold(),
+        BurstNeuron(0.25),
+        RefractoryLeakyIntegrateAndFire(0.5),
+        Plain(),
+        SignedMultiThreshold.rounding((1.0, 0.5, 0.25)),
+    ],
 )
 def test_training_lowers_the_loss(method, model):
     module = example()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import analog
 import numpy as np
@@ -230,6 +231,16 @@ def test_layers_without_a_relu_convert(model):
     assert errors[256] < errors[4] / 16
     rectified = simulate(made.with_neurons(MultiThreshold.rounding()), PICTURE, 256).output
     assert np.abs(rectified - exact).max() > scale / 4
+
+
+def test_the_documentation():
+    page = (Path(__file__).resolve().parent.parent / "docs" / "neurons.md").read_text("utf-8")
+    snippet = page.partition("## Layers without a ReLU")[2].partition("```python\n")[2].partition("```")[0]
+    names = {"first": random(4, 1, 3, 3), "second": random(3, 4, 3, 3), "third": random(1, 3, 3, 3)}
+    names["pictures"] = [PICTURE[:1]]
+    exec(compile(snippet, "neurons.md", "exec"), names)
+    exact, found = forward(names["network"], PICTURE[:1])[0], simulate(names["converted"], PICTURE[:1], 64).output
+    np.testing.assert_allclose(found, exact, atol=0.02 * np.abs(exact).max())
 
 
 def test_lambda_is_of_the_sizes():

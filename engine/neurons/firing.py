@@ -75,15 +75,14 @@ class LadderModel(Protocol):
 
 def check_number(owner: str, name: str, value: float) -> float:
     """`value` as a float that float32 can hold; NeuronError otherwise."""
-    refusal = NeuronError(f"{owner}.{name}: must be a number (got {value!r})")
     if isinstance(value, (str, bytes, bytearray)):  # float() would take "1" for a number
-        raise refusal
+        raise NeuronError(f"{owner}.{name}: must be a number (got {value!r})")
     try:
         number = float(value)
     except OverflowError:  # of a huge int
         number = math.inf
     except (TypeError, ValueError):
-        raise refusal from None
+        raise NeuronError(f"{owner}.{name}: must be a number (got {value!r})") from None
     if not math.isfinite(number) or abs(number) > LARGEST:
         raise NeuronError(f"{owner}.{name}: must be a finite float32 number (got {number})")
     return number

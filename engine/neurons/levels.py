@@ -84,8 +84,10 @@ def rectifies(model: NeuronModel) -> bool:
 
     Whoever emits negative values hands on negative sums, and stands for the identity; nobody else does.
     """
-    table = level_table(model)
-    return bool((table.emit[: table.highest + 1] >= 0).all())
+    if isinstance(model, LadderModel):
+        constants = model.firing_constants()
+        return bool((constants.emit[: 1 << len(constants.compare)] >= 0).all())
+    return all(value >= 0 for value in _sequence(type(model).__name__, "levels", model.levels))
 
 
 def conserves_charge(model: NeuronModel) -> bool:

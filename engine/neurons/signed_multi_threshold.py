@@ -19,8 +19,10 @@ MOST_THRESHOLDS = 7
 
 def _sums(ladder: tuple[float, ...]) -> list[float]:
     """The sum of each set of thresholds but the empty one, the smallest threshold as the lowest bit."""
-    bits = ladder[::-1]
-    return [sum(theta for bit, theta in enumerate(bits) if number >> bit & 1) for number in range(1, 1 << len(bits))]
+    sums = [0.0]
+    for theta in reversed(ladder):
+        sums += [theta + value for value in sums]
+    return sums[1:]
 
 
 def _doubles(ladder: tuple[float, ...]) -> bool:
