@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikeunet.engine.dense import evaluate
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.graph import Network
+from spikeunet.engine.neurons import rectifies
 from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.padding import pad_to_multiple
 from spikeunet.engine.pictures.picture_files import SUFFIXES, read_colors
@@ -72,7 +73,7 @@ def calibration_pictures(
 def calibrate(
     network: Network, pictures: Sequence[Array], groups: Mapping[str, Iterable[str]], percentile: float
 ) -> dict[str, float]:
-    """Percentile of the activations of each group of Neurons nodes over all pictures, zeros included.
+    """Percentile of the activations' sizes of each group of Neurons nodes over all pictures, zeros included.
 
     The percentile is exact and the result does not depend on the machine's number of cores. Pictures are padded by
     reflection where the network needs it. A value of 0 becomes 1.
@@ -103,9 +104,10 @@ def calibrate(
         for name, group in group_of.items():
             counts[group] += int(np.prod(shapes[name]))
     percentiles = {group: UpperPercentile(count, percentile) for group, count in counts.items()}
+    signed = {node.name for node in network.neurons if not rectifies(node.model)}
 
     def observe(name: str, activation: Array) -> None:
-        percentiles[group_of[name]].add(activation)
+        percentiles[group_of[name]].add(np.abs(activation) if name in signed else activation)
 
     for picture in padded:
         evaluate(network, picture, observe, group_of)

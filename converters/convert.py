@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from spikeunet.engine.errors import InputError, SpikeunetError, StateDictError, first_few
 from spikeunet.engine.graph import UNCHOSEN, Network, Neurons
-from spikeunet.engine.neurons import MultiThreshold, NeuronModel
+from spikeunet.engine.neurons import MultiThreshold, NeuronModel, rectifies
 
 from .architectures import ARCHITECTURES
 from .batch_norm import EPSILON
@@ -56,8 +56,10 @@ def convert(
     percentile : float
         Percentile of the activations that becomes 1, in (0, 100]; 100 is the maximum.
     neuron : MultiThreshold, IntegrateAndFire, BurstNeuron or any other neuron model, optional
-        Model of all neurons with its initial potential. By default MultiThreshold.rounding(): of a state dict for all
-        neurons, of a Network for the `Neurons` that were given no model; a model that was given stays.
+        Model of all neurons with its initial potential; one that emits negative values, such as SignedMultiThreshold,
+        stands for the identity and replaces such models only, any other stands for a ReLU and leaves them alone. By
+        default MultiThreshold.rounding(): of a state dict for all neurons, of a Network for the `Neurons` that were
+        given no model; a model that was given stays.
     metadata : mapping, optional
         JSON values to keep with the network (task, noise range, training data, score of the ANN; classes, palette and
         preprocessing of a segmentation; "predicts": "picture" for a denoiser that puts out the clean picture and not
@@ -78,7 +80,8 @@ def convert(
     StateDictError
         If the state dict cannot be read or does not fit; names missing, unexpected and misshapen keys.
     InputError
-        If an option is unknown or out of range, or calibration pictures are needed and missing or unsuitable.
+        If an option is unknown or out of range, the neuron stands for what no layer computes, or calibration pictures
+        are needed and missing or unsuitable.
     PictureError
         If a calibration picture cannot be read.
     """
@@ -88,7 +91,7 @@ def convert(
         network = state
     else:
         network, facts = _built(find_weights(state, entry), architecture, batch_norm_epsilon, facts)
-    network = _with_chosen_neurons(network) if neuron is None else network.with_neurons(neuron)
+    network = _with_chosen_neurons(network) if neuron is None else _with_neurons_like(network, neuron)
     if normalization != "none" and calibration is not None:
         steps = (metadata or {}).get("preprocessing", ())
         pictures = calibration_pictures(calibration, network.input.channels, preprocessing=steps)
@@ -137,6 +140,24 @@ def _with_chosen_neurons(network: Network) -> Network:
     return network.replace(
         [
             replace(node, model=model) if isinstance(node, Neurons) and node.model is UNCHOSEN else node
+            for node in network.nodes
+        ]
+    )
+
+
+def _with_neurons_like(network: Network, model: NeuronModel) -> Network:
+    """The network with `model` wherever neurons stand for what it stands for, a ReLU or the identity."""
+    chosen = {node.name for node in network.neurons if rectifies(node.model) == rectifies(model)}
+    if network.neurons and not chosen:
+        stands, others = ("a ReLU", "the identity") if rectifies(model) else ("the identity", "a ReLU")
+        raise InputError(
+            f"{type(model).__name__} stands for {stands}, but every population of this network for {others}: it would "
+            "become another function; build the network with the neurons that suit each layer, Neurons(name, source, "
+            "model) (docs/neurons.md)"
+        )
+    return network.replace(
+        [
+            replace(node, model=model) if isinstance(node, Neurons) and node.name in chosen else node
             for node in network.nodes
         ]
     )

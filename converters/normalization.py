@@ -1,6 +1,7 @@
 """Weight normalisation: scale a network so that its activations stay below the neurons' thresholds.
 
-Every weighted layer l gets a scale lambda_l, a percentile of its output after ReLU over the calibration pictures. Its
+Every weighted layer l gets a scale lambda_l, a percentile of its output after ReLU over the calibration pictures, or
+of its output's size where it has signed neurons and no ReLU. Its
 activations are divided by lambda_l: weights are multiplied by the lambda of each input channel's layer and divided by
 lambda_l, the bias is divided by lambda_l (Li et al., arXiv 2307.10974, connection-wise normalisation). The lambda of
 the network's input and of the layer that the output reads is 1, so the ANN computes the same function as before.
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from spikeunet.engine.errors import InputError, first_few
 from spikeunet.engine.graph import CurrentSum, Join, Network, Projection, Weighted
+from spikeunet.engine.neurons import rectifies
 
 from .calibration import calibrate
 
@@ -52,7 +54,8 @@ def activation_scales(
     representatives = _representatives(network, shared=normalization == "layer")
     groups: dict[str, list[str]] = {}
     seen: set[str] = set()
-    for node in network.neurons:
+    # Where one layer feeds both, the sizes are what the signed ones see, and no less than what a ReLU lets through.
+    for node in sorted(network.neurons, key=lambda node: rectifies(node.model)):
         layer = next((part.name for part in network.projections(node.source) if part.name in representatives), None)
         if layer is not None and node.source not in seen:
             seen.add(node.source)

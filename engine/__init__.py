@@ -58,6 +58,7 @@ from .neurons import (
     LeakyIntegrateAndFire,
     MultiThreshold,
     RefractoryLeakyIntegrateAndFire,
+    SignedMultiThreshold,
     register_neuron,
 )
 from .operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
@@ -111,6 +112,7 @@ __all__ = [
     "Rows",
     "Scale",
     "Segmented",
+    "SignedMultiThreshold",
     "SpikeunetError",
     "StateDictError",
     "SumPool2d",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spikeunet.engine import Concat, Input, Neurons
+from spikeunet.engine.neurons import rectifies
 from spikeunet.engine.testing import reference
 
 
@@ -18,7 +19,7 @@ def run(network, picture):
         elif isinstance(node, Concat):
             values[node.name] = np.concatenate(incoming)
         elif isinstance(node, Neurons):
-            values[node.name] = np.maximum(incoming[0], 0)
+            values[node.name] = np.maximum(incoming[0], 0) if rectifies(node.model) else incoming[0]
         else:
             synapse = reference.SYNAPSES.get(type(node))
             values[node.name] = synapse(node, incoming[0]) if synapse else incoming[0]

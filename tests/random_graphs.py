@@ -15,6 +15,7 @@ import math
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from scipy import sparse
@@ -34,6 +35,7 @@ from spikeunet.engine import (
     Neurons,
     Output,
     RefractoryLeakyIntegrateAndFire,
+    SignedMultiThreshold,
     simulate,
 )
 
@@ -144,6 +146,9 @@ class Population:
         if isinstance(model, MultiThreshold):
             self.v = self.v + current
             return self._cascade(np.float32(model.thresholds).astype(float), model.strict)
+        if isinstance(model, SignedMultiThreshold):
+            self.v = self.v + current
+            return self._two_sided()
         if isinstance(model, BurstNeuron):
             self.v = self.v + current
             count = np.clip(np.floor(self.v / model.threshold), 0, model.gamma).astype(np.int64)
@@ -161,6 +166,23 @@ class Population:
         left = self.v - model.threshold if model.reset == "subtract" else 0 * self.v
         self.v = np.where(fired, left, self.v)
         return fired * model.threshold, fired[None].astype(np.int64)
+
+    def _two_sided(self):
+        """Neuron by neuron, set of thresholds by set of thresholds."""
+        model, ladders = self.model, (self.model.thresholds, self.model.negative_thresholds)
+        sets = [list(product((0, 1), repeat=len(ladder)))[1:] for ladder in ladders]
+        emitted, kinds = np.zeros(self.v.size), np.zeros((sum(map(len, sets)), self.v.size), np.int64)
+        for neuron, potential in enumerate(self.v):
+            side = int(potential < 0)
+            left, chosen = abs(potential) + model.offset, []
+            for theta in ladders[side]:
+                chosen.append(int(left > theta or (left == theta and not model.strict)))
+                left -= theta * chosen[-1]
+            if any(chosen):
+                kinds[side * len(sets[0]) + sets[side].index(tuple(chosen)), neuron] = sum(chosen)
+                emitted[neuron] = (-1) ** side * np.dot(chosen, ladders[side])
+        self.v = self.v - emitted
+        return emitted, kinds
 
     def _cascade(self, thresholds, strict):
         crossed = []
@@ -206,21 +228,29 @@ class Drawer:
     def model(self):
         threshold, initial = int(self.random.integers(1, 25)) / 16, int(self.random.integers(-12, 13)) / 16
         reset, strict = self.one(("subtract", "zero")), bool(self.chance(0.5))
-        kind = self.random.integers(6)
+        kind = self.random.integers(7)
         if kind <= 1:
-            count = int(self.random.integers(1, 9))
-            ladder = (
-                [2.0 ** (k - 4) for k in range(count)] if kind else self.random.choice(40, count, False) / 16 + 1 / 16
-            )
-            return MultiThreshold(tuple(sorted(map(float, ladder), reverse=True)), initial, strict)
+            return MultiThreshold(self.ladder(self.random.integers(1, 9), doubling=kind), initial, strict)
         if kind == 2:
             return IntegrateAndFire(threshold, reset, initial, strict)
         if kind == 3:
             return LeakyIntegrateAndFire(threshold, self.one((0.5, 0.0, 1.0)), reset, initial, strict)
         if kind == 4:
             return BurstNeuron(threshold, int(self.random.integers(1, 9)), initial)
+        if kind == 5:
+            ladders = self.ladder(3), self.ladder(2)
+            offset = self.one((0.0, 0.5, 0.25)) * min(ladders[0][-1], ladders[1][-1])
+            return SignedMultiThreshold(*ladders, initial, strict or offset > 0, offset)
         period = int(self.random.integers(0, 4))
         return RefractoryLeakyIntegrateAndFire(threshold, self.one((0.5, 1.0)), period, reset, initial)
+
+    def ladder(self, count, doubling=None):
+        """Thresholds in descending order, multiples of 1/16."""
+        doubling = self.chance(0.5) if doubling is None else doubling
+        ladder = (
+            [2.0 ** (k - 4) for k in range(count)] if doubling else self.random.choice(40, count, False) / 16 + 1 / 16
+        )
+        return tuple(sorted(map(float, ladder), reverse=True))
 
     def synapses(self, name, source, shape):
         channels, *sides = shape
@@ -330,6 +360,8 @@ class Drawer:
 
 
 def most_emitted(model):
+    if isinstance(model, SignedMultiThreshold):
+        return max(sum(model.thresholds), sum(model.negative_thresholds))
     if isinstance(model, MultiThreshold):
         return sum(model.thresholds)
     return model.threshold * getattr(model, "gamma", 1)

@@ -1,6 +1,7 @@
 """The smooth networks whose exact gradients fine-tuning computes: slow, in float64, step by step, sharing no code.
 
-Accumulated flow goes back through a network of ReLUs that sees T times the input and adds each bias T times.
+Accumulated flow goes back through a network of ReLUs, or identities where neurons are signed, that sees T times the
+input and adds each bias T times.
 Backpropagation through time goes back through a spiking network whose thresholds are crossed by degrees, along a smooth
 step whose derivative is the surrogate.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from spikeunet.engine import AvgPool2d, Concat, Input, Neurons, Output
+from spikeunet.engine.neurons import rectifies
 from spikeunet.engine.testing import reference
 
 
@@ -90,7 +92,7 @@ def flow_values(network, picture, steps):
         elif isinstance(node, Concat):
             values[node.name] = np.concatenate(incoming)
         elif isinstance(node, Neurons):
-            charged[node.name] = incoming[0] > 0
+            charged[node.name] = (incoming[0] > 0) | (not rectifies(node.model))
             values[node.name] = charged[node.name] * (incoming[0] + node.model.initial)
         elif isinstance(node, Output):
             output = incoming[0] / steps

@@ -19,6 +19,7 @@ from spikeunet.engine import (
     Linear,
     MultiThreshold,
     RefractoryLeakyIntegrateAndFire,
+    SignedMultiThreshold,
     denoise,
     simulate,
 )
@@ -77,6 +78,7 @@ def test_nodes_keep_their_arrays_read_only(copied):
         LeakyIntegrateAndFire(),
         BurstNeuron(),
         RefractoryLeakyIntegrateAndFire(),
+        SignedMultiThreshold((1.0, 0.5), (0.25,)),
     ],
     ids=lambda model: type(model).__name__,
 )

@@ -18,6 +18,7 @@ from spikeunet.engine.finetune import (
 )
 from spikeunet.engine.finetune.penalty import SpikePenalty
 from spikeunet.engine.graph import Synapses
+from spikeunet.engine.neurons import rectifies
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.threads import using_threads
 
@@ -56,11 +57,13 @@ def test_a_single_step_is_the_reference_s(case):
 
 @given(strategies.cases())
 def test_layers_are_charged_where_their_input_is_positive(case):
+    """Or everywhere, where neurons are signed."""
     tape = run_flow(case.network, batch_of(case, 1), case.steps)
     spikes = simulate(case.network, case.picture, steps=case.steps, record=("spikes",)).spikes
     currents = reference.currents(case.network, case.picture, spikes)
     for node in case.network.neurons:
         expected = np.broadcast_to(currents[node.source], (case.steps, *currents[node.source].shape[1:])).sum(0) > 0
+        expected |= not rectifies(node.model)
         np.testing.assert_array_equal(tape.charged[node.name][0], expected.transpose(1, 2, 0), node.name)
 
 

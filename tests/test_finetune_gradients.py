@@ -19,6 +19,7 @@ from spikeunet.engine import (
     Network,
     Neurons,
     Output,
+    SignedMultiThreshold,
 )
 from spikeunet.engine.finetune import Surrogate, Trainable, flow_gradients, run_through_time, time_gradients
 from spikeunet.engine.finetune.flow import FlowTape
@@ -195,6 +196,11 @@ def check_flow(problem):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_flow_equals_finite_differences(name):
     check_flow(Problem(NETWORKS[name]))
+
+
+@pytest.mark.parametrize("scales", ["none", "channel"])
+def test_flow_through_signed_neurons_equals_finite_differences(scales):
+    check_flow(Problem(lambda: chain(conv(3, 2, 3, 3), conv(2, 3, 2, 2), model=SignedMultiThreshold()), scales))
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,11 @@ def test_the_initial_potential_is_everyones():
         ("BurstNeuron", ["threshold="], "BurstNeuron.threshold: expected a finite number"),
         ("tests/several", ["gentle=1"], "tests/several.gentle: expected true or false"),
         ("burst", ["gamma=3"], "--parameter gamma=3 is for registered neuron models .got --neuron burst"),
-        ("ResNet", [], "unknown neuron model 'ResNet'; known are multi-threshold, if, lif, burst, refractory-lif, Bur"),
+        (
+            "ResNet",
+            [],
+            "unknown neuron model 'ResNet'; known are multi-threshold, signed-multi-threshold, if, lif, burst, ref",
+        ),
         ("ResNet", [], "RefractoryLeaky.*; one of your own is made known by an entry point"),
     ],
 )

@@ -20,6 +20,7 @@ from spikeunet.engine import (
     Neurons,
     Output,
     RefractoryLeakyIntegrateAndFire,
+    SignedMultiThreshold,
     simulate,
 )
 from spikeunet.engine.errors import InputError, NeuronError
@@ -42,6 +43,8 @@ MODELS = (
     AdaptiveThreshold(0.5, 0.25, 0.7, 0.1),
     Plain(0.6, -0.1),
     Signed(0.125),
+    SignedMultiThreshold.rounding((0.5, 0.25)),
+    SignedMultiThreshold((0.5, 0.375), (0.25,), 0.125, False),
     Resonator(),
 )
 
@@ -240,7 +243,14 @@ def test_flow_of_a_model_that_does_not():
 
 @pytest.mark.parametrize("method", ["flow", "bptt"])
 @pytest.mark.parametrize(
-    "model", [AdaptiveThreshold(), BurstNeuron(0.25), RefractoryLeakyIntegrateAndFire(0.5), Plain()]
+    "model",
+    [
+        AdaptiveThreshold(),
+        BurstNeuron(0.25),
+        RefractoryLeakyIntegrateAndFire(0.5),
+        Plain(),
+        SignedMultiThreshold.rounding((1.0, 0.5, 0.25)),
+    ],
 )
 def test_training_lowers_the_loss(method, model):
     module = example()

@@ -174,7 +174,9 @@ def test_convert_lists_installed_neurons_where_a_name_is_unknown(model_file, tmp
     assert convert(tmp_path, "--neuron", "my-lab/halve") == 2
     printed = capsys.readouterr().err
     assert printed.count("\n") == 1
-    assert "unknown neuron model 'my-lab/halve'; known are multi-threshold, if, lif, burst, refractory-lif, " in printed
+    assert (
+        "unknown neuron model 'my-lab/halve'; known are multi-threshold, signed-multi-threshold, if, lif, " in printed
+    )
     assert "my-lab/halved" in printed
     assert "the plug-in 'a_broken_one' (a_broken_one) failed: RuntimeError: no licence" in printed
 

@@ -15,6 +15,7 @@ from ..kernels.float_mode import gradual
 from ..kernels.stepped import step_band
 from ..neurons import LadderModel, NeuronModel, Registration, initial_state, level_table, registration_of
 from ..neurons.registration_checks import cannot_compile, level_out_of_range
+from ..neurons.registry import Argument
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Stepper:
         See `kernels.stepped.step_band`.
     initial : tuple of float
         Each state variable before the first step.
-    parameters : tuple of float, int or bool
+    parameters : tuple of float, int, bool or tuple of float
         Last arguments of the model's step.
     highest : int
         Its highest level.
@@ -37,7 +38,7 @@ class Stepper:
     registration: Registration
     kernel: Any
     initial: tuple[float, ...]
-    parameters: tuple[float | int | bool, ...]
+    parameters: tuple[Argument, ...]
     highest: int
 
     @property

@@ -41,7 +41,7 @@ NOISE_LEVELS = 10
 @click.option(
     "--thresholds",
     metavar="A,B,...",
-    help="Descending; one for all but multi-threshold.  [default: seven from 1 to 1/64; 1]",
+    help="Descending; one for all but multi-threshold and signed-multi-threshold.  [default: seven from 1 to 1/64; 1]",
 )
 @click.option(
     "--initial",

@@ -40,7 +40,9 @@ _WITHOUT_AUTHENTICATION = (
 )
 @click.option("-o", "--output", metavar="FOLDER", type=FILE, help="For results and the journal.")
 @click.option("--steps", metavar="T,...", help="Time steps, each 1 to 1000.  [default: the model's own]")
-@click.option("--ann", is_flag=True, help="Also the ANN: the same weights with ReLUs for neurons.")
+@click.option(
+    "--ann", is_flag=True, help="Also the ANN: the same weights with ReLUs for neurons (nothing for signed ones)."
+)
 @click.option(
     "--add-noise", "sigma", metavar="S,...", default="25", show_default=True, help="To clean pictures, 0-255."
 )

@@ -18,7 +18,7 @@ from .options import FILE, grouped, no_sigma, threads_option
 
 if TYPE_CHECKING:
     from ..finetune import Settings
-    from ..graph import Network
+    from ..graph import Network, Node
     from .training_files import Files
 
 _settings_options = grouped(
@@ -99,8 +99,8 @@ _settings_options = grouped(
 @click.option(
     "--thresholds",
     metavar="A,B,...",
-    help="Train for multi-threshold neurons with these, descending, and an initial potential of half the smallest, in "
-    "place of the model's own neurons.",
+    help="Train for multi-threshold neurons with these, descending, that round to the nearest level, in place of the "
+    "model's own neurons; signed ones where these are signed.",
 )
 @_settings_options
 @click.option(
@@ -201,10 +201,19 @@ def finetune(
 
 
 def with_thresholds(network: Network, thresholds: str) -> Network:
-    """The network with multi-threshold neurons that start at half of their smallest threshold."""
-    from ..neurons import MultiThreshold
+    """The network with multi-threshold neurons that round to the nearest level, signed ones where they are signed."""
+    from ..graph import Neurons
+    from ..neurons import MultiThreshold, SignedMultiThreshold, rectifies
 
-    return network.with_neurons(MultiThreshold.rounding(numbers("--thresholds", thresholds, ",")))
+    ladder = numbers("--thresholds", thresholds, ",")
+
+    def exchanged(node: Node) -> Node:
+        if not isinstance(node, Neurons):
+            return node
+        rounding = MultiThreshold.rounding if rectifies(node.model) else SignedMultiThreshold.rounding
+        return dataclasses.replace(node, model=rounding(ladder))
+
+    return network.replace(map(exchanged, network.nodes))
 
 
 def _settings(options: dict[str, Any], task: str) -> Settings:

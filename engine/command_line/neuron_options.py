@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 OPTIONS = {
     "multi-threshold": (),
+    "signed-multi-threshold": (),
     "if": ("reset",),
     "lif": ("decay", "reset"),
     "burst": ("gamma",),
@@ -63,9 +64,13 @@ def _named_shortly(kind: str, thresholds: str | None, initial: float | None, giv
     from .. import neurons
 
     ladder = None if thresholds is None else numbers("--thresholds", thresholds, ",")
-    if kind == "multi-threshold":
-        model = neurons.MultiThreshold.rounding() if ladder is None else neurons.MultiThreshold.rounding(ladder)
-        return model if initial is None else replace(model, initial=initial)
+    rounding: dict[str, Callable[..., Any]] = {
+        "multi-threshold": neurons.MultiThreshold.rounding,
+        "signed-multi-threshold": neurons.SignedMultiThreshold.rounding,
+    }
+    if kind in rounding:
+        model: NeuronModel = rounding[kind]() if ladder is None else rounding[kind](ladder)
+        return model if initial is None else replace(model, initial=initial)  # type: ignore[type-var]
     if ladder is not None and len(ladder) != 1:
         raise InputError(f"--neuron {kind} has one threshold (got {thresholds}); use --neuron multi-threshold")
     models: dict[str, Callable[..., NeuronModel]] = {

@@ -1,4 +1,6 @@
-"""The analog network (ANN): every Neurons node acts as a ReLU; float32, matrix products by BLAS on all cores.
+"""The analog network (ANN), float32, matrix products by BLAS on all cores.
+
+Every Neurons node acts as a ReLU, or not at all where its neurons emit negative values.
 
 Inside, a value is a tuple of arrays (H, W, channels), one after the other along the channels, so that a Concat costs
 nothing.

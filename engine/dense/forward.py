@@ -13,6 +13,7 @@ from ..arrays import as_array
 from ..errors import InputError, first_few
 from ..float32 import all_finite, beyond, without_subnormals
 from ..graph import CurrentSum, Input, Join, Network, Neurons, Node, Projection, Synapses, Value
+from ..neurons import rectifies
 from ..threads import available_processors, limited_blas
 
 Array = NDArray[np.float32]
@@ -22,7 +23,7 @@ Observer = Callable[[str, Array], None]
 def forward(
     network: Network, x: ArrayLike, record: Iterable[str] | Literal["all"] = ()
 ) -> tuple[Array, dict[str, Array]]:
-    """Output of the analog network (ANN): every Neurons node replaced by a ReLU.
+    """Output of the analog network (ANN): every Neurons node replaced by a ReLU, or by nothing if its model is signed.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def forward(
     output : (O, H', W') or (N, O, H', W') float32
         What the Output node reads.
     activations : dict of str to (C', H', W') or (N, C', H', W') float32
-        The ReLU's output at each recorded node.
+        The ReLU's output at each recorded node; the current itself where neurons emit negative values.
 
     Raises
     ------
@@ -63,7 +64,8 @@ def evaluate(network: Network, picture: Array, observe: Observer, names: Collect
     """Output (O, H', W') float32 for one picture (C, H, W), showing activations as they arise.
 
     `observe(name, activation)` is called once for each Neurons node in `names`, in topological order, with the ReLU's
-    output (H', W', C') float32; the array is reused afterwards, so an observer that keeps it must copy it.
+    output, or the current where neurons emit negative values, (H', W', C') float32; the array is reused afterwards, so
+    an observer that keeps it must copy it.
     """
     channels, height, width = picture.shape
     network.shapes((channels, height, width))  # refuses a picture that does not fit
@@ -99,15 +101,18 @@ def _value(node: Node, values: dict[str, Value], readers: Counter[str]) -> Value
         return tuple(part for source in node.sources for part in values[source])
     if isinstance(node, CurrentSum):
         first, *others = (values[source][0] for source in node.sources)
-        return (sum(others, first),)
+        return (sum(others, first.copy()),)  # not what somebody else may read
     if isinstance(node, Projection):
         return (node.forward(values[node.source]),)
     (source,) = node.sources
     if not isinstance(node, Neurons):
         return values[source]
     (charge,) = values[source]
+    alone = readers[source] == 1
+    if not rectifies(node.model):
+        return (charge if alone else charge.copy(),)  # whoever reads the current after this may rectify it in place
     # Rectified in place where nobody else reads the current.
-    return (np.maximum(charge, np.float32(0), out=charge if readers[source] == 1 else None),)
+    return (np.maximum(charge, np.float32(0), out=charge if alone else None),)
 
 
 def _channels_first(value: Value) -> Array:

@@ -1,8 +1,8 @@
 """Accumulated spiking flow: spikes forward, one pass as through ReLUs backward (Li et al., arXiv 2307.10974, III-D).
 
 Over T steps, I is a layer's accumulated input and O its accumulated output. A neuron without leak emits what it takes
-in, up to what is left on its membrane, so dO/dI = 1 where I > 0, as for a ReLU. Since I = W O_before + T b, gradients
-of biases count T times. The loss sees readout / T.
+in, up to what is left on its membrane, so dO/dI = 1 where I > 0, as for a ReLU; everywhere if it emits negative values
+too, as for the identity. Since I = W O_before + T b, gradients of biases count T times. The loss sees readout / T.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..build import Layer, Program, build_program
 from ..events import EventQueue
 from ..graph import Network, Neurons
 from ..kernels.surrogate import accumulate_rows, fire_once, mark_charged
-from ..neurons import LadderModel, conserves_charge
+from ..neurons import LadderModel, conserves_charge, rectifies
 from ..simulation.picture_run import PictureRun
 from ..threads import on_threads, slices
 from .passes import Kept, added, read, run_backward, run_forward
@@ -39,7 +39,7 @@ class FlowTape:
     values : dict of (N, H, W, C)
         Accumulated output O of each Neurons node, and T times the analog input.
     charged : dict of (N, H, W, C) bool
-        For each Neurons node, where the accumulated input I is positive.
+        For each Neurons node, where dO/dI = 1: where the accumulated input I is positive, or everywhere.
     output : (N, H, W, O)
         Readout divided by T.
     accumulates : int
@@ -70,7 +70,8 @@ def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
     _prepare(program)
     spiking = [layer for layer in program.layers if layer.neurons is not None]
     values = {layer.name: _zeros(layer, pictures, np.float32) for layer in spiking}
-    charged = {layer.name: _zeros(layer, pictures, np.bool_) for layer in spiking if _conserves_charge(layer)}
+    rectified = [layer for layer in spiking if _rectifies(layer)]
+    charged = {layer.name: _zeros(layer, pictures, np.bool_) for layer in rectified if _conserves_charge(layer)}
 
     def run(index: int) -> tuple[Array, int]:
         views = {name: array[index] for name, array in values.items()}
@@ -83,7 +84,9 @@ def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
     runs = on_threads(run, range(pictures))
     values[network.input.name] = batch * np.float32(steps)
     for layer in spiking:
-        if layer.name not in charged:
+        if layer not in rectified:
+            charged[layer.name] = np.ones_like(values[layer.name], np.bool_)
+        elif layer.name not in charged:
             charged[layer.name] = _accumulated_input(network, layer, values, steps) > 0
     output = np.stack([readout.transpose(1, 2, 0) for readout, _ in runs])
     return FlowTape(steps, values, charged, output, sum(count for _, count in runs))
@@ -146,7 +149,7 @@ def _run_once(network: Network, batch: Array) -> FlowTape:
             fire_once(flat[part], start, np.float32(constants.keep), ladder, emitted[part], marks[part])
 
         on_threads(work, slices(flat.size))
-        charged[node.name] = marks.reshape(current.shape)
+        charged[node.name] = marks.reshape(current.shape) if rectifies(node.model) else np.ones_like(current, np.bool_)
         return emitted.reshape(current.shape)
 
     values, output = run_forward(network, batch, fire, kept)
@@ -195,6 +198,10 @@ def _zeros(layer: Layer, pictures: int, dtype: Any) -> Array:
 
 def _conserves_charge(layer: Layer) -> bool:
     return layer.neurons is not None and conserves_charge(layer.neurons.model)
+
+
+def _rectifies(layer: Layer) -> bool:
+    return layer.neurons is not None and rectifies(layer.neurons.model)
 
 
 def _accumulated_input(network: Network, layer: Layer, values: Mapping[str, Array], steps: int) -> Array:

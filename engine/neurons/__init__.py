@@ -8,11 +8,12 @@ from .burst import BurstNeuron
 from .firing import FiringConstants, LadderModel
 from .integrate_and_fire import IntegrateAndFire
 from .leaky_integrate_and_fire import LeakyIntegrateAndFire
-from .levels import LevelTable, conserves_charge, initial_state, level_table
+from .levels import LevelTable, conserves_charge, initial_state, level_table, rectifies
 from .multi_threshold import MultiThreshold
 from .plug_ins import find_registered, import_plug_ins
 from .refractory import RefractoryLeakyIntegrateAndFire
 from .registry import Registration, check_model, register_neuron, registered, registered_names, registration_of
+from .signed_multi_threshold import SignedMultiThreshold
 from .stepped import NeuronModel, SteppedModel
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "NeuronModel",
     "RefractoryLeakyIntegrateAndFire",
     "Registration",
+    "SignedMultiThreshold",
     "SteppedModel",
     "check_model",
     "conserves_charge",
@@ -33,6 +35,7 @@ __all__ = [
     "import_plug_ins",
     "initial_state",
     "level_table",
+    "rectifies",
     "register_neuron",
     "registered",
     "registered_names",

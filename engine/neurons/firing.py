@@ -18,13 +18,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeuronError
-from ..float32 import LARGEST, SMALLEST, without_subnormals
+from ..float32 import LARGEST, SMALLEST, held, without_subnormals
 
 MAXIMUM_THRESHOLDS = 8
 """A level is one byte: a bit for each threshold that a neuron crossed in a step."""
@@ -74,15 +75,14 @@ class LadderModel(Protocol):
 
 def check_number(owner: str, name: str, value: float) -> float:
     """`value` as a float that float32 can hold; NeuronError otherwise."""
-    refusal = NeuronError(f"{owner}.{name}: must be a number (got {value!r})")
     if isinstance(value, (str, bytes, bytearray)):  # float() would take "1" for a number
-        raise refusal
+        raise NeuronError(f"{owner}.{name}: must be a number (got {value!r})")
     try:
         number = float(value)
     except OverflowError:  # of a huge int
         number = math.inf
     except (TypeError, ValueError):
-        raise refusal from None
+        raise NeuronError(f"{owner}.{name}: must be a number (got {value!r})") from None
     if not math.isfinite(number) or abs(number) > LARGEST:
         raise NeuronError(f"{owner}.{name}: must be a finite float32 number (got {number})")
     return number
@@ -115,6 +115,22 @@ def check_threshold(owner: str, value: float) -> float:
         rounding = f"; float32 numbers below {SMALLEST:.3g} count as zero" if number > 0 else ""
         raise NeuronError(f"{owner}.threshold: must be positive (got {value}{rounding})")
     return number
+
+
+def check_ladder(owner: str, name: str, values: Sequence[float], most: int) -> tuple[float, ...]:
+    """`values` as up to `most` thresholds that are positive and descend in float32; NeuronError otherwise."""
+    try:
+        thresholds = tuple(check_number(owner, name, value) for value in values)
+    except TypeError:
+        raise NeuronError(f"{owner}.{name}: must be a sequence (got {values!r})") from None
+    if not 1 <= len(thresholds) <= most:
+        raise NeuronError(f"{owner}.{name}: must be 1 to {most} numbers (got {len(thresholds)})")
+    in_float32 = tuple(held(threshold) for threshold in thresholds)
+    if any(low >= high for high, low in pairwise(in_float32)) or in_float32[-1] <= 0:
+        rounding = "" if in_float32 == thresholds else f", which float32 holds as {in_float32}"
+        raise NeuronError(f"{owner}.{name}: must be positive and strictly descending (got {thresholds}{rounding})")
+    check_number(owner, f"the sum of the {name}", sum(in_float32))
+    return thresholds
 
 
 def check_reset(owner: str, reset: str) -> str:

@@ -79,6 +79,17 @@ def level_table(model: NeuronModel) -> LevelTable:
     return table
 
 
+def rectifies(model: NeuronModel) -> bool:
+    """What neurons stand for in the artificial network: True for a ReLU, False for the identity.
+
+    Whoever emits negative values hands on negative sums, and stands for the identity; nobody else does.
+    """
+    if isinstance(model, LadderModel):
+        constants = model.firing_constants()
+        return bool((constants.emit[: 1 << len(constants.compare)] >= 0).all())
+    return all(value >= 0 for value in _sequence(type(model).__name__, "levels", model.levels))
+
+
 def conserves_charge(model: NeuronModel) -> bool:
     """Whether v_T = v_0 + sum of input - sum of emitted: no leak, and a reset by subtraction."""
     if isinstance(model, LadderModel):

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from .. import float32
-from ..errors import NeuronError
-from .firing import MAXIMUM_THRESHOLDS, FiringConstants, check_number, ladder_constants
+from .firing import MAXIMUM_THRESHOLDS, FiringConstants, check_ladder, check_number, ladder_constants
 
 RECOMMENDED_THRESHOLDS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
 """One or two steps of which lose hardly anything; benchmarks/ladder_curves.py compares ladders."""
@@ -44,19 +41,7 @@ class MultiThreshold:
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        try:
-            thresholds = tuple(check_number(name, "thresholds", value) for value in self.thresholds)
-        except TypeError:
-            raise NeuronError(f"{name}.thresholds: must be a sequence (got {self.thresholds!r})") from None
-        if not 1 <= len(thresholds) <= MAXIMUM_THRESHOLDS:
-            raise NeuronError(f"{name}.thresholds: must be 1 to {MAXIMUM_THRESHOLDS} numbers (got {len(thresholds)})")
-        held = tuple(float32.held(threshold) for threshold in thresholds)
-        if any(low >= high for high, low in pairwise(held)) or held[-1] <= 0:
-            rounding = "" if held == thresholds else f", which float32 holds as {held}"
-            raise NeuronError(
-                f"{name}.thresholds: must be positive and strictly descending (got {thresholds}{rounding})"
-            )
-        check_number(name, "the sum of the thresholds", sum(held))
+        thresholds = check_ladder(name, "thresholds", self.thresholds, MAXIMUM_THRESHOLDS)
         object.__setattr__(self, "thresholds", thresholds)
         object.__setattr__(self, "initial", check_number(name, "initial", self.initial))
 

@@ -125,6 +125,10 @@ def _kind(owner: str, example: Any, name: str) -> type:
         return bool
     if issubclass(kind, (int, np.integer)):
         return int
+    if isinstance(value, tuple):
+        for part in value:
+            check_number(owner, name, part)
+        return tuple
     check_number(owner, name, value)
     return float
 

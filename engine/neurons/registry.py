@@ -17,6 +17,7 @@ from .registration_checks import check_class, check_compiles, check_name, check_
 from .stepped import NeuronModel, SteppedModel
 
 Model = TypeVar("Model", bound=type)
+Argument = float | int | bool | tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,8 @@ class Registration:
     variables : tuple of str
         State variables, in the order of the step's arguments.
     parameters : tuple of (str, type)
-        Attributes of the model that the step takes, in order, with the type (float, int or bool) that each has there.
+        Attributes of the model that the step takes, in order, with the type (float, int, bool, or tuple for a tuple of
+        float) that each has there.
     """
 
     name: str
@@ -46,7 +48,7 @@ class Registration:
     variables: tuple[str, ...]
     parameters: tuple[tuple[str, type], ...]
 
-    def arguments(self, model: SteppedModel) -> tuple[float | int | bool, ...]:
+    def arguments(self, model: SteppedModel) -> tuple[Argument, ...]:
         """The step's parameters for one model; numbers with a point as float32 holds them."""
         return tuple(
             _argument(type(model).__name__, name, kind, getattr(model, name)) for name, kind in self.parameters
@@ -73,8 +75,8 @@ def register_neuron(name: Any = None, *, compile_now: bool = True) -> Any:
     - `levels()`: the value emitted at each level, at most 256 of them, 0 for level 0;
     - `step(current, *state, *parameters)`, a static method, the model itself: one step of one neuron, in plain Python
       that Numba compiles. Its arguments are the input current, the state variables under their names, and any of the
-      model's numeric attributes (fields, properties) under theirs. It returns the level, a whole number, and then every
-      state variable's new value;
+      model's numeric attributes (fields, properties), tuples of numbers too, under theirs. It returns the level, a
+      whole number, and then every state variable's new value;
     - `spikes()`, optional: how many spikes each level counts for in the ledger, 1 unless it says otherwise;
     - `conserves_charge`, optional: True where v_T = v_0 + sum of input - sum of emitted;
     - `surrogate(current, *state, *parameters, width)`, optional, a static method for backpropagation through time: a
@@ -171,7 +173,9 @@ def _origin(model: type) -> tuple[str, str]:
     return model.__module__, model.__qualname__
 
 
-def _argument(owner: str, name: str, kind: type, value: Any) -> float | int | bool:
+def _argument(owner: str, name: str, kind: type, value: Any) -> Argument:
+    if kind is tuple:
+        return tuple(float(np.float32(check_number(owner, name, part))) for part in value)
     number = check_number(owner, name, value)
     if kind is float:
         return float(np.float32(number))

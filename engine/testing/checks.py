@@ -23,7 +23,7 @@ from ..events import EventQueue
 from ..graph import Input, Network, Neurons, Node, Output
 from ..kernels.count import count_levels, count_uneven_rows
 from ..layers import Conv2d, ConvTranspose2d, Linear
-from ..neurons import NeuronModel, conserves_charge, level_table
+from ..neurons import NeuronModel, conserves_charge, level_table, rectifies
 from ..simulation import Result, simulate
 from . import reference, strategies
 from .comparison import RECORDS, assert_same, assert_same_array, assert_same_arrays, assert_same_operations, require
@@ -103,7 +103,7 @@ def silence(case: Case) -> None:
 
     No bias at all, and all neurons at rest, where neurons may emit negative values.
     """
-    signed = any((level_table(node.model).emit < 0).any() for node in case.network.neurons)
+    signed = not all(rectifies(node.model) for node in case.network.neurons)
     network = case.network.replace([_quiet(node, 0 if signed else -1) for node in case.network.nodes])
     result = simulate(network, np.zeros_like(case.picture), case.steps)
     totals = result.operations.totals

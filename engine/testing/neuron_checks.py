@@ -231,7 +231,7 @@ def surrogate_adds_up(model: NeuronModel) -> None:
     assert registration.surrogate is not None
     state, parameters = tuple(initial_state(model).values()), registration.arguments(model)
     span = 50 * table.unit
-    currents = np.linspace(-span, float(np.abs(table.emit).max()) + span, 20_001)
+    currents = np.linspace(float(table.emit.min()) - span, float(np.abs(table.emit).max()) + span, 20_001)
     rows = [registration.surrogate(current, *state, *parameters, table.unit) for current in currents.tolist()]
     slopes = np.array([(value[0], membrane[0]) for value, membrane, *_ in rows]).mean(axis=0)
     after, emitted, _ = reference.advance(

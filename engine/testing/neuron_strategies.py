@@ -17,6 +17,7 @@ from ..neurons import (
     MultiThreshold,
     NeuronModel,
     RefractoryLeakyIntegrateAndFire,
+    SignedMultiThreshold,
 )
 
 Strategy = st.SearchStrategy
@@ -125,6 +126,37 @@ def refractory() -> Strategy[RefractoryLeakyIntegrateAndFire]:
     )
 
 
+@st.composite
+def signed_multi_threshold(draw: st.DrawFn) -> SignedMultiThreshold:
+    """Neurons with thresholds of both signs.
+
+    Few on each side, because three are seven levels; and two lengths of ladders that do not double from each to the
+    next, because such lengths have kernels of their own.
+    """
+    if draw(st.booleans(), label="doubling"):
+        above, below = draw(_doubling()), draw(_doubling())
+    else:
+        above, below = draw(_descending(3)), draw(_descending(2))
+    half, strict = min(above[-1], below[-1]) / 2, draw(st.booleans(), label="strict")
+    offset = draw(st.sampled_from((0.0, half if strict else half / 2, half / 4)), label="offset")
+    return SignedMultiThreshold(above, below, draw(sixteenths(-1, 1), label="initial"), strict, offset)
+
+
+def _doubling() -> Strategy[tuple[float, ...]]:
+    """Thresholds q, 2 q, 4 q, ... of which q is a power of two."""
+    return st.builds(
+        lambda smallest, count: tuple(smallest * 2.0**k for k in reversed(range(count))),
+        st.sampled_from((1 / 16, 1 / 4, 1 / 2)),
+        st.integers(1, 4),
+    )
+
+
+def _descending(count: int) -> Strategy[tuple[float, ...]]:
+    """So many thresholds."""
+    steps = st.lists(st.integers(1, 32), min_size=count, max_size=count, unique=True)
+    return steps.map(lambda values: tuple(value / 16 for value in sorted(values, reverse=True)))
+
+
 def ladder_models() -> Strategy[LadderModel]:
     """Models of the package that are a ladder of thresholds."""
     return multi_threshold() | integrate_and_fire() | leaky_integrate_and_fire()
@@ -132,7 +164,7 @@ def ladder_models() -> Strategy[LadderModel]:
 
 def neuron_models() -> Strategy[NeuronModel]:
     """Any neuron model of the package."""
-    return ladder_models() | burst() | refractory()
+    return ladder_models() | burst() | refractory() | signed_multi_threshold()
 
 
 def charge_conserving_models() -> Strategy[NeuronModel]:
@@ -140,4 +172,4 @@ def charge_conserving_models() -> Strategy[NeuronModel]:
     subtracting = integrate_and_fire().map(
         lambda model: IntegrateAndFire(model.threshold, initial=model.initial, strict=model.strict)
     )
-    return multi_threshold() | subtracting | burst()
+    return multi_threshold() | subtracting | burst() | signed_multi_threshold()

@@ -26,6 +26,7 @@ from ..neurons import (
     LeakyIntegrateAndFire,
     MultiThreshold,
     NeuronModel,
+    SignedMultiThreshold,
     SteppedModel,
     initial_state,
     level_table,
@@ -60,10 +61,10 @@ def advance(model: NeuronModel, state: Array, current: Array) -> Fired:
     emitted : (...) float64
     crossed : (K, ...), how many spikes of each kind each neuron fired: of each threshold, or of each level
     """
-    if isinstance(model, LadderModel):
-        membrane, emitted, crossed = fire(model, state[0], current)
-        return membrane[None], emitted, crossed
-    return follow_step(model, state, current)
+    if type(model) not in RULES and not isinstance(model, LadderModel):
+        return follow_step(model, state, current)
+    membrane, emitted, crossed = RULES.get(type(model), fire)(model, state[0], current)
+    return membrane[None], emitted, crossed
 
 
 def fire(model: LadderModel, membrane: Array, current: Array) -> Fired:
@@ -92,6 +93,27 @@ def multi_threshold(model: MultiThreshold, membrane: Array, current: Array) -> F
         membrane = membrane - np.where(crossed[-1], theta, 0.0)
         emitted += np.where(crossed[-1], theta, 0.0)
     return without_subnormals(membrane), emitted, np.stack(crossed)
+
+
+def signed_multi_threshold(model: SignedMultiThreshold, membrane: Array, current: Array) -> Fired:
+    """For each theta, largest first: if v + offset > theta (>= when not strict), v -= theta and theta is emitted.
+
+    Where none was crossed, the same downwards: if offset - v > theta, v += theta and -theta is emitted. Which sets of
+    thresholds were crossed is returned, the positive sets first, in the order of the numbers whose bits they are.
+    """
+    membrane = membrane + exact_float32(current)
+    offset, silent, crossed, emitted = float(np.float32(model.offset)), True, [], np.zeros(membrane.shape)
+    for sign, ladder in ((1, model.thresholds), (-1, model.negative_thresholds or ())):
+        distance, number = offset + sign * membrane, np.zeros(membrane.shape, np.int64)
+        for theta in np.asarray(ladder, np.float32).astype(np.float64):
+            over = (distance > theta if model.strict else distance >= theta) & silent
+            distance, number = np.where(over, distance - theta, distance), 2 * number + over
+            emitted += np.where(over, sign * theta, 0.0)
+        silent = number == 0
+        sets = np.arange(1, 2 ** len(ladder)).reshape(-1, *[1] * number.ndim)
+        crossed.append(np.where(number == sets, np.bitwise_count(sets), 0).astype(np.int16))
+    after = without_subnormals(membrane - emitted).astype(np.float32).astype(np.float64)
+    return after, emitted.astype(np.float32).astype(np.float64), np.concatenate(crossed)
 
 
 def integrate_and_fire(model: IntegrateAndFire | LeakyIntegrateAndFire, membrane: Array, current: Array) -> Fired:
@@ -138,8 +160,9 @@ RULES: Mapping[type, Callable[[Any, Array, Array], Fired]] = {
     MultiThreshold: multi_threshold,
     IntegrateAndFire: integrate_and_fire,
     LeakyIntegrateAndFire: leaky_integrate_and_fire,
+    SignedMultiThreshold: signed_multi_threshold,
 }
-"""The rule of each ladder of the package."""
+"""The rule of each model of the package that is a ladder, or two."""
 
 
 # --- Simulation ------------------------------------------------------------------------------------------------------

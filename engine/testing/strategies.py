@@ -35,6 +35,7 @@ from .neuron_strategies import (
     neuron_models,
     numbers,
     refractory,
+    signed_multi_threshold,
     sixteenths,
 )
 
@@ -63,6 +64,7 @@ __all__ = [
     "neuron_models",
     "numbers",
     "refractory",
+    "signed_multi_threshold",
     "sixteenths",
 ]
 
