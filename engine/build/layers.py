@@ -105,7 +105,7 @@ class Layer:
         return host_lanes() if self.pooling else self.plan.block_width
 
     @lazy_property
-    def band_tables(self) -> dict[tuple[tuple[tuple[int, int], ...], bool], NDArray[np.int64]]:
+    def band_tables(self) -> dict[tuple[tuple[tuple[int, int], ...], bool], NDArray[np.void]]:
         """Tables of bands, as the simulation has worked them out."""
         return {}
 

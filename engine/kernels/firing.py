@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -75,6 +76,17 @@ def fire(typing_context, block, before, source, after, target, neuron, words, wo
         return context.get_dummy_value()
 
     return types.void(block, before, types.intp, after, types.intp, neuron, words, types.intp), generate
+
+
+@numba.njit(inline="always")
+def fire_pixel(block, neurons, pixel, channel, words, word):
+    """`fire` the neurons of a pixel, from a channel on.
+
+    neurons : LadderNeurons
+    """
+    source = pixel * neurons.before_stride + channel
+    kept = pixel * neurons.after_stride + channel
+    fire(block, neurons.before, source, neurons.after, kept, neurons.parameters, words, word)
 
 
 def _resized(builder, value, vector_type):

@@ -35,6 +35,11 @@ class VectorBlock(types.Type):
         super().__init__(name=f"VectorBlock({steps}, {vectors}, {lanes})")
 
 
+def token_length(token, name):
+    """How long a part of a token is, whose Numba type is given."""
+    return token[token.fields.index(name)].count
+
+
 def _vector(lanes, element=None):
     return ir.VectorType(element or ir.FloatType(), lanes)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -20,16 +21,34 @@ from numba.extending import intrinsic, models, register_model
 
 from .vector_block import _data, _fused_multiply_add, _load_vector, _offset, _splat, _store_vector, _vector
 
-Token = tuple[tuple[int, ...], ...]
+
+class Token(NamedTuple):
+    """A value whose Numba type says what a block has; each part is as long as there are of them.
+
+    Parameters
+    ----------
+    steps : tuple
+    window : tuple
+        Output pixels.
+    vectors : tuple
+        Of output channels.
+    lanes : tuple
+        Of a vector.
+    row : tuple
+        Vectors that a pixel's weights take in memory, of which a block may use a part.
+    """
+
+    steps: tuple[int, ...]
+    window: tuple[int, ...]
+    vectors: tuple[int, ...]
+    lanes: tuple[int, ...]
+    row: tuple[int, ...]
 
 
 @functools.cache
 def window_token(steps: int, window: int, vectors: int, lanes: int, row: int) -> Token:
-    """A value whose Numba type says what a block has: steps, pixels, vectors, lanes.
-
-    `row` is how many vectors a pixel's weights take in memory, of which a block may use a part.
-    """
-    return tuple((0,) * count for count in (steps, window, vectors, lanes, row))
+    """The token of a block."""
+    return Token(*((0,) * count for count in (steps, window, vectors, lanes, row)))
 
 
 class WindowBlock(types.Type):

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from ..build import Layer
 from ..build.kernel_choice import EVENTS, PICTURE, PLANES, choose_kernels
 from ..events import EventQueue, joined_masks, level_type
+from ..kernels.arguments import InputRows
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
 from ..kernels.float_mode import flushing
 from ..kernels.shared_counter import TAKEN
+from ..kernels.tables import FanTables, ZeroTables
 from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
@@ -191,19 +193,17 @@ class LayerRun:
     def _count(self, counts: NDArray[np.int64]) -> None:
         """Count what events meet beside the usual fan-out."""
         fan, zero = self.layer.fan_out, self.layer.zero_fan_out
-        usual, first, last = fan.usual, 0, self.layer.incoming[1]
+        rows, reached = InputRows(0, self.layer.incoming[1]), FanTables(fan.rows, fan.columns, *fan.usual)
         for (source, queue, _), found in zip(self.inputs.queues, counts, strict=True):
             assert source.levels is not None
-            rows = (queue.start, queue.levels, first, last, fan.rows, fan.columns, *usual)
             if source.levels.masks:
-                count_uneven_rows(*rows, source.thresholds, found[0])
+                count_uneven_rows(queue.start, queue.levels, rows, reached, source.thresholds, found[0])
             else:
-                count_uneven_rows_by_level(*rows, source.levels.spikes, found[0])
+                count_uneven_rows_by_level(queue.start, queue.levels, rows, reached, source.levels.spikes, found[0])
             if zero is not None and not (self._dot is not None and self._dot.counts_zeros):
-                count_zeros_of_rows(
-                    queue.start, queue.channels, queue.levels, first, last, zero.row_classes,
-                    zero.column_classes, zero.zeros, source.channel_offset, found[1, 0],
-                )  # fmt: skip
+                tables = ZeroTables(zero.row_classes, zero.column_classes, zero.zeros)
+                events = (queue.start, queue.channels, queue.levels)
+                count_zeros_of_rows(*events, rows, tables, source.channel_offset, found[1, 0])
 
 
 def runs_in_integers(layer: Layer, inputs: Inputs, steps: int, kernels: str) -> tuple[DotRun | None, PoolRun | None]:
