@@ -104,16 +104,16 @@ def run_pool_bands(token, tables, sources, neurons, bands, scratch, room):
 
 
 @compiled_bare
-def run_picture_bands(tokens, tables, weights, picture, constant, neurons, bands, scratch, room):
+def run_picture_bands(token, steps_token, tables, weights, picture, constant, neurons, bands, scratch, room):
     """Run the bands that are left of a layer that reads nothing but the analog input, in all of its steps.
 
-    tokens : `window_token` of one step; `window_token` of all steps and one pixel, or None where there is one step
+    token : `window_token` of one step
+    steps_token : `window_token` of all steps and one pixel, or None where there is one step
     tables, weights, neurons : see `gather_band`
     picture : (H, W, C) float32; (sources,) int64, see `decode_analog_rows`
     constant : the bias
     scratch : GatherScratch
     """
-    token, steps_token = tokens
     values, offsets = picture
     geometry = tables.geometry
     band = _next(bands)

@@ -333,7 +333,8 @@ class BandRun:
         vectors = self.layer.block_width // lanes
         return functools.partial(
             run_picture_bands,
-            (token, None if self.steps == 1 else window_token(self.steps, 1, vectors, lanes, vectors)),
+            token,
+            None if self.steps == 1 else window_token(self.steps, 1, vectors, lanes, vectors),
             *self._connections,
             (self.inputs.picture, offsets),
             Constant(self.layer.bias, 0),
