@@ -14,17 +14,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from .compilation import compiled
-from .vector_block import (
-    _data,
-    _fused_multiply_add,
-    _load_vector,
-    _offset,
-    _splat,
-    _store_vector,
-    load_constant,
-    load_steps,
-    store_steps,
-)
+from .vectors import _data, _fused_multiply_add, _load_vector, _offset, _splat, _store_vector
+from .window_block import empty_block, next_pixel, store_pixel
 
 CHANNELS = 16
 """Channels in a plane."""
@@ -142,7 +133,7 @@ def correlate(token, planes, weights, bias, taps, reading, target, writing, grou
     groups : first, last + 1; rows and columns of a picture's output. Groups are counted along rows, then pictures; the
         last one of a row overlaps the one before where the columns are no multiple of four
     """
-    width = len(token[1]) * len(token[2])
+    width = len(token.vectors) * len(token.lanes)
     columns = groups[3]
     per_row = (columns + GROUP - 1) // GROUP
     per_picture = groups[2] * per_row
@@ -150,7 +141,7 @@ def correlate(token, planes, weights, bias, taps, reading, target, writing, grou
         first, first_target = _place(group, per_picture, per_row, columns, reading, writing)
         last = min(group + 1, groups[1] - 1)
         second, second_target = _place(last, per_picture, per_row, columns, reading, writing)
-        block = load_constant(token, bias, 0)
+        block = next_pixel(empty_block(token), bias, 0, 0)
         weight = 0
         for tap in taps:
             shift = tap
@@ -183,7 +174,7 @@ def correlate_outer(token, values, rows, start, taps, reading, target, writing, 
     target : float32, flat; writing : distance in it of taps, of input channels
     chunks : first picture, last + 1; rows; pictures in a chunk; rows in a chunk. A chunk should stay in the cache
     """
-    channels = len(token[0])
+    channels = len(token.steps)
     for picture in range(chunks[0], chunks[1], chunks[3]):
         last_picture = min(picture + chunks[3], chunks[1])
         for row in range(0, chunks[2], chunks[4]):
@@ -192,9 +183,9 @@ def correlate_outer(token, values, rows, start, taps, reading, target, writing, 
                 for channel in range(0, CHANNELS, channels):
                     place = tap * writing[0] + channel * writing[1]
                     if picture == chunks[0] and row == 0:
-                        block = load_constant(token, start, 0)
+                        block = next_pixel(empty_block(token), start, 0, 0)
                     else:
-                        block = load_steps(token, target, place, writing[1])
+                        block = next_pixel(empty_block(token), target, place, writing[1])
                     for m in range(picture, last_picture):
                         for y in range(row, last_row):
                             value = m * reading[1] + y * reading[0] + taps[tap] + channel
@@ -203,7 +194,7 @@ def correlate_outer(token, values, rows, start, taps, reading, target, writing, 
                                 block = multiply_add_outer(block, rows, gradient, reading[4], values, value)
                                 value += GROUP * CHANNELS
                                 gradient += GROUP * CHANNELS
-                    store_steps(block, target, place, writing[1])
+                    store_pixel(block, target, place, writing[1])
 
 
 @compiled
@@ -226,7 +217,7 @@ def pack_picture(token, source, rows, columns, planes, channel, plane):
             if channel % CHANNELS == 0:
                 place += channel // CHANNELS * plane
                 while done + CHANNELS <= channels:
-                    store_steps(load_constant(token, flat, pixel + done), planes, place, 0)
+                    store_pixel(next_pixel(empty_block(token), flat, pixel + done, 0), planes, place, 0)
                     place += plane
                     done += CHANNELS
                 for rest in range(done, channels):

@@ -27,7 +27,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 from .processor import host_features
-from .vector_block import _data, _load_vector, _offset, _splat, _store_vector, _vector, token_length
+from .vectors import _data, _load_vector, _offset, _splat, _store_vector, _vector, token_length
 
 GROUP = 16
 """Output pixels that are treated together; rows of an AMX tile."""

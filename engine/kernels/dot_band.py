@@ -15,7 +15,7 @@ from .compilation import compiled_bare
 from .dot import GROUP, LANES, add_groups, load_configuration, release_tiles
 from .firing import fire_pixel
 from .spread import PLANE_GAP
-from .vector_block import _data, _load_vector, _offset, _vector
+from .vectors import _data, _load_vector, _offset, _vector
 from .window_block import _block_of, store_pixel
 
 

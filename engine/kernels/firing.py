@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vector_block import LEVEL_BITS, _data, _load_vector, _offset, _splat, _store_vector, _vector
+from .vectors import LEVEL_BITS, _data, _load_vector, _offset, _splat, _store_vector, _vector
 
 _HEAD = 5
 """Numbers before the thresholds in a neuron's parameters."""

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from .compilation import compiled_bare
 from .firing import fire_pixel
 from .spread import PLANE_GAP
-from .vector_block import _data, _load_vector, _splat, _store_vector, _vector
+from .vectors import _data, _load_vector, _splat, _store_vector, _vector
 from .window_block import empty_block, next_pixel
 
 # geometry : PoolGeometry

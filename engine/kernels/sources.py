@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .bound_call import words
-from .vector_block import _data
+from .vectors import _data
 
 MOST_IN_TUPLE = 2
 """Sources that kernels are compiled for in their number."""

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from .compilation import compiled_bare
 from .sources import count_sources, source_at
-from .vector_block import _data, _load_vector, _splat, _store_vector, _vector
+from .vectors import _data, _load_vector, _splat, _store_vector, _vector
 
 MASK_CHANNELS = 32
 """Channels of a pixel that are spread out at once."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...kernels.correlation import CHANNELS, GROUP, correlate, correlate_outer, pack_picture, pack_weights
 from ...kernels.processor import host_lanes
-from ...kernels.vector_block import block_token
+from ...kernels.window_block import Token, window_token
 from ...threads import on_threads
 from .joining import Value, channels_of
 from .sliding import Layout, Outputs, Sliding
@@ -74,7 +74,7 @@ def packed(value: Value, layout: Layout) -> Planes:
     data = aligned(pictures * planes.picture + _SLACK)
     data[pictures * planes.picture :] = 0
     parts = [np.ascontiguousarray(part) for part in value]
-    token = block_token(1, CHANNELS // host_lanes(), host_lanes())
+    token = _token(1, CHANNELS // host_lanes(), host_lanes())
 
     def work(picture: int) -> None:
         target = data[picture * planes.picture : (picture + 1) * planes.picture]
@@ -126,7 +126,7 @@ def kernel_gradient(wide: Planes, narrow: Planes, geometry: Sliding) -> Array:
     chunk = _chunk(geometry, vectors)
     distances = (wide.layout.row, wide.picture, narrow.layout.row, narrow.picture, narrow.layout.plane)
     reading = (*distances, geometry.columns.narrow)
-    token, start = block_token(_OUTER_CHANNELS, vectors, lanes), np.zeros(width, np.float32)
+    token, start = _token(_OUTER_CHANNELS, vectors, lanes), np.zeros(width, np.float32)
 
     def work(item: int) -> None:
         part, (plane, first) = item // len(blocks), blocks[item % len(blocks)]
@@ -155,6 +155,11 @@ def _block(channels: int) -> tuple[int, int, int]:
     lanes = host_lanes()
     vectors = 2 if lanes == CHANNELS and channels > CHANNELS else 1
     return lanes, vectors, vectors * lanes
+
+
+def _token(steps: int, vectors: int, lanes: int) -> Token:
+    """Shape of a block's accumulators: of a single window, in which `steps` are pixels, or input channels."""
+    return window_token(steps, 1, vectors, lanes, vectors)
 
 
 def _planes(channels: int) -> int:
@@ -188,7 +193,7 @@ def _correlated(
     result = aligned(planes.pictures * size[0] * columns * padded)
     start = np.zeros(padded, np.float32)
     start[:channels] = 0 if bias is None else bias
-    token = block_token(_PIXELS, vectors, lanes)
+    token = _token(_PIXELS, vectors, lanes)
     reading = (planes.count, planes.layout.plane, planes.layout.row, planes.picture)
     blocks = [(job, first) for job in jobs for first in range(0, padded, width)]
     pieces = max(1, min(planes.pictures, -(-_ITEMS // len(blocks))))
