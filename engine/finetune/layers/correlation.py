@@ -12,7 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kernels.correlation import CHANNELS, GROUP, correlate, correlate_outer, pack_picture, pack_weights
+from ...kernels.correlation import (
+    CHANNELS,
+    GROUP,
+    PairReading,
+    PictureChunks,
+    PixelGroups,
+    PixelWriting,
+    PlaneReading,
+    TapWriting,
+    correlate,
+    correlate_outer,
+    pack_picture,
+    pack_weights,
+)
 from ...kernels.processor import host_lanes
 from ...kernels.window_block import Token, window_token
 from ...threads import on_threads
@@ -125,7 +138,8 @@ def kernel_gradient(wide: Planes, narrow: Planes, geometry: Sliding) -> Array:
     edges = [wide.pictures * part // parts for part in range(parts + 1)]
     chunk = _chunk(geometry, vectors)
     distances = (wide.layout.row, wide.picture, narrow.layout.row, narrow.picture, narrow.layout.plane)
-    reading = (*distances, geometry.columns.narrow)
+    reading = PairReading(*distances, geometry.columns.narrow)
+    writing = TapWriting(tap=inputs * outputs, channel=outputs)
     token, start = _token(_OUTER_CHANNELS, vectors, lanes), np.zeros(width, np.float32)
 
     def work(item: int) -> None:
@@ -134,8 +148,8 @@ def kernel_gradient(wide: Planes, narrow: Planes, geometry: Sliding) -> Array:
         values = wide.data[plane * wide.layout.plane :]
         rows = narrow.data[first // CHANNELS * narrow.layout.plane + narrow.layout.origin + first % CHANNELS :]
         target = total.reshape(-1)[plane * CHANNELS * outputs + first :]
-        chunks = (edges[part], edges[part + 1], geometry.rows.narrow, *chunk)
-        correlate_outer(token, values, rows, start, taps, reading, target, (inputs * outputs, outputs), chunks)
+        chunks = PictureChunks(edges[part], edges[part + 1], geometry.rows.narrow, *chunk)
+        correlate_outer(token, values, rows, start, taps, reading, target, writing, chunks)
 
     on_threads(work, range(parts * len(blocks)))
     total = totals[0] if parts == 1 else totals.sum(0)
@@ -194,7 +208,7 @@ def _correlated(
     start = np.zeros(padded, np.float32)
     start[:channels] = 0 if bias is None else bias
     token = _token(_PIXELS, vectors, lanes)
-    reading = (planes.count, planes.layout.plane, planes.layout.row, planes.picture)
+    reading = PlaneReading(planes.count, planes.layout.plane, planes.layout.row, planes.picture)
     blocks = [(job, first) for job in jobs for first in range(0, padded, width)]
     pieces = max(1, min(planes.pictures, -(-_ITEMS // len(blocks))))
     edges = [planes.pictures * piece // pieces for piece in range(pieces + 1)]
@@ -207,8 +221,8 @@ def _correlated(
         weights = aligned(job.taps.size * planes.count * CHANNELS * width)
         pack_weights(kernel, job.taps, transposed, weights, first, width)
         per_picture = job.count[0] * -(-job.count[1] // GROUP)
-        groups = (edges[piece] * per_picture, edges[piece + 1] * per_picture, *job.count)
-        writing = (job.step[1] * padded, job.step[0] * rows, size[0] * rows)
+        groups = PixelGroups(edges[piece] * per_picture, edges[piece + 1] * per_picture, *job.count)
+        writing = PixelWriting(job.step[1] * padded, job.step[0] * rows, size[0] * rows)
         target = result[job.first[0] * rows + job.first[1] * padded + first :]
         correlate(token, source, weights, start[first:], job.places, reading, target, writing, groups)
 
