@@ -18,7 +18,7 @@ from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.dot import _call, _quad_product
 from spikeunet.engine.kernels.processor import host_accumulators, host_lanes
-from spikeunet.engine.kernels.vector_block import _splat
+from spikeunet.engine.kernels.vectors import _splat
 from spikeunet.engine.kernels.window_block import empty_block, multiply_add, next_pixel, store_pixel, window_token
 from spikeunet.engine.memory import aligned_empty
 

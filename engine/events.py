@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.vector_block import LEVEL_BITS
+from .kernels.vectors import LEVEL_BITS
 
 STEPS_PER_QUEUE = 8
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spikeunet.engine.kernels.arguments import InputRows
 from spikeunet.engine.kernels.bit_counts import GROUP, MOST_GROUPS
 from spikeunet.engine.kernels.count import count_levels, count_uneven_rows
+from spikeunet.engine.kernels.tables import FanTables
 
 MOST = GROUP * MOST_GROUPS
 
@@ -49,7 +51,7 @@ def test_borders_of_many_events(entries, dtype):
     levels = np.full(height * width * entries, 3, dtype)
     fan = np.array([2, *([3] * (height - 2)), 2]), np.array([2, 3, 3, 2])
     counts = np.zeros((3, 8), np.int64)
-    count_uneven_rows(start, levels, 1, height, *fan, 3, 3, 2, counts)
+    count_uneven_rows(start, levels, InputRows(1, height), FanTables(*fan, 3, 3), 2, counts)
     excess = int((np.outer(*fan) - 9)[1:].sum()) * entries
     np.testing.assert_array_equal(counts[:, 0], excess)
     np.testing.assert_array_equal(counts[:, 1:], 0)

@@ -51,7 +51,8 @@ def test_reads_stay_in_the_planes(data):
     """Of the first and the last pixel of the first and the last group, in tiles, which are read as whole chunks."""
     _, plan, shape, outgoing, most = draw_plan(data)
     bands = bands_of(outgoing[1], most, 1, 2).rows
-    output_y, output_x, step_y, step_x, _, row_bytes, pixel_bytes = plan.tables.geometry
+    output_y, output_x, step_y, step_x, _ = plan.tables.geometry
+    edge, row_bytes, pixel_bytes = plan.tables.layout
     for (first, last), (low, high, *_) in zip(bands, band_rows(plan, bands, shape[1]), strict=True):
         size = (high - low) * row_bytes
         assert plan.plane_bytes(high - low, 1) == size + PLANE_GAP
@@ -60,7 +61,7 @@ def test_reads_stay_in_the_planes(data):
             for y in range(first, last):
                 if y < first_y or (y - first_y) % output_y or not pixels:
                     continue
-                row = ((y - first_y) // output_y * step_y - low) * row_bytes + plan.edge
+                row = ((y - first_y) // output_y * step_y - low) * row_bytes + edge
                 last_pixel = -(-pixels // GROUP) * GROUP - 1
                 for offset, quads, _ in plan.tables.segments[begin:end].tolist():
                     assert row + offset >= 0
@@ -113,7 +114,7 @@ def test_packed_weights(data):
     node, plan, shape, outgoing, _ = draw_plan(data)
     kernel = np.random.default_rng(1).integers(-127, 128, (*node.weight.shape[2:], shape[0], outgoing[0]), np.int8)
     packed, width = pack_integers(kernel, plan), LANES * plan.vectors
-    channels = plan.strides[1]
+    channels = plan.tables.layout.pixel_bytes
     for _, _, first, last, base, block_bytes in plan.tables.phases.tolist():
         for segment in range(first, last):
             (_, quads, begin), (row, columns) = plan.tables.segments[segment].item(), plan.taps[segment]

@@ -41,7 +41,7 @@ def test_a_changed_intrinsic_compiles_the_kernels_anew(repository, tmp_path):
     # What a kernel calls is part of it on disk.
     hits, missed = hits_and_misses()
     assert (0 < hits <= misses, missed) == (True, 0)
-    intrinsics = tmp_path / "spikeunet" / "engine" / "kernels" / "vector_block.py"
+    intrinsics = tmp_path / "spikeunet" / "engine" / "kernels" / "vectors.py"
     intrinsics.write_text(intrinsics.read_text() + "\n# changed\n")
     assert hits_and_misses() == (0, misses)
 

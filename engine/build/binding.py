@@ -330,7 +330,7 @@ class Layer(Binding):
     # --- What others have worked out ---------------------------------------------------------------------------------
 
     @lazy_property
-    def band_tables(self) -> dict[tuple[tuple[tuple[int, int], ...], bool], NDArray[np.int64]]:
+    def band_tables(self) -> dict[tuple[tuple[tuple[int, int], ...], bool], NDArray[np.void]]:
         """Tables of bands, as the simulation has worked them out."""
         return {}
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Shape, Synapses
-from ..kernels.dot import LANES, DotToken, dot_token
-from ..kernels.window_block import Token, window_token
+from ..kernels.arguments import DotTokens
+from ..kernels.dot import LANES, dot_token
+from ..kernels.window_block import window_token
 from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
@@ -82,14 +83,14 @@ class IntegerLayer:
         numbers, _ = self.quanta[source]
         return bool(numbers[1 : self.highest[source] + 1].all())
 
-    def tokens(self, steps: int) -> tuple[DotToken, Token]:
+    def tokens(self, steps: int) -> DotTokens:
         """Shapes of what is kept in registers, for this many steps at once."""
         return _tokens(self.kind, self.plan.vectors, steps)
 
 
 @functools.cache
-def _tokens(kind: str, vectors: int, steps: int) -> tuple[DotToken, Token]:
-    return dot_token(kind, vectors), window_token(steps, 1, vectors, LANES, vectors)
+def _tokens(kind: str, vectors: int, steps: int) -> DotTokens:
+    return DotTokens(dot_token(kind, vectors), window_token(steps, 1, vectors, LANES, vectors))
 
 
 def integer_layer(

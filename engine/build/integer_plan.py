@@ -20,7 +20,7 @@ from ..fixed_point import codes_and_exponents, quantum_of
 from ..graph import Shape, Synapses
 from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES
 from ..kernels.spread import PLANE_GAP
-from ..kernels.tables import DOT_PHASE, SEGMENT, DotGeometry, DotTables
+from ..kernels.tables import DOT_PHASE, SEGMENT, DotGeometry, DotTables, PlaneLayout
 from ..layers.taps import Axis, WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..memory import aligned_bytes, called_by_clear_caches
@@ -81,8 +81,6 @@ class IntegerPlan:
         What the kernels take.
     vectors : int
         Vectors of output channels in a block.
-    edge : int
-        Bytes before a row's first pixel in a plane.
     taps : tuple of (rows of the kernel, columns of the kernel)
         Of each segment, in their order.
     padded : int
@@ -93,7 +91,6 @@ class IntegerPlan:
 
     tables: DotTables
     vectors: int
-    edge: int
     taps: tuple[tuple[int, tuple[int, ...]], ...]
     padded: int
     rows: Axis
@@ -103,18 +100,13 @@ class IntegerPlan:
         """Input rows of bands, as the simulation has worked them out."""
         return {}
 
-    @property
-    def strides(self) -> tuple[int, int]:
-        """Bytes of a plane's row, and of a pixel."""
-        return self.tables.geometry.row_bytes, self.tables.geometry.pixel_bytes
-
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
         """First and last + 1 input row that the output rows first ... last - 1 read, see `Axis.inputs`."""
         return self.rows.inputs(first, last)
 
     def plane_bytes(self, rows: int, steps: int) -> int:
         """Bytes that planes take."""
-        return steps * (rows * self.strides[0] + PLANE_GAP)
+        return steps * (rows * self.tables.layout.row_bytes + PLANE_GAP)
 
 
 def make_integer_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shape, padded: int) -> IntegerPlan:
@@ -149,12 +141,12 @@ def make_integer_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shap
     phases = phases.reshape(-1)
     return IntegerPlan(
         tables=DotTables(
-            geometry=DotGeometry(*steps, outgoing[2], row_bytes, channels),
+            geometry=DotGeometry(*steps, outgoing[2]),
+            layout=PlaneLayout(left * channels, row_bytes, channels),
             phases=phases[(phases["block_bytes"] > 0) | inside(places, outgoing)],
             segments=np.array(segments, SEGMENT),
         ),
         vectors=vectors,
-        edge=left * channels,
         taps=tuple(taps),
         padded=padded,
         rows=rows,
@@ -170,7 +162,7 @@ def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int
     """
     inputs, outputs = kernel.shape[2:]
     padded = plan.padded
-    channels, width = plan.strides[1], LANES * plan.vectors
+    channels, width = plan.tables.layout.pixel_bytes, LANES * plan.vectors
     filled = np.zeros((*kernel.shape[:2], channels, padded), np.int8)
     filled[:, :, :inputs, :outputs] = kernel
     blocks = padded // width

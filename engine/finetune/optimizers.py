@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..kernels.float_mode import flushing
-from ..kernels.optimizers import adam_step, add_squares, average_step, momentum_step
+from ..kernels.optimizers import AdamConstants, adam_step, add_squares, average_step, momentum_step
 from ..threads import on_threads, slices
 from .sums import exact_sum
 from .trainable import flat
@@ -86,7 +86,7 @@ class Adam:
             mean = self.moments.setdefault(f"{name}.mean", np.zeros(gradient.size, gradient.dtype))
             square = self.moments.setdefault(f"{name}.square", np.zeros(gradient.size, gradient.dtype))
             numbers = (scaled_rate, first, second, self.epsilon * correction, scale)
-            constants = tuple(number(value) for value in numbers)
+            constants = AdamConstants(*(number(value) for value in numbers))
             _in_shares(adam_step, (flat(parameters[name]), flat(gradient), mean, square), constants)
 
 

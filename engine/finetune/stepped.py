@@ -63,7 +63,7 @@ def fire(model: SteppedModel, currents: Array, steps: int, surrogate: Surrogate)
     if surrogate.smooth:
         raise InputError(f"{type(model).__name__} cannot fire by degrees: smooth=True is for ladders of thresholds")
     arguments = _arguments(model)
-    before = tuple(np.empty((steps, currents.shape[1]), currents.dtype) for _ in arguments[0])
+    before = tuple(np.empty((steps, currents.shape[1]), currents.dtype) for _ in arguments.initial)
     emitted = np.empty((steps, currents.shape[1]), currents.dtype)
     kernel = _kernels(_registration(model)).fire
     highest = _run(model, lambda share: kernel(currents, arguments, before, emitted, *share), currents.shape[1])
@@ -90,7 +90,7 @@ def backward(
     """
     into = np.empty_like(tape.before[0])
     width = surrogate.width * level_table(model).unit
-    options = (width, radii(surrogate.kind), surrogate.detach_reset)
+    options = templates.StepOptions(width, radii(surrogate.kind), surrogate.detach_reset)
     arguments = (tape.currents, tape.before, gradient, constant, _arguments(model), options, into)
     kernel = _kernels(_registration(model)).backward
     return into, sum(_run(model, lambda share: kernel(*arguments, *share), into.shape[1]))
@@ -150,10 +150,10 @@ def _registration(model: SteppedModel) -> Registration:
     return stepper.registration
 
 
-def _arguments(model: SteppedModel) -> tuple[Any, ...]:
+def _arguments(model: SteppedModel) -> templates.StepModel:
     stepper = stepper_of(model)
     assert stepper is not None
-    return stepper.initial, stepper.parameters, level_table(model).emit
+    return templates.StepModel(stepper.initial, stepper.parameters, level_table(model).emit)
 
 
 def _run(model: SteppedModel, work: Callable[[tuple[int, int]], Any], size: int) -> list[Any]:

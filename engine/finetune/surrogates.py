@@ -24,14 +24,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..kernels.surrogate import ARCTAN, FAST_SIGMOID, RECTANGLE, TRIANGLE
+from ..kernels.surrogate import (
+    ARCTAN,
+    FAST_SIGMOID,
+    RECTANGLE,
+    TRIANGLE,
+    LadderThroughTime,
+    SurrogateOptions,
+)
 from ..neurons import LadderModel
 
 SURROGATES = {"triangle": TRIANGLE, "fast-sigmoid": FAST_SIGMOID, "arctan": ARCTAN, "rectangle": RECTANGLE}
 """Codes by name."""
 
 Array = NDArray[Any]
-NeuronTable = tuple[Any, Any, Array]
 
 
 @dataclass(frozen=True)
@@ -67,16 +73,16 @@ class Surrogate:
             raise InputError(f"the surrogate's width must be a positive number (got {self.width})")
 
     @property
-    def options(self) -> tuple[int, bool, bool]:
+    def options(self) -> SurrogateOptions:
         """What the kernels take."""
-        return SURROGATES[self.kind], self.smooth, self.detach_reset
+        return SurrogateOptions(SURROGATES[self.kind], self.smooth, self.detach_reset)
 
-    def neuron(self, model: LadderModel, dtype: np.dtype[Any]) -> NeuronTable:
-        """Constants of a ladder in the form that the kernels take: decay, keep and a table of its thresholds."""
+    def neuron(self, model: LadderModel, dtype: np.dtype[Any]) -> LadderThroughTime:
+        """Constants of a ladder in the form that the kernels take."""
         constants = model.firing_constants()
         values = constants.emit[[1 << bit for bit in range(len(constants.compare))]]
         widths = self.width * values.astype(np.float64)
         columns = (constants.compare, constants.subtract, values, widths, 1 / widths)
         # As the engine rounds them, whatever the type of the arithmetic.
         decay, keep = (dtype.type(np.float32(number)) for number in (constants.decay, constants.keep))
-        return decay, keep, np.stack(columns, axis=1).astype(dtype)
+        return LadderThroughTime(decay, keep, np.stack(columns, axis=1).astype(dtype))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numba
 
+from .arguments import Decoded, InputRows, OutputRows, Planes
 from .compact import compact_rows
 from .compilation import compiled_bare
 from .count import count_levels
@@ -19,178 +20,159 @@ from .readout import add_to_readout
 from .shared_counter import ENTRIES, add_shared, next_band
 from .spread import count_zeros_of_planes, spread_rows
 
-# Arguments that all of them take:
-#   bands : counters, (>= 2 + threads,) int64, shares and worker, see shared_counter.py; table, (n, >= 5) int64: first
-#       row, last row + 1, first and last + 1 input row that they read, where the band's entries go; padded channels;
-#       channels
-#   room : start, channels, levels, as `compact_rows` takes them, but of all rows; levels as uint64; masks
-#   thresholds, counts : see `count_levels`; by byte of a word
+# Arguments that all of them take: bands, a SharedBands; room, an EventRoom.
 
 
 @compiled_bare
-def run_bands(tokens, tables, weights, sources, constants, bands, scratch, room, thresholds, counts):
+def run_bands(token, tables, weights, sources, constant, neurons, bands, scratch, room):
     """Run the bands that are left.
 
-    tokens : the gather's `window_token`; `lanes_token` or None, see `compact_rows`
-    tables, weights : see `gather_band`
-    sources : see decode.py
-    constants : constant, constant_stride, neurons, as `gather_band` takes them
-    scratch : begins, keys, values, as in decode.py, and words, as in `gather_band`, large enough for every band
+    token : the gather's `window_token`
+    tables, weights, constant, neurons : see `gather_band`
+    sources : of EventSource, as `packed_sources` makes them
+    scratch : GatherScratch
     """
-    token, compress = tokens
-    constant, constant_stride, neurons = constants
-    counters, shares, worker, table, padded, channels = bands
-    begins, keys, values, words = scratch
-    band = next_band(counters, shares, worker)
+    band = _next(bands)
     while band >= 0:
-        first, last, begin = table[band, 0], table[band, 1], table[band, 4]
-        first_input, end_input = table[band, 2], table[band, 3]
-        rows = (first, last, padded, channels)
-        decoded = (first_input, end_input - first_input, begins, keys, values)
-        decode_rows(sources, decoded, len(token[0]), tables.geometry.channels)
-        gather_band(token, tables, weights, decoded, constant, constant_stride, neurons, words, rows)
-        _finish_band(compress, words, rows, begin, room, counters, thresholds, counts)
-        band = next_band(counters, shares, worker)
+        rows = _rows(bands, band)
+        decoded = _decoded(bands, band, scratch)
+        decode_rows(sources, decoded, len(token.steps), tables.geometry.channels)
+        gather_band(token, tables, weights, decoded, constant, neurons, scratch.words, rows)
+        _finish_band(scratch.words, rows, band, bands, room)
+        band = _next(bands)
 
 
 @compiled_bare
-def run_dot_bands(tokens, tables, weights, sources, constants, bands, scratch, room, thresholds, counts):
+def run_dot_bands(tokens, tables, weights, sources, zeros, constant, neurons, bands, scratch, room):
     """`run_bands` in integers.
 
-    tokens : those that `dot_band` takes; `lanes_token` or None
-    tables, weights : see `dot_band`; weights and scale
-    sources : sources and channels, see `spread_rows`; classes, zeros, sums and counts, see `count_zeros_of_planes`
-    bands : input rows as `IntegerPlan.input_rows` says; the table has two columns more, first and last + 1 input row
-        whose events the band counts
-    scratch : planes, sums, tiles, words, as `dot_band` takes them, large enough for every band
+    tokens, tables, weights : see `dot_band`
+    sources : SpreadSources
+    zeros : ZeroCounts
+    bands : input rows as `IntegerPlan.input_rows` says
+    scratch : DotScratch
     """
-    dot_tokens, compress = tokens
-    numbers, scale = weights
-    constant, constant_stride, neurons = constants
-    counters, shares, worker, table, padded, channels = bands
-    edge, planes, sums, tiles, words = scratch
-    band = next_band(counters, shares, worker)
+    band = _next(bands)
     while band >= 0:
-        rows = (table[band, 0], table[band, 1], padded, channels)
-        spread = (table[band, 2], table[band, 3] - table[band, 2], edge, planes)
-        _spread_and_count(dot_tokens, tables, sources, spread, (table[band, 5], table[band, 6]))
-        dot_band(
-            dot_tokens, tables, numbers, scale, spread, constant, constant_stride, neurons, words, rows, sums, tiles
-        )
-        _finish_band(compress, words, rows, table[band, 4], room, counters, thresholds, counts)
-        band = next_band(counters, shares, worker)
+        rows = _rows(bands, band)
+        planes = _spread_and_count(tokens.block.steps, tables.layout, sources, zeros, bands, band, scratch.planes)
+        dot_band(tokens, tables, weights, planes, constant, neurons, scratch.target, rows, scratch)
+        _finish_band(scratch.target, rows, band, bands, room)
+        band = _next(bands)
 
 
 @compiled_bare
-def run_readout_bands(tokens, tables, weights, sources, constants, bands, scratch, readout):
+def run_readout_bands(tokens, tables, weights, sources, zeros, constant, bands, scratch, readout):
     """`run_dot_bands` for a layer without neurons.
 
-    constants : constant and constant_stride
-    scratch : float32 currents instead of the words
     readout : see `add_to_readout`
     """
-    numbers, scale = weights
-    constant, constant_stride = constants
-    counters, shares, worker, table, padded, channels = bands
-    edge, planes, sums, tiles, currents = scratch
-    width, steps = tables.geometry.output_width, len(tokens[1][0])
-    band = next_band(counters, shares, worker)
+    width, steps = tables.geometry.output_width, len(tokens.block.steps)
+    band = _next(bands)
     while band >= 0:
-        rows = (table[band, 0], table[band, 1], padded, channels)
-        spread = (table[band, 2], table[band, 3] - table[band, 2], edge, planes)
-        _spread_and_count(tokens, tables, sources, spread, (table[band, 5], table[band, 6]))
-        dot_band(tokens, tables, numbers, scale, spread, constant, constant_stride, None, currents, rows, sums, tiles)
-        shape = ((rows[1] - rows[0]) * width, steps, padded, channels)
-        add_to_readout(currents, shape, readout, rows[0] * width)
-        band = next_band(counters, shares, worker)
+        rows = _rows(bands, band)
+        planes = _spread_and_count(tokens.block.steps, tables.layout, sources, zeros, bands, band, scratch.planes)
+        dot_band(tokens, tables, weights, planes, constant, None, scratch.target, rows, scratch)
+        shape = ((rows.end - rows.first) * width, steps, rows.padded, rows.channels)
+        add_to_readout(scratch.target, shape, readout, rows.first * width)
+        band = _next(bands)
 
 
 @compiled_bare
-def run_pool_bands(tokens, geometry, sources, pooled, neurons, bands, scratch, room, thresholds, counts):
+def run_pool_bands(token, tables, sources, neurons, bands, scratch, room):
     """Run the bands of an average pooling layer that are left, from levels that are spread out.
 
-    tokens : `window_token` of one pixel; tuple as long as there are steps; `lanes_token` or None
-    geometry : PoolGeometry
-    sources : sources and channels, see `spread_rows`
-    pooled : strides of the planes, and (1,) float32, what sums are multiplied with, see `pool_planes`
+    token : `window_token` of one pixel
+    tables : PoolTables
+    sources : SpreadSources
     neurons : as `fire_currents` takes them
-    scratch : edge, planes, currents, words, large enough for every band
+    scratch : PoolScratch
     """
-    token, steps, compress = tokens
-    sources, source_channels = sources
-    strides, scale = pooled
-    counters, shares, worker, table, padded, channels = bands
-    edge, planes, currents, words = scratch
-    band = next_band(counters, shares, worker)
+    geometry = tables.geometry
+    band = _next(bands)
     while band >= 0:
-        rows = (table[band, 0], table[band, 1], padded, channels)
-        first = rows[0] * geometry.stride_y - geometry.padding_y
-        height = (rows[1] - 1 - rows[0]) * geometry.stride_y + geometry.kernel_height
-        spread = (first, height, edge, planes)
-        spread_rows(steps, sources, source_channels, spread, strides)
-        pool_planes(steps, geometry, spread, strides, scale[0], currents, rows)
-        fire_currents(token, currents, (len(steps) * padded, padded), neurons, words, rows, geometry.output_width)
-        _finish_band(compress, words, rows, table[band, 4], room, counters, thresholds, counts)
-        band = next_band(counters, shares, worker)
+        rows = _rows(bands, band)
+        first = rows.first * geometry.stride_y - geometry.padding_y
+        height = (rows.end - 1 - rows.first) * geometry.stride_y + geometry.kernel_height
+        planes = Planes(first, height, scratch.planes)
+        spread_rows(token.steps, sources, planes, tables.layout)
+        pool_planes(token.steps, tables, planes, scratch.currents, rows)
+        strides = (len(token.steps) * rows.padded, rows.padded)
+        fire_currents(token, scratch.currents, strides, neurons, scratch.words, rows, geometry.output_width)
+        _finish_band(scratch.words, rows, band, bands, room)
+        band = _next(bands)
 
 
 @compiled_bare
-def run_picture_bands(
-    tokens, steps_token, tables, weights, picture, constants, bands, scratch, room, thresholds, counts
-):
+def run_picture_bands(token, steps_token, tables, weights, picture, constant, neurons, bands, scratch, room):
     """Run the bands that are left of a layer that reads nothing but the analog input, in all of its steps.
 
-    tokens : `window_token` of one step; `lanes_token` or None
+    token : `window_token` of one step
     steps_token : `window_token` of all steps and one pixel, or None where there is one step
-    tables, weights : see `gather_band`
+    tables, weights, neurons : see `gather_band`
     picture : (H, W, C) float32; (sources,) int64, see `decode_analog_rows`
-    constants : bias and neurons
-    scratch : begins, keys, values, currents, words, large enough for every band
+    constant : the bias
+    scratch : GatherScratch
     """
-    token, compress = tokens
-    picture, offsets = picture
-    bias, neurons = constants
-    counters, shares, worker, table, padded, channels = bands
-    begins, keys, values, currents, words = scratch
+    values, offsets = picture
     geometry = tables.geometry
-    band = next_band(counters, shares, worker)
+    band = _next(bands)
     while band >= 0:
-        rows = (table[band, 0], table[band, 1], padded, channels)
-        decoded = (table[band, 2], table[band, 3] - table[band, 2], begins, keys, values)
-        decode_analog_rows(picture, offsets, decoded, geometry.channels)
+        rows = _rows(bands, band)
+        decoded = _decoded(bands, band, scratch)
+        decode_analog_rows(values, offsets, decoded, geometry.channels)
         # Numba compiles only the branch that the type calls for.
         if steps_token is None:
-            gather_band(token, tables, weights, decoded, bias, 0, neurons, words, rows)
+            gather_band(token, tables, weights, decoded, constant, neurons, scratch.words, rows)
         else:  # the current is the same in each step
-            gather_band(token, tables, weights, decoded, bias, 0, None, currents, rows)
-            fire_currents(steps_token, currents, (padded, 0), neurons, words, rows, geometry.output_width)
-        _finish_band(compress, words, rows, table[band, 4], room, counters, thresholds, counts)
-        band = next_band(counters, shares, worker)
+            gather_band(token, tables, weights, decoded, constant, None, scratch.currents, rows)
+            strides = (rows.padded, 0)
+            fire_currents(steps_token, scratch.currents, strides, neurons, scratch.words, rows, geometry.output_width)
+        _finish_band(scratch.words, rows, band, bands, room)
+        band = _next(bands)
 
 
 @numba.njit(inline="always")
-def _spread_and_count(tokens, tables, sources, spread, own):
+def _next(bands):
+    return next_band(bands.counters, bands.shares, bands.worker)
+
+
+@numba.njit(inline="always")
+def _rows(bands, band):
+    return OutputRows(bands.table[band].first_row, bands.table[band].end_row, bands.padded, bands.channels)
+
+
+@numba.njit(inline="always")
+def _decoded(bands, band, scratch):
+    """Memory for a band's input rows."""
+    first, end = bands.table[band].first_input, bands.table[band].end_input
+    return Decoded(first, end - first, scratch.begins, scratch.keys, scratch.values)
+
+
+@numba.njit(inline="always")
+def _spread_and_count(steps, layout, sources, zeros, bands, band, memory):
     """Spread a band's input rows out and count, for those that are its own, the weights of zero that events meet."""
-    sources, channels, (classes, zeros, zero_sums, zero_counts) = sources
-    steps, strides = tokens[1][0], (tables.geometry.row_bytes, tables.geometry.pixel_bytes)
-    spread_rows(steps, sources, channels, spread, strides)
-    if zeros.size > 0:
-        count_zeros_of_planes(steps, sources, channels, spread, strides, own, classes, zeros, zero_sums, zero_counts)
+    first, end = bands.table[band].first_input, bands.table[band].end_input
+    planes = Planes(first, end - first, memory)
+    spread_rows(steps, sources, planes, layout)
+    if zeros.tables.zeros.size > 0:
+        own = InputRows(bands.table[band].first_counted, bands.table[band].end_counted)
+        count_zeros_of_planes(steps, sources, planes, layout, own, zeros)
+    return planes
 
 
 @numba.njit(inline="always")
-def _finish_band(compress, words, rows, begin, room, counters, thresholds, counts):
+def _finish_band(words, rows, band, bands, room):
     """Pack and count what a band has fired."""
-    start, numbers, levels, level_words, masks = room
-    each = 8 * level_words.size // levels.size
-    line = (start.shape[1] - 1) * ((rows[3] + 31) // 32 * 4)
-    compact_rows(
-        compress, words, rows, begin, start[rows[0] : rows[1]], numbers, levels, masks[rows[0] * line : rows[1] * line]
-    )
-    end = start[rows[1] - 1, start.shape[1] - 1]
-    add_shared(counters, ENTRIES, end - begin)
+    begin, start = bands.table[band].first_entry, room.start
+    each = 8 * room.words.size // room.levels.size
+    line = (start.shape[1] - 1) * ((rows.channels + 31) // 32 * 4)
+    masks = room.masks[rows.first * line : rows.end * line]
+    compact_rows(room.compress, words, rows, begin, start[rows.first : rows.end], room.channels, room.levels, masks)
+    end = start[rows.end - 1, start.shape[1] - 1]
+    add_shared(bands.counters, ENTRIES, end - begin)
     # Several entries lie in a word of eight bytes: the last word is filled up.
     last_word = (end * each + 7) // 8
     for entry in range(end, last_word * 8 // each):
-        levels[entry] = 0
-    count_levels(level_words[begin * each // 8 : last_word], thresholds, counts)
+        room.levels[entry] = 0
+    count_levels(room.words[begin * each // 8 : last_word], room.thresholds, room.counts)

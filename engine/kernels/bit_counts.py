@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .processor import host_lanes
-from .vector_block import _data, _load_vector, _offset, _vector
+from .vectors import _data, _load_vector, _offset, _vector
 
 PLANES = 4
 """Weights 1, 2, 4 and 8 of the sums that are kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .arguments import InputRows
 from .bound_call import call
 from .compilation import compiled_bare
 from .count import count_uneven_rows
@@ -15,8 +16,7 @@ def run_chain(first, calls, sources, begins, least, counters, workers, reached):
 
     Worker threads call it at the same time.
 
-    calls : (layers, calls, 2) int64, what this thread does for each layer: addresses of a function and of its
-        arguments, see bound_call.py; functions of 0 are left out
+    calls : (layers, calls) CALL, what this thread does for each layer; functions of 0 are left out
     sources : int64, numbers of the layers whose events each layer reads
     begins : (layers + 1,) int64, where those of each layer begin among the sources
     least : (layers,) int64, active neurons that a layer has to read
@@ -32,8 +32,8 @@ def run_chain(first, calls, sources, begins, least, counters, workers, reached):
             reached[0] = layer
             return
         for number in range(calls.shape[1]):
-            if calls[layer, number, 0] != 0:
-                call(calls[layer, number, 0], calls[layer, number, 1])
+            if calls[layer, number].function != 0:
+                call(calls[layer, number].function, calls[layer, number].block)
         add_shared(counters[layer], FINISHED, 1)
         wait_until(counters[layer], FINISHED, workers)
         if read_shared(counters[layer], FINISHED) >= GIVEN_UP:
@@ -43,15 +43,14 @@ def run_chain(first, calls, sources, begins, least, counters, workers, reached):
 
 
 @compiled_bare
-def count_uneven_sources(sources, fan_rows, fan_columns, usual, counts):
+def count_uneven_sources(sources, fan, counts):
     """`count_uneven_rows` of all rows of several queues.
 
-    sources : as `packed_sources` makes them, of (start, levels, thresholds)
-    fan_rows, fan_columns : see `count_uneven_rows`; usual : usual_row, usual_column
+    sources : of CountedSource, as `packed_sources` makes them
+    fan : FanTables
     counts : (sources, >= 1, >= 1 + thresholds, 8) int64, to which [source, 0] is added
     """
     for number in range(count_sources(sources)):
-        start, levels, thresholds = source_at(sources, number)
-        count_uneven_rows(
-            start, levels, 0, start.shape[0], fan_rows, fan_columns, usual[0], usual[1], thresholds, counts[number, 0]
-        )
+        source = source_at(sources, number)
+        rows = InputRows(0, source.start.shape[0])
+        count_uneven_rows(source.start, source.levels, rows, fan, source.thresholds, counts[number, 0])

@@ -10,24 +10,86 @@ vectors are.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from numba import types
 from numba.extending import intrinsic
 
 from .compilation import compiled
-from .vector_block import (
-    _data,
-    _fused_multiply_add,
-    _load_vector,
-    _offset,
-    _splat,
-    _store_vector,
-    load_constant,
-    load_steps,
-    store_steps,
-)
+from .vectors import _data, _fused_multiply_add, _load_vector, _offset, _splat, _store_vector
+from .window_block import empty_block, next_pixel, store_pixel
 
 CHANNELS = 16
 """Channels in a plane."""
+
+
+class PlaneReading(NamedTuple):
+    """What `correlate` reads: how many planes, and the distances of planes, of rows and of pictures, in numbers."""
+
+    planes: int
+    plane: int
+    row: int
+    picture: int
+
+
+class PixelWriting(NamedTuple):
+    """What `correlate` writes: distances of neighbouring outputs, of rows and of pictures, in numbers."""
+
+    pixel: int
+    row: int
+    picture: int
+
+
+class PixelGroups(NamedTuple):
+    """The groups of pixels first ... end - 1, of pictures whose output has so many rows and columns.
+
+    Groups are counted along rows, then pictures; the last one of a row overlaps the one before where the columns are no
+    multiple of GROUP.
+    """
+
+    first: int
+    end: int
+    rows: int
+    columns: int
+
+
+class PairReading(NamedTuple):
+    """What `correlate_outer` reads: distances in numbers.
+
+    Parameters
+    ----------
+    row, picture : int
+        Of the inputs.
+    gradient_row, gradient_picture, gradient_plane : int
+        Of the output's gradient.
+    columns : int
+        Of the output's gradient; pixels.
+    """
+
+    row: int
+    picture: int
+    gradient_row: int
+    gradient_picture: int
+    gradient_plane: int
+    columns: int
+
+
+class TapWriting(NamedTuple):
+    """What `correlate_outer` writes: distances of taps and of input channels, in numbers."""
+
+    tap: int
+    channel: int
+
+
+class PictureChunks(NamedTuple):
+    """The pictures first ... end - 1, of so many rows, in chunks of so many pictures and rows that fit into a cache."""
+
+    first: int
+    end: int
+    rows: int
+    pictures_at_once: int
+    rows_at_once: int
+
 
 GROUP = 4
 """Neighbouring pixels that are always taken together."""
@@ -131,45 +193,42 @@ def multiply_add_outer(typing_context, block, rows, row, plane, values, value):
 
 @compiled
 def correlate(token, planes, weights, bias, taps, reading, target, writing, groups):
-    """Outputs of one block of channels, for the groups of pixels groups[0] to groups[1] - 1.
+    """Outputs of one block of channels, for some groups of pixels.
 
     planes : float32, flat; from where the first output's window is counted
     weights : float32, (taps, planes, 16, block width), flat; bias : float32, (block width,)
     taps : (K,) int64, distance of what each tap reads
-    reading : planes; distance of planes, of rows, of pictures
+    reading : PlaneReading
     target : float32, flat, from the first output's first channel on
-    writing : distance of neighbouring outputs, of rows, of pictures
-    groups : first, last + 1; rows and columns of a picture's output. Groups are counted along rows, then pictures; the
-        last one of a row overlaps the one before where the columns are no multiple of four
+    writing : PixelWriting
+    groups : PixelGroups
     """
-    width = len(token[1]) * len(token[2])
-    columns = groups[3]
-    per_row = (columns + GROUP - 1) // GROUP
-    per_picture = groups[2] * per_row
-    for group in range(groups[0], groups[1], 2):
-        first, first_target = _place(group, per_picture, per_row, columns, reading, writing)
-        last = min(group + 1, groups[1] - 1)
-        second, second_target = _place(last, per_picture, per_row, columns, reading, writing)
-        block = load_constant(token, bias, 0)
+    width = len(token.vectors) * len(token.lanes)
+    for group in range(groups.first, groups.end, 2):
+        first, first_target = _place(group, groups, reading, writing)
+        second, second_target = _place(min(group + 1, groups.end - 1), groups, reading, writing)
+        block = next_pixel(empty_block(token), bias, 0, 0)
         weight = 0
         for tap in taps:
             shift = tap
-            for _ in range(reading[0]):
+            for _ in range(reading.planes):
                 block = multiply_add_pixels(block, weights, weight, planes, first + shift, second + shift)
                 weight += CHANNELS * width
-                shift += reading[1]
-        store_pixels(block, target, first_target, second_target, writing[0])
+                shift += reading.plane
+        store_pixels(block, target, first_target, second_target, writing.pixel)
 
 
 @compiled
-def _place(group, per_picture, per_row, columns, reading, writing):
+def _place(group, groups, reading, writing):
     """Where a group of pixels is read and written."""
+    per_row = (groups.columns + GROUP - 1) // GROUP
+    per_picture = groups.rows * per_row
     picture = group // per_picture
     rest = group - picture * per_picture
     row = rest // per_row
-    column = max(min((rest - row * per_row) * GROUP, columns - GROUP), 0)
-    source = picture * reading[3] + row * reading[2] + column * CHANNELS
-    return source, picture * writing[2] + row * writing[1] + column * writing[0]
+    column = max(min((rest - row * per_row) * GROUP, groups.columns - GROUP), 0)
+    source = picture * reading.picture + row * reading.row + column * CHANNELS
+    return source, picture * writing.picture + row * writing.row + column * writing.pixel
 
 
 @compiled
@@ -179,31 +238,32 @@ def correlate_outer(token, values, rows, start, taps, reading, target, writing, 
     values, rows : float32, flat; the plane of inputs, and the planes of the output's gradient, zero to the right
     start : float32, (block width,), zeros
     taps : (K,) int64, distance in `values` of what each tap reads
-    reading : distance in `values` of rows, of pictures; in `rows` of rows, of pictures, of planes; columns
-    target : float32, flat; writing : distance in it of taps, of input channels
-    chunks : first picture, last + 1; rows; pictures in a chunk; rows in a chunk. A chunk should stay in the cache
+    reading : PairReading
+    target : float32, flat
+    writing : TapWriting
+    chunks : PictureChunks
     """
-    channels = len(token[0])
-    for picture in range(chunks[0], chunks[1], chunks[3]):
-        last_picture = min(picture + chunks[3], chunks[1])
-        for row in range(0, chunks[2], chunks[4]):
-            last_row = min(row + chunks[4], chunks[2])
+    channels = len(token.steps)
+    for picture in range(chunks.first, chunks.end, chunks.pictures_at_once):
+        last_picture = min(picture + chunks.pictures_at_once, chunks.end)
+        for row in range(0, chunks.rows, chunks.rows_at_once):
+            last_row = min(row + chunks.rows_at_once, chunks.rows)
             for tap in range(taps.size):
                 for channel in range(0, CHANNELS, channels):
-                    place = tap * writing[0] + channel * writing[1]
-                    if picture == chunks[0] and row == 0:
-                        block = load_constant(token, start, 0)
+                    place = tap * writing.tap + channel * writing.channel
+                    if picture == chunks.first and row == 0:
+                        block = next_pixel(empty_block(token), start, 0, 0)
                     else:
-                        block = load_steps(token, target, place, writing[1])
+                        block = next_pixel(empty_block(token), target, place, writing.channel)
                     for m in range(picture, last_picture):
                         for y in range(row, last_row):
-                            value = m * reading[1] + y * reading[0] + taps[tap] + channel
-                            gradient = m * reading[3] + y * reading[2]
-                            for _ in range(0, reading[5], GROUP):
-                                block = multiply_add_outer(block, rows, gradient, reading[4], values, value)
+                            value = m * reading.picture + y * reading.row + taps[tap] + channel
+                            gradient = m * reading.gradient_picture + y * reading.gradient_row
+                            for _ in range(0, reading.columns, GROUP):
+                                block = multiply_add_outer(block, rows, gradient, reading.gradient_plane, values, value)
                                 value += GROUP * CHANNELS
                                 gradient += GROUP * CHANNELS
-                    store_steps(block, target, place, writing[1])
+                    store_pixel(block, target, place, writing.channel)
 
 
 @compiled
@@ -226,7 +286,7 @@ def pack_picture(token, source, rows, columns, planes, channel, plane):
             if channel % CHANNELS == 0:
                 place += channel // CHANNELS * plane
                 while done + CHANNELS <= channels:
-                    store_steps(load_constant(token, flat, pixel + done), planes, place, 0)
+                    store_pixel(next_pixel(empty_block(token), flat, pixel + done, 0), planes, place, 0)
                     place += plane
                     done += CHANNELS
                 for rest in range(done, channels):

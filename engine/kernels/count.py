@@ -82,43 +82,37 @@ def count_levels(levels, thresholds, counts):
 
 
 @compiled_bare
-def count_uneven_rows(
-    start, levels, first_row, end_row, fan_rows, fan_columns, usual_row, usual_column, thresholds, counts
-):
+def count_uneven_rows(start, levels, rows, fan, thresholds, counts):
     """Add to `counts`, for the events and thresholds of some rows, how far their fan-out is from the usual one.
 
     All pixels but those at the borders have one fan-out, most often; only where it differs are events looked at again.
 
     start : (H, W + 1) int64, levels : unsigned; the queue
-    fan_rows : (H,) int64, fan_columns : (W,) int64; a pixel's fan-out is the product of the two
-    usual_row, usual_column : what most of them are
+    rows : InputRows
+    fan : FanTables
     thresholds, counts : as in `count_levels`
     """
     x = 0
-    while x < fan_columns.size:
+    while x < fan.columns.size:
         # Neighbours of equal fan-out lie side by side in the queue and are counted together.
         end = x + 1
-        while end < fan_columns.size and fan_columns[end] == fan_columns[x]:
+        while end < fan.columns.size and fan.columns[end] == fan.columns[x]:
             end += 1
         for kind in range(1 + thresholds):
-            _count_uneven_columns(
-                start, levels, first_row, end_row, x, end, fan_rows, fan_columns[x], usual_row * usual_column,
-                kind, counts[kind],
-            )  # fmt: skip
+            _count_uneven_columns(start, levels, rows, x, end, fan, kind, counts[kind])
         x = end
 
 
 @compiled_bare
-def _count_uneven_columns(
-    start, levels, first_row, end_row, first_column, end_column, fan_rows, fan_column, usual, kind, counts
-):
-    """Add the events (kind 0) or one threshold's crossings of some columns, from row to row.
+def _count_uneven_columns(start, levels, rows, first_column, end_column, fan, kind, counts):
+    """Add the events (kind 0) or one threshold's crossings of some columns of equal fan-out, from row to row.
 
     The pixels of a border are few in a row and have one fan-out in most rows: their sums wait till a byte is full.
     """
     sums, held, factor = np.uint64(0), 0, 0
-    for row in range(first_row, end_row):
-        excess = fan_rows[row] * fan_column - usual
+    usual = fan.usual_row * fan.usual_column
+    for row in range(rows.first, rows.end):
+        excess = fan.rows[row] * fan.columns[first_column] - usual
         if excess != 0:
             end = start[row, end_column]
             for first in range(start[row, first_column], end, _FLUSH):
@@ -132,21 +126,19 @@ def _count_uneven_columns(
 
 
 @compiled_bare
-def count_zeros_of_rows(
-    start, channels, levels, first_row, end_row, row_classes, column_classes, zeros, channel_offset, counts
-):
+def count_zeros_of_rows(start, channels, levels, rows, tables, channel_offset, counts):
     """Add to `counts`, for each event of some rows, the weights of zero that it meets.
 
     start : (H, W + 1) int64, channels, levels : unsigned; the queue
-    row_classes : (H,) int64, column_classes : (W,) int64; rows and columns whose pixels meet the same kernel taps
-    zeros : (row classes, column classes, C) int64, weights of zero that an event of each channel meets
+    rows : InputRows
+    tables : ZeroTables
     channel_offset : where the queue's channels begin among the C
     counts : (8,) int64, by step of the word
     """
-    for row in range(first_row, end_row):
-        of_row = zeros[row_classes[row]]
-        for x in range(column_classes.size):
-            of_pixel = of_row[column_classes[x]]
+    for row in range(rows.first, rows.end):
+        of_row = tables.zeros[tables.row_classes[row]]
+        for x in range(tables.column_classes.size):
+            of_pixel = of_row[tables.column_classes[x]]
             for entry in range(start[row, x], start[row, x + 1]):
                 number = of_pixel[channel_offset + channels[entry]]
                 # A trained network has hardly any weights of zero: most events end here.

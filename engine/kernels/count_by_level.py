@@ -34,18 +34,16 @@ def count_by_level(levels, spikes, factor, counts):
 
 
 @compiled
-def count_uneven_rows_by_level(
-    start, levels, first_row, end_row, fan_rows, fan_columns, usual_row, usual_column, spikes, counts
-):
+def count_uneven_rows_by_level(start, levels, rows, fan, spikes, counts):
     """Add to `counts`, for the events and spikes of some rows, how far their fan-out is from the usual one.
 
     start : (H, W + 1) int64, levels : unsigned; the queue
-    fan_rows : (H,) int64, fan_columns : (W,) int64; a pixel's fan-out is the product of the two
-    usual_row, usual_column : what most of them are
+    rows : InputRows
+    fan : FanTables
     spikes, counts : as in `count_by_level`
     """
-    for row in range(first_row, end_row):
-        for x in range(fan_columns.size):
-            excess = fan_rows[row] * fan_columns[x] - usual_row * usual_column
+    for row in range(rows.first, rows.end):
+        for x in range(fan.columns.size):
+            excess = fan.rows[row] * fan.columns[x] - fan.usual_row * fan.usual_column
             if excess != 0:
                 count_by_level(levels[start[row, x] : start[row, x + 1]], spikes, excess, counts)

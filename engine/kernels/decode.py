@@ -12,23 +12,6 @@ from .compilation import compiled_bare
 from .entries import CHUNK, add_to_chunk, look_up_chunk, prefetch, scale_chunk
 from .sources import count_sources, source_at
 
-# Arguments that travel together:
-#   sources : of (start, channels, levels, bytes_each, emit, scale, channel_offset, always), one for each queue, as
-#       `packed_sources` makes them
-#     start : (H, W + 1) int64, channels : unsigned; the queue
-#     levels : uint8, the queue's levels byte by byte, `bytes_each` an entry, of which the first `steps` count
-#     emit : (256,) float32, value of each level
-#     scale : float32, see `Source.scale` (engine/build/binding.py)
-#     channel_offset : first channel of this source among all sources
-#     always : chunks that are unpacked of every pixel, MOST_CHUNKS at most: as many as nearly all of them need
-#   decoded = (first_row, rows, begins, keys, values)
-#     first_row, rows : the rows of the queues
-#     begins : (W * (rows + 1),) int32; the entries of the pixel (first_row + row, x) are begins[x * (rows + 1) + row]
-#         ... up to the next one
-#     keys : int32, row * row_keys + channel, the row counted from first_row
-#     values : float32, `steps` for each entry
-#   Behind the last entry there is room for MOST_CHUNKS chunks.
-
 MOST_CHUNKS = 4
 """That may be unpacked of a pixel whether it has as many entries or not."""
 
@@ -37,72 +20,77 @@ _AHEAD = 64
 
 
 @numba.njit(inline="always")
-def _decode_pixel(channels, levels, bytes_each, emit, steps, base, first, end, place, keys, values):
+def _decode_pixel(source, steps, base, first, end, place, decoded):
+    keys, values = decoded.keys, decoded.values
+    channels, levels, emit = source.channels, source.levels, source.emit
     for entry in range(first, end):
         keys[place] = base + channels[entry]
         for step in range(steps):
-            values[place * steps + step] = emit[levels[entry * bytes_each + step]]
+            values[place * steps + step] = emit[levels[entry * source.bytes_each + step]]
         place += 1
 
 
 @numba.njit(inline="always")
-def _decode_chunks(channels, levels, emit, scale, steps, base, entry, first, end, place, keys, values):
+def _decode_chunks(source, steps, base, entry, first, end, place, decoded):
     """The entries' chunks first ... end - 1; what they write too much is overwritten by what comes next."""
+    keys, values, levels = decoded.keys, decoded.values, source.levels
     for chunk in range(first, end):
-        add_to_chunk(channels, entry + chunk * CHUNK, base, keys, place + chunk * CHUNK)
-    if scale != 0:
+        add_to_chunk(source.channels, entry + chunk * CHUNK, base, keys, place + chunk * CHUNK)
+    if source.scale != 0:
         for chunk in range(first * steps, end * steps):
-            scale_chunk(scale, levels, entry * steps + chunk * CHUNK, values, place * steps + chunk * CHUNK)
+            scale_chunk(source.scale, levels, entry * steps + chunk * CHUNK, values, place * steps + chunk * CHUNK)
         return
     for chunk in range(first * steps, end * steps):
-        look_up_chunk(emit, levels, entry * steps + chunk * CHUNK, values, place * steps + chunk * CHUNK)
+        look_up_chunk(source.emit, levels, entry * steps + chunk * CHUNK, values, place * steps + chunk * CHUNK)
 
 
 @numba.njit(inline="always")
-def _decode_source(source, row, x, steps, base, place, keys, values):
+def _decode_source(source, row, x, steps, base, place, decoded):
     """Unpack a pixel of one source; returns where the next entries go."""
-    start, channels, levels, bytes_each, emit, scale, channel_offset, always = source
-    base += channel_offset
-    entry, end = start[row, x], start[row, x + 1]
+    always = source.always
+    base += source.channel_offset
+    entry, end = source.start[row, x], source.start[row, x + 1]
     # Walking down a column, the processor does not see that every row is read from left to right.
-    prefetch(channels, entry + _AHEAD)
-    prefetch(levels, (entry + _AHEAD) * bytes_each)
+    prefetch(source.channels, entry + _AHEAD)
+    prefetch(source.levels, (entry + _AHEAD) * source.bytes_each)
     # Chunks of entries are read whole, as far as there are whole ones.
-    if bytes_each == steps and max(end, entry + (always - 1) * CHUNK) <= channels.size - CHUNK:
+    if source.bytes_each == steps and max(end, entry + (always - 1) * CHUNK) <= source.channels.size - CHUNK:
         # Loops whose lengths are easy to predict: as many chunks as most pixels need, and hardly ever more.
-        _decode_chunks(channels, levels, emit, scale, steps, base, entry, 0, always, place, keys, values)
+        _decode_chunks(source, steps, base, entry, 0, always, place, decoded)
         if end - entry > always * CHUNK:
             chunks = (end - entry + CHUNK - 1) // CHUNK
-            _decode_chunks(channels, levels, emit, scale, steps, base, entry, always, chunks, place, keys, values)
+            _decode_chunks(source, steps, base, entry, always, chunks, place, decoded)
     else:
-        _decode_pixel(channels, levels, bytes_each, emit, steps, base, entry, end, place, keys, values)
+        _decode_pixel(source, steps, base, entry, end, place, decoded)
     return place + end - entry
 
 
 @compiled_bare
 def decode_rows(sources, decoded, steps, row_keys):
-    """Fill begins, keys and values.
+    """Unpack some rows of the sources.
 
+    sources : of EventSource, as `packed_sources` makes them
+    decoded : Decoded, receives begins, keys and values
     row_keys : channels of all sources together, the distance between the keys of neighbouring rows
     """
-    first_row, rows, begins, keys, values = decoded
+    rows, begins = decoded.rows, decoded.begins
     place = 0
-    for x in range(source_at(sources, 0)[0].shape[1] - 1):
+    for x in range(source_at(sources, 0).start.shape[1] - 1):
         for row in range(rows):
             begins[x * (rows + 1) + row] = place
             for number in range(count_sources(sources)):
                 source = source_at(sources, number)
-                place = _decode_source(source, first_row + row, x, steps, row * row_keys, place, keys, values)
+                place = _decode_source(source, decoded.first_row + row, x, steps, row * row_keys, place, decoded)
         begins[x * (rows + 1) + rows] = place
 
 
 @compiled_bare
 def decode_analog_rows(picture, channel_offsets, decoded, row_keys):
-    """Fill begins, keys and values with an analog source, (H, W, C) float32, as events of a single step.
+    """Unpack some rows of an analog source, (H, W, C) float32, as events of a single step.
 
     channel_offsets : (sources,) int64; the picture may be joined several times
     """
-    first_row, rows, begins, keys, values = decoded
+    rows, begins, keys, values = decoded.rows, decoded.begins, decoded.keys, decoded.values
     place = 0
     for x in range(picture.shape[1]):
         for row in range(rows):
@@ -110,6 +98,6 @@ def decode_analog_rows(picture, channel_offsets, decoded, row_keys):
             for offset in channel_offsets:
                 for channel in range(picture.shape[2]):
                     keys[place] = row * row_keys + offset + channel
-                    values[place] = picture[first_row + row, x, channel]
+                    values[place] = picture[decoded.first_row + row, x, channel]
                     place += 1
         begins[x * (rows + 1) + rows] = place

@@ -17,6 +17,7 @@ import ctypes
 import functools
 import platform
 import sys
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -26,7 +27,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 from .processor import host_features
-from .vector_block import _data, _load_vector, _offset, _splat, _store_vector, _vector
+from .vectors import _data, _load_vector, _offset, _splat, _store_vector, _vector, token_length
 
 GROUP = 16
 """Output pixels that are treated together; rows of an AMX tile."""
@@ -47,12 +48,25 @@ _KINDS = ("portable", "vnni", "amx")
 
 _BYTE, _NUMBER, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
-DotToken = tuple[tuple[int, ...], tuple[int, ...]]
+
+class DotToken(NamedTuple):
+    """A value whose Numba type says how sums of products are computed.
+
+    Parameters
+    ----------
+    kind : tuple
+        As long as the kind's number, from 1 on.
+    vectors : tuple
+        As long as there are vectors of output channels, 1 or 2.
+    """
+
+    kind: tuple[int, ...]
+    vectors: tuple[int, ...]
 
 
 def dot_token(kind: str, vectors: int) -> DotToken:
     """A value whose Numba type says which kind of kernel, and how many vectors of output channels, 1 or 2."""
-    return (0,) * (_KINDS.index(kind) + 1), (0,) * vectors
+    return DotToken((0,) * (_KINDS.index(kind) + 1), (0,) * vectors)
 
 
 @functools.cache
@@ -134,7 +148,7 @@ def zero_tiles(typing_context):
 @intrinsic
 def multiply_chunk(typing_context, token, planes, first, second, stride, weights, place):
     """Add a chunk's products, of the groups whose levels begin at planes[first] and planes[second]."""
-    vectors = token[1].count
+    vectors = token_length(token, "vectors")
 
     def generate(context, builder, signature, arguments):
         _, planes, first, second, stride, weights, place = arguments
@@ -156,7 +170,7 @@ def multiply_chunk(typing_context, token, planes, first, second, stride, weights
 @intrinsic
 def store_tiles(typing_context, token, sums, index):
     """Write the sums of both groups: pixel, channel."""
-    vectors = token[1].count
+    vectors = token_length(token, "vectors")
 
     def generate(context, builder, signature, arguments):
         _, sums, index = arguments
@@ -191,7 +205,7 @@ class _SumBlockModel(models.PrimitiveModel):
 @intrinsic
 def zero_sums(typing_context, token):
     """Start the sums."""
-    block = SumBlock(token[0].count, token[1].count)
+    block = SumBlock(token_length(token, "kind"), token_length(token, "vectors"))
 
     def generate(context, builder, signature, arguments):
         return ir.Constant(context.get_value_type(block), None)
@@ -259,7 +273,7 @@ def store_sums(typing_context, block, sums, index):
 
 @numba.njit(inline="always")
 def _add_in_vectors(token, segments, ends, planes, begin, stride, weights, weight_base, sums, place):
-    vectors = len(token[1])
+    vectors = len(token.vectors)
     for half in range(0, GROUP, _HALF):
         block = zero_sums(token)
         for segment in range(ends[0], ends[1]):
@@ -274,7 +288,7 @@ def _add_in_vectors(token, segments, ends, planes, begin, stride, weights, weigh
 
 @numba.njit(inline="always")
 def _add_in_tiles(token, segments, ends, planes, begins, stride, weights, weight_base, sums, place):
-    vectors = len(token[1])
+    vectors = len(token.vectors)
     zero_tiles()
     for segment in range(ends[0], ends[1]):
         first, second = begins[0] + segments[segment].levels, begins[1] + segments[segment].levels
@@ -296,9 +310,9 @@ def add_groups(token, segments, ends, planes, begins, stride, weights, weight_ba
     planes : uint8, flat, levels; `begins` of the two groups, and `stride` from pixel to pixel
     weights : int8, flat, see engine/build/integer_plan.py
     """
-    if len(token[0]) == 3:  # AMX; Numba compiles only the branch that the type calls for
+    if len(token.kind) == 3:  # AMX; Numba compiles only the branch that the type calls for
         _add_in_tiles(token, segments, ends, planes, begins, stride, weights, weight_base, sums, place)
     else:
         _add_in_vectors(token, segments, ends, planes, begins[0], stride, weights, weight_base, sums, place)
-        next_place = place + GROUP * len(token[1]) * LANES
+        next_place = place + GROUP * len(token.vectors) * LANES
         _add_in_vectors(token, segments, ends, planes, begins[1], stride, weights, weight_base, sums, next_place)

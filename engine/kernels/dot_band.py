@@ -13,9 +13,9 @@ from numba.extending import intrinsic
 
 from .compilation import compiled_bare
 from .dot import GROUP, LANES, add_groups, load_configuration, release_tiles
-from .firing import fire
+from .firing import fire_pixel
 from .spread import PLANE_GAP
-from .vector_block import _data, _load_vector, _offset, _vector
+from .vectors import _data, _load_vector, _offset, _vector
 from .window_block import _block_of, store_pixel
 
 
@@ -51,36 +51,35 @@ def block_of_sums(typing_context, token, sums, index, step_stride, scale, consta
 
 
 @compiled_bare
-def dot_band(tokens, tables, weights, scale, spread, constant, constant_stride, neurons, target, rows, sums, tiles):
-    """Spikes, or for a layer without neurons the currents, of the output rows rows[0] to rows[1] - 1.
+def dot_band(tokens, tables, weights, planes, constant, neurons, target, rows, scratch):
+    """Spikes, or for a layer without neurons the currents, of some output rows.
 
-    tokens : `dot_token`; `window_token` of a window of one pixel
+    tokens : DotTokens
     tables : DotTables
-    weights : int8, flat, as `IntegerPlan` packs them
-    scale : (padded channels,) float32, what a sum is multiplied with
-    constant, constant_stride, neurons, target, rows : as in `gather_band`
-    sums : int32, GROUP * channels of a block for each step, or of two groups of pixels where there is one step
-    tiles : `tile_configuration`
+    weights : ScaledIntegers
+    planes : Planes
+    constant, neurons, target, rows : as in `gather_band`
+    scratch : DotScratch
     """
-    token, window = tokens
-    geometry, segments = tables.geometry, tables.segments
-    first_row, spread_height, edge, planes = spread
-    size = spread_height * geometry.row_bytes + PLANE_GAP
-    padded = rows[2]
-    width = len(token[1]) * LANES
+    token, window = tokens.dot, tokens.block
+    geometry, layout, segments = tables.geometry, tables.layout, tables.segments
+    sums, scale, levels = scratch.sums, weights.scale, planes.levels
+    size = planes.rows * layout.row_bytes + PLANE_GAP
+    padded = rows.padded
+    width = len(token.vectors) * LANES
     step_stride = GROUP * width
     # Two groups are added up together: neighbours of one step, or two steps (there is an even number of them) of one.
-    steps = len(window[0])
+    steps = len(window.steps)
     at_once = 2 if steps == 1 else 1
-    stride = geometry.input_step_x * geometry.pixel_bytes
-    if len(token[0]) == 3:
-        load_configuration(tiles)
+    stride = geometry.input_step_x * layout.pixel_bytes
+    if len(token.kind) == 3:
+        load_configuration(scratch.tiles)
     step_y, step_x = geometry.output_step_y, geometry.output_step_x
     for number in range(tables.phases.size):
         phase = tables.phases[number]
         ends = (phase.first_segment, phase.end_segment)
-        first_y = (max(rows[0] - phase.first_y, 0) + step_y - 1) // step_y
-        end_y = (max(rows[1] - phase.first_y, 0) + step_y - 1) // step_y
+        first_y = (max(rows.first - phase.first_y, 0) + step_y - 1) // step_y
+        end_y = (max(rows.end - phase.first_y, 0) + step_y - 1) // step_y
         pixels = max(geometry.output_width - phase.first_x + step_x - 1, 0) // step_x
         in_row = (pixels + GROUP - 1) // GROUP
         groups = (end_y - first_y) * in_row
@@ -90,17 +89,17 @@ def dot_band(tokens, tables, weights, scale, spread, constant, constant_stride, 
                 other = min(group + at_once, groups) - 1
                 row, x = first_y + group // in_row, group % in_row * GROUP
                 other_row, other_x = first_y + other // in_row, other % in_row * GROUP
-                begin = (row * geometry.input_step_y - first_row) * geometry.row_bytes + edge + x * stride
+                top = (row * geometry.input_step_y - planes.first_row) * layout.row_bytes
+                begin = top + layout.edge + x * stride
                 if steps == 1:
-                    other_top = (other_row * geometry.input_step_y - first_row) * geometry.row_bytes
-                    other_begin = other_top + edge + other_x * stride
-                    add_groups(
-                        token, segments, ends, planes, (begin, other_begin), stride, weights, weight_base, sums, 0
-                    )
+                    other_top = (other_row * geometry.input_step_y - planes.first_row) * layout.row_bytes
+                    begins = (begin, other_top + layout.edge + other_x * stride)
+                    add_groups(token, segments, ends, levels, begins, stride, weights.integers, weight_base, sums, 0)
                 for step in range(0, steps - 1, 2):
                     begins = (begin + step * size, begin + (step + 1) * size)
+                    place = step * step_stride
                     add_groups(
-                        token, segments, ends, planes, begins, stride, weights, weight_base, sums, step * step_stride
+                        token, segments, ends, levels, begins, stride, weights.integers, weight_base, sums, place
                     )
                 for each in range(other - group + 1):
                     if each == 1:
@@ -108,16 +107,13 @@ def dot_band(tokens, tables, weights, scale, spread, constant, constant_stride, 
                     y = phase.first_y + row * step_y
                     for k in range(min(pixels - x, GROUP)):
                         pixel = y * geometry.output_width + phase.first_x + (x + k) * step_x
-                        local = pixel - rows[0] * geometry.output_width
+                        local = pixel - rows.first * geometry.output_width
                         index = (each * GROUP + k) * width
-                        place = pixel * constant_stride + channel
-                        block = block_of_sums(window, sums, index, step_stride, scale, constant, channel, place)
+                        place = pixel * constant.stride + channel
+                        block = block_of_sums(window, sums, index, step_stride, scale, constant.values, channel, place)
                         if neurons is None:
                             store_pixel(block, target, local * steps * padded + channel, padded)
                         else:
-                            neuron, before, before_stride, after, after_stride = neurons
-                            source = pixel * before_stride + channel
-                            kept = pixel * after_stride + channel
-                            fire(block, before, source, after, kept, neuron, target, local * padded + channel)
-    if len(token[0]) == 3:
+                            fire_pixel(block, neurons, pixel, channel, target, local * padded + channel)
+    if len(token.kind) == 3:
         release_tiles()

@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .processor import host_features, host_lanes
-from .vector_block import _data, _load_vector, _offset, _splat, _store_vector, _vector
+from .vectors import _data, _load_vector, _offset, _splat, _store_vector, _vector
 
 CHUNK = 16
 """Numbers that `add_to_chunk`, `look_up_chunk` and `scale_chunk` treat at once."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vector_block import LEVEL_BITS, _data, _load_vector, _offset, _splat, _store_vector, _vector
+from .vectors import LEVEL_BITS, _data, _load_vector, _offset, _splat, _store_vector, _vector
 
 _HEAD = 5
 """Numbers before the thresholds in a neuron's parameters."""
@@ -75,6 +76,17 @@ def fire(typing_context, block, before, source, after, target, neuron, words, wo
         return context.get_dummy_value()
 
     return types.void(block, before, types.intp, after, types.intp, neuron, words, types.intp), generate
+
+
+@numba.njit(inline="always")
+def fire_pixel(block, neurons, pixel, channel, words, word):
+    """`fire` the neurons of a pixel, from a channel on.
+
+    neurons : LadderNeurons
+    """
+    source = pixel * neurons.before_stride + channel
+    kept = pixel * neurons.after_stride + channel
+    fire(block, neurons.before, source, neurons.after, kept, neurons.parameters, words, word)
 
 
 def _resized(builder, value, vector_type):

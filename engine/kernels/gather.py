@@ -24,19 +24,15 @@ from __future__ import annotations
 import numba
 
 from .compilation import compiled_bare
-from .firing import fire
+from .firing import fire_pixel
 from .window_block import empty_block, multiply_add, next_pixel, store_pixel
-
-# Arguments that travel together:
-#   tables : GatherTables; phase : one of its phases
-#   decoded = (first_row, rows, begins, keys, values) as decode.py leaves them
 
 
 @numba.njit(inline="always")
 def _add_column(token, tables, phase, weights, weight_base, scale, decoded, block, top, column):
     """`block` plus the current from the events of one column of input pixels."""
     geometry = tables.geometry
-    first_row, rows, begins, keys, values = decoded
+    first_row, begins = decoded.first_row, decoded.begins
     for number in range(phase.first_run, phase.end_run):
         run = tables.row_runs[number]
         begin = top + run.offset
@@ -44,42 +40,44 @@ def _add_column(token, tables, phase, weights, weight_base, scale, decoded, bloc
         shift = weight_base + ((run.kernel_row - begin + first_row) * geometry.channels) * scale
         begin = max(begin, 0)
         if begin < end:
-            place = column * (rows + 1) - first_row
+            place = column * (decoded.rows + 1) - first_row
             for entry in range(begins[place + begin], begins[place + end]):
-                block = multiply_add(block, weights, shift, keys, scale, values, entry)
+                block = multiply_add(block, weights, shift, decoded.keys, scale, decoded.values, entry)
     return block
 
 
 @compiled_bare
-def gather_band(token, tables, weights, decoded, constant, constant_stride, neurons, target, rows):
-    """Spikes, or for a layer without neurons the currents, of the output rows rows[0] to rows[1] - 1.
+def gather_band(token, tables, weights, decoded, constant, neurons, target, rows):
+    """Spikes, or for a layer without neurons the currents, of some output rows.
 
+    token : `window_token`
+    tables : GatherTables
     weights : float32, flat: phase, block of output channels, kernel row, input channel, kernel column (last one first),
         channel in block
-    constant : float32, the bias (constant_stride 0) or what an analog input adds for each pixel (stride: its channels)
-    neurons : None, or (neuron, before, before_stride, after, after_stride): firing.neuron_array and the membrane
-        potentials before and after these steps, float32, with stride 0 where there is one value for each channel
+    decoded : Decoded
+    constant : Constant
+    neurons : LadderNeurons or None
     target : unsigned, (rows, width, padded channels) of the band, receives the packed levels; without neurons float32,
         (rows, width, steps, padded channels), receives the currents
-    rows : first row, last row + 1, padded channels, channels
+    rows : OutputRows
     """
     geometry, columns = tables.geometry, tables.columns
-    window = len(token[1])
-    width = len(token[2]) * len(token[3])
-    block_width = len(token[4]) * len(token[3])
-    padded = rows[2]
+    window = len(token.window)
+    width = len(token.vectors) * len(token.lanes)
+    block_width = len(token.row) * len(token.lanes)
+    padded = rows.padded
     for number in range(tables.phases.size):
         phase = tables.phases[number]
         first_column, kernel_columns = phase.first_column, phase.end_column - phase.first_column
         scale = (kernel_columns if window == 1 else window) * block_width
         block_weights = phase.kernel_rows * geometry.channels * scale
         step_y, step_x = geometry.output_step_y, geometry.output_step_x
-        first_y = phase.first_y + (max(rows[0] - phase.first_y, 0) + step_y - 1) // step_y * step_y
+        first_y = phase.first_y + (max(rows.first - phase.first_y, 0) + step_y - 1) // step_y * step_y
         pixels = (geometry.output_width - phase.first_x + step_x - 1) // step_x
         for channel in range(0, padded, width):
             in_block = channel % block_width
             weight_base = phase.weights + channel // block_width * block_weights + in_block
-            for y in range(first_y, rows[1], step_y):
+            for y in range(first_y, rows.end, step_y):
                 top = (y - phase.first_y) // step_y * geometry.input_step_y
                 line = y * geometry.output_width + phase.first_x
                 block = empty_block(token)
@@ -91,7 +89,7 @@ def gather_band(token, tables, weights, decoded, constant, constant_stride, neur
                 for ahead in range(pixels + window - 1):
                     # The pixel that enters the window; behind the last one, any.
                     entering = line + min(ahead, pixels - 1) * step_x
-                    block = next_pixel(block, constant, entering * constant_stride + channel, 0)
+                    block = next_pixel(block, constant.values, entering * constant.stride + channel, 0)
                     if window == 1:
                         for tap in range(kernel_columns):
                             reached = ahead * geometry.input_step_x + columns[first_column + tap]
@@ -113,12 +111,9 @@ def gather_band(token, tables, weights, decoded, constant, constant_stride, neur
                     if ahead < window - 1:
                         continue
                     pixel = line + (ahead - window + 1) * step_x
-                    local = pixel - rows[0] * geometry.output_width
+                    local = pixel - rows.first * geometry.output_width
                     # Numba compiles only the branch that the type of `neurons` calls for.
                     if neurons is None:
-                        store_pixel(block, target, local * len(token[0]) * padded + channel, padded)
+                        store_pixel(block, target, local * len(token.steps) * padded + channel, padded)
                     else:
-                        neuron, before, before_stride, after, after_stride = neurons
-                        source = pixel * before_stride + channel
-                        kept = pixel * after_stride + channel
-                        fire(block, before, source, after, kept, neuron, target, local * padded + channel)
+                        fire_pixel(block, neurons, pixel, channel, target, local * padded + channel)

@@ -7,8 +7,31 @@ indices is not.
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 from .compilation import compiled
+
+
+class AdamConstants(NamedTuple):
+    """Numbers of the parameters' type.
+
+    Parameters
+    ----------
+    rate : number
+        With the bias corrections in it.
+    mean_decay, square_decay : numbers
+        Of the mean of gradients, and of their squares.
+    epsilon : number
+        With the bias correction in it.
+    scale : number
+        Factor for the gradient.
+    """
+
+    rate: Any
+    mean_decay: Any
+    square_decay: Any
+    epsilon: Any
+    scale: Any
 
 
 @compiled
@@ -24,18 +47,17 @@ def momentum_step(parameters, gradients, means, rate, momentum, scale):
 def adam_step(parameters, gradients, means, squares, constants):
     """Exponential means of gradient and squared gradient; parameter -= rate * mean / (sqrt(square) + epsilon).
 
-    constants : rate and epsilon with the bias corrections in them, both decays, and a factor for the gradient: (rate,
-        first, second, epsilon, scale)
+    constants : AdamConstants
     """
-    rate, first_decay, second_decay, epsilon, scale = constants
+    mean_decay, square_decay = constants.mean_decay, constants.square_decay
     one = parameters.dtype.type(1)
     for index in range(parameters.size):
-        gradient = scale * gradients[index]
-        mean = first_decay * means[index] + (one - first_decay) * gradient
-        square = second_decay * squares[index] + (one - second_decay) * gradient * gradient
+        gradient = constants.scale * gradients[index]
+        mean = mean_decay * means[index] + (one - mean_decay) * gradient
+        square = square_decay * squares[index] + (one - square_decay) * gradient * gradient
         means[index] = mean
         squares[index] = square
-        parameters[index] -= rate * mean / (math.sqrt(square) + epsilon)
+        parameters[index] -= constants.rate * mean / (math.sqrt(square) + constants.epsilon)
 
 
 @compiled

@@ -9,14 +9,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .compilation import compiled_bare
-from .firing import fire
+from .firing import fire_pixel
 from .spread import PLANE_GAP
-from .vector_block import _data, _load_vector, _splat, _store_vector, _vector
+from .vectors import _data, _load_vector, _splat, _store_vector, _vector
 from .window_block import empty_block, next_pixel
 
 # geometry : PoolGeometry
-# sums, currents : float32, (rows, width, steps, padded channels) of the band, the output rows rows[0] to rows[1] - 1
-# rows : first row, last row + 1, padded channels, channels
+# sums, currents : float32, (rows, width, steps, padded channels) of the band, the output rows `rows`
+# rows : OutputRows
 
 
 POOL_CHANNELS = 16
@@ -28,14 +28,17 @@ _index = np.uint64
 
 @compiled_bare
 def pool_events(geometry, source, steps, sums, rows):
-    """Add one source's events to the sum of each window; `source` as in decode.py."""
-    start, channels, levels, bytes_each, emit, _, channel_offset, _ = source
-    padded, entry_bytes = _index(rows[2]), _index(bytes_each)
-    for y in range(rows[0], rows[1]):
+    """Add one source's events to the sum of each window.
+
+    source : EventSource
+    """
+    start, channels, levels, emit = source.start, source.channels, source.levels, source.emit
+    padded, entry_bytes = _index(rows.padded), _index(source.bytes_each)
+    for y in range(rows.first, rows.end):
         top = y * geometry.stride_y - geometry.padding_y
         for x in range(geometry.output_width):
             left = x * geometry.stride_x - geometry.padding_x
-            place = _index(((y - rows[0]) * geometry.output_width + x) * steps * rows[2] + channel_offset)
+            place = _index(((y - rows.first) * geometry.output_width + x) * steps * rows.padded + source.channel_offset)
             for row in range(max(top, 0), min(top + geometry.kernel_height, geometry.height)):
                 # Neighbouring columns' events are contiguous.
                 first, last = max(left, 0), min(left + geometry.kernel_width, geometry.width)
@@ -82,41 +85,43 @@ def sum_levels(typing_context, window, planes, place, strides, scale, sums, inde
 
 
 @compiled_bare
-def pool_planes(steps, geometry, spread, strides, scale, sums, rows):
-    """Means of each window, from levels that are spread out; see spread.py for `spread`.
+def pool_planes(steps, tables, planes, sums, rows):
+    """Means of each window, from levels that are spread out.
 
     steps : tuple as long as there are steps
-    strides : bytes of a plane's row, and of a pixel
-    scale : float32, quantum of the levels / pixels of a window, a power of two: nothing is rounded
+    tables : PoolTables
+    planes : Planes
     """
-    first_row, spread_height, edge, planes = spread
-    size = spread_height * strides[0] + PLANE_GAP
+    geometry, layout = tables.geometry, tables.layout
+    size = planes.rows * layout.row_bytes + PLANE_GAP
+    strides = (layout.row_bytes, layout.pixel_bytes)
     window = (geometry.kernel_height, geometry.kernel_width)
     target = 0
-    for y in range(rows[0], rows[1]):
-        top = y * geometry.stride_y - geometry.padding_y - first_row
+    for y in range(rows.first, rows.end):
+        top = y * geometry.stride_y - geometry.padding_y - planes.first_row
         for x in range(geometry.output_width):
-            place = top * strides[0] + edge + (x * geometry.stride_x - geometry.padding_x) * strides[1]
+            left = x * geometry.stride_x - geometry.padding_x
+            place = top * layout.row_bytes + layout.edge + left * layout.pixel_bytes
             for _step in range(len(steps)):
-                for channel in range(0, rows[2], POOL_CHANNELS):
-                    sum_levels(window, planes, place + channel, strides, scale, sums, target + channel)
-                target += rows[2]
+                for channel in range(0, rows.padded, POOL_CHANNELS):
+                    sum_levels(window, planes.levels, place + channel, strides, tables.scale, sums, target + channel)
+                target += rows.padded
                 place += size
 
 
 @compiled_bare
 def pool_analog(geometry, picture, steps, channel_offset, sums, rows):
     """Add an analog source, (H, W, C) float32, whose value is the same at every step."""
-    for y in range(rows[0], rows[1]):
+    for y in range(rows.first, rows.end):
         top = y * geometry.stride_y - geometry.padding_y
         for x in range(geometry.output_width):
             left = x * geometry.stride_x - geometry.padding_x
-            place = ((y - rows[0]) * geometry.output_width + x) * steps * rows[2] + channel_offset
+            place = ((y - rows.first) * geometry.output_width + x) * steps * rows.padded + channel_offset
             for row in range(max(top, 0), min(top + geometry.kernel_height, geometry.height)):
                 for column in range(max(left, 0), min(left + geometry.kernel_width, geometry.width)):
                     for step in range(steps):
                         for channel in range(picture.shape[2]):
-                            sums[place + step * rows[2] + channel] += picture[row, column, channel]
+                            sums[place + step * rows.padded + channel] += picture[row, column, channel]
 
 
 @compiled_bare
@@ -131,14 +136,12 @@ def divide_by_area(geometry, sums):
 def fire_currents(token, currents, strides, neurons, words, rows, out_width):
     """Spikes of neurons whose currents are in memory; `words` as in gather_band. The token's window is one pixel.
 
+    neurons : LadderNeurons
     strides : numbers in `currents` from pixel to pixel, and from step to step
     """
-    neuron, before, before_stride, after, after_stride = neurons
-    padded = rows[2]
-    for local in range((rows[1] - rows[0]) * out_width):
-        pixel = rows[0] * out_width + local
-        for channel in range(0, padded, len(token[2]) * len(token[3])):
+    padded = rows.padded
+    for local in range((rows.end - rows.first) * out_width):
+        pixel = rows.first * out_width + local
+        for channel in range(0, padded, len(token.vectors) * len(token.lanes)):
             block = next_pixel(empty_block(token), currents, local * strides[0] + channel, strides[1])
-            source = pixel * before_stride + channel
-            target = pixel * after_stride + channel
-            fire(block, before, source, after, target, neuron, words, local * padded + channel)
+            fire_pixel(block, neurons, pixel, channel, words, local * padded + channel)

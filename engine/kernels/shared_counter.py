@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .compilation import compiled_bare
-from .vector_block import _data
+from .vectors import _data
 
 ENTRIES, FINISHED, TAKEN = range(3)
 

@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .bound_call import words
-from .vector_block import _data
+from .vectors import _data
 
 MOST_IN_TUPLE = 2
 """Sources that kernels are compiled for in their number."""
@@ -23,7 +23,7 @@ _WORD_BYTES = 8
 
 
 def packed_sources(sources: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
-    """What kernels take of sources, each a tuple of arrays and numbers, all of the same types.
+    """What kernels take of sources, each a (named) tuple of arrays and numbers, all of the same types.
 
     More than `MOST_IN_TUPLE` become the first of them, for its types, and a table with a row for each, in which stands
     what `bound_call.words` makes of it. The arrays have to outlive what is returned.

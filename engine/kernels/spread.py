@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from .compilation import compiled_bare
 from .sources import count_sources, source_at
-from .vector_block import _data, _load_vector, _splat, _store_vector, _vector
+from .vectors import _data, _load_vector, _splat, _store_vector, _vector
 
 MASK_CHANNELS = 32
 """Channels of a pixel that are spread out at once."""
@@ -22,21 +22,6 @@ PLANE_GAP = 64
 _FLUSH = 255
 
 _BYTE, _NUMBER, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-
-# Arguments that travel together:
-#   sources : of (start, channels, levels, words, quanta, shift, channel_offset, masks), one for each queue, as
-#       `packed_sources` makes them
-#     start, channels : the queue's
-#     levels : uint8, the queue's levels byte by byte; words : unsigned, the same word by word
-#     quanta : (256,) uint8, value of each level, in quanta
-#     shift : where that is the level read backwards, bit by bit, and shifted to the right: by how many bits; or -1
-#     channel_offset : first channel of this source among all sources
-#     masks : uint8, flat, the queue's masks; of size 0 without any, or where shift is -1
-#   strides : bytes of a plane's row, and of a pixel
-#   spread = (first_row, rows, edge, planes)
-#     first_row, rows : rows of the input that are spread out, which may lie beyond it
-#     edge : bytes before a row's first pixel
-#     planes : uint8, flat: step, row, pixel, channel, and PLANE_GAP bytes behind each step
 
 
 @intrinsic
@@ -114,43 +99,45 @@ def _backwards(builder, levels, shift):
 @numba.njit(inline="always")
 def _spread_entries(source, first, end, place, size, steps, planes):
     """Spread a pixel's entries out, one by one."""
-    _, channels, levels, words, quanta, _, channel_offset, _ = source
-    bytes_each = levels.size // max(words.size, 1)
-    place += channel_offset
+    channels, levels, quanta = source.channels, source.levels, source.quanta
+    bytes_each = levels.size // max(source.words.size, 1)
+    place += source.channel_offset
     for entry in range(first, end):
         for step in range(steps):
             planes[place + channels[entry] + step * size] = quanta[levels[entry * bytes_each + step]]
 
 
 @compiled_bare
-def spread_rows(steps, sources, counts, spread, strides):
+def spread_rows(steps, sources, planes, layout):
     """Fill planes with the levels of some rows of the sources, and zeros around them.
 
     steps : tuple as long as there are steps
-    counts : channels of each source, as `packed_numbers` makes them
+    sources : SpreadSources
+    planes : Planes
+    layout : PlaneLayout
     """
-    first_row, rows, edge, planes = spread
-    size = rows * strides[0] + PLANE_GAP
-    planes[: len(steps) * size] = 0
-    height, width = source_at(sources, 0)[0].shape
-    for row in range(max(first_row, 0), min(first_row + rows, height)):
-        base = (row - first_row) * strides[0] + edge
+    queues, first_row, levels = sources.queues, planes.first_row, planes.levels
+    size = planes.rows * layout.row_bytes + PLANE_GAP
+    levels[: len(steps) * size] = 0
+    height, width = source_at(queues, 0).start.shape
+    for row in range(max(first_row, 0), min(first_row + planes.rows, height)):
+        base = (row - first_row) * layout.row_bytes + layout.edge
         for x in range(width - 1):
             # Sources in order: what one writes too much, always zeros, is overwritten by the next one or next pixel.
-            for number in range(count_sources(sources)):
-                source = source_at(sources, number)
-                start, _, _, words, _, shift, channel_offset, masks = source
-                entry = start[row, x]
-                if masks.size == 0:
-                    _spread_entries(source, entry, start[row, x + 1], base, size, len(steps), planes)
+            for number in range(count_sources(queues)):
+                source = source_at(queues, number)
+                entry = source.start[row, x]
+                if source.masks.size == 0:
+                    _spread_entries(source, entry, source.start[row, x + 1], base, size, len(steps), levels)
                     continue
-                mask_words = (counts[number] + MASK_CHANNELS - 1) // MASK_CHANNELS
-                mask, place = (row * (width - 1) + x) * mask_words * 4, base + channel_offset
+                mask_words = (sources.channels[number] + MASK_CHANNELS - 1) // MASK_CHANNELS
+                mask, place = (row * (width - 1) + x) * mask_words * 4, base + source.channel_offset
                 for word in range(mask_words):
                     entry += spread_word(
-                        steps, words, entry, masks, mask + 4 * word, shift, planes, place + MASK_CHANNELS * word, size
-                    )
-            base += strides[1]
+                        steps, source.words, entry, source.masks, mask + 4 * word, source.shift, levels,
+                        place + MASK_CHANNELS * word, size,
+                    )  # fmt: skip
+            base += layout.pixel_bytes
 
 
 @intrinsic
@@ -181,33 +168,31 @@ def _count_active(planes, base, pixel, begin, end, held, totals):
 
 
 @compiled_bare
-def count_zeros_of_planes(steps, sources, channels, spread, strides, own, classes, zeros, sums, counts):
-    """Add to `counts`, for each event of some rows that are spread out, the weights of zero that it meets.
+def count_zeros_of_planes(steps, sources, planes, layout, own, zeros):
+    """Count, for each event of some rows that are spread out, the weights of zero that it meets.
 
-    own : first row, last row + 1, of those whose events are counted
-    classes : row_classes, column_classes, and `zeros`, as in `count_zeros_of_rows`
-    sums : (2, bytes of a pixel, filled up to a multiple of MASK_CHANNELS) int64
-    counts : (sources, >= 2, ..., 8) int64, receives at [source, 1, 0] the numbers by step
+    steps, sources, planes, layout : as in `spread_rows`
+    own : InputRows whose events are counted
+    zeros : ZeroCounts
     """
-    first_row, rows, edge, planes = spread
-    row_classes, column_classes = classes
-    width, pixel, size = column_classes.size, strides[1], rows * strides[0] + PLANE_GAP
-    held, totals = sums[0].view(np.uint8), sums[1]
+    column_classes, queues, counts = zeros.tables.column_classes, sources.queues, zeros.counts
+    width, pixel, size = column_classes.size, layout.pixel_bytes, planes.rows * layout.row_bytes + PLANE_GAP
+    held, totals = zeros.sums[0].view(np.uint8), zeros.sums[1]
     for step in range(len(steps)):
-        for row in range(own[0], own[1]):
-            base = step * size + (row - first_row) * strides[0] + edge
-            of_row = zeros[row_classes[row]]
+        for row in range(own.first, own.end):
+            base = step * size + (row - planes.first_row) * layout.row_bytes + layout.edge
+            of_row = zeros.tables.zeros[zeros.tables.row_classes[row]]
             x = 0
             while x < width:
                 end = x + 1
                 while end < width and column_classes[end] == column_classes[x]:
                     end += 1
                 for word in range(0, pixel, MASK_CHANNELS):
-                    _count_active(planes, base + word, pixel, x, end, held, totals[word:])
+                    _count_active(planes.levels, base + word, pixel, x, end, held, totals[word:])
                 of_run = of_row[column_classes[x]]
-                for number in range(count_sources(sources)):
-                    total, first = 0, source_at(sources, number)[6]
-                    for channel in range(first, first + channels[number]):
+                for number in range(count_sources(queues)):
+                    total, first = 0, source_at(queues, number).channel_offset
+                    for channel in range(first, first + sources.channels[number]):
                         total += of_run[channel] * totals[channel]
                     counts[number, 1, 0, step] += total
                 x = end

@@ -7,17 +7,52 @@ column for the current and one for each state variable.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba.extending import overload
+from numpy.typing import NDArray
 
 from .stepped import STEP, loaded, store
 
 _LITTLE = 1e-3
 """Distance, in widths, over which a step is differentiated where its level stays the same."""
 
-# Arguments that travel together:
-#   model = (initial, parameters, emit) : tuple of float64, tuple, (256,) float32
-#   options = (width, radii, detached) : with detached, what a change of level does to the state is left out
+
+class StepModel(NamedTuple):
+    """A model.
+
+    Parameters
+    ----------
+    initial : tuple of float64
+        Each state variable before the first step.
+    parameters : tuple
+        The last arguments of STEP.
+    emit : (256,) float32
+        Value of each level.
+    """
+
+    initial: tuple[float, ...]
+    parameters: tuple[Any, ...]
+    emit: NDArray[np.float32]
+
+
+class StepOptions(NamedTuple):
+    """How a step is differentiated.
+
+    Parameters
+    ----------
+    width : float
+    radii : float64
+        Over which steps are averaged, in units of the width.
+    detached : bool
+        Whether what a change of level does to the state is left out.
+    """
+
+    width: float
+    radii: NDArray[np.float64]
+    detached: bool
+
 
 # --- Tuples and arrays -----------------------------------------------------------------------------------------------
 
@@ -97,16 +132,17 @@ def fire_steps(currents, model, before, emitted, first, last):
     """Run the neurons first ... last - 1 through all steps.
 
     currents : (T or 1, E), input current of each neuron; a single row is injected at every step
+    model : StepModel
     before : tuple of (T, E), receive each state variable before each step
     emitted : (T, E), receives the value emitted at each step
 
     Returns the highest level, as an unsigned number.
     """
-    initial, parameters, emit = model
+    parameters, emit = model.parameters, model.emit
     highest = np.uint64(0)
     now = rows_of(before, 0)
     for neuron in range(first, last):
-        store(now, neuron, initial)
+        store(now, neuron, model.initial)
     for step in range(emitted.shape[0]):
         now = rows_of(before, step)
         then = rows_of(before, min(step + 1, emitted.shape[0] - 1))
@@ -135,9 +171,10 @@ def rows_given(point, like, model, options, matrix):
 
     point : (1 + S,) float64, current and state variables
     like : tuple of so many float64
+    model : StepModel; options : StepOptions
     matrix : (1 + S, 1 + S) float64, receives the derivatives
     """
-    spread_rows(matrix, 0, SURROGATE(*taken(point, 0, like), *model[1], options[0]))
+    spread_rows(matrix, 0, SURROGATE(*taken(point, 0, like), *model.parameters, options.width))
 
 
 def rows_by_differences(point, like, model, options, matrix):
@@ -145,7 +182,7 @@ def rows_by_differences(point, like, model, options, matrix):
 
     The derivative of a function that is averaged over x - r ... x + r is its rise between these two, divided by 2 r.
     """
-    width, radii, _ = options
+    width, radii = options.width, options.radii
     high, low = np.empty(point.size), np.empty(point.size)
     matrix[:] = 0
     for column in range(point.size):
@@ -165,7 +202,7 @@ def state_rows_held(point, like, model, options, matrix):
     high, low, here = np.empty(point.size), np.empty(point.size), np.empty(point.size)
     level = evaluated(point, like, model, here)
     for column in range(point.size):
-        held, little = point[column], _LITTLE * options[0]
+        held, little = point[column], _LITTLE * options.width
         point[column] = held + little
         above = evaluated(point, like, model, high) == level
         point[column] = held - little
@@ -179,9 +216,9 @@ def state_rows_held(point, like, model, options, matrix):
 
 def evaluated(point, like, model, values):
     """Write the value emitted and the new state to `values`; returns the level."""
-    after = STEP(*taken(point, 0, like), *model[1])
+    after = STEP(*taken(point, 0, like), *model.parameters)
     level = np.int64(after[0])
-    values[0] = model[2][level & 255]
+    values[0] = model.emit[level & 255]
     spread(values, 1, after[1:])
     return level
 
@@ -205,11 +242,12 @@ def backward_steps(currents, before, gradient, constant, model, options, into, f
     currents, before : as in `fire_steps`
     gradient : (T or 1, E), gradient of the value emitted at each step; a single row is that of every step
     constant : (E or 1,), further gradient of the value emitted, the same at every step
+    model : StepModel; options : StepOptions
     into : (T, E), receives the gradient of the current at each step
 
     Returns the sum over the neurons of the gradient of the initial potential.
     """
-    like = (0.0, *model[0])
+    like = (0.0, *model.initial)
     size = len(like)
     point, flow, passed = np.empty(size), np.empty(size), np.empty(size)
     matrix = np.empty((size, size))
@@ -222,7 +260,7 @@ def backward_steps(currents, before, gradient, constant, model, options, into, f
             point[0] = currents[step if currents.shape[0] > 1 else 0, neuron]
             spread(point, 1, loaded(rows_of(before, step), neuron))
             ROWS(point, like, model, options, matrix)
-            if options[2]:
+            if options.detached:
                 HELD(point, like, model, options, matrix)
             for column in range(size):
                 passed[column] = 0

@@ -9,9 +9,11 @@ vector instructions.
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from .compilation import compiled
 
@@ -20,10 +22,42 @@ TRIANGLE, FAST_SIGMOID, ARCTAN, RECTANGLE = range(4)
 
 _BLOCK = 64
 
-# Arguments that travel together:
-#   neuron = (decay, keep, table), table : (K, 5): compare, subtract, value emitted, width of the surrogate, its inverse
-#   options = (code, smooth, detached): with smooth, thresholds are crossed by degrees, which are the antiderivative of
-#       the slope; with detached, the backward pass takes the reset for a constant
+COMPARE, SUBTRACT, EMITTED, WIDTH, INVERSE = range(5)
+"""Columns of a ladder's table, (K, 5), or (K, 3) of the first ones: what a threshold compares with and subtracts; the
+value emitted; width of the surrogate, and its inverse."""
+
+
+class LadderThroughTime(NamedTuple):
+    """A neuron.
+
+    Parameters
+    ----------
+    decay, keep : numbers
+        What is left of a potential after a step, and of one that crossed.
+    table : (K, 5)
+    """
+
+    decay: Any
+    keep: Any
+    table: NDArray[Any]
+
+
+class SurrogateOptions(NamedTuple):
+    """How thresholds are crossed.
+
+    Parameters
+    ----------
+    code : int
+        Of the surrogate.
+    smooth : bool
+        By degrees, which are the antiderivative of the slope.
+    detached : bool
+        Whether the backward pass takes the reset for a constant.
+    """
+
+    code: int
+    smooth: bool
+    detached: bool
 
 
 @numba.njit(inline="always")
@@ -58,10 +92,12 @@ def fire_through_time(currents, initial, neuron, options, before, emitted, first
 
     currents : (T or 1, E), input current of each neuron; a single row is injected at every step
     initial : number, potential before the first step
+    neuron : LadderThroughTime
+    options : SurrogateOptions
     before, emitted : (T, E), receive the potential before firing and the value emitted at each step
     """
-    decay, keep, table = neuron
-    code, smooth, _ = options
+    decay, keep, table = neuron.decay, neuron.keep, neuron.table
+    code, smooth = options.code, options.smooth
     number = before.dtype.type
     one, half = number(1), number(0.5)
     potential = np.empty(_BLOCK, before.dtype)
@@ -76,7 +112,8 @@ def fire_through_time(currents, initial, neuron, options, before, emitted, first
                 before[step, base + lane] = potential[lane]
                 value[lane] = 0
             for k in range(table.shape[0]):
-                compare, subtract, weight, inverse = table[k, 0], table[k, 1], table[k, 2], table[k, 4]
+                compare, subtract = table[k, COMPARE], table[k, SUBTRACT]
+                weight, inverse = table[k, EMITTED], table[k, INVERSE]
                 for lane in range(size):
                     held = potential[lane]
                     if smooth:
@@ -97,7 +134,7 @@ def fire_once(currents, start, keep, ladder, emitted, charged):
 
     currents : (E,) float32
     start, keep : float32, what is left of the initial potential, and of a potential that crossed
-    ladder : (K, 3) float32: compare, subtract, value emitted
+    ladder : (K, 3) float32, of which the columns are COMPARE, SUBTRACT and EMITTED
     emitted : (E,) float32, charged : (E,) bool; receive the value emitted, and whether the current is positive
     """
     zero = np.float32(0)
@@ -110,7 +147,7 @@ def fire_once(currents, start, keep, ladder, emitted, charged):
             marks[lane] = current[lane] > zero
             total[lane] = zero
         for k in range(ladder.shape[0]):
-            compare, subtract, value = ladder[k, 0], ladder[k, 1], ladder[k, 2]
+            compare, subtract, value = ladder[k, COMPARE], ladder[k, SUBTRACT], ladder[k, EMITTED]
             for lane in range(potential.size):
                 held = potential[lane]
                 crossed = held > compare
@@ -125,12 +162,13 @@ def backward_through_time(before, gradient, constant, neuron, options, currents,
     before : (T, E), as fire_through_time left it
     gradient : (T or 1, E), gradient of the value emitted at each step; a single row is that of every step
     constant : (E or 1,), further gradient of the value emitted, the same at every step
+    neuron, options : as in fire_through_time
     currents : (T, E), receives the gradient of the current at each step
 
     Returns the sum over the neurons of the gradient of the initial potential.
     """
-    decay, keep, table = neuron
-    code, smooth, detached = options
+    decay, keep, table = neuron.decay, neuron.keep, neuron.table
+    code, smooth, detached = options.code, options.smooth, options.detached
     number = before.dtype.type
     one, half = number(1), number(0.5)
     thresholds = table.shape[0]
@@ -146,7 +184,7 @@ def backward_through_time(before, gradient, constant, neuron, options, currents,
             for lane in range(size):
                 held[0, lane] = before[step, base + lane]
             for k in range(thresholds):
-                compare, subtract, inverse = table[k, 0], table[k, 1], table[k, 4]
+                compare, subtract, inverse = table[k, COMPARE], table[k, SUBTRACT], table[k, INVERSE]
                 for lane in range(size):
                     potential = held[k, lane]
                     if smooth:
@@ -156,7 +194,8 @@ def backward_through_time(before, gradient, constant, neuron, options, currents,
                     degree[k, lane] = by
                     held[k + 1, lane] = potential - by * ((one - keep) * potential + subtract)
             for k in range(thresholds - 1, -1, -1):
-                compare, subtract, weight, inverse = table[k, 0], table[k, 1], table[k, 2], table[k, 4]
+                compare, subtract = table[k, COMPARE], table[k, SUBTRACT]
+                weight, inverse = table[k, EMITTED], table[k, INVERSE]
                 for lane in range(size):
                     potential = held[k, lane]
                     extra = constant[base + lane] if constant.size > 1 else constant[0]

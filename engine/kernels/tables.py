@@ -1,7 +1,7 @@
-"""What kernels read, by name: tables of a layer's plan, and arguments that travel together.
+"""Tables that kernels read, by name: a layer's plan, its bands, and what its events count for.
 
 Rows of a table are records of a structured array, anything else that belongs together is a named tuple. Numba compiles
-both to what it makes of arrays and of tuples.
+both to what it makes of arrays and of tuples. What else kernels take is in arguments.py.
 """
 
 from __future__ import annotations
@@ -88,21 +88,27 @@ class GatherTables(NamedTuple):
 
 
 class DotGeometry(NamedTuple):
-    """Sizes and distances of the same layers where levels are spread out over planes of bytes.
-
-    Parameters
-    ----------
-    output_step_y, output_step_x, input_step_y, input_step_x, output_width : int
-        As in `GatherGeometry`.
-    row_bytes, pixel_bytes : int
-        Of a plane's row, and of a pixel.
-    """
+    """Sizes and distances of the same layers where levels are spread out over planes, as in `GatherGeometry`."""
 
     output_step_y: int
     output_step_x: int
     input_step_y: int
     input_step_x: int
     output_width: int
+
+
+class PlaneLayout(NamedTuple):
+    """How levels lie in a plane of bytes: row, pixel, channel.
+
+    Parameters
+    ----------
+    edge : int
+        Bytes before a row's first pixel.
+    row_bytes, pixel_bytes : int
+        Of a row, and of a pixel.
+    """
+
+    edge: int
     row_bytes: int
     pixel_bytes: int
 
@@ -132,12 +138,14 @@ class DotTables(NamedTuple):
     Parameters
     ----------
     geometry : DotGeometry
+    layout : PlaneLayout
     phases : (P,) DOT_PHASE
     segments : (S,) SEGMENT
         Those of all phases.
     """
 
     geometry: DotGeometry
+    layout: PlaneLayout
     phases: NDArray[np.void]
     segments: NDArray[np.void]
 
@@ -167,3 +175,79 @@ class PoolGeometry(NamedTuple):
     height: int
     width: int
     output_width: int
+
+
+class PoolTables(NamedTuple):
+    """An average pooling of levels that are spread out.
+
+    Parameters
+    ----------
+    geometry : PoolGeometry
+    layout : PlaneLayout
+    scale : float32
+        Quantum of the levels / pixels of a window, a power of two: nothing is rounded.
+    """
+
+    geometry: PoolGeometry
+    layout: PlaneLayout
+    scale: np.float32
+
+
+# --- Bands, see bands.py ---------------------------------------------------------------------------------------------
+
+BAND = np.dtype(
+    [
+        ("first_row", np.int64),
+        ("end_row", np.int64),
+        ("first_input", np.int64),
+        ("end_input", np.int64),
+        ("first_entry", np.int64),
+        ("first_counted", np.int64),
+        ("end_counted", np.int64),
+    ],
+    align=True,
+)
+"""A band: first and last + 1 of its output rows, and of the input rows that they read; where its entries go; first and
+last + 1 of the input rows whose events it counts, where levels are spread out."""
+
+# --- Counting, see count.py ------------------------------------------------------------------------------------------
+
+
+class FanTables(NamedTuple):
+    """How many outputs an event of each pixel reaches: the product of two numbers.
+
+    Parameters
+    ----------
+    rows : (H,) int64
+    columns : (W,) int64
+    usual_row, usual_column : int
+        What most of them are.
+    """
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    usual_row: int
+    usual_column: int
+
+
+class ZeroTables(NamedTuple):
+    """How many weights of zero an event meets.
+
+    Parameters
+    ----------
+    row_classes : (H,) int64
+    column_classes : (W,) int64
+        Rows and columns whose pixels meet the same kernel taps have the same class.
+    zeros : (row classes, column classes, C) int64
+        Weights of zero that an event of each channel meets; of size 0 where nobody wants to know.
+    """
+
+    row_classes: NDArray[np.int64]
+    column_classes: NDArray[np.int64]
+    zeros: NDArray[np.int64]
+
+
+# --- Chains, see chain.py --------------------------------------------------------------------------------------------
+
+CALL = np.dtype([("function", np.int64), ("block", np.int64)], align=True)
+"""Addresses of a function and of the block of arguments that it takes, see bound_call.py."""

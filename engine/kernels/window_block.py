@@ -1,9 +1,10 @@
-"""Accumulators for neighbouring output pixels, in vector registers.
+"""Accumulators that stay in vector registers: a window of pixels x steps x vectors x lanes float32 numbers.
 
-A `WindowBlock` holds, for a window of output pixels in a row, the input current of `vectors * lanes` channels at
-`steps` time steps; see vector_block.py for how it stays in registers. The functions below move the window, add an
-event to all of its pixels and store its first pixel. The counts are part of the type: kernels take a token (see
-`window_token`), so that one source compiles to a few specialisations.
+Numba keeps a value in registers when its data model is made of LLVM vectors. A `WindowBlock` holds, for a window of
+output pixels in a row, the input current of `vectors * lanes` channels at `steps` time steps; the functions below move
+the window, add an event to all of its pixels and store its first pixel. How many pixels, steps, vectors and lanes there
+are is part of the type: kernels take a token (see `window_token`), so that one source compiles to a few
+specialisations.
 
 `multiply_add` is a fused multiply-add with a single rounding on every processor, so the same numbers come out whatever
 the vector width and the window.
@@ -13,23 +14,42 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from .vector_block import _data, _fused_multiply_add, _load_vector, _offset, _splat, _store_vector, _vector
+from .vectors import _data, _fused_multiply_add, _load_vector, _offset, _splat, _store_vector, _vector
 
-Token = tuple[tuple[int, ...], ...]
+
+class Token(NamedTuple):
+    """A value whose Numba type says what a block has; each part is as long as there are of them.
+
+    Parameters
+    ----------
+    steps : tuple
+    window : tuple
+        Output pixels.
+    vectors : tuple
+        Of output channels.
+    lanes : tuple
+        Of a vector.
+    row : tuple
+        Vectors that a pixel's weights take in memory, of which a block may use a part.
+    """
+
+    steps: tuple[int, ...]
+    window: tuple[int, ...]
+    vectors: tuple[int, ...]
+    lanes: tuple[int, ...]
+    row: tuple[int, ...]
 
 
 @functools.cache
 def window_token(steps: int, window: int, vectors: int, lanes: int, row: int) -> Token:
-    """A value whose Numba type says what a block has: steps, pixels, vectors, lanes.
-
-    `row` is how many vectors a pixel's weights take in memory, of which a block may use a part.
-    """
-    return tuple((0,) * count for count in (steps, window, vectors, lanes, row))
+    """The token of a block."""
+    return Token(*((0,) * count for count in (steps, window, vectors, lanes, row)))
 
 
 class WindowBlock(types.Type):

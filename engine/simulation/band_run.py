@@ -17,6 +17,17 @@ from ..build.pool_layer import PoolLayer
 from ..build.stepper import Stepper
 from ..events import EventQueue, channel_type, level_type, mask_bytes
 from ..float32 import beyond
+from ..kernels.arguments import (
+    Constant,
+    Decoded,
+    EventRoom,
+    EventSource,
+    GatherScratch,
+    LadderNeurons,
+    OutputRows,
+    PoolScratch,
+    SharedBands,
+)
 from ..kernels.bands import run_bands, run_dot_bands, run_picture_bands, run_pool_bands, run_readout_bands
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
@@ -28,21 +39,17 @@ from ..kernels.pooling import divide_by_area, fire_currents, pool_analog, pool_e
 from ..kernels.processor import host_lanes
 from ..kernels.readout import add_to_readout
 from ..kernels.sources import packed_sources
-from ..kernels.tables import GatherTables
+from ..kernels.tables import BAND, GatherTables
 from ..kernels.window_block import window_token
 from .band_rows import Bands
-from .dot_run import Rows
 from .layer_state import Inputs, LayerState
 from .part import Part
 from .queue_room import QueueRoom
 from .scratch import Scratch
 
-Decoded = tuple[int, int, NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 _bytes_each = attrgetter("itemsize")
 
 Levels = NDArray[np.unsignedinteger[Any]]
-_BandArguments = tuple[NDArray[np.int64], NDArray[np.int64], int, NDArray[np.int64], int, int]
-"""What the kernels take of bands, see engine/kernels/bands.py."""
 
 FiredBand = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], Levels, NDArray[np.uint8] | None]
 """Where each pixel's entries begin, their channels and their levels, counted from the band's first entry; masks."""
@@ -71,11 +78,11 @@ def _chunks(queue: EventQueue) -> int:
     return min(max(math.ceil(most / CHUNK), 1), MOST_CHUNKS)
 
 
-def _unpacked_sources(inputs: Inputs) -> tuple[Any, ...]:
+def _unpacked_sources(inputs: Inputs) -> tuple[EventSource, ...]:
     """What `decode_rows` takes of each source."""
     numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=_bytes_each, default=None)
     return tuple(
-        (
+        EventSource(
             queue.start,
             queue.channels.astype(numbers, copy=False),
             queue.levels.view(np.uint8),
@@ -114,7 +121,7 @@ class BandRun:
     fired: NDArray[np.int64]
     run_all: Callable[[], None] | None
     """Runs those of a layer's bands that nobody has taken; None where they have to be run one by one."""
-    _neurons: tuple[Any, ...] | None
+    _neurons: LadderNeurons | None
 
     def __init__(
         self,
@@ -162,16 +169,20 @@ class BandRun:
         self._table = self._band_table() if room is not None or at_once else None
         self._in_one_kernel = at_once or (plain and not self._injects)
 
-    def _band_table(self) -> NDArray[np.int64]:
-        """(n, 5 or more): what the kernels of bands.py take of each band."""
+    def _band_table(self) -> NDArray[np.void]:
+        """(n,) BAND."""
         known, key = self.layer.band_tables, (self.bands.rows, self._dot is not None)
         table = known.get(key)
         if table is None:
             rows = self.layer.bands_and_inputs(self.bands.rows)
-            entries = np.zeros(len(rows), np.int64) if self.room is None else self.room.first_entries(rows[:, 0])
-            inputs = self._dot_rows
-            parts = [rows, entries] if self._dot is None else [rows[:, :2], inputs[:, :2], entries, inputs[:, 2:]]
-            table = np.column_stack(parts)
+            table = np.zeros(len(rows), BAND)
+            table["first_row"], table["end_row"], table["first_input"], table["end_input"] = rows.T
+            if self._dot is not None:
+                inputs = ("first_input", "end_input", "first_counted", "end_counted")
+                for name, column in zip(inputs, self._dot_rows.T, strict=True):
+                    table[name] = column
+            if self.room is not None:
+                table["first_entry"] = self.room.first_entries(table["first_row"])
             known.clear()  # The next run will have the same bands, or others for good.
             known[key] = table
         return table
@@ -213,12 +224,12 @@ class BandRun:
             first = last
         self._part_runs = own
 
-    def _ladder(self) -> tuple[Any, ...]:
-        """What the kernels take of neurons that are ladders of thresholds, and their potentials."""
+    def _ladder(self) -> LadderNeurons:
+        """What the kernels take of the neurons."""
         state, padded = self.state, self._padded
-        before = (self.layer.initial, 0) if state.fresh else (state.membrane, padded)
         after = (self.scratch.potentials(padded), 0) if state.membrane is None else (state.membrane, padded)
-        return (self.layer.neuron, *before, *after)
+        before = (self.layer.initial, 0) if state.fresh else after
+        return LadderNeurons(self.layer.neuron, *before, *after)
 
     def run(self, index: int) -> FiredBand | None:
         """What the neurons of the `index`-th band of the layer fire.
@@ -226,7 +237,7 @@ class BandRun:
         None where it is in the room for events, and for a layer without neurons, whose readout is moved on.
         """
         self._index = index
-        rows = (*self.bands.rows[index], self._padded, self._channels)
+        rows = OutputRows(*self.bands.rows[index], self._padded, self._channels)
         if self._neurons is not None and self._injects and self._nothing_else():
             return self._compact(rows, index, self._fire_picture(rows))
         if self._injects:
@@ -241,47 +252,50 @@ class BandRun:
         if self._table is None or not self._in_one_kernel:
             return None
         shares = self.bands.share_table
-        bands = (counters, shares, self._worker, self._table, self._padded, self._channels)
-        most_rows, _, most_inputs = (self._table[:, 1:4] - self._table[:, :3]).max(axis=0).tolist()
+        bands = SharedBands(counters, shares, self._worker, self._table, self._padded, self._channels)
+        most_rows = int((self._table["end_row"] - self._table["first_row"]).max())
+        most_inputs = int((self._table["end_input"] - self._table["first_input"]).max())
         if self.layer.neurons is None:
             return self._readout_at_once(bands, most_rows, most_inputs)
         if not self._is_ladder or self._summed or self._values is not None:
             return None
-        words = self._words((0, most_rows, self._padded, self._channels))
+        words = self._words(OutputRows(0, most_rows, self._padded, self._channels))
         if self._pooling:
             return self._pool_at_once(bands, most_rows, words)
         if self._injects:
             return self._picture_at_once(bands, most_rows, most_inputs, words)
         return self._gather_at_once(bands, most_inputs, words) if self.inputs.queues else None
 
-    def _gather_at_once(self, bands: _BandArguments, most_inputs: int, words: Levels) -> Callable[[], None]:
-        constants = (self.state.constant, self.state.constant_stride, self._neurons)
+    def _gather_at_once(self, bands: SharedBands, most_inputs: int, words: Levels) -> Callable[[], None]:
         if self._dot is not None:
             return functools.partial(
                 run_dot_bands,
-                (self._dot.tokens, self._compress),
+                self._dot.tokens,
                 self._dot.plan.tables,
                 self._dot.weights,
-                self._dot.sources(self.scratch, self.counts),
-                constants,
+                self._dot.sources,
+                self._dot.zeros(self.scratch, self.counts),
+                self._constant,
+                self._neurons,
                 bands,
-                (*self._dot.room(self.scratch, most_inputs), words),
-                *self._packed,
+                self._dot.room(self.scratch, most_inputs, words),
+                self._event_room,
             )
-        assert self._table is not None
-        most = int((self.row_sizes[self._table[:, 3]] - self.row_sizes[self._table[:, 2]]).max())
+        ends, firsts = self.row_sizes[bands.table["end_input"]], self.row_sizes[bands.table["first_input"]]
+        most = int((ends - firsts).max())
         return functools.partial(
             run_bands,
-            (self._token, self._compress),
+            self._token,
             *self._connections,
             self._sources,
-            constants,
+            self._constant,
+            self._neurons,
             bands,
-            (*self.scratch.entries(self._incoming_width, most_inputs, most, self.steps), words),
-            *self._packed,
+            GatherScratch(*self.scratch.entries(self._incoming_width, most_inputs, most, self.steps), words),
+            self._event_room,
         )
 
-    def _readout_at_once(self, bands: _BandArguments, most_rows: int, most_inputs: int) -> Callable[[], None] | None:
+    def _readout_at_once(self, bands: SharedBands, most_rows: int, most_inputs: int) -> Callable[[], None] | None:
         if self._dot is None or self.currents is not None or self._injects:
             return None
         currents = self.scratch.currents(most_rows * self._width * self.steps * self._padded)
@@ -290,29 +304,31 @@ class BandRun:
             self._dot.tokens,
             self._dot.plan.tables,
             self._dot.weights,
-            self._dot.sources(self.scratch, self.counts),
-            (self.state.constant, self.state.constant_stride),
+            self._dot.sources,
+            self._dot.zeros(self.scratch, self.counts),
+            self._constant,
             bands,
-            (*self._dot.room(self.scratch, most_inputs), currents),
+            self._dot.room(self.scratch, most_inputs, currents),
             self.state.readout.reshape(-1),
         )
 
-    def _pool_at_once(self, bands: _BandArguments, most_rows: int, words: Levels) -> Callable[[], None] | None:
+    def _pool_at_once(self, bands: SharedBands, most_rows: int, words: Levels) -> Callable[[], None] | None:
         if self._pool_run is None:
             return None
         currents = self.scratch.currents(most_rows * self._width * self.steps * self._padded)
         return functools.partial(
             run_pool_bands,
-            (self._token, self._pool_run.steps, self._compress),
-            *self._pool_run.arguments,
+            self._token,
+            self._pool_run.tables,
+            self._pool_run.sources,
             self._neurons,
             bands,
-            (*self._pool_run.room(self.scratch, most_rows), currents, words),
-            *self._packed,
+            PoolScratch(self._pool_run.planes(self.scratch, most_rows), currents, words),
+            self._event_room,
         )
 
     def _picture_at_once(
-        self, bands: _BandArguments, most_rows: int, most_inputs: int, words: Levels
+        self, bands: SharedBands, most_rows: int, most_inputs: int, words: Levels
     ) -> Callable[[], None] | None:
         if self.inputs.queues or self.state.membrane is not None:
             return None
@@ -322,26 +338,29 @@ class BandRun:
         vectors = self.layer.block_width // lanes
         return functools.partial(
             run_picture_bands,
-            (token, self._compress),
+            token,
             None if self.steps == 1 else window_token(self.steps, 1, vectors, lanes, vectors),
             *self._connections,
             (self.inputs.picture, offsets),
-            (self.layer.bias, self._neurons),
+            Constant(self.layer.bias, 0),
+            self._neurons,
             bands,
-            (*self.scratch.entries(self._incoming_width, most_inputs, most, 1), currents, words),
-            *self._packed,
+            GatherScratch(*self.scratch.entries(self._incoming_width, most_inputs, most, 1), words, currents),
+            self._event_room,
         )
 
     @property
-    def _packed(self) -> tuple[Any, ...]:
-        """Where events go, how many kinds of spikes are counted, and where."""
+    def _event_room(self) -> EventRoom:
+        """Where events go and are counted."""
         room = self.room
         assert room is not None
-        return (
-            (room.start, room.channels, room.levels, room.levels.view(np.uint64), room.masks),
-            self._kinds,
-            self.fired,
-        )
+        arrays = (room.start, room.channels, room.levels, room.masks, room.levels.view(np.uint64))
+        return EventRoom(self._compress, *arrays, self._kinds, self.fired)
+
+    @property
+    def _constant(self) -> Constant:
+        """What the currents begin with."""
+        return Constant(self.state.constant, self.state.constant_stride)
 
     @property
     def _connections(self) -> tuple[GatherTables, NDArray[np.float32]]:
@@ -355,11 +374,11 @@ class BandRun:
         """Whether the analog input is all that the layer reads, in this one step."""
         return self.steps == 1 and not self.inputs.queues and self.state.membrane is None
 
-    def _decode_picture(self, rows: Rows) -> Decoded:
+    def _decode_picture(self, rows: OutputRows) -> Decoded:
         """The analog input that some rows read, as events of one step."""
-        first, last = self.layer.input_rows(*rows[:2])
+        first, last = self.layer.input_rows(rows.first, rows.end)
         offsets, entries = self._picture_entries(last - first)
-        decoded = (first, last - first, *self.scratch.entries(self._incoming_width, last - first, entries, 1))
+        decoded = Decoded(first, last - first, *self.scratch.entries(self._incoming_width, last - first, entries, 1))
         decode_analog_rows(self.inputs.picture, offsets, decoded, self.layer.incoming[0])
         return decoded
 
@@ -368,38 +387,38 @@ class BandRun:
         offsets = np.array([source.channel_offset for source in self.analog])
         return offsets, rows * self._incoming_width * sum(source.channels for source in self.analog)
 
-    def _inject(self, rows: Rows) -> None:
+    def _inject(self, rows: OutputRows) -> None:
         """Compute the analog input's current, as that of events of one step, on top of the bias."""
         line = self._width * self._padded
-        target = self.state.constant[rows[0] * line : rows[1] * line]
-        constant = (self.layer.bias, 0)
+        target = self.state.constant[rows.first * line : rows.end * line]
+        constant = Constant(self.layer.bias, 0)
         decoded = self._decode_picture(rows)
-        gather_band(self.layer.token(1), *self._connections, decoded, *constant, None, target, rows)
+        gather_band(self.layer.token(1), *self._connections, decoded, constant, None, target, rows)
 
-    def _decode(self, rows: Rows) -> Decoded:
+    def _decode(self, rows: OutputRows) -> Decoded:
         """Entries of the input rows that some rows read; where there is no source but the picture, none."""
-        first, last = self.layer.input_rows(*rows[:2])
-        entries = int(self.row_sizes[last] - self.row_sizes[first])
-        decoded = (first, last - first, *self.scratch.entries(self._incoming_width, last - first, entries, self.steps))
+        first, last = self.layer.input_rows(rows.first, rows.end)
+        most = int(self.row_sizes[last] - self.row_sizes[first])
+        entries = self.scratch.entries(self._incoming_width, last - first, most, self.steps)
+        decoded = Decoded(first, last - first, *entries)
         if self._sources:
             decode_rows(self._sources, decoded, self.steps, self.layer.incoming[0])
         else:
-            decoded[2][:] = 0
+            decoded.begins[:] = 0
         return decoded
 
-    def _gather(self, rows: Rows, neurons: Any, target: NDArray[Any]) -> None:
-        constant = (self.state.constant, self.state.constant_stride)
+    def _gather(self, rows: OutputRows, neurons: LadderNeurons | None, target: NDArray[Any]) -> None:
         if self._dot is not None:
             inputs = self._dot_rows[self._index]
-            self._dot.run(self.scratch, inputs, rows, constant, neurons, target, self.counts)
+            self._dot.run(self.scratch, inputs, rows, self._constant, neurons, target, self.counts)
             return
-        gather_band(self._token, *self._connections, self._decode(rows), *constant, neurons, target, rows)
+        gather_band(self._token, *self._connections, self._decode(rows), self._constant, neurons, target, rows)
 
-    def _pool(self, rows: Rows) -> NDArray[np.float32]:
+    def _pool(self, rows: OutputRows) -> NDArray[np.float32]:
         """Means of a band's windows, flat: rows, width, steps, padded channels."""
         assert isinstance(self.layer, PoolLayer)
         geometry = self.layer.pool_geometry
-        sums = self.scratch.currents((rows[1] - rows[0]) * self._width * self.steps * self._padded)
+        sums = self.scratch.currents((rows.end - rows.first) * self._width * self.steps * self._padded)
         if self._pool_run is not None:
             self._pool_run.run(self.scratch, rows, sums)
             return sums
@@ -411,11 +430,11 @@ class BandRun:
         divide_by_area(geometry, sums)
         return sums
 
-    def _currents(self, rows: Rows) -> NDArray[np.float32]:
+    def _currents(self, rows: OutputRows) -> NDArray[np.float32]:
         """Currents of a band that pass through memory, flat: rows, width, steps, padded channels."""
         if self._pooling:
             return self._pool(rows)
-        size = (rows[1] - rows[0]) * self._width * self.steps
+        size = (rows.end - rows.first) * self._width * self.steps
         currents = self.scratch.currents(size * self._padded)
         if self._summed:
             by_pixel = currents.reshape(size, self._padded)
@@ -423,25 +442,25 @@ class BandRun:
             for part in self._part_runs:
                 by_pixel[:, : self._channels] += part.part_currents(rows, self._index)[:, : self._channels]
         elif self._values is not None:
-            self._values.run(self.scratch, rows[:2], currents)
+            self._values.run(self.scratch, (rows.first, rows.end), currents)
         else:
             self._gather(rows, None, currents)
         return currents
 
-    def part_currents(self, rows: Rows, index: int) -> NDArray[np.float32]:
+    def part_currents(self, rows: OutputRows, index: int) -> NDArray[np.float32]:
         """Currents of the `index`-th band of a part of a sum, (pixels and steps, padded channels)."""
         self._index = index
-        rows = (*rows[:2], self._padded, self._channels)
+        rows = OutputRows(rows.first, rows.end, self._padded, self._channels)
         if self._injects:
             self._inject(rows)
         return self._currents(rows).reshape(-1, self._padded)
 
     # --- Neurons -----------------------------------------------------------------------------------------------------
 
-    def _words(self, rows: Rows) -> Levels:
-        return self.scratch.words((rows[1] - rows[0]) * self._width * self._padded, self.steps)
+    def _words(self, rows: OutputRows) -> Levels:
+        return self.scratch.words((rows.end - rows.first) * self._width * self._padded, self.steps)
 
-    def _fire(self, rows: Rows) -> Levels:
+    def _fire(self, rows: OutputRows) -> Levels:
         """Levels of a band's neurons, flat: rows, width, padded channels."""
         words = self._words(rows)
         if self.layer.stepper is not None:
@@ -453,39 +472,40 @@ class BandRun:
             self._gather(rows, self._neurons, words)
         return words
 
-    def _fire_picture(self, rows: Rows) -> Levels:
+    def _fire_picture(self, rows: OutputRows) -> Levels:
         """Levels of neurons that read the picture alone: its current need not be kept."""
         words = self._words(rows)
         decoded = self._decode_picture(rows)
-        gather_band(self._token, *self._connections, decoded, self.layer.bias, 0, self._neurons, words, rows)
+        constant = Constant(self.layer.bias, 0)
+        gather_band(self._token, *self._connections, decoded, constant, self._neurons, words, rows)
         return words
 
-    def _step(self, stepper: Stepper, rows: Rows, words: Levels) -> None:
+    def _step(self, stepper: Stepper, rows: OutputRows, words: Levels) -> None:
         """Run neurons that are no ladder of thresholds, on currents that pass through memory."""
         state, width, padded = self.state, self._width, self._padded
-        shape = ((rows[1] - rows[0]) * width, self.steps, padded, rows[3])
+        shape = ((rows.end - rows.first) * width, self.steps, padded, rows.channels)
         if state.membrane is None:
             states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
         else:
-            states, place = (state.membrane, *state.others), (rows[0] * width * padded, padded, state.fresh)
+            states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
         if not stepper.run(self._currents(rows), words, shape, states, place):
             raise beyond(self.layer.name, "a current, or the state of a neuron,")
 
-    def _compact(self, rows: Rows, index: int, words: Levels) -> FiredBand | None:
+    def _compact(self, rows: OutputRows, index: int, words: Levels) -> FiredBand | None:
         if self.room is not None:
             assert self._table is not None
-            start, first = self.room.start[rows[0] : rows[1]], int(self._table[index, 4])
+            start, first = self.room.start[rows.first : rows.end], int(self._table["first_entry"][index])
             line = self._width * mask_bytes(self._channels)
-            masks = self.room.masks[rows[0] * line : rows[1] * line]
+            masks = self.room.masks[rows.first * line : rows.end * line]
             compact_rows(self._compress, words, rows, first, start, self.room.channels, self.room.levels, masks)
             self._count(self.room.levels[first:], int(start[-1, -1]) - first)
             return None
-        start = np.empty((rows[1] - rows[0], self._width + 1), np.int64)
+        start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
         # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
         # whole pages, huge ones on some systems, for every band.
         room = start.size * self._channels + _VECTOR_BYTES
         packed_channels, packed_levels = self.scratch.packed(room, self._channels, self.steps)
-        masks = np.empty((rows[1] - rows[0], self._width, mask_bytes(self._channels)), np.uint8)
+        masks = np.empty((rows.end - rows.first, self._width, mask_bytes(self._channels)), np.uint8)
         compact_rows(self._compress, words, rows, 0, start, packed_channels, packed_levels, masks.reshape(-1))
         count = int(start[-1, -1])
         self._count(packed_levels, count)
@@ -504,7 +524,7 @@ class BandRun:
         levels[count:end] = 0
         count_levels(levels[:end].view(np.uint64), self._kinds, self.fired)
 
-    def _read_out(self, rows: Rows) -> None:
+    def _read_out(self, rows: OutputRows) -> None:
         first, last, padded, channels = rows
         currents, readout = self._currents(rows), self.state.readout
         if self.currents is None:

@@ -21,12 +21,14 @@ from ..build.gather_layer import GatherLayer
 from ..build.kernel_choice import VALUES, least_active
 from ..build.pool_layer import PoolLayer
 from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
+from ..kernels.arguments import CountedSource
 from ..kernels.bound_call import bind
 from ..kernels.chain import count_uneven_sources, run_chain
 from ..kernels.entries import host_compresses
 from ..kernels.float_mode import flushing
 from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
 from ..kernels.sources import packed_sources
+from ..kernels.tables import CALL, FanTables
 from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
 from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, bands_in_cache
@@ -86,7 +88,7 @@ class Chain:
         self._reached = np.zeros((threads, 1), np.int64)
         self._least = np.array([least_active(layer) for layer in self.layers], np.int64)
         self._scratches = [Scratch() for _ in range(threads)]
-        self._calls = np.zeros((threads, len(self.layers), 2, 2), np.int64)
+        self._calls = np.zeros((threads, len(self.layers), 2), CALL)
         self._kept: list[Any] = []
         self.kernels: dict[str, str] = {}
         self._bind()
@@ -152,9 +154,9 @@ class Chain:
     def _counting(self, index: int) -> tuple[Any, ...]:
         """What `count_uneven_sources` takes."""
         queues, fan = self._inputs[index].queues, self.layers[index].fan_out
-        sources = tuple((queue.start, queue.levels, source.thresholds) for source, queue, _ in queues)
+        sources = tuple(CountedSource(queue.start, queue.levels, source.thresholds) for source, queue, _ in queues)
         self._kept.append(sources)
-        return packed_sources(sources), fan.rows, fan.columns, fan.usual, self._counts_of(index, 0)
+        return packed_sources(sources), FanTables(fan.rows, fan.columns, *fan.usual), self._counts_of(index, 0)
 
     def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:
         """(sources, 2, kinds, steps): where a worker counts what a layer does."""

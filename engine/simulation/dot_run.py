@@ -13,10 +13,23 @@ from ..build import Layer
 from ..build.integer_layer import IntegerLayer, Quanta
 from ..events import EventQueue
 from ..graph import ZeroFanOut
+from ..kernels.arguments import (
+    Constant,
+    DotScratch,
+    InputRows,
+    LadderNeurons,
+    OutputRows,
+    Planes,
+    ScaledIntegers,
+    SpreadSource,
+    SpreadSources,
+    ZeroCounts,
+)
 from ..kernels.dot import GROUP, LANES, tile_configuration
 from ..kernels.dot_band import dot_band
 from ..kernels.sources import packed_numbers, packed_sources
 from ..kernels.spread import MASK_CHANNELS, count_zeros_of_planes, spread_rows
+from ..kernels.tables import ZeroTables
 from .layer_state import Inputs
 from .scratch import Scratch
 
@@ -27,11 +40,8 @@ _TILES = tile_configuration()
 
 _NO_MASKS = np.zeros(0, np.uint8)
 _NO_CLASSES = np.zeros(0, np.int64)
-_NO_ZEROS = np.zeros((0, 0, 0), np.int64)
+_NO_ZEROS = ZeroTables(_NO_CLASSES, _NO_CLASSES, np.zeros((0, 0, 0), np.int64))
 _NO_SUMS = np.zeros((2, 0), np.int64)
-
-Rows = tuple[int, int, int, int]
-"""First row and last row + 1 of a band; padded channels and channels."""
 
 
 def masks_of(queue: EventQueue, shift: int) -> NDArray[np.uint8]:
@@ -39,14 +49,14 @@ def masks_of(queue: EventQueue, shift: int) -> NDArray[np.uint8]:
     return _NO_MASKS if queue.masks is None or shift < 0 else queue.masks.reshape(-1)
 
 
-def spread_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[tuple[Any, ...], Any, tuple[Any, ...]]:
-    """What `spread_rows` takes of the sources and of their channels, and arrays that have to outlive it.
+def spread_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[SpreadSources, tuple[SpreadSource, ...]]:
+    """What `spread_rows` takes of the sources, and arrays that have to outlive it.
 
     `quanta` of each source, by name.
     """
     numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=attrgetter("itemsize"))
     sources = tuple(
-        (
+        SpreadSource(
             queue.start,
             queue.channels.astype(numbers, copy=False),
             queue.levels.view(np.uint8),
@@ -58,7 +68,7 @@ def spread_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[tuple[
         for source, queue, _ in inputs.queues
     )
     channels = tuple(source.channels for source, _, _ in inputs.queues)
-    return packed_sources(sources), packed_numbers(channels), sources
+    return SpreadSources(packed_sources(sources), packed_numbers(channels)), sources
 
 
 class DotRun:
@@ -80,10 +90,10 @@ class DotRun:
 
     def __init__(self, integers: IntegerLayer, inputs: Inputs, steps: int, zero: ZeroFanOut | None) -> None:
         self.plan = integers.plan
-        self.weights = (integers.weights, integers.scale)
+        self.weights = ScaledIntegers(integers.weights, integers.scale)
         self.tokens = integers.tokens(steps)
         self._steps = steps
-        self._sources, self._channels, self._kept = spread_sources(inputs, integers.quanta)
+        self.sources, self._kept = spread_sources(inputs, integers.quanta)
         # Levels without a value are silent in the planes.
         seen = all(integers.every_level_counts(source.name) for source, _, _ in inputs.queues)
         self.counts_zeros = zero is not None and seen
@@ -92,21 +102,21 @@ class DotRun:
     @property
     def weight_bytes(self) -> int:
         """Bytes of the weights."""
-        return self.weights[0].nbytes
+        return self.weights.integers.nbytes
 
     def plane_bytes(self, layer: Layer) -> int:
         """Bytes of planes for an output row."""
         rows = -(-layer.incoming[1] // layer.outgoing[1])
-        return self._steps * rows * self.plan.strides[0]
+        return self._steps * rows * self.plan.tables.layout.row_bytes
 
-    def sources(self, scratch: Scratch, counts: NDArray[np.int64]) -> tuple[Any, ...]:
-        """What `run_dot_bands` takes of the sources, for a worker with these counts (see `LayerRun.counts`)."""
+    def zeros(self, scratch: Scratch, counts: NDArray[np.int64]) -> ZeroCounts:
+        """Where a worker with these counts (see `LayerRun.counts`) counts weights of zero."""
         if self._zero is None:
-            return self._sources, self._channels, ((_NO_CLASSES, _NO_CLASSES), _NO_ZEROS, _NO_SUMS, counts)
-        classes = (self._zero.row_classes, self._zero.column_classes)
-        words = -(-self.plan.strides[1] // MASK_CHANNELS)
+            return ZeroCounts(_NO_ZEROS, _NO_SUMS, counts)
+        tables = ZeroTables(self._zero.row_classes, self._zero.column_classes, self._zero.zeros)
+        words = -(-self.plan.tables.layout.pixel_bytes // MASK_CHANNELS)
         sums = scratch.zero_sums(2 * words * MASK_CHANNELS).reshape(2, -1)
-        return self._sources, self._channels, (classes, self._zero.zeros, sums, counts)
+        return ZeroCounts(tables, sums, counts)
 
     def input_rows(self, bands: tuple[tuple[int, int], ...], height: int) -> NDArray[np.int64]:
         """(n, 4): first and last + 1 input row that each band reads, and that it counts.
@@ -128,31 +138,27 @@ class DotRun:
             self.plan.known_rows[bands] = found
         return found
 
-    def room(self, scratch: Scratch, rows: int) -> tuple[int, NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint8]]:
-        """Bytes before a row's first pixel; memory for planes of so many input rows, and for sums; tiles."""
+    def room(self, scratch: Scratch, rows: int, target: NDArray[Any] | None = None) -> DotScratch:
+        """Memory for planes of so many input rows, and for sums; `target` is what comes out."""
         sums = scratch.sums(max(self._steps, 2) * GROUP * LANES * self.plan.vectors)
-        return self.plan.edge, scratch.planes(self.plan.plane_bytes(rows, self._steps)), sums, _TILES
+        return DotScratch(scratch.planes(self.plan.plane_bytes(rows, self._steps)), sums, _TILES, target)
 
     def run(
         self,
         scratch: Scratch,
         inputs: NDArray[np.int64],
-        rows: Rows,
-        constant: tuple[NDArray[np.float32], int],
-        neurons: Any,
+        rows: OutputRows,
+        constant: Constant,
+        neurons: LadderNeurons | None,
         target: NDArray[Any],
         counts: NDArray[np.int64],
     ) -> None:
-        """One band; `inputs` as in a row of `input_rows`, other arguments as `gather_band` and `sources` have them."""
+        """One band; `inputs` as in a row of `input_rows`, other arguments as `gather_band` and `zeros` have them."""
         first, end, *own = inputs.tolist()
-        edge, planes, sums, tiles = self.room(scratch, end - first)
-        spread = (first, end - first, edge, planes)
-        steps = self.tokens[1][0]
-        sources, channels, (classes, zeros, zero_sums, counts) = self.sources(scratch, counts)
-        spread_rows(steps, sources, channels, spread, self.plan.strides)
+        room = self.room(scratch, end - first)
+        planes, steps, tables = Planes(first, end - first, room.planes), self.tokens.block.steps, self.plan.tables
+        spread_rows(steps, self.sources, planes, tables.layout)
         if self._zero is not None:
-            own_rows = (own[0], own[1])
-            count_zeros_of_planes(
-                steps, sources, channels, spread, self.plan.strides, own_rows, classes, zeros, zero_sums, counts
-            )
-        dot_band(self.tokens, self.plan.tables, *self.weights, spread, *constant, neurons, target, rows, sums, tiles)
+            zeros = self.zeros(scratch, counts)
+            count_zeros_of_planes(steps, self.sources, planes, tables.layout, InputRows(*own), zeros)
+        dot_band(self.tokens, tables, self.weights, planes, constant, neurons, target, rows, room)

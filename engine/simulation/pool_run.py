@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..build.integer_layer import PooledLevels
 from ..build.pool_layer import PoolLayer
+from ..kernels.arguments import OutputRows, Planes
 from ..kernels.pooling import pool_planes
 from ..kernels.spread import PLANE_GAP, spread_rows
+from ..kernels.tables import PlaneLayout, PoolTables
 from ..kernels.window_block import window_token
-from .dot_run import Rows, spread_sources
+from .dot_run import spread_sources
 from .layer_state import Inputs
 from .scratch import Scratch
 
@@ -29,43 +29,31 @@ class PoolRun:
     """
 
     def __init__(self, layer: PoolLayer, pooled: PooledLevels, inputs: Inputs, steps: int) -> None:
-        self._geometry = layer.pool_geometry
-        self._scale = pooled.scale
-        self._steps = window_token(steps, 1, 1, 1, 1)[0]
-        self._sources, self._channels, self._kept = spread_sources(inputs, pooled.quanta)
+        self._steps = window_token(steps, 1, 1, 1, 1).steps
+        self.sources, self._kept = spread_sources(inputs, pooled.quanta)
         channels, _, width = layer.incoming
-        geometry = self._geometry
+        geometry = layer.pool_geometry
         reached = (geometry.output_width - 1) * geometry.stride_x - geometry.padding_x + geometry.kernel_width
-        self._edge = geometry.padding_x * channels
-        self._strides = ((geometry.padding_x + max(width, reached)) * channels, channels)
+        row = (geometry.padding_x + max(width, reached)) * channels
+        self.tables = PoolTables(geometry, PlaneLayout(geometry.padding_x * channels, row, channels), pooled.scale)
 
     @property
     def row_bytes(self) -> int:
         """Bytes of planes that an output row takes, without what its window shares with others."""
-        return len(self._steps) * self._strides[0] * self._geometry.stride_y
+        return len(self._steps) * self.tables.layout.row_bytes * self.tables.geometry.stride_y
 
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        """Geometry, sources and what is pooled, as `run_pool_bands` takes them."""
-        scale = np.full(1, self._scale, np.float32)
-        return self._geometry, (self._sources, self._channels), (self._strides, scale)
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """As long as there are steps."""
-        return self._steps
-
-    def room(self, scratch: Scratch, rows: int) -> tuple[int, NDArray[np.uint8]]:
-        """Bytes before a row's first pixel; memory for the planes that so many output rows read."""
-        return self._edge, scratch.planes(len(self._steps) * (self._height(rows) * self._strides[0] + PLANE_GAP))
+    def planes(self, scratch: Scratch, rows: int) -> NDArray[np.uint8]:
+        """Memory for the planes that so many output rows read."""
+        return scratch.planes(len(self._steps) * (self._height(rows) * self.tables.layout.row_bytes + PLANE_GAP))
 
     def _height(self, rows: int) -> int:
         """Input rows that so many output rows read."""
-        return (rows - 1) * self._geometry.stride_y + self._geometry.kernel_height
+        return (rows - 1) * self.tables.geometry.stride_y + self.tables.geometry.kernel_height
 
-    def run(self, scratch: Scratch, rows: Rows, means: NDArray[np.float32]) -> None:
+    def run(self, scratch: Scratch, rows: OutputRows, means: NDArray[np.float32]) -> None:
         """Means of a band's windows, flat: rows, width, steps, padded channels."""
-        first = rows[0] * self._geometry.stride_y - self._geometry.padding_y
-        spread = (first, self._height(rows[1] - rows[0]), *self.room(scratch, rows[1] - rows[0]))
-        spread_rows(self._steps, self._sources, self._channels, spread, self._strides)
-        pool_planes(self._steps, self._geometry, spread, self._strides, self._scale, means, rows)
+        count, geometry = rows.end - rows.first, self.tables.geometry
+        first = rows.first * geometry.stride_y - geometry.padding_y
+        planes = Planes(first, self._height(count), self.planes(scratch, count))
+        spread_rows(self._steps, self.sources, planes, self.tables.layout)
+        pool_planes(self._steps, self.tables, planes, means, rows)

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from ..events import EventQueue
 from ..graph import Input, Network, Neurons, Node, Output
+from ..kernels.arguments import InputRows
 from ..kernels.count import count_levels, count_uneven_rows
+from ..kernels.tables import FanTables
 from ..layers import Conv2d, ConvTranspose2d, Linear
 from ..neurons import NeuronModel, conserves_charge, level_table, rectifies
 from ..simulation import Result, simulate
@@ -178,8 +180,8 @@ def queue_counts(queue: EventQueue, thresholds: int = 8) -> None:
     fan_rows, fan_columns = 1 + np.arange(height) % 3, 1 + np.arange(width) // 2
     counts, uneven = np.zeros((2, 1 + thresholds, 8), np.int64)
     count_levels(queue.levels[queue.entries()[0]].astype(np.uint64), thresholds, counts)
-    usual = (2, 1)
-    count_uneven_rows(queue.start, queue.levels, 0, height, fan_rows, fan_columns, *usual, thresholds, uneven)
+    rows, fan = InputRows(0, height), FanTables(fan_rows, fan_columns, 2, 1)
+    count_uneven_rows(queue.start, queue.levels, rows, fan, thresholds, uneven)
     masks = [levels != 0, *(levels >> bit & 1 for bit in range(thresholds))]
     for plane, mask in enumerate(masks):
         plain = mask.sum(axis=(1, 2, 3), dtype=np.int64)

@@ -12,9 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kernels.correlation import CHANNELS, GROUP, correlate, correlate_outer, pack_picture, pack_weights
+from ...kernels.correlation import (
+    CHANNELS,
+    GROUP,
+    PairReading,
+    PictureChunks,
+    PixelGroups,
+    PixelWriting,
+    PlaneReading,
+    TapWriting,
+    correlate,
+    correlate_outer,
+    pack_picture,
+    pack_weights,
+)
 from ...kernels.processor import host_lanes
-from ...kernels.vector_block import block_token
+from ...kernels.window_block import Token, window_token
 from ...threads import on_threads
 from .joining import Value, channels_of
 from .sliding import Layout, Outputs, Sliding
@@ -74,7 +87,7 @@ def packed(value: Value, layout: Layout) -> Planes:
     data = aligned(pictures * planes.picture + _SLACK)
     data[pictures * planes.picture :] = 0
     parts = [np.ascontiguousarray(part) for part in value]
-    token = block_token(1, CHANNELS // host_lanes(), host_lanes())
+    token = _token(1, CHANNELS // host_lanes(), host_lanes())
 
     def work(picture: int) -> None:
         target = data[picture * planes.picture : (picture + 1) * planes.picture]
@@ -125,8 +138,9 @@ def kernel_gradient(wide: Planes, narrow: Planes, geometry: Sliding) -> Array:
     edges = [wide.pictures * part // parts for part in range(parts + 1)]
     chunk = _chunk(geometry, vectors)
     distances = (wide.layout.row, wide.picture, narrow.layout.row, narrow.picture, narrow.layout.plane)
-    reading = (*distances, geometry.columns.narrow)
-    token, start = block_token(_OUTER_CHANNELS, vectors, lanes), np.zeros(width, np.float32)
+    reading = PairReading(*distances, geometry.columns.narrow)
+    writing = TapWriting(tap=inputs * outputs, channel=outputs)
+    token, start = _token(_OUTER_CHANNELS, vectors, lanes), np.zeros(width, np.float32)
 
     def work(item: int) -> None:
         part, (plane, first) = item // len(blocks), blocks[item % len(blocks)]
@@ -134,8 +148,8 @@ def kernel_gradient(wide: Planes, narrow: Planes, geometry: Sliding) -> Array:
         values = wide.data[plane * wide.layout.plane :]
         rows = narrow.data[first // CHANNELS * narrow.layout.plane + narrow.layout.origin + first % CHANNELS :]
         target = total.reshape(-1)[plane * CHANNELS * outputs + first :]
-        chunks = (edges[part], edges[part + 1], geometry.rows.narrow, *chunk)
-        correlate_outer(token, values, rows, start, taps, reading, target, (inputs * outputs, outputs), chunks)
+        chunks = PictureChunks(edges[part], edges[part + 1], geometry.rows.narrow, *chunk)
+        correlate_outer(token, values, rows, start, taps, reading, target, writing, chunks)
 
     on_threads(work, range(parts * len(blocks)))
     total = totals[0] if parts == 1 else totals.sum(0)
@@ -155,6 +169,11 @@ def _block(channels: int) -> tuple[int, int, int]:
     lanes = host_lanes()
     vectors = 2 if lanes == CHANNELS and channels > CHANNELS else 1
     return lanes, vectors, vectors * lanes
+
+
+def _token(steps: int, vectors: int, lanes: int) -> Token:
+    """Shape of a block's accumulators: of a single window, in which `steps` are pixels, or input channels."""
+    return window_token(steps, 1, vectors, lanes, vectors)
 
 
 def _planes(channels: int) -> int:
@@ -188,8 +207,8 @@ def _correlated(
     result = aligned(planes.pictures * size[0] * columns * padded)
     start = np.zeros(padded, np.float32)
     start[:channels] = 0 if bias is None else bias
-    token = block_token(_PIXELS, vectors, lanes)
-    reading = (planes.count, planes.layout.plane, planes.layout.row, planes.picture)
+    token = _token(_PIXELS, vectors, lanes)
+    reading = PlaneReading(planes.count, planes.layout.plane, planes.layout.row, planes.picture)
     blocks = [(job, first) for job in jobs for first in range(0, padded, width)]
     pieces = max(1, min(planes.pictures, -(-_ITEMS // len(blocks))))
     edges = [planes.pictures * piece // pieces for piece in range(pieces + 1)]
@@ -202,8 +221,8 @@ def _correlated(
         weights = aligned(job.taps.size * planes.count * CHANNELS * width)
         pack_weights(kernel, job.taps, transposed, weights, first, width)
         per_picture = job.count[0] * -(-job.count[1] // GROUP)
-        groups = (edges[piece] * per_picture, edges[piece + 1] * per_picture, *job.count)
-        writing = (job.step[1] * padded, job.step[0] * rows, size[0] * rows)
+        groups = PixelGroups(edges[piece] * per_picture, edges[piece + 1] * per_picture, *job.count)
+        writing = PixelWriting(job.step[1] * padded, job.step[0] * rows, size[0] * rows)
         target = result[job.first[0] * rows + job.first[1] * padded + first :]
         correlate(token, source, weights, start[first:], job.places, reading, target, writing, groups)
 

@@ -1,0 +1,59 @@
+"""Vectors of numbers in registers and in memory, for intrinsics to emit; LLVM's vectors, of any width.
+
+No fastmath anywhere: products that are added are fused, with a single rounding on every processor, and all other
+operations round once each, so the same numbers come out whatever the vector width.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils
+
+LEVEL_BITS = 8
+"""Bits of a level in a 64-bit word that holds a neuron's levels over up to eight steps."""
+
+
+def token_length(token, name):
+    """How long a part of a token is, whose Numba type is given."""
+    return token[token.fields.index(name)].count
+
+
+def _vector(lanes, element=None):
+    return ir.VectorType(element or ir.FloatType(), lanes)
+
+
+def _alignment(element):
+    return 4 if isinstance(element, ir.FloatType) else element.width // 8
+
+
+def _data(context, builder, array_type, array):
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def _load_vector(builder, data, index, lanes, element=None):
+    pointer = builder.gep(data, [index], inbounds=True)
+    pointer = builder.bitcast(pointer, _vector(lanes, element).as_pointer())
+    return builder.load(pointer, align=_alignment(element or ir.FloatType()))
+
+
+def _store_vector(builder, value, data, index):
+    pointer = builder.gep(data, [index], inbounds=True)
+    pointer = builder.bitcast(pointer, value.type.as_pointer())
+    builder.store(value, pointer, align=_alignment(value.type.element))
+
+
+def _splat(builder, value, lanes):
+    vector_type = ir.VectorType(value.type, lanes)
+    single = builder.insert_element(ir.Constant(vector_type, ir.Undefined), value, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    return builder.shuffle_vector(single, ir.Constant(vector_type, ir.Undefined), zeros)
+
+
+def _fused_multiply_add(builder, lanes):
+    vector = _vector(lanes)
+    function_type = ir.FunctionType(vector, [vector] * 3)
+    return cgutils.get_or_insert_function(builder.module, function_type, f"llvm.fma.v{lanes}f32")
+
+
+def _offset(builder, index, amount):
+    return builder.add(index, ir.Constant(index.type, amount))
