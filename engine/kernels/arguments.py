@@ -30,7 +30,7 @@ class EventSource(NamedTuple):
     emit : (256,) float32
         Value of each level.
     scale : float32
-        See `Source.scale` (engine/build/layers.py).
+        See `Source.scale` (engine/build/binding.py).
     channel_offset : int
         First channel of this source among all sources.
     always : int
@@ -81,14 +81,20 @@ class CountedSource(NamedTuple):
     ----------
     start : (H, W + 1) int64
         The queue's.
+    channels : unsigned
+        The queue's.
     levels : unsigned
         The queue's, word by word.
     thresholds : int
+    channel_offset : int
+        First channel of this source among all sources.
     """
 
     start: NDArray[np.int64]
+    channels: NDArray[np.unsignedinteger[Any]]
     levels: NDArray[np.unsignedinteger[Any]]
     thresholds: int
+    channel_offset: int
 
 
 class SpreadSources(NamedTuple):
@@ -370,3 +376,24 @@ class ZeroCounts(NamedTuple):
     tables: ZeroTables
     sums: NDArray[np.int64]
     counts: NDArray[np.int64]
+
+
+# --- Chains, see chain.py --------------------------------------------------------------------------------------------
+
+
+class ChainProgress(NamedTuple):
+    """How far a thread has come.
+
+    Parameters
+    ----------
+    bound : (layers,) bool
+        Which layers can be run from event to event.
+    ways : (layers,) int64
+        Receives which calls were made of each layer.
+    reached : (1,) int64
+        Receives the layer that is not run any more; -1 where a thread has given up.
+    """
+
+    bound: NDArray[np.bool_]
+    ways: NDArray[np.int64]
+    reached: NDArray[np.int64]

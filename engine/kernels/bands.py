@@ -15,9 +15,10 @@ from .count import count_levels
 from .decode import decode_analog_rows, decode_rows
 from .dot_band import dot_band
 from .gather import gather_band
-from .pooling import fire_currents, pool_planes
+from .pooling import divide_by_area, fire_currents, pool_events, pool_planes
 from .readout import add_to_readout
 from .shared_counter import ENTRIES, add_shared, next_band
+from .sources import count_sources, source_at
 from .spread import count_zeros_of_planes, spread_rows
 
 # Arguments that all of them take: bands, a SharedBands; room, an EventRoom.
@@ -79,6 +80,24 @@ def run_readout_bands(tokens, tables, weights, sources, zeros, constant, bands, 
 
 
 @compiled_bare
+def run_event_readout_bands(token, tables, weights, sources, constant, bands, scratch, readout):
+    """`run_bands` for a layer without neurons.
+
+    readout : see `add_to_readout`
+    """
+    width, steps = tables.geometry.output_width, len(token.steps)
+    band = _next(bands)
+    while band >= 0:
+        rows = _rows(bands, band)
+        decoded = _decoded(bands, band, scratch)
+        decode_rows(sources, decoded, steps, tables.geometry.channels)
+        gather_band(token, tables, weights, decoded, constant, None, scratch.currents, rows)
+        shape = ((rows.end - rows.first) * width, steps, rows.padded, rows.channels)
+        add_to_readout(scratch.currents, shape, readout, rows.first * width)
+        band = _next(bands)
+
+
+@compiled_bare
 def run_pool_bands(token, tables, sources, neurons, bands, scratch, room):
     """Run the bands of an average pooling layer that are left, from levels that are spread out.
 
@@ -99,6 +118,28 @@ def run_pool_bands(token, tables, sources, neurons, bands, scratch, room):
         pool_planes(token.steps, tables, planes, scratch.currents, rows)
         strides = (len(token.steps) * rows.padded, rows.padded)
         fire_currents(token, scratch.currents, strides, neurons, scratch.words, rows, geometry.output_width)
+        _finish_band(scratch.words, rows, band, bands, room)
+        band = _next(bands)
+
+
+@compiled_bare
+def run_event_pool_bands(token, geometry, sources, neurons, bands, scratch, room):
+    """`run_pool_bands` from event to event.
+
+    geometry : PoolGeometry
+    sources : of EventSource, as `packed_sources` makes them
+    """
+    steps = len(token.steps)
+    band = _next(bands)
+    while band >= 0:
+        rows = _rows(bands, band)
+        currents = scratch.currents[: (rows.end - rows.first) * geometry.output_width * steps * rows.padded]
+        currents[:] = 0
+        for number in range(count_sources(sources)):
+            pool_events(geometry, source_at(sources, number), steps, currents, rows)
+        divide_by_area(geometry, currents)
+        strides = (steps * rows.padded, rows.padded)
+        fire_currents(token, currents, strides, neurons, scratch.words, rows, geometry.output_width)
         _finish_band(scratch.words, rows, band, bands, room)
         band = _next(bands)
 

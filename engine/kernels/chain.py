@@ -5,41 +5,44 @@ from __future__ import annotations
 from .arguments import InputRows
 from .bound_call import call
 from .compilation import compiled_bare
-from .count import count_uneven_rows
+from .count import count_uneven_rows, count_zeros_of_rows
 from .shared_counter import ENTRIES, FINISHED, GIVEN_UP, add_shared, read_shared, wait_until
 from .sources import count_sources, source_at
 
 
 @compiled_bare
-def run_chain(first, calls, sources, begins, least, counters, workers, reached):
-    """Run the layers from `first` on, up to the first one for which too few of the neurons that it reads are active.
+def run_chain(first, calls, sources, begins, least, counters, workers, progress):
+    """Run the layers from `first` on, up to the first one that cannot be run as it should be.
 
     Worker threads call it at the same time.
 
-    calls : (layers, calls) CALL, what this thread does for each layer; functions of 0 are left out
+    calls : (2, layers, calls) CALL, what this thread does for each layer; functions of 0 are left out. Those of [0]
+        take silent neurons along, or there is nothing to choose; those of [1] go from event to event
     sources : int64, numbers of the layers whose events each layer reads
     begins : (layers + 1,) int64, where those of each layer begin among the sources
-    least : (layers,) int64, active neurons that a layer has to read
+    least : (layers,) int64, active neurons that a layer has to read for [0] to be chosen
     counters : (layers, >= 3) int64, see shared_counter.py
     workers : number of threads
-    reached : (1,) int64, receives the layer that is not run any more; -1 where a thread has given up
+    progress : ChainProgress, of this thread
     """
-    for layer in range(first, calls.shape[0]):
+    for layer in range(first, calls.shape[1]):
         active = 0
         for place in range(begins[layer], begins[layer + 1]):
             active += read_shared(counters[sources[place]], ENTRIES)
-        if active < least[layer]:
-            reached[0] = layer
+        way = 1 if active < least[layer] else 0
+        if way == 1 and not progress.bound[layer]:
+            progress.reached[0] = layer
             return
-        for number in range(calls.shape[1]):
-            if calls[layer, number].function != 0:
-                call(calls[layer, number].function, calls[layer, number].block)
+        progress.ways[layer] = way
+        for number in range(calls.shape[2]):
+            if calls[way, layer, number].function != 0:
+                call(calls[way, layer, number].function, calls[way, layer, number].block)
         add_shared(counters[layer], FINISHED, 1)
         wait_until(counters[layer], FINISHED, workers)
         if read_shared(counters[layer], FINISHED) >= GIVEN_UP:
-            reached[0] = -1
+            progress.reached[0] = -1
             return
-    reached[0] = calls.shape[0]
+    progress.reached[0] = calls.shape[1]
 
 
 @compiled_bare
@@ -54,3 +57,18 @@ def count_uneven_sources(sources, fan, counts):
         source = source_at(sources, number)
         rows = InputRows(0, source.start.shape[0])
         count_uneven_rows(source.start, source.levels, rows, fan, source.thresholds, counts[number, 0])
+
+
+@compiled_bare
+def count_zeros_of_sources(sources, tables, counts):
+    """`count_zeros_of_rows` of all rows of several queues.
+
+    sources : of CountedSource, as `packed_sources` makes them
+    tables : ZeroTables
+    counts : (sources, >= 2, >= 1, 8) int64, to which [source, 1, 0] is added
+    """
+    for number in range(count_sources(sources)):
+        source = source_at(sources, number)
+        rows = InputRows(0, source.start.shape[0])
+        place = source.channel_offset
+        count_zeros_of_rows(source.start, source.channels, source.levels, rows, tables, place, counts[number, 1, 0])

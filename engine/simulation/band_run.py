@@ -20,15 +20,10 @@ from ..float32 import beyond
 from ..kernels.arguments import (
     Constant,
     Decoded,
-    EventRoom,
     EventSource,
-    GatherScratch,
     LadderNeurons,
     OutputRows,
-    PoolScratch,
-    SharedBands,
 )
-from ..kernels.bands import run_bands, run_dot_bands, run_picture_bands, run_pool_bands, run_readout_bands
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
 from ..kernels.count_by_level import count_by_level
@@ -40,7 +35,7 @@ from ..kernels.processor import host_lanes
 from ..kernels.readout import add_to_readout
 from ..kernels.sources import packed_sources
 from ..kernels.tables import BAND, GatherTables
-from ..kernels.window_block import window_token
+from .band_calls import BandCalls
 from .band_rows import Bands
 from .layer_state import Inputs, LayerState
 from .part import Part
@@ -70,15 +65,19 @@ def _compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] |
     return lanes_token(lanes if padded % lanes == 0 else host_lanes())
 
 
-def _chunks(queue: EventQueue) -> int:
+EXPECTED_SHARE = 0.15
+"""Of a layer's neurons that fire, where nobody knows yet."""
+
+
+def _chunks(queue: EventQueue, known: bool) -> int:
     """Chunks of entries that nearly all pixels need: of so many as twice the deviation more than the mean."""
     channels, height, width = queue.shape
-    mean = queue.active / max(height * width, 1)
+    mean = queue.active / max(height * width, 1) if known else EXPECTED_SHARE * channels
     most = min(mean + 2 * math.sqrt(mean), channels)
     return min(max(math.ceil(most / CHUNK), 1), MOST_CHUNKS)
 
 
-def _unpacked_sources(inputs: Inputs) -> tuple[EventSource, ...]:
+def _unpacked_sources(inputs: Inputs, known: bool) -> tuple[EventSource, ...]:
     """What `decode_rows` takes of each source."""
     numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=_bytes_each, default=None)
     return tuple(
@@ -90,13 +89,13 @@ def _unpacked_sources(inputs: Inputs) -> tuple[EventSource, ...]:
             emit,
             source.scale,
             source.channel_offset,
-            _chunks(queue),
+            _chunks(queue, known),
         )
         for source, queue, emit in inputs.queues
     )
 
 
-class BandRun:
+class BandRun(BandCalls):
     """Runs bands of a layer over a group of steps; each worker thread has its own, see `of_worker`.
 
     Parameters
@@ -161,7 +160,7 @@ class BandRun:
         self._dot = dot
         self._dot_rows = np.zeros((0, 4), np.int64) if dot is None else dot.input_rows(bands.rows, layer.incoming[1])
         self._pool_run = pool
-        self._unpacked = () if dot is not None or pool is not None else _unpacked_sources(inputs)
+        self._unpacked = () if dot is not None or pool is not None else _unpacked_sources(inputs, known=not at_once)
         self._sources = packed_sources(self._unpacked)
         self._injects = layer.injects and state.fresh
         self._is_ladder = layer.neurons is not None and layer.stepper is None
@@ -246,116 +245,6 @@ class BandRun:
             self._read_out(rows)
             return None
         return self._compact(rows, index, self._fire(rows))
-
-    def _all_phases(self, counters: NDArray[np.int64]) -> Callable[[], None] | None:
-        """One kernel that runs all phases of all bands, with its arguments; None where none does."""
-        if self._table is None or not self._in_one_kernel:
-            return None
-        shares = self.bands.share_table
-        bands = SharedBands(counters, shares, self._worker, self._table, self._padded, self._channels)
-        most_rows = int((self._table["end_row"] - self._table["first_row"]).max())
-        most_inputs = int((self._table["end_input"] - self._table["first_input"]).max())
-        if self.layer.neurons is None:
-            return self._readout_at_once(bands, most_rows, most_inputs)
-        if not self._is_ladder or self._summed or self._values is not None:
-            return None
-        words = self._words(OutputRows(0, most_rows, self._padded, self._channels))
-        if self._pooling:
-            return self._pool_at_once(bands, most_rows, words)
-        if self._injects:
-            return self._picture_at_once(bands, most_rows, most_inputs, words)
-        return self._gather_at_once(bands, most_inputs, words) if self.inputs.queues else None
-
-    def _gather_at_once(self, bands: SharedBands, most_inputs: int, words: Levels) -> Callable[[], None]:
-        if self._dot is not None:
-            return functools.partial(
-                run_dot_bands,
-                self._dot.tokens,
-                self._dot.plan.tables,
-                self._dot.weights,
-                self._dot.sources,
-                self._dot.zeros(self.scratch, self.counts),
-                self._constant,
-                self._neurons,
-                bands,
-                self._dot.room(self.scratch, most_inputs, words),
-                self._event_room,
-            )
-        ends, firsts = self.row_sizes[bands.table["end_input"]], self.row_sizes[bands.table["first_input"]]
-        most = int((ends - firsts).max())
-        return functools.partial(
-            run_bands,
-            self._token,
-            *self._connections,
-            self._sources,
-            self._constant,
-            self._neurons,
-            bands,
-            GatherScratch(*self.scratch.entries(self._incoming_width, most_inputs, most, self.steps), words),
-            self._event_room,
-        )
-
-    def _readout_at_once(self, bands: SharedBands, most_rows: int, most_inputs: int) -> Callable[[], None] | None:
-        if self._dot is None or self.currents is not None or self._injects:
-            return None
-        currents = self.scratch.currents(most_rows * self._width * self.steps * self._padded)
-        return functools.partial(
-            run_readout_bands,
-            self._dot.tokens,
-            self._dot.plan.tables,
-            self._dot.weights,
-            self._dot.sources,
-            self._dot.zeros(self.scratch, self.counts),
-            self._constant,
-            bands,
-            self._dot.room(self.scratch, most_inputs, currents),
-            self.state.readout.reshape(-1),
-        )
-
-    def _pool_at_once(self, bands: SharedBands, most_rows: int, words: Levels) -> Callable[[], None] | None:
-        if self._pool_run is None:
-            return None
-        currents = self.scratch.currents(most_rows * self._width * self.steps * self._padded)
-        return functools.partial(
-            run_pool_bands,
-            self._token,
-            self._pool_run.tables,
-            self._pool_run.sources,
-            self._neurons,
-            bands,
-            PoolScratch(self._pool_run.planes(self.scratch, most_rows), currents, words),
-            self._event_room,
-        )
-
-    def _picture_at_once(
-        self, bands: SharedBands, most_rows: int, most_inputs: int, words: Levels
-    ) -> Callable[[], None] | None:
-        if self.inputs.queues or self.state.membrane is not None:
-            return None
-        offsets, most = self._picture_entries(most_inputs)
-        currents = self.scratch.currents(most_rows * self._width * self._padded)
-        token, lanes = self.layer.token(1), host_lanes()
-        vectors = self.layer.block_width // lanes
-        return functools.partial(
-            run_picture_bands,
-            token,
-            None if self.steps == 1 else window_token(self.steps, 1, vectors, lanes, vectors),
-            *self._connections,
-            (self.inputs.picture, offsets),
-            Constant(self.layer.bias, 0),
-            self._neurons,
-            bands,
-            GatherScratch(*self.scratch.entries(self._incoming_width, most_inputs, most, 1), words, currents),
-            self._event_room,
-        )
-
-    @property
-    def _event_room(self) -> EventRoom:
-        """Where events go and are counted."""
-        room = self.room
-        assert room is not None
-        arrays = (room.start, room.channels, room.levels, room.masks, room.levels.view(np.uint64))
-        return EventRoom(self._compress, *arrays, self._kinds, self.fired)
 
     @property
     def _constant(self) -> Constant:

@@ -3,41 +3,40 @@
 Layers of small pictures take a millisecond or less; Python between them, and handing each of them to a second thread,
 would take a third of that again. A chain prepares what does not depend on the picture once: where events go, which
 bands there are, all arguments of all kernels. Threads then go through the layers together (see
-engine/kernels/chain.py). A layer in which too few of the neurons that it reads are active is left to `LayerRun`.
+engine/kernels/chain.py), each of which has two ways where both may pay: the second one is bound when it is needed.
 """
 
 from __future__ import annotations
 
 import functools
-from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer, Program
-from ..build.gather_layer import GatherLayer
 from ..build.kernel_choice import VALUES, least_active
 from ..build.pool_layer import PoolLayer
 from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
-from ..kernels.arguments import CountedSource
+from ..kernels.arguments import ChainProgress, CountedSource
 from ..kernels.bound_call import bind
-from ..kernels.chain import count_uneven_sources, run_chain
+from ..kernels.chain import count_uneven_sources, count_zeros_of_sources, run_chain
 from ..kernels.entries import host_compresses
 from ..kernels.float_mode import flushing
 from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
 from ..kernels.sources import packed_sources
-from ..kernels.tables import CALL, FanTables
-from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
+from ..kernels.tables import CALL, FanTables, ZeroTables
+from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..threads import WorkerThreads
-from .band_rows import SMALLEST_DENSE_PART, bands_in_cache
-from .band_run import BandRun
+from .band_rows import SMALLEST_DENSE_PART, SMALLEST_PART, bands_in_cache
+from .band_run import EXPECTED_SHARE, BandRun
+from .chain_memory import chain_rooms, room_places
 from .counting import OperationsCounter
-from .layer_run import THREADED_WORK, LayerRun, by_step, whole_work
+from .layer_run import THREADED_WORK, by_step, whole_work
 from .layer_state import Inputs, LayerState
 from .part import Part
-from .queue_room import QueueRoom, block_bytes, has_room
+from .queue_room import has_room
 from .scratch import Scratch
 
 _MOST_BYTES = 1 << 29
@@ -74,8 +73,8 @@ class Chain:
         self.steps = steps
         self.threads = threads
         self._index = {layer.name: index for index, layer in enumerate(self.layers)}
-        self._kernels = [layer.dense_kernels or layer.own_kernels for layer in self.layers]
-        self._rooms, self._block = _rooms(program, steps)
+        self._kernels = [(layer.dense_kernels or layer.own_kernels, layer.own_kernels) for layer in self.layers]
+        self._rooms, self._block = chain_rooms(program, steps)
         self._picture = np.empty(_picture_shape(self.layers), np.float32)
         self._states = [LayerState(layer) for layer in self.layers]
         self._inputs = [self._inputs_of(layer, program) for layer in self.layers]
@@ -85,10 +84,12 @@ class Chain:
         self._counts = np.zeros((threads, len(self._sources), 2, _KINDS, STEPS_PER_QUEUE), np.int64)
         counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
         self._counters = np.zeros((len(self.layers), counters), np.int64)
-        self._reached = np.zeros((threads, 1), np.int64)
+        self._bound = np.zeros(len(self.layers), np.bool_)
+        numbers = np.zeros((threads, 2, len(self.layers)), np.int64)
+        self._progress = [ChainProgress(self._bound, *of_thread) for of_thread in numbers]
         self._least = np.array([least_active(layer) for layer in self.layers], np.int64)
         self._scratches = [Scratch() for _ in range(threads)]
-        self._calls = np.zeros((threads, len(self.layers), 2), CALL)
+        self._calls = np.zeros((threads, 2, len(self.layers), 3), CALL)
         self._kept: list[Any] = []
         self.kernels: dict[str, str] = {}
         self._bind()
@@ -114,31 +115,41 @@ class Chain:
 
     def _bind(self) -> None:
         """Find the kernels of all layers, and write down their arguments."""
-        runs = [self._band_run(index) for index in range(len(self.layers))]
+        self._bind_layers(0, list(range(len(self.layers))))
+
+    def _bind_layers(self, way: int, indices: list[int]) -> None:
+        """The same for some layers and one of their ways, see `run_chain`."""
+        parts = {index: self._part(index, way) for index in indices}
+        runs = {index: self._band_run(index, part) for index, part in parts.items()}
         self._kept.append(runs)  # with arrays of which kernels know the addresses
         # Scratch memory grows while all layers ask for what they need: what they get after that is shared.
         for _ in range(2):
-            workers = [[self._worker(run, index, w) for w in range(self.threads)] for index, run in enumerate(runs)]
-        for index, of_layer in enumerate(workers):
-            if self._inputs[index].queues:
-                # The others are at work by now.
-                self._calls[0, index, 0] = self._bound(count_uneven_sources, self._counting(index))
+            calls = {index: [self._worker(run, index, w) for w in range(self.threads)] for index, run in runs.items()}
+        for index, of_layer in calls.items():
+            # The first thread counts, while the others are at work already.
+            for number, (kernel, arguments) in enumerate(self._counting(index, parts[index])):
+                self._calls[0, way, index, number] = self._bound_call(kernel, arguments)
             for worker, run_all in enumerate(of_layer):
-                self._calls[worker, index, 1] = self._bound(run_all.func, run_all.args)
+                self._calls[worker, way, index, 2] = self._bound_call(run_all.func, run_all.args)
 
-    def _band_run(self, index: int) -> BandRun:
-        state, inputs, room = self._states[index], self._inputs[index], self._rooms[index]
-        layer = state.layer
-        channels, height, width = layer.incoming
+    def _part(self, index: int, way: int) -> Part:
+        state = self._states[index]
+        channels, height, width = state.layer.incoming
         all_active = np.arange(height + 1) * (width * channels)
-        part = Part(state, inputs, self.steps, all_active, self._kernels[index])
+        return Part(state, self._inputs[index], self.steps, all_active, self._kernels[index][way])
+
+    def _band_run(self, index: int, part: Part) -> BandRun:
+        layer, smallest = part.layer, SMALLEST_DENSE_PART
         row_bytes = layer.outgoing[2] * layer.padded_channels * self.steps
         if part.pool is not None:
             row_bytes += part.pool.row_bytes
         elif part.dot is not None:
             row_bytes += part.dot.plane_bytes(layer)
-        bands = bands_in_cache(layer.outgoing[1], row_bytes, part.weight_bytes, self.threads, SMALLEST_DENSE_PART)
-        return BandRun(state, [part], self.steps, bands, None, room, at_once=True)
+        elif part.inputs.queues:
+            smallest = SMALLEST_PART
+            row_bytes += int(part.input_bytes * EXPECTED_SHARE) // layer.outgoing[1]
+        bands = bands_in_cache(layer.outgoing[1], row_bytes, part.weight_bytes, self.threads, smallest)
+        return BandRun(part.state, [part], self.steps, bands, None, self._rooms[index], at_once=True)
 
     def _worker(self, run: BandRun, index: int, worker: int) -> functools.partial[None]:
         memory = (
@@ -151,18 +162,30 @@ class Chain:
         assert isinstance(own.run_all, functools.partial)
         return own.run_all
 
-    def _counting(self, index: int) -> tuple[Any, ...]:
-        """What `count_uneven_sources` takes."""
-        queues, fan = self._inputs[index].queues, self.layers[index].fan_out
-        sources = tuple(CountedSource(queue.start, queue.levels, source.thresholds) for source, queue, _ in queues)
-        self._kept.append(sources)
-        return packed_sources(sources), FanTables(fan.rows, fan.columns, *fan.usual), self._counts_of(index, 0)
+    def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+        """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
+        layer, fan, zero = part.layer, part.layer.fan_out, part.layer.zero_fan_out
+        if not part.inputs.queues:
+            return
+        sources = packed_sources(
+            tuple(
+                CountedSource(queue.start, queue.channels, queue.levels, source.thresholds, source.channel_offset)
+                for source, queue, _ in part.inputs.queues
+            )
+        )
+        counts = self._counts_of(index, 0)
+        yield count_uneven_sources, (sources, FanTables(fan.rows, fan.columns, *fan.usual), counts)
+        if zero is not None and not (part.dot is not None and part.dot.counts_zeros) and layer.zero_weights:
+            yield (
+                count_zeros_of_sources,
+                (sources, ZeroTables(zero.row_classes, zero.column_classes, zero.zeros), counts),
+            )
 
     def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:
         """(sources, 2, kinds, steps): where a worker counts what a layer does."""
         return self._counts[worker, self._begins[index] : self._begins[index + 1]]
 
-    def _bound(self, kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, int]:
+    def _bound_call(self, kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, int]:
         """Addresses of a function and of the block that it takes."""
         function, block = bind(kernel, arguments)
         self._kept.append((arguments, block))
@@ -185,26 +208,22 @@ class Chain:
         self._picture[:] = picture
         for array in (self._fired, self._counts, self._counters, self._states[-1].readout):
             array[:] = 0
-        alone: dict[int, LayerRun] = {}
         index, first = 0, meanwhile
         while index < len(self.layers):
-            if self._pays(index):
-                index = self._run_from(index, workers, first)
-                first = _nothing
-            else:
-                alone[index] = self._run_alone(index, workers)
-                index += 1
-        first()
-        self.kernels = {
-            layer.name: alone[index].kernels[0] if index in alone else self._kernels[index]
-            for index, layer in enumerate(self.layers)
-        }
-        self._count(counter, alone)
+            if self._lacks(index):
+                self._bind_layers(1, [index])
+                self._bound[index] = True
+            index = self._run_from(index, workers, first)
+            first = _nothing
+        ways = self._progress[0].ways.tolist()
+        self.kernels = {layer.name: self._kernels[k][ways[k]] for k, layer in enumerate(self.layers)}
+        self._count(counter)
         return self._states[-1].readout
 
-    def _pays(self, index: int) -> bool:
+    def _lacks(self, index: int) -> bool:
+        """Whether a layer is to be run from event to event, and is not bound to kernels for that."""
         sources = self._sources[self._begins[index] : self._begins[index + 1]]
-        return bool(self._counters[sources, ENTRIES].sum() >= self._least[index])
+        return bool(self._counters[sources, ENTRIES].sum() < self._least[index]) and not self._bound[index]
 
     def _run_from(self, index: int, workers: WorkerThreads, meanwhile: Callable[[], None]) -> int:
         """Run layers from one on; returns which one is next."""
@@ -215,14 +234,14 @@ class Chain:
 
         others = (functools.partial(self._work, index, worker) for worker in range(1, self.threads))
         workers.run([*others, own], self._give_up)
-        return int(self._reached[0, 0])
+        return int(self._progress[0].reached[0])
 
     @flushing
     def _work(self, index: int, worker: int) -> None:
         """What one of the threads does."""
         tables = (self._calls[worker], self._sources, self._begins, self._least, self._counters)
         try:
-            run_chain(index, *tables, self.threads, self._reached[worker])
+            run_chain(index, *tables, self.threads, self._progress[worker])
         except BaseException:
             self._give_up()
             raise
@@ -231,21 +250,10 @@ class Chain:
         """Have the threads wait no more for one that will not come."""
         self._counters[:, FINISHED] = GIVEN_UP
 
-    def _run_alone(self, index: int, workers: WorkerThreads) -> LayerRun:
-        state = self._states[index]
-        run = LayerRun(state, [self._inputs[index]], self.steps, False, lasting=False, room=self._rooms[index])
-        queue = run.run(workers, self.threads)
-        state.begin()
-        if queue is not None:
-            self._counters[index, ENTRIES] = queue.active
-        return run
-
-    def _count(self, counter: OperationsCounter, alone: dict[int, LayerRun]) -> None:
+    def _count(self, counter: OperationsCounter) -> None:
         fired = by_step(self._fired.sum(axis=1), self.layers[0], self.steps)
         counter.fired[:] = fired[..., : self.steps]
         counter.counts[:] = self._counts.sum(axis=0)[..., : self.steps]
-        for index, run in alone.items():
-            counter.add_run(self.layers[index], run.fired, run.counts, slice(0, self.steps))
 
 
 def _nothing() -> None:
@@ -263,7 +271,7 @@ def is_chain(program: Program, steps: int) -> bool:
         return False
     if not all(_is_link(layer, steps) for layer in program.layers):
         return False
-    return _room_places(program, steps)[2] <= _MOST_BYTES
+    return room_places(program, steps)[2] <= _MOST_BYTES
 
 
 def _is_link(layer: Layer, steps: int) -> bool:
@@ -283,12 +291,7 @@ def _is_fed(layer: Layer, steps: int) -> bool:
         return ladder and not isinstance(layer, PoolLayer)
     if any(analog) or not all(source.levels is not None and source.levels.masks for source in layer.sources):
         return False
-    if layer.dense_kernels is None or (isinstance(layer, PoolLayer) and not ladder):
-        return False
-    integers = layer.integers if isinstance(layer, GatherLayer) else None
-    if integers is None:
-        return True
-    return layer.zero_fan_out is None or all(integers.every_level_counts(source.name) for source in layer.sources)
+    return ladder or not isinstance(layer, PoolLayer)
 
 
 def _picture_shape(layers: tuple[Layer, ...]) -> tuple[int, int, int]:
@@ -298,48 +301,6 @@ def _picture_shape(layers: tuple[Layer, ...]) -> tuple[int, int, int]:
             if source.analog:
                 return layer.incoming[1], layer.incoming[2], source.channels
     return 1, 1, 1
-
-
-# --- Memory ----------------------------------------------------------------------------------------------------------
-
-
-def _room_places(program: Program, steps: int) -> tuple[list[int], list[int], int]:
-    """Where the events of each layer go in a block of memory, how many bytes they take, and those of the block."""
-    layers = program.layers
-    sizes = [block_bytes(layer, steps, layer.outgoing[1]) if layer.neurons else 0 for layer in layers]
-    lasts = [program.last_use.get(layer.name, index) for index, layer in enumerate(layers)]
-    places, total = places_in_block(sizes, lasts)
-    return places, sizes, total
-
-
-def _rooms(program: Program, steps: int) -> tuple[list[QueueRoom | None], NDArray[np.uint8]]:
-    """Where the events of each layer go, None for the readout; and the memory that they share."""
-    places, sizes, total = _room_places(program, steps)
-    block = aligned_bytes(total)
-    rooms = [
-        QueueRoom(layer, steps, layer.outgoing[1], block[place : place + size]) if layer.neurons else None
-        for layer, place, size in zip(program.layers, places, sizes, strict=True)
-    ]
-    return rooms, block
-
-
-def places_in_block(sizes: list[int], lasts: list[int]) -> tuple[list[int], int]:
-    """Where parts of a block of memory begin, and the size of the block.
-
-    The i-th part is written at time i and read until the time lasts[i]; its place may then be taken by another.
-    """
-    places: list[int] = []
-    living: list[tuple[int, int, int]] = []  # begin, end and last reader of each part, in the order of their places
-    for index, size in enumerate(sizes):
-        living = [part for part in living if part[2] >= index]
-        place = 0
-        for begin, end, _ in living:
-            if place + size <= begin:
-                break
-            place = max(place, end)
-        insort(living, (place, place + size, lasts[index]))
-        places.append(place)
-    return places, max((place + size for place, size in zip(places, sizes, strict=True)), default=0)
 
 
 def take_chain(program: Program, steps: int, workers: WorkerThreads, threads: int) -> Chain | None:
