@@ -103,7 +103,7 @@ def program_of(net, picture, kind="portable"):
 
 def in_integers(net, picture):
     """Names of the layers that can run in integers."""
-    return [layer.name for layer in program_of(net, picture).layers if layer.integers is not None]
+    return [layer.name for layer in program_of(net, picture).layers if layer.dense_kernels == "portable"]
 
 
 @pytest.mark.parametrize(
