@@ -24,8 +24,8 @@ from .compilation import compiled_callback
 def bind(kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, NDArray[np.int64]]:
     """Address of the function that calls a kernel with such arguments, and the block that it takes.
 
-    Arguments are tuples, with names or without, nested as may be, of integers, single float32 numbers, None and arrays; the arrays have to
-    outlive the block.
+    Arguments are tuples, with names or without, nested as may be, of integers, single float32 numbers, None and arrays;
+    the arrays have to outlive the block.
     """
     signature = tuple(map(numba.typeof, arguments))
     block = [_kernel_address(kernel, signature), *words(arguments)]
