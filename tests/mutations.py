@@ -90,8 +90,8 @@ MUTATIONS = [
     Mutation(
         "lost event at the edge of a block of channels",
         "kernels/compact.py",
-        "            base += rows[2]",
-        "            place -= rows[3] % 8 == 0 and place > start[row, x]\n            base += rows[2]",
+        "            base += rows.padded",
+        "            place -= rows.channels % 8 == 0 and place > start[row, x]\n            base += rows.padded",
     ),
     Mutation(
         "swapped stride",
