@@ -12,7 +12,6 @@ fine as float32, or many small steps would never add up to a change: gradients o
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -165,9 +164,9 @@ class Trainable:
 
 def with_arrays(node: Any, **fields: Any) -> Any:
     """A copy of a node with some fields exchanged, unchecked and uncopied."""
-    made = copy.copy(node)
-    for name, value in fields.items():
-        object.__setattr__(made, name, value)
+    # `copy.copy` would make it anew, with all checks and copies of its arrays.
+    made = object.__new__(type(node))
+    made.__dict__.update(node.__dict__ | fields)
     return made
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .value_run import ValueRun
 
 Levels = NDArray[np.unsignedinteger[Any]]
+Entries = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 
 _NO_WORDS = np.zeros(0, np.uint8)
 _NO_PLANES = np.zeros(0, np.uint8)
@@ -138,7 +139,7 @@ class BandCalls:
             self._event_room,
         )
 
-    def _entries_at_once(self, bands: SharedBands, most_inputs: int) -> tuple[Any, ...]:
+    def _entries_at_once(self, bands: SharedBands, most_inputs: int) -> Entries:
         """Memory for the entries of any band."""
         ends, firsts = self.row_sizes[bands.table["end_input"]], self.row_sizes[bands.table["first_input"]]
         return self.scratch.entries(self._incoming_width, most_inputs, int((ends - firsts).max()), self.steps)
