@@ -80,7 +80,7 @@ def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, n
     state = LayerState(layer)
     unpacks = ((band_run, "decode_rows"), (dot_run, "spread_rows"))
     adds = ((band_run, "gather_band"), (dot_run, "dot_band"))
-    run = LayerRun(state, inputs, steps, keep_currents=False, lasting=True)
+    run = LayerRun(state, [inputs], steps, keep_currents=False, lasting=True)
     with Clock(*unpacks, *adds) as clock:
         run.run(None, 1)
     unpack, add = (sum(clock.seconds[name] for _, name in kernels) for kernels in (unpacks, adds))

@@ -71,14 +71,14 @@ def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float
     layer = replace(layer, kernels=allowed_kernels(EVENTS))  # a copy, which is bound anew
     whole, kernel = [], []
     for _ in range(repeats + 1):
-        run = LayerRun(LayerState(layer), inputs, steps, keep_currents=False, lasting=False)
+        run = LayerRun(LayerState(layer), [inputs], steps, keep_currents=False, lasting=False)
         begin = time.thread_time()
         run.run(None, 1)
         whole.append(time.thread_time() - begin)
         if run.room is not None:
             run.room.put_back()
         # Where events last, the bands are run one by one, and their kernels can be told apart.
-        run = LayerRun(LayerState(layer), inputs, steps, keep_currents=False, lasting=True)
+        run = LayerRun(LayerState(layer), [inputs], steps, keep_currents=False, lasting=True)
         with Clock((band_run, "gather_band")) as clock:
             run.run(None, 1)
         kernel.append(clock.seconds["gather_band"])

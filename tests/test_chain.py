@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import threading
 import weakref
@@ -91,25 +92,26 @@ def build_program(net, shape):
 
 @pytest.fixture
 def chains(monkeypatch):
-    """Have small networks run in one call, where so large a share of neurons fires; says which layers were not."""
+    """Have small networks run in integers where so large a share of neurons fires; says which layers could not be."""
 
     # However many there are here: threads of a chain wait awake, and there are no more of them than processors.
     monkeypatch.setattr(workers, "available_processors", lambda: 64)
 
     def choose(share=0.0, pooling=0.0):
-        alone = []
-        run_alone = chain.Chain._run_alone
+        bound_later = []
+        bind = chain.Chain._bind_layers
 
-        def noted(self, index, workers):
-            alone.append(self.layers[index].name)
-            return run_alone(self, index, workers)
+        def noted(self, way, indices):
+            if way:
+                bound_later.extend(self.layers[index].name for index in indices)
+            bind(self, way, indices)
 
         shares = {**dict.fromkeys(KINDS, share), "planes": pooling}
         monkeypatch.setattr(kernel_choice, "SHARE_THAT_PAYS", shares)
         monkeypatch.setattr(chain, "THREADED_WORK", 0)
         monkeypatch.setattr(layer_run, "THREADED_WORK", 0)
-        monkeypatch.setattr(chain.Chain, "_run_alone", noted)
-        return alone
+        monkeypatch.setattr(chain.Chain, "_bind_layers", noted)
+        return bound_later
 
     return choose
 
@@ -135,14 +137,14 @@ def assert_same(found, expected):
 @pytest.mark.parametrize("channels", [16, 33])
 @pytest.mark.parametrize("steps", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_same_as_layer_by_layer(channels, steps, threads, chains):
-    alone = chains()
+    bound_later = chains()
     net, pixels = unet(channels), picture(2, 20, 36)
     expected = by_layer(net, pixels, steps)
     assert expected.density > 0.05
     # Again and again, in memory that the last run has left behind.
     for _ in range(3):
         assert_same(simulate(net, pixels, steps, threads=threads), expected)
-    assert not alone
+    assert not bound_later
     assert len(idle(net, pixels.shape)) == 1
 
 
@@ -178,12 +180,13 @@ def test_all_kinds_of_kernels(kind, chains):
     ],
 )
 def test_layers_in_which_few_fire(share, pooling, expected, threads, chains):
-    """They are run by themselves, event by event, between others or in the end."""
-    alone = chains(share, pooling)
+    """They are run from event to event, and bound to kernels for that when they first are."""
+    bound_later = chains(share, pooling)
     net, pixels = unet(), picture(2, 20, 36)
-    found = simulate(net, pixels, 1, threads=threads)
-    assert_same(found, by_layer(net, pixels, 1))
-    assert alone == expected
+    for _ in range(2):
+        found = simulate(net, pixels, 1, threads=threads)
+        assert_same(found, by_layer(net, pixels, 1))
+        assert bound_later == expected
     assert [name for name, kernels in found.kernels.items() if kernels == ("events",)] == expected
 
 
@@ -199,12 +202,34 @@ def test_no_more_threads_than_processors_wait_awake(processors, busy, expected, 
 
 def test_silence_costs_nothing(chains):
     """Where no neuron fires, each layer is left to the kernels that walk from event to event."""
-    alone = chains(share=0.01, pooling=0.01)
+    bound_later = chains(share=0.01, pooling=0.01)
     net, pixels = unet(), np.zeros((2, 8, 8), np.float32)
     found = simulate(net, pixels, 1, threads=2)
     assert_same(found, by_layer(net, pixels, 1))
     assert found.total_events == 0
-    assert len(alone) == 6
+    assert len(bound_later) == 6
+
+
+@pytest.mark.parametrize("kind", ["events", "portable"])
+def test_weights_that_are_no_integers(kind, chains):
+    """Their layers run from event to event, in one call too."""
+    bound_later = chains()
+    net, pixels = unet(), picture(2, 20, 36)
+    net = net.replace([off_the_grid(node) if hasattr(node, "weight") else node for node in net.nodes])
+    expected = by_layer(net, pixels, 1, kind)
+    for threads in (1, 2):
+        found = simulate(net, pixels, 1, threads=threads, kind=kind)
+        assert_same(found, expected)
+        assert {found.kernels[name] for name in ("relu2", "relu3", "output")} == {("events",)}
+    assert not bound_later
+
+
+def off_the_grid(node):
+    """A convolution of which some weights are no integers of eight bits times one power of two, and some are zero."""
+    weight = node.weight.copy()
+    weight += np.float32(2**-13)
+    weight[-1] = 0
+    return dataclasses.replace(node, weight=weight)
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 8, 12), (1, 2, 8, 12)])
