@@ -26,6 +26,7 @@ import sys, traceback
 import spikeunet.engine
 from hypothesis import Phase, given, settings
 from spikeunet.engine import IntegrateAndFire, LeakyIntegrateAndFire, MultiThreshold, RefractoryLeakyIntegrateAndFire
+from spikeunet.engine import SignedMultiThreshold
 from spikeunet.engine.testing import check_all, check_neuron, checks, strategies
 assert spikeunet.engine.__file__.startswith(sys.argv[1]), spikeunet.engine.__file__
 examples = int(sys.argv[2])
@@ -34,7 +35,7 @@ try:
     if sys.argv[3] == "queues":
         settings(**options, deadline=None)(given(strategies.event_queues())(lambda queue: checks.queue_counts(queue)))()
     for model in (MultiThreshold(), IntegrateAndFire(), LeakyIntegrateAndFire(decay=0.5),
-                  RefractoryLeakyIntegrateAndFire(decay=0.5)):
+                  RefractoryLeakyIntegrateAndFire(decay=0.5), SignedMultiThreshold((1.0, 0.5), (0.75,))):
         check_neuron(model)
     check_all(**options)
 except Exception as error:
@@ -186,6 +187,12 @@ MUTATIONS = [
         "kernels/stepped.py",
         "return 0.0 if abs(number) < _SMALLEST else number",
         "return number",
+    ),
+    Mutation(
+        "the positive side's quantum on the negative side",
+        "neurons/signed_multi_threshold.py",
+        "max(1.0, down / quantum_below)",
+        "max(1.0, down / quantum)",
     ),
 ]
 NOTHING = Mutation("nothing", "__init__.py", "", "", first="queues")

@@ -108,10 +108,11 @@ def _value(node: Node, values: dict[str, Value], readers: Counter[str]) -> Value
     if not isinstance(node, Neurons):
         return values[source]
     (charge,) = values[source]
-    alone = readers[source] == 1
     if not rectifies(node.model):
-        return (charge if alone else charge.copy(),)  # whoever reads the current after this may rectify it in place
-    # Rectified in place where nobody else reads the current.
+        return (charge,)
+    # Rectified in place where nobody else reads the current, or what lies in the same memory.
+    others = (part for name, value in values.items() if name != source for part in value)
+    alone = readers[source] == 1 and not any(np.may_share_memory(charge, part) for part in others)
     return (np.maximum(charge, np.float32(0), out=charge if alone else None),)
 
 
