@@ -2,7 +2,7 @@
 
 Large arrays have memory of their own. The C library takes what threads ask it for from heaps of their own (glibc's
 arenas), where what was given back lies between what is still in use: neither the system nor another thread gets it
-again. In a server of eight threads that was a third of its memory, and it grew from call to call.
+again. In a server of eight threads that was a quarter of its memory, and it grew from call to call.
 """
 
 from __future__ import annotations
