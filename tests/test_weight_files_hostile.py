@@ -164,6 +164,8 @@ def bombs(steps):
     dictionary = b"ccollections\nOrderedDict\nh\x00\x85R"
     laugh = b"q\x00}(" + made.text("a") + b"h\x00" + made.text("b") + b"h\x00u"
     rebuild = b"ctorch._tensor\n_rebuild_from_type_v2\nq\x000"
+    keys = [made.text(f"{index:04}") for index in range(steps // 24)]
+    level = b"(" + b"".join(key + b"h\x00" for key in keys) + b"uq\x00"
     colliding = (made.number(index * (2**61 - 1)) + b"N" for index in range(steps // 4))
     return {
         "dictionaries": b"}" * 2 * steps,
@@ -178,6 +180,7 @@ def bombs(steps):
         "a text as what it is not": b"}" + text + b"q\x00" + b"h\x00h\x00s" * (steps // 4),
         "a dictionary of itself": b"}q\x00" + made.text("a") + b"h\x00s",
         "laughs": b"}" + laugh * (steps // 10),
+        "one dictionary under many names": b"}q\x00}" + level + b"}" + level + b"}" + level,
         "bytes made of a text": text + b"q\x000" + encode * (steps // 5),
         "copies of a dictionary": b"}(" + b"NN" * (steps // 4) + b"uq\x00" + dictionary * (steps // 5),
         "calls within calls": rebuild + b")" + b"q\x010(h\x00Nh\x01Nt" * (steps // 9) + b"q\x010h\x00h\x01R",
@@ -198,6 +201,52 @@ def assert_takes_little(path, content, most):
     assert len(str(caught.value)) < 600
     assert peak < most
     assert time.perf_counter() - begin < 60
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "message"),
+    [
+        (b"Nr\xff\xff\xff\xff", "a pickle numbers an object 4294967295"),
+        (b"h\x05", "a pickle refers to an object that it has not numbered"),
+        (b"\x80\x06N", "is in pickle protocol 6, which is not read"),
+        (b"\x82\x01", "uses the pickle opcode EXT1, which is not read"),
+        (bombs(99)["calls within calls"], "a tensor is made by what makes none"),
+        (b"N}b", "a pickle sets the state of a NoneType"),
+        (b"X\x01\x00\x00\x00x)R", "a pickle calls what is no function"),
+    ],
+)
+def test_what_is_wrong_with_a_pickle_is_said(path, opcodes, message):
+    assert message in refused(path, made.torch_zip(opcodes))
+
+
+def numpy_array(shape, kind, content):
+    array = made.call(made.named("numpy._core.multiarray", "_reconstruct"), made.named("numpy", "ndarray"), (0,), "b")
+    dtype = made.call(made.named("numpy", "dtype"), kind, False, True) + made.item((3, "<")) + b"b"
+    stored = b"B" + len(content).to_bytes(4, "little") + content
+    return array + made.item((1, shape, dtype, False, stored)) + b"b"
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "content", "message"),
+    [
+        ((3,), "f4", bytes(8), "an array of 12 bytes has 8"),
+        ((1,), "f4", bytes(8), "an array of 4 bytes has 8"),
+        ((2**40,), "f4", b"", "an array of 4398046511104 bytes has 0"),
+        ((-1,), "f4", bytes(4), "sizes must be whole numbers"),
+        ((1,) * 33, "f4", bytes(4), "is an array of Python objects"),
+        ((1,), "O8", bytes(8), "is an array of the type 'O8', which is not read"),
+        ((1,), "c8", bytes(8), "is an array of the type 'c8', which is not read"),
+        ((1,), "f4,f4", bytes(8), "is an array of the type 'f4,f4', which is not read"),
+        ((1,), "f3", bytes(3), "is an array of the type 'f3'"),
+    ],
+)
+def test_arrays_of_numpy_that_are_none_are_refused(path, shape, kind, content, message):
+    assert message in refused(path, made.pickle({"w": numpy_array(shape, kind, content)}))
+
+
+def test_an_array_of_numpy_that_is_one_is_read(path):
+    path.write_bytes(made.pickle({"w": numpy_array((1, 2), "f4", bytes(8))}))
+    np.testing.assert_array_equal(load_weights(path).arrays["w"], np.zeros((1, 2), np.float32), strict=True)
 
 
 FEW_STEPS = 2**15
