@@ -490,16 +490,19 @@ def test_a_file_without_weights_says_what_it_holds(refused):
 
 def test_scores_beside_an_entry_are_no_state_dict_and_other_values_within_are_left_out(read):
     state = {"w": made.tensor("0", np.ones(1)), "_extra": None, "version": 3}
-    root = {"best": made.tensor("0", np.asarray(1.0)), "rng": made.tensor("0", np.ones(1)), "net": state}
-    found = read(made.torch_zip(root, {"0": np.ones(1).tobytes()}))
+    root = {"best": made.tensor("0", np.asarray(1.0)), "rng": made.tensor("1", np.ones(8, np.uint8)), "net": state}
+    found = read(made.torch_zip(root, {"0": np.ones(1).tobytes(), "1": bytes(8)}))
     assert list(found.arrays) == ["w"]
-    assert (
-        found.facts == {"entry": "net", "other_entries": [], "left_out": ["_extra", "version"]} - {"other_entries"}
-        if 0
-        else found.facts
-    )
-    # An array with axes beside it may belong to a network, too: the file's own arrays have no name to take them by.
     assert found.facts == {"entry": "net", "left_out": ["_extra", "version"]}
+
+
+def test_arrays_of_the_file_itself_beside_an_entry_have_the_empty_name(read):
+    root = {"w": made.tensor("0", np.ones(1)), "ema": {"w": made.tensor("1", np.zeros(1))}}
+    content = made.torch_zip(root, {"0": np.ones(1).tobytes(), "1": np.zeros(1).tobytes()})
+    found = read(content)
+    assert (found.arrays, found.facts) == ({"w": np.zeros(1)}, {"entry": "ema", "other_entries": [""]})
+    found = read(content, entry="")
+    assert (found.arrays["w"], found.facts) == (np.ones(1), {"other_entries": ["ema"], "left_out": ["ema"]})
 
 
 @pytest.mark.parametrize(
