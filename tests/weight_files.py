@@ -6,6 +6,10 @@ import io
 import zipfile
 
 import numpy as np
+import pytest
+
+from spikeunet.converters import load_weights
+from spikeunet.engine.errors import StateDictError
 
 MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 VERSION = b"\x80\x02M\xe9\x03."
@@ -128,3 +132,30 @@ def saved(arrays: dict[str, np.ndarray], legacy: bool = False, within: str | Non
     if legacy:
         return torch_legacy(root, {keys[name]: (array.size, array.tobytes()) for name, array in arrays.items()})
     return torch_zip(root, {keys[name]: array.tobytes() for name, array in arrays.items()})
+
+
+# --- Reading them ----------------------------------------------------------------------------------------------------
+
+
+def read(folder, content, name="weights.pth", **options):
+    """What is read of a file of some content."""
+    (folder / name).write_bytes(content)
+    return load_weights(folder / name, **options)
+
+
+def refused(folder, content, name="weights.pth", **options):
+    """The line in which a file of some content is refused."""
+    with pytest.raises(StateDictError) as caught:
+        read(folder, content, name, **options)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+    assert len(str(caught.value)) < 2000
+    return str(caught.value)
+
+
+def assert_equal(found, expected):
+    """The same arrays in the same order."""
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        assert found[name].dtype.isnative
+        np.testing.assert_array_equal(found[name], array.astype(array.dtype.newbyteorder("=")), strict=True)

@@ -45,7 +45,7 @@ def mapping(value: object) -> dict[str, object] | None:
     return None
 
 
-def choose(root: object, wanted: str | None, is_weight: IsArray) -> tuple[Entry, list[str]]:
+def choose(root: object, wanted: str | None, *kinds: IsArray) -> tuple[Entry, list[str]]:
     """The mapping that holds the weights, and the names of the others that could be meant.
 
     Parameters
@@ -54,15 +54,15 @@ def choose(root: object, wanted: str | None, is_weight: IsArray) -> tuple[Entry,
     wanted : str, optional
         Name of the entry; where none is given, the averaged weights are taken before the plain ones, a known name
         before the file's own arrays, and these before an entry of any other name if it is the only one.
-    is_weight : function
-        Whether a value is an array with axes.
+    *kinds : functions
+        Whether a value is an array that makes a mapping one of weights; a second counts where the first finds none.
 
     Raises
     ------
     StateDictError
         If there is none, it cannot be told which, or the one that is wanted is not there.
     """
-    candidates = _candidates(root, is_weight)
+    candidates = next((found for kind in kinds if (found := _candidates(root, kind))), [])
     names = [entry.name for entry in candidates]
     if wanted is not None:
         return _wanted(candidates, wanted)
@@ -73,7 +73,7 @@ def choose(root: object, wanted: str | None, is_weight: IsArray) -> tuple[Entry,
     if rank == _OTHER and runners_up:
         raise StateDictError(f"holds several state dicts: {first_few(names)}; say which (--entry NAME, entry=)")
     chosen = candidates[first]
-    return chosen, [entry.name for entry in candidates if entry is not chosen and entry.name]
+    return chosen, [entry.name for entry in candidates if entry is not chosen]
 
 
 _OTHER = len(AVERAGED) + len(PLAIN) + 1
@@ -94,11 +94,11 @@ def _wanted(candidates: list[Entry], wanted: str) -> tuple[Entry, list[str]]:
     found = [entry for entry in candidates if entry.name == wanted] or [
         entry for entry in candidates if entry.name.rpartition(".")[2] == wanted
     ]
-    names = [entry.name for entry in candidates if entry.name]
     if len(found) != 1:
+        names = [entry.name for entry in candidates if entry.name]
         there = f"it has {first_few(names)}" if names else "it holds its arrays without entries; leave it out"
         raise StateDictError(f"has no single entry {wanted[:100]!r} of weights; {there}")
-    return found[0], [name for name in names if name != found[0].name]
+    return found[0], [entry.name for entry in candidates if entry is not found[0]]
 
 
 def _candidates(root: object, is_weight: IsArray) -> list[Entry]:

@@ -39,7 +39,7 @@ class Weights:
         Under the names that stand there.
     facts : dict
         "entry": name of the dictionary of a checkpoint that was taken; "other_entries": names of others that could
-        have been; "left_out": names of what in it is no array. Only those that apply.
+        have been, "" for the file's own arrays; "left_out": names of what in it is no array. Only those that apply.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -145,7 +145,7 @@ def _from_torch(path: Path, reader: type[TorchZip | TorchLegacy], kind: str, ent
     with refusals(path, kind):
         file = reader(path)
         try:
-            chosen, others = choose(file.root, entry, _is_weight)
+            chosen, others = choose(file.root, entry, _is_weight, _has_axes)
         except StateDictError as fault:
             raise UnreadableError(str(fault)) from None
         leaves = {name: leaf for name, leaf in chosen.content.items() if isinstance(leaf, Leaf)}
@@ -154,6 +154,12 @@ def _from_torch(path: Path, reader: type[TorchZip | TorchLegacy], kind: str, ent
 
 
 def _is_weight(value: object) -> bool:
+    """Whether a value is an array with axes, and not of integers, as states of generators are."""
+    integers = isinstance(value, Tensor) and value.element.name.startswith(("int", "uint", "bool"))
+    return _has_axes(value) and not integers
+
+
+def _has_axes(value: object) -> bool:
     """Whether a value is an array with axes, or one that is refused by name when it is wanted."""
     return isinstance(value, (Array, Unreadable)) or (isinstance(value, Tensor) and bool(value.shape))
 

@@ -48,7 +48,7 @@ def _found(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Lines on which dictionary of a checkpoint was taken, which others there are, and what in it was no array."""
     lines = []
     if "entry" in facts or "other_entries" in facts:
-        others = facts.get("other_entries")
+        others = [name or "'' (the file's own arrays)" for name in facts.get("other_entries", ())]
         also = f"; also there: {first_few(others)} (--entry)" if others else ""
         lines.append(("entry", facts.get("entry", "the file's own arrays") + also))
     if "left_out" in facts:

@@ -26,7 +26,9 @@ NOISE_LEVELS = 10
 @click.option("--add-noise", "sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, 0-255 scale.")
 @no_sigma
 @click.option("--entry", metavar="NAME", help="Of a checkpoint: the dictionary to take, such as params_ema.")
-@click.option("--architecture", default="spiking-unet", show_default=True, help="What the state dict belongs to.")
+@click.option(
+    "--architecture", default="spiking-unet", show_default=True, help="spiking-unet or dncnn (docs/converting.md)."
+)
 @click.option(
     "--normalization", type=click.Choice(["connection", "layer", "none"]), default="connection", show_default=True
 )

@@ -100,8 +100,8 @@ def _value(node: Node, values: dict[str, Value], readers: Counter[str]) -> Value
     if isinstance(node, Join):
         return tuple(part for source in node.sources for part in values[source])
     if isinstance(node, CurrentSum):
-        first, *others = (values[source][0] for source in node.sources)
-        return (sum(others, first.copy()),)  # not what somebody else may read
+        first, *more = (values[source][0] for source in node.sources)
+        return (sum(more, first.copy()),)  # not what somebody else may read
     if isinstance(node, Projection):
         return (node.forward(values[node.source]),)
     (source,) = node.sources

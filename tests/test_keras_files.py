@@ -1,0 +1,145 @@
+"""Weights out of the HDF5 files of Keras, in PyTorch's layouts; nothing outside such a file is followed."""
+
+from __future__ import annotations
+
+import functools
+import io
+
+import numpy as np
+import pytest
+import weight_files as made
+
+RANDOM = np.random.default_rng(0)
+KERNEL = RANDOM.standard_normal((3, 5, 2, 4)).astype(np.float32)  # (H, W, in, out), or (H, W, out, in) if transposed
+DENSE = RANDOM.standard_normal((6, 3)).astype(np.float32)
+VECTORS = RANDOM.standard_normal((4, 4)).astype(np.float32)
+IN_PYTORCH = {"conv1.weight": np.moveaxis(KERNEL, (2, 3), (1, 0)), "conv1.bias": VECTORS[0]}
+PARTS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Writes a file and reads it."""
+    return functools.partial(made.read, tmp_path)
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Writes a file, and gives the line in which it is refused."""
+    return functools.partial(made.refused, tmp_path)
+
+
+def hdf5(fill, **options):
+    h5py = pytest.importorskip("h5py", reason="an extra")
+    stream = io.BytesIO()
+    with h5py.File(stream, "w", **options) as file:
+        fill(file)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("root", ["", "model_weights/"])
+def test_keras_2_has_layers_by_name(read, root):
+    def fill(file):
+        for layer, kernel in (("conv1", KERNEL), ("up1", KERNEL), ("dense", DENSE)):
+            file[f"{root}{layer}/{layer}/kernel:0"] = kernel
+        file[f"{root}conv1/conv1/bias:0"] = VECTORS[0]
+        for part, vector in zip(PARTS, VECTORS, strict=True):
+            file[f"{root}bn1/bn1/{part}:0"] = vector
+        file[f"{root}wide/wide/depthwise_kernel:0"] = KERNEL
+        file["optimizer_weights/Adam/iterations:0"] = 3
+
+    found = read(hdf5(fill), "weights.h5").arrays
+    expected = {**IN_PYTORCH, "up1.weight": IN_PYTORCH["conv1.weight"], "dense.weight": DENSE.T}
+    expected |= {f"bn1.{PARTS[part]}": vector for part, vector in zip(PARTS, VECTORS, strict=True)}
+    expected["wide.weight"] = np.moveaxis(KERNEL.reshape(3, 5, 8), 2, 0)[:, None]
+    made.assert_equal({name: found[name] for name in expected}, expected)
+    assert set(found) == set(expected)
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_keras_3_numbers_the_arrays_of_a_layer(read, archive):
+    def fill(file):
+        file["layers/conv2d/vars/0"] = KERNEL
+        file["layers/conv2d/vars/1"] = VECTORS[0]
+        file["layers/conv2d/vars"].attrs["name"] = "conv1"
+        for index, vector in enumerate(VECTORS):
+            file[f"layers/batch_normalization/vars/{index}"] = vector
+        file["optimizer/vars/0"] = 3
+
+    content = hdf5(fill)
+    if archive:
+        content = made.zip_of({"config.json": b"{}", "metadata.json": b"{}", "model.weights.h5": content})
+    found = read(content, "model.keras").arrays
+    norm = dict(zip(("weight", "bias", "running_mean", "running_var"), VECTORS, strict=True))
+    expected = {f"layers.batch_normalization.{part}": vector for part, vector in norm.items()}
+    made.assert_equal({name: found[name] for name in (*expected, *IN_PYTORCH)}, {**expected, **IN_PYTORCH})
+    assert len(found) == 6
+
+
+def soft_link(file):
+    import h5py
+
+    file["conv1/kernel:0"] = h5py.SoftLink("/elsewhere")
+
+
+def external_link(file):
+    import h5py
+
+    file["conv1/kernel:0"] = h5py.ExternalLink("/etc/passwd", "/x")
+
+
+def external_numbers(file):
+    file.create_dataset("conv1/kernel:0", (4,), "f4", external=[("/etc/passwd", 0, 16)])
+
+
+def virtual_numbers(file):
+    import h5py
+
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource("/elsewhere.h5", "x", (4,))
+    file.create_virtual_dataset("conv1/kernel:0", layout)
+
+
+@pytest.mark.parametrize(
+    ("fill", "message"),
+    [
+        (soft_link, "'conv1/kernel:0', a link, which is not followed"),
+        (external_link, "'conv1/kernel:0', a link, which is not followed"),
+        (external_numbers, "'conv1/kernel:0', whose numbers lie elsewhere or need a plug-in"),
+        (virtual_numbers, "'conv1/kernel:0', whose numbers lie elsewhere or need a plug-in"),
+        (
+            lambda file: file.create_dataset("w", (2,), "f4", compression="lzf"),
+            "'w', whose numbers lie elsewhere or need",
+        ),
+        (lambda file: file.create_dataset("w", (2**34,), "f4", chunks=(9,)), "declares more bytes of arrays up to 'w'"),
+        (
+            lambda file: file.create_dataset("w", (1,), "f4", chunks=(2**22,), maxshape=(None,)),
+            "pieces larger than itself",
+        ),
+        (lambda file: file.__setitem__("w", "a text"), "'w' of the type object, which is not read"),
+        (lambda file: file.__setitem__("t", np.dtype("f4")), "holds 't', which is no array"),
+        (lambda file: file.create_dataset("a/vars/0", data=np.ones(2)), "numbers the arrays of a layer ('a/vars/0')"),
+        (lambda file: None, "is an HDF5 file without arrays"),
+        (lambda file: file.__setitem__("/".join("x" * 30), 1.0), "nests them too deeply"),
+        (
+            lambda file: [file.__setitem__(f"a/{part}:0", np.ones(2)) for part in ("bias", "beta")],
+            "holds 'a.bias' twice",
+        ),
+    ],
+)
+def test_what_keras_does_not_write_is_refused(refused, fill, message):
+    assert message in refused(hdf5(fill), "weights.h5")
+
+
+def test_a_group_within_itself_is_refused(refused):
+    def fill(file):
+        group = file.create_group("a")
+        group["a"] = group
+
+    assert "nests them too deeply" in refused(hdf5(fill), "weights.h5")
+
+
+def test_broken_hdf5_files_are_refused(refused):
+    whole = hdf5(lambda file: file.__setitem__("conv1/kernel:0", KERNEL))
+    for length in range(8, len(whole), 97):
+        assert "is an HDF5 file, but truncated or damaged" in refused(whole[:length], "weights.h5")
