@@ -33,7 +33,7 @@ from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.shared_counter import TAKEN, next_band
 from spikeunet.engine.memory import IdleMemory
-from spikeunet.engine.simulation import chain, layer_run, picture_run
+from spikeunet.engine.simulation import chain, chain_memory, layer_run, picture_run
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 from spikeunet.engine.threads import workers
@@ -228,7 +228,7 @@ def off_the_grid(node):
     """A convolution of which some weights are no integers of eight bits times one power of two, and some are zero."""
     weight = node.weight.copy()
     weight += np.float32(2**-13)
-    weight[-1] = 0
+    weight[:, 0] = 0
     return dataclasses.replace(node, weight=weight)
 
 
@@ -339,7 +339,7 @@ def test_too_large_for_a_chain(chains, monkeypatch):
 def test_places_in_a_block_do_not_overlap_while_they_are_read(parts):
     sizes = [size for size, _ in parts]
     lasts = [min(index + more, len(parts) - 1) for index, (_, more) in enumerate(parts)]
-    places, total = chain.places_in_block(sizes, lasts)
+    places, total = chain_memory.places_in_block(sizes, lasts)
     for time in range(len(parts)):
         living = [k for k in range(time + 1) if lasts[k] >= time]
         held = [byte for k in living for byte in range(places[k], places[k] + sizes[k])]
