@@ -188,7 +188,7 @@ def _read_unscaled(network: Network) -> set[str]:
         for part in node.sources if isinstance(node, CurrentSum) else ():
             sums.setdefault(part, []).append(node.name)
     seen: set[str] = set()
-    waiting = [network.output.name]
+    waiting = [node.name for node in network.outputs]
     while waiting:
         node = network[waiting.pop()]
         if node.name not in seen:

@@ -1,4 +1,4 @@
-"""A network's layers in the order in which they run: one for each Neurons node and one for the Output."""
+"""A network's layers in the order in which they run: one for each Neurons node and one for each Output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Program:
     ----------
     network : Network
     layers : tuple of Layer
-        In the order in which they run; the last one is the readout.
+        In the order in which they run; the readouts come last.
     last_use : dict
         For each Neurons node, the index of the last layer that reads its events.
     emit : dict
@@ -57,7 +57,7 @@ def build_program(network: Network, picture: Shape, kernels: AllowedKernels | No
 
 def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
     shapes = network.shapes(picture)
-    feeds: list[Neurons | Output] = [*network.neurons, network.output]
+    feeds: list[Neurons | Output] = [*network.neurons, *network.outputs]
     layers: list[Layer] = []
     for feed in feeds:
         node = network[feed.source]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ Observer = Callable[[str, Array], None]
 
 def forward(
     network: Network, x: ArrayLike, record: Iterable[str] | Literal["all"] = ()
-) -> tuple[Array, dict[str, Array]]:
+) -> tuple[Any, dict[str, Array]]:
     """Output of the analog network (ANN): every Neurons node replaced by a ReLU, or by nothing if its model is signed.
 
     Parameters
@@ -36,7 +36,7 @@ def forward(
     Returns
     -------
     output : (O, H', W') or (N, O, H', W') float32
-        What the Output node reads.
+        What the Output node reads; of a network with several, a dict of them by name.
     activations : dict of str to (C', H', W') or (N, C', H', W') float32
         The ReLU's output at each recorded node; the current itself where neurons emit negative values.
 
@@ -54,14 +54,21 @@ def forward(
     def observe(name: str, activation: Array) -> None:
         recorded[name].append(_channels_first((activation[None],)))
 
-    outputs = [evaluate(network, picture, observe, names) for picture in pictures]
-    if np.ndim(x) == 3:
-        return outputs[0], {name: values[0] for name, values in recorded.items()}
-    return np.stack(outputs), {name: np.stack(values) for name, values in recorded.items()}
+    found = [evaluate(network, picture, observe, names) for picture in pictures]
+    outputs = {node.name: [each[node.name] for each in found] for node in network.outputs}
+    # One picture comes without a batch's axis.
+    joined = np.stack if np.ndim(x) == 4 else _only
+    by_name = {name: joined(values) for name, values in outputs.items()}
+    activations = {name: joined(values) for name, values in recorded.items()}
+    return by_name if len(by_name) > 1 else by_name[network.output.name], activations
 
 
-def evaluate(network: Network, picture: Array, observe: Observer, names: Collection[str] = ()) -> Array:
-    """Output (O, H', W') float32 for one picture (C, H, W), showing activations as they arise.
+def _only(values: list[Array]) -> Array:
+    return values[0]
+
+
+def evaluate(network: Network, picture: Array, observe: Observer, names: Collection[str] = ()) -> dict[str, Array]:
+    """Outputs (O, H', W') float32 by Output node for one picture (C, H, W), showing activations as they arise.
 
     `observe(name, activation)` is called once for each Neurons node in `names`, in topological order, with the ReLU's
     output, or the current where neurons emit negative values, (H', W', C') float32; the array is reused afterwards, so
@@ -76,7 +83,7 @@ def evaluate(network: Network, picture: Array, observe: Observer, names: Collect
         return _evaluated(network, picture, observe, names)
 
 
-def _evaluated(network: Network, picture: Array, observe: Observer, names: Collection[str]) -> Array:
+def _evaluated(network: Network, picture: Array, observe: Observer, names: Collection[str]) -> dict[str, Array]:
     readers = Counter(source for node in network.nodes for source in node.sources)
     values: dict[str, Value] = {}
     for node in network.by_size:
@@ -93,7 +100,7 @@ def _evaluated(network: Network, picture: Array, observe: Observer, names: Colle
             readers[source] -= 1
             if not readers[source]:
                 values.pop(source, None)
-    return _channels_first(values[network.output.name])
+    return {node.name: _channels_first(values[node.name]) for node in network.outputs}
 
 
 def _value(node: Node, values: dict[str, Value], readers: Counter[str]) -> Value:

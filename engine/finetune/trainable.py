@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..fixed_point import quanta_of_layers, rounded_arrays
-from ..graph import Network, Neurons, Node, Projection, Synapses, Weighted
+from ..graph import Network, Neurons, Node, Output, Projection, Synapses, Weighted
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]
@@ -192,7 +192,7 @@ def _free_synapses(network: Network) -> set[str]:
     for node in reversed(network.nodes):
         hands_on = isinstance(node, Weighted) or (isinstance(node, Synapses) and node.keeps_channels)
         mixes = isinstance(node, Synapses) and not hands_on
-        if node is network.output or mixes or (node.name in bound and not isinstance(node, Weighted)):
+        if isinstance(node, Output) or mixes or (node.name in bound and not isinstance(node, Weighted)):
             bound.update(node.sources)
     return {node.name for node in network.nodes if isinstance(node, Synapses) and node.name not in bound}
 

@@ -38,8 +38,8 @@ class Network:
     Parameters
     ----------
     nodes : iterable of Node
-        One Input, one Output and what lies between, in any order. Synapses read the Input, Neurons or a Concat of them;
-        Neurons and the Output read Synapses.
+        One Input, at least one Output and what lies between, in any order. Projections read the Input, Neurons or a
+        Join of them, sums read synapses, and so do Neurons and Outputs.
     metadata : mapping
         What the network is for (task, noise range, training data, score of the ANN, ...); JSON values.
     normalization : mapping of str to float
@@ -63,13 +63,12 @@ class Network:
         self.metadata = MappingProxyType(dict(metadata or {}))
         self.normalization = MappingProxyType({name: float(value) for name, value in (normalization or {}).items()})
         self._by_name = {node.name: node for node in self.nodes}
-        for kind in (Input, Output):
-            found = [node.name for node in self.nodes if isinstance(node, kind)]
-            if len(found) != 1:
-                names = first_few(found)
-                raise GraphError(
-                    f"a network has exactly one {kind.__name__} node (got {len(found)}: {names or 'none'})"
-                )
+        inputs = [node.name for node in self.nodes if isinstance(node, Input)]
+        if len(inputs) != 1:
+            names = first_few(inputs)
+            raise GraphError(f"a network has exactly one Input node (got {len(inputs)}: {names or 'none'})")
+        if not self.outputs:
+            raise GraphError("a network has at least one Output node (got none)")
         _check_joins(self.nodes)
         self._check_delays()
         self.size_multiple = _size_multiple(self.nodes)
@@ -107,9 +106,17 @@ class Network:
         return next(node for node in self.nodes if isinstance(node, Input))
 
     @lazy_property
+    def outputs(self) -> tuple[Output, ...]:
+        """The nodes that accumulate readouts, in topological order."""
+        return tuple(node for node in self.nodes if isinstance(node, Output))
+
+    @lazy_property
     def output(self) -> Output:
-        """The node that accumulates the readout."""
-        return next(node for node in self.nodes if isinstance(node, Output))
+        """The node that accumulates the readout; InputError where there are several."""
+        if len(self.outputs) > 1:
+            names = first_few(node.name for node in self.outputs)
+            raise InputError(f"a network with one output is needed here; this one has {len(self.outputs)}: {names}")
+        return self.outputs[0]
 
     @lazy_property
     def neurons(self) -> tuple[Neurons, ...]:

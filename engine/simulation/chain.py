@@ -199,14 +199,16 @@ class Chain:
         counter: OperationsCounter,
         workers: WorkerThreads,
         meanwhile: Callable[[], None],
-    ) -> NDArray[np.float32]:
-        """Run all layers on a picture, (H, W, C); returns the running sum of the readout, (H, W, O).
+    ) -> dict[str, NDArray[np.float32]]:
+        """Run all layers on a picture, (H, W, C); returns the running sum of each readout, (H, W, O).
 
-        Counts go to `counter`; `meanwhile` is called while other threads are at work already. The running sum is
+        Counts go to `counter`; `meanwhile` is called while other threads are at work already. The running sums are
         overwritten by the next run.
         """
         self._picture[:] = picture
-        for array in (self._fired, self._counts, self._counters, self._states[-1].readout):
+        readouts = {state.layer.name: state.readout for state in self._states if state.layer.neurons is None}
+        arrays: list[NDArray[Any]] = [self._fired, self._counts, self._counters, *readouts.values()]
+        for array in arrays:
             array[:] = 0
         index, first = 0, meanwhile
         while index < len(self.layers):
@@ -218,7 +220,7 @@ class Chain:
         ways = self._progress[0].ways.tolist()
         self.kernels = {layer.name: self._kernels[k][ways[k]] for k, layer in enumerate(self.layers)}
         self._count(counter)
-        return self._states[-1].readout
+        return readouts
 
     def _lacks(self, index: int) -> bool:
         """Whether a layer is to be run from event to event, and is not bound to kernels for that."""

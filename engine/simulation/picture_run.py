@@ -64,6 +64,8 @@ class PictureRun:
         self._before: dict[str, EventQueue] = {}
         self._rooms: dict[str, list[QueueRoom]] = {}
         self.kernels: dict[str, set[str]] = {}
+        self.readouts: dict[str, NDArray[np.float32]] = {}
+        """By layer, the running sum, (H, W, O)."""
         self.largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
 
     def by_layer(self) -> Result:
@@ -96,7 +98,7 @@ class PictureRun:
 
     def _by_chain(self, chain: Chain, workers: WorkerThreads) -> Result:
         """All layers in one call."""
-        self.readout = chain.run(self.picture, self.counter, workers, meanwhile=self._add_inputs)
+        self.readouts = chain.run(self.picture, self.counter, workers, meanwhile=self._add_inputs)
         self.kernels = {name: {kernels} for name, kernels in chain.kernels.items()}
         result = self._result()
         put_back(self.program, chain)
@@ -162,7 +164,7 @@ class PictureRun:
                 self._rooms.setdefault(layer.name, []).append(run.room)
             self.recorder.add_queue(layer, queue, steps)
         elif run.currents is not None:
-            self.recorder.add_readout(run.currents, steps)
+            self.recorder.add_readout(layer, run.currents, steps)
 
     def _inputs(self, layer: Layer, group: int) -> list[Inputs]:
         """What each part of a layer reads in a group of steps."""
@@ -186,13 +188,16 @@ class PictureRun:
 
     def _finish(self, state: LayerState) -> None:
         if state.layer.neurons is None:
-            self.readout = state.readout
+            self.readouts[state.layer.name] = state.readout
         elif state.membrane is not None:
             self.recorder.add_membrane(state.layer, state.membrane)
 
     def _result(self) -> Result:
         return Result(
-            output=np.ascontiguousarray(self.readout.transpose(2, 0, 1)) / np.float32(self.steps),
+            outputs={
+                name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self.steps)
+                for name, readout in self.readouts.items()
+            },
             steps=self.steps,
             operations=self._ledger(),
             seconds=0.0,

@@ -25,7 +25,10 @@ class Recorder:
             name: np.zeros(shape, np.int64) for name, shape in shapes.items() if self.wants("spike_count")
         }
         self.membrane: dict[str, NDArray[np.float32]] = {}
-        self.readout = np.zeros((steps, *program.layers[-1].outgoing), np.float32) if self.wants("readout") else None
+        outputs = [layer for layer in program.layers if not layer.neurons]
+        self.readout = {
+            layer.name: np.zeros((steps, *layer.outgoing), np.float32) for layer in outputs if self.wants("readout")
+        }
         named = {
             "spikes": self.spikes,
             "spike_count": self.spike_count,
@@ -56,7 +59,6 @@ class Recorder:
             by_pixel = membrane.reshape(height, width, layer.padded_channels)[..., :channels]
             self.membrane[layer.name] = np.ascontiguousarray(by_pixel.transpose(2, 0, 1))
 
-    def add_readout(self, readout: NDArray[np.float32], steps: slice) -> None:
-        """Note the running sum, (steps, O, H, W), after each of some steps."""
-        assert self.readout is not None
-        self.readout[steps] = readout
+    def add_readout(self, layer: Layer, readout: NDArray[np.float32], steps: slice) -> None:
+        """Note a layer's running sum, (steps, O, H, W), after each of some steps."""
+        self.readout[layer.name][steps] = readout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +32,9 @@ class Result:
 
     Parameters
     ----------
-    output : (O, H, W) float32
-        Readout after the last step, divided by the number of steps.
+    outputs : dict of str to (O, H, W) float32
+        By Output node, its readout after the last step, divided by the number of steps; `output` is that of a network
+        that has one.
     steps : int
         Number of time steps.
     operations : Operations
@@ -48,7 +50,7 @@ class Result:
         Recordings by kind; the properties below give them with a clear error where one was not asked for.
     """
 
-    output: NDArray[np.float32]
+    outputs: dict[str, NDArray[np.float32]]
     steps: int
     operations: Operations
     seconds: float
@@ -65,9 +67,27 @@ class Result:
         return ByLayer(kind, _SPIKING, recorded)
 
     @property
+    def output(self) -> NDArray[np.float32]:
+        """(O, H, W) float32, readout after the last step, divided by the number of steps; of a network with one."""
+        return self._only("outputs", self.outputs)
+
+    @property
+    def readouts(self) -> dict[str, NDArray[np.float32]]:
+        """(T, O, H, W) float32 by Output node, running sum of its current; needs record=("readout",)."""
+        recorded: Any = self._recording("readout")
+        return ByLayer("readout", "the Output nodes", recorded)
+
+    @property
     def readout(self) -> NDArray[np.float32]:
         """(T, O, H, W) float32, running sum of the last layer's current after each step; needs record=("readout",)."""
-        return self._recording("readout")  # type: ignore[return-value]
+        return self._only("readouts", self.readouts)
+
+    def _only(self, name: str, values: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The value of a network that has one output."""
+        if len(values) > 1:
+            first = next(iter(values))
+            raise InputError(f"the network has {len(values)} outputs; ask for one of them, as in {name}[{first!r}]")
+        return next(iter(values.values()))
 
     @property
     def spikes(self) -> dict[str, NDArray[np.float32]]:

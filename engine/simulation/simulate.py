@@ -167,7 +167,7 @@ def _join(results: Sequence[Result], seconds: float, batched: bool = True) -> Re
         else:
             recorded[kind] = _stacked(values)  # type: ignore[arg-type]
     return Result(
-        output=np.stack([result.output for result in results]),
+        outputs={name: np.stack([result.outputs[name] for result in results]) for name in first.outputs},
         steps=first.steps,
         operations=sum((result.operations for result in results[1:]), first.operations),
         seconds=seconds,

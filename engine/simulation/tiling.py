@@ -80,7 +80,9 @@ class TiledRun:
         self.tile = tile
         self.buffers = {layer.name: RowBuffer() for layer in program.layers}
         self._index = {layer.name: index for index, layer in enumerate(program.layers)}
-        self.output = np.empty(program.layers[-1].outgoing, np.float32)
+        self.outputs = {
+            layer.name: np.empty(layer.outgoing, np.float32) for layer in program.layers if not layer.neurons
+        }
         self.recorder = Recorder(program, steps, record)
         self.kernels: dict[str, set[str]] = {}
         nothing = OperationsCounter(program, steps).operations
@@ -93,7 +95,7 @@ class TiledRun:
         for step in TileSchedule(self.program, self.picture.shape[1], self.tile):
             self._run_step(step)
         return Result(
-            output=self.output,
+            outputs=self.outputs,
             steps=self.steps,
             operations=Operations(self.steps, 1, self.neurons, self.synapses),
             seconds=0.0,
@@ -150,14 +152,13 @@ class TiledRun:
         """Put output and recordings of some rows into their places."""
         rows = slice(*step.rows)
         if step.layer.neurons is None:
-            self.output[:, rows] = run.readout.transpose(2, 0, 1) / np.float32(self.steps)
+            (readout,) = run.readouts.values()
+            self.outputs[step.layer.name][:, rows] = readout.transpose(2, 0, 1) / np.float32(self.steps)
         for kind, part in run.recorder.recorded.items():
             whole = self.recorder.recorded[kind]
             if isinstance(whole, dict) and isinstance(part, dict):
                 for each, values in part.items():
                     whole.setdefault(each, np.empty(step.layer.outgoing, values.dtype))[..., rows, :] = values
-            elif step.layer.neurons is None:
-                whole[..., rows, :] = part  # type: ignore[index]
 
 
 def _added(total: SynapseOperations, new: SynapseOperations) -> SynapseOperations:

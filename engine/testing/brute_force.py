@@ -45,7 +45,7 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
     crossed : dict of (T, K, C, H, W) bool or int
         Thresholds that every neuron crossed, or spikes of each level that it fired, at each step.
     """
-    steps = len(recorded[network.output.name])
+    steps = len(recorded[network.outputs[0].name])
     neurons = {node.name: _of_neurons(node, crossed[node.name]) for node in network.neurons}
     synapses = {}
     for node in network.nodes:

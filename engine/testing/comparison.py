@@ -25,8 +25,8 @@ def assert_same(found: Any, expected: Any) -> None:
     for kind in ("neurons", "macs", "dense_macs"):
         first, second = dict(getattr(found, kind)), dict(getattr(expected, kind))
         require(first == second, f"{kind}: {first}, not {second}")
-    assert_same_array(found.readout, expected.readout, "readout")
-    assert_same_array(found.output, expected.output, "output")
+    assert_same_arrays(found.readouts, expected.readouts, "readouts")
+    assert_same_arrays(found.outputs, expected.outputs, "outputs")
     assert_same_operations(found.operations, expected.operations)
 
 

@@ -173,12 +173,24 @@ class ReferenceResult:
     """What `simulate` returns with everything recorded, for a single picture, and the brute-force counts."""
 
     steps: int
-    output: Array
-    readout: Array
+    outputs: dict[str, Array]
+    readouts: dict[str, Array]
     spikes: dict[str, Array]
     membrane: dict[str, Array]
     spike_count: dict[str, Array]
     operations: Operations
+
+    @property
+    def output(self) -> Array:
+        """Of a network with one Output."""
+        (output,) = self.outputs.values()
+        return output
+
+    @property
+    def readout(self) -> Array:
+        """Of a network with one Output."""
+        (readout,) = self.readouts.values()
+        return readout
 
     @property
     def events(self) -> dict[str, Array]:
@@ -230,11 +242,11 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceR
             per_step[node.name].append(put_out[node.name])
     recorded = {name: np.stack(values) for name, values in per_step.items()}
     crossed_by_layer = {name: np.stack(values) for name, values in crossings.items()}
-    readout = exact_float32(_running_sum(recorded[network.output.name]))
+    readouts = {node.name: exact_float32(_running_sum(recorded[node.name])) for node in network.outputs}
     return ReferenceResult(
         steps=steps,
-        output=readout[-1] / np.float32(steps),
-        readout=readout,
+        outputs={name: readout[-1] / np.float32(steps) for name, readout in readouts.items()},
+        readouts=readouts,
         spikes={name: exact_float32(recorded[name]) for name in crossed_by_layer},
         membrane={name: exact_float32(states[name][0]) for name in crossed_by_layer},
         spike_count={name: values.sum(axis=(0, 1), dtype=np.int64) for name, values in crossed_by_layer.items()},
