@@ -100,6 +100,8 @@ def run_backward(
             if len(gradient) > len(value[0]):  # what does not change over time was added to what does
                 gradient = gradient.reshape(-1, *value[0].shape[:1], *gradient.shape[1:]).sum(0)
             steps = len(value[0]) // len(values[network.input.name])
+            into: Array | None
+            parameters: dict[str, Array]
             if node.state_values and steps > 1:
                 into, parameters = node.backward_in_time(value, gradient, steps), {}
             else:

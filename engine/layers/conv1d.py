@@ -58,8 +58,16 @@ class Conv1d(WeightedTaps):
     @lazy_property
     def _flat(self) -> Conv2d:
         """The same as a convolution of pictures that are one row high."""
-        geometry = {name: (least, getattr(self, name)) for name, least in _LEAST.items()}
-        return Conv2d(self.name, self.source, self.weight[:, :, None], self.bias, groups=self.groups, **geometry)
+        return Conv2d(
+            self.name,
+            self.source,
+            self.weight[:, :, None],
+            self.bias,
+            stride=(1, self.stride),
+            padding=(0, self.padding),
+            dilation=(1, self.dilation),
+            groups=self.groups,
+        )
 
     @property
     def group_count(self) -> int:
@@ -109,6 +117,3 @@ class Conv1d(WeightedTaps):
         made = object.__new__(Conv2d)
         made.__dict__.update({**self._flat.__dict__, "weight": self.weight[:, :, None], "bias": self.bias})
         return made
-
-
-_LEAST = {"stride": 1, "padding": 0, "dilation": 1}

@@ -79,7 +79,7 @@ class MaxPool2d(Pool2d):
     def forward_in_time(self, value: Value, steps: int) -> Array:
         sums = self._windows(_summed(value, steps))
         if self.variant == "gated":
-            return np.take_along_axis(self._windows(value), sums.argmax(0)[None], 0)[0]
+            return np.asarray(np.take_along_axis(self._windows(value), sums.argmax(0)[None], 0)[0])
         return _differences(sums.max(0), steps)
 
     def backward_in_time(self, value: Value, gradient: Array, steps: int) -> Array:

@@ -82,7 +82,7 @@ class Scale(Weighted):
         return even_fan_out(*incoming[1:], 1)
 
     def nonzero_weights(self) -> NDArray[np.int64]:
-        return (self.weight != 0).astype(np.int64)
+        return np.asarray(self.weight != 0, np.int64)
 
     def zero_fan_out(self, incoming: Shape, nonzero: NDArray[np.int64]) -> ZeroFanOut:
         rows, columns = (np.zeros(size, np.int64) for size in incoming[1:])

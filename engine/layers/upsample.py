@@ -74,7 +74,8 @@ class Upsample(Projection):
 
     def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
         vertical, horizontal = self._sides(rows.incoming)
-        of_rows = _Side(*(part[rows.first : rows.last] for part in vertical))
+        chosen = slice(rows.first, rows.last)
+        of_rows = _Side(vertical.low[chosen], vertical.high[chosen], vertical.share[chosen])
         between = _between(values, of_rows, 1, rows.first_input)
         return _between(between, horizontal, 2, 0)
 

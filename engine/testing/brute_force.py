@@ -146,7 +146,7 @@ def effective_targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArr
         used: NDArray[np.int64] = (node.weight != 0).sum(axis=0).reshape(shape)
         return used
     if isinstance(node, Scale):
-        return np.zeros(shape, np.int64) + (node.weight != 0)[:, None, None]
+        return np.where(node.weight[:, None, None] != 0, np.ones(shape, np.int64), 0)
     used = np.stack([np.count_nonzero(_weights_of(node, channel), axis=0) for channel in range(shape[0])])
     reach = np.zeros(shape, np.int64)
     for in_y, in_x, i, j in _meetings(node, shape, out_shape):
@@ -192,7 +192,7 @@ def _weights_of(node: Any, channel: int) -> Array:
 
 def _outputs_per_tap(node: Any) -> int:
     """Output channels that one input channel reaches through one kernel tap."""
-    return int(node.out_channels // node.groups) if isinstance(node, Weighted) else 1
+    return node.out_channels // node.group_count if isinstance(node, Weighted) else 1
 
 
 def _geometry(node: Any) -> tuple[Any, ...]:

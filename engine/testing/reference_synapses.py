@@ -126,7 +126,7 @@ def sum_pool2d(node: SumPool2d, x: Array) -> Array:
 
 def global_avg_pool2d(_node: GlobalAvgPool2d, x: Array) -> Array:
     """Mean of each channel."""
-    return x.sum((1, 2), keepdims=True) / (x.shape[1] * x.shape[2])
+    return np.asarray(x.sum((1, 2), keepdims=True) / (x.shape[1] * x.shape[2]))
 
 
 def flatten(_node: Flatten, x: Array) -> Array:
