@@ -139,12 +139,12 @@ class Synapses(Node):
         incoming = (values.shape[3], *values.shape[1:3])
         return values, Rows(0, self.output_shape(incoming)[1], 0, incoming)
 
-    def fresh_state(self, incoming: Shape) -> NDArray[np.float32] | None:
+    def fresh_state(self, incoming: Shape, dtype: Any = np.float32) -> Array | None:
         """(H', W', C', state_values) zeros, what `current` takes before the first step; None without a state."""
         if not self.state_values:
             return None
         channels, height, width = self.output_shape(incoming)
-        return np.zeros((height, width, channels, self.state_values), np.float32)
+        return np.zeros((height, width, channels, self.state_values), dtype)
 
     def backward(
         self, value: Value, gradient: Array, into_input: bool = True, kept: dict[str, Any] | None = None
@@ -167,7 +167,7 @@ class Synapses(Node):
         """`forward` of so many steps, one after the other, of a kind with a state; the M are steps times pictures."""
         values, rows = self._whole(value)
         by_picture = values.reshape(steps, -1, *values.shape[1:]).swapaxes(0, 1)
-        found = [self.checked_current(each, rows, self.fresh_state(rows.incoming)) for each in by_picture]
+        found = [self.checked_current(each, rows, self.fresh_state(rows.incoming, values.dtype)) for each in by_picture]
         return np.stack(found, axis=1).reshape(-1, *found[0].shape[1:])
 
     def backward_in_time(self, value: Value, gradient: Array, steps: int) -> Array:

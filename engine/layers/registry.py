@@ -182,9 +182,7 @@ def _check_arrays(kind: type[Projection], owner: str) -> None:
         )
     missing = [name for name in arrays if name not in {field.name for field in dataclasses.fields(kind) if field.init}]
     if missing:
-        raise GraphError(
-            f"{owner} must have a field {missing[0]!r}: what derives from Weighted has a weight and a bias"
-        )
+        raise GraphError(f"{owner} must have a field {missing[0]!r}, because it derives from Weighted")
 
 
 def _check_fields(kind: type[Any], owner: str) -> None:

@@ -21,7 +21,7 @@ from ..layers.registry import name_of
 from ..models import load_model
 from . import brute_force
 from .comparison import require
-from .layer_probes import describe
+from .layer_probes import describe, whole_current
 
 Array = NDArray[Any]
 
@@ -38,6 +38,7 @@ def check(node: Projection, shape: Shape) -> None:
     copies(node, shape)
     forward_agrees(node, shape)
     gradients(node, shape)
+    through_time(node, shape)
     file_round_trip(node, shape)
 
 
@@ -121,7 +122,7 @@ def _scales_fold(node: Weighted, shape: Shape) -> None:
 def copies(node: Projection, shape: Shape) -> None:
     """A copy computes the same; one with other arrays, as training makes it, what a node made with them computes."""
     name, values = describe(node), _values(shape).astype(np.float32)
-    if node.state_values:
+    if not _has_forward(node):
         return
     for made in (dataclasses.replace(node), copy.deepcopy(node)):
         require(np.array_equal(made.forward((values,)), node.forward((values,))), f"{name}: a copy differs from it")
@@ -142,7 +143,7 @@ def copies(node: Projection, shape: Shape) -> None:
 
 def forward_agrees(node: Projection, shape: Shape) -> None:
     """`forward` gives what `current` gives, of parts of the channels, too, and leaves its values as they are."""
-    if node.state_values:
+    if not _has_forward(node):
         return
     name, values = describe(node), _values(shape)
     given, parts = values.copy(), (values[..., :1].copy(), values[..., 1:].copy())
@@ -152,7 +153,7 @@ def forward_agrees(node: Projection, shape: Shape) -> None:
     wanted = (len(values), *outgoing[1:], outgoing[0])
     require(found.shape == wanted, f"{name}: forward() returns the shape {found.shape}; (M, H', W', C') is {wanted}")
     require(found.dtype == values.dtype, f"{name}: forward() of {values.dtype} values returns {found.dtype}")
-    if brute_force.has_current(node):
+    if brute_force.has_current(node) and not node.state_values:
         expected = Projection.forward(node, (values,))
         require(np.allclose(found, expected, rtol=1e-9, atol=1e-12), f"{name}: forward() differs from current()")
     if shape[0] > 1:
@@ -160,9 +161,40 @@ def forward_agrees(node: Projection, shape: Shape) -> None:
         require(np.allclose(joined, found, rtol=1e-9, atol=1e-12), f"{name}: forward() of two parts differs")
 
 
+def _has_forward(node: Projection) -> bool:
+    """Whether a node has an analog form: what keeps a state has one of its own, or none."""
+    return not node.state_values or type(node).forward is not Projection.forward
+
+
+def through_time(node: Projection, shape: Shape) -> None:
+    """`forward_in_time` gives what `current` gives step by step, and `backward_in_time` its derivatives."""
+    if not node.state_values:
+        return
+    name, steps, pictures = describe(node), 4, 2
+    values = _values(shape, steps * pictures)
+    found = node.forward_in_time((values,), steps)
+    for picture in range(pictures):
+        own = slice(picture, None, pictures)
+        expected = whole_current(node, values[own].astype(np.float32))
+        fault = f"{name}: forward_in_time() differs from what current() gives step by step"
+        require(np.allclose(found[own], expected, rtol=1e-4, atol=1e-4), fault)
+    generator = np.random.default_rng(11)
+    gradient = generator.normal(0, 1, found.shape)
+    try:
+        into = node.backward_in_time((values,), gradient, steps)
+    except InputError:
+        return  # It says that it cannot be trained.
+    require(into.shape == values.shape, f"{name}: backward_in_time() must return {values.shape} (got {into.shape})")
+
+    def loss(change: Array) -> float:
+        return float((node.forward_in_time((values + change,), steps) * gradient).sum())
+
+    _differences(f"{name}: backward_in_time()", loss, into, generator)
+
+
 def gradients(node: Projection, shape: Shape) -> None:
     """`backward` gives the derivatives of `forward`, by finite differences in float64; where it can be trained."""
-    if node.state_values:
+    if not _has_forward(node):
         return
     name, values = describe(node), _values(shape)
     made = with_arrays(node, **{each: getattr(node, each).astype(np.float64) for each in node.arrays})
