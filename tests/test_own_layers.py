@@ -13,7 +13,7 @@ import pytest
 from own_layers import EXAMPLE, LocallyConnected2d, Surround, Trace, locally_connected, network_of
 from test_plug_ins import install, run
 
-from spikeunet.converters import convert
+from spikeunet.converters import convert, quantize_weights
 from spikeunet.engine import (
     Conv2d,
     Flatten,
@@ -107,6 +107,43 @@ def test_saving_and_loading(tmp_path):
         for again in (load_model(tmp_path / f"{number}.npz"), pickle.loads(pickle.dumps(network))):
             assert type(again["own"]) is type(own)
             assert np.array_equal(simulate(again, picture, 5).output, simulate(network, picture, 5).output)
+
+
+def test_rounded_weights(tmp_path):
+    rounded = quantize_weights(network_of(locally_connected()), 4)
+    save_model(rounded, tmp_path / "rounded.npz")
+    with np.load(tmp_path / "rounded.npz") as file:
+        assert file["weights/own.weight"].dtype == np.int8
+    weight = load_model(tmp_path / "rounded.npz")["own"].weight
+    assert np.array_equal(weight, rounded["own"].weight)
+    assert len(np.unique(weight[0])) <= 15
+
+
+@pytest.mark.parametrize("share", [np.float32(0.5), np.int64(2), np.float64(0.25)])
+def test_numbers_of_numpy_in_a_file(share, tmp_path):
+    save_model(network_of(Surround("own", "neurons", share)), tmp_path / "model.npz")
+    assert load_model(tmp_path / "model.npz")["own"].share == share
+
+
+@pytest.mark.parametrize("share", [(1, 2), "x", np.zeros(2), np.nan, None])
+def test_fields_that_could_not_be_read_are_not_saved(share, tmp_path):
+    with pytest.raises(ModelFileError, match=r"tests-surround\.share: expected a finite number \(got "):
+        save_model(network_of(Surround("own", "neurons", share)), tmp_path / "model.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_class_raises_of_a_file_is_one_line(tmp_path, monkeypatch):
+    """Saved with a class that took the number; one that does not is there by now."""
+    save_model(network_of(Surround("own", "neurons", 3.0)), tmp_path / "model.npz")
+
+    def refuse(self):
+        raise ValueError("no share of\nmore than 1")
+
+    monkeypatch.setattr(Surround, "__post_init__", refuse)
+    with pytest.raises(ModelFileError, match="tests-surround 'own' does not take what the file holds") as caught:
+        load_model(tmp_path / "model.npz")
+    assert "ValueError: 'no share of" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_counts_by_hand():
@@ -536,6 +573,23 @@ def test_rows_under_a_window():
     rows = Rows(1, 3, 0, (1, 3, 4))
     assert rows.height == 2
     np.testing.assert_array_equal(padded_rows(values, rows, (3, 5), (1, 1), (1, 2)), whole[:, 1:5])
+
+
+def test_the_documentation(tmp_path, monkeypatch):
+    """All snippets of docs/layers.md, one after the other, and the list of kinds."""
+    page = (EXAMPLE.parent.parent / "docs" / "layers.md").read_text("utf-8")
+    snippets = [block.partition("```")[0] for block in page.split("```python\n")[1:]]
+    assert len(snippets) == 6
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": __name__}
+    for snippet in snippets:
+        exec(compile(snippet, "layers.md", "exec", dont_inherit=True), names)
+    assert names["CentreSurround"].__name__ in registry._names.values()
+    assert (tmp_path / "edges.npz").exists()
+    for kind in registry.OWN:
+        assert f"`{kind.__name__}`" in page
+    for member in ("output_shape", "current", "fan_out", *registry._ARGUMENTS, *registry.SORTS):
+        assert member in page
 
 
 @pytest.mark.slow
