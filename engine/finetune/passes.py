@@ -100,12 +100,7 @@ def run_backward(
             if len(gradient) > len(value[0]):  # what does not change over time was added to what does
                 gradient = gradient.reshape(-1, *value[0].shape[:1], *gradient.shape[1:]).sum(0)
             steps = len(value[0]) // len(values[network.input.name])
-            into: Array | None
-            parameters: dict[str, Array]
-            if node.state_values and steps > 1:
-                into, parameters = node.backward_in_time(value, gradient, steps), {}
-            else:
-                into, parameters = node.backward(value, gradient, bool(spiking), kept)
+            into, parameters = _gradients(node, value, gradient, bool(spiking), steps, kept)
             found.update({f"{node.name}.{part}": array for part, array in parameters.items()})
             if into is not None:
                 _pass_on(network, values, node, into, outgoing)
@@ -122,6 +117,14 @@ def read(network: Network, values: Mapping[str, Array], name: str) -> Value:
 def _current(node: Projection, value: Value, pictures: int, kept: Kept | None) -> Array:
     steps = len(value[0]) // pictures
     return node.forward_in_time(value, steps) if node.state_values and steps > 1 else node.forward(value, kept)
+
+
+def _gradients(
+    node: Projection, value: Value, gradient: Array, into_input: bool, steps: int, kept: Kept | None
+) -> tuple[Array | None, dict[str, Array]]:
+    if node.state_values and steps > 1:
+        return node.backward_in_time(value, gradient, steps), {}
+    return node.backward(value, gradient, into_input, kept)
 
 
 def added(currents: list[Array]) -> Array:

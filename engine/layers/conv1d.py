@@ -58,16 +58,8 @@ class Conv1d(WeightedTaps):
     @lazy_property
     def _flat(self) -> Conv2d:
         """The same as a convolution of pictures that are one row high."""
-        return Conv2d(
-            self.name,
-            self.source,
-            self.weight[:, :, None],
-            self.bias,
-            stride=(1, self.stride),
-            padding=(0, self.padding),
-            dilation=(1, self.dilation),
-            groups=self.groups,
-        )
+        along = (1, self.stride), (0, self.padding), (1, self.dilation)
+        return Conv2d(self.name, self.source, self.weight[:, :, None], self.bias, *along, self.groups)
 
     @property
     def group_count(self) -> int:

@@ -74,8 +74,8 @@ class Upsample(Projection):
 
     def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
         vertical, horizontal = self._sides(rows.incoming)
-        chosen = slice(rows.first, rows.last)
-        of_rows = _Side(vertical.low[chosen], vertical.high[chosen], vertical.share[chosen])
+        cut = slice(rows.first, rows.last)
+        of_rows = _Side(vertical.low[cut], vertical.high[cut], vertical.share[cut])
         between = _between(values, of_rows, 1, rows.first_input)
         return _between(between, horizontal, 2, 0)
 

@@ -150,7 +150,7 @@ def effective_targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArr
         used: NDArray[np.int64] = (node.weight != 0).sum(axis=0).reshape(shape)
         return used
     if isinstance(node, Scale):
-        return np.where(node.weight[:, None, None] != 0, np.ones(shape, np.int64), 0)
+        return np.asarray(np.zeros(shape, np.int64) + (node.weight != 0)[:, None, None])
     used = np.stack([np.count_nonzero(_weights_of(node, channel), axis=0) for channel in range(shape[0])])
     reach = np.zeros(shape, np.int64)
     for in_y, in_x, i, j in _meetings(node, shape, out_shape):
