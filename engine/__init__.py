@@ -31,6 +31,7 @@ from .graph import (
     Projection,
     Rows,
     Weighted,
+    ZeroFanOut,
     even_fan_out,
 )
 from .layers import (
@@ -48,7 +49,10 @@ from .layers import (
     Scale,
     SumPool2d,
     Upsample,
+    padded_rows,
     register_layer,
+    window_fan_out,
+    window_rows,
 )
 from .memory import clear_caches
 from .models import list_models, load_model
@@ -120,6 +124,7 @@ __all__ = [
     "SynapticEvents",
     "Upsample",
     "Weighted",
+    "ZeroFanOut",
     "add_noise",
     "clear_caches",
     "denoise",
@@ -128,6 +133,7 @@ __all__ = [
     "forward",
     "list_models",
     "load_model",
+    "padded_rows",
     "psnr",
     "read_picture",
     "register_layer",
@@ -136,5 +142,7 @@ __all__ = [
     "segment",
     "simulate",
     "ssim",
+    "window_fan_out",
+    "window_rows",
     "write_picture",
 ]

@@ -239,7 +239,10 @@ def encode_node(node: Node) -> dict[str, Any]:
         values["delay"] = node.delay
     for each in (node.name, *node.sources):
         _text(each)
-    return {"type": name, **values}
+    values = {"type": name, **values}
+    if not _is_package_kind(kind):
+        _node_entry(values)  # what is written can be read
+    return values
 
 
 def decode_nodes(value: Any, arrays: Arrays) -> list[Node]:
@@ -255,7 +258,7 @@ def decode_nodes(value: Any, arrays: Arrays) -> list[Node]:
     decoded = [_node_entry(item) for item in value]
     named = [fields["name"] for kind, fields in decoded if _array_names(kind)]
     _check_keys({key for name in named for key in _keys(name, arrays)}, set(arrays))
-    nodes = [kind(**(fields | _weights(kind, fields["name"], arrays))) for kind, fields in decoded]
+    nodes = [_made(kind, fields | _weights(kind, fields["name"], arrays)) for kind, fields in decoded]
     return [_scaled(node, arrays) for node in nodes]
 
 
@@ -266,6 +269,25 @@ def _node_entry(value: Any) -> tuple[type[Node], dict[str, Any]]:
     if "delay" in fields and issubclass(kind, Synapses):
         decoders = decoders | {"delay": _integer}
     return kind, _decoded(fields, decoders, value["type"])
+
+
+def _is_package_kind(kind: type[Node]) -> bool:
+    return kind in _ROLES or kind in layers.OWN
+
+
+def _made(kind: type[Node], fields: dict[str, Any]) -> Node:
+    """A node of any kind; ModelFileError where somebody's own does not take the fields, whatever it raises."""
+    if _is_package_kind(kind):
+        return kind(**fields)
+    try:
+        return kind(**fields)
+    except SpikeunetError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a user's class raises
+        raise ModelFileError(
+            f"{layers.name_of(kind)} {fields['name']!r} does not take what the file holds of it "
+            f"({type(error).__name__}: {_short(str(error))})"
+        ) from None
 
 
 def _array_names(kind: type[Node]) -> tuple[str, ...]:
@@ -365,6 +387,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, (bool, int, float, str)):
         return value  # most are, and to ask for the protocol takes long
+    if isinstance(value, np.generic):
+        return value.item()
     return encode_neuron(value) if isinstance(value, NeuronModel) else value
 
 

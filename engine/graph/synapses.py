@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .fields import check_channels, count
+from .fields import check_channels, count, set_array, set_bias
 from .limits import MOST_DELAY
 from .node import Node, Shape
 from .reach import FanOut, ZeroFanOut
@@ -46,6 +46,11 @@ class Rows(NamedTuple):
     last: int
     first_input: int
     incoming: Shape
+
+    @property
+    def height(self) -> int:
+        """Number of output rows."""
+        return self.last - self.first
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,30 +96,55 @@ class Synapses(Node):
     # --- Currents ----------------------------------------------------------------------------------------------------
 
     def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
-        """Current of some output rows, with the bias.
+        """Current of some output rows, with the bias; several threads may call it at once, for different rows.
 
         Parameters
         ----------
         values : (M, h, W, C) float
-            The input rows that `input_rows` asks for; one after the other M steps, or M pictures.
+            The input rows that `input_rows` asks for, not to be written to; one after the other M steps, or M pictures.
         rows : Rows
         state : (last - first, W', C', state_values) float32, to be moved on; None for a kind without a state
             All zeros before the first step. With a state, M are steps.
 
         Returns
         -------
-        (M, last - first, W', C') float
+        (M, last - first, W', C') float, of the type of `values`
         """
         raise NotImplementedError
+
+    def checked_current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
+        """What `current` returns; GraphError where that is of another shape than it must be, or holds no floats."""
+        found = np.asarray(self.current(values, rows, state))
+        channels, _, width = self.output_shape(rows.incoming)
+        shape = (len(values), rows.height, width, channels)
+        if found.shape != shape:
+            raise self.refuse("current()", f"must return an array of the shape {shape} (got {found.shape})")
+        if found.dtype.kind != "f":
+            raise self.refuse("current()", f"must return floating-point numbers (got {found.dtype})")
+        return found.astype(values.dtype, copy=False)
 
     def forward(self, value: Value, kept: dict[str, Any] | None = None) -> Array:
         """Current (M, H', W', C') of the analog network (ANN) for `value`, parts (M, H, W, C_part).
 
-        A dictionary `kept` receives what `backward` can use again.
+        A dictionary `kept` receives what `backward` can use again, under the node's name.
         """
+        if self.state_values:
+            raise InputError(f"{type(self).__name__} {self.name!r} keeps a state and has no analog form: no forward()")
+        values, rows = self._whole(value)
+        return self.checked_current(values, rows)
+
+    def _whole(self, value: Value) -> tuple[Array, Rows]:
+        """The parts joined, and all rows."""
         values = value[0] if len(value) == 1 else np.concatenate(value, axis=3)
         incoming = (values.shape[3], *values.shape[1:3])
-        return self.current(values, Rows(0, self.output_shape(incoming)[1], 0, incoming))
+        return values, Rows(0, self.output_shape(incoming)[1], 0, incoming)
+
+    def fresh_state(self, incoming: Shape, dtype: Any = np.float32) -> Array | None:
+        """(H', W', C', state_values) zeros, what `current` takes before the first step; None without a state."""
+        if not self.state_values:
+            return None
+        channels, height, width = self.output_shape(incoming)
+        return np.zeros((height, width, channels, self.state_values), dtype)
 
     def backward(
         self, value: Value, gradient: Array, into_input: bool = True, kept: dict[str, Any] | None = None
@@ -135,7 +165,10 @@ class Synapses(Node):
 
     def forward_in_time(self, value: Value, steps: int) -> Array:
         """`forward` of so many steps, one after the other, of a kind with a state; the M are steps times pictures."""
-        raise InputError(f"{type(self).__name__} {self.name!r} keeps a state and has no forward pass through time")
+        values, rows = self._whole(value)
+        by_picture = values.reshape(steps, -1, *values.shape[1:]).swapaxes(0, 1)
+        found = [self.checked_current(each, rows, self.fresh_state(rows.incoming, values.dtype)) for each in by_picture]
+        return np.stack(found, axis=1).reshape(-1, *found[0].shape[1:])
 
     def backward_in_time(self, value: Value, gradient: Array, steps: int) -> Array:
         """Gradient of what was read, through time."""
@@ -208,13 +241,24 @@ class CurrentSum(Synapses):
 
 @dataclass(frozen=True, eq=False)
 class Weighted(Projection):
-    """Synapses with a weight, the output channels first (axis 0), then those of a group's inputs, and a bias."""
+    """Synapses with a weight, the output channels first (axis 0), then those of a group's inputs, and a bias.
+
+    A kind has the fields `weight` and `bias`, and calls `check_arrays` in its `__post_init__`.
+    """
 
     arrays: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
     if TYPE_CHECKING:
         weight: Array
         bias: Array
+
+    def check_arrays(self, dimensions: int) -> None:
+        """Keep weight and bias as float32 arrays that cannot be written to; None as a bias stands for zeros.
+
+        GraphError where the weight has another number of dimensions or a number is not finite.
+        """
+        set_array(self, "weight", self.weight, dimensions)
+        set_bias(self, self.out_channels)
 
     @property
     def group_count(self) -> int:
@@ -238,6 +282,13 @@ class Weighted(Projection):
     def gain(self) -> tuple[float, float, int]:
         largest, bias = (float(max(array.max(), -array.min())) for array in (self.weight, self.bias))
         return largest, bias, self.weight.size
+
+    def nonzero_weights(self) -> NDArray[np.int64]:
+        return np.asarray(self.sum_by_input(np.asarray(self.weight != 0, np.int64), self.in_channels), np.int64)
+
+    def dense_macs(self, incoming: Shape) -> int:
+        # Without the padding, which only the kind itself knows of.
+        return self.fan_out(incoming).total(incoming[0])
 
     # --- The axes of the weight: for arrays of its shape, whatever they hold -----------------------------------------
 

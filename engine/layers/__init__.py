@@ -15,6 +15,7 @@ from .registry import register_layer
 from .scale import Scale
 from .sum_pool2d import SumPool2d
 from .upsample import Upsample
+from .windows import padded_rows, window_fan_out, window_rows
 
 __all__ = [
     "Add",
@@ -31,5 +32,8 @@ __all__ = [
     "Scale",
     "SumPool2d",
     "Upsample",
+    "padded_rows",
     "register_layer",
+    "window_fan_out",
+    "window_rows",
 ]

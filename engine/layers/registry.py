@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import itertools
 import re
 from typing import Any, TypeVar
 
 from ..errors import GraphError
-from ..graph import CurrentSum, Join, Node, Projection, Synapses
+from ..graph import CurrentSum, Input, Join, Neurons, Node, Output, Projection, Synapses, Weighted
 from .add import Add
 from .avg_pool2d import AvgPool2d
 from .concat import Concat
@@ -44,6 +45,17 @@ ENTRY_POINTS = "spikeunet.layers"
 SORTS = ("integer", "pair", "number", "numbers", "boolean", "text", "names")
 """What a field in a model file can be: a whole number, two of them, a number, several, true or false, a text, names of
 nodes."""
+
+_ROLES = frozenset(role.__name__ for role in (Input, Neurons, Output))
+_ARGUMENTS = {
+    "output_shape": ("shape",),
+    "input_rows": ("first", "last", "incoming"),
+    "current": ("values", "rows", "state"),
+    "forward": ("value", "kept"),
+    "backward": ("value", "gradient", "into_input", "kept"),
+    "fan_out": ("incoming",),
+}
+"""What each method is called with, by position."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _by_name: dict[str, type[Node]] = {kind.__name__: kind for kind in OWN}
@@ -127,6 +139,8 @@ def _check(kind: type[Any], name: Any) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise GraphError(f"a layer name has up to 64 letters, digits, dots, hyphens and underscores (got {name!r})")
     owner = f"the layer {name!r}"
+    if name in _ROLES:
+        raise GraphError(f"{owner} has the name of a node of the package; choose another name")
     if not isinstance(kind, type) or not issubclass(kind, (Projection, CurrentSum, Join)):
         raise GraphError(f"{owner} must be a class that derives from Projection or Weighted (got {kind!r})")
     # The parameters of a class that inherits them are its parent's: it must be a dataclass itself.
@@ -137,6 +151,8 @@ def _check(kind: type[Any], name: Any) -> None:
         for method in ("output_shape", "fan_out", "current"):
             if not _defines(kind, method):
                 raise GraphError(f"{owner} must define {method}(); docs/layers.md says what it is to do")
+        _check_arguments(kind, owner)
+        _check_arrays(kind, owner)
     _check_fields(kind, owner)
 
 
@@ -144,6 +160,29 @@ def _defines(kind: type[Projection], method: str) -> bool:
     """Whether a class has a method of its own; `bind` in place of `current` says that kernels compute that."""
     found = getattr(kind, method) not in (getattr(Synapses, method), getattr(Node, method, None))
     return found or (method == "current" and kind.bind is not Synapses.bind)
+
+
+def _check_arguments(kind: type[Projection], owner: str) -> None:
+    """Refuse methods that cannot be called as they will be."""
+    for method, arguments in _ARGUMENTS.items():
+        try:
+            inspect.signature(getattr(kind, method)).bind(kind, *arguments)
+        except TypeError as error:
+            shown = ", ".join(("self", *arguments))
+            raise GraphError(f"{owner} must define {method}() so that it takes ({shown}): {error}") from None
+
+
+def _check_arrays(kind: type[Projection], owner: str) -> None:
+    """Refuse arrays that no file holds and no training knows."""
+    weighted, arrays = issubclass(kind, Weighted), tuple(kind.arrays)
+    if arrays != (("weight", "bias") if weighted else ()):
+        raise GraphError(
+            f"{owner} has the arrays ({', '.join(arrays)}); it must have 'weight' and 'bias' and derive from Weighted, "
+            "or have none"
+        )
+    missing = [name for name in arrays if name not in {field.name for field in dataclasses.fields(kind) if field.init}]
+    if missing:
+        raise GraphError(f"{owner} must have a field {missing[0]!r}, because it derives from Weighted")
 
 
 def _check_fields(kind: type[Any], owner: str) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..build import Layer
-from ..errors import SpikeunetError
 from ..float32 import all_finite, beyond
 from ..graph import Rows
 from ..kernels.values import emitted_rows
@@ -41,12 +40,6 @@ class ValueRun:
         state = None if self._state is None else self._state[first:last]
         found = self._current(values, first, last, state)
         channels, _, width = self._layer.outgoing
-        shape = (self._steps, last - first, width, channels)
-        if found.shape != shape:
-            raise SpikeunetError(
-                f"{type(self._layer.node).__name__} {self._layer.node.name!r}: current() must return an array of the "
-                f"shape {shape} (got {found.shape})"
-            )
         by_pixel = currents.reshape(last - first, width, self._steps, -1)
         by_pixel[..., channels:] = 0
         by_pixel[..., :channels] = found.transpose(1, 2, 0, 3)
@@ -58,7 +51,7 @@ class ValueRun:
             top, (begin, _), incoming = layer.window.rows[0], layer.window.inputs, layer.window.whole.incoming
         place = Rows(top + first, top + last, begin + layer.input_rows(first, last)[0], incoming)
         with np.errstate(over="ignore", invalid="ignore"):
-            found = np.asarray(layer.node.current(values, place, state))
+            found = layer.node.checked_current(values, place, state)
         if not all_finite(found):
             raise beyond(layer.node.name, "a current")
         return found

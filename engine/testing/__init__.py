@@ -1,8 +1,9 @@
 """Property tests for networks and neuron models: strategies, invariants, and the slow specification behind them.
 
 Needs Hypothesis: `pip install "spikeunet[testing]"`. `strategies` draws neurons, layers, networks, event queues and
-dyadic weights; `neuron_checks` holds a neuron model against what every neuron must do; `checks` holds the engine
-against `reference`, a dense simulation in plain NumPy, and against brute-force counts of its operations.
+dyadic weights; `neuron_checks` holds a neuron model against what every neuron must do, `layer_checks` and
+`weight_checks` hold a kind of layer against what every layer must do; `checks` holds the engine against `reference`, a
+dense simulation in plain NumPy, and against brute-force counts of its operations.
 """
 
 try:
@@ -10,8 +11,9 @@ try:
 except ImportError:
     raise ImportError("spikeunet.engine.testing needs Hypothesis: pip install 'spikeunet[testing]'") from None
 
-from . import brute_force, checks, neuron_checks, reference, strategies
+from . import brute_force, checks, layer_checks, neuron_checks, reference, strategies, weight_checks
 from .checks import check_all, check_case
+from .layer_checks import check_layer
 from .neuron_checks import check_neuron
 from .strategies import Case
 
@@ -20,9 +22,12 @@ __all__ = [
     "brute_force",
     "check_all",
     "check_case",
+    "check_layer",
     "check_neuron",
     "checks",
+    "layer_checks",
     "neuron_checks",
     "reference",
     "strategies",
+    "weight_checks",
 ]

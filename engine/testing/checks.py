@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ..events import EventQueue
-from ..graph import Input, Network, Neurons, Node, Output
+from ..graph import Input, Network, Neurons, Node, Output, Weighted
 from ..kernels.arguments import InputRows
 from ..kernels.count import count_levels, count_uneven_rows
 from ..kernels.tables import FanTables
-from ..layers import Conv2d, ConvTranspose2d, Linear
+from ..layers import Conv2d
 from ..neurons import NeuronModel, conserves_charge, level_table, rectifies
 from ..simulation import Result, simulate
 from . import reference, strategies
@@ -120,7 +120,7 @@ def _quiet(node: Node, sign: int) -> Node:
         rest = resting_potential(node.model) or 0.0
         initial = rest + float(sign * abs(node.model.initial - rest))
         return dataclasses.replace(node, model=dataclasses.replace(node.model, initial=initial))
-    if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
+    if isinstance(node, Weighted):
         return dataclasses.replace(node, bias=sign * np.abs(node.bias))
     return node
 

@@ -275,7 +275,7 @@ def _put_out(node: Node, x: Array, incoming: list[Array], kept: dict[str, Array]
         kept[node.name], current = STATEFUL[type(node)](node, state, incoming[0])
         return without_subnormals(current)
     rule = SYNAPSES.get(type(node))
-    return without_subnormals(own_synapses(node, incoming[0]) if rule is None else rule(node, incoming[0]))
+    return without_subnormals(own_synapses(node, incoming[0], kept) if rule is None else rule(node, incoming[0]))
 
 
 def _running_sum(currents: Array) -> Array:

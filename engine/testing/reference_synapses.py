@@ -224,8 +224,15 @@ STATEFUL: Mapping[type[Node], Callable[[Any, Array, Array], tuple[Array, Array]]
 """Kinds that keep a state, shaped like what they read and 0 at first: state after a step, and current."""
 
 
-def own_synapses(node: Synapses, x: Array) -> Array:
-    """A kind of somebody else, without a state, is specified by its own `current`, of the whole input in float64."""
+def own_synapses(node: Synapses, x: Array, kept: dict[str, Array]) -> Array:
+    """A kind of somebody else is specified by its own `current`, of the whole input in float64.
+
+    `kept` has the state that each node keeps, from step to step.
+    """
     values = np.ascontiguousarray(x.transpose(1, 2, 0))[None]
-    rows = Rows(0, node.output_shape(x.shape)[1], 0, x.shape)
-    return np.asarray(node.current(values, rows)[0].transpose(2, 0, 1))
+    incoming = (x.shape[0], x.shape[1], x.shape[2])
+    rows = Rows(0, node.output_shape(incoming)[1], 0, incoming)
+    state = node.fresh_state(incoming, np.float64)
+    if state is not None:
+        state = kept.setdefault(node.name, state)
+    return np.asarray(node.current(values, rows, state)[0].transpose(2, 0, 1))

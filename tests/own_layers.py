@@ -1,0 +1,136 @@
+"""Kinds of layers that a user might write, for the tests of what is asked of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from spikeunet.engine import (
+    Conv2d,
+    Input,
+    Network,
+    Neurons,
+    Output,
+    Projection,
+    even_fan_out,
+    padded_rows,
+    register_layer,
+    window_fan_out,
+    window_rows,
+)
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "my_layer.py"
+
+
+def example():
+    """The module examples/my_layer.py, imported once."""
+    if "my_layer" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("my_layer", EXAMPLE)
+        sys.modules["my_layer"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["my_layer"])
+    return sys.modules["my_layer"]
+
+
+LocallyConnected2d = example().LocallyConnected2d
+
+
+@register_layer("tests-surround")
+@dataclass(frozen=True, eq=False)
+class Surround(Projection):
+    """Each pixel less a share of the eight around it, in plain NumPy."""
+
+    share: float = 0.125
+
+    file_fields: ClassVar = {"share": "number"}
+
+    WINDOW: ClassVar = ((3, 3), (1, 1), (1, 1))
+    keeps_channels: ClassVar = True
+
+    def output_shape(self, shape):
+        return shape
+
+    def input_rows(self, first, last, incoming):
+        return window_rows(first, last, incoming, *self.WINDOW)
+
+    def fan_out(self, incoming):
+        return window_fan_out(incoming, *self.WINDOW, 1)
+
+    def current(self, values, rows, state=None):
+        padded = padded_rows(values, rows, *self.WINDOW)
+        around = sum(
+            padded[:, i : i + rows.height, j : j + values.shape[2]]
+            for i, j in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 2))
+        )
+        return padded[:, 1:-1, 1:-1] - values.dtype.type(self.share) * around
+
+    def gain(self):
+        return max(1.0, abs(self.share)), 0.0, 9
+
+    def backward(self, value, gradient, into_input=True, kept=None):
+        # The window is symmetric: what flows back is filtered in the same way.
+        return self.forward((gradient,)) if into_input else None, {}
+
+
+@register_layer("tests-trace")
+@dataclass(frozen=True, eq=False)
+class Trace(Projection):
+    """A synaptic current that wears off: s(t) = decay * s(t - 1) + input(t)."""
+
+    decay: float = 0.5
+
+    file_fields: ClassVar = {"decay": "number"}
+    state_values: ClassVar = 1
+
+    def output_shape(self, shape):
+        return shape
+
+    def input_rows(self, first, last, incoming):
+        return first, last
+
+    def fan_out(self, incoming):
+        return even_fan_out(*incoming[1:], 1)
+
+    def current(self, values, rows, state=None):
+        found = np.empty_like(values)
+        for step, value in enumerate(values):
+            state[..., 0] = self.decay * state[..., 0] + value
+            found[step] = state[..., 0]
+        return found
+
+    def forward(self, value, kept=None):
+        return np.concatenate(value, axis=3) / (1 - self.decay)  # where it comes to rest
+
+    def backward(self, value, gradient, into_input=True, kept=None):
+        return gradient / (1 - self.decay) if into_input else None, {}
+
+    def backward_in_time(self, value, gradient, steps):
+        into = gradient.reshape(steps, -1, *gradient.shape[1:]).copy()
+        for step in range(steps - 2, -1, -1):
+            into[step] += self.decay * into[step + 1]
+        return into.reshape(gradient.shape)
+
+
+def locally_connected(channels=2, side=(5, 4), outputs=3, dyadic=False):
+    generator = np.random.default_rng(0)
+    weight = generator.normal(0, 0.5, (outputs, channels, *side, 3, 3))
+    weight[0, 0, 1] = 0
+    bias = generator.normal(0, 0.5, outputs)
+    if dyadic:
+        weight, bias = np.round(weight * 16) / 16, np.round(bias * 16) / 16
+    return LocallyConnected2d("own", "neurons", weight, bias)
+
+
+def network_of(own, channels=2, model=None):
+    """A layer of neurons, the layer of one's own, neurons that read it, and a readout."""
+    neurons = {} if model is None else {"model": model}
+    one = np.eye(channels, dtype=np.float32)[:, :, None, None]
+    outputs = own.out_channels if hasattr(own, "out_channels") else channels
+    weight = np.full((1, outputs, 1, 1), 0.5, np.float32)
+    nodes = [Input("input", channels), Conv2d("same", "input", one), Neurons("neurons", "same", **neurons), own]
+    after = [Neurons("behind", own.name, **neurons), Conv2d("readout", "behind", weight), Output("output", "readout")]
+    return Network([*nodes, *after])
