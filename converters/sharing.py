@@ -143,9 +143,9 @@ class Sharing:
         if self._met is not None and name is not None:
             kind = type(self._met).__name__
             raise InputError(
-                f"{kind} {self._met.name!r} puts the picture, which has no scale, together with what "
-                f"has that of {name!r}; let it read the picture through a Scale with weights of 1 and neurons "
-                "(SignedMultiThreshold where it has negative values)"
+                f"{kind} {self._met.name!r} puts the picture, which has no scale, together with activations that share "
+                f"that of {name!r}; put a Scale with weights of 1 and neurons (SignedMultiThreshold where the picture "
+                "has negative values) between the picture and it"
             )
 
     def _first(self, name: str) -> str:
