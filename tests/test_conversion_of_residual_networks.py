@@ -1,4 +1,4 @@
-"""Residual networks and their like, built by hand from PyTorch's and converted: the same function, step by step closer."""
+"""Residual networks and their like, built by hand from PyTorch's and converted: the same function, step by step."""
 
 from __future__ import annotations
 
