@@ -1,11 +1,11 @@
 """Weight normalisation: scale a network so that its activations stay below the neurons' thresholds.
 
 Every weighted layer l gets a scale lambda_l, a percentile of its output after ReLU over the calibration pictures, or
-of its output's size where it has signed neurons and no ReLU. Its
-activations are divided by lambda_l: weights are multiplied by the lambda of each input channel's layer and divided by
-lambda_l, the bias is divided by lambda_l (Li et al., arXiv 2307.10974, connection-wise normalisation). The lambda of
-the network's input and of the layer that the output reads is 1, so the ANN computes the same function as before.
-Average pooling and concatenation hand the lambdas of their channels through; layers that are added up share one.
+of its output's size where it has signed neurons and no ReLU. Its activations are divided by lambda_l: weights are
+multiplied by the lambda of each input channel's layer and divided by lambda_l, the bias is divided by lambda_l (Li et
+al., arXiv 2307.10974, connection-wise normalisation). The lambda of the network's input and of what the output reads is
+1, so the ANN computes the same function as before. Pools and the like, and concatenations, hand the lambdas of their
+channels through; layers that are added up share one (sharing.py).
 
 Layer-wise normalisation, for comparison, has one lambda for the whole input of a layer: layers that meet in a
 concatenation share the percentile of the concatenated activations.
@@ -13,6 +13,7 @@ concatenation share the percentile of the concatenated activations.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -21,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.errors import InputError, first_few
-from spikeunet.engine.graph import CurrentSum, Join, Network, Projection, Weighted
+from spikeunet.engine.graph import CurrentSum, Network, Node, Synapses, Weighted
 from spikeunet.engine.neurons import rectifies
 
 from .calibration import calibrate
+from .sharing import HandedOn, Sharing, hand_on
 
 Float32 = NDArray[np.float32]
 Factors = NDArray[np.float64]
@@ -49,19 +51,30 @@ def activation_scales(
 
     Returns
     -------
-    dict of layer name (Conv2d, ConvTranspose2d, Linear) to positive float
+    dict of layer name (of nodes with weights) to positive float; layers that are added up have the same
     """
-    representatives = _representatives(network, shared=normalization == "layer")
-    groups: dict[str, list[str]] = {}
+    sharing = Sharing(network, joined=normalization == "layer")
+    sharing.check()
+    values = calibrate(network, pictures, _populations(network, sharing), percentile)
+    return {layer: values[first] for layer, first in sharing.scales.items()}
+
+
+def _populations(network: Network, sharing: Sharing) -> dict[str, list[str]]:
+    """The Neurons nodes whose activations tell the scale of a layer, and of those that share it.
+
+    Of what has no weights only those that may be larger than what is read.
+    """
+    groups: defaultdict[str, list[str]] = defaultdict(list)
     seen: set[str] = set()
     # Where one layer feeds both, the sizes are what the signed ones see, and no less than what a ReLU lets through.
     for node in sorted(network.neurons, key=lambda node: rectifies(node.model)):
-        layer = next((part.name for part in network.projections(node.source) if part.name in representatives), None)
-        if layer is not None and node.source not in seen:
+        source = network[node.source]
+        tells = isinstance(source, (Weighted, CurrentSum)) or (isinstance(source, Synapses) and source.enlarges)
+        layer = sharing.layer_behind(node.source)
+        if tells and layer and node.source not in seen:
             seen.add(node.source)
-            groups.setdefault(representatives[layer], []).append(node.name)
-    values = calibrate(network, pictures, groups, percentile)
-    return {layer: values[representatives[layer]] for layer in representatives}
+            groups[layer].append(node.name)
+    return groups
 
 
 def normalize(network: Network, scales: Mapping[str, float]) -> Network:
@@ -84,38 +97,28 @@ def normalize(network: Network, scales: Mapping[str, float]) -> Network:
         If a lambda is not positive and finite, or belongs to no layer that can be scaled.
     """
     _check(network, scales)
-    by_channel = _factors(network, scales)
+    factors = _factors(network, scales)
     nodes = [
-        _scaled(node, by_channel[node.source], by_channel[node.name]) if isinstance(node, Weighted) else node
+        _scaled(node, factors.incoming[node.name], factors.outgoing[node.name]) if isinstance(node, Weighted) else node
         for node in network.nodes
     ]
-    factors = {node.name: by_channel[node.name] for node in network.neurons}
-    uniform = {name: float(values[0]) for name, values in factors.items() if (values == values[0]).all()}
+    by_neurons = {node.name: factors.outgoing[node.name] for node in network.neurons}
+    uniform = {name: float(values[0]) for name, values in by_neurons.items() if (values == values[0]).all()}
     before = network.normalization
     return network.replace(nodes, normalization={name: uniform[name] * before.get(name, 1.0) for name in uniform})
 
 
-def _factors(network: Network, scales: Mapping[str, float]) -> dict[str, Factors]:
-    """By node, what each channel that it puts out is divided by."""
-    found: dict[str, Factors] = {}
-    for node in network.by_size:
-        known = [found[source] for source in node.sources if source in found]
-        if isinstance(node, Weighted):
-            found[node.name] = np.full(node.out_channels, scales.get(node.name, 1.0))
-        elif isinstance(node, Projection):
-            found[node.name] = node.pass_on(known[0])
-        elif isinstance(node, Join):
-            found[node.name] = np.concatenate(known)
-        else:
-            found[node.name] = known[0] if known else np.ones(network.input.channels)
-    for node in network.nodes:
-        parts = [found[source] for source in node.sources]
-        if isinstance(node, CurrentSum) and any(not np.array_equal(part, parts[0]) for part in parts):
-            raise InputError(
-                f"what {node.name!r} adds up is scaled differently; put a Scale with weights of 1 in place of what has "
-                "no weights there"
-            )
-    return found
+def _factors(network: Network, scales: Mapping[str, float]) -> HandedOn:
+    """What each channel is divided by."""
+    return hand_on(network, 1.0, lambda layer: scales.get(layer.name, 1.0), _refuse)
+
+
+def _refuse(node: Node, factors: Factors) -> None:
+    first, second = sorted(set(factors.tolist()))[:2]
+    raise InputError(
+        f"{type(node).__name__} {node.name!r} puts together what is scaled by {first:g} and by {second:g}; give the "
+        "layers whose activations it reads one scale"
+    )
 
 
 def _scaled(node: Weighted, incoming: Factors, outgoing: Factors) -> Weighted:
@@ -138,61 +141,9 @@ def _float32(name: str, values: NDArray[np.float64]) -> Float32:
 
 
 def _check(network: Network, scales: Mapping[str, float]) -> None:
-    allowed = _representatives(network, shared=False)
+    allowed = Sharing(network).scales
     for name, value in scales.items():
         if name not in allowed:
             raise InputError(f"{name!r} is no layer that can be scaled; there are {first_few(allowed)}")
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"the scale of {name!r} must be positive and finite (got {value})")
-
-
-def _representatives(network: Network, *, shared: bool) -> dict[str, str]:
-    """For each layer that can be scaled, the layer whose lambda it takes: itself, or one that it shares with others."""
-    fixed = _read_unscaled(network)
-    parts = [part for node in network.neurons for part in network.projections(node.source)]
-    representatives = {part.name: part.name for part in parts if isinstance(part, Weighted) and part.name not in fixed}
-    # Of each node one layer that it puts out, if any: once they have met, all others have the same representative.
-    member: dict[str, str] = {}
-    for node in network.by_size:
-        found = [member[source] for source in node.sources if source in member]
-        if isinstance(node, Weighted):
-            found = [node.name] if node.name in representatives else []
-        if found:
-            member[node.name] = found[0]
-            if shared or isinstance(node, CurrentSum):
-                _unite(representatives, found)
-    return {layer: _representative(representatives, layer) for layer in representatives}
-
-
-def _unite(representatives: dict[str, str], layers: list[str]) -> None:
-    """Give layers one representative."""
-    first = _representative(representatives, layers[0])
-    for other in layers[1:]:
-        representatives[_representative(representatives, other)] = first
-
-
-def _representative(representatives: dict[str, str], layer: str) -> str:
-    """The layer that a layer's representative has itself, found by way of others; that way is made shorter."""
-    while representatives[layer] != layer:
-        representatives[layer] = layer = representatives[representatives[layer]]
-    return layer
-
-
-def _read_unscaled(network: Network) -> set[str]:
-    """Layers whose activations leave the network as they are: what the output reads, average pooling seen through.
-
-    And what is added to such a layer.
-    """
-    sums: dict[str, list[str]] = {}
-    for node in network.nodes:
-        for part in node.sources if isinstance(node, CurrentSum) else ():
-            sums.setdefault(part, []).append(node.name)
-    seen: set[str] = set()
-    waiting = [node.name for node in network.outputs]
-    while waiting:
-        node = network[waiting.pop()]
-        if node.name not in seen:
-            seen.add(node.name)
-            waiting += () if isinstance(node, Weighted) else node.sources
-            waiting += sums.get(node.name, ())
-    return seen

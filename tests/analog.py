@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from smooth import largest
 
-from spikeunet.engine import Concat, Input, Neurons
+from spikeunet.engine import Add, Concat, Input, MaxPool2d, Neurons
 from spikeunet.engine.neurons import rectifies
 from spikeunet.engine.testing import reference
 
@@ -18,6 +19,10 @@ def run(network, picture):
             values[node.name] = picture.astype(np.float64)
         elif isinstance(node, Concat):
             values[node.name] = np.concatenate(incoming)
+        elif isinstance(node, Add):
+            values[node.name] = sum(incoming)
+        elif isinstance(node, MaxPool2d):
+            values[node.name] = largest(node, incoming[0])
         elif isinstance(node, Neurons):
             values[node.name] = np.maximum(incoming[0], 0) if rectifies(node.model) else incoming[0]
         else:

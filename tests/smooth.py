@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikeunet.engine import AvgPool2d, Concat, Input, Neurons, Output
+from spikeunet.engine import Add, Concat, Input, MaxPool2d, Neurons, Output
 from spikeunet.engine.neurons import rectifies
 from spikeunet.engine.testing import reference
+from spikeunet.engine.testing.reference_synapses import STATEFUL
 
 
 def slope(kind, x):
@@ -54,7 +55,7 @@ def time_output(network, picture, steps, surrogate, frozen=None):
     """
     shapes = network.shapes(picture.shape)
     potential = {node.name: np.full(shapes[node.name], float(node.model.initial)) for node in network.neurons}
-    total, crossings = np.zeros(shapes[network.output.name]), []
+    total, crossings, kept = np.zeros(shapes[network.output.name]), [], {}
     for _ in range(steps):
         values = {}
         for node in network.nodes:
@@ -63,6 +64,11 @@ def time_output(network, picture, steps, surrogate, frozen=None):
                 values[node.name] = picture
             elif isinstance(node, Concat):
                 values[node.name] = np.concatenate(incoming)
+            elif isinstance(node, Add):
+                values[node.name] = sum(incoming)
+            elif isinstance(node, MaxPool2d):
+                state = kept.get(node.name, np.zeros(incoming[0].shape))
+                kept[node.name], values[node.name] = STATEFUL[MaxPool2d](node, state, incoming[0])
             elif isinstance(node, Neurons):
                 ladder, decay, to_zero = thresholds(node.model)
                 v = decay * potential[node.name] + incoming[0]
@@ -82,6 +88,17 @@ def time_output(network, picture, steps, surrogate, frozen=None):
     return total / steps, crossings
 
 
+def largest(node, x):
+    """Largest value of each window of a max pool."""
+    (tall, wide), (down, right), (above, left) = node.kernel_size, node.stride, node.padding
+    padded = np.pad(x, ((0, 0), (above, above), (left, left)), constant_values=-np.inf)
+    result = np.zeros(node.output_shape(x.shape))
+    for row, column in np.ndindex(result.shape[1:]):
+        window = padded[:, row * down : row * down + tall, column * right : column * right + wide]
+        result[:, row, column] = window.max((1, 2))
+    return result
+
+
 def flow_values(network, picture, steps):
     """Readout / T of the ReLU network, (O, H, W), its values, and where each layer's accumulated input is positive."""
     values, charged, output = {}, {}, None
@@ -91,6 +108,10 @@ def flow_values(network, picture, steps):
             values[node.name] = picture * steps
         elif isinstance(node, Concat):
             values[node.name] = np.concatenate(incoming)
+        elif isinstance(node, Add):
+            values[node.name] = sum(incoming)
+        elif isinstance(node, MaxPool2d):
+            values[node.name] = largest(node, incoming[0])
         elif isinstance(node, Neurons):
             charged[node.name] = (incoming[0] > 0) | (not rectifies(node.model))
             values[node.name] = charged[node.name] * (incoming[0] + node.model.initial)
@@ -98,7 +119,7 @@ def flow_values(network, picture, steps):
             output = incoming[0] / steps
         else:
             current = reference.SYNAPSES[type(node)](node, *incoming)
-            if not isinstance(node, AvgPool2d):
+            if hasattr(node, "bias"):
                 current = current + (steps - 1) * node.bias.astype(np.float64)[:, None, None]
             values[node.name] = current
     return output, values, charged

@@ -271,7 +271,7 @@ def _replace_model(**fields):
         (_replace_model(type="BurstNeuron", threshold=[1], gamma=1, initial=0.0), "expected a finite number"),
         (_replace_model(type="BurstNeuron", threshold=10**400, gamma=1, initial=0.0), "expected a finite number"),
         (_replace_model(type="BurstNeuron", threshold=1e38, gamma=255, initial=0.0), "finite float32 number"),
-        (lambda nodes: nodes.pop(), "exactly one Output"),
+        (lambda nodes: nodes.pop(), "at least one Output"),
         (lambda nodes: nodes.append(nodes[0]), "two nodes are called 'input'"),
     ],
 )

@@ -30,7 +30,7 @@ from spikeunet.engine import (
     write_picture,
 )
 from spikeunet.engine.build import build_program
-from spikeunet.engine.build.binding import NOTHING_READ, rows_of
+from spikeunet.engine.build.binding import NOTHING_READ
 from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.simulation import tile_size, tiling
@@ -196,11 +196,12 @@ def test_every_row_is_computed_once_and_after_what_it_reads(case, tile):
     for step in TileSchedule(program, case.picture.shape[1], tile):
         layer = step.layer
         assert done[layer.name] == step.rows[0] < step.rows[1] <= layer.outgoing[1]
-        assert step.window == layer.input_rows(*step.rows)
-        for source in layer.sources:
-            if not source.analog and step.window != NOTHING_READ:
-                assert dropped[source.name] <= step.window[0]
-                assert step.window[1] <= done[source.name]
+        for part, window in zip(layer.parts, step.windows, strict=True):
+            assert window == part.input_rows(*step.rows)
+            for source in part.spiking:
+                if window != NOTHING_READ:
+                    assert dropped[source.name] <= window[0]
+                    assert window[1] <= done[source.name]
         done[layer.name] = step.rows[1]
         dropped.update((name, end) for name, end in step.drops.items() if name in dropped)
     assert done == {layer.name: layer.outgoing[1] for layer in program.layers}
@@ -212,11 +213,12 @@ def test_tiles_keep_the_fan_out(case, tile):
     program = build_program(case.network, case.picture.shape)
     for layer in program.layers:
         steps = [step for step in TileSchedule(program, case.picture.shape[1], tile) if step.layer is layer]
-        total = np.zeros_like(layer.fan_out.rows)
+        totals = [np.zeros_like(part.fan_out.rows) for part in layer.parts]
         for step in steps:
-            part = rows_of(layer, step.rows, step.counted)
-            total[slice(*part.window.inputs)] += part.fan_out.rows
-        np.testing.assert_array_equal(total, layer.fan_out.rows)
+            for total, part in zip(totals, layer.rows_of(step.rows, step.counted).parts, strict=True):
+                total[slice(*part.window.inputs)] += part.fan_out.rows
+        for total, part in zip(totals, layer.parts, strict=True):
+            np.testing.assert_array_equal(total, part.fan_out.rows)
 
 
 def test_memory_of_tiles_follows_the_width():

@@ -20,7 +20,7 @@ from ..kernels.surrogate import backward_through_time, fire_through_time
 from ..neurons import LadderModel, SteppedModel
 from ..threads import on_threads, slices
 from . import stepped
-from .passes import run_backward, run_forward
+from .passes import refuse_delays, run_backward, run_forward
 from .stepped import SteppedTape
 from .surrogates import Surrogate
 
@@ -63,6 +63,7 @@ class TimeTape:
 
 def run_through_time(network: Network, batch: Array, steps: int, surrogate: Surrogate) -> TimeTape:
     """Simulate a batch (N, H, W, C), float32 or float64, for `steps` steps, densely, keeping every potential."""
+    refuse_delays(network)
     before: dict[str, Array | SteppedTape] = {}
     constant: set[str] = set()
     pictures = len(batch)
@@ -150,8 +151,8 @@ def _fire_backward(
 
 def _readout_gradient(network: Network, tape: TimeTape, gradient: Array) -> Array:
     """Gradient of the readout's current at each step, or over all steps where that current is constant."""
-    sources = network[network.output.source].sources
-    spiking = any(isinstance(network[name], Neurons) for name in network.leaves(sources[0]))
-    if not spiking:
+    parts = network.projections(network.output.source)
+    leaves = (network[name] for part in parts for name in network.leaves(part.source))
+    if not any(isinstance(leaf, Neurons) for leaf in leaves):
         return gradient
     return np.tile(gradient / gradient.dtype.type(tape.steps), (tape.steps, 1, 1, 1))

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import CurrentSum, Input, Network, Neurons, Output, Projection, Value
+from ..errors import InputError
+from ..graph import CurrentSum, Input, Network, Neurons, Output, Projection, Synapses, Value
 from ..layers.dense.joining import split
 from ..threads import limited_blas
 
@@ -23,6 +24,16 @@ Kept = dict[str, Any]
 
 Fire = Callable[[Neurons, Array], Array]
 FireBackward = Callable[[Neurons, Array | None], Array | None]
+
+
+def refuse_delays(network: Network) -> None:
+    """InputError where synapses have a delay: what they read is not there yet when a pass comes to them."""
+    late = next((node.name for node in network.nodes if isinstance(node, Synapses) and node.delay), None)
+    if late is not None:
+        raise InputError(
+            f"a network with delays cannot be fine-tuned ({late!r} has one); fine-tune it without loops and delays, "
+            "delay=0, and put them in afterwards"
+        )
 
 
 @limited_blas(1)
@@ -97,8 +108,7 @@ def run_backward(
             gradient = currents.pop(node.name)
             spiking = [name for name in network.leaves(node.source) if isinstance(network[name], Neurons)]
             value = read(network, values, node.source)
-            if len(gradient) > len(value[0]):  # what does not change over time was added to what does
-                gradient = gradient.reshape(-1, *value[0].shape[:1], *gradient.shape[1:]).sum(0)
+            gradient = _over_steps(gradient, len(value[0]))  # what does not change over time was added to what does
             steps = len(value[0]) // len(values[network.input.name])
             into, parameters = _gradients(node, value, gradient, bool(spiking), steps, kept)
             found.update({f"{node.name}.{part}": array for part, array in parameters.items()})
@@ -146,4 +156,16 @@ def _pass_on(
 
 
 def _add(total: dict[str, Array], name: str, part: Array) -> None:
-    total[name] = total[name] + part if name in total else part
+    """Add a gradient; of what does not change over time, one reader's may be for each step and another's for all."""
+    if name in total:
+        fewest = min(len(part), len(total[name]))
+        total[name] = _over_steps(total[name], fewest) + _over_steps(part, fewest)
+    else:
+        total[name] = part
+
+
+def _over_steps(gradient: Array, pictures: int) -> Array:
+    """Gradients for each step added up, so that as many are left."""
+    if len(gradient) == pictures:
+        return gradient
+    return np.asarray(gradient.reshape(-1, pictures, *gradient.shape[1:]).sum(0))

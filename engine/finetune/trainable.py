@@ -4,6 +4,7 @@ A scale s of a layer's thresholds (emitted values included) does the same as div
 the layer by s and multiplying the weights that read it by s. So scales are folded into the weights, neuron models keep
 their thresholds, and any trained network is an ordinary one. Scales are trained as logarithms, so that they stay
 positive, and belong to the synapses, since all neurons that one node feeds share them; pooling hands its source's on.
+What is added up has none: the weights of each part would have to undo those of all.
 
 With `weight_bits` the network has rounded weights and biases (fixed_point.py), while the numbers in training stay as
 fine as float32, or many small steps would never add up to a change: gradients of the rounded ones are taken for theirs
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..fixed_point import quanta_of_layers, rounded_arrays
 from ..graph import Network, Neurons, Node, Output, Projection, Synapses, Weighted
+from .passes import refuse_delays
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]
@@ -47,7 +49,7 @@ class Trainable:
     Raises
     ------
     InputError
-        If `scales` is unknown, nothing is left to train, or no weights can be rounded.
+        If `scales` is unknown, the network has delays, nothing is left to train, or no weights can be rounded.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Trainable:
     ) -> None:
         if scales not in SCALES:
             raise InputError(f"threshold scales must be one of {', '.join(SCALES)} (got {scales!r})")
+        refuse_delays(network)
         self.source = network
         self.weighted = tuple(node for node in network.nodes if isinstance(node, Weighted))
         self._scales = scales
@@ -141,25 +144,34 @@ class Trainable:
         if scales[1] is not None:
             _add_to(found, parameters, f"{node.name}.log_scale", -node.sum_by_output(by_weight) - by_bias)
         if scales[0] is not None:
-            by_channel, start = node.sum_by_input(by_weight, len(scales[0])), 0
+            by_channel, start = node.sum_by_input(by_weight, node.in_channels), 0
             for name, width in self._scale_sources(node):
                 if name is not None:
                     _add_to(found, parameters, name, by_channel[start : start + width])
                 start += width
 
     def _factors(self, node: Weighted, parameters: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
-        """Scales of a node's input channels and of its output channels; None where all of them are 1."""
+        """Scales of a node's input channels, and of its output channels; None where all of them are 1."""
         out = parameters.get(f"{node.name}.log_scale")
         sources = self._scale_sources(node)
         into = None
         if any(name is not None for name, _ in sources):
-            parts = [np.broadcast_to(parameters[name], width) if name else np.zeros(width) for name, width in sources]
+            given = ((parameters[name] if name else np.zeros(1), width) for name, width in sources)
+            parts = [np.repeat(array, width // len(array)) for array, width in given]
             into = np.exp(np.concatenate(parts)).astype(parameters[f"{node.name}.weight"].dtype)
         return into, None if out is None else np.exp(np.broadcast_to(out, node.out_channels))
 
     def _scale_sources(self, node: Weighted) -> list[tuple[str | None, int]]:
-        """The scale in each part that a node reads, or None, and the part's channels."""
-        return [item for leaf in self.source.leaves(node.source) for item in self._behind[leaf]]
+        """The scale in each part that a node reads, or None, and how many of its input channels the part is."""
+        widths = self.source.widths(node)
+        if widths is None:  # `_free_synapses` has left no scale there
+            return [(None, node.in_channels)]
+        found: list[tuple[str | None, int]] = []
+        for leaf, width in zip(self.source.leaves(node.source), widths, strict=True):
+            items = self._behind[leaf]
+            neighbours = width // sum(channels for _, channels in items)
+            found += [(name, channels * neighbours) for name, channels in items]
+        return found
 
 
 def with_arrays(node: Any, **fields: Any) -> Any:
@@ -192,6 +204,7 @@ def _free_synapses(network: Network) -> set[str]:
     for node in reversed(network.nodes):
         hands_on = isinstance(node, Weighted) or (isinstance(node, Synapses) and node.keeps_channels)
         mixes = isinstance(node, Synapses) and not hands_on
+        mixes |= isinstance(node, Weighted) and network.widths(node) is None
         if isinstance(node, Output) or mixes or (node.name in bound and not isinstance(node, Weighted)):
             bound.update(node.sources)
     return {node.name for node in network.nodes if isinstance(node, Synapses) and node.name not in bound}
@@ -211,7 +224,7 @@ def _scales_behind(network: Network, free: set[str]) -> dict[str, list[tuple[str
             scale = f"{synapses.name}.log_scale" if synapses.name in free else None
             behind[node.name] = [(scale, synapses.out_channels)]
         else:
-            behind[node.name] = [(None, network.channels[node.name])]
+            behind[node.name] = [(None, network.channels[node.name] or 1)]
     return behind
 
 
@@ -228,5 +241,5 @@ def _folded(
 
 
 def _add_to(found: Parameters, parameters: Mapping[str, Array], name: str, by_channel: Array) -> None:
-    part = by_channel if len(parameters[name]) == len(by_channel) else by_channel.sum(keepdims=True)
+    part = by_channel.reshape(len(parameters[name]), -1).sum(1)
     found[name] = found[name] + part if name in found else part

@@ -219,8 +219,17 @@ class Network:
             elif isinstance(node, Projection):
                 channels[node.name] = _channels_out(node, given[0])
             else:
-                channels[node.name] = sum(given) if isinstance(node, Join) else given[0]
+                known = next(filter(None, given), 0)
+                channels[node.name] = (sum(given) if all(given) else 0) if isinstance(node, Join) else known
         return channels
+
+    def widths(self, node: Weighted) -> tuple[int, ...] | None:
+        """Input channels of a node that belong to each of the leaves that it reads; None where only a picture tells."""
+        channels = [self.channels[leaf] for leaf in self.leaves(node.source)]
+        if all(channels):
+            return tuple(node.in_channels // sum(channels) * count for count in channels)
+        rest = node.in_channels - sum(channels)
+        return tuple(count or rest for count in channels) if channels.count(0) == 1 else None
 
     def replace(
         self,

@@ -217,6 +217,11 @@ class Synapses(Node):
         """Whether each output channel is made of the input channel of its number alone, and is as large."""
         return False
 
+    @property
+    def enlarges(self) -> bool:
+        """Whether what is put out may be larger than all that is read, though there are no weights."""
+        return False
+
 
 @dataclass(frozen=True, eq=False)
 class Projection(Synapses):

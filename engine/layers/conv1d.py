@@ -89,7 +89,7 @@ class Conv1d(WeightedTaps):
         return self._flat.dense_kernel(weight[:, :, None], incoming)
 
     def nonzero_weights(self) -> NDArray[np.int64]:
-        return self._flat.nonzero_weights()
+        return self._own.nonzero_weights()
 
     def dense_macs(self, incoming: Shape) -> int:
         return self._flat.dense_macs(incoming)

@@ -27,6 +27,10 @@ class SumPool2d(Pool2d):
     padding : int or (vertical, horizontal), at most half of the kernel's size
     """
 
+    @property
+    def enlarges(self) -> bool:
+        return True
+
     def gain(self) -> tuple[float, float, int]:
         return 1.0, 0.0, math.prod(self.kernel_size)
 
