@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.errors import StateDictError, first_few
-from spikeunet.engine.graph import Conv2d, Input, Network, Neurons, Node, Output
+from spikeunet.engine.graph import Input, Network, Neurons, Node, Output
+from spikeunet.engine.layers import Conv2d
 
 from .batch_norm import PARAMETERS, STATISTICS, fold_batch_norm
 from .state_dict import StateDict, check_keys

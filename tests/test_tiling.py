@@ -93,14 +93,14 @@ def unet(depth=2, channels=4):
 # --- Equal to one piece ----------------------------------------------------------------------------------------------
 
 
-@given(strategies.cases(), TILES, THREADS)
+@given(strategies.cases(delays=False), TILES, THREADS)
 def test_random_networks(case, tile, threads):
     check(case, tile, threads)
 
 
 @pytest.mark.slow
 @THOROUGH
-@given(strategies.cases(most_layers=6, every_kernel=True), TILES, THREADS)
+@given(strategies.cases(most_layers=6, every_kernel=True, delays=False), TILES, THREADS)
 def test_many_random_networks(case, tile, threads):
     check(case, tile, threads)
 
@@ -188,7 +188,7 @@ def test_full_connection_waits_for_all_rows():
 # --- Schedule and memory ---------------------------------------------------------------------------------------------
 
 
-@given(strategies.cases(), TILES)
+@given(strategies.cases(delays=False), TILES)
 def test_every_row_is_computed_once_and_after_what_it_reads(case, tile):
     program = build_program(case.network, case.picture.shape)
     done = {layer.name: 0 for layer in program.layers}
@@ -196,27 +196,28 @@ def test_every_row_is_computed_once_and_after_what_it_reads(case, tile):
     for step in TileSchedule(program, case.picture.shape[1], tile):
         layer = step.layer
         assert done[layer.name] == step.rows[0] < step.rows[1] <= layer.outgoing[1]
-        assert step.window == layer.input_rows(*step.rows)
-        for source in layer.sources:
-            if not source.analog and step.window != NOTHING_READ:
-                assert dropped[source.name] <= step.window[0]
-                assert step.window[1] <= done[source.name]
+        for part, window in zip(layer.parts, step.windows, strict=True):
+            assert window == part.input_rows(*step.rows)
+            for source in part.spiking if window != NOTHING_READ else ():
+                assert dropped[source.name] <= window[0]
+                assert window[1] <= done[source.name]
         done[layer.name] = step.rows[1]
         dropped.update((name, end) for name, end in step.drops.items() if name in dropped)
     assert done == {layer.name: layer.outgoing[1] for layer in program.layers}
 
 
-@given(strategies.cases(), TILES)
+@given(strategies.cases(delays=False), TILES)
 def test_tiles_keep_the_fan_out(case, tile):
     """The fan-outs of a layer's windows add up to the whole layer's."""
     program = build_program(case.network, case.picture.shape)
     for layer in program.layers:
         steps = [step for step in TileSchedule(program, case.picture.shape[1], tile) if step.layer is layer]
-        total = np.zeros_like(layer.fan_out.rows)
-        for step in steps:
-            part = rows_of(layer, step.rows, step.counted)
-            total[slice(*part.window.inputs)] += part.fan_out.rows
-        np.testing.assert_array_equal(total, layer.fan_out.rows)
+        for number, whole in enumerate(layer.parts):
+            total = np.zeros_like(whole.fan_out.rows)
+            for step in steps:
+                part = rows_of(whole, step.rows, step.counted[number])
+                total[slice(*part.window.inputs)] += part.fan_out.rows
+            np.testing.assert_array_equal(total, whole.fan_out.rows)
 
 
 def test_memory_of_tiles_follows_the_width():

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ..events import EventQueue
-from ..graph import Input, Network, Neurons, Node, Output
+from ..graph import Input, Network, Neurons, Node, Output, Weighted
 from ..kernels.arguments import InputRows
 from ..kernels.count import count_levels, count_uneven_rows
 from ..kernels.tables import FanTables
-from ..layers import Conv2d, ConvTranspose2d, Linear
+from ..layers import Conv2d
 from ..neurons import NeuronModel, conserves_charge, level_table, rectifies
 from ..simulation import Result, simulate
 from . import reference, strategies
@@ -57,6 +57,14 @@ def orders_agree(case: Case) -> None:
 def threads_agree(case: Case) -> None:
     """The number of threads changes nothing."""
     assert_same(run(case, threads=3), run(case))
+
+
+def tiles_agree(case: Case) -> None:
+    """A picture in tiles of some rows gives the same; a network with delays has no tiles, it runs step by step."""
+    if not case.network.delays:
+        whole = run(case)
+        for tile in {1, max(1, case.picture.shape[1] // 2)}:
+            assert_same(run(case, tile=tile), whole)
 
 
 def prefix(case: Case) -> None:
@@ -120,7 +128,7 @@ def _quiet(node: Node, sign: int) -> Node:
         rest = resting_potential(node.model) or 0.0
         initial = rest + float(sign * abs(node.model.initial - rest))
         return dataclasses.replace(node, model=dataclasses.replace(node.model, initial=initial))
-    if isinstance(node, (Conv2d, ConvTranspose2d, Linear)):
+    if isinstance(node, Weighted):
         return dataclasses.replace(node, bias=sign * np.abs(node.bias))
     return node
 
@@ -158,6 +166,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     ledger_equals_brute_force,
     orders_agree,
     threads_agree,
+    tiles_agree,
     prefix,
     batches_add,
     charge_balance,
