@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
-from smooth import largest
 
 from spikeunet.engine import Add, Concat, Input, MaxPool2d, Neurons
 from spikeunet.engine.neurons import rectifies
@@ -13,7 +14,7 @@ from spikeunet.engine.testing import reference
 def run(network, picture):
     """Output and the activation of every Neurons node, float64, for a picture (C, H, W)."""
     values = {}
-    for node in network.nodes:
+    for node in network.by_size:
         incoming = [values[source] for source in node.sources]
         if isinstance(node, Input):
             values[node.name] = picture.astype(np.float64)
@@ -21,14 +22,19 @@ def run(network, picture):
             values[node.name] = np.concatenate(incoming)
         elif isinstance(node, Add):
             values[node.name] = sum(incoming)
-        elif isinstance(node, MaxPool2d):
-            values[node.name] = largest(node, incoming[0])
         elif isinstance(node, Neurons):
             values[node.name] = np.maximum(incoming[0], 0) if rectifies(node.model) else incoming[0]
         else:
-            synapse = reference.SYNAPSES.get(type(node))
-            values[node.name] = synapse(node, incoming[0]) if synapse else incoming[0]
+            values[node.name] = _of_synapses(node, incoming[0])
     return values[network.output.name], {node.name: values[node.name] for node in network.neurons}
+
+
+def _of_synapses(node, x):
+    """The current of synapses, the largest number of each window of a max pool; what an Output reads."""
+    if isinstance(node, MaxPool2d):
+        plain = dataclasses.replace(node, variant="lateral-inhibition")
+        return reference.STATEFUL[MaxPool2d](plain, np.zeros(x.shape), x)[1]
+    return reference.SYNAPSES.get(type(node), lambda _, x: x)(node, x)
 
 
 def assert_close(found, expected, tolerance=1e-5):

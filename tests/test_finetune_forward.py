@@ -29,7 +29,7 @@ def batch_of(case, pictures=2):
     return np.stack([upright, upright[::-1]][:pictures])
 
 
-@given(strategies.cases())
+@given(strategies.cases(delays=False))
 def test_accumulated_outputs_are_the_sums_of_the_spikes(case):
     batch = batch_of(case)
     tape = run_flow(case.network, batch, case.steps)
@@ -41,7 +41,7 @@ def test_accumulated_outputs_are_the_sums_of_the_spikes(case):
     np.testing.assert_array_equal(tape.values["input"], batch * case.steps)
 
 
-@given(strategies.cases(models=strategies.ladder_models()))
+@given(strategies.cases(models=strategies.ladder_models(), delays=False))
 def test_a_single_step_is_the_reference_s(case):
     """It is run densely: outputs, marks and accumulates are the same, bit for bit, where no sum is rounded."""
     tape = run_flow(case.network, batch_of(case, 1), 1)
@@ -55,7 +55,7 @@ def test_a_single_step_is_the_reference_s(case):
         np.testing.assert_array_equal(tape.charged[node.name][0], charge.transpose(1, 2, 0) > 0, node.name)
 
 
-@given(strategies.cases())
+@given(strategies.cases(delays=False))
 def test_layers_are_charged_where_their_input_is_positive(case):
     """Or everywhere, where neurons are signed."""
     tape = run_flow(case.network, batch_of(case, 1), case.steps)
@@ -67,7 +67,7 @@ def test_layers_are_charged_where_their_input_is_positive(case):
         np.testing.assert_array_equal(tape.charged[node.name][0], expected.transpose(1, 2, 0), node.name)
 
 
-@given(strategies.cases())
+@given(strategies.cases(delays=False))
 def test_spikes_through_time_are_the_engine_s(case):
     batch = batch_of(case)
     tape = run_through_time(case.network, batch, case.steps, Surrogate())
@@ -80,7 +80,7 @@ def test_spikes_through_time_are_the_engine_s(case):
     assert penalty.accumulates(tape.values) == result.total_accumulates
 
 
-@given(strategies.cases(dyadic=False), st.sampled_from((np.float32, np.float64)))
+@given(strategies.cases(dyadic=False, delays=False), st.sampled_from((np.float32, np.float64)))
 def test_currents_equal_the_reference(case, dtype):
     spikes = simulate(case.network, case.picture, steps=1, record=("spikes",)).spikes
     values = {"input": case.picture.astype(dtype), **{name: array[0].astype(dtype) for name, array in spikes.items()}}
@@ -107,7 +107,7 @@ def _parts(network, name, values):
         yield from _parts(network, part, values)
 
 
-@given(strategies.cases(dyadic=False))
+@given(strategies.cases(dyadic=False, delays=False))
 def test_one_thread_and_several_give_the_same_numbers(case):
     batch = batch_of(case)
     found = []

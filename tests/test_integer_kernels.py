@@ -274,7 +274,7 @@ def test_long_runs_of_active_pixels():
 @pytest.mark.slow
 @THOROUGH
 @given(
-    case=strategies.cases(strategies.ladder_models(), every_kernel=True),
+    case=strategies.cases(strategies.ladder_models(), every_kernel=True, delays=False),
     kind=st.sampled_from(KINDS),
     tile=st.integers(1, 20),
 )

@@ -93,14 +93,14 @@ def unet(depth=2, channels=4):
 # --- Equal to one piece ----------------------------------------------------------------------------------------------
 
 
-@given(strategies.cases(), TILES, THREADS)
+@given(strategies.cases(delays=False), TILES, THREADS)
 def test_random_networks(case, tile, threads):
     check(case, tile, threads)
 
 
 @pytest.mark.slow
 @THOROUGH
-@given(strategies.cases(most_layers=6, every_kernel=True), TILES, THREADS)
+@given(strategies.cases(most_layers=6, every_kernel=True, delays=False), TILES, THREADS)
 def test_many_random_networks(case, tile, threads):
     check(case, tile, threads)
 
@@ -188,7 +188,7 @@ def test_full_connection_waits_for_all_rows():
 # --- Schedule and memory ---------------------------------------------------------------------------------------------
 
 
-@given(strategies.cases(), TILES)
+@given(strategies.cases(delays=False), TILES)
 def test_every_row_is_computed_once_and_after_what_it_reads(case, tile):
     program = build_program(case.network, case.picture.shape)
     done = {layer.name: 0 for layer in program.layers}
@@ -207,7 +207,7 @@ def test_every_row_is_computed_once_and_after_what_it_reads(case, tile):
     assert done == {layer.name: layer.outgoing[1] for layer in program.layers}
 
 
-@given(strategies.cases(), TILES)
+@given(strategies.cases(delays=False), TILES)
 def test_tiles_keep_the_fan_out(case, tile):
     """The fan-outs of a layer's windows add up to the whole layer's."""
     program = build_program(case.network, case.picture.shape)

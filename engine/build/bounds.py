@@ -32,6 +32,9 @@ def picture_limit(layer: Layer, steps: int) -> float:
 
     0 where no picture is small enough: the layer has to be watched. Infinite where none matters.
     """
+    growth, offset = _potentials(layer, steps)
+    if growth == 0:
+        return math.inf
     analog = currents = 0.0
     for part in layer.parts:
         gain = _gains.get(part.node, (), part.node.gain)
@@ -41,11 +44,10 @@ def picture_limit(layer: Layer, steps: int) -> float:
         emitted = [float(np.abs(source.levels.emit).max()) for source in part.sources if source.levels]
         currents += largest * products * max(emitted, default=0.0) + bias
         analog += largest * products if part.analog else 0.0
-    growth, offset = _potentials(layer, steps)
     rest = growth * currents + offset
     if not rest < SAFE:
         return 0.0
-    return math.inf if growth * analog == 0 else (SAFE - rest) / (growth * analog)
+    return math.inf if analog == 0 else (SAFE - rest) / (growth * analog)
 
 
 def check_counts(program: Program, steps: int) -> None:

@@ -109,13 +109,14 @@ def _side(size: int, factor: int, mode: str, aligned: bool) -> _Side:
     outputs = np.arange(size * factor)
     if mode == "nearest":
         return _Side(outputs // factor, outputs // factor, np.zeros(len(outputs)))
+    # Places in whole parts of the distance of two inputs: a place on an input would be rounded off it.
     if aligned:
-        places = outputs * ((size - 1) / max(size * factor - 1, 1))
+        parts, whole = outputs * (size - 1), max(size * factor - 1, 1)
     else:
-        places = np.maximum((outputs + 0.5) / factor - 0.5, 0)
-    low = np.minimum(places.astype(np.int64), size - 1)
+        parts, whole = np.maximum(2 * outputs + 1 - factor, 0), 2 * factor
+    low = np.minimum(parts // whole, size - 1)
     high = np.minimum(low + 1, size - 1)
-    share = np.where(high > low, places - low, 0.0)
+    share = np.where(high > low, (parts - low * whole) / whole, 0.0)
     return _Side(low, np.where(share > 0, high, low), share)
 
 

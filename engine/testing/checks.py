@@ -59,6 +59,14 @@ def threads_agree(case: Case) -> None:
     assert_same(run(case, threads=3), run(case))
 
 
+def tiles_agree(case: Case) -> None:
+    """A picture in tiles of some rows gives the same; a network with delays has no tiles, it runs step by step."""
+    if not case.network.delays:
+        whole = run(case)
+        for tile in {1, max(1, case.picture.shape[1] // 2)}:
+            assert_same(run(case, tile=tile), whole)
+
+
 def prefix(case: Case) -> None:
     """A shorter run is the beginning of a longer one."""
     steps = max(1, case.steps // 2)
@@ -158,6 +166,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     ledger_equals_brute_force,
     orders_agree,
     threads_agree,
+    tiles_agree,
     prefix,
     batches_add,
     charge_balance,

@@ -10,7 +10,8 @@ Hypothesis sets a deadline for an example, and the first example may have to com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ..events import STEPS_PER_QUEUE, EventQueue, channel_type, level_type
-from ..graph import Input, Network, Neurons, Node, Output, Projection, Shape
-from ..layers import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Linear
+from ..graph import Input, Network, Neurons, Node, Output, Projection, Shape, Synapses
+from ..layers import Add, Concat
 from .neuron_strategies import (
     Numbers,
     binary_ladders,
@@ -38,9 +39,32 @@ from .neuron_strategies import (
     signed_multi_threshold,
     sixteenths,
 )
+from .synapse_strategies import (
+    CHANNELS,
+    KINDS,
+    SIDES,
+    SYNAPSES,
+    alternatives,
+    avg_pool2d,
+    conv1d,
+    conv2d,
+    conv_transpose2d,
+    depthwise,
+    fits,
+    flatten,
+    global_avg_pool2d,
+    linear,
+    max_pool2d,
+    pixel_shuffle,
+    scale,
+    shapes,
+    sum_pool2d,
+    upsample,
+)
 
 __all__ = [
     "CHANNELS",
+    "KINDS",
     "SIDES",
     "STEPS",
     "SYNAPSES",
@@ -51,36 +75,39 @@ __all__ = [
     "burst",
     "cases",
     "charge_conserving_models",
+    "conv1d",
     "conv2d",
     "conv_transpose2d",
+    "depthwise",
     "dyadic_weights",
     "event_queues",
+    "fits",
+    "flatten",
     "general_ladders",
+    "global_avg_pool2d",
     "integrate_and_fire",
     "ladder_models",
     "leaky_integrate_and_fire",
     "linear",
+    "max_pool2d",
     "multi_threshold",
     "neuron_models",
     "numbers",
+    "pixel_shuffle",
     "refractory",
+    "scale",
+    "shapes",
     "signed_multi_threshold",
     "sixteenths",
+    "sum_pool2d",
+    "upsample",
 ]
-
-LARGEST_SIDE = 16
-"""Transposed convolutions stop growing pictures here, to keep examples fast."""
-
-CHANNELS = st.integers(1, 5) | st.sampled_from((7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40))
-"""Most of them no multiple of a vector's 8 or 16 float32 numbers."""
 
 STEPS = st.integers(1, 20)
 """Crosses any chunk of 8, 4, 2 or 1 steps that an engine may work in."""
 
 FEW_STEPS = st.sampled_from((1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19))
 """The same but for chunks of 4: each size of a chunk has kernels of its own."""
-
-SIDES = st.integers(1, 12)
 
 
 @dataclass(frozen=True)
@@ -112,91 +139,6 @@ def _describe(node: Node) -> str:
     return f"{type(node).__name__}({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
 
-# --- Synapses: each strategy gives a node that fits the source's shape ------------------------------------------------
-
-
-@st.composite
-def _groups(draw: st.DrawFn, in_channels: int) -> int:
-    divisors = [k for k in range(1, in_channels + 1) if in_channels % k == 0]
-    return draw(st.just(1) | st.sampled_from(divisors), label="groups")
-
-
-@st.composite
-def _out_channels(draw: st.DrawFn, groups: int) -> int:
-    """Output channels, a multiple of the groups."""
-    wanted = draw(CHANNELS, label="out channels")
-    return groups * max(1, round(wanted / groups))
-
-
-def _pair(values: Sequence[int]) -> tuple[int, int]:
-    vertical, horizontal = values
-    return vertical, horizontal
-
-
-@st.composite
-def conv2d(draw: st.DrawFn, name: str, source: str, shape: Shape, values: Numbers) -> Conv2d:
-    """Convolution with any kernel, stride, padding, dilation and groups that suit the shape."""
-    channels, *sides = shape
-    padding = [draw(st.integers(0, 3), label="padding") for _ in sides]
-    dilation = [draw(st.integers(1, 3), label="dilation") for _ in sides]
-    stride = [draw(st.integers(1, 3), label="stride") for _ in sides]
-    largest = [min(4, (n + 2 * p - 1) // d + 1) for n, p, d in zip(sides, padding, dilation, strict=True)]
-    kernel = [draw(st.integers(1, k), label="kernel") for k in largest]
-    if not values.every_kernel:  # kernels are compiled for a number of columns
-        kernel[1] = 3 if kernel[1] > 2 else 1
-    groups = draw(_groups(channels))
-    out_channels = draw(_out_channels(groups))
-    weight = values.weight(out_channels, channels // groups, *kernel)
-    bias = values.bias(out_channels)
-    return Conv2d(name, source, weight, bias, _pair(stride), _pair(padding), _pair(dilation), groups)
-
-
-@st.composite
-def conv_transpose2d(draw: st.DrawFn, name: str, source: str, shape: Shape, values: Numbers) -> ConvTranspose2d:
-    """Transposed convolution with any geometry that suits the shape."""
-    channels, *sides = shape
-    kernel = [draw(st.integers(1, 4 if values.every_kernel else 3), label="kernel") for _ in sides]
-    dilation = [draw(st.integers(1, 2), label="dilation") for _ in sides]
-    stride = [draw(st.integers(1, 3 if 3 * n <= LARGEST_SIDE else 1), label="stride") for n in sides]
-    extra = [draw(st.integers(0, max(s, d) - 1), label="extra") for s, d in zip(stride, dilation, strict=True)]
-    every = zip(sides, stride, dilation, kernel, extra, strict=True)
-    full = [(n - 1) * s + d * (k - 1) + 1 + e for n, s, d, k, e in every]
-    padding = [draw(st.integers(0, min(3, (n - 1) // 2)), label="padding") for n in full]
-    groups = draw(_groups(channels))
-    out_channels = draw(_out_channels(groups))
-    weight = values.weight(channels, out_channels // groups, *kernel)
-    bias = values.bias(out_channels)
-    geometry = (_pair(stride), _pair(padding), _pair(extra), _pair(dilation))
-    return ConvTranspose2d(name, source, weight, bias, *geometry, groups)
-
-
-@st.composite
-def avg_pool2d(draw: st.DrawFn, name: str, source: str, shape: Shape, _: Numbers) -> AvgPool2d:
-    """Average pool whose window's area is a power of two."""
-    sides = shape[1:]
-    kernel = [draw(st.sampled_from([k for k in (2, 1, 4) if k <= n + 2 * (k // 2)]), label="window") for n in sides]
-    least = [max(0, -((n - k) // 2)) for n, k in zip(sides, kernel, strict=True)]
-    padding = [draw(st.integers(p, k // 2), label="padding") for p, k in zip(least, kernel, strict=True)]
-    stride = [draw(st.integers(1, 4), label="stride") for _ in sides]
-    return AvgPool2d(name, source, _pair(kernel), _pair(stride), _pair(padding))
-
-
-@st.composite
-def linear(draw: st.DrawFn, name: str, source: str, shape: Shape, values: Numbers) -> Linear:
-    """Full connection; few outputs, because the inputs are many."""
-    features = draw(st.integers(1, 20), label="features")
-    return Linear(name, source, values.weight(features, int(np.prod(shape))), values.bias(features))
-
-
-SYNAPSES: Mapping[str, Callable[..., st.SearchStrategy[Projection]]] = {
-    "conv2d": conv2d,
-    "conv_transpose2d": conv_transpose2d,
-    "avg_pool2d": avg_pool2d,
-    "linear": linear,
-}
-"""The strategy of each kind of synapse node."""
-
-
 # --- Networks --------------------------------------------------------------------------------------------------------
 
 
@@ -205,58 +147,153 @@ def cases(
     draw: st.DrawFn,
     models: st.SearchStrategy[Any] | None = None,
     dyadic: bool = True,
-    kinds: Sequence[str] = tuple(SYNAPSES),
+    kinds: Sequence[str] = KINDS,
     most_layers: int = 4,
     every_kernel: bool = False,
+    sums: bool | None = None,
+    delays: bool | None = None,
 ) -> Case:
-    """A random feed-forward network with skips and concatenations, a picture that fits it, and steps.
+    """A random network with skips, concatenations, sums and delays, a picture that fits it, and steps.
 
     Parameters
     ----------
     models : strategy of neuron models, or None for any
     dyadic : bool
         Whether every number is a multiple of 1/16.
-    kinds : names of synapses from SYNAPSES
+    kinds : names of synapses from SYNAPSES, as often as they are wanted
     most_layers : int
         Largest number of neuron layers.
     every_kernel : bool
         Whether to draw shapes and numbers of steps for which the engine compiles kernels that few other cases need,
         too: that takes minutes the first time.
+    sums : bool, optional
+        Whether several synapses may feed a layer: convolutions, pools and scales beside one of the kinds. By default
+        where the kinds are left to themselves.
+    delays : bool, optional
+        Whether synapses may carry what they read to the next step, and back to where it came from; likewise.
     """
     models = neuron_models() if models is None else models
     values = draw(numbers(dyadic, every_kernel))
-    picture_shape = (draw(CHANNELS, label="channels"), draw(SIDES, label="height"), draw(SIDES, label="width"))
-    nodes: list[Node] = [Input("input", picture_shape[0])]
-    readable = {"input": picture_shape}
+    sums, delays = (kinds is KINDS if chosen is None else chosen for chosen in (sums, delays))
+    drawn = _Drawn(draw(_picture_shape(kinds)), values, tuple(kinds), sums, delays)
     for index in range(draw(st.integers(0, most_layers), label="layers")):
-        synapses = draw(_synapses(str(index), nodes, readable, values, kinds))
-        neurons = Neurons(f"neurons{index}", synapses.name, draw(models, label="model"))
-        nodes += [synapses, neurons]
-        readable[neurons.name] = synapses.output_shape(readable[synapses.source])
-    read_out = draw(_synapses("_readout", nodes, readable, values, kinds))
-    nodes.append(read_out)
+        source, shape = draw(_currents(str(index), drawn))
+        drawn.add(Neurons(f"neurons{index}", source, draw(models, label="model")), shape)
+    read_out, _ = draw(_currents("_readout", drawn))
     if draw(st.integers(0, 4), label="neurons on the readout") == 1:
-        nodes.append(Neurons("neurons_readout", read_out.name, draw(models, label="model")))
-    network = Network([*nodes, Output("output", read_out.name)])
-    return Case(network, values.draw(picture_shape, -0.5, 1.5), draw(_steps(network, every_kernel), label="steps"))
+        drawn.nodes.append(Neurons("neurons_readout", read_out, draw(models, label="model")))
+    if delays and sums:
+        draw(_loop(drawn))
+    network = Network([*drawn.nodes, Output("output", read_out)])
+    picture = values.draw(drawn.readable["input"], -0.5, 1.5)
+    return Case(network, picture, draw(_steps(network, every_kernel), label="steps"))
 
 
 @st.composite
-def _synapses(
-    draw: st.DrawFn, suffix: str, nodes: list[Node], readable: dict[str, Shape], values: Numbers, kinds: Sequence[str]
-) -> Projection:
-    """A node that reads the newest layer, an older one, or a concatenation made for it (and added to `nodes`)."""
+def _picture_shape(draw: st.DrawFn, kinds: Sequence[str]) -> Shape:
+    signal = "conv1d" in kinds and (len(set(kinds)) == 1 or draw(st.integers(0, 5), label="signal") == 1)
+    height = 1 if signal else draw(SIDES, label="height")
+    return draw(CHANNELS, label="channels"), height, draw(SIDES, label="width")
+
+
+class _Drawn:
+    """What has been drawn of a network: its nodes, and the shapes of what synapses can read and of currents."""
+
+    def __init__(self, picture: Shape, values: Numbers, kinds: tuple[str, ...], sums: bool, delays: bool) -> None:
+        self.nodes: list[Node] = [Input("input", picture[0])]
+        self.readable = {"input": picture}
+        self.currents: dict[str, Shape] = {}
+        self.values = values
+        self.kinds = kinds
+        self.sums = sums
+        self.delays = delays
+        self.constant = {"input"}
+        """What can be read and has the Input behind it, which knows no delay."""
+
+    def add(self, node: Node, shape: Shape) -> None:
+        """A node, in whichever of the two it belongs."""
+        self.nodes.append(node)
+        (self.currents if isinstance(node, Synapses) else self.readable)[node.name] = shape
+        if isinstance(node, Concat) and self.constant & set(node.parts):
+            self.constant.add(node.name)
+
+
+@st.composite
+def _currents(draw: st.DrawFn, suffix: str, drawn: _Drawn) -> tuple[str, Shape]:
+    """Name and shape of what neurons, or the readout, can read: synapses, or a sum of several."""
+    node = draw(_synapses(suffix, drawn))
+    shape = node.output_shape(drawn.readable[node.source])
+    drawn.add(node, shape)
+    parts = [node.name]
+    for number in range(draw(st.sampled_from((0, 0, 1, 2)), label="further parts") if drawn.sums else 0):
+        parts.append(draw(_part(f"part{suffix}_{number}", shape, drawn)))
+        if draw(st.booleans(), label="sum so far"):
+            drawn.add(Add(f"sum{suffix}_{number}", tuple(parts)), shape)
+            parts = [f"sum{suffix}_{number}"]
+    if len(parts) > 1:
+        drawn.add(Add(f"sum{suffix}", tuple(parts)), shape)
+        parts = [f"sum{suffix}"]
+    return parts[0], shape
+
+
+@st.composite
+def _part(draw: st.DrawFn, name: str, shape: Shape, drawn: _Drawn) -> str:
+    """Name of something of a shape that can be added: of what there is, the same once more too, or made for it."""
+    there = [other for other, found in drawn.currents.items() if found == shape]
+    made = [
+        (source, make) for source, found in drawn.readable.items() for make in alternatives(found, shape, drawn.values)
+    ]
+    chosen = draw(st.integers(0, len(made)), label="part")
+    if chosen == len(made):
+        return draw(st.sampled_from(there), label="once more")
+    source, make = made[chosen]
+    node = draw(_delayed(make(name, source), drawn))
+    drawn.add(node, shape)
+    return node.name
+
+
+@st.composite
+def _delayed(draw: st.DrawFn, node: Projection, drawn: _Drawn) -> Projection:
+    """The node, perhaps with a delay."""
+    possible = drawn.delays and node.source not in drawn.constant
+    if possible and draw(st.integers(0, 15), label="delay") == 1:
+        return dataclasses.replace(node, delay=1)
+    return node
+
+
+@st.composite
+def _synapses(draw: st.DrawFn, suffix: str, drawn: _Drawn) -> Projection:
+    """A node that reads the newest layer, an older one, or a concatenation made for it (and added to the nodes)."""
+    readable = drawn.readable
     names = list(readable)
     source = names[-1 - draw(st.integers(0, len(names) - 1), label="source")]
     same_size = [name for name in names if readable[name][1:] == readable[source][1:]]
     if draw(st.booleans(), label="concatenate"):
         parts = draw(st.lists(st.sampled_from(same_size), min_size=1, max_size=2), label="parts")
         concat = Concat(f"concat{suffix}", (*parts, source))
-        readable[concat.name] = concat.output_shape(*(readable[part] for part in concat.parts))
-        nodes.append(concat)
+        drawn.add(concat, concat.output_shape(*(readable[part] for part in concat.parts)))
         source = concat.name
-    kind = draw(st.sampled_from(kinds), label="kind")
-    return draw(SYNAPSES[kind](f"{kind}{suffix}", source, readable[source], values))
+    fitting = [kind for kind in drawn.kinds if fits(kind, readable[source])]
+    kind = draw(st.sampled_from(fitting or ["conv2d"]), label="kind")
+    node = draw(SYNAPSES[kind](f"{kind}{suffix}", source, readable[source], drawn.values))
+    return draw(_delayed(node, drawn))
+
+
+@st.composite
+def _loop(draw: st.DrawFn, drawn: _Drawn) -> None:
+    """Perhaps what a layer emits comes back, a step later, to that layer or to one before it."""
+    layers = [node for node in drawn.nodes if isinstance(node, Neurons) and node.name in drawn.readable]
+    if not layers or draw(st.integers(0, 5), label="loop") != 1:
+        return
+    first = draw(st.integers(0, len(layers) - 1), label="back to")
+    target, source = layers[first], layers[draw(st.integers(first, len(layers) - 1), label="back from")]
+    made = alternatives(drawn.readable[source.name], drawn.readable[target.name], drawn.values)
+    if made:
+        back = made[draw(st.integers(0, len(made) - 1), label="way back")]("back", source.name)
+        both = Add("loop", (target.source, "back"))
+        place = drawn.nodes.index(target)
+        replaced = Neurons(target.name, "loop", target.model)
+        drawn.nodes[place : place + 1] = [dataclasses.replace(back, delay=1), both, replaced]
 
 
 def _steps(network: Network, every_kernel: bool) -> st.SearchStrategy[int]:
