@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from _random_events import Clock, inputs_of
 
-from spikeunet.engine.build import Layer, Program, allowed_kernels
+from spikeunet.engine.binding import Layer, Program, allowed_kernels
 from spikeunet.engine.kernels.dot import host_dots
 from spikeunet.engine.simulation import band_run, dot_run
 from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState

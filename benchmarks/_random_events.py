@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from spikeunet.engine import EventQueue
-from spikeunet.engine.build import Layer, Program
+from spikeunet.engine.binding import Layer, Program
 from spikeunet.engine.events import channel_type, level_type, mask_bytes
 from spikeunet.engine.simulation.layer_run import Inputs
 

@@ -40,7 +40,7 @@ from _random_events import Clock, inputs_of
 
 from spikeunet.converters import quantize_weights
 from spikeunet.engine import Network, load_model, read_picture, simulate
-from spikeunet.engine.build import Layer, Program, allowed_kernels, build_program
+from spikeunet.engine.binding import Layer, Program, allowed_kernels, build_program
 from spikeunet.engine.simulation import band_run
 from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
 

@@ -25,7 +25,7 @@ sys.path.insert(0, sys.argv[1])
 task = json.loads(sys.argv[2])
 from _peer_pictures import noisy_picture
 from spikeunet.engine import denoise, load_model
-from spikeunet.engine.build import build_program
+from spikeunet.engine.binding import build_program
 from spikeunet.engine.simulation.tile_size import choose_tile
 
 def peak():

@@ -72,7 +72,7 @@ MUTATIONS = [
     ),
     Mutation(
         "off by one in a concatenation",
-        "build/program.py",
+        "binding/program.py",
         "offset += channels",
         "offset += channels - 1",
     ),
@@ -172,7 +172,7 @@ MUTATIONS = [
     ),
     Mutation(
         "zero weights counted as effective",
-        "build/binding.py",
+        "binding/layer.py",
         "if not self.zero_weights:",
         "if True:",
     ),

@@ -25,8 +25,8 @@ from spikeunet.engine import (
     Output,
 )
 from spikeunet.engine import simulate as simulate_with
-from spikeunet.engine.build import allowed_kernels, kernel_choice
-from spikeunet.engine.build import build_program as build
+from spikeunet.engine.binding import allowed_kernels, kernel_choice
+from spikeunet.engine.binding import build_program as build
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.bound_call import bind, call
 from spikeunet.engine.kernels.compilation import compiled_bare

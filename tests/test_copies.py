@@ -23,7 +23,7 @@ from spikeunet.engine import (
     denoise,
     simulate,
 )
-from spikeunet.engine.build import build_program
+from spikeunet.engine.binding import build_program
 from spikeunet.engine.errors import ModelFileError
 from spikeunet.engine.simulation.chain import Chain, _shelf
 from spikeunet.engine.testing.comparison import assert_same_operations

@@ -26,7 +26,7 @@ from spikeunet.engine import (
     Output,
 )
 from spikeunet.engine import simulate as simulate_with
-from spikeunet.engine.build import allowed_kernels, build_program, integer_layer
+from spikeunet.engine.binding import allowed_kernels, build_program, integer_layer
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikeunet.engine import Conv2d, ConvTranspose2d, IntegrateAndFire, MultiThreshold
-from spikeunet.engine.build.integer_layer import integer_layer, pooled_levels
-from spikeunet.engine.build.integer_plan import (
+from spikeunet.engine.binding.integer_layer import integer_layer, pooled_levels
+from spikeunet.engine.binding.integer_plan import (
     integer_quanta,
     integer_weights,
     is_exact,

@@ -17,7 +17,7 @@ from spikeunet.engine import (
     Output,
     simulate,
 )
-from spikeunet.engine.build import allowed_kernels, build_program
+from spikeunet.engine.binding import allowed_kernels, build_program
 from spikeunet.engine.kernels import bands, chain, decode, spread
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.sources import packed_numbers, packed_sources

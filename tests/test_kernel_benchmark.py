@@ -12,7 +12,7 @@ from _integer_kernels import EVENTS, Timed, crossing, crossing_in_words, table_l
 from _random_events import Clock, inputs_of, random_queue
 
 from spikeunet.engine import Conv2d, Input, InputError, MultiThreshold, Network, Neurons, Output, save_model
-from spikeunet.engine.build import build_program
+from spikeunet.engine.binding import build_program
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.simulation import band_run, dot_run
 

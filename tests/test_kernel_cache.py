@@ -51,7 +51,7 @@ import sys
 from dataclasses import dataclass
 import numba, numpy as np
 from spikeunet.engine import register_neuron
-from spikeunet.engine.build import stepper
+from spikeunet.engine.binding import stepper
 import helper
 
 SHIFT = 1.0

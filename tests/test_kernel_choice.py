@@ -7,7 +7,7 @@ import pytest
 from test_integer_kernels import network
 
 from spikeunet.engine import InputError, simulate
-from spikeunet.engine.build import allowed_kernels, kernel_choice
+from spikeunet.engine.binding import allowed_kernels, kernel_choice
 from spikeunet.engine.kernels import dot
 
 pytestmark = pytest.mark.timeout(900)  # kernels are compiled

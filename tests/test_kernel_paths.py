@@ -18,7 +18,7 @@ from spikeunet.engine import (
     Output,
     simulate,
 )
-from spikeunet.engine.build import binding, build_program, plan
+from spikeunet.engine.binding import binding, build_program, plan
 from spikeunet.engine.kernels import firing
 from spikeunet.engine.kernels.entries import CHUNK
 from spikeunet.engine.simulation import band_rows, band_run, layer_run, queue_room

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spikeunet.engine import Conv2d, ConvTranspose2d
-from spikeunet.engine.build.integer_plan import integer_weights
+from spikeunet.engine.binding.integer_plan import integer_weights
 from spikeunet.engine.fixed_point import HIGHEST_EXPONENT, LOWEST_EXPONENT, codes_and_exponents, scaled_codes
 from spikeunet.engine.float32 import SMALLEST, without_subnormals
 

@@ -18,7 +18,7 @@ from spikeunet.engine.layers.registry import OWN
 KINDS = {kind.__name__ for kind in OWN}
 MODULES = {kind.__module__ for kind in OWN}
 EXPORTS = "engine/__init__.py"
-BINDS = {"engine/build/pool_layer.py": "AvgPool2d"}
+BINDS = {"engine/binding/pool_layer.py": "AvgPool2d"}
 """Layers that are bound to a kind, which they name as the type of their `node`."""
 
 APART = ("engine/layers/", "engine/testing/")
@@ -97,7 +97,9 @@ def test_only_kinds_know_what_kind_they_are():
         "getattr(layers, 'Linear')",
     ],
 )
-@pytest.mark.parametrize("file", ["engine/build/bounds.py", "engine/build/pool_layer.py", "converters/spiking_unet.py"])
+@pytest.mark.parametrize(
+    "file", ["engine/binding/bounds.py", "engine/binding/pool_layer.py", "converters/spiking_unet.py"]
+)
 def test_a_planted_test_on_a_kind_is_found(file, test):
     (fault, *_) = faults(file, f"{read(file)}\nfound = {test}\n")
     assert file in fault
@@ -113,10 +115,10 @@ def test_a_planted_pattern_is_found(pattern):
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("engine/build/bounds.py", "from ..layers import Conv2d"),
-        ("engine/build/bounds.py", "from ..layers import avg_pool2d"),
-        ("engine/build/pool_layer.py", "from ..layers.conv2d import Conv2d"),
-        ("engine/build/gather_layer.py", "def f():\n    from .. import Linear"),
+        ("engine/binding/bounds.py", "from ..layers import Conv2d"),
+        ("engine/binding/bounds.py", "from ..layers import avg_pool2d"),
+        ("engine/binding/pool_layer.py", "from ..layers.conv2d import Conv2d"),
+        ("engine/binding/gather_layer.py", "def f():\n    from .. import Linear"),
         ("engine/dense/forward.py", "import spikeunet.engine.layers.concat"),
         ("converters/spiking_unet.py", "from spikeunet.engine import Conv2d as Kind"),
     ],
@@ -130,8 +132,8 @@ def test_a_planted_import_is_found(file, text):
     [
         (EXPORTS, "from .layers import Conv2d\n__all__ = ['Conv2d']"),
         ("converters/spiking_unet.py", "from spikeunet.engine import Conv2d\nnode = Conv2d('a', 'b', weight)"),
-        ("engine/build/pool_layer.py", "from ..layers.avg_pool2d import AvgPool2d\nclass A:\n    node: AvgPool2d"),
-        ("engine/build/gather_layer.py", "from ..layers.taps import WeightedTaps"),
+        ("engine/binding/pool_layer.py", "from ..layers.avg_pool2d import AvgPool2d\nclass A:\n    node: AvgPool2d"),
+        ("engine/binding/gather_layer.py", "from ..layers.taps import WeightedTaps"),
     ],
 )
 def test_what_is_allowed(file, text):

@@ -18,7 +18,7 @@ from spikeunet.engine import (
     Output,
     simulate,
 )
-from spikeunet.engine.build import build_program
+from spikeunet.engine.binding import build_program
 from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import GraphError, InputError
 from spikeunet.engine.files.model_file import read_model, save_model

@@ -25,7 +25,7 @@ from spikeunet.engine import (
     register_neuron,
     simulate,
 )
-from spikeunet.engine.build import bounds, build_program
+from spikeunet.engine.binding import bounds, build_program
 from spikeunet.engine.tasks.segmentation import softmax
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_arrays

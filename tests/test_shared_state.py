@@ -29,7 +29,7 @@ from spikeunet.engine import (
     write_picture,
 )
 from spikeunet.engine import memory as memory_module
-from spikeunet.engine.build import build_program
+from spikeunet.engine.binding import build_program
 from spikeunet.engine.lazy import KnownOf, lazy_property
 from spikeunet.engine.memory import IdleMemory, Shelf
 from spikeunet.engine.quiet import without_warnings

@@ -29,8 +29,8 @@ from spikeunet.engine import (
     simulate,
     write_picture,
 )
-from spikeunet.engine.build import build_program
-from spikeunet.engine.build.binding import NOTHING_READ
+from spikeunet.engine.binding import build_program
+from spikeunet.engine.binding.layer import NOTHING_READ
 from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.simulation import tile_size, tiling

@@ -85,7 +85,7 @@ def denoise(
       spikeunet denoise scans/ -o denoised/ --format png
       curl -s https://example.org/noisy.jpg | spikeunet denoise - -o - --format jpg > clean.jpg
     """
-    from ..build import allowed_kernels
+    from ..binding import allowed_kernels
     from ..pictures.noise import check_sigma
     from ..simulation.simulate import check_tile
     from ..tasks.inference import DEFAULT_STEPS, check_steps

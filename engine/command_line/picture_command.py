@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import click
 
-from ..build.kernel_choice import CHOICES
+from ..binding.kernel_choice import CHOICES
 from .guard import STATUS_ERROR
 from .jobs import Job, run_jobs
 from .one_picture import Record, Settings

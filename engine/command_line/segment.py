@@ -64,7 +64,7 @@ def segment(
       spikeunet segment retina.png -o vessels.png --model segment-vessels
       spikeunet segment slices/ -o labels/ --probabilities maps/ --report report.json --model segment-membranes
     """
-    from ..build import allowed_kernels
+    from ..binding import allowed_kernels
     from ..pictures.labels import check_label_suffix
     from ..simulation.simulate import check_tile
     from ..tasks.inference import DEFAULT_STEPS, check_steps, recommended_steps

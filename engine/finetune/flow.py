@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer, Program, build_program
+from ..binding import Layer, Program, build_program
 from ..events import EventQueue
 from ..graph import Network, Neurons
 from ..kernels.surrogate import accumulate_rows, fire_once, mark_charged

@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build.stepper import stepper_of
+from ..binding.stepper import stepper_of
 from ..errors import InputError
 from ..kernels import stepped_surrogate as templates
 from ..kernels.bound import bound

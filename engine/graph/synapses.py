@@ -22,7 +22,7 @@ from .node import Node, Shape
 from .reach import FanOut, ZeroFanOut
 
 if TYPE_CHECKING:
-    from ..build.binding import Binding, Layer
+    from ..binding.layer import Binding, Layer
 
 Array = NDArray[Any]
 Value = tuple[Array, ...]
@@ -176,7 +176,7 @@ class Synapses(Node):
 
     def bind(self, binding: Binding) -> Layer:
         """The synapses, bound to shapes and to the kernels that compute their current; by default to `current`."""
-        from ..build.value_layer import ValueLayer
+        from ..binding.value_layer import ValueLayer
 
         return ValueLayer(**vars(binding))
 

@@ -30,7 +30,7 @@ class EventSource(NamedTuple):
     emit : (256,) float32
         Value of each level.
     scale : float32
-        See `Source.scale` (engine/build/binding.py).
+        See `Source.scale` (engine/binding/layer.py).
     channel_offset : int
         First channel of this source among all sources.
     always : int

@@ -3,7 +3,7 @@
 What a multi-threshold neuron emits is a small integer, its level counted in quanta. Where weights are small integers
 too, times a power of two, a layer's input current is a sum of products of bytes. Processors do 4 of them a lane in one
 instruction (AVX-512 VNNI), or 16 x 16 x 64 (AMX). No such sum is rounded, so it does not depend on the order, and is
-what float32 arithmetic gives as well as long as that rounds nothing either (see engine/build/integer_plan.py).
+what float32 arithmetic gives as well as long as that rounds nothing either (see engine/binding/integer_plan.py).
 
 A group is 16 neighbouring output pixels of a row. For each of them a segment is what it reads of one input row: levels
 side by side in memory, because a row has the channels of its pixels one after the other. Segments are cut into chunks
@@ -308,7 +308,7 @@ def add_groups(token, segments, ends, planes, begins, stride, weights, weight_ba
     segments : (S,) SEGMENT; levels are counted from those of the group's first pixel, weights from weight_base
     ends : first segment, last + 1
     planes : uint8, flat, levels; `begins` of the two groups, and `stride` from pixel to pixel
-    weights : int8, flat, see engine/build/integer_plan.py
+    weights : int8, flat, see engine/binding/integer_plan.py
     """
     if len(token.kind) == 3:  # AMX; Numba compiles only the branch that the type calls for
         _add_in_tiles(token, segments, ends, planes, begins, stride, weights, weight_base, sums, place)

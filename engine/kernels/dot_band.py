@@ -2,7 +2,7 @@
 
 Levels are spread out over planes of bytes, silent neurons as zeros; `dot` sums up their products with 8-bit weights for
 groups of output pixels; then the neurons fire, as in gather.py. What a neuron's input current is does not depend on
-which of the two computed it (see engine/build/integer_plan.py).
+which of the two computed it (see engine/binding/integer_plan.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .window_block import _block_of, store_pixel
 def block_of_sums(typing_context, token, sums, index, step_stride, scale, constant, channel, place):
     """Currents of a pixel as a block: constant[place + k] + scale[channel + k] * sums[index + step * step_stride + k].
 
-    Both products and sums are exact, see engine/build/integer_plan.py.
+    Both products and sums are exact, see engine/binding/integer_plan.py.
     """
     block = _block_of(token)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# --- Gathering, see gather.py; engine/build/plan.py makes them -------------------------------------------------------
+# --- Gathering, see gather.py; engine/binding/plan.py makes them -------------------------------------------------------
 
 
 class GatherGeometry(NamedTuple):
@@ -84,7 +84,7 @@ class GatherTables(NamedTuple):
     columns: NDArray[np.int64]
 
 
-# --- Sums of products in integers, see dot_band.py; engine/build/integer_plan.py makes them --------------------------
+# --- Sums of products in integers, see dot_band.py; engine/binding/integer_plan.py makes them ------------------------
 
 
 class DotGeometry(NamedTuple):

@@ -13,7 +13,7 @@ from .dense import pooling
 from .pool import Pool2d
 
 if TYPE_CHECKING:
-    from ..build.binding import Binding, Layer
+    from ..binding.layer import Binding, Layer
 
 Array = NDArray[Any]
 
@@ -35,7 +35,7 @@ class AvgPool2d(Pool2d):
         return 1.0, 0.0, math.prod(self.kernel_size)
 
     def bind(self, binding: Binding) -> Layer:
-        from ..build.pool_layer import PoolLayer
+        from ..binding.pool_layer import PoolLayer
 
         return PoolLayer(**vars(binding))
 

@@ -20,7 +20,7 @@ from .pool import padded_rows
 from .taps import Axis, WeightedTaps, nonzero_along, sliding_axis
 
 if TYPE_CHECKING:
-    from ..build.binding import Binding, Layer
+    from ..binding.layer import Binding, Layer
 
 Array = NDArray[Any]
 

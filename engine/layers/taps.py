@@ -19,7 +19,7 @@ from ..graph import FanOut, Projection, Shape, Weighted, ZeroFanOut
 from ..lazy import lazy_property
 
 if TYPE_CHECKING:
-    from ..build.binding import Binding, Layer
+    from ..binding.layer import Binding, Layer
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class WeightedTaps(RegularTaps, Weighted):
         return ZeroFanOut(row_classes.reshape(-1), column_classes.reshape(-1), np.ascontiguousarray(zeros))
 
     def bind(self, binding: Binding) -> Layer:
-        from ..build.gather_layer import GatherLayer
+        from ..binding.gather_layer import GatherLayer
 
         return GatherLayer(**vars(binding))
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build.gather_layer import GatherLayer
-from ..build.pool_layer import PoolLayer
+from ..binding.gather_layer import GatherLayer
+from ..binding.pool_layer import PoolLayer
 from ..kernels.arguments import (
     Constant,
     EventRoom,
@@ -33,7 +33,7 @@ from ..kernels.processor import host_lanes
 from ..kernels.window_block import window_token
 
 if TYPE_CHECKING:
-    from ..build import Layer
+    from ..binding import Layer
     from ..kernels.tables import GatherTables
     from .band_rows import Bands
     from .dot_run import DotRun

@@ -12,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build.gather_layer import GatherLayer
-from ..build.pool_layer import PoolLayer
-from ..build.stepper import Stepper
+from ..binding.gather_layer import GatherLayer
+from ..binding.pool_layer import PoolLayer
+from ..binding.stepper import Stepper
 from ..events import EventQueue, channel_type, level_type, mask_bytes
 from ..float32 import beyond
 from ..kernels.arguments import (

@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer, Program
-from ..build.kernel_choice import VALUES, least_active
-from ..build.pool_layer import PoolLayer
+from ..binding import Layer, Program
+from ..binding.kernel_choice import VALUES, least_active
+from ..binding.pool_layer import PoolLayer
 from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
 from ..kernels.arguments import ChainProgress, CountedSource
 from ..kernels.bound_call import bind

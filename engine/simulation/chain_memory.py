@@ -7,7 +7,7 @@ from bisect import insort
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Program
+from ..binding import Program
 from ..memory import aligned_bytes
 from .queue_room import QueueRoom, block_bytes
 

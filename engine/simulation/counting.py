@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer, Program
-from ..build.binding import Source
+from ..binding import Layer, Program
+from ..binding.layer import Source
 from ..layers.registry import name_of
 from ..operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
 

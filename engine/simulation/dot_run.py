@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer
-from ..build.integer_layer import IntegerLayer, Quanta
+from ..binding import Layer
+from ..binding.integer_layer import IntegerLayer, Quanta
 from ..events import EventQueue
 from ..graph import ZeroFanOut
 from ..kernels.arguments import (

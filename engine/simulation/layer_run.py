@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer
-from ..build.binding import Source
+from ..binding import Layer
+from ..binding.layer import Source
 from ..events import EventQueue, joined_masks, level_type
 from ..kernels.arguments import InputRows
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer
-from ..build.binding import Source
+from ..binding import Layer
+from ..binding.layer import Source
 from ..events import EventQueue
 from ..float32 import all_finite, beyond
 from ..memory import aligned_empty

@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer
-from ..build.gather_layer import GatherLayer
-from ..build.kernel_choice import choose_kernels
-from ..build.pool_layer import PoolLayer
-from ..build.value_layer import ValueLayer
+from ..binding import Layer
+from ..binding.gather_layer import GatherLayer
+from ..binding.kernel_choice import choose_kernels
+from ..binding.pool_layer import PoolLayer
+from ..binding.value_layer import ValueLayer
 from .dot_run import COST_OF_A_PRODUCT, DotRun
 from .layer_state import Inputs, LayerState
 from .pool_run import PoolRun

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer, Program
-from ..build.binding import Source
-from ..build.bounds import picture_limit
+from ..binding import Layer, Program
+from ..binding.bounds import picture_limit
+from ..binding.layer import Source
 from ..events import STEPS_PER_QUEUE, EventQueue, silent_queue
 from ..operations import Operations
 from ..threads import WorkerThreads

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build.integer_layer import PooledLevels
-from ..build.pool_layer import PoolLayer
+from ..binding.integer_layer import PooledLevels
+from ..binding.pool_layer import PoolLayer
 from ..kernels.arguments import OutputRows, Planes
 from ..kernels.pooling import pool_planes
 from ..kernels.spread import PLANE_GAP, spread_rows

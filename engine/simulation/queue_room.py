@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer
+from ..binding import Layer
 from ..events import EventQueue, channel_type, level_type, mask_bytes
 from ..kernels.entries import host_compresses
 from ..memory import CACHE_LINE, IdleMemory, Shelf, aligned_bytes, called_by_clear_caches

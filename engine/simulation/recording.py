@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer, Program
+from ..binding import Layer, Program
 from ..events import EventQueue
 
 

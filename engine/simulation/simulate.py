@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import as_array
-from ..build import Program, allowed_kernels, build_program
-from ..build.bounds import check_counts
+from ..binding import Program, allowed_kernels, build_program
+from ..binding.bounds import check_counts
 from ..errors import InputError
 from ..float32 import without_subnormals
 from ..graph import Network

@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..build import Layer, Program
-from ..build.binding import NOTHING_READ, RowRange
+from ..binding import Layer, Program
+from ..binding.layer import NOTHING_READ, RowRange
 
 
 @dataclass(frozen=True)

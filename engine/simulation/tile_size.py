@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from ..build import Layer, Program
-from ..build.binding import RowRange
+from ..binding import Layer, Program
+from ..binding.layer import RowRange
 from ..events import entry_bytes, mask_bytes
 from .picture_run import step_groups
 from .tile_schedule import TileSchedule, TileStep

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer, Program
-from ..build.binding import NOTHING_READ, RowRange
+from ..binding import Layer, Program
+from ..binding.layer import NOTHING_READ, RowRange
 from ..events import EventQueue, silent_queue
 from ..operations import Operations, SynapseOperations
 from ..threads import WorkerThreads

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import Layer
+from ..binding import Layer
 from ..float32 import all_finite, beyond
 from ..graph import Rows
 from ..kernels.values import emitted_rows

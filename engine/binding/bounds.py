@@ -15,7 +15,7 @@ from ..graph import Synapses
 from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
 from ..neurons import LadderModel
-from .binding import Layer
+from .layer import Layer
 from .program import Program
 
 SAFE = 2.0**126

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..kernels.dot import host_dots
 
 if TYPE_CHECKING:
-    from .binding import Layer
+    from .layer import Layer
 
 EVENTS = "events"
 """From event to event; every layer can be computed so."""

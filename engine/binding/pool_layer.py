@@ -10,9 +10,9 @@ from ..kernels.pooling import POOL_CHANNELS
 from ..kernels.tables import PoolGeometry
 from ..layers.avg_pool2d import AvgPool2d
 from ..lazy import lazy_property
-from .binding import Layer
 from .integer_layer import PooledLevels, pooled_levels
 from .kernel_choice import PLANES
+from .layer import Layer
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ from ..graph import Synapses
 from ..layers.taps import AxisPhase, WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
-from .binding import Layer
 from .integer_layer import IntegerLayer, integer_layer
 from .integer_plan import IntegerPlan, make_integer_plan
+from .layer import Layer
 from .plan import GatherPlan, make_plan
 from .weights import pack_weights, padded_bias
 

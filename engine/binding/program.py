@@ -12,8 +12,8 @@ from ..graph import Input, Network, Neurons, Output, Projection, Shape, Synapses
 from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
 from ..neurons import level_table
-from .binding import Binding, Layer, Source
 from .kernel_choice import AllowedKernels, allowed_kernels
+from .layer import Binding, Layer, Source
 from .sum_layer import SumLayer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .binding import Layer, RowRange, rows_of
+from .layer import Layer, RowRange, rows_of
 
 
 @dataclass(frozen=True, eq=False)

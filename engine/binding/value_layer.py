@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .binding import Layer
 from .kernel_choice import VALUES
+from .layer import Layer
 
 
 @dataclass(frozen=True, eq=False)
