@@ -18,7 +18,8 @@ from spikeunet.engine import (
     Output,
     simulate,
 )
-from spikeunet.engine.binding import binding, build_program, plan
+from spikeunet.engine.binding import build_program, plan
+from spikeunet.engine.binding import layer as bound_layer
 from spikeunet.engine.kernels import firing
 from spikeunet.engine.kernels.entries import CHUNK
 from spikeunet.engine.simulation import band_rows, band_run, layer_run, queue_room
@@ -76,7 +77,7 @@ def test_windows_and_vectors(accumulators, steps, picture, monkeypatch):
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
     program = build_program(network(), picture.shape)
     tokens = [layer.token(steps) for layer in program.layers]
-    monkeypatch.setattr(binding, "host_accumulators", lambda: accumulators)
+    monkeypatch.setattr(bound_layer, "host_accumulators", lambda: accumulators)
     assert [layer.token(steps) for layer in program.layers] != tokens
     assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
 
@@ -113,7 +114,7 @@ def test_chunks_that_are_unpacked_of_every_pixel(chunks, steps, picture, monkeyp
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
     active = (expected.spikes["relu1"] != 0).any(axis=0).sum(axis=0)
     assert CHUNK < active.max() < 4 * CHUNK
-    monkeypatch.setattr(band_run, "_chunks", lambda _: chunks)
+    monkeypatch.setattr(band_run, "_chunks", lambda *_: chunks)
     assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
 
 
@@ -158,7 +159,7 @@ def test_what_has_a_closed_form(model, quantum):
 def test_values_from_the_table(steps, picture, monkeypatch):
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
     assert build(picture).layers[-1].sources[0].scale == 0.25 / 32
-    monkeypatch.setattr(binding.Source, "scale", np.float32(0))
+    monkeypatch.setattr(bound_layer.Source, "scale", np.float32(0))
     assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
 
 
@@ -195,7 +196,7 @@ def test_joined_phases_of_transposed_convolutions(kernel, stride, padding, more,
         nodes += [Neurons("relu2", "up", neurons), Conv2d("conv2", "relu2", weights[2]), Output("output", "conv2")]
         return Network(nodes)
 
-    monkeypatch.setattr(binding, "host_accumulators", lambda: accumulators)
+    monkeypatch.setattr(bound_layer, "host_accumulators", lambda: accumulators)
     joined = simulate(upwards(), picture, 1, threads=1, record=RECORDS)
     assert joined.total_events
     tables = build_program(upwards(), picture.shape).layers[1].plan.tables.phases

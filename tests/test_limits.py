@@ -25,7 +25,7 @@ from spikeunet.engine.files.model_file import read_model, save_model
 from spikeunet.engine.finetune.flow import flow_gradients, run_flow
 from spikeunet.engine.finetune.trainable import Trainable
 from spikeunet.engine.pictures.preprocessing import check_preprocessing, preprocess
-from spikeunet.engine.simulation.chain import places_in_block
+from spikeunet.engine.simulation.chain_memory import places_in_block
 from spikeunet.engine.simulation.counting import OperationsCounter
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# --- Gathering, see gather.py; engine/binding/plan.py makes them -------------------------------------------------------
+# --- Gathering, see gather.py; engine/binding/plan.py makes them ------------------------------------------------------
 
 
 class GatherGeometry(NamedTuple):

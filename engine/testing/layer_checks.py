@@ -9,7 +9,7 @@ gradients is in weight_checks.py.
 from __future__ import annotations
 
 import dataclasses
-import threading
+import functools
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..errors import InputError, SpikeunetError
 from ..graph import Input, Network, Neurons, Output, Projection, Rows, Shape, Weighted
 from ..layers import Conv2d
 from ..simulation import simulate
+from ..threads import WorkerThreads
 from . import brute_force, reference, weight_checks
 from .comparison import RECORDS, assert_same, require
 from .layer_probes import STEPS, by_site, current_of, cuts, describe, read_values, whole_current, whole_rows
@@ -175,11 +176,8 @@ def deterministic(node: Projection, shape: Shape) -> None:
 
     second = values[:, ::-1].copy()
     pairs = [(values, expected), (second, whole_current(node, second))]
-    workers = [threading.Thread(target=work, args=pair) for pair in pairs]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    with WorkerThreads(len(pairs)) as workers:
+        workers.run([functools.partial(work, *pair) for pair in pairs[: workers.ready(len(pairs))]])
     fault = f"{name}: current() by two threads at once gives {found[:1]}; it must keep nothing in the node"
     require(not found, fault)
 
