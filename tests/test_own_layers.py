@@ -80,16 +80,20 @@ def test_the_engine_does_what_the_node_says(own):
         check(case)
 
 
-def test_bands_of_a_large_picture_are_computed_by_several_threads():
-    seen = set()
+@pytest.mark.parametrize(
+    "own",
+    [Surround("own", "neurons"), locally_connected(side=(130, 90), outputs=1), Trace("own", "neurons", 1 / 3)],
+    ids=["NumPy", "Numba", "state"],
+)
+def test_bands_of_a_large_picture_are_computed_by_several_threads(own, monkeypatch):
+    seen, current = set(), type(own).current
 
-    @dataclass(frozen=True, eq=False)
-    class Watched(Surround):
-        def current(self, values, rows, state=None):
-            seen.add((threading.get_ident(), rows.first))
-            return super().current(values, rows, state)
+    def watched(self, values, rows, state=None):
+        seen.add((threading.get_ident(), rows.first))
+        return current(self, values, rows, state)
 
-    network, picture = network_of(Watched("own", "neurons")), picture_of((2, 130, 90))
+    monkeypatch.setattr(type(own), "current", watched)
+    network, picture = network_of(own), picture_of((2, 130, 90))
     runs = [
         simulate(network, picture, 8, record=RECORDS, **options)
         for options in ({"threads": 1}, {"threads": 3}, {"threads": 2, "tile": 32}, {"threads": 2, "order": "time"})
