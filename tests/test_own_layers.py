@@ -38,7 +38,8 @@ from spikeunet.engine import (
 from spikeunet.engine.errors import ModelFileError
 from spikeunet.engine.finetune import Settings, Trainer
 from spikeunet.engine.layers import registry
-from spikeunet.engine.testing import Case, check_layer, checks, reference
+from spikeunet.engine.simulation.value_run import ValueRun
+from spikeunet.engine.testing import Case, check_layer, checks, layer_checks, reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
 
 pytestmark = pytest.mark.timeout(300)
@@ -239,10 +240,13 @@ def with_fields(listed, **defaults):
 
 
 REFUSED = {
-    "no dataclass": (lambda: type("Odd", (Projection,), dict(vars(Right))), "must be decorated with @dataclass(frozen"),
+    "no dataclass": (
+        lambda: type("Odd", (Projection,), dict(vars(Right))),
+        "must be a frozen dataclass; put @dataclass(frozen=True, eq=False) under the registration",
+    ),
     "compares": (
         lambda: dataclass(frozen=True)(type("Odd", (Projection,), dict(vars(Right)))),
-        "must be decorated with @dataclass(frozen=True, eq=False)",
+        "must be a frozen dataclass; put @dataclass(frozen=True, eq=False) under",
     ),
     "no layer": (lambda: dataclass(frozen=True, eq=False)(type("Odd", (), {})), "must be a class that derives from"),
     "no class": (lambda: 3, "must be a class that derives from Projection or Weighted (got 3)"),
@@ -491,6 +495,36 @@ def test_the_kit_wants_arrays_that_nobody_writes_to():
 def test_the_kit_wants_a_small_shape():
     with pytest.raises(ValueError, match="take a smaller shape"):
         check_layer(Surround("own", "neurons"), (3, 99, 99))
+
+
+@pytest.mark.parametrize("own", [locally_connected(), Surround("own", "neurons", 1 / 3), Trace("own", "neurons")])
+def test_an_engine_that_computes_something_else_is_found(own, monkeypatch):
+    right = ValueRun._current
+
+    def wrong(self, values, first, last, state):
+        return right(self, values, first, last, state) + np.float32(0.25)
+
+    monkeypatch.setattr(ValueRun, "_current", wrong)
+    with pytest.raises(AssertionError, match=r"(Surround|Trace|LocallyConnected2d) .own.: the engine"):
+        layer_checks.in_networks(own, (2, 5, 4))
+
+
+def test_an_order_of_simulation_that_computes_something_else_is_found(monkeypatch):
+    right = ValueRun._current
+
+    def wrong(self, values, first, last, state):
+        found = right(self, values, first, last, state)
+        return found + np.float32(0.25) if self._layer.window is not None else found
+
+    monkeypatch.setattr(ValueRun, "_current", wrong)
+    with pytest.raises(AssertionError, match="run row by row, the engine does something else than layer by layer"):
+        layer_checks.in_networks(Surround("own", "neurons"), (2, 5, 4))
+
+
+def test_wrong_counts_are_found_in_networks():
+    own = changed(fan_out=lambda self, incoming: even_fan_out(*incoming[1:], 9))
+    with pytest.raises(AssertionError, match=r"(?s)the engine differs from the reference: .*accumulates"):
+        layer_checks.in_networks(own, (2, 5, 4))
 
 
 def test_currents_of_some_rows_in_the_engine_are_found_wrong():
