@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from own_layers import EXAMPLE, LocallyConnected2d, Surround, Trace, locally_connected, network_of
+from own_layers import EXAMPLE, BlurPool2d, LocallyConnected2d, Surround, Trace, locally_connected, network_of
 from test_plug_ins import install, run
 
 from spikeunet.converters import convert, quantize_weights
@@ -44,10 +44,19 @@ from spikeunet.engine.testing.comparison import RECORDS, assert_same
 
 pytestmark = pytest.mark.timeout(300)
 
+
+def blur_pool(size=3):
+    weight = np.random.default_rng(1).normal(0, 0.5, (3, 1, size, size))
+    weight[:, :, 0, 1] = weight[1, 0, 0] = 0
+    return BlurPool2d("own", "neurons", weight, np.array([0.5, 0, -0.5]))
+
+
 OWN = {
     "locally connected": (locally_connected(), (2, 5, 4)),
     "surround": (Surround("own", "neurons"), (2, 5, 4)),
     "surround of thirds": (Surround("own", "neurons", 1 / 3), (1, 4, 3)),
+    "blur pool": (blur_pool(), (3, 6, 5)),
+    "large blur pool": (blur_pool(5), (3, 4, 5)),
     "trace": (Trace("own", "neurons"), (2, 3, 4)),
     "trace of thirds": (Trace("own", "neurons", 1 / 3), (2, 3, 4)),
     "delayed": (Surround("own", "neurons", delay=1), (2, 4, 3)),
@@ -179,9 +188,8 @@ def test_fine_tuning(method):
 
 
 def test_normalisation_keeps_what_a_network_computes():
-    pictures = [picture_of((2, 5, 4), seed) for seed in range(3)]
-    for own in (locally_connected(), Surround("own", "neurons")):
-        network = network_of(own)
+    for own, shape in (OWN["locally connected"], OWN["surround"], OWN["blur pool"]):
+        network, pictures = network_of(own, shape[0]), [picture_of(shape, seed) for seed in range(3)]
         converted = convert(network, calibration=pictures)
         expected, found = (forward(each, pictures[0])[0] for each in (network, converted))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
