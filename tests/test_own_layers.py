@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import subprocess
 import sys
@@ -15,11 +16,16 @@ from test_plug_ins import install, run
 
 from spikeunet.converters import convert, quantize_weights
 from spikeunet.engine import (
+    Add,
+    Concat,
     Conv2d,
     Flatten,
     GraphError,
     InputError,
     MaxPool2d,
+    Network,
+    Neurons,
+    Output,
     PixelShuffle,
     Projection,
     RangeError,
@@ -59,6 +65,7 @@ OWN = {
     "large blur pool": (blur_pool(5), (3, 4, 5)),
     "trace": (Trace("own", "neurons"), (2, 3, 4)),
     "trace of thirds": (Trace("own", "neurons", 1 / 3), (2, 3, 4)),
+    "delayed trace": (Trace("own", "neurons", delay=1), (2, 3, 4)),
     "delayed": (Surround("own", "neurons", delay=1), (2, 4, 3)),
 }
 BUILT_IN = {
@@ -112,6 +119,32 @@ def test_bands_of_a_large_picture_are_computed_by_several_threads(own, monkeypat
         assert_same(other, runs[0])
     assert len({first for _, first in seen}) > 3
     assert len({thread for thread, _ in seen}) > 1
+
+
+@pytest.mark.parametrize(
+    "own", [locally_connected(4, outputs=4, dyadic=True), Surround("own", "both"), Trace("own", "both")]
+)
+def test_sums_and_concatenations(own):
+    """A layer that reads neurons and the input side by side, added to another one of a kind of its own."""
+    own = dataclasses.replace(own, source="both")
+    before = network_of(Surround("own", "neurons")).nodes[:3]
+    nodes = [
+        *before,
+        Concat("both", ("neurons", "input")),
+        own,
+        Scale("identity", "both", np.array([1, 0.5, 0, -1])),
+        Add("sum", ("own", "identity", "own")),
+        Neurons("behind", "sum"),
+        Trace("late", "behind", delay=1),
+        Output("output", "late"),
+    ]
+    delayed = Network(nodes)
+    for check in (checks.equals_dense, checks.orders_agree, checks.threads_agree, checks.prefix):
+        check(Case(delayed, picture_of((2, 5, 4)), 9))
+    tiled = Network([*nodes[:-2], Trace("late", "behind"), nodes[-1]])
+    expected = reference.simulate(tiled, picture_of((2, 5, 4)), 9)
+    for tile in (1, 2, 5):
+        assert_same(simulate(tiled, picture_of((2, 5, 4)), 9, tile=tile, record=RECORDS), expected)
 
 
 def test_saving_and_loading(tmp_path):
