@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -448,6 +449,14 @@ def squares(self, values, rows, state=None):
     return Surround.current(self, values, rows) ** 2
 
 
+def shares_memory(self, values, rows, state=None):
+    """In the node, which another thread writes to meanwhile."""
+    kept = self.__dict__.setdefault("kept", {})
+    kept["values"] = values.copy()
+    time.sleep(0.001)
+    return Surround.current(self, kept["values"], rows)
+
+
 def wrong_gradient(self, value, gradient, into_input=True, kept=None):
     into, found = LocallyConnected2d.backward(self, value, gradient, into_input)
     return into, {**found, "weight": found["weight"] * 1.01}
@@ -472,6 +481,7 @@ FOUND = {
         "keep the type",
     ),
     "calls": (lambda: changed(current=counts_calls), "current()"),
+    "threads": (lambda: changed(current=shares_memory), "called by two threads at once, current() gives other numbers"),
     "fan-out": (lambda: changed(fan_out=lambda self, incoming: even_fan_out(*incoming[1:], 9)), "reaches 9 outputs; 4"),
     "fan-out's shape": (
         lambda: changed(fan_out=lambda self, incoming: even_fan_out(3, 3, 9)),

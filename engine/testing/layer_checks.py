@@ -9,7 +9,7 @@ gradients is in weight_checks.py.
 from __future__ import annotations
 
 import dataclasses
-import threading
+import functools
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..errors import InputError, SpikeunetError
 from ..graph import Input, Network, Neurons, Output, Projection, Rows, Shape, Weighted
 from ..layers import Conv2d
 from ..simulation import simulate
+from ..threads import WorkerThreads
 from . import brute_force, reference, weight_checks
 from .comparison import RECORDS, assert_same, require
 from .layer_probes import STEPS, by_site, current_of, cuts, describe, read_values, whole_current, whole_rows
@@ -160,28 +161,17 @@ def deterministic(node: Projection, shape: Shape) -> None:
     name, values = describe(node), read_values(shape)
     expected = whole_current(node, values)
     require(np.array_equal(whole_current(node, values), expected), f"{name}: current() differs from call to call")
-    found: list[Any] = []
+    fault = f"{name}: called by two threads at once, current() gives other numbers; it must keep nothing in the node"
+    second = values[:, ::-1].copy()
+    pairs = ((values, expected), (second, whole_current(node, second)))
 
     def work(own: Array, wanted: Array) -> None:
         for _ in range(20):
-            try:
-                same = np.array_equal(whole_current(node, own), wanted)
-            except Exception as error:  # noqa: BLE001 - whatever the node raises is told below
-                found.append(error)
-                return
-            if not same:
-                found.append("other numbers")
-                return
+            require(np.array_equal(whole_current(node, own), wanted), fault)
 
-    second = values[:, ::-1].copy()
-    pairs = [(values, expected), (second, whole_current(node, second))]
-    workers = [threading.Thread(target=work, args=pair) for pair in pairs]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    fault = f"{name}: current() by two threads at once gives {found[:1]}; it must keep nothing in the node"
-    require(not found, fault)
+    with WorkerThreads(len(pairs)) as workers:
+        jobs = [functools.partial(work, *pair) for pair in pairs]
+        workers.run(jobs[: workers.ready(len(jobs))])
 
 
 # --- What others have to know ----------------------------------------------------------------------------------------
