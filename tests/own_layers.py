@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,9 @@ from spikeunet.engine import (
     Neurons,
     Output,
     Projection,
+    Rows,
+    Weighted,
+    ZeroFanOut,
     even_fan_out,
     padded_rows,
     register_layer,
@@ -74,6 +78,79 @@ class Surround(Projection):
     def backward(self, value, gradient, into_input=True, kept=None):
         # The window is symmetric: what flows back is filtered in the same way.
         return self.forward((gradient,)) if into_input else None, {}
+
+
+@register_layer("tests-blur-pool")
+@dataclass(frozen=True, eq=False)
+class BlurPool2d(Weighted):
+    """Every second pixel of each channel, blurred with a kernel of its own that is trained (Zhang, ICML 2019)."""
+
+    weight: np.ndarray
+    bias: np.ndarray = None
+
+    size_factor: ClassVar = Fraction(1, 2)
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_arrays(4)
+
+    @property
+    def group_count(self):
+        return len(self.weight)
+
+    @property
+    def window(self):
+        size = self.weight.shape[2:]
+        return size, (2, 2), (size[0] // 2, size[1] // 2)
+
+    def output_shape(self, shape):
+        channels, height, width = shape
+        return self.channels_out(channels), (height + 1) // 2, (width + 1) // 2
+
+    def input_rows(self, first, last, incoming):
+        return window_rows(first, last, incoming, *self.window)
+
+    def fan_out(self, incoming):
+        return window_fan_out(incoming, *self.window, 1)
+
+    def zero_fan_out(self, incoming, nonzero):
+        """Every site on its own: few kinds have to."""
+        zero = (self.weight[:, 0] == 0).astype(np.int64)
+        (tall, wide), (_, height, width) = zero.shape[1:], incoming
+        found = np.zeros((height, width, incoming[0]), np.int64)
+        for y, x, i, j in np.ndindex(*self.output_shape(incoming)[1:], tall, wide):
+            from_y, from_x = 2 * y + i - tall // 2, 2 * x + j - wide // 2
+            if 0 <= from_y < height and 0 <= from_x < width:
+                found[from_y, from_x] += zero[:, i, j]
+        return ZeroFanOut(np.arange(height), np.arange(width), found)
+
+    def current(self, values, rows, state=None):
+        padded = padded_rows(values, rows, *self.window)
+        found = np.zeros((len(values), rows.height, (values.shape[2] + 1) // 2, values.shape[3]), values.dtype)
+        found += self.bias
+        for (i, j), seen in self.seen(padded, *found.shape[1:3]):
+            found += seen * self.weight[:, 0, i, j]
+        return found
+
+    def seen(self, padded, height, width):
+        """What each tap sees."""
+        for i, j in np.ndindex(self.weight.shape[2:]):
+            yield (i, j), padded[:, i : i + 2 * height - 1 : 2, j : j + 2 * width - 1 : 2]
+
+    def backward(self, value, gradient, into_input=True, kept=None):
+        values = np.concatenate(value, axis=3)
+        incoming = (values.shape[3], *values.shape[1:3])
+        (_, _, (down, right)), weight = self.window, np.zeros(self.weight.shape, values.dtype)
+        padded = padded_rows(values, Rows(0, gradient.shape[1], 0, incoming), *self.window)
+        into = np.zeros_like(padded)
+        for (i, j), seen in self.seen(padded, *gradient.shape[1:3]):
+            weight[:, 0, i, j] = (seen * gradient).sum((0, 1, 2))
+        for (i, j), reached in self.seen(into, *gradient.shape[1:3]):
+            np.add(reached, gradient * self.weight[:, 0, i, j], out=reached)
+        read = into[:, down : down + incoming[1], right : right + incoming[2]]
+        whole = np.zeros_like(values)
+        whole[:, : read.shape[1], : read.shape[2]] = read
+        return whole if into_input else None, {"weight": weight, "bias": gradient.sum((0, 1, 2))}
 
 
 @register_layer("tests-trace")

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from own_layers import EXAMPLE, LocallyConnected2d, Surround, Trace, locally_connected, network_of
+from own_layers import EXAMPLE, BlurPool2d, LocallyConnected2d, Surround, Trace, locally_connected, network_of
 from test_plug_ins import install, run
 
 from spikeunet.converters import convert, quantize_weights
 from spikeunet.engine import (
+    Add,
+    Concat,
     Conv2d,
     Flatten,
     GraphError,
     InputError,
     MaxPool2d,
+    Network,
+    Neurons,
+    Output,
     PixelShuffle,
     Projection,
     RangeError,
@@ -38,17 +45,28 @@ from spikeunet.engine import (
 from spikeunet.engine.errors import ModelFileError
 from spikeunet.engine.finetune import Settings, Trainer
 from spikeunet.engine.layers import registry
-from spikeunet.engine.testing import Case, check_layer, checks, reference
+from spikeunet.engine.simulation.value_run import ValueRun
+from spikeunet.engine.testing import Case, check_layer, checks, layer_checks, reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
 
 pytestmark = pytest.mark.timeout(300)
+
+
+def blur_pool(size=3):
+    weight = np.random.default_rng(1).normal(0, 0.5, (3, 1, size, size))
+    weight[:, :, 0, 1] = weight[1, 0, 0] = 0
+    return BlurPool2d("own", "neurons", weight, np.array([0.5, 0, -0.5]))
+
 
 OWN = {
     "locally connected": (locally_connected(), (2, 5, 4)),
     "surround": (Surround("own", "neurons"), (2, 5, 4)),
     "surround of thirds": (Surround("own", "neurons", 1 / 3), (1, 4, 3)),
+    "blur pool": (blur_pool(), (3, 6, 5)),
+    "large blur pool": (blur_pool(5), (3, 4, 5)),
     "trace": (Trace("own", "neurons"), (2, 3, 4)),
     "trace of thirds": (Trace("own", "neurons", 1 / 3), (2, 3, 4)),
+    "delayed trace": (Trace("own", "neurons", delay=1), (2, 3, 4)),
     "delayed": (Surround("own", "neurons", delay=1), (2, 4, 3)),
 }
 BUILT_IN = {
@@ -80,16 +98,20 @@ def test_the_engine_does_what_the_node_says(own):
         check(case)
 
 
-def test_bands_of_a_large_picture_are_computed_by_several_threads():
-    seen = set()
+@pytest.mark.parametrize(
+    "own",
+    [Surround("own", "neurons"), locally_connected(side=(130, 90), outputs=1), Trace("own", "neurons", 1 / 3)],
+    ids=["NumPy", "Numba", "state"],
+)
+def test_bands_of_a_large_picture_are_computed_by_several_threads(own, monkeypatch):
+    seen, current = set(), type(own).current
 
-    @dataclass(frozen=True, eq=False)
-    class Watched(Surround):
-        def current(self, values, rows, state=None):
-            seen.add((threading.get_ident(), rows.first))
-            return super().current(values, rows, state)
+    def watched(self, values, rows, state=None):
+        seen.add((threading.get_ident(), rows.first))
+        return current(self, values, rows, state)
 
-    network, picture = network_of(Watched("own", "neurons")), picture_of((2, 130, 90))
+    monkeypatch.setattr(type(own), "current", watched)
+    network, picture = network_of(own), picture_of((2, 130, 90))
     runs = [
         simulate(network, picture, 8, record=RECORDS, **options)
         for options in ({"threads": 1}, {"threads": 3}, {"threads": 2, "tile": 32}, {"threads": 2, "order": "time"})
@@ -98,6 +120,32 @@ def test_bands_of_a_large_picture_are_computed_by_several_threads():
         assert_same(other, runs[0])
     assert len({first for _, first in seen}) > 3
     assert len({thread for thread, _ in seen}) > 1
+
+
+@pytest.mark.parametrize(
+    "own", [locally_connected(4, outputs=4, dyadic=True), Surround("own", "both"), Trace("own", "both")]
+)
+def test_sums_and_concatenations(own):
+    """A layer that reads neurons and the input side by side, added to another one of a kind of its own."""
+    own = dataclasses.replace(own, source="both")
+    before = network_of(Surround("own", "neurons")).nodes[:3]
+    nodes = [
+        *before,
+        Concat("both", ("neurons", "input")),
+        own,
+        Scale("identity", "both", np.array([1, 0.5, 0, -1])),
+        Add("sum", ("own", "identity", "own")),
+        Neurons("behind", "sum"),
+        Trace("late", "behind", delay=1),
+        Output("output", "late"),
+    ]
+    delayed = Network(nodes)
+    for check in (checks.equals_dense, checks.orders_agree, checks.threads_agree, checks.prefix):
+        check(Case(delayed, picture_of((2, 5, 4)), 9))
+    tiled = Network([*nodes[:-2], Trace("late", "behind"), nodes[-1]])
+    expected = reference.simulate(tiled, picture_of((2, 5, 4)), 9)
+    for tile in (1, 2, 5):
+        assert_same(simulate(tiled, picture_of((2, 5, 4)), 9, tile=tile, record=RECORDS), expected)
 
 
 def test_saving_and_loading(tmp_path):
@@ -174,9 +222,8 @@ def test_fine_tuning(method):
 
 
 def test_normalisation_keeps_what_a_network_computes():
-    pictures = [picture_of((2, 5, 4), seed) for seed in range(3)]
-    for own in (locally_connected(), Surround("own", "neurons")):
-        network = network_of(own)
+    for own, shape in (OWN["locally connected"], OWN["surround"], OWN["blur pool"]):
+        network, pictures = network_of(own, shape[0]), [picture_of(shape, seed) for seed in range(3)]
         converted = convert(network, calibration=pictures)
         expected, found = (forward(each, pictures[0])[0] for each in (network, converted))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
@@ -235,10 +282,13 @@ def with_fields(listed, **defaults):
 
 
 REFUSED = {
-    "no dataclass": (lambda: type("Odd", (Projection,), dict(vars(Right))), "must be decorated with @dataclass(frozen"),
+    "no dataclass": (
+        lambda: type("Odd", (Projection,), dict(vars(Right))),
+        "must be a frozen dataclass; put @dataclass(frozen=True, eq=False) under the registration",
+    ),
     "compares": (
         lambda: dataclass(frozen=True)(type("Odd", (Projection,), dict(vars(Right)))),
-        "must be decorated with @dataclass(frozen=True, eq=False)",
+        "must be a frozen dataclass; put @dataclass(frozen=True, eq=False) under",
     ),
     "no layer": (lambda: dataclass(frozen=True, eq=False)(type("Odd", (), {})), "must be a class that derives from"),
     "no class": (lambda: 3, "must be a class that derives from Projection or Weighted (got 3)"),
@@ -399,6 +449,14 @@ def squares(self, values, rows, state=None):
     return Surround.current(self, values, rows) ** 2
 
 
+def shares_memory(self, values, rows, state=None):
+    """In the node, which another thread writes to meanwhile."""
+    kept = self.__dict__.setdefault("kept", {})
+    kept["values"] = values.copy()
+    time.sleep(0.001)
+    return Surround.current(self, kept["values"], rows)
+
+
 def wrong_gradient(self, value, gradient, into_input=True, kept=None):
     into, found = LocallyConnected2d.backward(self, value, gradient, into_input)
     return into, {**found, "weight": found["weight"] * 1.01}
@@ -423,6 +481,7 @@ FOUND = {
         "keep the type",
     ),
     "calls": (lambda: changed(current=counts_calls), "current()"),
+    "threads": (lambda: changed(current=shares_memory), "called by two threads at once, current() gives other numbers"),
     "fan-out": (lambda: changed(fan_out=lambda self, incoming: even_fan_out(*incoming[1:], 9)), "reaches 9 outputs; 4"),
     "fan-out's shape": (
         lambda: changed(fan_out=lambda self, incoming: even_fan_out(3, 3, 9)),
@@ -487,6 +546,36 @@ def test_the_kit_wants_arrays_that_nobody_writes_to():
 def test_the_kit_wants_a_small_shape():
     with pytest.raises(ValueError, match="take a smaller shape"):
         check_layer(Surround("own", "neurons"), (3, 99, 99))
+
+
+@pytest.mark.parametrize("own", [locally_connected(), Surround("own", "neurons", 1 / 3), Trace("own", "neurons")])
+def test_an_engine_that_computes_something_else_is_found(own, monkeypatch):
+    right = ValueRun._current
+
+    def wrong(self, values, first, last, state):
+        return right(self, values, first, last, state) + np.float32(0.25)
+
+    monkeypatch.setattr(ValueRun, "_current", wrong)
+    with pytest.raises(AssertionError, match=r"(Surround|Trace|LocallyConnected2d) .own.: the engine"):
+        layer_checks.in_networks(own, (2, 5, 4))
+
+
+def test_an_order_of_simulation_that_computes_something_else_is_found(monkeypatch):
+    right = ValueRun._current
+
+    def wrong(self, values, first, last, state):
+        found = right(self, values, first, last, state)
+        return found + np.float32(0.25) if self._layer.window is not None else found
+
+    monkeypatch.setattr(ValueRun, "_current", wrong)
+    with pytest.raises(AssertionError, match="run row by row, the engine does something else than layer by layer"):
+        layer_checks.in_networks(Surround("own", "neurons"), (2, 5, 4))
+
+
+def test_wrong_counts_are_found_in_networks():
+    own = changed(fan_out=lambda self, incoming: even_fan_out(*incoming[1:], 9))
+    with pytest.raises(AssertionError, match=r"(?s)the engine differs from the reference: .*accumulates"):
+        layer_checks.in_networks(own, (2, 5, 4))
 
 
 def test_currents_of_some_rows_in_the_engine_are_found_wrong():

@@ -146,7 +146,9 @@ def _check(kind: type[Any], name: Any) -> None:
     # The parameters of a class that inherits them are its parent's: it must be a dataclass itself.
     parameters = kind.__dict__.get("__dataclass_params__")
     if parameters is None or not parameters.frozen or parameters.eq:
-        raise GraphError(f"{owner} must be decorated with @dataclass(frozen=True, eq=False)")
+        raise GraphError(
+            f"{owner} must be a frozen dataclass; put @dataclass(frozen=True, eq=False) under the registration"
+        )
     if issubclass(kind, Projection):
         for method in ("output_shape", "fan_out", "current"):
             if not _defines(kind, method):

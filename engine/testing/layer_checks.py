@@ -161,25 +161,17 @@ def deterministic(node: Projection, shape: Shape) -> None:
     name, values = describe(node), read_values(shape)
     expected = whole_current(node, values)
     require(np.array_equal(whole_current(node, values), expected), f"{name}: current() differs from call to call")
-    found: list[Any] = []
+    fault = f"{name}: called by two threads at once, current() gives other numbers; it must keep nothing in the node"
+    second = values[:, ::-1].copy()
+    pairs = ((values, expected), (second, whole_current(node, second)))
 
     def work(own: Array, wanted: Array) -> None:
         for _ in range(20):
-            try:
-                same = np.array_equal(whole_current(node, own), wanted)
-            except Exception as error:  # noqa: BLE001 - whatever the node raises is told below
-                found.append(error)
-                return
-            if not same:
-                found.append("other numbers")
-                return
+            require(np.array_equal(whole_current(node, own), wanted), fault)
 
-    second = values[:, ::-1].copy()
-    pairs = [(values, expected), (second, whole_current(node, second))]
     with WorkerThreads(len(pairs)) as workers:
-        workers.run([functools.partial(work, *pair) for pair in pairs[: workers.ready(len(pairs))]])
-    fault = f"{name}: current() by two threads at once gives {found[:1]}; it must keep nothing in the node"
-    require(not found, fault)
+        jobs = [functools.partial(work, *pair) for pair in pairs]
+        workers.run(jobs[: workers.ready(len(jobs))])
 
 
 # --- What others have to know ----------------------------------------------------------------------------------------
