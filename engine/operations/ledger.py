@@ -203,7 +203,7 @@ class Operations:
         updates = sum(layer.neuron_updates for layer in neurons)
         weights = sum(node.weights for node in synapses)
         parameter_bytes = sum(node.parameter_bytes for node in synapses)
-        state_bytes = sum(each.state_bytes for each in (*neurons, *synapses))
+        state_bytes = sum(layer.state_bytes for layer in neurons) + sum(node.state_bytes for node in synapses)
         return {
             "events": events,
             "spikes": sum(total(layer.spikes) for layer in neurons),
