@@ -52,7 +52,17 @@ def activation_scales(
     Returns
     -------
     dict of layer name (of nodes with weights) to positive float; layers that are added up have the same
+
+    Raises
+    ------
+    InputError
+        If the network has loops, or a layer cannot be scaled because the picture is added to it as it is.
     """
+    if network.loops:
+        raise InputError(
+            "a network with loops has no activations to calibrate with; convert it with normalization='none', or give "
+            "normalize() scales"
+        )
     sharing = Sharing(network, joined=normalization == "layer")
     sharing.check()
     values = calibrate(network, pictures, _populations(network, sharing), percentile)

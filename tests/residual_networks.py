@@ -32,16 +32,25 @@ MODELS = (MultiThreshold.rounding(), MultiThreshold.rounding(), SignedMultiThres
 
 
 class Builder:
-    """Nodes, and the shapes of those that can be read; `random` is a `random.Random` or one of Hypothesis's."""
+    """Nodes, and the shapes of those that can be read; `random` is a `random.Random` or one of Hypothesis's.
 
-    def __init__(self, random, shape=(2, 4, 6)):
+    With `dyadic`, all numbers are multiples of 1/16, and means are over as many pixels as a power of two.
+    """
+
+    def __init__(self, random, shape=(2, 4, 6), dyadic=False):
         self.random = random
+        self.dyadic = dyadic
         self.numbers = np.random.default_rng(random.randrange(1 << 30))
         self.nodes = [Input("input", shape[0])]
         self.shapes = {"input": shape}
 
     def weight(self, *shape):
-        return (self.numbers.standard_normal(shape) / np.sqrt(max(np.prod(shape[1:]), 1))).astype(np.float32)
+        drawn = self.numbers.standard_normal(shape) / np.sqrt(max(np.prod(shape[1:]), 1))
+        return (np.rint(16 * drawn) / 16 if self.dyadic else drawn).astype(np.float32)
+
+    def picture(self, shape):
+        drawn = self.numbers.standard_normal(shape)
+        return (np.rint(16 * drawn) / 16 if self.dyadic else drawn).astype(np.float32)
 
     def name(self, prefix):
         return f"{prefix}{len(self.nodes)}"
@@ -78,7 +87,8 @@ class Builder:
         yield lambda: Upsample(name, source, 1)
         yield (lambda: Conv1d(name, source, weight(out, channels, 1), weight(out))) if height == 1 else None
         yield (lambda: Flatten(name, source)) if large and small else None
-        yield (lambda: GlobalAvgPool2d(name, source)) if large else None
+        mean = large and not (self.dyadic and (height * width).bit_count() > 1)
+        yield (lambda: GlobalAvgPool2d(name, source)) if mean else None
         yield (lambda: AvgPool2d(name, source, 2, 1, 1)) if large else None
         yield (lambda: MaxPool2d(name, source, 2, 1, 1)) if large else None
         yield (lambda: SumPool2d(name, source, 2, 1, 1)) if large else None
@@ -121,8 +131,8 @@ class Builder:
 
 
 @st.composite
-def networks(draw, most=5, shape=(2, 4, 6)):
+def networks(draw, most=5, shape=(2, 4, 6), dyadic=False):
     """A network and a picture of the given shape for it."""
-    builder = Builder(draw(st.randoms(use_true_random=False)), shape)
+    builder = Builder(draw(st.randoms(use_true_random=False)), shape, dyadic)
     network = builder.network(draw(st.integers(1, most)))
-    return network, builder.numbers.standard_normal(shape).astype(np.float32)
+    return network, builder.picture(shape)

@@ -11,17 +11,27 @@ import unets
 
 from spikeunet.converters import convert
 from spikeunet.engine import (
+    Add,
     AvgPool2d,
     Concat,
+    Conv1d,
     Conv2d,
     ConvTranspose2d,
+    Flatten,
+    GlobalAvgPool2d,
     Input,
     IntegrateAndFire,
     LeakyIntegrateAndFire,
     Linear,
+    MaxPool2d,
     MultiThreshold,
+    Network,
     Neurons,
     Output,
+    PixelShuffle,
+    Scale,
+    SumPool2d,
+    Upsample,
 )
 from spikeunet.engine.finetune import (
     Surrogate,
@@ -97,21 +107,51 @@ def fire(model, potential, current, surrogate):
     return potential, emitted
 
 
-def synapses(node, x, tensors, bias_times=1):
+def weightless(node, x):
+    """What a node without weights makes of x; None of others."""
     if isinstance(node, AvgPool2d):
         return functional.avg_pool2d(x, node.kernel_size, node.stride, node.padding)
+    if isinstance(node, SumPool2d):
+        return functional.avg_pool2d(x, node.kernel_size, node.stride, node.padding, divisor_override=1)
+    if isinstance(node, GlobalAvgPool2d):
+        return x.mean((2, 3), keepdim=True)
+    if isinstance(node, Upsample):
+        aligned = {} if node.mode == "nearest" else {"align_corners": node.align_corners}
+        return functional.interpolate(x, scale_factor=node.scale_factor, mode=node.mode, **aligned)
+    if isinstance(node, PixelShuffle):
+        return functional.pixel_shuffle(x, node.upscale_factor)
+    return x.flatten(1)[:, :, None, None] if isinstance(node, Flatten) else None
+
+
+def largest(node, x):
+    return functional.max_pool2d(x, node.kernel_size, node.stride, node.padding)
+
+
+def synapses(node, x, tensors, bias_times=1):
+    found = weightless(node, x)
+    if found is not None:
+        return found
     weight, bias = tensors[f"{node.name}.weight"], tensors[f"{node.name}.bias"] * bias_times
     if isinstance(node, Linear):
         return functional.linear(x.flatten(1), weight, bias)[:, :, None, None]
     if isinstance(node, ConvTranspose2d):
         extra = (node.output_padding, node.groups, node.dilation)
         return functional.conv_transpose2d(x, weight, bias, node.stride, node.padding, *extra)
+    if isinstance(node, Scale):
+        return x * weight[:, None, None] + bias[:, None, None]
+    if isinstance(node, Conv1d):
+        options = (node.stride, node.padding, node.dilation, node.groups)
+        return functional.conv1d(x[:, :, 0], weight, bias, *options)[:, :, None]
     assert isinstance(node, Conv2d)
     return functional.conv2d(x, weight, bias, node.stride, node.padding, node.dilation, node.groups)
 
 
-def walk(network, x, put_out, tensors, bias_times=1):
-    """The readout's current, where `put_out(node, current)` says what Neurons emit."""
+def walk(network, x, put_out, tensors, bias_times=1, sums=None):
+    """The readout's current, where `put_out(node, current)` says what Neurons emit.
+
+    `sums` are what max pools have read up to the step before.
+    """
+    sums = {} if sums is None else sums
     values = {}
     for node in network.nodes:
         incoming = [values[source] for source in node.sources]
@@ -119,6 +159,12 @@ def walk(network, x, put_out, tensors, bias_times=1):
             values[node.name] = x
         elif isinstance(node, Concat):
             values[node.name] = torch.cat(incoming, 1)
+        elif isinstance(node, Add):
+            values[node.name] = sum(incoming)
+        elif isinstance(node, MaxPool2d):
+            before = sums.get(node.name, torch.zeros_like(incoming[0]))
+            sums[node.name] = before + incoming[0]
+            values[node.name] = largest(node, sums[node.name]) - largest(node, before)
         elif isinstance(node, Neurons):
             values[node.name] = put_out(node, incoming[0])
         elif not isinstance(node, Output):
@@ -126,9 +172,40 @@ def walk(network, x, put_out, tensors, bias_times=1):
     return values[network.output.source]
 
 
-def problem(model, dtype):
-    """A U-Net with these neurons, its parameters as arrays and tensors, a batch and a direction for the loss."""
-    network = convert(unets.random_state(uneven=True), normalization="none", neuron=model)
+def residual(model):
+    """Every kind of layer, with sums, a strided block, and a mean; the picture goes to the sum that is read out."""
+    random = np.random.default_rng(0)
+
+    def weight(*shape):
+        return random.normal(0.1, np.sqrt(1 / np.prod(shape[1:])), shape)
+
+    nodes = [Input("input", 1), Conv2d("stem", "input", weight(4, 1, 3, 3), padding=1), Neurons("first", "stem", model)]
+    nodes += [Conv2d("depthwise", "first", weight(4, 1, 3, 3), padding=1, groups=4), Neurons("n1", "depthwise", model)]
+    nodes += [Conv2d("body", "n1", weight(4, 4, 1, 1)), Scale("identity", "first", random.random(4) + 0.5)]
+    nodes += [Add("sum", ("body", "identity", "stem")), Neurons("second", "sum", model)]
+    nodes += [MaxPool2d("pool", "second", 3, 2, 1), Neurons("pooled", "pool", model)]
+    nodes += [Conv2d("strided", "pooled", weight(8, 4, 3, 3), stride=2, padding=1)]
+    nodes += [Conv2d("shortcut", "pooled", weight(8, 4, 1, 1), stride=2), SumPool2d("sums", "eight", 2)]
+    nodes += [Conv2d("wide", "pooled", weight(8, 4, 1, 1)), Neurons("eight", "wide", model)]
+    nodes += [Add("block", ("strided", "shortcut", "sums")), Neurons("third", "block", model)]
+    nodes += [PixelShuffle("shuffle", "third"), Neurons("shuffled", "shuffle", model)]
+    nodes += [Upsample("up", "third", 2, "bilinear"), Upsample("near", "third", 2), Add("ups", ("up", "near"))]
+    nodes += [Neurons("upsampled", "ups", model), Concat("joined", ("shuffled", "upsampled", "pooled"))]
+    nodes += [GlobalAvgPool2d("mean", "joined"), Neurons("means", "mean", model), Linear("few", "means", weight(6, 14))]
+    nodes += [Neurons("hidden", "few", model), Flatten("flat", "third"), Neurons("flats", "flat", model)]
+    nodes += [Concat("features", ("flats", "hidden")), Linear("full", "features", weight(256, 134))]
+    nodes += [Neurons("row", "full", model), PixelShuffle("square", "row", 16), Neurons("pixels", "square", model)]
+    nodes += [Conv2d("skip", "input", weight(1, 1, 1, 1)), Conv2d("last", "pixels", weight(1, 1, 1, 1))]
+    return Network([*nodes, Add("out", ("skip", "last")), Output("output", "out")])
+
+
+def unet(model):
+    return convert(unets.random_state(uneven=True), normalization="none", neuron=model)
+
+
+def problem(model, dtype, make=unet):
+    """A network with these neurons, its parameters as arrays and tensors, a batch and a direction for the loss."""
+    network = make(model)
     random = np.random.default_rng(1)
     batch = random.random((2, 16, 16, 1)).astype(dtype)
     trainable = Trainable(network, initial=True)
@@ -156,27 +233,36 @@ def channels_first(batch):
 )
 @pytest.mark.parametrize("model", MODELS)
 def test_through_time(model, kind, detached):
-    surrogate = Surrogate(kind, 0.9, detached)
-    network, tensors, batch, direction = problem(MODELS[model], np.float64)
+    check_through_time(Surrogate(kind, 0.9, detached), problem(MODELS[model], np.float64))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_residual_networks_through_time(model):
+    check_through_time(Surrogate("arctan", 0.9), problem(MODELS[model], np.float64, residual))
+
+
+def check_through_time(surrogate, given):
+    network, tensors, batch, direction = given
     tape = run_through_time(network, batch, STEPS, surrogate)
     found = time_gradients(network, tape, direction)
 
-    potential = {}
+    potential, sums = {}, {}
 
     def put_out(node, current):
         before = potential.get(node.name, tensors[f"{node.name}.initial"].expand_as(current))
         potential[node.name], emitted = fire(node.model, before, current, surrogate)
         return emitted
 
-    output = sum(walk(network, channels_first(batch), put_out, tensors) for _ in range(STEPS)) / STEPS
+    output = sum(walk(network, channels_first(batch), put_out, tensors, 1, sums) for _ in range(STEPS)) / STEPS
     np.testing.assert_allclose(tape.output.transpose(0, 3, 1, 2), output.detach().numpy(), rtol=1e-9, atol=1e-9)
     (output * channels_first(direction)).sum().backward()
     assert_equal_gradients(found, tensors, 1e-9)
 
 
+@pytest.mark.parametrize("make", [unet, residual])
 @pytest.mark.parametrize("model", MODELS)
-def test_flow(model):
-    network, tensors, batch, direction = problem(MODELS[model], np.float32)
+def test_flow(model, make):
+    network, tensors, batch, direction = problem(MODELS[model], np.float32, make)
     tape = run_flow(network, batch, STEPS)
     found = flow_gradients(network, tape, direction)
 
@@ -207,9 +293,7 @@ GEOMETRIES = [
 def assert_layer(node, compute, shape):
     """Current and gradients of a node, in float64, against PyTorch's."""
     random = np.random.default_rng(0)
-    parts = {
-        name: random.standard_normal(getattr(node, name).shape) for name in ("weight", "bias") if hasattr(node, name)
-    }
+    parts = {name: random.standard_normal(getattr(node, name).shape) for name in node.arrays}
     node = with_arrays(node, **parts)
     x = random.standard_normal(shape)
     tensors = [torch.tensor(array, requires_grad=True) for array in (x, *parts.values())]
@@ -257,3 +341,41 @@ def test_average_pooling(kernel, stride, padding):
 def test_full_connection():
     node = Linear("node", "source", np.zeros((7, 120)))
     assert_layer(node, lambda x, *pair: functional.linear(x.flatten(1), *pair)[:, :, None, None], (5, 8, 3, 5))
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        SumPool2d("node", "source", (3, 2), 2, (1, 0)),
+        GlobalAvgPool2d("node", "source"),
+        PixelShuffle("node", "source", 2),
+        Flatten("node", "source"),
+        Upsample("node", "source", (2, 3)),
+        Upsample("node", "source", (3, 2), "bilinear"),
+        Upsample("node", "source", (2, 4), "bilinear", True),
+    ],
+    ids=lambda node: type(node).__name__,
+)
+def test_layers_without_weights(node):
+    assert_layer(node, lambda x: weightless(node, x), (2, 8, 5, 6))
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), ((2, 3), (1, 2), (1, 0))])
+def test_max_pooling(kernel, stride, padding):
+    node = MaxPool2d("node", "source", kernel, stride, padding)
+    assert_layer(node, lambda x: largest(node, x), (2, 8, 6, 9))
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        Scale("node", "source", np.zeros(8)),
+        Conv1d("node", "source", np.zeros((6, 4, 3)), None, 2, 1, 2, 2),
+        Conv2d("node", "source", np.zeros((16, 1, 3, 3)), None, 2, 1, 1, 8),
+    ],
+    ids=["scale", "line", "depthwise"],
+)
+def test_further_layers_with_weights(node):
+    height = 1 if isinstance(node, Conv1d) else 7
+    given = lambda x, *pair: synapses(node, x, {f"node.{n}": t for n, t in zip(node.arrays, pair, strict=True)})  # noqa: E731
+    assert_layer(node, given, (2, 8, height, 9))

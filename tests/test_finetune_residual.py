@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from residual_networks import networks
 from test_finetune_gradients import LADDER, Problem, chain, check_flow, check_through_time, conv, weight
 
 from spikeunet.engine import (
@@ -25,8 +29,21 @@ from spikeunet.engine import (
     SignedMultiThreshold,
     SumPool2d,
     Upsample,
+    simulate,
 )
-from spikeunet.engine.finetune import Surrogate, Trainable
+from spikeunet.engine.errors import InputError
+from spikeunet.engine.finetune import (
+    Settings,
+    Surrogate,
+    Trainable,
+    finetune,
+    flow_gradients,
+    run_flow,
+    run_through_time,
+    time_gradients,
+)
+from spikeunet.engine.finetune.penalty import SpikePenalty
+from spikeunet.engine.fixed_point import weight_bits
 
 SMOOTH = Surrogate("arctan", smooth=True)
 
@@ -172,3 +189,104 @@ def test_other_neurons_behind_sums(model):
 def test_what_is_added_up_has_no_scales_of_its_own():
     names = [name for name in Trainable(residual(), "layer").parameters() if name.endswith("log_scale")]
     assert names == ["stem.log_scale", "inside.log_scale"]
+
+
+def test_delays_are_refused():
+    nodes = [*stem(), Scale("back", "second", weight(3), delay=1), Scale("on", "first", weight(3))]
+    network = read_by([*nodes, Add("sum", ("on", "back")), Neurons("second", "sum", LADDER)], "second", 3)
+    later = read_by([*stem(), Scale("on", "first", weight(3), delay=1), Neurons("second", "on", LADDER)], "second", 3)
+    batch, message = (
+        np.zeros((1, 7, 6, 2), np.float32),
+        r"^a network with delays cannot be fine-tuned \('(back|on)' has one",
+    )
+    for made in (network, later):
+        with pytest.raises(InputError, match=message):
+            Trainable(made)
+        with pytest.raises(InputError, match=message):
+            run_flow(made, batch, 2)
+        with pytest.raises(InputError, match=message):
+            run_through_time(made, batch, 2, SMOOTH)
+
+
+# --- What is run is what the engine runs ------------------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(networks(most=3, shape=(2, 4, 4), dyadic=True), st.sampled_from((1, 2, 3, 8)))
+def test_both_methods_put_out_what_the_engine_does(case, steps):
+    network, picture = case
+    batch = picture.transpose(1, 2, 0)[None]
+    result = simulate(network, picture, steps, record=("spikes",), threads=1)
+    flow, through = run_flow(network, batch, steps), run_through_time(network, batch, steps, Surrogate())
+    for tape in (flow, through):
+        np.testing.assert_array_equal(tape.output[0], result.output.transpose(1, 2, 0))
+    accumulated = through.accumulated()
+    for name, spikes in result.spikes.items():
+        expected = spikes.sum(0).transpose(1, 2, 0)
+        np.testing.assert_array_equal(flow.values[name][0], expected, name)
+        np.testing.assert_array_equal(accumulated[name][0], expected, name)
+    assert flow.accumulates == result.total_accumulates
+    assert SpikePenalty(network, picture.shape).accumulates(through.values) == result.total_accumulates
+    for found in (flow_gradients(network, flow, flow.output), time_gradients(network, through, through.output)):
+        assert all(np.isfinite(array).all() for array in found.values())
+
+
+# --- Training --------------------------------------------------------------------------------------------------------
+
+
+class Shapes:
+    """Batches of noisy pictures, from which the noise has to be told."""
+
+    def draw(self, generator):
+        clean = generator.random((4, 1, 1, 1)) * np.ones((1, 8, 8, 1)) * generator.integers(0, 2, (4, 8, 1, 1))
+        noise = generator.normal(0, 0.2, clean.shape)
+        return (clean + noise).astype(np.float32), noise.astype(np.float32)
+
+
+def denoiser(after=LADDER):
+    """A small residual network with random weights, of every kind that keeps or undoes sizes."""
+    random = np.random.default_rng(0)
+
+    def conv(name, source, out, into, size=3, **options):
+        array = random.normal(0, np.sqrt(1 / (into * size**2)), (out, into, size, size))
+        return Conv2d(name, source, array, padding=size // 2, **options)
+
+    nodes = [Input("input", 1), conv("stem", "input", 8, 1), Neurons("first", "stem", LADDER)]
+    nodes += [
+        conv("inside", "first", 8, 1, groups=8),
+        Neurons("middle", "inside", LADDER),
+        conv("body", "middle", 8, 8),
+    ]
+    nodes += [Scale("identity", "first", np.ones(8))]
+    nodes += [Add("sum", ("body", "identity")), Neurons("second", "sum", after)]
+    nodes += [MaxPool2d("pool", "second", 2), Neurons("pooled", "pool", LADDER), conv("low", "pooled", 16, 8)]
+    nodes += [Neurons("n", "low", LADDER), PixelShuffle("shuffle", "n", 2), Neurons("shuffled", "shuffle", LADDER)]
+    nodes += [Upsample("up", "pooled", 2, "bilinear"), Neurons("upsampled", "up", LADDER)]
+    nodes += [Concat("joined", ("second", "shuffled", "upsampled")), conv("read", "joined", 1, 20)]
+    return Network(
+        [*nodes, Scale("skip", "input", np.full(1, 0.1)), Add("out", ("read", "skip")), Output("output", "out")]
+    )
+
+
+@pytest.mark.parametrize("after", [LADDER, SignedMultiThreshold.rounding()], ids=["relu", "linear"])
+@pytest.mark.parametrize(
+    ("method", "steps", "options"),
+    [
+        ("flow", 1, {"scales": "channel"}),
+        ("flow", 2, {"weight_bits": 6, "penalty": 0.01}),
+        ("bptt", 2, {"scales": "layer", "initial": True, "penalty": 0.01}),
+        ("bptt", 2, {"weight_bits": 8}),
+    ],
+)
+def test_the_loss_of_a_residual_network_falls(method, steps, options, after):
+    reports = []
+    chosen = Settings(method=method, steps=steps, iterations=30, rate=0.01, loss="mse", **options)
+    trained = finetune(denoiser(after), Shapes(), chosen, observe=lambda _, report: reports.append(report), threads=1)
+    losses = [report.loss for report in reports]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    assert trained.replace(metadata={}).parameters == denoiser().parameters
+    if "weight_bits" in options:
+        assert all(weight_bits(trained[name]) <= options["weight_bits"] for name in ("inside", "identity", "body"))
+    batch, _ = Shapes().draw(np.random.default_rng(1))
+    output = simulate(trained, batch.transpose(0, 3, 1, 2), steps, threads=1).output
+    assert np.isfinite(output).all()

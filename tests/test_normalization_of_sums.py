@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import analog
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from residual_networks import networks
 from test_normalization import POWERS_OF_TWO, random
 
-from spikeunet.converters import activation_scales, normalize
+from spikeunet.converters import activation_scales, convert, normalize
 from spikeunet.converters.sharing import Sharing
 from spikeunet.engine import (
     Add,
@@ -30,6 +32,7 @@ from spikeunet.engine import (
     Scale,
     SumPool2d,
     Upsample,
+    simulate,
 )
 from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import InputError
@@ -229,3 +232,33 @@ def test_scales_that_differ_within_a_sum_are_refused():
     ):
         normalize(network, {"a": 2.0})
     assert normalize(network, {"a": 2.0, "b": 2.0}).normalization["second"] == 2
+
+
+@pytest.mark.parametrize("source", ["first", "second"])
+def test_delays_and_loops(source):
+    """A delay changes no activation for good; what a loop gives back has no ANN, but can be scaled."""
+    late = Scale("late", source, np.full(3, 0.5), delay=1)
+    nodes = [conv("body", "first", 3, 3), late, Add("sum", ("body", "late")), Neurons("second", "sum")]
+    network, picture = blocks(*nodes, source="second", channels=3), np.abs(random(2, 8, 8))
+    if source == "first":
+        assert shared(network)[0] == [["body", "late"], ["stem"]]
+        return
+    with pytest.raises(InputError, match=r"^a network with loops .* convert it with normalization='none'"):
+        convert(network, calibration=[picture])
+    assert convert(network, normalization="none").loops
+    with pytest.raises(InputError, match=r"^Add 'sum' puts together what is scaled by 1 and by 2;"):
+        normalize(network, {"body": 2.0})
+    scaled = normalize(convert(network, normalization="none"), {"body": 2.0, "late": 2.0, "stem": 0.5})
+    np.testing.assert_array_equal(scaled["late"].weight, late.weight)
+
+
+def test_the_documentation():
+    page = (Path(__file__).resolve().parent.parent / "docs" / "converting.md").read_text("utf-8")
+    snippet = page.partition("### Residual networks")[2].partition("```python\n")[2].partition("```")[0]
+    shapes = {"stem": (8, 3, 3, 3), "inside": (8, 8, 3, 3), "body": (8, 8, 3, 3), "classes": (4, 8)}
+    weights = {name: random(*shape) / np.sqrt(np.prod(shape[1:])) for name, shape in shapes.items()}
+    pictures = [np.abs(random(3, 8, 8))]
+    names = {"weights": weights, "pictures": pictures}
+    exec(compile(snippet, "converting.md", "exec"), names)
+    exact, found = forward(names["network"], pictures[0])[0], simulate(names["spiking"], pictures[0], 64).output
+    np.testing.assert_allclose(found, exact, atol=0.02 * np.abs(exact).max())

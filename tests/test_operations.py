@@ -15,17 +15,21 @@ from hypothesis import given, settings
 
 from spikeunet.engine import (
     ENERGY_MODELS,
+    Add,
+    AvgPool2d,
     Concat,
     Conv2d,
     EnergyModel,
     Input,
     IntegrateAndFire,
     Linear,
+    MaxPool2d,
     MultiThreshold,
     Network,
     Neurons,
     Operations,
     Output,
+    Scale,
     estimate_energy,
     simulate,
 )
@@ -86,6 +90,39 @@ def test_a_ledger_by_hand():
         "state_bytes": 8,
         "footprint": 68,
     }
+
+
+def residual_ledger():
+    """A max pool, which keeps the sums of 4 windows of 4 pixels, and an identity connection in a sum."""
+    nodes = [Input("input", 1), Neurons("n", "conv"), Conv2d("conv", "input", np.ones((1, 1, 1, 1)))]
+    nodes += [MaxPool2d("max", "n", 2), Scale("identity", "n", np.ones(1)), AvgPool2d("mean", "n", 2)]
+    nodes += [Add("sum", ("mean", "max")), Neurons("m", "sum"), Output("output", "identity")]
+    return simulate(Network(nodes), np.ones((1, 4, 4), np.float32), steps=2).operations
+
+
+def test_what_has_no_weights_shows_none():
+    ledger = residual_ledger()
+    assert list(ledger.synapses) == ["conv", "mean", "max", "identity"]
+    records = {record["node"]: record for record in ledger.rows()}
+    for name in ("mean", "max"):
+        assert not {"weights", "connection_sparsity"} & records[name].keys()
+        assert not {"weights", "connection_sparsity"} & json.loads(ledger.to_json())["synapses"][name].keys()
+    assert (records["identity"]["weights"], records["identity"]["kind"]) == (1, "Scale")
+    header, *lines = ledger.to_csv().splitlines()
+    column = header.split(",").index("weights")
+    assert [line.split(",")[column] for line in lines] == ["1", "", "", "1", "", ""]
+    table = str(ledger).splitlines()
+    assert [line.split()[1] for line in table[4:8]] == ["Conv2d", "AvgPool2d", "MaxPool2d", "Scale"]
+    assert [len(line.split()) for line in table[4:8]] == [12, 10, 10, 12]
+    assert {len(line) for line in table[3:9]} == {len(table[3])}
+
+
+def test_sums_that_a_max_pool_keeps_take_room():
+    ledger = residual_ledger()
+    assert {name: node.state_bytes for name, node in ledger.synapses.items() if node.state_bytes} == {"max": 4 * 4 * 4}
+    assert ledger.totals["state_bytes"] == 4 * (16 + 4) + 64
+    assert ledger.totals["footprint"] == ledger.totals["parameter_bytes"] + ledger.totals["state_bytes"]
+    assert (ledger + ledger).synapses["max"].state_bytes == 64
 
 
 def test_every_count_has_a_definition():

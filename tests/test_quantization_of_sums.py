@@ -141,4 +141,4 @@ def test_kernels_agree_on_networks_of_all_kinds(seed):
         network = quantize_weights(network)
     except InputError:
         pytest.skip("no layer reads spikes alone")
-    kernels_agree(network, np.abs(builder.numbers.standard_normal((2, 6, 7))).astype(np.float32), 3)
+    kernels_agree(network, np.abs(builder.picture((2, 6, 7))), 3)

@@ -15,17 +15,21 @@ from spikeunet.engine import (
     InputError,
     IntegrateAndFire,
     LeakyIntegrateAndFire,
+    MaxPool2d,
     MultiThreshold,
     Network,
     NeuronError,
     Neurons,
     Output,
     RangeError,
+    SignedMultiThreshold,
     forward,
     register_neuron,
     simulate,
 )
 from spikeunet.engine.binding import bounds, build_program
+from spikeunet.engine.memory import aligned_empty
+from spikeunet.engine.simulation import layer_state
 from spikeunet.engine.tasks.segmentation import softmax
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_arrays
@@ -44,6 +48,23 @@ def driven(model, biases, weight=0.0, readout=1.0):
 
 
 PIXEL = np.ones((1, 1, 1), np.float32)
+
+
+@pytest.mark.parametrize("order", ["layer", "time"])
+def test_what_fills_up_the_channels_is_no_business_of_who_watches(order, monkeypatch):
+    """Potentials behind a max pool are looked at; memory that was used before may hold anything."""
+
+    def used(size):
+        array = aligned_empty(size)
+        array[:] = np.nan
+        return array
+
+    monkeypatch.setattr(layer_state, "aligned_empty", used)
+    nodes = [Input("input"), Conv2d("conv", "input", ONE), Neurons("first", "conv")]
+    nodes += [MaxPool2d("pool", "first", 1), Neurons("second", "pool", SignedMultiThreshold())]
+    network = Network([*nodes, Conv2d("readout", "second", ONE), Output("output", "readout")])
+    found = simulate(network, PIXEL, 3, record=("membrane",), order=order)
+    np.testing.assert_array_equal(found.output, reference.simulate(network, PIXEL, 3).output)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 8])

@@ -123,7 +123,8 @@ def _settings(network: Network, node: Node) -> str:
 
     words = []
     if isinstance(node, Weighted):
-        words.append("x".join(map(str, node.weight.shape)))
+        channels = " channels" if node.weight.ndim == 1 else ""
+        words.append("x".join(map(str, node.weight.shape)) + channels)
         bits = weight_bits(node)
         words += [f"{bits} bits"] if bits else []
     words += [_field(name, getattr(node, name)) for name in _unusual(node)]

@@ -24,7 +24,7 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
         "connection_sparsity": "weights equal to zero / weights",
         "parameter_bytes": "4 x (weights + biases): float32, as the engine holds them",
         "state_bytes": "4 x state variables x neurons of one picture: float32, and most neurons have a membrane "
-        "potential alone",
+        "potential alone; and of synapses that keep sums, a max pool's windows, 4 x these",
         "footprint": "parameter_bytes + state_bytes, in bytes",
     }
 )

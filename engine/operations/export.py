@@ -40,10 +40,14 @@ def _synapse_record(node: SynapseOperations) -> Record:
         "kind": node.kind,
         **{name: total(getattr(node, name)) for name in _SYNAPSE_COUNTS},
         **{name: getattr(node, name) for name in _RUN_COUNTS},
-        "weights": node.weights,
-        "connection_sparsity": node.connection_sparsity,
-        "footprint": node.parameter_bytes,
+        **_weights(node),
+        "footprint": node.parameter_bytes + node.state_bytes,
     }
+
+
+def _weights(node: SynapseOperations) -> Record:
+    """Only of a kind that has weights: a share of none would look like a measurement."""
+    return {"weights": node.weights, "connection_sparsity": node.connection_sparsity} if node.weights else {}
 
 
 def _neuron_record(layer: NeuronOperations) -> Record:
@@ -97,8 +101,12 @@ def _thresholds(layer: NeuronOperations, counts: Any) -> list[tuple[int, float, 
 def to_csv(ledger: Operations, path: str | PathLike[str] | None, by: str) -> str:
     """Comma-separated values of `rows`; a count that a kind of node does not have is empty."""
     records = rows(ledger, by)
-    names = dict.fromkeys(name for record in records for name in record)
-    return _written(csv_text(list(names), records), path)
+    return _written(csv_text(_columns(records), records), path)
+
+
+def _columns(records: list[Record]) -> list[str]:
+    """Names of all counts, those of the longest records first: others leave some out in between."""
+    return list(dict.fromkeys(name for record in sorted(records, key=len, reverse=True) for name in record))
 
 
 def to_json(ledger: Operations, path: str | PathLike[str] | None) -> str:
@@ -135,7 +143,7 @@ def to_frame(ledger: Operations, by: str) -> Any:
     except ImportError:
         raise InputError("to_frame needs pandas, which is not installed; to_csv and rows do without") from None
     records = rows(ledger, by)
-    names = dict.fromkeys(name for record in records for name in record)
+    names = _columns(records)
     columns = {name: [record.get(name, pd.NA) for record in records] for name in names}
     types = {name: _frame_type([record[name] for record in records if name in record]) for name in names}
     return pd.DataFrame({name: pd.array(values, dtype=types[name]) for name, values in columns.items()})
@@ -171,7 +179,7 @@ def table(ledger: Operations) -> str:
         [
             f"{ledger.steps} step{'s' * (ledger.steps != 1)}, {pictures}, footprint {totals['footprint']:,} bytes",
             "",
-            *_grid(synapses, {**totals, "footprint": totals["parameter_bytes"]}),
+            *_grid(synapses, {**totals, "footprint": sum(record["footprint"] for record in synapses)}),
             "",
             *_grid(neurons, {**totals, "neurons": whole, "footprint": totals["state_bytes"]}),
         ]
@@ -181,7 +189,7 @@ def table(ledger: Operations) -> str:
 def _grid(records: list[Record], total: Record) -> list[str]:
     if not records:
         return ["no neurons"]
-    names = list(records[0])
+    names = _columns(records)
     lines = [[name.replace("_", " ") for name in names]]
     lines += [[_cell(record.get(name, "")) for name in names] for record in [*records, total]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(names))]

@@ -98,7 +98,7 @@ class SynapseOperations:
     ----------
     name : str
     kind : str
-        "Conv2d", "ConvTranspose2d", "AvgPool2d" or "Linear".
+        What model files call it: "Conv2d", "MaxPool2d", ...
     sources : dict of SynapticEvents
         By the name of each layer of neurons that the node reads, a concatenation's parts one by one.
     reads_input : bool
@@ -112,6 +112,8 @@ class SynapseOperations:
     weights, zero_weights, parameter_bytes : int
         Number of weights, those that are zero, and bytes of weights and biases; 0 for a pool.
     steps : int
+    state_bytes : int
+        What the node keeps from step to step of one picture, the largest one: of a max pool the sums of its windows.
     """
 
     name: str
@@ -126,6 +128,7 @@ class SynapseOperations:
     zero_weights: int
     parameter_bytes: int
     steps: int
+    state_bytes: int = 0
 
     def _sum(self, values: Iterable[Counts]) -> Counts:
         return reduce(added, values, np.zeros(self.steps, np.int64))
@@ -161,6 +164,7 @@ class SynapseOperations:
             macs_effective=self.macs_effective + other.macs_effective,
             dense_synops=self.dense_synops + other.dense_synops,
             dense_macs=self.dense_macs + other.dense_macs,
+            state_bytes=max(self.state_bytes, other.state_bytes),
         )
 
 
@@ -179,7 +183,7 @@ class Operations:
     neurons : dict of NeuronOperations
         By the name of each Neurons node.
     synapses : dict of SynapseOperations
-        By the name of each Conv2d, ConvTranspose2d, AvgPool2d and Linear node.
+        By the name of each node of synapses; a sum of currents has no entry of its own, but those of its parts.
     """
 
     steps: int
@@ -199,7 +203,7 @@ class Operations:
         updates = sum(layer.neuron_updates for layer in neurons)
         weights = sum(node.weights for node in synapses)
         parameter_bytes = sum(node.parameter_bytes for node in synapses)
-        state_bytes = sum(layer.state_bytes for layer in neurons)
+        state_bytes = sum(layer.state_bytes for layer in neurons) + sum(node.state_bytes for node in synapses)
         return {
             "events": events,
             "spikes": sum(total(layer.spikes) for layer in neurons),

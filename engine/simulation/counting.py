@@ -103,6 +103,7 @@ class OperationsCounter:
             weights=weights,
             zero_weights=layer.zero_weights,
             parameter_bytes=_BYTES * (weights + biases),
+            state_bytes=_BYTES * layer.node.state_values * math.prod(layer.outgoing),
             steps=self._steps,
         )
 

@@ -72,6 +72,8 @@ class LayerState:
             size = height * width * self.layer.padded_channels
             self.membrane, *others = (aligned_empty(size) for _ in range(self.layer.variables))
             self.others = tuple(others)
+            if self.watched and self.layer.stepper is not None:
+                self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
 
     def watch(self) -> None:
         """RangeError where a potential or the readout has left the range of float32.

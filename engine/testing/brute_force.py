@@ -97,6 +97,7 @@ def _of_synapses(
         weights=weight.size,
         zero_weights=int((weight == 0).sum()),
         parameter_bytes=4 * (weight.size + bias.size),
+        state_bytes=4 * node.state_values * int(np.prod(out_shape)),
         steps=steps,
     )
 
