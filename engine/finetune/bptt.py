@@ -150,8 +150,7 @@ def _fire_backward(
 
 def _readout_gradient(network: Network, tape: TimeTape, gradient: Array) -> Array:
     """Gradient of the readout's current at each step, or over all steps where that current is constant."""
-    sources = network[network.output.source].sources
-    spiking = any(isinstance(network[name], Neurons) for name in network.leaves(sources[0]))
-    if not spiking:
+    read = [name for node in network.projections(network.output.source) for name in network.leaves(node.source)]
+    if not any(isinstance(network[name], Neurons) for name in read):
         return gradient
     return np.tile(gradient / gradient.dtype.type(tape.steps), (tape.steps, 1, 1, 1))

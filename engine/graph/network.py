@@ -211,8 +211,10 @@ class Network:
                 channels[node.name] = node.channels
             elif isinstance(node, Projection):
                 channels[node.name] = _channels_out(node, given[0])
+            elif isinstance(node, Join):
+                channels[node.name] = sum(given) if all(given) else 0
             else:
-                channels[node.name] = sum(given) if isinstance(node, Join) else given[0]
+                channels[node.name] = next(filter(None, given), 0)
         return channels
 
     def replace(
