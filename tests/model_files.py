@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def assert_same_network(found, expected):
     assert len(found.nodes) == len(expected.nodes)
     for one, other in zip(found.nodes, expected.nodes, strict=True):
         assert type(one) is type(other)
-        for name, value in vars(other).items():
+        for name, value in ((each.name, getattr(other, each.name)) for each in fields(other)):
             if isinstance(value, np.ndarray):
                 assert getattr(one, name).dtype == value.dtype
                 assert getattr(one, name).tobytes() == value.tobytes()

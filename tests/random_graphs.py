@@ -14,28 +14,37 @@ import argparse
 import math
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
 from scipy import sparse
 
 from spikeunet.engine import (
+    Add,
     AvgPool2d,
     BurstNeuron,
     Concat,
+    Conv1d,
     Conv2d,
     ConvTranspose2d,
+    Flatten,
+    GlobalAvgPool2d,
     Input,
     IntegrateAndFire,
     LeakyIntegrateAndFire,
     Linear,
+    MaxPool2d,
     MultiThreshold,
     Network,
     Neurons,
     Output,
+    PixelShuffle,
     RefractoryLeakyIntegrateAndFire,
+    Scale,
     SignedMultiThreshold,
+    SumPool2d,
+    Upsample,
     simulate,
 )
 
@@ -58,6 +67,8 @@ class Connections:
     bias: np.ndarray
     shape: tuple[int, int, int]
     dense_macs: int
+    largest: str = ""
+    """Of a max pool, its variant: a row is then not a sum but a window, of which one input counts."""
 
 
 def taps_of_axis(size_in, size_out, kernel, stride, padding, dilation):
@@ -97,12 +108,32 @@ def connections(node, shape):
         ones, outgoing = sparse.csr_matrix(np.ones_like(node.weight, np.float64)), (len(node.weight), 1, 1)
         matrix = sparse.csr_matrix(node.weight.astype(float))
         return Connections(matrix, ones, node.bias.astype(float), outgoing, node.weight.size)
-    if isinstance(node, AvgPool2d):
+    if isinstance(node, Scale):
+        matrix = sparse.kron(sparse.csr_matrix(np.diag(node.weight.astype(float))), sparse.eye(math.prod(sides)), "csr")
+        every = np.repeat(node.bias.astype(float), math.prod(sides))
+        return Connections(matrix, sparse.eye(math.prod(shape), format="csr"), every, shape, math.prod(shape))
+    if isinstance(node, (AvgPool2d, SumPool2d, MaxPool2d)):
         window = np.eye(channels)[:, :, None, None] * np.ones(node.kernel_size)
         geometry = list(zip(sides, node.kernel_size, node.stride, node.padding, (1, 1), strict=True))
         outgoing, axes = convolution_axes(geometry)
         ones, bias = by_taps(window, *axes), np.zeros(channels * math.prod(outgoing))
-        return Connections(ones / math.prod(node.kernel_size), ones, bias, (channels, *outgoing), 0)
+        share = math.prod(node.kernel_size) if isinstance(node, AvgPool2d) else 1
+        return Connections(ones / share, ones, bias, (channels, *outgoing), 0, getattr(node, "variant", ""))
+    if isinstance(node, (GlobalAvgPool2d, Upsample, PixelShuffle, Flatten)):
+        matrix, outgoing = rearranged(node, shape)
+        matrix = sparse.csr_matrix(matrix)
+        return Connections(matrix, abs(matrix).sign(), np.zeros(matrix.shape[0]), outgoing, 0)
+    if isinstance(node, Conv1d):
+        node = Conv2d(
+            node.name,
+            node.source,
+            node.weight[:, :, None],
+            node.bias,
+            (1, node.stride),
+            (0, node.padding),
+            (1, node.dilation),
+            node.groups,
+        )
     geometry = list(zip(sides, node.weight.shape[2:], node.stride, node.padding, node.dilation, strict=True))
     mixing, reached = (ungrouped(weight, node.groups) for weight in (node.weight, np.ones_like(node.weight)))
     if isinstance(node, Conv2d):
@@ -114,6 +145,54 @@ def connections(node, shape):
     bias = np.repeat(node.bias.astype(float), math.prod(outgoing))
     shape = (node.out_channels, *outgoing)
     return Connections(by_taps(mixing, *axes), by_taps(reached, *axes), bias, shape, node.weight.size * positions)
+
+
+def rearranged(node, shape):
+    """The matrix of a layer without weights whose outputs are inputs, or means of some; and the shape put out."""
+    channels, height, width = shape
+    numbers = np.arange(math.prod(shape)).reshape(shape)
+    if isinstance(node, GlobalAvgPool2d):
+        return np.kron(np.eye(channels), np.full((1, height * width), 1 / (height * width))), (channels, 1, 1)
+    if isinstance(node, Flatten):
+        return sparse.eye(numbers.size), (numbers.size, 1, 1)
+    if isinstance(node, Upsample):
+        down, across = (enlarged(n, r, node) for n, r in zip(shape[1:], node.scale_factor, strict=True))
+        return sparse.kron(sparse.eye(channels), np.kron(down, across)), (channels, len(down), len(across))
+    # out[c, y * r + i, x * r + j] = in[c * r * r + i * r + j, y, x]
+    r = node.upscale_factor
+    moved = numbers.reshape(channels // r**2, r, r, height, width).transpose(0, 3, 1, 4, 2)
+    return sparse.eye(numbers.size).tocsr()[moved.ravel()], (channels // r**2, height * r, width * r)
+
+
+def enlarged(size, factor, node):
+    """(outputs, inputs) along an axis: hats of the width of an input, or boxes, seen from the outputs' places."""
+    outputs = size * factor
+    matrix = np.zeros((outputs, size))
+    for o in range(outputs):
+        if node.mode == "nearest":
+            matrix[o, o // factor] = 1
+            continue
+        place = o * (size - 1) / max(outputs - 1, 1) if node.align_corners else (o + 0.5) / factor - 0.5
+        place = min(max(place, 0), size - 1)
+        matrix[o] = np.maximum(1 - abs(np.arange(size) - place), 0)
+    return matrix
+
+
+class Windows:
+    """A max pool: sums of what each input has put out, and what is put out of each window."""
+
+    def __init__(self, layer):
+        self.gated = layer.largest == "gated"
+        matrix = layer.products
+        self.windows = [matrix.indices[a:b] for a, b in zip(matrix.indptr, matrix.indptr[1:], strict=False)]
+        self.windows = [np.sort(window) for window in self.windows]
+        self.sums = np.zeros(matrix.shape[1])
+
+    def step(self, emitted):
+        before, self.sums = self.sums, self.sums + emitted
+        if self.gated:
+            return np.array([emitted[window[np.argmax(self.sums[window])]] for window in self.windows])
+        return np.array([self.sums[window].max() - before[window].max() for window in self.windows])
 
 
 def convolution_axes(geometry):
@@ -204,6 +283,8 @@ class Graph:
     picture: np.ndarray
     steps: int
     layers: dict = field(default_factory=dict)
+    shapes: dict = field(default_factory=dict)
+    """Of all currents, sums too."""
 
 
 class Drawer:
@@ -253,34 +334,72 @@ class Drawer:
         return tuple(sorted(map(float, ladder), reverse=True))
 
     def synapses(self, name, source, shape):
+        """Synapses of any kind; the numbers that cannot be are refused by the node, or by `bound`."""
         channels, *sides = shape
-        kind = self.random.integers(8)
+        kind = self.random.integers(14)
         if kind == 0:
             outputs = int(self.random.integers(1, 20))
             return Linear(name, source, self.weight(outputs, math.prod(shape)), self.numbers(outputs, -0.25, 0.5))
-        if kind == 1:
-            window = [self.one([k for k in (1, 2, 4) if k <= n]) for n in sides]
-            stride = [int(self.random.integers(1, 4)) for _ in sides]
-            return AvgPool2d(
-                name,
-                source,
-                tuple(window),
-                tuple(stride),
-                tuple(int(self.random.integers(0, k // 2 + 1)) for k in window),
-            )
+        if kind <= 3:
+            return self.pool(name, source, sides)
+        if kind <= 6:
+            return self.without_window(name, source, shape)
         groups = self.one([g for g in range(1, channels + 1) if channels % g == 0]) if self.chance(0.4) else 1
+        groups = channels if self.chance(0.15) else groups
         outputs = groups * max(1, round(self.one(WIDTHS) / groups))
         kernel = [int(self.one((1, 2, 3, 3, 3, 4, 5, 6, 7))) for _ in sides]
         stride = tuple(int(self.one((1, 1, 2, 3))) for _ in sides)
         dilation = [int(self.one((1, 1, 2, 3))) for _ in sides]
         padding = tuple(int(self.random.integers(0, 4)) for _ in sides)
         bias = self.numbers(outputs, -0.25, 0.5)
-        if kind <= 3:
+        if kind <= 8:
             extra = tuple(int(self.random.integers(0, max(s, d))) for s, d in zip(stride, dilation, strict=True))
             weight = self.weight(channels, outputs // groups, *kernel)
             return ConvTranspose2d(name, source, weight, bias, stride, padding, extra, tuple(dilation), groups)
+        if sides[0] == 1 and self.chance(0.7):
+            weight = self.weight(outputs, channels // groups, kernel[1])
+            return Conv1d(name, source, weight, bias, stride[1], padding[1], dilation[1], groups)
         weight = self.weight(outputs, channels // groups, *kernel)
         return Conv2d(name, source, weight, bias, stride, padding, tuple(dilation), groups)
+
+    def pool(self, name, source, sides):
+        kind = self.one((AvgPool2d, SumPool2d, MaxPool2d, MaxPool2d))
+        window = [self.one([k for k in ((1, 2, 4) if kind is AvgPool2d else (1, 2, 3, 5)) if k <= n]) for n in sides]
+        stride = tuple(int(self.random.integers(1, 4)) for _ in sides)
+        padding = tuple(int(self.random.integers(0, k // 2 + 1)) for k in window)
+        options = {"variant": self.one(("lateral-inhibition", "gated"))} if kind is MaxPool2d else {}
+        return kind(name, source, tuple(window), stride, padding, **options)
+
+    def without_window(self, name, source, shape):
+        channels, *sides = shape
+        kind = self.random.integers(7)
+        area = math.prod(sides)
+        if kind == 0 and area & (area - 1) == 0:
+            return GlobalAvgPool2d(name, source)
+        if kind == 1 and math.prod(shape) < 400:
+            return Flatten(name, source)
+        if kind == 2:
+            return PixelShuffle(name, source, max(r for r in (1, 2, 3) if channels % r**2 == 0))
+        if kind == 3:
+            return Upsample(name, source, (int(self.one((1, 2, 3))), int(self.one((1, 2, 3)))))
+        if kind == 4:
+            return Upsample(name, source, (int(self.one((1, 2, 4))), int(self.one((1, 2)))), "bilinear")
+        if kind == 5:
+            return Upsample(name, source, tuple(3 if n == 3 else 1 for n in sides), "bilinear", align_corners=True)
+        weight = np.ones(channels, np.float32) if self.chance(0.5) else self.weight(channels)
+        return Scale(name, source, weight, self.numbers(channels, -0.25, 0.5))
+
+    def alike(self, name, source, shape, wanted):
+        """Synapses that put out the shape that is wanted; None where only others could."""
+        if shape == wanted and self.chance(0.5):
+            return Scale(name, source, self.one((np.ones(shape[0], np.float32), self.weight(shape[0]))))
+        if shape[1:] != wanted[1:]:
+            return None
+        if shape == wanted and self.chance(0.4):
+            return self.one((SumPool2d, MaxPool2d))(name, source, 3, 1, 1)
+        k = int(self.one((1, 3)))
+        bias = self.numbers(wanted[0], -0.25, 0.25)
+        return Conv2d(name, source, self.weight(wanted[0], shape[0], k, k), bias, padding=k // 2)
 
     def graph(self):
         """A network that fits, is not too large, and whose sums are exact; drawn until there is one."""
@@ -290,42 +409,89 @@ class Drawer:
                 return found
 
     def try_graph(self):
-        shape = (self.one(WIDTHS[:8]), int(self.random.integers(1, 15)), int(self.random.integers(1, 15)))
+        signal = self.chance(0.15)
+        height = 1 if signal else int(self.random.integers(1, 15))
+        shape = (self.one(WIDTHS[:8]), height, int(self.random.integers(1, 15)))
         nodes, shapes, layers = [Input("in", shape[0])], {"in": shape}, {}
         # Largest size and smallest digit of what each node puts out.
         sizes = {"in": (1.5, 1 / 16)}
+        self.late = {"in"}  # and Concats of it, which know no delay
         steps = int(self.random.integers(1, 21))
         for index in range(int(self.random.integers(1, 6))):
             last = index and self.chance(0.25)
-            source = self.source(index, nodes, shapes, sizes)
-            node = self.synapses(f"s{index}", source, shapes[source])
-            made = self.bound(node, shapes[source], sizes[source], steps)
-            if made is None:
+            name = self.current(index, nodes, shapes, sizes, layers, steps)
+            if name is None:
                 return None
-            layers[node.name], size, digit = made
             model = self.model()
             if getattr(model, "decay", 1) == 0.5:
                 steps = min(steps, 8)
-                digit /= 2.0**steps
-            if (size * steps + abs(model.initial)) / min(digit, 1 / 16) > EXACT:
-                return None
-            nodes += [node, Neurons(f"n{index}", node.name, model)]
-            shapes[node.name] = shapes[f"n{index}"] = layers[node.name].shape
+            nodes.append(Neurons(f"n{index}", name, model))
+            shapes[f"n{index}"] = shapes[name]
             sizes[f"n{index}"] = (most_emitted(model), 1 / 16)
             if last:
                 break
+        read_out = nodes[-1].source
         if not self.chance(0.3):
-            source = self.source("out", nodes, shapes, sizes)
-            node = self.synapses("readout", source, shapes[source])
-            made = self.bound(node, shapes[source], sizes[source], steps)
-            if made is None:
+            read_out = self.current("out", nodes, shapes, sizes, layers, steps)
+            if read_out is None:
                 return None
-            layers[node.name], size, digit = made
-            nodes.append(node)
-        if size * steps / min(digit, 1 / 16) > EXACT:
+        self.loop(nodes, shapes, sizes, layers)
+        if not is_exact(nodes, sizes, steps, read_out):
             return None
-        output = Output("out", nodes[-1].name if nodes[-1].name == "readout" else nodes[-2].name)
-        return Graph(Network([*nodes, output]), self.numbers(shape, -0.5, 1.5), steps, layers)
+        currents = {node.name: shapes[node.name] for node in nodes if node.name in layers or isinstance(node, Add)}
+        network = Network([*nodes, Output("out", read_out)])
+        return Graph(network, self.numbers(shape, -0.5, 1.5), steps, layers, currents)
+
+    def current(self, index, nodes, shapes, sizes, layers, steps):
+        """Synapses, or a sum of several, that neurons or the readout can read; its name, None where it does not do."""
+        source = self.source(index, nodes, shapes, sizes)
+        node = self.delayed(self.synapses(f"s{index}", source, shapes[source]))
+        if not self.bind(node, nodes, shapes, sizes, layers, steps):
+            return None
+        parts = [node.name]
+        for number in range(int(self.one((0, 0, 1, 2)))):
+            readable = [node.name for node in nodes if isinstance(node, (Input, Neurons, Concat))]
+            source = self.one(readable)
+            further = self.alike(f"s{index}p{number}", source, shapes[source], shapes[node.name])
+            if further is not None and self.bind(self.delayed(further), nodes, shapes, sizes, layers, steps):
+                parts.append(further.name)
+            if self.chance(0.2):
+                parts.append(parts[-1])
+            if self.chance(0.3):
+                parts = [self.add(f"a{index}p{number}", parts, nodes, shapes, sizes)]
+        return parts[0] if len(parts) == 1 else self.add(f"a{index}", parts, nodes, shapes, sizes)
+
+    def add(self, name, parts, nodes, shapes, sizes):
+        nodes.append(Add(name, tuple(parts)))
+        shapes[name] = shapes[parts[0]]
+        sizes[name] = (sum(sizes[part][0] for part in parts), min(sizes[part][1] for part in parts))
+        return name
+
+    def bind(self, node, nodes, shapes, sizes, layers, steps):
+        made = self.bound(node, shapes[node.source], sizes[node.source], steps)
+        if made is None:
+            return False
+        layers[node.name], *sizes[node.name] = made
+        nodes.append(node)
+        shapes[node.name] = layers[node.name].shape
+        return True
+
+    def delayed(self, node):
+        return replace(node, delay=1) if node.source not in self.late and self.chance(0.1) else node
+
+    def loop(self, nodes, shapes, sizes, layers):
+        """What a layer emits comes back a step later, to where it came from."""
+        places = [place for place, node in enumerate(nodes) if isinstance(node, Neurons)]
+        if not self.chance(0.25):
+            return
+        place = self.one(places)
+        neurons = nodes[place]
+        source = self.one([nodes[other].name for other in places if other >= place])
+        back = self.alike("back", source, shapes[source], shapes[neurons.name])
+        if back is None or not self.bind(replace(back, delay=1), nodes, shapes, sizes, layers, 1):
+            return
+        self.add("round", [neurons.source, "back"], nodes, shapes, sizes)
+        nodes[place] = Neurons(neurons.name, "round", neurons.model)
 
     def source(self, index, nodes, shapes, sizes):
         """A node to read, or a new Concat of several, into which another may lead."""
@@ -337,6 +503,8 @@ class Drawer:
         parts = tuple(self.one(like) for _ in range(int(self.random.integers(1, 4))))
         node = Concat(f"c{index}", parts)
         nodes.append(node)
+        if self.late.intersection(parts):
+            self.late.add(node.name)
         shapes[node.name] = (sum(shapes[part][0] for part in parts), *shapes[chosen][1:])
         sizes[node.name] = (max(sizes[part][0] for part in parts), min(sizes[part][1] for part in parts))
         return node.name
@@ -348,15 +516,34 @@ class Drawer:
         except ValueError:
             return None
         products = math.prod(outgoing) * (math.prod(shape) if isinstance(node, Linear) else shape[0])
-        products *= 1 if isinstance(node, (Linear, AvgPool2d)) else math.prod(node.weight.shape[2:])
-        if products > MOST_PRODUCTS or max(outgoing[1:]) > 24:
+        if hasattr(node, "weight") and node.weight.ndim > 2:
+            products *= math.prod(node.weight.shape[2:])
+        if products > MOST_PRODUCTS or max(outgoing[1:]) > 24 or outgoing[0] > 1000:
             return None
         layer = connections(node, shape)
         assert layer.shape == outgoing
+        if layer.largest:
+            return layer, read[0], read[1]
         row_sums = np.asarray(abs(layer.matrix).sum(axis=1)).ravel()
         size = float((row_sums * read[0] + abs(layer.bias)).max())
-        digit = read[1] / (math.prod(node.kernel_size) if isinstance(node, AvgPool2d) else 16)
+        digit = read[1] / 16
+        if not hasattr(node, "weight"):
+            parts = 2.0 ** np.arange(14)
+            digit = read[1] / next(part for part in parts if not (layer.matrix.data * part % 1).any())
         return layer, size, digit
+
+
+def is_exact(nodes, sizes, steps, read_out):
+    """Whether float32 holds every potential and the readout."""
+    for node in nodes:
+        if isinstance(node, Neurons):
+            size, digit = sizes[node.source]
+            if getattr(node.model, "decay", 1) == 0.5:
+                digit /= 2.0**steps
+            if (size * steps + abs(node.model.initial)) / min(digit, 1 / 16) > EXACT:
+                return False
+    size, digit = sizes[read_out]
+    return size * steps / min(digit, 1 / 16) <= EXACT
 
 
 def most_emitted(model):
@@ -375,14 +562,15 @@ def expected_of(graph):
     network, steps = graph.network, graph.steps
     populations, outputs, kinds = {}, {node.name: [] for node in network.nodes}, {}
     readout, sums = 0.0, []
-    for _ in range(steps):
+    sizes = {name: math.prod(graph.shapes[network[name].source]) for name in (n.name for n in network.neurons)}
+    pools = {name: Windows(layer) for name, layer in graph.layers.items() if layer.largest}
+    for step in range(steps):
         for node in network.nodes:
-            now = [outputs[source][-1] for source in node.sources]
-            if isinstance(node, Input):
-                value = graph.picture.astype(float).ravel()
-            elif isinstance(node, Concat):
-                value = np.concatenate(now)
-            elif isinstance(node, Neurons):
+            late = getattr(node, "delay", 0)
+            now = [outputs[source][-1] for source in node.sources if not late]
+            if late:
+                now = [joined_before(network, node.source, outputs, sizes, step)]
+            if isinstance(node, Neurons):
                 population = populations.setdefault(node.name, Population(node.model, now[0].size))
                 value, fired = population.step(now[0])
                 kinds.setdefault(node.name, []).append(fired)
@@ -390,11 +578,10 @@ def expected_of(graph):
                 value = readout = readout + now[0]
                 sums.append(readout)
             else:
-                layer = graph.layers[node.name]
-                value = layer.matrix @ now[0] + layer.bias
+                value = without_memory(graph, pools, node, now)
             outputs[node.name].append(value)
-    shapes = {node.name: graph.layers[node.source].shape for node in network.neurons}
-    out_shape = graph.layers[network.output.source].shape
+    shapes = {node.name: graph.shapes[node.source] for node in network.neurons}
+    out_shape = graph.shapes[network.output.source]
     expected = {"readout": np.array(sums).reshape(steps, *out_shape)}
     for name, shape in shapes.items():
         fired = np.array(kinds[name])
@@ -406,6 +593,25 @@ def expected_of(graph):
     for name, layer in graph.layers.items():
         expected.update(counts_of(graph, name, layer, kinds))
     return expected
+
+
+def without_memory(graph, pools, node, now):
+    """What anything but neurons and the readout puts out."""
+    if isinstance(node, Input):
+        return graph.picture.astype(float).ravel()
+    if isinstance(node, Concat):
+        return np.concatenate(now)
+    if isinstance(node, Add):
+        return sum(now)
+    if node.name in pools:
+        return pools[node.name].step(now[0])
+    return graph.layers[node.name].matrix @ now[0] + graph.layers[node.name].bias
+
+
+def joined_before(network, name, outputs, sizes, step):
+    """What a node put out at the step before, of several neurons one after the other; at first nothing."""
+    leaves = parts_of(network, name)
+    return np.concatenate([outputs[leaf][step - 1] if step else np.zeros(sizes[leaf]) for leaf in leaves])
 
 
 def parts_of(network, name):
@@ -420,7 +626,7 @@ def counts_of(graph, name, layer, kinds):
     reach = np.asarray(layer.products.sum(axis=0)).ravel().astype(np.int64)
     # A weight of zero has no entry in the matrix; of a pool, no weight is zero.
     used = np.asarray((layer.matrix != 0).sum(axis=0)).ravel().astype(np.int64)
-    sizes = {node.name: math.prod(graph.layers[node.source].shape) for node in network.neurons}
+    sizes = {node.name: math.prod(graph.shapes[node.source]) for node in network.neurons}
     sizes[network.input.name] = graph.picture.size
     found, first = {f"macs {name}": 0, f"effective {name}": 0, f"dense {name}": 0}, 0
     for leaf in parts_of(network, network[name].source):
@@ -431,6 +637,8 @@ def counts_of(graph, name, layer, kinds):
             found[f"effective {name}"] += int(used[part][graph.picture.ravel() != 0].sum())
             continue
         fired = np.array(kinds[leaf])
+        if network[name].delay:
+            fired = np.concatenate([np.zeros_like(fired[:1]), fired[:-1]])
         found[f"dense {name}"] += steps * int(reach[part].sum())
         active = fired.any(axis=1)
         for kind, value in (
@@ -463,6 +671,8 @@ def ways(graph, random):
     """Options of `simulate` to try: both orders, and some threads and tiles."""
     height = graph.picture.shape[1]
     some = {"threads": int(random.integers(1, 4)), "tile": int(random.integers(1, height + 1))}
+    if graph.network.delays:
+        some["tile"] = None
     return [{"threads": 1}, {"order": "time", "threads": int(random.integers(1, 3))}, some]
 
 

@@ -17,7 +17,7 @@ from spikeunet.engine.finetune import (
     time_gradients,
 )
 from spikeunet.engine.finetune.penalty import SpikePenalty
-from spikeunet.engine.graph import Synapses
+from spikeunet.engine.graph import Projection
 from spikeunet.engine.neurons import rectifies
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.threads import using_threads
@@ -87,7 +87,7 @@ def test_currents_equal_the_reference(case, dtype):
     expected = reference.currents(case.network, case.picture, spikes)
     network = Trainable(case.network).network(Trainable(case.network).parameters(dtype)) if _trained(case) else None
     for node in (network or case.network).nodes:
-        if isinstance(node, Synapses):
+        if isinstance(node, Projection):
             found = node.forward(tuple(_parts(case.network, node.source, values)))
             tolerance = 1e-4 if dtype == np.float32 else 1e-6
             shown = expected[node.name][0].transpose(1, 2, 0)

@@ -27,7 +27,7 @@ from spikeunet.engine.finetune.trainable import Trainable
 from spikeunet.engine.pictures.preprocessing import check_preprocessing, preprocess
 from spikeunet.engine.simulation.chain_memory import places_in_block
 from spikeunet.engine.simulation.counting import OperationsCounter
-from spikeunet.engine.testing import reference
+from spikeunet.engine.testing import reference, reference_synapses
 from spikeunet.engine.testing.comparison import assert_same_operations
 
 ONE = np.ones((1, 1, 1, 1), np.float32)
@@ -265,7 +265,7 @@ def test_windows_larger_than_what_they_read():
     network = read_out(nodes, "m")
     picture = np.arange(4, dtype=np.float32).reshape(1, 2, 2)
     assert build_program(network, picture.shape).layers[1].pooled_levels is None
-    expected = reference.avg_pool2d(node, picture.astype(np.float64))
+    expected = reference_synapses.avg_pool2d(node, picture.astype(np.float64))
     np.testing.assert_array_equal(forward(network, picture)[0], expected)
 
 

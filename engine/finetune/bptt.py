@@ -151,8 +151,7 @@ def _fire_backward(
 
 def _readout_gradient(network: Network, tape: TimeTape, gradient: Array) -> Array:
     """Gradient of the readout's current at each step, or over all steps where that current is constant."""
-    parts = network.projections(network.output.source)
-    leaves = (network[name] for part in parts for name in network.leaves(part.source))
-    if not any(isinstance(leaf, Neurons) for leaf in leaves):
+    read = [name for node in network.projections(network.output.source) for name in network.leaves(node.source)]
+    if not any(isinstance(network[name], Neurons) for name in read):
         return gradient
     return np.tile(gradient / gradient.dtype.type(tape.steps), (tape.steps, 1, 1, 1))

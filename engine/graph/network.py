@@ -218,9 +218,10 @@ class Network:
                 channels[node.name] = node.channels
             elif isinstance(node, Projection):
                 channels[node.name] = _channels_out(node, given[0])
+            elif isinstance(node, Join):
+                channels[node.name] = sum(given) if all(given) else 0
             else:
-                known = next(filter(None, given), 0)
-                channels[node.name] = (sum(given) if all(given) else 0) if isinstance(node, Join) else known
+                channels[node.name] = next(filter(None, given), 0)
         return channels
 
     def widths(self, node: Weighted) -> tuple[int, ...] | None:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import as_array
+from ..errors import GraphError
 from ..graph import FanOut, Rows, Shape, Value, Weighted, ZeroFanOut, even_fan_out
 from ..graph.fields import check_channels, set_array, set_bias
 from .dense.joining import joined
@@ -52,9 +54,23 @@ class Scale(Weighted):
         bias: ArrayLike = 0.0,
         epsilon: float = 1e-5,
     ) -> Scale:
-        """A batch norm in inference: weight * (x - mean) / sqrt(variance + epsilon) + bias, all (channels,)."""
-        gain = np.asarray(weight, np.float64) / np.sqrt(np.asarray(variance, np.float64) + epsilon)
-        shift = np.asarray(bias, np.float64) - np.asarray(mean, np.float64) * gain
+        """A batch norm in inference: weight * (x - mean) / sqrt(variance + epsilon) + bias, all (channels,).
+
+        GraphError where they are not of one length, or the variance is negative.
+        """
+        given = {"mean": mean, "variance": variance, "weight": weight, "bias": bias}
+        arrays = {key: as_array(value, f"Scale {name!r}: {key}", GraphError) for key, value in given.items()}
+        for key, array in arrays.items():
+            if array.shape not in (arrays["mean"].shape, ()) or array.ndim > 1 or array.dtype.kind not in "fiu":
+                raise GraphError(
+                    f"Scale {name!r}: {key} must hold a number for each channel, as mean does, of shape "
+                    f"{arrays['mean'].shape} (got {array.dtype} of shape {array.shape})"
+                )
+        spread = np.asarray(arrays["variance"], np.float64) + epsilon
+        if not (spread > 0).all():
+            raise GraphError(f"Scale {name!r}: variance + epsilon must be above 0 (got {spread.min()})")
+        gain = np.asarray(arrays["weight"], np.float64) / np.sqrt(spread)
+        shift = arrays["bias"] - arrays["mean"] * gain
         return cls(name, source, gain, shift)  # type: ignore[arg-type]
 
     @property

@@ -135,7 +135,8 @@ class Case:
 
 
 def _describe(node: Node) -> str:
-    shown = {name: value.shape if isinstance(value, np.ndarray) else value for name, value in vars(node).items()}
+    values = {each.name: getattr(node, each.name) for each in dataclasses.fields(node)}
+    shown = {name: value.shape if isinstance(value, np.ndarray) else value for name, value in values.items()}
     return f"{type(node).__name__}({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
 

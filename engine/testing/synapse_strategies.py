@@ -47,6 +47,10 @@ CHANNELS = st.integers(1, 5) | st.sampled_from((7, 8, 9, 15, 16, 17, 24, 31, 32,
 SIDES = st.integers(1, 12)
 
 
+Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+"""Kernel size, stride and padding."""
+
+
 @st.composite
 def _groups(draw: st.DrawFn, in_channels: int) -> int:
     divisors = [k for k in range(1, in_channels + 1) if in_channels % k == 0]
@@ -154,7 +158,7 @@ def scale(draw: st.DrawFn, name: str, source: str, shape: Shape, values: Numbers
 
 
 @st.composite
-def _window(draw: st.DrawFn, shape: Shape, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def _window(draw: st.DrawFn, shape: Shape, sizes: Sequence[int]) -> Geometry:
     """Kernel size, stride and padding of a pool whose windows have one of these sizes along each axis."""
     sides = shape[1:]
     kernel = [draw(st.sampled_from([k for k in sizes if k <= n + 2 * (k // 2)]), label="window") for n in sides]
@@ -179,9 +183,8 @@ def sum_pool2d(draw: st.DrawFn, name: str, source: str, shape: Shape, _: Numbers
 @st.composite
 def max_pool2d(draw: st.DrawFn, name: str, source: str, shape: Shape, _: Numbers) -> MaxPool2d:
     """Max pool of either variant with any small window."""
-    kernel_size, stride, padding = draw(_window(shape, (2, 3, 1, 4)))
-    variant = draw(st.sampled_from(VARIANTS), label="variant")
-    return MaxPool2d(name, source, kernel_size, stride, padding, variant)
+    kernel, stride, padding = draw(_window(shape, (2, 3, 1, 4)))
+    return MaxPool2d(name, source, kernel, stride, padding, variant=draw(st.sampled_from(VARIANTS), label="variant"))
 
 
 def global_avg_pool2d(name: str, source: str, _shape: Shape, _: Numbers) -> st.SearchStrategy[GlobalAvgPool2d]:
@@ -289,10 +292,6 @@ def alternatives(shape: Shape, wanted: Shape, values: Numbers) -> list[Callable[
             kinds: list[Any] = [SumPool2d, MaxPool2d, *([AvgPool2d] if area & (area - 1) == 0 else [])]
             made += [functools.partial(_pool, kind, geometry) for kind in kinds]
     return made
-
-
-Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-"""Kernel size, stride and padding."""
 
 
 def _convolution(geometry: Geometry, channels: tuple[int, int], values: Numbers, name: str, source: str) -> Conv2d:
