@@ -121,5 +121,5 @@ def _number(text: str) -> int:
 
 
 def _type_name(number: int) -> str:
-    known = {value: name.lower() for name, value in TensorProto.DataType.items()}
+    known: dict[int, str] = {value: name.lower() for name, value in TensorProto.DataType.items()}
     return known.get(number, str(number))

@@ -71,13 +71,10 @@ def _constant(node: GraphNode) -> Any:
     raise UnreadableError(f"{node.kind} {node.name!r} holds no numbers")
 
 
-def _reshape(node: GraphNode, array: Any, shape: Any = None) -> Any:
-    wanted = node.attributes.get("shape") if shape is None else np.ravel(shape)
-    zero = node.attributes.get("allowzero")
+def _reshape(node: GraphNode, array: Any, shape: Any) -> Any:
+    keep = not node.attributes.get("allowzero")
     return array.reshape(
-        [array.shape[k] if n == 0 and not zero else int(n) for k, n in enumerate(wanted or ())]
-        if shape is None
-        else [array.shape[k] if n == 0 and not zero else int(n) for k, n in enumerate(wanted)]
+        [array.shape[k] if size == 0 and keep else int(size) for k, size in enumerate(np.ravel(shape))]
     )
 
 

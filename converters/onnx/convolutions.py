@@ -77,7 +77,7 @@ def product(call: Call) -> Tensor:
     return _full_connection(call, call.weights(1, (2,)).T, None)
 
 
-def _full_connection(call: Call, weight: Array, bias: Array | None) -> Tensor:
+def _full_connection(call: Call, weight: Any, bias: Any) -> Tensor:
     tensor = call.tensor()
     if int(np.prod(tensor.shape[1:])) != tensor.shape[-1]:
         call.refuse(
@@ -94,7 +94,7 @@ def _row(call: Call, shift: Array, features: int) -> Array:
     return np.broadcast_to(shift.reshape(-1), (features,))
 
 
-def _bias(call: Call, channels: int) -> Array | None:
+def _bias(call: Call, channels: int) -> Any:
     bias = call.constant(2)
     if bias is not None and (bias.shape != (channels,) or bias.dtype.kind != "f"):
         call.refuse(f"has a bias of {bias.dtype} and shape {bias.shape}; floats of the shape ({channels},) do")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
-from spikeunet.engine.graph import Network
+from spikeunet.engine.graph import Network, Shape
 
 Array = NDArray[Any]
 
@@ -54,3 +55,10 @@ class Imported:
     network: Network
     facts: dict[str, Any] = field(default_factory=dict)
     endings: tuple[Ending, ...] = ()
+
+
+def picture_shape(shape: tuple[int, ...]) -> Shape:
+    """(C, H, W) of pictures (N, C, H, W), signals (N, C, length) or features (N, C); further axes count as columns."""
+    channels, *sizes = shape[1:] or (1,)
+    height, *columns = sizes if len(sizes) > 1 else (1, *sizes)
+    return channels, height, math.prod(columns)

@@ -63,7 +63,7 @@ def _global_average(call: Call, *, keep: bool) -> Tensor:
     return Tensor(current, (tensor.shape[0], current.shape[0], *ones))
 
 
-def _pool(call: Call, kind: type[MaxPool2d | AvgPool2d]) -> Tensor:
+def _pool(call: Call, kind: Any) -> Tensor:
     value = call.picture()
     count = len(call.tensor().shape) - 2
     if count not in (1, 2):
@@ -72,8 +72,9 @@ def _pool(call: Call, kind: type[MaxPool2d | AvgPool2d]) -> Tensor:
     if min(*kernel, *stride) < 1 or any(gap != 1 for gap in call.whole("dilations", count, 1)):
         call.refuse(f"has a kernel of {kernel} with strides or dilations that no pool has here; dilations must be 1")
     padding = _padding(call, kernel, stride, counted=kind is AvgPool2d)
-    ones = (1,) * (2 - count)
-    node: Any = kind(call.node.name, "", (*ones, *kernel), (*ones, *stride), padding=(*(0,) * (2 - count), *padding))
+    flat = 2 - count
+    sides: list[Any] = [(*[fill] * flat, *side) for fill, side in ((1, kernel), (1, stride), (0, padding))]
+    node = kind(call.node.name, "", sides[0], sides[1], sides[2])
     reads = call.builder.emit(value)
     return call.result(call.current(replace(node, source=reads.name), reads, reads.positive))
 

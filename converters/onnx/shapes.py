@@ -139,9 +139,9 @@ def _with_zeros(call: Call, value: Value, rows: tuple[int, int], columns: tuple[
     # Rows and columns of zeros in the kernel cut off what even padding puts too much on one side.
     tall, wide = (abs(begin - end) + 1 for begin, end in (rows, columns))
     call.builder.spend(channels * tall * wide)
-    kernel = np.zeros((channels, 1, tall, wide))
+    kernel: Any = np.zeros((channels, 1, tall, wide))
     kernel[:, 0, max(0, max(rows) - rows[0]), max(0, max(columns) - columns[0])] = 1
-    node = Conv2d(call.node.name, reads.name, kernel, None, padding=(max(rows), max(columns)), groups=channels)
+    node = Conv2d(call.node.name, reads.name, kernel, padding=(max(rows), max(columns)), groups=channels)
     current = call.current(node, reads, reads.positive)
     assert current.shape == (channels, height + sum(rows), width + sum(columns))
     current.zeros = (rows, columns)
@@ -169,7 +169,7 @@ def _reordered(call: Call, value: Value, order: Array) -> Value:
         return replace(value, node=replace(node, weight=node.weight[order], bias=node.bias[order]))
     reads = call.builder.emit(value)
     call.builder.spend(len(order) ** 2)
-    weight = np.eye(len(order))[order][:, :, None, None]
+    weight: Any = np.eye(len(order))[order][:, :, None, None]
     return call.current(Conv2d(f"{call.node.name}.order", reads.name, weight), reads, reads.positive)
 
 
@@ -277,7 +277,7 @@ def _places(call: Call, size: int, factor: int, transform: str) -> Array:
         found = outputs * 0.0
     else:
         call.refuse(f"computes coordinates by {transform!r:.60}, for which there is no layer")
-    return np.clip(found, 0, size - 1)
+    return np.asarray(np.clip(found, 0, size - 1))
 
 
 def _nearest(call: Call, size: int, factor: int, transform: str, rounding: str) -> Array:
@@ -290,4 +290,4 @@ def _nearest(call: Call, size: int, factor: int, transform: str, rounding: str) 
     }
     if rounding not in roundings:
         call.refuse(f"rounds by {rounding!r:.60}, for which there is no layer")
-    return np.clip(roundings[rounding], 0, size - 1)
+    return np.asarray(np.clip(roundings[rounding], 0, size - 1))

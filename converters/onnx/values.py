@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikeunet.engine.graph import Projection, Shape
 
-from .imported import Ending
+from .imported import Ending, picture_shape
 
 Array = NDArray[Any]
 
@@ -98,13 +97,6 @@ class Tensor:
     def picture_shape(self) -> Shape:
         """(C, H, W) that an operator on pictures, signals or features takes it for."""
         return picture_shape(self.shape)
-
-
-def picture_shape(shape: tuple[int, ...]) -> Shape:
-    """(C, H, W) of pictures (N, C, H, W), signals (N, C, length) or features (N, C); further axes count as columns."""
-    channels, *sizes = shape[1:] or (1,)
-    height, *columns = sizes if len(sizes) > 1 else (1, *sizes)
-    return channels, height, math.prod(columns)
 
 
 def per_channel(array: Array, tensor: Tensor) -> Array | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ from .builder import Builder
 from .call import HANDLERS, Call
 from .constants import folded
 from .graph import Graph, GraphNode
-from .imported import Ending
-from .values import Current, Tensor, picture_shape
+from .imported import Ending, picture_shape
+from .values import Current, Tensor
 
 Operand = Tensor | NDArray[Any]
 
@@ -120,7 +120,7 @@ def _part(node: GraphNode) -> slice:
     return slice(node.attributes.get("start", 0), node.attributes.get("end"))
 
 
-def _refuse_kind(node: GraphNode) -> None:
+def _refuse_kind(node: GraphNode) -> NoReturn:
     remedy = _REMEDIES.get(
         node.kind, "replace it in the network before the export (docs/converting.md lists what is read)"
     )
