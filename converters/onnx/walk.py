@@ -113,7 +113,8 @@ def _result(graph: Graph, node: GraphNode, found: dict[str, Operand], builder: B
     try:
         return HANDLERS[node.kind](Call(node, inputs, builder, graph.opset, open_size, graph.output in node.outputs))
     except GraphError as error:
-        raise UnreadableError(f"{node.kind} {node.name!r} has no layer: {error}") from None
+        fixed = "; the file leaves the picture's size open: export it with a fixed size" if open_size else ""
+        raise UnreadableError(f"{node.kind} {node.name!r} has no layer: {error}{fixed}") from None
 
 
 def _part(node: GraphNode) -> slice:

@@ -114,15 +114,10 @@ def convert(
     """Convert a trained network to a spiking one.
 
     WEIGHTS is a network of any feed-forward topology as an ONNX file (.onnx; examples/export_torch.py writes one out of
-    PyTorch, with a FILE.npz for --check), or holds a state dict of an architecture known by name: a file of PyTorch (.pt, .pth), whose pickles are read but never executed, safetensors,
-    NPZ or Keras. Of a checkpoint the weights are taken, and which is printed; --entry takes others. The calibration
-    pictures should look like what the network will see, noise included: clean pictures with --add-noise 5:50 for a
-    denoiser of that range.
-
-    For --task segment, the names and colours of the classes and what is to be done to a picture first stand in the
-    model's metadata: --dataset takes them from a data set that `spikeunet evaluate` knows, --metadata from a JSON file,
-    as {"classes": ["membrane", "cell"], "palette": [[0, 0, 0], [255, 255, 255]], "preprocessing":
-    [{"name": "rgb2gray"}]}.
+    PyTorch, with a FILE.npz for --check), or holds a state dict of an architecture known by name: a file of PyTorch
+    (.pt, .pth), whose pickles are read but never executed, safetensors, NPZ or Keras. Of a checkpoint the weights are
+    taken, and which is printed; --entry takes others. The calibration pictures should look like what the network will
+    see, noise included: clean pictures with --add-noise 5:50 for a denoiser of that range.
 
     --check compares the converted network's analog form with the arrays "inputs" and "outputs" of a file, and refuses
     a network that was misunderstood. Functions at the end for which there are no neurons (Sigmoid, Softmax) are left
