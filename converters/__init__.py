@@ -6,8 +6,10 @@ if __name__ != "spikeunet.converters":
 from .architectures import ARCHITECTURES, Architecture
 from .batch_norm import fold_batch_norm
 from .calibration import calibration_pictures
+from .check import relative_error
 from .convert import NORMALIZATIONS, convert
 from .normalization import activation_scales, normalize
+from .onnx import Imported, read_onnx
 from .quantization import quantize_weights
 from .state_dict import read_state_dict
 from .weights import Weights, load_weights, read_weights
@@ -16,6 +18,7 @@ __all__ = [
     "ARCHITECTURES",
     "NORMALIZATIONS",
     "Architecture",
+    "Imported",
     "Weights",
     "activation_scales",
     "calibration_pictures",
@@ -24,6 +27,8 @@ __all__ = [
     "load_weights",
     "normalize",
     "quantize_weights",
+    "read_onnx",
     "read_state_dict",
     "read_weights",
+    "relative_error",
 ]

@@ -14,8 +14,10 @@ from spikeunet.engine.neurons import MultiThreshold, NeuronModel, rectifies
 from .architectures import ARCHITECTURES
 from .batch_norm import EPSILON
 from .calibration import Pictures, calibration_pictures
+from .check import Check, relative_error, require_agreement
 from .key_names import build_unwrapped
 from .normalization import activation_scales, normalize
+from .onnx import Imported, is_onnx, read_onnx
 from .state_dict import StateDict, checked, find_weights
 from .weights import Weights
 
@@ -23,7 +25,7 @@ NORMALIZATIONS = ("connection", "layer", "none")
 
 
 def convert(
-    state: str | os.PathLike[str] | Mapping[str, Any] | Weights | Network,
+    state: str | os.PathLike[str] | Mapping[str, Any] | Weights | Imported | Network,
     architecture: str = "spiking-unet",
     normalization: Literal["connection", "layer", "none"] = "connection",
     calibration: Pictures | None = None,
@@ -33,6 +35,8 @@ def convert(
     metadata: Mapping[str, Any] | None = None,
     batch_norm_epsilon: float = EPSILON,
     entry: str | None = None,
+    check: Check | None = None,
+    force: bool = False,
 ) -> Network:
     """Convert a trained network with ReLUs into a spiking network (Li et al., arXiv 2307.10974).
 
@@ -41,12 +45,12 @@ def convert(
 
     Parameters
     ----------
-    state : path of a file of weights, mapping of str to array, Weights, or Network
+    state : path of a file of weights or of a graph, mapping of str to array, Weights, Imported, or Network
         A state dict in PyTorch's layout, whose keys may all begin with what a wrapper put there ("module.", "model.");
-        of files, those that `read_weights` reads: NPZ, PyTorch, safetensors, Keras. Or a network built by hand, whose
-        own topology is then used.
+        of files, those that `read_weights` reads: NPZ, PyTorch, safetensors, Keras. Or an ONNX file (.onnx), which
+        describes a network of any topology, or a network built by hand.
     architecture : str
-        A key of ARCHITECTURES; without meaning for a Network.
+        A key of ARCHITECTURES; without meaning for a Network or an ONNX file.
     normalization : "connection", "layer" or "none"
         Whether each layer is scaled by its own activations, or layers that meet in a concatenation by their common
         ones, or weights stay as they are.
@@ -68,6 +72,11 @@ def convert(
         Epsilon of the batch norms, which a state dict does not hold.
     entry : str, optional
         Of a checkpoint that holds several dictionaries of arrays, the name of the one to convert.
+    check : (inputs, outputs), or path of an NPZ file with arrays of these names, optional
+        What the framework that the network comes from reads and puts out, (N, C, H, W) and N first. The converted
+        network in its analog form (ANN) must put out the same, up to 1e-3 of the largest output.
+    force : bool
+        Whether to convert the network even if it does not.
 
     Returns
     -------
@@ -80,14 +89,18 @@ def convert(
     StateDictError
         If the state dict cannot be read or does not fit; names missing, unexpected and misshapen keys.
     InputError
-        If an option is unknown or out of range, the neuron stands for what no layer computes, or calibration pictures
-        are needed and missing or unsuitable.
+        If an option is unknown or out of range, the neuron stands for what no layer computes, calibration pictures are
+        needed and missing or unsuitable, or the network does not put out what the check wants.
     PictureError
         If a calibration picture cannot be read.
     """
     _check_options(architecture, normalization, calibration, percentile)
     facts: dict[str, Any] = {"normalization": normalization}
-    if isinstance(state, Network):
+    imported = read_onnx(state) if is_onnx(state) else state  # type: ignore[arg-type]
+    if isinstance(imported, Imported):
+        network, facts = imported.network, {**facts, **imported.facts}
+        _check_no_entry(entry)
+    elif isinstance(state, Network):
         network = state
     else:
         network, facts = _built(find_weights(state, entry), architecture, batch_norm_epsilon, facts)
@@ -97,6 +110,10 @@ def convert(
         pictures = calibration_pictures(calibration, network.input.channels, preprocessing=steps)
         network = normalize(network, activation_scales(network, pictures, percentile, normalization))
         facts |= {"percentile": float(percentile), "calibration_pictures": len(pictures)}
+    if check is not None:
+        endings = imported.endings if isinstance(imported, Imported) else ()
+        facts["relative_error"] = relative_error(network, check, endings)
+        require_agreement(facts["relative_error"], force=force)
     return network.replace(metadata={**network.metadata, **(metadata or {}), "conversion": facts})
 
 
@@ -161,6 +178,11 @@ def _with_neurons_like(network: Network, model: NeuronModel) -> Network:
             for node in network.nodes
         ]
     )
+
+
+def _check_no_entry(entry: str | None) -> None:
+    if entry is not None:
+        raise InputError(f"an ONNX file has no entries; leave {entry!r:.100} out")
 
 
 def _check_options(architecture: str, normalization: str, calibration: Pictures | None, percentile: float) -> None:

@@ -193,7 +193,9 @@ def test_a_whole_network_is_refused_with_the_remedy(refused):
 
 
 def test_other_kinds_of_files_are_refused_by_name(refused):
-    assert "weights.onnx: is an ONNX file, which is not read" in refused(b"\x08\x07\x12", "weights.onnx")
+    assert "weights.onnx: is an ONNX file, which holds a network and not weights alone" in refused(
+        b"\x08\x07\x12", "weights.onnx"
+    )
     assert "is a tar archive, as PyTorch wrote before 0.2" in refused(b"storages".ljust(257, b"\0") + b"ustar")
     message = refused(b"garbage", "weights.pt")
     assert "is no NPZ, PyTorch, safetensors or Keras file, or is truncated or damaged" in message

@@ -113,7 +113,7 @@ def _read(path: Path, begin: bytes, entry: str | None) -> Weights:
     elif safetensors_file.is_safetensors(path, begin):
         return _flat(path, safetensors_file.read, "a safetensors file", entry)
     elif path.suffix.lower() == ".onnx":
-        raise StateDictError(f"{path}: is an ONNX file, which is not read; {_REMEDY}")
+        raise StateDictError(f"{path}: is an ONNX file, which holds a network and not weights alone; convert it")
     elif path.suffix.lower() != ".npz":
         raise StateDictError(
             f"{path}: is no NPZ, PyTorch, safetensors or Keras file, or is truncated or damaged; {_REMEDY}"

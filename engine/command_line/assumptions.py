@@ -35,7 +35,7 @@ def assumptions(network: Network, predicts: str | None, epsilon: float | None) -
     if epsilon is None and "batch_norm_epsilon" in facts:
         assumed.append(f"epsilon of {facts['batch_norms']} batch norms {facts['batch_norm_epsilon']:g} (--epsilon)")
     assumed += [f"{name} {facts[name]}" for name in ("pooling", "concatenation", "dilation") if name in facts]
-    lines = [*_found(facts), *([("assumed", "; ".join(assumed))] if assumed else [])]
+    lines = [*_found(facts), *_imported(facts), *([("assumed", "; ".join(assumed))] if assumed else [])]
     if "zero_biases" in facts:
         layers = facts["zero_biases"]
         lines.append(("biases", f"0 in {len(layers)} layers that have none: {first_few(layers)}"))
@@ -53,6 +53,22 @@ def _found(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append(("entry", facts.get("entry", "the file's own arrays") + also))
     if "left_out" in facts:
         lines.append(("left out", f"no arrays: {first_few(facts['left_out'])}"))
+    return lines
+
+
+def _imported(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Lines on a network that came with its graph: what was left out, and what it was held against."""
+    lines = []
+    if "input_size" in facts:
+        lines.append(("size", f"exported for pictures of {'x'.join(map(str, facts['input_size']))}; others may differ"))
+    if "endings" in facts:
+        lines.append(
+            ("left out", f"at the end, without neurons: {first_few(facts['endings'])}; apply it to the output")
+        )
+    if "relative_error" in facts:
+        lines.append(("check", f"outputs differ by {facts['relative_error']:.2g} of the largest one"))
+    elif facts.get("source") == "onnx":
+        lines.append(("check", "none; --check FILE.npz compares with inputs and outputs of your framework"))
     return lines
 
 

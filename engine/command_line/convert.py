@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..errors import InputError
 from .claims import Claims
@@ -77,6 +78,8 @@ NOISE_LEVELS = 10
 @click.option("--epsilon", type=float, metavar="E", help="Of all batch norms; no state dict holds it.  [default: 1e-5]")
 @click.option("--dataset", metavar="NAME", help="Take classes, colours and preprocessing from this known data set.")
 @click.option("--metadata", metavar="FILE", type=FILE, help="JSON object of classes, palette, and the like.")
+@click.option("--check", metavar="FILE.npz", type=FILE, help="Inputs and outputs of your framework to compare with.")
+@click.option("--force", is_flag=True, help="Convert even if --check finds other outputs.")
 @click.option("--description", help="A line about the model.")
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
 def convert(
@@ -103,26 +106,29 @@ def convert(
     epsilon: float | None,
     dataset: str | None,
     metadata: Path | None,
+    check: Path | None,
+    force: bool,
     description: str | None,
     dtype: Any,
 ) -> None:
     """Convert a trained network to a spiking one.
 
-    WEIGHTS holds a state dict: a file of PyTorch (.pt, .pth), whose pickles are read but never executed, safetensors,
-    NPZ or Keras. Of a checkpoint the weights are taken, and which is printed; --entry takes others. The calibration
-    pictures should look like what the network will see, noise included: clean pictures with --add-noise 5:50 for a
-    denoiser of that range.
+    WEIGHTS is a network of any feed-forward topology as an ONNX file (.onnx; examples/export_torch.py writes one out of
+    PyTorch, with a FILE.npz for --check), or holds a state dict of an architecture known by name: a file of PyTorch
+    (.pt, .pth), whose pickles are read but never executed, safetensors, NPZ or Keras. Of a checkpoint the weights are
+    taken, and which is printed; --entry takes others. The calibration pictures should look like what the network will
+    see, noise included: clean pictures with --add-noise 5:50 for a denoiser of that range.
 
-    For --task segment, the names and colours of the classes and what is to be done to a picture first stand in the
-    model's metadata: --dataset takes them from a data set that `spikeunet evaluate` knows, --metadata from a JSON file,
-    as {"classes": ["membrane", "cell"], "palette": [[0, 0, 0], [255, 255, 255]], "preprocessing":
-    [{"name": "rgb2gray"}]}.
+    --check compares the converted network's analog form with the arrays "inputs" and "outputs" of a file, and refuses
+    a network that was misunderstood. Functions at the end for which there are no neurons (Sigmoid, Softmax) are left
+    out, which is printed.
 
     What a state dict leaves open is printed: whether the output is the noise, the batch norms' epsilon, and what the
     architecture takes for granted.
 
     \b
     Examples:
+      spikeunet convert network.onnx -o model.npz --calibration pictures/ --check network.npz --task classify
       spikeunet convert state.pth -o model.npz --calibration pictures/ --add-noise 5:50
       spikeunet convert state.pth -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
       spikeunet convert state.pth -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
@@ -133,11 +139,10 @@ def convert(
     from spikeunet.converters import calibration_pictures
     from spikeunet.converters import convert as convert_network
     from spikeunet.converters.batch_norm import EPSILON
-    from spikeunet.converters.state_dict import find_weights
 
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
-    from .assumptions import assumptions, check_epsilon, doubts
+    from .assumptions import assumptions, doubts
     from .model_metadata import check_facts, check_segmenter, given_metadata, with_prediction
 
     options = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
@@ -150,18 +155,19 @@ def convert(
     if steps is not None:
         facts["steps"] = check_steps(steps)
     check_facts(facts)
-    _check_output(output, state, calibration, metadata)
+    _check_output(output, state, calibration, metadata, check)
+    if force and check is None:
+        raise InputError("--force has no meaning without --check; leave it out")
     if calibration is None and (pictures is not None or sigma is not None):
         raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
-    weights = find_weights(state, entry)
-    check_epsilon(epsilon, weights.arrays)
+    weights = _found(state, entry, epsilon)
     if calibration is None and normalization != "none":
         raise InputError(
             f"--normalization {normalization} needs calibration pictures, such as the network will see; "
             "name a folder of them by --calibration, or take --normalization none"
         )
     norms = EPSILON if epsilon is None else epsilon
-    plain = convert_network(weights, architecture, "none", batch_norm_epsilon=norms)
+    plain = convert_network(weights, architecture, "none", batch_norm_epsilon=norms, check=check, force=force)
     samples = None
     if calibration is not None:
         channels = plain.input.channels
@@ -171,7 +177,16 @@ def convert(
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
     network = convert_network(
-        weights, architecture, normalization, samples, percentile, model, metadata=facts, batch_norm_epsilon=norms
+        weights,
+        architecture,
+        normalization,
+        samples,
+        percentile,
+        model,
+        metadata=facts,
+        batch_norm_epsilon=norms,
+        check=check,
+        force=force,
     )
     check_segmenter(network)
     save_model(network, output, dtype)
@@ -202,10 +217,31 @@ def noise_levels(sigma: str | None) -> tuple[float, ...]:
     return tuple(low + (high - low) * index / (NOISE_LEVELS - 1) for index in range(NOISE_LEVELS))
 
 
-def _check_output(output: Path, state: Path, calibration: Path | None, metadata: Path | None) -> None:
+def _found(state: Path, entry: str | None, epsilon: float | None) -> Any:
+    """What a file holds: a network, or weights; InputError where an option has no meaning for it."""
+    from spikeunet.converters.onnx import is_onnx, read_onnx
+    from spikeunet.converters.state_dict import find_weights
+
+    from .assumptions import check_epsilon
+
+    if not is_onnx(state):
+        weights = find_weights(state, entry)
+        check_epsilon(epsilon, weights.arrays)
+        return weights
+    given = click.get_current_context().get_parameter_source("architecture")
+    meant = {"--entry": entry, "--epsilon": epsilon, "--architecture": given is ParameterSource.COMMANDLINE or None}
+    for option in (name for name, value in meant.items() if value is not None):
+        raise InputError(f"{option} has no meaning for an ONNX file, which says it itself; leave it out")
+    return read_onnx(state)
+
+
+def _check_output(
+    output: Path, state: Path, calibration: Path | None, metadata: Path | None, check: Path | None
+) -> None:
     check_model_suffix(output)
     claims = Claims()
     claims.reads("the state dict", state)
+    claims.reads("the check", *([] if check is None else [check]))
     claims.reads("the picture", *([] if calibration is None else [calibration]))
     claims.reads("the metadata", *([] if metadata is None else [metadata]))
     claims.writes("the model", output)

@@ -1,0 +1,102 @@
+"""Hold a converted network against the outputs that the user's own framework gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikeunet.engine.arrays import as_array
+from spikeunet.engine.dense import forward
+from spikeunet.engine.errors import InputError
+from spikeunet.engine.files.archive import read_arrays
+from spikeunet.engine.graph import Network
+
+from .onnx.imported import Ending, picture_shape
+
+LARGEST_ERROR = 1e-3
+"""Largest difference to the outputs, relative to the largest of them, of a network that was understood: sums in another
+order make some 1e-6."""
+
+Array = NDArray[Any]
+Check = tuple[ArrayLike, ArrayLike] | str | os.PathLike[str]
+
+
+def relative_error(network: Network, check: Check, endings: Sequence[Ending] = ()) -> float:
+    """Largest difference between the network's outputs in its analog form (ANN) and those wanted.
+
+    Parameters
+    ----------
+    network : Network
+    check : (inputs, outputs), or path of an NPZ file with arrays of these names
+        What the user's framework read, (N, C, H, W), (N, C, length) or (N, C) float, and what it put out, N first.
+    endings : sequence of Ending
+        Functions that follow the network.
+
+    Returns
+    -------
+    float
+        Divided by the largest of the outputs' sizes.
+
+    Raises
+    ------
+    InputError
+        If these are no such arrays, or of another size than the network's.
+    """
+    inputs, wanted = (_checked(name, array) for name, array in zip(_NAMES, _given(check), strict=True))
+    if len(inputs) != len(wanted):
+        raise InputError(f"the check has {len(inputs)} inputs and {len(wanted)} outputs; the first axis counts both")
+    if not 2 <= inputs.ndim <= 4:
+        raise InputError(f"inputs of the check must be (N, C, H, W), (N, C, length) or (N, C) (got {inputs.shape})")
+    found = forward(network, inputs.reshape(len(inputs), *picture_shape(inputs.shape)))[0].astype(np.float64)
+    for ending in endings:
+        found = ending.apply(found)
+    if found.size != wanted.size:
+        raise InputError(
+            f"outputs of the check have the shape {wanted.shape}, but the network puts out {found.shape}; give what "
+            "your framework puts out for the inputs"
+        )
+    largest = float(np.abs(wanted).max())
+    return float(np.abs(found.reshape(wanted.shape) - wanted).max()) / (largest or 1.0)
+
+
+def require_agreement(error: float, *, force: bool) -> None:
+    """InputError where the error is too large for rounding, unless `force`."""
+    if not error <= LARGEST_ERROR and not force:
+        raise InputError(
+            f"the network was misunderstood: its outputs differ by {error:.2g} of the largest output from those of the "
+            f"check, more than {LARGEST_ERROR:g}; see that both are of one network in evaluation mode and of the same "
+            "inputs, or convert it nevertheless (--force, force=True)"
+        )
+
+
+_NAMES = ("inputs", "outputs")
+
+
+def _given(check: Any) -> tuple[Any, ...]:
+    if isinstance(check, (str, os.PathLike)):
+        path = Path(check)
+        arrays = read_arrays(path, InputError, "save it with numpy.savez(PATH, inputs=..., outputs=...)")
+        missing = [name for name in _NAMES if name not in arrays]
+        if missing:
+            raise InputError(f"{path}: has no array {' and '.join(missing)}; save inputs= and outputs= (numpy.savez)")
+        return tuple(arrays[name] for name in _NAMES)
+    if not isinstance(check, (tuple, list)) or len(check) != 2:
+        raise InputError(f"check must be (inputs, outputs) or the path of an NPZ file (got {type(check).__name__})")
+    return tuple(check)
+
+
+def _checked(name: str, value: Any) -> Array:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    array = as_array(value, name)
+    if array.dtype.kind != "f" or array.ndim < 2 or not array.size:
+        raise InputError(f"{name} of the check must be floats, N pictures first (got {array.dtype} {array.shape})")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} of the check have values that are NaN or infinite")
+    return array

@@ -1,0 +1,116 @@
+"""Activations: what stands for neurons, and functions at the end, which do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .builder import Builder
+from .call import Call, operator
+from .convolutions import bias_of
+from .imported import Ending
+from .values import Emitted, Tensor, Value
+
+Array = NDArray[Any]
+
+
+@operator("Relu")
+def rectified(call: Call) -> Tensor:
+    """Neurons."""
+    return call.result(call.builder.rectify(call.node.name, call.tensor().value), like=0)
+
+
+@operator("Clip")
+def clipped(call: Call) -> Tensor:
+    """A ReLU, capped or not: min(relu(x), m) = relu(x) - relu(relu(x) - m), exactly."""
+    low, high = (_bound(call, index, name) for index, name in ((1, "min"), (2, "max")))
+    if call.last and high is not None:
+        return _ended(call, _range(low, high), lambda x: np.clip(x, low, high))
+    if low != 0 or (high is not None and high <= 0):
+        call.refuse(f"cuts off at {low} and {high}; there are neurons for a ReLU (0) and a capped one (0 and 6) alone")
+    builder, name = call.builder, call.node.name
+    inner = builder.rectify(name, call.tensor().value)
+    if high is None:
+        return call.result(inner, like=0)
+    over = builder.rectify(f"{name}.over", builder.identity(f"{name}.over", inner, 1.0, -high))
+    difference = builder.total(name, [builder.identity(name, inner), builder.identity(f"{name}.over", over, -1.0)])
+    difference.positive = True
+    return call.result(difference, like=0)
+
+
+@operator("LeakyRelu")
+def leaky(call: Call) -> Tensor:
+    """Neurons for x, signed, and for relu(x): a x + (1 - a) relu(x)."""
+    slope = call.attribute("alpha", 0.01)
+    return call.result(_sloped(call.builder, call.node.name, call.tensor().value, slope), like=0)
+
+
+@operator("PRelu")
+def parametric(call: Call) -> Tensor:
+    """The same with a slope for each channel."""
+    slope = bias_of(call, call.weights(1, (0, 1, 2, 3, 4)), call.tensor())
+    return call.result(_sloped(call.builder, call.node.name, call.tensor().value, slope), like=0)
+
+
+def _sloped(builder: Builder, name: str, value: Value, slope: Any) -> Value:
+    inner = builder.emit(value)
+    if inner.positive:
+        return inner
+    # Out of what the signed neurons emit: the synapses before them are computed once.
+    positive = builder.rectify(name, Emitted(inner.name, inner.shape, False))
+    rest = 1 - np.asarray(slope, np.float64)
+    total = builder.total(name, [builder.identity(name, inner, slope), builder.identity(name, positive, rest)])
+    total.positive = False
+    return total
+
+
+@operator("Sigmoid")
+def sigmoid(call: Call) -> Tensor:
+    """Left out at the end."""
+    return _ended(call, "Sigmoid", lambda x: np.exp(-np.logaddexp(0, -x)))
+
+
+@operator("Tanh")
+def hyperbolic_tangent(call: Call) -> Tensor:
+    """Left out at the end."""
+    return _ended(call, "Tanh", np.tanh)
+
+
+@operator("Softmax", "LogSoftmax")
+def softmax(call: Call) -> Tensor:
+    """Left out at the end."""
+    kind, rank = call.node.kind, len(call.tensor().shape)
+    axis = call.attribute("axis", 1 if call.opset < 13 else -1) % rank
+    if call.opset < 13 and any(size != 1 for size in call.tensor().shape[axis + 1 :]):
+        call.refuse("is over several axes, as before opset 13; export with a newer opset")
+
+    def computed(x: Array) -> Array:
+        logarithm = x - np.logaddexp.reduce(x, axis=axis, keepdims=True)
+        return np.asarray(logarithm if kind == "LogSoftmax" else np.exp(logarithm))
+
+    return _ended(call, kind, computed)
+
+
+def _ended(call: Call, name: str, function: Callable[[Array], Array]) -> Tensor:
+    """The tensor as it is, with a function behind it; refused by whatever reads it but changes of its shape."""
+    tensor = call.tensor()
+    if len(tensor.shape) > 2 and not tensor.aligned:
+        call.refuse("follows a change of shape; leave it out of the export")
+    return replace(tensor, endings=(*tensor.endings, Ending(name, function, len(tensor.shape))))
+
+
+def _bound(call: Call, index: int, name: str) -> float | None:
+    """One side of a Clip; None where it is open."""
+    found = np.ravel(call.constant(index, call.node.attributes.get(name, ())))
+    if len(found) > 1:
+        call.refuse(f"has {len(found)} numbers as its {name}; one does")
+    value = float(found[0]) if len(found) else None
+    return None if value is None or abs(value) >= np.finfo(np.float32).max else value
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return f"Clip({'' if low is None else f'{low:g}'}, {'' if high is None else f'{high:g}'})"
