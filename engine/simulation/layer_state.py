@@ -37,8 +37,8 @@ class LayerState:
         Whether numbers may leave the range of float32, and have to be looked at.
     is_part : bool
         Whether the layer is a part of a sum, whose state is another one.
-    parts : list of LayerState
-        What each part of a sum carries; of another layer itself.
+    summands : list of LayerState
+        What each part of a sum carries; empty for another layer.
     synaptic : (H, W, C, state_values) float32 or None
         What the synapses themselves carry.
     """
@@ -52,18 +52,23 @@ class LayerState:
     fresh: bool = True
     watched: bool = False
     is_part: bool = False
-    parts: list[LayerState] = field(init=False)
+    summands: list[LayerState] = field(init=False)
     synaptic: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         self.constant = self.layer.bias
         channels, height, width = self.layer.outgoing
         alone = self.layer.parts == (self.layer,)
-        self.parts = [self] if alone else [LayerState(part, is_part=True) for part in self.layer.parts]
+        self.summands = [] if alone else [LayerState(part, is_part=True) for part in self.layer.parts]
         if alone and self.layer.node.state_values:
             self.synaptic = np.zeros((height, width, channels, self.layer.node.state_values), np.float32)
         if self.layer.neurons is None and not self.is_part:
             self.readout = np.zeros((height, width, channels), np.float32)
+
+    @property
+    def parts(self) -> list[LayerState]:
+        """What each part of a sum carries; of another layer itself, which must not hold itself."""
+        return self.summands or [self]
 
     def keep_membrane(self) -> None:
         """Keep the potentials, and what else the neurons' state consists of, after each group of steps."""
