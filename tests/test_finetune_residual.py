@@ -150,6 +150,7 @@ KINDS = {
     "joined features": joined_features,
     "two flattened": flattened_twice,
     "max pooling": pooled(node(MaxPool2d, 3, 2, 1)),
+    "gated pooling": pooled(node(MaxPool2d, 2, 1, 1, variant="gated")),
     "sum pooling": pooled(node(SumPool2d, (2, 3), 1, (1, 0))),
     "global average": pooled(node(GlobalAvgPool2d)),
     "nearest": pooled(node(Upsample, (1, 2))),
