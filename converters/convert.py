@@ -80,9 +80,8 @@ def convert(
     StateDictError
         If the state dict cannot be read or does not fit; names missing, unexpected and misshapen keys.
     InputError
-        If an option is unknown or out of range, the neuron stands for what no layer computes, calibration pictures are
-        needed and missing or unsuitable, or a layer cannot be scaled: the network has loops, or the picture is added to
-        the layer as it is.
+        If an option is unknown or out of range, the neuron stands for what no layer computes, or calibration pictures
+        are needed and missing or unsuitable.
     PictureError
         If a calibration picture cannot be read.
     """
