@@ -124,7 +124,7 @@ class Sharing:
         read_out = {group for node in network.outputs for group in self._groups(self._outgoing[node.name])}
         self._unscaled = {*read_out, self._group(_PICTURE)}
         for node in network.nodes if joined else ():
-            if isinstance(node, Join):
+            if isinstance(node, Projection):
                 self._join(network, node)
         fired = {part.name for node in network.neurons for part in network.projections(node.source)}
         self._able = [name for name in layers if name in fired and self._group(self._numbers[name]) not in read_out]
@@ -152,8 +152,9 @@ class Sharing:
         group = self._group(self._numbers[name])
         return "" if group in self._unscaled else self._names[group]
 
-    def _join(self, network: Network, node: Join) -> None:
-        found = np.concatenate([self._outgoing[leaf] for leaf in network.leaves(node.name)])
+    def _join(self, network: Network, node: Projection) -> None:
+        """Unite what synapses read together."""
+        found = np.concatenate([self._outgoing[leaf] for leaf in network.leaves(node.source)])
         self._unite([number for number in self._groups(found) if number not in self._unscaled], node)
 
     def _unite(self, numbers: Any, node: Node) -> None:

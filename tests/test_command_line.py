@@ -15,11 +15,22 @@ import pytest
 from small_denoiser import small_denoiser, spiking_unet_state
 
 from spikeunet.engine import (
+    Add,
+    AvgPool2d,
     BurstNeuron,
+    Flatten,
+    Input,
     IntegrateAndFire,
     LeakyIntegrateAndFire,
+    MaxPool2d,
     MultiThreshold,
+    Network,
+    Neurons,
+    Output,
+    PixelShuffle,
     RefractoryLeakyIntegrateAndFire,
+    Scale,
+    Upsample,
     load_model,
     save_model,
 )
@@ -285,6 +296,26 @@ def test_info(run, model):
     assert by_name["up1"][3] == "4x4x4x4, stride 4"
     assert int(by_name["total"][-1]) == sum(int(row[-1]) for row in rows[:-1])
     assert "shape" not in run("info", model).split("\n\n")[1].splitlines()[0]
+
+
+def test_info_of_kinds_without_weights(run, tmp_path):
+    nodes = [Input("input"), Scale("scale", "input", np.ones(1)), Neurons("a", "scale"), Scale("b", "a", np.ones(1))]
+    nodes += [AvgPool2d("mean", "a", 2), MaxPool2d("max", "a", 3, 2, 1), Upsample("up", "a", 2, "bilinear")]
+    nodes += [Flatten("flat", "a"), PixelShuffle("shuffle", "a", 1), AvgPool2d("wide", "a", (2, 3), 1)]
+    nodes += [Add("sum", ("b", "b")), Output("output", "sum")]
+    save_model(Network(nodes), tmp_path / "kinds.npz")
+    rows = [line.split("\t") for line in run("info", tmp_path / "kinds.npz").split("\n\n")[1].splitlines()]
+    assert {row[0]: row[1:4] for row in rows if row[1] not in ("", "kind", "Input", "Neurons", "Output")} == {
+        "scale": ["Scale", "input", "1 channel, 2 bits"],
+        "b": ["Scale", "a", "1 channel, 2 bits"],
+        "mean": ["AvgPool2d", "a", "kernel_size 2"],
+        "max": ["MaxPool2d", "a", "kernel_size 3, stride 2, padding 1, variant lateral-inhibition"],
+        "up": ["Upsample", "a", "scale_factor 2, mode bilinear"],
+        "flat": ["Flatten", "a", "-"],
+        "shuffle": ["PixelShuffle", "a", "upscale_factor 1"],
+        "wide": ["AvgPool2d", "a", "kernel_size 2x3, stride 1"],
+        "sum": ["Add", "b, b", "-"],
+    }
 
 
 def test_models(run, monkeypatch):

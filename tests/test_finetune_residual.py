@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import analog
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -128,6 +129,14 @@ def joined_features(hidden=4):
     return Network(nodes)
 
 
+def flattened_twice():
+    """Features of two layers, of which the picture alone says how many belong to which: neither has scales."""
+    nodes = [*stem(), Conv2d("wide", "first", weight(4, 3, 2, 2), stride=2), Neurons("second", "wide", LADDER)]
+    nodes += [Flatten("flat0", "first"), Neurons("n0", "flat0", LADDER), Flatten("flat1", "second")]
+    nodes += [Neurons("n1", "flat1", LADDER), Concat("both", ("n0", "n1")), Linear("read", "both", weight(2, 126 + 36))]
+    return Network([*nodes, Output("output", "read")])
+
+
 def pooled(make, channels=3):
     return lambda: read_by([*stem(), make("node", "first"), Neurons("second", "node", LADDER)], "second", channels)
 
@@ -139,7 +148,9 @@ KINDS = {
     "sum read out": read_out_sum,
     "sum read out, the other way round": lambda: read_out_sum("first"),
     "joined features": joined_features,
+    "two flattened": flattened_twice,
     "max pooling": pooled(node(MaxPool2d, 3, 2, 1)),
+    "gated pooling": pooled(node(MaxPool2d, 2, 1, 1, variant="gated")),
     "sum pooling": pooled(node(SumPool2d, (2, 3), 1, (1, 0))),
     "global average": pooled(node(GlobalAvgPool2d)),
     "nearest": pooled(node(Upsample, (1, 2))),
@@ -169,7 +180,17 @@ def test_through_time_equals_finite_differences(name):
 
 @pytest.mark.parametrize("scales", ["layer", "channel"])
 @pytest.mark.parametrize(
-    "name", ["residual", "constant part", "joined features", "max pooling", "sum pooling", "flat scale", "shuffle"]
+    "name",
+    [
+        "residual",
+        "constant part",
+        "joined features",
+        "max pooling",
+        "sum pooling",
+        "flat scale",
+        "shuffle",
+        "two flattened",
+    ],
 )
 def test_threshold_scales_equal_finite_differences(name, scales):
     check_flow(Problem(KINDS[name], scales))
@@ -189,6 +210,26 @@ def test_other_neurons_behind_sums(model):
 def test_what_is_added_up_has_no_scales_of_its_own():
     names = [name for name in Trainable(residual(), "layer").parameters() if name.endswith("log_scale")]
     assert names == ["stem.log_scale", "inside.log_scale"]
+
+
+def test_features_of_unknown_layers_have_no_scales():
+    assert not [name for name in Trainable(flattened_twice(), "layer").parameters() if name.endswith("log_scale")]
+
+
+@settings(max_examples=40)
+@given(networks(), st.sampled_from(["layer", "channel"]))
+def test_threshold_scales_keep_the_function_of_the_artificial_network(case, scales):
+    """A scale divides what a layer puts out, and its readers undo it."""
+    network, picture = case
+    if not any(hasattr(each, "weight") for each in network.nodes):
+        return
+    trainable = Trainable(network, scales)
+    parameters = trainable.parameters(np.float64)
+    for name, array in parameters.items():
+        if name.endswith("log_scale"):
+            array[:] = np.random.default_rng(len(array)).integers(-2, 3, array.shape) * np.log(2)
+    scaled = trainable.network(parameters)
+    analog.assert_close(analog.run(scaled, picture)[0], analog.run(network, picture)[0], 1e-6)
 
 
 def test_delays_are_refused():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -123,7 +123,7 @@ def _settings(network: Network, node: Node) -> str:
 
     words = []
     if isinstance(node, Weighted):
-        channels = " channels" if node.weight.ndim == 1 else ""
+        channels = f" channel{'s' * (len(node.weight) > 1)}" if node.weight.ndim == 1 else ""
         words.append("x".join(map(str, node.weight.shape)) + channels)
         bits = weight_bits(node)
         words += [f"{bits} bits"] if bits else []
@@ -136,10 +136,20 @@ def _settings(network: Network, node: Node) -> str:
 
 
 def _unusual(node: Node) -> list[str]:
-    """Fields of synapses that are not as they are by default."""
+    """Fields of synapses that are not as they are by default; of a node without weights all that say something."""
     defaults = {each.name: each.default for each in dataclasses.fields(node)}
     names = [*getattr(node, "file_fields", {}), *(["delay"] if hasattr(node, "delay") else [])]
-    return [name for name in names if name != "parts" and getattr(node, name) != defaults[name]]
+    return [name for name in names if name != "parts" and _says_something(node, name, defaults[name])]
+
+
+def _says_something(node: Node, name: str, default: object) -> bool:
+    value = getattr(node, name)
+    if default is None:  # it follows from others
+        left_out: dict[str, Any] = {name: None}
+        return bool(value != getattr(dataclasses.replace(node, **left_out), name))
+    if hasattr(node, "weight") or not any(value if isinstance(value, tuple) else (value,)):
+        return bool(value != default)
+    return True
 
 
 def _field(name: str, value: object) -> str:

@@ -31,8 +31,8 @@ def refuse_delays(network: Network) -> None:
     late = next((node.name for node in network.nodes if isinstance(node, Synapses) and node.delay), None)
     if late is not None:
         raise InputError(
-            f"a network with delays cannot be fine-tuned ({late!r} has one); fine-tune it without loops and delays, "
-            "delay=0, and put them in afterwards"
+            f"a network with delays cannot be fine-tuned ({late!r} has one); fine-tune it with loops taken out and "
+            "delay=0 elsewhere, and put them back afterwards"
         )
 
 
