@@ -309,6 +309,25 @@ def test_pixels_of_channels(agrees, mode):
 
 def test_channels_of_pixels(agrees):
     agrees([("SpaceToDepth", "x", "y", {"blocksize": 2})], shape=("n", 3, 4, 6))
+    nodes = [("SpaceToDepth", "x", "s", {"blocksize": 2}), ("DepthToSpace", "s", "y", {"blocksize": 2})]
+    agrees(nodes, shape=("n", 3, 4, 6))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "order", "result"),
+    [
+        ([0, 2, 4, 4, 6], [0, 2, 1, 3, 4], [0, 8, 4, 6]),
+        ([0, 4, 2, 24], [0, 2, 1, 3], [0, 8, 4, 6]),
+        ([0, 2, 2, 2, 4, 6], [0, 1, 4, 2, 5, 3], [0, 2, 8, 12]),
+        ([0, 2, 2, 2, 4, 6], [0, 3, 4, 1, 5, 2], [0, 2, 8, 12]),
+        ([0, 8, 2, 2, 3, 2], [0, 1, 3, 5, 2, 4], [0, 32, 2, 3]),
+        ([0, 8, 2, 2, 3, 2], [0, 3, 5, 1, 2, 4], [0, 32, 2, 3]),
+    ],
+)
+def test_shuffles_that_are_written_as_changes_of_shape(agrees, sizes, order, result):
+    constants = {"a": np.array(sizes), "b": np.array(result)}
+    moves = [("Reshape", "xa", "r", {}), ("Transpose", "r", "t", {"perm": order}), ("Reshape", "tb", "y", {})]
+    agrees(moves, constants, ("n", 8, 4, 6))
 
 
 def test_zeros_around_a_picture(agrees, refused):

@@ -13,7 +13,7 @@ from spikeunet.engine.errors import GraphError, first_few
 from spikeunet.engine.graph import Node
 
 from ..weights.refusals import UnreadableError
-from . import activations, arithmetic, convolutions, pools, shapes  # noqa: F401 - they register operators
+from . import activations, arithmetic, convolutions, pools, resizing, shapes, shuffles  # noqa: F401 - they register operators
 from .builder import Builder
 from .call import HANDLERS, Call
 from .constants import folded

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..weights.refusals import DamagedError, UnreadableError
 
-MOST_FIELDS = 1 << 20
+MOST_FIELDS = 1 << 19
 """Fields of all messages in a file; a network of a hundred layers has some ten thousand."""
 
 MOST_TEXT = 1 << 25
@@ -68,6 +68,8 @@ def _next_field(content: bytes, place: int, end: int, known: Any) -> tuple[Any, 
 
 def _varint(content: bytes, place: int, end: int) -> tuple[int, int]:
     """A number of seven bits a byte, and the place behind it."""
+    if place < end and content[place] < 128:
+        return content[place], place + 1  # nearly all of them
     value = 0
     for shift, byte in enumerate(content[place : min(place + _LONGEST_VARINT, end)]):
         value |= (byte & 127) << (7 * shift)
