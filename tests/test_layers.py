@@ -374,7 +374,7 @@ def test_files_and_copies_are_the_same_network(kind, number, tmp_path):
 
 
 def test_channels_that_the_picture_decides():
-    """Flattened features beside others, and in a sum: as many as there are pixels, and not those of the others alone."""
+    """Flattened features beside others, and in a sum: as many as there are pixels."""
     nodes = [
         Input("input"),
         layers.Flatten("flat", "input"),

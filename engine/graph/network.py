@@ -275,22 +275,28 @@ def _depths(by_name: Mapping[str, Node]) -> dict[str, int]:
 
 
 def _check_joins(nodes: tuple[Node, ...]) -> None:
-    """Refuse Concats that name so many sources, one within the other, that to list them would take for ever."""
+    """Refuse Concats and sums that name so many sources, one within the other, that to list them would take for ever.
+
+    What is listed are the sources of each node of synapses, Concats seen through, and what neurons and the readout
+    receive, sums seen through.
+    """
     alike = {node.name for node in nodes if isinstance(node, Synapses) and node.keeps_channels}
+    sums = {node.name for node in nodes if isinstance(node, CurrentSum)}
     parts: dict[str, int] = {}
     total = 0
     for node in nodes:
         reads = sum(parts.get(source, 1) for source in node.sources)
-        total += reads if isinstance(node, Synapses) else 0
+        seen_through = isinstance(node, (Join, CurrentSum))
+        total += reads if isinstance(node, Projection) or (not seen_through and sums.intersection(node.sources)) else 0
         parts[node.name] = 1
-        if isinstance(node, (Join, CurrentSum)):
+        if seen_through:
             parts[node.name] = reads = 1 + reads
         elif node.name in alike or (isinstance(node, Neurons) and node.source in alike):
             parts[node.name] = reads
         if max(reads, total) > MOST_JOINED:
             raise GraphError(
-                f"{type(node).__name__} {node.name!r} reads {reads} parts, seen through Concats and average pools, and "
-                f"all layers up to it {total}; the limit is {MOST_JOINED}"
+                f"{type(node).__name__} {node.name!r} reads {reads} parts, seen through Concats, sums and average "
+                f"pools, and all layers up to it {total}; the limit is {MOST_JOINED}"
             )
 
 
