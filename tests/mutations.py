@@ -90,8 +90,8 @@ MUTATIONS = [
     Mutation(
         "lost event at the edge of a block of channels",
         "kernels/compact.py",
-        "            base += rows[2]",
-        "            place -= rows[3] % 8 == 0 and place > start[row, x]\n            base += rows[2]",
+        "            base += rows.padded",
+        "            place -= rows.channels % 8 == 0 and place > start[row, x]\n            base += rows.padded",
     ),
     Mutation(
         "swapped stride",
@@ -114,9 +114,9 @@ MUTATIONS = [
     ),
     Mutation(
         "membrane forgotten from one group of steps to the next",
-        "simulation/layer_run.py",
-        "self.state.fresh = False",
-        "self.state.fresh = True",
+        "simulation/layer_state.py",
+        "each.fresh = False",
+        "each.fresh = True",
     ),
     Mutation(
         "state of a registered neuron forgotten likewise",
@@ -145,7 +145,7 @@ MUTATIONS = [
     ),
     Mutation(
         "fan-out of a pool without its padding",
-        "layers/avg_pool2d.py",
+        "layers/pool.py",
         "sliding_axis(*horizontal)",
         "sliding_axis(*horizontal[:2], 0)",
     ),
@@ -186,6 +186,85 @@ MUTATIONS = [
         "kernels/stepped.py",
         "return 0.0 if abs(number) < _SMALLEST else number",
         "return number",
+    ),
+    Mutation(
+        "padding may be the largest",
+        "layers/max_pool2d.py",
+        "self.padding[1], self.padding[1] + width)",
+        "0, 2 * self.padding[1] + width)",
+    ),
+    Mutation(
+        "sums of a max pool forgotten from one group of steps to the next",
+        "simulation/value_run.py",
+        "self._state[first:last]",
+        "self._state[first:last].copy()",
+    ),
+    Mutation(
+        "the last of several largest is let through",
+        "kernels/max_pool.py",
+        "if sums[tap] > after:",
+        "if sums[tap] >= after:",
+        examples=120,
+    ),
+    Mutation(
+        "shares of neighbours swapped where a picture is enlarged",
+        "layers/upsample.py",
+        "low * (1 - share) + values.take(side.high - first, axis) * share",
+        "low * share + values.take(side.high - first, axis) * (1 - share)",
+        examples=120,
+    ),
+    Mutation(
+        "the last part of a sum is lost",
+        "simulation/band_run.py",
+        "for part in self._part_runs:\n                by_pixel",
+        "for part in self._part_runs[:-1]:\n                by_pixel",
+    ),
+    Mutation(
+        "every part of a sum reads the rows of the first one",
+        "simulation/tiling.py",
+        "zip(step.layer.parts, step.windows, strict=True)",
+        "zip(step.layer.parts, step.windows[:1] * len(step.windows), strict=True)",
+        examples=120,
+    ),
+    Mutation(
+        "counts of a delay at the step before",
+        "simulation/counting.py",
+        "arrived[..., delay:] = fired[..., :-delay]",
+        "arrived[...] = fired",
+        examples=120,
+    ),
+    Mutation(
+        "a delay that is none",
+        "simulation/picture_run.py",
+        "return self._before.get(source.name, nothing)",
+        "return self.queues.get(source.name, [nothing])[group]",
+        examples=120,
+    ),
+    Mutation(
+        "channels of a depthwise convolution in the wrong order",
+        "layers/conv2d.py",
+        "np.repeat(seen, self.channel_targets, axis=3)",
+        "np.tile(seen, self.channel_targets)",
+        examples=120,
+    ),
+    Mutation(
+        "rows and columns of a pixel shuffle exchanged",
+        "layers/pixel_shuffle.py",
+        "parts.transpose(0, 1, 4, 2, 5, 3)",
+        "parts.transpose(0, 1, 5, 2, 4, 3)",
+        examples=120,
+    ),
+    Mutation(
+        "features in the order of pixels",
+        "layers/flatten.py",
+        "values.transpose(0, 3, 1, 2)",
+        "values",
+    ),
+    Mutation(
+        "factors of zero are no zero weights",
+        "layers/scale.py",
+        "1 - nonzero[None, None]",
+        "0 * nonzero[None, None]",
     ),
 ]
 NOTHING = Mutation("nothing", "__init__.py", "", "", first="queues")

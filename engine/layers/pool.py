@@ -74,7 +74,8 @@ class Pool2d(RegularTaps):
         A window may be far larger than what it reads.
         """
         sides = zip(size, self.kernel_size, self.stride, self.padding, strict=True)
-        return itertools.product(*(meeting_taps(*side) for side in sides))
+        rows, columns = (meeting_taps(*side) for side in sides)
+        return itertools.product(rows, columns)
 
     def padded_rows(self, values: Array, rows: Rows, fill: float = 0.0) -> Array:
         """What the windows of some output rows see: (M, rows under them, W and its padding, C)."""
