@@ -88,7 +88,9 @@ def by_taps(mixing, vertical, horizontal):
     for i, rows in enumerate(vertical):
         for j, columns in enumerate(horizontal):
             total = total + sparse.kron(sparse.csr_matrix(mixing[:, :, i, j]), sparse.kron(rows, columns), "csr")
-    return total.tocsr()
+    total = total.tocsr()
+    total.eliminate_zeros()  # which dense blocks of a product keep
+    return total
 
 
 def ungrouped(weight, groups):

@@ -33,6 +33,17 @@ def set_count(node: Node, attribute: str, least: int, most: int = LARGEST_EXTENT
     object.__setattr__(node, attribute, count(node, attribute, getattr(node, attribute), least, most))
 
 
+def set_names(node: Node, attribute: str, of_what: str) -> None:
+    """Check a sequence of names, of which there must be one at least."""
+    value = getattr(node, attribute)
+    names = tuple(value) if isinstance(value, (tuple, list)) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise node.refuse(attribute, f"must be a tuple of names (got {value!r:.80})")
+    if not names:
+        raise node.refuse(attribute, f"must name at least one {of_what}")
+    object.__setattr__(node, attribute, names)
+
+
 def set_pairs(node: Node, **least: int) -> None:
     """Check pairs (vertical, horizontal) of whole numbers, each of at least so much; one number stands for two."""
     for attribute, bound in least.items():

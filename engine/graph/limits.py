@@ -13,6 +13,9 @@ MOST_JOINED = 1 << 16
 """Parts that all synapses of a network read together, seen through average pools and through Concats, each of which
 counts as a part of its own."""
 
+MOST_ADDED = 1 << 12
+"""Parts that sums give to all neurons and the readout together, seen through sums, each of which counts, too."""
+
 MOST_INPUT_CHANNELS = 1 << 10
 """Channels of the Input: a gray picture is repeated for each of them."""
 

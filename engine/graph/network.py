@@ -17,6 +17,7 @@ from .limits import (
     FEWEST_CHANNELS,
     FEWEST_PIXELS,
     LARGEST_MULTIPLE,
+    MOST_ADDED,
     MOST_JOINED,
     MOST_NODES,
 )
@@ -171,12 +172,14 @@ class Network:
             incoming = [shapes[source] for source in node.sources if source in shapes] or [picture]
             shapes[node.name] = self._shape(node, incoming, picture)
             largest = max(shapes[node.name], node.padded_shape(*incoming), key=_elements)
-            left -= _elements(largest)
+            kept = node.state_values if isinstance(node, Synapses) else 0
+            left -= _elements(largest) + kept * _elements(shapes[node.name])
             if left < 0:
+                keeps = f" and keeps {kept} numbers for each number that it puts out" if kept else ""
                 raise InputError(
                     f"{type(node).__name__} {node.name!r} puts out or pads {'x'.join(map(str, largest))} (channels x "
-                    f"height x width), and with it the network more than {ELEMENTS_PER_PIXEL * pixels} numbers, the "
-                    f"limit for a picture of {picture[1]}x{picture[2]}; take another network"
+                    f"height x width){keeps}, and with it the network more than {ELEMENTS_PER_PIXEL * pixels} numbers, "
+                    f"the limit for a picture of {picture[1]}x{picture[2]}; take another network"
                 )
         for node in self.nodes if self.delays else ():
             self._shape(node, [shapes[source] for source in node.sources] or [picture], picture)
@@ -290,22 +293,35 @@ def _depths(by_name: Mapping[str, Node]) -> dict[str, int]:
 
 
 def _check_joins(nodes: tuple[Node, ...]) -> None:
-    """Refuse Concats that name so many sources, one within the other, that to list them would take for ever."""
+    """Refuse Concats and sums that name so many sources, one within the other, that to list them would take for ever.
+
+    What is listed are the sources of each node of synapses, Concats seen through, and what neurons and the readout
+    receive, sums seen through.
+    """
     alike = {node.name for node in nodes if isinstance(node, Synapses) and node.keeps_channels}
+    sums = {node.name for node in nodes if isinstance(node, CurrentSum)}
     parts: dict[str, int] = {}
-    total = 0
+    total = added = 0
     for node in nodes:
         reads = sum(parts.get(source, 1) for source in node.sources)
-        total += reads if isinstance(node, Synapses) else 0
         parts[node.name] = 1
         if isinstance(node, (Join, CurrentSum)):
             parts[node.name] = reads = 1 + reads
-        elif node.name in alike or (isinstance(node, Neurons) and node.source in alike):
+        elif isinstance(node, Projection):
+            total += reads
+        elif sums.intersection(node.sources):
+            added += reads
+        if node.name in alike or (isinstance(node, Neurons) and node.source in alike):
             parts[node.name] = reads
         if max(reads, total) > MOST_JOINED:
             raise GraphError(
-                f"{type(node).__name__} {node.name!r} reads {reads} parts, seen through Concats and average pools, and "
-                f"all layers up to it {total}; the limit is {MOST_JOINED}"
+                f"{type(node).__name__} {node.name!r} reads {reads} parts, seen through Concats, sums and average "
+                f"pools, and all layers up to it {total}; the limit is {MOST_JOINED}"
+            )
+        if added > MOST_ADDED:
+            raise GraphError(
+                f"{type(node).__name__} {node.name!r} reads a sum of {reads} parts, and all layers up to it sums of "
+                f"{added}; the limit is {MOST_ADDED}"
             )
 
 

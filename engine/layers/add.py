@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..graph import CurrentSum, Shape
+from ..graph.fields import set_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +28,7 @@ class Add(CurrentSum):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "parts", tuple(self.parts))
-        if not self.parts:
-            raise self.refuse("parts", "must name at least one node of synapses")
+        set_names(self, "parts", "node of synapses")
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..graph import Join, Shape
+from ..graph.fields import set_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,9 +19,7 @@ class Concat(Join):
     file_fields: ClassVar[Mapping[str, str]] = {"parts": "names"}
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", tuple(self.parts))
-        if not self.parts:
-            raise self.refuse("parts", "must name at least one source")
+        set_names(self, "parts", "source")
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from ..graph.fields import Pair, check_channels, positive_shape, set_array, set_
 from ..graph.limits import MOST_GROUPS
 from .dense import convolution
 from .kernels_of_groups import by_groups, check_kernel, extent
-from .pool import padded_rows
+from .pool import meeting_taps, padded_rows
 from .taps import Axis, WeightedTaps, nonzero_along, sliding_axis
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ class Conv2d(WeightedTaps):
         total = np.empty((len(values), height, width, self.out_channels), values.dtype)
         total[:] = self.bias
         by_tap = self.weight[:, 0].transpose(1, 2, 0)
-        for (i, j), weight in ((tap, by_tap[tap]) for tap in np.ndindex(by_tap.shape[:2])):
+        sides = zip(rows.incoming[1:], by_tap.shape, self.stride, self.padding, self.dilation, strict=False)
+        meeting = itertools.product(*(meeting_taps(*side) for side in sides))
+        for (i, j), weight in ((tap, by_tap[tap]) for tap in meeting):
             top, left = i * tall, j * wide
             seen = padded[:, top : top + (height - 1) * down + 1 : down, left : left + (width - 1) * right + 1 : right]
             total += np.repeat(seen, self.channel_targets, axis=3) * weight

@@ -73,11 +73,8 @@ class Pool2d(RegularTaps):
 
         A window may be far larger than what it reads.
         """
-        sides = zip(size, self.padding, self.kernel_size, self.stride, strict=True)
-        rows, columns = (
-            [tap for tap in range(k) if tap < p + side and tap + (side + 2 * p - k) // s * s >= p]
-            for side, p, k, s in sides
-        )
+        sides = zip(size, self.kernel_size, self.stride, self.padding, strict=True)
+        rows, columns = (meeting_taps(*side) for side in sides)
         return itertools.product(rows, columns)
 
     def padded_rows(self, values: Array, rows: Rows, fill: float = 0.0) -> Array:
@@ -92,6 +89,13 @@ class Pool2d(RegularTaps):
             yield padded[
                 :, row : row + (height - 1) * down + 1 : down, column : column + (width - 1) * right + 1 : right
             ]
+
+
+def meeting_taps(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> list[int]:
+    """Along an axis, the taps of a kernel that meet more than padding somewhere on an input of this size."""
+    last = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride * stride
+    places = ((tap, tap * dilation - padding) for tap in range(kernel))
+    return [tap for tap, place in places if place < size and place + last >= 0]
 
 
 def padded_rows(values: Array, rows: Rows, extent: Pair, stride: Pair, padding: Pair, fill: float = 0.0) -> Array:

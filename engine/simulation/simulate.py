@@ -94,6 +94,10 @@ def simulate(
     most = available_processors() if threads is None else _check_whole("threads", threads, 1024)
     batch = pictures if pictures.ndim == 4 else pictures[None]
     if network.delays:
+        if tile is not None:
+            raise InputError(
+                f"a network with delays runs step by step, without tiles (got tile {tile!r}); leave tile out"
+            )
         order = "time"  # what a step emits decides what the next one reads
     program = build_program(network, batch.shape[1:], allowed_kernels(kernels))
     check_counts(program, steps)
