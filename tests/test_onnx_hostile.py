@@ -13,9 +13,11 @@ pytest.importorskip("onnx")
 
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from onnx_graphs import model, normal, saved
+from refusals import refusal
 
 from spikeunet.converters import convert, read_onnx
 from spikeunet.converters.onnx import wire
+from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError, StateDictError
 
 NODES = [
@@ -339,6 +341,18 @@ def test_a_network_that_was_misunderstood_is_refused(path, tmp_path):
         convert(made, normalization="none", check=tmp_path / "check.npz")
 
 
-def test_options_that_have_no_meaning(path):
+def test_options_that_have_no_meaning(path, capsys, monkeypatch):
     with pytest.raises(InputError, match="an ONNX file has no entries; leave 'params' out"):
         convert(saved(path, whole()), normalization="none", entry="params")
+    monkeypatch.chdir(path.parent)
+    plain = ("convert", path.name, "-o", "model.npz", "--normalization", "none")
+    for option in (("--entry", "params"), ("--epsilon", "1e-3"), ("--architecture", "spiking-unet")):
+        message = refusal(capsys, *plain, *option)
+        assert message == f"{option[0]} has no meaning for an ONNX file, which says it itself; leave it out"
+    assert "--force has no meaning without --check" in refusal(capsys, *plain, "--force")
+    np.savez("check.npz", inputs=normal(1, 2, 8, 8), outputs=normal(1, 3))
+    assert "the network was misunderstood" in refusal(capsys, *plain, "--check", "check.npz")
+    with pytest.raises(SystemExit) as stop:
+        main([*plain, "--check", "check.npz", "--force"])
+    assert stop.value.code == 0
+    assert "outputs differ by" in capsys.readouterr().out

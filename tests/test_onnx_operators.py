@@ -335,6 +335,7 @@ def test_zeros_around_a_picture(agrees, refused):
     network = agrees([("Pad", "xp", "z", {}), ("Conv", "zw", "y", {"pads": [1, 1, 1, 1]})], pads)
     assert kinds(network) == ["Input", "Conv2d", "Output"]
     agrees([("Pad", "xp", "z", {}), ("Relu", "z", "y", {})], pads)
+    agrees([("Pad", "xp", "z", {}), ("Neg", "z", "n", {}), ("Conv", "nw", "y", {})], pads)
     assert "pads with other than zeros" in refused([("Pad", "xp", "y", {"mode": "reflect"})], pads)
 
 

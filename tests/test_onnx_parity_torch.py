@@ -211,7 +211,18 @@ def test_a_whole_network_is_exact_in_its_analog_form(tmp_path, name):
         assert converted.metadata["conversion"]["relative_error"] < 1e-5
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("opset", [18, 21])
+def test_the_exporter_that_follows_the_network(tmp_path, opset):
+    pytest.importorskip("onnxscript")
+    network, x, path = randomised(Denoiser()), torch.rand(2, 1, 12, 20), tmp_path / "network.onnx"
+    shapes = (dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC),)
+    torch.onnx.export(network, (x,), path, dynamo=True, opset_version=opset, dynamic_shapes=shapes, verbose=False)
+    imported = read_onnx(path)
+    assert imported.facts["opset"] == opset
+    assert relative_error(imported.network, check_of(network, x), imported.endings) < 1e-5
+
+
+@pytest.mark.parametrize("name", [pytest.param("resnet", marks=pytest.mark.slow), "mobilenet", "unet"])
 def test_the_spiking_network_tends_to_the_analog_one(tmp_path, name):
     make, shape = NETWORKS[name]
     network, x = randomised(make()), torch.rand(3, *(min(size, 16) for size in shape))
@@ -256,20 +267,38 @@ def test_the_example_exports_what_the_command_converts(tmp_path, export_torch, c
     assert facts["relative_error"] < 1e-5
 
 
-def test_the_example_falls_back_to_recording(tmp_path, export_torch, monkeypatch, capsys):
+@pytest.fixture
+def only_recording(monkeypatch):
+    """PyTorch cannot follow any network by torch.export."""
     export = torch.onnx.export
 
-    def only_recording(*arguments, dynamo, **options):
+    def recording(*arguments, dynamo, **options):
         if dynamo:
             raise RuntimeError("cannot be followed")
         return export(*arguments, dynamo=False, **options)
 
-    monkeypatch.setattr(torch.onnx, "export", only_recording)
+    monkeypatch.setattr(torch.onnx, "export", recording)
+
+
+def test_the_example_falls_back_to_recording(tmp_path, export_torch, only_recording, capsys):
     network = randomised(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)))
     export_torch.export(network.train(), torch.rand(2, 3), tmp_path / "network.onnx")
     assert network.training
     assert "torch.export failed (RuntimeError: cannot be followed); recording" in capsys.readouterr().err
     convert(tmp_path / "network.onnx", normalization="none", check=tmp_path / "network.npz")
+
+
+def test_the_example_as_a_command(tmp_path, export_torch, only_recording, monkeypatch, capsys):
+    (tmp_path / "my_network.py").write_text(
+        "from torch import nn\ndef make():\n    return nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU())\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["export_torch.py", "my_network:make", "2x9x8", "-o", "net.onnx"])
+    export_torch.main()
+    assert "net.onnx, and net.npz for --check" in capsys.readouterr().out
+    assert convert("net.onnx", normalization="none", check="net.npz").input.channels == 2
+    sys.modules.pop("my_network", None)
 
 
 def test_weights_in_a_file_of_their_own(tmp_path):

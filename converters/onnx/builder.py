@@ -204,5 +204,5 @@ class Builder:
 
 
 def _fresh(current: Current) -> Current:
-    """A current of which nothing has been placed yet."""
-    return replace(current, placed=None, emitted=None, rectified=None)
+    """A current of which nothing has been placed yet, and which is about to become another one."""
+    return replace(current, zeros=None, placed=None, emitted=None, rectified=None)

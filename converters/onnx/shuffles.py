@@ -85,7 +85,7 @@ def _reordered(call: Call, value: Value, order: Array) -> Value:
     """Channels in another order: by the weights before them, or by synapses of their own."""
     node = value.node if isinstance(value, Current) and not value.shared else None
     if isinstance(value, Current) and isinstance(node, Conv2d | Linear) and node.group_count == 1 and not value.placed:
-        return replace(value, node=replace(node, weight=node.weight[order], bias=node.bias[order]))
+        return replace(value, node=replace(node, weight=node.weight[order], bias=node.bias[order]), zeros=None)
     reads = call.builder.emit(value)
     call.builder.spend(len(order) ** 2)
     weight: Any = np.eye(len(order))[order][:, :, None, None]
