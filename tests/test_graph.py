@@ -256,7 +256,6 @@ def with_nodes(*more, without=()):
     ("make", "message"),
     [
         (with_nodes(without=("output",)), r"at least one Output node \(got none"),
-        (with_nodes(Input("again")), r"exactly one Input node \(got 2"),
         (with_nodes(Neurons("relu", "conv")), "two nodes are called 'relu'"),
         (with_nodes(without=("conv",)), "'relu' reads 'conv', which is not a node"),
         (with_nodes(Concat("both", ("input", "nothing"))), "'both' reads 'nothing', which is not a node"),

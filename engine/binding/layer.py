@@ -39,7 +39,8 @@ NOTHING_READ = (0, 0)
 class Source:
     """A part of a layer's input: the node it comes from, its channels, and where they begin in the joined input.
 
-    `levels` is what its neurons' levels mean, None for the analog input; `delay` steps pass before they arrive.
+    `levels` is what its neurons' levels mean, None for the analog input, which begins at `picture_channel` of what all
+    Input nodes get; `delay` steps pass before events arrive.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Source:
     analog: bool
     levels: LevelTable | None = field(compare=False)
     delay: int = 0
+    picture_channel: int = 0
 
     @property
     def thresholds(self) -> int:

@@ -50,7 +50,10 @@ called_by_clear_caches(_bound.clear)
 
 
 def build_program(network: Network, picture: Shape, kernels: AllowedKernels | None = None) -> Program:
-    """Bind a network to pictures of the shape (C, H, W) and to kernels; InputError where it does not fit."""
+    """Bind a network to pictures of the shape (C, H, W), all inputs joined, and to kernels.
+
+    InputError where it does not fit.
+    """
     kernels = allowed_kernels() if kernels is None else kernels
     return Program(network, *_bound.get(network, (picture, kernels), lambda: _bind(network, picture, kernels)))
 
@@ -107,6 +110,7 @@ def _sources(network: Network, node: Projection, shapes: dict[str, Shape]) -> tu
     for name in network.leaves(node.source):
         leaf, channels = network[name], shapes[name][0]
         levels = level_table(leaf.model) if isinstance(leaf, Neurons) else None
-        found.append(Source(name, channels, offset, isinstance(leaf, Input), levels, node.delay))
+        place = network.input_channels[name].start if isinstance(leaf, Input) else 0
+        found.append(Source(name, channels, offset, isinstance(leaf, Input), levels, node.delay, place))
         offset += channels
     return tuple(found)

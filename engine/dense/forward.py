@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..arrays import as_array
 from ..errors import InputError, first_few
 from ..float32 import all_finite, beyond, without_subnormals
 from ..graph import CurrentSum, Input, Join, Network, Neurons, Node, Projection, Synapses, Value
+from ..joined_inputs import joined_inputs
 from ..neurons import rectifies
 from ..threads import available_processors, limited_blas
 
@@ -21,7 +22,7 @@ Observer = Callable[[str, Array], None]
 
 
 def forward(
-    network: Network, x: ArrayLike, record: Iterable[str] | Literal["all"] = ()
+    network: Network, x: ArrayLike | Mapping[str, ArrayLike], record: Iterable[str] | Literal["all"] = ()
 ) -> tuple[Any, dict[str, Array]]:
     """Output of the analog network (ANN): every Neurons node replaced by a ReLU, or by nothing if its model is signed.
 
@@ -29,7 +30,8 @@ def forward(
     ----------
     network : Network
     x : (C, H, W) or (N, C, H, W) array of real numbers
-        Converted to float32. H and W must suit the network (`network.size_multiple`).
+        Converted to float32. H and W must suit the network (`network.size_multiple`). Of a network with several
+        inputs a mapping of their names to such arrays.
     record : iterable of str, or "all"
         Names of the Neurons nodes whose activations to return.
 
@@ -47,7 +49,8 @@ def forward(
     RangeError
         If a number leaves the range of float32.
     """
-    pictures = as_pictures(x)
+    joined_x = joined_inputs(network, x)
+    pictures = as_pictures(joined_x)
     names = _recorded(network, record)
     recorded: dict[str, list[Array]] = {name: [] for name in names}
 
@@ -57,7 +60,7 @@ def forward(
     found = [evaluate(network, picture, observe, names) for picture in pictures]
     outputs = {node.name: [each[node.name] for each in found] for node in network.outputs}
     # One picture comes without a batch's axis.
-    joined = np.stack if np.ndim(x) == 4 else _only
+    joined = np.stack if np.ndim(joined_x) == 4 else _only
     by_name = {name: joined(values) for name, values in outputs.items()}
     activations = {name: joined(values) for name, values in recorded.items()}
     return by_name if len(by_name) > 1 else by_name[network.output.name], activations
@@ -88,7 +91,8 @@ def _evaluated(network: Network, picture: Array, observe: Observer, names: Colle
     values: dict[str, Value] = {}
     for node in network.by_size:
         if isinstance(node, Input):
-            values[node.name] = (np.ascontiguousarray(picture.transpose(1, 2, 0))[None],)
+            own = picture[network.input_channels[node.name]]
+            values[node.name] = (np.ascontiguousarray(own.transpose(1, 2, 0))[None],)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
                 values[node.name] = _value(node, values, readers)

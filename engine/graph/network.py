@@ -39,7 +39,7 @@ class Network:
     Parameters
     ----------
     nodes : iterable of Node
-        One Input, at least one Output and what lies between, in any order. Projections read the Input, Neurons or a
+        At least one Input, one Output and what lies between, in any order. Projections read the Input, Neurons or a
         Join of them, sums read synapses, and so do Neurons and Outputs.
     metadata : mapping
         What the network is for (task, noise range, training data, score of the ANN, ...); JSON values.
@@ -64,12 +64,9 @@ class Network:
         self.metadata = MappingProxyType(dict(metadata or {}))
         self.normalization = MappingProxyType({name: float(value) for name, value in (normalization or {}).items()})
         self._by_name = {node.name: node for node in self.nodes}
-        inputs = [node.name for node in self.nodes if isinstance(node, Input)]
-        if len(inputs) != 1:
-            names = first_few(inputs)
-            raise GraphError(f"a network has exactly one Input node (got {len(inputs)}: {names or 'none'})")
-        if not self.outputs:
-            raise GraphError("a network has at least one Output node (got none)")
+        for kind, found in ((Input, self.inputs), (Output, self.outputs)):
+            if not found:
+                raise GraphError(f"a network has at least one {kind.__name__} node (got none)")
         _check_joins(self.nodes)
         self._check_delays()
         self.size_multiple = _size_multiple(self.nodes)
@@ -80,7 +77,7 @@ class Network:
 
     def _check_delays(self) -> None:
         for node in filter(_carried_on, self.nodes):
-            if self.input.name in {leaf for source in node.sources for leaf in self.leaves(source)}:
+            if not self.input_channels.keys().isdisjoint(leaf for part in node.sources for leaf in self.leaves(part)):
                 raise GraphError(
                     f"{type(node).__name__} {node.name!r}: delay must be 0, because it reads the Input, which does not "
                     "change"
@@ -102,9 +99,26 @@ class Network:
     # Looked up once: whoever asks for them node by node would walk through all nodes each time.
 
     @lazy_property
+    def inputs(self) -> tuple[Input, ...]:
+        """The nodes where pictures enter."""
+        return tuple(node for node in self.nodes if isinstance(node, Input))
+
+    @lazy_property
     def input(self) -> Input:
-        """The node where the picture enters."""
-        return next(node for node in self.nodes if isinstance(node, Input))
+        """The node where the picture enters; InputError where there are several."""
+        if len(self.inputs) > 1:
+            names = first_few(node.name for node in self.inputs)
+            raise InputError(f"a network with one input is needed here; this one has {len(self.inputs)}: {names}")
+        return self.inputs[0]
+
+    @lazy_property
+    def input_channels(self) -> dict[str, slice]:
+        """By Input node, its channels among those of all inputs, which come side by side."""
+        found, first = {}, 0
+        for node in self.inputs:
+            found[node.name] = slice(first, first + node.channels)
+            first += node.channels
+        return found
 
     @lazy_property
     def outputs(self) -> tuple[Output, ...]:
@@ -169,7 +183,9 @@ class Network:
         shapes: dict[str, Shape] = {}
         for node in self.by_size:
             # What a loop gives back has the shape of what it is added to.
-            incoming = [shapes[source] for source in node.sources if source in shapes] or [picture]
+            incoming = [shapes[source] for source in node.sources if source in shapes] or [
+                self._entering(node, picture)
+            ]
             shapes[node.name] = self._shape(node, incoming, picture)
             largest = max(shapes[node.name], node.padded_shape(*incoming), key=_elements)
             kept = node.state_values if isinstance(node, Synapses) else 0
@@ -182,8 +198,16 @@ class Network:
                     f"the limit for a picture of {picture[1]}x{picture[2]}; take another network"
                 )
         for node in self.nodes if self.delays else ():
-            self._shape(node, [shapes[source] for source in node.sources] or [picture], picture)
+            self._shape(node, [shapes[source] for source in node.sources] or [self._entering(node, picture)], picture)
         return shapes
+
+    def _entering(self, node: Node, picture: Shape) -> Shape:
+        """What of the picture enters at an Input node: its own channels where there are several."""
+        channels = self.input_channels[node.name]
+        all_channels = sum(each.channels for each in self.inputs)
+        if len(self.inputs) == 1 or picture[0] != all_channels:
+            return picture
+        return channels.stop - channels.start, *picture[1:]
 
     def _shape(self, node: Node, incoming: list[Shape], picture: Shape) -> Shape:
         """What a node puts out of these; InputError where the picture does not fit."""
@@ -192,8 +216,8 @@ class Network:
         except GraphError as error:
             raise InputError(
                 f"a picture of {picture[0]}x{picture[1]}x{picture[2]} (channels x height x width) does not fit the "
-                f"network: {error}; {self.input.channels} channel(s) and sides that are multiples of "
-                f"{self.size_multiple} do"
+                f"network: {error}; {sum(each.channels for each in self.inputs)} channel(s) and sides that are "
+                f"multiples of {self.size_multiple} do"
             ) from None
 
     @lazy_property

@@ -273,8 +273,17 @@ class BandRun(BandCalls):
 
     def _picture_entries(self, rows: int) -> tuple[NDArray[np.int64], int]:
         """First channel of the analog input, as often as it comes; entries of so many of its rows."""
-        offsets = np.array([source.channel_offset for source in self.analog])
-        return offsets, rows * self._incoming_width * sum(source.channels for source in self.analog)
+        return np.array(self._picture_offsets), rows * self._incoming_width * self._picture_channels
+
+    @property
+    def _picture_channels(self) -> int:
+        """Channels of the picture, as often as it comes."""
+        return int(self.inputs.picture.shape[2]) * len(self._picture_offsets)
+
+    @property
+    def _picture_offsets(self) -> list[int]:
+        """Where the picture's channels begin among those that are read, as often as it comes."""
+        return [0] if self.inputs.in_place else [source.channel_offset for source in self.analog]
 
     def _inject(self, rows: OutputRows) -> None:
         """Compute the analog input's current, as that of events of one step, on top of the bias."""
@@ -314,8 +323,8 @@ class BandRun(BandCalls):
         sums[:] = 0
         for source in self._unpacked:
             pool_events(geometry, source, self.steps, sums, rows)
-        for analog in self.analog:
-            pool_analog(geometry, self.inputs.picture, self.steps, analog.channel_offset, sums, rows)
+        for offset in self._picture_offsets:
+            pool_analog(geometry, self.inputs.picture, self.steps, offset, sums, rows)
         divide_by_area(geometry, sums)
         return sums
 

@@ -269,7 +269,8 @@ def is_chain(program: Program, steps: int) -> bool:
     """Whether all layers can run in one call."""
     if steps not in (1, 2, 4, STEPS_PER_QUEUE) or not host_compresses() or len(program.layers) > _MOST_LAYERS:
         return False
-    if len({channel_type(layer.outgoing[0]) for layer in program.layers}) > 1:
+    kinds_of_channels = {channel_type(layer.outgoing[0]) for layer in program.layers}
+    if len(kinds_of_channels) > 1 or len(program.network.inputs) > 1:
         return False
     if not all(_is_link(layer, steps) for layer in program.layers):
         return False

@@ -13,6 +13,7 @@ from ..binding import Layer, Program
 from ..binding.layer import Source
 from ..layers.registry import name_of
 from ..operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
+from .layer_state import picture_of
 
 _BYTES = np.dtype(np.float32).itemsize
 
@@ -41,10 +42,10 @@ class OperationsCounter:
         self._parts = [list(layer.parts) for layer in self._layers]
 
     def add_input(self, layer: Layer, picture: NDArray[np.float32]) -> None:
-        """Note the multiply-accumulates of a layer that reads the analog input, (H, W, C)."""
+        """Note the multiply-accumulates of a layer that reads the analog input; (H, W, C), pictures joined."""
         analog = [source for source in layer.sources if source.analog]
         macs = layer.fan_out.total(sum(source.channels for source in analog))
-        effective = sum(_effective_macs(layer, picture, source.channel_offset) for source in analog)
+        effective = sum(_effective_macs(layer, picture_of(source, picture), source.channel_offset) for source in analog)
         self._macs[layer.node.name] = macs, effective
 
     def add_run(self, layer: Layer, fired: NDArray[np.int64], counts: NDArray[np.int64], steps: slice) -> None:

@@ -16,7 +16,8 @@ from ..operations import Operations
 from ..threads import WorkerThreads
 from .chain import Chain, put_back, take_chain
 from .counting import OperationsCounter
-from .layer_run import Inputs, LayerRun, LayerState
+from .layer_run import LayerRun
+from .layer_state import Inputs, LayerState, inputs_of
 from .queue_room import QueueRoom
 from .recording import Recorder
 from .result import RECORDABLE, Result
@@ -168,10 +169,11 @@ class PictureRun:
 
     def _inputs(self, layer: Layer, group: int) -> list[Inputs]:
         """What each part of a layer reads in a group of steps."""
-        return [
-            Inputs([(s, self._queue(s, part, group), self.program.emit[s.name]) for s in part.spiking], picture)
-            for part, picture in zip(layer.parts, self._pictures(layer), strict=True)
-        ]
+        inputs = []
+        for part, picture in zip(layer.parts, self._pictures(layer), strict=True):
+            queues = [(s, self._queue(s, part, group), self.program.emit[s.name]) for s in part.spiking]
+            inputs.append(inputs_of(part, queues, picture))
+        return inputs
 
     def _queue(self, source: Source, part: Layer, group: int) -> EventQueue:
         """What a source has emitted in a group of steps; through a delay, at the step before."""

@@ -15,6 +15,7 @@ from ..binding.bounds import check_counts
 from ..errors import InputError
 from ..float32 import without_subnormals
 from ..graph import Network
+from ..joined_inputs import joined_inputs
 from ..threads import WorkerThreads, available_processors
 from .picture_run import PictureRun, sorted_kernels
 from .result import RECORDABLE, Result
@@ -28,7 +29,7 @@ MAXIMUM_ROWS = 1 << 30
 
 def simulate(
     network: Network,
-    x: ArrayLike,
+    x: ArrayLike | Mapping[str, ArrayLike],
     steps: int = 8,
     order: str = "layer",
     threads: int | None = None,
@@ -46,7 +47,8 @@ def simulate(
     network : Network
     x : (C, H, W) or (N, C, H, W) float32
         Analog input, injected at every step (direct coding). Of four axes the first one is a batch and never time: N
-        pictures that know nothing of each other, each run for all `steps`. The size must suit the network: see
+        pictures that know nothing of each other, each run for all `steps`. Of a network with several inputs a mapping
+        of their names to such arrays, all of one height and width. The size must suit the network: see
         `Network.size_multiple`, to which `denoise` pads.
     steps : int
         Number of time steps T.
@@ -86,7 +88,7 @@ def simulate(
     -----
     Li et al., arXiv 2307.10974, section III; the order of events within a step does not matter.
     """
-    pictures = _check_pictures(x)
+    pictures = _check_pictures(joined_inputs(network, x))
     steps = _check_whole("steps", steps, MAXIMUM_STEPS)
     if order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)} (got {order!r})")

@@ -53,15 +53,15 @@ class TileSchedule:
 
     def __iter__(self) -> Iterator[TileStep]:
         layers = self.program.layers
-        picture = self.program.network.input.name
-        self._done = {picture: 0, **{layer.name: 0 for layer in layers}}
+        pictures = [node.name for node in self.program.network.inputs]
+        self._done = dict.fromkeys([*pictures, *(layer.name for layer in layers)], 0)
         self._counted = {layer.name: (0,) * len(layer.parts) for layer in layers}
         self._readers = defaultdict(list)
         for layer in layers:
             for name in {source.name for source in layer.sources}:
                 self._readers[name].append(layer)
         while any(self._done[layer.name] < layer.outgoing[1] for layer in layers):
-            self._done[picture] = min(self._done[picture] + self.tile, self.height)
+            self._done.update({name: min(self._done[name] + self.tile, self.height) for name in pictures})
             for layer in layers:
                 rows = self._done[layer.name], self._ready(layer)
                 if rows[0] < rows[1]:

@@ -13,7 +13,7 @@ from ..events import EventQueue, silent_queue
 from ..operations import Operations, SynapseOperations
 from ..threads import WorkerThreads
 from .counting import OperationsCounter
-from .layer_state import Inputs
+from .layer_state import Inputs, inputs_of
 from .picture_run import PictureRun, sorted_kernels, step_groups
 from .recording import Recorder
 from .result import Result
@@ -33,7 +33,7 @@ class TileRun(PictureRun):
     def _inputs(self, layer: Layer, group: int) -> list[Inputs]:
         emit = self.program.emit
         return [
-            Inputs([(s, windows[s.name][group], emit[s.name]) for s in part.spiking], picture)
+            inputs_of(part, [(s, windows[s.name][group], emit[s.name]) for s in part.spiking], picture)
             for part, windows, picture in zip(layer.parts, self.windows, self.pictures, strict=True)
         ]
 

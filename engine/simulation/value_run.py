@@ -66,7 +66,10 @@ class ValueRun:
             levels = queue.levels.view(np.uint8)
             place = (first, source.channel_offset)
             emitted_rows(queue.start, queue.channels, levels, queue.levels.itemsize, emit, *place, values)
+        picture = self._inputs.picture[first:last]
+        if self._inputs.in_place:
+            values += picture
+            return values
         for source in self._layer.analog:
-            end = source.channel_offset + source.channels
-            values[..., source.channel_offset : end] = self._inputs.picture[first:last]
+            values[..., source.channel_offset : source.channel_offset + source.channels] = picture
         return values

@@ -221,6 +221,8 @@ class ReferenceResult:
 def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceResult:
     """Run `network` on the picture x, (C, H, W), for `steps` steps, all layers of a step before the next step.
 
+    Of several inputs, `x` has the channels of one after the other, in the order of `network.inputs`.
+
     Layers act in topological order within a step: what a layer emits at step t reaches the next layer at step t.
     """
     shapes = network.shapes(x.shape)
@@ -238,7 +240,7 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceR
                 crossings[node.name].append(crossed)
                 exact_float32(states[node.name])
             else:
-                put_out[node.name] = _put_out(node, x, incoming, kept)
+                put_out[node.name] = _put_out(node, x, network.input_channels, incoming, kept)
             per_step[node.name].append(put_out[node.name])
     recorded = {name: np.stack(values) for name, values in per_step.items()}
     crossed_by_layer = {name: np.stack(values) for name, values in crossings.items()}
@@ -260,10 +262,10 @@ def _incoming(node: Node, before: Mapping[str, Array], now: Mapping[str, Array])
     return [(before if late else now)[source] for source in node.sources]
 
 
-def _put_out(node: Node, x: Array, incoming: list[Array], kept: dict[str, Array]) -> Array:
+def _put_out(node: Node, x: Array, inputs: Mapping[str, slice], incoming: list[Array], kept: dict[str, Array]) -> Array:
     """What any node but neurons puts out at a step; `kept` is what synapses keep from step to step."""
     if isinstance(node, Input):
-        return x.astype(np.float64)
+        return x[inputs[node.name]].astype(np.float64)
     if isinstance(node, Join):
         return np.concatenate(incoming)
     if isinstance(node, CurrentSum):
@@ -312,7 +314,7 @@ def currents(network: Network, x: Array, spikes: Mapping[str, Array]) -> dict[st
             if isinstance(node, Neurons):
                 put_out[node.name] = spikes[node.name][step].astype(np.float64)
             else:
-                put_out[node.name] = _put_out(node, x, incoming, kept)
+                put_out[node.name] = _put_out(node, x, network.input_channels, incoming, kept)
             if node.name in found:
                 found[node.name].append(put_out[node.name])
     return {name: np.stack(values) for name, values in found.items()}
