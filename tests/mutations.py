@@ -250,8 +250,8 @@ MUTATIONS = [
     Mutation(
         "channels of a depthwise convolution in the wrong order",
         "layers/conv2d.py",
-        "np.repeat(seen, self.channel_targets, axis=3)",
-        "np.tile(seen, self.channel_targets)",
+        "currents.swapaxes(3, 4).reshape(*shape[:3], -1)",
+        "currents.reshape(*shape[:3], -1)",
         examples=120,
     ),
     Mutation(

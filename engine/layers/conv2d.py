@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from ..graph.fields import Pair, check_channels, positive_shape, set_array, set_
 from ..graph.limits import MOST_GROUPS
 from .dense import convolution
 from .kernels_of_groups import by_groups, check_kernel, extent
-from .pool import meeting_taps, padded_rows
+from .pool import padded_rows
 from .taps import Axis, WeightedTaps, nonzero_along, sliding_axis
 
 if TYPE_CHECKING:
@@ -117,19 +116,17 @@ class Conv2d(WeightedTaps):
 
     def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
         """Of a depthwise convolution: one group for each input channel."""
+        from ..kernels.depthwise import convolve_depthwise
+
+        channels, outputs = self.in_channels, self.channel_targets
         padded = padded_rows(values, rows, extent(self), self.stride, self.padding)
-        (down, right), width = self.stride, self.output_shape(rows.incoming)[2]
-        (tall, wide), height = self.dilation, rows.last - rows.first
-        total = np.empty((len(values), height, width, self.out_channels), values.dtype)
-        total[:] = self.bias
-        by_tap = self.weight[:, 0].transpose(1, 2, 0)
-        sides = zip(rows.incoming[1:], by_tap.shape, self.stride, self.padding, self.dilation, strict=False)
-        meeting = itertools.product(*(meeting_taps(*side) for side in sides))
-        for (i, j), weight in ((tap, by_tap[tap]) for tap in meeting):
-            top, left = i * tall, j * wide
-            seen = padded[:, top : top + (height - 1) * down + 1 : down, left : left + (width - 1) * right + 1 : right]
-            total += np.repeat(seen, self.channel_targets, axis=3) * weight
-        return total
+        weight = self.weight.reshape(channels, outputs, *self.weight.shape[2:]).transpose(2, 3, 1, 0)
+        bias = self.bias.reshape(channels, outputs).T
+        shape = (len(values), rows.last - rows.first, self.output_shape(rows.incoming)[2], outputs, channels)
+        currents = np.empty(shape, values.dtype)
+        arrays = (np.ascontiguousarray(array, values.dtype) for array in (padded, weight, bias))
+        convolve_depthwise(*arrays, (*self.stride, *self.dilation), currents)
+        return currents.swapaxes(3, 4).reshape(*shape[:3], -1)
 
     def forward(self, value: Value, kept: dict[str, Any] | None = None) -> Array:
         return convolution.current(self, value, kept)
