@@ -405,6 +405,13 @@ def test_what_has_no_layer_is_refused_by_name(refused):
     assert "transA" in refused([("Gemm", "xw", "y", {"transA": 1})], {"w": normal(2, 2)}, ("n", 2))
 
 
+def test_attributes_that_an_operator_does_not_have(refused):
+    message = refused([("AveragePool", "x", "y", {"kernel_shape": [2, 2], "dilations": [1, 1]})])
+    assert message == (
+        "AveragePool 'averagepool0' has the attributes dilations, which it does not have in opset 17; export it again"
+    )
+
+
 def test_a_network_of_another_size_for_every_picture_is_refused(refused):
     flat = [("Flatten", "x", "f", {}), ("MatMul", "fw", "y", {})]
     assert "export it with a fixed size" in refused(flat, {"w": normal(128, 3)}, ("n", 2, "h", "w"))
