@@ -18,14 +18,19 @@ NODES = [
     ("Conv", "xwb", "c", {"pads": [1, 1, 1, 1]}),
     ("Relu", "c", "r", {}),
     ("MaxPool", "r", "p", {"kernel_shape": [2, 2], "strides": [2, 2]}),
-    ("ConvTranspose", "pt", "o", {"strides": [2, 2], "output_padding": [1, 1], "dilations": [1, 2]}),
+    (
+        "ConvTranspose",
+        "pt",
+        "o",
+        {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1], "dilations": [1, 2]},
+    ),
     ("LeakyRelu", "o", "l", {"alpha": 0.1}),
     ("Resize", ("p", "", "s"), "u", {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}),
     ("Pad", "uz", "q", {}),
-    ("Concat", "qr", "j", {"axis": 1}),
+    ("Concat", "qrl", "j", {"axis": 1}),
     ("DepthToSpace", "j", "d", {"blocksize": 2, "mode": "CRD"}),
     ("AveragePool", "d", "a", {"kernel_shape": [2, 2], "count_include_pad": 1, "auto_pad": "VALID"}),
-    ("Conv", "ah", "e", {"group": 2, "dilations": [1, 1], "strides": [2, 1]}),
+    ("Conv", "ah", "e", {"group": 3, "dilations": [1, 1], "strides": [2, 1]}),
     ("GlobalAveragePool", "e", "g", {}),
     ("Shape", "g", "k", {}),
     ("Gather", "ki", "n", {"axis": 0}),
@@ -37,8 +42,8 @@ NODES = [
 ]
 CONSTANTS = {
     "w": normal(4, 2, 3, 3), "b": normal(4), "t": normal(4, 4, 3, 2), "s": np.array([1, 1, 2, 2], np.float32),
-    "z": np.array([0, 0, 0, 0, 0, 0, 0, 0]), "h": normal(4, 1, 2, 2), "i": np.array([0]), "f": np.array([-1]),
-    "1": normal(4, 4),
+    "z": np.array([0, 0, 0, 0, 0, 0, 0, 0]), "h": normal(3, 1, 2, 2), "i": np.array([0]), "f": np.array([-1]),
+    "1": normal(4, 3),
 }  # fmt: skip
 
 
