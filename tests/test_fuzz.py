@@ -13,6 +13,7 @@ SAMPLE = {
     "model": 300,
     "state-dict": 200,
     "weights": 300,
+    "onnx": 400,
     "picture": 400,
     "command-line": 60,
     "calibration": 30,
@@ -26,13 +27,14 @@ TARGETS = fuzz.targets()
 
 def test_every_target_is_sampled():
     pytest.importorskip("sklearn", reason="scores of segmentations need scikit-learn (extra evaluate)")
+    pytest.importorskip("onnx", reason="graphs need the package onnx (extra onnx)")
     assert set(SAMPLE) == set(TARGETS)
 
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_sample(name, tmp_path, monkeypatch):
     if name not in TARGETS:
-        pytest.skip(f"{name}: needs scikit-learn (extra evaluate)")
+        pytest.skip(f"{name}: needs scikit-learn (extra evaluate) or onnx (extra onnx)")
     monkeypatch.chdir(tmp_path)
     report = fuzz.fuzz(TARGETS[name], SAMPLE[name], seed=1)
     assert report.findings == []

@@ -217,6 +217,16 @@ def test_pools(agrees):
     agrees([("GlobalMaxPool", "x", "y", {})], shape=(2, 2, 8, 8))
 
 
+def test_a_relu_behind_a_maximum_needs_no_signed_neurons(agrees):
+    pool = ("MaxPool", "c", "p", {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]})
+    constants = {"w": normal(3, 2, 3, 3), "v": normal(2, 3, 1, 1)}
+    network = agrees([("Conv", "xw", "c", {}), pool, ("Relu", "p", "r", {}), ("Conv", "rv", "y", {})], constants)
+    assert kinds(network) == ["Input", "Conv2d", "Neurons", "MaxPool2d", "Neurons", "Conv2d", "Output"]
+    assert not any(isinstance(node.model, SignedMultiThreshold) for node in network.neurons)
+    again = [("Relu", "p", "r", {}), ("Conv", "pv", "q", {}), ("Conv", "rv", "s", {}), ("Add", "qs", "y", {})]
+    agrees([("Conv", "xw", "c", {}), pool, *again], constants)
+
+
 def test_pools_without_a_layer_are_refused(refused):
     pool = {"kernel_shape": [3, 3], "strides": [2, 2]}
     assert "count_include_pad=True" in refused([("AveragePool", "x", "y", {**pool, "pads": [1, 1, 1, 1]})])
@@ -403,6 +413,13 @@ def test_what_has_no_layer_is_refused_by_name(refused):
     assert "is in training mode" in refused([("BatchNormalization", "xabcd", "y", {"training_mode": 1})],
                                             {name: np.ones(2, np.float32) for name in "abcd"})  # fmt: skip
     assert "transA" in refused([("Gemm", "xw", "y", {"transA": 1})], {"w": normal(2, 2)}, ("n", 2))
+
+
+def test_attributes_that_an_operator_does_not_have(refused):
+    message = refused([("AveragePool", "x", "y", {"kernel_shape": [2, 2], "dilations": [1, 1]})])
+    assert message == (
+        "AveragePool 'averagepool0' has the attributes dilations, which it does not have in opset 17; export it again"
+    )
 
 
 def test_a_network_of_another_size_for_every_picture_is_refused(refused):

@@ -251,7 +251,9 @@ def export_torch(monkeypatch):
 
 def test_the_example_exports_what_the_command_converts(tmp_path, export_torch, capsys):
     pytest.importorskip("onnxscript")
-    network = randomised(nn.Sequential(normed(1, 4), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(4, 2, 3), nn.Sigmoid()))
+    network = randomised(
+        nn.Sequential(normed(1, 4), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(4, 2, 1), nn.Conv2d(2, 2, 3), nn.Sigmoid())
+    )
     export_torch.export(network, torch.rand(2, 1, 12, 10), tmp_path / "network.onnx", open_size=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["network.npz", "network.onnx"]
     model = tmp_path / "model.npz"
@@ -261,6 +263,7 @@ def test_the_example_exports_what_the_command_converts(tmp_path, export_torch, c
     assert stop.value.code == 0
     printed = capsys.readouterr().out
     assert "outputs differ by" in printed
+    assert "1 of 3 populations are SignedMultiThreshold" in printed
     assert "at the end, without neurons: Sigmoid" in printed
     facts = load_model(model).metadata["conversion"]
     assert facts["endings"] == ["Sigmoid"]

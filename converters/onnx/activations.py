@@ -13,15 +13,20 @@ from .builder import Builder
 from .call import Call, operator
 from .convolutions import bias_of
 from .imported import Ending
-from .values import Emitted, Tensor, Value
+from .values import Current, Emitted, Tensor, Value
 
 Array = NDArray[Any]
 
 
 @operator("Relu")
 def rectified(call: Call) -> Tensor:
-    """Neurons."""
-    return call.result(call.builder.rectify(call.node.name, call.tensor().value), like=0)
+    """Neurons; those before a maximum, where it is rectified behind it, which comes to the same without signed ones."""
+    value, builder = call.tensor().value, call.builder
+    if isinstance(value, Current) and not value.shared and value.pooled is not None and not value.pooled.shared:
+        inner = builder.rectify(call.node.name, value.pooled)
+        pool: Any = value.node
+        return call.result(builder.current(replace(pool, source=inner.name), inner, inner.positive), like=0)
+    return call.result(builder.rectify(call.node.name, value), like=0)
 
 
 @operator("Clip")

@@ -90,4 +90,5 @@ def _check_alike(call: Call, tensors: list[Tensor]) -> None:
     shapes = [(tensor.shape, tensor.value.shape) for tensor in tensors]
     if any(shape != shapes[0] for shape in shapes):
         sizes = ", ".join("x".join(map(str, shape[1:])) for shape, _ in shapes)
-        call.refuse(f"adds values of different shapes ({sizes}); only equal ones are added up here")
+        fixed = "; the file leaves the picture's size open: export it with a fixed size" if call.open_size else ""
+        call.refuse(f"adds values of different shapes ({sizes}); only equal ones are added up here{fixed}")

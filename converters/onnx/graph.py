@@ -17,6 +17,9 @@ from ..weights.refusals import DamagedError, UnreadableError
 from .arrays import Arrays
 
 OLDEST_OPSET = 11
+NEWEST_OPSET = 28
+"""A later one may give an operator an attribute that nothing here looks at."""
+
 _MOST_NODES = 4 * MOST_NODES
 """Constants and shapes, of which nothing is left, included."""
 
@@ -90,7 +93,7 @@ def _opset(model: Any) -> int:
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if len(versions) != 1:
         raise UnreadableError("names no single version of ONNX's operators, or holds no model at all; export it again")
-    newest = onnx.defs.onnx_opset_version()
+    newest = min(onnx.defs.onnx_opset_version(), NEWEST_OPSET)
     if not OLDEST_OPSET <= versions[0] <= newest:
         raise UnreadableError(
             f"is written for opset {versions[0]}; {OLDEST_OPSET} to {newest} are read: convert it with "

@@ -8,7 +8,7 @@ from typing import Any
 from spikeunet.engine.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
 from .call import Call, operator
-from .values import Tensor
+from .values import Current, Tensor
 
 
 @operator("MaxPool")
@@ -76,7 +76,10 @@ def _pool(call: Call, kind: Any) -> Tensor:
     sides: list[Any] = [(*[fill] * flat, *side) for fill, side in ((1, kernel), (1, stride), (0, padding))]
     node = kind(call.node.name, "", sides[0], sides[1], sides[2])
     reads = call.builder.emit(value)
-    return call.result(call.current(replace(node, source=reads.name), reads, reads.positive))
+    current = call.current(replace(node, source=reads.name), reads, reads.positive)
+    if kind is MaxPool2d and isinstance(value, Current):
+        current.pooled = value
+    return call.result(current)
 
 
 def _padding(call: Call, kernel: list[int], stride: list[int], *, counted: bool) -> list[int]:

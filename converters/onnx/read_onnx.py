@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeunet.engine.errors import SpikeunetError, StateDictError, first_few
+from spikeunet.engine.errors import GraphError, SpikeunetError, StateDictError, first_few
 from spikeunet.engine.graph import Network, Node
 
 from ..weights.refusals import UnreadableError, refusals
@@ -79,6 +79,8 @@ def _refusals(path: Path) -> Iterator[None]:
     with refusals(path, "an ONNX file"):
         try:
             yield
+        except GraphError as error:
+            raise UnreadableError(f"makes a network that is none: {error}") from None
         except (UnreadableError, SpikeunetError, OSError, ValueError):
             raise
         except Exception as error:

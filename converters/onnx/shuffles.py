@@ -22,8 +22,7 @@ def to_pixels(call: Call) -> Tensor:
     size, value = call.attribute("blocksize", 0), call.picture()
     if size < 1 or value.shape[0] % size**2:
         call.refuse(f"has a blocksize of {size} for {value.shape[0]} channels")
-    blocks_first = call.attribute("mode", "DCR") == "DCR"
-    return call.result(_pixels(call, value, size, blocks_first=blocks_first))
+    return call.result(_pixels(call, value, size, blocks_first=_blocks_first(call)))
 
 
 @operator("SpaceToDepth")
@@ -32,7 +31,15 @@ def to_channels(call: Call) -> Tensor:
     size, value = call.attribute("blocksize", 0), call.picture()
     if size < 1 or any(side % size for side in value.shape[1:]):
         call.refuse(f"has a blocksize of {size} for a picture of {value.shape[1]}x{value.shape[2]}")
-    return call.result(_channels(call, value, size, blocks_first=True))
+    return call.result(_channels(call, value, size, blocks_first=_blocks_first(call)))
+
+
+def _blocks_first(call: Call) -> bool:
+    """Whether the places within a block come before the channels in the numbers of these."""
+    mode = call.attribute("mode", "DCR")
+    if mode not in ("DCR", "CRD"):
+        call.refuse(f"is of the mode {mode!r:.40}; there are DCR and CRD")
+    return bool(mode == "DCR")
 
 
 def shuffled_by_axes(call: Call, order: list[int]) -> Value | None:

@@ -49,6 +49,8 @@ class Current:
         What `node` reads.
     zeros : pads (begin, end) of height and width, optional
         Of a current that is what it reads with so many zeros around it.
+    pooled : Current, optional
+        Of a maximum, the current over whose values it is taken.
     shared : bool
         Whether several operators of the graph read it.
     placed : name of the node in the network, once it is there
@@ -62,6 +64,7 @@ class Current:
     parts: tuple[Current, ...] = ()
     reads: Emitted | None = None
     zeros: tuple[tuple[int, int], ...] | None = None
+    pooled: Current | None = None
     shared: bool = False
     placed: str | None = None
     emitted: Emitted | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from spikeunet.engine.errors import GraphError, first_few
@@ -98,6 +99,7 @@ def _result(graph: Graph, node: GraphNode, found: dict[str, Operand], builder: B
             f"{node.kind} {node.name!r} reads {first_few(map(repr, unknown))}, which no node before it puts out: the "
             "graph has a cycle, is out of order, or lacks an initialiser; export it again"
         )
+    _check_attributes(node, graph.opset)
     inputs = tuple(found[name] if name else None for name in node.inputs)
     tensors = [each for each in inputs if isinstance(each, Tensor)]
     if node.kind == "Shape" and tensors:
@@ -126,6 +128,18 @@ def _refuse_kind(node: GraphNode) -> NoReturn:
         node.kind, "replace it in the network before the export (docs/converting.md lists what is read)"
     )
     raise UnreadableError(f"has the operator {node.kind} ({node.name!r}), for which there is no layer; {remedy}")
+
+
+def _check_attributes(node: GraphNode, opset: int) -> None:
+    """Refuse attributes that the operator does not have: whoever wrote them means something by them."""
+    if node.kind in HANDLERS and onnx.defs.has(node.kind):
+        known = onnx.defs.get_schema(node.kind, opset).attributes
+        unknown = [name for name in node.attributes if name not in known]
+        if unknown:
+            raise UnreadableError(
+                f"{node.kind} {node.name!r} has the attributes {first_few(unknown)}, which it does not have in opset "
+                f"{opset}; export it again"
+            )
 
 
 def _check_endings(node: GraphNode, tensors: list[Tensor]) -> None:

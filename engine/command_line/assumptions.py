@@ -35,7 +35,7 @@ def assumptions(network: Network, predicts: str | None, epsilon: float | None) -
     if epsilon is None and "batch_norm_epsilon" in facts:
         assumed.append(f"epsilon of {facts['batch_norms']} batch norms {facts['batch_norm_epsilon']:g} (--epsilon)")
     assumed += [f"{name} {facts[name]}" for name in ("pooling", "concatenation", "dilation") if name in facts]
-    lines = [*_found(facts), *_imported(facts), *([("assumed", "; ".join(assumed))] if assumed else [])]
+    lines = [*_found(facts), *_imported(network, facts), *([("assumed", "; ".join(assumed))] if assumed else [])]
     if "zero_biases" in facts:
         layers = facts["zero_biases"]
         lines.append(("biases", f"0 in {len(layers)} layers that have none: {first_few(layers)}"))
@@ -56,9 +56,16 @@ def _found(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _imported(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Lines on a network that came with its graph: what was left out, and what it was held against."""
+    from ..neurons import rectifies
+
     lines = []
+    signed = [node for node in network.neurons if not rectifies(node.model)]
+    if facts.get("source") == "onnx" and signed:
+        names = first_few((node.name for node in signed), 3)
+        model = type(signed[0].model).__name__
+        lines.append(("signed", f"{len(signed)} of {len(network.neurons)} populations are {model}: {names}"))
     if "input_size" in facts:
         lines.append(("size", f"exported for pictures of {'x'.join(map(str, facts['input_size']))}; others may differ"))
     if "endings" in facts:
