@@ -171,12 +171,14 @@ class Network:
             incoming = [shapes[source] for source in node.sources if source in shapes] or [picture]
             shapes[node.name] = self._shape(node, incoming, picture)
             largest = max(shapes[node.name], node.padded_shape(*incoming), key=_elements)
-            left -= _elements(largest)
+            kept = node.state_values if isinstance(node, Synapses) else 0
+            left -= _elements(largest) + kept * math.prod(shapes[node.name])
             if left < 0:
+                state = f", keeps {kept} numbers for each that it puts out" if kept else ""
                 raise InputError(
                     f"{type(node).__name__} {node.name!r} puts out or pads {'x'.join(map(str, largest))} (channels x "
-                    f"height x width), and with it the network more than {ELEMENTS_PER_PIXEL * pixels} numbers, the "
-                    f"limit for a picture of {picture[1]}x{picture[2]}; take another network"
+                    f"height x width){state}, and with it the network more than {ELEMENTS_PER_PIXEL * pixels} numbers, "
+                    f"the limit for a picture of {picture[1]}x{picture[2]}; take another network"
                 )
         for node in self.nodes if self.delays else ():
             self._shape(node, [shapes[source] for source in node.sources] or [picture], picture)
