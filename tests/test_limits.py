@@ -13,6 +13,7 @@ from spikeunet.engine import (
     ConvTranspose2d,
     Input,
     Linear,
+    MaxPool2d,
     Network,
     Neurons,
     Output,
@@ -212,6 +213,16 @@ def test_what_a_node_may_put_out_for_a_small_picture(node, shape):
     network = read_out(nodes, "m")
     with pytest.raises(InputError, match=f"'big' puts out or pads {shape} .* 67108864 numbers, the limit for a pic"):
         network.shapes((1, 2, 2))
+
+
+def test_what_synapses_keep_counts():
+    """A max pool keeps a number for each place in its window: a small file could ask for terabytes."""
+    layers = [Input("input", 1), Conv2d("conv", "input", ONE), Neurons("relu", "conv")]
+    network = read_out([*layers, MaxPool2d("pool", "relu", 512, 1, 256), Neurons("pooled", "pool")], "pooled")
+    with pytest.raises(
+        InputError, match=r"MaxPool2d 'pool' puts out .*, keeps 262144 numbers for each that it puts out"
+    ):
+        network.shapes((1, 64, 64))
 
 
 def test_ordinary_networks_are_far_from_the_limits():

@@ -300,6 +300,14 @@ def test_tiles_step_by_step_are_refused():
         simulate(unet(), noise(shape=(1, 8, 8)), 1, order="time", tile=4)
 
 
+def test_tiles_of_networks_with_delays_are_refused_as_such():
+    nodes = [Input("input", 1), Conv2d("conv", "input", np.ones((1, 1, 1, 1))), Neurons("relu", "conv")]
+    delayed = Conv2d("readout", "relu", np.ones((1, 1, 1, 1)), delay=1)
+    network = Network([*nodes, delayed, Output("output", "readout")])
+    with pytest.raises(InputError, match=r"tile needs a network without delays.* \(got tile 2 .*leave it out"):
+        simulate(network, np.ones((1, 4, 4)), steps=1, tile=2)
+
+
 def test_counts_without_recordings():
     picture = noise(shape=(1, 40, 24))
     found, expected = (simulate(unet(), picture, 4, tile=tile) for tile in (6, 40))

@@ -38,8 +38,9 @@ LARGEST_MULTIPLE = 1 << 11
 """`Network.size_multiple`: pictures are padded to it."""
 
 ELEMENTS_PER_PIXEL = 1 << 17
-"""Elements (channels x height x width, padding included) that all nodes put out together for each pixel of the picture;
-fewer than `FEWEST_CHANNELS` channels count as that many, because the kernels fill them up."""
+"""Elements (channels x height x width, padding included) that all nodes put out together for each pixel of the picture,
+and what synapses keep from step to step, such as a max pool the sums of its windows. Of what is put out, fewer than
+`FEWEST_CHANNELS` channels count as that many, because the kernels fill them up."""
 
 FEWEST_CHANNELS = 16
 

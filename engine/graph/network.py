@@ -189,12 +189,12 @@ class Network:
             shapes[node.name] = self._shape(node, incoming, picture)
             largest = max(shapes[node.name], node.padded_shape(*incoming), key=_elements)
             kept = node.state_values if isinstance(node, Synapses) else 0
-            left -= _elements(largest) + kept * _elements(shapes[node.name])
+            left -= _elements(largest) + kept * math.prod(shapes[node.name])
             if left < 0:
-                keeps = f" and keeps {kept} numbers for each number that it puts out" if kept else ""
+                state = f", keeps {kept} numbers for each that it puts out" if kept else ""
                 raise InputError(
                     f"{type(node).__name__} {node.name!r} puts out or pads {'x'.join(map(str, largest))} (channels x "
-                    f"height x width){keeps}, and with it the network more than {ELEMENTS_PER_PIXEL * pixels} numbers, "
+                    f"height x width){state}, and with it the network more than {ELEMENTS_PER_PIXEL * pixels} numbers, "
                     f"the limit for a picture of {picture[1]}x{picture[2]}; take another network"
                 )
         for node in self.nodes if self.delays else ():

@@ -96,11 +96,7 @@ def simulate(
     most = available_processors() if threads is None else _check_whole("threads", threads, 1024)
     batch = pictures if pictures.ndim == 4 else pictures[None]
     if network.delays:
-        if tile is not None:
-            raise InputError(
-                f"a network with delays runs step by step, without tiles (got tile {tile!r}); leave tile out"
-            )
-        order = "time"  # what a step emits decides what the next one reads
+        order = _order_of_delays(tile)
     program = build_program(network, batch.shape[1:], allowed_kernels(kernels))
     check_counts(program, steps)
     rows = _tile_rows(tile, order, program, batch.shape[2], steps)
@@ -149,6 +145,16 @@ def check_tile(tile: int | None, order: str) -> int | None:
     if order != "layer":
         raise InputError(f"tile needs order 'layer' (got tile {tile!r} and order {order!r}); leave one of them out")
     return _check_whole("tile", tile, MAXIMUM_ROWS)
+
+
+def _order_of_delays(tile: int | None) -> str:
+    """The order of a network with delays: what a step emits decides what the next one reads; InputError for a tile."""
+    if tile is not None:
+        raise InputError(
+            f"tile needs a network without delays, which runs layer by layer (got tile {tile!r} and a network with "
+            "delays); leave it out"
+        )
+    return "time"
 
 
 def _tile_rows(tile: int | None, order: str, program: Program, height: int, steps: int) -> int:
