@@ -252,7 +252,7 @@ MUTATIONS = [
         "layers/conv2d.py",
         "np.repeat(seen, self.channel_targets, axis=3)",
         "np.tile(seen, self.channel_targets)",
-        kinds="depthwise conv2d",
+        examples=120,
     ),
     Mutation(
         "rows and columns of a pixel shuffle exchanged",
