@@ -34,6 +34,9 @@ options = dict(max_examples=examples, derandomize=True, database=None, phases=[P
 try:
     if sys.argv[3] == "queues":
         settings(**options, deadline=None)(given(strategies.event_queues())(lambda queue: checks.queue_counts(queue)))()
+    if sys.argv[4]:
+        cases = strategies.cases(kinds=tuple(sys.argv[4].split()), sums=True, delays=True)
+        settings(**options, deadline=None)(given(cases)(lambda case: checks.check_case(case)))()
     for model in (MultiThreshold(), IntegrateAndFire(), LeakyIntegrateAndFire(decay=0.5),
                   RefractoryLeakyIntegrateAndFire(decay=0.5), SignedMultiThreshold((1.0, 0.5), (0.75,))):
         check_neuron(model)
@@ -52,7 +55,7 @@ class Mutation:
     """A bug: in `file`, `right` becomes `wrong`; found within so many examples of each search.
 
     With first = "queues" counts of random event queues are looked at first, which takes few kernels: those of a copy
-    with a bug in a kernel have to be compiled again.
+    with a bug in a kernel have to be compiled again. With kinds of synapses, networks of those alone come next.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Mutation:
     wrong: str
     examples: int = 40
     first: str = "neurons"
+    kinds: str = ""
 
 
 MUTATIONS = [
@@ -199,53 +203,56 @@ MUTATIONS = [
         "layers/max_pool2d.py",
         "self.padding[1], self.padding[1] + width)",
         "0, 2 * self.padding[1] + width)",
+        kinds="max_pool2d conv2d",
     ),
     Mutation(
         "sums of a max pool forgotten from one group of steps to the next",
         "simulation/value_run.py",
         "self._state[first:last]",
         "self._state[first:last].copy()",
+        kinds="max_pool2d conv2d",
     ),
     Mutation(
         "the last of several largest is let through",
         "kernels/max_pool.py",
         "if sums[tap] > after:",
         "if sums[tap] >= after:",
-        examples=120,
+        kinds="max_pool2d conv2d",
     ),
     Mutation(
         "shares of neighbours swapped where a picture is enlarged",
         "layers/upsample.py",
         "low * (1 - share) + values.take(side.high - first, axis) * share",
         "low * share + values.take(side.high - first, axis) * (1 - share)",
-        examples=120,
+        kinds="upsample conv2d",
     ),
     Mutation(
         "the last part of a sum is lost",
         "simulation/band_run.py",
         "for part in self._part_runs:\n                by_pixel",
         "for part in self._part_runs[:-1]:\n                by_pixel",
+        kinds="conv2d",
     ),
     Mutation(
         "every part of a sum reads the rows of the first one",
         "simulation/tiling.py",
         "zip(step.layer.parts, step.windows, strict=True)",
         "zip(step.layer.parts, step.windows[:1] * len(step.windows), strict=True)",
-        examples=120,
+        kinds="conv2d",
     ),
     Mutation(
         "counts of a delay at the step before",
         "simulation/counting.py",
         "arrived[..., delay:] = fired[..., :-delay]",
         "arrived[...] = fired",
-        examples=120,
+        kinds="scale conv2d",
     ),
     Mutation(
         "a delay that is none",
         "simulation/picture_run.py",
         "return self._before.get(source.name, nothing)",
         "return self.queues.get(source.name, [nothing])[group]",
-        examples=120,
+        kinds="scale conv2d",
     ),
     Mutation(
         "channels of a depthwise convolution in the wrong order",
@@ -259,19 +266,21 @@ MUTATIONS = [
         "layers/pixel_shuffle.py",
         "parts.transpose(0, 1, 4, 2, 5, 3)",
         "parts.transpose(0, 1, 5, 2, 4, 3)",
-        examples=120,
+        kinds="pixel_shuffle",
     ),
     Mutation(
         "features in the order of pixels",
         "layers/flatten.py",
         "values.transpose(0, 3, 1, 2)",
         "values",
+        kinds="flatten conv2d",
     ),
     Mutation(
         "factors of zero are no zero weights",
         "layers/scale.py",
         "1 - nonzero[None, None]",
         "0 * nonzero[None, None]",
+        kinds="scale conv2d",
     ),
 ]
 NOTHING = Mutation("nothing", "__init__.py", "", "", first="queues")
@@ -301,7 +310,7 @@ def search(mutation: Mutation, folder: Path) -> tuple[bool, str]:
         path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         # -P: the current folder must not come before the copy.
         done = subprocess.run(
-            [sys.executable, "-P", "-c", SEARCH, str(folder), str(mutation.examples), mutation.first],
+            [sys.executable, "-P", "-c", SEARCH, str(folder), str(mutation.examples), mutation.first, mutation.kinds],
             env={**os.environ, "PYTHONPATH": path},
             cwd=folder,
             capture_output=True,

@@ -19,7 +19,6 @@ from spikeunet.engine import (
     ConvTranspose2d,
     Input,
     IntegrateAndFire,
-    Linear,
     MultiThreshold,
     Network,
     Neurons,
@@ -31,17 +30,17 @@ from spikeunet.engine import (
 from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.fixed_point import incoming_quantum, rounded_rows, weight_bits
+from spikeunet.engine.graph import Weighted
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
 from spikeunet.engine.testing.strategies import Case, cases
 
 BITS = st.integers(2, 8)
-WEIGHTED = (Conv2d, ConvTranspose2d, Linear)
 
 
 def rounded_layers(network):
     """Weighted nodes that read spikes alone, whose values have a unit."""
-    weighted = (node for node in network.nodes if isinstance(node, WEIGHTED))
+    weighted = (node for node in network.nodes if isinstance(node, Weighted))
     return [node for node in weighted if incoming_quantum(network, node) is not None]
 
 
