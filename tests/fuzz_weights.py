@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import importlib
 import importlib.util
 import io
@@ -51,7 +52,12 @@ def _audit(event: str, _: object) -> None:
         _seen.append(event)
 
 
-sys.addaudithook(_audit)
+@functools.cache
+def _watch() -> None:
+    """Have events told: for good, and each of them costs time, so that tests do this in a process of its own."""
+    sys.addaudithook(_audit)
+
+
 codecs.lookup("raw_unicode_escape")  # imported when a pickle first has a text of protocol 0
 
 
@@ -164,6 +170,7 @@ def read_broken_weights(content: bytes) -> str:
     global _watching  # noqa: PLW0603 - an audit hook stays for good
     path = Path("input.pth").resolve()
     path.write_bytes(content)
+    _watch()
     _seen.clear()
     _watching = True
     try:

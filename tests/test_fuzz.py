@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import fuzz
 import fuzz_inputs
 import numpy as np
@@ -36,6 +39,10 @@ def test_sample(name, tmp_path, monkeypatch):
     if name not in TARGETS:
         pytest.skip(f"{name}: needs scikit-learn (extra evaluate) or onnx (extra onnx)")
     monkeypatch.chdir(tmp_path)
+    if name == "weights":  # whose audit hook would stay in this process
+        command = [sys.executable, fuzz.__file__, name, "--inputs", str(SAMPLE[name]), "--seed", "1"]
+        subprocess.run(command, check=True)
+        return
     report = fuzz.fuzz(TARGETS[name], SAMPLE[name], seed=1)
     assert report.findings == []
     assert report.ends.total() == SAMPLE[name]

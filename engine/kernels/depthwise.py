@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
 from .compilation import compiled_bare
+
+
+@intrinsic
+def multiply_add(typing_context, factor, other, total):
+    """Factor * other + total, rounded once, as the gathering kernels have it; of float32 or float64 numbers."""
+    number = total if isinstance(total, types.Float) else None
+    if number is None:
+        return None  # no such overload
+
+    def generate(context, builder, signature, arguments):
+        kind = context.get_value_type(number)
+        function_type = ir.FunctionType(kind, [kind] * 3)
+        name = f"llvm.fma.f{number.bitwidth}"
+        return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), arguments)
+
+    return number(number, number, number), generate
 
 
 @compiled_bare
@@ -29,4 +50,4 @@ def convolve_depthwise(padded, weight, bias, geometry, currents):
                             seen = padded[picture, y * down + i * tall, x * right + j * wide]
                             taps = weight[i, j, output]
                             for channel in range(channels):
-                                current[channel] += seen[channel] * taps[channel]
+                                current[channel] = multiply_add(seen[channel], taps[channel], current[channel])
