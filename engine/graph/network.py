@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import GraphError, InputError, first_few
 from ..lazy import lazy_property
 from ..neurons import NeuronModel
+from .answers import checked_shape
 from .limits import (
     ELEMENTS_PER_PIXEL,
     FEWEST_CHANNELS,
@@ -144,8 +145,7 @@ class Network:
         return tuple(node for node in found if isinstance(node, Projection))
 
     def _seen_through(self, name: str, role: type[Node]) -> tuple[str, ...]:
-        found: list[str] = []
-        waiting = [name]
+        found, waiting = list[str](), [name]
         while waiting:
             node = self[waiting.pop()]
             if isinstance(node, role):
@@ -186,7 +186,7 @@ class Network:
     def _shape(self, node: Node, incoming: list[Shape], picture: Shape) -> Shape:
         """What a node puts out of these; InputError where the picture does not fit."""
         try:
-            return node.output_shape(*incoming)
+            return checked_shape(node, *incoming)
         except GraphError as error:
             raise InputError(
                 f"a picture of {picture[0]}x{picture[1]}x{picture[2]} (channels x height x width) does not fit the "
