@@ -219,9 +219,7 @@ def test_what_synapses_keep_counts():
     """A max pool keeps a number for each place in its window: a small file could ask for terabytes."""
     layers = [Input("input", 1), Conv2d("conv", "input", ONE), Neurons("relu", "conv")]
     network = read_out([*layers, MaxPool2d("pool", "relu", 512, 1, 256), Neurons("pooled", "pool")], "pooled")
-    with pytest.raises(
-        InputError, match=r"MaxPool2d 'pool' puts out .*, keeps 262144 numbers for each that it puts out"
-    ):
+    with pytest.raises(InputError, match=r"MaxPool2d 'pool' .*, keeps 262144 numbers for each that it puts out"):
         network.shapes((1, 64, 64))
 
 

@@ -9,6 +9,7 @@ import pytest
 from own_neurons import Plain
 
 from spikeunet.engine import (
+    Add,
     AvgPool2d,
     Conv2d,
     Input,
@@ -22,6 +23,7 @@ from spikeunet.engine import (
     Neurons,
     Output,
     RangeError,
+    Scale,
     SignedMultiThreshold,
     forward,
     register_neuron,
@@ -183,6 +185,25 @@ def test_the_readout_and_pools_are_watched_too():
     network = Network([Input("input"), Conv2d("conv", "input", ONE), *large, Output("output", "pool")])
     with pytest.raises(RangeError, match="the readout of 'output' leaves"):
         simulate(network, np.full((1, 2, 2), 2.0**127, np.float32), 1)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("weights", [(3e38, -3e38), (3e38, 3e38)])
+@pytest.mark.parametrize("options", [{}, {"order": "time"}, {"tile": 1}, {"record": ("readout",)}])
+def test_sums_of_currents_are_watched_and_warn_of_nothing(weights, options):
+    parts = [Conv2d(f"part{k}", "relu", np.full((1, 1, 1, 1), weight)) for k, weight in enumerate(weights)]
+    added = [Add("sum", ("part0", "part1", "part0")), Output("output", "sum")]
+    nodes = [Input("input", 1), Scale("scale", "input", np.full(1, 4.0)), Neurons("relu", "scale"), *parts, *added]
+    with pytest.raises(RangeError, match="the readout"):
+        simulate(Network(nodes), np.ones((1, 2, 2)), steps=2, **options)
+
+
+@pytest.mark.filterwarnings("error")
+def test_recorded_readouts_warn_of_nothing():
+    nodes = [Input("input", 1), Scale("scale", "input", np.full(1, 4.0)), Neurons("relu", "scale")]
+    network = Network([*nodes, Scale("readout", "relu", np.full(1, 7e37)), Output("output", "readout")])
+    with pytest.raises(RangeError, match="the readout"):
+        simulate(network, np.ones((1, 2, 2)), steps=8, record=("readout",))
 
 
 def test_ordinary_networks_are_not_watched():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..float32 import held
 from ..graph import FanOut, Neurons, Shape, Synapses, ZeroFanOut
+from ..graph.answers import checked_fan_out, checked_rows, checked_zero_fan_out
 from ..kernels.firing import neuron_array
 from ..kernels.processor import host_accumulators, host_lanes
 from ..kernels.window_block import Token, window_token
@@ -201,7 +202,7 @@ class Layer(Binding):
     def input_rows(self, first: int, last: int) -> RowRange:
         """First and last + 1 input row that the output rows first ... last - 1 read."""
         if self.window is None:
-            return self.node.input_rows(first, last, self.incoming)
+            return checked_rows(self.node, first, last, self.incoming)
         top, (begin, _) = self.window.rows[0], self.window.inputs
         low, high = self.window.whole.input_rows(top + first, top + last)
         return (low - begin, high - begin) if low < high else NOTHING_READ
@@ -275,7 +276,7 @@ class Layer(Binding):
     def fan_out(self) -> FanOut:
         """Targets of each event, in all of the layer's output; of a window, for the rows that it counts."""
         if self.window is None:
-            return self.node.fan_out(self.incoming)
+            return checked_fan_out(self.node, self.incoming)
         whole = self.window.whole.fan_out
         rows = np.where(self.window.is_new, whole.rows[slice(*self.window.inputs)], 0)
         return WindowFanOut(rows, whole.columns, whole.channels)
@@ -303,7 +304,7 @@ class Layer(Binding):
         if not self.zero_weights:
             return None
         if self.window is None:
-            return self.node.zero_fan_out(self.incoming, self.nonzero_weights)
+            return checked_zero_fan_out(self.node, self.incoming, self.nonzero_weights)
         whole = self.window.whole.zero_fan_out
         if whole is None:
             return None

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import GraphError, InputError, first_few
 from ..lazy import lazy_property
 from ..neurons import NeuronModel
+from .answers import checked_shape
 from .limits import (
     ELEMENTS_PER_PIXEL,
     FEWEST_CHANNELS,
@@ -159,8 +160,7 @@ class Network:
         return tuple(node for node in found if isinstance(node, Projection))
 
     def _seen_through(self, name: str, role: type[Node]) -> tuple[str, ...]:
-        found: list[str] = []
-        waiting = [name]
+        found, waiting = list[str](), [name]
         while waiting:
             node = self[waiting.pop()]
             if isinstance(node, role):
@@ -178,8 +178,7 @@ class Network:
             If the picture's size does not suit the network; the message says which multiple would. If the network would
             put out far more for such a picture than it holds, see limits.py.
         """
-        pixels = max(picture[1] * picture[2], FEWEST_PIXELS)
-        left = ELEMENTS_PER_PIXEL * pixels
+        limit = left = ELEMENTS_PER_PIXEL * max(picture[1] * picture[2], FEWEST_PIXELS)
         shapes: dict[str, Shape] = {}
         for node in self.by_size:
             # What a loop gives back has the shape of what it is added to.
@@ -194,8 +193,8 @@ class Network:
                 state = f", keeps {kept} numbers for each that it puts out" if kept else ""
                 raise InputError(
                     f"{type(node).__name__} {node.name!r} puts out or pads {'x'.join(map(str, largest))} (channels x "
-                    f"height x width){state}, and with it the network more than {ELEMENTS_PER_PIXEL * pixels} numbers, "
-                    f"the limit for a picture of {picture[1]}x{picture[2]}; take another network"
+                    f"height x width){state}, and with it the network more than {limit} numbers, the limit for a "
+                    f"picture of {picture[1]}x{picture[2]}; take another network"
                 )
         for node in self.nodes if self.delays else ():
             self._shape(node, [shapes[source] for source in node.sources] or [self._entering(node, picture)], picture)
@@ -212,7 +211,7 @@ class Network:
     def _shape(self, node: Node, incoming: list[Shape], picture: Shape) -> Shape:
         """What a node puts out of these; InputError where the picture does not fit."""
         try:
-            return node.output_shape(*incoming)
+            return checked_shape(node, *incoming)
         except GraphError as error:
             raise InputError(
                 f"a picture of {picture[0]}x{picture[1]}x{picture[2]} (channels x height x width) does not fit the "
@@ -422,8 +421,7 @@ def _by_size(nodes: tuple[Node, ...]) -> list[Node]:
 
 
 def _elements(shape: Shape) -> int:
-    channels, height, width = shape
-    return max(channels, FEWEST_CHANNELS) * height * width
+    return max(shape[0], FEWEST_CHANNELS) * shape[1] * shape[2]
 
 
 def _check_sources(node: Node, by_name: Mapping[str, Node]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .answers import checked_fan_out
 from .fields import check_channels, count, set_array, set_bias
 from .limits import MOST_DELAY
 from .node import Node, Shape
@@ -293,7 +294,7 @@ class Weighted(Projection):
 
     def dense_macs(self, incoming: Shape) -> int:
         # Without the padding, which only the kind itself knows of.
-        return self.fan_out(incoming).total(incoming[0])
+        return checked_fan_out(self, incoming).total(incoming[0])
 
     # --- The axes of the weight: for arrays of its shape, whatever they hold -----------------------------------------
 

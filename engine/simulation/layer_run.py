@@ -128,8 +128,10 @@ class LayerRun:
         if band_run.run_all is not None:
             band_run.run_all()
             return
-        while (index := next(indices)) < len(self._fired):
-            self._fired[index] = band_run.run(index)
+        # What leaves float32 where NumPy adds is found as it is elsewhere: see LayerState.watch.
+        with np.errstate(over="ignore", invalid="ignore"):
+            while (index := next(indices)) < len(self._fired):
+                self._fired[index] = band_run.run(index)
 
     def _work(self) -> int:
         """About how many operations the layer takes: those of its parts and those of its neurons."""
