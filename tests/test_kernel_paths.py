@@ -22,7 +22,7 @@ from spikeunet.engine.binding import build_program, plan
 from spikeunet.engine.binding import layer as bound_layer
 from spikeunet.engine.kernels import firing
 from spikeunet.engine.kernels.entries import CHUNK
-from spikeunet.engine.simulation import band_rows, band_run, layer_run, queue_room
+from spikeunet.engine.simulation import band_rows, band_run, event_sources, layer_run, queue_room
 from spikeunet.engine.testing.comparison import (
     RECORDS,
     assert_same,
@@ -114,7 +114,7 @@ def test_chunks_that_are_unpacked_of_every_pixel(chunks, steps, picture, monkeyp
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
     active = (expected.spikes["relu1"] != 0).any(axis=0).sum(axis=0)
     assert CHUNK < active.max() < 4 * CHUNK
-    monkeypatch.setattr(band_run, "_chunks", lambda *_: chunks)
+    monkeypatch.setattr(event_sources, "chunks_of", lambda *_: chunks)
     assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
 
 

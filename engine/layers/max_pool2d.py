@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -47,7 +48,7 @@ class MaxPool2d(Pool2d):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.variant not in VARIANTS:
-            raise self.refuse("variant", f"must be one of {', '.join(VARIANTS)} (got {self.variant!r})")
+            raise self.refuse("variant", f"must be one of {', '.join(VARIANTS)} (got {reprlib.repr(self.variant)})")
 
     @property
     def state_values(self) -> int:  # type: ignore[override]

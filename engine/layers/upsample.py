@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -52,7 +53,7 @@ class Upsample(Projection):
         super().__post_init__()
         set_pairs(self, scale_factor=1)
         if self.mode not in MODES:
-            raise self.refuse("mode", f"must be one of {', '.join(MODES)} (got {self.mode!r})")
+            raise self.refuse("mode", f"must be one of {', '.join(MODES)} (got {reprlib.repr(self.mode)})")
         if not isinstance(self.align_corners, bool) or (self.align_corners and self.mode == "nearest"):
             raise self.refuse("align_corners", f"must be a bool, True for bilinear only (got {self.align_corners!r})")
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-import math
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
@@ -15,20 +13,19 @@ from numpy.typing import NDArray
 from ..binding.gather_layer import GatherLayer
 from ..binding.pool_layer import PoolLayer
 from ..binding.stepper import Stepper
-from ..events import EventQueue, channel_type, level_type, mask_bytes
+from ..events import channel_type, level_type, mask_bytes
 from ..float32 import beyond
 from ..kernels.arguments import (
     Constant,
     Decoded,
-    EventSource,
     LadderNeurons,
     OutputRows,
 )
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
 from ..kernels.count_by_level import count_by_level
-from ..kernels.decode import MOST_CHUNKS, decode_analog_rows, decode_rows
-from ..kernels.entries import CHUNK, host_compresses, lanes_token
+from ..kernels.decode import decode_analog_rows, decode_rows
+from ..kernels.entries import host_compresses, lanes_token
 from ..kernels.gather import gather_band
 from ..kernels.pooling import divide_by_area, fire_currents, pool_analog, pool_events
 from ..kernels.processor import host_lanes
@@ -37,22 +34,18 @@ from ..kernels.sources import packed_sources
 from ..kernels.tables import BAND, GatherTables
 from .band_calls import BandCalls
 from .band_rows import Bands
-from .layer_state import Inputs, LayerState
+from .event_sources import event_sources
+from .layer_state import LayerState
 from .part import Part
 from .queue_room import QueueRoom
 from .scratch import Scratch
-
-_bytes_each = attrgetter("itemsize")
 
 Levels = NDArray[np.unsignedinteger[Any]]
 
 FiredBand = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], Levels, NDArray[np.uint8] | None]
 """Where each pixel's entries begin, their channels and their levels, counted from the band's first entry; masks."""
 
-_COMPRESSES = host_compresses()
-
-
-_VECTOR_BYTES = 64
+_COMPRESSES, _VECTOR_BYTES = host_compresses(), 64
 
 
 @functools.cache
@@ -63,36 +56,6 @@ def _compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] |
     widest = max(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
     lanes = _VECTOR_BYTES // widest
     return lanes_token(lanes if padded % lanes == 0 else host_lanes())
-
-
-EXPECTED_SHARE = 0.15
-"""Of a layer's neurons that fire, where nobody knows yet."""
-
-
-def _chunks(queue: EventQueue, known: bool) -> int:
-    """Chunks of entries that nearly all pixels need: of so many as twice the deviation more than the mean."""
-    channels, height, width = queue.shape
-    mean = queue.active / max(height * width, 1) if known else EXPECTED_SHARE * channels
-    most = min(mean + 2 * math.sqrt(mean), channels)
-    return min(max(math.ceil(most / CHUNK), 1), MOST_CHUNKS)
-
-
-def _unpacked_sources(inputs: Inputs, known: bool) -> tuple[EventSource, ...]:
-    """What `decode_rows` takes of each source."""
-    numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=_bytes_each, default=None)
-    return tuple(
-        EventSource(
-            queue.start,
-            queue.channels.astype(numbers, copy=False),
-            queue.levels.view(np.uint8),
-            queue.levels.itemsize,
-            emit,
-            source.scale,
-            source.channel_offset,
-            _chunks(queue, known),
-        )
-        for source, queue, emit in inputs.queues
-    )
 
 
 class BandRun(BandCalls):
@@ -146,7 +109,6 @@ class BandRun(BandCalls):
         self.bands = bands
         self.currents = currents
         self.room = room
-        self.analog = [source for source in layer.sources if source.analog]
         # Looked up once: there are many small bands.
         self._channels, _, self._width = layer.outgoing
         self._padded = layer.padded_channels
@@ -160,7 +122,7 @@ class BandRun(BandCalls):
         self._dot = dot
         self._dot_rows = np.zeros((0, 4), np.int64) if dot is None else dot.input_rows(bands.rows, layer.incoming[1])
         self._pool_run = pool
-        self._unpacked = () if dot is not None or pool is not None else _unpacked_sources(inputs, known=not at_once)
+        self._unpacked = () if dot is not None or pool is not None else event_sources(inputs, known=not at_once)
         self._sources = packed_sources(self._unpacked)
         self._injects = layer.injects and state.fresh
         self._is_ladder = layer.neurons is not None and layer.stepper is None
@@ -283,7 +245,7 @@ class BandRun(BandCalls):
     @property
     def _picture_offsets(self) -> list[int]:
         """Where the picture's channels begin among those that are read, as often as it comes."""
-        return [0] if self.inputs.in_place else [source.channel_offset for source in self.analog]
+        return [0] if self.inputs.in_place else [source.channel_offset for source in self.layer.analog]
 
     def _inject(self, rows: OutputRows) -> None:
         """Compute the analog input's current, as that of events of one step, on top of the bias."""

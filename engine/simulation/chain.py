@@ -30,9 +30,10 @@ from ..kernels.tables import CALL, FanTables, ZeroTables
 from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, SMALLEST_PART, bands_in_cache
-from .band_run import EXPECTED_SHARE, BandRun
+from .band_run import BandRun
 from .chain_memory import chain_rooms, room_places
 from .counting import OperationsCounter
+from .event_sources import EXPECTED_SHARE
 from .layer_run import THREADED_WORK, by_step, whole_work
 from .layer_state import Inputs, LayerState
 from .part import Part
