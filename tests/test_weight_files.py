@@ -7,12 +7,14 @@ import functools
 import json
 import pickle
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import weight_files as made
 
 from spikeunet.converters import read_weights
+from spikeunet.engine import models
 from spikeunet.engine.errors import StateDictError
 
 RANDOM = np.random.default_rng(0)
@@ -204,6 +206,11 @@ def test_other_kinds_of_files_are_refused_by_name(refused):
 
 
 # --- NPZ and safetensors ---------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_is_converted_already_is_refused_by_name():
+    with pytest.raises(StateDictError, match="is a model of spikeunet already"):
+        read_weights(Path(models.__file__).with_name("denoise-gray.npz"))
 
 
 def test_npz_files_are_read_as_ever(tmp_path):

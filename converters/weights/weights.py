@@ -24,6 +24,8 @@ from .torch_zip import PICKLE, TorchZip
 
 _PICKLES = tuple(b"\x80" + bytes([version]) for version in range(256))
 _TAR_PLACE = 257
+_MODEL = {"format_version.npy", "topology.npy"}
+"""Members of this project's own model files, which are NPZ files, too, and could be taken for weights."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _BEGIN = _TAR_PLACE + 5
 _REMEDY = "save the state dict again with torch.save or numpy.savez"
@@ -105,19 +107,30 @@ def _read(path: Path, begin: bytes, entry: str | None) -> Weights:
     if begin.startswith(_HDF5):
         return _flat(path, keras_file.read_h5, "an HDF5 file", entry)
     if begin.startswith(b"PK"):
-        names = _member_names(path)
-        if any(name.rpartition("/")[2] == PICKLE for name in names):
-            return _from_torch(path, TorchZip, "a PyTorch file", entry)
-        if keras_file.WEIGHTS in names:
-            return _flat(path, keras_file.read_archive, "a Keras file", entry)
-    elif safetensors_file.is_safetensors(path, begin):
+        return _from_zip(path, entry)
+    if safetensors_file.is_safetensors(path, begin):
         return _flat(path, safetensors_file.read, "a safetensors file", entry)
-    elif path.suffix.lower() == ".onnx":
+    if path.suffix.lower() == ".onnx":
         raise StateDictError(f"{path}: is an ONNX file, which holds a network and not weights alone; convert it")
-    elif path.suffix.lower() != ".npz":
+    if path.suffix.lower() != ".npz":
         raise StateDictError(
             f"{path}: is no NPZ, PyTorch, safetensors or Keras file, or is truncated or damaged; {_REMEDY}"
         )
+    return _from_npz(path, entry)
+
+
+def _from_zip(path: Path, entry: str | None) -> Weights:
+    names = _member_names(path)
+    if any(name.rpartition("/")[2] == PICKLE for name in names):
+        return _from_torch(path, TorchZip, "a PyTorch file", entry)
+    if keras_file.WEIGHTS in names:
+        return _flat(path, keras_file.read_archive, "a Keras file", entry)
+    if _MODEL.issubset(names):
+        raise StateDictError(f"{path}: is a model of spikeunet already, which needs no conversion; load_model reads it")
+    return _from_npz(path, entry)
+
+
+def _from_npz(path: Path, entry: str | None) -> Weights:
     return _flat(path, lambda npz: read_arrays(npz, StateDictError, _REMEDY), "an NPZ file", entry)
 
 
