@@ -30,7 +30,8 @@ from spikeunet.engine.evaluation import Workplace, evaluate, local_workers, one_
 from spikeunet.engine.evaluation.journal import Journal
 from spikeunet.engine.evaluation.picture_task import PictureTask
 from spikeunet.engine.files.csv_text import csv_text
-from spikeunet.engine.graph import Network
+from spikeunet.engine.graph import Input, Network, Output
+from spikeunet.engine.layers import Conv2d
 from spikeunet.engine.pictures.picture_files import write_picture
 
 PATIENCE = 120
@@ -162,6 +163,14 @@ def test_a_full_disk_leaves_whole_lines(monkeypatch, capsys):
 def test_results_that_could_not_be_written_are_refused_at_once(capsys, name):
     Path("out", name).mkdir(parents=True)
     assert refusals.refusal(capsys, "evaluate", "gray.npz", "clean", "-o", "out") == f"out/{name}: Is a directory"
+
+
+def test_a_model_that_puts_out_too_little_is_named_by_its_file(capsys):
+    inputs, outputs = Input("input", 1), Output("output", "conv")
+    nodes = [inputs, Conv2d("conv", "input", np.full((3, 1, 3, 3), 0.25, np.float32), padding=(1, 1)), outputs]
+    save_model(Network(nodes, {"task": "denoise"}), "three.npz")
+    assert run("three.npz", "clean", "-o", "out") == 2
+    assert "the model 'three.npz' puts out 3x1x1 for a picture of 1x1x1" in capsys.readouterr().err
 
 
 def with_huge_weights(network):

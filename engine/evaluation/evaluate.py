@@ -12,7 +12,7 @@ from typing import Any
 
 from ..datasets import Dataset, Example, find_dataset
 from ..errors import InputError
-from ..models import load_model, model_digest
+from ..models import model_digest, shared_model
 from ..pictures.noise import check_sigma
 from ..tasks.denoising import denoiser
 from ..tasks.inference import check_steps, recommended_steps, task_of
@@ -188,11 +188,10 @@ def plan_evaluation(
     InputError, ModelFileError, OSError
         If something is missing, does not fit or is out of range.
     """
-    network = load_model(model)
-    task = task_of(network)
+    task = task_of(shared_model(model))
     if task not in ("denoise", "segment"):
         raise InputError(f"the model {os.fspath(model)!r} is for {task!r}; evaluate takes denoisers and segmenters")
-    network = denoiser(network) if task == "denoise" else segmenter(network)
+    network = denoiser(model) if task == "denoise" else segmenter(model)
     if task == "segment":
         require_scikit_learn()
     counts = [recommended_steps(network)] if steps is None else [check_steps(number) for number in steps]
