@@ -75,6 +75,18 @@ def test_shapes_that_are_none(shape):
         run(output_shape=lambda *_: shape)
 
 
+@pytest.mark.parametrize("gain", [5, (1, 2), ("a", 0, 1), (1.0, -2.0, 3), (np.nan, 0.0, 1)], ids=str)
+def test_gains_that_are_no_sizes(gain):
+    with pytest.raises(GraphError, match=r"Wrong 'wrong': gain\(\) must return None or three numbers from 0 on"):
+        run(gain=lambda *_: gain)
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, None, "one"], ids=str)
+def test_states_of_no_size(number):
+    with pytest.raises(GraphError, match=r"Wrong 'wrong': state_values must be a whole number from 0 on"):
+        run(state_values=number)
+
+
 FAN_OUTS = (
     None,
     even_fan_out(3, 3, 1),

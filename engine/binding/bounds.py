@@ -7,11 +7,13 @@ numbers of any ordinary size from those that a float32 number may not hold.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
 from ..errors import InputError
 from ..graph import Synapses
+from ..graph.answers import checked_gain
 from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
 from ..neurons import LadderModel
@@ -37,7 +39,7 @@ def picture_limit(layer: Layer, steps: int) -> float:
         return math.inf
     analog = currents = 0.0
     for part in layer.parts:
-        gain = _gains.get(part.node, (), part.node.gain)
+        gain = _gains.get(part.node, (), partial(checked_gain, part.node))
         if gain is None:
             return 0.0
         largest, bias, products = gain

@@ -44,6 +44,31 @@ def checked_rows(node: Synapses, first: int, last: int, incoming: Shape) -> tupl
     return rows[0], rows[1]
 
 
+def checked_state_values(node: Synapses) -> int:
+    """Numbers that a layer keeps for each output; GraphError where that is no number."""
+    numbers = whole_numbers((node.state_values,), 1)
+    if not numbers or numbers[0] < 0:
+        raise node.refuse("state_values", f"must be a whole number from 0 on (got {node.state_values!r:.80})")
+    return numbers[0]
+
+
+def checked_gain(node: Synapses) -> tuple[float, float, int] | None:
+    """What `gain` returns; GraphError where that is neither None nor three sizes."""
+    found = node.gain()
+    if found is None:
+        return None
+    try:
+        weight, bias, products = (float(size) for size in found)
+        sizes = all(size >= 0 for size in (weight, bias, products))  # NaN is no size.
+    except (TypeError, ValueError):
+        sizes = False
+    if not sizes:
+        raise node.refuse(
+            "gain()", f"must return None or three numbers from 0 on: weight, bias and products (got {found!r:.80})"
+        )
+    return found
+
+
 def checked_fan_out(node: Synapses, incoming: Shape) -> FanOut:
     """What `fan_out` returns, as int64; GraphError where that is not a number for each row and column."""
     found = node.fan_out(incoming)

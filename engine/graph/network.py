@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import GraphError, InputError, first_few
 from ..lazy import lazy_property
 from ..neurons import NeuronModel
-from .answers import checked_shape
+from .answers import checked_shape, checked_state_values
 from .limits import ELEMENTS_PER_PIXEL, FEWEST_CHANNELS, FEWEST_PIXELS
 from .node import Input, Join, Neurons, Node, Output, Shape
 from .order import by_size, carried_on, check_joins, size_multiple, topological
@@ -170,7 +170,7 @@ class Network:
             ]
             shapes[node.name] = self._shape(node, incoming, picture)
             largest = max(shapes[node.name], node.padded_shape(*incoming), key=_elements)
-            kept = node.state_values if isinstance(node, Synapses) else 0
+            kept = checked_state_values(node) if isinstance(node, Synapses) else 0
             left -= _elements(largest) + kept * math.prod(shapes[node.name])
             if left < 0:
                 state = f", keeps {kept} numbers for each that it puts out" if kept else ""
