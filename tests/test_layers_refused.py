@@ -9,7 +9,7 @@ import pytest
 
 from spikeunet.engine import Conv2d, Input, Network, Neurons, Output, layers, load_model, save_model, simulate
 from spikeunet.engine.errors import GraphError, InputError, ModelFileError
-from spikeunet.engine.graph import network as graph_network
+from spikeunet.engine.graph import order
 
 ONE = np.ones((1, 1, 1, 1), np.float32)
 NAN = np.float32([1, np.nan])
@@ -133,7 +133,7 @@ def test_nested_sums_of_few_parts():
         (layers.Upsample("a", "input", 8192), (1, 8, 8), "Upsample 'a' puts out or pads 1x65536x65536"),
         (layers.Upsample("a", "input", (8192, 1), "bilinear"), (999, 8, 8), "puts out or pads 999x65536x8"),
         (layers.PixelShuffle("a", "input", 8192), (1, 8, 8), "squared, 67108864, does not divide 1 channels"),
-        (layers.MaxPool2d("a", "input", 256, 1, 128), (1, 256, 256), "keeps 65536 numbers for each number"),
+        (layers.MaxPool2d("a", "input", 512, 1, 256), (1, 256, 256), "keeps 262144 numbers for each that it puts out"),
         (layers.MaxPool2d("a", "input", 8192, 1, 4096), (1, 1, 1), "MaxPool2d 'a' puts out or pads 1x8193x8193"),
     ],
 )  # fmt: skip
@@ -143,7 +143,7 @@ def test_layers_that_grow_without_end(node, shape, message):
 
 
 def test_sums_in_a_file_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(graph_network, "MOST_ADDED", 1 << 20)
+    monkeypatch.setattr(order, "MOST_ADDED", 1 << 20)
     save_model(Network(doubled(14)), tmp_path / "model.npz")
     monkeypatch.undo()
     refused(lambda: load_model(tmp_path / "model.npz"), ModelFileError, "the limit is 4096")
@@ -152,7 +152,7 @@ def test_sums_in_a_file_are_bounded(tmp_path, monkeypatch):
 def test_tiles_are_refused_where_there_are_delays():
     nodes = [Input("input"), layers.Scale("first", "input", ONES), Neurons("neurons", "first")]
     network = Network([*nodes, layers.Scale("late", "neurons", ONES, delay=1), Output("output", "late")])
-    refused(lambda: simulate(network, np.ones((1, 4, 4), np.float32), 2, tile=2), InputError, "leave tile out")
+    refused(lambda: simulate(network, np.ones((1, 4, 4), np.float32), 2, tile=2), InputError, "leave it out")
 
 
 def test_large_windows_on_small_pictures():

@@ -37,7 +37,8 @@ def convolve_depthwise(padded, weight, bias, geometry, currents):
     currents : float, (M, rows, columns, outputs of a channel, C)
     """
     down, right, tall, wide = geometry
-    pictures, rows, columns, outputs, channels = currents.shape
+    pictures, rows, columns = currents.shape[:3]
+    outputs, channels = currents.shape[3:]
     for picture in range(pictures):
         for y in range(rows):
             for x in range(columns):
