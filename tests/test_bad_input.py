@@ -265,7 +265,7 @@ def test_only_text_that_utf8_knows_reaches_stderr(refused):
 
 CONVERSIONS = {
     "missing": (["missing.npz", "-o", "m.npz", "--normalization", "none"], "missing.npz: no such file; check the path"),
-    "not a state dict": (["gray.npz", "-o", "m.npz", "--normalization", "none"], "unusable arrays in the state"),
+    "not a state dict": (["gray.npz", "-o", "m.npz", "--normalization", "none"], "is a model of spikeunet already"),
     "no calibration": (
         ["unet.npz", "-o", "m.npz"],
         "needs calibration pictures, such as the network will see; name a folder of them by --calibration",

@@ -61,6 +61,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_where_the_system_grants_no_threads(tmp_path):
     """One line, and the picture that one thread makes."""
     picture_file(tmp_path / "in.png", (64, 64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from golden_network import GOLDEN_MODELS, golden_network, read_golden
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeunet.engine import (
@@ -28,8 +28,20 @@ pytestmark = pytest.mark.timeout(900)  # whichever test comes first compiles the
 
 
 @pytest.mark.parametrize("kind", strategies.SYNAPSES)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_counts_equal_brute_force(kind, data):
+    counts_equal_brute_force(kind, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", strategies.SYNAPSES)
+@given(data=st.data())
+def test_counts_of_many_networks_equal_brute_force(kind, data):
+    counts_equal_brute_force(kind, data)
+
+
+def counts_equal_brute_force(kind, data):
     case = data.draw(strategies.cases(kinds=(kind,)))
     found = simulate(case.network, case.picture, case.steps)
     expected = reference.simulate(case.network, case.picture, case.steps)

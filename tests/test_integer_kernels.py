@@ -247,7 +247,7 @@ def test_odd_geometries_in_memory_that_was_used_before(kind, shape, monkeypatch)
         assert_same(simulate(odd_network(), picture, 1, threads=1, record=RECORDS, kind=kind), expected)
 
 
-@pytest.mark.parametrize("tile", [1, 2, 5])
+@pytest.mark.parametrize("tile", [pytest.param(1, marks=pytest.mark.slow), 2, 5])
 @pytest.mark.parametrize(("make", "shape"), [(network, (2, 12, 14)), (odd_network, (1, 5, 64))], ids=["even", "odd"])
 def test_tiles(make, shape, tile):
     picture = (np.random.default_rng(8).integers(0, 65, shape) / 32).astype(np.float32)

@@ -85,7 +85,7 @@ def assert_same_as_the_reference(network, steps, threads=1, kernels="auto"):
 
 @pytest.mark.parametrize("kernels", ["auto", "events"])
 @pytest.mark.parametrize(
-    "steps", [1, 8, pytest.param(2, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
+    "steps", [1, 2, pytest.param(4, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)]
 )
 def test_same_as_the_reference(steps, kernels):
     for joins in JOINS.values():

@@ -166,7 +166,7 @@ def test_counts_of_a_queue(queue):
 # --- Sums ------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=15)
+@settings(max_examples=5)
 @given(strategies.cases())
 def test_a_batch_is_the_sum_of_its_pictures(case):
     checks.batches_add(case)

@@ -113,6 +113,7 @@ def test_no_rest_is_a_leaky_neuron(reset):
     assert_same_arrays(first.membrane, second.membrane, "membrane")
 
 
+@pytest.mark.slow
 def test_a_burst_of_one_is_integrate_and_fire():
     network, picture = layered(BurstNeuron(0.5, 1, 0.125), dyadic=True)
     other, _ = layered(IntegrateAndFire(0.5, initial=0.125), dyadic=True)
@@ -164,6 +165,7 @@ def test_networks(case):
     check_case(case)
 
 
+@pytest.mark.slow
 @given(strategies.cases(models=st.one_of(own_models(), strategies.ladder_models())))
 def test_networks_of_registered_models_and_ladders(case):
     checks.equals_dense(case)
@@ -473,6 +475,7 @@ def test_the_documentation():
     neuron_checks.surrogate_adds_up(register_neuron("tests/sloped")(made(surrogate=names["surrogate"]))())
 
 
+@pytest.mark.slow
 def test_the_example(tmp_path):
     done = subprocess.run([sys.executable, str(EXAMPLE)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
