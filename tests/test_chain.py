@@ -148,7 +148,7 @@ def test_same_as_layer_by_layer(channels, steps, threads, chains):
     assert len(idle(net, pixels.shape)) == 1
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_same_as_the_reference(threads, chains):
     chains()
     net, pixels = unet(), picture(2, 6, 10)

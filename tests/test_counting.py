@@ -36,6 +36,7 @@ def test_counts_equal_brute_force(kind, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", strategies.SYNAPSES)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_counts_of_many_networks_equal_brute_force(kind, data):
     counts_equal_brute_force(kind, data)
