@@ -292,7 +292,7 @@ def plant(mutation: Mutation, folder: Path) -> None:
     # The package itself, too: one without a file would lose to the one that is installed.
     copy.parent.mkdir()
     shutil.copy(spikeunet.__file__, copy.parent)
-    shutil.copytree(ENGINE, copy, ignore=shutil.ignore_patterns("models", "command_line", "finetune"))
+    shutil.copytree(ENGINE, copy, ignore=shutil.ignore_patterns("models", "command_line"))
     shutil.copytree(ENGINE / "models", copy / "models", ignore=shutil.ignore_patterns("*.npz"))
     text = (copy / mutation.file).read_text("utf-8")
     if mutation is not NOTHING:
