@@ -24,10 +24,16 @@ BINDS = {"engine/binding/pool_layer.py": "AvgPool2d"}
 APART = ("engine/layers/", "engine/testing/")
 """The kinds themselves, and the specification that they are held against."""
 
+FORMATS = ("converters/onnx/",)
+"""Formats of others, whose operators, some with the names of kinds, become nodes: any may be chosen there, none asked
+for."""
+
 
 def faults(file: str, text: str) -> list[str]:
     """What a file, named from the repository on, knows of kinds and should not."""
     tree = ast.parse(text)
+    if file.startswith(FORMATS):
+        return [*_asked(file, tree)]
     return [*_imported(file, text), *_named(file, tree), *_spelled(file, tree)]
 
 
@@ -63,6 +69,21 @@ def _named(file: str, tree: ast.AST) -> Iterator[str]:
             yield f"{file}:{node.lineno} names {name}"
 
 
+def _asked(file: str, tree: ast.AST) -> Iterator[str]:
+    """Kinds in comparisons, in patterns, and in calls of isinstance, issubclass and getattr."""
+    for node in ast.walk(tree):
+        called = ast.unparse(node.func) if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Compare | ast.MatchClass) or called in ("isinstance", "issubclass", "getattr"):
+            yield from (f"{file}:{node.lineno} asks for {name}" for name in _kinds_within(node))
+
+
+def _kinds_within(tree: ast.AST) -> Iterator[str | None]:
+    for node in ast.walk(tree):
+        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
+        if name in KINDS:
+            yield name
+
+
 def _spelled(file: str, tree: ast.AST) -> Iterator[str]:
     """Names of kinds as texts, with which one could ask for them as well."""
     for node in ast.walk(tree):
@@ -72,8 +93,7 @@ def _spelled(file: str, tree: ast.AST) -> Iterator[str]:
 
 def files() -> list[str]:
     paths = (path.relative_to(REPOSITORY).as_posix() for path in source_files("engine", "converters"))
-    # A file format of others, whose operators become kinds: that is told apart there, and nowhere else.
-    return [file for file in paths if not file.startswith((*APART, "converters/onnx/"))]
+    return [file for file in paths if not file.startswith(APART)]
 
 
 def read(file: str) -> str:
@@ -106,11 +126,18 @@ def test_a_planted_test_on_a_kind_is_found(file, test):
     assert file in fault
 
 
+@pytest.mark.parametrize("test", ["isinstance(node, Conv2d | Linear)", "type(node) is Scale", "issubclass(kind, Add)"])
+def test_a_planted_test_is_found_where_kinds_are_chosen(test):
+    (fault,) = faults("converters/onnx/builder.py", f"found = {test}\n")[:1]
+    assert "asks for" in fault
+
+
 @pytest.mark.parametrize("pattern", ["Conv2d()", "layers.Linear(name=name)", "Conv2d() | Neurons()"])
 def test_a_planted_pattern_is_found(pattern):
     text = f"match node:\n    case {pattern}:\n        pass\n"
     assert faults("converters/spiking_unet.py", text)
     assert faults("engine/finetune/flow.py", text)
+    assert faults("converters/onnx/builder.py", text)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.graph import Input, Neurons, Node, Output, Shape, Weighted
-from spikeunet.engine.layers import Add, Concat, Conv1d, Conv2d, Flatten, Linear, Scale
+from spikeunet.engine.layers import Add, Concat, Flatten, Scale
 from spikeunet.engine.neurons import SignedMultiThreshold
 
 from ..weights.refusals import UnreadableError
@@ -119,15 +119,14 @@ class Builder:
 
     def read_through(self, node: Any, value: Value) -> Current:
         """The current of weights that read a value; a Scale before them is folded into them where that is exact."""
-        scale = value.node if isinstance(value, Current) else None
-        if isinstance(value, Current) and isinstance(scale, Scale) and value.reads is not None:
-            flat = not scale.bias.any() or isinstance(node, Linear)
-            if flat or (isinstance(node, Conv1d | Conv2d) and not np.any(node.padding)):
+        if isinstance(value, Current) and isinstance(value.node, Weighted) and value.reads is not None:
+            scale = value.node
+            if scale.scales_channels and (node.sums_all_weights or not scale.bias.any()):
                 return self._through(node, scale, value.reads)
         reads = self.emit(value)
         return self.current(replace(node, source=reads.name), reads)
 
-    def _through(self, node: Any, scale: Scale, reads: Emitted) -> Current:
+    def _through(self, node: Any, scale: Weighted, reads: Emitted) -> Current:
         node.output_shape(reads.shape)  # refuses what does not fit, before it is computed with
         weight = node.weight.astype(np.float64)
         shift = node.sum_by_output(weight * node.along_inputs(scale.bias.astype(np.float64)))

@@ -8,7 +8,7 @@ from typing import Any
 from spikeunet.engine.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
 from .call import Call, operator
-from .values import Current, Tensor
+from .values import Current, Tensor, Value
 
 
 @operator("MaxPool")
@@ -16,13 +16,17 @@ def maximum(call: Call) -> Tensor:
     """MaxPool2d; of signals, with a height of 1."""
     if len(call.node.outputs) > 1 and call.node.outputs[1]:
         call.refuse("puts out indices, for which there is no layer; export without unpooling")
-    return _pool(call, MaxPool2d)
+    pool, value = _pool(call, MaxPool2d, counted=False)
+    if isinstance(value, Current):
+        pool.pooled = value
+    return call.result(pool)
 
 
 @operator("AveragePool")
 def average(call: Call) -> Tensor:
     """AvgPool2d; of signals, with a height of 1."""
-    return _pool(call, AvgPool2d)
+    pool, _ = _pool(call, AvgPool2d, counted=True)
+    return call.result(pool)
 
 
 @operator("GlobalAveragePool")
@@ -63,7 +67,8 @@ def _global_average(call: Call, *, keep: bool) -> Tensor:
     return Tensor(current, (tensor.shape[0], current.shape[0], *ones))
 
 
-def _pool(call: Call, kind: Any) -> Tensor:
+def _pool(call: Call, kind: Any, *, counted: bool) -> tuple[Current, Value]:
+    """A pool, and what it reads; `counted` where its padding counts."""
     value = call.picture()
     count = len(call.tensor().shape) - 2
     if count not in (1, 2):
@@ -71,15 +76,12 @@ def _pool(call: Call, kind: Any) -> Tensor:
     kernel, stride = call.whole("kernel_shape", count, 0), call.whole("strides", count, 1)
     if min(*kernel, *stride) < 1 or any(gap != 1 for gap in call.whole("dilations", count, 1)):
         call.refuse(f"has a kernel of {kernel} with strides or dilations that no pool has here; dilations must be 1")
-    padding = _padding(call, kernel, stride, counted=kind is AvgPool2d)
+    padding = _padding(call, kernel, stride, counted=counted)
     flat = 2 - count
     sides: list[Any] = [(*[fill] * flat, *side) for fill, side in ((1, kernel), (1, stride), (0, padding))]
     node = kind(call.node.name, "", sides[0], sides[1], sides[2])
     reads = call.builder.emit(value)
-    current = call.current(replace(node, source=reads.name), reads, reads.positive)
-    if kind is MaxPool2d and isinstance(value, Current):
-        current.pooled = value
-    return call.result(current)
+    return call.current(replace(node, source=reads.name), reads, reads.positive), value
 
 
 def _padding(call: Call, kernel: list[int], stride: list[int], *, counted: bool) -> list[int]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeunet.engine.layers import Conv2d, Linear, PixelShuffle
+from spikeunet.engine.graph import Weighted
+from spikeunet.engine.layers import Conv2d, PixelShuffle
 
 from .call import Call, operator
 from .values import Current, Tensor, Value
@@ -91,9 +92,10 @@ def _channels(call: Call, value: Value, size: int, *, blocks_first: bool) -> Cur
 def _reordered(call: Call, value: Value, order: Array) -> Value:
     """Channels in another order: by the weights before them, or by synapses of their own."""
     node = value.node if isinstance(value, Current) and not value.shared else None
-    if isinstance(value, Current) and isinstance(node, Conv2d | Linear) and node.group_count == 1 and not value.placed:
-        return replace(value, node=replace(node, weight=node.weight[order], bias=node.bias[order]), zeros=None)
+    if isinstance(value, Current) and isinstance(node, Weighted) and node.group_count == 1 and not value.placed:
+        weight = node.from_rows(node.by_output(node.weight)[order])
+        return replace(value, node=replace(node, weight=weight, bias=node.bias[order]), zeros=None)
     reads = call.builder.emit(value)
     call.builder.spend(len(order) ** 2)
-    weight: Any = np.eye(len(order))[order][:, :, None, None]
-    return call.current(Conv2d(f"{call.node.name}.order", reads.name, weight), reads, reads.positive)
+    moved: Any = np.eye(len(order))[order][:, :, None, None]
+    return call.current(Conv2d(f"{call.node.name}.order", reads.name, moved), reads, reads.positive)

@@ -254,6 +254,9 @@ class Weighted(Projection):
 
     arrays: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
+    scales_channels: ClassVar[bool] = False
+    """Whether each output is the number at its place that is read, times the channel's weight, plus its bias."""
+
     if TYPE_CHECKING:
         weight: Array
         bias: Array
@@ -280,6 +283,11 @@ class Weighted(Projection):
     def out_channels(self) -> int:
         """Channels of the current."""
         return len(self.weight)
+
+    @property
+    def sums_all_weights(self) -> bool:
+        """Whether each output adds up products with all weights of its channel: none of them meets padding."""
+        return False
 
     def channels_out(self, channels: int) -> int:
         check_channels(self, channels, self.in_channels)

@@ -65,6 +65,10 @@ class Conv1d(WeightedTaps):
     def group_count(self) -> int:
         return self.groups
 
+    @property
+    def sums_all_weights(self) -> bool:
+        return self.padding == 0
+
     def output_shape(self, *shapes: Shape) -> Shape:
         ((_, height, _),) = shapes
         if height != 1:

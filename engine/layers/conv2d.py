@@ -74,6 +74,10 @@ class Conv2d(WeightedTaps):
     def group_count(self) -> int:
         return self.groups
 
+    @property
+    def sums_all_weights(self) -> bool:
+        return not any(self.padding)
+
     def output_shape(self, *shapes: Shape) -> Shape:
         ((channels, *sizes),) = shapes
         check_channels(self, channels, self.in_channels)

@@ -37,6 +37,10 @@ class Linear(WeightedTaps):
         set_array(self, "weight", self.weight, 2)
         set_bias(self, len(self.weight))
 
+    @property
+    def sums_all_weights(self) -> bool:
+        return True
+
     def output_shape(self, *shapes: Shape) -> Shape:
         ((channels, height, width),) = shapes
         if channels * height * width != self.weight.shape[1]:

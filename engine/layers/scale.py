@@ -37,6 +37,7 @@ class Scale(Weighted):
     bias: NDArray[np.float32] = field(default=None)  # type: ignore[arg-type]
 
     file_fields: ClassVar[Mapping[str, str]] = {}
+    scales_channels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,8 +75,16 @@ class Scale(Weighted):
         return cls(name, source, gain, shift)  # type: ignore[arg-type]
 
     @property
+    def group_count(self) -> int:
+        return len(self.weight)
+
+    @property
     def in_channels(self) -> int:
         return len(self.weight)
+
+    @property
+    def sums_all_weights(self) -> bool:
+        return True
 
     def output_shape(self, *shapes: Shape) -> Shape:
         ((channels, height, width),) = shapes

@@ -99,6 +99,24 @@ def weight_axes(node: Projection, shape: Shape) -> None:
         f"{name}: sum_by_input() and along_inputs() take different weights for those of an input channel",
     )
     _scales_fold(node, shape)
+    _sums_and_scales(node, shape)
+
+
+def _sums_and_scales(node: Weighted, shape: Shape) -> None:
+    """What `sums_all_weights` and `scales_channels` say, where they say something, is so."""
+    name, values = describe(node), _values(shape)
+    if node.sums_all_weights:
+        of_ones = node.forward((np.ones_like(values),))
+        sums = node.sum_by_output(node.weight.astype(np.float64)) + node.bias
+        require(
+            np.allclose(of_ones, np.repeat(sums, of_ones.shape[3] // len(sums)), rtol=1e-9, atol=1e-9),
+            f"{name}: sums_all_weights is True, but of ones it makes others than the sums of its weights",
+        )
+    if node.scales_channels:
+        require(
+            node.weight.shape == (shape[0],) and np.allclose(node.forward((values,)), values * node.weight + node.bias),
+            f"{name}: scales_channels is True, but it does more than to multiply each channel by its weight",
+        )
 
 
 def _scales_fold(node: Weighted, shape: Shape) -> None:
