@@ -26,12 +26,6 @@ def path(tmp_path, monkeypatch):
     return tmp_path / "weights.pth"
 
 
-def refused(path, content):
-    message = made.refused(path.parent, content, path.name)
-    assert len(message) < 600
-    return message.removeprefix(f"{path}: ")
-
-
 def files(root):
     """Something pickled, in each format."""
     return made.torch_zip(root), made.torch_legacy(root), made.pickle(root)
@@ -65,7 +59,7 @@ def test_functions_are_named_and_never_called(path, name, protocol):
     content = pickle.dumps({"w": CALLS[name]}, protocol)
     renamed = {name, name.replace("builtins", "__builtin__"), name.replace("io.open", "__builtin__.open")}
     for whole in (content, made.MAGIC + made.VERSION + made.pickle({}) + content, made.zip_of({"a/data.pkl": content})):
-        message = refused(path, whole)
+        message = made.refused_as(path, whole)
         assert any(message.startswith(f"names {called!r}, which is no part of a state dict") for called in renamed)
         assert not Path(MARKER).exists()
 
@@ -91,7 +85,7 @@ def test_functions_are_named_and_never_called(path, name, protocol):
 )
 def test_ways_around_are_refused(path, opcodes):
     for content in files(opcodes):
-        refused(path, content)
+        made.refused_as(path, content)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +135,7 @@ def test_ways_around_are_refused(path, opcodes):
 )
 def test_pickles_that_make_no_sense_are_refused(path, opcodes):
     for content in files(opcodes):
-        refused(path, content)
+        made.refused_as(path, content)
 
 
 # --- Memory and time -------------------------------------------------------------------------------------------------
@@ -206,7 +200,7 @@ def assert_takes_little(path, content, most):
     ],
 )
 def test_what_is_wrong_with_a_pickle_is_said(path, opcodes, message):
-    assert message in refused(path, made.torch_zip(opcodes))
+    assert message in made.refused_as(path, made.torch_zip(opcodes))
 
 
 def numpy_array(shape, kind, content):
@@ -231,7 +225,7 @@ def numpy_array(shape, kind, content):
     ],
 )
 def test_arrays_of_numpy_that_are_none_are_refused(path, shape, kind, content, message):
-    assert message in refused(path, made.pickle({"w": numpy_array(shape, kind, content)}))
+    assert message in made.refused_as(path, made.pickle({"w": numpy_array(shape, kind, content)}))
 
 
 def test_an_array_of_numpy_that_is_one_is_read(path):
@@ -256,4 +250,6 @@ def test_pickles_that_want_memory_or_time_get_little_of_what_there_may_be(path, 
 
 def test_a_longer_pickle_is_refused_before_it_is_unpacked(path):
     content = made.zip_of({"a/data.pkl": bytes(pickle_machine.MAXIMUM_BYTES + 1)}, zipfile.ZIP_DEFLATED)
-    assert "'data.pkl' declares 16777217 bytes, more than the 16777216 that are left to it" in refused(path, content)
+    assert "'data.pkl' declares 16777217 bytes, more than the 16777216 that are left to it" in made.refused_as(
+        path, content
+    )

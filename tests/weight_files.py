@@ -153,6 +153,13 @@ def refused(folder, content, name="weights.pth", **options):
     return str(caught.value)
 
 
+def refused_as(path, content):
+    """The same without the file's name, of a file whose messages quote little of it."""
+    message = refused(path.parent, content, path.name)
+    assert len(message) < 600
+    return message.removeprefix(f"{path}: ")
+
+
 def assert_equal(found, expected):
     """The same arrays in the same order."""
     assert list(found) == list(expected)
