@@ -30,7 +30,6 @@ _TYPES = {
     "BOOL": "bool",
 }
 SUFFIX = ".safetensors"
-_INSTALL = "pip install spikeunet[safetensors]"
 
 
 def is_safetensors(path: Path, begin: bytes) -> bool:

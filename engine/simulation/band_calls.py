@@ -116,11 +116,7 @@ class BandCalls:
         if self._dot is not None:
             return functools.partial(
                 run_dot_bands,
-                self._dot.tokens,
-                self._dot.plan.tables,
-                self._dot.weights,
-                self._dot.sources,
-                self._dot.zeros(self.scratch, self.counts),
+                *self._dot.arguments(self.scratch, self.counts),
                 self._constant,
                 self._neurons,
                 bands,
@@ -161,11 +157,7 @@ class BandCalls:
             )
         return functools.partial(
             run_readout_bands,
-            self._dot.tokens,
-            self._dot.plan.tables,
-            self._dot.weights,
-            self._dot.sources,
-            self._dot.zeros(self.scratch, self.counts),
+            *self._dot.arguments(self.scratch, self.counts),
             self._constant,
             bands,
             self._dot.room(self.scratch, most_inputs, currents),

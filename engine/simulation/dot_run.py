@@ -118,6 +118,10 @@ class DotRun:
         sums = scratch.zero_sums(2 * words * MASK_CHANNELS).reshape(2, -1)
         return ZeroCounts(tables, sums, counts)
 
+    def arguments(self, scratch: Scratch, counts: NDArray[np.int64]) -> tuple[Any, ...]:
+        """What the kernels that run all bands take first."""
+        return self.tokens, self.plan.tables, self.weights, self.sources, self.zeros(scratch, counts)
+
     def input_rows(self, bands: tuple[tuple[int, int], ...], height: int) -> NDArray[np.int64]:
         """(n, 4): first and last + 1 input row that each band reads, and that it counts.
 
