@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import refusals
-from hypothesis import assume, given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from model_files import assert_same_network, small_network
 from small_denoiser import small_denoiser
@@ -30,7 +30,7 @@ from spikeunet.engine import (
 from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.fixed_point import incoming_quantum, rounded_rows, weight_bits
-from spikeunet.engine.graph import Weighted
+from spikeunet.engine.graph import CurrentSum, Weighted
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
 from spikeunet.engine.testing.strategies import Case, cases
@@ -208,8 +208,13 @@ def test_simulation_equals_the_reference_bit_for_bit(case, bits):
     assume(rounded_layers(case.network))
     case = spoiled(case)
     network = quantize_weights(case.network, bits)
-    found = simulate(network, case.picture, case.steps, threads=1, record=RECORDS)
-    assert_same(found, reference.simulate(network, case.picture, case.steps))
+    try:
+        expected = reference.simulate(network, case.picture, case.steps)
+    except reference.InexactError:
+        # Sums of parts that have units of their own need not fit into float32.
+        assert any(isinstance(node, CurrentSum) for node in network.nodes)
+        reject()
+    assert_same(simulate(network, case.picture, case.steps, threads=1, record=RECORDS), expected)
 
 
 def test_a_larger_network_equals_the_reference_bit_for_bit():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 from ..errors import GraphError
@@ -94,6 +94,19 @@ def check_joins(nodes: tuple[Node, ...]) -> None:
 
 def size_multiple(nodes: tuple[Node, ...]) -> int:
     """See `Network.size_multiple`; GraphError where that is beyond all reason."""
+    multiple = 1
+    for node, multiple in size_multiples(nodes):
+        if multiple > LARGEST_MULTIPLE:
+            stride = getattr(node, "stride", None)
+            raise GraphError(
+                f"{type(node).__name__} {node.name!r}: with its stride {stride} pictures are padded to multiples of "
+                f"{multiple}; the limit is {LARGEST_MULTIPLE}"
+            )
+    return multiple
+
+
+def size_multiples(nodes: tuple[Node, ...]) -> Iterator[tuple[Node, int]]:
+    """Each node, and what pictures are padded to multiples of for its sake and that of those before it."""
     scales: dict[str, Fraction] = {}
     multiple = 1
     for node in by_size(nodes):
@@ -103,13 +116,7 @@ def size_multiple(nodes: tuple[Node, ...]) -> int:
             scale *= node.size_factor
         scales[node.name] = scale
         multiple = math.lcm(multiple, scale.denominator)
-        if multiple > LARGEST_MULTIPLE:
-            stride = getattr(node, "stride", None)
-            raise GraphError(
-                f"{type(node).__name__} {node.name!r}: with its stride {stride} pictures are padded to multiples of "
-                f"{multiple}; the limit is {LARGEST_MULTIPLE}"
-            )
-    return multiple
+        yield node, multiple
 
 
 def carried_on(node: Node) -> bool:

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ..events import STEPS_PER_QUEUE, EventQueue, channel_type, level_type
 from ..graph import Input, Network, Neurons, Node, Output, Projection, Shape, Synapses
+from ..graph.limits import LARGEST_MULTIPLE
+from ..graph.order import size_multiples, topological
 from ..layers import Add, Concat
 from .neuron_strategies import (
     Numbers,
@@ -185,7 +188,9 @@ def cases(
         drawn.nodes.append(Neurons("neurons_readout", read_out, draw(models, label="model")))
     if delays and sums:
         draw(_loop(drawn))
-    network = Network([*drawn.nodes, Output("output", read_out)])
+    nodes = topological((*drawn.nodes, Output("output", read_out)))
+    assume(all(multiple <= LARGEST_MULTIPLE for _, multiple in size_multiples(nodes)))
+    network = Network(nodes)
     picture = values.draw(drawn.readable["input"], -0.5, 1.5)
     return Case(network, picture, draw(_steps(network, every_kernel), label="steps"))
 
