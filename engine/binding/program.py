@@ -31,7 +31,7 @@ class Program:
     emit : dict
         For each Neurons node, (256,) float32, the value of each level.
     prepared : dict
-        What the simulation has prepared for this program and does not use just now (see engine/simulation/chain.py).
+        What the simulation has prepared and does not use just now (see engine/simulation/bound_program.py).
     """
 
     network: Network

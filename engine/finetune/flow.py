@@ -79,7 +79,7 @@ def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
         marks = {name: array[index] for name, array in charged.items()}
         picture = PictureRun(program, batch[index].transpose(2, 0, 1), steps, frozenset(), None, 1)
         picture.recorder = _Accumulator(program, views, marks)  # type: ignore[assignment]
-        result = picture.by_layer()
+        result = picture.run()
         return result.output, result.total_accumulates
 
     runs = on_threads(run, range(pictures))
@@ -171,6 +171,8 @@ class _Accumulator:
     def wants(self, kind: str) -> bool:
         """Membranes are to be kept."""
         return kind == "membrane"
+
+    wants_queues = True
 
     def add_queue(self, layer: Layer, queue: EventQueue, _steps: slice) -> None:
         """Add a group of steps."""

@@ -378,22 +378,22 @@ class ZeroCounts(NamedTuple):
     counts: NDArray[np.int64]
 
 
-# --- Chains, see chain.py --------------------------------------------------------------------------------------------
+# --- Layers in one call, see sequence.py ------------------------------------------------------------------------------
 
 
-class ChainProgress(NamedTuple):
+class SequenceProgress(NamedTuple):
     """How far a thread has come.
 
     Parameters
     ----------
     bound : (layers,) bool
         Which layers can be run from event to event.
-    ways : (layers,) int64
+    choices : (layers,) int64
         Receives which calls were made of each layer.
     reached : (1,) int64
         Receives the layer that is not run any more; -1 where a thread has given up.
     """
 
     bound: NDArray[np.bool_]
-    ways: NDArray[np.int64]
+    choices: NDArray[np.int64]
     reached: NDArray[np.int64]

@@ -247,7 +247,7 @@ class ZeroTables(NamedTuple):
     zeros: NDArray[np.int64]
 
 
-# --- Chains, see chain.py --------------------------------------------------------------------------------------------
+# --- Layers in one call, see sequence.py ------------------------------------------------------------------------------
 
 CALL = np.dtype([("function", np.int64), ("block", np.int64)], align=True)
 """Addresses of a function and of the block of arguments that it takes, see bound_call.py."""

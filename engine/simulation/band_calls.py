@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding.gather_layer import GatherLayer
 from ..binding.pool_layer import PoolLayer
 from ..kernels.arguments import (
     Constant,
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
     from .pool_run import PoolRun
     from .queue_room import QueueRoom
     from .scratch import Scratch
-    from .value_run import ValueRun
 
 Levels = NDArray[np.unsignedinteger[Any]]
 Entries = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
@@ -68,18 +65,14 @@ class BandCalls:
     _neurons: LadderNeurons | None
     _dot: DotRun | None
     _pool_run: PoolRun | None
-    _values: ValueRun | None
     _table: NDArray[np.void] | None
     _token: Any
     _sources: Any
     _compress: Any
 
     if TYPE_CHECKING:
-        _summed: bool
         _pooling: bool
         _injects: bool
-        _is_ladder: bool
-        _in_one_kernel: bool
         _channels: int
         _padded: int
         _width: int
@@ -93,26 +86,26 @@ class BandCalls:
         def _words(self, rows: OutputRows) -> Levels: ...
         def _picture_entries(self, rows: int) -> tuple[NDArray[np.int64], int]: ...
 
-    def _all_phases(self, counters: NDArray[np.int64]) -> Callable[[], None] | None:
-        """One kernel that runs all phases of all bands, with its arguments; None where none does."""
-        if self._table is None or not self._in_one_kernel:
-            return None
+    def all_bands(self, counters: NDArray[np.int64]) -> functools.partial[None]:
+        """One kernel that runs all phases of those bands that nobody has taken, with its arguments.
+
+        `counters`, (>= 2 + threads,) int64, are those of engine/kernels/shared_counter.py.
+        """
+        assert self._table is not None
         shares = self.bands.share_table
         bands = SharedBands(counters, shares, self._worker, self._table, self._padded, self._channels)
         most_rows = int((self._table["end_row"] - self._table["first_row"]).max())
         most_inputs = int((self._table["end_input"] - self._table["first_input"]).max())
         if self.layer.neurons is None:
             return self._readout_at_once(bands, most_rows, most_inputs)
-        if not self._is_ladder or self._summed or self._values is not None:
-            return None
         words = self._words(OutputRows(0, most_rows, self._padded, self._channels))
         if self._pooling:
             return self._pool_at_once(bands, most_rows, words)
         if self._injects:
             return self._picture_at_once(bands, most_rows, most_inputs, words)
-        return self._gather_at_once(bands, most_inputs, words) if self.inputs.queues else None
+        return self._gather_at_once(bands, most_inputs, words)
 
-    def _gather_at_once(self, bands: SharedBands, most_inputs: int, words: Levels) -> Callable[[], None]:
+    def _gather_at_once(self, bands: SharedBands, most_inputs: int, words: Levels) -> functools.partial[None]:
         if self._dot is not None:
             return functools.partial(
                 run_dot_bands,
@@ -140,9 +133,7 @@ class BandCalls:
         ends, firsts = self.row_sizes[bands.table["end_input"]], self.row_sizes[bands.table["first_input"]]
         return self.scratch.entries(self._incoming_width, most_inputs, int((ends - firsts).max()), self.steps)
 
-    def _readout_at_once(self, bands: SharedBands, most_rows: int, most_inputs: int) -> Callable[[], None] | None:
-        if self.currents is not None or self._injects or not isinstance(self.layer, GatherLayer):
-            return None
+    def _readout_at_once(self, bands: SharedBands, most_rows: int, most_inputs: int) -> functools.partial[None]:
         currents = self.scratch.currents(most_rows * self._width * self.steps * self._padded)
         if self._dot is None:
             return functools.partial(
@@ -164,7 +155,7 @@ class BandCalls:
             self.state.readout.reshape(-1),
         )
 
-    def _pool_at_once(self, bands: SharedBands, most_rows: int, words: Levels) -> Callable[[], None]:
+    def _pool_at_once(self, bands: SharedBands, most_rows: int, words: Levels) -> functools.partial[None]:
         currents = self.scratch.currents(most_rows * self._width * self.steps * self._padded)
         if self._pool_run is None:
             assert isinstance(self.layer, PoolLayer)
@@ -191,9 +182,7 @@ class BandCalls:
 
     def _picture_at_once(
         self, bands: SharedBands, most_rows: int, most_inputs: int, words: Levels
-    ) -> Callable[[], None] | None:
-        if self.inputs.queues or self.state.membrane is not None:
-            return None
+    ) -> functools.partial[None]:
         offsets, most = self._picture_entries(most_inputs)
         currents = self.scratch.currents(most_rows * self._width * self._padded)
         token, lanes = self.layer.token(1), host_lanes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -73,16 +72,13 @@ class BandRun(BandCalls):
     room : QueueRoom or None
         Receives the events where it is there; otherwise each band returns its own.
     at_once : bool
-        Whether one kernel runs all phases of all bands in any layer that has one; otherwise only where that pays by
-        itself, because each has to be compiled: not of layers that read the picture, average or have no neurons.
+        Whether one kernel is to run all phases of all bands, see `all_bands`; otherwise they are run one by one.
     """
 
     _worker: int
     scratch: Scratch
     counts: NDArray[np.int64]
     fired: NDArray[np.int64]
-    run_all: Callable[[], None] | None
-    """Runs those of a layer's bands that nobody has taken; None where they have to be run one by one."""
     _neurons: LadderNeurons | None
 
     def __init__(
@@ -124,11 +120,9 @@ class BandRun(BandCalls):
         self._pool_run = pool
         self._unpacked = () if dot is not None or pool is not None else event_sources(inputs, known=not at_once)
         self._sources = packed_sources(self._unpacked)
-        self._injects = layer.injects and state.fresh
+        self._injects = layer.injects and (at_once or state.fresh)
         self._is_ladder = layer.neurons is not None and layer.stepper is None
-        plain = self._is_ladder and room is not None and bool(inputs.queues) and not self._in_memory
         self._table = self._band_table() if room is not None or at_once else None
-        self._in_one_kernel = at_once or (plain and not self._injects)
 
     def _band_table(self) -> NDArray[np.void]:
         """(n,) BAND."""
@@ -148,49 +142,34 @@ class BandRun(BandCalls):
             known[key] = table
         return table
 
-    def of_worker(
-        self,
-        worker: int,
-        scratch: Scratch,
-        counts: NDArray[np.int64],
-        fired: NDArray[np.int64],
-        counters: NDArray[np.int64],
-    ) -> Self:
+    def of_worker(self, worker: int, scratch: Scratch, counts: NDArray[np.int64], fired: NDArray[np.int64]) -> Self:
         """A copy for a worker thread, the `worker`-th one, with its own memory.
 
         Counts of the events and spikes that its bands fire are added to `fired`, (1 + K, 8) int64, by byte of a word
-        where levels are masks (see `LayerRun.run`), else by step. `counters`, (>= 2 + threads,) int64, are those of
-        engine/kernels/shared_counter.py. `counts` are those that the dot kernels make, see `LayerRun`.
+        where levels are masks (see `by_step`), else by step. `counts` are those that the dot kernels make, see
+        `LayerRun`.
         """
         own = copy.copy(self)
-        own.equip(worker, scratch, counts, fired, counters)
+        own.equip(worker, scratch, counts, fired)
         return own
 
-    def equip(
-        self,
-        worker: int,
-        scratch: Scratch,
-        counts: NDArray[np.int64],
-        fired: NDArray[np.int64],
-        counters: NDArray[np.int64],
-    ) -> None:
+    def equip(self, worker: int, scratch: Scratch, counts: NDArray[np.int64], fired: NDArray[np.int64]) -> None:
         """Give this copy what a worker has for itself, see `of_worker`."""
         self._worker, self.scratch, self.counts, self.fired = worker, scratch, counts, fired
         self._neurons = self._ladder() if self._is_ladder else None
-        self.run_all = self._all_phases(counters)
         first, own = 0, []
         for part in self._part_runs:
             last = first + len(part.inputs.queues)
-            own.append(part.of_worker(worker, Scratch(), counts[first:last], fired, counters))
+            own.append(part.of_worker(worker, Scratch(), counts[first:last], fired))
             first = last
         self._part_runs = own
 
     def _ladder(self) -> LadderNeurons:
         """What the kernels take of the neurons."""
         state, padded = self.state, self._padded
-        after = (self.scratch.potentials(padded), 0) if state.membrane is None else (state.membrane, padded)
-        before = (self.layer.initial, 0) if state.fresh else after
-        return LadderNeurons(self.layer.neuron, *before, *after)
+        if state.membrane is None:
+            return LadderNeurons(self.layer.neuron, self.layer.initial, 0, self.scratch.potentials(padded), 0)
+        return LadderNeurons(self.layer.neuron, state.membrane, padded, state.membrane, padded)
 
     def run(self, index: int) -> FiredBand | None:
         """What the neurons of the `index`-th band of the layer fire.

@@ -1,4 +1,4 @@
-"""Run one layer for up to eight steps: cut its output rows into bands and let worker threads take them."""
+"""Run a layer that no compiled call takes for up to eight steps, band by band, which worker threads take."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from ..kernels.arguments import InputRows
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
 from ..kernels.float_mode import flushing
-from ..kernels.shared_counter import TAKEN
 from ..kernels.tables import FanTables, ZeroTables
 from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..threads import WorkerThreads
@@ -82,9 +81,11 @@ class LayerRun:
         self.currents = np.zeros((steps, channels, height, width), np.float32) if keep_currents else None
         self.room = room
         self._lasting = lasting
+        self._masks = self.layer.levels is not None and self.layer.levels.masks
 
     def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
         """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
+        self.state.inject()
         threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
         bands = self._bands(threads)
         if self.room is None and not self._lasting and has_room(self.layer, self.steps):
@@ -92,7 +93,7 @@ class LayerRun:
         self._fired: list[FiredBand | None] = [None] * len(bands.rows)
         band_run = BandRun(self.state, self._parts, self.steps, bands, self.currents, self.room)
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
-        indices, counters = itertools.count(), np.zeros(TAKEN + threads, np.int64)
+        indices = itertools.count()
         parts = [
             _Part(np.zeros_like(self.counts), np.zeros_like(self.fired), _scratches.take() or Scratch())
             for _ in range(min(threads, len(bands.rows)))
@@ -100,7 +101,7 @@ class LayerRun:
 
         def worker(number: int) -> BandRun:
             part = parts[number]
-            return band_run.of_worker(number, part.scratch, part.counts, part.fired, counters)
+            return band_run.of_worker(number, part.scratch, part.counts, part.fired)
 
         def own() -> None:
             # The others are at work by now, and take the bands that this thread does not get to meanwhile.
@@ -115,7 +116,7 @@ class LayerRun:
             workers.run([*jobs, own])
         for part in parts:
             self.counts += part.counts
-            self.fired += by_step(part.fired, self.layer, self.steps)
+            self.fired += by_step(part.fired, self.steps) if self._masks else part.fired
             _scratches.put(part.scratch, part.scratch.nbytes)
         self.state.move_on()
         if self.layer.neurons is None:
@@ -125,9 +126,6 @@ class LayerRun:
     @flushing
     def _run_bands(self, band_run: BandRun, indices: Iterator[int]) -> None:
         """What one of the workers does."""
-        if band_run.run_all is not None:
-            band_run.run_all()
-            return
         # What leaves float32 where NumPy adds is found as it is elsewhere: see LayerState.watch.
         with np.errstate(over="ignore", invalid="ignore"):
             while (index := next(indices)) < len(self._fired):
@@ -184,10 +182,13 @@ def whole_work(layer: Layer, steps: int) -> int:
     return sum(dense_work(part, steps) for part in layer.parts) + neurons
 
 
-def by_step(fired: NDArray[np.int64], layer: Layer, steps: int) -> NDArray[np.int64]:
-    """Counts, (..., 8), by step out of counts by byte of a word, in which entries of fewer than eight steps lie."""
+def by_step(fired: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+    """Counts, (..., 8), by step out of counts by byte of a word, in which entries of fewer than eight steps lie.
+
+    Of levels that are masks; others are counted by step.
+    """
     size = level_type(steps)().itemsize
-    if size == 8 or layer.levels is None or not layer.levels.masks:
+    if size == 8:
         return fired
     counts = np.zeros(fired.shape, np.int64)
     counts[..., :size] = fired.reshape(*fired.shape[:-1], 8 // size, size).sum(axis=-2)

@@ -33,9 +33,7 @@ class LayerState:
     readout : (H, W, O) float32
         Running sum of the currents of a layer without neurons.
     fresh : bool
-        Whether no step has been run.
-    watched : bool
-        Whether numbers may leave the range of float32, and have to be looked at.
+        Whether no step has been run; compiled calls do not ask for it.
     is_part : bool
         Whether the layer is a part of a sum, whose state is another one.
     summands : list of LayerState
@@ -51,7 +49,6 @@ class LayerState:
     constant_stride: int = 0
     readout: NDArray[np.float32] = field(init=False)
     fresh: bool = True
-    watched: bool = False
     is_part: bool = False
     summands: list[LayerState] = field(init=False)
     synaptic: NDArray[np.float32] | None = None
@@ -71,47 +68,58 @@ class LayerState:
         """What each part of a sum carries; of another layer itself, which must not hold itself."""
         return self.summands or [self]
 
-    def keep_membrane(self) -> None:
-        """Keep the potentials, and what else the neurons' state consists of, after each group of steps."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is kept."""
+        arrays = [self.constant, *self.others, *([] if self.membrane is None else [self.membrane])]
+        arrays += [] if self.synaptic is None else [self.synaptic]
+        return sum(array.nbytes for array in arrays) + sum(part.nbytes for part in self.summands)
+
+    def allocate(self, carries: bool) -> None:
+        """Make room for what is carried on, where `carries`."""
         _, height, width = self.layer.outgoing
-        if self.membrane is None and self.layer.neurons is not None:
-            size = height * width * self.layer.padded_channels
+        size = height * width * self.layer.padded_channels
+        if carries and self.layer.neurons is not None:
             self.membrane, *others = (aligned_empty(size) for _ in range(self.layer.variables))
             self.others = tuple(others)
-            if self.watched and self.layer.stepper is not None:
-                self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
-
-    def watch(self) -> None:
-        """RangeError where a potential or the readout has left the range of float32.
-
-        None comes back from there: what is infinite stays so or becomes NaN, which is neither fired nor reset.
-        """
-        if not self.watched:
-            return
-        if self.layer.neurons is None:
-            if not all_finite(self.readout):
-                raise beyond(self.layer.name, "the readout")
-        elif self.membrane is not None and not all_finite(self.membrane):
-            raise beyond(self.layer.name, "a membrane potential")
 
     def inject(self) -> None:
         """Make room for the analog input's current, which each band computes in the first group of steps."""
         for part in self.parts:
-            layer = part.layer
-            if layer.injects:
-                _, height, width = layer.outgoing
-                part.constant_stride = layer.padded_channels
-                part.constant = aligned_empty(height * width * layer.padded_channels)
+            if part.layer.injects and not part.constant_stride:
+                _, height, width = part.layer.outgoing
+                part.constant_stride = part.layer.padded_channels
+                part.constant = aligned_empty(height * width * part.layer.padded_channels)
+
+    def begin(self) -> None:
+        """Forget what has been run."""
+        for each in (self, *self.parts):
+            each.fresh = True
+            if each.synaptic is not None:
+                each.synaptic[:] = 0
+        if self.layer.neurons is None:
+            self.readout[:] = 0
+        elif self.membrane is not None:
+            if self.layer.stepper is None:
+                self.membrane.reshape(-1, self.layer.padded_channels)[:] = self.layer.initial
+            else:
+                self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
 
     def move_on(self) -> None:
         """Note that some steps have been run."""
         for each in (self, *self.parts):
             each.fresh = False
 
-    def begin(self) -> None:
-        """Forget what has been run."""
-        for each in (self, *self.parts):
-            each.fresh = True
+    def watch(self) -> None:
+        """RangeError where a potential or the readout has left the range of float32.
+
+        None comes back from there: what is infinite stays so or becomes NaN, which is neither fired nor reset.
+        """
+        if self.layer.neurons is None:
+            if not all_finite(self.readout):
+                raise beyond(self.layer.name, "the readout")
+        elif self.membrane is not None and not all_finite(self.membrane):
+            raise beyond(self.layer.name, "a membrane potential")
 
 
 @dataclass(eq=False)

@@ -1,9 +1,9 @@
-"""One picture through all layers: the two orders of simulation, and the counts and recordings that come of them."""
+"""One picture through all layers, group of steps by group of steps; the counts and recordings that come of it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,13 @@ from ..binding.layer import Source
 from ..events import STEPS_PER_QUEUE, EventQueue, silent_queue
 from ..operations import Operations
 from ..threads import WorkerThreads
-from .chain import Chain, put_back, take_chain
+from .bound_program import BoundGroup, put_back, take_bound
 from .counting import OperationsCounter
 from .layer_run import LayerRun
-from .layer_state import Inputs, LayerState, inputs_of
+from .layer_state import Inputs, inputs_of
 from .queue_room import QueueRoom
 from .recording import Recorder
-from .result import RECORDABLE, Result
+from .result import Result
 
 
 def step_groups(steps: int) -> Iterator[int]:
@@ -40,10 +40,19 @@ def sorted_kernels(used: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ..
 
 
 class PictureRun:
-    """Simulation of one picture, (C, H, W) float32."""
+    """Simulation of one picture, (C, H, W) float32: all layers over a group of steps, then over the next one.
 
-    keeps_queues = False
-    """Whether events are needed beyond the run, so that their memory cannot be put back."""
+    Parameters
+    ----------
+    program : Program
+    picture : (C, H, W) float32
+    steps : int
+    record : set of str
+    workers : WorkerThreads or None
+    threads : int
+    sizes : list of int, optional
+        Steps of each group, 1, 2, 4 or 8; ones for all layers at each step.
+    """
 
     def __init__(
         self,
@@ -53,152 +62,161 @@ class PictureRun:
         record: frozenset[str],
         workers: WorkerThreads | None,
         threads: int,
+        sizes: Sequence[int] | None = None,
     ) -> None:
         self.program = program
         self.picture = np.ascontiguousarray(picture.transpose(1, 2, 0))
         self.steps = steps
         self.workers = workers
         self.threads = threads
+        self.sizes = list(step_groups(steps)) if sizes is None else list(sizes)
         self.recorder = Recorder(program, steps, record)
         self.counter = OperationsCounter(program, steps)
-        self.queues: dict[str, list[EventQueue]] = {}
+        self.kernels: dict[str, set[str]] = defaultdict(set)
+        largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
+        self._watched = {index for index, layer in enumerate(program.layers) if is_watched(layer, steps, largest)}
+        self._queues: dict[str, EventQueue] = {}
         self._before: dict[str, EventQueue] = {}
-        self._rooms: dict[str, list[QueueRoom]] = {}
-        self.kernels: dict[str, set[str]] = {}
-        self.readouts: dict[str, NDArray[np.float32]] = {}
-        """By layer, the running sum, (H, W, O)."""
-        self.largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
+        self._rooms: dict[str, QueueRoom] = {}
+        self._unread: dict[int, list[str]] = defaultdict(list)
+        for index, layer in enumerate(program.layers):
+            self._unread[program.last_use.get(layer.name, index)].append(layer.name)
 
-    def by_layer(self) -> Result:
-        """Each layer over all steps; a layer's events are dropped after their last reader."""
-        recording = any(map(self.recorder.wants, RECORDABLE))
-        watched = any(map(self._is_watched, self.program.layers))
-        if self.workers is not None and not recording and not watched:
-            chain = take_chain(self.program, self.steps, self.workers, self.threads)
-            if chain is not None:
-                return self._by_chain(chain, self.workers)
-        groups, unread = list(step_groups(self.steps)), self._unread_after()
-        for index, layer in enumerate(self.program.layers):
-            state = self._state(layer, several_groups=len(groups) > 1)
-            first = 0
-            for group, size in enumerate(groups):
-                self._run_group(state, group, first, size)
-                first += size
-            self._finish(state)
-            for name in unread[index]:
-                self._drop(name)
-        return self._result()
-
-    def _unread_after(self) -> dict[int, list[str]]:
-        """For each layer, by its number, whose events nobody reads after it."""
-        unread: dict[int, list[str]] = defaultdict(list)
-        for index, layer in enumerate(self.program.layers):
-            if layer.neurons is not None:
-                unread[self.program.last_use.get(layer.name, index)].append(layer.name)
-        return unread
-
-    def _by_chain(self, chain: Chain, workers: WorkerThreads) -> Result:
-        """All layers in one call."""
-        self.readouts = chain.run(self.picture, self.counter, workers, meanwhile=self._add_inputs)
-        self.kernels = {name: {kernels} for name, kernels in chain.kernels.items()}
+    def run(self) -> Result:
+        """All groups of steps."""
+        carries = len(self.sizes) > 1 or self.recorder.wants("membrane") or bool(self._watched)
+        self.bound = take_bound(self.program, self.picture.shape, max(self.sizes), carries, self.workers, self.threads)
+        self.bound.begin(self.picture)
+        first = 0
+        for size in self.sizes:
+            self._run_group(self.bound.group(size), slice(first, first + size))
+            first += size
+        for state in self.bound.states:
+            if state.membrane is not None:
+                self.recorder.add_membrane(state.layer, state.membrane)
         result = self._result()
-        put_back(self.program, chain)
+        put_back(self.program, self.bound)
         return result
 
-    def _add_inputs(self) -> None:
-        """Count what the layers that read the analog input make of it."""
-        for layer in self.program.layers:
-            self._add_input(layer)
+    # --- A group of steps --------------------------------------------------------------------------------------------
 
-    def by_time(self) -> Result:
-        """All layers at each step; every layer keeps its membranes."""
-        states = [self._state(layer, several_groups=self.steps > 1) for layer in self.program.layers]
-        for step in range(self.steps):
-            for state in states:
-                self._run_group(state, 0, step, 1)
-            if self.program.network.delays:
-                self._before = {name: queues[0] for name, queues in self.queues.items()}
-            for name in list(self.queues):
-                self._drop(name)
-        for state in states:
-            self._finish(state)
-        return self._result()
+    def _run_group(self, group: BoundGroup, steps: slice) -> None:
+        """All layers over some steps."""
+        group.begin()
+        meanwhile = self._add_inputs if steps.start == 0 else None
+        for first, last, compiled in self._stretches(group):
+            if compiled:
+                group.run(first, last, self.workers, meanwhile)
+            else:
+                if meanwhile is not None:
+                    meanwhile()
+                self._run_layer(group, first, steps)
+            meanwhile = None
+            self._look_at(group, range(first, last), steps)
+        self._count(group, steps)
+        self._before = {name: self._queues[name] for name in self.bound.lasting & self._queues.keys()}
+        self._queues.clear()
 
-    def _is_watched(self, layer: Layer) -> bool:
-        """Whether numbers of a layer may leave the range of float32."""
-        limits = layer.picture_limits
-        if self.steps not in limits:
-            limits[self.steps] = picture_limit(layer, self.steps)
-        return self.largest > limits[self.steps] or limits[self.steps] == 0
+    def _stretches(self, group: BoundGroup) -> Iterator[tuple[int, int, bool]]:
+        """First and last + 1 layer of what is run in one go, and whether by compiled calls."""
+        layers = self.program.layers
+        first = 0
+        while first < len(layers):
+            last = first + 1
+            compiled = self._is_compiled(group, first)
+            while compiled and last < len(layers) and not self._is_seen(last - 1) and self._is_compiled(group, last):
+                last += 1
+            yield first, last, compiled
+            first = last
 
-    def _state(self, layer: Layer, several_groups: bool) -> LayerState:
-        state = LayerState(layer, watched=self._is_watched(layer))
-        if several_groups or self.recorder.wants("membrane") or state.watched:
-            state.keep_membrane()
-        state.inject()
-        self._add_input(layer)
-        return state
+    def _is_compiled(self, group: BoundGroup, index: int) -> bool:
+        """Whether compiled calls run a layer; they do not know what a readout is after each step."""
+        is_readout = self.program.layers[index].neurons is None
+        return group.compiled[index] and not (is_readout and self.recorder.wants("readout"))
 
-    def _add_input(self, layer: Layer) -> None:
-        """Count what a layer makes of the analog input."""
-        for part, inputs in zip(layer.parts, self._pictures(layer), strict=True):
-            if part.analog:
-                self.counter.add_input(part, inputs)
+    def _is_seen(self, index: int) -> bool:
+        """Whether what a layer leaves is looked at before the next one runs."""
+        events = self.program.layers[index].neurons is not None and self.recorder.wants_queues
+        return events or index in self._watched
 
-    def _pictures(self, layer: Layer) -> list[NDArray[np.float32]]:
-        """The analog input, (H, W, C), as each part of a layer sees it."""
-        return [self.picture] * len(layer.parts)
-
-    def _run_group(self, state: LayerState, group: int, first: int, size: int) -> None:
-        """Run a layer over the steps first ... first + size - 1."""
-        layer = state.layer
-        lasting = self.keeps_queues or self.program.network.delays
-        run = LayerRun(state, self._inputs(layer, group), size, self.recorder.wants("readout"), lasting)
-        queue = run.run(self.workers, self.threads)
-        state.watch()
-        steps = slice(first, first + size)
-        self.counter.add_run(layer, run.fired, run.counts, steps)
-        self.kernels.setdefault(layer.name, set()).update(run.kernels)
-        if queue is not None:
-            self.queues.setdefault(layer.name, []).append(queue)
-            if run.room is not None:
-                self._rooms.setdefault(layer.name, []).append(run.room)
+    def _look_at(self, group: BoundGroup, indices: range, steps: slice) -> None:
+        """Record and check what the last of some layers has left; forget events that nobody reads any more."""
+        index = indices[-1]
+        layer, room = self.program.layers[index], group.rooms[index]
+        if index in self._watched:
+            self.bound.states[index].watch()
+        if layer.neurons is not None and self.recorder.wants_queues:
+            queue = self._queues.get(layer.name)
+            if queue is None and room is not None:
+                queue = room.queue()
+            assert queue is not None
             self.recorder.add_queue(layer, queue, steps)
+        for name in (name for each in indices for name in self._unread[each]):
+            if name not in self.bound.lasting:
+                self._queues.pop(name, None)
+            if name in self._rooms:
+                self._rooms.pop(name).put_back()
+
+    def _run_layer(self, group: BoundGroup, index: int, steps: slice) -> None:
+        """Run a layer that compiled calls do not take."""
+        layer, room = self.program.layers[index], group.rooms[index]
+        lasting = layer.name in self.bound.lasting
+        run = LayerRun(
+            self.bound.states[index],
+            self._inputs(group, layer),
+            group.steps,
+            self.recorder.wants("readout") and layer.neurons is None,
+            lasting,
+            room,
+        )
+        queue = run.run(self.workers, self.threads)
+        self.counter.add_run(layer, run.fired, run.counts, steps)
+        self.kernels[layer.name].update(run.kernels)
+        if queue is not None:
+            group.note(index, queue)
+            self._queues[layer.name] = queue
+            if room is None and run.room is not None:
+                self._rooms[layer.name] = run.room
         elif run.currents is not None:
             self.recorder.add_readout(layer, run.currents, steps)
 
-    def _inputs(self, layer: Layer, group: int) -> list[Inputs]:
-        """What each part of a layer reads in a group of steps."""
+    def _inputs(self, group: BoundGroup, layer: Layer) -> list[Inputs]:
+        """What each part of a layer reads."""
         inputs = []
-        for part, picture in zip(layer.parts, self._pictures(layer), strict=True):
-            queues = [(s, self._queue(s, part, group), self.program.emit[s.name]) for s in part.spiking]
-            inputs.append(inputs_of(part, queues, picture))
+        for part in layer.parts:
+            queues = [(s, self._queue(group, s, part), self.program.emit[s.name]) for s in part.spiking]
+            inputs.append(inputs_of(part, queues, self.picture))
         return inputs
 
-    def _queue(self, source: Source, part: Layer, group: int) -> EventQueue:
-        """What a source has emitted in a group of steps; through a delay, at the step before."""
-        if not source.delay:
-            return self.queues[source.name][group]
-        nothing = silent_queue((source.channels, *part.incoming[1:]), 1)
-        return self._before.get(source.name, nothing)
+    def _queue(self, group: BoundGroup, source: Source, part: Layer) -> EventQueue:
+        """What a source has emitted; through a delay, at the step before."""
+        if source.delay:
+            nothing = silent_queue((source.channels, *part.incoming[1:]), 1)
+            return self._before.get(source.name, nothing)
+        return self._queues[source.name] if source.name in self._queues else group.queue(source.name)
 
-    def _drop(self, name: str) -> None:
-        """Forget the events of a layer that nobody reads any more."""
-        del self.queues[name]
-        for room in self._rooms.pop(name, ()):
-            room.put_back()
+    # --- Counts and results ------------------------------------------------------------------------------------------
 
-    def _finish(self, state: LayerState) -> None:
-        if state.layer.neurons is None:
-            self.readouts[state.layer.name] = state.readout
-        elif state.membrane is not None:
-            self.recorder.add_membrane(state.layer, state.membrane)
+    def _add_inputs(self) -> None:
+        """Count what the layers that read the analog input make of it."""
+        for part in (part for layer in self.program.layers for part in layer.parts):
+            if part.analog:
+                self.counter.add_input(part, self.picture)
+
+    def _count(self, group: BoundGroup, steps: slice) -> None:
+        """Count what compiled calls have done."""
+        compiled = [index for index in range(len(self.program.layers)) if self._is_compiled(group, index)]
+        for index, fired, counts in zip(compiled, *group.counted(compiled), strict=True):
+            layer = self.program.layers[index]
+            self.counter.add_run(layer, fired, counts, steps)
+            self.kernels[layer.name].add(group.kernels(index))
 
     def _result(self) -> Result:
+        readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}
         return Result(
             outputs={
                 name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self.steps)
-                for name, readout in self.readouts.items()
+                for name, readout in readouts.items()
             },
             steps=self.steps,
             operations=self._ledger(),
@@ -209,3 +227,11 @@ class PictureRun:
 
     def _ledger(self) -> Operations:
         return self.counter.operations
+
+
+def is_watched(layer: Layer, steps: int, largest: float) -> bool:
+    """Whether numbers of a layer may leave the range of float32, with pictures of values up to `largest`."""
+    limits = layer.picture_limits
+    if steps not in limits:
+        limits[steps] = picture_limit(layer, steps)
+    return largest > limits[steps] or limits[steps] == 0

@@ -41,10 +41,22 @@ class Recorder:
         """Whether this kind of recording was asked for."""
         return kind in self._record
 
+    @property
+    def wants_queues(self) -> bool:
+        """Whether events are noted."""
+        return self.wants("spikes") or self.wants("spike_count")
+
+    def add_run(
+        self, layer: Layer, queue: EventQueue | None, readout: NDArray[np.float32] | None, steps: slice
+    ) -> None:
+        """Note what a layer has left at some steps: its events, or its running sum where that is there."""
+        if queue is not None and self.wants_queues:
+            self.add_queue(layer, queue, steps)
+        if readout is not None:
+            self.add_readout(layer, readout, steps)
+
     def add_queue(self, layer: Layer, queue: EventQueue, steps: slice) -> None:
         """Note a layer's events over some steps."""
-        if not (self.wants("spikes") or self.wants("spike_count")):
-            return
         levels = queue.dense_levels()
         if self.wants("spikes"):
             self.spikes[layer.name][steps] = self._program.emit[layer.name][levels]

@@ -105,8 +105,8 @@ def simulate(
         if rows < batch.shape[2]:
             results = [TiledRun(program, picture, steps, kinds, workers, most, rows).run() for picture in batch]
         else:
-            runs = [PictureRun(program, picture, steps, kinds, workers, most) for picture in batch]
-            results = [run.by_layer() if order == "layer" else run.by_time() for run in runs]
+            sizes = [1] * steps if order == "time" else None
+            results = [PictureRun(program, picture, steps, kinds, workers, most, sizes).run() for picture in batch]
     seconds = time.perf_counter() - begin
     return _join(results, seconds) if pictures.ndim == 4 else _join(results, seconds, batched=False)
 

@@ -13,50 +13,19 @@ from ..events import EventQueue, silent_queue
 from ..operations import Operations, SynapseOperations
 from ..threads import WorkerThreads
 from .counting import OperationsCounter
-from .layer_state import Inputs, inputs_of
-from .picture_run import PictureRun, sorted_kernels, step_groups
+from .layer_run import LayerRun
+from .layer_state import Inputs, LayerState, inputs_of
+from .picture_run import is_watched, sorted_kernels, step_groups
 from .recording import Recorder
 from .result import Result
 from .row_buffer import RowBuffer
 from .tile_schedule import TileSchedule, TileStep
 
 
-class TileRun(PictureRun):
-    """Some rows of one layer, over all steps."""
-
-    keeps_queues = True
-    windows: list[dict[str, list[EventQueue]]]
-    """What each part of the layer reads, by source and group of steps."""
-    pictures: list[NDArray[np.float32]]
-    """The analog input, (H, W, C), as each part sees it."""
-
-    def _inputs(self, layer: Layer, group: int) -> list[Inputs]:
-        emit = self.program.emit
-        return [
-            inputs_of(part, [(s, windows[s.name][group], emit[s.name]) for s in part.spiking], picture)
-            for part, windows, picture in zip(layer.parts, self.windows, self.pictures, strict=True)
-        ]
-
-    def _pictures(self, layer: Layer) -> list[NDArray[np.float32]]:  # noqa: ARG002 - of one layer
-        return self.pictures
-
-    def run(self) -> list[EventQueue]:
-        """The events of each group of steps; none for the readout."""
-        (layer,) = self.program.layers
-        groups = list(step_groups(self.steps))
-        state = self._state(layer, several_groups=len(groups) > 1)
-        first = 0
-        for group, size in enumerate(groups):
-            self._run_group(state, group, first, size)
-            first += size
-        self._finish(state)
-        return self.queues.get(layer.name, [])
-
-
 class TiledRun:
     """Simulation of one picture, (C, H, W) float32, with `tile` of its rows at a time.
 
-    Spikes, output and counts are those of `PictureRun.by_layer`: no row is computed twice, and none lacks a neighbour.
+    Spikes, output and counts are those of `PictureRun`: no row is computed twice, and none lacks a neighbour.
     """
 
     def __init__(
@@ -72,8 +41,10 @@ class TiledRun:
         self.program = program
         self.picture = picture
         self._by_pixel = picture.transpose(1, 2, 0)
-        self._largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
+        largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
+        self._watched = {layer.name for layer in program.layers if is_watched(layer, steps, largest)}
         self.steps = steps
+        self._sizes = list(step_groups(steps))
         self.record = record
         self.workers = workers
         self.threads = threads
@@ -104,22 +75,59 @@ class TiledRun:
         )
 
     def _run_step(self, step: TileStep) -> None:
+        """Some rows of one layer, over all steps."""
         layer = step.layer.rows_of(step.rows, step.counted)
-        part = replace(self.program, layers=(layer,))
-        run = TileRun(part, self.picture[:, :1], self.steps, self.record, self.workers, self.threads)
-        run.largest = self._largest
-        run.counter = self._counter(step)
-        run.windows = [self._windows(*each) for each in zip(step.layer.parts, step.windows, strict=True)]
-        run.pictures = [self._by_pixel[slice(*each.window.inputs)] for each in layer.parts if each.window is not None]
-        queues = run.run()
-        self.kernels.setdefault(layer.name, set()).update(run.kernels[layer.name])
-        self._count(step, run.counter.operations)
-        self._note(step, run)
+        recorder = Recorder(replace(self.program, layers=(layer,)), self.steps, self.record)
+        state = LayerState(layer)
+        state.allocate(len(self._sizes) > 1 or recorder.wants("membrane") or layer.name in self._watched)
+        state.begin()
+        queues = self._run_groups(step, state, recorder)
+        if state.membrane is not None:
+            recorder.add_membrane(layer, state.membrane)
+        self._note(step, state, recorder)
         for name, end in step.drops.items():
             if name in self.buffers:
                 self.buffers[name].drop(end)
         if layer.name in self.program.last_use:
             self.buffers[layer.name].append(step.rows, queues)
+
+    def _run_groups(self, step: TileStep, state: LayerState, recorder: Recorder) -> list[EventQueue]:
+        """All groups of steps; returns the events of each of them, none for the readout."""
+        layer, counter = state.layer, self._counter(step)
+        windows = [self._windows(*each) for each in zip(step.layer.parts, step.windows, strict=True)]
+        pictures = [self._by_pixel[slice(*each.window.inputs)] for each in layer.parts if each.window is not None]
+        for part, picture in zip(layer.parts, pictures, strict=True):
+            if part.analog:
+                counter.add_input(part, picture)
+        queues, first = [], 0
+        for group, size in enumerate(self._sizes):
+            steps = slice(first, first + size)
+            keeps = recorder.wants("readout") and layer.neurons is None
+            run = LayerRun(state, self._inputs(layer, windows, pictures, group), size, keeps, lasting=True)
+            queue = run.run(self.workers, self.threads)
+            if layer.name in self._watched:
+                state.watch()
+            counter.add_run(layer, run.fired, run.counts, steps)
+            self.kernels.setdefault(layer.name, set()).update(run.kernels)
+            recorder.add_run(layer, queue, run.currents, steps)
+            queues += [] if queue is None else [queue]
+            first += size
+        self._count(step, counter.operations)
+        return queues
+
+    def _inputs(
+        self,
+        layer: Layer,
+        windows: list[dict[str, list[EventQueue]]],
+        pictures: list[NDArray[np.float32]],
+        group: int,
+    ) -> list[Inputs]:
+        """What each part of some rows reads in a group of steps, of its windows and of its rows of the picture."""
+        emit = self.program.emit
+        return [
+            inputs_of(part, [(s, events[s.name][group], emit[s.name]) for s in part.spiking], picture)
+            for part, events, picture in zip(layer.parts, windows, pictures, strict=True)
+        ]
 
     def _counter(self, step: TileStep) -> OperationsCounter:
         """Counts of these rows alone; a counter of accumulates has to know the layers that they come from."""
@@ -138,23 +146,23 @@ class TiledRun:
 
     def _windows(self, part: Layer, window: RowRange) -> dict[str, list[EventQueue]]:
         """Events that a part of a layer reads, by source and group of steps."""
-        sizes = list(step_groups(self.steps))
         windows = {}
         for source in part.spiking:
             if window == NOTHING_READ:
-                windows[source.name] = [silent_queue((source.channels, 1, part.incoming[2]), size) for size in sizes]
+                windows[source.name] = [
+                    silent_queue((source.channels, 1, part.incoming[2]), size) for size in self._sizes
+                ]
             else:
                 buffer = self.buffers[source.name]
-                windows[source.name] = [buffer.window(window, group) for group in range(len(sizes))]
+                windows[source.name] = [buffer.window(window, group) for group in range(len(self._sizes))]
         return windows
 
-    def _note(self, step: TileStep, run: TileRun) -> None:
+    def _note(self, step: TileStep, state: LayerState, recorder: Recorder) -> None:
         """Put output and recordings of some rows into their places."""
         rows = slice(*step.rows)
         if step.layer.neurons is None:
-            (readout,) = run.readouts.values()
-            self.outputs[step.layer.name][:, rows] = readout.transpose(2, 0, 1) / np.float32(self.steps)
-        for kind, part in run.recorder.recorded.items():
+            self.outputs[step.layer.name][:, rows] = state.readout.transpose(2, 0, 1) / np.float32(self.steps)
+        for kind, part in recorder.recorded.items():
             whole = self.recorder.recorded[kind]
             if isinstance(whole, dict) and isinstance(part, dict):
                 for each, values in part.items():

@@ -1,4 +1,4 @@
-"""All layers of a network in one call, without Python between them: threads go from layer to layer together."""
+"""Layers in one call, without Python between them: threads go from layer to layer together."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .sources import count_sources, source_at
 
 
 @compiled_bare
-def run_chain(first, calls, sources, begins, least, counters, workers, progress):
-    """Run the layers from `first` on, up to the first one that cannot be run as it should be.
+def run_layers(first, last, calls, sources, begins, least, counters, workers, progress):
+    """Run the layers first ... last - 1, up to the first one that cannot be run as it should be.
 
     Worker threads call it at the same time.
 
@@ -23,26 +23,26 @@ def run_chain(first, calls, sources, begins, least, counters, workers, progress)
     least : (layers,) int64, active neurons that a layer has to read for [0] to be chosen
     counters : (layers, >= 3) int64, see shared_counter.py
     workers : number of threads
-    progress : ChainProgress, of this thread
+    progress : SequenceProgress, of this thread
     """
-    for layer in range(first, calls.shape[1]):
+    for layer in range(first, last):
         active = 0
         for place in range(begins[layer], begins[layer + 1]):
             active += read_shared(counters[sources[place]], ENTRIES)
-        way = 1 if active < least[layer] else 0
-        if way == 1 and not progress.bound[layer]:
+        choice = 1 if active < least[layer] else 0
+        if choice == 1 and not progress.bound[layer]:
             progress.reached[0] = layer
             return
-        progress.ways[layer] = way
+        progress.choices[layer] = choice
         for number in range(calls.shape[2]):
-            if calls[way, layer, number].function != 0:
-                call(calls[way, layer, number].function, calls[way, layer, number].block)
+            if calls[choice, layer, number].function != 0:
+                call(calls[choice, layer, number].function, calls[choice, layer, number].block)
         add_shared(counters[layer], FINISHED, 1)
         wait_until(counters[layer], FINISHED, workers)
         if read_shared(counters[layer], FINISHED) >= GIVEN_UP:
             progress.reached[0] = -1
             return
-    progress.reached[0] = calls.shape[1]
+    progress.reached[0] = last
 
 
 @compiled_bare

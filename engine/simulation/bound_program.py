@@ -1,0 +1,398 @@
+"""A program's layers, bound to memory of their own and to compiled kernels, so that one call runs many of them.
+
+Layers of small pictures take a millisecond or less; Python between them, and handing each of them to a second thread,
+would take a third of that again. So what does not depend on the picture is prepared once: where events go, which bands
+there are, all arguments of all kernels. Threads then go through the layers together (see engine/kernels/sequence.py),
+each of which has two sets of kernels where both may pay: the second one is bound when it is needed.
+
+Layers that no compiled call takes (see `is_compiled`) are run in between, band by band, by layer_run.py; their events
+go to the same memory.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..binding import Layer, Program
+from ..binding.kernel_choice import VALUES, least_active
+from ..binding.pool_layer import PoolLayer
+from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
+from ..kernels.arguments import CountedSource, SequenceProgress
+from ..kernels.bound_call import bind
+from ..kernels.float_mode import flushing
+from ..kernels.sequence import count_uneven_sources, count_zeros_of_sources, run_layers
+from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
+from ..kernels.sources import packed_sources
+from ..kernels.tables import CALL, FanTables, ZeroTables
+from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
+from ..threads import WorkerThreads
+from .band_rows import SMALLEST_DENSE_PART, SMALLEST_PART, bands_in_cache
+from .band_run import BandRun
+from .event_sources import EXPECTED_SHARE
+from .layer_run import THREADED_WORK, by_step, whole_work
+from .layer_state import Inputs, LayerState
+from .part import Part
+from .queue_room import QueueRoom
+from .scratch import Scratch
+from .shared_rooms import room_places
+
+IDLE = IdleMemory(1 << 29)
+"""Bound programs that are idle, each on a shelf of the program that it belongs to."""
+
+called_by_clear_caches(IDLE.clear)
+
+_MOST_LAYERS = 1 << 10
+"""A network of more layers is run without compiled calls: the places of their events would take too long to find."""
+
+_KINDS = 9
+"""Events and thresholds, see `LayerRun.fired`."""
+
+_COUNTERS = 8
+"""Of a layer in a cache line: each layer has lines for itself."""
+
+
+class BoundProgram:
+    """What the layers of a program carry from group to group of steps, for one picture at a time.
+
+    Parameters
+    ----------
+    program : Program
+    picture : (H, W, C)
+        Shape of what the Input nodes get, joined.
+    most_steps : int
+        Steps of the largest group.
+    threads : int
+    carries : bool
+        Whether potentials are kept after a group of steps.
+    compiles : bool
+        Whether layers run in compiled calls where they can.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        picture: tuple[int, ...],
+        most_steps: int,
+        threads: int,
+        carries: bool,
+        compiles: bool = True,
+    ) -> None:
+        # The program itself would hold the network, which would then live for as long as what it is bound to.
+        self.layers, self.emit, self._last_use = program.layers, program.emit, program.last_use
+        self.most_steps = most_steps
+        self.threads = threads
+        self.carries = carries
+        self.compiles = compiles and len(self.layers) <= _MOST_LAYERS
+        self.lasting = {s.name for layer in self.layers for part in layer.parts for s in part.sources if s.delay}
+        self.states = [LayerState(layer) for layer in self.layers]
+        for state in self.states:
+            state.allocate(carries)
+        self.picture = np.empty(picture, np.float32)
+        self.scratches = [Scratch() for _ in range(threads)]
+        self.block = aligned_bytes(self.places(most_steps)[2])
+        self._groups: dict[int, BoundGroup] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the memory for events, of potentials and of scratch memory."""
+        of_states = sum(state.nbytes for state in self.states)
+        return self.block.nbytes + of_states + sum(scratch.nbytes for scratch in self.scratches)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a bound program holds addresses in the memory of this process; copy the network instead")
+
+    def places(self, steps: int) -> tuple[list[int], list[int], int]:
+        """See `room_places`."""
+        if not self.compiles:
+            return [0] * len(self.states), [0] * len(self.states), 0
+        return room_places(self.layers, self._last_use, steps, self.lasting)
+
+    def begin(self, picture: NDArray[np.float32]) -> None:
+        """Forget what has been run, and take a picture, (H, W, C)."""
+        self.picture[:] = picture
+        for state in self.states:
+            state.begin()
+
+    def group(self, steps: int) -> BoundGroup:
+        """Its layers bound to so many steps, `most_steps` or fewer."""
+        if steps not in self._groups:
+            self._groups[steps] = BoundGroup(self, steps)
+        return self._groups[steps]
+
+
+class BoundGroup:
+    """All layers of a bound program over a group of steps.
+
+    Parameters
+    ----------
+    bound : BoundProgram
+    steps : int
+        1, 2, 4 or 8.
+
+    Attributes
+    ----------
+    rooms : list of QueueRoom or None
+        Where the events of each layer go, None for those that have no memory here.
+    compiled : list of bool
+        Which layers run in compiled calls.
+    """
+
+    def __init__(self, bound: BoundProgram, steps: int) -> None:
+        self.layers = bound.layers
+        self.steps = steps
+        self._threads = bound.threads
+        self._states = bound.states
+        self._scratches = bound.scratches
+        self._picture = bound.picture
+        self._emit = bound.emit
+        self._index = {layer.name: index for index, layer in enumerate(self.layers)}
+        self.rooms = self._shared_rooms(bound)
+        self.compiled = [bound.compiles and self._is_compiled(layer) for layer in self.layers]
+        self._kernels = [(layer.dense_kernels or layer.own_kernels, layer.own_kernels) for layer in self.layers]
+        self._inputs = [self._inputs_of(layer) if self.compiled[k] else None for k, layer in enumerate(self.layers)]
+        self._count_room(len(self.layers), bound.threads)
+        self._bound = np.zeros(len(self.layers), np.bool_)
+        numbers = np.zeros((bound.threads, 2, len(self.layers)), np.int64)
+        self._progress = [SequenceProgress(self._bound, *of_thread) for of_thread in numbers]
+        self._least = np.array([least_active(layer) for layer in self.layers], np.int64)
+        self._calls = np.zeros((bound.threads, 2, len(self.layers), 3), CALL)
+        self._kept: list[Any] = []
+        self._bind([index for index, is_compiled in enumerate(self.compiled) if is_compiled])
+
+    # --- Preparing ---------------------------------------------------------------------------------------------------
+
+    def _shared_rooms(self, bound: BoundProgram) -> list[QueueRoom | None]:
+        places, sizes, _ = bound.places(self.steps)
+        return [
+            QueueRoom(layer, self.steps, layer.outgoing[1], bound.block[place : place + size]) if size else None
+            for layer, place, size in zip(self.layers, places, sizes, strict=True)
+        ]
+
+    def _count_room(self, layers: int, threads: int) -> None:
+        """Memory in which threads count."""
+        sources = [[self._index[s.name] for s in layer.spiking] for layer in self.layers]
+        self._sources = np.array([index for of_layer in sources for index in of_layer], np.int64)
+        self._begins = np.cumsum([0, *map(len, sources)])
+        self._fired = np.zeros((layers, threads, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._counts = np.zeros((threads, len(self._sources), 2, _KINDS, STEPS_PER_QUEUE), np.int64)
+        counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
+        self._counters = np.zeros((layers, counters), np.int64)
+
+    def _is_compiled(self, layer: Layer) -> bool:
+        """Whether a layer is one that compiled calls take, and all that it reads and fires lies in memory of theirs."""
+        room = self.rooms[self._index[layer.name]]
+        sources = [self.rooms[self._index[source.name]] for source in layer.spiking]
+        if (layer.neurons is not None and room is None) or None in sources:
+            return False
+        whole = all(source.channels == self._picture.shape[2] for source in layer.analog)
+        return whole and is_compiled(layer)
+
+    def _inputs_of(self, layer: Layer) -> Inputs:
+        queues = [(s, self.queue(s.name), self._emit[s.name]) for s in layer.spiking]
+        return Inputs(queues, self._picture)
+
+    def queue(self, name: str) -> EventQueue:
+        """The events of a layer that has room here."""
+        room = self.rooms[self._index[name]]
+        assert room is not None
+        return room.queue()
+
+    def _bind(self, indices: list[int], choice: int = 0) -> None:
+        """Find the kernels of some layers, of one of their two sets, and write down their arguments."""
+        parts = {index: self._part(index, choice) for index in indices}
+        runs = {index: self._band_run(index, part) for index, part in parts.items()}
+        self._kept.append(runs)  # with arrays of which kernels know the addresses
+        # Scratch memory grows while all layers ask for what they need: what they get after that is shared.
+        for _ in range(2):
+            calls = {index: [self._worker(run, index, w) for w in range(self._threads)] for index, run in runs.items()}
+        for index, of_layer in calls.items():
+            # The first thread counts, while the others are at work already.
+            for number, (kernel, arguments) in enumerate(self._counting(index, parts[index])):
+                self._calls[0, choice, index, number] = self._bound_call(kernel, arguments)
+            for worker, run_all in enumerate(of_layer):
+                self._calls[worker, choice, index, 2] = self._bound_call(run_all.func, run_all.args)
+
+    def _part(self, index: int, choice: int) -> Part:
+        state, inputs = self._states[index], self._inputs[index]
+        assert inputs is not None
+        channels, height, width = state.layer.incoming
+        all_active = np.arange(height + 1) * (width * channels)
+        return Part(state, inputs, self.steps, all_active, self._kernels[index][choice])
+
+    def _band_run(self, index: int, part: Part) -> BandRun:
+        layer, smallest = part.layer, SMALLEST_DENSE_PART
+        row_bytes = layer.outgoing[2] * layer.padded_channels * self.steps
+        if part.pool is not None:
+            row_bytes += part.pool.row_bytes
+        elif part.dot is not None:
+            row_bytes += part.dot.plane_bytes(layer)
+        elif part.inputs.queues:
+            smallest = SMALLEST_PART
+            row_bytes += int(part.input_bytes * EXPECTED_SHARE) // layer.outgoing[1]
+        bands = bands_in_cache(layer.outgoing[1], row_bytes, part.weight_bytes, self._threads, smallest)
+        return BandRun(part.state, [part], self.steps, bands, None, self.rooms[index], at_once=True)
+
+    def _worker(self, run: BandRun, index: int, worker: int) -> functools.partial[None]:
+        memory = self._scratches[worker], self._counts_of(index, worker), self._fired[index, worker]
+        return run.of_worker(worker, *memory).all_bands(self._counters[index])
+
+    def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+        """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
+        layer, fan, zero = part.layer, part.layer.fan_out, part.layer.zero_fan_out
+        if not part.inputs.queues:
+            return
+        sources = packed_sources(
+            tuple(
+                CountedSource(queue.start, queue.channels, queue.levels, source.thresholds, source.channel_offset)
+                for source, queue, _ in part.inputs.queues
+            )
+        )
+        counts = self._counts_of(index, 0)
+        yield count_uneven_sources, (sources, FanTables(fan.rows, fan.columns, *fan.usual), counts)
+        if zero is not None and not (part.dot is not None and part.dot.counts_zeros) and layer.zero_weights:
+            yield (
+                count_zeros_of_sources,
+                (sources, ZeroTables(zero.row_classes, zero.column_classes, zero.zeros), counts),
+            )
+
+    def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:
+        """(sources, 2, kinds, steps): where a worker counts what a layer does."""
+        return self._counts[worker, self._begins[index] : self._begins[index + 1]]
+
+    def _bound_call(self, kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, int]:
+        """Addresses of a function and of the block that it takes."""
+        function, block = bind(kernel, arguments)
+        self._kept.append((arguments, block))
+        return function, block.ctypes.data
+
+    # --- Running -----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Forget what has been counted."""
+        for array in (self._fired, self._counts, self._counters):
+            array[:] = 0
+
+    def note(self, index: int, queue: EventQueue) -> None:
+        """Say what a layer that is not compiled has fired."""
+        self._counters[index, ENTRIES] = queue.active
+
+    def run(
+        self, first: int, last: int, workers: WorkerThreads | None, meanwhile: Callable[[], object] | None = None
+    ) -> None:
+        """Run the layers first ... last - 1, all of them compiled.
+
+        `meanwhile` is called while other threads are at work already.
+        """
+        while first < last:
+            if self._lacks(first):
+                self._bind([first], choice=1)
+                self._bound[first] = True
+            first = self._run_from(first, last, workers, meanwhile)
+            meanwhile = None
+
+    def _lacks(self, index: int) -> bool:
+        """Whether a layer is to be run from event to event, and is not bound to kernels for that."""
+        sources = self._sources[self._begins[index] : self._begins[index + 1]]
+        return bool(self._counters[sources, ENTRIES].sum() < self._least[index]) and not self._bound[index]
+
+    def _run_from(
+        self, first: int, last: int, workers: WorkerThreads | None, meanwhile: Callable[[], object] | None
+    ) -> int:
+        """Run layers from one on; returns which one is next."""
+
+        def own() -> None:
+            if meanwhile is not None:
+                meanwhile()
+            self._work(first, last, 0)
+
+        if workers is None:
+            own()
+        else:
+            others = (functools.partial(self._work, first, last, worker) for worker in range(1, self._threads))
+            workers.run([*others, own], self._give_up)
+        return int(self._progress[0].reached[0])
+
+    @flushing
+    def _work(self, first: int, last: int, worker: int) -> None:
+        """What one of the threads does."""
+        tables = (self._calls[worker], self._sources, self._begins, self._least, self._counters)
+        try:
+            run_layers(first, last, *tables, self._threads, self._progress[worker])
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Have the threads wait no more for one that will not come."""
+        self._counters[:, FINISHED] = GIVEN_UP
+
+    # --- What the last run has done ----------------------------------------------------------------------------------
+
+    def kernels(self, index: int) -> str:
+        """Those that computed the current of a compiled layer."""
+        return self._kernels[index][self._progress[0].choices[index]]
+
+    def counted(self, indices: Sequence[int]) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+        """What was counted for some compiled layers: (layers, 9, steps) `fired`, and `counts` of each layer.
+
+        As in `LayerRun`.
+        """
+        fired = by_step(self._fired[indices].sum(axis=1), self.steps)[..., : self.steps]
+        counts = self._counts.sum(axis=0)[..., : self.steps]
+        return fired, [counts[self._begins[index] : self._begins[index + 1]] for index in indices]
+
+
+# --- Which layers ----------------------------------------------------------------------------------------------------
+
+
+def is_compiled(layer: Layer) -> bool:
+    """Whether compiled calls run a layer of this kind, with what it reads and fires."""
+    if layer.parts != (layer,) or layer.own_kernels == VALUES or any(source.delay for source in layer.sources):
+        return False
+    if len({channel_type(source.channels) for source in layer.spiking}) > 1:
+        return False
+    analog = [source.analog for source in layer.sources]
+    ladder = layer.neurons is not None and layer.stepper is None and layer.levels is not None and layer.levels.masks
+    if layer.neurons is not None and not ladder:
+        return False
+    if all(analog):
+        return ladder and not isinstance(layer, PoolLayer)
+    if any(analog) or not all(source.levels is not None and source.levels.masks for source in layer.sources):
+        return False
+    return ladder or not isinstance(layer, PoolLayer)
+
+
+def take_bound(
+    program: Program,
+    picture: tuple[int, ...],
+    most_steps: int,
+    carries: bool,
+    workers: WorkerThreads | None,
+    threads: int,
+) -> BoundProgram:
+    """An idle bound program or a new one, for as many threads as there are."""
+    if workers is None or sum(whole_work(layer, most_steps) for layer in program.layers) < THREADED_WORK:
+        threads = 1
+    elif threads > 1:
+        # Threads wait for each other awake, however long that takes.
+        threads = workers.ready(min(threads, workers.processors))
+    key = (most_steps, threads, carries)
+    idle = _shelf(program).take(lambda bound: (bound.most_steps, bound.threads, bound.carries) == key)
+    return BoundProgram(program, picture, *key) if idle is None else idle
+
+
+def put_back(program: Program, bound: BoundProgram) -> None:
+    """Let a bound program be used again."""
+    if bound.compiles:
+        _shelf(program).put(bound, bound.nbytes)
+
+
+def _shelf(program: Program) -> Shelf[BoundProgram]:
+    """Where a program keeps what it is bound to."""
+    shelf: Shelf[BoundProgram] | None = program.prepared.get("bound")
+    return program.prepared.setdefault("bound", Shelf(IDLE)) if shelf is None else shelf
