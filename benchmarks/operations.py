@@ -19,6 +19,7 @@ import numpy as np
 from spikeunet.engine import ENERGY_MODELS, add_noise, denoise, load_model, read_picture
 from spikeunet.engine.simulation import dot_run, picture_run, queue_room
 from spikeunet.engine.simulation.band_run import BandRun
+from spikeunet.engine.simulation.bound_program import BoundProgram
 from spikeunet.engine.simulation.counting import OperationsCounter
 from spikeunet.engine.simulation.layer_run import LayerRun
 from spikeunet.engine.simulation.picture_run import PictureRun
@@ -53,12 +54,17 @@ class Stopwatch:
         return timed
 
 
+def uncompiled(program, picture, most_steps, carries, _workers, _threads):
+    """Have all layers run band by band."""
+    return BoundProgram(program, picture, most_steps, 1, carries, compiles=False)
+
+
 def measure_counting(run: Callable[[int], object], repeats: int) -> None:
     """Print the median share of counting in the processor time of a run, for several numbers of steps in turn.
 
     Counting has to be told apart: layers are run one by one, and their bands too, by kernels of a phase each.
     """
-    picture_run.take_chain = lambda *_: None
+    picture_run.take_bound = uncompiled
     queue_room.MOST_BYTES = 0
     stopwatch = Stopwatch()
     for owner, name in COUNTING:

@@ -139,13 +139,14 @@ MUTATIONS = [
     Mutation(
         "events of the step before are read",
         "simulation/picture_run.py",
-        "            for name in list(self.queues):\n                self._drop(name)",
-        "            pass",
+        "self._before = {name: self._queues[name] for name in self.bound.lasting & self._queues.keys()}",
+        "self._before = self._before or {n: self._queues[n] for n in self.bound.lasting & self._queues.keys()}",
+        kinds="scale conv2d",
     ),
     Mutation(
         "memory of events is given away while they are read",
         "simulation/picture_run.py",
-        "self._rooms.setdefault(layer.name, []).append(run.room)",
+        "self._rooms[layer.name] = run.room",
         "run.room.put_back()",
     ),
     Mutation(
@@ -251,7 +252,7 @@ MUTATIONS = [
         "a delay that is none",
         "simulation/picture_run.py",
         "return self._before.get(source.name, nothing)",
-        "return self.queues.get(source.name, [nothing])[group]",
+        "return self._queues.get(source.name, nothing)",
         kinds="scale conv2d",
     ),
     Mutation(

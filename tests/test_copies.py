@@ -9,7 +9,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-from test_chain import unet
+from test_bound_program import unet
 
 from spikeunet.engine import (
     BurstNeuron,
@@ -25,7 +25,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.binding import build_program
 from spikeunet.engine.errors import ModelFileError
-from spikeunet.engine.simulation.chain import Chain, _shelf
+from spikeunet.engine.simulation.bound_program import BoundProgram, _shelf
 from spikeunet.engine.testing.comparison import assert_same_operations
 
 COPIES = {
@@ -115,12 +115,12 @@ def test_other_processes_get_networks():
 
 
 def test_addresses_are_not_copied():
-    """Chains hold addresses of this process's memory."""
+    """Bound programs hold addresses of this process's memory."""
     network = unet()
     simulate(network, PIXELS, 1, threads=1)
     program = build_program(network, PIXELS.shape)
-    for chain in _shelf(program):
-        assert isinstance(chain, Chain)
+    for bound in _shelf(program):
+        assert isinstance(bound, BoundProgram)
         for way in COPIES.values():
             with pytest.raises(TypeError, match="copy the network"):
-                way(chain)
+                way(bound)

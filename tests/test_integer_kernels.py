@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
+from band_by_band import band_by_band
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import THOROUGH
@@ -29,10 +30,9 @@ from spikeunet.engine import simulate as simulate_with
 from spikeunet.engine.binding import allowed_kernels, build_program, integer_layer
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.compilation import compiled_bare
-from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.tables import SEGMENT
 from spikeunet.engine.memory import Shelf
-from spikeunet.engine.simulation import band_rows, chain, dot_run, layer_run, picture_run, queue_room, scratch
+from spikeunet.engine.simulation import band_rows, bound_program, dot_run, layer_run, queue_room, scratch
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
@@ -184,17 +184,17 @@ def odd_network():
 
 
 @contextmanager
-def used_memory(chains=True):
+def used_memory(compiled=True):
     """Let memory be full of what another layer has left there, and see that nothing is written behind its end.
 
-    Layer by layer, the end is that of what a layer asks for; of a chain, what all of its layers ask for.
+    Layer by layer, the end is that of what a layer asks for; of compiled calls, what all of its layers ask for.
     """
     get, new, behind = scratch.Scratch._array, np.empty, {}
 
     def array(self, name, size, dtype):
         found = get(self, name, size + 4096, dtype)
         whole = self._arrays[name, dtype]
-        if chains:
+        if compiled:
             behind[self, name, dtype] = whole[-4096:].view(np.uint8)
             behind[self, name, dtype][:] = 90
             return found[:size]
@@ -219,9 +219,8 @@ def used_memory(chains=True):
         monkeypatch.setattr(queue_room, "_blocks", Shelf(queue_room.IDLE))
         monkeypatch.setattr(layer_run, "_scratches", Shelf(layer_run.IDLE))
         monkeypatch.setattr(np, "empty", empty)
-        if not chains:
-            monkeypatch.setattr(picture_run, "take_chain", lambda *_: None)
-        yield
+        with nullcontext() if compiled else band_by_band():
+            yield
     for rest in behind.values():
         check(rest)
 
@@ -235,15 +234,15 @@ def test_odd_geometries_in_memory_that_was_used_before(kind, shape, monkeypatch)
     assert {"output", "relu2", "relu3"} <= set(in_integers(odd_network(), picture))
     monkeypatch.setattr(band_rows, "_BAND_BYTES", 1)
     monkeypatch.setattr(layer_run, "THREADED_WORK", 0)
-    monkeypatch.setattr(chain, "THREADED_WORK", 0)
-    for threads, chains in itertools.product((1, 2), (True, False)):
-        with used_memory(chains):
+    monkeypatch.setattr(bound_program, "THREADED_WORK", 0)
+    for threads, compiled in itertools.product((1, 2), (True, False)):
+        with used_memory(compiled):
             net = odd_network()
             plain = simulate(net, picture, 1, threads=threads, kind=kind)
-        assert bool(len(chain._shelf(program_of(net, picture, kind)))) == (chains and host_compresses())
+        assert bool(len(bound_program._shelf(program_of(net, picture, kind)))) == compiled
         np.testing.assert_array_equal(plain.output, expected.output)
         assert_same_operations(plain.operations, expected.operations)
-    with used_memory(chains=False):
+    with used_memory(compiled=False):
         assert_same(simulate(odd_network(), picture, 1, threads=1, record=RECORDS, kind=kind), expected)
 
 
@@ -252,7 +251,7 @@ def test_odd_geometries_in_memory_that_was_used_before(kind, shape, monkeypatch)
 def test_tiles(make, shape, tile):
     picture = (np.random.default_rng(8).integers(0, 65, shape) / 32).astype(np.float32)
     expected = by_events(make(), picture, 3, threads=1, record=RECORDS)
-    with used_memory(chains=False):
+    with used_memory(compiled=False):
         assert_same(simulate(make(), picture, 3, threads=2, record=RECORDS, tile=tile), expected)
 
 

@@ -18,10 +18,10 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding import allowed_kernels, build_program
-from spikeunet.engine.kernels import bands, chain, decode, spread
+from spikeunet.engine.kernels import bands, decode, sequence, spread
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.sources import packed_numbers, packed_sources
-from spikeunet.engine.simulation.chain import _shelf
+from spikeunet.engine.simulation.bound_program import _shelf
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 
@@ -107,7 +107,7 @@ def test_threads():
 def test_no_kernel_is_compiled_for_a_number_of_sources():
     kernels = (
         bands.run_bands, bands.run_dot_bands, bands.run_pool_bands, bands.run_readout_bands, decode.decode_rows,
-        spread.spread_rows, spread.count_zeros_of_planes, chain.count_uneven_sources, chain.run_chain,
+        spread.spread_rows, spread.count_zeros_of_planes, sequence.count_uneven_sources, sequence.run_layers,
     )  # fmt: skip
 
     def compiled():

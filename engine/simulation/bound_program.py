@@ -387,8 +387,8 @@ def take_bound(
 
 
 def put_back(program: Program, bound: BoundProgram) -> None:
-    """Let a bound program be used again."""
-    if bound.compiles:
+    """Let a bound program be used again, where binding it anew would take time."""
+    if bound.block.size:
         _shelf(program).put(bound, bound.nbytes)
 
 

@@ -10,6 +10,7 @@ import weakref
 import numba
 import numpy as np
 import pytest
+from band_by_band import band_by_band
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -33,7 +34,7 @@ from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.shared_counter import TAKEN, next_band
 from spikeunet.engine.memory import IdleMemory
-from spikeunet.engine.simulation import chain, chain_memory, layer_run, picture_run
+from spikeunet.engine.simulation import bound_program, layer_run, picture_run, shared_rooms
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 from spikeunet.engine.threads import workers
@@ -81,7 +82,7 @@ def picture(*shape, seed=2):
 
 
 def simulate(net, pixels, steps, threads=1, kind="portable"):
-    """By kernels in integers of this kind where enough neurons fire, see `chains`."""
+    """By kernels in integers of this kind where enough neurons fire, see `compiled_calls`."""
     return simulate_with(net, pixels, steps, threads=threads, kernels=("events", kind))
 
 
@@ -91,40 +92,39 @@ def build_program(net, shape):
 
 
 @pytest.fixture
-def chains(monkeypatch):
+def compiled_calls(monkeypatch):
     """Have small networks run in integers where so large a share of neurons fires; says which layers could not be."""
 
-    # However many there are here: threads of a chain wait awake, and there are no more of them than processors.
+    # However many there are here: threads of compiled calls wait awake, and there are no more of them than processors.
     monkeypatch.setattr(workers, "available_processors", lambda: 64)
 
     def choose(share=0.0, pooling=0.0):
         bound_later = []
-        bind = chain.Chain._bind_layers
+        bind = bound_program.BoundGroup._bind
 
-        def noted(self, way, indices):
-            if way:
+        def noted(self, indices, choice=0):
+            if choice:
                 bound_later.extend(self.layers[index].name for index in indices)
-            bind(self, way, indices)
+            bind(self, indices, choice)
 
         shares = {**dict.fromkeys(KINDS, share), "planes": pooling}
         monkeypatch.setattr(kernel_choice, "SHARE_THAT_PAYS", shares)
-        monkeypatch.setattr(chain, "THREADED_WORK", 0)
+        monkeypatch.setattr(bound_program, "THREADED_WORK", 0)
         monkeypatch.setattr(layer_run, "THREADED_WORK", 0)
-        monkeypatch.setattr(chain.Chain, "_bind_layers", noted)
+        monkeypatch.setattr(bound_program.BoundGroup, "_bind", noted)
         return bound_later
 
     return choose
 
 
 def idle(net, shape):
-    """The chains that a network keeps for pictures of one shape."""
-    return list(chain._shelf(build_program(net, shape)))
+    """The compiled_calls that a network keeps for pictures of one shape."""
+    return list(bound_program._shelf(build_program(net, shape)))
 
 
 def by_layer(net, pixels, steps, kind="portable"):
     """Layer by layer, on one thread."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(picture_run, "take_chain", lambda *_: None)
+    with band_by_band():
         return simulate(net, pixels, steps, kind=kind)
 
 
@@ -136,8 +136,8 @@ def assert_same(found, expected):
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("channels", [16, 33])
 @pytest.mark.parametrize("steps", [1, pytest.param(8, marks=pytest.mark.slow)])
-def test_same_as_layer_by_layer(channels, steps, threads, chains):
-    bound_later = chains()
+def test_same_as_layer_by_layer(channels, steps, threads, compiled_calls):
+    bound_later = compiled_calls()
     net, pixels = unet(channels), picture(2, 20, 36)
     expected = by_layer(net, pixels, steps)
     assert expected.density > 0.05
@@ -149,8 +149,8 @@ def test_same_as_layer_by_layer(channels, steps, threads, chains):
 
 
 @pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_same_as_the_reference(threads, chains):
-    chains()
+def test_same_as_the_reference(threads, compiled_calls):
+    compiled_calls()
     net, pixels = unet(), picture(2, 6, 10)
     expected = reference.simulate(net, pixels, 8)
     found = simulate(net, pixels, 8, threads=threads)
@@ -160,10 +160,10 @@ def test_same_as_the_reference(threads, chains):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_kinds_of_kernels(kind, chains):
+def test_all_kinds_of_kernels(kind, compiled_calls):
     if kind not in dot.host_dots():
         pytest.skip("this processor has no such instructions")
-    chains()
+    compiled_calls()
     net, pixels = unet(), picture(2, 20, 36)
     found = simulate(net, pixels, 1, threads=2, kind=kind)
     assert_same(found, by_layer(net, pixels, 1, kind))
@@ -179,9 +179,9 @@ def test_all_kinds_of_kernels(kind, chains):
         (2.0, 2.0, ["relu2", "pooled", "relu3", "upwards", "relu4", "output"]),
     ],
 )
-def test_layers_in_which_few_fire(share, pooling, expected, threads, chains):
+def test_layers_in_which_few_fire(share, pooling, expected, threads, compiled_calls):
     """They are run from event to event, and bound to kernels for that when they first are."""
-    bound_later = chains(share, pooling)
+    bound_later = compiled_calls(share, pooling)
     net, pixels = unet(), picture(2, 20, 36)
     for _ in range(2):
         found = simulate(net, pixels, 1, threads=threads)
@@ -191,8 +191,8 @@ def test_layers_in_which_few_fire(share, pooling, expected, threads, chains):
 
 
 @pytest.mark.parametrize(("processors", "busy", "expected"), [(2, 0, 2), (2, 1, 1), (2, 8, 1), (8, 0, 3)])
-def test_no_more_threads_than_processors_wait_awake(processors, busy, expected, chains, monkeypatch):
-    chains()
+def test_no_more_threads_than_processors_wait_awake(processors, busy, expected, compiled_calls, monkeypatch):
+    compiled_calls()
     monkeypatch.setattr(workers, "available_processors", lambda: processors)
     net, pixels = unet(), picture(2, 20, 36)
     with workers.WorkerThreads(busy):
@@ -200,9 +200,9 @@ def test_no_more_threads_than_processors_wait_awake(processors, busy, expected, 
     assert [each.threads for each in idle(net, pixels.shape)] == [expected]
 
 
-def test_silence_costs_nothing(chains):
+def test_silence_costs_nothing(compiled_calls):
     """Where no neuron fires, each layer is left to the kernels that walk from event to event."""
-    bound_later = chains(share=0.01, pooling=0.01)
+    bound_later = compiled_calls(share=0.01, pooling=0.01)
     net, pixels = unet(), np.zeros((2, 8, 8), np.float32)
     found = simulate(net, pixels, 1, threads=2)
     assert_same(found, by_layer(net, pixels, 1))
@@ -211,9 +211,9 @@ def test_silence_costs_nothing(chains):
 
 
 @pytest.mark.parametrize("kind", ["events", "portable"])
-def test_weights_that_are_no_integers(kind, chains):
+def test_weights_that_are_no_integers(kind, compiled_calls):
     """Their layers run from event to event, in one call too."""
-    bound_later = chains()
+    bound_later = compiled_calls()
     net, pixels = unet(), picture(2, 20, 36)
     net = net.replace([off_the_grid(node) if hasattr(node, "weight") else node for node in net.nodes])
     expected = by_layer(net, pixels, 1, kind)
@@ -233,8 +233,8 @@ def off_the_grid(node):
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 8, 12), (1, 2, 8, 12)])
-def test_batches(shape, chains):
-    chains()
+def test_batches(shape, compiled_calls):
+    compiled_calls()
     net, pixels = unet(), picture(*shape)
     found = simulate(net, pixels, 1, threads=2)
     for index, each in enumerate(pixels):
@@ -242,9 +242,9 @@ def test_batches(shape, chains):
     assert_same_operations(found.operations, by_layer(net, pixels, 1).operations)
 
 
-def test_in_several_threads_of_the_program(chains):
-    """Each has a chain of its own."""
-    chains()
+def test_in_several_threads_of_the_program(compiled_calls):
+    """Each has a bound program of its own."""
+    compiled_calls()
     net = unet()
     pictures = [picture(2, 20, 36, seed=seed) for seed in range(4)]
     expected = [by_layer(net, pixels, 1).output for pixels in pictures]
@@ -266,12 +266,12 @@ def test_in_several_threads_of_the_program(chains):
 
 
 @pytest.mark.parametrize("which", ["input", "helper", "caller"])
-def test_an_error_in_one_thread_ends_all(which, chains, monkeypatch):
+def test_an_error_in_one_thread_ends_all(which, compiled_calls, monkeypatch):
     """None waits for another that will not come, and the next run is as if nothing had happened."""
-    chains()
+    compiled_calls()
     net, pixels = unet(), picture(2, 20, 36)
     expected = simulate(net, pixels, 1, threads=2)
-    run, main = chain.run_chain, threading.current_thread()
+    run, main = bound_program.run_layers, threading.current_thread()
 
     def fail(*arguments):
         if (threading.current_thread() is main) == (which == "caller"):
@@ -282,7 +282,7 @@ def test_an_error_in_one_thread_ends_all(which, chains, monkeypatch):
         if which == "input":
             patch.setattr(picture_run.PictureRun, "_add_inputs", lambda self: {}["lost"])
         else:
-            patch.setattr(chain, "run_chain", fail)
+            patch.setattr(bound_program, "run_layers", fail)
         with pytest.raises(KeyError, match="lost"):
             simulate(net, pixels, 1, threads=2)
     assert_same(simulate(net, pixels, 1, threads=2), expected)
@@ -291,8 +291,8 @@ def test_an_error_in_one_thread_ends_all(which, chains, monkeypatch):
 # --- Memory ----------------------------------------------------------------------------------------------------------
 
 
-def test_chains_end_with_their_network(chains):
-    chains()
+def test_bound_programs_end_with_their_network(compiled_calls):
+    compiled_calls()
     net = unet()
     simulate(net, picture(2, 8, 8), 1)
     (kept,) = (weakref.ref(each) for each in idle(net, (2, 8, 8)))
@@ -305,9 +305,9 @@ def test_chains_end_with_their_network(chains):
         gc.enable()
 
 
-def test_the_oldest_idle_chains_are_given_up(chains, monkeypatch):
-    chains()
-    monkeypatch.setattr(chain, "IDLE", IdleMemory(1 << 29))
+def test_the_oldest_idle_bound_programs_are_given_up(compiled_calls, monkeypatch):
+    compiled_calls()
+    monkeypatch.setattr(bound_program, "IDLE", IdleMemory(1 << 29))
     net, sizes = unet(), [(8, 8), (8, 12), (8, 16)]
 
     def kept():
@@ -316,21 +316,21 @@ def test_the_oldest_idle_chains_are_given_up(chains, monkeypatch):
     for size in sizes[:2]:
         simulate(net, picture(2, *size), 1)
     assert kept() == [1, 1, 0]
-    chain.IDLE.most_bytes = chain.IDLE.nbytes
+    bound_program.IDLE.most_bytes = bound_program.IDLE.nbytes
     simulate(net, picture(2, *sizes[0]), 1)
     simulate(net, picture(2, *sizes[0]), 1)
     assert kept() == [1, 1, 0]
     simulate(net, picture(2, *sizes[2]), 1)
     assert kept() == [0, 0, 1]
-    chain.IDLE.most_bytes = 0
+    bound_program.IDLE.most_bytes = 0
     simulate(net, picture(2, *sizes[2]), 1)
     assert kept() == [0, 0, 0]
 
 
-def test_too_large_for_a_chain(chains, monkeypatch):
-    chains()
+def test_too_large_for_shared_memory(compiled_calls, monkeypatch):
+    compiled_calls()
     net, pixels = unet(), picture(2, 8, 8)
-    monkeypatch.setattr(chain, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(shared_rooms, "MOST_BYTES", 1000)
     assert_same(simulate(net, pixels, 1), by_layer(net, pixels, 1))
     assert not idle(net, pixels.shape)
 
@@ -339,7 +339,7 @@ def test_too_large_for_a_chain(chains, monkeypatch):
 def test_places_in_a_block_do_not_overlap_while_they_are_read(parts):
     sizes = [size for size, _ in parts]
     lasts = [min(index + more, len(parts) - 1) for index, (_, more) in enumerate(parts)]
-    places, total = chain_memory.places_in_block(sizes, lasts)
+    places, total = shared_rooms.places_in_block(sizes, lasts)
     for time in range(len(parts)):
         living = [k for k in range(time + 1) if lasts[k] >= time]
         held = [byte for k in living for byte in range(places[k], places[k] + sizes[k])]
