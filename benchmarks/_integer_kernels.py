@@ -12,7 +12,7 @@ from _random_events import Clock, inputs_of
 
 from spikeunet.engine.binding import Layer, Program, allowed_kernels
 from spikeunet.engine.kernels.dot import host_dots
-from spikeunet.engine.simulation import band_run, dot_run
+from spikeunet.engine.simulation import dot_run, phases
 from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
 
 EVENTS = "events"
@@ -78,8 +78,8 @@ def one_way(layer: Layer, way: str) -> Layer:
 def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, np.ndarray]:
     """Seconds of unpacking and of adding up on one thread, and the sums of all steps; of a layer without neurons."""
     state = LayerState(layer)
-    unpacks = ((band_run, "decode_rows"), (dot_run, "spread_rows"))
-    adds = ((band_run, "gather_band"), (dot_run, "dot_band"))
+    unpacks = ((phases, "decode_rows"), (dot_run, "spread_rows"))
+    adds = ((phases, "gather_band"), (dot_run, "dot_band"))
     run = LayerRun(state, [inputs], steps, keep_currents=False, lasting=True)
     with Clock(*unpacks, *adds) as clock:
         run.run(None, 1)

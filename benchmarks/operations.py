@@ -18,14 +18,14 @@ import numpy as np
 
 from spikeunet.engine import ENERGY_MODELS, add_noise, denoise, load_model, read_picture
 from spikeunet.engine.simulation import dot_run, picture_run, queue_room
-from spikeunet.engine.simulation.band_run import BandRun
 from spikeunet.engine.simulation.bound_program import BoundProgram
 from spikeunet.engine.simulation.counting import OperationsCounter
 from spikeunet.engine.simulation.layer_run import LayerRun
+from spikeunet.engine.simulation.phases import LayerBands
 from spikeunet.engine.simulation.picture_run import PictureRun
 
 COUNTING = (
-    (BandRun, "_count"),
+    (LayerBands, "_count"),
     (LayerRun, "_count"),
     (dot_run, "count_zeros_of_planes"),
     (OperationsCounter, "add_run"),

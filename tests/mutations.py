@@ -125,7 +125,7 @@ MUTATIONS = [
     ),
     Mutation(
         "state of a registered neuron forgotten likewise",
-        "simulation/band_run.py",
+        "simulation/phases.py",
         "* padded, padded, state.fresh)",
         "* padded, padded, True)",
     ),
@@ -229,9 +229,9 @@ MUTATIONS = [
     ),
     Mutation(
         "the last part of a sum is lost",
-        "simulation/band_run.py",
-        "for part in self._part_runs:\n                by_pixel",
-        "for part in self._part_runs[:-1]:\n                by_pixel",
+        "simulation/phases.py",
+        "for phases, found, padded in parts:",
+        "for phases, found, padded in parts[:-1]:",
         kinds="conv2d",
     ),
     Mutation(

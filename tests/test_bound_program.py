@@ -353,15 +353,15 @@ def test_places_in_a_block_do_not_overlap_while_they_are_read(parts):
 
 
 @compiled_bare
-def _add_up(arrays, numbers, nothing, pair, target):
+def _add_up(number, arrays, numbers, nothing, pair, target):
     target[0] = arrays[0][1, 2] + arrays[1][1]
     target[1] = numbers[0] + numbers[1][1]
-    target[2] = pair[0].size + pair[1].size
+    target[2] = pair[0].size + pair[1].size + number
 
 
 @numba.njit
-def _call(function, block):
-    call(function, block)
+def _call(function, block, number):
+    call(function, block, number)
 
 
 def test_arguments_by_address():
@@ -376,8 +376,8 @@ def test_arguments_by_address():
         target,
     )
     function, block = bind(_add_up, arguments)
-    _call(function, block.ctypes.data)
-    assert target.tolist() == [206, 4, 8]
+    _call(function, block.ctypes.data, 20)
+    assert target.tolist() == [206, 4, 28]
 
 
 @given(st.integers(1, 4), st.lists(st.integers(0, 5), min_size=1, max_size=4), st.randoms(use_true_random=False))

@@ -14,7 +14,7 @@ from _random_events import Clock, inputs_of, random_queue
 from spikeunet.engine import Conv2d, Input, InputError, MultiThreshold, Network, Neurons, Output, save_model
 from spikeunet.engine.binding import build_program
 from spikeunet.engine.kernels import dot
-from spikeunet.engine.simulation import band_run, dot_run
+from spikeunet.engine.simulation import dot_run, phases
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # kernels are compiled
 
@@ -59,7 +59,7 @@ def test_masks_say_which_channels_fire(steps):
 def test_the_way_that_is_asked_for_is_taken(way, kernel, second_layer):
     program, layer = second_layer
     inputs, _, _ = inputs_of(program, layer, 1, 0.01)
-    with Clock((band_run, "gather_band"), (dot_run, "dot_band")) as clock:
+    with Clock((phases, "gather_band"), (dot_run, "dot_band")) as clock:
         _, add, sums = integer_kernels.run_layer(integer_kernels.one_way(layer, way), inputs, 1)
     assert [name for name, seconds in clock.seconds.items() if seconds > 0] == [kernel]
     assert add > 0
@@ -74,10 +74,10 @@ def test_a_way_that_the_processor_does_not_have():
 
 
 def test_clocks_are_taken_away():
-    kernel = band_run.gather_band
-    with Clock((band_run, "gather_band")):
-        assert band_run.gather_band is not kernel
-    assert band_run.gather_band is kernel
+    kernel = phases.gather_band
+    with Clock((phases, "gather_band")):
+        assert phases.gather_band is not kernel
+    assert phases.gather_band is kernel
 
 
 def test_what_is_measured(second_layer):

@@ -211,9 +211,9 @@ class Layer(Binding):
         """Some output rows; `counted` input rows of each part have been counted."""
         return rows_of(self, rows, *counted)
 
-    def bands_and_inputs(self, bands: tuple[RowRange, ...]) -> NDArray[np.int64]:
-        """(n, 4): first and last + 1 output row of each band, first and last + 1 input row that it reads."""
-        return np.array([(*band, *self.input_rows(*band)) for band in bands], np.int64)
+    def input_rows_of(self, bands: tuple[RowRange, ...]) -> NDArray[np.int64]:
+        """(n, 2): first and last + 1 input row that each band of output rows reads."""
+        return np.array([self.input_rows(*band) for band in bands], np.int64)
 
     # --- What is put out ---------------------------------------------------------------------------------------------
 
@@ -333,7 +333,7 @@ class Layer(Binding):
     # --- What others have worked out ---------------------------------------------------------------------------------
 
     @lazy_property
-    def band_tables(self) -> dict[tuple[tuple[tuple[int, int], ...], bool], NDArray[np.void]]:
+    def band_tables(self) -> dict[tuple[tuple[RowRange, ...], bool, bool], NDArray[np.void]]:
         """Tables of bands, as the simulation has worked them out."""
         return {}
 

@@ -276,51 +276,30 @@ class EventRoom(NamedTuple):
     counts: NDArray[np.int64]
 
 
-# --- A thread's bands and memory, see bands.py ------------------------------------------------------------------------
+# --- A layer's bands and a thread's memory, see band.py ---------------------------------------------------------------
 
 
-class SharedBands(NamedTuple):
-    """All bands of a layer, of which threads take one after the other.
+class BandTable(NamedTuple):
+    """All bands of a layer.
 
     Parameters
     ----------
-    counters : (>= 2 + threads,) int64
-        See shared_counter.py.
-    shares : (threads + 1,) int64
-        See `next_band`.
-    worker : int
-        Number of this thread.
     table : (n,) BAND
     padded, channels : int
         As in `OutputRows`.
     """
 
-    counters: NDArray[np.int64]
-    shares: NDArray[np.int64]
-    worker: int
     table: NDArray[np.void]
     padded: int
     channels: int
 
 
-class GatherScratch(NamedTuple):
-    """A thread's memory where it gathers, large enough for every band.
-
-    Parameters
-    ----------
-    begins, keys, values
-        As in `Decoded`.
-    words : unsigned
-        Levels that a band fires, as `gather_band` leaves them.
-    currents : float32 or None
-        Where currents pass through memory.
-    """
+class Entries(NamedTuple):
+    """A thread's memory for events that are unpacked, large enough for every band; arrays as in `Decoded`."""
 
     begins: NDArray[np.int32]
     keys: NDArray[np.int32]
     values: NDArray[np.float32]
-    words: NDArray[np.unsignedinteger[Any]]
-    currents: NDArray[np.float32] | None = None
 
 
 class DotScratch(NamedTuple):
@@ -334,32 +313,11 @@ class DotScratch(NamedTuple):
         GROUP * channels of a block for each step, or of two groups of pixels where there is one step.
     tiles : (64,) uint8
         See `tile_configuration`.
-    target : unsigned, or float32 without neurons
-        What a band fires, or its currents, as `gather_band` leaves them; None where somebody else has it.
     """
 
     planes: NDArray[np.uint8]
     sums: NDArray[np.int32]
     tiles: NDArray[np.uint8]
-    target: NDArray[Any] | None = None
-
-
-class PoolScratch(NamedTuple):
-    """A thread's memory where it averages levels that are spread out, large enough for every band.
-
-    Parameters
-    ----------
-    planes : uint8
-        See `Planes`.
-    currents : float32
-        See pooling.py.
-    words : unsigned
-        Levels that a band fires, as `gather_band` leaves them.
-    """
-
-    planes: NDArray[np.uint8]
-    currents: NDArray[np.float32]
-    words: NDArray[np.unsignedinteger[Any]]
 
 
 class ZeroCounts(NamedTuple):
@@ -379,6 +337,42 @@ class ZeroCounts(NamedTuple):
 
 
 # --- Layers in one call, see sequence.py ------------------------------------------------------------------------------
+
+
+class LayerCalls(NamedTuple):
+    """What a thread does for each layer, with one set of kernels [0] or another [1].
+
+    Parameters
+    ----------
+    once : (2, layers, n) CALL
+        Before all bands; functions of 0 are left out.
+    phases : (2, layers, n) CALL
+        For each band, one after the other, up to a function of 0.
+    shares : (2, layers, threads + 1) int64
+        See `next_band`.
+    """
+
+    once: NDArray[np.void]
+    phases: NDArray[np.void]
+    shares: NDArray[np.int64]
+
+
+class LayerReads(NamedTuple):
+    """What each layer reads.
+
+    Parameters
+    ----------
+    sources : int64
+        Numbers of the layers whose events it reads.
+    begins : (layers + 1,) int64
+        Where those of each layer begin among the sources.
+    least : (layers,) int64
+        Active neurons that it has to read for the first set of kernels to be chosen.
+    """
+
+    sources: NDArray[np.int64]
+    begins: NDArray[np.int64]
+    least: NDArray[np.int64]
 
 
 class SequenceProgress(NamedTuple):

@@ -22,13 +22,13 @@ from .compilation import compiled_callback
 
 
 def bind(kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, NDArray[np.int64]]:
-    """Address of the function that calls a kernel with such arguments, and the block that it takes.
+    """Address of the function that calls a kernel with a number and such arguments, and the block that it takes.
 
     Arguments are tuples, with names or without, nested as may be, of integers, single float32 numbers, None and
     arrays; the arrays have to outlive the block.
     """
     signature = tuple(map(numba.typeof, arguments))
-    block = [_kernel_address(kernel, signature), *words(arguments)]
+    block = [_kernel_address(kernel, (types.int64, *signature)), *words(arguments)]
     return _caller(types.Tuple((types.int64, types.Tuple(signature)))).address, np.array(block, np.int64)
 
 
@@ -59,38 +59,39 @@ def _kernel_address(kernel: Any, signature: tuple[types.Type, ...]) -> int:
 
 @functools.cache
 def _caller(block: types.Type) -> Any:
-    return compiled_callback(_call_from_block, types.void(types.CPointer(block)))
+    return compiled_callback(_call_from_block, types.void(types.CPointer(block), types.int64))
 
 
-def _call_from_block(block):
-    _call_kernel(block)
+def _call_from_block(block, number):
+    _call_kernel(block, number)
 
 
 @intrinsic
-def _call_kernel(typing_context, block):
-    """Call the kernel whose address and arguments stand in a block."""
-    arguments = block.dtype.types[1].types
+def _call_kernel(typing_context, block, number):
+    """Call the kernel whose address and arguments stand in a block, with a number before them."""
+    arguments = (types.int64, *block.dtype.types[1].types)
 
     def generate(context, builder, signature, values):
         address, packed = cgutils.unpack_tuple(builder, builder.load(values[0]))
         function_type = context.call_conv.get_function_type(types.none, arguments)
         kernel = builder.inttoptr(address, function_type.as_pointer())
         # Kernels raise nothing: what becomes of the call need not be looked at.
-        context.call_conv.call_function(builder, kernel, types.none, arguments, cgutils.unpack_tuple(builder, packed))
+        given = [values[1], *cgutils.unpack_tuple(builder, packed)]
+        context.call_conv.call_function(builder, kernel, types.none, arguments, given)
         return context.get_dummy_value()
 
-    return types.void(block), generate
+    return types.void(block, types.int64), generate
 
 
 @intrinsic
-def call(typing_context, function, block):
-    """Call the function at an address with the address of a block, both as `bind` gives them."""
+def call(typing_context, function, block, number):
+    """Call the function at an address with the address of a block, both as `bind` gives them, and a number."""
 
     def generate(context, builder, signature, arguments):
         pointer = ir.IntType(8).as_pointer()
-        function_type = ir.FunctionType(ir.VoidType(), [pointer])
+        function_type = ir.FunctionType(ir.VoidType(), [pointer, arguments[2].type])
         function = builder.inttoptr(arguments[0], function_type.as_pointer())
-        builder.call(function, [builder.inttoptr(arguments[1], pointer)])
+        builder.call(function, [builder.inttoptr(arguments[1], pointer), arguments[2]])
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64), generate
+    return types.void(types.int64, types.int64, types.int64), generate

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numba
 
+from .band import decoded_rows
 from .compilation import compiled_bare
 from .entries import CHUNK, add_to_chunk, look_up_chunk, prefetch, scale_chunk
 from .sources import count_sources, source_at
@@ -66,13 +67,14 @@ def _decode_source(source, row, x, steps, base, place, decoded):
 
 
 @compiled_bare
-def decode_rows(sources, decoded, steps, row_keys):
-    """Unpack some rows of the sources.
+def decode_rows(band, bands, sources, entries, steps, row_keys):
+    """Unpack the rows of the sources that a band reads.
 
     sources : of EventSource, as `packed_sources` makes them
-    decoded : Decoded, receives begins, keys and values
+    entries : Entries, which receive what is unpacked
     row_keys : channels of all sources together, the distance between the keys of neighbouring rows
     """
+    decoded = decoded_rows(band, bands, entries)
     rows, begins = decoded.rows, decoded.begins
     place = 0
     for x in range(source_at(sources, 0).start.shape[1] - 1):
@@ -85,11 +87,19 @@ def decode_rows(sources, decoded, steps, row_keys):
 
 
 @compiled_bare
-def decode_analog_rows(picture, channel_offsets, decoded, row_keys):
-    """Unpack some rows of an analog source, (H, W, C) float32, as events of a single step.
+def decode_nothing(band, bands, entries):
+    """What `decode_rows` makes of no sources at all."""
+    decoded = decoded_rows(band, bands, entries)
+    decoded.begins[:] = 0
+
+
+@compiled_bare
+def decode_analog_rows(band, bands, picture, channel_offsets, entries, row_keys):
+    """Unpack the rows of an analog source, (H, W, C) float32, that a band reads, as events of a single step.
 
     channel_offsets : (sources,) int64; the picture may be joined several times
     """
+    decoded = decoded_rows(band, bands, entries)
     rows, begins, keys, values = decoded.rows, decoded.begins, decoded.keys, decoded.values
     place = 0
     for x in range(picture.shape[1]):

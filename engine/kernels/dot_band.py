@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from .band import output_rows, spread_planes
 from .compilation import compiled_bare
 from .dot import GROUP, LANES, add_groups, load_configuration, release_tiles
 from .firing import fire_pixel
@@ -51,16 +52,16 @@ def block_of_sums(typing_context, token, sums, index, step_stride, scale, consta
 
 
 @compiled_bare
-def dot_band(tokens, tables, weights, planes, constant, neurons, target, rows, scratch):
-    """Spikes, or for a layer without neurons the currents, of some output rows.
+def dot_band(band, bands, tokens, tables, weights, scratch, constant, neurons, target):
+    """Spikes, or without neurons the currents, of a band.
 
     tokens : DotTokens
     tables : DotTables
     weights : ScaledIntegers
-    planes : Planes
-    constant, neurons, target, rows : as in `gather_band`
-    scratch : DotScratch
+    scratch : DotScratch, with the levels that the band reads
+    constant, neurons, target : as in `gather_band`
     """
+    rows, planes = output_rows(band, bands), spread_planes(band, bands, scratch.planes)
     token, window = tokens.dot, tokens.block
     geometry, layout, segments = tables.geometry, tables.layout, tables.segments
     sums, scale, levels = scratch.sums, weights.scale, planes.levels

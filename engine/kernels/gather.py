@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import numba
 
+from .band import decoded_rows, output_rows
 from .compilation import compiled_bare
 from .firing import fire_pixel
 from .window_block import empty_block, multiply_add, next_pixel, store_pixel
@@ -47,20 +48,22 @@ def _add_column(token, tables, phase, weights, weight_base, scale, decoded, bloc
 
 
 @compiled_bare
-def gather_band(token, tables, weights, decoded, constant, neurons, target, rows):
-    """Spikes, or for a layer without neurons the currents, of some output rows.
+def gather_band(band, bands, token, connections, entries, constant, neurons, target, line):
+    """Spikes, or without neurons the currents, of a band.
 
     token : `window_token`
-    tables : GatherTables
-    weights : float32, flat: phase, block of output channels, kernel row, input channel, kernel column (last one first),
-        channel in block
-    decoded : Decoded
+    connections : GatherTables, and weights: float32, flat: phase, block of output channels, kernel row, input channel,
+        kernel column (last one first), channel in block
+    entries : Entries of what the band reads
     constant : Constant
     neurons : LadderNeurons or None
     target : unsigned, (rows, width, padded channels) of the band, receives the packed levels; without neurons float32,
         (rows, width, steps, padded channels), receives the currents
-    rows : OutputRows
+    line : 0 where the target is the band's own; where it is that of all rows, the numbers of a row
     """
+    tables, weights = connections
+    rows, decoded = output_rows(band, bands), decoded_rows(band, bands, entries)
+    target = target[rows.first * line :]
     geometry, columns = tables.geometry, tables.columns
     window = len(token.window)
     width = len(token.vectors) * len(token.lanes)

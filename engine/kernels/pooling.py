@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .band import output_rows, spread_planes
 from .compilation import compiled_bare
 from .firing import fire_pixel
+from .sources import count_sources, source_at
 from .spread import PLANE_GAP
 from .vectors import _data, _load_vector, _splat, _store_vector, _vector
 from .window_block import empty_block, next_pixel
@@ -27,11 +30,24 @@ _index = np.uint64
 
 
 @compiled_bare
-def pool_events(geometry, source, steps, sums, rows):
-    """Add one source's events to the sum of each window.
+def clear_sums(band, bands, geometry, steps, sums):
+    """Let sums of a band's windows begin, (rows, width, steps, padded channels) float32."""
+    rows = output_rows(band, bands)
+    sums[: (rows.end - rows.first) * geometry.output_width * steps * rows.padded] = 0
 
-    source : EventSource
+
+@compiled_bare
+def pool_events(band, bands, geometry, sources, steps, sums):
+    """Add the events of all sources to the sum of each of a band's windows.
+
+    sources : of EventSource, as `packed_sources` makes them
     """
+    for number in range(count_sources(sources)):
+        _pool_source(geometry, source_at(sources, number), steps, sums, output_rows(band, bands))
+
+
+@numba.njit(inline="always")
+def _pool_source(geometry, source, steps, sums, rows):
     start, channels, levels, emit = source.start, source.channels, source.levels, source.emit
     padded, entry_bytes = _index(rows.padded), _index(source.bytes_each)
     for y in range(rows.first, rows.end):
@@ -85,13 +101,14 @@ def sum_levels(typing_context, window, planes, place, strides, scale, sums, inde
 
 
 @compiled_bare
-def pool_planes(steps, tables, planes, sums, rows):
-    """Means of each window, from levels that are spread out.
+def pool_planes(band, bands, steps, tables, levels, sums):
+    """Means of each of a band's windows, from levels that are spread out.
 
     steps : tuple as long as there are steps
     tables : PoolTables
-    planes : Planes
+    levels : see `Planes`
     """
+    rows, planes = output_rows(band, bands), spread_planes(band, bands, levels)
     geometry, layout = tables.geometry, tables.layout
     size = planes.rows * layout.row_bytes + PLANE_GAP
     strides = (layout.row_bytes, layout.pixel_bytes)
@@ -110,8 +127,9 @@ def pool_planes(steps, tables, planes, sums, rows):
 
 
 @compiled_bare
-def pool_analog(geometry, picture, steps, channel_offset, sums, rows):
+def pool_analog(band, bands, geometry, picture, steps, channel_offset, sums):
     """Add an analog source, (H, W, C) float32, whose value is the same at every step."""
+    rows = output_rows(band, bands)
     for y in range(rows.first, rows.end):
         top = y * geometry.stride_y - geometry.padding_y
         for x in range(geometry.output_width):
@@ -125,20 +143,22 @@ def pool_analog(geometry, picture, steps, channel_offset, sums, rows):
 
 
 @compiled_bare
-def divide_by_area(geometry, sums):
-    """Turn sums into means, in place; padding counts as zeros."""
+def divide_by_area(band, bands, geometry, steps, sums):
+    """Turn a band's sums into means, in place; padding counts as zeros."""
+    rows = output_rows(band, bands)
     area = np.float32(geometry.kernel_height * geometry.kernel_width)
-    for place in range(sums.size):
+    for place in range((rows.end - rows.first) * geometry.output_width * steps * rows.padded):
         sums[place] /= area
 
 
 @compiled_bare
-def fire_currents(token, currents, strides, neurons, words, rows, out_width):
-    """Spikes of neurons whose currents are in memory; `words` as in gather_band. The token's window is one pixel.
+def fire_currents(band, bands, token, currents, strides, neurons, words, out_width):
+    """Spikes of a band whose currents are in memory; `words` as in gather_band. The token's window is one pixel.
 
     neurons : LadderNeurons
     strides : numbers in `currents` from pixel to pixel, and from step to step
     """
+    rows = output_rows(band, bands)
     padded = rows.padded
     for local in range((rows.end - rows.first) * out_width):
         pixel = rows.first * out_width + local

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from .band import output_rows
 from .compilation import compiled_bare
 
 
 @compiled_bare
-def add_to_readout(currents, shape, readout, first):
-    """Add the currents of some pixels, one step after the other, to those from pixel `first` on.
+def add_to_readout(band, bands, currents, steps, readout, width):
+    """Add the currents of a band, one step after the other, to the running sum.
 
     currents : float32, (pixels, steps, padded channels), flat
-    shape : pixels, steps, padded channels, channels
     readout : (all pixels * channels,) float32
+    width : pixels of a row
     """
-    pixels, steps, padded, channels = shape
+    rows = output_rows(band, bands)
+    padded, channels = rows.padded, rows.channels
+    pixels, first = (rows.end - rows.first) * width, rows.first * width
     for pixel in range(pixels):
         for channel in range(channels):
             place = (first + pixel) * channels + channel

@@ -6,37 +6,44 @@ from .arguments import InputRows
 from .bound_call import call
 from .compilation import compiled_bare
 from .count import count_uneven_rows, count_zeros_of_rows
-from .shared_counter import ENTRIES, FINISHED, GIVEN_UP, add_shared, read_shared, wait_until
+from .shared_counter import ENTRIES, FINISHED, GIVEN_UP, add_shared, next_band, read_shared, wait_until
 from .sources import count_sources, source_at
 
 
 @compiled_bare
-def run_layers(first, last, calls, sources, begins, least, counters, workers, progress):
+def run_layers(first, last, calls, reads, counters, thread, progress):
     """Run the layers first ... last - 1, up to the first one that cannot be run as it should be.
 
-    Worker threads call it at the same time.
+    Worker threads call it at the same time, and each takes the next band that none has taken.
 
-    calls : (2, layers, calls) CALL, what this thread does for each layer; functions of 0 are left out. Those of [0]
-        take silent neurons along, or there is nothing to choose; those of [1] go from event to event
-    sources : int64, numbers of the layers whose events each layer reads
-    begins : (layers + 1,) int64, where those of each layer begin among the sources
-    least : (layers,) int64, active neurons that a layer has to read for [0] to be chosen
+    calls : LayerCalls, of this thread; those of [0] take silent neurons along, or there is nothing to choose; those of
+        [1] go from event to event
+    reads : LayerReads
     counters : (layers, >= 3) int64, see shared_counter.py
-    workers : number of threads
+    thread : number of this thread, and how many there are
     progress : SequenceProgress, of this thread
     """
+    worker, workers = thread
     for layer in range(first, last):
         active = 0
-        for place in range(begins[layer], begins[layer + 1]):
-            active += read_shared(counters[sources[place]], ENTRIES)
-        choice = 1 if active < least[layer] else 0
+        for place in range(reads.begins[layer], reads.begins[layer + 1]):
+            active += read_shared(counters[reads.sources[place]], ENTRIES)
+        choice = 1 if active < reads.least[layer] else 0
         if choice == 1 and not progress.bound[layer]:
             progress.reached[0] = layer
             return
         progress.choices[layer] = choice
-        for number in range(calls.shape[2]):
-            if calls[choice, layer, number].function != 0:
-                call(calls[choice, layer, number].function, calls[choice, layer, number].block)
+        for number in range(calls.once.shape[2]):
+            if calls.once[choice, layer, number].function != 0:
+                call(calls.once[choice, layer, number].function, calls.once[choice, layer, number].block, -1)
+        band = next_band(counters[layer], calls.shares[choice, layer], worker)
+        while band >= 0:
+            for number in range(calls.phases.shape[2]):
+                function = calls.phases[choice, layer, number].function
+                if function == 0:
+                    break
+                call(function, calls.phases[choice, layer, number].block, band)
+            band = next_band(counters[layer], calls.shares[choice, layer], worker)
         add_shared(counters[layer], FINISHED, 1)
         wait_until(counters[layer], FINISHED, workers)
         if read_shared(counters[layer], FINISHED) >= GIVEN_UP:
@@ -46,7 +53,7 @@ def run_layers(first, last, calls, sources, begins, least, counters, workers, pr
 
 
 @compiled_bare
-def count_uneven_sources(sources, fan, counts):
+def count_uneven_sources(_band, sources, fan, counts):
     """`count_uneven_rows` of all rows of several queues.
 
     sources : of CountedSource, as `packed_sources` makes them
@@ -60,7 +67,7 @@ def count_uneven_sources(sources, fan, counts):
 
 
 @compiled_bare
-def count_zeros_of_sources(sources, tables, counts):
+def count_zeros_of_sources(_band, sources, tables, counts):
     """`count_zeros_of_rows` of all rows of several queues.
 
     sources : of CountedSource, as `packed_sources` makes them

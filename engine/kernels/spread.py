@@ -9,6 +9,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .arguments import InputRows
+from .band import spread_planes
 from .compilation import compiled_bare
 from .sources import count_sources, source_at
 from .vectors import _data, _load_vector, _splat, _store_vector, _vector
@@ -108,14 +110,15 @@ def _spread_entries(source, first, end, place, size, steps, planes):
 
 
 @compiled_bare
-def spread_rows(steps, sources, planes, layout):
-    """Fill planes with the levels of some rows of the sources, and zeros around them.
+def spread_rows(band, bands, steps, sources, memory, layout):
+    """Fill planes with the levels of the rows of the sources that a band reads, and zeros around them.
 
     steps : tuple as long as there are steps
     sources : SpreadSources
-    planes : Planes
+    memory : uint8, see `Planes`
     layout : PlaneLayout
     """
+    planes = spread_planes(band, bands, memory)
     queues, first_row, levels = sources.queues, planes.first_row, planes.levels
     size = planes.rows * layout.row_bytes + PLANE_GAP
     levels[: len(steps) * size] = 0
@@ -168,13 +171,14 @@ def _count_active(planes, base, pixel, begin, end, held, totals):
 
 
 @compiled_bare
-def count_zeros_of_planes(steps, sources, planes, layout, own, zeros):
-    """Count, for each event of some rows that are spread out, the weights of zero that it meets.
+def count_zeros_of_planes(band, bands, steps, sources, memory, layout, zeros):
+    """Count, for each event that is spread out and that this band counts, the weights of zero that it meets.
 
-    steps, sources, planes, layout : as in `spread_rows`
-    own : InputRows whose events are counted
+    steps, sources, memory, layout : as in `spread_rows`
     zeros : ZeroCounts
     """
+    planes = spread_planes(band, bands, memory)
+    own = InputRows(bands.table[band].first_counted, bands.table[band].end_counted)
     column_classes, queues, counts = zeros.tables.column_classes, sources.queues, zeros.counts
     width, pixel, size = column_classes.size, layout.pixel_bytes, planes.rows * layout.row_bytes + PLANE_GAP
     held, totals = zeros.sums[0].view(np.uint8), zeros.sums[1]

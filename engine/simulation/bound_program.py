@@ -22,7 +22,7 @@ from ..binding import Layer, Program
 from ..binding.kernel_choice import VALUES, least_active
 from ..binding.pool_layer import PoolLayer
 from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
-from ..kernels.arguments import CountedSource, SequenceProgress
+from ..kernels.arguments import CountedSource, LayerCalls, LayerReads, SequenceProgress
 from ..kernels.bound_call import bind
 from ..kernels.float_mode import flushing
 from ..kernels.sequence import count_uneven_sources, count_zeros_of_sources, run_layers
@@ -32,11 +32,11 @@ from ..kernels.tables import CALL, FanTables, ZeroTables
 from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
 from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, SMALLEST_PART, bands_in_cache
-from .band_run import BandRun
 from .event_sources import EXPECTED_SHARE
 from .layer_run import THREADED_WORK, by_step, whole_work
 from .layer_state import Inputs, LayerState
 from .part import Part
+from .phases import LayerBands, WorkerMemory
 from .queue_room import QueueRoom
 from .scratch import Scratch
 from .shared_rooms import room_places
@@ -51,6 +51,9 @@ _MOST_LAYERS = 1 << 10
 
 _KINDS = 9
 """Events and thresholds, see `LayerRun.fired`."""
+
+_ONCE, _PHASES = 2, 5
+"""Calls before all bands of a layer, and for each of them, at the most."""
 
 _COUNTERS = 8
 """Of a layer in a cache line: each layer has lines for itself."""
@@ -159,8 +162,7 @@ class BoundGroup:
         self._bound = np.zeros(len(self.layers), np.bool_)
         numbers = np.zeros((bound.threads, 2, len(self.layers)), np.int64)
         self._progress = [SequenceProgress(self._bound, *of_thread) for of_thread in numbers]
-        self._least = np.array([least_active(layer) for layer in self.layers], np.int64)
-        self._calls = np.zeros((bound.threads, 2, len(self.layers), 3), CALL)
+        self._calls = [self._no_calls(bound.threads) for _ in range(bound.threads)]
         self._kept: list[Any] = []
         self._bind([index for index, is_compiled in enumerate(self.compiled) if is_compiled])
 
@@ -176,10 +178,11 @@ class BoundGroup:
     def _count_room(self, layers: int, threads: int) -> None:
         """Memory in which threads count."""
         sources = [[self._index[s.name] for s in layer.spiking] for layer in self.layers]
-        self._sources = np.array([index for of_layer in sources for index in of_layer], np.int64)
-        self._begins = np.cumsum([0, *map(len, sources)])
+        numbers = np.array([index for of_layer in sources for index in of_layer], np.int64)
+        least = np.array([least_active(layer) for layer in self.layers], np.int64)
+        self._reads = LayerReads(numbers, np.cumsum([0, *map(len, sources)]), least)
         self._fired = np.zeros((layers, threads, _KINDS, STEPS_PER_QUEUE), np.int64)
-        self._counts = np.zeros((threads, len(self._sources), 2, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._counts = np.zeros((threads, len(numbers), 2, _KINDS, STEPS_PER_QUEUE), np.int64)
         counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
         self._counters = np.zeros((layers, counters), np.int64)
 
@@ -205,17 +208,29 @@ class BoundGroup:
     def _bind(self, indices: list[int], choice: int = 0) -> None:
         """Find the kernels of some layers, of one of their two sets, and write down their arguments."""
         parts = {index: self._part(index, choice) for index in indices}
-        runs = {index: self._band_run(index, part) for index, part in parts.items()}
-        self._kept.append(runs)  # with arrays of which kernels know the addresses
+        layers = {index: self._layer_bands(index, part) for index, part in parts.items()}
+        self._kept.append(layers)  # with arrays of which kernels know the addresses
+        threads = range(self._threads)
         # Scratch memory grows while all layers ask for what they need: what they get after that is shared.
         for _ in range(2):
-            calls = {index: [self._worker(run, index, w) for w in range(self._threads)] for index, run in runs.items()}
-        for index, of_layer in calls.items():
+            phases = {k: [layer.phases(self._memory(k, worker)) for worker in threads] for k, layer in layers.items()}
+        for index, of_layer in phases.items():
             # The first thread counts, while the others are at work already.
-            for number, (kernel, arguments) in enumerate(self._counting(index, parts[index])):
-                self._calls[0, choice, index, number] = self._bound_call(kernel, arguments)
-            for worker, run_all in enumerate(of_layer):
-                self._calls[worker, choice, index, 2] = self._bound_call(run_all.func, run_all.args)
+            for number, each in enumerate(self._counting(index, parts[index])):
+                self._calls[0].once[choice, index, number] = self._bound_call(*each)
+            for calls, of_worker in zip(self._calls, of_layer, strict=True):
+                calls.shares[choice, index] = layers[index].shares
+                for number, phase in enumerate(of_worker):
+                    calls.phases[choice, index, number] = self._bound_call(*phase)
+
+    def _no_calls(self, threads: int) -> LayerCalls:
+        shape = 2, len(self.layers)
+        shares = np.zeros((*shape, threads + 1), np.int64)
+        return LayerCalls(np.zeros((*shape, _ONCE), CALL), np.zeros((*shape, _PHASES), CALL), shares)
+
+    def _memory(self, index: int, worker: int) -> WorkerMemory:
+        counts = self._counts_of(index, worker), self._fired[index, worker]
+        return WorkerMemory(self._scratches[worker], *counts, self._counters[index])
 
     def _part(self, index: int, choice: int) -> Part:
         state, inputs = self._states[index], self._inputs[index]
@@ -224,7 +239,7 @@ class BoundGroup:
         all_active = np.arange(height + 1) * (width * channels)
         return Part(state, inputs, self.steps, all_active, self._kernels[index][choice])
 
-    def _band_run(self, index: int, part: Part) -> BandRun:
+    def _layer_bands(self, index: int, part: Part) -> LayerBands:
         layer, smallest = part.layer, SMALLEST_DENSE_PART
         row_bytes = layer.outgoing[2] * layer.padded_channels * self.steps
         if part.pool is not None:
@@ -235,11 +250,7 @@ class BoundGroup:
             smallest = SMALLEST_PART
             row_bytes += int(part.input_bytes * EXPECTED_SHARE) // layer.outgoing[1]
         bands = bands_in_cache(layer.outgoing[1], row_bytes, part.weight_bytes, self._threads, smallest)
-        return BandRun(part.state, [part], self.steps, bands, None, self.rooms[index], at_once=True)
-
-    def _worker(self, run: BandRun, index: int, worker: int) -> functools.partial[None]:
-        memory = self._scratches[worker], self._counts_of(index, worker), self._fired[index, worker]
-        return run.of_worker(worker, *memory).all_bands(self._counters[index])
+        return LayerBands(part.state, [part], self.steps, bands, None, self.rooms[index], known=False)
 
     def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
@@ -262,7 +273,7 @@ class BoundGroup:
 
     def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:
         """(sources, 2, kinds, steps): where a worker counts what a layer does."""
-        return self._counts[worker, self._begins[index] : self._begins[index + 1]]
+        return self._counts[worker, self._reads.begins[index] : self._reads.begins[index + 1]]
 
     def _bound_call(self, kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, int]:
         """Addresses of a function and of the block that it takes."""
@@ -297,8 +308,8 @@ class BoundGroup:
 
     def _lacks(self, index: int) -> bool:
         """Whether a layer is to be run from event to event, and is not bound to kernels for that."""
-        sources = self._sources[self._begins[index] : self._begins[index + 1]]
-        return bool(self._counters[sources, ENTRIES].sum() < self._least[index]) and not self._bound[index]
+        sources = self._reads.sources[self._reads.begins[index] : self._reads.begins[index + 1]]
+        return bool(self._counters[sources, ENTRIES].sum() < self._reads.least[index]) and not self._bound[index]
 
     def _run_from(
         self, first: int, last: int, workers: WorkerThreads | None, meanwhile: Callable[[], object] | None
@@ -320,9 +331,9 @@ class BoundGroup:
     @flushing
     def _work(self, first: int, last: int, worker: int) -> None:
         """What one of the threads does."""
-        tables = (self._calls[worker], self._sources, self._begins, self._least, self._counters)
+        tables, thread = (self._calls[worker], self._reads, self._counters), (worker, self._threads)
         try:
-            run_layers(first, last, *tables, self._threads, self._progress[worker])
+            run_layers(first, last, *tables, thread, self._progress[worker])
         except BaseException:
             self._give_up()
             raise
@@ -344,7 +355,7 @@ class BoundGroup:
         """
         fired = by_step(self._fired[indices].sum(axis=1), self.steps)[..., : self.steps]
         counts = self._counts.sum(axis=0)[..., : self.steps]
-        return fired, [counts[self._begins[index] : self._begins[index + 1]] for index in indices]
+        return fired, [counts[self._reads.begins[index] : self._reads.begins[index + 1]] for index in indices]
 
 
 # --- Which layers ----------------------------------------------------------------------------------------------------

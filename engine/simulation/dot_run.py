@@ -14,12 +14,8 @@ from ..binding.integer_layer import IntegerLayer, Quanta
 from ..events import EventQueue
 from ..graph import ZeroFanOut
 from ..kernels.arguments import (
-    Constant,
+    BandTable,
     DotScratch,
-    InputRows,
-    LadderNeurons,
-    OutputRows,
-    Planes,
     ScaledIntegers,
     SpreadSource,
     SpreadSources,
@@ -39,9 +35,6 @@ COST_OF_A_PRODUCT = {"vnni": 0.12, "amx": 0.03}
 _TILES = tile_configuration()
 
 _NO_MASKS = np.zeros(0, np.uint8)
-_NO_CLASSES = np.zeros(0, np.int64)
-_NO_ZEROS = ZeroTables(_NO_CLASSES, _NO_CLASSES, np.zeros((0, 0, 0), np.int64))
-_NO_SUMS = np.zeros((2, 0), np.int64)
 
 
 def masks_of(queue: EventQueue, shift: int) -> NDArray[np.uint8]:
@@ -111,16 +104,11 @@ class DotRun:
 
     def zeros(self, scratch: Scratch, counts: NDArray[np.int64]) -> ZeroCounts:
         """Where a worker with these counts (see `LayerRun.counts`) counts weights of zero."""
-        if self._zero is None:
-            return ZeroCounts(_NO_ZEROS, _NO_SUMS, counts)
+        assert self._zero is not None
         tables = ZeroTables(self._zero.row_classes, self._zero.column_classes, self._zero.zeros)
         words = -(-self.plan.tables.layout.pixel_bytes // MASK_CHANNELS)
         sums = scratch.zero_sums(2 * words * MASK_CHANNELS).reshape(2, -1)
         return ZeroCounts(tables, sums, counts)
-
-    def arguments(self, scratch: Scratch, counts: NDArray[np.int64]) -> tuple[Any, ...]:
-        """What the kernels that run all bands take first."""
-        return self.tokens, self.plan.tables, self.weights, self.sources, self.zeros(scratch, counts)
 
     def input_rows(self, bands: tuple[tuple[int, int], ...], height: int) -> NDArray[np.int64]:
         """(n, 4): first and last + 1 input row that each band reads, and that it counts.
@@ -142,27 +130,19 @@ class DotRun:
             self.plan.known_rows[bands] = found
         return found
 
-    def room(self, scratch: Scratch, rows: int, target: NDArray[Any] | None = None) -> DotScratch:
-        """Memory for planes of so many input rows, and for sums; `target` is what comes out."""
-        sums = scratch.sums(max(self._steps, 2) * GROUP * LANES * self.plan.vectors)
-        return DotScratch(scratch.planes(self.plan.plane_bytes(rows, self._steps)), sums, _TILES, target)
+    def phases(
+        self, bands: BandTable, scratch: Scratch, counts: NDArray[np.int64], most_inputs: int
+    ) -> list[tuple[Any, tuple[Any, ...]]]:
+        """Kernels for each band and what they take; the last one takes a constant, neurons and a target besides.
 
-    def run(
-        self,
-        scratch: Scratch,
-        inputs: NDArray[np.int64],
-        rows: OutputRows,
-        constant: Constant,
-        neurons: LadderNeurons | None,
-        target: NDArray[Any],
-        counts: NDArray[np.int64],
-    ) -> None:
-        """One band; `inputs` as in a row of `input_rows`, other arguments as `gather_band` and `zeros` have them."""
-        first, end, *own = inputs.tolist()
-        room = self.room(scratch, end - first)
-        planes, steps, tables = Planes(first, end - first, room.planes), self.tokens.block.steps, self.plan.tables
-        spread_rows(steps, self.sources, planes, tables.layout)
+        `counts` are those of `WorkerMemory`; no band reads more than `most_inputs` rows.
+        """
+        tables, steps = self.plan.tables, self.tokens.block.steps
+        sums = scratch.sums(max(self._steps, 2) * GROUP * LANES * self.plan.vectors)
+        room = DotScratch(scratch.planes(self.plan.plane_bytes(most_inputs, self._steps)), sums, _TILES)
+        phases: list[tuple[Any, tuple[Any, ...]]] = []
+        phases.append((spread_rows, (bands, steps, self.sources, room.planes, tables.layout)))
         if self._zero is not None:
             zeros = self.zeros(scratch, counts)
-            count_zeros_of_planes(steps, self.sources, planes, tables.layout, InputRows(*own), zeros)
-        dot_band(self.tokens, tables, self.weights, planes, constant, neurons, target, rows, room)
+            phases.append((count_zeros_of_planes, (bands, steps, self.sources, room.planes, tables.layout, zeros)))
+        return [*phases, (dot_band, (bands, self.tokens, tables, self.weights, room))]

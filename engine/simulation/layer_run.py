@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +16,14 @@ from ..kernels.arguments import InputRows
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
 from ..kernels.float_mode import flushing
+from ..kernels.shared_counter import TAKEN
 from ..kernels.tables import FanTables, ZeroTables
 from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
-from .band_run import BandRun, FiredBand
 from .layer_state import Inputs, LayerState
 from .part import OPERATIONS_OF_A_NEURON, Part, dense_work
+from .phases import FiredBand, LayerBands, Phase, WorkerMemory
 from .queue_room import QueueRoom, has_room
 from .scratch import Scratch
 
@@ -38,15 +37,6 @@ _scratches: Shelf[Scratch] = Shelf(IDLE)
 """What workers have put back; fresh memory would cost more than what is done in it."""
 
 called_by_clear_caches(IDLE.clear)
-
-
-@dataclass
-class _Part:
-    """What one of the workers has for itself: counts and memory."""
-
-    counts: NDArray[np.int64]
-    fired: NDArray[np.int64]
-    scratch: Scratch
 
 
 class LayerRun:
@@ -90,46 +80,44 @@ class LayerRun:
         bands = self._bands(threads)
         if self.room is None and not self._lasting and has_room(self.layer, self.steps):
             self.room = QueueRoom(self.layer, self.steps, len(bands.rows))
-        self._fired: list[FiredBand | None] = [None] * len(bands.rows)
-        band_run = BandRun(self.state, self._parts, self.steps, bands, self.currents, self.room)
+        layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.currents, self.room)
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
-        indices = itertools.count()
-        parts = [
-            _Part(np.zeros_like(self.counts), np.zeros_like(self.fired), _scratches.take() or Scratch())
-            for _ in range(min(threads, len(bands.rows)))
-        ]
-
-        def worker(number: int) -> BandRun:
-            part = parts[number]
-            return band_run.of_worker(number, part.scratch, part.counts, part.fired)
+        indices = iter(range(len(bands.rows)))
+        memories = [self._memory() for _ in range(min(threads, len(bands.rows)))]
 
         def own() -> None:
             # The others are at work by now, and take the bands that this thread does not get to meanwhile.
-            first = worker(0)
-            self._count(parts[0].counts)
-            self._run_bands(first, indices)
+            self._count(memories[0].counts)
+            self._run_bands(own_phases, indices)
 
-        jobs = [functools.partial(self._run_bands, worker(number), indices) for number in range(1, len(parts))]
+        own_phases, *others = (layer_bands.phases(memory) for memory in memories)
+        jobs = [functools.partial(self._run_bands, phases, indices) for phases in others]
         if workers is None:
             own()
         else:
             workers.run([*jobs, own])
-        for part in parts:
-            self.counts += part.counts
-            self.fired += by_step(part.fired, self.steps) if self._masks else part.fired
-            _scratches.put(part.scratch, part.scratch.nbytes)
+        for memory in memories:
+            self.counts += memory.counts
+            self.fired += by_step(memory.fired, self.steps) if self._masks else memory.fired
+            _scratches.put(memory.scratch, memory.scratch.nbytes)
         self.state.move_on()
         if self.layer.neurons is None:
             return None
-        return self._joined() if self.room is None else self.room.queue()
+        return self._joined(layer_bands.fired) if self.room is None else self.room.queue()
+
+    def _memory(self) -> WorkerMemory:
+        counters = np.zeros(TAKEN, np.int64)
+        scratch = _scratches.take() or Scratch()
+        return WorkerMemory(scratch, np.zeros_like(self.counts), np.zeros_like(self.fired), counters)
 
     @flushing
-    def _run_bands(self, band_run: BandRun, indices: Iterator[int]) -> None:
+    def _run_bands(self, phases: list[Phase], indices: Iterator[int]) -> None:
         """What one of the workers does."""
         # What leaves float32 where NumPy adds is found as it is elsewhere: see LayerState.watch.
         with np.errstate(over="ignore", invalid="ignore"):
-            while (index := next(indices)) < len(self._fired):
-                self._fired[index] = band_run.run(index)
+            for index in indices:
+                for phase in phases:
+                    phase.function(index, *phase.arguments)
 
     def _work(self) -> int:
         """About how many operations the layer takes: those of its parts and those of its neurons."""
@@ -144,9 +132,9 @@ class LayerRun:
         smallest = {} if self._parts[0].dot is None else {"smallest_part": SMALLEST_DENSE_PART}
         return bands_in_cache(height, max(total // height, 1), weights, threads, **smallest)
 
-    def _joined(self) -> EventQueue:
+    def _joined(self, fired: list[FiredBand | None]) -> EventQueue:
         """One queue out of what each band has fired, exactly as large as it has to be."""
-        starts, channels, levels, masks = zip(*filter(None, self._fired), strict=True)
+        starts, channels, levels, masks = zip(*filter(None, fired), strict=True)
         if len(starts) == 1:
             return EventQueue(self.layer.outgoing, self.steps, starts[0], channels[0], levels[0], masks[0])
         begins = np.cumsum([0, *(band.size for band in channels[:-1])])

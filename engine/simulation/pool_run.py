@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..binding.integer_layer import PooledLevels
 from ..binding.pool_layer import PoolLayer
-from ..kernels.arguments import OutputRows, Planes
+from ..kernels.arguments import BandTable
 from ..kernels.pooling import pool_planes
 from ..kernels.spread import PLANE_GAP, spread_rows
 from ..kernels.tables import PlaneLayout, PoolTables
@@ -42,18 +44,19 @@ class PoolRun:
         """Bytes of planes that an output row takes, without what its window shares with others."""
         return len(self._steps) * self.tables.layout.row_bytes * self.tables.geometry.stride_y
 
-    def planes(self, scratch: Scratch, rows: int) -> NDArray[np.uint8]:
-        """Memory for the planes that so many output rows read."""
-        return scratch.planes(len(self._steps) * (self._height(rows) * self.tables.layout.row_bytes + PLANE_GAP))
+    def input_rows(self, bands: tuple[tuple[int, int], ...], _height: int) -> NDArray[np.int64]:
+        """(n, 2): first and last + 1 input row that the windows of each band cover; they may lie beyond the input."""
+        geometry = self.tables.geometry
+        first, end = np.array(bands, np.int64).T * geometry.stride_y - geometry.padding_y
+        return np.column_stack([first, end - geometry.stride_y + geometry.kernel_height])
 
-    def _height(self, rows: int) -> int:
-        """Input rows that so many output rows read."""
-        return (rows - 1) * self.tables.geometry.stride_y + self.tables.geometry.kernel_height
-
-    def run(self, scratch: Scratch, rows: OutputRows, means: NDArray[np.float32]) -> None:
-        """Means of a band's windows, flat: rows, width, steps, padded channels."""
-        count, geometry = rows.end - rows.first, self.tables.geometry
-        first = rows.first * geometry.stride_y - geometry.padding_y
-        planes = Planes(first, self._height(count), self.planes(scratch, count))
-        spread_rows(self._steps, self.sources, planes, self.tables.layout)
-        pool_planes(self._steps, self.tables, planes, means, rows)
+    def phases(
+        self, bands: BandTable, scratch: Scratch, most_inputs: int, means: NDArray[np.float32]
+    ) -> list[tuple[Any, tuple[Any, ...]]]:
+        """Kernels for each band and what they take: they leave means, flat: rows, width, steps, padded channels."""
+        layout = self.tables.layout
+        planes = scratch.planes(len(self._steps) * (most_inputs * layout.row_bytes + PLANE_GAP))
+        return [
+            (spread_rows, (bands, self._steps, self.sources, planes, layout)),
+            (pool_planes, (bands, self._steps, self.tables, planes, means)),
+        ]

@@ -1,0 +1,32 @@
+"""The last phase of a band: what its neurons have fired is packed and counted."""
+
+from __future__ import annotations
+
+from .band import output_rows
+from .compact import compact_rows
+from .compilation import compiled_bare
+from .count import count_levels
+from .shared_counter import ENTRIES, add_shared
+
+
+@compiled_bare
+def finish_band(band, bands, words, room, counters):
+    """Pack and count what a band has fired.
+
+    words : unsigned, as `gather_band` leaves them
+    room : EventRoom
+    counters : int64, those of the layer, see shared_counter.py
+    """
+    rows = output_rows(band, bands)
+    begin, start = bands.table[band].first_entry, room.start
+    each = 8 * room.words.size // room.levels.size
+    line = (start.shape[1] - 1) * ((rows.channels + 31) // 32 * 4)
+    masks = room.masks[rows.first * line : rows.end * line]
+    compact_rows(room.compress, words, rows, begin, start[rows.first : rows.end], room.channels, room.levels, masks)
+    end = start[rows.end - 1, start.shape[1] - 1]
+    add_shared(counters, ENTRIES, end - begin)
+    # Several entries lie in a word of eight bytes: the last word is filled up.
+    last_word = (end * each + 7) // 8
+    for entry in range(end, last_word * 8 // each):
+        room.levels[entry] = 0
+    count_levels(room.words[begin * each // 8 : last_word], room.thresholds, room.counts)

@@ -1,0 +1,409 @@
+"""What is done for each band of a layer, one phase after the other: unpack, gather or average, fire, pack.
+
+Most phases are kernels, and where all of them are, compiled calls run them (bound_program.py). Otherwise layer_run.py
+calls them one by one, and those that are written in Python with them: synapses that compute their current themselves,
+sums, neurons that are no ladder of thresholds, events for which there is no room yet.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..binding.gather_layer import GatherLayer
+from ..binding.pool_layer import PoolLayer
+from ..binding.stepper import Stepper
+from ..events import channel_type, level_type, mask_bytes
+from ..float32 import beyond
+from ..kernels.arguments import BandTable, Constant, Entries, EventRoom, LadderNeurons, OutputRows
+from ..kernels.compact import compact_rows
+from ..kernels.count import count_levels
+from ..kernels.count_by_level import count_by_level
+from ..kernels.decode import decode_analog_rows, decode_nothing, decode_rows
+from ..kernels.entries import host_compresses, lanes_token
+from ..kernels.finish import finish_band
+from ..kernels.gather import gather_band
+from ..kernels.pooling import clear_sums, divide_by_area, fire_currents, pool_analog, pool_events
+from ..kernels.processor import host_lanes
+from ..kernels.readout import add_to_readout
+from ..kernels.sources import packed_sources
+from ..kernels.tables import BAND
+from ..kernels.window_block import window_token
+from .band_rows import Bands
+from .event_sources import event_sources
+from .layer_state import LayerState
+from .part import Part
+from .queue_room import QueueRoom
+from .scratch import Scratch
+
+Levels = NDArray[np.unsignedinteger[Any]]
+
+FiredBand = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], Levels, NDArray[np.uint8] | None]
+"""Where each pixel's entries begin, their channels and their levels, counted from the band's first entry; masks."""
+
+_COMPRESSES, _VECTOR_BYTES = host_compresses(), 64
+
+
+class Phase(NamedTuple):
+    """A function that is called with the number of a band and these arguments; a kernel, or one in Python."""
+
+    function: Callable[..., None]
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(eq=False)
+class WorkerMemory:
+    """What a worker thread has for itself.
+
+    Parameters
+    ----------
+    scratch : Scratch
+    counts : (sources, 2, 1 + K, 8) int64
+        Those that the dot kernels make, see `LayerRun`.
+    fired : (1 + K, 8) int64
+        To which the events and spikes that its bands fire are added, by byte of a word where levels are masks (see
+        `by_step`), else by step.
+    counters : (>= 2 + threads,) int64
+        Those of engine/kernels/shared_counter.py.
+    """
+
+    scratch: Scratch
+    counts: NDArray[np.int64]
+    fired: NDArray[np.int64]
+    counters: NDArray[np.int64]
+
+
+@functools.cache
+def _compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | None:
+    """What tells `compact_rows` how many words to pack at once; None where it has to go one by one."""
+    if not _COMPRESSES:
+        return None
+    widest = max(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
+    lanes = _VECTOR_BYTES // widest
+    return lanes_token(lanes if padded % lanes == 0 else host_lanes())
+
+
+class LayerBands:
+    """The bands of a layer over a group of steps.
+
+    Parameters
+    ----------
+    state : LayerState
+    parts : list of Part
+        The parts of a sum; of another layer itself.
+    steps : int
+    bands : Bands
+    currents : (steps, O, H, W) float32 or None
+        Receives the running sum of a layer without neurons.
+    room : QueueRoom or None
+        Receives the events where it is there; otherwise each band's go to `fired`.
+    known : bool
+        Whether what is read is there already; otherwise these bands are for whatever will be.
+    """
+
+    def __init__(
+        self,
+        state: LayerState,
+        parts: list[Part],
+        steps: int,
+        bands: Bands,
+        currents: NDArray[np.float32] | None,
+        room: QueueRoom | None,
+        known: bool = True,
+    ) -> None:
+        self.layer = layer = state.layer
+        self._state = state
+        self.part = parts[0]
+        self._steps = steps
+        self._bands = bands
+        self._currents = currents
+        self._room = room
+        self._known = known
+        self._channels, _, self._width = layer.outgoing
+        self._padded = layer.padded_channels
+        summed = layer.parts != (layer,)
+        self._summands = [LayerBands(p.state, [p], steps, bands, None, None, known) for p in parts] if summed else []
+        self._is_ladder = layer.neurons is not None and layer.stepper is None
+        self._table = BandTable(self._band_table(), self._padded, self._channels)
+        self._most_rows, self._most_inputs = (
+            int((self._table.table[f"end_{name}"] - self._table.table[f"first_{name}"]).max())
+            for name in ("row", "input")
+        )
+        self.fired: list[FiredBand | None] = [None] * len(bands.rows)
+
+    def _band_table(self) -> NDArray[np.void]:
+        """(n,) BAND."""
+        part, rows = self.part, self._bands.rows
+        dense = part.dot or part.pool
+        known, key = self.layer.band_tables, (rows, dense is not None, self._room is not None)
+        table = known.get(key)
+        if table is None:
+            own = np.array(rows, np.int64)
+            table = np.zeros(len(rows), BAND)
+            table["first_row"], table["end_row"] = own.T
+            if dense is not None:
+                names: tuple[str, ...] = ("first_input", "end_input", "first_counted", "end_counted")
+                inputs = dense.input_rows(rows, self.layer.incoming[1])
+            elif not self._summands:
+                names, inputs = ("first_input", "end_input"), self.layer.input_rows_of(rows)
+            else:
+                names, inputs = (), np.zeros((len(rows), 0), np.int64)
+            for name, column in zip(names, inputs.T, strict=False):
+                table[name] = column
+            if self._room is not None:
+                table["first_entry"] = self._room.first_entries(table["first_row"])
+            known.clear()  # The next run will have the same bands, or others for good.
+            known[key] = table
+        return table
+
+    @property
+    def shares(self) -> NDArray[np.int64]:
+        """(threads + 1,): see `Bands.shares`."""
+        return self._bands.share_table
+
+    def _rows(self, index: int) -> OutputRows:
+        return OutputRows(*self._bands.rows[index], self._padded, self._channels)
+
+    def _size(self, steps: int) -> int:
+        """Numbers that the largest band puts out in so many steps."""
+        return self._most_rows * self._width * steps * self._padded
+
+    # --- All phases --------------------------------------------------------------------------------------------------
+
+    def phases(self, memory: WorkerMemory) -> list[Phase]:
+        """What a worker does for each band that it takes."""
+        if self.layer.neurons is None:
+            return [*self._current(memory), self._read_out(memory.scratch)]
+        words = memory.scratch.words(self._size(1), self._steps)
+        return [*self._fire(memory, words), self._finish(memory, words)]
+
+    def _fire(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
+        """Levels of a band's neurons, flat: rows, width, padded channels."""
+        if self.layer.stepper is not None:
+            currents = memory.scratch.currents(self._size(self._steps))
+            return [*self._current(memory), Phase(self._step, (self.layer.stepper, currents, words))]
+        neurons = self._ladder(memory.scratch)
+        if isinstance(self.layer, GatherLayer):
+            if not self.layer.spiking:
+                return self._fire_picture(memory.scratch, neurons, words)
+            return [*self._inject(memory.scratch), *self._gather(memory, neurons, words)]
+        currents = memory.scratch.currents(self._size(self._steps))
+        strides = (self._steps * self._padded, self._padded)
+        token = self.layer.token(self._steps)
+        fire = Phase(fire_currents, (self._table, token, currents, strides, neurons, words, self._width))
+        return [*self._current(memory), fire]
+
+    def _ladder(self, scratch: Scratch) -> LadderNeurons:
+        """What the kernels take of the neurons."""
+        state, padded = self._state, self._padded
+        if state.membrane is None:
+            return LadderNeurons(self.layer.neuron, self.layer.initial, 0, scratch.potentials(padded), 0)
+        return LadderNeurons(self.layer.neuron, state.membrane, padded, state.membrane, padded)
+
+    # --- Currents ----------------------------------------------------------------------------------------------------
+
+    def _current(self, memory: WorkerMemory) -> list[Phase]:
+        """Currents of a band that pass through memory, flat: rows, width, steps, padded channels."""
+        currents = memory.scratch.currents(self._size(self._steps))
+        if self._summands:
+            return [Phase(self._add_up, (currents, [each.as_summand(own) for each, own in self._own(memory)]))]
+        if isinstance(self.layer, PoolLayer):
+            return self._pool(memory.scratch, currents)
+        if self.part.values is not None:
+            return [Phase(self._evaluate, (memory.scratch, currents))]
+        return [*self._inject(memory.scratch), *self._gather(memory, None, currents)]
+
+    def _gather(self, memory: WorkerMemory, neurons: LadderNeurons | None, target: NDArray[Any]) -> list[Phase]:
+        """Levels, or without neurons the currents, from events or from planes."""
+        constant = Constant(self._state.constant, self._state.constant_stride)
+        if self.part.dot is not None:
+            of_dot = self.part.dot.phases(self._table, memory.scratch, memory.counts, self._most_inputs)
+            *before, (kernel, arguments) = of_dot
+            return [*(Phase(*each) for each in before), Phase(kernel, (*arguments, constant, neurons, target))]
+        entries = self._entries(memory.scratch)
+        token = self.layer.token(self._steps)
+        gather = (self._table, token, self._connections, entries, constant, neurons, target, 0)
+        return [self._decode(entries), Phase(gather_band, gather)]
+
+    def _entries(self, scratch: Scratch) -> Entries:
+        """Memory for the entries of any band."""
+        sizes, table = self.part.row_sizes, self._table.table
+        most = int((sizes[table["end_input"]] - sizes[table["first_input"]]).max())
+        return Entries(*scratch.entries(self.layer.incoming[2], self._most_inputs, most, self._steps))
+
+    def _decode(self, entries: Entries) -> Phase:
+        """Unpack events; where there is no source but the picture, none."""
+        sources = event_sources(self.part.inputs, self._known)
+        if not sources:
+            return Phase(decode_nothing, (self._table, entries))
+        return Phase(decode_rows, (self._table, packed_sources(sources), entries, self._steps, self.layer.incoming[0]))
+
+    @property
+    def _connections(self) -> tuple[Any, NDArray[np.float32]]:
+        """What the gather kernels take of the layer."""
+        assert isinstance(self.layer, GatherLayer)
+        return self.layer.plan.tables, self.layer.weights
+
+    def _fire_picture(self, scratch: Scratch, neurons: LadderNeurons, words: Levels) -> list[Phase]:
+        """Levels of neurons that read the picture alone: its current is the same in each step and need not be kept."""
+        constant = Constant(self.layer.bias, 0)
+        if self._steps == 1:
+            return self._gather_picture(scratch, constant, neurons, words, 0)
+        currents, lanes = scratch.currents(self._size(1)), host_lanes()
+        vectors = self.layer.block_width // lanes
+        token = window_token(self._steps, 1, vectors, lanes, vectors)
+        fire = (self._table, token, currents, (self._padded, 0), neurons, words, self._width)
+        return [*self._gather_picture(scratch, constant, None, currents, 0), Phase(fire_currents, fire)]
+
+    def _inject(self, scratch: Scratch) -> list[Phase]:
+        """The analog input's current on top of the bias, which is kept for all steps."""
+        if not (self.layer.injects and self._state.fresh):
+            return []
+        line = self._width * self._padded
+        return self._gather_picture(scratch, Constant(self.layer.bias, 0), None, self._state.constant, line)
+
+    def _gather_picture(
+        self, scratch: Scratch, constant: Constant, neurons: LadderNeurons | None, target: NDArray[Any], line: int
+    ) -> list[Phase]:
+        """The analog input as events of one step."""
+        picture, offsets = self.part.inputs.picture, np.array(self._picture_offsets)
+        width, rows = self.layer.incoming[2], self._most_inputs
+        most = rows * width * picture.shape[2] * len(offsets)
+        entries = Entries(*scratch.entries(width, rows, most, 1))
+        decode = (self._table, picture, offsets, entries, self.layer.incoming[0])
+        gather = (self._table, self.layer.token(1), self._connections, entries, constant, neurons, target, line)
+        return [Phase(decode_analog_rows, decode), Phase(gather_band, gather)]
+
+    @property
+    def _picture_offsets(self) -> list[int]:
+        """Where the picture's channels begin among those that are read, as often as it comes."""
+        return [0] if self.part.inputs.in_place else [source.channel_offset for source in self.layer.analog]
+
+    def _pool(self, scratch: Scratch, means: NDArray[np.float32]) -> list[Phase]:
+        """Means of a band's windows, flat: rows, width, steps, padded channels."""
+        assert isinstance(self.layer, PoolLayer)
+        if self.part.pool is not None:
+            return [Phase(*each) for each in self.part.pool.phases(self._table, scratch, self._most_inputs, means)]
+        geometry, inputs = self.layer.pool_geometry, self.part.inputs
+        phases = [Phase(clear_sums, (self._table, geometry, self._steps, means))]
+        sources = packed_sources(event_sources(inputs, self._known))
+        if sources:
+            phases.append(Phase(pool_events, (self._table, geometry, sources, self._steps, means)))
+        for offset in self._picture_offsets:
+            analog = (self._table, geometry, inputs.picture, self._steps, offset, means)
+            phases.append(Phase(pool_analog, analog))
+        return [*phases, Phase(divide_by_area, (self._table, geometry, self._steps, means))]
+
+    def as_summand(self, memory: WorkerMemory) -> tuple[list[Phase], NDArray[np.float32], int]:
+        """The phases of a part of a sum, where they leave its currents, and its channels there."""
+        return self._current(memory), memory.scratch.currents(self._size(self._steps)), self._padded
+
+    # --- Phases in Python --------------------------------------------------------------------------------------------
+
+    def _own(self, memory: WorkerMemory) -> list[tuple[LayerBands, WorkerMemory]]:
+        """The parts of a sum, each with memory of a worker's own."""
+        first, own = 0, []
+        for each in self._summands:
+            last = first + len(each.part.inputs.queues)
+            own.append((each, WorkerMemory(Scratch(), memory.counts[first:last], memory.fired, memory.counters)))
+            first = last
+        return own
+
+    def _add_up(self, index: int, currents: NDArray[np.float32], parts: list[Any]) -> None:
+        """The sum of what the parts' phases leave."""
+        first, end, *_ = self._rows(index)
+        size = (end - first) * self._width * self._steps
+        total = currents[: size * self._padded].reshape(size, self._padded)
+        total[:] = 0
+        for phases, found, padded in parts:
+            for phase in phases:
+                phase.function(index, *phase.arguments)
+            total[:, : self._channels] += found[: size * padded].reshape(size, padded)[:, : self._channels]
+
+    def _evaluate(self, index: int, scratch: Scratch, currents: NDArray[np.float32]) -> None:
+        """Currents of synapses that compute them themselves."""
+        first, end, *_ = self._rows(index)
+        assert self.part.values is not None
+        size = (end - first) * self._width * self._steps * self._padded
+        self.part.values.run(scratch, (first, end), currents[:size])
+
+    def _step(self, index: int, stepper: Stepper, currents: NDArray[np.float32], words: Levels) -> None:
+        """Run neurons that are no ladder of thresholds, on currents that pass through memory."""
+        rows, state, width, padded = self._rows(index), self._state, self._width, self._padded
+        shape = ((rows.end - rows.first) * width, self._steps, padded, rows.channels)
+        if state.membrane is None:
+            states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
+        else:
+            states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
+        if not stepper.run(currents, words, shape, states, place):
+            raise beyond(self.layer.name, "a current, or the state of a neuron,")
+
+    # --- What becomes of it ------------------------------------------------------------------------------------------
+
+    def _finish(self, memory: WorkerMemory, words: Levels) -> Phase:
+        """Pack and count what a band has fired."""
+        assert self.layer.levels is not None
+        if self._room is None or not self.layer.levels.masks:
+            return Phase(self._pack, (memory, words))
+        room, compress = self._room, _compress_token(self._padded, self._channels, self._steps)
+        arrays = (room.start, room.channels, room.levels, room.masks, room.levels.view(np.uint64))
+        event_room = EventRoom(compress, *arrays, self.layer.levels.kinds, memory.fired)
+        return Phase(finish_band, (self._table, words, event_room, memory.counters))
+
+    def _pack(self, index: int, memory: WorkerMemory, words: Levels) -> None:
+        """The same for events for which there is no room, or whose levels are no masks."""
+        rows = self._rows(index)
+        compress = _compress_token(self._padded, self._channels, self._steps)
+        if self._room is not None:
+            start, first = self._room.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
+            line = self._width * mask_bytes(self._channels)
+            masks = self._room.masks[rows.first * line : rows.end * line]
+            compact_rows(compress, words, rows, first, start, self._room.channels, self._room.levels, masks)
+            self._count(self._room.levels[first:], int(start[-1, -1]) - first, memory.fired)
+            return
+        start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
+        # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
+        # whole pages, huge ones on some systems, for every band.
+        room = start.size * self._channels + _VECTOR_BYTES
+        packed_channels, packed_levels = memory.scratch.packed(room, self._channels, self._steps)
+        masks = np.empty((rows.end - rows.first, self._width, mask_bytes(self._channels)), np.uint8)
+        compact_rows(compress, words, rows, 0, start, packed_channels, packed_levels, masks.reshape(-1))
+        count = int(start[-1, -1])
+        self._count(packed_levels, count, memory.fired)
+        known = None if compress is None else masks
+        self.fired[index] = start, packed_channels[:count].copy(), packed_levels[:count].copy(), known
+
+    def _count(self, levels: Levels, count: int, fired: NDArray[np.int64]) -> None:
+        """Count the first `count` levels."""
+        assert self.layer.levels is not None
+        if not self.layer.levels.masks:
+            count_by_level(levels[:count], self.layer.levels.spikes, 1, fired)
+            return
+        # Several entries lie in a word of eight bytes: they are counted together, and told apart by step in the end.
+        words = (count * levels.itemsize + 7) // 8
+        end = words * 8 // levels.itemsize
+        levels[count:end] = 0
+        count_levels(levels[:end].view(np.uint64), self.layer.levels.kinds, fired)
+
+    def _read_out(self, scratch: Scratch) -> Phase:
+        """Move the running sum of a layer without neurons on."""
+        currents = scratch.currents(self._size(self._steps))
+        if self._currents is None:
+            readout = self._state.readout.reshape(-1)
+            return Phase(add_to_readout, (self._table, currents, self._steps, readout, self._width))
+        return Phase(self._read_out_steps, (currents,))
+
+    def _read_out_steps(self, index: int, currents: NDArray[np.float32]) -> None:
+        """The same, noted after each step."""
+        first, last, padded, channels = self._rows(index)
+        assert self._currents is not None
+        readout, size = self._state.readout, (last - first) * self._width * self._steps * padded
+        by_step = currents[:size].reshape(last - first, self._width, self._steps, padded)[..., :channels]
+        for step in range(self._steps):
+            readout[first:last] += by_step[:, :, step]
+            self._currents[step, :, first:last] = readout[first:last].transpose(2, 0, 1)
