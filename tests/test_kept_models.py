@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 import pytest
-from test_chain import unet
+from test_bound_program import unet
 
 from spikeunet.engine import ModelFileError, clear_caches, denoise, load_model, save_model
 from spikeunet.engine.models import kept_models, shared_model

@@ -91,13 +91,13 @@ def test_named_tuples_in_a_block_of_words():
     target = np.zeros(6)
     arguments = (Nested(np.arange(3.0), source(5), None, -7, np.float32(0.25)), target)
     function, block = bind(_write_nested, arguments)
-    _call(function, block.ctypes.data)
+    _call(function, block.ctypes.data, 0)
     assert target.tolist() == [1.0, 7.0, 0.625, 5.0, -7.0, 0.25]
 
 
 @compiled_bare
-def _call(function, block):
-    call(function, block)
+def _call(function, block, number):
+    call(function, block, number)
 
 
 @compiled_bare

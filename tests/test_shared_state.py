@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from stress_threads import POOLS, limited, stress
-from test_chain import unet
+from test_bound_program import unet
 from threadpoolctl import threadpool_info
 
 from spikeunet.engine import (

@@ -53,8 +53,8 @@ def simulate(
     steps : int
         Number of time steps T.
     order : "layer" or "time"
-        Layer by layer over all steps (fast; holds one layer's membranes) or step by step over all layers, as a network
-        with delays is always run.
+        Layer by layer, each over eight steps at a time (fast), or step by step over all layers, as a network with
+        delays is always run.
     threads : int, optional
         Worker threads; by default as many as the process may use processors (of a container's quota, whole ones).
     record : collection of str

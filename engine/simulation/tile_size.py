@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 from ..binding import Layer, Program
@@ -21,13 +22,24 @@ def choose_tile(program: Program, height: int, steps: int, memory: int = MEMORY)
 
     Never fewer than the network's `size_multiple`: beyond a certain width of the picture, `memory` is exceeded.
     """
-    tile = height
-    if _most_bytes(program, steps) <= memory:
-        return tile
+    # Untiled, all layers run a group of steps before the next one: events of one, potentials of all layers.
+    groups = list(step_groups(steps))
+    carried = _carried_bytes(program) if len(groups) > 1 else 0
+    if _most_bytes(program, groups[0]) + carried <= memory:
+        return height
+    if peak_bytes(program, height, groups[0], height) + carried <= memory:
+        return height
     least = min(height, program.network.size_multiple)
+    tile = max(-(-height // 2), least)
     while tile > least and peak_bytes(program, height, steps, tile) > memory:
         tile = max(-(-tile // 2), least)
     return tile
+
+
+def _carried_bytes(program: Program) -> int:
+    """Bytes of the potentials of all layers."""
+    layers = (layer for layer in program.layers if layer.neurons is not None)
+    return sum(4 * layer.variables * layer.padded_channels * math.prod(layer.outgoing[1:]) for layer in layers)
 
 
 def _most_bytes(program: Program, steps: int) -> int:
@@ -39,7 +51,7 @@ def _most_bytes(program: Program, steps: int) -> int:
 
 
 def peak_bytes(program: Program, height: int, steps: int, tile: int) -> int:
-    """Bytes at the most that the events and potentials of a run take, if every neuron fires."""
+    """Bytes at the most that the events and potentials of a run in tiles take, if every neuron fires."""
     groups = list(step_groups(steps))
     pieces: dict[str, list[RowRange]] = defaultdict(list)
     rows_of = {layer.name: _row_bytes(layer, groups) for layer in program.layers}
