@@ -12,7 +12,7 @@ from test_shared_state import impatient, in_threads
 from spikeunet.engine import Conv2d, clear_caches
 from spikeunet.engine import memory as memory_module
 from spikeunet.engine.memory import BLOCKS, CACHE_LINE, LARGE, IdleMemory, Shelf, aligned_bytes, empty, read_only_copy
-from spikeunet.engine.simulation import chain
+from spikeunet.engine.simulation import bound_program
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_idle_memory_of_arrays_is_limited():
 
 
 def test_clearing_gives_up_the_memory_of_what_others_give_up():
-    shelf = Shelf(chain.IDLE)
+    shelf = Shelf(bound_program.IDLE)
     shelf.put(aligned_bytes(LARGE), LARGE)
     clear_caches()
     assert len(shelf) == 0

@@ -77,7 +77,7 @@ def read(found):
 
 
 @compiled_bare
-def _write_nested(nested, target):
+def _write_nested(_number, nested, target):
     target[0] = nested.alone[1]
     target[1] = nested.source.emit[2]
     target[2] = nested.source.scale
