@@ -70,7 +70,7 @@ from .operations.energy import ENERGY_MODELS, EnergyEstimate, EnergyModel, estim
 from .pictures.metrics import psnr, ssim
 from .pictures.noise import add_noise
 from .pictures.picture_files import read_picture, write_picture
-from .simulation import Result, simulate
+from .simulation import Result, State, simulate
 from .tasks.denoising import Denoised, denoise
 from .tasks.segmentation import Segmented, segment
 
@@ -118,6 +118,7 @@ __all__ = [
     "Segmented",
     "SignedMultiThreshold",
     "SpikeunetError",
+    "State",
     "StateDictError",
     "SumPool2d",
     "SynapseOperations",

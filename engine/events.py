@@ -103,6 +103,17 @@ def silent_queue(shape: tuple[int, int, int], steps: int) -> EventQueue:
     return EventQueue(shape, steps, np.zeros((height, width + 1), np.int64), *nothing)
 
 
+def queue_of_levels(levels: NDArray[np.uint8]) -> EventQueue:
+    """A queue of one step in which the neurons of a layer have fired these levels, (C, H, W)."""
+    by_pixel = levels.transpose(1, 2, 0)
+    channels, height, width = levels.shape
+    active = by_pixel != 0
+    ends = np.cumsum(np.concatenate([[0], active.sum(axis=2).reshape(-1)])).astype(np.int64)
+    pixels = np.arange(height)[:, None] * width + np.arange(width + 1)
+    numbers = np.broadcast_to(np.arange(channels, dtype=channel_type(channels)), by_pixel.shape)[active]
+    return EventQueue(levels.shape, 1, ends[pixels], numbers, by_pixel[active])
+
+
 def joined_masks(parts: list[NDArray[np.uint8] | None]) -> NDArray[np.uint8] | None:
     """Masks of rows one below the other; None where they are missing somewhere."""
     known = [part for part in parts if part is not None]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .graph import Network
 
 
-def joined_inputs(network: Network, x: ArrayLike | Mapping[str, ArrayLike]) -> Any:
+def joined_inputs(network: Network, x: ArrayLike | Mapping[str, ArrayLike], axes: tuple[int, ...] = (3, 4)) -> Any:
     """What `x` gives to all Input nodes, joined along the channels in the order of `network.inputs`.
 
     Parameters
@@ -23,6 +23,8 @@ def joined_inputs(network: Network, x: ArrayLike | Mapping[str, ArrayLike]) -> A
     network : Network
     x : array, or mapping of the names of Input nodes to arrays (C, H, W) or (N, C, H, W)
         All of one height and width, and as many pictures of each.
+    axes : tuple of int
+        How many axes arrays may have, those before the last three being of batches and steps.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def joined_inputs(network: Network, x: ArrayLike | Mapping[str, ArrayLike]) -> A
     first = arrays[names[0]]
     for node in network.inputs:
         array = arrays[node.name]
-        if array.ndim not in (3, 4) or array.ndim != first.ndim or array.shape[-3] != node.channels:
+        if array.ndim not in axes or array.ndim != first.ndim or array.shape[-3] != node.channels:
             raise InputError(
                 f"x[{node.name!r}] must have the shape ({node.channels}, H, W), or (N, {node.channels}, H, W) as all "
                 f"others do (got {array.shape})"

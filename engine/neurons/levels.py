@@ -46,6 +46,15 @@ class LevelTable:
         """The highest level."""
         return (1 << self.kinds) - 1 if self.masks else self.kinds
 
+    def counts(self, levels: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """(1 + K,): events among some levels, and spikes of each kind."""
+        found = np.bincount(levels.reshape(-1), minlength=256)
+        if self.masks:
+            of_kind = (np.arange(256)[:, None] >> np.arange(self.kinds)) & 1
+            return np.concatenate([[found[1:].sum()], found @ of_kind]).astype(np.int64)
+        spikes = found * self.spikes
+        return np.concatenate([[found[1:].sum()], spikes[1 : 1 + self.kinds]]).astype(np.int64)
+
     @property
     def backwards(self) -> NDArray[np.uint8]:
         """(highest + 1,) the eight bits of each level, read backwards."""

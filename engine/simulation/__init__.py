@@ -2,5 +2,6 @@
 
 from .result import Result
 from .simulate import simulate
+from .state import State
 
-__all__ = ["Result", "simulate"]
+__all__ = ["Result", "State", "simulate"]

@@ -115,11 +115,16 @@ class BoundProgram:
             return [0] * len(self.states), [0] * len(self.states), 0
         return room_places(self.layers, self._last_use, steps, self.lasting)
 
-    def begin(self, picture: NDArray[np.float32]) -> None:
-        """Forget what has been run, and take a picture, (H, W, C)."""
-        self.picture[:] = picture
+    def begin(self) -> None:
+        """Forget what has been run."""
         for state in self.states:
             state.begin()
+
+    def show(self, picture: NDArray[np.float32]) -> None:
+        """Take a picture, (H, W, C)."""
+        self.picture[:] = picture
+        for state in self.states:
+            state.show_new()
 
     def group(self, steps: int) -> BoundGroup:
         """Its layers bound to so many steps, `most_steps` or fewer."""

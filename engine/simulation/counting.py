@@ -27,13 +27,16 @@ class OperationsCounter:
         As in `LayerRun`, of all layers and steps; K is at least 8.
     counts : (sources of all layers, 2, 1 + K, T) int64
         Likewise, layer by layer.
+    arriving : dict of str to (1 + K,) int64
+        What was fired before the first step and arrives at it, through a delay.
     """
 
     def __init__(self, program: Program, steps: int) -> None:
         self._steps = steps
         self._layers = program.layers
         self._index = {layer.name: index for index, layer in enumerate(self._layers)}
-        self._macs: dict[str, tuple[int, int]] = {}
+        self._macs: dict[str, dict[int, tuple[int, int]]] = {}
+        self.arriving: dict[str, NDArray[np.int64]] = {}
         kinds = 1 + max(8, *(layer.thresholds for layer in self._layers))
         self._begins = np.cumsum([0, *(len(layer.spiking) for layer in self._layers)])
         self.fired = np.zeros((len(self._layers), kinds, steps), np.int64)
@@ -41,12 +44,15 @@ class OperationsCounter:
         # Of a tile, the layer that is run knows what its rows count for: see `add_run`.
         self._parts = [list(layer.parts) for layer in self._layers]
 
-    def add_input(self, layer: Layer, picture: NDArray[np.float32]) -> None:
-        """Note the multiply-accumulates of a layer that reads the analog input; (H, W, C), pictures joined."""
+    def add_input(self, layer: Layer, picture: NDArray[np.float32], first_step: int = 0) -> None:
+        """Note the multiply-accumulates of a layer that reads the analog input, from one step on.
+
+        (H, W, C), pictures joined. Of a node that feeds both neurons and the readout, noted twice and counted once.
+        """
         analog = [source for source in layer.sources if source.analog]
         macs = layer.fan_out.total(sum(source.channels for source in analog))
         effective = sum(_effective_macs(layer, picture_of(source, picture), source.channel_offset) for source in analog)
-        self._macs[layer.node.name] = macs, effective
+        self._macs.setdefault(layer.node.name, {})[first_step] = macs, effective
 
     def add_run(self, layer: Layer, fired: NDArray[np.int64], counts: NDArray[np.int64], steps: slice) -> None:
         """Note the events that a layer fired at some steps, and what those that it read have met.
@@ -91,7 +97,8 @@ class OperationsCounter:
 
     def _synapse_operations(self, layer: Layer, sources: dict[str, SynapticEvents]) -> SynapseOperations:
         weights, biases = layer.weights_and_biases
-        macs, effective = self._macs.get(layer.node.name, (0, 0))
+        noted = self._macs.get(layer.node.name, {}).values()
+        macs, effective = sum(each for each, _ in noted), sum(each for _, each in noted)
         return SynapseOperations(
             name=layer.node.name,
             kind=name_of(type(layer.node)) or type(layer.node).__name__,
@@ -142,6 +149,8 @@ class OperationsCounter:
         for number, pair in enumerate(pairs):
             if pair.source.delay:
                 fired[number] = _arriving(fired[number], pair.source.delay)
+                before = self.arriving.get(pair.source.name, np.zeros(1, np.int64))
+                fired[number, : len(before), 0] += before
         uneven, zeros = self.counts[[pair.place for pair in pairs]].swapaxes(0, 1)
         accumulates = (usual * fired + uneven) * channels
         effective = accumulates[:, 0] - zeros[:, 0]

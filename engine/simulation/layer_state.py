@@ -33,7 +33,9 @@ class LayerState:
     readout : (H, W, O) float32
         Running sum of the currents of a layer without neurons.
     fresh : bool
-        Whether no step has been run; compiled calls do not ask for it.
+        Whether neurons begin with the next step; compiled calls, and ladders of thresholds, do not ask for it.
+    injected : bool
+        Whether `constant` has the analog input's current.
     is_part : bool
         Whether the layer is a part of a sum, whose state is another one.
     summands : list of LayerState
@@ -49,6 +51,7 @@ class LayerState:
     constant_stride: int = 0
     readout: NDArray[np.float32] = field(init=False)
     fresh: bool = True
+    injected: bool = False
     is_part: bool = False
     summands: list[LayerState] = field(init=False)
     synaptic: NDArray[np.float32] | None = None
@@ -93,6 +96,7 @@ class LayerState:
 
     def begin(self) -> None:
         """Forget what has been run."""
+        self.show_new()
         for each in (self, *self.parts):
             each.fresh = True
             if each.synaptic is not None:
@@ -105,10 +109,31 @@ class LayerState:
             else:
                 self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
 
+    def show_new(self) -> None:
+        """Note that the analog input is another one from now on."""
+        for each in (self, *self.parts):
+            each.injected = False
+
     def move_on(self) -> None:
         """Note that some steps have been run."""
         for each in (self, *self.parts):
-            each.fresh = False
+            each.fresh, each.injected = False, True
+
+    @property
+    def variables(self) -> NDArray[np.float32]:
+        """(V, C, H, W), a copy of what is carried of each neuron, the potential first."""
+        assert self.membrane is not None
+        channels, height, width = self.layer.outgoing
+        arrays = [array.reshape(height, width, -1)[..., :channels] for array in (self.membrane, *self.others)]
+        return np.stack([array.transpose(2, 0, 1) for array in arrays])
+
+    @variables.setter
+    def variables(self, values: NDArray[np.float32]) -> None:
+        assert self.membrane is not None
+        channels, height, width = self.layer.outgoing
+        for array, value in zip((self.membrane, *self.others), values, strict=True):
+            array.reshape(height, width, -1)[..., :channels] = value.transpose(1, 2, 0)
+        self.fresh = False
 
     def watch(self) -> None:
         """RangeError where a potential or the readout has left the range of float32.

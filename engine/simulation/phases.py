@@ -262,7 +262,7 @@ class LayerBands:
 
     def _inject(self, scratch: Scratch) -> list[Phase]:
         """The analog input's current on top of the bias, which is kept for all steps."""
-        if not (self.layer.injects and self._state.fresh):
+        if not self.layer.injects or self._state.injected:
             return []
         line = self._width * self._padded
         return self._gather_picture(scratch, Constant(self.layer.bias, 0), None, self._state.constant, line)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ..binding import Layer, Program
 from ..binding.bounds import picture_limit
 from ..binding.layer import Source
-from ..events import STEPS_PER_QUEUE, EventQueue, silent_queue
+from ..events import STEPS_PER_QUEUE, EventQueue, queue_of_levels, silent_queue
 from ..operations import Operations
 from ..threads import WorkerThreads
 from .bound_program import BoundGroup, put_back, take_bound
@@ -21,17 +22,36 @@ from .layer_state import Inputs, inputs_of
 from .queue_room import QueueRoom
 from .recording import Recorder
 from .result import Result
+from .state import State
+
+_ORDINARY = 2.0**64
+"""Where what another run has left is larger, all layers are watched."""
 
 
-def step_groups(steps: int) -> Iterator[int]:
-    """Cut a number of steps into groups of eight, then four, two and one: the sizes that kernels are compiled for."""
-    size = STEPS_PER_QUEUE
+def step_groups(steps: int, most: int = STEPS_PER_QUEUE) -> Iterator[int]:
+    """Cut a number of steps into groups of eight, then four, two and one: the sizes that kernels are compiled for.
+
+    `most` is the largest of these sizes that may be used.
+    """
+    size = most
     while steps:
         if steps >= size:
             yield size
             steps -= size
         else:
             size //= 2
+
+
+def shown_pictures(picture: NDArray[np.float32], steps: int) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Each picture that is shown, (H, W, C), and for how many steps; one that stays the same is one."""
+    if picture.ndim == 3:
+        yield np.ascontiguousarray(picture.transpose(1, 2, 0)), steps
+        return
+    first = 0
+    for step in range(1, steps + 1):
+        if step == steps or not np.array_equal(picture[step], picture[first]):
+            yield np.ascontiguousarray(picture[first].transpose(1, 2, 0)), step - first
+            first = step
 
 
 def sorted_kernels(used: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
@@ -45,13 +65,16 @@ class PictureRun:
     Parameters
     ----------
     program : Program
-    picture : (C, H, W) float32
+    picture : (C, H, W) or (T, C, H, W) float32
+        One for all steps, or one for each step.
     steps : int
     record : set of str
     workers : WorkerThreads or None
     threads : int
-    sizes : list of int, optional
-        Steps of each group, 1, 2, 4 or 8; ones for all layers at each step.
+    most_steps : int
+        Of a group: 8, or 1 for all layers at each step.
+    before : State, optional
+        Where the run goes on; otherwise at rest.
     """
 
     def __init__(
@@ -62,19 +85,28 @@ class PictureRun:
         record: frozenset[str],
         workers: WorkerThreads | None,
         threads: int,
-        sizes: Sequence[int] | None = None,
+        most_steps: int = STEPS_PER_QUEUE,
+        before: State | None = None,
     ) -> None:
         self.program = program
-        self.picture = np.ascontiguousarray(picture.transpose(1, 2, 0))
+        self._shown = list(shown_pictures(picture, steps))
+        self.picture = self._shown[0][0]
         self.steps = steps
+        self.groups = [list(step_groups(count, most_steps)) for _, count in self._shown]
+        self._state_before = before
         self.workers = workers
         self.threads = threads
-        self.sizes = list(step_groups(steps)) if sizes is None else list(sizes)
         self.recorder = Recorder(program, steps, record)
         self.counter = OperationsCounter(program, steps)
         self.kernels: dict[str, set[str]] = defaultdict(set)
+        self._steps_in_all = steps + (0 if before is None else before.steps)
         largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
-        self._watched = {index for index, layer in enumerate(program.layers) if is_watched(layer, steps, largest)}
+        watches_all = before is not None and before.largest > _ORDINARY
+        self._watched = {
+            index
+            for index, layer in enumerate(program.layers)
+            if watches_all or is_watched(layer, self._steps_in_all, largest)
+        }
         self._queues: dict[str, EventQueue] = {}
         self._before: dict[str, EventQueue] = {}
         self._rooms: dict[str, QueueRoom] = {}
@@ -84,13 +116,22 @@ class PictureRun:
 
     def run(self) -> Result:
         """All groups of steps."""
-        carries = len(self.sizes) > 1 or self.recorder.wants("membrane") or bool(self._watched)
-        self.bound = take_bound(self.program, self.picture.shape, max(self.sizes), carries, self.workers, self.threads)
-        self.bound.begin(self.picture)
+        sizes = [size for groups in self.groups for size in groups]
+        self._keeps_state = self._state_before is not None or self.recorder.wants("state")
+        keeps = self._keeps_state or self.recorder.wants("membrane")
+        carries = len(sizes) > 1 or keeps or bool(self._watched)
+        self.bound = take_bound(self.program, self.picture.shape, max(sizes), carries, self.workers, self.threads)
+        self.bound.begin()
+        if self._state_before is not None:
+            self._go_on(self._state_before)
         first = 0
-        for size in self.sizes:
-            self._run_group(self.bound.group(size), slice(first, first + size))
-            first += size
+        for (picture, _), groups in zip(self._shown, self.groups, strict=True):
+            self.picture = picture
+            self.bound.show(picture)
+            is_new = True
+            for size in groups:
+                self._run_group(self.bound.group(size), slice(first, first + size), is_new)
+                first, is_new = first + size, False
         for state in self.bound.states:
             if state.membrane is not None:
                 self.recorder.add_membrane(state.layer, state.membrane)
@@ -98,12 +139,42 @@ class PictureRun:
         put_back(self.program, self.bound)
         return result
 
+    def _go_on(self, before: State) -> None:
+        """Take up what another run has left."""
+        for state in self.bound.states:
+            name = state.layer.name
+            if state.layer.neurons is None:
+                state.readout[:] = before.readouts[name].transpose(1, 2, 0)
+            else:
+                state.variables = before.neurons[name]
+            for part in state.parts:
+                if part.synaptic is not None:
+                    part.synaptic[:] = before.synapses[part.layer.node.name].transpose(2, 3, 1, 0)
+            if name in before.arriving:
+                assert state.layer.levels is not None
+                self._before[name] = queue_of_levels(before.arriving[name])
+                self.counter.arriving[name] = state.layer.levels.counts(before.arriving[name])
+
+    @property
+    def _state_after(self) -> State:
+        states = self.bound.states
+        parts = [part for state in states for part in state.parts]
+        return State(
+            steps=self._steps_in_all,
+            neurons={state.layer.name: state.variables for state in states if state.layer.neurons is not None},
+            synapses={
+                p.layer.node.name: p.synaptic.transpose(3, 2, 0, 1).copy() for p in parts if p.synaptic is not None
+            },
+            readouts={s.layer.name: s.readout.transpose(2, 0, 1).copy() for s in states if s.layer.neurons is None},
+            arriving={name: queue.dense_levels()[0] for name, queue in self._before.items()},
+        )
+
     # --- A group of steps --------------------------------------------------------------------------------------------
 
-    def _run_group(self, group: BoundGroup, steps: slice) -> None:
-        """All layers over some steps."""
+    def _run_group(self, group: BoundGroup, steps: slice, is_new: bool) -> None:
+        """All layers over some steps; whether the picture has not been seen before."""
         group.begin()
-        meanwhile = self._add_inputs if steps.start == 0 else None
+        meanwhile = functools.partial(self._add_inputs, steps.start) if is_new else None
         for first, last, compiled in self._stretches(group):
             if compiled:
                 group.run(first, last, self.workers, meanwhile)
@@ -197,11 +268,11 @@ class PictureRun:
 
     # --- Counts and results ------------------------------------------------------------------------------------------
 
-    def _add_inputs(self) -> None:
+    def _add_inputs(self, first_step: int) -> None:
         """Count what the layers that read the analog input make of it."""
         for part in (part for layer in self.program.layers for part in layer.parts):
             if part.analog:
-                self.counter.add_input(part, self.picture)
+                self.counter.add_input(part, self.picture, first_step)
 
     def _count(self, group: BoundGroup, steps: slice) -> None:
         """Count what compiled calls have done."""
@@ -215,14 +286,14 @@ class PictureRun:
         readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}
         return Result(
             outputs={
-                name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self.steps)
+                name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._steps_in_all)
                 for name, readout in readouts.items()
             },
             steps=self.steps,
             operations=self._ledger(),
             seconds=0.0,
             kernels=sorted_kernels(self.kernels),
-            recorded=self.recorder.recorded,
+            recorded=self.recorder.recorded | ({"state": self._state_after} if self._keeps_state else {}),
         )
 
     def _ledger(self) -> Operations:

@@ -35,7 +35,7 @@ class Recorder:
             "membrane": self.membrane,
             "readout": self.readout,
         }
-        self.recorded.update((kind, named[kind]) for kind in record)
+        self.recorded.update((kind, named[kind]) for kind in record if kind in named)
 
     def wants(self, kind: str) -> bool:
         """Whether this kind of recording was asked for."""

@@ -13,8 +13,9 @@ from ..errors import InputError
 from ..operations import Operations
 from ..operations.by_layer import ByLayer
 from ..operations.exact import total
+from .state import State
 
-RECORDABLE = ("spikes", "membrane", "spike_count", "readout")
+RECORDABLE = ("spikes", "membrane", "spike_count", "readout", "state")
 
 
 _SPIKING = "the Neurons nodes"
@@ -33,10 +34,10 @@ class Result:
     Parameters
     ----------
     outputs : dict of str to (O, H, W) float32
-        By Output node, its readout after the last step, divided by the number of steps; `output` is that of a network
-        that has one.
+        By Output node, its readout after the last step, divided by the number of steps, those before `state` was taken
+        included; `output` is that of a network that has one.
     steps : int
-        Number of time steps.
+        Number of time steps of this run.
     operations : Operations
         Exact counts by node, step and threshold; the properties below give some of them.
     seconds : float
@@ -103,6 +104,16 @@ class Result:
     def spike_count(self) -> dict[str, NDArray[np.int64]]:
         """(C, H, W) int64 by layer, number of thresholds crossed over the run; needs record=("spike_count",)."""
         return self._by_layer("spike_count")
+
+    @property
+    def state(self) -> State:
+        """What the network carries after the last step, for `simulate(..., state=...)`; needs record=("state",).
+
+        A run that went on where another one stopped has it, too.
+        """
+        state = self._recording("state")
+        assert isinstance(state, State)
+        return state
 
     @property
     def events(self) -> dict[str, NDArray[np.int64]]:

@@ -13,12 +13,14 @@ from ..arrays import as_array
 from ..binding import Program, allowed_kernels, build_program
 from ..binding.bounds import check_counts
 from ..errors import InputError
+from ..events import STEPS_PER_QUEUE
 from ..float32 import without_subnormals
 from ..graph import Network
 from ..joined_inputs import joined_inputs
 from ..threads import WorkerThreads, available_processors
 from .picture_run import PictureRun, sorted_kernels
 from .result import RECORDABLE, Result
+from .state import State, check_state, joined
 from .tile_size import choose_tile
 from .tiling import TiledRun
 
@@ -30,12 +32,14 @@ MAXIMUM_ROWS = 1 << 30
 def simulate(
     network: Network,
     x: ArrayLike | Mapping[str, ArrayLike],
-    steps: int = 8,
+    steps: int | None = None,
     order: str = "layer",
     threads: int | None = None,
     record: Collection[str] = (),
     tile: int | None = None,
     kernels: str | Collection[str] = "auto",
+    time_axis: int | None = None,
+    state: State | None = None,
 ) -> Result:
     """Run a spiking network on one picture or a batch.
 
@@ -49,9 +53,10 @@ def simulate(
         Analog input, injected at every step (direct coding). Of four axes the first one is a batch and never time: N
         pictures that know nothing of each other, each run for all `steps`. Of a network with several inputs a mapping
         of their names to such arrays, all of one height and width. The size must suit the network: see
-        `Network.size_multiple`, to which `denoise` pads.
-    steps : int
-        Number of time steps T.
+        `Network.size_multiple`, to which `denoise` pads. With `time_axis`, input that changes: (T, C, H, W), or
+        (T, N, C, H, W) or (N, T, C, H, W) of a batch.
+    steps : int, optional
+        Number of time steps T; by default 8, or as many as x has.
     order : "layer" or "time"
         Layer by layer, each over eight steps at a time (fast), or step by step over all layers, as a network with
         delays is always run.
@@ -59,7 +64,8 @@ def simulate(
         Worker threads; by default as many as the process may use processors (of a container's quota, whole ones).
     record : collection of str
         What to keep besides the output: "spikes", "membrane", "spike_count", "readout". Each is a dense array for every
-        layer (or, for the readout, every step); without it memory follows the number of events.
+        layer (or, for the readout, every step); without it memory follows the number of events. "state" is what another
+        run needs to go on, see `state`.
     tile : int, optional
         Rows of the picture to work on at a time, with the same spikes, output and counts: memory then follows the
         picture's width, not its height. By default all rows, or fewer where the events of all would need more than
@@ -70,6 +76,13 @@ def simulate(
         event to event. "integers": in integers wherever the weights are (see `quantize_weights`), whatever fires.
         Otherwise one or more of "events", "amx", "vnni" and "portable", the last three being kinds of kernels in
         integers; a layer that none of them can compute runs from event to event.
+    time_axis : int, optional
+        Which axis of x are steps, 0 or, of a batch, 0 or 1: each step has an input of its own. Never guessed. An input
+        that stays the same for some steps is computed once.
+    state : State, optional
+        What another run has left, of the same network on pictures of the same size: this one goes on where that
+        stopped, with the spikes, potentials and output of one run of all steps. `Result.state` of a run that recorded
+        "state", or went on itself.
 
     Returns
     -------
@@ -79,8 +92,8 @@ def simulate(
     ------
     InputError
         If x has another shape, is not floating-point, has NaN or infinities, or does not fit the network; if steps,
-        order, threads, record, tile or kernels are out of range, or the processor does not have the kernels; if so many
-        steps may take more accumulates than 64 bits count.
+        order, threads, record, tile, kernels or time_axis are out of range, or the processor does not have the kernels;
+        if the state is that of another network or size; if so many steps may take more accumulates than 64 bits count.
     RangeError
         If a potential, or another number of the run, leaves the range of float32.
 
@@ -88,35 +101,72 @@ def simulate(
     -----
     Li et al., arXiv 2307.10974, section III; the order of events within a step does not matter.
     """
-    pictures = _check_pictures(joined_inputs(network, x))
-    steps = _check_whole("steps", steps, MAXIMUM_STEPS)
     if order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)} (got {order!r})")
+    pictures, batched = _check_input(network, x, time_axis)
+    steps = _check_steps(steps, pictures.shape[1] if time_axis is not None else None)
     kinds = _check_record(record)
     most = available_processors() if threads is None else _check_whole("threads", threads, 1024)
-    batch = pictures if pictures.ndim == 4 else pictures[None]
-    if network.delays:
-        order = _order_of_delays(tile)
-    program = build_program(network, batch.shape[1:], allowed_kernels(kernels))
-    check_counts(program, steps)
-    rows = _tile_rows(tile, order, program, batch.shape[2], steps)
+    carries = time_axis is not None or state is not None or "state" in kinds
+    if network.delays or carries:
+        _refuse_tile(tile, carries)
+    program = build_program(network, pictures.shape[-3:], allowed_kernels(kernels))
+    if state is not None:
+        check_state(state, program, len(pictures) if batched else None)
+    check_counts(program, steps + (0 if state is None else state.steps))
+    height = pictures.shape[-2]
+    by_step = order == "time" or bool(network.delays)
+    rows = height if carries or network.delays else _tile_rows(tile, order, program, height, steps)
     begin = time.perf_counter()
     with WorkerThreads(most) as workers:
-        if rows < batch.shape[2]:
-            results = [TiledRun(program, picture, steps, kinds, workers, most, rows).run() for picture in batch]
+        if rows < height:
+            results = [TiledRun(program, picture, steps, kinds, workers, most, rows).run() for picture in pictures]
         else:
-            sizes = [1] * steps if order == "time" else None
-            results = [PictureRun(program, picture, steps, kinds, workers, most, sizes).run() for picture in batch]
+            numbers = range(len(pictures))
+            states = [state.of_picture(k) if state is not None and batched else state for k in numbers]
+            largest = 1 if by_step else STEPS_PER_QUEUE
+            results = [
+                PictureRun(program, picture, steps, kinds, workers, most, largest, before).run()
+                for picture, before in zip(pictures, states, strict=True)
+            ]
     seconds = time.perf_counter() - begin
-    return _join(results, seconds) if pictures.ndim == 4 else _join(results, seconds, batched=False)
+    return _join(results, seconds, batched)
 
 
-def _check_pictures(x: ArrayLike) -> NDArray[np.float32]:
+def _check_input(
+    network: Network, x: ArrayLike | Mapping[str, ArrayLike], time_axis: int | None
+) -> tuple[NDArray[np.float32], bool]:
+    """Pictures, (N, C, H, W) or with a time axis (N, T, C, H, W), and whether they are a batch."""
+    if time_axis is None:
+        pictures = _check_pictures(joined_inputs(network, x), (3, 4), "(C, H, W) or (N, C, H, W)")
+        return (pictures, True) if pictures.ndim == 4 else (pictures[None], False)
+    shapes = "(T, C, H, W), or (N, T, C, H, W) with time_axis=1, or (T, N, C, H, W) with time_axis=0,"
+    pictures = _check_pictures(joined_inputs(network, x, (4, 5)), (4, 5), shapes)
+    allowed = (0,) if pictures.ndim == 4 else (0, 1)
+    if isinstance(time_axis, bool) or time_axis not in allowed:
+        names = " or ".join(map(str, allowed))
+        raise InputError(f"time_axis must be {names} of an x with {pictures.ndim} axes (got {time_axis!r})")
+    if pictures.ndim == 4:
+        return pictures[None], False
+    return (pictures if time_axis == 1 else np.moveaxis(pictures, 0, 1)), True
+
+
+def _check_steps(steps: int | None, shown: int | None) -> int:
+    """How many steps are to be run; `shown` is how many the input has, None where it does not change."""
+    if steps is None:
+        return _check_whole("the steps of x", 8 if shown is None else shown, MAXIMUM_STEPS)
+    steps = _check_whole("steps", steps, MAXIMUM_STEPS)
+    if shown is not None and steps != shown:
+        raise InputError(f"steps must be {shown}, as many as x has along time_axis, or left out (got {steps})")
+    return steps
+
+
+def _check_pictures(x: ArrayLike, axes: tuple[int, ...], shapes: str) -> NDArray[np.float32]:
     array = as_array(x, "x")
     if array.dtype.kind != "f":
         raise InputError(f"x must be floating-point, float32 for instance (got {array.dtype}); divide integers by 255")
-    if array.ndim not in (3, 4) or not array.size:
-        raise InputError(f"x must have the shape (C, H, W) or (N, C, H, W), none of them 0 (got {array.shape})")
+    if array.ndim not in axes or not array.size:
+        raise InputError(f"x must have the shape {shapes.rstrip(',')}, none of them 0 (got {array.shape})")
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
@@ -147,14 +197,16 @@ def check_tile(tile: int | None, order: str) -> int | None:
     return _check_whole("tile", tile, MAXIMUM_ROWS)
 
 
-def _order_of_delays(tile: int | None) -> str:
-    """The order of a network with delays: what a step emits decides what the next one reads; InputError for a tile."""
-    if tile is not None:
-        raise InputError(
-            f"tile needs a network without delays, which runs layer by layer (got tile {tile!r} and a network with "
-            "delays); leave it out"
-        )
-    return "time"
+def _refuse_tile(tile: int | None, carries: bool) -> None:
+    """InputError for a tile where all rows are to be run at each step."""
+    if tile is None:
+        return
+    if carries:
+        raise InputError(f"tile cannot be had with time_axis or state (got tile {tile!r}); leave it out")
+    raise InputError(
+        f"tile needs a network without delays, which runs layer by layer (got tile {tile!r} and a network with "
+        "delays); leave it out"
+    )
 
 
 def _tile_rows(tile: int | None, order: str, program: Program, height: int, steps: int) -> int:
@@ -165,7 +217,7 @@ def _tile_rows(tile: int | None, order: str, program: Program, height: int, step
     return tile
 
 
-def _join(results: Sequence[Result], seconds: float, batched: bool = True) -> Result:
+def _join(results: Sequence[Result], seconds: float, batched: bool) -> Result:
     """One result for a batch: arrays stacked, counts added."""
     first = results[0]
     if not batched:
@@ -174,7 +226,9 @@ def _join(results: Sequence[Result], seconds: float, batched: bool = True) -> Re
     recorded: dict[str, object] = {}
     for kind, value in first.recorded.items():
         values = [result.recorded[kind] for result in results]
-        if isinstance(value, dict):
+        if isinstance(value, State):
+            recorded[kind] = joined(values)  # type: ignore[arg-type]
+        elif isinstance(value, dict):
             recorded[kind] = {name: _stacked([each[name] for each in values]) for name in value}  # type: ignore[index]
         else:
             recorded[kind] = _stacked(values)  # type: ignore[arg-type]

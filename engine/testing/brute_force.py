@@ -82,8 +82,10 @@ def _of_synapses(
             found = _of_events(_arriving(crossed[name], node.delay), reach[part], effective[part])
             sources[name] = sources[name] + found if name in sources else found
         else:
-            macs += int(reach[part].sum())
-            macs_effective += int(effective[part][recorded[name][0] != 0].sum())
+            # An input that stays the same is multiplied once.
+            for shown in (recorded[name][step] for step in _changes(network, recorded)):
+                macs += int(reach[part].sum())
+                macs_effective += int(effective[part][shown != 0].sum())
     weight, bias = getattr(node, "weight", np.zeros(0)), getattr(node, "bias", np.zeros(0))
     return SynapseOperations(
         name=node.name,
@@ -100,6 +102,13 @@ def _of_synapses(
         state_bytes=4 * node.state_values * int(np.prod(out_shape)),
         steps=steps,
     )
+
+
+def _changes(network: Network, recorded: Mapping[str, Array]) -> list[int]:
+    """Steps whose input is another one than that of the step before; of several inputs, one of them."""
+    inputs = [recorded[node.name] for node in network.inputs]
+    steps = range(1, len(inputs[0]))
+    return [0, *(step for step in steps if any((each[step] != each[step - 1]).any() for each in inputs))]
 
 
 def _arriving(crossed: Array, delay: int) -> Array:

@@ -221,18 +221,20 @@ class ReferenceResult:
 def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceResult:
     """Run `network` on the picture x, (C, H, W), for `steps` steps, all layers of a step before the next step.
 
-    Of several inputs, `x` has the channels of one after the other, in the order of `network.inputs`.
+    Input that changes is (T, C, H, W), T being `steps`. Of several inputs, `x` has the channels of one after the other,
+    in the order of `network.inputs`.
 
     Layers act in topological order within a step: what a layer emits at step t reaches the next layer at step t.
     """
-    shapes = network.shapes(x.shape)
+    shapes = network.shapes(x.shape[-3:])
     states = {node.name: at_rest(node.model, shapes[node.name]) for node in network.neurons}
     per_step: dict[str, list[Array]] = {node.name: [] for node in network.nodes}
     crossings: dict[str, list[Array]] = {node.name: [] for node in network.neurons}
     kept: dict[str, Array] = {}
     put_out = {name: np.zeros(shape) for name, shape in shapes.items()}
-    for _ in range(steps):
+    for step in range(steps):
         before, put_out = put_out, {}
+        shown = x[step] if x.ndim == 4 else x
         for node in network.nodes:
             incoming = _incoming(node, before, put_out)
             if isinstance(node, Neurons):
@@ -240,7 +242,7 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceR
                 crossings[node.name].append(crossed)
                 exact_float32(states[node.name])
             else:
-                put_out[node.name] = _put_out(node, x, network.input_channels, incoming, kept)
+                put_out[node.name] = _put_out(node, shown, network.input_channels, incoming, kept)
             per_step[node.name].append(put_out[node.name])
     recorded = {name: np.stack(values) for name, values in per_step.items()}
     crossed_by_layer = {name: np.stack(values) for name, values in crossings.items()}

@@ -1,0 +1,115 @@
+"""What a network carries from one run to the next, so that a run can go on where another one has stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..binding import Layer, Program
+from ..errors import InputError, first_few
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """All that a network carries after some steps.
+
+    A batch of N pictures puts a leading axis N before every shape given here.
+
+    Parameters
+    ----------
+    steps : int
+        That have been run.
+    neurons : dict of str to (V, C, H, W) float32
+        By Neurons node, its state variables, the potential first.
+    synapses : dict of str to (V, C, H, W) float32
+        By synapse node that has a state of its own.
+    readouts : dict of str to (O, H, W) float32
+        By Output node, the running sum of its currents.
+    arriving : dict of str to (C, H, W) uint8
+        By Neurons node that is read through a delay, the levels that it fired at the last step.
+    """
+
+    steps: int
+    neurons: Arrays
+    synapses: Arrays
+    readouts: Arrays
+    arriving: Arrays
+
+    def without_readouts(self) -> State:
+        """The same, with running sums that begin at 0: the output of the next run is then that of its own steps."""
+        nothing = {name: np.zeros_like(readout) for name, readout in self.readouts.items()}
+        return State(0, self.neurons, self.synapses, nothing, self.arriving)
+
+    def of_picture(self, index: int) -> State:
+        """That of one picture of a batch."""
+        return State(self.steps, *({name: array[index] for name, array in part.items()} for part in self._parts))
+
+    @property
+    def largest(self) -> float:
+        """The largest size of a potential, a sum, or what else is carried."""
+        arrays = [array for part in self._parts[:3] for array in part.values()]
+        return max((float(max(array.max(initial=0), -array.min(initial=0))) for array in arrays), default=0.0)
+
+    @property
+    def _parts(self) -> tuple[Arrays, ...]:
+        return self.neurons, self.synapses, self.readouts, self.arriving
+
+
+def joined(states: Sequence[State]) -> State:
+    """Those of several pictures as that of a batch."""
+    parts = zip(*(state._parts for state in states), strict=True)  # noqa: SLF001 - of this file
+    stacked = ({name: np.stack([each[name] for each in part]) for name in part[0]} for part in parts)
+    return State(states[0].steps, *stacked)
+
+
+def check_state(state: State, program: Program, pictures: int | None) -> None:
+    """InputError where a state is none of this network on pictures of this size; `pictures` of a batch, None of one."""
+    if not isinstance(state, State):
+        raise InputError(
+            f"state must be the state of a result, as record=('state',) keeps it (got {type(state).__name__})"
+        )
+    batch = () if pictures is None else (pictures,)
+    for kind, expected in zip(("neurons", "synapses", "readouts", "arriving"), _shapes(program), strict=True):
+        given: Arrays = getattr(state, kind)
+        if set(given) != set(expected):
+            raise InputError(
+                f"state.{kind} must name {first_few(sorted(expected)) or 'nothing'} of this network "
+                f"(got {first_few(sorted(given)) or 'nothing'}); pass the state of a run of the same network"
+            )
+        for name, shape in expected.items():
+            _check_array(f"state.{kind}[{name!r}]", given[name], (*batch, *shape), kind == "arriving")
+
+
+def _check_array(what: str, array: Any, shape: tuple[int, ...], levels: bool) -> None:
+    dtype = np.uint8 if levels else np.float32
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise InputError(
+            f"{what} must be {np.dtype(dtype)} of the shape {shape}, as for pictures of this size (got {found})"
+        )
+    if not levels and not np.isfinite(array).all():
+        raise InputError(f"{what} has values that are NaN or infinite")
+
+
+def _shapes(program: Program) -> tuple[dict[str, tuple[int, ...]], ...]:
+    """Shapes of what is carried, by kind and name."""
+    layers = program.layers
+    spiking = [layer for layer in layers if layer.neurons is not None]
+    late = {source.name for part in all_parts(layers) for source in part.sources if source.delay}
+    return (
+        {layer.name: (layer.variables, *layer.outgoing) for layer in spiking},
+        {p.node.name: (p.node.state_values, *p.outgoing) for p in all_parts(layers) if p.node.state_values},
+        {layer.name: layer.outgoing for layer in layers if layer.neurons is None},
+        {layer.name: layer.outgoing for layer in spiking if layer.name in late},
+    )
+
+
+def all_parts(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers, and instead of sums their parts."""
+    return [part for layer in layers for part in layer.parts]

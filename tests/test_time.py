@@ -1,0 +1,200 @@
+"""Input that changes from step to step, and runs that go on where others have stopped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, reject
+from hypothesis import strategies as st
+
+from spikeunet.engine import (
+    Add,
+    Concat,
+    Conv2d,
+    Input,
+    InputError,
+    LeakyIntegrateAndFire,
+    MaxPool2d,
+    MultiThreshold,
+    Network,
+    Neurons,
+    Output,
+    State,
+    simulate,
+)
+from spikeunet.engine.testing import reference
+from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
+from spikeunet.engine.testing.strategies import cases
+
+LADDER = MultiThreshold((1.0, 0.5, 0.25))
+EVERYTHING = (*RECORDS, "state")
+
+
+def weight(generator, *shape):
+    return (generator.integers(-8, 9, shape) / 16).astype(np.float32)
+
+
+def network():
+    """With a second layer that reads the picture and events, synapses with a state of their own, and a delay."""
+    generator = np.random.default_rng(1)
+    return Network(
+        [
+            Input("input", 2),
+            Conv2d("conv1", "input", weight(generator, 4, 2, 3, 3), padding=1),
+            Neurons("relu1", "conv1", LADDER),
+            Concat("both", ("relu1", "input")),
+            Conv2d("conv2", "both", weight(generator, 4, 6, 3, 3), padding=1),
+            Neurons("relu2", "conv2", LeakyIntegrateAndFire(0.5, decay=0.5)),
+            MaxPool2d("pool", "relu2", 2),
+            Neurons("pooled", "pool", LADDER),
+            Conv2d("last", "pooled", weight(generator, 1, 4, 1, 1)),
+            Output("output", "last"),
+        ]
+    )
+
+
+def recurrent():
+    """A layer that reads itself, a step later."""
+    generator = np.random.default_rng(2)
+    return Network(
+        [
+            Input("input", 2),
+            Conv2d("conv", "input", weight(generator, 3, 2, 1, 1)),
+            Conv2d("back", "relu", weight(generator, 3, 3, 3, 3), padding=1, delay=1),
+            Add("sum", ("conv", "back")),
+            Neurons("relu", "sum", LADDER),
+            Conv2d("last", "relu", weight(generator, 1, 3, 1, 1)),
+            Output("output", "last"),
+        ]
+    )
+
+
+def frames(steps, *shape, seed=3):
+    return (np.random.default_rng(seed).integers(0, 33, (steps, *shape)) / 32).astype(np.float32)
+
+
+@given(case=cases(), data=st.data())
+def test_changing_input_equals_the_reference_bit_for_bit(case, data):
+    order = data.draw(st.permutations(range(case.steps)), label="order")
+    shown = np.stack([np.roll(case.picture, step // 2, axis=-1) for step in order])
+    try:
+        expected = reference.simulate(case.network, shown, case.steps)
+    except reference.InexactError:
+        reject()
+    found = simulate(case.network, shown, record=RECORDS, threads=1, time_axis=0)
+    assert_same(found, expected)
+
+
+@given(case=cases(), data=st.data())
+def test_a_run_in_two_parts_is_one_run(case, data):
+    """Spikes, counts, output and what is carried on."""
+    steps = case.steps + 1
+    first = data.draw(st.integers(1, steps - 1), label="first")
+    order = data.draw(st.sampled_from(("layer", "time")), label="order")
+    whole = simulate(case.network, case.picture, steps, record=EVERYTHING, threads=1)
+    one = simulate(case.network, case.picture, first, record=EVERYTHING, threads=1, order=order)
+    two = simulate(case.network, case.picture, steps - first, record=EVERYTHING, threads=2, state=one.state)
+    assert_goes_on(whole, one, two)
+
+
+def assert_goes_on(whole, one, two):
+    for name, spikes in whole.spikes.items():
+        np.testing.assert_array_equal(np.concatenate([one.spikes[name], two.spikes[name]], axis=-4), spikes)
+        np.testing.assert_array_equal(two.membrane[name], whole.membrane[name])
+    for name, output in whole.outputs.items():
+        np.testing.assert_array_equal(two.outputs[name], output)
+        np.testing.assert_array_equal(
+            np.concatenate([one.readouts[name], two.readouts[name]], -4), whole.readouts[name]
+        )
+    for name, node in whole.operations.synapses.items():
+        parts = one.operations.synapses[name], two.operations.synapses[name]
+        for source, events in node.sources.items():
+            for kind in ("synops", "synops_binary", "synops_effective"):
+                joined = np.concatenate([getattr(part.sources[source], kind) for part in parts])
+                np.testing.assert_array_equal(joined, getattr(events, kind))
+    assert_same_states(two.state, whole.state)
+
+
+def assert_same_states(found, expected):
+    assert found.steps == expected.steps
+    for kind in ("neurons", "synapses", "readouts", "arriving"):
+        first, second = getattr(found, kind), getattr(expected, kind)
+        assert first.keys() == second.keys()
+        for name in second:
+            np.testing.assert_array_equal(first[name], second[name], err_msg=f"{kind} {name}")
+
+
+@pytest.mark.parametrize("make", [network, recurrent])
+@pytest.mark.parametrize("cut", [1, 3, 8])
+def test_frames_in_two_parts(make, cut):
+    shown, net = frames(9, 2, 4, 6), make()
+    whole = simulate(net, shown, record=EVERYTHING, time_axis=0, threads=1)
+    one = simulate(net, shown[:cut], record=EVERYTHING, time_axis=0, threads=2)
+    two = simulate(net, shown[cut:], record=EVERYTHING, time_axis=0, state=one.state)
+    assert_goes_on(whole, one, two)
+    assert whole.total_events > 0
+    assert_same(whole, reference.simulate(net, shown, 9))
+
+
+@pytest.mark.parametrize("make", [network, recurrent])
+def test_batches(make):
+    shown, net = frames(3, 4, 2, 4, 6), make()
+    first = simulate(net, shown, record=EVERYTHING, time_axis=1)
+    turned = simulate(net, shown.swapaxes(0, 1), record=EVERYTHING, time_axis=0)
+    again = simulate(net, shown, record=EVERYTHING, time_axis=1, state=first.state)
+    np.testing.assert_array_equal(turned.output, first.output)
+    for index in range(3):
+        alone = simulate(net, shown[index], record=EVERYTHING, time_axis=0)
+        assert_same_states(first.state.of_picture(index), alone.state)
+        after = simulate(net, shown[index], record=EVERYTHING, time_axis=0, state=alone.state)
+        assert_same_states(again.state.of_picture(index), after.state)
+        np.testing.assert_array_equal(again.output[index], after.output)
+
+
+def test_frames_that_stay_the_same_are_computed_once():
+    picture, net = frames(1, 2, 4, 6)[0], network()
+    constant = simulate(net, picture, 12, record=RECORDS)
+    shown = simulate(net, np.stack([picture] * 12), record=RECORDS, time_axis=0)
+    assert_same(shown, constant)
+    assert_same_operations(shown.operations, constant.operations)
+    changing = simulate(net, np.concatenate([frames(2, 2, 4, 6), picture[None], picture[None]]), time_axis=0)
+    assert changing.macs == {name: 3 * macs for name, macs in constant.macs.items()}
+
+
+def test_output_of_the_last_steps_alone():
+    shown, net = frames(6, 2, 4, 6), network()
+    first = simulate(net, shown[:4], record="state", time_axis=0).state
+    whole = simulate(net, shown, record="readout", time_axis=0)
+    found = simulate(net, shown[4:], time_axis=0, state=first.without_readouts())
+    np.testing.assert_array_equal(found.output * 2, whole.readout[5] - whole.readout[3])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"time_axis": 1}, r"time_axis must be 0 of an x with 4 axes \(got 1\)"),
+        ({"time_axis": True}, r"time_axis must be 0 of an x with 4 axes \(got True\)"),
+        ({"time_axis": 0, "steps": 3}, r"steps must be 4, as many as x has along time_axis.*\(got 3\)"),
+        ({"time_axis": 0, "tile": 2}, r"tile cannot be had with time_axis or state \(got tile 2\)"),
+        ({"time_axis": 0, "state": 3}, r"state must be the state of a result.*\(got int\)"),
+    ],
+)
+def test_what_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        simulate(network(), frames(4, 2, 4, 6), **options)
+
+
+def test_states_that_are_refused():
+    net, picture = network(), frames(1, 2, 4, 6)[0]
+    state = simulate(net, picture, 1, record="state").state
+    with pytest.raises(InputError, match="state was not recorded"):
+        _ = simulate(net, picture, 1).state
+    with pytest.raises(InputError, match=r"state.neurons must name relu of this network \(got pooled, relu1, relu2\)"):
+        simulate(recurrent(), picture, 1, state=state)
+    with pytest.raises(InputError, match=r"state.neurons\['relu1'\] must be float32 .*\(1, 4, 8, 6\)"):
+        simulate(net, np.zeros((2, 8, 6), np.float32), 1, state=state)
+    with pytest.raises(InputError, match=r"state.neurons\['relu1'\] must be float32 .*\(1, 1, 4, 4, 6\)"):
+        simulate(net, picture[None], 1, state=state)
+    broken = dict(state.neurons) | {"relu1": np.full_like(state.neurons["relu1"], np.nan)}
+    with pytest.raises(InputError, match=r"state.neurons\['relu1'\] has values that are NaN"):
+        simulate(net, picture, 1, state=State(1, broken, state.synapses, state.readouts, state.arriving))
