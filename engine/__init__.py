@@ -8,6 +8,7 @@ if __name__ != "spikeunet.engine":
 
 from . import start  # noqa: F401 - the checks before all else
 from .dense import forward
+from .encoders import Delta, Events, EventStream, Latency, RankOrder, Rate, bin_events
 from .errors import (
     GraphError,
     InputError,
@@ -65,7 +66,7 @@ from .neurons import (
     SignedMultiThreshold,
     register_neuron,
 )
-from .operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
+from .operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .operations.energy import ENERGY_MODELS, EnergyEstimate, EnergyModel, estimate_energy
 from .pictures.metrics import psnr, ssim
 from .pictures.noise import add_noise
@@ -83,17 +84,22 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
+    "Delta",
     "Denoised",
     "EnergyEstimate",
     "EnergyModel",
     "EventQueue",
+    "EventStream",
+    "Events",
     "FanOut",
     "Flatten",
     "GlobalAvgPool2d",
     "GraphError",
     "Input",
     "InputError",
+    "InputOperations",
     "IntegrateAndFire",
+    "Latency",
     "LeakyIntegrateAndFire",
     "Linear",
     "MaxPool2d",
@@ -111,6 +117,8 @@ __all__ = [
     "PixelShuffle",
     "Projection",
     "RangeError",
+    "RankOrder",
+    "Rate",
     "RefractoryLeakyIntegrateAndFire",
     "Result",
     "Rows",
@@ -127,6 +135,7 @@ __all__ = [
     "Weighted",
     "ZeroFanOut",
     "add_noise",
+    "bin_events",
     "clear_caches",
     "denoise",
     "estimate_energy",

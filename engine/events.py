@@ -105,13 +105,29 @@ def silent_queue(shape: tuple[int, int, int], steps: int) -> EventQueue:
 
 def queue_of_levels(levels: NDArray[np.uint8]) -> EventQueue:
     """A queue of one step in which the neurons of a layer have fired these levels, (C, H, W)."""
-    by_pixel = levels.transpose(1, 2, 0)
-    channels, height, width = levels.shape
-    active = by_pixel != 0
-    ends = np.cumsum(np.concatenate([[0], active.sum(axis=2).reshape(-1)])).astype(np.int64)
+    return queue_of_steps(levels[None])
+
+
+def queue_of_steps(levels: NDArray[np.uint8]) -> EventQueue:
+    """A queue in which the neurons of a layer have fired these levels, (steps, C, H, W)."""
+    steps, channels, height, width = levels.shape
+    by_site = levels.transpose(0, 2, 3, 1).reshape(steps, -1)
+    sites = np.flatnonzero(by_site.any(axis=0))
+    words = np.zeros(len(sites), level_type(steps))
+    for step in range(steps):
+        words |= by_site[step, sites].astype(words.dtype) << words.dtype.type(LEVEL_BITS * step)
+    return queue_of_sites((channels, height, width), steps, sites, words)
+
+
+def queue_of_sites(
+    shape: tuple[int, int, int], steps: int, sites: NDArray[np.int64], words: NDArray[np.unsignedinteger[Any]]
+) -> EventQueue:
+    """A queue of entries given by their places in an array (H, W, C), which ascend, and the words of their levels."""
+    channels, height, width = shape
+    of_pixel = np.bincount(sites // channels, minlength=height * width)
+    ends = np.concatenate([[0], np.cumsum(of_pixel)]).astype(np.int64)
     pixels = np.arange(height)[:, None] * width + np.arange(width + 1)
-    numbers = np.broadcast_to(np.arange(channels, dtype=channel_type(channels)), by_pixel.shape)[active]
-    return EventQueue(levels.shape, 1, ends[pixels], numbers, by_pixel[active])
+    return EventQueue(shape, steps, ends[pixels], (sites % channels).astype(channel_type(channels)), words)
 
 
 def joined_masks(parts: list[NDArray[np.uint8] | None]) -> NDArray[np.uint8] | None:

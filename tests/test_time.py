@@ -174,8 +174,8 @@ def test_output_of_the_last_steps_alone():
     [
         ({"time_axis": 1}, r"time_axis must be 0 of an x with 4 axes \(got 1\)"),
         ({"time_axis": True}, r"time_axis must be 0 of an x with 4 axes \(got True\)"),
-        ({"time_axis": 0, "steps": 3}, r"steps must be 4, as many as x has along time_axis.*\(got 3\)"),
-        ({"time_axis": 0, "tile": 2}, r"tile cannot be had with time_axis or state \(got tile 2\)"),
+        ({"time_axis": 0, "steps": 3}, r"steps must be 4, as many as x has along time_axis or in events.*\(got 3\)"),
+        ({"time_axis": 0, "tile": 2}, r"tile cannot be had with time_axis, state or encoders \(got tile 2\)"),
         ({"time_axis": 0, "state": 3}, r"state must be the state of a result.*\(got int\)"),
     ],
 )

@@ -40,7 +40,7 @@ NOTHING_READ = (0, 0)
 class Source:
     """A part of a layer's input: the node it comes from, its channels, and where they begin in the joined input.
 
-    `levels` is what its neurons' levels mean, None for the analog input, which begins at `picture_channel` of what all
+    `levels` is what its neurons' levels mean, or those of an encoder, None for the analog input, which begins at `picture_channel` of what all
     Input nodes get; `delay` steps pass before events arrive.
     """
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Input, Network, Neurons, Output, Projection, Shape, Synapses
+from ..graph import Input, Network, Neurons, Node, Output, Projection, Shape, Synapses
 from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
-from ..neurons import level_table
+from ..neurons import LevelTable, level_table
 from .kernel_choice import AllowedKernels, allowed_kernels
 from .layer import Binding, Layer, Source
 from .sum_layer import SumLayer
@@ -28,8 +28,10 @@ class Program:
         In the order in which they run; the readouts come last.
     last_use : dict
         For each Neurons node, the index of the last layer that reads its events.
+    encoded : dict
+        For each Input with an encoder, the shape of its spikes.
     emit : dict
-        For each Neurons node, (256,) float32, the value of each level.
+        For each Neurons node and each Input with an encoder, (256,) float32, the value of each level.
     prepared : dict
         What the simulation has prepared and does not use just now (see engine/simulation/bound_program.py).
     """
@@ -37,11 +39,12 @@ class Program:
     network: Network
     layers: tuple[Layer, ...]
     last_use: dict[str, int]
+    encoded: dict[str, Shape]
     emit: dict[str, NDArray[np.float32]]
     prepared: dict[str, Any] = field(default_factory=dict)
 
 
-_Bound = tuple[tuple[Layer, ...], dict[str, int], dict[str, NDArray[np.float32]], dict[str, Any]]
+_Bound = tuple[tuple[Layer, ...], dict[str, int], dict[str, Shape], dict[str, NDArray[np.float32]], dict[str, Any]]
 _SHAPES_KEPT = 4
 _bound: KnownOf[Network, _Bound] = KnownOf(_SHAPES_KEPT)
 """What networks that are alive were bound to last; it knows their nodes but not them, or they would live for ever."""
@@ -69,7 +72,9 @@ def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
         layers.append(parts[0] if node.name == parts[0].node.name else _sum(node, feed, parts, shapes))
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
     emit = {neurons.name: level_table(neurons.model).emit for neurons in network.neurons}
-    return tuple(layers), last_use, emit, {}
+    emit |= {name: encoder.level_table().emit for name, encoder in network.encoded.items()}
+    encoded = {name: shapes[name] for name in network.encoded}
+    return tuple(layers), last_use, encoded, emit, {}
 
 
 def _bound_part(
@@ -103,14 +108,22 @@ def _sum(node: Synapses, feed: Neurons | Output, parts: list[Layer], shapes: dic
     )
 
 
+def _levels(leaf: Node) -> LevelTable | None:
+    """What the levels of an Input's or Neurons' spikes mean; None of an Input without an encoder."""
+    if isinstance(leaf, Neurons):
+        return level_table(leaf.model)
+    assert isinstance(leaf, Input)
+    return None if leaf.encoder is None else leaf.encoder.level_table()
+
+
 def _sources(network: Network, node: Projection, shapes: dict[str, Shape]) -> tuple[Source, ...]:
     """The Input and Neurons nodes that synapses read, with Joins resolved into channel offsets."""
     found: list[Source] = []
     offset = 0
     for name in network.leaves(node.source):
         leaf, channels = network[name], shapes[name][0]
-        levels = level_table(leaf.model) if isinstance(leaf, Neurons) else None
+        levels = _levels(leaf)
         place = network.input_channels[name].start if isinstance(leaf, Input) else 0
-        found.append(Source(name, channels, offset, isinstance(leaf, Input), levels, node.delay, place))
+        found.append(Source(name, channels, offset, levels is None, levels, node.delay, place))
         offset += channels
     return tuple(found)

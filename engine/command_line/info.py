@@ -128,6 +128,8 @@ def _settings(network: Network, node: Node) -> str:
         bits = weight_bits(node)
         words += [f"{bits} bits"] if bits else []
     words += [_field(name, getattr(node, name)) for name in _unusual(node)]
+    if getattr(node, "encoder", None) is not None:
+        words.append(repr(node.encoder))  # type: ignore[attr-defined]
     if hasattr(node, "model"):
         words.append(_neuron(node.model))
     if node.name in network.normalization:

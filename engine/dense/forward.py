@@ -92,6 +92,8 @@ def _evaluated(network: Network, picture: Array, observe: Observer, names: Colle
     for node in network.by_size:
         if isinstance(node, Input):
             own = picture[network.input_channels[node.name]]
+            if node.encoder is not None:
+                own = node.encoder.seen_by_network(node.name, own)
             values[node.name] = (np.ascontiguousarray(own.transpose(1, 2, 0))[None],)
         else:
             with np.errstate(over="ignore", invalid="ignore"):

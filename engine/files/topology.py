@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..encoders import ENCODERS, Encoder
 from ..errors import GraphError, ModelFileError, SpikeunetError, first_few
 from ..fixed_point import HIGHEST_EXPONENT, LARGEST_CODE, LOWEST_EXPONENT, scaled_codes
 from ..graph import Input, Network, Neurons, Node, Output, Synapses, Weighted
@@ -176,6 +177,20 @@ def _decoder_of(kind: type) -> Decoder:
     return decoders.get(kind, _several(_scalar))
 
 
+def encode_encoder(encoder: Encoder) -> dict[str, Any]:
+    """An Input's encoder as JSON values: its fields, and as "type" the name of its class."""
+    values = {field.name: _plain(getattr(encoder, field.name)) for field in dataclasses.fields(encoder)}  # type: ignore[arg-type]
+    return {"type": type(encoder).__name__, **values}
+
+
+def decode_encoder(value: Any) -> Encoder:
+    """The encoder that `encode_encoder` wrote; ModelFileError or GraphError where a value is not what it must be."""
+    kind, fields = _entry(value, ENCODERS.get, "encoder", lambda: tuple(ENCODERS), str)
+    example = kind()
+    decoders = {field.name: _decoder_of(type(getattr(example, field.name))) for field in dataclasses.fields(kind)}
+    return kind(**_decoded(fields, decoders, kind.__name__))
+
+
 _SOURCE: dict[str, Decoder] = {"name": _text, "source": _text}
 _ROLES: dict[type[Node], dict[str, Decoder]] = {
     Input: {"name": _text, "channels": _integer},
@@ -196,7 +211,7 @@ _SORTS: dict[str, Decoder] = {
 
 
 def _node_fields(kind: type[Node]) -> dict[str, Decoder]:
-    """What a file holds of a node of some kind, arrays and a delay apart."""
+    """What a file holds of a node of some kind, arrays, a delay and an encoder apart."""
     if kind in _ROLES:
         return _ROLES[kind]
     fields = {name: _SORTS[sort] for name, sort in kind.file_fields.items()}  # type: ignore[attr-defined]
@@ -237,6 +252,8 @@ def encode_node(node: Node) -> dict[str, Any]:
     values = {each: _plain(getattr(node, each)) for each in _node_fields(kind)}
     if isinstance(node, Synapses) and node.delay:
         values["delay"] = node.delay
+    if isinstance(node, Input) and node.encoder is not None:
+        values["encoder"] = encode_encoder(node.encoder)
     for each in (node.name, *node.sources):
         _text(each)
     values = {"type": name, **values}
@@ -268,6 +285,8 @@ def _node_entry(value: Any) -> tuple[type[Node], dict[str, Any]]:
     decoders = _node_fields(kind)
     if "delay" in fields and issubclass(kind, Synapses):
         decoders = decoders | {"delay": _integer}
+    if "encoder" in fields and kind is Input:
+        decoders = decoders | {"encoder": decode_encoder}
     return kind, _decoded(fields, decoders, value["type"])
 
 

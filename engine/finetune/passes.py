@@ -26,8 +26,14 @@ Fire = Callable[[Neurons, Array], Array]
 FireBackward = Callable[[Neurons, Array | None], Array | None]
 
 
-def refuse_delays(network: Network) -> None:
-    """InputError where synapses have a delay: what they read is not there yet when a pass comes to them."""
+def refuse_delays_and_encoders(network: Network) -> None:
+    """InputError where synapses have a delay, whose events are not there yet when a pass comes to them, or an encoder."""
+    if network.encoded:
+        name, encoder = next(iter(network.encoded.items()))
+        raise InputError(
+            f"a network with encoders cannot be fine-tuned (Input {name!r} has {type(encoder).__name__}); fine-tune it "
+            "with encoder=None, and put the encoder back afterwards"
+        )
     late = next((node.name for node in network.nodes if isinstance(node, Synapses) and node.delay), None)
     if late is not None:
         raise InputError(

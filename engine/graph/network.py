@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ..encoders import Encoder
 from ..errors import GraphError, InputError, first_few
 from ..lazy import lazy_property
 from ..neurons import NeuronModel
@@ -63,8 +64,8 @@ class Network:
         for node in filter(carried_on, self.nodes):
             if not self.input_channels.keys().isdisjoint(leaf for part in node.sources for leaf in self.leaves(part)):
                 raise GraphError(
-                    f"{type(node).__name__} {node.name!r}: delay must be 0, because it reads the Input, which does not "
-                    "change"
+                    f"{type(node).__name__} {node.name!r}: delay must be 0, because it reads an Input, whose values arrive "
+                    "at once"
                 )
 
     def __getitem__(self, name: str) -> Node:
@@ -103,6 +104,11 @@ class Network:
             found[node.name] = slice(first, first + node.channels)
             first += node.channels
         return found
+
+    @lazy_property
+    def encoded(self) -> dict[str, Encoder]:
+        """By Input node that has one, its encoder."""
+        return {node.name: node.encoder for node in self.inputs if node.encoder is not None}
 
     @lazy_property
     def outputs(self) -> tuple[Output, ...]:

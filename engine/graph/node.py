@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from ..encoders import ENCODERS, Encoder
 from ..errors import GraphError
 from ..neurons import MultiThreshold, NeuronModel, check_model
 from .fields import count
@@ -56,11 +57,18 @@ def _made(kind: type[Node], values: dict[str, Any]) -> Node:
 
 @dataclass(frozen=True, eq=False)
 class Input(Node):
-    """Where the picture enters, (channels, H, W) float32, held constant over the steps (direct coding)."""
+    """Where the picture enters, (channels, H, W) float32.
+
+    Without an encoder its values are an analog input, injected at every step (direct coding); an encoder turns them
+    into spikes, or takes spikes that come as such (see engine/encoders).
+    """
 
     channels: int = 1
+    encoder: Encoder | None = None
 
     def __post_init__(self) -> None:
+        if self.encoder is not None and type(self.encoder) not in ENCODERS.values():
+            raise self.refuse("encoder", f"must be None or one of {', '.join(ENCODERS)} (got {self.encoder!r})")
         object.__setattr__(self, "channels", count(self, "channels", self.channels, 1, MOST_INPUT_CHANNELS))
 
     def output_shape(self, *shapes: Shape) -> Shape:

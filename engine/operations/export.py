@@ -13,7 +13,7 @@ from .definitions import DEFINITIONS
 from .exact import MAXIMUM, total
 
 if TYPE_CHECKING:
-    from .ledger import NeuronOperations, Operations, SynapseOperations
+    from .ledger import InputOperations, NeuronOperations, Operations, SynapseOperations
 
 Record = dict[str, Any]
 
@@ -31,7 +31,8 @@ def rows(ledger: Operations, by: str) -> list[Record]:
 
 def _rows_by_node(ledger: Operations) -> list[Record]:
     synapses = [_synapse_record(node) for node in ledger.synapses.values()]
-    return synapses + [_neuron_record(layer) for layer in ledger.neurons.values()]
+    neurons = [_neuron_record(layer) for layer in ledger.neurons.values()]
+    return synapses + neurons + [_input_record(each) for each in ledger.inputs.values()]
 
 
 def _synapse_record(node: SynapseOperations) -> Record:
@@ -63,6 +64,10 @@ def _neuron_record(layer: NeuronOperations) -> Record:
     }
 
 
+def _input_record(each: InputOperations) -> Record:
+    return {"node": each.name, "kind": "Input", "events": total(each.events), "spikes": total(each.spikes)}
+
+
 def _rows_by_step(ledger: Operations) -> list[Record]:
     found: list[Record] = []
     for node in ledger.synapses.values():
@@ -70,10 +75,10 @@ def _rows_by_step(ledger: Operations) -> list[Record]:
         for step in range(ledger.steps):
             values = {name: int(count[step]) for name, count in counts.items()}
             found.append({"node": node.name, "kind": node.kind, "step": step, **values})
-    for layer in ledger.neurons.values():
+    for layer, kind in _emitting(ledger):
         for step in range(ledger.steps):
             values = {"events": int(layer.events[step]), "spikes": total(layer.spikes[step])}
-            found.append({"node": layer.name, "kind": "Neurons", "step": step, **values})
+            found.append({"node": layer.name, "kind": kind, "step": step, **values})
     return found
 
 
@@ -81,16 +86,23 @@ def _rows_by_threshold(ledger: Operations) -> list[Record]:
     found: list[Record] = []
     for node in ledger.synapses.values():
         for source, events in node.sources.items():
-            for step, threshold, value in _thresholds(ledger.neurons[source], events.synops_binary):
+            emits = ledger.neurons[source] if source in ledger.neurons else ledger.inputs[source]
+            for step, threshold, value in _thresholds(emits, events.synops_binary):
                 place = {"node": node.name, "kind": node.kind, "source": source, "step": step, "threshold": threshold}
                 found.append({**place, "synops_binary": value})
-    for layer in ledger.neurons.values():
+    for layer, kind in _emitting(ledger):
         for step, threshold, value in _thresholds(layer, layer.spikes):
-            found.append({"node": layer.name, "kind": "Neurons", "step": step, "threshold": threshold, "spikes": value})
+            found.append({"node": layer.name, "kind": kind, "step": step, "threshold": threshold, "spikes": value})
     return found
 
 
-def _thresholds(layer: NeuronOperations, counts: Any) -> list[tuple[int, float, int]]:
+def _emitting(ledger: Operations) -> list[tuple[NeuronOperations | InputOperations, str]]:
+    """All that emits spikes, and what kind of node it is."""
+    neurons = [(layer, "Neurons") for layer in ledger.neurons.values()]
+    return [*neurons, *((each, "Input") for each in ledger.inputs.values())]
+
+
+def _thresholds(layer: NeuronOperations | InputOperations, counts: Any) -> list[tuple[int, float, int]]:
     return [
         (step, threshold, int(value))
         for step, of_step in enumerate(counts)
@@ -117,15 +129,23 @@ def to_json(ledger: Operations, path: str | PathLike[str] | None) -> str:
         "totals": ledger.totals,
         "neurons": {name: _neuron_content(layer) for name, layer in ledger.neurons.items()},
         "synapses": {name: _synapse_content(node) for name, node in ledger.synapses.items()},
+        **({"inputs": {name: _input_content(each) for name, each in ledger.inputs.items()}} if ledger.inputs else {}),
         "definitions": dict(DEFINITIONS),
     }
     return _written(json.dumps(content, indent=2, allow_nan=False) + "\n", path)
 
 
 def _neuron_content(layer: NeuronOperations) -> Record:
-    totals = _neuron_record(layer)
+    return {**_neuron_record(layer), **_by_step(layer)}
+
+
+def _input_content(each: InputOperations) -> Record:
+    return {**_input_record(each), "sites": each.sites, **_by_step(each)}
+
+
+def _by_step(layer: NeuronOperations | InputOperations) -> Record:
     by_step = {"events_by_step": layer.events.tolist(), "spikes_by_step_and_threshold": layer.spikes.tolist()}
-    return {**totals, "thresholds": list(layer.thresholds), **by_step}
+    return {"thresholds": list(layer.thresholds), **by_step}
 
 
 def _synapse_content(node: SynapseOperations) -> Record:
@@ -182,6 +202,7 @@ def table(ledger: Operations) -> str:
             *_grid(synapses, {**totals, "footprint": sum(record["footprint"] for record in synapses)}),
             "",
             *_grid(neurons, {**totals, "neurons": whole, "footprint": totals["state_bytes"]}),
+            *(f"input {each.name}: {total(each.events):,} events" for each in ledger.inputs.values()),
         ]
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from os import PathLike
 from typing import Any
@@ -61,6 +61,41 @@ class NeuronOperations:
             events=added(self.events, other.events),
             spikes=added(self.spikes, other.spikes),
             state_bytes=max(self.state_bytes, other.state_bytes),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class InputOperations:
+    """The spikes that an Input's encoder made, or that came as such; K is the number of values that it emits.
+
+    They are none of the network's own: `Operations.totals` counts what they cause in synapses, but not them.
+
+    Parameters
+    ----------
+    name : str
+    sites : int
+        Elements of the input, summed over pictures.
+    thresholds : (K,) tuple of float
+        Each value that is emitted.
+    events : (T,) int64
+        Events at each step.
+    spikes : (T, K) int64
+        Spikes of each value at each step: an event of a count of three spikes is three.
+    """
+
+    name: str
+    sites: int
+    thresholds: tuple[float, ...]
+    events: Counts
+    spikes: Counts
+
+    def __add__(self, other: InputOperations) -> InputOperations:
+        _check_equal(self.name, "thresholds", self.thresholds, other.thresholds)
+        return replace(
+            self,
+            sites=self.sites + other.sites,
+            events=added(self.events, other.events),
+            spikes=added(self.spikes, other.spikes),
         )
 
 
@@ -184,16 +219,20 @@ class Operations:
         By the name of each Neurons node.
     synapses : dict of SynapseOperations
         By the name of each node of synapses; a sum of currents has no entry of its own, but those of its parts.
+    inputs : dict of InputOperations
+        By the name of each Input with an encoder.
     """
 
     steps: int
     pictures: int
     neurons: Mapping[str, NeuronOperations]
     synapses: Mapping[str, SynapseOperations]
+    inputs: Mapping[str, InputOperations] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "neurons", ByLayer("operations", "the Neurons nodes", self.neurons))
         object.__setattr__(self, "synapses", ByLayer("operations", "the synapse nodes", self.synapses))
+        object.__setattr__(self, "inputs", ByLayer("operations", "the Inputs with an encoder", self.inputs))
 
     @property
     def totals(self) -> dict[str, int | float]:
@@ -288,13 +327,14 @@ class Operations:
         if not isinstance(other, Operations):
             return NotImplemented
         _check_equal("the run", "steps", self.steps, other.steps)
-        for kind in ("neurons", "synapses"):
+        for kind in ("neurons", "synapses", "inputs"):
             _check_equal("the network", kind, list(getattr(self, kind)), list(getattr(other, kind)))
         return Operations(
             self.steps,
             self.pictures + other.pictures,
             {name: layer + other.neurons[name] for name, layer in self.neurons.items()},
             {name: node + other.synapses[name] for name, node in self.synapses.items()},
+            {name: node + other.inputs[name] for name, node in self.inputs.items()},
         )
 
     def __radd__(self, other: object) -> Operations:

@@ -182,7 +182,8 @@ class BoundGroup:
 
     def _count_room(self, layers: int, threads: int) -> None:
         """Memory in which threads count."""
-        sources = [[self._index[s.name] for s in layer.spiking] for layer in self.layers]
+        # Layers that read an encoded Input are not compiled: nobody asks for its number.
+        sources = [[self._index.get(s.name, 0) for s in layer.spiking] for layer in self.layers]
         numbers = np.array([index for of_layer in sources for index in of_layer], np.int64)
         least = np.array([least_active(layer) for layer in self.layers], np.int64)
         self._reads = LayerReads(numbers, np.cumsum([0, *map(len, sources)]), least)
@@ -194,7 +195,8 @@ class BoundGroup:
     def _is_compiled(self, layer: Layer) -> bool:
         """Whether a layer is one that compiled calls take, and all that it reads and fires lies in memory of theirs."""
         room = self.rooms[self._index[layer.name]]
-        sources = [self.rooms[self._index[source.name]] for source in layer.spiking]
+        indices = [self._index.get(source.name) for source in layer.spiking]
+        sources = [None if index is None else self.rooms[index] for index in indices]
         if (layer.neurons is not None and room is None) or None in sources:
             return False
         whole = all(source.channels == self._picture.shape[2] for source in layer.analog)

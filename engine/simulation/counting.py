@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from ..binding import Layer, Program
 from ..binding.layer import Source
+from ..events import EventQueue
+from ..kernels.vectors import LEVEL_BITS
 from ..layers.registry import name_of
-from ..operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
+from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .layer_state import picture_of
 
 _BYTES = np.dtype(np.float32).itemsize
@@ -23,7 +25,7 @@ class OperationsCounter:
 
     Attributes
     ----------
-    fired : (layers, 1 + K, T) int64
+    fired : (layers + encoded Inputs, 1 + K, T) int64
         As in `LayerRun`, of all layers and steps; K is at least 8.
     counts : (sources of all layers, 2, 1 + K, T) int64
         Likewise, layer by layer.
@@ -37,10 +39,14 @@ class OperationsCounter:
         self._index = {layer.name: index for index, layer in enumerate(self._layers)}
         self._macs: dict[str, dict[int, tuple[int, int]]] = {}
         self.arriving: dict[str, NDArray[np.int64]] = {}
-        kinds = 1 + max(8, *(layer.thresholds for layer in self._layers))
+        self._encoded = {name: program.network.encoded[name].level_table() for name in program.encoded}
+        self._sites = {name: math.prod(shape) for name, shape in program.encoded.items()}
+        self._index |= {name: len(self._layers) + number for number, name in enumerate(self._encoded)}
+        kinds = [layer.thresholds for layer in self._layers] + [table.kinds for table in self._encoded.values()]
         self._begins = np.cumsum([0, *(len(layer.spiking) for layer in self._layers)])
-        self.fired = np.zeros((len(self._layers), kinds, steps), np.int64)
-        self.counts = np.zeros((self._begins[-1], 2, kinds, steps), np.int64)
+        most = 1 + max(8, *kinds)
+        self.fired = np.zeros((len(self._index), most, steps), np.int64)
+        self.counts = np.zeros((self._begins[-1], 2, most, steps), np.int64)
         # Of a tile, the layer that is run knows what its rows count for: see `add_run`.
         self._parts = [list(layer.parts) for layer in self._layers]
 
@@ -66,12 +72,19 @@ class OperationsCounter:
         of_layer = self.counts[self._begins[index] : self._begins[index + 1]]
         of_layer[:, :, : counts.shape[2], steps] = counts[..., :size]
 
+    def add_encoded(self, name: str, queue: EventQueue, first_step: int) -> None:
+        """Note the spikes that an Input's encoder has made, from one step on."""
+        table, index = self._encoded[name], self._index[name]
+        for step in range(queue.steps):
+            levels = (queue.levels >> queue.levels.dtype.type(LEVEL_BITS * step)).astype(np.uint8)
+            self.fired[index, : 1 + table.kinds, first_step + step] = table.counts(levels)
+
     @property
     def operations(self) -> Operations:
         """The ledger of the steps noted so far."""
         neurons = {
             layer.name: self._neuron_operations(layer, fired)
-            for layer, fired in zip(self._layers, self.fired, strict=True)
+            for layer, fired in zip(self._layers, self.fired, strict=False)
             if layer.neurons is not None
         }
         # A node that feeds both neurons and the readout is run twice by the engine but counted once.
@@ -81,7 +94,13 @@ class OperationsCounter:
             for index, layer in enumerate(self._layers)
             for number, part in enumerate(layer.parts)
         }
-        return Operations(self._steps, 1, neurons, synapses)
+        inputs = {name: self._input_operations(name) for name in self._encoded}
+        return Operations(self._steps, 1, neurons, synapses, inputs)
+
+    def _input_operations(self, name: str) -> InputOperations:
+        table, fired = self._encoded[name], self.fired[self._index[name]]
+        spikes = fired[1 : 1 + table.kinds].T.copy()
+        return InputOperations(name, self._sites[name], table.values, fired[0], spikes)
 
     def _neuron_operations(self, layer: Layer, fired: NDArray[np.int64]) -> NeuronOperations:
         assert layer.levels is not None

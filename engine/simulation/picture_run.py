@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from ..binding import Layer, Program
 from ..binding.bounds import picture_limit
 from ..binding.layer import Source
+from ..encoders import EventStream
 from ..events import STEPS_PER_QUEUE, EventQueue, queue_of_levels, silent_queue
+from ..graph import Network
 from ..operations import Operations
 from ..threads import WorkerThreads
 from .bound_program import BoundGroup, put_back, take_bound
 from .counting import OperationsCounter
+from .encoded_input import EncodedInput
 from .layer_run import LayerRun
 from .layer_state import Inputs, inputs_of
 from .queue_room import QueueRoom
@@ -42,14 +45,19 @@ def step_groups(steps: int, most: int = STEPS_PER_QUEUE) -> Iterator[int]:
             size //= 2
 
 
-def shown_pictures(picture: NDArray[np.float32], steps: int) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Each picture that is shown, (H, W, C), and for how many steps; one that stays the same is one."""
+def shown_pictures(
+    picture: NDArray[np.float32], steps: int, analog: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Each picture that is shown, (H, W, C), and for how many steps; one that stays the same is one.
+
+    `analog` says which channels are an analog input: nobody sees the others change but encoders.
+    """
     if picture.ndim == 3:
         yield np.ascontiguousarray(picture.transpose(1, 2, 0)), steps
         return
     first = 0
     for step in range(1, steps + 1):
-        if step == steps or not np.array_equal(picture[step], picture[first]):
+        if step == steps or not np.array_equal(picture[step][analog], picture[first][analog]):
             yield np.ascontiguousarray(picture[first].transpose(1, 2, 0)), step - first
             first = step
 
@@ -75,6 +83,10 @@ class PictureRun:
         Of a group: 8, or 1 for all layers at each step.
     before : State, optional
         Where the run goes on; otherwise at rest.
+    number : int
+        Of the picture in its batch.
+    streams : mapping of str to EventStream, optional
+        Spikes that come as such, by Input.
     """
 
     def __init__(
@@ -87,9 +99,12 @@ class PictureRun:
         threads: int,
         most_steps: int = STEPS_PER_QUEUE,
         before: State | None = None,
+        number: int = 0,
+        streams: Mapping[str, EventStream] | None = None,
     ) -> None:
         self.program = program
-        self._shown = list(shown_pictures(picture, steps))
+        self._encoded = encoded_inputs(program.network, picture, before, number, streams or {})
+        self._shown = list(shown_pictures(picture, steps, analog_channels(program.network)))
         self.picture = self._shown[0][0]
         self.steps = steps
         self.groups = [list(step_groups(count, most_steps)) for _, count in self._shown]
@@ -100,6 +115,7 @@ class PictureRun:
         self.counter = OperationsCounter(program, steps)
         self.kernels: dict[str, set[str]] = defaultdict(set)
         self._steps_in_all = steps + (0 if before is None else before.steps)
+        self._clock = steps + (0 if before is None else before.clock)
         largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
         watches_all = before is not None and before.largest > _ORDINARY
         self._watched = {
@@ -167,6 +183,8 @@ class PictureRun:
             },
             readouts={s.layer.name: s.readout.transpose(2, 0, 1).copy() for s in states if s.layer.neurons is None},
             arriving={name: queue.dense_levels()[0] for name, queue in self._before.items()},
+            clock=self._clock,
+            encoders={name: each.carried for name, each in self._encoded.items() if each.carried is not None},
         )
 
     # --- A group of steps --------------------------------------------------------------------------------------------
@@ -174,6 +192,9 @@ class PictureRun:
     def _run_group(self, group: BoundGroup, steps: slice, is_new: bool) -> None:
         """All layers over some steps; whether the picture has not been seen before."""
         group.begin()
+        for name, encoded in self._encoded.items():
+            self._queues[name] = encoded.queue(steps.start, steps.stop - steps.start)
+            self.counter.add_encoded(name, self._queues[name], steps.start)
         meanwhile = functools.partial(self._add_inputs, steps.start) if is_new else None
         for first, last, compiled in self._stretches(group):
             if compiled:
@@ -298,6 +319,33 @@ class PictureRun:
 
     def _ledger(self) -> Operations:
         return self.counter.operations
+
+
+def analog_channels(network: Network) -> NDArray[np.bool_]:
+    """(C,) which of the channels of all inputs are an analog input, and not for an encoder."""
+    return np.concatenate([np.full(node.channels, node.encoder is None) for node in network.inputs])
+
+
+def encoded_inputs(
+    network: Network,
+    picture: NDArray[np.float32],
+    before: State | None,
+    number: int,
+    streams: Mapping[str, EventStream],
+) -> dict[str, EncodedInput]:
+    """Each Input with an encoder, at the beginning of a run."""
+    clock, carried = (0, {}) if before is None else (before.clock, before.encoders)
+    return {
+        name: EncodedInput(
+            encoder,
+            picture[..., network.input_channels[name], :, :],
+            streams.get(name),
+            number,
+            clock,
+            carried.get(name),
+        )
+        for name, encoder in network.encoded.items()
+    }
 
 
 def is_watched(layer: Layer, steps: int, largest: float) -> bool:

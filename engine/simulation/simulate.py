@@ -18,6 +18,7 @@ from ..float32 import without_subnormals
 from ..graph import Network
 from ..joined_inputs import joined_inputs
 from ..threads import WorkerThreads, available_processors
+from .event_inputs import Given, Streams, check_encoded, without_events
 from .picture_run import PictureRun, sorted_kernels
 from .result import RECORDABLE, Result
 from .state import State, check_state, joined
@@ -31,7 +32,7 @@ MAXIMUM_ROWS = 1 << 30
 
 def simulate(
     network: Network,
-    x: ArrayLike | Mapping[str, ArrayLike],
+    x: ArrayLike | Given | Mapping[str, ArrayLike | Given],
     steps: int | None = None,
     order: str = "layer",
     threads: int | None = None,
@@ -54,9 +55,10 @@ def simulate(
         pictures that know nothing of each other, each run for all `steps`. Of a network with several inputs a mapping
         of their names to such arrays, all of one height and width. The size must suit the network: see
         `Network.size_multiple`, to which `denoise` pads. With `time_axis`, input that changes: (T, C, H, W), or
-        (T, N, C, H, W) or (N, T, C, H, W) of a batch.
+        (T, N, C, H, W) or (N, T, C, H, W) of a batch. For an Input whose encoder is `Events` what `bin_events` returns,
+        a list of these for a batch, or EventQueues one after the other.
     steps : int, optional
-        Number of time steps T; by default 8, or as many as x has.
+        Number of time steps T; by default 8, or as many as x has along `time_axis` or in events.
     order : "layer" or "time"
         Layer by layer, each over eight steps at a time (fast), or step by step over all layers, as a network with
         delays is always run.
@@ -103,11 +105,13 @@ def simulate(
     """
     if order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)} (got {order!r})")
+    x, streams = without_events(network, x, time_axis)
     pictures, batched = _check_input(network, x, time_axis)
-    steps = _check_steps(steps, pictures.shape[1] if time_axis is not None else None)
+    check_encoded(network, pictures)
+    steps = _check_steps(steps, _shown_steps(pictures, time_axis, streams))
     kinds = _check_record(record)
     most = available_processors() if threads is None else _check_whole("threads", threads, 1024)
-    carries = time_axis is not None or state is not None or "state" in kinds
+    carries = time_axis is not None or state is not None or "state" in kinds or bool(network.encoded)
     if network.delays or carries:
         _refuse_tile(tile, carries)
     program = build_program(network, pictures.shape[-3:], allowed_kernels(kernels))
@@ -126,8 +130,10 @@ def simulate(
             states = [state.of_picture(k) if state is not None and batched else state for k in numbers]
             largest = 1 if by_step else STEPS_PER_QUEUE
             results = [
-                PictureRun(program, picture, steps, kinds, workers, most, largest, before).run()
-                for picture, before in zip(pictures, states, strict=True)
+                PictureRun(program, picture, steps, kinds, workers, most, largest, before, number, events).run()
+                for number, (picture, before, events) in enumerate(
+                    zip(pictures, states, streams or [{}] * len(pictures), strict=True)
+                )
             ]
     seconds = time.perf_counter() - begin
     return _join(results, seconds, batched)
@@ -151,13 +157,26 @@ def _check_input(
     return (pictures if time_axis == 1 else np.moveaxis(pictures, 0, 1)), True
 
 
+def _shown_steps(pictures: NDArray[np.float32], time_axis: int | None, streams: Sequence[Streams] | None) -> int | None:
+    """Steps that the input has; None where it does not change."""
+    along_axis = pictures.shape[1] if time_axis is not None else None
+    if streams is None:
+        return along_axis
+    of_events = next(iter(streams[0].values())).steps
+    if along_axis not in (None, of_events):
+        raise InputError(f"all inputs must have as many steps (got {along_axis} of arrays and {of_events} of events)")
+    return of_events
+
+
 def _check_steps(steps: int | None, shown: int | None) -> int:
     """How many steps are to be run; `shown` is how many the input has, None where it does not change."""
     if steps is None:
         return _check_whole("the steps of x", 8 if shown is None else shown, MAXIMUM_STEPS)
     steps = _check_whole("steps", steps, MAXIMUM_STEPS)
     if shown is not None and steps != shown:
-        raise InputError(f"steps must be {shown}, as many as x has along time_axis, or left out (got {steps})")
+        raise InputError(
+            f"steps must be {shown}, as many as x has along time_axis or in events, or left out (got {steps})"
+        )
     return steps
 
 
@@ -202,7 +221,7 @@ def _refuse_tile(tile: int | None, carries: bool) -> None:
     if tile is None:
         return
     if carries:
-        raise InputError(f"tile cannot be had with time_axis or state (got tile {tile!r}); leave it out")
+        raise InputError(f"tile cannot be had with time_axis, state or encoders (got tile {tile!r}); leave it out")
     raise InputError(
         f"tile needs a network without delays, which runs layer by layer (got tile {tile!r} and a network with "
         "delays); leave it out"

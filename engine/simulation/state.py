@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from ..binding import Layer, Program
 from ..errors import InputError, first_few
 
 Arrays = Mapping[str, NDArray[Any]]
+
+KINDS = ("neurons", "synapses", "readouts", "arriving", "encoders")
+"""What arrays a state holds, by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,10 @@ class State:
         By Output node, the running sum of its currents.
     arriving : dict of str to (C, H, W) uint8
         By Neurons node that is read through a delay, the levels that it fired at the last step.
+    clock : int
+        Steps since the network was at rest: where random numbers and the windows of encoders go on.
+    encoders : dict of str to (C, H, W) float32
+        By Input node whose encoder carries something on, that.
     """
 
     steps: int
@@ -40,32 +47,36 @@ class State:
     synapses: Arrays
     readouts: Arrays
     arriving: Arrays
+    clock: int = 0
+    encoders: Arrays = field(default_factory=dict)
 
     def without_readouts(self) -> State:
         """The same, with running sums that begin at 0: the output of the next run is then that of its own steps."""
         nothing = {name: np.zeros_like(readout) for name, readout in self.readouts.items()}
-        return State(0, self.neurons, self.synapses, nothing, self.arriving)
+        return State(0, self.neurons, self.synapses, nothing, self.arriving, self.clock, self.encoders)
 
     def of_picture(self, index: int) -> State:
         """That of one picture of a batch."""
-        return State(self.steps, *({name: array[index] for name, array in part.items()} for part in self._parts))
+        return replace(self, **{kind: {name: a[index] for name, a in getattr(self, kind).items()} for kind in KINDS})
 
     @property
     def largest(self) -> float:
         """The largest size of a potential, a sum, or what else is carried."""
-        arrays = [array for part in self._parts[:3] for array in part.values()]
+        arrays = [array for part in (self.neurons, self.synapses, self.readouts) for array in part.values()]
         return max((float(max(array.max(initial=0), -array.min(initial=0))) for array in arrays), default=0.0)
-
-    @property
-    def _parts(self) -> tuple[Arrays, ...]:
-        return self.neurons, self.synapses, self.readouts, self.arriving
 
 
 def joined(states: Sequence[State]) -> State:
     """Those of several pictures as that of a batch."""
-    parts = zip(*(state._parts for state in states), strict=True)  # noqa: SLF001 - of this file
-    stacked = ({name: np.stack([each[name] for each in part]) for name in part[0]} for part in parts)
-    return State(states[0].steps, *stacked)
+    first = states[0]
+    stacked = {
+        kind: {name: np.stack([getattr(state, kind)[name] for state in states]) for name in getattr(first, kind)}
+        for kind in KINDS
+    }
+    return replace(first, **stacked)
+
+
+_MOST_CLOCK = 1 << 62
 
 
 def check_state(state: State, program: Program, pictures: int | None) -> None:
@@ -75,7 +86,9 @@ def check_state(state: State, program: Program, pictures: int | None) -> None:
             f"state must be the state of a result, as record=('state',) keeps it (got {type(state).__name__})"
         )
     batch = () if pictures is None else (pictures,)
-    for kind, expected in zip(("neurons", "synapses", "readouts", "arriving"), _shapes(program), strict=True):
+    if isinstance(state.clock, bool) or not isinstance(state.clock, int) or not 0 <= state.clock < _MOST_CLOCK:
+        raise InputError(f"state.clock must be a whole number from 0 on (got {state.clock!r})")
+    for kind, expected in zip(KINDS, _shapes(program), strict=True):
         given: Arrays = getattr(state, kind)
         if set(given) != set(expected):
             raise InputError(
@@ -107,6 +120,7 @@ def _shapes(program: Program) -> tuple[dict[str, tuple[int, ...]], ...]:
         {p.node.name: (p.node.state_values, *p.outgoing) for p in all_parts(layers) if p.node.state_values},
         {layer.name: layer.outgoing for layer in layers if layer.neurons is None},
         {layer.name: layer.outgoing for layer in spiking if layer.name in late},
+        {name: shape for name, shape in program.encoded.items() if program.network.encoded[name].carried is not None},
     )
 
 

@@ -26,7 +26,7 @@ from ..layers import (
 )
 from ..layers.registry import name_of
 from ..neurons import initial_state, level_table
-from ..operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
+from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .reference_synapses import neighbours
 
 Array = NDArray[Any]
@@ -44,7 +44,8 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
     recorded : dict of (T, C, H, W)
         What every node put out at each step.
     crossed : dict of (T, K, C, H, W) bool or int
-        Thresholds that every neuron crossed, or spikes of each level that it fired, at each step.
+        Thresholds that every neuron crossed, or spikes of each level that it fired, at each step; likewise the spikes
+        of each level of an Input with an encoder.
     """
     steps = len(recorded[network.outputs[0].name])
     neurons = {node.name: _of_neurons(node, crossed[node.name]) for node in network.neurons}
@@ -52,7 +53,18 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
     for node in network.nodes:
         if isinstance(node, Projection):
             synapses[node.name] = _of_synapses(network, node, recorded, crossed)
-    return Operations(steps, 1, neurons, synapses)
+    inputs = {name: _of_input(network, name, recorded[name], crossed[name]) for name in network.encoded}
+    return Operations(steps, 1, neurons, synapses, inputs)
+
+
+def _of_input(network: Network, name: str, emitted: Array, crossed: Array) -> InputOperations:
+    return InputOperations(
+        name=name,
+        sites=emitted[0].size,
+        thresholds=network.encoded[name].level_table().values,
+        events=np.array([np.count_nonzero(of_step) for of_step in emitted], np.int64),
+        spikes=crossed.sum(axis=(2, 3, 4), dtype=np.int64),
+    )
 
 
 def _of_neurons(node: Neurons, crossed: Array) -> NeuronOperations:
@@ -105,9 +117,9 @@ def _of_synapses(
 
 
 def _changes(network: Network, recorded: Mapping[str, Array]) -> list[int]:
-    """Steps whose input is another one than that of the step before; of several inputs, one of them."""
-    inputs = [recorded[node.name] for node in network.inputs]
-    steps = range(1, len(inputs[0]))
+    """Steps whose analog input is another one than that of the step before; of several inputs, one of them."""
+    inputs = [recorded[node.name] for node in network.inputs if node.encoder is None]
+    steps = range(1, len(inputs[0]) if inputs else 1)
     return [0, *(step for step in steps if any((each[step] != each[step - 1]).any() for each in inputs))]
 
 

@@ -34,7 +34,7 @@ def assert_same_operations(found: Operations, expected: Operations) -> None:
     """Assert that two ledgers hold the same numbers."""
     for attribute in ("steps", "pictures"):
         _assert_same_value(getattr(found, attribute), getattr(expected, attribute), attribute)
-    for kind in ("neurons", "synapses"):
+    for kind in ("neurons", "synapses", "inputs"):
         first, second = getattr(found, kind), getattr(expected, kind)
         require(sorted(first) == sorted(second), f"{kind}: {sorted(first)}, not {sorted(second)}")
         for name in second:

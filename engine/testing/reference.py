@@ -34,6 +34,7 @@ from ..neurons import (
 )
 from ..operations import Operations
 from .brute_force import count_operations
+from .reference_encoders import encode
 from .reference_synapses import STATEFUL, SYNAPSES, own_synapses
 
 Array = NDArray[Any]
@@ -218,18 +219,19 @@ class ReferenceResult:
         return {name: node.dense_macs for name, node in self.operations.synapses.items() if node.weights}
 
 
-def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceResult:
+def simulate(network: Network, x: NDArray[np.float32], steps: int, picture: int = 0) -> ReferenceResult:
     """Run `network` on the picture x, (C, H, W), for `steps` steps, all layers of a step before the next step.
 
     Input that changes is (T, C, H, W), T being `steps`. Of several inputs, `x` has the channels of one after the other,
-    in the order of `network.inputs`.
+    in the order of `network.inputs`. What an Input emits that takes events is what `x` has there: x is then (T, C, H, W).
+    `picture` is the number of the picture in its batch, on which random spikes depend.
 
     Layers act in topological order within a step: what a layer emits at step t reaches the next layer at step t.
     """
     shapes = network.shapes(x.shape[-3:])
     states = {node.name: at_rest(node.model, shapes[node.name]) for node in network.neurons}
     per_step: dict[str, list[Array]] = {node.name: [] for node in network.nodes}
-    crossings: dict[str, list[Array]] = {node.name: [] for node in network.neurons}
+    crossings: dict[str, list[Array]] = {node.name: [] for node in (*network.neurons, *network.inputs)}
     kept: dict[str, Array] = {}
     put_out = {name: np.zeros(shape) for name, shape in shapes.items()}
     for step in range(steps):
@@ -241,19 +243,24 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceR
                 states[node.name], put_out[node.name], crossed = advance(node.model, states[node.name], incoming[0])
                 crossings[node.name].append(crossed)
                 exact_float32(states[node.name])
+            elif isinstance(node, Input) and node.encoder is not None:
+                own = shown[network.input_channels[node.name]]
+                put_out[node.name], counted = encode(node.encoder, own, step, picture, kept, node.name)
+                crossings[node.name].append(counted)
             else:
                 put_out[node.name] = _put_out(node, shown, network.input_channels, incoming, kept)
             per_step[node.name].append(put_out[node.name])
     recorded = {name: np.stack(values) for name, values in per_step.items()}
-    crossed_by_layer = {name: np.stack(values) for name, values in crossings.items()}
+    crossed_by_layer = {name: np.stack(values) for name, values in crossings.items() if values}
+    fired = {node.name: crossed_by_layer[node.name] for node in network.neurons}
     readouts = {node.name: exact_float32(_running_sum(recorded[node.name])) for node in network.outputs}
     return ReferenceResult(
         steps=steps,
         outputs={name: readout[-1] / np.float32(steps) for name, readout in readouts.items()},
         readouts=readouts,
-        spikes={name: exact_float32(recorded[name]) for name in crossed_by_layer},
-        membrane={name: exact_float32(states[name][0]) for name in crossed_by_layer},
-        spike_count={name: values.sum(axis=(0, 1), dtype=np.int64) for name, values in crossed_by_layer.items()},
+        spikes={name: exact_float32(recorded[name]) for name in fired},
+        membrane={name: exact_float32(states[name][0]) for name in fired},
+        spike_count={name: values.sum(axis=(0, 1), dtype=np.int64) for name, values in fired.items()},
         operations=count_operations(network, recorded, crossed_by_layer),
     )
 

@@ -1,0 +1,25 @@
+"""Encoders of an Input: how what is shown, or what comes as events, becomes spikes. One file for each kind."""
+
+from .binning import bin_events
+from .delta import Delta
+from .encoder import Encoder
+from .event_stream import EventStream, stream_of_queues
+from .one_spike import Latency, RankOrder
+from .plain_events import Events
+from .rate import Rate
+
+ENCODERS: dict[str, type[Encoder]] = {kind.__name__: kind for kind in (Rate, Latency, RankOrder, Delta, Events)}
+"""What a model file may name."""
+
+__all__ = [
+    "ENCODERS",
+    "Delta",
+    "Encoder",
+    "EventStream",
+    "Events",
+    "Latency",
+    "RankOrder",
+    "Rate",
+    "bin_events",
+    "stream_of_queues",
+]

@@ -1,0 +1,57 @@
+"""An Input whose encoder makes spikes of what it is shown, in the course of one run."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..encoders import Encoder, EventStream
+from ..events import EventQueue, queue_of_steps
+
+
+class EncodedInput:
+    """One Input of one picture.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    shown : (C, H, W) or (T, C, H, W) float32
+        What is shown at all steps, or at each of them.
+    stream : EventStream or None
+        Spikes that come as such.
+    picture : int
+        Number of the picture in its batch.
+    clock : int
+        Steps that were run before.
+    carried : (C, H, W) float32 or None
+        What another run has left of the encoder.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        shown: NDArray[np.float32],
+        stream: EventStream | None,
+        picture: int,
+        clock: int,
+        carried: NDArray[np.float32] | None,
+    ) -> None:
+        self._encoder = encoder
+        self._shown = shown
+        self._stream = stream
+        self._picture = picture
+        self._clock = clock
+        self._memory = {} if carried is None or encoder.carried is None else {encoder.carried: carried.copy()}
+
+    def queue(self, first: int, size: int) -> EventQueue:
+        """Spikes of the steps first ... first + size - 1 of this run."""
+        if self._stream is not None:
+            return self._stream.queue(first, size)
+        shown = self._shown
+        frames = shown[first : first + size] if shown.ndim == 4 else np.broadcast_to(shown, (size, *shown.shape))
+        return queue_of_steps(self._encoder.levels(frames, self._clock + first, self._picture, self._memory))
+
+    @property
+    def carried(self) -> NDArray[np.float32] | None:
+        """What another run needs to go on; None where that is nothing."""
+        return None if self._encoder.carried is None else self._memory[self._encoder.carried]

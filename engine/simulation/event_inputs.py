@@ -1,0 +1,107 @@
+"""What `simulate` is given for Inputs that take events, told apart from arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..encoders import Encoder, Events, EventStream, stream_of_queues
+from ..errors import InputError
+from ..events import EventQueue
+from ..graph import Network
+
+Given = EventStream | EventQueue | Sequence[EventStream] | Iterable[EventQueue]
+"""What is given for an Input that takes events."""
+
+Streams = Mapping[str, EventStream]
+
+
+def check_encoded(network: Network, pictures: NDArray[np.float32]) -> None:
+    """InputError where what is shown, (N, C, H, W) or (N, T, C, H, W), is nothing that encoders take."""
+    for name, encoder in network.encoded.items():
+        shown = pictures[..., network.input_channels[name], :, :]
+        encoder.check(name, shown)
+        if shown.ndim == 5 and not encoder.takes_changes and (shown != shown[:, :1]).any():
+            raise InputError(
+                f"x of Input {name!r} must stay the same over time for {type(encoder).__name__}, whose one spike says "
+                "what is shown; leave time_axis out, or take Rate or Delta"
+            )
+
+
+def without_events(network: Network, x: Any, time_axis: int | None) -> tuple[Any, list[Streams] | None]:
+    """`x` with an empty picture in place of events, and by picture the events of each Input that takes some.
+
+    The events are None where no Input takes any. InputError where they do not fit.
+    """
+    encoders = {name: encoder for name, encoder in network.encoded.items() if isinstance(encoder, Events)}
+    if not encoders:
+        return x, None
+    if not isinstance(x, Mapping):
+        if len(network.inputs) > 1:
+            return x, None  # which is refused for another reason
+        x = {network.inputs[0].name: x}
+    given = {name: _streams(name, encoders[name], x[name]) for name in encoders if name in x}
+    arrays = [np.asarray(x[name]) for name in x if name not in encoders]
+    if time_axis is not None and not arrays:
+        raise InputError(
+            f"time_axis goes with arrays (got {time_axis!r}); events have steps of their own: leave it out"
+        )
+    batches = {name: streams if isinstance(streams, list) else [streams] for name, streams in given.items()}
+    _check_alike(network, batches)
+    batched = any(isinstance(streams, list) for streams in given.values())
+    leading = arrays[0].shape[:-3] if arrays else (len(next(iter(batches.values()))),) if batched else ()
+    empty = {
+        name: np.broadcast_to(np.zeros(1, np.float32), (*leading, *streams[0].shape))
+        for name, streams in batches.items()
+    }
+    pictures = zip(*batches.values(), strict=True)
+    return {**x, **empty}, [dict(zip(batches, streams, strict=True)) for streams in pictures]
+
+
+def _streams(name: str, encoder: Encoder, value: Any) -> EventStream | list[EventStream]:
+    assert isinstance(encoder, Events)
+    if isinstance(value, EventQueue):
+        value = [value]
+    if isinstance(value, (str, bytes, np.ndarray, Mapping)) or not isinstance(value, (EventStream, Iterable)):
+        raise InputError(
+            f"x of Input {name!r} must be what bin_events returns, or EventQueues, for its encoder is Events (got "
+            f"{type(value).__name__})"
+        )
+    if isinstance(value, EventStream):
+        return _checked(name, encoder, value)
+    parts = list(value)
+    if parts and all(isinstance(part, EventStream) for part in parts):
+        return [_checked(name, encoder, part) for part in parts]
+    return stream_of_queues(parts, encoder, name)
+
+
+def _checked(name: str, encoder: Events, stream: EventStream) -> EventStream:
+    if stream.encoder != encoder:
+        raise InputError(
+            f"x of Input {name!r} was binned for {stream.encoder}, but its encoder is {encoder}; bin with the same most "
+            "and sign, or take the stream's encoder for the Input"
+        )
+    if not stream.steps:
+        raise InputError(f"x of Input {name!r} has no steps; pass one at least")
+    return stream
+
+
+def _check_alike(network: Network, batches: Mapping[str, list[EventStream]]) -> None:
+    every = [(name, stream) for name, streams in batches.items() for stream in streams]
+    if len({len(streams) for streams in batches.values()}) > 1:
+        raise InputError(f"all inputs must have as many pictures (got {[len(s) for s in batches.values()]})")
+    for name, stream in every:
+        channels = network.input_channels[name]
+        if stream.shape[0] != channels.stop - channels.start:
+            raise InputError(
+                f"x of Input {name!r} must have {channels.stop - channels.start} channels (got the shape {stream.shape})"
+            )
+        first = every[0][1]
+        if (stream.steps, stream.shape[1:]) != (first.steps, first.shape[1:]):
+            raise InputError(
+                f"events of all inputs and pictures must have as many steps and one size (got {first.steps} steps of "
+                f"{first.shape[1:]}, and {stream.steps} of {stream.shape[1:]}); see steps of bin_events"
+            )
