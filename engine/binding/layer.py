@@ -40,8 +40,8 @@ NOTHING_READ = (0, 0)
 class Source:
     """A part of a layer's input: the node it comes from, its channels, and where they begin in the joined input.
 
-    `levels` is what its neurons' levels mean, or those of an encoder, None for the analog input, which begins at `picture_channel` of what all
-    Input nodes get; `delay` steps pass before events arrive.
+    `levels` is what its neurons' levels mean, or those of an encoder; None for the analog input, which begins at
+    `picture_channel` of what all Input nodes get. `delay` steps pass before events arrive.
     """
 
     name: str

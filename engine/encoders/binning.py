@@ -90,7 +90,8 @@ def _checked_shape(shape: Shape, channels: int, polarity: str) -> Shape:
     whole = all(isinstance(side, (int, np.integer)) and 1 <= side <= LARGEST_SIDE for side in sides)
     if len(sides) != 3 or not whole or sides[0] != channels:
         raise InputError(
-            f"shape must be ({channels}, H, W) for the polarity {polarity!r}, sides up to {LARGEST_SIDE} (got {shape!r})"
+            f"shape must be ({channels}, H, W) for the polarity {polarity!r}, each side up to {LARGEST_SIDE} "
+            f"(got {shape!r})"
         )
     return int(sides[0]), int(sides[1]), int(sides[2])
 
@@ -166,12 +167,13 @@ def _step_numbers(times: NDArray[Any], time_step: float | None, count: int | Non
         if start is not None:
             raise InputError(f"start goes with time_step alone (got start {start!r} and count {count!r})")
         return np.arange(len(times), dtype=np.int64) // int(count)
-    for name, value, low in (("time_step", time_step, 0), ("start", 0 if start is None else start, None)):
+    names: tuple[tuple[str, Any, int | None], ...] = (("time_step", time_step, 0), ("start", start or 0, None))
+    for name, value, low in names:
         number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
         if not number or not np.isfinite(value) or (low is not None and value <= low):
-            raise InputError(
-                f"{name} must be a {'positive ' if low == 0 else ''}number in the unit of t (got {value!r})"
-            )
+            sign = "positive " if low == 0 else ""
+            raise InputError(f"{name} must be a {sign}number in the unit of t (got {value!r})")
+    assert time_step is not None
     begin = start if start is not None else (times[0] if len(times) else 0)
     if len(times) and times[0] < begin:
         raise InputError(f"start must not be after the first event (got {begin}; that has {times[0]})")

@@ -65,7 +65,7 @@ class EventStream:
     def queue(self, first: int, size: int) -> EventQueue:
         """The events of up to eight steps."""
         bounds = self.first[first : first + size + 1]
-        sites, levels = (array[bounds[0] : bounds[-1]] for array in (self.sites, self.levels))
+        sites, levels = self.sites[bounds[0] : bounds[-1]], self.levels[bounds[0] : bounds[-1]]
         kind = np.dtype(level_type(size)).type
         shifts = np.repeat(np.arange(size, dtype=np.uint64) * LEVEL_BITS, np.diff(bounds)).astype(kind)
         words = levels.astype(kind) << shifts
@@ -81,9 +81,8 @@ class EventStream:
         """Levels of one step, (C, H, W)."""
         channels, height, width = self.shape
         levels = np.zeros(height * width * channels, np.uint8)
-        levels[self.sites[self.first[step] : self.first[step + 1]]] = self.levels[
-            self.first[step] : self.first[step + 1]
-        ]
+        present = slice(self.first[step], self.first[step + 1])
+        levels[self.sites[present]] = self.levels[present]
         return levels.reshape(height, width, channels).transpose(2, 0, 1)
 
 

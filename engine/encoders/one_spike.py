@@ -55,7 +55,8 @@ class OneSpike(Encoder):
         """See `Encoder.levels`."""
         if "times" not in memory:
             memory["times"] = self.times(shown[0])
-        return (memory["times"] == np.arange(first, first + len(shown)).reshape(-1, 1, 1, 1)).astype(np.uint8)
+        steps = np.arange(first, first + len(shown)).reshape(-1, 1, 1, 1)
+        return np.asarray(memory["times"] == steps, np.uint8)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ class Rate(Encoder):
         """Random numbers from 0 to 1, 1 excluded, of a step."""
         # The first of four counters runs over the neurons, so that no two steps or pictures share one.
         generator = np.random.Philox(key=[self.seed, 0], counter=[0, step, picture, 0])
-        return (generator.random_raw(math.prod(shape)) >> np.uint64(64 - _DIGITS)).reshape(shape) * 2.0**-_DIGITS
+        drawn = generator.random_raw(math.prod(shape)) >> np.uint64(64 - _DIGITS)
+        return np.asarray(drawn.reshape(shape) * 2.0**-_DIGITS, np.float64)
 
     def seen_by_network(self, name: str, picture: Frames) -> Frames:
         """The mean: `gain` times the picture."""

@@ -188,7 +188,8 @@ def decode_encoder(value: Any) -> Encoder:
     kind, fields = _entry(value, ENCODERS.get, "encoder", lambda: tuple(ENCODERS), str)
     example = kind()
     decoders = {field.name: _decoder_of(type(getattr(example, field.name))) for field in dataclasses.fields(kind)}
-    return kind(**_decoded(fields, decoders, kind.__name__))
+    encoder: Encoder = kind(**_decoded(fields, decoders, kind.__name__))
+    return encoder
 
 
 _SOURCE: dict[str, Decoder] = {"name": _text, "source": _text}

@@ -27,7 +27,7 @@ FireBackward = Callable[[Neurons, Array | None], Array | None]
 
 
 def refuse_delays_and_encoders(network: Network) -> None:
-    """InputError where synapses have a delay, whose events are not there yet when a pass comes to them, or an encoder."""
+    """InputError where synapses have a delay, whose events a pass would not find there yet, or an Input an encoder."""
     if network.encoded:
         name, encoder = next(iter(network.encoded.items()))
         raise InputError(

@@ -64,8 +64,8 @@ class Network:
         for node in filter(carried_on, self.nodes):
             if not self.input_channels.keys().isdisjoint(leaf for part in node.sources for leaf in self.leaves(part)):
                 raise GraphError(
-                    f"{type(node).__name__} {node.name!r}: delay must be 0, because it reads an Input, whose values arrive "
-                    "at once"
+                    f"{type(node).__name__} {node.name!r}: delay must be 0, because it reads an Input, whose values "
+                    "arrive at once"
                 )
 
     def __getitem__(self, name: str) -> Node:

@@ -81,8 +81,8 @@ def _streams(name: str, encoder: Encoder, value: Any) -> EventStream | list[Even
 def _checked(name: str, encoder: Events, stream: EventStream) -> EventStream:
     if stream.encoder != encoder:
         raise InputError(
-            f"x of Input {name!r} was binned for {stream.encoder}, but its encoder is {encoder}; bin with the same most "
-            "and sign, or take the stream's encoder for the Input"
+            f"x of Input {name!r} was binned for {stream.encoder}, but its encoder is {encoder}; bin with the same "
+            "most and sign, or take the stream's encoder for the Input"
         )
     if not stream.steps:
         raise InputError(f"x of Input {name!r} has no steps; pass one at least")
@@ -96,9 +96,8 @@ def _check_alike(network: Network, batches: Mapping[str, list[EventStream]]) -> 
     for name, stream in every:
         channels = network.input_channels[name]
         if stream.shape[0] != channels.stop - channels.start:
-            raise InputError(
-                f"x of Input {name!r} must have {channels.stop - channels.start} channels (got the shape {stream.shape})"
-            )
+            wanted = channels.stop - channels.start
+            raise InputError(f"x of Input {name!r} must have {wanted} channels (got the shape {stream.shape})")
         first = every[0][1]
         if (stream.steps, stream.shape[1:]) != (first.steps, first.shape[1:]):
             raise InputError(

@@ -105,8 +105,8 @@ def simulate(
     """
     if order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)} (got {order!r})")
-    x, streams = without_events(network, x, time_axis)
-    pictures, batched = _check_input(network, x, time_axis)
+    arrays, streams = without_events(network, x, time_axis)
+    pictures, batched = _check_input(network, arrays, time_axis)
     check_encoded(network, pictures)
     steps = _check_steps(steps, _shown_steps(pictures, time_axis, streams))
     kinds = _check_record(record)

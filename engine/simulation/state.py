@@ -57,7 +57,8 @@ class State:
 
     def of_picture(self, index: int) -> State:
         """That of one picture of a batch."""
-        return replace(self, **{kind: {name: a[index] for name, a in getattr(self, kind).items()} for kind in KINDS})
+        parts: Any = {kind: {name: a[index] for name, a in getattr(self, kind).items()} for kind in KINDS}
+        return replace(self, **parts)
 
     @property
     def largest(self) -> float:
@@ -69,7 +70,7 @@ class State:
 def joined(states: Sequence[State]) -> State:
     """Those of several pictures as that of a batch."""
     first = states[0]
-    stacked = {
+    stacked: Any = {
         kind: {name: np.stack([getattr(state, kind)[name] for state in states]) for name in getattr(first, kind)}
         for kind in KINDS
     }

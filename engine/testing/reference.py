@@ -223,7 +223,7 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int, picture: int 
     """Run `network` on the picture x, (C, H, W), for `steps` steps, all layers of a step before the next step.
 
     Input that changes is (T, C, H, W), T being `steps`. Of several inputs, `x` has the channels of one after the other,
-    in the order of `network.inputs`. What an Input emits that takes events is what `x` has there: x is then (T, C, H, W).
+    in the order of `network.inputs`. What an Input emits that takes events is what `x` has there, at each step.
     `picture` is the number of the picture in its batch, on which random spikes depend.
 
     Layers act in topological order within a step: what a layer emits at step t reaches the next layer at step t.
