@@ -8,7 +8,7 @@ if __name__ != "spikeunet.engine":
 
 from . import start  # noqa: F401 - the checks before all else
 from .dense import forward
-from .encoders import Delta, Events, EventStream, Latency, RankOrder, Rate, bin_events
+from .encoders import Delta, Events, EventStream, Latency, RankOrder, Rate, bin_events, read_events
 from .errors import (
     GraphError,
     InputError,
@@ -145,6 +145,7 @@ __all__ = [
     "load_model",
     "padded_rows",
     "psnr",
+    "read_events",
     "read_picture",
     "register_layer",
     "register_neuron",

@@ -3,6 +3,7 @@
 from .binning import bin_events
 from .delta import Delta
 from .encoder import Encoder
+from .event_files import read_events
 from .event_stream import EventStream, stream_of_queues
 from .one_spike import Latency, RankOrder
 from .plain_events import Events
@@ -21,5 +22,6 @@ __all__ = [
     "RankOrder",
     "Rate",
     "bin_events",
+    "read_events",
     "stream_of_queues",
 ]

@@ -98,9 +98,9 @@ def _checked_shape(shape: Shape, channels: int, polarity: str) -> Shape:
 
 def _checked_events(events: Any, shape: Shape) -> tuple[_Sites, _Sites, NDArray[Any], NDArray[np.bool_]]:
     """Columns, rows, times and whether the polarity is positive."""
-    names = events.dtype.names if isinstance(events, np.ndarray) else None
+    names = tuple(events.dtype.fields or ()) if isinstance(events, np.ndarray) else None
     missing = [name for name in "xytp" if name not in (names or ())]
-    if names is None or missing or events.ndim != 1:
+    if not names or missing or events.ndim != 1:
         raise InputError(
             f"events must be a structured array of one axis with the fields x, y, t and p (got {_kind(events)}"
             f"{', without ' + first_few(missing) if missing and names else ''})"

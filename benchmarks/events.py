@@ -1,0 +1,179 @@
+"""A recording of an event camera through a small network: time by event and by step, beside dense simulations of it.
+
+The network: Conv2d, integrate-and-fire neurons, Conv2d with stride 2, the same, and a readout of ten numbers. Steps are
+of 1 ms, all on one thread. Dense means that every pixel takes part at every step, in PyTorch with torch.no_grad, and in snnTorch.
+
+    python benchmarks/events.py RECORDING [--plot docs/events.png]
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.util
+import time
+
+import numpy as np
+
+from spikeunet.engine import (
+    Conv2d,
+    Input,
+    IntegrateAndFire,
+    Network,
+    Neurons,
+    Output,
+    bin_events,
+    read_events,
+    simulate,
+)
+
+WIDTHS = (8, 16, 10)
+
+
+def make_network(encoder):
+    """Weights are multiples of 1/64 with a mean a little above 0, so that a few percent of the neurons fire."""
+    generator = np.random.default_rng(0)
+
+    def weight(*shape):
+        return (np.round(generator.normal(2, 12, shape)) / 64).astype(np.float32)
+
+    first, second, last = WIDTHS
+    return Network(
+        [
+            Input("input", 2, encoder),
+            Conv2d("conv1", "input", weight(first, 2, 3, 3), padding=1),
+            Neurons("spikes1", "conv1", IntegrateAndFire(strict=True)),
+            Conv2d("conv2", "spikes1", weight(second, first, 3, 3), stride=2, padding=1),
+            Neurons("spikes2", "conv2", IntegrateAndFire(strict=True)),
+            Conv2d("last", "spikes2", weight(last, second, 1, 1)),
+            Output("output", "last"),
+        ]
+    )
+
+
+def dense_torch(network, frames):
+    """The readout of a dense simulation in PyTorch."""
+    import torch
+
+    torch.set_num_threads(1)
+    convolutions = [_layer(network[name]) for name in ("conv1", "conv2", "last")]
+    first = second = total = 0.0
+    with torch.no_grad():
+        for frame in torch.from_numpy(frames)[:, None]:
+            first = first + convolutions[0](frame)
+            spikes = (first > 1).float()
+            first -= spikes
+            second = second + convolutions[1](spikes)
+            spikes = (second > 1).float()
+            second -= spikes
+            total = total + convolutions[2](spikes)
+    return (total[0] / len(frames)).numpy()
+
+
+def dense_snntorch(network, frames):
+    """The same with snnTorch's Leaky, beta = 1."""
+    import snntorch
+    import torch
+
+    torch.set_num_threads(1)
+    convolutions = [_layer(network[name]) for name in ("conv1", "conv2", "last")]
+    neurons = [snntorch.Leaky(beta=1.0, reset_mechanism="subtract", reset_delay=False) for _ in range(2)]
+    states, total = [neuron.init_leaky() for neuron in neurons], 0.0
+    with torch.no_grad():
+        for frame in torch.from_numpy(frames)[:, None]:
+            spikes, states[0] = neurons[0](convolutions[0](frame), states[0])
+            spikes, states[1] = neurons[1](convolutions[1](spikes), states[1])
+            total = total + convolutions[2](spikes)
+    return (total[0] / len(frames)).numpy()
+
+
+def _layer(node):
+    import torch
+
+    layer = torch.nn.Conv2d(
+        node.weight.shape[1], node.weight.shape[0], node.weight.shape[2:], node.stride, node.padding
+    )
+    layer.weight.data, layer.bias.data = torch.from_numpy(node.weight.copy()), torch.from_numpy(node.bias.copy())
+    return layer
+
+
+def seconds(function, repeat=5):
+    """Processor time of the shortest of some runs, after one that may compile: others may keep the machine busy."""
+    function()
+    times = []
+    for _ in range(repeat):
+        begin = time.process_time()
+        function()
+        times.append(time.process_time() - begin)
+    return min(times)
+
+
+def frames_of(stream):
+    return np.stack([stream.levels_at(step) for step in range(stream.steps)]).astype(np.float32)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recording")
+    parser.add_argument("--steps", type=int, default=64)
+    parser.add_argument("--plot")
+    options = parser.parse_args()
+    events = read_events(options.recording)
+    shape = (2, -(-(int(events["y"].max()) + 1) // 8) * 8, -(-(int(events["x"].max()) + 1) // 8) * 8)
+    events = events[events["t"] < events["t"][0] + 1000 * options.steps]
+    print(f"{len(events)} events of {shape[2]}x{shape[1]} pixels in {options.steps} steps of 1 ms")
+    print(
+        f"bin_events: {seconds(lambda: bin_events(events, shape, time_step=1000)) / len(events) * 1e9:.0f} ns an event"
+    )
+    rows = [measure(events, share, shape, options) for share in (0.0, 0.125, 0.25, 0.5, 1.0)]
+    slope, idle = np.polyfit([row["events"] for row in rows], [row["engine"] for row in rows], 1)
+    print(f"engine: {idle / options.steps * 1e3:.3f} ms a step and {slope * 1e9:.0f} ns an event")
+    whole = rows[-1]
+    for name in ("torch", "snntorch"):
+        if name in whole:
+            print(
+                f"{name}: {whole[name] / options.steps * 1e3:.3f} ms a step, {whole[name] / whole['engine']:.1f} times"
+            )
+    if options.plot:
+        plot(rows, options.plot)
+
+
+def measure(events, share, shape, options):
+    """Times with a part of the events, drawn at random."""
+    kept = events[np.random.default_rng(1).random(len(events)) < share]
+    stream = bin_events(kept, shape, time_step=1000, start=int(events["t"][0]), steps=options.steps)
+    network, frames = make_network(stream.encoder), frames_of(stream)
+    run = functools.partial(simulate, network, stream, threads=1)
+    row = {"events": len(stream.sites), "engine": seconds(run)}
+    result = run()
+    for name, dense in (("torch", dense_torch), ("snntorch", dense_snntorch)):
+        if share not in (0, 1) or importlib.util.find_spec(name) is None:
+            continue
+        row[name] = seconds(functools.partial(dense, network, frames), 1)
+        row[f"{name} differs"] = float(np.abs(dense(network, frames) - result.output).max())
+    fired = sum(int(layer.events.sum()) for layer in result.operations.neurons.values())
+    print(
+        {name: f"{value:.4g}" for name, value in (row | {"fired": fired, "synops": result.total_accumulates}).items()}
+    )
+    return row
+
+
+def plot(rows, path):
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for name in ("engine", "torch", "snntorch"):
+        if name in rows[-1]:
+            label = "spikeunet" if name == "engine" else f"{name}, dense"
+            shown = [row for row in rows if name in row]
+            axes.plot([row["events"] for row in shown], [row[name] for row in shown], "o-", label=label)
+    axes.set(xlabel="events of the recording", ylabel="processor time, s", yscale="log")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
