@@ -1,7 +1,8 @@
 """A recording of an event camera through a small network: time by event and by step, beside dense simulations of it.
 
 The network: Conv2d, integrate-and-fire neurons, Conv2d with stride 2, the same, and a readout of ten numbers. Steps are
-of 1 ms, all on one thread. Dense means that every pixel takes part at every step, in PyTorch with torch.no_grad, and in snnTorch.
+of 1 ms, all on one thread. Dense means that every pixel takes part at every step, in PyTorch with torch.no_grad, and in
+snnTorch.
 
     python benchmarks/events.py RECORDING [--plot docs/events.png]
 """
@@ -126,8 +127,9 @@ def main():
         f"bin_events: {seconds(lambda: bin_events(events, shape, time_step=1000)) / len(events) * 1e9:.0f} ns an event"
     )
     rows = [measure(events, share, shape, options) for share in (0.0, 0.125, 0.25, 0.5, 1.0)]
-    slope, idle = np.polyfit([row["events"] for row in rows], [row["engine"] for row in rows], 1)
-    print(f"engine: {idle / options.steps * 1e3:.3f} ms a step and {slope * 1e9:.0f} ns an event")
+    for name in ("engine", "engine, from event to event"):
+        slope, idle = np.polyfit([row["events"] for row in rows], [row[name] for row in rows], 1)
+        print(f"{name}: {idle / options.steps * 1e3:.3f} ms a step and {slope * 1e9:.0f} ns an event")
     whole = rows[-1]
     for name in ("torch", "snntorch"):
         if name in whole:
@@ -145,6 +147,7 @@ def measure(events, share, shape, options):
     network, frames = make_network(stream.encoder), frames_of(stream)
     run = functools.partial(simulate, network, stream, threads=1)
     row = {"events": len(stream.sites), "engine": seconds(run)}
+    row["engine, from event to event"] = seconds(functools.partial(run, kernels="events"))
     result = run()
     for name, dense in (("torch", dense_torch), ("snntorch", dense_snntorch)):
         if share not in (0, 1) or importlib.util.find_spec(name) is None:
@@ -165,12 +168,13 @@ def plot(rows, path):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for name in ("engine", "torch", "snntorch"):
+    names = {"engine": "spikeunet", "engine, from event to event": "spikeunet, from event to event"}
+    names |= {"torch": "PyTorch, dense", "snntorch": "snnTorch, dense"}
+    for name, label in names.items():
         if name in rows[-1]:
-            label = "spikeunet" if name == "engine" else f"{name}, dense"
             shown = [row for row in rows if name in row]
             axes.plot([row["events"] for row in shown], [row[name] for row in shown], "o-", label=label)
-    axes.set(xlabel="events of the recording", ylabel="processor time, s", yscale="log")
+    axes.set(xlabel="events of the recording", ylabel="processor time, s", ylim=(0, None))
     axes.legend()
     figure.savefig(path, dpi=120)
 

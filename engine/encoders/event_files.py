@@ -95,11 +95,11 @@ def _read_nmnist(path: Path) -> NDArray[Any]:
 
 def _read_npy(path: Path) -> NDArray[Any]:
     # Mapped first, which refuses a file that is shorter than it says before memory is taken for it.
-    return _structured(path, np.load(path, mmap_mode="r", allow_pickle=False))
+    return _structured(path, np.lib.format.open_memmap(path, mode="r"))
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as stream, np.lib.npyio.NpzFile(stream, allow_pickle=False) as archive:
         names = list(archive.files)
         if len(names) == 1:
             return _structured(path, archive[names[0]])
