@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from spikeunet.engine import (
     Conv2d,
     Delta,
     Events,
+    EventStream,
     GraphError,
     Input,
     InputError,
@@ -32,6 +34,7 @@ from spikeunet.engine import (
     save_model,
     simulate,
 )
+from spikeunet.engine.command_line.info import _settings
 from spikeunet.engine.files.topology import decode_encoder, encode_encoder
 from spikeunet.engine.finetune.passes import refuse_delays_and_encoders
 from spikeunet.engine.testing import reference
@@ -360,6 +363,48 @@ def test_negative_times_are_refused():
     events["t"] -= 10_000
     with pytest.raises(InputError, match="t of events must not be negative"):
         bin_events(events, (2, 4, 6), count=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 3}, "needs first"),
+        ({"first": np.array([0, 2, 1])}, "needs first"),
+        ({"levels": np.zeros(3, np.uint8)}, "needs first"),
+        ({"sites": np.array([0, 48])}, "sites of an EventStream must ascend within a step, from 0 to 47"),
+        ({"sites": np.array([3, 3]), "first": np.array([0, 2, 2])}, "must ascend within a step"),
+        ({"levels": np.array([1, 2], np.uint8)}, "levels of an EventStream must be from 1 to 1"),
+    ],
+)
+def test_streams_that_contradict_themselves(change, message):
+    """No kernel sees a level or a place that there is not."""
+    first, sites, levels = np.array([0, 1, 2]), np.array([4, 3]), np.ones(2, np.uint8)
+    fields = {"shape": (2, 4, 6), "steps": 2, "encoder": Events(), "first": first, "sites": sites, "levels": levels}
+    assert len(EventStream(**fields)) == 2
+    with pytest.raises(InputError, match=message):
+        EventStream(**fields | change)
+
+
+def test_the_ledger_lists_encoded_inputs():
+    """By node, step and threshold, as a table and as JSON."""
+    shown = inputs(frames(1, 3, 4, 6)[0])
+    ledger = simulate(network(Rate("poisson", 2.0)), shown, 3).operations
+    events, spikes = (getattr(ledger.inputs["input"], name) for name in ("events", "spikes"))
+    rows = {by: [row for row in ledger.rows(by) if row["node"] == "input"] for by in ("node", "step", "threshold")}
+    assert rows["node"] == [{"node": "input", "kind": "Input", "events": events.sum(), "spikes": spikes.sum()}]
+    assert [row["events"] for row in rows["step"]] == events.tolist()
+    assert sum(row["spikes"] for row in rows["threshold"]) == spikes.sum() == (spikes @ np.ones(spikes.shape[1])).sum()
+    by_source = [row for row in ledger.rows("threshold") if row.get("source") == "input"]
+    assert sum(row["synops_binary"] for row in by_source) == ledger.synapses["conv1"].synops_binary.sum()
+    assert f"input input: {events.sum()} events" in str(ledger)
+    assert json.loads(ledger.to_json())["inputs"]["input"]["events_by_step"] == events.tolist()
+    assert (ledger + ledger).inputs["input"].events.tolist() == (2 * events).tolist()
+    assert ledger.totals["events"] == ledger.neurons["relu1"].events.sum()
+
+
+def test_info_shows_encoders(tmp_path):
+    net = network(Latency(5))
+    assert [_settings(net, node) for node in net.inputs] == ["Latency(window=5)", ""]
 
 
 def test_streams_that_do_not_fit_are_refused():

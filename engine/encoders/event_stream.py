@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -33,6 +34,11 @@ class EventStream:
     levels : (events,) uint8
     clipped : int
         Spikes that were left out, because a count was above what the encoder takes.
+
+    Raises
+    ------
+    InputError
+        If the arrays contradict each other, the shape or the encoder.
     """
 
     shape: Shape
@@ -42,6 +48,26 @@ class EventStream:
     sites: NDArray[np.int64]
     levels: NDArray[np.uint8]
     clipped: int = 0
+
+    def __post_init__(self) -> None:
+        types = (self.first.dtype, self.sites.dtype, self.levels.dtype)
+        size, count = math.prod(self.shape), len(self.sites)
+        first, sizes = self.first, np.diff(self.first)
+        fits = types == (np.int64, np.int64, np.uint8) and len(self.levels) == count and len(first) == self.steps + 1
+        if not fits or first[0] != 0 or first[-1] != count or (sizes < 0).any():
+            raise InputError(
+                f"an EventStream of {self.steps} steps needs first (int64, {self.steps + 1} of them, from 0 up to the "
+                f"number of events), sites (int64) and levels (uint8) (got {[str(kind) for kind in types]}, "
+                f"{len(first)}, {count} and {len(self.levels)} long)"
+            )
+        keys = np.repeat(np.arange(self.steps), sizes) * size + self.sites
+        highest = self.encoder.level_table().highest
+        if count and (self.sites.min() < 0 or self.sites.max() >= size or (np.diff(keys) <= 0).any()):
+            raise InputError(
+                f"sites of an EventStream must ascend within a step, from 0 to {size - 1} for {self.shape}"
+            )
+        if count and not 1 <= self.levels.min() <= self.levels.max() <= highest:
+            raise InputError(f"levels of an EventStream must be from 1 to {highest} for {self.encoder}")
 
     def __len__(self) -> int:
         return self.steps
@@ -100,7 +126,7 @@ def stream_of_queues(queues: Iterable[EventQueue], encoder: Events, name: str) -
         if queue.shape != shape:
             raise InputError(f"all queues of Input {name!r} must have one shape (got {shape} and {queue.shape})")
         parts += _steps_of(queue, name, highest)
-    if shape is None:
+    if shape is None or not parts:
         raise InputError(f"x of Input {name!r} has no queues; pass one at least")
     first = np.concatenate([[0], np.cumsum([len(sites) for sites, _ in parts])]).astype(np.int64)
     sites, levels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
