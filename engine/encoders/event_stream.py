@@ -50,14 +50,14 @@ class EventStream:
     clipped: int = 0
 
     def __post_init__(self) -> None:
-        types = (self.first.dtype, self.sites.dtype, self.levels.dtype)
+        types = [str(array.dtype) for array in (self.first, self.sites, self.levels)]
         size, count = math.prod(self.shape), len(self.sites)
         first, sizes = self.first, np.diff(self.first)
-        fits = types == (np.int64, np.int64, np.uint8) and len(self.levels) == count and len(first) == self.steps + 1
+        fits = types == ["int64", "int64", "uint8"] and len(self.levels) == count and len(first) == self.steps + 1
         if not fits or first[0] != 0 or first[-1] != count or (sizes < 0).any():
             raise InputError(
                 f"an EventStream of {self.steps} steps needs first (int64, {self.steps + 1} of them, from 0 up to the "
-                f"number of events), sites (int64) and levels (uint8) (got {[str(kind) for kind in types]}, "
+                f"number of events), sites (int64) and levels (uint8) (got {', '.join(types)}; "
                 f"{len(first)}, {count} and {len(self.levels)} long)"
             )
         keys = np.repeat(np.arange(self.steps), sizes) * size + self.sites
