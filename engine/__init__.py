@@ -71,6 +71,7 @@ from .pictures.metrics import psnr, ssim
 from .pictures.noise import add_noise
 from .pictures.picture_files import read_picture, write_picture
 from .simulation import Result, State, simulate
+from .stream import Stream
 from .tasks.denoising import Denoised, denoise
 from .tasks.segmentation import Segmented, segment
 
@@ -120,6 +121,7 @@ __all__ = [
     "SpikeunetError",
     "State",
     "StateDictError",
+    "Stream",
     "SumPool2d",
     "SynapseOperations",
     "SynapticEvents",

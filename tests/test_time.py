@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, reject
@@ -20,6 +22,7 @@ from spikeunet.engine import (
     Neurons,
     Output,
     State,
+    Stream,
     simulate,
 )
 from spikeunet.engine.testing import reference
@@ -198,3 +201,47 @@ def test_states_that_are_refused():
     broken = dict(state.neurons) | {"relu1": np.full_like(state.neurons["relu1"], np.nan)}
     with pytest.raises(InputError, match=r"state.neurons\['relu1'\] has values that are NaN"):
         simulate(net, picture, 1, state=State(1, broken, state.synapses, state.readouts, state.arriving))
+
+
+# --- Streams ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [network, recurrent])
+def test_streams_carry_on(make):
+    """The output of each input is that of its own steps; a stream that goes on with a kept state does the same."""
+    shown, net = frames(3, 2, 4, 6), make()
+    whole = simulate(net, np.repeat(shown, 2, axis=0), record=("readout", "state"), time_axis=0)
+    readouts = whole.readout[1::2]
+    expected = np.diff(readouts, axis=0, prepend=np.zeros_like(readouts[:1])) / 2
+    stream = Stream(net, steps=2, threads=1)
+    np.testing.assert_array_equal(stream.push(shown[0]).output, expected[0])
+    kept = stream.state
+    np.testing.assert_array_equal(stream.push(shown[1], record="spikes").output, expected[1])
+    stream.state = kept
+    np.testing.assert_array_equal(stream.push(shown[1]).output, expected[1])
+    with pytest.raises(InputError, match=r"state\.neurons"):
+        stream.push(np.zeros((2, 8, 6), np.float32))
+    np.testing.assert_array_equal(stream.push(shown[2]).output, expected[2])
+    stream.reset()
+    np.testing.assert_array_equal(stream.push(shown[:1], time_axis=0).output, whole.readout[0])
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_until_the_answer_is_stable(labels):
+    picture, net = frames(1, 2, 4, 6)[0], network()
+    outputs = [simulate(net, picture, steps).output for steps in (2, 4, 6, 8, 10, 12)]
+    tolerance = 0.0 if labels else 0.2
+    result = Stream(net, steps=2).run_until_stable(picture, tolerance, patience=2, most_steps=12, labels=labels)
+    changes = [np.abs(after - before).max() for before, after in pairwise(outputs)]
+    stable = [True] * 5 if labels else [change <= tolerance for change in changes]
+    ends = [4 + 2 * k for k in range(5) if k and stable[k - 1] and stable[k]]
+    assert result.state.steps == min(ends, default=12)
+    np.testing.assert_array_equal(result.output, outputs[result.state.steps // 2 - 1])
+
+
+@pytest.mark.parametrize(
+    "options", [{"most_steps": 1}, {"most_steps": 2000}, {"patience": 0}, {"tolerance": -1.0}, {"tolerance": np.nan}]
+)
+def test_stopping_that_is_refused(options):
+    with pytest.raises(InputError, match=r"must be .* \(got "):
+        Stream(network(), steps=2).run_until_stable(frames(1, 2, 4, 6)[0], **options)
