@@ -178,7 +178,7 @@ def test_output_of_the_last_steps_alone():
         ({"time_axis": 1}, r"time_axis must be 0 of an x with 4 axes \(got 1\)"),
         ({"time_axis": True}, r"time_axis must be 0 of an x with 4 axes \(got True\)"),
         ({"time_axis": 0, "steps": 3}, r"steps must be 4, as many as x has along time_axis.*\(got 3\)"),
-        ({"time_axis": 0, "tile": 2}, r"tile cannot be had with time_axis or state \(got tile 2\)"),
+        ({"time_axis": 0, "tile": 2}, r"tile cannot be had with time_axis, state or probes \(got tile 2\)"),
         ({"time_axis": 0, "state": 3}, r"state must be the state of a result.*\(got int\)"),
     ],
 )
@@ -245,3 +245,37 @@ def test_until_the_answer_is_stable(labels):
 def test_stopping_that_is_refused(options):
     with pytest.raises(InputError, match=r"must be .* \(got "):
         Stream(network(), steps=2).run_until_stable(frames(1, 2, 4, 6)[0], **options)
+
+
+# --- Traces ----------------------------------------------------------------------------------------------------------
+
+
+def test_traces_of_chosen_neurons():
+    picture, net = frames(1, 2, 4, 6)[0], network()
+    sites = {"relu1": [(3, 0, 5), (0, 3, 0)], "pooled": np.array([[2, 1, 2]])}
+    found = simulate(net, picture, 5, probes=sites)
+    for step in range(5):
+        membrane = simulate(net, picture, step + 1, record="membrane").membrane
+        for name, chosen in sites.items():
+            expected = [membrane[name][tuple(site)] for site in chosen]
+            np.testing.assert_array_equal(found.traces[name]["membrane"][step], expected)
+    np.testing.assert_array_equal(found.output, simulate(net, picture, 5).output)
+    batch = simulate(net, picture[None], 5, probes=sites).traces["relu1"]["membrane"]
+    np.testing.assert_array_equal(batch[0], found.traces["relu1"]["membrane"])
+
+
+@pytest.mark.parametrize(
+    ("probes", "message"),
+    [
+        (3, r"probes must map names of Neurons nodes to neurons \(got int\)"),
+        ({"conv1": [(0, 0, 0)]}, r"probes can name relu1, relu2, pooled \(got conv1\)"),
+        ({"relu1": [(0, 0)]}, r"must list \(channel, row, column\) of neurons"),
+        ({"relu1": [(0.0, 0, 0)]}, r"must list \(channel, row, column\) of neurons"),
+        ({"relu1": [(0, 4, 0)]}, r"names the neuron \(0, 4, 0\) of a layer of the shape \(4, 4, 6\)"),
+    ],
+)
+def test_probes_that_are_refused(probes, message):
+    with pytest.raises(InputError, match=message):
+        simulate(network(), frames(1, 2, 4, 6)[0], 1, probes=probes)
+    with pytest.raises(InputError, match="no traces were recorded"):
+        _ = simulate(network(), frames(1, 2, 4, 6)[0], 1).traces

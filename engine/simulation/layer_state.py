@@ -120,18 +120,22 @@ class LayerState:
             each.fresh, each.injected = False, True
 
     @property
+    def arrays(self) -> tuple[NDArray[np.float32], ...]:
+        """(H * W * padded channels,), each variable of the neurons, the potential first."""
+        assert self.membrane is not None
+        return self.membrane, *self.others
+
+    @property
     def variables(self) -> NDArray[np.float32]:
         """(V, C, H, W), a copy of what is carried of each neuron, the potential first."""
-        assert self.membrane is not None
         channels, height, width = self.layer.outgoing
-        arrays = [array.reshape(height, width, -1)[..., :channels] for array in (self.membrane, *self.others)]
+        arrays = [array.reshape(height, width, -1)[..., :channels] for array in self.arrays]
         return np.stack([array.transpose(2, 0, 1) for array in arrays])
 
     @variables.setter
     def variables(self, values: NDArray[np.float32]) -> None:
-        assert self.membrane is not None
         channels, height, width = self.layer.outgoing
-        for array, value in zip((self.membrane, *self.others), values, strict=True):
+        for array, value in zip(self.arrays, values, strict=True):
             array.reshape(height, width, -1)[..., :channels] = value.transpose(1, 2, 0)
         self.fresh = False
 

@@ -19,6 +19,7 @@ from .bound_program import BoundGroup, put_back, take_bound
 from .counting import OperationsCounter
 from .layer_run import LayerRun
 from .layer_state import Inputs, inputs_of
+from .probes import Sites, Traces
 from .queue_room import QueueRoom
 from .recording import Recorder
 from .result import Result
@@ -75,6 +76,8 @@ class PictureRun:
         Of a group: 8, or 1 for all layers at each step.
     before : State, optional
         Where the run goes on; otherwise at rest.
+    sites : dict, optional
+        Neurons of which each step is noted; `most_steps` is then 1.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class PictureRun:
         threads: int,
         most_steps: int = STEPS_PER_QUEUE,
         before: State | None = None,
+        sites: Sites | None = None,
     ) -> None:
         self.program = program
         self._shown = list(shown_pictures(picture, steps))
@@ -94,6 +98,7 @@ class PictureRun:
         self.steps = steps
         self.groups = [list(step_groups(count, most_steps)) for _, count in self._shown]
         self._state_before = before
+        self._traces = Traces(program, sites, steps) if sites else None
         self.workers = workers
         self.threads = threads
         self.recorder = Recorder(program, steps, record)
@@ -118,7 +123,7 @@ class PictureRun:
         """All groups of steps."""
         sizes = [size for groups in self.groups for size in groups]
         self._keeps_state = self._state_before is not None or self.recorder.wants("state")
-        keeps = self._keeps_state or self.recorder.wants("membrane")
+        keeps = self._keeps_state or self.recorder.wants("membrane") or self._traces is not None
         carries = len(sizes) > 1 or keeps or bool(self._watched)
         self.bound = take_bound(self.program, self.picture.shape, max(sizes), carries, self.workers, self.threads)
         self.bound.begin()
@@ -131,6 +136,8 @@ class PictureRun:
             is_new = True
             for size in groups:
                 self._run_group(self.bound.group(size), slice(first, first + size), is_new)
+                if self._traces is not None:
+                    self._traces.note(first, self.bound.states)
                 first, is_new = first + size, False
         for state in self.bound.states:
             if state.membrane is not None:
@@ -293,7 +300,9 @@ class PictureRun:
             operations=self._ledger(),
             seconds=0.0,
             kernels=sorted_kernels(self.kernels),
-            recorded=self.recorder.recorded | ({"state": self._state_after} if self._keeps_state else {}),
+            recorded=self.recorder.recorded
+            | ({"state": self._state_after} if self._keeps_state else {})
+            | ({} if self._traces is None else {"traces": self._traces.recorded}),
         )
 
     def _ledger(self) -> Operations:

@@ -19,6 +19,7 @@ from ..graph import Network
 from ..joined_inputs import joined_inputs
 from ..threads import WorkerThreads, available_processors
 from .picture_run import PictureRun, sorted_kernels
+from .probes import check_probes, joined_traces
 from .result import RECORDABLE, Result
 from .state import State, check_state, joined
 from .tile_size import choose_tile
@@ -40,6 +41,7 @@ def simulate(
     kernels: str | Collection[str] = "auto",
     time_axis: int | None = None,
     state: State | None = None,
+    probes: Mapping[str, ArrayLike] | None = None,
 ) -> Result:
     """Run a spiking network on one picture or a batch.
 
@@ -83,6 +85,9 @@ def simulate(
         What another run has left, of the same network on pictures of the same size: this one goes on where that
         stopped, with the spikes, potentials and output of one run of all steps. `Result.state` of a run that recorded
         "state", or went on itself.
+    probes : mapping of str to (n, 3) int, optional
+        By Neurons node, (channel, row, column) of neurons whose state variables are noted after each step, in
+        `Result.traces`. The network is then run step by step.
 
     Returns
     -------
@@ -92,7 +97,7 @@ def simulate(
     ------
     InputError
         If x has another shape, is not floating-point, has NaN or infinities, or does not fit the network; if steps,
-        order, threads, record, tile, kernels or time_axis are out of range, or the processor does not have the kernels;
+        order, threads, record, tile, kernels, time_axis or probes are out of range, or the processor does not have the kernels;
         if the state is that of another network or size; if so many steps may take more accumulates than 64 bits count.
     RangeError
         If a potential, or another number of the run, leaves the range of float32.
@@ -107,15 +112,16 @@ def simulate(
     steps = _check_steps(steps, pictures.shape[1] if time_axis is not None else None)
     kinds = _check_record(record)
     most = available_processors() if threads is None else _check_whole("threads", threads, 1024)
-    carries = time_axis is not None or state is not None or "state" in kinds
+    carries = time_axis is not None or state is not None or probes is not None or "state" in kinds
     if network.delays or carries:
         _refuse_tile(tile, carries)
     program = build_program(network, pictures.shape[-3:], allowed_kernels(kernels))
     if state is not None:
         check_state(state, program, len(pictures) if batched else None)
     check_counts(program, steps + (0 if state is None else state.steps))
+    sites = None if probes is None else check_probes(probes, program)
     height = pictures.shape[-2]
-    by_step = order == "time" or bool(network.delays)
+    by_step = order == "time" or bool(network.delays) or bool(sites)
     rows = height if carries or network.delays else _tile_rows(tile, order, program, height, steps)
     begin = time.perf_counter()
     with WorkerThreads(most) as workers:
@@ -126,7 +132,7 @@ def simulate(
             states = [state.of_picture(k) if state is not None and batched else state for k in numbers]
             largest = 1 if by_step else STEPS_PER_QUEUE
             results = [
-                PictureRun(program, picture, steps, kinds, workers, most, largest, before).run()
+                PictureRun(program, picture, steps, kinds, workers, most, largest, before, sites).run()
                 for picture, before in zip(pictures, states, strict=True)
             ]
     seconds = time.perf_counter() - begin
@@ -202,7 +208,7 @@ def _refuse_tile(tile: int | None, carries: bool) -> None:
     if tile is None:
         return
     if carries:
-        raise InputError(f"tile cannot be had with time_axis or state (got tile {tile!r}); leave it out")
+        raise InputError(f"tile cannot be had with time_axis, state or probes (got tile {tile!r}); leave it out")
     raise InputError(
         f"tile needs a network without delays, which runs layer by layer (got tile {tile!r} and a network with "
         "delays); leave it out"
@@ -228,6 +234,8 @@ def _join(results: Sequence[Result], seconds: float, batched: bool) -> Result:
         values = [result.recorded[kind] for result in results]
         if isinstance(value, State):
             recorded[kind] = joined(values)  # type: ignore[arg-type]
+        elif kind == "traces":
+            recorded[kind] = joined_traces(values)
         elif isinstance(value, dict):
             recorded[kind] = {name: _stacked([each[name] for each in values]) for name in value}  # type: ignore[index]
         else:
