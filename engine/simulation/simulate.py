@@ -98,8 +98,8 @@ def simulate(
     InputError
         If x has another shape, is not floating-point, has NaN or infinities, or does not fit the network; if steps,
         order, threads, record, tile, kernels, time_axis or probes are out of range, or the processor does not have the
-        kernels; if the state is that of another network or size; if so many steps may take more accumulates than 64 bits
-        count.
+        kernels; if the state is that of another network or size; if so many steps may take more accumulates than 64
+        bits count.
     RangeError
         If a potential, or another number of the run, leaves the range of float32.
 
