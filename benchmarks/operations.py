@@ -17,7 +17,7 @@ import click
 import numpy as np
 
 from spikeunet.engine import ENERGY_MODELS, add_noise, denoise, load_model, read_picture
-from spikeunet.engine.simulation import dot_run, picture_run, queue_room
+from spikeunet.engine.simulation import integer_products, picture_run, queue_memory
 from spikeunet.engine.simulation.bound_program import BoundProgram
 from spikeunet.engine.simulation.counting import OperationsCounter
 from spikeunet.engine.simulation.layer_run import LayerRun
@@ -27,7 +27,7 @@ from spikeunet.engine.simulation.picture_run import PictureRun
 COUNTING = (
     (LayerBands, "_count"),
     (LayerRun, "_count"),
-    (dot_run, "count_zeros_of_planes"),
+    (integer_products, "count_zeros_of_planes"),
     (OperationsCounter, "add_run"),
     (OperationsCounter, "add_input"),
     (PictureRun, "_ledger"),
@@ -65,7 +65,7 @@ def measure_counting(run: Callable[[int], object], repeats: int) -> None:
     Counting has to be told apart: layers are run one by one, and their bands too, by kernels of a phase each.
     """
     picture_run.take_bound = uncompiled
-    queue_room.MOST_BYTES = 0
+    queue_memory.MOST_BYTES = 0
     stopwatch = Stopwatch()
     for owner, name in COUNTING:
         setattr(owner, name, stopwatch.wrap(getattr(owner, name)))

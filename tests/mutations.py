@@ -208,7 +208,7 @@ MUTATIONS = [
     ),
     Mutation(
         "sums of a max pool forgotten from one group of steps to the next",
-        "simulation/value_run.py",
+        "simulation/value_currents.py",
         "self._state[first:last]",
         "self._state[first:last].copy()",
         kinds="max_pool2d conv2d",

@@ -34,7 +34,7 @@ from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.shared_counter import TAKEN, next_band
 from spikeunet.engine.memory import IdleMemory
-from spikeunet.engine.simulation import bound_program, layer_run, picture_run, shared_rooms
+from spikeunet.engine.simulation import bound_program, layer_run, picture_run, shared_memory
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 from spikeunet.engine.threads import workers
@@ -280,7 +280,7 @@ def test_an_error_in_one_thread_ends_all(which, compiled_calls, monkeypatch):
 
     with pytest.MonkeyPatch.context() as patch:
         if which == "input":
-            patch.setattr(picture_run.PictureRun, "_add_inputs", lambda self: {}["lost"])
+            patch.setattr(picture_run.PictureRun, "_add_inputs", lambda *_: {}["lost"])
         else:
             patch.setattr(bound_program, "run_layers", fail)
         with pytest.raises(KeyError, match="lost"):
@@ -330,7 +330,7 @@ def test_the_oldest_idle_bound_programs_are_given_up(compiled_calls, monkeypatch
 def test_too_large_for_shared_memory(compiled_calls, monkeypatch):
     compiled_calls()
     net, pixels = unet(), picture(2, 8, 8)
-    monkeypatch.setattr(shared_rooms, "MOST_BYTES", 1000)
+    monkeypatch.setattr(shared_memory, "MOST_BYTES", 1000)
     assert_same(simulate(net, pixels, 1), by_layer(net, pixels, 1))
     assert not idle(net, pixels.shape)
 
@@ -339,7 +339,7 @@ def test_too_large_for_shared_memory(compiled_calls, monkeypatch):
 def test_places_in_a_block_do_not_overlap_while_they_are_read(parts):
     sizes = [size for size, _ in parts]
     lasts = [min(index + more, len(parts) - 1) for index, (_, more) in enumerate(parts)]
-    places, total = shared_rooms.places_in_block(sizes, lasts)
+    places, total = shared_memory.places_in_block(sizes, lasts)
     for time in range(len(parts)):
         living = [k for k in range(time + 1) if lasts[k] >= time]
         held = [byte for k in living for byte in range(places[k], places[k] + sizes[k])]

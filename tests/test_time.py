@@ -279,3 +279,17 @@ def test_probes_that_are_refused(probes, message):
         simulate(network(), frames(1, 2, 4, 6)[0], 1, probes=probes)
     with pytest.raises(InputError, match="no traces were recorded"):
         _ = simulate(network(), frames(1, 2, 4, 6)[0], 1).traces
+
+
+def test_recordings_are_not_overwritten_by_the_next_run():
+    nodes = [
+        Input("input"),
+        Conv2d("conv", "input", np.ones((1, 1, 1, 1), np.float32)),
+        Neurons("relu", "conv", LADDER),
+    ]
+    net = Network([*nodes, Conv2d("last", "relu", np.ones((1, 1, 1, 1), np.float32)), Output("output", "last")])
+    first = simulate(net, np.full((1, 1, 1), 0.125, np.float32), 3, record=EVERYTHING)
+    simulate(net, np.full((1, 1, 1), -1, np.float32), 3, record=EVERYTHING)
+    assert first.membrane["relu"] == first.state.neurons["relu"][0] == 0.125
+    assert first.output == np.float32(0.25) / np.float32(3)
+    assert first.readout[-1] == first.state.readouts["output"] == 0.25

@@ -20,7 +20,7 @@ from .counting import OperationsCounter
 from .layer_run import LayerRun
 from .layer_state import Inputs, inputs_of
 from .probes import Sites, Traces
-from .queue_room import QueueRoom
+from .queue_memory import QueueMemory
 from .recording import Recorder
 from .result import Result
 from .state import State
@@ -114,7 +114,7 @@ class PictureRun:
         }
         self._queues: dict[str, EventQueue] = {}
         self._before: dict[str, EventQueue] = {}
-        self._rooms: dict[str, QueueRoom] = {}
+        self._event_memories: dict[str, QueueMemory] = {}
         self._unread: dict[int, list[str]] = defaultdict(list)
         for index, layer in enumerate(program.layers):
             self._unread[program.last_use.get(layer.name, index)].append(layer.name)
@@ -220,24 +220,24 @@ class PictureRun:
     def _look_at(self, group: BoundGroup, indices: range, steps: slice) -> None:
         """Record and check what the last of some layers has left; forget events that nobody reads any more."""
         index = indices[-1]
-        layer, room = self.program.layers[index], group.rooms[index]
+        layer, events = self.program.layers[index], group.event_memories[index]
         if index in self._watched:
             self.bound.states[index].watch()
         if layer.neurons is not None and self.recorder.wants_queues:
             queue = self._queues.get(layer.name)
-            if queue is None and room is not None:
-                queue = room.queue()
+            if queue is None and events is not None:
+                queue = events.queue()
             assert queue is not None
             self.recorder.add_queue(layer, queue, steps)
         for name in (name for each in indices for name in self._unread[each]):
             if name not in self.bound.lasting:
                 self._queues.pop(name, None)
-            if name in self._rooms:
-                self._rooms.pop(name).put_back()
+            if name in self._event_memories:
+                self._event_memories.pop(name).put_back()
 
     def _run_layer(self, group: BoundGroup, index: int, steps: slice) -> None:
         """Run a layer that compiled calls do not take."""
-        layer, room = self.program.layers[index], group.rooms[index]
+        layer, events = self.program.layers[index], group.event_memories[index]
         lasting = layer.name in self.bound.lasting
         run = LayerRun(
             self.bound.states[index],
@@ -245,7 +245,7 @@ class PictureRun:
             group.steps,
             self.recorder.wants("readout") and layer.neurons is None,
             lasting,
-            room,
+            events,
         )
         queue = run.run(self.workers, self.threads)
         self.counter.add_run(layer, run.fired, run.counts, steps)
@@ -253,8 +253,8 @@ class PictureRun:
         if queue is not None:
             group.note(index, queue)
             self._queues[layer.name] = queue
-            if room is None and run.room is not None:
-                self._rooms[layer.name] = run.room
+            if events is None and run.events is not None:
+                self._event_memories[layer.name] = run.events
         elif run.currents is not None:
             self.recorder.add_readout(layer, run.currents, steps)
 

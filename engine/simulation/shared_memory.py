@@ -6,13 +6,13 @@ from bisect import insort
 from collections.abc import Collection, Mapping, Sequence
 
 from ..binding import Layer
-from .queue_room import block_bytes, has_room
+from .queue_memory import block_bytes, has_memory
 
 MOST_BYTES = 1 << 29
 """A program whose events may need more than this shares no block: room for them is then taken as it is needed."""
 
 
-def room_places(
+def memory_places(
     layers: Sequence[Layer], last_use: Mapping[str, int], steps: int, without: Collection[str]
 ) -> tuple[list[int], list[int], int]:
     """Where the events of each layer go in a block of memory, how many bytes they take, and those of the block.
@@ -20,7 +20,7 @@ def room_places(
     Layers that get no room take 0 bytes: readouts, those named in `without`, those that are too large, and all of them
     where the block would be.
     """
-    given = [has_room(layer, steps) and layer.name not in without for layer in layers]
+    given = [has_memory(layer, steps) and layer.name not in without for layer in layers]
     sizes = [
         block_bytes(layer, steps, layer.outgoing[1]) if has else 0 for layer, has in zip(layers, given, strict=True)
     ]

@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .arguments import InputRows
-from .band import spread_planes
+from .band import plane_rows
 from .compilation import compiled_bare
 from .sources import count_sources, source_at
 from .vectors import _data, _load_vector, _splat, _store_vector, _vector
@@ -27,7 +27,7 @@ _BYTE, _NUMBER, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
 @intrinsic
-def spread_word(typing_context, steps, words, entry, masks, mask, shift, planes, place, size):
+def fill_word(typing_context, steps, words, entry, masks, mask, shift, planes, place, size):
     """Spread the entries of MASK_CHANNELS channels out; returns how many entries there were.
 
     Step t goes to planes[place + t * size], ...; `steps` is a tuple that long, with as many steps as a word has bytes.
@@ -99,7 +99,7 @@ def _backwards(builder, levels, shift):
 
 
 @numba.njit(inline="always")
-def _spread_entries(source, first, end, place, size, steps, planes):
+def _fill_entries(source, first, end, place, size, steps, planes):
     """Spread a pixel's entries out, one by one."""
     channels, levels, quanta = source.channels, source.levels, source.quanta
     bytes_each = levels.size // max(source.words.size, 1)
@@ -110,15 +110,15 @@ def _spread_entries(source, first, end, place, size, steps, planes):
 
 
 @compiled_bare
-def spread_rows(band, bands, steps, sources, memory, layout):
+def fill_planes(band, bands, steps, sources, memory, layout):
     """Fill planes with the levels of the rows of the sources that a band reads, and zeros around them.
 
     steps : tuple as long as there are steps
-    sources : SpreadSources
+    sources : PlaneSources
     memory : uint8, see `Planes`
     layout : PlaneLayout
     """
-    planes = spread_planes(band, bands, memory)
+    planes = plane_rows(band, bands, memory)
     queues, first_row, levels = sources.queues, planes.first_row, planes.levels
     size = planes.rows * layout.row_bytes + PLANE_GAP
     levels[: len(steps) * size] = 0
@@ -131,12 +131,12 @@ def spread_rows(band, bands, steps, sources, memory, layout):
                 source = source_at(queues, number)
                 entry = source.start[row, x]
                 if source.masks.size == 0:
-                    _spread_entries(source, entry, source.start[row, x + 1], base, size, len(steps), levels)
+                    _fill_entries(source, entry, source.start[row, x + 1], base, size, len(steps), levels)
                     continue
                 mask_words = (sources.channels[number] + MASK_CHANNELS - 1) // MASK_CHANNELS
                 mask, place = (row * (width - 1) + x) * mask_words * 4, base + source.channel_offset
                 for word in range(mask_words):
-                    entry += spread_word(
+                    entry += fill_word(
                         steps, source.words, entry, source.masks, mask + 4 * word, source.shift, levels,
                         place + MASK_CHANNELS * word, size,
                     )  # fmt: skip
@@ -174,10 +174,10 @@ def _count_active(planes, base, pixel, begin, end, held, totals):
 def count_zeros_of_planes(band, bands, steps, sources, memory, layout, zeros):
     """Count, for each event that is spread out and that this band counts, the weights of zero that it meets.
 
-    steps, sources, memory, layout : as in `spread_rows`
+    steps, sources, memory, layout : as in `fill_planes`
     zeros : ZeroCounts
     """
-    planes = spread_planes(band, bands, memory)
+    planes = plane_rows(band, bands, memory)
     own = InputRows(bands.table[band].first_counted, bands.table[band].end_counted)
     column_classes, queues, counts = zeros.tables.column_classes, sources.queues, zeros.counts
     width, pixel, size = column_classes.size, layout.pixel_bytes, planes.rows * layout.row_bytes + PLANE_GAP

@@ -16,15 +16,15 @@ from ..graph import ZeroFanOut
 from ..kernels.arguments import (
     BandTable,
     DotScratch,
+    PlaneSource,
+    PlaneSources,
     ScaledIntegers,
-    SpreadSource,
-    SpreadSources,
     ZeroCounts,
 )
 from ..kernels.dot import GROUP, LANES, tile_configuration
 from ..kernels.dot_band import dot_band
+from ..kernels.planes import MASK_CHANNELS, count_zeros_of_planes, fill_planes
 from ..kernels.sources import packed_numbers, packed_sources
-from ..kernels.spread import MASK_CHANNELS, count_zeros_of_planes, spread_rows
 from ..kernels.tables import ZeroTables
 from .layer_state import Inputs
 from .scratch import Scratch
@@ -42,14 +42,14 @@ def masks_of(queue: EventQueue, shift: int) -> NDArray[np.uint8]:
     return _NO_MASKS if queue.masks is None or shift < 0 else queue.masks.reshape(-1)
 
 
-def spread_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[SpreadSources, tuple[SpreadSource, ...]]:
-    """What `spread_rows` takes of the sources, and arrays that have to outlive it.
+def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[PlaneSources, tuple[PlaneSource, ...]]:
+    """What `fill_planes` takes of the sources, and arrays that have to outlive it.
 
     `quanta` of each source, by name.
     """
     numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=attrgetter("itemsize"))
     sources = tuple(
-        SpreadSource(
+        PlaneSource(
             queue.start,
             queue.channels.astype(numbers, copy=False),
             queue.levels.view(np.uint8),
@@ -61,10 +61,10 @@ def spread_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[Spread
         for source, queue, _ in inputs.queues
     )
     channels = tuple(source.channels for source, _, _ in inputs.queues)
-    return SpreadSources(packed_sources(sources), packed_numbers(channels)), sources
+    return PlaneSources(packed_sources(sources), packed_numbers(channels)), sources
 
 
-class DotRun:
+class IntegerProducts:
     """What the dot kernels take of a layer and its inputs.
 
     Parameters
@@ -86,7 +86,7 @@ class DotRun:
         self.weights = ScaledIntegers(integers.weights, integers.scale)
         self.tokens = integers.tokens(steps)
         self._steps = steps
-        self.sources, self._kept = spread_sources(inputs, integers.quanta)
+        self.sources, self._kept = plane_sources(inputs, integers.quanta)
         # Levels without a value are silent in the planes.
         seen = all(integers.every_level_counts(source.name) for source, _, _ in inputs.queues)
         self.counts_zeros = zero is not None and seen
@@ -139,10 +139,10 @@ class DotRun:
         """
         tables, steps = self.plan.tables, self.tokens.block.steps
         sums = scratch.sums(max(self._steps, 2) * GROUP * LANES * self.plan.vectors)
-        room = DotScratch(scratch.planes(self.plan.plane_bytes(most_inputs, self._steps)), sums, _TILES)
+        dense = DotScratch(scratch.planes(self.plan.plane_bytes(most_inputs, self._steps)), sums, _TILES)
         phases: list[tuple[Any, tuple[Any, ...]]] = []
-        phases.append((spread_rows, (bands, steps, self.sources, room.planes, tables.layout)))
+        phases.append((fill_planes, (bands, steps, self.sources, dense.planes, tables.layout)))
         if self._zero is not None:
             zeros = self.zeros(scratch, counts)
-            phases.append((count_zeros_of_planes, (bands, steps, self.sources, room.planes, tables.layout, zeros)))
-        return [*phases, (dot_band, (bands, self.tokens, tables, self.weights, room))]
+            phases.append((count_zeros_of_planes, (bands, steps, self.sources, dense.planes, tables.layout, zeros)))
+        return [*phases, (dot_band, (bands, self.tokens, tables, self.weights, dense))]

@@ -15,7 +15,7 @@ from .layer_state import Inputs
 from .scratch import Scratch
 
 
-class ValueRun:
+class ValueCurrents:
     """What the node of a layer takes of its inputs.
 
     Parameters

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from ..binding.integer_layer import PooledLevels
 from ..binding.pool_layer import PoolLayer
 from ..kernels.arguments import BandTable
+from ..kernels.planes import PLANE_GAP, fill_planes
 from ..kernels.pooling import pool_planes
-from ..kernels.spread import PLANE_GAP, spread_rows
 from ..kernels.tables import PlaneLayout, PoolTables
 from ..kernels.window_block import window_token
-from .dot_run import spread_sources
+from .integer_products import plane_sources
 from .layer_state import Inputs
 from .scratch import Scratch
 
 
-class PoolRun:
+class PlaneMeans:
     """What the kernels take of an average pooling layer and its inputs.
 
     Parameters
@@ -32,7 +32,7 @@ class PoolRun:
 
     def __init__(self, layer: PoolLayer, pooled: PooledLevels, inputs: Inputs, steps: int) -> None:
         self._steps = window_token(steps, 1, 1, 1, 1).steps
-        self.sources, self._kept = spread_sources(inputs, pooled.quanta)
+        self.sources, self._kept = plane_sources(inputs, pooled.quanta)
         channels, _, width = layer.incoming
         geometry = layer.pool_geometry
         reached = (geometry.output_width - 1) * geometry.stride_x - geometry.padding_x + geometry.kernel_width
@@ -57,6 +57,6 @@ class PoolRun:
         layout = self.tables.layout
         planes = scratch.planes(len(self._steps) * (most_inputs * layout.row_bytes + PLANE_GAP))
         return [
-            (spread_rows, (bands, self._steps, self.sources, planes, layout)),
+            (fill_planes, (bands, self._steps, self.sources, planes, layout)),
             (pool_planes, (bands, self._steps, self.tables, planes, means)),
         ]

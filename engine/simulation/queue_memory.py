@@ -30,7 +30,7 @@ _blocks: Shelf[NDArray[np.uint8]] = Shelf(IDLE)
 called_by_clear_caches(IDLE.clear)
 
 
-class QueueRoom:
+class QueueMemory:
     """Where the events of a layer go over some steps: an event queue whose bands may have gaps between them.
 
     Parameters
@@ -73,7 +73,7 @@ class QueueRoom:
 
 
 def block_bytes(layer: Layer, steps: int, bands: int) -> int:
-    """Bytes of a `QueueRoom`."""
+    """Bytes of a `QueueMemory`."""
     return sum(map(_whole_lines, _part_bytes(layer, steps, bands)))
 
 
@@ -86,8 +86,8 @@ def _part_bytes(layer: Layer, steps: int, bands: int) -> list[int]:
     return [8 * height * (width + 1), channel.itemsize * entries, level.itemsize * entries, of_masks]
 
 
-def has_room(layer: Layer, steps: int) -> bool:
-    """Whether the events of a layer, at most, are few enough for a `QueueRoom`."""
+def has_memory(layer: Layer, steps: int) -> bool:
+    """Whether the events of a layer, at most, are few enough for a `QueueMemory`."""
     return layer.neurons is not None and block_bytes(layer, steps, 1) <= MOST_BYTES
 
 
