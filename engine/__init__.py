@@ -71,6 +71,7 @@ from .pictures.metrics import psnr, ssim
 from .pictures.noise import add_noise
 from .pictures.picture_files import read_picture, write_picture
 from .simulation import Result, simulate
+from .tasks.classification import Classified, classify
 from .tasks.denoising import Denoised, denoise
 from .tasks.segmentation import Segmented, segment
 
@@ -79,6 +80,7 @@ __all__ = [
     "Add",
     "AvgPool2d",
     "BurstNeuron",
+    "Classified",
     "Concat",
     "Conv1d",
     "Conv2d",
@@ -126,6 +128,7 @@ __all__ = [
     "Weighted",
     "ZeroFanOut",
     "add_noise",
+    "classify",
     "clear_caches",
     "denoise",
     "estimate_energy",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def _cifar10_jpeg(path: Path) -> Labelled:
     pictures = np.stack(
         [
             np.asarray(Image.open(io.BytesIO(content[start:end])).convert("RGB")).transpose(2, 0, 1)
-            for start, end in zip(ends[:-1], ends[1:], strict=True)
+            for start, end in itertools.pairwise(ends)
         ]
     )
     data = Pictures(pictures, packed["label"].astype(np.int64))

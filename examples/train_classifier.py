@@ -18,6 +18,7 @@ Needs the extras `train`, `onnx` and `evaluate`.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ class Classifier(nn.Sequential):
 
     def __init__(self, channels: int, classes: int, widths: Sequence[int]) -> None:
         levels = [nn.Sequential(_normed(channels, widths[0]), nn.ReLU())]
-        for before, width in zip(widths[:-1], widths[1:], strict=True):
+        for before, width in itertools.pairwise(widths):
             levels += [nn.Sequential(_normed(before, width), nn.ReLU(), nn.MaxPool2d(2)), Residual(width)]
         super().__init__(*levels, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
 

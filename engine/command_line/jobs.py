@@ -49,14 +49,20 @@ class Output:
 class Job:
     """One picture: where it comes from, where it goes, its clean reference, its position in the sorted order.
 
-    `extras` holds further outputs by name.
+    `target` is None where no file is made of a picture. `extras` holds further outputs by name.
     """
 
     source: Source
-    target: Target
+    target: Target | None
     clean: Path | None
     index: int
     extras: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def output(self) -> Target:
+        """The target of a job that makes a file."""
+        assert self.target is not None
+        return self.target
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,35 @@ def plan_jobs(
         Job(source, targets[index], references[index], index, {name: places[index] for name, places in further.items()})
         for index, source in enumerate(sources)
     ]
+
+
+def plan_readings(inputs: Sequence[Path | str], claims: Claims, report: str | None = None) -> list[Job]:
+    """Jobs that make no files, for picture files and for the pictures of any number of folders, as they were named.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Picture files and folders; or the text "-" alone, for a picture from stdin.
+    claims : Claims
+        What else the command reads; the report is added.
+    report : str or None
+        File of a report on all of them; "-" for stdout.
+
+    Raises
+    ------
+    InputError, OSError
+        If a file is missing, a folder holds no pictures, or the report would replace one that is read.
+    """
+    paths = [path for path in inputs if isinstance(path, Path)]
+    if len(paths) < len(inputs):
+        sources: list[Source] = list(_sources(inputs, paths, None))
+    else:
+        sources = [each for path in paths for each in (pictures_in(path) if path.is_dir() else _checked_files([path]))]
+    claims.reads("the input", *paths)
+    _check_report(report, claims)
+    for folder in filter(Path.is_dir, paths):
+        tell_skipped(folder)
+    return [Job(source, None, None, index) for index, source in enumerate(sources)]
 
 
 def run_jobs(

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..graph import Network
 from ..pictures.labels import MAXIMUM_CLASSES, OVERLAY_OPACITY, classes_of, overlay, palette_of
-from ..pictures.preprocessing import check_preprocessing, network_input, stretches
+from ..pictures.preprocessing import keeps_size, network_input, stretches
 from ..pictures.ranges import SampleRange, to_unit
 from ..pictures.samples import as_picture, split_transparency
 from .inference import Processed, check_steps, checked_picture, model_for, named, recommended_steps, run_padded
@@ -149,7 +149,11 @@ def segmenter(model: str | os.PathLike[str] | Network) -> Network:
         )
     classes_of(network.metadata, outputs[0])
     palette_of(network.metadata, outputs[0])
-    check_preprocessing(network.metadata.get("preprocessing", ()))
+    if not keeps_size(network.metadata.get("preprocessing", ())):
+        raise InputError(
+            f"the preprocessing of the model {named(model)} changes the size of pictures, but labels are of the "
+            "picture's own pixels; leave steps out that resize or crop"
+        )
     return network
 
 
