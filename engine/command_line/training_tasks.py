@@ -89,7 +89,8 @@ def segmentation_task(
     from ..finetune import SegmentationBatches, read_labelled, validate_segmenter
     from ..finetune.data import check_crop
     from ..finetune.segmentation_data import class_weights
-    from ..tasks.segmentation import class_count, segmenter
+    from ..tasks.inference import class_count
+    from ..tasks.segmentation import segmenter
 
     network = segmenter(model)
     check_crop(crop, network.size_multiple)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, first_few
@@ -11,6 +11,14 @@ from ..pictures.folders import existing_folder, pictures_in
 
 Labelled = tuple[str, int, Path]
 """A picture: its name with its class's folder, the number of the class, its path."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a model: how many outputs it has, and their names, None where it does not name them."""
+
+    count: int
+    names: tuple[str, ...] | None = None
 
 
 def class_folders(folder: Path) -> dict[str, Path]:
@@ -38,16 +46,14 @@ def class_folders(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def labelled_pictures(folder: Path, count: int, names: Sequence[str] | None) -> list[Labelled]:
+def labelled_pictures(folder: Path, classes: Classes) -> list[Labelled]:
     """All pictures of the folders of classes.
 
     Parameters
     ----------
     folder : Path
-    count : int
-        Number of the model's classes.
-    names : sequence of str or None
-        Names of the model's classes; where it has none, folders are called by the numbers of its outputs.
+    classes : Classes
+        Of the model; where it does not name them, folders are called by the numbers of its outputs.
 
     Raises
     ------
@@ -57,7 +63,7 @@ def labelled_pictures(folder: Path, count: int, names: Sequence[str] | None) -> 
         If there is no such folder.
     """
     labels: dict[int, Path] = {}
-    for path, label in _numbered(folder, class_folders(folder), count, names):
+    for path, label in _numbered(folder, class_folders(folder), classes):
         if label in labels:
             raise InputError(
                 f"{path}: is the same class {label} as {labels[label]}; put their pictures into one folder"
@@ -66,10 +72,9 @@ def labelled_pictures(folder: Path, count: int, names: Sequence[str] | None) -> 
     return [(f"{path.name}/{each.name}", label, each) for label, path in labels.items() for each in pictures_in(path)]
 
 
-def _numbered(
-    folder: Path, folders: dict[str, Path], count: int, names: Sequence[str] | None
-) -> list[tuple[Path, int]]:
+def _numbered(folder: Path, folders: dict[str, Path], classes: Classes) -> list[tuple[Path, int]]:
     """Each folder with the number of its class."""
+    count, names = classes.count, classes.names
     if names is not None:
         numbers = {unicodedata.normalize("NFC", name): index for index, name in enumerate(names)}
         strange = [name for name in folders if name not in numbers]

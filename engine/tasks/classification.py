@@ -17,7 +17,16 @@ from ..pictures.preprocessing import channels_behind, check_preprocessing, final
 from ..pictures.ranges import SampleRange, to_unit, type_range
 from ..pictures.samples import as_picture, split_transparency, without_equal_channels
 from ..simulation import simulate
-from .inference import PaddedRun, Processed, check_steps, checked_picture, model_for, named, recommended_steps
+from .inference import (
+    PaddedRun,
+    Processed,
+    check_steps,
+    checked_picture,
+    class_count,
+    model_for,
+    named,
+    recommended_steps,
+)
 
 MOST_CLASSES = 1 << 20
 """Outputs that are taken for classes."""
@@ -150,8 +159,8 @@ def classifier(model: str | os.PathLike[str] | Network) -> Network:
             f"the model {named(model)} has {what}; classification needs 2 to {MOST_CLASSES}, one for each class"
         )
     classes_of(network.metadata, outputs)
-    steps = check_preprocessing(network.metadata.get("preprocessing", ()))
-    size = final_size(steps) or exported_size(network)
+    check_preprocessing(network.metadata.get("preprocessing", ()))
+    size = seen_size(network)
     if size is not None:
         check_size(network, size, f"the model {named(model)}")
     return network
@@ -169,11 +178,6 @@ def with_classes(network: Network, names: Sequence[str] | None) -> Network:
     return network.replace(metadata=metadata)
 
 
-def class_count(network: Network) -> int:
-    """Number of the network's outputs, 0 where a picture decides it."""
-    return network.channels[network.output.name]
-
-
 def exported_size(network: Network) -> tuple[int, int] | None:
     """(H, W) of the pictures that the network was exported for, where its metadata say so."""
     facts = network.metadata.get("conversion")
@@ -181,6 +185,11 @@ def exported_size(network: Network) -> tuple[int, int] | None:
     if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
         return None
     return size[0], size[1]
+
+
+def seen_size(network: Network) -> tuple[int, int] | None:
+    """(H, W) of what the network sees of any picture, as far as its metadata say it."""
+    return final_size(network.metadata.get("preprocessing", ())) or exported_size(network)
 
 
 def check_size(network: Network, size: tuple[int, int], what: str) -> None:

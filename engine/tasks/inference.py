@@ -140,6 +140,11 @@ def model_for(task: str, model: str | os.PathLike[str] | Network) -> Network:
     return network
 
 
+def class_count(network: Network) -> int:
+    """Number of the network's outputs, 0 where a picture decides it."""
+    return network.channels[network.output.name]
+
+
 def named(model: object) -> str:
     """How a message names a model."""
     return repr(model) if isinstance(model, Network) else repr(str(model))

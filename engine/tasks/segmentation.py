@@ -157,12 +157,6 @@ def segmenter(model: str | os.PathLike[str] | Network) -> Network:
     return network
 
 
-def class_count(network: Network) -> int:
-    """Number of the network's outputs."""
-    side = network.size_multiple
-    return network.shapes((network.input.channels, side, side))[network.output.name][0]
-
-
 def labels_of(scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     """(H, W) uint8, the output with the largest score (O, H, W), the first of equal ones."""
     labels: NDArray[np.uint8] = scores.argmax(axis=0).astype(np.uint8)
