@@ -14,7 +14,7 @@ from .class_names import read_class_names
 from .confusion import confusion_files, print_confusion, write_confusion
 from .console import print_rows, progress
 from .guard import STATUS_ERROR, remark, report_error
-from .jobs import make_folder, tell_skipped
+from .jobs import make_folder, tell_skipped, tell_skipped_by_class
 from .neuron_options import numbers
 from .options import FILE, no_sigma
 
@@ -185,9 +185,7 @@ def _tell_skipped(plan: Plan) -> None:
 
     for dataset in plan.datasets:
         if dataset.split == "all" and dataset.name not in LAYOUTS:
-            folders = dict.fromkeys(each.picture.parent for each in dataset.examples)
-            for folder in folders if dataset.task == "classify" else [Path(dataset.name)]:
-                tell_skipped(folder)
+            (tell_skipped_by_class if dataset.task == "classify" else tell_skipped)(Path(dataset.name))
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import InputError, SpikeunetError, printable
+from ..errors import InputError, SpikeunetError, first_few, printable
 from ..pictures.folders import partner_of, pictures_in, skipped_in
-from ..pictures.formats import format_of, written_suffix
+from ..pictures.formats import SUFFIXES, format_of, written_suffix
 from ..pictures.streams import name_of
 from .claims import Claims
 from .console import progress
@@ -194,11 +194,35 @@ def _claim(claims: Claims, sources: Sequence[Source], targets: Mapping[str, Sequ
 
 
 def tell_skipped(folder: Path) -> None:
-    """Say in one line which files of a folder are no input, and why; nothing where there are none."""
+    """Say in one line which files of a folder are no input, and why; nothing where there are none.
+
+    Of a folder that holds no pictures but folders of them, it says so of each of these.
+    """
+    inside = [] if _loose_pictures(folder) else [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    for each in inside or [folder]:
+        _tell_skipped_here(each)
+
+
+def _tell_skipped_here(folder: Path) -> None:
     skipped = [f"{path.name} ({reason})" for path, reason in skipped_in(folder)]
     if skipped:
         more = [] if len(skipped) <= SKIPPED_NAMED else [f"and {len(skipped) - SKIPPED_NAMED} more"]
         remark(f"spikeunet: skipped {len(skipped)} of {folder}: {', '.join(skipped[:SKIPPED_NAMED] + more)}")
+
+
+def tell_skipped_by_class(folder: Path) -> None:
+    """`tell_skipped` of each class's folder, and of pictures beside these folders."""
+    from ..datasets.class_folders import class_folders
+
+    loose = _loose_pictures(folder)
+    if loose:
+        remark(f"spikeunet: skipped {len(loose)} pictures of {folder} in no class's folder: {first_few(loose, 3)}")
+    for each in class_folders(folder).values():
+        _tell_skipped_here(each)
+
+
+def _loose_pictures(folder: Path) -> list[str]:
+    return [path.name for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
 def _into_folder(output: Output, several: bool) -> bool:

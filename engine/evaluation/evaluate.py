@@ -10,13 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..datasets import Classes, Dataset, Example, find_dataset
+from ..datasets import Dataset, Example, find_dataset
 from ..errors import InputError
-from ..graph import Network
 from ..models import model_digest, shared_model
 from ..pictures.noise import check_sigma
-from ..tasks.classification import with_classes
-from ..tasks.inference import check_steps, class_count, recommended_steps, task_of
+from ..tasks.classification import known_classes, with_classes
+from ..tasks.inference import check_steps, recommended_steps, task_of
 from ..tasks.networks import NETWORKS, network_for
 from .journal import Journal
 from .picture_task import Outcome, PictureTask, Row
@@ -212,7 +211,7 @@ def plan_evaluation(
         raise InputError(f"the number of pictures must be at least 1 (got {limit})")
     if void is not None and task == "classify":
         raise InputError(f"void {void} is for label pictures; a classifier's pictures have a class each")
-    known = _classes(network) if task == "classify" else None
+    known = known_classes(network) if task == "classify" else None
     found = [find_dataset(text, task, data, split, void, known) for text in datasets]
     names = [dataset.name for dataset in found]
     doubled = [name for name in names if names.count(name) > 1]
@@ -281,12 +280,6 @@ def evaluate(
     rows = tuple(row for task in tasks for row in done.get(task.key, ()))
     failed = tuple(failures[task.key] for task in tasks if task.key in failures)
     return Evaluation(plan, rows, failed, resumed)
-
-
-def _classes(network: Network) -> Classes:
-    """Of a classifier, whose metadata may name them."""
-    names = network.metadata.get("classes")
-    return Classes(class_count(network), None if names is None else tuple(names))
 
 
 def _limited(dataset: Dataset, limit: int | None) -> Sequence[Example]:

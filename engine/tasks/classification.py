@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..datasets.class_folders import Classes
 from ..errors import InputError
 from ..graph import Network
 from ..pictures.labels import classes_of
@@ -176,6 +177,12 @@ def with_classes(network: Network, names: Sequence[str] | None) -> Network:
         raise InputError(f"{len(metadata['classes'])} names of classes are given, but the model has {count} outputs")
     classes_of(metadata, count)
     return network.replace(metadata=metadata)
+
+
+def known_classes(network: Network) -> Classes:
+    """How many classes a classifier has, and how its metadata call them, None where they do not."""
+    names = network.metadata.get("classes")
+    return Classes(class_count(network), None if names is None else tuple(names))
 
 
 def exported_size(network: Network) -> tuple[int, int] | None:
