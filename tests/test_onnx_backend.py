@@ -70,7 +70,7 @@ def test_a_case_is_refused_by_name(case, name):
         read_onnx(case(name)[0])
 
 
-# --- Cases of single nodes, whose weights are inputs of the graph ------------------------------------------------------
+# --- Cases of single nodes, whose weights are inputs of the graph -----------------------------------------------------
 
 EXACT_NODES = {
     "AveragePool": ("1d_default", "2d_default", "2d_precomputed_pads_count_include_pad", "2d_precomputed_strides",

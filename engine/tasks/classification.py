@@ -207,11 +207,17 @@ def check_size(network: Network, size: tuple[int, int], what: str) -> None:
             f"{what} has {_by(size)} pixels, but the model was made for {_by(wanted)}; resize the picture, or convert "
             f"the model with --resize {_by(wanted)}"
         )
-    outputs = network.shapes((network.input.channels, *size))[network.output.name]
+    try:
+        outputs = network.shapes((network.input.channels, *size))[network.output.name]
+    except InputError:
+        raise InputError(
+            f"{what} has {_by(size)} pixels, which the model does not take; give it pictures of the size that it was "
+            "trained on, or convert it with --resize to that size"
+        ) from None
     if outputs[1:] != (1, 1):
         raise InputError(
             f"the model puts out {'x'.join(map(str, outputs))} for a picture of {_by(size)}; classification needs one "
-            "number for each class: a full connection or a global average at the end"
+            "number for each class: resize the picture, or take a network that ends in a global average"
         )
 
 
