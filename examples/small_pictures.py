@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import itertools
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,9 +94,12 @@ def _idx_pair(folder: Path, part: str) -> Pictures:
 
 def _idx(path: Path) -> np.ndarray:
     """Bytes of an IDX file: a type, the number of axes, their sizes, the samples."""
-    content = gzip.decompress(path.read_bytes())
-    axes = content[3]
-    if content[:3] != b"\x00\x00\x08" or len(content) < 4 + 4 * axes:
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SystemExit(f"{path}: cannot be unpacked ({error}); fetch it anew") from None
+    axes = content[3] if len(content) > 3 else 0
+    if content[:3] != b"\x00\x00\x08" or not axes or len(content) < 4 + 4 * axes:
         raise SystemExit(f"{path}: is no IDX file of bytes")
     sizes = np.frombuffer(content, ">u4", axes, 4)
     samples = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)
@@ -105,7 +109,10 @@ def _idx(path: Path) -> np.ndarray:
 
 
 def _cifar10_batch(path: Path) -> Pictures:
-    rows = np.fromfile(path, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    samples = np.fromfile(path, np.uint8)
+    if samples.size % (1 + 3 * 32 * 32):
+        raise SystemExit(f"{path}: is no file of CIFAR-10's binary version; it has {samples.size} bytes")
+    rows = samples.reshape(-1, 1 + 3 * 32 * 32)
     return Pictures(rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0].astype(np.int64))
 
 
