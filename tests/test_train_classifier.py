@@ -59,7 +59,7 @@ def test_mnists_files(scripts, tmp_path):
     np.testing.assert_array_equal(data.train.labels, labels[:3])
     for content in (b"", idx(pictures)[:-9], gzip.compress(b"abc"), gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 9]))):
         (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(content)
-        with pytest.raises(SystemExit, match="t10k-labels-idx1-ubyte.gz: (cannot be|is no|has)"):
+        with pytest.raises(SystemExit, match=r"t10k-labels-idx1-ubyte.gz: (cannot be|is no|has)"):
             scripts.small_pictures.mnist(tmp_path)
 
 

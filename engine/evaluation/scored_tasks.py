@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets import read_example_labels
-from ..errors import InputError, PictureError
+from ..errors import PictureError
 from ..graph import Network
 from ..pictures.metrics import confusion_matrix
 from ..pictures.noise import add_noise
 from ..pictures.picture_files import read_colors, read_pair
 from ..pictures.preprocessing import network_input
-from ..tasks.classification import classifier_input
+from ..tasks.classification import read_example
 from ..tasks.denoising import check_colors, prediction_in, restore
 from ..tasks.inference import class_count
 from ..tasks.segmentation import labels_of
@@ -119,13 +119,8 @@ def _labelled(task: PictureTask, network: Network) -> Prepared:
 
 def _of_a_class(task: PictureTask, network: Network) -> Prepared:
     """The picture and its class."""
-    label, classes = task.example.label, class_count(network)
-    if label is None:
-        raise InputError(f"{task.example.picture}: has no class; put it into a folder that is called by it")
-    try:
-        picture = classifier_input(read_colors(task.example.picture), network)
-    except InputError as error:
-        raise InputError(f"{task.example.picture}: {error}") from None
+    picture, label = read_example(task.example, network)
+    classes = class_count(network)
     return Prepared(picture[None], lambda output: classification_scores(label, output[0, :, 0, 0], classes))
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from ..datasets import Dataset
 from ..errors import InputError, first_few
 from ..graph import Network
-from ..pictures.picture_files import read_colors
-from ..tasks.classification import classifier_input, run_whole
+from ..tasks.classification import read_example, run_whole
 from .data import MAXIMUM_BATCH, Array, Picture
 
 Classified = tuple[Picture, int]
@@ -101,16 +100,8 @@ def read_classified(dataset: Dataset, network: Network) -> list[Classified]:
     InputError, PictureError, OSError
         If a file cannot be read, or its channels or its size are not those that the network takes.
     """
-    classified = []
-    for example in dataset.examples:
-        if example.label is None:
-            raise InputError(f"{example.picture}: has no class; put it into a folder that is called by it")
-        try:
-            picture = classifier_input(read_colors(example.picture), network)
-        except InputError as error:
-            raise InputError(f"{example.picture}: {error}") from None
-        classified.append((np.ascontiguousarray(picture.transpose(1, 2, 0)), example.label))
-    return classified
+    read = (read_example(example, network) for example in dataset.examples)
+    return [(np.ascontiguousarray(picture.transpose(1, 2, 0)), label) for picture, label in read]
 
 
 def validate_classifier(

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..datasets.class_folders import Classes
+from ..datasets import Classes, Example
 from ..errors import InputError
 from ..graph import Network
 from ..pictures.labels import classes_of
+from ..pictures.picture_files import read_colors
 from ..pictures.preprocessing import channels_behind, check_preprocessing, final_size, preprocess, stretches
 from ..pictures.ranges import SampleRange, to_unit, type_range
 from ..pictures.samples import as_picture, split_transparency, without_equal_channels
@@ -28,6 +29,7 @@ from .inference import (
     named,
     recommended_steps,
 )
+from .segmentation import softmax
 
 MOST_CLASSES = 1 << 20
 """Outputs that are taken for classes."""
@@ -251,6 +253,22 @@ def classifier_input(picture: NDArray[Any], network: Network, sample_range: Samp
     return np.ascontiguousarray(prepared.transpose(2, 0, 1))
 
 
+def read_example(example: Example, network: Network) -> tuple[Scores, int]:
+    """The picture of an example as the network sees it, (channels, H, W) float32, and its class.
+
+    Raises
+    ------
+    InputError, PictureError, OSError
+        If it has no class, cannot be read, or its channels or its size are not those that the network takes.
+    """
+    if example.label is None:
+        raise InputError(f"{example.picture}: has no class; put it into a folder that is called by it")
+    try:
+        return classifier_input(read_colors(example.picture), network), example.label
+    except InputError as error:
+        raise InputError(f"{example.picture}: {error}") from None
+
+
 def _other_colors(found: int, wanted: int) -> str:
     what = {1: "gray", 3: "colour"}
     step = {(3, 1): "rgb2gray", (1, 3): "gray2rgb"}.get((found, wanted))
@@ -276,10 +294,8 @@ def ranking(scores: Scores) -> NDArray[np.int64]:
 def probabilities_of(scores: Scores, network: Network) -> Scores:
     """(O,) float32: softmax, or the sigmoid of each score where the converted network ended in one."""
     from scipy.special import expit
-    from scipy.special import softmax as scipy_softmax
 
     facts = network.metadata.get("conversion")
-    with np.errstate(over="ignore"):
-        if isinstance(facts, dict) and facts.get("endings") == ["Sigmoid"]:
-            return expit(scores)  # type: ignore[no-any-return]
-        return scipy_softmax(scores)  # type: ignore[no-any-return]
+    if isinstance(facts, dict) and facts.get("endings") == ["Sigmoid"]:
+        return expit(scores)  # type: ignore[no-any-return]
+    return softmax(scores)

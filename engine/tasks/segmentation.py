@@ -164,7 +164,7 @@ def labels_of(scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
 
 
 def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities (O, H, W) from scores (O, H, W)."""
+    """Probabilities from scores, over the first axis: (O, H, W), or (O,)."""
     from scipy.special import softmax as scipy_softmax
 
     with np.errstate(over="ignore"):  # The difference of two scores may be: its exponential is 0.
