@@ -7,10 +7,12 @@
 The first takes a minute: scikit-learn's digits. The network has batch norms, max pooling, residual additions and a
 global average in the end; it is exported as export_torch.py does it, so that its graph comes with it. Written are
 digits.onnx, digits.npz for --check, digits-model.npz, the spiking network with classes and preprocessing, and with
---folders the test pictures, a folder for each class:
+--folders the pictures, train and test, a folder for each class:
 
     spikeunet classify digits-model.npz pictures/test/7
     spikeunet evaluate digits-model.npz pictures/test --steps 1,2,4,8 --ann
+    spikeunet finetune digits-model.npz --task classify --train pictures/train --validate pictures/test --steps 1 \
+        --thresholds 1,0.5 -o tuned.npz
 
 Needs the extras `train`, `onnx` and `evaluate`.
 """
@@ -176,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train, convert and compare a small classifier.")
     parser.add_argument("--dataset", default="digits", metavar="NAME[=FOLDER]", help=f"one of {', '.join(RECIPES)}")
     add_arguments(parser, out="digits.onnx", minutes=0.5, rate=5e-3, report=500, width=None)
-    parser.add_argument("--folders", type=Path, metavar="FOLDER", help="write the test pictures there, by class")
+    parser.add_argument("--folders", type=Path, metavar="FOLDER", help="write the pictures there, by class")
     arguments = parser.parse_args()
     name, _, folder = arguments.dataset.partition("=")
     if name not in RECIPES or bool(folder) == (name == "digits"):
@@ -208,7 +210,8 @@ def main() -> None:
     spiking = spiking_network(out, data, recipe, name)
     save_model(spiking, out.with_name(f"{out.stem}-model.npz"))
     if arguments.folders is not None:
-        small_pictures.write_folders(data.test, data.classes, arguments.folders / "test")
+        for part in ("train", "test"):
+            small_pictures.write_folders(getattr(data, part), data.classes, arguments.folders / part)
     report(spiking, ann, pictures, labels)
 
 

@@ -10,7 +10,7 @@ from small_denoiser import small_denoiser
 from small_segmenter import small_segmenter
 
 from spikeunet.engine import Conv2d, Input, Network, Output, classify, forward, segment, simulate
-from spikeunet.engine.errors import InputError
+from spikeunet.engine.errors import InputError, PictureWarning, SpikeunetError
 from spikeunet.engine.pictures.preprocessing import channels_behind, check_preprocessing, final_size, preprocess
 from spikeunet.engine.tasks.classification import classifier, ranking
 
@@ -82,6 +82,33 @@ def test_gray_and_colour_are_not_made_of_each_other_unless_the_model_says_so():
     assert classify(opaque, small_classifier(channels=3)).label == 1
     with pytest.raises(InputError, match=r"is gray, but the model takes pictures of 2 channels; convert the picture$"):
         classify(gray, small_classifier(channels=2))
+
+
+def test_little_contrast_is_no_other_range_but_a_dark_picture_is():
+    low = np.tile(np.uint8([86, 189]), (SIDE, SIDE // 2))
+    assert classify(low, small_classifier()).label == 1
+    with pytest.warns(PictureWarning, match="its samples go from 0 to 16, but white is taken for 255"):
+        classify(np.tile(np.uint8([0, 16]), (SIDE, SIDE // 2)), small_classifier())
+    with pytest.warns(PictureWarning, match="its samples go from 86 to 4000, but white is taken for 65535"):
+        classify(np.tile(np.uint16([86, 4000]), (SIDE, SIDE // 2)), small_classifier())
+    stretched = small_classifier(preprocessing=[{"name": "rescale_intensity"}])
+    assert classify(np.tile(np.uint8([0, 16]), (SIDE, SIDE // 2)), stretched).label == 1
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.ma.masked_array(np.full((SIDE, SIDE), 200, np.uint8), np.eye(SIDE)), "masked"),
+        ([[1], [2, 3]], "picture"),
+        (None, "picture"),
+        (np.zeros((0, 8), np.uint8), "empty|at least|shape"),
+        (np.full((SIDE, SIDE), np.nan, np.float32), "NaN"),
+    ],
+    ids=range(5),
+)
+def test_what_is_no_picture(picture, message):
+    with pytest.raises(SpikeunetError, match=message):
+        classify(picture, small_classifier())
 
 
 def test_pictures_of_another_size():

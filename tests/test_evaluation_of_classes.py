@@ -151,6 +151,14 @@ def test_what_is_left_out_is_said(capsys):
     ]
 
 
+def test_only_dark_pictures_are_doubted(capsys):
+    for name, samples in (("low", [86, 189]), ("dark", [0, 16])):
+        write_picture(f"test/level 2/{name}.png", np.tile(np.uint8(samples), (SIDE, SIDE // 2)))
+    assert run("seven.npz", "test") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "level 2/dark.png: its samples go from 0 to 16" in line
+
+
 def spoil(how):
     if how == "an empty class":
         Path("test/level 3").rename("away")

@@ -65,9 +65,9 @@ def classify_file(job: Job, settings: ClassifySettings) -> ClassifiedRecord:
     SpikeunetError, OSError
         If the picture cannot be read or does not suit the model.
     """
-    from ..tasks.classification import classify
+    from ..tasks.classification import classify, has_certain_range
 
-    loaded = load_for(job, settings)
+    loaded = load_for(job, settings, has_certain_range)
     classified = classify(loaded.samples, loaded.model.network, **loaded.options(settings))
     return ClassifiedRecord(**loaded.facts(job), processed=classified, top=settings.top)
 

@@ -81,8 +81,14 @@ class Loaded:
         }
 
 
-def load_for(job: Job, settings: Settings) -> Loaded:
-    """Read the picture of a job and find its model; a warning where its range had to be assumed and matters.
+def _is_stretched(network: Network, _samples: NDArray[Any]) -> bool:
+    from ..pictures.preprocessing import stretches
+
+    return stretches(network.metadata.get("preprocessing", ()))
+
+
+def load_for(job: Job, settings: Settings, certain: Callable[[Network, NDArray[Any]], bool] = _is_stretched) -> Loaded:
+    """Read the picture of a job and find its model; a warning where its range had to be assumed and is not `certain`.
 
     Raises
     ------
@@ -90,13 +96,12 @@ def load_for(job: Job, settings: Settings) -> Loaded:
         If the picture cannot be read.
     """
     from ..pictures.picture_files import load_picture, warn_of
-    from ..pictures.preprocessing import stretches
     from ..pictures.ranges import type_range
 
     file = load_picture(job.source, sample_range=settings.sample_range)
     samples = file.samples
     model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
-    warn_of(job.source, file, stretched=stretches(model.network.metadata.get("preprocessing", ())))
+    warn_of(job.source, file, stretched=certain(model.network, samples))
     return Loaded(samples, file.sample_range or type_range(samples.dtype), file, model)
 
 

@@ -14,7 +14,7 @@ from ..datasets import Classes, Example
 from ..errors import InputError
 from ..graph import Network
 from ..pictures.labels import classes_of
-from ..pictures.picture_files import read_colors
+from ..pictures.picture_files import load_picture, warn_of
 from ..pictures.preprocessing import channels_behind, check_preprocessing, final_size, preprocess, stretches
 from ..pictures.ranges import SampleRange, to_unit, type_range
 from ..pictures.samples import as_picture, split_transparency, without_equal_channels
@@ -33,6 +33,9 @@ from .segmentation import softmax
 
 MOST_CLASSES = 1 << 20
 """Outputs that are taken for classes."""
+
+DARKEST_WHITE = 64
+"""Of 255: a picture whose brightest sample lies below is likely to have been meant for another range."""
 
 Scores = NDArray[np.float32]
 
@@ -137,8 +140,8 @@ def classify(
     """
     network = with_classes(classifier(model), classes)
     steps = recommended_steps(network) if steps is None else check_steps(steps)
-    stretched = stretches(network.metadata.get("preprocessing", ()))
-    checked, limits = checked_picture(picture, sample_range, warn=not stretched)
+    certain = has_certain_range(network, picture)
+    checked, limits = checked_picture(picture, sample_range, warn=not certain)
     seen = classifier_input(checked, network, limits)
     run = run_whole(network, seen[None], steps=steps, threads=threads, order=order, tile=tile, kernels=kernels)
     scores = run.result.output[0, :, 0, 0]
@@ -253,6 +256,19 @@ def classifier_input(picture: NDArray[Any], network: Network, sample_range: Samp
     return np.ascontiguousarray(prepared.transpose(2, 0, 1))
 
 
+def has_certain_range(network: Network, samples: object) -> bool:
+    """Whether nothing need be said of samples that use little of their type's range.
+
+    That is so where the preprocessing stretches them, and of bytes that are not all dark: many of the small pictures
+    that are classified have little contrast, while digits from 0 to 16 for instance were not meant to be that dark.
+    """
+    if stretches(network.metadata.get("preprocessing", ())):
+        return True
+    if not isinstance(samples, np.ndarray) or samples.dtype != np.uint8:
+        return False
+    return bool((np.asarray(samples) >= DARKEST_WHITE).any())
+
+
 def read_example(example: Example, network: Network) -> tuple[Scores, int]:
     """The picture of an example as the network sees it, (channels, H, W) float32, and its class.
 
@@ -264,7 +280,9 @@ def read_example(example: Example, network: Network) -> tuple[Scores, int]:
     if example.label is None:
         raise InputError(f"{example.picture}: has no class; put it into a folder that is called by it")
     try:
-        return classifier_input(read_colors(example.picture), network), example.label
+        picture = load_picture(example.picture)
+        warn_of(example.picture, picture, stretched=has_certain_range(network, picture.samples))
+        return classifier_input(picture.samples, network, picture.sample_range), example.label
     except InputError as error:
         raise InputError(f"{example.picture}: {error}") from None
 
