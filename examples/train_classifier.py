@@ -11,8 +11,7 @@ digits.onnx, digits.npz for --check, digits-model.npz, the spiking network with 
 
     spikeunet classify digits-model.npz pictures/test/7
     spikeunet evaluate digits-model.npz pictures/test --steps 1,2,4,8 --ann
-    spikeunet finetune digits-model.npz --task classify --train pictures/train --validate pictures/test --steps 1 \
-        --thresholds 1,0.5 -o tuned.npz
+    spikeunet finetune digits-model.npz --task classify --train pictures/train --steps 1 --penalty 1 -o tuned.npz
 
 Needs the extras `train`, `onnx` and `evaluate`.
 """
