@@ -13,6 +13,7 @@ from small_classifier import picture_of_class, small_classifier, write_classes
 from spikeunet.converters import calibration_pictures
 from spikeunet.engine import classify, save_model
 from spikeunet.engine.command_line import main
+from spikeunet.engine.errors import InputError
 from spikeunet.engine.pictures.picture_files import read_picture
 
 NAMES = ["night", "dusk", "day"]
@@ -138,6 +139,19 @@ def test_a_bad_picture_in_a_folder_does_not_stop_the_others(capsys):
     report = json.loads(Path("report.json").read_text())
     assert [each["class"] for each in report["pictures"]] == ["day"] * 3
     assert [each["input"] for each in report["failures"]] == ["skies/day/01.png"]
+
+
+@pytest.mark.parametrize("size", [[8, 8], [10**9, 10**9]])
+def test_kernels_are_compiled_ahead_for_pictures_of_one_size(size):
+    from spikeunet.engine.command_line.compile import _run
+    from spikeunet.engine.command_line.one_picture import Model
+
+    network = small_classifier(conversion={"input_size": size})
+    if size == [8, 8]:
+        _run(Model("three", network, 3), "layer", 1)
+    else:  # a size that no memory holds is not believed
+        with pytest.raises(InputError, match="does not fit the network"):
+            _run(Model("three", network, 3), "layer", 1)
 
 
 # --- Conversion ------------------------------------------------------------------------------------------------------
