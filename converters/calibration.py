@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def calibration_pictures(
     Parameters
     ----------
     pictures : path of a folder, or iterable of (C, H, W) or (H, W) float
-        Samples in [0, 1] before noise. Files of a folder are taken in the order of their names.
+        Samples in [0, 1] before noise. Files of a folder are taken in the order of their names; where it has none,
+        those of the folders in it, as labelled pictures lie.
     channels : int
         Channels that the network takes. A gray picture serves for any number; colour is averaged for one.
     sigma : float or sequence of float
@@ -96,7 +98,7 @@ def calibrate(
     RangeError
         If an activation leaves the range of float32.
     """
-    padded = [pad_to_multiple(picture, network.size_multiple)[0] for picture in pictures]
+    padded = [_fitting(network, picture) for picture in pictures]
     group_of = {name: group for group, names in groups.items() for name in names}
     counts = dict.fromkeys(groups, 0)
     for picture in padded:
@@ -112,6 +114,14 @@ def calibrate(
     for picture in padded:
         evaluate(network, picture, observe, group_of)
     return {group: collected.value or 1.0 for group, collected in percentiles.items()}
+
+
+def _fitting(network: Network, picture: Array) -> Array:
+    """The picture, padded by reflection where the network needs it: not for one answer to the picture as a whole."""
+    with suppress(InputError):
+        if network.shapes(_shape(picture))[network.output.name][1:] == (1, 1):
+            return picture
+    return pad_to_multiple(picture, network.size_multiple)[0]
 
 
 def _shape(picture: Array) -> tuple[int, int, int]:
@@ -135,10 +145,16 @@ def _sources(pictures: Pictures) -> list[Any]:
 def _files(folder: Path) -> list[Any]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of calibration pictures; check the path")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    # Pictures in a folder for each class lie one deeper.
+    files = next(filter(None, (_pictures_of(folder), [each for path in inside for each in _pictures_of(path)])), [])
     if not files:
         raise InputError(f"{folder}: holds no pictures for calibration; use files ending in {', '.join(SUFFIXES)}")
     return list(files)
+
+
+def _pictures_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
 def _limited(sources: list[Any], limit: int | None) -> Iterator[Any]:

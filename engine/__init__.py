@@ -72,6 +72,7 @@ from .pictures.noise import add_noise
 from .pictures.picture_files import read_picture, write_picture
 from .simulation import Result, State, simulate
 from .stream import Stream
+from .tasks.classification import Classified, classify
 from .tasks.denoising import Denoised, denoise
 from .tasks.segmentation import Segmented, segment
 
@@ -80,6 +81,7 @@ __all__ = [
     "Add",
     "AvgPool2d",
     "BurstNeuron",
+    "Classified",
     "Concat",
     "Conv1d",
     "Conv2d",
@@ -129,6 +131,7 @@ __all__ = [
     "Weighted",
     "ZeroFanOut",
     "add_noise",
+    "classify",
     "clear_caches",
     "denoise",
     "estimate_energy",

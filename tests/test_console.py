@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from spikeunet.engine.command_line.console import print_rows, progress
+from spikeunet.engine.command_line.console import print_rows, progress, quantity
 from spikeunet.engine.command_line.guard import remark
 
 HEADER = ("picture", "size", "steps", "events", "density", "accumulates", "per pixel", "energy J", "seconds")
@@ -61,3 +61,8 @@ def test_a_message_has_a_line_of_its_own_beside_a_progress_bar(terminal):
 def test_nobody_reads_stderr(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     remark("spikeunet: error: b.png: no picture")
+
+
+def test_quantities_have_three_digits_and_a_prefix():
+    values = {0: "0 J", 13.52e9: "13.5 GJ", 1.25: "1.25 J", 7.28e-7: "728 nJ", 9e-12: "9e-12 J"}
+    assert {value: quantity(value, "J") for value in values} == values

@@ -377,7 +377,7 @@ def test_a_bad_picture_does_not_stop_the_others_and_is_tried_again(capsys):
 REFUSED = {
     "no model": (["missing.npz", "clean"], "missing.npz: no such file; check the path"),
     "unknown model": (["no-such", "clean"], "no model is called 'no-such'"),
-    "another task": (["other.npz", "clean"], "is for 'generate'; evaluate takes denoisers and segmenters"),
+    "another task": (["other.npz", "clean"], "is for 'generate'; evaluate knows denoise, segment, classify"),
     "unknown set": (["gray.npz", "set13"], "no data set and no folder is called 'set13'; known are set12"),
     "set without data": (["gray.npz", "set12"], "say where the data set set12 is: --data FOLDER"),
     "set not there": (["gray.npz", "set12", "--data", "clean"], "clean: holds no folder set12"),

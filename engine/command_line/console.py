@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import click
 
@@ -67,11 +67,29 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
     yield from track(items, description, total=total, console=Console(stderr=True), transient=True)
 
 
+def step_text(step: Mapping[str, Any]) -> str:
+    """A preprocessing step with its parameters: "resize height 32 width 32"."""
+    return " ".join([str(step["name"]), *(f"{key} {_plain(value)}" for key, value in step.items() if key != "name")])
+
+
+def _plain(value: Any) -> str:
+    return "/".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
 def quantity(value: float, unit: str = "") -> str:
     """`value` with three significant digits and an SI prefix: 13.5 G, 820 k, 1.25 m."""
     if not value:
         return f"0 {unit}".strip()
-    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "u")):
+    for factor, prefix in (
+        (1e12, "T"),
+        (1e9, "G"),
+        (1e6, "M"),
+        (1e3, "k"),
+        (1, ""),
+        (1e-3, "m"),
+        (1e-6, "u"),
+        (1e-9, "n"),
+    ):
         if abs(value) >= factor:
             return f"{value / factor:.3g} {prefix}{unit}".strip()
     return f"{value:.3g} {unit}".strip()

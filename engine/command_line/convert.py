@@ -14,6 +14,7 @@ from .console import print_fields
 from .jobs import check_folder, check_model_suffix, tell_skipped
 from .neuron_options import OPTIONS, neuron_model, numbers
 from .options import FILE, no_sigma
+from .preprocessing_options import preprocessing_options, with_preprocessing
 
 NOISE_LEVELS = 10
 """A range of noise is spread over the calibration pictures in so many equal steps."""
@@ -77,6 +78,7 @@ NOISE_LEVELS = 10
 )
 @click.option("--epsilon", type=float, metavar="E", help="Of all batch norms; no state dict holds it.  [default: 1e-5]")
 @click.option("--dataset", metavar="NAME", help="Take classes, colours and preprocessing from this known data set.")
+@preprocessing_options
 @click.option("--metadata", metavar="FILE", type=FILE, help="JSON object of classes, palette, and the like.")
 @click.option("--check", metavar="FILE.npz", type=FILE, help="Inputs and outputs of your framework to compare with.")
 @click.option("--force", is_flag=True, help="Convert even if --check finds other outputs.")
@@ -110,6 +112,7 @@ def convert(
     force: bool,
     description: str | None,
     dtype: Any,
+    **preprocessing: Any,
 ) -> None:
     """Convert a trained network to a spiking one.
 
@@ -123,12 +126,17 @@ def convert(
     a network that was misunderstood. Functions at the end for which there are no neurons (Sigmoid, Softmax) are left
     out, which is printed.
 
+    --classes, --resize, --crop, --mean and --std say what a classifier's outputs are called and what is done to a
+    picture first; they are kept in the model, and calibration pictures, which may lie in a folder for each class, go
+    through it, too.
+
     What a state dict leaves open is printed: whether the output is the noise, the batch norms' epsilon, and what the
     architecture takes for granted.
 
     \b
     Examples:
       spikeunet convert network.onnx -o model.npz --calibration pictures/ --check network.npz --task classify
+      spikeunet convert resnet.onnx -o resnet.npz --calibration train/ --task classify --classes train/ --resize 64x64
       spikeunet convert state.pth -o model.npz --calibration pictures/ --add-noise 5:50
       spikeunet convert state.pth -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
       spikeunet convert state.pth -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
@@ -143,19 +151,19 @@ def convert(
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
     from .assumptions import assumptions, doubts
-    from .model_metadata import check_facts, check_segmenter, given_metadata, with_prediction
+    from .model_metadata import check_facts, check_task, given_metadata, with_prediction
 
     options = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
     model = neuron_model(neuron, thresholds, initial, parameters, **options)
     levels = noise_levels(sigma)
     given = given_metadata(task, dataset, metadata)
-    facts = with_prediction({**given, "task": task}, predicts)
+    facts = with_preprocessing(with_prediction({**given, "task": task}, predicts), **preprocessing)
     if description is not None:
         facts["description"] = description
     if steps is not None:
         facts["steps"] = check_steps(steps)
     check_facts(facts)
-    _check_output(output, state, calibration, metadata, check)
+    _check_output(output, state, calibration, metadata, check, preprocessing["classes"])
     if force and check is None:
         raise InputError("--force has no meaning without --check; leave it out")
     if calibration is None and (pictures is not None or sigma is not None):
@@ -188,7 +196,7 @@ def convert(
         check=check,
         force=force,
     )
-    check_segmenter(network)
+    check_task(network)
     save_model(network, output, dtype)
     print_fields(
         [
@@ -236,13 +244,19 @@ def _found(state: Path, entry: str | None, epsilon: float | None) -> Any:
 
 
 def _check_output(
-    output: Path, state: Path, calibration: Path | None, metadata: Path | None, check: Path | None
+    output: Path,
+    state: Path,
+    calibration: Path | None,
+    metadata: Path | None,
+    check: Path | None,
+    classes: Path | None,
 ) -> None:
     check_model_suffix(output)
     claims = Claims()
     claims.reads("the state dict", state)
     claims.reads("the check", *([] if check is None else [check]))
     claims.reads("the picture", *([] if calibration is None else [calibration]))
+    claims.reads("the names of the classes", *([] if classes is None else [classes]))
     claims.reads("the metadata", *([] if metadata is None else [metadata]))
     claims.writes("the model", output)
     check_folder(output.parent)

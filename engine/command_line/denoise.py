@@ -17,7 +17,7 @@ from .denoise_picture import DenoiseSettings, denoise_file
 from .jobs import Output, plan_jobs
 from .one_picture import Model
 from .options import FILE, FILE_NAME, INPUT, no_sigma
-from .picture_command import process_pictures, run_options
+from .picture_command import check_run_options, process_pictures, run_options
 
 
 @click.command()
@@ -85,18 +85,13 @@ def denoise(
       spikeunet denoise scans/ -o denoised/ --format png
       curl -s https://example.org/noisy.jpg | spikeunet denoise - -o - --format jpg > clean.jpg
     """
-    from ..binding import allowed_kernels
     from ..pictures.noise import check_sigma
-    from ..simulation.simulate import check_tile
-    from ..tasks.inference import DEFAULT_STEPS, check_steps
 
     if seed is not None and add_noise is None:
         raise InputError(f"--seed {seed} has no meaning without --add-noise; name the noise to add")
     if add_noise is not None:
         check_sigma(add_noise)
-    check_steps(DEFAULT_STEPS if steps is None else steps)
-    check_tile(tile, order)
-    allowed_kernels(kernels)
+    check_run_options(steps, order, tile, kernels)
     claims = Claims()
     for name in DEFAULT_MODELS.values() if model is None else [model]:
         claims.reads_model(name)
@@ -129,12 +124,10 @@ def _output(path: str, name: str | None) -> Output:
 def _models(name: str | None, steps: int | None) -> Callable[[int], Model]:
     """The model by a picture's colour channels: the one that is named, else a shipped one, loaded when it is needed."""
     from ..tasks.denoising import denoiser
-    from ..tasks.inference import recommended_steps
 
     @cache
     def loaded(name: str) -> Model:
-        network = denoiser(name)
-        return Model(name, network, recommended_steps(network) if steps is None else steps)
+        return Model.of(name, denoiser(name), steps)
 
     if name is None:
         return lambda colors: loaded(DEFAULT_MODELS[colors])

@@ -105,7 +105,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
 
     source = pictures.load_picture(job.source, sample_range=settings.sample_range)
     channels = 1 if source.samples.ndim == 2 else source.samples.shape[2]
-    pictures.check_channels(job.target, channels)
+    pictures.check_channels(job.output, channels)
     pictures.warn_of(job.source, source)
     limits = source.sample_range or ranges.type_range(source.samples.dtype)
     stored, transparency = samples.split_transparency(source.samples)
@@ -126,8 +126,8 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     )
     before, after = (_quality(clean, picture) for picture in (denoised.noisy, denoised.restored))
     restored = samples.join_transparency(_as_it_came(denoised.restored, stored, limits), transparency)
-    pictures.write_picture(job.target, restored, sample_range=limits, metadata=source.metadata)
-    dtypes = pictures.format_of(job.target).dtypes_for(channels)
+    pictures.write_picture(job.output, restored, sample_range=limits, metadata=source.metadata)
+    dtypes = pictures.format_of(job.output).dtypes_for(channels)
     dtype = stored.dtype.name
     return DenoisedRecord(
         job=job,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .classify import classify
 from .compile import compile_kernels
 from .convert import convert
 from .denoise import denoise
@@ -63,6 +64,7 @@ def main() -> None:
       spikeunet denoise noisy.png -o clean.png
       spikeunet denoise photographs/ -o denoised/ --report report.json
       spikeunet segment street.png -o labels.png --overlay seen.png --model street.npz
+      spikeunet classify digits.npz seven.png
       spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --ann
       spikeunet models
       spikeunet info denoise-gray --shape 512x512
@@ -77,5 +79,5 @@ def main() -> None:
     """
 
 
-for command in (denoise, segment, evaluate, convert, finetune, quantize, info, models, compile_kernels):
+for command in (denoise, segment, classify, evaluate, convert, finetune, quantize, info, models, compile_kernels):
     main.add_command(command)

@@ -49,11 +49,11 @@ def info(model: str, shape: str | None) -> None:
     print_rows(header, rows)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) from "HxW"; InputError where it is something else."""
+def parse_size(text: str, option: str = "--shape") -> tuple[int, int]:
+    """(height, width) from "HxW", the value of an option; InputError where it is something else."""
     match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
     if match is None:
-        raise InputError(f"--shape must be HEIGHTxWIDTH, for instance 256x256 (got {text!r})")
+        raise InputError(f"{option} must be HEIGHTxWIDTH, for instance 256x256 (got {text!r})")
     return int(match[1]), int(match[2])
 
 

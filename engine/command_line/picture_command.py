@@ -1,4 +1,4 @@
-"""What `spikeunet denoise` and `spikeunet segment` share: the options of a run, and all that follows its planning."""
+"""What `denoise`, `segment` and `classify` share: the options of a run, and all that follows its planning."""
 
 from __future__ import annotations
 
@@ -45,6 +45,17 @@ run_options = grouped(
 )
 
 
+def check_run_options(steps: int | None, order: str, tile: int | None, kernels: str) -> None:
+    """InputError where an option of a run is out of range, before anything is read."""
+    from ..binding import allowed_kernels
+    from ..simulation.simulate import check_tile
+    from ..tasks.inference import DEFAULT_STEPS, check_steps
+
+    check_steps(DEFAULT_STEPS if steps is None else steps)
+    check_tile(tile, order)
+    allowed_kernels(kernels)
+
+
 def process_pictures(
     jobs: Sequence[Job],
     work: Callable[[Job, SettingsOf], Record],
@@ -58,7 +69,7 @@ def process_pictures(
     ----------
     jobs : sequence of Job
     work : function of a job and the settings
-        Processes one picture and writes what was asked for.
+        Processes one picture and writes what was asked for, if anything.
     settings : Settings
     description : str
         Of the progress bar.

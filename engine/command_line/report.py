@@ -59,7 +59,7 @@ def _picture(record: Record) -> dict[str, Any]:
     dense_macs = sum(result.dense_macs.values())
     return {
         "input": printable(str(record.job.source)),
-        "output": printable(str(record.job.target)),
+        "output": None if record.job.target is None else printable(str(record.job.target)),
         **{name: printable(str(path)) for name, path in record.job.extras.items()},
         "model": printable(record.model.name),
         "clean": None if record.job.clean is None else printable(str(record.job.clean)),

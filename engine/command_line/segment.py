@@ -12,7 +12,7 @@ from .claims import Claims
 from .jobs import Output, plan_jobs
 from .one_picture import Model, Settings
 from .options import FILE_NAME, INPUT
-from .picture_command import process_pictures, run_options
+from .picture_command import check_run_options, process_pictures, run_options
 from .segment_picture import (
     OVERLAY,
     PROBABILITIES,
@@ -64,15 +64,10 @@ def segment(
       spikeunet segment retina.png -o vessels.png --model segment-vessels
       spikeunet segment slices/ -o labels/ --probabilities maps/ --report report.json --model segment-membranes
     """
-    from ..binding import allowed_kernels
     from ..pictures.labels import check_label_suffix
-    from ..simulation.simulate import check_tile
-    from ..tasks.inference import DEFAULT_STEPS, check_steps, recommended_steps
     from ..tasks.segmentation import segmenter
 
-    check_steps(DEFAULT_STEPS if steps is None else steps)
-    check_tile(tile, order)
-    allowed_kernels(kernels)
+    check_run_options(steps, order, tile, kernels)
     extras = {}
     if overlay is not None:
         extras[OVERLAY] = Output(overlay, ".png", check_overlay_format)
@@ -82,8 +77,7 @@ def segment(
     claims.reads_model(model)
     labels = Output(output, ".png", check_label_suffix)
     jobs = plan_jobs(inputs, labels, claims, extras=extras, report=report)
-    network = segmenter(model)
-    chosen = Model(model, network, recommended_steps(network) if steps is None else steps)
+    chosen = Model.of(model, segmenter(model), steps)
     settings = Settings(
         model_for=lambda _: chosen,
         order=order,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import PictureError
 from .jobs import Job
-from .one_picture import Record, Settings
+from .one_picture import Record, Settings, load_for
 
 if TYPE_CHECKING:
     from ..tasks.segmentation import Segmented
@@ -44,41 +44,20 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
         If the picture cannot be read or does not suit the model, or a file cannot be written.
     """
     from ..pictures.labels import write_labels
-    from ..pictures.picture_files import load_picture, warn_of, write_picture
-    from ..pictures.preprocessing import stretches
-    from ..pictures.ranges import type_range
+    from ..pictures.picture_files import write_picture
     from ..tasks.segmentation import segment
 
-    source = load_picture(job.source, sample_range=settings.sample_range)
-    samples = source.samples
-    model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
-    warn_of(job.source, source, stretched=stretches(model.network.metadata.get("preprocessing", ())))
-    segmented = segment(
-        samples,
-        model.network,
-        steps=model.steps,
-        threads=settings.threads,
-        order=settings.order,
-        tile=settings.tile,
-        kernels=settings.kernels,
-        sample_range=source.sample_range or type_range(samples.dtype),
-    )
+    loaded = load_for(job, settings)
+    segmented = segment(loaded.samples, loaded.model.network, **loaded.options(settings))
     # The labels last: where they are, everything is.
     if PROBABILITIES in job.extras:
         write_probabilities(job.extras[PROBABILITIES], segmented)
     if OVERLAY in job.extras:
-        write_picture(job.extras[OVERLAY], segmented.overlay(samples), metadata=source.metadata.for_channels(3))
-    write_labels(job.target, segmented.labels, segmented.palette)
-    return SegmentedRecord(
-        job=job,
-        model=model,
-        shape=samples.shape,
-        dtype=samples.dtype.name,
-        processed=segmented,
-        sample_range=source.sample_range,
-        range_origin=source.range_origin,
-        shares=segmented.shares,
-    )
+        write_picture(
+            job.extras[OVERLAY], segmented.overlay(loaded.samples), metadata=loaded.file.metadata.for_channels(3)
+        )
+    write_labels(job.output, segmented.labels, segmented.palette)
+    return SegmentedRecord(**loaded.facts(job), processed=segmented, shares=segmented.shares)
 
 
 def write_probabilities(path: Path, segmented: Segmented) -> None:

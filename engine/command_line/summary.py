@@ -30,7 +30,7 @@ def _fields(record: Record) -> list[tuple[str, str]]:
     converted = f", saved as {record.saved_as}" if record.saved_as else ""
     return [
         ("input", str(record.job.source)),
-        ("output", str(record.job.target)),
+        *([] if record.job.target is None else [("output", str(record.job.target))]),
         *((name, str(path)) for name, path in record.job.extras.items()),
         ("model", record.model.name),
         ("size", f"{_size(record)} (height x width x channels), {record.dtype}{converted}"),
@@ -51,15 +51,18 @@ def _fields(record: Record) -> list[tuple[str, str]]:
 
 def _print_table(records: Sequence[Record]) -> None:
     means = type(records[0]).mean_cells(records)
-    rows = [_row(record) + (record.cells() if means else []) for record in records]
+    names = [record.job.source.name for record in records]
+    # Of several folders one name may stand for several pictures.
+    names = names if len(set(names)) == len(names) else [str(record.job.source) for record in records]
+    cells = [record.cells() if means else [] for record in records]
+    rows = [[name, *_counts(record), *each] for name, record, each in zip(names, records, cells, strict=True)]
     rows.append(["mean", "", "", *_means(records), *means])
     print_rows((*_COLUMNS, *(records[0].columns if means else ())), rows)
 
 
-def _row(record: Record) -> list[str]:
+def _counts(record: Record) -> list[str]:
     result = record.processed.result
     return [
-        record.job.source.name,
         _size(record),
         str(result.steps),
         str(result.total_events),

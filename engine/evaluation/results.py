@@ -18,7 +18,7 @@ from ..files.csv_text import csv_text
 from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS
 from ..threads import available_processors
 from .picture_task import Row
-from .scores import DENOISING_SCORES, SEGMENTATION_SCORES
+from .scored_tasks import SCORED
 from .summary import COSTS
 
 _PACKAGES = ("spikeunet", "numpy", "numba", "scipy", "scikit-image", "scikit-learn", "pillow", "dask", "distributed")
@@ -29,7 +29,7 @@ _ORIGIN = ("host", "picture_sha256", "reference_sha256", "mask_sha256")
 
 def columns(task: str) -> tuple[str, ...]:
     """Columns of the CSV file."""
-    return (*_PLACE, *(DENOISING_SCORES if task == "denoise" else SEGMENTATION_SCORES), *COSTS, *_ORIGIN)
+    return (*_PLACE, *SCORED[task].facts, *SCORED[task].scores, *COSTS, *_ORIGIN)
 
 
 def write_csv(path: Path, rows: Sequence[Row], task: str) -> None:
