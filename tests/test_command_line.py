@@ -121,8 +121,13 @@ def test_denoise_a_file(run, tmp_path, model):
     fields = dict(line.split(maxsplit=1) for line in printed.splitlines())
     assert fields["steps"] == "3"
     assert fields["events"] == f"{denoised.result.total_events:,}"
-    assert fields["accumulates"].startswith(f"{denoised.result.total_accumulates:,} (")
+    assert fields["operations"].startswith(f"{denoised.result.total_accumulates:,} (")
     assert {"size", "density", "energy", "time"} <= set(fields)
+    assert "events read as multiply-accumulates" in fields["energy"]
+    assert [line.split("  ")[0] for line in printed.splitlines() if line.endswith("; true of this network")] == [
+        "as MACs"
+    ]
+    assert "as accumulates     not true: those of " in printed
     assert not {"PSNR", "SSIM"} & set(fields)
 
 
@@ -257,6 +262,7 @@ def test_the_report_counts_what_the_engine_counts(run, tmp_path, model):
     options = ("--model", model, "--steps", 5, "--report", "-", "--order", "time", "--threads", 1)
     report = json.loads(run("denoise", tmp_path / "in.png", "-o", tmp_path / "out.png", *options))
     result = denoise(picture, small_denoiser(), steps=5).result
+    pooled = sum(int(result.accumulates[name].sum()) for name in result.accumulates if name not in result.dense_macs)
     (entry,) = report["pictures"]
     assert (report["order"], report["threads"], report["failures"]) == ("time", 1, [])
     assert entry["model"] == str(model)
@@ -266,12 +272,27 @@ def test_the_report_counts_what_the_engine_counts(run, tmp_path, model):
     assert entry["accumulates"] == result.total_accumulates
     assert entry["macs"] == result.total_macs
     assert entry["density"] == pytest.approx(result.density)
-    assert entry["energy_joules"] == pytest.approx(0.9e-12 * result.total_accumulates + 4.6e-12 * result.total_macs)
+    assert entry["energy_joules"] == pytest.approx(
+        0.9e-12 * pooled + 4.6e-12 * (result.total_accumulates - pooled + result.total_macs)
+    )
+    assert (entry["reading"], entry["readings"]["accumulate"]) == ("multiply-accumulate", None)
+    shifts = entry["readings"]["shift-adds"]
+    assert shifts["accumulates"] == result.operations.readings["shift-adds"].accumulates > result.total_accumulates
+    assert shifts["energy_joules"]["45nm"] == result.operations.energy(reading="shift-adds").spiking
+    assert report["energy_models"]["45nm-8bit"]["bits"] == 8
     assert {name: layer["events"] for name, layer in entry["layers"].items()} == {
         name: events.tolist() for name, events in result.events.items()
     }
     assert sum(sum(synapse["accumulates"]) for synapse in entry["synapses"].values()) == result.total_accumulates
     assert sum(synapse["dense_macs"] for synapse in entry["synapses"].values()) == entry["dense_macs"]
+
+
+def test_counts_under_the_names_of_neurobench(run, tmp_path, model):
+    (tmp_path / "in").mkdir()
+    pictures = [picture_file(tmp_path / "in" / f"{seed}.png", (12, 8), seed=seed) for seed in range(2)]
+    found = json.loads(run("denoise", tmp_path / "in", "-o", tmp_path / "out", "--model", model, "--json"))
+    ledger = sum(denoise(picture, small_denoiser()).result.operations for picture in pictures)
+    assert found == {str(model): {"pictures": 2, **ledger.to_neurobench()}}
 
 
 def test_an_output_is_replaced_and_keeps_its_permissions(run, tmp_path, model):

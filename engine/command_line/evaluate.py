@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import InputError
+from ..operations.readings import READING_COSTS
 from .claims import Claims
 from .console import print_rows, progress
+from .energy_lines import COLUMNS
 from .guard import STATUS_ERROR, remark, report_error
 from .jobs import make_folder, tell_skipped
 from .neuron_options import numbers
@@ -75,7 +77,7 @@ def evaluate(
     timeout: float,
     threads: int | None,
 ) -> None:
-    """Measure a model on data sets: quality, events, accumulates and energy of every picture.
+    """Measure a model on data sets: quality, events, operations and energy of every picture.
 
     A DATASET is the name of a known layout in --data (set12, bsd68, cbsd68; em, drive, camseq01), NAME=FOLDER for one
     elsewhere, PICTURES:REFERENCES for two folders whose files have the same names, with a third folder of masks if
@@ -85,7 +87,9 @@ def evaluate(
     F1 and area under the ROC curve, of all pixels together that are not void and inside the mask.
 
     With -o, results.json says everything that it takes to make the figures again, and pictures.csv has a line for
-    every picture. Until then finished pictures stand in journal.jsonl, and the same command goes on after them.
+    every picture. Energy is an estimate (45 nm CMOS, float32, memory left out) for each of three readings of an event
+    that are true of the network; "reading" names the one that is charged by default. Until then finished
+    pictures stand in journal.jsonl, and the same command goes on after them.
 
     \b
     Examples:
@@ -188,9 +192,9 @@ _SEGMENTATION = {
 }
 _COSTS = {
     "events": ("events", ".0f"),
-    "accumulates": ("accumulates", ".0f"),
+    "operations": ("accumulates", ".0f"),
     "per pixel": ("accumulates_per_pixel", ".0f"),
-    "energy J": ("energy_joules", ".3g"),
+    **{COLUMNS[name]: (cost, ".3g") for name, cost in READING_COSTS.items()},
     "seconds": ("seconds", ".2f"),
 }
 
@@ -201,7 +205,7 @@ def _print(evaluation: Evaluation) -> None:
         return
     denoising = evaluation.plan.task == "denoise"
     scores = _DENOISING if denoising else _SEGMENTATION
-    header = ["data set", *(["sigma"] if denoising else []), "method", "steps", "pictures", *scores, *_COSTS]
+    header = ["data set", *(["sigma"] if denoising else []), "method", "steps", "pictures", *scores, *_COSTS, "reading"]
     lines = []
     for entry in evaluation.summary:
         found = entry["mean"] if denoising else entry["pooled"]
@@ -214,6 +218,7 @@ def _print(evaluation: Evaluation) -> None:
                 str(entry["pictures"]),
                 *(_text(found[name], form) for name, form in scores.values()),
                 *(_text(entry["mean"][name], form) for name, form in _COSTS.values()),
+                entry["reading"],
             ]
         )
     print_rows(header, lines)

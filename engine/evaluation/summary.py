@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..operations.readings import READING_COSTS
 from ..pictures.metrics import class_ious
 from .picture_task import Row
 from .scores import (
@@ -25,6 +26,7 @@ COSTS = (
     "accumulates_per_pixel",
     "macs",
     "energy_joules",
+    *READING_COSTS.values(),
     "dense_macs",
     "dense_energy_joules",
     "seconds",
@@ -50,6 +52,7 @@ def summarise(rows: Iterable[Row], task: str) -> list[dict[str, Any]]:
 def _entry(key: tuple[Any, ...], rows: Sequence[Row], task: str) -> dict[str, Any]:
     scores = DENOISING_SCORES if task == "denoise" else SEGMENTATION_SCORES
     entry = dict(zip(GROUP, key, strict=True)) | {"pictures": len(rows)}
+    entry["reading"] = rows[0]["reading"]
     entry["mean"] = {name: _mean(row[name] for row in rows) for name in (*scores, *COSTS)}
     if task == "segment":
         entry["pooled"] = pooled_scores(rows)

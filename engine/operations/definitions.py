@@ -20,6 +20,15 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
         "macs": "sum over the analog input's sites j of R(j): multiply-accumulates, once a run and not at every step",
         "macs_effective": "the same over sites j whose value is not zero, and over weights that are not zero",
         "dense_macs": "multiply-accumulates of the artificial network, products with padding included",
+        "event_reads": "sum over synapse nodes of the events that arrive: an event is read once by each node that it "
+        "reaches, twice where a concatenation names its layer twice",
+        "event_writes": "events: each is written once",
+        "weight_reads": "synops + macs of nodes that have weights: one weight for each product",
+        "bias_reads": "outputs x steps of nodes that have biases; outputs alone of those that read the analog input "
+        "only",
+        "potential_reads": "synops + state variables x neurons x steps: the sum that each accumulate is added to, and "
+        "what each update reads; sums of the analog input stay in a register",
+        "potential_writes": "potential_reads: what is read is written back",
         "weights": "number of weights, biases left out",
         "connection_sparsity": "weights equal to zero / weights",
         "parameter_bytes": "4 x (weights + biases): float32, as the engine holds them",
