@@ -41,7 +41,7 @@ def energy_fields(ledger: Operations) -> list[tuple[str, str]]:
     return [
         ("energy", f"{spiking}, events read as {PLURALS[true]}; of the ANN {artificial}"),
         *((label, _reading(ledger, name, true)) for name, label in LABELS.items()),
-        ("energy of the ANN", f"{dense_energy(int(dense))}, read as the multiply-accumulates that it does"),
+        ("energy of the ANN", f"{dense_energy(int(dense))}, multiply-accumulates all of them"),
         *sources(),
     ]
 
