@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -308,15 +309,19 @@ def test_an_output_is_replaced_and_keeps_its_permissions(run, tmp_path, model):
 def test_info(run, model):
     printed = run("info", model, "--shape", "10x10")
     fields, table = printed.split("\n\n")
-    assert "parameters     306" in fields
-    assert "description    half of everything" in fields
+    assert "parameters         306" in fields
+    assert "description        half of everything" in fields
+    assert "events             graded: multiply-accumulates; shift-adds, too" in fields
     header, *rows = (line.split("\t") for line in table.splitlines())
     assert header == ["node", "kind", "reads", "settings", "parameters", "shape", "dense MACs"]
     by_name = {row[0]: row for row in rows}
     assert by_name["conv1"][1:] == ["Conv2d", "input", "4x1x3x3, padding 1", "40", "4x12x12", str(12 * 12 * 36)]
     assert by_name["relu1"][3] == "MultiThreshold 2 1 0.5 0.25, initial 0"
     assert by_name["up1"][3] == "4x4x4x4, stride 4"
-    assert int(by_name["total"][-1]) == sum(int(row[-1]) for row in rows[:-1])
+    macs = int(by_name["total"][-1])
+    assert macs == sum(int(row[-1]) for row in rows[:-1])
+    energies = re.search(r"energy of the ANN  ([\d.]+) nJ in 8 bits, ([\d.]+) nJ in 32", fields)
+    assert [float(each) for each in energies.groups()] == pytest.approx([0.23e-3 * macs, 4.6e-3 * macs], rel=0.01)
     assert "shape" not in run("info", model).split("\n\n")[1].splitlines()[0]
 
 

@@ -73,12 +73,16 @@ class LevelTable:
         )
 
     @property
+    def graded(self) -> bool:
+        """Whether events are of several sizes; those of one size are binary, whatever their sign."""
+        return len(set(map(abs, self.values))) > 1
+
+    @property
     def bits(self) -> int:
         """Bits of an event's level: none of silence, which is no event; 1 where all events are of one size."""
-        sizes = len(set(map(abs, self.values)))
-        if self.masks or sizes == 1:
-            return sizes
-        return max(1, math.ceil(math.log2(self.kinds)))
+        if not self.graded:
+            return 1
+        return self.kinds if self.masks else max(1, math.ceil(math.log2(self.kinds)))
 
     @property
     def unit(self) -> float:

@@ -13,8 +13,9 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
         "neuron_updates": "neurons x steps: each membrane potential is updated at every step, also without input",
         "activation_sparsity": "1 - events / (neurons x steps)",
         "synops": "sum over events of R(i), the targets that neuron i really reaches (borders, strides, groups and "
-        "cropped outputs respected): accumulates, a graded event counting once",
-        "synops_binary": "sum over spikes of R(i): accumulates where each threshold crossed sends an event of its own",
+        "cropped outputs respected): synaptic operations, a graded event counting once, whatever it costs",
+        "synops_binary": "sum over spikes of R(i): accumulates where each threshold crossed sends an event of its own, "
+        "or shift-adds where it adds a shifted weight",
         "synops_effective": "sum over events of the non-zero weights among the R(i) that the event meets",
         "dense_synops": "steps x sum over neurons i of R(i): synops if every neuron had an event at every step",
         "macs": "sum over the analog input's sites j of R(j): multiply-accumulates, once a run and not at every step",
