@@ -91,6 +91,19 @@ def test_a_denoiser_follows_the_protocol(capsys):
     assert not Path("out/journal.jsonl").exists()
 
 
+def test_counts_under_the_names_of_neurobench(capsys):
+    assert run("gray.npz", "clean", "--ann", "--json") == 0
+    spiking, ann = json.loads(capsys.readouterr().out)
+    ledgers = []
+    for index in range(4):
+        noisy = add_noise(read_picture(f"clean/{index}.png") / 255, 25, index)
+        ledgers.append(denoise(noisy, "gray.npz").result.operations)
+    expected = sum(ledgers).to_neurobench()
+    assert spiking["neurobench"]["SynapticOperations"] == pytest.approx(expected["SynapticOperations"])
+    assert spiking["neurobench"]["ParameterCount"] == expected["ParameterCount"]
+    assert (spiking["method"], ann["method"], ann["neurobench"]) == ("spiking", "ANN", None)
+
+
 def random_unet(path, channels=1, outputs=1, **metadata):
     state = random_state(1, channels=channels, outputs=outputs, width=2)
     save_model(convert(state, calibration=random_pictures(channels=channels), metadata=metadata), path)

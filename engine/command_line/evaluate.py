@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,12 @@ _WITHOUT_AUTHENTICATION = (
     "--seed", type=click.IntRange(min=0), metavar="K", default=0, show_default=True, help="Of its first picture."
 )
 @click.option("--void", type=click.IntRange(min=0), metavar="LABEL", help="Label that does not count, in own folders.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print scores and counts as JSON, these under the names of NeuroBench's metrics.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N pictures of each data set.")
 @click.option("--workers", type=click.IntRange(1, 256), metavar="N", default=1, show_default=True, help="Processes.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler to use instead, tls://HOST:PORT.")
@@ -71,6 +78,7 @@ def evaluate(
     sigma: str,
     seed: int,
     void: int | None,
+    as_json: bool,
     limit: int | None,
     workers: int,
     scheduler: str | None,
@@ -137,7 +145,7 @@ def evaluate(
             write_json(output / RESULTS, evaluation.as_json())
         if not evaluation.failures:
             journal.remove()
-    _print(evaluation)
+    (_print_json if as_json else _print)(evaluation)
     if evaluation.failures:
         context.exit(STATUS_ERROR)
 
@@ -197,6 +205,13 @@ _COSTS = {
     **{COLUMNS[name]: (cost, ".3g") for name, cost in READING_COSTS.items()},
     "seconds": ("seconds", ".2f"),
 }
+
+
+def _print_json(evaluation: Evaluation) -> None:
+    """An entry for each data set, noise level, method and number of steps."""
+    if not evaluation.rows:
+        return
+    click.echo(json.dumps(evaluation.summary, indent=2, allow_nan=False))
 
 
 def _print(evaluation: Evaluation) -> None:

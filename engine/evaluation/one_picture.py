@@ -145,6 +145,7 @@ def counts(run: PaddedRun, steps: int) -> Row:
         "macs": result.total_macs,
         "energy_joules": estimate.spiking,
         "reading": estimate.reading,
+        "neurobench": ledger.to_neurobench(),
         **{READING_COSTS[name]: joules for name, joules in readings_in(ledger).items()},
         "dense_macs": dense_macs,
         "dense_energy_joules": estimate.dense,
@@ -169,6 +170,7 @@ def _ann(network: Network, batch: NDArray[np.float32], result: Result) -> tuple[
         "macs": dense_macs,
         "energy_joules": estimate_energy(0, dense_macs),
         "reading": MULTIPLY_ACCUMULATE,
+        "neurobench": None,
         **{
             name: estimate_energy(0, dense_macs) if reading == MULTIPLY_ACCUMULATE else None
             for reading, name in READING_COSTS.items()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..operations.neurobench import mean_metrics
 from ..operations.readings import READING_COSTS
 from ..pictures.metrics import class_ious
 from .picture_task import Row
@@ -41,7 +42,7 @@ def summarise(rows: Iterable[Row], task: str) -> list[dict[str, Any]]:
     """One entry for each data set, noise level, method and number of steps, in the order of the rows.
 
     `mean` holds the means over the pictures that have a value, `pooled` the scores of all pixels together, for a
-    segmentation.
+    segmentation, `neurobench` the counts under the names of NeuroBench's metrics, none of the ANN.
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
@@ -53,6 +54,8 @@ def _entry(key: tuple[Any, ...], rows: Sequence[Row], task: str) -> dict[str, An
     scores = DENOISING_SCORES if task == "denoise" else SEGMENTATION_SCORES
     entry = dict(zip(GROUP, key, strict=True)) | {"pictures": len(rows)}
     entry["reading"] = rows[0]["reading"]
+    metrics = [row["neurobench"] for row in rows if row["neurobench"] is not None]
+    entry["neurobench"] = mean_metrics(metrics) if metrics else None
     entry["mean"] = {name: _mean(row[name] for row in rows) for name in (*scores, *COSTS)}
     if task == "segment":
         entry["pooled"] = pooled_scores(rows)

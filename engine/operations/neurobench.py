@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .exact import total
@@ -26,6 +27,17 @@ def neurobench_metrics(ledger: Operations) -> dict[str, Any]:
             "Effective Neuron Ops": _mean([_effective(layer) for layer in ledger.neurons.values()], pictures),
             "Neuron Dense Ops": _mean([_dense(layer) for layer in ledger.neurons.values()], pictures),
         },
+    }
+
+
+def mean_metrics(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means of metrics, of those in dictionaries one by one; None where one is not known."""
+    first = found[0]
+    return {
+        name: mean_metrics([each[name] for each in found])
+        if isinstance(value, Mapping)
+        else _mean([each[name] for each in found], len(found))
+        for name, value in first.items()
     }
 
 
@@ -60,6 +72,6 @@ def _dense(layer: NeuronOperations) -> int | None:
     return layer.neuron_updates * (layer.arithmetic.update + layer.most_spikes * layer.arithmetic.spike)
 
 
-def _mean(counts: list[int | None], pictures: int) -> float | None:
+def _mean(counts: Sequence[float | None], pictures: int) -> float | None:
     """Mean over the pictures; None where a neuron model does not declare what its step costs."""
     return None if None in counts else sum(count for count in counts if count is not None) / pictures
