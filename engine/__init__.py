@@ -7,7 +7,7 @@ if __name__ != "spikeunet.engine":
     raise ImportError("this folder is a part of spikeunet: install it and import spikeunet.engine")
 
 from . import start  # noqa: F401 - the checks before all else
-from .dense import forward
+from .dense import forward, quantised_twin, twin_bits
 from .errors import (
     GraphError,
     InputError,
@@ -141,6 +141,7 @@ __all__ = [
     "load_model",
     "padded_rows",
     "psnr",
+    "quantised_twin",
     "read_picture",
     "register_layer",
     "register_neuron",
@@ -148,6 +149,7 @@ __all__ = [
     "segment",
     "simulate",
     "ssim",
+    "twin_bits",
     "window_fan_out",
     "window_rows",
     "write_picture",

@@ -10,7 +10,7 @@ import pytest
 from spikeunet.engine.command_line.console import print_rows, progress, quantity
 from spikeunet.engine.command_line.guard import remark
 
-HEADER = ("picture", "size", "steps", "events", "density", "accumulates", "per pixel", "energy J", "seconds")
+HEADER = ("picture", "size", "steps", "events", "density", "operations", "per pixel", "45nm MAC J", "seconds")
 NUMBERS = ("512x512x1", "1", "22040669", "0.2636", "7633477475", "29119", "0.00722", "1.83")
 
 

@@ -59,6 +59,7 @@ def denoise(
     tile: int | None,
     kernels: str,
     report: str | None,
+    as_json: bool,
 ) -> None:
     """Denoise pictures, or the pictures of a folder.
 
@@ -72,9 +73,10 @@ def denoise(
     --range names them: 0:4095 for 12 bits in 16. The result is scaled back to the same range.
 
     A noisy picture needs no word on how noisy it is. With --add-noise the input is a clean picture, which is made noisy
-    first, and PSNR and SSIM compare with it unless --clean names another reference. Energy is an estimate for the
-    operations on 45 nm CMOS (0.9 pJ an accumulate, 4.6 pJ a multiply-accumulate), memory left out. An existing OUT is
-    replaced; an input never is.
+    first, and PSNR and SSIM compare with it unless --clean names another reference. Energy is an estimate for 45 nm
+    CMOS, memory left out, in three readings of an event that meets a weight: a multiply-accumulate, a shift and an
+    addition for each threshold crossed, or, where events are binary, an addition. An existing OUT is replaced; an input
+    never is.
 
     \b
     Examples:
@@ -106,7 +108,7 @@ def denoise(
         sigma=add_noise,
         seed=seed or 0,
     )
-    process_pictures(jobs, denoise_file, settings, "Denoising", report)
+    process_pictures(jobs, denoise_file, settings, "Denoising", report, as_json)
 
 
 def _output(path: str, name: str | None) -> Output:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import InputError
+from ..operations.readings import READING_COSTS
 from .claims import Claims
 from .class_names import read_class_names
 from .confusion import confusion_files, print_confusion, write_confusion
 from .console import print_rows, progress
+from .energy_lines import COLUMNS
 from .guard import STATUS_ERROR, remark, report_error
 from .jobs import make_folder, tell_skipped, tell_skipped_by_class
 from .neuron_options import numbers
@@ -54,6 +57,12 @@ _WITHOUT_AUTHENTICATION = (
 )
 @click.option("--void", type=click.IntRange(min=0), metavar="LABEL", help="Label that does not count, in own folders.")
 @click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print scores and counts as JSON, these under the names of NeuroBench's metrics.",
+)
+@click.option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
@@ -77,6 +86,7 @@ def evaluate(
     sigma: str,
     seed: int,
     void: int | None,
+    as_json: bool,
     limit: int | None,
     classes: Path | None,
     workers: int,
@@ -84,7 +94,7 @@ def evaluate(
     timeout: float,
     threads: int | None,
 ) -> None:
-    """Measure a model on data sets: quality, events, accumulates and energy of every picture.
+    """Measure a model on data sets: quality, events, operations and energy of every picture.
 
     A DATASET is the name of a known layout in --data (set12, bsd68, cbsd68; em, drive, camseq01), NAME=FOLDER for one
     elsewhere, PICTURES:REFERENCES for two folders whose files have the same names, with a third folder of masks if
@@ -96,8 +106,10 @@ def evaluate(
     accuracy, top-5 accuracy (the class is among the five largest of more outputs) and confusion matrix.
 
     With -o, results.json says everything that it takes to make the figures again, and pictures.csv has a line for
-    every picture; confusion.csv and, with matplotlib, confusion.png have a classifier's confusion matrix. Until then
-    finished pictures stand in journal.jsonl, and the same command goes on after them.
+    every picture; confusion.csv and, with matplotlib, confusion.png have a classifier's confusion matrix. Energy is an
+    estimate (45 nm CMOS, float32, memory left out) for each of three readings of an event that are true of the network;
+    "reading" names the one that is charged by default. Until then finished pictures stand in journal.jsonl, and the
+    same command goes on after them.
 
     \b
     Examples:
@@ -141,7 +153,7 @@ def evaluate(
             _write(output, evaluation)
         if not evaluation.failures:
             journal.remove()
-    _print(evaluation)
+    (_print_json if as_json else _print)(evaluation)
     if evaluation.failures:
         context.exit(STATUS_ERROR)
 
@@ -222,11 +234,18 @@ _SCORES = {"denoise": _DENOISING, "segment": _SEGMENTATION, "classify": _CLASSIF
 
 _COSTS = {
     "events": ("events", ".0f"),
-    "accumulates": ("accumulates", ".0f"),
+    "operations": ("accumulates", ".0f"),
     "per pixel": ("accumulates_per_pixel", ".0f"),
-    "energy J": ("energy_joules", ".3g"),
+    **{COLUMNS[name]: (cost, ".3g") for name, cost in READING_COSTS.items()},
     "seconds": ("seconds", ".2f"),
 }
+
+
+def _print_json(evaluation: Evaluation) -> None:
+    """An entry for each data set, noise level, method and number of steps."""
+    if not evaluation.rows:
+        return
+    click.echo(json.dumps(evaluation.summary, indent=2, allow_nan=False))
 
 
 def _print(evaluation: Evaluation) -> None:
@@ -235,7 +254,7 @@ def _print(evaluation: Evaluation) -> None:
         return
     denoising = evaluation.plan.task == "denoise"
     scores = _SCORES[evaluation.plan.task]
-    header = ["data set", *(["sigma"] if denoising else []), "method", "steps", "pictures", *scores, *_COSTS]
+    header = ["data set", *(["sigma"] if denoising else []), "method", "steps", "pictures", *scores, *_COSTS, "reading"]
     lines = []
     for entry in evaluation.summary:
         found = entry["mean"] if denoising else entry["pooled"]
@@ -248,6 +267,7 @@ def _print(evaluation: Evaluation) -> None:
                 str(entry["pictures"]),
                 *(_text(found[name], form) for name, form in scores.values()),
                 *(_text(entry["mean"][name], form) for name, form in _COSTS.values()),
+                entry["reading"],
             ]
         )
     print_rows(header, lines)

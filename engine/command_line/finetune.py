@@ -32,7 +32,7 @@ _settings_options = grouped(
     ),
     click.option(
         "--penalty", type=float, default=0.0, show_default=True,
-        help="Weight of the spike-count penalty: fewer accumulates for less quality.",
+        help="Weight of the spike-count penalty: fewer operations for less quality.",
     ),
     click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True),
     click.option("--momentum", type=float, default=0.9, show_default=True),
@@ -155,7 +155,7 @@ def finetune(
     description: str | None,
     **options: Any,
 ) -> None:
-    """Fine-tune a converted model, so that it needs fewer steps or fewer accumulates.
+    """Fine-tune a converted model, so that it needs fewer steps or fewer operations.
 
     MODEL is a shipped model or a model file. It is trained on random crops of the pictures in the folder --train, with
     noise of --add-noise, by accumulated spiking flow or by backpropagation through time. A log and a curve are written

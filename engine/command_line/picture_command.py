@@ -10,12 +10,13 @@ from typing import TypeVar
 import click
 
 from ..binding.kernel_choice import CHOICES
+from ..errors import InputError
 from .guard import STATUS_ERROR
 from .jobs import Job, run_jobs
 from .one_picture import Record, Settings
 from .options import FILE_NAME, grouped, range_option, threads_option
 from .pipes import PIPE, PipedOutput
-from .report import write_report
+from .report import print_neurobench, write_report
 from .summary import print_records
 
 SettingsOf = TypeVar("SettingsOf", bound=Settings)
@@ -42,6 +43,12 @@ run_options = grouped(
         metavar="FILE",
         help="Write every count of every picture as JSON; - for stdout, alone there.",
     ),
+    click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print the counts as JSON under the names of NeuroBench's metrics, in place of the usual text.",
+    ),
 )
 
 
@@ -62,6 +69,7 @@ def process_pictures(
     settings: SettingsOf,
     description: str,
     report: str | None,
+    as_json: bool = False,
 ) -> None:
     """Do every job, report and print what came of them; exit with status 2 where a picture failed.
 
@@ -75,7 +83,16 @@ def process_pictures(
         Of the progress bar.
     report : str or None
         File for the JSON report; "-" for stdout, where nothing else is printed then.
+    as_json : bool
+        Whether to print the counts under NeuroBench's names.
+
+    Raises
+    ------
+    InputError
+        If both are to be printed.
     """
+    if as_json and report == PIPE:
+        raise InputError("--report - and --json are both to be alone on stdout; give the report a file's name")
     records, failures = run_jobs(jobs, lambda job: work(job, settings), description)
     if report is not None and records:
         write_report(report, settings, records, failures)
@@ -83,6 +100,6 @@ def process_pictures(
         # Where a picture goes to stdout, nothing else may.
         piped = any(isinstance(job.target, PipedOutput) for job in jobs)
         with redirect_stdout(sys.stderr) if piped else nullcontext():
-            print_records(records)
+            (print_neurobench if as_json else print_records)(records)
     if failures:
         click.get_current_context().exit(STATUS_ERROR)

@@ -45,6 +45,7 @@ def segment(
     tile: int | None,
     kernels: str,
     report: str | None,
+    as_json: bool,
 ) -> None:
     """Tell the class of each pixel of pictures, or of the pictures of a folder.
 
@@ -86,4 +87,4 @@ def segment(
         kernels=kernels,
         sample_range=sample_range,
     )
-    process_pictures(jobs, segment_file, settings, "Segmenting", report)
+    process_pictures(jobs, segment_file, settings, "Segmenting", report, as_json)

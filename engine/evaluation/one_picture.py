@@ -15,7 +15,8 @@ from ..dense import forward
 from ..errors import InputError, PictureError, RangeError, SpikeunetError
 from ..graph import Network
 from ..models import load_model, model_digest
-from ..operations.energy import estimate_energy
+from ..operations.energy import estimate_energy, readings_in
+from ..operations.readings import MULTIPLY_ACCUMULATE, READING_COSTS
 from ..pictures.padding import crop, pad_to_multiple
 from ..simulation import Result
 from ..tasks.classification import run_whole
@@ -106,8 +107,10 @@ def _spiking(task: PictureTask, run: PaddedRun) -> Iterator[tuple[Output, Row]]:
 
 
 def counts(run: PaddedRun, steps: int) -> Row:
-    """What the first `steps` steps of a run cost; energy as in `estimate_energy`."""
+    """What the first `steps` steps of a run cost; energy in the reading that is true, and in each of the three."""
     result = run.result
+    ledger = result.operations.first_steps(steps)
+    estimate = ledger.energy()
     events = sum(int(layer[:steps].sum()) for layer in result.events.values())
     accumulates = sum(int(node[:steps].sum()) for node in result.accumulates.values())
     dense_macs = sum(result.dense_macs.values())
@@ -119,9 +122,12 @@ def counts(run: PaddedRun, steps: int) -> Row:
         "accumulates": accumulates,
         "accumulates_per_pixel": accumulates / (run.size[0] * run.size[1]),
         "macs": result.total_macs,
-        "energy_joules": estimate_energy(accumulates, result.total_macs),
+        "energy_joules": estimate.spiking,
+        "reading": estimate.reading,
+        "neurobench": ledger.to_neurobench(),
+        **{READING_COSTS[name]: joules for name, joules in readings_in(ledger).items()},
         "dense_macs": dense_macs,
-        "dense_energy_joules": estimate_energy(0, dense_macs),
+        "dense_energy_joules": estimate.dense,
     }
 
 
@@ -142,6 +148,12 @@ def _ann(network: Network, batch: NDArray[np.float32], result: Result, multiple:
         "accumulates_per_pixel": None,
         "macs": dense_macs,
         "energy_joules": estimate_energy(0, dense_macs),
+        "reading": MULTIPLY_ACCUMULATE,
+        "neurobench": None,
+        **{
+            name: estimate_energy(0, dense_macs) if reading == MULTIPLY_ACCUMULATE else None
+            for reading, name in READING_COSTS.items()
+        },
         "dense_macs": dense_macs,
         "dense_energy_joules": estimate_energy(0, dense_macs),
         "seconds": seconds,

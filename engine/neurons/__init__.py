@@ -4,6 +4,7 @@ A ladder of thresholds runs in the vectorised firing kernel (firing.py); any oth
 registered and compiled (registry.py), from outside the package too.
 """
 
+from .arithmetic import Arithmetic, arithmetic_of
 from .burst import BurstNeuron
 from .firing import FiringConstants, LadderModel
 from .integrate_and_fire import IntegrateAndFire
@@ -17,6 +18,7 @@ from .signed_multi_threshold import SignedMultiThreshold
 from .stepped import NeuronModel, SteppedModel
 
 __all__ = [
+    "Arithmetic",
     "BurstNeuron",
     "FiringConstants",
     "IntegrateAndFire",
@@ -29,6 +31,7 @@ __all__ = [
     "Registration",
     "SignedMultiThreshold",
     "SteppedModel",
+    "arithmetic_of",
     "check_model",
     "conserves_charge",
     "find_registered",

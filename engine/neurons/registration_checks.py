@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import NeuronError
 from ..float32 import held
+from .arithmetic import arithmetic_of
 from .firing import LadderModel, check_number
 from .levels import initial_state, level_table
 
@@ -64,6 +65,7 @@ def check_class(model: type) -> tuple[tuple[str, ...], tuple[tuple[str, type], .
     if not isinstance(getattr(example, "conserves_charge", False), bool):
         raise NeuronError(f"{owner}.conserves_charge: must be True or False (got {example.conserves_charge!r})")
     level_table(example)
+    arithmetic_of(example)
     variables = tuple(initial_state(example))
     names = _step_parameters(owner, model, variables)
     kinds = tuple((name, _kind(owner, example, name)) for name in names)

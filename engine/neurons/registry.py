@@ -78,6 +78,7 @@ def register_neuron(name: Any = None, *, compile_now: bool = True) -> Any:
       model's numeric attributes (fields, properties), tuples of numbers too, under theirs. It returns the level, a
       whole number, and then every state variable's new value;
     - `spikes()`, optional: how many spikes each level counts for in the ledger, 1 unless it says otherwise;
+    - `arithmetic()`, optional: the operations of an update, by the names of `Arithmetic`, for the ledger;
     - `conserves_charge`, optional: True where v_T = v_0 + sum of input - sum of emitted;
     - `surrogate(current, *state, *parameters, width)`, optional, a static method for backpropagation through time: a
       row of derivatives, by the current and by each state variable, for the value emitted and one for each state

@@ -24,7 +24,8 @@ MAXIMUM_LEVELS = 256
 class SteppedModel(Protocol):
     """A neuron model with a step function; `register_neuron` has the whole contract.
 
-    Optional besides: `spikes()`, how many spikes each level counts for; `conserves_charge`; `surrogate`.
+    Optional besides: `spikes()`, how many spikes each level counts for; `arithmetic()`, what a step costs;
+    `conserves_charge`; `surrogate`.
     """
 
     @property

@@ -1,6 +1,7 @@
 """The ledger of operations: exact counts by node, step and threshold, with a definition for each of them."""
 
 from .definitions import DEFINITIONS
-from .ledger import NeuronOperations, Operations, SynapseOperations, SynapticEvents
+from .ledger import Operations
+from .nodes import NeuronOperations, SynapseOperations, SynapticEvents
 
 __all__ = ["DEFINITIONS", "NeuronOperations", "Operations", "SynapseOperations", "SynapticEvents"]

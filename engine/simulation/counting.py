@@ -93,6 +93,11 @@ class OperationsCounter:
             events=fired[0],
             spikes=fired[1 : 1 + layer.thresholds].T.copy(),
             state_bytes=_BYTES * neurons * layer.variables,
+            variables=layer.variables,
+            shifts=layer.levels.shifts,
+            bits=layer.levels.bits,
+            arithmetic=layer.arithmetic,
+            most_spikes=layer.levels.most_spikes,
         )
 
     def _synapse_operations(self, layer: Layer, sources: dict[str, SynapticEvents]) -> SynapseOperations:
@@ -111,6 +116,14 @@ class OperationsCounter:
             weights=weights,
             zero_weights=layer.zero_weights,
             parameter_bytes=_BYTES * (weights + biases),
+            biases=biases,
+            inputs=math.prod(layer.incoming),
+            outputs=math.prod(layer.outgoing),
+            largest_inputs=math.prod(layer.incoming),
+            largest_outputs=math.prod(layer.outgoing),
+            channels=layer.incoming[0],
+            joined=tuple(source.name for source in layer.spiking),
+            delay=layer.node.delay,
             state_bytes=_BYTES * layer.node.state_values * math.prod(layer.outgoing),
             steps=self._steps,
         )

@@ -52,9 +52,9 @@ class Processed:
         """Accumulates of the whole run, padding included, for each pixel of the picture."""
         return self.result.total_accumulates / self.pixels
 
-    def joules(self, model: str = DEFAULT_ENERGY_MODEL) -> float:
-        """Estimated energy in joules of the run's operations; see ENERGY_MODELS."""
-        return self.result.operations.energy(model).spiking
+    def joules(self, model: str = DEFAULT_ENERGY_MODEL, reading: str | None = None) -> float:
+        """Estimated energy in joules of the run's operations; see `Operations.energy`."""
+        return self.result.operations.energy(model, reading).spiking
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,9 +44,15 @@ def equals_dense(case: Case) -> None:
 
 
 def ledger_equals_brute_force(case: Case) -> None:
-    """Every count of the ledger equals the count of the products that are really made; for dyadic cases."""
+    """Every count of the ledger equals the count of the products that are really made; for dyadic cases.
+
+    So do its reads and writes equal those of a visit to every event and every update.
+    """
     expected = reference.simulate(case.network, case.picture, case.steps)
-    assert_same_operations(simulate(case.network, case.picture, case.steps).operations, expected.operations)
+    ledger = simulate(case.network, case.picture, case.steps).operations
+    assert_same_operations(ledger, expected.operations)
+    for name, count in expected.count_reads().items():
+        require(ledger.totals[name] == count, f"totals[{name!r}]: {ledger.totals[name]}, not {count}")
 
 
 def orders_agree(case: Case) -> None:

@@ -33,7 +33,7 @@ from ..neurons import (
     registration_of,
 )
 from ..operations import Operations
-from .brute_force import count_operations
+from .brute_force import count_operations, count_reads
 from .reference_synapses import STATEFUL, SYNAPSES, own_synapses
 
 Array = NDArray[Any]
@@ -179,6 +179,7 @@ class ReferenceResult:
     membrane: dict[str, Array]
     spike_count: dict[str, Array]
     operations: Operations
+    count_reads: Callable[[], dict[str, int]]
 
     @property
     def output(self) -> Array:
@@ -255,6 +256,7 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int) -> ReferenceR
         membrane={name: exact_float32(states[name][0]) for name in crossed_by_layer},
         spike_count={name: values.sum(axis=(0, 1), dtype=np.int64) for name, values in crossed_by_layer.items()},
         operations=count_operations(network, recorded, crossed_by_layer),
+        count_reads=lambda: count_reads(network, recorded, crossed_by_layer),
     )
 
 
