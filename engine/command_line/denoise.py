@@ -17,7 +17,7 @@ from .denoise_picture import DenoiseSettings, denoise_file
 from .jobs import Output, plan_jobs
 from .one_picture import Model
 from .options import FILE, FILE_NAME, INPUT, no_sigma
-from .picture_command import check_run_options, process_pictures, run_options
+from .picture_command import check_run_options, json_option, process_pictures, run_options
 
 
 @click.command()
@@ -44,6 +44,7 @@ from .picture_command import check_run_options, process_pictures, run_options
     help="Of the pictures in a folder or to a pipe.  [default: as IN; PNG to a pipe]",
 )
 @run_options
+@json_option
 def denoise(
     inputs: tuple[Path | str, ...],
     output: str,

@@ -43,12 +43,13 @@ run_options = grouped(
         metavar="FILE",
         help="Write every count of every picture as JSON; - for stdout, alone there.",
     ),
-    click.option(
-        "--json",
-        "as_json",
-        is_flag=True,
-        help="Print the counts as JSON under the names of NeuroBench's metrics, in place of the usual text.",
-    ),
+)
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the counts as JSON under the names of NeuroBench's metrics, in place of the usual text.",
 )
 
 

@@ -12,7 +12,7 @@ from .claims import Claims
 from .jobs import Output, plan_jobs
 from .one_picture import Model, Settings
 from .options import FILE_NAME, INPUT
-from .picture_command import check_run_options, process_pictures, run_options
+from .picture_command import check_run_options, json_option, process_pictures, run_options
 from .segment_picture import (
     OVERLAY,
     PROBABILITIES,
@@ -32,6 +32,7 @@ from .segment_picture import (
 @click.option("--overlay", metavar="OUT", type=FILE_NAME, help="Also the picture with its classes' colours over it.")
 @click.option("--probabilities", metavar="OUT", type=FILE_NAME, help="Also each class's probability, as NPZ.")
 @run_options
+@json_option
 def segment(
     inputs: tuple[Path | str, ...],
     output: str,
