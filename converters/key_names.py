@@ -38,7 +38,7 @@ def build_unwrapped(state: StateDict, build: Callable[[StateDict], Network]) -> 
     """
     fault = StateDictError()
     removed: list[str] = []
-    for removed, candidate in _unwrapped(state):
+    for removed, candidate in unwrapped(state):
         try:
             return build(candidate), removed
         except StateDictError as error:
@@ -53,7 +53,7 @@ def prefixes(removed: list[str]) -> str:
     return " and ".join(repr(part) for part in removed)
 
 
-def _unwrapped(state: StateDict) -> Iterator[tuple[list[str], StateDict]]:
+def unwrapped(state: StateDict) -> Iterator[tuple[list[str], StateDict]]:
     """The state dict as it stands, then with one part more taken off at a time, each with what was taken off."""
     yield [], state
     removed = [f"{wrapper}." for wrapper in WRAPPERS if any(wrapper in key.split(".") for key in state)]

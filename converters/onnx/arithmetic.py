@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .call import Call, operator
 from .convolutions import bias_of
-from .values import Tensor
+from ..values import Tensor
 
 Array = NDArray[Any]
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..weights.refusals import UnreadableError
-from .builder import Builder
+from ..builder import Builder
 from .graph import GraphNode
-from .values import Current, Emitted, Tensor, Value
+from ..values import Current, Emitted, Tensor, Value
 
 Array = NDArray[Any]
 Pads = tuple[tuple[int, int], ...]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikeunet.engine.layers import Upsample
 
 from .call import Call, operator
-from .values import Tensor, Value
+from ..values import Tensor, Value
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ from spikeunet.engine.layers import Conv2d
 
 from .call import Call, operator
 from .shuffles import shuffled_by_axes
-from .values import Current, Tensor, Value
+from ..values import Current, Tensor, Value
 
 Array = NDArray[Any]
 

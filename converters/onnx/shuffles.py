@@ -12,7 +12,7 @@ from spikeunet.engine.graph import Weighted
 from spikeunet.engine.layers import Conv2d, PixelShuffle
 
 from .call import Call, operator
-from .values import Current, Tensor, Value
+from ..values import Current, Tensor, Value
 
 Array = NDArray[Any]
 

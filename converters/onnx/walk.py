@@ -15,12 +15,12 @@ from spikeunet.engine.graph import Node
 
 from ..weights.refusals import UnreadableError
 from . import activations, arithmetic, convolutions, pools, resizing, shapes, shuffles  # noqa: F401 - they register operators
-from .builder import Builder
+from ..builder import Builder
 from .call import HANDLERS, Call
 from .constants import folded
 from .graph import Graph, GraphNode
 from .imported import Ending, picture_shape
-from .values import Current, Tensor
+from ..values import Current, Tensor
 
 Operand = Tensor | NDArray[Any]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikeunet.engine.graph import Projection, Shape
 
-from .imported import Ending, picture_shape
+from .onnx.imported import Ending, picture_shape
 
 Array = NDArray[Any]
 

@@ -1,0 +1,140 @@
+"""What an architecture is written with: layers by the keys of their arrays, which are walked through twice.
+
+First by a `Survey`, which sees which keys an architecture takes and what is wrong with their shapes, then by an
+`Assembly`, which puts the network together. So each architecture is one function that reads like its forward pass.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from typing import Any
+
+from ..batch_norm import STATISTICS
+from ..state_dict import StateDict
+
+Value = Any
+"""What a layer puts out, as the next one takes it: its channels in a survey, something of the network in an assembly."""
+
+_NUMBER = re.compile(r"\d{1,4}")
+
+
+class Layers(ABC):
+    """Layers of a network whose arrays have names.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+    epsilon : float
+        Of the batch norms.
+    """
+
+    def __init__(self, arrays: StateDict, epsilon: float) -> None:
+        self.arrays = arrays
+        self.epsilon = float(epsilon)
+        self.facts: dict[str, Any] = {}
+        parts = [key.split(".") for key in arrays]
+        self._stems = {".".join(names[:count]) for names in parts for count in range(1, len(names))}
+
+    # --- What is there -----------------------------------------------------------------------------------------------
+
+    def has(self, stem: str) -> bool:
+        """Whether any array's name begins so, a point behind it."""
+        return stem in self._stems
+
+    def is_norm(self, stem: str) -> bool:
+        """Whether these are the arrays of a batch norm."""
+        return any(f"{stem}.{part}" in self.arrays for part in STATISTICS)
+
+    def numbers(self, stem: str = "") -> list[int]:
+        """Numbers that stand behind a stem, or first of all, ascending."""
+        first = f"{stem}." if stem else ""
+        found = {name.removeprefix(first).partition(".")[0] for name in self._stems if name.startswith(first)}
+        return sorted(int(number) for number in found if _NUMBER.fullmatch(number))
+
+    def count(self, stem: str, first: int = 1) -> int:
+        """How many numbers there are in a row behind a text, from `first` on: down1, down2 ..."""
+        number = first
+        while self.has(f"{stem}{number}"):
+            number += 1
+        return number - first
+
+    def size(self, key: str, axis: int) -> int | None:
+        """Length of an axis of a weight; None where it is not there."""
+        shape = self.arrays[f"{key}.weight"].shape if f"{key}.weight" in self.arrays else ()
+        return int(shape[axis]) if axis < len(shape) and shape[axis] else None
+
+    def assume(self, **facts: Any) -> None:
+        """Say what no key does; it comes into the network's metadata."""
+        self.facts |= facts
+
+    # --- Layers ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def input(self, channels: int | None, size: tuple[int, int] | None = None) -> Value:
+        """The picture, of a size that full connections ask for."""
+
+    @abstractmethod
+    def convolution(
+        self,
+        key: str,
+        value: Value,
+        *,
+        name: str = "",
+        norm: str = "",
+        stride: int = 1,
+        dilation: int = 1,
+        kernel: int = 0,
+        groups: bool = False,
+    ) -> Value:
+        """A convolution that keeps the picture's size but for its stride, with the batch norm behind it.
+
+        `kernel` is the size that it must have, 0 for any odd one; with `groups` the weight says how many there are.
+        """
+
+    @abstractmethod
+    def transposed(self, key: str, value: Value, *, name: str = "", norm: str = "", kernel: int = 2) -> Value:
+        """A transposed convolution that makes pictures twice as large, with a kernel of 2 or 3."""
+
+    @abstractmethod
+    def linear(self, key: str, value: Value, *, name: str = "", norm: str = "", places: int = 1) -> Value:
+        """A full connection with what has `places` pixels."""
+
+    @abstractmethod
+    def norm(self, key: str, value: Value) -> Value:
+        """A batch norm of its own, such as one behind a ReLU."""
+
+    @abstractmethod
+    def relu(self, name: str, value: Value) -> Value:
+        """Neurons."""
+
+    @abstractmethod
+    def max_pool(self, name: str, value: Value, kernel: int = 2, stride: int = 2, padding: int = 0) -> Value:
+        """Largest values of windows."""
+
+    @abstractmethod
+    def average_pool(self, name: str, value: Value) -> Value:
+        """Means of 2x2 pixels."""
+
+    @abstractmethod
+    def global_average(self, name: str, value: Value) -> Value:
+        """Means of whole pictures."""
+
+    @abstractmethod
+    def upsample(self, name: str, value: Value, *, align_corners: bool) -> Value:
+        """Twice as large, bilinearly."""
+
+    @abstractmethod
+    def concat(self, name: str, *values: Value) -> Value:
+        """Channels side by side, in this order."""
+
+    @abstractmethod
+    def add(self, name: str, *values: Value) -> Value:
+        """A sum."""
+
+    @abstractmethod
+    def finish(self, value: Value) -> None:
+        """What the network puts out."""
+
+    def require(self, key: str, problem: str, holds: bool) -> None:
+        """Note what is wrong with an array, where something does not hold."""
