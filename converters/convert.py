@@ -135,7 +135,8 @@ def _built(
             "say so (--architecture, architecture=)"
         ) from None
     assumed = network.metadata.get("conversion", {})
-    facts = {**facts, "architecture": name, **weights.facts, **assumed}
+    told = {"recognised": True} if architecture == AUTO else {}
+    facts = {**facts, "architecture": name, **told, **weights.facts, **assumed}
     return network, {**facts, **({"prefixes": removed} if removed else {})}
 
 

@@ -27,7 +27,7 @@ class Likeness:
     ----------
     name : str
     share : float
-        Of all keys that are there or should be, those that are both.
+        Of all keys that are there or should be, those that are both and have the right shape.
     fault : StateDictError, optional
         Why it does not fit.
     """

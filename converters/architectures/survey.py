@@ -36,9 +36,9 @@ class Survey(Layers):
 
     @property
     def share(self) -> float:
-        """Of all keys that are there or should be, those that are both."""
+        """Of all keys that are there or should be, those that are both, with the right shape."""
         found = set(self.arrays)
-        return len(found & self.required) / max(1, len(found | self.required))
+        return len((found & self.required) - self.misshapen.keys()) / max(1, len(found | self.required))
 
     def check(self, name: str) -> None:
         """StateDictError where the state dict is not of the architecture, with the keys at fault."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-from spikeunet.engine.errors import StateDictError
-
 from .blueprint import Blueprint
 from .layers import Layers, Value
 
@@ -47,12 +45,9 @@ def _features(layers: Layers) -> tuple[dict[int, str], set[int]]:
         number: follower - number - (2 if chain[number] else 1)
         for number, follower in zip(convolutions, convolutions[1:], strict=False)
     }
-    odd = [number for number, count in left_out.items() if count not in (1, 2)]
-    if odd:
-        raise StateDictError(
-            f"features.{odd[0]} is followed by {left_out[odd[0]]} modules without arrays, where a VGG has a ReLU and "
-            "perhaps a pool; export the whole network (docs/converting.md)"
-        )
+    for number, count in left_out.items():
+        problem = f"is followed by {count} modules without arrays, where a VGG has a ReLU and perhaps a pool"
+        layers.require(f"features.{number}.weight", problem, count in (1, 2))
     return chain, {number for number, count in left_out.items() if count == 2} | {convolutions[-1]}
 
 

@@ -17,6 +17,21 @@ DARKEST = 0.05
 """Mean of a picture below which it cannot be told from noise by its mean."""
 
 
+ASSUMED = (
+    "pooling",
+    "concatenation",
+    "upsampling",
+    "dilation",
+    "strides",
+    "activation",
+    "order",
+    "second",
+    "input",
+    "output",
+)
+"""Facts of a conversion that an architecture takes for granted and no key says."""
+
+
 def check_epsilon(epsilon: float | None, state: Iterable[str]) -> None:
     """InputError where an epsilon is given and a state dict, of which only the keys matter, has no batch norms."""
     if epsilon is not None and not any(key.rpartition(".")[2] == "running_var" for key in state):
@@ -34,8 +49,8 @@ def assumptions(network: Network, predicts: str | None, epsilon: float | None) -
         assumed.append(f"the output is the {network.metadata['predicts']} (--predicts)")
     if epsilon is None and "batch_norm_epsilon" in facts:
         assumed.append(f"epsilon of {facts['batch_norms']} batch norms {facts['batch_norm_epsilon']:g} (--epsilon)")
-    assumed += [f"{name} {facts[name]}" for name in ("pooling", "concatenation", "dilation") if name in facts]
-    lines = [*_found(facts), *_imported(network, facts), *([("assumed", "; ".join(assumed))] if assumed else [])]
+    assumed += [f"{name} {facts[name]}" for name in ASSUMED if name in facts]
+    lines = [*_found(facts), *_recognised(facts), *_imported(network, facts), *([("assumed", "; ".join(assumed))] if assumed else [])]
     if "zero_biases" in facts:
         layers = facts["zero_biases"]
         lines.append(("biases", f"0 in {len(layers)} layers that have none: {first_few(layers)}"))
@@ -54,6 +69,17 @@ def _found(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "left_out" in facts:
         lines.append(("left out", f"no arrays: {first_few(facts['left_out'])}"))
     return lines
+
+
+def _recognised(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A line on what a state dict was taken for, where nobody said it."""
+    from spikeunet.converters import ARCHITECTURES
+
+    if not facts.get("recognised"):
+        return []
+    name = facts["architecture"]
+    described = getattr(ARCHITECTURES.get(name), "description", "")
+    return [("architecture", f"{name}, recognised by keys and shapes{f': {described}' if described else ''}")]
 
 
 def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
