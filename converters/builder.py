@@ -13,8 +13,8 @@ from spikeunet.engine.graph import Input, Neurons, Node, Output, Shape, Weighted
 from spikeunet.engine.layers import Add, Concat, Flatten, Scale
 from spikeunet.engine.neurons import SignedMultiThreshold
 
-from .weights.refusals import UnreadableError
 from .values import Current, Emitted, Value
+from .weights.refusals import UnreadableError
 
 Array = NDArray[Any]
 

@@ -50,8 +50,8 @@ def convert(
         of files, those that `read_weights` reads: NPZ, PyTorch, safetensors, Keras. Or an ONNX file (.onnx), which
         describes a network of any topology, or a network built by hand.
     architecture : str
-        A key of ARCHITECTURES, or "auto" for the only one whose keys and shapes the state dict has; without meaning for a
-        Network or an ONNX file.
+        A key of ARCHITECTURES, or "auto" for the only one whose keys and shapes the state dict has; without meaning for
+        a Network or an ONNX file.
     normalization : "connection", "layer" or "none"
         Whether each layer is scaled by its own activations, or layers that meet in a concatenation by their common
         ones, or weights stay as they are.

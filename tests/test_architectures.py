@@ -271,7 +271,11 @@ def without(state, *keys):
             lambda state: without(state, "down1.maxpool_conv.1.double_conv.1.running_var"),
             "batch norms in the state dict do not fit: down1.maxpool_conv.1.double_conv.1 (missing running_var)",
         ),
-        ("unet", lambda state: without(state, "outc.conv.weight"), "the architecture 'unet': missing: outc.conv.weight"),
+        (
+            "unet",
+            lambda state: without(state, "outc.conv.weight"),
+            "the architecture 'unet': missing: outc.conv.weight",
+        ),
         (
             "unet",
             lambda state: state | {"attention.weight": np.ones((2, 2))},
@@ -294,9 +298,7 @@ def without(state, *keys):
         ),
         (
             "resnet",
-            lambda state: without(
-                state, *(key for key in state if key.startswith("layer2.0.downsample"))
-            ),
+            lambda state: without(state, *(key for key in state if key.startswith("layer2.0.downsample"))),
             "layer2.0.add (adds 8 and 4 channels)",
         ),
         (
@@ -307,7 +309,7 @@ def without(state, *keys):
         (
             "vgg",
             lambda state: {key.replace("features.3", "features.5"): array for key, array in state.items()},
-            "features.0.weight (is followed by 4 modules without arrays, where a VGG has a ReLU and perhaps a pool",
+            "features.0.weight (is followed by 4 modules without arrays, not by a ReLU and perhaps",
         ),
     ],
 )

@@ -159,7 +159,10 @@ def test_a_planted_import_is_found(file, text):
     ("file", "text"),
     [
         (EXPORTS, "from .layers import Conv2d\n__all__ = ['Conv2d']"),
-        ("converters/architectures/spiking_unet.py", "from spikeunet.engine import Conv2d\nnode = Conv2d('a', 'b', weight)"),
+        (
+            "converters/architectures/spiking_unet.py",
+            "from spikeunet.engine import Conv2d\nnode = Conv2d('a', 'b', weight)",
+        ),
         ("engine/binding/pool_layer.py", "from ..layers.avg_pool2d import AvgPool2d\nclass A:\n    node: AvgPool2d"),
         ("engine/binding/gather_layer.py", "from ..layers.taps import WeightedTaps"),
     ],

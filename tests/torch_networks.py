@@ -1,6 +1,8 @@
-"""Networks that others train, in PyTorch, with the names of their keys: what converted state dicts are compared with."""
+"""Networks that others train, in PyTorch, with the names of their keys: what conversion is compared with."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import torch
@@ -173,7 +175,7 @@ class LittleUNet(nn.Module):
     def __init__(self, channels=3, classes=1, widths=(8, 16, 32), shortcut=True, bridge=True, transposed=True):
         super().__init__()
         self.first = ShortBlock(channels, widths[0], shortcut, pool=False)
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         self.down_path = nn.ModuleList(ShortBlock(into, out, shortcut, pool=True) for into, out in pairs)
         self.up_path = nn.ModuleList(ShortUp(out, into, shortcut, bridge, transposed) for into, out in pairs[::-1])
         self.final = nn.Conv2d(widths[0], classes, 1)
@@ -219,7 +221,7 @@ class Chain(nn.Module):
 def perceptron(sizes=(48, 9, 7, 5), norms=False, dropout=False):
     """A Sequential with numbered modules, of flattened pictures."""
     modules = []
-    for into, out in zip(sizes, sizes[1:], strict=False):
+    for into, out in itertools.pairwise(sizes):
         modules += [nn.Linear(into, out), *([nn.BatchNorm1d(out)] if norms else []), nn.ReLU()]
         modules += [nn.Dropout()] if dropout else []
     return nn.Sequential(*modules[: -2 if dropout else -1])
@@ -245,7 +247,7 @@ class VGG(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(side)
         sizes = (channels * side**2, *hidden, classes)
         full = []
-        for into, out in zip(sizes, sizes[1:], strict=False):
+        for into, out in itertools.pairwise(sizes):
             full += [nn.Linear(into, out), nn.ReLU(), nn.Dropout()]
         self.classifier = nn.Sequential(*full[:-2])
 

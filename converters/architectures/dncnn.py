@@ -41,8 +41,8 @@ def ircnn(layers: Layers) -> None:
 def _chain_of_convolutions(layers: Layers, chain: dict[int, str], dilations: Iterable[int], kernel: int = 0) -> None:
     value: Value = layers.input(layers.size("0", 1))
     for index, ((number, norm), dilation) in enumerate(zip(chain.items(), dilations, strict=False), 1):
-        options = {"name": f"conv{index}", "norm": norm, "dilation": dilation, "kernel": kernel}
-        value = layers.convolution(str(number), value, **options)
+        name = f"conv{index}"
+        value = layers.convolution(str(number), value, name=name, norm=norm, dilation=dilation, kernel=kernel)
         if index < len(chain):
             value = layers.relu(f"relu{index}", value)
     layers.finish(value)

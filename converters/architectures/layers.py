@@ -8,13 +8,34 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
+
+from numpy.typing import NDArray
+
+from spikeunet.engine.graph import Projection
+from spikeunet.engine.layers import (
+    AvgPool2d,
+    Conv2d,
+    ConvTranspose2d,
+    GlobalAvgPool2d,
+    Linear,
+    MaxPool2d,
+    Upsample,
+)
 
 from ..batch_norm import STATISTICS
 from ..state_dict import StateDict
 
 Value = Any
-"""What a layer puts out, as the next one takes it: its channels in a survey, something of the network in an assembly."""
+"""What a layer puts out, as the next one takes it: its channels in a survey, a part of the network in an assembly."""
+
+Array = NDArray[Any]
+Size = int | str | None
+"""Of an axis that a weight should have: a number, "odd", "out" for the channels that it puts out, None for any."""
+
+MakeNode = Callable[[Array, Any], Any]
+"""Makes the node of a weight and its bias, or None."""
 
 _NUMBER = re.compile(r"\d{1,4}")
 
@@ -74,7 +95,6 @@ class Layers(ABC):
     def input(self, channels: int | None, size: tuple[int, int] | None = None) -> Value:
         """The picture, of a size that full connections ask for."""
 
-    @abstractmethod
     def convolution(
         self,
         key: str,
@@ -92,13 +112,29 @@ class Layers(ABC):
         `kernel` is the size that it must have, 0 for any odd one; with `groups` the weight says how many there are.
         """
 
-    @abstractmethod
+        def node(weight: Array, bias: Any) -> Projection:
+            edges = tuple(dilation * (size // 2) for size in weight.shape[2:])
+            count = self._channels(value) // weight.shape[1] if groups else 1
+            options: Any = {"stride": (stride, stride), "padding": edges, "dilation": (dilation, dilation)}
+            return Conv2d(name or key, "", weight, bias, groups=count, **options)
+
+        incoming, side = None if groups else self._channels(value), kernel or "odd"
+        return self._weighted(key, value, ("out", incoming, side, side), norm, node)
+
     def transposed(self, key: str, value: Value, *, name: str = "", norm: str = "", kernel: int = 2) -> Value:
         """A transposed convolution that makes pictures twice as large, with a kernel of 2 or 3."""
 
-    @abstractmethod
-    def linear(self, key: str, value: Value, *, name: str = "", norm: str = "", places: int = 1) -> Value:
-        """A full connection with what has `places` pixels."""
+        def node(weight: Array, bias: Any) -> Projection:
+            rest = (kernel - 2, kernel - 2)
+            return ConvTranspose2d(name or key, "", weight, bias, stride=(2, 2), padding=rest, output_padding=rest)
+
+        return self._weighted(key, value, (self._channels(value), "out", kernel, kernel), norm, node)
+
+    def linear(self, key: str, value: Value, *, norm: str = "", places: int = 1) -> Value:
+        """A full connection with what has `places` pixels, and the batch norm behind it."""
+        channels = self._channels(value)
+        expected = ("out", None if channels is None else channels * places)
+        return self._weighted(key, value, expected, norm, lambda weight, bias: Linear(key, "", weight, bias))
 
     @abstractmethod
     def norm(self, key: str, value: Value) -> Value:
@@ -108,21 +144,21 @@ class Layers(ABC):
     def relu(self, name: str, value: Value) -> Value:
         """Neurons."""
 
-    @abstractmethod
     def max_pool(self, name: str, value: Value, kernel: int = 2, stride: int = 2, padding: int = 0) -> Value:
         """Largest values of windows."""
+        return self._plain(MaxPool2d(name, "", (kernel, kernel), (stride, stride), (padding, padding)), value)
 
-    @abstractmethod
     def average_pool(self, name: str, value: Value) -> Value:
         """Means of 2x2 pixels."""
+        return self._plain(AvgPool2d(name, "", (2, 2)), value)
 
-    @abstractmethod
     def global_average(self, name: str, value: Value) -> Value:
         """Means of whole pictures."""
+        return self._plain(GlobalAvgPool2d(name, ""), value)
 
-    @abstractmethod
     def upsample(self, name: str, value: Value, *, align_corners: bool) -> Value:
         """Twice as large, bilinearly."""
+        return self._plain(Upsample(name, "", (2, 2), "bilinear", align_corners), value)
 
     @abstractmethod
     def concat(self, name: str, *values: Value) -> Value:
@@ -134,7 +170,22 @@ class Layers(ABC):
 
     @abstractmethod
     def finish(self, value: Value) -> None:
-        """What the network puts out."""
+        """Put out a value."""
 
+    @abstractmethod
     def require(self, key: str, problem: str, holds: bool) -> None:
         """Note what is wrong with an array, where something does not hold."""
+
+    # --- What a walk does with them ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _channels(self, value: Value) -> Any:
+        """Number of channels that a value has; None where it is not known."""
+
+    @abstractmethod
+    def _weighted(self, key: str, value: Value, expected: tuple[Size, ...], norm: str, node: MakeNode) -> Value:
+        """A layer with weights of the expected shape, and its batch norm, where `norm` is the key of one."""
+
+    @abstractmethod
+    def _plain(self, node: Projection, value: Value) -> Value:
+        """A layer without weights that keeps the channels."""

@@ -51,8 +51,8 @@ def recognised(arrays: StateDict, epsilon: float) -> str:
         return fitting[0]
     if fitting:
         raise StateDictError(
-            f"the state dict fits several architectures, which compute different things: {first_few(map(repr, fitting))}"
-            "; say which (--architecture, architecture=)"
+            "the state dict fits several architectures, which compute different things: "
+            f"{first_few(map(repr, fitting))}; say which (--architecture, architecture=)"
         )
     raise _none_fits(sorted(found, key=lambda each: -each.share))
 

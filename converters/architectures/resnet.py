@@ -41,8 +41,8 @@ def _block(layers: Layers, key: str, value: Value, stride: int) -> Value:
             groups=bottleneck and number == 2,
         )
     if layers.has(f"{key}.downsample"):
-        options = {"norm": f"{key}.downsample.1", "stride": stride, "kernel": 1}
-        value = layers.convolution(f"{key}.downsample.0", value, **options)
+        shortcut = f"{key}.downsample"
+        value = layers.convolution(f"{shortcut}.0", value, norm=f"{shortcut}.1", stride=stride, kernel=1)
     return layers.relu(f"{key}.relu", layers.add(f"{key}.add", inner, value))
 
 

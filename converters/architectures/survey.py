@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from spikeunet.engine.errors import StateDictError, first_few
+from spikeunet.engine.graph import Projection
 
 from ..batch_norm import PARAMETERS, STATISTICS, norm_fault
 from ..state_dict import StateDict, check_keys
-from .layers import Layers
+from .layers import Layers, MakeNode, Size
 
 Channels = int | None
 """Of what a layer puts out; None where its weight is missing or misshapen."""
@@ -51,23 +50,12 @@ class Survey(Layers):
 
     # --- Layers ------------------------------------------------------------------------------------------------------
 
-    def input(self, channels: int | None, size: tuple[int, int] | None = None) -> Channels:
+    def input(self, channels: int | None, size: tuple[int, int] | None = None) -> Channels:  # noqa: ARG002
+        """The picture's channels."""
         return channels
 
-    def convolution(self, key: str, value: Channels, **options: Any) -> Channels:
-        kernel, groups = options.get("kernel", 0), options.get("groups", False)
-        sides = (kernel or "odd", kernel or "odd")
-        return self._weighted(key, ("out", "in" if groups else value, *sides), options.get("norm", ""))
-
-    def transposed(self, key: str, value: Channels, **options: Any) -> Channels:
-        kernel = options.get("kernel", 2)
-        return self._weighted(key, (value, "out", kernel, kernel), options.get("norm", ""))
-
-    def linear(self, key: str, value: Channels, **options: Any) -> Channels:
-        features = None if value is None else value * options.get("places", 1)
-        return self._weighted(key, ("out", features), options.get("norm", ""))
-
     def norm(self, key: str, value: Channels) -> Channels:
+        """The same channels; notes what is wrong with the batch norm."""
         parts = {part: f"{key}.{part}" for part in (*PARAMETERS, *STATISTICS)}
         there = {part: self.arrays[name] for part, name in parts.items() if name in self.arrays}
         self.required |= {parts[part] for part in {*there, *STATISTICS}}
@@ -76,40 +64,36 @@ class Survey(Layers):
             self.norm_faults.append(f"{key} ({fault})")
         return value
 
-    def relu(self, name: str, value: Channels) -> Channels:
+    def relu(self, name: str, value: Channels) -> Channels:  # noqa: ARG002
+        """The same channels."""
         return value
 
-    def max_pool(self, name: str, value: Channels, kernel: int = 2, stride: int = 2, padding: int = 0) -> Channels:
-        return value
-
-    def average_pool(self, name: str, value: Channels) -> Channels:
-        return value
-
-    def global_average(self, name: str, value: Channels) -> Channels:
-        return value
-
-    def upsample(self, name: str, value: Channels, *, align_corners: bool) -> Channels:
-        return value
-
-    def concat(self, name: str, *values: Channels) -> Channels:
+    def concat(self, name: str, *values: Channels) -> Channels:  # noqa: ARG002
+        """All channels."""
         return None if None in values else sum(value for value in values if value is not None)
 
     def add(self, name: str, *values: Channels) -> Channels:
+        """The same channels; notes where they differ."""
         known = [value for value in values if value is not None]
         if len(set(known)) > 1:
             self.misshapen[name] = f"adds {' and '.join(map(str, known))} channels"
         return known[0] if known else None
 
     def finish(self, value: Channels) -> None:
-        pass
+        """Nothing is built."""
 
     def require(self, key: str, problem: str, holds: bool) -> None:
+        """Note what is wrong with an array."""
         if not holds:
             self.misshapen.setdefault(key, problem)
 
-    # --- Arrays ------------------------------------------------------------------------------------------------------
+    def _channels(self, value: Channels) -> Channels:
+        return value
 
-    def _weighted(self, key: str, expected: tuple[Any, ...], norm: str) -> Channels:
+    def _plain(self, node: Projection, value: Channels) -> Channels:  # noqa: ARG002
+        return value
+
+    def _weighted(self, key: str, value: Channels, expected: tuple[Size, ...], norm: str, node: MakeNode) -> Channels:  # noqa: ARG002
         """Channels that weights put out; notes what is wrong with them, their bias and their batch norm."""
         weight, bias = f"{key}.weight", f"{key}.bias"
         self.required.add(weight)
@@ -129,7 +113,7 @@ class Survey(Layers):
         return channels
 
 
-def _fits(shape: tuple[int, ...], expected: tuple[Any, ...]) -> bool:
+def _fits(shape: tuple[int, ...], expected: tuple[Size, ...]) -> bool:
     """Whether a shape is the one expected: a number, "odd", or anything above 0 for other texts and None."""
     if len(shape) != len(expected) or 0 in shape:
         return False
@@ -137,5 +121,5 @@ def _fits(shape: tuple[int, ...], expected: tuple[Any, ...]) -> bool:
     return all(size == wanted if isinstance(wanted, int) else wanted != "odd" or size % 2 for size, wanted in pairs)
 
 
-def _written(expected: tuple[Any, ...]) -> str:
+def _written(expected: tuple[Size, ...]) -> str:
     return f"({', '.join('in' if size is None else str(size) for size in expected)})"

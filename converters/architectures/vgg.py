@@ -6,6 +6,7 @@ convolutions for a ReLU, two for a ReLU and a pool. The last pool is taken for g
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from .blueprint import Blueprint
@@ -42,11 +43,10 @@ def _features(layers: Layers) -> tuple[dict[int, str], set[int]]:
     convolutions = [number for number in numbers if number not in norms] or [0, 3]
     chain = {number: f"features.{number + 1}" if number + 1 in norms else "" for number in convolutions}
     left_out = {
-        number: follower - number - (2 if chain[number] else 1)
-        for number, follower in zip(convolutions, convolutions[1:], strict=False)
+        number: follower - number - (2 if chain[number] else 1) for number, follower in itertools.pairwise(convolutions)
     }
     for number, count in left_out.items():
-        problem = f"is followed by {count} modules without arrays, where a VGG has a ReLU and perhaps a pool"
+        problem = f"is followed by {count} modules without arrays, not by a ReLU and perhaps a pool"
         layers.require(f"features.{number}.weight", problem, count in (1, 2))
     return chain, {number for number, count in left_out.items() if count == 2} | {convolutions[-1]}
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from spikeunet.engine.layers import Conv1d, Conv2d, ConvTranspose2d, Linear
 
-from .call import Call, Pads, operator
 from ..values import Current, Tensor, Value, per_channel
+from .call import Call, Pads, operator
 
 Array = NDArray[Any]
 

@@ -50,7 +50,12 @@ def assumptions(network: Network, predicts: str | None, epsilon: float | None) -
     if epsilon is None and "batch_norm_epsilon" in facts:
         assumed.append(f"epsilon of {facts['batch_norms']} batch norms {facts['batch_norm_epsilon']:g} (--epsilon)")
     assumed += [f"{name} {facts[name]}" for name in ASSUMED if name in facts]
-    lines = [*_found(facts), *_recognised(facts), *_imported(network, facts), *([("assumed", "; ".join(assumed))] if assumed else [])]
+    lines = [
+        *_found(facts),
+        *_recognised(facts),
+        *_imported(network, facts),
+        *([("assumed", "; ".join(assumed))] if assumed else []),
+    ]
     if "zero_biases" in facts:
         layers = facts["zero_biases"]
         lines.append(("biases", f"0 in {len(layers)} layers that have none: {first_few(layers)}"))
