@@ -55,8 +55,8 @@ class Assembly(Layers):
         """Neurons without a chosen model."""
         return self._builder.rectify(name, value)
 
-    def concat(self, name: str, *values: Value) -> Emitted:
-        """A Concat; what was not emitted gets signed neurons."""
+    def concat(self, name: str, *values: Value) -> Value:
+        """A Concat; what was not emitted gets signed neurons, where nothing takes it into its weights."""
         return self._builder.join(name, list(values))
 
     def add(self, name: str, *values: Value) -> Current:
@@ -88,7 +88,8 @@ class Assembly(Layers):
         made = node(weight, bias)
         if bias is None:
             self._zero_biases.append(made.name)
-        return self._builder.read_through(made, value)
+        # A convolution's outputs lie along the first axis of its weights, and its inputs along the second.
+        return self._builder.read_through(made, value, convolves=weight.ndim == 4 and expected[0] == "out")
 
     def _parts(self, key: str) -> dict[str, Array]:
         self._norms += 1

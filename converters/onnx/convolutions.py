@@ -34,7 +34,7 @@ def convolution(call: Call) -> Tensor:
         for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation))
     }
     node = kind(call.node.name, "", weight, bias, groups=groups, **geometry)
-    return call.result(call.builder.read_through(node, value))
+    return call.result(call.builder.read_through(node, value, convolves=True))
 
 
 @operator("ConvTranspose")
