@@ -9,7 +9,7 @@ import pytest
 import unets
 from test_dncnn import random_state as dncnn_state
 
-from spikeunet.converters import ARCHITECTURES, convert
+from spikeunet.converters import ARCHITECTURES, convert, load_weights
 from spikeunet.engine import MultiThreshold, simulate
 from spikeunet.engine.command_line import main
 from spikeunet.engine.dense import forward
@@ -70,6 +70,8 @@ def test_wnet(options):
     found = converted(network, (3, 24, 40))
     assert conversion(found)["architecture"] == "wnet"
     assert conversion(found)["concatenation"] == "upsampled first"
+    # Batch norms behind ReLUs go into the weights behind them, and so need no neurons.
+    assert not any("block.2" in node.name for node in found.neurons)
 
 
 def test_half_a_wnet():
@@ -354,3 +356,32 @@ def test_the_command_says_what_it_took_the_file_for(capsys, tmp_path):
         "second reads the picture, then the first one's logits",
     ):
         assert assumed in printed
+
+
+# --- The network that others trained ---------------------------------------------------------------------------------
+
+
+def test_the_real_wnet_is_the_function_that_pytorch_computes(shared_checkpoints):
+    path = shared_checkpoints / "wnet_drive.pth"
+    network = networks.WNet()
+    state = load_weights(path).arrays
+    network.load_state_dict({key: torch.from_numpy(array.copy()) for key, array in state.items()})
+    found = convert(path, normalization="none")
+    assert_equal(found, network.eval(), picture_of(3, 40, 56))
+    assert conversion(found)["architecture"] == "wnet"
+    assert conversion(found)["entry"] == "model_state_dict"
+
+
+@pytest.mark.slow
+def test_the_real_wnet_finds_vessels_with_a_single_step(shared_checkpoints, shared_data):
+    """On all twenty test pictures the ANN has an area under the curve of 0.9802 and an F1 of 0.8253."""
+    import foreign_networks as benchmark
+
+    network = benchmark.wnet_of(shared_checkpoints / "wnet_drive.pth", shared_data)
+    tallies = {name: benchmark.Tally() for name in ("ANN", "1", "2")}
+    for retina in list(benchmark.retinas(shared_data, "test"))[:3]:
+        benchmark.add_wnet(network, retina, [1, 2], tallies)
+    (auc, f1), *spiking = (tally.scores() for tally in tallies.values())
+    np.testing.assert_allclose((auc, f1), (0.9828, 0.8349), atol=5e-4)
+    for found in spiking:
+        np.testing.assert_allclose(found, (auc, f1), atol=3e-3)
