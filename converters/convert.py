@@ -19,6 +19,7 @@ from .key_names import build_unwrapped
 from .normalization import activation_scales, normalize
 from .onnx import Imported, is_onnx, read_onnx
 from .state_dict import StateDict, checked, find_weights
+from .two_classes import two_classes
 from .weights import Weights
 
 NORMALIZATIONS = ("connection", "layer", "none")
@@ -115,6 +116,8 @@ def convert(
         endings = imported.endings if isinstance(imported, Imported) else ()
         facts["relative_error"] = relative_error(network, check, endings)
         require_agreement(facts["relative_error"], force=force)
+    if (metadata or {}).get("task") == "segment" and (pair := two_classes(network)) is not network:
+        network, facts = pair, {**facts, "classes": "0 and the only logit"}
     return network.replace(metadata={**network.metadata, **(metadata or {}), "conversion": facts})
 
 

@@ -28,6 +28,7 @@ ASSUMED = (
     "second",
     "input",
     "output",
+    "classes",
 )
 """Facts of a conversion that an architecture takes for granted and no key says."""
 
@@ -88,12 +89,12 @@ def _recognised(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Lines on a network that came with its graph: what was left out, and what it was held against."""
+    """Lines on signed neurons, and on a network with its graph: what was left out, and what it was held against."""
     from ..neurons import rectifies
 
     lines = []
     signed = [node for node in network.neurons if not rectifies(node.model)]
-    if facts.get("source") == "onnx" and signed:
+    if signed:
         names = first_few((node.name for node in signed), 3)
         model = type(signed[0].model).__name__
         lines.append(("signed", f"{len(signed)} of {len(network.neurons)} populations are {model}: {names}"))
