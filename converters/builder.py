@@ -145,10 +145,10 @@ class Builder:
         weight = node.weight.astype(np.float64)
         shift = (weight * node.along_inputs(scale.bias.astype(np.float64))).sum(1, keepdims=True)
         gained = weight * node.along_inputs(scale.weight.astype(np.float64))
-        joined = self._with_ones(reads)
+        joined = self.with_ones(reads)
         return self.current(replace(node, source=joined.name, weight=np.concatenate((gained, shift), 1)), joined)
 
-    def _with_ones(self, reads: Emitted) -> Emitted:
+    def with_ones(self, reads: Emitted) -> Emitted:
         """What is emitted with one channel more, which is 1 everywhere."""
         if reads.name not in self._ones:
             weight: Any = np.zeros((1, reads.shape[0], 1, 1))

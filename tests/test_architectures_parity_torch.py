@@ -90,6 +90,19 @@ def test_ircnn(channels):
     assert conversion(found)["dilation"] == "1, 2, 3, 4, 3, 2, 1"
 
 
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_denoisers_that_read_the_noise_level(channels, blocks):
+    network = networks.randomized(networks.FFDNet(channels, blocks=blocks))
+    picture = picture_of(channels + 1, 14, 22)
+    picture[-1] = 25 / 255
+    found = convert(networks.arrays(network), normalization="none")
+    assert_equal(found, network, picture)
+    assert conversion(found)["architecture"] == ("ffdnet" if blocks else "fdncnn")
+    assert conversion(found)["output"] == "the picture without noise"
+    assert all(rectifies(node.model) for node in found.neurons)
+
+
 @pytest.mark.parametrize("norms", [False, True])
 @pytest.mark.parametrize("side", [1, 7])
 def test_vgg(norms, side):

@@ -34,6 +34,8 @@ STATES = {
     "wnet": lambda: networks.arrays(networks.WNet(widths=(2, 3))),
     "lwnet-unet": lambda: networks.arrays(networks.LittleUNet(widths=(2, 3))),
     "dncnn": dncnn_state,
+    "fdncnn": lambda: networks.arrays(networks.FFDNet(blocks=False)),
+    "ffdnet": lambda: networks.arrays(networks.FFDNet()),
     "vgg": lambda: networks.arrays(networks.VGG()),
     "resnet": lambda: networks.arrays(networks.ResNet()),
     "mlp": lambda: networks.arrays(networks.perceptron()),

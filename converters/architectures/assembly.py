@@ -77,6 +77,9 @@ class Assembly(Layers):
     def _channels(self, value: Value) -> int:
         return value.shape[0]
 
+    def _with_ones(self, value: Value) -> Emitted:
+        return self._builder.with_ones(self._builder.emit(value))
+
     def _plain(self, node: Any, value: Value) -> Current:
         reads = self._builder.emit(value)
         return self._builder.current(replace(node, source=reads.name), reads, reads.positive)

@@ -26,6 +26,7 @@ from spikeunet.engine.layers import (
 
 from ..batch_norm import STATISTICS
 from ..state_dict import StateDict
+from .pixels import of_pixels, to_pixels
 
 Value = Any
 """What a layer puts out, as the next one takes it: its channels in a survey, a part of the network in an assembly."""
@@ -121,6 +122,30 @@ class Layers(ABC):
         incoming, side = None if groups else self._channels(value), kernel or "odd"
         return self._weighted(key, value, ("out", incoming, side, side), norm, node)
 
+    def of_pixels(self, key: str, value: Value, *, name: str = "") -> Value:
+        """A convolution of 3x3 that reads blocks of 2x2 pixels as channels, and behind them a map."""
+        channels = self._channels(value)
+        incoming = None if channels is None else 4 * (channels - 1) + 1
+        edges: Any = {"stride": (2, 2), "padding": (2, 2)}
+        return self._weighted(
+            key,
+            value,
+            ("out", incoming, 3, 3),
+            "",
+            lambda weight, bias: Conv2d(name or key, "", of_pixels(weight), bias, **edges),
+        )
+
+    def to_pixels(self, key: str, value: Value, *, name: str = "") -> Value:
+        """A convolution of 3x3 whose channels are blocks of 2x2 pixels."""
+        edges: Any = {"stride": (2, 2), "padding": (2, 2)}
+        return self._weighted(
+            key,
+            self._with_ones(value),
+            ("out", self._channels(value), 3, 3),
+            "",
+            lambda weight, bias: ConvTranspose2d(name or key, "", to_pixels(weight, bias), **edges),
+        )
+
     def transposed(self, key: str, value: Value, *, name: str = "", norm: str = "", kernel: int = 2) -> Value:
         """A transposed convolution that makes pictures twice as large, with a kernel of 2 or 3."""
 
@@ -185,6 +210,10 @@ class Layers(ABC):
     @abstractmethod
     def _weighted(self, key: str, value: Value, expected: tuple[Size, ...], norm: str, node: MakeNode) -> Value:
         """A layer with weights of the expected shape, and its batch norm, where `norm` is the key of one."""
+
+    @abstractmethod
+    def _with_ones(self, value: Value) -> Value:
+        """A value and one channel more, which is 1 everywhere."""
 
     @abstractmethod
     def _plain(self, node: Projection, value: Value) -> Value:

@@ -12,7 +12,8 @@ from .layers import Layers, Value
 
 def resnet(layers: Layers) -> None:
     """A stem, layer1 ..., mean, fc."""
-    layers.assume(pooling="max, 3x3, stride 2, in the stem", strides="2 at each layer but the first")
+    strides = "2 in the first block of each layer but the first, in bottlenecks in the convolution of 3x3"
+    layers.assume(pooling="max, 3x3, stride 2, in the stem", strides=strides, dilation=1)
     layers.assume(output="logits of classes", input="as it was trained on: no mean taken off")
     value = layers.input(layers.size("conv1", 1))
     value = layers.relu("relu", layers.convolution("conv1", value, norm="bn1", stride=2, kernel=7))

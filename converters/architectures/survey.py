@@ -90,6 +90,9 @@ class Survey(Layers):
     def _channels(self, value: Channels) -> Channels:
         return value
 
+    def _with_ones(self, value: Channels) -> Channels:
+        return None if value is None else value + 1
+
     def _plain(self, node: Projection, value: Channels) -> Channels:  # noqa: ARG002
         return value
 
