@@ -180,6 +180,7 @@ def test_the_command_says_what_it_took_the_file_for(capsys, tmp_path):
         "concatenation upsampled first",
         "order batch norm behind the ReLU",
         "output logits",
+        "doubtful this is no denoiser: logits; say what it is for (--task segment, --task classify)",
         "second reads the picture, then the first one's logits",
     ):
         assert assumed in printed

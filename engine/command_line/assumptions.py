@@ -114,12 +114,18 @@ def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str
 def doubts(network: Network, pictures: Sequence[NDArray[np.float32]] | None) -> list[tuple[str, str]]:
     """A line to print where a denoiser's output does not look like what it is said to be, (C, H, W) pictures at hand.
 
-    Noise has a mean of 0 and a denoised picture that of the picture, so the mean of the ANN's output tells them apart.
+    What an architecture puts out may be known. Otherwise, noise has a mean of 0 and a denoised picture that of the
+    picture, so the mean of the ANN's output tells them apart.
     """
     from ..dense import forward
     from ..pictures.padding import pad_to_multiple
 
     predicts = network.metadata.get("predicts")
+    known = str(network.metadata["conversion"].get("output", ""))
+    if predicts is not None and "logits" in known:
+        return [("doubtful", f"this is no denoiser: {known}; say what it is for (--task segment, --task classify)")]
+    if predicts == "noise" and "without noise" in known:
+        return [("doubtful", f"the output is {known} (--predicts picture)")]
     if predicts is None or not pictures or (brightness := float(pictures[0].mean())) < DARKEST:
         return []
     output = float(forward(network, pad_to_multiple(pictures[0], network.size_multiple)[0])[0].mean())
