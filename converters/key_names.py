@@ -15,6 +15,9 @@ from .state_dict import StateDict
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """Parts of keys that torch.compile, FSDP and activation checkpointing add, before the whole name or within it."""
 
+MOST_REMOVED = 16
+"""Parts that are taken off the keys at most: each is another trial, and a key may have thousands."""
+
 
 def build_unwrapped(state: StateDict, build: Callable[[StateDict], Network]) -> tuple[Network, list[str]]:
     """The network that a state dict describes as it stands, or else without what all of its keys begin with.
@@ -61,7 +64,7 @@ def unwrapped(state: StateDict) -> Iterator[tuple[list[str], StateDict]]:
     if removed and len(set(names.values())) == len(state):
         state = {names[key]: array for key, array in state.items()}
         yield removed, state
-    while first := _shared_first_part(state):
+    while len(removed) < MOST_REMOVED and (first := _shared_first_part(state)):
         state = {key.removeprefix(first): array for key, array in state.items()}
         removed = [*removed, first]
         yield removed, state

@@ -228,6 +228,12 @@ def test_changed_state_dicts_are_converted_or_refused(name):
     assert not any("\n" in message for message in messages)
 
 
+@pytest.mark.timeout(60)
+def test_keys_of_thousands_of_parts_take_no_time():
+    state = {f"{'a.' * 20_000}{number}.weight": np.ones((2, 2, 1), np.float32) for number in range(4)}
+    assert len(refused(state)) < 2000
+
+
 @pytest.mark.parametrize("architecture", ["auto", "spiking-unet"])
 def test_networks_deeper_than_pictures_can_be_halved_are_refused(architecture):
     one = np.ones((1, 1, 3, 3), np.float32)

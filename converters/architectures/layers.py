@@ -31,6 +31,9 @@ from .pixels import of_pixels, to_pixels
 Value = Any
 """What a layer puts out, as the next one takes it: its channels in a survey, a part of the network in an assembly."""
 
+MOST_PARTS = 16
+"""Points of a key that are looked at: no architecture has more, and a key may have thousands."""
+
 Array = NDArray[Any]
 Size = int | str | None
 """Of an axis that a weight should have: a number, "odd", "out" for the channels that it puts out, None for any."""
@@ -55,7 +58,7 @@ class Layers(ABC):
         self.arrays = arrays
         self.epsilon = float(epsilon)
         self.facts: dict[str, Any] = {}
-        parts = [key.split(".") for key in arrays]
+        parts = [key.split(".", MOST_PARTS) for key in arrays]
         self._stems = {".".join(names[:count]) for names in parts for count in range(1, len(names))}
 
     # --- What is there -----------------------------------------------------------------------------------------------
