@@ -86,6 +86,7 @@ def test_options_reach_the_network():
     assert network.metadata["conversion"] == {
         "normalization": "connection",
         "architecture": "spiking-unet",
+        "recognised": True,
         "pooling": "average",
         "concatenation": "skip first",
         "percentile": 99.0,
@@ -319,7 +320,7 @@ class OnAnAccelerator:
         (3, "a path or a mapping of arrays (got int)"),
         (
             {"state_dict": {"conv1.weight": np.zeros(1)}, "epoch": 3},
-            "the state dict looks like another architecture",
+            "the state dict looks like none of the architectures known by name; there are spiking-unet, unet, ",
         ),
         (
             {name: {"conv1.weight": np.zeros(1)} for name in ("generator", "critic")},
