@@ -9,7 +9,7 @@ import pytest
 import unets
 from test_dncnn import random_state as dncnn_state
 
-from spikeunet.converters import ARCHITECTURES, convert
+from spikeunet.converters import ARCHITECTURES, Blueprint, convert
 from spikeunet.engine.command_line import main
 from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import StateDictError
@@ -86,6 +86,26 @@ def test_a_registered_architecture_takes_part(monkeypatch):
     monkeypatch.setitem(known, "my-stack", known["mlp"])
     message = refused(STATES["mlp"]())
     assert "'mlp', 'my-stack'; say which (--architecture, architecture=)" in message
+
+
+def test_a_blueprint_of_ones_own_is_recognised(monkeypatch):
+    def walk(layers):
+        layers.assume(output="the picture, sharper")
+        value = layers.input(layers.size("stem", 1))
+        value = layers.relu("fired", layers.convolution("stem", value, norm="norm"))
+        layers.finish(layers.convolution("head", value, kernel=1))
+
+    monkeypatch.setitem(ARCHITECTURES, "own", Blueprint("own", "a network of one's own", walk))
+    state = {
+        "stem.weight": np.ones((2, 1, 3, 3)),
+        "head.weight": np.ones((1, 2, 1, 1)),
+        "norm.running_mean": np.ones(2),
+    }
+    message = refused(state)
+    assert "batch norms in the state dict do not fit: norm (missing running_var)" in message
+    found = convert(state | {"norm.running_var": np.ones(2)}, normalization="none")
+    assert conversion(found)["architecture"] == "own"
+    assert [node.name for node in found.nodes] == ["input", "stem", "fired", "head", "output"]
 
 
 def without(state, *keys):
