@@ -83,9 +83,10 @@ def _of_constants(network: Network, node: Weighted, error: Array) -> Array:
 
     They are there at every step and so are no noise that averages out. 0 where outputs do not see all weights.
     """
-    padding: Any = getattr(node, "padding", None)
+    made: Any = node
+    padding = getattr(node, "padding", None)
     # Where zeros are put around what it reads, outputs away from the border see all weights.
-    inside = node if padding is None else replace(node, padding=0 if isinstance(padding, int) else (0, 0))
+    inside = node if padding is None else replace(made, padding=0 if isinstance(padding, int) else (0, 0))
     values = np.concatenate([_constant(network, leaf) for leaf in network.leaves(node.source)])
     if not values.any() or not inside.sums_all_weights or len(values) != node.in_channels:
         return np.zeros(node.out_channels)

@@ -121,7 +121,7 @@ def doubts(network: Network, pictures: Sequence[NDArray[np.float32]] | None) -> 
     from ..pictures.padding import pad_to_multiple
 
     predicts = network.metadata.get("predicts")
-    known = str(network.metadata["conversion"].get("output", ""))
+    known = str(network.metadata.get("conversion", {}).get("output", ""))
     if predicts is not None and "logits" in known:
         return [("doubtful", f"this is no denoiser: {known}; say what it is for (--task segment, --task classify)")]
     if predicts == "noise" and "without noise" in known:
