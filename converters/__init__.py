@@ -3,7 +3,7 @@
 if __name__ != "spikeunet.converters":
     raise ImportError("this folder is a part of spikeunet: install it and import spikeunet.converters")
 
-from .architectures import ARCHITECTURES, Architecture
+from .architectures import ARCHITECTURES, Architecture, Blueprint, Layers
 from .batch_norm import fold_batch_norm
 from .calibration import calibration_pictures
 from .check import relative_error
@@ -18,7 +18,9 @@ __all__ = [
     "ARCHITECTURES",
     "NORMALIZATIONS",
     "Architecture",
+    "Blueprint",
     "Imported",
+    "Layers",
     "Weights",
     "activation_scales",
     "calibration_pictures",

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from spikeunet.engine.errors import InputError, SpikeunetError, StateDictError, first_few
+from spikeunet.engine.errors import InputError, StateDictError, first_few
 from spikeunet.engine.graph import UNCHOSEN, Network, Neurons
 from spikeunet.engine.neurons import MultiThreshold, NeuronModel, rectifies
 
-from .architectures import ARCHITECTURES
+from .architectures import ARCHITECTURES, AUTO, fitting, recognised
 from .batch_norm import EPSILON
 from .calibration import Pictures, calibration_pictures
 from .check import Check, relative_error, require_agreement
@@ -19,6 +19,7 @@ from .key_names import build_unwrapped
 from .normalization import activation_scales, normalize
 from .onnx import Imported, is_onnx, read_onnx
 from .state_dict import StateDict, checked, find_weights
+from .two_classes import two_classes
 from .weights import Weights
 
 NORMALIZATIONS = ("connection", "layer", "none")
@@ -26,7 +27,7 @@ NORMALIZATIONS = ("connection", "layer", "none")
 
 def convert(
     state: str | os.PathLike[str] | Mapping[str, Any] | Weights | Imported | Network,
-    architecture: str = "spiking-unet",
+    architecture: str = AUTO,
     normalization: Literal["connection", "layer", "none"] = "connection",
     calibration: Pictures | None = None,
     percentile: float = 99.9,
@@ -50,7 +51,8 @@ def convert(
         of files, those that `read_weights` reads: NPZ, PyTorch, safetensors, Keras. Or an ONNX file (.onnx), which
         describes a network of any topology, or a network built by hand.
     architecture : str
-        A key of ARCHITECTURES; without meaning for a Network or an ONNX file.
+        A key of ARCHITECTURES, or "auto" for the only one whose keys and shapes the state dict has; without meaning for
+        a Network or an ONNX file.
     normalization : "connection", "layer" or "none"
         Whether each layer is scaled by its own activations, or layers that meet in a concatenation by their common
         ones, or weights stay as they are.
@@ -114,6 +116,8 @@ def convert(
         endings = imported.endings if isinstance(imported, Imported) else ()
         facts["relative_error"] = relative_error(network, check, endings)
         require_agreement(facts["relative_error"], force=force)
+    if (metadata or {}).get("task") == "segment" and (pair := two_classes(network)) is not network:
+        network, facts = pair, {**facts, "classes": "0 and the only logit"}
     return network.replace(metadata={**network.metadata, **(metadata or {}), "conversion": facts})
 
 
@@ -122,33 +126,26 @@ def _built(
 ) -> tuple[Network, dict[str, Any]]:
     """The network of a state dict, and the facts: where it was, what its architecture assumes, what its keys lost."""
     arrays = checked(weights.arrays)
+    name = recognised(arrays, epsilon) if architecture == AUTO else architecture
     try:
-        network, removed = _unwrapped(arrays, architecture, epsilon)
+        network, removed = _unwrapped(arrays, name, epsilon)
     except StateDictError:
-        fitting = [name for name in ARCHITECTURES if name != architecture and _fits(arrays, name, epsilon)]
-        if not fitting:
+        others = fitting(arrays, epsilon)
+        if not others or name in others:
             raise
         raise StateDictError(
-            f"the state dict is not of the architecture {architecture!r} but of {first_few(map(repr, fitting))}; "
+            f"the state dict is not of the architecture {name!r} but of {first_few(map(repr, others))}; "
             "say so (--architecture, architecture=)"
         ) from None
     assumed = network.metadata.get("conversion", {})
-    facts = {**facts, "architecture": architecture, **weights.facts, **assumed}
+    told = {"recognised": True} if architecture == AUTO else {}
+    facts = {**facts, "architecture": name, **told, **weights.facts, **assumed}
     return network, {**facts, **({"prefixes": removed} if removed else {})}
 
 
 def _unwrapped(arrays: StateDict, architecture: str, epsilon: float) -> tuple[Network, list[str]]:
     build = ARCHITECTURES[architecture]
     return build_unwrapped(arrays, lambda candidate: build(candidate, epsilon))
-
-
-def _fits(arrays: StateDict, architecture: str, epsilon: float) -> bool:
-    """Whether a state dict is one of an architecture."""
-    try:
-        _unwrapped(arrays, architecture, epsilon)
-    except SpikeunetError:
-        return False
-    return True
 
 
 def _with_chosen_neurons(network: Network) -> Network:
@@ -186,8 +183,8 @@ def _check_no_entry(entry: str | None) -> None:
 
 
 def _check_options(architecture: str, normalization: str, calibration: Pictures | None, percentile: float) -> None:
-    if architecture not in ARCHITECTURES:
-        raise InputError(f"unknown architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
+    if architecture != AUTO and architecture not in ARCHITECTURES:
+        raise InputError(f"unknown architecture {architecture!r}; there are {', '.join((AUTO, *ARCHITECTURES))}")
     if normalization not in NORMALIZATIONS:
         raise InputError(f"unknown normalization {normalization!r}; use one of {', '.join(NORMALIZATIONS)}")
     number = isinstance(percentile, (int, float)) and not isinstance(percentile, bool)

@@ -29,7 +29,11 @@ NOISE_LEVELS = 10
 @no_sigma
 @click.option("--entry", metavar="NAME", help="Of a checkpoint: the dictionary to take, such as params_ema.")
 @click.option(
-    "--architecture", default="spiking-unet", show_default=True, help="spiking-unet or dncnn (docs/converting.md)."
+    "--architecture",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="spiking-unet, unet, wnet, dncnn, resnet ... (docs/converting.md); auto tells by keys and shapes.",
 )
 @click.option(
     "--normalization", type=click.Choice(["connection", "layer", "none"]), default="connection", show_default=True
@@ -117,8 +121,9 @@ def convert(
     """Convert a trained network to a spiking one.
 
     WEIGHTS is a network of any feed-forward topology as an ONNX file (.onnx; examples/export_torch.py writes one out of
-    PyTorch, with a FILE.npz for --check), or holds a state dict of an architecture known by name: a file of PyTorch
-    (.pt, .pth), whose pickles are read but never executed, safetensors, NPZ or Keras. Of a checkpoint the weights are
+    PyTorch, with a FILE.npz for --check), or holds a state dict of an architecture known by name, which is told by keys
+    and shapes unless --architecture says it: a file of PyTorch (.pt, .pth), whose pickles are read but never executed,
+    safetensors, NPZ or Keras. Of a checkpoint the weights are
     taken, and which is printed; --entry takes others. The calibration pictures should look like what the network will
     see, noise included: clean pictures with --add-noise 5:50 for a denoiser of that range.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikeunet.engine.graph import Projection, Shape
 
-from .imported import Ending, picture_shape
+from .onnx.imported import Ending, picture_shape
 
 Array = NDArray[Any]
 
@@ -51,6 +51,8 @@ class Current:
         Of a current that is what it reads with so many zeros around it.
     pooled : Current, optional
         Of a maximum, the current over whose values it is taken.
+    joined : values, optional
+        Of a Scale of what lies side by side, the parts as they were.
     shared : bool
         Whether several operators of the graph read it.
     placed : name of the node in the network, once it is there
@@ -65,6 +67,7 @@ class Current:
     reads: Emitted | None = None
     zeros: tuple[tuple[int, int], ...] | None = None
     pooled: Current | None = None
+    joined: tuple[Emitted | Current, ...] = ()
     shared: bool = False
     placed: str | None = None
     emitted: Emitted | None = None

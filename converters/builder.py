@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.graph import Input, Neurons, Node, Output, Shape, Weighted
-from spikeunet.engine.layers import Add, Concat, Flatten, Scale
+from spikeunet.engine.layers import Add, Concat, Conv2d, Flatten, Scale
 from spikeunet.engine.neurons import SignedMultiThreshold
 
-from ..weights.refusals import UnreadableError
 from .values import Current, Emitted, Value
+from .weights.refusals import UnreadableError
 
 Array = NDArray[Any]
 
@@ -40,6 +40,7 @@ class Builder:
         self.nodes: list[Node] = []
         self._names: set[str] = set()
         self._counts: dict[str, int] = {}
+        self._ones: dict[str, Emitted] = {}
         self._left = MOST_REPEATED * numbers + MOST_EXTRA
 
     def spend(self, numbers: int) -> None:
@@ -117,12 +118,18 @@ class Builder:
         changed = replace(node, weight=weight, bias=node.bias * factor + np.asarray(shift, np.float64))
         return replace(_fresh(current), node=changed, positive=False)
 
-    def read_through(self, node: Any, value: Value) -> Current:
-        """The current of weights that read a value; a Scale before them is folded into them where that is exact."""
+    def read_through(self, node: Any, value: Value, *, convolves: bool = False) -> Current:
+        """The current of weights that read a value; a Scale before them is folded into them.
+
+        Where a convolution (`convolves`) puts zeros around what it reads, a shift is no bias: it goes into the weights
+        of one channel more, which is 1 everywhere.
+        """
         if isinstance(value, Current) and isinstance(value.node, Weighted) and value.reads is not None:
             scale = value.node
             if scale.scales_channels and (node.sums_all_weights or not scale.bias.any()):
                 return self._through(node, scale, value.reads)
+            if scale.scales_channels and convolves and node.group_count == 1:
+                return self._through_ones(node, scale, value.reads)
         reads = self.emit(value)
         return self.current(replace(node, source=reads.name), reads)
 
@@ -132,6 +139,23 @@ class Builder:
         shift = node.sum_by_output(weight * node.along_inputs(scale.bias.astype(np.float64)))
         gained = weight * node.along_inputs(scale.weight.astype(np.float64))
         return self.current(replace(node, source=reads.name, weight=gained, bias=node.bias + shift), reads)
+
+    def _through_ones(self, node: Any, scale: Weighted, reads: Emitted) -> Current:
+        node.output_shape(reads.shape)
+        weight = node.weight.astype(np.float64)
+        shift = (weight * node.along_inputs(scale.bias.astype(np.float64))).sum(1, keepdims=True)
+        gained = weight * node.along_inputs(scale.weight.astype(np.float64))
+        joined = self.with_ones(reads)
+        return self.current(replace(node, source=joined.name, weight=np.concatenate((gained, shift), 1)), joined)
+
+    def with_ones(self, reads: Emitted) -> Emitted:
+        """What is emitted with one channel more, which is 1 everywhere."""
+        if reads.name not in self._ones:
+            weight: Any = np.zeros((1, reads.shape[0], 1, 1))
+            bias: Any = np.ones(1)
+            current = self.current(Conv2d(f"{reads.name}.ones", reads.name, weight, bias), reads, True)
+            self._ones[reads.name] = self._joined(f"{reads.name}.with-ones", [reads, self.rectify("", current)])
+        return self._ones[reads.name]
 
     # --- Placing -----------------------------------------------------------------------------------------------------
 
@@ -151,6 +175,11 @@ class Builder:
         """A value as something that is emitted: a current through neurons of its own, which stand for the identity."""
         if isinstance(value, Emitted):
             return value
+        if value.joined:
+            # Each part through neurons of its own, if any: together, those that need none would get some, too.
+            if value.emitted is None:
+                value.emitted = self._joined(value.hint, [self.emit(part) for part in value.joined])
+            return value.emitted
         if value.positive:
             return self.rectify("", value)
         if value.emitted is None:
@@ -173,9 +202,31 @@ class Builder:
         self.nodes.append(node)
         return Emitted(node.name, current.shape, not model)
 
-    def join(self, hint: str, values: list[Value]) -> Emitted:
-        """Values side by side along the channels."""
-        parts = [self.emit(value) for value in values]
+    def join(self, hint: str, values: list[Value]) -> Value:
+        """Values side by side along the channels.
+
+        Where some are what is emitted times a gain and with a shift, all of them are: so what reads them can take these
+        into its weights.
+        """
+        scales = [self._scale(value) for value in values]
+        if not any(scale is not None for scale in scales):
+            return self._joined(hint, [self.emit(value) for value in values])
+        raw, weights, biases = [], [], []
+        for value, scale in zip(values, scales, strict=True):
+            raw.append(self.emit(value) if scale is None else value.reads)  # type: ignore[union-attr]
+            weights.append(np.ones(value.shape[0]) if scale is None else scale.weight)
+            biases.append(np.zeros(value.shape[0]) if scale is None else scale.bias)
+        reads = self._joined(hint, raw)  # type: ignore[arg-type]
+        scale_of_all = Scale(f"{hint}.scale", reads.name, np.concatenate(weights), np.concatenate(biases))
+        current = self.current(scale_of_all, reads, all(value.positive for value in values))
+        return replace(current, joined=tuple(values))
+
+    def _scale(self, value: Value) -> Weighted | None:
+        """The Scale that a value is the current of, if it is one."""
+        node = value.node if isinstance(value, Current) and value.reads is not None else None
+        return node if isinstance(node, Weighted) and node.scales_channels else None
+
+    def _joined(self, hint: str, parts: list[Emitted]) -> Emitted:
         node = Concat(self.unique(hint), tuple(part.name for part in parts))
         shape = node.output_shape(*(part.shape for part in parts))
         self.nodes.append(node)
@@ -204,4 +255,4 @@ class Builder:
 
 def _fresh(current: Current) -> Current:
     """A current of which nothing has been placed yet, and which is about to become another one."""
-    return replace(current, zeros=None, placed=None, emitted=None, rectified=None)
+    return replace(current, zeros=None, joined=(), placed=None, emitted=None, rectified=None)
