@@ -31,9 +31,18 @@ NOISE_LEVELS = 10
     "--architecture", default="spiking-unet", show_default=True, help="spiking-unet or dncnn (docs/converting.md)."
 )
 @click.option(
-    "--normalization", type=click.Choice(["connection", "layer", "none"]), default="connection", show_default=True
+    "--normalization",
+    type=click.Choice(["channel", "connection", "layer", "none"]),
+    default="channel",
+    show_default=True,
+    help="What has a scale of its own: each channel, each layer, or what layers read together.",
 )
-@click.option("--percentile", type=float, default=99.9, show_default=True, help="Activation that becomes 1.")
+@click.option(
+    "--scales",
+    type=click.Choice(["least-squares", "percentile", "iteration"]),
+    help="How scales are chosen (docs/converting.md).  [default: least-squares; percentile where one is given]",
+)
+@click.option("--percentile", type=float, help="Activation that becomes 1, of --scales percentile.  [default: 99.9]")
 @click.option(
     "--neuron",
     metavar="MODEL",
@@ -68,7 +77,7 @@ NOISE_LEVELS = 10
     multiple=True,
     help="Of a registered neuron model; may be given several times.  [default: its own]",
 )
-@click.option("--steps", type=int, metavar="T", help="Steps to recommend to whoever uses the model.")
+@click.option("--steps", type=int, metavar="T", help="Steps to fit the scales for, and to recommend to users.")
 @click.option("--task", default="denoise", show_default=True, help="What the model is for.")
 @click.option(
     "--predicts",
@@ -91,7 +100,8 @@ def convert(
     entry: str | None,
     architecture: str,
     normalization: Any,
-    percentile: float,
+    scales: Any,
+    percentile: float | None,
     neuron: str,
     thresholds: str | None,
     initial: float | None,
@@ -142,7 +152,7 @@ def convert(
 
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
-    from .assumptions import assumptions, doubts
+    from .assumptions import assumptions, doubts, scales_chosen
     from .model_metadata import check_facts, check_segmenter, given_metadata, with_prediction
 
     options = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
@@ -183,6 +193,7 @@ def convert(
         samples,
         percentile,
         model,
+        scales=scales,
         metadata=facts,
         batch_norm_epsilon=norms,
         check=check,
@@ -196,6 +207,7 @@ def convert(
             ("parameters", f"{network.parameters:,}"),
             ("neurons", repr(model)),
             ("calibration", f"{len(samples)} pictures" if samples else "none"),
+            ("scales", scales_chosen(network)),
             *assumptions(network, predicts or given.get("predicts"), epsilon),
             *doubts(network, samples),
         ]
