@@ -77,6 +77,10 @@ NOISE_LEVELS = 10
     multiple=True,
     help="Of a registered neuron model; may be given several times.  [default: its own]",
 )
+@click.option("--tune", is_flag=True, help="Search thresholds, initial potential and scales for the least error.")
+@click.option(
+    "--accumulates", type=float, metavar="N", help="Of --tune: for each pixel at most; it then chooses the steps, too."
+)
 @click.option("--steps", type=int, metavar="T", help="Steps to fit the scales for, and to recommend to users.")
 @click.option("--task", default="denoise", show_default=True, help="What the model is for.")
 @click.option(
@@ -110,6 +114,8 @@ def convert(
     gamma: int | None,
     period: int | None,
     parameters: tuple[str, ...],
+    tune: bool,
+    accumulates: float | None,
     steps: int | None,
     task: str,
     predicts: str | None,
@@ -133,6 +139,9 @@ def convert(
     a network that was misunderstood. Functions at the end for which there are no neurons (Sigmoid, Softmax) are left
     out, which is printed.
 
+    --tune tries out settings on the middles of some calibration pictures, and takes those with which the spiking
+    output is closest to the analog one's at --steps (1 by default), or within so many --accumulates a pixel.
+
     What a state dict leaves open is printed: whether the output is the noise, the batch norms' epsilon, and what the
     architecture takes for granted.
 
@@ -140,6 +149,7 @@ def convert(
     Examples:
       spikeunet convert network.onnx -o model.npz --calibration pictures/ --check network.npz --task classify
       spikeunet convert state.pth -o model.npz --calibration pictures/ --add-noise 5:50
+      spikeunet convert state.pth -o model.npz --calibration pictures/ --add-noise 25 --tune --steps 1
       spikeunet convert state.pth -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
       spikeunet convert state.pth -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
       spikeunet convert state.pth -o model.npz --normalization none --neuron if --thresholds 1
@@ -153,10 +163,11 @@ def convert(
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
     from .assumptions import assumptions, doubts, scales_chosen
+    from .convert_tuned import check_tunable, tuned
     from .model_metadata import check_facts, check_segmenter, given_metadata, with_prediction
 
-    options = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
-    model = neuron_model(neuron, thresholds, initial, parameters, **options)
+    parts = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
+    model = neuron_model(neuron, thresholds, initial, parameters, **parts)
     levels = noise_levels(sigma)
     given = given_metadata(task, dataset, metadata)
     facts = with_prediction({**given, "task": task}, predicts)
@@ -166,6 +177,7 @@ def convert(
         facts["steps"] = check_steps(steps)
     check_facts(facts)
     _check_output(output, state, calibration, metadata, check)
+    check_tunable(tune, calibration, accumulates)
     if force and check is None:
         raise InputError("--force has no meaning without --check; leave it out")
     if calibration is None and (pictures is not None or sigma is not None):
@@ -186,14 +198,15 @@ def convert(
         tell_skipped(calibration)
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
+    options = {"normalization": normalization, "scales": scales, "percentile": percentile, "neuron": model}
+    if tune:
+        best = tuned(plain, samples or [], steps, accumulates)
+        options, model, facts["steps"] = best.options, best.neuron, best.steps
     network = convert_network(
         weights,
         architecture,
-        normalization,
-        samples,
-        percentile,
-        model,
-        scales=scales,
+        calibration=samples,
+        **options,
         metadata=facts,
         batch_norm_epsilon=norms,
         check=check,

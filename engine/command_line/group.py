@@ -11,6 +11,7 @@ import click
 from .compile import compile_kernels
 from .convert import convert
 from .denoise import denoise
+from .diagnose import diagnose
 from .evaluate import evaluate
 from .finetune import finetune
 from .guard import InterruptionError, guarded
@@ -77,5 +78,5 @@ def main() -> None:
     """
 
 
-for command in (denoise, segment, evaluate, convert, finetune, quantize, info, models, compile_kernels):
+for command in (denoise, segment, evaluate, convert, diagnose, finetune, quantize, info, models, compile_kernels):
     main.add_command(command)
