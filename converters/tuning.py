@@ -131,7 +131,7 @@ class Tuner:
     @property
     def most(self) -> int:
         """Number of trials, at most."""
-        return len(RULES) + len(self._steps) * len(LADDERS) + len(INITIAL) - 2
+        return len(RULES) + len(self._steps) * len(LADDERS) + len(INITIAL)
 
     @property
     def first(self) -> Trial:

@@ -8,8 +8,19 @@ from small_denoiser import spiking_unet_state
 
 from spikeunet.converters import convert, read_weights, tuning
 from spikeunet.converters.tuning import Settings, Tuner
-from spikeunet.engine import Conv2d, Input, MultiThreshold, Network, Neurons, Output, load_model, write_picture
+from spikeunet.engine import (
+    Conv2d,
+    Input,
+    MultiThreshold,
+    Network,
+    Neurons,
+    Output,
+    load_model,
+    simulate,
+    write_picture,
+)
 from spikeunet.engine.command_line import main
+from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import InputError
 
 
@@ -45,16 +56,16 @@ def test_a_trial_is_what_such_a_conversion_gives():
     trial = run(2).trials[3]
     converted = convert(plain(), calibration=PICTURES, metadata={"steps": 2}, **trial.settings.options)
     assert trial.settings.steps == 2
-    from spikeunet.engine import simulate
-    from spikeunet.engine.dense import forward
-
     pairs = [(simulate(converted, picture, 2), forward(plain(), picture)[0]) for picture in PICTURES]
     off = sum(np.square(found.output - wanted).sum() for found, wanted in pairs)
     assert trial.error == pytest.approx(np.sqrt(off / sum(np.square(wanted).sum() for _, wanted in pairs)), rel=1e-4)
     assert trial.accumulates == sum(found.total_accumulates for found, _ in pairs) / (2 * 16 * 16)
 
 
-def test_accumulates_bound_the_search():
+def test_accumulates_bound_the_search(monkeypatch):
+    monkeypatch.setattr(tuning, "RULES", tuning.RULES[:1])
+    monkeypatch.setattr(tuning, "LADDERS", (8, 4))
+    monkeypatch.setattr(tuning, "INITIAL", (0.5,))
     free = run()
     dearest = max(trial.accumulates for trial in free.trials)
     tuner = run(None, 2.5 * dearest)
@@ -90,6 +101,7 @@ def files(tmp_path, monkeypatch):
 def test_the_command_says_what_was_tried_and_takes_the_best(files, capsys, monkeypatch):
     monkeypatch.setattr(tuning, "RULES", tuning.RULES[:2])
     monkeypatch.setattr(tuning, "LADDERS", (7, 4))
+    monkeypatch.setattr(tuning, "INITIAL", (0.5,))
     command("state.npz", "-o", "model.npz", "--calibration", "pictures", "--tune", "--steps", 2)
     out = capsys.readouterr().out.splitlines()
     rows = [line.split("\t") for line in out[: out.index("")]]
