@@ -102,11 +102,24 @@ def squared_error(model, values, scale, steps):
 def test_least_squares_is_the_best_of_all_scales(model, steps):
     values = random(1000, 1, seed=1) * np.float32(7)
     rule = LeastSquares(2, steps)
-    rule.add(values, ONE_GROUP, model)
+    rule.add(np.tile(values, (1000, 1)), ONE_GROUP, model)  # so many that one more does not matter
     found = rule.values()[1]
     others = found * np.geomspace(1 / 20, 20, 90)
     least = min(squared_error(model, values, scale, steps) for scale in others)
-    assert squared_error(model, values, found, steps) < 1.03 * least
+    assert (
+        squared_error(model, values, found, steps) < (1.03 if steps == 1 else 1.4) * least
+    )  # stairs hit single numbers
+
+
+def test_few_numbers_leave_room_for_larger_ones():
+    """The largest of a hundred is exceeded by the next one with a chance of 1 / 101, that of a million hardly ever."""
+    values = np.abs(random(100, 1, seed=3))
+    few, many = LeastSquares(2, 1), LeastSquares(2, 1)
+    few.add(values, ONE_GROUP, ROUNDING)
+    many.add(np.tile(values, (10_000, 1)), ONE_GROUP, ROUNDING)
+    reach = 127 / 64
+    assert 1.2 * values.max() < few.values()[1] * reach < 1.35 * values.max()
+    assert 0.9 * values.max() < many.values()[1] * reach < 1.05 * values.max()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +173,7 @@ def test_scales_by_channel_are_closer_than_by_layer_and_least_squares_than_perce
     by_layer = {"normalization": "connection"}
     options = ({}, {"percentile": 99.9}, by_layer, {"percentile": 99.9, **by_layer})
     best, percentile, layer, both = (loss(convert(chain(), calibration=PICTURES, **option), 1) for option in options)
-    assert best < 0.7 * percentile
+    assert best < 0.9 * percentile
     assert best < layer / 10
     assert percentile < both / 10
 
