@@ -33,8 +33,8 @@ NARROWEST = 1 / 128
 """The smallest scale that is tried, as a share of that with which the neurons just reach the largest activation."""
 
 MOST_STEPS = 4
-"""Scales are fitted for so many times `fitting_steps` at most: more stairs than these a histogram does not show, and what
-they round off no longer matters beside what is cut off."""
+"""Scales are fitted for so many times the steps that neurons need, at most: more stairs do not show in a histogram, and
+what they round off no longer matters beside what is cut off."""
 
 ENOUGH_LEVELS = 127
 """Levels above 0 with which activations are hit as well as hardly anybody needs."""
@@ -46,10 +46,14 @@ _POINTS, _FARTHEST = 16384, 2
 """Currents at which the response is computed, up to so many times what neurons can emit; it stays the same beyond."""
 
 
-def fitting_steps(model: NeuronModel) -> int:
-    """Steps after which a neuron has told 127 levels apart: 1 for seven thresholds, 127 for a single one."""
+def fitting_steps(model: NeuronModel, steps: int | None = None) -> int:
+    """Steps that scales are fitted for: those that are known, up to four times what neurons need; else the latter.
+
+    A neuron needs as many as tell 127 levels apart: 1 with seven thresholds, 127 with a single one.
+    """
     emitted = np.unique(level_table(model).emit)
-    return -(-ENOUGH_LEVELS // max(1, int((emitted > 0).sum())))
+    enough = -(-ENOUGH_LEVELS // max(1, int((emitted > 0).sum())))
+    return enough if steps is None else min(steps, MOST_STEPS * enough)
 
 
 class Histograms:
@@ -134,7 +138,7 @@ class LeastSquares:
         if not self._histograms:
             return np.zeros(self._count)
         limits = np.max([found.limits for found in self._histograms.values()], axis=0)
-        responses = [_Response(model, self._fitted(model)) for model in self._histograms]
+        responses = [_Response(model, fitting_steps(model, self._steps)) for model in self._histograms]
         shares = np.geomspace(NARROWEST, 1.05 * BEYOND, CANDIDATES) / min(response.reach for response in responses)
         errors = np.zeros((self._count, CANDIDATES))
         for response, found in zip(responses, self._histograms.values(), strict=True):
@@ -146,10 +150,6 @@ class LeastSquares:
             errors += response.errors(further, shares).T
         best: Array = np.where(limits > 0, shares[errors.argmin(1)] * limits, 0.0)
         return best
-
-    def _fitted(self, model: NeuronModel) -> int:
-        enough = fitting_steps(model)
-        return enough if self._steps is None else min(self._steps, MOST_STEPS * enough)
 
 
 class _Response:

@@ -68,7 +68,7 @@ class ThresholdIteration:
             own = np.array([group for group, each in self._models.items() if each == model])
             own = own[(own > 0) & (deviation[own] > 0)]
             unit, levels = _levels(model)
-            steps = self._steps or fitting_steps(model)
+            steps = fitting_steps(model, self._steps)
             lowest = 0 if rectifies(model) else -levels * steps
             scales[own] = _iterate(mean[own], deviation[own], lowest, levels * steps) * steps / unit
         return scales
