@@ -6,17 +6,17 @@ weights are those of the model, so its activations are in units of the threshold
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .dense import forward
+from .dense import evaluate, forward
 from .errors import GraphError, InputError
 from .graph import Network, Neurons
-from .neurons import conserves_charge, initial_state, level_table, rectifies
+from .neurons import conserves_charge, initial_state, level_table, mean_emission, rectifies
 from .pictures.padding import pad_to_multiple
 from .simulation import Result, simulate
 
@@ -44,16 +44,19 @@ class LayerDiagnosis:
     error : float
         Root mean square of rate - activation, divided by `activation`; the rate is what is emitted in a step, on
         average.
-    own_error : float or None
+    own_error : float
         The same of rate - f(mean input), f what the neurons stand for: what this layer adds to the errors that it is
-        given. None where neurons leak or reset to zero, which does not tell their input.
-    cut_off : float or None
+        given. Where neurons leak or reset to zero, which does not tell their input: what they emit of the ANN's
+        current, minus the activation.
+    cut_off : float
         Share of own_error squared that neurons have that emit all they can at every step.
     saturated : float
         Share of such neurons.
     silent : float
         Of the neurons with an activation above 0 in the ANN (other than 0, where they are signed), the share that never
         fires.
+    effect : float
+        How far the output of the ANN is off, relative to itself, where this layer alone adds its errors.
     residual : float
         Mean size of what the potential has more or less than at the beginning, in smallest thresholds, of neurons with
         such an activation.
@@ -63,16 +66,12 @@ class LayerDiagnosis:
     neurons: int
     activation: float
     error: float
-    own_error: float | None
-    cut_off: float | None
+    own_error: float
+    cut_off: float
     saturated: float
     silent: float
     residual: float
-
-    @property
-    def loss(self) -> float:
-        """What the layer adds, or as much as is known of it."""
-        return self.error if self.own_error is None else self.own_error
+    effect: float
 
 
 @dataclass(frozen=True)
@@ -100,8 +99,8 @@ class Diagnosis:
 
     @property
     def worst(self) -> LayerDiagnosis:
-        """The layer that loses most."""
-        return max(self.layers, key=lambda layer: layer.loss)
+        """The layer that loses most: whose own errors the output feels most."""
+        return max(self.layers, key=lambda layer: layer.effect)
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -121,6 +120,7 @@ class _Sums:
     active: int = 0
     silent: int = 0
     residual: float = 0.0
+    effect: float = 0.0
 
 
 def diagnose(network: Network, pictures: Iterable[Array], steps: int, threads: int | None = None) -> Diagnosis:
@@ -154,18 +154,18 @@ def diagnose(network: Network, pictures: Iterable[Array], steps: int, threads: i
         middle = _middle(network, np.asarray(picture))
         analog, activations = forward(network, middle, record="all")
         result = simulate(network, middle, steps, threads=threads, record=("spikes", "membrane"))
-        for node in network.neurons:
-            _add(sums[node.name], node, activations[node.name], result)
         outputs = analog if isinstance(analog, dict) else {network.output.name: analog}
-        for name, wanted in outputs.items():
-            squares += float(np.square(wanted, dtype=np.float64).sum())
-            difference += float(np.square(result.outputs[name] - wanted, dtype=np.float64).sum())
+        for node in network.neurons:
+            added = _add(sums[node.name], node, activations[node.name], result)
+            sums[node.name].effect += _squares(_with_errors(network, middle, node.name, added), outputs)
+        squares += sum(float(np.square(wanted, dtype=np.float64).sum()) for wanted in outputs.values())
+        difference += _squares(result.outputs, outputs)
         accumulates += result.total_accumulates
         pixels += middle.shape[1] * middle.shape[2]
         count += 1
     if not count:
         raise InputError("diagnosis needs at least one picture (got none)")
-    layers = tuple(_layer(node, sums[node.name]) for node in network.neurons)
+    layers = tuple(_layer(node, sums[node.name], squares) for node in network.neurons)
     found = Diagnosis(steps, count, layers, _ratio(difference, squares), accumulates / pixels)
     return Diagnosis(**{**vars(found), "advice": _advice(network, found)})
 
@@ -183,8 +183,22 @@ def _middle(network: Network, picture: Array) -> Array:
     return padded
 
 
-def _add(sums: _Sums, node: Neurons, activation: Array, result: Result) -> None:
-    """Add a picture's neurons of one layer."""
+def _with_errors(network: Network, picture: Array, name: str, errors: Array) -> dict[str, Array]:
+    """Outputs of the ANN where one layer's activations have these errors, (C, H, W)."""
+
+    def add(_: str, activation: Array) -> None:
+        activation += errors.transpose(1, 2, 0)
+
+    return evaluate(network, picture, add, (name,))
+
+
+def _squares(found: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
+    """Sum of the squares of all differences."""
+    return sum(float(np.square(found[name] - wanted[name], dtype=np.float64).sum()) for name in wanted)
+
+
+def _add(sums: _Sums, node: Neurons, activation: Array, result: Result) -> Array:
+    """Add a picture's neurons of one layer; the errors that are their own."""
     steps, levels = result.steps, level_table(node.model).emit.astype(np.float64)
     emitted = result.spikes[node.name].sum(0, dtype=np.float64)
     potential = result.membrane[node.name].astype(np.float64) - next(iter(initial_state(node.model).values()))
@@ -192,7 +206,11 @@ def _add(sums: _Sums, node: Neurons, activation: Array, result: Result) -> None:
     saturated = emitted >= steps * levels.max()
     if levels.min() < 0:
         saturated |= emitted <= steps * levels.min()
-    own = np.square(rate - _meant(node, rate + potential / steps))
+    if conserves_charge(node.model):
+        errors = rate - _meant(node, rate + potential / steps)
+    else:
+        errors = mean_emission(node.model, activation, steps) - activation
+    own = np.square(errors)
     active = activation != 0
     sums.neurons += rate.size
     sums.activation += float(np.square(activation, dtype=np.float64).sum())
@@ -203,24 +221,26 @@ def _add(sums: _Sums, node: Neurons, activation: Array, result: Result) -> None:
     sums.active += int(active.sum())
     sums.silent += int((active & ~result.spikes[node.name].any(0)).sum())
     sums.residual += float(np.abs(potential[active]).sum())
+    kept: Array = errors
+    return kept
 
 
 def _meant(node: Neurons, current: Array) -> Array:
     return np.maximum(current, 0) if rectifies(node.model) else current
 
 
-def _layer(node: Neurons, sums: _Sums) -> LayerDiagnosis:
-    known = conserves_charge(node.model)
+def _layer(node: Neurons, sums: _Sums, squares: float) -> LayerDiagnosis:
     return LayerDiagnosis(
         name=node.name,
         neurons=sums.neurons,
         activation=float(np.sqrt(sums.activation / sums.neurons)),
         error=_ratio(sums.error, sums.activation),
-        own_error=_ratio(sums.own, sums.activation) if known else None,
-        cut_off=(sums.cut_off / sums.own if sums.own else 0.0) if known else None,
+        own_error=_ratio(sums.own, sums.activation),
+        cut_off=sums.cut_off / sums.own if sums.own else 0.0,
         saturated=sums.saturated / sums.neurons,
         silent=sums.silent / sums.active if sums.active else 0.0,
         residual=sums.residual / max(1, sums.active) / level_table(node.model).unit,
+        effect=_ratio(sums.effect, squares),
     )
 
 
@@ -236,14 +256,14 @@ def _advice(network: Network, found: Diagnosis) -> tuple[str, ...]:
     worst = found.worst
     unit = level_table(network[worst.name].model).unit  # type: ignore[attr-defined]
     advice = [_about(worst, unit), f"more steps than {found.steps}: what is missing at the end shrinks as 1 / steps"]
-    layers: Sequence[LayerDiagnosis] = [layer for layer in found.layers if layer.activation == 0]
-    if layers:
-        advice.append(f"{layers[0].name}: silent in the ANN, too; see that the pictures are such as it was trained on")
+    dead = [layer.name for layer in found.layers if layer.activation == 0]
+    if dead:
+        advice.append(f"{dead[0]}: silent in the ANN, too; see that the pictures are such as it was trained on")
     return tuple(advice)
 
 
 def _about(worst: LayerDiagnosis, unit: float) -> str:
-    if worst.cut_off is not None and worst.cut_off > 1 / 2:
+    if worst.cut_off > 1 / 2:
         return (
             f"{worst.name}: {worst.saturated:.2%} of its neurons emit all they can and make {worst.cut_off:.0%} of its "
             "error; convert with pictures that look more like these, or with larger scales (--scales percentile "

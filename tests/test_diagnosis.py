@@ -9,6 +9,7 @@ import pytest
 from small_denoiser import small_denoiser
 
 from spikeunet.engine import (
+    Concat,
     Conv2d,
     Input,
     LeakyIntegrateAndFire,
@@ -16,6 +17,7 @@ from spikeunet.engine import (
     Network,
     Neurons,
     Output,
+    SignedMultiThreshold,
     save_model,
     write_picture,
 )
@@ -56,6 +58,7 @@ def test_figures_worked_out_by_hand():
     assert second.error == pytest.approx(found.error)
     assert second.error == pytest.approx(first.error)
     assert second.own_error == 0  # it hands on exactly what it is given
+    assert (first.effect, second.effect) == (pytest.approx(found.error), 0)
     assert found.worst is first
     assert "first: 25.00% of its neurons emit all they can" in found.advice[0]
 
@@ -73,11 +76,38 @@ def test_what_is_exact_needs_no_change():
     assert found.advice == ("nothing: the output is 0.00% off",)
 
 
-def test_neurons_that_leak_do_not_tell_their_own_error():
+def test_neurons_that_leak_are_held_against_their_response():
     found = diagnose(chain(first=LeakyIntegrateAndFire(0.5)), [picture(0.2, 0.7, 1.3)], 4)
-    assert found.layers[0].own_error is None
-    assert found.layers[0].loss == found.layers[0].error > 0
-    assert json.loads(json.dumps(found.as_json()))["layers"][0]["own_error"] is None
+    assert found.layers[0].own_error == pytest.approx(found.layers[0].error)  # it is given none by others
+    assert found.layers[0].effect > 0
+
+
+def test_the_layer_that_loses_most_is_the_one_that_the_output_feels():
+    """The first one rounds coarsely, relative to its activations, but hardly reaches the output."""
+    weight = np.float32([0.05, 1.0]).reshape(2, 1, 1, 1)
+    nodes = [Input("input"), Conv2d("a", "input", weight[:1]), Neurons("small", "a", ROUNDING)]
+    nodes += [Conv2d("b", "input", weight[1:]), Neurons("large", "b", ROUNDING), Concat("both", ("small", "large"))]
+    network = Network([*nodes, Conv2d("read", "both", np.ones((1, 2, 1, 1), np.float32)), Output("output", "read")])
+    found = diagnose(network, [np.random.default_rng(0).random((1, 8, 8), np.float32)], 1)
+    small, large = found.layers
+    assert small.own_error > 5 * large.own_error
+    assert found.worst is large
+    assert np.hypot(small.effect, large.effect) == pytest.approx(found.error, rel=0.3)
+
+
+def test_errors_that_are_tried_out_reach_nobody_else():
+    """Signed neurons hand on a current that another layer reads as well."""
+    weight = np.ones((1, 1, 1, 1), np.float32)
+    nodes = [
+        Input("input"),
+        Conv2d("a", "input", weight),
+        Neurons("signed", "a", SignedMultiThreshold.rounding((1.0,))),
+    ]
+    nodes += [Neurons("exact", "a", MultiThreshold.rounding((1.0, 0.5, 0.25))), Concat("both", ("signed", "exact"))]
+    read = Conv2d("read", "both", np.float32([0, 1]).reshape(1, 2, 1, 1))
+    found = diagnose(Network([*nodes, read, Output("output", "read")]), [picture(0.25, 0.75, 1.5)], 1)
+    assert found.layers[0].own_error > 0.1
+    assert [layer.effect for layer in found.layers] == [0, 0]
 
 
 def test_the_middle_of_large_pictures():
@@ -121,6 +151,7 @@ def test_the_command_prints_and_writes(files, capsys):
     report = json.loads((files / "found.json").read_text())
     assert (report["steps"], report["pictures"]) == (3, 2)  # the model's own steps
     assert [layer["name"] for layer in report["layers"]] == ["relu1", "pooling1", "relu_up1"]
+    assert lines[1][5] == f"{100 * report['layers'][0]['effect']:.3f}"
     assert lines[1][3] == f"{100 * report['layers'][0]['error']:.3f}"
     assert report["worst"] in [layer["name"] for layer in report["layers"]]
 

@@ -46,9 +46,9 @@ def diagnose(
 
     MODEL is a name out of `spikeunet models` or a model file. It runs on pictures of the folder, such as it is made
     for, noise included, beside its analog form (the ANN: the same weights with ReLUs for neurons). For each layer: how
-    far the rates are off, what of that is the layer's own, how many neurons emit all they can (saturated) or nothing
-    though they should (silent), and the charge that is left at the end, in smallest thresholds. Then the layer that
-    loses most, and what to change. docs/diagnosing.md explains the table.
+    far the rates are off, what of that is the layer's own, how far that alone puts the output off, how many neurons
+    emit all they can (saturated) or nothing though they should (silent), and the charge that is left at the end, in
+    smallest thresholds. Then the layer that loses most, and what to change. docs/diagnosing.md explains the table.
 
     \b
     Examples:
@@ -91,13 +91,22 @@ def _check_outputs(model: str, calibrate: Path, report: Path | None, plot: Path 
 
 
 def _print(model: str, found: Diagnosis) -> None:
-    header = ["layer", "neurons", "activation", "error / %", "own / %", "saturated / %", "silent / %", "residual"]
+    header = [
+        "layer",
+        "neurons",
+        "activation",
+        "error / %",
+        "own / %",
+        "output / %",
+        "saturated / %",
+        "silent / %",
+        "residual",
+    ]
     rows = []
     for layer in found.layers:
-        own = "-" if layer.own_error is None else f"{100 * layer.own_error:.3f}"
-        shares = [f"{100 * share:.3f}" for share in (layer.saturated, layer.silent)]
-        numbers = [f"{layer.activation:.4f}", f"{100 * layer.error:.3f}", own, *shares, f"{layer.residual:.3f}"]
-        rows.append([layer.name, str(layer.neurons), *numbers])
+        shares = (layer.error, layer.own_error, layer.effect, layer.saturated, layer.silent)
+        percent = [f"{100 * share:.3f}" for share in shares]
+        rows.append([layer.name, str(layer.neurons), f"{layer.activation:.4f}", *percent, f"{layer.residual:.3f}"])
     print_rows(header, rows)
     click.echo()
     print_fields(
@@ -106,7 +115,7 @@ def _print(model: str, found: Diagnosis) -> None:
             ("pictures", f"{found.pictures}, {found.steps} step{'s' * (found.steps > 1)}"),
             ("output", f"{found.error:.3%} off the ANN's"),
             ("accumulates", f"{found.accumulates_per_pixel:,.0f} per pixel"),
-            ("loses most", f"{found.worst.name}, {found.worst.loss:.3%}"),
+            ("loses most", f"{found.worst.name}, which alone puts the output {found.worst.effect:.3%} off"),
             *(("advice", text) for text in found.advice),
         ]
     )
@@ -131,15 +140,16 @@ def draw(path: Path, found: Diagnosis, title: str) -> None:
     panels = {
         "error / %": {
             "all": [100 * layer.error for layer in found.layers],
-            "the layer's own": [100 * layer.loss for layer in found.layers],
+            "the layer's own": [100 * layer.own_error for layer in found.layers],
         },
+        "output off by it alone / %": {"": [100 * layer.effect for layer in found.layers]},
         "neurons / %": {
             "saturated": [100 * layer.saturated for layer in found.layers],
             "silent, active in the ANN": [100 * layer.silent for layer in found.layers],
         },
-        "residual charge / smallest threshold": {"": [layer.residual for layer in found.layers]},
+        "residual charge / thresholds": {"": [layer.residual for layer in found.layers]},
     }
-    figure = Figure(figsize=(max(6.0, 0.32 * len(names)), 7.5), layout="constrained")
+    figure = Figure(figsize=(max(7.0, 0.32 * len(names)), 9.5), layout="constrained")
     FigureCanvasAgg(figure)
     for position, (label, curves) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(len(panels), 1, position)
