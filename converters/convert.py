@@ -120,6 +120,8 @@ def convert(
         network = state
     else:
         network, facts = _built(find_weights(state, entry), architecture, batch_norm_epsilon, facts)
+    if neuron is None:
+        facts |= _who_chose_the_neurons(network)
     network = _with_chosen_neurons(network) if neuron is None else _with_neurons_like(network, neuron)
     if normalization != "none" and calibration is not None:
         about = {**network.metadata, **(metadata or {})}
@@ -187,6 +189,13 @@ def _normalized(
     else:
         facts["scales_steps"] = fitted or max((fitting_steps(node.model) for node in network.neurons), default=1)
     return normalize(network, found), facts
+
+
+def _who_chose_the_neurons(network: Network) -> dict[str, int]:
+    """How many populations get the default model, and how many keep one that was chosen before."""
+    default = sum(node.model is UNCHOSEN for node in network.neurons)
+    found = {"default_neurons": default, "kept_neurons": len(network.neurons) - default}
+    return {name: count for name, count in found.items() if count}
 
 
 def _with_chosen_neurons(network: Network) -> Network:
