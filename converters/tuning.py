@@ -119,6 +119,8 @@ class Tuner:
     def __init__(
         self, network: Network, pictures: Sequence[Array], steps: int | None = None, accumulates: float | None = None
     ) -> None:
+        if len(network.outputs) > 1:
+            raise InputError(f"the search compares one output (got a network with {len(network.outputs)})")
         if accumulates is not None and not accumulates > 0:
             raise InputError(f"the accumulates for each pixel must be above 0 (got {accumulates:g})")
         self._network = network

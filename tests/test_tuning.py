@@ -80,6 +80,12 @@ def test_accumulates_bound_the_search(monkeypatch):
         run(None, -1)
 
 
+def test_a_network_with_two_outputs_is_refused():
+    two = Network([*plain().nodes, Conv2d("conv3", "relu1", random(1, 4, 1, 1)), Output("other", "conv3")])
+    with pytest.raises(InputError, match="compares one output"):
+        Tuner(two, PICTURES)
+
+
 def test_ladders_keep_their_initial_potential():
     settings = Settings(MultiThreshold.rounding()).with_initial(0.25).with_thresholds(2)
     assert settings.neuron == MultiThreshold((1.0, 0.5), initial=0.125)
