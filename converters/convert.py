@@ -249,6 +249,10 @@ def _check_options(
     if percentile is not None and not (number and 0 < percentile <= 100):
         raise InputError(f"the percentile must lie above 0 and at most at 100 (got {percentile!r})")
     chosen_scales(scales, percentile)
+    given = {"scales": scales, "percentile": percentile}
+    for name, value in given.items() if normalization == "none" else ():
+        if value is not None:
+            raise InputError(f"{name} {value!r} has no meaning for normalization 'none'; leave one of them out")
     if normalization != "none" and calibration is None:
         raise InputError(
             f"normalization {normalization!r} needs calibration pictures, such as the network will see; "

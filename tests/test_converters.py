@@ -161,6 +161,11 @@ def test_other_architectures_can_be_registered(monkeypatch):
             {"scales": "iteration", "percentile": 99},
             "percentile 99 has no meaning for scales",
         ),
+        ({"normalization": "none", "percentile": 99}, "percentile 99 has no meaning for normalization 'none'"),
+        (
+            {"normalization": "none", "scales": "iteration"},
+            "scales 'iteration' has no meaning for normalization 'none'",
+        ),
         ({}, "'channel' needs calibration pictures.*pass calibration=PICTURES"),
         ({"normalization": "layer"}, "'layer' needs calibration pictures"),
     ],
