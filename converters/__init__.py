@@ -7,20 +7,23 @@ from .architectures import ARCHITECTURES, Architecture, Blueprint, Layers
 from .batch_norm import fold_batch_norm
 from .calibration import calibration_pictures
 from .check import relative_error
-from .convert import NORMALIZATIONS, convert
+from .convert import NORMALIZATIONS, SCALES, convert
 from .normalization import activation_scales, normalize
 from .onnx import Imported, read_onnx
 from .quantization import quantize_weights
 from .state_dict import read_state_dict
+from .tuning import Tuner
 from .weights import Weights, load_weights, read_weights
 
 __all__ = [
     "ARCHITECTURES",
     "NORMALIZATIONS",
+    "SCALES",
     "Architecture",
     "Blueprint",
     "Imported",
     "Layers",
+    "Tuner",
     "Weights",
     "activation_scales",
     "calibration_pictures",

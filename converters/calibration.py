@@ -1,4 +1,4 @@
-"""Calibration: pictures that stand for what the network will see, and percentiles of its activations on them."""
+"""Calibration: pictures that stand for what the network will see, and its activations on them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,16 +14,25 @@ from numpy.typing import ArrayLike, NDArray
 from spikeunet.engine.dense import evaluate
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.graph import Network
-from spikeunet.engine.neurons import rectifies
+from spikeunet.engine.neurons import NeuronModel
 from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.padding import pad_to_multiple
 from spikeunet.engine.pictures.picture_files import SUFFIXES, read_colors
 from spikeunet.engine.pictures.preprocessing import preprocess
 
-from .percentile import UpperPercentile
-
 Pictures = str | os.PathLike[str] | Iterable[ArrayLike]
 Array = NDArray[np.float32]
+Groups = NDArray[np.int64]
+
+
+class ScaleRule(Protocol):
+    """What chooses the scale of each group of channels from their currents."""
+
+    def add(self, currents: Array, groups: Groups, model: NeuronModel) -> None:
+        """Take in (N, C) currents before the activation; the groups are (C,), 0 for none."""
+
+    def values(self) -> NDArray[np.float64]:
+        """(G,) the scales; 0 of a group without any activation."""
 
 
 def calibration_pictures(
@@ -73,47 +82,58 @@ def calibration_pictures(
 
 
 def calibrate(
-    network: Network, pictures: Sequence[Array], groups: Mapping[str, Iterable[str]], percentile: float
-) -> dict[str, float]:
-    """Percentile of the activations' sizes of each group of Neurons nodes over all pictures, zeros included.
+    network: Network, pictures: Sequence[Array], populations: Mapping[str, Groups], rule: ScaleRule
+) -> NDArray[np.float64]:
+    """Scale of each group of channels by the currents that they bring to neurons, on all pictures.
 
-    The percentile is exact and the result does not depend on the machine's number of cores. Pictures are padded by
-    reflection where the network needs it. A value of 0 becomes 1.
+    The result does not depend on the machine's number of cores. Pictures are padded by reflection where the network
+    needs it.
 
     Parameters
     ----------
     network : Network
     pictures : sequence of (C, H, W) float32
-    groups : mapping of str to names of Neurons nodes
-        Each node in one group at most.
-    percentile : float
-        In (0, 100]; 100 is the maximum.
+    populations : mapping of name of a Neurons node to (K,) int
+        The group of each channel, 0 for none; where there are more channels, each stands for the next few.
+    rule : ScaleRule
 
     Returns
     -------
-    dict of group to float
+    (G,) float64, 0 of a group without any activation
 
     Raises
     ------
     RangeError
         If an activation leaves the range of float32.
     """
-    padded = [_fitting(network, picture) for picture in pictures]
-    group_of = {name: group for group, names in groups.items() for name in names}
-    counts = dict.fromkeys(groups, 0)
-    for picture in padded:
+    by_source = {network[name].sources[0]: name for name in populations}
+
+    def observe(source: str, current: Array) -> None:
+        neurons = network[by_source[source]]
+        groups = populations[neurons.name]
+        channels = current.shape[-1]
+        rule.add(current.reshape(-1, channels), np.repeat(groups, channels // len(groups)), neurons.model)  # type: ignore[attr-defined]
+
+    for picture in padded(network, pictures):
+        evaluate(network, picture, observe, by_source)
+    return rule.values()
+
+
+def padded(network: Network, pictures: Sequence[Array]) -> Iterator[Array]:
+    """The pictures in sizes that the network takes."""
+    return (_fitting(network, picture) for picture in pictures)
+
+
+def activations_of_groups(
+    network: Network, pictures: Sequence[Array], populations: Mapping[str, Groups], count: int
+) -> NDArray[np.int64]:
+    """(count,) how many activations each group has on all pictures."""
+    counts = np.zeros(count, np.int64)
+    for picture in padded(network, pictures):
         shapes = network.shapes(_shape(picture))
-        for name, group in group_of.items():
-            counts[group] += int(np.prod(shapes[name]))
-    percentiles = {group: UpperPercentile(count, percentile) for group, count in counts.items()}
-    signed = {node.name for node in network.neurons if not rectifies(node.model)}
-
-    def observe(name: str, activation: Array) -> None:
-        percentiles[group_of[name]].add(np.abs(activation) if name in signed else activation)
-
-    for picture in padded:
-        evaluate(network, picture, observe, group_of)
-    return {group: collected.value or 1.0 for group, collected in percentiles.items()}
+        for name, groups in populations.items():
+            np.add.at(counts, groups, int(np.prod(shapes[name])) // len(groups))
+    return counts
 
 
 def _fitting(network: Network, picture: Array) -> Array:

@@ -84,11 +84,12 @@ def test_options_reach_the_network():
     assert all(node.model == neuron for node in network.neurons)
     assert network.metadata["task"] == "denoise"
     assert network.metadata["conversion"] == {
-        "normalization": "connection",
+        "normalization": "channel",
         "architecture": "spiking-unet",
         "recognised": True,
         "pooling": "average",
         "concatenation": "skip first",
+        "scales": "percentile",
         "percentile": 99.0,
         "calibration_pictures": 2,
     }
@@ -102,7 +103,7 @@ def handmade():
 
 
 def test_a_network_built_by_hand_is_normalised():
-    network = convert(handmade(), calibration=[np.full((4, 4), 0.5)])
+    network = convert(handmade(), calibration=[np.full((4, 4), 0.5)], percentile=100)
     assert network.normalization == {"a": 0.5}
     assert network["a"].model == MultiThreshold((1.0,))
     assert network.metadata["task"] == "test"
@@ -151,12 +152,22 @@ def test_other_architectures_can_be_registered(monkeypatch):
     ("options", "message"),
     [
         ({"architecture": "vit"}, "unknown architecture 'vit'; there are auto, spiking-unet, unet, wnet"),
-        ({"normalization": "batch"}, "unknown normalization 'batch'; use one of connection, layer, none"),
+        ({"normalization": "batch"}, "unknown normalization 'batch'; use one of channel, connection, layer, none"),
         ({"percentile": 0}, "percentile must lie above 0"),
         ({"percentile": 100.5}, "at most at 100"),
         ({"percentile": float("nan")}, "percentile"),
         ({"percentile": "99"}, "percentile"),
-        ({}, "'connection' needs calibration pictures.*pass calibration=PICTURES"),
+        ({"scales": "median"}, "unknown scales 'median'; use one of least-squares, percentile"),
+        (
+            {"scales": "iteration", "percentile": 99},
+            "percentile 99 has no meaning for scales",
+        ),
+        ({"normalization": "none", "percentile": 99}, "percentile 99 has no meaning for normalization 'none'"),
+        (
+            {"normalization": "none", "scales": "iteration"},
+            "scales 'iteration' has no meaning for normalization 'none'",
+        ),
+        ({}, "'channel' needs calibration pictures.*pass calibration=PICTURES"),
         ({"normalization": "layer"}, "'layer' needs calibration pictures"),
     ],
 )

@@ -82,6 +82,7 @@ def test_layers_and_what_is_assumed():
     assert not any(isinstance(node, AvgPool2d) for node in network.nodes)
     assert network.metadata["conversion"] == {
         "normalization": "none",
+        "default_neurons": 4,
         "architecture": "dncnn",
         "dilation": 1,
         "batch_norms": 3,

@@ -231,9 +231,12 @@ def test_fine_tuning(method):
 def test_normalisation_keeps_what_a_network_computes():
     for own, shape in (OWN["locally connected"], OWN["surround"], OWN["blur pool"]):
         network, pictures = network_of(own, shape[0]), [picture_of(shape, seed) for seed in range(3)]
-        converted = convert(network, calibration=pictures)
-        expected, found = (forward(each, pictures[0])[0] for each in (network, converted))
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        converted, by_channel = (
+            convert(network, normalization=each, calibration=pictures) for each in ("connection", "channel")
+        )
+        expected = forward(network, pictures[0])[0]
+        for each in (converted, by_channel):
+            np.testing.assert_allclose(forward(each, pictures[0])[0], expected, rtol=1e-4, atol=1e-5)
         assert converted.normalization["behind"] != 1
 
 

@@ -65,6 +65,20 @@ def assumptions(network: Network, predicts: str | None, epsilon: float | None) -
     return lines
 
 
+def scales_chosen(network: Network) -> str:
+    """What has a scale, and how that was chosen."""
+    facts = network.metadata["conversion"]
+    if "scales" not in facts:
+        return "none"
+    words = {"channel": "for each channel", "connection": "for each layer", "layer": "for what layers read together"}
+    ways = {"least-squares": "by least squares", "iteration": "by threshold iteration"}
+    if facts["scales"] == "percentile":
+        how = f"percentile {facts['percentile']:g}"
+    else:
+        how = f"{ways[facts['scales']]} for {facts['scales_steps']} step{'s' * (facts['scales_steps'] > 1)}"
+    return f"one {words[facts['normalization']]}, {how} (--normalization, --scales)"
+
+
 def _found(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Lines on which dictionary of a checkpoint was taken, which others there are, and what in it was no array."""
     lines = []

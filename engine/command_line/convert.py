@@ -36,9 +36,18 @@ NOISE_LEVELS = 10
     help="spiking-unet, unet, wnet, dncnn, resnet ... (docs/converting.md); auto tells by keys and shapes.",
 )
 @click.option(
-    "--normalization", type=click.Choice(["connection", "layer", "none"]), default="connection", show_default=True
+    "--normalization",
+    type=click.Choice(["channel", "connection", "layer", "none"]),
+    default="channel",
+    show_default=True,
+    help="What has a scale of its own: each channel, each layer, or what layers read together.",
 )
-@click.option("--percentile", type=float, default=99.9, show_default=True, help="Activation that becomes 1.")
+@click.option(
+    "--scales",
+    type=click.Choice(["least-squares", "percentile", "iteration"]),
+    help="How scales are chosen (docs/converting.md).  [default: least-squares; percentile where one is given]",
+)
+@click.option("--percentile", type=float, help="Activation that becomes 1, of --scales percentile.  [default: 99.9]")
 @click.option(
     "--neuron",
     metavar="MODEL",
@@ -73,7 +82,11 @@ NOISE_LEVELS = 10
     multiple=True,
     help="Of a registered neuron model; may be given several times.  [default: its own]",
 )
-@click.option("--steps", type=int, metavar="T", help="Steps to recommend to whoever uses the model.")
+@click.option("--tune", is_flag=True, help="Search thresholds, initial potential and scales for the least error.")
+@click.option(
+    "--accumulates", type=float, metavar="N", help="Of --tune: for each pixel at most; it then chooses the steps, too."
+)
+@click.option("--steps", type=int, metavar="T", help="Steps to fit the scales for, and to recommend to users.")
 @click.option("--task", default="denoise", show_default=True, help="What the model is for.")
 @click.option(
     "--predicts",
@@ -97,7 +110,8 @@ def convert(
     entry: str | None,
     architecture: str,
     normalization: Any,
-    percentile: float,
+    scales: Any,
+    percentile: float | None,
     neuron: str,
     thresholds: str | None,
     initial: float | None,
@@ -106,6 +120,8 @@ def convert(
     gamma: int | None,
     period: int | None,
     parameters: tuple[str, ...],
+    tune: bool,
+    accumulates: float | None,
     steps: int | None,
     task: str,
     predicts: str | None,
@@ -131,6 +147,9 @@ def convert(
     a network that was misunderstood. Functions at the end for which there are no neurons (Sigmoid, Softmax) are left
     out, which is printed.
 
+    --tune tries out settings on the middles of some calibration pictures, and takes those with which the spiking
+    output is closest to the analog one's at --steps (1 by default), or within so many --accumulates a pixel.
+
     --classes, --resize, --crop, --mean and --std say what a classifier's outputs are called and what is done to a
     picture first; they are kept in the model, and calibration pictures, which may lie in a folder for each class, go
     through it, too.
@@ -143,6 +162,7 @@ def convert(
       spikeunet convert network.onnx -o model.npz --calibration pictures/ --check network.npz --task classify
       spikeunet convert resnet.onnx -o resnet.npz --calibration train/ --task classify --classes train/ --resize 64x64
       spikeunet convert state.pth -o model.npz --calibration pictures/ --add-noise 5:50
+      spikeunet convert state.pth -o model.npz --calibration pictures/ --add-noise 25 --tune --steps 1
       spikeunet convert state.pth -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
       spikeunet convert state.pth -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
       spikeunet convert state.pth -o model.npz --normalization none --neuron if --thresholds 1
@@ -155,11 +175,12 @@ def convert(
 
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
-    from .assumptions import assumptions, doubts
+    from .assumptions import assumptions, doubts, scales_chosen
+    from .convert_tuned import check_tunable, tuned
     from .model_metadata import check_facts, check_task, given_metadata, with_prediction
 
-    options = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
-    model = neuron_model(neuron, thresholds, initial, parameters, **options)
+    parts = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
+    model = neuron_model(neuron, thresholds, initial, parameters, **parts)
     levels = noise_levels(sigma)
     given = given_metadata(task, dataset, metadata)
     facts = with_preprocessing(with_prediction({**given, "task": task}, predicts), **preprocessing)
@@ -169,6 +190,7 @@ def convert(
         facts["steps"] = check_steps(steps)
     check_facts(facts)
     _check_output(output, state, calibration, metadata, check, preprocessing["classes"])
+    check_tunable(tune, calibration, accumulates)
     if force and check is None:
         raise InputError("--force has no meaning without --check; leave it out")
     if calibration is None and (pictures is not None or sigma is not None):
@@ -189,13 +211,15 @@ def convert(
         tell_skipped(calibration)
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
+    options = {"normalization": normalization, "scales": scales, "percentile": percentile, "neuron": model}
+    if tune:
+        best = tuned(plain, samples or [], steps, accumulates)
+        options, model, facts["steps"] = best.options, best.neuron, best.steps
     network = convert_network(
         weights,
         architecture,
-        normalization,
-        samples,
-        percentile,
-        model,
+        calibration=samples,
+        **options,
         metadata=facts,
         batch_norm_epsilon=norms,
         check=check,
@@ -209,6 +233,7 @@ def convert(
             ("parameters", f"{network.parameters:,}"),
             ("neurons", repr(model)),
             ("calibration", f"{len(samples)} pictures" if samples else "none"),
+            ("scales", scales_chosen(network)),
             *assumptions(network, predicts or given.get("predicts"), epsilon),
             *doubts(network, samples),
         ]

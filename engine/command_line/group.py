@@ -12,6 +12,7 @@ from .classify import classify
 from .compile import compile_kernels
 from .convert import convert
 from .denoise import denoise
+from .diagnose import diagnose
 from .evaluate import evaluate
 from .finetune import finetune
 from .guard import InterruptionError, guarded
@@ -79,5 +80,6 @@ def main() -> None:
     """
 
 
-for command in (denoise, segment, classify, evaluate, convert, finetune, quantize, info, models, compile_kernels):
+COMMANDS = (denoise, segment, classify, evaluate, convert, diagnose, finetune, quantize, info, models, compile_kernels)
+for command in COMMANDS:
     main.add_command(command)

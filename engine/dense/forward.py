@@ -91,9 +91,11 @@ def evaluate(
 ) -> dict[str, Array]:
     """Outputs (O, H', W') float32 by Output node for one picture (C, H, W), showing activations as they arise.
 
-    `observe(name, activation)` is called once for each Neurons node in `names`, in topological order, with the ReLU's
-    output, or the current where neurons emit negative values, (H', W', C') float32; the array is reused afterwards, so
-    an observer that keeps it must copy it. `respond` takes the ReLU's place where it is given.
+    `observe(name, activation)` is called once for each of `names`, in topological order: of a Neurons node with the
+    ReLU's output, or the current where neurons emit negative values, of a synapse node with its current, before any
+    ReLU; (H', W', C') float32. The array is reused afterwards, so an observer that keeps it must copy it; what it
+    writes into the activation of a Neurons node is what those read that come after. `respond` takes the ReLU's place
+    where it is given.
     """
     channels, height, width = picture.shape
     network.shapes((channels, height, width))  # refuses a picture that does not fit
@@ -118,7 +120,9 @@ def _evaluated(
                 values[node.name] = _value(node, values, readers, respond)
             if isinstance(node, Synapses) and not all_finite(values[node.name][0]):
                 raise beyond(node.name, "a current")
-        if isinstance(node, Neurons) and node.name in names:
+        if isinstance(node, Neurons) and node.name in names and not rectifies(node.model):
+            values[node.name] = (values[node.name][0].copy(),)  # others may read the current
+        if isinstance(node, (Neurons, Synapses)) and node.name in names:
             observe(node.name, values[node.name][0][0])
         for source in node.sources:
             readers[source] -= 1

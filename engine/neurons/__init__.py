@@ -14,6 +14,7 @@ from .multi_threshold import MultiThreshold
 from .plug_ins import find_registered, import_plug_ins
 from .refractory import RefractoryLeakyIntegrateAndFire
 from .registry import Registration, check_model, register_neuron, registered, registered_names, registration_of
+from .response import mean_emission
 from .signed_multi_threshold import SignedMultiThreshold
 from .stepped import NeuronModel, SteppedModel
 
@@ -38,6 +39,7 @@ __all__ = [
     "import_plug_ins",
     "initial_state",
     "level_table",
+    "mean_emission",
     "rectifies",
     "register_neuron",
     "registered",
