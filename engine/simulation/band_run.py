@@ -344,11 +344,12 @@ class BandRun(BandCalls):
         """Run neurons that are no ladder of thresholds, on currents that pass through memory."""
         state, width, padded = self.state, self._width, self._padded
         shape = ((rows.end - rows.first) * width, self.steps, padded, rows.channels)
+        first = (self.layer.first_pixel + rows.first * width, state.done)
         if state.membrane is None:
             states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
         else:
             states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
-        if not stepper.run(self._currents(rows), words, shape, states, place):
+        if not stepper.run(self._currents(rows), words, shape, states, (*place, *first)):
             raise beyond(self.layer.name, "a current, or the state of a neuron,")
 
     def _compact(self, rows: OutputRows, index: int, words: Levels) -> FiredBand | None:

@@ -117,7 +117,7 @@ class LayerRun:
             self.counts += part.counts
             self.fired += by_step(part.fired, self.layer, self.steps)
             _scratches.put(part.scratch, part.scratch.nbytes)
-        self.state.move_on()
+        self.state.move_on(self.steps)
         if self.layer.neurons is None:
             return None
         return self._joined() if self.room is None else self.room.queue()

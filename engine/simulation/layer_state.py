@@ -34,6 +34,8 @@ class LayerState:
         Running sum of the currents of a layer without neurons.
     fresh : bool
         Whether no step has been run.
+    done : int
+        How many steps have been run.
     watched : bool
         Whether numbers may leave the range of float32, and have to be looked at.
     is_part : bool
@@ -51,6 +53,7 @@ class LayerState:
     constant_stride: int = 0
     readout: NDArray[np.float32] = field(init=False)
     fresh: bool = True
+    done: int = 0
     watched: bool = False
     is_part: bool = False
     summands: list[LayerState] = field(init=False)
@@ -103,13 +106,15 @@ class LayerState:
                 part.constant_stride = layer.padded_channels
                 part.constant = aligned_empty(height * width * layer.padded_channels)
 
-    def move_on(self) -> None:
+    def move_on(self, steps: int) -> None:
         """Note that some steps have been run."""
+        self.done += steps
         for each in (self, *self.parts):
             each.fresh = False
 
     def begin(self) -> None:
         """Forget what has been run."""
+        self.done = 0
         for each in (self, *self.parts):
             each.fresh = True
 
