@@ -100,9 +100,8 @@ def stepper_of(model: NeuronModel, layer: str, padded: int) -> Stepper | None:
     registration, highest = registration_behind(model), level_table(model).highest
     # Made here, before several threads would make it at once.
     kernel = _kernel(registration)
-    given = {"step_index": StepIndex(np.int64(0))}
-    if "random" in registration.inputs:
-        given["random"] = RandomNumbers(np.uint64(layer_key(layer, model.seed)))
+    key = layer_key(layer, getattr(model, "seed", 0))
+    given = {"step_index": StepIndex(np.int64(0)), "random": RandomNumbers(np.uint64(key))}
     if isinstance(model, Heterogeneous):
         arrays = (model.initial_states(), model.arguments(given))
         initial, parameters = (tuple(_arranged(part, padded) for part in parts) for parts in arrays)

@@ -38,8 +38,9 @@ class Heterogeneous:
     Raises
     ------
     NeuronError
-        If the model is a ladder of thresholds or not registered; if a field is unknown, no number, or none that it may
-        be; if an array has another shape, NaN or infinities; or if the value of a spike would differ between neurons.
+        If the model is a ladder of thresholds or not registered; if a field is unknown, no number or `seed`; if a value
+        is none that the model takes; if an array has another shape, NaN or infinities; or if the value of a spike would
+        differ between neurons.
 
     Notes
     -----
@@ -123,6 +124,11 @@ class Heterogeneous:
         return all(getattr(each, "rests", True) for each in self._distinct)
 
     @property
+    def seed(self) -> int:
+        """Of the random numbers, where the model draws some: of the whole layer."""
+        return int(getattr(self.model, "seed", 0))
+
+    @property
     def _stepped(self) -> SteppedModel:
         assert isinstance(self.model, SteppedModel)
         return self.model
@@ -176,7 +182,7 @@ class Heterogeneous:
 
     def arguments(self, given: Mapping[str, Any] = EXAMPLE_INPUTS) -> tuple[Any, ...]:
         """The step's parameters: each a number, or an array of the shape `shape` where neurons differ."""
-        registration, (distinct, places) = registration_of(self.model), self._models_and_places
+        registration, (distinct, places) = registration_of(self._stepped), self._models_and_places
         rows = [registration.arguments(model, given) for model in distinct]
         return tuple(_spread(column, places) for column in zip(*rows, strict=True))
 
@@ -197,7 +203,7 @@ class Heterogeneous:
                 )
 
     def _check_levels(self) -> None:
-        registration = registration_of(self.model)
+        registration = registration_of(self._stepped)
         for model in self._distinct:
             registration.arguments(model)
             initial_state(model)
@@ -225,6 +231,8 @@ def _spread(column: Sequence[Any], places: NDArray[np.intp]) -> Any:
 def _checked(model: Any, name: str, value: ArrayLike) -> Array:
     """An array of a field's values, read-only; NeuronError where it cannot be one."""
     owner, known = type(model).__name__, {field.name for field in fields(model) if field.init}
+    if name == "seed":
+        raise NeuronError("Heterogeneous.seed: is that of the whole layer, whose neurons draw unlike numbers anyway")
     if name not in known:
         raise NeuronError(f"Heterogeneous: {owner} has no parameter {name!r}; it has {', '.join(sorted(known))}")
     kind = type(getattr(model, name))

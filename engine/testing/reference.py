@@ -169,14 +169,13 @@ def follow_step(model: SteppedModel, state: Array, current: Array, moment: Momen
 def _parameters(model: SteppedModel, shape: tuple[int, ...], moment: Moment) -> Iterator[tuple[Any, ...]]:
     """The last arguments of each neuron's step."""
     registration = registration_behind(model)
-    if not registration.inputs and not isinstance(model, Heterogeneous):
-        yield from itertools.repeat(registration.arguments(model), math.prod(shape))
+    alike = np.array([model], object) if not isinstance(model, Heterogeneous) else model.models(shape).ravel()
+    if len(alike) == 1 and not registration.inputs:
+        yield from itertools.repeat(registration.arguments(alike[0]), math.prod(shape))
         return
-    alike = not isinstance(model, Heterogeneous)
-    models = itertools.repeat(model) if alike else iter(model.models(shape).ravel())
     numbers = neuron_numbers(shape) if moment.neurons is None else moment.neurons
-    key = layer_key(moment.layer, model.seed) if "random" in registration.inputs else 0
-    for each, number in zip(models, numbers.ravel().tolist(), strict=False):
+    key = layer_key(moment.layer, getattr(model, "seed", 0))
+    for each, number in zip(np.broadcast_to(alike, math.prod(shape)), numbers.ravel().tolist(), strict=True):
         given = {"step_index": moment.step, "random": random_number(key, moment.step, number)}
         yield registration.arguments(each, given)
 
