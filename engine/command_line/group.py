@@ -12,6 +12,7 @@ from .compile import compile_kernels
 from .convert import convert
 from .denoise import denoise
 from .evaluate import evaluate
+from .export import export
 from .finetune import finetune
 from .guard import InterruptionError, guarded
 from .info import info
@@ -77,5 +78,5 @@ def main() -> None:
     """
 
 
-for command in (denoise, segment, evaluate, convert, finetune, quantize, info, models, compile_kernels):
+for command in (denoise, segment, evaluate, convert, export, finetune, quantize, info, models, compile_kernels):
     main.add_command(command)

@@ -18,6 +18,7 @@ from .lapicque import Lapicque
 from .leaky_integrate_and_fire import LeakyIntegrateAndFire
 from .levels import LevelTable, conserves_charge, initial_state, level_table, rectifies
 from .multi_threshold import MultiThreshold
+from .perfect_integrate_and_fire import PerfectIntegrateAndFire
 from .plug_ins import find_registered, import_plug_ins
 from .random_numbers import layer_key, random_number
 from .refractory import RefractoryLeakyIntegrateAndFire
@@ -43,6 +44,7 @@ __all__ = [
     "LevelTable",
     "MultiThreshold",
     "NeuronModel",
+    "PerfectIntegrateAndFire",
     "RefractoryLeakyIntegrateAndFire",
     "Registration",
     "SignedMultiThreshold",
