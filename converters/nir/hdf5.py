@@ -17,6 +17,9 @@ MAXIMUM_DEPTH = 32
 MAXIMUM_OBJECTS = 2**16
 LONGEST_TEXT = 2**20
 
+_REFERENCE = np.dtype([("length", "<u4"), ("address", "V8"), ("index", "<u4")])
+"""A text of no fixed length as it stands in an array."""
+
 Group = dict[str, Any]
 
 
@@ -27,15 +30,15 @@ def read_groups(path: Path) -> Group:
     except ImportError:
         raise UnreadableError("is a NIR file, which needs the extra: pip install spikeunet[nir]") from None
     with h5py.File(path, "r") as file:
-        return _Reader(h5py, path.stat().st_size).group(file, "", 0)
+        return _Reader(h5py, path).group(file, "", 0)
 
 
 class _Reader:
     """Reads groups, and counts what they take."""
 
-    def __init__(self, h5py: Any, file_size: int) -> None:
-        self._h5py = h5py
-        self._left = min(MAXIMUM_BYTES, MAXIMUM_RATIO * file_size)
+    def __init__(self, h5py: Any, path: Path) -> None:
+        self._h5py, self._path, self._size = h5py, path, path.stat().st_size
+        self._left = min(MAXIMUM_BYTES, MAXIMUM_RATIO * self._size)
         self._objects = 0
 
     def group(self, group: Any, path: str, depth: int) -> Group:
@@ -71,13 +74,28 @@ class _Reader:
         self._left -= math.prod(dataset.shape) * dataset.dtype.itemsize
         if self._left < 0:
             raise UnreadableError(f"declares more bytes of arrays up to {path!r:.100} than its size allows")
-        return _text(dataset[()], path) if text else np.asarray(dataset[()])
+        if text and self._text_bytes(dataset, path) > min(LONGEST_TEXT, self._size):
+            raise DamagedError(f"{path!r:.100} is a text longer than {LONGEST_TEXT} bytes, or than the file")
+        return _text(dataset[()]) if text else np.asarray(dataset[()])
+
+    def _text_bytes(self, dataset: Any, path: str) -> int:
+        """Bytes that texts take, before HDF5 asks for as many as they say: they lie in a heap, their lengths in a row."""
+        count, width = math.prod(dataset.shape), dataset.dtype.itemsize
+        if self._h5py.check_string_dtype(dataset.dtype).length is not None:
+            return int(count * width)
+        place, sizes = dataset.id.get_offset(), dataset.file.id.get_create_plist().get_sizes()
+        if place is None or sizes[0] != _REFERENCE["address"].itemsize:
+            raise UnreadableError(f"holds {path!r:.100}, texts that do not lie in a row; export the network again")
+        with self._path.open("rb") as file:
+            file.seek(place)
+            content = file.read(count * _REFERENCE.itemsize)
+        if len(content) < count * _REFERENCE.itemsize:
+            raise DamagedError(f"{path!r:.100} lies beyond the end of the file")
+        return int(np.frombuffer(content, _REFERENCE)["length"].sum(dtype=np.int64))
 
 
-def _text(value: Any, path: str) -> Any:
+def _text(value: Any) -> Any:
     """A text, or a nested list of texts."""
     if isinstance(value, np.ndarray):
-        return [_text(part, path) for part in value]
-    if len(value) > LONGEST_TEXT:
-        raise UnreadableError(f"holds {path!r:.100}, a text of {len(value)} bytes; export the network again")
+        return [_text(part) for part in value]
     return value.decode() if isinstance(value, bytes) else str(value)

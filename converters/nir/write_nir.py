@@ -88,7 +88,7 @@ def _size(network: Network, size: tuple[int, int] | None) -> tuple[int, int]:
         raise InputError(
             f"NIR fixes the size of the pictures; state it, height and width (--size HxW, size=(H, W)) (got {known!r})"
         )
-    height, width = known  # type: ignore[misc]
+    height, width = known
     return height, width
 
 
