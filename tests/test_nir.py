@@ -201,6 +201,16 @@ def test_nested_graphs_are_opened(tmp_path):
     assert [network[part].delay for part in network["a.lif.sum"].sources] == [0, 1]
 
 
+def test_what_is_folded_is_bounded(tmp_path):
+    """A window may be as large as a picture of any size; the weights that a fold makes may not."""
+    pool = nir.SumPool2d(*(np.array((n, n)) for n in (2**14, 2**14, 0)))
+    graph = in_a_row(
+        (2, 2**14, 2**14), (1, 1, 1), i=nir.Threshold(np.float32([1])), p=pool, c=conv(weight(1, 2, 1, 1), (1, 1))
+    )
+    with pytest.raises(StateDictError, match=r"SumPool2d 'p', which makes 536870912 weights out of 2; put neurons"):
+        read_nir(written(graph, tmp_path / "a.nir"))
+
+
 # --- Round trips -----------------------------------------------------------------------------------------------------
 
 

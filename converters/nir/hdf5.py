@@ -79,7 +79,7 @@ class _Reader:
         return _text(dataset[()]) if text else np.asarray(dataset[()])
 
     def _text_bytes(self, dataset: Any, path: str) -> int:
-        """Bytes that texts take, before HDF5 asks for as many as they say: they lie in a heap, their lengths in a row."""
+        """Bytes that texts take, before HDF5 asks for as many: they lie in a heap, their lengths in a row."""
         count, width = math.prod(dataset.shape), dataset.dtype.itemsize
         if self._h5py.check_string_dtype(dataset.dtype).length is not None:
             return int(count * width)

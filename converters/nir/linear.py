@@ -19,6 +19,10 @@ from spikeunet.engine.layers import AvgPool2d, Conv1d, Conv2d, Flatten, Linear, 
 
 from .graph import NirNode
 
+MOST_FOLDED = 2**24
+MOST_PER_NUMBER = 8
+"""A layer has at most so many weights for each of the file beyond MOST_FOLDED: a pool may ask for any number."""
+
 Array = NDArray[np.float64]
 Pair = tuple[int, int]
 
@@ -165,7 +169,7 @@ class Chain:
         sides = tuple(_covered(pool, axis, (height, width)[axis]) for axis in range(2))
         if pool.padding != (0, 0):
             raise pool.node.refuse("has a padding in front of a matrix; leave it out")
-        wide = np.zeros((len(weight), channels, *sides))
+        wide = _zeros(pool.node, (len(weight), channels, *sides), weight.size)
         parts = weight.reshape(len(weight), channels, height, width) / pool.area
         for row in range(height):
             for column in range(width):
@@ -222,7 +226,7 @@ class Chain:
         weight = made["weight"]
         kernel = [(size - 1) * dilation * stride + own for size, dilation, stride, own in zip(
             weight.shape[2:], made["dilation"], pool.stride, pool.size, strict=True)]  # fmt: skip
-        wide = np.zeros((*weight.shape[:2], *kernel))
+        wide = _zeros(pool.node, (*weight.shape[:2], *kernel), weight.size)
         for row in range(weight.shape[2]):
             for column in range(weight.shape[3]):
                 top, left = (place * dilation * stride for place, dilation, stride in zip(
@@ -272,6 +276,13 @@ def by_channel(node: NirNode, name: str, shape: Shape) -> Array | None:
         raise node.refuse(f"has a {name} of the shape {values.shape} for {shape[0]}x{shape[1]}x{shape[2]} values")
     rows = values.reshape(shape[0], -1)
     return rows[:, 0] if (rows == rows[:, :1]).all() else None
+
+
+def _zeros(node: NirNode, shape: tuple[int, ...], numbers: int) -> Array:
+    """Room for weights that come of so many others."""
+    if math.prod(shape) > max(MOST_FOLDED, MOST_PER_NUMBER * numbers):
+        raise node.refuse(f"makes {math.prod(shape)} weights out of {numbers}; put neurons behind the pool")
+    return np.zeros(shape)
 
 
 def _covered(pool: Pool, axis: int, count: int) -> int:

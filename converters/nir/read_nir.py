@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spikeunet.engine.errors import GraphError, StateDictError
 from spikeunet.engine.graph import Input, Network, Neurons, Node, Output, Shape
 from spikeunet.engine.layers import Add
@@ -15,7 +17,7 @@ from spikeunet.engine.layers import Add
 from ..weights.refusals import UnreadableError, refusals
 from .graph import NEURONS, NirNode, flat_graph
 from .hdf5 import read_groups
-from .linear import Chain
+from .linear import MOST_FOLDED, MOST_PER_NUMBER, Chain
 from .neurons import SILENT, Discretisation, neuron_model
 
 SUFFIX = ".nir"
@@ -79,7 +81,8 @@ class _Reader:
         self.sources: dict[str, str] = {}
         self.made: list[Node] = []
         self.names: set[str] = set()
-        self.ways = 0
+        self.ways = self.weights = 0
+        self.numbers = sum(np.size(value) for node in nodes.values() for value in node.fields.values())
         self.membranes: list[str] = []
         self.readers = {name: list[str]() for name in nodes}
         for node in nodes.values():
@@ -174,6 +177,7 @@ class _Reader:
             if chain is None or chain.made_shape != shape:
                 raise node.refuse(f"adds up {shape} and {chain and chain.made_shape} (channels, height, width)")
             late = (node.name, index) in self.late
+            self._count(node, chain)
             name = self._name(chain.named or f"{way[0].name}.{node.name}")
             self.made.append(chain.projection(name, way[0].name, max(chain.steps, int(late))))
             parts.append(name)
@@ -183,6 +187,12 @@ class _Reader:
             return
         self.sources[node.name] = source
         self.made.append(Neurons(self._name(node.name), source, neuron_model(node, shape, self.how)))
+
+    def _count(self, node: NirNode, chain: Chain) -> None:
+        """Refuse so many ways that the same weights would be there too often."""
+        self.weights += 0 if chain.weights is None else chain.weights["weight"].size
+        if self.weights > max(MOST_FOLDED, MOST_PER_NUMBER * self.numbers):
+            raise node.refuse(f"is reached by too many ways: {self.weights} weights out of {self.numbers} in the file")
 
     def _chain(self, way: list[NirNode]) -> Chain | None:
         """What lies on a way; None where the size of its beginning is not known yet."""
