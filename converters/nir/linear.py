@@ -8,6 +8,7 @@ convolution is a convolution with larger strides.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -244,12 +245,7 @@ class Chain:
     def projection(self, name: str, source: str, delay: int) -> Projection:
         """The layer of the engine."""
         if self.weights is not None:
-            made = dict(self.weights)
-            kind = made.pop("kind")
-            arrays = {each: np.asarray(made.pop(each), np.float32) for each in ("weight", "bias")}
-            if kind is Conv1d:
-                made = {each: value[0] if isinstance(value, tuple) else value for each, value in made.items()}
-            return kind(name, source, **arrays, **made, delay=delay)  # type: ignore[no-any-return]
+            return _layer(self.weights, name, source, delay=delay)
         if self.pool is not None and self.before is None:
             sides = (self.pool.size, self.pool.stride, self.pool.padding)
             return (SumPool2d if self.pool.area == 1 else AvgPool2d)(name, source, *sides, delay=delay)
@@ -309,9 +305,14 @@ def _read_factors(weight: Array, factors: Array, groups: int) -> Array:
 
 
 def _convolved(node: NirNode, made: dict[str, Any], shape: Shape) -> Shape:
-    kind, arguments = made["kind"], {key: value for key, value in made.items() if key != "kind"}
-    if kind is Conv1d:
-        arguments = {key: value[0] if isinstance(value, tuple) else value for key, value in arguments.items()}
-    arguments |= {key: np.asarray(arguments[key], np.float32) for key in ("weight", "bias")}
-    found: Shape = kind(node.name, "input", **arguments).output_shape(shape)
+    return _layer(made, node.name, "input").output_shape(shape)
+
+
+def _layer(made: Mapping[str, Any], name: str, source: str, **more: int) -> Projection:
+    """The layer that is made of weights and numbers, of which a line has one and a picture a pair."""
+    numbers = {each: value for each, value in made.items() if each not in ("kind", "weight", "bias")}
+    if made["weight"].ndim == 3:
+        numbers = {each: value[0] if isinstance(value, tuple) else value for each, value in numbers.items()}
+    arrays = {each: np.asarray(made[each], np.float32) for each in ("weight", "bias")}
+    found: Projection = made["kind"](name, source, **arrays, **numbers, **more)
     return found

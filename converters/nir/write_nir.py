@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,22 +13,15 @@ from numpy.typing import NDArray
 from spikeunet.engine.errors import InputError, SpikeunetError
 from spikeunet.engine.files.atomic import atomic_write, input_errors
 from spikeunet.engine.files.neuron_models import encode_neuron
-from spikeunet.engine.graph import Input, Network, Neurons, Node, Output, Projection, Shape
-from spikeunet.engine.layers import (
-    AvgPool2d,
-    Conv1d,
-    Conv2d,
-    Flatten,
-    GlobalAvgPool2d,
-    Linear,
-    Scale,
-    SumPool2d,
-)
+from spikeunet.engine.graph import Input, Network, Neurons, Node, Output, Projection
 from spikeunet.engine.neurons import Integrator, LeakyIntegrator, NeuronModel, level_table
 
 from .neurons import metadata_of, nir_fields
 
 Array = NDArray[Any]
+
+ONE_AXIS = ("Affine", "Flatten")
+"""Kinds that put out what has one axis."""
 
 
 def write_nir(
@@ -79,7 +71,7 @@ def write_nir(
 
 def _size(network: Network, size: tuple[int, int] | None) -> tuple[int, int]:
     known = size if size is not None else network.metadata.get("conversion", {}).get("input_size")
-    if known is None and all(isinstance(node, Linear) for node in network.nodes if isinstance(node, Projection)):
+    if known is None and _reads_features(network):
         known = (1, 1)
     whole = (
         isinstance(known, (tuple, list)) and len(known) == 2 and all(type(side) is int and side > 0 for side in known)
@@ -90,6 +82,23 @@ def _size(network: Network, size: tuple[int, int] | None) -> tuple[int, int]:
         )
     height, width = known
     return height, width
+
+
+def _reads_features(network: Network) -> bool:
+    """Whether matrices read all inputs, so that pictures are single pixels."""
+    try:
+        shapes = network.shapes((sum(node.channels for node in network.inputs), 1, 1))
+    except SpikeunetError:
+        return False
+    names = {node.name for node in network.inputs}
+    readers = [node for node in network.nodes if isinstance(node, Projection) and node.source in names]
+    return all(_kind(node, shapes[node.source]) in ONE_AXIS for node in readers)
+
+
+def _kind(node: Projection, incoming: tuple[int, int, int]) -> str:
+    """Kind of a layer in NIR; empty where it has none."""
+    found = node.interchange(incoming, (0, incoming[0]))
+    return "" if found is None else found[0]
 
 
 class _Writer:
@@ -103,6 +112,8 @@ class _Writer:
         self.dt = dt if dt is not None else next((m.dt for m in models if hasattr(m, "dt")), None)
         self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
+        projections = [node for node in network.nodes if isinstance(node, Projection)]
+        self.kinds = {node.name: _kind(node, self.shapes[node.source]) for node in projections}
         self.features = self._with_one_axis()
         self.ends: dict[str, list[str]] = {}
 
@@ -132,9 +143,11 @@ class _Writer:
             seen.add(node.name)
             if isinstance(node, Input):
                 readers = [each for each in self.network.nodes if node.name in each.sources]
-                one = self.shapes[node.name][1:] == (1, 1) and all(isinstance(each, Linear) for each in readers)
-            elif isinstance(node, Projection) and not isinstance(node, Scale):
-                one = isinstance(node, (Linear, Flatten))
+                one = self.shapes[node.name][1:] == (1, 1) and all(
+                    self.kinds.get(each.name) in ONE_AXIS for each in readers
+                )
+            elif isinstance(node, Projection) and self.kinds[node.name] != "Scale":
+                one = self.kinds[node.name] in ONE_AXIS
             else:
                 one = found.issuperset(before)
             found |= {node.name} if one else set()
@@ -144,26 +157,29 @@ class _Writer:
         channels, height, width = self.shapes[name]
         if name in self.features:
             return (math.prod(self.shapes[name]),)
-        signals = height == 1 and any(isinstance(node, Conv1d) for node in self.network.nodes)
+        signals = height == 1 and "Conv1d" in self.kinds.values()
         return (channels, width) if signals else (channels, height, width)
 
     # --- Synapses ----------------------------------------------------------------------------------------------------
 
     def _projection(self, node: Projection) -> list[str]:
         """Nodes of NIR for a layer, one for each population that it reads; the names of those at its end."""
-        leaves = self.network.leaves(node.source)
-        if len(leaves) > 1 and not isinstance(node, (Conv2d, Conv1d, Linear)):
-            raise self._refusal(node, "reads a Concat; only a convolution or a matrix can be taken apart")
-        ends, first = [], 0
+        if not self.kinds[node.name]:
+            raise self._refusal(
+                node, "is of a kind that NIR does not have; there are convolutions, matrices, scales, pools and Flatten"
+            )
+        ends, first, leaves = [], 0, self.network.leaves(node.source)
         for number, leaf in enumerate(leaves):
-            channels = self.shapes[leaf][0]
-            part = self._part(node, number, (first, first + channels), len(leaves), self.shapes[leaf])
-            first += channels
+            part = (first, first + self.shapes[leaf][0])
+            found = node.interchange(self.shapes[node.source], part)
+            if found is None:
+                raise self._refusal(node, "reads a Concat; only a convolution without groups or a matrix can be split")
+            first = part[1]
             name = node.name if len(leaves) == 1 else f"{node.name}.{leaf}.{number}"
-            ends.append(self._placed(node, leaf, name, part))
+            ends.append(self._placed(node, leaf, name, *found))
         return ends
 
-    def _placed(self, node: Projection, leaf: str, name: str, part: Any) -> str:
+    def _placed(self, node: Projection, leaf: str, name: str, kind: str, fields: dict[str, Any]) -> str:
         """Put a node behind the population that it reads, a Delay and a Flatten between where they are needed."""
         begin = leaf
         if node.delay and not self._reads_itself(node, leaf):
@@ -172,13 +188,17 @@ class _Writer:
                     node, "has a delay, which NIR states in seconds; say how long a step is (--dt, dt=)"
                 )
             begin = self._added(f"{name}.delay", begin, self.nir.Delay(np.full(self._shape(leaf), self.dt)))
-        if part is None:
-            return begin
-        if isinstance(node, (Linear, Flatten)) and leaf not in self.features:
-            shape = np.array(self._shape(leaf))
-            flatten = self.nir.Flatten(input_type={"input": shape}, start_dim=0, end_dim=-1)
-            begin = self._added(name if isinstance(node, Flatten) else f"{name}.flatten", begin, flatten)
-        return begin if isinstance(node, Flatten) else self._added(name, begin, part)
+        if kind in ONE_AXIS and leaf not in self.features:
+            shape = {"input": np.array(self._shape(leaf))}
+            flatten = self.nir.Flatten(input_type=shape, start_dim=0, end_dim=-1)
+            begin = self._added(name if kind == "Flatten" else f"{name}.flatten", begin, flatten)
+        if kind == "Flatten" or (kind == "Scale" and (fields["scale"] == 1).all()):
+            return begin  # an edge says as much
+        if kind == "Scale":
+            fields = {"scale": fields["scale"].reshape(self._shape(node.name))}
+        if kind == "Conv2d" and leaf in self.features:
+            raise self._refusal(node, "has a bias; fold it into the layer before, or make it a Linear")
+        return self._added(name, begin, getattr(self.nir, kind)(**fields))
 
     def _added(self, name: str, begin: str, part: Any) -> str:
         while name in self.nodes or (name in {node.name for node in self.network.neurons}):
@@ -194,63 +214,6 @@ class _Writer:
 
     def _parts(self, source: str) -> list[str]:
         return [part.name for part in self.network.projections(source)]
-
-    def _part(self, node: Projection, number: int, channels: tuple[int, int], parts: int, shape: Shape) -> Any:
-        """A layer as a node of NIR, of some of its channels; None where it is no more than an edge."""
-        make: Callable[..., Any] | None = getattr(self, f"_{type(node).__name__.lower()}", None)
-        if make is None:
-            raise self._refusal(
-                node, "is of a kind that NIR does not have; there are Conv1d, Conv2d, Linear, Scale, pools and Flatten"
-            )
-        if isinstance(node, (Conv2d, Conv1d, Linear)):
-            bias = node.bias if number == 0 else np.zeros_like(node.bias)
-            return make(node, self._columns(node, channels, parts, shape), bias, shape)
-        return make(node, shape)
-
-    def _columns(self, node: Conv2d | Conv1d | Linear, channels: tuple[int, int], parts: int, shape: Shape) -> Array:
-        """The weights of some input channels."""
-        if parts == 1:
-            return node.weight
-        if isinstance(node, Linear):
-            pixels = math.prod(shape[1:])
-            return node.weight[:, channels[0] * pixels : channels[1] * pixels]
-        if node.groups > 1:
-            raise self._refusal(node, "reads a Concat in groups, which cannot be taken apart")
-        return node.weight[:, channels[0] : channels[1]]
-
-    def _conv2d(self, node: Conv2d, weight: Array, bias: Array, shape: Shape) -> Any:
-        pairs = {name: getattr(node, name) for name in ("stride", "padding", "dilation")}
-        return self.nir.Conv2d(shape[1:], np.ascontiguousarray(weight), groups=node.groups, bias=bias, **pairs)
-
-    def _conv1d(self, node: Conv1d, weight: Array, bias: Array, shape: Shape) -> Any:
-        numbers = {name: getattr(node, name) for name in ("stride", "padding", "dilation", "groups")}
-        return self.nir.Conv1d(shape[2], np.ascontiguousarray(weight), bias=bias, **numbers)
-
-    def _linear(self, node: Linear, weight: Array, bias: Array, shape: Shape) -> Any:  # noqa: ARG002
-        return self.nir.Affine(np.ascontiguousarray(weight), bias)
-
-    def _scale(self, node: Scale, shape: Shape) -> Any:
-        if node.bias.any():
-            if node.name in self.features:
-                raise self._refusal(node, "has a bias; fold it into the layer before, or make it a Linear")
-            weight = node.weight.reshape(-1, 1, 1, 1)
-            return self.nir.Conv2d(shape[1:], weight, (1, 1), (0, 0), (1, 1), len(weight), node.bias)
-        if (node.weight == 1).all():
-            return None
-        factors = np.broadcast_to(node.weight[:, None, None], shape)
-        return self.nir.Scale(factors.reshape(self._shape(node.name)).copy())
-
-    def _avgpool2d(self, node: AvgPool2d, shape: Shape) -> Any:  # noqa: ARG002
-        return self.nir.AvgPool2d(*map(np.array, (node.kernel_size, node.stride, node.padding)))
-
-    def _sumpool2d(self, node: SumPool2d, shape: Shape) -> Any:  # noqa: ARG002
-        return self.nir.SumPool2d(*map(np.array, (node.kernel_size, node.stride, node.padding)))
-
-    def _globalavgpool2d(self, node: GlobalAvgPool2d, shape: Shape) -> Any:  # noqa: ARG002
-        return self.nir.AvgPool2d(np.array(shape[1:]), np.array(shape[1:]), np.array((0, 0)))
-
-    def _flatten(self, node: Flatten, shape: Shape) -> Any:  # noqa: ARG002
-        return node
 
     # --- Populations -------------------------------------------------------------------------------------------------
 
