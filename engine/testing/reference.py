@@ -59,6 +59,10 @@ class Moment:
     neurons: Array | None = None
 
 
+FIRST = Moment()
+"""The first step of a layer "neurons"."""
+
+
 def at_rest(model: NeuronModel, shape: tuple[int, ...]) -> Array:
     """(S, ...) float64: each of a model's S state variables before the first step, the membrane potential first."""
     if isinstance(model, Heterogeneous):
@@ -67,15 +71,14 @@ def at_rest(model: NeuronModel, shape: tuple[int, ...]) -> Array:
     return np.stack([np.full(shape, np.float64(value)) for value in initial_state(model).values()])
 
 
-def advance(model: NeuronModel, state: Array, current: Array, moment: Moment | None = None) -> Fired:
+def advance(model: NeuronModel, state: Array, current: Array, moment: Moment = FIRST) -> Fired:
     """One step of neurons of any model.
 
     Parameters
     ----------
     state : (S, ...) float64
     current : (...) float64
-    moment : Moment, optional
-        By default the first step of a layer "neurons".
+    moment : Moment
 
     Returns
     -------
@@ -84,7 +87,7 @@ def advance(model: NeuronModel, state: Array, current: Array, moment: Moment | N
     crossed : (K, ...), how many spikes of each kind each neuron fired: of each threshold, or of each level
     """
     if type(model) not in RULES and not isinstance(model, LadderModel):
-        return follow_step(model, state, current, moment or Moment())
+        return follow_step(model, state, current, moment)
     membrane, emitted, crossed = RULES.get(type(model), fire)(model, state[0], current)
     return membrane[None], emitted, crossed
 
@@ -151,7 +154,7 @@ def leaky_integrate_and_fire(model: LeakyIntegrateAndFire, membrane: Array, curr
     return integrate_and_fire(model, without_subnormals(float(np.float32(model.decay)) * membrane), current)
 
 
-def follow_step(model: SteppedModel, state: Array, current: Array, moment: Moment) -> Fired:
+def follow_step(model: SteppedModel, state: Array, current: Array, moment: Moment = FIRST) -> Fired:
     """A registered model's step as plain Python, neuron by neuron; its state is rounded to float32 by definition."""
     registration, table = registration_behind(model), level_table(model)
     step = getattr(registration.step, "py_func", registration.step)
