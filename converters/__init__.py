@@ -8,6 +8,7 @@ from .batch_norm import fold_batch_norm
 from .calibration import calibration_pictures
 from .check import relative_error
 from .convert import NORMALIZATIONS, SCALES, convert
+from .nir import read_nir, write_nir
 from .normalization import activation_scales, normalize
 from .onnx import Imported, read_onnx
 from .quantization import quantize_weights
@@ -32,8 +33,10 @@ __all__ = [
     "load_weights",
     "normalize",
     "quantize_weights",
+    "read_nir",
     "read_onnx",
     "read_state_dict",
     "read_weights",
     "relative_error",
+    "write_nir",
 ]

@@ -24,7 +24,7 @@ BINDS = {"engine/binding/pool_layer.py": "AvgPool2d"}
 APART = ("engine/layers/", "engine/testing/")
 """The kinds themselves, and the specification that they are held against."""
 
-FORMATS = ("converters/onnx/",)
+FORMATS = ("converters/nir/", "converters/onnx/")
 """Formats of others, whose operators, some with the names of kinds, become nodes: any may be chosen there, none asked
 for."""
 

@@ -119,7 +119,7 @@ def assert_goes_on(whole, one, two):
 
 
 def assert_same_states(found, expected):
-    assert found.steps == expected.steps
+    assert (found.steps, found.averaged) == (expected.steps, expected.averaged)
     for kind in ("neurons", "synapses", "readouts", "arriving"):
         first, second = getattr(found, kind), getattr(expected, kind)
         assert first.keys() == second.keys()
@@ -200,7 +200,7 @@ def test_states_that_are_refused():
         simulate(net, picture[None], 1, state=state)
     broken = dict(state.neurons) | {"relu1": np.full_like(state.neurons["relu1"], np.nan)}
     with pytest.raises(InputError, match=r"state.neurons\['relu1'\] has values that are NaN"):
-        simulate(net, picture, 1, state=State(1, broken, state.synapses, state.readouts, state.arriving))
+        simulate(net, picture, 1, state=State(1, 1, broken, state.synapses, state.readouts, state.arriving))
 
 
 # --- Streams ---------------------------------------------------------------------------------------------------------

@@ -253,7 +253,15 @@ class Layer(Binding):
     @lazy_property
     def stepper(self) -> Stepper | None:
         """What runs neurons that are no ladder of thresholds."""
-        return None if self.neurons is None else stepper_of(self.neurons.model)
+        if self.window is not None:
+            return self.window.whole.stepper
+        return None if self.neurons is None else stepper_of(self.neurons.model, self.name, self.padded_channels)
+
+    @property
+    def first_pixel(self) -> int:
+        """Where the output begins among the pixels of the whole one; 0 where the layer is no part."""
+        window = self.parts[0].window
+        return 0 if window is None else window.rows[0] * self.outgoing[2]
 
     @lazy_property
     def levels(self) -> LevelTable | None:

@@ -82,6 +82,14 @@ NOISE_LEVELS = 10
     multiple=True,
     help="Of a registered neuron model; may be given several times.  [default: its own]",
 )
+@click.option("--dt", type=float, metavar="SECONDS", help="Of a NIR file: a step.")
+@click.option(
+    "--integration",
+    type=click.Choice(["exponential", "euler"]),
+    default="exponential",
+    show_default=True,
+    help="Of a NIR file: how membranes follow their equations.",
+)
 @click.option("--tune", is_flag=True, help="Search thresholds, initial potential and scales for the least error.")
 @click.option(
     "--accumulates", type=float, metavar="N", help="Of --tune: for each pixel at most; it then chooses the steps, too."
@@ -122,6 +130,8 @@ def convert(
     parameters: tuple[str, ...],
     tune: bool,
     accumulates: float | None,
+    dt: float | None,
+    integration: str,
     steps: int | None,
     task: str,
     predicts: str | None,
@@ -137,11 +147,11 @@ def convert(
     """Convert a trained network to a spiking one.
 
     WEIGHTS is a network of any feed-forward topology as an ONNX file (.onnx; examples/export_torch.py writes one out of
-    PyTorch, with a FILE.npz for --check), or holds a state dict of an architecture known by name, which is told by keys
-    and shapes unless --architecture says it: a file of PyTorch (.pt, .pth), whose pickles are read but never executed,
-    safetensors, NPZ or Keras. Of a checkpoint the weights are
-    taken, and which is printed; --entry takes others. The calibration pictures should look like what the network will
-    see, noise included: clean pictures with --add-noise 5:50 for a denoiser of that range.
+    PyTorch, with a FILE.npz for --check), a spiking network as a NIR file (.nir), or holds a state dict of an
+    architecture known by name, which is told by keys and shapes unless --architecture says it: a file of PyTorch (.pt,
+    .pth), whose pickles are read but never executed, safetensors, NPZ or Keras. Of a checkpoint the weights are taken,
+    and which is printed; --entry takes others. The calibration pictures should look like what the network will see,
+    noise included: clean pictures with --add-noise 5:50 for a denoiser of that range.
 
     --check compares the converted network's analog form with the arrays "inputs" and "outputs" of a file, and refuses
     a network that was misunderstood. Functions at the end for which there are no neurons (Sigmoid, Softmax) are left
@@ -166,19 +176,27 @@ def convert(
       spikeunet convert state.pth -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
       spikeunet convert state.pth -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
       spikeunet convert state.pth -o model.npz --normalization none --neuron if --thresholds 1
+      spikeunet convert network.nir -o model.npz --dt 1e-4
       spikeunet convert state.pth -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
       spikeunet convert state.pth -o vessels.npz --calibration drive/training/image/ --task segment --dataset drive
     """
     from spikeunet.converters import calibration_pictures
     from spikeunet.converters import convert as convert_network
     from spikeunet.converters.batch_norm import EPSILON
+    from spikeunet.converters.nir import is_nir
 
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
     from .assumptions import assumptions, doubts, scales_chosen
+    from .convert_nir import convert_nir, refuse_of_others
     from .convert_tuned import check_tunable, tuned
     from .model_metadata import check_facts, check_task, given_metadata, with_prediction
 
+    if is_nir(state):
+        _check_output(output, state, calibration, metadata, check, preprocessing["classes"])
+        convert_nir(state, output, dt, integration, reset, dtype, description)
+        return
+    refuse_of_others(dt)
     parts = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
     model = neuron_model(neuron, thresholds, initial, parameters, **parts)
     levels = noise_levels(sigma)

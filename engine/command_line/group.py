@@ -14,6 +14,7 @@ from .convert import convert
 from .denoise import denoise
 from .diagnose import diagnose
 from .evaluate import evaluate
+from .export import export
 from .finetune import finetune
 from .guard import InterruptionError, guarded
 from .info import info
@@ -80,6 +81,19 @@ def main() -> None:
     """
 
 
-COMMANDS = (denoise, segment, classify, evaluate, convert, diagnose, finetune, quantize, info, models, compile_kernels)
+COMMANDS = (
+    denoise,
+    segment,
+    classify,
+    evaluate,
+    convert,
+    export,
+    diagnose,
+    finetune,
+    quantize,
+    info,
+    models,
+    compile_kernels,
+)
 for command in COMMANDS:
     main.add_command(command)

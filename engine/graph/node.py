@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from ..errors import GraphError
-from ..neurons import MultiThreshold, NeuronModel, check_model
+from ..neurons import Heterogeneous, MultiThreshold, NeuronModel, check_model
 from .fields import count
 from .limits import MOST_INPUT_CHANNELS
 
@@ -106,6 +106,8 @@ class Neurons(SingleSource):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
+        if isinstance(self.model, Heterogeneous) and not self.model.fits(shape):
+            raise self.refuse("model", f"has parameters of the shape {self.model.shape}, but the layer is {shape}")
         return shape
 
 

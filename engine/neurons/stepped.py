@@ -19,6 +19,9 @@ from .firing import LadderModel
 MAXIMUM_LEVELS = 256
 """A level is one byte."""
 
+STEP_INPUTS: dict[str, type] = {"step_index": int, "random": float}
+"""Arguments of a step that the engine gives: the index of the step, from 0 on, and a random number from 0 up to 1."""
+
 
 @runtime_checkable
 class SteppedModel(Protocol):

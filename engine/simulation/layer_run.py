@@ -100,7 +100,7 @@ class LayerRun:
             self.counts += memory.counts
             self.fired += by_step(memory.fired, self.steps) if self._masks else memory.fired
             _scratches.put(memory.scratch, memory.scratch.nbytes)
-        self.state.move_on()
+        self.state.move_on(self.steps)
         if self.layer.neurons is None:
             return None
         return self._joined(layer_bands.fired) if self.events is None else self.events.queue()

@@ -336,11 +336,12 @@ class LayerBands:
         """Run neurons that are no ladder of thresholds, on currents that pass through memory."""
         rows, state, width, padded = self._rows(index), self._state, self._width, self._padded
         shape = ((rows.end - rows.first) * width, self._steps, padded, rows.channels)
+        first = (self.layer.first_pixel + rows.first * width, state.done)
         if state.membrane is None:
             states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
         else:
             states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
-        if not stepper.run(currents, words, shape, states, place):
+        if not stepper.run(currents, words, shape, states, (*place, *first)):
             raise beyond(self.layer.name, "a current, or the state of a neuron,")
 
     # --- What becomes of it ------------------------------------------------------------------------------------------

@@ -105,6 +105,7 @@ class PictureRun:
         self.counter = OperationsCounter(program, steps)
         self.kernels: dict[str, set[str]] = defaultdict(set)
         self._steps_in_all = steps + (0 if before is None else before.steps)
+        self._averaged = steps + (0 if before is None else before.averaged)
         largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
         watches_all = before is not None and before.largest > _ORDINARY
         self._watched = {
@@ -150,6 +151,7 @@ class PictureRun:
         """Take up what another run has left."""
         for state in self.bound.states:
             name = state.layer.name
+            state.done = before.steps
             if state.layer.neurons is None:
                 state.readout[:] = before.readouts[name].transpose(1, 2, 0)
             else:
@@ -168,6 +170,7 @@ class PictureRun:
         parts = [part for state in states for part in state.parts]
         return State(
             steps=self._steps_in_all,
+            averaged=self._averaged,
             neurons={state.layer.name: state.variables for state in states if state.layer.neurons is not None},
             synapses={
                 p.layer.node.name: p.synaptic.transpose(3, 2, 0, 1).copy() for p in parts if p.synaptic is not None
@@ -293,7 +296,7 @@ class PictureRun:
         readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}
         return Result(
             outputs={
-                name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._steps_in_all)
+                name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._averaged)
                 for name, readout in readouts.items()
             },
             steps=self.steps,

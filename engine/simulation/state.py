@@ -25,6 +25,8 @@ class State:
     ----------
     steps : int
         That have been run.
+    averaged : int
+        Of which `readouts` are sums: the last ones.
     neurons : dict of str to (V, C, H, W) float32
         By Neurons node, its state variables, the potential first.
     synapses : dict of str to (V, C, H, W) float32
@@ -36,6 +38,7 @@ class State:
     """
 
     steps: int
+    averaged: int
     neurons: Arrays
     synapses: Arrays
     readouts: Arrays
@@ -44,11 +47,13 @@ class State:
     def without_readouts(self) -> State:
         """The same, with running sums that begin at 0: the output of the next run is then that of its own steps."""
         nothing = {name: np.zeros_like(readout) for name, readout in self.readouts.items()}
-        return State(0, self.neurons, self.synapses, nothing, self.arriving)
+        return State(self.steps, 0, self.neurons, self.synapses, nothing, self.arriving)
 
     def of_picture(self, index: int) -> State:
         """That of one picture of a batch."""
-        return State(self.steps, *({name: array[index] for name, array in part.items()} for part in self._parts))
+        return State(
+            self.steps, self.averaged, *({name: array[index] for name, array in part.items()} for part in self._parts)
+        )
 
     @property
     def largest(self) -> float:
@@ -65,7 +70,7 @@ def joined(states: Sequence[State]) -> State:
     """Those of several pictures as that of a batch."""
     parts = zip(*(state._parts for state in states), strict=True)  # noqa: SLF001 - of this file
     stacked = ({name: np.stack([each[name] for each in part]) for name in part[0]} for part in parts)
-    return State(states[0].steps, *stacked)
+    return State(states[0].steps, states[0].averaged, *stacked)
 
 
 def check_state(state: State, program: Program, pictures: int | None) -> None:
