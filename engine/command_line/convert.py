@@ -209,10 +209,7 @@ def convert(
     check_facts(facts)
     _check_output(output, state, calibration, metadata, check, preprocessing["classes"])
     check_tunable(tune, calibration, accumulates)
-    if force and check is None:
-        raise InputError("--force has no meaning without --check; leave it out")
-    if calibration is None and (pictures is not None or sigma is not None):
-        raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
+    _check_combinations(force, check, calibration, pictures is not None or sigma is not None)
     weights = _found(state, entry, epsilon)
     if calibration is None and normalization != "none":
         raise InputError(
@@ -256,6 +253,14 @@ def convert(
             *doubts(network, samples),
         ]
     )
+
+
+def _check_combinations(force: bool, check: Path | None, calibration: Path | None, chooses_pictures: bool) -> None:
+    """InputError for an option without the one that gives it a meaning."""
+    if force and check is None:
+        raise InputError("--force has no meaning without --check; leave it out")
+    if calibration is None and chooses_pictures:
+        raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
 
 
 def noise_levels(sigma: str | None) -> tuple[float, ...]:

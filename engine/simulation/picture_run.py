@@ -108,10 +108,10 @@ class PictureRun:
         self._averaged = steps + (0 if before is None else before.averaged)
         largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
         watches_all = before is not None and before.largest > _ORDINARY
+        # A stream has more steps with each run: limits are those of a power of two.
+        limiting = steps if before is None else 1 << (self._steps_in_all - 1).bit_length()
         self._watched = {
-            index
-            for index, layer in enumerate(program.layers)
-            if watches_all or is_watched(layer, self._steps_in_all, largest)
+            index for index, layer in enumerate(program.layers) if watches_all or is_watched(layer, limiting, largest)
         }
         self._queues: dict[str, EventQueue] = {}
         self._before: dict[str, EventQueue] = {}
