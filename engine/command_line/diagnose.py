@@ -142,14 +142,16 @@ def draw(path: Path, found: Diagnosis, title: str) -> None:
             "all": [100 * layer.error for layer in found.layers],
             "the layer's own": [100 * layer.own_error for layer in found.layers],
         },
-        "output off by it alone / %": {"": [100 * layer.effect for layer in found.layers]},
+        "output off\nby it alone / %": {"": [100 * layer.effect for layer in found.layers]},
         "neurons / %": {
             "saturated": [100 * layer.saturated for layer in found.layers],
             "silent, active in the ANN": [100 * layer.silent for layer in found.layers],
         },
-        "residual charge / thresholds": {"": [layer.residual for layer in found.layers]},
+        "residual charge\n/ thresholds": {"": [layer.residual for layer in found.layers]},
     }
-    figure = Figure(figsize=(max(7.0, 0.32 * len(names)), 9.5), layout="constrained")
+    # Names of layers stand upright below the last panel and must not take the room of the others.
+    height = 8.0 + 0.08 * max(map(len, names))
+    figure = Figure(figsize=(max(7.0, 0.28 * len(names)), height), layout="constrained")
     FigureCanvasAgg(figure)
     for position, (label, curves) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(len(panels), 1, position)

@@ -74,10 +74,12 @@ class LevelTable:
 
         Such an event is a shift and an addition for each spike. What emits one size alone needs no shift.
         """
+        if self.unit == 0:
+            return False  # a spike of the value 0 is no power of two
         units = [abs(value) / self.unit for value in self.values]
         spikes = [1] * self.kinds if self.masks else self.spikes[1 : 1 + self.kinds].tolist()
         return all(
-            units_of == int(units_of) and int(units_of).bit_count() <= count
+            math.isfinite(units_of) and units_of == int(units_of) and int(units_of).bit_count() <= count
             for units_of, count in zip(units, spikes, strict=True)
         )
 
