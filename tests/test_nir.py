@@ -337,18 +337,20 @@ def test_the_commands(tmp_path, capsys):
 
 
 def digit(shared_data):
-    """(2, 34, 34) events of the first digit of N-MNIST, counted by polarity: five bytes an event."""
+    """(T, 2, 34, 34) events of the first digit of N-MNIST, by polarity, in steps of 10 ms: five bytes an event."""
     path = shared_data / "events" / "sample_nmnist.bin"
     if not path.is_file():
         pytest.skip("no recording of N-MNIST")
     raw = np.frombuffer(path.read_bytes(), np.uint8).reshape(-1, 5)
-    counts = np.zeros((2, 34, 34), np.float32)
-    np.add.at(counts, (raw[:, 2] >> 7, raw[:, 1], raw[:, 0]), 1)
+    microseconds = (raw[:, 2].astype(np.int64) & 127) << 16 | raw[:, 3].astype(np.int64) << 8 | raw[:, 4]
+    steps = microseconds // 10_000
+    counts = np.zeros((steps.max() + 1, 2, 34, 34), np.float32)
+    np.add.at(counts, (steps, raw[:, 2] >> 7, raw[:, 1], raw[:, 0]), 1)
     return counts
 
 
 def test_spikes_of_a_classifier_are_sinabs_s(shared_checkpoints, shared_data):
-    """The picture of event counts, constant over eight steps, through PyTorch's layers and sinabs's neurons.
+    """The recording, step by step, through PyTorch's layers and sinabs's neurons.
 
     Of these each fires once a step, as NIR has it; by itself sinabs fires as often as the potential allows.
     """
@@ -358,11 +360,11 @@ def test_spikes_of_a_classifier_are_sinabs_s(shared_checkpoints, shared_data):
     path = shared_checkpoints / "cnn_sinabs.nir"
     if not path.is_file():
         pytest.skip("no cnn_sinabs.nir")
-    nodes, network, counts, steps = nir.read(path).nodes, read_nir(path), digit(shared_data) / 8, 8
-    found = simulate(network, counts, steps, record=("spikes",)).spikes
+    nodes, network, frames = nir.read(path).nodes, read_nir(path), digit(shared_data)
+    found = simulate(network, frames, record=("spikes",), time_axis=0).spikes
     populations = {name: layers.IAF(1.0, spike_fn=SingleSpike) for name in found}
-    for step in range(steps):
-        value = torch.from_numpy(counts)[None]
+    for step, frame in enumerate(frames):
+        value = torch.from_numpy(frame)[None]
         for name in map(str, range(13)):
             if name in populations:
                 value = populations[name](value[None])[0]
