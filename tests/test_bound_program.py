@@ -242,6 +242,17 @@ def test_batches(shape, compiled_calls):
     assert_same_operations(found.operations, by_layer(net, pixels, 1).operations)
 
 
+def test_potentials_after_a_run_that_did_not_keep_them(compiled_calls):
+    compiled_calls()
+    net, pixels = unet(), picture(2, 8, 8)
+    expected = simulate_with(unet(), pixels, 1, record=("membrane", "state"), threads=1)
+    for record in ((), ("membrane", "state"), (), "membrane"):
+        found = simulate_with(net, pixels, 1, record=record, threads=1)
+        np.testing.assert_array_equal(found.output, expected.output)
+    for name, potentials in expected.membrane.items():
+        np.testing.assert_array_equal(found.membrane[name], potentials)
+
+
 def test_in_several_threads_of_the_program(compiled_calls):
     """Each has a bound program of its own."""
     compiled_calls()

@@ -22,6 +22,7 @@ from spikeunet.engine import (
     Network,
     Neurons,
     Output,
+    RangeError,
     RefractoryLeakyIntegrateAndFire,
     State,
     Stream,
@@ -164,6 +165,43 @@ def test_frames_that_stay_the_same_are_computed_once():
     assert_same_operations(shown.operations, constant.operations)
     changing = simulate(net, np.concatenate([frames(2, 2, 4, 6), picture[None], picture[None]]), time_axis=0)
     assert changing.macs == {name: 3 * macs for name, macs in constant.macs.items()}
+
+
+@pytest.mark.parametrize("model", [LADDER, RefractoryLeakyIntegrateAndFire(0.5, decay=0.5, initial=0.25)])
+def test_a_run_leaves_nothing_behind_for_the_next(model):
+    """Whatever is used again of its memory: potentials, neurons that rest, synapses with a state, the state itself."""
+
+    def make():
+        return Network([replace(node, model=model) if node.name == "relu2" else node for node in network().nodes])
+
+    net, shown = make(), frames(9, 2, 4, 6)
+    for steps, record in ((9, EVERYTHING), (1, ()), (1, "membrane"), (9, EVERYTHING), (1, EVERYTHING), (2, "state")):
+        found, expected = (simulate(each, shown[0], steps, record=record, threads=1) for each in (net, make()))
+        assert_same_operations(found.operations, expected.operations)
+        np.testing.assert_array_equal(found.output, expected.output)
+        for name in expected.membrane if "membrane" in record else ():
+            np.testing.assert_array_equal(found.membrane[name], expected.membrane[name])
+        if "state" in record:
+            assert_same_states(found.state, expected.state)
+
+
+def test_sums_beyond_float32_of_what_another_run_has_left():
+    """Where the run's own steps could not get there."""
+    large, one = np.full((1, 1, 1, 1), 2.0**110, np.float32), np.ones((1, 1, 1, 1), np.float32)
+    net = Network(
+        [
+            Input("input", 1),
+            Conv2d("conv", "input", large),
+            Neurons("neurons", "conv", LADDER),
+            Conv2d("last", "neurons", one),
+            Output("output", "last"),
+        ]
+    )
+    picture = np.ones((1, 1, 1), np.float32)
+    state = simulate(net, picture, 1, record="state", threads=1).state
+    full = {"neurons": np.full((1, 1, 1, 1), np.finfo(np.float32).max)}
+    with pytest.raises(RangeError, match="a membrane potential of 'neurons' leaves the range of float32"):
+        simulate(net, picture, 1, state=replace(state, neurons=full), threads=1)
 
 
 def test_output_of_the_last_steps_alone():
