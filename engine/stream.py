@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import InputError
 from .graph import Network
 from .simulation import Result, State, simulate
+from .simulation.simulate import MAXIMUM_STEPS, check_record, check_whole
+from .simulation.state import check_is_state
 
 MOST_STEPS = 1_000
 
@@ -27,6 +30,11 @@ class Stream:
     kernels : str or collection of str
         Likewise.
 
+    Raises
+    ------
+    InputError
+        If `steps` is no whole number, 1 or more.
+
     Attributes
     ----------
     state : State or None
@@ -43,7 +51,7 @@ class Stream:
         self, network: Network, steps: int = 1, threads: int | None = None, kernels: str | Collection[str] = "auto"
     ) -> None:
         self.network = network
-        self.steps = steps
+        self.steps = check_whole("steps", steps, MAXIMUM_STEPS)
         self.threads = threads
         self.kernels = kernels
         self.state: State | None = None
@@ -79,7 +87,7 @@ class Stream:
         InputError, RangeError
             As `simulate` raises them; the state then stays as it was.
         """
-        before = None if self.state is None else self.state.without_readouts()
+        before = None if self.state is None else check_is_state(self.state).without_readouts()
         return self._run(x, record, time_axis, None if time_axis is not None else self.steps, before)
 
     def run_until_stable(
@@ -110,14 +118,18 @@ class Stream:
         -------
         Result
             Of the last steps; its output is the mean over all steps, of which `state.steps` says how many there were.
+
+        Raises
+        ------
+        InputError, RangeError
+            As `simulate` raises them, and for options out of range.
         """
-        if not 1 <= most_steps <= MOST_STEPS or most_steps < self.steps:
-            raise InputError(f"most_steps must be from {self.steps} to {MOST_STEPS} (got {most_steps!r})")
-        if patience < 1 or not tolerance >= 0:
-            raise InputError(
-                f"patience must be 1 or more, tolerance 0 or more (got patience {patience!r}, tolerance {tolerance!r})"
-            )
-        self.reset()
+        check_whole("most_steps", most_steps, MOST_STEPS, least=self.steps)
+        check_whole("patience", patience, MOST_STEPS)
+        if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not tolerance >= 0:
+            raise InputError(f"tolerance must be a number, 0 or more (got {tolerance!r})")
+        if not isinstance(labels, (bool, np.bool_)):
+            raise InputError(f"labels must be True or False (got {labels!r})")
         result = self._run(x, (), None, self.steps, None)
         unchanged = 0
         while unchanged < patience and result.state.steps + self.steps <= most_steps:
@@ -135,13 +147,12 @@ class Stream:
         steps: int | None,
         before: State | None,
     ) -> Result:
-        kinds = {record} if isinstance(record, str) else set(record)
         result = simulate(
             self.network,
             x,
             steps,
             threads=self.threads,
-            record=kinds | {"state"},
+            record=check_record(record) | {"state"},
             kernels=self.kernels,
             time_axis=time_axis,
             state=before,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +22,8 @@ from spikeunet.engine import (
     Network,
     Neurons,
     Output,
+    RangeError,
+    RefractoryLeakyIntegrateAndFire,
     State,
     Stream,
     simulate,
@@ -164,6 +167,43 @@ def test_frames_that_stay_the_same_are_computed_once():
     assert changing.macs == {name: 3 * macs for name, macs in constant.macs.items()}
 
 
+@pytest.mark.parametrize("model", [LADDER, RefractoryLeakyIntegrateAndFire(0.5, decay=0.5, initial=0.25)])
+def test_a_run_leaves_nothing_behind_for_the_next(model):
+    """Whatever is used again of its memory: potentials, neurons that rest, synapses with a state, the state itself."""
+
+    def make():
+        return Network([replace(node, model=model) if node.name == "relu2" else node for node in network().nodes])
+
+    net, shown = make(), frames(9, 2, 4, 6)
+    for steps, record in ((9, EVERYTHING), (1, ()), (1, "membrane"), (9, EVERYTHING), (1, EVERYTHING), (2, "state")):
+        found, expected = (simulate(each, shown[0], steps, record=record, threads=1) for each in (net, make()))
+        assert_same_operations(found.operations, expected.operations)
+        np.testing.assert_array_equal(found.output, expected.output)
+        for name in expected.membrane if "membrane" in record else ():
+            np.testing.assert_array_equal(found.membrane[name], expected.membrane[name])
+        if "state" in record:
+            assert_same_states(found.state, expected.state)
+
+
+def test_sums_beyond_float32_of_what_another_run_has_left():
+    """Where the run's own steps could not get there."""
+    large, one = np.full((1, 1, 1, 1), 2.0**110, np.float32), np.ones((1, 1, 1, 1), np.float32)
+    net = Network(
+        [
+            Input("input", 1),
+            Conv2d("conv", "input", large),
+            Neurons("neurons", "conv", LADDER),
+            Conv2d("last", "neurons", one),
+            Output("output", "last"),
+        ]
+    )
+    picture = np.ones((1, 1, 1), np.float32)
+    state = simulate(net, picture, 1, record="state", threads=1).state
+    full = {"neurons": np.full((1, 1, 1, 1), np.finfo(np.float32).max)}
+    with pytest.raises(RangeError, match="a membrane potential of 'neurons' leaves the range of float32"):
+        simulate(net, picture, 1, state=replace(state, neurons=full), threads=1)
+
+
 def test_output_of_the_last_steps_alone():
     shown, net = frames(6, 2, 4, 6), network()
     first = simulate(net, shown[:4], record="state", time_axis=0).state
@@ -177,6 +217,10 @@ def test_output_of_the_last_steps_alone():
     [
         ({"time_axis": 1}, r"time_axis must be 0 of an x with 4 axes \(got 1\)"),
         ({"time_axis": True}, r"time_axis must be 0 of an x with 4 axes \(got True\)"),
+        ({"time_axis": 0.0}, r"time_axis must be 0 of an x with 4 axes \(got 0.0\)"),
+        ({"time_axis": np.zeros(1, int)}, r"time_axis must be 0 of an x with 4 axes \(got array\(\[0\]\)\)"),
+        ({"time_axis": 0, "record": None}, r"record can name spikes, .* \(got None\)"),
+        ({"time_axis": 0, "record": [[]]}, r"record can name spikes, .* \(got \[\]\)"),
         ({"time_axis": 0, "steps": 3}, r"steps must be 4, as many as x has along time_axis.*\(got 3\)"),
         ({"time_axis": 0, "tile": 2}, r"tile cannot be had with time_axis, state or probes \(got tile 2\)"),
         ({"time_axis": 0, "state": 3}, r"state must be the state of a result.*\(got int\)"),
@@ -201,6 +245,61 @@ def test_states_that_are_refused():
     broken = dict(state.neurons) | {"relu1": np.full_like(state.neurons["relu1"], np.nan)}
     with pytest.raises(InputError, match=r"state.neurons\['relu1'\] has values that are NaN"):
         simulate(net, picture, 1, state=State(1, 1, broken, state.synapses, state.readouts, state.arriving))
+
+
+@pytest.mark.parametrize("level", [8, 255])
+def test_levels_that_no_neuron_has(level):
+    """They would be counted, and hand on zeros: of a network whose neurons have more thresholds, perhaps."""
+    net, picture = recurrent(), frames(1, 2, 4, 6)[0]
+    state = simulate(net, picture, 1, record="state").state
+    arriving = {"relu": np.full_like(state.arriving["relu"], 7)}
+    assert simulate(net, picture, 1, state=replace(state, arriving=arriving)).accumulates["back"] > 0
+    arriving["relu"][0, 0, 0] = level
+    with pytest.raises(InputError, match=rf"state.arriving\['relu'\] must hold levels from 0 to 7.*\(got {level}\)"):
+        simulate(net, picture, 1, state=replace(state, arriving=arriving))
+
+
+@pytest.mark.parametrize("steps", [-1, True, 1.5, "3", None])
+def test_states_of_no_number_of_steps(steps):
+    with pytest.raises(InputError, match=r"state.steps must be a whole number, 0 or more \(got "):
+        State(steps, 0, {}, {}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"neurons": None}, r"state.neurons must map names of nodes to arrays \(got NoneType\)"),
+        ({"neurons": {1: 2, "a": 3}}, r"state.neurons must name .*\(got 1, a\)"),
+        ({"arriving": {"relu": np.ma.zeros((3, 4, 6), np.uint8)}}, r"must be uint8 of the shape .*\(got MaskedArray\)"),
+    ],
+)
+def test_parts_of_states_that_are_refused(changed, message):
+    picture = frames(1, 2, 4, 6)[0]
+    state = simulate(recurrent(), picture, 1, record="state").state
+    with pytest.raises(InputError, match=message):
+        simulate(recurrent(), picture, 1, state=replace(state, **changed))
+
+
+def test_subnormal_numbers_of_a_state_count_as_zeros():
+    """Of neurons that are computed with gradual underflow, too."""
+    smallest = np.float32(2.0**-126)
+    model = RefractoryLeakyIntegrateAndFire(float(smallest), decay=1.0)
+    one = np.ones((1, 1, 1, 1), np.float32)
+    net = Network(
+        [
+            Input("input", 1),
+            Conv2d("conv", "input", one),
+            Neurons("neurons", "conv", model),
+            Conv2d("last", "neurons", one),
+            Output("output", "last"),
+        ]
+    )
+    picture = np.full((1, 1, 1), smallest)
+    state = simulate(net, np.zeros_like(picture), 1, record="state").state
+    tiny = {"neurons": state.neurons["neurons"] - np.float32(2.0**-140)}
+    assert tiny["neurons"].any()
+    assert simulate(net, picture, 1, state=state).total_events == 1
+    assert simulate(net, picture, 1, state=replace(state, neurons=tiny)).total_events == 1
 
 
 # --- Streams ---------------------------------------------------------------------------------------------------------
@@ -240,11 +339,36 @@ def test_until_the_answer_is_stable(labels):
 
 
 @pytest.mark.parametrize(
-    "options", [{"most_steps": 1}, {"most_steps": 2000}, {"patience": 0}, {"tolerance": -1.0}, {"tolerance": np.nan}]
+    ("name", "value"),
+    [
+        *(("most_steps", value) for value in (1, 2000, "64", 4.0, None)),
+        *(("patience", value) for value in (0, 1.5, "1", True, None)),
+        *(("tolerance", value) for value in (-1.0, np.nan, "0", None, True, np.zeros(2))),
+        *(("labels", value) for value in ("no", 3, None)),
+    ],
 )
-def test_stopping_that_is_refused(options):
-    with pytest.raises(InputError, match=r"must be .* \(got "):
-        Stream(network(), steps=2).run_until_stable(frames(1, 2, 4, 6)[0], **options)
+def test_stopping_that_is_refused(name, value):
+    """And the state stays as it was."""
+    stream, picture = Stream(network(), steps=2), frames(1, 2, 4, 6)[0]
+    kept = stream.push(picture).state
+    with pytest.raises(InputError, match=rf"{name} must be .* \(got "):
+        stream.run_until_stable(picture, **{name: value})
+    with pytest.raises(InputError, match="x has values that are NaN"):
+        stream.run_until_stable(np.full_like(picture, np.nan))
+    assert stream.state is kept
+
+
+@pytest.mark.parametrize("steps", [0, True, "2", 2.0, None])
+def test_streams_of_no_number_of_steps(steps):
+    with pytest.raises(InputError, match=r"steps must be a whole number from 1 to 100000 \(got "):
+        Stream(network(), steps=steps)
+
+
+def test_streams_with_a_state_that_is_none():
+    stream = Stream(network())
+    stream.state = 3
+    with pytest.raises(InputError, match=r"state must be the state of a result.*\(got int\)"):
+        stream.push(frames(1, 2, 4, 6)[0])
 
 
 # --- Traces ----------------------------------------------------------------------------------------------------------

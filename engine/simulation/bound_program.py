@@ -97,7 +97,9 @@ class BoundProgram:
             state.allocate(carries)
         self.picture = np.empty(picture, np.float32)
         self.scratches = [Scratch() for _ in range(threads)]
-        self.block = aligned_bytes(self.places(most_steps)[2])
+        # A layer that is too large for room over eight steps may get some over fewer.
+        sizes = (1 << power for power in range(most_steps.bit_length()))
+        self.block = aligned_bytes(max(self.places(size)[2] for size in sizes))
         self._groups: dict[int, BoundGroup] = {}
 
     @property
@@ -144,7 +146,7 @@ class BoundGroup:
 
     Attributes
     ----------
-    rooms : list of QueueMemory or None
+    event_memories : list of QueueMemory or None
         Where the events of each layer go, None for those that have no memory here.
     compiled : list of bool
         Which layers run in compiled calls.

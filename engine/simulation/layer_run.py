@@ -45,7 +45,7 @@ class LayerRun:
     `fired` is (1 + K, 8) int64 with K at least 8: events of the layer, and crossings of each of up to eight thresholds
     or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
     source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
-    weights of zero that are met (events only). `room` is the memory of the events where it can be put back, `kernels`
+    weights of zero that are met (events only). `events` is the memory of the events where it can be put back, `kernels`
     what computes the currents of each part, see `choose_kernels`. `inputs` are those of each part.
     """
 

@@ -13,6 +13,7 @@ from ..binding import Layer, Program
 from ..binding.bounds import picture_limit
 from ..binding.layer import Source
 from ..events import STEPS_PER_QUEUE, EventQueue, queue_of_levels, silent_queue
+from ..float32 import without_subnormals
 from ..operations import Operations
 from ..threads import WorkerThreads
 from .bound_program import BoundGroup, put_back, take_bound
@@ -153,12 +154,13 @@ class PictureRun:
             name = state.layer.name
             state.done = before.steps
             if state.layer.neurons is None:
-                state.readout[:] = before.readouts[name].transpose(1, 2, 0)
+                state.readout[:] = without_subnormals(before.readouts[name]).transpose(1, 2, 0)
             else:
-                state.variables = before.neurons[name]
+                state.variables = without_subnormals(before.neurons[name])
             for part in state.parts:
                 if part.synaptic is not None:
-                    part.synaptic[:] = before.synapses[part.layer.node.name].transpose(2, 3, 1, 0)
+                    kept = without_subnormals(before.synapses[part.layer.node.name])
+                    part.synaptic[:] = kept.transpose(2, 3, 1, 0)
             if name in before.arriving:
                 assert state.layer.levels is not None
                 self._before[name] = queue_of_levels(before.arriving[name])

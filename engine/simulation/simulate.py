@@ -111,8 +111,8 @@ def simulate(
         raise InputError(f"order must be one of {', '.join(ORDERS)} (got {order!r})")
     pictures, batched = _check_input(network, x, time_axis)
     steps = _check_steps(steps, pictures.shape[1] if time_axis is not None else None)
-    kinds = _check_record(record)
-    most = available_processors() if threads is None else _check_whole("threads", threads, 1024)
+    kinds = check_record(record)
+    most = available_processors() if threads is None else check_whole("threads", threads, 1024)
     carries = time_axis is not None or state is not None or probes is not None or "state" in kinds
     if network.delays or carries:
         _refuse_tile(tile, carries)
@@ -150,7 +150,8 @@ def _check_input(
     shapes = "(T, C, H, W), or (N, T, C, H, W) with time_axis=1, or (T, N, C, H, W) with time_axis=0,"
     pictures = _check_pictures(joined_inputs(network, x, (4, 5)), (4, 5), shapes)
     allowed = (0,) if pictures.ndim == 4 else (0, 1)
-    if isinstance(time_axis, bool) or time_axis not in allowed:
+    whole = isinstance(time_axis, (int, np.integer)) and not isinstance(time_axis, bool)
+    if not whole or time_axis not in allowed:
         names = " or ".join(map(str, allowed))
         raise InputError(f"time_axis must be {names} of an x with {pictures.ndim} axes (got {time_axis!r})")
     if pictures.ndim == 4:
@@ -161,8 +162,8 @@ def _check_input(
 def _check_steps(steps: int | None, shown: int | None) -> int:
     """How many steps are to be run; `shown` is how many the input has, None where it does not change."""
     if steps is None:
-        return _check_whole("the steps of x", 8 if shown is None else shown, MAXIMUM_STEPS)
-    steps = _check_whole("steps", steps, MAXIMUM_STEPS)
+        return check_whole("the steps of x", 8 if shown is None else shown, MAXIMUM_STEPS)
+    steps = check_whole("steps", steps, MAXIMUM_STEPS)
     if shown is not None and steps != shown:
         raise InputError(f"steps must be {shown}, as many as x has along time_axis, or left out (got {steps})")
     return steps
@@ -181,18 +182,22 @@ def _check_pictures(x: ArrayLike, axes: tuple[int, ...], shapes: str) -> NDArray
     return without_subnormals(array)
 
 
-def _check_whole(name: str, value: object, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= most:
-        raise InputError(f"{name} must be a whole number from 1 to {most} (got {value!r})")
+def check_whole(name: str, value: object, most: int, least: int = 1) -> int:
+    """`value` where it is a whole number in range; InputError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+        raise InputError(f"{name} must be a whole number from {least} to {most} (got {value!r})")
     return int(value)
 
 
-def _check_record(record: Collection[str]) -> frozenset[str]:
-    kinds = frozenset([record] if isinstance(record, str) else record)
-    unknown = sorted(map(str, kinds - set(RECORDABLE)))
+def check_record(record: Collection[str]) -> frozenset[str]:
+    """The kinds of recordings that are asked for; InputError where they are none."""
+    if not isinstance(record, Iterable):
+        raise InputError(f"record can name {', '.join(RECORDABLE)} (got {record!r})")
+    kinds = [record] if isinstance(record, str) else list(record)
+    unknown = sorted(str(kind) for kind in kinds if kind not in RECORDABLE)
     if unknown:
         raise InputError(f"record can name {', '.join(RECORDABLE)} (got {', '.join(unknown)})")
-    return kinds
+    return frozenset(kinds)
 
 
 def check_tile(tile: int | None, order: str) -> int | None:
@@ -201,7 +206,7 @@ def check_tile(tile: int | None, order: str) -> int | None:
         return None
     if order != "layer":
         raise InputError(f"tile needs order 'layer' (got tile {tile!r} and order {order!r}); leave one of them out")
-    return _check_whole("tile", tile, MAXIMUM_ROWS)
+    return check_whole("tile", tile, MAXIMUM_ROWS)
 
 
 def _refuse_tile(tile: int | None, carries: bool) -> None:
