@@ -67,6 +67,8 @@ from .neurons import (
 )
 from .operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .operations.energy import ENERGY_MODELS, EnergyEstimate, EnergyModel, estimate_energy
+from .pictures.frame_writer import FrameWriter, write_frames
+from .pictures.frames import read_frames
 from .pictures.metrics import psnr, ssim
 from .pictures.noise import add_noise
 from .pictures.picture_files import read_picture, write_picture
@@ -90,6 +92,7 @@ __all__ = [
     "EventQueue",
     "FanOut",
     "Flatten",
+    "FrameWriter",
     "GlobalAvgPool2d",
     "GraphError",
     "Input",
@@ -138,6 +141,7 @@ __all__ = [
     "load_model",
     "padded_rows",
     "psnr",
+    "read_frames",
     "read_picture",
     "register_layer",
     "register_neuron",
@@ -147,5 +151,6 @@ __all__ = [
     "ssim",
     "window_fan_out",
     "window_rows",
+    "write_frames",
     "write_picture",
 ]
