@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import InputError
+from ..pictures.frame_writer import check_output_suffix
 from ..pictures.picture_files import FORMATS, format_of
 from ..pictures.ranges import SampleRange
 from ..tasks.denoising import DEFAULT_MODELS
@@ -54,6 +55,7 @@ def denoise(
     format_: str | None,
     clean: Path | None,
     sample_range: SampleRange | None,
+    page: int | None,
     threads: int | None,
     order: str,
     tile: int | None,
@@ -71,6 +73,9 @@ def denoise(
     Black and white are those of the sample type, 0 and 255, 65535, or 1 for float, unless the file says otherwise or
     --range names them: 0:4095 for 12 bits in 16. The result is scaled back to the same range.
 
+    A TIFF of several pages, an animated GIF, PNG or WebP, or a video (.mp4, .avi and others; extra video) goes page by
+    page into a .tif, .mp4 or .avi, all pages on one range from black to white and by one model; --page takes one page.
+
     A noisy picture needs no word on how noisy it is. With --add-noise the input is a clean picture, which is made noisy
     first, and PSNR and SSIM compare with it unless --clean names another reference. Energy is an estimate for the
     operations on 45 nm CMOS (0.9 pJ an accumulate, 4.6 pJ a multiply-accumulate), memory left out. An existing OUT is
@@ -83,6 +88,8 @@ def denoise(
       spikeunet denoise set12/ -o denoised/ --add-noise 25 --report report.json
       spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
       spikeunet denoise scans/ -o denoised/ --format png
+      spikeunet denoise stack.tif -o denoised.tif
+      spikeunet denoise stack.tif -o eighth.png --page 7
       curl -s https://example.org/noisy.jpg | spikeunet denoise - -o - --format jpg > clean.jpg
     """
     from ..binding import allowed_kernels
@@ -108,6 +115,7 @@ def denoise(
         tile=tile,
         kernels=kernels,
         sample_range=sample_range,
+        page=page,
         sigma=add_noise,
         seed=seed or 0,
     )
@@ -117,7 +125,7 @@ def denoise(
 def _output(path: str, name: str | None) -> Output:
     """The output, whose files must have the suffix of the format that was asked for, if one was."""
     if name is None:
-        return Output(path)
+        return Output(path, check=check_output_suffix)
 
     def check(target: Path) -> None:
         if format_of(target) != format_of(f"x.{name}"):

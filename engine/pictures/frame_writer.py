@@ -15,6 +15,7 @@ from ..arrays import as_array
 from ..errors import PictureError
 from .encoding import write_page
 from .formats import format_of
+from .frames import ASSUMED_RATE
 from .picture_files import as_held, named_errors
 from .picture_metadata import DESCRIPTION_TAG, Metadata, suits
 from .ranges import SampleRange
@@ -79,7 +80,9 @@ class FrameWriter:
             check_shape(samples)
             kind = samples.shape, samples.dtype
             if self._kind not in (None, kind):
-                raise PictureError(f"is {kind[1]} {kind[0]}, but page 0 is {self._kind[1]} {self._kind[0]}; make them one")
+                raise PictureError(
+                    f"is {kind[1]} {kind[0]}, but page 0 is {self._kind[1]} {self._kind[0]}; make them one"
+                )
             self._kind = kind
             held = self._put(samples.reshape(*samples.shape[:2], -1), metadata or Metadata(), sample_range)
             self.count += 1
@@ -177,7 +180,7 @@ class _Tiff:
 
 class _Video:
     def __init__(self, stream: BinaryIO, target: Place, rate: float | None) -> None:
-        from .video import ASSUMED_RATE, VideoWriter
+        from .video import VideoWriter
 
         self._target = target
         self._video = VideoWriter(stream, suffix_of(target), ASSUMED_RATE if rate is None else rate)

@@ -19,6 +19,9 @@ from .picture_files import completed, named_errors
 from .ranges import SampleRange
 from .streams import Place, name_of, opened
 
+ASSUMED_RATE = 25.0
+"""Frames a second of a video where nothing says how many."""
+
 _START = 64
 _ANIMATION_STARTS = (b"GIF87a", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"RIFF")
 _STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")

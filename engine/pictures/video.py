@@ -20,8 +20,6 @@ CODECS = {
 }
 """By suffix: container, codec, pixels of gray and of colour, options. FFV1 loses nothing, H.264 a little."""
 
-ASSUMED_RATE = 25.0
-
 
 def _av() -> Any:
     try:
