@@ -169,7 +169,7 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
             totals.add(denoised)
             if first is None:
                 first = page
-                tell_what_is_lost(job, page, held, frames)
+                tell_what_is_lost(job, frames, page.metadata, restored.shape, held)
     assert first is not None
     return DenoisedRecord(
         job=job,

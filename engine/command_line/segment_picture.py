@@ -54,6 +54,7 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
 
     if is_series(job, settings, TIFF_SUFFIXES, ()):
         return segment_series(job, settings)
+    _check_overlay(job)
     source = loaded(job.source, settings)
     samples = source.samples
     model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
@@ -89,9 +90,10 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
 def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
     """Segment page after page into a TIFF of label pictures, and the overlay where it has a place."""
     from ..pictures.frame_writer import write_frames
+    from ..pictures.labels import palette_of
     from ..pictures.preprocessing import stretches
     from ..pictures.ranges import type_range
-    from ..tasks.segmentation import class_count, palette_of, segment
+    from ..tasks.segmentation import class_count, segment
 
     _check_extras(job)
     model = settings.model_for(1)
@@ -123,7 +125,7 @@ def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
             shares = {name: shares.get(name, 0.0) + share for name, share in segmented.shares.items()}
             if first is None:
                 first = page
-                tell_what_is_lost(job, page, held, frames)
+                tell_what_is_lost(job, frames, page.metadata, segmented.labels.shape, held)
     assert first is not None
     return SegmentedRecord(
         job=job,
@@ -145,6 +147,12 @@ def _check_extras(job: Job) -> None:
     overlay = job.extras.get(OVERLAY)
     if overlay is not None and not holds_series(overlay):
         raise PictureError(f"{overlay}: holds one picture, not a series; use {', '.join(SERIES_SUFFIXES)}")
+
+
+def _check_overlay(job: Job) -> None:
+    """PictureError where the overlay of one picture would be a video."""
+    if OVERLAY in job.extras and suffix_of(job.extras[OVERLAY]) in VIDEO_SUFFIXES:
+        raise PictureError(f"{job.extras[OVERLAY]}: is a video, which {job.source} is not; use .png or .tif")
 
 
 def write_probabilities(path: Path, segmented: Segmented) -> None:

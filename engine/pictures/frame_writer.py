@@ -79,9 +79,9 @@ class FrameWriter:
             samples = as_array(picture, "the picture", PictureError)
             check_shape(samples)
             kind = samples.shape, samples.dtype
-            if self._kind not in (None, kind):
+            if self._kind is not None and self._kind != kind:
                 raise PictureError(
-                    f"is {kind[1]} {kind[0]}, but page 0 is {self._kind[1]} {self._kind[0]}; make them one"
+                    f"is {_named(kind)}, but page 0 is {_named(self._kind)}; a series has one size and type"
                 )
             self._kind = kind
             held = self._put(samples.reshape(*samples.shape[:2], -1), metadata or Metadata(), sample_range)
@@ -136,14 +136,18 @@ def write_frames(
         writer = FrameWriter(name_of(target), series.put)
         try:
             yield writer
-            if not writer.count:
-                raise PictureError(f"{name_of(target)}: a series needs a picture, and none was written")
+            _check_written(writer, target)
         except BaseException:
             with suppress(Exception):
                 series.close()
             raise
         with named_errors(target, "cannot be written"):
             series.close()
+
+
+def _check_written(writer: FrameWriter, target: Place) -> None:
+    if not writer.count:
+        raise PictureError(f"{name_of(target)}: a series needs a picture, and none was written")
 
 
 class _Tiff:
@@ -185,7 +189,7 @@ class _Video:
         self._target = target
         self._video = VideoWriter(stream, suffix_of(target), ASSUMED_RATE if rate is None else rate)
 
-    def put(self, samples: NDArray[Any], metadata: Metadata, sample_range: SampleRange | None) -> str:
+    def put(self, samples: NDArray[Any], _metadata: Metadata, sample_range: SampleRange | None) -> str:
         if samples.shape[2] not in (1, 3):
             raise PictureError(f"a video cannot hold transparency; use {_or(TIFF_SUFFIXES)}")
         # BMP holds what a video holds: gray and colour of 8 bits, and no metadata.
@@ -203,6 +207,10 @@ def _colormap(palette: ArrayLike) -> NDArray[np.uint16]:
     entries = np.asarray(palette, np.uint16)
     colors[: len(entries)] = entries * np.uint16(257)
     return np.ascontiguousarray(colors.T)
+
+
+def _named(kind: tuple[tuple[int, ...], np.dtype[Any]]) -> str:
+    return f"{'x'.join(map(str, kind[0]))} {kind[1].name}"
 
 
 def _or(names: tuple[str, ...]) -> str:

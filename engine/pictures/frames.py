@@ -76,12 +76,12 @@ class Frames:
         first = None
         for number, picture in enumerate(self._decoded(0, sample_range)):
             if first is None:
-                first = replace(picture, samples=picture.samples[:0])
-                kind = _kind(picture.samples)
+                # What is compared, and not the samples.
+                first, kind = replace(picture, samples=picture.samples[:0]), _kind(picture.samples)
             elif _kind(picture.samples) != kind:
                 raise PictureError(
-                    f"{self.name}: page {number} is {_kind(picture.samples)}, but page 0 is {kind}; a series needs pages "
-                    "of one size and type"
+                    f"{self.name}: page {number} is {_kind(picture.samples)}, but page 0 is {kind}; a series "
+                    "needs pages of one size and type"
                 )
             elif picture.sample_range != first.sample_range:
                 raise PictureError(

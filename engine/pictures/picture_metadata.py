@@ -63,7 +63,7 @@ class Metadata:
         return replace(self, icc_profile=profile, stored=None)
 
     def for_labels(self) -> Metadata:
-        """For a picture of class numbers: what tells of colours goes, and what programs are told stays if it is true."""
+        """For a picture of class numbers: what tells of colours goes."""
         return replace(self, icc_profile=None, exif=None, png_chunks=())
 
     def texts_for(self, shape: tuple[int, ...], dtype: str) -> dict[int, str]:

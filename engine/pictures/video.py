@@ -47,7 +47,7 @@ def _frames(av: Any, container: Any, name: str) -> Frames:
     video = container.streams.video[0]
     # What a decoder would rather paint over is an error here.
     video.codec_context.options = {"err_detect": "explode"}
-    remarks = ("its sound is left out",) if container.streams.audio else ()
+    remarks: tuple[str, ...] = ("its sound is left out",) if container.streams.audio else ()
     if len(container.streams.video) > 1:
         remarks += (f"holds {len(container.streams.video)} videos, of which the first is taken",)
     late: list[str] = []
@@ -64,7 +64,8 @@ def _frames(av: Any, container: Any, name: str) -> Frames:
 
 def _decoded(av: Any, container: Any, video: Any, late: list[str]) -> Iterator[NDArray[Any]]:
     """Frames in the order in which they are shown; PictureError where one is damaged or missing."""
-    packets, times, previous = 0, set(), None
+    packets, previous = 0, None
+    times: set[int] = set()
     for packet in _raising(av, container.demux(video)):
         packets += packet.size > 0
         if packet.is_corrupt:
@@ -103,7 +104,7 @@ def _plain_errors(av: Any) -> Iterator[None]:
 
 
 def _samples(frame: Any) -> NDArray[Any]:
-    """(H, W) or (H, W, 3), uint8 or, of more than 8 bits a sample, uint16 on its whole range; the way up it is shown."""
+    """(H, W) or (H, W, 3), the way up it is shown: uint8, or uint16 on its whole range of more than 8 bits a sample."""
     check_size(frame.width, frame.height)
     deep = any(part.bits > 8 for part in frame.format.components)
     if frame.format.name.startswith("gray"):
