@@ -50,6 +50,7 @@ def _frames(image: Any, count: int, name: str) -> Frames:
     apart = int(bool(image.info.get("default_image")))
     remarks = ("its picture for viewers that show no animations is left out",) if apart else ()
     image.seek(apart)
+    image.load()  # Of WebP it is known only then how long a frame is shown.
     mode, milliseconds = _mode(image), image.info.get("duration")
     metadata = metadata_of(image)
     late: list[str] = []
@@ -57,7 +58,7 @@ def _frames(image: Any, count: int, name: str) -> Frames:
     def read(start: int) -> Iterator[PictureFile]:
         for number in range(apart + start, count):
             image.seek(number)
-            samples = _samples(image, mode)
+            samples = _samples(image, mode)  # decodes
             if image.info.get("duration") != milliseconds and not late:
                 late.append("its frames are shown for different times; the rate of the first is kept")
             yield PictureFile(samples, metadata=replace(metadata, stored=None))

@@ -39,11 +39,11 @@ def tiff_frames(stream: BinaryIO, name: str) -> Iterator[Frames]:
 
 
 def _frames(tiff: Any, stream: BinaryIO, name: str) -> Frames:
-    numbers = [number for number, page in enumerate(tiff.pages) if not page.is_reduced]
+    numbers, readable = _numbers(tiff)
     if not numbers:
-        raise PictureError("holds no pictures")
+        raise PictureError("holds no pictures, or is damaged before the first")
     whole = len(numbers) == len(tiff.pages)
-    complete = _is_complete(tiff, stream)
+    complete = readable and _is_complete(tiff, stream)
     first = tiff.pages[numbers[0]]
     planes = declared_pictures(tiff, first) if len(numbers) == 1 and first.axes in ("YX", "YXS", "SYX") else 1
     if planes > 1 and (not tiff.is_ome or has_room(first, planes, stream)):
@@ -58,6 +58,18 @@ def _frames(tiff: Any, stream: BinaryIO, name: str) -> Frames:
             raise PictureError("the file breaks off before this page, it is truncated or damaged; --page takes another")
 
     return Frames(name, "TIFF", len(numbers), read, _rate(tiff), complete=complete)
+
+
+def _numbers(tiff: Any) -> tuple[list[int], bool]:
+    """Which pages are no smaller versions of others, and whether the tags of all pages can be read."""
+    numbers: list[int] = []
+    for number in range(len(tiff.pages)):
+        try:
+            reduced = tiff.pages[number].is_reduced
+        except Exception:  # noqa: BLE001 - tags that are cut off or damaged raise nearly anything
+            return numbers, False
+        numbers += [] if reduced else [number]
+    return numbers, True
 
 
 def _page(page: Any, stream: BinaryIO) -> PictureFile:
