@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.command_line import main
 from spikeunet.engine.pictures.frames import open_frames
+from spikeunet.engine.pictures.labels import read_labels
+from spikeunet.engine.pictures.ranges import convert_samples
 
 RANDOM = np.random.default_rng(0)
 STACK = RANDOM.integers(0, 65536, (4, 12, 16), dtype=np.uint16)
@@ -66,11 +69,7 @@ def expected(stack, model="gray.npz"):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_stack_keeps_its_type_and_every_page_is_denoised_as_by_itself(run, dtype):
-    stack = (
-        (STACK / 65535).astype(dtype)
-        if dtype == np.float32
-        else (STACK >> (0 if dtype == np.uint16 else 8)).astype(dtype)
-    )
+    stack = convert_samples(STACK, np.dtype(dtype))
     tifffile.imwrite("in.tif", stack, photometric="minisblack", resolution=(300, 200), resolutionunit="INCH")
     fields, told = run("denoise", "in.tif", "-o", "out.tif", "--report", "report.json")
     assert (fields["pages"], told) == ("4, which all counts are sums over", [])
@@ -114,10 +113,8 @@ def test_descriptions_for_programs_stay_where_they_are_true(run, kind, capsys):
     # Labels have 8 bits: it would be, too, and that is said; the rate is not lost.
     save_model(small_segmenter(3), "three.npz")
     _, told = run("segment", name, "-o", "labels.tif", model="three.npz")
-    assert told == [
-        f"spikeunet: warning: {name}: its description for programs (ImageJ, OME, tifffile) is not true of the output and "
-        "left out"
-    ]
+    about = "its description for programs (ImageJ, OME, tifffile) is not true of the output and left out"
+    assert told == [f"spikeunet: warning: {name}: {about}"]
     with open_frames("labels.tif") as frames:
         assert (frames.count, frames.rate) == (4, 5.0 if kind == "imagej" else None)
 
@@ -139,9 +136,31 @@ def test_one_page_counts_from_0(run, refused):
         "in.tif: has no page 4; it holds pages 0 to 3"
     )
     run("denoise", "good.png", "-o", "out.png", "--page", "0")
+    save_model(small_segmenter(3), "three.npz")
+    run("segment", "in.tif", "-o", "third.png", "--page", "2", model="three.npz")
+    run("segment", "in.tif", "-o", "third.tif", "--page", "2", model="three.npz")
+    labels = segment(STACK[2], "three.npz").labels
+    np.testing.assert_array_equal(tifffile.imread("third.tif"), labels)
+    np.testing.assert_array_equal(read_labels("third.png"), labels)
     assert refused("denoise", "good.png", "-o", "new.png", "--page", "1") == (
         "good.png: has no page 1; it holds pages 0 to 0"
     )
+
+
+def test_a_folder_of_stacks_and_pictures_and_a_pipe(run, refused, monkeypatch):
+    tifffile.imwrite("folder/stack.tif", STACK, photometric="minisblack")
+    with pytest.raises(SystemExit) as stop:
+        main(["denoise", "folder", "-o", "out", "--model", "gray.npz"])
+    assert stop.value.code == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "b.png", "stack.tif"]
+    np.testing.assert_array_equal(pages_of("out/stack.tif"), expected(STACK))
+    content = Path("folder/stack.tif").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    run("denoise", "-", "-o", "piped.tif")
+    assert Path("piped.tif").read_bytes() == Path("out/stack.tif").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    run("denoise", "-", "-o", "one.tif", "--page", "1")
+    np.testing.assert_array_equal(read_picture("one.tif"), expected(STACK[1:2])[0])
 
 
 def test_an_output_of_one_picture_for_several_is_refused(refused):
@@ -178,15 +197,15 @@ def test_the_range_is_that_of_the_series(run, refused):
             tags = [(281, 3, 1, white, True)]
             tiff.write(dark[page], contiguous=False, photometric="minisblack", extratags=tags, metadata=None)
     assert refused("denoise", "in.tif", "-o", "new.tif") == (
-        "in.tif: page 2 has black 0 and white 4095, but page 0 has black 0 and white 1023; name one range for all pages "
-        "(--range LOW:HIGH, sample_range)"
+        "in.tif: page 2 has black 0 and white 4095, but page 0 has black 0 and white 1023; name one range for all "
+        "pages (--range LOW:HIGH, sample_range)"
     )
 
 
 def mixed(*pages):
     with tifffile.TiffWriter("in.tif") as tiff:
         for page in pages:
-            tiff.write(page, contiguous=False, photometric="minisblack", metadata=None)
+            tiff.write(page, contiguous=False, photometric="minisblack", compression="zlib", metadata=None)
 
 
 def test_pages_that_do_not_fit(refused):
@@ -208,7 +227,7 @@ def test_files_that_break_off_are_not_taken_for_shorter_ones(run, refused):
     mixed(*STACK)
     whole = Path("in.tif").read_bytes()
     with tifffile.TiffFile("in.tif") as tiff:
-        third, samples = tiff.pages[2].offset, tiff.pages[2].dataoffsets[0]
+        third, samples = tiff.pages[2].offset, [page.dataoffsets[0] for page in tiff.pages]
     for cut in (third, third + 7):
         Path("in.tif").write_bytes(whole[:cut])
         for output in ("new.tif", "new.png"):
@@ -217,8 +236,9 @@ def test_files_that_break_off_are_not_taken_for_shorter_ones(run, refused):
             list(read_frames("in.tif"))
         run("denoise", "in.tif", "-o", "one.png", "--page", "1")
         Path("one.png").unlink()
-    Path("in.tif").write_bytes(whole[: samples + 5])
-    assert refused("denoise", "in.tif", "-o", "new.tif").startswith("in.tif: page 2: cannot be read")
+    for page, content in ((3, whole[: samples[3] + 5]), (1, whole[: samples[1]] + bytes(9) + whole[samples[1] + 9 :])):
+        Path("in.tif").write_bytes(content)
+        assert refused("denoise", "in.tif", "-o", "new.tif").startswith(f"in.tif: page {page}: cannot be read")
     # What was there stays.
     Path("new.tif").write_bytes(b"kept")
     refused("denoise", "in.tif", "-o", "new.tif")
@@ -348,20 +368,18 @@ class TestVideos:
         assert told == "in.avi: videos need PyAV, which is missing; pip install 'spikeunet[video]'"
 
 
+def written(path, *pages, **named):
+    with write_frames(path, **named) as writer:
+        return [writer.write(page) for page in pages]
+
+
 def test_writing_page_by_page():
-    with write_frames("a.tif", rate=10, count=2) as writer:
-        for page in STACK[:2]:
-            assert writer.write(page) == "uint16"
+    assert written("a.tif", *STACK[:2], rate=10, count=2) == ["uint16"] * 2
     np.testing.assert_array_equal(pages_of("a.tif"), STACK[:2])
     kept = Path("a.tif").read_bytes()
-    with (
-        pytest.raises(
-            PictureError, match=r"a\.tif: page 1: cannot|a\.tif: page 1: is 8x16 uint16, but page 0 is 12x16"
-        ),
-        write_frames("a.tif") as writer,
-    ):
-        writer.write(STACK[0])
-        writer.write(STACK[0, :8])
+    about = r"a\.tif: page 1: is 8x16 uint16, but page 0 is 12x16 uint16"
+    with pytest.raises(PictureError, match=about):
+        written("a.tif", STACK[0], STACK[0, :8])
     with pytest.raises(PictureError, match=r"a\.tif: a series needs a picture"), write_frames("a.tif"):
         pass
     assert Path("a.tif").read_bytes() == kept
