@@ -128,6 +128,25 @@ def test_planes_behind_one_page(run, shared_cases):
         np.testing.assert_array_equal(tifffile.imread("out.tif"), expected(found))
 
 
+def test_a_description_of_more_pages_than_there_are(run):
+    tifffile.imwrite("in.tif", STACK, imagej=True)
+    with tifffile.TiffFile("in.tif") as tiff:
+        described = tiff.pages[0].description.replace("images=4", "images=7")
+    files = [f'<TiffData><UUID FileName="{name}.tif"/></TiffData>' for name in "ab"]
+    ome = f"{OME}{''.join(files)}</Image></OME>"
+    about = {described: "holds 3 of 7 pictures that its ImageJ", ome: "is one of 2 files that its OME"}
+    for text, remark in about.items():
+        with tifffile.TiffWriter("in.tif") as tiff:
+            for page in range(3):
+                options = {"description": text.encode() if page == 0 else None, "metadata": None, "compression": "zlib"}
+                tiff.write(STACK[page], contiguous=False, photometric="minisblack", **options)
+        _, told = run("denoise", "in.tif", "-o", "out.tif")
+        assert [line.startswith(f"spikeunet: warning: in.tif: {remark}") for line in told] == [True, False]
+        assert "is not true of the output" in told[1]
+        with tifffile.TiffFile("out.tif") as tiff:
+            assert text not in tiff.pages[0].description
+
+
 def test_one_page_counts_from_0(run, refused):
     tifffile.imwrite("in.tif", STACK, photometric="minisblack")
     run("denoise", "in.tif", "-o", "out.png", "--page", "3")
@@ -259,6 +278,18 @@ def test_animations(run, refused, suffix):
     with open_frames("out.tif") as frames:
         assert frames.rate == pytest.approx(25)
     assert "holds 3 pictures" in refused("denoise", f"in.{suffix}", "-o", "new.png")
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_animations_that_break_off(refused, suffix):
+    animation(f"in.{suffix}")
+    whole = Path(f"in.{suffix}").read_bytes()
+    for cut in range(len(whole) // 2, len(whole) - 1, 7):
+        Path("cut").write_bytes(whole[:cut])
+        with pytest.raises(PictureError, match=r"^cut: "):
+            list(read_frames("cut"))
+    Path(f"in.{suffix}").write_bytes(whole[:-20])
+    assert refused("denoise", f"in.{suffix}", "-o", "new.tif").startswith(f"in.{suffix}: ")
 
 
 def test_frames_shown_for_different_times_are_said(run):

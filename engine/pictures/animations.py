@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
+from ..quiet import without_warnings
 from .decoding import PictureFile, check_size, decode, metadata_of
 from .frames import Frames
 
+_PNG_END = b"IEND\xaeB`\x82"
 _KINDS = {"GIF": "GIF", "PNG": "PNG", "WEBP": "WebP"}
 
 
@@ -25,8 +27,9 @@ def animation_frames(stream: BinaryIO, name: str) -> Iterator[Frames]:
     from .picture_files import named_errors
 
     try:
-        image: Any = Image.open(stream, formats=list(_KINDS))
-        count = getattr(image, "n_frames", 1)
+        with without_warnings():
+            image: Any = Image.open(stream, formats=list(_KINDS))
+            count = getattr(image, "n_frames", 1)
     except Exception:  # noqa: BLE001 - whoever reads the picture says what is wrong with it
         image, count = None, 1
     if image is None or (count == 1 and image.format != "GIF"):
@@ -35,7 +38,8 @@ def animation_frames(stream: BinaryIO, name: str) -> Iterator[Frames]:
     with image:
         with named_errors(name):
             check_size(*image.size)
-        yield _frames(image, count, name)
+            frames = _frames(image, count, name, _ends(image.format, stream))
+        yield frames
 
 
 def _still(stream: BinaryIO, start: int) -> Iterator[PictureFile]:
@@ -44,7 +48,7 @@ def _still(stream: BinaryIO, start: int) -> Iterator[PictureFile]:
         yield decode(stream)
 
 
-def _frames(image: Any, count: int, name: str) -> Frames:
+def _frames(image: Any, count: int, name: str, complete: bool) -> Frames:
     image.seek(0)
     # Of an animated PNG the picture for viewers that show no animations may be none of its frames.
     apart = int(bool(image.info.get("default_image")))
@@ -62,9 +66,23 @@ def _frames(image: Any, count: int, name: str) -> Frames:
             if image.info.get("duration") != milliseconds and not late:
                 late.append("its frames are shown for different times; the rate of the first is kept")
             yield PictureFile(samples, metadata=replace(metadata, stored=None))
+        if not complete:
+            raise PictureError("the file breaks off before this page, it is truncated or damaged; --page takes another")
 
     rate = 1000 / milliseconds if isinstance(milliseconds, (int, float)) and milliseconds > 0 else None
-    return Frames(name, _KINDS[image.format], count - apart, read, rate, remarks, late)
+    return Frames(name, _KINDS[image.format], count - apart, read, rate, remarks, late, complete)
+
+
+def _ends(format_: str, stream: BinaryIO) -> bool:
+    """Whether a GIF or PNG has an end; Pillow takes a GIF that breaks off for one of fewer frames."""
+    if format_ == "WEBP":
+        return True  # Its header says how long it is.
+    position = stream.tell()
+    stream.seek(0)
+    content = stream.read()
+    stream.seek(position)
+    # Some programs fill up with zeros.
+    return content.rstrip(b"\0").endswith(b";") if format_ == "GIF" else _PNG_END in content
 
 
 def _mode(image: Any) -> str:

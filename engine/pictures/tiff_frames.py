@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from .tiff import read_page
 from .tiff_tags import declared_pictures, has_room
 
 _UNCOMPRESSED = 1
+_FILE_NAME = re.compile(r'\bFileName="([^"]*)"')
 
 
 @contextmanager
@@ -48,16 +50,26 @@ def _frames(tiff: Any, stream: BinaryIO, name: str) -> Frames:
     planes = declared_pictures(tiff, first) if len(numbers) == 1 and first.axes in ("YX", "YXS", "SYX") else 1
     if planes > 1 and (not tiff.is_ome or has_room(first, planes, stream)):
         return Frames(name, "TIFF", planes, lambda start: _planes(first, planes, stream, start), _rate(tiff))
+    remarks = _missing(tiff, len(numbers))
 
     def read(start: int) -> Iterator[PictureFile]:
         for number in numbers[start:]:
             picture = _page(tiff.pages[number], stream)
             # The first page's description is that of the series; it numbers pages, smaller versions included.
-            yield picture if whole and number == numbers[0] else _without_stored(picture)
+            yield picture if whole and not remarks and number == numbers[0] else _without_stored(picture)
         if not complete:
             raise PictureError("the file breaks off before this page, it is truncated or damaged; --page takes another")
 
-    return Frames(name, "TIFF", len(numbers), read, _rate(tiff), complete=complete)
+    return Frames(name, "TIFF", len(numbers), read, _rate(tiff), remarks, complete=complete)
+
+
+def _missing(tiff: Any, count: int) -> tuple[str, ...]:
+    """A remark where the description speaks of more pages than there are, or of other files."""
+    declared = (tiff.imagej_metadata or {}).get("images", 0) if tiff.is_imagej else 0
+    if isinstance(declared, int) and declared > count:
+        return (f"holds {count} of {declared} pictures that its ImageJ description speaks of",)
+    files = set(_FILE_NAME.findall(tiff.ome_metadata or "")) if tiff.is_ome else ()
+    return (f"is one of {len(files)} files that its OME description speaks of",) if len(files) > 1 else ()
 
 
 def _numbers(tiff: Any) -> tuple[list[int], bool]:

@@ -38,13 +38,17 @@ def video_frames(stream: BinaryIO, name: str) -> Iterator[Frames]:
     with named_errors(name, "cannot be read as a video"), _plain_errors(av):
         container = av.open(stream, metadata_errors="replace")
     with container:
-        if not container.streams.video:
-            raise PictureError(f"{name}: holds no pictures, only {len(container.streams)} streams of other kinds")
-        yield _frames(av, container, name)
+        with named_errors(name, "cannot be read as a video"), _plain_errors(av):
+            frames = _frames(av, container, name)
+        yield frames
 
 
 def _frames(av: Any, container: Any, name: str) -> Frames:
+    if not container.streams.video:
+        raise PictureError(f"holds no pictures, only {len(container.streams)} streams of other kinds")
     video = container.streams.video[0]
+    if video.codec_context is None:
+        raise PictureError("its pictures are in a code that is not known here; convert it to H.264 or FFV1")
     # What a decoder would rather paint over is an error here.
     video.codec_context.options = {"err_detect": "explode"}
     remarks: tuple[str, ...] = ("its sound is left out",) if container.streams.audio else ()
