@@ -392,6 +392,25 @@ class TestVideos:
         np.testing.assert_array_equal(pages_of("in.mp4"), np.rot90(upright, -1, axes=(1, 2)))
         assert stack.shape[1:3] == (16, 24)
 
+    def test_a_video_that_does_not_say_how_many_frames_it_has(self, run, refused):
+        import av
+
+        with av.open("in.mkv", "w") as container:
+            stream = container.add_stream("ffv1", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 24, 16, "gray16le"
+            for page in STACK[:3]:
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.resize(page, (16, 24))), format="gray16le")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        with open_frames("in.mkv") as frames:
+            assert (frames.count, frames.expected) == (None, 3)
+        np.testing.assert_array_equal(pages_of("in.mkv"), [np.resize(page, (16, 24)) for page in STACK[:3]])
+        run("denoise", "in.mkv", "-o", "out.tif")
+        np.testing.assert_array_equal(pages_of("out.tif"), expected(pages_of("in.mkv")))
+        assert "in.mkv: holds several pictures, and new.png would hold one" in refused(
+            "denoise", "in.mkv", "-o", "new.png"
+        )
+
     def test_without_pyav_it_is_said(self, refused, monkeypatch):
         video("in.avi")
         monkeypatch.setitem(sys.modules, "av", None)

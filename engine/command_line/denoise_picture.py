@@ -161,7 +161,10 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     if job.clean is not None or settings.sigma is not None:
         raise PictureError(f"{job.source}: --clean and --add-noise are for single pictures; take a page with --page N")
     totals, first, held = Totals(), None, ""
-    with opened_frames(job.source) as frames, write_frames(job.target, rate=frames.rate, count=frames.count) as writer:
+    with (
+        opened_frames(job.source) as frames,
+        write_frames(job.target, rate=frames.rate, count=frames.expected) as writer,
+    ):
         for page in pages(job, frames, settings):
             model = settings.model_for(_colors(page.samples))
             restored, denoised = _denoised_page(page, model, settings)

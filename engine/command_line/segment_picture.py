@@ -101,7 +101,7 @@ def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
     totals, first, shares = Totals(), None, dict[str, float]()
     with ExitStack() as stack:
         frames = stack.enter_context(opened_frames(job.source))
-        rate, count = frames.rate, frames.count
+        rate, count = frames.rate, frames.expected
         # The labels first, so that they are moved into place last: where they are, everything is.
         palette = palette_of(metadata, class_count(model.network))
         labels = stack.enter_context(write_frames(job.target, rate=rate, count=count, palette=palette))

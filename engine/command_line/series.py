@@ -93,7 +93,7 @@ def pages(job: Job, frames: Frames, settings: Settings, *, stretched: bool = Fal
     ends: list[Any] = []
     _say(job, frames.remarks, said)
     if settings.page is None:
-        found: Any = progress(frames.pictures(settings.sample_range), _title(job), frames.count)
+        found: Any = progress(frames.pictures(settings.sample_range), _title(job), frames.expected)
     else:
         found = [frames.page(settings.page, settings.sample_range)]
     for number, picture in enumerate(found, settings.page or 0):

@@ -38,7 +38,7 @@ class Frames:
     kind : str
         "TIFF", "GIF", "PNG", "WebP", "video", or "picture" for a file of any other format, which holds one.
     count : int or None
-        Number of pages; of a video what its header says, which may be wrong or nothing.
+        Number of pages; None for a video whose header does not say.
     read : function of a page's number
         Pictures as they are decoded, from that page on.
     rate : float or None
@@ -49,6 +49,8 @@ class Frames:
         What turns out on the way.
     complete : bool
         Whether all pages are there; a file that breaks off is no single picture, whatever is left of it.
+    estimate : int or None
+        Number of pages by a video's length, where `count` is None.
     """
 
     name: str
@@ -59,11 +61,17 @@ class Frames:
     remarks: tuple[str, ...] = ()
     late_remarks: list[str] = field(default_factory=list)
     complete: bool = True
+    estimate: int | None = None
 
     @property
     def is_series(self) -> bool:
         """Whether there may be more than one page."""
         return self.count != 1 or not self.complete
+
+    @property
+    def expected(self) -> int | None:
+        """Number of pages, or about so many; None where nothing tells."""
+        return self.estimate if self.count is None else self.count
 
     def pictures(self, sample_range: SampleRange | None = None) -> Iterator[PictureFile]:
         """All pages, checked as `load_picture` checks a picture, and to be of one size, type and range.

@@ -62,8 +62,8 @@ def _frames(av: Any, container: Any, name: str) -> Frames:
             if number >= start:
                 yield PictureFile(samples)
 
-    count = video.frames or round((container.duration or 0) / av.time_base * (rate or 0)) or None
-    return Frames(name, "video", count, read, rate, remarks, late)
+    estimate = round((container.duration or 0) / av.time_base * (rate or 0)) or None
+    return Frames(name, "video", video.frames or None, read, rate, remarks, late, estimate=estimate)
 
 
 def _decoded(av: Any, container: Any, video: Any, late: list[str]) -> Iterator[NDArray[Any]]:
