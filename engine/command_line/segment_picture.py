@@ -12,10 +12,11 @@ import numpy as np
 from ..errors import PictureError
 from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES, VIDEO_SUFFIXES, holds_series, suffix_of
 from .jobs import Job
-from .one_picture import Record, Settings
+from .one_picture import Model, Record, Settings
 from .series import Totals, is_series, loaded, opened_frames, pages, tell_what_is_lost
 
 if TYPE_CHECKING:
+    from ..pictures.picture_files import PictureFile
     from ..tasks.segmentation import Segmented
 
 OVERLAY = "overlay"
@@ -49,8 +50,6 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
     from ..pictures.labels import write_labels
     from ..pictures.picture_files import warn_of, write_picture
     from ..pictures.preprocessing import stretches
-    from ..pictures.ranges import type_range
-    from ..tasks.segmentation import segment
 
     if is_series(job, settings, TIFF_SUFFIXES, ()):
         return segment_series(job, settings)
@@ -59,16 +58,7 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
     samples = source.samples
     model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
     warn_of(job.source, source, stretched=stretches(model.network.metadata.get("preprocessing", ())))
-    segmented = segment(
-        samples,
-        model.network,
-        steps=model.steps,
-        threads=settings.threads,
-        order=settings.order,
-        tile=settings.tile,
-        kernels=settings.kernels,
-        sample_range=source.sample_range or type_range(samples.dtype),
-    )
+    segmented = _segmented(source, model, settings)
     # The labels last: where they are, everything is.
     if PROBABILITIES in job.extras:
         write_probabilities(job.extras[PROBABILITIES], segmented)
@@ -87,13 +77,28 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
     )
 
 
+def _segmented(picture: PictureFile, model: Model, settings: Settings) -> Segmented:
+    from ..pictures.ranges import type_range
+    from ..tasks.segmentation import segment
+
+    return segment(
+        picture.samples,
+        model.network,
+        steps=model.steps,
+        threads=settings.threads,
+        order=settings.order,
+        tile=settings.tile,
+        kernels=settings.kernels,
+        sample_range=picture.sample_range or type_range(picture.samples.dtype),
+    )
+
+
 def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
     """Segment page after page into a TIFF of label pictures, and the overlay where it has a place."""
     from ..pictures.frame_writer import write_frames
     from ..pictures.labels import palette_of
     from ..pictures.preprocessing import stretches
-    from ..pictures.ranges import type_range
-    from ..tasks.segmentation import class_count, segment
+    from ..tasks.segmentation import class_count
 
     _check_extras(job)
     model = settings.model_for(1)
@@ -108,16 +113,7 @@ def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
         seen = job.extras.get(OVERLAY)
         overlay = None if seen is None else stack.enter_context(write_frames(seen, rate=rate, count=count))
         for page in pages(job, frames, settings, stretched=stretches(metadata.get("preprocessing", ()))):
-            segmented = segment(
-                page.samples,
-                model.network,
-                steps=model.steps,
-                threads=settings.threads,
-                order=settings.order,
-                tile=settings.tile,
-                kernels=settings.kernels,
-                sample_range=page.sample_range or type_range(page.samples.dtype),
-            )
+            segmented = _segmented(page, model, settings)
             held = labels.write(segmented.labels, metadata=page.metadata.for_labels())
             if overlay is not None:
                 overlay.write(segmented.overlay(page.samples), metadata=page.metadata.for_channels(3))
