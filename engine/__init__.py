@@ -77,6 +77,8 @@ from .neurons import (
 )
 from .operations import NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .operations.energy import ENERGY_MODELS, EnergyEstimate, EnergyModel, estimate_energy
+from .pictures.frame_writer import FrameWriter, write_frames
+from .pictures.frames import read_frames
 from .pictures.metrics import psnr, ssim
 from .pictures.noise import add_noise
 from .pictures.picture_files import read_picture, write_picture
@@ -106,6 +108,7 @@ __all__ = [
     "EventQueue",
     "FanOut",
     "Flatten",
+    "FrameWriter",
     "GlobalAvgPool2d",
     "GraphError",
     "Heterogeneous",
@@ -162,6 +165,7 @@ __all__ = [
     "padded_rows",
     "psnr",
     "quantised_twin",
+    "read_frames",
     "read_picture",
     "register_layer",
     "register_neuron",
@@ -172,5 +176,6 @@ __all__ = [
     "twin_bits",
     "window_fan_out",
     "window_rows",
+    "write_frames",
     "write_picture",
 ]

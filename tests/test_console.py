@@ -58,6 +58,14 @@ def test_a_message_has_a_line_of_its_own_beside_a_progress_bar(terminal):
     assert shown.count("spikeunet: error: b.png: no picture") == 2
 
 
+def test_a_bar_within_another_one(terminal):
+    written = terminal("stderr", 80)
+    assert [(a, b) for a in progress([1, 2], "Denoising") for b in progress([3], "stack.tif")] == [(1, 3), (2, 3)]
+    assert list(progress(iter("ab"), "clip.mp4", None)) == ["a", "b"]
+    shown = " ".join(lines(written))
+    assert all(name in shown for name in ("Denoising", "stack.tif", "clip.mp4"))
+
+
 def test_nobody_reads_stderr(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     remark("spikeunet: error: b.png: no picture")

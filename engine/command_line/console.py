@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..errors import printable
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 Item = TypeVar("Item")
+
+_shown: list[Progress] = []
+"""Bars on the screen."""
 
 GAP = 2
 """Spaces between the columns of a table on a terminal."""
@@ -57,14 +63,33 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
 
 
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """The items, with a progress bar on stderr where that is a terminal; `total` where they have no length."""
+    """The items, with a progress bar on stderr where that is a terminal; `total` where they have no length.
+
+    A bar within another one's items is shown below it as long as it goes on.
+    """
     if not sys.stderr.isatty():
         yield from items
         return
+    if _shown:
+        yield from _below(_shown[-1], items, description, total)
+        return
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
-    yield from track(items, description, total=total, console=Console(stderr=True), transient=True)
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        _shown.append(bars)
+        try:
+            yield from bars.track(items, total=total, description=description)
+        finally:
+            _shown.remove(bars)
+
+
+def _below(bars: Progress, items: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
+    task = bars.add_task(description, total=total)
+    try:
+        yield from bars.track(items, total=total, task_id=task, description=description)
+    finally:
+        bars.remove_task(task)
 
 
 def step_text(step: Mapping[str, Any]) -> str:

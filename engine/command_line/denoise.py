@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import InputError
+from ..pictures.frame_writer import check_output_suffix
 from ..pictures.picture_files import FORMATS, format_of
 from ..pictures.ranges import SampleRange
 from ..tasks.denoising import DEFAULT_MODELS
@@ -55,6 +56,7 @@ def denoise(
     format_: str | None,
     clean: Path | None,
     sample_range: SampleRange | None,
+    page: int | None,
     threads: int | None,
     order: str,
     tile: int | None,
@@ -73,6 +75,9 @@ def denoise(
     Black and white are those of the sample type, 0 and 255, 65535, or 1 for float, unless the file says otherwise or
     --range names them: 0:4095 for 12 bits in 16. The result is scaled back to the same range.
 
+    A TIFF of several pages, an animated GIF, PNG or WebP, or a video (.mp4, .avi and others; extra video) goes page by
+    page into a .tif, .mp4 or .avi, all pages on one range from black to white and by one model; --page takes one page.
+
     A noisy picture needs no word on how noisy it is. With --add-noise the input is a clean picture, which is made noisy
     first, and PSNR and SSIM compare with it unless --clean names another reference. Energy is an estimate for 45 nm
     CMOS, memory left out, in three readings of an event that meets a weight: a multiply-accumulate, a shift and an
@@ -86,6 +91,8 @@ def denoise(
       spikeunet denoise set12/ -o denoised/ --add-noise 25 --report report.json
       spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
       spikeunet denoise scans/ -o denoised/ --format png
+      spikeunet denoise stack.tif -o denoised.tif
+      spikeunet denoise stack.tif -o eighth.png --page 7
       curl -s https://example.org/noisy.jpg | spikeunet denoise - -o - --format jpg > clean.jpg
     """
     from ..pictures.noise import check_sigma
@@ -106,6 +113,7 @@ def denoise(
         tile=tile,
         kernels=kernels,
         sample_range=sample_range,
+        page=page,
         sigma=add_noise,
         seed=seed or 0,
     )
@@ -115,7 +123,7 @@ def denoise(
 def _output(path: str, name: str | None) -> Output:
     """The output, whose files must have the suffix of the format that was asked for, if one was."""
     if name is None:
-        return Output(path)
+        return Output(path, check=check_output_suffix)
 
     def check(target: Path) -> None:
         if format_of(target) != format_of(f"x.{name}"):

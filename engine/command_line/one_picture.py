@@ -38,7 +38,7 @@ class Settings:
     """What the options of one call say, for all of its pictures.
 
     `model_for` gives the model for a picture of so many colour channels, 1 or 3. `sample_range` is black and white
-    where they were named.
+    where they were named, `page` the one page to take of a series.
     """
 
     model_for: Callable[[int], Model]
@@ -47,6 +47,7 @@ class Settings:
     tile: int | None = None
     kernels: str = "auto"
     sample_range: SampleRange | None = None
+    page: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +111,7 @@ class Record:
     """A picture that was processed and written; subclasses say what came of it besides the counts.
 
     `sample_range` is black and white where they are others than the sample type's, `range_origin` what says so.
+    `pages` is the number of pages of a series, whose counts are sums over them; `shape` is that of one page.
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
@@ -125,6 +127,7 @@ class Record:
     processed: Processed
     sample_range: SampleRange | None = None
     range_origin: str = ""
+    pages: int | None = None
 
     @property
     def saved_as(self) -> str:

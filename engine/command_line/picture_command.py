@@ -23,6 +23,12 @@ SettingsOf = TypeVar("SettingsOf", bound=Settings)
 
 run_options = grouped(
     range_option,
+    click.option(
+        "--page",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="One page of a stack, animation or video, counted from 0.  [default: all]",
+    ),
     threads_option,
     click.option(
         "--order", type=click.Choice(["layer", "time"]), default="layer", show_default=True, help="Loop order."

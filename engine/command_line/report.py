@@ -80,6 +80,7 @@ def _picture(record: Record) -> dict[str, Any]:
         "height": record.shape[0],
         "width": record.shape[1],
         "channels": 1 if len(record.shape) == 2 else record.shape[2],
+        **({} if record.pages is None else {"pages": record.pages}),
         "dtype": record.dtype,
         "range": None if record.sample_range is None else list(record.sample_range),
         **record.entry(),

@@ -16,6 +16,7 @@ from .picture_command import check_run_options, json_option, process_pictures, r
 from .segment_picture import (
     OVERLAY,
     PROBABILITIES,
+    check_labels_suffix,
     check_overlay_format,
     check_probabilities_suffix,
     segment_file,
@@ -41,6 +42,7 @@ def segment(
     overlay: str | None,
     probabilities: str | None,
     sample_range: SampleRange | None,
+    page: int | None,
     threads: int | None,
     order: str,
     tile: int | None,
@@ -55,6 +57,9 @@ def segment(
     pictures, --probabilities NPZ files with `probabilities` (classes, height, width) float32 and `classes`. IN and OUT
     may be - for a pipe; what is printed then goes to stderr.
 
+    A TIFF of several pages, an animated GIF, PNG or WebP, or a video (.mp4, .avi and others; extra video) is read page
+    by page; labels then go to a .tif of as many pages, with the palette, and an overlay to a .tif, .mp4 or .avi.
+
     Shipped models are segment-street for street scenes, segment-vessels for photographs of the retina, and
     segment-membranes for electron micrographs. Names and colours of the classes, and what is done to a picture first,
     stand in the model's metadata. Black and white are those of the sample type, unless the file says otherwise or
@@ -64,9 +69,9 @@ def segment(
     Examples:
       spikeunet segment street.jpg -o labels.png --overlay seen.jpg
       spikeunet segment retina.png -o vessels.png --model segment-vessels
+      spikeunet segment clip.mp4 -o labels.tif --overlay seen.mp4
       spikeunet segment slices/ -o labels/ --probabilities maps/ --report report.json --model segment-membranes
     """
-    from ..pictures.labels import check_label_suffix
     from ..tasks.segmentation import segmenter
 
     check_run_options(steps, order, tile, kernels)
@@ -77,7 +82,7 @@ def segment(
         extras[PROBABILITIES] = Output(probabilities, ".npz", check_probabilities_suffix)
     claims = Claims()
     claims.reads_model(model)
-    labels = Output(output, ".png", check_label_suffix)
+    labels = Output(output, ".png", check_labels_suffix)
     jobs = plan_jobs(inputs, labels, claims, extras=extras, report=report)
     chosen = Model.of(model, segmenter(model), steps)
     settings = Settings(
@@ -87,5 +92,6 @@ def segment(
         tile=tile,
         kernels=kernels,
         sample_range=sample_range,
+        page=page,
     )
     process_pictures(jobs, segment_file, settings, "Segmenting", report, as_json)

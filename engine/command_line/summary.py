@@ -35,7 +35,8 @@ def _fields(record: Record) -> list[tuple[str, str]]:
         *([] if record.job.target is None else [("output", str(record.job.target))]),
         *((name, str(path)) for name, path in record.job.extras.items()),
         ("model", record.model.name),
-        ("size", f"{_size(record)} (height x width x channels), {record.dtype}{converted}"),
+        ("size", f"{_page_size(record)} (height x width x channels), {record.dtype}{converted}"),
+        *([] if record.pages is None else [("pages", f"{record.pages}, which all counts are sums over")]),
         *_range(record),
         ("steps", str(result.steps)),
         ("events", f"{result.total_events:,}"),
@@ -103,5 +104,10 @@ def _range(record: Record) -> list[tuple[str, str]]:
     return [("range", f"black {low:g}, white {high:g} ({record.range_origin})")]
 
 
-def _size(record: Record) -> str:
+def _page_size(record: Record) -> str:
     return "x".join(map(str, (*record.shape[:2], *(record.shape[2:] or (1,)))))
+
+
+def _size(record: Record) -> str:
+    size = _page_size(record)
+    return size if record.pages is None else f"{record.pages}x{size}"
