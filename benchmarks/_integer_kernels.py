@@ -12,21 +12,21 @@ from _random_events import Clock, inputs_of
 
 from spikeunet.engine.binding import Layer, Program, allowed_kernels
 from spikeunet.engine.kernels.dot import host_dots
-from spikeunet.engine.simulation import dot_run, phases
+from spikeunet.engine.simulation import integer_products, phases
 from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
 
 EVENTS = "events"
-"""The way from event to event; the other ways are the kinds of dot kernels."""
+"""The kernels from event to event; the other kinds multiply planes of levels."""
 
 WHOLE = "all layers"
 
-LABELS = {EVENTS: "event-driven: unpack + gather", "vnni": "VNNI: spread + dot", "amx": "AMX: spread + dot"}
+LABELS = {EVENTS: "event-driven: unpack + gather", "vnni": "VNNI: planes + dot", "amx": "AMX: planes + dot"}
 _STYLES = {EVENTS: ("tab:blue", "o"), "vnni": ("tab:orange", "s"), "amx": ("tab:green", "^")}
 
 
 @dataclass(frozen=True)
 class Timed:
-    """One way through one layer at one activity, in seconds.
+    """One kind of kernels on one layer at one activity, in seconds.
 
     `unpack` is spent in unpacking or spreading out, `add` in the gather or dot kernel. `accumulates` are those that the
     events cause, `products` those of a layer in which every neuron fires, which is what dot kernels compute.
@@ -35,7 +35,7 @@ class Timed:
     layer: str
     weights: str
     activity: float
-    way: str
+    kind: str
     unpack: float
     add: float
     accumulates: int
@@ -58,28 +58,28 @@ class Timed:
 
     def record(self) -> dict[str, object]:
         """For a CSV file."""
-        products = "" if self.way == EVENTS else self.product_rate
+        products = "" if self.kind == EVENTS else self.product_rate
         return asdict(self) | {"accumulate_rate": self.accumulate_rate, "product_rate": products}
 
 
-def ways() -> tuple[str, ...]:
+def kinds() -> tuple[str, ...]:
     """Those that this processor has, without the portable kernels, which are never chosen."""
     return (EVENTS, *(kind for kind in reversed(host_dots()) if kind != "portable"))
 
 
-def one_way(layer: Layer, way: str) -> Layer:
-    """A copy of a layer, without neurons, that takes one way whatever fires.
+def one_kind(layer: Layer, kind: str) -> Layer:
+    """A copy of a layer, without neurons, that takes one kind whatever fires.
 
     Without neurons, what the kernels write are currents, so that nothing but sums is measured.
     """
-    return replace(layer, neurons=None, kernels=allowed_kernels(way))
+    return replace(layer, neurons=None, kernels=allowed_kernels(kind))
 
 
 def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, np.ndarray]:
     """Seconds of unpacking and of adding up on one thread, and the sums of all steps; of a layer without neurons."""
     state = LayerState(layer)
-    unpacks = ((phases, "decode_rows"), (dot_run, "spread_rows"))
-    adds = ((phases, "gather_band"), (dot_run, "dot_band"))
+    unpacks = ((phases, "decode_rows"), (integer_products, "fill_planes"))
+    adds = ((phases, "gather_band"), (integer_products, "dot_band"))
     run = LayerRun(state, [inputs], steps, keep_currents=False, lasting=True)
     with Clock(*unpacks, *adds) as clock:
         run.run(None, 1)
@@ -90,23 +90,23 @@ def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, n
 def measure_layer(
     program: Program, layer: Layer, steps: int, activities: Iterable[float], repeats: int
 ) -> Iterator[Timed]:
-    """All ways at all activities; medians of runs in turn, after one of each that must give the same bits."""
-    layers = {way: one_way(layer, way) for way in ways()}
+    """All kinds at all activities; medians of runs in turn, after one of each that must give the same bits."""
+    layers = {kind: one_kind(layer, kind) for kind in kinds()}
     for activity in activities:
         inputs, events, _ = inputs_of(program, layer, steps, activity)
-        _check_sums({way: run_layer(layers[way], inputs, steps)[2] for way in layers}, layer.node.name)
-        found: dict[str, list[tuple[float, float]]] = {way: [] for way in layers}
+        _check_sums({kind: run_layer(layers[kind], inputs, steps)[2] for kind in layers}, layer.node.name)
+        found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in layers}
         for _ in range(repeats):
-            for way, seconds in found.items():
-                seconds.append(run_layer(layers[way], inputs, steps)[:2])
+            for kind, seconds in found.items():
+                seconds.append(run_layer(layers[kind], inputs, steps)[:2])
         fan = layer.fan_out.total(1) / np.prod(layer.incoming[1:])
-        for way, seconds in found.items():
+        for kind, seconds in found.items():
             unpack, add = (statistics.median(part) for part in zip(*seconds, strict=True))
             yield Timed(
                 layer=layer.node.name,
                 weights="x".join(map(str, layer.node.weight.shape)),
                 activity=activity,
-                way=way,
+                kind=kind,
                 unpack=unpack,
                 add=add,
                 accumulates=int(events * fan),
@@ -115,19 +115,19 @@ def measure_layer(
 
 
 def _check_sums(sums: dict[str, np.ndarray], name: str) -> None:
-    for way, found in sums.items():
+    for kind, found in sums.items():
         if not np.array_equal(found, sums[EVENTS]):
-            raise SystemExit(f"{name}: the sums of {way} differ from those of the event-driven kernels")
+            raise SystemExit(f"{name}: the sums of {kind} differ from those of the event-driven kernels")
 
 
 def whole_network(rows: Sequence[Timed]) -> list[Timed]:
     """Sums over all layers."""
     sums = []
-    for activity, way in dict.fromkeys((row.activity, row.way) for row in rows):
-        chosen = [row for row in rows if (row.activity, row.way) == (activity, way)]
+    for activity, kind in dict.fromkeys((row.activity, row.kind) for row in rows):
+        chosen = [row for row in rows if (row.activity, row.kind) == (activity, kind)]
         totals = {name: sum(getattr(row, name) for row in chosen) for name in ("unpack", "add", "accumulates")}
         products = sum(row.products for row in chosen)
-        sums.append(Timed(WHOLE, "", activity, way, **totals, products=products))
+        sums.append(Timed(WHOLE, "", activity, kind, **totals, products=products))
     return sums
 
 
@@ -147,10 +147,10 @@ def crossing(activities: Sequence[float], events: Sequence[float], dots: Sequenc
     return float(np.exp(np.interp(0.0, advantage[part], logarithms[part])))
 
 
-def crossing_of(rows: Sequence[Timed], layer: str, way: str) -> float:
+def crossing_of(rows: Sequence[Timed], layer: str, kind: str) -> float:
     """`crossing` of a layer."""
-    times = {name: [row.seconds for row in rows if (row.layer, row.way) == (layer, name)] for name in (EVENTS, way)}
-    return crossing(sorted({row.activity for row in rows}), times[EVENTS], times[way])
+    times = {name: [row.seconds for row in rows if (row.layer, row.kind) == (layer, name)] for name in (EVENTS, kind)}
+    return crossing(sorted({row.activity for row in rows}), times[EVENTS], times[kind])
 
 
 def percent(activity: float) -> str:
@@ -166,21 +166,21 @@ def crossing_in_words(activity: float, activities: Sequence[float]) -> str:
 
 
 def table_lines(rows: Sequence[Timed], peaks: dict[str, float]) -> Iterator[str]:
-    """A line for each layer and way."""
+    """A line for each layer and kind."""
     activities = sorted({row.activity for row in rows})
     times = " | ".join(f"{percent(activity)} active" for activity in activities)
     yield f"| layer | weights | kernels | {times} | dot: G products/s | of peak | faster from |"
     yield "|---" * (6 + len(activities)) + "|"
-    for layer, way in dict.fromkeys((row.layer, row.way) for row in rows):
-        of_way = [row for row in rows if (row.layer, row.way) == (layer, way)]
-        cells = [layer, of_way[0].weights, way]
-        cells += [f"{1e3 * row.seconds:.3g} ({row.accumulate_rate:.1f})" for row in of_way]
-        if way == EVENTS:
+    for layer, kind in dict.fromkeys((row.layer, row.kind) for row in rows):
+        of_kind = [row for row in rows if (row.layer, row.kind) == (layer, kind)]
+        cells = [layer, of_kind[0].weights, kind]
+        cells += [f"{1e3 * row.seconds:.3g} ({row.accumulate_rate:.1f})" for row in of_kind]
+        if kind == EVENTS:
             cells += ["", "", ""]
         else:
-            rate = statistics.median(row.product_rate for row in of_way)
-            begin = crossing_in_words(crossing_of(rows, layer, way), activities)
-            cells += [f"{rate:.0f}", f"{rate / peaks[way]:.0%}", begin]
+            rate = statistics.median(row.product_rate for row in of_kind)
+            begin = crossing_in_words(crossing_of(rows, layer, kind), activities)
+            cells += [f"{rate:.0f}", f"{rate / peaks[kind]:.0%}", begin]
         yield "| " + " | ".join(cells) + " |"
 
 
@@ -209,13 +209,13 @@ def plot_integers(rows: Sequence[Timed], names: Sequence[str], title: str, path:
     for axes, name in zip(panels[0], names, strict=True):
         of_layer = [row for row in rows if row.layer == name]
         activities = sorted({row.activity for row in of_layer})
-        for way in dict.fromkeys(row.way for row in of_layer):
-            color, marker = _STYLES[way]
-            times = [1e3 * row.seconds for row in of_layer if row.way == way]
-            axes.loglog(activities, times, color=color, marker=marker, markersize=5, label=LABELS[way])
-            if way == EVENTS:
+        for kind in dict.fromkeys(row.kind for row in of_layer):
+            color, marker = _STYLES[kind]
+            times = [1e3 * row.seconds for row in of_layer if row.kind == kind]
+            axes.loglog(activities, times, color=color, marker=marker, markersize=5, label=LABELS[kind])
+            if kind == EVENTS:
                 continue
-            place = crossing_of(rows, name, way)
+            place = crossing_of(rows, name, kind)
             if 0 < place < float("inf"):
                 height = float(np.exp(np.interp(np.log(place), np.log(activities), np.log(times))))
                 axes.plot([place], [height], "o", color="black", markerfacecolor="white", markersize=8, zorder=5)

@@ -141,6 +141,9 @@ def unnormalized(network):
     """The network as before its conversion: each layer's activations times the lambda that they were divided by."""
     lambdas = network.normalization
     weighted = [node for node in network.neurons if not isinstance(network[node.source], AvgPool2d)]
+    unknown = [node.name for node in weighted if node.name not in lambdas]
+    if network.metadata.get("conversion", {}).get("normalization") == "channel" and unknown:
+        raise SystemExit(f"{unknown[0]} was normalised channel by channel, which cannot be undone; convert it anew")
     return normalize(network, {node.source: 1 / lambdas[node.name] for node in weighted if node.name in lambdas})
 
 

@@ -75,8 +75,8 @@ def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float
         begin = time.thread_time()
         run.run(None, 1)
         whole.append(time.thread_time() - begin)
-        if run.room is not None:
-            run.room.put_back()
+        if run.events is not None:
+            run.events.put_back()
         # Where events last, the bands are run one by one, and their kernels can be told apart.
         run = LayerRun(LayerState(layer), [inputs], steps, keep_currents=False, lasting=True)
         with Clock((phases, "gather_band")) as clock:
@@ -205,7 +205,7 @@ def compare_integers(
             rows += measure_layer(program, layer, steps, activities, repeats)
     if not rows:
         raise click.UsageError("--integers needs a network with layers whose sums are exact in integers; this has none")
-    print("milliseconds of unpack + gather, or spread + dot (G accumulates/s that events cause)\n")
+    print("milliseconds of unpack + gather, or planes + dot (G accumulates/s that events cause)\n")
     print("\n".join(table_lines([*rows, *whole_network(rows)], peaks)))
     return rows
 

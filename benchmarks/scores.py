@@ -21,6 +21,7 @@ from spikeunet.engine import load_model
 from spikeunet.engine.evaluation import Workplace, evaluate, plan_evaluation
 from spikeunet.engine.evaluation.one_picture import ANN
 from spikeunet.engine.evaluation.results import write_json
+from spikeunet.engine.operations.readings import MULTIPLY_ACCUMULATE, READING_COSTS, SHIFT_ADDS
 
 SETS = {
     "set12": ("denoise-gray-converted", ("denoise-gray-fast", "denoise-gray")),
@@ -66,11 +67,16 @@ def line(dataset, network, summary, macs):
     scores = ", ".join(form.format({**mean, **pooled}[name]) for name, form in SCORES[dataset].items())
     if summary["method"] == ANN:
         cost = f"{macs / 1e3:.1f} k multiply-accumulates"
-        cells = [dataset, "ANN", "", scores, cost, f"{1e3 * mean['dense_energy_joules']:.1f}"]
+        cells = [dataset, "ANN", "", scores, cost, f"{1e3 * mean['dense_energy_joules']:.1f}", ""]
     else:
         cost = f"{mean['accumulates_per_pixel'] / 1e3:.1f} k"
-        cells = [dataset, network, str(summary["steps"]), scores, cost, f"{1e3 * mean['energy_joules']:.2f}"]
+        multiplied, shifted = (_millijoules(mean[READING_COSTS[name]]) for name in (MULTIPLY_ACCUMULATE, SHIFT_ADDS))
+        cells = [dataset, network, str(summary["steps"]), scores, cost, multiplied, shifted]
     return "| " + " | ".join(cells) + " |"
+
+
+def _millijoules(joules):
+    return "not true" if joules is None else f"{1e3 * joules:.2f}"
 
 
 @click.command()
@@ -82,7 +88,10 @@ def line(dataset, network, summary, macs):
 def main(data, steps, sets, workers, out):
     """Measure every shipped network, and those that they come from, on the data set that it is for."""
     out.mkdir(parents=True, exist_ok=True)
-    lines = ["| set | network | T | scores | accumulates per pixel | energy / mJ |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| set | network | T | scores | operations per pixel | energy, multiply-accumulates / mJ | shift-adds / mJ |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for dataset in sets.split(","):
         converted, tuned = SETS[dataset]
         found = summaries(converted, dataset, data, steps, True, out, workers)

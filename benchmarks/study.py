@@ -134,7 +134,8 @@ def circumstances(options):
     return (
         f"{options['machine']}; threads: {threads}; noise of sigma {options['sigma']:g} for denoisers. Scores of a "
         "segmentation are of all pixels together, PSNR is the mean; costs are means per picture. Initial potential: "
-        f"{options['initial']:g} of the smallest threshold. Energy: {ENERGY_MODELS[DEFAULT_ENERGY_MODEL].source}"
+        f"{options['initial']:g} of the smallest threshold. Energy, graded events as multiply-accumulates and binary "
+        f"ones as accumulates: {ENERGY_MODELS[DEFAULT_ENERGY_MODEL].source}"
     )
 
 

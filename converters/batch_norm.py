@@ -67,7 +67,7 @@ def fold_batch_norm(
         keys = [f"{norm}.{part}" for part in (*PARAMETERS, *STATISTICS)]
         if f"{layer}.weight" in folded and any(key in folded for key in keys):
             parts = {key.rpartition(".")[2]: folded.pop(key) for key in keys if key in folded}
-            fault = _fault(parts, _output_channels(layer, folded))
+            fault = norm_fault(parts, _output_channels(layer, folded))
             if fault:
                 faults.append(f"{norm} ({fault})")
             else:
@@ -87,7 +87,8 @@ def _output_axis(layer: str) -> int:
     return 1 if layer.startswith("convtranspose") else 0
 
 
-def _fault(parts: Mapping[str, NDArray[Any]], channels: int) -> str:
+def norm_fault(parts: Mapping[str, NDArray[Any]], channels: int) -> str:
+    """What is wrong with a batch norm's arrays, given the channels that it is for; "" for nothing."""
     missing = [name for name in STATISTICS if name not in parts]
     if missing:
         return f"missing {', '.join(missing)}"
@@ -100,13 +101,18 @@ def _fault(parts: Mapping[str, NDArray[Any]], channels: int) -> str:
 
 
 def _folded(layer: str, state: StateDict, parts: Mapping[str, NDArray[Any]], epsilon: float) -> StateDict:
-    weight = state[f"{layer}.weight"].astype(np.float64)
+    arrays = state[f"{layer}.weight"], state.get(f"{layer}.bias")
+    weight, bias = folded_into(*arrays, parts, epsilon, _output_axis(layer))
+    return {f"{layer}.weight": weight, f"{layer}.bias": bias}
+
+
+def folded_into(
+    weight: NDArray[Any], bias: NDArray[Any] | None, parts: Mapping[str, NDArray[Any]], epsilon: float, axis: int = 0
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Weight and bias, float64, with a batch norm's arrays folded in; outputs lie along an axis of the weight."""
     mean, variance = (parts[name].astype(np.float64) for name in STATISTICS)
     gain = parts.get("weight", np.float64(1)) / np.sqrt(variance + epsilon)
-    bias = state.get(f"{layer}.bias", np.zeros_like(mean))
-    shape = [1, 1, 1, 1]
-    shape[_output_axis(layer)] = -1
-    return {
-        f"{layer}.weight": weight * gain.reshape(shape),
-        f"{layer}.bias": (bias - mean) * gain + parts.get("bias", np.float64(0)),
-    }
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    before = np.zeros_like(mean) if bias is None else bias
+    return weight.astype(np.float64) * gain.reshape(shape), (before - mean) * gain + parts.get("bias", np.float64(0))

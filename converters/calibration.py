@@ -1,11 +1,12 @@
-"""Calibration: pictures that stand for what the network will see, and percentiles of its activations on them."""
+"""Calibration: pictures that stand for what the network will see, and its activations on them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,16 +14,25 @@ from numpy.typing import ArrayLike, NDArray
 from spikeunet.engine.dense import evaluate
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.graph import Network
-from spikeunet.engine.neurons import rectifies
+from spikeunet.engine.neurons import NeuronModel
 from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.padding import pad_to_multiple
 from spikeunet.engine.pictures.picture_files import SUFFIXES, read_colors
 from spikeunet.engine.pictures.preprocessing import preprocess
 
-from .percentile import UpperPercentile
-
 Pictures = str | os.PathLike[str] | Iterable[ArrayLike]
 Array = NDArray[np.float32]
+Groups = NDArray[np.int64]
+
+
+class ScaleRule(Protocol):
+    """What chooses the scale of each group of channels from their currents."""
+
+    def add(self, currents: Array, groups: Groups, model: NeuronModel) -> None:
+        """Take in (N, C) currents before the activation; the groups are (C,), 0 for none."""
+
+    def values(self) -> NDArray[np.float64]:
+        """(G,) the scales; 0 of a group without any activation."""
 
 
 def calibration_pictures(
@@ -37,7 +47,8 @@ def calibration_pictures(
     Parameters
     ----------
     pictures : path of a folder, or iterable of (C, H, W) or (H, W) float
-        Samples in [0, 1] before noise. Files of a folder are taken in the order of their names.
+        Samples in [0, 1] before noise. Files of a folder are taken in the order of their names; where it has none,
+        those of the folders in it, as labelled pictures lie.
     channels : int
         Channels that the network takes. A gray picture serves for any number; colour is averaged for one.
     sigma : float or sequence of float
@@ -71,47 +82,66 @@ def calibration_pictures(
 
 
 def calibrate(
-    network: Network, pictures: Sequence[Array], groups: Mapping[str, Iterable[str]], percentile: float
-) -> dict[str, float]:
-    """Percentile of the activations' sizes of each group of Neurons nodes over all pictures, zeros included.
+    network: Network, pictures: Sequence[Array], populations: Mapping[str, Groups], rule: ScaleRule
+) -> NDArray[np.float64]:
+    """Scale of each group of channels by the currents that they bring to neurons, on all pictures.
 
-    The percentile is exact and the result does not depend on the machine's number of cores. Pictures are padded by
-    reflection where the network needs it. A value of 0 becomes 1.
+    The result does not depend on the machine's number of cores. Pictures are padded by reflection where the network
+    needs it.
 
     Parameters
     ----------
     network : Network
     pictures : sequence of (C, H, W) float32
-    groups : mapping of str to names of Neurons nodes
-        Each node in one group at most.
-    percentile : float
-        In (0, 100]; 100 is the maximum.
+    populations : mapping of name of a Neurons node to (K,) int
+        The group of each channel, 0 for none; where there are more channels, each stands for the next few.
+    rule : ScaleRule
 
     Returns
     -------
-    dict of group to float
+    (G,) float64, 0 of a group without any activation
 
     Raises
     ------
     RangeError
         If an activation leaves the range of float32.
     """
-    padded = [pad_to_multiple(picture, network.size_multiple)[0] for picture in pictures]
-    group_of = {name: group for group, names in groups.items() for name in names}
-    counts = dict.fromkeys(groups, 0)
-    for picture in padded:
+    by_source = {network[name].sources[0]: name for name in populations}
+
+    def observe(source: str, current: Array) -> None:
+        neurons = network[by_source[source]]
+        groups = populations[neurons.name]
+        channels = current.shape[-1]
+        rule.add(current.reshape(-1, channels), np.repeat(groups, channels // len(groups)), neurons.model)  # type: ignore[attr-defined]
+
+    for picture in padded(network, pictures):
+        evaluate(network, picture, observe, by_source)
+    return rule.values()
+
+
+def padded(network: Network, pictures: Sequence[Array]) -> Iterator[Array]:
+    """The pictures in sizes that the network takes."""
+    return (_fitting(network, picture) for picture in pictures)
+
+
+def activations_of_groups(
+    network: Network, pictures: Sequence[Array], populations: Mapping[str, Groups], count: int
+) -> NDArray[np.int64]:
+    """(count,) how many activations each group has on all pictures."""
+    counts = np.zeros(count, np.int64)
+    for picture in padded(network, pictures):
         shapes = network.shapes(_shape(picture))
-        for name, group in group_of.items():
-            counts[group] += int(np.prod(shapes[name]))
-    percentiles = {group: UpperPercentile(count, percentile) for group, count in counts.items()}
-    signed = {node.name for node in network.neurons if not rectifies(node.model)}
+        for name, groups in populations.items():
+            np.add.at(counts, groups, int(np.prod(shapes[name])) // len(groups))
+    return counts
 
-    def observe(name: str, activation: Array) -> None:
-        percentiles[group_of[name]].add(np.abs(activation) if name in signed else activation)
 
-    for picture in padded:
-        evaluate(network, picture, observe, group_of)
-    return {group: collected.value or 1.0 for group, collected in percentiles.items()}
+def _fitting(network: Network, picture: Array) -> Array:
+    """The picture, padded by reflection where the network needs it: not for one answer to the picture as a whole."""
+    with suppress(InputError):
+        if network.shapes(_shape(picture))[network.output.name][1:] == (1, 1):
+            return picture
+    return pad_to_multiple(picture, network.size_multiple)[0]
 
 
 def _shape(picture: Array) -> tuple[int, int, int]:
@@ -135,10 +165,16 @@ def _sources(pictures: Pictures) -> list[Any]:
 def _files(folder: Path) -> list[Any]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of calibration pictures; check the path")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    # Pictures in a folder for each class lie one deeper.
+    files = next(filter(None, (_pictures_of(folder), [each for path in inside for each in _pictures_of(path)])), [])
     if not files:
         raise InputError(f"{folder}: holds no pictures for calibration; use files ending in {', '.join(SUFFIXES)}")
     return list(files)
+
+
+def _pictures_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
 def _limited(sources: list[Any], limit: int | None) -> Iterator[Any]:

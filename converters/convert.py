@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from spikeunet.engine.errors import InputError, SpikeunetError, StateDictError, first_few
+from spikeunet.engine.errors import InputError, StateDictError, first_few
 from spikeunet.engine.graph import UNCHOSEN, Network, Neurons
 from spikeunet.engine.neurons import MultiThreshold, NeuronModel, rectifies
 
-from .architectures import ARCHITECTURES
+from .architectures import ARCHITECTURES, AUTO, fitting, recognised
 from .batch_norm import EPSILON
 from .calibration import Pictures, calibration_pictures
 from .check import Check, relative_error, require_agreement
 from .key_names import build_unwrapped
-from .normalization import activation_scales, normalize
+from .least_squares import fitting_steps
+from .normalization import (
+    DEFAULT_PERCENTILE,
+    Normalization,
+    ScaleChoice,
+    activation_scales,
+    chosen_scales,
+    normalize,
+)
 from .onnx import Imported, is_onnx, read_onnx
 from .state_dict import StateDict, checked, find_weights
+from .two_classes import two_classes
 from .weights import Weights
 
-NORMALIZATIONS = ("connection", "layer", "none")
+NORMALIZATIONS = ("channel", "connection", "layer", "none")
+SCALES = ("least-squares", "percentile", "iteration")
 
 
 def convert(
     state: str | os.PathLike[str] | Mapping[str, Any] | Weights | Imported | Network,
-    architecture: str = "spiking-unet",
-    normalization: Literal["connection", "layer", "none"] = "connection",
+    architecture: str = AUTO,
+    normalization: Literal["channel", "connection", "layer", "none"] = "channel",
     calibration: Pictures | None = None,
-    percentile: float = 99.9,
+    percentile: float | None = None,
     neuron: NeuronModel | None = None,
     *,
+    scales: ScaleChoice | None = None,
     metadata: Mapping[str, Any] | None = None,
     batch_norm_epsilon: float = EPSILON,
     entry: str | None = None,
@@ -50,20 +61,27 @@ def convert(
         of files, those that `read_weights` reads: NPZ, PyTorch, safetensors, Keras. Or an ONNX file (.onnx), which
         describes a network of any topology, or a network built by hand.
     architecture : str
-        A key of ARCHITECTURES; without meaning for a Network or an ONNX file.
-    normalization : "connection", "layer" or "none"
-        Whether each layer is scaled by its own activations, or layers that meet in a concatenation by their common
-        ones, or weights stay as they are.
+        A key of ARCHITECTURES, or "auto" for the only one whose keys and shapes the state dict has; without meaning for
+        a Network or an ONNX file.
+    normalization : "channel", "connection", "layer" or "none"
+        Whether each channel is scaled by its own activations, or each layer by its own, or layers that meet in a
+        concatenation by their common ones, or weights stay as they are.
     calibration : path of a folder, or iterable of (C, H, W) or (H, W) float, optional
         Pictures such as the network will see, noise included, samples about [0, 1]; `calibration_pictures` adds noise.
         Required unless normalization is "none".
-    percentile : float
-        Percentile of the activations that becomes 1, in (0, 100]; 100 is the maximum.
+    percentile : float, optional
+        Percentile of the activations that becomes 1, in (0, 100]; 100 is the maximum. Given alone it makes `scales`
+        percentiles.
     neuron : MultiThreshold, IntegrateAndFire, BurstNeuron or any other neuron model, optional
         Model of all neurons with its initial potential; one that emits negative values, such as SignedMultiThreshold,
         stands for the identity and replaces such models only, any other stands for a ReLU and leaves them alone. By
         default MultiThreshold.rounding(): of a state dict for all neurons, of a Network for the `Neurons` that were
         given no model; a model that was given stays.
+    scales : "least-squares", "percentile" or "iteration", optional
+        How scales are chosen: by the least squared error between activations and what the neurons emit in their place,
+        for the steps that the metadata recommend (or as many as
+        tell 127 levels apart); as a percentile (99.9 unless given); by the
+        threshold iteration of H-MT, which assumes a normal distribution. By least squares unless a percentile is given.
     metadata : mapping, optional
         JSON values to keep with the network (task, noise range, training data, score of the ANN; classes, palette and
         preprocessing of a segmentation; "predicts": "picture" for a denoiser that puts out the clean picture and not
@@ -94,7 +112,7 @@ def convert(
     PictureError
         If a calibration picture cannot be read.
     """
-    _check_options(architecture, normalization, calibration, percentile)
+    _check_options(architecture, normalization, calibration, percentile, scales)
     facts: dict[str, Any] = {"normalization": normalization}
     imported = read_onnx(state) if is_onnx(state) else state  # type: ignore[arg-type]
     if isinstance(imported, Imported):
@@ -104,16 +122,22 @@ def convert(
         network = state
     else:
         network, facts = _built(find_weights(state, entry), architecture, batch_norm_epsilon, facts)
+    if neuron is None:
+        facts |= _who_chose_the_neurons(network)
     network = _with_chosen_neurons(network) if neuron is None else _with_neurons_like(network, neuron)
     if normalization != "none" and calibration is not None:
-        steps = (metadata or {}).get("preprocessing", ())
-        pictures = calibration_pictures(calibration, network.input.channels, preprocessing=steps)
-        network = normalize(network, activation_scales(network, pictures, percentile, normalization))
-        facts |= {"percentile": float(percentile), "calibration_pictures": len(pictures)}
+        about = {**network.metadata, **(metadata or {})}
+        pictures = calibration_pictures(
+            calibration, network.input.channels, preprocessing=about.get("preprocessing", ())
+        )
+        network, found = _normalized(network, pictures, percentile, normalization, scales, about.get("steps"))
+        facts |= found
     if check is not None:
         endings = imported.endings if isinstance(imported, Imported) else ()
         facts["relative_error"] = relative_error(network, check, endings)
         require_agreement(facts["relative_error"], force=force)
+    if (metadata or {}).get("task") == "segment" and (pair := two_classes(network)) is not network:
+        network, facts = pair, {**facts, "classes": "0 and the only logit"}
     return network.replace(metadata={**network.metadata, **(metadata or {}), "conversion": facts})
 
 
@@ -122,18 +146,20 @@ def _built(
 ) -> tuple[Network, dict[str, Any]]:
     """The network of a state dict, and the facts: where it was, what its architecture assumes, what its keys lost."""
     arrays = checked(weights.arrays)
+    name = recognised(arrays, epsilon) if architecture == AUTO else architecture
     try:
-        network, removed = _unwrapped(arrays, architecture, epsilon)
+        network, removed = _unwrapped(arrays, name, epsilon)
     except StateDictError:
-        fitting = [name for name in ARCHITECTURES if name != architecture and _fits(arrays, name, epsilon)]
-        if not fitting:
+        others = fitting(arrays, epsilon)
+        if not others or name in others:
             raise
         raise StateDictError(
-            f"the state dict is not of the architecture {architecture!r} but of {first_few(map(repr, fitting))}; "
+            f"the state dict is not of the architecture {name!r} but of {first_few(map(repr, others))}; "
             "say so (--architecture, architecture=)"
         ) from None
     assumed = network.metadata.get("conversion", {})
-    facts = {**facts, "architecture": architecture, **weights.facts, **assumed}
+    told = {"recognised": True} if architecture == AUTO else {}
+    facts = {**facts, "architecture": name, **told, **weights.facts, **assumed}
     return network, {**facts, **({"prefixes": removed} if removed else {})}
 
 
@@ -142,13 +168,31 @@ def _unwrapped(arrays: StateDict, architecture: str, epsilon: float) -> tuple[Ne
     return build_unwrapped(arrays, lambda candidate: build(candidate, epsilon))
 
 
-def _fits(arrays: StateDict, architecture: str, epsilon: float) -> bool:
-    """Whether a state dict is one of an architecture."""
-    try:
-        _unwrapped(arrays, architecture, epsilon)
-    except SpikeunetError:
-        return False
-    return True
+def _normalized(
+    network: Network,
+    pictures: Sequence[Any],
+    percentile: float | None,
+    normalization: Normalization,
+    scales: ScaleChoice | None,
+    steps: Any,
+) -> tuple[Network, dict[str, Any]]:
+    """The network with its scales, and the facts: how they were chosen."""
+    chosen = chosen_scales(scales, percentile)
+    fitted = steps if isinstance(steps, int) and steps > 0 else None
+    found = activation_scales(network, pictures, percentile, normalization, scales, fitted)
+    facts: dict[str, Any] = {"scales": chosen, "calibration_pictures": len(pictures)}
+    if chosen == "percentile":
+        facts["percentile"] = DEFAULT_PERCENTILE if percentile is None else float(percentile)
+    else:
+        facts["scales_steps"] = fitted or max((fitting_steps(node.model) for node in network.neurons), default=1)
+    return normalize(network, found), facts
+
+
+def _who_chose_the_neurons(network: Network) -> dict[str, int]:
+    """How many populations get the default model, and how many keep one that was chosen before."""
+    default = sum(node.model is UNCHOSEN for node in network.neurons)
+    found = {"default_neurons": default, "kept_neurons": len(network.neurons) - default}
+    return {name: count for name, count in found.items() if count}
 
 
 def _with_chosen_neurons(network: Network) -> Network:
@@ -185,14 +229,27 @@ def _check_no_entry(entry: str | None) -> None:
         raise InputError(f"an ONNX file has no entries; leave {entry!r:.100} out")
 
 
-def _check_options(architecture: str, normalization: str, calibration: Pictures | None, percentile: float) -> None:
-    if architecture not in ARCHITECTURES:
-        raise InputError(f"unknown architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
+def _check_options(
+    architecture: str,
+    normalization: str,
+    calibration: Pictures | None,
+    percentile: float | None,
+    scales: ScaleChoice | None,
+) -> None:
+    if architecture != AUTO and architecture not in ARCHITECTURES:
+        raise InputError(f"unknown architecture {architecture!r}; there are {', '.join((AUTO, *ARCHITECTURES))}")
     if normalization not in NORMALIZATIONS:
         raise InputError(f"unknown normalization {normalization!r}; use one of {', '.join(NORMALIZATIONS)}")
+    if scales is not None and scales not in SCALES:
+        raise InputError(f"unknown scales {scales!r}; use one of {', '.join(SCALES)}")
     number = isinstance(percentile, (int, float)) and not isinstance(percentile, bool)
-    if not number or not 0 < percentile <= 100:
+    if percentile is not None and not (number and 0 < percentile <= 100):
         raise InputError(f"the percentile must lie above 0 and at most at 100 (got {percentile!r})")
+    chosen_scales(scales, percentile)
+    given = {"scales": scales, "percentile": percentile}
+    for name, value in given.items() if normalization == "none" else ():
+        if value is not None:
+            raise InputError(f"{name} {value!r} has no meaning for normalization 'none'; leave one of them out")
     if normalization != "none" and calibration is None:
         raise InputError(
             f"normalization {normalization!r} needs calibration pictures, such as the network will see; "

@@ -15,6 +15,9 @@ from .state_dict import StateDict
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """Parts of keys that torch.compile, FSDP and activation checkpointing add, before the whole name or within it."""
 
+MOST_REMOVED = 16
+"""Parts that are taken off the keys at most: each is another trial, and a key may have thousands."""
+
 
 def build_unwrapped(state: StateDict, build: Callable[[StateDict], Network]) -> tuple[Network, list[str]]:
     """The network that a state dict describes as it stands, or else without what all of its keys begin with.
@@ -38,7 +41,7 @@ def build_unwrapped(state: StateDict, build: Callable[[StateDict], Network]) -> 
     """
     fault = StateDictError()
     removed: list[str] = []
-    for removed, candidate in _unwrapped(state):
+    for removed, candidate in unwrapped(state):
         try:
             return build(candidate), removed
         except StateDictError as error:
@@ -53,7 +56,7 @@ def prefixes(removed: list[str]) -> str:
     return " and ".join(repr(part) for part in removed)
 
 
-def _unwrapped(state: StateDict) -> Iterator[tuple[list[str], StateDict]]:
+def unwrapped(state: StateDict) -> Iterator[tuple[list[str], StateDict]]:
     """The state dict as it stands, then with one part more taken off at a time, each with what was taken off."""
     yield [], state
     removed = [f"{wrapper}." for wrapper in WRAPPERS if any(wrapper in key.split(".") for key in state)]
@@ -61,7 +64,7 @@ def _unwrapped(state: StateDict) -> Iterator[tuple[list[str], StateDict]]:
     if removed and len(set(names.values())) == len(state):
         state = {names[key]: array for key, array in state.items()}
         yield removed, state
-    while first := _shared_first_part(state):
+    while len(removed) < MOST_REMOVED and (first := _shared_first_part(state)):
         state = {key.removeprefix(first): array for key, array in state.items()}
         removed = [*removed, first]
         yield removed, state

@@ -1,4 +1,4 @@
-"""An exact percentile of numbers that arrive in pieces, holding no more of them than its rank needs."""
+"""Scales that are a percentile of the activations, exact: no more numbers are held than its rank needs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+
+from spikeunet.engine.neurons import NeuronModel, rectifies
+
+Array = NDArray[np.float64]
 
 
 class UpperPercentile:
@@ -48,3 +52,30 @@ class UpperPercentile:
             raise ValueError(f"{self.missing} numbers are missing")
         low, *rest = np.partition(self.largest, range(min(2, self.kept)))[:2].astype(np.float64)
         return float(low + self.fraction * (rest[0] - low)) if rest else float(low)
+
+
+class Percentiles:
+    """A percentile of each group's activations, of the sizes where neurons are signed, zeros included.
+
+    Parameters
+    ----------
+    counts : (G,) int
+        How many activations each group will have.
+    percentile : float
+        In (0, 100]; 100 is the maximum.
+    """
+
+    def __init__(self, counts: NDArray[np.int64], percentile: float) -> None:
+        self._collected = [UpperPercentile(int(count), percentile) if count else None for count in counts]
+
+    def add(self, currents: NDArray[np.float32], groups: NDArray[np.int64], model: NeuronModel) -> None:
+        """Take in (N, C) currents before the activation; the groups are (C,)."""
+        activations = np.maximum(currents, np.float32(0)) if rectifies(model) else np.abs(currents)
+        for group in np.unique(groups):
+            collected = self._collected[group]
+            if collected is not None:
+                collected.add(activations[:, groups == group] if (groups != group).any() else activations)
+
+    def values(self) -> Array:
+        """(G,) the percentiles; 0 of a group that has no activations."""
+        return np.array([collected.value if collected else 0.0 for collected in self._collected])

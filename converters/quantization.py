@@ -7,9 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikeunet.engine.fixed_point import check_bits, quanta_of_layers, rounded_arrays
-from spikeunet.engine.graph import Network, Weighted
+from spikeunet.engine.graph import Network, Neurons, Weighted
+from spikeunet.engine.neurons import rectifies
+
+Array = NDArray[Any]
 
 
 def quantize_weights(network: Network, bits: int = 8) -> Network:
@@ -24,7 +28,9 @@ def quantize_weights(network: Network, bits: int = 8) -> Network:
 
     Of the two k the one with the smaller squared error is taken: the lower one is twice as fine and cuts the largest
     weights off. Every current is then a whole multiple of q * 2**k[c], so a sum of integers gives it exactly, in any
-    order. Initial potentials and thresholds need not be multiples of anything and stay as they are.
+    order. Initial potentials and thresholds need not be multiples of anything and stay as they are. A bias also makes
+    up for what rounding makes of channels that are the same whatever the picture, such as those of ones that stand for
+    a shift (docs/converting.md).
 
     Weights scaled by output channel, symmetrically and without a zero point, are those of Krishnamoorthi 2018 (arXiv
     1806.08342); powers of two as scales those of Jain, Gural, Wu and Dick, MLSys 2020 (arXiv 1903.08066), whose
@@ -56,7 +62,7 @@ def quantize_weights(network: Network, bits: int = 8) -> Network:
     for node in network.nodes:
         made = node
         if isinstance(node, Weighted) and node.name in quanta:
-            made = _rounded(node, bits, quanta[node.name])
+            made = _rounded(network, node, bits, quanta[node.name])
             ratio = _signal_to_noise(node, made)
             ratios[node.name] = earlier.get(node.name) if ratio is None else ratio
         nodes.append(made)
@@ -65,9 +71,36 @@ def quantize_weights(network: Network, bits: int = 8) -> Network:
     return network.replace(nodes, metadata={**network.metadata, "weight_bits": bits, "weight_snr_db": ratios})
 
 
-def _rounded(node: Weighted, bits: int, quantum: float) -> Weighted:
-    weight, bias = rounded_arrays(node, node.weight, node.bias, bits, quantum)
+def _rounded(network: Network, node: Weighted, bits: int, quantum: float) -> Weighted:
+    weight, _ = rounded_arrays(node, node.weight, node.bias, bits, quantum)
+    missing = _of_constants(network, node, node.weight.astype(np.float64) - weight)
+    _, bias = rounded_arrays(node, node.weight, (node.bias + missing).astype(np.float32), bits, quantum)
     return replace(node, weight=weight, bias=bias)
+
+
+def _of_constants(network: Network, node: Weighted, error: Array) -> Array:
+    """What errors of a weight make of the channels that are the same everywhere, such as ones, for each output channel.
+
+    They are there at every step and so are no noise that averages out. 0 where outputs do not see all weights.
+    """
+    made: Any = node
+    padding = getattr(node, "padding", None)
+    # Where zeros are put around what it reads, outputs away from the border see all weights.
+    inside = node if padding is None else replace(made, padding=0 if isinstance(padding, int) else (0, 0))
+    values = np.concatenate([_constant(network, leaf) for leaf in network.leaves(node.source)])
+    if not values.any() or not inside.sums_all_weights or len(values) != node.in_channels:
+        return np.zeros(node.out_channels)
+    return node.sum_by_output(error * node.along_inputs(values))
+
+
+def _constant(network: Network, leaf: str) -> Array:
+    """By channel, what neurons emit on average whatever they read, because all weights before them are 0; else 0."""
+    node = network[leaf]
+    source = network[node.source] if isinstance(node, Neurons) else node
+    if not isinstance(source, Weighted) or source.weight.any():
+        return np.zeros(network.channels[leaf] or 1)
+    bias = source.bias.astype(np.float64)
+    return np.maximum(bias, 0) if isinstance(node, Neurons) and rectifies(node.model) else bias
 
 
 def _signal_to_noise(node: Weighted, rounded: Weighted) -> float | None:

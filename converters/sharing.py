@@ -1,7 +1,8 @@
-"""Which layers share a scale, and what scale each channel of each node has.
+"""Which layers share a scale, or which channels, and what scale each channel of each node has.
 
-A layer with weights has a scale of its own. What has none hands on that of what it reads, channel by channel. Layers
-share one where their activations are added up, and where channels are put together that no weights tell apart.
+A layer with weights has a scale of its own, or one for each output channel. What has none hands on those of what it
+reads, channel by channel. Layers (channels) share one where their activations are added up, and where channels are put
+together that no weights tell apart.
 """
 
 from __future__ import annotations
@@ -41,13 +42,16 @@ class HandedOn:
     incoming: dict[str, Array]
 
 
-def hand_on(network: Network, of_picture: float, of_layer: Callable[[Weighted], float], agree: Agree) -> HandedOn:
-    """Give the picture and each layer with weights a number, and hand it on through all nodes that have none."""
+def hand_on(network: Network, of_picture: float, of_layer: Callable[[Weighted], Any], agree: Agree) -> HandedOn:
+    """Give the picture and each layer with weights a number, and hand it on through all nodes that have none.
+
+    `of_layer` returns one for all output channels, or (out_channels,) of them.
+    """
     found = HandedOn({}, {})
     for node in network.by_size:
         if isinstance(node, Weighted):
             found.incoming[node.name] = _read(network, node, found.outgoing, agree)
-            found.outgoing[node.name] = np.full(node.out_channels, of_layer(node))
+            found.outgoing[node.name] = np.broadcast_to(of_layer(node), (node.out_channels,))
         elif isinstance(node, Input):
             found.outgoing[node.name] = np.full(node.channels, of_picture)
         elif isinstance(node, Projection):
@@ -87,8 +91,14 @@ def _passed_on(network: Network, node: Projection, outgoing: dict[str, Array], a
 
 
 def _added(network: Network, node: CurrentSum, outgoing: dict[str, Array], agree: Agree) -> Array:
-    values = np.concatenate([outgoing[part] for part in node.sources if part in outgoing])
-    return _one(node, values, network.channels[node.name] or 1, agree)
+    """What each channel of a sum has: what that channel has of each part."""
+    parts, channels = [outgoing[part] for part in node.sources if part in outgoing], network.channels[node.name]
+    if not all(len(part) == channels for part in parts):
+        return _one(node, np.concatenate(parts), channels or 1, agree)
+    for column in np.unique(np.stack(parts), axis=1).T:
+        if _differ(column):
+            agree(node, column)
+    return parts[0]
 
 
 def _one(node: Node, values: Array, count: int, agree: Agree) -> Array:
@@ -103,59 +113,88 @@ def _differ(values: Array) -> bool:
 
 
 class Sharing:
-    """Which layers share a scale.
+    """Which layers, or which of their channels, share a scale: those that do are a group, which has a number.
 
     Parameters
     ----------
     network : Network
     joined : bool
-        Whether those that meet in a concatenation share one, too.
+        Whether layers that meet in a concatenation share one, too.
+    channels : bool
+        Whether each output channel has a scale of its own, and not each layer.
     """
 
-    def __init__(self, network: Network, joined: bool = False) -> None:
-        layers = [node.name for node in network.nodes if isinstance(node, Weighted)]
-        self._numbers = {name: 1 + index for index, name in enumerate(layers)}
-        self._names = ["", *layers]
+    def __init__(self, network: Network, joined: bool = False, channels: bool = False) -> None:
+        layers = [node for node in network.nodes if isinstance(node, Weighted)]
+        self._names = [""]
+        self._numbers = {node.name: self._numbered(node, channels) for node in layers}
         self._parents = list(range(len(self._names)))
         self._met: Node | None = None
         self._outgoing = hand_on(
             network, _PICTURE, lambda layer: self._numbers[layer.name], lambda node, found: self._unite(found, node)
         ).outgoing
-        read_out = {group for node in network.outputs for group in self._groups(self._outgoing[node.name])}
-        self._unscaled = {*read_out, self._group(_PICTURE)}
         for node in network.nodes if joined else ():
             if isinstance(node, Projection):
                 self._join(network, node)
+        self._roots = np.array([self._group(number) for number in range(len(self._names))])
+        read_out = [self._roots[self._outgoing[node.name]] for node in network.outputs]
+        self._read_out = {int(group) for found in read_out for group in found}
         fired = {part.name for node in network.neurons for part in network.projections(node.source)}
-        self._able = [name for name in layers if name in fired and self._group(self._numbers[name]) not in read_out]
-        first = {self._first(name) for name in self._able}
-        self.scales = {name: self._first(name) for name in layers if self._first(name) in first - {""}}
-        """By layer that can be scaled, the first one of those that it shares its scale with."""
+        self._able = {node.name: self._roots[self._numbers[node.name]] for node in layers if node.name in fired}
+        self._scaled = self._groups_with_a_scale()
+        numbers = {name: self._with_a_scale(self._roots[found]) for name, found in self._numbers.items()}
+        self.groups = {name: groups for name, groups in numbers.items() if groups.any()}
+        """By layer that can be scaled, (out_channels,) the group of each output channel, 0 for one without a scale."""
 
-    def layer_behind(self, name: str) -> str:
-        """The layer whose scale a node has, a value of `scales`; "" where it has none, or several."""
-        groups = self._groups(self._outgoing[name])
-        return self._names[groups.pop()] if len(groups) == 1 and not groups & self._unscaled else ""
+    @property
+    def scales(self) -> dict[str, str]:
+        """By layer that can be scaled, the first one of those that it shares its scale with."""
+        return {name: self._names[int(groups.max())] for name, groups in self.groups.items()}
+
+    @property
+    def count(self) -> int:
+        """Groups have numbers below this one."""
+        return len(self._names)
+
+    def groups_behind(self, name: str) -> Array:
+        """(K,) the group of each channel of a node, 0 for one without a scale; see HandedOn.outgoing."""
+        return self._with_a_scale(self._roots[self._outgoing[name]])
 
     def check(self) -> None:
         """InputError where a layer cannot be scaled because what it is put together with, the picture, has no scale."""
-        name = next((name for name in self._able if name not in self.scales), None)
-        if self._met is not None and name is not None:
+        picture = int(self._roots[_PICTURE])
+        held = [name for name, groups in self._able.items() if picture in groups and picture not in self._read_out]
+        if self._met is not None and held:
             kind = type(self._met).__name__
             raise InputError(
                 f"{kind} {self._met.name!r} puts the picture, which has no scale, together with activations that share "
-                f"that of {name!r}; put a Scale with weights of 1 and neurons (SignedMultiThreshold where the picture "
-                "has negative values) between the picture and it"
+                f"that of {held[0]!r}; put a Scale with weights of 1 and neurons (SignedMultiThreshold where the "
+                "picture has negative values) between the picture and it"
             )
 
-    def _first(self, name: str) -> str:
-        group = self._group(self._numbers[name])
-        return "" if group in self._unscaled else self._names[group]
+    def _numbered(self, node: Weighted, channels: bool) -> Array:
+        """A number for each output channel of a layer, or one for all."""
+        first = len(self._names)
+        self._names += [node.name] * (node.out_channels if channels else 1)
+        return np.arange(first, first + node.out_channels) if channels else np.full(node.out_channels, first)
+
+    def _groups_with_a_scale(self) -> Array:
+        """Groups with a channel that neurons fire for, but those of the picture and of what is read out."""
+        found = np.unique(np.concatenate([*self._able.values(), np.zeros(1, int)]))
+        scaled: Array = found[~np.isin(found, [*self._read_out, self._roots[_PICTURE]])]
+        return scaled
+
+    def _with_a_scale(self, groups: Array) -> Array:
+        kept: Array = np.where(np.isin(groups, self._scaled), groups, 0)
+        return kept
 
     def _join(self, network: Network, node: Projection) -> None:
-        """Unite what synapses read together."""
+        """Unite what synapses read together, but what is read out and the picture."""
         found = np.concatenate([self._outgoing[leaf] for leaf in network.leaves(node.source)])
-        self._unite([number for number in self._groups(found) if number not in self._unscaled], node)
+        unscaled = {self._group(_PICTURE)}
+        for output in network.outputs:
+            unscaled |= self._groups(self._outgoing[output.name])
+        self._unite([number for number in self._groups(found) if number not in unscaled], node)
 
     def _unite(self, numbers: Any, node: Node) -> None:
         """Put all of these into one group, which is called by its lowest number."""

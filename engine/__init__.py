@@ -7,7 +7,7 @@ if __name__ != "spikeunet.engine":
     raise ImportError("this folder is a part of spikeunet: install it and import spikeunet.engine")
 
 from . import start  # noqa: F401 - the checks before all else
-from .dense import forward
+from .dense import forward, quantised_twin, twin_bits
 from .encoders import Delta, Events, EventStream, Latency, RankOrder, Rate, bin_events, read_events
 from .errors import (
     GraphError,
@@ -58,49 +58,74 @@ from .layers import (
 from .memory import clear_caches
 from .models import list_models, load_model
 from .neurons import (
+    AdaptiveLeakyIntegrateAndFire,
+    AlphaNeuron,
     BurstNeuron,
+    CurrentBasedLeakyIntegrateAndFire,
+    EscapeNoiseLeakyIntegrateAndFire,
+    Heterogeneous,
     IntegrateAndFire,
+    Integrator,
+    Izhikevich,
+    Lapicque,
     LeakyIntegrateAndFire,
+    LeakyIntegrator,
     MultiThreshold,
+    PerfectIntegrateAndFire,
     RefractoryLeakyIntegrateAndFire,
     SignedMultiThreshold,
     register_neuron,
 )
 from .operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .operations.energy import ENERGY_MODELS, EnergyEstimate, EnergyModel, estimate_energy
+from .pictures.frame_writer import FrameWriter, write_frames
+from .pictures.frames import read_frames
 from .pictures.metrics import psnr, ssim
 from .pictures.noise import add_noise
 from .pictures.picture_files import read_picture, write_picture
 from .simulation import Result, State, simulate
+from .stream import Stream
+from .tasks.classification import Classified, classify
 from .tasks.denoising import Denoised, denoise
 from .tasks.segmentation import Segmented, segment
 
 __all__ = [
     "ENERGY_MODELS",
+    "AdaptiveLeakyIntegrateAndFire",
     "Add",
+    "AlphaNeuron",
     "AvgPool2d",
     "BurstNeuron",
+    "Classified",
     "Concat",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
+    "CurrentBasedLeakyIntegrateAndFire",
     "Delta",
     "Denoised",
     "EnergyEstimate",
     "EnergyModel",
+    "EscapeNoiseLeakyIntegrateAndFire",
     "EventQueue",
     "EventStream",
     "Events",
     "FanOut",
     "Flatten",
+    "FrameWriter",
     "GlobalAvgPool2d",
     "GraphError",
+    "Heterogeneous",
     "Input",
     "InputError",
     "InputOperations",
     "IntegrateAndFire",
+    "Integrator",
+    "Izhikevich",
+    "Lapicque",
     "Latency",
     "LeakyIntegrateAndFire",
+    "LeakyIntegrator",
     "Linear",
     "MaxPool2d",
     "ModelFileError",
@@ -112,6 +137,7 @@ __all__ = [
     "Node",
     "Operations",
     "Output",
+    "PerfectIntegrateAndFire",
     "PictureError",
     "PictureWarning",
     "PixelShuffle",
@@ -128,6 +154,7 @@ __all__ = [
     "SpikeunetError",
     "State",
     "StateDictError",
+    "Stream",
     "SumPool2d",
     "SynapseOperations",
     "SynapticEvents",
@@ -136,6 +163,7 @@ __all__ = [
     "ZeroFanOut",
     "add_noise",
     "bin_events",
+    "classify",
     "clear_caches",
     "denoise",
     "estimate_energy",
@@ -145,7 +173,9 @@ __all__ = [
     "load_model",
     "padded_rows",
     "psnr",
+    "quantised_twin",
     "read_events",
+    "read_frames",
     "read_picture",
     "register_layer",
     "register_neuron",
@@ -153,7 +183,9 @@ __all__ = [
     "segment",
     "simulate",
     "ssim",
+    "twin_bits",
     "window_fan_out",
     "window_rows",
+    "write_frames",
     "write_picture",
 ]

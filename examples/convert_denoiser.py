@@ -37,7 +37,9 @@ def main(state: Path, pictures: Path, count: int, ann_psnr: float | None, out: P
     """Normalise with noisy calibration pictures and save in float16."""
     calibration = calibration_pictures(pictures, 1, sigma=np.linspace(*SIGMA, 10), limit=count)
     metadata = METADATA if ann_psnr is None else {**METADATA, "ann": {"bsd68_sigma25_psnr": ann_psnr}}
-    network = convert(state, calibration=calibration, neuron=MultiThreshold.rounding(), metadata=metadata)
+    # One scale for each layer, as the shipped network was made.
+    scales = {"normalization": "connection", "percentile": 99.9, "calibration": calibration}
+    network = convert(state, neuron=MultiThreshold.rounding(), metadata=metadata, **scales)
     save_model(network, out, dtype="float16")
     print(f"{out}: {network}, {out.stat().st_size / 1e6:.1f} MB")
 

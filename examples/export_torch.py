@@ -44,8 +44,10 @@ def export(network: torch.nn.Module, example: torch.Tensor, path: str | Path, *,
     if path.suffix != ".onnx":
         raise ValueError(f"{path}: the name must end in .onnx")
     training, device = network.training, next((p.device for p in network.parameters()), torch.device("cpu"))
-    network.eval().to("cpu")
-    example = example.detach().to("cpu", torch.float32)
+    channels_last = any(p.ndim == 4 and not p.is_contiguous() for p in network.parameters())
+    # Of channels that come last, torch.export writes strides into the graph (as_strided), which no operator has.
+    network.eval().to("cpu", memory_format=torch.contiguous_format)
+    example = example.detach().to("cpu", torch.float32, memory_format=torch.contiguous_format)
     try:
         with torch.no_grad():
             outputs = network(example)
@@ -53,7 +55,8 @@ def export(network: torch.nn.Module, example: torch.Tensor, path: str | Path, *,
                 raise TypeError(f"the network must return one tensor (got {type(outputs).__name__})")
             _write(network, example, path, open_size=open_size)
     finally:
-        network.train(training).to(device)
+        kept = torch.channels_last if channels_last else torch.preserve_format
+        network.train(training).to(device, memory_format=kept)
     np.savez(path.with_suffix(".npz"), inputs=example.numpy(), outputs=outputs.numpy())
 
 

@@ -3,7 +3,8 @@
     python examples/my_neuron.py
 
 The neuron raises its threshold with every spike, and the rise wears off (Bellec et al., Long short-term memory and
-learning-to-learn in networks of spiking neurons, NeurIPS 2018). docs/neurons.md explains each part.
+learning-to-learn in networks of spiking neurons, NeurIPS 2018). docs/neurons.md explains each part. (A step that has an
+argument `random`, in a model with a field `seed`, draws a random number: engine/neurons/escape_noise.py.)
 """
 
 from __future__ import annotations

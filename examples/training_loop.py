@@ -50,11 +50,14 @@ class Lesson:
     describe: Callable[[nn.Module], str]
 
 
-def add_arguments(parser: argparse.ArgumentParser, out: str, minutes: float, rate: float, report: int) -> None:
-    """Options of every training script, with their defaults."""
+def add_arguments(
+    parser: argparse.ArgumentParser, out: str, minutes: float, rate: float, report: int, width: int | None = 32
+) -> None:
+    """Options of every training script, with their defaults; no width where that is None."""
     parser.add_argument("--out", type=Path, default=Path(out), help="state dict, NPZ; the checkpoint lies beside it")
     parser.add_argument("--minutes", type=float, default=minutes, help="length of the run, by the clock")
-    parser.add_argument("--width", type=int, default=32, help="channels of the first level")
+    if width is not None:
+        parser.add_argument("--width", type=int, default=width, help="channels of the first level")
     parser.add_argument("--rate", type=float, default=rate, help="peak learning rate")
     parser.add_argument("--report", type=int, default=report, help="iterations from one report and save to the next")
     parser.add_argument("--seed", type=int, default=0)

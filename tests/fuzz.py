@@ -2,7 +2,7 @@
 
     python tests/fuzz.py [TARGET ...] [--inputs 10000] [--seed 0] [--keep FOLDER]
 
-tries so many mutated inputs on each target (model, state-dict, weights, onnx, picture, command-line, calibration,
+tries so many mutated inputs on each target (model, state-dict, weights, onnx, nir, picture, command-line, calibration,
 segmentation, checkpoint, finetune) and prints how each ended; the target kill interrupts so many writers of every kind
 of output.
 Anything but a refusal in one line or a result is a finding: it is printed, its input kept, and the status is 1.
@@ -175,7 +175,7 @@ class Target:
 
 
 def targets() -> dict[str, Target]:
-    """Everything that can be fuzzed here: scores of segmentations need scikit-learn, graphs the package onnx."""
+    """Everything that can be fuzzed here: scores of segmentations need scikit-learn, graphs the package onnx or nir."""
     found = {
         "model": Target(fuzz_inputs.Models(), read_broken_model),
         "state-dict": Target(fuzz_inputs.States(), read_broken_state),
@@ -193,6 +193,10 @@ def targets() -> dict[str, Target]:
         import fuzz_onnx
 
         found["onnx"] = Target(fuzz_onnx.Graphs(), fuzz_onnx.read_broken_graph)
+    if importlib.util.find_spec("nir") is not None and importlib.util.find_spec("h5py") is not None:
+        import fuzz_nir
+
+        found["nir"] = Target(fuzz_nir.Graphs(), fuzz_nir.read_broken_graph)
     return found
 
 

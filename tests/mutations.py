@@ -119,9 +119,9 @@ MUTATIONS = [
     ),
     Mutation(
         "membrane forgotten from one group of steps to the next",
-        "simulation/layer_state.py",
-        "each.fresh = False",
-        "each.fresh = True",
+        "simulation/phases.py",
+        "LadderNeurons(self.layer.neuron, state.membrane, padded, state.membrane, padded)",
+        "LadderNeurons(self.layer.neuron, self.layer.initial, 0, state.membrane, padded)",
     ),
     Mutation(
         "state of a registered neuron forgotten likewise",
@@ -146,8 +146,8 @@ MUTATIONS = [
     Mutation(
         "memory of events is given away while they are read",
         "simulation/picture_run.py",
-        "self._rooms[layer.name] = run.room",
-        "run.room.put_back()",
+        "self._event_memories[layer.name] = run.events",
+        "run.events.put_back()",
     ),
     Mutation(
         "fan-out of a pool without its padding",
@@ -208,7 +208,7 @@ MUTATIONS = [
     ),
     Mutation(
         "sums of a max pool forgotten from one group of steps to the next",
-        "simulation/value_run.py",
+        "simulation/value_currents.py",
         "self._state[first:last]",
         "self._state[first:last].copy()",
         kinds="max_pool2d conv2d",

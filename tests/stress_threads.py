@@ -23,11 +23,11 @@ from test_bound_program import unet
 from spikeunet.engine import clear_caches, denoise, forward, simulate
 from spikeunet.engine.memory import BLOCKS
 from spikeunet.engine.models import kept_models
-from spikeunet.engine.simulation import bound_program, layer_run, queue_room
+from spikeunet.engine.simulation import bound_program, layer_run, queue_memory
 
 MODEL = "denoise-gray-fast"
 SIZES = ((8, 8), (8, 12), (12, 8))
-POOLS = (bound_program.IDLE, queue_room.IDLE, layer_run.IDLE, BLOCKS)
+POOLS = (bound_program.IDLE, queue_memory.IDLE, layer_run.IDLE, BLOCKS)
 
 Job = Callable[[], np.ndarray]
 

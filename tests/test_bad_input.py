@@ -313,10 +313,17 @@ CONVERSIONS = {
     ),
     "steps": (["gray.npz", "-o", "m.npz", "--steps", "0"], "steps must be a whole number from 1 to 1000 (got 0)"),
     "architecture": (
-        ["state.npz", "-o", "m.npz", "--architecture", "vgg", "--normalization", "none"],
-        "unknown architecture 'vgg'; there are spiking-unet",
+        ["state.npz", "-o", "m.npz", "--architecture", "vit", "--normalization", "none"],
+        "unknown architecture 'vit'; there are auto, spiking-unet",
     ),
-    "wrong keys": (["state.npz", "-o", "m.npz", "--normalization", "none"], "conv1.weight"),
+    "wrong keys": (
+        ["state.npz", "-o", "m.npz", "--architecture", "spiking-unet", "--normalization", "none"],
+        "conv1.weight",
+    ),
+    "keys of nothing": (
+        ["state.npz", "-o", "m.npz", "--normalization", "none"],
+        "looks like none of the architectures known by name; there are spiking-unet, unet",
+    ),
 }
 
 

@@ -149,10 +149,10 @@ FILES = {
     "several pages": (
         ".tif",
         lambda: several_pages("TIFF"),
-        "holds 2 pictures; save the one to use as a file of its own",
+        "holds 2 pictures, and out.png would hold one; name a file that ends in .tif, .tiff, .mp4 or .avi for all, or",
     ),
-    "endless pages": (".tif", endless_tiff, "or more pictures; save the one to use as a file of its own"),
-    "animation": (".png", lambda: several_pages("PNG"), "holds 2 pictures; save the one to use as a file of its own"),
+    "endless pages": (".tif", endless_tiff, "page 2: the file breaks off before this page, it is truncated or damaged"),
+    "animation": (".png", lambda: several_pages("PNG"), "holds 2 pictures, and out.png would hold one; name a file"),
     "CMYK": (
         ".jpg",
         lambda: pillow_file(Image.new("CMYK", (4, 4)), format="JPEG"),

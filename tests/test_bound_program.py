@@ -34,7 +34,7 @@ from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.shared_counter import TAKEN, next_band
 from spikeunet.engine.memory import IdleMemory
-from spikeunet.engine.simulation import bound_program, layer_run, picture_run, shared_rooms
+from spikeunet.engine.simulation import bound_program, layer_run, picture_run, queue_memory, shared_memory
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 from spikeunet.engine.threads import workers
@@ -242,6 +242,17 @@ def test_batches(shape, compiled_calls):
     assert_same_operations(found.operations, by_layer(net, pixels, 1).operations)
 
 
+def test_potentials_after_a_run_that_did_not_keep_them(compiled_calls):
+    compiled_calls()
+    net, pixels = unet(), picture(2, 8, 8)
+    expected = simulate_with(unet(), pixels, 1, record=("membrane", "state"), threads=1)
+    for record in ((), ("membrane", "state"), (), "membrane"):
+        found = simulate_with(net, pixels, 1, record=record, threads=1)
+        np.testing.assert_array_equal(found.output, expected.output)
+    for name, potentials in expected.membrane.items():
+        np.testing.assert_array_equal(found.membrane[name], potentials)
+
+
 def test_in_several_threads_of_the_program(compiled_calls):
     """Each has a bound program of its own."""
     compiled_calls()
@@ -280,7 +291,7 @@ def test_an_error_in_one_thread_ends_all(which, compiled_calls, monkeypatch):
 
     with pytest.MonkeyPatch.context() as patch:
         if which == "input":
-            patch.setattr(picture_run.PictureRun, "_add_inputs", lambda self: {}["lost"])
+            patch.setattr(picture_run.PictureRun, "_add_inputs", lambda *_: {}["lost"])
         else:
             patch.setattr(bound_program, "run_layers", fail)
         with pytest.raises(KeyError, match="lost"):
@@ -330,16 +341,26 @@ def test_the_oldest_idle_bound_programs_are_given_up(compiled_calls, monkeypatch
 def test_too_large_for_shared_memory(compiled_calls, monkeypatch):
     compiled_calls()
     net, pixels = unet(), picture(2, 8, 8)
-    monkeypatch.setattr(shared_rooms, "MOST_BYTES", 1000)
+    monkeypatch.setattr(shared_memory, "MOST_BYTES", 1000)
     assert_same(simulate(net, pixels, 1), by_layer(net, pixels, 1))
     assert not idle(net, pixels.shape)
+
+
+def test_layers_too_large_for_eight_steps_but_not_for_fewer(compiled_calls, monkeypatch):
+    """The last groups of steps may then need more shared memory than the first ones."""
+    compiled_calls()
+    net, pixels = unet(), picture(2, 8, 8)
+    first, *_ = build_program(net, pixels.shape).layers
+    monkeypatch.setattr(queue_memory, "MOST_BYTES", queue_memory.block_bytes(first, 1, 1))
+    made = bound_program.BoundProgram(build_program(net, pixels.shape), (8, 8, 2), 8, 1, carries=True)
+    assert len(made.block) >= max(made.places(steps)[2] for steps in (1, 2, 4, 8)) > made.places(8)[2]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), max_size=12))
 def test_places_in_a_block_do_not_overlap_while_they_are_read(parts):
     sizes = [size for size, _ in parts]
     lasts = [min(index + more, len(parts) - 1) for index, (_, more) in enumerate(parts)]
-    places, total = shared_rooms.places_in_block(sizes, lasts)
+    places, total = shared_memory.places_in_block(sizes, lasts)
     for time in range(len(parts)):
         living = [k for k in range(time + 1) if lasts[k] >= time]
         held = [byte for k in living for byte in range(places[k], places[k] + sizes[k])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,8 +122,13 @@ def test_denoise_a_file(run, tmp_path, model):
     fields = dict(line.split(maxsplit=1) for line in printed.splitlines())
     assert fields["steps"] == "3"
     assert fields["events"] == f"{denoised.result.total_events:,}"
-    assert fields["accumulates"].startswith(f"{denoised.result.total_accumulates:,} (")
+    assert fields["operations"].startswith(f"{denoised.result.total_accumulates:,} (")
     assert {"size", "density", "energy", "time"} <= set(fields)
+    assert "J, events read as multiply-accumulates; of the ANN " in printed
+    assert [line.split("  ")[0] for line in printed.splitlines() if line.endswith("; true of this network")] == [
+        "as MACs"
+    ]
+    assert "as accumulates     not true: those of " in printed
     assert not {"PSNR", "SSIM"} & set(fields)
 
 
@@ -257,6 +263,7 @@ def test_the_report_counts_what_the_engine_counts(run, tmp_path, model):
     options = ("--model", model, "--steps", 5, "--report", "-", "--order", "time", "--threads", 1)
     report = json.loads(run("denoise", tmp_path / "in.png", "-o", tmp_path / "out.png", *options))
     result = denoise(picture, small_denoiser(), steps=5).result
+    pooled = sum(int(result.accumulates[name].sum()) for name in result.accumulates if name not in result.dense_macs)
     (entry,) = report["pictures"]
     assert (report["order"], report["threads"], report["failures"]) == ("time", 1, [])
     assert entry["model"] == str(model)
@@ -266,12 +273,27 @@ def test_the_report_counts_what_the_engine_counts(run, tmp_path, model):
     assert entry["accumulates"] == result.total_accumulates
     assert entry["macs"] == result.total_macs
     assert entry["density"] == pytest.approx(result.density)
-    assert entry["energy_joules"] == pytest.approx(0.9e-12 * result.total_accumulates + 4.6e-12 * result.total_macs)
+    assert entry["energy_joules"] == pytest.approx(
+        0.9e-12 * pooled + 4.6e-12 * (result.total_accumulates - pooled + result.total_macs)
+    )
+    assert (entry["reading"], entry["readings"]["accumulate"]) == ("multiply-accumulate", None)
+    shifts = entry["readings"]["shift-adds"]
+    assert shifts["accumulates"] == result.operations.readings["shift-adds"].accumulates > result.total_accumulates
+    assert shifts["energy_joules"]["45nm"] == result.operations.energy(reading="shift-adds").spiking
+    assert report["energy_models"]["45nm-8bit"]["bits"] == 8
     assert {name: layer["events"] for name, layer in entry["layers"].items()} == {
         name: events.tolist() for name, events in result.events.items()
     }
     assert sum(sum(synapse["accumulates"]) for synapse in entry["synapses"].values()) == result.total_accumulates
     assert sum(synapse["dense_macs"] for synapse in entry["synapses"].values()) == entry["dense_macs"]
+
+
+def test_counts_under_the_names_of_neurobench(run, tmp_path, model):
+    (tmp_path / "in").mkdir()
+    pictures = [picture_file(tmp_path / "in" / f"{seed}.png", (12, 8), seed=seed) for seed in range(2)]
+    found = json.loads(run("denoise", tmp_path / "in", "-o", tmp_path / "out", "--model", model, "--json"))
+    ledger = sum(denoise(picture, small_denoiser()).result.operations for picture in pictures)
+    assert found == {str(model): {"pictures": 2, **ledger.to_neurobench()}}
 
 
 def test_an_output_is_replaced_and_keeps_its_permissions(run, tmp_path, model):
@@ -287,15 +309,19 @@ def test_an_output_is_replaced_and_keeps_its_permissions(run, tmp_path, model):
 def test_info(run, model):
     printed = run("info", model, "--shape", "10x10")
     fields, table = printed.split("\n\n")
-    assert "parameters     306" in fields
-    assert "description    half of everything" in fields
+    assert "parameters         306" in fields
+    assert "description        half of everything" in fields
+    assert "events             graded: multiply-accumulates; shift-adds, too" in fields
     header, *rows = (line.split("\t") for line in table.splitlines())
     assert header == ["node", "kind", "reads", "settings", "parameters", "shape", "dense MACs"]
     by_name = {row[0]: row for row in rows}
     assert by_name["conv1"][1:] == ["Conv2d", "input", "4x1x3x3, padding 1", "40", "4x12x12", str(12 * 12 * 36)]
     assert by_name["relu1"][3] == "MultiThreshold 2 1 0.5 0.25, initial 0"
     assert by_name["up1"][3] == "4x4x4x4, stride 4"
-    assert int(by_name["total"][-1]) == sum(int(row[-1]) for row in rows[:-1])
+    macs = int(by_name["total"][-1])
+    assert macs == sum(int(row[-1]) for row in rows[:-1])
+    energies = re.search(r"energy of the ANN  ([\d.]+) nJ in 8 bits, ([\d.]+) nJ in 32", fields)
+    assert [float(each) for each in energies.groups()] == pytest.approx([0.23e-3 * macs, 4.6e-3 * macs], rel=0.01)
     assert "shape" not in run("info", model).split("\n\n")[1].splitlines()[0]
 
 

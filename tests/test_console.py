@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from spikeunet.engine.command_line.console import print_rows, progress
+from spikeunet.engine.command_line.console import print_rows, progress, quantity
 from spikeunet.engine.command_line.guard import remark
 
-HEADER = ("picture", "size", "steps", "events", "density", "accumulates", "per pixel", "energy J", "seconds")
+HEADER = ("picture", "size", "steps", "events", "density", "operations", "per pixel", "45nm MAC J", "seconds")
 NUMBERS = ("512x512x1", "1", "22040669", "0.2636", "7633477475", "29119", "0.00722", "1.83")
 
 
@@ -58,6 +58,19 @@ def test_a_message_has_a_line_of_its_own_beside_a_progress_bar(terminal):
     assert shown.count("spikeunet: error: b.png: no picture") == 2
 
 
+def test_a_bar_within_another_one(terminal):
+    written = terminal("stderr", 80)
+    assert [(a, b) for a in progress([1, 2], "Denoising") for b in progress([3], "stack.tif")] == [(1, 3), (2, 3)]
+    assert list(progress(iter("ab"), "clip.mp4", None)) == ["a", "b"]
+    shown = " ".join(lines(written))
+    assert all(name in shown for name in ("Denoising", "stack.tif", "clip.mp4"))
+
+
 def test_nobody_reads_stderr(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     remark("spikeunet: error: b.png: no picture")
+
+
+def test_quantities_have_three_digits_and_a_prefix():
+    values = {0: "0 J", 13.52e9: "13.5 GJ", 1.25: "1.25 J", 7.28e-7: "728 nJ", 9e-12: "9e-12 J"}
+    assert {value: quantity(value, "J") for value in values} == values

@@ -248,7 +248,7 @@ def test_the_same_function(kind, normalization):
 
 def errors(network, pictures, steps, neuron=None):
     """Mean size of what the spiking network is off after so many steps, relative to that of the exact output."""
-    converted = convert(network, calibration=list(pictures), percentile=100, neuron=neuron)
+    converted = convert(network, normalization="connection", calibration=pictures, percentile=100, neuron=neuron)
     exact = forward(converted, pictures[0])[0]
     readout = simulate(converted, pictures[0], max(steps), record=("readout",)).readout
     return [float(np.abs(readout[step - 1] / step - exact).mean() / np.abs(exact).mean()) for step in steps]

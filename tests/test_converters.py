@@ -84,10 +84,12 @@ def test_options_reach_the_network():
     assert all(node.model == neuron for node in network.neurons)
     assert network.metadata["task"] == "denoise"
     assert network.metadata["conversion"] == {
-        "normalization": "connection",
+        "normalization": "channel",
         "architecture": "spiking-unet",
+        "recognised": True,
         "pooling": "average",
         "concatenation": "skip first",
+        "scales": "percentile",
         "percentile": 99.0,
         "calibration_pictures": 2,
     }
@@ -101,7 +103,7 @@ def handmade():
 
 
 def test_a_network_built_by_hand_is_normalised():
-    network = convert(handmade(), calibration=[np.full((4, 4), 0.5)])
+    network = convert(handmade(), calibration=[np.full((4, 4), 0.5)], percentile=100)
     assert network.normalization == {"a": 0.5}
     assert network["a"].model == MultiThreshold((1.0,))
     assert network.metadata["task"] == "test"
@@ -149,13 +151,23 @@ def test_other_architectures_can_be_registered(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"architecture": "resnet"}, "unknown architecture 'resnet'; there are spiking-unet"),
-        ({"normalization": "batch"}, "unknown normalization 'batch'; use one of connection, layer, none"),
+        ({"architecture": "vit"}, "unknown architecture 'vit'; there are auto, spiking-unet, unet, wnet"),
+        ({"normalization": "batch"}, "unknown normalization 'batch'; use one of channel, connection, layer, none"),
         ({"percentile": 0}, "percentile must lie above 0"),
         ({"percentile": 100.5}, "at most at 100"),
         ({"percentile": float("nan")}, "percentile"),
         ({"percentile": "99"}, "percentile"),
-        ({}, "'connection' needs calibration pictures.*pass calibration=PICTURES"),
+        ({"scales": "median"}, "unknown scales 'median'; use one of least-squares, percentile"),
+        (
+            {"scales": "iteration", "percentile": 99},
+            "percentile 99 has no meaning for scales",
+        ),
+        ({"normalization": "none", "percentile": 99}, "percentile 99 has no meaning for normalization 'none'"),
+        (
+            {"normalization": "none", "scales": "iteration"},
+            "scales 'iteration' has no meaning for normalization 'none'",
+        ),
+        ({}, "'channel' needs calibration pictures.*pass calibration=PICTURES"),
         ({"normalization": "layer"}, "'layer' needs calibration pictures"),
     ],
 )
@@ -250,9 +262,9 @@ def test_counts_of_averaged_networks_are_left_out():
 
 def test_another_architecture_is_called_that_in_one_readable_line():
     state = {f"blocks.{number}.attention.projection.weight": np.ones((1, 1)) for number in range(300)}
-    message = refused(state)
-    assert message.startswith("the state dict looks like another architecture than 'spiking-unet', 0 of whose 46 keys")
-    assert "46 missing: conv1.bias, conv1.weight, " in message
+    message = refused(state, architecture="spiking-unet")
+    assert message.startswith("the state dict looks like another architecture than 'spiking-unet', 0 of whose 23 keys")
+    assert "23 missing: conv1.weight, conv10.weight, " in message
     assert "300 unexpected: " in message
     assert "and 292 more" in message
     assert len(message) < 1200
@@ -319,7 +331,7 @@ class OnAnAccelerator:
         (3, "a path or a mapping of arrays (got int)"),
         (
             {"state_dict": {"conv1.weight": np.zeros(1)}, "epoch": 3},
-            "the state dict looks like another architecture",
+            "the state dict looks like none of the architectures known by name; there are spiking-unet, unet, ",
         ),
         (
             {name: {"conv1.weight": np.zeros(1)} for name in ("generator", "critic")},

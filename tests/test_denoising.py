@@ -104,7 +104,10 @@ def test_counts_per_pixel_and_energy():
     result = denoised.result
     assert denoised.pixels == 100
     assert denoised.accumulates_per_pixel == result.total_accumulates / 100
-    assert denoised.joules() == pytest.approx(0.9e-12 * result.total_accumulates + 4.6e-12 * result.total_macs)
+    pooled = sum(int(result.accumulates[name].sum()) for name in result.accumulates if name not in result.dense_macs)
+    multiplied = result.total_accumulates - pooled + result.total_macs
+    assert denoised.joules() == pytest.approx(4.6e-12 * multiplied + 0.9e-12 * pooled)
+    assert denoised.joules("45nm-8bit", "shift-adds") < denoised.joules("45nm-8bit") < denoised.joules()
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def test_layers_and_what_is_assumed():
     assert not any(isinstance(node, AvgPool2d) for node in network.nodes)
     assert network.metadata["conversion"] == {
         "normalization": "none",
+        "default_neurons": 4,
         "architecture": "dncnn",
         "dilation": 1,
         "batch_norms": 3,
@@ -118,8 +119,8 @@ def changed(**arrays):
         (changed(**{"2_weight": None}), "missing: 2.weight"),
         (changed(**{"2_scale": np.ones(3)}), "unexpected: 2.scale"),
         (changed(**{"2_weight": np.ones((3, 2, 3, 3))}), "2.weight (expected (out, 3, odd, odd), got (3, 2, 3, 3))"),
-        (changed(**{"0_weight": np.ones((3, 1, 2, 3))}), "0.weight (expected (out, in, odd, odd), got (3, 1, 2, 3))"),
-        (changed(**{"0_weight": np.ones((3, 1))}), "0.weight (expected (out, in, odd, odd), got (3, 1))"),
+        (changed(**{"0_weight": np.ones((3, 1, 2, 3))}), "0.weight (expected (out, 1, odd, odd), got (3, 1, 2, 3))"),
+        (changed(**{"0_weight": np.ones((3, 1))}), "0.weight (expected (out, 1, odd, odd), got (3, 1))"),
         (changed(**{"0_bias": np.ones(2)}), "0.bias (expected (3,), got (2,))"),
         (changed(**{"6_weight": np.ones((2, 3, 3, 3)), "6_bias": None}), "puts out 2 channels where 1 come in"),
     ],
@@ -132,7 +133,7 @@ def test_other_state_dicts_are_refused(state, message):
 def test_the_architecture_that_fits_is_named():
     message = "is not of the architecture 'spiking-unet' but of 'dncnn'; say so (--architecture, architecture=)"
     with pytest.raises(StateDictError, match=re.escape(message)):
-        convert(random_state(), normalization="none")
+        convert(random_state(), "spiking-unet", normalization="none")
     with pytest.raises(StateDictError, match="is not of the architecture 'dncnn' but of 'spiking-unet'; say so"):
         convert(unets.random_state(), "dncnn", "none")
 

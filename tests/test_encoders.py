@@ -35,8 +35,8 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.command_line.info import _settings
-from spikeunet.engine.files.topology import decode_encoder, encode_encoder
-from spikeunet.engine.finetune.passes import refuse_delays_and_encoders
+from spikeunet.engine.files.encoders import decode_encoder, encode_encoder
+from spikeunet.engine.finetune.passes import refuse_untrainable
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 from spikeunet.engine.testing.strategies import cases
@@ -234,7 +234,7 @@ def test_parameters_that_are_refused(make, message):
         (Rate(), 2.0, {}, r"x of Input 'input' must lie from 0 to 1 for Rate \(got 0 to 2\)"),
         (Latency(), -1.0, {}, r"must lie from 0 to 1 for Latency \(got -1 to 0\)"),
         (Delta(1 / 32), 2.0**20, {}, "must stay below 1.67772e.07 thresholds of Delta"),
-        (Rate(), 0.5, {"tile": 2}, r"tile cannot be had with time_axis, state or encoders"),
+        (Rate(), 0.5, {"tile": 2}, r"tile cannot be had with time_axis, state, probes or encoders"),
         (Latency(), 0.5, {"time_axis": 0, "steps": None}, "must stay the same over time for Latency"),
         (Events(), 0.5, {}, r"x of Input 'input' must be what bin_events returns.*\(got ndarray\)"),
     ],
@@ -250,7 +250,7 @@ def test_input_that_is_refused(encoder, change, options, message):
 
 def test_fine_tuning_is_refused():
     with pytest.raises(InputError, match=r"encoders cannot be fine-tuned \(Input 'input' has Rate\)"):
-        refuse_delays_and_encoders(network(Rate()))
+        refuse_untrainable(network(Rate()))
 
 
 # --- Spikes that come as such ----------------------------------------------------------------------------------------

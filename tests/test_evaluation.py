@@ -76,13 +76,32 @@ def test_a_denoiser_follows_the_protocol(capsys):
         assert int(row["events"]) == denoised.result.total_events
         assert int(row["accumulates"]) == denoised.result.total_accumulates
         assert float(row["energy_joules"]) == pytest.approx(denoised.joules())
+        assert row["reading"] == "multiply-accumulate"
+        assert float(row["energy_mac_joules"]) == float(row["energy_joules"])
+        shifts = denoised.joules(reading="shift-adds")
+        assert float(row["energy_shift_add_joules"]) == pytest.approx(shifts)
+        assert row["energy_accumulate_joules"] == ""
         assert int(row["dense_macs"]) == sum(denoised.result.dense_macs.values())
         assert (row["method"], row["steps"], row["index"]) == ("spiking", "3", row["picture"][0])
     assert len(lines) == 2
     found = dict(zip(header, lines[1], strict=True))
     assert (found["sigma"], found["pictures"]) == ("25", "4")
+    assert (found["reading"], found["45nm AC J"]) == ("multiply-accumulate", "-")
     assert found["PSNR"] == f"{np.mean([float(row['psnr']) for row in rows[4:]]):.2f}"
     assert not Path("out/journal.jsonl").exists()
+
+
+def test_counts_under_the_names_of_neurobench(capsys):
+    assert run("gray.npz", "clean", "--ann", "--json") == 0
+    spiking, ann = json.loads(capsys.readouterr().out)
+    ledgers = []
+    for index in range(4):
+        noisy = add_noise(read_picture(f"clean/{index}.png") / 255, 25, index)
+        ledgers.append(denoise(noisy, "gray.npz").result.operations)
+    expected = sum(ledgers).to_neurobench()
+    assert spiking["neurobench"]["SynapticOperations"] == pytest.approx(expected["SynapticOperations"])
+    assert spiking["neurobench"]["ParameterCount"] == expected["ParameterCount"]
+    assert (spiking["method"], ann["method"], ann["neurobench"]) == ("spiking", "ANN", None)
 
 
 def random_unet(path, channels=1, outputs=1, **metadata):
@@ -102,7 +121,7 @@ def test_several_numbers_of_steps_come_from_one_run_as_from_several():
         ):
             for name in ("events", "accumulates", "macs", "dense_macs", "steps"):
                 assert one[name] == other[name]
-            for name in ("psnr", "ssim", "energy_joules", "density"):
+            for name in ("psnr", "ssim", "energy_joules", "energy_shift_add_joules", "density"):
                 assert float(one[name]) == pytest.approx(float(other[name]), rel=1e-5)
     assert len({row["events"] for row in together}) == len(together)
     assert [bool(row["seconds"]) for row in together[:3]] == [False, False, True]
@@ -377,7 +396,7 @@ def test_a_bad_picture_does_not_stop_the_others_and_is_tried_again(capsys):
 REFUSED = {
     "no model": (["missing.npz", "clean"], "missing.npz: no such file; check the path"),
     "unknown model": (["no-such", "clean"], "no model is called 'no-such'"),
-    "another task": (["other.npz", "clean"], "is for 'generate'; evaluate takes denoisers and segmenters"),
+    "another task": (["other.npz", "clean"], "is for 'generate'; evaluate knows denoise, segment, classify"),
     "unknown set": (["gray.npz", "set13"], "no data set and no folder is called 'set13'; known are set12"),
     "set without data": (["gray.npz", "set12"], "say where the data set set12 is: --data FOLDER"),
     "set not there": (["gray.npz", "set12", "--data", "clean"], "clean: holds no folder set12"),

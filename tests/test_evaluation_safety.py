@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import json
 import os
@@ -209,14 +210,14 @@ def test_outputs_that_are_no_numbers_are_one_line_a_picture(capsys, task):
     ],
 )
 def test_whatever_one_picture_shows_the_others_go_on(monkeypatch, capsys, error, message):
-    prepare = one_picture._noisy
+    scored = one_picture.SCORED["denoise"]
 
     def fails(task, network):
         if task.example.name == "1.png":
             raise error
-        return prepare(task, network)
+        return scored.prepare(task, network)
 
-    monkeypatch.setattr(one_picture, "_noisy", fails)
+    monkeypatch.setattr(one_picture, "SCORED", {"denoise": dataclasses.replace(scored, prepare=fails)})
     assert run("gray.npz", "clean", "-o", "out") == 2
     printed = capsys.readouterr()
     assert printed.err.endswith(f"{message}\n")

@@ -17,6 +17,7 @@ SAMPLE = {
     "state-dict": 200,
     "weights": 300,
     "onnx": 400,
+    "nir": 300,
     "picture": 400,
     "command-line": 60,
     "calibration": 30,
@@ -31,13 +32,14 @@ TARGETS = fuzz.targets()
 def test_every_target_is_sampled():
     pytest.importorskip("sklearn", reason="scores of segmentations need scikit-learn (extra evaluate)")
     pytest.importorskip("onnx", reason="graphs need the package onnx (extra onnx)")
+    pytest.importorskip("nir", reason="graphs need the package nir (extra nir)")
     assert set(SAMPLE) == set(TARGETS)
 
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_sample(name, tmp_path, monkeypatch):
     if name not in TARGETS:
-        pytest.skip(f"{name}: needs scikit-learn (extra evaluate) or onnx (extra onnx)")
+        pytest.skip(f"{name}: needs scikit-learn (extra evaluate), onnx (extra onnx) or nir (extra nir)")
     monkeypatch.chdir(tmp_path)
     if name == "weights":  # whose audit hook would stay in this process
         command = [sys.executable, fuzz.__file__, name, "--inputs", str(SAMPLE[name]), "--seed", "1"]

@@ -19,10 +19,10 @@ from spikeunet.engine.binding.integer_plan import (
     pack_integers,
 )
 from spikeunet.engine.kernels.dot import CHUNK_LEVELS, GROUP, LANES
-from spikeunet.engine.kernels.spread import PLANE_GAP
+from spikeunet.engine.kernels.planes import PLANE_GAP
 from spikeunet.engine.neurons import LevelTable, level_table
 from spikeunet.engine.simulation.band_rows import bands_of
-from spikeunet.engine.simulation.dot_run import DotRun
+from spikeunet.engine.simulation.integer_products import IntegerProducts
 from spikeunet.engine.testing import strategies
 from spikeunet.engine.testing.strategies import Numbers
 
@@ -43,7 +43,7 @@ def draw_plan(data):
 
 
 def band_rows(plan, bands, height):
-    return DotRun.input_rows(SimpleNamespace(plan=plan), bands, height).tolist()
+    return IntegerProducts.input_rows(SimpleNamespace(plan=plan), bands, height).tolist()
 
 
 @given(data=st.data())

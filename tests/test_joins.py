@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -18,7 +21,7 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding import allowed_kernels, build_program
-from spikeunet.engine.kernels import decode, dot_band, finish, gather, pooling, sequence, spread
+from spikeunet.engine.kernels import decode, dot_band, finish, gather, planes, pooling, sequence
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.sources import packed_numbers, packed_sources
 from spikeunet.engine.simulation.bound_program import _shelf
@@ -107,7 +110,7 @@ def test_threads():
 def test_no_kernel_is_compiled_for_a_number_of_sources():
     kernels = (
         decode.decode_rows, dot_band.dot_band, finish.finish_band, gather.gather_band, pooling.pool_planes,
-        spread.spread_rows, spread.count_zeros_of_planes, sequence.count_uneven_sources, sequence.run_layers,
+        planes.fill_planes, planes.count_zeros_of_planes, sequence.count_uneven_sources, sequence.run_layers,
     )  # fmt: skip
 
     def compiled():
@@ -136,3 +139,42 @@ def test_sources_of_a_table_are_of_one_type():
     for other in ((array.astype(np.int32), 1), (array[::2], 1), (array, np.float32(1))):
         with pytest.raises(TypeError, match="of the same types"):
             packed_sources(((array, 1), (array, 1), other))
+
+
+def test_a_table_keeps_what_it_refers_to():
+    """What is packed may have been made just for that."""
+    arrays = [np.arange(4.0) + number for number in range(3)]
+    known = [weakref.ref(array) for array in arrays]
+    packed = packed_sources(tuple((array, 1) for array in arrays))
+    del arrays
+    gc.collect()
+    assert all(each() is not None for each in known)
+    del packed
+    gc.collect()
+    assert not any(each() is not None for each in known)
+
+
+@pytest.mark.slow
+def test_sources_of_narrow_and_wide_channel_numbers():
+    """Those that are narrow are made wide for the time that they are read."""
+    generator, many = np.random.default_rng(3), (1 << 16) + 1
+    few = many // 2
+    net = Network(
+        [
+            Input("input", 1),
+            *(
+                Conv2d(f"c{k}", "input", weight(generator, size, 1, 1, 1) * 8)
+                for k, size in enumerate((few, many, few))
+            ),
+            *(Neurons(f"n{k}", f"c{k}", LADDER) for k in range(3)),
+            Concat("all", ("n0", "n1", "n2")),
+            Conv2d("out", "all", weight(generator, 1, 2 * few + many, 1, 1)),
+            Output("output", "out"),
+        ]
+    )
+    pixels = np.full((1, 1, 1), 1.5, np.float32)
+    expected = reference.simulate(net, pixels, 1)
+    assert expected.events["n2"].sum() > 1000
+    found = simulate(net, pixels, 1, threads=1, kernels="events")
+    np.testing.assert_array_equal(found.output, expected.output)
+    assert_same_operations(found.operations, expected.operations)

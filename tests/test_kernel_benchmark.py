@@ -14,7 +14,7 @@ from _random_events import Clock, inputs_of, random_queue
 from spikeunet.engine import Conv2d, Input, InputError, MultiThreshold, Network, Neurons, Output, save_model
 from spikeunet.engine.binding import build_program
 from spikeunet.engine.kernels import dot
-from spikeunet.engine.simulation import dot_run, phases
+from spikeunet.engine.simulation import integer_products, phases
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # kernels are compiled
 
@@ -39,7 +39,7 @@ def network():
 @pytest.fixture
 def second_layer(monkeypatch):
     """A program and a layer of it that reads spikes; portable kernels in place of those of this processor."""
-    monkeypatch.setattr(integer_kernels, "ways", lambda: (EVENTS, "portable"))
+    monkeypatch.setattr(integer_kernels, "kinds", lambda: (EVENTS, "portable"))
     program = build_program(network(), (1, 9, 20))
     return program, program.layers[1]
 
@@ -55,12 +55,12 @@ def test_masks_say_which_channels_fire(steps):
     assert not bits[..., 40:].any()
 
 
-@pytest.mark.parametrize(("way", "kernel"), [(EVENTS, "gather_band"), ("portable", "dot_band")])
-def test_the_way_that_is_asked_for_is_taken(way, kernel, second_layer):
+@pytest.mark.parametrize(("kind", "kernel"), [(EVENTS, "gather_band"), ("portable", "dot_band")])
+def test_the_way_that_is_asked_for_is_taken(kind, kernel, second_layer):
     program, layer = second_layer
     inputs, _, _ = inputs_of(program, layer, 1, 0.01)
-    with Clock((phases, "gather_band"), (dot_run, "dot_band")) as clock:
-        _, add, sums = integer_kernels.run_layer(integer_kernels.one_way(layer, way), inputs, 1)
+    with Clock((phases, "gather_band"), (integer_products, "dot_band")) as clock:
+        _, add, sums = integer_kernels.run_layer(integer_kernels.one_kind(layer, kind), inputs, 1)
     assert [name for name, seconds in clock.seconds.items() if seconds > 0] == [kernel]
     assert add > 0
     assert sums.any()
@@ -68,9 +68,9 @@ def test_the_way_that_is_asked_for_is_taken(way, kernel, second_layer):
 
 def test_a_way_that_the_processor_does_not_have():
     features = frozenset({"amx", "vnni"}) - set(dot.host_dots())
-    for way in features:
+    for kind in features:
         with pytest.raises(InputError, match="this processor has no"):
-            integer_kernels.one_way(None, way)
+            integer_kernels.one_kind(None, kind)
 
 
 def test_clocks_are_taken_away():
@@ -82,7 +82,7 @@ def test_clocks_are_taken_away():
 
 def test_what_is_measured(second_layer):
     rows = list(integer_kernels.measure_layer(*second_layer, 1, [0.1, 1.0], 1))
-    assert [(row.activity, row.way) for row in rows] == [
+    assert [(row.activity, row.kind) for row in rows] == [
         (0.1, EVENTS),
         (0.1, "portable"),
         (1.0, EVENTS),
@@ -123,15 +123,15 @@ def test_crossing_in_words(activity, words):
     assert crossing_in_words(activity, [0.003, 0.6]) == words
 
 
-def timed(layer, weights, activity, way, add):
-    return Timed(layer, weights, activity, way, 0.001, add, int(1e9 * activity), 10**9)
+def timed(layer, weights, activity, kind, add):
+    return Timed(layer, weights, activity, kind, 0.001, add, int(1e9 * activity), 10**9)
 
 
 ROWS = [
-    timed(layer, weights, activity, way, 0.009 * (activity if way == EVENTS else 0.1))
+    timed(layer, weights, activity, kind, 0.009 * (activity if kind == EVENTS else 0.1))
     for layer, weights in [("a", "64x32x3x3"), ("b", "64x64x3x3"), ("c", "32x32x1x1"), ("d", "8x32x3x3")]
     for activity in (0.01, 0.1, 1.0)
-    for way in (EVENTS, "vnni")
+    for kind in (EVENTS, "vnni")
 ]
 
 
@@ -156,7 +156,7 @@ def test_representative_layers():
     assert integer_kernels.representative_layers([row for row in ROWS if row.layer in "ad"]) == ["a", "d"]
 
 
-@pytest.mark.skipif(len(integer_kernels.ways()) == 1, reason="this processor has no such instructions")
+@pytest.mark.skipif(len(integer_kernels.kinds()) == 1, reason="this processor has no such instructions")
 def test_command(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     save_model(network(), tmp_path / "net.npz")
@@ -166,12 +166,12 @@ def test_command(tmp_path, capsys):
     kernels.main.main(arguments, standalone_mode=False)
     with open(tmp_path / "out" / "integers.csv") as stream:
         rows = list(csv.DictReader(stream))
-    ways = integer_kernels.ways()
+    kinds = integer_kernels.kinds()
     # The first layer reads the picture.
-    assert [(row["layer"], row["way"]) for row in rows] == [
-        (name, way) for name in ("conv2", "conv3") for _ in "12" for way in ways
+    assert [(row["layer"], row["kind"]) for row in rows] == [
+        (name, kind) for name in ("conv2", "conv3") for _ in "12" for kind in kinds
     ]
     assert plot.stat().st_size > 0
     printed = capsys.readouterr().out
-    assert printed.count("peak of one core") == len(ways) - 1
-    assert all(way in dot.host_dots() for way in ways[1:])
+    assert printed.count("peak of one core") == len(kinds) - 1
+    assert all(kind in dot.host_dots() for kind in kinds[1:])

@@ -72,8 +72,8 @@ class Mine:
         return (1 if v > 0.5 else 0), risen(v + current) * helper.FACTOR
 
 words = np.zeros(1, np.uint64)
-run = stepper.stepper_of(Mine())
-run.run(np.ones(1, np.float32), words, (1, 1, 1, 1), (state := np.zeros(1, np.float32),), (0, 1, True))
+run = stepper.stepper_of(Mine(), "neurons", 1)
+run.run(np.ones(1, np.float32), words, (1, 1, 1, 1), (state := np.zeros(1, np.float32),), (0, 1, True, 0, 0))
 stats = stepper._kernel(run.registration).stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), state[0])
 """

@@ -22,7 +22,7 @@ from spikeunet.engine.binding import build_program, plan
 from spikeunet.engine.binding import layer as bound_layer
 from spikeunet.engine.kernels import firing
 from spikeunet.engine.kernels.entries import CHUNK
-from spikeunet.engine.simulation import band_rows, event_sources, layer_run, phases, queue_room
+from spikeunet.engine.simulation import band_rows, event_sources, layer_run, phases, queue_memory
 from spikeunet.engine.testing.comparison import (
     RECORDS,
     assert_same,
@@ -169,7 +169,7 @@ def test_bands_one_by_one(steps, threads, picture, monkeypatch):
     """Not all phases in one kernel, and no room for the events of all neurons."""
     monkeypatch.setattr(layer_run, "THREADED_WORK", 0)
     expected = simulate(network(), picture, steps, threads=threads, record=RECORDS)
-    monkeypatch.setattr(queue_room, "MOST_BYTES", 0)
+    monkeypatch.setattr(queue_memory, "MOST_BYTES", 0)
     assert_same(simulate(network(), picture, steps, threads=threads, record=RECORDS), expected)
 
 

@@ -24,7 +24,7 @@ BINDS = {"engine/binding/pool_layer.py": "AvgPool2d"}
 APART = ("engine/layers/", "engine/testing/")
 """The kinds themselves, and the specification that they are held against."""
 
-FORMATS = ("converters/onnx/",)
+FORMATS = ("converters/nir/", "converters/onnx/")
 """Formats of others, whose operators, some with the names of kinds, become nodes: any may be chosen there, none asked
 for."""
 
@@ -119,7 +119,7 @@ def test_only_kinds_know_what_kind_they_are():
     ],
 )
 @pytest.mark.parametrize(
-    "file", ["engine/binding/bounds.py", "engine/binding/pool_layer.py", "converters/spiking_unet.py"]
+    "file", ["engine/binding/bounds.py", "engine/binding/pool_layer.py", "converters/architectures/spiking_unet.py"]
 )
 def test_a_planted_test_on_a_kind_is_found(file, test):
     (fault, *_) = faults(file, f"{read(file)}\nfound = {test}\n")
@@ -135,7 +135,7 @@ def test_a_planted_test_is_found_where_kinds_are_chosen(test):
 @pytest.mark.parametrize("pattern", ["Conv2d()", "layers.Linear(name=name)", "Conv2d() | Neurons()"])
 def test_a_planted_pattern_is_found(pattern):
     text = f"match node:\n    case {pattern}:\n        pass\n"
-    assert faults("converters/spiking_unet.py", text)
+    assert faults("converters/architectures/spiking_unet.py", text)
     assert faults("engine/finetune/flow.py", text)
     assert faults("converters/onnx/builder.py", text)
 
@@ -148,7 +148,7 @@ def test_a_planted_pattern_is_found(pattern):
         ("engine/binding/pool_layer.py", "from ..layers.conv2d import Conv2d"),
         ("engine/binding/gather_layer.py", "def f():\n    from .. import Linear"),
         ("engine/dense/forward.py", "import spikeunet.engine.layers.concat"),
-        ("converters/spiking_unet.py", "from spikeunet.engine import Conv2d as Kind"),
+        ("converters/architectures/spiking_unet.py", "from spikeunet.engine import Conv2d as Kind"),
     ],
 )
 def test_a_planted_import_is_found(file, text):
@@ -159,7 +159,10 @@ def test_a_planted_import_is_found(file, text):
     ("file", "text"),
     [
         (EXPORTS, "from .layers import Conv2d\n__all__ = ['Conv2d']"),
-        ("converters/spiking_unet.py", "from spikeunet.engine import Conv2d\nnode = Conv2d('a', 'b', weight)"),
+        (
+            "converters/architectures/spiking_unet.py",
+            "from spikeunet.engine import Conv2d\nnode = Conv2d('a', 'b', weight)",
+        ),
         ("engine/binding/pool_layer.py", "from ..layers.avg_pool2d import AvgPool2d\nclass A:\n    node: AvgPool2d"),
         ("engine/binding/gather_layer.py", "from ..layers.taps import WeightedTaps"),
     ],

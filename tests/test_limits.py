@@ -27,7 +27,7 @@ from spikeunet.engine.finetune.flow import flow_gradients, run_flow
 from spikeunet.engine.finetune.trainable import Trainable
 from spikeunet.engine.pictures.preprocessing import check_preprocessing, preprocess
 from spikeunet.engine.simulation.counting import OperationsCounter
-from spikeunet.engine.simulation.shared_rooms import places_in_block
+from spikeunet.engine.simulation.shared_memory import places_in_block
 from spikeunet.engine.testing import reference, reference_synapses
 from spikeunet.engine.testing.comparison import assert_same_operations
 

@@ -89,7 +89,7 @@ def test_any_scales_keep_the_function(case, data):
             analog.assert_close(found_activations[node.name] * scales[node.source], activations[node.name], 1e-4)
 
 
-@pytest.mark.parametrize("normalization", ["connection", "layer"])
+@pytest.mark.parametrize("normalization", ["channel", "connection", "layer"])
 def test_calibrated_branches_keep_their_function(normalization):
     network, pictures = branches(), [np.abs(random(2, 4, 6)) for _ in range(3)]
     scales = activation_scales(network, pictures, 99.0, normalization)
@@ -99,7 +99,7 @@ def test_calibrated_branches_keep_their_function(normalization):
         analog.assert_close(forward(normalized, picture)[0], forward(network, picture)[0], 1e-4)
 
 
-@pytest.mark.parametrize("normalization", ["connection", "layer", "none"])
+@pytest.mark.parametrize("normalization", ["channel", "connection", "layer", "none"])
 def test_converted_unets_keep_their_function(normalization):
     state, pictures = unets.random_state(uneven=True), unets.random_pictures(sizes=((32, 48),))
     plain = ARCHITECTURES["spiking-unet"](state, 1e-5)
@@ -125,7 +125,7 @@ def test_every_channel_of_every_group_is_scaled():
 @pytest.mark.parametrize("percentile", [100, 99.9, 50])
 def test_scales_are_percentiles_of_all_activations(percentile):
     network, pictures = branches(), [np.abs(random(2, 4, 6)) for _ in range(3)]
-    scales = activation_scales(network, pictures, percentile)
+    scales = activation_scales(network, pictures, percentile, "connection")
     recorded = [forward(network, picture, record="all")[1] for picture in pictures]
     for layer, neurons in {"conv1": "relu1", "conv2": "relu2", "conv3": "relu3", "up": "relu_up"}.items():
         values = np.concatenate([activations[neurons].ravel() for activations in recorded]).astype(np.float64)
@@ -164,12 +164,13 @@ def test_silent_layers_keep_their_scale():
 
 
 def test_normalization_is_recorded_with_pooling_handing_it_through():
-    converted = convert(unets.random_state(), calibration=unets.random_pictures())
+    converted = convert(unets.random_state(), normalization="connection", calibration=unets.random_pictures())
     factors = converted.normalization
     assert set(factors) == {node.name for node in converted.neurons}
     for level in range(1, 5):
         assert factors[f"pooling{level}"] == factors[f"relu{2 * level}"]
-    assert "pooling" not in convert(branches(), calibration=[np.abs(random(2, 4, 6))]).normalization
+    joined = convert(branches(), normalization="connection", calibration=[np.abs(random(2, 4, 6))])
+    assert "pooling" not in joined.normalization
 
 
 def test_normalising_again_multiplies_what_is_recorded():

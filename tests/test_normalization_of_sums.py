@@ -58,7 +58,7 @@ def test_networks_of_all_kinds_keep_their_function(case, joined, data):
 
 
 @settings(max_examples=40)
-@given(case=networks(), normalization=st.sampled_from(["connection", "layer"]))
+@given(case=networks(), normalization=st.sampled_from(["channel", "connection", "layer"]))
 def test_calibrated_networks_of_all_kinds_keep_their_function(case, normalization):
     network, picture = case
     try:
@@ -105,7 +105,7 @@ def test_projections_that_are_added_share_a_scale():
     groups, found = shared(network)
     assert groups == [["body", "identity"], ["stem"]]
     activations = forward(network, np.ones((2, 8, 8)), record="all")[1]
-    scales = activation_scales(network, [np.ones((2, 8, 8), np.float32)], 100)
+    scales = activation_scales(network, [np.ones((2, 8, 8), np.float32)], 100, "connection")
     assert scales["body"] == activations["second"].max()
     # The shortcut's threshold is balanced: its weight is its source's scale over that of the sum.
     balanced = normalize(network, scales)["identity"].weight
@@ -202,7 +202,7 @@ def test_sums_over_windows_tell_a_scale():
     picture = np.abs(random(2, 8, 8))
     activations = forward(network, picture, record="all")[1]
     assert activations["second"].max() > activations["first"].max()
-    assert activation_scales(network, [picture], 100) == {"stem": activations["second"].max()}
+    assert activation_scales(network, [picture], 100, "connection") == {"stem": activations["second"].max()}
 
 
 def pool_of_the_picture(source, *nodes):

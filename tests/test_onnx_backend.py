@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx")
@@ -66,3 +68,94 @@ def test_a_case_is_refused_by_name(case, name):
 
     with pytest.raises(StateDictError, match=REFUSED[name]):
         read_onnx(case(name)[0])
+
+
+# --- Cases of single nodes, whose weights are inputs of the graph -----------------------------------------------------
+
+EXACT_NODES = {
+    "AveragePool": ("1d_default", "2d_default", "2d_precomputed_pads_count_include_pad", "2d_precomputed_strides",
+                    "2d_strides"),
+    "BatchNormalization": ("epsilon", "example"),
+    "Conv": ("autopad_same", "strides_and_asymmetric_padding", "strides_no_padding", "strides_padding", "with_padding",
+             "without_padding"),
+    "ConvTranspose": ("autopad_same", "convtranspose", "convtranspose_1d", "convtranspose_pad", "dilations", "group_2",
+                      "group_2_image_3", "kernel_shape", "output_shape", "pads"),
+    "DepthToSpace": ("crd_mode_example", "depthtospace_example"),
+    "Dropout": ("default", "default_ratio", "random_old"),
+    "Flatten": ("axis1", "default_axis"),
+    "Gemm": ("alpha", "beta", "default_no_bias", "default_scalar_bias", "default_single_elem_vector_bias",
+             "default_vector_bias", "default_zero_bias", "transposeB"),
+    "GlobalAveragePool": ("globalaveragepool", "precomputed"),
+    "GlobalMaxPool": ("globalmaxpool", "precomputed"),
+    "Identity": ("identity",),
+    "LeakyRelu": ("default", "leakyrelu"),
+    "LogSoftmax": ("default_axis", "example_1", "large_number"),
+    "MatMul": ("2d",),
+    "MaxPool": ("1d_default", "2d_default", "2d_precomputed_pads", "2d_precomputed_same_upper",
+                "2d_precomputed_strides", "2d_strides"),
+    "Neg": ("neg",),
+    "Relu": ("relu",),
+    "Resize": ("upsample_scales_linear", "upsample_scales_linear_align_corners", "upsample_scales_nearest",
+               "upsample_scales_nearest_axes_2_3", "upsample_scales_nearest_axes_3_2"),
+    "Sigmoid": ("sigmoid",),
+    "Softmax": ("default_axis", "example", "large_number"),
+    "SpaceToDepth": ("crd_mode_example", "dcr_mode_example", "spacetodepth", "spacetodepth_example"),
+    "Tanh": ("tanh",),
+}  # fmt: skip
+"""By operator, how the names of cases end that must be exact."""
+
+OTHERS = ("Add", "Clip", "Concat", "Div", "Mul", "PRelu", "Pad", "ReduceMean", "Reshape", "Squeeze", "Sub", "Sum",
+          "Transpose", "Unsqueeze")  # fmt: skip
+"""Operators whose cases mix pictures or are of other axes than pictures have, and so are mostly refused."""
+
+
+@pytest.fixture(scope="module")
+def node_cases():
+    """By operator, the cases of one node and one output: name, model with constants for all inputs but one, arrays."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cases = pytest.importorskip("onnx.backend.test.case.node").collect_testcases(None)
+    found = {}
+    for each in cases:
+        if each.model is None or len(each.model.graph.node) != 1 or len(each.model.graph.output) != 1:
+            continue
+        operator = each.model.graph.node[0].op_type
+        inputs, outputs = each.data_sets[0]
+        if inputs and all(
+            isinstance(array, np.ndarray) and array.dtype == np.float32 for array in (*inputs[:1], *outputs)
+        ):
+            found.setdefault(operator, []).append(
+                (each.name, _with_constants(each.model, inputs), inputs[0], outputs[0])
+            )
+    return found
+
+
+def _with_constants(made, inputs):
+    model = onnx.ModelProto()
+    model.CopyFrom(made)
+    names = [each.name for each in model.graph.input][1:]
+    model.graph.initializer.extend(map(onnx.numpy_helper.from_array, inputs[1:], names))
+    del model.graph.input[1:]
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operator", [*EXACT_NODES, *OTHERS])
+def test_no_case_of_one_node_is_misunderstood(tmp_path, node_cases, operator):
+    """Each is exact or refused: nothing in between."""
+    from onnx_graphs import saved
+
+    from spikeunet.converters import read_onnx, relative_error
+    from spikeunet.engine import SpikeunetError
+
+    exact, messages = [], []
+    for name, model, *check in node_cases.get(operator, ()):
+        try:
+            imported = read_onnx(saved(tmp_path / "node.onnx", model))
+            assert relative_error(imported.network, tuple(check), imported.endings) < 1e-5, name
+            exact.append(name)
+        except SpikeunetError as error:
+            messages.append(str(error))
+    assert not any("\n" in message for message in messages)
+    for end in EXACT_NODES.get(operator, ()):
+        assert any(name.endswith(end) for name in exact), end

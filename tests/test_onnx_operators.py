@@ -12,8 +12,9 @@ pytest.importorskip("onnx")
 from onnx_graphs import kinds, model, network_of, normal, saved
 
 from spikeunet.converters import read_onnx
-from spikeunet.engine import Neurons, SignedMultiThreshold, StateDictError
+from spikeunet.engine import MultiThreshold, Neurons, SignedMultiThreshold, StateDictError, forward, simulate
 from spikeunet.engine.layers import PixelShuffle, Upsample
+from spikeunet.engine.neurons import rectifies
 
 X = ("x",)
 Y = ("y",)
@@ -153,8 +154,47 @@ def test_a_batch_norm_before_and_behind_a_relu(agrees):
             ("BatchNormalization", ("r", *norm), "b", {}),
             ("Conv", "bv", "y", {"pads": pads}),
         ]
-        # The shift of a Scale cannot be folded where zeros are put around what it gives.
-        assert ("Scale" in kinds(agrees(behind, constants))) == any(pads)
+        # Where zeros are put around what it gives, its shift goes into the weights of a channel of ones.
+        found = agrees(behind, constants)
+        assert "Scale" not in kinds(found)
+        assert [node.name for node in found.neurons if not rectifies(node.model)] == []
+        assert ("Concat" in kinds(found)) == any(pads)
+
+
+@pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 1, 1, 1]])
+def test_a_batch_norm_before_a_concatenation(agrees, pads):
+    """What reads the concatenation takes it into its weights; what cannot reads each part as it was."""
+    norm = ("gain", "bias", "mean", "variance")
+    constants = {"w": normal(3, 2, 3, 3), "v": normal(2, 5, 3, 3), "u": normal(2, 5, 2, 2), **NORM}
+    joined = [
+        ("Conv", "xw", "c", {"pads": [1, 1, 1, 1]}),
+        ("Relu", "c", "r", {}),
+        ("BatchNormalization", ("r", *norm), "b", {}),
+        ("Concat", "bx", "j", {"axis": 1}),
+    ]
+    read = agrees([*joined, ("Conv", "jv", "y", {"pads": pads})], constants)
+    assert [node.name for node in read.neurons if not rectifies(node.model)] == []
+    pooled = agrees([*joined, ("MaxPool", "j", "p", {"kernel_shape": [2, 2]}), ("Conv", "pu", "y", {})], constants)
+    assert sum(not rectifies(node.model) for node in pooled.neurons) == 2  # of the batch norm, and of the maximum
+    both = agrees(
+        [
+            *joined,
+            ("Conv", "jv", "d", {"pads": [1, 1, 1, 1]}),
+            ("Conv", "ju", "e", {"pads": [1, 1, 0, 0]}),
+            ("Add", "de", "y", {}),
+        ],
+        constants,
+    )
+    assert sum("ones" in node.name for node in both.neurons) == 1
+
+
+def test_a_mean_taken_off_the_picture_stays_exact_where_zeros_are_put_around(agrees):
+    constants = {"m": np.asarray([[[0.4]], [[0.5]]], np.float32), "s": np.asarray([[[0.2]], [[0.3]]], np.float32)}
+    nodes = [("Sub", "xm", "a", {}), ("Div", "as", "b", {}), ("Conv", "bw", "y", {"pads": [1, 1, 1, 1]})]
+    found = agrees(nodes, {**constants, "w": normal(3, 2, 3, 3)})
+    assert [node.name for node in found.neurons] == ["x.ones.neurons"]
+    result = simulate(found.with_neurons(MultiThreshold.rounding()), picture := np.full((2, 6, 6), 0.7), steps=1)
+    np.testing.assert_allclose(result.output, forward(found, picture)[0], atol=1e-5)
 
 
 def test_sums(agrees):

@@ -1,4 +1,4 @@
-"""The ledger of operations: what it holds, how it adds, prints and is written, and its energy estimates."""
+"""The ledger of operations: what it holds, how it adds, prints and is written."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ import pytest
 from hypothesis import given, settings
 
 from spikeunet.engine import (
-    ENERGY_MODELS,
     Add,
     AvgPool2d,
     Concat,
     Conv2d,
-    EnergyModel,
     Input,
     IntegrateAndFire,
     Linear,
@@ -30,7 +28,6 @@ from spikeunet.engine import (
     Operations,
     Output,
     Scale,
-    estimate_energy,
     simulate,
 )
 from spikeunet.engine.errors import InputError
@@ -84,6 +81,12 @@ def test_a_ledger_by_hand():
         "macs": 4,
         "macs_effective": 2,
         "dense_macs": 10,
+        "event_reads": 4,
+        "event_writes": 4,
+        "weight_reads": 12 + 4,
+        "bias_reads": 2 + 2 * 3,
+        "potential_reads": 12 + 4,
+        "potential_writes": 12 + 4,
         "weights": 10,
         "connection_sparsity": 0.5,
         "parameter_bytes": 4 * (10 + 5),
@@ -343,7 +346,8 @@ def test_totals_of_a_result_beyond_int64_are_exact():
 
 def test_names_are_no_formulas_in_a_spreadsheet():
     ledger = small_ledger()
-    ledger = dataclasses.replace(ledger, neurons={"n": dataclasses.replace(ledger.neurons["neurons"], name="=cmd|x")})
+    neurons = {"neurons": dataclasses.replace(ledger.neurons["neurons"], name="=cmd|x")}
+    ledger = dataclasses.replace(ledger, neurons=neurons)
     assert "\n'=cmd|x,Neurons," in ledger.to_csv()
 
 
@@ -381,43 +385,3 @@ def test_a_frame_needs_pandas(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_pandas)
     with pytest.raises(InputError, match="needs pandas"):
         small_ledger().to_frame()
-
-
-# --- Energy ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("model", "spiking", "dense"),
-    [
-        ("45nm", 12 * 0.9 + 4 * 4.6, 10 * 4.6),
-        ("45nm-binary", 27 * 0.9 + 4 * 4.6, 10 * 4.6),
-        ("spiking-unet", 9 * 0.9 + 4 * 4.6, 10 * 4.6),
-        ("loihi", 27 * 23.6, None),
-        ("truenorth", 27 * 26, None),
-    ],
-)
-def test_energy_by_hand(model, spiking, dense):
-    estimate = small_ledger().energy(model)
-    assert estimate.spiking == pytest.approx(spiking * 1e-12)
-    assert (estimate.dense is None) == (dense is None)
-    assert estimate.unpriced_macs == (4 if dense is None else 0)
-    if dense is not None:
-        assert estimate.dense == pytest.approx(dense * 1e-12)
-        assert estimate.ratio == pytest.approx(spiking / dense)
-    assert "memory traffic left out" in str(estimate)
-
-
-def test_every_energy_model_is_tested_and_has_a_source():
-    assert set(ENERGY_MODELS) == {"45nm", "45nm-binary", "spiking-unet", "loihi", "truenorth"}
-    assert all(isinstance(model, EnergyModel) and len(model.source) > 40 for model in ENERGY_MODELS.values())
-
-
-def test_a_chip_without_multiplications_refuses_them():
-    assert estimate_energy(1, model="loihi") == 23.6e-12
-    with pytest.raises(InputError, match=r"'loihi' has no figure for multiply-accumulates \(got 5\)"):
-        estimate_energy(1, 5, model="loihi")
-
-
-def test_unknown_energy_model():
-    with pytest.raises(InputError, match="no energy model is called 'abacus'; there are 45nm,"):
-        small_ledger().energy("abacus")

@@ -45,7 +45,7 @@ from spikeunet.engine import (
 from spikeunet.engine.errors import ModelFileError
 from spikeunet.engine.finetune import Settings, Trainer
 from spikeunet.engine.layers import registry
-from spikeunet.engine.simulation.value_run import ValueRun
+from spikeunet.engine.simulation.value_currents import ValueCurrents
 from spikeunet.engine.testing import Case, check_layer, checks, layer_checks, reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
 
@@ -231,9 +231,12 @@ def test_fine_tuning(method):
 def test_normalisation_keeps_what_a_network_computes():
     for own, shape in (OWN["locally connected"], OWN["surround"], OWN["blur pool"]):
         network, pictures = network_of(own, shape[0]), [picture_of(shape, seed) for seed in range(3)]
-        converted = convert(network, calibration=pictures)
-        expected, found = (forward(each, pictures[0])[0] for each in (network, converted))
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        converted, by_channel = (
+            convert(network, normalization=each, calibration=pictures) for each in ("connection", "channel")
+        )
+        expected = forward(network, pictures[0])[0]
+        for each in (converted, by_channel):
+            np.testing.assert_allclose(forward(each, pictures[0])[0], expected, rtol=1e-4, atol=1e-5)
         assert converted.normalization["behind"] != 1
 
 
@@ -557,24 +560,24 @@ def test_the_kit_wants_a_small_shape():
 
 @pytest.mark.parametrize("own", [locally_connected(), Surround("own", "neurons", 1 / 3), Trace("own", "neurons")])
 def test_an_engine_that_computes_something_else_is_found(own, monkeypatch):
-    right = ValueRun._current
+    right = ValueCurrents._current
 
     def wrong(self, values, first, last, state):
         return right(self, values, first, last, state) + np.float32(0.25)
 
-    monkeypatch.setattr(ValueRun, "_current", wrong)
+    monkeypatch.setattr(ValueCurrents, "_current", wrong)
     with pytest.raises(AssertionError, match=r"(Surround|Trace|LocallyConnected2d) .own.: the engine"):
         layer_checks.in_networks(own, (2, 5, 4))
 
 
 def test_an_order_of_simulation_that_computes_something_else_is_found(monkeypatch):
-    right = ValueRun._current
+    right = ValueCurrents._current
 
     def wrong(self, values, first, last, state):
         found = right(self, values, first, last, state)
         return found + np.float32(0.25) if self._layer.window is not None else found
 
-    monkeypatch.setattr(ValueRun, "_current", wrong)
+    monkeypatch.setattr(ValueCurrents, "_current", wrong)
     with pytest.raises(AssertionError, match="run row by row, the engine does something else than layer by layer"):
         layer_checks.in_networks(Surround("own", "neurons"), (2, 5, 4))
 

@@ -461,7 +461,7 @@ def test_level_tables():
 def test_the_documentation():
     """The neuron of docs/neurons.md is the one of the example, and its surrogate is one of integrate-and-fire."""
     page = (EXAMPLE.parent.parent / "docs" / "neurons.md").read_text("utf-8")
-    first, second, _ = (block.partition("```")[0] for block in page.split("```python\n")[1:])
+    first, second, *_ = (block.partition("```")[0] for block in page.split("```python\n")[1:])
     names = {"__name__": __name__}
     # Its name is the example's: here it gets another one.
     first = first.replace("@register_neuron", "@register_neuron('tests/documented')")

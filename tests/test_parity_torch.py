@@ -12,7 +12,7 @@ import pytest
 import unets
 
 from spikeunet.converters import convert
-from spikeunet.converters.spiking_unet import LAYERS, TRANSPOSED, layer_sources
+from spikeunet.converters.architectures.spiking_unet import LAYERS, TRANSPOSED, layer_sources
 from spikeunet.engine import AvgPool2d, Conv2d, ConvTranspose2d, Input, Network, Output
 from spikeunet.engine.dense import forward
 

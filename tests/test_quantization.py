@@ -15,6 +15,7 @@ from small_denoiser import small_denoiser
 
 from spikeunet.converters import quantize_weights
 from spikeunet.engine import (
+    Concat,
     Conv2d,
     ConvTranspose2d,
     Input,
@@ -28,6 +29,7 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.command_line import main
+from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.fixed_point import incoming_quantum, rounded_rows, weight_bits
 from spikeunet.engine.graph import CurrentSum, Weighted
@@ -348,3 +350,29 @@ def test_refused_commands(capsys, arguments, message):
     Path("link.npz").symlink_to("gray.npz")
     save_model(small_network(), "odd.npz")
     assert message in refusals.refusal(capsys, "quantize", *arguments)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_the_error_of_a_channel_of_ones_goes_into_the_bias(padding):
+    """Where what a convolution reads is silent but for the ones, it gives the shift that it stands for."""
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(4, 3, 3, 3))
+    weight[:, 2] *= 0.02  # of the ones: hardly more than the quantum of the others
+    network = Network(
+        [
+            Input("input", 2),
+            Conv2d("first", "input", random.normal(size=(2, 2, 1, 1))),
+            Neurons("relu", "first", MultiThreshold.rounding()),
+            Conv2d("one", "relu", np.zeros((1, 2, 1, 1)), [1.0]),
+            Neurons("ones", "one", MultiThreshold.rounding()),
+            Concat("both", ("relu", "ones")),
+            Conv2d("read", "both", weight, padding=padding),
+            Output("output", "read"),
+        ]
+    )
+    rounded = quantize_weights(network, 8)
+    shift = forward(network, np.zeros((2, 5, 5)))[0][:, 2, 2]
+    found = forward(rounded, np.zeros((2, 5, 5)))[0][:, 2, 2]
+    quantum = 2.0 ** (np.ceil(np.log2(np.abs(weight).max((1, 2, 3)) / 127))) / 64
+    assert (np.abs(found - shift) <= quantum / 2).all()
+    assert quantize_weights(rounded, 8) is rounded

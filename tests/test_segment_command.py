@@ -61,7 +61,7 @@ def test_a_file(run):
     fields = dict(line.split(maxsplit=1) for line in printed.splitlines())
     assert fields["steps"] == "3"
     assert fields["events"] == f"{segmented.result.total_events:,}"
-    assert fields["accumulates"].startswith(f"{segmented.result.total_accumulates:,} (")
+    assert fields["operations"].startswith(f"{segmented.result.total_accumulates:,} (")
     share = (brightness_classes(picture, 3) == 1).mean()
     assert f"dusk {share:.1%}" in fields["classes"]
 

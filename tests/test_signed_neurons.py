@@ -245,7 +245,7 @@ def test_the_documentation():
 
 def test_lambda_is_of_the_sizes():
     made = network(SignedMultiThreshold(), MultiThreshold())
-    found = activation_scales(made, [PICTURE], 90.0)
+    found = activation_scales(made, [PICTURE], 90.0, "connection")
     values = analog.run(made, PICTURE)[1]
     np.testing.assert_allclose(found["conv0"], np.percentile(np.abs(values["neurons0"]), 90), rtol=1e-5)
     np.testing.assert_allclose(found["conv1"], np.percentile(values["neurons1"], 90), rtol=1e-5)
@@ -257,7 +257,8 @@ def test_lambda_of_a_layer_that_feeds_both():
     nodes += [Conv2d("read", "second", random(1, 4, 1, 1)), Output("output", "read")]
     made = Network(nodes)
     sizes = np.abs(analog.run(made, PICTURE)[1]["second"])
-    np.testing.assert_allclose(activation_scales(made, [PICTURE], 80.0)["conv"], np.percentile(sizes, 80), rtol=1e-5)
+    found = activation_scales(made, [PICTURE], 80.0, "connection")["conv"]
+    np.testing.assert_allclose(found, np.percentile(sizes, 80), rtol=1e-5)
 
 
 def test_flow_goes_through_everywhere():

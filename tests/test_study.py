@@ -216,7 +216,7 @@ def test_a_conversion_is_undone(normalization):
 
 def test_layer_wise_conversion_of_a_converted_model_is_that_of_its_state_dict(denoising):
     pictures = random_pictures()
-    save_model(convert("small.npz", calibration=pictures), "model.npz")
+    save_model(convert("small.npz", normalization="connection", calibration=pictures), "model.npz")
     from_model, from_state = (
         convert(
             arms.trained_network(arms.Source("set12", None, file, None)), normalization="layer", calibration=pictures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikeunet.converters.spiking_unet import TRANSPOSED, layer_sources
+from spikeunet.converters.architectures.spiking_unet import TRANSPOSED, layer_sources
 
 
 def random_state(seed=0, channels=1, outputs=1, width=2, last_kernel=1, uneven=False):

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .builder import Builder
+from ..builder import Builder
+from ..values import Current, Emitted, Tensor, Value
 from .call import Call, operator
 from .convolutions import bias_of
 from .imported import Ending
-from .values import Current, Emitted, Tensor, Value
 
 Array = NDArray[Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..values import Tensor
 from .call import Call, operator
 from .convolutions import bias_of
-from .values import Tensor
 
 Array = NDArray[Any]
 

@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from ..builder import Builder
+from ..values import Current, Emitted, Tensor, Value
 from ..weights.refusals import UnreadableError
-from .builder import Builder
 from .graph import GraphNode
-from .values import Current, Emitted, Tensor, Value
 
 Array = NDArray[Any]
 Pads = tuple[tuple[int, int], ...]

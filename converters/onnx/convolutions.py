@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from spikeunet.engine.layers import Conv1d, Conv2d, ConvTranspose2d, Linear
 
+from ..values import Current, Tensor, Value, per_channel
 from .call import Call, Pads, operator
-from .values import Current, Tensor, Value, per_channel
 
 Array = NDArray[Any]
 
@@ -34,7 +34,7 @@ def convolution(call: Call) -> Tensor:
         for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation))
     }
     node = kind(call.node.name, "", weight, bias, groups=groups, **geometry)
-    return call.result(call.builder.read_through(node, value))
+    return call.result(call.builder.read_through(node, value, convolves=True))
 
 
 @operator("ConvTranspose")

@@ -7,8 +7,8 @@ from typing import Any
 
 from spikeunet.engine.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
+from ..values import Current, Tensor, Value
 from .call import Call, operator
-from .values import Current, Tensor, Value
 
 
 @operator("MaxPool")

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from spikeunet.engine.layers import Upsample
 
+from ..values import Tensor, Value
 from .call import Call, operator
-from .values import Tensor, Value
 
 Array = NDArray[Any]
 

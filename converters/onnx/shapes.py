@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from spikeunet.engine.layers import Conv2d
 
+from ..values import Current, Tensor, Value
 from .call import Call, operator
 from .shuffles import shuffled_by_axes
-from .values import Current, Tensor, Value
 
 Array = NDArray[Any]
 

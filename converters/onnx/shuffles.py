@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from spikeunet.engine.graph import Weighted
 from spikeunet.engine.layers import Conv2d, PixelShuffle
 
+from ..values import Current, Tensor, Value
 from .call import Call, operator
-from .values import Current, Tensor, Value
 
 Array = NDArray[Any]
 

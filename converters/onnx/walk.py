@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from spikeunet.engine.errors import GraphError, first_few
 from spikeunet.engine.graph import Node
 
+from ..builder import Builder
+from ..values import Current, Tensor
 from ..weights.refusals import UnreadableError
 from . import activations, arithmetic, convolutions, pools, resizing, shapes, shuffles  # noqa: F401 - they register operators
-from .builder import Builder
 from .call import HANDLERS, Call
 from .constants import folded
 from .graph import Graph, GraphNode
 from .imported import Ending, picture_shape
-from .values import Current, Tensor
 
 Operand = Tensor | NDArray[Any]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..fixed_point import codes_and_exponents, quantum_of
 from ..graph import Shape, Synapses
 from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES
-from ..kernels.spread import PLANE_GAP
+from ..kernels.planes import PLANE_GAP
 from ..kernels.tables import DOT_PHASE, SEGMENT, DotGeometry, DotTables, PlaneLayout
 from ..layers.taps import Axis, WeightedTaps
 from ..lazy import KnownOf, lazy_property

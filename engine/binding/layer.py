@@ -19,7 +19,7 @@ from ..kernels.processor import host_accumulators, host_lanes
 from ..kernels.window_block import Token, window_token
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
-from ..neurons import LadderModel, LevelTable, level_table
+from ..neurons import Arithmetic, LadderModel, LevelTable, arithmetic_of, level_table
 from .kernel_choice import EVENTS, PICTURE, AllowedKernels
 from .stepper import Stepper, stepper_of
 from .weights import padded_bias
@@ -253,7 +253,15 @@ class Layer(Binding):
     @lazy_property
     def stepper(self) -> Stepper | None:
         """What runs neurons that are no ladder of thresholds."""
-        return None if self.neurons is None else stepper_of(self.neurons.model)
+        if self.window is not None:
+            return self.window.whole.stepper
+        return None if self.neurons is None else stepper_of(self.neurons.model, self.name, self.padded_channels)
+
+    @property
+    def first_pixel(self) -> int:
+        """Where the output begins among the pixels of the whole one; 0 where the layer is no part."""
+        window = self.parts[0].window
+        return 0 if window is None else window.rows[0] * self.outgoing[2]
 
     @lazy_property
     def levels(self) -> LevelTable | None:
@@ -264,6 +272,11 @@ class Layer(Binding):
     def thresholds(self) -> int:
         """Kinds of spikes of the neurons, which are counted apart: thresholds, or levels; 0 without neurons."""
         return 0 if self.levels is None else self.levels.kinds
+
+    @lazy_property
+    def arithmetic(self) -> Arithmetic | None:
+        """What an update of a neuron costs; None where the model does not declare it, or without neurons."""
+        return None if self.neurons is None else arithmetic_of(self.neurons.model)
 
     @lazy_property
     def variables(self) -> int:

@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 
 from ..kernels.bound import bound
 from ..kernels.float_mode import gradual
+from ..kernels.step_inputs import RandomNumbers, StepIndex
 from ..kernels.stepped import step_band
-from ..neurons import LadderModel, NeuronModel, Registration, initial_state, level_table, registration_of
+from ..neurons import (
+    Heterogeneous,
+    LadderModel,
+    NeuronModel,
+    Registration,
+    initial_state,
+    layer_key,
+    level_table,
+    registration_behind,
+)
 from ..neurons.registration_checks import cannot_compile, level_out_of_range
-from ..neurons.registry import Argument
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,18 +36,18 @@ class Stepper:
     registration : Registration
     kernel : compiled function
         See `kernels.stepped.step_band`.
-    initial : tuple of float
-        Each state variable before the first step.
-    parameters : tuple of float, int, bool or tuple of float
-        Last arguments of the model's step.
+    initial : tuple of float or array
+        Each state variable before the first step; arrays as in `parameters`.
+    parameters : tuple
+        Last arguments of the model's step, as kernels/step_inputs.py takes them.
     highest : int
         Its highest level.
     """
 
     registration: Registration
     kernel: Any
-    initial: tuple[float, ...]
-    parameters: tuple[Argument, ...]
+    initial: tuple[Any, ...]
+    parameters: tuple[Any, ...]
     highest: int
 
     @property
@@ -53,7 +62,7 @@ class Stepper:
         words: NDArray[np.unsignedinteger[Any]],
         shape: tuple[int, int, int, int],
         states: tuple[NDArray[np.float32], ...],
-        place: tuple[int, int, bool],
+        place: tuple[int, int, bool, int, int],
     ) -> bool:
         """Run the neurons of a band through some steps; see `kernels.stepped.step_band`.
 
@@ -75,15 +84,40 @@ class Stepper:
         return bool(finite)
 
 
-def stepper_of(model: NeuronModel) -> Stepper | None:
-    """The stepper of a registered model; None for a ladder of thresholds, which has a kernel of its own."""
+def stepper_of(model: NeuronModel, layer: str, padded: int) -> Stepper | None:
+    """The stepper of a registered model; None for a ladder of thresholds, which has a kernel of its own.
+
+    Parameters
+    ----------
+    model : NeuronModel
+    layer : str
+        Name of the neurons, from which their random numbers follow.
+    padded : int
+        Channels of the layer, filled up to a whole number of blocks.
+    """
     if isinstance(model, LadderModel):
         return None
-    registration = registration_of(model)
-    initial = tuple(initial_state(model).values())
+    registration, highest = registration_behind(model), level_table(model).highest
     # Made here, before several threads would make it at once.
     kernel = _kernel(registration)
-    return Stepper(registration, kernel, initial, registration.arguments(model), level_table(model).highest)
+    key = layer_key(layer, getattr(model, "seed", 0))
+    given = {"step_index": StepIndex(np.int64(0)), "random": RandomNumbers(np.uint64(key))}
+    if isinstance(model, Heterogeneous):
+        arrays = (model.initial_states(), model.arguments(given))
+        initial, parameters = (tuple(_arranged(part, padded) for part in parts) for parts in arrays)
+    else:
+        initial, parameters = tuple(initial_state(model).values()), registration.arguments(model, given)
+    return Stepper(registration, kernel, initial, parameters, highest)
+
+
+def _arranged(part: Any, padded: int) -> Any:
+    """An array of channels (C,) or neurons (C, H, W) as (1 or pixels, padded); anything else as it is."""
+    if not isinstance(part, np.ndarray):
+        return part
+    by_pixel = part.reshape(part.shape[0], -1).T
+    arranged = np.zeros((by_pixel.shape[0], padded), part.dtype)
+    arranged[:, : part.shape[0]] = by_pixel
+    return arranged
 
 
 @functools.cache

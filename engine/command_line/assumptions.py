@@ -17,6 +17,22 @@ DARKEST = 0.05
 """Mean of a picture below which it cannot be told from noise by its mean."""
 
 
+ASSUMED = (
+    "pooling",
+    "concatenation",
+    "upsampling",
+    "dilation",
+    "strides",
+    "activation",
+    "order",
+    "second",
+    "input",
+    "output",
+    "classes",
+)
+"""Facts of a conversion that an architecture takes for granted and no key says."""
+
+
 def check_epsilon(epsilon: float | None, state: Iterable[str]) -> None:
     """InputError where an epsilon is given and a state dict, of which only the keys matter, has no batch norms."""
     if epsilon is not None and not any(key.rpartition(".")[2] == "running_var" for key in state):
@@ -34,14 +50,33 @@ def assumptions(network: Network, predicts: str | None, epsilon: float | None) -
         assumed.append(f"the output is the {network.metadata['predicts']} (--predicts)")
     if epsilon is None and "batch_norm_epsilon" in facts:
         assumed.append(f"epsilon of {facts['batch_norms']} batch norms {facts['batch_norm_epsilon']:g} (--epsilon)")
-    assumed += [f"{name} {facts[name]}" for name in ("pooling", "concatenation", "dilation") if name in facts]
-    lines = [*_found(facts), *_imported(network, facts), *([("assumed", "; ".join(assumed))] if assumed else [])]
+    assumed += [f"{name} {facts[name]}" for name in ASSUMED if name in facts]
+    lines = [
+        *_found(facts),
+        *_recognised(facts),
+        *_imported(network, facts),
+        *([("assumed", "; ".join(assumed))] if assumed else []),
+    ]
     if "zero_biases" in facts:
         layers = facts["zero_biases"]
         lines.append(("biases", f"0 in {len(layers)} layers that have none: {first_few(layers)}"))
     if "prefixes" in facts:
         lines.append(("keys", f"{' and '.join(map(repr, facts['prefixes']))} taken off each"))
     return lines
+
+
+def scales_chosen(network: Network) -> str:
+    """What has a scale, and how that was chosen."""
+    facts = network.metadata["conversion"]
+    if "scales" not in facts:
+        return "none"
+    words = {"channel": "for each channel", "connection": "for each layer", "layer": "for what layers read together"}
+    ways = {"least-squares": "by least squares", "iteration": "by threshold iteration"}
+    if facts["scales"] == "percentile":
+        how = f"percentile {facts['percentile']:g}"
+    else:
+        how = f"{ways[facts['scales']]} for {facts['scales_steps']} step{'s' * (facts['scales_steps'] > 1)}"
+    return f"one {words[facts['normalization']]}, {how} (--normalization, --scales)"
 
 
 def _found(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -56,13 +91,24 @@ def _found(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
+def _recognised(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A line on what a state dict was taken for, where nobody said it."""
+    from spikeunet.converters import ARCHITECTURES
+
+    if not facts.get("recognised"):
+        return []
+    name = facts["architecture"]
+    described = getattr(ARCHITECTURES.get(name), "description", "")
+    return [("architecture", f"{name}, recognised by keys and shapes{f': {described}' if described else ''}")]
+
+
 def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Lines on a network that came with its graph: what was left out, and what it was held against."""
+    """Lines on signed neurons, and on a network with its graph: what was left out, and what it was held against."""
     from ..neurons import rectifies
 
     lines = []
     signed = [node for node in network.neurons if not rectifies(node.model)]
-    if facts.get("source") == "onnx" and signed:
+    if signed:
         names = first_few((node.name for node in signed), 3)
         model = type(signed[0].model).__name__
         lines.append(("signed", f"{len(signed)} of {len(network.neurons)} populations are {model}: {names}"))
@@ -82,12 +128,18 @@ def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str
 def doubts(network: Network, pictures: Sequence[NDArray[np.float32]] | None) -> list[tuple[str, str]]:
     """A line to print where a denoiser's output does not look like what it is said to be, (C, H, W) pictures at hand.
 
-    Noise has a mean of 0 and a denoised picture that of the picture, so the mean of the ANN's output tells them apart.
+    What an architecture puts out may be known. Otherwise, noise has a mean of 0 and a denoised picture that of the
+    picture, so the mean of the ANN's output tells them apart.
     """
     from ..dense import forward
     from ..pictures.padding import pad_to_multiple
 
     predicts = network.metadata.get("predicts")
+    known = str(network.metadata.get("conversion", {}).get("output", ""))
+    if predicts is not None and "logits" in known:
+        return [("doubtful", f"this is no denoiser: {known}; say what it is for (--task segment, --task classify)")]
+    if predicts == "noise" and "without noise" in known:
+        return [("doubtful", f"the output is {known} (--predicts picture)")]
     if predicts is None or not pictures or (brightness := float(pictures[0].mean())) < DARKEST:
         return []
     output = float(forward(network, pad_to_multiple(pictures[0], network.size_multiple)[0])[0].mean())

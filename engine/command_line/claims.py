@@ -40,11 +40,14 @@ class Claims:
             self.reads("the model", path)
 
     def reads_examples(self, text: str | Path) -> None:
-        """Note the pictures of a folder, or all those below the folder of a data set, NAME=FOLDER."""
+        """Note the pictures of a folder and of folders in it, or all those below that of a data set, NAME=FOLDER."""
         from ..datasets.dataset import split_name
 
         named = split_name(str(text))
-        folders = [Path(text)] if named is None else [Path(place) for place, _, _ in os.walk(named[1])]
+        if named is not None:
+            folders = [Path(place) for place, _, _ in os.walk(named[1])]
+        else:
+            folders = [Path(text), *(filter(Path.is_dir, Path(text).iterdir()) if Path(text).is_dir() else ())]
         self.reads("the picture", *folders)
 
     def writes(self, what: str, path: Path) -> None:

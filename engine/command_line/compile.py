@@ -77,10 +77,15 @@ def _run(model: Model, order: str, threads: int | None) -> None:
     """Run a network on a picture of noise, in which all layers are busy, and on a black one, in which few are."""
     import numpy as np
 
+    from ..pictures.resizing import MOST_PIXELS
+    from ..tasks.classification import seen_size
     from ..tasks.inference import run_padded
 
     side = max(SIDE, model.network.size_multiple)
-    noise = np.random.default_rng(0).random((1, model.network.input.channels, side, side), np.float32)
+    size = seen_size(model.network)
+    if size is None or size[0] * size[1] > MOST_PIXELS:
+        size = (side, side)
+    noise = np.random.default_rng(0).random((1, model.network.input.channels, *size), np.float32)
     for picture in (noise, np.zeros_like(noise)):
         run_padded(model.network, picture, steps=model.steps, threads=threads, order=order)
 

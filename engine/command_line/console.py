@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..errors import printable
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 Item = TypeVar("Item")
+
+_shown: list[Progress] = []
+"""Bars on the screen."""
 
 GAP = 2
 """Spaces between the columns of a table on a terminal."""
@@ -57,21 +63,52 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
 
 
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """The items, with a progress bar on stderr where that is a terminal; `total` where they have no length."""
+    """The items, with a progress bar on stderr where that is a terminal; `total` where they have no length.
+
+    A bar within another one's items is shown below it as long as it goes on.
+    """
     if not sys.stderr.isatty():
         yield from items
         return
+    if _shown:
+        yield from _below(_shown[-1], items, description, total)
+        return
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
-    yield from track(items, description, total=total, console=Console(stderr=True), transient=True)
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        _shown.append(bars)
+        try:
+            yield from bars.track(items, total=total, description=description)
+        finally:
+            _shown.remove(bars)
+
+
+def _below(bars: Progress, items: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
+    task = bars.add_task(description, total=total)
+    try:
+        yield from bars.track(items, total=total, task_id=task, description=description)
+    finally:
+        bars.remove_task(task)
+
+
+def step_text(step: Mapping[str, Any]) -> str:
+    """A preprocessing step with its parameters: "resize height 32 width 32"."""
+    return " ".join([str(step["name"]), *(f"{key} {_plain(value)}" for key, value in step.items() if key != "name")])
+
+
+def _plain(value: Any) -> str:
+    return "/".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
 
 
 def quantity(value: float, unit: str = "") -> str:
     """`value` with three significant digits and an SI prefix: 13.5 G, 820 k, 1.25 m."""
     if not value:
         return f"0 {unit}".strip()
-    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "u")):
+    for factor, prefix in _PREFIXES:
         if abs(value) >= factor:
             return f"{value / factor:.3g} {prefix}{unit}".strip()
     return f"{value:.3g} {unit}".strip()

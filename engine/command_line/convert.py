@@ -14,6 +14,7 @@ from .console import print_fields
 from .jobs import check_folder, check_model_suffix, tell_skipped
 from .neuron_options import OPTIONS, neuron_model, numbers
 from .options import FILE, no_sigma
+from .preprocessing_options import preprocessing_options, with_preprocessing
 
 NOISE_LEVELS = 10
 """A range of noise is spread over the calibration pictures in so many equal steps."""
@@ -28,12 +29,25 @@ NOISE_LEVELS = 10
 @no_sigma
 @click.option("--entry", metavar="NAME", help="Of a checkpoint: the dictionary to take, such as params_ema.")
 @click.option(
-    "--architecture", default="spiking-unet", show_default=True, help="spiking-unet or dncnn (docs/converting.md)."
+    "--architecture",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="spiking-unet, unet, wnet, dncnn, resnet ... (docs/converting.md); auto tells by keys and shapes.",
 )
 @click.option(
-    "--normalization", type=click.Choice(["connection", "layer", "none"]), default="connection", show_default=True
+    "--normalization",
+    type=click.Choice(["channel", "connection", "layer", "none"]),
+    default="channel",
+    show_default=True,
+    help="What has a scale of its own: each channel, each layer, or what layers read together.",
 )
-@click.option("--percentile", type=float, default=99.9, show_default=True, help="Activation that becomes 1.")
+@click.option(
+    "--scales",
+    type=click.Choice(["least-squares", "percentile", "iteration"]),
+    help="How scales are chosen (docs/converting.md).  [default: least-squares; percentile where one is given]",
+)
+@click.option("--percentile", type=float, help="Activation that becomes 1, of --scales percentile.  [default: 99.9]")
 @click.option(
     "--neuron",
     metavar="MODEL",
@@ -68,7 +82,19 @@ NOISE_LEVELS = 10
     multiple=True,
     help="Of a registered neuron model; may be given several times.  [default: its own]",
 )
-@click.option("--steps", type=int, metavar="T", help="Steps to recommend to whoever uses the model.")
+@click.option("--dt", type=float, metavar="SECONDS", help="Of a NIR file: a step.")
+@click.option(
+    "--integration",
+    type=click.Choice(["exponential", "euler"]),
+    default="exponential",
+    show_default=True,
+    help="Of a NIR file: how membranes follow their equations.",
+)
+@click.option("--tune", is_flag=True, help="Search thresholds, initial potential and scales for the least error.")
+@click.option(
+    "--accumulates", type=float, metavar="N", help="Of --tune: for each pixel at most; it then chooses the steps, too."
+)
+@click.option("--steps", type=int, metavar="T", help="Steps to fit the scales for, and to recommend to users.")
 @click.option("--task", default="denoise", show_default=True, help="What the model is for.")
 @click.option(
     "--predicts",
@@ -77,6 +103,7 @@ NOISE_LEVELS = 10
 )
 @click.option("--epsilon", type=float, metavar="E", help="Of all batch norms; no state dict holds it.  [default: 1e-5]")
 @click.option("--dataset", metavar="NAME", help="Take classes, colours and preprocessing from this known data set.")
+@preprocessing_options
 @click.option("--metadata", metavar="FILE", type=FILE, help="JSON object of classes, palette, and the like.")
 @click.option("--check", metavar="FILE.npz", type=FILE, help="Inputs and outputs of your framework to compare with.")
 @click.option("--force", is_flag=True, help="Convert even if --check finds other outputs.")
@@ -91,7 +118,8 @@ def convert(
     entry: str | None,
     architecture: str,
     normalization: Any,
-    percentile: float,
+    scales: Any,
+    percentile: float | None,
     neuron: str,
     thresholds: str | None,
     initial: float | None,
@@ -100,6 +128,10 @@ def convert(
     gamma: int | None,
     period: int | None,
     parameters: tuple[str, ...],
+    tune: bool,
+    accumulates: float | None,
+    dt: float | None,
+    integration: str,
     steps: int | None,
     task: str,
     predicts: str | None,
@@ -110,18 +142,27 @@ def convert(
     force: bool,
     description: str | None,
     dtype: Any,
+    **preprocessing: Any,
 ) -> None:
     """Convert a trained network to a spiking one.
 
     WEIGHTS is a network of any feed-forward topology as an ONNX file (.onnx; examples/export_torch.py writes one out of
-    PyTorch, with a FILE.npz for --check), or holds a state dict of an architecture known by name: a file of PyTorch
-    (.pt, .pth), whose pickles are read but never executed, safetensors, NPZ or Keras. Of a checkpoint the weights are
-    taken, and which is printed; --entry takes others. The calibration pictures should look like what the network will
-    see, noise included: clean pictures with --add-noise 5:50 for a denoiser of that range.
+    PyTorch, with a FILE.npz for --check), a spiking network as a NIR file (.nir), or holds a state dict of an
+    architecture known by name, which is told by keys and shapes unless --architecture says it: a file of PyTorch (.pt,
+    .pth), whose pickles are read but never executed, safetensors, NPZ or Keras. Of a checkpoint the weights are taken,
+    and which is printed; --entry takes others. The calibration pictures should look like what the network will see,
+    noise included: clean pictures with --add-noise 5:50 for a denoiser of that range.
 
     --check compares the converted network's analog form with the arrays "inputs" and "outputs" of a file, and refuses
     a network that was misunderstood. Functions at the end for which there are no neurons (Sigmoid, Softmax) are left
     out, which is printed.
+
+    --tune tries out settings on the middles of some calibration pictures, and takes those with which the spiking
+    output is closest to the analog one's at --steps (1 by default), or within so many --accumulates a pixel.
+
+    --classes, --resize, --crop, --mean and --std say what a classifier's outputs are called and what is done to a
+    picture first; they are kept in the model, and calibration pictures, which may lie in a folder for each class, go
+    through it, too.
 
     What a state dict leaves open is printed: whether the output is the noise, the batch norms' epsilon, and what the
     architecture takes for granted.
@@ -129,37 +170,46 @@ def convert(
     \b
     Examples:
       spikeunet convert network.onnx -o model.npz --calibration pictures/ --check network.npz --task classify
+      spikeunet convert resnet.onnx -o resnet.npz --calibration train/ --task classify --classes train/ --resize 64x64
       spikeunet convert state.pth -o model.npz --calibration pictures/ --add-noise 5:50
+      spikeunet convert state.pth -o model.npz --calibration pictures/ --add-noise 25 --tune --steps 1
       spikeunet convert state.pth -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
       spikeunet convert state.pth -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
       spikeunet convert state.pth -o model.npz --normalization none --neuron if --thresholds 1
+      spikeunet convert network.nir -o model.npz --dt 1e-4
       spikeunet convert state.pth -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
       spikeunet convert state.pth -o vessels.npz --calibration drive/training/image/ --task segment --dataset drive
     """
     from spikeunet.converters import calibration_pictures
     from spikeunet.converters import convert as convert_network
     from spikeunet.converters.batch_norm import EPSILON
+    from spikeunet.converters.nir import is_nir
 
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
-    from .assumptions import assumptions, doubts
-    from .model_metadata import check_facts, check_segmenter, given_metadata, with_prediction
+    from .assumptions import assumptions, doubts, scales_chosen
+    from .convert_nir import convert_nir, refuse_of_others
+    from .convert_tuned import check_tunable, tuned
+    from .model_metadata import check_facts, check_task, given_metadata, with_prediction
 
-    options = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
-    model = neuron_model(neuron, thresholds, initial, parameters, **options)
+    if is_nir(state):
+        _check_output(output, state, calibration, metadata, check, preprocessing["classes"])
+        convert_nir(state, output, dt, integration, reset, dtype, description)
+        return
+    refuse_of_others(dt)
+    parts = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
+    model = neuron_model(neuron, thresholds, initial, parameters, **parts)
     levels = noise_levels(sigma)
     given = given_metadata(task, dataset, metadata)
-    facts = with_prediction({**given, "task": task}, predicts)
+    facts = with_preprocessing(with_prediction({**given, "task": task}, predicts), **preprocessing)
     if description is not None:
         facts["description"] = description
     if steps is not None:
         facts["steps"] = check_steps(steps)
     check_facts(facts)
-    _check_output(output, state, calibration, metadata, check)
-    if force and check is None:
-        raise InputError("--force has no meaning without --check; leave it out")
-    if calibration is None and (pictures is not None or sigma is not None):
-        raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
+    _check_output(output, state, calibration, metadata, check, preprocessing["classes"])
+    check_tunable(tune, calibration, accumulates)
+    _check_combinations(force, check, calibration, pictures is not None or sigma is not None)
     weights = _found(state, entry, epsilon)
     if calibration is None and normalization != "none":
         raise InputError(
@@ -176,19 +226,21 @@ def convert(
         tell_skipped(calibration)
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
+    options = {"normalization": normalization, "scales": scales, "percentile": percentile, "neuron": model}
+    if tune:
+        best = tuned(plain, samples or [], steps, accumulates)
+        options, model, facts["steps"] = best.options, best.neuron, best.steps
     network = convert_network(
         weights,
         architecture,
-        normalization,
-        samples,
-        percentile,
-        model,
+        calibration=samples,
+        **options,
         metadata=facts,
         batch_norm_epsilon=norms,
         check=check,
         force=force,
     )
-    check_segmenter(network)
+    check_task(network)
     save_model(network, output, dtype)
     print_fields(
         [
@@ -196,10 +248,19 @@ def convert(
             ("parameters", f"{network.parameters:,}"),
             ("neurons", repr(model)),
             ("calibration", f"{len(samples)} pictures" if samples else "none"),
+            ("scales", scales_chosen(network)),
             *assumptions(network, predicts or given.get("predicts"), epsilon),
             *doubts(network, samples),
         ]
     )
+
+
+def _check_combinations(force: bool, check: Path | None, calibration: Path | None, chooses_pictures: bool) -> None:
+    """InputError for an option without the one that gives it a meaning."""
+    if force and check is None:
+        raise InputError("--force has no meaning without --check; leave it out")
+    if calibration is None and chooses_pictures:
+        raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
 
 
 def noise_levels(sigma: str | None) -> tuple[float, ...]:
@@ -236,13 +297,19 @@ def _found(state: Path, entry: str | None, epsilon: float | None) -> Any:
 
 
 def _check_output(
-    output: Path, state: Path, calibration: Path | None, metadata: Path | None, check: Path | None
+    output: Path,
+    state: Path,
+    calibration: Path | None,
+    metadata: Path | None,
+    check: Path | None,
+    classes: Path | None,
 ) -> None:
     check_model_suffix(output)
     claims = Claims()
     claims.reads("the state dict", state)
     claims.reads("the check", *([] if check is None else [check]))
     claims.reads("the picture", *([] if calibration is None else [calibration]))
+    claims.reads("the names of the classes", *([] if classes is None else [classes]))
     claims.reads("the metadata", *([] if metadata is None else [metadata]))
     claims.writes("the model", output)
     check_folder(output.parent)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import InputError
+from ..pictures.frame_writer import check_output_suffix
 from ..pictures.picture_files import FORMATS, format_of
 from ..pictures.ranges import SampleRange
 from ..tasks.denoising import DEFAULT_MODELS
@@ -17,7 +18,7 @@ from .denoise_picture import DenoiseSettings, denoise_file
 from .jobs import Output, plan_jobs
 from .one_picture import Model
 from .options import FILE, FILE_NAME, INPUT, no_sigma
-from .picture_command import process_pictures, run_options
+from .picture_command import check_run_options, json_option, process_pictures, run_options
 
 
 @click.command()
@@ -44,6 +45,7 @@ from .picture_command import process_pictures, run_options
     help="Of the pictures in a folder or to a pipe.  [default: as IN; PNG to a pipe]",
 )
 @run_options
+@json_option
 def denoise(
     inputs: tuple[Path | str, ...],
     output: str,
@@ -54,11 +56,13 @@ def denoise(
     format_: str | None,
     clean: Path | None,
     sample_range: SampleRange | None,
+    page: int | None,
     threads: int | None,
     order: str,
     tile: int | None,
     kernels: str,
     report: str | None,
+    as_json: bool,
 ) -> None:
     """Denoise pictures, or the pictures of a folder.
 
@@ -71,10 +75,14 @@ def denoise(
     Black and white are those of the sample type, 0 and 255, 65535, or 1 for float, unless the file says otherwise or
     --range names them: 0:4095 for 12 bits in 16. The result is scaled back to the same range.
 
+    A TIFF of several pages, an animated GIF, PNG or WebP, or a video (.mp4, .avi and others; extra video) goes page by
+    page into a .tif, .mp4 or .avi, all pages on one range from black to white and by one model; --page takes one page.
+
     A noisy picture needs no word on how noisy it is. With --add-noise the input is a clean picture, which is made noisy
-    first, and PSNR and SSIM compare with it unless --clean names another reference. Energy is an estimate for the
-    operations on 45 nm CMOS (0.9 pJ an accumulate, 4.6 pJ a multiply-accumulate), memory left out. An existing OUT is
-    replaced; an input never is.
+    first, and PSNR and SSIM compare with it unless --clean names another reference. Energy is an estimate for 45 nm
+    CMOS, memory left out, in three readings of an event that meets a weight: a multiply-accumulate, a shift and an
+    addition for each threshold crossed, or, where events are binary, an addition. An existing OUT is replaced; an input
+    never is.
 
     \b
     Examples:
@@ -83,20 +91,17 @@ def denoise(
       spikeunet denoise set12/ -o denoised/ --add-noise 25 --report report.json
       spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
       spikeunet denoise scans/ -o denoised/ --format png
+      spikeunet denoise stack.tif -o denoised.tif
+      spikeunet denoise stack.tif -o eighth.png --page 7
       curl -s https://example.org/noisy.jpg | spikeunet denoise - -o - --format jpg > clean.jpg
     """
-    from ..binding import allowed_kernels
     from ..pictures.noise import check_sigma
-    from ..simulation.simulate import check_tile
-    from ..tasks.inference import DEFAULT_STEPS, check_steps
 
     if seed is not None and add_noise is None:
         raise InputError(f"--seed {seed} has no meaning without --add-noise; name the noise to add")
     if add_noise is not None:
         check_sigma(add_noise)
-    check_steps(DEFAULT_STEPS if steps is None else steps)
-    check_tile(tile, order)
-    allowed_kernels(kernels)
+    check_run_options(steps, order, tile, kernels)
     claims = Claims()
     for name in DEFAULT_MODELS.values() if model is None else [model]:
         claims.reads_model(name)
@@ -108,16 +113,17 @@ def denoise(
         tile=tile,
         kernels=kernels,
         sample_range=sample_range,
+        page=page,
         sigma=add_noise,
         seed=seed or 0,
     )
-    process_pictures(jobs, denoise_file, settings, "Denoising", report)
+    process_pictures(jobs, denoise_file, settings, "Denoising", report, as_json)
 
 
 def _output(path: str, name: str | None) -> Output:
     """The output, whose files must have the suffix of the format that was asked for, if one was."""
     if name is None:
-        return Output(path)
+        return Output(path, check=check_output_suffix)
 
     def check(target: Path) -> None:
         if format_of(target) != format_of(f"x.{name}"):
@@ -129,12 +135,10 @@ def _output(path: str, name: str | None) -> Output:
 def _models(name: str | None, steps: int | None) -> Callable[[int], Model]:
     """The model by a picture's colour channels: the one that is named, else a shipped one, loaded when it is needed."""
     from ..tasks.denoising import denoiser
-    from ..tasks.inference import recommended_steps
 
     @cache
     def loaded(name: str) -> Model:
-        network = denoiser(name)
-        return Model(name, network, recommended_steps(network) if steps is None else steps)
+        return Model.of(name, denoiser(name), steps)
 
     if name is None:
         return lambda colors: loaded(DEFAULT_MODELS[colors])

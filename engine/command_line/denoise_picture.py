@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import PictureError
+from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES
 from .jobs import Job
 from .one_picture import Model, Record, Settings
+from .series import Totals, is_series, loaded, opened_frames, pages, tell_what_is_lost
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..pictures.picture_files import PictureFile
     from ..pictures.ranges import SampleRange
+    from ..tasks.denoising import Denoised
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -103,9 +106,11 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     from ..pictures import ranges, samples
     from ..tasks import denoising
 
-    source = pictures.load_picture(job.source, sample_range=settings.sample_range)
+    if is_series(job, settings, SERIES_SUFFIXES, TIFF_SUFFIXES):
+        return denoise_series(job, settings)
+    source = loaded(job.source, settings)
     channels = 1 if source.samples.ndim == 2 else source.samples.shape[2]
-    pictures.check_channels(job.target, channels)
+    pictures.check_channels(job.output, channels)
     pictures.warn_of(job.source, source)
     limits = source.sample_range or ranges.type_range(source.samples.dtype)
     stored, transparency = samples.split_transparency(source.samples)
@@ -126,8 +131,8 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     )
     before, after = (_quality(clean, picture) for picture in (denoised.noisy, denoised.restored))
     restored = samples.join_transparency(_as_it_came(denoised.restored, stored, limits), transparency)
-    pictures.write_picture(job.target, restored, sample_range=limits, metadata=source.metadata)
-    dtypes = pictures.format_of(job.target).dtypes_for(channels)
+    pictures.write_picture(job.output, restored, sample_range=limits, metadata=source.metadata)
+    dtypes = pictures.format_of(job.output).dtypes_for(channels)
     dtype = stored.dtype.name
     return DenoisedRecord(
         job=job,
@@ -143,6 +148,71 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         before=before,
         after=after,
     )
+
+
+def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
+    """Read, denoise and write page after page.
+
+    The model is that for the channels in which the first page is stored; three equal ones count as colour, for whether
+    they are equal on every page is known too late.
+    """
+    from ..pictures.frame_writer import write_frames
+
+    if job.clean is not None or settings.sigma is not None:
+        raise PictureError(f"{job.source}: --clean and --add-noise are for single pictures; take a page with --page N")
+    totals, first, held = Totals(), None, ""
+    with (
+        opened_frames(job.source) as frames,
+        write_frames(job.output, rate=frames.rate, count=frames.expected) as writer,
+    ):
+        for page in pages(job, frames, settings):
+            model = settings.model_for(_colors(page.samples))
+            restored, denoised = _denoised_page(page, model, settings)
+            held = writer.write(restored, sample_range=page.sample_range, metadata=page.metadata)
+            totals.add(denoised)
+            if first is None:
+                first = page
+                tell_what_is_lost(job, frames, page.metadata, restored.shape, held)
+    assert first is not None
+    return DenoisedRecord(
+        job=job,
+        model=model,
+        shape=first.samples.shape,
+        dtype=first.samples.dtype.name,
+        processed=totals.processed,
+        sample_range=first.sample_range,
+        range_origin=first.range_origin,
+        pages=totals.pages,
+        written_dtype=held,
+        sigma=None,
+        noise_seed=None,
+        before=None,
+        after=None,
+    )
+
+
+def _colors(samples: NDArray[Any]) -> int:
+    return 1 if samples.ndim == 2 or samples.shape[2] == 2 else 3
+
+
+def _denoised_page(page: PictureFile, model: Model, settings: Settings) -> tuple[NDArray[Any], Denoised]:
+    """The page as it came, denoised, and what that took."""
+    from ..pictures import ranges, samples
+    from ..tasks.denoising import denoise
+
+    limits = page.sample_range or ranges.type_range(page.samples.dtype)
+    stored, transparency = samples.split_transparency(page.samples)
+    denoised = denoise(
+        ranges.to_unit(stored, limits),
+        model.network,
+        steps=model.steps,
+        threads=settings.threads,
+        order=settings.order,
+        tile=settings.tile,
+        kernels=settings.kernels,
+        sample_range=(0.0, 1.0),
+    )
+    return samples.join_transparency(_as_it_came(denoised.restored, stored, limits), transparency), denoised
 
 
 def _as_it_came(restored: NDArray[np.float32], stored: NDArray[Any], limits: SampleRange) -> NDArray[Any]:

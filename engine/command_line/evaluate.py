@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import InputError
+from ..operations.readings import READING_COSTS
 from .claims import Claims
+from .class_names import read_class_names
+from .confusion import confusion_files, print_confusion, write_confusion
 from .console import print_rows, progress
+from .energy_lines import COLUMNS
 from .guard import STATUS_ERROR, remark, report_error
-from .jobs import make_folder, tell_skipped
+from .jobs import make_folder, tell_skipped, tell_skipped_by_class
 from .neuron_options import numbers
 from .options import FILE, no_sigma
 
@@ -51,7 +56,19 @@ _WITHOUT_AUTHENTICATION = (
     "--seed", type=click.IntRange(min=0), metavar="K", default=0, show_default=True, help="Of its first picture."
 )
 @click.option("--void", type=click.IntRange(min=0), metavar="LABEL", help="Label that does not count, in own folders.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N pictures of each data set.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print scores and counts as JSON, these under the names of NeuroBench's metrics.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only the first N pictures of each data set; of pictures by class, N evenly spread.",
+)
+@click.option("--classes", metavar="FILE", type=FILE, help="Names of a classifier's classes.  [default: its own]")
 @click.option("--workers", type=click.IntRange(1, 256), metavar="N", default=1, show_default=True, help="Processes.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler to use instead, tls://HOST:PORT.")
 @click.option("--timeout", type=float, metavar="SECONDS", default=10.0, show_default=True, help="To wait for it.")
@@ -69,35 +86,41 @@ def evaluate(
     sigma: str,
     seed: int,
     void: int | None,
+    as_json: bool,
     limit: int | None,
+    classes: Path | None,
     workers: int,
     scheduler: str | None,
     timeout: float,
     threads: int | None,
 ) -> None:
-    """Measure a model on data sets: quality, events, accumulates and energy of every picture.
+    """Measure a model on data sets: quality, events, operations and energy of every picture.
 
     A DATASET is the name of a known layout in --data (set12, bsd68, cbsd68; em, drive, camseq01), NAME=FOLDER for one
     elsewhere, PICTURES:REFERENCES for two folders whose files have the same names, with a third folder of masks if
-    need be, or, for a denoiser, a FOLDER of clean pictures, to which noise is added.
+    need be, or, for a denoiser, a FOLDER of clean pictures, to which noise is added. For a classifier it is a FOLDER
+    that has a folder of pictures for each class, called by its name (--classes: as of spikeunet classify).
 
     Denoisers are measured by PSNR and SSIM, segmentations by accuracy, mean IoU and, for class 1 of two, Jaccard index,
-    F1 and area under the ROC curve, of all pixels together that are not void and inside the mask.
+    F1 and area under the ROC curve, of all pixels together that are not void and inside the mask, classifiers by
+    accuracy, top-5 accuracy (the class is among the five largest of more outputs) and confusion matrix.
 
     With -o, results.json says everything that it takes to make the figures again, and pictures.csv has a line for
-    every picture. Until then finished pictures stand in journal.jsonl, and the same command goes on after them.
+    every picture; confusion.csv and, with matplotlib, confusion.png have a classifier's confusion matrix. Energy is an
+    estimate (45 nm CMOS, float32, memory left out) for each of three readings of an event that are true of the network;
+    "reading" names the one that is charged by default. Until then finished pictures stand in journal.jsonl, and the
+    same command goes on after them.
 
     \b
     Examples:
       spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --add-noise 15,25,50 --steps 1,2,4 --ann -o results/
       spikeunet evaluate vessels.npz drive=datasets/drive --ann --workers 4 -o results/
+      spikeunet evaluate digits.npz digits/test --steps 1,2,4,8 --ann -o results/
       spikeunet evaluate model.npz noisy/:clean/ --scheduler tls://head:8786 -o results/
     """
     from ..evaluation import Workplace, plan_evaluation
     from ..evaluation import evaluate as evaluate_plan
     from ..evaluation.journal import Journal
-    from ..evaluation.results import write_csv, write_json
-    from ..files.atomic import check_replaceable
 
     workplace = Workplace(workers, scheduler, timeout)
     plan = plan_evaluation(
@@ -111,13 +134,11 @@ def evaluate(
         ann=ann,
         void=void,
         limit=limit,
+        classes=None if classes is None else read_class_names(classes),
     )
     _tell_skipped(plan)
     if output is not None:
-        _check_output(output, plan)
-        make_folder(output)
-        for name in (RESULTS, ROWS):
-            check_replaceable(output / name)
+        _prepare(output, plan, classes)
     if not workplace.authenticated:
         remark(_WITHOUT_AUTHENTICATION.format(workplace.scheduler))
     # Until the results are written, so that of two evaluations into one folder the second is refused.
@@ -129,23 +150,44 @@ def evaluate(
                 raise
             raise KeyboardInterrupt(f"finished pictures are in {output / JOURNAL}, the same command goes on") from None
         if output is not None and evaluation.rows:
-            write_csv(output / ROWS, evaluation.rows, plan.task)
-            write_json(output / RESULTS, evaluation.as_json())
+            _write(output, evaluation)
         if not evaluation.failures:
             journal.remove()
-    _print(evaluation)
+    (_print_json if as_json else _print)(evaluation)
     if evaluation.failures:
         context.exit(STATUS_ERROR)
 
 
-def _check_output(folder: Path, plan: Plan) -> None:
+def _prepare(folder: Path, plan: Plan, classes: Path | None) -> None:
+    """Make the folder for the results, where each of them can be written and none would replace what is read."""
+    from ..files.atomic import check_replaceable
+
+    names = (RESULTS, ROWS, *(confusion_files() if plan.task == "classify" else ()))
+    _check_output(folder, plan, (JOURNAL, *names), classes)
+    make_folder(folder)
+    for name in names:
+        check_replaceable(folder / name)
+
+
+def _write(folder: Path, evaluation: Evaluation) -> None:
+    """Write the results, what says everything last."""
+    from ..evaluation.results import write_csv, write_json
+
+    write_csv(folder / ROWS, evaluation.rows, evaluation.plan.task)
+    if evaluation.plan.task == "classify":
+        write_confusion(folder, evaluation)
+    write_json(folder / RESULTS, evaluation.as_json())
+
+
+def _check_output(folder: Path, plan: Plan, names: Sequence[str], classes: Path | None) -> None:
     """InputError where a file of results would replace the model or a picture, through a link for instance."""
     claims = Claims()
     claims.reads_model(plan.model)
+    claims.reads("the names of the classes", *([] if classes is None else [classes]))
     for example in (example for dataset in plan.datasets for example in dataset.examples):
         files = (example.picture, example.reference, example.mask)
         claims.reads("the picture", *(path for path in files if path is not None))
-    for name in (JOURNAL, RESULTS, ROWS):
+    for name in names:
         claims.writes("the results", folder / name)
 
 
@@ -155,7 +197,7 @@ def _tell_skipped(plan: Plan) -> None:
 
     for dataset in plan.datasets:
         if dataset.split == "all" and dataset.name not in LAYOUTS:
-            tell_skipped(Path(dataset.name))
+            (tell_skipped_by_class if dataset.task == "classify" else tell_skipped)(Path(dataset.name))
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:
@@ -186,13 +228,24 @@ _SEGMENTATION = {
     "AUC": ("auc", ".4f"),
     "mean IoU": ("mean_iou", ".4f"),
 }
+_CLASSIFICATION = {"accuracy": ("accuracy", ".4f"), "top-5": ("top5", ".4f")}
+_SCORES = {"denoise": _DENOISING, "segment": _SEGMENTATION, "classify": _CLASSIFICATION}
+"""By task and name in the table, which score, and how it is shown."""
+
 _COSTS = {
     "events": ("events", ".0f"),
-    "accumulates": ("accumulates", ".0f"),
+    "operations": ("accumulates", ".0f"),
     "per pixel": ("accumulates_per_pixel", ".0f"),
-    "energy J": ("energy_joules", ".3g"),
+    **{COLUMNS[name]: (cost, ".3g") for name, cost in READING_COSTS.items()},
     "seconds": ("seconds", ".2f"),
 }
+
+
+def _print_json(evaluation: Evaluation) -> None:
+    """An entry for each data set, noise level, method and number of steps."""
+    if not evaluation.rows:
+        return
+    click.echo(json.dumps(evaluation.summary, indent=2, allow_nan=False))
 
 
 def _print(evaluation: Evaluation) -> None:
@@ -200,8 +253,8 @@ def _print(evaluation: Evaluation) -> None:
     if not evaluation.rows:
         return
     denoising = evaluation.plan.task == "denoise"
-    scores = _DENOISING if denoising else _SEGMENTATION
-    header = ["data set", *(["sigma"] if denoising else []), "method", "steps", "pictures", *scores, *_COSTS]
+    scores = _SCORES[evaluation.plan.task]
+    header = ["data set", *(["sigma"] if denoising else []), "method", "steps", "pictures", *scores, *_COSTS, "reading"]
     lines = []
     for entry in evaluation.summary:
         found = entry["mean"] if denoising else entry["pooled"]
@@ -214,9 +267,12 @@ def _print(evaluation: Evaluation) -> None:
                 str(entry["pictures"]),
                 *(_text(found[name], form) for name, form in scores.values()),
                 *(_text(entry["mean"][name], form) for name, form in _COSTS.values()),
+                entry["reading"],
             ]
         )
     print_rows(header, lines)
+    if evaluation.plan.task == "classify":
+        print_confusion(evaluation)
 
 
 def _text(value: float | None, form: str) -> str:

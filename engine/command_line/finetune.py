@@ -12,7 +12,7 @@ from ..errors import InputError
 from .claims import Claims
 from .console import print_fields
 from .convert import noise_levels
-from .jobs import check_folder, check_model_suffix, tell_skipped
+from .jobs import check_folder, check_model_suffix, tell_skipped, tell_skipped_by_class
 from .neuron_options import numbers
 from .options import FILE, grouped, no_sigma, threads_option
 
@@ -28,11 +28,11 @@ _settings_options = grouped(
     click.option("--rate", type=float, default=1e-4, show_default=True, help="Largest learning rate."),
     click.option(
         "--loss", type=click.Choice(["mse", "l1", "log-mse", "cross-entropy"]),
-        help="Of the noise or picture that is put out, or of the classes.  [default: mse; cross-entropy to segment]",
+        help="Of the noise or picture that is put out, or of the classes.  [default: mse; cross-entropy of classes]",
     ),
     click.option(
         "--penalty", type=float, default=0.0, show_default=True,
-        help="Weight of the spike-count penalty: fewer accumulates for less quality.",
+        help="Weight of the spike-count penalty: fewer operations for less quality.",
     ),
     click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True),
     click.option("--momentum", type=float, default=0.9, show_default=True),
@@ -80,8 +80,18 @@ _settings_options = grouped(
     show_default=True,
     help="Weigh rare classes up: by median frequency / frequency to this power, 0 to 1.",
 )
+@click.option("--classes", metavar="FILE", type=FILE, help="Names of a classifier's classes.  [default: its own]")
+@click.option(
+    "--shift",
+    type=click.IntRange(min=0),
+    metavar="PIXELS",
+    default=0,
+    show_default=True,
+    help="Move pictures with a class by so many pixels at most.",
+)
+@click.option("--mirror", is_flag=True, help="Exchange left and right in half of them; not of digits and letters.")
 @click.option("-o", "--output", metavar="OUT.npz", required=True, type=FILE, help="Model file.")
-@click.option("--task", type=click.Choice(["denoise", "segment"]), default="denoise", show_default=True)
+@click.option("--task", type=click.Choice(["denoise", "segment", "classify"]), default="denoise", show_default=True)
 @click.option(
     "--add-noise",
     "sigma",
@@ -126,6 +136,9 @@ def finetune(
     void: int | None,
     upright: bool,
     balance: float,
+    classes: Path | None,
+    shift: int,
+    mirror: bool,
     output: Path,
     task: str,
     sigma: str,
@@ -142,7 +155,7 @@ def finetune(
     description: str | None,
     **options: Any,
 ) -> None:
-    """Fine-tune a converted model, so that it needs fewer steps or fewer accumulates.
+    """Fine-tune a converted model, so that it needs fewer steps or fewer operations.
 
     MODEL is a shipped model or a model file. It is trained on random crops of the pictures in the folder --train, with
     noise of --add-noise, by accumulated spiking flow or by backpropagation through time. A log and a curve are written
@@ -151,6 +164,9 @@ def finetune(
     With --task segment, --labels has the label pictures of --train, by name; or --train is NAME=FOLDER, a data set that
     `spikeunet evaluate` knows, whose training split is taken (of --validate the test split).
 
+    With --task classify, --train and --validate have a folder of pictures for each class, called by its name. Pictures
+    are taken as a whole; --shift and --mirror vary them where that leaves their class as it is.
+
     \b
     Examples:
       spikeunet finetune denoise-gray --train pictures/ --validate held-out/ --steps 4 -o tuned.npz
@@ -158,6 +174,7 @@ def finetune(
       spikeunet finetune model.npz --train pictures/ --steps 2 --method bptt --thresholds 0.5,0.25,0.125 -o coarse.npz
       spikeunet finetune model.npz --train pictures/ --steps 2 --method bptt -o tuned.npz --resume
       spikeunet finetune denoise-gray-fast --train pictures/ --steps 1 --weight-bits 8 -o fast8.npz
+      spikeunet finetune digits.npz --task classify --train train/ --validate test/ --steps 1 --shift 1 -o tuned.npz
       spikeunet finetune street.npz --task segment --train pictures/ --labels labels/ --void 11 --upright -o tuned.npz
     """
     from ..files.lock import only_run
@@ -166,25 +183,27 @@ def finetune(
     from .model_metadata import check_facts
     from .training_files import Files
     from .training_run import TrainingRun
-    from .training_tasks import check_options, denoising_task, segmentation_task
+    from .training_tasks import check_options, classification_task, denoising_task, segmentation_task
 
-    check_options(task, labels=labels, validate_labels=validate_labels, void=void, upright=upright, balance=balance)
+    check_options(task)
     check_facts({"description": description})
     settings = _settings(options, task)
     levels = noise_levels(sigma)
     check_model_suffix(output)
     files = Files.beside(output, checkpoint, log, curve)
-    _check_paths(files, model, [train, validate, labels, validate_labels])
+    _check_paths(files, model, [train, validate, labels, validate_labels], classes)
     click.get_current_context().with_resource(only_run(files.output))
     files.check(resume)
     if task == "denoise":
         work = denoising_task(model, train, validate, (levels[0], levels[-1]), validate_noise, crop, batch)
+    elif task == "classify":
+        work = classification_task(model, train, validate, classes, shift, mirror, balance, batch)
     else:
         work = segmentation_task(model, train, labels, validate, validate_labels, void, upright, balance, crop, batch)
-        settings = dataclasses.replace(settings, class_weights=work.class_weights)
+    settings = dataclasses.replace(settings, class_weights=work.class_weights)
     for folder in (train, validate):
         if folder is not None and folder.is_dir():
-            tell_skipped(folder)
+            (tell_skipped_by_class if task == "classify" else tell_skipped)(folder)
     network = work.network if thresholds is None else with_thresholds(work.network, thresholds)
     trainer = Trainer(network, work.batches, settings, threads)
     run = TrainingRun(trainer, files, work, interval)
@@ -220,8 +239,9 @@ def _settings(options: dict[str, Any], task: str) -> Settings:
     """Settings from the options that describe them; InputError where one is out of range."""
     from ..finetune import Schedule, Settings, Surrogate
 
-    fitting = options["loss"] or ("cross-entropy" if task == "segment" else "mse")
-    if (fitting == "cross-entropy") != (task == "segment"):
+    by_class = task in ("segment", "classify")
+    fitting = options["loss"] or ("cross-entropy" if by_class else "mse")
+    if (fitting == "cross-entropy") != by_class:
         raise InputError(f"--loss {fitting} is not for --task {task}; leave it out")
     return Settings(
         steps=options["steps"],
@@ -243,10 +263,11 @@ def _settings(options: dict[str, Any], task: str) -> Settings:
     )
 
 
-def _check_paths(files: Files, model: str, folders: list[Path | None]) -> None:
+def _check_paths(files: Files, model: str, folders: list[Path | None], classes: Path | None) -> None:
     """InputError where a file of the run would replace the model, a picture to train with or another file of it."""
     claims = Claims()
     claims.reads_model(model)
+    claims.reads("the names of the classes", *([] if classes is None else [classes]))
     for folder in folders:
         if folder is not None:
             claims.reads_examples(folder)

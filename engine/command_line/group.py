@@ -8,10 +8,13 @@ from typing import Any
 
 import click
 
+from .classify import classify
 from .compile import compile_kernels
 from .convert import convert
 from .denoise import denoise
+from .diagnose import diagnose
 from .evaluate import evaluate
+from .export import export
 from .finetune import finetune
 from .guard import InterruptionError, guarded
 from .info import info
@@ -63,6 +66,7 @@ def main() -> None:
       spikeunet denoise noisy.png -o clean.png
       spikeunet denoise photographs/ -o denoised/ --report report.json
       spikeunet segment street.png -o labels.png --overlay seen.png --model street.npz
+      spikeunet classify digits.npz seven.png
       spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --ann
       spikeunet models
       spikeunet info denoise-gray --shape 512x512
@@ -77,5 +81,19 @@ def main() -> None:
     """
 
 
-for command in (denoise, segment, evaluate, convert, finetune, quantize, info, models, compile_kernels):
+COMMANDS = (
+    denoise,
+    segment,
+    classify,
+    evaluate,
+    convert,
+    export,
+    diagnose,
+    finetune,
+    quantize,
+    info,
+    models,
+    compile_kernels,
+)
+for command in COMMANDS:
     main.add_command(command)

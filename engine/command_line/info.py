@@ -34,7 +34,7 @@ def info(model: str, shape: str | None) -> None:
     size = None if shape is None else parse_size(shape)
     network = load_model(model)
     shapes = None if size is None else _padded_shapes(network, size)
-    print_fields(_fields(model, network))
+    print_fields(_fields(model, network) + _energy(network, shapes))
     click.echo()
     header = ["node", "kind", "reads", "settings", "parameters"]
     rows = [_row(network, node) for node in network.nodes]
@@ -49,11 +49,11 @@ def info(model: str, shape: str | None) -> None:
     print_rows(header, rows)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) from "HxW"; InputError where it is something else."""
+def parse_size(text: str, option: str = "--shape") -> tuple[int, int]:
+    """(height, width) from "HxW", the value of an option; InputError where it is something else."""
     match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
     if match is None:
-        raise InputError(f"--shape must be HEIGHTxWIDTH, for instance 256x256 (got {text!r})")
+        raise InputError(f"{option} must be HEIGHTxWIDTH, for instance 256x256 (got {text!r})")
     return int(match[1]), int(match[2])
 
 
@@ -82,6 +82,29 @@ def _fields(model: str, network: Network) -> list[tuple[str, str]]:
     ]
     facts = [(name, _value(value)) for name, value in network.metadata.items()]
     return fields + _unsaid(network) + facts
+
+
+def _energy(network: Network, shapes: dict[str, Shape] | None) -> list[tuple[str, str]]:
+    """How events are read, and the ANN's energy for pictures of a shape."""
+    from .energy_lines import dense_energy, sources
+
+    fields = [("events", _events(network))]
+    if shapes is not None:
+        fields += [("energy of the ANN", dense_energy(sum(_dense_macs(network, shapes).values()))), *sources()]
+    return fields
+
+
+def _events(network: Network) -> str:
+    """Which readings are true of the network's events, the one that is charged by default first."""
+    from ..neurons import level_table
+
+    tables = [level_table(node.model) for node in network.neurons]
+    graded = {table.graded for table in tables}
+    if True not in graded:
+        return "binary: accumulates" if tables else "none"
+    some = ", those that are binary accumulates" if len(graded) == 2 else ""
+    shifts = "shift-adds, too" if all(table.shifts for table in tables) else "no shift-adds"
+    return f"graded: multiply-accumulates{some}; {shifts}"
 
 
 def _unsaid(network: Network) -> list[tuple[str, str]]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import InputError, SpikeunetError, printable
+from ..errors import InputError, SpikeunetError, first_few, printable
 from ..pictures.folders import partner_of, pictures_in, skipped_in
-from ..pictures.formats import format_of, written_suffix
+from ..pictures.formats import SUFFIXES, format_of, written_suffix
 from ..pictures.streams import name_of
 from .claims import Claims
 from .console import progress
@@ -49,14 +49,20 @@ class Output:
 class Job:
     """One picture: where it comes from, where it goes, its clean reference, its position in the sorted order.
 
-    `extras` holds further outputs by name.
+    `target` is None where no file is made of a picture. `extras` holds further outputs by name.
     """
 
     source: Source
-    target: Target
+    target: Target | None
     clean: Path | None
     index: int
     extras: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def output(self) -> Target:
+        """The target of a job that makes a file."""
+        assert self.target is not None
+        return self.target
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,35 @@ def plan_jobs(
     ]
 
 
+def plan_readings(inputs: Sequence[Path | str], claims: Claims, report: str | None = None) -> list[Job]:
+    """Jobs that make no files, for picture files and for the pictures of any number of folders, as they were named.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Picture files and folders; or the text "-" alone, for a picture from stdin.
+    claims : Claims
+        What else the command reads; the report is added.
+    report : str or None
+        File of a report on all of them; "-" for stdout.
+
+    Raises
+    ------
+    InputError, OSError
+        If a file is missing, a folder holds no pictures, or the report would replace one that is read.
+    """
+    paths = [path for path in inputs if isinstance(path, Path)]
+    if len(paths) < len(inputs):
+        sources: list[Source] = list(_sources(inputs, paths, None))
+    else:
+        sources = [each for path in paths for each in (pictures_in(path) if path.is_dir() else _checked_files([path]))]
+    claims.reads("the input", *paths)
+    _check_report(report, claims)
+    for folder in filter(Path.is_dir, paths):
+        tell_skipped(folder)
+    return [Job(source, None, None, index) for index, source in enumerate(sources)]
+
+
 def run_jobs(
     jobs: Sequence[Job], work: Callable[[Job], Record], description: str
 ) -> tuple[list[Record], list[Failure]]:
@@ -159,11 +194,35 @@ def _claim(claims: Claims, sources: Sequence[Source], targets: Mapping[str, Sequ
 
 
 def tell_skipped(folder: Path) -> None:
-    """Say in one line which files of a folder are no input, and why; nothing where there are none."""
+    """Say in one line which files of a folder are no input, and why; nothing where there are none.
+
+    Of a folder that holds no pictures but folders of them, it says so of each of these.
+    """
+    inside = [] if _loose_pictures(folder) else [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    for each in inside or [folder]:
+        _tell_skipped_here(each)
+
+
+def _tell_skipped_here(folder: Path) -> None:
     skipped = [f"{path.name} ({reason})" for path, reason in skipped_in(folder)]
     if skipped:
         more = [] if len(skipped) <= SKIPPED_NAMED else [f"and {len(skipped) - SKIPPED_NAMED} more"]
         remark(f"spikeunet: skipped {len(skipped)} of {folder}: {', '.join(skipped[:SKIPPED_NAMED] + more)}")
+
+
+def tell_skipped_by_class(folder: Path) -> None:
+    """`tell_skipped` of each class's folder, and of pictures beside these folders."""
+    from ..datasets.class_folders import class_folders
+
+    loose = _loose_pictures(folder)
+    if loose:
+        remark(f"spikeunet: skipped {len(loose)} pictures of {folder} in no class's folder: {first_few(loose, 3)}")
+    for each in class_folders(folder).values():
+        _tell_skipped_here(each)
+
+
+def _loose_pictures(folder: Path) -> list[str]:
+    return [path.name for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
 def _into_folder(output: Output, several: bool) -> bool:

@@ -70,10 +70,10 @@ def check_facts(facts: Mapping[str, Any]) -> None:
         raise InputError(f"metadata must consist of JSON values: {error}") from None
 
 
-def check_segmenter(network: Network) -> None:
-    """InputError where a network is said to be for segmentation and its outputs or its metadata do not suit that."""
+def check_task(network: Network) -> None:
+    """InputError where a network is said to be for classes and its outputs or its metadata do not suit that."""
     from ..tasks.inference import task_of
-    from ..tasks.segmentation import segmenter
+    from ..tasks.networks import network_for
 
-    if task_of(network) == "segment":
-        segmenter(network)
+    if task_of(network) in ("segment", "classify"):
+        network_for(task_of(network), network)

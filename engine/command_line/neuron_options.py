@@ -85,7 +85,7 @@ def _named_shortly(kind: str, thresholds: str | None, initial: float | None, giv
 def _registered(
     name: str, thresholds: str | None, initial: float | None, parameters: Sequence[str], given: dict[str, Any]
 ) -> NeuronModel:
-    from ..files.topology import decode_neuron, encode_neuron
+    from ..files.neuron_models import decode_neuron, encode_neuron
 
     registration = _registration(name)
     foreign = {"thresholds": thresholds, **given}

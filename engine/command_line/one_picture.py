@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .jobs import Job
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..graph import Network
+    from ..pictures.picture_files import PictureFile
     from ..pictures.ranges import SampleRange
     from ..tasks.inference import Processed
 
@@ -22,13 +25,20 @@ class Model:
     network: Network
     steps: int
 
+    @classmethod
+    def of(cls, name: str, network: Network, steps: int | None) -> Model:
+        """With the number of steps that was asked for, else the model's own."""
+        from ..tasks.inference import recommended_steps
+
+        return cls(name, network, recommended_steps(network) if steps is None else steps)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Settings:
     """What the options of one call say, for all of its pictures.
 
     `model_for` gives the model for a picture of so many colour channels, 1 or 3. `sample_range` is black and white
-    where they were named.
+    where they were named, `page` the one page to take of a series.
     """
 
     model_for: Callable[[int], Model]
@@ -37,6 +47,63 @@ class Settings:
     tile: int | None = None
     kernels: str = "auto"
     sample_range: SampleRange | None = None
+    page: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A picture file that was read for a model that sees all of its channels together."""
+
+    samples: NDArray[Any]
+    limits: SampleRange
+    file: PictureFile
+    model: Model
+
+    def options(self, settings: Settings) -> dict[str, Any]:
+        """What the functions of the tasks take besides a picture and a network."""
+        return {
+            "steps": self.model.steps,
+            "threads": settings.threads,
+            "order": settings.order,
+            "tile": settings.tile,
+            "kernels": settings.kernels,
+            "sample_range": self.limits,
+        }
+
+    def facts(self, job: Job) -> dict[str, Any]:
+        """What every `Record` of it says, but for what came of it."""
+        return {
+            "job": job,
+            "model": self.model,
+            "shape": self.samples.shape,
+            "dtype": self.samples.dtype.name,
+            "sample_range": self.file.sample_range,
+            "range_origin": self.file.range_origin,
+        }
+
+
+def _is_stretched(network: Network, _samples: NDArray[Any]) -> bool:
+    from ..pictures.preprocessing import stretches
+
+    return stretches(network.metadata.get("preprocessing", ()))
+
+
+def load_for(job: Job, settings: Settings, certain: Callable[[Network, NDArray[Any]], bool] = _is_stretched) -> Loaded:
+    """Read the picture of a job and find its model; a warning where its range had to be assumed and is not `certain`.
+
+    Raises
+    ------
+    SpikeunetError, OSError
+        If the picture cannot be read.
+    """
+    from ..pictures.picture_files import load_picture, warn_of
+    from ..pictures.ranges import type_range
+
+    file = load_picture(job.source, sample_range=settings.sample_range)
+    samples = file.samples
+    model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
+    warn_of(job.source, file, stretched=certain(model.network, samples))
+    return Loaded(samples, file.sample_range or type_range(samples.dtype), file, model)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,6 +111,7 @@ class Record:
     """A picture that was processed and written; subclasses say what came of it besides the counts.
 
     `sample_range` is black and white where they are others than the sample type's, `range_origin` what says so.
+    `pages` is the number of pages of a series, whose counts are sums over them; `shape` is that of one page.
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
@@ -59,6 +127,7 @@ class Record:
     processed: Processed
     sample_range: SampleRange | None = None
     range_origin: str = ""
+    pages: int | None = None
 
     @property
     def saved_as(self) -> str:

@@ -1,4 +1,4 @@
-"""What `spikeunet denoise` and `spikeunet segment` share: the options of a run, and all that follows its planning."""
+"""What `denoise`, `segment` and `classify` share: the options of a run, and all that follows its planning."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ from typing import TypeVar
 import click
 
 from ..binding.kernel_choice import CHOICES
+from ..errors import InputError
 from .guard import STATUS_ERROR
 from .jobs import Job, run_jobs
 from .one_picture import Record, Settings
 from .options import FILE_NAME, grouped, range_option, threads_option
 from .pipes import PIPE, PipedOutput
-from .report import write_report
+from .report import print_neurobench, write_report
 from .summary import print_records
 
 SettingsOf = TypeVar("SettingsOf", bound=Settings)
 
 run_options = grouped(
     range_option,
+    click.option(
+        "--page",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="One page of a stack, animation or video, counted from 0.  [default: all]",
+    ),
     threads_option,
     click.option(
         "--order", type=click.Choice(["layer", "time"]), default="layer", show_default=True, help="Loop order."
@@ -44,6 +51,24 @@ run_options = grouped(
     ),
 )
 
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the counts as JSON under the names of NeuroBench's metrics, in place of the usual text.",
+)
+
+
+def check_run_options(steps: int | None, order: str, tile: int | None, kernels: str) -> None:
+    """InputError where an option of a run is out of range, before anything is read."""
+    from ..binding import allowed_kernels
+    from ..simulation.simulate import check_tile
+    from ..tasks.inference import DEFAULT_STEPS, check_steps
+
+    check_steps(DEFAULT_STEPS if steps is None else steps)
+    check_tile(tile, order)
+    allowed_kernels(kernels)
+
 
 def process_pictures(
     jobs: Sequence[Job],
@@ -51,6 +76,7 @@ def process_pictures(
     settings: SettingsOf,
     description: str,
     report: str | None,
+    as_json: bool = False,
 ) -> None:
     """Do every job, report and print what came of them; exit with status 2 where a picture failed.
 
@@ -58,13 +84,22 @@ def process_pictures(
     ----------
     jobs : sequence of Job
     work : function of a job and the settings
-        Processes one picture and writes what was asked for.
+        Processes one picture and writes what was asked for, if anything.
     settings : Settings
     description : str
         Of the progress bar.
     report : str or None
         File for the JSON report; "-" for stdout, where nothing else is printed then.
+    as_json : bool
+        Whether to print the counts under NeuroBench's names.
+
+    Raises
+    ------
+    InputError
+        If both are to be printed.
     """
+    if as_json and report == PIPE:
+        raise InputError("--report - and --json are both to be alone on stdout; give the report a file's name")
     records, failures = run_jobs(jobs, lambda job: work(job, settings), description)
     if report is not None and records:
         write_report(report, settings, records, failures)
@@ -72,6 +107,6 @@ def process_pictures(
         # Where a picture goes to stdout, nothing else may.
         piped = any(isinstance(job.target, PipedOutput) for job in jobs)
         with redirect_stdout(sys.stderr) if piped else nullcontext():
-            print_records(records)
+            (print_neurobench if as_json else print_records)(records)
     if failures:
         click.get_current_context().exit(STATUS_ERROR)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import printable
-from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS, estimate_energy
+from ..operations.energy import DEFAULT_ENERGY_MODEL, find_energy_model, readings_in
+from .energy_lines import MODELS
 from .jobs import Failure
 
 if TYPE_CHECKING:
+    from ..operations import Operations
     from .one_picture import Record, Settings
 
 
@@ -28,6 +30,16 @@ def write_report(report: str, settings: Settings, records: Sequence[Record], fai
         return
     with atomic_write(report) as stream:
         stream.write(text.encode())
+
+
+def print_neurobench(records: Sequence[Record]) -> None:
+    """Print, by model, its pictures' counts under the names of NeuroBench's metrics, as JSON."""
+    ledgers: dict[str, Operations] = {}
+    for record in records:
+        name, ledger = printable(record.model.name), record.processed.result.operations
+        ledgers[name] = ledgers[name] + ledger if name in ledgers else ledger
+    found = {name: {"pictures": ledger.pictures, **ledger.to_neurobench()} for name, ledger in ledgers.items()}
+    click.echo(json.dumps(found, indent=2, allow_nan=False))
 
 
 def _report(settings: Settings, records: Sequence[Record], failures: Sequence[Failure]) -> dict[str, Any]:
@@ -44,7 +56,8 @@ def _report(settings: Settings, records: Sequence[Record], failures: Sequence[Fa
         "threads": settings.threads,
         "tile": settings.tile,
         "kernels": settings.kernels,
-        "energy_model": asdict(ENERGY_MODELS[DEFAULT_ENERGY_MODEL]),
+        "energy_model": find_energy_model(DEFAULT_ENERGY_MODEL).as_json(),
+        "energy_models": {name: find_energy_model(name).as_json() for name in MODELS},
         "pictures": pictures,
         "mean": {name: _mean(picture[name] for picture in pictures) for name in (*records[0].averaged, *_AVERAGED)},
         "failures": [{name: printable(text) for name, text in asdict(failure).items()} for failure in failures],
@@ -57,15 +70,17 @@ _AVERAGED = ("accumulates_per_pixel", "density", "energy_joules", "seconds")
 def _picture(record: Record) -> dict[str, Any]:
     processed, result = record.processed, record.processed.result
     dense_macs = sum(result.dense_macs.values())
+    estimate = result.operations.energy()
     return {
         "input": printable(str(record.job.source)),
-        "output": printable(str(record.job.target)),
+        "output": None if record.job.target is None else printable(str(record.job.target)),
         **{name: printable(str(path)) for name, path in record.job.extras.items()},
         "model": printable(record.model.name),
         "clean": None if record.job.clean is None else printable(str(record.job.clean)),
         "height": record.shape[0],
         "width": record.shape[1],
         "channels": 1 if len(record.shape) == 2 else record.shape[2],
+        **({} if record.pages is None else {"pages": record.pages}),
         "dtype": record.dtype,
         "range": None if record.sample_range is None else list(record.sample_range),
         **record.entry(),
@@ -78,8 +93,11 @@ def _picture(record: Record) -> dict[str, Any]:
         "macs": result.total_macs,
         "dense_macs": dense_macs,
         "dense_macs_per_pixel": dense_macs / processed.pixels,
-        "energy_joules": processed.joules(),
-        "dense_energy_joules": estimate_energy(0, dense_macs),
+        "energy_joules": estimate.spiking,
+        "dense_energy_joules": estimate.dense,
+        "reading": estimate.reading,
+        "readings": _readings(result.operations),
+        "neurobench": result.operations.to_neurobench(),
         "seconds": result.seconds,
         "layers": {
             name: {"neurons": result.neurons[name], "events": _integers(events)}
@@ -87,6 +105,21 @@ def _picture(record: Record) -> dict[str, Any]:
         },
         "kernels": {name: list(kernels) for name, kernels in result.kernels.items()},
         "synapses": _synapses(result.accumulates, result.macs, result.dense_macs),
+    }
+
+
+def _readings(ledger: Operations) -> dict[str, dict[str, Any] | None]:
+    """Operations and joules by model of each reading, null for one that is not true of the network."""
+    joules = {model: readings_in(ledger, model) for model in MODELS}
+    return {
+        name: None
+        if reading is None
+        else {
+            "accumulates": reading.accumulates,
+            "multiply_accumulates": reading.multiply_accumulates,
+            "energy_joules": {model: of_reading[name] for model, of_reading in joules.items()},
+        }
+        for name, reading in ledger.readings.items()
     }
 
 

@@ -12,10 +12,11 @@ from .claims import Claims
 from .jobs import Output, plan_jobs
 from .one_picture import Model, Settings
 from .options import FILE_NAME, INPUT
-from .picture_command import process_pictures, run_options
+from .picture_command import check_run_options, json_option, process_pictures, run_options
 from .segment_picture import (
     OVERLAY,
     PROBABILITIES,
+    check_labels_suffix,
     check_overlay_format,
     check_probabilities_suffix,
     segment_file,
@@ -32,6 +33,7 @@ from .segment_picture import (
 @click.option("--overlay", metavar="OUT", type=FILE_NAME, help="Also the picture with its classes' colours over it.")
 @click.option("--probabilities", metavar="OUT", type=FILE_NAME, help="Also each class's probability, as NPZ.")
 @run_options
+@json_option
 def segment(
     inputs: tuple[Path | str, ...],
     output: str,
@@ -40,11 +42,13 @@ def segment(
     overlay: str | None,
     probabilities: str | None,
     sample_range: SampleRange | None,
+    page: int | None,
     threads: int | None,
     order: str,
     tile: int | None,
     kernels: str,
     report: str | None,
+    as_json: bool,
 ) -> None:
     """Tell the class of each pixel of pictures, or of the pictures of a folder.
 
@@ -52,6 +56,9 @@ def segment(
     indexed PNG: a sample is the number of a class, and the palette shows the classes' colours. --overlay writes colour
     pictures, --probabilities NPZ files with `probabilities` (classes, height, width) float32 and `classes`. IN and OUT
     may be - for a pipe; what is printed then goes to stderr.
+
+    A TIFF of several pages, an animated GIF, PNG or WebP, or a video (.mp4, .avi and others; extra video) is read page
+    by page; labels then go to a .tif of as many pages, with the palette, and an overlay to a .tif, .mp4 or .avi.
 
     Shipped models are segment-street for street scenes, segment-vessels for photographs of the retina, and
     segment-membranes for electron micrographs. Names and colours of the classes, and what is done to a picture first,
@@ -62,17 +69,12 @@ def segment(
     Examples:
       spikeunet segment street.jpg -o labels.png --overlay seen.jpg
       spikeunet segment retina.png -o vessels.png --model segment-vessels
+      spikeunet segment clip.mp4 -o labels.tif --overlay seen.mp4
       spikeunet segment slices/ -o labels/ --probabilities maps/ --report report.json --model segment-membranes
     """
-    from ..binding import allowed_kernels
-    from ..pictures.labels import check_label_suffix
-    from ..simulation.simulate import check_tile
-    from ..tasks.inference import DEFAULT_STEPS, check_steps, recommended_steps
     from ..tasks.segmentation import segmenter
 
-    check_steps(DEFAULT_STEPS if steps is None else steps)
-    check_tile(tile, order)
-    allowed_kernels(kernels)
+    check_run_options(steps, order, tile, kernels)
     extras = {}
     if overlay is not None:
         extras[OVERLAY] = Output(overlay, ".png", check_overlay_format)
@@ -80,10 +82,9 @@ def segment(
         extras[PROBABILITIES] = Output(probabilities, ".npz", check_probabilities_suffix)
     claims = Claims()
     claims.reads_model(model)
-    labels = Output(output, ".png", check_label_suffix)
+    labels = Output(output, ".png", check_labels_suffix)
     jobs = plan_jobs(inputs, labels, claims, extras=extras, report=report)
-    network = segmenter(model)
-    chosen = Model(model, network, recommended_steps(network) if steps is None else steps)
+    chosen = Model.of(model, segmenter(model), steps)
     settings = Settings(
         model_for=lambda _: chosen,
         order=order,
@@ -91,5 +92,6 @@ def segment(
         tile=tile,
         kernels=kernels,
         sample_range=sample_range,
+        page=page,
     )
-    process_pictures(jobs, segment_file, settings, "Segmenting", report)
+    process_pictures(jobs, segment_file, settings, "Segmenting", report, as_json)

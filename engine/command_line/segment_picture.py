@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import PictureError
+from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES, VIDEO_SUFFIXES, holds_series, suffix_of
 from .jobs import Job
-from .one_picture import Record, Settings
+from .one_picture import Model, Record, Settings
+from .series import Totals, is_series, loaded, opened_frames, pages, tell_what_is_lost
 
 if TYPE_CHECKING:
+    from ..pictures.picture_files import PictureFile
     from ..tasks.segmentation import Segmented
 
 OVERLAY = "overlay"
@@ -44,31 +48,23 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
         If the picture cannot be read or does not suit the model, or a file cannot be written.
     """
     from ..pictures.labels import write_labels
-    from ..pictures.picture_files import load_picture, warn_of, write_picture
+    from ..pictures.picture_files import warn_of, write_picture
     from ..pictures.preprocessing import stretches
-    from ..pictures.ranges import type_range
-    from ..tasks.segmentation import segment
 
-    source = load_picture(job.source, sample_range=settings.sample_range)
+    if is_series(job, settings, TIFF_SUFFIXES, ()):
+        return segment_series(job, settings)
+    _check_overlay(job)
+    source = loaded(job.source, settings)
     samples = source.samples
     model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
     warn_of(job.source, source, stretched=stretches(model.network.metadata.get("preprocessing", ())))
-    segmented = segment(
-        samples,
-        model.network,
-        steps=model.steps,
-        threads=settings.threads,
-        order=settings.order,
-        tile=settings.tile,
-        kernels=settings.kernels,
-        sample_range=source.sample_range or type_range(samples.dtype),
-    )
+    segmented = _segmented(source, model, settings)
     # The labels last: where they are, everything is.
     if PROBABILITIES in job.extras:
         write_probabilities(job.extras[PROBABILITIES], segmented)
     if OVERLAY in job.extras:
         write_picture(job.extras[OVERLAY], segmented.overlay(samples), metadata=source.metadata.for_channels(3))
-    write_labels(job.target, segmented.labels, segmented.palette)
+    write_labels(job.output, segmented.labels, segmented.palette)
     return SegmentedRecord(
         job=job,
         model=model,
@@ -79,6 +75,80 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
         range_origin=source.range_origin,
         shares=segmented.shares,
     )
+
+
+def _segmented(picture: PictureFile, model: Model, settings: Settings) -> Segmented:
+    from ..pictures.ranges import type_range
+    from ..tasks.segmentation import segment
+
+    return segment(
+        picture.samples,
+        model.network,
+        steps=model.steps,
+        threads=settings.threads,
+        order=settings.order,
+        tile=settings.tile,
+        kernels=settings.kernels,
+        sample_range=picture.sample_range or type_range(picture.samples.dtype),
+    )
+
+
+def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
+    """Segment page after page into a TIFF of label pictures, and the overlay where it has a place."""
+    from ..pictures.frame_writer import write_frames
+    from ..pictures.labels import palette_of
+    from ..pictures.preprocessing import stretches
+    from ..tasks.inference import class_count
+
+    _check_extras(job)
+    model = settings.model_for(1)
+    metadata = model.network.metadata
+    totals, first, shares = Totals(), None, dict[str, float]()
+    with ExitStack() as stack:
+        frames = stack.enter_context(opened_frames(job.source))
+        rate, count = frames.rate, frames.expected
+        # The labels first, so that they are moved into place last: where they are, everything is.
+        palette = palette_of(metadata, class_count(model.network))
+        labels = stack.enter_context(write_frames(job.output, rate=rate, count=count, palette=palette))
+        seen = job.extras.get(OVERLAY)
+        overlay = None if seen is None else stack.enter_context(write_frames(seen, rate=rate, count=count))
+        for page in pages(job, frames, settings, stretched=stretches(metadata.get("preprocessing", ()))):
+            segmented = _segmented(page, model, settings)
+            held = labels.write(segmented.labels, metadata=page.metadata.for_labels())
+            if overlay is not None:
+                overlay.write(segmented.overlay(page.samples), metadata=page.metadata.for_channels(3))
+            totals.add(segmented)
+            shares = {name: shares.get(name, 0.0) + share for name, share in segmented.shares.items()}
+            if first is None:
+                first = page
+                tell_what_is_lost(job, frames, page.metadata, segmented.labels.shape, held)
+    assert first is not None
+    return SegmentedRecord(
+        job=job,
+        model=model,
+        shape=first.samples.shape,
+        dtype=first.samples.dtype.name,
+        processed=totals.processed,
+        sample_range=first.sample_range,
+        range_origin=first.range_origin,
+        pages=totals.pages,
+        shares={name: share / totals.pages for name, share in shares.items()},
+    )
+
+
+def _check_extras(job: Job) -> None:
+    """PictureError where what is wanted besides the labels cannot be written page by page."""
+    if PROBABILITIES in job.extras:
+        raise PictureError(f"{job.source}: --probabilities are for single pictures; take a page with --page N")
+    overlay = job.extras.get(OVERLAY)
+    if overlay is not None and not holds_series(overlay):
+        raise PictureError(f"{overlay}: holds one picture, not a series; use {', '.join(SERIES_SUFFIXES)}")
+
+
+def _check_overlay(job: Job) -> None:
+    """PictureError where the overlay of one picture would be a video."""
+    if OVERLAY in job.extras and suffix_of(job.extras[OVERLAY]) in VIDEO_SUFFIXES:
+        raise PictureError(f"{job.extras[OVERLAY]}: is a video, which {job.source} is not; use .png or .tif")
 
 
 def write_probabilities(path: Path, segmented: Segmented) -> None:
@@ -99,4 +169,13 @@ def check_overlay_format(path: Path) -> None:
     """PictureError where the format of `path` cannot hold colour."""
     from ..pictures.picture_files import check_channels
 
-    check_channels(path, 3)
+    if suffix_of(path) not in VIDEO_SUFFIXES:
+        check_channels(path, 3)
+
+
+def check_labels_suffix(path: Path) -> None:
+    """PictureError where `path` is neither a PNG nor, for the labels of a series, a TIFF by its suffix."""
+    from ..pictures.labels import check_label_suffix
+
+    if suffix_of(path) not in TIFF_SUFFIXES:
+        check_label_suffix(path)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS, estimate_energy
-from .console import print_fields, print_rows, quantity
+from ..operations.energy import readings_in
+from ..operations.readings import READINGS
+from .console import print_fields, print_rows
+from .energy_lines import COLUMNS, cells, energy_fields
 
 if TYPE_CHECKING:
     from .one_picture import Record
 
-_COLUMNS = ("picture", "size", "steps", "events", "density", "accumulates", "per pixel", "energy J", "seconds")
+_COUNTS = ("picture", "size", "steps", "events", "density", "operations", "per pixel", "reading")
+_COLUMNS = (*_COUNTS, *(COLUMNS[name] for name in READINGS), "seconds")
 
 
 def print_records(records: Sequence[Record]) -> None:
@@ -26,24 +29,22 @@ def print_records(records: Sequence[Record]) -> None:
 def _fields(record: Record) -> list[tuple[str, str]]:
     processed, result = record.processed, record.processed.result
     dense_macs = sum(result.dense_macs.values())
-    energy = ENERGY_MODELS[DEFAULT_ENERGY_MODEL]
     converted = f", saved as {record.saved_as}" if record.saved_as else ""
     return [
         ("input", str(record.job.source)),
-        ("output", str(record.job.target)),
+        *([] if record.job.target is None else [("output", str(record.job.target))]),
         *((name, str(path)) for name, path in record.job.extras.items()),
         ("model", record.model.name),
-        ("size", f"{_size(record)} (height x width x channels), {record.dtype}{converted}"),
+        ("size", f"{_page_size(record)} (height x width x channels), {record.dtype}{converted}"),
+        *([] if record.pages is None else [("pages", f"{record.pages}, which all counts are sums over")]),
         *_range(record),
         ("steps", str(result.steps)),
         ("events", f"{result.total_events:,}"),
         ("density", f"{result.density:.4f} events per neuron and step"),
-        ("accumulates", f"{result.total_accumulates:,} ({processed.accumulates_per_pixel:,.0f} per pixel)"),
+        ("operations", f"{result.total_accumulates:,} ({processed.accumulates_per_pixel:,.0f} per pixel)"),
         ("MACs", f"{result.total_macs:,}, for the input alone"),
         ("MACs of the ANN", f"{dense_macs:,} ({dense_macs / processed.pixels:,.0f} per pixel)"),
-        ("energy", f"{quantity(processed.joules(), 'J')}, estimated at {_costs()}"),
-        ("energy of the ANN", f"{quantity(estimate_energy(0, dense_macs), 'J')}, estimated likewise"),
-        ("energy model", energy.source),
+        *energy_fields(result.operations),
         ("time", f"{result.seconds:.2f} s"),
         *record.fields(),
     ]
@@ -51,22 +52,26 @@ def _fields(record: Record) -> list[tuple[str, str]]:
 
 def _print_table(records: Sequence[Record]) -> None:
     means = type(records[0]).mean_cells(records)
-    rows = [_row(record) + (record.cells() if means else []) for record in records]
+    names = [record.job.source.name for record in records]
+    # Of several folders one name may stand for several pictures.
+    names = names if len(set(names)) == len(names) else [str(record.job.source) for record in records]
+    cells = [record.cells() if means else [] for record in records]
+    rows = [[name, *_counts(record), *each] for name, record, each in zip(names, records, cells, strict=True)]
     rows.append(["mean", "", "", *_means(records), *means])
     print_rows((*_COLUMNS, *(records[0].columns if means else ())), rows)
 
 
-def _row(record: Record) -> list[str]:
+def _counts(record: Record) -> list[str]:
     result = record.processed.result
     return [
-        record.job.source.name,
         _size(record),
         str(result.steps),
         str(result.total_events),
         f"{result.density:.4f}",
         str(result.total_accumulates),
         f"{record.processed.accumulates_per_pixel:.0f}",
-        f"{record.processed.joules():.3g}",
+        result.operations.reading.name,
+        *cells(readings_in(result.operations)),
         f"{result.seconds:.2f}",
     ]
 
@@ -78,9 +83,18 @@ def _means(records: Sequence[Record]) -> list[str]:
         f"{fmean(result.density for result in results):.4f}",
         f"{fmean(result.total_accumulates for result in results):.0f}",
         f"{fmean(record.processed.accumulates_per_pixel for record in records):.0f}",
-        f"{fmean(record.processed.joules() for record in records):.3g}",
+        "",
+        *cells(_mean_readings(records)),
         f"{fmean(result.seconds for result in results):.2f}",
     ]
+
+
+def _mean_readings(records: Sequence[Record]) -> dict[str, float | None]:
+    """Mean joules of each reading that is true of all pictures' networks."""
+    found = [readings_in(record.processed.result.operations) for record in records]
+    joules = {name: [of[name] for of in found] for name in READINGS}
+    known = {name: [value for value in values if value is not None] for name, values in joules.items()}
+    return {name: fmean(values) if len(values) == len(records) else None for name, values in known.items()}
 
 
 def _range(record: Record) -> list[tuple[str, str]]:
@@ -90,11 +104,10 @@ def _range(record: Record) -> list[tuple[str, str]]:
     return [("range", f"black {low:g}, white {high:g} ({record.range_origin})")]
 
 
-def _size(record: Record) -> str:
+def _page_size(record: Record) -> str:
     return "x".join(map(str, (*record.shape[:2], *(record.shape[2:] or (1,)))))
 
 
-def _costs() -> str:
-    model = ENERGY_MODELS[DEFAULT_ENERGY_MODEL]
-    accumulate, mac = (value * 1e12 for value in (model.accumulate, model.multiply_accumulate or 0.0))
-    return f"{accumulate:g} pJ an accumulate and {mac:g} pJ a MAC"
+def _size(record: Record) -> str:
+    size = _page_size(record)
+    return size if record.pages is None else f"{record.pages}x{size}"

@@ -126,7 +126,7 @@ def read_log(path: Path, most_iterations: int) -> list[Row]:
 
 
 def draw_curve(path: Path, rows: list[Row], title: str) -> None:
-    """Loss, validation PSNR and accumulates over the iterations, as a picture whose format the suffix names."""
+    """Loss, validation PSNR and operations over the iterations, as a picture whose format the suffix names."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -134,7 +134,7 @@ def draw_curve(path: Path, rows: list[Row], title: str) -> None:
         "loss": ("loss",),
         "PSNR / dB": ("validation_psnr",),
         "accuracy, mean IoU": ("validation_accuracy", "validation_mean_iou"),
-        "accumulates / pixel": ("accumulates_per_pixel", "validation_accumulates_per_pixel"),
+        "operations / pixel": ("accumulates_per_pixel", "validation_accumulates_per_pixel"),
     }
     shown = {label: [name for name in names if _has(rows, name)] for label, names in panels.items()}
     shown = {label: names for label, names in shown.items() if names}

@@ -83,12 +83,12 @@ class TrainingRun:
             ("iterations", str(self.trainer.iteration)),
             ("time", f"{last['seconds']:.0f} s"),
             ("loss", _number(last["loss"], ".6g")),
-            ("accumulates", f"{_number(last['accumulates_per_pixel'], ',.0f')} per pixel in training"),
+            ("operations", f"{_number(last['accumulates_per_pixel'], ',.0f')} per pixel in training"),
         ]
         if self.task.validate:
             fields += [
                 ("validation", f"{self._score(last)} (before: {self._score(self.rows[0])})"),
-                ("", f"{_number(last['validation_accumulates_per_pixel'], ',.0f')} accumulates per pixel"),
+                ("", f"{_number(last['validation_accumulates_per_pixel'], ',.0f')} operations per pixel"),
             ]
         return [*fields, ("log", str(self.files.log)), *([("curve", str(self.files.curve))] if can_plot() else [])]
 
@@ -110,7 +110,7 @@ class TrainingRun:
         last = self._reports[-1] if self._reports else None
         loss = last.loss if last else self.rows[-1]["loss"]
         cost = last.accumulates_per_pixel if last else self.rows[-1]["accumulates_per_pixel"]
-        shown = f"loss {_number(loss, '.5g')}  {_number(cost, ',.0f')} accumulates/pixel"
+        shown = f"loss {_number(loss, '.5g')}  {_number(cost, ',.0f')} operations/pixel"
         return f"{shown}  validation {self._score(self.rows[-1])}" if self.task.validate else shown
 
     def _score(self, row: Row) -> str:

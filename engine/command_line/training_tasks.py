@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+import numpy as np
+from click.core import ParameterSource
+
 from ..errors import InputError
+from .class_names import read_class_names
 from .training_files import Row
 
 if TYPE_CHECKING:
@@ -89,7 +94,8 @@ def segmentation_task(
     from ..finetune import SegmentationBatches, read_labelled, validate_segmenter
     from ..finetune.data import check_crop
     from ..finetune.segmentation_data import class_weights
-    from ..tasks.segmentation import class_count, segmenter
+    from ..tasks.inference import class_count
+    from ..tasks.segmentation import segmenter
 
     network = segmenter(model)
     check_crop(crop, network.size_multiple)
@@ -115,12 +121,71 @@ def segmentation_task(
     )
 
 
-def check_options(task: str, **given: object) -> None:
-    """InputError where an option of segmentation is given for another task."""
-    if task != "segment":
-        for name, value in given.items():
-            if value not in (None, False, 0.0):
-                raise InputError(f"--{name.replace('_', '-')} is for --task segment (got --task {task})")
+def classification_task(
+    model: str,
+    train: Path,
+    validate: Path | None,
+    classes: Path | None,
+    shift: int,
+    mirror: bool,
+    balance: float,
+    batch: int,
+) -> TrainingTask:
+    """Pictures in a folder for each class; accuracy."""
+    from ..datasets import find_dataset
+    from ..finetune import ClassificationBatches, read_classified, validate_classifier
+    from ..finetune.classification_data import check_classified
+    from ..finetune.segmentation_data import class_weights
+    from ..tasks.classification import classifier, known_classes, with_classes
+
+    network = with_classes(classifier(model), None if classes is None else read_class_names(classes))
+    known = known_classes(network)
+    dataset = find_dataset(str(train), "classify", classes=known)
+    examples = read_classified(dataset, network)
+    names = [str(example.picture) for example in dataset.examples]
+    batches = ClassificationBatches(examples, batch, shift, mirror, names)
+    labels = np.array([label for _, label in examples])
+    weights = class_weights([labels], known.count, balance) if balance else ()
+    held_out = []
+    if validate is not None:
+        dataset = find_dataset(str(validate), "classify", classes=known)
+        held_out = read_classified(dataset, network)
+        check_classified(held_out, [str(example.picture) for example in dataset.examples])
+
+    def scores(current: Network, steps: int, threads: int | None) -> Row:
+        found = validate_classifier(current, held_out, steps, threads)
+        return {
+            "validation_accuracy": found.accuracy,
+            "validation_accumulates_per_pixel": found.accumulates_per_pixel,
+        }
+
+    return TrainingTask(network, batches, scores if held_out else None, "validation_accuracy", "{:.2%}", weights)
+
+
+_TASKS_OF_OPTIONS = {
+    "sigma": ("denoise",),
+    "validate_noise": ("denoise",),
+    "crop": ("denoise", "segment"),
+    "labels": ("segment",),
+    "validate_labels": ("segment",),
+    "void": ("segment",),
+    "upright": ("segment",),
+    "balance": ("segment", "classify"),
+    "shift": ("classify",),
+    "mirror": ("classify",),
+    "classes": ("classify",),
+}
+"""Tasks that an option has a meaning for, by the name of its parameter."""
+
+
+def check_options(task: str) -> None:
+    """InputError where the command line has an option that is for other tasks."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        tasks = _TASKS_OF_OPTIONS.get(option.name or "", (task,))
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and task not in tasks:
+            raise InputError(f"{option.opts[0]} is for --task {' and '.join(tasks)} (got --task {task})")
 
 
 def _pair(pictures: Path, labels: Path | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..pictures.folders import existing_folder, partner_of, pictures_in
 from ..pictures.label_files import LABEL_SUFFIXES
+from .class_folders import Classes, labelled_pictures
 from .layouts import LAYOUTS, SPLITS, Arrangement, Layout, in_order, layout_named
 
 _REFERENCES = {"denoise": "clean references", "segment": "label pictures"}
@@ -29,6 +30,8 @@ class Example:
         Clean picture or labels; None where the picture itself is clean.
     mask : Path or None
         Picture that is not 0 where scores are taken.
+    label : int or None
+        Class of the whole picture.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Example:
     picture: Path
     reference: Path | None = None
     mask: Path | None = None
+    label: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Dataset:
     Parameters
     ----------
     name : str
-    task : "denoise" or "segment"
+    task : "denoise", "segment" or "classify"
     split : "test", "train" or "all"
     examples : tuple of Example
     void : int or None
@@ -60,7 +64,12 @@ class Dataset:
 
 
 def find_dataset(
-    text: str, task: str, data: Path | None = None, split: str = "test", void: int | None = None
+    text: str,
+    task: str,
+    data: Path | None = None,
+    split: str = "test",
+    void: int | None = None,
+    classes: Classes | None = None,
 ) -> Dataset:
     """The data set that a text names, with its files found and matched.
 
@@ -69,14 +78,16 @@ def find_dataset(
     text : str
         NAME, a known layout in the folder `data` (or its folder `denoise`); NAME=FOLDER, a known layout there;
         PICTURES:REFERENCES or PICTURES:REFERENCES:MASKS, folders whose files match by name; or, for denoising, the
-        FOLDER of clean pictures.
-    task : "denoise" or "segment"
+        FOLDER of clean pictures, and for classification one that has a folder for each class.
+    task : "denoise", "segment" or "classify"
         Of the model.
     data : Path or None
     split : "test", "train" or "all"
         Of the layouts that have splits.
     void : int or None
         Label that does not count, for layouts that say nothing about it.
+    classes : Classes or None
+        Of the model, for classification.
 
     Raises
     ------
@@ -92,6 +103,8 @@ def find_dataset(
     elif (named := split_name(text)) is not None:
         layout_named(named[0])
         found = _known(*named, task, split)
+    elif task == "classify":
+        found = _by_class(Path(text), classes)
     else:
         found = _own(text, task)
     return found if void is None or found.void is not None else replace(found, void=void)
@@ -161,6 +174,14 @@ def _partner(picture: Path, root: Path, folder: str | None, what: str, name: str
     return partner_of(picture, existing_folder(root / folder, what), what, stem, LABEL_SUFFIXES)
 
 
+def _by_class(folder: Path, classes: Classes | None) -> Dataset:
+    if classes is None:
+        raise InputError(f"{folder}: say which classes there are, to tell pictures of classes apart (classes=)")
+    pictures = labelled_pictures(folder, classes)
+    examples = (Example(name, index, path, label=label) for index, (name, label, path) in enumerate(pictures))
+    return Dataset(str(folder), "classify", "all", tuple(examples))
+
+
 def _own(text: str, task: str) -> Dataset:
     folders = [Path(part) for part in text.split(":")]
     if len(folders) > 3 or not all(text.split(":")):
@@ -171,12 +192,12 @@ def _own(text: str, task: str) -> Dataset:
     also = LABEL_SUFFIXES if task == "segment" else ()
     for folder, what in zip(folders, whats, strict=False):
         existing_folder(folder, what)
-    rows = [
-        (path, *(partner_of(path, *pair, None, also) for pair in zip(folders[1:], whats[1:], strict=False)))
-        for path in pictures_in(folders[0])
-    ]
-    examples = tuple(Example(row[0].name, index, *row) for index, row in enumerate(rows))
-    return Dataset(str(folders[0]), task, "all", examples)
+    examples = []
+    for index, path in enumerate(pictures_in(folders[0])):
+        partners = [partner_of(path, *pair, None, also) for pair in zip(folders[1:], whats[1:], strict=False)]
+        reference, mask = (*partners, None, None)[:2]
+        examples.append(Example(path.name, index, path, reference, mask))
+    return Dataset(str(folders[0]), task, "all", tuple(examples))
 
 
 def _check_lone(text: str, folder: Path, task: str) -> None:

@@ -19,6 +19,8 @@ from ..threads import available_processors, limited_blas
 
 Array = NDArray[np.float32]
 Observer = Callable[[str, Array], None]
+Response = Callable[[Neurons, Array], Array]
+"""What neurons do to their current, (1, H, W, C) float32, where that is no ReLU."""
 
 
 def forward(
@@ -49,6 +51,16 @@ def forward(
     RangeError
         If a number leaves the range of float32.
     """
+    return forward_with(network, x, record, None)
+
+
+def forward_with(
+    network: Network,
+    x: ArrayLike | Mapping[str, ArrayLike],
+    record: Iterable[str] | Literal["all"],
+    respond: Response | None,
+) -> tuple[Any, dict[str, Array]]:
+    """`forward`, with neurons that respond in another way than by a ReLU."""
     joined_x = joined_inputs(network, x)
     pictures = as_pictures(joined_x)
     names = _recorded(network, record)
@@ -57,7 +69,7 @@ def forward(
     def observe(name: str, activation: Array) -> None:
         recorded[name].append(_channels_first((activation[None],)))
 
-    found = [evaluate(network, picture, observe, names) for picture in pictures]
+    found = [evaluate(network, picture, observe, names, respond) for picture in pictures]
     outputs = {node.name: [each[node.name] for each in found] for node in network.outputs}
     # One picture comes without a batch's axis.
     joined = np.stack if np.ndim(joined_x) == 4 else _only
@@ -70,12 +82,20 @@ def _only(values: list[Array]) -> Array:
     return values[0]
 
 
-def evaluate(network: Network, picture: Array, observe: Observer, names: Collection[str] = ()) -> dict[str, Array]:
+def evaluate(
+    network: Network,
+    picture: Array,
+    observe: Observer,
+    names: Collection[str] = (),
+    respond: Response | None = None,
+) -> dict[str, Array]:
     """Outputs (O, H', W') float32 by Output node for one picture (C, H, W), showing activations as they arise.
 
-    `observe(name, activation)` is called once for each Neurons node in `names`, in topological order, with the ReLU's
-    output, or the current where neurons emit negative values, (H', W', C') float32; the array is reused afterwards, so
-    an observer that keeps it must copy it.
+    `observe(name, activation)` is called once for each of `names`, in topological order: of a Neurons node with the
+    ReLU's output, or the current where neurons emit negative values, of a synapse node with its current, before any
+    ReLU; (H', W', C') float32. The array is reused afterwards, so an observer that keeps it must copy it; what it
+    writes into the activation of a Neurons node is what those read that come after. `respond` takes the ReLU's place
+    where it is given.
     """
     channels, height, width = picture.shape
     network.shapes((channels, height, width))  # refuses a picture that does not fit
@@ -83,10 +103,12 @@ def evaluate(network: Network, picture: Array, observe: Observer, names: Collect
         raise InputError("a network with loops has no analog form (ANN): what its delays give back never comes to rest")
     # BLAS knows nothing of quotas: it would take a thread for each processor that it sees.
     with limited_blas(available_processors()):
-        return _evaluated(network, picture, observe, names)
+        return _evaluated(network, picture, observe, names, respond)
 
 
-def _evaluated(network: Network, picture: Array, observe: Observer, names: Collection[str]) -> dict[str, Array]:
+def _evaluated(
+    network: Network, picture: Array, observe: Observer, names: Collection[str], respond: Response | None
+) -> dict[str, Array]:
     readers = Counter(source for node in network.nodes for source in node.sources)
     values: dict[str, Value] = {}
     for node in network.by_size:
@@ -97,10 +119,12 @@ def _evaluated(network: Network, picture: Array, observe: Observer, names: Colle
             values[node.name] = (np.ascontiguousarray(own.transpose(1, 2, 0))[None],)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
-                values[node.name] = _value(node, values, readers)
+                values[node.name] = _value(node, values, readers, respond)
             if isinstance(node, Synapses) and not all_finite(values[node.name][0]):
                 raise beyond(node.name, "a current")
-        if isinstance(node, Neurons) and node.name in names:
+        if isinstance(node, Neurons) and node.name in names and not rectifies(node.model):
+            values[node.name] = (values[node.name][0].copy(),)  # others may read the current
+        if isinstance(node, (Neurons, Synapses)) and node.name in names:
             observe(node.name, values[node.name][0][0])
         for source in node.sources:
             readers[source] -= 1
@@ -109,7 +133,7 @@ def _evaluated(network: Network, picture: Array, observe: Observer, names: Colle
     return {node.name: _channels_first(values[node.name]) for node in network.outputs}
 
 
-def _value(node: Node, values: dict[str, Value], readers: Counter[str]) -> Value:
+def _value(node: Node, values: dict[str, Value], readers: Counter[str], respond: Response | None) -> Value:
     if isinstance(node, Join):
         return tuple(part for source in node.sources for part in values[source])
     if isinstance(node, CurrentSum):
@@ -117,16 +141,22 @@ def _value(node: Node, values: dict[str, Value], readers: Counter[str]) -> Value
         return (sum(more, first.copy()),)  # not what somebody else may read
     if isinstance(node, Projection):
         return (node.forward(values[node.source]),)
-    (source,) = node.sources
     if not isinstance(node, Neurons):
-        return values[source]
+        return values[node.sources[0]]
+    return (_activation(node, values, readers, respond),)
+
+
+def _activation(node: Neurons, values: dict[str, Value], readers: Counter[str], respond: Response | None) -> Array:
+    (source,) = node.sources
     (charge,) = values[source]
+    if respond is not None:
+        return respond(node, charge)
     if not rectifies(node.model):
-        return (charge,)
+        return charge
     # Rectified in place where nobody else reads the current, or what lies in the same memory.
     others = (part for name, value in values.items() if name != source for part in value)
     alone = readers[source] == 1 and not any(np.may_share_memory(charge, part) for part in others)
-    return (np.maximum(charge, np.float32(0), out=charge if alone else None),)
+    return np.maximum(charge, np.float32(0), out=charge if alone else None)
 
 
 def _channels_first(value: Value) -> Array:

@@ -14,9 +14,9 @@ from ..datasets import Dataset, Example, find_dataset
 from ..errors import InputError
 from ..models import model_digest, shared_model
 from ..pictures.noise import check_sigma
-from ..tasks.denoising import denoiser
+from ..tasks.classification import known_classes, with_classes
 from ..tasks.inference import check_steps, recommended_steps, task_of
-from ..tasks.segmentation import segmenter
+from ..tasks.networks import NETWORKS, network_for
 from .journal import Journal
 from .picture_task import Outcome, PictureTask, Row
 from .results import circumstances
@@ -38,7 +38,7 @@ class Plan:
     model_sha256 : str
     metadata : dict
         The model's.
-    task : "denoise" or "segment"
+    task : "denoise", "segment" or "classify"
     steps : tuple of int
         Ascending.
     sigmas : tuple of float
@@ -69,6 +69,8 @@ class Plan:
             "steps": list(self.steps),
             "seed": self.seed,
             "ann": self.ann,
+            # The labels of pictures follow from it.
+            **({"classes": self.metadata.get("classes")} if self.task == "classify" else {}),
         }
 
     def tasks(self, threads: int | None) -> list[PictureTask]:
@@ -159,6 +161,7 @@ def plan_evaluation(
     ann: bool = False,
     void: int | None = None,
     limit: int | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Plan:
     """Find the model, the data sets and their files; everything that can be wrong with them is found here.
 
@@ -181,7 +184,9 @@ def plan_evaluation(
     void : int, optional
         Label that does not count, for folders of one's own.
     limit : int, optional
-        Take only the first pictures of each data set.
+        Take only the first pictures of each data set; of pictures by class, so many evenly spread.
+    classes : sequence of str, optional
+        Names of a classifier's classes in place of those that its metadata have.
 
     Raises
     ------
@@ -189,9 +194,11 @@ def plan_evaluation(
         If something is missing, does not fit or is out of range.
     """
     task = task_of(shared_model(model))
-    if task not in ("denoise", "segment"):
-        raise InputError(f"the model {os.fspath(model)!r} is for {task!r}; evaluate takes denoisers and segmenters")
-    network = denoiser(model) if task == "denoise" else segmenter(model)
+    if task not in NETWORKS:
+        raise InputError(f"the model {os.fspath(model)!r} is for {task!r}; evaluate knows {', '.join(NETWORKS)}")
+    if classes is not None and task != "classify":
+        raise InputError(f"names of classes are for classifiers (the model {os.fspath(model)!r} is for {task!r})")
+    network = with_classes(network_for(task, model), classes)
     if task == "segment":
         require_scikit_learn()
     counts = [recommended_steps(network)] if steps is None else [check_steps(number) for number in steps]
@@ -202,7 +209,10 @@ def plan_evaluation(
         raise InputError(f"the noise seed must be an integer of at least 0 (got {seed!r})")
     if limit is not None and limit < 1:
         raise InputError(f"the number of pictures must be at least 1 (got {limit})")
-    found = [find_dataset(text, task, data, split, void) for text in datasets]
+    if void is not None and task == "classify":
+        raise InputError(f"void {void} is for label pictures; a classifier's pictures have a class each")
+    known = known_classes(network) if task == "classify" else None
+    found = [find_dataset(text, task, data, split, void, known) for text in datasets]
     names = [dataset.name for dataset in found]
     doubled = [name for name in names if names.count(name) > 1]
     if doubled:
@@ -217,7 +227,7 @@ def plan_evaluation(
         sigmas=levels,
         seed=seed,
         ann=ann,
-        datasets=tuple(replace(each, examples=_absolute(each.examples[:limit])) for each in found),
+        datasets=tuple(replace(each, examples=_absolute(_limited(each, limit))) for each in found),
     )
 
 
@@ -270,6 +280,14 @@ def evaluate(
     rows = tuple(row for task in tasks for row in done.get(task.key, ()))
     failed = tuple(failures[task.key] for task in tasks if task.key in failures)
     return Evaluation(plan, rows, failed, resumed)
+
+
+def _limited(dataset: Dataset, limit: int | None) -> Sequence[Example]:
+    """The first examples; of pictures by class, the first of which are all of one, evenly spread ones."""
+    count = len(dataset.examples)
+    if limit is None or limit >= count or dataset.task != "classify":
+        return dataset.examples[:limit]
+    return [dataset.examples[index * count // limit] for index in range(limit)]
 
 
 def _absolute(examples: Sequence[Example]) -> tuple[Example, ...]:

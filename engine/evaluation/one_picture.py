@@ -6,49 +6,27 @@ import functools
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import read_example_labels
 from ..dense import forward
 from ..errors import InputError, PictureError, RangeError, SpikeunetError
 from ..graph import Network
 from ..models import load_model, model_digest
-from ..operations.energy import estimate_energy
-from ..pictures.metrics import confusion_matrix
-from ..pictures.noise import add_noise
+from ..operations.energy import estimate_energy, readings_in
+from ..operations.readings import MULTIPLY_ACCUMULATE, READING_COSTS
 from ..pictures.padding import crop, pad_to_multiple
-from ..pictures.picture_files import read_colors, read_pair
-from ..pictures.preprocessing import network_input
 from ..simulation import Result
-from ..tasks.denoising import check_colors, denoiser, prediction_in, restore
+from ..tasks.classification import run_whole
 from ..tasks.inference import PaddedRun, run_padded
-from ..tasks.segmentation import class_count, labels_of, segmenter
+from ..tasks.networks import network_for
 from .picture_task import Outcome, PictureTask, Row
-from .scores import (
-    area_under_curve,
-    denoising_scores,
-    pack_histogram,
-    score_histogram,
-    segmentation_scores,
-)
+from .scored_tasks import SCORED, Output
 
 SPIKING = "spiking"
 ANN = "ANN"
-
-Output = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """A picture ready for the network, (N, C, H, W) float32, and what scores an output (N, O, H, W) of it."""
-
-    batch: NDArray[np.float32]
-    score: Any
 
 
 def attempt(task: PictureTask) -> Outcome:
@@ -79,7 +57,8 @@ def evaluate_picture(task: PictureTask) -> list[Row]:
     """
     network = _network(task.model, task.model_sha256, task.task, task.version)
     digests = task.digests()
-    prepared = _noisy(task, network) if task.task == "denoise" else _labelled(task, network)
+    scored = SCORED[task.task]
+    prepared = scored.prepare(task, network)
     height, width = prepared.batch.shape[2:]
     common = {
         "dataset": task.dataset,
@@ -91,14 +70,15 @@ def evaluate_picture(task: PictureTask) -> list[Row]:
         "height": height,
         "width": width,
     }
-    run = run_padded(
+    run = (run_padded if scored.padded else run_whole)(
         network,
         prepared.batch,
         steps=task.steps[-1],
         threads=task.threads,
         record=("readout",) if len(task.steps) > 1 else (),
     )
-    versions = [*_spiking(task, run), *([_ann(network, prepared.batch, run.result)] if task.ann else [])]
+    multiple = network.size_multiple if scored.padded else 1
+    versions = [*_spiking(task, run), *([_ann(network, prepared.batch, run.result, multiple)] if task.ann else [])]
     host = {"host": platform.node(), **digests}
     for output, facts in versions:
         _check_finite(task, facts["method"], output)
@@ -107,7 +87,7 @@ def evaluate_picture(task: PictureTask) -> list[Row]:
 
 def _check_finite(task: PictureTask, method: str, output: Output) -> None:
     """PictureError where there is nothing to score; two classes are scored by their difference."""
-    binary = task.task == "segment" and output.shape[1] == 2
+    binary = SCORED[task.task].by_class and output.shape[1] == 2
     with np.errstate(invalid="ignore", over="ignore"):
         decisive = output[:, 1] - output[:, 0] if binary else output
     bad = decisive.size - int(np.isfinite(decisive).sum())
@@ -127,8 +107,10 @@ def _spiking(task: PictureTask, run: PaddedRun) -> Iterator[tuple[Output, Row]]:
 
 
 def counts(run: PaddedRun, steps: int) -> Row:
-    """What the first `steps` steps of a run cost; energy as in `estimate_energy`."""
+    """What the first `steps` steps of a run cost; energy in the reading that is true, and in each of the three."""
     result = run.result
+    ledger = result.operations.first_steps(steps)
+    estimate = ledger.energy()
     events = sum(int(layer[:steps].sum()) for layer in result.events.values())
     accumulates = sum(int(node[:steps].sum()) for node in result.accumulates.values())
     dense_macs = sum(result.dense_macs.values())
@@ -140,15 +122,18 @@ def counts(run: PaddedRun, steps: int) -> Row:
         "accumulates": accumulates,
         "accumulates_per_pixel": accumulates / (run.size[0] * run.size[1]),
         "macs": result.total_macs,
-        "energy_joules": estimate_energy(accumulates, result.total_macs),
+        "energy_joules": estimate.spiking,
+        "reading": estimate.reading,
+        "neurobench": ledger.to_neurobench(),
+        **{READING_COSTS[name]: joules for name, joules in readings_in(ledger).items()},
         "dense_macs": dense_macs,
-        "dense_energy_joules": estimate_energy(0, dense_macs),
+        "dense_energy_joules": estimate.dense,
     }
 
 
-def _ann(network: Network, batch: NDArray[np.float32], result: Result) -> tuple[Output, Row]:
-    """Output and cost of the same network with ReLUs in place of its neurons."""
-    padded, origin = pad_to_multiple(batch, network.size_multiple)
+def _ann(network: Network, batch: NDArray[np.float32], result: Result, multiple: int) -> tuple[Output, Row]:
+    """Output and cost of the same network with ReLUs in place of its neurons, on pictures padded to a multiple."""
+    padded, origin = pad_to_multiple(batch, multiple)
     begin = time.perf_counter()
     output, _ = forward(network, padded)
     seconds = time.perf_counter() - begin
@@ -163,51 +148,16 @@ def _ann(network: Network, batch: NDArray[np.float32], result: Result) -> tuple[
         "accumulates_per_pixel": None,
         "macs": dense_macs,
         "energy_joules": estimate_energy(0, dense_macs),
+        "reading": MULTIPLY_ACCUMULATE,
+        "neurobench": None,
+        **{
+            name: estimate_energy(0, dense_macs) if reading == MULTIPLY_ACCUMULATE else None
+            for reading, name in READING_COSTS.items()
+        },
         "dense_macs": dense_macs,
         "dense_energy_joules": estimate_energy(0, dense_macs),
         "seconds": seconds,
     }
-
-
-def _noisy(task: PictureTask, network: Network) -> _Prepared:
-    """The picture with noise, or a noisy one with its clean reference."""
-    exact, clean = np.dtype(np.float64), None
-    if task.example.reference is None:
-        picture = read_colors(task.example.picture, exact)
-    else:
-        picture, clean = read_pair(task.example.picture, task.example.reference, exact)
-        if clean.shape != picture.shape:
-            sizes = ["x".join(map(str, array.shape)) for array in (clean, picture)]
-            raise PictureError(
-                f"{task.example.reference}: is {sizes[0]}, but {task.example.picture} is {sizes[1]}; they must agree"
-            )
-    check_colors(network, 1 if picture.ndim == 2 else picture.shape[2])
-    if task.sigma is not None and task.seed is not None:
-        noisy = add_noise(picture, task.sigma, task.seed)
-    else:
-        noisy = picture.astype(np.float32)
-    reference = picture if clean is None else clean
-    batch = noisy.reshape(*noisy.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
-    predicts = prediction_in(network.metadata)
-    return _Prepared(batch, lambda output: denoising_scores(reference, noisy, restore(noisy, output, predicts)))
-
-
-def _labelled(task: PictureTask, network: Network) -> _Prepared:
-    samples = read_colors(task.example.picture)
-    picture = network_input(samples, network)
-    classes = class_count(network)
-    size = (samples.shape[0], samples.shape[1])
-    labels = read_example_labels(task.example, size, classes, task.void)
-
-    def score(output: Output) -> Row:
-        matrix = confusion_matrix(labels, labels_of(output[0]), classes)
-        if classes != 2:
-            return {**segmentation_scores(matrix), "confusion": matrix.tolist(), "histogram": None}
-        auc = area_under_curve(labels, output[0])
-        histogram = pack_histogram(score_histogram(labels, output[0]))
-        return {**segmentation_scores(matrix, auc), "confusion": matrix.tolist(), "histogram": histogram}
-
-    return _Prepared(picture[None], score)
 
 
 @functools.lru_cache(maxsize=2)
@@ -220,4 +170,4 @@ def _network(model: str, digest: str, task: str, wanted: str) -> Network:
     if model_digest(model) != digest:
         raise InputError(f"{model}: another file on {platform.node()} than where the evaluation began; copy it there")
     network = load_model(model)
-    return denoiser(network) if task == "denoise" else segmenter(network)
+    return network_for(task, network)

@@ -26,7 +26,7 @@ class PictureTask:
         Digest of the model's file; a worker refuses another file.
     version : str
         Of spikeunet; a worker refuses another one.
-    task : "denoise" or "segment"
+    task : "denoise", "segment" or "classify"
     dataset, split : str
     example : Example
         With absolute paths.

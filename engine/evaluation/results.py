@@ -8,17 +8,16 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ..files.atomic import atomic_write
 from ..files.csv_text import csv_text
-from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS
+from ..operations.energy import DEFAULT_ENERGY_MODEL, find_energy_model
 from ..threads import available_processors
 from .picture_task import Row
-from .scores import DENOISING_SCORES, SEGMENTATION_SCORES
+from .scored_tasks import SCORED
 from .summary import COSTS
 
 _PACKAGES = ("spikeunet", "numpy", "numba", "scipy", "scikit-image", "scikit-learn", "pillow", "dask", "distributed")
@@ -29,7 +28,7 @@ _ORIGIN = ("host", "picture_sha256", "reference_sha256", "mask_sha256")
 
 def columns(task: str) -> tuple[str, ...]:
     """Columns of the CSV file."""
-    return (*_PLACE, *(DENOISING_SCORES if task == "denoise" else SEGMENTATION_SCORES), *COSTS, *_ORIGIN)
+    return (*_PLACE, *SCORED[task].facts, *SCORED[task].scores, *COSTS, "reading", *_ORIGIN)
 
 
 def write_csv(path: Path, rows: Sequence[Row], task: str) -> None:
@@ -55,7 +54,7 @@ def circumstances() -> dict[str, Any]:
         "command": list(sys.argv),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
         "machine": {"processor": _processor(), "processors": available_processors(), "system": platform.platform()},
-        "energy_model": asdict(ENERGY_MODELS[DEFAULT_ENERGY_MODEL]),
+        "energy_model": find_energy_model(DEFAULT_ENERGY_MODEL).as_json(),
         "working_folder": os.fspath(Path.cwd()),
     }
 

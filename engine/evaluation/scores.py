@@ -1,27 +1,33 @@
 """Scores of one picture, and of many pictures taken together.
 
-PSNR and SSIM are scikit-image's, the scores of a segmentation scikit-learn's. Those of many pictures come from the sums
-of their confusion matrices and score histograms, so that no picture has to be kept.
+PSNR and SSIM are scikit-image's, the scores of a segmentation scikit-learn's, those of a classification shares of its
+pictures. Scores of many segmented pictures come from the sums of their confusion matrices and score histograms, so that
+no picture has to be kept.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..pictures.metrics import SSIM_WINDOW, class_ious, psnr, ssim
+from ..pictures.metrics import SSIM_WINDOW, class_ious, confusion_matrix, psnr, ssim
+from ..tasks.classification import ranking
 
 Scores = dict[str, float | None]
 Counts = NDArray[np.int64]
 
 DENOISING_SCORES = ("psnr_noisy", "psnr", "ssim_noisy", "ssim")
 SEGMENTATION_SCORES = ("accuracy", "jaccard", "f1", "auc", "mean_iou")
+CLASSIFICATION_SCORES = ("accuracy", "top5")
+
+TOP = 5
+"""A class among so many with the largest scores is right in "top5"."""
 
 _BINS = 2048
 _RANGE = 16.0
@@ -66,6 +72,44 @@ def segmentation_scores(matrix: Counts, auc: float | None = None) -> Scores:
         "f1": float(f1_score(**cells, zero_division=0.0)) if binary and occurs[1] else None,
         "auc": auc,
         "mean_iou": float(np.mean(overlaps[occurs])),
+    }
+
+
+def pooled_pixels(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Scores of all pixels of the rows' pictures together, and the IoU of each class."""
+    matrix = np.asarray([row["confusion"] for row in rows], np.int64).sum(axis=0)
+    histograms = [row["histogram"] for row in rows]
+    area = None if None in histograms else pooled_area(unpack_histograms(histograms))
+    return {**segmentation_scores(matrix, area), "class_iou": class_ious(matrix), "confusion": matrix.tolist()}
+
+
+def classification_scores(label: int, scores: NDArray[np.float32], classes: int) -> dict[str, Any]:
+    """Whether the class of a picture has the largest score, or one of the five largest; None where there are no more.
+
+    Of equal scores the first comes first.
+    """
+    order = ranking(scores)
+    place = int(np.flatnonzero(order == label)[0])
+    return {
+        "accuracy": float(place == 0),
+        "top5": float(place < TOP) if classes > TOP else None,
+        "label": label,
+        "predicted": int(order[0]),
+        "classes": classes,
+    }
+
+
+def pooled_pictures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Share of pictures whose class was found, of each class, too, and how many of each were taken for each."""
+    labels, predicted = (np.asarray([row[name] for row in rows], np.int64) for name in ("label", "predicted"))
+    matrix = confusion_matrix(labels, predicted, rows[0]["classes"])
+    among = [row["top5"] for row in rows]
+    counts = matrix.sum(axis=1)
+    return {
+        "accuracy": int(np.trace(matrix)) / len(rows),
+        "top5": None if None in among else sum(among) / len(rows),
+        "class_accuracy": [int(hits) / int(n) if n else None for hits, n in zip(np.diag(matrix), counts, strict=True)],
+        "confusion": matrix.tolist(),
     }
 
 

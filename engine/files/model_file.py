@@ -3,7 +3,7 @@
 Arrays of a file:
 
 ======================= ========= =======================================================================
-format_version          int64     (), 1, or 2 where a weight is int8
+format_version          int64     (), 1; 2 where a weight is int8; 3 where a parameter of neurons is an array
 topology                uint8     UTF-8 JSON: list of nodes, each with its type, name, sources, parameters
 metadata                uint8     UTF-8 JSON object
 normalization           uint8     UTF-8 JSON object: factor of each converted neuron layer
@@ -18,7 +18,16 @@ weights/NODE.weight     int8      -127 to 127, in PyTorch's layout
 weights/NODE.exponents  int16     (out_channels,), -149 to 127: channel c's weights are int8 * 2**exponents[c]
 ======================= ========= =======================================================================
 
-Weights that are exactly that are stored so, with their biases as float32; reading gives the same float32 numbers again.
+In version 3 neurons may have parameters that differ between them:
+
+======================= ========= =======================================================================
+neurons/NODE.FIELD      float64,  (channels,) or (channels, height, width)
+                        int64 or
+                        bool
+======================= ========= =======================================================================
+
+Weights that are such integers are stored as in version 2, with their biases as float32; reading gives the same float32
+numbers again.
 
 Nothing in a file is ever unpickled or imported; node and neuron types come from the tables in `topology`, and neuron
 models of a user's own from what `register_neuron` was given before.
@@ -41,10 +50,11 @@ from ..graph import Network, Weighted
 from .archive import MAXIMUM_BYTES, read_arrays
 from .atomic import atomic_write, input_errors
 from .json_text import check_json, parse_json
+from .neuron_models import neuron_arrays
 from .topology import check_channels, decode_nodes, encode_node, exponents_key, weight_keys
 
-FORMAT_VERSION = 2
-"""The newest version that `read_model` reads; `save_model` writes version 1 where that suffices."""
+FORMAT_VERSION = 3
+"""The newest version that `read_model` reads; `save_model` writes the lowest that suffices."""
 
 MAXIMUM_TEXT = 2**24
 """Longest JSON text in a file, in bytes."""
@@ -82,14 +92,15 @@ def save_model(
     for node in network.nodes:
         if isinstance(node, Weighted):
             weights |= _node_arrays(node, dtype)
-    version = 2 if any(array.dtype == np.int8 for array in weights.values()) else 1
+    of_neurons = {key: array for node in network.nodes for key, array in neuron_arrays(node).items()}
+    version = 3 if of_neurons else 2 if any(array.dtype == np.int8 for array in weights.values()) else 1
     arrays: dict[str, NDArray[Any]] = {
         "format_version": np.asarray(version, np.int64),
         "topology": _encode_text("topology", [encode_node(node) for node in network.nodes]),
         "metadata": _encode_text("metadata", dict(network.metadata)),
         "normalization": _encode_text("normalization", dict(network.normalization)),
     }
-    _write(path, arrays | weights)
+    _write(path, arrays | weights | of_neurons)
 
 
 def read_model(path: str | os.PathLike[str]) -> Network:

@@ -1,6 +1,12 @@
 """Fine-tune spiking networks by hand-written backward passes: accumulated spiking flow and surrogate BPTT."""
 
 from .bptt import run_through_time, time_gradients
+from .classification_data import (
+    ClassificationBatches,
+    ClassificationValidation,
+    read_classified,
+    validate_classifier,
+)
 from .data import Batches, DenoisingBatches, read_pictures
 from .flow import flow_gradients, run_flow
 from .schedules import Schedule
@@ -13,6 +19,8 @@ from .validation import Validation, validate_denoiser
 
 __all__ = [
     "Batches",
+    "ClassificationBatches",
+    "ClassificationValidation",
     "DenoisingBatches",
     "Schedule",
     "SegmentationBatches",
@@ -25,11 +33,13 @@ __all__ = [
     "Validation",
     "finetune",
     "flow_gradients",
+    "read_classified",
     "read_labelled",
     "read_pictures",
     "run_flow",
     "run_through_time",
     "time_gradients",
+    "validate_classifier",
     "validate_denoiser",
     "validate_segmenter",
 ]

@@ -20,7 +20,7 @@ from ..kernels.surrogate import backward_through_time, fire_through_time
 from ..neurons import LadderModel, SteppedModel
 from ..threads import on_threads, slices
 from . import stepped
-from .passes import refuse_delays_and_encoders, run_backward, run_forward
+from .passes import refuse_untrainable, run_backward, run_forward
 from .stepped import SteppedTape
 from .surrogates import Surrogate
 
@@ -63,7 +63,7 @@ class TimeTape:
 
 def run_through_time(network: Network, batch: Array, steps: int, surrogate: Surrogate) -> TimeTape:
     """Simulate a batch (N, H, W, C), float32 or float64, for `steps` steps, densely, keeping every potential."""
-    refuse_delays_and_encoders(network)
+    refuse_untrainable(network)
     before: dict[str, Array | SteppedTape] = {}
     constant: set[str] = set()
     pictures = len(batch)

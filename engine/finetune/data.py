@@ -25,7 +25,7 @@ class Batches(Protocol):
     """Where training gets its examples from."""
 
     def draw(self, generator: np.random.Generator) -> tuple[Array, Array]:
-        """A batch: inputs (N, H, W, C) float32 and targets (N, H, W, O), or (N, H, W) labels."""
+        """A batch: inputs (N, H, W, C) float32 and targets (N, H, W, O), or labels (N, H, W) or (N, 1, 1)."""
 
 
 class DenoisingBatches:

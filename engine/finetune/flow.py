@@ -22,7 +22,7 @@ from ..kernels.surrogate import accumulate_rows, fire_once, mark_charged
 from ..neurons import LadderModel, conserves_charge, rectifies
 from ..simulation.picture_run import PictureRun
 from ..threads import on_threads, slices
-from .passes import Kept, added, read, refuse_delays_and_encoders, run_backward, run_forward
+from .passes import Kept, added, read, refuse_untrainable, run_backward, run_forward
 from .penalty import SpikePenalty
 from .sums import exact_sum
 
@@ -63,7 +63,7 @@ def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
     whose products are laid out as the backward pass reads them. It adds in another order than the engine, so that a
     potential within a rounding error of a threshold may end on its other side.
     """
-    refuse_delays_and_encoders(network)
+    refuse_untrainable(network)
     if steps == 1 and all(isinstance(node.model, LadderModel) for node in network.neurons):
         return _run_once(network, batch)
     pictures, height, width, channels = batch.shape

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..graph import CurrentSum, Input, Network, Neurons, Output, Projection, Synapses, Value
 from ..layers.dense.joining import split
+from ..neurons import Heterogeneous
 from ..threads import limited_blas
 
 Array = NDArray[Any]
@@ -26,8 +27,12 @@ Fire = Callable[[Neurons, Array], Array]
 FireBackward = Callable[[Neurons, Array | None], Array | None]
 
 
-def refuse_delays_and_encoders(network: Network) -> None:
-    """InputError where synapses have a delay, whose events a pass would not find there yet, or an Input an encoder."""
+def refuse_untrainable(network: Network) -> None:
+    """InputError where a network has encoders, delays or neurons whose parameters differ.
+
+    A pass hands on what is shown, and not the spikes that an encoder makes of it; what synapses with a delay read is
+    not there yet when a pass comes to them; a pass takes all neurons of a layer for alike.
+    """
     if network.encoded:
         name, encoder = next(iter(network.encoded.items()))
         raise InputError(
@@ -39,6 +44,12 @@ def refuse_delays_and_encoders(network: Network) -> None:
         raise InputError(
             f"a network with delays cannot be fine-tuned ({late!r} has one); fine-tune it with loops taken out and "
             "delay=0 elsewhere, and put them back afterwards"
+        )
+    unlike = next((node.name for node in network.neurons if isinstance(node.model, Heterogeneous)), None)
+    if unlike is not None:
+        raise InputError(
+            f"neurons whose parameters differ cannot be fine-tuned ({unlike!r} has such); fine-tune the network with "
+            "one model for all, and put theirs back afterwards"
         )
 
 

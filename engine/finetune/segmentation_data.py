@@ -15,8 +15,8 @@ from ..graph import Network
 from ..pictures.metrics import class_ious, confusion_matrix
 from ..pictures.picture_files import read_colors
 from ..pictures.preprocessing import network_input
-from ..tasks.inference import run_padded
-from ..tasks.segmentation import class_count, labels_of
+from ..tasks.inference import class_count, run_padded
+from ..tasks.segmentation import labels_of
 from .data import Array, Picture, check_pictures, draw_crop
 
 Labels = NDArray[np.int64]

@@ -19,11 +19,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding.stepper import stepper_of
 from ..errors import InputError
 from ..kernels import stepped_surrogate as templates
 from ..kernels.bound import bound
-from ..neurons import Registration, SteppedModel, level_table
+from ..neurons import Registration, SteppedModel, initial_state, level_table, registration_of
 from ..neurons.registration_checks import cannot_compile, level_out_of_range
 from ..threads import on_threads, slices
 
@@ -56,12 +55,18 @@ def fire(model: SteppedModel, currents: Array, steps: int, surrogate: Surrogate)
     Raises
     ------
     InputError
-        If the surrogate is `smooth`, which only ladders of thresholds can be.
+        If the surrogate is `smooth`, which only ladders of thresholds can be; or the step takes random numbers or the
+        index of the step.
     NeuronError
         If the step cannot be compiled or returns a level that the model does not have.
     """
     if surrogate.smooth:
         raise InputError(f"{type(model).__name__} cannot fire by degrees: smooth=True is for ladders of thresholds")
+    if _registration(model).inputs:
+        taken = " and ".join(sorted(_registration(model).inputs))
+        raise InputError(
+            f"{type(model).__name__} cannot be trained through time, because its step takes {taken}; take method 'flow'"
+        )
     arguments = _arguments(model)
     before = tuple(np.empty((steps, currents.shape[1]), currents.dtype) for _ in arguments.initial)
     emitted = np.empty((steps, currents.shape[1]), currents.dtype)
@@ -145,15 +150,12 @@ def _kernels(registration: Registration) -> _Kernels:
 
 
 def _registration(model: SteppedModel) -> Registration:
-    stepper = stepper_of(model)
-    assert stepper is not None
-    return stepper.registration
+    return registration_of(model)
 
 
 def _arguments(model: SteppedModel) -> templates.StepModel:
-    stepper = stepper_of(model)
-    assert stepper is not None
-    return templates.StepModel(stepper.initial, stepper.parameters, level_table(model).emit)
+    initial = tuple(initial_state(model).values())
+    return templates.StepModel(initial, registration_of(model).arguments(model), level_table(model).emit)
 
 
 def _run(model: SteppedModel, work: Callable[[tuple[int, int]], Any], size: int) -> list[Any]:

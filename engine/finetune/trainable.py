@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..fixed_point import quanta_of_layers, rounded_arrays
 from ..graph import Network, Neurons, Node, Output, Projection, Synapses, Weighted
-from .passes import refuse_delays_and_encoders
+from .passes import refuse_untrainable
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]
@@ -63,7 +63,7 @@ class Trainable:
     ) -> None:
         if scales not in SCALES:
             raise InputError(f"threshold scales must be one of {', '.join(SCALES)} (got {scales!r})")
-        refuse_delays_and_encoders(network)
+        refuse_untrainable(network)
         self.source = network
         self.weighted = tuple(node for node in network.nodes if isinstance(node, Weighted))
         self._scales = scales

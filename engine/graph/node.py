@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ..encoders import ENCODERS, Encoder
 from ..errors import GraphError
-from ..neurons import MultiThreshold, NeuronModel, check_model
+from ..neurons import Heterogeneous, MultiThreshold, NeuronModel, check_model
 from .fields import count
 from .limits import MOST_INPUT_CHANNELS
 
@@ -114,6 +114,8 @@ class Neurons(SingleSource):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
+        if isinstance(self.model, Heterogeneous) and not self.model.fits(shape):
+            raise self.refuse("model", f"has parameters of the shape {self.model.shape}, but the layer is {shape}")
         return shape
 
 

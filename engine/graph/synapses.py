@@ -199,6 +199,13 @@ class Synapses(Node):
         """Multiply-accumulates of the ANN's layer, padding included, as profilers count them; 0 without weights."""
         return 0
 
+    def interchange(self, incoming: Shape, part: tuple[int, int]) -> tuple[str, dict[str, Any]] | None:
+        """The layer in NIR, of the input channels part[0] ... part[1] - 1: the kind of a node, and its fields.
+
+        The bias goes with the first channels. None where NIR has no such node, or the channels cannot be told apart.
+        """
+        return None
+
     def gain(self) -> tuple[float, float, int] | None:
         """Sizes of the largest weight and of the largest bias, and the most products in a sum; None where unknown.
 

@@ -47,8 +47,8 @@ class EventSource(NamedTuple):
     always: int
 
 
-class SpreadSource(NamedTuple):
-    """Events to spread out over planes, see spread.py.
+class PlaneSource(NamedTuple):
+    """Events to spread out over planes, see planes.py.
 
     Parameters
     ----------
@@ -97,12 +97,12 @@ class CountedSource(NamedTuple):
     channel_offset: int
 
 
-class SpreadSources(NamedTuple):
-    """What `spread_rows` reads.
+class PlaneSources(NamedTuple):
+    """What `fill_planes` reads.
 
     Parameters
     ----------
-    queues : of SpreadSource, as `packed_sources` makes them
+    queues : of PlaneSource, as `packed_sources` makes them
     channels : as `packed_numbers` makes them
         Of each source.
     """
@@ -196,7 +196,7 @@ class Decoded(NamedTuple):
 
 
 class Planes(NamedTuple):
-    """Input rows as `spread_rows` spreads them out.
+    """Input rows as `fill_planes` spreads them out.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ class LadderNeurons(NamedTuple):
     after_stride: int
 
 
-class EventRoom(NamedTuple):
+class EventMemory(NamedTuple):
     """Where the events of all bands of a layer go, and how they are packed and counted.
 
     Parameters

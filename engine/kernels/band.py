@@ -23,7 +23,7 @@ def decoded_rows(band, bands, entries):
 
 
 @numba.njit(inline="always")
-def spread_planes(band, bands, levels):
+def plane_rows(band, bands, levels):
     """A band's input rows, as levels that are spread out."""
     first, end = bands.table[band].first_input, bands.table[band].end_input
     return Planes(first, end - first, levels)

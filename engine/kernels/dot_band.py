@@ -11,11 +11,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .band import output_rows, spread_planes
+from .band import output_rows, plane_rows
 from .compilation import compiled_bare
 from .dot import GROUP, LANES, add_groups, load_configuration, release_tiles
 from .firing import fire_pixel
-from .spread import PLANE_GAP
+from .planes import PLANE_GAP
 from .vectors import _data, _load_vector, _offset, _vector
 from .window_block import _block_of, store_pixel
 
@@ -61,7 +61,7 @@ def dot_band(band, bands, tokens, tables, weights, scratch, constant, neurons, t
     scratch : DotScratch, with the levels that the band reads
     constant, neurons, target : as in `gather_band`
     """
-    rows, planes = output_rows(band, bands), spread_planes(band, bands, scratch.planes)
+    rows, planes = output_rows(band, bands), plane_rows(band, bands, scratch.planes)
     token, window = tokens.dot, tokens.block
     geometry, layout, segments = tables.geometry, tables.layout, tables.segments
     sums, scale, levels = scratch.sums, weights.scale, planes.levels

@@ -10,23 +10,32 @@ from .shared_counter import ENTRIES, add_shared
 
 
 @compiled_bare
-def finish_band(band, bands, words, room, counters):
+def finish_band(band, bands, words, events, counters):
     """Pack and count what a band has fired.
 
     words : unsigned, as `gather_band` leaves them
-    room : EventRoom
+    events : EventMemory
     counters : int64, those of the layer, see shared_counter.py
     """
     rows = output_rows(band, bands)
-    begin, start = bands.table[band].first_entry, room.start
-    each = 8 * room.words.size // room.levels.size
+    begin, start = bands.table[band].first_entry, events.start
+    each = 8 * events.words.size // events.levels.size
     line = (start.shape[1] - 1) * ((rows.channels + 31) // 32 * 4)
-    masks = room.masks[rows.first * line : rows.end * line]
-    compact_rows(room.compress, words, rows, begin, start[rows.first : rows.end], room.channels, room.levels, masks)
+    masks = events.masks[rows.first * line : rows.end * line]
+    compact_rows(
+        events.compress,
+        words,
+        rows,
+        begin,
+        start[rows.first : rows.end],
+        events.channels,
+        events.levels,
+        masks,
+    )
     end = start[rows.end - 1, start.shape[1] - 1]
     add_shared(counters, ENTRIES, end - begin)
     # Several entries lie in a word of eight bytes: the last word is filled up.
     last_word = (end * each + 7) // 8
     for entry in range(end, last_word * 8 // each):
-        room.levels[entry] = 0
-    count_levels(room.words[begin * each // 8 : last_word], room.thresholds, room.counts)
+        events.levels[entry] = 0
+    count_levels(events.words[begin * each // 8 : last_word], events.thresholds, events.counts)

@@ -9,11 +9,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .band import output_rows, spread_planes
+from .band import output_rows, plane_rows
 from .compilation import compiled_bare
 from .firing import fire_pixel
+from .planes import PLANE_GAP
 from .sources import count_sources, source_at
-from .spread import PLANE_GAP
 from .vectors import _data, _load_vector, _splat, _store_vector, _vector
 from .window_block import empty_block, next_pixel
 
@@ -108,7 +108,7 @@ def pool_planes(band, bands, steps, tables, levels, sums):
     tables : PoolTables
     levels : see `Planes`
     """
-    rows, planes = output_rows(band, bands), spread_planes(band, bands, levels)
+    rows, planes = output_rows(band, bands), plane_rows(band, bands, levels)
     geometry, layout = tables.geometry, tables.layout
     size = planes.rows * layout.row_bytes + PLANE_GAP
     strides = (layout.row_bytes, layout.pixel_bytes)

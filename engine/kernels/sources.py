@@ -26,13 +26,25 @@ def packed_sources(sources: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
     """What kernels take of sources, each a (named) tuple of arrays and numbers, all of the same types.
 
     More than `MOST_IN_TUPLE` become the first of them, for its types, and a table with a row for each, in which stands
-    what `bound_call.words` makes of it. The arrays have to outlive what is returned.
+    what `bound_call.words` makes of it. The table keeps the arrays alive.
     """
     if len(sources) <= MOST_IN_TUPLE:
         return sources
     if len({tuple(map(_kind, source)) for source in sources}) > 1:
         raise TypeError("sources must be of the same types")
-    return sources[0], np.array([words(source) for source in sources], np.int64)
+    return sources[0], np.asarray(_Table(sources))
+
+
+class _Table:
+    """(sources, words) int64, what stands for sources; the array that NumPy makes of it refers to it, and so to them.
+
+    Addresses alone keep nothing alive, and whoever packs sources may have made their arrays just for that.
+    """
+
+    def __init__(self, sources: tuple[tuple[Any, ...], ...]) -> None:
+        self._sources = sources
+        self._words = np.array([words(source) for source in sources], np.int64)
+        self.__array_interface__ = self._words.__array_interface__  # That is how NumPy finds the memory.
 
 
 def packed_numbers(numbers: tuple[int, ...]) -> tuple[int, ...] | np.ndarray[Any, np.dtype[np.int64]]:

@@ -11,6 +11,8 @@ import numba
 import numpy as np
 from numba.extending import overload
 
+from .step_inputs import of_neuron, of_pixel, of_step
+
 _BEYOND = 2.0**128 - 2.0**103
 """The smallest number that float32 rounds to infinity."""
 
@@ -107,15 +109,16 @@ def step_band(currents, words, shape, states, place, initial, parameters):
     shape : pixels, steps, padded channels, channels
     states : tuple of float32 arrays, before and after these steps
     place : where the band's state begins; distance between neighbouring pixels there, 0 where a pixel's state is not
-        kept; whether the neurons begin from `initial`
-    initial : tuple of float64, each state variable before the first step
-    parameters : tuple, the last arguments of STEP
+        kept; whether the neurons begin from `initial`; number of the band's first pixel in the whole layer; number of
+        the first step
+    initial : tuple of each state variable before the first step: float64, or (1 or pixels, padded channels) float32
+    parameters : tuple, the last arguments of STEP, see kernels/step_inputs.py
 
     Returns the highest level, as an unsigned number: a level below zero is beyond all; and whether all currents and all
     that is kept are finite float32 numbers.
     """
     pixels, steps, padded, channels = shape
-    begin, stride, fresh = place
+    begin, stride, fresh, first_pixel, first_step = place
     highest, broken = np.uint64(0), np.uint64(0)
     for pixel in range(pixels):
         word = words[pixel * padded : (pixel + 1) * padded]
@@ -123,14 +126,17 @@ def step_band(currents, words, shape, states, place, initial, parameters):
         state = cut(states, first, first + channels)
         for channel in range(padded):
             word[channel] = 0
+        given = of_pixel(parameters, first_pixel + pixel)
         if fresh:
+            start = of_pixel(initial, first_pixel + pixel)
             for channel in range(channels):
-                store(state, channel, initial)
+                store(state, channel, of_neuron(start, channel))
         for step in range(steps):
+            inputs = of_step(given, first_step + step, (first_pixel + pixel) * channels)
             row = currents[(pixel * steps + step) * padded : (pixel * steps + step + 1) * padded]
             shift = np.uint64(8 * step)
             for channel in range(channels):
-                after = STEP(np.float64(row[channel]), *loaded(state, channel), *parameters)
+                after = STEP(np.float64(row[channel]), *loaded(state, channel), *of_neuron(inputs, channel))
                 store(state, channel, after[1:])
                 broken |= beyond(row[channel]) | any_beyond(after[1:])
                 level = np.uint64(np.int64(after[0]))

@@ -73,7 +73,7 @@ def spread(array, first, values):
         array[first + offset] = value
 
 
-def spread_rows(matrix, first, rows):
+def fill_planes(matrix, first, rows):
     """Write a tuple of tuples to a matrix, from row `first` on."""
     for offset, row in enumerate(rows):
         spread(matrix[first + offset], 0, row)
@@ -109,7 +109,7 @@ def _spread(array, first, values):
     return one
 
 
-@overload(spread_rows)
+@overload(fill_planes)
 def _spread_rows(matrix, first, rows):
     if len(rows) == 1:
 
@@ -120,7 +120,7 @@ def _spread_rows(matrix, first, rows):
 
     def one(matrix, first, rows):
         spread(matrix[first], 0, rows[0])
-        spread_rows(matrix, first + 1, rows[1:])
+        fill_planes(matrix, first + 1, rows[1:])
 
     return one
 
@@ -174,7 +174,7 @@ def rows_given(point, like, model, options, matrix):
     model : StepModel; options : StepOptions
     matrix : (1 + S, 1 + S) float64, receives the derivatives
     """
-    spread_rows(matrix, 0, SURROGATE(*taken(point, 0, like), *model.parameters, options.width))
+    fill_planes(matrix, 0, SURROGATE(*taken(point, 0, like), *model.parameters, options.width))
 
 
 def rows_by_differences(point, like, model, options, matrix):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from ..graph import Value
+from ..graph import Shape, Value
 from .dense import pooling
 from .pool import Pool2d
 
@@ -29,6 +29,9 @@ class AvgPool2d(Pool2d):
     stride : int or (vertical, horizontal), or None for the kernel's size
     padding : int or (vertical, horizontal), at most half of the kernel's size
     """
+
+    def interchange(self, incoming: Shape, part: tuple[int, int]) -> tuple[str, dict[str, Any]] | None:
+        return None if part != (0, incoming[0]) else ("AvgPool2d", self.window_fields)
 
     def gain(self) -> tuple[float, float, int]:
         # Summed up before it is divided.

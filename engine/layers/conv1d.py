@@ -98,6 +98,14 @@ class Conv1d(WeightedTaps):
     def dense_macs(self, incoming: Shape) -> int:
         return self._flat.dense_macs(incoming)
 
+    def interchange(self, incoming: Shape, part: tuple[int, int]) -> tuple[str, dict[str, Any]] | None:
+        found = self._flat.interchange(incoming, part)
+        if found is None:
+            return None
+        numbers = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
+        arrays = {"weight": found[1]["weight"][:, :, 0], "bias": found[1]["bias"]}
+        return "Conv1d", {"input_shape": incoming[2], **arrays, **numbers}
+
     def forward(self, value: Value, kept: dict[str, Any] | None = None) -> Array:
         return self._own.forward(value, kept)
 

@@ -112,6 +112,14 @@ class Conv2d(WeightedTaps):
         _, height, width = self.output_shape(incoming)
         return height * width * self.weight.size
 
+    def interchange(self, incoming: Shape, part: tuple[int, int]) -> tuple[str, dict[str, Any]] | None:
+        if self.groups > 1 and part != (0, incoming[0]):
+            return None
+        weight = self.weight if self.groups > 1 else self.weight[:, slice(*part)]
+        fields = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
+        arrays = {"weight": weight.copy(), "bias": self.bias if part[0] == 0 else np.zeros_like(self.bias)}
+        return "Conv2d", {"input_shape": incoming[1:], **arrays, **fields}
+
     def bind(self, binding: Binding) -> Layer:
         if self.groups == self.in_channels >= _MANY_GROUPS:
             # The gathering kernels would read zeros for all channels that do not meet.

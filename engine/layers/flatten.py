@@ -46,6 +46,9 @@ class Flatten(Projection):
         by_channel = gradient.reshape(pictures, -1, height, width)
         return np.ascontiguousarray(by_channel.transpose(0, 2, 3, 1)) if into_input else None, {}
 
+    def interchange(self, incoming: Shape, part: tuple[int, int]) -> tuple[str, dict[str, Any]] | None:
+        return None if part != (0, incoming[0]) else ("Flatten", {})
+
     def fan_out(self, incoming: Shape) -> FanOut:
         return even_fan_out(*incoming[1:], 1)
 

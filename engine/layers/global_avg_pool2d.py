@@ -46,5 +46,10 @@ class GlobalAvgPool2d(Projection):
     def fan_out(self, incoming: Shape) -> FanOut:
         return even_fan_out(*incoming[1:], 1)
 
+    def interchange(self, incoming: Shape, part: tuple[int, int]) -> tuple[str, dict[str, Any]] | None:
+        whole = np.array(incoming[1:])
+        fields = {"kernel_size": whole, "stride": whole, "padding": np.array((0, 0))}
+        return None if part != (0, incoming[0]) else ("AvgPool2d", fields)
+
     def gain(self) -> tuple[float, float, int]:
         return 1.0, 0.0, LARGEST_EXTENT**2

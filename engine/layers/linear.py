@@ -79,6 +79,11 @@ class Linear(WeightedTaps):
     def dense_macs(self, incoming: Shape) -> int:
         return self.weight.size
 
+    def interchange(self, incoming: Shape, part: tuple[int, int]) -> tuple[str, dict[str, Any]] | None:
+        pixels = incoming[1] * incoming[2]
+        weight = self.weight[:, part[0] * pixels : part[1] * pixels].copy()
+        return "Affine", {"weight": weight, "bias": self.bias if part[0] == 0 else np.zeros_like(self.bias)}
+
     def forward(self, value: Value, kept: dict[str, Any] | None = None) -> Array:
         return full_connection.current(self, value)
 

@@ -57,6 +57,11 @@ class Pool2d(RegularTaps):
         return channels, height + 2 * self.padding[0], width + 2 * self.padding[1]
 
     @property
+    def window_fields(self) -> dict[str, Any]:
+        """Size, stride and padding as NIR has them."""
+        return {name: np.array(getattr(self, name)) for name in ("kernel_size", "stride", "padding")}
+
+    @property
     def size_factor(self) -> Fraction:
         return Fraction(1, math.lcm(*self.stride))
 

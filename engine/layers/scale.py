@@ -117,6 +117,15 @@ class Scale(Weighted):
         channels, height, width = incoming
         return channels * height * width
 
+    def interchange(self, incoming: Shape, part: tuple[int, int]) -> tuple[str, dict[str, Any]] | None:
+        if part != (0, incoming[0]):
+            return None
+        if not self.bias.any():
+            return "Scale", {"scale": np.broadcast_to(self.weight[:, None, None], incoming).copy()}
+        numbers = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": len(self.weight)}
+        arrays = {"weight": self.weight.reshape(-1, 1, 1, 1), "bias": self.bias}
+        return "Conv2d", {"input_shape": incoming[1:], **arrays, **numbers}
+
     def gain(self) -> tuple[float, float, int]:
         return *super().gain()[:2], 1
 

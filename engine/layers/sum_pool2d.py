@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..graph import Rows, Value
+from ..graph import Rows, Shape, Value
 from .dense import pooling
 from .pool import Pool2d
 
@@ -30,6 +30,9 @@ class SumPool2d(Pool2d):
     @property
     def enlarges(self) -> bool:
         return True
+
+    def interchange(self, incoming: Shape, part: tuple[int, int]) -> tuple[str, dict[str, Any]] | None:
+        return None if part != (0, incoming[0]) else ("SumPool2d", self.window_fields)
 
     def gain(self) -> tuple[float, float, int]:
         return 1.0, 0.0, math.prod(self.kernel_size)

@@ -63,6 +63,10 @@ class BurstNeuron:
         """Level n counts as n spikes."""
         return tuple(range(self.gamma + 1))
 
+    def arithmetic(self) -> dict[str, int]:
+        """The threshold is compared with, and taken off, once for every spike."""
+        return {"additions": 1, "comparisons": 1, "spike_additions": 1, "spike_comparisons": 1}
+
     @staticmethod
     def step(current: float, v: float, threshold: float, gamma: int) -> tuple[int, float]:
         """One step."""

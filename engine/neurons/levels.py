@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import NeuronError
 from ..float32 import held
+from ..lazy import lazy_property
 from .firing import LadderModel, check_number, checked_constants
 from .stepped import MAXIMUM_LEVELS, NeuronModel, SteppedModel
 
@@ -60,6 +62,38 @@ class LevelTable:
         """(highest + 1,) the eight bits of each level, read backwards."""
         levels = np.arange(self.highest + 1, dtype=np.uint8)[:, None]
         return np.packbits(np.unpackbits(levels, axis=1, bitorder="little"), axis=1)[:, 0]
+
+    @lazy_property
+    def most_spikes(self) -> int:
+        """Most spikes that a level counts for."""
+        return int(self.spikes[: self.highest + 1].max())
+
+    @lazy_property
+    def shifts(self) -> bool:
+        """Whether each level is a sum of as many powers of two, times one number, as spikes are counted for it.
+
+        Such an event is a shift and an addition for each spike. What emits one size alone needs no shift.
+        """
+        if self.unit == 0:
+            return False  # a spike of the value 0 is no power of two
+        units = [abs(value) / self.unit for value in self.values]
+        spikes = [1] * self.kinds if self.masks else self.spikes[1 : 1 + self.kinds].tolist()
+        return all(
+            math.isfinite(units_of) and units_of == int(units_of) and int(units_of).bit_count() <= count
+            for units_of, count in zip(units, spikes, strict=True)
+        )
+
+    @property
+    def graded(self) -> bool:
+        """Whether events are of several sizes; those of one size are binary, whatever their sign."""
+        return len(set(map(abs, self.values))) > 1
+
+    @property
+    def bits(self) -> int:
+        """Bits of an event's level: none of silence, which is no event; 1 where all events are of one size."""
+        if not self.graded:
+            return 1
+        return self.kinds if self.masks else max(1, math.ceil(math.log2(self.kinds)))
 
     @property
     def unit(self) -> float:

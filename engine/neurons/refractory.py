@@ -71,6 +71,10 @@ class RefractoryLeakyIntegrateAndFire:
         """A spike has the threshold's value."""
         return 0.0, self.threshold
 
+    def arithmetic(self) -> dict[str, int]:
+        """As of a leaky neuron, and a look at whether it rests; it then counts down in place of taking input."""
+        return {"multiplications": 1, "additions": 1, "comparisons": 2, "spike_additions": int(not self.to_zero)}
+
     @staticmethod
     def step(
         current: float, v: float, rest: float, threshold: float, decay: float, period: int, to_zero: bool

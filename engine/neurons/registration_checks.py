@@ -16,20 +16,24 @@ import numpy as np
 
 from ..errors import NeuronError
 from ..float32 import held
+from .arithmetic import arithmetic_of
 from .firing import LadderModel, check_number
 from .levels import initial_state, level_table
+from .stepped import STEP_INPUTS
 
 if TYPE_CHECKING:
     from .registry import Registration
     from .stepped import SteppedModel
 
-LADDERS = ("MultiThreshold", "IntegrateAndFire", "LeakyIntegrateAndFire")
-"""Names in model files that belong to the package's own ladders of thresholds."""
+RESERVED = ("MultiThreshold", "IntegrateAndFire", "LeakyIntegrateAndFire", "Heterogeneous")
+"""Names in model files that belong to the package's own models that are not registered."""
 
 _METHODS = ("state", "levels", "step")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,63}")
 _TRIAL_STEPS = 60
 _AWKWARD_STEPS = 400
+_GOLDEN = (math.sqrt(5) - 1) / 2
+"""Its multiples, whole parts dropped, lie evenly between 0 and 1."""
 _TRIAL_CURRENTS = (-2.0, -0.5, 0.0, 0.125, 0.5, 1.0, 1.5, 3.0, 17.0)
 """In units of the smallest value that the model emits."""
 
@@ -42,7 +46,7 @@ def check_name(model: type, name: object) -> str:
             f"{model.__name__}: the name must begin with a letter and have at most 64 letters, digits, '_', '-', '.' "
             f"and '/' (got {chosen!r})"
         )
-    if chosen in LADDERS:
+    if chosen in RESERVED:
         raise NeuronError(f"{model.__name__}: the name {chosen!r} is the package's own; choose another name")
     return chosen
 
@@ -61,12 +65,15 @@ def check_class(model: type) -> tuple[tuple[str, ...], tuple[tuple[str, type], .
         raise NeuronError(f"{owner}: has firing_constants, with which it runs without registration; remove one of them")
     if not hasattr(example, "initial"):
         raise NeuronError(f"{owner}: has no field 'initial', the membrane potential before the first step")
-    if not isinstance(getattr(example, "conserves_charge", False), bool):
-        raise NeuronError(f"{owner}.conserves_charge: must be True or False (got {example.conserves_charge!r})")
+    for name in ("conserves_charge", "rests"):
+        if not isinstance(getattr(example, name, False), bool):
+            raise NeuronError(f"{owner}.{name}: must be True or False (got {getattr(example, name)!r})")
     level_table(example)
+    arithmetic_of(example)
     variables = tuple(initial_state(example))
     names = _step_parameters(owner, model, variables)
-    kinds = tuple((name, _kind(owner, example, name)) for name in names)
+    _check_inputs(owner, example, names)
+    kinds = tuple((name, STEP_INPUTS.get(name) or _kind(owner, example, name)) for name in names)
     _check_surrogate(owner, model, (*variables, *names))
     return variables, kinds
 
@@ -87,6 +94,19 @@ def _step_parameters(owner: str, model: type, variables: tuple[str, ...]) -> tup
             f"the order of state() (got {', '.join(names) or 'no arguments'})"
         )
     return names[len(wanted) :]
+
+
+def _check_inputs(owner: str, example: Any, names: tuple[str, ...]) -> None:
+    for name in STEP_INPUTS:
+        if name in names and hasattr(example, name):
+            raise NeuronError(
+                f"{owner}.step: takes {name!r}, which the engine gives, and so is no name for an attribute; rename it"
+            )
+    seed = getattr(example, "seed", None)
+    if "random" in names and (not isinstance(seed, int) or isinstance(seed, bool)):
+        raise NeuronError(
+            f"{owner}.step: takes 'random', and so the model needs a field 'seed', a whole number (got {seed!r})"
+        )
 
 
 def _check_surrogate(owner: str, model: type, arguments: tuple[str, ...]) -> None:
@@ -176,10 +196,11 @@ def _bits(number: float) -> str:
 
 def _awkward(registration: Registration, model: SteppedModel) -> Iterator[tuple[Any, ...]]:
     """Arguments of a step that are not round, or very small, as far as plain Python takes them."""
-    table, parameters = level_table(model), registration.arguments(model)
+    table = level_table(model)
     generator = random.Random(0)  # noqa: S311 - no secret
     state: tuple[float, ...] = tuple(initial_state(model).values())
     for number in range(_AWKWARD_STEPS):
+        parameters = registration.arguments(model, _example_inputs(number))
         size = 2.0 ** generator.uniform(-30, 3) if number % 4 == 0 else 1.0
         inputs = (held(generator.gauss(0.5, 1.5) * size * table.unit), *state, *parameters)
         try:
@@ -209,10 +230,11 @@ def level_out_of_range(name: str, level: int, highest: int, where: str = "") -> 
 
 def _trial(registration: Registration, model: SteppedModel) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """Arguments and result of a step for many currents, small and large, and the states that these lead to."""
-    table, parameters = level_table(model), registration.arguments(model)
+    table = level_table(model)
     state: tuple[float, ...] = tuple(initial_state(model).values())
     found = []
     for number in range(_TRIAL_STEPS):
+        parameters = registration.arguments(model, _example_inputs(number))
         # Squares modulo a prime: in an order without rhythm, and without a generator's import.
         current = _TRIAL_CURRENTS[number * number % 61 % len(_TRIAL_CURRENTS)]
         inputs = (current * table.unit, *state, *parameters)
@@ -220,6 +242,11 @@ def _trial(registration: Registration, model: SteppedModel) -> list[tuple[tuple[
         found.append((inputs, returned))
         state = returned[1:]
     return found
+
+
+def _example_inputs(number: int) -> dict[str, Any]:
+    """What the engine gives, at the `number`-th step of a trial: random numbers from one end to the other."""
+    return {"step_index": number, "random": number * _GOLDEN % 1}
 
 
 def _checked_step(registration: Registration, highest: int, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
@@ -11,13 +11,15 @@ import numpy as np
 
 from ..errors import NeuronError
 from .exactness import check_exact
-from .firing import LadderModel, check_number
-from .levels import initial_state, level_table
+from .firing import check_number
 from .registration_checks import check_class, check_compiles, check_name, check_runs
-from .stepped import NeuronModel, SteppedModel
+from .stepped import STEP_INPUTS, SteppedModel
 
 Model = TypeVar("Model", bound=type)
 Argument = float | int | bool | tuple[float, ...]
+
+EXAMPLE_INPUTS: Mapping[str, Any] = {"step_index": 0, "random": 0.5}
+"""Values that the engine may give to a step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class Registration:
         State variables, in the order of the step's arguments.
     parameters : tuple of (str, type)
         Attributes of the model that the step takes, in order, with the type (float, int, bool, or tuple for a tuple of
-        float) that each has there.
+        float) that each has there; and, among them, what the engine gives, see `STEP_INPUTS`.
     """
 
     name: str
@@ -48,10 +50,17 @@ class Registration:
     variables: tuple[str, ...]
     parameters: tuple[tuple[str, type], ...]
 
-    def arguments(self, model: SteppedModel) -> tuple[Argument, ...]:
-        """The step's parameters for one model; numbers with a point as float32 holds them."""
+    @property
+    def inputs(self) -> frozenset[str]:
+        """What of `STEP_INPUTS` the step takes."""
+        return frozenset(name for name, _ in self.parameters) & STEP_INPUTS.keys()
+
+    def arguments(self, model: SteppedModel, given: Mapping[str, Any] = EXAMPLE_INPUTS) -> tuple[Any, ...]:
+        """The step's parameters for one model, numbers with a point as float32 holds them; inputs as they are given."""
+        owner = type(model).__name__
         return tuple(
-            _argument(type(model).__name__, name, kind, getattr(model, name)) for name, kind in self.parameters
+            given[name] if name in STEP_INPUTS else _argument(owner, name, kind, getattr(model, name))
+            for name, kind in self.parameters
         )
 
 
@@ -75,10 +84,14 @@ def register_neuron(name: Any = None, *, compile_now: bool = True) -> Any:
     - `levels()`: the value emitted at each level, at most 256 of them, 0 for level 0;
     - `step(current, *state, *parameters)`, a static method, the model itself: one step of one neuron, in plain Python
       that Numba compiles. Its arguments are the input current, the state variables under their names, and any of the
-      model's numeric attributes (fields, properties), tuples of numbers too, under theirs. It returns the level, a
-      whole number, and then every state variable's new value;
+      model's numeric attributes (fields, properties), tuples of numbers too, under theirs; also `step_index`, the index
+      of the step from 0 on, and `random`, a number from 0 up to 1 that is another one for each neuron and step and
+      follows from the model's field `seed`, a whole number. It returns the level, a whole number, and then every state
+      variable's new value;
     - `spikes()`, optional: how many spikes each level counts for in the ledger, 1 unless it says otherwise;
+    - `arithmetic()`, optional: the operations of an update, by the names of `Arithmetic`, for the ledger;
     - `conserves_charge`, optional: True where v_T = v_0 + sum of input - sum of emitted;
+    - `rests`, optional: False where a neuron in the state of `state()` may fire or change without input;
     - `surrogate(current, *state, *parameters, width)`, optional, a static method for backpropagation through time: a
       row of derivatives, by the current and by each state variable, for the value emitted and one for each state
       variable, the jump at a threshold smoothed over `width`. Without it `step` is differentiated by differences over
@@ -153,14 +166,6 @@ def registration_of(model: SteppedModel) -> Registration:
             "spikeunet.engine.register_neuron"
         )
     return found
-
-
-def check_model(model: NeuronModel) -> None:
-    """NeuronError where a model cannot be run: a step that is not registered, or parameters that make no sense."""
-    if isinstance(model, SteppedModel) and not isinstance(model, LadderModel):
-        registration_of(model).arguments(model)
-    level_table(model)
-    initial_state(model)
 
 
 def _registration(name: str, model: type) -> Registration:

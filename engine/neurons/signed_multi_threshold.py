@@ -116,6 +116,11 @@ class SignedMultiThreshold:
         sets = (*range(1, 1 << len(self._above)), *range(1, 1 << len(self._below)))
         return (0, *(number.bit_count() for number in sets))
 
+    def arithmetic(self) -> dict[str, int]:
+        """Each threshold of both sides is compared with, one that is crossed taken off; an offset is added twice."""
+        thresholds = len(self._above) + len(self._below)
+        return {"additions": 1 + 2 * (self.offset != 0), "comparisons": thresholds, "spike_additions": 1}
+
     @property
     def _above(self) -> tuple[float, ...]:
         return tuple(map(held, self.thresholds))

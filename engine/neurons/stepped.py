@@ -19,12 +19,16 @@ from .firing import LadderModel
 MAXIMUM_LEVELS = 256
 """A level is one byte."""
 
+STEP_INPUTS: dict[str, type] = {"step_index": int, "random": float}
+"""Arguments of a step that the engine gives: the index of the step, from 0 on, and a random number from 0 up to 1."""
+
 
 @runtime_checkable
 class SteppedModel(Protocol):
     """A neuron model with a step function; `register_neuron` has the whole contract.
 
-    Optional besides: `spikes()`, how many spikes each level counts for; `conserves_charge`; `surrogate`.
+    Optional besides: `spikes()`, how many spikes each level counts for; `arithmetic()`, what a step costs;
+    `conserves_charge`; `surrogate`.
     """
 
     @property

@@ -13,13 +13,23 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
         "neuron_updates": "neurons x steps: each membrane potential is updated at every step, also without input",
         "activation_sparsity": "1 - events / (neurons x steps)",
         "synops": "sum over events of R(i), the targets that neuron i really reaches (borders, strides, groups and "
-        "cropped outputs respected): accumulates, a graded event counting once",
-        "synops_binary": "sum over spikes of R(i): accumulates where each threshold crossed sends an event of its own",
+        "cropped outputs respected): synaptic operations, a graded event counting once, whatever it costs",
+        "synops_binary": "sum over spikes of R(i): accumulates where each threshold crossed sends an event of its own, "
+        "or shift-adds where it adds a shifted weight",
         "synops_effective": "sum over events of the non-zero weights among the R(i) that the event meets",
         "dense_synops": "steps x sum over neurons i of R(i): synops if every neuron had an event at every step",
         "macs": "sum over the analog input's sites j of R(j): multiply-accumulates, once a run and not at every step",
         "macs_effective": "the same over sites j whose value is not zero, and over weights that are not zero",
         "dense_macs": "multiply-accumulates of the artificial network, products with padding included",
+        "event_reads": "sum over synapse nodes of the events that arrive: an event is read once by each node that it "
+        "reaches, twice where a concatenation names its layer twice",
+        "event_writes": "events: each is written once",
+        "weight_reads": "synops + macs of nodes that have weights: one weight for each product",
+        "bias_reads": "outputs x steps of nodes that have biases; outputs alone of those that read the analog input "
+        "only",
+        "potential_reads": "synops + state variables x neurons x steps: the sum that each accumulate is added to, and "
+        "what each update reads; sums of the analog input stay in a register",
+        "potential_writes": "potential_reads: what is read is written back",
         "weights": "number of weights, biases left out",
         "connection_sparsity": "weights equal to zero / weights",
         "parameter_bytes": "4 x (weights + biases): float32, as the engine holds them",

@@ -1,119 +1,78 @@
-"""Energy models as data, each with its source: what an accumulate and a multiply-accumulate cost.
-
-All models price operations only. Memory traffic, which often costs more than arithmetic, is left out, and so are
-neuron updates, routing and static power unless a model's source says otherwise.
-"""
+"""Energy of a run beside the artificial network's, by a model and in a reading of its events; all of it estimated."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
-
-
-@dataclass(frozen=True)
-class EnergyModel:
-    """Energy of one operation, memory traffic left out.
-
-    Parameters
-    ----------
-    name : str
-    accumulate : float
-        Joules for one accumulate (or whatever `charges` names).
-    multiply_accumulate : float or None
-        Joules for one multiply-accumulate; None where the source gives no figure, because the chip has none.
-    source : str
-        Where the figures were published.
-    charges : str
-        The count of the ledger that `accumulate` is charged for: "synops", "synops_binary" or "spikes".
-    """
-
-    name: str
-    accumulate: float
-    multiply_accumulate: float | None
-    source: str
-    charges: str = "synops"
-
-    def joules(self, accumulates: int, macs: int = 0) -> float:
-        """Energy in joules of `accumulates` accumulates and `macs` multiply-accumulates.
-
-        Raises
-        ------
-        InputError
-            If there are multiply-accumulates and the model has no figure for them.
-        """
-        if macs and self.multiply_accumulate is None:
-            raise InputError(f"energy model {self.name!r} has no figure for multiply-accumulates (got {macs})")
-        return accumulates * self.accumulate + macs * (self.multiply_accumulate or 0.0)
-
-
-_HOROWITZ = (
-    "45 nm CMOS at 0.9 V, float32 addition 0.9 pJ, multiplication 3.7 pJ: M. Horowitz, Computing's energy problem (and "
-    "what we can do about it), ISSCC 2014"
+from .charges import (
+    ACCESS,
+    ACCUMULATE,
+    COMPARISON,
+    DENSE_MOVE,
+    MULTIPLY_ACCUMULATE,
+    PARTS,
+    SPARSE_MOVE,
+    Charge,
+    dense_charges,
+    run_charges,
 )
-
-ENERGY_MODELS: Mapping[str, EnergyModel] = MappingProxyType(
-    {
-        model.name: model
-        for model in (
-            EnergyModel("45nm", 0.9e-12, 4.6e-12, _HOROWITZ),
-            EnergyModel("45nm-binary", 0.9e-12, 4.6e-12, _HOROWITZ, charges="synops_binary"),
-            EnergyModel(
-                "spiking-unet",
-                0.9e-12,
-                4.6e-12,
-                "spikes x 0.9 pJ + multiply-accumulates of the first layer x 4.6 pJ, a spike counting once whatever it "
-                "reaches: H. Li et al., Deep Multi-Threshold Spiking-UNet for Image Processing, arXiv 2307.10974, with "
-                "Horowitz's figures",
-                charges="spikes",
-            ),
-            EnergyModel(
-                "loihi",
-                23.6e-12,
-                None,
-                "23.6 pJ for a synaptic operation at least, 14 nm, pre-silicon estimate: M. Davies et al., Loihi: a "
-                "neuromorphic manycore processor with on-chip learning, IEEE Micro 38(1), 2018, table 1",
-                charges="synops_binary",
-            ),
-            EnergyModel(
-                "truenorth",
-                26e-12,
-                None,
-                "26 pJ for a synaptic event, 28 nm, power of the whole chip measured at 20 Hz and 128 active synapses "
-                "a neuron: P. Merolla et al., A million spiking-neuron integrated circuit with a scalable "
-                "communication network and interface, Science 345, 2014",
-                charges="synops_binary",
-            ),
-        )
-    }
+from .energy_models import (
+    BREAK_EVEN_RATES,
+    BY_READING,
+    BYTE_ENERGY_MODEL,
+    DEFAULT_ENERGY_MODEL,
+    ENERGY_MODELS,
+    EnergyModel,
+    find_energy_model,
 )
-"""The models, by name: "45nm" and "45nm-binary" (a graded event charged once, or once for every threshold that it
-crossed), "spiking-unet" (the paper's own formula), "loihi" and "truenorth" (published figures of spiking chips)."""
+from .readings import READINGS, read, true_reading, why_not
 
-DEFAULT_ENERGY_MODEL = "45nm"
+if TYPE_CHECKING:
+    from .ledger import Operations
+
+__all__ = [
+    "BREAK_EVEN_RATES",
+    "BYTE_ENERGY_MODEL",
+    "DEFAULT_ENERGY_MODEL",
+    "ENERGY_MODELS",
+    "EnergyEstimate",
+    "EnergyModel",
+    "estimate_energy",
+    "estimate_operations",
+    "find_energy_model",
+    "readings_in",
+]
 
 
 @dataclass(frozen=True)
 class EnergyEstimate:
-    """A spiking run's energy beside the artificial network's; memory traffic left out of both.
+    """A spiking run's energy beside the artificial network's, by one model.
 
     Parameters
     ----------
     model : EnergyModel
     spiking : float
-        Joules of the run: the count that the model charges, and the analog input's multiply-accumulates.
+        Joules of the run.
     dense : float or None
-        Joules of the artificial network's multiply-accumulates; None where the model has no figure for them.
+        Joules of the artificial network by the same model; None where the model has no figure for it.
     unpriced_macs : int
-        Multiply-accumulates of the analog input that `spiking` leaves out, the model having no figure for them.
+        Multiply-accumulates that `spiking` leaves out, the model having no figure for them.
+    reading : str
+        How events are read: see `Operations.readings`; of a model that has its own, what it charges.
+    parts, dense_parts : dict of str to float
+        Joules by part (PARTS), which add up to `spiking` and `dense`.
     """
 
     model: EnergyModel
     spiking: float
     dense: float | None
     unpriced_macs: int
+    reading: str
+    parts: Mapping[str, float]
+    dense_parts: Mapping[str, float]
 
     @property
     def ratio(self) -> float | None:
@@ -122,27 +81,20 @@ class EnergyEstimate:
 
     def __str__(self) -> str:
         dense = "no figure" if self.dense is None else f"{self.dense:.4g} J"
-        left_out = f"; {self.unpriced_macs:,} multiply-accumulates of the input unpriced" if self.unpriced_macs else ""
+        left_out = f"; {self.unpriced_macs:,} multiply-accumulates unpriced" if self.unpriced_macs else ""
         return (
-            f"{self.model.name}: spiking {self.spiking:.4g} J, artificial {dense}, memory traffic left out{left_out} "
-            f"({self.model.source})"
+            f"{self.model.name}, events as {self.reading}: spiking {self.spiking:.4g} J, artificial {dense}, "
+            f"{self.model.scope}{left_out} ({self.model.source})"
         )
 
 
-def find_energy_model(name: str) -> EnergyModel:
-    """The model called `name`; InputError where there is none."""
-    if name not in ENERGY_MODELS:
-        raise InputError(f"no energy model is called {name!r}; there are {', '.join(ENERGY_MODELS)}")
-    return ENERGY_MODELS[name]
-
-
 def estimate_energy(accumulates: int, macs: int = 0, model: str = DEFAULT_ENERGY_MODEL) -> float:
-    """Energy in joules of a run's operations.
+    """Energy in joules of some operations.
 
     Parameters
     ----------
     accumulates, macs : int
-        Accumulates of events, and multiply-accumulates of the analog input.
+        Accumulates and multiply-accumulates.
     model : str
         Name of an entry of ENERGY_MODELS.
 
@@ -154,10 +106,69 @@ def estimate_energy(accumulates: int, macs: int = 0, model: str = DEFAULT_ENERGY
     return find_energy_model(model).joules(accumulates, macs)
 
 
-def estimate_operations(totals: Mapping[str, int | float], model: str = DEFAULT_ENERGY_MODEL) -> EnergyEstimate:
-    """Energy of a ledger's totals; `Operations.energy` calls this."""
+def estimate_operations(
+    ledger: Operations, model: str = DEFAULT_ENERGY_MODEL, reading: str | None = None
+) -> EnergyEstimate:
+    """Energy of a ledger's counts; `Operations.energy` calls this and says the rest."""
     found = find_energy_model(model)
-    charged, macs, dense = int(totals[found.charges]), int(totals["macs"]), int(totals["dense_macs"])
-    if found.multiply_accumulate is None:
-        return EnergyEstimate(found, found.joules(charged), None, macs)
-    return EnergyEstimate(found, found.joules(charged, macs), found.joules(0, dense), 0)
+    if found.charges != BY_READING:
+        return _by_count(ledger, found, reading)
+    name = true_reading(ledger).name if reading is None else read(ledger, reading).name
+    parts, unpriced = _priced(found, run_charges(ledger, name, found.queue))
+    dense_parts, dense_unpriced = _priced(found, dense_charges(ledger))
+    dense = None if dense_unpriced else sum(dense_parts.values())
+    return EnergyEstimate(found, sum(parts.values()), dense, unpriced, name, parts, dense_parts)
+
+
+def readings_in(ledger: Operations, model: str = DEFAULT_ENERGY_MODEL) -> dict[str, float | None]:
+    """Joules of a run in each of the three readings, None where one is not true of the network."""
+    return {
+        name: None if why_not(ledger, name) else estimate_operations(ledger, model, name).spiking for name in READINGS
+    }
+
+
+def _by_count(ledger: Operations, model: EnergyModel, reading: str | None) -> EnergyEstimate:
+    """Energy of one count of the ledger, and of the analog input where the model has a figure for it."""
+    if reading is not None:
+        raise InputError(
+            f"energy model {model.name!r} charges {model.charges}, which is its own reading; leave out {reading!r}"
+        )
+    totals = ledger.totals
+    charged, macs, dense_macs = (int(totals[name]) for name in (model.charges, "macs", "dense_macs"))
+    priced = model.multiply_accumulate is not None
+    parts = {"synapses": model.joules(charged)}
+    if priced:
+        parts["input"] = model.joules(0, macs)
+    dense = model.joules(0, dense_macs) if priced else None
+    dense_parts = {} if dense is None else {"synapses": dense}
+    unpriced = 0 if priced else macs
+    return EnergyEstimate(model, sum(parts.values()), dense, unpriced, model.charges, parts, dense_parts)
+
+
+def _priced(model: EnergyModel, charges: Iterable[Charge]) -> tuple[dict[str, float], int]:
+    """Joules by part, and the multiply-accumulates that have no price."""
+    parts = dict.fromkeys((part for part in PARTS if part in model.parts), 0.0)
+    unpriced = 0
+    for charge in charges:
+        if charge.part not in parts:
+            continue
+        if charge.operation == MULTIPLY_ACCUMULATE and model.multiply_accumulate is None:
+            unpriced += charge.number
+        else:
+            parts[charge.part] += charge.number * _price(model, charge)
+    return parts, unpriced
+
+
+def _price(model: EnergyModel, charge: Charge) -> float:
+    if charge.operation == ACCESS:
+        holds = charge.holds_jointly if model.joint_parameters and charge.holds_jointly else charge.holds
+        return model.memory.joules(holds, model.bits or 32) if model.memory is not None else 0.0
+    moved = {SPARSE_MOVE: model.sparse_move, DENSE_MOVE: model.dense_move}
+    if charge.operation in moved:
+        return moved[charge.operation] * charge.bits
+    prices = {
+        ACCUMULATE: model.accumulate,
+        MULTIPLY_ACCUMULATE: model.multiply_accumulate or 0.0,
+        COMPARISON: model.comparison,
+    }
+    return prices[charge.operation]

@@ -13,11 +13,14 @@ from .definitions import DEFINITIONS
 from .exact import MAXIMUM, total
 
 if TYPE_CHECKING:
-    from .ledger import InputOperations, NeuronOperations, Operations, SynapseOperations
+    from .ledger import Operations
+    from .nodes import InputOperations, NeuronOperations, SynapseOperations
 
 Record = dict[str, Any]
 
 _SYNAPSE_COUNTS = ("synops", "synops_binary", "synops_effective")
+_ARITHMETIC = ("multiplications", "additions", "comparisons")
+_MEMORIES = {"event": "events", "weight": "weights", "bias": "biases", "potential": "potentials"}
 _RUN_COUNTS = ("dense_synops", "macs", "macs_effective", "dense_macs")
 
 
@@ -30,9 +33,26 @@ def rows(ledger: Operations, by: str) -> list[Record]:
 
 
 def _rows_by_node(ledger: Operations) -> list[Record]:
-    synapses = [_synapse_record(node) for node in ledger.synapses.values()]
-    neurons = [_neuron_record(layer) for layer in ledger.neurons.values()]
+    synapses = [{**_synapse_record(node), **_reads(ledger, node)} for node in ledger.synapses.values()]
+    neurons = [{**_neuron_record(layer), **_updates(layer)} for layer in ledger.neurons.values()]
     return synapses + neurons + [_input_record(each) for each in ledger.inputs.values()]
+
+
+def _reads(ledger: Operations, node: SynapseOperations) -> Record:
+    """What a node of synapses reads; sums are written as often as they are read."""
+    return {
+        "event_reads": node.event_reads(ledger.emitters),
+        "weight_reads": node.weight_reads,
+        "bias_reads": node.bias_reads,
+        "potential_reads": node.potential_reads,
+    }
+
+
+def _updates(layer: NeuronOperations) -> Record:
+    """What a layer of neurons reads, writes and computes, the latter where its model declares it."""
+    counts = {kind: layer.arithmetic_total(kind) for kind in _ARITHMETIC}
+    known = {kind: count for kind, count in counts.items() if count is not None}
+    return {"event_writes": total(layer.events), "potential_reads": layer.potential_reads, **known}
 
 
 def _synapse_record(node: SynapseOperations) -> Record:
@@ -86,8 +106,7 @@ def _rows_by_threshold(ledger: Operations) -> list[Record]:
     found: list[Record] = []
     for node in ledger.synapses.values():
         for source, events in node.sources.items():
-            emits = ledger.neurons[source] if source in ledger.neurons else ledger.inputs[source]
-            for step, threshold, value in _thresholds(emits, events.synops_binary):
+            for step, threshold, value in _thresholds(ledger.emitters[source], events.synops_binary):
                 place = {"node": node.name, "kind": node.kind, "source": source, "step": step, "threshold": threshold}
                 found.append({**place, "synops_binary": value})
     for layer, kind in _emitting(ledger):
@@ -127,16 +146,25 @@ def to_json(ledger: Operations, path: str | PathLike[str] | None) -> str:
         "steps": ledger.steps,
         "pictures": ledger.pictures,
         "totals": ledger.totals,
+        "readings": _readings(ledger),
         "neurons": {name: _neuron_content(layer) for name, layer in ledger.neurons.items()},
-        "synapses": {name: _synapse_content(node) for name, node in ledger.synapses.items()},
+        "synapses": {
+            name: {**_synapse_content(node), **_reads(ledger, node)} for name, node in ledger.synapses.items()
+        },
         **({"inputs": {name: _input_content(each) for name, each in ledger.inputs.items()}} if ledger.inputs else {}),
         "definitions": dict(DEFINITIONS),
     }
     return _written(json.dumps(content, indent=2, allow_nan=False) + "\n", path)
 
 
+def _readings(ledger: Operations) -> Record:
+    """The true reading by name, and the operations of each of the three; null where one is not true."""
+    found = {name: None if reading is None else reading.operations for name, reading in ledger.readings.items()}
+    return {"true": ledger.reading.name, **found}
+
+
 def _neuron_content(layer: NeuronOperations) -> Record:
-    return {**_neuron_record(layer), **_by_step(layer)}
+    return {**_neuron_record(layer), **_updates(layer), **_by_step(layer)}
 
 
 def _input_content(each: InputOperations) -> Record:
@@ -203,8 +231,19 @@ def table(ledger: Operations) -> str:
             "",
             *_grid(neurons, {**totals, "neurons": whole, "footprint": totals["state_bytes"]}),
             *(f"input {each.name}: {total(each.events):,} events" for each in ledger.inputs.values()),
+            "",
+            "reads   " + ", ".join(f"{many} {totals[f'{one}_reads']:,}" for one, many in _MEMORIES.items()),
+            f"writes  events {totals['event_writes']:,}, potentials {totals['potential_writes']:,}",
+            f"events  read as {_readings_in_words(ledger)}",
         ]
     )
+
+
+def _readings_in_words(ledger: Operations) -> str:
+    true, readings = ledger.reading, ledger.readings
+    counts = {name: "not true" if reading is None else f"{reading.operations:,}" for name, reading in readings.items()}
+    of_all = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return f"{of_all}; true of this network: {true.name}"
 
 
 def _grid(records: list[Record], total: Record) -> list[str]:

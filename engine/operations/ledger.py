@@ -2,205 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import reduce
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
-
-import numpy as np
 
 from ..errors import InputError
 from . import export
 from .by_layer import ByLayer
 from .energy import DEFAULT_ENERGY_MODEL, EnergyEstimate, estimate_operations
-from .exact import Counts, added, row_totals, total
-
-
-@dataclass(frozen=True, eq=False)
-class NeuronOperations:
-    """What a layer of neurons did; K is the number of its thresholds.
-
-    Parameters
-    ----------
-    name : str
-    neurons : int
-        Number of neurons, summed over pictures.
-    thresholds : (K,) tuple of float
-        Value that the crossing of each threshold emits.
-    events : (T,) int64
-        Events at each step.
-    spikes : (T, K) int64
-        Crossings of each threshold at each step.
-    state_bytes : int
-        Membrane potentials of one picture, the largest one.
-    """
-
-    name: str
-    neurons: int
-    thresholds: tuple[float, ...]
-    events: Counts
-    spikes: Counts
-    state_bytes: int
-
-    @property
-    def neuron_updates(self) -> int:
-        """Neurons times steps."""
-        return self.neurons * len(self.events)
-
-    @property
-    def activation_sparsity(self) -> float:
-        """Share of the neurons and steps without an event."""
-        return 1 - total(self.events) / max(1, self.neuron_updates)
-
-    def __add__(self, other: NeuronOperations) -> NeuronOperations:
-        _check_equal(self.name, "thresholds", self.thresholds, other.thresholds)
-        return replace(
-            self,
-            neurons=self.neurons + other.neurons,
-            events=added(self.events, other.events),
-            spikes=added(self.spikes, other.spikes),
-            state_bytes=max(self.state_bytes, other.state_bytes),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class InputOperations:
-    """The spikes that an Input's encoder made, or that came as such; K is the number of values that it emits.
-
-    They are none of the network's own: `Operations.totals` counts what they cause in synapses, but not them.
-
-    Parameters
-    ----------
-    name : str
-    sites : int
-        Elements of the input, summed over pictures.
-    thresholds : (K,) tuple of float
-        Each value that is emitted.
-    events : (T,) int64
-        Events at each step.
-    spikes : (T, K) int64
-        Spikes of each value at each step: an event of a count of three spikes is three.
-    """
-
-    name: str
-    sites: int
-    thresholds: tuple[float, ...]
-    events: Counts
-    spikes: Counts
-
-    def __add__(self, other: InputOperations) -> InputOperations:
-        _check_equal(self.name, "thresholds", self.thresholds, other.thresholds)
-        return replace(
-            self,
-            sites=self.sites + other.sites,
-            events=added(self.events, other.events),
-            spikes=added(self.spikes, other.spikes),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class SynapticEvents:
-    """Accumulates that the events of one layer of neurons cause in one synapse node.
-
-    Parameters
-    ----------
-    synops : (T,) int64
-        Events times the targets that each really reaches, a graded event counting once.
-    synops_binary : (T, K) int64
-        The same for the crossings of each threshold.
-    synops_effective : (T,) int64
-        Events times the non-zero weights that each meets.
-    """
-
-    synops: Counts
-    synops_binary: Counts
-    synops_effective: Counts
-
-    def __add__(self, other: SynapticEvents) -> SynapticEvents:
-        return SynapticEvents(
-            added(self.synops, other.synops),
-            added(self.synops_binary, other.synops_binary),
-            added(self.synops_effective, other.synops_effective),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class SynapseOperations:
-    """What a synapse node did.
-
-    Parameters
-    ----------
-    name : str
-    kind : str
-        What model files call it: "Conv2d", "MaxPool2d", ...
-    sources : dict of SynapticEvents
-        By the name of each layer of neurons that the node reads, a concatenation's parts one by one.
-    reads_input : bool
-        Whether the node reads the analog input.
-    macs, macs_effective : int
-        Multiply-accumulates of the analog input, once a run: all, and those of non-zero weights and values.
-    dense_synops : int
-        Accumulates that there would be if every neuron that the node reads had an event at every step.
-    dense_macs : int
-        Multiply-accumulates of the artificial network; 0 for a pool.
-    weights, zero_weights, parameter_bytes : int
-        Number of weights, those that are zero, and bytes of weights and biases; 0 for a pool.
-    steps : int
-    state_bytes : int
-        What the node keeps from step to step of one picture, the largest one: of a max pool the sums of its windows.
-    """
-
-    name: str
-    kind: str
-    sources: Mapping[str, SynapticEvents]
-    reads_input: bool
-    macs: int
-    macs_effective: int
-    dense_synops: int
-    dense_macs: int
-    weights: int
-    zero_weights: int
-    parameter_bytes: int
-    steps: int
-    state_bytes: int = 0
-
-    def _sum(self, values: Iterable[Counts]) -> Counts:
-        return reduce(added, values, np.zeros(self.steps, np.int64))
-
-    @property
-    def synops(self) -> Counts:
-        """(T,) int64, accumulates of all sources at each step, a graded event counting once."""
-        return self._sum(source.synops for source in self.sources.values())
-
-    @property
-    def synops_binary(self) -> Counts:
-        """(T,) int64, accumulates at each step where each threshold crossed counts."""
-        return self._sum(row_totals(source.synops_binary) for source in self.sources.values())
-
-    @property
-    def synops_effective(self) -> Counts:
-        """(T,) int64, accumulates of non-zero weights at each step."""
-        return self._sum(source.synops_effective for source in self.sources.values())
-
-    @property
-    def connection_sparsity(self) -> float:
-        """Share of the weights that are zero."""
-        return self.zero_weights / max(1, self.weights)
-
-    def __add__(self, other: SynapseOperations) -> SynapseOperations:
-        for attribute in ("kind", "weights", "zero_weights"):
-            _check_equal(self.name, attribute, getattr(self, attribute), getattr(other, attribute))
-        _check_equal(self.name, "sources", list(self.sources), list(other.sources))
-        return replace(
-            self,
-            sources={name: source + other.sources[name] for name, source in self.sources.items()},
-            macs=self.macs + other.macs,
-            macs_effective=self.macs_effective + other.macs_effective,
-            dense_synops=self.dense_synops + other.dense_synops,
-            dense_macs=self.dense_macs + other.dense_macs,
-            state_bytes=max(self.state_bytes, other.state_bytes),
-        )
+from .exact import total
+from .neurobench import neurobench_metrics
+from .nodes import Emitters, InputOperations, NeuronOperations, SynapseOperations, check_equal
+from .readings import Reading, all_readings, true_reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,6 +49,11 @@ class Operations:
         object.__setattr__(self, "inputs", ByLayer("operations", "the Inputs with an encoder", self.inputs))
 
     @property
+    def emitters(self) -> Emitters:
+        """All that emits events, layers of neurons and Inputs with an encoder, by name."""
+        return {**self.neurons, **self.inputs}
+
+    @property
     def totals(self) -> dict[str, int | float]:
         """Every count of DEFINITIONS over all nodes, steps, thresholds and pictures."""
         neurons, synapses = self.neurons.values(), self.synapses.values()
@@ -255,6 +74,7 @@ class Operations:
             "macs": sum(node.macs for node in synapses),
             "macs_effective": sum(node.macs_effective for node in synapses),
             "dense_macs": sum(node.dense_macs for node in synapses),
+            **self._reads_and_writes(events),
             "weights": weights,
             "connection_sparsity": sum(node.zero_weights for node in synapses) / max(1, weights),
             "parameter_bytes": parameter_bytes,
@@ -262,15 +82,73 @@ class Operations:
             "footprint": parameter_bytes + state_bytes,
         }
 
-    def energy(self, model: str = DEFAULT_ENERGY_MODEL) -> EnergyEstimate:
+    def _reads_and_writes(self, events: int) -> dict[str, int]:
+        neurons, synapses, emitters = self.neurons.values(), self.synapses.values(), self.emitters
+        potentials = sum(node.potential_reads for node in synapses) + sum(layer.potential_reads for layer in neurons)
+        return {
+            "event_reads": sum(node.event_reads(emitters) for node in synapses),
+            "event_writes": events,
+            "weight_reads": sum(node.weight_reads for node in synapses),
+            "bias_reads": sum(node.bias_reads for node in synapses),
+            "potential_reads": potentials,
+            "potential_writes": potentials,
+        }
+
+    @property
+    def readings(self) -> dict[str, Reading | None]:
+        """The run's events read as multiply-accumulates, as shift-adds and as accumulates; None where one is not true.
+
+        Accumulates are true where all events that meet weights are binary, shift-adds where levels are sums of powers
+        of two, one for each spike counted (a ladder of powers of two, say).
+        """
+        return all_readings(self)
+
+    @property
+    def reading(self) -> Reading:
+        """The reading that is true of the network, by default charged for energy.
+
+        Accumulates of binary events, multiply-accumulates of graded ones; "mixed" where a network has both.
+        """
+        return true_reading(self)
+
+    def energy(self, model: str = DEFAULT_ENERGY_MODEL, reading: str | None = None) -> EnergyEstimate:
         """Estimated energy of the run and of the artificial network; see ENERGY_MODELS.
+
+        Parameters
+        ----------
+        model : str
+            Name of an entry of ENERGY_MODELS.
+        reading : "multiply-accumulate", "shift-adds" or "accumulate", optional
+            By default the one that is true of the network, `self.reading`.
 
         Raises
         ------
         InputError
-            If there is no such energy model.
+            If there is no such energy model or reading, or the reading is not true of the network.
         """
-        return estimate_operations(self.totals, model)
+        return estimate_operations(self, model, reading)
+
+    def to_neurobench(self) -> dict[str, Any]:
+        """The counts under the names of NeuroBench's metrics, as means over the pictures; docs/operations.md says more.
+
+        Nodes that have weights count. Binary events are its accumulates (ACs), graded ones its multiply-accumulates.
+        """
+        return neurobench_metrics(self)
+
+    def first_steps(self, steps: int) -> Operations:
+        """The ledger of the first `steps` steps: what happens at a step does not depend on later ones.
+
+        Raises
+        ------
+        InputError
+            If the run has not as many steps.
+        """
+        if not 1 <= steps <= self.steps:
+            raise InputError(f"steps must be 1 to {self.steps}, those of the run (got {steps})")
+        neurons = {name: layer.first_steps(steps) for name, layer in self.neurons.items()}
+        synapses = {name: node.first_steps(steps) for name, node in self.synapses.items()}
+        inputs = {name: each.first_steps(steps) for name, each in self.inputs.items()}
+        return Operations(steps, self.pictures, neurons, synapses, inputs)
 
     def rows(self, by: str = "node") -> list[dict[str, Any]]:
         """The ledger as records.
@@ -326,9 +204,9 @@ class Operations:
     def __add__(self, other: Operations) -> Operations:
         if not isinstance(other, Operations):
             return NotImplemented
-        _check_equal("the run", "steps", self.steps, other.steps)
+        check_equal("the run", "steps", self.steps, other.steps)
         for kind in ("neurons", "synapses", "inputs"):
-            _check_equal("the network", kind, list(getattr(self, kind)), list(getattr(other, kind)))
+            check_equal("the network", kind, list(getattr(self, kind)), list(getattr(other, kind)))
         return Operations(
             self.steps,
             self.pictures + other.pictures,
@@ -342,11 +220,3 @@ class Operations:
         if other == 0:
             return self
         return NotImplemented
-
-
-def _check_equal(owner: str, attribute: str, first: object, second: object) -> None:
-    if first != second:
-        raise InputError(
-            f"only ledgers of one network and one number of steps add; {attribute} of {owner} differ ({first!r} and "
-            f"{second!r})"
-        )

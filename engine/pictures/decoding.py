@@ -6,7 +6,7 @@ import importlib
 import math
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from .picture_metadata import ORIENTATION_TAG, Metadata, Resolution, is_of_colou
 from .png_chunks import PngHeader, check_png_samples, read_png_header
 from .ranges import SampleRange
 from .samples import without_equal_channels
+
+if TYPE_CHECKING:
+    from .tiff import TiffPicture
 
 MAXIMUM_PIXELS = 100_000_000
 """Larger pictures are refused from their header, before anything is decoded."""
@@ -88,12 +91,12 @@ def _decode_with_pillow(stream: BinaryIO, indices: bool) -> PictureFile:
             _check_ppm(image, stream)
         if image.format != "PNG":
             samples = _pillow_samples(image, indices)
-            return PictureFile(samples, metadata=_metadata(image), remarks=remarks)
+            return PictureFile(samples, metadata=metadata_of(image), remarks=remarks)
         check_png_samples(stream)
         header = read_png_header(stream)
         deep = any(str(tile[3]).endswith(";16B") for tile in image.tile)
         samples = _deep_png_samples(stream, image) if deep else _png_samples(image, header, indices)
-        metadata = replace(_metadata(image), png_chunks=header.kept)
+        metadata = replace(metadata_of(image), png_chunks=header.kept)
         if not header.is_shifted(samples):
             return PictureFile(samples, metadata=metadata)
         return PictureFile(samples, (0.0, 2.0**header.significant_bits - 1), "sBIT", metadata)
@@ -135,7 +138,7 @@ def _check_ppm(image: Any, stream: BinaryIO) -> None:
         raise PictureError("holds 2 or more pictures; save the one to use as a file of its own")
 
 
-def _metadata(image: Any) -> Metadata:
+def metadata_of(image: Any) -> Metadata:
     """What a Pillow image says besides its samples, after it was turned upright."""
     orientation = image.getexif().get(ORIENTATION_TAG, 1)
     exif, texts = read_exif(image)
@@ -214,7 +217,11 @@ def _direct_samples(image: Any, file_format: str) -> NDArray[Any]:
 def _decode_tiff(stream: BinaryIO, indices: bool) -> PictureFile:
     from .tiff import read_tiff
 
-    tiff = read_tiff(stream, check_size)
+    return as_decoded(read_tiff(stream, check_size), indices)
+
+
+def as_decoded(tiff: TiffPicture, indices: bool = False) -> PictureFile:
+    """A TIFF's picture the way up that it is shown, in the colours of its palette if it has one."""
     samples = _oriented(tiff.samples, tiff.orientation)
     if tiff.colors is not None and not indices:
         colors = tiff.colors[samples[..., 0]]

@@ -92,22 +92,35 @@ def _physical_size(metadata: Metadata) -> list[tuple[bytes, bytes]]:
 def _encode_tiff(stream: BinaryIO, samples: NDArray[Any], metadata: Metadata, sample_range: SampleRange) -> None:
     import tifffile
 
+    with tifffile.TiffWriter(stream) as tiff:
+        write_page(tiff, samples, metadata, sample_range)
+
+
+def write_page(
+    tiff: Any, samples: NDArray[Any], metadata: Metadata, sample_range: SampleRange, palette: Any = None
+) -> None:
+    """Write samples (H, W, C) as the next page of an open TiffWriter.
+
+    With `palette`, (3, 256) uint16, the samples are indices into it.
+    """
     channels, resolution = samples.shape[2], metadata.resolution
     picture = _squeezed(samples)
     texts = metadata.texts_for(picture.shape, picture.dtype.name)
     description = texts.pop(DESCRIPTION_TAG, None)
-    tifffile.imwrite(
-        stream,
+    gray = "minisblack" if palette is None else "palette"
+    tiff.write(
         picture,
-        photometric="rgb" if channels > 2 else "minisblack",
+        photometric="rgb" if channels > 2 else gray,
         planarconfig="contig" if channels > 1 else None,
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        colormap=palette,
         compression="zlib",
         iccprofile=metadata.icc_profile,
         description=None if description is None else description.encode(),
         resolution=None if resolution is None else (resolution.x, resolution.y),
         resolutionunit=None if resolution is None else _RESOLUTION_UNITS[resolution.unit],
         extratags=[*_text_tags(texts), *_range_tags(picture.dtype, channels, sample_range)],
+        contiguous=False,
         metadata=None,
         software=False,
     )

@@ -110,12 +110,15 @@ def load_picture(source: Place, indices: bool = False, sample_range: object = No
     sample_range : (low, high), optional
         Samples of black and white, in place of what the file says.
     """
-    with opened(source) as stream, _named_errors(source):
-        picture = decode(stream, indices)
-        samples = np.ascontiguousarray(picture.samples)
-        picture = _with_range(replace(picture, samples=samples), sample_range)
-        picture = _with_suitable_profile(picture)
-        _check_floats(samples, picture.sample_range or type_range(samples.dtype))
+    with opened(source) as stream, named_errors(source):
+        return completed(decode(stream, indices), sample_range)
+
+
+def completed(picture: PictureFile, sample_range: object = None) -> PictureFile:
+    """A decoded picture with the range that is named or makes sense, checked; PictureError without the file's name."""
+    samples = np.ascontiguousarray(picture.samples)
+    picture = _with_suitable_profile(_with_range(replace(picture, samples=samples), sample_range))
+    _check_floats(samples, picture.sample_range or type_range(samples.dtype))
     return picture
 
 
@@ -151,7 +154,7 @@ def with_range_of(reference: PictureFile, picture: PictureFile) -> PictureFile:
 def _unit_colors(source: Place, picture: PictureFile, dtype: np.dtype[Any] | None) -> NDArray[Any]:
     warn_of(source, picture)
     colors, _ = split_transparency(picture.samples)
-    with _named_errors(source):
+    with named_errors(source):
         return to_unit(colors, picture.sample_range or type_range(colors.dtype), dtype)
 
 
@@ -209,16 +212,29 @@ def write_picture(
     samples = samples.reshape(*samples.shape[:2], -1)
     channels = samples.shape[2]
     check_channels(target, channels, format)
-    limits = type_range(samples.dtype) if sample_range is None else check_sample_range(sample_range, samples.dtype)
-    _check_floats(samples, limits, clipped=chosen.name != "TIFF")
-    if samples.dtype.name not in chosen.dtypes_for(channels):
-        samples, limits = _converted(samples, limits, np.dtype(chosen.dtypes_for(channels)[0]))
+    samples, limits = as_held(samples, sample_range, chosen)
     known = metadata or Metadata()
     known = known if icc_profile is None else replace(known, icc_profile=icc_profile)
     if not suits(known.icc_profile, channels):
         raise PictureError(f"{name_of(target)}: the colour profile is not one of this picture's colours; leave it out")
-    with written(target) as stream, _named_errors(target, "cannot be written"):
+    with written(target) as stream, named_errors(target, "cannot be written"):
         encode(stream, chosen, samples, known, limits)
+
+
+def as_held(
+    samples: NDArray[Any], sample_range: SampleRange | None, chosen: PictureFormat
+) -> tuple[NDArray[Any], SampleRange]:
+    """Samples (H, W, C) of a type that a format holds, the widest where it does not hold their own, and their range.
+
+    Raises
+    ------
+    PictureError, InputError
+        If float samples are far outside the range, or it is none.
+    """
+    limits = type_range(samples.dtype) if sample_range is None else check_sample_range(sample_range, samples.dtype)
+    _check_floats(samples, limits, clipped=chosen.name != "TIFF")
+    dtypes = chosen.dtypes_for(samples.shape[2])
+    return (samples, limits) if samples.dtype.name in dtypes else _converted(samples, limits, np.dtype(dtypes[0]))
 
 
 def _converted(
@@ -279,7 +295,7 @@ def _check_floats(samples: NDArray[Any], sample_range: SampleRange, *, clipped: 
 
 
 @contextmanager
-def _named_errors(place: Place, problem: str = "cannot be read as a picture") -> Iterator[None]:
+def named_errors(place: Place, problem: str = "cannot be read as a picture") -> Iterator[None]:
     """Turn whatever a decoder or encoder raises into a PictureError that names the file.
 
     Decoders raise nearly anything on hostile files (struct.error, KeyError, ZeroDivisionError, ...). Errors of the

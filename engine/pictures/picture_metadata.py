@@ -62,6 +62,10 @@ class Metadata:
         profile = self.icc_profile if suits(self.icc_profile, channels) else None
         return replace(self, icc_profile=profile, stored=None)
 
+    def for_labels(self) -> Metadata:
+        """For a picture of class numbers: what tells of colours goes."""
+        return replace(self, icc_profile=None, exif=None, png_chunks=())
+
     def texts_for(self, shape: tuple[int, ...], dtype: str) -> dict[int, str]:
         """The texts, without a description that tells programs of samples of another shape or type than these."""
         description = self.texts.get(DESCRIPTION_TAG, "")

@@ -12,7 +12,15 @@ equalize_adapthist kernel_size (an eighth of each      contrast-limited adaptive
                    (256)
 adjust_gamma       gamma, gain (1)                     gain * sample ** gamma: a gamma below 1 brightens
 rescale_intensity  none                                darkest sample 0, brightest 1; an even picture stays
+gray2rgb           none                                gray three times; colour stays
+resize             height, width                       bilinear, over the area that becomes a pixel where it shrinks
+resize_shorter     side                                likewise, so that the shorter side has that length
+center_crop        height, width                       the middle of the picture, which must be as large
+normalize          mean, std: lists, a number for each (sample - mean) / std
+                   channel or one for all
 ================== =================================== ==============================================================
+
+The steps that change the size are for classifiers: a pixel of the result is none of the picture's.
 """
 
 from __future__ import annotations
@@ -28,12 +36,16 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..graph import Network
 from .ranges import SampleRange, to_unit, type_range
+from .resizing import MOST_SIDE, center_crop, resize, resize_shorter
 from .samples import as_picture, split_transparency
 
 Picture = NDArray[np.float32]
 
 MOST_STEPS = 32
 """Steps of a model: each goes through the whole picture."""
+
+MOST_CHANNELS = 4
+"""Numbers of a parameter that has one for each channel."""
 
 _MOST_BINS = 1 << 14
 """Bins of CLAHE's histograms: scikit-image tells so many levels apart."""
@@ -50,11 +62,18 @@ _ALWAYS = 1 << 22
 
 @dataclass(frozen=True)
 class _Step:
-    """A step: its function of a picture (H, W, C) and parameters, and for each parameter its type and range."""
+    """A step: its function of a picture (H, W, C) and parameters, and for each parameter its type and range.
+
+    The type of a parameter that has a number for each channel is list. `channels` is how many a picture has afterwards,
+    None for as many as before; `size` are the parameters that say the size that it has afterwards.
+    """
 
     apply: Callable[..., NDArray[Any]]
     parameters: Mapping[str, tuple[type, float, float]]
     required: tuple[str, ...] = ()
+    channels: int | None = None
+    keeps_size: bool = True
+    size: tuple[str, ...] = ()
 
 
 def _rgb2gray(picture: Picture) -> NDArray[Any]:
@@ -107,14 +126,36 @@ def _rescale(picture: Picture) -> NDArray[Any]:
     return rescale_intensity(picture, out_range=(0.0, 1.0))  # type: ignore[no-any-return]
 
 
+def _gray2rgb(picture: Picture) -> NDArray[Any]:
+    return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
+
+
+def _normalize(picture: Picture, mean: Sequence[float], std: Sequence[float]) -> NDArray[Any]:
+    counts = (len(mean), len(std))
+    if not {*counts} <= {1, picture.shape[2]}:
+        raise InputError(
+            f"the preprocessing step normalize has {counts[0]} means and {counts[1]} standard deviations, but the "
+            f"picture {picture.shape[2]} channel(s); give one for each"
+        )
+    return (picture - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+
+
+_SIDE = (int, 1, MOST_SIDE)
+_SIZE = ("height", "width")
+
 _STEPS: dict[str, _Step] = {
-    "rgb2gray": _Step(_rgb2gray, {}),
-    "channel": _Step(_channel, {"index": (int, 0, 2)}, ("index",)),
+    "rgb2gray": _Step(_rgb2gray, {}, channels=1),
+    "channel": _Step(_channel, {"index": (int, 0, 2)}, ("index",), channels=1),
     "equalize_adapthist": _Step(
         _equalize, {"kernel_size": (int, 2, 65536), "clip_limit": (float, 0, 1), "nbins": (int, 2, _MOST_BINS)}
     ),
     "adjust_gamma": _Step(_adjust_gamma, {"gamma": (float, 0.01, 100), "gain": (float, 0.01, 100)}, ("gamma",)),
     "rescale_intensity": _Step(_rescale, {}),
+    "gray2rgb": _Step(_gray2rgb, {}, channels=3),
+    "resize": _Step(resize, dict.fromkeys(_SIZE, _SIDE), _SIZE, keeps_size=False, size=_SIZE),
+    "resize_shorter": _Step(resize_shorter, {"side": _SIDE}, ("side",), keeps_size=False),
+    "center_crop": _Step(center_crop, dict.fromkeys(_SIZE, _SIDE), _SIZE, keeps_size=False, size=_SIZE),
+    "normalize": _Step(_normalize, {"mean": (list, -1e3, 1e3), "std": (list, 1e-4, 1e3)}, ("mean", "std")),
 }
 
 
@@ -143,13 +184,25 @@ def _checked_step(step: object) -> dict[str, Any]:
         raise InputError(f"the preprocessing step {name} {fault}; it has {', '.join(known.parameters) or 'none'}")
     for key, value in given.items():
         kind, least, most = known.parameters[key]
-        number = isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
-        if not (number and math.isfinite(value) and least <= value <= most):
-            what = "a number" if kind is float else "a whole number"
+        if not _fits(value, kind, least, most):
             raise InputError(
-                f"{key} of the preprocessing step {name} must be {what} from {least:g} to {most:g} (got {value!r:.40})"
+                f"{key} of the preprocessing step {name} must be {_WHATS[kind]} from {least:g} to {most:g} "
+                f"(got {value!r:.40})"
             )
     return dict(step)
+
+
+_WHATS = {float: "a number", int: "a whole number", list: f"a list of 1 to {MOST_CHANNELS} numbers"}
+
+
+def _fits(value: object, kind: type, least: float, most: float) -> bool:
+    """Whether a parameter is of its type and in its range."""
+    if kind is list:
+        several = isinstance(value, Sequence) and not isinstance(value, str) and 1 <= len(value) <= MOST_CHANNELS
+        return several and all(_fits(each, float, least, most) for each in value)  # type: ignore[attr-defined]
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
+        return False
+    return math.isfinite(value) and least <= value <= most
 
 
 def preprocess(picture: Picture, steps: object) -> Picture:
@@ -163,6 +216,28 @@ def preprocess(picture: Picture, steps: object) -> Picture:
 def stretches(steps: object) -> bool:
     """Whether steps bring any picture's samples to the range from 0 to 1, whatever they are."""
     return any(step["name"] in _STRETCHING for step in check_preprocessing(steps))
+
+
+def keeps_size(steps: object) -> bool:
+    """Whether a pixel of what comes out of steps is the picture's pixel at that place."""
+    return all(_STEPS[step["name"]].keeps_size for step in check_preprocessing(steps))
+
+
+def final_size(steps: object) -> tuple[int, int] | None:
+    """(H, W) of what comes out of steps, where it does not depend on the picture; else None."""
+    found = None
+    for step in check_preprocessing(steps):
+        known = _STEPS[step["name"]]
+        if not known.keeps_size:
+            found = (step[known.size[0]], step[known.size[1]]) if known.size else None
+    return found
+
+
+def channels_behind(steps: object, channels: int) -> int:
+    """Channels of what comes out of steps, for a picture of so many."""
+    for step in check_preprocessing(steps):
+        channels = _STEPS[step["name"]].channels or channels
+    return channels
 
 
 def network_input(picture: NDArray[Any], network: Network, sample_range: SampleRange | None = None) -> Picture:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -65,27 +65,33 @@ def read_tiff(stream: BinaryIO, check_size: Callable[[int, int], None]) -> TiffP
         page: Any = tiff.pages[0]
         check_size(page.imagewidth, page.imagelength)
         remarks = check_single(tiff, page, stream)
-        if page.samplesperpixel > 4:
-            raise PictureError(f"has {page.samplesperpixel} channels; 1 to 4 are supported")
-        photometric, assumed = _photometric(page)
-        _check_kind(page, photometric)
-        _check_bytes(page, stream)
-        samples = _samples(page, photometric)
-        sample_range, origin = read_range(page)
-        if sample_range is not None and photometric == _WHITE_IS_ZERO:
-            # Read from black 0, as the samples are.
-            white = _white(page, samples.dtype)
-            sample_range = white - sample_range[1], white - sample_range[0]
-        orientation = page.tags.get("Orientation")
-        return TiffPicture(
-            samples=samples,
-            colors=_palette(page) if photometric == _PALETTE else None,
-            orientation=int(orientation.value) if orientation else 1,
-            sample_range=sample_range,
-            range_origin=origin,
-            metadata=read_metadata(page, samples),
-            remarks=(*remarks, *assumed, *_unnamed_channel(page)),
-        )
+        picture = read_page(page, stream)
+        return replace(picture, remarks=(*remarks, *picture.remarks))
+
+
+def read_page(page: Any, stream: BinaryIO, plane: NDArray[Any] | None = None) -> TiffPicture:
+    """One page of a TIFF, whose size was checked; `plane` are its samples where they lie behind another page's."""
+    if page.samplesperpixel > 4:
+        raise PictureError(f"has {page.samplesperpixel} channels; 1 to 4 are supported")
+    photometric, assumed = _photometric(page)
+    _check_kind(page, photometric)
+    _check_bytes(page, stream)
+    samples = _samples(page, photometric, plane)
+    sample_range, origin = read_range(page)
+    if sample_range is not None and photometric == _WHITE_IS_ZERO:
+        # Read from black 0, as the samples are.
+        white = _white(page, samples.dtype)
+        sample_range = white - sample_range[1], white - sample_range[0]
+    orientation = page.tags.get("Orientation")
+    return TiffPicture(
+        samples=samples,
+        colors=_palette(page) if photometric == _PALETTE else None,
+        orientation=int(orientation.value) if orientation else 1,
+        sample_range=sample_range,
+        range_origin=origin,
+        metadata=read_metadata(page, samples),
+        remarks=(*assumed, *_unnamed_channel(page)),
+    )
 
 
 def _photometric(page: Any) -> tuple[int, tuple[str, ...]]:
@@ -138,8 +144,8 @@ def _check_bytes(page: Any, stream: BinaryIO) -> None:
         )
 
 
-def _samples(page: Any, photometric: int) -> NDArray[Any]:
-    samples: NDArray[Any] = page.asarray()
+def _samples(page: Any, photometric: int, plane: NDArray[Any] | None) -> NDArray[Any]:
+    samples: NDArray[Any] = page.asarray() if plane is None else plane
     if page.axes == "SYX":
         samples = np.moveaxis(samples, 0, 2)
     samples = samples.reshape(*samples.shape[:2], -1)

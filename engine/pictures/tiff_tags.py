@@ -31,8 +31,8 @@ def check_single(tiff: Any, page: Any, stream: BinaryIO) -> tuple[str, ...]:
     if count == 0 or getattr(page, "is_reduced", False):
         raise PictureError("begins with a smaller version of a picture; save the one to use as a file of its own")
     if count == 1 and page.axes in ("YX", "YXS", "SYX"):
-        count = _declared(tiff, page)
-        if count > 1 and tiff.is_ome and not _has_room(page, count, stream):
+        count = declared_pictures(tiff, page)
+        if count > 1 and tiff.is_ome and not has_room(page, count, stream):
             return (f"is one of {count} pictures that its OME description speaks of",)
     elif count == 1:
         count = max(2, math.prod(page.shape) // max(1, page.imagewidth * page.imagelength * page.samplesperpixel))
@@ -45,7 +45,7 @@ def _pages(tiff: Any) -> Iterable[Any]:
     return tiff.pages  # type: ignore[no-any-return]
 
 
-def _declared(tiff: Any, page: Any) -> int:
+def declared_pictures(tiff: Any, page: Any) -> int:
     """How many pictures of the page's size there are by what the file's texts say."""
     samples = max(1, math.prod(page.shape))
     found = sum(math.prod(series.shape) for series in tiff.series) // samples
@@ -53,7 +53,7 @@ def _declared(tiff: Any, page: Any) -> int:
     return int(max(found, stack if isinstance(stack, int) else 1, 1))
 
 
-def _has_room(page: Any, count: int, stream: BinaryIO) -> bool:
+def has_room(page: Any, count: int, stream: BinaryIO) -> bool:
     """Whether the file could hold so many pictures, one behind the other."""
     position = stream.tell()
     size = stream.seek(0, 2)

@@ -37,9 +37,9 @@ from .layer_run import THREADED_WORK, by_step, whole_work
 from .layer_state import Inputs, LayerState
 from .part import Part
 from .phases import LayerBands, WorkerMemory
-from .queue_room import QueueRoom
+from .queue_memory import QueueMemory
 from .scratch import Scratch
-from .shared_rooms import room_places
+from .shared_memory import memory_places
 
 IDLE = IdleMemory(1 << 29)
 """Bound programs that are idle, each on a shelf of the program that it belongs to."""
@@ -97,7 +97,9 @@ class BoundProgram:
             state.allocate(carries)
         self.picture = np.empty(picture, np.float32)
         self.scratches = [Scratch() for _ in range(threads)]
-        self.block = aligned_bytes(self.places(most_steps)[2])
+        # A layer that is too large for room over eight steps may get some over fewer.
+        sizes = (1 << power for power in range(most_steps.bit_length()))
+        self.block = aligned_bytes(max(self.places(size)[2] for size in sizes))
         self._groups: dict[int, BoundGroup] = {}
 
     @property
@@ -110,10 +112,10 @@ class BoundProgram:
         raise TypeError("a bound program holds addresses in the memory of this process; copy the network instead")
 
     def places(self, steps: int) -> tuple[list[int], list[int], int]:
-        """See `room_places`."""
+        """See `memory_places`."""
         if not self.compiles:
             return [0] * len(self.states), [0] * len(self.states), 0
-        return room_places(self.layers, self._last_use, steps, self.lasting)
+        return memory_places(self.layers, self._last_use, steps, self.lasting)
 
     def begin(self) -> None:
         """Forget what has been run."""
@@ -144,7 +146,7 @@ class BoundGroup:
 
     Attributes
     ----------
-    rooms : list of QueueRoom or None
+    event_memories : list of QueueMemory or None
         Where the events of each layer go, None for those that have no memory here.
     compiled : list of bool
         Which layers run in compiled calls.
@@ -159,11 +161,11 @@ class BoundGroup:
         self._picture = bound.picture
         self._emit = bound.emit
         self._index = {layer.name: index for index, layer in enumerate(self.layers)}
-        self.rooms = self._shared_rooms(bound)
+        self.event_memories = self._shared_memory(bound)
         self.compiled = [bound.compiles and self._is_compiled(layer) for layer in self.layers]
         self._kernels = [(layer.dense_kernels or layer.own_kernels, layer.own_kernels) for layer in self.layers]
         self._inputs = [self._inputs_of(layer) if self.compiled[k] else None for k, layer in enumerate(self.layers)]
-        self._count_room(len(self.layers), bound.threads)
+        self._count_memory(len(self.layers), bound.threads)
         self._bound = np.zeros(len(self.layers), np.bool_)
         numbers = np.zeros((bound.threads, 2, len(self.layers)), np.int64)
         self._progress = [SequenceProgress(self._bound, *of_thread) for of_thread in numbers]
@@ -173,14 +175,14 @@ class BoundGroup:
 
     # --- Preparing ---------------------------------------------------------------------------------------------------
 
-    def _shared_rooms(self, bound: BoundProgram) -> list[QueueRoom | None]:
+    def _shared_memory(self, bound: BoundProgram) -> list[QueueMemory | None]:
         places, sizes, _ = bound.places(self.steps)
         return [
-            QueueRoom(layer, self.steps, layer.outgoing[1], bound.block[place : place + size]) if size else None
+            QueueMemory(layer, self.steps, layer.outgoing[1], bound.block[place : place + size]) if size else None
             for layer, place, size in zip(self.layers, places, sizes, strict=True)
         ]
 
-    def _count_room(self, layers: int, threads: int) -> None:
+    def _count_memory(self, layers: int, threads: int) -> None:
         """Memory in which threads count."""
         # Layers that read an encoded Input are not compiled: nobody asks for its number.
         sources = [[self._index.get(s.name, 0) for s in layer.spiking] for layer in self.layers]
@@ -194,10 +196,10 @@ class BoundGroup:
 
     def _is_compiled(self, layer: Layer) -> bool:
         """Whether a layer is one that compiled calls take, and all that it reads and fires lies in memory of theirs."""
-        room = self.rooms[self._index[layer.name]]
+        events = self.event_memories[self._index[layer.name]]
         indices = [self._index.get(source.name) for source in layer.spiking]
-        sources = [None if index is None else self.rooms[index] for index in indices]
-        if (layer.neurons is not None and room is None) or None in sources:
+        sources = [None if index is None else self.event_memories[index] for index in indices]
+        if (layer.neurons is not None and events is None) or None in sources:
             return False
         whole = all(source.channels == self._picture.shape[2] for source in layer.analog)
         return whole and is_compiled(layer)
@@ -208,9 +210,9 @@ class BoundGroup:
 
     def queue(self, name: str) -> EventQueue:
         """The events of a layer that has room here."""
-        room = self.rooms[self._index[name]]
-        assert room is not None
-        return room.queue()
+        events = self.event_memories[self._index[name]]
+        assert events is not None
+        return events.queue()
 
     def _bind(self, indices: list[int], choice: int = 0) -> None:
         """Find the kernels of some layers, of one of their two sets, and write down their arguments."""
@@ -257,7 +259,7 @@ class BoundGroup:
             smallest = SMALLEST_PART
             row_bytes += int(part.input_bytes * EXPECTED_SHARE) // layer.outgoing[1]
         bands = bands_in_cache(layer.outgoing[1], row_bytes, part.weight_bytes, self._threads, smallest)
-        return LayerBands(part.state, [part], self.steps, bands, None, self.rooms[index], known=False)
+        return LayerBands(part.state, [part], self.steps, bands, None, self.event_memories[index], known=False)
 
     def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""

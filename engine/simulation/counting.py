@@ -100,7 +100,7 @@ class OperationsCounter:
     def _input_operations(self, name: str) -> InputOperations:
         table, fired = self._encoded[name], self.fired[self._index[name]]
         spikes = fired[1 : 1 + table.kinds].T.copy()
-        return InputOperations(name, self._sites[name], table.values, fired[0], spikes)
+        return InputOperations(name, self._sites[name], table.values, fired[0], spikes, table.shifts, table.bits)
 
     def _neuron_operations(self, layer: Layer, fired: NDArray[np.int64]) -> NeuronOperations:
         assert layer.levels is not None
@@ -112,6 +112,11 @@ class OperationsCounter:
             events=fired[0],
             spikes=fired[1 : 1 + layer.thresholds].T.copy(),
             state_bytes=_BYTES * neurons * layer.variables,
+            variables=layer.variables,
+            shifts=layer.levels.shifts,
+            bits=layer.levels.bits,
+            arithmetic=layer.arithmetic,
+            most_spikes=layer.levels.most_spikes,
         )
 
     def _synapse_operations(self, layer: Layer, sources: dict[str, SynapticEvents]) -> SynapseOperations:
@@ -130,6 +135,14 @@ class OperationsCounter:
             weights=weights,
             zero_weights=layer.zero_weights,
             parameter_bytes=_BYTES * (weights + biases),
+            biases=biases,
+            inputs=math.prod(layer.incoming),
+            outputs=math.prod(layer.outgoing),
+            largest_inputs=math.prod(layer.incoming),
+            largest_outputs=math.prod(layer.outgoing),
+            channels=layer.incoming[0],
+            joined=tuple(source.name for source in layer.spiking),
+            delay=layer.node.delay,
             state_bytes=_BYTES * layer.node.state_values * math.prod(layer.outgoing),
             steps=self._steps,
         )

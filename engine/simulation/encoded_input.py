@@ -21,8 +21,8 @@ class EncodedInput:
         Spikes that come as such.
     picture : int
         Number of the picture in its batch.
-    clock : int
-        Steps that were run before.
+    done : int
+        Steps since the network was at rest, before this run.
     carried : (C, H, W) float32 or None
         What another run has left of the encoder.
     """
@@ -33,14 +33,14 @@ class EncodedInput:
         shown: NDArray[np.float32],
         stream: EventStream | None,
         picture: int,
-        clock: int,
+        done: int,
         carried: NDArray[np.float32] | None,
     ) -> None:
         self._encoder = encoder
         self._shown = shown
         self._stream = stream
         self._picture = picture
-        self._clock = clock
+        self._done = done
         self._memory = {} if carried is None or encoder.carried is None else {encoder.carried: carried.copy()}
 
     def queue(self, first: int, size: int) -> EventQueue:
@@ -49,7 +49,7 @@ class EncodedInput:
             return self._stream.queue(first, size)
         shown = self._shown
         frames = shown[first : first + size] if shown.ndim == 4 else np.broadcast_to(shown, (size, *shown.shape))
-        return queue_of_steps(self._encoder.levels(frames, self._clock + first, self._picture, self._memory))
+        return queue_of_steps(self._encoder.levels(frames, self._done + first, self._picture, self._memory))
 
     @property
     def carried(self) -> NDArray[np.float32] | None:

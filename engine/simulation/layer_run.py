@@ -24,7 +24,7 @@ from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
 from .layer_state import Inputs, LayerState
 from .part import OPERATIONS_OF_A_NEURON, Part, dense_work
 from .phases import FiredBand, LayerBands, Phase, WorkerMemory
-from .queue_room import QueueRoom, has_room
+from .queue_memory import QueueMemory, has_memory
 from .scratch import Scratch
 
 __all__ = ["Inputs", "LayerRun", "LayerState"]
@@ -45,7 +45,7 @@ class LayerRun:
     `fired` is (1 + K, 8) int64 with K at least 8: events of the layer, and crossings of each of up to eight thresholds
     or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
     source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
-    weights of zero that are met (events only). `room` is the memory of the events where it can be put back, `kernels`
+    weights of zero that are met (events only). `events` is the memory of the events where it can be put back, `kernels`
     what computes the currents of each part, see `choose_kernels`. `inputs` are those of each part.
     """
 
@@ -56,7 +56,7 @@ class LayerRun:
         steps: int,
         keep_currents: bool,
         lasting: bool,
-        room: QueueRoom | None = None,
+        events: QueueMemory | None = None,
     ) -> None:
         self.state = state
         self.layer = state.layer
@@ -69,7 +69,7 @@ class LayerRun:
         self.counts = np.zeros((len(self._sources), 2, *_count_shape(kinds)), np.int64)
         channels, height, width = self.layer.outgoing
         self.currents = np.zeros((steps, channels, height, width), np.float32) if keep_currents else None
-        self.room = room
+        self.events = events
         self._lasting = lasting
         self._masks = self.layer.levels is not None and self.layer.levels.masks
 
@@ -78,9 +78,9 @@ class LayerRun:
         self.state.inject()
         threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
         bands = self._bands(threads)
-        if self.room is None and not self._lasting and has_room(self.layer, self.steps):
-            self.room = QueueRoom(self.layer, self.steps, len(bands.rows))
-        layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.currents, self.room)
+        if self.events is None and not self._lasting and has_memory(self.layer, self.steps):
+            self.events = QueueMemory(self.layer, self.steps, len(bands.rows))
+        layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.currents, self.events)
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
         indices = iter(range(len(bands.rows)))
         memories = [self._memory() for _ in range(min(threads, len(bands.rows)))]
@@ -100,10 +100,10 @@ class LayerRun:
             self.counts += memory.counts
             self.fired += by_step(memory.fired, self.steps) if self._masks else memory.fired
             _scratches.put(memory.scratch, memory.scratch.nbytes)
-        self.state.move_on()
+        self.state.move_on(self.steps)
         if self.layer.neurons is None:
             return None
-        return self._joined(layer_bands.fired) if self.room is None else self.room.queue()
+        return self._joined(layer_bands.fired) if self.events is None else self.events.queue()
 
     def _memory(self) -> WorkerMemory:
         counters = np.zeros(TAKEN, np.int64)

@@ -34,6 +34,8 @@ class LayerState:
         Running sum of the currents of a layer without neurons.
     fresh : bool
         Whether neurons begin with the next step; compiled calls, and ladders of thresholds, do not ask for it.
+    done : int
+        How many steps have been run, those before a state was taken up included; compiled calls do not count them.
     injected : bool
         Whether `constant` has the analog input's current.
     is_part : bool
@@ -51,6 +53,7 @@ class LayerState:
     constant_stride: int = 0
     readout: NDArray[np.float32] = field(init=False)
     fresh: bool = True
+    done: int = 0
     injected: bool = False
     is_part: bool = False
     summands: list[LayerState] = field(init=False)
@@ -97,6 +100,7 @@ class LayerState:
     def begin(self) -> None:
         """Forget what has been run."""
         self.show_new()
+        self.done = 0
         for each in (self, *self.parts):
             each.fresh = True
             if each.synaptic is not None:
@@ -114,24 +118,29 @@ class LayerState:
         for each in (self, *self.parts):
             each.injected = False
 
-    def move_on(self) -> None:
+    def move_on(self, steps: int) -> None:
         """Note that some steps have been run."""
+        self.done += steps
         for each in (self, *self.parts):
             each.fresh, each.injected = False, True
 
     @property
+    def arrays(self) -> tuple[NDArray[np.float32], ...]:
+        """(H * W * padded channels,), each variable of the neurons, the potential first."""
+        assert self.membrane is not None
+        return self.membrane, *self.others
+
+    @property
     def variables(self) -> NDArray[np.float32]:
         """(V, C, H, W), a copy of what is carried of each neuron, the potential first."""
-        assert self.membrane is not None
         channels, height, width = self.layer.outgoing
-        arrays = [array.reshape(height, width, -1)[..., :channels] for array in (self.membrane, *self.others)]
+        arrays = [array.reshape(height, width, -1)[..., :channels] for array in self.arrays]
         return np.stack([array.transpose(2, 0, 1) for array in arrays])
 
     @variables.setter
     def variables(self, values: NDArray[np.float32]) -> None:
-        assert self.membrane is not None
         channels, height, width = self.layer.outgoing
-        for array, value in zip((self.membrane, *self.others), values, strict=True):
+        for array, value in zip(self.arrays, values, strict=True):
             array.reshape(height, width, -1)[..., :channels] = value.transpose(1, 2, 0)
         self.fresh = False
 

@@ -12,10 +12,10 @@ from ..binding.gather_layer import GatherLayer
 from ..binding.kernel_choice import choose_kernels
 from ..binding.pool_layer import PoolLayer
 from ..binding.value_layer import ValueLayer
-from .dot_run import COST_OF_A_PRODUCT, DotRun
+from .integer_products import COST_OF_A_PRODUCT, IntegerProducts
 from .layer_state import Inputs, LayerState
-from .pool_run import PoolRun
-from .value_run import ValueRun
+from .plane_means import PlaneMeans
+from .value_currents import ValueCurrents
 
 _OPERATIONS_OF_AN_EVENT = 8
 """Unpacking an event, in multiply-accumulates that take about as long."""
@@ -53,16 +53,16 @@ class Part:
         self.steps = steps
         self.row_sizes = _entries_of_rows(layer, inputs) if row_sizes is None else row_sizes
         self.kernels = choose_kernels(layer, int(self.row_sizes[-1])) if kernels is None else kernels
-        self.dot: DotRun | None = None
-        self.pool: PoolRun | None = None
-        self.values: ValueRun | None = None
+        self.dot: IntegerProducts | None = None
+        self.pool: PlaneMeans | None = None
+        self.values: ValueCurrents | None = None
         dense = self.kernels == layer.dense_kernels
         if isinstance(layer, GatherLayer) and dense and layer.integers is not None:
-            self.dot = DotRun(layer.integers, inputs, steps, layer.zero_fan_out)
+            self.dot = IntegerProducts(layer.integers, inputs, steps, layer.zero_fan_out)
         elif isinstance(layer, PoolLayer) and dense and layer.pooled_levels is not None:
-            self.pool = PoolRun(layer, layer.pooled_levels, inputs, steps)
+            self.pool = PlaneMeans(layer, layer.pooled_levels, inputs, steps)
         elif isinstance(layer, ValueLayer):
-            self.values = ValueRun(layer, inputs, steps, state.synaptic)
+            self.values = ValueCurrents(layer, inputs, steps, state.synaptic)
 
     @property
     def work(self) -> int:

@@ -20,7 +20,7 @@ from ..binding.pool_layer import PoolLayer
 from ..binding.stepper import Stepper
 from ..events import channel_type, level_type, mask_bytes
 from ..float32 import beyond
-from ..kernels.arguments import BandTable, Constant, Entries, EventRoom, LadderNeurons, OutputRows
+from ..kernels.arguments import BandTable, Constant, Entries, EventMemory, LadderNeurons, OutputRows
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
 from ..kernels.count_by_level import count_by_level
@@ -38,7 +38,7 @@ from .band_rows import Bands
 from .event_sources import event_sources
 from .layer_state import LayerState
 from .part import Part
-from .queue_room import QueueRoom
+from .queue_memory import QueueMemory
 from .scratch import Scratch
 
 Levels = NDArray[np.unsignedinteger[Any]]
@@ -100,7 +100,7 @@ class LayerBands:
     bands : Bands
     currents : (steps, O, H, W) float32 or None
         Receives the running sum of a layer without neurons.
-    room : QueueRoom or None
+    events : QueueMemory or None
         Receives the events where it is there; otherwise each band's go to `fired`.
     known : bool
         Whether what is read is there already; otherwise these bands are for whatever will be.
@@ -113,7 +113,7 @@ class LayerBands:
         steps: int,
         bands: Bands,
         currents: NDArray[np.float32] | None,
-        room: QueueRoom | None,
+        events: QueueMemory | None,
         known: bool = True,
     ) -> None:
         self.layer = layer = state.layer
@@ -122,7 +122,7 @@ class LayerBands:
         self._steps = steps
         self._bands = bands
         self._currents = currents
-        self._room = room
+        self._events = events
         self._known = known
         self._channels, _, self._width = layer.outgoing
         self._padded = layer.padded_channels
@@ -140,7 +140,7 @@ class LayerBands:
         """(n,) BAND."""
         part, rows = self.part, self._bands.rows
         dense = part.dot or part.pool
-        known, key = self.layer.band_tables, (rows, dense is not None, self._room is not None)
+        known, key = self.layer.band_tables, (rows, dense is not None, self._events is not None)
         table = known.get(key)
         if table is None:
             own = np.array(rows, np.int64)
@@ -155,8 +155,8 @@ class LayerBands:
                 names, inputs = (), np.zeros((len(rows), 0), np.int64)
             for name, column in zip(names, inputs.T, strict=False):
                 table[name] = column
-            if self._room is not None:
-                table["first_entry"] = self._room.first_entries(table["first_row"])
+            if self._events is not None:
+                table["first_entry"] = self._events.first_entries(table["first_row"])
             known.clear()  # The next run will have the same bands, or others for good.
             known[key] = table
         return table
@@ -336,11 +336,12 @@ class LayerBands:
         """Run neurons that are no ladder of thresholds, on currents that pass through memory."""
         rows, state, width, padded = self._rows(index), self._state, self._width, self._padded
         shape = ((rows.end - rows.first) * width, self._steps, padded, rows.channels)
+        first = (self.layer.first_pixel + rows.first * width, state.done)
         if state.membrane is None:
             states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
         else:
             states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
-        if not stepper.run(currents, words, shape, states, place):
+        if not stepper.run(currents, words, shape, states, (*place, *first)):
             raise beyond(self.layer.name, "a current, or the state of a neuron,")
 
     # --- What becomes of it ------------------------------------------------------------------------------------------
@@ -348,29 +349,35 @@ class LayerBands:
     def _finish(self, memory: WorkerMemory, words: Levels) -> Phase:
         """Pack and count what a band has fired."""
         assert self.layer.levels is not None
-        if self._room is None or not self.layer.levels.masks:
+        if self._events is None or not self.layer.levels.masks:
             return Phase(self._pack, (memory, words))
-        room, compress = self._room, _compress_token(self._padded, self._channels, self._steps)
-        arrays = (room.start, room.channels, room.levels, room.masks, room.levels.view(np.uint64))
-        event_room = EventRoom(compress, *arrays, self.layer.levels.kinds, memory.fired)
-        return Phase(finish_band, (self._table, words, event_room, memory.counters))
+        events, compress = self._events, _compress_token(self._padded, self._channels, self._steps)
+        arrays = (
+            events.start,
+            events.channels,
+            events.levels,
+            events.masks,
+            events.levels.view(np.uint64),
+        )
+        packed = EventMemory(compress, *arrays, self.layer.levels.kinds, memory.fired)
+        return Phase(finish_band, (self._table, words, packed, memory.counters))
 
     def _pack(self, index: int, memory: WorkerMemory, words: Levels) -> None:
         """The same for events for which there is no room, or whose levels are no masks."""
         rows = self._rows(index)
         compress = _compress_token(self._padded, self._channels, self._steps)
-        if self._room is not None:
-            start, first = self._room.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
+        if self._events is not None:
+            start, first = self._events.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
             line = self._width * mask_bytes(self._channels)
-            masks = self._room.masks[rows.first * line : rows.end * line]
-            compact_rows(compress, words, rows, first, start, self._room.channels, self._room.levels, masks)
-            self._count(self._room.levels[first:], int(start[-1, -1]) - first, memory.fired)
+            masks = self._events.masks[rows.first * line : rows.end * line]
+            compact_rows(compress, words, rows, first, start, self._events.channels, self._events.levels, masks)
+            self._count(self._events.levels[first:], int(start[-1, -1]) - first, memory.fired)
             return
         start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
         # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
         # whole pages, huge ones on some systems, for every band.
-        room = start.size * self._channels + _VECTOR_BYTES
-        packed_channels, packed_levels = memory.scratch.packed(room, self._channels, self._steps)
+        most = start.size * self._channels + _VECTOR_BYTES
+        packed_channels, packed_levels = memory.scratch.packed(most, self._channels, self._steps)
         masks = np.empty((rows.end - rows.first, self._width, mask_bytes(self._channels)), np.uint8)
         compact_rows(compress, words, rows, 0, start, packed_channels, packed_levels, masks.reshape(-1))
         count = int(start[-1, -1])

@@ -14,6 +14,7 @@ from ..binding.bounds import picture_limit
 from ..binding.layer import Source
 from ..encoders import EventStream
 from ..events import STEPS_PER_QUEUE, EventQueue, queue_of_levels, silent_queue
+from ..float32 import without_subnormals
 from ..graph import Network
 from ..operations import Operations
 from ..threads import WorkerThreads
@@ -22,7 +23,8 @@ from .counting import OperationsCounter
 from .encoded_input import EncodedInput
 from .layer_run import LayerRun
 from .layer_state import Inputs, inputs_of
-from .queue_room import QueueRoom
+from .probes import Sites, Traces
+from .queue_memory import QueueMemory
 from .recording import Recorder
 from .result import Result
 from .state import State
@@ -83,6 +85,8 @@ class PictureRun:
         Of a group: 8, or 1 for all layers at each step.
     before : State, optional
         Where the run goes on; otherwise at rest.
+    sites : dict, optional
+        Neurons of which each step is noted; `most_steps` is then 1.
     number : int
         Of the picture in its batch.
     streams : mapping of str to EventStream, optional
@@ -99,6 +103,7 @@ class PictureRun:
         threads: int,
         most_steps: int = STEPS_PER_QUEUE,
         before: State | None = None,
+        sites: Sites | None = None,
         number: int = 0,
         streams: Mapping[str, EventStream] | None = None,
     ) -> None:
@@ -109,23 +114,24 @@ class PictureRun:
         self.steps = steps
         self.groups = [list(step_groups(count, most_steps)) for _, count in self._shown]
         self._state_before = before
+        self._traces = Traces(program, sites, steps) if sites else None
         self.workers = workers
         self.threads = threads
         self.recorder = Recorder(program, steps, record)
         self.counter = OperationsCounter(program, steps)
         self.kernels: dict[str, set[str]] = defaultdict(set)
         self._steps_in_all = steps + (0 if before is None else before.steps)
-        self._clock = steps + (0 if before is None else before.clock)
+        self._averaged = steps + (0 if before is None else before.averaged)
         largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
         watches_all = before is not None and before.largest > _ORDINARY
+        # A stream has more steps with each run: limits are those of a power of two.
+        limiting = steps if before is None else 1 << (self._steps_in_all - 1).bit_length()
         self._watched = {
-            index
-            for index, layer in enumerate(program.layers)
-            if watches_all or is_watched(layer, self._steps_in_all, largest)
+            index for index, layer in enumerate(program.layers) if watches_all or is_watched(layer, limiting, largest)
         }
         self._queues: dict[str, EventQueue] = {}
         self._before: dict[str, EventQueue] = {}
-        self._rooms: dict[str, QueueRoom] = {}
+        self._event_memories: dict[str, QueueMemory] = {}
         self._unread: dict[int, list[str]] = defaultdict(list)
         for index, layer in enumerate(program.layers):
             self._unread[program.last_use.get(layer.name, index)].append(layer.name)
@@ -134,7 +140,7 @@ class PictureRun:
         """All groups of steps."""
         sizes = [size for groups in self.groups for size in groups]
         self._keeps_state = self._state_before is not None or self.recorder.wants("state")
-        keeps = self._keeps_state or self.recorder.wants("membrane")
+        keeps = self._keeps_state or self.recorder.wants("membrane") or self._traces is not None
         carries = len(sizes) > 1 or keeps or bool(self._watched)
         self.bound = take_bound(self.program, self.picture.shape, max(sizes), carries, self.workers, self.threads)
         self.bound.begin()
@@ -147,6 +153,8 @@ class PictureRun:
             is_new = True
             for size in groups:
                 self._run_group(self.bound.group(size), slice(first, first + size), is_new)
+                if self._traces is not None:
+                    self._traces.note(first, self.bound.states)
                 first, is_new = first + size, False
         for state in self.bound.states:
             if state.membrane is not None:
@@ -159,13 +167,15 @@ class PictureRun:
         """Take up what another run has left."""
         for state in self.bound.states:
             name = state.layer.name
+            state.done = before.steps
             if state.layer.neurons is None:
-                state.readout[:] = before.readouts[name].transpose(1, 2, 0)
+                state.readout[:] = without_subnormals(before.readouts[name]).transpose(1, 2, 0)
             else:
-                state.variables = before.neurons[name]
+                state.variables = without_subnormals(before.neurons[name])
             for part in state.parts:
                 if part.synaptic is not None:
-                    part.synaptic[:] = before.synapses[part.layer.node.name].transpose(2, 3, 1, 0)
+                    kept = without_subnormals(before.synapses[part.layer.node.name])
+                    part.synaptic[:] = kept.transpose(2, 3, 1, 0)
             if name in before.arriving:
                 assert state.layer.levels is not None
                 self._before[name] = queue_of_levels(before.arriving[name])
@@ -177,13 +187,13 @@ class PictureRun:
         parts = [part for state in states for part in state.parts]
         return State(
             steps=self._steps_in_all,
+            averaged=self._averaged,
             neurons={state.layer.name: state.variables for state in states if state.layer.neurons is not None},
             synapses={
                 p.layer.node.name: p.synaptic.transpose(3, 2, 0, 1).copy() for p in parts if p.synaptic is not None
             },
             readouts={s.layer.name: s.readout.transpose(2, 0, 1).copy() for s in states if s.layer.neurons is None},
             arriving={name: queue.dense_levels()[0] for name, queue in self._before.items()},
-            clock=self._clock,
             encoders={name: each.carried for name, each in self._encoded.items() if each.carried is not None},
         )
 
@@ -234,24 +244,24 @@ class PictureRun:
     def _look_at(self, group: BoundGroup, indices: range, steps: slice) -> None:
         """Record and check what the last of some layers has left; forget events that nobody reads any more."""
         index = indices[-1]
-        layer, room = self.program.layers[index], group.rooms[index]
+        layer, events = self.program.layers[index], group.event_memories[index]
         if index in self._watched:
             self.bound.states[index].watch()
         if layer.neurons is not None and self.recorder.wants_queues:
             queue = self._queues.get(layer.name)
-            if queue is None and room is not None:
-                queue = room.queue()
+            if queue is None and events is not None:
+                queue = events.queue()
             assert queue is not None
             self.recorder.add_queue(layer, queue, steps)
         for name in (name for each in indices for name in self._unread[each]):
             if name not in self.bound.lasting:
                 self._queues.pop(name, None)
-            if name in self._rooms:
-                self._rooms.pop(name).put_back()
+            if name in self._event_memories:
+                self._event_memories.pop(name).put_back()
 
     def _run_layer(self, group: BoundGroup, index: int, steps: slice) -> None:
         """Run a layer that compiled calls do not take."""
-        layer, room = self.program.layers[index], group.rooms[index]
+        layer, events = self.program.layers[index], group.event_memories[index]
         lasting = layer.name in self.bound.lasting
         run = LayerRun(
             self.bound.states[index],
@@ -259,7 +269,7 @@ class PictureRun:
             group.steps,
             self.recorder.wants("readout") and layer.neurons is None,
             lasting,
-            room,
+            events,
         )
         queue = run.run(self.workers, self.threads)
         self.counter.add_run(layer, run.fired, run.counts, steps)
@@ -267,8 +277,8 @@ class PictureRun:
         if queue is not None:
             group.note(index, queue)
             self._queues[layer.name] = queue
-            if room is None and run.room is not None:
-                self._rooms[layer.name] = run.room
+            if events is None and run.events is not None:
+                self._event_memories[layer.name] = run.events
         elif run.currents is not None:
             self.recorder.add_readout(layer, run.currents, steps)
 
@@ -307,14 +317,16 @@ class PictureRun:
         readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}
         return Result(
             outputs={
-                name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._steps_in_all)
+                name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._averaged)
                 for name, readout in readouts.items()
             },
             steps=self.steps,
             operations=self._ledger(),
             seconds=0.0,
             kernels=sorted_kernels(self.kernels),
-            recorded=self.recorder.recorded | ({"state": self._state_after} if self._keeps_state else {}),
+            recorded=self.recorder.recorded
+            | ({"state": self._state_after} if self._keeps_state else {})
+            | ({} if self._traces is None else {"traces": self._traces.recorded}),
         )
 
     def _ledger(self) -> Operations:
@@ -334,14 +346,14 @@ def encoded_inputs(
     streams: Mapping[str, EventStream],
 ) -> dict[str, EncodedInput]:
     """Each Input with an encoder, at the beginning of a run."""
-    clock, carried = (0, {}) if before is None else (before.clock, before.encoders)
+    done, carried = (0, {}) if before is None else (before.steps, before.encoders)
     return {
         name: EncodedInput(
             encoder,
             picture[..., network.input_channels[name], :, :],
             streams.get(name),
             number,
-            clock,
+            done,
             carried.get(name),
         )
         for name, encoder in network.encoded.items()

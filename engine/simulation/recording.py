@@ -69,7 +69,8 @@ class Recorder:
         if self.wants("membrane"):
             channels, height, width = layer.outgoing
             by_pixel = membrane.reshape(height, width, layer.padded_channels)[..., :channels]
-            self.membrane[layer.name] = np.ascontiguousarray(by_pixel.transpose(2, 0, 1))
+            # A copy, even where that would be contiguous: the memory is used again.
+            self.membrane[layer.name] = by_pixel.transpose(2, 0, 1).copy()
 
     def add_readout(self, layer: Layer, readout: NDArray[np.float32], steps: slice) -> None:
         """Note a layer's running sum, (steps, O, H, W), after each of some steps."""

@@ -116,6 +116,16 @@ class Result:
         return state
 
     @property
+    def traces(self) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """By layer and name of a state variable, (T, n) float32 after each step, of the neurons that `probes` names."""
+        if "traces" not in self.recorded:
+            raise InputError(
+                "no traces were recorded; simulate with probes={'name of a layer': [(channel, row, column)]}"
+            )
+        traces: Any = self.recorded["traces"]
+        return traces  # type: ignore[no-any-return]
+
+    @property
     def events(self) -> dict[str, NDArray[np.int64]]:
         """(T,) int64 by layer, events at each step; a neuron fires at most one event, of one level, in a step."""
         return ByLayer("events", _SPIKING, {name: layer.events for name, layer in self.operations.neurons.items()})

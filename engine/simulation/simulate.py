@@ -20,6 +20,7 @@ from ..joined_inputs import joined_inputs
 from ..threads import WorkerThreads, available_processors
 from .event_inputs import Given, Streams, check_encoded, without_events
 from .picture_run import PictureRun, sorted_kernels
+from .probes import check_probes, joined_traces
 from .result import RECORDABLE, Result
 from .state import State, check_state, joined
 from .tile_size import choose_tile
@@ -41,6 +42,7 @@ def simulate(
     kernels: str | Collection[str] = "auto",
     time_axis: int | None = None,
     state: State | None = None,
+    probes: Mapping[str, ArrayLike] | None = None,
 ) -> Result:
     """Run a spiking network on one picture or a batch.
 
@@ -85,6 +87,9 @@ def simulate(
         What another run has left, of the same network on pictures of the same size: this one goes on where that
         stopped, with the spikes, potentials and output of one run of all steps. `Result.state` of a run that recorded
         "state", or went on itself.
+    probes : mapping of str to (n, 3) int, optional
+        By Neurons node, (channel, row, column) of neurons whose state variables are noted after each step, in
+        `Result.traces`. The network is then run step by step.
 
     Returns
     -------
@@ -94,8 +99,9 @@ def simulate(
     ------
     InputError
         If x has another shape, is not floating-point, has NaN or infinities, or does not fit the network; if steps,
-        order, threads, record, tile, kernels or time_axis are out of range, or the processor does not have the kernels;
-        if the state is that of another network or size; if so many steps may take more accumulates than 64 bits count.
+        order, threads, record, tile, kernels, time_axis or probes are out of range, or the processor does not have the
+        kernels; if the state is that of another network or size; if so many steps may take more accumulates than 64
+        bits count.
     RangeError
         If a potential, or another number of the run, leaves the range of float32.
 
@@ -109,17 +115,18 @@ def simulate(
     pictures, batched = _check_input(network, arrays, time_axis)
     check_encoded(network, pictures)
     steps = _check_steps(steps, _shown_steps(pictures, time_axis, streams))
-    kinds = _check_record(record)
-    most = available_processors() if threads is None else _check_whole("threads", threads, 1024)
-    carries = time_axis is not None or state is not None or "state" in kinds or bool(network.encoded)
+    kinds = check_record(record)
+    most = available_processors() if threads is None else check_whole("threads", threads, 1024)
+    carries = bool(network.encoded) or any(each is not None for each in (time_axis, state, probes)) or "state" in kinds
     if network.delays or carries:
         _refuse_tile(tile, carries)
     program = build_program(network, pictures.shape[-3:], allowed_kernels(kernels))
     if state is not None:
         check_state(state, program, len(pictures) if batched else None)
     check_counts(program, steps + (0 if state is None else state.steps))
+    sites = None if probes is None else check_probes(probes, program)
     height = pictures.shape[-2]
-    by_step = order == "time" or bool(network.delays)
+    by_step = order == "time" or bool(network.delays) or bool(sites)
     rows = height if carries or network.delays else _tile_rows(tile, order, program, height, steps)
     begin = time.perf_counter()
     with WorkerThreads(most) as workers:
@@ -130,7 +137,7 @@ def simulate(
             states = [state.of_picture(k) if state is not None and batched else state for k in numbers]
             largest = 1 if by_step else STEPS_PER_QUEUE
             results = [
-                PictureRun(program, picture, steps, kinds, workers, most, largest, before, number, events).run()
+                PictureRun(program, picture, steps, kinds, workers, most, largest, before, sites, number, events).run()
                 for number, (picture, before, events) in enumerate(
                     zip(pictures, states, streams or [{}] * len(pictures), strict=True)
                 )
@@ -149,7 +156,8 @@ def _check_input(
     shapes = "(T, C, H, W), or (N, T, C, H, W) with time_axis=1, or (T, N, C, H, W) with time_axis=0,"
     pictures = _check_pictures(joined_inputs(network, x, (4, 5)), (4, 5), shapes)
     allowed = (0,) if pictures.ndim == 4 else (0, 1)
-    if isinstance(time_axis, bool) or time_axis not in allowed:
+    whole = isinstance(time_axis, (int, np.integer)) and not isinstance(time_axis, bool)
+    if not whole or time_axis not in allowed:
         names = " or ".join(map(str, allowed))
         raise InputError(f"time_axis must be {names} of an x with {pictures.ndim} axes (got {time_axis!r})")
     if pictures.ndim == 4:
@@ -171,8 +179,8 @@ def _shown_steps(pictures: NDArray[np.float32], time_axis: int | None, streams: 
 def _check_steps(steps: int | None, shown: int | None) -> int:
     """How many steps are to be run; `shown` is how many the input has, None where it does not change."""
     if steps is None:
-        return _check_whole("the steps of x", 8 if shown is None else shown, MAXIMUM_STEPS)
-    steps = _check_whole("steps", steps, MAXIMUM_STEPS)
+        return check_whole("the steps of x", 8 if shown is None else shown, MAXIMUM_STEPS)
+    steps = check_whole("steps", steps, MAXIMUM_STEPS)
     if shown is not None and steps != shown:
         raise InputError(
             f"steps must be {shown}, as many as x has along time_axis or in events, or left out (got {steps})"
@@ -193,18 +201,22 @@ def _check_pictures(x: ArrayLike, axes: tuple[int, ...], shapes: str) -> NDArray
     return without_subnormals(array)
 
 
-def _check_whole(name: str, value: object, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= most:
-        raise InputError(f"{name} must be a whole number from 1 to {most} (got {value!r})")
+def check_whole(name: str, value: object, most: int, least: int = 1) -> int:
+    """`value` where it is a whole number in range; InputError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+        raise InputError(f"{name} must be a whole number from {least} to {most} (got {value!r})")
     return int(value)
 
 
-def _check_record(record: Collection[str]) -> frozenset[str]:
-    kinds = frozenset([record] if isinstance(record, str) else record)
-    unknown = sorted(map(str, kinds - set(RECORDABLE)))
+def check_record(record: Collection[str]) -> frozenset[str]:
+    """The kinds of recordings that are asked for; InputError where they are none."""
+    if not isinstance(record, Iterable):
+        raise InputError(f"record can name {', '.join(RECORDABLE)} (got {record!r})")
+    kinds = [record] if isinstance(record, str) else list(record)
+    unknown = sorted(str(kind) for kind in kinds if kind not in RECORDABLE)
     if unknown:
         raise InputError(f"record can name {', '.join(RECORDABLE)} (got {', '.join(unknown)})")
-    return kinds
+    return frozenset(kinds)
 
 
 def check_tile(tile: int | None, order: str) -> int | None:
@@ -213,7 +225,7 @@ def check_tile(tile: int | None, order: str) -> int | None:
         return None
     if order != "layer":
         raise InputError(f"tile needs order 'layer' (got tile {tile!r} and order {order!r}); leave one of them out")
-    return _check_whole("tile", tile, MAXIMUM_ROWS)
+    return check_whole("tile", tile, MAXIMUM_ROWS)
 
 
 def _refuse_tile(tile: int | None, carries: bool) -> None:
@@ -221,7 +233,9 @@ def _refuse_tile(tile: int | None, carries: bool) -> None:
     if tile is None:
         return
     if carries:
-        raise InputError(f"tile cannot be had with time_axis, state or encoders (got tile {tile!r}); leave it out")
+        raise InputError(
+            f"tile cannot be had with time_axis, state, probes or encoders (got tile {tile!r}); leave it out"
+        )
     raise InputError(
         f"tile needs a network without delays, which runs layer by layer (got tile {tile!r} and a network with "
         "delays); leave it out"
@@ -247,6 +261,8 @@ def _join(results: Sequence[Result], seconds: float, batched: bool) -> Result:
         values = [result.recorded[kind] for result in results]
         if isinstance(value, State):
             recorded[kind] = joined(values)  # type: ignore[arg-type]
+        elif kind == "traces":
+            recorded[kind] = joined_traces(values)
         elif isinstance(value, dict):
             recorded[kind] = {name: _stacked([each[name] for each in values]) for name in value}  # type: ignore[index]
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..errors import InputError, first_few
 
 Arrays = Mapping[str, NDArray[Any]]
 
-KINDS = ("neurons", "synapses", "readouts", "arriving", "encoders")
+_KINDS = ("neurons", "synapses", "readouts", "arriving", "encoders")
 """What arrays a state holds, by name."""
 
 
@@ -28,6 +28,8 @@ class State:
     ----------
     steps : int
         That have been run.
+    averaged : int
+        Of which `readouts` are sums: the last ones.
     neurons : dict of str to (V, C, H, W) float32
         By Neurons node, its state variables, the potential first.
     synapses : dict of str to (V, C, H, W) float32
@@ -36,29 +38,49 @@ class State:
         By Output node, the running sum of its currents.
     arriving : dict of str to (C, H, W) uint8
         By Neurons node that is read through a delay, the levels that it fired at the last step.
-    clock : int
-        Steps since the network was at rest: where random numbers and the windows of encoders go on.
     encoders : dict of str to (C, H, W) float32
         By Input node whose encoder carries something on, that.
+
+    Raises
+    ------
+    InputError
+        If `steps` or `averaged` is no whole number, 0 or more, or one of the others is no mapping. `simulate` looks at
+        the arrays.
     """
 
     steps: int
+    averaged: int
     neurons: Arrays
     synapses: Arrays
     readouts: Arrays
     arriving: Arrays
-    clock: int = 0
     encoders: Arrays = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.steps, bool) or not isinstance(self.steps, (int, np.integer)) or self.steps < 0:
+            raise InputError(f"state.steps must be a whole number, 0 or more (got {self.steps!r})")
+        averaged = self.averaged
+        if isinstance(averaged, bool) or not isinstance(averaged, (int, np.integer)) or not 0 <= averaged <= self.steps:
+            raise InputError(f"state.averaged must be a whole number from 0 to {self.steps} (got {averaged!r})")
+        for kind, part in zip(_KINDS, self._parts, strict=True):
+            if not isinstance(part, Mapping):
+                raise InputError(f"state.{kind} must map names of nodes to arrays (got {type(part).__name__})")
+
+    @property
+    def _parts(self) -> tuple[Arrays, ...]:
+        return self.neurons, self.synapses, self.readouts, self.arriving, self.encoders
+
+    def _with_parts(self, parts: Iterable[Arrays]) -> State:
+        return State(self.steps, self.averaged, *parts)
 
     def without_readouts(self) -> State:
         """The same, with running sums that begin at 0: the output of the next run is then that of its own steps."""
         nothing = {name: np.zeros_like(readout) for name, readout in self.readouts.items()}
-        return State(0, self.neurons, self.synapses, nothing, self.arriving, self.clock, self.encoders)
+        return replace(self, averaged=0, readouts=nothing)
 
     def of_picture(self, index: int) -> State:
         """That of one picture of a batch."""
-        parts: Any = {kind: {name: a[index] for name, a in getattr(self, kind).items()} for kind in KINDS}
-        return replace(self, **parts)
+        return self._with_parts({name: array[index] for name, array in part.items()} for part in self._parts)
 
     @property
     def largest(self) -> float:
@@ -69,46 +91,57 @@ class State:
 
 def joined(states: Sequence[State]) -> State:
     """Those of several pictures as that of a batch."""
-    first = states[0]
-    stacked: Any = {
-        kind: {name: np.stack([getattr(state, kind)[name] for state in states]) for name in getattr(first, kind)}
-        for kind in KINDS
-    }
-    return replace(first, **stacked)
+    first, parts = states[0], zip(*(state._parts for state in states), strict=True)  # noqa: SLF001 - of this file
+    stacked = ({name: np.stack([each[name] for each in part]) for name in part[0]} for part in parts)
+    return first._with_parts(stacked)  # noqa: SLF001
 
 
-_MOST_CLOCK = 1 << 62
-
-
-def check_state(state: State, program: Program, pictures: int | None) -> None:
-    """InputError where a state is none of this network on pictures of this size; `pictures` of a batch, None of one."""
+def check_is_state(state: object) -> State:
+    """`state` where it is one; InputError otherwise."""
     if not isinstance(state, State):
         raise InputError(
             f"state must be the state of a result, as record=('state',) keeps it (got {type(state).__name__})"
         )
+    return state
+
+
+def check_state(state: State, program: Program, pictures: int | None) -> None:
+    """InputError where a state is none of this network on pictures of this size; `pictures` of a batch, None of one."""
     batch = () if pictures is None else (pictures,)
-    if isinstance(state.clock, bool) or not isinstance(state.clock, int) or not 0 <= state.clock < _MOST_CLOCK:
-        raise InputError(f"state.clock must be a whole number from 0 on (got {state.clock!r})")
-    for kind, expected in zip(KINDS, _shapes(program), strict=True):
-        given: Arrays = getattr(state, kind)
+    parts = check_is_state(state)._parts  # noqa: SLF001 - of this file
+    for kind, given, expected in zip(_KINDS, parts, _shapes(program), strict=True):
         if set(given) != set(expected):
             raise InputError(
                 f"state.{kind} must name {first_few(sorted(expected)) or 'nothing'} of this network "
-                f"(got {first_few(sorted(given)) or 'nothing'}); pass the state of a run of the same network"
+                f"(got {first_few(sorted(map(str, given))) or 'nothing'}); pass the state of a run of the same network"
             )
         for name, shape in expected.items():
             _check_array(f"state.{kind}[{name!r}]", given[name], (*batch, *shape), kind == "arriving")
+    _check_levels(state.arriving, program)
 
 
 def _check_array(what: str, array: Any, shape: tuple[int, ...], levels: bool) -> None:
     dtype = np.uint8 if levels else np.float32
-    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
-        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+    known = isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
+    if not known or array.dtype != dtype or array.shape != shape:
+        found = f"{array.dtype} {array.shape}" if known else type(array).__name__
         raise InputError(
             f"{what} must be {np.dtype(dtype)} of the shape {shape}, as for pictures of this size (got {found})"
         )
     if not levels and not np.isfinite(array).all():
         raise InputError(f"{what} has values that are NaN or infinite")
+
+
+def _check_levels(arriving: Arrays, program: Program) -> None:
+    """InputError for levels that a layer's neurons do not have: a state of neurons of another model, perhaps."""
+    levels = {layer.name: layer.levels for layer in program.layers if layer.levels is not None}
+    for name, array in arriving.items():
+        highest, found = levels[name].highest, int(array.max(initial=0))
+        if found > highest:
+            raise InputError(
+                f"state.arriving[{name!r}] must hold levels from 0 to {highest}, as its neurons fire them "
+                f"(got {found}); pass the state of a run of the same network"
+            )
 
 
 def _shapes(program: Program) -> tuple[dict[str, tuple[int, ...]], ...]:

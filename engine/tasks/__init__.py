@@ -1,1 +1,1 @@
-"""What networks are for: denoising and segmentation of pictures of any size."""
+"""What networks are for: denoising, segmentation and classification of pictures."""

@@ -24,7 +24,7 @@ MAXIMUM_STEPS = 1000
 """More steps than this change nothing that a picture could show."""
 
 
-_ACTIVITIES = {"denoise": "denoising", "segment": "segmentation"}
+_ACTIVITIES = {"denoise": "denoising", "segment": "segmentation", "classify": "classification"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -52,9 +52,9 @@ class Processed:
         """Accumulates of the whole run, padding included, for each pixel of the picture."""
         return self.result.total_accumulates / self.pixels
 
-    def joules(self, model: str = DEFAULT_ENERGY_MODEL) -> float:
-        """Estimated energy in joules of the run's operations; see ENERGY_MODELS."""
-        return self.result.operations.energy(model).spiking
+    def joules(self, model: str = DEFAULT_ENERGY_MODEL, reading: str | None = None) -> float:
+        """Estimated energy in joules of the run's operations; see `Operations.energy`."""
+        return self.result.operations.energy(model, reading).spiking
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,7 @@ def task_in(metadata: Mapping[str, Any]) -> str:
 
 
 def model_for(task: str, model: str | os.PathLike[str] | Network) -> Network:
-    """The network that `model` names, where it is for `task`, "denoise" or "segment"; InputError otherwise."""
+    """The network that `model` names, where it is for `task`, a key of `networks.NETWORKS`; InputError otherwise."""
     if isinstance(model, Network):
         network = model
     else:
@@ -138,6 +138,11 @@ def model_for(task: str, model: str | os.PathLike[str] | Network) -> Network:
             f"the model {named(model)} is for {found!r}, not for {_ACTIVITIES[task]}; choose another{other}"
         )
     return network
+
+
+def class_count(network: Network) -> int:
+    """Number of the network's outputs, 0 where a picture decides it."""
+    return network.channels[network.output.name]
 
 
 def named(model: object) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..graph import Network
 from ..pictures.labels import MAXIMUM_CLASSES, OVERLAY_OPACITY, classes_of, overlay, palette_of
-from ..pictures.preprocessing import check_preprocessing, network_input, stretches
+from ..pictures.preprocessing import keeps_size, network_input, stretches
 from ..pictures.ranges import SampleRange, to_unit
 from ..pictures.samples import as_picture, split_transparency
 from .inference import Processed, check_steps, checked_picture, model_for, named, recommended_steps, run_padded
@@ -149,14 +149,12 @@ def segmenter(model: str | os.PathLike[str] | Network) -> Network:
         )
     classes_of(network.metadata, outputs[0])
     palette_of(network.metadata, outputs[0])
-    check_preprocessing(network.metadata.get("preprocessing", ()))
+    if not keeps_size(network.metadata.get("preprocessing", ())):
+        raise InputError(
+            f"the preprocessing of the model {named(model)} changes the size of pictures, but labels are of the "
+            "picture's own pixels; leave steps out that resize or crop"
+        )
     return network
-
-
-def class_count(network: Network) -> int:
-    """Number of the network's outputs."""
-    side = network.size_multiple
-    return network.shapes((network.input.channels, side, side))[network.output.name][0]
 
 
 def labels_of(scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
@@ -166,7 +164,7 @@ def labels_of(scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
 
 
 def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities (O, H, W) from scores (O, H, W)."""
+    """Probabilities from scores, over the first axis: (O, H, W), or (O,)."""
     from scipy.special import softmax as scipy_softmax
 
     with np.errstate(over="ignore"):  # The difference of two scores may be: its exponential is 0.

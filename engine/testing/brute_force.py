@@ -25,7 +25,7 @@ from ..layers import (
     Upsample,
 )
 from ..layers.registry import name_of
-from ..neurons import initial_state, level_table
+from ..neurons import LevelTable, arithmetic_of, initial_state, level_table
 from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .reference_synapses import neighbours
 
@@ -58,25 +58,86 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
 
 
 def _of_input(network: Network, name: str, emitted: Array, crossed: Array) -> InputOperations:
+    table = network.encoded[name].level_table()
     return InputOperations(
         name=name,
         sites=emitted[0].size,
-        thresholds=network.encoded[name].level_table().values,
+        thresholds=table.values,
         events=np.array([np.count_nonzero(of_step) for of_step in emitted], np.int64),
         spikes=crossed.sum(axis=(2, 3, 4), dtype=np.int64),
+        shifts=_shifts(table),
+        bits=table.bits,
     )
+
+
+def count_reads(network: Network, recorded: Mapping[str, Array], crossed: Mapping[str, Array]) -> dict[str, int]:
+    """Reads and writes of weights, biases, potentials and events, by visiting every event and every update.
+
+    Parameters are those of `count_operations`; the keys are names of the ledger's totals.
+    """
+    reads = dict.fromkeys(("event_reads", "event_writes", "weight_reads", "bias_reads", "potential_reads"), 0)
+    for node in network.nodes:
+        if isinstance(node, Projection):
+            _visit(network, node, recorded, crossed, reads)
+    for layer in network.neurons:
+        for of_step in crossed[layer.name]:
+            reads["event_writes"] += int(np.count_nonzero(of_step.any(axis=0)))
+            reads["potential_reads"] += len(initial_state(layer.model)) * of_step[0].size
+    return {**reads, "potential_writes": reads["potential_reads"]}
+
+
+def _visit(
+    network: Network,
+    node: Projection,
+    recorded: Mapping[str, Array],
+    crossed: Mapping[str, Array],
+    reads: dict[str, int],
+) -> None:
+    """Add the reads of one node, step by step and event by event."""
+    shape, out_shape = recorded[node.source].shape[1:], recorded[node.name].shape[1:]
+    reach, weighted = targets(node, shape, out_shape), isinstance(node, Weighted)
+    spiking = False
+    for name, first in _parts(network, node.source, recorded):
+        part = reach[first : first + recorded[name].shape[1]]
+        spiking |= name in crossed
+        if name not in crossed:
+            reads["weight_reads"] += int(part.sum()) * weighted
+            continue
+        for of_step in _arriving(crossed[name], node.delay):
+            for site in zip(*np.nonzero(of_step.any(axis=0)), strict=True):
+                reads["event_reads"] += 1
+                reads["weight_reads"] += int(part[site]) * weighted
+                reads["potential_reads"] += int(part[site])
+    if weighted:
+        reads["bias_reads"] += (len(recorded[node.name]) if spiking else 1) * int(np.prod(out_shape))
 
 
 def _of_neurons(node: Neurons, crossed: Array) -> NeuronOperations:
-    count = crossed[0, 0].size
+    count, table = crossed[0, 0].size, level_table(node.model)
     return NeuronOperations(
         name=node.name,
         neurons=count,
-        thresholds=level_table(node.model).values,
+        thresholds=table.values,
         events=np.array([np.count_nonzero(of_step.any(axis=0)) for of_step in crossed], np.int64),
         spikes=crossed.sum(axis=(2, 3, 4), dtype=np.int64),
         state_bytes=4 * count * len(initial_state(node.model)),
+        variables=len(initial_state(node.model)),
+        shifts=_shifts(table),
+        bits=table.bits,
+        arithmetic=arithmetic_of(node.model),
+        most_spikes=table.kinds if table.masks else int(table.spikes.max()),
     )
+
+
+def _shifts(table: LevelTable) -> bool:
+    """Whether each kind of spike is worth as many powers of two as it counts for, times the smallest of all values."""
+    for kind, value in enumerate(table.values):
+        rest, parts = abs(value) / min(map(abs, table.values)), 0
+        while rest >= 1:  # the largest power of two that is left, again and again
+            rest, parts = rest - 2.0 ** np.floor(np.log2(rest)), parts + 1
+        if rest or parts > (1 if table.masks else table.spikes[kind + 1]):
+            return False
+    return True
 
 
 def _of_synapses(
@@ -111,6 +172,14 @@ def _of_synapses(
         weights=weight.size,
         zero_weights=int((weight == 0).sum()),
         parameter_bytes=4 * (weight.size + bias.size),
+        biases=bias.size,
+        inputs=int(np.prod(shape)),
+        outputs=int(np.prod(out_shape)),
+        largest_inputs=int(np.prod(shape)),
+        largest_outputs=int(np.prod(out_shape)),
+        channels=shape[0],
+        joined=tuple(name for name, _ in _parts(network, node.source, recorded) if name in crossed),
+        delay=node.delay,
         state_bytes=4 * node.state_values * int(np.prod(out_shape)),
         steps=steps,
     )

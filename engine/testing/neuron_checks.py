@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..graph import Input, Network, Neurons, Output
 from ..layers import Conv2d
-from ..neurons import LadderModel, NeuronModel, conserves_charge, initial_state, level_table, registration_of
+from ..neurons import (
+    LadderModel,
+    NeuronModel,
+    conserves_charge,
+    initial_state,
+    level_table,
+    registration_behind,
+    registration_of,
+)
 from ..simulation import simulate
 from . import reference
 from .comparison import assert_same, require
@@ -35,8 +44,22 @@ def default_currents() -> Array:
     return currents
 
 
-def respond(model: NeuronModel, currents: ArrayLike, initial: float | None = None) -> tuple[Array, Array, Array]:
-    """Run a model's specification, from its initial state or, where `initial` is given, from that potential.
+def respond(
+    model: NeuronModel,
+    currents: ArrayLike,
+    initial: Sequence[float] | None = None,
+    neurons: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """Run a model's specification, from its initial state or, where `initial` is given, from that state.
+
+    Parameters
+    ----------
+    model : NeuronModel
+    currents : (T, N)
+    initial : sequence of float, optional
+        Each state variable before the first step.
+    neurons : (N,) int, optional
+        Number of each neuron, from which its random numbers follow.
 
     Returns
     -------
@@ -47,10 +70,10 @@ def respond(model: NeuronModel, currents: ArrayLike, initial: float | None = Non
     drive = np.asarray(currents, np.float64)
     state = reference.at_rest(model, drive.shape[1:])
     if initial is not None:
-        state[0] = initial
+        state[:] = np.reshape(initial, (-1, *[1] * (drive.ndim - 1)))
     membranes, emitted, crossed = [], [], []
-    for current in drive:
-        state, value, which = reference.advance(model, state, current)
+    for step, current in enumerate(drive):
+        state, value, which = reference.advance(model, state, current, reference.Moment(step=step, neurons=neurons))
         membranes.append(state[0])
         emitted.append(value)
         crossed.append(which)
@@ -79,37 +102,58 @@ def level_bounds(model: NeuronModel, currents: ArrayLike) -> None:
     require(table.emit[0] == 0, f"{model} emits {table.emit[0]} where no threshold was crossed")
 
 
-def resting_potential(model: NeuronModel, steps: int = 20) -> float | None:
-    """The potential at which a model stays and is silent without input: its initial one, or 0; None where neither is.
+def rests(model: NeuronModel) -> bool:
+    """Whether neurons that nothing drives stay as they are; a model that does not says so by `rests = False`."""
+    return bool(getattr(model, "rests", True))
 
-    What the initial one is by default counts, too: a model that leaks towards -65 may begin elsewhere.
+
+def resting_state(model: NeuronModel, steps: int = 20) -> tuple[float, ...] | None:
+    """A state in which a model stays and is silent without input: that of `state()`; None where it is none.
+
+    Also that state with a potential of 0, and what the state is by default: a neuron that leaks towards -65 may begin
+    elsewhere.
     """
-    candidates = [next(iter(initial_state(model).values())), 0.0]
+    begun = tuple(initial_state(model).values())
+    candidates = [begun, (0.0, *begun[1:])]
     with contextlib.suppress(TypeError):  # A model of one's own need not have defaults.
-        candidates.append(next(iter(initial_state(type(model)()).values())))
-    for potential in candidates:
-        membrane, emitted, crossed = respond(model, np.zeros((steps, 1)), initial=potential)
-        if not (crossed.any() or emitted.any()) and bool((membrane == potential).all()):
-            return potential
-    return None
+        candidates.append(tuple(initial_state(type(model)()).values()))
+    return next((state for state in candidates if _stays(model, state, steps)), None)
+
+
+def resting_potential(model: NeuronModel, steps: int = 20) -> float | None:
+    """The membrane potential of `resting_state`."""
+    found = resting_state(model, steps)
+    return None if found is None else found[0]
+
+
+def _stays(model: NeuronModel, begun: tuple[float, ...], steps: int) -> bool:
+    """Whether the membrane potential stays, and nothing fires; other variables may wear off."""
+    membrane, emitted, crossed = respond(model, np.zeros((steps, 1)), begun)
+    return not (crossed.any() or emitted.any()) and bool((membrane == begun[0]).all())
 
 
 def silence(model: NeuronModel, steps: int = 20) -> None:
-    """At rest and without input, a neuron never fires and stays at rest; see `resting_potential`."""
-    if resting_potential(model, steps) is not None:
+    """At rest and without input, a neuron never fires and stays at rest; see `resting_state`, `rests`."""
+    if not rests(model) or resting_state(model, steps) is not None:
         return
     begin = next(iter(initial_state(model).values()))
     _, emitted, crossed = respond(model, np.zeros((steps, 1)))
-    require(not crossed.any() and not emitted.any(), f"{model} fires without input, from its initial state on")
-    raise AssertionError(f"{model} leaves its rest without input: neither {begin:g} nor 0 is one")
+    remedy = "; a model that is meant to says so by rests = False"
+    fires = f"{model} fires without input, from its initial state on{remedy}"
+    require(not crossed.any() and not emitted.any(), fires)
+    raise AssertionError(f"{model} leaves its rest without input: neither {begin:g} nor 0 is one{remedy}")
 
 
 def time_shift(model: NeuronModel, currents: ArrayLike, delay: int = 3) -> None:
-    """From rest, input that comes `delay` steps later is answered `delay` steps later, and in the same way."""
+    """From rest, input that comes `delay` steps later is answered `delay` steps later, and in the same way.
+
+    Asked of models that have a rest, and whose step is told neither its index nor a random number.
+    """
+    if not rests(model) or (not isinstance(model, LadderModel) and registration_behind(model).inputs):
+        return
     drive = np.asarray(currents, np.float64)
     late = np.concatenate([np.zeros((delay, *drive.shape[1:])), drive])
-    rest = resting_potential(model)
-    rest = 0.0 if rest is None else rest
+    rest = resting_state(model)
     for first, second in zip(respond(model, drive, rest), respond(model, late, rest), strict=True):
         np.testing.assert_array_equal(second[delay:], first, f"{model} answers differently after {delay} silent steps")
 
@@ -119,7 +163,7 @@ def independence(model: NeuronModel, currents: ArrayLike) -> None:
     drive = np.asarray(currents, np.float64)
     order = np.random.default_rng(0).permutation(drive.shape[1])
     straight = respond(model, drive)
-    for first, second in zip(straight, respond(model, drive[:, order]), strict=True):
+    for first, second in zip(straight, respond(model, drive[:, order], neurons=order), strict=True):
         np.testing.assert_array_equal(second, first[..., order], f"{model}: a neuron depends on its neighbours")
     for first, second in zip(straight, respond(model, drive), strict=True):
         np.testing.assert_array_equal(second, first, f"{model}: a run depends on the one before")
@@ -172,7 +216,7 @@ def subnormals_are_zero(model: NeuronModel, steps: int = 6) -> None:
 
     Asked of models that begin at rest at 0, where potentials can be so small.
     """
-    if model.initial != 0 or resting_potential(model) != 0:
+    if model.initial != 0 or not rests(model) or not _stays(model, tuple(initial_state(model).values()), steps):
         return
     sixteenths = np.concatenate([np.arange(16, 49), np.arange(64, 80)]) / 16
     currents = (np.concatenate([sixteenths, -sixteenths]) * 2.0**-126).astype(np.float32)
@@ -186,7 +230,7 @@ def _equals_specification(model: NeuronModel, currents: Array, steps: int) -> No
     emitted, membrane = _run_alone(model, currents, steps)
     state = reference.at_rest(model, currents.shape)
     for step in range(steps):
-        state, value, _ = reference.advance(model, state, currents.astype(np.float64))
+        state, value, _ = reference.advance(model, state, currents.astype(np.float64), reference.Moment(step=step))
         np.testing.assert_array_equal(emitted[step], value, f"{model}: emitted near 2**-126")
     np.testing.assert_array_equal(membrane, state[0], f"{model}: potential near 2**-126")
 
@@ -214,7 +258,8 @@ def compiled_like_python(model: NeuronModel, steps: int = 16) -> None:
     found, membrane = _run_alone(model, currents, steps)
     state = reference.at_rest(model, currents.shape)
     for step in range(steps):
-        state, emitted, _ = reference.advance(model, state, currents.astype(np.float64))
+        moment = reference.Moment(step=step)
+        state, emitted, _ = reference.advance(model, state, currents.astype(np.float64), moment)
         difference = f"{model}: compiled, the step differs from plain Python"
         np.testing.assert_array_equal(found[step], emitted, difference)
     np.testing.assert_array_equal(membrane, state[0], difference)

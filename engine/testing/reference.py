@@ -12,7 +12,9 @@ Shapes, strides, padding, dilation and groups follow PyTorch's Conv2d, ConvTrans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..graph import CurrentSum, Input, Join, Network, Neurons, Node, Synapses
 from ..neurons import (
+    Heterogeneous,
     IntegrateAndFire,
     LadderModel,
     LeakyIntegrateAndFire,
@@ -29,11 +32,13 @@ from ..neurons import (
     SignedMultiThreshold,
     SteppedModel,
     initial_state,
+    layer_key,
     level_table,
-    registration_of,
+    random_number,
+    registration_behind,
 )
 from ..operations import Operations
-from .brute_force import count_operations
+from .brute_force import count_operations, count_reads
 from .reference_encoders import encode
 from .reference_synapses import STATEFUL, SYNAPSES, own_synapses
 
@@ -43,18 +48,38 @@ Fired = tuple[Array, Array, Array]
 # --- Neurons: (state after, value emitted, spikes of each kind), element by element ----------------------------------
 
 
+@dataclass(frozen=True)
+class Moment:
+    """What a step knows beside the neuron itself: the layer's name and the index of the step; see `STEP_INPUTS`.
+
+    `neurons` has the number of each neuron, by which random numbers are told apart; by default those of the shape.
+    """
+
+    layer: str = "neurons"
+    step: int = 0
+    neurons: Array | None = None
+
+
+FIRST = Moment()
+"""The first step of a layer "neurons"."""
+
+
 def at_rest(model: NeuronModel, shape: tuple[int, ...]) -> Array:
     """(S, ...) float64: each of a model's S state variables before the first step, the membrane potential first."""
+    if isinstance(model, Heterogeneous):
+        rows = [tuple(initial_state(each).values()) for each in model.models(shape).ravel()]
+        return np.array(rows, np.float64).T.reshape(-1, *shape)
     return np.stack([np.full(shape, np.float64(value)) for value in initial_state(model).values()])
 
 
-def advance(model: NeuronModel, state: Array, current: Array) -> Fired:
+def advance(model: NeuronModel, state: Array, current: Array, moment: Moment = FIRST) -> Fired:
     """One step of neurons of any model.
 
     Parameters
     ----------
     state : (S, ...) float64
     current : (...) float64
+    moment : Moment
 
     Returns
     -------
@@ -63,7 +88,7 @@ def advance(model: NeuronModel, state: Array, current: Array) -> Fired:
     crossed : (K, ...), how many spikes of each kind each neuron fired: of each threshold, or of each level
     """
     if type(model) not in RULES and not isinstance(model, LadderModel):
-        return follow_step(model, state, current)
+        return follow_step(model, state, current, moment)
     membrane, emitted, crossed = RULES.get(type(model), fire)(model, state[0], current)
     return membrane[None], emitted, crossed
 
@@ -130,19 +155,41 @@ def leaky_integrate_and_fire(model: LeakyIntegrateAndFire, membrane: Array, curr
     return integrate_and_fire(model, without_subnormals(float(np.float32(model.decay)) * membrane), current)
 
 
-def follow_step(model: SteppedModel, state: Array, current: Array) -> Fired:
+def follow_step(model: SteppedModel, state: Array, current: Array, moment: Moment = FIRST) -> Fired:
     """A registered model's step as plain Python, neuron by neuron; its state is rounded to float32 by definition."""
-    registration, table = registration_of(model), level_table(model)
+    registration, table = registration_behind(model), level_table(model)
     step = getattr(registration.step, "py_func", registration.step)
-    parameters = registration.arguments(model)
     inputs = zip(exact_float32(current).ravel().tolist(), *(part.ravel().tolist() for part in state), strict=True)
-    columns = np.array([step(*values, *parameters) for values in inputs], np.float64).T
+    parameters = _parameters(model, current.shape, moment)
+    columns = np.array([step(*values, *own) for values, own in zip(inputs, parameters, strict=True)], np.float64).T
     level = columns[0].reshape(current.shape).astype(np.int64)
     kinds = 1 + np.arange(table.kinds).reshape(-1, *[1] * level.ndim)
     after = without_subnormals(columns[1:]).astype(np.float32).astype(np.float64).reshape(state.shape)
     # Small integers, because there may be 255 levels.
     crossed = np.where(level == kinds, table.spikes[kinds], 0).astype(np.int16)
     return after, table.emit.astype(np.float64)[level], crossed
+
+
+def _parameters(model: SteppedModel, shape: tuple[int, ...], moment: Moment) -> Iterator[tuple[Any, ...]]:
+    """The last arguments of each neuron's step."""
+    registration = registration_behind(model)
+    alike = np.array([model], object) if not isinstance(model, Heterogeneous) else model.models(shape).ravel()
+    if len(alike) == 1 and not registration.inputs:
+        yield from itertools.repeat(registration.arguments(alike[0]), math.prod(shape))
+        return
+    numbers = neuron_numbers(shape) if moment.neurons is None else moment.neurons
+    key = layer_key(moment.layer, getattr(model, "seed", 0))
+    for each, number in zip(np.broadcast_to(alike, math.prod(shape)), numbers.ravel().tolist(), strict=True):
+        given = {"step_index": moment.step, "random": random_number(key, moment.step, number)}
+        yield registration.arguments(each, given)
+
+
+def neuron_numbers(shape: tuple[int, ...]) -> Array:
+    """The number of each neuron of a layer of the shape (C, H, W), channels innermost; of (N,) as they come."""
+    if len(shape) != 3:
+        return np.arange(math.prod(shape)).reshape(shape)
+    channels, height, width = shape
+    return np.arange(math.prod(shape)).reshape(height, width, channels).transpose(2, 0, 1)
 
 
 def follow_constants(model: LadderModel, membrane: Array, current: Array) -> Fired:
@@ -180,6 +227,7 @@ class ReferenceResult:
     membrane: dict[str, Array]
     spike_count: dict[str, Array]
     operations: Operations
+    count_reads: Callable[[], dict[str, int]]
 
     @property
     def output(self) -> Array:
@@ -240,7 +288,9 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int, picture: int 
         for node in network.nodes:
             incoming = _incoming(node, before, put_out)
             if isinstance(node, Neurons):
-                states[node.name], put_out[node.name], crossed = advance(node.model, states[node.name], incoming[0])
+                moment = Moment(node.name, step)
+                advanced = advance(node.model, states[node.name], incoming[0], moment)
+                states[node.name], put_out[node.name], crossed = advanced
                 crossings[node.name].append(crossed)
                 exact_float32(states[node.name])
             elif isinstance(node, Input) and node.encoder is not None:
@@ -262,6 +312,7 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int, picture: int 
         membrane={name: exact_float32(states[name][0]) for name in fired},
         spike_count={name: values.sum(axis=(0, 1), dtype=np.int64) for name, values in fired.items()},
         operations=count_operations(network, recorded, crossed_by_layer),
+        count_reads=lambda: count_reads(network, recorded, crossed_by_layer),
     )
 
 

@@ -1,0 +1,31 @@
+"""One logit as the logits of two classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from spikeunet.engine.graph import Network, Node, Weighted
+
+
+def two_classes(network: Network) -> Network:
+    """A network that puts out one logit l, with the outputs 0 and l in its place.
+
+    The softmax of these gives class 1 the probability that a sigmoid gives l. Any other network comes back as it is.
+    """
+    if len(network.outputs) != 1 or network.channels[network.output.name] != 1:
+        return network
+    last = [node for node in network.projections(network.output.source) if isinstance(node, Weighted)]
+    if len(last) != len(network.projections(network.output.source)) or any(node.scales_channels for node in last):
+        return network
+    doubled: dict[str, Node] = {node.name: _with_zeros(node) for node in last}
+    return network.replace([doubled.get(node.name, node) for node in network.nodes])
+
+
+def _with_zeros(node: Weighted) -> Weighted:
+    """Synapses of one channel, with another one before it that is always 0."""
+    lengths = (node.along_outputs(np.zeros(count)).shape for count in (1, 2))
+    axis = next(axis for axis, sizes in enumerate(zip(*lengths, strict=True)) if sizes == (1, 2))
+    weight = np.concatenate([np.zeros_like(node.weight), node.weight], axis)
+    return replace(node, weight=weight, bias=np.concatenate([np.zeros_like(node.bias), node.bias]))

@@ -1,0 +1,83 @@
+"""`spikeunet classify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import InputError
+from ..pictures.ranges import SampleRange
+from .claims import Claims
+from .class_names import read_class_names
+from .classify_picture import ClassifySettings, classify_file
+from .jobs import plan_readings
+from .one_picture import Model
+from .options import FILE, INPUT
+from .picture_command import check_run_options, process_pictures, run_options
+from .pipes import PIPE
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
+@click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
+@click.option(
+    "--top", type=click.IntRange(min=1), metavar="K", default=5, show_default=True, help="Classes to name of a picture."
+)
+@click.option("--classes", metavar="FILE", type=FILE, help="Names of the classes.  [default: the model's own]")
+@click.option("--json", "as_json", is_flag=True, help="As --report -: JSON on stdout, alone there.")
+@run_options
+def classify(
+    model: str,
+    inputs: tuple[Path | str, ...],
+    steps: int | None,
+    top: int,
+    classes: Path | None,
+    as_json: bool,
+    sample_range: SampleRange | None,
+    threads: int | None,
+    order: str,
+    tile: int | None,
+    kernels: str,
+    report: str | None,
+) -> None:
+    """Tell the class of pictures.
+
+    MODEL is the name of a model or a model file, IN are picture files and folders of them, or - for a pipe. Of one
+    picture the classes with the largest scores are printed, with their probabilities (softmax) and scores (readout
+    divided by T); of several a table with the class of each.
+
+    Size, mean and deviation that the network wants are in the model (spikeunet convert --resize --mean --std); a
+    picture of another size, or a colour picture for a network that takes gray, is refused where the model does not say
+    what to do with it. --classes FILE has a name on each line, or is a JSON list (.json), or a folder of labelled
+    pictures, the names of whose folders are taken in their order.
+
+    \b
+    Examples:
+      spikeunet classify digits.npz seven.png
+      spikeunet classify flowers.npz garden/ rose.jpg --top 3 --classes names.txt
+      spikeunet classify flowers.npz garden/ --json > garden.json
+    """
+    from ..tasks.classification import classifier, with_classes
+
+    check_run_options(steps, order, tile, kernels)
+    if as_json and report is not None:
+        raise InputError(f"--json is --report -; leave one of --json and --report {report} out")
+    report = PIPE if as_json else report
+    claims = Claims()
+    claims.reads_model(model)
+    claims.reads("the names of the classes", *([] if classes is None else [classes]))
+    jobs = plan_readings(inputs, claims, report)
+    network = with_classes(classifier(model), None if classes is None else read_class_names(classes))
+    chosen = Model.of(model, network, steps)
+    settings = ClassifySettings(
+        model_for=lambda _: chosen,
+        order=order,
+        threads=threads,
+        tile=tile,
+        kernels=kernels,
+        sample_range=sample_range,
+        top=top,
+    )
+    process_pictures(jobs, classify_file, settings, "Classifying", report)

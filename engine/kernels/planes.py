@@ -1,0 +1,202 @@
+"""Spread event queues out over planes of bytes, silent neurons as zeros, for the dot kernels."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .arguments import InputRows
+from .band import plane_rows
+from .compilation import compiled_bare
+from .sources import count_sources, source_at
+from .vectors import _data, _load_vector, _splat, _store_vector, _vector
+
+MASK_CHANNELS = 32
+"""Channels of a pixel that are spread out at once."""
+
+PLANE_GAP = 64
+"""Bytes between planes: kernels may read and write so many beyond a plane's last pixel."""
+
+_FLUSH = 255
+
+_BYTE, _NUMBER, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+@intrinsic
+def fill_word(typing_context, steps, words, entry, masks, mask, shift, planes, place, size):
+    """Spread the entries of MASK_CHANNELS channels out; returns how many entries there were.
+
+    Step t goes to planes[place + t * size], ...; `steps` is a tuple that long, with as many steps as a word has bytes.
+    """
+
+    def generate(context, builder, signature, arguments):
+        _, words, entry, masks, mask, shift, planes, place, size = arguments
+        words, masks, planes = (
+            _data(context, builder, signature.args[k], array) for k, array in ((1, words), (3, masks), (6, planes))
+        )
+        pointer = builder.gep(masks, [mask], inbounds=True)
+        bits = builder.load(builder.bitcast(pointer, _NUMBER.as_pointer()), align=1)
+        width = signature.args[1].dtype.bitwidth
+        lanes = min(MASK_CHANNELS, 512 // width)
+        parts, found = [], entry
+        for first in range(0, MASK_CHANNELS, lanes):
+            part = builder.trunc(builder.lshr(bits, _NUMBER(first)), ir.IntType(lanes)) if lanes < 32 else bits
+            parts.append(_expanded(builder, words, found, part, ir.IntType(width), lanes))
+            found = builder.add(found, _resized(builder, builder.ctpop(part), found.type))
+        for step in range(signature.args[0].count):
+            levels = _bytes_of_step(builder, parts, step, width // 8)
+            _store_vector(builder, _backwards(builder, levels, shift), planes, place)
+            place = builder.add(place, size)
+        return builder.sub(found, entry)
+
+    number = types.intp
+    return number(steps, words, number, masks, number, number, planes, number, number), generate
+
+
+def _resized(builder, value, number_type):
+    return value if value.type.width == number_type.width else builder.zext(value, number_type)
+
+
+def _expanded(builder, words, entry, bits, word_type, lanes):
+    """Words, one after the other, to the lanes whose bits are set; zeros to the others."""
+    vector = _vector(lanes, word_type)
+    pointer = builder.gep(words, [entry], inbounds=True)
+    lane_bits = builder.bitcast(bits, _vector(lanes, ir.IntType(1)))
+    function_type = ir.FunctionType(vector, [pointer.type, lane_bits.type, vector])
+    name = f"llvm.masked.expandload.v{lanes}i{word_type.width}"
+    function = cgutils.get_or_insert_function(builder.module, function_type, name)
+    return builder.call(function, [pointer, lane_bits, ir.Constant(vector, None)])
+
+
+def _bytes_of_step(builder, parts, step, each):
+    """The step's byte of all words."""
+    halves = []
+    for first in range(0, len(parts), 2):
+        pair = [builder.bitcast(part, _vector(part.type.count * each, _BYTE)) for part in parts[first : first + 2]]
+        channels = len(pair) * pair[0].type.count // each
+        chosen = ir.Constant(_vector(channels, _NUMBER), [channel * each + step for channel in range(channels)])
+        halves.append(builder.shuffle_vector(pair[0], pair[-1], chosen))
+    if len(halves) == 1:
+        return halves[0]
+    both = ir.Constant(_vector(MASK_CHANNELS, _NUMBER), list(range(MASK_CHANNELS)))
+    return builder.shuffle_vector(*halves, both)
+
+
+def _backwards(builder, levels, shift):
+    """Levels read backwards, bit by bit, and shifted to the right."""
+    function_type = ir.FunctionType(levels.type, [levels.type])
+    name = f"llvm.bitreverse.v{levels.type.count}i8"
+    turned = builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), [levels])
+    # Bytes have no shift of their own: shift eight of them together, and drop what came from the neighbour.
+    eights = _vector(levels.type.count // 8, _PLACE)
+    shifted = builder.lshr(builder.bitcast(turned, eights), _splat(builder, shift, eights.count))
+    kept = _splat(builder, builder.lshr(_BYTE(255), builder.trunc(shift, _BYTE)), levels.type.count)
+    return builder.and_(builder.bitcast(shifted, levels.type), kept)
+
+
+@numba.njit(inline="always")
+def _fill_entries(source, first, end, place, size, steps, planes):
+    """Spread a pixel's entries out, one by one."""
+    channels, levels, quanta = source.channels, source.levels, source.quanta
+    bytes_each = levels.size // max(source.words.size, 1)
+    place += source.channel_offset
+    for entry in range(first, end):
+        for step in range(steps):
+            planes[place + channels[entry] + step * size] = quanta[levels[entry * bytes_each + step]]
+
+
+@compiled_bare
+def fill_planes(band, bands, steps, sources, memory, layout):
+    """Fill planes with the levels of the rows of the sources that a band reads, and zeros around them.
+
+    steps : tuple as long as there are steps
+    sources : PlaneSources
+    memory : uint8, see `Planes`
+    layout : PlaneLayout
+    """
+    planes = plane_rows(band, bands, memory)
+    queues, first_row, levels = sources.queues, planes.first_row, planes.levels
+    size = planes.rows * layout.row_bytes + PLANE_GAP
+    levels[: len(steps) * size] = 0
+    height, width = source_at(queues, 0).start.shape
+    for row in range(max(first_row, 0), min(first_row + planes.rows, height)):
+        base = (row - first_row) * layout.row_bytes + layout.edge
+        for x in range(width - 1):
+            # Sources in order: what one writes too much, always zeros, is overwritten by the next one or next pixel.
+            for number in range(count_sources(queues)):
+                source = source_at(queues, number)
+                entry = source.start[row, x]
+                if source.masks.size == 0:
+                    _fill_entries(source, entry, source.start[row, x + 1], base, size, len(steps), levels)
+                    continue
+                mask_words = (sources.channels[number] + MASK_CHANNELS - 1) // MASK_CHANNELS
+                mask, place = (row * (width - 1) + x) * mask_words * 4, base + source.channel_offset
+                for word in range(mask_words):
+                    entry += fill_word(
+                        steps, source.words, entry, source.masks, mask + 4 * word, source.shift, levels,
+                        place + MASK_CHANNELS * word, size,
+                    )  # fmt: skip
+            base += layout.pixel_bytes
+
+
+@intrinsic
+def add_active(typing_context, held, planes, place):
+    """held[k] += planes[place + k] != 0 for MASK_CHANNELS bytes."""
+
+    def generate(context, builder, signature, arguments):
+        held, planes = (_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1))
+        levels = _load_vector(builder, planes, arguments[2], MASK_CHANNELS, _BYTE)
+        active = builder.icmp_unsigned("!=", levels, ir.Constant(levels.type, None))
+        counts = _load_vector(builder, held, _PLACE(0), MASK_CHANNELS, _BYTE)
+        _store_vector(builder, builder.add(counts, builder.zext(active, levels.type)), held, _PLACE(0))
+        return context.get_dummy_value()
+
+    return types.void(held, planes, types.intp), generate
+
+
+@numba.njit(inline="always")
+def _count_active(planes, base, pixel, begin, end, held, totals):
+    """How many of the pixels begin ... end - 1 have each of MASK_CHANNELS channels active."""
+    totals[:MASK_CHANNELS] = 0
+    for first in range(begin, end, _FLUSH):
+        held[:MASK_CHANNELS] = 0
+        for column in range(first, min(first + _FLUSH, end)):
+            add_active(held, planes, base + column * pixel)
+        for channel in range(MASK_CHANNELS):
+            totals[channel] += held[channel]
+
+
+@compiled_bare
+def count_zeros_of_planes(band, bands, steps, sources, memory, layout, zeros):
+    """Count, for each event that is spread out and that this band counts, the weights of zero that it meets.
+
+    steps, sources, memory, layout : as in `fill_planes`
+    zeros : ZeroCounts
+    """
+    planes = plane_rows(band, bands, memory)
+    own = InputRows(bands.table[band].first_counted, bands.table[band].end_counted)
+    column_classes, queues, counts = zeros.tables.column_classes, sources.queues, zeros.counts
+    width, pixel, size = column_classes.size, layout.pixel_bytes, planes.rows * layout.row_bytes + PLANE_GAP
+    held, totals = zeros.sums[0].view(np.uint8), zeros.sums[1]
+    for step in range(len(steps)):
+        for row in range(own.first, own.end):
+            base = step * size + (row - planes.first_row) * layout.row_bytes + layout.edge
+            of_row = zeros.tables.zeros[zeros.tables.row_classes[row]]
+            x = 0
+            while x < width:
+                end = x + 1
+                while end < width and column_classes[end] == column_classes[x]:
+                    end += 1
+                for word in range(0, pixel, MASK_CHANNELS):
+                    _count_active(planes.levels, base + word, pixel, x, end, held, totals[word:])
+                of_run = of_row[column_classes[x]]
+                for number in range(count_sources(queues)):
+                    total, first = 0, source_at(queues, number).channel_offset
+                    for channel in range(first, first + sources.channels[number]):
+                        total += of_run[channel] * totals[channel]
+                    counts[number, 1, 0, step] += total
+                x = end

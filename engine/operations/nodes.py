@@ -1,0 +1,330 @@
+"""The ledger's entries: what a layer of neurons did, and what a node of synapses did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+from .exact import Counts, added, row_totals, total
+
+if TYPE_CHECKING:
+    from ..neurons import Arithmetic
+
+
+class Emitter:
+    """What emits events: a layer of neurons, or an Input with an encoder."""
+
+    thresholds: tuple[float, ...]
+
+    @property
+    def graded(self) -> bool:
+        """Whether events are of several sizes; those of one size are binary, whatever their sign."""
+        return len(set(map(abs, self.thresholds))) > 1
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronOperations(Emitter):
+    """What a layer of neurons did; K is the number of its thresholds.
+
+    Parameters
+    ----------
+    name : str
+    neurons : int
+        Number of neurons, summed over pictures.
+    thresholds : (K,) tuple of float
+        Value that the crossing of each threshold emits.
+    events : (T,) int64
+        Events at each step.
+    spikes : (T, K) int64
+        Crossings of each threshold at each step.
+    state_bytes : int
+        Membrane potentials of one picture, the largest one.
+    variables : int
+        State variables of a neuron; most have a membrane potential alone.
+    shifts : bool
+        Whether an event is a shift and an addition for each spike: see `LevelTable.shifts`.
+    bits : int
+        Of an event's level; 1 where all events are of one size.
+    arithmetic : Arithmetic or None
+        What an update costs; None where the neuron model does not declare it.
+    most_spikes : int
+        Most spikes that a neuron counts for in a step.
+    """
+
+    name: str
+    neurons: int
+    thresholds: tuple[float, ...]
+    events: Counts
+    spikes: Counts
+    state_bytes: int
+    variables: int
+    shifts: bool
+    bits: int
+    arithmetic: Arithmetic | None
+    most_spikes: int
+
+    @property
+    def neuron_updates(self) -> int:
+        """Neurons times steps."""
+        return self.neurons * len(self.events)
+
+    @property
+    def activation_sparsity(self) -> float:
+        """Share of the neurons and steps without an event."""
+        return 1 - total(self.events) / max(1, self.neuron_updates)
+
+    @property
+    def potential_reads(self) -> int:
+        """State variables that updates read, and write back."""
+        return self.variables * self.neuron_updates
+
+    def arithmetic_total(self, kind: str) -> int | None:
+        """`multiplications`, `additions` or `comparisons` of all updates and spikes; None where not declared."""
+        if self.arithmetic is None:
+            return None
+        of_spike: int = getattr(self.arithmetic, f"spike_{kind}")
+        of_update: int = getattr(self.arithmetic, kind)
+        return of_update * self.neuron_updates + of_spike * total(self.spikes)
+
+    def first_steps(self, steps: int) -> NeuronOperations:
+        """What the layer did in its first `steps` steps."""
+        return replace(self, events=self.events[:steps], spikes=self.spikes[:steps])
+
+    def __add__(self, other: NeuronOperations) -> NeuronOperations:
+        check_equal(self.name, "thresholds", self.thresholds, other.thresholds)
+        return replace(
+            self,
+            neurons=self.neurons + other.neurons,
+            events=added(self.events, other.events),
+            spikes=added(self.spikes, other.spikes),
+            state_bytes=max(self.state_bytes, other.state_bytes),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class InputOperations(Emitter):
+    """The spikes that an Input's encoder made, or that came as such; K is the number of values that it emits.
+
+    They are none of the network's own: `Operations.totals` counts that they are read and what they cause in synapses,
+    but neither them nor that they are written.
+
+    Parameters
+    ----------
+    name : str
+    sites : int
+        Elements of the input, summed over pictures.
+    thresholds : (K,) tuple of float
+        Each value that is emitted.
+    events : (T,) int64
+        Events at each step.
+    spikes : (T, K) int64
+        Spikes of each value at each step: an event of a count of three spikes is three.
+    shifts : bool
+        Whether an event is a shift and an addition for each spike: see `LevelTable.shifts`.
+    bits : int
+        Of an event's level; 1 where all events are of one size.
+    """
+
+    name: str
+    sites: int
+    thresholds: tuple[float, ...]
+    events: Counts
+    spikes: Counts
+    shifts: bool
+    bits: int
+
+    def first_steps(self, steps: int) -> InputOperations:
+        """What was emitted in the first `steps` steps."""
+        return replace(self, events=self.events[:steps], spikes=self.spikes[:steps])
+
+    def __add__(self, other: InputOperations) -> InputOperations:
+        check_equal(self.name, "thresholds", self.thresholds, other.thresholds)
+        return replace(
+            self,
+            sites=self.sites + other.sites,
+            events=added(self.events, other.events),
+            spikes=added(self.spikes, other.spikes),
+        )
+
+
+Emitters = Mapping[str, NeuronOperations | InputOperations]
+"""All that emits events, by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class SynapticEvents:
+    """Accumulates that the events of one layer of neurons, or of an Input with an encoder, cause in one synapse node.
+
+    Parameters
+    ----------
+    synops : (T,) int64
+        Events times the targets that each really reaches, a graded event counting once.
+    synops_binary : (T, K) int64
+        The same for the crossings of each threshold.
+    synops_effective : (T,) int64
+        Events times the non-zero weights that each meets.
+    """
+
+    synops: Counts
+    synops_binary: Counts
+    synops_effective: Counts
+
+    def __add__(self, other: SynapticEvents) -> SynapticEvents:
+        return SynapticEvents(
+            added(self.synops, other.synops),
+            added(self.synops_binary, other.synops_binary),
+            added(self.synops_effective, other.synops_effective),
+        )
+
+    def first_steps(self, steps: int) -> SynapticEvents:
+        """What arrived in the first `steps` steps."""
+        return SynapticEvents(self.synops[:steps], self.synops_binary[:steps], self.synops_effective[:steps])
+
+
+@dataclass(frozen=True, eq=False)
+class SynapseOperations:
+    """What a synapse node did.
+
+    Parameters
+    ----------
+    name : str
+    kind : str
+        What model files call it: "Conv2d", "MaxPool2d", ...
+    sources : dict of SynapticEvents
+        By the name of each layer of neurons and Input with an encoder that the node reads, a concatenation's parts one
+        by one.
+    reads_input : bool
+        Whether the node reads the analog input.
+    macs, macs_effective : int
+        Multiply-accumulates of the analog input, once a run: all, and those of non-zero weights and values.
+    dense_synops : int
+        Accumulates that there would be if all that the node reads events of had one at every step.
+    dense_macs : int
+        Multiply-accumulates of the artificial network; 0 for a pool.
+    weights, zero_weights, parameter_bytes : int
+        Number of weights, those that are zero, and bytes of weights and biases; 0 for a pool.
+    steps : int
+    biases : int
+        Number of biases; 0 for a pool.
+    inputs, outputs : int
+        Numbers that the node reads and puts out, summed over pictures.
+    largest_inputs, largest_outputs : int
+        The same of one picture, the largest one: what a memory must hold.
+    channels : int
+        Of the input.
+    joined : tuple of str
+        What `sources` names, a layer that a concatenation names twice twice.
+    delay : int
+        Steps that pass before events arrive.
+    state_bytes : int
+        What the node keeps from step to step of one picture, the largest one: of a max pool the sums of its windows.
+    """
+
+    name: str
+    kind: str
+    sources: Mapping[str, SynapticEvents]
+    reads_input: bool
+    macs: int
+    macs_effective: int
+    dense_synops: int
+    dense_macs: int
+    weights: int
+    zero_weights: int
+    parameter_bytes: int
+    steps: int
+    biases: int
+    inputs: int
+    outputs: int
+    largest_inputs: int
+    largest_outputs: int
+    channels: int
+    joined: tuple[str, ...]
+    delay: int = 0
+    state_bytes: int = 0
+
+    def _sum(self, values: Iterable[Counts]) -> Counts:
+        return reduce(added, values, np.zeros(self.steps, np.int64))
+
+    @property
+    def synops(self) -> Counts:
+        """(T,) int64, accumulates of all sources at each step, a graded event counting once."""
+        return self._sum(source.synops for source in self.sources.values())
+
+    @property
+    def synops_binary(self) -> Counts:
+        """(T,) int64, accumulates at each step where each threshold crossed counts."""
+        return self._sum(row_totals(source.synops_binary) for source in self.sources.values())
+
+    @property
+    def synops_effective(self) -> Counts:
+        """(T,) int64, accumulates of non-zero weights at each step."""
+        return self._sum(source.synops_effective for source in self.sources.values())
+
+    @property
+    def connection_sparsity(self) -> float:
+        """Share of the weights that are zero."""
+        return self.zero_weights / max(1, self.weights)
+
+    @property
+    def weight_reads(self) -> int:
+        """Weights read: one for each product that an event, or a number of the analog input, enters."""
+        return total(self.synops) + self.macs if self.weights else 0
+
+    @property
+    def bias_reads(self) -> int:
+        """Biases read, each one added: at every step, or once where the analog input alone is read."""
+        times = self.steps if self.sources else 1
+        return times * self.outputs if self.biases else 0
+
+    @property
+    def potential_reads(self) -> int:
+        """Sums read, and written back: one for each accumulate of an event."""
+        return total(self.synops)
+
+    @property
+    def connects_all(self) -> bool:
+        """Whether each number that is read reaches every output by a weight of its own."""
+        return self.weights == self.largest_inputs * self.largest_outputs
+
+    def event_reads(self, emitters: Emitters) -> int:
+        """Events that the node reads, each once however many targets it reaches."""
+        arrived = max(0, self.steps - self.delay)
+        return sum(total(emitters[name].events[:arrived]) for name in self.joined)
+
+    def first_steps(self, steps: int) -> SynapseOperations:
+        """What the node did in the first `steps` steps; the analog input counts whole."""
+        sources = {name: source.first_steps(steps) for name, source in self.sources.items()}
+        dense = self.dense_synops // max(1, self.steps) * steps
+        return replace(self, sources=sources, steps=steps, dense_synops=dense)
+
+    def __add__(self, other: SynapseOperations) -> SynapseOperations:
+        for attribute in ("kind", "weights", "zero_weights", "joined", "delay"):
+            check_equal(self.name, attribute, getattr(self, attribute), getattr(other, attribute))
+        check_equal(self.name, "sources", list(self.sources), list(other.sources))
+        return replace(
+            self,
+            sources={name: source + other.sources[name] for name, source in self.sources.items()},
+            macs=self.macs + other.macs,
+            macs_effective=self.macs_effective + other.macs_effective,
+            dense_synops=self.dense_synops + other.dense_synops,
+            dense_macs=self.dense_macs + other.dense_macs,
+            inputs=self.inputs + other.inputs,
+            outputs=self.outputs + other.outputs,
+            largest_inputs=max(self.largest_inputs, other.largest_inputs),
+            largest_outputs=max(self.largest_outputs, other.largest_outputs),
+            state_bytes=max(self.state_bytes, other.state_bytes),
+        )
+
+
+def check_equal(owner: str, attribute: str, first: object, second: object) -> None:
+    """InputError where two ledgers that are to be added differ in what must be equal."""
+    if first != second:
+        raise InputError(
+            f"only ledgers of one network and one number of steps add; {attribute} of {owner} differ ({first!r} and "
+            f"{second!r})"
+        )

@@ -1,0 +1,157 @@
+"""The frames of a video, read and written with PyAV (extra `video`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, PictureError
+from .decoding import PictureFile, check_size
+from .frames import Frames
+
+CODECS = {
+    ".mp4": ("mp4", "libx264", {1: "yuv420p", 3: "yuv420p"}, {"crf": "12", "preset": "medium"}),
+    ".avi": ("avi", "ffv1", {1: "gray", 3: "bgr0"}, {}),
+}
+"""By suffix: container, codec, pixels of gray and of colour, options. FFV1 loses nothing, H.264 a little."""
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ImportError:
+        raise InputError("videos need PyAV, which is missing; pip install 'spikeunet[video]'") from None
+    return av
+
+
+@contextmanager
+def video_frames(stream: BinaryIO, name: str) -> Iterator[Frames]:
+    """The frames of a file's first video stream."""
+    from .picture_files import named_errors
+
+    av = _av()
+    with named_errors(name, "cannot be read as a video"), _plain_errors(av):
+        container = av.open(stream, metadata_errors="replace")
+    with container:
+        with named_errors(name, "cannot be read as a video"), _plain_errors(av):
+            frames = _frames(av, container, name)
+        yield frames
+
+
+def _frames(av: Any, container: Any, name: str) -> Frames:
+    if not container.streams.video:
+        raise PictureError(f"holds no pictures, only {len(container.streams)} streams of other kinds")
+    video = container.streams.video[0]
+    if video.codec_context is None:
+        raise PictureError("its pictures are in a code that is not known here; convert it to H.264 or FFV1")
+    # What a decoder would rather paint over is an error here.
+    video.codec_context.options = {"err_detect": "explode"}
+    remarks: tuple[str, ...] = ("its sound is left out",) if container.streams.audio else ()
+    if len(container.streams.video) > 1:
+        remarks += (f"holds {len(container.streams.video)} videos, of which the first is taken",)
+    late: list[str] = []
+    rate = float(video.average_rate) if video.average_rate else None
+
+    def read(start: int) -> Iterator[PictureFile]:
+        for number, samples in enumerate(_decoded(av, container, video, late)):
+            if number >= start:
+                yield PictureFile(samples)
+
+    estimate = round((container.duration or 0) / av.time_base * (rate or 0)) or None
+    return Frames(name, "video", video.frames or None, read, rate, remarks, late, estimate=estimate)
+
+
+def _decoded(av: Any, container: Any, video: Any, late: list[str]) -> Iterator[NDArray[Any]]:
+    """Frames in the order in which they are shown; PictureError where one is damaged or missing."""
+    packets, previous = 0, None
+    times: set[int] = set()
+    for packet in _raising(av, container.demux(video)):
+        packets += packet.size > 0
+        if packet.is_corrupt:
+            raise PictureError("the video is damaged or truncated here")
+        with _plain_errors(av):
+            frames = packet.decode()
+        for frame in frames:
+            if frame.is_corrupt:
+                raise PictureError("the video is damaged or truncated here")
+            if previous is not None and frame.pts is not None and len(times) < 2:
+                times.add(frame.pts - previous)
+            previous = frame.pts
+            yield _samples(frame)
+    if packets < video.frames:
+        raise PictureError(f"the video is truncated: {packets} frames of {video.frames} are there")
+    if len(times) > 1 and max(times) - min(times) > 1:
+        late.append("its frames are shown for different times; the mean rate is kept")
+
+
+def _raising(av: Any, packets: Iterator[Any]) -> Iterator[Any]:
+    while True:
+        with _plain_errors(av):
+            packet = next(packets, None)
+        if packet is None:
+            return
+        yield packet
+
+
+@contextmanager
+def _plain_errors(av: Any) -> Iterator[None]:
+    """FFmpeg's errors have numbers as those of the system have, but are about what is in a file."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise PictureError(f"the video is damaged or truncated: {error.strerror or error}") from None
+
+
+def _samples(frame: Any) -> NDArray[Any]:
+    """(H, W) or (H, W, 3), the way up it is shown: uint8, or uint16 on its whole range of more than 8 bits a sample."""
+    check_size(frame.width, frame.height)
+    deep = any(part.bits > 8 for part in frame.format.components)
+    if frame.format.name.startswith("gray"):
+        samples = frame.to_ndarray(format="gray16le" if deep else "gray")
+    else:
+        samples = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
+    turned: NDArray[Any] = np.rot90(samples, (frame.rotation // 90) % 4)
+    return turned
+
+
+class VideoWriter:
+    """Frames of 8 bits a sample into a stream, at a constant rate."""
+
+    def __init__(self, stream: BinaryIO, suffix: str, rate: float) -> None:
+        container, self._codec, self._pixels, self._options = CODECS[suffix]
+        self._suffix, self._rate = suffix, rate
+        self._av = _av()
+        self._container = self._av.open(stream, "w", format=container)
+        self._video: Any = None
+
+    def write(self, samples: NDArray[np.uint8]) -> None:
+        """The next frame, (H, W, 1 or 3)."""
+        gray = samples.shape[2] == 1
+        if self._video is None:
+            self._begin(*samples.shape)
+        picture = np.ascontiguousarray(samples[..., 0] if gray else samples)
+        frame = self._av.VideoFrame.from_ndarray(picture, format="gray" if gray else "rgb24")
+        self._mux(frame)
+
+    def _begin(self, height: int, width: int, channels: int) -> None:
+        pixels = self._pixels[channels]
+        if pixels == "yuv420p" and (height % 2 or width % 2):
+            raise PictureError(f"{self._suffix} needs an even height and width, not {height}x{width}; use .avi or .tif")
+        self._video = self._container.add_stream(self._codec, rate=Fraction(self._rate).limit_denominator(1001))
+        self._video.width, self._video.height, self._video.pix_fmt = width, height, pixels
+        self._video.options = self._options
+
+    def _mux(self, frame: Any) -> None:
+        for packet in self._video.encode(frame):
+            self._container.mux(packet)
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._video is not None:
+            self._mux(None)
+        self._container.close()
