@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_time import EVERYTHING, assert_goes_on, frames, weight
 
 from spikeunet.engine import (
+    ENERGY_MODELS,
     Concat,
     Conv2d,
     Delta,
@@ -108,6 +109,7 @@ def test_beside_another_input(encoder, second, cut, order, threads, seed):
     whole = simulate(net, inputs(shown), record=EVERYTHING, time_axis=0)
     assert_same(whole, expected)
     assert expected.operations.inputs["input"].events.sum() > 0
+    assert expected.count_reads().items() <= whole.operations.totals.items()
     one = simulate(net, inputs(shown[:cut]), record=EVERYTHING, time_axis=0, order=order, threads=threads)
     two = simulate(net, inputs(shown[cut:]), record=EVERYTHING, time_axis=0, state=one.state, threads=threads)
     assert_goes_on(whole, one, two)
@@ -400,6 +402,24 @@ def test_the_ledger_lists_encoded_inputs():
     assert json.loads(ledger.to_json())["inputs"]["input"]["events_by_step"] == events.tolist()
     assert (ledger + ledger).inputs["input"].events.tolist() == (2 * events).tolist()
     assert ledger.totals["events"] == ledger.neurons["relu1"].events.sum()
+
+
+@pytest.mark.parametrize(("encoder", "binary"), [(Rate(), True), (Delta(0.25), True), (Rate("poisson", 2.0), False)])
+def test_energy_of_encoded_input(encoder, binary):
+    """Its events are read as what they are: binary ones as accumulates, counts as multiply-accumulates."""
+    ledger = simulate(network(encoder), inputs(frames(1, 3, 4, 6)[0]), 3).operations
+    first, synapses = ledger.first_steps(2), ledger.synapses["conv1"]
+    arrived, effective = int(synapses.synops.sum()), int(synapses.synops_effective.sum())
+    assert ledger.reading.name == ("mixed" if binary else "multiply-accumulate")
+    assert ledger.reading.accumulates == (arrived if binary else 0)
+    assert ledger.reading.operations == ledger.totals["synops"] > arrived
+    assert ledger.readings["shift-adds"].operations == ledger.totals["synops_binary"]
+    assert ledger.to_neurobench()["SynapticOperations"]["Effective_ACs"] == (effective if binary else 0)
+    assert all(ledger.energy(name).spiking > 0 for name in ENERGY_MODELS)
+    row = next(row for row in ledger.rows() if row["node"] == "conv1")
+    assert row["event_reads"] == ledger.inputs["input"].events.sum()
+    assert first.inputs["input"].events.tolist() == ledger.inputs["input"].events[:2].tolist()
+    assert first.reading.operations == first.totals["synops"]
 
 
 def test_info_shows_encoders(tmp_path):

@@ -30,6 +30,7 @@ from spikeunet.engine import (
     Neurons,
     Output,
     PerfectIntegrateAndFire,
+    Rate,
     Scale,
     StateDictError,
     SumPool2d,
@@ -522,13 +523,13 @@ def test_no_nir_file_at_all(tmp_path):
             ConvTranspose2d("c", "input", np.ones((2, 2, 2, 2)), stride=2),
             "ConvTranspose2d 'c' is of a kind that NIR does",
         ),
+        (Input("input", 2, Rate()), "Input 'input' has an encoder that NIR does not have, Rate; write"),
     ],
 )
 def test_networks_that_are_refused(tmp_path, node, message):
-    nodes = {"c": Conv2d("c", "input", weight(2, 2, 1, 1)), "n": Neurons("n", "c", ONE)} | {node.name: node}
+    made = Input("input", 2), Conv2d("c", "input", weight(2, 2, 1, 1)), Neurons("n", "c", ONE)
+    nodes = {each.name: each for each in (*made, node)}
     readout = Conv2d("r", "n", weight(1, 2, 1, 1))
     with pytest.raises(InputError, match=message):
-        write_nir(
-            Network([Input("input", 2), *nodes.values(), readout, Output("output", "r")]), tmp_path / "a.nir", (4, 4)
-        )
+        write_nir(Network([*nodes.values(), readout, Output("output", "r")]), tmp_path / "a.nir", (4, 4))
     assert not (tmp_path / "a.nir").exists()

@@ -121,6 +121,12 @@ class _Writer:
         """The NIRGraph."""
         for node in self.network.nodes:
             if isinstance(node, Input):
+                if node.encoder is not None:
+                    raise self._refusal(
+                        node,
+                        f"has an encoder that NIR does not have, {type(node.encoder).__name__}; write the network with "
+                        "encoder=None, and give who reads the file the spikes",
+                    )
                 self.nodes[node.name] = self.nir.Input({"input": np.array(self._shape(node.name))})
         for node in self.network.nodes:
             if isinstance(node, Projection):

@@ -101,7 +101,7 @@ def _visit(
         part = reach[first : first + recorded[name].shape[1]]
         spiking |= name in crossed
         if name not in crossed:
-            reads["weight_reads"] += int(part.sum()) * weighted
+            reads["weight_reads"] += int(part.sum()) * weighted * len(_changes(network, recorded))
             continue
         for of_step in _arriving(crossed[name], node.delay):
             for site in zip(*np.nonzero(of_step.any(axis=0)), strict=True):
