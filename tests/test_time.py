@@ -265,9 +265,19 @@ def test_states_of_no_number_of_steps(steps):
         State(steps, 0, {}, {}, {}, {})
 
 
+def test_steps_of_a_state_may_be_numbers_of_numpy():
+    net, picture = network(), frames(1, 2, 4, 6)[0]
+    state = simulate(net, picture, 1, record="state").state
+    same = replace(state, steps=np.int64(1), averaged=np.uint8(1))
+    assert type(same.steps) is type(same.averaged) is int
+    np.testing.assert_array_equal(simulate(net, picture, 2, state=same).output, simulate(net, picture, 3).output)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"encoders": 3}, r"state.encoders must map names of nodes to arrays \(got int\)"),
+        ({"encoders": {"input": np.zeros(3, np.float32)}}, r"state.encoders must name nothing of .*\(got input\)"),
         ({"neurons": None}, r"state.neurons must map names of nodes to arrays \(got NoneType\)"),
         ({"neurons": {1: 2, "a": 3}}, r"state.neurons must name .*\(got 1, a\)"),
         ({"arriving": {"relu": np.ma.zeros((3, 4, 6), np.uint8)}}, r"must be uint8 of the shape .*\(got MaskedArray\)"),

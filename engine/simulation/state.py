@@ -62,6 +62,8 @@ class State:
         averaged = self.averaged
         if isinstance(averaged, bool) or not isinstance(averaged, (int, np.integer)) or not 0 <= averaged <= self.steps:
             raise InputError(f"state.averaged must be a whole number from 0 to {self.steps} (got {averaged!r})")
+        object.__setattr__(self, "steps", int(self.steps))
+        object.__setattr__(self, "averaged", int(averaged))
         for kind, part in zip(_KINDS, self._parts, strict=True):
             if not isinstance(part, Mapping):
                 raise InputError(f"state.{kind} must map names of nodes to arrays (got {type(part).__name__})")
