@@ -145,9 +145,9 @@ MUTATIONS = [
     ),
     Mutation(
         "memory of events is given away while they are read",
-        "simulation/picture_run.py",
-        "self._event_memories[layer.name] = run.events",
-        "run.events.put_back()",
+        "simulation/shared_memory.py",
+        "if part[2] >= index]",
+        "if part[2] > index]",
     ),
     Mutation(
         "fan-out of a pool without its padding",

@@ -44,7 +44,12 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+# Each has kernels of its own, which take seconds to compile.
+QUICK = (Lapicque, EscapeNoiseLeakyIntegrateAndFire)
+CHECKED = [pytest.param(model, marks=() if isinstance(model, QUICK) else pytest.mark.slow) for model in MODELS]
+
+
+@pytest.mark.parametrize("model", CHECKED, ids=lambda model: type(model).__name__)
 def test_all_checks_hold(model):
     check_neuron(model)
 

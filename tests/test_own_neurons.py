@@ -118,7 +118,12 @@ def test_a_burst_of_one_is_integrate_and_fire():
     network, picture = layered(BurstNeuron(0.5, 1, 0.125), dyadic=True)
     other, _ = layered(IntegrateAndFire(0.5, initial=0.125), dyadic=True)
     first, second = (simulate(each, picture, 5, record=RECORDS) for each in (network, other))
-    assert_same(first, second)
+    # What an update costs is another matter: a burst is found by a division.
+    neurons = {
+        name: dataclasses.replace(layer, arithmetic=second.operations.neurons[name].arithmetic)
+        for name, layer in first.operations.neurons.items()
+    }
+    assert_same(dataclasses.replace(first, operations=dataclasses.replace(first.operations, neurons=neurons)), second)
 
 
 def test_the_ledger_of_bursts_by_hand():

@@ -36,6 +36,7 @@ def classify(
     classes: Path | None,
     as_json: bool,
     sample_range: SampleRange | None,
+    page: int | None,
     threads: int | None,
     order: str,
     tile: int | None,
@@ -78,6 +79,7 @@ def classify(
         tile=tile,
         kernels=kernels,
         sample_range=sample_range,
+        page=page,
         top=top,
     )
     process_pictures(jobs, classify_file, settings, "Classifying", report)

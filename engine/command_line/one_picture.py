@@ -96,10 +96,11 @@ def load_for(job: Job, settings: Settings, certain: Callable[[Network, NDArray[A
     SpikeunetError, OSError
         If the picture cannot be read.
     """
-    from ..pictures.picture_files import load_picture, warn_of
+    from ..pictures.picture_files import warn_of
     from ..pictures.ranges import type_range
+    from .series import loaded
 
-    file = load_picture(job.source, sample_range=settings.sample_range)
+    file = loaded(job.source, settings)
     samples = file.samples
     model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
     warn_of(job.source, file, stretched=certain(model.network, samples))

@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import Layer, Program
-from ..binding.kernel_choice import VALUES, least_active
-from ..binding.pool_layer import PoolLayer
-from ..events import STEPS_PER_QUEUE, EventQueue, channel_type
+from ..binding.kernel_choice import least_active
+from ..events import STEPS_PER_QUEUE, EventQueue
 from ..kernels.arguments import CountedSource, LayerCalls, LayerReads, SequenceProgress
 from ..kernels.bound_call import bind
 from ..kernels.float_mode import flushing
@@ -32,14 +31,16 @@ from ..kernels.tables import CALL, FanTables, ZeroTables
 from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
 from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, SMALLEST_PART, bands_in_cache
+from .compiled_layers import is_compiled
 from .event_sources import EXPECTED_SHARE
 from .layer_run import THREADED_WORK, by_step, whole_work
 from .layer_state import Inputs, LayerState
 from .part import Part
-from .phases import LayerBands, WorkerMemory
+from .phases import LayerBands
 from .queue_memory import QueueMemory
 from .scratch import Scratch
 from .shared_memory import memory_places
+from .worker_memory import WorkerMemory
 
 IDLE = IdleMemory(1 << 29)
 """Bound programs that are idle, each on a shelf of the program that it belongs to."""
@@ -365,26 +366,6 @@ class BoundGroup:
         fired = by_step(self._fired[indices].sum(axis=1), self.steps)[..., : self.steps]
         counts = self._counts.sum(axis=0)[..., : self.steps]
         return fired, [counts[self._reads.begins[index] : self._reads.begins[index + 1]] for index in indices]
-
-
-# --- Which layers ----------------------------------------------------------------------------------------------------
-
-
-def is_compiled(layer: Layer) -> bool:
-    """Whether compiled calls run a layer of this kind, with what it reads and fires."""
-    if layer.parts != (layer,) or layer.own_kernels == VALUES or any(source.delay for source in layer.sources):
-        return False
-    if len({channel_type(source.channels) for source in layer.spiking}) > 1:
-        return False
-    analog = [source.analog for source in layer.sources]
-    ladder = layer.neurons is not None and layer.stepper is None and layer.levels is not None and layer.levels.masks
-    if layer.neurons is not None and not ladder:
-        return False
-    if all(analog):
-        return ladder and not isinstance(layer, PoolLayer)
-    if any(analog) or not all(source.levels is not None and source.levels.masks for source in layer.sources):
-        return False
-    return ladder or not isinstance(layer, PoolLayer)
 
 
 def take_bound(

@@ -23,9 +23,10 @@ from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
 from .layer_state import Inputs, LayerState
 from .part import OPERATIONS_OF_A_NEURON, Part, dense_work
-from .phases import FiredBand, LayerBands, Phase, WorkerMemory
+from .phases import FiredBand, LayerBands
 from .queue_memory import QueueMemory, has_memory
 from .scratch import Scratch
+from .worker_memory import Phase, WorkerMemory
 
 __all__ = ["Inputs", "LayerRun", "LayerState"]
 

@@ -8,9 +8,7 @@ sums, neurons that are no ladder of thresholds, events for which there is no roo
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +38,7 @@ from .layer_state import LayerState
 from .part import Part
 from .queue_memory import QueueMemory
 from .scratch import Scratch
+from .worker_memory import Phase, WorkerMemory
 
 Levels = NDArray[np.unsignedinteger[Any]]
 
@@ -47,35 +46,6 @@ FiredBand = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], Levels, N
 """Where each pixel's entries begin, their channels and their levels, counted from the band's first entry; masks."""
 
 _COMPRESSES, _VECTOR_BYTES = host_compresses(), 64
-
-
-class Phase(NamedTuple):
-    """A function that is called with the number of a band and these arguments; a kernel, or one in Python."""
-
-    function: Callable[..., None]
-    arguments: tuple[Any, ...] = ()
-
-
-@dataclass(eq=False)
-class WorkerMemory:
-    """What a worker thread has for itself.
-
-    Parameters
-    ----------
-    scratch : Scratch
-    counts : (sources, 2, 1 + K, 8) int64
-        Those that the dot kernels make, see `LayerRun`.
-    fired : (1 + K, 8) int64
-        To which the events and spikes that its bands fire are added, by byte of a word where levels are masks (see
-        `by_step`), else by step.
-    counters : (>= 2 + threads,) int64
-        Those of engine/kernels/shared_counter.py.
-    """
-
-    scratch: Scratch
-    counts: NDArray[np.int64]
-    fired: NDArray[np.int64]
-    counters: NDArray[np.int64]
 
 
 @functools.cache
