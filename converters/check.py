@@ -46,7 +46,7 @@ def relative_error(network: Network, check: Check, endings: Sequence[Ending] = (
     Raises
     ------
     InputError
-        If these are no such arrays, or of another size than the network's.
+        If these are no such arrays, of another size than the network's, or outputs that are all 0.
     """
     inputs, wanted = (_checked(name, array) for name, array in zip(_NAMES, _given(check), strict=True))
     if len(inputs) != len(wanted):
@@ -62,7 +62,9 @@ def relative_error(network: Network, check: Check, endings: Sequence[Ending] = (
             "your framework puts out for the inputs"
         )
     largest = float(np.abs(wanted).max())
-    return float(np.abs(found.reshape(wanted.shape) - wanted).max()) / (largest or 1.0)
+    if not largest:
+        raise InputError("all outputs of the check are 0, which a silent network has, too; give inputs from your data")
+    return float(np.abs(found.reshape(wanted.shape) - wanted).max()) / largest
 
 
 def require_agreement(error: float, *, force: bool) -> None:

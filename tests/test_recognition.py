@@ -279,6 +279,10 @@ def test_full_connections_are_checked_by_their_features():
     assert convert(state, normalization="none", check=(pictures, outputs)).nodes
     with pytest.raises(InputError, match="does not fit the network"):
         convert(state, normalization="none", check=(features[:, :63], outputs))
+    with pytest.raises(InputError, match="all outputs of the check are 0, which a silent network has, too"):
+        convert(state, normalization="none", check=(features * 0, outputs * 0))
+    narrow = torch.from_numpy(features).bfloat16(), torch.from_numpy(outputs)
+    assert convert(state, normalization="none", check=narrow, force=True).nodes
 
 
 @pytest.mark.parametrize("options", [(), ("--mean", "0.5", "--std", "0.25")])

@@ -121,7 +121,9 @@ def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str
         model = type(signed[0].model).__name__
         lines.append(("signed", f"{len(signed)} of {len(network.neurons)} populations are {model}: {names}"))
     if "input_size" in facts:
-        lines.append(("size", f"exported for pictures of {'x'.join(map(str, facts['input_size']))}; others may differ"))
+        size = "x".join(map(str, facts["input_size"]))
+        exported = facts.get("source") == "onnx"
+        lines.append(("size", f"exported for pictures of {size}; others may differ" if exported else f"{size} alone"))
     if "endings" in facts:
         lines.append(
             ("left out", f"at the end, without neurons: {first_few(facts['endings'])}; apply it to the output")
