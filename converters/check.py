@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,14 +46,14 @@ def relative_error(network: Network, check: Check, endings: Sequence[Ending] = (
     Raises
     ------
     InputError
-        If these are no such arrays, or of another size than the network's.
+        If these are no such arrays, of another size than the network's, or outputs that are all 0.
     """
     inputs, wanted = (_checked(name, array) for name, array in zip(_NAMES, _given(check), strict=True))
     if len(inputs) != len(wanted):
         raise InputError(f"the check has {len(inputs)} inputs and {len(wanted)} outputs; the first axis counts both")
     if not 2 <= inputs.ndim <= 4:
         raise InputError(f"inputs of the check must be (N, C, H, W), (N, C, length) or (N, C) (got {inputs.shape})")
-    found = forward(network, inputs.reshape(len(inputs), *picture_shape(inputs.shape)))[0].astype(np.float64)
+    found = forward(network, inputs.reshape(len(inputs), *_shape_read(network, inputs.shape)))[0].astype(np.float64)
     for ending in endings:
         found = ending.apply(found)
     if found.size != wanted.size:
@@ -61,7 +62,9 @@ def relative_error(network: Network, check: Check, endings: Sequence[Ending] = (
             "your framework puts out for the inputs"
         )
     largest = float(np.abs(wanted).max())
-    return float(np.abs(found.reshape(wanted.shape) - wanted).max()) / (largest or 1.0)
+    if not largest:
+        raise InputError("all outputs of the check are 0, which a silent network has, too; give inputs from your data")
+    return float(np.abs(found.reshape(wanted.shape) - wanted).max()) / largest
 
 
 def require_agreement(error: float, *, force: bool) -> None:
@@ -75,6 +78,14 @@ def require_agreement(error: float, *, force: bool) -> None:
 
 
 _NAMES = ("inputs", "outputs")
+
+
+def _shape_read(network: Network, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(C, H, W) of what the network reads; features (N, C H W) where it takes them as pictures of one size."""
+    pictures = (network.input.channels, *network.metadata.get("conversion", {}).get("input_size", ()))
+    if len(pictures) == 3 and len(shape) == 2 and shape[1] == math.prod(pictures):
+        return pictures
+    return picture_shape(shape)
 
 
 def _given(check: Any) -> tuple[Any, ...]:
@@ -92,7 +103,8 @@ def _given(check: Any) -> tuple[Any, ...]:
 
 def _checked(name: str, value: Any) -> Array:
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+        # NumPy has no bfloat16.
+        value = (value.float() if value.is_floating_point() else value).detach().cpu().numpy()
     array = as_array(value, name)
     if array.dtype.kind != "f" or array.ndim < 2 or not array.size:
         raise InputError(f"{name} of the check must be floats, N pictures first (got {array.dtype} {array.shape})")

@@ -106,7 +106,7 @@ def widened(times):
         ),
         (
             [Input("in"), layers.Scale("a", "in", ONES, delay=1), Output("out", "a")],
-            "delay must be 0, because it reads the Input",
+            "delay must be 0, because it reads an Input",
         ),
         (
             [Input("in"), layers.Add("a", ("a", "b")), layers.Scale("b", "in", ONES), Output("out", "a")],

@@ -183,3 +183,10 @@ def test_models_says_so_where_there_are_none(packaged, capsys):
     (packaged / "shipped.npz").unlink()
     assert run("models") == 0
     assert "no models" in capsys.readouterr().err
+
+
+def test_a_trained_network_is_no_model(packaged, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("network.onnx").write_bytes(b"")
+    with pytest.raises(ModelFileError, match=r"network.onnx: is no model file, .* make one .* by `spikeunet convert`"):
+        load_model("network.onnx")

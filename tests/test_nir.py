@@ -290,6 +290,24 @@ def test_round_trips_keep_every_spike(tmp_path, network):
     assert {name: type(node) for name, node in nir.read(other).nodes.items()}.keys() >= {"input", "output"}
 
 
+def test_names_with_slashes_stay_apart(tmp_path):
+    """As ONNX files have them; HDF5 would take each for a group within a group."""
+    nodes = [
+        Input("/input", 2),
+        Conv2d("/a/Conv", "/input", weight(4, 2, 3, 3), padding=1),
+        Neurons("a.Conv", "/a/Conv", ONE),
+        Conv2d("b/.", "a.Conv", weight(1, 4, 1, 1)),
+        Neurons("b..", "b/.", ONE),
+        Scale("rates", "b..", np.ones(1, np.float32)),
+        Output("output", "rates"),
+    ]
+    write_nir(Network(nodes), tmp_path / "a.nir", (8, 8))
+    found, expected = spikes(read_nir(tmp_path / "a.nir")), spikes(Network(nodes))
+    np.testing.assert_array_equal(found.spikes["a.Conv"], expected.spikes["a.Conv"])
+    np.testing.assert_array_equal(found.output, expected.output)
+    assert {"a.Conv", "a.Conv_", "b.._", "b.."} < nir.read(tmp_path / "a.nir").nodes.keys()
+
+
 def test_signals(tmp_path):
     network = Network(
         [

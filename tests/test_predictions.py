@@ -212,3 +212,10 @@ def test_a_segmentation_predicts_neither():
     assert "predicts" not in network.metadata
     with pytest.raises(StateDictError, match="epsilon"):
         convert(unets.random_state(), normalization="none", batch_norm_epsilon=-1)
+
+
+def test_an_output_of_another_size_is_no_denoisers():
+    nodes = [Input("input"), Conv2d("conv", "input", np.ones((3, 1, 2, 2)), stride=2), Output("output", "conv")]
+    lines = doubts(Network(nodes, {"predicts": "noise"}), [np.zeros((1, 6, 6), np.float32)])
+    says = "this is no denoiser: it puts out 3x3x3 for a picture of 1x6x6; say what it is for (--task classify)"
+    assert lines == [("doubtful", says)]

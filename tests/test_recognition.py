@@ -10,9 +10,10 @@ import unets
 from test_dncnn import random_state as dncnn_state
 
 from spikeunet.converters import ARCHITECTURES, Blueprint, convert
+from spikeunet.engine import load_model
 from spikeunet.engine.command_line import main
 from spikeunet.engine.dense import forward
-from spikeunet.engine.errors import StateDictError
+from spikeunet.engine.errors import InputError, StateDictError
 
 torch = pytest.importorskip("torch", reason="PyTorch makes the state dicts")
 import torch_networks as networks  # noqa: E402
@@ -265,3 +266,31 @@ def test_networks_deeper_than_pictures_can_be_halved_are_refused(architecture):
 
 def joining(depth):
     return {f"conv{2 * depth + 1 + 2 * level}" for level in range(1, depth + 1)}
+
+
+def test_full_connections_are_checked_by_their_features():
+    random = np.random.default_rng(0)
+    state = {"0.weight": random.normal(size=(3, 64)), "2.weight": random.normal(size=(2, 3))}
+    features = random.random((4, 64), np.float32)
+    outputs = np.maximum(features @ state["0.weight"].T, 0) @ state["2.weight"].T
+    network = convert(state, normalization="none", check=(features, outputs))
+    assert network.metadata["conversion"]["relative_error"] < 1e-5
+    pictures = features.reshape(4, 1, 8, 8)
+    assert convert(state, normalization="none", check=(pictures, outputs)).nodes
+    with pytest.raises(InputError, match="does not fit the network"):
+        convert(state, normalization="none", check=(features[:, :63], outputs))
+    with pytest.raises(InputError, match="all outputs of the check are 0, which a silent network has, too"):
+        convert(state, normalization="none", check=(features * 0, outputs * 0))
+    narrow = torch.from_numpy(features).bfloat16(), torch.from_numpy(outputs)
+    assert convert(state, normalization="none", check=narrow, force=True).nodes
+
+
+@pytest.mark.parametrize("options", [(), ("--mean", "0.5", "--std", "0.25")])
+def test_that_no_mean_is_taken_off_is_said_unless_one_is(capsys, tmp_path, options):
+    np.savez(tmp_path / "ann.npz", **STATES["resnet"]())
+    arguments = ["convert", str(tmp_path / "ann.npz"), "--normalization", "none", "-o", str(tmp_path / "model.npz")]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--task", "classify", *options])
+    assert not ended.value.code
+    assert ("pictures from 0 to 1, no mean taken off (--mean, --std)" in capsys.readouterr().out) == (not options)
+    assert "mean" not in load_model(tmp_path / "model.npz").metadata["conversion"].get("input", "")

@@ -14,7 +14,7 @@ def resnet(layers: Layers) -> None:
     """A stem, layer1 ..., mean, fc."""
     strides = "2 in the first block of each layer but the first, in bottlenecks in the convolution of 3x3"
     layers.assume(pooling="max, 3x3, stride 2, in the stem", strides=strides, dilation=1)
-    layers.assume(output="logits of classes", input="as it was trained on: no mean taken off")
+    layers.assume(output="logits of classes")
     value = layers.input(layers.size("conv1", 1))
     value = layers.relu("relu", layers.convolution("conv1", value, norm="bn1", stride=2, kernel=7))
     value = layers.max_pool("maxpool", value, 3, 2, 1)

@@ -19,7 +19,7 @@ def vgg(layers: Layers) -> None:
     places, side = _pooled_size(layers, chain)
     last = f"features.{max(chain)}"
     layers.assume(pooling="max, 2x2, also behind the last convolution", output="logits of classes")
-    layers.assume(input="as it was trained on: no mean taken off", input_size=[side << len(pools)] * 2)
+    layers.assume(input_size=[side << len(pools)] * 2)
     value: Value = layers.input(layers.size("features.0", 1), (side << len(pools),) * 2)
     for number, norm in chain.items():
         value = layers.convolution(f"features.{number}", value, norm=norm, kernel=3)

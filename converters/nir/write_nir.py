@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,9 @@ class _Writer:
         for node in self.network.nodes:
             if isinstance(node, (Neurons, Output)):
                 self._connect(node)
-        return self.nir.NIRGraph(nodes=self.nodes, edges=self.edges)
+        names = _names_in_hdf5(self.nodes)
+        nodes = {names[name]: part for name, part in self.nodes.items()}
+        return self.nir.NIRGraph(nodes=nodes, edges=[(names[begin], names[end]) for begin, end in self.edges])
 
     # --- Shapes ------------------------------------------------------------------------------------------------------
 
@@ -269,6 +272,19 @@ class _Writer:
 
     def _refusal(self, node: Node, message: str) -> InputError:
         return InputError(f"NIR: {type(node).__name__} {node.name!r} {message}")
+
+
+def _names_in_hdf5(names: Iterable[str]) -> dict[str, str]:
+    """Names by names of nodes: HDF5 takes a slash, which ONNX files often have, for a group within a group."""
+    given = dict.fromkeys(names)
+    found: dict[str, str] = {}
+    for name in given:
+        other = name.strip("/").replace("/", ".")
+        other = other if other.strip(".") else "node"
+        while other != name and (other in given or other in found.values()):
+            other += "_"
+        found[name] = other
+    return found
 
 
 def _as_stored(value: Array) -> Array:

@@ -50,6 +50,8 @@ def assumptions(network: Network, predicts: str | None, epsilon: float | None) -
         assumed.append(f"the output is the {network.metadata['predicts']} (--predicts)")
     if epsilon is None and "batch_norm_epsilon" in facts:
         assumed.append(f"epsilon of {facts['batch_norms']} batch norms {facts['batch_norm_epsilon']:g} (--epsilon)")
+    if not _normalised(network.metadata):
+        assumed.append("pictures from 0 to 1, no mean taken off (--mean, --std)")
     assumed += [f"{name} {facts[name]}" for name in ASSUMED if name in facts]
     lines = [
         *_found(facts),
@@ -63,6 +65,12 @@ def assumptions(network: Network, predicts: str | None, epsilon: float | None) -
     if "prefixes" in facts:
         lines.append(("keys", f"{' and '.join(map(repr, facts['prefixes']))} taken off each"))
     return lines
+
+
+def _normalised(metadata: Mapping[str, Any]) -> bool:
+    """Whether it is said how samples become what the network reads; of a denoiser there is nothing to say."""
+    steps = metadata.get("preprocessing", ())
+    return metadata.get("task") not in ("segment", "classify") or any(step["name"] == "normalize" for step in steps)
 
 
 def scales_chosen(network: Network) -> str:
@@ -113,7 +121,9 @@ def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str
         model = type(signed[0].model).__name__
         lines.append(("signed", f"{len(signed)} of {len(network.neurons)} populations are {model}: {names}"))
     if "input_size" in facts:
-        lines.append(("size", f"exported for pictures of {'x'.join(map(str, facts['input_size']))}; others may differ"))
+        size = "x".join(map(str, facts["input_size"]))
+        exported = facts.get("source") == "onnx"
+        lines.append(("size", f"exported for pictures of {size}; others may differ" if exported else f"{size} alone"))
     if "endings" in facts:
         lines.append(
             ("left out", f"at the end, without neurons: {first_few(facts['endings'])}; apply it to the output")
@@ -128,23 +138,32 @@ def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str
 def doubts(network: Network, pictures: Sequence[NDArray[np.float32]] | None) -> list[tuple[str, str]]:
     """A line to print where a denoiser's output does not look like what it is said to be, (C, H, W) pictures at hand.
 
-    What an architecture puts out may be known. Otherwise, noise has a mean of 0 and a denoised picture that of the
-    picture, so the mean of the ANN's output tells them apart.
+    What an architecture puts out may be known. Otherwise its size is a picture's, and its mean tells what it is.
     """
-    from ..dense import forward
-    from ..pictures.padding import pad_to_multiple
-
     predicts = network.metadata.get("predicts")
     known = str(network.metadata.get("conversion", {}).get("output", ""))
     if predicts is not None and "logits" in known:
         return [("doubtful", f"this is no denoiser: {known}; say what it is for (--task segment, --task classify)")]
     if predicts == "noise" and "without noise" in known:
         return [("doubtful", f"the output is {known} (--predicts picture)")]
-    if predicts is None or not pictures or (brightness := float(pictures[0].mean())) < DARKEST:
+    if predicts is None or not pictures:
         return []
-    output = float(forward(network, pad_to_multiple(pictures[0], network.size_multiple)[0])[0].mean())
+    return _doubts_of_a_picture(network, predicts, pictures[0])
+
+
+def _doubts_of_a_picture(network: Network, predicts: str, picture: NDArray[np.float32]) -> list[tuple[str, str]]:
+    """Noise has a mean of 0 and a denoised picture that of the picture, so the mean of the ANN's output tells them."""
+    from ..dense import forward
+    from ..pictures.padding import pad_to_multiple
+
+    padded = pad_to_multiple(picture, network.size_multiple)[0]
+    answer = forward(network, padded)[0]
+    if answer.shape[1:] != padded.shape[1:]:
+        sizes = " for a picture of ".join("x".join(map(str, array.shape)) for array in (answer, padded))
+        return [("doubtful", f"this is no denoiser: it puts out {sizes}; say what it is for (--task classify)")]
+    brightness, output = float(picture.mean()), float(answer.mean())
     looks = "picture" if abs(output - brightness) < abs(output) else "noise"
-    if looks == predicts:
+    if looks == predicts or brightness < DARKEST:
         return []
     means = f"mean output {output:.3f} for a picture of mean {brightness:.3f}"
     return [("doubtful", f"{means} looks like the {looks} (--predicts {looks})")]

@@ -95,6 +95,10 @@ def _found(name: str) -> Traversable:
     if name in packaged:
         return packaged[name]
     outside = _in_folders()
+    if name not in outside and Path(name).is_file():
+        raise ModelFileError(
+            f"{name}: is no model file, which ends in {SUFFIX}; make one of a trained network by `spikeunet convert`"
+        )
     if name not in outside:
         known = ", ".join(sorted({*packaged, *outside})) or "none"
         raise ModelFileError(f"no model is called {name!r}; there are: {known}; a path ends in {SUFFIX}")
