@@ -27,7 +27,12 @@ from spikeunet.engine.testing.comparison import assert_same_operations
 pytestmark = pytest.mark.timeout(900)  # whichever test comes first compiles the kernels, a minute or more
 
 
-@pytest.mark.parametrize("kind", strategies.SYNAPSES)
+# All kinds in quick tests, too, where they come together (test_random_graphs.py); here each compiles kernels of its own.
+QUICK = ("conv2d", "conv_transpose2d", "scale")
+KINDS = [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in strategies.SYNAPSES]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=5)
 @given(data=st.data())
 def test_counts_equal_brute_force(kind, data):

@@ -311,7 +311,11 @@ def simulated(draw, kind, most_steps=9):
     return network, picture, draw(st.integers(1, most_steps))
 
 
-@pytest.mark.parametrize("kind", OWN)
+# Each kind compiles for minutes in all; two of them are quick tests, and all of them come together in random graphs.
+SIMULATED = [kind if kind in ("MaxPool2d", "Scale") else pytest.param(kind, marks=pytest.mark.slow) for kind in OWN]
+
+
+@pytest.mark.parametrize("kind", SIMULATED)
 @settings(max_examples=6)
 @given(data=st.data())
 def test_tiles_threads_orders_and_batches_change_nothing(kind, data):

@@ -142,6 +142,8 @@ def test_random_graphs_are_exact_in_their_analog_form(tmp_path, block):
     for seed in range(40 * block, 40 * block + 40):
         graph, path = made(seed), tmp_path / "network.onnx"
         outputs = computed(graph, inputs)
+        if not outputs.any():
+            continue  # which a check refuses: a silent network would agree
         imported = read_onnx(saved(path, graph))
         found.update(kinds(imported.network))
         assert relative_error(imported.network, (inputs, outputs), imported.endings) < 2e-5, seed

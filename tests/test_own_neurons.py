@@ -164,6 +164,7 @@ def own_models():
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(strategies.cases(models=own_models(), most_layers=3))
 def test_networks(case):
@@ -177,7 +178,7 @@ def test_networks_of_registered_models_and_ladders(case):
     checks.ledger_equals_brute_force(case)
 
 
-@pytest.mark.parametrize("model", REGISTERED)
+@pytest.mark.parametrize("model", [*REGISTERED[:2], *(pytest.param(m, marks=pytest.mark.slow) for m in REGISTERED[2:])])
 def test_orders_threads_groups_and_batches(model):
     network, picture = layered(model())
     expected = simulate(network, picture, 15, threads=1, record=RECORDS)

@@ -207,6 +207,7 @@ def test_clearing_gives_everything_up():
     np.testing.assert_array_equal(simulate(network, pixels, 1, threads=2).output, first.output)
 
 
+@pytest.mark.slow
 def test_nothing_lives_in_cycles(tmp_path):
     """What a call leaves behind is gone at once: nobody has to wait for Python to look for cycles."""
     save_model(unet(), tmp_path / "model.npz")
