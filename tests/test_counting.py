@@ -27,7 +27,7 @@ from spikeunet.engine.testing.comparison import assert_same_operations
 pytestmark = pytest.mark.timeout(900)  # whichever test comes first compiles the kernels, a minute or more
 
 
-# All kinds in quick tests, too, where they come together (test_random_graphs.py); here each compiles kernels of its own.
+# Quick tests have all kinds together (test_random_graphs.py); here each compiles kernels of its own.
 QUICK = ("conv2d", "conv_transpose2d", "scale")
 KINDS = [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in strategies.SYNAPSES]
 
