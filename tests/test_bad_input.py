@@ -176,7 +176,7 @@ def test_calls_that_make_no_sense(refused, kind):
     [
         ("no-such-model", "no model is called 'no-such-model'"),
         ("missing.npz", "missing.npz: no such file; check the path"),
-        ("good.png", "no model is called 'good.png'"),
+        ("good.png", "good.png: is no model file, which ends in .npz"),
         ("./good.png", "good.png: is not an NPZ file, or is truncated or damaged"),
         ("segment.npz", "the model 'segment.npz' is for 'segment', not for denoising; choose another"),
         ("colour.npz", "the model takes pictures of 3 channels and got a gray picture; choose a gray model"),

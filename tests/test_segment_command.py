@@ -159,7 +159,7 @@ def test_two_pictures_of_one_stem(capsys):
         ("gray.npz", "is for 'denoise', not for segmentation; choose another, or use `spikeunet denoise`"),
         ("segment.npz", "segmentation needs a picture of 2 to 256 outputs"),
         ("missing.npz", "missing.npz: no such file; check the path"),
-        ("good.png", "no model is called 'good.png'"),
+        ("good.png", "good.png: is no model file, which ends in .npz"),
     ],
 )
 def test_models_that_do_not_fit(capsys, model, message):
