@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import NeuronError
-from .firing import check_number, check_reset, check_threshold
+from .firing import ChosenReset, UnitSpikes, check_number, check_reset, check_threshold
 from .registry import register_neuron
-from .time_constants import check_decays, left_after, taken_in
+from .time_constants import LeakyMembrane, check_decays, left_after, taken_in
 
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class AdaptiveLeakyIntegrateAndFire:
+class AdaptiveLeakyIntegrateAndFire(LeakyMembrane, ChosenReset, UnitSpikes):
     """Leaky integrate-and-fire neuron with spike-frequency adaptation; a spike has the value 1.
 
     At each step v <- decay * v + r * (1 - decay) * input, and the neuron fires where v reaches B = threshold +
@@ -68,16 +68,6 @@ class AdaptiveLeakyIntegrateAndFire:
             raise NeuronError(f"{name}.adaptation: must not be negative (got {self.adaptation})")
 
     @property
-    def decay(self) -> float:
-        """Share of the potential that is left after a step."""
-        return left_after(self.dt, self.tau_mem, self.integration)
-
-    @property
-    def gain(self) -> float:
-        """What an input of 1 adds to the potential."""
-        return self.r * taken_in(self.dt, self.tau_mem, self.integration)
-
-    @property
     def wear(self) -> float:
         """Share of the threshold's rise that is left after a step."""
         return left_after(self.dt, self.tau_adapt, self.integration)
@@ -87,18 +77,9 @@ class AdaptiveLeakyIntegrateAndFire:
         """By how much a spike raises b."""
         return taken_in(self.dt, self.tau_adapt, self.integration)
 
-    @property
-    def to_zero(self) -> bool:
-        """Whether a spike sets the potential to zero."""
-        return self.reset == "zero"
-
     def state(self) -> dict[str, float]:
         """The membrane potential, and the share of the threshold's rise."""
         return {"v": self.initial, "b": 0.0}
-
-    def levels(self) -> tuple[float, float]:
-        """A spike has the value 1."""
-        return 0.0, 1.0
 
     @staticmethod
     def step(

@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 
 from ..errors import NeuronError
-from .firing import check_number, check_threshold
+from .firing import UnitSpikes, check_number, check_threshold
 from .registry import register_neuron
 from .time_constants import check_time
 
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class AlphaNeuron:
+class AlphaNeuron(UnitSpikes):
     """Second-order neuron: the potential rises to an input and falls again; a spike has the value 1.
 
     At each step e <- exp(-dt / tau_fall) * e + input and h <- exp(-dt / tau_rise) * h - input, and the potential is
@@ -75,10 +75,6 @@ class AlphaNeuron:
     def state(self) -> dict[str, float]:
         """The membrane potential and the two parts that it consists of."""
         return {"v": self.initial, "e": 0.0, "h": 0.0}
-
-    def levels(self) -> tuple[float, float]:
-        """A spike has the value 1."""
-        return 0.0, 1.0
 
     @staticmethod
     def step(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .firing import check_number, check_reset, check_threshold
+from .firing import ChosenReset, UnitSpikes, check_number, check_reset, check_threshold
 from .registry import register_neuron
-from .time_constants import check_decays, left_after, taken_in
+from .time_constants import LeakyMembrane, check_decays, left_after, taken_in
 
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class CurrentBasedLeakyIntegrateAndFire:
+class CurrentBasedLeakyIntegrateAndFire(LeakyMembrane, ChosenReset, UnitSpikes):
     """Leaky integrate-and-fire neuron whose input is filtered first; a spike has the value 1.
 
     tau_syn di/dt = -i + w_in * input and tau_mem dv/dt = (v_leak - v) + r * i: at each step i <- syn_decay * i + w_in *
@@ -82,28 +82,9 @@ class CurrentBasedLeakyIntegrateAndFire:
         """What an input of 1 adds to the current."""
         return self.w_in * taken_in(self.dt, self.tau_syn, self.integration)
 
-    @property
-    def decay(self) -> float:
-        """Share of the potential that is left after a step."""
-        return left_after(self.dt, self.tau_mem, self.integration)
-
-    @property
-    def gain(self) -> float:
-        """What a current of 1 adds to the potential."""
-        return self.r * taken_in(self.dt, self.tau_mem, self.integration)
-
-    @property
-    def to_zero(self) -> bool:
-        """Whether a spike sets the potential to zero."""
-        return self.reset == "zero"
-
     def state(self) -> dict[str, float]:
         """The membrane potential and the synaptic current."""
         return {"v": self.initial, "i": 0.0}
-
-    def levels(self) -> tuple[float, float]:
-        """A spike has the value 1."""
-        return 0.0, 1.0
 
     @staticmethod
     def step(

@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 
 from ..errors import NeuronError
-from .firing import check_number, check_reset, check_threshold
+from .firing import ChosenReset, UnitSpikes, check_number, check_reset, check_threshold
 from .registry import register_neuron
-from .time_constants import check_decays, check_time, left_after, taken_in
+from .time_constants import LeakyMembrane, check_decays, check_time
 
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class EscapeNoiseLeakyIntegrateAndFire:
+class EscapeNoiseLeakyIntegrateAndFire(LeakyMembrane, ChosenReset, UnitSpikes):
     """Leaky integrate-and-fire neuron with escape noise; a spike has the value 1.
 
     At each step v <- decay * v + r * (1 - decay) * input with decay = exp(-dt / tau_mem) or 1 - dt / tau_mem. Then the
@@ -79,32 +79,13 @@ class EscapeNoiseLeakyIntegrateAndFire:
             raise NeuronError(f"{name}.seed: must be a whole number from 0 to 2**53 - 1 (got {self.seed!r})")
 
     @property
-    def decay(self) -> float:
-        """Share of the potential that is left after a step."""
-        return left_after(self.dt, self.tau_mem, self.integration)
-
-    @property
-    def gain(self) -> float:
-        """What an input of 1 adds to the potential."""
-        return self.r * taken_in(self.dt, self.tau_mem, self.integration)
-
-    @property
     def expected(self) -> float:
         """Spikes to be expected in a step at the threshold, were the rate to last."""
         return self.dt / self.tau_escape
 
-    @property
-    def to_zero(self) -> bool:
-        """Whether a spike sets the potential to zero."""
-        return self.reset == "zero"
-
     def state(self) -> dict[str, float]:
         """The membrane potential alone."""
         return {"v": self.initial}
-
-    def levels(self) -> tuple[float, float]:
-        """A spike has the value 1."""
-        return 0.0, 1.0
 
     @staticmethod
     def step(

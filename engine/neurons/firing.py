@@ -133,6 +133,25 @@ def check_ladder(owner: str, name: str, values: Sequence[float], most: int) -> t
     return thresholds
 
 
+class UnitSpikes:
+    """Neurons whose spikes have the value 1."""
+
+    def levels(self) -> tuple[float, float]:
+        """A spike has the value 1."""
+        return 0.0, 1.0
+
+
+class ChosenReset:
+    """Neurons that are reset as their field `reset` says."""
+
+    reset: str
+
+    @property
+    def to_zero(self) -> bool:
+        """Whether a spike sets the potential to zero."""
+        return self.reset == "zero"
+
+
 def check_reset(owner: str, reset: str) -> str:
     """`reset` where it is one of RESETS; NeuronError otherwise."""
     if reset not in RESETS:

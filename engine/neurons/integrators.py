@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .firing import check_number
+from .firing import UnitSpikes, check_number
 from .registry import register_neuron
-from .time_constants import check_decays, left_after, taken_in
+from .time_constants import LeakyMembrane, check_decays
 
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class LeakyIntegrator:
+class LeakyIntegrator(LeakyMembrane, UnitSpikes):
     """Membrane without spikes, NIR's `LI`: tau_mem dv/dt = (v_leak - v) + r * input.
 
     At each step v <- v_leak + decay * (v - v_leak) + r * (1 - decay) * input, decay = exp(-dt / tau_mem) or
@@ -50,23 +50,9 @@ class LeakyIntegrator:
         for field in ("r", "v_leak", "initial"):
             check_number(name, field, getattr(self, field))
 
-    @property
-    def decay(self) -> float:
-        """Share of the potential that is left after a step."""
-        return left_after(self.dt, self.tau_mem, self.integration)
-
-    @property
-    def gain(self) -> float:
-        """What an input of 1 adds to the potential."""
-        return self.r * taken_in(self.dt, self.tau_mem, self.integration)
-
     def state(self) -> dict[str, float]:
         """The membrane potential alone."""
         return {"v": self.initial}
-
-    def levels(self) -> tuple[float, float]:
-        """The second one is never put out."""
-        return 0.0, 1.0
 
     @staticmethod
     def step(current: float, v: float, decay: float, gain: float, v_leak: float) -> tuple[int, float]:
@@ -76,7 +62,7 @@ class LeakyIntegrator:
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class Integrator:
+class Integrator(UnitSpikes):
     """Membrane without spikes and without leak: v <- v + r * input at each step; NIR's `I`.
 
     Parameters
@@ -102,10 +88,6 @@ class Integrator:
     def state(self) -> dict[str, float]:
         """The membrane potential alone."""
         return {"v": self.initial}
-
-    def levels(self) -> tuple[float, float]:
-        """The second one is never put out."""
-        return 0.0, 1.0
 
     @staticmethod
     def step(current: float, v: float, r: float) -> tuple[int, float]:

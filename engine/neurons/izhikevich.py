@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import NeuronError
-from .firing import check_number
+from .firing import UnitSpikes, check_number
 from .registry import register_neuron
 from .time_constants import check_time
 
@@ -15,7 +15,7 @@ LONGEST_STEP = 0.002
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class Izhikevich:
+class Izhikevich(UnitSpikes):
     """Izhikevich's neuron, with two variables; a spike has the value 1.
 
     dv/dt = 0.04 v^2 + 5 v + 140 - u + bias + input and du/dt = a (b v - u), time in milliseconds, v in millivolts, by
@@ -80,10 +80,6 @@ class Izhikevich:
     def state(self) -> dict[str, float]:
         """V and u."""
         return {"v": self.initial, "u": self.b * self.initial}
-
-    def levels(self) -> tuple[float, float]:
-        """A spike has the value 1."""
-        return 0.0, 1.0
 
     @staticmethod
     def step(

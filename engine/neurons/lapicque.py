@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .firing import check_number, check_reset, check_threshold
+from .firing import ChosenReset, UnitSpikes, check_number, check_reset, check_threshold
 from .registry import register_neuron
-from .time_constants import check_decays, left_after, taken_in
+from .time_constants import LeakyMembrane, check_decays
 
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class Lapicque:
+class Lapicque(LeakyMembrane, ChosenReset, UnitSpikes):
     """Leaky integrate-and-fire neuron: tau_mem dv/dt = (v_leak - v) + r * input; a spike has the value 1.
 
     At each step v <- v_leak + decay * (v - v_leak) + r * (1 - decay) * input with decay = exp(-dt / tau_mem), which is
@@ -69,28 +69,9 @@ class Lapicque:
         for field in ("r", "v_leak", "initial"):
             check_number(name, field, getattr(self, field))
 
-    @property
-    def decay(self) -> float:
-        """Share of the potential that is left after a step."""
-        return left_after(self.dt, self.tau_mem, self.integration)
-
-    @property
-    def gain(self) -> float:
-        """What an input of 1 adds to the potential."""
-        return self.r * taken_in(self.dt, self.tau_mem, self.integration)
-
-    @property
-    def to_zero(self) -> bool:
-        """Whether a spike sets the potential to zero."""
-        return self.reset == "zero"
-
     def state(self) -> dict[str, float]:
         """The membrane potential alone."""
         return {"v": self.initial}
-
-    def levels(self) -> tuple[float, float]:
-        """A spike has the value 1."""
-        return 0.0, 1.0
 
     @staticmethod
     def step(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .firing import check_number, check_reset, check_threshold
+from .firing import ChosenReset, UnitSpikes, check_number, check_reset, check_threshold
 from .registry import register_neuron
 
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class PerfectIntegrateAndFire:
+class PerfectIntegrateAndFire(ChosenReset, UnitSpikes):
     """Integrate-and-fire neuron with a resistance, NIR's `IF`: v <- v + r * input; a spike has the value 1.
 
     `IntegrateAndFire`, whose spikes have the value of the threshold, is the faster one where both are 1.
@@ -47,18 +47,9 @@ class PerfectIntegrateAndFire:
         for field in ("r", "initial"):
             check_number(name, field, getattr(self, field))
 
-    @property
-    def to_zero(self) -> bool:
-        """Whether a spike sets the potential to zero."""
-        return self.reset == "zero"
-
     def state(self) -> dict[str, float]:
         """The membrane potential alone."""
         return {"v": self.initial}
-
-    def levels(self) -> tuple[float, float]:
-        """A spike has the value 1."""
-        return 0.0, 1.0
 
     @staticmethod
     def step(current: float, v: float, r: float, threshold: float, to_zero: bool, strict: bool) -> tuple[int, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import NeuronError
-from .firing import check_number, check_reset, check_threshold
+from .firing import ChosenReset, check_number, check_reset, check_threshold
 from .registry import register_neuron
 
 MAXIMUM_PERIOD = 65535
@@ -14,7 +14,7 @@ MAXIMUM_PERIOD = 65535
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class RefractoryLeakyIntegrateAndFire:
+class RefractoryLeakyIntegrateAndFire(ChosenReset):
     """Leaky integrate-and-fire neuron that rests for some steps after each spike.
 
     At each step v <- decay * v + input, and the neuron fires when v reaches the threshold; then it is refractory for
@@ -57,11 +57,6 @@ class RefractoryLeakyIntegrateAndFire:
             raise NeuronError(f"{name}.period: must be a whole number from 0 to {MAXIMUM_PERIOD} (got {self.period!r})")
         check_reset(name, self.reset)
         check_number(name, "initial", self.initial)
-
-    @property
-    def to_zero(self) -> bool:
-        """Whether a spike sets the potential to zero."""
-        return self.reset == "zero"
 
     def state(self) -> dict[str, float]:
         """The membrane potential, and how many steps the neuron has yet to rest."""

@@ -40,3 +40,22 @@ def left_after(dt: float, tau: float, integration: str) -> float:
 def taken_in(dt: float, tau: float, integration: str) -> float:
     """Share of its distance to a constant input that a variable goes in a step: 1 less what is left."""
     return dt / tau if integration == "euler" else -math.expm1(-dt / tau)
+
+
+class LeakyMembrane:
+    """Neurons whose potential follows tau_mem dv/dt = -v + r * input, from where it leaks to, by steps of dt."""
+
+    tau_mem: float
+    r: float
+    dt: float
+    integration: str
+
+    @property
+    def decay(self) -> float:
+        """Share of the potential that is left after a step."""
+        return left_after(self.dt, self.tau_mem, self.integration)
+
+    @property
+    def gain(self) -> float:
+        """What an input, or a current, of 1 adds to the potential."""
+        return self.r * taken_in(self.dt, self.tau_mem, self.integration)
