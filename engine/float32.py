@@ -50,6 +50,11 @@ def _parts(array: NDArray[Real]) -> Iterator[NDArray[Real]]:
     return (flat[first : first + _PART] for first in range(0, flat.size, _PART))
 
 
+def largest_size(array: NDArray[np.float32]) -> float:
+    """The largest size of a number, of either sign; 0 of none."""
+    return float(max(array.max(initial=0), -array.min(initial=0)))
+
+
 def all_finite(array: NDArray[np.float32]) -> bool:
     """Whether no number is infinite or NaN."""
     with np.errstate(over="ignore", invalid="ignore"):

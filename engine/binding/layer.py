@@ -16,6 +16,7 @@ from ..graph import FanOut, Neurons, Shape, Synapses, ZeroFanOut
 from ..graph.answers import checked_fan_out, checked_rows, checked_zero_fan_out
 from ..kernels.firing import neuron_array
 from ..kernels.processor import host_accumulators, host_lanes
+from ..kernels.tables import FanTables, ZeroTables
 from ..kernels.window_block import Token, window_token
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
@@ -325,6 +326,18 @@ class Layer(Binding):
         classes = np.where(self.window.is_new, whole.row_classes[slice(*self.window.inputs)], kinds)
         nothing = np.zeros((1, *whole.zeros.shape[1:]), np.int64)
         return ZeroFanOut(classes, whole.column_classes, np.concatenate([whole.zeros, nothing]))
+
+    @lazy_property
+    def fan_tables(self) -> FanTables:
+        """The fan-out as counting kernels take it."""
+        fan = self.fan_out
+        return FanTables(fan.rows, fan.columns, *fan.usual)
+
+    @lazy_property
+    def zero_tables(self) -> ZeroTables | None:
+        """The weights of zero that events meet, likewise."""
+        zero = self.zero_fan_out
+        return None if zero is None else ZeroTables(zero.row_classes, zero.column_classes, zero.zeros)
 
     @lazy_property
     def dense_synops(self) -> int:

@@ -27,7 +27,7 @@ from ..kernels.float_mode import flushing
 from ..kernels.sequence import count_uneven_sources, count_zeros_of_sources, run_layers
 from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
 from ..kernels.sources import packed_sources
-from ..kernels.tables import CALL, FanTables, ZeroTables
+from ..kernels.tables import CALL
 from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
 from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, SMALLEST_PART, bands_in_cache
@@ -264,7 +264,6 @@ class BoundGroup:
 
     def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
-        layer, fan, zero = part.layer, part.layer.fan_out, part.layer.zero_fan_out
         if not part.inputs.queues:
             return
         sources = packed_sources(
@@ -274,12 +273,9 @@ class BoundGroup:
             )
         )
         counts = self._counts_of(index, 0)
-        yield count_uneven_sources, (sources, FanTables(fan.rows, fan.columns, *fan.usual), counts)
-        if zero is not None and not (part.dot is not None and part.dot.counts_zeros) and layer.zero_weights:
-            yield (
-                count_zeros_of_sources,
-                (sources, ZeroTables(zero.row_classes, zero.column_classes, zero.zeros), counts),
-            )
+        yield count_uneven_sources, (sources, part.layer.fan_tables, counts)
+        if part.zeros_to_count is not None:
+            yield count_zeros_of_sources, (sources, part.zeros_to_count, counts)
 
     def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:
         """(sources, 2, kinds, steps): where a worker counts what a layer does."""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..binding import Layer
 from ..binding.integer_layer import IntegerLayer, Quanta
 from ..events import EventQueue
-from ..graph import ZeroFanOut
 from ..kernels.arguments import (
     BandTable,
     DotScratch,
@@ -42,8 +41,8 @@ def masks_of(queue: EventQueue, shift: int) -> NDArray[np.uint8]:
     return _NO_MASKS if queue.masks is None or shift < 0 else queue.masks.reshape(-1)
 
 
-def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[PlaneSources, tuple[PlaneSource, ...]]:
-    """What `fill_planes` takes of the sources, and arrays that have to outlive it.
+def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> PlaneSources:
+    """What `fill_planes` takes of the sources.
 
     `quanta` of each source, by name.
     """
@@ -61,7 +60,7 @@ def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[PlaneSo
         for source, queue, _ in inputs.queues
     )
     channels = tuple(source.channels for source, _, _ in inputs.queues)
-    return PlaneSources(packed_sources(sources), packed_numbers(channels)), sources
+    return PlaneSources(packed_sources(sources), packed_numbers(channels))
 
 
 class IntegerProducts:
@@ -72,7 +71,7 @@ class IntegerProducts:
     integers : IntegerLayer
     inputs : Inputs
     steps : int
-    zero : ZeroFanOut or None
+    zero : ZeroTables or None
         Of the layer.
 
     Attributes
@@ -81,12 +80,12 @@ class IntegerProducts:
         Whether the kernels count the weights of zero that events meet.
     """
 
-    def __init__(self, integers: IntegerLayer, inputs: Inputs, steps: int, zero: ZeroFanOut | None) -> None:
+    def __init__(self, integers: IntegerLayer, inputs: Inputs, steps: int, zero: ZeroTables | None) -> None:
         self.plan = integers.plan
         self.weights = ScaledIntegers(integers.weights, integers.scale)
         self.tokens = integers.tokens(steps)
         self._steps = steps
-        self.sources, self._kept = plane_sources(inputs, integers.quanta)
+        self.sources = plane_sources(inputs, integers.quanta)
         # Levels without a value are silent in the planes.
         seen = all(integers.every_level_counts(source.name) for source, _, _ in inputs.queues)
         self.counts_zeros = zero is not None and seen
@@ -105,10 +104,9 @@ class IntegerProducts:
     def zeros(self, scratch: Scratch, counts: NDArray[np.int64]) -> ZeroCounts:
         """Where a worker with these counts (see `LayerRun.counts`) counts weights of zero."""
         assert self._zero is not None
-        tables = ZeroTables(self._zero.row_classes, self._zero.column_classes, self._zero.zeros)
         words = -(-self.plan.tables.layout.pixel_bytes // MASK_CHANNELS)
         sums = scratch.zero_sums(2 * words * MASK_CHANNELS).reshape(2, -1)
-        return ZeroCounts(tables, sums, counts)
+        return ZeroCounts(self._zero, sums, counts)
 
     def input_rows(self, bands: tuple[tuple[int, int], ...], height: int) -> NDArray[np.int64]:
         """(n, 4): first and last + 1 input row that each band reads, and that it counts.

@@ -17,7 +17,6 @@ from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
 from ..kernels.float_mode import flushing
 from ..kernels.shared_counter import TAKEN
-from ..kernels.tables import FanTables, ZeroTables
 from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
@@ -152,17 +151,15 @@ class LayerRun:
 
 
 def _count_source(part: Part, source: Source, queue: EventQueue, counts: NDArray[np.int64]) -> None:
-    fan, zero = part.layer.fan_out, part.layer.zero_fan_out
-    rows, reached = InputRows(0, part.layer.incoming[1]), FanTables(fan.rows, fan.columns, *fan.usual)
+    rows, reached, zero = InputRows(0, part.layer.incoming[1]), part.layer.fan_tables, part.zeros_to_count
     assert source.levels is not None
     if source.levels.masks:
         count_uneven_rows(queue.start, queue.levels, rows, reached, source.thresholds, counts[0])
     else:
         count_uneven_rows_by_level(queue.start, queue.levels, rows, reached, source.levels.spikes, counts[0])
-    if zero is not None and not (part.dot is not None and part.dot.counts_zeros):
-        tables = ZeroTables(zero.row_classes, zero.column_classes, zero.zeros)
+    if zero is not None:
         events = (queue.start, queue.channels, queue.levels)
-        count_zeros_of_rows(*events, rows, tables, source.channel_offset, counts[1, 0])
+        count_zeros_of_rows(*events, rows, zero, source.channel_offset, counts[1, 0])
 
 
 def whole_work(layer: Layer, steps: int) -> int:

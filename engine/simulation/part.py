@@ -12,6 +12,7 @@ from ..binding.gather_layer import GatherLayer
 from ..binding.kernel_choice import choose_kernels
 from ..binding.pool_layer import PoolLayer
 from ..binding.value_layer import ValueLayer
+from ..kernels.tables import ZeroTables
 from .integer_products import COST_OF_A_PRODUCT, IntegerProducts
 from .layer_state import Inputs, LayerState
 from .plane_means import PlaneMeans
@@ -58,11 +59,16 @@ class Part:
         self.values: ValueCurrents | None = None
         dense = self.kernels == layer.dense_kernels
         if isinstance(layer, GatherLayer) and dense and layer.integers is not None:
-            self.dot = IntegerProducts(layer.integers, inputs, steps, layer.zero_fan_out)
+            self.dot = IntegerProducts(layer.integers, inputs, steps, layer.zero_tables)
         elif isinstance(layer, PoolLayer) and dense and layer.pooled_levels is not None:
             self.pool = PlaneMeans(layer, layer.pooled_levels, inputs, steps)
         elif isinstance(layer, ValueLayer):
             self.values = ValueCurrents(layer, inputs, steps, state.synaptic)
+
+    @property
+    def zeros_to_count(self) -> ZeroTables | None:
+        """Weights of zero that events meet, where they are to be counted apart from computing the current."""
+        return None if self.dot is not None and self.dot.counts_zeros else self.layer.zero_tables
 
     @property
     def work(self) -> int:

@@ -14,7 +14,7 @@ from ..binding.bounds import picture_limit
 from ..binding.layer import Source
 from ..encoders import EventStream
 from ..events import STEPS_PER_QUEUE, EventQueue, queue_of_levels, silent_queue
-from ..float32 import without_subnormals
+from ..float32 import largest_size, without_subnormals
 from ..graph import Network
 from ..operations import Operations
 from ..threads import WorkerThreads
@@ -122,7 +122,7 @@ class PictureRun:
         self.kernels: dict[str, set[str]] = defaultdict(set)
         self._steps_in_all = steps + (0 if before is None else before.steps)
         self._averaged = steps + (0 if before is None else before.averaged)
-        largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
+        largest = largest_size(picture)
         watches_all = before is not None and before.largest > _ORDINARY
         # A stream has more steps with each run: limits are those of a power of two.
         limiting = steps if before is None else 1 << (self._steps_in_all - 1).bit_length()

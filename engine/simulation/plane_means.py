@@ -32,7 +32,7 @@ class PlaneMeans:
 
     def __init__(self, layer: PoolLayer, pooled: PooledLevels, inputs: Inputs, steps: int) -> None:
         self._steps = window_token(steps, 1, 1, 1, 1).steps
-        self.sources, self._kept = plane_sources(inputs, pooled.quanta)
+        self.sources = plane_sources(inputs, pooled.quanta)
         channels, _, width = layer.incoming
         geometry = layer.pool_geometry
         reached = (geometry.output_width - 1) * geometry.stride_x - geometry.padding_x + geometry.kernel_width

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..binding import Layer, Program
 from ..errors import InputError, first_few
+from ..float32 import largest_size
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -88,7 +89,7 @@ class State:
     def largest(self) -> float:
         """The largest size of a potential, a sum, or what else is carried."""
         arrays = [array for part in (self.neurons, self.synapses, self.readouts) for array in part.values()]
-        return max((float(max(array.max(initial=0), -array.min(initial=0))) for array in arrays), default=0.0)
+        return max(map(largest_size, arrays), default=0.0)
 
 
 def joined(states: Sequence[State]) -> State:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..binding import Layer, Program
 from ..binding.layer import NOTHING_READ, RowRange
 from ..events import EventQueue, silent_queue
+from ..float32 import largest_size
 from ..operations import Operations, SynapseOperations
 from ..threads import WorkerThreads
 from .counting import OperationsCounter
@@ -41,7 +42,7 @@ class TiledRun:
         self.program = program
         self.picture = picture
         self._by_pixel = picture.transpose(1, 2, 0)
-        largest = float(max(picture.max(initial=0), -picture.min(initial=0)))
+        largest = largest_size(picture)
         self._watched = {layer.name for layer in program.layers if is_watched(layer, steps, largest)}
         self.steps = steps
         self._sizes = list(step_groups(steps))
