@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-settings.register_profile("spikeunet", max_examples=10, deadline=None, print_blob=True)
+settings.register_profile("spikeunet", max_examples=10, deadline=None, print_blob=True, derandomize=True)
+settings.register_profile("explore", max_examples=300, deadline=None, print_blob=True)
 settings.load_profile("spikeunet")
 
 THOROUGH = settings(max_examples=80)

@@ -15,6 +15,7 @@ from spikeunet.converters.percentile import UpperPercentile
 from spikeunet.engine import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output
 from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import InputError, PictureError, RangeError
+from spikeunet.engine.graph import Projection
 from spikeunet.engine.pictures.picture_files import write_picture
 from spikeunet.engine.testing.strategies import cases
 
@@ -27,8 +28,17 @@ def random(*shape):
 
 
 def scalable(network):
-    """Layers that neurons read and the output does not, average pooling seen through."""
+    """Layers that neurons read and the output does not, average pooling seen through.
+
+    Nor what is shuffled into pixels, nor what is put together with something flattened where only a picture tells which
+    of the channels are whose.
+    """
     unscaled = {network.output.source}
+    for node in (node for node in network.nodes if isinstance(node, Projection)):
+        leaves = network.leaves(node.source)
+        told = (all(map(network.channels.get, leaves)) or len(leaves) == 1) and node.keeps_channels
+        if not (told if not hasattr(node, "weight") else network.widths(node)):
+            unscaled.update(leaves)
     for node in reversed(network.nodes):
         if node.name in unscaled and not hasattr(node, "weight"):
             unscaled.update(node.sources)

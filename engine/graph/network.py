@@ -241,11 +241,14 @@ class Network:
 
     def widths(self, node: Weighted) -> tuple[int, ...] | None:
         """Input channels of a node that belong to each of the leaves that it reads; None where only a picture tells."""
-        channels = [self.channels[leaf] for leaf in self.leaves(node.source)]
+        leaves = self.leaves(node.source)
+        channels = [self.channels[leaf] for leaf in leaves]
         if all(channels):
             return tuple(node.in_channels // sum(channels) * count for count in channels)
-        rest = node.in_channels - sum(channels)
-        return tuple(count or rest for count in channels) if channels.count(0) == 1 else None
+        if len({leaf for leaf in leaves if not self.channels[leaf]}) > 1:
+            return None
+        rest = (node.in_channels - sum(channels)) // channels.count(0)
+        return tuple(count or rest for count in channels)
 
     def replace(
         self,
