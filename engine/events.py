@@ -8,12 +8,14 @@ active neurons.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .kernels.steps import events_at, join_steps
 from .kernels.vectors import LEVEL_BITS
 
 STEPS_PER_QUEUE = 8
@@ -77,6 +79,15 @@ class EventQueue:
         """Number of neurons that fired at least once."""
         return int((self.start[:, -1] - self.start[:, 0]).sum())
 
+    def at(self, step: int) -> EventQueue:
+        """The events of one step alone, a queue of one step."""
+        if self.steps == 1:
+            return self
+        start, channels = np.empty_like(self.start), np.empty(self.active + 1, self.channels.dtype)
+        levels = np.empty(channels.size, np.uint8)
+        found = events_at(self.start, self.channels, self.levels, step, start, channels, levels)
+        return EventQueue(self.shape, 1, start, channels[:found], levels[:found])
+
     def entries(
         self,
     ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64], NDArray[np.unsignedinteger[Any]]]:
@@ -128,6 +139,25 @@ def queue_of_sites(
     ends = np.concatenate([[0], np.cumsum(of_pixel)]).astype(np.int64)
     pixels = np.arange(height)[:, None] * width + np.arange(width + 1)
     return EventQueue(shape, steps, ends[pixels], (sites % channels).astype(channel_type(channels)), words)
+
+
+def joined_steps(queues: Sequence[EventQueue]) -> EventQueue:
+    """One queue of what a layer has fired at steps that follow each other, of which each has a queue of its own."""
+    if len(queues) == 1:
+        return queues[0]
+    begins = np.cumsum([0, *(queue.channels.size for queue in queues[:-1])])
+    starts = np.stack([queue.start + begin for queue, begin in zip(queues, begins, strict=True)])
+    entries = [np.concatenate([getattr(queue, name) for queue in queues]) for name in ("channels", "levels")]
+    start, channels = np.empty_like(queues[0].start), np.empty(entries[0].size + 1, entries[0].dtype)
+    words, by_channel = np.empty(channels.size, np.uint64), np.zeros(queues[0].shape[0], np.uint64)
+    found = join_steps(starts, *entries, by_channel, start, channels, words)
+    kind = level_type(len(queues))
+    return EventQueue(queues[0].shape, len(queues), start, channels[:found], words[:found].astype(kind))
+
+
+def one_step_later(before: EventQueue, queue: EventQueue) -> EventQueue:
+    """What arrives through a delay of a step: what was fired at the step before the queue's, and all but its last."""
+    return joined_steps([before, *(queue.at(step) for step in range(queue.steps - 1))])
 
 
 def joined_masks(parts: list[NDArray[np.uint8] | None]) -> NDArray[np.uint8] | None:

@@ -13,7 +13,8 @@ from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
 from ..neurons import LevelTable, level_table
 from .kernel_choice import AllowedKernels, allowed_kernels
-from .layer import Binding, Layer, Source
+from .layer import Binding, Layer, RowRange, Source
+from .loops import with_loops
 from .sum_layer import SumLayer
 
 
@@ -25,7 +26,9 @@ class Program:
     ----------
     network : Network
     layers : tuple of Layer
-        In the order in which they run; the readouts come last.
+        In the order in which they run.
+    loops : tuple of (first, last + 1)
+        Layers that go step by step together, because what one of them fires comes back to it through a delay.
     last_use : dict
         For each Neurons node, the index of the last layer that reads its events.
     encoded : dict
@@ -38,13 +41,21 @@ class Program:
 
     network: Network
     layers: tuple[Layer, ...]
+    loops: tuple[RowRange, ...]
     last_use: dict[str, int]
     encoded: dict[str, Shape]
     emit: dict[str, NDArray[np.float32]]
     prepared: dict[str, Any] = field(default_factory=dict)
 
 
-_Bound = tuple[tuple[Layer, ...], dict[str, int], dict[str, Shape], dict[str, NDArray[np.float32]], dict[str, Any]]
+_Bound = tuple[
+    tuple[Layer, ...],
+    tuple[RowRange, ...],
+    dict[str, int],
+    dict[str, Shape],
+    dict[str, NDArray[np.float32]],
+    dict[str, Any],
+]
 _SHAPES_KEPT = 4
 _bound: KnownOf[Network, _Bound] = KnownOf(_SHAPES_KEPT)
 """What networks that are alive were bound to last; it knows their nodes but not them, or they would live for ever."""
@@ -64,17 +75,18 @@ def build_program(network: Network, picture: Shape, kernels: AllowedKernels | No
 def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
     shapes = network.shapes(picture)
     feeds: list[Neurons | Output] = [*network.neurons, *network.outputs]
-    layers: list[Layer] = []
+    found: list[Layer] = []
     for feed in feeds:
         node = network[feed.source]
         assert isinstance(node, Synapses)
         parts = [_bound_part(network, part, feed, shapes, kernels) for part in network.projections(node.name)]
-        layers.append(parts[0] if node.name == parts[0].node.name else _sum(node, feed, parts, shapes))
+        found.append(parts[0] if node.name == parts[0].node.name else _sum(node, feed, parts, shapes))
+    layers, loops = with_loops(found)
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
     emit = {neurons.name: level_table(neurons.model).emit for neurons in network.neurons}
     emit |= {name: encoder.level_table().emit for name, encoder in network.encoded.items()}
     encoded = {name: shapes[name] for name in network.encoded}
-    return tuple(layers), last_use, encoded, emit, {}
+    return layers, loops, last_use, encoded, emit, {}
 
 
 def _bound_part(

@@ -93,6 +93,7 @@ class BoundProgram:
         self.carries = carries
         self.compiles = compiles and len(self.layers) <= _MOST_LAYERS
         self.lasting = {s.name for layer in self.layers for part in layer.parts for s in part.sources if s.delay}
+        self.in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
         self.states = [LayerState(layer) for layer in self.layers]
         for state in self.states:
             state.allocate(carries)
@@ -116,7 +117,7 @@ class BoundProgram:
         """See `memory_places`."""
         if not self.compiles:
             return [0] * len(self.states), [0] * len(self.states), 0
-        return memory_places(self.layers, self._last_use, steps, self.lasting)
+        return memory_places(self.layers, self._last_use, steps, self.lasting | self.in_loops)
 
     def begin(self) -> None:
         """Forget what has been run."""

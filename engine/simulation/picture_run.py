@@ -13,7 +13,7 @@ from ..binding import Layer, Program
 from ..binding.bounds import picture_limit
 from ..binding.layer import Source
 from ..encoders import EventStream
-from ..events import STEPS_PER_QUEUE, EventQueue, queue_of_levels, silent_queue
+from ..events import STEPS_PER_QUEUE, EventQueue, joined_steps, one_step_later, queue_of_levels, silent_queue
 from ..float32 import largest_size, without_subnormals
 from ..graph import Network
 from ..operations import Operations
@@ -141,7 +141,8 @@ class PictureRun:
         sizes = [size for groups in self.groups for size in groups]
         self._keeps_state = self._state_before is not None or self.recorder.wants("state")
         keeps = self._keeps_state or self.recorder.wants("membrane") or self._traces is not None
-        carries = len(sizes) > 1 or keeps or bool(self._watched)
+        goes_on = len(sizes) > 1 or (bool(self.program.loops) and sizes[0] > 1)
+        carries = goes_on or keeps or bool(self._watched)
         self.bound = take_bound(self.program, self.picture.shape, max(sizes), carries, self.workers, self.threads)
         self.bound.begin()
         if self._state_before is not None:
@@ -212,19 +213,20 @@ class PictureRun:
             else:
                 if meanwhile is not None:
                     meanwhile()
-                self._run_layer(group, first, steps)
+                self._run_uncompiled(group, first, last, steps)
             meanwhile = None
             self._look_at(group, range(first, last), steps)
         self._count(group, steps)
-        self._before = {name: self._queues[name] for name in self.bound.lasting & self._queues.keys()}
+        lasting = self.bound.lasting & self._queues.keys()
+        self._before = {name: self._queues[name].at(group.steps - 1) for name in lasting}
         self._queues.clear()
 
     def _stretches(self, group: BoundGroup) -> Iterator[tuple[int, int, bool]]:
         """First and last + 1 layer of what is run in one go, and whether by compiled calls."""
-        layers = self.program.layers
+        layers, loops = self.program.layers, dict(self.program.loops)
         first = 0
         while first < len(layers):
-            last = first + 1
+            last = loops.get(first, first + 1)
             compiled = self._is_compiled(group, first)
             while compiled and last < len(layers) and not self._is_seen(last - 1) and self._is_compiled(group, last):
                 last += 1
@@ -242,33 +244,52 @@ class PictureRun:
         return events or index in self._watched
 
     def _look_at(self, group: BoundGroup, indices: range, steps: slice) -> None:
-        """Record and check what the last of some layers has left; forget events that nobody reads any more."""
-        index = indices[-1]
-        layer, events = self.program.layers[index], group.event_memories[index]
-        if index in self._watched:
-            self.bound.states[index].watch()
-        if layer.neurons is not None and self.recorder.wants_queues:
-            queue = self._queues.get(layer.name)
-            if queue is None and events is not None:
-                queue = events.queue()
-            assert queue is not None
-            self.recorder.add_queue(layer, queue, steps)
+        """Record and check what some layers have left; forget events that nobody reads any more."""
+        for index in indices:
+            layer = self.program.layers[index]
+            if index in self._watched:
+                self.bound.states[index].watch()
+            if layer.neurons is not None and self.recorder.wants_queues:
+                self.recorder.add_queue(layer, self._emitted(group, layer.name), steps)
         for name in (name for each in indices for name in self._unread[each]):
             if name not in self.bound.lasting:
                 self._queues.pop(name, None)
             if name in self._event_memories:
                 self._event_memories.pop(name).put_back()
 
+    def _run_uncompiled(self, group: BoundGroup, first: int, last: int, steps: slice) -> None:
+        """Run a layer that compiled calls do not take, or a loop."""
+        if (first, last) in self.program.loops:
+            self._run_loop(group, first, last, steps)
+        else:
+            self._run_layer(group, first, steps)
+
+    def _run_loop(self, group: BoundGroup, first: int, last: int, steps: slice) -> None:
+        """Run layers step by step, of which one gets back what it has fired."""
+        layers = self.program.layers[first:last]
+        names = [layer.name for layer in layers]
+        read = {source.name for layer in layers for source in layer.spiking}.difference(names)
+        whole = {name: self._emitted(group, name) for name in read}
+        kept, before = self._queues, self._before
+        fired: list[dict[str, EventQueue]] = []
+        for number, step in enumerate(range(steps.start, steps.stop)):
+            self._queues = {name: queue.at(number) for name, queue in whole.items()}
+            for index in range(first, last):
+                self._run_layer(group, index, slice(step, step + 1))
+            self._before = self._queues
+            fired.append(self._queues)
+        self._before = before
+        self._queues = kept | {name: joined_steps([of_step[name] for of_step in fired]) for name in names}
+
     def _run_layer(self, group: BoundGroup, index: int, steps: slice) -> None:
         """Run a layer that compiled calls do not take."""
         layer, events = self.program.layers[index], group.event_memories[index]
-        lasting = layer.name in self.bound.lasting
         run = LayerRun(
             self.bound.states[index],
             self._inputs(group, layer),
-            group.steps,
+            steps.stop - steps.start,
             self.recorder.wants("readout") and layer.neurons is None,
-            lasting,
+            layer.name in self.bound.lasting | self.bound.in_loops,
             events,
         )
         queue = run.run(self.workers, self.threads)
@@ -291,11 +312,18 @@ class PictureRun:
         return inputs
 
     def _queue(self, group: BoundGroup, source: Source, part: Layer) -> EventQueue:
-        """What a source has emitted; through a delay, at the step before."""
-        if source.delay:
-            nothing = silent_queue((source.channels, *part.incoming[1:]), 1)
-            return self._before.get(source.name, nothing)
-        return self._queues[source.name] if source.name in self._queues else group.queue(source.name)
+        """What a source has emitted; through a delay, a step earlier."""
+        if not source.delay:
+            return self._emitted(group, source.name)
+        nothing = silent_queue((source.channels, *part.incoming[1:]), 1)
+        before = self._before.get(source.name, nothing)
+        # In a loop, which goes step by step, the source may not have been run yet.
+        emitted = self._queues.get(source.name, before)
+        return one_step_later(before, emitted)
+
+    def _emitted(self, group: BoundGroup, name: str) -> EventQueue:
+        """What a source has emitted at the steps that are being run."""
+        return self._queues[name] if name in self._queues else group.queue(name)
 
     # --- Counts and results ------------------------------------------------------------------------------------------
 

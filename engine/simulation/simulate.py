@@ -62,8 +62,8 @@ def simulate(
     steps : int, optional
         Number of time steps T; by default 8, or as many as x has along `time_axis` or in events.
     order : "layer" or "time"
-        Layer by layer, each over eight steps at a time (fast), or step by step over all layers, as a network with
-        delays is always run.
+        Layer by layer, each over eight steps at a time (fast), or step by step over all layers. Of a network with
+        loops, layers that are parts of one always go step by step together.
     threads : int, optional
         Worker threads; by default as many as the process may use processors (of a container's quota, whole ones).
     record : collection of str
@@ -126,7 +126,7 @@ def simulate(
     check_counts(program, steps + (0 if state is None else state.steps))
     sites = None if probes is None else check_probes(probes, program)
     height = pictures.shape[-2]
-    by_step = order == "time" or bool(network.delays) or bool(sites)
+    by_step = order == "time" or bool(sites)
     rows = height if carries or network.delays else _tile_rows(tile, order, program, height, steps)
     begin = time.perf_counter()
     with WorkerThreads(most) as workers:
