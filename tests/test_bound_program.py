@@ -159,6 +159,21 @@ def test_same_as_the_reference(threads, compiled_calls):
         np.testing.assert_array_equal(found.events[name], events)
 
 
+@pytest.mark.slow
+def test_the_same_bands_with_room_for_events_and_without(compiled_calls, monkeypatch):
+    """There is none for the events of eight steps, and some for those of the step after them."""
+    compiled_calls()
+    net, pixels = unet(), picture(2, 20, 36)
+    expected = by_layer(net, pixels, 9)
+    layers = build_program(net, pixels.shape).layers
+    most = max(queue_memory.block_bytes(layer, 1, 1) for layer in layers)
+    monkeypatch.setattr(queue_memory, "MOST_BYTES", most)
+    runs = []
+    monkeypatch.setattr(picture_run, "LayerRun", lambda *given: runs.append(given[2]) or layer_run.LayerRun(*given))
+    assert_same(simulate(net.replace(), pixels, 9, threads=2), expected)
+    assert 8 in runs
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_kinds_of_kernels(kind, compiled_calls):
     if kind not in dot.host_dots():
