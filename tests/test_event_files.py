@@ -112,6 +112,81 @@ def test_numpy_files(tmp_path):
         np.testing.assert_array_equal(found[list("txyp")], events)
 
 
+@pytest.fixture
+def hdf5(tmp_path):
+    """Writes an HDF5 file."""
+    h5py = pytest.importorskip("h5py")
+
+    def make(name, write):
+        with h5py.File(tmp_path / name, "w") as file:
+            write(file)
+        return tmp_path / name
+
+    return make
+
+
+def some_events(count=50):
+    events = np.zeros(count, [("t", "i8"), ("x", "u2"), ("y", "u2"), ("p", "?")])
+    for name in "txyp":
+        events[name] = np.arange(count) % (2 if name == "p" else 7)
+    return events
+
+
+@pytest.mark.parametrize("suffix", ["", "s"])
+def test_hdf5_files(suffix, hdf5):
+    events = some_events()
+
+    def four(file):
+        for name in "xytp":
+            file.create_dataset(f"events/{name}{suffix}", data=events[name], compression="gzip", shuffle=True)
+        file["ms_to_idx"] = np.arange(3)
+
+    grouped = hdf5("grouped.h5", four)
+    whole = hdf5("whole.hdf5", lambda file: file.create_dataset("CD/events", data=events))
+    for path in (grouped, whole):
+        np.testing.assert_array_equal(read_events(path)[list("txyp")], events)
+
+
+def test_hdf5_files_that_are_refused(hdf5, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    events = some_events()
+    (tmp_path / "noise.h5").write_bytes(bytes(range(256)))
+    hdf5("none.h5", lambda file: file.create_dataset("a", data=np.zeros(3)))
+    hdf5("two.h5", lambda file: [file.create_dataset(name, data=events) for name in "ab"])
+    hdf5("link.h5", lambda file: file.update(events=h5py.ExternalLink("whole.hdf5", "events")))
+    hdf5("huge.h5", lambda file: file.create_dataset("e", (1 << 40,), events.dtype, chunks=(1 << 10,)))
+    hdf5("uneven.h5", lambda file: file.update(x=np.zeros(3), y=np.zeros(3), t=np.zeros(2), p=np.zeros(3)))
+    hdf5("two_axes.h5", lambda file: file.create_dataset("events", data=events.reshape(5, 10)))
+
+    def external(file):
+        file.create_dataset("events", (4,), events.dtype, external=[("/etc/hostname", 0, 100)])
+
+    hdf5("external.h5", external)
+
+    def unknown_filter(file):
+        kept = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        kept.set_chunk((10,))
+        kept.set_filter(32001, h5py.h5z.FLAG_OPTIONAL, ())
+        space, kind = h5py.h5s.create_simple((50,)), h5py.h5t.py_create(events.dtype)
+        h5py.h5d.create(file.id, b"events", kind, space, kept)
+
+    hdf5("blosc.h5", unknown_filter)
+    for name, message in (
+        ("noise", "is truncated or damaged"),
+        ("none", "must hold one array with the fields x, y, t and p, .*got 0 of these among a"),
+        ("two", "got 2 of these among a, b"),
+        ("link", "'events', a link, which is not followed"),
+        ("huge", "declares more bytes than a file of"),
+        ("uneven", "of one length"),
+        ("two_axes", r"structured array of one axis .*shape \(5, 10\)"),
+        ("external", "lie in another file"),
+        ("blosc", "compressed by a plug-in, filter 32001, and none is loaded; rewrite the file with h5repack"),
+    ):
+        with pytest.raises(InputError, match=message) as caught:
+            read_events(tmp_path / f"{name}.h5")
+        assert "\n" not in str(caught.value)
+
+
 def test_files_that_are_refused(tmp_path, shared_data):
     pytest.importorskip("faery")
     samples = shared_data / "events"

@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
@@ -18,11 +18,15 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, SettingError
 from ..files.archive import read_arrays
+from ..files.hdf5 import Hdf5Error, check_dataset, datasets
 
 EVENT_TYPE = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("p", "u1")])
 """Column, row, time (microseconds in camera files) and polarity, 0 or 1."""
 
 MOST_EVENTS = 1 << 28
+
+_NAMES = (("x", "y", "t", "p"), ("xs", "ys", "ts", "ps"))
+"""What arrays of a group in HDF5 files are called."""
 
 _REMEDY = "copy or record it again"
 _DAMAGE = (ValueError, EOFError, OSError, MemoryError, KeyError, zipfile.BadZipFile, NotImplementedError)
@@ -32,8 +36,9 @@ def read_events(path: str | PathLike[str]) -> NDArray[Any]:
     """Events of a file, in the order of the file.
 
     N-MNIST (``.bin``) and NumPy's structured arrays (``.npy``, ``.npz``, fields x, y, t and p; or an NPZ file with an
-    array of each) are read by the package itself, Prophesee's EVT2 and EVT3 (``.raw``) and AEDAT4 (``.aedat4``) by
-    faery (extra ``events``) in a process of its own.
+    array of each) are read by the package itself; HDF5 (``.h5``, ``.hdf5``) with one such structured array anywhere, or
+    a group of arrays x, y, t and p or xs, ys, ts and ps, by h5py; Prophesee's EVT2 and EVT3 (``.raw``) and AEDAT4
+    (``.aedat4``) by faery in a process of its own (extra ``events``).
 
     Parameters
     ----------
@@ -42,21 +47,23 @@ def read_events(path: str | PathLike[str]) -> NDArray[Any]:
     Returns
     -------
     events : (n,) structured array
-        Fields x and y (uint16), t (int64; microseconds in camera files, as stored in NumPy's) and p (uint8, 0 or 1): of
-        an NPY or NPZ file those of the file, of any type. `bin_events` checks what it takes.
+        Fields x and y (uint16), t (int64; microseconds in camera files, as stored in others) and p (uint8, 0 or 1): of
+        an NPY, NPZ or HDF5 file those of the file, of any type. `bin_events` checks what it takes.
 
     Raises
     ------
     InputError
         If there is no such file, or it is of another kind, truncated or damaged.
     SettingError
-        If faery is needed and not installed.
+        If faery or h5py is needed and not installed.
     """
     path = Path(path)
     readers: dict[str, Callable[[Path], NDArray[Any]]] = {
         ".bin": _read_nmnist,
         ".npy": _read_npy,
         ".npz": _read_npz,
+        ".h5": _read_hdf5,
+        ".hdf5": _read_hdf5,
         ".raw": _read_prophesee,
         ".aedat4": _read_with_faery,
     }
@@ -107,7 +114,47 @@ def _read_npz(path: Path) -> NDArray[Any]:
         raise InputError(
             f"{path}: must hold one structured array, or arrays x, y, t and p (got {', '.join(names)[:100] or 'none'})"
         )
-    arrays = read_arrays(path, InputError, _REMEDY)
+    return _put_together(path, read_arrays(path, InputError, _REMEDY))
+
+
+def _read_hdf5(path: Path) -> NDArray[Any]:
+    """One structured array, or four arrays of one group."""
+    try:
+        import h5py
+    except ImportError:
+        raise SettingError(
+            f"{path}: reading {path.suffix} needs h5py, which is not installed: pip install 'spikeunet[events]'"
+        ) from None
+    try:
+        with h5py.File(path, "r") as file:
+            return _events_of_hdf5(path, dict(datasets(h5py, file)))
+    except Hdf5Error as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _events_of_hdf5(path: Path, found: Mapping[str, Any]) -> NDArray[Any]:
+    structured = [[place] for place, dataset in found.items() if set("xytp") <= set(dataset.dtype.fields or ())]
+    groups = [
+        [str(PurePosixPath(place).with_name(name)) for name in names]
+        for names in _NAMES
+        for place in found
+        if PurePosixPath(place).name == names[0]
+    ]
+    whole = structured + [places for places in groups if found.keys() >= set(places)]
+    if len(whole) != 1:
+        raise InputError(
+            f"{path}: must hold one array with the fields x, y, t and p, or one group of arrays x, y, t and p, or xs, "
+            f"ys, ts and ps (got {len(whole)} of these among {', '.join(found)[:100] or 'nothing'})"
+        )
+    for place in whole[0]:
+        check_dataset(place, found[place], path.stat().st_size)
+    arrays = [found[place][()] for place in whole[0]]
+    if structured:
+        return _structured(path, arrays[0])
+    return _put_together(path, dict(zip("xytp", arrays, strict=True)))
+
+
+def _put_together(path: Path, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     shapes = {arrays[name].shape for name in "xytp"}
     if len(shapes) > 1 or arrays["t"].ndim != 1:
         raise InputError(f"{path}: x, y, t and p must have one axis and be of one length (got {sorted(shapes)})")
