@@ -139,8 +139,8 @@ MUTATIONS = [
     Mutation(
         "events of the step before are read",
         "simulation/picture_run.py",
-        "self._before = {name: self._queues[name] for name in self.bound.lasting & self._queues.keys()}",
-        "self._before = self._before or {n: self._queues[n] for n in self.bound.lasting & self._queues.keys()}",
+        "self._before = {name: self._queues[name].at(group.steps - 1) for name in lasting}",
+        "self._before = self._before or {name: self._queues[name].at(group.steps - 1) for name in lasting}",
         kinds="scale conv2d",
     ),
     Mutation(
@@ -172,7 +172,7 @@ MUTATIONS = [
     Mutation(
         "a neuron's first threshold counted alone",
         "simulation/recording.py",
-        "layer.levels.spikes[levels]",
+        "table.spikes[levels]",
         "(levels > 0)",
     ),
     Mutation(
@@ -251,8 +251,8 @@ MUTATIONS = [
     Mutation(
         "a delay that is none",
         "simulation/picture_run.py",
-        "return self._before.get(source.name, nothing)",
-        "return self._queues.get(source.name, nothing)",
+        "return one_step_later(before, emitted)",
+        "return emitted",
         kinds="scale conv2d",
     ),
     Mutation(

@@ -37,6 +37,7 @@ class EncodedInput:
         carried: NDArray[np.float32] | None,
     ) -> None:
         self._encoder = encoder
+        self.levels = encoder.level_table()
         self._shown = shown
         self._stream = stream
         self._picture = picture

@@ -206,6 +206,8 @@ class PictureRun:
         for name, encoded in self._encoded.items():
             self._queues[name] = encoded.queue(steps.start, steps.stop - steps.start)
             self.counter.add_encoded(name, self._queues[name], steps.start)
+            if self.recorder.wants_queues:
+                self.recorder.add_queue(name, encoded.levels, self._queues[name], steps)
         meanwhile = functools.partial(self._add_inputs, steps.start) if is_new else None
         for first, last, compiled in self._stretches(group):
             if compiled:
@@ -249,8 +251,8 @@ class PictureRun:
             layer = self.program.layers[index]
             if index in self._watched:
                 self.bound.states[index].watch()
-            if layer.neurons is not None and self.recorder.wants_queues:
-                self.recorder.add_queue(layer, self._emitted(group, layer.name), steps)
+            if layer.levels is not None and self.recorder.wants_queues:
+                self.recorder.add_queue(layer.name, layer.levels, self._emitted(group, layer.name), steps)
         for name in (name for each in indices for name in self._unread[each]):
             if name not in self.bound.lasting:
                 self._queues.pop(name, None)

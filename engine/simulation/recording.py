@@ -7,17 +7,17 @@ from numpy.typing import NDArray
 
 from ..binding import Layer, Program
 from ..events import EventQueue
+from ..neurons import LevelTable
 
 
 class Recorder:
-    """Collects spikes, spike counts, membranes and the readout of one picture."""
+    """Collects spikes (of encoders, too), spike counts, membranes and the readout of one picture."""
 
     def __init__(self, program: Program, steps: int, record: frozenset[str]) -> None:
         self._program = program
         self._record = record
         self.recorded: dict[str, object] = {}
-        layers = [layer for layer in program.layers if layer.neurons]
-        shapes = {layer.name: layer.outgoing for layer in layers}
+        shapes = {layer.name: layer.outgoing for layer in program.layers if layer.neurons} | program.encoded
         self.spikes = {
             name: np.zeros((steps, *shape), np.float32) for name, shape in shapes.items() if self.wants("spikes")
         }
@@ -51,18 +51,18 @@ class Recorder:
     ) -> None:
         """Note what a layer has left at some steps: its events, or its running sum where that is there."""
         if queue is not None and self.wants_queues:
-            self.add_queue(layer, queue, steps)
+            assert layer.levels is not None
+            self.add_queue(layer.name, layer.levels, queue, steps)
         if readout is not None:
             self.add_readout(layer, readout, steps)
 
-    def add_queue(self, layer: Layer, queue: EventQueue, steps: slice) -> None:
-        """Note a layer's events over some steps."""
+    def add_queue(self, name: str, table: LevelTable, queue: EventQueue, steps: slice) -> None:
+        """Note the events of a layer, or of an Input with an encoder, over some steps."""
         levels = queue.dense_levels()
         if self.wants("spikes"):
-            self.spikes[layer.name][steps] = self._program.emit[layer.name][levels]
+            self.spikes[name][steps] = self._program.emit[name][levels]
         if self.wants("spike_count"):
-            assert layer.levels is not None
-            self.spike_count[layer.name] += layer.levels.spikes[levels].sum(axis=0)
+            self.spike_count[name] += table.spikes[levels].sum(axis=0)
 
     def add_membrane(self, layer: Layer, membrane: NDArray[np.float32]) -> None:
         """Note a layer's potentials, (H * W * padded channels,), after the last step."""

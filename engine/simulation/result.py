@@ -65,7 +65,8 @@ class Result:
 
     def _by_layer(self, kind: str) -> ByLayer[Any]:
         recorded: Any = self._recording(kind)
-        return ByLayer(kind, _SPIKING, recorded)
+        encoded = kind != "membrane" and self.operations.inputs
+        return ByLayer(kind, f"{_SPIKING} and of encoded Inputs" if encoded else _SPIKING, recorded)
 
     @property
     def output(self) -> NDArray[np.float32]:
@@ -92,7 +93,10 @@ class Result:
 
     @property
     def spikes(self) -> dict[str, NDArray[np.float32]]:
-        """(T, C, H, W) float32 by layer, the value emitted at each step; needs record=("spikes",)."""
+        """(T, C, H, W) float32 by layer, the value emitted at each step; needs record=("spikes",).
+
+        Of Inputs with an encoder, too.
+        """
         return self._by_layer("spikes")
 
     @property
@@ -102,7 +106,10 @@ class Result:
 
     @property
     def spike_count(self) -> dict[str, NDArray[np.int64]]:
-        """(C, H, W) int64 by layer, number of thresholds crossed over the run; needs record=("spike_count",)."""
+        """(C, H, W) int64 by layer, number of thresholds crossed over the run; needs record=("spike_count",).
+
+        Of Inputs with an encoder, too.
+        """
         return self._by_layer("spike_count")
 
     @property

@@ -302,14 +302,15 @@ def simulate(network: Network, x: NDArray[np.float32], steps: int, picture: int 
             per_step[node.name].append(put_out[node.name])
     recorded = {name: np.stack(values) for name, values in per_step.items()}
     crossed_by_layer = {name: np.stack(values) for name, values in crossings.items() if values}
-    fired = {node.name: crossed_by_layer[node.name] for node in network.neurons}
+    encoded = (node for node in network.inputs if node.encoder is not None)
+    fired = {node.name: crossed_by_layer[node.name] for node in (*network.neurons, *encoded)}
     readouts = {node.name: exact_float32(_running_sum(recorded[node.name])) for node in network.outputs}
     return ReferenceResult(
         steps=steps,
         outputs={name: readout[-1] / np.float32(steps) for name, readout in readouts.items()},
         readouts=readouts,
         spikes={name: exact_float32(recorded[name]) for name in fired},
-        membrane={name: exact_float32(states[name][0]) for name in fired},
+        membrane={name: exact_float32(state[0]) for name, state in states.items()},
         spike_count={name: values.sum(axis=(0, 1), dtype=np.int64) for name, values in fired.items()},
         operations=count_operations(network, recorded, crossed_by_layer),
         count_reads=lambda: count_reads(network, recorded, crossed_by_layer),
