@@ -13,13 +13,14 @@ from spikeunet.engine.graph import Node
 
 
 class TorchAnn:
-    """Channels last, rectified in place."""
+    """Channels last, rectified in place, in float32 or another type of number."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, dtype: torch.dtype = torch.float32) -> None:
         self.network = network
+        self.dtype = dtype
         synapses = [node for node in network.nodes if not isinstance(node, (Input, Concat, Neurons, Output))]
         self.modules = {
-            node.name: synapse_module(node).eval().to(memory_format=torch.channels_last) for node in synapses
+            node.name: synapse_module(node).eval().to(dtype, memory_format=torch.channels_last) for node in synapses
         }
 
     @torch.inference_mode()
@@ -28,13 +29,14 @@ class TorchAnn:
         values = Values(self.network)
         for node in self.network.nodes:
             if isinstance(node, Input):
-                values[node.name] = torch.from_numpy(picture)[None].contiguous(memory_format=torch.channels_last)
+                given = torch.from_numpy(picture)[None].to(self.dtype)
+                values[node.name] = given.contiguous(memory_format=torch.channels_last)
             elif isinstance(node, Concat):
                 values[node.name] = torch.cat([values[name] for name in node.sources], dim=1)
             elif isinstance(node, Neurons):
                 values[node.name] = functional.relu_(values.pop(node.source))
             elif isinstance(node, Output):
-                return values[node.source][0].numpy()
+                return values[node.source][0].float().numpy()
             else:
                 values[node.name] = self.modules[node.name](values[node.source])
             values.release(node)

@@ -26,13 +26,19 @@ PAUSE = 0.1
 
 def artificial(network, threads: int, wanted: list[str]) -> dict:
     """The artificial networks of those wanted, functions of a picture by name."""
+    import torch
     from _peer_ann import OnnxAnn, TorchAnn
     from _peer_int8 import Int8Ann
+    from _peer_openvino import OpenVinoAnn
 
     makers = {
         "ann-torch": lambda: TorchAnn(network),
+        "ann-torch-bf16": lambda: TorchAnn(network, torch.bfloat16),
         "ann-onnxruntime": lambda: OnnxAnn(network, threads),
         "ann-onnxruntime-int8": lambda: Int8Ann(network, threads),
+        "ann-openvino": lambda: OpenVinoAnn(network, threads),
+        "ann-openvino-bf16": lambda: OpenVinoAnn(network, threads, "bf16"),
+        "ann-openvino-int8": lambda: OpenVinoAnn(network, threads, "int8"),
     }
     return {name: make().run for name, make in makers.items() if name in wanted}
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -38,6 +39,10 @@ NAMES = {
     "ann-torch": "artificial network, PyTorch",
     "ann-onnxruntime": "artificial network, ONNX Runtime",
     "ann-onnxruntime-int8": "artificial network, ONNX Runtime, 8 bits",
+    "ann-torch-bf16": "artificial network, PyTorch, bfloat16",
+    "ann-openvino": "artificial network, OpenVINO",
+    "ann-openvino-bf16": "artificial network, OpenVINO, bfloat16",
+    "ann-openvino-int8": "artificial network, OpenVINO, 8 bits",
     "if-engine": "integrate-and-fire: this engine",
     "if-optimised": "integrate-and-fire: dense simulation, optimised",
     "if-spikingjelly": "integrate-and-fire: SpikingJelly",
@@ -49,24 +54,49 @@ RATIOS = (
     ("optimised", "engine", "optimised / engine"),
     ("ann-onnxruntime", "engine", "ANN in ONNX Runtime / engine"),
     ("ann-onnxruntime-int8", "engine", "ANN in ONNX Runtime, 8 bits / engine"),
+    ("ann-openvino", "engine", "ANN in OpenVINO / engine"),
+    ("ann-openvino-bf16", "engine", "ANN in OpenVINO, bfloat16 / engine"),
+    ("ann-openvino-int8", "engine", "ANN in OpenVINO, 8 bits / engine"),
     ("straightforward", "engine-events", "straightforward / engine, event-driven alone"),
     ("optimised", "engine-events", "optimised / engine, event-driven alone"),
     ("ann-onnxruntime", "engine-events", "ANN in ONNX Runtime / engine, event-driven alone"),
+    ("ann-openvino", "engine-events", "ANN in OpenVINO / engine, event-driven alone"),
     ("if-spikingjelly", "if-engine", "SpikingJelly / engine"),
     ("if-snntorch", "if-engine", "snnTorch / engine"),
 )
 MODELS = ("denoise-gray-converted", "denoise-gray-fast")
+PACKAGES = ("torch", "onnxruntime", "openvino", "spikingjelly", "snntorch")
 FIELDS = ("model", "threads", "size", "steps", "simulator", "repeat", "seconds")
 QUALITY_FIELDS = ("model", "size", "steps", "simulator", "psnr")
 
 LARGEST_ERROR = 0.1
-"""Of an artificial network in 8 bits, root mean square, as a share of the output's."""
+"""Of an artificial network in 8 or 16 bits, root mean square, as a share of the output's."""
+
+_AVX2 = "+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2"
+_AVX512 = f"{_AVX2},+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+INSTRUCTIONS = {
+    "all": {},
+    "vnni": {
+        "NUMBA_CPU_NAME": "cascadelake",
+        "NUMBA_CPU_FEATURES": f"{_AVX512},+avx512vnni",
+        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI",
+    },
+    "avx2": {
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": _AVX2,
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+    },
+}
+"""Environment in which the engine, PyTorch and OpenVINO use no more than these instructions; ONNX Runtime has no such
+setting."""
 
 
 def work(task: dict):
     """JSON lines of a worker process, as they come."""
     command = [sys.executable, str(Path(__file__).with_name("_peer_worker.py")), json.dumps(task)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    allowed = os.environ | INSTRUCTIONS[task.get("instructions", "all")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=allowed) as process:
         for line in process.stdout:
             if line.startswith("{"):
                 yield json.loads(line)
@@ -74,11 +104,11 @@ def work(task: dict):
         raise SystemExit(f"a worker ended with status {process.returncode}; its message stands above")
 
 
-def check(model: str, simulators: list[str], size: int, steps: int, threads: int) -> list[str]:
+def check(model: str, simulators: list[str], size: int, steps: int, threads: int, instructions: str) -> list[str]:
     """Lines that say what agrees; SystemExit where spikes differ that must not."""
     task = {"kind": "check", "model": model, "simulators": simulators, "size": size, "steps": steps}
     lines = []
-    for found in work({**task, "threads": threads}):
+    for found in work({**task, "threads": threads, "instructions": instructions}):
         if "share" in found and found["kind"] == "twin":
             text = f"{found['different']:,} of {found['compared']:,} differ from the engine's, output {found['gap']:g}"
             lines.append(
@@ -95,7 +125,7 @@ def check(model: str, simulators: list[str], size: int, steps: int, threads: int
         elif "gap" in found:
             lines.append(f"- {NAMES[found['simulator']]}: output as `forward`'s up to {found['gap']:.1e}")
             wrong = found["gap"] > 1e-3 * max(1.0, found["largest"])
-            if found["simulator"].endswith("int8"):
+            if found["simulator"].endswith(("int8", "bf16")):
                 lines[-1] += f", root mean square {found['error']:.1%} of the output's"
                 wrong = found["error"] > LARGEST_ERROR
             if wrong:
@@ -251,17 +281,29 @@ def chosen(_context, _parameter, value: str) -> list[str]:
 @click.option("--steps", default="1,4,8,16", callback=common.whole_numbers, show_default=True)
 @click.option("--threads", default="1,2", callback=common.whole_numbers, show_default=True)
 @click.option("--simulators", default="all", callback=chosen, show_default=True, help=", ".join(NAMES))
+@click.option(
+    "--instructions",
+    type=click.Choice(INSTRUCTIONS),
+    default="all",
+    show_default=True,
+    help="No more than these, but ONNX Runtime, which has no such setting and is left out.",
+)
 @click.option("--repeats", default=7, show_default=True)
 @click.option("--slow-repeats", default=3, show_default=True, help=f"Of {', '.join(SLOW)}.")
 @click.option("--slow-pixels", default=8 << 18, show_default=True, help="Most pixels times steps of slow simulators.")
 @click.option("--check-size", default=256, show_default=True, help="0 leaves the check out.")
 @click.option("--check-steps", default=4, show_default=True)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
-def main(models, sizes, steps, threads, simulators, repeats, slow_repeats, slow_pixels, check_size, check_steps, out):
+def main(
+    models, sizes, steps, threads, simulators, instructions, repeats, slow_repeats, slow_pixels, check_size,
+    check_steps, out,
+):  # fmt: skip
     """Check and measure."""
     console = Console(stderr=True)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "spikingjelly", "snntorch"))
-    text = [f"{common.machine()}; {packages}"]
+    if instructions != "all":
+        simulators = [name for name in simulators if "onnxruntime" not in name]
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    text = [f"{common.machine()}; instructions: {instructions}; {packages}"]
     rows, scores = [], []
     for position, model in enumerate(models):
         shown_here = [name for name in simulators if position == 0 or not name.startswith("if")]
@@ -271,8 +313,8 @@ def main(models, sizes, steps, threads, simulators, repeats, slow_repeats, slow_
         text += ["", f"## {label}: {layers} convolutions, {macs / 1e3:.0f} k multiply-accumulates per pixel (ANN)", ""]
         if check_size:
             with console.status(f"{label}: checking"):
-                text += check(model, shown_here, check_size, check_steps, max(threads))
-        task = {"simulators": shown_here, "sizes": sizes, "steps": steps}
+                text += check(model, shown_here, check_size, check_steps, max(threads), instructions)
+        task = {"simulators": shown_here, "sizes": sizes, "steps": steps, "instructions": instructions}
         with console.status(f"{label}: picture quality"):
             found = picture_quality(model, {**task, "threads": max(threads)})
         scores += [{"model": label, **row} for row in found]

@@ -217,6 +217,28 @@ def test_artificial_network_in_8_bits(onnx_packages):
     assert 1e-4 < error < 0.05
 
 
+@pytest.mark.parametrize(("precision", "least", "most"), [("f32", 0, 1e-5), ("bf16", 0, 0.05), ("int8", 1e-4, 0.05)])
+def test_artificial_network_in_openvino(precision, least, most, onnx_packages):
+    """As near to the network in float as its numbers come; bfloat16 falls back to float32 where there is none."""
+    pytest.importorskip("openvino")
+    from _peer_openvino import OpenVinoAnn
+
+    network = unet(MODELS["binary ladder"])
+    expected, _ = forward(network, picture())
+    gaps = OpenVinoAnn(network, 1, precision).run(picture()) - expected
+    assert least <= np.sqrt(np.mean(gaps**2)) / np.sqrt(np.mean(expected**2)) < most
+
+
+def test_artificial_network_in_bfloat16():
+    import torch
+    from _peer_ann import TorchAnn
+
+    network = unet(MODELS["binary ladder"])
+    expected, _ = forward(network, picture())
+    gaps = TorchAnn(network, torch.bfloat16).run(picture()) - expected
+    assert 1e-4 < np.sqrt(np.mean(gaps**2)) / np.sqrt(np.mean(expected**2)) < 0.05
+
+
 def test_every_convolution_runs_in_8_bits(onnx_packages, tmp_path):
     """ONNX Runtime fuses all of them, transposed ones too, into integer kernels with int8 weights for each channel."""
     import onnx
