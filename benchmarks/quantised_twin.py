@@ -176,25 +176,31 @@ def markdown(rows: list[dict]) -> str:
 def plot(rows: list[dict], path: Path) -> None:
     """Quality against energy, operations alone and with memory."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
     for axis, number, title in zip(axes, (0, 1), ("operations alone", "with memory, Lemaire et al."), strict=True):
         for kind, (marker, colour) in MARKS.items():
             shown = [row for row in rows if row["kind"] == kind and row["energies"][number] is not None]
-            for row in shown:
-                label = f"T = {row['steps']}" + ", fine-tuned" * row["network"].endswith("fast")
-                place = (row["energies"][number], row["psnr"])
-                axis.annotate(label, place, (0, 7), textcoords="offset points", fontsize=7, ha="center")
             places = [(row["energies"][number], row["psnr"]) for row in shown] or [(np.nan, np.nan)]
             axis.scatter(*zip(*places, strict=True), marker=marker, color=colour, label=kind, alpha=0.7)
         best = max(row["psnr"] for row in rows if row["kind"] == ANN)
         axis.axhline(best, color="gray", lw=0.8, label=ANN)
         axis.set(xscale="log", xlabel="mJ a picture, 45 nm, 8 bits", title=title)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter("")
         axis.margins(x=0.15, y=0.1)
+    spiking = [row for row in rows if row["kind"] == SPIKING]
+    for row in spiking:
+        label = f"T = {row['steps']}" + ", fine-tuned" * row["network"].endswith("fast")
+        for axis in axes:
+            axis.axhline(row["psnr"], color="gray", lw=0.5, ls=":", zorder=0)
+        place = (1, row["psnr"])
+        across = {"xycoords": axes[1].get_yaxis_transform(), "textcoords": "offset points"}
+        axes[1].annotate(label, place, (5, 0), fontsize=8, va="center", **across)
     axes[0].set_ylabel("PSNR / dB, Set12, sigma 25")
-    axes[1].legend(fontsize=8)
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
     figure.savefig(path, dpi=150)
 
 
