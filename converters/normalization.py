@@ -210,7 +210,8 @@ def _float32(name: str, values: NDArray[np.float64]) -> Float32:
 
 
 def _check(network: Network, scales: Mapping[str, LayerScale]) -> None:
-    allowed = Sharing(network, channels=True).groups
+    # Where channels are put together, a layer may have one scale though they cannot have one each.
+    allowed = Sharing(network).groups | Sharing(network, channels=True).groups
     for name, value in scales.items():
         if name not in allowed:
             raise InputError(f"{name!r} is no layer that can be scaled; there are {first_few(allowed)}")

@@ -19,7 +19,7 @@ from ..binding import Layer, Program, build_program
 from ..events import EventQueue
 from ..graph import Network, Neurons
 from ..kernels.surrogate import accumulate_rows, fire_once, mark_charged
-from ..neurons import LadderModel, conserves_charge, rectifies
+from ..neurons import LadderModel, LevelTable, conserves_charge, rectifies
 from ..simulation.picture_run import PictureRun
 from ..threads import on_threads, slices
 from .passes import Kept, added, read, refuse_untrainable, run_backward, run_forward
@@ -174,11 +174,10 @@ class _Accumulator:
 
     wants_queues = True
 
-    def add_queue(self, layer: Layer, queue: EventQueue, _steps: slice) -> None:
+    def add_queue(self, name: str, _table: LevelTable, queue: EventQueue, _steps: slice) -> None:
         """Add a group of steps."""
-        emit = self._program.emit[layer.name]
-        entries = (queue.start, queue.channels, queue.levels, emit, queue.steps)
-        accumulate_rows(*entries, self._values[layer.name], 0, layer.outgoing[1])
+        entries = (queue.start, queue.channels, queue.levels, self._program.emit[name], queue.steps)
+        accumulate_rows(*entries, self._values[name], 0, queue.shape[1])
 
     def add_membrane(self, layer: Layer, membrane: NDArray[np.float32]) -> None:
         """Compare the potentials after the last step with what was emitted."""
