@@ -86,7 +86,7 @@ def test_the_order_of_a_network_without_loops_stays():
     assert (program.loops, [layer.name for layer in program.layers]) == ((), ["front", "beside", "output"])
 
 
-@pytest.mark.parametrize("steps", [1, 7, 19])
+@pytest.mark.parametrize("steps", [1, 3, pytest.param(19, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("options", [{}, {"order": "time"}, {"threads": 2, "kernels": "events"}])
 def test_same_as_the_reference(steps, options):
     looped = network()
@@ -95,9 +95,9 @@ def test_same_as_the_reference(steps, options):
 
 
 def test_only_the_loop_goes_step_by_step(runs):
-    simulate(network(), PICTURE, 8)
-    assert runs["first"] == runs["second"] == [1] * 8
-    assert runs["behind"] == [8]
+    simulate(network(), PICTURE, 2)
+    assert runs["first"] == runs["second"] == [1, 1]
+    assert runs["behind"] == [2]
 
 
 def test_a_layer_that_feeds_itself():
@@ -112,15 +112,15 @@ def test_a_layer_that_feeds_itself():
     ]
     looped = Network(nodes)
     assert build_program(looped, PICTURE.shape).loops == ((0, 1),)
-    assert_same(simulate(looped, PICTURE, 9, record=RECORDS), reference.simulate(looped, PICTURE, 9))
+    assert_same(simulate(looped, PICTURE, 3, record=RECORDS), reference.simulate(looped, PICTURE, 3))
 
 
-@pytest.mark.parametrize("first", [1, 3, 8])
+@pytest.mark.parametrize("first", [1, 2])
 def test_a_run_goes_on_in_the_middle_of_a_loop(first):
     looped, record = network(), (*RECORDS, "state")
-    whole = simulate(looped, PICTURE, 11, record=record)
+    whole = simulate(looped, PICTURE, 3, record=record)
     begun = simulate(looped, PICTURE, first, record=record)
-    ended = simulate(looped, PICTURE, 11 - first, record=record, state=begun.state)
+    ended = simulate(looped, PICTURE, 3 - first, record=record, state=begun.state)
     for name, spikes in whole.spikes.items():
         np.testing.assert_array_equal(np.concatenate([begun.spikes[name], ended.spikes[name]]), spikes)
     np.testing.assert_array_equal(ended.output, whole.output)
