@@ -326,7 +326,7 @@ class ZeroCounts(NamedTuple):
     Parameters
     ----------
     tables : ZeroTables
-    sums : (2, bytes of a pixel, filled up to a multiple of MASK_CHANNELS) int64
+    sums : (bytes of a pixel, filled up to a multiple of MASK_CHANNELS,) int64
     counts : (sources, >= 2, ..., 8) int64
         Receives at [source, 1, 0] the numbers by step.
     """

@@ -135,15 +135,34 @@ def count_zeros_of_rows(start, channels, levels, rows, tables, channel_offset, c
     channel_offset : where the queue's channels begin among the C
     counts : (8,) int64, by step of the word
     """
-    for row in range(rows.first, rows.end):
-        of_row = tables.zeros[tables.row_classes[row]]
-        for x in range(tables.column_classes.size):
-            of_pixel = of_row[tables.column_classes[x]]
-            for entry in range(start[row, x], start[row, x + 1]):
-                number = of_pixel[channel_offset + channels[entry]]
-                # A trained network has hardly any weights of zero: most events end here.
-                if number != 0:
-                    word = levels[entry]
-                    fired = ((((word & _LOW) + _LOW) | word) & _HIGH) >> np.uint64(7)
-                    for step in range(8):
-                        counts[step] += number * np.int64((fired >> np.uint64(8 * step)) & np.uint64(1))
+    columns = tables.column_classes
+    x = 0
+    while x < columns.size:
+        # Neighbours of one class lie side by side in the queue.
+        end = x + 1
+        while end < columns.size and columns[end] == columns[x]:
+            end += 1
+        for row in range(rows.first, rows.end):
+            of_class = tables.zeros[tables.row_classes[row]][columns[x]][channel_offset:]
+            _add_zeros(channels, levels, start[row, x], start[row, end], of_class, counts)
+        x = end
+
+
+@compiled_bare
+def _add_zeros(channels, levels, first, end, zeros, counts):
+    """Add the weights of zero, by channel, that some entries meet."""
+    if levels.itemsize == 1:
+        # Every entry of one step has an event: no branch is taken.
+        total = 0
+        for entry in range(first, end):
+            total += zeros[channels[entry]]
+        counts[0] += total
+        return
+    for entry in range(first, end):
+        number = zeros[channels[entry]]
+        # A trained network has hardly any weights of zero: most events end here.
+        if number != 0:
+            word = np.uint64(levels[entry])
+            fired = ((((word & _LOW) + _LOW) | word) & _HIGH) >> np.uint64(7)
+            for step in range(8):
+                counts[step] += number * np.int64((fired >> np.uint64(8 * step)) & np.uint64(1))

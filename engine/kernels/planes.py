@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .arguments import InputRows
 from .band import plane_rows
 from .compilation import compiled_bare
 from .sources import count_sources, source_at
@@ -144,30 +142,49 @@ def fill_planes(band, bands, steps, sources, memory, layout):
 
 
 @intrinsic
-def add_active(typing_context, held, planes, place):
-    """held[k] += planes[place + k] != 0 for MASK_CHANNELS bytes."""
+def add_active(typing_context, totals, planes, place, stride, pixels):
+    """totals[k] += how many of some pixels have planes[place + pixel * stride + k] != 0, for MASK_CHANNELS bytes.
+
+    At most _FLUSH pixels: the counts stay in a register of bytes.
+    """
 
     def generate(context, builder, signature, arguments):
-        held, planes = (_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1))
-        levels = _load_vector(builder, planes, arguments[2], MASK_CHANNELS, _BYTE)
-        active = builder.icmp_unsigned("!=", levels, ir.Constant(levels.type, None))
-        counts = _load_vector(builder, held, _PLACE(0), MASK_CHANNELS, _BYTE)
-        _store_vector(builder, builder.add(counts, builder.zext(active, levels.type)), held, _PLACE(0))
+        totals, planes = (_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1))
+        _, _, place, stride, pixels = arguments
+        nothing = ir.Constant(_vector(MASK_CHANNELS, _BYTE), None)
+        held = cgutils.alloca_once_value(builder, nothing)
+        with cgutils.for_range(builder, pixels) as loop:
+            levels = _load_vector(
+                builder, planes, builder.add(place, builder.mul(loop.index, stride)), MASK_CHANNELS, _BYTE
+            )
+            active = builder.zext(builder.icmp_unsigned("!=", levels, nothing), nothing.type)
+            builder.store(builder.add(builder.load(held), active), held)
+        counts = builder.zext(builder.load(held), _vector(MASK_CHANNELS, _PLACE))
+        before = _load_vector(builder, totals, _PLACE(0), MASK_CHANNELS, _PLACE)
+        _store_vector(builder, builder.add(before, counts), totals, _PLACE(0))
         return context.get_dummy_value()
 
-    return types.void(held, planes, types.intp), generate
+    return types.void(totals, planes, types.intp, types.intp, types.intp), generate
 
 
 @numba.njit(inline="always")
-def _count_active(planes, base, pixel, begin, end, held, totals):
-    """How many of the pixels begin ... end - 1 have each of MASK_CHANNELS channels active."""
-    totals[:MASK_CHANNELS] = 0
-    for first in range(begin, end, _FLUSH):
-        held[:MASK_CHANNELS] = 0
-        for column in range(first, min(first + _FLUSH, end)):
-            add_active(held, planes, base + column * pixel)
-        for channel in range(MASK_CHANNELS):
-            totals[channel] += held[channel]
+def _count_active(planes, base, pixel, pixels, totals):
+    """Add to `totals` how many of some pixels, whose bytes begin at `base`, have each channel active."""
+    for word in range(0, pixel, MASK_CHANNELS):
+        for first in range(0, pixels, _FLUSH):
+            place = base + first * pixel + word
+            add_active(totals[word:], planes, place, pixel, min(_FLUSH, pixels - first))
+
+
+@numba.njit(inline="always")
+def _add_zeros(sources, step, of_class, totals, counts):
+    """Add the weights of zero that channels meet which are active so often, and forget how often."""
+    for number in range(count_sources(sources.queues)):
+        total, first = 0, source_at(sources.queues, number).channel_offset
+        for channel in range(first, first + sources.channels[number]):
+            total += of_class[channel] * totals[channel]
+        counts[number, 1, 0, step] += total
+    totals[:] = 0
 
 
 @compiled_bare
@@ -178,25 +195,22 @@ def count_zeros_of_planes(band, bands, steps, sources, memory, layout, zeros):
     zeros : ZeroCounts
     """
     planes = plane_rows(band, bands, memory)
-    own = InputRows(bands.table[band].first_counted, bands.table[band].end_counted)
-    column_classes, queues, counts = zeros.tables.column_classes, sources.queues, zeros.counts
+    first, end = bands.table[band].first_counted, bands.table[band].end_counted
+    row_classes, column_classes = zeros.tables.row_classes, zeros.tables.column_classes
     width, pixel, size = column_classes.size, layout.pixel_bytes, planes.rows * layout.row_bytes + PLANE_GAP
-    held, totals = zeros.sums[0].view(np.uint8), zeros.sums[1]
+    totals = zeros.sums
+    totals[:] = 0
     for step in range(len(steps)):
-        for row in range(own.first, own.end):
-            base = step * size + (row - planes.first_row) * layout.row_bytes + layout.edge
-            of_row = zeros.tables.zeros[zeros.tables.row_classes[row]]
-            x = 0
-            while x < width:
-                end = x + 1
-                while end < width and column_classes[end] == column_classes[x]:
-                    end += 1
-                for word in range(0, pixel, MASK_CHANNELS):
-                    _count_active(planes.levels, base + word, pixel, x, end, held, totals[word:])
-                of_run = of_row[column_classes[x]]
-                for number in range(count_sources(queues)):
-                    total, first = 0, source_at(queues, number).channel_offset
-                    for channel in range(first, first + sources.channels[number]):
-                        total += of_run[channel] * totals[channel]
-                    counts[number, 1, 0, step] += total
-                x = end
+        x = 0
+        while x < width:
+            end_x = x + 1
+            while end_x < width and column_classes[end_x] == column_classes[x]:
+                end_x += 1
+            for row in range(first, end):
+                base = step * size + (row - planes.first_row) * layout.row_bytes + layout.edge + x * pixel
+                _count_active(planes.levels, base, pixel, end_x - x, totals)
+                # Rows of one class follow each other, nearly all of them.
+                if row + 1 == end or row_classes[row + 1] != row_classes[row]:
+                    of_class = zeros.tables.zeros[row_classes[row]][column_classes[x]]
+                    _add_zeros(sources, step, of_class, totals, zeros.counts)
+            x = end_x

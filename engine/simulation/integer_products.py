@@ -105,8 +105,7 @@ class IntegerProducts:
         """Where a worker with these counts (see `LayerRun.counts`) counts weights of zero."""
         assert self._zero is not None
         words = -(-self.plan.tables.layout.pixel_bytes // MASK_CHANNELS)
-        sums = scratch.zero_sums(2 * words * MASK_CHANNELS).reshape(2, -1)
-        return ZeroCounts(self._zero, sums, counts)
+        return ZeroCounts(self._zero, scratch.zero_sums(words * MASK_CHANNELS), counts)
 
     def input_rows(self, bands: tuple[tuple[int, int], ...], height: int) -> NDArray[np.int64]:
         """(n, 4): first and last + 1 input row that each band reads, and that it counts.
