@@ -28,6 +28,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine import simulate as simulate_with
 from spikeunet.engine.binding import allowed_kernels, build_program, integer_layer
+from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels import dot
 from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.tables import SEGMENT
@@ -39,6 +40,7 @@ from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_sam
 pytestmark = pytest.mark.timeout(900)  # kernels are compiled
 
 KINDS = ["portable", "vnni", "amx"]
+QUADS = "event-integers"
 LADDER = MultiThreshold((1.0, 0.5, 0.25), initial=0.125)
 UNEVEN = MultiThreshold((0.75, 0.25), initial=0.125)
 
@@ -90,7 +92,7 @@ def by_events(*arguments, **options):
 def simulate(*arguments, kind="portable", **options):
     """`simulate` in integers, wherever currents are sums of integers, by a kind of kernels."""
     kind = dot.host_dots()[0] if kind == "fastest" else kind
-    if kind not in dot.host_dots():
+    if kind not in host_kernels():
         pytest.skip("this processor has no such instructions")
     return simulate_with(*arguments, **options, kernels=kind)
 
@@ -109,7 +111,17 @@ def in_integers(net, picture):
 @pytest.mark.parametrize(
     # Groups of 8, 2 and 1 steps; each size of a group takes kernels of its own.
     ("kind", "steps"),
-    [("portable", 1), ("portable", 3), ("vnni", 1), ("vnni", 3), ("amx", 1), ("fastest", 11)],
+    [
+        ("portable", 1),
+        ("portable", 3),
+        ("vnni", 1),
+        ("vnni", 3),
+        ("amx", 1),
+        ("fastest", 11),
+        (QUADS, 1),
+        (QUADS, 3),
+        pytest.param(QUADS, 15, marks=pytest.mark.slow),
+    ],
 )
 def test_same_as_the_event_driven_kernels(kind, steps, picture):
     expected = by_events(network(), picture, steps, threads=1, record=RECORDS)
@@ -153,7 +165,7 @@ def test_without_masks(steps, picture, monkeypatch):
 def test_events_that_planes_cannot_count(picture, monkeypatch):
     """Levels may have no value; what weights of zero they meet is counted as for the event-driven kernels."""
     expected = simulate(network(), picture, 1, threads=1)
-    monkeypatch.setattr(integer_layer.IntegerLayer, "every_level_counts", lambda *_: False)
+    monkeypatch.setattr(integer_layer.IntegerTerms, "every_level_counts", lambda *_: False)
     assert_same_operations(simulate(network(), picture, 1, threads=1).operations, expected.operations)
 
 
@@ -226,7 +238,7 @@ def used_memory(compiled=True):
 
 
 @pytest.mark.parametrize("shape", [(1, 7, 19), (1, 1, 1), (1, 2, 64)], ids=["7x19", "1x1", "2x64"])
-@pytest.mark.parametrize("kind", ["portable", "fastest"])
+@pytest.mark.parametrize("kind", ["portable", "fastest", QUADS])
 def test_odd_geometries_in_memory_that_was_used_before(kind, shape, monkeypatch):
     """In bands of one row too, which one worker or two take."""
     picture = (np.random.default_rng(6).integers(0, 65, shape) / 32).astype(np.float32)
@@ -246,13 +258,14 @@ def test_odd_geometries_in_memory_that_was_used_before(kind, shape, monkeypatch)
         assert_same(simulate(odd_network(), picture, 1, threads=1, record=RECORDS, kind=kind), expected)
 
 
+@pytest.mark.parametrize("kind", ["portable", QUADS])
 @pytest.mark.parametrize("tile", [pytest.param(1, marks=pytest.mark.slow), 2, 5])
 @pytest.mark.parametrize(("make", "shape"), [(network, (2, 12, 14)), (odd_network, (1, 5, 64))], ids=["even", "odd"])
-def test_tiles(make, shape, tile):
+def test_tiles(make, shape, tile, kind):
     picture = (np.random.default_rng(8).integers(0, 65, shape) / 32).astype(np.float32)
     expected = by_events(make(), picture, 3, threads=1, record=RECORDS)
     with used_memory(compiled=False):
-        assert_same(simulate(make(), picture, 3, threads=2, record=RECORDS, tile=tile), expected)
+        assert_same(simulate(make(), picture, 3, threads=2, record=RECORDS, tile=tile, kind=kind), expected)
 
 
 def test_long_runs_of_active_pixels():
@@ -274,11 +287,11 @@ def test_long_runs_of_active_pixels():
 @THOROUGH
 @given(
     case=strategies.cases(strategies.ladder_models(), every_kernel=True, delays=False),
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from([*KINDS, QUADS]),
     tile=st.integers(1, 20),
 )
 def test_many_random_networks(case, kind, tile):
-    if kind not in dot.host_dots():
+    if kind not in host_kernels():
         return
     expected = by_events(case.network, case.picture, case.steps, threads=1, record=RECORDS)
     with used_memory():

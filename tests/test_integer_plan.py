@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikeunet.engine import Conv2d, ConvTranspose2d, IntegrateAndFire, MultiThreshold
-from spikeunet.engine.binding.integer_layer import integer_layer, pooled_levels
+from spikeunet.engine.binding.integer_layer import integer_terms, pooled_levels
 from spikeunet.engine.binding.integer_plan import (
     integer_quanta,
     integer_weights,
@@ -219,6 +219,5 @@ def test_levels_without_a_value(emit, counts):
     values[: len(emit)] = emit
     table = LevelTable(values, np.ones(256, np.int64), tuple(emit[1:]), masks=False)
     node = Conv2d("conv", "source", np.ones((16, 3, 1, 1), np.float32))
-    plan = make_integer_plan(*node.axes((3, 2, 2)), (3, 2, 2), (16, 2, 2), 16)
-    layer = integer_layer(node, (3, 2, 2), {"source": table}, [("source", 3)], plan, "portable")
-    assert layer.every_level_counts("source") is counts
+    terms = integer_terms(node, (3, 2, 2), {"source": table}, [("source", 3)], 16)
+    assert terms.every_level_counts("source") is counts

@@ -20,11 +20,11 @@ def picture():
 
 @pytest.mark.parametrize("kernels", ["gpu", "", (), ("events", "abacus"), 3.5, ("events", 1)])
 def test_unknown_kernels_are_refused(kernels, picture):
-    with pytest.raises(InputError, match="kernels can be auto, events, integers, amx, vnni, portable"):
+    with pytest.raises(InputError, match="kernels can be auto, events, event-integers, integers, amx, vnni, portable"):
         simulate(network(), picture, 1, kernels=kernels)
 
 
-@pytest.mark.parametrize("kind", ["amx", "vnni"])
+@pytest.mark.parametrize("kind", ["amx", "vnni", "event-integers"])
 def test_kernels_that_the_processor_does_not_have(kind, monkeypatch):
     monkeypatch.setattr(kernel_choice, "host_dots", lambda: ("portable",))
     with pytest.raises(InputError, match=f"this processor has no kernels '{kind}'; it has events, portable"):
@@ -33,10 +33,12 @@ def test_kernels_that_the_processor_does_not_have(kind, monkeypatch):
 
 def test_what_is_allowed(monkeypatch):
     monkeypatch.setattr(kernel_choice, "host_dots", lambda: ("amx", "vnni", "portable"))
+    monkeypatch.setattr(kernel_choice, "host_lanes", lambda: 16)
     found = {name: sorted(allowed_kernels(name).names) for name in kernel_choice.CHOICES}
     assert found == {
-        "auto": ["amx", "events", "planes"],
+        "auto": ["amx", "event-integers", "events", "planes"],
         "events": ["events"],
+        "event-integers": ["event-integers", "planes"],
         "integers": ["amx", "planes"],
         "amx": ["amx", "planes"],
         "vnni": ["planes", "vnni"],
@@ -45,6 +47,7 @@ def test_what_is_allowed(monkeypatch):
     assert allowed_kernels(("events", "vnni", "portable")).integers == "vnni"
     monkeypatch.setattr(kernel_choice, "host_dots", lambda: ("portable",))
     assert allowed_kernels("auto").integers is None
+    assert not allowed_kernels("auto").event_integers
     assert allowed_kernels("integers").integers == "portable"
 
 
@@ -68,6 +71,18 @@ def test_the_choice_follows_the_activity(picture, monkeypatch):
     assert silent.kernels["relu2"] == ("events",)
     assert bright.kernels["relu2"] == ("portable",)
     assert both.kernels["relu2"] == ("events", "portable")
+
+
+def test_the_choice_beside_events_in_integers(picture, monkeypatch):
+    """Silent neurons are taken along from another share on."""
+    if "event-integers" not in kernel_choice.host_kernels():
+        pytest.skip("this processor has no such instructions")
+    monkeypatch.setattr(kernel_choice, "SHARE_BESIDE_EVENT_INTEGERS", {"portable": 0.01})
+    silent, bright = (
+        simulate(network(), x, 1, kernels=("event-integers", "portable")) for x in (np.zeros_like(picture), picture)
+    )
+    assert silent.kernels["relu2"] == ("event-integers",)
+    assert bright.kernels["relu2"] == ("portable",)
 
 
 @pytest.mark.parametrize("options", [{"order": "time"}, {"tile": 3}, {"threads": 2}, {"record": ("readout",)}])

@@ -20,7 +20,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.binding import build_program, plan
 from spikeunet.engine.binding import layer as bound_layer
-from spikeunet.engine.kernels import firing
+from spikeunet.engine.kernels import firing, window_block
 from spikeunet.engine.kernels.entries import CHUNK
 from spikeunet.engine.simulation import band_rows, event_sources, layer_run, phases, queue_memory
 from spikeunet.engine.testing.comparison import (
@@ -77,7 +77,7 @@ def test_windows_and_vectors(accumulators, steps, picture, monkeypatch):
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
     program = build_program(network(), picture.shape)
     tokens = [layer.token(steps) for layer in program.layers]
-    monkeypatch.setattr(bound_layer, "host_accumulators", lambda: accumulators)
+    monkeypatch.setattr(window_block, "host_accumulators", lambda: accumulators)
     assert [layer.token(steps) for layer in program.layers] != tokens
     assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
 
@@ -196,7 +196,7 @@ def test_joined_phases_of_transposed_convolutions(kernel, stride, padding, more,
         nodes += [Neurons("relu2", "up", neurons), Conv2d("conv2", "relu2", weights[2]), Output("output", "conv2")]
         return Network(nodes)
 
-    monkeypatch.setattr(bound_layer, "host_accumulators", lambda: accumulators)
+    monkeypatch.setattr(window_block, "host_accumulators", lambda: accumulators)
     joined = simulate(upwards(), picture, 1, threads=1, record=RECORDS)
     assert joined.total_events
     tables = build_program(upwards(), picture.shape).layers[1].plan.tables.phases

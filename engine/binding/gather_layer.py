@@ -11,8 +11,17 @@ from ..graph import Synapses
 from ..layers.taps import AxisPhase, WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
-from .integer_layer import IntegerLayer, integer_layer
+from .integer_layer import (
+    IntegerLayer,
+    IntegerTerms,
+    QuadLayer,
+    integer_layer,
+    integer_terms,
+    quad_block_width,
+    quad_layer,
+)
 from .integer_plan import IntegerPlan, make_integer_plan
+from .kernel_choice import EVENT_INTEGERS
 from .layer import Layer
 from .plan import GatherPlan, make_plan
 from .weights import pack_weights, padded_bias
@@ -35,6 +44,10 @@ class GatherLayer(Layer):
     @property
     def dense_kernels(self) -> str | None:
         return self.integers.kind if self.spiking and self.integers is not None else None
+
+    @property
+    def own_kernels(self) -> str:
+        return EVENT_INTEGERS if self.spiking and self.quads is not None else super().own_kernels
 
     @property
     def block_width(self) -> int:
@@ -63,6 +76,9 @@ class GatherLayer(Layer):
     @lazy_property
     def plan(self) -> GatherPlan:
         """Tables for the gather kernels."""
+        return self._plan()
+
+    def _plan(self, block_width: int | None = None) -> GatherPlan:
         rows, columns = self.node.axes(self.incoming)
         if self.window is not None:
             # Vertical offsets that lead from the window's first output row to its first input row. It begins at a
@@ -70,7 +86,7 @@ class GatherLayer(Layer):
             rows = self.window.whole.plan.rows  # type: ignore[attr-defined]
             shift = self.window.rows[0] // rows.output_step * rows.input_step - self.window.inputs[0]
             rows = replace(rows, phases=tuple(_shifted(phase, shift) for phase in rows.phases))
-        return make_plan(rows, columns, self.incoming, self.outgoing)
+        return make_plan(rows, columns, self.incoming, self.outgoing, block_width)
 
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
         return self.plan.input_rows(first, last)
@@ -99,9 +115,26 @@ class GatherLayer(Layer):
         kind = self.kernels.integers
         if kind is None or self.integer_plan.plane_bytes(self.integer_plan.rows.reach, 1) > _MOST_PLANE_BYTES:
             return None
+        terms = self.integer_terms
+        return None if terms is None else integer_layer(self.node, self.incoming, terms, self.integer_plan, kind)
+
+    @lazy_property
+    def quads(self) -> QuadLayer | None:
+        """The layer from event to event in integers, where its currents are such sums and that is allowed."""
+        if self.window is not None:
+            whole: QuadLayer | None = self.window.whole.quads  # type: ignore[attr-defined]
+            return None if whole is None else replace(whole, plan=self._plan(whole.plan.block_width))
+        terms = self.integer_terms if self.kernels.event_integers else None
+        if terms is None:
+            return None
+        return quad_layer(self.node, self.incoming, terms, self._plan(quad_block_width(self.padded_channels)))
+
+    @lazy_property
+    def integer_terms(self) -> IntegerTerms | None:
+        """The integers whose sums the layer's currents are, if they are."""
         tables = {source.name: source.levels for source in self.sources}
         channels = [(source.name, source.channels) for source in self.sources]
-        return integer_layer(self.node, self.incoming, tables, channels, self.integer_plan, kind)
+        return integer_terms(self.node, self.incoming, tables, channels, self.padded_channels)
 
     @lazy_property
     def integer_plan(self) -> IntegerPlan:

@@ -10,20 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Shape, Synapses
-from ..kernels.arguments import DotTokens
+from ..kernels.arguments import DotTokens, QuadTokens
 from ..kernels.dot import LANES, dot_token
-from ..kernels.window_block import window_token
+from ..kernels.window_block import accumulators, window_token
 from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
 from ..neurons import LevelTable
-from .integer_plan import IntegerPlan, integer_quanta, integer_weights, is_exact, pack_integers
-from .weights import padded_bias
+from .integer_plan import IntegerPlan, IntegerWeights, integer_quanta, integer_weights, is_exact, pack_integers
+from .plan import GatherPlan
+from .weights import pack_weights, padded_bias
 
 _packed: KnownOf[Synapses, NDArray[np.int8]] = KnownOf()
 """Packed weights of nodes that are alive, so that only the first run of a network packs them."""
 
+_packed_for_quads: KnownOf[Synapses, NDArray[np.int8]] = KnownOf()
+"""The same for kernels from event to event."""
+
 called_by_clear_caches(_packed.clear)
+called_by_clear_caches(_packed_for_quads.clear)
 
 
 Quanta = tuple[NDArray[np.uint8], int]
@@ -58,30 +63,44 @@ def pooled_levels(area: int, tables: Mapping[str, LevelTable | None]) -> PooledL
 
 
 @dataclass(frozen=True, eq=False)
-class IntegerLayer:
-    """What the dot kernels take of a layer.
+class IntegerTerms:
+    """What the integers of a layer are.
 
     Parameters
     ----------
-    plan : IntegerPlan
-    weights : int8, flat, as `pack_integers` leaves them
+    kernel : IntegerWeights
     scale : (padded channels,) float32, what sums of products are multiplied with
     quanta : of each source, by name
     highest : for each source, its highest level
-    kind : kind of kernel, see `dot_token`
     """
 
-    plan: IntegerPlan
-    weights: NDArray[np.int8]
+    kernel: IntegerWeights
     scale: NDArray[np.float32]
     quanta: dict[str, Quanta]
     highest: dict[str, int]
-    kind: str
 
     def every_level_counts(self, source: str) -> bool:
         """Whether all levels of a source but 0 have a value."""
         numbers, _ = self.quanta[source]
         return bool(numbers[1 : self.highest[source] + 1].all())
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLayer:
+    """What the dot kernels take of a layer.
+
+    Parameters
+    ----------
+    terms : IntegerTerms
+    plan : IntegerPlan
+    weights : int8, flat, as `pack_integers` leaves them
+    kind : kind of kernel, see `dot_token`
+    """
+
+    terms: IntegerTerms
+    plan: IntegerPlan
+    weights: NDArray[np.int8]
+    kind: str
 
     def tokens(self, steps: int) -> DotTokens:
         """Shapes of what is kept in registers, for this many steps at once."""
@@ -93,15 +112,56 @@ def _tokens(kind: str, vectors: int, steps: int) -> DotTokens:
     return DotTokens(dot_token(kind, vectors), window_token(steps, 1, vectors, LANES, vectors))
 
 
+@dataclass(frozen=True, eq=False)
+class QuadLayer:
+    """What the kernels take of a layer that go from event to event in integers, four at a time.
+
+    Parameters
+    ----------
+    terms : IntegerTerms
+    plan : GatherPlan
+    weights : int8, flat, as `pack_weights` leaves them
+    """
+
+    terms: IntegerTerms
+    plan: GatherPlan
+    weights: NDArray[np.int8]
+
+    def tokens(self, steps: int) -> QuadTokens:
+        """Shapes of what is kept in registers, for this many steps at once."""
+        sums = accumulators(steps, self.plan.window, self.plan.block_width)
+        return QuadTokens(sums, window_token(steps, 1, len(sums.vectors), LANES, len(sums.vectors)))
+
+
 def integer_layer(
+    node: WeightedTaps, incoming: Shape, terms: IntegerTerms, plan: IntegerPlan, kind: str
+) -> IntegerLayer:
+    """A node in integers, silent neurons included, with a kind of kernel, see `dot_token`."""
+    key = (plan.vectors, plan.padded, *node.packing_key(incoming))
+    packed = _packed.get(node, key, lambda: pack_integers(terms.kernel.kernel, plan))
+    return IntegerLayer(terms, plan, packed, kind)
+
+
+def quad_layer(node: WeightedTaps, incoming: Shape, terms: IntegerTerms, plan: GatherPlan) -> QuadLayer:
+    """A node in integers, from event to event."""
+    key = (plan.block_width, *node.packing_key(incoming))
+    packed = _packed_for_quads.get(node, key, lambda: pack_weights(terms.kernel.kernel, plan))
+    return QuadLayer(terms, plan, packed)
+
+
+def quad_block_width(padded: int) -> int:
+    """Output channels in a block: as many as registers can hold for a step, of so many filled up."""
+    return next(width for width in (8 * LANES, 4 * LANES, 2 * LANES, LANES) if padded % width == 0)
+
+
+def integer_terms(
     node: WeightedTaps,
     incoming: Shape,
     tables: Mapping[str, LevelTable | None],
     channels: list[tuple[str, int]],
-    plan: IntegerPlan,
-    kind: str,
-) -> IntegerLayer | None:
-    """A node in integers; None where its currents are no sums of integers.
+    padded: int,
+) -> IntegerTerms | None:
+    """The integers of a node; None where its currents are no sums of integers.
 
     Parameters
     ----------
@@ -109,11 +169,11 @@ def integer_layer(
     incoming : (C, H, W)
     tables : for each source what its levels mean, None for the analog input
     channels : sources and their channels, in the order in which they are joined; a source may come twice
-    plan : IntegerPlan
-    kind : kind of kernel, see `dot_token`
+    padded : int
+        Output channels, filled up to a whole number of blocks.
     """
     levels = [table for table in tables.values() if table is not None]
-    if plan.padded % LANES or not levels or len(levels) < len(tables):
+    if padded % LANES or not levels or len(levels) < len(tables):
         return None
     quantum, weights = integer_quanta(levels), integer_weights(node, incoming)
     if quantum is None or weights is None:
@@ -122,11 +182,8 @@ def integer_layer(
     most = np.concatenate([np.full(count, quanta[name][0].max()) for name, count in channels])
     if not is_exact(weights, node.bias, quantum, most):
         return None
-    key = (plan.vectors, plan.padded, *node.packing_key(incoming))
-    packed = _packed.get(node, key, lambda: pack_integers(weights.kernel, plan))
     highest = {name: table.highest for name, table in tables.items() if table is not None}
-    scale = padded_bias(weights.unit * quantum, plan.padded)
-    return IntegerLayer(plan, packed, scale, quanta, highest, kind)
+    return IntegerTerms(weights, padded_bias(weights.unit * quantum, padded), quanta, highest)
 
 
 def _quanta(table: LevelTable, quantum: np.float32) -> Quanta:

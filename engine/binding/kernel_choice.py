@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..kernels.dot import host_dots
+from ..kernels.processor import host_lanes
+from ..kernels.quads import LANES
 
 if TYPE_CHECKING:
     from .layer import Layer
 
 EVENTS = "events"
 """From event to event; every layer can be computed so."""
+
+EVENT_INTEGERS = "event-integers"
+"""From event to event, four at a time, in integers; for layers whose currents are sums of integers."""
 
 PICTURE = "picture"
 """The analog input's current, a dense convolution; layers that read nothing else have no choice."""
@@ -31,12 +36,16 @@ INTEGERS = ("amx", "vnni", "portable")
 PLANES = "planes"
 """Means of levels that are spread out over planes of bytes, in integers too; for layers that average."""
 
-CHOICES = ("auto", EVENTS, "integers", *INTEGERS)
+CHOICES = ("auto", EVENTS, EVENT_INTEGERS, "integers", *INTEGERS)
 """What `simulate` and the command line take as `kernels`."""
 
 SHARE_THAT_PAYS = {"amx": 0.02, "vnni": 0.12, "portable": 1.0, PLANES: 0.03}
 """Share of the neurons that a layer reads that must fire in a group of steps for kernels in integers to be faster than
 from event to event: with fewer, the products of silent ones take longer."""
+
+
+SHARE_BESIDE_EVENT_INTEGERS = {"amx": 0.08, "vnni": 0.28, "portable": 1.0}
+"""The same where those from event to event are in integers, too."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +55,8 @@ class AllowedKernels:
     Parameters
     ----------
     names : frozenset of str
-        Out of "events", "planes" and the kinds of integers. A layer that none of them can compute runs from event to
-        event.
+        Out of "events", "event-integers", "planes" and the kinds of integers. A layer that none of them can compute
+        runs from event to event.
     """
 
     names: frozenset[str]
@@ -60,7 +69,18 @@ class AllowedKernels:
     @property
     def whatever_fires(self) -> bool:
         """Whether a layer that can run in integers does so at any activity."""
-        return EVENTS not in self.names
+        return not self.names & {EVENTS, EVENT_INTEGERS}
+
+    @property
+    def event_integers(self) -> bool:
+        """Whether layers may run from event to event in integers."""
+        return EVENT_INTEGERS in self.names
+
+
+def host_kernels() -> tuple[str, ...]:
+    """What this processor has besides "events" and "planes"."""
+    quads = (EVENT_INTEGERS,) if "vnni" in host_dots() and host_lanes() == LANES else ()
+    return *quads, *host_dots()
 
 
 def allowed_kernels(kernels: str | Collection[str] = "auto") -> AllowedKernels:
@@ -69,9 +89,11 @@ def allowed_kernels(kernels: str | Collection[str] = "auto") -> AllowedKernels:
     Parameters
     ----------
     kernels : str or collection of str
-        "auto": from event to event, or in integers where that is faster. "integers": in integers wherever a layer's
-        currents are sums of integers, whatever fires, by the fastest kernels there are. Otherwise one or more of
-        "events", "amx", "vnni" and "portable"; with "events" among them, the faster at the activity that is met.
+        "auto": from event to event, or silent neurons included where that is faster, and in integers wherever a
+        layer's currents are sums of integers. "integers": in integers, silent neurons included, whatever fires, by the
+        fastest kernels there are. Otherwise one or more of "events" (from event to event in float32),
+        "event-integers", "amx", "vnni" and "portable"; with one of the first two among them, the faster at the
+        activity that is met.
     """
     given = [kernels] if isinstance(kernels, str) or not isinstance(kernels, Collection) else list(kernels)
     if not given or not all(name in CHOICES for name in given):
@@ -79,11 +101,12 @@ def allowed_kernels(kernels: str | Collection[str] = "auto") -> AllowedKernels:
     names = frozenset(given)
     fastest = host_dots()[0]
     found = names - {"auto", "integers"}
-    missing = sorted(found - {EVENTS, *host_dots()})
+    known = (EVENTS, *host_kernels())
+    missing = sorted(found.difference(known))
     if missing:
-        raise InputError(f"this processor has no kernels {missing[0]!r}; it has {', '.join((EVENTS, *host_dots()))}")
+        raise InputError(f"this processor has no kernels {missing[0]!r}; it has {', '.join(known)}")
     if "auto" in names:
-        found |= {EVENTS, fastest} - {"portable"}
+        found |= {EVENTS, fastest} - {"portable"} | {EVENT_INTEGERS} & set(known)
     if "integers" in names:
         found |= {fastest}
     return AllowedKernels(found if names == {EVENTS} else found | {PLANES})
@@ -100,4 +123,5 @@ def least_active(layer: Layer) -> int:
     dense = layer.dense_kernels
     if dense is None or layer.kernels.whatever_fires:
         return 0
-    return math.ceil(SHARE_THAT_PAYS[dense] * math.prod(layer.incoming))
+    shares = SHARE_BESIDE_EVENT_INTEGERS if layer.own_kernels == EVENT_INTEGERS else SHARE_THAT_PAYS
+    return math.ceil(shares[dense] * math.prod(layer.incoming))

@@ -15,9 +15,9 @@ from ..float32 import held
 from ..graph import FanOut, Neurons, Shape, Synapses, ZeroFanOut
 from ..graph.answers import checked_fan_out, checked_rows, checked_zero_fan_out
 from ..kernels.firing import neuron_array
-from ..kernels.processor import host_accumulators, host_lanes
+from ..kernels.processor import host_lanes
 from ..kernels.tables import FanTables, ZeroTables
-from ..kernels.window_block import Token, window_token
+from ..kernels.window_block import Token, accumulators
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
 from ..neurons import Arithmetic, LadderModel, LevelTable, arithmetic_of, level_table
@@ -225,12 +225,7 @@ class Layer(Binding):
 
     def token(self, steps: int) -> Token:
         """Shape of the accumulators for this many steps at once: as many as registers can hold."""
-        lanes, most = host_lanes(), host_accumulators() // steps
-        window = 1 if self.window_pixels > most else self.window_pixels
-        row = vectors = self.block_width // lanes
-        while vectors > 1 and window * vectors > most:
-            vectors //= 2
-        return window_token(steps, window, vectors, lanes, row)
+        return accumulators(steps, self.window_pixels, self.block_width)
 
     @lazy_property
     def bias(self) -> NDArray[np.float32]:

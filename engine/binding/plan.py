@@ -109,11 +109,16 @@ def _ranges(sizes: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([ends - sizes, ends], axis=-1)
 
 
-def make_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shape) -> GatherPlan:
-    """Tables for synapses with these taps that read (C, H, W) `incoming` and put out `outgoing`."""
+def make_plan(
+    rows: Axis, columns: Axis, incoming: Shape, outgoing: Shape, block_width: int | None = None
+) -> GatherPlan:
+    """Tables for synapses with these taps that read (C, H, W) `incoming` and put out `outgoing`.
+
+    `block_width` is by default what suits weights in float32.
+    """
     columns = _joined(columns)
     window = _window(columns)
-    block_width = _block_width(outgoing[0], window)
+    block_width = _block_width(outgoing[0], window) if block_width is None else block_width
     blocks = -(-outgoing[0] // block_width)
     runs = [contiguous_runs(phase) for phase in rows.phases]
     heights = np.array([len(phase.offsets) for phase in rows.phases])

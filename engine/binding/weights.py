@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ..memory import aligned_empty
+from ..memory import aligned_bytes, aligned_empty
 from .plan import GatherPlan
 
+Number = TypeVar("Number", np.float32, np.int8)
 
-def pack_weights(kernel: NDArray[np.float32], plan: GatherPlan) -> NDArray[np.float32]:
-    """Flat float32, as gather_band reads it.
+
+def pack_weights(kernel: NDArray[Number], plan: GatherPlan) -> NDArray[Number]:
+    """Flat, of the kernel's type, as gather_band and gather_quads read it.
 
     Phase, block of output channels, kernel row, input channel, kernel column (last one first), channel in block.
     """
     outputs = kernel.shape[3]
     blocks = -(-outputs // plan.block_width)
-    packed = aligned_empty(int(np.prod(kernel.shape[:3])) * blocks * plan.block_width)
+    size = int(np.prod(kernel.shape[:3])) * blocks * plan.block_width
+    packed = aligned_bytes(size * kernel.itemsize).view(kernel.dtype)
     place = 0
     for vertical in plan.rows.reading:
         for horizontal in plan.columns.reading:
@@ -28,7 +33,7 @@ def pack_weights(kernel: NDArray[np.float32], plan: GatherPlan) -> NDArray[np.fl
     return packed[:place]
 
 
-def _taps(kernel: NDArray[np.float32], rows: tuple[int, ...], columns: tuple[int, ...]) -> NDArray[np.float32]:
+def _taps(kernel: NDArray[Number], rows: tuple[int, ...], columns: tuple[int, ...]) -> NDArray[Number]:
     """Some rows and columns of a kernel; without a copy where they are those of an ordinary convolution."""
     height, width = kernel.shape[:2]
     if rows == tuple(range(height)) and columns == tuple(range(width))[::-1]:
@@ -36,7 +41,7 @@ def _taps(kernel: NDArray[np.float32], rows: tuple[int, ...], columns: tuple[int
     return kernel[np.ix_(rows, columns)]
 
 
-def _fill(packed: NDArray[np.float32], taps: NDArray[np.float32]) -> None:
+def _fill(packed: NDArray[Number], taps: NDArray[Number]) -> None:
     """Cut the last axis of `taps` into blocks, the last of them filled up with zeros."""
     width = packed.shape[-1]
     for block, target in enumerate(packed):

@@ -129,6 +129,21 @@ class DotTokens(NamedTuple):
     block: Token
 
 
+class QuadTokens(NamedTuple):
+    """Shapes of what is kept in registers.
+
+    Parameters
+    ----------
+    sums : Token
+        Sums of products.
+    block : Token
+        Currents, of one pixel.
+    """
+
+    sums: Token
+    block: Token
+
+
 class ScaledIntegers(NamedTuple):
     """Weights of a layer.
 
@@ -193,6 +208,28 @@ class Decoded(NamedTuple):
     begins: NDArray[np.int32]
     keys: NDArray[np.int32]
     values: NDArray[np.float32]
+
+
+class DecodedQuanta(NamedTuple):
+    """Input rows as `decode_quanta` unpacks them: as `Decoded`, with levels in quanta.
+
+    Behind the last entry there is room for a chunk.
+
+    Parameters
+    ----------
+    first_row, rows, begins, keys
+        As in `Decoded`.
+    quanta : uint8
+        Those of step t at t * stride, one for each entry.
+    stride : int
+    """
+
+    first_row: int
+    rows: int
+    begins: NDArray[np.int32]
+    keys: NDArray[np.int32]
+    quanta: NDArray[np.uint8]
+    stride: int
 
 
 class Planes(NamedTuple):
@@ -300,6 +337,15 @@ class Entries(NamedTuple):
     begins: NDArray[np.int32]
     keys: NDArray[np.int32]
     values: NDArray[np.float32]
+
+
+class QuantaEntries(NamedTuple):
+    """A thread's memory for events in quanta, large enough for every band; arrays as in `DecodedQuanta`."""
+
+    begins: NDArray[np.int32]
+    keys: NDArray[np.int32]
+    quanta: NDArray[np.uint8]
+    stride: int
 
 
 class DotScratch(NamedTuple):

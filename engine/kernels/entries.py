@@ -81,6 +81,26 @@ def scale_chunk(typing_context, scale, codes, first, target, place):
 
 
 @intrinsic
+def turn_chunk(typing_context, shift, codes, first, target, place):
+    """target[place + k] = codes[first + k] read backwards, bit by bit, and shifted to the right, for all k < CHUNK.
+
+    Codes and target are bytes.
+    """
+
+    def generate(context, builder, signature, arguments):
+        shift, codes, first, target, place = arguments
+        codes = _load_vector(builder, _data(context, builder, signature.args[1], codes), first, CHUNK, ir.IntType(8))
+        function_type = ir.FunctionType(codes.type, [codes.type])
+        function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.bitreverse.v{CHUNK}i8")
+        turned = builder.call(function, [codes])
+        shifted = builder.lshr(turned, _splat(builder, builder.trunc(shift, ir.IntType(8)), CHUNK))
+        _store_vector(builder, shifted, _data(context, builder, signature.args[3], target), place)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, codes, types.intp, target, types.intp), generate
+
+
+@intrinsic
 def prefetch(typing_context, array, index):
     """Have array[index] fetched into the first-level cache; what lies beyond the array does no harm."""
 

@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
+from .processor import host_accumulators, host_lanes
 from .vectors import _data, _fused_multiply_add, _load_vector, _offset, _splat, _store_vector, _vector
 
 
@@ -50,6 +51,16 @@ class Token(NamedTuple):
 def window_token(steps: int, window: int, vectors: int, lanes: int, row: int) -> Token:
     """The token of a block."""
     return Token(*((0,) * count for count in (steps, window, vectors, lanes, row)))
+
+
+def accumulators(steps: int, window: int, block_width: int) -> Token:
+    """The token of a block for so many steps at once: as many accumulators as registers can hold."""
+    lanes, most = host_lanes(), host_accumulators() // steps
+    window = 1 if window > most else window
+    row = vectors = block_width // lanes
+    while vectors > 1 and window * vectors > most:
+        vectors //= 2
+    return window_token(steps, window, vectors, lanes, row)
 
 
 class WindowBlock(types.Type):

@@ -82,12 +82,12 @@ class IntegerProducts:
 
     def __init__(self, integers: IntegerLayer, inputs: Inputs, steps: int, zero: ZeroTables | None) -> None:
         self.plan = integers.plan
-        self.weights = ScaledIntegers(integers.weights, integers.scale)
+        self.weights = ScaledIntegers(integers.weights, integers.terms.scale)
         self.tokens = integers.tokens(steps)
         self._steps = steps
-        self.sources = plane_sources(inputs, integers.quanta)
+        self.sources = plane_sources(inputs, integers.terms.quanta)
         # Levels without a value are silent in the planes.
-        seen = all(integers.every_level_counts(source.name) for source, _, _ in inputs.queues)
+        seen = all(integers.terms.every_level_counts(source.name) for source, _, _ in inputs.queues)
         self.counts_zeros = zero is not None and seen
         self._zero = zero if self.counts_zeros else None
 

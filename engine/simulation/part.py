@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from ..binding import Layer
 from ..binding.gather_layer import GatherLayer
-from ..binding.kernel_choice import choose_kernels
+from ..binding.kernel_choice import EVENT_INTEGERS, choose_kernels
 from ..binding.pool_layer import PoolLayer
 from ..binding.value_layer import ValueLayer
 from ..kernels.tables import ZeroTables
+from .event_integers import EventIntegers
 from .integer_products import COST_OF_A_PRODUCT, IntegerProducts
 from .layer_state import Inputs, LayerState
 from .plane_means import PlaneMeans
@@ -55,11 +56,14 @@ class Part:
         self.row_sizes = _entries_of_rows(layer, inputs) if row_sizes is None else row_sizes
         self.kernels = choose_kernels(layer, int(self.row_sizes[-1])) if kernels is None else kernels
         self.dot: IntegerProducts | None = None
+        self.quads: EventIntegers | None = None
         self.pool: PlaneMeans | None = None
         self.values: ValueCurrents | None = None
         dense = self.kernels == layer.dense_kernels
         if isinstance(layer, GatherLayer) and dense and layer.integers is not None:
             self.dot = IntegerProducts(layer.integers, inputs, steps, layer.zero_tables)
+        elif isinstance(layer, GatherLayer) and self.kernels == EVENT_INTEGERS and layer.quads is not None:
+            self.quads = EventIntegers(layer.quads, inputs, steps)
         elif isinstance(layer, PoolLayer) and dense and layer.pooled_levels is not None:
             self.pool = PlaneMeans(layer, layer.pooled_levels, inputs, steps)
         elif isinstance(layer, ValueLayer):
@@ -82,7 +86,8 @@ class Part:
     @property
     def weight_bytes(self) -> int:
         """Bytes of weights that every band reads."""
-        return self.layer.weight_bytes if self.dot is None else self.dot.weight_bytes
+        integers = self.dot or self.quads
+        return self.layer.weight_bytes if integers is None else integers.weight_bytes
 
     @property
     def input_bytes(self) -> int:

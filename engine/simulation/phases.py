@@ -18,7 +18,15 @@ from ..binding.pool_layer import PoolLayer
 from ..binding.stepper import Stepper
 from ..events import channel_type, level_type, mask_bytes
 from ..float32 import beyond
-from ..kernels.arguments import BandTable, Constant, Entries, EventMemory, LadderNeurons, OutputRows
+from ..kernels.arguments import (
+    BandTable,
+    Constant,
+    Entries,
+    EventMemory,
+    LadderNeurons,
+    OutputRows,
+    QuantaEntries,
+)
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
 from ..kernels.count_by_level import count_by_level
@@ -191,20 +199,32 @@ class LayerBands:
     def _gather(self, memory: WorkerMemory, neurons: LadderNeurons | None, target: NDArray[Any]) -> list[Phase]:
         """Levels, or without neurons the currents, from events or from planes."""
         constant = Constant(self._state.constant, self._state.constant_stride)
-        if self.part.dot is not None:
-            of_dot = self.part.dot.phases(self._table, memory.scratch, memory.counts, self._most_inputs)
-            *before, (kernel, arguments) = of_dot
+        if self.part.dot is not None or self.part.quads is not None:
+            *before, (kernel, arguments) = self._in_integers(memory)
             return [*(Phase(*each) for each in before), Phase(kernel, (*arguments, constant, neurons, target))]
         entries = self._entries(memory.scratch)
         token = self.layer.token(self._steps)
         gather = (self._table, token, self._connections, entries, constant, neurons, target, 0)
         return [self._decode(entries), Phase(gather_band, gather)]
 
+    def _in_integers(self, memory: WorkerMemory) -> list[tuple[Any, tuple[Any, ...]]]:
+        """Kernels and what they take; the last one takes a constant, neurons and a target besides."""
+        if self.part.dot is not None:
+            return self.part.dot.phases(self._table, memory.scratch, memory.counts, self._most_inputs)
+        assert self.part.quads is not None
+        channels, _, width = self.layer.incoming
+        sizes = width, self._most_inputs, self._most_entries, self._steps
+        return self.part.quads.phases(self._table, QuantaEntries(*memory.scratch.quanta_entries(*sizes)), channels)
+
+    @property
+    def _most_entries(self) -> int:
+        """That any band reads."""
+        sizes, table = self.part.row_sizes, self._table.table
+        return int((sizes[table["end_input"]] - sizes[table["first_input"]]).max())
+
     def _entries(self, scratch: Scratch) -> Entries:
         """Memory for the entries of any band."""
-        sizes, table = self.part.row_sizes, self._table.table
-        most = int((sizes[table["end_input"]] - sizes[table["first_input"]]).max())
-        return Entries(*scratch.entries(self.layer.incoming[2], self._most_inputs, most, self._steps))
+        return Entries(*scratch.entries(self.layer.incoming[2], self._most_inputs, self._most_entries, self._steps))
 
     def _decode(self, entries: Entries) -> Phase:
         """Unpack events; where there is no source but the picture, none."""

@@ -38,6 +38,14 @@ class Scratch:
         keys, values = self._array("keys", size, np.int32), self._array("values", size * steps, np.float32)
         return self._array("begins", width * (rows + 1), np.int32), keys, values
 
+    def quanta_entries(
+        self, width: int, rows: int, size: int, steps: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8], int]:
+        """The same with levels in quanta, and how far those of two steps lie apart; see gather_quads.py."""
+        size += CHUNK
+        keys, quanta = self._array("keys", size, np.int32), self._array("quanta", size * steps, np.uint8)
+        return self._array("begins", width * (rows + 1), np.int32), keys, quanta, size
+
     def packed(
         self, size: int, channels: int, steps: int
     ) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]]]:

@@ -1,0 +1,213 @@
+"""Sums of integers that stay in vector registers, to which four events are added at a time.
+
+As a `WindowBlock`, for a window of output pixels x steps x vectors of output channels, but of int32 numbers. Weights
+are bytes. Those that four events meet are loaded, bytes of one channel are brought side by side, and one instruction
+(AVX-512 VNNI) multiplies each with the level of its event and adds the four products up. No such sum is rounded, so
+the order does not matter.
+
+Bytes are interleaved within 128 bits, which all processors do fast; so the channels of a register are in another order,
+which is put right when a pixel is done (`currents_of_sums`).
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+from .vectors import _data, _load_vector, _offset, _splat, _vector
+from .window_block import _block_of
+
+LANES = 16
+"""Output channels of a vector."""
+
+_BYTE, _PAIR, _NUMBER = ir.IntType(8), ir.IntType(16), ir.IntType(32)
+
+
+class SumsBlock(types.Type):
+    """Numba type of a block of sums; as `WindowBlock`."""
+
+    def __init__(self, steps: int, window: int, vectors: int, row: int) -> None:
+        self.steps = steps
+        self.window = window
+        self.vectors = vectors
+        self.row = row
+        super().__init__(name=f"SumsBlock({steps}, {window}, {vectors}, {row})")
+
+    def position(self, pixel: int, step: int, vector: int) -> int:
+        """Where a vector of sums stands."""
+        return (pixel * self.steps + step) * self.vectors + vector
+
+    @property
+    def together(self) -> int:
+        """Vectors whose bytes are interleaved together."""
+        return next(count for count in (4, 2, 1) if self.vectors % count == 0)
+
+
+@register_model(SumsBlock)
+class _SumsBlockModel(models.PrimitiveModel):
+    def __init__(self, manager, block):
+        super().__init__(manager, block, ir.ArrayType(_vector(LANES, _NUMBER), block.position(block.window, 0, 0)))
+
+
+def _sums_of(token):
+    steps, window, vectors, lanes, row = (part.count for part in token)
+    assert lanes == LANES
+    return SumsBlock(steps, window, vectors, row)
+
+
+@intrinsic
+def empty_sums(typing_context, token):
+    """Block of zeros, of a `window_token`."""
+    block = _sums_of(token)
+
+    def generate(context, builder, signature, arguments):
+        return ir.Constant(context.get_value_type(block), None)
+
+    return block(token), generate
+
+
+@intrinsic
+def next_sums(typing_context, block):
+    """Drop the block's first pixel, move the others up, and let the new last one start from 0."""
+
+    def generate(context, builder, signature, arguments):
+        (old,) = arguments
+        result, first = old, block.position(1, 0, 0)
+        for position in range(block.position(block.window, 0, 0)):
+            moved = position + first
+            last = moved >= block.position(block.window, 0, 0)
+            value = ir.Constant(_vector(LANES, _NUMBER), None) if last else builder.extract_value(old, moved)
+            result = builder.insert_value(result, value, position)
+        return result
+
+    return block(block), generate
+
+
+@intrinsic
+def add_quad(typing_context, block, weights, rows, levels, entry, stride, present):
+    """Block + the products of four events' levels and weights, for each of its numbers.
+
+    weights : int8; those of event e are at rows[e] + pixel * row + channel
+    rows : four places
+    levels : uint8; step t of event e is at entry + t * stride + e
+    present : bits of the events that there are, a byte for each; the levels of others are not looked at
+    """
+
+    def generate(context, builder, signature, arguments):
+        sums, weights, rows, levels, entry, stride, present = arguments
+        weights = _data(context, builder, signature.args[1], weights)
+        levels = _data(context, builder, signature.args[3], levels)
+        places = [builder.extract_value(rows, event) for event in range(4)]
+        kept = builder.trunc(present, _NUMBER)
+        factors = []
+        for _ in range(block.steps):
+            pointer = builder.bitcast(builder.gep(levels, [entry], inbounds=True), _NUMBER.as_pointer())
+            factors.append(_splat(builder, builder.and_(builder.load(pointer, align=1), kept), LANES))
+            entry = builder.add(entry, stride)
+        result = sums
+        for pixel in range(block.window):
+            for vector in range(0, block.vectors, block.together):
+                offset = (pixel * block.row + vector) * LANES
+                for number, quads in enumerate(_interleaved(builder, weights, places, offset, block.together)):
+                    for step, factor in enumerate(factors):
+                        position = block.position(pixel, step, vector + number)
+                        sum_ = _add_products(builder, builder.extract_value(result, position), factor, quads)
+                        result = builder.insert_value(result, sum_, position)
+        return result
+
+    number = types.intp
+    return block(block, weights, rows, levels, number, number, number), generate
+
+
+def _add_products(builder, sums, levels, quads):
+    """Sums plus those of four products, of unsigned levels and signed weights, in each lane."""
+    function_type = ir.FunctionType(sums.type, [sums.type] * 3)
+    function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.avx512.vpdpbusd.512")
+    return builder.call(function, [sums, levels, quads])
+
+
+def _interleaved(builder, weights, places, offset, together):
+    """Vectors whose lanes have a byte of each of four rows; of all 16 * `together` channels, see `_in_order`."""
+    size = LANES * together
+    first, second, third, fourth = (
+        _load_vector(builder, weights, _offset(builder, place, offset), size, _BYTE) for place in places
+    )
+    quarters = []
+    for half in range(2):
+        left, right = (_unpacked(builder, *pair, half) for pair in ((first, second), (third, fourth)))
+        left, right = (builder.bitcast(each, _vector(size // 2, _PAIR)) for each in (left, right))
+        quarters += [_unpacked(builder, left, right, part) for part in range(2)]
+    quarters = [builder.bitcast(quarter, _vector(4 * together, _NUMBER)) for quarter in quarters]
+    while len(quarters) > together:
+        count = 2 * quarters[0].type.count
+        both = ir.Constant(_vector(count, _NUMBER), list(range(count)))
+        pairs = zip(quarters[::2], quarters[1::2], strict=True)
+        quarters = [builder.shuffle_vector(*pair, both) for pair in pairs]
+    return quarters
+
+
+def _unpacked(builder, first, second, half):
+    """Numbers of two vectors in turn, those of the lower or upper half of each 128 bits."""
+    count, each = first.type.count, 128 // first.type.element.width
+    chosen = [
+        source * count + lane + half * each // 2 + place
+        for lane in range(0, count, each)
+        for place in range(each // 2)
+        for source in range(2)
+    ]
+    return builder.shuffle_vector(first, second, ir.Constant(_vector(count, _NUMBER), chosen))
+
+
+def _in_order(builder, vectors):
+    """Vectors as `_interleaved` leaves their lanes, in the order of the channels.
+
+    The quarter k of 128 bits j of what is interleaved together has the channels 16 j + 4 k, ..., 16 j + 4 k + 3.
+    """
+    if len(vectors) == 1:
+        return vectors
+    blocks = [(number, lane) for number in range(len(vectors)) for lane in range(4)]
+    # Where the quarter k of the 128 bits j is: `together` of them in a row.
+    found = {divmod(place, len(vectors)): block for place, block in enumerate(blocks)}
+    return [_gathered(builder, vectors, [found[quarter, j] for quarter in range(4)]) for j in range(len(vectors))]
+
+
+def _gathered(builder, vectors, blocks):
+    """A vector of four blocks of 128 bits, each given by the number of its vector and its place there."""
+    halves = []
+    for (first, at), (second, below) in (blocks[:2], blocks[2:]):
+        chosen = [4 * at + k for k in range(4)] + [LANES + 4 * below + k for k in range(4)]
+        mask = ir.Constant(_vector(8, _NUMBER), chosen)
+        halves.append(builder.shuffle_vector(vectors[first], vectors[second], mask))
+    return builder.shuffle_vector(*halves, ir.Constant(_vector(LANES, _NUMBER), list(range(LANES))))
+
+
+@intrinsic
+def currents_of_sums(typing_context, token, block, scale, constant, channel, place):
+    """Currents of the first pixel as a `WindowBlock`: constant[place + k] + scale[channel + k] * sums[k].
+
+    Both products and sums are exact, see engine/binding/integer_plan.py. `token` is that of one pixel.
+    """
+    currents = _block_of(token)
+
+    def generate(context, builder, signature, arguments):
+        _, sums, scale, constant, channel, place = arguments
+        scale, constant = (
+            _data(context, builder, signature.args[k], array) for k, array in ((2, scale), (3, constant))
+        )
+        result = ir.Constant(context.get_value_type(currents), ir.Undefined)
+        for step in range(block.steps):
+            found = [builder.extract_value(sums, block.position(0, step, vector)) for vector in range(block.vectors)]
+            for first in range(0, block.vectors, block.together):
+                ordered = _in_order(builder, found[first : first + block.together])
+                for vector, numbers in enumerate(ordered, first):
+                    shift = vector * LANES
+                    factor = _load_vector(builder, scale, _offset(builder, channel, shift), LANES)
+                    begin = _load_vector(builder, constant, _offset(builder, place, shift), LANES)
+                    current = builder.fmul(builder.sitofp(numbers, _vector(LANES)), factor)
+                    position = currents.position(0, step, vector)
+                    result = builder.insert_value(result, builder.fadd(begin, current), position)
+        return result
+
+    return currents(token, block, scale, constant, types.intp, types.intp), generate
