@@ -62,6 +62,7 @@ def simulators(network, threads: int, wanted: list[str]) -> dict:
         "engine": lambda: engine(network),
         "engine-vnni": lambda: engine(network, ("events", "vnni")),
         "engine-events": lambda: engine(network, "events"),
+        "engine-event-integers": lambda: engine(network, "event-integers"),
         "optimised": lambda: Optimised(network, threads).run,
         "straightforward": lambda: Straightforward(network).run,
         "if-engine": lambda: engine(fires),

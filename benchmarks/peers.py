@@ -27,13 +27,15 @@ from _peer_pictures import SIGMA
 from rich.console import Console
 
 from spikeunet.engine import Conv2d, ConvTranspose2d, Linear, Network, load_model
+from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels.dot import host_dots
 from spikeunet.engine.tasks.inference import task_of
 
 NAMES = {
     "engine": "this engine",
     "engine-vnni": "this engine, integers on AVX-512 VNNI instead of AMX",
-    "engine-events": "this engine, event-driven kernels alone",
+    "engine-events": "this engine, event-driven kernels alone, float32",
+    "engine-event-integers": "this engine, event-driven kernels alone, integers",
     "optimised": "dense simulation, optimised (PyTorch)",
     "straightforward": "dense simulation, straightforward (PyTorch)",
     "ann-torch": "artificial network, PyTorch",
@@ -266,12 +268,15 @@ def picture_quality(model: str, task: dict) -> list[dict]:
 
 def chosen(_context, _parameter, value: str) -> list[str]:
     """Names of simulators."""
-    names = [name for name in NAMES if name != "engine-vnni"] if value == "all" else value.split(",")
+    special = ("engine-vnni", "engine-event-integers")
+    names = [name for name in NAMES if name not in special] if value == "all" else value.split(",")
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise click.BadParameter(f"{', '.join(unknown)}: unknown; there are {', '.join(NAMES)}")
     if "engine-vnni" in names and "vnni" not in host_dots():
         raise click.BadParameter("engine-vnni: this processor has no AVX-512 VNNI; leave it out")
+    if "engine-event-integers" in names and "event-integers" not in host_kernels():
+        raise click.BadParameter("engine-event-integers: this processor has no AVX-512 VNNI; leave it out")
     return names
 
 

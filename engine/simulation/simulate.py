@@ -76,10 +76,12 @@ def simulate(
         1 GiB. Layer by layer only.
     kernels : str or collection of str
         Which kernels may compute currents; changes nothing but the time. `Result.kernels` says what each layer used.
-        "auto": from event to event, or in integers where that is faster at the activity that is met. "events": from
-        event to event. "integers": in integers wherever the weights are (see `quantize_weights`), whatever fires.
-        Otherwise one or more of "events", "amx", "vnni" and "portable", the last three being kinds of kernels in
-        integers; a layer that none of them can compute runs from event to event.
+        "auto": from event to event, or with silent neurons where that is faster at the activity that is met; in
+        integers wherever the weights are (see `quantize_weights`) and the processor is fast at that. "events": from
+        event to event, in float32. "event-integers": from event to event, in integers. "integers": in integers, with
+        silent neurons, whatever fires. Otherwise one or more of "events", "event-integers", "amx", "vnni" and
+        "portable", the last three being kinds of kernels in integers, with silent neurons; a layer that none of them
+        can compute runs from event to event.
     time_axis : int, optional
         Which axis of x are steps, 0 or, of a batch, 0 or 1: each step has an input of its own. Never guessed. An input
         that stays the same for some steps is computed once.
