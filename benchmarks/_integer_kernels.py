@@ -11,17 +11,24 @@ import numpy as np
 from _random_events import Clock, inputs_of
 
 from spikeunet.engine.binding import Layer, Program, allowed_kernels
+from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels.dot import host_dots
-from spikeunet.engine.simulation import integer_products, phases
+from spikeunet.engine.simulation import event_integers, integer_products, phases
 from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
 
 EVENTS = "events"
-"""The kernels from event to event; the other kinds multiply planes of levels."""
+QUADS = "event-integers"
+"""The kernels from event to event, in float32 and in integers; the other kinds multiply planes of levels."""
 
 WHOLE = "all layers"
 
-LABELS = {EVENTS: "event-driven: unpack + gather", "vnni": "VNNI: planes + dot", "amx": "AMX: planes + dot"}
-_STYLES = {EVENTS: ("tab:blue", "o"), "vnni": ("tab:orange", "s"), "amx": ("tab:green", "^")}
+LABELS = {
+    EVENTS: "event-driven, float32",
+    QUADS: "event-driven, integers",
+    "vnni": "VNNI: planes + dot",
+    "amx": "AMX: planes + dot",
+}
+_STYLES = {EVENTS: ("tab:blue", "o"), QUADS: ("tab:red", "D"), "vnni": ("tab:orange", "s"), "amx": ("tab:green", "^")}
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,14 @@ class Timed:
 
     def record(self) -> dict[str, object]:
         """For a CSV file."""
-        products = "" if self.kind == EVENTS else self.product_rate
+        products = "" if self.kind in (EVENTS, QUADS) else self.product_rate
         return asdict(self) | {"accumulate_rate": self.accumulate_rate, "product_rate": products}
 
 
 def kinds() -> tuple[str, ...]:
     """Those that this processor has, without the portable kernels, which are never chosen."""
-    return (EVENTS, *(kind for kind in reversed(host_dots()) if kind != "portable"))
+    quads = [QUADS] if QUADS in host_kernels() else []
+    return (EVENTS, *quads, *(kind for kind in reversed(host_dots()) if kind != "portable"))
 
 
 def one_kind(layer: Layer, kind: str) -> Layer:
@@ -78,8 +86,8 @@ def one_kind(layer: Layer, kind: str) -> Layer:
 def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, np.ndarray]:
     """Seconds of unpacking and of adding up on one thread, and the sums of all steps; of a layer without neurons."""
     state = LayerState(layer)
-    unpacks = ((phases, "decode_rows"), (integer_products, "fill_planes"))
-    adds = ((phases, "gather_band"), (integer_products, "dot_band"))
+    unpacks = ((phases, "decode_rows"), (integer_products, "fill_planes"), (event_integers, "decode_quanta"))
+    adds = ((phases, "gather_band"), (integer_products, "dot_band"), (event_integers, "gather_quads"))
     run = LayerRun(state, [inputs], steps, keep_currents=False, lasting=True)
     with Clock(*unpacks, *adds) as clock:
         run.run(None, 1)
@@ -148,9 +156,10 @@ def crossing(activities: Sequence[float], events: Sequence[float], dots: Sequenc
 
 
 def crossing_of(rows: Sequence[Timed], layer: str, kind: str) -> float:
-    """`crossing` of a layer."""
-    times = {name: [row.seconds for row in rows if (row.layer, row.kind) == (layer, name)] for name in (EVENTS, kind)}
-    return crossing(sorted({row.activity for row in rows}), times[EVENTS], times[kind])
+    """`crossing` of a layer, with the event-driven kernels in integers where there are any."""
+    events = QUADS if any(row.kind == QUADS for row in rows) else EVENTS
+    times = {name: [row.seconds for row in rows if (row.layer, row.kind) == (layer, name)] for name in (events, kind)}
+    return crossing(sorted({row.activity for row in rows}), times[events], times[kind])
 
 
 def percent(activity: float) -> str:
@@ -175,7 +184,7 @@ def table_lines(rows: Sequence[Timed], peaks: dict[str, float]) -> Iterator[str]
         of_kind = [row for row in rows if (row.layer, row.kind) == (layer, kind)]
         cells = [layer, of_kind[0].weights, kind]
         cells += [f"{1e3 * row.seconds:.3g} ({row.accumulate_rate:.1f})" for row in of_kind]
-        if kind == EVENTS:
+        if kind in (EVENTS, QUADS):
             cells += ["", "", ""]
         else:
             rate = statistics.median(row.product_rate for row in of_kind)
@@ -213,7 +222,7 @@ def plot_integers(rows: Sequence[Timed], names: Sequence[str], title: str, path:
             color, marker = _STYLES[kind]
             times = [1e3 * row.seconds for row in of_layer if row.kind == kind]
             axes.loglog(activities, times, color=color, marker=marker, markersize=5, label=LABELS[kind])
-            if kind == EVENTS:
+            if kind in (EVENTS, QUADS):
                 continue
             place = crossing_of(rows, name, kind)
             if 0 < place < float("inf"):

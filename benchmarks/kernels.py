@@ -201,7 +201,7 @@ def compare_integers(
     program = build_program(network, (network.input.channels, size, size))
     rows: list[Timed] = []
     for layer in program.layers:
-        if layer.integers is not None:
+        if getattr(layer, "integers", None) is not None:
             rows += measure_layer(program, layer, steps, activities, repeats)
     if not rows:
         raise click.UsageError("--integers needs a network with layers whose sums are exact in integers; this has none")

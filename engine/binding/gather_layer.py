@@ -12,6 +12,7 @@ from ..layers.taps import AxisPhase, WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
 from .integer_layer import (
+    FULL_RATE_WIDTH,
     IntegerLayer,
     IntegerTerms,
     QuadLayer,
@@ -48,6 +49,10 @@ class GatherLayer(Layer):
     @property
     def own_kernels(self) -> str:
         return EVENT_INTEGERS if self.spiking and self.quads is not None else super().own_kernels
+
+    @property
+    def walks_fast(self) -> bool:
+        return self.spiking != () and self.quads is not None and self.quads.plan.block_width >= FULL_RATE_WIDTH
 
     @property
     def block_width(self) -> int:

@@ -149,6 +149,10 @@ def quad_layer(node: WeightedTaps, incoming: Shape, terms: IntegerTerms, plan: G
     return QuadLayer(terms, plan, packed)
 
 
+FULL_RATE_WIDTH = 4 * LANES
+"""Output channels from which on the kernels that walk in integers interleave whole vectors of bytes."""
+
+
 def quad_block_width(padded: int) -> int:
     """Output channels in a block: as many as registers can hold for a step, of so many filled up."""
     return next(width for width in (8 * LANES, 4 * LANES, 2 * LANES, LANES) if padded % width == 0)

@@ -44,7 +44,8 @@ SHARE_THAT_PAYS = {"amx": 0.02, "vnni": 0.12, "portable": 1.0, PLANES: 0.03}
 from event to event: with fewer, the products of silent ones take longer."""
 
 SHARE_BESIDE_EVENT_INTEGERS = {"amx": 0.04, "vnni": 0.25, "portable": 1.0}
-"""The same where those from event to event are in integers, too; for AMX it follows from the rates of both kernels."""
+"""The same where those from event to event are in integers, too, and have 64 output channels or more side by side; for
+AMX it follows from the rates of both kernels."""
 
 
 @dataclass(frozen=True)
@@ -122,5 +123,5 @@ def least_active(layer: Layer) -> int:
     dense = layer.dense_kernels
     if dense is None or layer.kernels.whatever_fires:
         return 0
-    shares = SHARE_BESIDE_EVENT_INTEGERS if layer.own_kernels == EVENT_INTEGERS else SHARE_THAT_PAYS
+    shares = SHARE_BESIDE_EVENT_INTEGERS if layer.walks_fast else SHARE_THAT_PAYS
     return math.ceil(shares[dense] * math.prod(layer.incoming))
