@@ -137,6 +137,23 @@ def calibrate(
     return rule.values()
 
 
+def check_sizes(network: Network, pictures: Sequence[Array], exported: Sequence[int] | None) -> None:
+    """InputError of the first picture that a network does not take, with the size that it was exported for."""
+    for index, picture in enumerate(padded(network, pictures)):
+        try:
+            network.shapes(_shape(picture))
+        except InputError as fault:
+            if not exported:
+                raise InputError(f"calibration picture {index}: {fault}") from None
+            sizes = [
+                "x".join(map(str, shape)) for shape in (pictures[index].shape, (network.input.channels, *exported))
+            ]
+            raise InputError(
+                f"calibration picture {index} is {sizes[0]} (channels x height x width), but the network takes "
+                f"{sizes[1]}, the size that it was exported for; resize the pictures (--resize HxW, preprocessing)"
+            ) from None
+
+
 def padded(network: Network, pictures: Sequence[Array]) -> Iterator[Array]:
     """The pictures in sizes that the network takes."""
     return (_fitting(network, picture) for picture in pictures)

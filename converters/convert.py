@@ -13,10 +13,11 @@ from spikeunet.engine.neurons import MultiThreshold, NeuronModel, rectifies
 
 from .architectures import ARCHITECTURES, AUTO, fitting, recognised
 from .batch_norm import EPSILON
-from .calibration import Pictures, calibration_pictures
+from .calibration import Pictures, calibration_pictures, check_sizes
 from .check import Check, named, relative_error, require_agreement
 from .key_names import build_unwrapped
 from .least_squares import fitting_steps
+from .nir import is_nir
 from .normalization import (
     DEFAULT_PERCENTILE,
     Normalization,
@@ -115,6 +116,8 @@ def convert(
     """
     _check_options(architecture, normalization, calibration, percentile, scales)
     facts: dict[str, Any] = {"normalization": normalization}
+    if is_nir(state):
+        raise InputError(f"{state}: is a NIR file, of a network that spikes already; read_nir reads it")
     imported = read_onnx(state) if is_onnx(state) else state  # type: ignore[arg-type]
     if isinstance(imported, Imported):
         network, facts = imported.network, {**facts, **imported.facts}
@@ -131,6 +134,7 @@ def convert(
         pictures = calibration_pictures(
             calibration, network.input.channels, preprocessing=about.get("preprocessing", ())
         )
+        check_sizes(network, pictures, facts.get("input_size"))
         network, found = _normalized(network, pictures, percentile, normalization, scales, about.get("steps"))
         facts |= found
     facts |= _checked_against(network, imported, check, force=force)

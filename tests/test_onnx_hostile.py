@@ -406,3 +406,21 @@ def test_weights_under_the_name_of_an_onnx_file_are_weights(tmp_path):
         np.savez(file, **{f"{place}.weight": np.ones((4, 4), np.float32) for place in (0, 2)})
     network = convert(tmp_path / "state.onnx", "mlp", normalization="none")
     assert network.metadata["conversion"]["architecture"] == "mlp"
+
+
+def test_calibration_pictures_of_another_size_name_the_one_that_is_taken(path):
+    nodes = [
+        ("Flatten", "x", "f", {}),
+        ("Gemm", "fw", "r", {"transB": 1}),
+        ("Relu", "r", "q", {}),
+        ("Gemm", "qv", "y", {}),
+    ]
+    made = saved(path, model(nodes, {"w": normal(3, 128), "v": normal(3, 2)}, ("n", 2, 8, 8)))
+    with pytest.raises(InputError, match=r"calibration picture 1 is 2x9x8 .*, but the network takes 2x8x8, the size"):
+        convert(made, calibration=[np.ones((2, 8, 8)), np.ones((2, 9, 8))])
+
+
+def test_a_spiking_network_is_not_taken_for_weights(tmp_path):
+    (tmp_path / "network.nir").write_bytes(b"")
+    with pytest.raises(InputError, match="is a NIR file, of a network that spikes already; read_nir reads it"):
+        convert(tmp_path / "network.nir", normalization="none")

@@ -114,7 +114,7 @@ def _read(path: Path, begin: bytes, entry: str | None) -> Weights:
         return _flat(path, safetensors_file.read, "a safetensors file", entry)
     if path.suffix.lower() != ".npz":
         raise StateDictError(
-            f"{path}: is no NPZ, PyTorch, safetensors or Keras file, or is truncated or damaged; {_REMEDY}"
+            f"{path}: is no NPZ, PyTorch, safetensors, Keras, ONNX or NIR file, or is truncated or damaged; {_REMEDY}"
         )
     return _from_npz(path, entry)
 
