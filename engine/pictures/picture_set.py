@@ -47,9 +47,10 @@ class PictureSet:
         colors, _ = split_transparency(picture.samples)
         for remark in dict.fromkeys(picture.remarks):
             self._remarks.setdefault(remark, []).append(name)
-        if picture.sample_range is None and not self._stretched:
+        low, high = colors.min(), colors.max()
+        if picture.sample_range is None and low < high and not self._stretched:  # what is even says nothing
             ends, names = self._ends.get(colors.dtype, ([], []))
-            found = [*ends, colors.min(), colors.max()]
+            found = [*ends, low, high]
             self._ends[colors.dtype] = [min(found), max(found)], [*names, name]
         with named_errors(source):
             return to_unit(colors, picture.sample_range or type_range(colors.dtype))
