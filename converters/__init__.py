@@ -8,7 +8,7 @@ from .batch_norm import fold_batch_norm
 from .calibration import calibration_pictures
 from .check import relative_error
 from .convert import NORMALIZATIONS, SCALES, convert
-from .nir import read_nir, write_nir
+from .nir import events_from_nir, events_to_nir, read_nir, write_nir
 from .normalization import activation_scales, normalize
 from .onnx import Imported, read_onnx
 from .quantization import quantize_weights
@@ -29,6 +29,8 @@ __all__ = [
     "activation_scales",
     "calibration_pictures",
     "convert",
+    "events_from_nir",
+    "events_to_nir",
     "fold_batch_norm",
     "load_weights",
     "normalize",

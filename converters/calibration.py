@@ -17,12 +17,19 @@ from spikeunet.engine.graph import Network
 from spikeunet.engine.neurons import NeuronModel
 from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.padding import pad_to_multiple
-from spikeunet.engine.pictures.picture_files import SUFFIXES, read_colors
-from spikeunet.engine.pictures.preprocessing import preprocess
+from spikeunet.engine.pictures.picture_files import SUFFIXES
+from spikeunet.engine.pictures.picture_set import PictureSet, picture_set
+from spikeunet.engine.pictures.preprocessing import preprocess, stretches
+from spikeunet.engine.pictures.ranges import check_sample_range
 
 Pictures = str | os.PathLike[str] | Iterable[ArrayLike]
 Array = NDArray[np.float32]
 Groups = NDArray[np.int64]
+
+_NAME_RANGE = (
+    "say what is black and white, or the scales will be poor: --range LOW:HIGH, "
+    "calibration_pictures(..., sample_range=(low, high))"
+)
 
 
 class ScaleRule(Protocol):
@@ -41,6 +48,7 @@ def calibration_pictures(
     sigma: float | Sequence[float] = 0.0,
     limit: int | None = None,
     preprocessing: Sequence[Mapping[str, Any]] = (),
+    sample_range: tuple[float, float] | None = None,
 ) -> list[Array]:
     """Pictures in the form that calibration takes, with the noise that the network will meet.
 
@@ -58,6 +66,8 @@ def calibration_pictures(
         Take this many pictures, evenly spaced.
     preprocessing : sequence of mapping
         Steps that the model's metadata lists; files of a folder go through them, arrays are taken as they are.
+    sample_range : (low, high), optional
+        Samples of black and white in the files of a folder, in place of what they say or of their type's.
 
     Returns
     -------
@@ -66,15 +76,23 @@ def calibration_pictures(
     Raises
     ------
     InputError
-        If there are no pictures, or one has an unsuitable shape or type or is not finite.
+        If there are no pictures, or one has an unsuitable shape or type or is not finite, or the range is none.
     PictureError
         If a file cannot be read.
+
+    Warns
+    -----
+    PictureWarning
+        If something had to be assumed of files, or all together use little of their type's range; once for all of them.
     """
     levels = [float(level) for level in np.ravel(sigma)] or [0.0]
     chosen = _limited(_sources(pictures), limit)
-    clean = (
-        _checked(_name(index, source), _loaded(source, preprocessing), channels) for index, source in enumerate(chosen)
-    )
+    black_and_white = None if sample_range is None else check_sample_range(sample_range)
+    with picture_set(black_and_white, remedy=_NAME_RANGE, stretched=stretches(preprocessing)) as files:
+        clean = [
+            _checked(_name(index, source), _loaded(source, preprocessing, files), channels)
+            for index, source in enumerate(chosen)
+        ]
     return [
         add_noise(picture, levels[index % len(levels)], index) if levels[index % len(levels)] else picture
         for index, picture in enumerate(clean)
@@ -117,6 +135,23 @@ def calibrate(
     for picture in padded(network, pictures):
         evaluate(network, picture, observe, by_source)
     return rule.values()
+
+
+def check_sizes(network: Network, pictures: Sequence[Array], exported: Sequence[int] | None) -> None:
+    """InputError of the first picture that a network does not take, with the size that it was exported for."""
+    for index, picture in enumerate(padded(network, pictures)):
+        try:
+            network.shapes(_shape(picture))
+        except InputError as fault:
+            if not exported:
+                raise InputError(f"calibration picture {index}: {fault}") from None
+            sizes = [
+                "x".join(map(str, shape)) for shape in (pictures[index].shape, (network.input.channels, *exported))
+            ]
+            raise InputError(
+                f"calibration picture {index} is {sizes[0]} (channels x height x width), but the network takes "
+                f"{sizes[1]}, the size that it was exported for; resize the pictures (--resize HxW, preprocessing)"
+            ) from None
 
 
 def padded(network: Network, pictures: Sequence[Array]) -> Iterator[Array]:
@@ -184,11 +219,11 @@ def _limited(sources: list[Any], limit: int | None) -> Iterator[Any]:
     return (sources[index * len(sources) // count] for index in range(count))
 
 
-def _loaded(source: Any, preprocessing: Sequence[Mapping[str, Any]]) -> NDArray[Any]:
+def _loaded(source: Any, preprocessing: Sequence[Mapping[str, Any]], files: PictureSet) -> NDArray[Any]:
     """A picture, channels first; files are scaled to [0, 1], lose their transparency and are preprocessed."""
     if not isinstance(source, Path):
         return np.asarray(source)
-    samples = read_colors(source)
+    samples = files.colors(source)
     return preprocess(samples.reshape(*samples.shape[:2], -1), preprocessing).transpose(2, 0, 1)
 
 

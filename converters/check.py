@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikeunet.engine.arrays import as_array
 from spikeunet.engine.dense import forward
-from spikeunet.engine.errors import InputError
+from spikeunet.engine.errors import InputError, SpikeunetError
 from spikeunet.engine.files.archive import read_arrays
 from spikeunet.engine.graph import Network
 
@@ -48,7 +48,16 @@ def relative_error(network: Network, check: Check, endings: Sequence[Ending] = (
     InputError
         If these are no such arrays, of another size than the network's, or outputs that are all 0.
     """
-    inputs, wanted = (_checked(name, array) for name, array in zip(_NAMES, _given(check), strict=True))
+    try:
+        return _relative_error(network, _given(check), endings)
+    except (SpikeunetError, OSError) as fault:
+        if not named(check) or str(check) in str(fault):
+            raise
+        raise InputError(f"{check}: {fault}") from None
+
+
+def _relative_error(network: Network, given: tuple[Any, ...], endings: Sequence[Ending]) -> float:
+    inputs, wanted = (_checked(name, array) for name, array in zip(_NAMES, given, strict=True))
     if len(inputs) != len(wanted):
         raise InputError(f"the check has {len(inputs)} inputs and {len(wanted)} outputs; the first axis counts both")
     if not 2 <= inputs.ndim <= 4:
@@ -67,13 +76,19 @@ def relative_error(network: Network, check: Check, endings: Sequence[Ending] = (
     return float(np.abs(found.reshape(wanted.shape) - wanted).max()) / largest
 
 
-def require_agreement(error: float, *, force: bool) -> None:
+def named(check: object) -> str:
+    """What a check's file is called, without its folder; nothing where it is no file."""
+    return Path(check).name if isinstance(check, (str, os.PathLike)) else ""
+
+
+def require_agreement(error: float, check: object = None, *, force: bool) -> None:
     """InputError where the error is too large for rounding, unless `force`."""
     if not error <= LARGEST_ERROR and not force:
+        where = f"{check}: " if named(check) else ""
         raise InputError(
-            f"the network was misunderstood: its outputs differ by {error:.2g} of the largest output from those of the "
-            f"check, more than {LARGEST_ERROR:g}; see that both are of one network in evaluation mode and of the same "
-            "inputs, or convert it nevertheless (--force, force=True)"
+            f"{where}the network was misunderstood: its outputs differ by {error:.2g} of the largest output from those "
+            f"of the check, more than {LARGEST_ERROR:g}; see that both are of one network in evaluation mode and of "
+            "the same inputs, or convert it nevertheless (--force, force=True)"
         )
 
 

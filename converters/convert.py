@@ -13,10 +13,11 @@ from spikeunet.engine.neurons import MultiThreshold, NeuronModel, rectifies
 
 from .architectures import ARCHITECTURES, AUTO, fitting, recognised
 from .batch_norm import EPSILON
-from .calibration import Pictures, calibration_pictures
-from .check import Check, relative_error, require_agreement
+from .calibration import Pictures, calibration_pictures, check_sizes
+from .check import Check, named, relative_error, require_agreement
 from .key_names import build_unwrapped
 from .least_squares import fitting_steps
+from .nir import is_nir
 from .normalization import (
     DEFAULT_PERCENTILE,
     Normalization,
@@ -46,7 +47,7 @@ def convert(
     metadata: Mapping[str, Any] | None = None,
     batch_norm_epsilon: float = EPSILON,
     entry: str | None = None,
-    check: Check | None = None,
+    check: Check | Literal[False] | None = None,
     force: bool = False,
 ) -> Network:
     """Convert a trained network with ReLUs into a spiking network (Li et al., arXiv 2307.10974).
@@ -92,7 +93,8 @@ def convert(
         Of a checkpoint that holds several dictionaries of arrays, the name of the one to convert.
     check : (inputs, outputs), or path of an NPZ file with arrays of these names, optional
         What the framework that the network comes from reads and puts out, (N, C, H, W) and N first. The converted
-        network in its analog form (ANN) must put out the same, up to 1e-3 of the largest output.
+        network in its analog form (ANN) must put out the same, up to 1e-3 of the largest output. By default the file
+        FILE.npz beside FILE.onnx, where the exporter wrote one; False takes none.
     force : bool
         Whether to convert the network even if it does not.
 
@@ -114,6 +116,8 @@ def convert(
     """
     _check_options(architecture, normalization, calibration, percentile, scales)
     facts: dict[str, Any] = {"normalization": normalization}
+    if is_nir(state):
+        raise InputError(f"{state}: is a NIR file, of a network that spikes already; read_nir reads it")
     imported = read_onnx(state) if is_onnx(state) else state  # type: ignore[arg-type]
     if isinstance(imported, Imported):
         network, facts = imported.network, {**facts, **imported.facts}
@@ -130,12 +134,10 @@ def convert(
         pictures = calibration_pictures(
             calibration, network.input.channels, preprocessing=about.get("preprocessing", ())
         )
+        check_sizes(network, pictures, facts.get("input_size"))
         network, found = _normalized(network, pictures, percentile, normalization, scales, about.get("steps"))
         facts |= found
-    if check is not None:
-        endings = imported.endings if isinstance(imported, Imported) else ()
-        facts["relative_error"] = relative_error(network, check, endings)
-        require_agreement(facts["relative_error"], force=force)
+    facts |= _checked_against(network, imported, check, force=force)
     if (metadata or {}).get("task") == "segment" and (pair := two_classes(network)) is not network:
         network, facts = pair, {**facts, "classes": "0 and the only logit"}
     return network.replace(metadata={**network.metadata, **(metadata or {}), "conversion": facts})
@@ -145,6 +147,17 @@ def _built(
     weights: Weights, architecture: str, epsilon: float, facts: dict[str, Any]
 ) -> tuple[Network, dict[str, Any]]:
     """The network of a state dict, and the facts: where it was, what its architecture assumes, what its keys lost."""
+    try:
+        return _built_of(weights, architecture, epsilon, facts)
+    except StateDictError as fault:
+        if weights.source is None:
+            raise
+        raise StateDictError(f"{weights.source}: {fault}") from None
+
+
+def _built_of(
+    weights: Weights, architecture: str, epsilon: float, facts: dict[str, Any]
+) -> tuple[Network, dict[str, Any]]:
     arrays = checked(weights.arrays)
     name = recognised(arrays, epsilon) if architecture == AUTO else architecture
     try:
@@ -166,6 +179,19 @@ def _built(
 def _unwrapped(arrays: StateDict, architecture: str, epsilon: float) -> tuple[Network, list[str]]:
     build = ARCHITECTURES[architecture]
     return build_unwrapped(arrays, lambda candidate: build(candidate, epsilon))
+
+
+def _checked_against(
+    network: Network, imported: Any, check: Check | Literal[False] | None, *, force: bool
+) -> dict[str, Any]:
+    """Facts of how far the network is off what the user's framework puts out; InputError where that is too far."""
+    beside = imported.check if isinstance(imported, Imported) else None
+    chosen = beside if check is None else check
+    if chosen is None or chosen is False:
+        return {}
+    error = relative_error(network, chosen, imported.endings if isinstance(imported, Imported) else ())
+    require_agreement(error, chosen, force=force)
+    return {"relative_error": error, **({"check": named(chosen)} if named(chosen) else {})}
 
 
 def _normalized(

@@ -1,13 +1,14 @@
 """Export a PyTorch network with its graph, for `spikeunet convert`; run it where your network runs.
 
     python export_torch.py my_package.my_module:make_network 3x64x64 -o network.onnx
-    spikeunet convert network.onnx -o model.npz --calibration FOLDER --check network.npz
+    spikeunet convert network.onnx -o model.npz --calibration FOLDER
 
 `make_network` is a function without arguments that returns the trained `torch.nn.Module`, or the module itself. In a
 program of your own, `export(network, example, "network.onnx")` does the same. PyTorch and its exporter are needed
 (`pip install torch onnx onnxscript`), and nothing of spikeunet.
 
-Two files are written: network.onnx, and network.npz with inputs and the outputs that PyTorch gives for them.
+Two files are written: network.onnx, and network.npz with inputs and the outputs that PyTorch gives for them, with which
+spikeunet compares the converted network by itself.
 """
 
 from __future__ import annotations

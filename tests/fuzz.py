@@ -2,9 +2,9 @@
 
     python tests/fuzz.py [TARGET ...] [--inputs 10000] [--seed 0] [--keep FOLDER]
 
-tries so many mutated inputs on each target (model, state-dict, weights, onnx, nir, picture, command-line, calibration,
-segmentation, checkpoint, finetune) and prints how each ended; the target kill interrupts so many writers of every kind
-of output.
+tries so many mutated inputs on each target (model, state-dict, weights, weights-zip, weights-legacy, weights-npz,
+weights-safetensors, weights-keras, onnx, nir, picture, command-line, calibration, segmentation, checkpoint, finetune)
+and prints how each ended; the target kill interrupts so many writers of every kind of output.
 Anything but a refusal in one line or a result is a finding: it is printed, its input kept, and the status is 1.
 """
 
@@ -187,6 +187,8 @@ def targets() -> dict[str, Target]:
         "weights": Target(fuzz_weights.Weights(), fuzz_weights.read_broken_weights),
         "kill": Target(lambda random: random, fuzz_kill.Killer()),
     }
+    for name in fuzz_weights.formats():
+        found[f"weights-{name}"] = Target(fuzz_weights.Weights(name), fuzz_weights.read_broken_weights)
     if importlib.util.find_spec("sklearn") is not None:
         found["segmentation"] = Target(fuzz_segmentation.segmentations(), run_broken_command)
     if importlib.util.find_spec("onnx") is not None:

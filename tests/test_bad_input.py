@@ -309,7 +309,7 @@ CONVERSIONS = {
     ),
     "sigma alone": (
         ["gray.npz", "-o", "m.npz", "--add-noise", "5:50"],
-        "have no meaning without --calibration; name a folder",
+        "--add-noise has no meaning without --calibration; name a folder",
     ),
     "steps": (["gray.npz", "-o", "m.npz", "--steps", "0"], "steps must be a whole number from 1 to 1000 (got 0)"),
     "architecture": (

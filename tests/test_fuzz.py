@@ -33,7 +33,8 @@ def test_every_target_is_sampled():
     pytest.importorskip("sklearn", reason="scores of segmentations need scikit-learn (extra evaluate)")
     pytest.importorskip("onnx", reason="graphs need the package onnx (extra onnx)")
     pytest.importorskip("nir", reason="graphs need the package nir (extra nir)")
-    assert set(SAMPLE) == set(TARGETS)
+    # "weights" has files of all formats; there is a target for each besides.
+    assert set(SAMPLE) == {name for name in TARGETS if not name.startswith("weights-")}
 
 
 @pytest.mark.parametrize("name", SAMPLE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import resource
 
 import numpy as np
 import pytest
@@ -143,3 +144,47 @@ def test_broken_hdf5_files_are_refused(refused):
     whole = hdf5(lambda file: file.__setitem__("conv1/kernel:0", KERNEL))
     for length in range(8, len(whole), 97):
         assert "is an HDF5 file, but truncated or damaged" in refused(whole[:length], "weights.h5")
+
+
+def keras_3_with_name():
+    """A file of Keras 3 that calls a layer by an attribute, and where that name's length and its heap stand."""
+
+    def fill(file):
+        group = file.create_group("layers/conv2d/vars")
+        group.attrs["name"] = "mine"
+        group["0"], group["1"] = KERNEL, VECTORS[0]
+
+    content = hdf5(fill)
+    heap = content.index(b"GCOL")
+    return content, content.index((4).to_bytes(4, "little") + heap.to_bytes(8, "little")), heap
+
+
+def test_a_name_longer_than_the_file_takes_no_memory(refused, read):
+    content, place, _ = keras_3_with_name()
+    assert "mine.weight" in read(content, "whole.h5").arrays
+    broken = content[:place] + (2**31).to_bytes(4, "little") + content[place + 4 :]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "an attribute 'name' longer than the file" in refused(broken, "weights.h5")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18
+
+
+def test_a_heap_that_never_ends_is_refused(refused):
+    # libhdf5 goes on from what is free by its length; of 0 it would go on for ever.
+    content, _, heap = keras_3_with_name()
+    free = heap + 16 + 16 + 8
+    assert content[free : free + 2] == b"\0\0"
+    broken = content[: free + 8] + bytes(8) + content[free + 16 :]
+    assert "a heap of texts that has no end" in refused(broken, "weights.h5")
+
+
+@pytest.mark.parametrize("version", ["earliest", "v108", "latest"])
+def test_names_of_layers_are_found_in_headers_of_every_version(read, version):
+    def fill(file):
+        group = file.create_group("layers/conv2d/vars")
+        for index in range(7):
+            group.attrs[f"other{index}"] = "x" * 300
+        group.attrs["name"] = "größer"
+        group["0"] = KERNEL
+
+    found = read(hdf5(fill, libver=version), "weights.h5").arrays
+    assert list(found) == ["größer.weight"]

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from small_denoiser import small_denoiser
 
 from spikeunet.converters import read_nir, write_nir
 from spikeunet.engine import (
@@ -539,7 +540,7 @@ def test_no_nir_file_at_all(tmp_path):
         (Neurons("n", "c", MultiThreshold()), "Neurons 'n' has neurons that NIR does not have, MultiThreshold; take"),
         (
             ConvTranspose2d("c", "input", np.ones((2, 2, 2, 2)), stride=2),
-            "ConvTranspose2d 'c' is of a kind that NIR does",
+            r"NIR has no ConvTranspose2d \('c'\), and there is no extension for them: keep the model file",
         ),
         (Input("input", 2, Rate()), "Input 'input' has an encoder that NIR does not have, Rate; write"),
     ],
@@ -551,3 +552,11 @@ def test_networks_that_are_refused(tmp_path, node, message):
     with pytest.raises(InputError, match=message):
         write_nir(Network([*nodes.values(), readout, Output("output", "r")]), tmp_path / "a.nir", (4, 4))
     assert not (tmp_path / "a.nir").exists()
+
+
+@pytest.mark.parametrize("extensions", [False, True])
+def test_what_no_file_can_hold_is_said_before_neurons_are(tmp_path, extensions):
+    network = small_denoiser()
+    assert any(isinstance(node, ConvTranspose2d) for node in network.nodes)
+    with pytest.raises(InputError, match=r"NIR has no ConvTranspose2d .*, and there is no extension for them"):
+        write_nir(network, tmp_path / "a.nir", (16, 16), extensions=extensions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 import tracemalloc
 
@@ -15,9 +16,10 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from onnx_graphs import model, normal, saved
 from refusals import refusal
 
-from spikeunet.converters import convert, read_onnx
+from spikeunet.converters import convert, read_onnx, read_weights
 from spikeunet.converters.onnx import wire
 from spikeunet.engine.command_line import main
+from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import InputError, StateDictError
 
 NODES = [
@@ -351,8 +353,74 @@ def test_options_that_have_no_meaning(path, capsys, monkeypatch):
         assert message == f"{option[0]} has no meaning for an ONNX file, which says it itself; leave it out"
     assert "--force has no meaning without --check" in refusal(capsys, *plain, "--force")
     np.savez("check.npz", inputs=normal(1, 2, 8, 8), outputs=normal(1, 3))
-    assert "the network was misunderstood" in refusal(capsys, *plain, "--check", "check.npz")
+    assert refusal(capsys, *plain, "--check", "check.npz").startswith("check.npz: the network was misunderstood")
+    for name, arrays, said in (
+        ("few", {"inputs": normal(2, 2, 8, 8), "outputs": normal(1, 3)}, "the check has 2 inputs and 1 outputs"),
+        ("silent", {"inputs": normal(1, 2, 8, 8), "outputs": np.zeros((1, 3))}, "all outputs of the check are 0"),
+        ("wide", {"inputs": normal(1, 5, 8, 8), "outputs": normal(1, 3)}, "a picture of 5x8x8"),
+        ("half", {"inputs": normal(1, 2, 8, 8)}, "has no array outputs"),
+    ):
+        np.savez(f"{name}.npz", **arrays)
+        assert refusal(capsys, *plain, "--check", f"{name}.npz").startswith(f"{name}.npz: {said}")
     with pytest.raises(SystemExit) as stop:
         main([*plain, "--check", "check.npz", "--force"])
     assert stop.value.code == 0
     assert "outputs differ by" in capsys.readouterr().out
+
+
+def test_what_the_exporter_wrote_beside_the_file_is_checked(path, capsys, monkeypatch):
+    made = saved(path, model([("Conv", "xwb", "y", {})], CONSTANTS))
+    monkeypatch.chdir(path.parent)
+    inputs = normal(2, 2, 8, 8)
+    beside = path.with_suffix(".npz")
+    np.savez(beside, inputs=inputs, outputs=normal(2, 3, 6, 6))
+    with pytest.raises(InputError, match=rf"{beside.name}: the network was misunderstood"):
+        convert(made, normalization="none")
+    network = convert(made, normalization="none", check=False)
+    assert "check" not in network.metadata["conversion"]
+    plain = ("convert", path.name, "-o", "model.npz", "--normalization", "none")
+    assert refusal(capsys, *plain).startswith(f"{beside.name}: the network was misunderstood")
+    assert "contradict each other" in refusal(capsys, *plain, "--no-check", "--check", beside.name)
+    assert beside.name in refusal(capsys, "convert", path.name, "-o", beside.name, "--normalization", "none")
+    with pytest.raises(SystemExit):
+        main([*plain, "--no-check"])
+    assert re.search(r"check +none; --check FILE.npz", capsys.readouterr().out)
+    np.savez(beside, inputs=inputs, outputs=forward(network, inputs)[0])
+    with pytest.raises(SystemExit):
+        main([*plain])
+    assert f"of the largest one ({beside.name})" in capsys.readouterr().out
+    np.savez(beside, inputs=inputs, outputs=inputs, more=inputs)  # somebody else's
+    assert "check" not in convert(made, normalization="none").metadata["conversion"]
+
+
+@pytest.mark.parametrize("name", ["network.bin", "network.pth", "network"])
+def test_onnx_is_told_by_its_content(tmp_path, name):
+    made = saved(tmp_path / name, model([("Conv", "xwb", "y", {})], CONSTANTS))
+    assert convert(made, normalization="none").metadata["conversion"]["source"] == "onnx"
+    with pytest.raises(StateDictError, match="is an ONNX file, which holds a network and not weights alone"):
+        read_weights(made)
+
+
+def test_weights_under_the_name_of_an_onnx_file_are_weights(tmp_path):
+    with (tmp_path / "state.onnx").open("wb") as file:
+        np.savez(file, **{f"{place}.weight": np.ones((4, 4), np.float32) for place in (0, 2)})
+    network = convert(tmp_path / "state.onnx", "mlp", normalization="none")
+    assert network.metadata["conversion"]["architecture"] == "mlp"
+
+
+def test_calibration_pictures_of_another_size_name_the_one_that_is_taken(path):
+    nodes = [
+        ("Flatten", "x", "f", {}),
+        ("Gemm", "fw", "r", {"transB": 1}),
+        ("Relu", "r", "q", {}),
+        ("Gemm", "qv", "y", {}),
+    ]
+    made = saved(path, model(nodes, {"w": normal(3, 128), "v": normal(3, 2)}, ("n", 2, 8, 8)))
+    with pytest.raises(InputError, match=r"calibration picture 1 is 2x9x8 .*, but the network takes 2x8x8, the size"):
+        convert(made, calibration=[np.ones((2, 8, 8)), np.ones((2, 9, 8))])
+
+
+def test_a_spiking_network_is_not_taken_for_weights(tmp_path):
+    (tmp_path / "network.nir").write_bytes(b"")
+    with pytest.raises(InputError, match="is a NIR file, of a network that spikes already; read_nir reads it"):
+        convert(tmp_path / "network.nir", normalization="none")

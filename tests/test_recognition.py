@@ -178,6 +178,14 @@ def test_near_architectures_are_listed_where_none_fits():
     assert "examples/export_torch.py" in message
 
 
+def test_what_a_file_is_not_names_the_file(tmp_path):
+    np.savez(tmp_path / "state.npz", **{"encoder.weight": np.ones((2, 2, 2), np.float32)})
+    for architecture in ("auto", "vgg"):
+        with pytest.raises(StateDictError) as caught:
+            convert(tmp_path / "state.npz", architecture, "none")
+        assert str(caught.value).startswith(f"{tmp_path / 'state.npz'}: the state dict ")
+
+
 def test_full_connections_of_several_names_have_no_order():
     state = {"encoder1.weight": np.ones((3, 4)), "encoder2.weight": np.ones((3, 3)), "decoder1.weight": np.ones((4, 3))}
     assert "full connections have several names ('encoder', 'decoder')" in refused(state, "mlp")

@@ -256,6 +256,17 @@ def test_convert_takes_metadata_of_a_known_data_set_and_of_a_file():
         (["--metadata", "missing.json"], "{}", "missing.json: No such file or directory"),
         (["--metadata", "more.json"], '{"classes": ["one"]}', "must have 2 different names of classes"),
         (["--metadata", "more.json"], '{"x": NaN}', "more.json: is not a JSON file"),
+        (
+            ["--metadata", "more.json"],
+            '{"task": "foo"}',
+            "more.json: there is no task 'foo'; there are denoise",
+        ),
+        (
+            ["--metadata", "more.json"],
+            '{"task": "denoise"}',
+            "more.json: says the task 'denoise', and --task",
+        ),
+        (["--task", "foo"], "{}", "'foo' is not one of 'denoise', 'segment', 'classify', 'other'"),
         (["--metadata", "more.json"], '{"preprocessing": [{"name": "eval"}]}', "must have one of the names rgb2gray"),
     ],
 )
@@ -264,3 +275,12 @@ def test_metadata_that_does_not_fit(capsys, arguments, content, message):
     Path("more.json").write_text(content)
     command = ("convert", "state.npz", "-o", "vessels.npz", "--task", "segment", "--normalization", "none")
     assert message in refusals.refusal(capsys, *command, *arguments)
+
+
+def test_a_file_of_metadata_says_the_task():
+    np.savez("state.npz", **random_state(channels=1, outputs=2, width=2))
+    Path("more.json").write_text('{"task": "segment", "classes": ["ground", "vessel"]}')
+    with pytest.raises(SystemExit) as stop:
+        main(["convert", "state.npz", "-o", "vessels.npz", "--normalization", "none", "--metadata", "more.json"])
+    assert stop.value.code == 0
+    assert load_model("vessels.npz").metadata["task"] == "segment"

@@ -200,7 +200,7 @@ def test_other_kinds_of_files_are_refused_by_name(refused):
     )
     assert "is a tar archive, as PyTorch wrote before 0.2" in refused(b"storages".ljust(257, b"\0") + b"ustar")
     message = refused(b"garbage", "weights.pt")
-    assert "is no NPZ, PyTorch, safetensors or Keras file, or is truncated or damaged" in message
+    assert "is no NPZ, PyTorch, safetensors, Keras, ONNX or NIR file, or is truncated or damaged" in message
     assert "is in version '99' of PyTorch's format" in refused(made.torch_zip({}, version=b"99\n"))
     assert "has its bytes in the order 'middle'" in refused(made.torch_zip({}, byteorder=b"middle"))
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from spikeunet.engine.files.archive import MAXIMUM_BYTES, MAXIMUM_RATIO
 
+from ..weights import hdf5_objects
+from ..weights.hdf5_heaps import check_heaps
 from ..weights.keras_file import FILTERS
 from ..weights.refusals import DamagedError, UnreadableError
 
@@ -29,6 +31,7 @@ def read_groups(path: Path) -> Group:
         import h5py
     except ImportError:
         raise UnreadableError("is a NIR file, which needs the extra: pip install spikeunet[nir]") from None
+    check_heaps(path)
     with h5py.File(path, "r") as file:
         return _Reader(h5py, path).group(file, "", 0)
 
@@ -50,11 +53,12 @@ class _Reader:
                 raise UnreadableError(f"holds {inner!r:.100}, a link, which is not followed; export the network again")
             if self._objects > MAXIMUM_OBJECTS or depth > MAXIMUM_DEPTH:
                 raise UnreadableError(f"holds more than {MAXIMUM_OBJECTS} objects, or nests them too deeply")
-            kind = group.get(key, getclass=True)
-            if kind is self._h5py.Group:
-                found[key] = self.group(group[key], inner, depth + 1)
-            elif kind is self._h5py.Dataset:
-                found[key] = self._dataset(group[key], inner)
+            with hdf5_objects.found(inner):
+                item = group[key]
+            if isinstance(item, self._h5py.Group):
+                found[key] = self.group(item, inner, depth + 1)
+            elif isinstance(item, self._h5py.Dataset):
+                found[key] = self._dataset(item, inner)
             else:
                 raise UnreadableError(f"holds {inner!r:.100}, which is neither a group nor an array")
         return found
@@ -66,7 +70,8 @@ class _Reader:
             raise UnreadableError(
                 f"holds {path!r:.100}, whose numbers lie elsewhere or need a plug-in; export it again"
             )
-        text = self._h5py.check_string_dtype(dataset.dtype) is not None
+        with hdf5_objects.found(path):
+            text = self._h5py.check_string_dtype(dataset.dtype) is not None
         if dataset.shape is None or (not text and (dataset.dtype.kind not in "fiub" or dataset.dtype.itemsize > 8)):
             raise UnreadableError(f"holds {path!r:.100} of the type {str(dataset.dtype)[:50]}, which is not read")
         if math.prod(dataset.chunks or ()) > max(2**20, 4 * math.prod(dataset.shape)):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeunet.engine.errors import InputError, SpikeunetError
+from spikeunet.engine.errors import InputError, SpikeunetError, first_few
 from spikeunet.engine.files.atomic import atomic_write, input_errors
 from spikeunet.engine.files.neuron_models import encode_neuron
 from spikeunet.engine.graph import Input, Network, Neurons, Node, Output, Projection
@@ -120,6 +120,7 @@ class _Writer:
 
     def graph(self) -> Any:
         """The NIRGraph."""
+        self._refuse_layers()
         for node in self.network.nodes:
             if isinstance(node, Input):
                 if node.encoder is not None:
@@ -140,6 +141,17 @@ class _Writer:
         names = _names_in_hdf5(self.nodes)
         nodes = {names[name]: part for name, part in self.nodes.items()}
         return self.nir.NIRGraph(nodes=nodes, edges=[(names[begin], names[end]) for begin, end in self.edges])
+
+    def _refuse_layers(self) -> None:
+        """InputError where there are layers that no file of NIR can hold, before anything is said of neurons."""
+        missing = [node for node in self.network.nodes if isinstance(node, Projection) and not self.kinds[node.name]]
+        if missing:
+            kinds = first_few(dict.fromkeys(type(node).__name__ for node in missing))
+            raise InputError(
+                f"NIR has no {kinds} ({first_few(repr(node.name) for node in missing)}), and there is no extension for "
+                "them: keep the model file; a network of convolutions, matrices, scales, sum and average pools can be "
+                "written"
+            )
 
     # --- Shapes ------------------------------------------------------------------------------------------------------
 
@@ -173,10 +185,6 @@ class _Writer:
 
     def _projection(self, node: Projection) -> list[str]:
         """Nodes of NIR for a layer, one for each population that it reads; the names of those at its end."""
-        if not self.kinds[node.name]:
-            raise self._refusal(
-                node, "is of a kind that NIR does not have; there are convolutions, matrices, scales, pools and Flatten"
-            )
         ends, first, leaves = [], 0, self.network.leaves(node.source)
         for number, leaf in enumerate(leaves):
             part = (first, first + self.shapes[leaf][0])

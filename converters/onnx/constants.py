@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ..weights.refusals import UnreadableError
+from ..weights.refusals import DamagedError, UnreadableError
 from .graph import GraphNode
 
 Array = NDArray[Any]
@@ -27,16 +28,27 @@ def folded(node: GraphNode, inputs: Arrays) -> Array | None:
     ------
     UnreadableError
         If it would be far larger than what it reads.
+    DamagedError
+        If it cannot be computed of what it reads.
     """
     function = _FUNCTIONS.get(node.kind)
     if function is None:
         return None
     most = max(MOST_NUMBERS, *(array.size for array in inputs if array is not None), 0)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), _refusing(node):
         size = _size(node, inputs)
         if size > most:
             raise UnreadableError(f"{node.kind} {node.name!r} makes a constant of {size} numbers; at most {most}")
         return np.asarray(function(node, *inputs))
+
+
+@contextmanager
+def _refusing(node: GraphNode) -> Iterator[None]:
+    """DamagedError in place of what NumPy raises of a file's numbers: an index out of bounds, an input left out."""
+    try:
+        yield
+    except (IndexError, KeyError, TypeError, AttributeError) as fault:
+        raise DamagedError(f"{node.kind} {node.name!r} cannot be computed of its inputs ({fault})") from None
 
 
 def _size(node: GraphNode, inputs: Arrays) -> int:

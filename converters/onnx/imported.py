@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -50,11 +51,14 @@ class Imported:
         "source", "opset", "producer"; "input_size" where the file fixes it; "endings", the functions left out.
     endings : tuple of Ending
         In the order in which they follow the network.
+    check : path, optional
+        An NPZ file beside it with inputs and outputs, as `convert` takes them to check.
     """
 
     network: Network
     facts: dict[str, Any] = field(default_factory=dict)
     endings: tuple[Ending, ...] = ()
+    check: Path | None = None
 
 
 def picture_shape(shape: tuple[int, ...]) -> Shape:

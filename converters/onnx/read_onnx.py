@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import numpy as np
 from spikeunet.engine.errors import GraphError, SpikeunetError, StateDictError, first_few
 from spikeunet.engine.graph import Network, Node
 
+from ..weights.beginnings import beginning, is_onnx_content
 from ..weights.refusals import UnreadableError, refusals
 from .imported import Imported
 
-SUFFIX = ".onnx"
 MOST_BYTES = 2**31 - 1
 """Protobuf knows no larger messages; larger networks keep their numbers in files beside."""
+
+EXAMPLES = {"inputs.npy", "outputs.npy"}
+"""Members of a file of what a network reads and puts out."""
 
 _SIZES = ((768, 1280), (1024, 512))
 """Height and width of pictures for which a graph of open size is converted: the network must be the same for both."""
@@ -27,8 +31,8 @@ _BATCHES = (2, 3)
 
 
 def is_onnx(path: object) -> bool:
-    """Whether a path is that of an ONNX file: nothing in such a file says so, so its name must."""
-    return isinstance(path, (str, os.PathLike)) and Path(os.fspath(path)).suffix.lower() == SUFFIX
+    """Whether a path is that of an ONNX file, by what it begins with or by its name."""
+    return isinstance(path, (str, os.PathLike)) and is_onnx_content(Path(os.fspath(path)), beginning(path))
 
 
 def read_onnx(path: str | os.PathLike[str]) -> Imported:
@@ -54,7 +58,17 @@ def read_onnx(path: str | os.PathLike[str]) -> Imported:
     with _refusals(path):
         if path.stat().st_size > MOST_BYTES:
             raise UnreadableError(f"is larger than the {MOST_BYTES} bytes that ONNX allows")
-        return _imported(_parsed(path))
+        return replace(_imported(_parsed(path)), check=examples_beside(path))
+
+
+def examples_beside(path: Path) -> Path | None:
+    """The NPZ file of inputs and outputs that the exporter writes beside a file, and nothing else of that name."""
+    beside = path.with_suffix(".npz")
+    try:
+        with zipfile.ZipFile(beside) as archive:
+            return beside if set(archive.namelist()) == EXAMPLES else None
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):
+        return None
 
 
 def _parsed(path: Path) -> Any:

@@ -94,7 +94,7 @@ def transposed(call: Call) -> Tensor:
             return Tensor(value, tuple(shape[axis] for axis in order))
         call.refuse(
             f"puts the axes into the order {order}; there is no layer for it: export pictures as (N, C, H, W), "
-            "channels first"
+            "channels first (an AdaptiveAvgPool becomes this where its size does not divide what it reads)"
         )
     return _shaped(call, tuple(shape[axis] for axis in order))
 

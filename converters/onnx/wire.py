@@ -42,10 +42,19 @@ def check_amount(content: bytes, message: Any) -> None:
                 waiting.append((field.message_type, begin, place))
             elif field is not None and field.type == field.TYPE_STRING:
                 text -= place - begin
+                _check_text(content[begin:place])
             if fields < 0:
                 raise UnreadableError(f"holds more than {MOST_FIELDS} fields, far more than any network; simplify it")
             if text < 0:
                 raise UnreadableError(f"holds more than {MOST_TEXT} bytes of names and texts; shorten them")
+
+
+def _check_text(content: bytes) -> None:
+    """DamagedError of what is no text: protobuf would give its bytes in place of one."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        raise DamagedError(f"the text {content[:40]!r} is not in UTF-8") from None
 
 
 def _next_field(content: bytes, place: int, end: int, known: Any) -> tuple[Any, int, int]:

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from spikeunet.engine.files.archive import MAXIMUM_BYTES, MAXIMUM_RATIO, member_fault, read_member
 
+from . import hdf5_objects
+from .hdf5_heaps import check_heaps
+from .hdf5_objects import text_attribute
 from .refusals import DamagedError, UnreadableError
 
 WEIGHTS = "model.weights.h5"
@@ -51,13 +54,14 @@ def read_h5(source: Path | io.BytesIO, file_size: int | None = None) -> dict[str
     size = source.stat().st_size if isinstance(source, Path) else file_size or 0
     left = min(MAXIMUM_BYTES, MAXIMUM_RATIO * size)
     arrays: dict[str, NDArray[Any]] = {}
+    check_heaps(source)
     with h5py.File(source, "r") as file:
         found = dict(_datasets(h5py, file))
         for path, dataset in found.items():
             left -= _checked_size(path, dataset)
             if left < 0:
                 raise UnreadableError(f"declares more bytes of arrays up to {path!r:.100} than its size allows")
-            name, depthwise = _name(path, dataset, found)
+            name, depthwise = _name(path, dataset, found, source)
             if name in arrays:
                 raise UnreadableError(f"holds {name!r:.100} twice; give its layers names of their own")
             arrays[name] = _turned(np.asarray(dataset[()]), depthwise)
@@ -88,18 +92,20 @@ def _datasets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
                 raise UnreadableError(f"holds more than {MAXIMUM_OBJECTS} objects, or nests them too deeply")
             if key in _LEFT_OUT:
                 continue
-            kind = group.get(key, getclass=True)
-            if kind is h5py.Group:
-                waiting.append((inner, group[key]))
-            elif kind is h5py.Dataset:
-                yield inner.removeprefix("model_weights/"), group[key]
+            with hdf5_objects.found(inner):
+                item = group[key]
+            if isinstance(item, h5py.Group):
+                waiting.append((inner, item))
+            elif isinstance(item, h5py.Dataset):
+                yield inner.removeprefix("model_weights/"), item
             else:
                 raise UnreadableError(f"holds {inner!r:.100}, which is no array")
 
 
 def _checked_size(path: str, dataset: Any) -> int:
     """Bytes of an array that can be read without opening another file, loading a plug-in, or taking more memory."""
-    dtype = dataset.dtype
+    with hdf5_objects.found(path):
+        dtype = dataset.dtype
     if dataset.shape is None or dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.subdtype is not None:
         raise UnreadableError(
             f"holds {path!r:.100} of the type {str(dtype)[:50]}, which is not read; save plain numbers"
@@ -115,14 +121,13 @@ def _checked_size(path: str, dataset: Any) -> int:
     return int(math.prod(dataset.shape) * dtype.itemsize)
 
 
-def _name(path: str, dataset: Any, found: Mapping[str, Any]) -> tuple[str, bool]:
+def _name(path: str, dataset: Any, found: Mapping[str, Any], source: Path | io.BytesIO) -> tuple[str, bool]:
     """An array's name in PyTorch, and whether it is the kernel of a depthwise convolution."""
     *parts, last = path.split("/")
     if parts[-1:] == [_VARIABLES] and last.isdecimal():
         siblings = [found.get(f"{'/'.join(parts)}/{index}") for index in range(5)]
-        part = _numbered(path, int(last), [len(item.shape) for item in siblings if item is not None])
-        layer = dataset.parent.attrs.get("name", "")
-        layer = layer if isinstance(layer, str) and layer else ".".join(parts[:-1])
+        part = _numbered(path, int(last), [len(item.shape or ()) for item in siblings if item is not None])
+        layer = text_attribute(dataset.parent, "name", source) or ".".join(parts[:-1])
         return f"{layer}.{part}", part == "weight" and "depthwise" in path
     part = last.partition(":")[0]
     if len(parts) > 1 and parts[0] == parts[1]:
@@ -132,9 +137,9 @@ def _name(path: str, dataset: Any, found: Mapping[str, Any]) -> tuple[str, bool]
 
 def _numbered(path: str, number: int, axes: list[int]) -> str:
     """What array `number` of a layer is, by how many axes each of the layer's has."""
-    if axes[0] > 1 and axes[1:] in ([], [1]):
+    if number < len(axes) and axes[0] > 1 and axes[1:] in ([], [1]):
         return ("weight", "bias")[number]
-    if axes == [1, 1, 1, 1]:
+    if number < len(axes) and axes == [1, 1, 1, 1]:
         return ("weight", "bias", "running_mean", "running_var")[number]
     raise UnreadableError(
         f"numbers the arrays of a layer ({path!r:.100}) of which it does not show what they are; save the weights with "

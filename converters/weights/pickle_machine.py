@@ -47,7 +47,7 @@ class Machine:
     def run(self, stream: io.BytesIO) -> object:
         """The value of the next pickle in a stream, which is then behind it.
 
-        ValueError, IndexError, TypeError or UnreadableError tells what is wrong with it. The limit of steps is that of
+        ValueError (DamagedError, UnreadableError) tells what is wrong with it. The limit of steps is that of
         all pickles that a machine runs.
         """
         self.stack: list[Any] = []
@@ -61,7 +61,7 @@ class Machine:
                 _ACTIONS[opcode.name](self, argument)
             elif opcode.name != "STOP":
                 raise UnreadableError(f"uses the pickle opcode {opcode.name}, which is not read; {_PROTOCOL}")
-        return self.stack.pop()
+        return self.top(1)[0]
 
     def spend(self, steps: int) -> None:
         """UnreadableError where a file takes too many."""
@@ -71,8 +71,16 @@ class Machine:
 
     def items(self) -> list[Any]:
         """What was pushed since the last mark, taken off."""
+        if not self.marked:
+            raise DamagedError("a pickle goes back to a mark that it has not set")
         taken, self.stack = self.stack, self.marked.pop()
         return taken
+
+    def last(self) -> Any:
+        """The last value, left where it is."""
+        if not self.stack:
+            raise DamagedError("a pickle takes more than it has put")
+        return self.stack[-1]
 
     def top(self, count: int) -> list[Any]:
         """The last few values, taken off."""
@@ -86,7 +94,7 @@ class Machine:
         """Push what stands for a call of a named function."""
         if not isinstance(function, Named) or not isinstance(arguments, tuple):
             raise DamagedError("a pickle calls what is no function")
-        result = function.make(*arguments)
+        result = function.call(arguments)
         # What is made of a value that is there already is paid for, or a few bytes could make it again and again.
         if isinstance(result, (bytes, list, tuple)):
             self.spend(len(result) // 16)
@@ -128,7 +136,7 @@ def _pop_mark(machine: Machine, _: object) -> None:
 
 
 def _append(machine: Machine, values: list[Any]) -> None:
-    target = machine.stack[-1]
+    target = machine.last()
     if isinstance(target, list):
         target.extend(values)
     elif not isinstance(target, Inert):
@@ -136,7 +144,7 @@ def _append(machine: Machine, values: list[Any]) -> None:
 
 
 def _set_items(machine: Machine, values: list[Any]) -> None:
-    target = machine.stack[-1]
+    target = machine.last()
     if isinstance(target, Items):
         target.pairs.extend(_pairs(values))
     elif not isinstance(target, Inert):
@@ -169,8 +177,8 @@ def _new_with_keywords(machine: Machine, _: object) -> None:
 
 
 def _build(machine: Machine, _: object) -> None:
-    state = machine.stack.pop()
-    target = machine.stack[-1]
+    state = machine.top(1)[0]
+    target = machine.last()
     if isinstance(target, Stateful):
         target.set_state(state)
     elif isinstance(target, (Named, int, float, str, bytes, list, tuple)) or target is None:
@@ -181,7 +189,7 @@ def _put(machine: Machine, index: int) -> None:
     # Whoever writes pickles counts up. Other numbers would be a way to make a dictionary slow.
     if not 0 <= index <= machine.steps:
         raise DamagedError(f"a pickle numbers an object {index}")
-    machine.memo[index] = machine.stack[-1]
+    machine.memo[index] = machine.last()
 
 
 def _get(machine: Machine, index: int) -> None:
@@ -206,7 +214,7 @@ _ACTIONS: dict[str, Callable[[Machine, Any], None]] = {
     "MARK": _mark,
     "POP": _pop,
     "POP_MARK": _pop_mark,
-    "DUP": _pushes(lambda machine: machine.stack[-1]),
+    "DUP": _pushes(lambda machine: machine.last()),
     "NONE": _pushes(lambda _: None),
     "NEWTRUE": _pushes(lambda _: True),
     "NEWFALSE": _pushes(lambda _: False),
@@ -232,7 +240,7 @@ _ACTIONS: dict[str, Callable[[Machine, Any], None]] = {
     "NEWOBJ": _reduce,
     "NEWOBJ_EX": _new_with_keywords,
     "BUILD": _build,
-    "BINPERSID": _pushes(lambda machine: machine.persistent(machine.stack.pop())),
+    "BINPERSID": _pushes(lambda machine: machine.persistent(machine.top(1)[0])),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _put),
     "MEMOIZE": lambda machine, _: _put(machine, len(machine.memo)),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _get),

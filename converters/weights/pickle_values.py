@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from .refusals import DamagedError
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +36,23 @@ class Named:
     name: str
     make: Callable[..., object]
 
+    def call(self, arguments: tuple[object, ...]) -> object:
+        """What it makes of arguments; DamagedError where these are too few or too many."""
+        least, most = _counts(self.make)
+        if not least <= len(arguments) <= most:
+            raise DamagedError(f"a pickle gives {self.name[:100]!r} {len(arguments)} arguments")
+        return self.make(*arguments)
+
+
+@functools.lru_cache(maxsize=256)
+def _counts(function: Callable[..., object]) -> tuple[int, float]:
+    """The least and the most positional arguments that a function takes."""
+    kinds = list(inspect.signature(function).parameters.values())
+    several = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in kinds)
+    named = [parameter for parameter in kinds if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    least = sum(parameter.default is parameter.empty for parameter in named)
+    return least, math.inf if several else len(named)
+
 
 class Stateful:
     """What is given a state after it was made (the opcode BUILD)."""
@@ -38,5 +60,5 @@ class Stateful:
     __slots__ = ()
 
     def set_state(self, state: object) -> None:
-        """Take it; ValueError or TypeError where it does not fit."""
+        """Take it; ValueError where it does not fit."""
         raise NotImplementedError

@@ -147,7 +147,7 @@ def _of_a_class(rebuild: object, _: object, arguments: object, *__: object) -> o
     """`_rebuild_from_type_v2`: a tensor with attributes, which are dropped."""
     if not isinstance(rebuild, Named) or not isinstance(arguments, tuple) or not rebuild.name.startswith(_TENSORS):
         raise DamagedError("a tensor is made by what makes none")
-    return rebuild.make(*arguments)
+    return rebuild.call(arguments)
 
 
 def _unreadable(kind: str) -> Callable[..., object]:

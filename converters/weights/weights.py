@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from spikeunet.engine.errors import StateDictError
 from spikeunet.engine.files.archive import read_arrays
 
 from . import keras_file, safetensors_file
+from .beginnings import HDF5, LENGTH, PICKLES, TAR, TAR_PLACE, ZIP, is_onnx_content
 from .entries import choose
 from .numpy_pickle import Array
 from .refusals import UnreadableError, refusals
@@ -22,12 +23,8 @@ from .tensors import Leaf, Tensor, Unreadable
 from .torch_legacy import TorchLegacy
 from .torch_zip import PICKLE, TorchZip
 
-_PICKLES = tuple(b"\x80" + bytes([version]) for version in range(256))
-_TAR_PLACE = 257
 _MODEL = {"format_version.npy", "topology.npy"}
 """Members of this project's own model files, which are NPZ files, too, and could be taken for weights."""
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_BEGIN = _TAR_PLACE + 5
 _REMEDY = "save the state dict again with torch.save or numpy.savez"
 
 
@@ -42,10 +39,13 @@ class Weights:
     facts : dict
         "entry": name of the dictionary of a checkpoint that was taken; "other_entries": names of others that could
         have been, "" for the file's own arrays; "left_out": names of what in it is no array. Only those that apply.
+    source : path, optional
+        The file.
     """
 
     arrays: dict[str, NDArray[Any]]
     facts: dict[str, Any] = field(default_factory=dict)
+    source: Path | None = None
 
 
 def read_weights(path: str | os.PathLike[str], entry: str | None = None) -> dict[str, NDArray[Any]]:
@@ -84,8 +84,8 @@ def load_weights(path: str | os.PathLike[str], entry: str | None = None) -> Weig
     if not path.is_file():
         raise StateDictError(f"{path}: is not a file; give the path of a file of weights")
     with refusals(path, "a file of weights"), open(path, "rb") as stream:
-        begin = stream.read(_BEGIN)
-    return _read(path, begin, entry)
+        begin = stream.read(LENGTH)
+    return replace(_read(path, begin, entry), source=path)
 
 
 def from_mapping(state: Mapping[str, Any], entry: str | None = None) -> tuple[Mapping[str, Any], dict[str, Any]]:
@@ -100,21 +100,21 @@ def from_mapping(state: Mapping[str, Any], entry: str | None = None) -> tuple[Ma
 
 
 def _read(path: Path, begin: bytes, entry: str | None) -> Weights:
-    if begin[:2] in _PICKLES:
+    if begin[:2] in PICKLES:
         return _from_torch(path, TorchLegacy, "a PyTorch file of the old format", entry)
-    if begin[_TAR_PLACE:] == b"ustar":
+    if begin[TAR_PLACE:] == TAR:
         raise StateDictError(f"{path}: is a tar archive, as PyTorch wrote before 0.2; load it there and save it again")
-    if begin.startswith(_HDF5):
+    if begin.startswith(HDF5):
         return _flat(path, keras_file.read_h5, "an HDF5 file", entry)
-    if begin.startswith(b"PK"):
+    if begin.startswith(ZIP):
         return _from_zip(path, entry)
+    if is_onnx_content(path, begin):
+        raise StateDictError(f"{path}: is an ONNX file, which holds a network and not weights alone; convert it")
     if safetensors_file.is_safetensors(path, begin):
         return _flat(path, safetensors_file.read, "a safetensors file", entry)
-    if path.suffix.lower() == ".onnx":
-        raise StateDictError(f"{path}: is an ONNX file, which holds a network and not weights alone; convert it")
     if path.suffix.lower() != ".npz":
         raise StateDictError(
-            f"{path}: is no NPZ, PyTorch, safetensors or Keras file, or is truncated or damaged; {_REMEDY}"
+            f"{path}: is no NPZ, PyTorch, safetensors, Keras, ONNX or NIR file, or is truncated or damaged; {_REMEDY}"
         )
     return _from_npz(path, entry)
 

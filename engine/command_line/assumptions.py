@@ -129,8 +129,9 @@ def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str
             ("left out", f"at the end, without neurons: {first_few(facts['endings'])}; apply it to the output")
         )
     if "relative_error" in facts:
-        lines.append(("check", f"outputs differ by {facts['relative_error']:.2g} of the largest one"))
-    elif facts.get("source") == "onnx":
+        where = f" ({facts['check']})" if "check" in facts else ""
+        lines.append(("check", f"outputs differ by {facts['relative_error']:.2g} of the largest one{where}"))
+    else:
         lines.append(("check", "none; --check FILE.npz compares with inputs and outputs of your framework"))
     return lines
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -12,9 +13,13 @@ from ..errors import InputError
 from .claims import Claims
 from .console import print_fields
 from .jobs import check_folder, check_model_suffix, tell_skipped
+from .model_metadata import TASKS
 from .neuron_options import OPTIONS, neuron_model, numbers
-from .options import FILE, no_sigma
+from .options import FILE, no_sigma, range_option
 from .preprocessing_options import preprocessing_options, with_preprocessing
+
+if TYPE_CHECKING:
+    from ..pictures.ranges import SampleRange
 
 NOISE_LEVELS = 10
 """A range of noise is spread over the calibration pictures in so many equal steps."""
@@ -27,6 +32,7 @@ NOISE_LEVELS = 10
 @click.option("--pictures", type=click.IntRange(min=1), metavar="N", help="Take N of them.  [default: all]")
 @click.option("--add-noise", "sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, 0-255 scale.")
 @no_sigma
+@range_option
 @click.option("--entry", metavar="NAME", help="Of a checkpoint: the dictionary to take, such as params_ema.")
 @click.option(
     "--architecture",
@@ -95,7 +101,11 @@ NOISE_LEVELS = 10
     "--accumulates", type=float, metavar="N", help="Of --tune: for each pixel at most; it then chooses the steps, too."
 )
 @click.option("--steps", type=int, metavar="T", help="Steps to fit the scales for, and to recommend to users.")
-@click.option("--task", default="denoise", show_default=True, help="What the model is for.")
+@click.option(
+    "--task",
+    type=click.Choice(TASKS),
+    help="What the model is for; other is for Python alone.  [default: what --metadata says, or denoise]",
+)
 @click.option(
     "--predicts",
     type=click.Choice(["noise", "picture"]),
@@ -105,8 +115,14 @@ NOISE_LEVELS = 10
 @click.option("--dataset", metavar="NAME", help="Take classes, colours and preprocessing from this known data set.")
 @preprocessing_options
 @click.option("--metadata", metavar="FILE", type=FILE, help="JSON object of classes, palette, and the like.")
-@click.option("--check", metavar="FILE.npz", type=FILE, help="Inputs and outputs of your framework to compare with.")
-@click.option("--force", is_flag=True, help="Convert even if --check finds other outputs.")
+@click.option(
+    "--check",
+    metavar="FILE.npz",
+    type=FILE,
+    help="Inputs and outputs of your framework to compare with.  [default: FILE.npz beside FILE.onnx, if it is such]",
+)
+@click.option("--no-check", is_flag=True, help="Do not look for FILE.npz beside FILE.onnx to compare with.")
+@click.option("--force", is_flag=True, help="Convert even if the check finds other outputs.")
 @click.option("--description", help="A line about the model.")
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
 def convert(
@@ -115,6 +131,7 @@ def convert(
     calibration: Path | None,
     pictures: int | None,
     sigma: str | None,
+    sample_range: SampleRange | None,
     entry: str | None,
     architecture: str,
     normalization: Any,
@@ -133,12 +150,13 @@ def convert(
     dt: float | None,
     integration: str,
     steps: int | None,
-    task: str,
+    task: str | None,
     predicts: str | None,
     epsilon: float | None,
     dataset: str | None,
     metadata: Path | None,
     check: Path | None,
+    no_check: bool,
     force: bool,
     description: str | None,
     dtype: Any,
@@ -147,15 +165,15 @@ def convert(
     """Convert a trained network to a spiking one.
 
     WEIGHTS is a network of any feed-forward topology as an ONNX file (.onnx; examples/export_torch.py writes one out of
-    PyTorch, with a FILE.npz for --check), a spiking network as a NIR file (.nir), or holds a state dict of an
+    PyTorch, with a FILE.npz to check), a spiking network as a NIR file (.nir), or holds a state dict of an
     architecture known by name, which is told by keys and shapes unless --architecture says it: a file of PyTorch (.pt,
     .pth), whose pickles are read but never executed, safetensors, NPZ or Keras. Of a checkpoint the weights are taken,
     and which is printed; --entry takes others. The calibration pictures should look like what the network will see,
     noise included: clean pictures with --add-noise 5:50 for a denoiser of that range.
 
     --check compares the converted network's analog form with the arrays "inputs" and "outputs" of a file, and refuses
-    a network that was misunderstood. Functions at the end for which there are no neurons (Sigmoid, Softmax) are left
-    out, which is printed.
+    a network that was misunderstood; FILE.npz beside FILE.onnx is taken by itself if it holds these and nothing else.
+    Functions at the end for which there are no neurons (Sigmoid, Softmax) are left out, which is printed.
 
     --tune tries out settings on the middles of some calibration pictures, and takes those with which the spiking
     output is closest to the analog one's at --steps (1 by default), or within so many --accumulates a pixel.
@@ -197,32 +215,37 @@ def convert(
         convert_nir(state, output, dt, integration, reset, dtype, description)
         return
     refuse_of_others(dt)
-    parts = {"reset": reset, "decay": decay, "gamma": gamma, "period": period}
-    model = neuron_model(neuron, thresholds, initial, parameters, **parts)
+    model = neuron_model(neuron, thresholds, initial, parameters, reset=reset, decay=decay, gamma=gamma, period=period)
     levels = noise_levels(sigma)
     given = given_metadata(task, dataset, metadata)
-    facts = with_preprocessing(with_prediction({**given, "task": task}, predicts), **preprocessing)
+    facts = with_preprocessing(with_prediction(given, predicts), **preprocessing)
     if description is not None:
         facts["description"] = description
     if steps is not None:
         facts["steps"] = check_steps(steps)
     check_facts(facts)
+    check = _check_file(state, check, no_check)
     _check_output(output, state, calibration, metadata, check, preprocessing["classes"])
     check_tunable(tune, calibration, accumulates)
-    _check_combinations(force, check, calibration, pictures is not None or sigma is not None)
+    about_pictures = {"--pictures": pictures, "--add-noise": sigma, "--range": sample_range}
+    _check_combinations(force, check, calibration, about_pictures)
     weights = _found(state, entry, epsilon)
     if calibration is None and normalization != "none":
         raise InputError(
             f"--normalization {normalization} needs calibration pictures, such as the network will see; "
             "name a folder of them by --calibration, or take --normalization none"
         )
-    norms = EPSILON if epsilon is None else epsilon
-    plain = convert_network(weights, architecture, "none", batch_norm_epsilon=norms, check=check, force=force)
+    held: dict[str, Any] = {
+        "batch_norm_epsilon": EPSILON if epsilon is None else epsilon,
+        "check": check or False,
+        "force": force,
+    }
+    plain = convert_network(weights, architecture, "none", **held)
     samples = None
     if calibration is not None:
         channels = plain.input.channels
         steps_before = facts.get("preprocessing", ())
-        samples = calibration_pictures(calibration, channels, levels, pictures, steps_before)
+        samples = calibration_pictures(calibration, channels, levels, pictures, steps_before, sample_range)
         tell_skipped(calibration)
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
@@ -236,9 +259,7 @@ def convert(
         calibration=samples,
         **options,
         metadata=facts,
-        batch_norm_epsilon=norms,
-        check=check,
-        force=force,
+        **held,
     )
     check_task(network)
     save_model(network, output, dtype)
@@ -255,12 +276,15 @@ def convert(
     )
 
 
-def _check_combinations(force: bool, check: Path | None, calibration: Path | None, chooses_pictures: bool) -> None:
+def _check_combinations(
+    force: bool, check: Path | None, calibration: Path | None, about_pictures: Mapping[str, Any]
+) -> None:
     """InputError for an option without the one that gives it a meaning."""
     if force and check is None:
-        raise InputError("--force has no meaning without --check; leave it out")
-    if calibration is None and chooses_pictures:
-        raise InputError("--pictures and --add-noise have no meaning without --calibration; name a folder of pictures")
+        raise InputError("--force has no meaning without --check FILE or a check's file beside it; leave it out")
+    given = [name for name, value in about_pictures.items() if value is not None]
+    if calibration is None and given:
+        raise InputError(f"{given[0]} has no meaning without --calibration; name a folder of pictures")
 
 
 def noise_levels(sigma: str | None) -> tuple[float, ...]:
@@ -294,6 +318,15 @@ def _found(state: Path, entry: str | None, epsilon: float | None) -> Any:
     for option in (name for name, value in meant.items() if value is not None):
         raise InputError(f"{option} has no meaning for an ONNX file, which says it itself; leave it out")
     return read_onnx(state)
+
+
+def _check_file(state: Path, check: Path | None, no_check: bool) -> Path | None:
+    """The file to compare with: the one named, else the one that the exporter wrote beside an ONNX file."""
+    from spikeunet.converters.onnx import examples_beside, is_onnx
+
+    if no_check and check is not None:
+        raise InputError("--check and --no-check contradict each other; leave one of them out")
+    return check if no_check or check is not None or not is_onnx(state) else examples_beside(state)
 
 
 def _check_output(

@@ -13,11 +13,12 @@ from .claims import Claims
 from .console import print_fields, print_rows, progress
 from .convert import noise_levels
 from .jobs import check_folder, tell_skipped
-from .options import FILE, no_sigma, threads_option
+from .options import FILE, no_sigma, range_option, threads_option
 from .training_files import CURVE_SUFFIXES, can_plot
 
 if TYPE_CHECKING:
     from ..diagnosis import Diagnosis
+    from ..pictures.ranges import SampleRange
 
 PICTURES = 4
 
@@ -28,6 +29,7 @@ PICTURES = 4
 @click.option("--pictures", type=click.IntRange(min=1), metavar="N", default=PICTURES, show_default=True)
 @click.option("--add-noise", "sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, 0-255 scale.")
 @no_sigma
+@range_option
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
 @click.option("--json", "report", metavar="FILE", type=FILE, help="Write the table as JSON.")
 @click.option("--plot", metavar="FILE", type=FILE, help="Draw it; .png, .svg or .pdf (needs spikeunet[plots]).")
@@ -37,6 +39,7 @@ def diagnose(
     calibrate: Path,
     pictures: int,
     sigma: str | None,
+    sample_range: SampleRange | None,
     steps: int | None,
     report: Path | None,
     plot: Path | None,
@@ -66,7 +69,7 @@ def diagnose(
     network = load_model(model)
     count = check_steps(network.metadata.get("steps", DEFAULT_STEPS) if steps is None else steps)
     before = network.metadata.get("preprocessing", ())
-    samples = calibration_pictures(calibrate, network.input.channels, levels, pictures, before)
+    samples = calibration_pictures(calibrate, network.input.channels, levels, pictures, before, sample_range)
     tell_skipped(calibrate)
     found = diagnosed(network, progress(samples, "diagnosing"), count, threads)
     if report is not None:

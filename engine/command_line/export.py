@@ -24,14 +24,15 @@ def export(model: str, output: Path, size: str | None, dt: float | None, extensi
     """Write a model as a NIR file, which other simulators and neuromorphic processors read.
 
     MODEL is a name out of `spikeunet models` or a model file. NIR has convolutions, matrices, sum and average pools,
-    scales, and integrate-and-fire neurons; anything else is refused by its name. With --extensions, multi-threshold and
+    scales, and integrate-and-fire neurons; anything else is refused by its name (ConvTranspose2d, for
+    one, which all shipped models have). With --extensions, multi-threshold and
     other neurons are written as IF, and their model into its metadata: `spikeunet convert OUT.nir` reads it again,
     other simulators pass over it.
 
     \b
     Examples:
       spikeunet export model.npz model.nir --size 34x34
-      spikeunet export denoise-gray-fast denoiser.nir --size 256x256 --extensions
+      spikeunet export classifier.npz classifier.nir --size 32x32 --extensions
     """
     from spikeunet.converters.nir import is_nir, write_nir
 

@@ -15,19 +15,40 @@ if TYPE_CHECKING:
 MAXIMUM_BYTES = 2**20
 
 
-def given_metadata(task: str, dataset: str | None, path: Path | None) -> dict[str, Any]:
-    """What a known data set says of its models, overruled by what a JSON file says; InputError where they are none."""
+TASKS = ("denoise", "segment", "classify", "other")
+"""What a new model may be for; what is for something else is read in Python, by no command."""
+
+
+def given_metadata(task: str | None, dataset: str | None, path: Path | None) -> dict[str, Any]:
+    """What a known data set says of its models, overruled by what a JSON file says, with the task.
+
+    The task is what all that say one agree on, "denoise" where none does. InputError where they do not agree, or there
+    is no such task, data set or file.
+    """
     from ..datasets.layouts import layout_named
 
+    said = {} if path is None else read_metadata(path)
+    task = _agreed(task, said.get("task"), path)
     facts: dict[str, Any] = {}
     if dataset is not None:
         layout = layout_named(dataset)
-        if layout.task != task:
+        if layout.task != (task or "denoise"):
             raise InputError(
                 f"the data set {dataset} is for the task {layout.task!r}; name it with --task {layout.task}"
             )
         facts |= layout.metadata()
-    return facts if path is None else facts | read_metadata(path)
+    return {**facts, **said, "task": task or "denoise"}
+
+
+def _agreed(task: str | None, found: object, path: Path | None) -> str | None:
+    """The task that is asked for or that a file of metadata says; InputError where they differ or it is none."""
+    if found is None:
+        return task
+    if found not in TASKS:
+        raise InputError(f"{path}: there is no task {found!r:.100}; there are {', '.join(TASKS)}")
+    if task not in (None, found):
+        raise InputError(f"{path}: says the task {found!r}, and --task {task!r}; leave one of them out")
+    return str(found)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..pictures.noise import check_sigma
-from ..pictures.picture_files import SUFFIXES, read_colors
+from ..pictures.picture_files import SUFFIXES
+from ..pictures.picture_set import PictureSet, picture_set
 from ..tasks.denoising import PREDICTIONS
 
 Array = NDArray[Any]
@@ -134,11 +135,12 @@ def read_named_pictures(folder: Path, channels: int) -> dict[str, Picture]:
     files = [path for path in files if path.is_file()]
     if not files:
         raise InputError(f"{folder}: holds no pictures; use files ending in {', '.join(SUFFIXES)}")
-    return {str(path): _read(path, channels) for path in files}
+    with picture_set() as pictures:
+        return {str(path): _read(pictures, path, channels) for path in files}
 
 
-def _read(path: Path, channels: int) -> Picture:
-    samples = read_colors(path)
+def _read(pictures: PictureSet, path: Path, channels: int) -> Picture:
+    samples = pictures.colors(path)
     picture = samples[:, :, None] if samples.ndim == 2 else samples
     if channels == 1:
         picture = picture.mean(axis=2, keepdims=True, dtype=np.float32)

@@ -13,8 +13,8 @@ from ..datasets import Dataset, read_example_labels
 from ..errors import InputError
 from ..graph import Network
 from ..pictures.metrics import class_ious, confusion_matrix
-from ..pictures.picture_files import read_colors
-from ..pictures.preprocessing import network_input
+from ..pictures.picture_set import picture_set
+from ..pictures.preprocessing import network_input, stretches
 from ..tasks.inference import class_count, run_padded
 from ..tasks.segmentation import labels_of
 from .data import Array, Picture, check_pictures, draw_crop
@@ -92,11 +92,12 @@ def read_labelled(dataset: Dataset, network: Network) -> list[Labelled]:
     """
     classes = class_count(network)
     labelled = []
-    for example in dataset.examples:
-        samples = read_colors(example.picture)
-        size = (samples.shape[0], samples.shape[1])
-        picture = np.ascontiguousarray(network_input(samples, network).transpose(1, 2, 0))
-        labelled.append((picture, read_example_labels(example, size, classes, dataset.void)))
+    with picture_set(stretched=stretches(network.metadata.get("preprocessing", ()))) as pictures:
+        for example in dataset.examples:
+            samples = pictures.colors(example.picture)
+            size = (samples.shape[0], samples.shape[1])
+            picture = np.ascontiguousarray(network_input(samples, network).transpose(1, 2, 0))
+            labelled.append((picture, read_example_labels(example, size, classes, dataset.void)))
     return labelled
 
 

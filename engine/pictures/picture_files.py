@@ -23,6 +23,8 @@ from .encoding import encode
 from .formats import FORMATS, SUFFIXES, PictureFormat, check_channels, format_of
 from .picture_metadata import Metadata, suits
 from .ranges import (
+    NAME_RANGE,
+    SCALE_FIRST,
     SampleRange,
     check_near,
     check_range,
@@ -152,20 +154,20 @@ def with_range_of(reference: PictureFile, picture: PictureFile) -> PictureFile:
 
 
 def _unit_colors(source: Place, picture: PictureFile, dtype: np.dtype[Any] | None) -> NDArray[Any]:
-    warn_of(source, picture)
+    warn_of(source, picture, remedy=SCALE_FIRST)
     colors, _ = split_transparency(picture.samples)
     with named_errors(source):
         return to_unit(colors, picture.sample_range or type_range(colors.dtype), dtype)
 
 
-def warn_of(source: Place, picture: PictureFile, *, stretched: bool = False) -> None:
+def warn_of(source: Place, picture: PictureFile, *, stretched: bool = False, remedy: str = NAME_RANGE) -> None:
     """Warn of what was assumed of a picture, and of samples that use little of the range that they are taken for.
 
-    `stretched` says that they are brought to the whole range anyway.
+    `stretched` says that they are brought to the whole range anyway, `remedy` what to do where it is another one.
     """
     unused = None
     if picture.sample_range is None and not stretched:
-        unused = unused_range(split_transparency(picture.samples)[0])
+        unused = unused_range(split_transparency(picture.samples)[0], remedy)
     for remark in (*picture.remarks, *([unused] if unused else [])):
         warnings.warn(f"{name_of(source)}: {remark}", PictureWarning, stacklevel=3)
 

@@ -23,6 +23,10 @@ FLOAT_LIMITS = (-8.0, 9.0)
 
 _LEAST_USE = 0.5
 
+NAME_RANGE = "say what is black and white, or the result will be poor: --range LOW:HIGH, sample_range=(low, high)"
+SCALE_FIRST = "scale the pictures first, or the result will be poor"
+"""What to do about samples that use little of their type's range, where it can be named and where it cannot."""
+
 
 def sample_maximum(dtype: np.dtype[Any]) -> int:
     """The sample that stands for white: 255, 65535, or 1 for float."""
@@ -122,7 +126,7 @@ def check_range(
     )
 
 
-def unused_range(samples: NDArray[Any]) -> str | None:
+def unused_range(samples: NDArray[Any], remedy: str = NAME_RANGE, whose: str = "its") -> str | None:
     """What to say of samples that use less than half of their type's range; None where they use more, or are even."""
     low, high = samples.min(), samples.max()
     white = sample_maximum(samples.dtype)
@@ -130,6 +134,6 @@ def unused_range(samples: NDArray[Any]) -> str | None:
     if not 0 < used < _LEAST_USE:
         return None
     return (
-        f"its samples go from {low:g} to {high:g}, but white is taken for {white} ({samples.dtype}); if it is not, say "
-        "what is black and white, or the result will be poor: --range LOW:HIGH, sample_range=(low, high)"
+        f"{whose} samples go from {low:g} to {high:g}, but white is taken for {white} ({samples.dtype}); if it is not, "
+        f"{remedy}"
     )

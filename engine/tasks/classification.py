@@ -16,7 +16,7 @@ from ..graph import Network
 from ..pictures.labels import classes_of
 from ..pictures.picture_files import load_picture, warn_of
 from ..pictures.preprocessing import channels_behind, check_preprocessing, final_size, preprocess, stretches
-from ..pictures.ranges import SampleRange, to_unit, type_range
+from ..pictures.ranges import SCALE_FIRST, SampleRange, to_unit, type_range
 from ..pictures.samples import as_picture, split_transparency, without_equal_channels
 from ..simulation import simulate
 from .inference import (
@@ -281,7 +281,7 @@ def read_example(example: Example, network: Network) -> tuple[Scores, int]:
         raise InputError(f"{example.picture}: has no class; put it into a folder that is called by it")
     try:
         picture = load_picture(example.picture)
-        warn_of(example.picture, picture, stretched=has_certain_range(network, picture.samples))
+        warn_of(example.picture, picture, stretched=has_certain_range(network, picture.samples), remedy=SCALE_FIRST)
         return classifier_input(picture.samples, network, picture.sample_range), example.label
     except InputError as error:
         raise InputError(f"{example.picture}: {error}") from None
