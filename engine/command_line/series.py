@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -143,20 +143,12 @@ class Totals:
 
     def add(self, page: Processed) -> None:
         """Count one page more."""
-        from ..simulation import Result
-        from ..tasks.inference import Processed
+        from ..tasks.inference import Processed, joined
 
         self.pages += 1
-        result, before = page.result, None if self._all is None else self._all.result
         self._all = Processed(
             size=(page.size[0] * self.pages, page.size[1]),
-            result=Result(
-                outputs={},
-                steps=result.steps,
-                operations=result.operations if before is None else before.operations + result.operations,
-                seconds=result.seconds + (0.0 if before is None else before.seconds),
-                kernels=_joined({} if before is None else before.kernels, result.kernels),
-            ),
+            result=replace(page.result, outputs={}, recorded={}) if self._all is None else joined(self._all.result, page.result),
         )
 
     @property
@@ -164,12 +156,6 @@ class Totals:
         """All pages as one picture that is as high as all of them."""
         assert self._all is not None
         return self._all
-
-
-def _joined(
-    before: Mapping[str, tuple[str, ...]], kernels: Mapping[str, tuple[str, ...]]
-) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(sorted({*before.get(name, ()), *used})) for name, used in kernels.items()}
 
 
 def _widened(ends: list[Any], samples: Any) -> list[Any]:
