@@ -33,6 +33,13 @@ FIELDS: Mapping[str, str] = {
 }
 """What every card has, and how it is called where it is shown."""
 
+_PAGE = """# Model cards
+
+One for each model that comes with the package, as `spikeunet info MODEL` and `spikeunet info MODEL --json` show it.
+This page is made of the files beside the models, `engine/models/*.json`, by `python -m spikeunet.engine.models.cards >
+docs/models.md`; a test holds the two together. A model of your own has a card where a JSON file of its name with the
+same fields lies beside it."""
+
 
 def card_of(model: str) -> dict[str, Any] | None:
     """The card of a shipped model, or of one in a folder of models or a file, where one lies beside it; else None.
@@ -58,6 +65,42 @@ def shipped_cards() -> dict[str, dict[str, Any]]:
     return {file.name.removesuffix(CARD_SUFFIX): _checked(file.read_bytes(), file.name) for file in cards}
 
 
+def texts(card: Mapping[str, Any], field: str) -> list[str]:
+    """What a card's field says, in lines."""
+    value = card[field]
+    if field == "knows":
+        return [_known(value)]
+    if field == "scores":
+        return [_score(each) for each in value]
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
+
+
+def _known(value: Mapping[str, Any]) -> str:
+    if not value["noise"]:
+        return "-"
+    low, high = value["sigma"]
+    chosen = "chosen by --model auto" if value["automatic"] else "not chosen by --model auto"
+    return f"{', '.join(value['noise'])} noise of sigma {low:g} to {high:g} on the 0-255 scale; {chosen}"
+
+
+def _score(score: Mapping[str, Any]) -> str:
+    level = f", sigma {score['sigma']:g}" if "sigma" in score else ""
+    return f"{score['set']}{level}: {score['measure']} {score['value']:g}"
+
+
+def page_of_cards() -> str:
+    """docs/models.md: the cards of all shipped models."""
+    parts = [_PAGE]
+    for name, card in sorted(shipped_cards().items()):
+        rows = []
+        for field, title in FIELDS.items():
+            lines = [text.replace("|", "\\|") for text in texts(card, field)]
+            code = field in ("name", "training")
+            rows.append(f"| {title} | {'<br>'.join(f'`{line}`' if code else line for line in lines)} |")
+        parts.append("\n".join([f"## {name}", "", "| | |", "|---|---|", *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
 def _beside(model: str) -> list[Path]:
     if model.endswith(SUFFIX):
         return [Path(model).with_suffix(CARD_SUFFIX)]
@@ -75,3 +118,9 @@ def _checked(content: bytes, name: str) -> dict[str, Any]:
     if missing:
         raise ModelFileError(f"{name}: the model card lacks {', '.join(missing)}")
     return card
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(page_of_cards())

@@ -31,7 +31,7 @@ _TEXTURE = 0.25
 """Share of what stands out at half the size that the finest texture adds to the level; measured."""
 
 _COMPRESSED_AWAY, _COARSE = 3.0, 0.3
-"""In a compressed picture with less than this of white noise, noise is what is seen at half the size, if so much is."""
+"""In a compressed picture with less white noise than this, what is seen at half the size is noise, if so much is."""
 
 _BEYOND_TEXTURE = 20.0
 """Without white noise, so much at half the size is noise that neighbours share: no picture measured has such texture."""
@@ -88,7 +88,7 @@ class NoiseEstimate:
             "none": "no noise to speak of",
             "white": f"white noise, {level}",
             "signal-dependent": f"noise that grows with the signal, {level} on average",
-            "correlated": f"noise that neighbouring pixels share{blocks}, sigma about {self.coarse:.1f} of 255 at half the size",
+            "correlated": f"noise that neighbouring pixels share{blocks}, sigma {self.coarse:.1f} of 255 at half the size",
             "unknown": "too small a picture to tell its noise",
         }[self.kind]
 
@@ -122,7 +122,9 @@ def estimate_noise(picture: ArrayLike, sample_range: SampleRange | None = None) 
 def estimate_unit_noise(unit: NDArray[Any]) -> NoiseEstimate:
     """As `estimate_noise`, of a picture (H, W) or (H, W, C) from black 0 to white 1."""
     if unit.ndim not in (2, 3) or not unit.size:
-        raise InputError(f"a picture to estimate the noise of must have the shape (H, W) or (H, W, C) (got {unit.shape})")
+        raise InputError(
+            f"a picture to estimate the noise of must have the shape (H, W) or (H, W, C) (got {unit.shape})"
+        )
     colors = np.atleast_3d(unit)
     planes = [_looked_at(colors[..., channel]) * np.float32(255) for channel in range(colors.shape[2])]
     halves = [2 * _level(np.stack([halved(tile) for tile in tiles])) for tiles in planes]

@@ -1,9 +1,9 @@
 """The level of white noise in a picture: the least variance of its patches in any direction, where texture is weak.
 
 Principal components of patches, after X. Liu, M. Tanaka and M. Okutomi, "Single-image noise level estimation for blind
-denoising", IEEE Transactions on Image Processing 22 (2013). Texture fills some directions of the space of patches, white
-noise all of them alike, so that the least eigenvalue of their covariance is the noise's variance. Of all methods that
-were measured (docs/noise.md) it is the one that does not take texture for noise.
+denoising", IEEE Transactions on Image Processing 22 (2013). Texture fills some directions of the space of patches,
+white noise all of them alike, so that the least eigenvalue of their covariance is the noise's variance. Of all methods
+that were measured (docs/noise.md) it is the one that does not take texture for noise.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def _energy_limit() -> float:
     from scipy.stats import gamma
 
     places = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
-    pairs = [*zip(places[:, 2:].flat, places[:, :-2].flat), *zip(places[2:].flat, places[:-2].flat)]
+    pairs = [*zip(places[:, 2:].flat, places[:, :-2].flat, strict=True)]
+    pairs += zip(places[2:].flat, places[:-2].flat, strict=True)
     differences = np.zeros((len(pairs), SIDE * SIDE))
     for row, (plus, minus) in enumerate(pairs):
         differences[row, plus], differences[row, minus] = 0.5, -0.5

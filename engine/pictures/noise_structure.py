@@ -1,4 +1,4 @@
-"""What else is to be known of a picture's noise: whether it grows with the signal, is correlated, or comes in blocks."""
+"""What else is to be known of a picture's noise: whether it grows with the signal, and whether JPEG left blocks."""
 
 from __future__ import annotations
 

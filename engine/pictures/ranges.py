@@ -138,9 +138,9 @@ def check_range(
 def found_range(samples: NDArray[Any]) -> SampleRange | None:
     """Black and white as the samples themselves have them, where they are of 16 bits or float and use little of it.
 
-    All but a thousandth of the samples at either end lie between the two: a single hot pixel decides nothing. None where
-    the type's range is used, all samples are equal, or some are NaN. Float samples that cannot be on the scale from 0 to
-    1, however noisy, have a range of their own, too.
+    All but a thousandth of the samples at either end lie between the two: a single hot pixel decides nothing. None
+    where the type's range is used, all samples are equal, or some are NaN. Float samples that cannot be on the scale
+    from 0 to 1, however noisy, have a range of their own, too.
     """
     if samples.dtype == np.uint8 or not np.isfinite(samples).all():
         return None
@@ -164,9 +164,9 @@ def told_range(samples: NDArray[Any], found: SampleRange) -> str:
     """What to say of a range that was found."""
     scale = "float" if samples.dtype.kind == "f" else f"{samples.dtype}, white {sample_maximum(samples.dtype)}"
     return (
-        f"its samples go from {samples.min():g} to {samples.max():g} ({scale}); black is taken for {found[0]:g} and white "
-        f"for {found[1]:g}, between which nearly all lie, and nothing is clipped: if they are others, name them: --range "
-        "LOW:HIGH, sample_range=(low, high)"
+        f"its samples go from {samples.min():g} to {samples.max():g} ({scale}); black is taken for {found[0]:g} and "
+        f"white for {found[1]:g}, between which nearly all lie, and nothing is clipped: if they are others, name them: "
+        "--range LOW:HIGH, sample_range=(low, high)"
     )
 
 

@@ -105,7 +105,7 @@ class Plan:
             yield f"at {self.gain:.0%} of the contrast"
         if self.split:
             yield "in full size and as every other pixel"
-        if round(self.weight, 2) < 1:
+        if self.weight < 0.95:
             yield f"{self.weight:.0%} of what it takes off"
 
 
@@ -179,12 +179,11 @@ def _warnings(estimate: NoiseEstimate, card: Mapping[str, Any]) -> Iterator[str]
         )
     if estimate.kind == "none" and estimate.coarse >= DOUBTFUL:
         yield (
-            f"it has no white noise, but structure of sigma {estimate.coarse:.0f} of 255 at half the size, which is texture "
-            "or noise that neighbouring pixels share; if it is noise, name a model"
+            f"it has no white noise, but structure of sigma {estimate.coarse:.0f} of 255 at half the size, which is "
+            "texture or noise that neighbouring pixels share; if it is noise, name a model"
         )
     if estimate.kind in ("white", "signal-dependent") and estimate.level > highest:
         yield (
-            f"its noise of sigma {estimate.level:.0f} is stronger than the {highest:g} of 255 that the model was trained "
-            "for: it sees the picture at less contrast, and details will be lost"
+            f"its noise of sigma {estimate.level:.0f} is stronger than the {highest:g} of 255 that the model was "
+            "trained for: it sees the picture at less contrast, and details will be lost"
         )
-

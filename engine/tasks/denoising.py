@@ -50,8 +50,8 @@ class Denoised(Processed):
     picture : (H, W) or (H, W, C), dtype of the noisy picture
         Result with the samples, shape and transparency of the noisy picture.
     noisy, restored : (H, W) or (H, W, 1 or 3) float32
-        Before and after from black 0 to white 1, without transparency; `restored` is not rounded, and clipped unless the
-        picture was left as it is or its range was found.
+        Before and after from black 0 to white 1, without transparency; `restored` is not rounded, and clipped unless
+        the picture was left as it is or its range was found.
     size : (H, W)
         Of the picture, without padding.
     result : Result
@@ -91,9 +91,9 @@ def denoise(
         Any size. C is 1 for gray, 3 for colour; the last of 2 or 4 channels is transparency, which is kept as it is.
         Float samples are on the scale from black 0 to white 1; noise may take them moderately beyond it.
     model : str, path or Network, optional
-        Name of a shipped model, a model file, or a network; "auto" for one chosen by the noise that is found, which also
-        says how it sees the picture and how much is taken off: a clean picture is left as it is. A gray model denoises
-        each colour channel by itself, and three equal channels, a black-and-white picture, as one. By default
+        Name of a shipped model, a model file, or a network; "auto" for one chosen by the noise that is found, which
+        also says how it sees the picture and how much is taken off: a clean picture is left as it is. A gray model
+        denoises each colour channel by itself, and three equal channels, a black-and-white picture, as one. By default
         denoise-gray-fast for gray and black-and-white pictures, denoise-colour-fast for others.
     steps : int, optional
         Number of time steps, 1 to 1000; by default what the model's metadata recommends, or 8.
@@ -169,7 +169,9 @@ def _ranged_picture(picture: object, sample_range: SampleRange | None) -> tuple[
         check_shape(samples)
         found = found_range(split_transparency(samples)[0])
         if found is not None:
-            warnings.warn(f"the picture: {told_range(split_transparency(samples)[0], found)}", PictureWarning, stacklevel=3)
+            warnings.warn(
+                f"the picture: {told_range(split_transparency(samples)[0], found)}", PictureWarning, stacklevel=3
+            )
             return samples, found, True
     samples, limits = checked_picture(picture, sample_range, levels=4)
     return samples, limits, False

@@ -104,9 +104,7 @@ def joined(first: Result, second: Result) -> Result:
         steps=first.steps,
         operations=first.operations + second.operations,
         seconds=first.seconds + second.seconds,
-        kernels={
-            name: tuple(sorted({*first.kernels.get(name, ()), *second.kernels.get(name, ())})) for name in names
-        },
+        kernels={name: tuple(sorted({*first.kernels.get(name, ()), *second.kernels.get(name, ())})) for name in names},
     )
 
 
