@@ -34,7 +34,7 @@ _COMPRESSED_AWAY, _COARSE = 3.0, 0.3
 """In a compressed picture with less white noise than this, what is seen at half the size is noise, if so much is."""
 
 _BEYOND_TEXTURE = 20.0
-"""Without white noise, so much at half the size is noise that neighbours share: no picture measured has such texture."""
+"""Without white noise, so much at half the size is noise that neighbours share: no clean picture measured has it."""
 
 _LEAST_LEVEL = 4.0
 """From this level it can be told whether white noise depends on the signal."""
@@ -88,7 +88,7 @@ class NoiseEstimate:
             "none": "no noise to speak of",
             "white": f"white noise, {level}",
             "signal-dependent": f"noise that grows with the signal, {level} on average",
-            "correlated": f"noise that neighbouring pixels share{blocks}, sigma {self.coarse:.1f} of 255 at half the size",
+            "correlated": f"noise that neighbouring pixels share{blocks}, sigma {self.coarse:.1f} at half the size",
             "unknown": "too small a picture to tell its noise",
         }[self.kind]
 
@@ -175,7 +175,7 @@ def _tiles(samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 
 def _level(tiles: NDArray[np.float32]) -> float:
     """White noise of the tiles taken together, one below the other."""
-    return white_noise_level(tiles.reshape(-1, tiles.shape[2]))
+    return white_noise_level(tiles.reshape(tiles.shape[0] * tiles.shape[1], tiles.shape[2]))
 
 
 def _without_texture(level: float, coarse: float) -> float:

@@ -157,7 +157,7 @@ def _without_tails(samples: NDArray[Any]) -> SampleRange:
     rows = samples[:: max(1, samples.size // _LOOKED_AT)] if len(samples) > 1 else samples
     # Not interpolated: found among the samples, whole numbers stay whole.
     low, high = np.quantile(rows.astype(np.float64), (_TAIL, 1 - _TAIL), method="nearest")
-    return float(low), float(high)
+    return float(low) + 0.0, float(high) + 0.0  # no negative zero
 
 
 def told_range(samples: NDArray[Any], found: SampleRange) -> str:

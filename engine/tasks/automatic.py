@@ -141,7 +141,7 @@ def _weighted(plan: Plan, level: float) -> Plan:
 def _stabilised(plan: Plan, estimate: NoiseEstimate) -> Plan:
     """With a transform that gives the noise a standard deviation of 1, and its range the contrast that suits that."""
     stabiliser = Stabiliser(estimate.slope / 255, estimate.intercept / 255**2)
-    low, high = stabiliser.forward([0.0, 1.0])
+    low, high = stabiliser.forward(np.array([0.0, 1.0]))
     contrast = 1 / max(float(high - low), 1e-6)
     plan = _weighted(replace(plan, stabiliser=stabiliser, offset=float(low + high) / 2), contrast * 255)
     return replace(plan, gain=contrast * plan.gain)

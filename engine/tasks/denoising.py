@@ -246,7 +246,7 @@ def _restored(
         apart, second = _noise_of_every_other(shown, network, options)
         noise, result = (noise + apart) / 2, joined(result, second)
     restored = plan.without(seen, noise)
-    return np.clip(restored, 0, 1) if clipped else restored, result
+    return (np.clip(restored, np.float32(0), np.float32(1)) if clipped else restored), result
 
 
 def _noise(
