@@ -25,6 +25,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.command_line import main
 from spikeunet.engine.pictures.noise_estimate import NoiseEstimate
+from spikeunet.engine.pictures.resizing import enlarged, shrunk
 from spikeunet.engine.pictures.stabilising import Stabiliser
 from spikeunet.engine.tasks.automatic import Plan, plan_for
 from spikeunet.engine.tasks.denoising import denoise_unit
@@ -85,17 +86,43 @@ def test_a_model_that_knows_the_noise_is_preferred(monkeypatch):
         Plan(split=True),
         Plan(weight=0.4),
         Plan(stabiliser=Stabiliser(0.02, 0.0003), gain=0.1, offset=5.0),
+        Plan(halvings=1, gain=0.7),
+        Plan(halvings=2),
     ],
-    ids=["gain", "split", "weight", "stabiliser"],
+    ids=["gain", "split", "weight", "stabiliser", "2x2", "4x4"],
 )
 @pytest.mark.parametrize("shape", [(17, 23), (16, 15, 3)])
 def test_a_plan_takes_off_its_share_of_what_the_network_sees(plan, shape):
     """The network's noise is half of what it is shown: whatever the plan, the result can be worked out."""
     picture = np.random.default_rng(0).uniform(0.3, 0.7, shape).astype(np.float32)
     restored, result = denoise_unit(picture, small_denoiser(), plan, **OPTIONS)
-    expected = plan.without(picture, plan.shown(picture) / 2)
+    small = shrunk(picture, plan.halvings)
+    expected = plan.without(small, plan.shown(small) / 2)
+    expected = enlarged(expected, shape, plan.halvings) if plan.halvings else expected
     np.testing.assert_allclose(restored, np.clip(expected, 0, 1), atol=2e-6)
     assert result.operations.pictures == (1 if len(shape) == 2 else 3) * (5 if plan.split else 1)
+
+
+def test_means_of_pixels_and_back():
+    ramp = np.add.outer(np.arange(13), np.arange(11)).astype(np.float32)
+    assert shrunk(ramp, 1).shape == (7, 6)
+    assert shrunk(ramp, 1)[0, 0] == ramp[:2, :2].mean()
+    assert shrunk(np.dstack([ramp] * 3), 2).shape == (4, 3, 3)
+    again = enlarged(shrunk(ramp, 1), ramp.shape, 1)
+    np.testing.assert_allclose(again[2:-3, 2:-3], ramp[2:-3, 2:-3], atol=1e-5)
+    assert shrunk(ramp, 0) is ramp
+
+
+def test_few_photons_are_seen_together():
+    few = plan_for(estimate("signal-dependent", 35.0, slope=30.0), 1)
+    many = plan_for(estimate("signal-dependent", 15.0, slope=5.0), 1)
+    assert (few.halvings, many.halvings) == (1, 0)
+    assert "on the means of 2x2 pixels" in few.text
+    assert plan_for(estimate("signal-dependent", 90.0, slope=500.0), 1).halvings == 2
+    assert few.sigma * 255 <= 48
+    # The noise of the means has a quarter of the variance.
+    means = np.full((300, 300), 0.4) + np.random.default_rng(0).normal(0, np.sqrt(30 * 0.4 / 255) / 2, (300, 300))
+    assert few.stabiliser.forward(means).std() == pytest.approx(1, abs=0.05)
 
 
 def test_no_more_is_taken_off_than_the_noise_accounts_for():
@@ -124,7 +151,7 @@ def test_strengths_that_are_none(strength):
 
 
 def test_clean_pictures_come_back_as_they_are():
-    colour = np.dstack([data.astronaut()[:96, 100:196], np.full((96, 96), 9, np.uint8)])
+    colour = np.dstack([data.coffee()[:128, :128], np.full((128, 128), 9, np.uint8)])
     for picture in (CLEAN, CLEAN.astype(np.float64) / 255, CLEAN.astype(np.uint16) * 257, colour):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -186,7 +213,9 @@ def test_a_strength_out_of_range(tmp_path, monkeypatch, capsys):
 def test_a_clean_micrograph_in_a_part_of_16_bits_comes_back_as_it_is(run):
     micrograph = (CLEAN.astype(np.uint16) * 10) + 300
     micrograph[3, 3] = 65000
-    tifffile.imwrite("in.tif", micrograph, resolution=(300, 200), resolutionunit="INCH", description="a cell")
+    tifffile.imwrite(
+        "in.tif", micrograph, resolution=(300, 200), resolutionunit="INCH", description="a cell", metadata=None
+    )
     _, told = run("in.tif", "-o", "out.tif", "--model", "auto")
     assert "black is taken for" in told
     np.testing.assert_array_equal(tifffile.imread("out.tif"), micrograph)
@@ -210,7 +239,7 @@ def gains(noisy, clean, model, sample_range=None):
 @pytest.mark.parametrize("sigma", [1, 2, 5, 25, 75, 100])
 def test_noise_of_any_level_is_no_reason_for_a_worse_picture(sigma):
     clean = data.camera()[64:320, 64:320] / 255
-    gain, plan = gains(add_noise(clean, sigma, 0), clean, "auto", (0, 1))
+    gain, _ = gains(add_noise(clean, sigma, 0), clean, "auto", (0, 1))
     named, _ = gains(add_noise(clean, sigma, 0), clean, None, (0, 1))
     assert gain >= (0 if sigma == 1 else 0.5)
     assert gain > named - 0.15

@@ -282,7 +282,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
             assert '"range": [\n        82.0,\n        439.0\n      ]' in (tmp_path / "report.json").read_text()
             assert np.abs(read_picture("out.png") - (82 + UNIT / 2 * 357)).max() <= 0.5
     assert printed.err.startswith(
-        "spikeunet: warning: in.tif: its samples go from 82 to 439 (uint16, white 65535); black is taken for 82 and white "
+        "spikeunet: warning: in.tif: its samples go from 82 to 439 (uint16, white 65535); black is taken for 82 and"
     )
 
 

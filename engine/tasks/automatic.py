@@ -27,6 +27,12 @@ DOUBTFUL = 8.0
 
 _ACCOUNTED = 1.0
 
+PHOTONS, WHITE = 48.0, 100.0
+"""Levels above which the means of 2x2 pixels are denoised and enlarged again: of stabilised noise, where few photons
+make a picture of single bright pixels, and of white noise; measured."""
+
+_MOST_HALVINGS = 2
+
 HIGHEST = 45.0
 """Stronger noise, on the 0-255 scale, is shown to a model at less contrast, so that it has this level; measured."""
 
@@ -51,6 +57,8 @@ class Plan:
         Of the stabilised picture, what middle gray stands for.
     sigma : float
         Standard deviation of the noise in what the model sees, from 0 to 1; 0 where it is not known.
+    halvings : int
+        How many times 2x2 pixels are averaged first, and the result enlarged again.
     split : bool
         Whether the model sees the picture as four pictures of every other pixel as well, and the mean of both counts.
     warnings : tuple of str
@@ -63,13 +71,14 @@ class Plan:
     stabiliser: Stabiliser | None = None
     offset: float = 0.5
     sigma: float = 0.0
+    halvings: int = 0
     split: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:
         """Whether the model sees the picture as it is and all that it finds is taken off."""
-        return self.weight == 1 and self.gain == 1 and self.stabiliser is None and not self.split
+        return self.weight == 1 and self.gain == 1 and self.stabiliser is None and not (self.split or self.halvings)
 
     def shown(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the model sees of a picture from 0 to 1."""
@@ -101,6 +110,9 @@ class Plan:
     def _details(self) -> Iterator[str]:
         if self.stabiliser is not None:
             yield "on a scale on which the noise is alike everywhere"
+        if self.halvings:
+            side = 2**self.halvings
+            yield f"on the means of {side}x{side} pixels"
         if self.gain < 1 and self.stabiliser is None:
             yield f"at {self.gain:.0%} of the contrast"
         if self.split:
@@ -128,7 +140,13 @@ def plan_for(estimate: NoiseEstimate, channels: int) -> Plan:
         return replace(plan, split=True)
     if estimate.kind == "signal-dependent":
         return _stabilised(plan, estimate)
-    return _weighted(plan, estimate.level)
+    halvings = _halvings(estimate.level, WHITE)
+    return _weighted(replace(plan, halvings=halvings), estimate.level / 2**halvings)
+
+
+def _halvings(level: float, most: float) -> int:
+    """How often 2x2 pixels have to be averaged for noise of no more than a level."""
+    return next((number for number in range(_MOST_HALVINGS) if level / 2**number <= most), _MOST_HALVINGS)
 
 
 def _weighted(plan: Plan, level: float) -> Plan:
@@ -140,11 +158,19 @@ def _weighted(plan: Plan, level: float) -> Plan:
 
 def _stabilised(plan: Plan, estimate: NoiseEstimate) -> Plan:
     """With a transform that gives the noise a standard deviation of 1, and its range the contrast that suits that."""
-    stabiliser = Stabiliser(estimate.slope / 255, estimate.intercept / 255**2)
-    low, high = stabiliser.forward(np.array([0.0, 1.0]))
-    contrast = 1 / max(float(high - low), 1e-6)
-    plan = _weighted(replace(plan, stabiliser=stabiliser, offset=float(low + high) / 2), contrast * 255)
+    halvings = _halvings(255 * _contrast(estimate, 0)[1], PHOTONS)
+    stabiliser, contrast = _contrast(estimate, halvings)
+    offset = float(stabiliser.forward(np.array([0.0, 1.0])).mean())
+    plan = _weighted(replace(plan, stabiliser=stabiliser, offset=offset, halvings=halvings), contrast * 255)
     return replace(plan, gain=contrast * plan.gain)
+
+
+def _contrast(estimate: NoiseEstimate, halvings: int) -> tuple[Stabiliser, float]:
+    """The transform for means of pixels, and the contrast that brings black and white to 0 and 1 after it."""
+    share = 0.25**halvings
+    stabiliser = Stabiliser(estimate.slope / 255 * share, estimate.intercept / 255**2 * share)
+    low, high = stabiliser.forward(np.array([0.0, 1.0]))
+    return stabiliser, 1 / max(float(high - low), 1e-6)
 
 
 def _model_for(kind: str, channels: int) -> tuple[str, Mapping[str, Any]]:

@@ -16,6 +16,7 @@ from ..errors import InputError, PictureError, PictureWarning
 from ..graph import Network
 from ..pictures.noise_estimate import estimate_unit_noise
 from ..pictures.ranges import SampleRange, found_range, from_unit, to_unit, told_range
+from ..pictures.resizing import enlarged, shrunk
 from ..pictures.samples import check_shape, join_transparency, split_transparency, without_equal_channels
 from ..simulation import Result
 from .automatic import AUTO, Plan, plan_for
@@ -35,6 +36,7 @@ DEFAULT_MODELS = {1: "denoise-gray-fast", 3: "denoise-colour-fast"}
 """Shipped denoisers to take where none is named, by the picture's colour channels."""
 
 _SEEN_LIMITS = (-1.0, 2.0)
+"""What a network sees of a picture whose range was found."""
 
 PREDICTIONS = ("noise", "picture")
 """What a denoiser may put out, as "predicts" in its metadata says: the noise (also where nothing is said), or the clean
@@ -238,14 +240,17 @@ def _restored(
     if plan.plain and clipped:
         output, result = _output(seen, network, options)
         return restore(seen, output, prediction_in(network.metadata)), result
-    shown = plan.shown(seen)
+    small = shrunk(seen, plan.halvings)
+    shown = plan.shown(small)
     # Where the range was found, a hot pixel may lie anywhere; the network sees it as far as noise would take it.
-    shown = shown if clipped else np.clip(shown, *_SEEN_LIMITS)
+    shown = shown if clipped else np.clip(shown, *_SEEN_LIMITS).astype(np.float32)
     noise, result = _noise(shown, network, options)
     if plan.split:
         apart, second = _noise_of_every_other(shown, network, options)
         noise, result = (noise + apart) / 2, joined(result, second)
-    restored = plan.without(seen, noise)
+    restored = plan.without(small, noise)
+    if plan.halvings:
+        restored = enlarged(restored, seen.shape, plan.halvings)
     return (np.clip(restored, np.float32(0), np.float32(1)) if clipped else restored), result
 
 
