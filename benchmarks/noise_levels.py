@@ -3,7 +3,7 @@
     python benchmarks/noise_levels.py --data DATA
 
 Four tables (docs/noise.md): estimated levels beside the true ones (`estimates`), PSNR over noise levels from 0 to 100
-(`levels`, with docs/noise_levels.png), photographs with real noise (`photographs`, DATA/polyu) and micrographs in a part
+(`levels`, with docs/noise_levels.png), photographs with real noise (`photographs`, DATA/polyu) and micrographs in part
 of 16 bits, simulated from scikit-image's pictures (`micrographs`). DATA holds `denoise/bsd68`, `denoise/cbsd68`,
 `denoise/set12` and `polyu`.
 """

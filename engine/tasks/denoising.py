@@ -35,7 +35,7 @@ from .inference import (
 DEFAULT_MODELS = {1: "denoise-gray-fast", 3: "denoise-colour-fast"}
 """Shipped denoisers to take where none is named, by the picture's colour channels."""
 
-_SEEN_LIMITS = (-1.0, 2.0)
+_SEEN_LIMITS = (np.float32(-1), np.float32(2))
 """What a network sees of a picture whose range was found."""
 
 PREDICTIONS = ("noise", "picture")
@@ -243,11 +243,11 @@ def _restored(
     small = shrunk(seen, plan.halvings)
     shown = plan.shown(small)
     # Where the range was found, a hot pixel may lie anywhere; the network sees it as far as noise would take it.
-    shown = shown if clipped else np.clip(shown, *_SEEN_LIMITS).astype(np.float32)
+    shown = shown if clipped else np.clip(shown, *_SEEN_LIMITS)
     noise, result = _noise(shown, network, options)
     if plan.split:
         apart, second = _noise_of_every_other(shown, network, options)
-        noise, result = (noise + apart) / 2, joined(result, second)
+        noise, result = (noise + apart) / np.float32(2), joined(result, second)
     restored = plan.without(small, noise)
     if plan.halvings:
         restored = enlarged(restored, seen.shape, plan.halvings)
