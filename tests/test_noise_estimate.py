@@ -49,12 +49,22 @@ def test_the_scale_is_that_of_the_range_whatever_the_type():
     for picture, limits in (
         (sixteen, (0, 60000)),
         (noisy * 5 - 2, (-2, 3)),
+        (noisy * 50 - 20, (-20, 30)),
         (np.dstack([noisy] * 3), None),
         (np.dstack([noisy, np.ones_like(noisy)]), None),
     ):
         found = estimate_noise(picture, sample_range=limits)
         assert found.level == pytest.approx(expected.level, abs=0.05)
         assert len(found.sigma) == 1
+
+
+@pytest.mark.parametrize("scale", [300, 65535])
+def test_the_range_that_is_used_is_found(scale):
+    noisy = add_noise(CAMERA, 10, 0) * scale + 7
+    found = estimate_noise(noisy)
+    low, high = np.quantile(noisy, (0.001, 0.999))
+    assert found.level == pytest.approx(10 * scale / (high - low), rel=0.05)
+    assert found.kind == "white"
 
 
 def test_noise_that_grows_with_the_signal_is_told_apart():

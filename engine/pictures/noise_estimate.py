@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
+from ..arrays import as_array
+from ..errors import InputError, PictureError
 from .noise_level import white_noise_level
 from .noise_structure import SignalDependence, blockiness, halved, signal_dependence
 from .ranges import SampleRange, check_sample_range, found_range, to_unit, type_range
-from .samples import as_picture, split_transparency, without_equal_channels
+from .samples import as_picture, check_shape, split_transparency, without_equal_channels
 
 KINDS = ("none", "white", "signal-dependent", "correlated", "unknown")
 """What noise may be: too little to matter; the same everywhere and different from pixel to pixel; as white noise, but
@@ -113,10 +114,15 @@ def estimate_noise(picture: ArrayLike, sample_range: SampleRange | None = None) 
     PictureError, InputError
         As `denoise`.
     """
-    samples = as_picture(picture, (0.0, 1.0) if sample_range is None else check_sample_range(sample_range))
+    samples = as_array(picture, "the picture", PictureError)
+    check_shape(samples)
     colors, _ = split_transparency(samples)
-    limits = found_range(colors) or type_range(colors.dtype) if sample_range is None else sample_range
-    return estimate_unit_noise(without_equal_channels(to_unit(colors, check_sample_range(limits, samples.dtype))))
+    found = found_range(colors) if sample_range is None else None
+    named = (0.0, 1.0) if sample_range is None else check_sample_range(sample_range)
+    if found is None:
+        as_picture(samples, named)
+    limits = found or (type_range(colors.dtype) if sample_range is None else check_sample_range(named, colors.dtype))
+    return estimate_unit_noise(without_equal_channels(to_unit(colors, limits, anywhere=found is not None)))
 
 
 def estimate_unit_noise(unit: NDArray[Any]) -> NoiseEstimate:
