@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
+from threadpoolctl import threadpool_limits
 
 from spikeunet.engine import InputError, PictureError, add_noise, estimate_noise
 from spikeunet.engine.pictures.noise_level import white_noise_level
@@ -120,9 +121,12 @@ def test_large_pictures_are_looked_at_in_parts():
     assert estimate_noise(large[:60]).level == pytest.approx(20, rel=0.1)
 
 
-def test_a_picture_gives_the_same_estimate_every_time():
+def test_a_picture_gives_the_same_estimate_every_time_and_with_any_threads():
     noisy = add_noise(COLOUR, 12, 3)
-    assert estimate_noise(noisy) == estimate_noise(noisy.copy())
+    expected = estimate_noise(noisy)
+    for threads in (1, 2, 7):
+        with threadpool_limits(threads):
+            assert estimate_noise(noisy.copy()) == expected
 
 
 def test_the_level_is_in_the_samples_own_unit():

@@ -286,7 +286,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     )
 
 
-@pytest.mark.parametrize("value", ["5", "9:3", "a:b", "1:2:3", "", "nan:1"])
+@pytest.mark.parametrize("value", ["5", "9:3", "0:0", "a:b", "1:2:3", "", "nan:1"])
 def test_option_values_that_are_no_range(tmp_path, monkeypatch, capsys, value):
     monkeypatch.chdir(tmp_path)
     fill_folder()

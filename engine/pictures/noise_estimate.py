@@ -185,9 +185,14 @@ def _level(tiles: NDArray[np.float32]) -> float:
 
 
 def _without_texture(level: float, coarse: float) -> float:
-    """The level without what texture adds, of which more is seen at half the size, where white noise is as strong."""
+    """The level without what texture adds, of which more is seen at half the size, where white noise is as strong.
+
+    Rounded, so that what processors round differently does not decide what is done.
+    """
+    if math.isnan(level + coarse):
+        return math.nan
     texture = _TEXTURE**2 * max(coarse**2 - level**2, 0.0)
-    return math.nan if math.isnan(level + coarse) else math.sqrt(max(level**2 - texture, 0.0))
+    return round(math.sqrt(max(level**2 - texture, 0.0)), 3)
 
 
 def _together(levels: Sequence[float]) -> float:

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from ..threads import limited_blas
+
 SIDE = 7
 """Side of a patch."""
 
@@ -89,6 +91,9 @@ def _energy_limit() -> float:
 def _least_variance(patches: NDArray[np.float32]) -> float:
     """The least eigenvalue of the patches' covariance, corrected for their number."""
     centred = patches - patches.mean(0)
-    covariance = (centred.T @ centred).astype(np.float64) / max(1, len(patches) - 1)
+    # How a library of many threads cuts a sum decides its last bits.
+    with limited_blas(1):
+        covariance = (centred.T @ centred).astype(np.float64) / max(1, len(patches) - 1)
+        least = float(np.linalg.eigvalsh(covariance)[0])
     shrunk = 1 - _SHRINKAGE * math.sqrt(SIDE * SIDE / len(patches))
-    return max(float(np.linalg.eigvalsh(covariance)[0]), 0.0) / max(shrunk, 0.1) ** 2
+    return max(least, 0.0) / max(shrunk, 0.1) ** 2
