@@ -82,6 +82,7 @@ from .pictures.frame_writer import FrameWriter, write_frames
 from .pictures.frames import read_frames
 from .pictures.metrics import psnr, ssim
 from .pictures.noise import add_noise
+from .pictures.noise_estimate import NoiseEstimate, estimate_noise
 from .pictures.picture_files import read_picture, write_picture
 from .simulation import Result, State, simulate
 from .stream import Stream
@@ -135,6 +136,7 @@ __all__ = [
     "NeuronOperations",
     "Neurons",
     "Node",
+    "NoiseEstimate",
     "Operations",
     "Output",
     "PerfectIntegrateAndFire",
@@ -167,6 +169,7 @@ __all__ = [
     "clear_caches",
     "denoise",
     "estimate_energy",
+    "estimate_noise",
     "even_fan_out",
     "forward",
     "list_models",

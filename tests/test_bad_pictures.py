@@ -140,12 +140,6 @@ FILES = {
     ),
     "unknown PNG kind": (".png", lambda: png(1, 1, 16, 3, b"\0\0\0"), "or its header is damaged"),
     "NaN": (".tif", lambda: float_tiff(0.5, np.nan, np.inf), "2 of its 3 samples are NaN or infinite"),
-    "samples to 255": (
-        ".tif",
-        lambda: float_tiff(0, 255),
-        "float samples must lie in [-8, 9] (got 0 to 255); scale the picture to [0, 1], or name the samples of black",
-    ),
-    "negative samples": (".tif", lambda: float_tiff(-9, 1), "float samples must lie in [-8, 9] (got -9 to 1)"),
     "several pages": (
         ".tif",
         lambda: several_pages("TIFF"),

@@ -70,12 +70,13 @@ def test_a_part_of_16_bits(shared_cases, capsys, bits):
     assert load_picture("out.tif").sample_range == (0, top)
 
 
-def test_without_the_tag_it_is_said_and_the_option_helps(shared_cases, capsys):
+def test_without_the_tag_the_range_is_found_and_said_and_the_option_overrides(shared_cases, capsys):
     path = shared_cases / "clean_10bit_in_16.tif"
-    _, lines = denoised(capsys, path, "dark.tif")
+    fields, lines = denoised(capsys, path, "found.tif")
+    assert fields["range"].endswith("(as found)")
     assert len(lines) == 1
     assert lines[0].startswith(f"spikeunet: warning: {path}: its samples go from ")
-    assert "but white is taken for 65535 (uint16); if it is not" in lines[0]
+    assert "(uint16, white 65535); black is taken for" in lines[0]
     fields, lines = denoised(capsys, path, "out.tif", "--range", "0:1023")
     assert (fields["range"], lines) == ("black 0, white 1023 (as named)", [])
 

@@ -95,6 +95,59 @@ def test_samples_far_beyond_the_range_named():
 
 
 @pytest.mark.parametrize(
+    ("picture", "found"),
+    [
+        pytest.param(MICROGRAPH, (82, 439), id="16 bits"),
+        pytest.param((UNIT * 0.4).astype(np.float32), (0, np.float32(0.4)), id="float"),
+        pytest.param(MICROGRAPH // 4, (20, 109), id="very dark"),
+        pytest.param(MICROGRAPH.astype(np.float64), (82, 439), id="float of 16 bits"),
+        pytest.param(-UNIT * 20, (-20, 0), id="negative"),
+        pytest.param((UNIT * 0.9).astype(np.float32), None, id="used"),
+        pytest.param(MICROGRAPH * 140, None, id="16 bits used"),
+        pytest.param(np.full((12, 16), 700, np.uint16), None, id="even"),
+    ],
+)
+def test_denoising_finds_the_range_that_is_used(picture, found):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        denoised = denoise(picture, small_denoiser())
+        named = denoise(picture, small_denoiser(), sample_range=found or type_range(picture.dtype))
+    np.testing.assert_array_equal(denoised.noisy, named.noisy)
+    np.testing.assert_allclose(denoised.picture, named.picture, atol=1 if picture.dtype.kind == "u" else 1e-5)
+    if found is None:
+        assert not caught
+    else:
+        (low, high), message = found, str(caught[0].message)
+        assert f"black is taken for {low:g} and white for {high:g}, between which nearly all lie" in message
+        assert (len(caught), caught[0].category, caught[0].filename) == (1, PictureWarning, __file__)
+
+
+def test_a_hot_pixel_decides_no_range_and_is_not_clipped():
+    picture = np.tile(MICROGRAPH, (16, 16))
+    picture[5, 5] = 65535
+    with pytest.warns(PictureWarning, match=r"go from 82 to 65535 \(uint16, white 65535\); black is taken for 82 and"):
+        denoised = denoise(picture, small_denoiser())
+    assert denoised.picture[5, 5] > 60000
+    assert denoised.picture[20:, 20:].max() < 439
+
+
+def test_float_samples_of_any_range_are_denoised(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_model(small_denoiser(), "model.npz")
+    save_model(small_segmenter(3), "segment.npz")
+    tifffile.imwrite("in.tif", (UNIT * 300 - 100).astype(np.float32))
+    with pytest.raises(SystemExit) as stop:
+        main(["denoise", "in.tif", "-o", "out.tif", "--model", "model.npz"])
+    assert (stop.value.code, "black is taken for -100 and white for 200" in capsys.readouterr().err) == (0, True)
+    restored = tifffile.imread("out.tif")
+    np.testing.assert_allclose(restored, UNIT * 150 - 100, atol=0.1)
+    assert restored.dtype == np.float32
+    assert "or name the samples of black" in refusal(
+        capsys, "segment", "in.tif", "-o", "a.png", "--model", "segment.npz"
+    )
+
+
+@pytest.mark.parametrize(
     ("picture", "said"),
     [
         (MICROGRAPH, "its samples go from 82 to 439, but white is taken for 65535 (uint16)"),
@@ -108,6 +161,8 @@ def test_samples_far_beyond_the_range_named():
 @pytest.mark.parametrize("task", ["denoise", "segment"])
 def test_little_of_the_range_is_warned_of_where_none_is_named(picture, said, task):
     run, model = (denoise, small_denoiser()) if task == "denoise" else (segment, small_segmenter(3))
+    if task == "denoise" and picture.dtype != np.uint8:
+        return  # its range is found
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run(picture, model)
@@ -227,11 +282,11 @@ def test_the_command(tmp_path, monkeypatch, capsys):
             assert '"range": [\n        82.0,\n        439.0\n      ]' in (tmp_path / "report.json").read_text()
             assert np.abs(read_picture("out.png") - (82 + UNIT / 2 * 357)).max() <= 0.5
     assert printed.err.startswith(
-        "spikeunet: warning: in.tif: its samples go from 82 to 439, but white is taken for 65"
+        "spikeunet: warning: in.tif: its samples go from 82 to 439 (uint16, white 65535); black is taken for 82 and"
     )
 
 
-@pytest.mark.parametrize("value", ["5", "9:3", "a:b", "1:2:3", "", "nan:1"])
+@pytest.mark.parametrize("value", ["5", "9:3", "0:0", "a:b", "1:2:3", "", "nan:1"])
 def test_option_values_that_are_no_range(tmp_path, monkeypatch, capsys, value):
     monkeypatch.chdir(tmp_path)
     fill_folder()

@@ -210,7 +210,9 @@ def test_the_range_is_that_of_the_series(run, refused):
     assert run("denoise", "out.tif", "-o", "again.tif")[0]["range"] == "black 0, white 1023 (MaxSampleValue)"
     _, told = run("denoise", "in.tif", "-o", "out.tif")
     assert len(told) == 1
-    assert f"in.tif: its samples go from {dark.min()} to {dark.max()}, but white is taken for 65535" in told[0]
+    assert (
+        f"in.tif: its samples go from {dark.min()} to {dark.max()} (uint16, white 65535); black is taken for" in told[0]
+    )
     with tifffile.TiffWriter("in.tif") as tiff:
         for page, white in enumerate((1023, 1023, 4095)):
             tags = [(281, 3, 1, white, True)]

@@ -29,9 +29,16 @@ from .picture_command import check_run_options, json_option, process_pictures, r
 @click.option(
     "--model",
     metavar="NAME",
-    help=f"Shipped model or model file.  [default: {DEFAULT_MODELS[1]}, of colour pictures {DEFAULT_MODELS[3]}]",
+    help="Shipped model or model file, or auto: chosen by the noise that is found.  "
+    f"[default: {DEFAULT_MODELS[1]}, of colour pictures {DEFAULT_MODELS[3]}]",
 )
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
+@click.option(
+    "--strength",
+    type=float,
+    metavar="W",
+    help="From 0, the picture as it is, to 1, the model's result.  [default: 1; of auto what the noise accounts for]",
+)
 @click.option(
     "--add-noise", type=float, metavar="S", help="Make clean pictures noisy first: Gaussian noise of S, 0-255 scale."
 )
@@ -51,6 +58,7 @@ def denoise(
     output: str,
     model: str | None,
     steps: int | None,
+    strength: float | None,
     add_noise: float | None,
     seed: int | None,
     format_: str | None,
@@ -73,7 +81,11 @@ def denoise(
     format can hold them. A gray model denoises each colour channel by itself, three equal ones as one.
 
     Black and white are those of the sample type, 0 and 255, 65535, or 1 for float, unless the file says otherwise or
-    --range names them: 0:4095 for 12 bits in 16. The result is scaled back to the same range.
+    --range names them: 0:4095 for 12 bits in 16. Where 16 bits or float use less than half of that, the range that they
+    use is found and said, and nothing is clipped. The result is scaled back to the same range.
+
+    --model auto estimates the noise first, says what it found, and chooses the model, how it sees the picture and how
+    much of what it takes off is believed. Pictures without noise are left as they are.
 
     A TIFF of several pages, an animated GIF, PNG or WebP, or a video (.mp4, .avi and others; extra video) goes page by
     page into a .tif, .mp4 or .avi, all pages on one range from black to white and by one model; --page takes one page.
@@ -88,6 +100,7 @@ def denoise(
     Examples:
       spikeunet denoise noisy.png -o clean.png
       spikeunet denoise photograph.jpg -o noise-free.png --model denoise-gray
+      spikeunet denoise photograph.jpg -o noise-free.png --model auto
       spikeunet denoise set12/ -o denoised/ --add-noise 25 --report report.json
       spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
       spikeunet denoise scans/ -o denoised/ --format png
@@ -96,18 +109,21 @@ def denoise(
       curl -s https://example.org/noisy.jpg | spikeunet denoise - -o - --format jpg > clean.jpg
     """
     from ..pictures.noise import check_sigma
+    from ..tasks.automatic import AUTO
+    from ..tasks.denoising import check_strength
 
     if seed is not None and add_noise is None:
         raise InputError(f"--seed {seed} has no meaning without --add-noise; name the noise to add")
     if add_noise is not None:
         check_sigma(add_noise)
+    check_strength(strength)
     check_run_options(steps, order, tile, kernels)
     claims = Claims()
-    for name in DEFAULT_MODELS.values() if model is None else [model]:
+    for name in DEFAULT_MODELS.values() if model is None or model == AUTO else [model]:
         claims.reads_model(name)
     jobs = plan_jobs(inputs, _output(output, format_), claims, clean, report=report)
     settings = DenoiseSettings(
-        model_for=_models(model, steps),
+        model_for=_models(None if model == AUTO else model, steps),
         order=order,
         threads=threads,
         tile=tile,
@@ -116,6 +132,8 @@ def denoise(
         page=page,
         sigma=add_noise,
         seed=seed or 0,
+        strength=strength,
+        automatic=_by_name(steps) if model == AUTO else None,
     )
     process_pictures(jobs, denoise_file, settings, "Denoising", report, as_json)
 
@@ -134,13 +152,19 @@ def _output(path: str, name: str | None) -> Output:
 
 def _models(name: str | None, steps: int | None) -> Callable[[int], Model]:
     """The model by a picture's colour channels: the one that is named, else a shipped one, loaded when it is needed."""
+    loaded = _by_name(steps)
+    if name is None:
+        return lambda colors: loaded(DEFAULT_MODELS[colors])
+    loaded(name)  # A model that cannot be read stops the command before it reads a picture.
+    return lambda _: loaded(name)
+
+
+def _by_name(steps: int | None) -> Callable[[str], Model]:
+    """Models by name, each loaded once."""
     from ..tasks.denoising import denoiser
 
     @cache
     def loaded(name: str) -> Model:
         return Model.of(name, denoiser(name), steps)
 
-    if name is None:
-        return lambda colors: loaded(DEFAULT_MODELS[colors])
-    loaded(name)  # A model that cannot be read stops the command before it reads a picture.
-    return lambda _: loaded(name)
+    return loaded

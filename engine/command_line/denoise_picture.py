@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import PictureError
 from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES
 from .jobs import Job
+from .noise_choice import chosen, noise_entry, with_found_range, written_range
 from .one_picture import Model, Record, Settings
 from .series import Totals, is_series, loaded, opened_frames, pages, tell_what_is_lost
 
@@ -21,15 +22,22 @@ if TYPE_CHECKING:
 
     from ..pictures.picture_files import PictureFile
     from ..pictures.ranges import SampleRange
-    from ..tasks.denoising import Denoised
+    from ..simulation import Result
+    from ..tasks.automatic import Plan
+    from ..tasks.inference import Processed
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DenoiseSettings(Settings):
-    """Settings with the noise to add; `sigma` is None for none."""
+    """Settings with the noise to add, None for none, and how much of the noise that is found is taken off.
+
+    `automatic` gives the model of a name where it is chosen by the picture's noise, else it is None.
+    """
 
     sigma: float | None
     seed: int
+    strength: float | None = None
+    automatic: Callable[[str], Model] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class DenoisedRecord(Record):
     noise_seed: int | None
     before: Quality | None
     after: Quality | None
+    plan: Plan
 
     @property
     def saved_as(self) -> str:
@@ -59,10 +68,12 @@ class DenoisedRecord(Record):
         return "" if self.written_dtype == self.dtype else self.written_dtype
 
     def fields(self) -> list[tuple[str, str]]:
-        """PSNR and SSIM before and after."""
+        """What was found of the noise and done about it, where it was looked for; PSNR and SSIM before and after."""
+        found = [] if self.plan.estimate is None else [("noise", self.plan.text)]
         if not (self.before and self.after):
-            return []
+            return found
         return [
+            *found,
             ("PSNR", f"{_psnr(self.before)} -> {_psnr(self.after)} dB"),
             ("SSIM", f"{_ssim(self.before)} -> {_ssim(self.after)}"),
         ]
@@ -87,6 +98,7 @@ class DenoisedRecord(Record):
             "written_dtype": self.written_dtype,
             "noise_sigma": self.sigma,
             "noise_seed": self.noise_seed,
+            **noise_entry(self.plan),
             "psnr_before": _finite(self.before.psnr if self.before else None),
             "psnr_after": _finite(self.after.psnr if self.after else None),
             "ssim_before": self.before.ssim if self.before else None,
@@ -104,34 +116,29 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     """
     from ..pictures import picture_files as pictures
     from ..pictures import ranges, samples
-    from ..tasks import denoising
+    from ..tasks.inference import Processed
 
     if is_series(job, settings, SERIES_SUFFIXES, TIFF_SUFFIXES):
         return denoise_series(job, settings)
-    source = loaded(job.source, settings)
+    source = loaded(job.source, settings, anywhere=True)
     channels = 1 if source.samples.ndim == 2 else source.samples.shape[2]
     pictures.check_channels(job.output, channels)
+    source = with_found_range(job, source)
     pictures.warn_of(job.source, source)
     limits = source.sample_range or ranges.type_range(source.samples.dtype)
     stored, transparency = samples.split_transparency(source.samples)
     # Noise is added to samples that nothing has rounded.
     exact = None if settings.sigma is None else np.dtype(np.float64)
-    colors, model = _as_the_model_sees(ranges.to_unit(stored, limits, exact), settings)
+    colors = _as_the_model_sees(ranges.to_unit(stored, limits, exact, anywhere=source.range_found), settings)
     clean = _clean_reference(job, colors, source, settings.sigma)
     noise_seed = None if settings.sigma is None else settings.seed + job.index
-    denoised = denoising.denoise(
-        _with_noise(colors, settings.sigma, noise_seed),
-        model.network,
-        steps=model.steps,
-        threads=settings.threads,
-        order=settings.order,
-        tile=settings.tile,
-        kernels=settings.kernels,
-        sample_range=(0.0, 1.0),
-    )
-    before, after = (_quality(clean, picture) for picture in (denoised.noisy, denoised.restored))
-    restored = samples.join_transparency(_as_it_came(denoised.restored, stored, limits), transparency)
-    pictures.write_picture(job.output, restored, sample_range=limits, metadata=source.metadata)
+    noisy = _with_noise(colors, settings.sigma, noise_seed)
+    model, plan = chosen(job, noisy, settings)
+    restored, result = _denoised(noisy, model, plan, source.range_found, settings)
+    before, after = (_quality(clean, picture) for picture in (noisy, restored))
+    whole = stored if restored is colors else _as_it_came(restored, stored, limits, source.range_found)
+    whole = samples.join_transparency(whole, transparency)
+    pictures.write_picture(job.output, whole, sample_range=written_range(source, whole), metadata=source.metadata)
     dtypes = pictures.format_of(job.output).dtypes_for(channels)
     dtype = stored.dtype.name
     return DenoisedRecord(
@@ -139,7 +146,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         model=model,
         shape=source.samples.shape,
         dtype=dtype,
-        processed=denoised,
+        processed=Processed(size=noisy.shape[:2], result=result),
         sample_range=source.sample_range,
         range_origin=source.range_origin,
         written_dtype=dtype if dtype in dtypes else dtypes[0],
@@ -147,6 +154,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         noise_seed=noise_seed,
         before=before,
         after=after,
+        plan=plan,
     )
 
 
@@ -165,10 +173,11 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         opened_frames(job.source) as frames,
         write_frames(job.output, rate=frames.rate, count=frames.expected) as writer,
     ):
-        for page in pages(job, frames, settings):
-            model = settings.model_for(_colors(page.samples))
-            restored, denoised = _denoised_page(page, model, settings)
-            held = writer.write(restored, sample_range=page.sample_range, metadata=page.metadata)
+        for page in pages(job, frames, settings, find=True):
+            if first is None:
+                model, plan = chosen(job, _unit(page), settings)
+            restored, denoised = _denoised_page(page, model, plan, settings)
+            held = writer.write(restored, sample_range=written_range(page, restored), metadata=page.metadata)
             totals.add(denoised)
             if first is None:
                 first = page
@@ -188,51 +197,77 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         noise_seed=None,
         before=None,
         after=None,
+        plan=plan,
     )
 
 
-def _colors(samples: NDArray[Any]) -> int:
-    return 1 if samples.ndim == 2 or samples.shape[2] == 2 else 3
+def _unit(page: PictureFile) -> NDArray[np.float32]:
+    """A page's colours from black 0 to white 1, equal channels as they are."""
+    from ..pictures import ranges, samples
+
+    stored, _ = samples.split_transparency(page.samples)
+    limits = page.sample_range or ranges.type_range(stored.dtype)
+    return ranges.to_unit(stored, limits, anywhere=page.range_found)
 
 
-def _denoised_page(page: PictureFile, model: Model, settings: Settings) -> tuple[NDArray[Any], Denoised]:
+def _denoised_page(
+    page: PictureFile, model: Model, plan: Plan, settings: DenoiseSettings
+) -> tuple[NDArray[Any], Processed]:
     """The page as it came, denoised, and what that took."""
     from ..pictures import ranges, samples
-    from ..tasks.denoising import denoise
+    from ..tasks.inference import Processed
 
     limits = page.sample_range or ranges.type_range(page.samples.dtype)
     stored, transparency = samples.split_transparency(page.samples)
-    denoised = denoise(
-        ranges.to_unit(stored, limits),
+    noisy = _unit(page)
+    restored, result = _denoised(noisy, model, plan, page.range_found, settings)
+    whole = stored if restored is noisy else _as_it_came(restored, stored, limits, page.range_found)
+    return samples.join_transparency(whole, transparency), Processed(size=noisy.shape[:2], result=result)
+
+
+def _denoised(
+    noisy: NDArray[np.float32], model: Model, plan: Plan, found: bool, settings: DenoiseSettings
+) -> tuple[NDArray[np.float32], Result]:
+    """A picture from 0 to 1 denoised, or itself where there is nothing to do; `found` says that its range was found."""
+    from ..pictures.ranges import check_near
+    from ..tasks.denoising import denoise_unit
+
+    if not found:
+        check_near(noisy, (0.0, 1.0))
+    return denoise_unit(
+        noisy,
         model.network,
+        plan,
+        settings.strength,
+        clipped=not found,
         steps=model.steps,
         threads=settings.threads,
         order=settings.order,
         tile=settings.tile,
         kernels=settings.kernels,
-        sample_range=(0.0, 1.0),
     )
-    return samples.join_transparency(_as_it_came(denoised.restored, stored, limits), transparency), denoised
 
 
-def _as_it_came(restored: NDArray[np.float32], stored: NDArray[Any], limits: SampleRange) -> NDArray[Any]:
+def _as_it_came(restored: NDArray[np.float32], stored: NDArray[Any], limits: SampleRange, found: bool) -> NDArray[Any]:
     """The result with the channels, the range and the type of the samples that were read."""
     from ..pictures.ranges import from_unit
 
     channels = restored if restored.ndim == stored.ndim else np.repeat(restored[..., None], stored.shape[2], axis=2)
-    return from_unit(channels, limits, stored.dtype)
+    return from_unit(channels, limits, stored.dtype, anywhere=found)
 
 
-def _as_the_model_sees(colors: NDArray[Any], settings: Settings) -> tuple[NDArray[Any], Model]:
-    """The colours, a single channel of equal ones for a gray model, and the model.
+def _as_the_model_sees(colors: NDArray[Any], settings: DenoiseSettings) -> NDArray[Any]:
+    """The colours, a single channel of equal ones for a gray model, or where the model is yet to be chosen.
 
     Noise is added to what the model sees, so that a black-and-white picture stays one.
     """
     from ..pictures.samples import without_equal_channels
 
     gray = without_equal_channels(colors)
+    if settings.automatic is not None:
+        return gray
     model = settings.model_for(1 if gray.ndim == 2 else gray.shape[2])
-    return (gray if model.network.input.channels == 1 else colors), model
+    return gray if model.network.input.channels == 1 else colors
 
 
 def _with_noise(colors: NDArray[Any], sigma: float | None, seed: int | None) -> NDArray[np.float32]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
+from ..errors import InputError, printable
 from .console import print_fields, print_rows
 
 if TYPE_CHECKING:
@@ -19,23 +20,33 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", metavar="MODEL")
 @click.option("--shape", metavar="HxW", help="Also the shapes and the ANN's multiply-accumulates for such a picture.")
-def info(model: str, shape: str | None) -> None:
-    """Show what a model consists of.
+@click.option("--json", "as_json", is_flag=True, help="Print card, metadata and nodes as JSON.")
+def info(model: str, shape: str | None, as_json: bool) -> None:
+    """Show what a model consists of, and its card: data, scores, limits and training.
 
-    MODEL is a name out of `spikeunet models` or a model file.
+    MODEL is a name out of `spikeunet models` or a model file, whose card is a JSON file of the same name beside it.
 
     \b
     Examples:
       spikeunet info denoise-gray
       spikeunet info model.npz --shape 256x256
+      spikeunet info denoise-gray-fast --json
     """
     from ..models import load_model
+    from ..models.cards import card_of
 
     size = None if shape is None else parse_size(shape)
     network = load_model(model)
+    card = card_of(model)
     shapes = None if size is None else _padded_shapes(network, size)
+    if as_json:
+        click.echo(json.dumps(_as_json(model, network, card, shapes), indent=2, allow_nan=False))
+        return
     print_fields(_fields(model, network) + _energy(network, shapes))
     click.echo()
+    if card is not None:
+        print_fields(card_lines(card))
+        click.echo()
     header = ["node", "kind", "reads", "settings", "parameters"]
     rows = [_row(network, node) for node in network.nodes]
     if shapes is not None:
@@ -47,6 +58,41 @@ def info(model: str, shape: str | None) -> None:
     else:
         rows.append(["total", "", "", "", str(network.parameters)])
     print_rows(header, rows)
+
+
+def card_lines(card: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A model card's fields by their names, lists over several lines; what the file says by itself is left out."""
+    from ..models.cards import FIELDS, texts
+
+    return [
+        (title if number == 0 else "", line)
+        for field, title in FIELDS.items()
+        if field not in ("name", "task", "channels")
+        for number, line in enumerate(texts(card, field))
+    ]
+
+
+def _as_json(
+    model: str, network: Network, card: Mapping[str, Any] | None, shapes: dict[str, Shape] | None
+) -> dict[str, Any]:
+    macs = {} if shapes is None else _dense_macs(network, shapes)
+    nodes = [
+        {
+            "name": node.name,
+            "kind": type(node).__name__,
+            "sources": list(node.sources),
+            **({} if shapes is None else {"shape": list(shapes[node.name]), "dense_macs": macs[node.name]}),
+        }
+        for node in network.nodes
+    ]
+    return {
+        "model": printable(model),
+        "card": card,
+        "metadata": dict(network.metadata),
+        "parameters": network.parameters,
+        "size_multiple": network.size_multiple,
+        "nodes": nodes,
+    }
 
 
 def parse_size(text: str, option: str = "--shape") -> tuple[int, int]:

@@ -55,7 +55,7 @@ def _named_range(_context: click.Context, _option: click.Parameter, value: str |
     try:
         return check_sample_range([float(part) for part in value.split(":")])
     except ValueError:
-        reason = f"{value!r} is not LOW:HIGH, the samples of black and of white, such as 0:4095"
+        reason = f"{value!r} is not LOW:HIGH, the samples of black and of white, such as 0:4095, the lower one first"
         raise click.BadParameter(reason) from None
 
 

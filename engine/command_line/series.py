@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -76,19 +76,27 @@ def is_series(job: Job, settings: Settings, able: Sequence[str], single: Sequenc
     return True
 
 
-def loaded(source: Source, settings: Settings) -> PictureFile:
-    """The one picture of a file, or its page that was asked for."""
+def loaded(source: Source, settings: Settings, *, anywhere: bool = False) -> PictureFile:
+    """The one picture of a file, or its page that was asked for; `anywhere` as of `load_picture`."""
     from ..pictures.picture_files import load_picture
 
     if settings.page is None:
-        return load_picture(source, sample_range=settings.sample_range)
+        return load_picture(source, sample_range=settings.sample_range, anywhere=anywhere)
     with opened_frames(source) as frames:
         picture = frames.page(settings.page, settings.sample_range)
         return replace(picture, remarks=(*frames.remarks, *picture.remarks))
 
 
-def pages(job: Job, frames: Frames, settings: Settings, *, stretched: bool = False) -> Iterator[PictureFile]:
-    """All pages with a progress bar; what there is to say of them is said once for the series, never for each page."""
+def pages(
+    job: Job, frames: Frames, settings: Settings, *, stretched: bool = False, find: bool = False
+) -> Iterator[PictureFile]:
+    """All pages with a progress bar; what there is to say of them is said once for the series, never for each page.
+
+    With `find` all of them get the range of the first one's samples, where that uses little of the type's.
+    """
+    from .noise_choice import with_found_range
+
+    range_of_all: PictureFile | None = None
     said: set[str] = set()
     ends: list[Any] = []
     _say(job, frames.remarks, said)
@@ -96,10 +104,16 @@ def pages(job: Job, frames: Frames, settings: Settings, *, stretched: bool = Fal
         found: Any = progress(frames.pictures(settings.sample_range), _title(job), frames.expected)
     else:
         found = [frames.page(settings.page, settings.sample_range)]
-    for number, picture in enumerate(found, settings.page or 0):
+    for number, stored in enumerate(found, settings.page or 0):
+        picture = stored
         place = f"page {number}: " if frames.is_series else ""
         _say(job, [place + remark for remark in picture.remarks if remark not in said], said)
         said.update(picture.remarks)
+        if find and range_of_all is None:
+            range_of_all = with_found_range(job, picture)
+        if range_of_all is not None and range_of_all.range_found:
+            known = range_of_all.sample_range
+            picture = replace(picture, sample_range=known, range_origin="as found on the first page", range_found=True)
         if picture.sample_range is None and not stretched:
             ends = _widened(ends, picture.samples)
         yield picture
@@ -143,20 +157,14 @@ class Totals:
 
     def add(self, page: Processed) -> None:
         """Count one page more."""
-        from ..simulation import Result
-        from ..tasks.inference import Processed
+        from ..tasks.inference import Processed, joined
 
         self.pages += 1
-        result, before = page.result, None if self._all is None else self._all.result
         self._all = Processed(
             size=(page.size[0] * self.pages, page.size[1]),
-            result=Result(
-                outputs={},
-                steps=result.steps,
-                operations=result.operations if before is None else before.operations + result.operations,
-                seconds=result.seconds + (0.0 if before is None else before.seconds),
-                kernels=_joined({} if before is None else before.kernels, result.kernels),
-            ),
+            result=replace(page.result, outputs={}, recorded={})
+            if self._all is None
+            else joined(self._all.result, page.result),
         )
 
     @property
@@ -164,12 +172,6 @@ class Totals:
         """All pages as one picture that is as high as all of them."""
         assert self._all is not None
         return self._all
-
-
-def _joined(
-    before: Mapping[str, tuple[str, ...]], kernels: Mapping[str, tuple[str, ...]]
-) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(sorted({*before.get(name, ()), *used})) for name, used in kernels.items()}
 
 
 def _widened(ends: list[Any], samples: Any) -> list[Any]:

@@ -44,6 +44,8 @@ class PictureFile:
     metadata : Metadata
     remarks : tuple of str
         What the file leaves open and was assumed, and what was left out.
+    range_found : bool
+        Whether the range comes from the samples themselves, which may then lie beyond it.
     """
 
     samples: NDArray[Any]
@@ -51,6 +53,7 @@ class PictureFile:
     range_origin: str = ""
     metadata: Metadata = field(default_factory=Metadata)
     remarks: tuple[str, ...] = ()
+    range_found: bool = False
 
     @property
     def icc_profile(self) -> bytes | None:

@@ -30,6 +30,7 @@ from .ranges import (
     check_range,
     check_sample_range,
     convert_samples,
+    found_range,
     from_unit,
     sample_maximum,
     to_unit,
@@ -101,7 +102,9 @@ def read_picture(source: Place) -> NDArray[Any]:
     return picture.samples
 
 
-def load_picture(source: Place, indices: bool = False, sample_range: object = None) -> PictureFile:
+def load_picture(
+    source: Place, indices: bool = False, sample_range: object = None, *, anywhere: bool = False
+) -> PictureFile:
     """As `read_picture`, with all that is known of the picture, and without warnings.
 
     Parameters
@@ -111,16 +114,20 @@ def load_picture(source: Place, indices: bool = False, sample_range: object = No
         Whether to read a palette's indices instead of its colours.
     sample_range : (low, high), optional
         Samples of black and white, in place of what the file says.
+    anywhere : bool
+        Whether float samples may lie anywhere where no range is known, as their range is to be found.
     """
     with opened(source) as stream, named_errors(source):
-        return completed(decode(stream, indices), sample_range)
+        return completed(decode(stream, indices), sample_range, anywhere=anywhere)
 
 
-def completed(picture: PictureFile, sample_range: object = None) -> PictureFile:
+def completed(picture: PictureFile, sample_range: object = None, *, anywhere: bool = False) -> PictureFile:
     """A decoded picture with the range that is named or makes sense, checked; PictureError without the file's name."""
     samples = np.ascontiguousarray(picture.samples)
     picture = _with_suitable_profile(_with_range(replace(picture, samples=samples), sample_range))
-    _check_floats(samples, picture.sample_range or type_range(samples.dtype))
+    colors, _ = split_transparency(samples)
+    if not anywhere or picture.sample_range is not None or found_range(colors) is None:
+        _check_floats(samples, picture.sample_range or type_range(samples.dtype))
     return picture
 
 

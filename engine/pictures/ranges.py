@@ -22,6 +22,8 @@ FLOAT_LIMITS = (-8.0, 9.0)
 """Noise of any sensible strength keeps a picture in [0, 1] within these; samples from 0 to 255 are outside."""
 
 _LEAST_USE = 0.5
+_TAIL = 0.001
+_LOOKED_AT = 2**20
 
 NAME_RANGE = "say what is black and white, or the result will be poor: --range LOW:HIGH, sample_range=(low, high)"
 SCALE_FIRST = "scale the pictures first, or the result will be poor"
@@ -61,15 +63,20 @@ def check_sample_range(sample_range: object, dtype: np.dtype[Any] | None = None)
     return low, high
 
 
-def to_unit(samples: NDArray[Any], sample_range: SampleRange, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
+def to_unit(
+    samples: NDArray[Any], sample_range: SampleRange, dtype: np.dtype[Any] | None = None, *, anywhere: bool = False
+) -> NDArray[Any]:
     """Samples on the scale from black 0 to white 1, not clipped; float32 where no `dtype` is given.
+
+    `anywhere` says that they may lie as far outside the range as they like, as they may of one that was found.
 
     Raises
     ------
     PictureError
         If samples are NaN or far outside the range.
     """
-    check_near(samples, sample_range)
+    if not anywhere:
+        check_near(samples, sample_range)
     wanted = np.dtype(np.float32) if dtype is None else dtype
     low, high = sample_range
     if samples.dtype.kind == "f" and sample_range == (0.0, 1.0):
@@ -85,13 +92,19 @@ def check_near(samples: NDArray[Any], sample_range: SampleRange) -> None:
     check_range(samples, low + least * (high - low), low + most * (high - low), sample_range)
 
 
-def from_unit(unit: NDArray[Any], sample_range: SampleRange, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The inverse of `to_unit` for samples of `dtype`: whole numbers are rounded and kept inside the range."""
+def from_unit(
+    unit: NDArray[Any], sample_range: SampleRange, dtype: np.dtype[Any], *, anywhere: bool = False
+) -> NDArray[Any]:
+    """The inverse of `to_unit` for samples of `dtype`: whole numbers are rounded and kept inside the range.
+
+    With `anywhere` inside that of their type.
+    """
     low, high = sample_range
     if dtype.kind == "f":
         plain = sample_range == (0.0, 1.0)
         return (unit if plain else low + unit.astype(np.float64) * (high - low)).astype(dtype, copy=False)
-    return np.rint(np.clip(low + unit.astype(np.float64) * (high - low), low, high)).astype(dtype)
+    least, most = type_range(dtype) if anywhere else sample_range
+    return np.rint(np.clip(low + unit.astype(np.float64) * (high - low), least, most)).astype(dtype)
 
 
 def convert_samples(samples: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -123,6 +136,41 @@ def check_range(
     raise PictureError(
         f"float samples must lie in [{low:g}, {high:g}] (got {least:g} to {most:g}); scale the picture to [0, 1], or "
         "name the samples of black and white (--range, sample_range)"
+    )
+
+
+def found_range(samples: NDArray[Any]) -> SampleRange | None:
+    """Black and white as the samples themselves have them, where they are of 16 bits or float and use little of it.
+
+    All but a thousandth of the samples at either end lie between the two: a single hot pixel decides nothing. None
+    where the type's range is used, all samples are equal, or some are NaN. Float samples that cannot be on the scale
+    from 0 to 1, however noisy, have a range of their own, too.
+    """
+    if samples.dtype == np.uint8 or not np.isfinite(samples).all():
+        return None
+    least, most = float(samples.min()), float(samples.max())
+    low, high = _without_tails(samples)
+    foreign = samples.dtype.kind == "f" and not (FLOAT_LIMITS[0] <= least and most <= FLOAT_LIMITS[1])
+    if least == most or not (foreign or (high - low) < _LEAST_USE * sample_maximum(samples.dtype)):
+        return None
+    return (low, high) if low < high else (least, most)
+
+
+def _without_tails(samples: NDArray[Any]) -> SampleRange:
+    """The samples that a thousandth lies below and above; of a large picture of those in rows evenly spread."""
+    rows = samples[:: max(1, samples.size // _LOOKED_AT)] if len(samples) > 1 else samples
+    # Not interpolated: found among the samples, whole numbers stay whole.
+    low, high = np.quantile(rows.astype(np.float64), (_TAIL, 1 - _TAIL), method="nearest")
+    return float(low) + 0.0, float(high) + 0.0  # no negative zero
+
+
+def told_range(samples: NDArray[Any], found: SampleRange) -> str:
+    """What to say of a range that was found."""
+    scale = "float" if samples.dtype.kind == "f" else f"{samples.dtype}, white {sample_maximum(samples.dtype)}"
+    return (
+        f"its samples go from {samples.min():g} to {samples.max():g} ({scale}); black is taken for {found[0]:g} and "
+        f"white for {found[1]:g}, between which nearly all lie, and nothing is clipped: if they are others, name them: "
+        "--range LOW:HIGH, sample_range=(low, high)"
     )
 
 

@@ -59,3 +59,29 @@ def center_crop(picture: Picture, height: int, width: int) -> Picture:
         )
     # Halves to the nearest even number, as torchvision.transforms.CenterCrop has it.
     return picture[round(top) :, round(left) :][:height, :width]
+
+
+def shrunk(picture: Picture, halvings: int) -> Picture:
+    """Means of squares of 2^halvings pixels a side, of (H, W) or (H, W, C); squares over the edge repeat its pixels."""
+    if not halvings:
+        return picture
+    side = 2**halvings
+    fill = [(0, -picture.shape[0] % side), (0, -picture.shape[1] % side), *[(0, 0)] * (picture.ndim - 2)]
+    whole = np.pad(picture, fill, mode="edge")
+    rows, columns = whole.shape[0] // side, whole.shape[1] // side
+    means: Picture = whole.reshape(rows, side, columns, side, *whole.shape[2:]).mean(axis=(1, 3), dtype=np.float64)
+    return means.astype(np.float32)
+
+
+def enlarged(small: Picture, shape: tuple[int, ...], halvings: int) -> Picture:
+    """A picture of a shape that looks like what `shrunk` made of it, bilinear."""
+    from PIL import Image
+
+    side = 2**halvings
+    size = (small.shape[1] * side, small.shape[0] * side)
+    planes = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(plane, np.float32)).resize(size, Image.Resampling.BILINEAR))
+        for plane in np.moveaxis(np.atleast_3d(small), 2, 0)
+    ]
+    large: Picture = np.stack(planes, axis=2)[: shape[0], : shape[1]].reshape(shape)
+    return large

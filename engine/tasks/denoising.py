@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
+from ..arrays import as_array
+from ..errors import InputError, PictureError, PictureWarning
 from ..graph import Network
-from ..pictures.ranges import SampleRange, from_unit, to_unit
-from ..pictures.samples import join_transparency, split_transparency, without_equal_channels
+from ..pictures.noise_estimate import estimate_unit_noise
+from ..pictures.ranges import SampleRange, found_range, from_unit, to_unit, told_range
+from ..pictures.resizing import enlarged, shrunk
+from ..pictures.samples import check_shape, join_transparency, split_transparency, without_equal_channels
+from ..simulation import Result
+from .automatic import AUTO, Plan, plan_for
 from .inference import (
     Processed,
     check_steps,
     checked_picture,
+    idle_result,
+    joined,
     model_for,
     named,
     recommended_steps,
@@ -26,6 +34,9 @@ from .inference import (
 
 DEFAULT_MODELS = {1: "denoise-gray-fast", 3: "denoise-colour-fast"}
 """Shipped denoisers to take where none is named, by the picture's colour channels."""
+
+_SEEN_LIMITS = (np.float32(-1), np.float32(2))
+"""What a network sees of a picture whose range was found."""
 
 PREDICTIONS = ("noise", "picture")
 """What a denoiser may put out, as "predicts" in its metadata says: the noise (also where nothing is said), or the clean
@@ -41,17 +52,22 @@ class Denoised(Processed):
     picture : (H, W) or (H, W, C), dtype of the noisy picture
         Result with the samples, shape and transparency of the noisy picture.
     noisy, restored : (H, W) or (H, W, 1 or 3) float32
-        Before and after from black 0 to white 1, without transparency; `restored` is clipped and not rounded.
+        Before and after from black 0 to white 1, without transparency; `restored` is not rounded, and clipped unless
+        the picture was left as it is or its range was found.
     size : (H, W)
         Of the picture, without padding.
     result : Result
         Events and operations of the run on the padded picture. A gray model sees each colour channel as a picture of
-        its own, equal ones as a single picture, and the counts are their sums.
+        its own, equal ones as a single picture, and the counts are their sums; all 0 where the picture was left as it
+        is, without `outputs` where the model saw it more than once.
+    plan : Plan
+        What was found of the noise and what was done about it.
     """
 
     picture: NDArray[Any]
     noisy: NDArray[np.float32]
     restored: NDArray[np.float32]
+    plan: Plan = field(default_factory=Plan)
 
 
 def denoise(
@@ -63,6 +79,7 @@ def denoise(
     tile: int | None = None,
     kernels: str | Collection[str] = "auto",
     sample_range: SampleRange | None = None,
+    strength: float | None = None,
 ) -> Denoised:
     """Denoise a picture.
 
@@ -76,9 +93,10 @@ def denoise(
         Any size. C is 1 for gray, 3 for colour; the last of 2 or 4 channels is transparency, which is kept as it is.
         Float samples are on the scale from black 0 to white 1; noise may take them moderately beyond it.
     model : str, path or Network, optional
-        Name of a shipped model, a model file, or a network. A gray model denoises each colour channel by itself, and
-        three equal channels, a black-and-white picture, as one. By default denoise-gray-fast for gray and
-        black-and-white pictures, denoise-colour-fast for others.
+        Name of a shipped model, a model file, or a network; "auto" for one chosen by the noise that is found, which
+        also says how it sees the picture and how much is taken off: a clean picture is left as it is. A gray model
+        denoises each colour channel by itself, and three equal channels, a black-and-white picture, as one. By default
+        denoise-gray-fast for gray and black-and-white pictures, denoise-colour-fast for others.
     steps : int, optional
         Number of time steps, 1 to 1000; by default what the model's metadata recommends, or 8.
     threads : int, optional
@@ -90,8 +108,12 @@ def denoise(
     kernels : str or collection of str
         Which kernels may run the layers, see `simulate`; changes nothing but the time.
     sample_range : (low, high), optional
-        Samples of black and white, to which the result is scaled back, such as (0, 4095) for 12 bits in uint16; by
-        default those of the sample type. Samples may lie moderately beyond it; the result does not.
+        Samples of black and white, to which the result is scaled back, such as (0, 4095) for 12 bits in uint16; samples
+        may lie moderately beyond it, the result does not. By default those of the sample type, or, where samples of 16
+        bits or float use less than half of it, what all but a thousandth of them lie between; nothing is clipped then.
+    strength : float, optional
+        Between the picture as it is, 0, and the model's result, 1, which is the default. Where the model is chosen by
+        the noise, it stands in place of the share that was found to be right.
 
     Returns
     -------
@@ -103,35 +125,171 @@ def denoise(
         If the model is not a denoiser, its metadata name another prediction, it is for colour where the picture is
         gray, or an argument is out of range.
     PictureError
-        If the picture has another shape or sample type, is masked, NaN, or far outside [0, 1] or its range.
+        If the picture has another shape or sample type, is masked, NaN, or far outside the range named.
     ModelFileError
         If the model cannot be loaded.
 
     Warns
     -----
     PictureWarning
-        If no range is given and the samples use less than half of their type's.
+        If the range was found, or none is given and the samples use less than half of their type's; where the model was
+        chosen, if the noise is not what it was trained for.
     """
-    samples, limits = checked_picture(picture, sample_range)
+    check_strength(strength)
+    samples, limits, anywhere = _ranged_picture(picture, sample_range)
     colors, transparency = split_transparency(samples)
-    noisy = to_unit(colors, limits)
+    noisy = to_unit(colors, limits, anywhere=anywhere)
     gray = without_equal_channels(noisy)
-    network = denoiser(DEFAULT_MODELS[_channels(gray)] if model is None else model)
-    seen = gray if network.input.channels == 1 else noisy
+    plan = plan_of(gray, strength) if _is_auto(model) else Plan()
+    for warning in plan.warnings:
+        warnings.warn(f"the picture: {warning}", PictureWarning, stacklevel=2)
+    network = denoiser(plan.model or (DEFAULT_MODELS[_channels(gray)] if model is None else model))
     steps = recommended_steps(network) if steps is None else check_steps(steps)
-    check_colors(network, _channels(seen))
-    batch = seen.reshape(*seen.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
-    run = run_padded(network, batch, steps=steps, threads=threads, order=order, tile=tile, kernels=kernels)
-    restored = restore(seen, run.cropped(run.result.output), prediction_in(network.metadata))
-    if seen.ndim < noisy.ndim:
-        restored = np.repeat(restored[..., None], noisy.shape[2], axis=2)
+    options = {"steps": steps, "threads": threads, "order": order, "tile": tile, "kernels": kernels}
+    restored, result = denoise_unit(noisy, network, plan, strength, clipped=not anywhere, **options)
+    touched = plan.weight > 0 and strength != 0
     return Denoised(
-        picture=join_transparency(from_unit(restored, limits, samples.dtype), transparency),
+        picture=join_transparency(from_unit(restored, limits, samples.dtype, anywhere=anywhere), transparency)
+        if touched
+        else samples.copy(),
         noisy=noisy,
         restored=restored,
-        size=run.size,
-        result=run.result,
+        size=noisy.shape[:2],
+        result=result,
+        plan=plan,
     )
+
+
+def _is_auto(model: object) -> bool:
+    return isinstance(model, str) and model == AUTO
+
+
+def _ranged_picture(picture: object, sample_range: SampleRange | None) -> tuple[NDArray[Any], SampleRange, bool]:
+    """The picture, its black and white, and whether these were found, so that samples may lie anywhere."""
+    if sample_range is None:
+        samples = as_array(picture, "the picture", PictureError)
+        check_shape(samples)
+        found = found_range(split_transparency(samples)[0])
+        if found is not None:
+            warnings.warn(
+                f"the picture: {told_range(split_transparency(samples)[0], found)}", PictureWarning, stacklevel=3
+            )
+            return samples, found, True
+    samples, limits = checked_picture(picture, sample_range, levels=4)
+    return samples, limits, False
+
+
+def check_strength(strength: float | None) -> None:
+    """InputError where a strength is none from 0 to 1."""
+    number = isinstance(strength, (int, float, np.number)) and not isinstance(strength, bool)
+    if strength is not None and not (number and 0 <= strength <= 1):
+        raise InputError(f"the strength must lie between 0, the picture as it is, and 1 (got {strength!r})")
+
+
+def plan_of(gray: NDArray[np.float32], strength: float | None = None) -> Plan:
+    """What to do about the noise of a picture from 0 to 1, equal channels as one; all of it with a strength named."""
+    plan = plan_for(estimate_unit_noise(gray), _channels(gray))
+    return plan if strength is None else replace(plan, weight=1.0)
+
+
+def denoise_unit(
+    noisy: NDArray[np.float32],
+    network: Network,
+    plan: Plan,
+    strength: float | None = None,
+    *,
+    clipped: bool = True,
+    **options: Any,
+) -> tuple[NDArray[np.float32], Result]:
+    """A picture from black 0 to white 1 denoised by a plan, with the shape that it came in, and the run.
+
+    Parameters
+    ----------
+    noisy : (H, W) or (H, W, 1 or 3) float32
+    network : Network
+        A denoiser.
+    plan : Plan
+    strength : float, optional
+    clipped : bool
+        Whether the result is clipped to [0, 1].
+    **options
+        `steps` and others of `run_padded`.
+
+    Raises
+    ------
+    InputError
+        If the network cannot take pictures of so many channels.
+    """
+    gray = without_equal_channels(noisy)
+    seen = gray if network.input.channels == 1 else noisy
+    check_colors(network, _channels(seen))
+    if not plan.weight or strength == 0:
+        return noisy, idle_result(options["steps"])
+    restored, result = _restored(seen, network, plan, clipped, options)
+    if strength is not None and strength < 1:
+        restored = seen + np.float32(strength) * (restored - seen)
+    if seen.ndim < noisy.ndim:
+        restored = np.repeat(restored[..., None], noisy.shape[2], axis=2)
+    return restored, result
+
+
+def _restored(
+    seen: NDArray[np.float32], network: Network, plan: Plan, clipped: bool, options: Mapping[str, Any]
+) -> tuple[NDArray[np.float32], Result]:
+    """What a plan makes of a picture, and the run."""
+    if plan.plain and clipped:
+        output, result = _output(seen, network, options)
+        return restore(seen, output, prediction_in(network.metadata)), result
+    small = shrunk(seen, plan.halvings)
+    shown = plan.shown(small)
+    # Where the range was found, a hot pixel may lie anywhere; the network sees it as far as noise would take it.
+    shown = shown if clipped else np.clip(shown, *_SEEN_LIMITS)
+    noise, result = _noise(shown, network, options)
+    if plan.split:
+        apart, second = _noise_of_every_other(shown, network, options)
+        noise, result = (noise + apart) / np.float32(2), joined(result, second)
+    restored = plan.without(small, noise)
+    if plan.halvings:
+        restored = enlarged(restored, seen.shape, plan.halvings)
+    return (np.clip(restored, np.float32(0), np.float32(1)) if clipped else restored), result
+
+
+def _noise(
+    shown: NDArray[np.float32], network: Network, options: Mapping[str, Any]
+) -> tuple[NDArray[np.float32], Result]:
+    """The noise that a network sees, in the shape of the picture."""
+    output, result = _output(shown, network, options)
+    found = _as_shown(output, shown.shape)
+    return (found if prediction_in(network.metadata) == "noise" else shown - found), result
+
+
+def _noise_of_every_other(
+    shown: NDArray[np.float32], network: Network, options: Mapping[str, Any]
+) -> tuple[NDArray[np.float32], Result]:
+    """The noise that a network sees in the four pictures that every other pixel makes, put together again.
+
+    There noise that neighbours share is less alike: Y. Zhou et al., "When AWGN-based denoiser meets real noises", AAAI
+    2020.
+    """
+    height, width = shown.shape[:2]
+    even = np.pad(shown, [(0, height % 2), (0, width % 2), *[(0, 0)] * (shown.ndim - 2)], mode="edge")
+    noise = np.empty_like(even)
+    total: Result | None = None
+    for place in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        part = (slice(place[0], None, 2), slice(place[1], None, 2))
+        noise[part], result = _noise(even[part], network, options)
+        total = result if total is None else joined(total, result)
+    assert total is not None
+    return noise[:height, :width], total
+
+
+def _output(
+    seen: NDArray[np.float32], network: Network, options: Mapping[str, Any]
+) -> tuple[NDArray[np.float32], Result]:
+    """What a network puts out for a picture, (N, O, H, W), and the run."""
+    batch = seen.reshape(*seen.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
+    run = run_padded(network, batch, **options)
+    return run.cropped(run.result.output), run.result
 
 
 def _channels(colors: NDArray[np.float32]) -> int:
@@ -144,9 +302,14 @@ def restore(noisy: NDArray[np.float32], output: NDArray[np.float32], predicts: s
     `predicts` is one of PREDICTIONS: noise is taken off the noisy picture. `output` is (N, O, H, W): a gray network's
     N pictures are the colour channels.
     """
-    found = output.transpose(2, 3, 0, 1).reshape(noisy.shape)
+    found = _as_shown(output, noisy.shape)
     restored: NDArray[np.float32] = np.clip(found if predicts == "picture" else noisy - found, 0, 1)
     return restored
+
+
+def _as_shown(output: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """(N, O, H, W) as (H, W) or (H, W, C)."""
+    return output.transpose(2, 3, 0, 1).reshape(shape)
 
 
 def prediction_in(metadata: Mapping[str, Any]) -> str:

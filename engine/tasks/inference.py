@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, PictureWarning
 from ..graph import Network
+from ..operations import Operations
 from ..operations.energy import DEFAULT_ENERGY_MODEL
 from ..pictures.padding import crop, pad_to_multiple
 from ..pictures.ranges import SampleRange, check_sample_range, type_range, unused_range
@@ -90,10 +91,29 @@ def run_padded(
     return PaddedRun(result, origin, (batch.shape[-2], batch.shape[-1]))
 
 
+def idle_result(steps: int) -> Result:
+    """The result of a run that was not needed: no outputs, and all counts 0."""
+    return Result(outputs={}, steps=steps, operations=Operations(steps, 1, {}, {}), seconds=0.0)
+
+
+def joined(first: Result, second: Result) -> Result:
+    """Two runs of one network as a single result without outputs: counts and seconds are their sums."""
+    names = dict.fromkeys([*first.kernels, *second.kernels])
+    return Result(
+        outputs={},
+        steps=first.steps,
+        operations=first.operations + second.operations,
+        seconds=first.seconds + second.seconds,
+        kernels={name: tuple(sorted({*first.kernels.get(name, ()), *second.kernels.get(name, ())})) for name in names},
+    )
+
+
 def checked_picture(
-    picture: object, sample_range: SampleRange | None, *, warn: bool = True
+    picture: object, sample_range: SampleRange | None, *, warn: bool = True, levels: int = 3
 ) -> tuple[NDArray[Any], SampleRange]:
     """What a caller gives for a picture as an array, and its black and white; a warning where these seem to be others.
+
+    `levels` says how many calls up the warning belongs.
 
     Raises
     ------
@@ -108,7 +128,7 @@ def checked_picture(
         return samples, check_sample_range(named, samples.dtype)
     unused = unused_range(split_transparency(samples)[0]) if warn else None
     if unused is not None:
-        warnings.warn(f"the picture: {unused}", PictureWarning, stacklevel=3)
+        warnings.warn(f"the picture: {unused}", PictureWarning, stacklevel=levels)
     return samples, type_range(samples.dtype)
 
 

@@ -1,0 +1,90 @@
+"""`--model auto`: the model and the range of samples that are chosen by the picture, and what is said of it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PictureWarning
+from .guard import remark
+from .jobs import Job
+from .one_picture import Model
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..pictures.picture_files import PictureFile
+    from ..pictures.ranges import SampleRange
+    from ..tasks.automatic import Plan
+    from .denoise_picture import DenoiseSettings
+
+LEFT_ALONE = "none, left as it is"
+"""What stands for the model of a picture without noise."""
+
+
+def chosen(job: Job, noisy: NDArray[np.float32], settings: DenoiseSettings) -> tuple[Model, Plan]:
+    """The model for a picture from 0 to 1 and the plan; of `--model auto`, what was found is said on stderr."""
+    from ..tasks.automatic import Plan
+    from ..tasks.denoising import plan_of
+
+    if settings.automatic is None:
+        return settings.model_for(1 if noisy.ndim == 2 or noisy.shape[2] == 1 else 3), Plan()
+    plan = plan_of(noisy, settings.strength)
+    remark(f"spikeunet: {job.source}: {plan.text}")
+    for warning in plan.warnings:
+        warnings.warn(f"{job.source}: {warning}", PictureWarning, stacklevel=2)
+    model = settings.automatic(plan.model)
+    return (model if plan.weight else replace(model, name=LEFT_ALONE)), plan
+
+
+def with_found_range(job: Job, picture: PictureFile) -> PictureFile:
+    """The picture with the range that its samples use, where nothing names one and that is little of their type's.
+
+    That is said as a warning.
+    """
+    from ..pictures.ranges import found_range, told_range
+    from ..pictures.samples import split_transparency
+
+    colors, _ = split_transparency(picture.samples)
+    found = found_range(colors) if picture.sample_range is None else None
+    if found is None:
+        return picture
+    warnings.warn(f"{job.source}: {told_range(colors, found)}", PictureWarning, stacklevel=2)
+    return replace(picture, sample_range=found, range_origin="as found", range_found=True)
+
+
+def written_range(picture: PictureFile, samples: NDArray[Any]) -> SampleRange | None:
+    """The range to write a result with: the picture's own, but not one that was found, which is nothing the file says.
+
+    Float samples need one where they lie beyond 0 and 1: all that there are.
+    """
+    if not picture.range_found:
+        return picture.sample_range
+    if samples.dtype.kind == "u":
+        return None
+    low, high = float(samples.min()), float(samples.max())
+    return (low, high) if low < high and (low < 0 or high > 1) else None
+
+
+def noise_entry(plan: Plan) -> dict[str, Any]:
+    """What the report says of a plan; nothing where the model was named."""
+    if plan.estimate is None:
+        return {}
+    found = plan.estimate
+    return {
+        "noise": {
+            "kind": found.kind,
+            "sigma": list(found.sigma),
+            "coarse": found.coarse,
+            "slope": found.slope,
+            "intercept": found.intercept,
+            "blockiness": found.blockiness,
+            "weight": plan.weight,
+            "gain": plan.gain,
+            "stabilised": plan.stabiliser is not None,
+            "split": plan.split,
+            "text": plan.text,
+        }
+    }

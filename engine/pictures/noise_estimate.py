@@ -1,0 +1,204 @@
+"""How noisy a picture is, and of what kind the noise is, before anything is done about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..arrays import as_array
+from ..errors import InputError, PictureError
+from .noise_level import white_noise_level
+from .noise_structure import SignalDependence, blockiness, halved, signal_dependence
+from .ranges import SampleRange, check_sample_range, found_range, to_unit, type_range
+from .samples import as_picture, check_shape, split_transparency, without_equal_channels
+
+KINDS = ("none", "white", "signal-dependent", "correlated", "unknown")
+"""What noise may be: too little to matter; the same everywhere and different from pixel to pixel; as white noise, but
+stronger where the picture is brighter; shared by neighbouring pixels, as what JPEG leaves of it; of a picture too small
+to tell."""
+
+CLEAN = 1.5
+"""White noise below this, on the 0-255 scale, is too little to tell from texture, and to gain anything by denoising."""
+
+COMPRESSED = 1.12
+"""Blockiness from which a picture was compressed to blocks."""
+
+_TEXTURE = 0.25
+"""Share of what stands out at half the size that the finest texture adds to the level; measured."""
+
+_COMPRESSED_AWAY, _COARSE = 3.0, 0.3
+"""In a compressed picture with less white noise than this, what is seen at half the size is noise, if so much is."""
+
+_BEYOND_TEXTURE = 20.0
+"""Without white noise, so much at half the size is noise that neighbours share: no clean picture measured has it."""
+
+_LEAST_LEVEL = 4.0
+"""From this level it can be told whether white noise depends on the signal."""
+
+_TILE, _TILES = 256, 4
+"""Large pictures are looked at in so many tiles each way, evenly spread, of such a side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseEstimate:
+    """The noise in a picture, on the scale from black 0 to white 255 whatever its sample type.
+
+    Parameters
+    ----------
+    kind : str
+        One of KINDS: "none", "white", "signal-dependent", "correlated" or "unknown".
+    sigma : tuple of float
+        Standard deviation of the white noise by colour channel: what is as strong in the finest detail as elsewhere.
+    coarse : float
+        The same measured on the picture at half its size, times two: equal to `sigma` for white noise in a smooth
+        picture, larger for correlated noise and for coarse texture, which it does not tell apart.
+    slope, intercept : float
+        The variance of the noise is slope * sample + intercept, both on the 0-255 scale; 0 and 0 where it is not known.
+    blockiness : float
+        How much larger steps between blocks of 8x8 pixels are than others, about 1 without JPEG's blocks.
+    """
+
+    kind: str
+    sigma: tuple[float, ...]
+    coarse: float
+    slope: float
+    intercept: float
+    blockiness: float
+
+    @property
+    def level(self) -> float:
+        """Root of the mean square of `sigma`."""
+        return _together(self.sigma)
+
+    @property
+    def correlated(self) -> bool:
+        """Whether neighbouring pixels have noise in common."""
+        return self.kind == "correlated"
+
+    @property
+    def text(self) -> str:
+        """The estimate in a few words."""
+        level = f"sigma {self.level:.1f} of 255"
+        blocks = " and JPEG blocks" if self.blockiness >= COMPRESSED else ""
+        return {
+            "none": "no noise to speak of",
+            "white": f"white noise, {level}",
+            "signal-dependent": f"noise that grows with the signal, {level} on average",
+            "correlated": f"noise that neighbouring pixels share{blocks}, sigma {self.coarse:.1f} at half the size",
+            "unknown": "too small a picture to tell its noise",
+        }[self.kind]
+
+
+def estimate_noise(picture: ArrayLike, sample_range: SampleRange | None = None) -> NoiseEstimate:
+    """Estimate how noisy a picture is, and of what kind the noise is.
+
+    Parameters
+    ----------
+    picture : (H, W) or (H, W, C) uint8, uint16, or float
+        As `denoise` takes it; transparency is not looked at.
+    sample_range : (low, high), optional
+        Samples of black and white; by default what `denoise` would take them for.
+
+    Returns
+    -------
+    NoiseEstimate
+        The same for the same picture, whatever the machine's number of processors.
+
+    Raises
+    ------
+    PictureError, InputError
+        As `denoise`.
+    """
+    samples = as_array(picture, "the picture", PictureError)
+    check_shape(samples)
+    colors, _ = split_transparency(samples)
+    found = found_range(colors) if sample_range is None else None
+    named = (0.0, 1.0) if sample_range is None else check_sample_range(sample_range)
+    if found is None:
+        as_picture(samples, named)
+    limits = found or (type_range(colors.dtype) if sample_range is None else check_sample_range(named, colors.dtype))
+    return estimate_unit_noise(without_equal_channels(to_unit(colors, limits, anywhere=found is not None)))
+
+
+def estimate_unit_noise(unit: NDArray[Any]) -> NoiseEstimate:
+    """As `estimate_noise`, of a picture (H, W) or (H, W, C) from black 0 to white 1."""
+    if unit.ndim not in (2, 3) or not unit.size:
+        raise InputError(
+            f"a picture to estimate the noise of must have the shape (H, W) or (H, W, C) (got {unit.shape})"
+        )
+    colors = np.atleast_3d(unit)
+    planes = [_looked_at(colors[..., channel]) * np.float32(255) for channel in range(colors.shape[2])]
+    halves = [2 * _level(np.stack([halved(tile) for tile in tiles])) for tiles in planes]
+    sigma = tuple(_without_texture(_level(tiles), half) for tiles, half in zip(planes, halves, strict=True))
+    coarse = _together(halves)
+    blocks = float(np.median([blockiness(tile) for tile in np.mean(planes, axis=0)]))
+    line = signal_dependence([tile for tiles in planes for tile in tiles])
+    return NoiseEstimate(
+        kind=_kind(sigma, coarse, blocks, line),
+        sigma=tuple(map(_number, sigma)),
+        coarse=_number(coarse),
+        slope=0.0 if line is None else line.slope,
+        intercept=0.0 if line is None else line.intercept,
+        blockiness=blocks,
+    )
+
+
+def _kind(sigma: tuple[float, ...], coarse: float, blocks: float, line: SignalDependence | None) -> str:
+    level = _together(sigma)
+    if math.isnan(level + coarse):
+        return "unknown"
+    if blocks >= COMPRESSED and level < _COMPRESSED_AWAY:
+        return "correlated" if coarse >= _COARSE else "none"
+    if level < CLEAN:
+        return "correlated" if coarse >= _BEYOND_TEXTURE else "none"
+    return "signal-dependent" if level >= _LEAST_LEVEL and _depends(level, line) else "white"
+
+
+def _depends(level: float, line: SignalDependence | None) -> bool:
+    """Whether noise is so much stronger in bright places that it is no chance: texture misleads where noise is weak."""
+    return line is not None and line.slope > 0 and line.ratio >= 1.08 + 3 / level
+
+
+def _looked_at(plane: NDArray[Any]) -> NDArray[np.float32]:
+    """The tiles (n, H, W) of a plane that are looked at: all of it, unless it is large."""
+    samples = np.asarray(plane, np.float32)
+    whole = _TILE * _TILES
+    if min(samples.shape) < whole:
+        return samples[None, : 2 * whole, : 2 * whole] if max(samples.shape) > 2 * whole else samples[None]
+    return np.stack(list(_tiles(samples)))
+
+
+def _tiles(samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    for row in np.linspace(0, samples.shape[0] - _TILE, _TILES).astype(int):
+        for column in np.linspace(0, samples.shape[1] - _TILE, _TILES).astype(int):
+            yield samples[row : row + _TILE, column : column + _TILE]
+
+
+def _level(tiles: NDArray[np.float32]) -> float:
+    """White noise of the tiles taken together, one below the other."""
+    return white_noise_level(tiles.reshape(tiles.shape[0] * tiles.shape[1], tiles.shape[2]))
+
+
+def _without_texture(level: float, coarse: float) -> float:
+    """The level without what texture adds, of which more is seen at half the size, where white noise is as strong.
+
+    Rounded, so that what processors round differently does not decide what is done.
+    """
+    if math.isnan(level + coarse):
+        return math.nan
+    texture = _TEXTURE**2 * max(coarse**2 - level**2, 0.0)
+    return round(math.sqrt(max(level**2 - texture, 0.0)), 3)
+
+
+def _together(levels: Sequence[float]) -> float:
+    """Root of the mean square."""
+    return math.sqrt(sum(each * each for each in levels) / len(levels))
+
+
+def _number(level: float) -> float:
+    return 0.0 if math.isnan(level) else level

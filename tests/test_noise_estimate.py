@@ -1,0 +1,146 @@
+"""How noisy a picture is: levels of white noise, noise that grows with the signal, JPEG's blocks, clean pictures."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+from threadpoolctl import threadpool_limits
+
+from spikeunet.engine import InputError, PictureError, add_noise, estimate_noise
+from spikeunet.engine.pictures.noise_level import white_noise_level
+from spikeunet.engine.pictures.noise_structure import blockiness, signal_dependence
+from spikeunet.engine.pictures.stabilising import Stabiliser
+
+CAMERA = data.camera()[100:356, 100:356] / 255
+COLOUR = data.astronaut()[:192, 100:292] / 255
+
+
+def photons(picture, peak, seed=0):
+    return np.random.default_rng(seed).poisson(peak * picture) / peak
+
+
+def compressed(picture, quality):
+    stream = io.BytesIO()
+    Image.fromarray(np.rint(picture * 255).clip(0, 255).astype(np.uint8)).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))
+
+
+@pytest.mark.parametrize("sigma", [2, 5, 15, 25, 50, 100])
+def test_white_noise_is_measured(sigma):
+    found = estimate_noise(add_noise(CAMERA, sigma, 0))
+    assert found.kind == "white"
+    assert found.level == pytest.approx(sigma, rel=0.06, abs=0.5)
+    assert estimate_noise(add_noise(COLOUR, sigma, 1)).level == pytest.approx(sigma, rel=0.06, abs=0.8)
+
+
+@pytest.mark.parametrize("name", ["camera", "coins", "moon", "page", "brick", "astronaut", "chelsea", "coffee", "cell"])
+def test_clean_pictures_have_no_noise_to_speak_of(name):
+    found = estimate_noise(getattr(data, name)())
+    assert (found.kind, found.level < 1.5) == ("none", True)
+
+
+def test_the_scale_is_that_of_the_range_whatever_the_type():
+    noisy = np.clip(add_noise(CAMERA, 10, 0), 0, 1)
+    expected = estimate_noise(noisy.astype(np.float64))
+    sixteen = np.rint(noisy * 60000).astype(np.uint16)
+    for picture, limits in (
+        (sixteen, (0, 60000)),
+        (noisy * 5 - 2, (-2, 3)),
+        (noisy * 50 - 20, (-20, 30)),
+        (np.dstack([noisy] * 3), None),
+        (np.dstack([noisy, np.ones_like(noisy)]), None),
+    ):
+        found = estimate_noise(picture, sample_range=limits)
+        assert found.level == pytest.approx(expected.level, abs=0.05)
+        assert len(found.sigma) == 1
+
+
+@pytest.mark.parametrize("scale", [300, 65535])
+def test_the_range_that_is_used_is_found(scale):
+    noisy = add_noise(CAMERA, 10, 0) * scale + 7
+    found = estimate_noise(noisy)
+    low, high = np.quantile(noisy, (0.001, 0.999))
+    assert found.level == pytest.approx(10 * scale / (high - low), rel=0.05)
+    assert found.kind == "white"
+
+
+def test_noise_that_grows_with_the_signal_is_told_apart():
+    found = estimate_noise(photons(CAMERA, 30))
+    assert (found.kind, found.correlated) == ("signal-dependent", False)
+    # The variance of photons is sample / peak, on the 0-255 scale.
+    assert found.slope == pytest.approx(255 / 30, rel=0.1)
+    assert abs(found.intercept) < 40
+
+
+def test_what_jpeg_leaves_of_noise_is_correlated():
+    photograph = np.tile(data.camera()[:256, :256] / 255, (1, 1))
+    blocks = compressed(photograph, 30)
+    assert blockiness(blocks) > 1.12 > 1.1 > blockiness(photograph)
+    assert blockiness(blocks[3:, 5:]) == pytest.approx(blockiness(blocks), rel=0.1)  # wherever the blocks begin
+    found = estimate_noise(compressed(add_noise(CAMERA, 8, 0), 40))
+    assert (found.kind, found.correlated) == ("correlated", True)
+    assert "JPEG blocks" in found.text
+
+
+def test_strong_noise_that_neighbours_share_is_correlated():
+    noise = np.random.default_rng(0).standard_normal((258, 258))
+    shared = (noise[:-2] + 2 * noise[1:-1] + noise[2:]) / 4
+    shared = (shared[:, :-2] + 2 * shared[:, 1:-1] + shared[:, 2:]) / 4
+    assert estimate_noise(CAMERA + shared / shared.std() * 30 / 255).kind == "correlated"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 80), (23, 23), (7, 7, 3), (30, 30, 1)])
+def test_small_and_even_pictures(shape):
+    assert estimate_noise(np.full(shape, 7, np.uint8)).kind in ("unknown", "none")
+    assert estimate_noise(np.zeros(shape, np.float32)).level == 0
+
+
+@pytest.mark.parametrize(
+    ("picture", "error", "message"),
+    [
+        (np.full((30, 30), np.nan), PictureError, "900 of its 900 samples are NaN or infinite"),
+        (np.zeros((2, 30, 30, 3), np.uint8), PictureError, "must have the shape"),
+        (np.zeros((30, 30), np.int32), PictureError, "must be uint8, uint16 or float"),
+    ],
+)
+def test_what_is_no_picture_is_refused(picture, error, message):
+    with pytest.raises(error, match=message):
+        estimate_noise(picture)
+    with pytest.raises(InputError, match="the lower one first"):
+        estimate_noise(np.zeros((30, 30), np.uint8), sample_range=(0, 0))
+
+
+def test_large_pictures_are_looked_at_in_parts():
+    large = np.random.default_rng(0).normal(0.5, 20 / 255, (1100, 1300)).astype(np.float32)
+    large[:, 600:602] = 0.9
+    assert estimate_noise(large).level == pytest.approx(20, rel=0.05)
+    assert estimate_noise(large[:60]).level == pytest.approx(20, rel=0.1)
+
+
+def test_a_picture_gives_the_same_estimate_every_time_and_with_any_threads():
+    noisy = add_noise(COLOUR, 12, 3)
+    expected = estimate_noise(noisy)
+    for threads in (1, 2, 7):
+        with threadpool_limits(threads):
+            assert estimate_noise(noisy.copy()) == expected
+
+
+def test_the_level_is_in_the_samples_own_unit():
+    noise = np.random.default_rng(0).normal(1000, 30, (100, 100))
+    assert white_noise_level(noise) == pytest.approx(30, rel=0.05)
+    assert signal_dependence([noise[:20, :20]]) is None
+
+
+@pytest.mark.parametrize(("slope", "offset", "sigma"), [(1.0, 0.0, 0.0), (2.5, 100.0, 4.0), (0.01, -1.0, 0.02)])
+def test_stabilised_noise_is_alike_everywhere_and_comes_back_unbiased(slope, offset, sigma):
+    random = np.random.default_rng(0)
+    stabiliser = Stabiliser(slope, sigma**2 - slope * offset)
+    for count in (3, 20, 200):
+        samples = slope * random.poisson(count, 200_000) + offset + random.normal(0, 1, 200_000) * sigma
+        stable = stabiliser.forward(samples)
+        assert stable.std() == pytest.approx(1, abs=0.08)
+        assert stabiliser.inverse(stable.mean()) == pytest.approx(slope * count + offset, abs=0.05 * slope * count**0.5)
