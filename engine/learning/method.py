@@ -47,7 +47,9 @@ class Method:
         return self.trainer.settings_type
 
 
-OWN: tuple[Method, ...] = ()
+OWN: tuple[Method, ...] = (
+    Method("dsr", "Training on the spike representation: rates forward, clipped activations backward.", ".dsr"),
+)
 
 METHODS: dict[str, Method] = {method.name: method for method in OWN}
 """Methods by name; add one by adding an entry."""

@@ -86,9 +86,12 @@ class Trainer(ABC, Generic[Settings_]):
 
     def next_batch(self) -> LabelledPictures:
         """The pictures of the next step: each epoch has all of them, in an order of its own that the seed decides."""
-        epoch, place = divmod(self.iteration, self.batches)
-        order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.pictures))
-        return self.pictures.part(order[place * self.settings.batch : (place + 1) * self.settings.batch])
+        settings, (epoch, place) = self.settings, divmod(self.iteration, self.batches)
+        order = np.random.default_rng((settings.seed, epoch)).permutation(len(self.pictures))
+        batch = self.pictures.part(order[place * settings.batch : (place + 1) * settings.batch])
+        if not settings.shift:
+            return batch
+        return batch.shifted(settings.shift, np.random.default_rng((settings.seed, epoch, place)))
 
     def step(self, batch: LabelledPictures | None = None) -> Figures:
         """Learn from a batch, by default the next one.
