@@ -45,7 +45,7 @@ def loss_of(parameters, data):
 @pytest.fixture(scope="module")
 def numeric():
     """Gradients by finite differences of the equilibrium's loss."""
-    trainer, found = small(), {}
+    trainer, found = small(units=5), {}
     parameters = strong_parameters(trainer, 0.5)
     for name, array in parameters.items():
         found[name] = np.zeros_like(array)
@@ -62,7 +62,7 @@ def numeric():
 @pytest.mark.parametrize(("solver", "damping"), [("iteration", 0.0), ("iteration", 0.5), ("broyden", 0.0)])
 def test_gradients_are_those_of_finite_differences_of_the_equilibrium(monkeypatch, numeric, solver, damping):
     monkeypatch.setattr("spikeunet.engine.learning.implicit_differentiation.TOLERANCE", 1e-12)
-    trainer = small()
+    trainer = small(units=5)
     parameters, data = strong_parameters(trainer, 0.5), trainer.pictures
     at = at_equilibrium(parameters, data)
     assert at.distance < 1e-14

@@ -46,13 +46,13 @@ class Fired:
     @property
     def mean(self) -> NDArray[np.float32]:
         """(N, J) float32: plain mean over the steps of the values emitted, as the engine's readout takes it."""
-        return self.spikes.mean(axis=1, dtype=np.float32) * np.float32(self.value)
+        return np.asarray(self.spikes.mean(axis=1, dtype=np.float32) * np.float32(self.value), np.float32)
 
 
 def step_shares(steps: int, decay: float) -> NDArray[np.float32]:
     """(T,) float32 that add up to 1: what counts of each step, the last one most where a potential decays."""
     weights = float(decay) ** np.arange(steps - 1, -1, -1.0)
-    return (weights / weights.sum()).astype(np.float32)
+    return np.asarray(weights / weights.sum(), np.float32)
 
 
 def first_currents(pictures: Array, weight: Array, bias: Array) -> NDArray[np.float32]:

@@ -194,7 +194,10 @@ def spiking_tape(parameters: Mapping[str, Array], pictures: Array, fired: list[F
 
 
 def _tape(parameters: Mapping[str, Array], pictures: Array, emit: Any) -> Tape:
-    values, driven = [pictures.reshape(len(pictures), -1).astype(parameters["fc1.weight"].dtype, copy=False)], []
+    values, driven = (
+        [pictures.reshape(len(pictures), -1).astype(parameters["fc1.weight"].dtype, copy=False)],
+        list[Array](),
+    )
     depth = sum(name.endswith(".threshold") for name in parameters)
     for index in range(1, depth + 2):
         current = values[-1] @ parameters[f"fc{index}.weight"].T + parameters[f"fc{index}.bias"]

@@ -1,0 +1,96 @@
+"""Accuracy of networks trained on the spike representation over time steps, beside the ANN with clipped activations.
+
+    python benchmarks/learning_dsr.py --out docs/learning_dsr_digits
+    python benchmarks/learning_dsr.py --data mnist=FOLDER --layers 256,128 --epochs 10 --batch 64 --shift 1 --few \\
+        --out docs/learning_dsr_mnist
+
+Thresholds that are trained, one for each population, beside fixed ones; neurons that fire at half the threshold
+(alpha = 0.5) beside those that fire at the whole one, at the fewest steps. Each arm with several seeds (of first
+weights and order), tested after the last epoch. Prints a table, and writes it and a plot. Needs the extra `plots`.
+"""
+
+from __future__ import annotations
+
+import _learning as common
+import click
+import numpy as np
+from _learning import Arm
+
+from spikeunet.engine import simulate
+
+STEPS = (5, 10, 20)
+
+
+def arms(base, start, few):
+    found = [Arm("ANN, clipped", {**base, "steps": 0})]
+    found += [Arm(f"trained, T = {steps}", {**base, "steps": steps}) for steps in STEPS]
+    found.append(Arm(f"alpha = 1, T = {STEPS[0]}", {**base, "steps": STEPS[0], "alpha": 1.0}))
+    fixed = {**base, "train_thresholds": False}
+    found += [Arm(f"fixed at 1, T = {steps}", {**fixed, "steps": steps}) for steps in STEPS]
+    if few:
+        return found
+    for steps in STEPS:
+        far = {**base, "steps": steps, "threshold": start}
+        found.append(Arm(f"trained from {start:g}, T = {steps}", far))
+        found.append(Arm(f"fixed at {start:g}, T = {steps}", {**far, "train_thresholds": False}))
+        found.append(Arm(f"lif, T = {steps}", {**base, "steps": steps, "neuron": "lif"}))
+    return found
+
+
+def check_engine(outcome, test, most=100):
+    """SystemExit unless the engine's spikes are those that the trainer counts."""
+    trainer, pictures = outcome.trainers[0], test.pictures[:most]
+    result = simulate(trainer.network(), pictures, steps=trainer.settings.steps, record=("spikes",), threads=1)
+    for index, fired in enumerate(trainer.spikes(pictures), start=1):
+        if not (result.spikes[f"neurons{index}"][..., 0, 0] == fired.spikes * np.float32(fired.value)).all():
+            raise SystemExit(f"{outcome.arm.label}: other spikes in the engine")
+
+
+def draw(path, outcomes, title):
+    plt = common.pyplot()
+    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    ann = outcomes[0]
+    axes.axhline(100 * ann.mean, color="black", linewidth=1, label="ANN, clipped")
+    axes.axhspan(100 * (ann.mean - 0.01), 100 * ann.mean, color="black", alpha=0.08, linewidth=0)
+    lines = {}
+    for each in outcomes[1:]:
+        label, _, steps = each.arm.label.partition(", T = ")
+        lines.setdefault(label, []).append((int(steps), 100 * each.mean, 100 * each.spread))
+    for place, (label, points) in enumerate(lines.items()):
+        steps, means, spreads = (np.array(column) for column in zip(*sorted(points), strict=True))
+        moved = steps * 1.015 ** (place - len(lines) / 2)
+        style = "-" if label.startswith("trained") else "--"
+        axes.errorbar(moved, means, spreads, marker="o", markersize=4, capsize=3, linestyle=style, label=label)
+    axes.set(xscale="log", xlabel="time steps", ylabel="test accuracy / %", title=title)
+    axes.set_xticks(STEPS, [str(number) for number in STEPS])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+@click.command()
+@common.data_option
+@common.seeds_option
+@common.out_option
+@common.pictures_option
+@click.option("--layers", default="128", show_default=True)
+@click.option("--epochs", default=30, show_default=True)
+@click.option("--batch", default=32, show_default=True)
+@click.option("--rate", default=3e-3, show_default=True)
+@click.option("--shift", default=0, show_default=True)
+@click.option("--start", default=4.0, show_default=True, help="Of thresholds far from where they should be.")
+@click.option("--few", is_flag=True, help="Leave out LIF and thresholds far off.")
+def main(data, seeds, out, pictures, layers, epochs, batch, rate, shift, start, few):
+    widths = tuple(map(int, layers.split(",")))
+    base = {"layers": widths, "epochs": epochs, "batch": batch, "rate": rate, "shift": shift}
+    (_, test), outcomes = common.outcomes_of("dsr", arms(base, start, few), data, seeds, pictures)
+    for each in outcomes[1:]:
+        check_engine(each, test)
+    print("the engine's spikes are those that were counted, in every arm")
+    common.write_table(f"{out}.csv", outcomes)
+    draw(f"{out}.png", outcomes, f"{data.partition('=')[0]}, full connections {layers}")
+
+
+if __name__ == "__main__":
+    main()
