@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass
 
 import click
+import numpy as np
 
-from spikeunet.engine.learning import method_named, read_data, train
+from spikeunet.engine.learning import LabelledPictures, method_named, read_data, train
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,20 @@ def outcome_of(method, arm, data, seeds, threads=1):
     return found
 
 
-def outcomes_of(name, arms, text, seeds, pictures=None):
+def mixed_again(train_part, test):
+    """Both parts of their sizes, drawn at random from all pictures: of digits, a writer may be in both."""
+    pictures = np.concatenate([train_part.pictures, test.pictures])
+    labels = np.concatenate([train_part.labels, test.labels])
+    order = np.random.default_rng(0).permutation(len(labels))
+    everything = LabelledPictures(pictures[order], labels[order], test.classes)
+    return everything.part(slice(len(train_part))), everything.part(slice(len(train_part), None))
+
+
+def outcomes_of(name, arms, text, seeds, pictures=None, mixed=False):
     """Data set and outcomes of all arms."""
     train_part, test = read_data(text)
+    if mixed:
+        train_part, test = mixed_again(train_part, test)
     if pictures is not None:
         train_part = train_part.part(slice(pictures))
     print(f"{text}: {len(train_part)} pictures to learn from, {len(test)} to test with, {seeds} seeds", flush=True)
@@ -89,4 +101,5 @@ def pyplot():
 data_option = click.option("--data", default="digits", show_default=True, help="As of `spikeunet train`.")
 seeds_option = click.option("--seeds", default=3, show_default=True)
 out_option = click.option("--out", required=True, help="Path of the plot and the table, without a suffix.")
+mixed_option = click.option("--mixed", is_flag=True, help="Split all pictures anew, at random.")
 pictures_option = click.option("--pictures", type=int, help="Learn from the first so many.")

@@ -1,6 +1,6 @@
 """Accuracy of networks trained on the spike representation over time steps, beside the ANN with clipped activations.
 
-    python benchmarks/learning_dsr.py --out docs/learning_dsr_digits
+    python benchmarks/learning_dsr.py --mixed --out docs/learning_dsr_digits
     python benchmarks/learning_dsr.py --data mnist=FOLDER --layers 256,128 --epochs 10 --batch 64 --shift 1 --few \\
         --out docs/learning_dsr_mnist
 
@@ -46,6 +46,17 @@ def check_engine(outcome, test, most=100):
             raise SystemExit(f"{outcome.arm.label}: other spikes in the engine")
 
 
+def representation_error(outcome, test, most=200):
+    """Mean over the neurons of |o - clip(r, 0, theta)| as a share of theta: how far spikes are from what is trained."""
+    errors = []
+    for trainer in outcome.trainers:
+        tape = trainer.represent(test.pictures[:most])
+        for index, driven in enumerate(tape.driven, start=1):
+            theta = trainer.parameters[f"neurons{index}.threshold"][0]
+            errors.append(np.abs(tape.values[index] - np.clip(driven, 0, theta)).mean() / theta)
+    return float(np.mean(errors))
+
+
 def draw(path, outcomes, title):
     plt = common.pyplot()
     figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
@@ -74,6 +85,7 @@ def draw(path, outcomes, title):
 @common.seeds_option
 @common.out_option
 @common.pictures_option
+@common.mixed_option
 @click.option("--layers", default="128", show_default=True)
 @click.option("--epochs", default=30, show_default=True)
 @click.option("--batch", default=32, show_default=True)
@@ -81,13 +93,18 @@ def draw(path, outcomes, title):
 @click.option("--shift", default=0, show_default=True)
 @click.option("--start", default=4.0, show_default=True, help="Of thresholds far from where they should be.")
 @click.option("--few", is_flag=True, help="Leave out LIF and thresholds far off.")
-def main(data, seeds, out, pictures, layers, epochs, batch, rate, shift, start, few):
+def main(data, seeds, out, pictures, mixed, layers, epochs, batch, rate, shift, start, few):
     widths = tuple(map(int, layers.split(",")))
     base = {"layers": widths, "epochs": epochs, "batch": batch, "rate": rate, "shift": shift}
-    (_, test), outcomes = common.outcomes_of("dsr", arms(base, start, few), data, seeds, pictures)
+    (_, test), outcomes = common.outcomes_of("dsr", arms(base, start, few), data, seeds, pictures, mixed)
     for each in outcomes[1:]:
         check_engine(each, test)
     print("the engine's spikes are those that were counted, in every arm")
+    for each in outcomes[1:]:
+        theta = np.mean([trainer.parameters["neurons1.threshold"][0] for trainer in each.trainers])
+        print(
+            f"{each.arm.label}: {representation_error(each, test):.4f} thetas from the clips, first theta {theta:.2f}"
+        )
     common.write_table(f"{out}.csv", outcomes)
     draw(f"{out}.png", outcomes, f"{data.partition('=')[0]}, full connections {layers}")
 

@@ -1,6 +1,6 @@
 """Feedback networks trained by implicit differentiation: distance to the equilibrium, gradients, accuracy.
 
-    python benchmarks/learning_ide.py --out docs/learning_ide_digits
+    python benchmarks/learning_ide.py --mixed --out docs/learning_ide_digits
     python benchmarks/learning_ide.py --data mnist=FOLDER --units 400 --epochs 10 --batch 64 --shift 1 \\
         --out docs/learning_ide_mnist
 
@@ -78,6 +78,7 @@ def draw(path, lines, outcomes, title):
 @common.seeds_option
 @common.out_option
 @common.pictures_option
+@common.mixed_option
 @click.option("--units", default=64, show_default=True)
 @click.option("--epochs", default=30, show_default=True)
 @click.option("--batch", default=32, show_default=True)
@@ -85,11 +86,11 @@ def draw(path, lines, outcomes, title):
 @click.option("--shift", default=0, show_default=True)
 @click.option("--bound", default=0.5, show_default=True)
 @click.option("--no-leak", is_flag=True, help="Leave LIF out.")
-def main(data, seeds, out, pictures, units, epochs, batch, rate, shift, bound, no_leak):
+def main(data, seeds, out, pictures, mixed, units, epochs, batch, rate, shift, bound, no_leak):
     base = {"units": units, "epochs": epochs, "batch": batch, "rate": rate, "shift": shift, "bound": bound}
     kinds = ("if",) if no_leak else ("if", "lif")
     arms = [Arm(f"{kind}, T = {t}", {**base, "steps": t, "neuron": kind}) for kind in kinds for t in STEPS]
-    (_, test), outcomes = common.outcomes_of("ide", arms, data, seeds, pictures)
+    (_, test), outcomes = common.outcomes_of("ide", arms, data, seeds, pictures, mixed)
     lines = {}
     for each in outcomes:
         found = distances(each.trainers[0], test)

@@ -69,6 +69,7 @@ class DsrTrainer(GradientTrainer[DsrSettings]):
     """Trains full connections with spiking populations between them."""
 
     settings_type: ClassVar[type[Any]] = DsrSettings
+    method = "dsr"
 
     def __init__(self, pictures: LabelledPictures, settings: DsrSettings, threads: int | None = None) -> None:
         super().__init__(pictures, settings, threads)

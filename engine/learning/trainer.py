@@ -41,6 +41,8 @@ class Trainer(ABC, Generic[Settings_]):
     """
 
     settings_type: ClassVar[type[Any]] = TrainingSettings
+    method: ClassVar[str] = ""
+    """What model files call the method."""
     starts_from = "data set"
 
     def __init__(self, pictures: LabelledPictures, settings: Settings_, threads: int | None = None) -> None:
@@ -140,7 +142,7 @@ class Trainer(ABC, Generic[Settings_]):
     def facts(self) -> dict[str, Any]:
         """Metadata of a model file for `spikeunet classify`."""
         settings = {name: list(v) if isinstance(v, tuple) else v for name, v in self.settings.as_json().items()}
-        training = {"iterations": self.iteration, **settings}
+        training = {"method": self.method, "iterations": self.iteration, **settings}
         _, height, width = self.pictures.shape
         return {
             "task": "classify",
