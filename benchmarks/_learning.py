@@ -89,6 +89,13 @@ def write_table(path, outcomes):
             writer.writerow([*row, " ".join(f"{value:.4f}" for value in each.accuracies)])
 
 
+def read_table(path):
+    """Label, mean accuracy and standard deviation of each arm."""
+    with open(path, newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [(row["arm"], float(row["mean accuracy"]), float(row["standard deviation"])) for row in rows]
+
+
 def pyplot():
     import matplotlib as mpl
 

@@ -57,16 +57,17 @@ def representation_error(outcome, test, most=200):
     return float(np.mean(errors))
 
 
-def draw(path, outcomes, title):
+def draw(path, rows, title):
+    """`rows`: label, mean accuracy and standard deviation of each arm, the ANN's first."""
     plt = common.pyplot()
-    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    ann = outcomes[0]
-    axes.axhline(100 * ann.mean, color="black", linewidth=1, label="ANN, clipped")
-    axes.axhspan(100 * (ann.mean - 0.01), 100 * ann.mean, color="black", alpha=0.08, linewidth=0)
+    figure, axes = plt.subplots(figsize=(7.6, 4.2), layout="constrained")
+    (_, ann, _), *others = rows
+    axes.axhline(100 * ann, color="black", linewidth=1, label="ANN, clipped")
+    axes.axhspan(100 * (ann - 0.01), 100 * ann, color="black", alpha=0.08, linewidth=0, label="within a point of it")
     lines = {}
-    for each in outcomes[1:]:
-        label, _, steps = each.arm.label.partition(", T = ")
-        lines.setdefault(label, []).append((int(steps), 100 * each.mean, 100 * each.spread))
+    for arm, mean, spread in others:
+        label, _, steps = arm.partition(", T = ")
+        lines.setdefault(label, []).append((int(steps), 100 * mean, 100 * spread))
     for place, (label, points) in enumerate(lines.items()):
         steps, means, spreads = (np.array(column) for column in zip(*sorted(points), strict=True))
         moved = steps * 1.015 ** (place - len(lines) / 2)
@@ -76,7 +77,7 @@ def draw(path, outcomes, title):
     axes.set_xticks(STEPS, [str(number) for number in STEPS])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=120)
 
 
@@ -93,7 +94,12 @@ def draw(path, outcomes, title):
 @click.option("--shift", default=0, show_default=True)
 @click.option("--start", default=4.0, show_default=True, help="Of thresholds far from where they should be.")
 @click.option("--few", is_flag=True, help="Leave out LIF and thresholds far off.")
-def main(data, seeds, out, pictures, mixed, layers, epochs, batch, rate, shift, start, few):
+@click.option("--redraw", is_flag=True, help="Draw the table that an earlier run wrote.")
+def main(data, seeds, out, pictures, mixed, layers, epochs, batch, rate, shift, start, few, redraw):
+    title = f"{data.partition('=')[0]}, full connections {layers}"
+    if redraw:
+        draw(f"{out}.png", common.read_table(f"{out}.csv"), title)
+        return
     widths = tuple(map(int, layers.split(",")))
     base = {"layers": widths, "epochs": epochs, "batch": batch, "rate": rate, "shift": shift}
     (_, test), outcomes = common.outcomes_of("dsr", arms(base, start, few), data, seeds, pictures, mixed)
@@ -106,7 +112,7 @@ def main(data, seeds, out, pictures, mixed, layers, epochs, batch, rate, shift, 
             f"{each.arm.label}: {representation_error(each, test):.4f} thetas from the clips, first theta {theta:.2f}"
         )
     common.write_table(f"{out}.csv", outcomes)
-    draw(f"{out}.png", outcomes, f"{data.partition('=')[0]}, full connections {layers}")
+    draw(f"{out}.png", common.read_table(f"{out}.csv"), title)
 
 
 if __name__ == "__main__":
