@@ -80,6 +80,25 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         SoftmaxTrainer(bright_pictures(), SoftmaxSettings(batch=16, rate=0.01)).resume(tmp_path / "c.npz")
 
 
+def test_a_checkpoint_whose_notes_are_none_is_damaged_and_leaves_the_run_as_it_was(tmp_path):
+    trained(SoftmaxSettings(batch=16), 2, tmp_path / "c.npz")
+    with np.load(tmp_path / "c.npz") as arrays:
+        content = dict(arrays)
+    state = json.loads(content["state"].tobytes())
+    content["state"] = np.frombuffer(json.dumps({**state, "notes": [1]}).encode(), np.uint8)
+    np.savez(tmp_path / "bad.npz", **content)
+    trainer = SoftmaxTrainer(bright_pictures(), SoftmaxSettings(batch=16))
+    before = trainer.parameters["fc.weight"].copy()
+    with pytest.raises(ModelFileError, match="is no checkpoint, or is damaged"):
+        trainer.resume(tmp_path / "bad.npz")
+    np.testing.assert_array_equal(trainer.parameters["fc.weight"], before)
+    del state["notes"]  # as in files of before there were any
+    content["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    np.savez(tmp_path / "old.npz", **content)
+    trainer.resume(tmp_path / "old.npz")
+    assert (trainer.iteration, trainer.notes) == (2, {})
+
+
 def test_an_epoch_has_every_picture_once():
     trainer = SoftmaxTrainer(bright_pictures(), SoftmaxSettings(batch=16))
     orders = []
