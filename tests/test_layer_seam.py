@@ -24,6 +24,9 @@ BINDS = {"engine/binding/pool_layer.py": "AvgPool2d"}
 APART = ("engine/layers/", "engine/testing/")
 """The kinds themselves, and the specification that they are held against."""
 
+MAKES = ("converters/", "engine/learning/")
+"""Where networks are made: nodes of any kind may be, none is asked for its kind."""
+
 FORMATS = ("converters/nir/", "converters/onnx/")
 """Formats of others, whose operators, some with the names of kinds, become nodes: any may be chosen there, none asked
 for."""
@@ -52,14 +55,14 @@ def _imported(file: str, text: str) -> Iterator[str]:
 
 
 def _may_import(file: str, kind: str) -> bool:
-    return kind in KINDS and (file == EXPORTS or file.startswith("converters/") or BINDS.get(file) == kind)
+    return kind in KINDS and (file == EXPORTS or file.startswith(MAKES) or BINDS.get(file) == kind)
 
 
 def _named(file: str, tree: ast.AST) -> Iterator[str]:
-    """Kinds in any other place than where a node is made, in converters, or where a layer's `node` is declared."""
+    """Kinds in any other place than where a node is made, in `MAKES`, or where a layer's `node` is declared."""
     allowed: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and file.startswith("converters/"):
+        if isinstance(node, ast.Call) and file.startswith(MAKES):
             allowed.add(node.func)
         if isinstance(node, ast.AnnAssign) and file in BINDS and ast.unparse(node) == f"node: {BINDS[file]}":
             allowed.add(node.annotation)
@@ -119,7 +122,13 @@ def test_only_kinds_know_what_kind_they_are():
     ],
 )
 @pytest.mark.parametrize(
-    "file", ["engine/binding/bounds.py", "engine/binding/pool_layer.py", "converters/architectures/spiking_unet.py"]
+    "file",
+    [
+        "engine/binding/bounds.py",
+        "engine/binding/pool_layer.py",
+        "converters/architectures/spiking_unet.py",
+        "engine/learning/dsr.py",
+    ],
 )
 def test_a_planted_test_on_a_kind_is_found(file, test):
     (fault, *_) = faults(file, f"{read(file)}\nfound = {test}\n")
