@@ -128,6 +128,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         tile=settings.tile,
         kernels=settings.kernels,
         sample_range=(0.0, 1.0),
+        watch=settings.watch,
     )
     before, after = (_quality(clean, picture) for picture in (denoised.noisy, denoised.restored))
     restored = samples.join_transparency(_as_it_came(denoised.restored, stored, limits), transparency)
@@ -147,6 +148,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         noise_seed=noise_seed,
         before=before,
         after=after,
+        psnr_by_step=_psnr_by_step(clean, denoised),
     )
 
 
@@ -167,7 +169,7 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     ):
         for page in pages(job, frames, settings):
             model = settings.model_for(_colors(page.samples))
-            restored, denoised = _denoised_page(page, model, settings)
+            restored, denoised = _denoised_page(page, model, settings, watch=settings.watch and first is None)
             held = writer.write(restored, sample_range=page.sample_range, metadata=page.metadata)
             totals.add(denoised)
             if first is None:
@@ -183,6 +185,8 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         sample_range=first.sample_range,
         range_origin=first.range_origin,
         pages=totals.pages,
+        frames=totals.frames,
+        shown=totals.shown,
         written_dtype=held,
         sigma=None,
         noise_seed=None,
@@ -195,7 +199,9 @@ def _colors(samples: NDArray[Any]) -> int:
     return 1 if samples.ndim == 2 or samples.shape[2] == 2 else 3
 
 
-def _denoised_page(page: PictureFile, model: Model, settings: Settings) -> tuple[NDArray[Any], Denoised]:
+def _denoised_page(
+    page: PictureFile, model: Model, settings: Settings, *, watch: bool
+) -> tuple[NDArray[Any], Denoised]:
     """The page as it came, denoised, and what that took."""
     from ..pictures import ranges, samples
     from ..tasks.denoising import denoise
@@ -211,6 +217,7 @@ def _denoised_page(page: PictureFile, model: Model, settings: Settings) -> tuple
         tile=settings.tile,
         kernels=settings.kernels,
         sample_range=(0.0, 1.0),
+        watch=watch,
     )
     return samples.join_transparency(_as_it_came(denoised.restored, stored, limits), transparency), denoised
 
@@ -279,6 +286,14 @@ def _quality(clean: NDArray[np.float32] | None, picture: NDArray[np.float32]) ->
         return None
     large_enough = min(clean.shape[:2]) >= metrics.SSIM_WINDOW
     return Quality(metrics.psnr(clean, picture), metrics.ssim(clean, picture) if large_enough else None)
+
+
+def _psnr_by_step(clean: NDArray[np.float32] | None, denoised: Denoised) -> tuple[float, ...]:
+    from ..pictures import metrics
+
+    if clean is None or denoised.watched is None or denoised.watched.by_step is None:
+        return ()
+    return tuple(metrics.psnr(clean, picture.reshape(clean.shape)) for picture in denoised.watched.by_step)
 
 
 def _finite(value: float | None) -> float | None:

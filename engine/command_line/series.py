@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..pictures.frames import Frames
     from ..pictures.picture_files import PictureFile
     from ..pictures.picture_metadata import Metadata
+    from ..report.content import Frame
     from ..tasks.inference import Processed
     from .one_picture import Settings
 
@@ -139,6 +140,8 @@ class Totals:
 
     def __init__(self) -> None:
         self.pages = 0
+        self.frames: list[Frame] = []
+        self.shown: Processed | None = None
         self._all: Processed | None = None
 
     def add(self, page: Processed) -> None:
@@ -147,6 +150,7 @@ class Totals:
         from ..tasks.inference import Processed
 
         self.pages += 1
+        self._note(page)
         result, before = page.result, None if self._all is None else self._all.result
         self._all = Processed(
             size=(page.size[0] * self.pages, page.size[1]),
@@ -158,6 +162,14 @@ class Totals:
                 kernels=_joined({} if before is None else before.kernels, result.kernels),
             ),
         )
+
+    def _note(self, page: Processed) -> None:
+        from ..report.content import Frame
+
+        result = page.result
+        self.frames.append(Frame(result.total_events, result.total_accumulates, result.density, result.seconds))
+        if page.watched is not None:
+            self.shown = page
 
     @property
     def processed(self) -> Processed:

@@ -16,8 +16,10 @@ from ..pictures.ranges import SampleRange, from_unit, to_unit
 from ..pictures.samples import join_transparency, split_transparency, without_equal_channels
 from .inference import (
     Processed,
+    Watched,
     check_steps,
     checked_picture,
+    kept_readout,
     model_for,
     named,
     recommended_steps,
@@ -63,6 +65,7 @@ def denoise(
     tile: int | None = None,
     kernels: str | Collection[str] = "auto",
     sample_range: SampleRange | None = None,
+    watch: bool = False,
 ) -> Denoised:
     """Denoise a picture.
 
@@ -92,6 +95,8 @@ def denoise(
     sample_range : (low, high), optional
         Samples of black and white, to which the result is scaled back, such as (0, 4095) for 12 bits in uint16; by
         default those of the sample type. Samples may lie moderately beyond it; the result does not.
+    watch : bool
+        Whether to keep what a report shows, in `watched`: the network's input, and the result after each step.
 
     Returns
     -------
@@ -121,8 +126,10 @@ def denoise(
     steps = recommended_steps(network) if steps is None else check_steps(steps)
     check_colors(network, _channels(seen))
     batch = seen.reshape(*seen.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
-    run = run_padded(network, batch, steps=steps, threads=threads, order=order, tile=tile, kernels=kernels)
-    restored = restore(seen, run.cropped(run.result.output), prediction_in(network.metadata))
+    kept, predicts = kept_readout(network, batch, steps, watch), prediction_in(network.metadata)
+    run = run_padded(network, batch, steps=steps, threads=threads, order=order, record=kept, tile=tile, kernels=kernels)
+    restored = restore(seen, run.cropped(run.result.output), predicts)
+    by_step = np.stack([restore(seen, each, predicts) for each in run.outputs_by_step()]) if kept else None
     if seen.ndim < noisy.ndim:
         restored = np.repeat(restored[..., None], noisy.shape[2], axis=2)
     return Denoised(
@@ -131,6 +138,7 @@ def denoise(
         restored=restored,
         size=run.size,
         result=run.result,
+        watched=Watched(noisy, batch, by_step) if watch else None,
     )
 
 
