@@ -148,7 +148,8 @@ CALLS = {
         ["good.png", "-o", "out.png", "--report", "out.png"],
         "out.png: the report would overwrite the output",
     ),
-    "report is a folder": (["good.png", "-o", "out.png", "--report", "empty"], "empty: Is a directory"),
+    "report's folder is nowhere": (["good.png", "-o", "out.png", "--report", "no/pages/"], "no: No such file or"),
+    "report's folder is a file": (["good.png", "-o", "out.png", "--report", "rgb.png/"], "rgb.png: Not a directory"),
     "report nowhere": (
         ["good.png", "-o", "out.png", "--report", "no/report"],
         "no: No such file or directory; make the",

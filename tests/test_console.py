@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from spikeunet.engine.command_line.console import print_rows, progress, quantity
+from spikeunet.engine.command_line.console import print_rows, progress
+from spikeunet.engine.quantity import quantity
 from spikeunet.engine.command_line.guard import remark
 
 HEADER = ("picture", "size", "steps", "events", "density", "operations", "per pixel", "45nm MAC J", "seconds")

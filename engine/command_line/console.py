@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import printable
-from ..quantity import quantity as quantity
 
 if TYPE_CHECKING:
     from rich.progress import Progress

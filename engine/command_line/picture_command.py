@@ -49,8 +49,8 @@ run_options = grouped(
         "--report",
         type=FILE_NAME,
         metavar="FILE|DIR",
-        help="Write every count of every picture as JSON, to a FILE that has a suffix, or to stdout (-), alone there; or "
-        "make a folder DIR with a page to look at, report.html, and report.json (needs spikeunet[report]).",
+        help="Write every count of every picture as JSON, to a FILE that has a suffix, or to stdout (-), alone there; "
+        "or make a folder DIR with a page to look at, report.html, and report.json (needs spikeunet[report]).",
     ),
 )
 

@@ -20,6 +20,7 @@ from .jobs import Job, Output, plan_jobs, plan_readings
 from .one_picture import Model, Record, Settings
 from .options import FILE, FILE_NAME, range_option, threads_option
 from .report_pages import run_with_pages
+from .report_place import PAGE
 from .segment_picture import segment_file
 
 if TYPE_CHECKING:
@@ -93,12 +94,16 @@ def report(
     jobs = _jobs(task, picture, output, claims, clean)
     chosen = Model.of(model, checked, steps)
     settings = _settings(
-        task, {"sigma": add_noise, "seed": seed or 0}, model_for=lambda _: chosen, threads=threads, sample_range=sample_range
+        task,
+        {"sigma": add_noise, "seed": seed or 0},
+        model_for=lambda _: chosen,
+        threads=threads,
+        sample_range=sample_range,
     )
     _, failures = run_with_pages(jobs, work, settings, "Reporting", Path(output), energy)
     if failures:
         click.get_current_context().exit(STATUS_ERROR)
-    click.echo(os.path.join(output, "report.html"))
+    click.echo(str(Path(output) / PAGE))
 
 
 def _work(task: str, network: Network) -> tuple[Callable[[Job, Any], Record], Network]:

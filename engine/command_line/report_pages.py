@@ -13,7 +13,7 @@ from ..pictures.streams import name_of
 from .jobs import Failure, Job, make_folder, run_jobs
 from .one_picture import Record, Settings
 from .report import report_values
-from .report_place import page_name
+from .report_place import NUMBERS, PAGE, page_name
 
 if TYPE_CHECKING:
     from ..report import Content
@@ -34,7 +34,7 @@ def run_with_pages(
 ) -> tuple[list[Record], list[Failure]]:
     """`run_jobs`, and of every picture a page in `folder`; at the end the numbers, and of several an overview."""
     from ..report.numbers import document
-    from ..report.page import NUMBERS, PAGE, overview, write_text
+    from ..report.page import overview, write_text
 
     watching = replace(settings, watch=True)
     pages = _Pages(folder, len(jobs), watching, energy_model)
@@ -135,7 +135,8 @@ def _after(shown: Processed) -> Pixels | None:
     if isinstance(shown, Denoised):
         return shown.restored
     if isinstance(shown, Segmented):
-        return _Overlays(shown)[-1]
+        last: Pixels = _Overlays(shown)[-1]
+        return last
     return None
 
 

@@ -6,10 +6,11 @@ import errno
 import os
 from pathlib import Path
 
-from ..report.page import NUMBERS, PAGE, check_report
 from .claims import Claims
 from .pipes import PIPE
 from .streams import check_stdout
+
+PAGE, NUMBERS = "report.html", "report.json"
 
 
 def page_folder(report: str | None) -> Path | None:
@@ -26,6 +27,7 @@ def page_folder(report: str | None) -> Path | None:
 
 def claim_report(report: str | None, claims: Claims, pictures: int) -> None:
     """Raise where the report could not be written or would overwrite another file."""
+    from ..report import check_report
     from .jobs import check_folder
 
     if report == PIPE:

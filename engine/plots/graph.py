@@ -48,7 +48,7 @@ def traffic(network: Network, operations: Operations, shape: tuple[int, int, int
     rows = 1 + max(place.row for place in where.values())
     ax = axes_for(ax, (7.6, 1.0 + 0.27 * rows))
     _draw_edges(ax, edges(network, operations), where)
-    _draw_layers(ax, network, where, heights)
+    _draw_layers(ax, network, where)
     _frame(ax, where, rows)
     return ax
 
@@ -89,13 +89,19 @@ def _bend(begin: Place, end: Place) -> float:
     return 0.35 if begin.right == end.right and _skips(begin, end) else 0.0
 
 
-def _draw_layers(ax: Any, network: Network, where: dict[str, Place], heights: dict[str, int]) -> None:
+def _draw_layers(ax: Any, network: Network, where: dict[str, Place]) -> None:
     for name, place in where.items():
         square = isinstance(network[name], Input | Output)
         ax.plot(place.column, place.row, marker="s" if square else "o", markersize=6, color="C2" if square else "C3")
         gap = (9 + 7, "left") if place.right else (-9 - 7, "right")
         ax.annotate(
-            name, (place.column, place.row), (gap[0], 0), textcoords="offset points", ha=gap[1], va="center", size="small"
+            name,
+            (place.column, place.row),
+            (gap[0], 0),
+            textcoords="offset points",
+            ha=gap[1],
+            va="center",
+            size="small",
         )
 
 

@@ -35,7 +35,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Place:
-    """Column and row of a layer, rows counted from the top; `right` in the arm that goes up again, `order` among all."""
+    """Column and row of a layer, rows counted from the top; `right` in the arm that goes up, `order` among all."""
 
     column: float
     row: int
@@ -77,7 +77,9 @@ def places(network: Network, heights: Mapping[str, int]) -> dict[str, Place]:
             # The arm on the right goes up.
             order = reversed(block) if right else block
             column = (2 * len(levels) - level) if right else float(level)
-            found.update({name: Place(column, row + at, bool(right), names.index(name)) for at, name in enumerate(order)})
+            found.update(
+                {name: Place(column, row + at, bool(right), names.index(name)) for at, name in enumerate(order)}
+            )
         row += max(map(len, blocks))
     return found
 

@@ -21,7 +21,7 @@ _VARIABLES = {
 """Colours that no chart has, and what the page puts in their place."""
 
 
-def _settings() -> dict[str, Any]:
+def _settings() -> Any:
     from cycler import cycler
 
     return {
@@ -53,7 +53,7 @@ def _settings() -> dict[str, Any]:
 
 
 def svg(name: str, title: str, draw: Callable[[], Any]) -> str:
-    """What `draw` draws, whose axes it returns, as an SVG element that is called `title`; `name` keeps its ids apart."""
+    """What `draw` draws, whose axes it returns, as an SVG element called `title`; `name` keeps its ids apart."""
     import matplotlib as mpl
 
     buffer = io.StringIO()

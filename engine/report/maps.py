@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST_NEURONS = 1 << 24
 """Neurons of the run that the maps come from; of a picture with more its middle is taken. 128 MiB of counts."""
-CHANNELS = 8
+CHANNELS = 9
 """Channels of a layer that are shown one by one, the most active ones."""
 
 
@@ -86,9 +86,9 @@ def _map(layer: str, count: NDArray[np.int64], steps: int) -> ActivityMap:
 
 
 def sheet(channels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Maps (n, H, W), four in a row, each on its own scale from 0 to 1."""
+    """Maps (n, H, W), three in a row, each on its own scale from 0 to 1."""
     count, height, width = channels.shape
-    columns = min(4, count)
+    columns = min(3, count)
     found = np.zeros((-(-count // columns) * height, columns * width))
     for number, values in enumerate(channels):
         top, left = number // columns * height, number % columns * width

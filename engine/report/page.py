@@ -119,7 +119,9 @@ def _pictures(content: Content) -> dict[str, Any] | None:
         "after": data_uri(content.after),
         "width": shown[1],
         "height": shown[0],
-        "scaled": f"{width} x {height} pixels, shown at {shown[1]} x {shown[0]}" if max(height, width) > LARGEST_SIDE else "",
+        "scaled": f"{width} x {height} pixels, shown at {shown[1]} x {shown[0]}"
+        if max(height, width) > LARGEST_SIDE
+        else "",
     }
 
 
@@ -129,7 +131,11 @@ def _steps(content: Content, found: Mapping[str, Any]) -> list[dict[str, Any]]:
         return []
     rows = found["by_step"]
     return [
-        {**rows[at], "picture": data_uri(content.by_step[at], STEP_SIDE), "size": scaled_size(content.by_step[at].shape, STEP_SIDE)}
+        {
+            **rows[at],
+            "picture": data_uri(content.by_step[at], STEP_SIDE),
+            "size": scaled_size(content.by_step[at].shape, STEP_SIDE),
+        }
         for at in content.steps_shown
     ]
 

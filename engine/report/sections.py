@@ -77,7 +77,9 @@ def charts(content: Content, found: Mapping[str, Any]) -> dict[str, Chart]:
     return {chart.key: chart for chart in (*_over_time(content, found), *_by_layer(content, found))}
 
 
-def _chart(key: str, title: str, text: str, draw: Callable[[], Any], header: str, rows: Any, wide: bool = False) -> Chart:
+def _chart(
+    key: str, title: str, text: str, draw: Callable[[], Any], header: str, rows: Any, wide: bool = False
+) -> Chart:
     return Chart(key, title, text, svg(key, title, draw), header.split("|"), [list(row) for row in rows], wide)
 
 
@@ -138,7 +140,9 @@ def _timeline(content: Content) -> Chart:
 
 def _by_layer(content: Content, found: Mapping[str, Any]) -> list[Chart]:
     ledger, layers, synapses, energy = content.result.operations, found["layers"], found["synapses"], found["energy"]
-    neurons = [[each["name"], f"{each['neurons']:,}", f"{each['events']:,}", f"{each['density']:.4f}"] for each in layers]
+    neurons = [
+        [each["name"], f"{each['neurons']:,}", f"{each['events']:,}", f"{each['density']:.4f}"] for each in layers
+    ]
     readings = [name for name, of in found["readings"].items() if of["operations"] is not None]
     shape = None if content.inputs is None else content.inputs.shape
     return [

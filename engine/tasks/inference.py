@@ -25,7 +25,7 @@ MAXIMUM_STEPS = 1000
 
 
 MOST_WATCHED = 1 << 26
-"""Numbers of a readout over all steps beyond which a run that is watched keeps its pictures of steps no more: 256 MiB."""
+"""Numbers of a readout over all steps beyond which a watched run does not keep what it found after each: 256 MiB."""
 
 
 _ACTIVITIES = {"denoise": "denoising", "segment": "segmentation", "classify": "classification"}
