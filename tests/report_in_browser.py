@@ -69,31 +69,32 @@ class Watched:
         self.context.close()
 
 
-def few_colors(path):
-    """Make a screenshot small: 256 colours are plenty for a page."""
+def made_small(path, width):
+    """Scale a screenshot to a width and give it 128 colours, which are plenty for a page."""
     from PIL import Image
 
     with Image.open(path) as image:
-        reduced = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    reduced.save(path, optimize=True)
+        size = width, round(image.height * width / image.width)
+        reduced = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    reduced.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def screenshots(report, folder):
     """Pictures of a report: desktop, phone and dark."""
     views = {
-        "report_desktop": (DESKTOP, "light", False),
-        "report_dark": (DESKTOP, "dark", False),
-        "report_phone": (PHONE, "light", False),
-        "report_full": (DESKTOP, "light", True),
+        "report_desktop": ((1280, 960), "light", "header", 960),
+        "report_dark": ((1280, 1000), "dark", "#h-traffic", 800),
+        "report_phone": (PHONE, "light", "header", 390),
     }
     with browser() as running:
-        for name, (size, scheme, whole) in views.items():
+        for name, (size, scheme, at, width) in views.items():
             watched = Watched(running, report, size, scheme)
             watched.page.locator("#split").fill("45")
-            watched.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+            watched.page.evaluate("document.activeElement.blur()")
+            watched.page.evaluate(f"document.querySelector('{at}').closest('section, header').scrollIntoView()")
             path = Path(folder) / f"{name}.png"
-            watched.page.screenshot(path=path, full_page=whole)
-            few_colors(path)
+            watched.page.screenshot(path=path)
+            made_small(path, width)
             print(path, path.stat().st_size, watched.complaints, watched.asked())
             watched.close()
 

@@ -104,7 +104,7 @@ def test_weights_thresholds_and_filters(network):
     np.testing.assert_array_equal(before[count:], after[count:])
     sheet = plots.filters(network, "conv1").images[0].get_array()
     np.testing.assert_allclose(sheet[:3, 4:7], network["conv1"].weight[1].mean(axis=0))
-    with pytest.raises(InputError, match="filters can be drawn of conv1, .*got 'relu1'"):
+    with pytest.raises(InputError, match=r"filters can be drawn of conv1, .*got 'relu1'"):
         plots.filters(network, "relu1")
 
 

@@ -21,7 +21,7 @@ from spikeunet.engine import denoise, save_model
 from spikeunet.engine.command_line import main
 from spikeunet.engine.pictures.metrics import psnr
 from spikeunet.engine.pictures.picture_files import read_picture, write_picture
-from spikeunet.engine.report import Content, maps, page, sections, write_page
+from spikeunet.engine.report import Content, maps, sections, write_page
 
 pytest.importorskip("matplotlib", reason="reports need matplotlib (extra report)")
 pytest.importorskip("jinja2", reason="reports need jinja2 (extra report)")

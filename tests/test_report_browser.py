@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_the_output_forms_by_the_keyboard(opened):
         assert slider.get_attribute("aria-valuetext") == text
         seen.append(pixels(shown))
         page.keyboard.press("ArrowRight")
-    assert all((first != second).any() for first, second in zip(seen, seen[1:], strict=False))
+    assert all((first != second).any() for first, second in pairwise(seen))
 
 
 def test_a_layer_is_chosen(opened):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..simulation import Result
 
-MOST_NEURONS = 200
+MOST_NEURONS = 80
 
 
 def raster(result: Result, layer: str, neurons: Sequence[int] | None = None, picture: int = 0, ax: Any = None) -> Any:
@@ -28,7 +28,7 @@ def raster(result: Result, layer: str, neurons: Sequence[int] | None = None, pic
     layer : str
         Name of a Neurons node.
     neurons : sequence of int, optional
-        Flat numbers of the neurons in (C, H, W); by default the `MOST_NEURONS` that fire most, in their order.
+        Flat numbers of the neurons in (C, H, W); by default `MOST_NEURONS` of those that fire, evenly spread.
     picture : int
         Of a batch, which picture.
     ax : matplotlib axes, optional
@@ -45,10 +45,10 @@ def raster(result: Result, layer: str, neurons: Sequence[int] | None = None, pic
     ax = axes_for(ax)
     check_layer(layer, result.spikes)
     emitted = _of_picture(result.spikes[layer], picture, 4).reshape(result.steps, -1)
-    chosen = _busiest(emitted) if neurons is None else _checked(neurons, emitted.shape[1])
+    chosen = _some_active(emitted) if neurons is None else _checked(neurons, emitted.shape[1])
     steps, rows = np.nonzero(emitted[:, chosen])
     sizes = np.abs(emitted[:, chosen][steps, rows])
-    ax.scatter(steps + 1, rows, s=4 + 20 * sizes / sizes.max(initial=1e-30), marker="|", linewidths=1)
+    ax.scatter(steps + 1, rows, s=4 + 16 * sizes / sizes.max(initial=1e-30), marker="|", linewidths=1)
     ax.set_ylabel(f"neurons of {layer}")
     ax.set_xlim(0.5, result.steps + 0.5)
     ax.set_ylim(-1, max(1, len(chosen)))
@@ -65,9 +65,10 @@ def _of_picture(array: NDArray[Any], picture: int, axes: int) -> NDArray[Any]:
     return found
 
 
-def _busiest(emitted: NDArray[Any]) -> NDArray[np.int64]:
-    fired = (emitted != 0).sum(axis=0)
-    return np.sort(np.argsort(-fired, kind="stable")[:MOST_NEURONS])
+def _some_active(emitted: NDArray[Any]) -> NDArray[np.int64]:
+    fired = np.flatnonzero((emitted != 0).any(axis=0))
+    places = np.linspace(0, max(0, len(fired) - 1), min(len(fired), MOST_NEURONS))
+    return fired[np.rint(places).astype(np.int64)]
 
 
 def _checked(neurons: Sequence[int], count: int) -> NDArray[np.int64]:

@@ -59,8 +59,9 @@ def bar_height(names: Sequence[Any], series: int = 1) -> float:
 
 def si_ticks(axis: Any, unit: str = "") -> None:
     """Ticks such as 20 M, with SI prefixes."""
-    from matplotlib.ticker import EngFormatter
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
+    axis.set_major_locator(MaxNLocator(6))
     axis.set_major_formatter(EngFormatter(unit=unit))
 
 

@@ -101,6 +101,8 @@ def thresholds(network: Network, ax: Any = None) -> Any:
         ax.scatter(values, places, marker="|", s=60, label=label, color=f"C{number}")
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
+    if all(value > 0 for node in layers for value in level_table(node.model).values):
+        ax.set_xscale("log")
     ax.set_xlabel("value that crossing a threshold emits")
     ax.grid(axis="x", alpha=0.3)
     ax.legend()
