@@ -61,6 +61,10 @@ def _draw_edges(ax: Any, found: list[Edge], where: dict[str, Place]) -> None:
         begin, end = where[edge.source], where[edge.target]
         skips = _skips(begin, end)
         width = THINNEST + (WIDEST - THINNEST) * (edge.operations / most) ** 0.5
+        if edge.source == edge.target:
+            style = {"marker": "o", "markersize": 15, "fillstyle": "none", "color": "C0", "alpha": 0.75}
+            ax.plot(begin.column, begin.row, markeredgewidth=width / 2, **style)
+            continue
         ax.add_patch(
             FancyArrowPatch(
                 (begin.column, begin.row),

@@ -61,7 +61,8 @@ def cards(content: Content, found: Mapping[str, Any]) -> list[Card]:
         shown.append(Card("PSNR", f"{after:.2f} dB", f"from {before:.2f} dB"))
     dense = found["dense_macs_per_pixel"]
     share = f"{found['operations_per_pixel'] / dense:.1%} of the ANN's {quantity(dense)}" if dense else ""
-    shown.append(Card("Operations per pixel", quantity(found["operations_per_pixel"]), share))
+    count = found["operations_per_pixel"]
+    shown.append(Card("Operations per pixel", quantity(count) if count >= 1 else f"{count:.3g}", share))
     of_dense = energy["dense_joules"]
     text = f"events as {energy['reading']}, by {energy['model']}"
     text += "" if of_dense is None else f"; the ANN {quantity(of_dense, 'J')}"
