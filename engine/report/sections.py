@@ -132,7 +132,7 @@ def _timeline(content: Content) -> Chart:
         "timeline",
         "Timeline",
         "What each frame took.",
-        lambda: plots.timeline(values, "per frame"),
+        lambda: plots.timeline(values, "per frame", axes_for(None, (WIDE, 3.4))),
         "frame|events|operations|density|seconds",
         rows,
         wide=True,
