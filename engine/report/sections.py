@@ -123,7 +123,7 @@ def _psnr(value: float | None) -> str:
 
 def _timeline(content: Content) -> Chart:
     frames = content.frames
-    values = {"operations": [each.operations for each in frames], "events": [each.events for each in frames]}
+    values = {"operations": [each.operations for each in frames]}
     rows = [
         [str(number), f"{each.events:,}", f"{each.operations:,}", f"{each.density:.4f}", f"{each.seconds:.3f}"]
         for number, each in enumerate(frames)
@@ -131,8 +131,8 @@ def _timeline(content: Content) -> Chart:
     return _chart(
         "timeline",
         "Timeline",
-        "What each frame took.",
-        lambda: plots.timeline(values, "per frame", axes_for(None, (WIDE, 3.4))),
+        "Operations of each frame; the table has its events, density and seconds.",
+        lambda: plots.timeline(values, "operations", axes_for(None, (WIDE, 3.4))),
         "frame|events|operations|density|seconds",
         rows,
         wide=True,
