@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from spikeunet.engine.command_line.console import print_rows, progress, quantity
+from spikeunet.engine.command_line.console import print_rows, progress
 from spikeunet.engine.command_line.guard import remark
+from spikeunet.engine.quantity import quantity
 
 HEADER = ("picture", "size", "steps", "events", "density", "operations", "per pixel", "45nm MAC J", "seconds")
 NUMBERS = ("512x512x1", "1", "22040669", "0.2636", "7633477475", "29119", "0.00722", "1.83")

@@ -95,7 +95,7 @@ def test_a_model_that_knows_the_noise_is_preferred(monkeypatch):
 def test_a_plan_takes_off_its_share_of_what_the_network_sees(plan, shape):
     """The network's noise is half of what it is shown: whatever the plan, the result can be worked out."""
     picture = np.random.default_rng(0).uniform(0.3, 0.7, shape).astype(np.float32)
-    restored, result = denoise_unit(picture, small_denoiser(), plan, **OPTIONS)
+    restored, result, _ = denoise_unit(picture, small_denoiser(), plan, **OPTIONS)
     small = shrunk(picture, plan.halvings)
     expected = plan.without(small, plan.shown(small) / 2)
     expected = enlarged(expected, shape, plan.halvings) if plan.halvings else expected

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from ..pictures.picture_files import PictureFile
     from ..pictures.ranges import SampleRange
-    from ..simulation import Result
     from ..tasks.automatic import Plan
-    from ..tasks.inference import Processed
+    from ..tasks.denoising import Denoised, UnitRun
+    from ..tasks.inference import Processed, Watched
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,7 +116,6 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     """
     from ..pictures import picture_files as pictures
     from ..pictures import ranges, samples
-    from ..tasks.inference import Processed
 
     if is_series(job, settings, SERIES_SUFFIXES, TIFF_SUFFIXES):
         return denoise_series(job, settings)
@@ -134,9 +133,9 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     noise_seed = None if settings.sigma is None else settings.seed + job.index
     noisy = _with_noise(colors, settings.sigma, noise_seed)
     model, plan = chosen(job, noisy, settings)
-    restored, result = _denoised(noisy, model, plan, source.range_found, settings)
-    before, after = (_quality(clean, picture) for picture in (noisy, restored))
-    whole = stored if restored is colors else _as_it_came(restored, stored, limits, source.range_found)
+    run = _denoised(noisy, model, plan, source.range_found, settings, settings.watch)
+    before, after = (_quality(clean, picture) for picture in (noisy, run.restored))
+    whole = stored if run.restored is colors else _as_it_came(run.restored, stored, limits, source.range_found)
     whole = samples.join_transparency(whole, transparency)
     pictures.write_picture(job.output, whole, sample_range=written_range(source, whole), metadata=source.metadata)
     dtypes = pictures.format_of(job.output).dtypes_for(channels)
@@ -146,7 +145,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         model=model,
         shape=source.samples.shape,
         dtype=dtype,
-        processed=Processed(size=noisy.shape[:2], result=result),
+        processed=_processed(noisy, whole, run, plan),
         sample_range=source.sample_range,
         range_origin=source.range_origin,
         written_dtype=dtype if dtype in dtypes else dtypes[0],
@@ -155,6 +154,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         before=before,
         after=after,
         plan=plan,
+        psnr_by_step=_psnr_by_step(clean, run.watched),
     )
 
 
@@ -176,7 +176,8 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         for page in pages(job, frames, settings, find=True):
             if first is None:
                 model, plan = chosen(job, _unit(page), settings)
-            restored, denoised = _denoised_page(page, model, plan, settings)
+            watch = settings.watch and first is None
+            restored, denoised = _denoised_page(page, model, plan, settings, watch=watch)
             held = writer.write(restored, sample_range=written_range(page, restored), metadata=page.metadata)
             totals.add(denoised)
             if first is None:
@@ -192,6 +193,8 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         sample_range=first.sample_range,
         range_origin=first.range_origin,
         pages=totals.pages,
+        frames=totals.frames,
+        shown=totals.shown,
         written_dtype=held,
         sigma=None,
         noise_seed=None,
@@ -211,23 +214,37 @@ def _unit(page: PictureFile) -> NDArray[np.float32]:
 
 
 def _denoised_page(
-    page: PictureFile, model: Model, plan: Plan, settings: DenoiseSettings
+    page: PictureFile, model: Model, plan: Plan, settings: DenoiseSettings, *, watch: bool
 ) -> tuple[NDArray[Any], Processed]:
     """The page as it came, denoised, and what that took."""
     from ..pictures import ranges, samples
-    from ..tasks.inference import Processed
 
     limits = page.sample_range or ranges.type_range(page.samples.dtype)
     stored, transparency = samples.split_transparency(page.samples)
     noisy = _unit(page)
-    restored, result = _denoised(noisy, model, plan, page.range_found, settings)
-    whole = stored if restored is noisy else _as_it_came(restored, stored, limits, page.range_found)
-    return samples.join_transparency(whole, transparency), Processed(size=noisy.shape[:2], result=result)
+    run = _denoised(noisy, model, plan, page.range_found, settings, watch)
+    whole = stored if run.restored is noisy else _as_it_came(run.restored, stored, limits, page.range_found)
+    whole = samples.join_transparency(whole, transparency)
+    return whole, _processed(noisy, whole, run, plan)
+
+
+def _processed(noisy: NDArray[np.float32], whole: NDArray[Any], run: UnitRun, plan: Plan) -> Denoised:
+    from ..tasks.denoising import Denoised
+
+    return Denoised(
+        picture=whole,
+        noisy=noisy,
+        restored=run.restored,
+        size=noisy.shape[:2],
+        result=run.result,
+        watched=run.watched,
+        plan=plan,
+    )
 
 
 def _denoised(
-    noisy: NDArray[np.float32], model: Model, plan: Plan, found: bool, settings: DenoiseSettings
-) -> tuple[NDArray[np.float32], Result]:
+    noisy: NDArray[np.float32], model: Model, plan: Plan, found: bool, settings: DenoiseSettings, watch: bool
+) -> UnitRun:
     """A picture from 0 to 1 denoised, or itself where there is nothing to do; `found` says that its range was found."""
     from ..pictures.ranges import check_near
     from ..tasks.denoising import denoise_unit
@@ -245,6 +262,7 @@ def _denoised(
         order=settings.order,
         tile=settings.tile,
         kernels=settings.kernels,
+        watch=watch,
     )
 
 
@@ -314,6 +332,14 @@ def _quality(clean: NDArray[np.float32] | None, picture: NDArray[np.float32]) ->
         return None
     large_enough = min(clean.shape[:2]) >= metrics.SSIM_WINDOW
     return Quality(metrics.psnr(clean, picture), metrics.ssim(clean, picture) if large_enough else None)
+
+
+def _psnr_by_step(clean: NDArray[np.float32] | None, watched: Watched | None) -> tuple[float, ...]:
+    from ..pictures import metrics
+
+    if clean is None or watched is None or watched.by_step is None:
+        return ()
+    return tuple(metrics.psnr(clean, picture.reshape(clean.shape)) for picture in watched.by_step)
 
 
 def _finite(value: float | None) -> float | None:

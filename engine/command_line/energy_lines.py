@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..operations.energy_models import BYTE_ENERGY_MODEL, DEFAULT_ENERGY_MODEL, find_energy_model
 from ..operations.readings import ACCUMULATE, MIXED, MULTIPLY_ACCUMULATE, READINGS, SHIFT_ADDS
-from .console import quantity
+from ..quantity import quantity
 
 if TYPE_CHECKING:
     from ..operations import Operations

@@ -21,6 +21,7 @@ from .info import info
 from .messages import shown_messages
 from .models import models
 from .quantize import quantize
+from .report_model import report
 from .segment import segment
 from .train import train
 from .warning_lines import warnings_as_lines
@@ -96,6 +97,7 @@ COMMANDS = (
     info,
     models,
     compile_kernels,
+    report,
 )
 for command in COMMANDS:
     main.add_command(command)

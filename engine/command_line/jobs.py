@@ -17,7 +17,7 @@ from .claims import Claims
 from .console import progress
 from .guard import remark, report_error, system_message
 from .pipes import PIPE, PipedInput, PipedOutput, Source, Target, only_one_for_stdout
-from .streams import check_stdout
+from .report_place import claim_report
 
 Record = TypeVar("Record")
 
@@ -114,7 +114,7 @@ def plan_jobs(
     claims.reads("the input", *paths)
     claims.reads("the clean reference", *([] if clean is None else [clean]))
     _claim(claims, sources, {"output": targets, **further})
-    _check_report(report, claims)
+    claim_report(report, claims, len(sources))
     for each in (output, *(extras or {}).values()):
         _check_place(each, several)
     if folder is not None:
@@ -148,7 +148,7 @@ def plan_readings(inputs: Sequence[Path | str], claims: Claims, report: str | No
     else:
         sources = [each for path in paths for each in (pictures_in(path) if path.is_dir() else _checked_files([path]))]
     claims.reads("the input", *paths)
-    _check_report(report, claims)
+    claim_report(report, claims, len(sources))
     for folder in filter(Path.is_dir, paths):
         tell_skipped(folder)
     return [Job(source, None, None, index) for index, source in enumerate(sources)]
@@ -260,19 +260,6 @@ def _in_folder(source: Source, folder: Path, suffix: str | None) -> Path:
     if isinstance(source, PipedInput):
         raise InputError(f"{folder}: a picture from stdin has no name to get in a folder; name a file")
     return folder / (source.stem + (written_suffix(source.suffix) if suffix is None else suffix))
-
-
-def _check_report(report: str | None, claims: Claims) -> None:
-    """Raise where the report could not be written or would overwrite another file."""
-    if report == "-":
-        check_stdout()
-    if report in (None, "-"):
-        return
-    path = Path(str(report))
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    claims.writes("the report", path)
-    check_folder(path.parent)
 
 
 def check_folder(folder: Path) -> None:

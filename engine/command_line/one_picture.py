@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..graph import Network
     from ..pictures.picture_files import PictureFile
     from ..pictures.ranges import SampleRange
+    from ..report import Frame
     from ..tasks.inference import Processed
 
 
@@ -38,7 +39,7 @@ class Settings:
     """What the options of one call say, for all of its pictures.
 
     `model_for` gives the model for a picture of so many colour channels, 1 or 3. `sample_range` is black and white
-    where they were named, `page` the one page to take of a series.
+    where they were named, `page` the one page to take of a series, `watch` whether a report shows the run.
     """
 
     model_for: Callable[[int], Model]
@@ -48,6 +49,7 @@ class Settings:
     kernels: str = "auto"
     sample_range: SampleRange | None = None
     page: int | None = None
+    watch: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,7 @@ class Loaded:
             "tile": settings.tile,
             "kernels": settings.kernels,
             "sample_range": self.limits,
+            "watch": settings.watch,
         }
 
     def facts(self, job: Job) -> dict[str, Any]:
@@ -112,7 +115,8 @@ class Record:
     """A picture that was processed and written; subclasses say what came of it besides the counts.
 
     `sample_range` is black and white where they are others than the sample type's, `range_origin` what says so.
-    `pages` is the number of pages of a series, whose counts are sums over them; `shape` is that of one page.
+    `pages` is the number of pages of a series, whose counts are sums over them; `shape` is that of one page. `frames`
+    has what each took, and `shown` the first one where a report shows it; `psnr_by_step` is that of a watched run.
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
@@ -129,6 +133,9 @@ class Record:
     sample_range: SampleRange | None = None
     range_origin: str = ""
     pages: int | None = None
+    frames: Sequence[Frame] = ()
+    shown: Processed | None = None
+    psnr_by_step: tuple[float, ...] = ()
 
     @property
     def saved_as(self) -> str:

@@ -17,6 +17,8 @@ from .one_picture import Record, Settings
 from .options import FILE_NAME, grouped, range_option, threads_option
 from .pipes import PIPE, PipedOutput
 from .report import print_neurobench, write_report
+from .report_pages import run_with_pages
+from .report_place import page_folder
 from .summary import print_records
 
 SettingsOf = TypeVar("SettingsOf", bound=Settings)
@@ -46,8 +48,9 @@ run_options = grouped(
     click.option(
         "--report",
         type=FILE_NAME,
-        metavar="FILE",
-        help="Write every count of every picture as JSON; - for stdout, alone there.",
+        metavar="FILE|DIR",
+        help="Write every count of every picture as JSON, to a FILE that has a suffix, or to stdout (-), alone there; "
+        "or make a folder DIR with a page to look at, report.html, and report.json (needs spikeunet[report]).",
     ),
 )
 
@@ -89,7 +92,7 @@ def process_pictures(
     description : str
         Of the progress bar.
     report : str or None
-        File for the JSON report; "-" for stdout, where nothing else is printed then.
+        File for the JSON report; "-" for stdout, where nothing else is printed then; or a folder for pages.
     as_json : bool
         Whether to print the counts under NeuroBench's names.
 
@@ -100,9 +103,13 @@ def process_pictures(
     """
     if as_json and report == PIPE:
         raise InputError("--report - and --json are both to be alone on stdout; give the report a file's name")
-    records, failures = run_jobs(jobs, lambda job: work(job, settings), description)
-    if report is not None and records:
-        write_report(report, settings, records, failures)
+    folder = page_folder(report)
+    if folder is not None:
+        records, failures = run_with_pages(jobs, work, settings, description, folder)
+    else:
+        records, failures = run_jobs(jobs, lambda job: work(job, settings), description)
+        if report is not None and records:
+            write_report(report, settings, records, failures)
     if report != PIPE:
         # Where a picture goes to stdout, nothing else may.
         piped = any(isinstance(job.target, PipedOutput) for job in jobs)

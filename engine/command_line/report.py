@@ -24,7 +24,7 @@ def write_report(report: str, settings: Settings, records: Sequence[Record], fai
     """Write the JSON report to a file, completely or not at all, or to stdout where `report` is "-"."""
     from ..files.atomic import atomic_write
 
-    text = json.dumps(_report(settings, records, failures), indent=2, allow_nan=False) + "\n"
+    text = json.dumps(report_values(settings, records, failures), indent=2, allow_nan=False) + "\n"
     if report == "-":
         click.echo(text, nl=False)
         return
@@ -42,7 +42,8 @@ def print_neurobench(records: Sequence[Record]) -> None:
     click.echo(json.dumps(found, indent=2, allow_nan=False))
 
 
-def _report(settings: Settings, records: Sequence[Record], failures: Sequence[Failure]) -> dict[str, Any]:
+def report_values(settings: Settings, records: Sequence[Record], failures: Sequence[Failure]) -> dict[str, Any]:
+    """What the JSON report says, as JSON values."""
     from importlib.metadata import version
 
     pictures = [_picture(record) for record in records]

@@ -58,7 +58,7 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
     samples = source.samples
     model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
     warn_of(job.source, source, stretched=stretches(model.network.metadata.get("preprocessing", ())))
-    segmented = _segmented(source, model, settings)
+    segmented = _segmented(source, model, settings, watch=settings.watch)
     # The labels last: where they are, everything is.
     if PROBABILITIES in job.extras:
         write_probabilities(job.extras[PROBABILITIES], segmented)
@@ -77,7 +77,7 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
     )
 
 
-def _segmented(picture: PictureFile, model: Model, settings: Settings) -> Segmented:
+def _segmented(picture: PictureFile, model: Model, settings: Settings, *, watch: bool) -> Segmented:
     from ..pictures.ranges import type_range
     from ..tasks.segmentation import segment
 
@@ -90,6 +90,7 @@ def _segmented(picture: PictureFile, model: Model, settings: Settings) -> Segmen
         tile=settings.tile,
         kernels=settings.kernels,
         sample_range=picture.sample_range or type_range(picture.samples.dtype),
+        watch=watch,
     )
 
 
@@ -113,7 +114,7 @@ def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
         seen = job.extras.get(OVERLAY)
         overlay = None if seen is None else stack.enter_context(write_frames(seen, rate=rate, count=count))
         for page in pages(job, frames, settings, stretched=stretches(metadata.get("preprocessing", ()))):
-            segmented = _segmented(page, model, settings)
+            segmented = _segmented(page, model, settings, watch=settings.watch and first is None)
             held = labels.write(segmented.labels, metadata=page.metadata.for_labels())
             if overlay is not None:
                 overlay.write(segmented.overlay(page.samples), metadata=page.metadata.for_channels(3))
@@ -132,6 +133,8 @@ def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
         sample_range=first.sample_range,
         range_origin=first.range_origin,
         pages=totals.pages,
+        frames=totals.frames,
+        shown=totals.shown,
         shares={name: share / totals.pages for name, share in shares.items()},
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..pictures.frames import Frames
     from ..pictures.picture_files import PictureFile
     from ..pictures.picture_metadata import Metadata
+    from ..report.content import Frame
     from ..tasks.inference import Processed
     from .one_picture import Settings
 
@@ -153,6 +154,8 @@ class Totals:
 
     def __init__(self) -> None:
         self.pages = 0
+        self.frames: list[Frame] = []
+        self.shown: Processed | None = None
         self._all: Processed | None = None
 
     def add(self, page: Processed) -> None:
@@ -160,12 +163,21 @@ class Totals:
         from ..tasks.inference import Processed, joined
 
         self.pages += 1
+        self._note(page)
         self._all = Processed(
             size=(page.size[0] * self.pages, page.size[1]),
             result=replace(page.result, outputs={}, recorded={})
             if self._all is None
             else joined(self._all.result, page.result),
         )
+
+    def _note(self, page: Processed) -> None:
+        from ..report.content import Frame
+
+        result = page.result
+        self.frames.append(Frame(result.total_events, result.total_accumulates, result.density, result.seconds))
+        if page.watched is not None:
+            self.shown = page
 
     @property
     def processed(self) -> Processed:

@@ -22,6 +22,7 @@ from ..simulation import simulate
 from .inference import (
     PaddedRun,
     Processed,
+    Watched,
     check_steps,
     checked_picture,
     class_count,
@@ -91,6 +92,7 @@ def classify(
     kernels: str | Collection[str] = "auto",
     sample_range: SampleRange | None = None,
     classes: Sequence[str] | None = None,
+    watch: bool = False,
 ) -> Classified:
     """Tell the class of a picture.
 
@@ -145,6 +147,7 @@ def classify(
     seen = classifier_input(checked, network, limits)
     run = run_whole(network, seen[None], steps=steps, threads=threads, order=order, tile=tile, kernels=kernels)
     scores = run.result.output[0, :, 0, 0]
+    shown = Watched(to_unit(split_transparency(checked)[0], limits), seen[None]) if watch else None
     return Classified(
         scores=scores,
         probabilities=probabilities_of(scores, network),
@@ -152,6 +155,7 @@ def classify(
         sample_range=limits,
         size=run.size,
         result=run.result,
+        watched=shown,
     )
 
 

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,10 +22,12 @@ from ..simulation import Result
 from .automatic import AUTO, Plan, plan_for
 from .inference import (
     Processed,
+    Watched,
     check_steps,
     checked_picture,
     idle_result,
     joined,
+    kept_readout,
     model_for,
     named,
     recommended_steps,
@@ -80,6 +82,7 @@ def denoise(
     kernels: str | Collection[str] = "auto",
     sample_range: SampleRange | None = None,
     strength: float | None = None,
+    watch: bool = False,
 ) -> Denoised:
     """Denoise a picture.
 
@@ -114,6 +117,9 @@ def denoise(
     strength : float, optional
         Between the picture as it is, 0, and the model's result, 1, which is the default. Where the model is chosen by
         the noise, it stands in place of the share that was found to be right.
+    watch : bool
+        Whether to keep what a report shows, in `watched`: the network's input, and the result after each step where
+        the network saw the picture as it is.
 
     Returns
     -------
@@ -146,16 +152,17 @@ def denoise(
     network = denoiser(plan.model or (DEFAULT_MODELS[_channels(gray)] if model is None else model))
     steps = recommended_steps(network) if steps is None else check_steps(steps)
     options = {"steps": steps, "threads": threads, "order": order, "tile": tile, "kernels": kernels}
-    restored, result = denoise_unit(noisy, network, plan, strength, clipped=not anywhere, **options)
+    run = denoise_unit(noisy, network, plan, strength, clipped=not anywhere, watch=watch, **options)
     touched = plan.weight > 0 and strength != 0
     return Denoised(
-        picture=join_transparency(from_unit(restored, limits, samples.dtype, anywhere=anywhere), transparency)
+        picture=join_transparency(from_unit(run.restored, limits, samples.dtype, anywhere=anywhere), transparency)
         if touched
         else samples.copy(),
         noisy=noisy,
-        restored=restored,
+        restored=run.restored,
         size=noisy.shape[:2],
-        result=result,
+        result=run.result,
+        watched=run.watched,
         plan=plan,
     )
 
@@ -192,6 +199,14 @@ def plan_of(gray: NDArray[np.float32], strength: float | None = None) -> Plan:
     return plan if strength is None else replace(plan, weight=1.0)
 
 
+class UnitRun(NamedTuple):
+    """A picture from 0 to 1 denoised, the run, and what a report shows of it where it was watched."""
+
+    restored: NDArray[np.float32]
+    result: Result
+    watched: Watched | None
+
+
 def denoise_unit(
     noisy: NDArray[np.float32],
     network: Network,
@@ -199,8 +214,9 @@ def denoise_unit(
     strength: float | None = None,
     *,
     clipped: bool = True,
+    watch: bool = False,
     **options: Any,
-) -> tuple[NDArray[np.float32], Result]:
+) -> UnitRun:
     """A picture from black 0 to white 1 denoised by a plan, with the shape that it came in, and the run.
 
     Parameters
@@ -212,6 +228,8 @@ def denoise_unit(
     strength : float, optional
     clipped : bool
         Whether the result is clipped to [0, 1].
+    watch : bool
+        See `denoise`.
     **options
         `steps` and others of `run_padded`.
 
@@ -223,23 +241,46 @@ def denoise_unit(
     gray = without_equal_channels(noisy)
     seen = gray if network.input.channels == 1 else noisy
     check_colors(network, _channels(seen))
+    watched = Watched(noisy, _batch(seen, network), None) if watch else None
     if not plan.weight or strength == 0:
-        return noisy, idle_result(options["steps"])
-    restored, result = _restored(seen, network, plan, clipped, options)
-    if strength is not None and strength < 1:
-        restored = seen + np.float32(strength) * (restored - seen)
+        return UnitRun(noisy, idle_result(options["steps"]), watched)
+    if plan.plain and clipped:
+        restored, by_step, result = _restored_plainly(seen, network, watch, options)
+        watched = replace(watched, by_step=_blended(seen, by_step, strength)) if watched else None
+    else:
+        restored, result = _restored(seen, network, plan, clipped, options)
+    restored = _blended(seen, restored, strength)
     if seen.ndim < noisy.ndim:
         restored = np.repeat(restored[..., None], noisy.shape[2], axis=2)
-    return restored, result
+    return UnitRun(restored, result, watched)
+
+
+Blended = TypeVar("Blended", NDArray[np.float32], NDArray[np.float32] | None)
+
+
+def _blended(seen: NDArray[np.float32], restored: Blended, strength: float | None) -> Blended:
+    """Between the picture as it is and what was made of it."""
+    if restored is None or strength is None or strength >= 1:
+        return restored
+    return seen + np.float32(strength) * (restored - seen)
+
+
+def _restored_plainly(
+    seen: NDArray[np.float32], network: Network, watch: bool, options: Mapping[str, Any]
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, Result]:
+    """What a network makes of a picture as it is, after each step where that is watched, and the run."""
+    batch, predicts = _batch(seen, network), prediction_in(network.metadata)
+    kept = kept_readout(network, batch, options["steps"], watch)
+    run = run_padded(network, batch, record=kept, **options)
+    restored = restore(seen, run.cropped(run.result.output), predicts)
+    by_step = np.stack([restore(seen, each, predicts) for each in run.outputs_by_step()]) if kept else None
+    return restored, by_step, run.result
 
 
 def _restored(
     seen: NDArray[np.float32], network: Network, plan: Plan, clipped: bool, options: Mapping[str, Any]
 ) -> tuple[NDArray[np.float32], Result]:
     """What a plan makes of a picture, and the run."""
-    if plan.plain and clipped:
-        output, result = _output(seen, network, options)
-        return restore(seen, output, prediction_in(network.metadata)), result
     small = shrunk(seen, plan.halvings)
     shown = plan.shown(small)
     # Where the range was found, a hot pixel may lie anywhere; the network sees it as far as noise would take it.
@@ -287,9 +328,13 @@ def _output(
     seen: NDArray[np.float32], network: Network, options: Mapping[str, Any]
 ) -> tuple[NDArray[np.float32], Result]:
     """What a network puts out for a picture, (N, O, H, W), and the run."""
-    batch = seen.reshape(*seen.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
-    run = run_padded(network, batch, **options)
+    run = run_padded(network, _batch(seen, network), **options)
     return run.cropped(run.result.output), run.result
+
+
+def _batch(seen: NDArray[np.float32], network: Network) -> NDArray[np.float32]:
+    """What a network takes for a picture, (N, C, H, W)."""
+    return seen.reshape(*seen.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
 
 
 def _channels(colors: NDArray[np.float32]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,30 @@ MAXIMUM_STEPS = 1000
 """More steps than this change nothing that a picture could show."""
 
 
+MOST_WATCHED = 1 << 26
+"""Numbers of a readout over all steps beyond which a watched run does not keep what it found after each: 256 MiB."""
+
+
 _ACTIVITIES = {"denoise": "denoising", "segment": "segmentation", "classify": "classification"}
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """What a run was shown and what it had found after each step, for a report.
+
+    Parameters
+    ----------
+    picture : (H, W) or (H, W, C) float32
+        What was given, from black 0 to white 1, without transparency.
+    inputs : (N, C, H, W) float32
+        What the network saw, before padding.
+    by_step : (T, ...) or None
+        After each step the restored picture (float32), or the labels (uint8); None where that was not kept.
+    """
+
+    picture: NDArray[np.float32]
+    inputs: NDArray[np.float32]
+    by_step: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,10 +61,13 @@ class Processed:
         Of the picture, without padding.
     result : Result
         Events and operations of the run on the padded picture.
+    watched : Watched or None
+        Of a run with `watch`.
     """
 
     size: tuple[int, int]
     result: Result
+    watched: Watched | None = None
 
     @property
     def pixels(self) -> int:
@@ -69,6 +95,20 @@ class PaddedRun:
     def cropped(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
         """The pictures' part (..., H, W) of an array that covers the padding, too."""
         return crop(array, self.origin, self.size)
+
+    def outputs_by_step(self) -> Iterator[NDArray[np.float32]]:
+        """After each step what `cropped(result.output)` is after the last one; the recorded readout is given up."""
+        readout = self.result.readout
+        self.result.recorded.pop("readout")
+        by_step = readout if readout.ndim == 4 else readout.swapaxes(0, 1)
+        for step, total in enumerate(by_step, 1):
+            yield self.cropped(total / np.float32(step))
+
+
+def kept_readout(network: Network, batch: NDArray[np.float32], steps: int, watch: bool) -> tuple[str, ...]:
+    """What to record of a run that is watched: the readout, where it is not too large."""
+    size = batch.size // batch.shape[-3] * max(1, class_count(network)) * steps
+    return ("readout",) if watch and size <= MOST_WATCHED else ()
 
 
 def run_padded(

@@ -16,7 +16,17 @@ from ..pictures.labels import MAXIMUM_CLASSES, OVERLAY_OPACITY, classes_of, over
 from ..pictures.preprocessing import keeps_size, network_input, stretches
 from ..pictures.ranges import SampleRange, to_unit
 from ..pictures.samples import as_picture, split_transparency
-from .inference import Processed, check_steps, checked_picture, model_for, named, recommended_steps, run_padded
+from .inference import (
+    Processed,
+    Watched,
+    check_steps,
+    checked_picture,
+    kept_readout,
+    model_for,
+    named,
+    recommended_steps,
+    run_padded,
+)
 
 DEFAULT_MODEL = "segment-street"
 
@@ -74,6 +84,7 @@ def segment(
     tile: int | None = None,
     kernels: str | Collection[str] = "auto",
     sample_range: SampleRange | None = None,
+    watch: bool = False,
 ) -> Segmented:
     """Tell the class of each pixel of a picture.
 
@@ -100,6 +111,8 @@ def segment(
         Which kernels may run the layers, see `simulate`; changes nothing but the time.
     sample_range : (low, high), optional
         Samples of black and white, such as (0, 4095) for 12 bits in uint16; by default those of the sample type.
+    watch : bool
+        Whether to keep what a report shows, in `watched`: the network's input, and the result after each step.
 
     Returns
     -------
@@ -124,8 +137,12 @@ def segment(
     stretched = stretches(network.metadata.get("preprocessing", ()))
     checked, limits = checked_picture(picture, sample_range, warn=not stretched)
     samples = network_input(checked, network, limits)
-    run = run_padded(network, samples, steps=steps, threads=threads, order=order, tile=tile, kernels=kernels)
+    kept = kept_readout(network, samples, steps, watch)
+    run = run_padded(
+        network, samples, steps=steps, threads=threads, order=order, record=kept, tile=tile, kernels=kernels
+    )
     scores = run.cropped(run.result.output)
+    by_step = np.stack([labels_of(each) for each in run.outputs_by_step()]) if kept else None
     return Segmented(
         labels=labels_of(scores),
         scores=scores,
@@ -134,7 +151,12 @@ def segment(
         sample_range=limits,
         size=run.size,
         result=run.result,
+        watched=Watched(_shown(checked, limits), samples[None], by_step) if watch else None,
     )
+
+
+def _shown(checked: NDArray[Any], limits: SampleRange) -> NDArray[np.float32]:
+    return to_unit(split_transparency(checked)[0], limits)
 
 
 def segmenter(model: str | os.PathLike[str] | Network) -> Network:

@@ -1,0 +1,1 @@
+"""The templates of a page: HTML, its style and its script."""
