@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError
-from .console import print_fields, print_rows
+from .console import print_fields, print_line, print_rows
+from .output import put_data
+from .piped_models import MODEL
 
 if TYPE_CHECKING:
     from ..graph import Network, Node, Shape
 
 
 @click.command()
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=MODEL)
 @click.option("--shape", metavar="HxW", help="Also the shapes and the ANN's multiply-accumulates for such a picture.")
 def info(model: str, shape: str | None) -> None:
     """Show what a model consists of.
@@ -34,8 +36,9 @@ def info(model: str, shape: str | None) -> None:
     size = None if shape is None else parse_size(shape)
     network = load_model(model)
     shapes = None if size is None else _padded_shapes(network, size)
+    put_data(_data(model, network, shapes))
     print_fields(_fields(model, network) + _energy(network, shapes))
-    click.echo()
+    print_line()
     header = ["node", "kind", "reads", "settings", "parameters"]
     rows = [_row(network, node) for node in network.nodes]
     if shapes is not None:
@@ -47,6 +50,31 @@ def info(model: str, shape: str | None) -> None:
     else:
         rows.append(["total", "", "", "", str(network.parameters)])
     print_rows(header, rows)
+
+
+def _data(model: str, network: Network, shapes: dict[str, Shape] | None) -> dict[str, Any]:
+    """What is printed, as numbers."""
+    macs = {} if shapes is None else _dense_macs(network, shapes)
+    nodes = [
+        {
+            "name": node.name,
+            "kind": type(node).__name__,
+            "reads": list(node.sources),
+            "settings": _settings(network, node),
+            "parameters": _parameters(node),
+            **({} if shapes is None else {"shape": list(shapes[node.name]), "dense_macs": macs[node.name]}),
+        }
+        for node in network.nodes
+    ]
+    return {
+        "model": model,
+        "channels": network.input.channels,
+        "size_multiple": network.size_multiple,
+        "parameters": network.parameters,
+        "metadata": dict(network.metadata),
+        "nodes": nodes,
+        **({} if shapes is None else {"dense_macs": sum(macs.values())}),
+    }
 
 
 def parse_size(text: str, option: str = "--shape") -> tuple[int, int]:
@@ -133,10 +161,13 @@ def _value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _parameters(node: Node) -> int:
+    return sum(getattr(node, name).size for name in ("weight", "bias") if hasattr(node, name))
+
+
 def _row(network: Network, node: Node) -> list[str]:
-    parameters = sum(getattr(node, name).size for name in ("weight", "bias") if hasattr(node, name))
     settings = _settings(network, node)
-    return [node.name, type(node).__name__, ", ".join(node.sources) or "-", settings or "-", str(parameters)]
+    return [node.name, type(node).__name__, ", ".join(node.sources) or "-", settings or "-", str(_parameters(node))]
 
 
 def _settings(network: Network, node: Node) -> str:
