@@ -79,7 +79,7 @@ def read_arrays(
     """
     try:
         if not isinstance(path, (str, os.PathLike)):
-            path, stream = Path(str(getattr(path, "name", f"<{type(path).__name__}>"))), path
+            stream, path = path, Path(str(getattr(path, "name", f"<{type(path).__name__}>")))
             return _read_stream(path, stream, error, remedy)
         path = Path(path)
         if not path.exists():
