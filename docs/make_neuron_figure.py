@@ -1,6 +1,6 @@
 """Draw docs/neuron.png: what a multi-threshold neuron emits for a constant current, and its potential over steps.
 
-    python docs/make_neuron_figure.py
+python docs/make_neuron_figure.py
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def main() -> None:
     stairs.plot(currents, emitted, "--", label="integrate-and-fire; T = 4")
     stairs.set(xlabel="current", ylabel="mean emitted")
     stairs.legend(fontsize=7)
-    picture = np.array([[[0.4, 0.9]]], np.float32)
+    picture = np.array([[[0.31, 0.87]]], np.float32)
     probes = {"relu": [(0, 0, 0), (0, 0, 1)]}
     result = simulate(network(MultiThreshold((1.0, 0.5, 0.25))), picture, steps=16, probes=probes)
     traces.plot(range(1, 17), result.traces["relu"]["membrane"], marker="o", markersize=3)
     traces.set(xlabel="step", ylabel="potential after the step", ylim=(0, None))
-    traces.legend(["current 0.4", "current 0.9"], fontsize=7)
+    traces.legend(["current 0.31", "current 0.87"], fontsize=7)
     figure.savefig(Path(__file__).parent / "neuron.png", dpi=110)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mkdocs.structure.files import File
 
@@ -22,7 +22,7 @@ def on_config(config):
     tree.mkdir(parents=True, exist_ok=True)
     for name in ("engine", "converters"):
         if not (tree / name).exists():
-            os.symlink(REPOSITORY / name, tree / name, target_is_directory=True)
+            (tree / name).symlink_to(REPOSITORY / name, target_is_directory=True)
     (tree / "__init__.py").touch()
     return config
 
@@ -35,9 +35,7 @@ def on_files(files, config):
     for page in [each for each in files if each.src_uri.endswith(".md")]:
         for target in _outside(page.content_string if page.generated_by else _text(page)):
             if files.get_file_from_path(f"source/{target}") is None and (REPOSITORY / target).is_file():
-                files.append(
-                    File.generated(config, f"source/{target}", content=(REPOSITORY / target).read_bytes())
-                )
+                files.append(File.generated(config, f"source/{target}", content=(REPOSITORY / target).read_bytes()))
     return files
 
 
@@ -75,7 +73,7 @@ def _text(page) -> str:
 
 def _normal(page: str, target: str) -> str | None:
     """A target outside docs/, from the repository's root; None for what lies inside."""
-    place = os.path.normpath(os.path.join("docs", os.path.dirname(page), target))
+    place = os.path.normpath(PurePosixPath("docs", page).parent / target)
     return None if place.startswith(("docs/", "..")) else place
 
 
@@ -87,10 +85,10 @@ def _outside(text: str) -> set[str]:
 
 def _moved(text: str, source: str) -> str:
     """A document whose links are true from docs/, where it seems to lie."""
-    folder = os.path.dirname(source)
+    folder = PurePosixPath(source).parent
 
     def link(found):
-        place = os.path.normpath(os.path.join(folder, found[1]))
+        place = os.path.normpath(folder / found[1])
         where = place.removeprefix("docs/") if place.startswith("docs/") else f"../{place}"
         return f"]({where}{found[2] or ''})"
 
