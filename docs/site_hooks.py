@@ -79,7 +79,7 @@ def _normal(page: str, target: str) -> str | None:
 
 def _outside(text: str) -> set[str]:
     """Files outside docs/ that a page at its top links to."""
-    found = {_normal("", each[1]) for each in _LINK.finditer(text) if each[1].startswith("../")}
+    found = {_normal("index.md", each[1]) for each in _LINK.finditer(text) if each[1].startswith("../")}
     return {each for each in found if each is not None and each not in {*PAGES, "README.md"}}
 
 
