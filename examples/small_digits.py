@@ -16,7 +16,10 @@ TEST = 360
 
 def digits():
     """Pictures (N, 1, 8, 8) float32 from 0 to 1 and their classes, to train on and to test with."""
-    from sklearn.datasets import load_digits
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise SystemExit("this example needs scikit-learn; pip install 'spikeunet[evaluate]'") from None
 
     found = load_digits()
     pictures = (found.images[:, None] / 16).astype(np.float32)

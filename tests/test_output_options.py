@@ -227,3 +227,16 @@ def test_pictures_and_a_model_through_one_pipe_are_refused(model, tmp_path, monk
     assert run("denoise", "-", "--model", "-", "-o", tmp_path / "out.png") == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "out.png").exists()
+
+
+def test_the_shell_completes_commands_options_and_models(monkeypatch, capsys):
+    for words, expected in (
+        ("spikeunet qua", "quantize"),
+        ("spikeunet info --js", "--json"),
+        ("spikeunet info denoise-gray-f", "denoise-gray-fast"),
+    ):
+        monkeypatch.setenv("_SPIKEUNET_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        assert run() == 0
+        assert f"plain,{expected}" in capsys.readouterr().out.split()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from .options import FilePath
 from .output import text_to_stderr
@@ -32,6 +33,13 @@ class ModelName(click.types.StringParamType):
         path = _temporary(ctx, "stdin.npz")
         path.write_bytes(PipedInput().getbuffer())
         return str(path)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """Names of models, and files."""
+        from ..models import list_models
+
+        names = [CompletionItem(name) for name in list_models() if name.startswith(incomplete)]
+        return names or [CompletionItem(incomplete, type="file")]
 
 
 class ModelOutput(FilePath):
