@@ -34,7 +34,7 @@ BLOCK = re.compile(
 PICTURE = """
 import numpy as np
 from spikeunet.engine import read_picture, write_picture
-small = read_picture("examples/pictures/camera.png")[:64, :64]
+small = read_picture("examples/pictures/camera.png")[100:164, 200:264]
 """
 NETWORK = """
 import numpy as np
@@ -45,7 +45,7 @@ network = small_denoiser()
 GIVEN = {
     "evaluation.md": PICTURE + 'write_picture("street.png", np.dstack([small] * 3))',
     "operations.md": PICTURE
-    + 'write_picture("picture.png", small)\nfrom spikeunet.engine import denoise\nresults = [denoise(small)]',
+    + 'write_picture("picture.png", small)\nfrom spikeunet.engine import denoise\nresults = [denoise(small).result]',
     "pictures.md": PICTURE + 'import tifffile\ntifffile.imwrite("stack.tif", np.stack([small] * 2))',
     "neurons.md": NETWORK
     + "first, second, third = (np.full(shape, 0.1) for shape in ((4, 1, 3, 3), (4, 4, 3, 3), (1, 4, 3, 3)))\n"
@@ -116,7 +116,7 @@ def run(pages, folder):
     (folder / "examples").symlink_to(REPOSITORY / "examples")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "tests"), "MPLBACKEND": "agg"}
     return subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning:spikeunet", "-c", RUNNER],
+        [sys.executable, "-W", "error", "-c", RUNNER],
         input=json.dumps([(page, runnable(page)) for page in pages]),
         cwd=folder, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
