@@ -8,6 +8,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .encoders import Events
 from .errors import InputError
 from .graph import Network
 from .simulation import Result, State, simulate
@@ -70,8 +71,9 @@ class Stream:
 
         Parameters
         ----------
-        x : (C, H, W) or (N, C, H, W) float32
-            As `simulate` takes it, all of one size until the next `reset`. With `time_axis` several, a step each.
+        x : (C, H, W) or (N, C, H, W) float32, or EventStream
+            As `simulate` takes it, all of one size until the next `reset`. With `time_axis` several, a step each;
+            events have steps of their own.
         record : collection of str
             As `simulate` takes it.
         time_axis : int, optional
@@ -88,7 +90,9 @@ class Stream:
             As `simulate` raises them; the state then stays as it was.
         """
         before = None if self.state is None else check_is_state(self.state).without_readouts()
-        return self._run(x, record, time_axis, None if time_axis is not None else self.steps, before)
+        # Events have steps of their own, as frames along a time axis have.
+        own = time_axis is not None or any(isinstance(each, Events) for each in self.network.encoded.values())
+        return self._run(x, record, time_axis, None if own else self.steps, before)
 
     def run_until_stable(
         self,

@@ -70,7 +70,8 @@ def test_info_shows_the_card(capsys):
     facts = json.loads(shown(capsys, "denoise-gray-fast", "--json", "--shape", "16x16"))
     assert facts["card"] == card_of("denoise-gray-fast")
     assert facts["metadata"] == dict(load_model("denoise-gray-fast").metadata)
-    assert facts["nodes"][0] == {"name": "input", "kind": "Input", "sources": [], "shape": [1, 16, 16], "dense_macs": 0}
+    first = facts["nodes"][0]
+    assert (first["name"], first["kind"], first["reads"], first["shape"]) == ("input", "Input", [], [1, 16, 16])
 
 
 def test_a_model_of_ones_own_may_have_a_card(tmp_path, monkeypatch, capsys):

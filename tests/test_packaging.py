@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,8 @@ SOURCE = (
     "*.toml",
     "*.md",
     "*.in",
+    "*.yml",
+    "*.cff",
     ".*.yaml",
     "LICENSE",
     "NOTICE",
@@ -113,6 +116,18 @@ def test_the_changelog_knows_the_version():
     assert f"## [{PROJECT['project']['version']}]" in (REPOSITORY / "CHANGELOG.md").read_text("utf-8")
 
 
+def test_the_citation_names_this_version():
+    assert f"version: {PROJECT['project']['version']}\n" in (REPOSITORY / "CITATION.cff").read_text("utf-8")
+
+
+def test_the_readme_states_what_the_package_needs():
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    names = [re.match(r"[\w-]+", each)[0].lower() for each in PROJECT["project"]["dependencies"]]
+    (sentence,) = re.findall(r"What comes along: (.*?)\.\s", text, re.DOTALL)
+    stated = {each.strip().lower() for each in re.split(r",|\band\b", sentence)}
+    assert stated == set(names)
+
+
 def test_the_command_is_installed_and_leads_to_a_function():
     (script,) = (entry for entry in entry_points(group="console_scripts") if entry.name == "spikeunet")
     assert callable(script.load())
@@ -195,6 +210,7 @@ def test_sdist_holds_what_building_and_testing_need(sdist):
     sources = [path for folder in (*FOLDERS, "tests", "examples") for path in (REPOSITORY / folder).rglob("*.py")]
     wanted = {path.relative_to(REPOSITORY).as_posix() for path in sources}
     wanted |= {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", ".ci/run"}
+    wanted |= {"mkdocs.yml", "CITATION.cff", "docs/index.md", "docs/tutorials/convert.md", ".ci/minimum"}
     wanted |= {f"engine/models/{name}" for name in models()}
     assert wanted - names == set()
 
@@ -207,6 +223,15 @@ def test_wheel_from_the_sdist_holds_every_module_and_model(wheel):
     wanted = {installed_name(path) for path in kept if "__pycache__" not in path.parts}
     assert names == wanted
     assert {"spikeunet/py.typed", "spikeunet/engine/py.typed", "spikeunet/converters/py.typed"} <= names
+
+
+@pytest.mark.slow
+def test_distributions_are_fit_to_be_published(sdist, wheel):
+    for module in ("twine", "check_wheel_contents"):
+        pytest.importorskip(module, reason=f"{module} is not installed (extra dev)")
+    said = run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, folder=wheel.parent)
+    assert said.count("PASSED") == 2
+    run(sys.executable, "-m", "check_wheel_contents", wheel, folder=wheel.parent)
 
 
 @pytest.mark.slow

@@ -255,7 +255,10 @@ def tiff_images():
 @pytest.mark.parametrize("kind", tiff_images())
 def test_tiffs_are_read_as_pillow_reads_them(tmp_path, kind, compression):
     path = tmp_path / "a.tif"
-    tiff_images()[kind].save(path, compression=compression)
+    try:
+        tiff_images()[kind].save(path, compression=compression)
+    except OSError:
+        pytest.skip(f"this Pillow cannot write {compression}")
     stored = Image.open(path)
     shown = {"1": "L", "P": "RGB"}.get(stored.mode, stored.mode)
     expected = np.asarray(stored if shown == stored.mode else stored.convert(shown))

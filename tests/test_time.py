@@ -16,6 +16,7 @@ from spikeunet.engine import (
     Conv2d,
     Input,
     InputError,
+    IntegrateAndFire,
     LeakyIntegrateAndFire,
     MaxPool2d,
     MultiThreshold,
@@ -26,6 +27,7 @@ from spikeunet.engine import (
     RefractoryLeakyIntegrateAndFire,
     State,
     Stream,
+    bin_events,
     simulate,
 )
 from spikeunet.engine.testing import reference
@@ -428,3 +430,23 @@ def test_recordings_are_not_overwritten_by_the_next_run():
     assert first.membrane["relu"] == first.state.neurons["relu"][0] == 0.125
     assert first.output == np.float32(0.25) / np.float32(3)
     assert first.readout[-1] == first.state.readouts["output"] == 0.25
+
+
+def test_a_stream_takes_events_part_after_part():
+    events = np.zeros(6, [("x", "u2"), ("y", "u2"), ("t", "i8"), ("p", "u1")])
+    events["x"], events["t"], events["p"] = np.arange(6), 1000 * np.arange(6), 1
+    binned = bin_events(events, (2, 4, 6), time_step=1000, steps=6)
+    weight = np.full((1, 2, 1, 1), 0.625, np.float32)
+    net = Network(
+        [
+            Input("camera", 2, encoder=binned.encoder),
+            Conv2d("conv1", "camera", weight),
+            Neurons("relu1", "conv1", IntegrateAndFire(0.5)),
+            Conv2d("readout", "relu1", np.ones((1, 1, 1, 1))),
+            Output("output", "readout"),
+        ]
+    )
+    stream, whole = Stream(net), simulate(net, binned)
+    parts = [stream.push(binned[first : first + 2]) for first in (0, 2, 4)]
+    assert [part.steps for part in parts] == [2, 2, 2]
+    np.testing.assert_array_equal(np.concatenate([part.events["relu1"] for part in parts]), whole.events["relu1"])

@@ -15,11 +15,12 @@ from .jobs import plan_readings
 from .one_picture import Model
 from .options import FILE, INPUT
 from .picture_command import check_run_options, process_pictures, run_options
+from .piped_models import MODEL
 from .pipes import PIPE
 
 
 @click.command()
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=MODEL)
 @click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
 @click.option(

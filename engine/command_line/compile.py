@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ import click
 from .console import print_fields, progress
 from .guard import STATUS_ERROR, report_error
 from .options import threads_option
+from .output import put_data
 
 if TYPE_CHECKING:
     from .one_picture import Model
@@ -54,10 +56,15 @@ def compile_kernels(
     for model, order in progress(planned, "Compiling"):
         _run(model, order, threads)
     loaded, compiled, kept = cache_counts()
+    put_data({"compiled": compiled, "there_already": loaded, "kept": kept, "folder": _text(cache_folder())})
     print_fields([("compiled", str(compiled)), ("there already", str(loaded)), ("folder", str(cache_folder()))])
     if kept < compiled:
         report_error(f"{compiled - kept} of {compiled} kernels could not be kept; name a folder by SPIKEUNET_CACHE")
         context.exit(STATUS_ERROR)
+
+
+def _text(folder: Path | None) -> str | None:
+    return None if folder is None else str(folder)
 
 
 def _models(names: Sequence[str], steps: Sequence[int]) -> Iterator[Model]:

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ..errors import first_few
 from ..quiet import without_warnings
-from .console import print_rows
+from .console import print_line, print_rows
 from .training_files import can_plot
 
 if TYPE_CHECKING:
@@ -65,11 +63,12 @@ def print_confusion(evaluation: Evaluation) -> None:
     spiking = [entry for entry in evaluation.summary if entry["steps"] is not None]
     for entry in spiking if len(spiking) == 1 else _last_of_each(spiking):
         matrix = entry["pooled"]["confusion"]
-        click.echo(
-            f"\n{entry['dataset']}, {entry['steps']} steps: true classes by row, what they were taken for by column"
+        print_line()
+        print_line(
+            f"{entry['dataset']}, {entry['steps']} steps: true classes by row, what they were taken for by column"
         )
         if len(names) > MOST_SHOWN:
-            click.echo(f"most often {first_few(_pairs(matrix, names), MOST_PAIRS) or 'none taken for another'}")
+            print_line(f"most often {first_few(_pairs(matrix, names), MOST_PAIRS) or 'none taken for another'}")
             continue
         rows = [[name, *map(str, counts)] for name, counts in zip(names, matrix, strict=True) if any(counts)]
         print_rows(("class", *names), rows)

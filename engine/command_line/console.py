@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import printable
+from .output import is_quiet, note_text, prints_to_stderr, shows_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -27,9 +28,12 @@ NARROWEST_TEXT = 12
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table with a header; on a terminal columns of numbers are aligned to the right, and texts folded if need be."""
     header, *lines = ([printable(cell) for cell in row] for row in (header, *rows))
-    if not sys.stdout.isatty():
+    if not shows_text():
+        note_text("table", [dict(zip(header, line, strict=True)) for line in lines])
+        return
+    if prints_to_stderr() or not sys.stdout.isatty():
         for line in (header, *lines):
-            click.echo("\t".join(line))
+            click.echo("\t".join(line), err=prints_to_stderr())
         return
     from rich.console import Console
     from rich.markup import escape
@@ -55,11 +59,20 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:
     """Names and values, one a line."""
     shown = [(printable(name), printable(value)) for name, value in fields]
+    if not shows_text():
+        note_text("fields", dict(shown))
+        return
     width = max((len(name) for name, _ in shown), default=0) + 2
-    styled = sys.stdout.isatty()
+    styled = sys.stdout.isatty() and not prints_to_stderr()
     for name, value in shown:
         label = click.style(name.ljust(width), bold=True) if styled else name.ljust(width)
-        click.echo(f"{label}{value}")
+        click.echo(f"{label}{value}", err=prints_to_stderr())
+
+
+def print_line(text: str = "") -> None:
+    """A line by itself, or an empty one between what is printed."""
+    if shows_text():
+        click.echo(text, err=prints_to_stderr())
 
 
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
@@ -67,7 +80,7 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
 
     A bar within another one's items is shown below it as long as it goes on.
     """
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield from items
         return
     if _shown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,16 @@ from .jobs import check_folder, check_model_suffix, tell_skipped
 from .model_metadata import TASKS
 from .neuron_options import OPTIONS, neuron_model, numbers
 from .options import FILE, no_sigma, range_option
+from .output import put_data
+from .piped_models import MODEL_FILE
 from .preprocessing_options import preprocessing_options, with_preprocessing
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..graph import Network
+    from ..neurons import NeuronModel
     from ..pictures.ranges import SampleRange
 
 NOISE_LEVELS = 10
@@ -27,7 +34,7 @@ NOISE_LEVELS = 10
 
 @click.command()
 @click.argument("state", metavar="WEIGHTS", type=FILE)
-@click.option("-o", "--output", metavar="MODEL.npz", required=True, type=FILE, help="Model file.")
+@click.option("-o", "--output", metavar="MODEL.npz", required=True, type=MODEL_FILE, help="Model file; - for stdout.")
 @click.option("--calibration", metavar="FOLDER", type=FILE, help="Pictures to normalise with.")
 @click.option("--pictures", type=click.IntRange(min=1), metavar="N", help="Take N of them.  [default: all]")
 @click.option("--add-noise", "sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, 0-255 scale.")
@@ -205,7 +212,7 @@ def convert(
 
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
-    from .assumptions import assumptions, doubts, scales_chosen
+    from .assumptions import assumptions
     from .convert_nir import convert_nir, refuse_of_others
     from .convert_tuned import check_tunable, tuned
     from .model_metadata import check_facts, check_task, given_metadata, with_prediction
@@ -263,6 +270,31 @@ def convert(
     )
     check_task(network)
     save_model(network, output, dtype)
+    _tell(output, network, model, samples, assumptions(network, predicts or given.get("predicts"), epsilon))
+
+
+def _tell(
+    output: Path,
+    network: Network,
+    model: NeuronModel,
+    samples: Sequence[NDArray[np.float32]] | None,
+    assumed: list[tuple[str, str]],
+) -> None:
+    """Print what was made, of how much, and what was taken for granted."""
+    from .assumptions import doubts, scales_chosen
+
+    doubtful = doubts(network, samples)
+    put_data(
+        {
+            "model": str(output),
+            "parameters": network.parameters,
+            "calibration_pictures": len(samples or ()),
+            "neurons": repr(model),
+            "metadata": dict(network.metadata),
+            "assumed": dict(assumed),
+            "doubts": [text for _, text in doubtful],
+        }
+    )
     print_fields(
         [
             ("model", str(output)),
@@ -270,8 +302,8 @@ def convert(
             ("neurons", repr(model)),
             ("calibration", f"{len(samples)} pictures" if samples else "none"),
             ("scales", scales_chosen(network)),
-            *assumptions(network, predicts or given.get("predicts"), epsilon),
-            *doubts(network, samples),
+            *assumed,
+            *doubtful,
         ]
     )
 

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from ..errors import InputError
 from .console import print_fields
+from .output import put_data
 
 ALLOWED = {"state", "output", "dt", "integration", "reset", "dtype", "description"}
 """Parameters that mean something for a NIR file."""
@@ -41,6 +42,9 @@ def convert_nir(
     neurons = dict.fromkeys(repr(node.model) for node in network.neurons)
     shown = [("step", f"{facts['dt']:g} s, {facts['integration']}")] if "dt" in facts else []
     shown += [("put out", f"potentials of {', '.join(facts['membranes'])}")] if "membranes" in facts else []
+    put_data(
+        {"model": str(output), "parameters": network.parameters, "neurons": list(neurons), "conversion": dict(facts)}
+    )
     print_fields(
         [
             ("model", str(output)),

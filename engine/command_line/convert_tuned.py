@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import InputError
-from .console import print_fields, print_rows, progress
+from .console import print_fields, print_line, print_rows, progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ def tuned(
         ["normalization", "scales", "thresholds", "initial", "steps", "error / %", "accumulates / pixel", ""],
         [[*_cells(trial), "taken" if trial is best else ""] for trial in tuner.trials],
     )
-    click.echo()
+    print_line()
     print_fields([("gap", f"{best.settings.steps} step{'s' * (best.settings.steps > 1)}: {_gap(tuner.first, best)}")])
     return best.settings
 

@@ -19,6 +19,7 @@ from .jobs import Output, plan_jobs
 from .one_picture import Model
 from .options import FILE, FILE_NAME, INPUT, no_sigma
 from .picture_command import check_run_options, json_option, process_pictures, run_options
+from .piped_models import MODEL
 
 
 @click.command()
@@ -29,6 +30,7 @@ from .picture_command import check_run_options, json_option, process_pictures, r
 @click.option(
     "--model",
     metavar="NAME",
+    type=MODEL,
     help="Shipped model or model file, or auto: chosen by the noise that is found.  "
     f"[default: {DEFAULT_MODELS[1]}, of colour pictures {DEFAULT_MODELS[3]}]",
 )

@@ -10,10 +10,12 @@ import click
 
 from ..errors import InputError
 from .claims import Claims
-from .console import print_fields, print_rows, progress
+from .console import print_fields, print_line, print_rows, progress
 from .convert import noise_levels
 from .jobs import check_folder, tell_skipped
-from .options import FILE, no_sigma, range_option, threads_option
+from .options import FILE, INPUT, no_sigma, range_option, threads_option
+from .piped_models import MODEL
+from .pipes import PIPE
 from .training_files import CURVE_SUFFIXES, can_plot
 
 if TYPE_CHECKING:
@@ -24,14 +26,22 @@ PICTURES = 4
 
 
 @click.command()
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=MODEL)
 @click.option("--calibrate", metavar="FOLDER", required=True, type=FILE, help="Pictures to run.")
 @click.option("--pictures", type=click.IntRange(min=1), metavar="N", default=PICTURES, show_default=True)
 @click.option("--add-noise", "sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, 0-255 scale.")
 @no_sigma
 @range_option
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
-@click.option("--json", "report", metavar="FILE", type=FILE, help="Write the table as JSON.")
+@click.option(
+    "--json",
+    "report",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value=PIPE,
+    type=INPUT,
+    help="Write the table as JSON; without a file, to stdout, alone there.",
+)
 @click.option("--plot", metavar="FILE", type=FILE, help="Draw it; .png, .svg or .pdf (needs spikeunet[plots]).")
 @threads_option
 def diagnose(
@@ -41,7 +51,7 @@ def diagnose(
     sigma: str | None,
     sample_range: SampleRange | None,
     steps: int | None,
-    report: Path | None,
+    report: Path | str | None,
     plot: Path | None,
     threads: int | None,
 ) -> None:
@@ -61,10 +71,11 @@ def diagnose(
     from spikeunet.converters import calibration_pictures
 
     from ..diagnosis import diagnose as diagnosed
+    from ..files.json_text import format_json
     from ..models import load_model
     from ..tasks.inference import DEFAULT_STEPS, check_steps
 
-    _check_outputs(model, calibrate, report, plot)
+    _check_outputs(model, calibrate, report if isinstance(report, Path) else None, plot)
     levels = noise_levels(sigma)
     network = load_model(model)
     count = check_steps(network.metadata.get("steps", DEFAULT_STEPS) if steps is None else steps)
@@ -72,11 +83,14 @@ def diagnose(
     samples = calibration_pictures(calibrate, network.input.channels, levels, pictures, before, sample_range)
     tell_skipped(calibrate)
     found = diagnosed(network, progress(samples, "diagnosing"), count, threads)
-    if report is not None:
+    if isinstance(report, Path):
         _write(report, found)
     if plot is not None:
         draw(plot, found, f"{model}, T = {count}")
-    _print(model, found)
+    if report == PIPE:
+        click.echo(format_json(found.as_json(), indent=2))
+    else:
+        _print(model, found)
 
 
 def _check_outputs(model: str, calibrate: Path, report: Path | None, plot: Path | None) -> None:
@@ -111,7 +125,7 @@ def _print(model: str, found: Diagnosis) -> None:
         percent = [f"{100 * share:.3f}" for share in shares]
         rows.append([layer.name, str(layer.neurons), f"{layer.activation:.4f}", *percent, f"{layer.residual:.3f}"])
     print_rows(header, rows)
-    click.echo()
+    print_line()
     print_fields(
         [
             ("model", model),

@@ -20,6 +20,7 @@ from .guard import STATUS_ERROR, remark, report_error
 from .jobs import make_folder, tell_skipped, tell_skipped_by_class
 from .neuron_options import numbers
 from .options import FILE, no_sigma
+from .piped_models import MODEL
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
@@ -37,7 +38,7 @@ _WITHOUT_AUTHENTICATION = (
 
 
 @click.command()
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=MODEL)
 @click.argument("datasets", metavar="DATASET...", nargs=-1, required=True)
 @click.option("--data", metavar="FOLDER", type=FILE, help="Where data sets lie that have a name.")
 @click.option(

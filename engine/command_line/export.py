@@ -12,10 +12,12 @@ from .claims import Claims
 from .console import print_fields
 from .jobs import check_folder
 from .options import FILE
+from .output import put_data
+from .piped_models import MODEL
 
 
 @click.command()
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=MODEL)
 @click.argument("output", metavar="OUT.nir", type=FILE)
 @click.option("--size", metavar="HxW", help="Of the pictures, which NIR fixes.  [default: what the model was read for]")
 @click.option("--dt", type=float, metavar="SECONDS", help="A step, for delays.  [default: that of the neurons]")
@@ -48,6 +50,7 @@ def export(model: str, output: Path, size: str | None, dt: float | None, extensi
     with located(model) as path:
         network = read_model(path)
     write_nir(network, output, None if size is None else _sides(size), dt, extensions)
+    put_data({"file": str(output), "parameters": network.parameters})
     print_fields([("file", str(output)), ("parameters", f"{network.parameters:,}")])
 
 

@@ -15,6 +15,8 @@ from .convert import noise_levels
 from .jobs import check_folder, check_model_suffix, tell_skipped, tell_skipped_by_class
 from .neuron_options import numbers
 from .options import FILE, grouped, no_sigma, threads_option
+from .output import put_data
+from .piped_models import MODEL
 
 if TYPE_CHECKING:
     from ..finetune import Settings
@@ -66,7 +68,7 @@ _settings_options = grouped(
 
 
 @click.command()
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=MODEL)
 @click.option("--train", metavar="FOLDER", required=True, type=FILE, help="Clean pictures.")
 @click.option("--validate", metavar="FOLDER", type=FILE, help="Pictures to measure the quality on.")
 @click.option("--labels", metavar="FOLDER", type=FILE, help="Label pictures, to train on.")
@@ -216,6 +218,7 @@ def finetune(
     save_model(trainer.result().replace(metadata=metadata), output)
     run.draw()
     files.checkpoint.unlink(missing_ok=True)
+    put_data({"model": str(output), **run.facts()})
     print_fields([("model", str(output)), *run.summary()])
 
 

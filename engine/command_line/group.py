@@ -13,6 +13,7 @@ from .compile import compile_kernels
 from .convert import convert
 from .denoise import denoise
 from .diagnose import diagnose
+from .doctor import doctor
 from .evaluate import evaluate
 from .export import export
 from .finetune import finetune
@@ -20,6 +21,8 @@ from .guard import InterruptionError, guarded
 from .info import info
 from .messages import shown_messages
 from .models import models
+from .output import add_output_options, print_data
+from .piped_models import send_model
 from .quantize import quantize
 from .report_model import report
 from .segment import segment
@@ -33,9 +36,21 @@ class GuardedGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """As click's, but that an interruption is left to `guarded`."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise InterruptionError(*error.args) from None
+        except click.exceptions.Exit:
+            # A command that has done what it could, and says by its status that not all is well.
+            print_data()
+            raise
+        send_model()
+        print_data()
+        return result
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """As click's; every command can be asked for JSON, or to be quiet."""
+        add_output_options(cmd)
+        super().add_command(cmd, name)
 
     def main(
         self,
@@ -72,6 +87,9 @@ def main() -> None:
       spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --ann
       spikeunet models
       spikeunet info denoise-gray --shape 512x512
+      spikeunet doctor
+
+    Every command has --json, for programs, and --quiet.
 
     \b
     Exit status:
@@ -98,6 +116,7 @@ COMMANDS = (
     models,
     compile_kernels,
     report,
+    doctor,
 )
 for command in COMMANDS:
     main.add_command(command)

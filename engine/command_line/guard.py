@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -33,7 +34,7 @@ def guarded(run: Callable[[], object]) -> int:
 
 def _status(run: Callable[[], object]) -> int:
     try:
-        with _termination_as_exit():
+        with _termination_as_exit(), _interruptions_kept():
             status = run()
             sys.stdout.flush()
     except (KeyboardInterrupt, InterruptionError, click.Abort) as error:
@@ -109,6 +110,44 @@ def _termination_as_exit() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+_AGAIN = 0.05
+"""Seconds after which an interruption that was lost is raised once more."""
+
+
+@contextmanager
+def _interruptions_kept() -> Iterator[None]:
+    """Raise again what a signal raised where nobody could catch it: in what LLVM calls back while it compiles.
+
+    Python would print a traceback and go on, or fail in another way.
+    """
+    lost: list[BaseException] = []
+    unraisable = sys.unraisablehook
+
+    def again(_number: int = 0, _frame: FrameType | None = None) -> NoReturn:
+        raise lost[0]
+
+    def keep(unraised: sys.UnraisableHookArgs) -> None:
+        if not isinstance(unraised.exc_value, (KeyboardInterrupt, SystemExit)):
+            unraisable(unraised)
+            return
+        lost.append(unraised.exc_value)
+        if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGALRM, again)
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+
+    sys.unraisablehook = keep
+    try:
+        yield
+    except Exception:
+        if lost:
+            again()
+        raise
+    finally:
+        sys.unraisablehook = unraisable
+        if lost and hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _discard_stdout() -> None:

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError, printable
-from .console import print_fields, print_rows
+from .console import print_fields, print_line, print_rows
+from .output import put_data
+from .piped_models import MODEL
 
 if TYPE_CHECKING:
     from ..graph import Network, Node, Shape
 
 
 @click.command()
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=MODEL)
 @click.option("--shape", metavar="HxW", help="Also the shapes and the ANN's multiply-accumulates for such a picture.")
-@click.option("--json", "as_json", is_flag=True, help="Print card, metadata and nodes as JSON.")
-def info(model: str, shape: str | None, as_json: bool) -> None:
+def info(model: str, shape: str | None) -> None:
     """Show what a model consists of, and its card: data, scores, limits and training.
 
     MODEL is a name out of `spikeunet models` or a model file, whose card is a JSON file of the same name beside it.
@@ -39,14 +40,12 @@ def info(model: str, shape: str | None, as_json: bool) -> None:
     network = load_model(model)
     card = card_of(model)
     shapes = None if size is None else _padded_shapes(network, size)
-    if as_json:
-        click.echo(json.dumps(_as_json(model, network, card, shapes), indent=2, allow_nan=False))
-        return
+    put_data(_data(model, network, card, shapes))
     print_fields(_fields(model, network) + _energy(network, shapes))
-    click.echo()
+    print_line()
     if card is not None:
         print_fields(card_lines(card))
-        click.echo()
+        print_line()
     header = ["node", "kind", "reads", "settings", "parameters"]
     rows = [_row(network, node) for node in network.nodes]
     if shapes is not None:
@@ -72,15 +71,18 @@ def card_lines(card: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _as_json(
+def _data(
     model: str, network: Network, card: Mapping[str, Any] | None, shapes: dict[str, Shape] | None
 ) -> dict[str, Any]:
+    """What is printed, as numbers."""
     macs = {} if shapes is None else _dense_macs(network, shapes)
     nodes = [
         {
             "name": node.name,
             "kind": type(node).__name__,
-            "sources": list(node.sources),
+            "reads": list(node.sources),
+            "settings": _settings(network, node),
+            "parameters": _parameters(node),
             **({} if shapes is None else {"shape": list(shapes[node.name]), "dense_macs": macs[node.name]}),
         }
         for node in network.nodes
@@ -88,10 +90,12 @@ def _as_json(
     return {
         "model": printable(model),
         "card": card,
-        "metadata": dict(network.metadata),
-        "parameters": network.parameters,
+        "channels": network.input.channels,
         "size_multiple": network.size_multiple,
+        "parameters": network.parameters,
+        "metadata": dict(network.metadata),
         "nodes": nodes,
+        **({} if shapes is None else {"dense_macs": sum(macs.values())}),
     }
 
 
@@ -179,10 +183,13 @@ def _value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _parameters(node: Node) -> int:
+    return sum(getattr(node, name).size for name in ("weight", "bias") if hasattr(node, name))
+
+
 def _row(network: Network, node: Node) -> list[str]:
-    parameters = sum(getattr(node, name).size for name in ("weight", "bias") if hasattr(node, name))
     settings = _settings(network, node)
-    return [node.name, type(node).__name__, ", ".join(node.sources) or "-", settings or "-", str(parameters)]
+    return [node.name, type(node).__name__, ", ".join(node.sources) or "-", settings or "-", str(_parameters(node))]
 
 
 def _settings(network: Network, node: Node) -> str:

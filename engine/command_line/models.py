@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import ModelFileError
 from .console import print_rows
 from .guard import STATUS_ERROR, remark, report_error
+from .output import put_data
 
 if TYPE_CHECKING:
     from ..graph import Network
@@ -29,18 +30,33 @@ def models(context: click.Context) -> None:
     from ..models import load_model, model_origins
 
     rows, damaged = [], False
+    facts = []
     for name, origin in sorted(model_origins().items()):
         try:
-            rows.append([name, *_row(load_model(name)), origin])
+            network = load_model(name)
+            rows.append([name, *_row(network), origin])
+            facts.append(_facts(name, network, origin))
         except ModelFileError as error:
             report_error(str(error))
             damaged = True
+    put_data(facts)
     if rows:
         print_rows(["name", "task", "channels", "parameters", "steps", "description", "found in"], rows)
     elif not damaged:
         remark("no models come with this copy of the package")
     if damaged:
         context.exit(STATUS_ERROR)
+
+
+def _facts(name: str, network: Network, origin: str) -> dict[str, Any]:
+    known = {key: network.metadata.get(key) for key in ("task", "steps", "description")}
+    return {
+        "name": name,
+        **known,
+        "channels": network.input.channels,
+        "parameters": network.parameters,
+        "found_in": origin,
+    }
 
 
 def _row(network: Network) -> list[str]:

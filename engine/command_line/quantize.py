@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from .claims import Claims
-from .console import print_fields, print_rows
+from .console import print_fields, print_line, print_rows
 from .jobs import check_folder, check_model_suffix
-from .options import FILE
+from .output import put_data
+from .piped_models import MODEL, MODEL_FILE
 
 if TYPE_CHECKING:
     from ..graph import Network
 
 
 @click.command()
-@click.argument("model", metavar="MODEL")
-@click.option("-o", "--output", metavar="OUT.npz", required=True, type=FILE, help="Model file.")
+@click.argument("model", metavar="MODEL", type=MODEL)
+@click.option("-o", "--output", metavar="OUT.npz", required=True, type=MODEL_FILE, help="Model file; - for stdout.")
 @click.option("--bits", type=int, metavar="N", default=8, show_default=True, help="Bits of a weight, 2 to 8.")
 def quantize(model: str, output: Path, bits: int) -> None:
     """Round a model's weights to integers of few bits, so that its sums are exact.
@@ -46,9 +47,16 @@ def quantize(model: str, output: Path, bits: int) -> None:
         network = quantize_weights(read_model(path), bits)
         size = path.stat().st_size
     save_model(network, output)
-    print_fields([("model", str(output)), ("file size", f"{size:,} -> {output.stat().st_size:,} bytes")])
-    click.echo()
-    print_rows(["layer", "weights", "bits", "SNR / dB"], _rows(network))
+    written = output.stat().st_size
+    layers = _rows(network)
+    put_data({"model": str(output), "bytes_before": size, "bytes": written, "weight_snr_db": _ratios(network)})
+    print_fields([("model", str(output)), ("file size", f"{size:,} -> {written:,} bytes")])
+    print_line()
+    print_rows(["layer", "weights", "bits", "SNR / dB"], layers)
+
+
+def _ratios(network: Network) -> dict[str, float | None]:
+    return dict(network.metadata["weight_snr_db"])
 
 
 def _rows(network: Network) -> list[list[str]]:

@@ -13,6 +13,7 @@ from .jobs import Output, plan_jobs
 from .one_picture import Model, Settings
 from .options import FILE_NAME, INPUT
 from .picture_command import check_run_options, json_option, process_pictures, run_options
+from .piped_models import MODEL
 from .segment_picture import (
     OVERLAY,
     PROBABILITIES,
@@ -28,7 +29,9 @@ from .segment_picture import (
 @click.option(
     "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Label picture, or folder for several."
 )
-@click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="Shipped model or model file.")
+@click.option(
+    "--model", metavar="NAME", type=MODEL, default=DEFAULT_MODEL, show_default=True, help="Shipped model or model file."
+)
 @click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
 @click.option("--overlay", metavar="OUT", type=FILE_NAME, help="Also the picture with its classes' colours over it.")
 @click.option("--probabilities", metavar="OUT", type=FILE_NAME, help="Also each class's probability, as NPZ.")

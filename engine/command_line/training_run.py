@@ -12,6 +12,7 @@ import numpy as np
 
 from ..finetune import StepReport, Trainer
 from .guard import remark
+from .output import is_quiet
 from .training_files import COLUMNS, Files, Row, can_plot, draw_curve, read_log, write_log
 
 if TYPE_CHECKING:
@@ -92,6 +93,16 @@ class TrainingRun:
             ]
         return [*fields, ("log", str(self.files.log)), *([("curve", str(self.files.curve))] if can_plot() else [])]
 
+    def facts(self) -> dict[str, Any]:
+        """What `summary` says, as numbers: the first and the last line of the log, and where it lies."""
+        return {
+            "iterations": self.trainer.iteration,
+            "before": self.rows[0],
+            "after": self.rows[-1],
+            "log": str(self.files.log),
+            "curve": str(self.files.curve) if can_plot() else None,
+        }
+
     def _log(self) -> None:
         """Validate and write a line: means over the iterations since the last one."""
         names = ("loss", "penalty", "gradient_norm", "rate", "accumulates_per_pixel")
@@ -121,7 +132,7 @@ class TrainingRun:
 @contextmanager
 def _progress(trainer: Trainer) -> Iterator[Any]:
     """A function that shows a message beside a progress bar on a terminal, and nothing elsewhere."""
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield lambda _message: None
         return
     from rich.console import Console

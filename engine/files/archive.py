@@ -10,7 +10,7 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,12 +52,15 @@ DAMAGE = (
 """What reading a damaged archive may raise."""
 
 
-def read_arrays(path: str | os.PathLike[str], error: type[SpikeunetError], remedy: str) -> dict[str, NDArray[Any]]:
+def read_arrays(
+    path: str | os.PathLike[str] | BinaryIO, error: type[SpikeunetError], remedy: str
+) -> dict[str, NDArray[Any]]:
     """All arrays of an NPZ file by key.
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, path-like or binary file object
+        A file object is read from its position to its end.
     error : subclass of SpikeunetError
         Raised with a one-line message when the file cannot be read safely.
     remedy : str
@@ -74,13 +77,16 @@ def read_arrays(path: str | os.PathLike[str], error: type[SpikeunetError], remed
         member is encrypted or neither stored nor deflated, or the sizes that it declares, the sizes that there are and
         the file's own size disagree.
     """
-    path = Path(path)
     try:
+        if not isinstance(path, (str, os.PathLike)):
+            stream, path = path, Path(str(getattr(path, "name", f"<{type(path).__name__}>")))
+            return _read_stream(path, stream, error, remedy)
+        path = Path(path)
         if not path.exists():
             raise error(f"{path}: no such file; check the path")
         if not path.is_file():
             raise error(f"{path}: is not a file; give the path of an NPZ file")
-        return _read(path, error, remedy)
+        return _read(path, path, path.stat().st_size, error, remedy)
     except SpikeunetError:
         raise
     except PermissionError:
@@ -90,11 +96,24 @@ def read_arrays(path: str | os.PathLike[str], error: type[SpikeunetError], remed
         raise error(f"{path}: is not an NPZ file, or is truncated or damaged ({reason}); {remedy}") from None
 
 
-def _read(path: Path, error: type[SpikeunetError], remedy: str) -> dict[str, NDArray[Any]]:
+def _read_stream(name: Path, stream: BinaryIO, error: type[SpikeunetError], remedy: str) -> dict[str, NDArray[Any]]:
+    """As `_read`, of a file object, which need not be one that can be gone back in."""
+    content = stream.read(MAXIMUM_BYTES + 1)
+    if not isinstance(content, bytes):
+        raise error(f"{name}: yields {type(content).__name__}, not bytes; open it in binary mode")
+    if len(content) > MAXIMUM_BYTES:
+        raise error(f"{name}: has more than {MAXIMUM_BYTES} bytes; give a smaller file")
+    return _read(name, io.BytesIO(content), len(content), error, remedy)
+
+
+def _read(
+    path: Path, file: Path | BinaryIO, size: int, error: type[SpikeunetError], remedy: str
+) -> dict[str, NDArray[Any]]:
+    """The arrays of a file of so many bytes, which messages call by its path."""
     arrays: dict[str, NDArray[Any]] = {}
-    with without_warnings(), zipfile.ZipFile(path) as archive:
+    with without_warnings(), zipfile.ZipFile(file) as archive:
         members = archive.infolist()
-        _check_sizes(path, members, error)
+        _check_sizes(path, size, members, error)
         for member in members:
             key = member.filename.removesuffix(".npy")
             if key == member.filename:
@@ -108,10 +127,10 @@ def _read(path: Path, error: type[SpikeunetError], remedy: str) -> dict[str, NDA
     return arrays
 
 
-def _check_sizes(path: Path, members: list[zipfile.ZipInfo], error: type[SpikeunetError]) -> None:
+def _check_sizes(path: Path, size: int, members: list[zipfile.ZipInfo], error: type[SpikeunetError]) -> None:
     """Refuse what declares too much before anything is unpacked; `_unpack` sees to it that no member exceeds that."""
     declared = sum(member.file_size for member in members)
-    allowed = min(MAXIMUM_BYTES, MAXIMUM_RATIO * path.stat().st_size)
+    allowed = min(MAXIMUM_BYTES, MAXIMUM_RATIO * size)
     if declared > allowed:
         raise error(
             f"{path}: declares {declared} bytes of arrays, more than the {allowed} that a file of its size may hold; "

@@ -35,11 +35,12 @@ models of a user's own from what `register_neuron` was given before.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,14 +65,14 @@ _TEXTS = ("topology", "metadata", "normalization")
 
 
 def save_model(
-    network: Network, path: str | os.PathLike[str], dtype: Literal["float32", "float16"] = "float32"
+    network: Network, path: str | os.PathLike[str] | BinaryIO, dtype: Literal["float32", "float16"] = "float32"
 ) -> None:
     """Write a network to an NPZ file, atomically: a reader sees the old file or the whole new one.
 
     Parameters
     ----------
     network : Network
-    path : str or path-like
+    path : str, path-like or binary file object
         Where to write; an existing file is replaced.
     dtype : "float32" or "float16"
         How to store weights and biases. float32 is exact; float16 halves the file and rounds to 11 significant bits.
@@ -103,8 +104,8 @@ def save_model(
     _write(path, arrays | weights | of_neurons)
 
 
-def read_model(path: str | os.PathLike[str]) -> Network:
-    """Read a network that `save_model` wrote; weights come back as float32.
+def read_model(path: str | os.PathLike[str] | BinaryIO) -> Network:
+    """Read a network that `save_model` wrote, from a file or a binary file object; weights come back as float32.
 
     Raises
     ------
@@ -116,7 +117,8 @@ def read_model(path: str | os.PathLike[str]) -> Network:
     try:
         return _decode(arrays)
     except SpikeunetError as error:
-        raise ModelFileError(f"{os.fspath(path)}: {error}") from None
+        name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else f"<{type(path).__name__}>"
+        raise ModelFileError(f"{name}: {error}") from None
 
 
 def _decode(arrays: dict[str, NDArray[Any]]) -> Network:
@@ -202,6 +204,13 @@ def _stored(key: str, array: NDArray[np.float32], dtype: str) -> NDArray[Any]:
     return array.astype(dtype)
 
 
-def _write(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) -> None:
+def _write(path: str | os.PathLike[str] | BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
+    if not isinstance(path, (str, os.PathLike)):
+        if not hasattr(path, "write"):
+            raise InputError(f"a model is written to a path or a binary file object (got {path!r:.80})")
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        path.write(buffer.getbuffer())
+        return
     with input_errors(path), atomic_write(path) as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]

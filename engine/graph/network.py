@@ -9,6 +9,7 @@ from typing import Any
 
 from ..encoders import Encoder
 from ..errors import GraphError, InputError, first_few
+from ..html_tables import html_table
 from ..lazy import lazy_property
 from ..neurons import NeuronModel
 from .answers import checked_shape, checked_state_values
@@ -80,6 +81,17 @@ class Network:
 
     def __repr__(self) -> str:
         return f"Network({len(self.nodes)} nodes, {len(self.neurons)} neuron layers, {self.parameters} parameters)"
+
+    def _repr_html_(self) -> str:
+        """A table of the nodes, for notebooks."""
+        rows = []
+        for node in self.nodes:
+            shown = getattr(node, "model", None)
+            size = getattr(node, "weight", None)
+            what = repr(shown) if shown is not None else "" if size is None else "x".join(map(str, size.shape))
+            parameters = sum(getattr(node, name).size for name in ("weight", "bias") if hasattr(node, name))
+            rows.append([node.name, type(node).__name__, ", ".join(node.sources), what, parameters])
+        return html_table(repr(self), ["node", "kind", "reads", "weights or neurons", "parameters"], rows)
 
     # Looked up once: whoever asks for them node by node would walk through all nodes each time.
 

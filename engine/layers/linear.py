@@ -20,13 +20,13 @@ Array = NDArray[Any]
 class Linear(WeightedTaps):
     """Full connection to the source's flattened output; features in the order (channel, row, column).
 
+    The current has the shape (out_features, 1, 1).
+
     Parameters
     ----------
     name, source : str
     weight : (out_features, in_features) float32
     bias : (out_features,) float32, or None for zeros
-
-    The current has the shape (out_features, 1, 1).
     """
 
     weight: NDArray[np.float32]

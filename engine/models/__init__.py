@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import ModelFileError
 from ..files.model_file import read_model
@@ -41,8 +42,8 @@ def model_origins() -> dict[str, str]:
     return {**outside, **dict.fromkeys(_packaged(), "package")}
 
 
-def load_model(name_or_path: str | os.PathLike[str]) -> Network:
-    """Load a network by the name of a model, or from a model file.
+def load_model(name_or_path: str | os.PathLike[str] | BinaryIO) -> Network:
+    """Load a network by the name of a model, or from a model file or a binary file object.
 
     Files that were read lately and have not changed since are not read again. Each call gives a network of its own.
 
@@ -57,6 +58,8 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Network:
     ModelFileError
         If there is no model of that name, or the file cannot be read.
     """
+    if hasattr(name_or_path, "read"):
+        return read_model(name_or_path)
     network = shared_model(name_or_path)
     # Nodes cannot be changed, but lists inside of metadata can.
     return network.replace(metadata=copy.deepcopy(dict(network.metadata)))

@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Any
 
 from ..errors import InputError
+from ..html_tables import html_table
 from . import export
 from .by_layer import ByLayer
 from .energy import DEFAULT_ENERGY_MODEL, EnergyEstimate, estimate_operations
@@ -194,6 +195,14 @@ class Operations:
             If pandas is not installed.
         """
         return export.to_frame(self, by)
+
+    def _repr_html_(self) -> str:
+        """The ledger's counts by node, for notebooks."""
+        names = ("events", "synops", "macs", "dense_macs", "neuron_updates")
+        rows = [[row["node"], row["kind"], *(row.get(name, "") for name in names)] for row in self.rows()]
+        title = f"Operations of {self.pictures} picture{'s' * (self.pictures != 1)}, {self.steps} steps"
+        totals = ["total", "", *(self.totals[name] for name in names)]
+        return html_table(title, ["node", "kind", *names], [totals, *rows])
 
     def __str__(self) -> str:
         return export.table(self)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from ..quiet import quiet_logger
+from .codecs import image_codecs
 from .picture_metadata import ORIENTATION_TAG, Metadata, Resolution, is_of_colour, read_exif
 from .png_chunks import PngHeader, check_png_samples, read_png_header
 from .ranges import SampleRange
@@ -160,18 +161,19 @@ def _resolution(info: dict[str, Any]) -> Resolution | None:
 
 
 def _deep_png_samples(stream: BinaryIO, image: Any) -> NDArray[np.uint16]:
-    """Samples of a PNG of 16 bits a sample, of which Pillow keeps only 8 where it is colour.
+    """Samples of a PNG of 16 bits a sample, of which Pillow keeps only 8 where it is colour or has transparency.
 
     Pillow decodes it all the same, for it refuses a file without an end and finds an orientation behind the samples.
     """
-    import imagecodecs
-
     image.load()
     orientation = image.getexif().get(ORIENTATION_TAG, 1)
+    if image.mode.startswith("I;16") and "transparency" not in image.info:
+        return np.ascontiguousarray(_squeezed(_oriented(np.asarray(image, np.uint16)[..., None], orientation)))
+    codecs = image_codecs("a PNG of 16 bits a sample in colour or with transparency")
     # libpng's remarks on odd files would otherwise reach stderr; a logger that the user sets up still gets them.
     quiet_logger("imagecodecs")
     stream.seek(0)
-    samples: NDArray[np.uint16] = imagecodecs.png_decode(stream.read())
+    samples: NDArray[np.uint16] = codecs.png_decode(stream.read())
     return _squeezed(_oriented(samples.reshape(*samples.shape[:2], -1), orientation))
 
 

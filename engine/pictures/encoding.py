@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .codecs import image_codecs
 from .formats import PictureFormat
 from .picture_metadata import DESCRIPTION_TAG, Metadata
 from .png_chunks import join_chunks
@@ -55,10 +56,9 @@ def _pillow_options(name: str, metadata: Metadata) -> dict[str, Any]:
 
 
 def _png(samples: NDArray[Any], metadata: Metadata) -> bytes:
-    import imagecodecs
-
-    if samples.dtype == np.uint16:
-        encoded = bytes(imagecodecs.png_encode(np.ascontiguousarray(samples)))
+    if samples.dtype == np.uint16 and samples.shape[2] > 1:
+        codecs = image_codecs("a PNG of 16 bits a sample in colour or with transparency")
+        encoded = bytes(codecs.png_encode(np.ascontiguousarray(samples)))
     else:
         encoded = bytes(_with_pillow(samples, PictureFormat("PNG", (), ()), {}))
     return join_chunks(encoded, _png_chunks(metadata))

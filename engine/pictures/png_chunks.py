@@ -102,11 +102,13 @@ def check_png_samples(stream: BinaryIO) -> None:
 
 def _check(stream: BinaryIO) -> None:
     stream.seek(8)
-    unpacker, found, needed = zlib.decompressobj(), 0, 0
+    unpacker, found, needed, deep = zlib.decompressobj(), 0, 0, False
     for name, data in _chunks(stream):
         if name == b"IHDR" and len(data) == 13:
-            needed = _declared_bytes(data)
+            needed, deep = _declared_bytes(data), data[8] == 16
         elif name == b"IDAT":
+            if deep:
+                _check_sum(stream, name, data)
             waiting = data
             while found < needed and (piece := unpacker.decompress(waiting, _PIECE)):
                 found += len(piece)
@@ -115,6 +117,15 @@ def _check(stream: BinaryIO) -> None:
         raise PictureError(
             f"cannot be read as a picture (image file is truncated: {found} of {needed} bytes of samples)"
         )
+
+
+def _check_sum(stream: BinaryIO, name: bytes, data: bytes) -> None:
+    """PictureError where a chunk's checksum, at which the stream stands, is wrong: Pillow does not look at it."""
+    position = stream.tell()
+    expected = stream.read(4)
+    stream.seek(position)
+    if len(expected) == 4 and int.from_bytes(expected, "big") != zlib.crc32(name + data):
+        raise PictureError(f"cannot be read as a picture ({name.decode()}: CRC error)")
 
 
 def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:

@@ -1,7 +1,7 @@
 """Read a TIFF of gray, colour, palette or one-bit samples.
 
-tifffile and imagecodecs raise what they have to say about damage; libtiff, which Pillow would decode with, writes lines
-of its own to stderr.
+tifffile and imagecodecs, where it is installed, raise what they have to say about damage; libtiff, which Pillow would
+decode with, writes lines of its own to stderr.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from ..quiet import quiet_logger
+from .codecs import check_decodable
 from .picture_metadata import Metadata
 from .ranges import SampleRange, sample_maximum
 from .tiff_tags import check_single, read_metadata, read_range
@@ -76,6 +77,8 @@ def read_page(page: Any, stream: BinaryIO, plane: NDArray[Any] | None = None) ->
     photometric, assumed = _photometric(page)
     _check_kind(page, photometric)
     _check_bytes(page, stream)
+    if plane is None:
+        check_decodable(page, stream)
     samples = _samples(page, photometric, plane)
     sample_range, origin = read_range(page)
     if sample_range is not None and photometric == _WHITE_IS_ZERO:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..html_tables import html_table
 from ..operations import Operations
 from ..operations.by_layer import ByLayer
 from ..operations.exact import total
@@ -57,6 +58,22 @@ class Result:
     seconds: float
     kernels: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     recorded: dict[str, object] = field(default_factory=dict, repr=False)
+
+    def _repr_html_(self) -> str:
+        """What came out and what it took, for notebooks."""
+        outputs = ", ".join(f"{name} {'x'.join(map(str, each.shape))}" for name, each in self.outputs.items())
+        rows: list[tuple[str, object]] = [
+            ("outputs", outputs),
+            ("steps", self.steps),
+            ("events", self.total_events),
+            ("density", self.density),
+            ("operations", self.total_accumulates),
+            ("MACs of the input", self.total_macs),
+            ("MACs of the ANN", sum(self.dense_macs.values())),
+            ("seconds", self.seconds),
+            ("recorded", ", ".join(map(str, self.recorded)) or "nothing"),
+        ]
+        return html_table("Result of a simulation", ["", ""], rows)
 
     def _recording(self, kind: str) -> object:
         if kind not in self.recorded:

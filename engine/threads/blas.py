@@ -58,6 +58,12 @@ def _libraries() -> list[Any]:
     return [library for library in found if library.user_api == "blas"]
 
 
+def blas_libraries() -> list[dict[str, Any]]:
+    """What BLAS libraries this process has loaded: kind, version, threads and file of each."""
+    keys = ("internal_api", "version", "num_threads", "filepath")
+    return [{key: library.info().get(key) for key in keys} for library in _libraries()]
+
+
 def _forget_others() -> None:
     """In a child process only the thread that forked it goes on: what others wanted does not hold there."""
     _limits[:] = [wish for wish in _limits if wish[0] == threading.get_ident()]
