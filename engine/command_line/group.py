@@ -21,6 +21,7 @@ from .info import info
 from .messages import shown_messages
 from .models import models
 from .quantize import quantize
+from .resample import resample
 from .segment import segment
 from .warning_lines import warnings_as_lines
 
@@ -91,6 +92,7 @@ COMMANDS = (
     diagnose,
     finetune,
     quantize,
+    resample,
     info,
     models,
     compile_kernels,

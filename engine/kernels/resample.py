@@ -19,8 +19,8 @@ def _larger_first(a, b):
 def look_up(plane, unit, table, offsets, rows, sums):
     """Add what a table says of four samples around each pixel, for each rotation of where they lie.
 
-    A sample is a cell of the table and a rest. From the corner below all four, one corner after the other is stepped to
-    along the axis of the largest rest that is left, and each corner counts by how much its rest is above the next one's.
+    A sample is a cell of the table and a rest. From the corner below all four the way leads along the axis of the
+    largest rest that is left, and each corner on it counts by how much its rest is above the next one's.
 
     plane : int32, (H, W), from 0 to 255 * unit
     table : int8, (17, 17, 17, 17, outputs)

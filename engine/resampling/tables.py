@@ -48,7 +48,9 @@ class Tables:
     shape: Mapping[tuple[str, int], NDArray[np.int8]]
 
     def __post_init__(self) -> None:
-        prefilter = {pattern: _checked(self.prefilter.get(pattern), f"stage 1, {pattern}", (1,)) for pattern in PATTERNS}
+        prefilter = {
+            pattern: _checked(self.prefilter.get(pattern), f"stage 1, {pattern}", (1,)) for pattern in PATTERNS
+        }
         shape = {key: _checked(self.shape.get(key), f"stage 2, {key[0]}{key[1]}", (1, 3)) for key in SHAPE_KEYS}
         found = {table.shape[-1] for table in shape.values()}
         if len(found) != 1:
@@ -90,7 +92,9 @@ def read_tables(folder: str | os.PathLike[str]) -> Tables:
     """
     place = Path(folder)
     if not place.is_dir():
-        raise InputError(f"{place}: is no folder; name the one that holds LeRF's tables, LUTft_s1_sr0.npy and the others")
+        raise InputError(
+            f"{place}: is no folder; name the one that holds LeRF's tables, LUTft_s1_sr0.npy and the others"
+        )
     prefix = "LUT" if not (place / "LUTft_s1_sr0.npy").exists() and (place / "LUT_s1_sr0.npy").exists() else "LUTft"
     try:
         return Tables(
