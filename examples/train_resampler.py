@@ -1,11 +1,11 @@
 """Train a small network that says how to resample, as the second stage of LeRF's tables does, and make it spike.
 
-    python examples/train_resampler.py --tables FOLDER --pictures FOLDER --out resampler.npz --minutes 3
+    python examples/train_resampler.py --tables FOLDER --pictures FOLDER --out resampler.npz --minutes 1
 
 The network reads what the tables' first stage makes of a picture, and puts out correlation and inverse widths of each
 pixel's weights: a 7x7 convolution, which sees what the tables' patterns see in all their turns, three 1x1 convolutions
-each of which reads all before it, and a linear readout, which is clipped. For the first third of the time it learns what
-the tables say; then it enlarges pictures that were made smaller by 2, 3 or 4, and learns from the error of the result,
+each of which reads all before it, and a linear readout, which is clipped. For the first quarter of the time it learns
+what the tables say; then it enlarges pictures that were made smaller by 2, 3 or 4, and learns from the error of the result,
 through the weighted mean. PyTorch trains; `convert` makes it spike.
 """
 
@@ -138,10 +138,10 @@ def train(model: Resampler, data: dict[int, tuple[Tensor, Tensor, Tensor]], minu
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * (1 - share) + 1e-5
         scale = SCALES[count % 3]
-        filtered, shapes, whole = batch(data[scale], 36, scale, 16, generator)
+        filtered, shapes, whole = batch(data[scale], 36, scale, 8, generator)
         found = model(filtered)
         inner = (slice(None), slice(None), slice(margin, -margin), slice(margin, -margin))
-        if share < 1 / 3:
+        if share < 1 / 4:
             loss = functional.mse_loss(found, shapes[inner])
         else:
             edge = (margin + 1) * scale
@@ -167,7 +167,7 @@ def converted(network: Network, data: dict[int, tuple[Tensor, Tensor, Tensor]], 
 @click.option("--tables", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--pictures", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("resampler.npz"))
-@click.option("--minutes", default=3.0, show_default=True, help="Of processor time.")
+@click.option("--minutes", default=1.0, show_default=True, help="Of processor time.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--steps", default=4, show_default=True, help="Time steps to recommend.")
 @click.option("--seed", default=0, show_default=True)
