@@ -1,8 +1,8 @@
-"""snnTorch's neurons at speed: samples a second beside snnTorch on the CPU and a plain NumPy loop, with the same spikes.
+"""Neurons at speed: samples a second beside snnTorch on the CPU and a plain NumPy loop, with the same spikes.
 
-A fully connected layer of 256 inputs and 256 neurons, N samples of one channel of spikes each, T steps. Each neuron model
-is run with the given batches and shares of inputs that spike; in each run the engine's spikes, snnTorch's and the loop's
-are compared, all of them, before anything is timed. Weights and decays are dyadic, so that few sums are rounded.
+A fully connected layer of 256 inputs and 256 neurons, and a readout of 10; N samples, each with spikes of its own at
+each of 25 steps. In each run the engine's spikes, snnTorch's and the loop's are compared, all of them, before anything
+is timed. Weights and decays are dyadic, so that few sums are rounded. The engine takes the samples as pixels of a picture.
 
     python benchmarks/neurons.py [--batches 1,16,128] [--threads 1]
 """
@@ -48,7 +48,7 @@ def make_weights(name):
     import numpy as np
 
     generator = np.random.default_rng(0)
-    forward = (np.round(generator.normal(2, 16, (SIZE, SIZE))) / 64).astype(np.float32)
+    forward = (np.round(generator.normal(0, 8, (SIZE, SIZE))) / 64).astype(np.float32)
     backward = (np.round(generator.normal(-1, 4, (SIZE, SIZE))) / 64).astype(np.float32)
     return forward, backward if name == "RLeaky" else None
 
@@ -61,19 +61,33 @@ def make_inputs(batch, share):
 
 
 def make_network(model, forward, backward):
-    from spikeunet.engine import Add, Input, Linear, Network, Neurons, Output
+    """The samples are pixels of one picture: a full connection is a 1x1 convolution, which sees one alone."""
+    from spikeunet.engine import Add, Conv2d, Events, Input, Network, Neurons, Output
 
-    if backward is None:
-        nodes = [Linear("in", "input", forward), Neurons("neurons", "in", model)]
-    else:
-        nodes = [
-            Linear("in", "input", forward),
-            Linear("back", "neurons", backward, delay=1),
-            Add("sum", ("in", "back")),
-            Neurons("neurons", "sum", model),
-        ]
-    last = Linear("last", "neurons", make_readout())
-    return Network([Input("input", SIZE), *nodes, last, Output("output", "last")])
+    def connection(name, source, weight, **options):
+        return Conv2d(name, source, weight[:, :, None, None], **options)
+
+    nodes = [connection("in", "input", forward), Neurons("neurons", "in", model)]
+    if backward is not None:
+        back = connection("back", "neurons", backward, delay=1)
+        nodes = [nodes[0], back, Add("sum", ("in", "back")), Neurons("neurons", "sum", model)]
+    last = connection("last", "neurons", make_readout())
+    return Network([Input("input", SIZE, Events()), *nodes, last, Output("output", "last")])
+
+
+def make_stream(inputs):
+    """The spikes (T, N, inputs) as events of a picture of N pixels, as square as may be."""
+    import numpy as np
+
+    from spikeunet.engine import Events, EventStream
+
+    steps, sites = np.nonzero(inputs.reshape(len(inputs), -1))
+    first = np.zeros(len(inputs) + 1, np.int64)
+    np.cumsum(np.bincount(steps, minlength=len(inputs)), out=first[1:])
+    batch = inputs.shape[1]
+    width = next(side for side in range(max(math.isqrt(batch), 1), 0, -1) if batch % side == 0)
+    shape = (inputs.shape[2], batch // width, width)
+    return EventStream(shape, len(inputs), Events(), first, sites.astype(np.int64), np.ones(len(sites), np.uint8))
 
 
 def make_readout():
@@ -85,7 +99,7 @@ def make_readout():
 def engine_run(network, inputs, threads, record=()):
     from spikeunet.engine import simulate
 
-    return simulate(network, inputs[:, :, :, None, None], time_axis=0, threads=threads, record=record)
+    return simulate(network, make_stream(inputs), threads=threads, record=record)
 
 
 def snntorch_run(make, states, forward, backward, inputs):
@@ -160,16 +174,25 @@ def compare(name, batch, share, threads, repeat):
     forward, backward = make_weights(name)
     inputs = make_inputs(batch, share)
     network = make_network(model, forward, backward)
-    found = engine_run(network, inputs, threads, ("spikes",)).spikes["neurons"][..., 0, 0]
+    spikes = engine_run(network, inputs, threads, ("spikes",)).spikes["neurons"]
+    found = spikes.reshape(STEPS, SIZE, batch).transpose(0, 2, 1)
     expected, _ = snntorch_run(make, states, forward, backward, inputs)
     plain, _ = numpy_run(model, forward, backward, inputs)
     if not (np.array_equal(found != 0, expected != 0) and np.array_equal(found != 0, plain != 0)):
         different = int((found != expected).sum()), int((found != plain).sum())
-        raise SystemExit(f"{name}, batch {batch}, {share:.0%}: spikes differ from snnTorch's and the loop's: {different}")
+        raise SystemExit(
+            f"{name}, batch {batch}, {share:.0%}: spikes differ from snnTorch's and the loop's: {different}"
+        )
     engine = timed(lambda: engine_run(network, inputs, threads), repeat)
     torch_time = timed(lambda: snntorch_run(make, states, forward, backward, inputs), repeat)
     numpy_time = timed(lambda: numpy_run(model, forward, backward, inputs), repeat)
-    return [name, batch, share, float((found != 0).mean()), *(_rate(batch, each) for each in (engine, torch_time, numpy_time))]
+    return [
+        name,
+        batch,
+        share,
+        float((found != 0).mean()),
+        *(_rate(batch, each) for each in (engine, torch_time, numpy_time)),
+    ]
 
 
 def _rate(batch, times):
@@ -192,17 +215,29 @@ def main():
     from _common import machine
 
     torch.set_num_threads(arguments.threads)
-    print(f"{machine()}; {arguments.threads} threads each; {SIZE} inputs, {SIZE} neurons, {STEPS} steps; medians of "
-          f"{arguments.repeat} (lowest to highest), processor time")
-    print("| neuron | batch | inputs that spike | neurons that fire | engine / samples/s | snnTorch | NumPy | / snnTorch | / NumPy |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        f"{machine()}; {arguments.threads} threads each; {SIZE} inputs, {SIZE} neurons, {STEPS} steps; medians of "
+        f"{arguments.repeat} (lowest to highest), processor time"
+    )
+    print("| neuron | batch | inputs that spike | neurons that fire | engine / samples/s | snnTorch | NumPy | ratios |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in arguments.neurons.split(","):
         for batch in map(int, arguments.batches.split(",")):
             for share in map(float, arguments.shares.split(",")):
-                *_, fired, engine, torch_rate, numpy_rate = compare(name, batch, share, arguments.threads, arguments.repeat)
-                rates = [f"{median:,.0f} ({least:,.0f} to {most:,.0f})" for median, least, most in (engine, torch_rate, numpy_rate)]
+                *_, fired, engine, torch_rate, numpy_rate = compare(
+                    name, batch, share, arguments.threads, arguments.repeat
+                )
+                rates = [
+                    f"{median:,.0f} ({least:,.0f} to {most:,.0f})"
+                    for median, least, most in (engine, torch_rate, numpy_rate)
+                ]
                 ratios = [f"{engine[0] / other[0]:.1f}" for other in (torch_rate, numpy_rate)]
-                print("| " + " | ".join([name, str(batch), f"{share:.0%}", f"{fired:.1%}", *rates, *ratios]) + " |", flush=True)
+                print(
+                    "| "
+                    + " | ".join([name, str(batch), f"{share:.0%}", f"{fired:.1%}", *rates, ", ".join(ratios)])
+                    + " |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

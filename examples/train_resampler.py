@@ -5,8 +5,8 @@
 The network reads what the tables' first stage makes of a picture, and puts out correlation and inverse widths of each
 pixel's weights: a 7x7 convolution, which sees what the tables' patterns see in all their turns, three 1x1 convolutions
 each of which reads all before it, and a linear readout, which is clipped. For the first quarter of the time it learns
-what the tables say; then it enlarges pictures that were made smaller by 2, 3 or 4, and learns from the error of the result,
-through the weighted mean. PyTorch trains; `convert` makes it spike.
+what the tables say; then it enlarges pictures that were made smaller by 2, 3 or 4, and learns from the error of the
+result, through the weighted mean. PyTorch trains; `convert` makes it spike.
 """
 
 from __future__ import annotations

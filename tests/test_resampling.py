@@ -224,6 +224,8 @@ def test_a_network_says_what_the_tables_would_say():
     expected = reference.resampled(plane, np.broadcast_to(levels, (*SHAPE, 3)), (18, 24))
     found = resample(picture(), 2, GAUSSIAN, spiking=Spiking(constant_network(values), 3))
     np.testing.assert_array_equal(found, np.rint(expected))
+    analog = resample(picture(), 2, GAUSSIAN, spiking=Spiking(constant_network(values), None))
+    np.testing.assert_array_equal(found, analog)
 
 
 def test_a_network_with_other_outputs_is_refused():

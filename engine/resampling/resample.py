@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..dense import forward
 from ..errors import InputError, PictureError
 from ..pictures.decoding import MAXIMUM_PIXELS
 from ..pictures.ranges import SampleRange, check_range, from_unit, to_unit, type_range
@@ -46,12 +47,12 @@ class Spiking:
     ----------
     network : Network
         Puts out (3, H, W) or (1, H, W) numbers from -1 to 1 for a gray picture (1, H, W) in [0, 1].
-    steps : int
-        Time steps.
+    steps : int, optional
+        Time steps; None for the network's analog form, which does not spike.
     """
 
     network: Network
-    steps: int
+    steps: int | None
 
 
 def resample(
@@ -233,8 +234,11 @@ def spiking_shapes(filtered: Plane, unit: int, spiking: Spiking) -> NDArray[np.u
             "resample takes 1 and puts out 3 or 1"
         )
     picture = np.pad((filtered / np.float64(255 * unit)).astype(np.float32), MARGIN, mode="edge")
-    run = run_padded(network, picture[None, None], steps=spiking.steps)
-    output = run.cropped(run.result.output).reshape(channels, *picture.shape)
+    if spiking.steps is None:
+        output, _ = forward(network, picture[None])
+    else:
+        run = run_padded(network, picture[None, None], steps=spiking.steps)
+        output = run.cropped(run.result.output).reshape(channels, *picture.shape)
     return as_shapes(output[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
 
 
