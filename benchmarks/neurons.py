@@ -1,8 +1,9 @@
 """Neurons at speed: samples a second beside snnTorch on the CPU and a plain NumPy loop, with the same spikes.
 
 A fully connected layer of 256 inputs and 256 neurons, and a readout of 10; N samples, each with spikes of its own at
-each of 25 steps. In each run the engine's spikes, snnTorch's and the loop's are compared, all of them, before anything
-is timed. Weights and decays are dyadic, so that few sums are rounded. The engine takes the samples as a picture's pixels.
+each of 25 steps. In each run the engine's spikes, snnTorch's and the loop's are compared, all of them, before any time
+is taken. Weights and decays are dyadic, so that few sums are rounded. The engine takes the samples as a picture's
+pixels.
 
     python benchmarks/neurons.py [--batches 1,16,128] [--threads 1]
 """
