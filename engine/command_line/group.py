@@ -25,6 +25,7 @@ from .output import add_output_options, print_data
 from .piped_models import send_model
 from .quantize import quantize
 from .report_model import report
+from .resample import resample
 from .segment import segment
 from .train import train
 from .warning_lines import warnings_as_lines
@@ -112,6 +113,7 @@ COMMANDS = (
     finetune,
     train,
     quantize,
+    resample,
     info,
     models,
     compile_kernels,

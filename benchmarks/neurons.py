@@ -1,0 +1,245 @@
+"""Neurons at speed: samples a second beside snnTorch on the CPU and a plain NumPy loop, with the same spikes.
+
+A fully connected layer of 256 inputs and 256 neurons, and a readout of 10; N samples, each with spikes of its own at
+each of 25 steps. In each run the engine's spikes, snnTorch's and the loop's are compared, all of them, before any time
+is taken. Weights and decays are dyadic, so that few sums are rounded. The engine takes the samples as a picture's
+pixels.
+
+    python benchmarks/neurons.py [--batches 1,16,128] [--threads 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import statistics
+import time
+
+SIZE, STEPS, CLASSES = 256, 25, 10
+
+
+def make_models():
+    """By name: the engine's model, and what makes snnTorch's."""
+    import snntorch
+
+    from spikeunet.engine import AlphaNeuron, CurrentBasedLeakyIntegrateAndFire, Lapicque
+
+    rise, fall = -0.001 / math.log(0.5), -0.001 / math.log(0.75)
+    late = {"dt": 0.001, "integration": "euler", "late_reset": True, "strict": True}
+    return {
+        "Leaky": (Lapicque(0.004, 4.0, **late), lambda: snntorch.Leaky(beta=0.75), 1),
+        "Lapicque": (
+            Lapicque(0.004, 4.0, **late),
+            lambda: snntorch.Lapicque(R=4.0, C=0.001, time_step=0.001),
+            1,
+        ),
+        "Synaptic": (
+            CurrentBasedLeakyIntegrateAndFire(0.002, 0.004, 2.0, 4.0, **late),
+            lambda: snntorch.Synaptic(alpha=0.5, beta=0.75),
+            2,
+        ),
+        "Alpha": (AlphaNeuron(rise, fall, dt=0.001), lambda: snntorch.Alpha(alpha=0.75, beta=0.5), 3),
+        "RLeaky": (Lapicque(0.004, 4.0, **late), lambda: snntorch.RLeaky(beta=0.75, linear_features=SIZE), 1),
+    }
+
+
+def make_weights(name):
+    """Forward and, of a recurrent layer, backward weights: multiples of 1/64."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    forward = (np.round(generator.normal(0, 8, (SIZE, SIZE))) / 64).astype(np.float32)
+    backward = (np.round(generator.normal(-1, 4, (SIZE, SIZE))) / 64).astype(np.float32)
+    return forward, backward if name == "RLeaky" else None
+
+
+def make_inputs(batch, share):
+    """(T, N, inputs) float32 of 0 and 1."""
+    import numpy as np
+
+    return (np.random.default_rng(1).random((STEPS, batch, SIZE)) < share).astype(np.float32)
+
+
+def make_network(model, forward, backward):
+    """The samples are pixels of one picture: a full connection is a 1x1 convolution, which sees one alone."""
+    from spikeunet.engine import Add, Conv2d, Events, Input, Network, Neurons, Output
+
+    def connection(name, source, weight, **options):
+        return Conv2d(name, source, weight[:, :, None, None], **options)
+
+    nodes = [connection("in", "input", forward), Neurons("neurons", "in", model)]
+    if backward is not None:
+        back = connection("back", "neurons", backward, delay=1)
+        nodes = [nodes[0], back, Add("sum", ("in", "back")), Neurons("neurons", "sum", model)]
+    last = connection("last", "neurons", make_readout())
+    return Network([Input("input", SIZE, Events()), *nodes, last, Output("output", "last")])
+
+
+def make_stream(inputs):
+    """The spikes (T, N, inputs) as events of a picture of N pixels, as square as may be."""
+    import numpy as np
+
+    from spikeunet.engine import Events, EventStream
+
+    steps, sites = np.nonzero(inputs.reshape(len(inputs), -1))
+    first = np.zeros(len(inputs) + 1, np.int64)
+    np.cumsum(np.bincount(steps, minlength=len(inputs)), out=first[1:])
+    batch = inputs.shape[1]
+    width = next(side for side in range(max(math.isqrt(batch), 1), 0, -1) if batch % side == 0)
+    shape = (inputs.shape[2], batch // width, width)
+    return EventStream(shape, len(inputs), Events(), first, sites.astype(np.int64), np.ones(len(sites), np.uint8))
+
+
+def make_readout():
+    import numpy as np
+
+    return (np.round(np.random.default_rng(2).normal(0, 16, (CLASSES, SIZE))) / 64).astype(np.float32)
+
+
+def engine_run(network, inputs, threads, record=()):
+    from spikeunet.engine import simulate
+
+    return simulate(network, make_stream(inputs), threads=threads, record=record)
+
+
+def snntorch_run(make, states, forward, backward, inputs):
+    """Spikes (T, N, neurons) and the readout (N, classes) in PyTorch."""
+    import snntorch
+    import torch
+
+    snntorch.SpikingNeuron.instances.clear()  # it keeps every neuron that was ever made
+    neurons = make()
+    weight = torch.from_numpy(forward.T.copy())
+    state = [torch.zeros(inputs.shape[1], SIZE) for _ in range(states)]
+    spikes = []
+    with torch.no_grad():
+        if backward is not None:
+            neurons.recurrent.weight[:], neurons.recurrent.bias[:] = torch.from_numpy(backward), 0.0
+            state = [torch.zeros(inputs.shape[1], SIZE), *state]
+        for frame in torch.from_numpy(inputs):
+            found = neurons(frame @ weight, *state)
+            state = list(found if backward is not None else found[1:])
+            spikes.append(found[0])
+        spikes = torch.stack(spikes)
+        return spikes.numpy(), (spikes.mean(0) @ torch.from_numpy(make_readout()).T).numpy()
+
+
+def numpy_run(model, forward, backward, inputs):
+    """The same as equations on arrays, one step after the other."""
+    import numpy as np
+
+    batch, weight = inputs.shape[1], forward.T.copy()
+    zero = np.zeros((batch, SIZE), np.float32)
+    v, first, second, spike = zero, zero, zero, zero
+    names = {name: np.float32(getattr(model, name)) for name in _CONSTANTS if hasattr(model, name)}
+    back = None if backward is None else backward.T.copy()
+    spikes = np.empty((len(inputs), batch, SIZE), np.float32)
+    for step, frame in enumerate(inputs):
+        current = frame @ weight
+        if back is not None:
+            current = current + spike @ back
+        if "rising" in names:
+            quiet = 1 - spike
+            first = (names["falling"] * first + current) * quiet
+            second = (names["rising"] * second - current) * quiet
+            v = names["scale"] * (first + second)
+        else:
+            if "syn_decay" in names:
+                first = current = names["syn_decay"] * first + names["syn_gain"] * current
+            v = names["decay"] * v + names["gain"] * current - spike * names["threshold"]
+        spike = (v > names["threshold"]).astype(np.float32)
+        spikes[step] = spike
+    return spikes, spikes.mean(0) @ make_readout().T
+
+
+_CONSTANTS = ("decay", "gain", "threshold", "syn_decay", "syn_gain", "rising", "falling", "scale")
+
+
+def timed(function, repeat):
+    """Median and range of processor seconds of `repeat` runs, after one that may compile."""
+    function()
+    times = []
+    for _ in range(repeat):
+        begin = time.process_time()
+        function()
+        times.append(time.process_time() - begin)
+    return statistics.median(times), min(times), max(times)
+
+
+def compare(name, batch, share, threads, repeat):
+    """One row: spikes compared, then all three timed; the processor's time of all threads together."""
+    import numpy as np
+
+    model, make, states = make_models()[name]
+    forward, backward = make_weights(name)
+    inputs = make_inputs(batch, share)
+    network = make_network(model, forward, backward)
+    spikes = engine_run(network, inputs, threads, ("spikes",)).spikes["neurons"]
+    found = spikes.reshape(STEPS, SIZE, batch).transpose(0, 2, 1)
+    expected, _ = snntorch_run(make, states, forward, backward, inputs)
+    plain, _ = numpy_run(model, forward, backward, inputs)
+    if not (np.array_equal(found != 0, expected != 0) and np.array_equal(found != 0, plain != 0)):
+        different = int((found != expected).sum()), int((found != plain).sum())
+        raise SystemExit(
+            f"{name}, batch {batch}, {share:.0%}: spikes differ from snnTorch's and the loop's: {different}"
+        )
+    engine = timed(lambda: engine_run(network, inputs, threads), repeat)
+    torch_time = timed(lambda: snntorch_run(make, states, forward, backward, inputs), repeat)
+    numpy_time = timed(lambda: numpy_run(model, forward, backward, inputs), repeat)
+    return [
+        name,
+        batch,
+        share,
+        float((found != 0).mean()),
+        *(_rate(batch, each) for each in (engine, torch_time, numpy_time)),
+    ]
+
+
+def _rate(batch, times):
+    """Samples a second: median, lowest, highest."""
+    median, least, most = times
+    return batch / median, batch / most, batch / least
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--neurons", default="Leaky,Lapicque,Synaptic,Alpha,RLeaky")
+    parser.add_argument("--batches", default="1,16,128")
+    parser.add_argument("--shares", default="0.02,0.1,0.5")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeat", type=int, default=7)
+    arguments = parser.parse_args()
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(arguments.threads)
+    import torch
+    from _common import machine
+
+    torch.set_num_threads(arguments.threads)
+    print(
+        f"{machine()}; {arguments.threads} threads each; {SIZE} inputs, {SIZE} neurons, {STEPS} steps; medians of "
+        f"{arguments.repeat} (lowest to highest), processor time"
+    )
+    print("| neuron | batch | inputs that spike | neurons that fire | engine / samples/s | snnTorch | NumPy | ratios |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in arguments.neurons.split(","):
+        for batch in map(int, arguments.batches.split(",")):
+            for share in map(float, arguments.shares.split(",")):
+                *_, fired, engine, torch_rate, numpy_rate = compare(
+                    name, batch, share, arguments.threads, arguments.repeat
+                )
+                rates = [
+                    f"{median:,.0f} ({least:,.0f} to {most:,.0f})"
+                    for median, least, most in (engine, torch_rate, numpy_rate)
+                ]
+                ratios = [f"{engine[0] / other[0]:.1f}" for other in (torch_rate, numpy_rate)]
+                print(
+                    "| "
+                    + " | ".join([name, str(batch), f"{share:.0%}", f"{fired:.1%}", *rates, ", ".join(ratios)])
+                    + " |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

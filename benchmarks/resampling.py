@@ -1,0 +1,101 @@
+"""Learned resampling on Set5: PSNR of luma beside the published figures, and time beside scikit-image's bicubic.
+
+With --model a spiking network takes the place of the tables' second stage: PSNR at each number of steps beside its ANN.
+
+    python benchmarks/resampling.py FOLDER [--tables lerf-g] [--model resampler.npz] [--threads 1]
+
+FOLDER holds Set5/HR, Set5/LR_bicubic/rrLR_X2.00_2.00 and so on, and folders of tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+
+PUBLISHED = {"LeRF-G": {2: 35.71, 3: 32.02, 4: 30.15}, "LeRF-L": {2: 34.84, 3: 30.72, 4: 29.13}}
+
+
+def pairs(folder, scale):
+    """Small and large pictures, (H, W, 3) uint8."""
+    from spikeunet.engine import read_picture
+
+    for path in sorted((folder / "Set5/HR").iterdir()):
+        yield read_picture(folder / f"Set5/LR_bicubic/rrLR_X{scale}.00_{scale}.00" / path.name), read_picture(path)
+
+
+def luma_psnr(found, large, scale):
+    """As the authors measure it: results in 8 bits, the outermost `scale` pixels left out."""
+    from spikeunet.engine import psnr
+
+    height, width = np.minimum(found.shape, large.shape)[:2]
+    inner = np.s_[scale : height - scale, scale : width - scale]
+    luma = [each[inner] @ np.array([65.481, 128.553, 24.966]) / 255**2 for each in (large, found)]
+    return psnr(*luma)
+
+
+def bicubic(small, scale):
+    from skimage.transform import resize
+
+    size = (small.shape[0] * scale, small.shape[1] * scale)
+    return np.rint(255 * np.clip(resize(small, size, order=3, mode="edge"), 0, 1)).astype(np.uint8)
+
+
+def measured(function, folder, scale, repeat):
+    """Mean PSNR, and the median processor milliseconds for all five."""
+    scores = [luma_psnr(function(small, scale), large, scale) for small, large in pairs(folder, scale)]
+    smalls, times = [small for small, _ in pairs(folder, scale)], []
+    for _ in range(repeat):
+        begin = time.process_time()
+        for small in smalls:
+            function(small, scale)
+        times.append(time.process_time() - begin)
+    return np.mean(scores), 1e3 * statistics.median(times)
+
+
+def methods(tables, model, steps, threads):
+    """By name: what enlarges a picture."""
+    from spikeunet.engine import load_model
+    from spikeunet.engine.resampling import Spiking, resample
+
+    def by(spiking):
+        return lambda small, scale: resample(small, scale, tables, spiking=spiking, threads=threads)
+
+    found = {"bicubic, scikit-image": bicubic, tables.name: by(None)}
+    if model is not None:
+        network = load_model(model)
+        found["its second stage as a network: ANN"] = by(Spiking(network, None))
+        found |= {f"spiking, T = {number}": by(Spiking(network, number)) for number in steps}
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--tables", default="lerf-g")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--steps", default="1,2,4,8")
+    parser.add_argument("--scales", default="2,3,4")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeat", type=int, default=3)
+    arguments = parser.parse_args()
+    from _common import machine
+
+    from spikeunet.engine.resampling import read_tables
+
+    print(f"{machine()}; {arguments.threads} threads; median of {arguments.repeat}")
+    print("| method | scale | PSNR / dB | published | time of five pictures / ms |\n|---|---|---|---|---|")
+    tables = read_tables(arguments.folder / arguments.tables)
+    steps = [int(number) for number in arguments.steps.split(",")]
+    for name, function in methods(tables, arguments.model, steps, arguments.threads).items():
+        for scale in map(int, arguments.scales.split(",")):
+            score, milliseconds = measured(function, arguments.folder, scale, arguments.repeat)
+            published = PUBLISHED.get(name, {}).get(scale, "")
+            print(f"| {name} | {scale} | {score:.2f} | {published} | {milliseconds:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
