@@ -8,7 +8,7 @@ if __name__ != "spikeunet.engine":
 
 from . import start  # noqa: F401 - the checks before all else
 from .dense import forward, quantised_twin, twin_bits
-from .encoders import Delta, Events, EventStream, Latency, RankOrder, Rate, bin_events, read_events
+from .encoders import Delta, Events, EventStream, Foveal, Latency, RankOrder, Rate, bin_events, read_events
 from .errors import (
     GraphError,
     InputError,
@@ -112,6 +112,7 @@ __all__ = [
     "Events",
     "FanOut",
     "Flatten",
+    "Foveal",
     "FrameWriter",
     "GlobalAvgPool2d",
     "GraphError",
