@@ -22,6 +22,7 @@ from .messages import shown_messages
 from .models import models
 from .quantize import quantize
 from .segment import segment
+from .train import train
 from .warning_lines import warnings_as_lines
 
 
@@ -90,6 +91,7 @@ COMMANDS = (
     export,
     diagnose,
     finetune,
+    train,
     quantize,
     info,
     models,

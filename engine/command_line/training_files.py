@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,12 +66,7 @@ class Files:
         if self.wants_curve and not can_plot():
             raise InputError("--curve needs matplotlib, which is missing; pip install 'spikeunet[plots]'")
         self._check_defaults()
-        if resume and not self.checkpoint.is_file():
-            raise InputError(f"{self.checkpoint}: no checkpoint to resume from; start without --resume")
-        if not resume and self.checkpoint.exists():
-            raise InputError(
-                f"{self.checkpoint}: an interrupted run left this checkpoint; go on with --resume, or remove it"
-            )
+        check_checkpoint(self.checkpoint, resume)
 
     def _check_defaults(self) -> None:
         """InputError where a file that nobody named would replace one that is not from an earlier run."""
@@ -81,6 +77,14 @@ class Files:
                     f"{path}: is there, and not from an earlier run; name another file by {option}, or this one to "
                     "replace it"
                 )
+
+
+def check_checkpoint(path: Path, resume: bool) -> None:
+    """InputError where there is none to resume from, or one that a new run would replace."""
+    if resume and not path.is_file():
+        raise InputError(f"{path}: no checkpoint to resume from; start without --resume")
+    if not resume and path.exists():
+        raise InputError(f"{path}: an interrupted run left this checkpoint; go on with --resume, or remove it")
 
 
 def can_plot() -> bool:
@@ -127,15 +131,37 @@ def read_log(path: Path, most_iterations: int) -> list[Row]:
 
 def draw_curve(path: Path, rows: list[Row], title: str) -> None:
     """Loss, validation PSNR and operations over the iterations, as a picture whose format the suffix names."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = {
         "loss": ("loss",),
         "PSNR / dB": ("validation_psnr",),
         "accuracy, mean IoU": ("validation_accuracy", "validation_mean_iou"),
         "operations / pixel": ("accumulates_per_pixel", "validation_accumulates_per_pixel"),
     }
+    draw_panels(path, rows, panels, "iteration", title)
+
+
+def draw_panels(
+    path: Path,
+    rows: Sequence[Mapping[str, float | None]],
+    panels: Mapping[str, Sequence[str]],
+    over: str,
+    title: str,
+) -> None:
+    """Curves side by side, as a picture whose format the suffix names.
+
+    Parameters
+    ----------
+    path : Path
+    rows : sequence of mappings
+    panels : mapping of str to sequence of str
+        By the label of its axis, the columns that a panel shows; those that no row has are left out.
+    over : str
+        Column along the horizontal axis.
+    title : str
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     shown = {label: [name for name in names if _has(rows, name)] for label, names in panels.items()}
     shown = {label: names for label, names in shown.items() if names}
     figure = Figure(figsize=(4.2 * max(1, len(shown)), 3.2), layout="constrained")
@@ -143,9 +169,9 @@ def draw_curve(path: Path, rows: list[Row], title: str) -> None:
     for position, (label, names) in enumerate(shown.items(), start=1):
         axes = figure.add_subplot(1, len(shown), position)
         for name in names:
-            points = [(row["iteration"], row[name]) for row in rows if row[name] is not None]
+            points = [(row[over], row[name]) for row in rows if row.get(name) is not None]
             axes.plot(*zip(*points, strict=True), marker=".", label=name.replace("_", " ").removesuffix(" per pixel"))
-        axes.set(xlabel="iteration", ylabel=label)
+        axes.set(xlabel=over, ylabel=label)
         axes.grid(alpha=0.3)
         if len(names) > 1:
             axes.legend()
@@ -156,5 +182,5 @@ def draw_curve(path: Path, rows: list[Row], title: str) -> None:
         stream.write(buffer.getbuffer())
 
 
-def _has(rows: list[Row], name: str) -> bool:
-    return any(row[name] is not None for row in rows)
+def _has(rows: Sequence[Mapping[str, float | None]], name: str) -> bool:
+    return any(row.get(name) is not None for row in rows)

@@ -1,7 +1,7 @@
 """Checkpoints: one NPZ with all that a training run needs to go on exactly, without pickles, written atomically.
 
 ====================== ======= =========================================================================
-state                  uint8   JSON: version, fingerprint of the network, settings, iteration, generator
+state                  uint8   JSON: version, fingerprint of what is trained, settings, iteration, generator, notes
 parameters/NAME        float32 flat, in the order of trainable.flat
 averages/NAME          float32 likewise, where the run averages its parameters
 moments/NAME           float32 the optimiser's state
@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,29 +25,76 @@ from ..files.atomic import atomic_write
 from ..files.json_text import format_json, parse_json
 from ..files.topology import encode_node
 from ..graph import Network
+from .optimizers import Optimizer
 from .trainable import flat
-
-if TYPE_CHECKING:
-    from .training import Trainer
 
 VERSION = 1
 _REMEDY = "start the training again without it"
 
 
-def write_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
+class Resumable(Protocol):
+    """A training run as a checkpoint sees it: all that the numbers to come depend on.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Tells runs apart whose settings are the same: the digest of what they start from.
+    starts_from : str
+        What that is, for messages: "network" or "data set".
+    settings : object
+        Its `as_json` gives what decides the run.
+    iteration, iterations : int
+        Done so far, and in all.
+    parameters, averages : dict of arrays
+        Changed in place when a checkpoint is read.
+    trained : sequence of str
+        Names of the parameters that the optimiser changes.
+    optimizer : Optimizer or None
+        None where a rule without a state changes the parameters.
+    generator : numpy.random.Generator
+    notes : dict
+        JSON values that are kept and given back, such as the course so far.
+    """
+
+    starts_from: str
+    settings: Any
+    iteration: int
+    parameters: dict[str, NDArray[Any]]
+    averages: dict[str, NDArray[Any]]
+    optimizer: Any
+    generator: np.random.Generator
+    notes: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of what the run starts from."""
+
+    @property
+    def iterations(self) -> int:
+        """Length of the run."""
+
+    @property
+    def trained(self) -> Sequence[str]:
+        """Names of what the optimiser changes."""
+
+
+def write_checkpoint(path: str | os.PathLike[str], trainer: Resumable) -> None:
     """Write the state of a run; InputError where the file cannot be written."""
+    optimizer: Optimizer | None = trainer.optimizer
     state = {
         "version": VERSION,
-        "fingerprint": fingerprint(trainer.trainable.source),
+        "fingerprint": trainer.fingerprint,
         "settings": trainer.settings.as_json(),
         "iteration": trainer.iteration,
-        "count": trainer.optimizer.count,
+        "count": trainer.iteration if optimizer is None else optimizer.count,
         "generator": trainer.generator.bit_generator.state,
+        "notes": trainer.notes,
     }
     arrays: dict[str, NDArray[Any]] = {"state": np.frombuffer(format_json(state).encode(), np.uint8)}
     arrays.update({f"parameters/{name}": flat(array) for name, array in trainer.parameters.items()})
     arrays.update({f"averages/{name}": flat(array) for name, array in trainer.averages.items()})
-    arrays.update({f"moments/{name}": array for name, array in trainer.optimizer.moments.items()})
+    moments = {} if optimizer is None else optimizer.moments
+    arrays.update({f"moments/{name}": array for name, array in moments.items()})
     try:
         with atomic_write(path) as stream:
             np.savez(stream, allow_pickle=False, **arrays)
@@ -55,7 +103,7 @@ def write_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
         raise InputError(f"{os.fspath(path)}: cannot be written ({reason}); choose another place") from None
 
 
-def read_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
+def read_checkpoint(path: str | os.PathLike[str], trainer: Resumable) -> None:
     """Put a run into the state of a checkpoint; ModelFileError where it is damaged or belongs to another run."""
     arrays = read_arrays(path, ModelFileError, _REMEDY)
     try:
@@ -82,9 +130,9 @@ def fingerprint(network: Network) -> str:
     return digest.hexdigest()
 
 
-def _check_run(path: str | os.PathLike[str], state: dict[str, Any], trainer: Trainer) -> None:
-    if state["fingerprint"] != fingerprint(trainer.trainable.source):
-        raise ModelFileError(f"{os.fspath(path)}: is a checkpoint of another network; {_REMEDY}")
+def _check_run(path: str | os.PathLike[str], state: dict[str, Any], trainer: Resumable) -> None:
+    if state["fingerprint"] != trainer.fingerprint:
+        raise ModelFileError(f"{os.fspath(path)}: is a checkpoint of another {trainer.starts_from}; {_REMEDY}")
     settings = json.loads(json.dumps(trainer.settings.as_json()))
     other = [name for name in settings if settings[name] != state["settings"].get(name)]
     if other:
@@ -92,16 +140,17 @@ def _check_run(path: str | os.PathLike[str], state: dict[str, Any], trainer: Tra
         raise ModelFileError(f"{os.fspath(path)}: is a checkpoint of other settings ({was}); use those, or {_REMEDY}")
 
 
-def _restore(trainer: Trainer, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+def _restore(trainer: Resumable, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
     """Check everything first: kernels trust the arrays' sizes, and a run that is refused stays as it was."""
-    iteration, optimizer = _whole_number(state, "iteration", trainer.settings.iterations), trainer.optimizer
+    optimizer: Optimizer | None = trainer.optimizer
+    iteration = _whole_number(state, "iteration", trainer.iterations)
     count = _whole_number(state, "count", iteration)
     if count != iteration:
         raise ValueError(f"{count} steps of the optimiser in {iteration} iterations")
     moments = {
         f"{name}{suffix}": trainer.parameters[name]
-        for name in trainer.trainable.trained
-        for suffix in optimizer.suffixes
+        for name in trainer.trained
+        for suffix in (() if optimizer is None else optimizer.suffixes)
         if count
     }
     expected = {"parameters": trainer.parameters, "averages": trainer.averages, "moments": moments}
@@ -112,11 +161,16 @@ def _restore(trainer: Trainer, state: dict[str, Any], arrays: dict[str, NDArray[
     generator.state = state["generator"]
     if generator.state != state["generator"]:
         raise ValueError("generator")
+    notes = state.get("notes", {})  # which older files have not
+    if not isinstance(notes, dict):
+        raise TypeError("notes")
     for kind in ("parameters", "averages"):
         for name, array in expected[kind].items():
             flat(array)[:] = found[kind][name]
-    optimizer.moments = {name: array.copy() for name, array in found["moments"].items()}
-    optimizer.count, trainer.iteration = count, iteration
+    if optimizer is not None:
+        optimizer.moments = {name: array.copy() for name, array in found["moments"].items()}
+        optimizer.count = count
+    trainer.iteration, trainer.notes = iteration, notes
     trainer.generator.bit_generator.state = state["generator"]
 
 

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..graph import Network
 from ..threads import using_threads
 from .bptt import run_through_time, time_gradients
-from .checkpoint import read_checkpoint, write_checkpoint
+from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .data import Batches
 from .flow import flow_gradients, run_flow
 from .losses import loss_named
@@ -93,8 +93,26 @@ class Trainer:
         self.optimizer = optimizer_named(settings.optimizer, settings.momentum)
         self.generator = np.random.default_rng(settings.seed)
         self.iteration = 0
+        self.notes: dict[str, Any] = {}
         self._loss = loss_named(settings.loss, settings.class_weights)
         self._penalties: dict[tuple[int, ...], SpikePenalty] = {}
+
+    starts_from = "network"
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the network that training starts from."""
+        return fingerprint(self.trainable.source)
+
+    @property
+    def iterations(self) -> int:
+        """Length of the run."""
+        return self.settings.iterations
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of the parameters in training."""
+        return self.trainable.trained
 
     @property
     def finished(self) -> bool:
