@@ -47,7 +47,7 @@ class Method:
         return self.trainer.settings_type
 
 
-OWN: tuple[Method, ...] = ()
+OWN: tuple[Method, ...] = (Method("softlif", "Smooth firing rates, for leaky integrate-and-fire neurons.", ".softlif"),)
 
 METHODS: dict[str, Method] = {method.name: method for method in OWN}
 """Methods by name; add one by adding an entry."""
