@@ -40,21 +40,24 @@ NAMES = {"lateral-inhibition": "lateral inhibition", "gated": "gated"}
 WITHIN = 0.005
 """Half a point."""
 CALIBRATION = 256
-LONGEST = 64
-"""Steps of a run."""
 DIGITS_TEST = 600
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a data set is learnt: channels of pairs of convolutions between poolings, epochs, pictures to test with."""
+    """Channels of pairs of convolutions between poolings, epochs, pictures to test with, and steps of a run."""
 
     widths: tuple[int, ...]
     epochs: int
     test: int
+    steps: int
 
 
-RECIPES = {"digits": Recipe((16, 32), 40, 600), "MNIST": Recipe((8, 16), 8, 1000), "CIFAR-10": Recipe((32, 64), 6, 500)}
+RECIPES = {
+    "digits": Recipe((16, 32), 40, 600, 64),
+    "MNIST": Recipe((8, 16), 8, 1000, 24),
+    "CIFAR-10": Recipe((32, 64), 6, 500, 64),
+}
 
 
 def trained(data, recipe, seed):
@@ -112,7 +115,7 @@ def with_pooling(network, variant):
     )
 
 
-def accuracies(network, pictures, labels, steps=LONGEST):
+def accuracies(network, pictures, labels, steps):
     """Accuracy after each of 1 ... `steps` steps, and spikes for each picture up to there."""
     right, spikes = np.zeros(steps), np.zeros(steps)
     for start in range(0, len(labels), 50):
@@ -135,7 +138,7 @@ def measured(name, data, recipe, seed):
         neuron = BurstNeuron(RULES[rule](gamma), gamma)
         converted = convert(network, calibration=seen, normalization="layer", percentile=99.9, neuron=neuron)
         for variant in VARIANTS:
-            found[gamma, rule, variant] = accuracies(with_pooling(converted, variant), pictures, labels)
+            found[gamma, rule, variant] = accuracies(with_pooling(converted, variant), pictures, labels, recipe.steps)
         reached = [steps_within(found[gamma, rule, variant][0], ann) for variant in VARIANTS]
         print(f"{name}, seed {seed}, ANN {ann:.2%}, gamma {gamma}, threshold {rule}: {reached}", flush=True)
     return ann, found
@@ -155,14 +158,14 @@ def spread(values, form="{:.0f}"):
     """Mean and standard deviation, or in how many seeds there is no value."""
     there = [value for value in values if value is not None]
     if len(there) < len(values):
-        return f"not within {LONGEST} in {len(values) - len(there)} of {len(values)}"
+        return f"not reached in {len(values) - len(there)} of {len(values)}"
     deviation = np.std(there, ddof=1) if len(there) > 1 else 0
     return f"{form.format(np.mean(there))} ± {form.format(deviation)}"
 
 
 def table(runs):
     """Markdown: steps until within half a point of the ANN, spikes by then, accuracy at some numbers of steps."""
-    shown = (1, 2, 4, 8, 16, 32)
+    shown = (1, 2, 4, 8, 16, 24)
     columns = ["data", "pooling", "gamma", "threshold", "steps to within 0.5", "spikes a picture by then"]
     columns += [f"T = {number}" for number in shown]
     lines = [" | ".join(["", *columns, ""]).strip(), "|" + "---|" * len(columns)]
@@ -197,7 +200,8 @@ def plot(runs, path):
             for gamma, rule in [key[:2] for key in seeds[0][1] if key[2] == variant]:
                 _draw(axes, 100 * np.array([found[gamma, rule, variant][0] for _, found in seeds]), gamma, rule)
             axes.set(title=f"{name}, {NAMES[variant]}", xlabel="time steps", xscale="log", ylim=(ann - 20, ann + 2))
-            axes.set_xticks([1, 2, 4, 8, 16, 32, 64], ["1", "2", "4", "8", "16", "32", "64"])
+            ticks = [2**power for power in range(7) if 2**power <= RECIPES[name].steps]
+            axes.set_xticks(ticks, list(map(str, ticks)))
             axes.minorticks_off()
         row[0].set_ylabel("accuracy in %")
     figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside right center")
@@ -206,11 +210,8 @@ def plot(runs, path):
 
 def _draw(axes, curves, gamma, rule):
     """One curve with its spread."""
-    steps, mean, deviation = (
-        np.arange(1, LONGEST + 1),
-        curves.mean(axis=0),
-        curves.std(axis=0, ddof=min(1, len(curves) - 1)),
-    )
+    steps, mean = np.arange(1, curves.shape[1] + 1), curves.mean(axis=0)
+    deviation = curves.std(axis=0, ddof=min(1, len(curves) - 1))
     look = {"color": f"C{GAMMAS.index(gamma)}", "linestyle": "-" if rule == "1" else "--"}
     axes.plot(steps, mean, label=f"gamma {gamma}, threshold {rule}", **look)
     axes.fill_between(steps, mean - deviation, mean + deviation, color=look["color"], alpha=0.15, linewidth=0)

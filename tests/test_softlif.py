@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from small_learner import bright_pictures
 
-from spikeunet.engine import InputError, InterpolatedLeakyIntegrateAndFire, NeuronError, load_model, simulate
+from spikeunet.engine import (
+    InputError,
+    IntegrateAndFire,
+    InterpolatedLeakyIntegrateAndFire,
+    NeuronError,
+    load_model,
+    simulate,
+)
 from spikeunet.engine.finetune import Trainable
 from spikeunet.engine.learning import METHODS, train
 from spikeunet.engine.learning.softlif import (
@@ -205,7 +212,5 @@ def test_settings_that_are_refused(make, message):
 def test_other_neurons_have_no_rate():
     network = small_network((1, 4, 4), 2, (2,)).with_neurons(InterpolatedLeakyIntegrateAndFire(0.05))
     assert rates(network, np.ones((1, 4, 4))).shape == (2, 1, 1)
-    from spikeunet.engine import IntegrateAndFire
-
     with pytest.raises(InputError, match=r"rate of InterpolatedLeakyIntegrateAndFire neurons \('lif1' has"):
         rates(network.with_neurons(IntegrateAndFire()), np.ones((1, 4, 4)))
