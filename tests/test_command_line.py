@@ -436,8 +436,19 @@ def test_version_and_help(run):
     assert run("--version").startswith("spikeunet 0.")
     statuses = run("--help").partition("Exit status:")[2].partition("Options:")[0].split("\n")
     assert [line.split()[0] for line in statuses if line.strip()] == ["0", "1", "2", "130", "143"]
-    commands = ("denoise", "segment", "evaluate", "convert", "finetune", "quantize", "info", "models", "compile")
-    for command in ((), *((name,) for name in commands)):
+    commands = (
+        "denoise",
+        "segment",
+        "evaluate",
+        "convert",
+        "finetune",
+        "train",
+        "quantize",
+        "info",
+        "models",
+        "compile",
+    )
+    for command in ((), *((name,) for name in (*commands, "compile"))):
         assert "spikeunet " in run(*command, "--help").split("Example", 1)[1]
 
 

@@ -15,7 +15,7 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.finetune import Trainable
-from spikeunet.engine.learning import METHODS, train
+from spikeunet.engine.learning import METHODS, LabelledPictures, train
 from spikeunet.engine.learning.softlif import (
     SoftLIFSettings,
     SoftLIFTrainer,
@@ -30,6 +30,7 @@ from spikeunet.engine.learning.softlif import (
 from spikeunet.engine.neurons import mean_emission
 
 NEURON = InterpolatedLeakyIntegrateAndFire()
+TALL = LabelledPictures(np.zeros((2, 1, 80, 2), np.float32), np.arange(2), ("a", "b"))
 SETTINGS = SoftLIFSettings(epochs=4, batch=16, widths=(4,), cells="midget", enlarge=2, shift=1, steps=12, seed=3)
 
 
@@ -199,7 +200,7 @@ def test_the_method_is_registered():
     [
         (lambda: SoftLIFSettings(widths=()), "widths must name"),
         (lambda: SoftLIFSettings(cells="parasol"), "cells must be one of none, off-midget, midget"),
-        (lambda: SoftLIFTrainer(bright_pictures(), SoftLIFSettings(shift=4)), "shift must be below 4"),
+        (lambda: SoftLIFTrainer(TALL, SoftLIFSettings(enlarge=64)), "enlarge 64 makes pictures of 5120x128"),
         (lambda: small_network((1, 4, 4), 1), "at least two classes"),
         (lambda: small_network((1, 4, 4), 2, cells="all"), "cells must be one of"),
     ],

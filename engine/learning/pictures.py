@@ -75,6 +75,16 @@ class LabelledPictures:
         object.__setattr__(found, "classes", self.classes)
         return found
 
+    def shifted(self, most: int, generator: np.random.Generator) -> LabelledPictures:
+        """Each picture moved by up to `most` pixels along both axes; what comes in is black."""
+        _, height, width = self.shape
+        padded = np.pad(self.pictures, ((0, 0), (0, 0), (most, most), (most, most)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
+        top, left = generator.integers(2 * most + 1, size=(2, len(self)))
+        found = self.part(slice(None))
+        object.__setattr__(found, "pictures", windows[np.arange(len(self)), :, top, left].reshape(-1, *self.shape))
+        return found
+
     def fingerprint(self) -> str:
         """Digest of the pictures, their classes and these classes' names."""
         digest = hashlib.sha256(repr((self.pictures.shape, self.classes)).encode())

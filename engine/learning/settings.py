@@ -55,6 +55,7 @@ class TrainingSettings:
 
     epochs: int = option(20, "Times that every picture is learnt from.", least=1, most=10**6)
     batch: int = option(32, "Pictures in a batch.", least=1, most=65536)
+    shift: int = option(0, "Pixels by which pictures are moved at most.", least=0, most=64)
     seed: int = option(0, "Of all that is drawn at random.", least=0)
 
     def __post_init__(self) -> None:

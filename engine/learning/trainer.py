@@ -41,6 +41,8 @@ class Trainer(ABC, Generic[Settings_]):
     """
 
     settings_type: ClassVar[type[Any]] = TrainingSettings
+    method: ClassVar[str] = ""
+    """What model files call the method."""
     starts_from = "data set"
 
     def __init__(self, pictures: LabelledPictures, settings: Settings_, threads: int | None = None) -> None:
@@ -86,9 +88,12 @@ class Trainer(ABC, Generic[Settings_]):
 
     def next_batch(self) -> LabelledPictures:
         """The pictures of the next step: each epoch has all of them, in an order of its own that the seed decides."""
-        epoch, place = divmod(self.iteration, self.batches)
-        order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.pictures))
-        return self.pictures.part(order[place * self.settings.batch : (place + 1) * self.settings.batch])
+        settings, (epoch, place) = self.settings, divmod(self.iteration, self.batches)
+        order = np.random.default_rng((settings.seed, epoch)).permutation(len(self.pictures))
+        batch = self.pictures.part(order[place * settings.batch : (place + 1) * settings.batch])
+        if not settings.shift:
+            return batch
+        return batch.shifted(settings.shift, np.random.default_rng((settings.seed, epoch, place)))
 
     def step(self, batch: LabelledPictures | None = None) -> Figures:
         """Learn from a batch, by default the next one.
@@ -137,7 +142,7 @@ class Trainer(ABC, Generic[Settings_]):
     def facts(self) -> dict[str, Any]:
         """Metadata of a model file for `spikeunet classify`."""
         settings = {name: list(v) if isinstance(v, tuple) else v for name, v in self.settings.as_json().items()}
-        training = {"iterations": self.iteration, **settings}
+        training = {"method": self.method, "iterations": self.iteration, **settings}
         _, height, width = self.pictures.shape
         return {
             "task": "classify",

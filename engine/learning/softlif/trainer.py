@@ -39,7 +39,6 @@ class SoftLIFSettings(GradientSettings):
     widths: tuple[int, ...] = option(WIDTHS, "Channels of the convolutions, each of which halves the picture.", least=1)
     cells: str = option("none", "Cells of the retina before the network.", choices=tuple(KINDS))
     enlarge: int = option(1, "Times that a picture's sides are enlarged first.", least=1, most=64)
-    shift: int = option(0, "Pixels by which pictures are moved at most.", least=0)
     sigma: float = option(0.02, "How far about the threshold the rate is smoothed.", above=0)
     steps: int = option(60, "Time steps to run the trained network for.", least=1, most=10**6)
     dt: float = option(0.001, "Seconds of a step.", above=0)
@@ -66,6 +65,7 @@ class SoftLIFTrainer(GradientTrainer[SoftLIFSettings]):
     """
 
     settings_type: ClassVar[type[Any]] = SoftLIFSettings
+    method: ClassVar[str] = "softlif"
 
     def __init__(self, pictures: LabelledPictures, settings: SoftLIFSettings, threads: int | None = None) -> None:
         super().__init__(pictures, settings, threads)
@@ -73,8 +73,6 @@ class SoftLIFTrainer(GradientTrainer[SoftLIFSettings]):
         height, width = (side * settings.enlarge for side in sides)
         if max(height, width) > MOST_SIDE:
             raise InputError(f"enlarge {settings.enlarge} makes pictures of {height}x{width}; take a smaller one")
-        if settings.shift >= min(height, width):
-            raise InputError(f"shift must be below {min(height, width)}, a side of the pictures (got {settings.shift})")
         self._size = (height, width)
         shape = (channels, height, width)
         start = small_network(
@@ -87,7 +85,7 @@ class SoftLIFTrainer(GradientTrainer[SoftLIFSettings]):
 
     def gradients(self, batch: LabelledPictures) -> tuple[Figures, dict[str, Array]]:
         """See `GradientTrainer.gradients`."""
-        shown = self._moved(self._enlarged(batch.pictures))
+        shown = self._enlarged(batch.pictures)
         network = self._trainable.network({**self._fixed, **self.parameters})
         tape = run_rates(network, np.ascontiguousarray(shown.transpose(0, 2, 3, 1)), self.settings.sigma)
         figures, gradient = classification_loss(tape.output[:, 0, 0], batch.labels)
@@ -126,17 +124,6 @@ class SoftLIFTrainer(GradientTrainer[SoftLIFSettings]):
         """(N, C, H, W) float32, as `spikeunet classify` resizes them."""
         planes = np.moveaxis(pictures.reshape(-1, *pictures.shape[2:]), 0, 2)
         return np.moveaxis(resize(planes, *self._size), 2, 0).reshape(*pictures.shape[:2], *self._size)
-
-    def _moved(self, shown: Array) -> Array:
-        """Pictures moved at random; what comes in is the edge, repeated."""
-        most = self.settings.shift
-        if not most:
-            return shown
-        padded = np.pad(shown, ((0, 0), (0, 0), (most, most), (most, most)), mode="edge")
-        places = self.generator.integers(2 * most + 1, size=(len(shown), 2)).tolist()
-        height, width = self._size
-        cut = [each[:, y : y + height, x : x + width] for each, (y, x) in zip(padded, places, strict=True)]
-        return np.stack(cut)
 
 
 def _accuracy(outputs: Array, pictures: LabelledPictures) -> float:
