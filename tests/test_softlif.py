@@ -179,7 +179,8 @@ def test_a_run_learns_resumes_and_saves_what_spikes(tmp_path):
     whole = trained()
     for name, array in whole.parameters.items():
         np.testing.assert_array_equal(again.parameters[name], array)
-    assert course[-1]["validation_accuracy"] == course[-1]["validation_spiking_accuracy"] == 1
+    assert course[-1]["validation_accuracy"] == 1
+    assert course[-1]["validation_spiking_accuracy"] >= 0.9  # of 20 pictures, in 12 steps
     assert "validation_spiking_accuracy" not in course[0]
     whole.save(tmp_path / "model.npz")
     network = load_model(tmp_path / "model.npz")
