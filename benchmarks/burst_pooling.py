@@ -54,8 +54,8 @@ class Recipe:
 
 
 RECIPES = {
-    "digits": Recipe((8, 16), 40, 600, 64),
-    "MNIST": Recipe((8, 16), 6, 600, 24),
+    "digits": Recipe((16, 32), 40, 600, 64),
+    "MNIST": Recipe((8, 16), 8, 1000, 24),
     "CIFAR-10": Recipe((32, 64), 6, 500, 64),
 }
 
