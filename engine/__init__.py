@@ -8,7 +8,7 @@ if __name__ != "spikeunet.engine":
 
 from . import start  # noqa: F401 - the checks before all else
 from .dense import forward, quantised_twin, twin_bits
-from .encoders import Delta, Events, EventStream, Latency, RankOrder, Rate, bin_events, read_events
+from .encoders import Delta, Events, EventStream, Foveal, Latency, RankOrder, Rate, bin_events, read_events
 from .errors import (
     GraphError,
     InputError,
@@ -66,6 +66,7 @@ from .neurons import (
     Heterogeneous,
     IntegrateAndFire,
     Integrator,
+    InterpolatedLeakyIntegrateAndFire,
     Izhikevich,
     Lapicque,
     LeakyIntegrateAndFire,
@@ -113,6 +114,7 @@ __all__ = [
     "Events",
     "FanOut",
     "Flatten",
+    "Foveal",
     "FrameWriter",
     "GlobalAvgPool2d",
     "GraphError",
@@ -122,6 +124,7 @@ __all__ = [
     "InputOperations",
     "IntegrateAndFire",
     "Integrator",
+    "InterpolatedLeakyIntegrateAndFire",
     "Izhikevich",
     "Lapicque",
     "Latency",

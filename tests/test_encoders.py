@@ -18,6 +18,7 @@ from spikeunet.engine import (
     Delta,
     Events,
     EventStream,
+    Foveal,
     GraphError,
     Input,
     InputError,
@@ -42,7 +43,7 @@ from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 from spikeunet.engine.testing.strategies import cases
 
-ENCODERS = (Rate(seed=3), Rate("poisson", 2.0, 5), Latency(4), RankOrder(3), Delta(0.125, 2))
+ENCODERS = (Rate(seed=3), Rate("poisson", 2.0, 5), Latency(4), RankOrder(3), Delta(0.125, 2), Foveal(3, on_parasol=0))
 LADDER = MultiThreshold((1.0, 0.5, 0.25))
 
 
@@ -195,7 +196,7 @@ def test_model_files_keep_encoders(tmp_path, encoder):
     ("value", "message"),
     [
         ({"type": "Rate", "kind": "bernoulli", "gain": 1}, "Rate must have the fields kind, gain, seed"),
-        ({"type": "Rat"}, "unknown encoder 'Rat'; known are Rate, Latency, RankOrder, Delta, Events"),
+        ({"type": "Rat"}, "unknown encoder 'Rat'; known are Rate, Latency, RankOrder, Foveal, Delta, Events"),
         ({"type": "Latency", "window": 0}, "Latency.window: must be a whole number from 1"),
         ({"type": "Latency", "window": 1.5}, "Latency.window: expected a whole number"),
         ({"type": "Events", "most": 3, "signed": 1}, "Events.signed: expected true or false"),
@@ -216,6 +217,9 @@ def test_model_files_that_are_refused(value, message):
         (lambda: Rate(seed=-1), "Rate.seed: must be a whole number from 0"),
         (lambda: Rate(gain="1"), "Rate.gain: must be a number"),
         (lambda: RankOrder(True), "RankOrder.window: must be a whole number"),
+        (lambda: Foveal(on_midget=1.5), "Foveal.on_midget: must be a whole number from 0 to 65536"),
+        (lambda: Foveal(8, 0, 0, 0, 0), "Foveal.off_midget: must not be 0 where that of all other kinds"),
+        (lambda: Foveal(share=0), "Foveal.share: must be a number above 0 and at most 1"),
         (lambda: Delta(0.0), "Delta.threshold: must be a number above 0"),
         (lambda: Delta(float("nan")), "Delta.threshold: must be a number above 0"),
         (lambda: Delta(most=128), "Delta.most: must be a whole number from 1 to 127"),

@@ -16,6 +16,7 @@ from spikeunet.engine import (
     EscapeNoiseLeakyIntegrateAndFire,
     Input,
     Integrator,
+    InterpolatedLeakyIntegrateAndFire,
     Izhikevich,
     Lapicque,
     LeakyIntegrator,
@@ -41,6 +42,7 @@ MODELS = [
     LeakyIntegrator(v_leak=-0.5, initial=-0.5),
     Integrator(2.0),
     EscapeNoiseLeakyIntegrateAndFire(),
+    InterpolatedLeakyIntegrateAndFire(tau_syn=0.005, initial=0.5),
 ]
 
 

@@ -5,11 +5,12 @@ from .delta import Delta
 from .encoder import Encoder
 from .event_files import read_events
 from .event_stream import EventStream, stream_of_queues
+from .foveal import Foveal, RankedCoefficients
 from .one_spike import Latency, RankOrder
 from .plain_events import Events
 from .rate import Rate
 
-ENCODERS: dict[str, type[Encoder]] = {kind.__name__: kind for kind in (Rate, Latency, RankOrder, Delta, Events)}
+ENCODERS: dict[str, type[Encoder]] = {kind.__name__: kind for kind in (Rate, Latency, RankOrder, Foveal, Delta, Events)}
 """What a model file may name."""
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "Encoder",
     "EventStream",
     "Events",
+    "Foveal",
     "Latency",
     "RankOrder",
+    "RankedCoefficients",
     "Rate",
     "bin_events",
     "read_events",

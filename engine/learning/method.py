@@ -50,6 +50,7 @@ class Method:
 OWN: tuple[Method, ...] = (
     Method("dsr", "Training on the spike representation: rates forward, clipped activations backward.", ".dsr"),
     Method("ide", "Feedback networks, by implicit differentiation at the equilibrium.", ".implicit_differentiation"),
+    Method("softlif", "Smooth firing rates, for leaky integrate-and-fire neurons.", ".softlif"),
 )
 
 METHODS: dict[str, Method] = {method.name: method for method in OWN}

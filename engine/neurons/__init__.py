@@ -14,6 +14,7 @@ from .firing import FiringConstants, LadderModel
 from .heterogeneous import Heterogeneous, check_model, registration_behind
 from .integrate_and_fire import IntegrateAndFire
 from .integrators import Integrator, LeakyIntegrator
+from .interpolated import InterpolatedLeakyIntegrateAndFire
 from .izhikevich import Izhikevich
 from .lapicque import Lapicque
 from .leaky_integrate_and_fire import LeakyIntegrateAndFire
@@ -39,6 +40,7 @@ __all__ = [
     "Heterogeneous",
     "IntegrateAndFire",
     "Integrator",
+    "InterpolatedLeakyIntegrateAndFire",
     "Izhikevich",
     "LadderModel",
     "Lapicque",
