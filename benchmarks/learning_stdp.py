@@ -67,17 +67,16 @@ def local_patches(times, side, number, generator):
     return latencies(values, 0.1)
 
 
-def learn_natural(pictures, seed, side, number=32, patches=20_000, epochs=6):
+def learn_natural(pictures, seed, side, number=32, patches=60_000, epochs=10):
     generator = np.random.default_rng(seed)
     filters = random_filters(generator, number, 2, side)
     first = StdpFilters(filters.weights.copy(), filters.thresholds.copy())
-    rate = 1.0
-    times = natural_times(pictures)
+    rate, times = 1.0, natural_times(pictures)
     for _ in range(epochs):
         drawn = [local_patches(each, side, patches // epochs // len(times), generator) for each in times]
         drawn = np.concatenate(drawn)
-        filters.learn(drawn[generator.permutation(len(drawn))], StdpRule(window=0.1, wanted=0.7), 0.1 * rate, rate)
-        rate *= 0.6
+        filters.learn(drawn[generator.permutation(len(drawn))], StdpRule(window=0.1, wanted=0.7), 0.05 * rate, rate)
+        rate *= 0.7
     return first, filters
 
 
@@ -122,7 +121,7 @@ def selectivity(field):
 
 def draw_filters(path, learnt, first, side):
     plt = pyplot()
-    figure, axes = plt.subplots(2, 1, figsize=(8, 5), layout="constrained")
+    figure, axes = plt.subplots(2, 1, figsize=(8, 2.8), layout="constrained")
     for axis, filters, title in ((axes[0], learnt, "learnt"), (axes[1], first, "before learning")):
         fields = filters.weights[:, 0] - filters.weights[:, 1]
         canvas = np.full((2 * (side + 1) + 1, 16 * (side + 1) + 1), np.nan)
@@ -164,12 +163,12 @@ def moving_digits(pictures, number, generator):
     room = SIZE - 16
     for index, (digit, label) in enumerate(zip(large[which], labels, strict=True)):
         down, right = DIRECTIONS[label]
-        top, left = generator.integers(room + 1, size=2)
+        top, left = generator.integers(FRAMES // 2, room - FRAMES // 2 + 1, size=2)
         # Where the way begins does not tell whither it goes: the middle of the way has the same place for all.
         for frame in range(FRAMES):
             shift = frame - FRAMES // 2
-            rows, columns = (top + down * shift) % SIZE, (left + right * shift) % SIZE
-            clips[index, frame] = np.roll(np.pad(digit, ((0, room), (0, room))), (rows, columns), (0, 1))
+            row, column = top + down * shift, left + right * shift
+            clips[index, frame, row : row + 16, column : column + 16] = digit
     return clips, labels
 
 
