@@ -2,9 +2,9 @@
 
     python benchmarks/learning_stdp.py --out docs/learning_stdp
 
-Filters: learnt from scikit-image's photographs behind differences of Gaussians, beside those that nothing was learnt by.
-Of each filter, on minus off, a Gabor function is fitted; a table has the share of its variance that the fit explains,
-and its orientation selectivity, 1 - circular variance of the answers to gratings of all orientations.
+Filters: learnt from scikit-image's photographs behind differences of Gaussians, beside filters before learning.
+To each filter, on minus off, a Gabor function is fitted; a table has the share of the variance that it explains, and
+its orientation selectivity, 1 - circular variance of the answers to gratings of all orientations.
 Clips: scikit-learn's digits, enlarged to 16x16, move one pixel a frame in one of four directions; digits of the test
 clips are others than those of the clips to learn from. Filters learn without labels, a linear readout tells the
 direction from pooled spikes; filters before learning (with thresholds that learnt) are the control. Several seeds, of
@@ -37,7 +37,8 @@ PHOTOGRAPHS = ("camera", "coins", "moon", "rocket", "chelsea", "coffee", "brick"
 SIDE, FRAMES, SIZE = 5, 6, 24
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 ARMS = (
-    ("raw", "late"), ("raw", "early"), ("signed", "late"), ("absolute", "early"), ("absolute", "late"), ("split", "early"),
+    ("raw", "late"), ("raw", "early"), ("signed", "late"), ("absolute", "early"), ("absolute", "late"),
+    ("split", "early"),
     ("split", "late"), ("flow", "early"), ("flow", "late"),
 )  # fmt: skip
 

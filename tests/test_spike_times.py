@@ -63,7 +63,11 @@ dyadic = st.integers(-32, 32).map(lambda number: number / 16)
 @st.composite
 def layers(draw):
     sources = draw(st.integers(1, 7))
-    times = draw(st.lists(st.one_of(st.just(np.inf), st.integers(0, 64).map(lambda n: n / 32)), min_size=sources, max_size=sources))
+    times = draw(
+        st.lists(
+            st.one_of(st.just(np.inf), st.integers(0, 64).map(lambda n: n / 32)), min_size=sources, max_size=sources
+        )
+    )
     weights = draw(st.lists(dyadic, min_size=3 * sources, max_size=3 * sources))
     bias = draw(st.lists(st.sampled_from([0.0, 0.0, 0.25, -0.5]), min_size=3, max_size=3))
     threshold = draw(st.sampled_from([0.5, 1.0, 1.7]))
@@ -154,7 +158,9 @@ def test_gradients_are_those_of_pytorch():
     for weight, after in zip(weights, result.times, strict=True):
         # Which arrivals come before a spike is taken from the simulation, all else is PyTorch's.
         fired = torch.tensor(np.isfinite(after))
-        early = (before[:, None, :] < torch.tensor(after)[:, :, None]) & fired[:, :, None] & torch.isfinite(before)[:, None]
+        early = (
+            (before[:, None, :] < torch.tensor(after)[:, :, None]) & fired[:, :, None] & torch.isfinite(before)[:, None]
+        )
         causes = torch.where(early, weight, 0.0)
         arrived = torch.where(torch.isfinite(before), before, 0.0)
         slope = torch.where(fired, causes.sum(-1), 1.0)
@@ -188,7 +194,9 @@ def test_a_network_of_linear_layers_runs():
     found = simulate_times(graph, times)
     plain = simulate_times(TimesNetwork((first, second), (np.full(5, np.float32(0.1)), np.zeros(3)), (0.5, 1.0)), times)
     np.testing.assert_array_equal(found.times[1], plain.times[1])
-    np.testing.assert_array_equal(simulate_times([first, second], times).times[0], simulate_times([first], times).times[0])
+    np.testing.assert_array_equal(
+        simulate_times([first, second], times).times[0], simulate_times([first], times).times[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -221,7 +229,9 @@ def test_files_keep_networks(tmp_path):
 
 def trainer(**settings):
     method = method_named("spike-times")
-    return method.trainer(bright_pictures(24), method.settings(**{"layers": (8,), "batch": 6, "epochs": 6, **settings}), 1)
+    return method.trainer(
+        bright_pictures(24), method.settings(**{"layers": (8,), "batch": 6, "epochs": 6, **settings}), 1
+    )
 
 
 def test_training_tells_classes_apart_and_resumes_exactly(tmp_path):
@@ -263,6 +273,19 @@ def test_the_first_spike_decides_the_class():
 def test_the_command_trains(tmp_path, capsys):
     pytest.importorskip("sklearn")
     out = tmp_path / "digits.npz"
-    arguments = ["train", "spike-times", "--data", "digits", "--pictures", "64", "--epochs", "1", "--layers", "8", "-o", out]
+    arguments = [
+        "train",
+        "spike-times",
+        "--data",
+        "digits",
+        "--pictures",
+        "64",
+        "--epochs",
+        "1",
+        "--layers",
+        "8",
+        "-o",
+        out,
+    ]
     main([str(each) for each in arguments], standalone_mode=False)
     assert load_times_network(out).facts["task"] == "classify"

@@ -1,4 +1,4 @@
-"""STDP: the competition against a slow twin, convolutions, the front end, motion, files, training and its checkpoints."""
+"""STDP: competitions against a slow twin, convolutions, the front end, motion, files, training and its checkpoints."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def compete_slowly(patch, weights, thresholds, rule, rate, threshold_rate):
         winner = int(np.argmax(beyond))
         if beyond[winner] < 0:
             continue
-        for index, before in enumerate(patch):
-            before = min(before, rule.silent)
+        for index, arrival in enumerate(patch):
+            before = min(arrival, rule.silent)
             if before <= time:
                 change = rate * math.exp(-(time - before) / rule.window)
             else:
@@ -167,7 +167,16 @@ def test_patches_lie_in_their_pictures_and_pooling_adds_up_cells():
 
 def trainer(**settings):
     method = method_named("stdp")
-    small = {"filters": 4, "side": 2, "cells": 2, "threshold": 2.0, "batch": 8, "epochs": 2, "front": "plain", "threshold_rate": 0.1}
+    small = {
+        "filters": 4,
+        "side": 3,
+        "cells": 2,
+        "threshold": 3.0,
+        "batch": 8,
+        "epochs": 2,
+        "front": "plain",
+        "threshold_rate": 0.05,
+    }
     return method.trainer(bright_pictures(32), method.settings(**{**small, **settings}), 1)
 
 

@@ -1,7 +1,7 @@
 """Spike times of layers of neurons in continuous time, their gradients, and the same neurons on a grid of time.
 
-A source that spikes at t_i adds w (t - t_i) to the potential from then on. Between two arrivals a potential is a straight
-line, so that its running sums, of w and of w t_i, say where it crosses the threshold.
+A source that spikes at t_i adds w (t - t_i) to the potential from then on. Between two arrivals a potential is a
+straight line, so that its running sums, of w and of w t_i, say where it crosses the threshold.
 """
 
 from __future__ import annotations
@@ -37,14 +37,20 @@ def first_crossings(times, orders, counts, weights, bias, threshold, crossed, sl
         while left > 0 and place < number:
             # After the last arrival a potential that rises crosses some time.
             following = times[sample, orders[sample, place + 1]] if place + 1 < number else _END
-            if place >= 0:
-                line = weights[orders[sample, place]]
+            line, hits = weights[orders[sample, max(place, 0)]], 0
+            if place < 0:
+                for target in range(width):
+                    hits += 1 if slope[target] * following >= limit[target] else 0
+            elif now == following:
+                # No time passes between arrivals at once, and no potential moves.
                 for target in range(width):
                     slope[target] += line[target]
                     moment[target] += line[target] * now
-            hits = 0
-            for target in range(width):
-                hits += 1 if slope[target] * following - moment[target] >= limit[target] else 0
+            else:
+                for target in range(width):
+                    slope[target] += line[target]
+                    moment[target] += line[target] * now
+                    hits += 1 if slope[target] * following - moment[target] >= limit[target] else 0
             if hits > 0:
                 for target in range(width):
                     level = slope[target] * following - moment[target]

@@ -42,10 +42,7 @@ def compete(times, orders, counts, weights, thresholds, rule, rate, threshold_ra
             continue
         for source in range(inputs):
             before = spiked - min(times[patch, source], rule.silent)
-            if before >= 0:
-                change = rate * np.exp(-before / rule.window)
-            else:
-                change = -rate * np.exp(before / rule.window)
+            change = (rate if before >= 0 else -rate) * np.exp(-abs(before) / rule.window)
             weights[winner, source] = min(max(weights[winner, source] + change, 0.0), 1.0)
         late = threshold_rate * (spiked - rule.wanted)
         for neuron in range(width):
@@ -63,7 +60,9 @@ def spike_features(times, orders, counts, weights, thresholds, side, inhibit, fo
     thresholds : float64, (J,)
     side : int64, of the kernel
     inhibit : whether the first spike at a place silences the other neurons there
-    found : float64, (N, rows, columns, J), written: times, infinite where there is no spike; returns synaptic operations
+    found : float64, (N, rows, columns, J), written: times, infinite where there is no spike
+
+    Returns synaptic operations.
     """
     samples, rows, columns, width = found.shape
     height, breadth = rows + side - 1, columns + side - 1

@@ -89,8 +89,8 @@ def times_network(network: TimesNetwork | Network | Sequence[Linear | NDArray[An
     Parameters
     ----------
     network : TimesNetwork, Network, or sequence of Linear or of (J, I) array
-        A Network must be a chain of Linear, each followed by IntegrateAndFire neurons, whose thresholds count, or by the
-        Output, which then is read by neurons of threshold 1. Their initial potentials must be 0. Biases become the
+        A Network must be a chain of Linear, each followed by IntegrateAndFire neurons, whose thresholds count, or by
+        the Output, which then is read by neurons of threshold 1. Their initial potentials must be 0. Biases become the
         weights of a source that spikes at 0. The features of a Linear are in the order (channel, row, column).
 
     Raises
@@ -103,8 +103,9 @@ def times_network(network: TimesNetwork | Network | Sequence[Linear | NDArray[An
     if isinstance(network, Network):
         return _of_graph(network)
     layers = tuple(network)
-    biases = tuple(each.bias if isinstance(each, Linear) else np.zeros(len(as_array(each, "weights"))) for each in layers)
-    return TimesNetwork(tuple(each.weight if isinstance(each, Linear) else each for each in layers), biases)
+    weights = tuple(np.asarray(each.weight if isinstance(each, Linear) else each, np.float64) for each in layers)
+    biases = tuple(each.bias if isinstance(each, Linear) else np.zeros(len(each)) for each in layers)
+    return TimesNetwork(weights, tuple(np.asarray(each, np.float64) for each in biases))
 
 
 def save_times_network(network: TimesNetwork, path: str | os.PathLike[str]) -> None:
@@ -127,7 +128,9 @@ def load_times_network(path: str | os.PathLike[str]) -> TimesNetwork:
         raise ModelFileError(f"{path}: holds no network of spike times; {_REMEDY}")
     try:
         thresholds = arrays["thresholds"].tolist()
-        weights, biases = (tuple(arrays[f"{name}{i}"] for i in range(len(thresholds))) for name in ("weights", "biases"))
+        weights, biases = (
+            tuple(arrays[f"{name}{i}"] for i in range(len(thresholds))) for name in ("weights", "biases")
+        )
         return TimesNetwork(weights, biases, tuple(thresholds), json.loads(str(arrays["facts"])))
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise ModelFileError(f"{path}: is damaged ({error}); {_REMEDY}") from None
@@ -140,7 +143,9 @@ def _of_graph(network: Network) -> TimesNetwork:
         raise InputError("times are given as such; take an Input without an encoder")
     for node in network.nodes[1:]:
         if node.sources != (last.name,):
-            raise InputError(f"simulate_times runs chains of Linear and neurons; {node.name!r} does not read {last.name!r}")
+            raise InputError(
+                f"simulate_times runs chains of Linear and neurons; {node.name!r} does not read {last.name!r}"
+            )
         if isinstance(node, Linear) and isinstance(last, (Input, Neurons)):
             weights.append(node.weight)
             biases.append(node.bias)
@@ -149,7 +154,9 @@ def _of_graph(network: Network) -> TimesNetwork:
         elif isinstance(node, Output) and isinstance(last, (Linear, Neurons)):
             thresholds += [1.0] * (len(weights) - len(thresholds))
         else:
-            raise InputError(f"simulate_times runs chains of Linear and neurons; {node.name!r} is {type(node).__name__}")
+            raise InputError(
+                f"simulate_times runs chains of Linear and neurons; {node.name!r} is {type(node).__name__}"
+            )
         last = node
     return TimesNetwork(tuple(weights), tuple(biases), tuple(thresholds), dict(network.metadata))
 

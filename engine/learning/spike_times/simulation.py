@@ -181,7 +181,7 @@ def _checked_times(network: TimesNetwork, times: Any) -> Times:
     array = np.atleast_2d(as_array(times, "times"))
     if array.ndim != 2 or array.shape[1] != network.sources or array.dtype.kind not in "fiu":
         raise InputError(
-            f"times must be numbers (N, {network.sources}), one for each input (got {array.dtype} of shape {array.shape})"
+            f"times must be numbers (N, {network.sources}), one for each input (got {array.dtype} {array.shape})"
         )
     wrong = ~(array >= 0)
     if wrong.any():

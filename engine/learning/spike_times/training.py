@@ -1,7 +1,7 @@
 """Training of spike times (ReL-PSP): cross-entropy of the negative times of the last layer, gradients in closed form.
 
 The class is that of the neuron that spikes first. A neuron whose weights are too small never spikes, and then no
-gradient tells it how to: a penalty on weights whose sum over a neuron's inputs stays below a margin keeps neurons alive.
+gradient tells it how to: a penalty on weights whose sum over a neuron's inputs stays below a margin keeps them alive.
 In the loss, an output neuron that never spikes counts as one that spikes at a late time.
 """
 
@@ -55,7 +55,9 @@ class SpikeTimesTrainer(GradientTrainer[SpikeTimesSettings]):
         widths = (int(np.prod(pictures.shape)), *settings.layers, len(pictures.classes))
         for index in range(1, len(widths)):
             sources = widths[index - 1]
-            drawn = self.generator.normal(settings.drive / sources, settings.spread / sources**0.5, (widths[index], sources))
+            drawn = self.generator.normal(
+                settings.drive / sources, settings.spread / sources**0.5, (widths[index], sources)
+            )
             self.parameters[f"fc{index}.weight"] = drawn.astype(np.float32)
 
     def gradients(self, batch: LabelledPictures) -> tuple[Figures, dict[str, Array]]:

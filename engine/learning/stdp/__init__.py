@@ -1,7 +1,7 @@
 """Convolutions that learn from spikes without labels (STDP), and what goes before and behind them.
 
-Differences of Gaussians, latencies, competition by the first spike, adaptive thresholds; motion made into a still picture
-first (arXiv 2105.14740).
+Differences of Gaussians, latencies, competition by the first spike, adaptive thresholds; motion made into a still
+picture first (arXiv 2105.14740).
 """
 
 from .filters import StdpFilters, StdpRule, random_filters

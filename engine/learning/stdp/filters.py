@@ -147,7 +147,9 @@ def _sorted(times: Times) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.argsort(times, axis=1, kind="stable"), np.isfinite(times).sum(axis=1)
 
 
-def readout(features: NDArray[Any], labels: NDArray[np.int64], classes: int, seed: int) -> dict[str, NDArray[np.float64]]:
+def readout(
+    features: NDArray[Any], labels: NDArray[np.int64], classes: int, seed: int
+) -> dict[str, NDArray[np.float64]]:
     """A linear readout: what is taken off the features and what they are divided by, weights and biases.
 
     Multinomial logistic regression by scikit-learn (extra `evaluate`).

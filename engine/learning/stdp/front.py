@@ -23,9 +23,7 @@ def _kernel(centre: float, surround: float) -> NDArray[np.float64]:
     return np.asarray(narrow / narrow.sum() - wide / wide.sum())
 
 
-def difference_of_gaussians(
-    pictures: NDArray[Any], centre: float = 1.0, surround: float = 4.0
-) -> NDArray[np.float64]:
+def difference_of_gaussians(pictures: NDArray[Any], centre: float = 1.0, surround: float = 4.0) -> NDArray[np.float64]:
     """Where pictures are brighter (on) and darker (off) than what surrounds them.
 
     Parameters

@@ -105,7 +105,11 @@ def load_stdp_model(path: str | os.PathLike[str]) -> StdpModel:
 def _check(path: str | os.PathLike[str], model: StdpModel) -> None:
     """ModelFileError where arrays do not fit each other."""
     weights, readout = model.filters.weights, model.readout
-    fits = weights.ndim == 4 and weights.shape[2] == weights.shape[3] and model.filters.thresholds.shape == weights.shape[:1]
+    fits = (
+        weights.ndim == 4
+        and weights.shape[2] == weights.shape[3]
+        and model.filters.thresholds.shape == weights.shape[:1]
+    )
     if fits and readout:
         shapes = [readout[name].shape if name in readout else () for name in _READOUT]
         features = model.cells**2 * len(weights)

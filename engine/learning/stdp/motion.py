@@ -54,7 +54,7 @@ def still_pictures(clips: Array, motion: str = "split", fusion: str = "early", c
     else:
         found = flow_grid(array, cell) if motion == "flow" else frame_differences(array, motion)
     if fusion == "late":
-        return found
+        return np.asarray(found)
     # A mean has the range of what it is taken of; what follows scales each picture anyway.
     return found.mean(axis=1, keepdims=True)
 
@@ -62,8 +62,8 @@ def still_pictures(clips: Array, motion: str = "split", fusion: str = "early", c
 def frame_differences(clips: Array, kind: str = "split") -> Array:
     """(N, T - 1, C, H, W): each frame minus the one before.
 
-    Split by sign in two channels (what becomes brighter, what becomes darker), absolute, or signed, from 0 to 1 with one
-    half where nothing changes.
+    Split by sign in two channels (what becomes brighter, what becomes darker), absolute, or signed, from 0 to 1 with
+    one half where nothing changes.
     """
     change = np.diff(clips, axis=1)
     if kind == "split":

@@ -32,7 +32,9 @@ class StdpSettings(TrainingSettings):
     window: float = option(0.1, "Time over which a spike's influence on a weight falls to 1/e.", above=0)
     wanted: float = option(0.7, "Time at which neurons should spike, from 0 to 1.", least=0, most=1)
     threshold: float = option(8.0, "Mean of the first thresholds.", above=0)
-    front: str = option("contrast", "Differences of Gaussians, or the pictures as they are.", choices=("contrast", "plain"))
+    front: str = option(
+        "contrast", "Differences of Gaussians, or the pictures as they are.", choices=("contrast", "plain")
+    )
     least: float = option(0.05, "Values that are not above it never spike.", least=0, below=1)
     inhibit: bool = option(True, "The first spike at a place silences the other filters there.")
     cells: int = option(4, "Cells along a side of the grid in which spikes are added up.", least=1, most=64)
@@ -48,7 +50,7 @@ class StdpTrainer(Trainer[StdpSettings]):
         channels, *size = pictures.shape
         if min(size) - settings.side + 1 < settings.cells:
             raise InputError(
-                f"side and cells must fit pictures of {size[0]}x{size[1]} pixels: at least cells + side - 1 along a side "
+                f"side and cells must fit pictures of {size[0]}x{size[1]} pixels, which have at least cells + side - 1 a side "
                 f"(got side {settings.side} and cells {settings.cells})"
             )
         channels *= 2 if settings.front == "contrast" else 1
