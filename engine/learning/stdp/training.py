@@ -50,7 +50,7 @@ class StdpTrainer(Trainer[StdpSettings]):
         channels, *size = pictures.shape
         if min(size) - settings.side + 1 < settings.cells:
             raise InputError(
-                f"side and cells must fit pictures of {size[0]}x{size[1]} pixels, which have at least cells + side - 1 a side "
+                f"side and cells must fit pictures of {size[0]}x{size[1]} pixels, of cells + side - 1 or more a side "
                 f"(got side {settings.side} and cells {settings.cells})"
             )
         channels *= 2 if settings.front == "contrast" else 1
