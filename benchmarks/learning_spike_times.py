@@ -106,6 +106,7 @@ def draw(path, rows, title):
     right.semilogx([rows[0][3]], [100 * rows[0][2]], "*", markersize=13, color="crimson", label="continuous time")
     right.set(xlabel="seconds for the test pictures", ylabel="test accuracy / %")
     right.legend(fontsize=8, loc="lower right")
+    right.xaxis.set_minor_formatter("")
     for axis in (left, right):
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=120)

@@ -196,8 +196,9 @@ def accuracy(parts, motion, fusion, seed, learn, filters=32, patches=6, epochs=3
             # What does not change lies at one half; on and off channels tell which way it changes.
             front = "contrast"
         times.append(front_times(values, front, 0.05))
-    side = SIDE if motion != "flow" else 3
-    found = random_filters(generator, filters, times[0].shape[1], side)
+    # Few cells of a flow's grid move, and neurons that nothing makes spike do not learn.
+    side, threshold = (3, 2.0) if motion == "flow" else (SIDE, 8.0)
+    found = random_filters(generator, filters, times[0].shape[1], side, threshold)
     begun = found.weights.copy()
     subset = times[0][generator.permutation(len(times[0]))[:2000]]
     for epoch in range(epochs):

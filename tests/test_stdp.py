@@ -222,6 +222,11 @@ def test_filters_larger_than_pictures_are_refused():
         trainer(side=5)
 
 
+def test_neurons_that_nothing_makes_spike_are_refused():
+    with pytest.raises(InputError, match="no neuron spiked in 64 patches at iteration 1"):
+        trainer(threshold=30.0).step()
+
+
 def test_the_command_trains(tmp_path):
     pytest.importorskip("sklearn")
     out = tmp_path / "digits.npz"

@@ -56,7 +56,7 @@ def still_pictures(clips: Array, motion: str = "split", fusion: str = "early", c
     if fusion == "late":
         return np.asarray(found)
     # A mean has the range of what it is taken of; what follows scales each picture anyway.
-    return found.mean(axis=1, keepdims=True)
+    return np.asarray(found.mean(axis=1, keepdims=True))
 
 
 def frame_differences(clips: Array, kind: str = "split") -> Array:

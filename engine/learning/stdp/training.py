@@ -17,6 +17,9 @@ from .filters import StdpFilters, StdpRule, drawn_patches, pooled, random_filter
 from .front import Times
 from .model import StdpModel, front_times, read, save_stdp_model
 
+ENOUGH = 64
+"""Patches of a batch of which one at least should make a neuron spike."""
+
 
 @dataclass(frozen=True)
 class StdpSettings(TrainingSettings):
@@ -72,6 +75,12 @@ class StdpTrainer(Trainer[StdpSettings]):
         share = settings.annealing**self.epoch
         rule = StdpRule(settings.window, settings.wanted)
         winners = self.filters.learn(patches, rule, settings.rate * share, settings.threshold_rate * share)
+        if len(winners) >= ENOUGH and (winners < 0).all():
+            raise InputError(
+                f"no neuron spiked in {len(winners)} patches at iteration {self.iteration + 1}, so none can learn; start "
+                f"again with a smaller threshold or threshold_rate (they are {settings.threshold:g} and "
+                f"{settings.threshold_rate:g})"
+            )
         weights = self.parameters["filters"]
         spiked = float((winners >= 0).mean()) if len(winners) else 0.0
         return {"spiked": spiked, "undecided": float((weights * (1 - weights)).mean()) * 4}
