@@ -197,7 +197,7 @@ def accuracy(parts, motion, fusion, seed, learn, filters=32, patches=6, epochs=3
             front = "contrast"
         times.append(front_times(values, front, 0.05))
     # Few cells of a flow's grid move, and neurons that nothing makes spike do not learn.
-    side, threshold = (3, 2.0) if motion == "flow" else (SIDE, 8.0)
+    side, threshold, pace = (3, 2.0, 0.1) if motion == "flow" else (SIDE, 8.0, 1.0)
     found = random_filters(generator, filters, times[0].shape[1], side, threshold)
     begun = found.weights.copy()
     subset = times[0][generator.permutation(len(times[0]))[:2000]]
@@ -206,7 +206,7 @@ def accuracy(parts, motion, fusion, seed, learn, filters=32, patches=6, epochs=3
         drawn = drawn[np.isfinite(drawn).any(axis=(1, 2, 3))]
         share = 0.8**epoch
         # Threshold and weights find each other; the control keeps its first weights.
-        found.learn(drawn, StdpRule(), 0.1 * share if learn else 0.0, share)
+        found.learn(drawn, StdpRule(), 0.1 * share if learn else 0.0, pace * share)
         if not learn:
             assert (found.weights == begun).all()
     features = []

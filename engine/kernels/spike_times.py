@@ -106,7 +106,7 @@ def time_gradients(times, crossed, scaled, weights, into):
 
 
 @compiled
-def grid_crossings(steps, orders, counts, weights, bias, threshold, step, last, crossed, arrivals, updates):
+def grid_crossings(steps, orders, counts, weights, bias, threshold, step, last, crossed, work):
     """The same layer on a grid of time: what arrives at a step counts from then on, every potential moves at each step.
 
     steps : int64, (N, I), step of each source's spike
@@ -114,13 +114,13 @@ def grid_crossings(steps, orders, counts, weights, bias, threshold, step, last, 
     step : float64, length of a step
     last : int64, steps of the run
     crossed : int64, (N, J), written: step of the spike, -1 where there is none
-    arrivals, updates : int64, (N,), written: arrivals that neurons took in, steps of neurons, none after the spike
+    work : int64, (N, 2), written: arrivals that neurons took in, and steps of neurons, none after the spike
     """
     samples, width = crossed.shape
     slope, potential, waiting = np.empty(width), np.empty(width), np.empty(width, np.int64)
     for sample in range(samples):
         left, place = width, 0
-        arrivals[sample], updates[sample] = 0, 0
+        work[sample, :] = 0
         for target in range(width):
             slope[target], potential[target], waiting[target] = bias[target], 0.0, target
             crossed[sample, target] = -1
@@ -136,11 +136,11 @@ def grid_crossings(steps, orders, counts, weights, bias, threshold, step, last, 
                 else:
                     slope[kept], potential[kept], waiting[kept] = slope[index], potential[index], waiting[index]
                     kept += 1
-            updates[sample] += left
+            work[sample, 1] += left
             left = kept
             while place < counts[sample] and steps[sample, orders[sample, place]] <= now:
                 line = weights[orders[sample, place]]
                 for index in range(left):
                     slope[index] += line[waiting[index]]
-                arrivals[sample] += left
+                work[sample, 0] += left
                 place += 1

@@ -155,17 +155,16 @@ def _grid_layer(
     late = times > last * step * (1 + 1e-12)
     steps = np.ceil(np.where(late, 0, times) / step - 1e-9).astype(np.int64)
     orders, counts = _sorted(np.where(late, np.inf, times))
-    crossed = np.empty((len(times), by_source.shape[1]), np.int64)
-    arrivals, updates = np.empty(len(times), np.int64), np.empty(len(times), np.int64)
+    crossed, operations = np.empty((len(times), by_source.shape[1]), np.int64), np.empty((len(times), 2), np.int64)
 
     def work(part: slice) -> None:
         grid_crossings(
-            steps[part], orders[part], counts[part], by_source, bias, threshold, step, last,
-            crossed[part], arrivals[part], updates[part],
+            steps[part], orders[part], counts[part], by_source, bias, threshold, step, last, crossed[part],
+            operations[part],
         )  # fmt: skip
 
     on_threads(work, _parts(len(times)))
-    return np.where(crossed < 0, np.inf, crossed * step), arrivals, updates
+    return np.where(crossed < 0, np.inf, crossed * step), operations[:, 0], operations[:, 1]
 
 
 def _parts(samples: int) -> list[slice]:

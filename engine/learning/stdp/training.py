@@ -77,7 +77,7 @@ class StdpTrainer(Trainer[StdpSettings]):
         winners = self.filters.learn(patches, rule, settings.rate * share, settings.threshold_rate * share)
         if len(winners) >= ENOUGH and (winners < 0).all():
             raise InputError(
-                f"no neuron spiked in {len(winners)} patches at iteration {self.iteration + 1}, so none can learn; start "
+                f"no neuron spiked in {len(winners)} patches at iteration {self.iteration + 1}, so none learns; start "
                 f"again with a smaller threshold or threshold_rate (they are {settings.threshold:g} and "
                 f"{settings.threshold_rate:g})"
             )
