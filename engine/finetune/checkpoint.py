@@ -166,12 +166,18 @@ def _restore(trainer: Resumable, state: dict[str, Any], arrays: dict[str, NDArra
         raise TypeError("notes")
     for kind in ("parameters", "averages"):
         for name, array in expected[kind].items():
-            flat(array)[:] = found[kind][name]
+            _fill(array, found[kind][name])
     if optimizer is not None:
         optimizer.moments = {name: array.copy() for name, array in found["moments"].items()}
         optimizer.count = count
     trainer.iteration, trainer.notes = iteration, notes
     trainer.generator.bit_generator.state = state["generator"]
+
+
+def _fill(array: NDArray[Any], values: NDArray[Any]) -> None:
+    """Put values in the order of `flat` into an array, whatever the order of its memory."""
+    target = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+    target[...] = values.reshape(target.shape)
 
 
 def _whole_number(state: dict[str, Any], name: str, most: int) -> int:

@@ -51,6 +51,18 @@ OWN: tuple[Method, ...] = (
     Method("dsr", "Training on the spike representation: rates forward, clipped activations backward.", ".dsr"),
     Method("ide", "Feedback networks, by implicit differentiation at the equilibrium.", ".implicit_differentiation"),
     Method("softlif", "Smooth firing rates, for leaky integrate-and-fire neurons.", ".softlif"),
+    Method(
+        "spike-times",
+        "Exact spike times in continuous time (ReL-PSP): one spike a neuron, gradients in closed form.",
+        ".spike_times.training",
+        "a file of weights, which `simulate_times` runs (`load_times_network`)",
+    ),
+    Method(
+        "stdp",
+        "Convolutions that learn without labels: latencies, spike-timing-dependent plasticity, a linear readout.",
+        ".stdp.training",
+        "a file of filters, thresholds and readout (`load_stdp_model`)",
+    ),
 )
 
 METHODS: dict[str, Method] = {method.name: method for method in OWN}
