@@ -7,6 +7,7 @@ from pathlib import Path
 
 import profiles  # noqa: F401 - loads the Hypothesis profile
 import pytest
+from slow_cases import is_slow
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("SPIKEUNET_SHARED", REPOSITORY.parent / "shared"))
@@ -17,6 +18,15 @@ def _folder_or_skip(*candidates: Path, what: str) -> Path:
         if folder.is_dir():
             return folder
     pytest.skip(f"{what} are not at {candidates[-1]}; SPIKEUNET_SHARED names another folder than {SHARED}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what slow_cases.py says, before the marks are looked at."""
+    for item in items:
+        test, _, case = item.name.partition("[")
+        if is_slow(item.path.name, test, case.removesuffix("]")):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -133,7 +132,7 @@ def _interruptions_kept() -> Iterator[None]:
             unraisable(unraised)
             return
         lost.append(unraised.exc_value)
-        if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
+        with suppress(ValueError, AttributeError):  # another thread, or a system without timers
             signal.signal(signal.SIGALRM, again)
             signal.setitimer(signal.ITIMER_REAL, _AGAIN)
 

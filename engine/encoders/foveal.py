@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import as_array
 from ..errors import InputError
+from ..kernels.tables import CELL_MAP
 from .encoder import Frames
 from .ganglion_cells import CELLS, SMALLEST_SHARE, Cell, divided, norms, responses, spread_out
 from .one_spike import NEVER, OneSpike
@@ -186,7 +187,7 @@ class _Layout:
                 kinds.append(np.full(len(sites[-1]), kind, np.int64))
                 rows.append((first, len(tops), len(lefts), tops[0], lefts[0], distance, kind, channel, cell.sign))
                 first += len(sites[-1])
-        self.maps = np.array(rows, np.int64)
+        self.maps = np.array(rows, CELL_MAP)
         self.sites, self.kinds = np.concatenate(sites), np.concatenate(kinds)
         self.extent = np.array([height, width, *(cell.size // 2 for cell in CELLS.values())], np.int64)
         longest = max(cell.size for cell in CELLS.values())

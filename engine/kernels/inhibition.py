@@ -17,8 +17,7 @@ def rank_coefficients(values, scales, maps, profiles, extent, order, ranked, lea
 
     values : float64, (n,), coefficients, map after map, row after row; those that are ranked become -inf
     scales : float64, (n,), what the kernels were multiplied with to get the norm 1
-    maps : int64, (M, 9), of each map: first value, rows, columns, first row's and column's place in the picture,
-        stride, kind, channel, and 1 or -1, which all of a kind's kernels are multiplied with
+    maps : (M,) CELL_MAP
     profiles : float64, (kinds, 2, longest), each kind's in the middle, zeros beyond it
     extent : int64, (2 + kinds,), the picture's height and width, and half the size of each kind of kernel
     order : int64, (most,)
@@ -28,12 +27,14 @@ def rank_coefficients(values, scales, maps, profiles, extent, order, ranked, lea
     middle = profiles.shape[2] // 2
     first_rows = np.zeros(len(maps) + 1, np.int64)
     for index in range(len(maps)):
-        first_rows[index + 1] = first_rows[index] + maps[index, 1]
-    best = np.empty(first_rows[-1], np.int64)
+        first_rows[index + 1] = first_rows[index] + maps[index].rows
+    best = np.empty(first_rows[len(maps)], np.int64)
     for index in range(len(maps)):
-        for row in range(maps[index, 1]):
+        for row in range(maps[index].rows):
             best[first_rows[index] + row] = _best_of_row(values, maps[index], row)
-    longest = max(maps[:, 1].max(), maps[:, 2].max())
+    longest = 0
+    for index in range(len(maps)):
+        longest = max(longest, maps[index].rows, maps[index].columns)
     along_rows, along_columns = np.empty((4, longest)), np.empty((4, longest))
     for rank in range(len(order)):
         chosen, home = -1, 0
@@ -46,28 +47,30 @@ def rank_coefficients(values, scales, maps, profiles, extent, order, ranked, lea
             return rank
         order[rank], ranked[rank] = chosen, size
         values[chosen] = -np.inf
-        inside = chosen - maps[home, 0]
-        y = maps[home, 3] + inside // maps[home, 2] * maps[home, 5]
-        x = maps[home, 4] + inside % maps[home, 2] * maps[home, 5]
+        own = maps[home]
+        inside = chosen - own.first
+        y = own.first_y + inside // own.columns * own.stride
+        x = own.first_x + inside % own.columns * own.stride
         for index in range(len(maps)):
             other = maps[index]
-            if other[7] != maps[home, 7]:
+            if other.channel != own.channel:
                 continue
-            reach = extent[2 + maps[home, 6]] + extent[2 + other[6]]
-            top, bottom = _reached(y, reach, other[3], other[5], other[1])
-            left, right = _reached(x, reach, other[4], other[5], other[2])
-            pair = (profiles[maps[home, 6]], profiles[other[6]], middle)
-            halves = (extent[2 + maps[home, 6]], extent[2 + other[6]])
-            _overlaps(pair, halves, y, other[3], other[5], top, bottom, extent[0], along_rows)
-            _overlaps(pair, halves, x, other[4], other[5], left, right, extent[1], along_columns)
-            factor = size * scales[chosen] * maps[home, 8] * other[8]
+            halves = (extent[2 + own.kind], extent[2 + other.kind])
+            reach = halves[0] + halves[1]
+            top, bottom = _reached(y, reach, other.first_y, other.stride, other.rows)
+            left, right = _reached(x, reach, other.first_x, other.stride, other.columns)
+            pair = (profiles[own.kind], profiles[other.kind], middle)
+            _overlaps(pair, halves, y, other.first_y, other.stride, top, bottom, extent[0], along_rows)
+            _overlaps(pair, halves, x, other.first_x, other.stride, left, right, extent[1], along_columns)
+            factor = size * scales[chosen] * own.sign * other.sign
             for row in range(top, bottom):
                 sums = along_rows[:, row] * factor
-                start = other[0] + row * other[2]
+                start = other.first + row * other.columns
                 for column in range(left, right):
-                    product = sums[0] * along_columns[0, column] - sums[1] * along_columns[1, column]
-                    product -= sums[2] * along_columns[2, column]
-                    product += sums[3] * along_columns[3, column]
+                    product = 0.0
+                    for which in range(4):
+                        part = sums[which] * along_columns[which, column]
+                        product += part if which % 3 == 0 else -part  # of two differences of profiles
                     values[start + column] -= product * scales[start + column]
                 best[first_rows[index] + row] = _best_of_row(values, other, row)
     return len(order)
@@ -76,9 +79,9 @@ def rank_coefficients(values, scales, maps, profiles, extent, order, ranked, lea
 @compiled
 def _best_of_row(values, of_map, row):
     """Place of a row's largest value, the first of equal ones."""
-    start = of_map[0] + row * of_map[2]
+    start = of_map.first + row * of_map.columns
     best = start
-    for place in range(start + 1, start + of_map[2]):
+    for place in range(start + 1, start + of_map.columns):
         if values[place] > values[best]:
             best = place
     return best

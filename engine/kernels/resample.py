@@ -15,6 +15,10 @@ def _larger_first(a, b):
     return max(a, b), min(a, b)
 
 
+_SLOPE, _DOWN, _RIGHT = range(3)
+"""Parameters of a weight: correlation or slope, and the extents down and to the right."""
+
+
 @compiled_bare
 def look_up(plane, unit, table, offsets, rows, sums):
     """Add what a table says of four samples around each pixel, for each rotation of where they lie.
@@ -92,12 +96,12 @@ def weigh(plane, shapes, table, vertical, horizontal, rows, resampled):
                 column = min(max(lefts[x] + j, 0), width - 1)
                 down, right = downs[y] - i, rights[x] - j
                 if gaussian:
-                    correlation = table[0, shapes[row, column, 0]]
-                    down *= table[1, shapes[row, column, 1]]
-                    right *= table[2, shapes[row, column, 2]]
+                    correlation = table[_SLOPE, shapes[row, column, _SLOPE]]
+                    down *= table[_DOWN, shapes[row, column, _DOWN]]
+                    right *= table[_RIGHT, shapes[row, column, _RIGHT]]
                     weight = math.exp(-0.5 * (down * down - 2 * correlation * (down * right) + right * right))
                 else:
-                    slope = table[0, shapes[row, column, 0]]
+                    slope = table[_SLOPE, shapes[row, column, _SLOPE]]
                     weight = _tent(slope, down) * _tent(slope, right)
                 weights += weight
                 total += weight * plane[row, column]

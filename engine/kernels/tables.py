@@ -251,3 +251,16 @@ class ZeroTables(NamedTuple):
 
 CALL = np.dtype([("function", np.int64), ("block", np.int64)], align=True)
 """Addresses of a function and of the block of arguments that it takes, see bound_call.py."""
+
+
+# --- Rank order, see inhibition.py; engine/encoders/foveal.py makes them ----------------------------------------------
+
+CELL_MAP = np.dtype(
+    [
+        (name, np.int64)
+        for name in ("first", "rows", "columns", "first_y", "first_x", "stride", "kind", "channel", "sign")
+    ],
+    align=True,
+)
+"""Cells of one kind that see one channel: first value, rows and columns of cells, where the first cell stands in the
+picture, how far apart they are, kind, channel, and 1 or -1, which all of a kind's kernels are multiplied with."""

@@ -38,7 +38,11 @@ _PAGE = """# Model cards
 One for each model that comes with the package, as `spikeunet info MODEL` and `spikeunet info MODEL --json` show it.
 This page is made of the files beside the models, `engine/models/*.json`, by `python -m spikeunet.engine.models.cards >
 docs/models.md`; a test holds the two together. A model of your own has a card where a JSON file of its name with the
-same fields lies beside it."""
+same fields lies beside it.
+
+```
+spikeunet info denoise-gray-fast
+```"""
 
 
 def card_of(model: str) -> dict[str, Any] | None:

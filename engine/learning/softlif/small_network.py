@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...encoders.ganglion_cells import CELLS
 from ...errors import InputError
-from ...graph import Input, Network, Neurons, Node, Output
+from ...graph import Input, Network, Neurons, Node, Output, Weighted
 from ...layers import Conv2d, Linear
 from ...neurons import InterpolatedLeakyIntegrateAndFire
 
@@ -88,7 +88,7 @@ def small_network(
     return Network(nodes)
 
 
-def _retina(kinds: Sequence[str], channels: int) -> Conv2d:
+def _retina(kinds: Sequence[str], channels: int) -> Weighted:
     """A channel of each kind of cells for each channel of the picture; without contrast, currents are the threshold."""
     side = max(CELLS[kind].size for kind in kinds)
     weight = np.zeros((len(kinds) * channels, channels, side, side), np.float32)

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ from ...errors import InputError, ModelFileError
 from ...files.archive import read_arrays
 from ...files.atomic import atomic_write
 from ...files.json_text import format_json
-from ...graph import Input, Network, Neurons, Node, Output
-from ...layers import Linear
+from ...graph import Input, Network, Neurons, Node, Output, Weighted
 from ...neurons import IntegrateAndFire
 
 Times = NDArray[np.float64]
@@ -83,7 +82,7 @@ class TimesNetwork:
         return int(self.weights[0].shape[1])
 
 
-def times_network(network: TimesNetwork | Network | Sequence[Linear | NDArray[Any]]) -> TimesNetwork:
+def times_network(network: TimesNetwork | Network | Sequence[Weighted | NDArray[Any]]) -> TimesNetwork:
     """A network in continuous time, of what others describe.
 
     Parameters
@@ -103,8 +102,8 @@ def times_network(network: TimesNetwork | Network | Sequence[Linear | NDArray[An
     if isinstance(network, Network):
         return _of_graph(network)
     layers = tuple(network)
-    weights = tuple(np.asarray(each.weight if isinstance(each, Linear) else each, np.float64) for each in layers)
-    biases = tuple(each.bias if isinstance(each, Linear) else np.zeros(len(each)) for each in layers)
+    weights = tuple(np.asarray(getattr(each, "weight", each), np.float64) for each in layers)
+    biases = tuple(getattr(each, "bias", np.zeros(len(weight))) for each, weight in zip(layers, weights, strict=True))
     return TimesNetwork(weights, tuple(np.asarray(each, np.float64) for each in biases))
 
 
@@ -136,6 +135,11 @@ def load_times_network(path: str | os.PathLike[str]) -> TimesNetwork:
         raise ModelFileError(f"{path}: is damaged ({error}); {_REMEDY}") from None
 
 
+def _is_full(node: object) -> TypeGuard[Weighted]:
+    """Whether a node is a full connection: its weights have two axes."""
+    return isinstance(node, Weighted) and node.weight.ndim == 2
+
+
 def _of_graph(network: Network) -> TimesNetwork:
     weights, biases, thresholds = list[Any](), list[Any](), list[float]()
     last: Node = network.input
@@ -146,12 +150,12 @@ def _of_graph(network: Network) -> TimesNetwork:
             raise InputError(
                 f"simulate_times runs chains of Linear and neurons; {node.name!r} does not read {last.name!r}"
             )
-        if isinstance(node, Linear) and isinstance(last, (Input, Neurons)):
+        if _is_full(node) and isinstance(last, (Input, Neurons)):
             weights.append(node.weight)
             biases.append(node.bias)
-        elif isinstance(node, Neurons) and isinstance(last, Linear):
+        elif isinstance(node, Neurons) and _is_full(last):
             thresholds.append(_threshold(node))
-        elif isinstance(node, Output) and isinstance(last, (Linear, Neurons)):
+        elif isinstance(node, Output) and (isinstance(last, Neurons) or _is_full(last)):
             thresholds += [1.0] * (len(weights) - len(thresholds))
         else:
             raise InputError(

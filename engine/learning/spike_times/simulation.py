@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from ...arrays import as_array
 from ...errors import InputError
-from ...graph import Network
+from ...graph import Network, Weighted
 from ...kernels.spike_times import first_crossings, grid_crossings
-from ...layers import Linear
 from ...threads import on_threads, using_threads
 from .layers import Times, TimesNetwork, times_network
 
@@ -56,7 +55,7 @@ class TimesResult:
 
 
 def simulate_times(
-    network: TimesNetwork | Network | Sequence[Linear | NDArray[Any]], times: NDArray[Any], threads: int | None = None
+    network: TimesNetwork | Network | Sequence[Weighted | NDArray[Any]], times: NDArray[Any], threads: int | None = None
 ) -> TimesResult:
     """Spike times of a network, exact but for the rounding of float64: there are no time steps.
 
@@ -108,7 +107,7 @@ def layer_times(
 
 
 def simulate_grid(
-    network: TimesNetwork | Network | Sequence[Linear | NDArray[Any]],
+    network: TimesNetwork | Network | Sequence[Weighted | NDArray[Any]],
     times: NDArray[Any],
     step: float,
     duration: float,

@@ -1,0 +1,75 @@
+"""Which cases of quick tests are slow: by file and test those that stay quick, none where all are slow.
+
+They take seconds each, most of them to compile kernels that no other test needs; what they show, quicker cases of the
+same tests show for other kinds, and `-m slow` runs them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def _but(*slow: str) -> Callable[[str], bool]:
+    """Whether a case, by its name in brackets, stays quick: none of these ends its name."""
+    return lambda case: not case.endswith(slow)
+
+
+def _only(*quick: str) -> Callable[[str], bool]:
+    return lambda case: case in quick
+
+
+QUICK: dict[str, dict[str, Callable[[str], bool]]] = {
+    "test_architectures_parity_torch.py": {
+        "test_the_spiking_output_tends_to_the_analog_one": _but("wnet", "unet"),
+    },
+    "test_bound_program.py": {"test_same_as_the_reference": _only()},
+    "test_copies.py": {"test_denoised_pictures": _but("pickle")},
+    "test_counting.py": {"test_counts_equal_brute_force": _but("conv_transpose2d")},
+    "test_energy.py": {"test_reads_and_writes_equal_a_visit_to_every_event": _only()},
+    "test_evaluation.py": {"test_the_shipped_denoiser_on_a_real_picture": _only()},
+    "test_exactness.py": {"test_a_model_that_rests_elsewhere_passes_all_checks": _only()},
+    "test_finetune_forward.py": {
+        "test_accumulated_outputs_are_the_sums_of_the_spikes": _only(),
+        "test_layers_are_charged_where_their_input_is_positive": _only(),
+        "test_one_thread_and_several_give_the_same_numbers": _only(),
+    },
+    "test_finetune_residual.py": {"test_both_methods_put_out_what_the_engine_does": _only()},
+    "test_fork.py": {"test_forks_beside_a_thread_that_simulates": _only()},
+    "test_fuzz.py": {"test_sample": _but("kill", "nir", "weights")},
+    "test_heterogeneous_neurons.py": {"test_stochastic_neurons_reproduce_for_any_schedule": _only()},
+    "test_integer_kernels.py": {
+        "test_same_as_the_event_driven_kernels": _but("event-integers-3"),
+        "test_tiles": _but("odd-2-portable"),
+    },
+    "test_invariants.py": {"test_a_run_leaves_no_trace": _only()},
+    "test_limits.py": {"test_large_strides_are_simulated_like_the_reference": _but("auto")},
+    "test_loops.py": {"test_same_as_the_reference": _but("options0-3", "options2-3")},
+    "test_neuron_models.py": {"test_all_checks_hold": _but("Lapicque0")},
+    "test_nir.py": {"test_round_trips_keep_every_spike": _but("flat")},
+    "test_onnx_classifiers.py": {"test_channels_that_come_last_are_exported_as_others": _only()},
+    "test_onnx_parity_torch.py": {"test_the_spiking_network_tends_to_the_analog_one": _only()},
+    "test_own_layers.py": {"test_the_kit_passes_what_is_right": _but("locally connected")},
+    "test_own_neurons.py": {
+        "test_each_model_alone": _but("AdaptiveThreshold"),
+        "test_a_large_layer_in_bands": _only(),
+    },
+    "test_own_neurons_finetune.py": {
+        "test_backward_through_time_by_the_definition": _but("model1", "model7", "model8"),
+        "test_both_forward_runs_are_the_engines": _but("model7", "model8"),
+        "test_training_lowers_the_loss": _only("model0-bptt", "model0-flow"),
+    },
+    "test_quantization.py": {"test_a_larger_network_equals_the_reference_bit_for_bit": _only()},
+    "test_random_graphs.py": {"test_a_random_network": _but("3", "4")},
+    "test_shared_state.py": {"test_many_threads_of_a_program": _only()},
+    "test_simulation.py": {"test_each_kind_of_synapse": _but("linear"), "test_large_picture": _but("layer-1")},
+    "test_softlif.py": {"test_a_run_learns_resumes_and_saves_what_spikes": _only()},
+    "test_streams.py": {"test_a_closed_stream_is_no_error": _only("2>&-")},
+    "test_tiling.py": {"test_each_kind_of_synapse": _but("linear")},
+    "test_weight_pickles_hostile.py": {"test_pickles_that_want_memory_or_time_get_little": _but("marks")},
+}
+
+
+def is_slow(file: str, test: str, case: str) -> bool:
+    """Whether a case of a test, "" where it has none, is left to the slow ones."""
+    stays_quick = QUICK.get(file, {}).get(test)
+    return stays_quick is not None and not stays_quick(case)
