@@ -44,6 +44,13 @@ network = small_denoiser()
 """
 GIVEN = {
     "evaluation.md": PICTURE + 'write_picture("street.png", np.dstack([small] * 3))',
+    "learning.md": NETWORK + "photographs = [np.random.default_rng(0).random((1, 16, 16), np.float32)]",
+    "noise.md": PICTURE + 'write_picture("photograph.jpg", np.dstack([small] * 3))',
+    "plots.md": "import matplotlib\nmatplotlib.use('Agg')",
+    "report.md": PICTURE
+    + 'import subprocess, sys\nwrite_picture("noisy.png", small)\n'
+    + 'command = [sys.executable, "-m", "spikeunet", "report", "denoise-gray-fast", "noisy.png", "-o", "camera"]\n'
+    + 'subprocess.run([*command, "--add-noise", "25", "--quiet"], check=True)',
     "operations.md": PICTURE
     + 'write_picture("picture.png", small)\nfrom spikeunet.engine import denoise\nresults = [denoise(small).result]',
     "pictures.md": PICTURE + 'import tifffile\ntifffile.imwrite("stack.tif", np.stack([small] * 2))',
