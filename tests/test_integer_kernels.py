@@ -134,6 +134,36 @@ def test_same_as_the_event_driven_kernels(kind, steps, picture):
     assert plain.operations.totals == expected.operations.totals
 
 
+@pytest.mark.parametrize("steps", [1, pytest.param(15, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    # Output channels that fill eight, four and two vectors of a block, and several blocks of them.
+    "channels",
+    [128, pytest.param(64, marks=pytest.mark.slow), pytest.param(96, marks=pytest.mark.slow),
+     pytest.param(256, marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_wide_layers_from_event_to_event(channels, steps, picture):
+    """A window of three pixels, a transposed convolution and single pixels, as the shipped networks have."""
+    generator = np.random.default_rng(5)
+    net = Network(
+        [
+            Input("input", 2),
+            Conv2d("conv1", "input", weight(generator, 21, 2, 3, 3), padding=1),
+            Neurons("relu1", "conv1", LADDER),
+            Conv2d("conv2", "relu1", weight(generator, channels, 21, 3, 3), padding=1),
+            Neurons("relu2", "conv2", LADDER),
+            ConvTranspose2d("up", "relu1", weight(generator, 21, channels, 2, 2), stride=2),
+            Neurons("relu3", "up", UNEVEN),
+            Conv2d("conv3", "relu2", weight(generator, channels, channels, 1, 1)),
+            Output("output", "conv3"),
+        ]
+    )
+    expected = by_events(net, picture, steps, threads=1, record=RECORDS)
+    assert expected.spikes["relu1"].mean() > 0.02
+    found = simulate(net.replace(), picture, steps, threads=1, record=RECORDS, kind=QUADS)
+    assert {found.kernels[name] for name in ("relu2", "relu3", "output")} == {(QUADS,)}
+    assert_same(found, expected)
+
+
 def test_same_as_the_reference(picture):
     assert_same(simulate(network(), picture, 3, threads=1, record=RECORDS), reference.simulate(network(), picture, 3))
 
