@@ -187,6 +187,30 @@ def test_hdf5_files_that_are_refused(hdf5, tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_hdf5_files_with_texts_among_the_numbers_or_a_heap_that_never_ends(hdf5, tmp_path):
+    """libhdf5 would walk such a heap for ever."""
+    h5py = pytest.importorskip("h5py")
+    texts = np.zeros(3, [("x", "u2"), ("y", "u2"), ("t", "i8"), ("p", "u1"), ("note", h5py.string_dtype())])
+    texts["note"] = "a note"
+    path = hdf5("texts.h5", lambda file: file.create_dataset("events", data=texts))
+    with pytest.raises(InputError, match="'events' has no numbers, or texts among them"):
+        read_events(path)
+
+    def noted(file):
+        file.create_dataset("events", data=some_events())
+        file["note"] = np.array(["a note"], h5py.string_dtype())
+
+    content = hdf5("noted.h5", noted).read_bytes()
+    assert len(read_events(tmp_path / "noted.h5")) == 50
+    heap = content.index(b"GCOL\x01")
+    place = heap + 16
+    while content[place : place + 2] != b"\0\0":
+        place += 16 + -(-int.from_bytes(content[place + 8 : place + 16], "little") // 8) * 8
+    broken = content[: place + 8] + bytes(8) + content[place + 16 :]
+    with pytest.raises(InputError, match=r"truncated or damaged .*a heap of texts that has no end"):
+        read_events(write(tmp_path / "broken.h5", broken))
+
+
 def test_files_that_are_refused(tmp_path, shared_data):
     pytest.importorskip("faery")
     samples = shared_data / "events"

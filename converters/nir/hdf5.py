@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from spikeunet.engine.files import hdf5, hdf5_objects
 from spikeunet.engine.files.archive import MAXIMUM_BYTES, MAXIMUM_RATIO
+from spikeunet.engine.files.hdf5_heaps import check_heaps
 
-from ..weights import hdf5_objects
-from ..weights.hdf5_heaps import check_heaps
-from ..weights.keras_file import FILTERS
 from ..weights.refusals import DamagedError, UnreadableError
 
 MAXIMUM_DEPTH = 32
@@ -32,8 +31,11 @@ def read_groups(path: Path) -> Group:
     except ImportError:
         raise UnreadableError("is a NIR file, which needs the extra: pip install spikeunet[nir]") from None
     check_heaps(path)
-    with h5py.File(path, "r") as file:
-        return _Reader(h5py, path).group(file, "", 0)
+    try:
+        with h5py.File(path, "r") as file:
+            return _Reader(h5py, path).group(file, "", 0)
+    except hdf5.Hdf5Error as fault:
+        raise UnreadableError(f"{fault}; export the network again") from None
 
 
 class _Reader:
@@ -49,8 +51,7 @@ class _Reader:
         for key in group:
             self._objects += 1
             inner = f"{path}/{key}"
-            if not isinstance(group.get(key, getlink=True), self._h5py.HardLink):
-                raise UnreadableError(f"holds {inner!r:.100}, a link, which is not followed; export the network again")
+            hdf5.check_is_here(self._h5py, group, key, inner)
             if self._objects > MAXIMUM_OBJECTS or depth > MAXIMUM_DEPTH:
                 raise UnreadableError(f"holds more than {MAXIMUM_OBJECTS} objects, or nests them too deeply")
             with hdf5_objects.found(inner):
@@ -64,9 +65,7 @@ class _Reader:
         return found
 
     def _dataset(self, dataset: Any, path: str) -> Any:
-        layout = dataset.id.get_create_plist()
-        filters = {layout.get_filter(index)[0] for index in range(layout.get_nfilters())}
-        if dataset.is_virtual or dataset.external or filters - FILTERS:
+        if hdf5.lies_elsewhere(dataset) or hdf5.unknown_filters(dataset):
             raise UnreadableError(
                 f"holds {path!r:.100}, whose numbers lie elsewhere or need a plug-in; export it again"
             )
@@ -74,8 +73,7 @@ class _Reader:
             text = self._h5py.check_string_dtype(dataset.dtype) is not None
         if dataset.shape is None or (not text and (dataset.dtype.kind not in "fiub" or dataset.dtype.itemsize > 8)):
             raise UnreadableError(f"holds {path!r:.100} of the type {str(dataset.dtype)[:50]}, which is not read")
-        if math.prod(dataset.chunks or ()) > max(2**20, 4 * math.prod(dataset.shape)):
-            raise DamagedError(f"{path!r:.100} is split into pieces larger than itself")
+        hdf5.check_pieces(path, dataset)
         self._left -= math.prod(dataset.shape) * dataset.dtype.itemsize
         if self._left < 0:
             raise UnreadableError(f"declares more bytes of arrays up to {path!r:.100} than its size allows")

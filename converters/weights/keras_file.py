@@ -10,26 +10,22 @@ import io
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeunet.engine.files import hdf5, hdf5_objects
 from spikeunet.engine.files.archive import MAXIMUM_BYTES, MAXIMUM_RATIO, member_fault, read_member
+from spikeunet.engine.files.hdf5_heaps import check_heaps
+from spikeunet.engine.files.hdf5_objects import text_attribute
 
-from . import hdf5_objects
-from .hdf5_heaps import check_heaps
-from .hdf5_objects import text_attribute
-from .refusals import DamagedError, UnreadableError
+from .refusals import UnreadableError
 
 WEIGHTS = "model.weights.h5"
 """The member of a `.keras` archive with the arrays."""
-
-MAXIMUM_DEPTH = 16
-MAXIMUM_OBJECTS = 2**14
-FILTERS = {1, 2, 3}
-"""Deflate, shuffle and checksums, which HDF5 itself unpacks; any other might load a plug-in."""
 
 _PARTS = {
     "kernel": "weight",
@@ -55,7 +51,7 @@ def read_h5(source: Path | io.BytesIO, file_size: int | None = None) -> dict[str
     left = min(MAXIMUM_BYTES, MAXIMUM_RATIO * size)
     arrays: dict[str, NDArray[Any]] = {}
     check_heaps(source)
-    with h5py.File(source, "r") as file:
+    with h5py.File(source, "r") as file, _remedied():
         found = dict(_datasets(h5py, file))
         for path, dataset in found.items():
             left -= _checked_size(path, dataset)
@@ -78,28 +74,20 @@ def read_archive(path: Path) -> dict[str, NDArray[Any]]:
         return read_h5(io.BytesIO(read_member(archive, member).tobytes()), member.file_size)
 
 
+@contextmanager
+def _remedied() -> Iterator[None]:
+    try:
+        yield
+    except hdf5.Hdf5Error as fault:
+        raise UnreadableError(f"{fault}; save the model again") from None
+
+
 def _datasets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
     """Arrays by their path, without those of the optimiser; only what lies in the file itself is followed."""
-    waiting, seen = [("", file)], 0
-    while waiting:
-        path, group = waiting.pop(0)
-        for key in group:
-            seen += 1
-            inner = f"{path}/{key}" if path else key
-            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                raise UnreadableError(f"holds {inner!r:.100}, a link, which is not followed; save the model again")
-            if seen > MAXIMUM_OBJECTS or inner.count("/") > MAXIMUM_DEPTH:
-                raise UnreadableError(f"holds more than {MAXIMUM_OBJECTS} objects, or nests them too deeply")
-            if key in _LEFT_OUT:
-                continue
-            with hdf5_objects.found(inner):
-                item = group[key]
-            if isinstance(item, h5py.Group):
-                waiting.append((inner, item))
-            elif isinstance(item, h5py.Dataset):
-                yield inner.removeprefix("model_weights/"), item
-            else:
-                raise UnreadableError(f"holds {inner!r:.100}, which is no array")
+    for path, item in hdf5.objects(h5py, file, _LEFT_OUT):
+        if not isinstance(item, h5py.Dataset):
+            raise UnreadableError(f"holds {path!r:.100}, which is no array")
+        yield path.removeprefix("model_weights/"), item
 
 
 def _checked_size(path: str, dataset: Any) -> int:
@@ -110,14 +98,11 @@ def _checked_size(path: str, dataset: Any) -> int:
         raise UnreadableError(
             f"holds {path!r:.100} of the type {str(dtype)[:50]}, which is not read; save plain numbers"
         )
-    layout = dataset.id.get_create_plist()
-    filters = {layout.get_filter(index)[0] for index in range(layout.get_nfilters())}
-    if dataset.is_virtual or dataset.external or filters - FILTERS:
+    if hdf5.lies_elsewhere(dataset) or hdf5.unknown_filters(dataset):
         raise UnreadableError(
             f"holds {path!r:.100}, whose numbers lie elsewhere or need a plug-in; save the model again"
         )
-    if math.prod(dataset.chunks or ()) > max(2**20, 4 * math.prod(dataset.shape)):
-        raise DamagedError(f"{path!r:.100} is split into pieces larger than itself")
+    hdf5.check_pieces(path, dataset)
     return int(math.prod(dataset.shape) * dtype.itemsize)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 import subprocess
 import sys
@@ -17,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, SettingError
-from ..files.archive import read_arrays
-from ..files.hdf5 import Hdf5Error, check_dataset, datasets
+from ..files import hdf5
+from ..files.archive import MAXIMUM_BYTES, MAXIMUM_RATIO, read_arrays
+from ..files.hdf5_heaps import check_heaps
 
 EVENT_TYPE = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("p", "u1")])
 """Column, row, time (microseconds in camera files) and polarity, 0 or 1."""
@@ -125,10 +127,12 @@ def _read_hdf5(path: Path) -> NDArray[Any]:
         raise SettingError(
             f"{path}: reading {path.suffix} needs h5py, which is not installed: pip install 'spikeunet[events]'"
         ) from None
+    check_heaps(path)
     try:
         with h5py.File(path, "r") as file:
-            return _events_of_hdf5(path, dict(datasets(h5py, file)))
-    except Hdf5Error as error:
+            found = {place: item for place, item in hdf5.objects(h5py, file) if isinstance(item, h5py.Dataset)}
+            return _events_of_hdf5(path, found)
+    except hdf5.Hdf5Error as error:
         raise InputError(f"{path}: {error}") from None
 
 
@@ -147,11 +151,28 @@ def _events_of_hdf5(path: Path, found: Mapping[str, Any]) -> NDArray[Any]:
             f"ys, ts and ps (got {len(whole)} of these among {', '.join(found)[:100] or 'nothing'})"
         )
     for place in whole[0]:
-        check_dataset(place, found[place], path.stat().st_size)
+        _check_dataset(place, found[place], path.stat().st_size)
     arrays = [found[place][()] for place in whole[0]]
     if structured:
         return _structured(path, arrays[0])
     return _put_together(path, dict(zip("xytp", arrays, strict=True)))
+
+
+def _check_dataset(place: str, dataset: Any, file_size: int) -> None:
+    """Hdf5Error where an array cannot be read out of the file alone, or is far larger than such a file can hold."""
+    if hdf5.lies_elsewhere(dataset):
+        raise hdf5.Hdf5Error(f"the numbers of {place!r:.100} lie in another file")
+    unknown = hdf5.unknown_filters(dataset)
+    if unknown:
+        raise hdf5.Hdf5Error(
+            f"{place!r:.100} is compressed by a plug-in, filter {min(unknown)}, and none is loaded; rewrite the file "
+            "with h5repack -f GZIP=4"
+        )
+    if dataset.shape is None or dataset.dtype.hasobject:
+        raise hdf5.Hdf5Error(f"{place!r:.100} has no numbers, or texts among them")
+    hdf5.check_pieces(place, dataset)
+    if math.prod(dataset.shape) * dataset.dtype.itemsize > min(MAXIMUM_BYTES, MAXIMUM_RATIO * file_size):
+        raise hdf5.Hdf5Error(f"{place!r:.100} declares more bytes than a file of {file_size} bytes may")
 
 
 def _put_together(path: Path, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

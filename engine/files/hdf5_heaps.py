@@ -6,8 +6,6 @@ import io
 import mmap
 from pathlib import Path
 
-from .refusals import DamagedError
-
 _HEAP = b"GCOL\x01"
 _HEADER = 16
 """Bytes of the header of a heap and of an object in it: index (2), references (2), nothing (4), length (8)."""
@@ -15,7 +13,7 @@ _WRAPS = 2**64
 
 
 def check_heaps(source: Path | io.BytesIO) -> None:
-    """DamagedError where an object in a heap is followed by itself, as libhdf5 counts."""
+    """ValueError where an object in a heap is followed by itself, as libhdf5 counts."""
     if isinstance(source, io.BytesIO):
         _check(source.getvalue())
         return
@@ -32,7 +30,7 @@ def _check(content: bytes | mmap.mmap) -> None:
         while here + _HEADER <= end:
             step, left = _step(content, here), left - 1
             if step % _WRAPS == 0 or left < 0:
-                raise DamagedError("a heap of texts that has no end")
+                raise ValueError("a heap of texts that has no end")
             here += step
         place = content.find(_HEAP, place + 1)
 

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .refusals import DamagedError
-
 _ATTRIBUTE, _CONTINUATION = 12, 16
 _MOST_BLOCKS = 64
 _PREFIX = 40
@@ -19,11 +17,11 @@ _LONGEST_HEADER = 2**20
 
 @contextmanager
 def found(path: str) -> Iterator[None]:
-    """DamagedError where h5py does not find or understand what lies at a path, which it calls KeyError or TypeError."""
+    """ValueError where h5py does not find or understand what lies at a path, which it calls KeyError or TypeError."""
     try:
         yield
     except (KeyError, TypeError) as fault:
-        raise DamagedError(f"{path!r:.100}: {fault}") from None
+        raise ValueError(f"{path!r:.100}: {fault}") from None
 
 
 def text_attribute(group: Any, name: str, source: Path | io.BytesIO) -> str | None:
@@ -44,7 +42,7 @@ def text_attribute(group: Any, name: str, source: Path | io.BytesIO) -> str | No
         size = len(source.getvalue()) if isinstance(source, io.BytesIO) else source.stat().st_size
         lengths = list(_lengths(source, h5py.h5o.get_info(group.id).addr, name.encode()))
         if len(lengths) != 1 or lengths[0] > size:
-            raise DamagedError(f"an attribute {name!r} longer than the file")
+            raise ValueError(f"an attribute {name!r} longer than the file")
     value = group.attrs[name]
     return value if isinstance(value, str) else None
 
