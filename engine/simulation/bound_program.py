@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from ..binding import Layer, Program
 from ..binding.kernel_choice import least_active
 from ..events import STEPS_PER_QUEUE, EventQueue
-from ..kernels.arguments import CountedSource, LayerCalls, LayerReads, SequenceProgress
+from ..kernels.arguments import CountedSource
 from ..kernels.bound_call import bind
 from ..kernels.float_mode import flushing
 from ..kernels.sequence import count_uneven_sources, count_zeros_of_sources, run_layers
+from ..kernels.sequence_arguments import LayerCalls, LayerReads, SequenceProgress
 from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
 from ..kernels.sources import packed_sources
 from ..kernels.tables import CALL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,14 @@ from ..binding.gather_layer import GatherLayer
 from ..binding.kernel_choice import EVENT_INTEGERS, choose_kernels
 from ..binding.pool_layer import PoolLayer
 from ..binding.value_layer import ValueLayer
+from ..kernels.arguments import BandTable, QuantaEntries
 from ..kernels.tables import ZeroTables
 from .event_integers import EventIntegers
 from .integer_products import COST_OF_A_PRODUCT, IntegerProducts
 from .layer_state import Inputs, LayerState
 from .plane_means import PlaneMeans
 from .value_currents import ValueCurrents
+from .worker_memory import WorkerMemory
 
 _OPERATIONS_OF_AN_EVENT = 8
 """Unpacking an event, in multiply-accumulates that take about as long."""
@@ -68,6 +71,26 @@ class Part:
             self.pool = PlaneMeans(layer, layer.pooled_levels, inputs, steps)
         elif isinstance(layer, ValueLayer):
             self.values = ValueCurrents(layer, inputs, steps, state.synaptic)
+
+    def integer_phases(
+        self, bands: BandTable, memory: WorkerMemory, most_inputs: int
+    ) -> list[tuple[Any, tuple[Any, ...]]]:
+        """Kernels for each band and what they take, none where the part does not run in integers.
+
+        The last one takes a constant, neurons and a target besides; no band reads more than `most_inputs` rows.
+        """
+        if self.dot is not None:
+            return self.dot.phases(bands, memory.scratch, memory.counts, most_inputs)
+        if self.quads is None:
+            return []
+        channels, _, width = self.layer.incoming
+        sizes = width, most_inputs, self.most_entries(bands), self.steps
+        return self.quads.phases(bands, QuantaEntries(*memory.scratch.quanta_entries(*sizes)), channels)
+
+    def most_entries(self, bands: BandTable) -> int:
+        """Entries that any band reads."""
+        first, end = (self.row_sizes[bands.table[name]] for name in ("first_input", "end_input"))
+        return int((end - first).max())
 
     @property
     def zeros_to_count(self) -> ZeroTables | None:

@@ -25,7 +25,6 @@ from ..kernels.arguments import (
     EventMemory,
     LadderNeurons,
     OutputRows,
-    QuantaEntries,
 )
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
@@ -199,32 +198,19 @@ class LayerBands:
     def _gather(self, memory: WorkerMemory, neurons: LadderNeurons | None, target: NDArray[Any]) -> list[Phase]:
         """Levels, or without neurons the currents, from events or from planes."""
         constant = Constant(self._state.constant, self._state.constant_stride)
-        if self.part.dot is not None or self.part.quads is not None:
-            *before, (kernel, arguments) = self._in_integers(memory)
+        in_integers = self.part.integer_phases(self._table, memory, self._most_inputs)
+        if in_integers:
+            *before, (kernel, arguments) = in_integers
             return [*(Phase(*each) for each in before), Phase(kernel, (*arguments, constant, neurons, target))]
         entries = self._entries(memory.scratch)
         token = self.layer.token(self._steps)
         gather = (self._table, token, self._connections, entries, constant, neurons, target, 0)
         return [self._decode(entries), Phase(gather_band, gather)]
 
-    def _in_integers(self, memory: WorkerMemory) -> list[tuple[Any, tuple[Any, ...]]]:
-        """Kernels and what they take; the last one takes a constant, neurons and a target besides."""
-        if self.part.dot is not None:
-            return self.part.dot.phases(self._table, memory.scratch, memory.counts, self._most_inputs)
-        assert self.part.quads is not None
-        channels, _, width = self.layer.incoming
-        sizes = width, self._most_inputs, self._most_entries, self._steps
-        return self.part.quads.phases(self._table, QuantaEntries(*memory.scratch.quanta_entries(*sizes)), channels)
-
-    @property
-    def _most_entries(self) -> int:
-        """That any band reads."""
-        sizes, table = self.part.row_sizes, self._table.table
-        return int((sizes[table["end_input"]] - sizes[table["first_input"]]).max())
-
     def _entries(self, scratch: Scratch) -> Entries:
         """Memory for the entries of any band."""
-        return Entries(*scratch.entries(self.layer.incoming[2], self._most_inputs, self._most_entries, self._steps))
+        most = self.part.most_entries(self._table)
+        return Entries(*scratch.entries(self.layer.incoming[2], self._most_inputs, most, self._steps))
 
     def _decode(self, entries: Entries) -> Phase:
         """Unpack events; where there is no source but the picture, none."""
