@@ -68,7 +68,13 @@ def test_thresholds_take_the_place_of_the_models_neurons(capsys):
         assert named in refusals.refusal(capsys, *ARGUMENTS, "-o", "other.npz", "--thresholds", given)
 
 
+def needs_plots():
+    """Without matplotlib a run says that it draws no curve."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
+    needs_plots()
     assert run() == 0
     expected, network = without_time(log()), load_model("tuned.npz")
     Path("tuned.npz").unlink()
@@ -132,6 +138,8 @@ def test_bad_input_is_one_line(arguments, message, capsys):
 
 @pytest.mark.parametrize("name", ["tuned.png", "tuned.csv"])
 def test_a_file_that_nobody_named_is_not_replaced(name, capsys):
+    if name == "tuned.png":
+        needs_plots()
     Path(name).write_text("iteration,what somebody kept\n")
     option = {"tuned.png": "--curve", "tuned.csv": "--log"}[name]
     refused = refusals.refusal(capsys, *ARGUMENTS)
@@ -200,6 +208,7 @@ def test_the_curve_is_a_picture(tmp_path):
 
 
 def test_files_that_are_no_pictures_are_named(capsys):
+    needs_plots()
     Path("pictures/mask.gif").touch()
     assert run("--iterations", "1") == 0
     assert capsys.readouterr().err == "spikeunet: skipped 1 of pictures: mask.gif (no picture by its suffix)\n"

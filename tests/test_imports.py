@@ -207,7 +207,11 @@ for root in ("spikeunet.engine", "spikeunet.converters"):
     package = importlib.import_module(root)
     for module in pkgutil.walk_packages(package.__path__, root + "."):
         if not module.name.endswith("__main__") and module.name != "spikeunet.engine.package":
-            importlib.import_module(module.name)
+            try:
+                importlib.import_module(module.name)
+            except ModuleNotFoundError as missing:  # of an extra that is not installed
+                if missing.name.partition(".")[0] == "spikeunet":
+                    raise
 names = collections.defaultdict(set)
 for name, module in list(sys.modules.items()):
     file = getattr(module, "__file__", None)
