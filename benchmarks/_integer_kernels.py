@@ -87,11 +87,11 @@ def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, n
     """Seconds of unpacking and of adding up on one thread, and the sums of all steps; of a layer without neurons."""
     state = LayerState(layer)
     unpacks = ((phases, "decode_rows"), (integer_products, "fill_planes"), (event_integers, "decode_quanta"))
-    adds = ((phases, "gather_band"), (integer_products, "dot_band"), (event_integers, "gather_quads"))
+    adds = ((phases, "gather_band"), (integer_products, "dot_band"), (event_integers, "gather_band"))
     run = LayerRun(state, [inputs], steps, keep_currents=False, lasting=True)
     with Clock(*unpacks, *adds) as clock:
         run.run(None, 1)
-    unpack, add = (sum(clock.seconds[name] for _, name in kernels) for kernels in (unpacks, adds))
+    unpack, add = (sum(clock.seconds[name] for name in {name for _, name in kernels}) for kernels in (unpacks, adds))
     return unpack, add, state.readout
 
 

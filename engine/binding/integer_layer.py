@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Shape, Synapses
-from ..kernels.arguments import DotTokens, QuadTokens
+from ..kernels.arguments import DotTokens
 from ..kernels.dot import LANES, dot_token
-from ..kernels.window_block import accumulators, window_token
+from ..kernels.quads import QuadToken, quad_token
+from ..kernels.window_block import window_token
 from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
@@ -127,10 +128,9 @@ class QuadLayer:
     plan: GatherPlan
     weights: NDArray[np.int8]
 
-    def tokens(self, steps: int) -> QuadTokens:
-        """Shapes of what is kept in registers, for this many steps at once."""
-        sums = accumulators(steps, self.plan.window, self.plan.block_width)
-        return QuadTokens(sums, window_token(steps, 1, len(sums.vectors), LANES, len(sums.vectors)))
+    def token(self, steps: int) -> QuadToken:
+        """Shape of what is kept in registers, for this many steps at once."""
+        return quad_token(steps, self.plan.window, self.plan.block_width)
 
 
 def integer_layer(

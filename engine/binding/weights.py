@@ -14,7 +14,7 @@ Number = TypeVar("Number", np.float32, np.int8)
 
 
 def pack_weights(kernel: NDArray[Number], plan: GatherPlan) -> NDArray[Number]:
-    """Flat, of the kernel's type, as gather_band and gather_quads read it.
+    """Flat, of the kernel's type, as gather_band reads it.
 
     Phase, block of output channels, kernel row, input channel, kernel column (last one first), channel in block.
     """

@@ -129,21 +129,6 @@ class DotTokens(NamedTuple):
     block: Token
 
 
-class QuadTokens(NamedTuple):
-    """Shapes of what is kept in registers.
-
-    Parameters
-    ----------
-    sums : Token
-        Sums of products.
-    block : Token
-        Currents, of one pixel.
-    """
-
-    sums: Token
-    block: Token
-
-
 class ScaledIntegers(NamedTuple):
     """Weights of a layer.
 
@@ -187,49 +172,19 @@ class OutputRows(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """Input rows as `decode_rows` unpacks them, sorted by column.
-
-    Behind the last entry there is room for MOST_CHUNKS chunks.
+    """Input rows as `decode_rows` or `decode_quanta` unpacks them, sorted by column.
 
     Parameters
     ----------
     first_row, rows : int
         Of the queues: the first one, and how many.
-    begins : (W * (rows + 1),) int32
+    entries : Entries or QuantaEntries
         The entries of the pixel (first_row + row, x) are begins[x * (rows + 1) + row] ... up to the next one.
-    keys : int32
-        Row * channels of all sources + channel, the row counted from first_row.
-    values : float32
-        As many as steps for each entry.
     """
 
     first_row: int
     rows: int
-    begins: NDArray[np.int32]
-    keys: NDArray[np.int32]
-    values: NDArray[np.float32]
-
-
-class DecodedQuanta(NamedTuple):
-    """Input rows as `decode_quanta` unpacks them: as `Decoded`, with levels in quanta.
-
-    Behind the last entry there is room for a chunk.
-
-    Parameters
-    ----------
-    first_row, rows, begins, keys
-        As in `Decoded`.
-    quanta : uint8
-        Those of step t at t * stride, one for each entry.
-    stride : int
-    """
-
-    first_row: int
-    rows: int
-    begins: NDArray[np.int32]
-    keys: NDArray[np.int32]
-    quanta: NDArray[np.uint8]
-    stride: int
+    entries: Any
 
 
 class Planes(NamedTuple):
@@ -332,7 +287,18 @@ class BandTable(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """A thread's memory for events that are unpacked, large enough for every band; arrays as in `Decoded`."""
+    """A thread's memory for events that are unpacked, large enough for every band; see `Decoded`.
+
+    Behind the last entry there is room for MOST_CHUNKS chunks.
+
+    Parameters
+    ----------
+    begins : (W * (rows + 1),) int32
+    keys : int32
+        Row * channels of all sources + channel, the row counted from the first one.
+    values : float32
+        As many as steps for each entry.
+    """
 
     begins: NDArray[np.int32]
     keys: NDArray[np.int32]
@@ -340,7 +306,16 @@ class Entries(NamedTuple):
 
 
 class QuantaEntries(NamedTuple):
-    """A thread's memory for events in quanta, large enough for every band; arrays as in `DecodedQuanta`."""
+    """The same with levels in quanta. Behind the last entry there is room for a chunk.
+
+    Parameters
+    ----------
+    begins, keys
+        As in `Entries`.
+    quanta : uint8
+        Those of step t at t * stride, one for each entry.
+    stride : int
+    """
 
     begins: NDArray[np.int32]
     keys: NDArray[np.int32]

@@ -19,7 +19,7 @@ def output_rows(band, bands):
 def decoded_rows(band, bands, entries):
     """A band's input rows, as events that are unpacked."""
     first, end = bands.table[band].first_input, bands.table[band].end_input
-    return Decoded(first, end - first, entries.begins, entries.keys, entries.values)
+    return Decoded(first, end - first, entries)
 
 
 @numba.njit(inline="always")

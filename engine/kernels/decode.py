@@ -22,7 +22,7 @@ _AHEAD = 64
 
 @numba.njit(inline="always")
 def _decode_pixel(source, steps, base, first, end, place, decoded):
-    keys, values = decoded.keys, decoded.values
+    keys, values = decoded.entries.keys, decoded.entries.values
     channels, levels, emit = source.channels, source.levels, source.emit
     for entry in range(first, end):
         keys[place] = base + channels[entry]
@@ -34,7 +34,7 @@ def _decode_pixel(source, steps, base, first, end, place, decoded):
 @numba.njit(inline="always")
 def _decode_chunks(source, steps, base, entry, first, end, place, decoded):
     """The entries' chunks first ... end - 1; what they write too much is overwritten by what comes next."""
-    keys, values, levels = decoded.keys, decoded.values, source.levels
+    keys, values, levels = decoded.entries.keys, decoded.entries.values, source.levels
     for chunk in range(first, end):
         add_to_chunk(source.channels, entry + chunk * CHUNK, base, keys, place + chunk * CHUNK)
     if source.scale != 0:
@@ -75,7 +75,7 @@ def decode_rows(band, bands, sources, entries, steps, row_keys):
     row_keys : channels of all sources together, the distance between the keys of neighbouring rows
     """
     decoded = decoded_rows(band, bands, entries)
-    rows, begins = decoded.rows, decoded.begins
+    rows, begins = decoded.rows, decoded.entries.begins
     place = 0
     for x in range(source_at(sources, 0).start.shape[1] - 1):
         for row in range(rows):
@@ -90,7 +90,7 @@ def decode_rows(band, bands, sources, entries, steps, row_keys):
 def decode_nothing(band, bands, entries):
     """What `decode_rows` makes of no sources at all."""
     decoded = decoded_rows(band, bands, entries)
-    decoded.begins[:] = 0
+    decoded.entries.begins[:] = 0
 
 
 @compiled_bare
@@ -100,7 +100,7 @@ def decode_analog_rows(band, bands, picture, channel_offsets, entries, row_keys)
     channel_offsets : (sources,) int64; the picture may be joined several times
     """
     decoded = decoded_rows(band, bands, entries)
-    rows, begins, keys, values = decoded.rows, decoded.begins, decoded.keys, decoded.values
+    rows, (begins, keys, values) = decoded.rows, decoded.entries
     place = 0
     for x in range(picture.shape[1]):
         for row in range(rows):

@@ -17,6 +17,9 @@ memory.
 The order of additions to an output (kernel column, kernel row, channel) is the same in every specialisation, and an
 event that is absent at a step adds an exact zero. So the spikes do not depend on how steps are grouped, nor on threads,
 nor on the window.
+
+Where currents are sums of integers, four events can be added at a time (see quads.py). What differs then stands in
+gathered.py, and the sums are the same, bit for bit (see engine/binding/integer_plan.py).
 """
 
 from __future__ import annotations
@@ -26,14 +29,15 @@ import numba
 from .band import decoded_rows, output_rows
 from .compilation import compiled_bare
 from .firing import fire_pixel
-from .window_block import empty_block, multiply_add, next_pixel, store_pixel
+from .gathered import add_events, begin_block, enter_pixel, finished_pixel
+from .window_block import store_pixel
 
 
 @numba.njit(inline="always")
-def _add_column(token, tables, phase, weights, weight_base, scale, decoded, block, top, column):
+def _add_column(tables, phase, weights, weight_base, scale, decoded, block, top, column):
     """`block` plus the current from the events of one column of input pixels."""
     geometry = tables.geometry
-    first_row, begins = decoded.first_row, decoded.begins
+    first_row, begins = decoded.first_row, decoded.entries.begins
     for number in range(phase.first_run, phase.end_run):
         run = tables.row_runs[number]
         begin = top + run.offset
@@ -42,24 +46,24 @@ def _add_column(token, tables, phase, weights, weight_base, scale, decoded, bloc
         begin = max(begin, 0)
         if begin < end:
             place = column * (decoded.rows + 1) - first_row
-            for entry in range(begins[place + begin], begins[place + end]):
-                block = multiply_add(block, weights, shift, decoded.keys, scale, decoded.values, entry)
+            first, last = begins[place + begin], begins[place + end]
+            block = add_events(block, weights, shift, scale, decoded.entries, first, last)
     return block
 
 
 @compiled_bare
-def gather_band(band, bands, token, connections, entries, constant, neurons, target, line):
+def gather_band(band, bands, token, connections, entries, line, constant, neurons, target):
     """Spikes, or without neurons the currents, of a band.
 
-    token : `window_token`
-    connections : GatherTables, and weights: float32, flat: phase, block of output channels, kernel row, input channel,
-        kernel column (last one first), channel in block
-    entries : Entries of what the band reads
+    token : `window_token`, or for integers `quad_token`
+    connections : GatherTables, and weights: float32, or for integers ScaledIntegers; flat: phase, block of output
+        channels, kernel row, input channel, kernel column (last one first), channel in block
+    entries : Entries of what the band reads, or for integers QuantaEntries
+    line : 0 where the target is the band's own; where it is that of all rows, the numbers of a row
     constant : Constant
     neurons : LadderNeurons or None
     target : unsigned, (rows, width, padded channels) of the band, receives the packed levels; without neurons float32,
         (rows, width, steps, padded channels), receives the currents
-    line : 0 where the target is the band's own; where it is that of all rows, the numbers of a row
     """
     tables, weights = connections
     rows, decoded = output_rows(band, bands), decoded_rows(band, bands, entries)
@@ -83,7 +87,7 @@ def gather_band(band, bands, token, connections, entries, constant, neurons, tar
             for y in range(first_y, rows.end, step_y):
                 top = (y - phase.first_y) // step_y * geometry.input_step_y
                 line = y * geometry.output_width + phase.first_x
-                block = empty_block(token)
+                block = begin_block(token)
                 # With a divisor d, only every d-th pixel that enters brings a column with it.
                 wait, column = 0, 0
                 if window > 1:
@@ -92,31 +96,29 @@ def gather_band(band, bands, token, connections, entries, constant, neurons, tar
                 for ahead in range(pixels + window - 1):
                     # The pixel that enters the window; behind the last one, any.
                     entering = line + min(ahead, pixels - 1) * step_x
-                    block = next_pixel(block, constant.values, entering * constant.stride + channel, 0)
+                    block = enter_pixel(block, constant.values, entering * constant.stride + channel)
                     if window == 1:
                         for tap in range(kernel_columns):
                             reached = ahead * geometry.input_step_x + columns[first_column + tap]
                             column = reached if geometry.divisor == 1 else reached // geometry.divisor
                             if column >= 0 and column < geometry.width and column * geometry.divisor == reached:
                                 base = weight_base + (kernel_columns - 1 - tap) * block_width
-                                block = _add_column(
-                                    token, tables, phase, weights, base, scale, decoded, block, top, column
-                                )
+                                block = _add_column(tables, phase, weights, base, scale, decoded, block, top, column)
                     elif wait > 0:
                         wait -= 1
                     else:
                         if column >= 0 and column < geometry.width:
-                            block = _add_column(
-                                token, tables, phase, weights, weight_base, scale, decoded, block, top, column
-                            )
+                            block = _add_column(tables, phase, weights, weight_base, scale, decoded, block, top, column)
                         column += 1
                         wait = geometry.divisor - 1
                     if ahead < window - 1:
                         continue
                     pixel = line + (ahead - window + 1) * step_x
                     local = pixel - rows.first * geometry.output_width
+                    place = pixel * constant.stride + channel
+                    currents = finished_pixel(block, weights, constant.values, channel, place)
                     # Numba compiles only the branch that the type of `neurons` calls for.
                     if neurons is None:
-                        store_pixel(block, target, local * len(token.steps) * padded + channel, padded)
+                        store_pixel(currents, target, local * len(token.steps) * padded + channel, padded)
                     else:
-                        fire_pixel(block, neurons, pixel, channel, target, local * padded + channel)
+                        fire_pixel(currents, neurons, pixel, channel, target, local * padded + channel)

@@ -11,13 +11,15 @@ which is put right when a pixel is done (`currents_of_sums`).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 from .vectors import _data, _load_vector, _offset, _splat, _vector
-from .window_block import _block_of
+from .window_block import WindowBlock, accumulators
 
 LANES = 16
 """Output channels of a vector."""
@@ -51,6 +53,21 @@ class _SumsBlockModel(models.PrimitiveModel):
         super().__init__(manager, block, ir.ArrayType(_vector(LANES, _NUMBER), block.position(block.window, 0, 0)))
 
 
+class QuadToken(NamedTuple):
+    """As `Token`, of sums."""
+
+    steps: tuple[int, ...]
+    window: tuple[int, ...]
+    vectors: tuple[int, ...]
+    lanes: tuple[int, ...]
+    row: tuple[int, ...]
+
+
+def quad_token(steps: int, window: int, block_width: int) -> QuadToken:
+    """The token of a block for so many steps at once: as many accumulators as registers can hold."""
+    return QuadToken(*accumulators(steps, window, block_width))
+
+
 def _sums_of(token):
     steps, window, vectors, lanes, row = (part.count for part in token)
     assert lanes == LANES
@@ -59,7 +76,7 @@ def _sums_of(token):
 
 @intrinsic
 def empty_sums(typing_context, token):
-    """Block of zeros, of a `window_token`."""
+    """Block of zeros, of a `quad_token`."""
     block = _sums_of(token)
 
     def generate(context, builder, signature, arguments):
@@ -184,17 +201,17 @@ def _gathered(builder, vectors, blocks):
 
 
 @intrinsic
-def currents_of_sums(typing_context, token, block, scale, constant, channel, place):
+def currents_of_sums(typing_context, block, scale, constant, channel, place):
     """Currents of the first pixel as a `WindowBlock`: constant[place + k] + scale[channel + k] * sums[k].
 
-    Both products and sums are exact, see engine/binding/integer_plan.py. `token` is that of one pixel.
+    Both products and sums are exact, see engine/binding/integer_plan.py.
     """
-    currents = _block_of(token)
+    currents = WindowBlock(block.steps, 1, block.vectors, LANES, block.vectors)
 
     def generate(context, builder, signature, arguments):
-        _, sums, scale, constant, channel, place = arguments
+        sums, scale, constant, channel, place = arguments
         scale, constant = (
-            _data(context, builder, signature.args[k], array) for k, array in ((2, scale), (3, constant))
+            _data(context, builder, signature.args[k], array) for k, array in ((1, scale), (2, constant))
         )
         result = ir.Constant(context.get_value_type(currents), ir.Undefined)
         for step in range(block.steps):
@@ -210,4 +227,4 @@ def currents_of_sums(typing_context, token, block, scale, constant, channel, pla
                     result = builder.insert_value(result, builder.fadd(begin, current), position)
         return result
 
-    return currents(token, block, scale, constant, types.intp, types.intp), generate
+    return currents(block, scale, constant, types.intp, types.intp), generate

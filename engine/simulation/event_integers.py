@@ -6,7 +6,8 @@ from typing import Any
 
 from ..binding.integer_layer import QuadLayer
 from ..kernels.arguments import BandTable, QuantaEntries, ScaledIntegers
-from ..kernels.gather_quads import decode_quanta, gather_quads
+from ..kernels.decode_quanta import decode_quanta
+from ..kernels.gather import gather_band
 from .integer_products import plane_sources
 from .layer_state import Inputs
 
@@ -16,7 +17,7 @@ class EventIntegers:
 
     def __init__(self, quads: QuadLayer, inputs: Inputs, steps: int) -> None:
         self._connections = quads.plan.tables, ScaledIntegers(quads.weights, quads.terms.scale)
-        self._tokens = quads.tokens(steps)
+        self._token = quads.token(steps)
         self._sources = plane_sources(inputs, quads.terms.quanta)
 
     @property
@@ -26,8 +27,8 @@ class EventIntegers:
 
     def phases(self, bands: BandTable, entries: QuantaEntries, row_keys: int) -> list[tuple[Any, tuple[Any, ...]]]:
         """Kernels for each band and what they take; the last one takes a constant, neurons and a target besides."""
-        steps = self._tokens.sums.steps
+        steps = self._token.steps
         return [
             (decode_quanta, (bands, self._sources, entries, steps, row_keys)),
-            (gather_quads, (bands, self._tokens, self._connections, entries)),
+            (gather_band, (bands, self._token, self._connections, entries, 0)),
         ]

@@ -204,7 +204,7 @@ class LayerBands:
             return [*(Phase(*each) for each in before), Phase(kernel, (*arguments, constant, neurons, target))]
         entries = self._entries(memory.scratch)
         token = self.layer.token(self._steps)
-        gather = (self._table, token, self._connections, entries, constant, neurons, target, 0)
+        gather = (self._table, token, self._connections, entries, 0, constant, neurons, target)
         return [self._decode(entries), Phase(gather_band, gather)]
 
     def _entries(self, scratch: Scratch) -> Entries:
@@ -252,7 +252,7 @@ class LayerBands:
         most = rows * width * picture.shape[2] * len(offsets)
         entries = Entries(*scratch.entries(width, rows, most, 1))
         decode = (self._table, picture, offsets, entries, self.layer.incoming[0])
-        gather = (self._table, self.layer.token(1), self._connections, entries, constant, neurons, target, line)
+        gather = (self._table, self.layer.token(1), self._connections, entries, line, constant, neurons, target)
         return [Phase(decode_analog_rows, decode), Phase(gather_band, gather)]
 
     @property

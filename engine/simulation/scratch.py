@@ -41,7 +41,7 @@ class Scratch:
     def quanta_entries(
         self, width: int, rows: int, size: int, steps: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8], int]:
-        """The same with levels in quanta, and how far those of two steps lie apart; see gather_quads.py."""
+        """The same with levels in quanta, and how far those of two steps lie apart; see decode_quanta.py."""
         size += CHUNK
         keys, quanta = self._array("keys", size, np.int32), self._array("quanta", size * steps, np.uint8)
         return self._array("begins", width * (rows + 1), np.int32), keys, quanta, size

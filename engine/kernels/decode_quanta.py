@@ -1,0 +1,60 @@
+"""Unpack rows of event queues into keys and levels in quanta, ready to be gathered from four at a time.
+
+As decode.py, but a level stays an integer of a byte, and those of a step are side by side, as quads.py reads them.
+"""
+
+from __future__ import annotations
+
+import numba
+
+from .band import decoded_rows
+from .compilation import compiled_bare
+from .entries import CHUNK, add_to_chunk, turn_chunk
+from .sources import count_sources, source_at
+
+
+@numba.njit(inline="always")
+def _decode_pixel(source, steps, base, first, end, place, decoded):
+    keys, found, stride = decoded.entries.keys, decoded.entries.quanta, decoded.entries.stride
+    channels, levels, quanta = source.channels, source.levels, source.quanta
+    bytes_each = levels.size // max(source.words.size, 1)
+    for entry in range(first, end):
+        keys[place] = base + channels[entry]
+        for step in range(steps):
+            found[place + step * stride] = quanta[levels[entry * bytes_each + step]]
+        place += 1
+
+
+@numba.njit(inline="always")
+def _decode_source(source, row, x, steps, base, place, decoded):
+    """Unpack a pixel of one source; returns where the next entries go."""
+    base += source.channel_offset
+    entry, end = source.start[row, x], source.start[row, x + 1]
+    if steps == 1 and source.shift >= 0 and end + CHUNK <= source.channels.size:
+        # Whole chunks: what they write too much is overwritten by what comes next.
+        for first in range(0, end - entry, CHUNK):
+            add_to_chunk(source.channels, entry + first, base, decoded.entries.keys, place + first)
+            turn_chunk(source.shift, source.levels, entry + first, decoded.entries.quanta, place + first)
+    else:
+        _decode_pixel(source, steps, base, entry, end, place, decoded)
+    return place + end - entry
+
+
+@compiled_bare
+def decode_quanta(band, bands, sources, entries, steps, row_keys):
+    """Unpack the rows of the sources that a band reads; as `decode_rows`.
+
+    sources : PlaneSources
+    entries : QuantaEntries, which receive what is unpacked
+    steps : tuple as long as there are steps
+    """
+    decoded, queues = decoded_rows(band, bands, entries), sources.queues
+    rows, begins = decoded.rows, decoded.entries.begins
+    place = 0
+    for x in range(source_at(queues, 0).start.shape[1] - 1):
+        for row in range(rows):
+            begins[x * (rows + 1) + row] = place
+            for number in range(count_sources(queues)):
+                source = source_at(queues, number)
+                place = _decode_source(source, decoded.first_row + row, x, len(steps), row * row_keys, place, decoded)
+        begins[x * (rows + 1) + rows] = place

@@ -1,0 +1,90 @@
+"""What gathering in float32 and in integers have of their own: chosen by the types of the token and the block.
+
+The functions without a body are names that kernels call; Numba puts in what their overloads return.
+"""
+
+from __future__ import annotations
+
+from numba.extending import overload
+
+from .quads import QuadToken, SumsBlock, add_quad, currents_of_sums, empty_sums, next_sums
+from .window_block import empty_block, multiply_add, next_pixel
+
+__all__ = ["add_events", "begin_block", "enter_pixel", "finished_pixel"]
+
+_ALL = 0xFFFFFFFF
+"""Four events are there."""
+
+
+def begin_block(token):
+    """Block of zeros, of a `window_token` or a `quad_token`."""
+
+
+@overload(begin_block, inline="always")
+def _begin_block(token):
+    if token.instance_class is QuadToken:
+        return lambda token: empty_sums(token)  # noqa: PLW0108 - Numba takes no intrinsic here.
+    return lambda token: empty_block(token)  # noqa: PLW0108
+
+
+def enter_pixel(block, constant, index):
+    """Drop the block's first pixel and let the new last one begin, in float32 from constant[index], ..."""
+
+
+@overload(enter_pixel, inline="always")
+def _enter_pixel(block, constant, index):
+    if isinstance(block, SumsBlock):
+        return lambda block, constant, index: next_sums(block)
+    return lambda block, constant, index: next_pixel(block, constant, index, 0)
+
+
+def add_events(block, weights, shift, scale, entries, first, last):
+    """`block` plus what the entries first ... last - 1 bring; the weights of a key are at shift + key * scale."""
+
+
+@overload(add_events, jit_options={"forceinline": True})
+def _add_events(block, weights, shift, scale, entries, first, last):
+    return _add_four_at_a_time if isinstance(block, SumsBlock) else _add_one_by_one
+
+
+def _add_one_by_one(block, weights, shift, scale, entries, first, last):
+    for entry in range(first, last):
+        block = multiply_add(block, weights, shift, entries.keys, scale, entries.values, entry)
+    return block
+
+
+def _add_four_at_a_time(block, weights, shift, scale, entries, first, last):
+    integers, keys, quanta, stride = weights.integers, entries.keys, entries.quanta, entries.stride
+    entry = first
+    while entry + 4 <= last:
+        rows = (
+            shift + keys[entry] * scale,
+            shift + keys[entry + 1] * scale,
+            shift + keys[entry + 2] * scale,
+            shift + keys[entry + 3] * scale,
+        )
+        block = add_quad(block, integers, rows, quanta, entry, stride, _ALL)
+        entry += 4
+    if entry < last:
+        # Any weights do for events that are not there.
+        rows = (
+            shift + keys[entry] * scale,
+            shift + keys[min(entry + 1, last - 1)] * scale,
+            shift + keys[min(entry + 2, last - 1)] * scale,
+            shift + keys[entry] * scale,
+        )
+        block = add_quad(block, integers, rows, quanta, entry, stride, (1 << (8 * (last - entry))) - 1)
+    return block
+
+
+def finished_pixel(block, weights, constant, channel, place):
+    """Currents of the first pixel as a `WindowBlock`: in float32 they are in the block; see `currents_of_sums`."""
+
+
+@overload(finished_pixel, inline="always")
+def _finished_pixel(block, weights, constant, channel, place):
+    if isinstance(block, SumsBlock):
+        return lambda block, weights, constant, channel, place: currents_of_sums(
+            block, weights.scale, constant, channel, place
+        )
+    return lambda block, weights, constant, channel, place: block
