@@ -3,6 +3,7 @@
 Adam with a one-cycle rate that follows the clock, so that a run of `--minutes` always ends with a rate of zero;
 bfloat16 arithmetic where the processor has it; the gradient's norm clipped; an exponential moving average of the
 weights, which is what is saved. An interrupted run goes on from its checkpoint when the same command is given again.
+On a GPU an iteration is one graph of CUDA, so that what is drawn there is drawn by PyTorch.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ LEAST_FACTOR = 1e-3
 """Of the peak rate, at both ends."""
 LARGEST_NORM = 1.0
 """Of a gradient."""
+DECAY = 0.999
+SETTLED = 1000
+"""Iterations after which the average of a run on a GPU begins anew: its decay is fixed there."""
 
+CPU = torch.device("cpu")
 Batch = tuple[Tensor, Tensor]
 
 
@@ -39,7 +44,8 @@ class Lesson:
     Parameters
     ----------
     draw : function of a generator
-        An input, (N, C, H, W) float32, and its target.
+        An input, (N, C, H, W) float32, and its target, on the trainer's device. On a GPU it is called a few times only,
+        and what it did there is done again: it must draw with PyTorch alone, and copy nothing to the device.
     loss : function of an output, float32, and a target
     describe : function of a network in evaluation mode
         Scores on held-out pictures, as a text.
@@ -69,10 +75,14 @@ def rate_factor(done: float) -> float:
     return max(factor, LEAST_FACTOR)
 
 
+def average_decay(iteration: int) -> float:
+    """Of the moving average: it moves faster in the first iterations."""
+    return min(DECAY, (1 + iteration) / (10 + iteration))
+
+
 @torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, iteration: int) -> None:
-    """Move the average towards the network, faster in the first iterations; a batch norm's statistics likewise."""
-    decay = min(0.999, (1 + iteration) / (10 + iteration))
+def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the average towards the network, a batch norm's statistics likewise."""
     current = network.state_dict()
     for name, kept in average.state_dict().items():
         if kept.is_floating_point():
@@ -84,20 +94,27 @@ def follow(average: nn.Module, network: nn.Module, iteration: int) -> None:
 class Trainer:
     """A network, its average and its optimiser, and where they are saved."""
 
-    def __init__(self, network: SpikingUNet, lesson: Lesson, options: argparse.Namespace) -> None:
-        self.network = network.to(memory_format=torch.channels_last).train()
+    def __init__(
+        self, network: nn.Module, lesson: Lesson, options: argparse.Namespace, device: torch.device = CPU
+    ) -> None:
+        self.network = network.to(device, memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.network).eval()
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=options.rate, fused=True)
+        self.on_gpu = device.type == "cuda"
+        rate = torch.tensor(options.rate, device=device) if self.on_gpu else options.rate
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate, fused=True, capturable=self.on_gpu)
         self.lesson = lesson
         self.options = options
+        self.device = device
         self.checkpoint = options.out.with_suffix(".checkpoint.pt")
         self.generator = np.random.default_rng(options.seed)
-        self.iteration, self.elapsed, self.loss = 0, 0.0, math.nan
+        self.iteration, self.elapsed = 0, 0.0
+        self.loss = torch.full((), math.nan, device=device)
+        self._replay: Callable[[], None] | None = None
         if self.checkpoint.exists():
             self._resume()
 
     def _resume(self) -> None:
-        saved = torch.load(self.checkpoint, weights_only=True)
+        saved = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
         try:
             self.network.load_state_dict(saved["network"])
         except RuntimeError:
@@ -106,10 +123,11 @@ class Trainer:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.iteration, self.elapsed = saved["iteration"], saved["elapsed"]
         self.generator = np.random.default_rng([self.options.seed, self.iteration])
+        torch.manual_seed(self.options.seed + self.iteration)
 
     def save(self) -> None:
         """Write the averaged weights and the checkpoint."""
-        state = {name: tensor.numpy() for name, tensor in self.average.state_dict().items()}
+        state = {name: tensor.cpu().numpy() for name, tensor in self.average.state_dict().items()}
         with atomic_write(self.options.out) as stream:
             np.savez(stream, **state)
         saved = {
@@ -122,42 +140,77 @@ class Trainer:
         with atomic_write(self.checkpoint) as stream:
             torch.save(saved, stream)
 
-    def step(self, share: float) -> Tensor:
-        """One iteration, when `share` of the time is over; returns its input."""
+    def step(self, share: float) -> None:
+        """One iteration, when `share` of the time is over."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.options.rate * rate_factor(share)
+            rate = self.options.rate * rate_factor(share)
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        if not self.on_gpu:
+            self.input = self._learn(average_decay(self.iteration))
+        else:
+            self._replay = self._replay or self._captured()
+            self._replay()
+            if self.iteration == SETTLED:
+                follow(self.average, self.network, 0.0)
+        self.iteration += 1
+
+    def _learn(self, decay: float) -> Tensor:
+        """Draw, go forward and back, and move the weights; returns the input."""
         x, target = self.lesson.draw(self.generator)
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=not self.on_gpu):
             predicted = self.network(x)
         loss = self.lesson.loss(predicted.float(), target)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_NORM)
         self.optimizer.step()
-        follow(self.average, self.network, self.iteration)
-        self.loss = loss.item() if math.isnan(self.loss) else self.loss + 0.01 * (loss.item() - self.loss)
-        self.iteration += 1
+        follow(self.average, self.network, decay)
+        with torch.no_grad():
+            self.loss.copy_(torch.where(self.loss.isnan(), loss, self.loss + 0.01 * (loss - self.loss)))
         return x
+
+    def _captured(self) -> Callable[[], None]:
+        """An iteration as a graph of CUDA: thousands of small kernels are started at once."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self._learn(DECAY)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        self.optimizer.zero_grad()
+        with torch.cuda.graph(graph):
+            self.input = self._learn(DECAY)
+        return graph.replay
 
     def run(self) -> None:
         """Train until the time is over; save and report now and then and at the end."""
         total = self.options.minutes * 60
         last = time.monotonic()
         while self.elapsed < total:
-            x = self.step(self.elapsed / total)
+            self.step(self.elapsed / total)
+            if self.on_gpu and self.iteration % 20 == 0:
+                torch.cuda.synchronize()
             now = time.monotonic()
             self.elapsed += now - last
             last = now
             if self.iteration % self.options.report == 0:
-                revived = revive(self.network, self.average, self.optimizer, x)
-                if revived:
-                    print(f"revived {', '.join(revived)}", flush=True)
+                self._revive()
                 self.save()
                 self._report()
         self.save()
         self._report()
 
+    def _revive(self) -> None:
+        if isinstance(self.network, SpikingUNet):
+            revived = revive(self.network, self.average, self.optimizer, self.input)
+            if revived:
+                print(f"revived {', '.join(revived)}", flush=True)
+
     def _report(self) -> None:
-        scores = self.lesson.describe(self.average)
-        print(f"{self.iteration:6d} it  {self.elapsed / 60:5.1f} min  loss {self.loss:.4f}  {scores}", flush=True)
+        scores, loss = self.lesson.describe(self.average), self.loss.item()
+        print(f"{self.iteration:6d} it  {self.elapsed / 60:5.1f} min  loss {loss:.4f}  {scores}", flush=True)

@@ -71,6 +71,13 @@ _settings_options = grouped(
 @click.argument("model", metavar="MODEL", type=MODEL)
 @click.option("--train", metavar="FOLDER", required=True, type=FILE, help="Clean pictures.")
 @click.option("--validate", metavar="FOLDER", type=FILE, help="Pictures to measure the quality on.")
+@click.option(
+    "--noisy",
+    metavar="FOLDER",
+    type=FILE,
+    help="Noisy versions of --train's pictures, of the same names, in place of --add-noise.",
+)
+@click.option("--validate-noisy", metavar="FOLDER", type=FILE, help="And of --validate's.")
 @click.option("--labels", metavar="FOLDER", type=FILE, help="Label pictures, to train on.")
 @click.option("--validate-labels", metavar="FOLDER", type=FILE, help="And of the others.")
 @click.option("--void", type=click.IntRange(min=0), metavar="LABEL", help="Label that does not count.")
@@ -133,6 +140,8 @@ def finetune(
     model: str,
     train: Path,
     validate: Path | None,
+    noisy: Path | None,
+    validate_noisy: Path | None,
     labels: Path | None,
     validate_labels: Path | None,
     void: int | None,
@@ -160,8 +169,9 @@ def finetune(
     """Fine-tune a converted model, so that it needs fewer steps or fewer operations.
 
     MODEL is a shipped model or a model file. It is trained on random crops of the pictures in the folder --train, with
-    noise of --add-noise, by accumulated spiking flow or by backpropagation through time. A log and a curve are written
-    beside OUT.npz; a checkpoint too, which --resume goes on from and which goes away when the run is done.
+    noise of --add-noise or with their noisy versions in --noisy, by accumulated spiking flow or by backpropagation
+    through time. A log and a curve are written beside OUT.npz; a checkpoint too, which --resume goes on from and which
+    goes away when the run is done.
 
     With --task segment, --labels has the label pictures of --train, by name; or --train is NAME=FOLDER, a data set that
     `spikeunet evaluate` knows, whose training split is taken (of --validate the test split).
@@ -176,6 +186,7 @@ def finetune(
       spikeunet finetune model.npz --train pictures/ --steps 2 --method bptt --thresholds 0.5,0.25,0.125 -o coarse.npz
       spikeunet finetune model.npz --train pictures/ --steps 2 --method bptt -o tuned.npz --resume
       spikeunet finetune denoise-gray-fast --train pictures/ --steps 1 --weight-bits 8 -o fast8.npz
+      spikeunet finetune denoise-gray --train clean/ --noisy noisy/ --steps 2 --loss log-mse -o micrographs.npz
       spikeunet finetune digits.npz --task classify --train train/ --validate test/ --steps 1 --shift 1 -o tuned.npz
       spikeunet finetune street.npz --task segment --train pictures/ --labels labels/ --void 11 --upright -o tuned.npz
     """
@@ -185,7 +196,7 @@ def finetune(
     from .model_metadata import check_facts
     from .training_files import Files
     from .training_run import TrainingRun
-    from .training_tasks import check_options, classification_task, denoising_task, segmentation_task
+    from .training_tasks import NoisyPictures, check_options, classification_task, denoising_task, segmentation_task
 
     check_options(task)
     check_facts({"description": description})
@@ -193,17 +204,18 @@ def finetune(
     levels = noise_levels(sigma)
     check_model_suffix(output)
     files = Files.beside(output, checkpoint, log, curve)
-    _check_paths(files, model, [train, validate, labels, validate_labels], classes)
+    _check_paths(files, model, [train, validate, noisy, validate_noisy, labels, validate_labels], classes)
     click.get_current_context().with_resource(only_run(files.output))
     files.check(resume)
     if task == "denoise":
-        work = denoising_task(model, train, validate, (levels[0], levels[-1]), validate_noise, crop, batch)
+        noise = NoisyPictures((levels[0], levels[-1]), validate_noise, noisy, validate_noisy)
+        work = denoising_task(model, train, validate, noise, crop, batch)
     elif task == "classify":
         work = classification_task(model, train, validate, classes, shift, mirror, balance, batch)
     else:
         work = segmentation_task(model, train, labels, validate, validate_labels, void, upright, balance, crop, batch)
     settings = dataclasses.replace(settings, class_weights=work.class_weights)
-    for folder in (train, validate):
+    for folder in (train, validate, noisy, validate_noisy):
         if folder is not None and folder.is_dir():
             (tell_skipped_by_class if task == "classify" else tell_skipped)(folder)
     network = work.network if thresholds is None else with_thresholds(work.network, thresholds)

@@ -38,43 +38,71 @@ class TrainingTask:
     class_weights: tuple[float, ...] = ()
 
 
-def denoising_task(
-    model: str,
-    train: Path,
-    validate: Path | None,
-    levels: tuple[float, float],
-    validate_sigma: float,
-    crop: int,
-    batch: int,
-) -> TrainingTask:
-    """Clean pictures with noise of a range of levels; PSNR at one level."""
-    from ..finetune import DenoisingBatches, read_pictures, validate_denoiser
-    from ..finetune.data import check_crop, read_named_pictures
-    from ..pictures.noise import check_sigma
-    from ..tasks.denoising import denoiser, prediction_in
+@dataclass(frozen=True)
+class NoisyPictures:
+    """Where a denoiser's noise comes from: levels of white noise to add, or folders of noisy pictures."""
 
-    check_sigma(validate_sigma)
+    levels: tuple[float, float]
+    validate_sigma: float
+    train: Path | None = None
+    validate: Path | None = None
+
+    def check(self, validate: Path | None) -> None:
+        """InputError where a folder of noisy pictures stands alone or beside noise to be added."""
+        given = click.get_current_context().get_parameter_source
+        for folder, option, other in (
+            (self.train, "sigma", "--noisy brings its own noise; leave out --add-noise"),
+            (self.validate, "validate_noise", "--validate-noisy brings its own noise; leave out --validate-noise"),
+        ):
+            if folder is not None and given(option) is ParameterSource.COMMANDLINE:
+                raise InputError(other)
+        if self.validate is not None and validate is None:
+            raise InputError("--validate-noisy needs the clean pictures of the same names; give --validate FOLDER")
+
+
+def denoising_task(
+    model: str, train: Path, validate: Path | None, noise: NoisyPictures, crop: int, batch: int
+) -> TrainingTask:
+    """Clean pictures with noise of a range of levels, or with their noisy versions; PSNR at one level, or of these."""
+    from ..finetune import read_pairs, read_pictures, validate_denoiser, validate_pairs
+    from ..finetune.data import check_crop, check_pairs
+    from ..pictures.noise import check_sigma
+    from ..tasks.denoising import denoiser
+
+    noise.check(validate)
+    check_sigma(noise.validate_sigma)
     network = denoiser(model)
     check_crop(crop, network.size_multiple)
-    pictures = read_named_pictures(train, network.input.channels)
-    batches = DenoisingBatches(
-        list(pictures.values()),
-        levels,
-        crop=crop,
-        batch=batch,
-        names=list(pictures),
-        predicts=prediction_in(network.metadata),
-    )
-    held_out = [] if validate is None else read_pictures(validate, network.input.channels)
+    channels = network.input.channels
+    batches = _denoising_batches(network, train, noise, crop, batch)
+    held_out = [] if validate is None or noise.validate is not None else read_pictures(validate, channels)
+    pairs = {} if validate is None or noise.validate is None else read_pairs(noise.validate, validate, channels)
+    check_pairs(list(pairs.values()), list(pairs))
 
     def scores(current: Network, steps: int, threads: int | None) -> Row:
-        found = validate_denoiser(current, held_out, validate_sigma, steps, threads)
+        if pairs:
+            found = validate_pairs(current, pairs.values(), steps, threads)
+        else:
+            found = validate_denoiser(current, held_out, noise.validate_sigma, steps, threads)
         return {
             "validation_psnr": found.psnr,
             "validation_accumulates_per_pixel": found.accumulates_per_pixel,
         }
 
-    return TrainingTask(network, batches, scores if held_out else None, "validation_psnr", "{:.3f} dB")
+    return TrainingTask(network, batches, scores if held_out or pairs else None, "validation_psnr", "{:.3f} dB")
+
+
+def _denoising_batches(network: Network, train: Path, noise: NoisyPictures, crop: int, batch: int) -> Batches:
+    from ..finetune import DenoisingBatches, PairBatches, read_pairs
+    from ..finetune.data import read_named_pictures
+    from ..tasks.denoising import prediction_in
+
+    channels, predicts = network.input.channels, prediction_in(network.metadata)
+    if noise.train is not None:
+        pairs = read_pairs(noise.train, train, channels)
+        return PairBatches(list(pairs.values()), crop, batch, predicts, list(pairs))
+    pictures = read_named_pictures(train, channels)
+    return DenoisingBatches(list(pictures.values()), noise.levels, crop, batch, predicts, list(pictures))
 
 
 def segmentation_task(
@@ -165,6 +193,8 @@ def classification_task(
 _TASKS_OF_OPTIONS = {
     "sigma": ("denoise",),
     "validate_noise": ("denoise",),
+    "noisy": ("denoise",),
+    "validate_noisy": ("denoise",),
     "crop": ("denoise", "segment"),
     "labels": ("segment",),
     "validate_labels": ("segment",),

@@ -7,7 +7,7 @@ from .classification_data import (
     read_classified,
     validate_classifier,
 )
-from .data import Batches, DenoisingBatches, read_pictures
+from .data import Batches, DenoisingBatches, PairBatches, read_pairs, read_pictures
 from .flow import flow_gradients, run_flow
 from .schedules import Schedule
 from .segmentation_data import SegmentationBatches, SegmentationValidation, read_labelled, validate_segmenter
@@ -15,13 +15,14 @@ from .settings import Settings
 from .surrogates import Surrogate
 from .trainable import Trainable
 from .training import StepReport, Trainer, finetune
-from .validation import Validation, validate_denoiser
+from .validation import Validation, validate_denoiser, validate_pairs
 
 __all__ = [
     "Batches",
     "ClassificationBatches",
     "ClassificationValidation",
     "DenoisingBatches",
+    "PairBatches",
     "Schedule",
     "SegmentationBatches",
     "SegmentationValidation",
@@ -35,11 +36,13 @@ __all__ = [
     "flow_gradients",
     "read_classified",
     "read_labelled",
+    "read_pairs",
     "read_pictures",
     "run_flow",
     "run_through_time",
     "time_gradients",
     "validate_classifier",
     "validate_denoiser",
+    "validate_pairs",
     "validate_segmenter",
 ]

@@ -83,6 +83,64 @@ class DenoisingBatches:
         return clean + noise, clean if self.predicts == "picture" else noise
 
 
+class PairBatches:
+    """Random crops of noisy pictures and of the same without noise, flipped and turned alike.
+
+    Parameters
+    ----------
+    pairs : sequence of ((H, W, C) float32, (H, W, C) float32)
+        The noisy picture and the clean one, black 0 and white 1, at least `crop` pixels high and wide.
+    crop : int
+        Height and width of the crops.
+    batch : int
+        Number of crops in a batch.
+    predicts : "noise" or "picture"
+        What the denoiser puts out and its metadata say (`tasks.denoising.prediction_in`).
+    names : sequence of str
+        What errors call the pictures, such as their files; their numbers where there are none.
+
+    Raises
+    ------
+    InputError
+        If there are no pictures, one is too small, of another number of channels or not of the clean one's size, or a
+        number is out of range.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[Picture, Picture]],
+        crop: int = 64,
+        batch: int = 8,
+        predicts: str = PREDICTIONS[0],
+        names: Sequence[str] = (),
+    ) -> None:
+        check_pictures([noisy for noisy, _ in pairs], crop, batch, names)
+        check_pairs(pairs, names)
+        if predicts not in PREDICTIONS:
+            raise InputError(f"a denoiser predicts {' or '.join(PREDICTIONS)} (got {predicts!r})")
+        self.pairs = list(pairs)
+        self.crop = crop
+        self.batch = batch
+        self.predicts = predicts
+
+    def draw(self, generator: np.random.Generator) -> tuple[Array, Array]:
+        """Noisy crops and their noise, or the clean crops, each (batch, crop, crop, C) float32."""
+        crops = [draw_crop(generator, self.pairs, self.crop) for _ in range(self.batch)]
+        noisy, clean = (np.stack(side) for side in zip(*crops, strict=True))
+        return noisy, clean if self.predicts == "picture" else noisy - clean
+
+
+def check_pairs(pairs: Sequence[tuple[Picture, Picture]], names: Sequence[str] = ()) -> None:
+    """InputError where a noisy picture and its clean one, (H, W, C), differ in size or hold a number that is none."""
+    for index, (noisy, clean) in enumerate(pairs):
+        name = names[index] if names else f"training picture {index}"
+        if noisy.shape != clean.shape:
+            sizes = ("x".join(map(str, picture.shape)) for picture in (noisy, clean))
+            raise InputError("{} is {}, its clean picture {} (height x width x channels)".format(name, *sizes))
+        if not (np.isfinite(noisy).all() and np.isfinite(clean).all()):
+            raise InputError(f"{name} or its clean picture holds NaN or infinite samples; leave it out")
+
+
 def check_pictures(pictures: Sequence[Picture], crop: int, batch: int, names: Sequence[str] = ()) -> None:
     """InputError where crops cannot be taken of every picture, (H, W, C), or the batch is too small or too large."""
     if not pictures:
@@ -137,6 +195,37 @@ def read_named_pictures(folder: Path, channels: int) -> dict[str, Picture]:
         raise InputError(f"{folder}: holds no pictures; use files ending in {', '.join(SUFFIXES)}")
     with picture_set() as pictures:
         return {str(path): _read(pictures, path, channels) for path in files}
+
+
+def read_pairs(noisy: Path, clean: Path, channels: int) -> dict[str, tuple[Picture, Picture]]:
+    """The pictures of a folder of noisy ones with those of the same name, its ending apart, in a folder of clean ones.
+
+    By the path of the noisy file; errors as of `read_pictures`, and
+
+    Raises
+    ------
+    InputError
+        If a picture of either folder is alone, or two have the same name.
+    """
+    found, wanted = (_by_stem(folder, read_named_pictures(folder, channels)) for folder in (noisy, clean))
+    alone = sorted(found.keys() ^ wanted.keys())
+    if alone:
+        there, missing = (noisy, clean) if alone[0] in found else (clean, noisy)
+        raise InputError(f"{there}: {alone[0]} has no picture of that name in {missing}; name both alike")
+    return {path: (picture, wanted[stem][1]) for stem, (path, picture) in found.items()}
+
+
+def _by_stem(folder: Path, pictures: dict[str, Picture]) -> dict[str, tuple[str, Picture]]:
+    """Paths and pictures by the name of the file without its ending."""
+    found: dict[str, tuple[str, Picture]] = {}
+    for path, picture in pictures.items():
+        stem = Path(path).stem
+        if stem in found:
+            raise InputError(
+                f"{folder}: {Path(found[stem][0]).name} and {Path(path).name} have the same name; leave one out"
+            )
+        found[stem] = path, picture
+    return found
 
 
 def _read(pictures: PictureSet, path: Path, channels: int) -> Picture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +32,23 @@ def validate_denoiser(
     threads: int | None = None,
 ) -> Validation:
     """Denoise clean pictures, (H, W, C) float32 in [0, 1], to which noise is added; the seed is the picture's index."""
+    # Noise is drawn in the order of a picture file's samples.
+    noisy = (
+        add_noise(clean[..., 0] if clean.shape[2] == 1 else clean, sigma, seed).reshape(clean.shape)
+        for seed, clean in enumerate(pictures)
+    )
+    return validate_pairs(network, zip(noisy, pictures, strict=True), steps, threads)
+
+
+def validate_pairs(
+    network: Network,
+    pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    steps: int,
+    threads: int | None = None,
+) -> Validation:
+    """Denoise noisy pictures, (H, W, C) float32 with black 0 and white 1, each of which stands before its clean one."""
     scores, accumulates, pixels = [], 0, 0
-    for seed, clean in enumerate(pictures):
-        # Noise is drawn in the order of a picture file's samples.
-        noisy = add_noise(clean[..., 0] if clean.shape[2] == 1 else clean, sigma, seed).reshape(clean.shape)
+    for noisy, clean in pairs:
         padded, origin = pad_to_multiple(noisy.transpose(2, 0, 1), network.size_multiple)
         result = simulate(network, np.ascontiguousarray(padded), steps=steps, threads=threads)
         output = crop(result.output, origin, (clean.shape[0], clean.shape[1]))
