@@ -1,0 +1,183 @@
+"""The pieces of examples/train_fast_denoiser.py; they need PyTorch."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import io
+import re
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("imageio", reason="imageio is not installed (extra train)")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra train)")
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+NAMES = (
+    "camera_noise",
+    "denoising_unet",
+    "export_torch",
+    "make_noisy_pairs",
+    "picture_crops",
+    "spiking_unet",
+    "train_fast_denoiser",
+    "training_loop",
+)
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    """The modules in examples/ by name, imported as Python does for a script there."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        yield argparse.Namespace(**{name: __import__(name) for name in NAMES})
+    finally:
+        sys.path.remove(str(EXAMPLES))
+        for name in NAMES:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def _one_seed():
+    torch.manual_seed(0)
+
+
+def smooth(height, width, channels=3):
+    """A picture without texture, (1, channels, H, W) from 0 to 1."""
+    down, right = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
+    planes = [0.5 + 0.4 * np.sin(3 * down + phase) * np.cos(2 * right) for phase in range(channels)]
+    return torch.from_numpy(np.stack(planes).astype(np.float32))[None]
+
+
+def test_a_fresh_network_passes_on_what_it_reads(scripts):
+    network = scripts.denoising_unet.DenoisingUNet(1, (8, 16), (2, 1), (1,))
+    convolution = network.encoder[0][0]
+    x = torch.rand(1, 8, 12, 12)
+    with torch.no_grad():
+        found = torch.relu(convolution(x))
+    assert np.corrcoef(found.ravel(), x.ravel())[0, 1] > 0.5
+    assert network(torch.rand(2, 1, 16, 24)).shape == (2, 1, 16, 24)
+    assert network.multiple == 4
+
+
+def test_colour_starts_from_gray(scripts, monkeypatch):
+    unet = scripts.denoising_unet
+    gray, colour = (unet.DenoisingUNet(channels, (8, 16), (1, 1), (1,)) for channels in (1, 3))
+    torch.nn.init.normal_(gray.readout.weight)
+    pictures = torch.rand(1, 3, 16, 16)
+    with monkeypatch.context() as patch, torch.no_grad():
+        patch.setattr(unet, "MIXTURE_SPREAD", 0.0)
+        unet.start_from(colour, gray.state_dict())
+        expected = gray(pictures.mean(dim=1, keepdim=True)).expand(-1, 3, -1, -1)
+        torch.testing.assert_close(colour(pictures), expected)
+    unet.start_from(colour, gray.state_dict())
+    assert colour.stem.weight.var(dim=1).min() > 0
+    assert colour.readout.weight.var(dim=1).min() > 0
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        unet.start_from(unet.DenoisingUNet(1, (4, 16), (1, 1), (1,)), gray.state_dict())
+
+
+def test_crops_of_several_pictures_are_of_the_same_place(scripts):
+    place = np.arange(20 * 30, dtype=np.int64).reshape(20, 30)
+    low, high = ((place % 251).astype(np.uint8)[..., None], (place // 251).astype(np.uint8)[..., None])
+    upright = [np.ascontiguousarray(np.rot90(each)) for each in (low, high)]
+    device = torch.device("cpu")
+    first = scripts.picture_crops.Crops([low, upright[0]], device)
+    second = scripts.picture_crops.Crops([high, upright[1]], device)
+    found = first.draw(40, 8, second)
+    assert [tuple(each.shape) for each in found] == [(40, 1, 8, 8)] * 2
+    numbers = ((found[0] * 255).round() + 251 * (found[1] * 255).round())[:, 0].numpy()
+    turned = [set(np.abs([each[0, 1] - each[0, 0], each[1, 0] - each[0, 0]]).astype(int)) for each in numbers]
+    assert all(each == {1, 30} for each in turned)
+    assert len(set(numbers[:, 0, 0])) > 20
+
+
+@pytest.mark.parametrize("quality", [75, 92])
+def test_jpeg_leaves_what_jpeg_leaves(scripts, quality, monkeypatch):
+    x = (smooth(48, 64) + 0.05 * torch.rand(1, 3, 48, 64)).clamp(0, 1)
+    monkeypatch.setattr(scripts.camera_noise, "chance", lambda x, _: torch.zeros(len(x), 1, 1, 1))  # colour in full
+    found = scripts.camera_noise.jpeg(x, (quality, quality + 1e-3))
+    stream = io.BytesIO()
+    samples = np.rint(x[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    Image.fromarray(samples).save(stream, "JPEG", quality=quality, subsampling=0)
+    expected = np.asarray(Image.open(stream)) / 255
+    lost, here = expected - x[0].permute(1, 2, 0).numpy(), (found - x)[0].permute(1, 2, 0).numpy()
+    assert np.corrcoef(lost.ravel(), here.ravel())[0, 1] > 0.8
+    assert here.std() == pytest.approx(lost.std(), rel=0.05)
+
+
+def test_noise_has_its_level_and_no_bias(scripts):
+    clean = smooth(32, 32).expand(64, -1, -1, -1)
+    white = scripts.camera_noise.white(clean, (20.0, 20.0)) - clean
+    assert 255 * white.std() == pytest.approx(20, rel=0.02)
+    camera = scripts.camera_noise.camera(clean) - clean
+    levels = 255 * camera.flatten(1).std(dim=1)
+    assert 0.2 < levels.min() < 2 < 5 < levels.max() < 60
+    # Neighbours share it: an interpolated mosaic, smoothed and compressed.
+    assert (camera[..., 1:] * camera[..., :-1]).mean() > 0.3 * camera.square().mean()
+    noisy, scene = scripts.camera_noise.micrograph(clean[:, :1], (10.0, 10.01))
+    assert abs((noisy - scene).mean()) < 0.02
+    dark, bright = scene < 0.3, scene > 0.7
+    assert (noisy - scene)[bright].var() > 1.3 * (noisy - scene)[dark].var()
+
+
+def pictures(folder, count=10, side=64):
+    folder.mkdir()
+    generator = np.random.default_rng(1)
+    for index in range(count):
+        Image.fromarray(generator.integers(0, 256, (side, side + 16, 3), np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+def run(script, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["x", *map(str, arguments)])
+    script.main()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of PyTorch's exporter
+def test_every_kind_of_noise_is_trained_from_the_command_line(scripts, tmp_path, monkeypatch, capsys):
+    clean, photographs = pictures(tmp_path / "clean"), tmp_path / "photographs"
+    photographs.mkdir()
+    for camera in ("Canon5D2", "Nikon", "Canon600D"):
+        for side in ("real", "mean"):
+            Image.new("RGB", (64, 64), (90, 100, 110)).save(photographs / f"{camera}_1_{side}.JPG")
+    monkeypatch.setitem(scripts.denoising_unet.SIZES, "standard", scripts.denoising_unet.SIZES["tiny"])
+    common = ("--pictures", clean, "--minutes", 1e-4, "--batch", 10, "--crop", 32, "--device", "cpu")
+    gray = tmp_path / "gray.npz"
+    run(scripts.train_fast_denoiser, monkeypatch, *common, "--out", gray)
+    assert "sigma 25" in capsys.readouterr().out
+    out = tmp_path / "photo.npz"
+    camera = ("--channels", 3, "--noise", "camera", "--pairs", photographs, "--start", gray)
+    run(scripts.train_fast_denoiser, monkeypatch, *common, *camera, "--out", out)
+    assert "photographs" in capsys.readouterr().out
+    run(scripts.train_fast_denoiser, monkeypatch, *common, "--noise", "micrograph", "--out", tmp_path / "m.npz")
+    assert "20 photons" in capsys.readouterr().out
+    with np.load(gray) as saved:
+        assert saved["stem.weight"].shape == (32, 1, 4, 4)
+    assert (tmp_path / "photo-network.onnx").exists() == bool(importlib.util.find_spec("onnxscript"))
+    for noise, ending in (("camera", "png"), ("micrograph", "tif")):
+        folder = tmp_path / noise
+        run(scripts.make_noisy_pairs, monkeypatch, "--pictures", clean, "--noise", noise, "--out", folder)
+        assert {path.suffix for side in ("noisy", "clean") for path in (folder / side).iterdir()} == {f".{ending}"}
+        assert len(list((folder / "noisy").iterdir())) == 2
+
+
+def test_options_that_do_not_fit_are_refused(scripts, tmp_path, monkeypatch, capsys):
+    clean = pictures(tmp_path / "clean", count=3)
+    for arguments, message in (
+        (("--noise", "camera"), "--noise camera learns from colour photographs"),
+        (("--crop", "20"), r"--crop must be a multiple of 16 \(got 20\)"),
+    ):
+        with pytest.raises(SystemExit):
+            run(scripts.train_fast_denoiser, monkeypatch, "--pictures", clean, *arguments)
+        assert re.search(message, capsys.readouterr().err)
+    with pytest.raises(SystemExit, match="has 3 pictures, but 8 are held out; give more"):
+        run(scripts.train_fast_denoiser, monkeypatch, "--pictures", clean)
