@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeunet.engine.fixed_point import check_bits, quanta_of_layers, rounded_arrays
+from spikeunet.engine.fixed_point import check_bits, quanta_of_layers, rounded_arrays, rounded_bias
 from spikeunet.engine.graph import Network, Neurons, Weighted
 from spikeunet.engine.neurons import rectifies
+
+from .error_compensation import InputMoments, compensated_rows, moments_of
 
 Array = NDArray[Any]
 
 
-def quantize_weights(network: Network, bits: int = 8) -> Network:
+def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] = ()) -> Network:
     """Round the weights of the layers that read nothing but spikes to integers times a power of two for each channel.
 
     Of output channel c, with M = 2**(bits - 1) - 1 and q the quantum of what the layer's sources emit (the largest
@@ -36,11 +38,16 @@ def quantize_weights(network: Network, bits: int = 8) -> Network:
     1806.08342); powers of two as scales those of Jain, Gural, Wu and Dick, MLSys 2020 (arXiv 1903.08066), whose
     thresholds are trained, while these follow from the weights.
 
+    With pictures, weights are not rounded to the nearest integer each, but so that a layer's output changes least on
+    them: `error_compensation.compensated_rows`.
+
     Parameters
     ----------
     network : Network
     bits : int
         2 to 8, the sign included.
+    pictures : sequence of (C, H, W) float32
+        What the network will see, noise included (`calibration_pictures`).
 
     Returns
     -------
@@ -58,11 +65,15 @@ def quantize_weights(network: Network, bits: int = 8) -> Network:
     bits = check_bits(bits)
     quanta = quanta_of_layers(network)
     earlier = _earlier_ratios(network.metadata)
+    moments = moments_of(network, quanta, pictures) if len(pictures) else {}
     nodes, ratios = [], {}
     for node in network.nodes:
         made = node
         if isinstance(node, Weighted) and node.name in quanta:
-            made = _rounded(network, node, bits, quanta[node.name])
+            if node.name in moments:
+                made = _compensated(node, bits, quanta[node.name], moments[node.name])
+            else:
+                made = _rounded(network, node, bits, quanta[node.name])
             ratio = _signal_to_noise(node, made)
             ratios[node.name] = earlier.get(node.name) if ratio is None else ratio
         nodes.append(made)
@@ -76,6 +87,17 @@ def _rounded(network: Network, node: Weighted, bits: int, quantum: float) -> Wei
     missing = _of_constants(network, node, node.weight.astype(np.float64) - weight)
     _, bias = rounded_arrays(node, node.weight, (node.bias + missing).astype(np.float32), bits, quantum)
     return replace(node, weight=weight, bias=bias)
+
+
+def _compensated(node: Weighted, bits: int, quantum: float, moments: InputMoments) -> Weighted:
+    codes, exponents, missing = compensated_rows(node.by_output(node.weight), moments, bits)
+    weight = np.ldexp(codes, exponents[:, None])
+    bias = (node.bias + missing).astype(np.float32)
+    return replace(
+        node,
+        weight=node.from_rows(weight),
+        bias=rounded_bias(bias, exponents, quantum, (codes == 0).all(1)),
+    )
 
 
 def _of_constants(network: Network, node: Weighted, error: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,16 +18,20 @@ from .imported import Ending
 
 Array = NDArray[Any]
 
+_COUNTED = re.compile(r"node_[a-z]+(_\d+)?")
+
 
 @operator("Relu")
 def rectified(call: Call) -> Tensor:
     """Neurons; those before a maximum, where it is rectified behind it, which comes to the same without signed ones."""
     value, builder = call.tensor().value, call.builder
+    # A name that an exporter has counted says nothing: neurons are called by the layer that they follow.
+    name = "" if isinstance(value, Current) and _COUNTED.fullmatch(call.node.name) else call.node.name
     if isinstance(value, Current) and not value.shared and value.pooled is not None and not value.pooled.shared:
-        inner = builder.rectify(call.node.name, value.pooled)
+        inner = builder.rectify(name, value.pooled)
         pool: Any = value.node
         return call.result(builder.current(replace(pool, source=inner.name), inner, inner.positive), like=0)
-    return call.result(builder.rectify(call.node.name, value), like=0)
+    return call.result(builder.rectify(name, value), like=0)
 
 
 @operator("Clip")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,7 @@ class GraphNode:
     kind : str
         Name of the operator.
     name : str
-        The node's own, or that of what it puts out.
+        That of the module whose weights it has, else the node's own, or that of what it puts out.
     inputs, outputs : names of tensors; "" for an input that is left out
     attributes : dict
         Numbers, texts, lists of them, and arrays.
@@ -73,13 +74,14 @@ def plain_graph(model: Any, arrays: Arrays) -> Graph:
     (output,) = _single(graph.output, "output")
     nodes = _needed(graph.node, output.name)
     read = {name for node in nodes for name in node.input} | {output.name}
+    readers = Counter(name for node in nodes for name in node.input)
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     if len(graph.sparse_initializer):
         raise UnreadableError("has sparse tensors, which are not read; export dense ones")
     (entry,) = _single([value for value in graph.input if value.name not in tensors], "input")
     constants = {name: arrays.read(tensor) for name, tensor in tensors.items() if name in read}
     return Graph(
-        tuple(_plain_node(node, arrays) for node in nodes),
+        tuple(_plain_node(node, arrays, readers) for node in nodes),
         constants,
         entry.name,
         _shape(entry),
@@ -124,14 +126,18 @@ def _needed(nodes: Any, output: str) -> list[Any]:
     return found[::-1]
 
 
-def _name(node: Any) -> str:
+def _name(node: Any, readers: Mapping[str, int]) -> str:
+    """A layer is called by its module where its weights are, as PyTorch's exporters write them, and nobody else's."""
+    module, dot, kind = (node.input[1] if len(node.input) > 1 else "").rpartition(".")
+    if module and dot and kind == "weight" and readers[node.input[1]] == 1:
+        return str(module)[:100]
     return str(node.name or next(iter(node.output), ""))[:100]
 
 
-def _plain_node(node: Any, arrays: Arrays) -> GraphNode:
+def _plain_node(node: Any, arrays: Arrays, readers: Mapping[str, int]) -> GraphNode:
     kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
     attributes = {each.name: _attribute(each, arrays) for each in node.attribute}
-    return GraphNode(kind[:100], _name(node), tuple(node.input), tuple(node.output), attributes)
+    return GraphNode(kind[:100], _name(node, readers), tuple(node.input), tuple(node.output), attributes)
 
 
 def _attribute(attribute: Any, arrays: Arrays) -> Any:

@@ -2,38 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import InputError
 from .claims import Claims
 from .console import print_fields, print_line, print_rows
-from .jobs import check_folder, check_model_suffix
+from .convert import noise_levels
+from .jobs import check_folder, check_model_suffix, tell_skipped
+from .options import FILE, range_option
 from .output import put_data
 from .piped_models import MODEL, MODEL_FILE
 
 if TYPE_CHECKING:
     from ..graph import Network
+    from ..pictures.ranges import SampleRange
 
 
 @click.command()
 @click.argument("model", metavar="MODEL", type=MODEL)
 @click.option("-o", "--output", metavar="OUT.npz", required=True, type=MODEL_FILE, help="Model file; - for stdout.")
 @click.option("--bits", type=int, metavar="N", default=8, show_default=True, help="Bits of a weight, 2 to 8.")
-def quantize(model: str, output: Path, bits: int) -> None:
+@click.option("--calibration", metavar="FOLDER", type=FILE, help="Pictures on which outputs are to change least.")
+@click.option("--pictures", type=click.IntRange(min=1), metavar="N", help="Take N of them.  [default: all]")
+@click.option("--add-noise", "sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, 0-255 scale.")
+@range_option
+def quantize(
+    model: str,
+    output: Path,
+    bits: int,
+    calibration: Path | None,
+    pictures: int | None,
+    sigma: str | None,
+    sample_range: SampleRange | None,
+) -> None:
     """Round a model's weights to integers of few bits, so that its sums are exact.
 
     MODEL is a name out of `spikeunet models` or a model file. Every layer that reads nothing but spikes gets weights
     that are integers times a power of two of their output channel; layers that read the picture stay as they are. The
     table shows the ratio of the weights to what rounding changed in them, in dB.
 
+    With --calibration, weights are not rounded to the nearest integer each, but so that the layers' outputs change
+    least on the middles of these pictures, which should look like what the network will see, noise included: weights
+    make up for one another (docs/finetuning.md).
+
     \b
     Examples:
       spikeunet quantize model.npz -o model8.npz
+      spikeunet quantize model.npz -o model8.npz --calibration pictures/ --pictures 32 --add-noise 5:50
       spikeunet quantize model.npz --bits 4 -o small.npz
     """
-    from spikeunet.converters import quantize_weights
+    from spikeunet.converters import calibration_pictures, quantize_weights
 
     from ..files.model_file import read_model, save_model
     from ..models import located
@@ -41,11 +63,23 @@ def quantize(model: str, output: Path, bits: int) -> None:
     check_model_suffix(output)
     claims = Claims()
     claims.reads_model(model)
+    if calibration is not None:
+        claims.reads_examples(calibration)
     claims.writes("the rounded model", output)
     check_folder(output.parent)
+    levels = noise_levels(sigma)
+    _check_combinations(calibration, {"--pictures": pictures, "--add-noise": sigma, "--range": sample_range})
     with located(model) as path:
-        network = quantize_weights(read_model(path), bits)
+        network = read_model(path)
         size = path.stat().st_size
+    samples: list[Any] = []
+    if calibration is not None:
+        steps_before = network.metadata.get("preprocessing", ())
+        samples = calibration_pictures(
+            calibration, network.input.channels, levels, pictures, steps_before, sample_range
+        )
+        tell_skipped(calibration)
+    network = quantize_weights(network, bits, samples)
     save_model(network, output)
     written = output.stat().st_size
     layers = _rows(network)
@@ -53,6 +87,13 @@ def quantize(model: str, output: Path, bits: int) -> None:
     print_fields([("model", str(output)), ("file size", f"{size:,} -> {written:,} bytes")])
     print_line()
     print_rows(["layer", "weights", "bits", "SNR / dB"], layers)
+
+
+def _check_combinations(calibration: Path | None, about_pictures: Mapping[str, Any]) -> None:
+    """InputError where an option says something of pictures and there are none."""
+    for option, value in about_pictures.items():
+        if value is not None and calibration is None:
+            raise InputError(f"{option} is about the pictures of --calibration; name their folder by it")
 
 
 def _ratios(network: Network) -> dict[str, float | None]:

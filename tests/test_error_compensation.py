@@ -1,0 +1,185 @@
+"""Rounding of weights that keeps what layers put out, `quantize_weights(..., pictures=...)`."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import refusals
+
+from spikeunet.converters import quantize_weights
+from spikeunet.converters.error_compensation import InputMoments, _probe, compensated_rows, input_moments
+from spikeunet.engine import (
+    Add,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Input,
+    MultiThreshold,
+    Network,
+    Neurons,
+    Output,
+    load_model,
+    save_model,
+    simulate,
+)
+from spikeunet.engine.command_line import main
+from spikeunet.engine.dense import evaluate, forward
+from spikeunet.engine.fixed_point import rounded_rows, weight_bits
+from spikeunet.engine.graph import Weighted
+from spikeunet.engine.testing import reference
+from spikeunet.engine.testing.comparison import RECORDS, assert_same
+
+RANDOM = np.random.default_rng(0)
+
+
+def moments_of_rows(inputs):
+    moments = InputMoments(0, np.zeros(inputs.shape[1]), np.zeros((inputs.shape[1],) * 2))
+    moments.add(inputs.astype(np.float32))
+    return moments
+
+
+def alike(places=600, number=24):
+    """Inputs that have much in common, as neighbouring pixels do."""
+    shared = RANDOM.random((places, 4)) @ RANDOM.random((4, number))
+    return np.maximum(shared + 0.05 * RANDOM.standard_normal((places, number)) - 0.5, 0)
+
+
+def lost(rows, codes, exponents, inputs):
+    """Mean squared error of what rows put out, apart from its mean, which the bias makes up for."""
+    error = inputs @ (rows - np.ldexp(codes.astype(np.float64), exponents[:, None])).T
+    return (error - error.mean(0)).var(0).mean()
+
+
+@pytest.mark.parametrize("bits", [3, 4, 8])
+def test_less_of_the_output_is_lost_than_by_rounding_to_the_nearest(bits):
+    inputs = alike()
+    rows = RANDOM.standard_normal((16, 24)).astype(np.float32)
+    rows[:, 0] = 20  # beside one large weight the others have few steps
+    codes, exponents, missing = compensated_rows(rows, moments_of_rows(inputs), bits)
+    assert (codes == np.rint(codes)).all()
+    assert np.abs(codes).max() <= 2 ** (bits - 1) - 1
+    nearest = rounded_rows(rows, bits)
+    assert lost(rows, codes, exponents, inputs) < 0.5 * lost(rows, *nearest, inputs)
+    rounded = np.ldexp(codes.astype(np.float64), exponents[:, None])
+    np.testing.assert_allclose(missing, (inputs @ (rows - rounded).T).mean(0), atol=1e-4)
+
+
+def test_inputs_without_anything_in_common_are_rounded_to_the_nearest():
+    inputs = np.sqrt(12) * RANDOM.random((40_000, 6))
+    rows = (RANDOM.integers(-127, 128, (5, 6)) / 8 + 0.02).astype(np.float32)
+    rows[:, 0] = 15.875
+    moments = moments_of_rows(inputs)
+    moments.products = np.eye(6) * moments.places + np.outer(moments.mean, moments.mean) * moments.places
+    codes, exponents, _ = compensated_rows(rows, moments, 8)
+    found = np.ldexp(codes, exponents[:, None])
+    np.testing.assert_array_equal(found[:, 1:], np.rint(rows[:, 1:] * 8) / 8)
+
+
+def dyadic(x):
+    """Rounded so that sums are exact in float32."""
+    return (np.rint(x * 64) / 64).astype(np.float32)
+
+
+def small_unet():
+    """Strided and transposed convolutions, a concatenation and a sum."""
+
+    def weight(*shape):
+        return (RANDOM.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+
+    model = MultiThreshold.rounding()
+    bias = {count: RANDOM.uniform(0, 0.3, count).astype(np.float32) for count in (1, 4, 8)}
+    return Network(
+        [
+            Input("picture", 1),
+            Conv2d("stem", "picture", dyadic(weight(4, 1, 3, 3) * 3), dyadic(bias[4]), padding=1),
+            Neurons("first", "stem", model),
+            Conv2d("down", "first", weight(8, 4, 2, 2) * 2, bias[8], stride=2),
+            Neurons("deep", "down", model),
+            ConvTranspose2d("up", "deep", weight(8, 4, 3, 3) * 3, bias[4], stride=2, padding=1, output_padding=1),
+            Conv2d("across", "first", weight(4, 4, 1, 1), bias[4]),
+            Add("sum", parts=("up", "across")),
+            Neurons("second", "sum", model),
+            Concat("joined", ("first", "second")),
+            Conv2d("readout", "joined", weight(1, 8, 3, 3) * 2, bias[1], padding=1),
+            Output("output", "readout"),
+        ]
+    )  # fmt: skip
+
+
+def test_probes_put_out_what_meets_the_weights():
+    network, picture = small_unet(), RANDOM.random((1, 12, 16), dtype=np.float32)
+    names = ("down", "up", "across", "readout")
+    moments = input_moments(network, names, [picture])
+    assert list(moments) == list(names)
+    currents = {}
+    evaluate(network, picture, lambda name, x: currents.update({name: x.copy()}), names)
+    for name, found in moments.items():
+        node = network[name]
+        rows, own = node.by_output(node.weight), currents[name].reshape(-1, node.out_channels) - node.bias
+        assert found.places == len(own)
+        np.testing.assert_allclose(rows @ found.mean, own.mean(0), atol=1e-5)
+        np.testing.assert_allclose(
+            np.einsum("ri,ij,rj->r", rows, found.covariance, rows), own.var(0), rtol=1e-3, atol=1e-5
+        )
+
+
+def test_a_network_loses_less_and_its_sums_are_exact():
+    network = small_unet()
+    pictures = [dyadic(RANDOM.random((1, 16, 16))) for _ in range(4)]
+    nearest, compensated = quantize_weights(network, 4), quantize_weights(network, 4, pictures)
+    expected, _ = forward(network, np.stack(pictures))
+    errors = [np.square(forward(each, np.stack(pictures))[0] - expected).mean() for each in (nearest, compensated)]
+    assert errors[1] < 0.6 * errors[0]
+    layers = [node for node in compensated.nodes if isinstance(node, Weighted) and node.name != "stem"]
+    assert all(weight_bits(node) <= 4 for node in layers)
+    for kernels in ("events", "integers"):
+        assert_same(
+            simulate(compensated, pictures[0], steps=2, threads=1, kernels=kernels, record=RECORDS),
+            reference.simulate(compensated, pictures[0], 2),
+        )
+
+
+def test_layers_of_groups_have_no_probe():
+    weight = RANDOM.standard_normal((4, 1, 3, 3)).astype(np.float32)
+    assert _probe(Conv2d("depthwise", "x", weight, groups=4)) is None
+    assert _probe(Conv2d("dense", "x", np.tile(weight, (1, 4, 1, 1)))).out_channels == 36
+
+
+@pytest.fixture
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refusals.fill_folder()
+
+
+@pytest.mark.usefixtures("_folder")
+def test_the_command_takes_pictures():
+    with pytest.raises(SystemExit) as stop:
+        main(["quantize", "gray.npz", "-o", "rounded.npz", "--calibration", "folder", "--add-noise", "5:50"])
+    assert stop.value.code == 0
+    found = load_model("rounded.npz")
+    with pytest.raises(SystemExit):
+        main(["quantize", "gray.npz", "-o", "nearest.npz"])
+    nearest = load_model("nearest.npz")
+    assert found.metadata["weight_bits"] == 8
+    assert any(
+        not np.array_equal(one.weight, other.weight)
+        for one, other in zip(found.nodes, nearest.nodes, strict=True)
+        if isinstance(one, Weighted)
+    )
+    save_model(found, "again.npz")
+
+
+@pytest.mark.usefixtures("_folder")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--pictures", "3"), "--pictures is about the pictures of --calibration; name their folder by it"),
+        (("--add-noise", "5"), "--add-noise is about the pictures of --calibration"),
+        (("--calibration", "empty"), "empty: "),
+        (("--calibration", "folder", "--add-noise", "9:5"), "--add-noise must be a number or LOW:HIGH"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments, message, capsys):
+    assert re.search(message, refusals.refusal(capsys, "quantize", "gray.npz", "-o", "rounded.npz", *arguments))
