@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,13 +13,19 @@ from numpy.typing import NDArray
 from spikeunet.engine.dense import evaluate
 from spikeunet.engine.errors import GraphError
 from spikeunet.engine.fixed_point import rounded_rows
-from spikeunet.engine.graph import Network, Neurons, Node, Weighted
+from spikeunet.engine.graph import Network, Neurons, Weighted
 from spikeunet.engine.pictures.padding import pad_to_multiple
 
 Array = NDArray[Any]
 
 DAMPING = 0.01
 """Share of the mean variance that is added to every input's: few pictures say little about rare combinations."""
+
+MOST_INPUTS = 6144
+"""Weights of an output channel beyond which a layer is not compensated: products of all pairs would fill the memory."""
+
+TOGETHER = 2**26
+"""Products of pairs that are kept at once: half a gigabyte."""
 
 SIDE = 128
 """Of the middle of a picture that is looked at; the whole of a large one says hardly more."""
@@ -99,11 +105,11 @@ def _probe(node: Any) -> Weighted | None:
     """The node with an output channel for each weight of a row, which puts out what meets that weight; None if none.
 
     None, too, where output channels do not all read the same: what rounding one of their few weights changes has few
-    others that could make up for it.
+    others that could make up for it; and where there are too many.
     """
-    if getattr(node, "groups", 1) != 1 or node.keeps_channels:
-        return None
     number = node.by_output(node.weight).shape[1]
+    if getattr(node, "groups", 1) != 1 or node.keeps_channels or number > MOST_INPUTS:
+        return None
     for axis in (0, 1):
         shape = list(node.weight.shape)
         shape[axis] = number
@@ -184,12 +190,20 @@ def _round_block(left: Array, factor: Array, codes: Array, most: int) -> Array:
     return changes
 
 
-def is_neuron_fed(network: Network, node: Node) -> bool:
-    """Whether all that a layer reads comes from neurons, whose activations the analog network shows."""
-    return all(isinstance(network[leaf], Neurons) for leaf in network.leaves(node.sources[0]))
-
-
-def moments_of(network: Network, quanta: Mapping[str, float], pictures: Sequence[Array]) -> dict[str, InputMoments]:
-    """`input_moments` of the layers that can be rounded."""
-    names = [name for name in quanta if is_neuron_fed(network, network[name])]
-    return input_moments(network, names, pictures)
+def each_with_moments(
+    network: Network, names: Iterable[str], pictures: Sequence[Array]
+) -> Iterator[tuple[str, InputMoments]]:
+    """`input_moments` of named layers one after the other, few in memory at once; of those that can be compensated."""
+    together: list[str] = []
+    size = 0
+    for name in names:
+        node: Any = network[name]
+        if not all(isinstance(network[leaf], Neurons) for leaf in network.leaves(node.source)):
+            continue
+        own = node.by_output(node.weight).shape[1] ** 2
+        if together and size + own > TOGETHER:
+            yield from input_moments(network, together, pictures).items()
+            together, size = [], 0
+        together.append(name)
+        size += own
+    yield from input_moments(network, together, pictures).items()

@@ -13,7 +13,7 @@ from spikeunet.engine.fixed_point import check_bits, quanta_of_layers, rounded_a
 from spikeunet.engine.graph import Network, Neurons, Weighted
 from spikeunet.engine.neurons import rectifies
 
-from .error_compensation import InputMoments, compensated_rows, moments_of
+from .error_compensation import InputMoments, compensated_rows, each_with_moments
 
 Array = NDArray[Any]
 
@@ -65,39 +65,32 @@ def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] 
     bits = check_bits(bits)
     quanta = quanta_of_layers(network)
     earlier = _earlier_ratios(network.metadata)
-    moments = moments_of(network, quanta, pictures) if len(pictures) else {}
-    nodes, ratios = [], {}
-    for node in network.nodes:
-        made = node
-        if isinstance(node, Weighted) and node.name in quanta:
-            if node.name in moments:
-                made = _compensated(node, bits, quanta[node.name], moments[node.name])
-            else:
-                made = _rounded(network, node, bits, quanta[node.name])
-            ratio = _signal_to_noise(node, made)
-            ratios[node.name] = earlier.get(node.name) if ratio is None else ratio
-        nodes.append(made)
+    made = {name: _rounded(network, network[name], bits, quantum) for name, quantum in quanta.items()}
+    if len(pictures):
+        for name, moments in each_with_moments(network, quanta, pictures):
+            made[name] = _compensated(network[name], bits, quanta[name], moments)
+    ratios = {name: _signal_to_noise(network[name], node, earlier.get(name)) for name, node in made.items()}
+    nodes = [made.get(node.name, node) for node in network.nodes]
     if _is_recorded(network, ratios) and all(map(_same, network.nodes, nodes)):
         return network
     return network.replace(nodes, metadata={**network.metadata, "weight_bits": bits, "weight_snr_db": ratios})
 
 
-def _rounded(network: Network, node: Weighted, bits: int, quantum: float) -> Weighted:
+def _rounded(network: Network, node: Any, bits: int, quantum: float) -> Weighted:
     weight, _ = rounded_arrays(node, node.weight, node.bias, bits, quantum)
     missing = _of_constants(network, node, node.weight.astype(np.float64) - weight)
     _, bias = rounded_arrays(node, node.weight, (node.bias + missing).astype(np.float32), bits, quantum)
-    return replace(node, weight=weight, bias=bias)
+    made: Weighted = replace(node, weight=weight, bias=bias)
+    return made
 
 
-def _compensated(node: Weighted, bits: int, quantum: float, moments: InputMoments) -> Weighted:
+def _compensated(node: Any, bits: int, quantum: float, moments: InputMoments) -> Weighted:
     codes, exponents, missing = compensated_rows(node.by_output(node.weight), moments, bits)
     weight = np.ldexp(codes, exponents[:, None])
     bias = (node.bias + missing).astype(np.float32)
-    return replace(
-        node,
-        weight=node.from_rows(weight),
-        bias=rounded_bias(bias, exponents, quantum, (codes == 0).all(1)),
-    )
+    bias = rounded_bias(bias, exponents, quantum, (codes == 0).all(1))
+    made: Weighted = replace(node, weight=node.from_rows(weight), bias=bias)
+    return made
 
 
 def _of_constants(network: Network, node: Weighted, error: Array) -> Array:
@@ -125,11 +118,11 @@ def _constant(network: Network, leaf: str) -> Array:
     return np.maximum(bias, 0) if isinstance(node, Neurons) and rectifies(node.model) else bias
 
 
-def _signal_to_noise(node: Weighted, rounded: Weighted) -> float | None:
-    """10 log10 of the squared weights over the squared errors, in dB; None where there are no errors."""
+def _signal_to_noise(node: Any, rounded: Weighted, earlier: float | None) -> float | None:
+    """10 log10 of the squared weights over the squared errors, in dB; what it was earlier where there are no errors."""
     before, after = node.weight.astype(np.float64), rounded.weight.astype(np.float64)
     error = float(np.square(after - before).sum())
-    return round(10 * float(np.log10(np.square(before).sum() / error)), 2) if error else None
+    return round(10 * float(np.log10(np.square(before).sum() / error)), 2) if error else earlier
 
 
 def _earlier_ratios(metadata: Mapping[str, Any]) -> dict[str, float]:
