@@ -13,6 +13,7 @@ from spikeunet.engine.fixed_point import check_bits, quanta_of_layers, rounded_a
 from spikeunet.engine.graph import Network, Neurons, Weighted
 from spikeunet.engine.neurons import rectifies
 
+from .code_scales import with_full_codes
 from .error_compensation import InputMoments, compensated_rows, each_with_moments
 
 Array = NDArray[Any]
@@ -39,7 +40,9 @@ def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] 
     thresholds are trained, while these follow from the weights.
 
     With pictures, weights are not rounded to the nearest integer each, but so that a layer's output changes least on
-    them: `error_compensation.compensated_rows`.
+    them: `error_compensation.compensated_rows`. Before that, channels are scaled by up to the square root of 2, what
+    reads them by its inverse, so that each channel's largest weight is just below a power of two: `with_full_codes`.
+    Thresholds then mean a little more or less, channel by channel.
 
     Parameters
     ----------
@@ -65,6 +68,8 @@ def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] 
     bits = check_bits(bits)
     quanta = quanta_of_layers(network)
     earlier = _earlier_ratios(network.metadata)
+    if len(pictures):
+        network = with_full_codes(network, quanta, bits)
     made = {name: _rounded(network, network[name], bits, quantum) for name, quantum in quanta.items()}
     if len(pictures):
         for name, moments in each_with_moments(network, quanta, pictures):

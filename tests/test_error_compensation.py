@@ -9,6 +9,7 @@ import pytest
 import refusals
 
 from spikeunet.converters import quantize_weights
+from spikeunet.converters.code_scales import with_full_codes
 from spikeunet.converters.error_compensation import InputMoments, _probe, compensated_rows, input_moments
 from spikeunet.engine import (
     Add,
@@ -26,7 +27,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.command_line import main
 from spikeunet.engine.dense import evaluate, forward
-from spikeunet.engine.fixed_point import rounded_rows, weight_bits
+from spikeunet.engine.fixed_point import quanta_of_layers, rounded_rows, weight_bits
 from spikeunet.engine.graph import Weighted
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
@@ -183,3 +184,16 @@ def test_the_command_takes_pictures():
 )
 def test_what_does_not_fit_is_refused(arguments, message, capsys):
     assert re.search(message, refusals.refusal(capsys, "quantize", "gray.npz", "-o", "rounded.npz", *arguments))
+
+
+def test_channels_are_scaled_so_that_codes_are_used_in_full():
+    network, picture = small_unet(), RANDOM.random((1, 12, 16), dtype=np.float32)
+    filled = with_full_codes(network, quanta_of_layers(network), 8)
+    np.testing.assert_allclose(forward(filled, picture)[0], forward(network, picture)[0], rtol=1e-4, atol=1e-5)
+    largest = np.abs(filled["down"].by_output(filled["down"].weight)).max(1) / 127
+    np.testing.assert_allclose(np.log2(largest), np.rint(np.log2(largest)), atol=1e-5)
+    assert 0.7 < np.median(filled["down"].weight / network["down"].weight) < 1.42
+    # Those of a sum share their scales, those of the readout must stay as they are.
+    for name in ("up", "across"):
+        np.testing.assert_array_equal(filled[name].bias, network[name].bias)
+    np.testing.assert_array_equal(filled["readout"].bias, network["readout"].bias)
