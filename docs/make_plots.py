@@ -33,7 +33,7 @@ def psnr_by_step(clean, noisy, network):
 
 def gallery():
     """Axes by name."""
-    network, converted = load_model("denoise-gray"), load_model("denoise-gray-fast")
+    network, converted = load_model("denoise-gray-fast"), load_model("denoise-gray-converted")
     clean, noisy = noisy_part()
     result = simulate(network, noisy[None], 2 * STEPS, record=("spikes",))
     traces = simulate(network, noisy[None], 2 * STEPS, probes=PROBES)

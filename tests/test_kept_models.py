@@ -49,7 +49,7 @@ def test_a_model_is_read_once(tmp_path, reads):
 def test_denoising_by_name_reads_once(reads):
     for _ in range(3):
         denoise(np.zeros((16, 16), np.uint8), steps=1, threads=1)
-    assert reads == ["denoise-gray-fast.npz"]
+    assert reads == ["denoise-gray.npz"]
 
 
 @pytest.mark.parametrize("how", ["replaced", "replaced, same time", "written to", "touched"])

@@ -40,10 +40,17 @@ def estimate(kind, level=0.0, **others):
     return NoiseEstimate(kind=kind, **facts)
 
 
-@pytest.mark.parametrize(("channels", "model"), [(1, "denoise-gray-fast"), (3, "denoise-colour-fast")])
-def test_the_model_is_for_the_pictures_channels(channels, model):
-    for kind in ("none", "white", "correlated", "unknown", "signal-dependent"):
-        assert plan_for(estimate(kind, 20.0, slope=5.0), channels).model == model
+@pytest.mark.parametrize(
+    ("channels", "kind", "model"),
+    [
+        *((1, kind, "denoise-gray") for kind in ("none", "white", "correlated", "unknown")),
+        (1, "signal-dependent", "denoise-micrograph"),
+        *((3, kind, "denoise-colour-fast") for kind in ("none", "white", "unknown", "signal-dependent")),
+        (3, "correlated", "denoise-photo"),
+    ],
+)
+def test_the_model_is_for_the_pictures_channels_and_its_noise(channels, kind, model):
+    assert plan_for(estimate(kind, 20.0, slope=5.0), channels).model == model
 
 
 def test_no_noise_leaves_the_picture_as_it_is():
@@ -58,21 +65,22 @@ def test_white_noise_of_any_level(level, weight, gain):
     plan = plan_for(estimate("white", level), 1)
     assert (plan.weight, plan.gain) == (pytest.approx(weight, abs=0.01), gain)
     assert [("stronger than the 50 of 255" in said) for said in plan.warnings] == [True] * (level > 50)
-    assert f"white noise, sigma {level:.1f} of 255: denoise-gray-fast" in plan.text
+    assert f"white noise, sigma {level:.1f} of 255: denoise-gray" in plan.text
 
 
 def test_a_model_that_knows_the_noise_is_preferred(monkeypatch):
     from spikeunet.engine.models import cards
 
     known = dict(cards.shipped_cards())
+    del known["denoise-photo"]
     photo = {**known["denoise-colour-fast"], "name": "photo"}
     known["photo"] = {**photo, "knows": {**photo["knows"], "noise": ["correlated"]}}
     monkeypatch.setattr(cards, "shipped_cards", lambda: known)
     plan = plan_for(estimate("correlated", coarse=2.0), 3)
-    assert (plan.model, plan.split, plan.warnings, plan.weight) == ("photo", False, (), 1)
+    assert (plan.model, plan.split, plan.warnings, plan.weight) == ("photo", True, (), 1)
     assert plan_for(estimate("white", 20.0), 3).model == "denoise-colour-fast"
     other = plan_for(estimate("correlated", coarse=2.0), 1)
-    assert (other.model, other.split) == ("denoise-gray-fast", True)
+    assert (other.model, other.split) == ("denoise-gray", True)
     assert "neighbouring pixels share its noise" in other.warnings[0]
     monkeypatch.setattr(cards, "shipped_cards", dict)
     with pytest.raises(InputError, match="no model that comes with the package denoises pictures of 1 channels; name"):
