@@ -165,14 +165,15 @@ def run_jobs(
         except BrokenPipeError:  # of stdout: there is nobody to write for
             raise
         except (SpikeunetError, OSError) as error:
-            message = _with_a_name(system_message(error) if isinstance(error, OSError) else str(error), job)
+            message = failure_text(error, job)
             report_error(message)
             failures.append(Failure(str(job.source), message))
     return records, failures
 
 
-def _with_a_name(message: str, job: Job) -> str:
-    """`message` with the picture's name before it, unless it begins with the name of a file of the job."""
+def failure_text(error: SpikeunetError | OSError, job: Job) -> str:
+    """What an error says, with the picture's name before it, unless it begins with the name of a file of the job."""
+    message = system_message(error) if isinstance(error, OSError) else str(error)
     files = (job.source, job.target, job.clean, *job.extras.values())
     names = tuple(f"{printable(name_of(file))}:" for file in files if file is not None)
     return message if printable(message).startswith(names) else f"{job.source}: {message}"
