@@ -43,7 +43,7 @@ class Watched:
     Parameters
     ----------
     running : browser
-    path : path of a page
+    path : path of a page, or its address
     size : (width, height)
     scheme : "light" or "dark"
         What the system prefers.
@@ -57,7 +57,7 @@ class Watched:
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(Path(path).resolve().as_uri())
+        self.page.goto(path if str(path).startswith("http") else Path(path).resolve().as_uri())
         self.page.wait_for_load_state("load")
 
     def asked(self):

@@ -16,7 +16,7 @@ from ..pictures.streams import name_of
 from .claims import Claims
 from .console import progress
 from .guard import remark, report_error, system_message
-from .pipes import PIPE, PipedInput, PipedOutput, Source, Target, only_one_for_stdout
+from .pipes import PIPE, PictureBytes, PipedInput, PipedOutput, Source, Target, only_one_for_stdout
 from .report_place import claim_report
 
 Record = TypeVar("Record")
@@ -258,7 +258,7 @@ def _paths(sources: Sequence[Source], output: Output, several: bool) -> Sequence
 
 
 def _in_folder(source: Source, folder: Path, suffix: str | None) -> Path:
-    if isinstance(source, PipedInput):
+    if isinstance(source, PictureBytes):
         raise InputError(f"{folder}: a picture from stdin has no name to get in a folder; name a file")
     return folder / (source.stem + (written_suffix(source.suffix) if suffix is None else suffix))
 
@@ -308,6 +308,6 @@ def _reference(source: Source, clean: Path | None, *, single: bool) -> Path | No
         if not single:
             raise InputError(f"{clean}: several pictures need a folder of clean references")
         return clean
-    if isinstance(source, PipedInput):
+    if isinstance(source, PictureBytes):
         raise InputError(f"{clean}: a picture from stdin has no name to find its reference by; name the file")
     return partner_of(source, clean, "clean references")

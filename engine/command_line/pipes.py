@@ -20,6 +20,8 @@ MAXIMUM_BYTES = 4 * 2**30
 class PictureBytes(io.BytesIO):
     """The bytes of a picture file that is no file here, and the name that messages give it."""
 
+    name: str
+
     def __init__(self, content: bytes, name: str) -> None:
         super().__init__(content)
         self.name = name

@@ -113,6 +113,12 @@ def _decode_with_pillow(stream: BinaryIO, indices: bool) -> PictureFile:
         return PictureFile(samples, (0.0, 2.0**header.significant_bits - 1), "sBIT", metadata)
 
 
+def image_size(stream: BinaryIO) -> tuple[int, int]:
+    """(width, height) by the header of a file that is no TIFF and no video; PictureError where it is none."""
+    with _opened_image(stream) as image:
+        return int(image.width), int(image.height)
+
+
 def _opened_image(stream: BinaryIO) -> Any:
     from PIL import Image, UnidentifiedImageError
 

@@ -1,0 +1,45 @@
+"""Screenshots of the page of `spikeunet serve` for docs/serve.md: python tests/serve_in_browser.py FOLDER."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from report_in_browser import PHONE, Watched, browser, made_small
+from running_server import running_server
+
+VIEWS = {
+    "serve_desktop": ((1280, 960), "light", "chelsea", 960),
+    "serve_dark": ((1280, 900), "dark", "retina", 800),
+    "serve_phone": (PHONE, "light", "camera", 390),
+}
+
+
+def run_example(page, name):
+    """Choose an example, run it, and wait for its result and its report."""
+    page.locator(f"[data-example={name}]").click()
+    page.locator("#run").click()
+    page.locator("#report").wait_for(state="visible", timeout=60_000)
+
+
+def take_screenshots(folder, url):
+    """Pictures of the page: desktop, dark, phone; what was complained of, in all."""
+    complaints = []
+    with browser() as running:
+        for name, (size, scheme, example, width) in VIEWS.items():
+            watched = Watched(running, url, size, scheme)
+            run_example(watched.page, example)
+            watched.page.locator("#split").fill("45")
+            watched.page.evaluate("document.activeElement.blur()")
+            watched.page.evaluate("scrollTo(0, 0)")
+            path = Path(folder) / f"{name}.png"
+            watched.page.screenshot(path=path, full_page=size == PHONE)
+            made_small(path, width)
+            complaints += watched.complaints
+            watched.close()
+    return complaints
+
+
+if __name__ == "__main__":
+    with running_server() as server:
+        sys.stdout.write(f"{take_screenshots(sys.argv[1], server.url)}\n")
