@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from .refusals import BAD_REQUEST, FORBIDDEN, MISDIRECTED, UNAUTHORIZED, Refused
 LEAST_TOKEN = 16
 """Characters of a token that somebody chose."""
 
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?")
 _SAME_SITE = ("same-origin", "none")
 
 
@@ -43,10 +45,9 @@ def check_token(token: str) -> str:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header or of an origin, in lower case, without its port."""
-    text = host.strip().lower()
-    name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
-    return name.rstrip(".")
+    """The name in a Host header, in lower case, without its port; nothing where it is none."""
+    found = _HOST.fullmatch(host.strip().lower())
+    return (found[1] or found[2]).rstrip(".") if found else ""
 
 
 class Access:
@@ -76,8 +77,8 @@ class Access:
         So a page out there whose name is made to lead to this address cannot ask anything: an address in figures, or a
         name of this machine, is none that a stranger has.
         """
-        if host is None or "," in host:
-            raise RefusedError("the request has no single Host header", BAD_REQUEST)
+        if host is None or not host_name(host):
+            raise RefusedError("the request has no single Host header that is a name", BAD_REQUEST)
         if not self._is_own(host_name(host)):
             raise RefusedError(
                 f"this server is not {host_name(host)!r}; if it is to be, start it with --allow-host", MISDIRECTED

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from asyncio import Future
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from tornado.http1connection import HTTP1Connection
 from tornado.web import stream_request_body
@@ -16,7 +16,7 @@ from .catalogue import EXAMPLES
 from .handlers import Handler, result_files, send_file
 from .jobs import CANCELLED, DONE, FAILED, Job
 from .orders import Order, read_order
-from .refusals import BAD_REQUEST, BUSY, NO_PICTURE, TIMEOUT, TOO_LARGE, RefusedError
+from .refusals import BAD_REQUEST, BUSY, NO_PICTURE, NOT_ALLOWED, TIMEOUT, TOO_LARGE, RefusedError
 from .worker import UPLOAD
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
@@ -34,10 +34,13 @@ class UploadHandler(Handler):
         """Refuse at once what the header tells; else make room for the picture."""
         # The picture is counted here, so that too large a one gets an answer.
         cast(HTTP1Connection, self.request.connection).set_max_body_size(_ANY)
-        self._stack, self._size, self._end = ExitStack(), 0, time.monotonic() + self.site.limits.upload_seconds
+        self._stack, self._size = ExitStack(), 0
         self._job: Job | None = None
+        self._refused = self._ends_at_once = self._drained = False
         try:
             super().prepare()
+            if self.request.method != "POST":
+                raise RefusedError("this address knows no such method", NOT_ALLOWED)
             self._check_headers()
             self.order = self.read_order()
             self.folder = self._stack.enter_context(self.site.board.arriving(self.client))
@@ -79,8 +82,8 @@ class UploadHandler(Handler):
         return RefusedError(f"the file is larger than {most} bytes, the most that this server takes", TOO_LARGE)
 
     def data_received(self, chunk: bytes) -> None:
-        """Take a piece of the picture."""
-        if self._finished:
+        """Take a piece of the picture, or throw it away where it was refused."""
+        if self._refused:
             return
         self._size += len(chunk)
         if self._size > self.site.limits.upload_bytes:
@@ -97,16 +100,38 @@ class UploadHandler(Handler):
 
     def _refuse(self, error: SpikeunetError) -> None:
         """Answer before all of the picture is there, and end the connection a little later."""
-        if self._finished:
+        if self._refused:
             return
+        self._refused = True
         self.set_header("Connection", "close")
+        # Where the client waits for leave to send, there is nothing to throw away.
+        self._ends_at_once = "Expect" in self.request.headers
         self.send_refusal(error)
         self._close_soon()
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
+        """As tornado's; but what refuses a picture that is still being sent is no end yet.
+
+        The connection would be closed, and a client that is still sending would not read why.
+        """
+        if not self._refused or self._ends_at_once or self._drained:
+            return super().finish(chunk)
+        if chunk is not None:
+            self.write(chunk)
+        self.set_header("Content-Length", str(sum(map(len, self._write_buffer))))
+        return self.flush()
 
     def _close_soon(self) -> None:
         self._stack.close()
         stream = cast(HTTP1Connection, self.request.connection).stream
         asyncio.get_running_loop().call_later(_LINGER, stream.close)
+
+    def is_drained(self) -> bool:
+        """Whether the picture was refused; all of it has come now, and the answer ends."""
+        self._drained = self._refused
+        if self._refused and not self._finished:
+            self.finish()
+        return self._refused
 
     def submit(self) -> Job:
         """Put the picture, which has arrived, into the queue."""
@@ -137,6 +162,8 @@ class JobsHandler(UploadHandler):
 
     async def post(self) -> None:
         """Put it into the queue."""
+        if self.is_drained():
+            return
         job = self.submit()
         self.set_status(202)
         self.set_header("Location", f"/api/jobs/{job.key}")
@@ -152,6 +179,8 @@ class RunHandler(UploadHandler):
 
     async def post(self) -> None:
         """Wait for the result and send it; a client that goes away cancels it."""
+        if self.is_drained():
+            return
         job = self.submit()
         try:
             with job.attended():
