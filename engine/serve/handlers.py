@@ -264,7 +264,7 @@ class JobHandler(Handler):
         with job.attended():
             if seconds and self.get_query_argument("version", None) is not None:
                 await self._changed(job, int(version), seconds)
-            self.finish_json(job.as_json(self.site.board.position(job)))
+            self.finish_json(self.site.board.describe(job))
 
     async def _changed(self, job: Job, version: int, seconds: float) -> None:
         """Wait for a change, and no longer than whoever asked does."""
@@ -286,7 +286,7 @@ class JobHandler(Handler):
         """Stop the job, and remove what there is of it."""
         job = self.site.board.find(key)
         self.site.board.forget(job)
-        self.finish_json(job.as_json())
+        self.finish_json(self.site.board.describe(job))
 
     def _number(self, name: str, most: float) -> float:
         text = self.get_query_argument(name, "0")

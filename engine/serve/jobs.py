@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import shutil
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -122,8 +122,9 @@ class Board:
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
         self._arrival = asyncio.Event()
-        self._arriving = 0
+        self._arriving = Counter[str]()
         self._rates: dict[tuple[str, str], float] = {}
+        self.preparing = "the server is getting ready"
 
     @contextmanager
     def arriving(self, client: str) -> Iterator[Path]:
@@ -135,26 +136,27 @@ class Board:
             If too many jobs wait, or this client has too many.
         """
         self.check_room(client)
-        self._arriving += 1
+        self._arriving[client] += 1
         folder = self._folder / secrets.token_hex(12)
         folder.mkdir(mode=0o700)
         try:
             yield folder
         finally:
-            self._arriving -= 1
+            self._arriving -= Counter({client: 1})
             if not any(job.folder == folder for job in self._jobs.values()):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def check_room(self, client: str) -> None:
         """RefusedError where a further job of a client has no place."""
-        own = sum(job.client == client and job.at_work for job in self._jobs.values())
+        # A picture that is still being sent counts: who sends slowly takes no more places than others.
+        own = self._arriving[client] + sum(job.client == client and job.at_work for job in self._jobs.values())
         if own >= self._limits.per_client:
             raise RefusedError(
-                f"{own} pictures from this address wait or are being processed; try again when one is done",
+                f"{own} pictures from this address are on their way, wait or are being processed; try again when one is done",
                 TOO_MANY,
                 retry_after=2,
             )
-        if len(self._waiting) + self._arriving >= self._limits.waiting:
+        if len(self._waiting) + self._arriving.total() >= self._limits.waiting:
             raise RefusedError(f"{self._limits.waiting} pictures wait already; try again later", BUSY, retry_after=5)
 
     def submit(self, order: Order, client: str, folder: Path) -> Job:
@@ -171,6 +173,16 @@ class Board:
         if key not in self._jobs:
             raise RefusedError("there is no such job, or its result was kept for long enough", NOT_FOUND)
         return self._jobs[key]
+
+    def prepare(self, stage: str) -> None:
+        """Say what the server is at before the first job can begin; nothing once one can."""
+        self.preparing = stage
+        self._positions_changed()
+
+    def describe(self, job: Job) -> dict[str, Any]:
+        """What a client is told of a job."""
+        told = job.as_json(self.position(job))
+        return {**told, "stage": self.preparing} if job in self._waiting and self.preparing else told
 
     def position(self, job: Job) -> int | None:
         """How many jobs wait before this one; None where it does not wait."""

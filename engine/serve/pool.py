@@ -26,6 +26,8 @@ _MOST_JOBS = 500
 _LONGEST_LINE = 1 << 20
 _START = 300.0
 """Seconds for a worker to be ready: at the first use kernels are compiled."""
+_GRACE = 1.0
+"""Seconds that a worker has to end a job by itself that was cancelled."""
 _AGAIN = 2.0
 """Seconds after which a worker is started again that did not get ready."""
 
@@ -138,17 +140,27 @@ class Pool:
             worker = await Worker.start(self._folder)
             try:
                 await worker.tell(self._setup)
-                ready = await asyncio.wait_for(_is_ready(worker), _START)
+                ready = await asyncio.wait_for(self._is_ready(worker), _START)
             except TimeoutError:
                 ready = False
             except BaseException:
                 await worker.kill()
                 raise
         if ready:
+            self._board.prepare("")
             return worker
         how = await worker.end_in_words()
         await self._refuse_next(f"worker processes end before they begin, {how}; see what the server printed")
         return None
+
+    async def _is_ready(self, worker: Worker) -> bool:
+        """Wait until a worker is ready, and tell what it is at; False where it ended."""
+        while (line := await worker.hear()) is not None:
+            if line.get("ready"):
+                return True
+            if "stage" in line and self._board.preparing:
+                self._board.prepare(f"the server is getting ready: {line['stage']}")
+        return False
 
     async def _refuse_next(self, why: str) -> None:
         """Fail what waits, rather than let it wait for ever."""
@@ -178,6 +190,9 @@ class Pool:
         stopped = asyncio.create_task(job.stop.wait())
         try:
             await asyncio.wait({listening, stopped}, timeout=self._limits.seconds, return_when=asyncio.FIRST_COMPLETED)
+            if job.stop.is_set():
+                # Most jobs end sooner than another process starts.
+                await asyncio.wait({listening}, timeout=_GRACE)
         finally:
             stopped.cancel()
             listening.cancel()
@@ -220,14 +235,6 @@ class Pool:
     def _steps_of(self, job: Job) -> int:
         given = job.order.parsed()["steps"]
         return int(given or self._steps.get(job.order.model, 1))
-
-
-async def _is_ready(worker: Worker) -> bool:
-    """Wait until a worker is ready, whatever else it says; False where it ended."""
-    while (line := await worker.hear()) is not None:
-        if line.get("ready"):
-            return True
-    return False
 
 
 def _usual_denoiser(found: Catalogue) -> str | None:

@@ -39,8 +39,6 @@ class UploadHandler(Handler):
         self._refused = self._ends_at_once = self._drained = False
         try:
             super().prepare()
-            if self.request.method != "POST":
-                raise RefusedError("this address knows no such method", NOT_ALLOWED)
             self._check_headers()
             self.order = self.read_order()
             self.folder = self._stack.enter_context(self.site.board.arriving(self.client))
@@ -63,6 +61,8 @@ class UploadHandler(Handler):
         return read_order(parameters, self.site.catalogue, self.site.limits)
 
     def _check_headers(self) -> None:
+        if self.request.method != "POST":
+            raise RefusedError("this address knows no such method", NOT_ALLOWED)
         headers = self.request.headers
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind in _FORMS:
@@ -167,7 +167,7 @@ class JobsHandler(UploadHandler):
         job = self.submit()
         self.set_status(202)
         self.set_header("Location", f"/api/jobs/{job.key}")
-        self.finish_json(job.as_json(self.site.board.position(job)))
+        self.finish_json(self.site.board.describe(job))
 
 
 class RunHandler(UploadHandler):

@@ -21,6 +21,7 @@ from typing import Any
 from ..command_line.warning_lines import warnings_as_lines
 from ..threads import run_in_background
 from .orders import Order
+from .refusals import INTERNAL
 from .work import Place, carry_out, pixels_in
 
 UPLOAD = "upload"
@@ -121,7 +122,12 @@ def _warm_up(setup: dict[str, Any]) -> None:
 
 def _work(line: dict[str, Any], setup: dict[str, Any], say: Callable[..., None]) -> None:
     folder, order = Path(line["folder"]), Order.from_json(line["order"])
-    content = (folder / UPLOAD).read_bytes()
+    try:
+        content = (folder / UPLOAD).read_bytes()
+    except OSError as error:
+        # Cancelled before it began; or the disk fails.
+        say(error=f"{order.name}: cannot be read ({error.strerror})", status=INTERNAL)
+        return
     say(pixels=pixels_in(content), stage="reading")
     with redirect_stderr(_Lines(say)), warnings.catch_warnings(), warnings_as_lines():
         carry_out(order, content, Place(folder, setup["models"], setup["threads"]), say)

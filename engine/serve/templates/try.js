@@ -144,10 +144,11 @@
     clock = setInterval(() => showClock(began, expected), 100);
     showClock(began, expected);
   };
-  const STAGES = { starting: "Starting", reading: "Reading the picture", running: "The network is at work" };
+  const STAGES = { waiting: "Waiting", starting: "Starting", reading: "Reading the picture", running: "The network is at work" };
   const showWork = (job) => {
     const place = job.position === 0 ? "next in line" : `${job.position} before it`;
-    find("#stage").textContent = job.state === "queued" ? `Waiting, ${place}` : STAGES[job.stage] || job.stage;
+    const waiting = job.stage === "waiting" ? "Waiting" : job.stage;
+    find("#stage").textContent = job.state === "queued" ? `${waiting}, ${place}` : STAGES[job.stage] || job.stage;
     if (job.state === "running") tick(performance.now() - 1000 * job.seconds, job.expected_seconds);
   };
   const showRemarks = (remarks) => {
