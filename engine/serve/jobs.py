@@ -152,7 +152,7 @@ class Board:
         own = self._arriving[client] + sum(job.client == client and job.at_work for job in self._jobs.values())
         if own >= self._limits.per_client:
             raise RefusedError(
-                f"{own} pictures from this address are on their way, wait or are being processed; try again when one is done",
+                f"{own} pictures from this address arrive, wait or are being processed; try again when one is done",
                 TOO_MANY,
                 retry_after=2,
             )
