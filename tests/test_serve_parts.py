@@ -328,6 +328,42 @@ def test_results_are_kept_for_some_time_and_some_bytes(board):
     asyncio.run(run())
 
 
+def test_of_jobs_that_failed_only_so_many_are_known(tmp_path):
+    async def run():
+        board = Board(tmp_path, Limits(kept_jobs=3))
+        jobs = []
+        for _ in range(6):
+            jobs.append(submitted(board))
+            board.end(await board.next(), "failed", "no picture", 415)
+        board.tidy()
+        for job in jobs[3:]:
+            assert board.find(job.key).error == "no picture"
+        with pytest.raises(RefusedError):
+            board.find(jobs[2].key)
+
+    asyncio.run(run())
+
+
+def test_what_a_worker_writes_for_a_job_that_was_given_up_is_removed(board):
+    async def run():
+        job = submitted(board)
+        await board.next()
+        board.forget(job)
+        job.folder.mkdir()
+        (job.folder / "result.png").write_bytes(b"late")
+        board.sweep(job)
+        assert not job.folder.exists()
+
+    asyncio.run(run())
+
+
+def test_the_commands_variable_is_the_one_that_workers_do_not_see():
+    from spikeunet.engine.command_line import serve
+    from spikeunet.engine.serve import access
+
+    assert serve.TOKEN == access.TOKEN
+
+
 def test_who_waits_for_a_change_is_woken(board):
     async def run():
         job = submitted(board)

@@ -17,7 +17,7 @@ from .output import asks_for_json, is_quiet
 if TYPE_CHECKING:
     from ..serve.application import Setup
 
-TOKEN = "SPIKEUNET_TOKEN"  # noqa: S105 - the name of a variable
+TOKEN = "SPIKEUNET_TOKEN"  # noqa: S105 - the name of a variable, as in serve.access
 
 limit_options = grouped(
     click.option("--max-upload", type=click.IntRange(1), default=32, show_default=True, help="MiB of a picture file."),
@@ -158,4 +158,5 @@ def _tell(url: str, setup: Setup, open_: bool) -> None:
             "may use it; nothing is encrypted: beyond a network that you trust, put a proxy with TLS before it"
         )
     if open_:
-        click.launch(page)
+        # Without the token, which other users of the machine would see in the list of processes: the page asks for it.
+        click.launch(url)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from ..errors import InputError
 from .refusals import BAD_REQUEST, FORBIDDEN, MISDIRECTED, UNAUTHORIZED, RefusedError
 
+TOKEN = "SPIKEUNET_TOKEN"  # noqa: S105 - the name of a variable
+"""Environment variable that may hold the token; workers do not see it."""
 LEAST_TOKEN = 16
 """Characters of a token that somebody chose."""
 

@@ -108,13 +108,14 @@ def address_of(listening: socket.socket, host: str) -> str:
 
 
 class _Server(HTTPServer):
-    """An HTTP server with so many connections at most."""
+    """An HTTP server with so many connections at most, and half of them of one address."""
 
     most_connections = 200
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """As tornado's; one too many is closed at once."""
-        if len(self._connections) >= self.most_connections:
+        own = sum(getattr(each.context, "remote_ip", None) == address[0] for each in self._connections)
+        if len(self._connections) >= self.most_connections or own >= max(1, self.most_connections // 2):
             stream.close()
             return
         super().handle_stream(stream, address)

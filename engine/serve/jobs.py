@@ -35,6 +35,7 @@ class Job:
         self.report = "none"
         self.error, self.status = "", 0
         self.begun = self.ended = 0.0
+        self.bytes = 0
         self.stop = asyncio.Event()
         self._changed = asyncio.Event()
         self._attending, self._left = 0, time.monotonic()
@@ -81,11 +82,6 @@ class Job:
     def at_work(self) -> bool:
         """Whether it waits or is being processed: a report may still be drawn where the result is there."""
         return self.state in _AT_WORK or (self.report == "drawing" and not self.ended)
-
-    @property
-    def bytes(self) -> int:
-        """Of its files."""
-        return sum(path.stat().st_size for path in self.folder.glob("*") if path.is_file())
 
     def as_json(self, position: int | None = None) -> dict[str, Any]:
         """What a client is told."""
@@ -217,6 +213,8 @@ class Board:
             return
         if job.state == DONE:
             state, error, status = DONE, "", 0
+        (job.folder / "upload").unlink(missing_ok=True)
+        job.bytes = sum(path.stat().st_size for path in job.folder.glob("*")) if state == DONE else 0
         report = "ready" if (job.folder / "report.html").is_file() and state == DONE else "none"
         job.change(state=state, error=error, status=status, report=report, ended=time.monotonic())
         if state != DONE:
@@ -227,6 +225,11 @@ class Board:
         self.cancel(job)
         self._jobs.pop(job.key, None)
         shutil.rmtree(job.folder, ignore_errors=True)
+
+    def sweep(self, job: Job) -> None:
+        """Remove once more what a worker may have written for a job after that was given up."""
+        if job.state != DONE or job.key not in self._jobs:
+            shutil.rmtree(job.folder, ignore_errors=True)
 
     def note_time(self, job: Job, steps: int, seconds: float) -> None:
         """Learn how long a model takes for a pixel and a step."""
@@ -248,11 +251,11 @@ class Board:
             elif job.ended and now - job.ended > self._limits.kept_seconds:
                 self.forget(job)
         ended = sorted((job for job in self._jobs.values() if job.ended), key=lambda job: job.ended)
-        kept = sum(job.bytes for job in ended)
+        kept, number = sum(job.bytes for job in ended), len(ended)
         for job in ended[:-1]:
-            if kept <= self._limits.kept_bytes:
+            if kept <= self._limits.kept_bytes and number <= self._limits.kept_jobs:
                 return
-            kept -= job.bytes
+            kept, number = kept - job.bytes, number - 1
             self.forget(job)
 
     def _positions_changed(self) -> None:

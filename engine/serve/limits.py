@@ -33,8 +33,10 @@ class Limits:
         For which a result is there.
     kept_bytes : int
         Of all results; the oldest go first.
+    kept_jobs : int
+        Ended ones that are known, with or without a result.
     connections : int
-        That are open at the same time.
+        That are open at the same time, half of them of one address.
     idle_seconds : float
         After which a connection without a request is closed.
     """
@@ -50,5 +52,6 @@ class Limits:
     patience: float = 10.0
     kept_seconds: float = 900.0
     kept_bytes: int = 256 << 20
+    kept_jobs: int = 500
     connections: int = 200
     idle_seconds: float = 30.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -16,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .access import TOKEN
 from .catalogue import AUTO, Catalogue
 from .jobs import DONE, FAILED, Board, Job
 from .limits import Limits
@@ -48,6 +50,7 @@ class Worker:
             stdin=PIPE,
             stdout=PIPE,
             cwd=folder,
+            env={name: value for name, value in os.environ.items() if name != TOKEN},
             limit=_LONGEST_LINE,
             start_new_session=True,
         )
@@ -177,6 +180,8 @@ class Pool:
         except BaseException:
             await worker.kill()
             raise
+        finally:
+            self._board.sweep(job)
         worker.jobs += 1
         if alive and worker.jobs < _MOST_JOBS:
             return worker

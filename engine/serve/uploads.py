@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 from tornado.http1connection import HTTP1Connection
 from tornado.web import stream_request_body
 
-from ..errors import SpikeunetError
+from ..errors import SpikeunetError, printable
 from .catalogue import EXAMPLES
 from .handlers import Handler, result_files, send_file
 from .jobs import CANCELLED, DONE, FAILED, Job
@@ -24,6 +24,7 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plai
 _LINGER = 2.0
 """Seconds in which what a refused client still sends is thrown away, so that it reads why it was refused."""
 _ANY = 1 << 50
+_LONGEST_HEADER = 500
 
 
 @stream_request_body
@@ -212,5 +213,5 @@ class RunHandler(UploadHandler):
 
 
 def _header(value: object) -> str:
-    """A value that a header can hold."""
-    return str(value).encode("ascii", "backslashreplace").decode()
+    """A value that a header can hold, at its longest."""
+    return printable(str(value)).encode("ascii", "backslashreplace").decode()[:_LONGEST_HEADER]
