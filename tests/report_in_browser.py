@@ -69,14 +69,14 @@ class Watched:
         self.context.close()
 
 
-def made_small(path, width):
-    """Scale a screenshot to a width and give it 128 colours, which are plenty for a page."""
+def made_small(path, width, colours=128):
+    """Scale a screenshot to a width and give it few colours, of which 128 are plenty for a page."""
     from PIL import Image
 
     with Image.open(path) as image:
         size = width, round(image.height * width / image.width)
         reduced = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    reduced.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    reduced.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def screenshots(report, folder):

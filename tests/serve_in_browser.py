@@ -30,11 +30,12 @@ def take_screenshots(folder, url):
             watched = Watched(running, url, size, scheme)
             run_example(watched.page, example)
             watched.page.locator("#split").fill("45")
+            watched.page.mouse.move(2, 2)
             watched.page.evaluate("document.activeElement.blur()")
             watched.page.evaluate("scrollTo(0, 0)")
             path = Path(folder) / f"{name}.png"
             watched.page.screenshot(path=path, full_page=size == PHONE)
-            made_small(path, width)
+            made_small(path, width, 256)
             complaints += watched.complaints
             watched.close()
     return complaints

@@ -82,10 +82,13 @@ def serve(
     check_serve()
     import asyncio
 
+    from .. import clear_caches
     from ..serve.application import address_of, listening_socket
     from ..serve.application import serve as serve_until_a_signal
 
     setup = _setup(host, port, token, allow_host, models, workers, threads, limits)
+    # Models were read for what their files say; only workers run them.
+    clear_caches()
     for line in setup.catalogue.damaged:
         remark(f"spikeunet: warning: {line}")
     with listening_socket(host, port) as listening:

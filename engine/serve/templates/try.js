@@ -248,8 +248,8 @@
       running.key = job.id;
       await follow(job, aborter.signal);
     } catch (error) {
-      find("#empty").hidden = !find("#result").hidden;
       showProblem(error.name === "AbortError" ? "Cancelled." : error.message);
+      find("#error").scrollIntoView({ block: "nearest" });
     }
     end();
   };
