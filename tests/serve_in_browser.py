@@ -34,7 +34,10 @@ def take_screenshots(folder, url):
             watched.page.evaluate("document.activeElement.blur()")
             watched.page.evaluate("scrollTo(0, 0)")
             path = Path(folder) / f"{name}.png"
-            watched.page.screenshot(path=path, full_page=size == PHONE)
+            if size == PHONE:  # all of it, as if the phone were as high
+                height = watched.page.evaluate("document.documentElement.scrollHeight")
+                watched.page.set_viewport_size({"width": PHONE[0], "height": height})
+            watched.page.screenshot(path=path)
             made_small(path, width, 256)
             complaints += watched.complaints
             watched.close()
