@@ -37,7 +37,7 @@ class RunningServer:
         self.url, self.token, self.page = said["url"], said["token"], said["page"]
         self.host, self.port = "127.0.0.1", urlsplit(self.url).port
 
-    def connect(self, timeout=60):
+    def connect(self, timeout=180):
         """A connection."""
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 

@@ -22,28 +22,27 @@ def run_example(page, name):
     page.locator("#report").wait_for(state="visible", timeout=60_000)
 
 
-def take_screenshots(folder, url):
+def take_screenshots(running, folder, url):
     """Pictures of the page: desktop, dark, phone; what was complained of, in all."""
     complaints = []
-    with browser() as running:
-        for name, (size, scheme, example, width) in VIEWS.items():
-            watched = Watched(running, url, size, scheme)
-            run_example(watched.page, example)
-            watched.page.locator("#split").fill("45")
-            watched.page.mouse.move(2, 2)
-            watched.page.evaluate("document.activeElement.blur()")
-            watched.page.evaluate("scrollTo(0, 0)")
-            path = Path(folder) / f"{name}.png"
-            if size == PHONE:  # all of it, as if the phone were as high
-                height = watched.page.evaluate("document.documentElement.scrollHeight")
-                watched.page.set_viewport_size({"width": PHONE[0], "height": height})
-            watched.page.screenshot(path=path)
-            made_small(path, width, 256)
-            complaints += watched.complaints
-            watched.close()
+    for name, (size, scheme, example, width) in VIEWS.items():
+        watched = Watched(running, url, size, scheme)
+        run_example(watched.page, example)
+        watched.page.locator("#split").fill("45")
+        watched.page.mouse.move(2, 2)
+        watched.page.evaluate("document.activeElement.blur()")
+        watched.page.evaluate("scrollTo(0, 0)")
+        path = Path(folder) / f"{name}.png"
+        if size == PHONE:  # all of it, as if the phone were as high
+            height = watched.page.evaluate("document.documentElement.scrollHeight")
+            watched.page.set_viewport_size({"width": PHONE[0], "height": height})
+        watched.page.screenshot(path=path)
+        made_small(path, width, 256)
+        complaints += watched.complaints
+        watched.close()
     return complaints
 
 
 if __name__ == "__main__":
-    with running_server() as server:
-        sys.stdout.write(f"{take_screenshots(sys.argv[1], server.url)}\n")
+    with running_server() as server, browser() as running:
+        sys.stdout.write(f"{take_screenshots(running, sys.argv[1], server.url)}\n")

@@ -322,10 +322,10 @@ def test_a_server_that_is_gone_is_said(running, tmp_path):
     window.close()
 
 
-def test_the_screenshots_of_the_documentation_can_be_taken(tmp_path):
+def test_the_screenshots_of_the_documentation_can_be_taken(running, tmp_path):
     """With the models that come along, as `python tests/serve_in_browser.py docs` takes them."""
     with running_server("--model", "auto", "--model", "denoise-gray-fast", "--model", "segment-vessels") as server:
-        assert take_screenshots(tmp_path, server.url) == []
+        assert take_screenshots(running, tmp_path, server.url) == []
     assert {Image.open(path).width for path in tmp_path.iterdir()} == {960, 800, 390}
 
 
