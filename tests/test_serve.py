@@ -362,6 +362,23 @@ def test_workers_end_with_a_server_that_is_killed(models):
         wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 
 
+@pytest.mark.slow
+def test_who_goes_away_in_the_midst_of_a_result_leaves_nothing(models):
+    """Tornado forgets who waits for a connection that ends: the server must not."""
+    large = picture(1200, 1200)
+    with running_server(*models[:2], "--workers", 1) as server:
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            connection.connect((server.host, server.port))
+            length = f"Content-Length: {len(large)}\r\n\r\n".encode()
+            connection.sendall(b"POST /api/run?model=gray&format=bmp HTTP/1.1\r\nHost: localhost\r\n" + length + large)
+            connection.settimeout(120)
+            assert connection.recv(10) == b"HTTP/1.1 2"
+            assert len(list(server.left_over()[0].iterdir())) == 1
+        wait_until(lambda: list(server.left_over()[0].iterdir()) == [], 10)
+        assert server.end() == (130, "spikeunet: interrupted\n")
+
+
 # ---- what the documentation says
 
 

@@ -173,9 +173,11 @@ async def serve(setup: Setup, listening: socket.socket, started: Callable[[], No
         finally:
             tidying.cancel()
             server.stop()
-            await pool.stop()
             with suppress(TimeoutError):
                 await asyncio.wait_for(server.close_all_connections(), 2)
+            await pool.stop()
+            # Whoever is still being answered cannot be told.
+            logging.getLogger("tornado.general").setLevel(logging.CRITICAL)
 
 
 def _server(setup: Setup, board: Board, listening: socket.socket) -> HTTPServer:

@@ -180,13 +180,13 @@ class Pool:
         except BaseException:
             await worker.kill()
             raise
-        finally:
-            self._board.sweep(job)
         worker.jobs += 1
-        if alive and worker.jobs < _MOST_JOBS:
-            return worker
-        await worker.kill()
-        return None
+        goes_on = alive and worker.jobs < _MOST_JOBS
+        if not goes_on:
+            await worker.kill()
+        # Now that nothing writes there any more.
+        self._board.sweep(job)
+        return worker if goes_on else None
 
     async def _do(self, job: Job, worker: Worker) -> bool:
         """One job from its beginning to its end; returns whether the worker goes on."""
