@@ -364,8 +364,10 @@ def test_workers_end_with_a_server_that_is_killed(models):
 
 @pytest.mark.slow
 def test_who_goes_away_in_the_midst_of_a_result_leaves_nothing(models):
-    """Tornado forgets who waits for a connection that ends: the server must not."""
-    large = picture(1200, 1200)
+    stream = io.BytesIO()
+    # More than the system takes from the server for a client that does not read.
+    write_picture(stream, np.zeros((3000, 2600), np.uint8), format=".png")
+    large = stream.getvalue()
     with running_server(*models[:2], "--workers", 1) as server:
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)

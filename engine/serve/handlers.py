@@ -67,7 +67,6 @@ class Handler(RequestHandler):
     def initialize(self, site: Site) -> None:
         """Take what all handlers know."""
         self.site = site
-        self.gone = asyncio.Event()
 
     def set_default_headers(self) -> None:
         """The same for every answer, errors too."""
@@ -124,10 +123,6 @@ class Handler(RequestHandler):
         """Answer with JSON."""
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(json.dumps(values, allow_nan=False) + "\n")
-
-    def on_connection_close(self) -> None:
-        """Whoever asked is gone."""
-        self.gone.set()
 
     @property
     def client(self) -> str:
@@ -283,7 +278,6 @@ class JobHandler(Handler):
 
     def on_connection_close(self) -> None:
         """Nobody waits any more."""
-        super().on_connection_close()
         waiting = getattr(self, "_waiting", None)
         if waiting is not None:
             waiting.cancel()
@@ -367,21 +361,6 @@ _SLOWEST = 120.0
 """Seconds for a client to take a file."""
 
 
-async def _flushed(handler: Handler, seconds: float) -> None:
-    """Wait until the client has taken what was written; TimeoutError where it does not, or is gone."""
-    # Tornado forgets who waits where a connection ends meanwhile.
-    flushed: asyncio.Future[Any] = asyncio.ensure_future(handler.flush())
-    gone: asyncio.Future[Any] = asyncio.create_task(handler.gone.wait())
-    try:
-        await asyncio.wait([flushed, gone], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if not flushed.done():
-            raise TimeoutError
-        flushed.result()
-    finally:
-        flushed.cancel()
-        gone.cancel()
-
-
 async def send_file(handler: Handler, file: ResultFile, *, download: bool) -> None:
     """Send a file piece by piece, as the client takes it."""
     handler.set_header("Content-Type", file.kind)
@@ -395,7 +374,7 @@ async def send_file(handler: Handler, file: ResultFile, *, download: bool) -> No
         with open(file.path, "rb") as stream:
             while piece := stream.read(_PIECE):
                 handler.write(piece)
-                await _flushed(handler, max(0.0, end - time.monotonic()))
+                await asyncio.wait_for(handler.flush(), max(0.0, end - time.monotonic()))
         handler.finish()
     except (StreamClosedError, TimeoutError):
         # The client is gone, or takes too long; there is nothing left to say to it.
