@@ -52,6 +52,10 @@ class SettingError(SpikeunetError, ImportError):
     """The package cannot run in this process as it is set up: a setting of Numba, or the limit of the stack."""
 
 
+class PictureSizeError(PictureError):
+    """A picture has more pixels than are read."""
+
+
 class PictureWarning(UserWarning):
     """A picture was read or used, but something about it had to be assumed: its range, what a channel is."""
 

@@ -43,7 +43,7 @@ class Watched:
     Parameters
     ----------
     running : browser
-    path : path of a page
+    path : path of a page, or its address
     size : (width, height)
     scheme : "light" or "dark"
         What the system prefers.
@@ -57,7 +57,7 @@ class Watched:
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(Path(path).resolve().as_uri())
+        self.page.goto(path if str(path).startswith("http") else Path(path).resolve().as_uri())
         self.page.wait_for_load_state("load")
 
     def asked(self):
@@ -69,14 +69,14 @@ class Watched:
         self.context.close()
 
 
-def made_small(path, width):
-    """Scale a screenshot to a width and give it 128 colours, which are plenty for a page."""
+def made_small(path, width, colours=128):
+    """Scale a screenshot to a width and give it few colours, of which 128 are plenty for a page."""
     from PIL import Image
 
     with Image.open(path) as image:
         size = width, round(image.height * width / image.width)
         reduced = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    reduced.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    reduced.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def screenshots(report, folder):

@@ -45,7 +45,7 @@ CALLS = {
     ),
     "no input": (["-o", "out.png"], "Missing argument 'IN...'; see spikeunet denoise --help"),
     "no output": (["good.png"], "Missing option '-o' / '--output'; see spikeunet denoise --help"),
-    "unknown option": (["good.png", "-o", "out.png", "--fast"], "No such option '--fast'"),
+    "unknown option": (["good.png", "-o", "out.png", "--fast"], "No such option"),
     "unknown suffix": (["good.png", "-o", "out.gif"], "out.gif: unknown picture suffix '.gif'; use one of .png, .tif"),
     "no suffix": (["good.png", "-o", "out"], "out: unknown picture suffix ''; use one of .png"),
     "alpha into JPEG": (

@@ -287,3 +287,12 @@ def test_colours_of_charts_are_those_of_the_page(reported):
     for variable in ("--ink", "--muted", "--line", "--grid", "--series-1"):
         assert f"var({variable})" in text
         assert len(re.findall(rf"{variable}:", text)) >= 2  # light and dark
+
+
+def test_a_picture_that_was_left_as_it_is_has_a_page_that_says_so(folder, blank):
+    write_picture("clean.png", np.full((64, 64), 90, np.uint8))
+    run("denoise", "clean.png", "-o", "same.png", "--model", "auto", "--report", "left/")
+    page = Page(Path("left/report.html").read_text("utf-8"))
+    assert any("nothing was simulated" in text for text in page.texts)
+    assert not any(attributes.get("id") == "h-energy" for attributes in page.all("h2"))
+    assert json.loads(Path("left/report.json").read_text())["pictures"][0]["edges"] == []

@@ -80,11 +80,12 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
 
     A bar within another one's items is shown below it as long as it goes on.
     """
+    if _shown:
+        # Before stderr is asked: while a bar is shown older versions of rich put something there that is no terminal.
+        yield from _below(_shown[-1], items, description, total)
+        return
     if is_quiet() or not sys.stderr.isatty():
         yield from items
-        return
-    if _shown:
-        yield from _below(_shown[-1], items, description, total)
         return
     from rich.console import Console
     from rich.progress import Progress

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import click
@@ -14,9 +12,9 @@ from ..pictures.picture_files import FORMATS, format_of
 from ..pictures.ranges import SampleRange
 from ..tasks.denoising import DEFAULT_MODELS
 from .claims import Claims
-from .denoise_picture import DenoiseSettings, denoise_file
+from .denoise_picture import denoise_file
+from .denoise_settings import check_denoise_options, denoise_settings
 from .jobs import Output, plan_jobs
-from .one_picture import Model
 from .options import FILE, FILE_NAME, INPUT, no_sigma
 from .picture_command import check_run_options, json_option, process_pictures, run_options
 from .piped_models import MODEL
@@ -110,32 +108,26 @@ def denoise(
       spikeunet denoise stack.tif -o eighth.png --page 7
       curl -s https://example.org/noisy.jpg | spikeunet denoise - -o - --format jpg > clean.jpg
     """
-    from ..pictures.noise import check_sigma
     from ..tasks.automatic import AUTO
-    from ..tasks.denoising import check_strength
 
-    if seed is not None and add_noise is None:
-        raise InputError(f"--seed {seed} has no meaning without --add-noise; name the noise to add")
-    if add_noise is not None:
-        check_sigma(add_noise)
-    check_strength(strength)
+    check_denoise_options(add_noise, seed, strength)
     check_run_options(steps, order, tile, kernels)
     claims = Claims()
     for name in DEFAULT_MODELS.values() if model is None or model == AUTO else [model]:
         claims.reads_model(name)
     jobs = plan_jobs(inputs, _output(output, format_), claims, clean, report=report)
-    settings = DenoiseSettings(
-        model_for=_models(None if model == AUTO else model, steps),
+    settings = denoise_settings(
+        model,
+        steps,
+        add_noise,
+        seed,
+        strength,
         order=order,
         threads=threads,
         tile=tile,
         kernels=kernels,
         sample_range=sample_range,
         page=page,
-        sigma=add_noise,
-        seed=seed or 0,
-        strength=strength,
-        automatic=_by_name(steps) if model == AUTO else None,
     )
     process_pictures(jobs, denoise_file, settings, "Denoising", report, as_json)
 
@@ -150,23 +142,3 @@ def _output(path: str, name: str | None) -> Output:
             raise InputError(f"{target}: --format {name} is for a folder or a pipe; a file's suffix names its format")
 
     return Output(path, f".{name}", check)
-
-
-def _models(name: str | None, steps: int | None) -> Callable[[int], Model]:
-    """The model by a picture's colour channels: the one that is named, else a shipped one, loaded when it is needed."""
-    loaded = _by_name(steps)
-    if name is None:
-        return lambda colors: loaded(DEFAULT_MODELS[colors])
-    loaded(name)  # A model that cannot be read stops the command before it reads a picture.
-    return lambda _: loaded(name)
-
-
-def _by_name(steps: int | None) -> Callable[[str], Model]:
-    """Models by name, each loaded once."""
-    from ..tasks.denoising import denoiser
-
-    @cache
-    def loaded(name: str) -> Model:
-        return Model.of(name, denoiser(name), steps)
-
-    return loaded

@@ -27,6 +27,7 @@ from .quantize import quantize
 from .report_model import report
 from .resample import resample
 from .segment import segment
+from .serve import serve
 from .train import train
 from .warning_lines import warnings_as_lines
 
@@ -118,6 +119,7 @@ COMMANDS = (
     models,
     compile_kernels,
     report,
+    serve,
     doctor,
 )
 for command in COMMANDS:

@@ -51,7 +51,8 @@ def _status(run: Callable[[], object]) -> int:
 
 
 def _report_usage(error: click.ClickException) -> int:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+    # click before 8.2 has no such error: it shows the help by itself.
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
         error.show()
         return STATUS_ERROR
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "spikeunet"

@@ -16,7 +16,7 @@ from ..pictures.streams import name_of
 from .claims import Claims
 from .console import progress
 from .guard import remark, report_error, system_message
-from .pipes import PIPE, PipedInput, PipedOutput, Source, Target, only_one_for_stdout
+from .pipes import PIPE, PictureBytes, PipedInput, PipedOutput, Source, Target, only_one_for_stdout
 from .report_place import claim_report
 
 Record = TypeVar("Record")
@@ -165,14 +165,15 @@ def run_jobs(
         except BrokenPipeError:  # of stdout: there is nobody to write for
             raise
         except (SpikeunetError, OSError) as error:
-            message = _with_a_name(system_message(error) if isinstance(error, OSError) else str(error), job)
+            message = failure_text(error, job)
             report_error(message)
             failures.append(Failure(str(job.source), message))
     return records, failures
 
 
-def _with_a_name(message: str, job: Job) -> str:
-    """`message` with the picture's name before it, unless it begins with the name of a file of the job."""
+def failure_text(error: SpikeunetError | OSError, job: Job) -> str:
+    """What an error says, with the picture's name before it, unless it begins with the name of a file of the job."""
+    message = system_message(error) if isinstance(error, OSError) else str(error)
     files = (job.source, job.target, job.clean, *job.extras.values())
     names = tuple(f"{printable(name_of(file))}:" for file in files if file is not None)
     return message if printable(message).startswith(names) else f"{job.source}: {message}"
@@ -257,7 +258,7 @@ def _paths(sources: Sequence[Source], output: Output, several: bool) -> Sequence
 
 
 def _in_folder(source: Source, folder: Path, suffix: str | None) -> Path:
-    if isinstance(source, PipedInput):
+    if isinstance(source, PictureBytes):
         raise InputError(f"{folder}: a picture from stdin has no name to get in a folder; name a file")
     return folder / (source.stem + (written_suffix(source.suffix) if suffix is None else suffix))
 
@@ -307,6 +308,6 @@ def _reference(source: Source, clean: Path | None, *, single: bool) -> Path | No
         if not single:
             raise InputError(f"{clean}: several pictures need a folder of clean references")
         return clean
-    if isinstance(source, PipedInput):
+    if isinstance(source, PictureBytes):
         raise InputError(f"{clean}: a picture from stdin has no name to find its reference by; name the file")
     return partner_of(source, clean, "clean references")

@@ -17,10 +17,21 @@ MAXIMUM_BYTES = 4 * 2**30
 """More is no picture that would be read."""
 
 
-class PipedInput(io.BytesIO):
-    """What stdin has, read to its end; InputError where that is nothing that a picture could be read from."""
+class PictureBytes(io.BytesIO):
+    """The bytes of a picture file that is no file here, and the name that messages give it."""
 
-    name = PIPE
+    name: str
+
+    def __init__(self, content: bytes, name: str) -> None:
+        super().__init__(content)
+        self.name = name
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PipedInput(PictureBytes):
+    """What stdin has, read to its end; InputError where that is nothing that a picture could be read from."""
 
     def __init__(self) -> None:
         stream = getattr(sys.stdin, "buffer", None)
@@ -33,10 +44,7 @@ class PipedInput(io.BytesIO):
             raise InputError(
                 f"stdin has more than {MAXIMUM_BYTES} bytes, which is no picture; name a file in place of -"
             )
-        super().__init__(content)
-
-    def __str__(self) -> str:
-        return PIPE
+        super().__init__(content, PIPE)
 
 
 class PipedOutput(io.BytesIO):
@@ -73,5 +81,5 @@ def only_one_for_stdout(output: str, report: str | None) -> None:
         raise InputError("the picture and the report cannot both go to stdout; name a file for one of them")
 
 
-Source = Path | PipedInput
+Source = Path | PictureBytes
 Target = Path | PipedOutput

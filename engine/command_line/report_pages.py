@@ -121,11 +121,21 @@ def _notes(record: Record, shown: Processed, watched: Watched) -> list[str]:
     notes = []
     if record.pages is not None:
         notes.append("Counts are sums over all pages; pictures and maps are those of the first.")
+    if not record.processed.result.operations.synapses:
+        return [*notes, "The picture was left as it is: nothing was simulated."]
     if len(watched.inputs) > 1:
         notes.append("The network sees each colour by itself; counts are sums over them, maps those of the first.")
     if watched.by_step is None and type(shown).__name__ in _AFTER:
-        notes.append("The output at each step was not kept: the picture is too large for so many steps.")
+        notes.append(f"The output at each step was not kept: {_why_no_steps(shown)}.")
     return notes
+
+
+def _why_no_steps(shown: Processed) -> str:
+    from ..tasks.denoising import Denoised
+
+    if isinstance(shown, Denoised) and not shown.plan.plain:
+        return "the network did not see the picture as it is"
+    return "the picture is too large for so many steps"
 
 
 def _after(shown: Processed) -> Pixels | None:

@@ -15,7 +15,7 @@ from ..pictures.frame_writer import VIDEO_SUFFIXES, holds_series, suffix_of
 from ..pictures.frames import ASSUMED_RATE
 from .console import progress
 from .jobs import Job
-from .pipes import PipedInput, Source
+from .pipes import PictureBytes, Source
 
 if TYPE_CHECKING:
     from ..pictures.frames import Frames
@@ -31,11 +31,11 @@ def opened_frames(source: Source) -> Iterator[Frames]:
     """The pages of an input; a pipe's content is read from its start again."""
     from ..pictures.frames import open_frames
 
-    if isinstance(source, PipedInput):
+    if isinstance(source, PictureBytes):
         source.seek(0)
     with open_frames(source) as frames:
         yield frames
-    if isinstance(source, PipedInput):
+    if isinstance(source, PictureBytes):
         source.seek(0)
 
 

@@ -21,12 +21,13 @@ _COLUMNS = (*_COUNTS, *(COLUMNS[name] for name in READINGS), "seconds")
 def print_records(records: Sequence[Record]) -> None:
     """One picture as a list of fields, several as a table with their mean."""
     if len(records) == 1:
-        print_fields(_fields(records[0]))
+        print_fields(fields_of(records[0]))
     elif records:
         _print_table(records)
 
 
-def _fields(record: Record) -> list[tuple[str, str]]:
+def fields_of(record: Record) -> list[tuple[str, str]]:
+    """Names and values of all that there is to say of one picture."""
     processed, result = record.processed, record.processed.result
     dense_macs = sum(result.dense_macs.values())
     converted = f", saved as {record.saved_as}" if record.saved_as else ""

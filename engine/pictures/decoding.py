@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PictureError
+from ..errors import PictureError, PictureSizeError
 from ..quiet import quiet_logger
 from .codecs import image_codecs
 from .picture_metadata import ORIENTATION_TAG, Metadata, Resolution, is_of_colour, read_exif
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAXIMUM_PIXELS = 100_000_000
 """Larger pictures are refused from their header, before anything is decoded."""
+_most_pixels = MAXIMUM_PIXELS
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PILLOW_PLUGINS = ("Png", "Jpeg", "Bmp", "Ppm", "WebP")
@@ -79,12 +80,18 @@ def decode(stream: BinaryIO, indices: bool = False) -> PictureFile:
     return _decode_with_pillow(stream, indices)
 
 
+def limit_pixels(most: int) -> None:
+    """Have this process refuse smaller pictures, too, from so many pixels on."""
+    global _most_pixels  # noqa: PLW0603 - of a process that reads pictures of strangers
+    _most_pixels = min(most, MAXIMUM_PIXELS)
+
+
 def check_size(width: int, height: int) -> None:
-    """PictureError where a picture has no pixels or too many."""
+    """PictureError where a picture has no pixels, PictureSizeError where it has too many."""
     if width < 1 or height < 1:
         raise PictureError(f"the picture has no pixels ({width}x{height})")
-    if width * height > MAXIMUM_PIXELS:
-        raise PictureError(f"{width}x{height} pixels are more than the limit of {MAXIMUM_PIXELS}; cut it into parts")
+    if width * height > _most_pixels:
+        raise PictureSizeError(f"{width}x{height} pixels are more than the limit of {_most_pixels}; cut it into parts")
 
 
 def _decode_with_pillow(stream: BinaryIO, indices: bool) -> PictureFile:
@@ -106,6 +113,12 @@ def _decode_with_pillow(stream: BinaryIO, indices: bool) -> PictureFile:
         return PictureFile(samples, (0.0, 2.0**header.significant_bits - 1), "sBIT", metadata)
 
 
+def image_size(stream: BinaryIO) -> tuple[int, int]:
+    """(width, height) by the header of a file that is no TIFF and no video; PictureError where it is none."""
+    with _opened_image(stream) as image:
+        return int(image.width), int(image.height)
+
+
 def _opened_image(stream: BinaryIO) -> Any:
     from PIL import Image, UnidentifiedImageError
 
@@ -114,7 +127,7 @@ def _opened_image(stream: BinaryIO) -> Any:
     try:
         return Image.open(stream, formats=[name.upper() for name in _PILLOW_PLUGINS])
     except Image.DecompressionBombError:
-        raise PictureError(f"its pixels are more than the limit of {MAXIMUM_PIXELS}; cut it into parts") from None
+        raise PictureSizeError(f"its pixels are more than the limit of {_most_pixels}; cut it into parts") from None
     except UnidentifiedImageError:
         raise PictureError("not a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM picture, or its header is damaged") from None
 

@@ -84,6 +84,11 @@ class Content:
     notes: Sequence[str] = field(default=())
 
     @property
+    def ran(self) -> bool:
+        """Whether a network ran at all: a picture without noise is left as it is."""
+        return bool(self.result.operations.synapses)
+
+    @property
     def steps_shown(self) -> list[int]:
         """Numbers from 0 of the steps whose pictures are shown: all, or `MOST_STEPS` spread evenly."""
         count = len(self.by_step) if self.by_step is not None else 0

@@ -28,12 +28,19 @@ def scaled_size(shape: tuple[int, ...], most: int = LARGEST_SIDE) -> tuple[int, 
 
 
 def data_uri(picture: Pixels, most: int = LARGEST_SIDE) -> str:
-    """A picture as a data URI: WebP without loss, after scaling where it is larger than `most`."""
+    """A picture as a data URI of `webp`."""
+    return "data:image/webp;base64," + base64.b64encode(webp(picture, most)).decode()
+
+
+def webp(picture: Pixels, most: int = LARGEST_SIDE) -> bytes:
+    """A picture as a file of WebP without loss, after scaling where it is larger than `most`."""
     image = _image(picture)
     height, width = scaled_size(picture.shape, most)
     if (width, height) != image.size:
         image = image.resize((width, height), _reduction(picture))
-    return _packed(image)
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", lossless=True, quality=50, method=3)
+    return buffer.getvalue()
 
 
 def _image(picture: Pixels) -> Image:
@@ -50,12 +57,6 @@ def _reduction(picture: Pixels) -> int:
     from PIL import Image
 
     return int(Image.Resampling.BOX if min(picture.shape[:2]) > 1 else Image.Resampling.NEAREST)
-
-
-def _packed(image: Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", lossless=True, quality=50, method=3)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getbuffer()).decode()
 
 
 def map_uri(values: NDArray[np.float64], most: int) -> str:

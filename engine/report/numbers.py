@@ -57,7 +57,7 @@ def numbers(content: Content) -> dict[str, Any]:
         "by_step": by_step(content),
         "layers": [_layer(content, name) for name in ledger.neurons],
         "synapses": [_synapses(content, name) for name in ledger.synapses],
-        "edges": [vars(edge) for edge in edges(content.network, ledger)],
+        "edges": [vars(edge) for edge in edges(content.network, ledger)] if content.ran else [],
         "frames": [vars(frame) for frame in content.frames],
         "notes": list(content.notes),
     }

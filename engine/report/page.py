@@ -88,6 +88,11 @@ def write_text(path: Path, text: str) -> None:
         stream.write(text.encode())
 
 
+def template_part(name: str) -> str:
+    """A part of all pages as it is in them: `style.css` or `page.js`."""
+    return _environment().get_template(name).render()
+
+
 def _rendered(template: str, **values: Any) -> str:
     environment = _environment()
     script = environment.get_template("page.js").render()
@@ -142,7 +147,7 @@ def _steps(content: Content, found: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _maps(content: Content) -> dict[str, Any] | None:
     """Maps of every layer that is larger than a pixel, or None."""
-    part = None if content.inputs is None else part_for_maps(content.network, content.inputs)
+    part = part_for_maps(content.network, content.inputs) if content.ran and content.inputs is not None else None
     if part is None or content.inputs is None:
         return None
     found = [

@@ -75,6 +75,8 @@ def cards(content: Content, found: Mapping[str, Any]) -> list[Card]:
 
 def charts(content: Content, found: Mapping[str, Any]) -> dict[str, Chart]:
     """All charts that there are numbers for, by key."""
+    if not content.ran:
+        return {}
     return {chart.key: chart for chart in (*_over_time(content, found), *_by_layer(content, found))}
 
 

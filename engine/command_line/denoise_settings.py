@@ -1,0 +1,71 @@
+"""What the options of `denoise` say: checked, and the models that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from ..errors import InputError
+from ..tasks.denoising import DEFAULT_MODELS
+from .denoise_picture import DenoiseSettings
+from .one_picture import Model
+
+
+def check_denoise_options(add_noise: float | None, seed: int | None, strength: float | None) -> None:
+    """InputError where an option is out of range or has no meaning, before anything is read."""
+    from ..pictures.noise import check_sigma
+    from ..tasks.denoising import check_strength
+
+    if seed is not None and add_noise is None:
+        raise InputError(f"--seed {seed} has no meaning without --add-noise; name the noise to add")
+    if add_noise is not None:
+        check_sigma(add_noise)
+    check_strength(strength)
+
+
+def denoise_settings(
+    model: str | None,
+    steps: int | None,
+    add_noise: float | None = None,
+    seed: int | None = None,
+    strength: float | None = None,
+    **shared: Any,
+) -> DenoiseSettings:
+    """Settings of checked options; `shared` are those that all commands on pictures have.
+
+    Raises
+    ------
+    SpikeunetError
+        If the model that is named cannot be read, or is no denoiser.
+    """
+    from ..tasks.automatic import AUTO
+
+    return DenoiseSettings(
+        model_for=_models(None if model == AUTO else model, steps),
+        sigma=add_noise,
+        seed=seed or 0,
+        strength=strength,
+        automatic=_by_name(steps) if model == AUTO else None,
+        **shared,
+    )
+
+
+def _models(name: str | None, steps: int | None) -> Callable[[int], Model]:
+    """The model by a picture's colour channels: the one that is named, else a shipped one, loaded when it is needed."""
+    loaded = _by_name(steps)
+    if name is None:
+        return lambda colors: loaded(DEFAULT_MODELS[colors])
+    loaded(name)  # A model that cannot be read stops the command before it reads a picture.
+    return lambda _: loaded(name)
+
+
+def _by_name(steps: int | None) -> Callable[[str], Model]:
+    """Models by name, each loaded once."""
+    from ..tasks.denoising import denoiser
+
+    @cache
+    def loaded(name: str) -> Model:
+        return Model.of(name, denoiser(name), steps)
+
+    return loaded
