@@ -498,7 +498,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=4.5, help="in all, from the start of the script to its end")
     for name, value in {"dim": 256, "heads": 8, "depth": 2, "ratio": 4, "steps": 4, "batch": 128, "seed": 0}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
-    for name, value in {"rate": 2e-3, "decay": 0.05, "distil": 0.5, "twin-share": 0.25}.items():
+    for name, value in {"rate": 3e-3, "decay": 0.05, "distil": 0.5, "twin-share": 0.22}.items():
         parser.add_argument(f"--{name}", type=float, default=value)
     parser.add_argument("--max-steps", type=int, default=10**9, help="stop each training after so many steps")
     parser.add_argument("--settle", type=int, default=10000, help="pictures for the statistics of the batch norms")
