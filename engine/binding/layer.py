@@ -374,7 +374,9 @@ class Layer(Binding):
         _, height, width = self.incoming
         spikes = [(source.channels, int(source.levels.spikes.max())) for source in self.spiking if source.levels]
         found = sum(channels * most for channels, most in spikes) * height * width * self.fan_out.most
-        return found + sum(self.products_of(source) * source.levels.most_spikes for source in self.spiking if source.levels)
+        return found + sum(
+            self.products_of(source) * source.levels.most_spikes for source in self.spiking if source.levels
+        )
 
     @lazy_property
     def dense_macs(self) -> int:

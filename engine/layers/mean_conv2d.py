@@ -88,7 +88,9 @@ class MeanConv2d(Weighted):
 
     def _places(self, sizes: Any) -> tuple[int, int]:
         """Height and width of what the convolution puts out."""
-        height, width = (size + 2 * p - k + 1 for size, p, k in zip(sizes, self.padding, self.weight.shape[2:], strict=True))
+        height, width = (
+            size + 2 * p - k + 1 for size, p, k in zip(sizes, self.padding, self.weight.shape[2:], strict=True)
+        )
         return height, width
 
     def _number(self, values: Array) -> int:

@@ -98,7 +98,7 @@ def _visit(
     shape, out_shape = recorded[node.source].shape[1:], recorded[node.name].shape[1:]
     reach, weighted = targets(node, shape, out_shape), isinstance(node, Weighted)
     spiking = False
-    met = _products(network, node, recorded)
+    met = _products(node, recorded)
     for name, first in _parts(network, node.source, recorded):
         part = reach[first : first + recorded[name].shape[1]]
         spiking |= name in crossed
@@ -151,7 +151,7 @@ def _of_synapses(
     sources: dict[str, SynapticEvents] = {}
     macs = macs_effective = dense_synops = 0
     steps = len(recorded[node.name])
-    met, every = _products(network, node, recorded), products(node, np.ones(shape))
+    met, every = _products(node, recorded), products(node, np.ones(shape))
     for name, first in _parts(network, node.source, recorded):
         part = slice(first, first + recorded[name].shape[1])
         if name in crossed:
@@ -215,7 +215,7 @@ def _of_events(crossed: Array, reach: Array, effective: Array) -> SynapticEvents
     )
 
 
-def _products(network: Network, node: Projection, recorded: Mapping[str, Array]) -> NDArray[np.int64]:
+def _products(node: Projection, recorded: Mapping[str, Array]) -> NDArray[np.int64]:
     """Products (T, C, H, W) that the events of each step enter with one another, as they arrive."""
     if counts_alone(node):
         return np.zeros((len(recorded[node.name]), *recorded[node.source].shape[1:]), np.int64)
