@@ -14,8 +14,9 @@ def random_state(dim=16, depth=1, classes=5, channels=3, ratio=2, stem=CIFAR, se
     state = {}
 
     def norm(name, width):
+        low, high = (1.2, 1.8) if name.endswith(("q_bn", "k_bn", "v_bn")) else (0.1, 0.7)  # attention needs many
         state[f"{name}.weight"] = random.uniform(0.8, 1.6, width)
-        state[f"{name}.bias"] = random.uniform(0.1, 0.7, width)
+        state[f"{name}.bias"] = random.uniform(low, high, width)
         state[f"{name}.running_mean"] = random.normal(0, 0.2, width)
         state[f"{name}.running_var"] = random.uniform(0.2, 0.6, width)
         state[f"{name}.num_batches_tracked"] = np.array(7)
@@ -39,7 +40,10 @@ def random_state(dim=16, depth=1, classes=5, channels=3, ratio=2, stem=CIFAR, se
         layer(f"{of}.mlp1_conv", dim, ratio * dim, 1, 1, norm_name=f"{of}.mlp1_bn")
         layer(f"{of}.mlp2_conv", ratio * dim, dim, 1, 1, norm_name=f"{of}.mlp2_bn")
         for number in (1, 2):  # which the published code makes and never uses
-            state[f"block.{block}.norm{number}.weight"], state[f"block.{block}.norm{number}.bias"] = np.ones(dim), np.zeros(dim)
+            state[f"block.{block}.norm{number}.weight"], state[f"block.{block}.norm{number}.bias"] = (
+                np.ones(dim),
+                np.zeros(dim),
+            )
     layer("head", dim, classes)
     return state
 
@@ -104,6 +108,8 @@ class Published:
         for block in range(sum(key.endswith("attn.q_conv.weight") for key in self.state)):
             x = x + self.attention(f"block.{block}.attn", x)
             of = f"block.{block}.mlp"
-            x = x + self.conv(f"{of}.mlp2", self.lif(f"{of}.mlp2_lif", self.conv(f"{of}.mlp1", self.lif(f"{of}.mlp1_lif", x))))
+            x = x + self.conv(
+                f"{of}.mlp2", self.lif(f"{of}.mlp2_lif", self.conv(f"{of}.mlp1", self.lif(f"{of}.mlp1_lif", x)))
+            )
         mean = x.mean((2, 3)).mean(0)
         return (self.state["head.weight"] @ mean + self.state["head.bias"]).numpy()
