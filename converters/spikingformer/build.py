@@ -53,7 +53,9 @@ class Builder:
             if number:
                 source = self._fire(name.removesuffix("conv") + "lif", source)
             if number in stem.pools:
-                pool = self._add(MaxPool2d(name.removesuffix("conv") + "mp", source, 3, 2, 1, variant="stepwise"))
+                pool = self._add(
+                    MaxPool2d(name.removesuffix("conv") + "mp", source, (3, 3), (2, 2), (1, 1), variant="stepwise")
+                )
                 source = self._add(Neurons(f"{pool}_spikes", pool, _GATE))
             if number == len(folded) - 1:
                 self._branch(name, source, layer, padding=1)
@@ -78,8 +80,9 @@ class Builder:
         """What is added to the stream, and what the head makes of it, which is all that is left of the last one."""
         weight, bias = layer
         head, offset = (self._layout.arrays[f"head.{part}"].astype(np.float64) for part in ("weight", "bias"))
-        by_class = np.einsum("kc,ciyx->kiyx", head, weight), head @ bias + (0 if self._readouts else offset)
-        self._readouts.append(self._add(MeanConv2d(f"head.{name}", source, *by_class, padding)))
+        classes = np.einsum("kc,ciyx->kiyx", head, weight).astype(np.float32)
+        readout = (head @ bias + (0 if self._readouts else offset)).astype(np.float32)
+        self._readouts.append(self._add(MeanConv2d(f"head.{name}", source, classes, readout, (padding, padding))))
         if is_read:
             current = self._convolve(name, source, layer, padding)
             parts = (self._stream, current)
@@ -89,8 +92,8 @@ class Builder:
         return self._layout.folded(convolution, norm, self._epsilon)
 
     def _convolve(self, name: str, source: str, layer: Folded, padding: int = 0) -> str:
-        weight, bias = layer
-        return self._add(Conv2d(name, source, weight * self._factor, bias * self._factor, padding=padding))
+        weight, bias = ((array * self._factor).astype(np.float32) for array in layer)
+        return self._add(Conv2d(name, source, weight, bias, padding=(padding, padding)))
 
     def _fire(self, name: str, source: str) -> str:
         return self._add(Neurons(name, source, self._model))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spikeunet.engine.errors import StateDictError, first_few
 
 from ..batch_norm import PARAMETERS, STATISTICS, folded_into, norm_fault
+from ..key_names import unwrapped
 from ..state_dict import StateDict, check_keys
 
 Array = NDArray[Any]
@@ -49,11 +50,10 @@ STEMS = (_stem("block0", "block", (3, 4)), _stem("proj", "proj", (1, 2, 3, 4)))
 """Of the networks for CIFAR, a token for 4x4 pixels, and of those for ImageNet and event cameras, one for 16x16."""
 
 
-def looks_like_spikingformer(keys: Iterable[str]) -> bool:
-    """Whether a state dict has the keys of a published tokeniser and of its attention."""
-    found = set(keys)
-    stem = any(f"{each.convolutions[1]}.weight" in found for each in STEMS)
-    return stem and "block.0.attn.q_conv.weight" in found
+def looks_like_spikingformer(arrays: StateDict) -> bool:
+    """Whether a state dict has the keys of a published tokeniser and of its attention, whatever wraps all of them."""
+    wanted = [{f"{each.convolutions[1]}.weight", "block.0.attn.q_conv.weight"} for each in STEMS]
+    return any(keys <= set(candidate) for _, candidate in unwrapped(arrays) for keys in wanted)
 
 
 class Layout:

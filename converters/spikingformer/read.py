@@ -14,7 +14,8 @@ from spikeunet.engine.graph import Network
 from spikeunet.engine.neurons import LeakyIntegrateAndFire
 
 from ..batch_norm import EPSILON
-from ..state_dict import read_state_dict
+from ..key_names import build_unwrapped
+from ..state_dict import StateDict, checked, find_weights
 from .build import Builder
 from .keys import NAME, Layout
 
@@ -62,18 +63,29 @@ def read_spikingformer(
     """
     numbers = {"threshold": threshold, "attention_threshold": attention_threshold, "attention_scale": attention_scale}
     _check_numbers(heads, tau, {**numbers, "epsilon": epsilon})
-    layout = Layout(read_state_dict(state, entry))
+    model, scale = LeakyIntegrateAndFire(decay=1 - 1 / tau, reset="zero"), attention_scale / (tau * attention_threshold)
+
+    def build(arrays: StateDict) -> Network:
+        builder = Builder(_checked_layout(arrays, heads), model, 1 / (tau * threshold), epsilon)
+        try:
+            return Network(builder.nodes(heads, scale))
+        except (GraphError, NeuronError) as error:
+            raise StateDictError(f"the state dict makes a network that is none: {error}") from None
+
+    weights = find_weights(state, entry)
+    network, removed = build_unwrapped(checked(weights.arrays), build)
+    facts = {"architecture": NAME, "heads": heads, "tau": tau, "batch_norm_epsilon": epsilon, **weights.facts}
+    facts["batch_norms"] = sum(key.endswith("running_var") for key in weights.arrays)
+    facts |= {"prefixes": removed} if removed else {}
+    return network.replace(metadata={"task": "classify", "steps": 4, **(metadata or {}), "conversion": facts})
+
+
+def _checked_layout(arrays: StateDict, heads: int) -> Layout:
+    layout = Layout(arrays)
     layout.check()
     if layout.dim % heads:
         raise InputError(f"heads must divide the {layout.dim} channels of the blocks (got {heads})")
-    facts = {"task": "classify", "steps": 4} | dict(metadata or {})
-    facts["conversion"] = {"architecture": NAME, "heads": heads, "tau": tau, "batch_norm_epsilon": epsilon}
-    try:
-        model = LeakyIntegrateAndFire(decay=1 - 1 / tau, reset="zero")
-        builder = Builder(layout, model, 1 / (tau * threshold), epsilon)
-        return Network(builder.nodes(heads, attention_scale / (tau * attention_threshold)), facts)
-    except (GraphError, NeuronError) as error:
-        raise StateDictError(f"the state dict makes a network that is none: {error}") from None
+    return layout
 
 
 def _check_numbers(heads: int, tau: float, positive: Mapping[str, float]) -> None:

@@ -352,7 +352,7 @@ class Layer(Binding):
             return None
         if self.fan_out.channels != 1:  # by which counts are multiplied in the end
             raise self.node.refuse("fan_out()", "must have 1 channel, because products() counts beside it")
-        return self.counted_rows(checked_products(self.node, every, self.incoming))[0]
+        return np.asarray(self.counted_rows(checked_products(self.node, every, self.incoming))[0])
 
     def counted_rows(self, products: NDArray[np.int64]) -> NDArray[np.int64]:
         """(M, H, W, C), zeros where an earlier tile has counted a row of the input."""

@@ -84,7 +84,7 @@ class MeanConv2d(Weighted):
             seen = values[:, rows, columns].sum((1, 2))
             # Not by BLAS, whose order of additions may change with the number of steps.
             total += np.einsum("mc,oc->mo", seen, self.weight[:, :, row, column])
-        return (total / values.dtype.type(self._number(values)) + self.bias)[:, None, None]
+        return np.asarray((total / values.dtype.type(self._number(values)) + self.bias)[:, None, None])
 
     def _places(self, sizes: Any) -> tuple[int, int]:
         """Height and width of what the convolution puts out."""
