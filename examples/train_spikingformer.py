@@ -23,6 +23,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,13 @@ def read_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pictures, digits.target.astype(np.int64), np.arange(len(pictures)) % 5 == 4
 
 
+def read_data(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    """Pictures, labels, which are for the test, and whether they're natural pictures, of what `--data` names."""
+    if name == "digits":
+        return (*read_digits(), False)
+    return (*read_cifar(name), True) if name.endswith(".npz") else (*read_mnist(name), False)
+
+
 def augmented(pictures: Tensor, natural: bool, generator: torch.Generator) -> Tensor:
     """Crops of (B, C, H, W) uint8 pictures padded by an eighth, as float32 up to 1; natural ones mirrored, cut out."""
     n, _, height, width = pictures.shape
@@ -416,6 +424,15 @@ def published_names(model: nn.Module) -> dict[str, np.ndarray]:
     return arrays
 
 
+def module_state(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    """The inverse of `published_names`."""
+    found = {}
+    for name, array in arrays.items():
+        square = ".attn." in name and name.endswith("conv.weight")
+        found[name] = torch.from_numpy(np.float32(array[..., None] if square else array))
+    return found
+
+
 def save(args: argparse.Namespace, arrays: dict[str, np.ndarray], log: dict) -> None:
     """Both files, each written beside its place and moved into it."""
     folder = Path(args.out)
@@ -445,9 +462,7 @@ def fused_works() -> bool:
 
 def load(args: argparse.Namespace) -> tuple[dict, dict]:
     """Training and test sets on the device, and whether they're natural pictures."""
-    natural = args.data.endswith(".npz")
-    reader = read_cifar if natural else read_mnist
-    pictures, labels, is_test = read_digits() if args.data == "digits" else reader(args.data)
+    pictures, labels, is_test, natural = read_data(args.data)
     sets = []
     for chosen in (~is_test, is_test):
         x = torch.from_numpy(np.ascontiguousarray(pictures[chosen])).to(args.device)
@@ -458,6 +473,8 @@ def load(args: argparse.Namespace) -> tuple[dict, dict]:
 def train_both(args: argparse.Namespace) -> None:
     """Twin, then spiking network; each is saved when it's done."""
     torch.manual_seed(args.seed)
+    if args.threads:
+        torch.set_num_threads(args.threads)
     training, test = load(args)
     Spikes.fused = args.device == "cuda" and args.fast > FAST_PLAIN and fused_works()
     finish = args.started + 60 * args.minutes
@@ -489,8 +506,8 @@ def train_both(args: argparse.Namespace) -> None:
     print(f"done after {time.time() - args.started:.0f} s", flush=True)
 
 
-def parsed() -> argparse.Namespace:
-    """Command line."""
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line; by default the one that the script was called with."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="digits, an archive of JPEGs (.npz), or a folder of MNIST")
     parser.add_argument("--out", required=True, help="folder for spikingformer.npz and spikingformer.json")
@@ -498,13 +515,14 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=4.5, help="in all, from the start of the script to its end")
     for name, value in {"dim": 256, "heads": 8, "depth": 2, "ratio": 4, "steps": 4, "batch": 128, "seed": 0}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
-    for name, value in {"rate": 3e-3, "decay": 0.05, "distil": 0.5, "twin-share": 0.22}.items():
+    for name, value in {"rate": 2e-3, "decay": 0.05, "distil": 0.5, "twin-share": 0.25}.items():
         parser.add_argument(f"--{name}", type=float, default=value)
     parser.add_argument("--max-steps", type=int, default=10**9, help="stop each training after so many steps")
     parser.add_argument("--settle", type=int, default=10000, help="pictures for the statistics of the batch norms")
     parser.add_argument("--fast", type=int, default=FAST_GRAPH, help="0 plain, 1 fused populations, 2 CUDA graphs too")
+    parser.add_argument("--threads", type=int, help="of PyTorch on a CPU; for small networks, 1 is fastest")
     parser.add_argument("--started", type=float, default=time.time(), help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def main() -> None:
