@@ -393,8 +393,8 @@ def settle(model: nn.Module, data: dict, args: argparse.Namespace) -> None:
     generator = torch.Generator(device=args.device).manual_seed(args.seed + 2)
     model.train()
     order = torch.randperm(len(data["x"]), generator=generator, device=args.device)
-    for chosen in order[: args.settle].split(250):
-        pictures = augmented(data["x"][chosen], data["natural"], generator)
+    for chosen in order[: args.settle].split(250):  # as they'll be met: neither cropped nor cut out
+        pictures = data["x"][chosen].float() / 255
         model(pictures.contiguous(memory_format=torch.channels_last))
     model.eval()
 
@@ -431,6 +431,12 @@ def module_state(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
         square = ".attn." in name and name.endswith("conv.weight")
         found[name] = torch.from_numpy(np.float32(array[..., None] if square else array))
     return found
+
+
+def stored(path: str, name: str) -> dict[str, Tensor]:
+    """What `save` has written of "twin" or "snn"."""
+    with np.load(path) as archive:
+        return module_state({key[len(name) + 1 :]: archive[key] for key in archive.files if key.startswith(name + ".")})
 
 
 def save(args: argparse.Namespace, arrays: dict[str, np.ndarray], log: dict) -> None:
@@ -490,6 +496,8 @@ def train_both(args: argparse.Namespace) -> None:
         steps = args.steps if name == "snn" else 0
         sizes = (training["x"].shape[1], classes, args.dim, args.heads, args.depth, args.ratio, steps)
         model = Spikingformer(*sizes).to(args.device).to(memory_format=torch.channels_last)
+        if args.weights:
+            model.load_state_dict(stored(args.weights, name), strict=False)
         begin = time.time()
         count = train(model, teacher, training, args, ends[name])
         trained = time.time() - begin
@@ -517,6 +525,9 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=value)
     for name, value in {"rate": 2e-3, "decay": 0.05, "distil": 0.5, "twin-share": 0.25}.items():
         parser.add_argument(f"--{name}", type=float, default=value)
+    parser.add_argument(
+        "--weights", help="begin with those of this file; with --max-steps 0 they're only settled, tested"
+    )
     parser.add_argument("--max-steps", type=int, default=10**9, help="stop each training after so many steps")
     parser.add_argument("--settle", type=int, default=10000, help="pictures for the statistics of the batch norms")
     parser.add_argument("--fast", type=int, default=FAST_GRAPH, help="0 plain, 1 fused populations, 2 CUDA graphs too")

@@ -18,12 +18,14 @@ from test_plug_ins import install, run
 from spikeunet.converters import convert, quantize_weights
 from spikeunet.engine import (
     Add,
+    Attention,
     Concat,
     Conv2d,
     Flatten,
     GraphError,
     InputError,
     MaxPool2d,
+    MeanConv2d,
     Network,
     Neurons,
     Output,
@@ -75,6 +77,10 @@ BUILT_IN = {
     "upsample": (Upsample("own", "neurons", 2, "bilinear"), (2, 3, 2)),
     "pixel shuffle": (PixelShuffle("own", "neurons"), (4, 2, 3)),
     "flatten": (Flatten("own", "neurons"), (2, 2, 3)),
+    "stepwise max pool": (MaxPool2d("own", "neurons", 3, 2, 1, variant="stepwise"), (2, 4, 3)),
+    "attention": (Attention("own", "neurons", 2), (12, 2, 2)),
+    "delayed attention": (Attention("own", "neurons", 1, 0.3, delay=1), (6, 1, 3)),
+    "mean of a convolution": (MeanConv2d("own", "neurons", np.ones((2, 1, 3, 3)), np.ones(2), padding=1), (1, 2, 4)),
     "convolution": (Conv2d("own", "neurons", np.ones((2, 1, 3, 3)), np.zeros(2), padding=1), (1, 5, 4)),
 }
 

@@ -10,6 +10,7 @@ from published_spikingformer import CIFAR, IMAGENET, Published, random_state
 
 from spikeunet.converters import read_spikingformer
 from spikeunet.engine import InputError, LeakyIntegrateAndFire, StateDictError, load_model, save_model, simulate
+from spikeunet.engine.command_line import main
 from spikeunet.engine.testing import check_binary_inputs, reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 
@@ -169,3 +170,55 @@ def test_another_networks_state_dict():
 def test_numbers_that_are_none(state, options, message):
     with pytest.raises(InputError, match=message):
         read_spikingformer(state, **options)
+
+
+# --- The command -----------------------------------------------------------------------------------------------------
+
+
+def run(*arguments):
+    """Exit status of the command line."""
+    with pytest.raises(SystemExit) as left:
+        main([str(each) for each in arguments])
+    return left.value.code
+
+
+def test_the_command(state, network, tmp_path, capsys):
+    """Told by its keys, whatever wraps them; what is written puts out what the network puts out."""
+    weights, model = tmp_path / "state.npz", tmp_path / "model.npz"
+    np.savez(weights, **{f"module.{name}": value for name, value in state.items()})
+    assert run("convert", weights, "-o", model, "--heads", HEADS) == 0
+    shown = capsys.readouterr().out
+    assert "2 steps, of all neurons (--tau)" in shown
+    assert "'module.' taken off each" in shown
+    found, picture = load_model(model), picture_of((3, 16, 12))
+    assert (found.metadata["task"], found.metadata["steps"]) == ("classify", 4)
+    expected = simulate(network, picture, 4).output
+    np.testing.assert_array_equal(simulate(found, picture, 4).output, expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "do not say how many heads its attention has; name it by --heads"),
+        (("--heads", 3), "heads must divide the 8 channels of the blocks (got 3)"),
+        (
+            ("--heads", 2, "--neuron", "if"),
+            "--neuron has no meaning for a Spikingformer, which spikes already; leave it out",
+        ),
+        (("--heads", 2, "--tau", 0), "tau must be at least 1"),
+        (("--heads", 2, "--dt", 1), "--dt is for NIR files"),
+    ],
+)
+def test_what_the_command_refuses(state, options, message, tmp_path, capsys):
+    np.savez(tmp_path / "state.npz", **state)
+    assert run("convert", tmp_path / "state.npz", "-o", tmp_path / "model.npz", *options) == 2
+    line = capsys.readouterr().err
+    assert message in line
+    assert line.count("\n") == 1
+    assert not (tmp_path / "model.npz").exists()
+
+
+def test_options_of_a_spikingformer_for_another_network(tmp_path, capsys):
+    np.savez(tmp_path / "state.npz", **{"conv1.weight": np.ones((1, 1, 3, 3)), "conv1.bias": np.ones(1)})
+    assert run("convert", tmp_path / "state.npz", "-o", tmp_path / "model.npz", "--heads", 2) == 2
+    assert "--heads is for the weights of a Spikingformer, which these are not" in capsys.readouterr().err

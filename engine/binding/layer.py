@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..float32 import held
 from ..graph import FanOut, Neurons, Shape, Synapses, ZeroFanOut
-from ..graph.answers import checked_fan_out, checked_products, checked_rows, checked_zero_fan_out
+from ..graph.answers import checked_fan_out, checked_rows, checked_zero_fan_out
 from ..kernels.firing import neuron_array
 from ..kernels.processor import host_lanes
 from ..kernels.tables import FanTables, ZeroTables
@@ -22,6 +22,7 @@ from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
 from ..neurons import Arithmetic, LadderModel, LevelTable, arithmetic_of, level_table
 from .kernel_choice import EVENTS, PICTURE, AllowedKernels
+from .products import most_products_of, products_of
 from .stepper import Stepper, stepper_of
 from .weights import padded_bias
 
@@ -347,26 +348,13 @@ class Layer(Binding):
     @lazy_property
     def most_products(self) -> NDArray[np.int64] | None:
         """(H, W, C): what `Synapses.products` says where all events are there; of a window, for the rows it counts."""
-        every = self.node.products(np.ones((1, *self.incoming[1:], self.incoming[0]), np.bool_))
-        if every is None:
-            return None
-        if self.fan_out.channels != 1:  # by which counts are multiplied in the end
-            raise self.node.refuse("fan_out()", "must have 1 channel, because products() counts beside it")
-        return np.asarray(self.counted_rows(checked_products(self.node, every, self.incoming))[0])
-
-    def counted_rows(self, products: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(M, H, W, C), zeros where an earlier tile has counted a row of the input."""
-        return products if self.window is None else products * self.window.is_new[:, None, None]
+        return products_of(self, np.ones((1, *self.incoming[1:], self.incoming[0]), np.bool_))
 
     @lazy_property
     def dense_synops(self) -> int:
         """Accumulates in a step in which every neuron that the layer reads has an event."""
         alone = self.fan_out.total(sum(source.channels for source in self.spiking))
-        return alone + sum(self.products_of(source) for source in self.spiking)
-
-    def products_of(self, source: Source) -> int:
-        """Products, beside those of the fan-out, that a source's events are counted with where all events are there."""
-        return 0 if self.most_products is None else int(self.most_products[..., source.place].sum())
+        return alone + sum(most_products_of(self, source) for source in self.spiking)
 
     @lazy_property
     def most_accumulates(self) -> int:
@@ -375,7 +363,7 @@ class Layer(Binding):
         spikes = [(source.channels, int(source.levels.spikes.max())) for source in self.spiking if source.levels]
         found = sum(channels * most for channels, most in spikes) * height * width * self.fan_out.most
         return found + sum(
-            self.products_of(source) * source.levels.most_spikes for source in self.spiking if source.levels
+            most_products_of(self, source) * source.levels.most_spikes for source in self.spiking if source.levels
         )
 
     @lazy_property

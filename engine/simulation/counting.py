@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..binding import Layer, Program
 from ..binding.layer import Source
+from ..binding.products import most_products_of, products_of
 from ..events import EventQueue
-from ..graph.answers import checked_products
 from ..kernels.vectors import LEVEL_BITS
 from ..layers.registry import name_of
 from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
@@ -58,7 +58,7 @@ class OperationsCounter:
         """
         analog = [source for source in layer.sources if source.analog]
         macs = layer.fan_out.total(sum(source.channels for source in analog))
-        macs += sum(layer.products_of(source) for source in analog)
+        macs += sum(most_products_of(layer, source) for source in analog)
         effective = sum(_effective_macs(layer, picture_of(source, picture), source.channel_offset) for source in analog)
         effective += _effective_products(layer, analog, picture)
         self._macs.setdefault(layer.node.name, {})[first_step] = macs, effective
@@ -234,8 +234,8 @@ def _effective_products(layer: Layer, analog: list[Source], picture: NDArray[np.
     present = np.ones((1, *layer.incoming[1:], layer.incoming[0]), np.bool_)
     for source in analog:
         present[0, ..., source.place] = picture_of(source, picture) != 0
-    found = layer.counted_rows(checked_products(layer.node, layer.node.products(present), layer.incoming))
-    return sum(int(found[..., source.place].sum()) for source in analog)
+    found = products_of(layer, present)
+    return 0 if found is None else sum(int(found[..., source.place].sum()) for source in analog)
 
 
 def _columns_by_class(

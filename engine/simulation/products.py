@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import Layer
-from ..graph.answers import checked_products
+from ..binding.products import products_of
 from .layer_state import Inputs
 
 
@@ -22,10 +22,17 @@ def add_products(layer: Layer, inputs: Inputs, steps: int, counts: Sequence[NDAr
     levels = [queue.dense_levels().transpose(0, 2, 3, 1) for _, queue, _ in inputs.queues]
     for (source, _, _), of_source in zip(inputs.queues, levels, strict=True):
         events[..., source.place] = of_source != 0
-    found = layer.counted_rows(checked_products(layer.node, layer.node.products(events), layer.incoming))
+    found = products_of(layer, events)
+    assert found is not None
     for (source, _, _), of_source, count in zip(inputs.queues, levels, counts, strict=True):
         assert source.levels is not None
         own = found[..., source.place]
         for step in range(steps):
-            by_level = np.bincount(of_source[step].ravel(), own[step].ravel(), minlength=256)
-            count[0, : 1 + source.thresholds, step] += source.levels.by_kind(by_level.astype(np.int64))
+            count[0, : 1 + source.thresholds, step] += source.levels.by_kind(_by_level(of_source[step], own[step]))
+
+
+def _by_level(levels: NDArray[np.uint8], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(256,): the sum of the numbers at each level."""
+    if levels.max(initial=0) <= 1:  # as of binary events; no number stands where there is none
+        return np.eye(1, 256, 1, np.int64)[0] * int(numbers.sum())
+    return np.bincount(levels.ravel(), numbers.ravel(), minlength=256).astype(np.int64)
