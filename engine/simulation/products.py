@@ -34,5 +34,7 @@ def add_products(layer: Layer, inputs: Inputs, steps: int, counts: Sequence[NDAr
 def _by_level(levels: NDArray[np.uint8], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """(256,): the sum of the numbers at each level."""
     if levels.max(initial=0) <= 1:  # as of binary events; no number stands where there is none
-        return np.eye(1, 256, 1, np.int64)[0] * int(numbers.sum())
+        found = np.zeros(256, np.int64)
+        found[1] = numbers.sum()
+        return found
     return np.bincount(levels.ravel(), numbers.ravel(), minlength=256).astype(np.int64)
