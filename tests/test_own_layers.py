@@ -465,6 +465,10 @@ def squares(self, values, rows, state=None):
     return Surround.current(self, values, rows) ** 2
 
 
+def has_no_scales(self, by_channel):
+    raise InputError("none to hand on")
+
+
 def shares_memory(self, values, rows, state=None):
     """In the node, which another thread writes to meanwhile."""
     kept = self.__dict__.setdefault("kept", {})
@@ -511,6 +515,10 @@ FOUND = {
     "squares": (
         lambda: changed(current=squares, gain=lambda self: None, backward=Projection.backward),
         "is not times pass_on()",
+    ),
+    "squares without scales": (
+        lambda: changed(current=squares, gain=lambda self: None, backward=Projection.backward, pass_on=has_no_scales),
+        "of twice what it reads, its current is not twice as large; define the property homogeneous",
     ),
     "raises": (lambda: changed(current=lambda self, values, rows, state=None: values[9]), "raises IndexError: index 9"),
     "gradient": (lambda: local(backward=wrong_gradient), "backward() of the weight gives"),

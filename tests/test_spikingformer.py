@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from published_spikingformer import CIFAR, IMAGENET, Published, random_state
 
-from spikeunet.converters import read_spikingformer
+from spikeunet.converters import convert, read_spikingformer
 from spikeunet.engine import InputError, LeakyIntegrateAndFire, StateDictError, load_model, save_model, simulate
 from spikeunet.engine.command_line import main
+from spikeunet.engine.finetune import run_flow
 from spikeunet.engine.testing import check_binary_inputs, reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 
@@ -170,6 +171,25 @@ def test_another_networks_state_dict():
 def test_numbers_that_are_none(state, options, message):
     with pytest.raises(InputError, match=message):
         read_spikingformer(state, **options)
+
+
+# --- What has no meaning for it --------------------------------------------------------------------------------------
+
+
+def test_nothing_is_normalised_across_attention(network):
+    """It multiplies what it reads with one another: scales that are handed on would change the function."""
+    pictures = [picture_of((3, 16, 12), seed) for seed in range(2)]
+    for scales in ("channel", "connection", "layer"):
+        with pytest.raises(
+            InputError, match=r"'block.0.attn.attn' multiplies what it reads .*take --normalization none"
+        ):
+            convert(network, calibration=pictures, normalization=scales)
+
+
+def test_accumulated_flow_knows_no_attention(network):
+    batch = picture_of((3, 16, 12)).transpose(1, 2, 0)[None]
+    with pytest.raises(InputError, match=r"Attention 'block.0.attn.attn' multiplies events of a step .*--method bptt"):
+        run_flow(network, batch, 4)
 
 
 # --- The command -----------------------------------------------------------------------------------------------------

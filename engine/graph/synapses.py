@@ -242,6 +242,14 @@ class Synapses(Node):
         return False
 
     @property
+    def homogeneous(self) -> bool:
+        """Whether the current, its bias apart, is as many times as large as all that is read.
+
+        Scales of normalisation rest on that, and sums over the steps in accumulated flow.
+        """
+        return True
+
+    @property
     def enlarges(self) -> bool:
         """Whether what is put out may be larger than all that is read, though there are no weights."""
         return False

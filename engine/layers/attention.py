@@ -60,8 +60,8 @@ class Attention(Projection):
         return channels // 3
 
     @property
-    def enlarges(self) -> bool:
-        return True
+    def homogeneous(self) -> bool:
+        return False
 
     def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
         if values.dtype != np.float32:
@@ -128,8 +128,6 @@ class Attention(Projection):
         return 2 * height * width * (channels // 3) * (channels // 3 // self.heads)
 
     def pass_on(self, by_channel: Array) -> Array:
-        q, k, v = (part.reshape(self.heads, -1) for part in np.split(by_channel, 3))
-        scales = q * k
-        if (scales != scales[:, :1]).any():
-            raise InputError(f"Attention {self.name!r} adds up channels of q and k whose scales differ")
-        return np.asarray((scales[:, :1] * v).reshape(-1))
+        raise InputError(
+            f"Attention {self.name!r} multiplies what it reads with one another: it has no scales to hand on"
+        )
