@@ -1,12 +1,11 @@
 """A trained Spikingformer in the engine: accuracy beside PyTorch's and its ANN twin's, and what both compute.
 
-    python benchmarks/spikingformer.py trained/spikingformer.npz --data digits
-    python benchmarks/spikingformer.py trained/spikingformer.npz --data cifar10_jpeg.npz --torch 4000
+    python benchmarks/spikingformer.py trained --data digits
+    python benchmarks/spikingformer.py trained --data cifar10_jpeg.npz
 
-The weights are those that `examples/train_spikingformer.py` writes, with its settings in a file .json beside them, or
-are given by --heads. Every test picture is run through the engine; so many as --torch says through PyTorch, too, the
-twin and the spiking network. Operations are means over the test pictures. Prints Markdown tables. Needs the extra
-`train` and the data set.
+The folder is what `examples/train_spikingformer.py` writes. Every test picture is run through the engine; so many as
+--torch says through PyTorch, too, the twin and the spiking network. Operations are means over the test pictures. Prints
+Markdown tables. Needs the extra `train` and the data set.
 """
 
 from __future__ import annotations
@@ -89,17 +88,17 @@ def table(head, rows):
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
-def of_torch(arrays, settings, pictures, channels, classes):
+def of_torch(folder, settings, pictures, classes):
     """What the twin and the spiking network put out in PyTorch, in float32, (N, classes) each."""
     import torch
-    from train_spikingformer import Spikingformer, module_state
+    from spikingformer_network import Spikingformer
+    from train_spikingformer import stored
 
     found = {}
-    for name, steps in (("twin", 0), ("snn", settings["steps"])):
+    for name, steps in (("twin", 0), ("spikingformer", settings["steps"])):
         sizes = (settings[key] for key in ("dim", "heads", "depth", "ratio"))
-        model = Spikingformer(channels, classes, *sizes, steps)
-        own = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
-        model.load_state_dict(module_state(own), strict=False)
+        model = Spikingformer(pictures.shape[1], classes, *sizes, steps)
+        model.load_state_dict(stored(folder, name), strict=False)
         with torch.no_grad():
             parts = (torch.from_numpy(part) for part in np.array_split(pictures, max(1, len(pictures) // BATCH)))
             found[name] = np.concatenate([model.eval()(part).numpy() for part in parts])
@@ -107,22 +106,17 @@ def of_torch(arrays, settings, pictures, channels, classes):
 
 
 @click.command(help=__doc__)
-@click.argument("weights", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--data", required=True, help="digits, an archive of JPEGs (.npz), or a folder of MNIST.")
 @click.option("--pictures", type=int, help="Of the test set; by default all.")
 @click.option("--torch", "compared", type=int, help="Compare so many with PyTorch.  [default: all]")
 @click.option("--steps", default=8, help="Run for so many; accuracy is shown for 1, 2, 4 ... up to them.")
-@click.option("--heads", type=int, help="Where there is no file of settings.")
-def main(weights, data, pictures, compared, steps, heads):
+def main(folder, data, pictures, compared, steps):
     """Run all."""
     from train_spikingformer import read_data
 
-    with np.load(weights) as archive:
-        arrays = dict(archive)
-    beside = weights.with_suffix(".json")
-    settings = json.loads(beside.read_text())["settings"] if beside.exists() else {"heads": heads, "steps": 4}
-    own = {key.removeprefix("snn."): value for key, value in arrays.items() if not key.startswith("twin.")}
-    network = read_spikingformer(own, heads or settings["heads"])
+    settings = json.loads((folder / "log.json").read_text("utf-8"))["settings"]
+    network = read_spikingformer(folder / "spikingformer.npz", settings["heads"])
     found, labels, is_test, _ = read_data(data)
     shown, labels = np.float32(found[is_test][:pictures]) / np.float32(255), labels[is_test][:pictures]
     first = next(node.name for node in network.nodes if node.name.endswith(("block0_conv", "embed.proj_conv")))
@@ -137,12 +131,13 @@ def main(weights, data, pictures, compared, steps, heads):
     head = ["a picture", "multiply-accumulates", f"accumulates in {trained} steps", "twin's multiply-accumulates"]
     print(table(head, operations_table(network, ledger, len(shown), trained, shown.shape[2:])), "\n")
     print(f"{network.parameters:,} parameters, {seconds * 1e3:.1f} ms a picture and {steps} steps\n")
-    if compared != 0 and "twin.head.weight" in arrays:
-        theirs = of_torch(arrays, settings, shown[:compared], shown.shape[1], len(arrays["twin.head.bias"]))
-        ours, count = outputs[:compared, trained - 1] / trained, len(theirs["snn"])
-        same = (ours.argmax(1) == theirs["snn"].argmax(1)).mean()
-        near = np.abs(ours - theirs["snn"]).max(1) < 1e-4
-        scores = {"engine": ours, "PyTorch": theirs["snn"], "ANN twin": theirs["twin"]}
+    if compared != 0:
+        theirs = of_torch(folder, settings, shown[:compared], outputs.shape[2])
+        spiking = theirs["spikingformer"]
+        ours, count = outputs[:compared, trained - 1] / trained, len(spiking)
+        same = (ours.argmax(1) == spiking.argmax(1)).mean()
+        near = np.abs(ours - spiking).max(1) < 1e-4
+        scores = {"engine": ours, "PyTorch": spiking, "ANN twin": theirs["twin"]}
         rows = [[name, f"{100 * (each.argmax(1) == labels[:compared]).mean():.2f} %"] for name, each in scores.items()]
         print(table(["", f"right of {count}"], rows))
         print(

@@ -5,7 +5,7 @@
 takes less than a minute, most of it in training: the spiking network is then not yet what ten minutes make of it
 (docs/spikingformer.md). Weights that are there already are run alone:
 
-    python examples/spikingformer_digits.py trained/spikingformer.npz --heads 4
+    python examples/spikingformer_digits.py trained/spikingformer.npz
 
 Needs the extras `train` and `evaluate`, the latter for scikit-learn's digits.
 """
@@ -35,9 +35,7 @@ def trained(folder: str, minutes: float) -> Path:
 
 def run(weights: Path, heads: int) -> None:
     """Read the weights, and run test digits: what they are taken for, and what that costs."""
-    with np.load(weights) as archive:
-        state = {name.removeprefix("snn."): archive[name] for name in archive.files if not name.startswith("twin.")}
-    network = read_spikingformer(state, heads)
+    network = read_spikingformer(weights, heads)
     pictures, labels, is_test = train_spikingformer.read_digits()
     shown, wanted = np.float32(pictures[is_test][:TESTED]) / np.float32(255), labels[is_test][:TESTED]
     result = simulate(network, shown, STEPS)

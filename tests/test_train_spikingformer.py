@@ -32,7 +32,8 @@ def script():
     finally:
         torch.set_num_threads(threads)
         sys.path.remove(str(EXAMPLES))
-        sys.modules.pop("train_spikingformer", None)
+        for name in ("train_spikingformer", "spikingformer_network"):
+            sys.modules.pop(name, None)
 
 
 class Heaviside(torch.autograd.Function):
@@ -74,18 +75,18 @@ def test_what_is_written_is_read(script, tmp_path):
     arguments = ["--data", "digits", "--out", str(tmp_path), "--minutes", "1", "--max-steps", "2", "--settle", "250"]
     args = script.parsed([*arguments, *SIZES])
     script.train_both(args)
-    log = json.loads((tmp_path / "spikingformer.json").read_text("utf-8"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["spikingformer.json", "spikingformer.npz"]
-    assert log["twin"]["parameters"] == log["snn"]["parameters"]
+    log = json.loads((tmp_path / "log.json").read_text("utf-8"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.json", "spikingformer.npz", "twin.npz"]
+    assert log["twin"]["parameters"] == log["spikingformer"]["parameters"]
     with np.load(tmp_path / "spikingformer.npz") as archive:
-        arrays = {name.removeprefix("snn."): archive[name] for name in archive.files if name.startswith("snn.")}
+        arrays = dict(archive)
     unread = ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias", "num_batches_tracked")
     published = random_state(dim=8, depth=1, classes=10, channels=1)
     assert {name: array.shape for name, array in arrays.items()} == {
         name: array.shape for name, array in published.items() if not name.endswith(unread)
     }
     model = script.Spikingformer(1, 10, 8, 2, 1, 2, 4)
-    model.load_state_dict(script.stored(str(tmp_path / "spikingformer.npz"), "snn"), strict=False)
+    model.load_state_dict(script.stored(str(tmp_path), "spikingformer"), strict=False)
     pictures, _, is_test, natural = script.read_data("digits")
     assert not natural
     shown = np.float32(pictures[is_test][:20]) / np.float32(255)
