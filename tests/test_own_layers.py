@@ -79,7 +79,6 @@ BUILT_IN = {
     "flatten": (Flatten("own", "neurons"), (2, 2, 3)),
     "stepwise max pool": (MaxPool2d("own", "neurons", 3, 2, 1, variant="stepwise"), (2, 4, 3)),
     "attention": (Attention("own", "neurons", 2), (12, 2, 2)),
-    "delayed attention": (Attention("own", "neurons", 1, 0.3, delay=1), (6, 1, 3)),
     "mean of a convolution": (MeanConv2d("own", "neurons", np.ones((2, 1, 3, 3)), np.ones(2), padding=1), (1, 2, 4)),
     "convolution": (Conv2d("own", "neurons", np.ones((2, 1, 3, 3)), np.zeros(2), padding=1), (1, 5, 4)),
 }

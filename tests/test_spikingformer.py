@@ -121,12 +121,12 @@ def test_attention_counts_pairs_of_events(network):
     assert ledger.dense_synops == 4 * ledger.dense_macs == 4 * 2 * 12 * 8 * size
 
 
-def test_files_threads_and_orders(network, tmp_path):
+def test_files_threads_and_tiles(network, tmp_path):
     save_model(network, tmp_path / "model.npz")
     again, picture = load_model(tmp_path / "model.npz"), picture_of((3, 16, 12))
     assert again.metadata["conversion"]["heads"] == HEADS
     expected = simulate(network, picture, 4, threads=1)
-    for model, options in ((again, {"threads": 3}), (network, {"order": "time"}), (network, {"tile": 3})):
+    for model, options in ((again, {"threads": 3}), (network, {"tile": 3})):
         found = simulate(model, picture, 4, **options)
         np.testing.assert_array_equal(found.output, expected.output)
         assert_same_operations(found.operations, expected.operations)

@@ -70,6 +70,7 @@ def test_gradients_of_a_population(script, threshold):
     np.testing.assert_allclose(single.grad.numpy(), given.grad.numpy(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_written_is_read(script, tmp_path):
     """Weights of a few steps of training, under the published names; the engine puts out what PyTorch does."""
     arguments = ["--data", "digits", "--out", str(tmp_path), "--minutes", "1", "--max-steps", "2", "--settle", "250"]
