@@ -79,7 +79,7 @@ def operations_table(network, ledger, pictures, trained, size):
     total = [sum(macs.values()), sum(spiking.values()), sum(twin.values())]
     rows.append(["in all", *(f"{each:,.0f}" for each in total)])
     energy = [estimate_energy(round(total[1]), round(total[0])), estimate_energy(0, total[2])]
-    rows.append(["45 nm, float32, operations alone", "", *(f"{1e6 * each:.1f} uJ" for each in energy)])
+    rows.append(["45 nm, float32, operations alone", "", *(f"{1e6 * each:.2f} uJ" for each in energy)])
     return rows
 
 
