@@ -106,6 +106,8 @@ def test_events_cost_what_the_reference_counts(network):
         np.testing.assert_array_equal(found.spikes[name], spikes, name)
     np.testing.assert_array_equal(found.output, expected.output)
     assert_same_operations(found.operations, expected.operations)
+    for name, count in expected.count_reads().items():
+        assert found.operations.totals[name] == count, name
 
 
 def test_attention_counts_pairs_of_events(network):

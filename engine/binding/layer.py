@@ -22,7 +22,7 @@ from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
 from ..neurons import Arithmetic, LadderModel, LevelTable, arithmetic_of, level_table
 from .kernel_choice import EVENTS, PICTURE, AllowedKernels
-from .products import most_products_of, products_of
+from .products import most_products, most_products_of
 from .stepper import Stepper, stepper_of
 from .weights import padded_bias
 
@@ -348,7 +348,7 @@ class Layer(Binding):
     @lazy_property
     def most_products(self) -> NDArray[np.int64] | None:
         """(H, W, C): what `Synapses.products` says where all events are there; of a window, for the rows it counts."""
-        return products_of(self, np.ones((1, *self.incoming[1:], self.incoming[0]), np.bool_))
+        return most_products(self)
 
     @lazy_property
     def dense_synops(self) -> int:
