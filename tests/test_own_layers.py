@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from own_layers import EXAMPLE, BlurPool2d, LocallyConnected2d, Surround, Trace, locally_connected, network_of
+from own_layers import EXAMPLE, BlurPool2d, Gate, LocallyConnected2d, Surround, Trace, locally_connected, network_of
 from test_plug_ins import install, run
 
 from spikeunet.converters import convert, quantize_weights
@@ -69,6 +70,7 @@ OWN = {
     "trace": (Trace("own", "neurons"), (2, 3, 4)),
     "trace of thirds": (Trace("own", "neurons", 1 / 3), (2, 3, 4)),
     "delayed trace": (Trace("own", "neurons", delay=1), (2, 3, 4)),
+    "gate": (Gate("own", "neurons"), (4, 3, 2)),
     "delayed": (Surround("own", "neurons", delay=1), (2, 4, 3)),
 }
 BUILT_IN = {
@@ -390,6 +392,29 @@ def test_what_a_run_refuses(name):
             work()
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+PRODUCTS = {
+    "fractions": (lambda events: events * 0.5, 1, "products() must return whole numbers from 0 on, (steps, 3, 2, 4)"),
+    "a number each": (lambda events: events[0].astype(int), 1, "products() must return whole numbers"),
+    "channels": (lambda events: events.astype(int), 2, "fan_out() must have 1 channel, because products() counts"),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_of_events_that_a_run_refuses(name):
+    wrong, channels, message = PRODUCTS[name]
+
+    @dataclass(frozen=True, eq=False)
+    class Wrong(Gate):
+        def products(self, events):
+            return wrong(events)
+
+        def fan_out(self, incoming):
+            return even_fan_out(*incoming[1:], channels)
+
+    with pytest.raises(GraphError, match=re.escape(message)):
+        simulate(network_of(Wrong("own", "neurons"), channels=4), picture_of((4, 3, 2)), 2)
 
 
 def test_a_layer_that_was_not_registered_is_not_saved(tmp_path):

@@ -259,10 +259,16 @@ def targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int6
     if isinstance(node, Upsample):
         return _upsampled_targets(node, shape, out_shape)
     if type(node) not in SLIDING:
-        return probed_targets(without_zeros(node), shape)
+        return probed_targets(without_zeros(node), shape) if counts_alone(node) else reach + _own_fan_out(node, shape)
     for in_y, in_x, _, _ in _meetings(node, shape, out_shape):
         reach[:, in_y, in_x] += _outputs_per_tap(node)
     return reach
+
+
+def _own_fan_out(node: Projection, shape: Shape) -> NDArray[np.int64]:
+    """What a kind of somebody else says that an event of each row and column is counted with by itself, (H, W)."""
+    fan = node.fan_out((shape[0], shape[1], shape[2]))
+    return np.asarray(np.multiply.outer(fan.rows, fan.columns) * fan.channels)
 
 
 def effective_targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
