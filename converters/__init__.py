@@ -12,6 +12,7 @@ from .nir import events_from_nir, events_to_nir, read_nir, write_nir
 from .normalization import activation_scales, normalize
 from .onnx import Imported, read_onnx
 from .quantization import quantize_weights
+from .spikingformer import read_spikingformer
 from .state_dict import read_state_dict
 from .tuning import Tuner
 from .weights import Weights, load_weights, read_weights
@@ -37,6 +38,7 @@ __all__ = [
     "quantize_weights",
     "read_nir",
     "read_onnx",
+    "read_spikingformer",
     "read_state_dict",
     "read_weights",
     "relative_error",

@@ -37,6 +37,7 @@ from .graph import (
 )
 from .layers import (
     Add,
+    Attention,
     AvgPool2d,
     Concat,
     Conv1d,
@@ -46,6 +47,7 @@ from .layers import (
     GlobalAvgPool2d,
     Linear,
     MaxPool2d,
+    MeanConv2d,
     PixelShuffle,
     Scale,
     SumPool2d,
@@ -96,6 +98,7 @@ __all__ = [
     "AdaptiveLeakyIntegrateAndFire",
     "Add",
     "AlphaNeuron",
+    "Attention",
     "AvgPool2d",
     "BurstNeuron",
     "Classified",
@@ -132,6 +135,7 @@ __all__ = [
     "LeakyIntegrator",
     "Linear",
     "MaxPool2d",
+    "MeanConv2d",
     "ModelFileError",
     "MultiThreshold",
     "Network",

@@ -10,6 +10,7 @@ import numpy as np
 
 from spikeunet.engine import (
     Add,
+    Attention,
     AvgPool2d,
     Concat,
     Conv1d,
@@ -20,6 +21,7 @@ from spikeunet.engine import (
     Input,
     Linear,
     MaxPool2d,
+    MeanConv2d,
     MultiThreshold,
     Network,
     Neurons,
@@ -145,6 +147,17 @@ def _flatten(_node, x):
     return x.flatten(1)[:, :, None, None]
 
 
+def _mean_conv2d(node, x, weight=None, bias=None):
+    return _functional().conv2d(x, weight, bias, padding=node.padding).mean((2, 3), keepdim=True)
+
+
+def _attention(node, x):
+    pictures, channels, height, width = x.shape
+    q, k, v = x.reshape(pictures, 3, node.heads, -1, height * width).transpose(3, 4).unbind(1)
+    mixed = (q @ k.transpose(2, 3)) @ v * node.scale
+    return mixed.transpose(2, 3).reshape(pictures, channels // 3, height, width)
+
+
 def _of(node, shape, torch):
     return Example(node, shape, torch)
 
@@ -204,6 +217,7 @@ EXAMPLES: dict[type, list[Example]] = {
         _of(MaxPool2d("node", "source", 3, 2, 1), (3, 7, 9), _max),
         _of(MaxPool2d("node", "source", (2, 3), (1, 4), (1, 0), variant="gated"), (3, 7, 9), _max),
         _of(MaxPool2d("node", "source", (4, 5), 1, 2), (3, 1, 3), _max),
+        _of(MaxPool2d("node", "source", 3, 2, 1, variant="stepwise"), (3, 7, 9), _max),
     ],
     GlobalAvgPool2d: [_of(GlobalAvgPool2d("node", "source"), (5, 7, 3), _global)],
     Upsample: [
@@ -214,6 +228,14 @@ EXAMPLES: dict[type, list[Example]] = {
     ],
     PixelShuffle: [_of(PixelShuffle("node", "source", 3), (18, 3, 5), _shuffle)],
     Flatten: [_of(Flatten("node", "source"), (3, 5, 7), _flatten)],
+    MeanConv2d: [
+        _of(MeanConv2d("node", "source", random(4, 3, 3, 3), random(4), 1), (3, 4, 5), _mean_conv2d),
+        _of(MeanConv2d("node", "source", random(4, 3, 1, 2), random(4), (2, 0)), (3, 5, 3), _mean_conv2d),
+    ],
+    Attention: [
+        _of(Attention("node", "source", 2, 0.125), (12, 3, 2), _attention),
+        _of(Attention("node", "source", 1, 0.25), (9, 1, 4), _attention),
+    ],
     Add: [_added()],
     Concat: [_joined()],
 }

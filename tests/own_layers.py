@@ -13,7 +13,9 @@ import numpy as np
 
 from spikeunet.engine import (
     Conv2d,
+    FanOut,
     Input,
+    InputError,
     Network,
     Neurons,
     Output,
@@ -153,6 +155,42 @@ class BlurPool2d(Weighted):
         return whole if into_input else None, {"weight": weight, "bias": gradient.sum((0, 1, 2))}
 
 
+@register_layer("tests-gate")
+@dataclass(frozen=True, eq=False)
+class Gate(Projection):
+    """Each channel of the first half times that of its number in the second: an event is let through by another."""
+
+    file_fields: ClassVar = {}
+    homogeneous: ClassVar = False
+
+    def output_shape(self, shape):
+        return shape[0] // 2, *shape[1:]
+
+    def channels_out(self, channels):
+        return channels // 2
+
+    def input_rows(self, first, last, incoming):
+        return first, last
+
+    def fan_out(self, incoming):
+        return FanOut(*(np.zeros(size, np.int64) for size in incoming[1:]), 1)
+
+    def products(self, events):
+        first, second = np.split(events, 2, axis=3)
+        return np.concatenate([(first & second).astype(np.int64), np.zeros(second.shape, np.int64)], axis=3)
+
+    def pass_on(self, by_channel):
+        raise InputError("a gate has no scales to hand on")
+
+    def current(self, values, rows, state=None):
+        first, second = np.split(values, 2, axis=3)
+        return first * second
+
+    def backward(self, value, gradient, into_input=True, kept=None):
+        first, second = np.split(np.concatenate(value, axis=3), 2, axis=3)
+        return np.concatenate([gradient * second, gradient * first], axis=3) if into_input else None, {}
+
+
 @register_layer("tests-trace")
 @dataclass(frozen=True, eq=False)
 class Trace(Projection):
@@ -206,7 +244,7 @@ def network_of(own, channels=2, model=None):
     """A layer of neurons, the layer of one's own, neurons that read it, and a readout."""
     neurons = {} if model is None else {"model": model}
     one = np.eye(channels, dtype=np.float32)[:, :, None, None]
-    outputs = own.out_channels if hasattr(own, "out_channels") else channels
+    outputs = own.channels_out(channels)
     weight = np.full((1, outputs, 1, 1), 0.5, np.float32)
     nodes = [Input("input", channels), Conv2d("same", "input", one), Neurons("neurons", "same", **neurons), own]
     after = [Neurons("behind", own.name, **neurons), Conv2d("readout", "behind", weight), Output("output", "readout")]

@@ -184,7 +184,7 @@ class Windows:
     """A max pool: sums of what each input has put out, and what is put out of each window."""
 
     def __init__(self, layer):
-        self.gated = layer.largest == "gated"
+        self.variant = layer.largest
         matrix = layer.products
         self.windows = [matrix.indices[a:b] for a, b in zip(matrix.indptr, matrix.indptr[1:], strict=False)]
         self.windows = [np.sort(window) for window in self.windows]
@@ -192,7 +192,9 @@ class Windows:
 
     def step(self, emitted):
         before, self.sums = self.sums, self.sums + emitted
-        if self.gated:
+        if self.variant == "stepwise":
+            return np.array([emitted[window].max() for window in self.windows])
+        if self.variant == "gated":
             return np.array([emitted[window[np.argmax(self.sums[window])]] for window in self.windows])
         return np.array([self.sums[window].max() - before[window].max() for window in self.windows])
 
@@ -369,7 +371,7 @@ class Drawer:
         window = [self.one([k for k in ((1, 2, 4) if kind is AvgPool2d else (1, 2, 3, 5)) if k <= n]) for n in sides]
         stride = tuple(int(self.random.integers(1, 4)) for _ in sides)
         padding = tuple(int(self.random.integers(0, k // 2 + 1)) for k in window)
-        options = {"variant": self.one(("lateral-inhibition", "gated"))} if kind is MaxPool2d else {}
+        options = {"variant": self.one(("lateral-inhibition", "gated", "stepwise"))} if kind is MaxPool2d else {}
         return kind(name, source, tuple(window), stride, padding, **options)
 
     def without_window(self, name, source, shape):

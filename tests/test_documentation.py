@@ -57,6 +57,11 @@ GIVEN = {
     "neurons.md": NETWORK
     + "first, second, third = (np.full(shape, 0.1) for shape in ((4, 1, 3, 3), (4, 4, 3, 3), (1, 4, 3, 3)))\n"
     + "pictures = [np.random.default_rng(0).random((1, 16, 16), np.float32)]",
+    "spikingformer.md": """
+import numpy as np
+from published_spikingformer import random_state
+state, picture = random_state(dim=8, depth=1), np.random.default_rng(0).random((3, 16, 16), np.float32)
+""",
     "testing.md": "from spikeunet.engine import IntegrateAndFire as MyNeuron",
     "time.md": NETWORK
     + """

@@ -12,6 +12,7 @@ import unets
 from spikeunet.converters import convert
 from spikeunet.engine import (
     Add,
+    Attention,
     AvgPool2d,
     Concat,
     Conv1d,
@@ -24,6 +25,7 @@ from spikeunet.engine import (
     LeakyIntegrateAndFire,
     Linear,
     MaxPool2d,
+    MeanConv2d,
     MultiThreshold,
     Network,
     Neurons,
@@ -131,7 +133,12 @@ def synapses(node, x, tensors, bias_times=1):
     found = weightless(node, x)
     if found is not None:
         return found
+    if isinstance(node, Attention):
+        q, k, v = x.flatten(2).unflatten(1, (3, node.heads, -1)).transpose(3, 4).unbind(1)
+        return ((q @ k.transpose(2, 3)) @ v * node.scale).transpose(2, 3).reshape(len(x), -1, *x.shape[2:])
     weight, bias = tensors[f"{node.name}.weight"], tensors[f"{node.name}.bias"] * bias_times
+    if isinstance(node, MeanConv2d):
+        return functional.conv2d(x, weight, bias, padding=node.padding).mean((2, 3), keepdim=True)
     if isinstance(node, Linear):
         return functional.linear(x.flatten(1), weight, bias)[:, :, None, None]
     if isinstance(node, ConvTranspose2d):
@@ -161,6 +168,8 @@ def walk(network, x, put_out, tensors, bias_times=1, sums=None):
             values[node.name] = torch.cat(incoming, 1)
         elif isinstance(node, Add):
             values[node.name] = sum(incoming)
+        elif isinstance(node, MaxPool2d) and node.variant == "stepwise":
+            values[node.name] = largest(node, incoming[0])
         elif isinstance(node, MaxPool2d):
             before = sums.get(node.name, torch.zeros_like(incoming[0]))
             sums[node.name] = before + incoming[0]
@@ -197,6 +206,24 @@ def residual(model):
     nodes += [Neurons("row", "full", model), PixelShuffle("square", "row", 16), Neurons("pixels", "square", model)]
     nodes += [Conv2d("skip", "input", weight(1, 1, 1, 1)), Conv2d("last", "pixels", weight(1, 1, 1, 1))]
     return Network([*nodes, Add("out", ("skip", "last")), Output("output", "out")])
+
+
+def attending(model):
+    """A block of a Spikingformer behind a small tokeniser, with one number for each picture."""
+    random = np.random.default_rng(0)
+
+    def weight(*shape):
+        return random.normal(0.2, np.sqrt(1 / np.prod(shape[1:])), shape)
+
+    nodes = [Input("input", 1), Conv2d("stem", "input", weight(4, 1, 3, 3), padding=1), Neurons("first", "stem", model)]
+    nodes += [MaxPool2d("pool", "first", 5, 4, 2, variant="stepwise"), Neurons("pooled", "pool", model)]
+    nodes += [Conv2d("stream", "pooled", weight(4, 4, 3, 3), padding=1), Neurons("second", "stream", model)]
+    nodes += [Conv2d("qkv", "second", weight(12, 4, 1, 1)), Neurons("events", "qkv", model)]
+    nodes += [Attention("attention", "events", 2, 0.125), Neurons("attended", "attention", model)]
+    nodes += [Conv2d("branch", "attended", weight(4, 4, 1, 1)), Add("sum", ("stream", "branch"))]
+    nodes += [Neurons("third", "sum", model), MeanConv2d("mean", "third", weight(1, 4, 1, 1))]
+    nodes += [MeanConv2d("other", "pooled", weight(1, 4, 3, 3), padding=1), Add("head", ("mean", "other"))]
+    return Network([*nodes, Output("output", "head")])
 
 
 def unet(model):
@@ -239,6 +266,11 @@ def test_through_time(model, kind, detached):
 @pytest.mark.parametrize("model", MODELS)
 def test_residual_networks_through_time(model):
     check_through_time(Surrogate("arctan", 0.9), problem(MODELS[model], np.float64, residual))
+
+
+def test_attention_through_time():
+    *given, direction = problem(LeakyIntegrateAndFire(0.5, decay=0.5, reset="zero"), np.float64, attending)
+    check_through_time(Surrogate("arctan", 0.9, True), (*given, direction[:, :1, :1]))
 
 
 def check_through_time(surrogate, given):

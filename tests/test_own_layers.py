@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -12,18 +13,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from own_layers import EXAMPLE, BlurPool2d, LocallyConnected2d, Surround, Trace, locally_connected, network_of
+from own_layers import EXAMPLE, BlurPool2d, Gate, LocallyConnected2d, Surround, Trace, locally_connected, network_of
 from test_plug_ins import install, run
 
 from spikeunet.converters import convert, quantize_weights
 from spikeunet.engine import (
     Add,
+    Attention,
     Concat,
     Conv2d,
     Flatten,
     GraphError,
     InputError,
     MaxPool2d,
+    MeanConv2d,
     Network,
     Neurons,
     Output,
@@ -67,6 +70,7 @@ OWN = {
     "trace": (Trace("own", "neurons"), (2, 3, 4)),
     "trace of thirds": (Trace("own", "neurons", 1 / 3), (2, 3, 4)),
     "delayed trace": (Trace("own", "neurons", delay=1), (2, 3, 4)),
+    "gate": (Gate("own", "neurons"), (4, 3, 2)),
     "delayed": (Surround("own", "neurons", delay=1), (2, 4, 3)),
 }
 BUILT_IN = {
@@ -75,6 +79,9 @@ BUILT_IN = {
     "upsample": (Upsample("own", "neurons", 2, "bilinear"), (2, 3, 2)),
     "pixel shuffle": (PixelShuffle("own", "neurons"), (4, 2, 3)),
     "flatten": (Flatten("own", "neurons"), (2, 2, 3)),
+    "stepwise max pool": (MaxPool2d("own", "neurons", 3, 2, 1, variant="stepwise"), (2, 4, 3)),
+    "attention": (Attention("own", "neurons", 2), (12, 2, 2)),
+    "mean of a convolution": (MeanConv2d("own", "neurons", np.ones((2, 1, 3, 3)), np.ones(2), padding=1), (1, 2, 4)),
     "convolution": (Conv2d("own", "neurons", np.ones((2, 1, 3, 3)), np.zeros(2), padding=1), (1, 5, 4)),
 }
 
@@ -387,6 +394,29 @@ def test_what_a_run_refuses(name):
         assert "\n" not in str(caught.value)
 
 
+PRODUCTS = {
+    "fractions": (lambda events: events * 0.5, 1, "products() must return whole numbers from 0 on, (steps, 3, 2, 4)"),
+    "a number each": (lambda events: events[0].astype(int), 1, "products() must return whole numbers"),
+    "channels": (lambda events: events.astype(int), 2, "fan_out() must have 1 channel, because products() counts"),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_of_events_that_a_run_refuses(name):
+    wrong, channels, message = PRODUCTS[name]
+
+    @dataclass(frozen=True, eq=False)
+    class Wrong(Gate):
+        def products(self, events):
+            return wrong(events)
+
+        def fan_out(self, incoming):
+            return even_fan_out(*incoming[1:], channels)
+
+    with pytest.raises(GraphError, match=re.escape(message)):
+        simulate(network_of(Wrong("own", "neurons"), channels=4), picture_of((4, 3, 2)), 2)
+
+
 def test_a_layer_that_was_not_registered_is_not_saved(tmp_path):
     with pytest.raises(
         ModelFileError, match=r"no file format for Odd 'own'; register it with spikeunet.engine.register"
@@ -459,6 +489,10 @@ def squares(self, values, rows, state=None):
     return Surround.current(self, values, rows) ** 2
 
 
+def has_no_scales(self, by_channel):
+    raise InputError("none to hand on")
+
+
 def shares_memory(self, values, rows, state=None):
     """In the node, which another thread writes to meanwhile."""
     kept = self.__dict__.setdefault("kept", {})
@@ -505,6 +539,10 @@ FOUND = {
     "squares": (
         lambda: changed(current=squares, gain=lambda self: None, backward=Projection.backward),
         "is not times pass_on()",
+    ),
+    "squares without scales": (
+        lambda: changed(current=squares, gain=lambda self: None, backward=Projection.backward, pass_on=has_no_scales),
+        "of twice what it reads, its current is not twice as large; define the property homogeneous",
     ),
     "raises": (lambda: changed(current=lambda self, values, rows, state=None: values[9]), "raises IndexError: index 9"),
     "gradient": (lambda: local(backward=wrong_gradient), "backward() of the weight gives"),

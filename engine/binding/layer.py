@@ -22,6 +22,7 @@ from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
 from ..neurons import Arithmetic, LadderModel, LevelTable, arithmetic_of, level_table
 from .kernel_choice import EVENTS, PICTURE, AllowedKernels
+from .products import most_products, most_products_of
 from .stepper import Stepper, stepper_of
 from .weights import padded_bias
 
@@ -52,6 +53,11 @@ class Source:
     levels: LevelTable | None = field(compare=False)
     delay: int = 0
     picture_channel: int = 0
+
+    @property
+    def place(self) -> slice:
+        """Its channels in the joined input."""
+        return slice(self.channel_offset, self.channel_offset + self.channels)
 
     @property
     def thresholds(self) -> int:
@@ -340,16 +346,25 @@ class Layer(Binding):
         return None if zero is None else ZeroTables(zero.row_classes, zero.column_classes, zero.zeros)
 
     @lazy_property
+    def most_products(self) -> NDArray[np.int64] | None:
+        """(H, W, C): what `Synapses.products` says where all events are there; of a window, for the rows it counts."""
+        return most_products(self)
+
+    @lazy_property
     def dense_synops(self) -> int:
         """Accumulates in a step in which every neuron that the layer reads has an event."""
-        return self.fan_out.total(sum(source.channels for source in self.spiking))
+        alone = self.fan_out.total(sum(source.channels for source in self.spiking))
+        return alone + sum(most_products_of(self, source) for source in self.spiking)
 
     @lazy_property
     def most_accumulates(self) -> int:
         """In a step, however many spikes each event counts for; what counting works out on the way is no more."""
         _, height, width = self.incoming
         spikes = [(source.channels, int(source.levels.spikes.max())) for source in self.spiking if source.levels]
-        return sum(channels * most for channels, most in spikes) * height * width * self.fan_out.most
+        found = sum(channels * most for channels, most in spikes) * height * width * self.fan_out.most
+        return found + sum(
+            most_products_of(self, source) * source.levels.most_spikes for source in self.spiking if source.levels
+        )
 
     @lazy_property
     def dense_macs(self) -> int:

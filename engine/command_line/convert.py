@@ -103,6 +103,8 @@ NOISE_LEVELS = 10
     show_default=True,
     help="Of a NIR file: how membranes follow their equations.",
 )
+@click.option("--heads", type=click.IntRange(min=1), metavar="N", help="Of a Spikingformer's attention.")
+@click.option("--tau", type=float, metavar="STEPS", help="Of a Spikingformer's neurons.  [default: 2]")
 @click.option("--tune", is_flag=True, help="Search thresholds, initial potential and scales for the least error.")
 @click.option(
     "--accumulates", type=float, metavar="N", help="Of --tune: for each pixel at most; it then chooses the steps, too."
@@ -157,6 +159,8 @@ def convert(
     dt: float | None,
     integration: str,
     steps: int | None,
+    heads: int | None,
+    tau: float | None,
     task: str | None,
     predicts: str | None,
     epsilon: float | None,
@@ -189,6 +193,9 @@ def convert(
     picture first; they are kept in the model, and calibration pictures, which may lie in a folder for each class, go
     through it, too.
 
+    A Spikingformer (arXiv 2304.11954), told by its keys, spikes already: it is read as it is and not normalised. No
+    file holds the number of --heads.
+
     What a state dict leaves open is printed: whether the output is the noise, the batch norms' epsilon, and what the
     architecture takes for granted.
 
@@ -202,26 +209,26 @@ def convert(
       spikeunet convert state.pth -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
       spikeunet convert state.pth -o model.npz --normalization none --neuron if --thresholds 1
       spikeunet convert network.nir -o model.npz --dt 1e-4
+      spikeunet convert spikingformer.pth -o model.npz --heads 12 --dataset cifar10
       spikeunet convert state.pth -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
       spikeunet convert state.pth -o vessels.npz --calibration drive/training/image/ --task segment --dataset drive
     """
     from spikeunet.converters import calibration_pictures
     from spikeunet.converters import convert as convert_network
     from spikeunet.converters.batch_norm import EPSILON
-    from spikeunet.converters.nir import is_nir
 
     from ..files.model_file import save_model
     from ..tasks.inference import check_steps
     from .assumptions import assumptions
-    from .convert_nir import convert_nir, refuse_of_others
+    from .convert_spiking import reader_of_spiking
     from .convert_tuned import check_tunable, tuned
     from .model_metadata import check_facts, check_task, given_metadata, with_prediction
 
-    if is_nir(state):
+    read = reader_of_spiking(click.get_current_context().params, dt, integration, heads, tau)
+    if read is not None:
         _check_output(output, state, calibration, metadata, check, preprocessing["classes"])
-        convert_nir(state, output, dt, integration, reset, dtype, description)
+        read()
         return
-    refuse_of_others(dt)
     model = neuron_model(neuron, thresholds, initial, parameters, reset=reset, decay=decay, gamma=gamma, period=period)
     levels = noise_levels(sigma)
     given = given_metadata(task, dataset, metadata)

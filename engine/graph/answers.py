@@ -85,6 +85,16 @@ def checked_fan_out(node: Synapses, incoming: Shape) -> FanOut:
     return FanOut(_int64(found.rows), _int64(found.columns), int(found.channels))
 
 
+def checked_products(node: Synapses, found: Any, incoming: Shape) -> NDArray[np.int64]:
+    """What `products` returns of one step or several; GraphError where that is no number for each event."""
+    array, (channels, height, width) = np.asarray(found), incoming
+    if array.ndim != 4 or array.shape[1:] != (height, width, channels) or not _counts(array, array.shape):
+        raise node.refuse(
+            "products()", f"must return whole numbers from 0 on, (steps, {height}, {width}, {channels}), or None"
+        )
+    return _int64(array)
+
+
 def checked_zero_fan_out(node: Synapses, incoming: Shape, nonzero: NDArray[np.int64]) -> ZeroFanOut | None:
     """What `zero_fan_out` returns, as int64; GraphError where its classes or its numbers do not fit the input."""
     found = node.zero_fan_out(incoming, nonzero)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..arrays import as_array
 from ..errors import GraphError
-from ..float32 import all_finite, without_subnormals
+from ..float32 import LARGEST, SMALLEST, all_finite, held, without_subnormals
 from ..memory import read_only_copy
 from .limits import LARGEST_EXTENT
 
@@ -31,6 +31,15 @@ def count(node: Node, attribute: str, value: Any, least: int, most: int = LARGES
 def set_count(node: Node, attribute: str, least: int, most: int = LARGEST_EXTENT) -> None:
     """Check a whole number."""
     object.__setattr__(node, attribute, count(node, attribute, getattr(node, attribute), least, most))
+
+
+def set_positive(node: Node, attribute: str) -> None:
+    """Check a number above 0 that float32 holds; the node has it as float32 does."""
+    value = getattr(node, attribute)
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not is_number or not SMALLEST <= value <= LARGEST:
+        raise node.refuse(attribute, f"must be a number above 0 that float32 holds (got {value!r:.80})")
+    object.__setattr__(node, attribute, held(float(value)))
 
 
 def set_names(node: Node, attribute: str, of_what: str) -> None:

@@ -25,6 +25,9 @@ MOST_GROUPS = 1 << 16
 LARGEST_EXTENT = 1 << 13
 """Stride, padding and dilation, and height and width of a kernel with the gaps of its dilation, in pixels."""
 
+MOST_HEAD_CHANNELS = 1 << 11
+"""Channels of a head of attention, which holds a number for every two of them."""
+
 MOST_DELAY = 1
 """Steps by which an edge may delay what it carries."""
 

@@ -187,6 +187,22 @@ class Synapses(Node):
         """Targets of each event."""
         raise NotImplementedError
 
+    def products(self, events: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """Products that each event enters beside those of `fan_out`, where that is up to the other events of the step.
+
+        Of an event that enters a product with others, one of them counts it. None where `fan_out` says all.
+
+        Parameters
+        ----------
+        events : (M, H, W, C) bool
+            Where there is an event, at each of M steps.
+
+        Returns
+        -------
+        (M, H, W, C) int64, 0 where there is no event
+        """
+        return None
+
     def zero_fan_out(self, incoming: Shape, nonzero: NDArray[np.int64]) -> ZeroFanOut | None:
         """Weights of zero that each event meets; `nonzero` comes from `nonzero_weights`."""
         return None
@@ -224,6 +240,14 @@ class Synapses(Node):
     def keeps_channels(self) -> bool:
         """Whether each output channel is made of the input channel of its number alone, and is as large."""
         return False
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether the current, its bias apart, is as many times as large as all that is read.
+
+        Scales of normalisation rest on that, and sums over the steps in accumulated flow.
+        """
+        return True
 
     @property
     def enlarges(self) -> bool:

@@ -1,6 +1,7 @@
 """The kinds of synapses and joins, one file each."""
 
 from .add import Add
+from .attention import Attention
 from .avg_pool2d import AvgPool2d
 from .concat import Concat
 from .conv1d import Conv1d
@@ -10,6 +11,7 @@ from .flatten import Flatten
 from .global_avg_pool2d import GlobalAvgPool2d
 from .linear import Linear
 from .max_pool2d import MaxPool2d
+from .mean_conv2d import MeanConv2d
 from .pixel_shuffle import PixelShuffle
 from .registry import register_layer
 from .scale import Scale
@@ -19,6 +21,7 @@ from .windows import padded_rows, window_fan_out, window_rows
 
 __all__ = [
     "Add",
+    "Attention",
     "AvgPool2d",
     "Concat",
     "Conv1d",
@@ -28,6 +31,7 @@ __all__ = [
     "GlobalAvgPool2d",
     "Linear",
     "MaxPool2d",
+    "MeanConv2d",
     "PixelShuffle",
     "Scale",
     "SumPool2d",

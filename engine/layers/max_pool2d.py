@@ -17,7 +17,7 @@ from .pool import Pool2d
 
 Array = NDArray[Any]
 
-VARIANTS = ("lateral-inhibition", "gated")
+VARIANTS = ("lateral-inhibition", "gated", "stepwise")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,8 @@ class MaxPool2d(Pool2d):
 
     so that what has been put out in all is the largest of the inputs' sums at every step. The gated variant (Rueckauer
     et al., Frontiers in Neuroscience 11:682, 2017) lets through what the input with the largest sum emits at the step;
-    its sum is too large where the largest input changes.
+    its sum is too large where the largest input changes. The stepwise one takes the largest of what is emitted at the
+    step, as networks that were trained through time do: of binary events, whether any input has one.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class MaxPool2d(Pool2d):
     kernel_size : int or (height, width)
     stride : int or (vertical, horizontal), or None for the kernel's size
     padding : int or (vertical, horizontal), at most half of the kernel's size; never the maximum
-    variant : "lateral-inhibition" or "gated"
+    variant : "lateral-inhibition", "gated" or "stepwise"
     """
 
     variant: str = "lateral-inhibition"
@@ -52,12 +53,15 @@ class MaxPool2d(Pool2d):
 
     @property
     def state_values(self) -> int:  # type: ignore[override]
-        return math.prod(self.kernel_size)
+        return 0 if self.variant == "stepwise" else math.prod(self.kernel_size)
 
     def gain(self) -> tuple[float, float, int] | None:
-        return None  # sums over all steps are kept, of which the bounds know nothing
+        # Where sums over all steps are kept, the bounds know nothing of them.
+        return (1.0, 0.0, math.prod(self.kernel_size)) if self.variant == "stepwise" else None
 
     def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
+        if self.variant == "stepwise":
+            return self._largest(self.padded_rows(values, rows, -np.inf), rows)
         from ..kernels.max_pool import pool_maxima
 
         assert state is not None
@@ -78,12 +82,16 @@ class MaxPool2d(Pool2d):
         return self._routed(value, self._windows(value).argmax(0), gradient) if into_input else None, {}
 
     def forward_in_time(self, value: Value, steps: int) -> Array:
+        if self.variant == "stepwise":
+            return self.forward(value)
         sums = self._windows(_summed(value, steps))
         if self.variant == "gated":
             return np.asarray(np.take_along_axis(self._windows(value), sums.argmax(0)[None], 0)[0])
         return _differences(sums.max(0), steps)
 
     def backward_in_time(self, value: Value, gradient: Array, steps: int) -> Array:
+        if self.variant == "stepwise":
+            return self._routed(value, self._windows(value).argmax(0), gradient)
         chosen = self._windows(_summed(value, steps)).argmax(0)
         if self.variant == "gated":
             return self._routed(value, chosen, gradient)
@@ -92,6 +100,14 @@ class MaxPool2d(Pool2d):
         into = self._routed(value, chosen, by_step.reshape(gradient.shape))
         reached = into.reshape(steps, -1, *into.shape[1:])[::-1].cumsum(0)[::-1]
         return np.ascontiguousarray(reached).reshape(into.shape)
+
+    def _largest(self, padded: Array, rows: Rows) -> Array:
+        """(M, rows, W', C): the largest number of each window."""
+        first, *others = self.seen(padded, rows)
+        largest = first.copy()
+        for seen in others:
+            np.maximum(largest, seen, out=largest)
+        return largest
 
     def _windows(self, value: Value) -> Array:
         """(taps, M, H', W', C): what each tap sees, those of padding alone left out."""

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from ..errors import GraphError
 from ..graph import CurrentSum, Input, Join, Neurons, Node, Output, Projection, Synapses, Weighted
 from .add import Add
+from .attention import Attention
 from .avg_pool2d import AvgPool2d
 from .concat import Concat
 from .conv1d import Conv1d
@@ -26,6 +27,7 @@ from .flatten import Flatten
 from .global_avg_pool2d import GlobalAvgPool2d
 from .linear import Linear
 from .max_pool2d import MaxPool2d
+from .mean_conv2d import MeanConv2d
 from .pixel_shuffle import PixelShuffle
 from .scale import Scale
 from .sum_pool2d import SumPool2d
@@ -35,7 +37,7 @@ Kind = TypeVar("Kind", bound=type[Node])
 
 OWN: tuple[type[Node], ...] = (
     Conv1d, Conv2d, ConvTranspose2d, Linear, Scale, AvgPool2d, SumPool2d, MaxPool2d, GlobalAvgPool2d, Upsample,
-    PixelShuffle, Flatten, Add, Concat,
+    PixelShuffle, Flatten, MeanConv2d, Attention, Add, Concat,
 )  # fmt: skip
 """The package's kinds. A new one is added here and in `__init__`."""
 

@@ -50,7 +50,10 @@ class LevelTable:
 
     def counts(self, levels: NDArray[np.uint8]) -> NDArray[np.int64]:
         """(1 + K,): events among some levels, and spikes of each kind."""
-        found = np.bincount(levels.reshape(-1), minlength=256)
+        return self.by_kind(np.bincount(levels.reshape(-1), minlength=256))
+
+    def by_kind(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(1 + K,): of a number for each level, (256,), the sum over all events and over the spikes of each kind."""
         if self.masks:
             of_kind = (np.arange(256)[:, None] >> np.arange(self.kinds)) & 1
             return np.concatenate([[found[1:].sum()], found @ of_kind]).astype(np.int64)

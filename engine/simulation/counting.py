@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..binding import Layer, Program
 from ..binding.layer import Source
+from ..binding.products import most_products_of, products_of
 from ..events import EventQueue
 from ..kernels.vectors import LEVEL_BITS
 from ..layers.registry import name_of
@@ -57,7 +58,9 @@ class OperationsCounter:
         """
         analog = [source for source in layer.sources if source.analog]
         macs = layer.fan_out.total(sum(source.channels for source in analog))
+        macs += sum(most_products_of(layer, source) for source in analog)
         effective = sum(_effective_macs(layer, picture_of(source, picture), source.channel_offset) for source in analog)
+        effective += _effective_products(layer, analog, picture)
         self._macs.setdefault(layer.node.name, {})[first_step] = macs, effective
 
     def add_run(self, layer: Layer, fired: NDArray[np.int64], counts: NDArray[np.int64], steps: slice) -> None:
@@ -222,6 +225,17 @@ def _effective_macs(layer: Layer, picture: NDArray[np.float32], channel_offset: 
         for kind, columns in _columns_by_class(present, zero.row_classes):
             total -= int((zero.zeros[kind][zero.column_classes, channels] * columns).sum())
     return total
+
+
+def _effective_products(layer: Layer, analog: list[Source], picture: NDArray[np.float32]) -> int:
+    """Products that values of the picture enter with others, none of them zero; events are taken to be there."""
+    if layer.most_products is None:
+        return 0
+    present = np.ones((1, *layer.incoming[1:], layer.incoming[0]), np.bool_)
+    for source in analog:
+        present[0, ..., source.place] = picture_of(source, picture) != 0
+    found = products_of(layer, present)
+    return 0 if found is None else sum(int(found[..., source.place].sum()) for source in analog)
 
 
 def _columns_by_class(

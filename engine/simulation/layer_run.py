@@ -23,6 +23,7 @@ from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
 from .layer_state import Inputs, LayerState
 from .part import OPERATIONS_OF_A_NEURON, Part, dense_work
 from .phases import FiredBand, LayerBands
+from .products import add_products
 from .queue_memory import QueueMemory, has_memory
 from .scratch import Scratch
 from .worker_memory import Phase, WorkerMemory
@@ -146,8 +147,11 @@ class LayerRun:
         """Count what events meet beside the usual fan-out."""
         found = iter(counts)
         for part in self._parts:
-            for source, queue, _ in part.inputs.queues:
-                _count_source(part, source, queue, next(found))
+            own = [next(found) for _ in part.inputs.queues]
+            for (source, queue, _), of_source in zip(part.inputs.queues, own, strict=True):
+                _count_source(part, source, queue, of_source)
+            if part.layer.most_products is not None:
+                add_products(part.layer, part.inputs, self.steps, own)
 
 
 def _count_source(part: Part, source: Source, queue: EventQueue, counts: NDArray[np.int64]) -> None:

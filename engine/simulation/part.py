@@ -100,7 +100,7 @@ class Part:
     @property
     def work(self) -> int:
         """About how many operations the part takes, those of its events or of all that it reads, neurons apart."""
-        if self.dot is not None:
+        if self.dot is not None or self.layer.most_products is not None:
             return dense_work(self.layer, self.steps)
         each = self.layer.fan_out.most + _OPERATIONS_OF_AN_EVENT
         active = math.prod(self.layer.incoming) if self.values is not None else int(self.row_sizes[-1])

@@ -11,7 +11,8 @@ try:
 except ImportError:
     raise ImportError("spikeunet.engine.testing needs Hypothesis: pip install 'spikeunet[testing]'") from None
 
-from . import brute_force, checks, layer_checks, neuron_checks, reference, strategies, weight_checks
+from . import binary, brute_force, checks, layer_checks, neuron_checks, reference, strategies, weight_checks
+from .binary import check_binary_inputs
 from .checks import check_all, check_case
 from .layer_checks import check_layer
 from .neuron_checks import check_neuron
@@ -19,8 +20,10 @@ from .strategies import Case
 
 __all__ = [
     "Case",
+    "binary",
     "brute_force",
     "check_all",
+    "check_binary_inputs",
     "check_case",
     "check_layer",
     "check_neuron",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..graph import Network, Neurons, Projection, Rows, Synapses, Weighted
 from ..layers import (
+    Attention,
     AvgPool2d,
     Conv1d,
     Conv2d,
@@ -97,17 +98,19 @@ def _visit(
     shape, out_shape = recorded[node.source].shape[1:], recorded[node.name].shape[1:]
     reach, weighted = targets(node, shape, out_shape), isinstance(node, Weighted)
     spiking = False
+    met = _products(node, recorded)
     for name, first in _parts(network, node.source, recorded):
         part = reach[first : first + recorded[name].shape[1]]
         spiking |= name in crossed
         if name not in crossed:
             reads["weight_reads"] += int(part.sum()) * weighted * len(_changes(network, recorded))
             continue
-        for of_step in _arriving(crossed[name], node.delay):
+        for step, of_step in enumerate(_arriving(crossed[name], node.delay)):
+            own = met[step, first : first + len(part)]
             for site in zip(*np.nonzero(of_step.any(axis=0)), strict=True):
                 reads["event_reads"] += 1
                 reads["weight_reads"] += int(part[site]) * weighted
-                reads["potential_reads"] += int(part[site])
+                reads["potential_reads"] += int(part[site] + own[site])
     if weighted:
         reads["bias_reads"] += (len(recorded[node.name]) if spiking else 1) * int(np.prod(out_shape))
 
@@ -148,17 +151,20 @@ def _of_synapses(
     sources: dict[str, SynapticEvents] = {}
     macs = macs_effective = dense_synops = 0
     steps = len(recorded[node.name])
+    met, every = _products(node, recorded), products(node, np.ones(shape))
     for name, first in _parts(network, node.source, recorded):
         part = slice(first, first + recorded[name].shape[1])
         if name in crossed:
-            dense_synops += steps * int(reach[part].sum())
-            found = _of_events(_arriving(crossed[name], node.delay), reach[part], effective[part])
+            dense_synops += steps * int(reach[part].sum() + every[part].sum())
+            arriving = _arriving(crossed[name], node.delay)
+            found = _of_events(arriving, reach[part] + met[:, part], effective[part] + met[:, part])
             sources[name] = sources[name] + found if name in sources else found
         else:
             # An input that stays the same is multiplied once.
-            for shown in (recorded[name][step] for step in _changes(network, recorded)):
-                macs += int(reach[part].sum())
-                macs_effective += int(effective[part][shown != 0].sum())
+            for step in _changes(network, recorded):
+                shown = recorded[name][step] != 0
+                macs += int(reach[part].sum() + every[part].sum())
+                macs_effective += int((effective[part] + met[step, part])[shown].sum())
     weight, bias = getattr(node, "weight", np.zeros(0)), getattr(node, "bias", np.zeros(0))
     return SynapseOperations(
         name=node.name,
@@ -198,12 +204,39 @@ def _arriving(crossed: Array, delay: int) -> Array:
 
 
 def _of_events(crossed: Array, reach: Array, effective: Array) -> SynapticEvents:
+    """Of crossings (T, K, C, H, W) and the products of each event, (T, C, H, W)."""
     fired: Array = np.asarray(crossed.any(axis=1))
     return SynapticEvents(
-        synops=np.array([reach[of_step].sum() for of_step in fired], np.int64),
-        synops_binary=np.array([[(reach * spikes).sum() for spikes in of_step] for of_step in crossed], np.int64),
-        synops_effective=np.array([effective[of_step].sum() for of_step in fired], np.int64),
+        synops=np.array([of[on].sum() for of, on in zip(reach, fired, strict=True)], np.int64),
+        synops_binary=np.array(
+            [[(of * spikes).sum() for spikes in of_step] for of, of_step in zip(reach, crossed, strict=True)], np.int64
+        ),
+        synops_effective=np.array([of[on].sum() for of, on in zip(effective, fired, strict=True)], np.int64),
     )
+
+
+def _products(node: Projection, recorded: Mapping[str, Array]) -> NDArray[np.int64]:
+    """Products (T, C, H, W) that the events of each step enter with one another, as they arrive."""
+    if counts_alone(node):
+        return np.zeros((len(recorded[node.name]), *recorded[node.source].shape[1:]), np.int64)
+    return np.stack([products(node, of_step) for of_step in _arriving(recorded[node.source], node.delay)])
+
+
+def products(node: Projection, values: Array) -> NDArray[np.int64]:
+    """Of what is read at a step, (C, H, W): with an event of k each one of v at its pixel; with one of q d sums."""
+    found = np.zeros(values.shape, np.int64)
+    if not isinstance(node, Attention):
+        of_own = node.products((values != 0).transpose(1, 2, 0)[None])
+        return found if of_own is None else np.asarray(of_own)[0].transpose(2, 0, 1)
+    channels = len(values) // 3
+    size = channels // node.heads
+    for channel, row, column in np.argwhere(values[: 2 * channels]):
+        if channel < channels:
+            found[channel, row, column] = size
+            continue
+        first = 2 * channels + (channel - channels) // size * size
+        found[channel, row, column] = np.count_nonzero(values[first : first + size, row, column])
+    return found
 
 
 def _parts(network: Network, name: str, recorded: Mapping[str, Array]) -> Iterator[tuple[str, int]]:
@@ -217,6 +250,8 @@ def _parts(network: Network, name: str, recorded: Mapping[str, Array]) -> Iterat
 def targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
     """For each input site (C, H, W), how many products (with an output element and a weight) it enters."""
     reach = np.zeros(shape, np.int64)
+    if isinstance(node, Attention):
+        return reach  # nothing by itself: see `products`
     if isinstance(node, Linear):
         return reach + out_shape[0]
     if isinstance(node, (Scale, GlobalAvgPool2d, Flatten, PixelShuffle)):
@@ -224,10 +259,16 @@ def targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int6
     if isinstance(node, Upsample):
         return _upsampled_targets(node, shape, out_shape)
     if type(node) not in SLIDING:
-        return probed_targets(without_zeros(node), shape)
+        return probed_targets(without_zeros(node), shape) if counts_alone(node) else reach + _own_fan_out(node, shape)
     for in_y, in_x, _, _ in _meetings(node, shape, out_shape):
         reach[:, in_y, in_x] += _outputs_per_tap(node)
     return reach
+
+
+def _own_fan_out(node: Projection, shape: Shape) -> NDArray[np.int64]:
+    """What a kind of somebody else says that an event of each row and column is counted with by itself, (H, W)."""
+    fan = node.fan_out((shape[0], shape[1], shape[2]))
+    return np.asarray(np.multiply.outer(fan.rows, fan.columns) * fan.channels)
 
 
 def effective_targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
@@ -264,6 +305,11 @@ def probed_targets(node: Projection, shape: Shape) -> NDArray[np.int64]:
 def has_current(node: Projection) -> bool:
     """Whether a node's current is computed by its method `current`, and not by kernels."""
     return type(node).bind is Synapses.bind
+
+
+def counts_alone(node: Synapses) -> bool:
+    """Whether what an event costs is up to itself: see `Synapses.products`."""
+    return type(node).products is Synapses.products
 
 
 def whole_current(node: Projection, values: Array) -> Array:
@@ -341,6 +387,8 @@ def _meetings(node: Projection, shape: Shape, out_shape: Shape) -> Iterator[tupl
 
 def count_dense_macs(node: Projection, shape: Shape, out_shape: Shape) -> int:
     """Multiply-accumulates of the artificial network, padding included as is the custom; 0 without weights."""
+    if isinstance(node, Attention):
+        return 2 * int(np.prod(out_shape)) * (out_shape[0] // node.heads)
     if not isinstance(node, Weighted):
         return 0
     if isinstance(node, Linear):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..graph import Node, Rows, Synapses
 from ..layers import (
+    Attention,
     AvgPool2d,
     Conv1d,
     Conv2d,
@@ -21,6 +22,7 @@ from ..layers import (
     GlobalAvgPool2d,
     Linear,
     MaxPool2d,
+    MeanConv2d,
     PixelShuffle,
     Scale,
     SumPool2d,
@@ -170,6 +172,19 @@ def neighbours(node: Upsample, place: int, size: int, factor: int) -> tuple[int,
     return first, min(first + 1, size - 1), position - first if first < size - 1 else 0.0
 
 
+def mean_conv2d(node: MeanConv2d, x: Array) -> Array:
+    """Mean of each channel of a convolution."""
+    whole = conv2d(Conv2d(node.name, node.source, node.weight, node.bias, padding=node.padding), x)
+    return np.asarray(whole.mean((1, 2), keepdims=True))
+
+
+def attention(node: Attention, x: Array) -> Array:
+    """Of each head, each q of a pixel times the k and v of every pixel, (q k^T) v, token by token."""
+    q, k, v = x.reshape(3, node.heads, -1, x.shape[1] * x.shape[2])
+    found = [of_v @ (of_k.T @ of_q) for of_q, of_k, of_v in zip(q, k, v, strict=True)]
+    return node.scale * np.stack(found).reshape(-1, *x.shape[1:])
+
+
 def _over_windows(node: Any, x: Array, outside: float, work: Callable[[Array], Array]) -> Array:
     """What `work` makes of each window (C, kernel height, kernel width)."""
     (tall, wide), (step_y, step_x), (pad_y, pad_x) = node.kernel_size, node.stride, node.padding
@@ -194,13 +209,20 @@ SYNAPSES: Mapping[type[Node], Callable[[Any, Array], Array]] = {
     Flatten: flatten,
     PixelShuffle: pixel_shuffle,
     Upsample: upsample,
+    MeanConv2d: mean_conv2d,
+    Attention: attention,
 }
 """The current of each kind of synapse node: function of the node and of what its source emits, (C, H, W)."""
 
 
 def max_pool2d(node: MaxPool2d, sums: Array, x: Array) -> tuple[Array, Array]:
-    """What the largest sum of a window has grown by, or what the input with the largest sum emits; and the sums."""
+    """What the largest sum of a window has grown by, or what the input with the largest sum emits; and the sums.
+
+    Of the stepwise variant, the largest number of each window.
+    """
     after = sums + x
+    if node.variant == "stepwise":
+        return after, _over_windows(node, x, -np.inf, lambda window: window.max((1, 2)))
     if node.variant == "gated":
         return after, np.stack([_gated(node, *pair) for pair in zip(after, x, strict=True)])
     largest = [_over_windows(node, part, -np.inf, lambda window: window.max((1, 2))) for part in (sums, after)]
