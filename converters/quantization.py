@@ -40,8 +40,8 @@ def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] 
     thresholds are trained, while these follow from the weights.
 
     With pictures, weights are not rounded to the nearest integer each, but so that a layer's output changes least on
-    them: `error_compensation.compensated_rows`. Before that, channels are scaled by up to the square root of 2, what
-    reads them by its inverse, so that each channel's largest weight is just below a power of two: `with_full_codes`.
+    them: `error_compensation.compensated_rows`. Before that, channels are divided by 0.79 to 1.59, what
+    reads them multiplied, so that each channel's largest weight is just below a power of two: `with_full_codes`.
     Thresholds then mean a little more or less, channel by channel.
 
     Parameters
