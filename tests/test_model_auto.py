@@ -122,8 +122,8 @@ def test_means_of_pixels_and_back():
 
 
 def test_few_photons_are_seen_together():
-    few = plan_for(estimate("signal-dependent", 35.0, slope=30.0), 1)
-    many = plan_for(estimate("signal-dependent", 15.0, slope=5.0), 1)
+    few = plan_for(estimate("signal-dependent", 35.0, slope=30.0), 3)
+    many = plan_for(estimate("signal-dependent", 15.0, slope=5.0), 3)
     assert (few.halvings, many.halvings) == (1, 0)
     assert "on the means of 2x2 pixels" in few.text
     assert plan_for(estimate("signal-dependent", 90.0, slope=500.0), 1).halvings == 2
