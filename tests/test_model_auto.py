@@ -126,8 +126,11 @@ def test_few_photons_are_seen_together():
     many = plan_for(estimate("signal-dependent", 15.0, slope=5.0), 3)
     assert (few.halvings, many.halvings) == (1, 0)
     assert "on the means of 2x2 pixels" in few.text
-    assert plan_for(estimate("signal-dependent", 90.0, slope=500.0), 1).halvings == 2
+    assert plan_for(estimate("signal-dependent", 90.0, slope=500.0), 3).halvings == 2
     assert few.sigma * 255 <= 48
+    known = plan_for(estimate("signal-dependent", 35.0, slope=30.0), 1)
+    assert (known.model, known.halvings, known.stabiliser) == ("denoise-micrograph", 1, None)
+    assert plan_for(estimate("signal-dependent", 15.0, slope=5.0), 1).plain
     # The noise of the means has a quarter of the variance.
     means = np.full((300, 300), 0.4) + np.random.default_rng(0).normal(0, np.sqrt(30 * 0.4 / 255) / 2, (300, 300))
     assert few.stabiliser.forward(means).std() == pytest.approx(1, abs=0.05)

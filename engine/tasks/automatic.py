@@ -31,6 +31,9 @@ PHOTONS, WHITE = 48.0, 100.0
 """Levels above which the means of 2x2 pixels are denoised and enlarged again: of stabilised noise, where few photons
 make a picture of single bright pixels, and of white noise; measured."""
 
+FEW_PHOTONS = 44.0
+"""The same of stabilised noise where the model knows noise that grows with the signal; measured."""
+
 _MOST_HALVINGS = 2
 
 HIGHEST = 45.0
@@ -136,8 +139,10 @@ def plan_for(estimate: NoiseEstimate, channels: int) -> Plan:
         return replace(plan, weight=0.0)
     if estimate.kind == "correlated":
         return replace(plan, split=True)  # better by 0.15 dB even of a model that knows such noise; measured
-    if estimate.kind == "unknown" or (known and estimate.kind != "white"):
+    if estimate.kind == "unknown":
         return plan
+    if estimate.kind == "signal-dependent" and known:
+        return replace(plan, halvings=_halvings(255 * _contrast(estimate, 0)[1], FEW_PHOTONS))
     if estimate.kind == "signal-dependent":
         return _stabilised(plan, estimate)
     halvings = _halvings(estimate.level, WHITE)
