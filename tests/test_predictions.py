@@ -14,7 +14,7 @@ from spikeunet.converters import convert
 from spikeunet.engine import Conv2d, Input, Network, Output, denoise, load_model, save_model, write_picture
 from spikeunet.engine.command_line import main
 from spikeunet.engine.command_line.assumptions import doubts
-from spikeunet.engine.command_line.training_tasks import denoising_task
+from spikeunet.engine.command_line.training_tasks import NoisyPictures, denoising_task
 from spikeunet.engine.errors import InputError, StateDictError
 from spikeunet.engine.evaluation import evaluate, plan_evaluation
 from spikeunet.engine.finetune import DenoisingBatches, validate_denoiser
@@ -92,7 +92,9 @@ def test_fine_tuning_takes_the_prediction_from_the_model(tmp_path):
     write_picture(tmp_path / "pictures" / "a.png", np.zeros((8, 8), np.uint8))
     for predicts in ("noise", "picture"):
         save_model(three_quarters(predicts=predicts), tmp_path / "model.npz")
-        task = denoising_task(str(tmp_path / "model.npz"), tmp_path / "pictures", None, (5, 50), 25.0, 8, 2)
+        task = denoising_task(
+            str(tmp_path / "model.npz"), tmp_path / "pictures", None, NoisyPictures((5, 50), 25.0), 8, 2
+        )
         assert task.batches.predicts == predicts
 
 

@@ -240,8 +240,8 @@ def test_the_catalogue_offers_what_is_named_and_by_its_name_alone(found, tmp_pat
 
 
 def test_auto_is_offered_with_the_models_that_come_along():
-    models = ["denoise-colour-fast", "denoise-gray-fast", "auto"]
-    assert catalogue(models).names("denoise") == ["auto", "denoise-gray-fast", "denoise-colour-fast"]
+    models = ["denoise-colour-fast", "denoise-gray", "auto"]
+    assert catalogue(models).names("denoise") == ["auto", "denoise-gray", "denoise-colour-fast"]
     assert catalogue(["segment-vessels"]).names("denoise") == []
 
 

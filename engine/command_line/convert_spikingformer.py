@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from ..errors import InputError
+from ..errors import InputError, SpikeunetError
 from .console import print_fields
 from .output import put_data
 
@@ -37,8 +38,11 @@ def is_spikingformer(state: Path, entry: str | None, architecture: str, heads: i
 
     if architecture == NAME:
         return True
-    if architecture == "auto" and not is_onnx(state) and looks_like_spikingformer(find_weights(state, entry).arrays):
-        return True
+    if architecture == "auto" and not is_onnx(state):
+        # What cannot be read is refused later, behind options that have no meaning.
+        with suppress(SpikeunetError):
+            if looks_like_spikingformer(find_weights(state, entry).arrays):
+                return True
     for option in (name for name, value in (("--heads", heads), ("--tau", tau)) if value is not None):
         raise InputError(f"{option} is for the weights of a Spikingformer, which these are not; leave it out")
     return False

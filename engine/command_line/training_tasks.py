@@ -49,12 +49,13 @@ class NoisyPictures:
 
     def check(self, validate: Path | None) -> None:
         """InputError where a folder of noisy pictures stands alone or beside noise to be added."""
-        given = click.get_current_context().get_parameter_source
         for folder, option, other in (
             (self.train, "sigma", "--noisy brings its own noise; leave out --add-noise"),
             (self.validate, "validate_noise", "--validate-noisy brings its own noise; leave out --validate-noise"),
         ):
-            if folder is not None and given(option) is ParameterSource.COMMANDLINE:
+            if folder is None:
+                continue
+            if click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE:
                 raise InputError(other)
         if self.validate is not None and validate is None:
             raise InputError("--validate-noisy needs the clean pictures of the same names; give --validate FOLDER")
