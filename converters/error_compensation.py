@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.dense import evaluate
+from spikeunet.engine.diagnosis import middle_of
 from spikeunet.engine.errors import GraphError
 from spikeunet.engine.fixed_point import rounded_rows
 from spikeunet.engine.graph import Network, Neurons, Weighted
-from spikeunet.engine.pictures.padding import pad_to_multiple
 
 Array = NDArray[Any]
 
@@ -24,14 +24,10 @@ DAMPING = 0.01
 MOST_INPUTS = 6144
 """Weights of an output channel beyond which a layer is not compensated: products of all pairs would fill the memory."""
 
-TOGETHER = 2**26
-"""Products of pairs that are kept at once: half a gigabyte."""
+MOST_PRODUCTS = 2**26
+"""Of pairs, that are kept at once: half a gigabyte."""
 
-SIDE = 128
-"""Of the middle of a picture that is looked at; the whole of a large one says hardly more."""
-
-
-_TOGETHER = 64
+_BLOCK = 64
 """Columns between two updates of all columns behind them."""
 
 
@@ -88,8 +84,7 @@ def input_moments(network: Network, names: Iterable[str], pictures: Sequence[Arr
         emitted[name] = activation.copy()
 
     for picture in pictures:
-        padded, _ = pad_to_multiple(_middle(picture), network.size_multiple)
-        evaluate(network, np.ascontiguousarray(padded), keep, leaves)
+        evaluate(network, np.ascontiguousarray(middle_of(network, picture)), keep, leaves)
         for name, probe in probes.items():
             value = tuple(emitted[leaf][None] for leaf in network.leaves(probe.source))
             found[name].add(probe.forward(value).reshape(-1, probe.out_channels))
@@ -121,12 +116,6 @@ def _probe(node: Any) -> Weighted | None:
     return None
 
 
-def _middle(picture: Array) -> Array:
-    """The middle of a picture, no more than SIDE pixels high and wide."""
-    top, left = (max(0, size - SIDE) // 2 for size in picture.shape[1:])
-    return picture[:, top : top + SIDE, left : left + SIDE]
-
-
 def compensated_rows(rows: Array, moments: InputMoments, bits: int) -> tuple[Array, Array, Array]:
     """Rows of weights rounded so that what they put out changes least, and what is missing on average.
 
@@ -149,35 +138,39 @@ def compensated_rows(rows: Array, moments: InputMoments, bits: int) -> tuple[Arr
         Mean of the output before, less that of the rounded rows.
     """
     covariance = moments.covariance
+    order, factor = _elimination(covariance)
     _, exponents = rounded_rows(rows, bits)
     best = np.full(len(rows), np.inf)
     codes, chosen = np.zeros(rows.shape, np.float32), exponents.copy()
     for shift in (0, 1, -1):
-        found = _compensated(rows, covariance, exponents + shift, 2 ** (bits - 1) - 1)
-        error = rows - np.ldexp(found, (exponents + shift)[:, None])
+        shifted = exponents + shift
+        found = np.empty(rows.shape, np.float32)
+        found[:, order] = _codes(np.ldexp(rows.astype(np.float64), -shifted[:, None])[:, order], factor, bits)
+        error = rows - np.ldexp(found, shifted[:, None])
         lost = np.einsum("ri,ij,rj->r", error, covariance, error, optimize=True)
         better = lost < best
-        best[better], codes[better], chosen[better] = lost[better], found[better], (exponents + shift)[better]
+        best[better], codes[better], chosen[better] = lost[better], found[better], shifted[better]
     missing = (rows - np.ldexp(codes.astype(np.float64), chosen[:, None])) @ moments.mean
     return codes + np.float32(0), chosen, missing
 
 
-def _compensated(rows: Array, covariance: Array, exponents: Array, most: int) -> Array:
-    """Codes at given powers of two."""
+def _elimination(covariance: Array) -> tuple[Array, Array]:
+    """The order of the columns, (N,), and how each one's change is made up for in it, (N, N) upper triangular."""
     variances = np.diag(covariance)
     damped = covariance + np.eye(len(covariance)) * max(DAMPING * float(variances.mean()), 1e-12)
     order = np.argsort(-variances, kind="stable")
-    inverse = np.linalg.inv(damped[np.ix_(order, order)])
-    factor = np.linalg.cholesky(inverse).T
-    left = np.ldexp(rows.astype(np.float64), -exponents[:, None])[:, order]
+    return order, np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
+
+
+def _codes(left: Array, factor: Array, bits: int) -> Array:
+    """Codes of scaled weights, (out_channels, N), column by column."""
+    most = 2 ** (bits - 1) - 1
     codes = np.empty_like(left)
-    for start in range(0, left.shape[1], _TOGETHER):
-        block = slice(start, min(start + _TOGETHER, left.shape[1]))
+    for start in range(0, left.shape[1], _BLOCK):
+        block = slice(start, min(start + _BLOCK, left.shape[1]))
         changes = _round_block(left[:, block], factor[block, block], codes[:, block], most)
         left[:, block.stop :] -= changes @ factor[block, block.stop :]
-    found = np.empty(rows.shape, np.float32)
-    found[:, order] = codes
-    return found
+    return codes
 
 
 def _round_block(left: Array, factor: Array, codes: Array, most: int) -> Array:
@@ -201,7 +194,7 @@ def each_with_moments(
         if not all(isinstance(network[leaf], Neurons) for leaf in network.leaves(node.source)):
             continue
         own = node.by_output(node.weight).shape[1] ** 2
-        if together and size + own > TOGETHER:
+        if together and size + own > MOST_PRODUCTS:
             yield from input_moments(network, together, pictures).items()
             together, size = [], 0
         together.append(name)

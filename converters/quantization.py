@@ -40,8 +40,8 @@ def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] 
     thresholds are trained, while these follow from the weights.
 
     With pictures, weights are not rounded to the nearest integer each, but so that a layer's output changes least on
-    them: `error_compensation.compensated_rows`. Before that, channels are divided by 0.79 to 1.59, what
-    reads them multiplied, so that each channel's largest weight is just below a power of two: `with_full_codes`.
+    them: `error_compensation.compensated_rows`. Before that, channels are divided by 0.79 to 1.59 and what
+    reads them is multiplied, so that each channel's largest weight is just below a power of two: `with_full_codes`.
     Thresholds then mean a little more or less, channel by channel.
 
     Parameters
@@ -58,7 +58,7 @@ def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] 
         Layers that read the picture are as before, and so are those with a source whose values are no multiples of one
         power of two, or more than 255 of it. Metadata: "weight_bits", and under "weight_snr_db" the rounded layers by
         name, each with the ratio of the squared weights to the squared errors in dB, null where nothing was rounded.
-        A network that is rounded already comes back unchanged.
+        A network that is rounded already comes back unchanged where no pictures are given.
 
     Raises
     ------
@@ -68,12 +68,15 @@ def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] 
     bits = check_bits(bits)
     quanta = quanta_of_layers(network)
     earlier = _earlier_ratios(network.metadata)
+    compensated = {}
     if len(pictures):
         network = with_full_codes(network, quanta, bits)
-    made = {name: _rounded(network, network[name], bits, quantum) for name, quantum in quanta.items()}
-    if len(pictures):
         for name, moments in each_with_moments(network, quanta, pictures):
-            made[name] = _compensated(network[name], bits, quanta[name], moments)
+            compensated[name] = _compensated(network[name], bits, quanta[name], moments)
+    made = {
+        name: compensated[name] if name in compensated else _rounded(network, network[name], bits, quantum)
+        for name, quantum in quanta.items()
+    }
     ratios = {name: _signal_to_noise(network[name], node, earlier.get(name)) for name, node in made.items()}
     nodes = [made.get(node.name, node) for node in network.nodes]
     if _is_recorded(network, ratios) and all(map(_same, network.nodes, nodes)):

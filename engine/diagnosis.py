@@ -151,7 +151,7 @@ def diagnose(network: Network, pictures: Iterable[Array], steps: int, threads: i
         raise InputError("the network has no neurons to diagnose")
     squares, difference, accumulates, pixels, count = 0.0, 0.0, 0, 0, 0
     for picture in pictures:
-        middle = _middle(network, np.asarray(picture))
+        middle = middle_of(network, np.asarray(picture))
         analog, activations = forward(network, middle, record="all")
         result = simulate(network, middle, steps, threads=threads, record=("spikes", "membrane"))
         outputs = analog if isinstance(analog, dict) else {network.output.name: analog}
@@ -170,7 +170,7 @@ def diagnose(network: Network, pictures: Iterable[Array], steps: int, threads: i
     return Diagnosis(**{**vars(found), "advice": _advice(network, found)})
 
 
-def _middle(network: Network, picture: Array) -> Array:
+def middle_of(network: Network, picture: Array) -> Array:
     """The middle of a large picture, padded as the network needs it; the whole one where it fits no other size."""
     height, width = picture.shape[1:]
     top, left = max(0, height - LARGEST_SIDE) // 2, max(0, width - LARGEST_SIDE) // 2

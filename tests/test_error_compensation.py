@@ -17,6 +17,7 @@ from spikeunet.engine import (
     Conv2d,
     ConvTranspose2d,
     Input,
+    Linear,
     MultiThreshold,
     Network,
     Neurons,
@@ -197,3 +198,18 @@ def test_channels_are_scaled_so_that_codes_are_used_in_full():
     for name in ("up", "across"):
         np.testing.assert_array_equal(filled[name].bias, network[name].bias)
     np.testing.assert_array_equal(filled["readout"].bias, network["readout"].bias)
+
+
+def test_pictures_of_the_one_size_that_a_network_takes_are_not_cut():
+    weight = RANDOM.standard_normal((2, 200)).astype(np.float32)
+    network = Network(
+        [
+            Input("picture", 1),
+            Conv2d("stem", "picture", dyadic(RANDOM.standard_normal((1, 1, 3, 3))), padding=1),
+            Neurons("first", "stem", MultiThreshold.rounding()),
+            Linear("readout", "first", np.concatenate([weight] * 2, axis=1)[:, : 2 * 200]),
+            Output("output", "readout"),
+        ]
+    )
+    picture = RANDOM.random((1, 2, 200), dtype=np.float32)
+    assert input_moments(network, ["readout"], [picture])["readout"].places == 1

@@ -66,8 +66,7 @@ class DenoisingBatches:
         low, high = (check_sigma(value) for value in sigma)
         if low > high:
             raise InputError(f"sigma must be a range from low to high (got {low:g}:{high:g})")
-        if predicts not in PREDICTIONS:
-            raise InputError(f"a denoiser predicts {' or '.join(PREDICTIONS)} (got {predicts!r})")
+        check_prediction(predicts)
         self.pictures = pictures
         self._examples = [(picture,) for picture in pictures]
         self.sigma = (low, high)
@@ -116,8 +115,7 @@ class PairBatches:
     ) -> None:
         check_pictures([noisy for noisy, _ in pairs], crop, batch, names)
         check_pairs(pairs, names)
-        if predicts not in PREDICTIONS:
-            raise InputError(f"a denoiser predicts {' or '.join(PREDICTIONS)} (got {predicts!r})")
+        check_prediction(predicts)
         self.pairs = list(pairs)
         self.crop = crop
         self.batch = batch
@@ -128,6 +126,12 @@ class PairBatches:
         crops = [draw_crop(generator, self.pairs, self.crop) for _ in range(self.batch)]
         noisy, clean = (np.stack(side) for side in zip(*crops, strict=True))
         return noisy, clean if self.predicts == "picture" else noisy - clean
+
+
+def check_prediction(predicts: str) -> None:
+    """InputError where a denoiser puts out neither the noise nor the picture."""
+    if predicts not in PREDICTIONS:
+        raise InputError(f"a denoiser predicts {' or '.join(PREDICTIONS)} (got {predicts!r})")
 
 
 def check_pairs(pairs: Sequence[tuple[Picture, Picture]], names: Sequence[str] = ()) -> None:
