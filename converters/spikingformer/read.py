@@ -16,12 +16,13 @@ from spikeunet.engine.neurons import LeakyIntegrateAndFire
 from ..batch_norm import EPSILON
 from ..key_names import build_unwrapped
 from ..state_dict import StateDict, checked, find_weights
+from ..weights import Weights
 from .build import Builder
 from .keys import NAME, Layout
 
 
 def read_spikingformer(
-    state: str | os.PathLike[str] | Mapping[str, Any],
+    state: str | os.PathLike[str] | Mapping[str, Any] | Weights,
     heads: int,
     *,
     tau: float = 2.0,
@@ -37,7 +38,7 @@ def read_spikingformer(
     Parameters
     ----------
     state, entry
-        As in `read_state_dict`.
+        As in `read_state_dict`, or what `load_weights` has found.
     heads : int
         Of every attention. No state dict holds it; published are 12 for CIFAR, 8 for ImageNet, 16 for event cameras.
     tau : float

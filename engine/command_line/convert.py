@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from spikeunet.converters import Weights
+
     from ..graph import Network
     from ..neurons import NeuronModel
     from ..pictures.ranges import SampleRange
@@ -224,7 +226,7 @@ def convert(
     from .convert_tuned import check_tunable, tuned
     from .model_metadata import check_facts, check_task, given_metadata, with_prediction
 
-    read = reader_of_spiking(click.get_current_context().params, dt, integration, heads, tau)
+    read, ahead = reader_of_spiking(click.get_current_context().params, dt, integration, heads, tau)
     if read is not None:
         _check_output(output, state, calibration, metadata, check, preprocessing["classes"])
         read()
@@ -243,7 +245,7 @@ def convert(
     check_tunable(tune, calibration, accumulates)
     about_pictures = {"--pictures": pictures, "--add-noise": sigma, "--range": sample_range}
     _check_combinations(force, check, calibration, about_pictures)
-    weights = _found(state, entry, epsilon)
+    weights = _found(state, entry, epsilon, ahead)
     if calibration is None and normalization != "none":
         raise InputError(
             f"--normalization {normalization} needs calibration pictures, such as the network will see; "
@@ -341,15 +343,15 @@ def noise_levels(sigma: str | None) -> tuple[float, ...]:
     return tuple(low + (high - low) * index / (NOISE_LEVELS - 1) for index in range(NOISE_LEVELS))
 
 
-def _found(state: Path, entry: str | None, epsilon: float | None) -> Any:
-    """What a file holds: a network, or weights; InputError where an option has no meaning for it."""
+def _found(state: Path, entry: str | None, epsilon: float | None, ahead: Weights | None) -> Any:
+    """What a file holds: a network, or weights, which may have been read; InputError where an option has no meaning."""
     from spikeunet.converters.onnx import is_onnx, read_onnx
     from spikeunet.converters.state_dict import find_weights
 
     from .assumptions import check_epsilon
 
     if not is_onnx(state):
-        weights = find_weights(state, entry)
+        weights = find_weights(ahead or state, entry)
         check_epsilon(epsilon, weights.arrays)
         return weights
     given = click.get_current_context().get_parameter_source("architecture")

@@ -15,6 +15,8 @@ from .console import print_fields
 from .output import put_data
 
 if TYPE_CHECKING:
+    from spikeunet.converters import Weights
+
     from ..graph import Network
 
 PREPROCESSING = ("classes", "resize", "crop", "mean", "std")
@@ -27,22 +29,29 @@ ALLOWED = {
 """Parameters that mean something for it."""
 
 
-def is_spikingformer(state: Path, entry: str | None, architecture: str, heads: int | None, tau: float | None) -> bool:
-    """Whether a file holds one: because the architecture is named, or by its keys where none is.
+def weights_ahead(state: Path, entry: str | None, architecture: str) -> Weights | None:
+    """The weights of a file that may hold one, by whose keys that is told; None of any other file.
+
+    What cannot be read is refused later, behind options that have no meaning.
+    """
+    from spikeunet.converters.onnx import is_onnx
+    from spikeunet.converters.state_dict import find_weights
+
+    if architecture == "auto" and not is_onnx(state):
+        with suppress(SpikeunetError):
+            return find_weights(state, entry)
+    return None
+
+
+def is_spikingformer(weights: Weights | None, architecture: str, heads: int | None, tau: float | None) -> bool:
+    """Whether a file holds one: because the architecture is named, or by the keys of its weights where none is.
 
     InputError where options of a Spikingformer are given for another network.
     """
-    from spikeunet.converters.onnx import is_onnx
     from spikeunet.converters.spikingformer import looks_like_spikingformer
-    from spikeunet.converters.state_dict import find_weights
 
-    if architecture == NAME:
+    if architecture == NAME or (weights is not None and looks_like_spikingformer(weights.arrays)):
         return True
-    if architecture == "auto" and not is_onnx(state):
-        # What cannot be read is refused later, behind options that have no meaning.
-        with suppress(SpikeunetError):
-            if looks_like_spikingformer(find_weights(state, entry).arrays):
-                return True
     for option in (name for name, value in (("--heads", heads), ("--tau", tau)) if value is not None):
         raise InputError(f"{option} is for the weights of a Spikingformer, which these are not; leave it out")
     return False
@@ -62,8 +71,10 @@ def _facts(given: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def convert_spikingformer(given: Mapping[str, Any], heads: int | None, tau: float | None) -> None:
-    """Read the weights and write a model file."""
+def convert_spikingformer(
+    given: Mapping[str, Any], weights: Weights | None, heads: int | None, tau: float | None
+) -> None:
+    """Read the weights, unless they have been read, and write a model file."""
     from spikeunet.converters import read_spikingformer
     from spikeunet.converters.batch_norm import EPSILON
 
@@ -83,7 +94,8 @@ def convert_spikingformer(given: Mapping[str, Any], heads: int | None, tau: floa
         )
     epsilon = given["epsilon"]
     numbers = {"tau": 2.0 if tau is None else tau, "epsilon": EPSILON if epsilon is None else epsilon}
-    network = read_spikingformer(given["state"], heads, **numbers, metadata=_facts(given), entry=given["entry"])
+    state = weights or given["state"]
+    network = read_spikingformer(state, heads, **numbers, metadata=_facts(given), entry=given["entry"])
     check_task(network)
     save_model(network, given["output"], given["dtype"])
     taken = [] if tau is not None else [("time constant", "2 steps, of all neurons (--tau)")]
