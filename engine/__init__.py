@@ -37,6 +37,7 @@ from .graph import (
 )
 from .layers import (
     Add,
+    Attention,
     AvgPool2d,
     Concat,
     Conv1d,
@@ -96,6 +97,7 @@ __all__ = [
     "AdaptiveLeakyIntegrateAndFire",
     "Add",
     "AlphaNeuron",
+    "Attention",
     "AvgPool2d",
     "BurstNeuron",
     "Classified",

@@ -9,6 +9,7 @@ from spikeunet.engine.graph import Network
 from ..state_dict import StateDict
 from .blueprint import Blueprint
 from .dncnn import DNCNN, FDNCNN, FFDNET, IRCNN
+from .esdnet import esdnet
 from .mlp import MLP
 from .resnet import RESNET
 from .spiking_unet import SPIKING_UNET
@@ -25,5 +26,5 @@ the network's metadata, under "conversion". A Blueprint is one.
 
 OWN: tuple[Blueprint, ...] = (SPIKING_UNET, UNET, WNET, SINGLE, DNCNN, IRCNN, FDNCNN, FFDNET, VGG, RESNET, MLP)
 
-ARCHITECTURES: dict[str, Architecture] = {blueprint.name: blueprint for blueprint in OWN}
+ARCHITECTURES: dict[str, Architecture] = {blueprint.name: blueprint for blueprint in OWN} | {"esdnet": esdnet}
 """Architectures by the name that `convert` takes; add one by adding an entry."""

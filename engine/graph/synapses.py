@@ -264,6 +264,12 @@ class Weighted(Projection):
     scales_channels: ClassVar[bool] = False
     """Whether each output is the number at its place that is read, times the channel's weight, plus its bias."""
 
+    linear: ClassVar[bool] = True
+    """Whether the current is linear in what is read, the bias apart, and each output channel has a row of weights.
+
+    Only then are scales of channels folded into the weight, and weights rounded to integers by output channel.
+    """
+
     if TYPE_CHECKING:
         weight: Array
         bias: Array

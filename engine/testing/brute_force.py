@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..graph import Network, Neurons, Projection, Rows, Synapses, Weighted
 from ..layers import (
+    Attention,
     AvgPool2d,
     Conv1d,
     Conv2d,
@@ -221,6 +222,8 @@ def targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int6
         return reach + out_shape[0]
     if isinstance(node, (Scale, GlobalAvgPool2d, Flatten, PixelShuffle)):
         return reach + 1
+    if isinstance(node, Attention):
+        return reach + 3  # a mean, a gate, and the output at its place
     if isinstance(node, Upsample):
         return _upsampled_targets(node, shape, out_shape)
     if type(node) not in SLIDING:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..graph import Node, Rows, Synapses
 from ..layers import (
+    Attention,
     AvgPool2d,
     Conv1d,
     Conv2d,
@@ -129,6 +130,18 @@ def global_avg_pool2d(_node: GlobalAvgPool2d, x: Array) -> Array:
     return np.asarray(x.sum((1, 2), keepdims=True) / (x.shape[1] * x.shape[2]))
 
 
+def attention(node: Attention, x: Array) -> Array:
+    """Every value times three gates: of the step, of its place, of its channel; means are those of the step."""
+    means, result = x.mean((1, 2)), np.zeros(x.shape)
+    step, place, *channels = zip(node.weight.astype(np.float64), node.bias.astype(np.float64), strict=True)
+    for channel, row, column in np.ndindex(x.shape):
+        sums = (step[0] @ means + step[1], place[0] @ x[:, row, column] + place[1])
+        own = channels[channel][0] @ means + channels[channel][1]
+        gates = [1 / (1 + np.exp(-each)) for each in (*sums, own)]
+        result[channel, row, column] = x[channel, row, column] * np.prod(gates)
+    return result
+
+
 def flatten(_node: Flatten, x: Array) -> Array:
     """All values in a row of channels, in the order (channel, row, column)."""
     return x.reshape(-1, 1, 1)
@@ -191,6 +204,7 @@ SYNAPSES: Mapping[type[Node], Callable[[Any, Array], Array]] = {
     GlobalAvgPool2d: global_avg_pool2d,
     Linear: linear,
     Scale: scale,
+    Attention: attention,
     Flatten: flatten,
     PixelShuffle: pixel_shuffle,
     Upsample: upsample,
