@@ -84,12 +84,14 @@ from .pictures.frame_writer import FrameWriter, write_frames
 from .pictures.frames import read_frames
 from .pictures.metrics import psnr, ssim
 from .pictures.noise import add_noise
+from .pictures.rain import add_rain
 from .pictures.noise_estimate import NoiseEstimate, estimate_noise
 from .pictures.picture_files import read_picture, write_picture
 from .simulation import Result, State, simulate
 from .stream import Stream
 from .tasks.classification import Classified, classify
 from .tasks.denoising import Denoised, denoise
+from .tasks.deraining import Derained, derain
 from .tasks.segmentation import Segmented, segment
 
 __all__ = [
@@ -108,6 +110,7 @@ __all__ = [
     "CurrentBasedLeakyIntegrateAndFire",
     "Delta",
     "Denoised",
+    "Derained",
     "EnergyEstimate",
     "EnergyModel",
     "EscapeNoiseLeakyIntegrateAndFire",
@@ -169,10 +172,12 @@ __all__ = [
     "Weighted",
     "ZeroFanOut",
     "add_noise",
+    "add_rain",
     "bin_events",
     "classify",
     "clear_caches",
     "denoise",
+    "derain",
     "estimate_energy",
     "estimate_noise",
     "even_fan_out",

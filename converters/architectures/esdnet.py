@@ -22,7 +22,7 @@ import numpy as np
 from spikeunet.engine.errors import GraphError, StateDictError
 from spikeunet.engine.graph import UNCHOSEN, Input, Network, Neurons, Node, Output
 from spikeunet.engine.layers import Add, Attention, Concat, Conv2d, Scale, Upsample
-from spikeunet.engine.neurons import LeakyIntegrateAndFire, NeuronModel, SignedMultiThreshold
+from spikeunet.engine.neurons import LeakyIntegrateAndFire, SignedMultiThreshold
 
 from ..batch_norm import PARAMETERS, STATISTICS, folded_into, norm_fault
 from ..state_dict import StateDict, check_keys
@@ -141,7 +141,13 @@ class _Assembly:
             joined = self._folded(f"join{level}", self._place(Concat(f"both{level}", both)))
             value = self._stage(f"decoder{level}", self._stream(f"joined{level}", joined))
         self._place(Output("output", self._convolution("readout", value)))
-        facts = {"batch_norms": len(list(self.plan.convolutions())), "batch_norm_epsilon": self.epsilon}
+        facts: dict[str, Any] = {
+            "batch_norms": len(list(self.plan.convolutions())),
+            "batch_norm_epsilon": self.epsilon,
+            "upsampling": "bilinear, corners not aligned",
+        }
+        if self.plan.spiking:
+            facts["trained_neurons"] = repr(self._model())
         return Network(self.nodes, {"conversion": facts})
 
     def _stage(self, stage: str, value: str) -> str:
@@ -162,10 +168,10 @@ class _Assembly:
     # --- Neurons -----------------------------------------------------------------------------------------------------
 
     def _spikes(self, name: str, current: str) -> str:
-        model: NeuronModel = UNCHOSEN
-        if self.plan.spiking:
-            model = LeakyIntegrateAndFire(self._number("threshold"), self._number("decay"), "zero")
-        return self._place(Neurons(name, current, model))
+        return self._place(Neurons(name, current, self._model() if self.plan.spiking else UNCHOSEN))
+
+    def _model(self) -> LeakyIntegrateAndFire:
+        return LeakyIntegrateAndFire(self._number("threshold"), self._number("decay"), "zero")
 
     def _stream(self, name: str, current: str) -> str:
         return self._graded(name, current, "stream_quantum")

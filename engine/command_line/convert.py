@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ..neurons import NeuronModel
     from ..pictures.ranges import SampleRange
 
+_OF_NEURONS = ("neuron", "thresholds", "initial", "reset", "decay", "gamma", "period", "parameters")
+
 NOISE_LEVELS = 10
 """A range of noise is spread over the calibration pictures in so many equal steps."""
 
@@ -201,6 +203,7 @@ def convert(
       spikeunet convert state.pth -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
       spikeunet convert state.pth -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
       spikeunet convert state.pth -o model.npz --normalization none --neuron if --thresholds 1
+      spikeunet convert derainer.npz -o derain.npz --normalization none --task derain --steps 4
       spikeunet convert network.nir -o model.npz --dt 1e-4
       spikeunet convert state.pth -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
       spikeunet convert state.pth -o vessels.npz --calibration drive/training/image/ --task segment --dataset drive
@@ -256,7 +259,11 @@ def convert(
         tell_skipped(calibration)
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
-    options = {"normalization": normalization, "scales": scales, "percentile": percentile, "neuron": model}
+    if "trained_neurons" in plain.metadata["conversion"] and not _given(*_OF_NEURONS):
+        chosen: NeuronModel | None = None
+    else:
+        chosen = model
+    options = {"normalization": normalization, "scales": scales, "percentile": percentile, "neuron": chosen}
     if tune:
         best = tuned(plain, samples or [], steps, accumulates)
         options, model, facts["steps"] = best.options, best.neuron, best.steps
@@ -270,13 +277,14 @@ def convert(
     )
     check_task(network)
     save_model(network, output, dtype)
-    _tell(output, network, model, samples, assumptions(network, predicts or given.get("predicts"), epsilon))
+    told = plain.metadata["conversion"]["trained_neurons"] if chosen is None else repr(model)
+    _tell(output, network, told, samples, assumptions(network, predicts or given.get("predicts"), epsilon))
 
 
 def _tell(
     output: Path,
     network: Network,
-    model: NeuronModel,
+    neurons: str,
     samples: Sequence[NDArray[np.float32]] | None,
     assumed: list[tuple[str, str]],
 ) -> None:
@@ -289,7 +297,7 @@ def _tell(
             "model": str(output),
             "parameters": network.parameters,
             "calibration_pictures": len(samples or ()),
-            "neurons": repr(model),
+            "neurons": neurons,
             "metadata": dict(network.metadata),
             "assumed": dict(assumed),
             "doubts": [text for _, text in doubtful],
@@ -299,13 +307,19 @@ def _tell(
         [
             ("model", str(output)),
             ("parameters", f"{network.parameters:,}"),
-            ("neurons", repr(model)),
+            ("neurons", neurons),
             ("calibration", f"{len(samples)} pictures" if samples else "none"),
             ("scales", scales_chosen(network)),
             *assumed,
             *doubtful,
         ]
     )
+
+
+def _given(*names: str) -> bool:
+    """Whether any of these parameters was named on the command line."""
+    source = click.get_current_context().get_parameter_source
+    return any(source(name) is ParameterSource.COMMANDLINE for name in names)
 
 
 def _check_combinations(
