@@ -84,9 +84,9 @@ from .pictures.frame_writer import FrameWriter, write_frames
 from .pictures.frames import read_frames
 from .pictures.metrics import psnr, ssim
 from .pictures.noise import add_noise
-from .pictures.rain import add_rain
 from .pictures.noise_estimate import NoiseEstimate, estimate_noise
 from .pictures.picture_files import read_picture, write_picture
+from .pictures.rain import add_rain
 from .simulation import Result, State, simulate
 from .stream import Stream
 from .tasks.classification import Classified, classify

@@ -3,26 +3,18 @@
     python examples/train_derainer.py --pictures FOLDER --out FOLDER --kind snn --minutes 90
     python examples/train_derainer.py --pack FOLDER --out pictures.npz
 
-The network is built after ESDNet (T. Song et al., IJCAI 2024): three levels of residual blocks, each of two
-convolutions that read the spikes of leaky integrate-and-fire neurons (threshold 0.15, decay 1/2, reset to zero), batch
-norm scaled by the threshold (tdBN), and attention over time, channels and places. What differs, so that an engine can
-run it event by event and step by step:
+Recipe: random crops of 96x96, flipped and turned, of pictures that lie on the device as bytes, rain over them as heavy
+as it comes (rainy_crops.py), batch 16, the mean absolute error and a fifth of 1 - SSIM, AdamW with a rate that rises
+and falls by the clock, from a peak of 2e-3 to zero, the gradient's norm clipped, bfloat16 but for membranes and firing,
+an average of the weights, whose batch norms' statistics are measured at the end. On a GPU what neurons do is compiled,
+and forward and backward pass are replayed as one graph, where that works.
 
-- the stream of numbers that the blocks add to is carried by graded signed spikes of 7 bits, which keep what they round
-  off for the next step (`Relay`), and so does what attention reads. No convolution but the first and the last reads
-  anything but binary spikes; the shortcut has no convolution.
-- attention at a step knows that step alone: one gate for the step, one for each channel, from the means over the
-  picture, and one for each pixel, from its channels. There is no ReLU behind it.
-- what encoder and decoder bring is reduced to the width of the level at all levels; no refinement block; the readout
-  is the rain, which is taken off the picture.
-
-Rain is drawn here, too: see `RainMaker`. `spikeunet.engine.pictures` draws the same kind with NumPy.
+The arrays that are written are what `spikeunet convert FILE --normalization none --task derain --steps 4` takes.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import math
 import os
@@ -32,406 +24,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as functional
+from derainer import BRANCH_QUANTUM, DECAY, STREAM_QUANTUM, THRESHOLD, Derainer, compile_functions, plain_functions
+from rainy_crops import HELD_OUT, Crops, RainMaker, pack, read_pictures
 from torch import Tensor, nn
 
-THRESHOLD = 0.15
-DECAY = 0.5
-ALPHA = 1 / math.sqrt(2)
-STREAM_QUANTUM = 1 / 128
-BRANCH_QUANTUM = 1 / 256
-MOST_LEVELS = 127
-
-HELD_OUT = 40
-"""The last pictures by name are not learnt from."""
+from spikeunet.engine import add_rain
+from spikeunet.engine.pictures.rain import INTENSITIES
 
 KINDS = ("snn", "plain", "ann")
 """With attention, without it, and the artificial twin (with it)."""
 
-# --- Rain ------------------------------------------------------------------------------------------------------------
-
-DEPTHS = (
-    # length (pixels), width (pixels), opacity, streaks that begin in a pixel of light rain
-    ((24.0, 40.0), (1.0, 1.6), 0.75, 1.2e-4),
-    ((14.0, 26.0), (0.7, 1.1), 0.55, 5e-4),
-    ((7.0, 15.0), (0.5, 0.8), 0.40, 2e-3),
-)
-"""Near drops are few, long, wide and bright; far ones many, short, thin and faint."""
-
-INTENSITIES = {"light": 1.0, "medium": 2.5, "heavy": 6.0}
-"""How many times as many streaks as in light rain."""
-
-MARGIN = 32
-"""Pixels around the picture in which streaks begin, too."""
-
-SLANT, JITTER = 35.0, 3.0
-"""Degrees from the vertical, of a picture and between its depths."""
-
-
-def rain_numpy(clean: np.ndarray, intensity: str, seed: int) -> np.ndarray:
-    """A rainy picture (H, W, 3) float64 within [0, 1] of a clean one; the same for the same seed."""
-    generator = np.random.default_rng(seed)
-    height, width = (size + 2 * MARGIN for size in clean.shape[:2])
-    down, right = np.fft.fftfreq(height, 1 / height)[:, None], np.fft.fftfreq(width, 1 / width)[None]
-    slant = generator.uniform(-SLANT, SLANT)
-    streaks = np.zeros((height, width))
-    for lengths, widths, opacity, density in DEPTHS:
-        angle = np.deg2rad(slant + generator.uniform(-JITTER, JITTER))
-        length, sigma = generator.uniform(*lengths), generator.uniform(*widths) / 2
-        share = density * INTENSITIES[intensity] * generator.uniform(0.7, 1.3)
-        along = down * np.cos(angle) + right * np.sin(angle)
-        across = right * np.cos(angle) - down * np.sin(angle)
-        streak = np.exp(-0.5 * (across / sigma) ** 2) * np.clip(length / 2 + 0.5 - np.abs(along), 0, 1)
-        drops = (generator.random((height, width)) < share) * generator.uniform(0.4, 1, (height, width)) * opacity
-        streaks += np.fft.irfft2(np.fft.rfft2(streak) * np.fft.rfft2(drops), (height, width))
-    covered = np.clip(streaks, 0, 0.9)[MARGIN:-MARGIN, MARGIN:-MARGIN, None]
-    light = generator.uniform(0.8, 1)
-    veils = generator.random() < 0.5
-    return np.clip(clean + covered * (light - clean if veils else 0.8 * light), 0, 1)
-
-
-class RainMaker:
-    """Rain for whole batches on a device.
-
-    Each picture has a slant; each of three depths has a length, a width and a density; streaks are lines, blurred across,
-    that begin anywhere. Light of the sky, as much as a streak covers, takes the place of the picture's (half of the
-    pictures), or is added to it.
-    """
-
-    def __init__(self, device: torch.device, seed: int) -> None:
-        self.device = device
-        self.generator = torch.Generator(device).manual_seed(seed)
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Numbers between two."""
-        return torch.rand(shape, device=self.device, generator=self.generator) * (high - low) + low
-
-    def __call__(self, clean: Tensor) -> Tensor:
-        """Rainy pictures (B, 3, H, W) of clean ones; how heavy the rain is, is drawn from light to heavy."""
-        batch, _, height, width = clean.shape
-        height, width = height + 2 * MARGIN, width + 2 * MARGIN
-        down = torch.fft.fftfreq(height, 1 / height, device=self.device)[:, None]
-        right = torch.fft.fftfreq(width, 1 / width, device=self.device)[None]
-        slant, times = self.uniform(-SLANT, SLANT, batch, 1, 1), 6 ** self.uniform(-0.15, 1.05, batch, 1, 1)
-        spectrum = torch.zeros((), device=self.device)
-        for lengths, widths, opacity, density in DEPTHS:
-            angle = torch.deg2rad(slant + self.uniform(-JITTER, JITTER, batch, 1, 1))
-            length, sigma = self.uniform(*lengths, batch, 1, 1), self.uniform(*widths, batch, 1, 1) / 2
-            share = density * times * self.uniform(0.7, 1.3, batch, 1, 1)
-            along = down * angle.cos() + right * angle.sin()
-            across = right * angle.cos() - down * angle.sin()
-            streak = torch.exp(-0.5 * (across / sigma) ** 2) * (length / 2 + 0.5 - along.abs()).clamp(0, 1)
-            drops = (self.uniform(0, 1, batch, height, width) < share) * self.uniform(0.4, 1, batch, height, width)
-            spectrum = spectrum + torch.fft.rfft2(streak) * torch.fft.rfft2(drops * opacity)
-        covered = torch.fft.irfft2(spectrum, s=(height, width)).clamp(0, 0.9)
-        covered = covered[:, None, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        light = self.uniform(0.8, 1, batch, 1, 1, 1)
-        veils = self.uniform(0, 1, batch, 1, 1, 1) < 0.5
-        return (clean + covered * torch.where(veils, light - clean, 0.8 * light)).clamp(0, 1)
-
-
-# --- Spikes ----------------------------------------------------------------------------------------------------------
-
-
-def lif_forward(current: Tensor) -> tuple[Tensor, Tensor]:
-    """Spikes and potentials before the reset, both (T, M), of currents (T, M)."""
-    potential = torch.zeros_like(current[0], dtype=torch.float32)
-    spikes, reached = [], []
-    for each in current.unbind(0):
-        potential = DECAY * potential + each.float()
-        fired = potential >= THRESHOLD
-        reached.append(potential)
-        spikes.append(fired.to(current.dtype))
-        potential = torch.where(fired, 0.0, potential)
-    return torch.stack(spikes), torch.stack(reached)
-
-
-def lif_backward(gradient: Tensor, reached: Tensor) -> Tensor:
-    """Gradient of the currents: a triangle of height 1 / threshold and half-width threshold; the reset is detached."""
-    found: list[Tensor] = []
-    later = torch.zeros_like(reached[0])
-    for each, potential in zip(reversed(gradient.unbind(0)), reversed(reached.unbind(0)), strict=True):
-        slope = (1 - (potential - THRESHOLD).abs() / THRESHOLD).clamp(min=0) / THRESHOLD
-        later = each.float() * slope + DECAY * torch.where(potential >= THRESHOLD, 0.0, later)
-        found.append(later.to(gradient.dtype))
-    return torch.stack(found[::-1])
-
-
-def relay_forward(current: Tensor, quantum: float) -> Tensor:
-    """Graded signed spikes (T, M): each the nearest of 255 levels to what has come in and not gone out."""
-    potential = torch.zeros_like(current[0], dtype=torch.float32)
-    emitted = []
-    for each in current.unbind(0):
-        potential = potential + each.float()
-        quanta = potential / quantum
-        up = (torch.ceil(quanta - 0.5)).clamp(0, MOST_LEVELS)
-        below = (torch.ceil(-quanta - 0.5)).clamp(0, MOST_LEVELS)
-        level = (up - below) * quantum
-        potential = potential - level
-        emitted.append(level.to(current.dtype))
-    return torch.stack(emitted)
-
-
-class _Functions:
-    """The three above, compiled where that works."""
-
-    lif_forward, lif_backward, relay_forward = (
-        staticmethod(lif_forward), staticmethod(lif_backward), staticmethod(relay_forward),
-    )  # fmt: skip
-
-
-def compile_functions(device: torch.device) -> bool:
-    """Fuse what the neurons do, and try it; False where that fails."""
-    try:
-        compiled = [torch.compile(each, dynamic=True) for each in (lif_forward, lif_backward, relay_forward)]
-        for size in (4096, 8192):
-            for dtype in (torch.bfloat16, torch.float32):
-                current = torch.randn(4, size, device=device).to(dtype)
-                spikes, reached = compiled[0](current)
-                compiled[1](spikes, reached)
-                if not torch.equal(compiled[2](current, STREAM_QUANTUM), relay_forward(current, STREAM_QUANTUM)):
-                    return False
-                compiled[2](current, BRANCH_QUANTUM)
-                if not torch.equal(spikes, lif_forward(current)[0]):
-                    return False
-    except Exception as error:  # noqa: BLE001 - whatever is missing there, training goes on without
-        print(f"not compiled: {str(error)[:300]}", flush=True)
-        return False
-    _Functions.lif_forward, _Functions.lif_backward, _Functions.relay_forward = map(staticmethod, compiled)  # type: ignore[assignment]
-    return True
-
-
-class _Fire(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, current: Tensor) -> Tensor:
-        spikes, reached = _Functions.lif_forward(current)
-        context.save_for_backward(reached)
-        return spikes
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        return _Functions.lif_backward(gradient.contiguous(), *context.saved_tensors)
-
-
-class _Round(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, current: Tensor, quantum: float) -> Tensor:
-        return _Functions.relay_forward(current, quantum)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient, None
-
-
-def _by_step(values: Tensor, steps: int) -> Tensor:
-    """(T, M) of (T x N, C, H, W), channels last."""
-    return values.permute(0, 2, 3, 1).reshape(steps, -1)
-
-
-def _as_pictures(values: Tensor, like: Tensor) -> Tensor:
-    count, channels, height, width = like.shape
-    return values.reshape(count, height, width, channels).permute(0, 3, 1, 2)
-
-
-class Neurons(nn.Module):
-    """Leaky integrate-and-fire neurons, or a ReLU."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.steps = steps
-
-    def forward(self, current: Tensor) -> Tensor:
-        """What is emitted, (T x N, C, H, W)."""
-        if not self.steps:
-            return F.relu(current)
-        return _as_pictures(_Fire.apply(_by_step(current, self.steps)), current)
-
-
-class Relay(nn.Module):
-    """Graded signed spikes, or the identity."""
-
-    def __init__(self, steps: int, quantum: float) -> None:
-        super().__init__()
-        self.steps, self.quantum = steps, quantum
-
-    def forward(self, current: Tensor) -> Tensor:
-        """What is emitted, (T x N, C, H, W)."""
-        if not self.steps:
-            return current
-        return _as_pictures(_Round.apply(_by_step(current, self.steps), self.quantum), current)
-
-
-# --- The network -----------------------------------------------------------------------------------------------------
-
-
-class NormedConvolution(nn.Module):
-    """A convolution and batch norm, whose scale begins as `scale`."""
-
-    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, scale: float = 1.0) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
-        self.norm = nn.BatchNorm2d(outputs)
-        nn.init.constant_(self.norm.weight, scale)
-
-    def forward(self, spikes: Tensor) -> Tensor:
-        """Current, of the type of `spikes`."""
-        return self.norm(F.conv2d(spikes, self.conv.weight.to(spikes.dtype), None, self.conv.stride, self.conv.padding))
-
-
-class Attention(nn.Module):
-    """Gates for the step, for each place and for each channel; a row of the matrix for each of them."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(channels + 2, channels) * 0.02)
-        self.bias = nn.Parameter(torch.full((channels + 2,), 2.0))
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Gated values (T x N, C, H, W)."""
-        means = values.float().mean((2, 3))
-        kept = torch.sigmoid(F.linear(means, self.weight, self.bias))
-        step, channels = kept[:, :1], kept[:, 2:]
-        place = F.conv2d(values, self.weight[1:2, :, None, None].to(values.dtype)) + self.bias[1].to(values.dtype)
-        return values * torch.sigmoid(place) * (step * channels).to(values.dtype)[..., None, None]
-
-
-class Block(nn.Module):
-    """stream + attention(conv(spikes(conv(spikes(stream)))))."""
-
-    def __init__(self, channels: int, steps: int, unit: float, attention: bool) -> None:
-        super().__init__()
-        self.neurons, self.branch, self.stream = (
-            Neurons(steps), Relay(steps, BRANCH_QUANTUM), Relay(steps, STREAM_QUANTUM),
-        )  # fmt: skip
-        self.first = NormedConvolution(channels, channels, 3, scale=unit)
-        self.second = NormedConvolution(channels, channels, 3, scale=0.2 * unit)
-        self.attention = Attention(channels) if attention else None
-
-    def forward(self, stream: Tensor) -> Tensor:
-        """The stream behind the block."""
-        found = self.second(self.neurons(self.first(self.neurons(stream))))
-        if self.attention is not None:
-            found = self.attention(self.branch(found))
-        return self.stream(stream + found)
-
-
-class Derainer(nn.Module):
-    """The rain of pictures (N, 3, H, W) within [0, 1], H and W multiples of 4; steps = 0 for the artificial network."""
-
-    def __init__(self, width: int = 24, blocks: tuple[int, ...] = (1, 2, 3, 2, 2), steps: int = 4,
-                 attention: bool = True) -> None:  # fmt: skip
-        super().__init__()
-        self.steps = steps
-        unit = ALPHA * THRESHOLD if steps else 1.0
-        one, two, three = width, 2 * width, 4 * width
-
-        def level(channels: int, number: int) -> nn.Sequential:
-            return nn.Sequential(*(Block(channels, steps, unit, attention) for _ in range(number)))
-
-        self.neurons, self.stream = Neurons(steps), Relay(steps, STREAM_QUANTUM)
-        self.embed = nn.Conv2d(3, one, 3, padding=1)
-        self.encoder1, self.down1 = level(one, blocks[0]), NormedConvolution(one, two, 3, 2, unit)
-        self.encoder2, self.down2 = level(two, blocks[1]), NormedConvolution(two, three, 3, 2, unit)
-        self.middle = level(three, blocks[2])
-        self.up2, self.join2 = NormedConvolution(three, two, 3, 1, unit), NormedConvolution(2 * two, two, 1, 1, unit)
-        self.decoder2 = level(two, blocks[3])
-        self.up1, self.join1 = NormedConvolution(two, one, 3, 1, unit), NormedConvolution(2 * one, one, 1, 1, unit)
-        self.decoder1 = level(one, blocks[4])
-        self.readout = nn.Conv2d(one, 3, 3, padding=1)
-        nn.init.normal_(self.readout.weight, std=0.01)
-        nn.init.zeros_(self.readout.bias)
-
-    def forward(self, pictures: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Rain (N, 3, H, W) float32; streams and spikes are held in `dtype`."""
-        count, steps = len(pictures), max(self.steps, 1)
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
-        first = F.conv2d(pictures, self.embed.weight, self.embed.bias, padding=1).to(dtype)
-        stream1 = self.encoder1(self.stream(first.repeat(steps, 1, 1, 1)))
-        spikes1 = self.neurons(stream1)
-        stream2 = self.encoder2(self.stream(self.down1(spikes1)))
-        spikes2 = self.neurons(stream2)
-        deepest = self.middle(self.stream(self.down2(spikes2)))
-        joined = self.decoder2(self._joined(deepest, spikes2, self.up2, self.join2))
-        joined = self.decoder1(self._joined(joined, spikes1, self.up1, self.join1))
-        mean = joined.float().reshape(steps, count, *joined.shape[1:]).mean(0)
-        return F.conv2d(mean, self.readout.weight, self.readout.bias, padding=1)
-
-    def _joined(self, deeper: Tensor, spikes: Tensor, up: NormedConvolution, join: NormedConvolution) -> Tensor:
-        larger = F.interpolate(deeper, scale_factor=2, mode="bilinear", align_corners=False)
-        risen = self.neurons(up(self.neurons(larger)))
-        return self.stream(join(torch.cat([risen, spikes], 1)))
-
-
-# --- Pictures --------------------------------------------------------------------------------------------------------
-
-
-def pack(folder: Path, most: int) -> dict[str, np.ndarray]:
-    """The bytes of a folder's JPEG pictures one after the other, evenly chosen so that they take at most `most` bytes.
-
-    The last ones by name, which are held out, are all there.
-    """
-    paths = sorted(folder.glob("*.jpg"))
-    held, rest = paths[-HELD_OUT:], paths[:-HELD_OUT]
-    left = most - sum(path.stat().st_size for path in held)
-    chosen = list(rest)
-    while sum(path.stat().st_size for path in chosen) > left:
-        chosen = [rest[i] for i in np.linspace(0, len(rest) - 1, len(chosen) - 1).astype(int)]
-    files = [path.read_bytes() for path in chosen + held]
-    offsets = np.cumsum([0, *map(len, files)])
-    return {"jpeg": np.frombuffer(b"".join(files), np.uint8), "offset": offsets}
-
-
-def decoded(jpeg: bytes) -> np.ndarray:
-    """(H, W, 3) uint8, wider than high."""
-    try:
-        from PIL import Image
-
-        picture = np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
-    except ImportError:
-        import imageio.v3 as iio
-
-        picture = np.asarray(iio.imread(jpeg, extension=".jpg"))
-    return picture if picture.shape[1] >= picture.shape[0] else picture.transpose(1, 0, 2)
-
-
-def read_pictures(place: Path) -> np.ndarray:
-    """(N, H, W, 3) uint8: a packed file, or a folder; all cut to the smallest of them."""
-    if place.is_dir():
-        files = [path.read_bytes() for path in sorted(place.glob("*.jpg"))]
-    else:
-        with np.load(place) as packed:
-            jpeg, offset = packed["jpeg"].tobytes(), packed["offset"]
-        files = [jpeg[begin:end] for begin, end in zip(offset[:-1], offset[1:], strict=True)]
-    pictures = [decoded(each) for each in files]
-    height, width = (min(each.shape[axis] for each in pictures) for axis in (0, 1))
-    return np.stack([each[:height, :width] for each in pictures])
-
-
-class Crops:
-    """Random crops, flipped and turned, of pictures that lie on the device as bytes."""
-
-    def __init__(self, pictures: np.ndarray, size: int, batch: int, device: torch.device, seed: int) -> None:
-        self.pictures = torch.from_numpy(pictures).to(device)
-        self.size, self.batch, self.device = size, batch, device
-        self.generator = torch.Generator(device).manual_seed(seed)
-
-    def _integers(self, high: int, *shape: int) -> Tensor:
-        return torch.randint(high, shape, device=self.device, generator=self.generator)
-
-    def __call__(self) -> Tensor:
-        """(B, 3, size, size) float32 within [0, 1]."""
-        count, height, width, _ = self.pictures.shape
-        along = torch.arange(self.size, device=self.device)[None]
-        lines = []
-        for whole in (height, width):
-            forward = self._integers(2, self.batch, 1).bool()
-            places = torch.where(forward, along, self.size - 1 - along)
-            lines.append(places + self._integers(whole - self.size + 1, self.batch, 1))
-        which = self._integers(count, self.batch)[:, None, None]
-        crops = self.pictures[which, lines[0][:, :, None], lines[1][:, None, :]].permute(0, 3, 1, 2)
-        half = self.batch // 2
-        return torch.cat([crops[:half], crops[half:].transpose(2, 3)]).float() / 255
-
+NEURONS = {
+    "threshold": THRESHOLD, "decay": DECAY, "stream_quantum": STREAM_QUANTUM, "branch_quantum": BRANCH_QUANTUM,
+}  # fmt: skip
 
 # --- Scores ----------------------------------------------------------------------------------------------------------
 
@@ -444,8 +50,8 @@ def ssim(one: Tensor, other: Tensor) -> Tensor:
     channels = one.shape[1]
 
     def blurred(values: Tensor) -> Tensor:
-        down = F.conv2d(values, line.view(1, 1, 11, 1).expand(channels, 1, 11, 1), groups=channels)
-        return F.conv2d(down, line.view(1, 1, 1, 11).expand(channels, 1, 1, 11), groups=channels)
+        down = functional.conv2d(values, line.view(1, 1, 11, 1).expand(channels, 1, 11, 1), groups=channels)
+        return functional.conv2d(down, line.view(1, 1, 1, 11).expand(channels, 1, 1, 11), groups=channels)
 
     mean, mean_other = blurred(one), blurred(other)
     spread, spread_other = blurred(one * one) - mean**2, blurred(other * other) - mean_other**2
@@ -470,7 +76,7 @@ def validate(network: Derainer, pictures: np.ndarray, device: torch.device) -> d
         rows = []
         for seed, picture in enumerate(pictures):
             clean = picture[:height, :width].astype(np.float64) / 255
-            rainy = np.round(rain_numpy(clean, intensity, seed) * 255) / 255
+            rainy = np.round(add_rain(clean, intensity, seed) * 255) / 255
             given, wanted = (
                 torch.from_numpy(each.transpose(2, 0, 1)[None]).float().to(device) for each in (rainy, clean)
             )
@@ -547,18 +153,18 @@ class Trainer:
         else:
             self.graph.replay()
         gradients = [each.grad for each in self.parameters if each.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        norm = torch.nn.utils.get_total_norm(gradients)
         usable = torch.isfinite(norm)
+        factor = torch.where(usable, (1 / norm.clamp(min=1e-6)).clamp(max=1.0), 0.0)
         for each in gradients:
-            each.copy_(torch.where(usable, each, torch.zeros_like(each)))
-        torch._foreach_mul_(gradients, torch.where(usable, (1 / norm.clamp(min=1e-6)).clamp(max=1.0), 0.0))
+            each.copy_(torch.where(usable, each * factor, torch.zeros_like(each)))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         keep = min(0.998, (1 + number) / (10 + number))
         with torch.no_grad():
-            torch._foreach_mul_(self.average, keep)
-            torch._foreach_add_(self.average, [each.detach() for each in self.parameters], alpha=1 - keep)
+            for mean, each in zip(self.average, self.parameters, strict=True):
+                mean.lerp_(each, 1 - keep)
 
     @torch.no_grad()
     def finish(self, crops: Crops, rain: RainMaker, batches: int) -> None:
@@ -575,14 +181,15 @@ class Trainer:
         self.network.eval()
 
 
-def save(network: Derainer, path: Path, settings: dict[str, Any]) -> None:
-    """Weights in float16 where that is enough, and the settings as JSON; into place at the end."""
+def save(network: Derainer, path: Path) -> None:
+    """Weights in float16 where that is enough, and the numbers of the neurons; into place at the end."""
     arrays = {}
     for name, value in network.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             array = value.float().cpu().numpy()
             arrays[name] = array.astype(np.float16) if name.endswith("conv.weight") else array
-    arrays["settings"] = np.array(json.dumps(settings))
+    if network.steps:
+        arrays |= {name: np.asarray(number, np.float32) for name, number in NEURONS.items()}
     partial = path.with_name("." + path.name)
     with partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
@@ -606,7 +213,8 @@ def train(arguments: argparse.Namespace) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = device.type == "cuda"
     settings: dict[str, Any] = {
-        "kind": arguments.kind, "width": arguments.width, "blocks": arguments.blocks, "attention": arguments.kind != "plain",
+        "kind": arguments.kind, "width": arguments.width, "blocks": arguments.blocks,
+        "attention": arguments.kind != "plain",
         "steps": 0 if arguments.kind == "ann" else arguments.steps,
     }  # fmt: skip
     shape = {name: settings[name] for name in ("width", "blocks", "steps", "attention")}
@@ -635,9 +243,7 @@ def train(arguments: argparse.Namespace) -> None:
             curve.append([number, round(time.monotonic() - ready, 1), round(float(trainer.loss), 5)])
             print(arguments.kind, *curve[-1], flush=True)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    _Functions.lif_forward, _Functions.lif_backward, _Functions.relay_forward = (
-        staticmethod(lif_forward), staticmethod(lif_backward), staticmethod(relay_forward),
-    )  # fmt: skip
+    plain_functions()
     torch.backends.cudnn.benchmark = False
     trainer.graph = None
     halve_weights(network)
@@ -648,7 +254,7 @@ def train(arguments: argparse.Namespace) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     settings |= {"iterations": number, "seconds": round(time.monotonic() - begin, 1), "parameters": sum(
         each.numel() for each in trainer.parameters)}  # fmt: skip
-    save(network, arguments.out / f"{arguments.kind}.npz", settings)
+    save(network, arguments.out / f"{arguments.kind}.npz")
     scores = validate(network, held, device)
     log = settings | {"validation": scores, "pictures": len(learnt), "curve": curve, "crop": arguments.crop,
                       "batch": arguments.batch, "rate": arguments.rate}  # fmt: skip

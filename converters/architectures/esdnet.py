@@ -223,4 +223,3 @@ class _Assembly:
     def _place(self, node: Any) -> str:
         self.nodes.append(node)
         return str(node.name)
-
