@@ -36,7 +36,8 @@ KINDS = ("snn", "plain", "ann")
 """With attention, without it, and the artificial twin (with it)."""
 
 NEURONS = {
-    "threshold": THRESHOLD, "decay": DECAY, "stream_quantum": STREAM_QUANTUM, "branch_quantum": BRANCH_QUANTUM,
+    "neurons.threshold": THRESHOLD, "neurons.decay": DECAY,
+    "stream.quantum": STREAM_QUANTUM, "branch.quantum": BRANCH_QUANTUM,
 }  # fmt: skip
 
 # --- Scores ----------------------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ spikes, `first` and `second`, and, where the network has it, `attention`; convol
 down (`down1`, `down2`), bilinear upsampling and convolutions up (`up2`, `up1`), and what joins both (`join2`, `join1`).
 Each convolution but `embed` and `readout` is `conv` with a batch norm `norm` behind it.
 
-The arrays `threshold` and `decay` are those of leaky neurons with a reset to zero; `stream_quantum` and `branch_quantum`
-the smallest levels of the signed graded spikes that carry a block's stream and what its attention reads. Without them it
-is the artificial twin: ReLUs, and numbers between. A spike's value is the threshold here, and 1 in training.
+The numbers `neurons.threshold` and `neurons.decay` are those of leaky neurons with a reset to zero; `stream.quantum` and
+`branch.quantum` the smallest levels of the signed graded spikes that carry a block's stream and what its attention
+reads. Without them it is the artificial twin: ReLUs, and numbers between. A spike's value is the threshold here, and 1
+in training.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ STAGES = ("encoder1", "encoder2", "middle", "decoder2", "decoder1")
 WIDTHS = (1, 2, 4, 2, 1)
 """Channels of each stage, in those of the first."""
 
-NUMBERS = ("threshold", "decay", "stream_quantum", "branch_quantum")
+THRESHOLD, DECAY, STREAM, BRANCH = "neurons.threshold", "neurons.decay", "stream.quantum", "branch.quantum"
+NUMBERS = (THRESHOLD, DECAY, STREAM, BRANCH)
 
 _LEVEL_BITS = 7
 """Of the graded spikes, beside the sign."""
@@ -160,7 +162,7 @@ class _Assembly:
         first = self._folded(f"{key}.first", self._spikes(f"{key}.spikes1", same))
         found = self._folded(f"{key}.second", self._spikes(f"{key}.spikes2", first))
         if self.plan.attention:
-            branch = self._graded(f"{key}.branch", found, "branch_quantum")
+            branch = self._graded(f"{key}.branch", found, BRANCH)
             weight, bias = (self.plan.state[f"{key}.attention.{part}"] for part in PARAMETERS)
             found = self._place(Attention(f"{key}.attention", branch, weight, bias))
         return self._stream(f"{key}.stream", self._place(Add(f"{key}.sum", (found, same))))
@@ -171,10 +173,10 @@ class _Assembly:
         return self._place(Neurons(name, current, self._model() if self.plan.spiking else UNCHOSEN))
 
     def _model(self) -> LeakyIntegrateAndFire:
-        return LeakyIntegrateAndFire(self._number("threshold"), self._number("decay"), "zero")
+        return LeakyIntegrateAndFire(self._number(THRESHOLD), self._number(DECAY), "zero")
 
     def _stream(self, name: str, current: str) -> str:
-        return self._graded(name, current, "stream_quantum")
+        return self._graded(name, current, STREAM)
 
     def _graded(self, name: str, current: str, quantum: str) -> str:
         smallest = self._number(quantum) if self.plan.spiking else 1.0
@@ -182,8 +184,8 @@ class _Assembly:
         return self._place(Neurons(name, current, SignedMultiThreshold.rounding(ladder)))
 
     def _number(self, name: str) -> float:
-        value = float(self.plan.state[name])
-        if not (0 < value <= 1 if name != "decay" else 0 <= value < 1):
+        value = float(str(np.float32(self.plan.state[name])))  # the shortest text of it: 0.15, as it was written
+        if not (0 <= value < 1 if name == DECAY else 0 < value <= 1):
             raise StateDictError(f"{name} must lie between 0 and 1 (got {value})")
         return value
 
@@ -214,7 +216,7 @@ class _Assembly:
         if fault := norm_fault(parts, len(weight)):
             raise StateDictError(f"batch norms in the state dict do not fit: {key}.norm ({fault}); export the network")
         made, bias = folded_into(weight, None, parts, self.epsilon)
-        made = made / np.float64(np.float32(self._number("threshold"))) if self.plan.spiking else made
+        made = made / np.float64(np.float32(self._number(THRESHOLD))) if self.plan.spiking else made
         padding = weight.shape[2] // 2
         return self._place(
             Conv2d(key, source, made, bias, stride=(stride, stride), padding=(padding, padding))  # type: ignore[arg-type]
