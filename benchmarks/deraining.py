@@ -1,11 +1,12 @@
 """PSNR and SSIM of rainy pictures, of the derainer, of the one without attention and of the ANN twin, with operations.
 
-    python benchmarks/deraining.py --pictures CBSD68 --every 4
+    python benchmarks/deraining.py --pictures CBSD68 --every 6 --side 256
 
 The shipped network, the same without attention (`derain-small-plain`) and the artificial twin of equal size
 (`derain-small-twin`), which lie in a checkout's `models`, see the pictures of a folder, none of which they were trained
 on, with three intensities of rain, whose seed is the picture's index in the order of names. Pictures are clipped and
-measured on the 0-255 scale without rounding. Prints a Markdown table and writes `deraining.csv`, a line for each picture.
+measured on the 0-255 scale without rounding. Prints a Markdown table and writes `deraining.csv`, a line for each
+picture.
 """
 
 from __future__ import annotations
@@ -43,9 +44,17 @@ def derained(network: Network, rainy: np.ndarray, *, analog: bool) -> tuple[np.n
     return restored, count / pixels, 1e3 * joules * scale, np.nan if analog else run.seconds
 
 
-def measure(networks: dict[str, Network], path: Path, seed: int) -> Iterator[dict[str, Any]]:
+def middle(picture: np.ndarray, side: int | None) -> np.ndarray:
+    """The middle of a picture, no higher and no wider than `side`."""
+    if side is None:
+        return picture
+    top, left = (max(size - side, 0) // 2 for size in picture.shape[:2])
+    return picture[top : top + side, left : left + side]
+
+
+def measure(networks: dict[str, Network], path: Path, seed: int, side: int | None) -> Iterator[dict[str, Any]]:
     """Rows of one picture."""
-    clean = read_picture(path) / 255.0
+    clean = middle(read_picture(path), side) / 255.0
     for intensity in INTENSITIES:
         rainy = add_rain(clean, intensity, seed)
         versions = {"rainy": (rainy, 0.0, 0.0, np.nan)}
@@ -69,7 +78,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _mean(rows: list[dict[str, Any]], method: str, fields: tuple[str, ...], intensity: str | None = None) -> list[float]:
+def _mean(
+    rows: list[dict[str, Any]], method: str, fields: tuple[str, ...], intensity: str | None = None
+) -> list[float]:
     found = [row for row in rows if row["method"] == method and intensity in (None, row["rain"])]
     return [float(np.mean([row[field] for row in found])) for field in fields]
 
@@ -77,8 +88,9 @@ def _mean(rows: list[dict[str, Any]], method: str, fields: tuple[str, ...], inte
 @click.command()
 @click.option("--pictures", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Take each Nth picture.")
+@click.option("--side", type=click.IntRange(min=16), metavar="N", help="Take middles of NxN pixels.  [default: all]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("deraining.csv"), show_default=True)
-def main(pictures: Path, every: int, out: Path) -> None:
+def main(pictures: Path, every: int, side: int | None, out: Path) -> None:
     """Measure, print the table and write the CSV file."""
     networks = {method: load_model(name) for method, name in METHODS.items()}
     rows: list[dict[str, Any]] = []
@@ -87,7 +99,7 @@ def main(pictures: Path, every: int, out: Path) -> None:
         writer = csv.DictWriter(stream, FIELDS)
         writer.writeheader()
         for seed, path in list(enumerate(paths))[::every]:
-            for row in measure(networks, path, seed):
+            for row in measure(networks, path, seed, side):
                 rows.append(row)
                 writer.writerow(row)
             stream.flush()

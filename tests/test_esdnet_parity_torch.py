@@ -1,4 +1,4 @@
-"""The small ESDNet of examples/derainer.py, imported and run in the engine, against PyTorch; what the import refuses."""
+"""The small ESDNet of examples/derainer.py, imported and run in the engine, against PyTorch; and what is refused."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_it_computes_what_pytorch_computes(script, attention):
     assert np.abs(expected).max() > 0.1
     # Each of the neurons has a say: they fire, and not all of them.
     rates = [each.events.sum() / each.neurons / 4 for each in found.operations.neurons.values()]
-    assert 0.001 < min(rates)
+    assert min(rates) > 0.001
     assert any(isinstance(node, Attention) for node in converted.nodes) == attention
     assert converted.metadata["conversion"]["architecture"] == "esdnet"
 
@@ -103,7 +103,7 @@ def test_gates_are_not_normalised(script):
     [
         ({"neurons.decay": None}, r"'esdnet': missing: neurons\.decay"),
         ({"neurons.decay": np.float32(1)}, r"neurons\.decay must lie between 0 and 1 \(got 1\.0\)"),
-        ({"neurons.threshold": np.zeros(3, np.float32)}, r"misshapen: neurons\.threshold \(expected \(\), got \(3,\)\)"),
+        ({"neurons.threshold": np.zeros(3, np.float32)}, r"misshapen: neurons\.threshold \(expected \(\), got"),
         ({"neurons.threshold": np.float32(-1)}, r"neurons\.threshold must lie between 0 and 1 \(got -1\.0\)"),
         ({"middle.0.first.conv.weight": np.ones((16, 8, 3, 3), np.float32)}, r"middle\.0\.first\.conv\.weight \(exp"),
         ({"encoder2.0.attention.bias": None}, r"missing: encoder2\.0\.attention\.bias"),

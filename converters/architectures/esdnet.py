@@ -5,8 +5,8 @@ spikes, `first` and `second`, and, where the network has it, `attention`; convol
 down (`down1`, `down2`), bilinear upsampling and convolutions up (`up2`, `up1`), and what joins both (`join2`, `join1`).
 Each convolution but `embed` and `readout` is `conv` with a batch norm `norm` behind it.
 
-The numbers `neurons.threshold` and `neurons.decay` are those of leaky neurons with a reset to zero; `stream.quantum` and
-`branch.quantum` the smallest levels of the signed graded spikes that carry a block's stream and what its attention
+The numbers `neurons.threshold` and `neurons.decay` are those of leaky neurons with a reset to zero; `stream.quantum`
+and `branch.quantum` the smallest levels of the signed graded spikes that carry a block's stream and what its attention
 reads. Without them it is the artificial twin: ReLUs, and numbers between. A spike's value is the threshold here, and 1
 in training.
 """
@@ -26,9 +26,10 @@ from spikeunet.engine.layers import Add, Attention, Concat, Conv2d, Scale, Upsam
 from spikeunet.engine.neurons import LeakyIntegrateAndFire, SignedMultiThreshold
 
 from ..batch_norm import PARAMETERS, STATISTICS, folded_into, norm_fault
-from ..state_dict import StateDict, check_keys
-
-NAME = "esdnet"
+from ..state_dict import StateDict
+from .blueprint import Blueprint
+from .layers import Layers
+from .survey import Survey
 
 STAGES = ("encoder1", "encoder2", "middle", "decoder2", "decoder1")
 WIDTHS = (1, 2, 4, 2, 1)
@@ -41,23 +42,35 @@ _LEVEL_BITS = 7
 """Of the graded spikes, beside the sign."""
 
 
-def esdnet(state: StateDict, epsilon: float) -> Network:
-    """The network that a state dict describes, with its neurons; those of the artificial twin have none chosen.
+@dataclass(frozen=True)
+class EsdNet(Blueprint):
+    """The blueprint, which brings its neurons along: a walk through layers knows of ReLUs alone."""
 
-    Raises
-    ------
-    StateDictError
-        If keys are missing, unexpected or misshapen, a number cannot be the one of such neurons, or epsilon is not
-        positive.
-    """
-    if not (math.isfinite(epsilon) and epsilon > 0):
-        raise StateDictError(f"the epsilon of batch norm must be positive (got {epsilon})")
-    plan = _Plan.of(state)
-    plan.check()
-    try:
-        return _Assembly(plan, epsilon).network()
-    except GraphError as error:
-        raise StateDictError(f"the state dict makes a network that is none: {error}") from None
+    def __call__(self, state: StateDict, epsilon: float) -> Network:
+        """The network that a state dict describes, with its neurons; those of the artificial twin have none chosen.
+
+        Raises
+        ------
+        StateDictError
+            If keys are missing, unexpected or misshapen, a number cannot be the one of such neurons, or epsilon is not
+            positive.
+        """
+        if not (math.isfinite(epsilon) and epsilon > 0):
+            raise StateDictError(f"the epsilon of batch norm must be positive (got {epsilon})")
+        self.survey(state, epsilon).check(self.name)
+        try:
+            return _Assembly(_Plan.of(state), epsilon).network()
+        except GraphError as error:
+            raise StateDictError(f"the state dict makes a network that is none: {error}") from None
+
+    def survey(self, state: StateDict, epsilon: float) -> Survey:
+        """Which keys are taken, and which have another shape."""
+        survey, wanted = Survey(state, epsilon), _Plan.of(state).shapes()
+        survey.required |= wanted.keys()
+        for key, shape in wanted.items():
+            found = state[key].shape if key in state else shape
+            survey.require(key, f"expected {shape}, got {found}", found == shape)
+        return survey
 
 
 @dataclass(frozen=True)
@@ -107,16 +120,6 @@ class _Plan:
                 stem, channels = key.removesuffix("second") + "attention", shape[0]
                 found |= {f"{stem}.weight": (channels + 2, channels), f"{stem}.bias": (channels + 2,)}
         return found
-
-    def check(self) -> None:
-        """StateDictError where the state dict has other keys or shapes."""
-        wanted = self.shapes()
-        misshapen = {
-            key: f"expected {shape}, got {self.state[key].shape}"
-            for key, shape in wanted.items()
-            if key in self.state and self.state[key].shape != shape
-        }
-        check_keys(NAME, self.state, wanted, misshapen)
 
 
 @dataclass
@@ -225,3 +228,10 @@ class _Assembly:
     def _place(self, node: Any) -> str:
         self.nodes.append(node)
         return str(node.name)
+
+
+def _walk(_layers: Layers) -> None:
+    raise NotImplementedError
+
+
+ESDNET = EsdNet("esdnet", "the small ESDNet of examples/derainer.py, which takes rain off pictures", _walk)

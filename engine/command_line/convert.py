@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..graph import Network
-    from ..neurons import NeuronModel
     from ..pictures.ranges import SampleRange
 
 _OF_NEURONS = ("neuron", "thresholds", "initial", "reset", "decay", "gamma", "period", "parameters")
@@ -240,11 +239,7 @@ def convert(
     about_pictures = {"--pictures": pictures, "--add-noise": sigma, "--range": sample_range}
     _check_combinations(force, check, calibration, about_pictures)
     weights = _found(state, entry, epsilon)
-    if calibration is None and normalization != "none":
-        raise InputError(
-            f"--normalization {normalization} needs calibration pictures, such as the network will see; "
-            "name a folder of them by --calibration, or take --normalization none"
-        )
+    _check_calibration(normalization, calibration)
     held: dict[str, Any] = {
         "batch_norm_epsilon": EPSILON if epsilon is None else epsilon,
         "check": check or False,
@@ -259,26 +254,26 @@ def convert(
         tell_skipped(calibration)
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
-    if "trained_neurons" in plain.metadata["conversion"] and not _given(*_OF_NEURONS):
-        chosen: NeuronModel | None = None
-    else:
-        chosen = model
-    options = {"normalization": normalization, "scales": scales, "percentile": percentile, "neuron": chosen}
+    trained = _trained_neurons(plain, tune=tune)
+    options = {
+        "normalization": normalization,
+        "scales": scales,
+        "percentile": percentile,
+        "neuron": None if trained else model,
+    }
     if tune:
         best = tuned(plain, samples or [], steps, accumulates)
         options, model, facts["steps"] = best.options, best.neuron, best.steps
-    network = convert_network(
-        weights,
-        architecture,
-        calibration=samples,
-        **options,
-        metadata=facts,
-        **held,
-    )
+    network = convert_network(weights, architecture, calibration=samples, **options, metadata=facts, **held)
     check_task(network)
     save_model(network, output, dtype)
-    told = plain.metadata["conversion"]["trained_neurons"] if chosen is None else repr(model)
-    _tell(output, network, told, samples, assumptions(network, predicts or given.get("predicts"), epsilon))
+    _tell(
+        output,
+        network,
+        trained or repr(model),
+        samples,
+        assumptions(network, predicts or given.get("predicts"), epsilon),
+    )
 
 
 def _tell(
@@ -316,10 +311,14 @@ def _tell(
     )
 
 
-def _given(*names: str) -> bool:
-    """Whether any of these parameters was named on the command line."""
+def _trained_neurons(network: Network, *, tune: bool) -> str | None:
+    """The neurons that a network was trained with, where no option names others; InputError where they are tuned."""
+    found = network.metadata["conversion"].get("trained_neurons")
+    if found is not None and tune:
+        raise InputError("--tune has no meaning for a network that was trained with its neurons; leave it out")
     source = click.get_current_context().get_parameter_source
-    return any(source(name) is ParameterSource.COMMANDLINE for name in names)
+    named = any(source(name) is ParameterSource.COMMANDLINE for name in _OF_NEURONS)
+    return None if named else found
 
 
 def _check_combinations(
@@ -331,6 +330,15 @@ def _check_combinations(
     given = [name for name, value in about_pictures.items() if value is not None]
     if calibration is None and given:
         raise InputError(f"{given[0]} has no meaning without --calibration; name a folder of pictures")
+
+
+def _check_calibration(normalization: str, calibration: Path | None) -> None:
+    """InputError where pictures are needed."""
+    if calibration is None and normalization != "none":
+        raise InputError(
+            f"--normalization {normalization} needs calibration pictures, such as the network will see; "
+            "name a folder of them by --calibration, or take --normalization none"
+        )
 
 
 def noise_levels(sigma: str | None) -> tuple[float, ...]:

@@ -70,13 +70,13 @@ def derain(
 ) -> None:
     """Take the rain out of pictures, or of the pictures of a folder.
 
-    IN is one or more picture files, or one folder: then OUT is a folder, too. Either may be - for a pipe. Formats, sample
-    types, ranges, transparency, metadata and series of pages are dealt with as by `spikeunet denoise`. A colour model
-    sees a gray picture as three equal channels.
+    IN is one or more picture files, or one folder: then OUT is a folder, too. Either may be - for a pipe. Formats,
+    sample types, ranges, transparency, metadata and series of pages are dealt with as by `spikeunet denoise`. A colour
+    model sees a gray picture as three equal channels.
 
-    The shipped model knows streaks as rain leaves them while a shutter is open, on a scale on which they are some pixels
-    wide: neither drops on the lens nor fog. With --add-rain the input is a clean picture, which is made rainy first, and
-    PSNR and SSIM compare with it unless --clean names another reference.
+    The shipped model knows streaks as rain leaves them while a shutter is open, on a scale on which they are some
+    pixels wide: neither drops on the lens nor fog. With --add-rain the input is a clean picture, which is made rainy
+    first, and PSNR and SSIM compare with it unless --clean names another reference.
 
     \b
     Examples:

@@ -80,7 +80,7 @@ def derain(
     rainy = to_unit(colors, limits)
     network = derainer(DEFAULT_MODEL if model is None else model)
     steps = recommended_steps(network) if steps is None else check_steps(steps)
-    options = {"steps": steps, "threads": threads, "order": order, "tile": tile, "kernels": kernels}
+    options: dict[str, Any] = {"steps": steps, "threads": threads, "order": order, "tile": tile, "kernels": kernels}
     run = derain_unit(rainy, network, Plan(), strength, watch=watch, **options)
     return Derained(
         picture=join_transparency(from_unit(run.restored, limits, samples.dtype), transparency),
@@ -109,11 +109,11 @@ def derain_unit(
     InputError
         If the network cannot take pictures of so many channels.
     """
-    channels, held = network.input.channels, {"clipped": clipped, "watch": watch, **options}
+    channels = network.input.channels
     if channels == 1 or rainy.shape[2:] == (channels,):
-        return denoise_unit(rainy, network, plan, strength, **held)
+        return denoise_unit(rainy, network, plan, strength, clipped=clipped, watch=watch, **options)
     colors = np.repeat(rainy.reshape(*rainy.shape[:2], -1)[..., :1], channels, axis=2)
-    run = denoise_unit(colors, network, plan, strength, **held)
+    run = denoise_unit(colors, network, plan, strength, clipped=clipped, watch=watch, **options)
     watched = run.watched
     if watched is not None and watched.by_step is not None:
         watched = replace(watched, by_step=_mean(watched.by_step, (len(watched.by_step), *rainy.shape)))
