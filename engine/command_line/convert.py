@@ -14,7 +14,7 @@ from .claims import Claims
 from .console import print_fields
 from .jobs import check_folder, check_model_suffix, tell_skipped
 from .model_metadata import TASKS
-from .neuron_options import OPTIONS, neuron_model, numbers
+from .neuron_options import OPTIONS, neuron_model, numbers, trained_neurons
 from .options import FILE, no_sigma, range_option
 from .output import put_data
 from .piped_models import MODEL_FILE
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from ..graph import Network
     from ..pictures.ranges import SampleRange
-
-_OF_NEURONS = ("neuron", "thresholds", "initial", "reset", "decay", "gamma", "period", "parameters")
 
 NOISE_LEVELS = 10
 """A range of noise is spread over the calibration pictures in so many equal steps."""
@@ -254,7 +252,7 @@ def convert(
         tell_skipped(calibration)
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
-    trained = _trained_neurons(plain, tune=tune)
+    trained = trained_neurons(plain, tune=tune)
     options = {
         "normalization": normalization,
         "scales": scales,
@@ -309,16 +307,6 @@ def _tell(
             *doubtful,
         ]
     )
-
-
-def _trained_neurons(network: Network, *, tune: bool) -> str | None:
-    """The neurons that a network was trained with, where no option names others; InputError where they are tuned."""
-    found = network.metadata["conversion"].get("trained_neurons")
-    if found is not None and tune:
-        raise InputError("--tune has no meaning for a network that was trained with its neurons; leave it out")
-    source = click.get_current_context().get_parameter_source
-    named = any(source(name) is ParameterSource.COMMANDLINE for name in _OF_NEURONS)
-    return None if named else found
 
 
 def _check_combinations(
