@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import refusals
 from small_denoiser import small_denoiser
+from small_derainer import esdnet_state
 
-from spikeunet.engine import InputError, add_noise, add_rain, derain, psnr, read_picture, save_model
+from spikeunet.engine import InputError, add_noise, add_rain, derain, load_model, psnr, read_picture, save_model
 from spikeunet.engine.command_line import main
 from spikeunet.engine.pictures.picture_files import write_picture
 from spikeunet.engine.pictures.rain import INTENSITIES
@@ -179,3 +180,41 @@ def test_noise_is_still_noise(run, folder, capsys):
     assert stop.value.code == 0
     noisy = add_noise(read_picture("good.png") / 255, 25, 0)
     np.testing.assert_allclose(read_picture("out.png"), 255 * np.clip(noisy / 2, 0, 1), atol=0.501)
+
+
+def convert_command(capsys, *options):
+    np.savez("trained.npz", **esdnet_state())
+    with pytest.raises(SystemExit) as stop:
+        main(["convert", "trained.npz", "-o", "model.npz", "--task", "derain", *options])
+    return (stop.value.code, *capsys.readouterr())
+
+
+def test_a_trained_derainer_keeps_its_neurons(folder, capsys):
+    status, printed, _ = convert_command(capsys, "--normalization", "none", "--steps", "4")
+    assert status == 0
+    assert "LeakyIntegrateAndFire(threshold=0.15, decay=0.5, reset='zero'" in printed
+    network = load_model("model.npz")
+    assert (network.metadata["task"], network.metadata["steps"]) == ("derain", 4)
+    models = {type(node.model).__name__ for node in network.neurons}
+    assert models == {"LeakyIntegrateAndFire", "SignedMultiThreshold"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--normalization", "none", "--neuron", "if"), "was trained with its neurons"),
+        (("--normalization", "none", "--thresholds", "1,0.5"), "was trained with its neurons"),
+        (("--calibration", "pictures"), "take normalization 'none'"),
+        (
+            ("--calibration", "pictures", "--tune"),
+            "--tune has no meaning for a network that was trained with its neurons",
+        ),
+    ],
+)
+def test_a_trained_derainer_gets_no_other_neurons(folder, capsys, options, message):
+    (folder / "pictures").mkdir()
+    write_picture("pictures/plain.png", np.full((16, 16, 3), 90, np.uint8))
+    status, printed, complaints = convert_command(capsys, *options)
+    assert (status, printed, complaints.count("\n")) == (2, "", 1)
+    assert message in complaints
+    assert not (folder / "model.npz").exists()
