@@ -85,7 +85,6 @@ def activation_scales(
         If the network has loops, a layer cannot be scaled because the picture is added to it as it is, or neurons do
         not suit the iteration.
     """
-    _refuse_gates(network)
     if network.loops:
         raise InputError(
             "a network with loops has no activations to calibrate with; convert it with normalization='none', or give "
@@ -166,7 +165,6 @@ def normalize(network: Network, scales: Mapping[str, LayerScale]) -> Network:
     InputError
         If a lambda is not positive and finite, or belongs to no layer that can be scaled.
     """
-    _refuse_gates(network)
     _check(network, scales)
     factors = _factors(network, scales)
     nodes = [
@@ -209,16 +207,6 @@ def _float32(name: str, values: NDArray[np.float64]) -> Float32:
     if np.abs(values).max() > np.finfo(np.float32).max:
         raise InputError(f"normalising {name!r} overflows float32; check the weights and the calibration pictures")
     return values.astype(np.float32)
-
-
-def _refuse_gates(network: Network) -> None:
-    """InputError where scales would change what a layer computes."""
-    bent = next((node for node in network.nodes if isinstance(node, Weighted) and not node.linear), None)
-    if bent is not None:
-        raise InputError(
-            f"{type(bent).__name__} {bent.name!r} is not linear in what it reads, so that scales would change what it "
-            "computes; take normalization 'none' (--normalization none)"
-        )
 
 
 def _check(network: Network, scales: Mapping[str, LayerScale]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.errors import InputError
-from spikeunet.engine.graph import CurrentSum, Input, Join, Network, Node, Projection, Weighted
+from spikeunet.engine.graph import CurrentSum, Input, Join, Network, Node, Projection, Synapses, Weighted
 
 Array = NDArray[Any]
 
@@ -48,6 +48,12 @@ def hand_on(network: Network, of_picture: float, of_layer: Callable[[Weighted], 
     `of_layer` returns one for all output channels, or (out_channels,) of them.
     """
     found = HandedOn({}, {})
+    other = next((node for node in network.nodes if isinstance(node, Synapses) and not node.homogeneous), None)
+    if other is not None:
+        raise InputError(
+            f"{type(other).__name__} {other.name!r} multiplies what it reads with one another, so that scales would "
+            "change what the network computes; take --normalization none (normalization='none')"
+        )
     for node in network.by_size:
         if isinstance(node, Weighted):
             found.incoming[node.name] = _read(network, node, found.outgoing, agree)

@@ -37,7 +37,7 @@ from .graph import (
 )
 from .layers import (
     Add,
-    Attention,
+    AttentionGates,
     AvgPool2d,
     Concat,
     Conv1d,
@@ -99,7 +99,7 @@ __all__ = [
     "AdaptiveLeakyIntegrateAndFire",
     "Add",
     "AlphaNeuron",
-    "Attention",
+    "AttentionGates",
     "AvgPool2d",
     "BurstNeuron",
     "Classified",

@@ -10,7 +10,7 @@ import numpy as np
 
 from spikeunet.engine import (
     Add,
-    Attention,
+    AttentionGates,
     AvgPool2d,
     Concat,
     Conv1d,
@@ -199,7 +199,7 @@ EXAMPLES: dict[type, list[Example]] = {
     ],
     Linear: [_of(Linear("node", "source", random(7, 45), random(7)), (3, 5, 3), _linear)],
     Scale: [_of(Scale("node", "source", random(5), random(5)), (5, 3, 7), _scale)],
-    Attention: [_of(Attention("node", "source", random(5, 3), random(5)), (3, 5, 4), _attention)],
+    AttentionGates: [_of(AttentionGates("node", "source", random(5, 3), random(5)), (3, 5, 4), _attention)],
     AvgPool2d: [
         _of(AvgPool2d("node", "source", 3, 2, 1), (3, 7, 9), _avg),
         _of(AvgPool2d("node", "source", (2, 3), (1, 4), (0, 1)), (3, 7, 9), _avg),

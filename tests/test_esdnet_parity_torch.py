@@ -11,7 +11,7 @@ import pytest
 
 from spikeunet.converters import convert
 from spikeunet.engine import InputError, IntegrateAndFire, LeakyIntegrateAndFire, StateDictError, forward, simulate
-from spikeunet.engine.layers import Attention
+from spikeunet.engine.layers import AttentionGates
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -72,7 +72,7 @@ def test_it_computes_what_pytorch_computes(script, attention):
     # Each of the neurons has a say: they fire, and not all of them.
     rates = [each.events.sum() / each.neurons / 4 for each in found.operations.neurons.values()]
     assert min(rates) > 0.001
-    assert any(isinstance(node, Attention) for node in converted.nodes) == attention
+    assert any(isinstance(node, AttentionGates) for node in converted.nodes) == attention
     assert converted.metadata["conversion"]["architecture"] == "esdnet"
 
 
@@ -94,7 +94,9 @@ def test_its_neurons_are_those_of_its_training(state):
 
 def test_gates_are_not_normalised(script):
     network = convert(state_of(trained(script, steps=0)[0]), normalization="none")
-    with pytest.raises(InputError, match=r"Attention 'encoder1\.0\.attention' is not linear .* normalization 'none'"):
+    with pytest.raises(
+        InputError, match=r"AttentionGates 'encoder1\.0\.attention' multiplies what it reads .*normalization='none'"
+    ):
         convert(network, calibration=[picture()])
 
 

@@ -122,7 +122,7 @@ def test_gradients_are_differences(kind, number):
         step = 1e-4 * random.standard_normal(value.shape)
         change = (node.forward((value + step,)) - node.forward((value - step,))) / 2
         np.testing.assert_allclose((into * step).sum(), (gradient * change).sum(), rtol=1e-4, atol=1e-7)
-        for name in node.arrays if getattr(node, "linear", True) else ():
+        for name in node.arrays if node.homogeneous else ():
             step = random.standard_normal(getattr(node, name).shape).astype(np.float32)
             others = {other: np.zeros_like(getattr(node, other)) for other in node.arrays}
             change = dataclasses.replace(node, **{**others, name: step}).forward((value,))

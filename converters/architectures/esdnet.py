@@ -22,7 +22,7 @@ import numpy as np
 
 from spikeunet.engine.errors import GraphError, StateDictError
 from spikeunet.engine.graph import UNCHOSEN, Input, Network, Neurons, Node, Output
-from spikeunet.engine.layers import Add, Attention, Concat, Conv2d, Scale, Upsample
+from spikeunet.engine.layers import Add, AttentionGates, Concat, Conv2d, Scale, Upsample
 from spikeunet.engine.neurons import LeakyIntegrateAndFire, SignedMultiThreshold
 
 from ..batch_norm import PARAMETERS, STATISTICS, folded_into, norm_fault
@@ -167,7 +167,7 @@ class _Assembly:
         if self.plan.attention:
             branch = self._graded(f"{key}.branch", found, BRANCH)
             weight, bias = (self.plan.state[f"{key}.attention.{part}"] for part in PARAMETERS)
-            found = self._place(Attention(f"{key}.attention", branch, weight, bias))
+            found = self._place(AttentionGates(f"{key}.attention", branch, weight, bias))
         return self._stream(f"{key}.stream", self._place(Add(f"{key}.sum", (found, same))))
 
     # --- Neurons -----------------------------------------------------------------------------------------------------

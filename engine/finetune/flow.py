@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import Layer, Program, build_program
+from ..errors import InputError
 from ..events import EventQueue
-from ..graph import Network, Neurons
+from ..graph import Network, Neurons, Synapses
 from ..kernels.surrogate import accumulate_rows, fire_once, mark_charged
 from ..neurons import LadderModel, LevelTable, conserves_charge, rectifies
 from ..simulation.picture_run import PictureRun
@@ -64,6 +65,7 @@ def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
     potential within a rounding error of a threshold may end on its other side.
     """
     refuse_untrainable(network)
+    _refuse_products(network, steps)
     if steps == 1 and all(isinstance(node.model, LadderModel) for node in network.neurons):
         return _run_once(network, batch)
     pictures, height, width, channels = batch.shape
@@ -129,6 +131,16 @@ def flow_gradients(
     found = run_backward(network, tape.values, gradient / gradient.dtype.type(tape.steps), fire_backward, tape.kept)
     biases = {name: array * gradient.dtype.type(tape.steps) for name, array in found.items() if name.endswith(".bias")}
     return found | biases | initial
+
+
+def _refuse_products(network: Network, steps: int) -> None:
+    """InputError where sums over several steps say nothing of what a layer puts out in all."""
+    other = next((node for node in network.nodes if isinstance(node, Synapses) and not node.homogeneous), None)
+    if other is not None and steps > 1:
+        raise InputError(
+            f"{type(other).__name__} {other.name!r} multiplies events of a step with one another, but accumulated flow "
+            "knows their sums over all steps alone; fine-tune through time (--method bptt), or with one step"
+        )
 
 
 def _run_once(network: Network, batch: Array) -> FlowTape:

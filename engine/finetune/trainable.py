@@ -202,13 +202,13 @@ def _free_synapses(network: Network) -> set[str]:
     """Synapse nodes whose neurons can be scaled: nothing but weights reads what they emit, nor the Output it."""
     bound: set[str] = set()
     for node in reversed(network.nodes):
-        folds = isinstance(node, Weighted) and node.linear
+        folds = isinstance(node, Weighted) and node.homogeneous
         hands_on = folds or (isinstance(node, Synapses) and node.keeps_channels)
         mixes = isinstance(node, Synapses) and not hands_on
         mixes |= isinstance(node, Weighted) and network.widths(node) is None
         if isinstance(node, Output) or mixes or (node.name in bound and not isinstance(node, Weighted)):
             bound.update(node.sources)
-        if isinstance(node, Weighted) and not node.linear:
+        if isinstance(node, Weighted) and not node.homogeneous:
             bound.add(node.name)
     return {node.name for node in network.nodes if isinstance(node, Synapses) and node.name not in bound}
 

@@ -226,6 +226,14 @@ class Synapses(Node):
         return False
 
     @property
+    def homogeneous(self) -> bool:
+        """Whether the current, its bias apart, is as many times as large as all that is read.
+
+        Scales of normalisation rest on that, and sums over the steps in accumulated flow.
+        """
+        return True
+
+    @property
     def enlarges(self) -> bool:
         """Whether what is put out may be larger than all that is read, though there are no weights."""
         return False
@@ -256,19 +264,15 @@ class CurrentSum(Synapses):
 class Weighted(Projection):
     """Synapses with a weight, the output channels first (axis 0), then those of a group's inputs, and a bias.
 
-    A kind has the fields `weight` and `bias`, and calls `check_arrays` in its `__post_init__`.
+    A kind has the fields `weight` and `bias`, and calls `check_arrays` in its `__post_init__`. One that is not
+    `homogeneous` may have rows of weights for other numbers than its outputs: nothing is folded into them, and they are
+    not rounded to integers.
     """
 
     arrays: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
     scales_channels: ClassVar[bool] = False
     """Whether each output is the number at its place that is read, times the channel's weight, plus its bias."""
-
-    linear: ClassVar[bool] = True
-    """Whether the current is linear in what is read, the bias apart, and each output channel has a row of weights.
-
-    Only then are scales of channels folded into the weight, and weights rounded to integers by output channel.
-    """
 
     if TYPE_CHECKING:
         weight: Array

@@ -1,7 +1,7 @@
 """The kinds of synapses and joins, one file each."""
 
 from .add import Add
-from .attention import Attention
+from .attention_gates import AttentionGates
 from .avg_pool2d import AvgPool2d
 from .concat import Concat
 from .conv1d import Conv1d
@@ -20,7 +20,7 @@ from .windows import padded_rows, window_fan_out, window_rows
 
 __all__ = [
     "Add",
-    "Attention",
+    "AttentionGates",
     "AvgPool2d",
     "Concat",
     "Conv1d",

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from ..errors import GraphError
 from ..graph import CurrentSum, Input, Join, Neurons, Node, Output, Projection, Synapses, Weighted
 from .add import Add
-from .attention import Attention
+from .attention_gates import AttentionGates
 from .avg_pool2d import AvgPool2d
 from .concat import Concat
 from .conv1d import Conv1d
@@ -36,7 +36,7 @@ Kind = TypeVar("Kind", bound=type[Node])
 
 OWN: tuple[type[Node], ...] = (
     Conv1d, Conv2d, ConvTranspose2d, Linear, Scale, AvgPool2d, SumPool2d, MaxPool2d, GlobalAvgPool2d, Upsample,
-    PixelShuffle, Flatten, Add, Concat, Attention,
+    PixelShuffle, Flatten, Add, Concat, AttentionGates,
 )  # fmt: skip
 """The package's kinds. A new one is added here and in `__init__`."""
 

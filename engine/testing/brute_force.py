@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..graph import Network, Neurons, Projection, Rows, Synapses, Weighted
 from ..layers import (
-    Attention,
+    AttentionGates,
     AvgPool2d,
     Conv1d,
     Conv2d,
@@ -222,7 +222,7 @@ def targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int6
         return reach + out_shape[0]
     if isinstance(node, (Scale, GlobalAvgPool2d, Flatten, PixelShuffle)):
         return reach + 1
-    if isinstance(node, Attention):
+    if isinstance(node, AttentionGates):
         return reach + 3  # a mean, a gate, and the output at its place
     if isinstance(node, Upsample):
         return _upsampled_targets(node, shape, out_shape)

@@ -53,7 +53,7 @@ def check_layer(node: Projection, shape: tuple[int, int, int], steps: int = STEP
         raise ValueError(f"take a smaller shape than {shape}: at most {MOST_SITES} numbers are looked at one by one")
     for check in (shapes, deterministic, rows_agree, steps_agree, types, weight_checks.check):
         check(node, shape)
-    for claim in (fan_out_counts, gain_bounds, channels_kept):
+    for claim in (fan_out_counts, gain_bounds, channels_kept, size_kept):
         claim(node, shape)
     in_networks(node, shape, steps)
 
@@ -263,6 +263,21 @@ def channels_kept(node: Projection, shape: Shape) -> None:
             f"{passed.tolist()[:8]}; normalization would change what the network computes. Return what holds, or raise "
             "InputError",
         )
+
+
+def size_kept(node: Projection, shape: Shape) -> None:
+    """`homogeneous` says whether twice of all that is read gives twice the current, its bias apart."""
+    if node.state_values:
+        return
+    values = read_values(shape, dtype=np.float64)
+    nothing, once, twice = (whole_current(node, times * values) for times in (0, 1, 2))
+    size = max(float(np.abs(once - nothing).max()), 1e-30)
+    kept = bool(np.allclose((twice - nothing) / size, 2 * (once - nothing) / size, rtol=1e-9, atol=1e-9))
+    require(
+        kept or not node.homogeneous,
+        f"{describe(node)}: of twice what it reads, its current is not twice as large; define the property homogeneous "
+        "as False, so that nothing is normalised across it",
+    )
 
 
 def _own_channels(outputs: int, inputs: int) -> Array:

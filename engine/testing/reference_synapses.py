@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..graph import Node, Rows, Synapses
 from ..layers import (
-    Attention,
+    AttentionGates,
     AvgPool2d,
     Conv1d,
     Conv2d,
@@ -130,7 +130,7 @@ def global_avg_pool2d(_node: GlobalAvgPool2d, x: Array) -> Array:
     return np.asarray(x.sum((1, 2), keepdims=True) / (x.shape[1] * x.shape[2]))
 
 
-def attention(node: Attention, x: Array) -> Array:
+def attention(node: AttentionGates, x: Array) -> Array:
     """Every value times three gates: of the step, of its place, of its channel; means are those of the step."""
     means, result = x.mean((1, 2)), np.zeros(x.shape)
     step, place, *channels = zip(node.weight.astype(np.float64), node.bias.astype(np.float64), strict=True)
@@ -204,7 +204,7 @@ SYNAPSES: Mapping[type[Node], Callable[[Any, Array], Array]] = {
     GlobalAvgPool2d: global_avg_pool2d,
     Linear: linear,
     Scale: scale,
-    Attention: attention,
+    AttentionGates: attention,
     Flatten: flatten,
     PixelShuffle: pixel_shuffle,
     Upsample: upsample,

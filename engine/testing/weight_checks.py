@@ -62,14 +62,14 @@ def arrays_kept(node: Projection) -> None:
     if isinstance(node, Weighted):
         wanted = (node.out_channels,)
         require(
-            node.bias.shape == wanted or not node.linear,
+            node.bias.shape == wanted or not node.homogeneous,
             f"{describe(node)}: its bias has the shape {node.bias.shape}; out_channels says {wanted}",
         )
 
 
 def weight_axes(node: Projection, shape: Shape) -> None:
     """Along which axes the input and the output channels lie: what normalisation, rounding and training go by."""
-    if not isinstance(node, Weighted) or not node.linear:
+    if not isinstance(node, Weighted) or not node.homogeneous:
         return
     name, size = describe(node), node.weight.shape
     rows = node.by_output(node.weight)

@@ -11,7 +11,7 @@ from model_files import assert_same_network
 from spikeunet.converters import normalize
 from spikeunet.converters.quantization import quantize_weights
 from spikeunet.engine import (
-    Attention,
+    AttentionGates,
     Conv2d,
     GraphError,
     Input,
@@ -37,7 +37,7 @@ def gated(side=3):
             Input("input", 1),
             Conv2d("conv1", "input", weight, padding=side // 2),
             Neurons("relu1", "conv1"),
-            Attention("gates", "relu1", RANDOM.normal(0, 1, (6, 4)), RANDOM.normal(0, 1, 6)),
+            AttentionGates("gates", "relu1", RANDOM.normal(0, 1, (6, 4)), RANDOM.normal(0, 1, 6)),
             Neurons("relu2", "gates"),
             Conv2d("conv2", "relu2", RANDOM.normal(0, 0.5, (4, 4, 1, 1)).astype(np.float32)),
             Neurons("relu3", "conv2"),
@@ -57,12 +57,12 @@ def gated(side=3):
 )
 def test_arrays_that_do_not_fit_are_refused(weight, bias, message):
     with pytest.raises(GraphError, match=message):
-        Attention("gates", "relu1", weight, bias)
+        AttentionGates("gates", "relu1", weight, bias)
 
 
 def test_open_gates_change_nothing_and_closed_ones_let_nothing_through():
     for bias, factor in ((60.0, 1.0), (-60.0, 0.0)):
-        node = Attention("gates", "relu1", np.zeros((6, 4)), np.full(6, bias))
+        node = AttentionGates("gates", "relu1", np.zeros((6, 4)), np.full(6, bias))
         values = RANDOM.random((2, 3, 5, 4)).astype(np.float32)
         np.testing.assert_array_equal(node.forward((values,)), factor * values)
 
@@ -84,7 +84,7 @@ def test_thresholds_on_neither_side_of_gates_are_trained():
 
 def test_gates_are_neither_normalised_nor_rounded(tmp_path):
     network = gated()
-    with pytest.raises(InputError, match=r"Attention 'gates' is not linear in what it reads"):
+    with pytest.raises(InputError, match=r"AttentionGates 'gates' multiplies what it reads with one another"):
         normalize(network, {"conv1": 2.0})
     rounded = quantize_weights(network, 8)
     np.testing.assert_array_equal(rounded["gates"].weight, network["gates"].weight)
@@ -98,13 +98,13 @@ def test_gates_are_neither_normalised_nor_rounded(tmp_path):
 def test_what_reads_all_of_its_input_reads_it_once_for_each_thread(monkeypatch):
     """A band of its output has all of the input written out: many bands would be many times the work."""
     calls = []
-    current = Attention.current
+    current = AttentionGates.current
 
     def counted(self, values, rows, state=None):
         calls.append((rows.first, rows.last))
         return current(self, values, rows, state)
 
-    monkeypatch.setattr(Attention, "current", counted)
+    monkeypatch.setattr(AttentionGates, "current", counted)
     network, picture = gated(), RANDOM.random((1, 200, 64)).astype(np.float32)
     expected = simulate(network, picture, steps=1, threads=1).output
     assert calls == [(0, 200)]

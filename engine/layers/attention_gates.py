@@ -23,7 +23,7 @@ _TARGETS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Attention(Weighted):
+class AttentionGates(Weighted):
     """x * g_step * g_place[y, x] * g_channel[c], each gate a sigmoid; a Neurons node of its own follows it.
 
     With m[c] the mean of a channel over the picture at the step,
@@ -46,7 +46,6 @@ class Attention(Weighted):
     bias: NDArray[np.float32] = field(default=None)  # type: ignore[arg-type]
 
     file_fields: ClassVar[Mapping[str, str]] = {}
-    linear: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,6 +54,10 @@ class Attention(Weighted):
         if rows != channels + 2:
             raise self.refuse("weight", f"must have two rows more than columns (got the shape {self.weight.shape})")
         set_bias(self, rows)
+
+    @property
+    def homogeneous(self) -> bool:
+        return False
 
     @property
     def out_channels(self) -> int:
