@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, SpikeunetError
 from ..files.model_file import save_model
-from ..finetune.trainable import in_kernel_order, with_arrays
+from ..finetune.trainable_arrays import in_kernel_order, with_arrays
 from ..graph import Input, Network, Output, Projection, Shape, Weighted
 from ..layers.registry import name_of
 from ..models import load_model
