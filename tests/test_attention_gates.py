@@ -95,18 +95,26 @@ def test_gates_are_neither_normalised_nor_rounded(tmp_path):
     assert_same_network(load_model(tmp_path / "gates.npz"), stored)
 
 
-def test_what_reads_all_of_its_input_reads_it_once_for_each_thread(monkeypatch):
-    """A band of its output has all of the input written out: many bands would be many times the work."""
-    calls = []
-    current = AttentionGates.current
+@pytest.mark.parametrize("options", [{"threads": 1}, {"threads": 2}, {"threads": 1, "tile": 16}, {"order": "time"}])
+def test_what_is_gathered_of_all_rows_is_gathered_once(monkeypatch, options):
+    """For each group of steps, whatever bands and tiles the rows are cut into; bands write out their own rows alone."""
+    rows, bands, network = [], [], gated()
+    gather, current = AttentionGates.gather, AttentionGates.current
 
-    def counted(self, values, rows, state=None):
-        calls.append((rows.first, rows.last))
-        return current(self, values, rows, state)
+    def gathering(self, values):
+        rows.append(values.shape[1])
+        return gather(self, values)
 
-    monkeypatch.setattr(AttentionGates, "current", counted)
-    network, picture = gated(), RANDOM.random((1, 200, 64)).astype(np.float32)
-    expected = simulate(network, picture, steps=1, threads=1).output
-    assert calls == [(0, 200)]
-    np.testing.assert_array_equal(simulate(network, picture, steps=1, threads=2).output, expected)
-    assert len(calls) <= 3
+    def computing(self, values, place, state=None):
+        assert values.shape[1] == place.height
+        bands.append((place.first, place.last))
+        return current(self, values, place, state)
+
+    picture = RANDOM.random((1, 60, 1024)).astype(np.float32)
+    expected = simulate(network, picture, steps=1).output
+    monkeypatch.setattr(AttentionGates, "gather", gathering)
+    monkeypatch.setattr(AttentionGates, "current", computing)
+    np.testing.assert_array_equal(simulate(network, picture, steps=1, **options).output, expected)
+    assert sum(rows) == 60
+    assert len(bands) > 1
+    assert [row for band in sorted(bands) for row in range(*band)] == list(range(60))

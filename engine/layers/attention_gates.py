@@ -68,19 +68,28 @@ class AttentionGates(Weighted):
         check_channels(self, channels, self.in_channels)
         return channels, height, width
 
+    def input_rows(self, first: int, last: int, incoming: Shape) -> tuple[int, int]:
+        return first, last
+
+    @property
+    def gathered_values(self) -> int:  # type: ignore[override]
+        return self.out_channels
+
+    def gather(self, values: Array) -> Array:
+        return np.asarray(values.sum(2, dtype=np.float64))
+
     def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
-        step, channels = self._from_means(values)
-        seen = values[:, rows.first : rows.last]
-        found = seen * self._of_places(seen)
+        assert rows.gathered is not None
+        _, height, width = rows.incoming
+        step, channels = self._from_means(rows.gathered / (height * width), values.dtype)
+        found = values * self._of_places(values)
         found *= (step * channels)[:, None, None]
         return found
 
-    def _from_means(self, values: Array) -> tuple[Array, Array]:
+    def _from_means(self, means: Array, dtype: Any) -> tuple[Array, Array]:
         """Gates of steps (M, 1), and of channels (M, C)."""
-        # Row by row in float64: every order of additions gives the same bits in float32, and a sum of many is exact.
-        means = values.mean(2, dtype=np.float64).mean(1)
         sums = (means[:, None] * self.weight).sum(2) + self.bias
-        gates = _sigmoid(sums).astype(values.dtype)
+        gates = _sigmoid(sums).astype(dtype)
         return gates[:, [_STEP]], gates[:, _CHANNELS]
 
     def _of_places(self, values: Array) -> Array:
@@ -94,8 +103,8 @@ class AttentionGates(Weighted):
         self, value: Value, gradient: Array, into_input: bool = True, kept: dict[str, Any] | None = None
     ) -> tuple[Array | None, dict[str, Array]]:
         values = joined(value)
-        step, channels = self._from_means(values)
         place, pixels = self._of_places(values), values.shape[1] * values.shape[2]
+        step, channels = self._from_means(values.mean((1, 2), dtype=np.float64), values.dtype)
         whole = gradient * values  # what a gate's share of its logarithm's gradient is made of
         of_place = (whole * (step * channels)[:, None, None]).sum(3) * (place * (1 - place))[..., 0]
         by_channel = (whole * place).sum((1, 2))

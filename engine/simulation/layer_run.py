@@ -19,7 +19,7 @@ from ..kernels.float_mode import flushing
 from ..kernels.shared_counter import TAKEN
 from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..threads import WorkerThreads
-from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache, bands_of
+from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
 from .layer_state import Inputs, LayerState
 from .part import OPERATIONS_OF_A_NEURON, Part, dense_work
 from .phases import FiredBand, LayerBands
@@ -127,9 +127,6 @@ class LayerRun:
     def _bands(self, threads: int) -> Bands:
         """Rows of each band."""
         _, height, width = self.layer.outgoing
-        if any(part.reads_everything for part in self._parts):
-            share = -(-height // threads)
-            return bands_of(height, share, share, threads)
         weights = sum(part.weight_bytes for part in self._parts)
         total = sum(part.input_bytes for part in self._parts) + height * width * self.layer.padded_channels * self.steps
         smallest = {} if self._parts[0].dot is None else {"smallest_part": SMALLEST_DENSE_PART}

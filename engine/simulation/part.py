@@ -107,11 +107,6 @@ class Part:
         return active * each * self.steps
 
     @property
-    def reads_everything(self) -> bool:
-        """Whether all of the input is written out for each band, however small: then few bands are better."""
-        return self.values is not None and self.layer.input_rows(0, 1) == (0, self.layer.incoming[1])
-
-    @property
     def weight_bytes(self) -> int:
         """Bytes of weights that every band reads."""
         integers = self.dot or self.quads

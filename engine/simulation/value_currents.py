@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from ..graph import Rows
 from ..kernels.values import emitted_rows
 from .layer_state import Inputs
 from .scratch import Scratch
+
+_ROWS = 16
+"""Input rows that are written out at once, where all of them have to be looked at."""
 
 
 class ValueCurrents:
@@ -32,10 +36,13 @@ class ValueCurrents:
         self._inputs = inputs
         self._steps = steps
         self._state = state
+        self._gathered: NDArray[np.float64] | None = None
+        self._gathering = threading.Lock()
 
     def run(self, scratch: Scratch, rows: tuple[int, int], currents: NDArray[np.float32]) -> None:
         """Currents of a band, flat: rows, width, steps, padded channels."""
         first, last = rows
+        self._gather(scratch)
         values = self._values(scratch, *self._layer.input_rows(first, last))
         state = None if self._state is None else self._state[first:last]
         found = self._current(values, first, last, state)
@@ -49,12 +56,26 @@ class ValueCurrents:
         incoming = layer.incoming
         if layer.window is not None:
             top, (begin, _), incoming = layer.window.rows[0], layer.window.inputs, layer.window.whole.incoming
-        place = Rows(top + first, top + last, begin + layer.input_rows(first, last)[0], incoming)
+        first_input = begin + layer.input_rows(first, last)[0]
+        place = Rows(top + first, top + last, first_input, incoming, self._gathered)
         with np.errstate(over="ignore", invalid="ignore"):
             found = layer.node.checked_current(values, place, state)
         if not all_finite(found):
             raise beyond(layer.node.name, "a current")
         return found
+
+    def _gather(self, scratch: Scratch) -> None:
+        """What the node must know of all of the input, by the first worker that comes; the others wait for it."""
+        node, height = self._layer.node, self._layer.incoming[1]
+        if not node.gathered_values:
+            return
+        with self._gathering:
+            if self._gathered is None:
+                total = np.zeros((self._steps, node.gathered_values))
+                for first in range(0, height, _ROWS):
+                    for row in np.swapaxes(node.gather(self._values(scratch, first, min(first + _ROWS, height))), 0, 1):
+                        total += row
+                self._gathered = total
 
     def _values(self, scratch: Scratch, first: int, last: int) -> NDArray[np.float32]:
         """(steps, rows, W, C): what the input rows first ... last - 1 hold."""

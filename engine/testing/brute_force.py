@@ -279,7 +279,7 @@ def whole_current(node: Projection, values: Array) -> Array:
     if not has_current(node):
         return node.forward((values,))
     incoming = (values.shape[3], values.shape[1], values.shape[2])
-    rows = Rows(0, node.output_shape(incoming)[1], 0, incoming)
+    rows = Rows(0, node.output_shape(incoming)[1], 0, incoming, node.gathered(values))
     return np.asarray(node.current(values, rows, node.fresh_state(incoming, values.dtype)))
 
 

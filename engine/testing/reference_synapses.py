@@ -245,7 +245,7 @@ def own_synapses(node: Synapses, x: Array, kept: dict[str, Array]) -> Array:
     """
     values = np.ascontiguousarray(x.transpose(1, 2, 0))[None]
     incoming = (x.shape[0], x.shape[1], x.shape[2])
-    rows = Rows(0, node.output_shape(incoming)[1], 0, incoming)
+    rows = Rows(0, node.output_shape(incoming)[1], 0, incoming, node.gathered(values))
     state = node.fresh_state(incoming, np.float64)
     if state is not None:
         state = kept.setdefault(node.name, state)
