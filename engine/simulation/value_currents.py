@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -37,12 +36,10 @@ class ValueCurrents:
         self._steps = steps
         self._state = state
         self._gathered: NDArray[np.float64] | None = None
-        self._gathering = threading.Lock()
 
     def run(self, scratch: Scratch, rows: tuple[int, int], currents: NDArray[np.float32]) -> None:
         """Currents of a band, flat: rows, width, steps, padded channels."""
         first, last = rows
-        self._gather(scratch)
         values = self._values(scratch, *self._layer.input_rows(first, last))
         state = None if self._state is None else self._state[first:last]
         found = self._current(values, first, last, state)
@@ -64,18 +61,17 @@ class ValueCurrents:
             raise beyond(layer.node.name, "a current")
         return found
 
-    def _gather(self, scratch: Scratch) -> None:
-        """What the node must know of all of the input, by the first worker that comes; the others wait for it."""
+    def prepare(self) -> None:
+        """Work out what the node must know of all of the input, before several threads ask for bands of it."""
         node, height = self._layer.node, self._layer.incoming[1]
         if not node.gathered_values:
             return
-        with self._gathering:
-            if self._gathered is None:
-                total = np.zeros((self._steps, node.gathered_values))
-                for first in range(0, height, _ROWS):
-                    for row in np.swapaxes(node.gather(self._values(scratch, first, min(first + _ROWS, height))), 0, 1):
-                        total += row
-                self._gathered = total
+        scratch, total = Scratch(), np.zeros((self._steps, node.gathered_values))
+        for first in range(0, height, _ROWS):
+            found = node.gather(self._values(scratch, first, min(first + _ROWS, height)))
+            for row in np.swapaxes(found, 0, 1):
+                total += row
+        self._gathered = total
 
     def _values(self, scratch: Scratch, first: int, last: int) -> NDArray[np.float32]:
         """(steps, rows, W, C): what the input rows first ... last - 1 hold."""
