@@ -127,7 +127,7 @@ def convert(
         network = state
     else:
         network, facts = _built(find_weights(state, entry), architecture, batch_norm_epsilon, facts)
-    _check_trained_neurons(facts, normalization, neuron)
+    _check_trained_neurons(facts, normalization, neuron, check)
     if neuron is None:
         facts |= _who_chose_the_neurons(network)
     network = _with_chosen_neurons(network) if neuron is None else _with_neurons_like(network, neuron)
@@ -252,9 +252,16 @@ def _with_neurons_like(network: Network, model: NeuronModel) -> Network:
     )
 
 
-def _check_trained_neurons(facts: Mapping[str, Any], normalization: str, neuron: NeuronModel | None) -> None:
-    """InputError where a network that was trained with its neurons would get others, or other weights."""
+def _check_trained_neurons(
+    facts: Mapping[str, Any], normalization: str, neuron: NeuronModel | None, check: Check | Literal[False] | None
+) -> None:
+    """InputError where a network trained with its neurons would get others, or be taken for an artificial one."""
     trained = facts.get("trained_neurons")
+    if trained is not None and check not in (None, False):
+        raise InputError(
+            "the check compares artificial networks, and this one was trained with its neurons; leave the check out "
+            "(--check), and compare what `simulate` puts out"
+        )
     if trained is not None and (normalization != "none" or neuron is not None):
         raise InputError(
             f"the network was trained with its neurons, {trained}, for which its weights are as they are; leave the "

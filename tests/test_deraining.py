@@ -10,8 +10,10 @@ import refusals
 from small_denoiser import small_denoiser
 from small_derainer import esdnet_state
 
+from spikeunet.converters import convert
 from spikeunet.engine import InputError, add_noise, add_rain, derain, load_model, psnr, read_picture, save_model
 from spikeunet.engine.command_line import main
+from spikeunet.engine.diagnosis import diagnose
 from spikeunet.engine.pictures.picture_files import write_picture
 from spikeunet.engine.pictures.rain import INTENSITIES
 
@@ -205,6 +207,7 @@ def test_a_trained_derainer_keeps_its_neurons(folder, capsys):
         (("--normalization", "none", "--neuron", "if"), "was trained with its neurons"),
         (("--normalization", "none", "--thresholds", "1,0.5"), "was trained with its neurons"),
         (("--calibration", "pictures"), "take normalization 'none'"),
+        (("--normalization", "none", "--check", "check.npz"), "the check compares artificial networks"),
         (
             ("--calibration", "pictures", "--tune"),
             "--tune has no meaning for a network that was trained with its neurons",
@@ -214,7 +217,14 @@ def test_a_trained_derainer_keeps_its_neurons(folder, capsys):
 def test_a_trained_derainer_gets_no_other_neurons(folder, capsys, options, message):
     (folder / "pictures").mkdir()
     write_picture("pictures/plain.png", np.full((16, 16, 3), 90, np.uint8))
+    np.savez("check.npz", inputs=np.zeros((1, 3, 8, 8), np.float32), outputs=np.zeros((1, 3, 8, 8), np.float32))
     status, printed, complaints = convert_command(capsys, *options)
     assert (status, printed, complaints.count("\n")) == (2, "", 1)
     assert message in complaints
     assert not (folder / "model.npz").exists()
+
+
+def test_a_trained_derainer_is_held_against_no_artificial_network():
+    network = convert(esdnet_state(), normalization="none")
+    with pytest.raises(InputError, match="was trained with its neurons: it comes of no artificial network"):
+        diagnose(network, [np.zeros((3, 8, 8), np.float32)], 1)
