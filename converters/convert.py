@@ -77,7 +77,7 @@ def convert(
         Model of all neurons with its initial potential; one that emits negative values, such as SignedMultiThreshold,
         stands for the identity and replaces such models only, any other stands for a ReLU and leaves them alone. By
         default MultiThreshold.rounding(): of a state dict for all neurons, of a Network for the `Neurons` that were
-        given no model; a model that was given stays.
+        given no model; a model that was given stays, and so do the neurons that a network was trained with.
     scales : "least-squares", "percentile" or "iteration", optional
         How scales are chosen: by the least squared error between activations and what the neurons emit in their place,
         for the steps that the metadata recommend (or as many as
@@ -109,7 +109,8 @@ def convert(
     StateDictError
         If the state dict cannot be read or does not fit; names missing, unexpected and misshapen keys.
     InputError
-        If an option is unknown or out of range, the neuron stands for what no layer computes, calibration pictures are
+        If an option is unknown or out of range, a network that was trained with its neurons is given others or
+        normalised, the neuron stands for what no layer computes, calibration pictures are
         needed and missing or unsuitable, or the network does not put out what the check wants.
     PictureError
         If a calibration picture cannot be read.
@@ -126,6 +127,7 @@ def convert(
         network = state
     else:
         network, facts = _built(find_weights(state, entry), architecture, batch_norm_epsilon, facts)
+    _check_trained_neurons(facts, normalization, neuron, check)
     if neuron is None:
         facts |= _who_chose_the_neurons(network)
     network = _with_chosen_neurons(network) if neuron is None else _with_neurons_like(network, neuron)
@@ -248,6 +250,23 @@ def _with_neurons_like(network: Network, model: NeuronModel) -> Network:
             for node in network.nodes
         ]
     )
+
+
+def _check_trained_neurons(
+    facts: Mapping[str, Any], normalization: str, neuron: NeuronModel | None, check: Check | Literal[False] | None
+) -> None:
+    """InputError where a network trained with its neurons would get others, or be taken for an artificial one."""
+    trained = facts.get("trained_neurons")
+    if trained is not None and check not in (None, False):
+        raise InputError(
+            "the check compares artificial networks, and this one was trained with its neurons; leave the check out "
+            "(--check), and compare what `simulate` puts out"
+        )
+    if trained is not None and (normalization != "none" or neuron is not None):
+        raise InputError(
+            f"the network was trained with its neurons, {trained}, for which its weights are as they are; leave the "
+            "neuron model out, and take normalization 'none' (--normalization none)"
+        )
 
 
 def _check_no_entry(entry: str | None) -> None:

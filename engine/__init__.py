@@ -38,6 +38,7 @@ from .graph import (
 from .layers import (
     Add,
     Attention,
+    AttentionGates,
     AvgPool2d,
     Concat,
     Conv1d,
@@ -87,10 +88,12 @@ from .pictures.metrics import psnr, ssim
 from .pictures.noise import add_noise
 from .pictures.noise_estimate import NoiseEstimate, estimate_noise
 from .pictures.picture_files import read_picture, write_picture
+from .pictures.rain import add_rain
 from .simulation import Result, State, simulate
 from .stream import Stream
 from .tasks.classification import Classified, classify
 from .tasks.denoising import Denoised, denoise
+from .tasks.deraining import Derained, derain
 from .tasks.segmentation import Segmented, segment
 
 __all__ = [
@@ -99,6 +102,7 @@ __all__ = [
     "Add",
     "AlphaNeuron",
     "Attention",
+    "AttentionGates",
     "AvgPool2d",
     "BurstNeuron",
     "Classified",
@@ -109,6 +113,7 @@ __all__ = [
     "CurrentBasedLeakyIntegrateAndFire",
     "Delta",
     "Denoised",
+    "Derained",
     "EnergyEstimate",
     "EnergyModel",
     "EscapeNoiseLeakyIntegrateAndFire",
@@ -171,10 +176,12 @@ __all__ = [
     "Weighted",
     "ZeroFanOut",
     "add_noise",
+    "add_rain",
     "bin_events",
     "classify",
     "clear_caches",
     "denoise",
+    "derain",
     "estimate_energy",
     "estimate_noise",
     "even_fan_out",

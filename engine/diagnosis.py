@@ -144,11 +144,16 @@ def diagnose(network: Network, pictures: Iterable[Array], steps: int, threads: i
     Raises
     ------
     InputError
-        If there are no pictures or no neurons, or the network has loops and so no analog form.
+        If there are no pictures or no neurons, the network was trained with its neurons, or it has loops and so no
+        analog form.
     """
     sums = {node.name: _Sums() for node in network.neurons}
     if not sums:
         raise InputError("the network has no neurons to diagnose")
+    if "trained_neurons" in network.metadata.get("conversion", {}):
+        raise InputError(
+            "the network was trained with its neurons: it comes of no artificial network that it could be held against"
+        )
     squares, difference, accumulates, pixels, count = 0.0, 0.0, 0, 0, 0
     for picture in pictures:
         middle = middle_of(network, np.asarray(picture))

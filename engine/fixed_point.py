@@ -82,6 +82,8 @@ def codes_and_exponents(node: Weighted) -> tuple[NDArray[np.int8], NDArray[np.in
     exponents : (out_channels,) int32
         The smallest that leave room for the codes; 0 where a channel's weights are all zero.
     """
+    if not node.homogeneous:
+        return None
     rows = node.by_output(node.weight)
     # Other weights show in the first channel already, and there may be millions of them.
     if _codes(rows[:1], least_exponents(rows[:1])) is None:
@@ -157,7 +159,7 @@ def incoming_quantum(network: Network, node: Weighted) -> float | None:
 
 def quanta_of_layers(network: Network) -> dict[str, float]:
     """For each weighted layer that can be rounded the unit of what it reads; InputError where there is none."""
-    weighted = [node for node in network.nodes if isinstance(node, Weighted)]
+    weighted = [node for node in network.nodes if isinstance(node, Weighted) and node.homogeneous]
     units = {node.name: incoming_quantum(network, node) for node in weighted}
     quanta = {name: unit for name, unit in units.items() if unit is not None}
     if not quanta:

@@ -11,6 +11,7 @@ import numpy as np
 from spikeunet.engine import (
     Add,
     Attention,
+    AttentionGates,
     AvgPool2d,
     Concat,
     Conv1d,
@@ -118,6 +119,12 @@ def _scale(_node, x, weight=None, bias=None):
     return x * weight[:, None, None] + bias[:, None, None]
 
 
+def _attention_gates(_node, x, weight=None, bias=None):
+    means = _functional().linear(x.mean((2, 3)), weight, bias).sigmoid()
+    places = (_functional().conv2d(x, weight[1:2, :, None, None]) + bias[1]).sigmoid()
+    return x * places * means[:, :1, None, None] * means[:, 2:, None, None]
+
+
 def _avg(node, x):
     return _functional().avg_pool2d(x, node.kernel_size, node.stride, node.padding)
 
@@ -205,6 +212,7 @@ EXAMPLES: dict[type, list[Example]] = {
     ],
     Linear: [_of(Linear("node", "source", random(7, 45), random(7)), (3, 5, 3), _linear)],
     Scale: [_of(Scale("node", "source", random(5), random(5)), (5, 3, 7), _scale)],
+    AttentionGates: [_of(AttentionGates("node", "source", random(5, 3), random(5)), (3, 5, 4), _attention_gates)],
     AvgPool2d: [
         _of(AvgPool2d("node", "source", 3, 2, 1), (3, 7, 9), _avg),
         _of(AvgPool2d("node", "source", (2, 3), (1, 4), (0, 1)), (3, 7, 9), _avg),

@@ -396,6 +396,7 @@ def test_a_bad_picture_does_not_stop_the_others_and_is_tried_again(capsys):
 REFUSED = {
     "no model": (["missing.npz", "clean"], "missing.npz: no such file; check the path"),
     "unknown model": (["no-such", "clean"], "no model is called 'no-such'"),
+    "a task without scores": (["derainer.npz", "clean"], "is for 'derain'; evaluate knows denoise, segment, classify"),
     "another task": (["other.npz", "clean"], "is for 'generate'; evaluate knows denoise, segment, classify"),
     "unknown set": (["gray.npz", "set13"], "no data set and no folder is called 'set13'; known are set12"),
     "set without data": (["gray.npz", "set12"], "say where the data set set12 is: --data FOLDER"),
@@ -437,6 +438,7 @@ REFUSED = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_bad_input_is_one_line(capsys, kind):
     save_model(small_denoiser(task="generate"), "other.npz")
+    save_model(small_denoiser(task="derain"), "derainer.npz")
     arguments, message = REFUSED[kind]
     assert message in refusals.refusal(capsys, "evaluate", *arguments)
 

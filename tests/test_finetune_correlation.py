@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spikeunet.engine import Conv2d, ConvTranspose2d
-from spikeunet.engine.finetune.trainable import with_arrays
+from spikeunet.engine.finetune.trainable_arrays import with_arrays
 from spikeunet.engine.kernels.processor import host_lanes
 from spikeunet.engine.layers.dense import convolution, correlation
 from spikeunet.engine.threads import on_threads, using_threads

@@ -43,7 +43,7 @@ from spikeunet.engine.finetune import (
     run_through_time,
     time_gradients,
 )
-from spikeunet.engine.finetune.trainable import with_arrays
+from spikeunet.engine.finetune.trainable_arrays import with_arrays
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -27,7 +27,7 @@ from spikeunet.engine.finetune.losses import LOSSES, loss_named
 from spikeunet.engine.finetune.optimizers import SGD, Adam, clip_factor, gradient_norm, update_averages
 from spikeunet.engine.finetune.penalty import SpikePenalty
 from spikeunet.engine.finetune.sums import exact_sum
-from spikeunet.engine.finetune.trainable import in_kernel_order
+from spikeunet.engine.finetune.trainable_arrays import in_kernel_order
 from spikeunet.engine.pictures.picture_files import write_picture
 
 

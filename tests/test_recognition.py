@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import unets
+from small_derainer import esdnet_state
 from test_dncnn import random_state as dncnn_state
 
 from spikeunet.converters import ARCHITECTURES, Blueprint, convert
@@ -40,6 +41,7 @@ STATES = {
     "vgg": lambda: networks.arrays(networks.VGG()),
     "resnet": lambda: networks.arrays(networks.ResNet()),
     "mlp": lambda: networks.arrays(networks.perceptron()),
+    "esdnet": esdnet_state,
 }
 
 

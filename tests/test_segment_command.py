@@ -266,7 +266,7 @@ def test_convert_takes_metadata_of_a_known_data_set_and_of_a_file():
             '{"task": "denoise"}',
             "more.json: says the task 'denoise', and --task",
         ),
-        (["--task", "foo"], "{}", "'foo' is not one of 'denoise', 'segment', 'classify', 'other'"),
+        (["--task", "foo"], "{}", "'foo' is not one of 'denoise', 'derain', 'segment', 'classify', 'other'"),
         (["--metadata", "more.json"], '{"preprocessing": [{"name": "eval"}]}', "must have one of the names rgb2gray"),
     ],
 )

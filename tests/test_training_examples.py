@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from PIL import Image
 
 from spikeunet.converters import convert
+from spikeunet.engine import add_rain
 from spikeunet.engine.dense import forward
 
 pytest.importorskip("imageio", reason="imageio is not installed (extra train)")
@@ -239,3 +242,41 @@ def test_segmenter_trains_from_the_command_line(scripts, tmp_path, monkeypatch, 
     monkeypatch.setattr(sys, "argv", [*program[:2], "stare=x", *program[3:]])
     with pytest.raises(SystemExit, match=r"NAME one of em, drive, camseq01 \(got stare=x\)"):
         scripts.train_segmenter.main()
+
+
+@pytest.mark.slow
+def test_a_derainer_is_trained_and_imported(tmp_path):
+    """A few iterations of the whole script, on pictures of noise; what it writes is what the import takes."""
+    for number in range(42):
+        picture = np.random.default_rng(number).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"{number:02}.jpg")
+    options = ["--crop", "32", "--batch", "2", "--iterations", "2", "--blocks", "1", "1", "1", "1", "1", "--width", "4"]
+    options += ["--validation", "1", "--statistics", "1", "--device", "cpu", "--minutes", "5", "--threads", "1"]
+    for kind in ("snn", "plain", "ann"):
+        command = [sys.executable, str(EXAMPLES / "train_derainer.py"), "--pictures", str(tmp_path), "--kind", kind]
+        done = subprocess.run(
+            [*command, "--out", str(tmp_path / "out"), *options], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        log = json.loads((tmp_path / "out" / f"{kind}.json").read_text("utf-8"))
+        assert sorted(log["validation"]) == ["heavy", "light", "medium"]
+        network = convert(tmp_path / "out" / f"{kind}.npz", normalization="none")
+        assert network.metadata["conversion"]["architecture"] == "esdnet"
+        assert ("trained_neurons" in network.metadata["conversion"]) == (kind != "ann")
+
+
+def test_rain_on_the_device_is_that_of_the_package():
+    """As much of the picture is covered, by streaks as bright."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        from rainy_crops import RainMaker
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    black = torch.zeros(48, 3, 64, 64)
+    drawn = RainMaker(torch.device("cpu"), 0)(black).numpy()
+    levels = ("light", "medium", "heavy")
+    own = np.stack([add_rain(np.zeros((64, 64, 3)), levels[seed % 3], seed) for seed in range(48)])
+    assert drawn.shape == (48, 3, 64, 64)
+    for threshold in (0.1, 0.5):
+        shares = [(each > threshold).mean() for each in (drawn, own)]
+        assert 0.6 < shares[0] / shares[1] < 1.6

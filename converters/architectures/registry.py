@@ -9,6 +9,7 @@ from spikeunet.engine.graph import Network
 from ..state_dict import StateDict
 from .blueprint import Blueprint
 from .dncnn import DNCNN, FDNCNN, FFDNET, IRCNN
+from .esdnet import ESDNET
 from .mlp import MLP
 from .resnet import RESNET
 from .spiking_unet import SPIKING_UNET
@@ -23,7 +24,7 @@ It raises StateDictError where the keys do not fit (`check_keys`). What it assum
 the network's metadata, under "conversion". A Blueprint is one.
 """
 
-OWN: tuple[Blueprint, ...] = (SPIKING_UNET, UNET, WNET, SINGLE, DNCNN, IRCNN, FDNCNN, FFDNET, VGG, RESNET, MLP)
+OWN: tuple[Blueprint, ...] = (SPIKING_UNET, UNET, WNET, SINGLE, DNCNN, IRCNN, FDNCNN, FFDNET, VGG, RESNET, MLP, ESDNET)
 
 ARCHITECTURES: dict[str, Architecture] = {blueprint.name: blueprint for blueprint in OWN}
 """Architectures by the name that `convert` takes; add one by adding an entry."""

@@ -14,7 +14,7 @@ from .claims import Claims
 from .console import print_fields
 from .jobs import check_folder, check_model_suffix, tell_skipped
 from .model_metadata import TASKS
-from .neuron_options import OPTIONS, neuron_model, numbers
+from .neuron_options import OPTIONS, neuron_model, numbers, trained_neurons
 from .options import FILE, no_sigma, range_option
 from .output import put_data
 from .piped_models import MODEL_FILE
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from spikeunet.converters import Weights
 
     from ..graph import Network
-    from ..neurons import NeuronModel
     from ..pictures.ranges import SampleRange
 
 NOISE_LEVELS = 10
@@ -210,6 +209,7 @@ def convert(
       spikeunet convert state.pth -o model.npz --calibration pictures/ --thresholds 2,1,0.5,0.25 --initial 0
       spikeunet convert state.pth -o model.npz --calibration pictures/ --epsilon 1e-3 --predicts picture
       spikeunet convert state.pth -o model.npz --normalization none --neuron if --thresholds 1
+      spikeunet convert derainer.npz -o derain.npz --normalization none --task derain --steps 4
       spikeunet convert network.nir -o model.npz --dt 1e-4
       spikeunet convert spikingformer.pth -o model.npz --heads 12 --dataset cifar10
       spikeunet convert state.pth -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
@@ -246,11 +246,7 @@ def convert(
     about_pictures = {"--pictures": pictures, "--add-noise": sigma, "--range": sample_range}
     _check_combinations(force, check, calibration, about_pictures)
     weights = _found(state, entry, epsilon, ahead)
-    if calibration is None and normalization != "none":
-        raise InputError(
-            f"--normalization {normalization} needs calibration pictures, such as the network will see; "
-            "name a folder of them by --calibration, or take --normalization none"
-        )
+    _check_calibration(normalization, calibration)
     held: dict[str, Any] = {
         "batch_norm_epsilon": EPSILON if epsilon is None else epsilon,
         "check": check or False,
@@ -265,27 +261,32 @@ def convert(
         tell_skipped(calibration)
         if sigma is not None:
             facts["calibration_sigma"] = [levels[0], levels[-1]]
-    options = {"normalization": normalization, "scales": scales, "percentile": percentile, "neuron": model}
+    trained = trained_neurons(plain, tune=tune)
+    options = {
+        "normalization": normalization,
+        "scales": scales,
+        "percentile": percentile,
+        "neuron": None if trained else model,
+    }
     if tune:
         best = tuned(plain, samples or [], steps, accumulates)
         options, model, facts["steps"] = best.options, best.neuron, best.steps
-    network = convert_network(
-        weights,
-        architecture,
-        calibration=samples,
-        **options,
-        metadata=facts,
-        **held,
-    )
+    network = convert_network(weights, architecture, calibration=samples, **options, metadata=facts, **held)
     check_task(network)
     save_model(network, output, dtype)
-    _tell(output, network, model, samples, assumptions(network, predicts or given.get("predicts"), epsilon))
+    _tell(
+        output,
+        network,
+        trained or repr(model),
+        samples,
+        assumptions(network, predicts or given.get("predicts"), epsilon),
+    )
 
 
 def _tell(
     output: Path,
     network: Network,
-    model: NeuronModel,
+    neurons: str,
     samples: Sequence[NDArray[np.float32]] | None,
     assumed: list[tuple[str, str]],
 ) -> None:
@@ -298,7 +299,7 @@ def _tell(
             "model": str(output),
             "parameters": network.parameters,
             "calibration_pictures": len(samples or ()),
-            "neurons": repr(model),
+            "neurons": neurons,
             "metadata": dict(network.metadata),
             "assumed": dict(assumed),
             "doubts": [text for _, text in doubtful],
@@ -308,7 +309,7 @@ def _tell(
         [
             ("model", str(output)),
             ("parameters", f"{network.parameters:,}"),
-            ("neurons", repr(model)),
+            ("neurons", neurons),
             ("calibration", f"{len(samples)} pictures" if samples else "none"),
             ("scales", scales_chosen(network)),
             *assumed,
@@ -326,6 +327,15 @@ def _check_combinations(
     given = [name for name, value in about_pictures.items() if value is not None]
     if calibration is None and given:
         raise InputError(f"{given[0]} has no meaning without --calibration; name a folder of pictures")
+
+
+def _check_calibration(normalization: str, calibration: Path | None) -> None:
+    """InputError where pictures are needed."""
+    if calibration is None and normalization != "none":
+        raise InputError(
+            f"--normalization {normalization} needs calibration pictures, such as the network will see; "
+            "name a folder of them by --calibration, or take --normalization none"
+        )
 
 
 def noise_levels(sigma: str | None) -> tuple[float, ...]:

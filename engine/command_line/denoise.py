@@ -19,6 +19,13 @@ from .options import FILE, FILE_NAME, INPUT, no_sigma
 from .picture_command import check_run_options, json_option, process_pictures, run_options
 from .piped_models import MODEL
 
+format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice([suffix[1:] for suffix in FORMATS], case_sensitive=False),
+    help="Of the pictures in a folder or to a pipe.  [default: as IN; PNG to a pipe]",
+)
+
 
 @click.command()
 @click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
@@ -45,12 +52,7 @@ from .piped_models import MODEL
 @no_sigma
 @click.option("--seed", type=click.IntRange(min=0), metavar="K", help="Seed of that noise; the next picture's is K+1.")
 @click.option("--clean", metavar="REF", type=FILE, help="Clean picture, or folder, to compare with.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice([suffix[1:] for suffix in FORMATS], case_sensitive=False),
-    help="Of the pictures in a folder or to a pipe.  [default: as IN; PNG to a pipe]",
-)
+@format_option
 @run_options
 @json_option
 def denoise(
@@ -115,7 +117,7 @@ def denoise(
     claims = Claims()
     for name in DEFAULT_MODELS.values() if model is None or model == AUTO else [model]:
         claims.reads_model(name)
-    jobs = plan_jobs(inputs, _output(output, format_), claims, clean, report=report)
+    jobs = plan_jobs(inputs, output_of(output, format_), claims, clean, report=report)
     settings = denoise_settings(
         model,
         steps,
@@ -132,7 +134,7 @@ def denoise(
     process_pictures(jobs, denoise_file, settings, "Denoising", report, as_json)
 
 
-def _output(path: str, name: str | None) -> Output:
+def output_of(path: str, name: str | None) -> Output:
     """The output, whose files must have the suffix of the format that was asked for, if one was."""
     if name is None:
         return Output(path, check=check_output_suffix)

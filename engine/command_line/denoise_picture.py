@@ -1,4 +1,4 @@
-"""Denoise one picture file and measure what came of it."""
+"""Denoise one picture file, or take the rain out of it, and measure what came of it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,21 @@ if TYPE_CHECKING:
 class DenoiseSettings(Settings):
     """Settings with the noise to add, None for none, and how much of the noise that is found is taken off.
 
-    `automatic` gives the model of a name where it is chosen by the picture's noise, else it is None.
+    `automatic` gives the model of a name where it is chosen by the picture's noise, else it is None. With `derains` it
+    is rain that is taken off, and `rain` the intensity of what is added first, None for none.
     """
 
-    sigma: float | None
-    seed: int
+    sigma: float | None = None
+    seed: int = 0
     strength: float | None = None
     automatic: Callable[[str], Model] | None = None
+    derains: bool = False
+    rain: str | None = None
+
+    @property
+    def spoils(self) -> bool:
+        """Whether pictures are taken for clean, and spoilt first."""
+        return self.sigma is not None or self.rain is not None
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class DenoisedRecord(Record):
     before: Quality | None
     after: Quality | None
     plan: Plan
+    rain: str | None = None
 
     @property
     def saved_as(self) -> str:
@@ -98,6 +107,7 @@ class DenoisedRecord(Record):
             "written_dtype": self.written_dtype,
             "noise_sigma": self.sigma,
             "noise_seed": self.noise_seed,
+            **({} if self.rain is None else {"rain": self.rain}),
             **noise_entry(self.plan),
             "psnr_before": _finite(self.before.psnr if self.before else None),
             "psnr_after": _finite(self.after.psnr if self.after else None),
@@ -126,12 +136,12 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     pictures.warn_of(job.source, source)
     limits = source.sample_range or ranges.type_range(source.samples.dtype)
     stored, transparency = samples.split_transparency(source.samples)
-    # Noise is added to samples that nothing has rounded.
-    exact = None if settings.sigma is None else np.dtype(np.float64)
+    # Noise and rain are added to samples that nothing has rounded.
+    exact = np.dtype(np.float64) if settings.spoils else None
     colors = _as_the_model_sees(ranges.to_unit(stored, limits, exact, anywhere=source.range_found), settings)
-    clean = _clean_reference(job, colors, source, settings.sigma)
-    noise_seed = None if settings.sigma is None else settings.seed + job.index
-    noisy = _with_noise(colors, settings.sigma, noise_seed)
+    clean = _clean_reference(job, colors, source, spoilt=settings.spoils)
+    noise_seed = settings.seed + job.index if settings.spoils else None
+    noisy = _spoilt(colors, settings, noise_seed)
     model, plan = chosen(job, noisy, settings)
     run = _denoised(noisy, model, plan, source.range_found, settings, settings.watch)
     before, after = (_quality(clean, picture) for picture in (noisy, run.restored))
@@ -145,7 +155,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         model=model,
         shape=source.samples.shape,
         dtype=dtype,
-        processed=_processed(noisy, whole, run, plan),
+        processed=_processed(noisy, whole, run, plan, settings),
         sample_range=source.sample_range,
         range_origin=source.range_origin,
         written_dtype=dtype if dtype in dtypes else dtypes[0],
@@ -154,6 +164,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         before=before,
         after=after,
         plan=plan,
+        rain=settings.rain,
         psnr_by_step=_psnr_by_step(clean, run.watched),
     )
 
@@ -166,8 +177,9 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     """
     from ..pictures.frame_writer import write_frames
 
-    if job.clean is not None or settings.sigma is not None:
-        raise PictureError(f"{job.source}: --clean and --add-noise are for single pictures; take a page with --page N")
+    if job.clean is not None or settings.spoils:
+        adding = "--add-rain" if settings.derains else "--add-noise"
+        raise PictureError(f"{job.source}: --clean and {adding} are for single pictures; take a page with --page N")
     totals, first, held = Totals(), None, ""
     with (
         opened_frames(job.source) as frames,
@@ -225,13 +237,16 @@ def _denoised_page(
     run = _denoised(noisy, model, plan, page.range_found, settings, watch)
     whole = stored if run.restored is noisy else _as_it_came(run.restored, stored, limits, page.range_found)
     whole = samples.join_transparency(whole, transparency)
-    return whole, _processed(noisy, whole, run, plan)
+    return whole, _processed(noisy, whole, run, plan, settings)
 
 
-def _processed(noisy: NDArray[np.float32], whole: NDArray[Any], run: UnitRun, plan: Plan) -> Denoised:
+def _processed(
+    noisy: NDArray[np.float32], whole: NDArray[Any], run: UnitRun, plan: Plan, settings: DenoiseSettings
+) -> Denoised:
     from ..tasks.denoising import Denoised
+    from ..tasks.deraining import Derained
 
-    return Denoised(
+    return (Derained if settings.derains else Denoised)(
         picture=whole,
         noisy=noisy,
         restored=run.restored,
@@ -248,10 +263,11 @@ def _denoised(
     """A picture from 0 to 1 denoised, or itself where there is nothing to do; `found` says that its range was found."""
     from ..pictures.ranges import check_near
     from ..tasks.denoising import denoise_unit
+    from ..tasks.deraining import derain_unit
 
     if not found:
         check_near(noisy, (0.0, 1.0))
-    return denoise_unit(
+    return (derain_unit if settings.derains else denoise_unit)(
         noisy,
         model.network,
         plan,
@@ -288,18 +304,23 @@ def _as_the_model_sees(colors: NDArray[Any], settings: DenoiseSettings) -> NDArr
     return gray if model.network.input.channels == 1 else colors
 
 
-def _with_noise(colors: NDArray[Any], sigma: float | None, seed: int | None) -> NDArray[np.float32]:
+def _spoilt(colors: NDArray[Any], settings: DenoiseSettings, seed: int | None) -> NDArray[np.float32]:
+    """The picture with the noise or the rain that is asked for."""
     from ..pictures.noise import add_noise
+    from ..pictures.rain import add_rain
 
-    if sigma is None or seed is None:
+    if seed is None:
         return colors
-    return add_noise(colors, sigma, seed)
+    if settings.rain is not None:
+        return add_rain(colors, settings.rain, seed)
+    assert settings.sigma is not None
+    return add_noise(colors, settings.sigma, seed)
 
 
 def _clean_reference(
-    job: Job, colors: NDArray[Any], source: PictureFile, sigma: float | None
+    job: Job, colors: NDArray[Any], source: PictureFile, *, spoilt: bool
 ) -> NDArray[np.float32] | None:
-    """The picture to compare with, in [0, 1] and without transparency: the reference, or what noise is added to.
+    """The picture to compare with, in [0, 1] and without transparency: the reference, or what is spoilt.
 
     float32, as the pictures to compare are: equal pictures must be found equal.
     """
@@ -308,7 +329,7 @@ def _clean_reference(
     from ..pictures.samples import split_transparency, without_equal_channels
 
     if job.clean is None:
-        return None if sigma is None else colors.astype(np.float32)
+        return colors.astype(np.float32) if spoilt else None
     picture = with_range_of(load_picture(job.clean), source)
     warn_of(job.clean, picture)
     stored, _ = split_transparency(picture.samples)

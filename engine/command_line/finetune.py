@@ -63,6 +63,14 @@ _settings_options = grouped(
         "--weight-bits", type=int, metavar="N",
         help="Train for weights rounded to N bits, 2 to 8, and save these; see spikeunet quantize.",
     ),
+    click.option(
+        "--batch-norm", type=float, metavar="A",
+        help="Train through time with batch norms, whose scale begins with A thresholds (0.7 is usual).",
+    ),
+    click.option(
+        "--weight-decay", type=float, metavar="W",
+        help="Share of the weights, times the rate, that each step takes off them.",
+    ),
     click.option("--seed", type=int, metavar="K", default=0, show_default=True),
 )  # fmt: skip
 
@@ -274,6 +282,8 @@ def _settings(options: dict[str, Any], task: str) -> Settings:
         scales=options["train_thresholds"],
         initial=options["train_initial"],
         weight_bits=options["weight_bits"],
+        batch_norm=options["batch_norm"],
+        weight_decay=options["weight_decay"],
         seed=options["seed"],
     )
 

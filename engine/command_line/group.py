@@ -12,6 +12,7 @@ from .classify import classify
 from .compile import compile_kernels
 from .convert import convert
 from .denoise import denoise
+from .derain import derain
 from .diagnose import diagnose
 from .doctor import doctor
 from .evaluate import evaluate
@@ -84,6 +85,7 @@ def main() -> None:
     Examples:
       spikeunet denoise noisy.png -o clean.png
       spikeunet denoise photographs/ -o denoised/ --report report.json
+      spikeunet derain rainy.jpg -o clear.png
       spikeunet segment street.png -o labels.png --overlay seen.png --model street.npz
       spikeunet classify digits.npz seven.png
       spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --ann
@@ -105,6 +107,7 @@ def main() -> None:
 
 COMMANDS = (
     denoise,
+    derain,
     segment,
     classify,
     evaluate,

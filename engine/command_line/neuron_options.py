@@ -8,9 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+import click
+from click.core import ParameterSource
+
 from ..errors import InputError, first_few
 
 if TYPE_CHECKING:
+    from ..graph import Network
     from ..neurons import NeuronModel, Registration
 
 OPTIONS = {
@@ -22,6 +26,9 @@ OPTIONS = {
     "refractory-lif": ("decay", "period", "reset"),
 }
 """Options of each kind of neuron that has a short name, besides the thresholds and the initial potential."""
+
+PARAMETERS = ("neuron", "thresholds", "initial", "reset", "decay", "gamma", "period", "parameters")
+"""Of `spikeunet convert`, those that say which neurons a network gets."""
 
 
 def neuron_model(
@@ -148,3 +155,13 @@ def numbers(option: str, text: str, separator: str) -> tuple[float, ...]:
     if not all(map(math.isfinite, numbers)):
         raise InputError(f"{option} must be finite numbers (got {text!r})")
     return numbers
+
+
+def trained_neurons(network: Network, *, tune: bool) -> str | None:
+    """The neurons that a network was trained with, where no option names others; InputError where they are tuned."""
+    found = network.metadata["conversion"].get("trained_neurons")
+    if found is not None and tune:
+        raise InputError("--tune has no meaning for a network that was trained with its neurons; leave it out")
+    source = click.get_current_context().get_parameter_source
+    named = any(source(name) is ParameterSource.COMMANDLINE for name in PARAMETERS)
+    return None if named else found

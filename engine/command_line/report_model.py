@@ -86,7 +86,7 @@ def report(
         check_sigma(add_noise)
     network = shared_model(model)
     task = task_of(network)
-    if task != "denoise" and (add_noise is not None or clean is not None):
+    if task != "denoise" and (add_noise is not None or (clean is not None and task != "derain")):
         raise InputError(f"--add-noise and --clean are for denoisers, and {model} is for {task!r}; leave them out")
     work, checked = _work(task, network)
     claims = Claims()
@@ -110,10 +110,12 @@ def _work(task: str, network: Network) -> tuple[Callable[[Job, Any], Record], Ne
     """What processes a picture, and the network, which is fit for it."""
     from ..tasks.classification import classifier
     from ..tasks.denoising import denoiser
+    from ..tasks.deraining import derainer
     from ..tasks.segmentation import segmenter
 
     known: dict[str, tuple[Callable[[Job, Any], Record], Callable[[Any], Network]]] = {
         "denoise": (denoise_file, denoiser),
+        "derain": (denoise_file, derainer),
         "segment": (segment_file, segmenter),
         "classify": (classify_file, classifier),
     }
@@ -141,8 +143,8 @@ def _is_series(picture: Path) -> bool:
 
 
 def _settings(task: str, noise: dict[str, Any], **shared: Any) -> Settings:
-    if task == "denoise":
-        return DenoiseSettings(order="layer", **noise, **shared)
+    if task in ("denoise", "derain"):
+        return DenoiseSettings(order="layer", derains=task == "derain", **noise, **shared)
     if task == "classify":
         return ClassifySettings(order="layer", top=TOP, **shared)
     return Settings(order="layer", **shared)

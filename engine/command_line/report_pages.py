@@ -105,8 +105,8 @@ def content_of(record: Record, settings: Settings, energy_model: str) -> Content
     )
 
 
-_TASKS = {"denoise": "Denoised", "segment": "Segmented", "classify": "Classified"}
-_AFTER = {"Denoised": "denoised", "Segmented": "segmented"}
+_TASKS = {"denoise": "Denoised", "derain": "Derained", "segment": "Segmented", "classify": "Classified"}
+_AFTER = {"Denoised": "denoised", "Derained": "derained", "Segmented": "segmented"}
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:

@@ -16,10 +16,11 @@ from ..models import model_digest, shared_model
 from ..pictures.noise import check_sigma
 from ..tasks.classification import known_classes, with_classes
 from ..tasks.inference import check_steps, recommended_steps, task_of
-from ..tasks.networks import NETWORKS, network_for
+from ..tasks.networks import network_for
 from .journal import Journal
 from .picture_task import Outcome, PictureTask, Row
 from .results import circumstances
+from .scored_tasks import SCORED
 from .scores import require_scikit_learn
 from .summary import summarise
 from .workplace import Workplace
@@ -194,8 +195,8 @@ def plan_evaluation(
         If something is missing, does not fit or is out of range.
     """
     task = task_of(shared_model(model))
-    if task not in NETWORKS:
-        raise InputError(f"the model {os.fspath(model)!r} is for {task!r}; evaluate knows {', '.join(NETWORKS)}")
+    if task not in SCORED:
+        raise InputError(f"the model {os.fspath(model)!r} is for {task!r}; evaluate knows {', '.join(SCORED)}")
     if classes is not None and task != "classify":
         raise InputError(f"names of classes are for classifiers (the model {os.fspath(model)!r} is for {task!r})")
     network = with_classes(network_for(task, model), classes)

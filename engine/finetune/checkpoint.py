@@ -26,7 +26,7 @@ from ..files.json_text import format_json, parse_json
 from ..files.topology import encode_node
 from ..graph import Network
 from .optimizers import Optimizer
-from .trainable import flat
+from .trainable_arrays import flat
 
 VERSION = 1
 _REMEDY = "start the training again without it"

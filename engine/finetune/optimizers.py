@@ -14,7 +14,7 @@ from ..kernels.float_mode import flushing
 from ..kernels.optimizers import AdamConstants, adam_step, add_squares, average_step, momentum_step
 from ..threads import on_threads, slices
 from .sums import exact_sum
-from .trainable import flat
+from .trainable_arrays import flat
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]
@@ -88,6 +88,16 @@ class Adam:
             numbers = (scaled_rate, first, second, self.epsilon * correction, scale)
             constants = AdamConstants(*(number(value) for value in numbers))
             _in_shares(adam_step, (flat(parameters[name]), flat(gradient), mean, square), constants)
+
+
+def decay_weights(parameters: Parameters, gradients: Mapping[str, Array], share: float) -> None:
+    """Take a share off the weights that have a gradient, in place, before a step; not off biases and scales.
+
+    With Adam that is AdamW (Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101).
+    """
+    for name in gradients:
+        if name.endswith(".weight"):
+            parameters[name] *= parameters[name].dtype.type(1 - share)
 
 
 OPTIMIZERS = ("adam", "sgd")

@@ -60,6 +60,11 @@ class Settings:
     weight_bits : int or None
         Run on weights rounded to so many bits, 2 to 8, and go straight through the rounding on the way back; see
         trainable.py. The result has the rounded weights.
+    batch_norm : float or None
+        Train with batch norms behind all weights but the readout's, whose scale begins with so many thresholds (tdBN:
+        1/sqrt(2) is usual); see batch_norm.py. For bptt. The result has them folded.
+    weight_decay : float or None
+        Share of the weights, times the learning rate, that is taken off them at each step: with Adam that is AdamW.
     seed : int
         Of the generator that draws the batches.
 
@@ -87,6 +92,8 @@ class Settings:
     weights: bool = True
     biases: bool = True
     weight_bits: int | None = None
+    batch_norm: float | None = None
+    weight_decay: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -106,6 +113,12 @@ class Settings:
         _check(0 <= self.average < 1, "the decay of the averages must lie in [0, 1)", self.average)
         if self.weight_bits is not None:
             check_bits(self.weight_bits)
+        if self.batch_norm is not None:
+            _check(self.batch_norm > 0, "the scale of batch norms must be positive", self.batch_norm)
+            if self.method != "bptt":
+                raise InputError(f"batch norms are trained through time; take the method bptt (got {self.method!r})")
+        if self.weight_decay is not None:
+            _check(self.weight_decay >= 0, "the weights' decay must not be negative", self.weight_decay)
         if self.clip is not None:
             _check(self.clip > 0, "the gradient's largest norm must be positive", self.clip)
 

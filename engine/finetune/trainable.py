@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..fixed_point import quanta_of_layers, rounded_arrays
 from ..graph import Network, Neurons, Node, Output, Projection, Synapses, Weighted
+from .batch_norm import PARTS, first_arrays, normed, normed_nodes, thresholds_behind, without_norms
 from .passes import refuse_untrainable
+from .trainable_arrays import in_kernel_order, with_arrays
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]
@@ -45,6 +47,9 @@ class Trainable:
         Whether they are trained.
     weight_bits : int, optional
         Bits that weights are rounded to in `network`, where layers read spikes alone.
+    batch_norm : float, optional
+        Scale that batch norms behind all weights but the readout's begin with, in thresholds; None for no norms.
+        `network` then normalises by the batch at hand, and `ordinary_network` and `export` have the norms folded.
 
     Raises
     ------
@@ -60,21 +65,23 @@ class Trainable:
         weights: bool = True,
         biases: bool = True,
         weight_bits: int | None = None,
+        batch_norm: float | None = None,
     ) -> None:
         if scales not in SCALES:
             raise InputError(f"threshold scales must be one of {', '.join(SCALES)} (got {scales!r})")
         refuse_untrainable(network)
         self.source = network
         self.weighted = tuple(node for node in network.nodes if isinstance(node, Weighted))
+        self._norms = _norms(network, batch_norm, scales, weight_bits)
         self._scales = scales
         self._free = set[str]() if scales == "none" else _free_synapses(network)
         self._behind = _scales_behind(network, self._free)
         self._initial = initial
         self._bits = weight_bits or 0
         self._quanta = quanta_of_layers(network) if weight_bits else {}
-        kept = {"weight": weights, "bias": biases, "log_scale": True, "initial": True}
+        kept = {"weight": weights, "bias": biases, "log_scale": True, "initial": True, "norm_scale": True}
         names = self.parameters()
-        self.trained = tuple(name for name in names if kept[name.rpartition(".")[2]])
+        self.trained = tuple(name for name in names if kept.get(name.rpartition(".")[2], False))
         if not self.trained:
             raise InputError("nothing is left to train: choose weights, biases, thresholds or initial potentials")
 
@@ -87,6 +94,9 @@ class Trainable:
             if node.name in self._free:
                 size = node.out_channels if self._scales == "channel" else 1
                 found[f"{node.name}.log_scale"] = np.zeros(size, dtype)
+            if node.name in self._norms:
+                arrays = first_arrays(node, self._norms[node.name], dtype)
+                found |= {f"{node.name}.{part}": array for part, array in arrays.items()}
         if self._initial:
             models = {node.name: node.model for node in self.source.neurons}
             found.update({f"{name}.initial": np.array([model.initial], dtype) for name, model in models.items()})
@@ -105,6 +115,9 @@ class Trainable:
                     weight, bias = rounded_arrays(node, weight, bias, self._bits, self._quanta[node.name])
                     weight = in_kernel_order(weight)
                 made = with_arrays(node, weight=weight, bias=bias)
+                if node.name in self._norms:
+                    parts = tuple(parameters[f"{node.name}.{part}"] for part in PARTS)
+                    made = normed(node, weight, bias, parts)
             elif isinstance(node, Neurons) and f"{node.name}.initial" in parameters:
                 initial = float(parameters[f"{node.name}.initial"][0])
                 # NeuronModel is a protocol; every model is a dataclass with this field.
@@ -113,9 +126,13 @@ class Trainable:
             nodes.append(made)
         return self.source.replace(nodes)
 
+    def ordinary_network(self, parameters: Mapping[str, Array]) -> Network:
+        """As `network`, with batch norms folded: what every engine runs."""
+        return without_norms(self.network(parameters)) if self._norms else self.network(parameters)
+
     def export(self, parameters: Mapping[str, Array]) -> Network:
         """As `network`, with every node checked and its arrays its own."""
-        made = self.network(parameters)
+        made = self.ordinary_network(parameters)
         return made.replace([dataclasses.replace(node) if isinstance(node, Weighted) else node for node in made.nodes])
 
     def pull_back(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> Parameters:
@@ -129,7 +146,7 @@ class Trainable:
                 self._add_scales(found, node, parameters, weight, bias)
             found[weight_name], found[bias_name] = _folded(node, weight, bias, scales)
         for name in self.trained:
-            if name.endswith(".initial"):
+            if name.endswith((".initial", ".norm_scale")):
                 found[name] = _or_zeros(gradients, name, parameters)
         return {name: _or_zeros(found, name, parameters) for name in self.trained}
 
@@ -174,24 +191,17 @@ class Trainable:
         return found
 
 
-def with_arrays(node: Any, **fields: Any) -> Any:
-    """A copy of a node with some fields exchanged, unchecked and uncopied."""
-    # `copy.copy` would make it anew, with all checks and copies of its arrays.
-    made = object.__new__(type(node))
-    made.__dict__.update(node.__dict__ | fields)
-    return made
-
-
-def in_kernel_order(weight: Array) -> Array:
-    """The same weight, in memory in the order that products and kernels read: kernel row, column, then channels."""
-    if weight.ndim != 4:
-        return np.ascontiguousarray(weight)
-    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1)
-
-
-def flat(array: Array) -> Array:
-    """One-dimensional view in the order of `in_kernel_order`; a copy where the array is in another order."""
-    return array.transpose(2, 3, 1, 0).reshape(-1) if array.ndim == 4 else array.reshape(-1)
+def _norms(network: Network, alpha: float | None, scales: str, weight_bits: int | None) -> dict[str, float]:
+    """For each node that gets a batch norm what its scale begins with; InputError where other choices forbid norms."""
+    if alpha is None:
+        return {}
+    if scales != "none" or weight_bits is not None:
+        raise InputError(
+            "batch norms scale channels themselves and give weights that are rounded only in the end; leave trained "
+            "thresholds and weight bits out, or train with them afterwards"
+        )
+    thresholds = thresholds_behind(network)
+    return {node.name: alpha * thresholds.get(node.name, 1.0) for node in normed_nodes(network)}
 
 
 def _or_zeros(gradients: Mapping[str, Array], name: str, parameters: Mapping[str, Array]) -> Array:
@@ -202,11 +212,14 @@ def _free_synapses(network: Network) -> set[str]:
     """Synapse nodes whose neurons can be scaled: nothing but weights reads what they emit, nor the Output it."""
     bound: set[str] = set()
     for node in reversed(network.nodes):
-        hands_on = isinstance(node, Weighted) or (isinstance(node, Synapses) and node.keeps_channels)
+        folds = isinstance(node, Weighted) and node.homogeneous
+        hands_on = folds or (isinstance(node, Synapses) and node.keeps_channels)
         mixes = isinstance(node, Synapses) and not hands_on
         mixes |= isinstance(node, Weighted) and network.widths(node) is None
         if isinstance(node, Output) or mixes or (node.name in bound and not isinstance(node, Weighted)):
             bound.update(node.sources)
+        if isinstance(node, Weighted) and not node.homogeneous:
+            bound.add(node.name)
     return {node.name for node in network.nodes if isinstance(node, Synapses) and node.name not in bound}
 
 

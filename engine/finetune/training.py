@@ -20,7 +20,7 @@ from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .data import Batches
 from .flow import flow_gradients, run_flow
 from .losses import loss_named
-from .optimizers import clip_factor, gradient_norm, optimizer_named, update_averages
+from .optimizers import clip_factor, decay_weights, gradient_norm, optimizer_named, update_averages
 from .penalty import SpikePenalty
 from .settings import Settings
 from .trainable import Trainable
@@ -82,7 +82,13 @@ class Trainer:
 
     def __init__(self, network: Network, batches: Batches, settings: Settings, threads: int | None = None) -> None:
         self.trainable = Trainable(
-            network, settings.scales, settings.initial, settings.weights, settings.biases, settings.weight_bits
+            network,
+            settings.scales,
+            settings.initial,
+            settings.weights,
+            settings.biases,
+            settings.weight_bits,
+            settings.batch_norm,
         )
         self.batches = batches
         self.settings = settings
@@ -143,6 +149,8 @@ class Trainer:
                 "start again with a smaller learning rate"
             )
         rate = self.settings.rate * self.settings.schedule(self.iteration, self.settings.iterations)
+        if self.settings.weight_decay is not None:
+            decay_weights(self.parameters, gradients, rate * self.settings.weight_decay)
         self.optimizer.step(self.parameters, gradients, rate, clip_factor(norm, self.settings.clip))
         if self.settings.average:
             update_averages(self.averages, self.parameters, self.settings.average, self.iteration)
@@ -168,7 +176,7 @@ class Trainer:
 
     def current_network(self) -> Network:
         """The network as it is now, for evaluation: with the averages where there are; unchecked."""
-        return self.trainable.network({**self.parameters, **self.averages})
+        return self.trainable.ordinary_network({**self.parameters, **self.averages})
 
     def result(self) -> Network:
         """The trained network, checked, with what was done in its metadata, and what was done to it before."""
@@ -185,8 +193,9 @@ class Trainer:
         }
         if settings.class_weights:
             done["class_weights"] = list(settings.class_weights)
-        if settings.weight_bits is not None:
-            done["weight_bits"] = settings.weight_bits
+        for name in ("weight_bits", "batch_norm", "weight_decay"):
+            if getattr(settings, name) is not None:
+                done[name] = getattr(settings, name)
         before = self.trainable.source.metadata.get("fine_tuning")
         if before is not None:
             done["previous"] = before

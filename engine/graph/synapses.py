@@ -41,12 +41,15 @@ class Rows(NamedTuple):
         Row of the input that the first one of the given values is.
     incoming : (C, H, W)
         Shape of the whole input.
+    gathered : (M, G) float64 or None
+        What `Synapses.gather` says of all rows of the input together; None of a kind that does not gather.
     """
 
     first: int
     last: int
     first_input: int
     incoming: Shape
+    gathered: Array | None = None
 
     @property
     def height(self) -> int:
@@ -72,6 +75,9 @@ class Synapses(Node):
 
     state_values: ClassVar[int] = 0
     """Numbers that the synapses keep from step to step for each number that they put out."""
+
+    gathers: ClassVar[bool] = False
+    """Whether `current` must know sums over all of the input at a step, whatever rows it computes: see `gather`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delay", count(self, "delay", self.delay, 0, MOST_DELAY))
@@ -113,6 +119,22 @@ class Synapses(Node):
         """
         raise NotImplementedError
 
+    def gather(self, values: Array) -> Array:
+        """Of some rows (M, h, W, C), numbers that are added up over all rows of the input, row by row.
+
+        Returns
+        -------
+        (M, h, G) float64, G of them
+        """
+        raise NotImplementedError
+
+    def gathered(self, values: Array) -> Array | None:
+        """Those of all rows together, (M, G), of the whole input; None for a kind without any."""
+        if not self.gathers:
+            return None
+        # One row after the other, so that the sum does not depend on how many are at hand at once.
+        return np.add.accumulate(self.gather(values), axis=1)[:, -1]
+
     def checked_current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
         """What `current` returns; GraphError where that is of another shape than it must be, or holds no floats."""
         found = np.asarray(self.current(values, rows, state))
@@ -138,7 +160,7 @@ class Synapses(Node):
         """The parts joined, and all rows."""
         values = value[0] if len(value) == 1 else np.concatenate(value, axis=3)
         incoming = (values.shape[3], *values.shape[1:3])
-        return values, Rows(0, self.output_shape(incoming)[1], 0, incoming)
+        return values, Rows(0, self.output_shape(incoming)[1], 0, incoming, self.gathered(values))
 
     def fresh_state(self, incoming: Shape, dtype: Any = np.float32) -> Array | None:
         """(H', W', C', state_values) zeros, what `current` takes before the first step; None without a state."""
@@ -280,7 +302,9 @@ class CurrentSum(Synapses):
 class Weighted(Projection):
     """Synapses with a weight, the output channels first (axis 0), then those of a group's inputs, and a bias.
 
-    A kind has the fields `weight` and `bias`, and calls `check_arrays` in its `__post_init__`.
+    A kind has the fields `weight` and `bias`, and calls `check_arrays` in its `__post_init__`. One that is not
+    `homogeneous` may have rows of weights for other numbers than its outputs: nothing is folded into them, and they are
+    not rounded to integers.
     """
 
     arrays: ClassVar[tuple[str, ...]] = ("weight", "bias")

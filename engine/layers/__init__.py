@@ -2,6 +2,7 @@
 
 from .add import Add
 from .attention import Attention
+from .attention_gates import AttentionGates
 from .avg_pool2d import AvgPool2d
 from .concat import Concat
 from .conv1d import Conv1d
@@ -22,6 +23,7 @@ from .windows import padded_rows, window_fan_out, window_rows
 __all__ = [
     "Add",
     "Attention",
+    "AttentionGates",
     "AvgPool2d",
     "Concat",
     "Conv1d",

@@ -41,6 +41,8 @@ class Attention(Projection):
 
     file_fields: ClassVar[Mapping[str, str]] = {"heads": "integer", "scale": "number"}
 
+    gathers: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         set_count(self, "heads", 1)
@@ -63,15 +65,26 @@ class Attention(Projection):
     def homogeneous(self) -> bool:
         return False
 
+    def input_rows(self, first: int, last: int, incoming: Shape) -> tuple[int, int]:
+        return first, last
+
+    def gather(self, values: Array) -> Array:
+        from ..kernels.attention import pair_sums
+
+        size = values.shape[3] // 3 // self.heads
+        pairs = np.zeros((*values.shape[:2], self.heads, size, size))
+        pair_sums(np.ascontiguousarray(values), pairs)
+        return pairs.reshape(*values.shape[:2], -1)
+
     def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
-        if values.dtype != np.float32:
-            return self._mixed(values)[:, rows.first : rows.last]
         from ..kernels.attention import attend
 
-        steps, _, width, channels = values.shape
-        currents = np.empty((steps, rows.height, width, channels // 3), np.float32)
-        pairs = np.empty((channels // 3 // self.heads,) * 2, np.float32)
-        attend(np.ascontiguousarray(values), rows.first, np.float32(self.scale), pairs, currents)
+        assert rows.gathered is not None
+        steps, height, width, channels = values.shape
+        currents = np.empty((steps, height, width, channels // 3), values.dtype)
+        size = channels // 3 // self.heads
+        pairs = rows.gathered.astype(values.dtype).reshape(steps, self.heads, size, size)
+        attend(np.ascontiguousarray(values), pairs, values.dtype.type(self.scale), currents)
         return currents
 
     def forward(self, value: Value, kept: dict[str, Any] | None = None) -> Array:

@@ -18,6 +18,7 @@ from ..errors import GraphError
 from ..graph import CurrentSum, Input, Join, Neurons, Node, Output, Projection, Synapses, Weighted
 from .add import Add
 from .attention import Attention
+from .attention_gates import AttentionGates
 from .avg_pool2d import AvgPool2d
 from .concat import Concat
 from .conv1d import Conv1d
@@ -37,7 +38,7 @@ Kind = TypeVar("Kind", bound=type[Node])
 
 OWN: tuple[type[Node], ...] = (
     Conv1d, Conv2d, ConvTranspose2d, Linear, Scale, AvgPool2d, SumPool2d, MaxPool2d, GlobalAvgPool2d, Upsample,
-    PixelShuffle, Flatten, MeanConv2d, Attention, Add, Concat,
+    PixelShuffle, Flatten, MeanConv2d, Attention, Add, Concat, AttentionGates,
 )  # fmt: skip
 """The package's kinds. A new one is added here and in `__init__`."""
 

@@ -77,6 +77,8 @@ class LayerRun:
     def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
         """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
         self.state.inject()
+        for values in (part.values for part in self._parts if part.values is not None):
+            values.prepare()
         threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
         bands = self._bands(threads)
         if self.events is None and not self._lasting and has_memory(self.layer, self.steps):

@@ -75,7 +75,10 @@ class TileSchedule:
         most = min(first + -(-self.tile * height // (self.height * step)) * step, height)
         for part in layer.parts:
             there = min(self._done[source.name] for source in part.sources)
-            if there < part.incoming[1]:
+            if part.node.gathers:
+                # What is gathered is of all rows, and gathered once: all of them are done then.
+                most = height if there == part.incoming[1] else first
+            elif there < part.incoming[1]:
                 ends = range(first + 1, most + 1)
                 most = first + bisect_right(ends, there, key=lambda last: part.input_rows(first, last)[1])
         return most if most == height else max(first, most // step * step)

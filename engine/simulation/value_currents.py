@@ -14,6 +14,9 @@ from ..kernels.values import emitted_rows
 from .layer_state import Inputs
 from .scratch import Scratch
 
+_ROWS = 16
+"""Input rows that are written out at once, where all of them have to be looked at."""
+
 
 class ValueCurrents:
     """What the node of a layer takes of its inputs.
@@ -32,6 +35,7 @@ class ValueCurrents:
         self._inputs = inputs
         self._steps = steps
         self._state = state
+        self._gathered: NDArray[np.float64] | None = None
 
     def run(self, scratch: Scratch, rows: tuple[int, int], currents: NDArray[np.float32]) -> None:
         """Currents of a band, flat: rows, width, steps, padded channels."""
@@ -49,12 +53,24 @@ class ValueCurrents:
         incoming = layer.incoming
         if layer.window is not None:
             top, (begin, _), incoming = layer.window.rows[0], layer.window.inputs, layer.window.whole.incoming
-        place = Rows(top + first, top + last, begin + layer.input_rows(first, last)[0], incoming)
+        first_input = begin + layer.input_rows(first, last)[0]
+        place = Rows(top + first, top + last, first_input, incoming, self._gathered)
         with np.errstate(over="ignore", invalid="ignore"):
             found = layer.node.checked_current(values, place, state)
         if not all_finite(found):
             raise beyond(layer.node.name, "a current")
         return found
+
+    def prepare(self) -> None:
+        """Work out what the node must know of all of the input, before several threads ask for bands of it."""
+        node, height = self._layer.node, self._layer.incoming[1]
+        if not node.gathers:
+            return
+        self._gathered, scratch = None, Scratch()
+        for first in range(0, height, _ROWS):
+            found = node.gather(self._values(scratch, first, min(first + _ROWS, height)))
+            for row in np.swapaxes(found, 0, 1):
+                self._gathered = row if self._gathered is None else self._gathered + row
 
     def _values(self, scratch: Scratch, first: int, last: int) -> NDArray[np.float32]:
         """(steps, rows, W, C): what the input rows first ... last - 1 hold."""

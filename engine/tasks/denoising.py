@@ -369,14 +369,18 @@ def prediction_in(metadata: Mapping[str, Any]) -> str:
 
 def denoiser(model: str | os.PathLike[str] | Network) -> Network:
     """The network that `model` names, where it is a denoiser; InputError otherwise."""
-    network = model_for("denoise", model)
+    return check_restorer(model_for("denoise", model), model, "denoiser")
+
+
+def check_restorer(network: Network, model: object, kind: str) -> Network:
+    """The network, where it puts out a picture like the one that it takes; `model` and `kind` are for messages."""
     prediction_in(network.metadata)
     side = network.size_multiple
     outputs = network.shapes((network.input.channels, side, side))[network.output.name]
     if outputs != (network.input.channels, side, side):
         raise InputError(
             f"the model {named(model)} puts out {outputs[0]}x{outputs[1]}x{outputs[2]} for a picture of "
-            f"{network.input.channels}x{side}x{side}; a denoiser puts out what it takes"
+            f"{network.input.channels}x{side}x{side}; a {kind} puts out what it takes"
         )
     return network
 

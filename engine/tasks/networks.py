@@ -10,13 +10,14 @@ from ..errors import InputError
 from ..graph import Network
 from .classification import classifier
 from .denoising import denoiser
+from .deraining import derainer
 from .inference import named
 from .segmentation import segmenter
 
 Model = str | os.PathLike[str] | Network
 
 NETWORKS: Mapping[str, Callable[[Model], Network]] = MappingProxyType(
-    {"denoise": denoiser, "segment": segmenter, "classify": classifier}
+    {"denoise": denoiser, "derain": derainer, "segment": segmenter, "classify": classifier}
 )
 """By task, what gives the network that a model names, where it and its metadata suit the task; InputError otherwise."""
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Network, Neurons, Projection, Rows, Synapses, Weighted
+from ..graph import Network, Neurons, Node, Projection, Rows, Synapses, Weighted
 from ..layers import (
     Attention,
+    AttentionGates,
     AvgPool2d,
     Conv1d,
     Conv2d,
@@ -247,15 +248,24 @@ def _parts(network: Network, name: str, recorded: Mapping[str, Array]) -> Iterat
         first += recorded[leaf].shape[1]
 
 
+EVEN: Mapping[type[Node], int] = {
+    Scale: 1,
+    GlobalAvgPool2d: 1,
+    Flatten: 1,
+    PixelShuffle: 1,
+    AttentionGates: 3,  # a mean, a gate, and the output at its place
+    Attention: 0,  # nothing by itself: see `products`
+}
+"""Products that an event enters, of kinds of which that does not depend on its place."""
+
+
 def targets(node: Projection, shape: Shape, out_shape: Shape) -> NDArray[np.int64]:
     """For each input site (C, H, W), how many products (with an output element and a weight) it enters."""
     reach = np.zeros(shape, np.int64)
-    if isinstance(node, Attention):
-        return reach  # nothing by itself: see `products`
     if isinstance(node, Linear):
         return reach + out_shape[0]
-    if isinstance(node, (Scale, GlobalAvgPool2d, Flatten, PixelShuffle)):
-        return reach + 1
+    if type(node) in EVEN:
+        return reach + EVEN[type(node)]
     if isinstance(node, Upsample):
         return _upsampled_targets(node, shape, out_shape)
     if type(node) not in SLIDING:
@@ -322,7 +332,7 @@ def whole_current(node: Projection, values: Array) -> Array:
     if not has_current(node):
         return node.forward((values,))
     incoming = (values.shape[3], values.shape[1], values.shape[2])
-    rows = Rows(0, node.output_shape(incoming)[1], 0, incoming)
+    rows = Rows(0, node.output_shape(incoming)[1], 0, incoming, node.gathered(values))
     return np.asarray(node.current(values, rows, node.fresh_state(incoming, values.dtype)))
 
 

@@ -89,7 +89,7 @@ def rows_agree(node: Projection, shape: Shape) -> None:
     if not brute_force.has_current(node):
         return
     name, values = describe(node), read_values(shape)
-    whole = whole_current(node, values)
+    whole, gathered = whole_current(node, values), node.gathered(values)
     for first, last in cuts(whole.shape[1]):
         low, high = node.input_rows(first, last, shape)
         place = f"the output rows {first} to {last - 1}"
@@ -99,7 +99,7 @@ def rows_agree(node: Projection, shape: Shape) -> None:
         )
         state = node.fresh_state(shape)
         part = None if state is None else state[first:last]
-        found = current_of(node, values[:, low:high].copy(), Rows(first, last, low, shape), part)
+        found = current_of(node, values[:, low:high].copy(), Rows(first, last, low, shape, gathered), part)
         require(
             found.shape == (len(values), last - first, *whole.shape[2:]),
             f"{name}: current() of {place} returns the shape {found.shape}; that of {last - first} rows is wanted",
@@ -112,8 +112,11 @@ def rows_agree(node: Projection, shape: Shape) -> None:
         )
         others = read_values(shape)[:, ::-1].copy()
         others[:, low:high] = values[:, low:high]
+        among_others = current_of(
+            node, others, whole_rows(node, shape)._replace(gathered=gathered), node.fresh_state(shape)
+        )
         require(
-            np.array_equal(whole_current(node, others)[:, first:last], whole[:, first:last]),
+            np.array_equal(among_others[:, first:last], whole[:, first:last]),
             f"{name}: {place} depend on input rows other than {low} to {high - 1}, all that input_rows() asks for",
         )
 
@@ -126,7 +129,10 @@ def steps_agree(node: Projection, shape: Shape) -> None:
     whole = whole_current(node, values)
     for first in range(1, len(values)):
         state = node.fresh_state(shape)
-        parts = [current_of(node, part, rows, state) for part in (values[:first].copy(), values[first:].copy())]
+        parts = [
+            current_of(node, part, rows._replace(gathered=node.gathered(part)), state)
+            for part in (values[:first].copy(), values[first:].copy())
+        ]
         require(
             np.array_equal(np.concatenate(parts), whole),
             f"{name}: {first} steps and then {len(values) - first} give something else than {len(values)} at once"

@@ -54,7 +54,8 @@ def whole_current(node: Projection, values: Array) -> Array:
     if not brute_force.has_current(node):
         return node.forward((values,))
     shape = (values.shape[3], values.shape[1], values.shape[2])
-    return current_of(node, values, whole_rows(node, shape), node.fresh_state(shape))
+    rows = whole_rows(node, shape)._replace(gathered=node.gathered(values))
+    return current_of(node, values, rows, node.fresh_state(shape))
 
 
 def by_site(node: Projection, shape: Shape) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..graph import Node, Rows, Synapses
 from ..layers import (
     Attention,
+    AttentionGates,
     AvgPool2d,
     Conv1d,
     Conv2d,
@@ -131,6 +132,18 @@ def global_avg_pool2d(_node: GlobalAvgPool2d, x: Array) -> Array:
     return np.asarray(x.sum((1, 2), keepdims=True) / (x.shape[1] * x.shape[2]))
 
 
+def attention_gates(node: AttentionGates, x: Array) -> Array:
+    """Every value times three gates: of the step, of its place, of its channel; means are those of the step."""
+    means, result = x.mean((1, 2)), np.zeros(x.shape)
+    step, place, *channels = zip(node.weight.astype(np.float64), node.bias.astype(np.float64), strict=True)
+    for channel, row, column in np.ndindex(x.shape):
+        sums = (step[0] @ means + step[1], place[0] @ x[:, row, column] + place[1])
+        own = channels[channel][0] @ means + channels[channel][1]
+        gates = [1 / (1 + np.exp(-each)) for each in (*sums, own)]
+        result[channel, row, column] = x[channel, row, column] * np.prod(gates)
+    return result
+
+
 def flatten(_node: Flatten, x: Array) -> Array:
     """All values in a row of channels, in the order (channel, row, column)."""
     return x.reshape(-1, 1, 1)
@@ -206,6 +219,7 @@ SYNAPSES: Mapping[type[Node], Callable[[Any, Array], Array]] = {
     GlobalAvgPool2d: global_avg_pool2d,
     Linear: linear,
     Scale: scale,
+    AttentionGates: attention_gates,
     Flatten: flatten,
     PixelShuffle: pixel_shuffle,
     Upsample: upsample,
@@ -253,7 +267,7 @@ def own_synapses(node: Synapses, x: Array, kept: dict[str, Array]) -> Array:
     """
     values = np.ascontiguousarray(x.transpose(1, 2, 0))[None]
     incoming = (x.shape[0], x.shape[1], x.shape[2])
-    rows = Rows(0, node.output_shape(incoming)[1], 0, incoming)
+    rows = Rows(0, node.output_shape(incoming)[1], 0, incoming, node.gathered(values))
     state = node.fresh_state(incoming, np.float64)
     if state is not None:
         state = kept.setdefault(node.name, state)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, SpikeunetError
 from ..files.model_file import save_model
-from ..finetune.trainable import in_kernel_order, with_arrays
+from ..finetune.trainable_arrays import in_kernel_order, with_arrays
 from ..graph import Input, Network, Output, Projection, Shape, Weighted
 from ..layers.registry import name_of
 from ..models import load_model
@@ -62,14 +62,14 @@ def arrays_kept(node: Projection) -> None:
     if isinstance(node, Weighted):
         wanted = (node.out_channels,)
         require(
-            node.bias.shape == wanted,
+            node.bias.shape == wanted or not node.homogeneous,
             f"{describe(node)}: its bias has the shape {node.bias.shape}; out_channels says {wanted}",
         )
 
 
 def weight_axes(node: Projection, shape: Shape) -> None:
     """Along which axes the input and the output channels lie: what normalisation, rounding and training go by."""
-    if not isinstance(node, Weighted):
+    if not isinstance(node, Weighted) or not node.homogeneous:
         return
     name, size = describe(node), node.weight.shape
     rows = node.by_output(node.weight)
