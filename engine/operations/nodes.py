@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,19 @@ from .exact import Counts, added, row_totals, total
 
 if TYPE_CHECKING:
     from ..neurons import Arithmetic
+
+
+Entry = TypeVar("Entry")
+
+
+def counted(entry: Entry, **counts: Any) -> Entry:
+    """An entry with other counts: what `dataclasses.replace` makes of it, in a tenth of the time.
+
+    There are two entries for each layer of each picture, and a small picture takes a few milliseconds in all.
+    """
+    new = object.__new__(type(entry))
+    new.__dict__.update(entry.__dict__, **counts)
+    return new
 
 
 class Emitter:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +13,12 @@ from ..binding.layer import Source
 from ..binding.products import most_products_of, products_of
 from ..events import EventQueue
 from ..kernels.vectors import LEVEL_BITS
-from ..layers.registry import name_of
 from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
+from ..operations.nodes import counted
 from .layer_state import picture_of
+from .ledger_plan import LedgerPlan, plan_of
 
-_BYTES = np.dtype(np.float32).itemsize
+Emitted = TypeVar("Emitted", NeuronOperations, InputOperations)
 
 
 class OperationsCounter:
@@ -35,21 +35,13 @@ class OperationsCounter:
     """
 
     def __init__(self, program: Program, steps: int) -> None:
+        self._program = program
         self._steps = steps
-        self._layers = program.layers
-        self._index = {layer.name: index for index, layer in enumerate(self._layers)}
+        self._plan = plan = plan_of(program)
         self._macs: dict[str, dict[int, tuple[int, int]]] = {}
         self.arriving: dict[str, NDArray[np.int64]] = {}
-        self._encoded = {name: program.network.encoded[name].level_table() for name in program.encoded}
-        self._sites = {name: math.prod(shape) for name, shape in program.encoded.items()}
-        self._index |= {name: len(self._layers) + number for number, name in enumerate(self._encoded)}
-        kinds = [layer.thresholds for layer in self._layers] + [table.kinds for table in self._encoded.values()]
-        self._begins = np.cumsum([0, *(len(layer.spiking) for layer in self._layers)])
-        most = 1 + max(8, *kinds)
-        self.fired = np.zeros((len(self._index), most, steps), np.int64)
-        self.counts = np.zeros((self._begins[-1], 2, most, steps), np.int64)
-        # Of a tile, the layer that is run knows what its rows count for: see `add_run`.
-        self._parts = [list(layer.parts) for layer in self._layers]
+        self.fired = np.zeros((len(plan.rows), 1 + plan.kinds, steps), np.int64)
+        self.counts = np.zeros((plan.begins[-1], 2, 1 + plan.kinds, steps), np.int64)
 
     def add_input(self, layer: Layer, picture: NDArray[np.float32], first_step: int = 0) -> None:
         """Note the multiply-accumulates of a layer that reads the analog input, from one step on.
@@ -69,141 +61,92 @@ class OperationsCounter:
         `fired` and `counts` are as in `LayerRun`, whose steps may be more.
         """
         # Noted now and worked out in the end, all at once: between kernels, little of this would be in the caches.
-        index, size = self._index[layer.name], steps.stop - steps.start
-        self._parts[index] = list(layer.parts)
-        self.fired[index, : len(fired), steps] = fired[:, :size]
-        of_layer = self.counts[self._begins[index] : self._begins[index + 1]]
+        row, size = self._plan.rows[layer.name], steps.stop - steps.start
+        if layer is not self._program.layers[row]:
+            # Of a tile, the layer that is run knows what its rows count for.
+            parts = [(layer if index == row else each).parts for index, each in enumerate(self._program.layers)]
+            self._plan = LedgerPlan(self._program, parts)
+        self.fired[row, : len(fired), steps] = fired[:, :size]
+        of_layer = self.counts[self._plan.begins[row] : self._plan.begins[row + 1]]
         of_layer[:, :, : counts.shape[2], steps] = counts[..., :size]
+
+    def add_compiled(
+        self, layers: NDArray[np.int64], fired: NDArray[np.int64], counts: NDArray[np.int64], steps: slice
+    ) -> None:
+        """The same of several layers of the program, by number, their `counts` one after the other."""
+        kinds = fired.shape[1]
+        self.fired[layers, :kinds, steps] = fired
+        begins = self._plan.begins
+        if len(counts) == begins[-1]:
+            self.counts[:, :, :kinds, steps] = counts
+            return
+        places = np.concatenate([np.arange(begins[layer], begins[layer + 1]) for layer in layers.tolist()])
+        self.counts[places, :, :kinds, steps] = counts
 
     def add_encoded(self, name: str, queue: EventQueue, first_step: int) -> None:
         """Note the spikes that an Input's encoder has made, from one step on."""
-        table, index = self._encoded[name], self._index[name]
+        table, row = self._program.network.encoded[name].level_table(), self._plan.rows[name]
         for step in range(queue.steps):
             levels = (queue.levels >> queue.levels.dtype.type(LEVEL_BITS * step)).astype(np.uint8)
-            self.fired[index, : 1 + table.kinds, first_step + step] = table.counts(levels)
+            self.fired[row, : 1 + table.kinds, first_step + step] = table.counts(levels)
 
     @property
     def operations(self) -> Operations:
         """The ledger of the steps noted so far."""
-        neurons = {
-            layer.name: self._neuron_operations(layer, fired)
-            for layer, fired in zip(self._layers, self.fired, strict=False)
-            if layer.neurons is not None
-        }
-        # A node that feeds both neurons and the readout is run twice by the engine but counted once.
-        accumulates = self._accumulates()
+        plan = self._plan
+        spikes = np.ascontiguousarray(self.fired[:, 1:].swapaxes(1, 2))
+
+        def emitted(row: int, entry: Emitted) -> Emitted:
+            return counted(entry, events=self.fired[row, 0], spikes=spikes[row, :, : len(entry.thresholds)])
+
+        neurons = {entry.name: emitted(row, entry) for row, entry in plan.neurons}
+        inputs = {entry.name: emitted(row, entry) for row, entry in plan.inputs}
         synapses = {
-            part.node.name: self._synapse_operations(part, accumulates[index, number])
-            for index, layer in enumerate(self._layers)
-            for number, part in enumerate(layer.parts)
+            entry.name: self._synapse_operations(entry, sources)
+            for entry, sources in zip(plan.synapses, self._accumulates(), strict=True)
         }
-        inputs = {name: self._input_operations(name) for name in self._encoded}
         return Operations(self._steps, 1, neurons, synapses, inputs)
 
-    def _input_operations(self, name: str) -> InputOperations:
-        table, fired = self._encoded[name], self.fired[self._index[name]]
-        spikes = fired[1 : 1 + table.kinds].T.copy()
-        return InputOperations(name, self._sites[name], table.values, fired[0], spikes, table.shifts, table.bits)
-
-    def _neuron_operations(self, layer: Layer, fired: NDArray[np.int64]) -> NeuronOperations:
-        assert layer.levels is not None
-        neurons = math.prod(layer.outgoing)
-        return NeuronOperations(
-            name=layer.name,
-            neurons=neurons,
-            thresholds=layer.levels.values,
-            events=fired[0],
-            spikes=fired[1 : 1 + layer.thresholds].T.copy(),
-            state_bytes=_BYTES * neurons * layer.variables,
-            variables=layer.variables,
-            shifts=layer.levels.shifts,
-            bits=layer.levels.bits,
-            arithmetic=layer.arithmetic,
-            most_spikes=layer.levels.most_spikes,
-        )
-
-    def _synapse_operations(self, layer: Layer, sources: dict[str, SynapticEvents]) -> SynapseOperations:
-        weights, biases = layer.weights_and_biases
-        noted = self._macs.get(layer.node.name, {}).values()
-        macs, effective = sum(each for each, _ in noted), sum(each for _, each in noted)
-        return SynapseOperations(
-            name=layer.node.name,
-            kind=name_of(type(layer.node)) or type(layer.node).__name__,
+    def _synapse_operations(self, entry: SynapseOperations, sources: dict[str, SynapticEvents]) -> SynapseOperations:
+        noted = self._macs.get(entry.name, {}).values()
+        return counted(
+            entry,
             sources=sources,
-            reads_input=len(layer.spiking) < len(layer.sources),
-            macs=macs,
-            macs_effective=effective,
-            dense_synops=self._steps * layer.dense_synops,
-            dense_macs=layer.dense_macs,
-            weights=weights,
-            zero_weights=layer.zero_weights,
-            parameter_bytes=_BYTES * (weights + biases),
-            biases=biases,
-            inputs=math.prod(layer.incoming),
-            outputs=math.prod(layer.outgoing),
-            largest_inputs=math.prod(layer.incoming),
-            largest_outputs=math.prod(layer.outgoing),
-            channels=layer.incoming[0],
-            joined=tuple(source.name for source in layer.spiking),
-            delay=layer.node.delay,
-            state_bytes=_BYTES * layer.node.state_values * math.prod(layer.outgoing),
+            macs=sum(each for each, _ in noted),
+            macs_effective=sum(each for _, each in noted),
+            dense_synops=self._steps * entry.dense_synops,
             steps=self._steps,
         )
 
-    def _accumulates(self) -> dict[tuple[int, int], dict[str, SynapticEvents]]:
-        """What the events of each source cause in each part of each layer; a source that is joined twice counts twice.
-
-        By numbers of the layer and of the part.
-        """
-        found: dict[tuple[int, int], dict[str, SynapticEvents]] = {}
-        pairs: list[_Pair] = []
-        for index, parts in enumerate(self._parts):
-            place = int(self._begins[index])
-            for number, part in enumerate(parts):
-                of_part = found.setdefault((index, number), {})
-                for source in part.spiking:
-                    if source.name in self._index:
-                        pairs.append(_Pair((index, number), part, source, place))
-                    else:  # Of a tile, only the layer that is run has its sources here.
-                        zeros = np.zeros((2, self._steps), np.int64)
-                        binary = np.zeros((self._steps, source.thresholds), np.int64)
-                        of_part[source.name] = SynapticEvents(zeros[0], binary, zeros[1])
-                    place += 1
-        if pairs:
-            self._add_pairs(found, pairs)
+    def _accumulates(self) -> list[dict[str, SynapticEvents]]:
+        """What the events of each source cause in each node of synapses; a source that is joined twice counts twice."""
+        plan = self._plan
+        found: list[dict[str, SynapticEvents]] = [{} for _ in plan.synapses]
+        for pair in plan.unknown:
+            zeros = np.zeros((2, self._steps), np.int64)
+            binary = np.zeros((self._steps, pair.source.thresholds), np.int64)
+            found[pair.node][pair.source.name] = SynapticEvents(zeros[0], binary, zeros[1])
+        if plan.pairs:
+            self._add_pairs(found)
         return found
 
-    def _add_pairs(self, found: dict[tuple[int, int], dict[str, SynapticEvents]], pairs: list[_Pair]) -> None:
-        """Add what the events of a source cause in a part, for all pairs of them at once."""
-        fans = [pair.part.fan_out for pair in pairs]
-        usual, channels = (
-            np.array(numbers)[:, None, None]
-            for numbers in zip(*((math.prod(f.usual), f.channels) for f in fans), strict=True)
-        )
-        fired = self.fired[[self._index[pair.source.name] for pair in pairs]]
-        for number, pair in enumerate(pairs):
-            if pair.source.delay:
-                fired[number] = _arriving(fired[number], pair.source.delay)
-                before = self.arriving.get(pair.source.name, np.zeros(1, np.int64))
-                fired[number, : len(before), 0] += before
-        uneven, zeros = self.counts[[pair.place for pair in pairs]].swapaxes(0, 1)
-        accumulates = (usual * fired + uneven) * channels
+    def _add_pairs(self, found: list[dict[str, SynapticEvents]]) -> None:
+        """Add what the events of a source cause in a node, for all pairs of them at once."""
+        plan = self._plan
+        fired = self.fired[plan.source_rows]
+        for number, pair in plan.delayed:
+            fired[number] = _arriving(fired[number], pair.source.delay)
+            before = self.arriving.get(pair.source.name, np.zeros(1, np.int64))
+            fired[number, : len(before), 0] += before
+        uneven, zeros = self.counts[plan.places].swapaxes(0, 1)
+        accumulates = (plan.usual * fired + uneven) * plan.channels
         effective = accumulates[:, 0] - zeros[:, 0]
         by_threshold = np.ascontiguousarray(accumulates[:, 1:].swapaxes(1, 2))
-        for number, pair in enumerate(pairs):
+        for number, pair in enumerate(plan.pairs):
             binary = by_threshold[number, :, : pair.source.thresholds]
             new = SynapticEvents(accumulates[number, 0], binary, effective[number])
-            of_part, name = found[pair.key], pair.source.name
-            of_part[name] = of_part[name] + new if name in of_part else new
-
-
-class _Pair(NamedTuple):
-    """A part of a layer, one of its sources, and where what was counted of that stands."""
-
-    key: tuple[int, int]
-    part: Layer
-    source: Source
-    place: int
+            of_node, name = found[pair.node], pair.source.name
+            of_node[name] = of_node[name] + new if name in of_node else new
 
 
 def _arriving(fired: NDArray[np.int64], delay: int) -> NDArray[np.int64]:

@@ -337,11 +337,12 @@ class PictureRun:
 
     def _count(self, group: BoundGroup, steps: slice) -> None:
         """Count what compiled calls have done."""
-        compiled = [index for index in range(len(self.program.layers)) if self._is_compiled(group, index)]
-        for index, fired, counts in zip(compiled, *group.counted(compiled), strict=True):
-            layer = self.program.layers[index]
-            self.counter.add_run(layer, fired, counts, steps)
-            self.kernels[layer.name].add(group.kernels(index))
+        layers = self.program.layers
+        compiled = np.array([k for k in range(len(layers)) if self._is_compiled(group, k)], np.int64)
+        if compiled.size:
+            self.counter.add_compiled(compiled, *group.counted(compiled), steps)
+        for index in compiled.tolist():
+            self.kernels[layers[index].name].add(group.kernels(index))
 
     def _result(self) -> Result:
         readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}

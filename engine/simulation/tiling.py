@@ -134,7 +134,7 @@ class TiledRun:
         """Counts of these rows alone; a counter of accumulates has to know the layers that they come from."""
         names = {source.name for source in step.layer.sources if not source.analog} | {step.layer.name}
         layers = tuple(self.program.layers[index] for index in sorted(map(self._index.__getitem__, names)))
-        return OperationsCounter(replace(self.program, layers=layers), self.steps)
+        return OperationsCounter(replace(self.program, layers=layers, prepared={}), self.steps)
 
     def _count(self, step: TileStep, new: Operations) -> None:
         name = step.layer.name
