@@ -29,7 +29,7 @@ from spikeunet.engine import (
 from spikeunet.engine import simulate as simulate_with
 from spikeunet.engine.binding import allowed_kernels, build_program, integer_layer
 from spikeunet.engine.binding.kernel_choice import host_kernels
-from spikeunet.engine.kernels import dot
+from spikeunet.engine.kernels import dot, dot_groups
 from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.tables import SEGMENT
 from spikeunet.engine.memory import Shelf
@@ -392,10 +392,12 @@ def test_sums_that_float32_would_round():
 # --- Kernels ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("vectors", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "vectors", "few"),
+    [*((kind, vectors, 0) for kind in KINDS for vectors in (1, 2)), *(("vnni", 1, few) for few in (1, 2, 3, 4))],
+)
 @given(data=st.data())
-def test_sums_of_products(kind, vectors, data):
+def test_sums_of_products(kind, vectors, few, data):
     """Against NumPy, with the largest and smallest numbers, segments that fill no chunk and others of several."""
     if kind not in dot.host_dots():
         pytest.skip("this processor has no such instructions")
@@ -406,19 +408,24 @@ def test_sums_of_products(kind, vectors, data):
     chunks = [-(-number // dot.LANES) for number in quads]
     planes = generator.choice([0, 255] if extreme else np.arange(256), 8192).astype(np.uint8)
     weights = generator.choice([-127, 127] if extreme else np.arange(-127, 128), (sum(chunks), vectors, 16, 16, 4))
+    if few:
+        weights[..., few:, :] = 0
     begins, place, segments, expected = (64, 1024), 0, [], np.zeros((2, dot.GROUP, vectors, dot.LANES), np.int64)
+    chunk_bytes = few * dot.CHUNK_LEVELS or vectors * dot.CHUNK_BYTES
     for number, count in zip(quads, chunks, strict=True):
         weights[place + count - 1, :, (number - 1) % 16 + 1 :] = 0
         offset = 4 * int(generator.integers(0, 64))
-        segments.append((offset, number, place * vectors * dot.CHUNK_BYTES))
+        segments.append((offset, number, place * chunk_bytes))
         part = weights[place : place + count].transpose(0, 2, 4, 1, 3).reshape(-1, vectors, 16)
         for group, pixel in np.ndindex(2, dot.GROUP):
             levels = planes[begins[group] + pixel * stride + offset :][: len(part)].astype(np.int64)
             expected[group, pixel] += np.tensordot(levels, part, 1)
         place += count
+    if few:  # chunk, channel, level
+        weights = weights[:, 0, :, :few].transpose(0, 2, 1, 3)
     sums = np.full(expected.size, 7, np.int32)
     run_groups(
-        dot.dot_token(kind, vectors), np.array(segments, SEGMENT), planes, begins, stride,
+        dot.dot_token(kind, vectors, few), np.array(segments, SEGMENT), planes, begins, stride,
         weights.astype(np.int8).reshape(-1), sums, dot.tile_configuration(),
     )  # fmt: skip
     np.testing.assert_array_equal(sums.reshape(expected.shape), expected)
@@ -428,6 +435,6 @@ def test_sums_of_products(kind, vectors, data):
 def run_groups(token, segments, planes, begins, stride, weights, sums, tiles):
     if len(token[0]) == 3:
         dot.load_configuration(tiles)
-    dot.add_groups(token, segments, (0, len(segments)), planes, begins, stride, weights, 0, sums, 0)
+    dot_groups.add_groups(token, segments, (0, len(segments)), planes, begins, stride, weights, 0, sums, 0)
     if len(token[0]) == 3:
         dot.release_tiles()

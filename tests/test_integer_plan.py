@@ -38,7 +38,8 @@ def draw_plan(data):
     node = data.draw(strategies.SYNAPSES[kind]("node", "source", shape, VALUES))
     outgoing = node.output_shape(shape)
     rows, columns = node.axes(shape)
-    plan = make_integer_plan(rows, columns, shape, outgoing, -(-outgoing[0] // LANES) * LANES)
+    few = outgoing[0] if outgoing[0] <= 4 and data.draw(st.booleans()) else 0
+    plan = make_integer_plan(rows, columns, shape, outgoing, -(-outgoing[0] // LANES) * LANES, few)
     return node, plan, shape, outgoing, data.draw(st.integers(1, 4))
 
 
@@ -125,8 +126,12 @@ def test_packed_weights(data):
             for level, output in ((0, 0), (4 * quads - 1, outgoing[0] - 1), (4 * quads // 2, outgoing[0] // 2)):
                 block, lane = output // width, output % width
                 chunk, inside = level // CHUNK_LEVELS, level % CHUNK_LEVELS
-                place = base + block * block_bytes + begin + (chunk * plan.vectors + lane // LANES) * 64 * LANES
-                place += inside // 4 * 64 + lane % LANES * 4 + inside % 4
+                place = base + block * block_bytes + begin
+                if plan.few:
+                    place += (chunk * plan.few + output) * CHUNK_LEVELS + inside
+                else:
+                    place += (chunk * plan.vectors + lane // LANES) * 64 * LANES
+                    place += inside // 4 * 64 + lane % LANES * 4 + inside % 4
                 assert packed[place] == expected[level, output]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Synapses
+from ..kernels.dot_few import few_outputs
 from ..layers.taps import AxisPhase, WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
@@ -145,7 +146,8 @@ class GatherLayer(Layer):
     def integer_plan(self) -> IntegerPlan:
         """Tables for the dot kernels."""
         columns = self.node.axes(self.incoming)[1]
-        return make_integer_plan(self.plan.rows, columns, self.incoming, self.outgoing, self.padded_channels)
+        few = few_outputs(self.kernels.integers, self.outgoing[0])
+        return make_integer_plan(self.plan.rows, columns, self.incoming, self.outgoing, self.padded_channels, few)
 
 
 def _shifted(phase: AxisPhase, shift: int) -> AxisPhase:

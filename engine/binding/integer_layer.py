@@ -105,12 +105,12 @@ class IntegerLayer:
 
     def tokens(self, steps: int) -> DotTokens:
         """Shapes of what is kept in registers, for this many steps at once."""
-        return _tokens(self.kind, self.plan.vectors, steps)
+        return _tokens(self.kind, self.plan.vectors, self.plan.few, steps)
 
 
 @functools.cache
-def _tokens(kind: str, vectors: int, steps: int) -> DotTokens:
-    return DotTokens(dot_token(kind, vectors), window_token(steps, 1, vectors, LANES, vectors))
+def _tokens(kind: str, vectors: int, few: int, steps: int) -> DotTokens:
+    return DotTokens(dot_token(kind, vectors, few), window_token(steps, 1, vectors, LANES, vectors))
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +137,7 @@ def integer_layer(
     node: WeightedTaps, incoming: Shape, terms: IntegerTerms, plan: IntegerPlan, kind: str
 ) -> IntegerLayer:
     """A node in integers, silent neurons included, with a kind of kernel, see `dot_token`."""
-    key = (plan.vectors, plan.padded, *node.packing_key(incoming))
+    key = (plan.vectors, plan.few, plan.padded, *node.packing_key(incoming))
     packed = _packed.get(node, key, lambda: pack_integers(terms.kernel.kernel, plan))
     return IntegerLayer(terms, plan, packed, kind)
 

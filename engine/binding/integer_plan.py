@@ -81,6 +81,8 @@ class IntegerPlan:
         What the kernels take.
     vectors : int
         Vectors of output channels in a block.
+    few : int
+        See `few_outputs`.
     taps : tuple of (rows of the kernel, columns of the kernel)
         Of each segment, in their order.
     padded : int
@@ -91,9 +93,15 @@ class IntegerPlan:
 
     tables: DotTables
     vectors: int
+    few: int
     taps: tuple[tuple[int, tuple[int, ...]], ...]
     padded: int
     rows: Axis
+
+    @property
+    def block_channels(self) -> int:
+        """Output channels that there are weights for in a block."""
+        return self.few or LANES * self.vectors
 
     @lazy_property
     def known_rows(self) -> dict[tuple[tuple[int, int], ...], NDArray[np.int64]]:
@@ -109,8 +117,13 @@ class IntegerPlan:
         return steps * (rows * self.tables.layout.row_bytes + PLANE_GAP)
 
 
-def make_integer_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shape, padded: int) -> IntegerPlan:
-    """Tables for a node with these taps that reads `incoming` and puts out `outgoing`, of `padded` channels then."""
+def make_integer_plan(
+    rows: Axis, columns: Axis, incoming: Shape, outgoing: Shape, padded: int, few: int = 0
+) -> IntegerPlan:
+    """Tables for a node with these taps that reads `incoming` and puts out `outgoing`, of `padded` channels then.
+
+    `few` says that vectors hold levels, see `few_outputs`.
+    """
     channels = -(-incoming[0] // 4) * 4
     vectors = 2 if padded % (2 * LANES) == 0 else 1
     lowest = min((phase.offsets[0] for phase in columns.reading), default=0)
@@ -134,7 +147,7 @@ def make_integer_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shap
                 quads = number * channels // 4
                 segments.append((row_offset * row_bytes + offset * channels, quads, block_bytes))
                 taps.append((row, horizontal.indices[position : position + number]))
-                block_bytes += -(-quads * 4 // CHUNK_LEVELS) * CHUNK_LEVELS * LANES * vectors
+                block_bytes += -(-quads * 4 // CHUNK_LEVELS) * CHUNK_LEVELS * (few or LANES * vectors)
         phases[y, x] = *places[y, x], first, len(segments), weights, block_bytes
         weights += block_bytes * (padded // (LANES * vectors))
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
@@ -147,6 +160,7 @@ def make_integer_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shap
             segments=np.array(segments, SEGMENT),
         ),
         vectors=vectors,
+        few=few,
         taps=tuple(taps),
         padded=padded,
         rows=rows,
@@ -156,9 +170,9 @@ def make_integer_plan(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shap
 def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int8]:
     """Flat int8, as `dot_band` reads it.
 
-    Phase, block of output channels, segment, chunk, vector, quad of levels, channel in vector, level in quad. A
-    segment's levels are those of its kernel columns, one after the other, each with all input channels filled up to
-    whole quads; zeros fill up its last chunk.
+    Phase, block of output channels, segment, chunk, vector, quad of levels, channel in vector, level in quad; of few
+    output channels phase, segment, chunk, channel, level. A segment's levels are those of its kernel columns, one after
+    the other, each with all input channels filled up to whole quads; zeros fill up its last chunk.
     """
     inputs, outputs = kernel.shape[2:]
     padded = plan.padded
@@ -176,9 +190,13 @@ def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int
             chunks = -(-levels // CHUNK_LEVELS)
             segment = np.zeros((chunks * CHUNK_LEVELS, padded), np.int8)
             segment[:levels] = filled[row, list(columns)].reshape(levels, padded)
-            parts = segment.reshape(chunks, CHUNK_LEVELS // 4, 4, blocks, plan.vectors, LANES)
-            size = segment.size // blocks
-            of_phase[:, place : place + size] = parts.transpose(3, 0, 4, 1, 5, 2).reshape(blocks, size)
+            size = chunks * CHUNK_LEVELS * plan.block_channels
+            if plan.few:
+                few = segment[:, : plan.few].reshape(chunks, CHUNK_LEVELS, plan.few)
+                of_phase[0, place : place + size] = few.transpose(0, 2, 1).reshape(size)
+            else:
+                parts = segment.reshape(chunks, CHUNK_LEVELS // 4, 4, blocks, plan.vectors, LANES)
+                of_phase[:, place : place + size] = parts.transpose(3, 0, 4, 1, 5, 2).reshape(blocks, size)
             place += size
     return packed
 

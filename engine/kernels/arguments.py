@@ -88,6 +88,10 @@ class CountedSource(NamedTuple):
     thresholds : int
     channel_offset : int
         First channel of this source among all sources.
+    masks : uint8
+        The queue's, flat; of size 0 where it has none.
+    width : int
+        Channels of the queue.
     """
 
     start: NDArray[np.int64]
@@ -95,6 +99,8 @@ class CountedSource(NamedTuple):
     levels: NDArray[np.unsignedinteger[Any]]
     thresholds: int
     channel_offset: int
+    masks: NDArray[np.uint8]
+    width: int
 
 
 class PlaneSources(NamedTuple):

@@ -19,7 +19,6 @@ import platform
 import sys
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -41,7 +40,7 @@ CHUNK_LEVELS = 64
 CHUNK_BYTES = CHUNK_LEVELS * LANES
 """Bytes of a chunk's weights for a vector of output channels: quad of levels, channel, level in quad."""
 
-_HALF = 8
+HALF = 8
 """Output pixels whose sums are in vector registers at once."""
 
 _KINDS = ("portable", "vnni", "amx")
@@ -58,15 +57,19 @@ class DotToken(NamedTuple):
         As long as the kind's number, from 1 on.
     vectors : tuple
         As long as there are vectors of output channels, 1 or 2.
+    few : tuple
+        As long as there are output channels, where they are so few that a vector holds the levels of one pixel rather
+        than the outputs; otherwise empty.
     """
 
     kind: tuple[int, ...]
     vectors: tuple[int, ...]
+    few: tuple[int, ...]
 
 
-def dot_token(kind: str, vectors: int) -> DotToken:
-    """A value whose Numba type says which kind of kernel, and how many vectors of output channels, 1 or 2."""
-    return DotToken((0,) * (_KINDS.index(kind) + 1), (0,) * vectors)
+def dot_token(kind: str, vectors: int, few: int = 0) -> DotToken:
+    """A value whose Numba type says which kind of kernel, and how many vectors, or few channels, are put out."""
+    return DotToken((0,) * (_KINDS.index(kind) + 1), (0,) * vectors, (0,) * few)
 
 
 @functools.cache
@@ -199,7 +202,7 @@ class SumBlock(types.Type):
 @register_model(SumBlock)
 class _SumBlockModel(models.PrimitiveModel):
     def __init__(self, manager, block):
-        super().__init__(manager, block, ir.ArrayType(_vector(LANES, _NUMBER), _HALF * block.vectors))
+        super().__init__(manager, block, ir.ArrayType(_vector(LANES, _NUMBER), HALF * block.vectors))
 
 
 @intrinsic
@@ -226,7 +229,7 @@ def multiply_quad(typing_context, block, planes, index, stride, weights, place):
         for vector in range(block.vectors):
             row = _load_vector(builder, weights, _offset(builder, place, vector * CHUNK_BYTES), 4 * LANES, _BYTE)
             rows.append(builder.bitcast(row, _vector(LANES, _NUMBER)))
-        for pixel in range(_HALF):
+        for pixel in range(HALF):
             pointer = builder.gep(planes, [builder.add(index, builder.mul(stride, stride.type(pixel)))], inbounds=True)
             quad = builder.load(builder.bitcast(pointer, _NUMBER.as_pointer()), align=1)
             for vector, row in enumerate(rows):
@@ -260,59 +263,9 @@ def store_sums(typing_context, block, sums, index):
     def generate(context, builder, signature, arguments):
         block_value, sums, index = arguments
         sums = _data(context, builder, signature.args[1], sums)
-        for position in range(_HALF * block.vectors):
+        for position in range(HALF * block.vectors):
             value = builder.extract_value(block_value, position)
             _store_vector(builder, value, sums, _offset(builder, index, position * LANES))
         return context.get_dummy_value()
 
     return types.void(block, sums, types.intp), generate
-
-
-# --- Both ------------------------------------------------------------------------------------------------------------
-
-
-@numba.njit(inline="always")
-def _add_in_vectors(token, segments, ends, planes, begin, stride, weights, weight_base, sums, place):
-    vectors = len(token.vectors)
-    for half in range(0, GROUP, _HALF):
-        block = zero_sums(token)
-        for segment in range(ends[0], ends[1]):
-            source = begin + segments[segment].levels + half * stride
-            weight = weight_base + segments[segment].weights
-            for quad in range(segments[segment].quads):
-                # Of each chunk, the quads of one vector of channels, then those of the next.
-                inside = quad // LANES * (vectors - 1) * CHUNK_BYTES
-                block = multiply_quad(block, planes, source + 4 * quad, stride, weights, weight + 64 * quad + inside)
-        store_sums(block, sums, place + half * vectors * LANES)
-
-
-@numba.njit(inline="always")
-def _add_in_tiles(token, segments, ends, planes, begins, stride, weights, weight_base, sums, place):
-    vectors = len(token.vectors)
-    zero_tiles()
-    for segment in range(ends[0], ends[1]):
-        first, second = begins[0] + segments[segment].levels, begins[1] + segments[segment].levels
-        weight = weight_base + segments[segment].weights
-        for chunk in range((segments[segment].quads + LANES - 1) // LANES):
-            shift = chunk * CHUNK_LEVELS
-            multiply_chunk(token, planes, first + shift, second + shift, stride, weights, weight)
-            weight += vectors * CHUNK_BYTES
-    store_tiles(token, sums, place)
-
-
-@numba.njit(inline="always")
-def add_groups(token, segments, ends, planes, begins, stride, weights, weight_base, sums, place):
-    """Sums of two groups into sums[place ...], int32: group, pixel, channel.
-
-    token : see `dot_token`
-    segments : (S,) SEGMENT; levels are counted from those of the group's first pixel, weights from weight_base
-    ends : first segment, last + 1
-    planes : uint8, flat, levels; `begins` of the two groups, and `stride` from pixel to pixel
-    weights : int8, flat, see engine/binding/integer_plan.py
-    """
-    if len(token.kind) == 3:  # AMX; Numba compiles only the branch that the type calls for
-        _add_in_tiles(token, segments, ends, planes, begins, stride, weights, weight_base, sums, place)
-    else:
-        _add_in_vectors(token, segments, ends, planes, begins[0], stride, weights, weight_base, sums, place)
-        next_place = place + GROUP * len(token.vectors) * LANES
-        _add_in_vectors(token, segments, ends, planes, begins[1], stride, weights, weight_base, sums, next_place)

@@ -13,7 +13,8 @@ from numba.extending import intrinsic
 
 from .band import output_rows, plane_rows
 from .compilation import compiled_bare
-from .dot import GROUP, LANES, add_groups, load_configuration, release_tiles
+from .dot import GROUP, LANES, load_configuration, release_tiles
+from .dot_groups import add_groups
 from .firing import fire_pixel
 from .planes import PLANE_GAP
 from .vectors import _data, _load_vector, _offset, _vector

@@ -8,18 +8,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .arguments import InputRows
 from .band import plane_rows
 from .compilation import compiled_bare
 from .sources import count_sources, source_at
-from .vectors import _data, _load_vector, _splat, _store_vector, _vector
-
-MASK_CHANNELS = 32
-"""Channels of a pixel that are spread out at once."""
+from .vectors import _data, _splat, _store_vector, _vector
+from .zero_counts import MASK_CHANNELS, add_levels, count_by_class
 
 PLANE_GAP = 64
 """Bytes between planes: kernels may read and write so many beyond a plane's last pixel."""
-
-_FLUSH = 255
 
 _BYTE, _NUMBER, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -141,50 +138,15 @@ def fill_planes(band, bands, steps, sources, memory, layout):
             base += layout.pixel_bytes
 
 
-@intrinsic
-def add_active(typing_context, totals, planes, place, stride, pixels):
-    """totals[k] += how many of some pixels have planes[place + pixel * stride + k] != 0, for MASK_CHANNELS bytes.
-
-    At most _FLUSH pixels: the counts stay in a register of bytes.
-    """
-
-    def generate(context, builder, signature, arguments):
-        totals, planes = (_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1))
-        _, _, place, stride, pixels = arguments
-        nothing = ir.Constant(_vector(MASK_CHANNELS, _BYTE), None)
-        held = cgutils.alloca_once_value(builder, nothing)
-        with cgutils.for_range(builder, pixels) as loop:
-            levels = _load_vector(
-                builder, planes, builder.add(place, builder.mul(loop.index, stride)), MASK_CHANNELS, _BYTE
-            )
-            active = builder.zext(builder.icmp_unsigned("!=", levels, nothing), nothing.type)
-            builder.store(builder.add(builder.load(held), active), held)
-        counts = builder.zext(builder.load(held), _vector(MASK_CHANNELS, _PLACE))
-        before = _load_vector(builder, totals, _PLACE(0), MASK_CHANNELS, _PLACE)
-        _store_vector(builder, builder.add(before, counts), totals, _PLACE(0))
-        return context.get_dummy_value()
-
-    return types.void(totals, planes, types.intp, types.intp, types.intp), generate
-
-
 @numba.njit(inline="always")
-def _count_active(planes, base, pixel, pixels, totals):
-    """Add to `totals` how many of some pixels, whose bytes begin at `base`, have each channel active."""
-    for word in range(0, pixel, MASK_CHANNELS):
-        for first in range(0, pixels, _FLUSH):
-            place = base + first * pixel + word
-            add_active(totals[word:], planes, place, pixel, min(_FLUSH, pixels - first))
-
-
-@numba.njit(inline="always")
-def _add_zeros(sources, step, of_class, totals, counts):
-    """Add the weights of zero that channels meet which are active so often, and forget how often."""
+def _add_zeros(target, of_class, totals):
+    """Add the weights of zero that channels meet which are active so often."""
+    sources, step, counts = target
     for number in range(count_sources(sources.queues)):
         total, first = 0, source_at(sources.queues, number).channel_offset
         for channel in range(first, first + sources.channels[number]):
             total += of_class[channel] * totals[channel]
         counts[number, 1, 0, step] += total
-    totals[:] = 0
 
 
 @compiled_bare
@@ -195,22 +157,12 @@ def count_zeros_of_planes(band, bands, steps, sources, memory, layout, zeros):
     zeros : ZeroCounts
     """
     planes = plane_rows(band, bands, memory)
-    first, end = bands.table[band].first_counted, bands.table[band].end_counted
-    row_classes, column_classes = zeros.tables.row_classes, zeros.tables.column_classes
-    width, pixel, size = column_classes.size, layout.pixel_bytes, planes.rows * layout.row_bytes + PLANE_GAP
+    rows = InputRows(bands.table[band].first_counted, bands.table[band].end_counted)
+    size, row = planes.rows * layout.row_bytes + PLANE_GAP, layout.row_bytes
     totals = zeros.sums
     totals[:] = 0
     for step in range(len(steps)):
-        x = 0
-        while x < width:
-            end_x = x + 1
-            while end_x < width and column_classes[end_x] == column_classes[x]:
-                end_x += 1
-            for row in range(first, end):
-                base = step * size + (row - planes.first_row) * layout.row_bytes + layout.edge + x * pixel
-                _count_active(planes.levels, base, pixel, end_x - x, totals)
-                # Rows of one class follow each other, nearly all of them.
-                if row + 1 == end or row_classes[row + 1] != row_classes[row]:
-                    of_class = zeros.tables.zeros[row_classes[row]][column_classes[x]]
-                    _add_zeros(sources, step, of_class, totals, zeros.counts)
-            x = end_x
+        place = step * size - planes.first_row * row + layout.edge
+        data = place, row, layout.pixel_bytes, MASK_CHANNELS
+        target = sources, step, zeros.counts
+        count_by_class(zeros.tables, rows, add_levels, planes.levels, data, totals, _add_zeros, target)

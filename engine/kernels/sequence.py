@@ -8,6 +8,7 @@ from .compilation import compiled_bare
 from .count import count_uneven_rows, count_zeros_of_rows
 from .shared_counter import ENTRIES, FINISHED, GIVEN_UP, add_shared, next_band, read_shared, wait_until
 from .sources import count_sources, source_at
+from .zero_counts import count_zeros_of_masks
 
 
 @compiled_bare
@@ -67,15 +68,20 @@ def count_uneven_sources(_band, sources, fan, counts):
 
 
 @compiled_bare
-def count_zeros_of_sources(_band, sources, tables, counts):
-    """`count_zeros_of_rows` of all rows of several queues.
+def count_zeros_of_sources(_band, sources, tables, totals, counts):
+    """Count, for each event of all rows of several queues, the weights of zero that it meets.
 
     sources : of CountedSource, as `packed_sources` makes them
     tables : ZeroTables
+    totals : int64, memory for as many as the queue with the most channels has, filled up to whole words of its masks
     counts : (sources, >= 2, >= 1, 8) int64, to which [source, 1, 0] is added
     """
     for number in range(count_sources(sources)):
         source = source_at(sources, number)
-        rows = InputRows(0, source.start.shape[0])
-        place = source.channel_offset
-        count_zeros_of_rows(source.start, source.channels, source.levels, rows, tables, place, counts[number, 1, 0])
+        height, columns = source.start.shape
+        rows, first = InputRows(0, height), source.channel_offset
+        if source.levels.itemsize == 1 and source.masks.size > 0:
+            place = first, source.width
+            count_zeros_of_masks(source.masks, rows, columns - 1, tables, place, totals, counts[number, 1, 0])
+        else:
+            count_zeros_of_rows(source.start, source.channels, source.levels, rows, tables, first, counts[number, 1, 0])

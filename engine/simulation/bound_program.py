@@ -12,7 +12,7 @@ go to the same memory.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from ..binding import Layer, Program
 from ..binding.kernel_choice import least_active
-from ..events import STEPS_PER_QUEUE, EventQueue
-from ..kernels.arguments import CountedSource
+from ..events import STEPS_PER_QUEUE, EventQueue, mask_bytes
 from ..kernels.bound_call import bind
 from ..kernels.float_mode import flushing
 from ..kernels.sequence import count_uneven_sources, count_zeros_of_sources, run_layers
@@ -33,7 +32,7 @@ from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
 from ..threads import WorkerThreads
 from .band_rows import SMALLEST_DENSE_PART, SMALLEST_PART, bands_in_cache
 from .compiled_layers import is_compiled
-from .event_sources import EXPECTED_SHARE
+from .event_sources import EXPECTED_SHARE, counted_sources
 from .layer_run import THREADED_WORK, by_step, whole_work
 from .layer_state import Inputs, LayerState
 from .part import Part
@@ -268,16 +267,13 @@ class BoundGroup:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
         if not part.inputs.queues:
             return
-        sources = packed_sources(
-            tuple(
-                CountedSource(queue.start, queue.channels, queue.levels, source.thresholds, source.channel_offset)
-                for source, queue, _ in part.inputs.queues
-            )
-        )
+        sources = packed_sources(counted_sources(part.inputs))
         counts = self._counts_of(index, 0)
         yield count_uneven_sources, (sources, part.layer.fan_tables, counts)
         if part.zeros_to_count is not None:
-            yield count_zeros_of_sources, (sources, part.zeros_to_count, counts)
+            most = max(8 * mask_bytes(source.channels) for source, _, _ in part.inputs.queues)
+            totals = self._scratches[0].zero_sums(most)
+            yield count_zeros_of_sources, (sources, part.zeros_to_count, totals, counts)
 
     def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:
         """(sources, 2, kinds, steps): where a worker counts what a layer does."""
@@ -356,14 +352,18 @@ class BoundGroup:
         """Those that computed the current of a compiled layer."""
         return self._kernels[index][self._progress[0].choices[index]]
 
-    def counted(self, indices: Sequence[int]) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
-        """What was counted for some compiled layers: (layers, 9, steps) `fired`, and `counts` of each layer.
+    def counted(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What was counted for some compiled layers: (layers, 9, steps) `fired`, (sources, 2, 9, steps) `counts`.
 
-        As in `LayerRun`.
+        As in `LayerRun`, the sources of one layer after those of the one before.
         """
         fired = by_step(self._fired[indices].sum(axis=1), self.steps)[..., : self.steps]
         counts = self._counts.sum(axis=0)[..., : self.steps]
-        return fired, [counts[self._reads.begins[index] : self._reads.begins[index + 1]] for index in indices]
+        if len(indices) == len(self.layers):
+            return fired, counts
+        chosen = np.zeros(len(self.layers), np.bool_)
+        chosen[indices] = True
+        return fired, counts[np.repeat(chosen, np.diff(self._reads.begins))]
 
 
 def take_bound(

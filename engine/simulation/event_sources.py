@@ -8,9 +8,10 @@ from operator import attrgetter
 import numpy as np
 
 from ..events import EventQueue
-from ..kernels.arguments import EventSource
+from ..kernels.arguments import CountedSource, EventSource
 from ..kernels.decode import MOST_CHUNKS
 from ..kernels.entries import CHUNK
+from .integer_products import masks_of
 from .layer_state import Inputs
 
 EXPECTED_SHARE = 0.15
@@ -40,4 +41,20 @@ def event_sources(inputs: Inputs, known: bool) -> tuple[EventSource, ...]:
             chunks_of(queue, known),
         )
         for source, queue, emit in inputs.queues
+    )
+
+
+def counted_sources(inputs: Inputs) -> tuple[CountedSource, ...]:
+    """What kernels that count take of each source."""
+    return tuple(
+        CountedSource(
+            queue.start,
+            queue.channels,
+            queue.levels,
+            source.thresholds,
+            source.channel_offset,
+            masks_of(queue, 0),
+            source.channels,
+        )
+        for source, queue, _ in inputs.queues
     )

@@ -22,9 +22,10 @@ from ..kernels.arguments import (
 )
 from ..kernels.dot import GROUP, LANES, tile_configuration
 from ..kernels.dot_band import dot_band
-from ..kernels.planes import MASK_CHANNELS, count_zeros_of_planes, fill_planes
+from ..kernels.planes import count_zeros_of_planes, fill_planes
 from ..kernels.sources import packed_numbers, packed_sources
 from ..kernels.tables import ZeroTables
+from ..kernels.zero_counts import MASK_CHANNELS
 from .layer_state import Inputs
 from .scratch import Scratch
 
