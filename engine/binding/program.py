@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from .kernel_choice import AllowedKernels, allowed_kernels
 from .layer import Binding, Layer, RowRange, Source
 from .loops import with_loops
 from .sum_layer import SumLayer
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,12 @@ class Program:
     last_use: dict[str, int]
     encoded: dict[str, Shape]
     emit: dict[str, NDArray[np.float32]]
-    prepared: dict[str, Any] = field(default_factory=dict)
+    prepared: dict[Hashable, Any] = field(default_factory=dict)
+
+    def known(self, key: Hashable, work_out: Callable[[], Found]) -> Found:
+        """What has been prepared under a key, worked out where nothing has; it must not refer to the network."""
+        found: Found | None = self.prepared.get(key)
+        return self.prepared.setdefault(key, work_out()) if found is None else found
 
 
 _Bound = tuple[
@@ -54,7 +62,7 @@ _Bound = tuple[
     dict[str, int],
     dict[str, Shape],
     dict[str, NDArray[np.float32]],
-    dict[str, Any],
+    dict[Hashable, Any],
 ]
 _SHAPES_KEPT = 4
 _bound: KnownOf[Network, _Bound] = KnownOf(_SHAPES_KEPT)

@@ -393,5 +393,4 @@ def put_back(program: Program, bound: BoundProgram) -> None:
 
 def _shelf(program: Program) -> Shelf[BoundProgram]:
     """Where a program keeps what it is bound to."""
-    shelf: Shelf[BoundProgram] | None = program.prepared.get("bound")
-    return program.prepared.setdefault("bound", Shelf(IDLE)) if shelf is None else shelf
+    return program.known("bound", lambda: Shelf(IDLE))

@@ -12,6 +12,7 @@ from ..binding import Layer, Program
 from ..binding.layer import Source
 from ..binding.products import most_products_of, products_of
 from ..events import EventQueue
+from ..graph import ZeroFanOut
 from ..kernels.vectors import LEVEL_BITS
 from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from ..operations.nodes import counted
@@ -158,9 +159,10 @@ def _arriving(fired: NDArray[np.int64], delay: int) -> NDArray[np.int64]:
 
 def _effective_macs(layer: Layer, picture: NDArray[np.float32], channel_offset: int) -> int:
     """Products of values of the picture and weights, neither of them zero."""
-    present = picture != 0
     fan, zero = layer.fan_out, layer.zero_fan_out
-    total = 0
+    if picture.all():  # as nearly all pictures are that are noisy
+        return fan.total(picture.shape[2]) - (0 if zero is None else _all_zeros(zero, picture.shape[2], channel_offset))
+    present, total = picture != 0, 0
     for reached, columns in _columns_by_class(present, fan.rows):
         total += reached * int(columns.sum(axis=1) @ fan.columns) * fan.channels
     if zero is not None:
@@ -168,6 +170,13 @@ def _effective_macs(layer: Layer, picture: NDArray[np.float32], channel_offset: 
         for kind, columns in _columns_by_class(present, zero.row_classes):
             total -= int((zero.zeros[kind][zero.column_classes, channels] * columns).sum())
     return total
+
+
+def _all_zeros(zero: ZeroFanOut, channels: int, channel_offset: int) -> int:
+    """Weights of zero that numbers meet which are nowhere zero."""
+    zeros = zero.zeros[:, :, channel_offset : channel_offset + channels].sum(axis=2)
+    rows, columns = (np.bincount(kinds) for kinds in (zero.row_classes, zero.column_classes))
+    return int(rows @ zeros[: len(rows), : len(columns)] @ columns)
 
 
 def _effective_products(layer: Layer, analog: list[Source], picture: NDArray[np.float32]) -> int:

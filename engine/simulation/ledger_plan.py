@@ -108,8 +108,7 @@ class LedgerPlan:
 
 def plan_of(program: Program) -> LedgerPlan:
     """The program's own."""
-    plan: LedgerPlan | None = program.prepared.get("ledger")
-    return program.prepared.setdefault("ledger", LedgerPlan(program)) if plan is None else plan
+    return program.known("ledger", lambda: LedgerPlan(program))
 
 
 def _neurons(layer: Layer) -> NeuronOperations:

@@ -14,7 +14,7 @@ from ..binding import Program, allowed_kernels, build_program
 from ..binding.bounds import check_counts
 from ..errors import InputError
 from ..events import STEPS_PER_QUEUE
-from ..float32 import without_subnormals
+from ..float32 import all_finite, without_subnormals
 from ..graph import Network
 from ..joined_inputs import joined_inputs
 from ..threads import WorkerThreads, available_processors
@@ -198,7 +198,7 @@ def _check_pictures(x: ArrayLike, axes: tuple[int, ...], shapes: str) -> NDArray
         raise InputError(f"x must have the shape {shapes.rstrip(',')}, none of them 0 (got {array.shape})")
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)
-    if not np.isfinite(array).all():
+    if not all_finite(array):
         raise InputError("x has values that are NaN or infinite in float32; replace them")
     return without_subnormals(array)
 
@@ -248,7 +248,9 @@ def _tile_rows(tile: int | None, order: str, program: Program, height: int, step
     """Rows of the picture to work on at a time; all of them step by step, which needs every membrane at every step."""
     tile = check_tile(tile, order)
     if tile is None:
-        return height if order == "time" else choose_tile(program, height, steps)
+        if order == "time":
+            return height
+        return program.known(("tile", steps), lambda: choose_tile(program, height, steps))
     return tile
 
 
