@@ -21,35 +21,43 @@ PLANE_GAP = 64
 _BYTE, _NUMBER, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
-@intrinsic
-def fill_word(typing_context, steps, words, entry, masks, mask, shift, planes, place, size):
-    """Spread the entries of MASK_CHANNELS channels out; returns how many entries there were.
+def _filling(channels):
+    """An intrinsic (steps, words, entry, masks, mask, shift, planes, place, size) for so many channels.
 
-    Step t goes to planes[place + t * size], ...; `steps` is a tuple that long, with as many steps as a word has bytes.
+    It spreads their entries out and returns how many there were. Step t goes to planes[place + t * size], ...; `steps`
+    is a tuple that long, with as many steps as a word has bytes.
     """
 
-    def generate(context, builder, signature, arguments):
-        _, words, entry, masks, mask, shift, planes, place, size = arguments
-        words, masks, planes = (
-            _data(context, builder, signature.args[k], array) for k, array in ((1, words), (3, masks), (6, planes))
-        )
-        pointer = builder.gep(masks, [mask], inbounds=True)
-        bits = builder.load(builder.bitcast(pointer, _NUMBER.as_pointer()), align=1)
-        width = signature.args[1].dtype.bitwidth
-        lanes = min(MASK_CHANNELS, 512 // width)
-        parts, found = [], entry
-        for first in range(0, MASK_CHANNELS, lanes):
-            part = builder.trunc(builder.lshr(bits, _NUMBER(first)), ir.IntType(lanes)) if lanes < 32 else bits
-            parts.append(_expanded(builder, words, found, part, ir.IntType(width), lanes))
-            found = builder.add(found, _resized(builder, builder.ctpop(part), found.type))
-        for step in range(signature.args[0].count):
-            levels = _bytes_of_step(builder, parts, step, width // 8)
-            _store_vector(builder, _backwards(builder, levels, shift), planes, place)
-            place = builder.add(place, size)
-        return builder.sub(found, entry)
+    @intrinsic
+    def fill(typing_context, steps, words, entry, masks, mask, shift, planes, place, size):
+        def generate(context, builder, signature, arguments):
+            _, words, entry, masks, mask, shift, planes, place, size = arguments
+            words, masks, planes = (
+                _data(context, builder, signature.args[k], array) for k, array in ((1, words), (3, masks), (6, planes))
+            )
+            pointer = builder.gep(masks, [mask], inbounds=True)
+            bits = builder.load(builder.bitcast(pointer, ir.IntType(channels).as_pointer()), align=1)
+            width = signature.args[1].dtype.bitwidth
+            lanes = min(channels, 512 // width)
+            parts, found = [], entry
+            for first in range(0, channels, lanes):
+                part = builder.trunc(builder.lshr(bits, bits.type(first)), ir.IntType(lanes))
+                part = part if lanes < channels else bits
+                parts.append(_expanded(builder, words, found, part, ir.IntType(width), lanes))
+                found = builder.add(found, _resized(builder, builder.ctpop(part), found.type))
+            for step in range(signature.args[0].count):
+                levels = _bytes_of_step(builder, parts, step, width // 8)
+                _store_vector(builder, _backwards(builder, levels, shift), planes, place)
+                place = builder.add(place, size)
+            return builder.sub(found, entry)
 
-    number = types.intp
-    return number(steps, words, number, masks, number, number, planes, number, number), generate
+        number = types.intp
+        return number(steps, words, number, masks, number, number, planes, number, number), generate
+
+    return fill
+
+
+_fill_one, _fill_two = _filling(MASK_CHANNELS), _filling(2 * MASK_CHANNELS)
 
 
 def _resized(builder, value, number_type):
@@ -69,16 +77,15 @@ def _expanded(builder, words, entry, bits, word_type, lanes):
 
 def _bytes_of_step(builder, parts, step, each):
     """The step's byte of all words."""
-    halves = []
-    for first in range(0, len(parts), 2):
-        pair = [builder.bitcast(part, _vector(part.type.count * each, _BYTE)) for part in parts[first : first + 2]]
-        channels = len(pair) * pair[0].type.count // each
-        chosen = ir.Constant(_vector(channels, _NUMBER), [channel * each + step for channel in range(channels)])
-        halves.append(builder.shuffle_vector(pair[0], pair[-1], chosen))
-    if len(halves) == 1:
-        return halves[0]
-    both = ir.Constant(_vector(MASK_CHANNELS, _NUMBER), list(range(MASK_CHANNELS)))
-    return builder.shuffle_vector(*halves, both)
+    found = []
+    for part in parts:
+        as_bytes = builder.bitcast(part, _vector(part.type.count * each, _BYTE))
+        chosen = ir.Constant(_vector(part.type.count, _NUMBER), list(range(step, part.type.count * each, each)))
+        found.append(builder.shuffle_vector(as_bytes, as_bytes, chosen))
+    while len(found) > 1:
+        both = ir.Constant(_vector(2 * found[0].type.count, _NUMBER), list(range(2 * found[0].type.count)))
+        found = [builder.shuffle_vector(*pair, both) for pair in zip(found[::2], found[1::2], strict=True)]
+    return found[0]
 
 
 def _backwards(builder, levels, shift):
@@ -104,6 +111,18 @@ def _fill_entries(source, first, end, place, size, steps, planes):
             planes[place + channels[entry] + step * size] = quanta[levels[entry * bytes_each + step]]
 
 
+@numba.njit(inline="always")
+def _clear_around(planes, steps, size, height, layout, end):
+    """Zeros to what lies around the input's pixels, which end at byte `end` of a row."""
+    for step in range(steps):
+        for row in range(planes.rows):
+            base, inside = step * size + row * layout.row_bytes, 0 <= planes.first_row + row < height
+            planes.levels[base : base + (layout.edge if inside else layout.row_bytes)] = 0
+            planes.levels[base + end : base + layout.row_bytes] = 0
+        gap = (step + 1) * size - PLANE_GAP
+        planes.levels[gap : gap + PLANE_GAP] = 0
+
+
 @compiled_bare
 def fill_planes(band, bands, steps, sources, memory, layout):
     """Fill planes with the levels of the rows of the sources that a band reads, and zeros around them.
@@ -116,8 +135,14 @@ def fill_planes(band, bands, steps, sources, memory, layout):
     planes = plane_rows(band, bands, memory)
     queues, first_row, levels = sources.queues, planes.first_row, planes.levels
     size = planes.rows * layout.row_bytes + PLANE_GAP
-    levels[: len(steps) * size] = 0
     height, width = source_at(queues, 0).start.shape
+    written = True  # whether each pixel is written to whole
+    for number in range(count_sources(queues)):
+        written &= source_at(queues, number).masks.size > 0
+    if written:
+        _clear_around(planes, len(steps), size, height, layout, layout.edge + (width - 1) * layout.pixel_bytes)
+    else:
+        levels[: len(steps) * size] = 0
     for row in range(max(first_row, 0), min(first_row + planes.rows, height)):
         base = (row - first_row) * layout.row_bytes + layout.edge
         for x in range(width - 1):
@@ -130,10 +155,15 @@ def fill_planes(band, bands, steps, sources, memory, layout):
                     continue
                 mask_words = (sources.channels[number] + MASK_CHANNELS - 1) // MASK_CHANNELS
                 mask, place = (row * (width - 1) + x) * mask_words * 4, base + source.channel_offset
-                for word in range(mask_words):
-                    entry += fill_word(
+                for word in range(0, mask_words - 1, 2):
+                    entry += _fill_two(
                         steps, source.words, entry, source.masks, mask + 4 * word, source.shift, levels,
                         place + MASK_CHANNELS * word, size,
+                    )  # fmt: skip
+                if mask_words % 2:
+                    entry += _fill_one(
+                        steps, source.words, entry, source.masks, mask + 4 * (mask_words - 1), source.shift, levels,
+                        place + MASK_CHANNELS * (mask_words - 1), size,
                     )  # fmt: skip
             base += layout.pixel_bytes
 
