@@ -15,6 +15,8 @@ from .sources import count_sources, source_at
 from .vectors import _data, _splat, _store_vector, _vector
 from .zero_counts import MASK_CHANNELS, add_levels, count_by_class
 
+_MASK_BYTES = MASK_CHANNELS // 8
+
 PLANE_GAP = 64
 """Bytes between planes: kernels may read and write so many beyond a plane's last pixel."""
 
@@ -124,6 +126,40 @@ def _clear_around(planes, steps, size, height, layout, end):
 
 
 @compiled_bare
+def _fill_words(steps, source, entry, mask, words, levels, place, size):
+    """Spread the entries of so many words of masks out, from the entry and the word of masks on, side by side."""
+    for word in range(0, words - 1, 2):
+        entry += _fill_two(
+            steps, source.words, entry, source.masks, _MASK_BYTES * (mask + word), source.shift, levels,
+            place + MASK_CHANNELS * word, size,
+        )  # fmt: skip
+    if words % 2:
+        last = words - 1
+        _fill_one(
+            steps, source.words, entry, source.masks, _MASK_BYTES * (mask + last), source.shift, levels,
+            place + MASK_CHANNELS * last, size,
+        )  # fmt: skip
+
+
+@compiled_bare
+def _fill_by_source(steps, sources, rows, planes, size, layout):
+    """Spread one source after the other out, of which none writes beyond its channels."""
+    for number in range(count_sources(sources.queues)):
+        source, words = source_at(sources.queues, number), sources.channels[number] // MASK_CHANNELS
+        pixels = source.start.shape[1] - 1
+        # A source that is alone fills a whole row.
+        pieces, together = (1, pixels) if words * MASK_CHANNELS == layout.pixel_bytes else (pixels, 1)
+        for row in range(rows[0], rows[1]):
+            place = (row - planes.first_row) * layout.row_bytes + layout.edge + source.channel_offset
+            mask = row * pixels * words
+            for piece in range(pieces):
+                entry = source.start[row, piece]
+                _fill_words(steps, source, entry, mask, words * together, planes.levels, place, size)
+                mask += words
+                place += layout.pixel_bytes
+
+
+@compiled_bare
 def fill_planes(band, bands, steps, sources, memory, layout):
     """Fill planes with the levels of the rows of the sources that a band reads, and zeros around them.
 
@@ -136,14 +172,19 @@ def fill_planes(band, bands, steps, sources, memory, layout):
     queues, first_row, levels = sources.queues, planes.first_row, planes.levels
     size = planes.rows * layout.row_bytes + PLANE_GAP
     height, width = source_at(queues, 0).start.shape
-    written = True  # whether each pixel is written to whole
+    first, end = max(first_row, 0), min(first_row + planes.rows, height)
+    written, exactly = True, True  # whether each pixel is written to whole, and nothing beyond it
     for number in range(count_sources(queues)):
         written &= source_at(queues, number).masks.size > 0
+        exactly &= sources.channels[number] % MASK_CHANNELS == 0
     if written:
         _clear_around(planes, len(steps), size, height, layout, layout.edge + (width - 1) * layout.pixel_bytes)
     else:
         levels[: len(steps) * size] = 0
-    for row in range(max(first_row, 0), min(first_row + planes.rows, height)):
+    if written and exactly:
+        _fill_by_source(steps, sources, (first, end), planes, size, layout)
+        return
+    for row in range(first, end):
         base = (row - first_row) * layout.row_bytes + layout.edge
         for x in range(width - 1):
             # Sources in order: what one writes too much, always zeros, is overwritten by the next one or next pixel.
@@ -153,18 +194,9 @@ def fill_planes(band, bands, steps, sources, memory, layout):
                 if source.masks.size == 0:
                     _fill_entries(source, entry, source.start[row, x + 1], base, size, len(steps), levels)
                     continue
-                mask_words = (sources.channels[number] + MASK_CHANNELS - 1) // MASK_CHANNELS
-                mask, place = (row * (width - 1) + x) * mask_words * 4, base + source.channel_offset
-                for word in range(0, mask_words - 1, 2):
-                    entry += _fill_two(
-                        steps, source.words, entry, source.masks, mask + 4 * word, source.shift, levels,
-                        place + MASK_CHANNELS * word, size,
-                    )  # fmt: skip
-                if mask_words % 2:
-                    entry += _fill_one(
-                        steps, source.words, entry, source.masks, mask + 4 * (mask_words - 1), source.shift, levels,
-                        place + MASK_CHANNELS * (mask_words - 1), size,
-                    )  # fmt: skip
+                words = (sources.channels[number] + MASK_CHANNELS - 1) // MASK_CHANNELS
+                mask, place = (row * (width - 1) + x) * words, base + source.channel_offset
+                _fill_words(steps, source, entry, mask, words, levels, place, size)
             base += layout.pixel_bytes
 
 
