@@ -101,13 +101,17 @@ def decode_analog_rows(band, bands, picture, channel_offsets, entries, row_keys)
     """
     decoded = decoded_rows(band, bands, entries)
     rows, (begins, keys, values) = decoded.rows, decoded.entries
-    place = 0
-    for x in range(picture.shape[1]):
-        for row in range(rows):
-            begins[x * (rows + 1) + row] = place
-            for offset in channel_offsets:
-                for channel in range(picture.shape[2]):
-                    keys[place] = row * row_keys + offset + channel
-                    values[place] = picture[decoded.first_row + row, x, channel]
-                    place += 1
-        begins[x * (rows + 1) + rows] = place
+    width, channels = picture.shape[1:]
+    each = channel_offsets.size * channels
+    for x in range(width):
+        for row in range(rows + 1):
+            begins[x * (rows + 1) + row] = (x * rows + row) * each
+    for row in range(rows):
+        for number in range(channel_offsets.size):
+            key = row * row_keys + channel_offsets[number]
+            for channel in range(channels):
+                place = row * each + number * channels + channel
+                # Column by column from row to row: a line of the picture is read at once.
+                for x in range(width):
+                    keys[place + x * rows * each] = key + channel
+                    values[place + x * rows * each] = picture[decoded.first_row + row, x, channel]

@@ -17,10 +17,9 @@ def add_to_readout(band, bands, currents, steps, readout, width):
     rows = output_rows(band, bands)
     padded, channels = rows.padded, rows.channels
     pixels, first = (rows.end - rows.first) * width, rows.first * width
-    for pixel in range(pixels):
+    # Pixels in the inner loop, of which there are many; each number is still added to step by step.
+    for step in range(steps):
         for channel in range(channels):
-            place = (first + pixel) * channels + channel
-            total = readout[place]
-            for step in range(steps):
-                total += currents[(pixel * steps + step) * padded + channel]
-            readout[place] = total
+            for pixel in range(pixels):
+                place = (first + pixel) * channels + channel
+                readout[place] += currents[(pixel * steps + step) * padded + channel]
