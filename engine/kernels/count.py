@@ -164,5 +164,5 @@ def _add_zeros(channels, levels, first, end, zeros, counts):
         if number != 0:
             word = np.uint64(levels[entry])
             fired = ((((word & _LOW) + _LOW) | word) & _HIGH) >> np.uint64(7)
-            for step in range(8):
+            for step in range(levels.itemsize):
                 counts[step] += number * np.int64((fired >> np.uint64(8 * step)) & np.uint64(1))
