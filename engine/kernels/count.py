@@ -75,7 +75,7 @@ def count_levels(levels, thresholds, counts):
             _add_totals(totals, threshold, counts[1 + threshold])
         if thresholds == 8:
             totals = count_fired(levels, done, groups)
-        _add_totals(totals, 7, counts[0])
+        _add_totals(totals, np.int64(7), counts[0])
         done += groups * GROUP
     for first in range(done, levels.size, _FLUSH):
         _add_few(levels[first : first + _FLUSH], thresholds, 1, counts)
@@ -92,7 +92,7 @@ def count_uneven_rows(start, levels, rows, fan, thresholds, counts):
     fan : FanTables
     thresholds, counts : as in `count_levels`
     """
-    x = 0
+    x = np.int64(0)  # not a literal, for which kernels would be compiled again
     while x < fan.columns.size:
         # Neighbours of equal fan-out lie side by side in the queue and are counted together.
         end = x + 1
@@ -136,7 +136,7 @@ def count_zeros_of_rows(start, channels, levels, rows, tables, channel_offset, c
     counts : (8,) int64, by step of the word
     """
     columns = tables.column_classes
-    x = 0
+    x = np.int64(0)
     while x < columns.size:
         # Neighbours of one class lie side by side in the queue.
         end = x + 1

@@ -95,11 +95,11 @@ def dot_band(band, bands, tokens, tables, weights, scratch, constant, neurons, t
                 begin = top + layout.edge + x * stride
                 if steps == 1:
                     other_top = (other_row * geometry.input_step_y - planes.first_row) * layout.row_bytes
-                    begins = (begin, other_top + layout.edge + other_x * stride)
-                    add_groups(token, segments, ends, levels, begins, stride, weights.integers, weight_base, sums, 0)
-                for step in range(0, steps - 1, 2):
-                    begins = (begin + step * size, begin + (step + 1) * size)
-                    place = step * step_stride
+                    second = other_top + layout.edge + other_x * stride
+                else:
+                    second = begin + size
+                for step in range(0, steps, 2):
+                    begins, place = (begin + step * size, second + step * size), step * step_stride
                     add_groups(
                         token, segments, ends, levels, begins, stride, weights.integers, weight_base, sums, place
                     )

@@ -59,12 +59,13 @@ def add_groups(token, segments, ends, planes, begins, stride, weights, weight_ba
     planes : uint8, flat, levels; `begins` of the two groups, and `stride` from pixel to pixel
     weights : int8, flat, see engine/binding/integer_plan.py
     """
-    next_place = place + GROUP * len(token.vectors) * LANES
     if len(token.kind) == 3:  # AMX; Numba compiles only the branch that the type calls for
         _add_in_tiles(token, segments, ends, planes, begins, stride, weights, weight_base, sums, place)
     elif len(token.few) > 0:
-        add_few(token, segments, ends, planes, begins[0], stride, weights, weight_base, sums, place)
-        add_few(token, segments, ends, planes, begins[1], stride, weights, weight_base, sums, next_place)
+        for begin in begins:
+            add_few(token, segments, ends, planes, begin, stride, weights, weight_base, sums, place)
+            place += GROUP * LANES
     else:
-        _add_in_vectors(token, segments, ends, planes, begins[0], stride, weights, weight_base, sums, place)
-        _add_in_vectors(token, segments, ends, planes, begins[1], stride, weights, weight_base, sums, next_place)
+        for begin in begins:
+            _add_in_vectors(token, segments, ends, planes, begin, stride, weights, weight_base, sums, place)
+            place += GROUP * len(token.vectors) * LANES

@@ -63,7 +63,7 @@ def _of_masks(builder, masks, place):
 add_levels, add_masks = _adding_up(_of_levels), _adding_up(_of_masks)
 
 
-@numba.njit(inline="always")
+@compiled_bare
 def _next_of_class(classes, x):
     """The next column of the class of column x; beyond the last column where there is none."""
     following = x + 1
@@ -72,7 +72,7 @@ def _next_of_class(classes, x):
     return following
 
 
-@numba.njit(inline="always")
+@compiled_bare
 def _first_of_class(classes, kind):
     x = 0
     while x < classes.size and classes[x] != kind:
