@@ -48,6 +48,7 @@ def _values(found: Catalogue, limits: Limits) -> dict[str, Any]:
     from importlib.metadata import version
 
     from ..binding.kernel_choice import CHOICES
+    from ..pictures.rain import INTENSITIES
 
     models = [
         {"task": task, "name": name, "offer": found.offers.get(name)}
@@ -61,4 +62,5 @@ def _values(found: Catalogue, limits: Limits) -> dict[str, Any]:
         "examples": list(examples_for(found)),
         "limits": limits,
         "kernels": CHOICES,
+        "rains": list(INTENSITIES),
     }
