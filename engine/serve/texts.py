@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import InputError
+from ..extras import check_extra
 from .catalogue import Catalogue, examples_for
 from .limits import Limits
 
 
 def check_serve() -> None:
     """InputError that names the extra where what serves pages is not installed."""
-    import importlib.util
-
-    missing = [name for name in ("tornado", "jinja2", "matplotlib") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"serving a page needs {' and '.join(missing)}, which is missing; pip install 'spikeunet[serve]'"
-        )
+    check_extra("serving a page", ("tornado", "jinja2", "matplotlib"), "serve")
 
 
 def made_texts(found: Catalogue, limits: Limits) -> dict[str, str]:
