@@ -356,7 +356,8 @@ def test_a_server_that_is_gone_is_said(running, tmp_path):
 
 def test_the_screenshots_of_the_documentation_can_be_taken(running, tmp_path):
     """With the models that come along, as `python tests/serve_in_browser.py docs` takes them."""
-    with running_server("--model", "auto", "--model", "denoise-gray-fast", "--model", "segment-vessels") as server:
+    names = ("auto", "denoise-gray-fast", "segment-vessels", "derain-small")
+    with running_server(*(part for name in names for part in ("--model", name))) as server:
         assert take_screenshots(running, tmp_path, server.url) == []
     widths = [Image.open(io.BytesIO(path.read_bytes())).width for path in tmp_path.iterdir()]
     assert sorted(widths) == [390, 800, 960]
