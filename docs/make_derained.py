@@ -1,9 +1,9 @@
 """Make docs/derained.png: a rainy picture, what `spikeunet derain` makes of it, and the original.
 
-The picture is scikit-image's `rocket` (SpaceX, CC0); `skimage.data.rocket()` gives it.
+The picture is examples/pictures/rocket.png (SpaceX, CC0).
 
-spikeunet derain rocket.jpg -o derained.png --add-rain heavy
-python docs/make_derained.py rocket.jpg derained.png docs/derained.png
+spikeunet derain examples/pictures/rocket.png -o derained.png --add-rain heavy
+python docs/make_derained.py examples/pictures/rocket.png derained.png docs/derained.png
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from running_server import running_server
 VIEWS = {
     "serve_desktop": ((1280, 960), "light", "chelsea", 960),
     "serve_dark": ((1280, 900), "dark", "retina", 800),
-    "serve_phone": (PHONE, "light", "camera", 390),
+    "serve_phone": (PHONE, "light", "rocket", 390),
 }
 
 

@@ -251,7 +251,7 @@ def test_results_say_how_to_make_them_again():
     found = results()
     assert found["model_sha256"] == hashlib.sha256(Path("gray.npz").read_bytes()).hexdigest()
     assert found["model_metadata"]["task"] == "denoise"
-    assert {"spikeunet", "python", "numpy", "numba", "scikit-image"} <= set(found["versions"])
+    assert {"spikeunet", "python", "numpy", "numba", "scipy"} <= set(found["versions"])
     assert found["versions"]["spikeunet"]
     assert (found["seed"], found["sigmas"], found["steps"]) == (0, [25.0], [3])
     assert found["datasets"] == [{"name": "clean", "split": "all", "pictures": 2, "void": None}]

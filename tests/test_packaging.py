@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -106,6 +107,44 @@ def test_every_file_that_is_not_python_is_package_data():
         str(path) for path in others if not any(path.match(pattern) for pattern in data.get(package_of(path), ()))
     ]
     assert missed == []
+
+
+NEEDED = {re.split(r"[>=<\[]", line)[0] for line in PROJECT["project"]["dependencies"]}
+MODULES = {"pillow": "PIL"}
+OPTIONAL = {
+    "av", "cycler", "dask", "distributed", "faery", "h5py", "hypothesis", "imagecodecs", "jinja2", "matplotlib", "nir",
+    "onnx", "pandas", "safetensors", "skimage", "sklearn", "tornado",
+}  # fmt: skip
+"""What extras bring. A package that is not here is needed by everybody, and weighs on every installation."""
+
+
+def imported_modules() -> dict[str, set[str]]:
+    """Packages of others that the code names in imports, and the files that do."""
+    found: dict[str, set[str]] = {}
+    for path in (path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [str(node.module)]
+            for name in (name.partition(".")[0] for name in names):
+                if name not in sys.stdlib_module_names and name != "spikeunet":
+                    found.setdefault(name, set()).add(path.name)
+    return found
+
+
+def test_what_is_imported_is_what_is_declared():
+    needed = {MODULES.get(name, name) for name in NEEDED}
+    found = imported_modules()
+    # LLVM's binding comes with Numba, which is nothing without it.
+    assert {name: found[name] for name in set(found) - needed - OPTIONAL - {"llvmlite"}} == {}
+    assert needed <= set(found)
+
+
+def test_the_readme_names_what_comes_along():
+    text = " ".join((REPOSITORY / "README.md").read_text("utf-8").split())
+    named = re.search(r"What comes along: ([^.]*)\.", text)
+    assert named is not None
+    assert set(re.split(", | and ", named[1])) == NEEDED
 
 
 def test_the_installed_version_is_that_of_this_checkout():

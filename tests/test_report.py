@@ -296,3 +296,15 @@ def test_a_picture_that_was_left_as_it_is_has_a_page_that_says_so(folder, blank)
     assert any("nothing was simulated" in text for text in page.texts)
     assert not any(attributes.get("id") == "h-energy" for attributes in page.all("h2"))
     assert json.loads(Path("left/report.json").read_text())["pictures"][0]["edges"] == []
+
+
+def test_a_card_says_how_mixed_events_are_read():
+    from types import SimpleNamespace
+
+    from spikeunet.engine.report.sections import cards
+
+    content = SimpleNamespace(psnr=None, result=SimpleNamespace(density=0.5, steps=4, seconds=1.0))
+    energy = {"reading": "mixed", "model": "45nm", "spiking_joules": 1e-3, "dense_joules": None}
+    found = {"energy": energy, "operations_per_pixel": 2.0, "dense_macs_per_pixel": 0, "totals": {"events": 7}}
+    text = next(card.text for card in cards(content, found) if card.label == "Energy")
+    assert text == "events as accumulates where they are binary, else multiply-accumulates, by 45nm"

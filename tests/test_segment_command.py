@@ -119,7 +119,10 @@ def test_the_report_counts_what_the_engine_counts(run):
 REFUSED = {
     "missing": (["no.png", "-o", "out.png"], "no.png: No such file or directory"),
     "empty folder": (["empty", "-o", "out"], "empty: no pictures in this folder"),
-    "label format": (["good.png", "-o", "out.jpg"], "out.jpg: label pictures are indexed PNG files"),
+    "label format": (
+        ["good.png", "-o", "out.jpg"],
+        "out.jpg: label pictures are indexed PNG files; choose a name that ends in .png or .tif",
+    ),
     "overlay format": (["good.png", "-o", "out.png", "--overlay", "seen.pgm"], "seen.pgm: .pgm cannot hold colour"),
     "overlay suffix": (["good.png", "-o", "out.png", "--overlay", "seen.gif"], "unknown picture suffix '.gif'"),
     "maps format": (["good.png", "-o", "out.png", "--probabilities", "maps.png"], "probabilities are NPZ files"),

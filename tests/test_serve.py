@@ -45,7 +45,8 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     save_model(small_denoiser(), folder / "gray.npz")
     save_model(small_segmenter(), folder / "bright.npz")
-    return ["--model", folder / "gray.npz", "--model", folder / "bright.npz"]
+    save_model(small_denoiser(task="derain"), folder / "rain.npz")
+    return [part for name in ("gray", "bright", "rain") for part in ("--model", folder / f"{name}.npz")]
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,17 @@ def test_a_job_is_followed_to_its_result_and_its_report(server):
     assert json.loads(kinds["numbers"].body)["schema"] == "spikeunet-report"
     assert server.ask("DELETE", f"/api/jobs/{job['id']}").status == 200
     assert server.ask("GET", f"/api/jobs/{job['id']}").status == 404
+
+
+def test_rain_is_taken_off_as_the_command_does(server, models, tmp_path, monkeypatch):
+    answer = server.ask("POST", "/api/run", picture(), PLAIN, name="a.png", task="derain", add_rain="heavy", seed=3)
+    assert (answer.status, answer.headers["X-Spikeunet-Model"]) == (200, "rain")
+    assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''a-derained.png"
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(picture())
+    with pytest.raises(SystemExit):
+        main(["derain", "a.png", "-o", "out.png", "--model", str(models[5]), "--add-rain", "heavy", "--seed", "3"])
+    assert answer.body == Path("out.png").read_bytes()
 
 
 def test_a_segmentation_has_labels_and_an_overlay(server):

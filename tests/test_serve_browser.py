@@ -32,8 +32,9 @@ WAIT = 60_000
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     save_model(small_denoiser(description="Halves it <b>"), folder / "gray.npz")
+    save_model(small_denoiser(task="derain"), folder / "rain.npz")
     save_model(small_segmenter(), folder / "bright.npz")
-    models = ("--model", folder / "gray.npz", "--model", folder / "bright.npz")
+    models = [part for name in ("gray", "bright", "rain") for part in ("--model", folder / f"{name}.npz")]
     with running_server(*models, "--workers", 1, "--threads", 1, "--max-upload", 1, "--per-client", 20) as found:
         yield found
 
@@ -150,7 +151,19 @@ def test_all_controls_are_reached_by_the_tab_key(opened):
     for _ in range(40):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.dataset.example"))
-    wanted = {"theme", "file", "camera", "chelsea", "retina", "model", "steps", "add-noise", "strength", "format"}
+    wanted = {
+        "theme",
+        "file",
+        "camera",
+        "chelsea",
+        "rocket",
+        "retina",
+        "model",
+        "steps",
+        "add-noise",
+        "strength",
+        "format",
+    }
     assert wanted | {"range", "page", "seed", "kernels", "run"} <= set(reached)
 
 
@@ -170,6 +183,23 @@ def test_the_task_decides_what_can_be_chosen(opened):
     with page.expect_download() as download:
         page.locator("#download").click()
     assert Image.open(io.BytesIO(Path(download.value.path()).read_bytes())).mode == "P"
+
+
+def test_rain_is_added_and_taken_off(opened):
+    page = opened()
+    page.locator("[data-example=rocket]").click()
+    assert page.locator("input[value=derain]").is_checked()
+    assert page.locator("#model option").all_inner_texts() == ["rain"]
+    assert page.locator("#add-rain").input_value() == "heavy"
+    assert page.locator("#strength").is_visible()
+    assert not page.locator("#add-noise").is_visible()
+    page.locator("#file").set_input_files(file(48, 64, 3))
+    assert page.locator("#add-rain").input_value() == ""
+    page.locator("#add-rain").select_option("light")
+    page.locator("#run").click()
+    finish(page)
+    assert page.locator("#after-name").inner_text() == "derained"
+    assert "PSNR" in page.locator("#cards").inner_text()
 
 
 def test_the_strength_goes_back_to_what_the_model_does(opened):
@@ -326,7 +356,8 @@ def test_a_server_that_is_gone_is_said(running, tmp_path):
 
 def test_the_screenshots_of_the_documentation_can_be_taken(running, tmp_path):
     """With the models that come along, as `python tests/serve_in_browser.py docs` takes them."""
-    with running_server("--model", "auto", "--model", "denoise-gray-fast", "--model", "segment-vessels") as server:
+    names = ("auto", "denoise-gray-fast", "segment-vessels", "derain-small")
+    with running_server(*(part for name in names for part in ("--model", name))) as server:
         assert take_screenshots(running, tmp_path, server.url) == []
     widths = [Image.open(io.BytesIO(path.read_bytes())).width for path in tmp_path.iterdir()]
     assert sorted(widths) == [390, 800, 960]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from small_denoiser import small_denoiser
 from small_segmenter import small_segmenter
 
-from spikeunet.engine import InputError, ModelFileError, SpikeunetError, read_picture, save_model
+from spikeunet.engine import InputError, ModelFileError, SpikeunetError, read_picture, save_model, write_picture
 from spikeunet.engine.command_line import main
 from spikeunet.engine.serve import texts
 from spikeunet.engine.serve.access import Access, check_token, host_name, is_loopback, made_token
@@ -20,7 +21,9 @@ from spikeunet.engine.serve.catalogue import EXAMPLES, PICTURES, catalogue
 from spikeunet.engine.serve.jobs import Board
 from spikeunet.engine.serve.limits import Limits
 from spikeunet.engine.serve.orders import Order, read_order
+from spikeunet.engine.serve.pool import _usual_models
 from spikeunet.engine.serve.refusals import RefusedError
+from spikeunet.engine.serve.work import Place, carry_out
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -29,8 +32,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     save_model(small_denoiser(), folder / "gray.npz")
+    save_model(small_denoiser(task="derain"), folder / "rain.npz")
     save_model(small_segmenter(), folder / "bright.npz")
-    return catalogue([str(folder / "gray.npz"), str(folder / "bright.npz")])
+    return catalogue([str(folder / f"{name}.npz") for name in ("bright", "gray", "rain")])
 
 
 # ---- who may ask
@@ -177,6 +181,9 @@ def test_parameters_become_an_order(found):
         ({"model": "../../etc/passwd"}, "there is no model '../../etc/passwd'"),
         ({"model": "bright"}, "there is no model 'bright' to denoise"),
         ({"task": "segment", "add-noise": "25"}, "unknown to segment: add-noise"),
+        ({"task": "derain", "add-noise": "25"}, "unknown to derain: add-noise"),
+        ({"task": "derain", "add-rain": "wet"}, "rain is light, medium, heavy"),
+        ({"task": "derain", "seed": "1"}, "--seed 1 has no meaning without --add-rain"),
         ({"output": "/tmp/x.png"}, "unknown to denoise: output"),
         ({"report": "/tmp/x"}, "report '/tmp/x' is none of yes, no"),
         ({"steps": "many"}, "Invalid value for '--steps'"),
@@ -229,8 +236,8 @@ def test_names_are_for_messages_alone(found, given, kept):
 
 
 def test_the_catalogue_offers_what_is_named_and_by_its_name_alone(found, tmp_path):
-    assert found.tasks == ["denoise", "segment"]
-    assert (found.names("denoise"), found.names("segment")) == (["gray"], ["bright"])
+    assert found.tasks == ["denoise", "derain", "segment"]
+    assert [found.names(task) for task in found.tasks] == [["gray"], ["rain"], ["bright"]]
     assert all(Path(source).is_absolute() for source in found.sources().values())
     with pytest.raises(ModelFileError):
         catalogue([str(tmp_path / "missing.npz")])
@@ -458,3 +465,26 @@ def test_without_tornado_the_extra_is_named(capsys, monkeypatch):
         main(["serve"])
     assert stop.value.code == 2
     assert "needs tornado, which is missing; pip install 'spikeunet[serve]'" in capsys.readouterr().err
+
+
+def test_a_picture_that_takes_more_memory_than_there_is_is_refused_before_it_is_worked_on(tmp_path):
+    stream, said = io.BytesIO(), {}
+    write_picture(stream, np.zeros((3000, 4000), np.uint8), format=".png")
+    order = read_order({"task": "derain", "name": "large.png"}, catalogue(["derain-small"]), Limits())
+    place = Place(tmp_path, {"derain-small": "derain-small"}, memory=4 << 30)
+    carry_out(order, stream.getvalue(), place, lambda **values: said.update(values))
+    assert said == {"error": said["error"], "status": 413}
+    assert re.fullmatch(
+        r"large.png: 4000x3000 pixels take about 12.5 GiB with derain-small, which needs all of a picture at once, and "
+        r"there are 4.0; make it smaller than 3.8 million pixels",
+        said["error"],
+    )
+
+
+def test_the_first_picture_of_each_task_waits_for_no_kernels(found):
+    assert [(task, Path(source).stem) for task, source in _usual_models(found)] == [
+        ("denoise", "gray"),
+        ("derain", "rain"),
+        ("segment", "bright"),
+    ]
+    assert _usual_models(catalogue(["auto", "denoise-gray-fast"])) == [("denoise", "denoise-gray-fast")]

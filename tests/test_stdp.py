@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -233,3 +234,9 @@ def test_the_command_trains(tmp_path):
     options = ["--pictures", "64", "--epochs", "1", "--filters", "8", "--side", "3", "--cells", "2", "--threshold", "4"]
     main(["train", "stdp", "--data", "digits", *options, "-o", str(out)], standalone_mode=False)
     assert load_stdp_model(out).facts["task"] == "classify"
+
+
+def test_optical_flow_names_the_extra_that_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage.registration", None)
+    with pytest.raises(InputError, match=r"optical flow needs scikit-image.*spikeunet\[flow\]"):
+        still_pictures(np.zeros((1, 2, 8, 8)), "flow")

@@ -24,6 +24,7 @@ from spikeunet.engine import (
     Neurons,
     Output,
     denoise,
+    load_model,
     read_picture,
     save_model,
     simulate,
@@ -35,7 +36,7 @@ from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.simulation import tile_size, tiling
 from spikeunet.engine.simulation.tile_schedule import TileSchedule
-from spikeunet.engine.simulation.tile_size import choose_tile, peak_bytes
+from spikeunet.engine.simulation.tile_size import choose_tile, needed_bytes, peak_bytes
 from spikeunet.engine.testing import strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
@@ -264,6 +265,15 @@ def test_tile_is_chosen_by_memory():
     for memory in (whole - 1, whole // 2, whole // 3):
         tile = choose_tile(program, 512, 2, memory)
         assert peak_bytes(program, 512, 2, tile) <= memory < peak_bytes(program, 512, 2, 2 * tile)
+
+
+def test_a_network_that_looks_at_the_whole_picture_is_not_cut_for_nothing():
+    # Its attention needs a mean of all rows before it goes on: tiles of 4 rows would hold as much, and more.
+    network = load_model("derain-small")
+    program = build_program(network, (3, 1024, 1536))
+    whole = peak_bytes(program, 1024, 4, 1024)
+    assert choose_tile(program, 1024, 4, whole // 2) == 1024
+    assert needed_bytes(network, 1022, 1536, 4) == whole > tile_size.MEMORY
 
 
 def test_large_pictures_are_tiled_by_themselves(monkeypatch):

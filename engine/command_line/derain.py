@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
-from ..errors import InputError
 from ..pictures.ranges import SampleRange
 from ..tasks.deraining import DEFAULT_MODEL
 from .claims import Claims
 from .denoise import format_option, output_of
-from .denoise_picture import DenoiseSettings, denoise_file
+from .denoise_picture import denoise_file
+from .derain_settings import check_derain_options, derain_settings
 from .jobs import plan_jobs
-from .one_picture import Model
 from .options import FILE, FILE_NAME, INPUT
 from .picture_command import check_run_options, json_option, process_pictures, run_options
 from .piped_models import MODEL
@@ -85,31 +84,22 @@ def derain(
       spikeunet derain rainy/ -o derained/ --clean clean/ --report report.json
       spikeunet derain street.mp4 -o derained.mp4
     """
-    from ..pictures.rain import check_intensity
-    from ..tasks.denoising import check_strength
-    from ..tasks.deraining import derainer
-
-    if seed is not None and add_rain is None:
-        raise InputError(f"--seed {seed} has no meaning without --add-rain; name the rain to add")
-    if add_rain is not None:
-        check_intensity(add_rain)
-    check_strength(strength)
+    check_derain_options(add_rain, seed, strength)
     check_run_options(steps, order, tile, kernels)
     claims = Claims()
     claims.reads_model(model)
     jobs = plan_jobs(inputs, output_of(output, format_), claims, clean, report=report)
-    chosen = Model.of(model, derainer(model), steps)
-    settings = DenoiseSettings(
-        model_for=lambda _: chosen,
+    settings = derain_settings(
+        model,
+        steps,
+        add_rain,
+        seed,
+        strength,
         order=order,
         threads=threads,
         tile=tile,
         kernels=kernels,
         sample_range=sample_range,
         page=page,
-        seed=seed or 0,
-        strength=strength,
-        derains=True,
-        rain=add_rain,
     )
     process_pictures(jobs, denoise_file, settings, "Deraining", report, as_json)

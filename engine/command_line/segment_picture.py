@@ -177,8 +177,12 @@ def check_overlay_format(path: Path) -> None:
 
 
 def check_labels_suffix(path: Path) -> None:
-    """PictureError where `path` is neither a PNG nor, for the labels of a series, a TIFF by its suffix."""
+    """PictureError where `path` is neither a PNG nor a TIFF by its suffix."""
     from ..pictures.labels import check_label_suffix
 
-    if suffix_of(path) not in TIFF_SUFFIXES:
+    if suffix_of(path) in TIFF_SUFFIXES:
+        return
+    try:
         check_label_suffix(path)
+    except PictureError as error:
+        raise PictureError(f"{error} or .tif") from None

@@ -71,7 +71,10 @@ def read_events(path: str | PathLike[str]) -> NDArray[Any]:
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"{path}: is of no kind that is read; that are {', '.join(readers)}")
+        raise InputError(
+            f"{path}: is of no kind that is read; that are {', '.join(readers)}. Text goes by numpy.loadtxt into an "
+            "array with the fields x, y, t and p, which does as well"
+        )
     if not path.is_file():
         raise InputError(f"{path}: {'is not a file' if path.exists() else 'no such file'}; check the path")
     try:

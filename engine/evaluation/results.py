@@ -20,7 +20,7 @@ from .picture_task import Row
 from .scored_tasks import SCORED
 from .summary import COSTS
 
-_PACKAGES = ("spikeunet", "numpy", "numba", "scipy", "scikit-image", "scikit-learn", "pillow", "dask", "distributed")
+_PACKAGES = ("spikeunet", "numpy", "numba", "scipy", "scikit-learn", "pillow", "dask", "distributed")
 
 _PLACE = ("dataset", "split", "picture", "index", "sigma", "noise_seed", "method", "steps", "height", "width")
 _ORIGIN = ("host", "picture_sha256", "reference_sha256", "mask_sha256")

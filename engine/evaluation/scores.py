@@ -1,6 +1,6 @@
 """Scores of one picture, and of many pictures taken together.
 
-PSNR and SSIM are scikit-image's, the scores of a segmentation scikit-learn's, those of a classification shares of its
+PSNR and SSIM are the package's, the scores of a segmentation scikit-learn's, those of a classification shares of its
 pictures. Scores of many segmented pictures come from the sums of their confusion matrices and score histograms, so that
 no picture has to be kept.
 """

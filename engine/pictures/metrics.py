@@ -13,6 +13,8 @@ from .samples import as_unit
 SSIM_WINDOW = 11
 """Width of the Gaussian window in pixels; a picture must be at least as large."""
 
+_SSIM_SIGMA = 1.5
+
 
 def psnr(reference: ArrayLike, picture: ArrayLike) -> float:
     """Peak signal-to-noise ratio, 20 log10(255 / RMSE), over all samples.
@@ -32,12 +34,9 @@ def psnr(reference: ArrayLike, picture: ArrayLike) -> float:
     InputError
         If one is no array of such samples, the shapes differ or the pictures are empty.
     """
-    from skimage.metrics import peak_signal_noise_ratio
-
     first, second = _pair(reference, picture)
-    if np.array_equal(first, second):
-        return math.inf
-    return float(peak_signal_noise_ratio(first, second, data_range=255.0))
+    error = float(np.mean((first - second) ** 2))
+    return 10 * math.log10(255.0**2 / error) if error else math.inf
 
 
 def ssim(reference: ArrayLike, picture: ArrayLike) -> float:
@@ -56,24 +55,31 @@ def ssim(reference: ArrayLike, picture: ArrayLike) -> float:
     InputError
         If one is no array of such samples, the shapes differ or a side is shorter than 11 pixels.
     """
-    from skimage.metrics import structural_similarity
-
     first, second = _pair(reference, picture)
     if min(first.shape[:2]) < SSIM_WINDOW:
         height, width = first.shape[:2]
         raise InputError(f"SSIM needs pictures of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels (got {height}x{width})")
-    value = structural_similarity(
-        first,
-        second,
-        data_range=255.0,
-        channel_axis=2 if first.ndim == 3 else None,
-        gaussian_weights=True,  # scikit-image cuts a Gaussian of sigma 1.5 off at 5 pixels: a window of 11x11
-        sigma=1.5,
-        use_sample_covariance=False,
-        K1=0.01,
-        K2=0.03,
-    )
-    return float(value)
+    channels = [np.moveaxis(each.reshape(*each.shape[:2], -1), 2, 0) for each in (first, second)]
+    return float(np.mean([_plane_ssim(*planes) for planes in zip(*channels, strict=True)]))
+
+
+def _plane_ssim(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """SSIM of one channel, (H, W) from 0 to 255."""
+    from scipy.ndimage import gaussian_filter
+
+    def local_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        blurred: NDArray[np.float64] = gaussian_filter(values, _SSIM_SIGMA, radius=SSIM_WINDOW // 2)
+        return blurred
+
+    mean1, mean2 = local_mean(first), local_mean(second)
+    variance1, variance2 = local_mean(first * first) - mean1 * mean1, local_mean(second * second) - mean2 * mean2
+    covariance = local_mean(first * second) - mean1 * mean2
+    low, high = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    alike = (2 * mean1 * mean2 + low) * (2 * covariance + high)
+    values = alike / ((mean1**2 + mean2**2 + low) * (variance1 + variance2 + high))
+    # The window sticks out of the picture nearer to its border.
+    margin = SSIM_WINDOW // 2
+    return float(values[margin:-margin, margin:-margin].mean())
 
 
 def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.integer], classes: int) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 `metadata["preprocessing"]` is a list of objects, each with the `name` of a step and its parameters:
 
 ================== =================================== ==============================================================
-name               parameters (default)                what it does, by scikit-image's function of that name if any
+name               parameters (default)                what it does, as scikit-image's function of that name
 ================== =================================== ==============================================================
 rgb2gray           none                                luminance of a colour picture; gray stays
 channel            index                               one channel of a colour picture, 1 for green; gray stays
@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..graph import Network
+from .contrast import LEVELS, equalized, luminance, stretched
 from .ranges import SampleRange, to_unit, type_range
 from .resizing import MOST_SIDE, center_crop, resize, resize_shorter
 from .samples import as_picture, split_transparency
@@ -46,9 +47,6 @@ MOST_STEPS = 32
 
 MOST_CHANNELS = 4
 """Numbers of a parameter that has one for each channel."""
-
-_MOST_BINS = 1 << 14
-"""Bins of CLAHE's histograms: scikit-image tells so many levels apart."""
 
 _MOST_PADDING = 16
 """Pixels that CLAHE pads the picture to, for each of its own: tiles no larger than the picture need four, if square."""
@@ -77,10 +75,7 @@ class _Step:
 
 
 def _rgb2gray(picture: Picture) -> NDArray[Any]:
-    from skimage.color import rgb2gray
-
-    gray: NDArray[Any] = rgb2gray(picture)[..., None] if picture.shape[2] == 3 else picture
-    return gray
+    return luminance(picture) if picture.shape[2] == 3 else picture
 
 
 def _channel(picture: Picture, index: int) -> NDArray[Any]:
@@ -88,13 +83,8 @@ def _channel(picture: Picture, index: int) -> NDArray[Any]:
 
 
 def _equalize(picture: Picture, **parameters: Any) -> NDArray[Any]:
-    from skimage.exposure import equalize_adapthist
-
     _check_tiles(picture.shape[:2], parameters.get("kernel_size"), parameters.get("nbins", 256))
-    # scikit-image takes three channels for colour, and would take one for the third dimension of a volume.
-    gray = picture.shape[2] == 1
-    equalized = equalize_adapthist(np.clip(picture[..., 0] if gray else picture, 0, 1), **parameters)
-    return equalized[..., None] if gray else equalized  # type: ignore[no-any-return]
+    return equalized(np.clip(picture, 0, 1), **parameters)
 
 
 def _check_tiles(size: tuple[int, ...], kernel_size: int | None, nbins: int) -> None:
@@ -115,15 +105,7 @@ def _check_tiles(size: tuple[int, ...], kernel_size: int | None, nbins: int) -> 
 
 
 def _adjust_gamma(picture: Picture, gamma: float, gain: float = 1.0) -> NDArray[Any]:
-    from skimage.exposure import adjust_gamma
-
-    return adjust_gamma(np.clip(picture, 0, 1), gamma, gain)  # type: ignore[no-any-return]
-
-
-def _rescale(picture: Picture) -> NDArray[Any]:
-    from skimage.exposure import rescale_intensity
-
-    return rescale_intensity(picture, out_range=(0.0, 1.0))  # type: ignore[no-any-return]
+    return np.clip(picture, 0, 1) ** gamma * gain
 
 
 def _gray2rgb(picture: Picture) -> NDArray[Any]:
@@ -147,10 +129,10 @@ _STEPS: dict[str, _Step] = {
     "rgb2gray": _Step(_rgb2gray, {}, channels=1),
     "channel": _Step(_channel, {"index": (int, 0, 2)}, ("index",), channels=1),
     "equalize_adapthist": _Step(
-        _equalize, {"kernel_size": (int, 2, 65536), "clip_limit": (float, 0, 1), "nbins": (int, 2, _MOST_BINS)}
+        _equalize, {"kernel_size": (int, 2, 65536), "clip_limit": (float, 0, 1), "nbins": (int, 2, LEVELS)}
     ),
     "adjust_gamma": _Step(_adjust_gamma, {"gamma": (float, 0.01, 100), "gain": (float, 0.01, 100)}, ("gamma",)),
-    "rescale_intensity": _Step(_rescale, {}),
+    "rescale_intensity": _Step(stretched, {}),
     "gray2rgb": _Step(_gray2rgb, {}, channels=3),
     "resize": _Step(resize, dict.fromkeys(_SIZE, _SIDE), _SIZE, keeps_size=False, size=_SIZE),
     "resize_shorter": _Step(resize_shorter, {"side": _SIDE}, ("side",), keeps_size=False),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..extras import check_extra
 from ..files.atomic import atomic_write
 from ..files.json_text import format_json
 from .embedded import LARGEST_SIDE, STEP_SIDE, data_uri, map_uri, scaled_size
@@ -30,9 +29,7 @@ MAP_SIDE = 384
 
 def check_report() -> None:
     """InputError that names the extra where what makes pages is not installed."""
-    missing = [name for name in ("jinja2", "matplotlib") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(f"a report needs {' and '.join(missing)}, which is missing; pip install 'spikeunet[report]'")
+    check_extra("a report", ("jinja2", "matplotlib"), "report")
 
 
 def page(content: Content) -> tuple[str, dict[str, Any]]:

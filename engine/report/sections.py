@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import plots
+from ..operations.readings import MIXED
 from ..plots.axes import axes_for, bar_height
 from ..quantity import quantity as quantity_text
 from .charts import svg
@@ -64,7 +65,8 @@ def cards(content: Content, found: Mapping[str, Any]) -> list[Card]:
     count = found["operations_per_pixel"]
     shown.append(Card("Operations per pixel", quantity(count) if count >= 1 else f"{count:.3g}", share))
     of_dense = energy["dense_joules"]
-    text = f"events as {energy['reading']}, by {energy['model']}"
+    mixed = "accumulates where they are binary, else multiply-accumulates"
+    text = f"events as {mixed if energy['reading'] == MIXED else energy['reading']}, by {energy['model']}"
     text += "" if of_dense is None else f"; the ANN {quantity(of_dense, 'J')}"
     shown.append(Card("Energy", quantity(energy["spiking_joules"], "J"), text))
     shown.append(Card("Density", f"{result.density:.3f}", "events per neuron and step"))

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import InputError, ModelFileError
 from .refusals import RefusedError
 
-TASKS = ("denoise", "segment")
+TASKS = ("denoise", "derain", "segment")
 AUTO = "auto"
 
 
@@ -51,10 +51,7 @@ class Catalogue:
 
     def names(self, task: str) -> list[str]:
         """Names of models for a task, the one to take where none is named first."""
-        from ..tasks.denoising import DEFAULT_MODELS
-        from ..tasks.segmentation import DEFAULT_MODEL
-
-        usual = (DEFAULT_MODELS[1], DEFAULT_MODELS[3]) if task == "denoise" else (DEFAULT_MODEL,)
+        usual = _usual_models(task)
         names = sorted(name for name, offer in self.offers.items() if offer.task == task)
         found = [*(name for name in usual if name in names), *(name for name in names if name not in usual)]
         return [AUTO, *found] if task == "denoise" and self.automatic else found
@@ -71,6 +68,16 @@ class Catalogue:
     def sources(self) -> dict[str, str]:
         """What the engine loads each model by."""
         return {name: offer.source for name, offer in self.offers.items()}
+
+
+def _usual_models(task: str) -> tuple[str, ...]:
+    """Names of the models that the command of a task takes where none is named."""
+    from ..tasks import deraining, segmentation
+    from ..tasks.denoising import DEFAULT_MODELS
+
+    if task == "denoise":
+        return DEFAULT_MODELS[1], DEFAULT_MODELS[3]
+    return (deraining.DEFAULT_MODEL if task == "derain" else segmentation.DEFAULT_MODEL,)
 
 
 def catalogue(models: Sequence[str] = ()) -> Catalogue:
@@ -129,6 +136,7 @@ class Example:
     task: str
     model: str
     noise: float | None = None
+    rain: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What is said of it."""
@@ -139,6 +147,7 @@ class Example:
             "task": self.task,
             "model": self.model,
             "add-noise": self.noise,
+            "add-rain": self.rain,
         }
 
     def read(self) -> bytes:
@@ -152,6 +161,7 @@ EXAMPLES = {
     for each in (
         Example("camera", "A photographer, gray", "camera.png", "denoise", AUTO, 25.0),
         Example("chelsea", "Chelsea the cat, colour", "chelsea.webp", "denoise", AUTO, 25.0),
+        Example("rocket", "A rocket, in rain", "rocket.webp", "derain", "derain-small", rain="heavy"),
         Example("retina", "A retina and its vessels", "retina.webp", "segment", "segment-vessels"),
     )
 }

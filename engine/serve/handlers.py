@@ -334,7 +334,7 @@ _KINDS = {
     ".html": "text/html; charset=utf-8",
     ".json": "application/json; charset=utf-8",
 }
-_WHAT = {"result": ("denoised", "labels"), "overlay": ("", "overlay"), "report": ("report", "report")}
+_RESULTS = {"denoise": "denoised", "derain": "derained", "segment": "labels"}
 
 
 def result_files(job: Job) -> dict[str, ResultFile]:
@@ -348,7 +348,7 @@ def result_files(job: Job) -> dict[str, ResultFile]:
     for name, ending in {**names, "numbers": ".json"}.items():
         path = job.folder / f"{'report' if name == 'numbers' else name}{ending}"
         if path.is_file():
-            what = _WHAT.get(name, (name, name))[job.order.task == "segment"]
+            what = _RESULTS[job.order.task] if name == "result" else name
             kind = _KINDS.get(ending, "application/octet-stream")
             found[name] = ResultFile(path, kind, f"{job.order.stem}-{what}{ending}")
     return found

@@ -16,6 +16,7 @@ from .refusals import RefusedError
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "denoise": ("steps", "strength", "add-noise", "seed", "range", "page", "kernels"),
+    "derain": ("steps", "strength", "add-rain", "seed", "range", "page", "kernels"),
     "segment": ("steps", "range", "page", "kernels"),
 }
 """Options of the commands that a client may give, by task."""
@@ -24,7 +25,7 @@ OF_REQUEST = ("task", "model", "name", "example", "format", "report")
 """What else it may say."""
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
-    "denoise": tuple(suffix[1:] for suffix in FORMATS),
+    **dict.fromkeys(("denoise", "derain"), tuple(suffix[1:] for suffix in FORMATS)),
     "segment": ("png", "tif"),
 }
 _UPLOAD, _LONGEST_NAME = "picture", 80
@@ -94,9 +95,10 @@ def _argument(option: str) -> str:
 
 def _commands() -> Mapping[str, click.Command]:
     from ..command_line.denoise import denoise
+    from ..command_line.derain import derain
     from ..command_line.segment import segment
 
-    return {"denoise": denoise, "segment": segment}
+    return {"denoise": denoise, "derain": derain, "segment": segment}
 
 
 def read_order(parameters: Mapping[str, str], found: Catalogue, limits: Limits) -> Order:
@@ -134,11 +136,14 @@ def read_order(parameters: Mapping[str, str], found: Catalogue, limits: Limits) 
 
 def _check_values(order: Order, found: Catalogue, limits: Limits) -> None:
     from ..command_line.denoise_settings import check_denoise_options
+    from ..command_line.derain_settings import check_derain_options
     from ..command_line.picture_command import check_run_options
 
     values = order.parsed()
     if order.task == "denoise":
         check_denoise_options(values["add_noise"], values["seed"], values["strength"])
+    if order.task == "derain":
+        check_derain_options(values["add_rain"], values["seed"], values["strength"])
     check_run_options(values["steps"], "layer", None, values["kernels"])
     own = found.offers[order.model].steps if order.model != AUTO else 1
     steps = own if values["steps"] is None else values["steps"]

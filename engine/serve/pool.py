@@ -108,7 +108,7 @@ class Pool:
             "threads": threads,
             "pixels": limits.pixels,
             "memory": limits.memory_bytes,
-            "warm": _usual_denoiser(found),
+            "warm": _usual_models(found),
         }
         self._starting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -242,7 +242,7 @@ class Pool:
         return int(given or self._steps.get(job.order.model, 1))
 
 
-def _usual_denoiser(found: Catalogue) -> str | None:
-    """What the engine loads the model by that most will take."""
-    names = [name for name in found.names("denoise") if name != AUTO]
-    return found.offers[names[0]].source if names else None
+def _usual_models(found: Catalogue) -> list[tuple[str, str]]:
+    """Each task, and what the engine loads the model by that most will take for it."""
+    names = {task: next(name for name in found.names(task) if name != AUTO) for task in found.tasks}
+    return [(task, found.offers[name].source) for task, name in names.items()]

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import InputError
+from ..extras import check_extra
 from .catalogue import Catalogue, examples_for
 from .limits import Limits
 
 
 def check_serve() -> None:
     """InputError that names the extra where what serves pages is not installed."""
-    import importlib.util
-
-    missing = [name for name in ("tornado", "jinja2", "matplotlib") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"serving a page needs {' and '.join(missing)}, which is missing; pip install 'spikeunet[serve]'"
-        )
+    check_extra("serving a page", ("tornado", "jinja2", "matplotlib"), "serve")
 
 
 def made_texts(found: Catalogue, limits: Limits) -> dict[str, str]:
@@ -48,6 +42,7 @@ def _values(found: Catalogue, limits: Limits) -> dict[str, Any]:
     from importlib.metadata import version
 
     from ..binding.kernel_choice import CHOICES
+    from ..pictures.rain import INTENSITIES
 
     models = [
         {"task": task, "name": name, "offer": found.offers.get(name)}
@@ -61,4 +56,5 @@ def _values(found: Catalogue, limits: Limits) -> dict[str, Any]:
         "examples": list(examples_for(found)),
         "limits": limits,
         "kernels": CHOICES,
+        "rains": list(INTENSITIES),
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..command_line.denoise_picture import denoise_file
 from ..command_line.denoise_settings import denoise_settings
+from ..command_line.derain_settings import derain_settings
 from ..command_line.jobs import Job, failure_text
 from ..command_line.one_picture import Model, Record, Settings
 from ..command_line.pipes import PictureBytes
@@ -39,14 +40,18 @@ RESULT, OVERLAY_FILE, BEFORE, AFTER, REPORT, NUMBERS = (
 )
 SERIES = "tif"
 
+_MEMORY_BEYOND_EVENTS = 4 / 3
+"""What a run takes, over what its events and potentials do: measured with the derainer, whose events are graded."""
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where a worker works: the job's folder, the models by name, threads of a run."""
+    """Where a worker works: the job's folder, the models by name, threads of a run, bytes it may take."""
 
     folder: Path
     models: Mapping[str, str]
     threads: int | None = None
+    memory: int | None = None
 
 
 def carry_out(order: Order, content: bytes, place: Place, say: Say) -> None:
@@ -59,7 +64,7 @@ def carry_out(order: Order, content: bytes, place: Place, say: Say) -> None:
         PictureBytes(content, order.name), place.folder / f"{RESULT}.{order.suffix}", None, 0, _extras(order, place)
     )
     try:
-        _carry_out(order, job, place, say)
+        _carry_out(order, job, content, place, say)
     except (SpikeunetError, OSError) as error:
         say(error=failure_text(error, job).replace(f"{place.folder}/", ""), status=_status(error))
     except MemoryError:
@@ -78,33 +83,34 @@ def _extras(order: Order, place: Place) -> dict[str, Path]:
     return {OVERLAY: (place.folder / OVERLAY_FILE).with_suffix(f".{order.suffix}")}
 
 
-def _carry_out(order: Order, job: Job, place: Place, say: Say) -> None:
+def _carry_out(order: Order, job: Job, content: bytes, place: Place, say: Say) -> None:
     from ..report.numbers import document, numbers
     from ..report.sections import cards
 
     settings, work = _settings(order, place)
+    _check_memory(order, settings, content, place)
     say(stage="running")
     record = _as_named(work(job, settings), order, place)
-    content = content_of(record, settings, DEFAULT_ENERGY_MODEL)
-    _write_previews(content, place.folder)
-    found = numbers(content)
+    shown = content_of(record, settings, DEFAULT_ENERGY_MODEL)
+    _write_previews(shown, place.folder)
+    found = numbers(shown)
     text = json.dumps(document([{**found, "page": REPORT}]), indent=2, allow_nan=False)
     (place.folder / NUMBERS).write_text(text + "\n", "utf-8")
     say(
         result={
-            "model": content.model,
-            "task": content.task,
-            "after": content.after_name,
+            "model": shown.model,
+            "task": shown.task,
+            "after": shown.after_name,
             "size": list(record.shape[:2]),
             "steps": record.processed.result.steps,
-            "cards": [vars(card) for card in cards(content, found)],
+            "cards": [vars(card) for card in cards(shown, found)],
             "fields": [list(field) for field in fields_of(record) if field[0] not in _NOT_SHOWN],
-            "notes": list(content.notes),
+            "notes": list(shown.notes),
         }
     )
     if order.report:
         say(stage="drawing the report")
-        _write_report(content, place.folder)
+        _write_report(shown, place.folder)
         say(report=True)
 
 
@@ -115,10 +121,29 @@ def _settings(order: Order, place: Place) -> tuple[Settings, Callable[[Job, Any]
     model = order.model if order.model == AUTO else place.models[order.model]
     if order.task == "denoise":
         return denoise_settings(model, steps, **shared), denoise_file
+    if order.task == "derain":
+        return derain_settings(model, steps, **shared), denoise_file
     from ..tasks.segmentation import segmenter
 
     chosen = Model.of(order.model, segmenter(model), steps)
     return Settings(model_for=lambda _: chosen, **shared), segment_file
+
+
+def _check_memory(order: Order, settings: Settings, content: bytes, place: Place) -> None:
+    """PictureSizeError where a picture would take more memory than there is, before it is worked on for minutes."""
+    from ..simulation.tile_size import needed_bytes
+
+    size = _size_in(content)
+    if size is None or place.memory is None or order.model == AUTO:
+        return
+    model = settings.model_for(3)
+    needed = _MEMORY_BEYOND_EVENTS * needed_bytes(model.network, size[1], size[0], model.steps)
+    if needed > place.memory:
+        most = size[0] * size[1] * place.memory / needed / 1e6
+        raise PictureSizeError(
+            f"{size[0]}x{size[1]} pixels take about {needed / 2**30:.1f} GiB with {order.model}, which needs all of a "
+            f"picture at once, and there are {place.memory / 2**30:.1f}; make it smaller than {most:.1f} million pixels"
+        )
 
 
 def _as_named(record: Record, order: Order, place: Place) -> Record:
@@ -145,12 +170,17 @@ def _write_report(content: Content, folder: Path) -> None:
 
 def pixels_in(content: bytes) -> int | None:
     """Pixels of a picture by its header, for a guess how long it will take; None where that is not seen at once."""
+    size = _size_in(content)
+    return None if size is None else size[0] * size[1]
+
+
+def _size_in(content: bytes) -> tuple[int, int] | None:
+    """(width, height) by the header."""
     import io
 
     from ..pictures.decoding import image_size
 
     try:
-        width, height = image_size(io.BytesIO(content))
+        return image_size(io.BytesIO(content))
     except Exception:  # noqa: BLE001 - whatever is wrong is said when the picture is read
         return None
-    return width * height

@@ -114,10 +114,13 @@ def _warm_up(setup: dict[str, Any]) -> None:
 
     from ..report.page import template_part
     from ..tasks.denoising import denoise
+    from ..tasks.deraining import derain
+    from ..tasks.segmentation import segment
 
     template_part("page.js")
-    if setup["warm"] is not None:
-        denoise(np.full((64, 64), 0.5, np.float32), setup["warm"], threads=setup["threads"])
+    known: dict[str, Callable[..., object]] = {"denoise": denoise, "derain": derain, "segment": segment}
+    for task, model in setup["warm"]:
+        known[task](np.full((64, 64), 0.5, np.float32), model, threads=setup["threads"])
 
 
 def _work(line: dict[str, Any], setup: dict[str, Any], say: Callable[..., None]) -> None:
@@ -130,7 +133,7 @@ def _work(line: dict[str, Any], setup: dict[str, Any], say: Callable[..., None])
         return
     say(pixels=pixels_in(content), stage="reading")
     with redirect_stderr(_Lines(say)), warnings.catch_warnings(), warnings_as_lines():
-        carry_out(order, content, Place(folder, setup["models"], setup["threads"]), say)
+        carry_out(order, content, Place(folder, setup["models"], setup["threads"], setup["memory"]), say)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
-from ..binding import Layer, Program
+from ..binding import Layer, Program, allowed_kernels, build_program
 from ..binding.layer import RowRange
 from ..events import entry_bytes, mask_bytes
+from ..graph import Network
 from .picture_run import step_groups
 from .tile_schedule import TileSchedule, TileStep
 
@@ -16,24 +17,45 @@ MEMORY = 1 << 30
 
 _START_BYTES = 8
 
+_WORTH_IT = 15 / 16
+"""Share of the memory that half the rows may need at most, for them to be worth it."""
+
 
 def choose_tile(program: Program, height: int, steps: int, memory: int = MEMORY) -> int:
     """Rows of a tile: all where they fit into `memory` bytes, else the largest of half, a quarter, ... that do.
 
-    Never fewer than the network's `size_multiple`: beyond a certain width of the picture, `memory` is exceeded.
+    Never fewer than the network's `size_multiple`: beyond a certain width of the picture, `memory` is exceeded. So
+    it is where half the rows save nothing, as of a network that needs a mean over the whole picture before it goes on.
     """
     # Untiled, all layers run a group of steps before the next one: events of one, potentials of all layers.
     groups = list(step_groups(steps))
     carried = _carried_bytes(program) if len(groups) > 1 else 0
     if _most_bytes(program, groups[0]) + carried <= memory:
         return height
-    if peak_bytes(program, height, groups[0], height) + carried <= memory:
+    whole = peak_bytes(program, height, groups[0], height) + carried
+    if whole <= memory:
         return height
     least = min(height, program.network.size_multiple)
     tile = max(-(-height // 2), least)
-    while tile > least and peak_bytes(program, height, steps, tile) > memory:
-        tile = max(-(-tile // 2), least)
-    return tile
+    needed = peak_bytes(program, height, steps, tile)
+    while tile > least and needed > memory:
+        half = max(-(-tile // 2), least)
+        fewer = peak_bytes(program, height, steps, half)
+        if fewer > _WORTH_IT * needed:
+            break
+        tile, needed = half, fewer
+    return tile if needed < whole else height
+
+
+def needed_bytes(network: Network, height: int, width: int, steps: int) -> int:
+    """About how many bytes the events and potentials of a run on a picture take, in tiles as they are chosen.
+
+    Of a network that is mostly silent a third; what is kept of currents, and the picture itself, come on top.
+    """
+    rows, columns = (-(-side // network.size_multiple) * network.size_multiple for side in (height, width))
+    program = build_program(network, (network.input.channels, rows, columns), allowed_kernels("auto"))
+    tile = choose_tile(program, rows, steps)
+    return peak_bytes(program, rows, next(step_groups(steps)) if tile == rows else steps, tile)
 
 
 def _carried_bytes(program: Program) -> int:

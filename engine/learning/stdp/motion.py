@@ -79,9 +79,13 @@ def flow_grid(clips: Array, cell: int = 4) -> Array:
 
     The flow is dense optical flow from frame to frame by iterated Lucas-Kanade (scikit-image). Speeds are over the
     largest of each clip.
-    """
-    from skimage.registration import optical_flow_ilk
 
+    Raises
+    ------
+    InputError
+        If a cell is no part of a frame, or scikit-image is missing (extra `flow`).
+    """
+    optical_flow = _optical_flow()
     number, frames, height, width = clips.shape
     rows, columns = height // cell, width // cell
     if not (cell >= 1 and rows and columns):
@@ -90,9 +94,17 @@ def flow_grid(clips: Array, cell: int = 4) -> Array:
     for clip in range(number):
         for frame in range(frames - 1):
             # The flow says where each pixel of the first picture is in the second.
-            down, right = optical_flow_ilk(clips[clip, frame], clips[clip, frame + 1], radius=3, dtype=np.float64)
+            down, right = optical_flow(clips[clip, frame], clips[clip, frame + 1], radius=3, dtype=np.float64)
             speeds = np.stack([right, down])[:, : rows * cell, : columns * cell]
             found[clip, frame] = speeds.reshape(2, rows, cell, columns, cell).mean(axis=(2, 4))
     parts = split_by_sign(found.reshape(-1, 2, rows, columns)).reshape(number, frames - 1, 4, rows, columns)
     largest = parts.max(axis=(1, 2, 3, 4), keepdims=True)
     return np.asarray(parts / np.where(largest > 0, largest, 1))
+
+
+def _optical_flow() -> Any:
+    try:
+        from skimage.registration import optical_flow_ilk
+    except ImportError:
+        raise InputError("optical flow needs scikit-image, which is missing; pip install 'spikeunet[flow]'") from None
+    return optical_flow_ilk

@@ -2,7 +2,7 @@
 (() => {
   const find = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
-  const OPTIONS = ["steps", "add-noise", "seed", "range", "page"];
+  const OPTIONS = ["steps", "add-noise", "add-rain", "seed", "range", "page"];
   const WAIT = 20;
 
   let picture = null; // a file that was chosen, dropped or pasted
@@ -18,7 +18,7 @@
     const kept = find("#model").value;
     find("#model").replaceChildren(...models.filter((option) => option.dataset.task === task()));
     if (models.some((option) => option.dataset.task === task() && option.value === kept)) find("#model").value = kept;
-    all("[data-for]").forEach((element) => { element.hidden = element.dataset.for !== task(); });
+    all("[data-for]").forEach((element) => { element.hidden = !element.dataset.for.split(" ").includes(task()); });
     all("#format [data-for]").forEach((element) => { element.disabled = element.hidden; });
     if (find("#format").selectedOptions[0].disabled) find("#format").value = "png";
     showModel();
@@ -68,6 +68,7 @@
     }
     [picture, example] = [file, null];
     find("#add-noise").value = "";
+    find("#add-rain").value = "";
     showThumbnail(URL.createObjectURL(file));
     chosen(file.name || "a pasted picture");
   };
@@ -79,6 +80,7 @@
       find("#model").value = button.dataset.model;
     }
     find("#add-noise").value = button.dataset.noise ? String(Number(button.dataset.noise)) : "";
+    find("#add-rain").value = button.dataset.rain;
     showModel();
     showThumbnail(button.querySelector("img").src);
     chosen(button.dataset.title);
@@ -114,8 +116,8 @@
       const field = input.closest("[data-for]");
       if (input.value.trim() && !(field && field.hidden)) values[name] = input.value.trim();
     });
-    if (task() === "denoise" && strength !== null) values.strength = String(strength);
-    if (values.seed && !values["add-noise"]) delete values.seed;
+    if (!find(".strength").hidden && strength !== null) values.strength = String(strength);
+    if (values.seed && !values["add-noise"] && !values["add-rain"]) delete values.seed;
     if (find("#kernels").value !== "auto") values.kernels = find("#kernels").value;
     return example ? { ...values, example } : { ...values, name: picture.name || "pasted.png" };
   };
