@@ -174,6 +174,14 @@ class Layer(Binding):
         return 1
 
     @property
+    def event_driven(self) -> bool:
+        """Whether neurons are updated only where an event arrives, and where they fire by themselves.
+
+        Of a layer without neurons, whether its sums change only where an event arrives.
+        """
+        return False
+
+    @property
     def row_step(self) -> int:
         """Output rows that stay together in a tile."""
         return 1
@@ -250,6 +258,13 @@ class Layer(Binding):
         assert isinstance(self.neurons.model, LadderModel)
         constants = self.neurons.model.firing_constants()
         return neuron_array(constants.decay, constants.keep, constants.compare, constants.subtract)
+
+    @property
+    def lowest_threshold(self) -> float:
+        """What the potential of neurons that are a ladder has to exceed for one to fire."""
+        assert self.neurons is not None
+        assert isinstance(self.neurons.model, LadderModel)
+        return float(self.neurons.model.firing_constants().compare.min())
 
     @lazy_property
     def initial(self) -> NDArray[np.float32]:

@@ -7,20 +7,24 @@ from .compilation import compiled_bare
 
 
 @compiled_bare
-def add_to_readout(band, bands, currents, steps, readout, width):
+def add_to_readout(band, bands, currents, steps, readout, width, touched):
     """Add the currents of a band, one step after the other, to the running sum.
 
     currents : float32, (pixels, steps, padded channels), flat
     readout : (all pixels * channels,) float32
     width : pixels of a row
+    touched : Touched, the pixels that were computed; the current of all others is 0
     """
     rows = output_rows(band, bands)
     padded, channels = rows.padded, rows.channels
-    pixels, first = (rows.end - rows.first) * width, rows.first * width
-    for pixel in range(pixels):
-        for channel in range(channels):
-            place = (first + pixel) * channels + channel
-            total = readout[place]
-            for step in range(steps):
-                total += currents[(pixel * steps + step) * padded + channel]
-            readout[place] = total
+    for row in range(rows.end - rows.first):
+        spans = row * touched.line
+        for span in range(touched.spans[spans]):
+            first, end = touched.spans[spans + 1 + 2 * span], touched.spans[spans + 2 + 2 * span]
+            for pixel in range(row * width + first, row * width + end):
+                for channel in range(channels):
+                    place = (rows.first * width + pixel) * channels + channel
+                    total = readout[place]
+                    for step in range(steps):
+                        total += currents[(pixel * steps + step) * padded + channel]
+                    readout[place] = total

@@ -54,7 +54,7 @@ _MOST_LAYERS = 1 << 10
 _KINDS = 9
 """Events and thresholds, see `LayerRun.fired`."""
 
-_ONCE, _PHASES = 2, 5
+_ONCE, _PHASES = 2, 7
 """Calls before all bands of a layer, and for each of them, at the most."""
 
 _COUNTERS = 8
@@ -193,6 +193,7 @@ class BoundGroup:
         least = np.array([least_active(layer) for layer in self.layers], np.int64)
         self._reads = LayerReads(numbers, np.cumsum([0, *map(len, sources)]), least)
         self._fired = np.zeros((layers, threads, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._updates = np.zeros((layers, threads, STEPS_PER_QUEUE), np.int64)
         self._counts = np.zeros((threads, len(numbers), 2, _KINDS, STEPS_PER_QUEUE), np.int64)
         counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
         self._counters = np.zeros((layers, counters), np.int64)
@@ -241,7 +242,7 @@ class BoundGroup:
         return LayerCalls(np.zeros((*shape, _ONCE), CALL), np.zeros((*shape, _PHASES), CALL), shares)
 
     def _memory(self, index: int, worker: int) -> WorkerMemory:
-        counts = self._counts_of(index, worker), self._fired[index, worker]
+        counts = self._counts_of(index, worker), self._fired[index, worker], self._updates[index, worker]
         return WorkerMemory(self._scratches[worker], *counts, self._counters[index])
 
     def _part(self, index: int, choice: int) -> Part:
@@ -293,7 +294,7 @@ class BoundGroup:
 
     def begin(self) -> None:
         """Forget what has been counted."""
-        for array in (self._fired, self._counts, self._counters):
+        for array in (self._fired, self._updates, self._counts, self._counters):
             array[:] = 0
 
     def note(self, index: int, queue: EventQueue) -> None:
@@ -356,14 +357,15 @@ class BoundGroup:
         """Those that computed the current of a compiled layer."""
         return self._kernels[index][self._progress[0].choices[index]]
 
-    def counted(self, indices: Sequence[int]) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
-        """What was counted for some compiled layers: (layers, 9, steps) `fired`, and `counts` of each layer.
+    def counted(self, indices: Sequence[int]) -> tuple[NDArray[np.int64], list[NDArray[np.int64]], NDArray[np.int64]]:
+        """What was counted for some compiled layers: (layers, 9, steps) `fired`, `counts` of each layer, and `updates`.
 
         As in `LayerRun`.
         """
         fired = by_step(self._fired[indices].sum(axis=1), self.steps)[..., : self.steps]
         counts = self._counts.sum(axis=0)[..., : self.steps]
-        return fired, [counts[self._reads.begins[index] : self._reads.begins[index + 1]] for index in indices]
+        of_layers = [counts[self._reads.begins[index] : self._reads.begins[index + 1]] for index in indices]
+        return fired, of_layers, self._updates[indices].sum(axis=1)
 
 
 def take_bound(

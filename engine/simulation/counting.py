@@ -30,6 +30,8 @@ class OperationsCounter:
         As in `LayerRun`, of all layers and steps; K is at least 8.
     counts : (sources of all layers, 2, 1 + K, T) int64
         Likewise, layer by layer.
+    updates : (layers, T) int64
+        Pixels of event-driven neurons that were updated.
     arriving : dict of str to (1 + K,) int64
         What was fired before the first step and arrives at it, through a delay.
     """
@@ -47,6 +49,7 @@ class OperationsCounter:
         self._begins = np.cumsum([0, *(len(layer.spiking) for layer in self._layers)])
         most = 1 + max(8, *kinds)
         self.fired = np.zeros((len(self._index), most, steps), np.int64)
+        self.updates = np.zeros((len(self._layers), steps), np.int64)
         self.counts = np.zeros((self._begins[-1], 2, most, steps), np.int64)
         # Of a tile, the layer that is run knows what its rows count for: see `add_run`.
         self._parts = [list(layer.parts) for layer in self._layers]
@@ -63,15 +66,23 @@ class OperationsCounter:
         effective += _effective_products(layer, analog, picture)
         self._macs.setdefault(layer.node.name, {})[first_step] = macs, effective
 
-    def add_run(self, layer: Layer, fired: NDArray[np.int64], counts: NDArray[np.int64], steps: slice) -> None:
-        """Note the events that a layer fired at some steps, and what those that it read have met.
+    def add_run(
+        self,
+        layer: Layer,
+        fired: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        updates: NDArray[np.int64],
+        steps: slice,
+    ) -> None:
+        """Note the events that a layer fired at some steps, what those that it read have met, and what was updated.
 
-        `fired` and `counts` are as in `LayerRun`, whose steps may be more.
+        `fired`, `counts` and `updates` are as in `LayerRun`, whose steps may be more.
         """
         # Noted now and worked out in the end, all at once: between kernels, little of this would be in the caches.
         index, size = self._index[layer.name], steps.stop - steps.start
         self._parts[index] = list(layer.parts)
         self.fired[index, : len(fired), steps] = fired[:, :size]
+        self.updates[index, steps] = updates[:size]
         of_layer = self.counts[self._begins[index] : self._begins[index + 1]]
         of_layer[:, :, : counts.shape[2], steps] = counts[..., :size]
 
@@ -86,8 +97,8 @@ class OperationsCounter:
     def operations(self) -> Operations:
         """The ledger of the steps noted so far."""
         neurons = {
-            layer.name: self._neuron_operations(layer, fired)
-            for layer, fired in zip(self._layers, self.fired, strict=False)
+            layer.name: self._neuron_operations(layer, fired, updates)
+            for layer, fired, updates in zip(self._layers, self.fired, self.updates, strict=False)
             if layer.neurons is not None
         }
         # A node that feeds both neurons and the readout is run twice by the engine but counted once.
@@ -105,7 +116,9 @@ class OperationsCounter:
         spikes = fired[1 : 1 + table.kinds].T.copy()
         return InputOperations(name, self._sites[name], table.values, fired[0], spikes, table.shifts, table.bits)
 
-    def _neuron_operations(self, layer: Layer, fired: NDArray[np.int64]) -> NeuronOperations:
+    def _neuron_operations(
+        self, layer: Layer, fired: NDArray[np.int64], updates: NDArray[np.int64]
+    ) -> NeuronOperations:
         assert layer.levels is not None
         neurons = math.prod(layer.outgoing)
         return NeuronOperations(
@@ -114,6 +127,7 @@ class OperationsCounter:
             thresholds=layer.levels.values,
             events=fired[0],
             spikes=fired[1 : 1 + layer.thresholds].T.copy(),
+            updates=updates * layer.outgoing[0] if layer.event_driven else np.full(self._steps, neurons),
             state_bytes=_BYTES * neurons * layer.variables,
             variables=layer.variables,
             shifts=layer.levels.shifts,

@@ -44,6 +44,8 @@ class LayerState:
         What each part of a sum carries; empty for another layer.
     synaptic : (H, W, C, state_values) float32 or None
         What the synapses themselves carry.
+    awake : (H * W,) uint8 or None
+        Of an event-driven layer: 1 where a pixel's neurons may fire or change even if nothing arrives.
     """
 
     layer: Layer
@@ -58,6 +60,7 @@ class LayerState:
     is_part: bool = False
     summands: list[LayerState] = field(init=False)
     synaptic: NDArray[np.float32] | None = None
+    awake: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         self.constant = self.layer.bias
@@ -66,6 +69,8 @@ class LayerState:
         self.summands = [] if alone else [LayerState(part, is_part=True) for part in self.layer.parts]
         if alone and self.layer.node.state_values:
             self.synaptic = np.zeros((height, width, channels, self.layer.node.state_values), np.float32)
+        if self.layer.event_driven and not self.is_part:
+            self.awake = np.ones(height * width, np.uint8)
         if self.layer.neurons is None and not self.is_part:
             self.readout = np.zeros((height, width, channels), np.float32)
 
@@ -112,6 +117,24 @@ class LayerState:
                 self.membrane.reshape(-1, self.layer.padded_channels)[:] = self.layer.initial
             else:
                 self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
+        if self.awake is not None:
+            self.awake[:] = self._awake_at_first
+
+    @property
+    def _awake_at_first(self) -> int:
+        """Whether neurons may fire or change at the first step though nothing arrives; a step alone tells of some."""
+        if self.layer.neurons is None:
+            return 0
+        return 1 if self.layer.stepper is not None else int(self._wake(self.layer.initial[None])[0])
+
+    def _wake(self, potentials: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(pixels,) where one of the potentials of a ladder's neurons, (pixels, padded channels), is not at rest.
+
+        It fires without a current, or it is a zero of which adding nothing changes the sign.
+        """
+        own = potentials[:, : self.layer.outgoing[0]]
+        negative_zeros = (own == 0) & np.signbit(own)
+        return np.asarray(((own > self.layer.lowest_threshold) | negative_zeros).any(axis=1))
 
     def show_new(self) -> None:
         """Note that the analog input is another one from now on."""
@@ -143,6 +166,9 @@ class LayerState:
         for array, value in zip(self.arrays, values, strict=True):
             array.reshape(height, width, -1)[..., :channels] = value.transpose(1, 2, 0)
         self.fresh = False
+        if self.awake is not None:
+            by_pixel = self.arrays[0].reshape(height * width, -1)
+            self.awake[:] = self._wake(by_pixel) if self.layer.stepper is None else 1
 
     def watch(self) -> None:
         """RangeError where a potential or the readout has left the range of float32.

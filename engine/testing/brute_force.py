@@ -27,7 +27,8 @@ from ..layers import (
     Upsample,
 )
 from ..layers.registry import name_of
-from ..neurons import LevelTable, arithmetic_of, initial_state, level_table
+from ..layers.taps import WeightedTaps
+from ..neurons import LevelTable, arithmetic_of, initial_state, is_event_driven, level_table
 from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .reference_synapses import neighbours
 
@@ -50,7 +51,7 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
         of each level of an Input with an encoder.
     """
     steps = len(recorded[network.outputs[0].name])
-    neurons = {node.name: _of_neurons(node, crossed[node.name]) for node in network.neurons}
+    neurons = {node.name: _of_neurons(network, node, recorded, crossed) for node in network.neurons}
     synapses = {}
     for node in network.nodes:
         if isinstance(node, Projection):
@@ -82,9 +83,10 @@ def count_reads(network: Network, recorded: Mapping[str, Array], crossed: Mappin
         if isinstance(node, Projection):
             _visit(network, node, recorded, crossed, reads)
     for layer in network.neurons:
-        for of_step in crossed[layer.name]:
+        updated = updates_of(network, layer, recorded, crossed)
+        for of_step, of_updates in zip(crossed[layer.name], updated, strict=True):
             reads["event_writes"] += int(np.count_nonzero(of_step.any(axis=0)))
-            reads["potential_reads"] += len(initial_state(layer.model)) * of_step[0].size
+            reads["potential_reads"] += len(initial_state(layer.model)) * int(of_updates)
     return {**reads, "potential_writes": reads["potential_reads"]}
 
 
@@ -116,7 +118,39 @@ def _visit(
         reads["bias_reads"] += (len(recorded[node.name]) if spiking else 1) * int(np.prod(out_shape))
 
 
-def _of_neurons(node: Neurons, crossed: Array) -> NeuronOperations:
+def updates_of(
+    network: Network, node: Neurons, recorded: Mapping[str, Array], crossed: Mapping[str, Array]
+) -> NDArray[np.int64]:
+    """(T,): neurons that are updated at each step: all, or of event-driven ones those of pixels where something happens.
+
+    That is where an event arrives, or where a neuron fires without any.
+    """
+    fired = crossed[node.name].any(axis=1)
+    source = network[node.source]
+    if not _is_event_driven(network, node, source, crossed):
+        return np.full(len(fired), fired[0].size)
+    assert isinstance(source, WeightedTaps)
+    arriving = _arriving(recorded[source.source] != 0, source.delay)
+    ones = dataclasses.replace(source, weight=np.ones_like(source.weight))
+    happens = [fires.any(axis=0) for fires in fired]
+    for step, events in enumerate(arriving):
+        # An event may meet weights of other groups alone: the neurons of a pixel are updated together.
+        anywhere = np.broadcast_to(events.any(axis=0), events.shape).astype(np.float64)
+        happens[step] |= (ones.forward((anywhere.transpose(1, 2, 0)[None],))[0] != 0).any(axis=-1)
+    return np.array([fired.shape[1] * np.count_nonzero(of_step) for of_step in happens], np.int64)
+
+
+def _is_event_driven(network: Network, node: Neurons, source: Node, crossed: Mapping[str, Array]) -> bool:
+    """Whether neurons are passed over where nothing happens: they need no update, and no bias drives them."""
+    if not isinstance(source, WeightedTaps) or source.bias.any():
+        return False
+    return is_event_driven(node.model) and all(leaf in crossed for leaf in network.leaves(source.source))
+
+
+def _of_neurons(
+    network: Network, node: Neurons, recorded: Mapping[str, Array], all_crossed: Mapping[str, Array]
+) -> NeuronOperations:
+    crossed = all_crossed[node.name]
     count, table = crossed[0, 0].size, level_table(node.model)
     return NeuronOperations(
         name=node.name,
@@ -124,6 +158,7 @@ def _of_neurons(node: Neurons, crossed: Array) -> NeuronOperations:
         thresholds=table.values,
         events=np.array([np.count_nonzero(of_step.any(axis=0)) for of_step in crossed], np.int64),
         spikes=crossed.sum(axis=(2, 3, 4), dtype=np.int64),
+        updates=updates_of(network, node, recorded, all_crossed),
         state_bytes=4 * count * len(initial_state(node.model)),
         variables=len(initial_state(node.model)),
         shifts=_shifts(table),
