@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Synapses
-from ..kernels.arguments import Reach
+from ..kernels.tables import Reach
 from ..layers.taps import AxisPhase, WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches

@@ -175,10 +175,7 @@ class Layer(Binding):
 
     @property
     def event_driven(self) -> bool:
-        """Whether neurons are updated only where an event arrives, and where they fire by themselves.
-
-        Of a layer without neurons, whether its sums change only where an event arrives.
-        """
+        """Whether neurons, or sums, are updated only where an event arrives, and where they fire by themselves."""
         return False
 
     @property
@@ -258,13 +255,6 @@ class Layer(Binding):
         assert isinstance(self.neurons.model, LadderModel)
         constants = self.neurons.model.firing_constants()
         return neuron_array(constants.decay, constants.keep, constants.compare, constants.subtract)
-
-    @property
-    def lowest_threshold(self) -> float:
-        """What the potential of neurons that are a ladder has to exceed for one to fire."""
-        assert self.neurons is not None
-        assert isinstance(self.neurons.model, LadderModel)
-        return float(self.neurons.model.firing_constants().compare.min())
 
     @lazy_property
     def initial(self) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Shape
-from ..kernels.arguments import Reach
+from ..kernels.tables import Reach
 from ..layers.taps import Axis
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]

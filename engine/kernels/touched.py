@@ -124,9 +124,8 @@ def count_updates(rows, steps, fired, touched, awake, updates):
                         own |= ((word >> np.uint64(8 * step)) & np.uint64(255) != 0) << step
                 mark = np.int64(touched.marks[row * width + x])
                 awake[(rows.first + row) * width + x] = own >> (steps - 1) | (mark & RESTLESS != 0)
-                own |= mark
                 for step in range(steps):
-                    updates[step] += (own >> step) & 1
+                    updates[step] += ((own | mark) >> step) & 1
 
 
 @compiled_bare

@@ -50,8 +50,8 @@ class LayerRun:
     or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
     source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
     weights of zero that are met (events only). `events` is the memory of the events where it can be put back, `kernels`
-    what computes the currents of each part, see `choose_kernels`. `updates` is (8,) int64: pixels of event-driven neurons
-    that were updated at each step. `inputs` are those of each part.
+    what computes the currents of each part, see `choose_kernels`. `updates` is (8,) int64: pixels of event-driven
+    neurons that were updated at each step. `inputs` are those of each part.
     """
 
     def __init__(
@@ -117,8 +117,8 @@ class LayerRun:
     def _memory(self) -> WorkerMemory:
         counters = np.zeros(TAKEN, np.int64)
         scratch = _scratches.take() or Scratch()
-        counts = (np.zeros_like(each) for each in (self.counts, self.fired, self.updates))
-        return WorkerMemory(scratch, *counts, counters)
+        counts, fired, updates = (np.zeros_like(each) for each in (self.counts, self.fired, self.updates))
+        return WorkerMemory(scratch, counts, fired, updates, counters)
 
     @flushing
     def _run_bands(self, phases: list[Phase], indices: Iterator[int]) -> None:

@@ -13,6 +13,7 @@ from ..binding.layer import Source
 from ..events import EventQueue
 from ..float32 import all_finite, beyond
 from ..memory import aligned_empty
+from ..neurons import LadderModel
 
 
 @dataclass(eq=False)
@@ -132,9 +133,11 @@ class LayerState:
 
         It fires without a current, or it is a zero of which adding nothing changes the sign.
         """
-        own = potentials[:, : self.layer.outgoing[0]]
+        own, neurons = potentials[:, : self.layer.outgoing[0]], self.layer.neurons
+        assert neurons is not None
+        assert isinstance(neurons.model, LadderModel)
         negative_zeros = (own == 0) & np.signbit(own)
-        return np.asarray(((own > self.layer.lowest_threshold) | negative_zeros).any(axis=1))
+        return np.asarray(((own > neurons.model.firing_constants().compare.min()) | negative_zeros).any(axis=1))
 
     def show_new(self) -> None:
         """Note that the analog input is another one from now on."""

@@ -25,7 +25,6 @@ from ..kernels.arguments import (
     EventMemory,
     LadderNeurons,
     OutputRows,
-    Touched,
 )
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
@@ -38,7 +37,7 @@ from ..kernels.pooling import clear_sums, divide_by_area, fire_currents, pool_an
 from ..kernels.processor import host_lanes
 from ..kernels.readout import add_to_readout
 from ..kernels.sources import packed_sources
-from ..kernels.tables import BAND
+from ..kernels.tables import BAND, Touched
 from ..kernels.touched import count_updates, count_updates_of_band, find_touched
 from ..kernels.window_block import window_token
 from .band_rows import Bands
@@ -170,7 +169,7 @@ class LayerBands:
 
     @property
     def _skips(self) -> bool:
-        """Whether pixels are left out. Products that take silent neurons along leave none out, and no recording does."""
+        """Whether pixels are left out: not of products that take silent neurons along, nor where currents are noted."""
         return self._state.awake is not None and self.part.dot is None and self._currents is None
 
     def _find_touched(self, memory: WorkerMemory) -> list[Phase]:

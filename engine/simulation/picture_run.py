@@ -338,9 +338,9 @@ class PictureRun:
     def _count(self, group: BoundGroup, steps: slice) -> None:
         """Count what compiled calls have done."""
         compiled = [index for index in range(len(self.program.layers)) if self._is_compiled(group, index)]
-        for index, *counted in zip(compiled, *group.counted(compiled), strict=True):
+        for index, fired, counts, updates in zip(compiled, *group.counted(compiled), strict=True):
             layer = self.program.layers[index]
-            self.counter.add_run(layer, *counted, steps)
+            self.counter.add_run(layer, fired, counts, updates, steps)
             self.kernels[layer.name].add(group.kernels(index))
 
     def _result(self) -> Result:

@@ -27,10 +27,10 @@ from ..layers import (
     Upsample,
 )
 from ..layers.registry import name_of
-from ..layers.taps import WeightedTaps
-from ..neurons import LevelTable, arithmetic_of, initial_state, is_event_driven, level_table
+from ..neurons import LevelTable, arithmetic_of, initial_state, level_table
 from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .reference_synapses import neighbours
+from .updates import arriving_at, updates_of
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -108,7 +108,7 @@ def _visit(
         if name not in crossed:
             reads["weight_reads"] += int(part.sum()) * weighted * len(_changes(network, recorded))
             continue
-        for step, of_step in enumerate(_arriving(crossed[name], node.delay)):
+        for step, of_step in enumerate(arriving_at(crossed[name], node.delay)):
             own = met[step, first : first + len(part)]
             for site in zip(*np.nonzero(of_step.any(axis=0)), strict=True):
                 reads["event_reads"] += 1
@@ -116,35 +116,6 @@ def _visit(
                 reads["potential_reads"] += int(part[site] + own[site])
     if weighted:
         reads["bias_reads"] += (len(recorded[node.name]) if spiking else 1) * int(np.prod(out_shape))
-
-
-def updates_of(
-    network: Network, node: Neurons, recorded: Mapping[str, Array], crossed: Mapping[str, Array]
-) -> NDArray[np.int64]:
-    """(T,): neurons that are updated at each step: all, or of event-driven ones those of pixels where something happens.
-
-    That is where an event arrives, or where a neuron fires without any.
-    """
-    fired = crossed[node.name].any(axis=1)
-    source = network[node.source]
-    if not _is_event_driven(network, node, source, crossed):
-        return np.full(len(fired), fired[0].size)
-    assert isinstance(source, WeightedTaps)
-    arriving = _arriving(recorded[source.source] != 0, source.delay)
-    ones = dataclasses.replace(source, weight=np.ones_like(source.weight))
-    happens = [fires.any(axis=0) for fires in fired]
-    for step, events in enumerate(arriving):
-        # An event may meet weights of other groups alone: the neurons of a pixel are updated together.
-        anywhere = np.broadcast_to(events.any(axis=0), events.shape).astype(np.float64)
-        happens[step] |= (ones.forward((anywhere.transpose(1, 2, 0)[None],))[0] != 0).any(axis=-1)
-    return np.array([fired.shape[1] * np.count_nonzero(of_step) for of_step in happens], np.int64)
-
-
-def _is_event_driven(network: Network, node: Neurons, source: Node, crossed: Mapping[str, Array]) -> bool:
-    """Whether neurons are passed over where nothing happens: they need no update, and no bias drives them."""
-    if not isinstance(source, WeightedTaps) or source.bias.any():
-        return False
-    return is_event_driven(node.model) and all(leaf in crossed for leaf in network.leaves(source.source))
 
 
 def _of_neurons(
@@ -192,7 +163,7 @@ def _of_synapses(
         part = slice(first, first + recorded[name].shape[1])
         if name in crossed:
             dense_synops += steps * int(reach[part].sum() + every[part].sum())
-            arriving = _arriving(crossed[name], node.delay)
+            arriving = arriving_at(crossed[name], node.delay)
             found = _of_events(arriving, reach[part] + met[:, part], effective[part] + met[:, part])
             sources[name] = sources[name] + found if name in sources else found
         else:
@@ -234,11 +205,6 @@ def _changes(network: Network, recorded: Mapping[str, Array]) -> list[int]:
     return [0, *(step for step in steps if any((each[step] != each[step - 1]).any() for each in inputs))]
 
 
-def _arriving(crossed: Array, delay: int) -> Array:
-    """Crossings, (T, ...), at the step at which their events arrive."""
-    return np.concatenate([np.zeros_like(crossed[:delay]), crossed[: len(crossed) - delay]])
-
-
 def _of_events(crossed: Array, reach: Array, effective: Array) -> SynapticEvents:
     """Of crossings (T, K, C, H, W) and the products of each event, (T, C, H, W)."""
     fired: Array = np.asarray(crossed.any(axis=1))
@@ -255,7 +221,7 @@ def _products(node: Projection, recorded: Mapping[str, Array]) -> NDArray[np.int
     """Products (T, C, H, W) that the events of each step enter with one another, as they arrive."""
     if counts_alone(node):
         return np.zeros((len(recorded[node.name]), *recorded[node.source].shape[1:]), np.int64)
-    return np.stack([products(node, of_step) for of_step in _arriving(recorded[node.source], node.delay)])
+    return np.stack([products(node, of_step) for of_step in arriving_at(recorded[node.source], node.delay)])
 
 
 def products(node: Projection, values: Array) -> NDArray[np.int64]:
