@@ -26,7 +26,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.events import STEPS_PER_QUEUE, silent_queue
 from spikeunet.engine.kernels.touched import count_updates
-from spikeunet.engine.simulation import phases
+from spikeunet.engine.simulation import touched_pixels
 from spikeunet.engine.testing import neuron_checks, reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
@@ -195,7 +195,7 @@ def test_pixels_that_are_computed(monkeypatch):
         seen.append([spans[: 1 + 2 * spans[0]].tolist() for spans in by_row])
         return count_updates(rows, steps, fired, touched, *arguments)
 
-    monkeypatch.setattr(phases, "count_updates", noting)
+    monkeypatch.setattr(touched_pixels, "count_updates", noting)
     simulate(strong(PerfectIntegrateAndFire()), stream([(8, 1, 2, 0)], 10, (1, 4, 4)), order="time", threads=1)
     every, nothing = [[1, 0, 4]] * 4, [[0]] * 4
     # The first step tells of neurons with a step of their own whether they are at rest.

@@ -38,7 +38,6 @@ from ..kernels.processor import host_lanes
 from ..kernels.readout import add_to_readout
 from ..kernels.sources import packed_sources
 from ..kernels.tables import BAND, Touched
-from ..kernels.touched import count_updates, count_updates_of_band, find_touched
 from ..kernels.window_block import window_token
 from .band_rows import Bands
 from .event_sources import event_sources
@@ -46,6 +45,7 @@ from .layer_state import LayerState
 from .part import Part
 from .queue_memory import QueueMemory
 from .scratch import Scratch
+from .touched_pixels import TouchedPixels
 from .worker_memory import Phase, WorkerMemory
 
 Levels = NDArray[np.unsignedinteger[Any]]
@@ -112,6 +112,7 @@ class LayerBands:
             int((self._table.table[f"end_{name}"] - self._table.table[f"first_{name}"]).max())
             for name in ("row", "input")
         )
+        self._touched = TouchedPixels(state, self.part, steps, self._most_rows, self._width, currents is not None)
         self.fired: list[FiredBand | None] = [None] * len(bands.rows)
 
     def _band_table(self) -> NDArray[np.void]:
@@ -155,36 +156,17 @@ class LayerBands:
 
     def phases(self, memory: WorkerMemory) -> list[Phase]:
         """What a worker does for each band that it takes."""
+        find = self._touched.find(self._table, memory.scratch, self._known)
         if self.layer.neurons is None:
-            return [*self._find_touched(memory), *self._current(memory), self._read_out(memory.scratch)]
+            return [*find, *self._current(memory), self._read_out(memory.scratch)]
         words = memory.scratch.words(self._size(1), self._steps)
-        return [*self._find_touched(memory), *self._fire(memory, words), *self._finish(memory, words)]
-
-    def _touched(self, scratch: Scratch) -> Touched:
-        """The pixels of any band that are computed: all of them, or what `find_touched` finds."""
-        spans, line, marks = scratch.touched(self._most_rows, self._width)
-        if self._skips:
-            return Touched(spans, line, marks)
-        return Touched(np.array([1, 0, self._width], np.int32), 0, marks)
-
-    @property
-    def _skips(self) -> bool:
-        """Whether pixels are left out: not of products that take silent neurons along, nor where currents are noted."""
-        return self._state.awake is not None and self.part.dot is None and self._currents is None
-
-    def _find_touched(self, memory: WorkerMemory) -> list[Phase]:
-        if self._state.awake is None or not (self._skips or self.layer.neurons is not None):
-            return []
-        assert isinstance(self.layer, GatherLayer)
-        sources = packed_sources(event_sources(self.part.inputs, self._known, sparse=True))
-        arguments = (sources, self._steps, self.layer.reach, self._state.awake, self._touched(memory.scratch))
-        return [Phase(find_touched, (self._table, *arguments))]
+        return [*find, *self._fire(memory, words), *self._finish(memory, words)]
 
     def _fire(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Levels of a band's neurons, flat: rows, width, padded channels."""
         if self.layer.stepper is not None:
             currents = memory.scratch.currents(self._size(self._steps))
-            step = Phase(self._step, (self.layer.stepper, currents, words, self._touched(memory.scratch)))
+            step = Phase(self._step, (self.layer.stepper, currents, words, self._touched.of(memory.scratch)))
             return [*self._current(memory), step]
         neurons = self._ladder(memory.scratch)
         if isinstance(self.layer, GatherLayer):
@@ -224,11 +206,11 @@ class LayerBands:
         if in_integers:
             *before, (kernel, arguments) = in_integers
             given = (*arguments, constant, neurons, target)
-            given += () if self.part.dot is not None else (self._touched(memory.scratch),)
+            given += () if self.part.dot is not None else (self._touched.of(memory.scratch),)
             return [*(Phase(*each) for each in before), Phase(kernel, given)]
         entries = self._entries(memory.scratch)
         token = self.layer.token(self._steps)
-        touched = self._touched(memory.scratch)
+        touched = self._touched.of(memory.scratch)
         gather = (self._table, token, self._connections, entries, 0, constant, neurons, target, touched)
         return [self._decode(entries), Phase(gather_band, gather)]
 
@@ -239,7 +221,7 @@ class LayerBands:
 
     def _decode(self, entries: Entries) -> Phase:
         """Unpack events; where there is no source but the picture, none."""
-        sources = event_sources(self.part.inputs, self._known, self._skips)
+        sources = event_sources(self.part.inputs, self._known, self._touched.skips)
         if not sources:
             return Phase(decode_nothing, (self._table, entries))
         return Phase(decode_rows, (self._table, packed_sources(sources), entries, self._steps, self.layer.incoming[0]))
@@ -277,7 +259,7 @@ class LayerBands:
         most = rows * width * picture.shape[2] * len(offsets)
         entries = Entries(*scratch.entries(width, rows, most, 1))
         decode = (self._table, picture, offsets, entries, self.layer.incoming[0])
-        given = (entries, line, constant, neurons, target, self._touched(scratch))
+        given = (entries, line, constant, neurons, target, self._touched.of(scratch))
         gather = (self._table, self.layer.token(1), self._connections, *given)
         return [Phase(decode_analog_rows, decode), Phase(gather_band, gather)]
 
@@ -341,13 +323,14 @@ class LayerBands:
         """Run neurons that are no ladder of thresholds, on currents that pass through memory."""
         rows, state, width, padded = self._rows(index), self._state, self._width, self._padded
         shape = ((rows.end - rows.first) * width, self._steps, padded, rows.channels)
-        marks = touched.marks[: shape[0]]
+        marks = touched.marks[: shape[0] if state.awake is not None else 0]
+        left_out = marks if self._touched.skips else marks[:0]
         first = (self.layer.first_pixel + rows.first * width, state.done)
         if state.membrane is None:
             states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
         else:
             states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
-        if not stepper.run(currents, words, shape, states, (*place, *first), marks if self._skips else marks[:0]):
+        if not stepper.run(currents, words, shape, states, (*place, *first), left_out):
             raise beyond(self.layer.name, "a current, or the state of a neuron,")
         if state.awake is not None and state.membrane is not None:
             stepper.find_restless(states, rows.channels, (*place[:2], first[0]), marks)
@@ -360,24 +343,17 @@ class LayerBands:
         if self._events is None or not self.layer.levels.masks:
             return [Phase(self._pack, (memory, words))]
         events, compress = self._events, _compress_token(self._padded, self._channels, self._steps)
-        arrays = (
-            events.start,
-            events.channels,
-            events.levels,
-            events.masks,
-            events.levels.view(np.uint64),
-        )
+        arrays = (events.start, events.channels, events.levels, events.masks, events.levels.view(np.uint64))
         packed = EventMemory(compress, *arrays, self.layer.levels.kinds, memory.fired)
-        touched, awake = self._touched(memory.scratch), self._state.awake
-        finish = Phase(finish_band, (self._table, words, packed, memory.counters, touched))
-        if awake is None:
-            return [finish]
-        updates = (self._table, self._steps, (events.start, events.levels), touched, awake, memory.updates)
-        return [finish, Phase(count_updates_of_band, updates)]
+        finish = (self._table, words, packed, memory.counters, self._touched.of(memory.scratch))
+        return [
+            Phase(finish_band, finish),
+            *self._touched.count(self._table, (events.start, events.levels), memory),
+        ]
 
     def _pack(self, index: int, memory: WorkerMemory, words: Levels) -> None:
         """The same for events for which there is no room, or whose levels are no masks."""
-        rows, touched = self._rows(index), self._touched(memory.scratch)
+        rows, touched = self._rows(index), self._touched.of(memory.scratch)
         compress = _compress_token(self._padded, self._channels, self._steps)
         if self._events is not None:
             start, first = self._events.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
@@ -386,7 +362,7 @@ class LayerBands:
             packed = (self._events.channels, self._events.levels)
             compact_rows(compress, words, rows, first, start, *packed, masks, touched)
             self._count(packed[1][first:], int(start[-1, -1]) - first, memory.fired)
-            self._count_updates(rows, (start, packed[1]), touched, memory)
+            self._touched.count_now(rows, (start, packed[1]), memory)
             return
         start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
         # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
@@ -397,16 +373,9 @@ class LayerBands:
         compact_rows(compress, words, rows, 0, start, packed_channels, packed_levels, masks.reshape(-1), touched)
         count = int(start[-1, -1])
         self._count(packed_levels, count, memory.fired)
-        self._count_updates(rows, (start, packed_levels), touched, memory)
+        self._touched.count_now(rows, (start, packed_levels), memory)
         known = None if compress is None else masks
         self.fired[index] = start, packed_channels[:count].copy(), packed_levels[:count].copy(), known
-
-    def _count_updates(
-        self, rows: OutputRows, fired: tuple[NDArray[np.int64], Levels], touched: Touched, memory: WorkerMemory
-    ) -> None:
-        """Count the updates of event-driven neurons, by where a band's entries begin and their levels."""
-        if self._state.awake is not None:
-            count_updates(rows, self._steps, fired, touched, self._state.awake, memory.updates)
 
     def _count(self, levels: Levels, count: int, fired: NDArray[np.int64]) -> None:
         """Count the first `count` levels."""
@@ -425,7 +394,7 @@ class LayerBands:
         currents = scratch.currents(self._size(self._steps))
         if self._currents is None:
             readout = self._state.readout.reshape(-1)
-            given = (currents, self._steps, readout, self._width, self._touched(scratch))
+            given = (currents, self._steps, readout, self._width, self._touched.of(scratch))
             return Phase(add_to_readout, (self._table, *given))
         return Phase(self._read_out_steps, (currents,))
 
