@@ -83,7 +83,8 @@ class LayerState:
     @property
     def nbytes(self) -> int:
         """Bytes of all that is kept."""
-        arrays = [self.constant, *self.others, *([] if self.membrane is None else [self.membrane])]
+        arrays: list[NDArray[Any]] = [self.constant, *self.others]
+        arrays += [] if self.membrane is None else [self.membrane]
         arrays += [] if self.synaptic is None else [self.synaptic]
         arrays += [] if self.awake is None else [self.awake]
         return sum(array.nbytes for array in arrays) + sum(part.nbytes for part in self.summands)
