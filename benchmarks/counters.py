@@ -80,9 +80,9 @@ def usual_estimate(ledger: Operations) -> float:
     total = 0.0
     for node in ledger.synapses.values():
         sources = [ledger.neurons[name] for name in node.sources]
-        updates = sum(source.neuron_updates for source in sources)
-        if updates:
-            rate = sum(int(source.events.sum()) for source in sources) / updates
+        every = sum(source.neuron_steps for source in sources)
+        if every:
+            rate = sum(int(source.events.sum()) for source in sources) / every
             total += rate * node.dense_macs * ledger.steps
     return total
 

@@ -98,15 +98,17 @@ def _layer(node):
     return layer
 
 
-def seconds(function, repeat=5):
-    """Processor time of the shortest of some runs, after one that may compile: others may keep the machine busy."""
-    function()
-    times = []
-    for _ in range(repeat):
-        begin = time.process_time()
-        function()
-        times.append(time.process_time() - begin)
-    return min(times)
+def medians(functions, rounds=7):
+    """Median processor time of each function, by name, in turn: whatever else the machine does, all meet it alike."""
+    for function in functions.values():
+        function()  # may compile
+    times = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            begin = time.process_time()
+            function()
+            times[name].append(time.process_time() - begin)
+    return {name: float(np.median(of_name)) for name, of_name in times.items()}
 
 
 def frames_of(stream):
@@ -123,40 +125,43 @@ def main():
     shape = (2, -(-(int(events["y"].max()) + 1) // 8) * 8, -(-(int(events["x"].max()) + 1) // 8) * 8)
     events = events[events["t"] < events["t"][0] + 1000 * options.steps]
     print(f"{len(events)} events of {shape[2]}x{shape[1]} pixels in {options.steps} steps of 1 ms")
-    print(
-        f"bin_events: {seconds(lambda: bin_events(events, shape, time_step=1000)) / len(events) * 1e9:.0f} ns an event"
-    )
-    rows = [measure(events, share, shape, options) for share in (0.0, 0.125, 0.25, 0.5, 1.0)]
-    slope, idle = np.polyfit([row["events"] for row in rows], [row["engine"] for row in rows], 1)
-    print(f"engine: {idle / options.steps * 1e3:.3f} ms a step and {slope * 1e9:.0f} ns an event")
-    whole = rows[-1]
-    for name in ("torch", "snntorch"):
-        if name in whole:
-            print(
-                f"{name}: {whole[name] / options.steps * 1e3:.3f} ms a step, {whole[name] / whole['engine']:.1f} times"
-            )
+    binning = medians({"bin": lambda: bin_events(events, shape, time_step=1000)})["bin"]
+    print(f"bin_events: {binning / len(events) * 1e9:.0f} ns an event")
+    rows = [prepared(events, share, shape, options) for share in SHARES]
+    times = medians({(k, name): run for k, row in enumerate(rows) for name, run in row["runs"].items()})
+    for k, row in enumerate(rows):
+        row["times"] = {name: times[k, name] for name in row["runs"]}
+        of_step = {name: f"{found / options.steps * 1e3:.3f} ms" for name, found in row["times"].items()}
+        print(row["counts"], of_step)
+    silent, whole = rows[0], rows[-1]
+    more = whole["times"]["engine"] - silent["times"]["engine"]
+    print(f"engine: {silent['times']['engine'] / options.steps * 1e3:.3f} ms a silent step, ", end="")
+    print(f"and {more / whole['counts']['events'] * 1e9:.0f} ns an event")
+    for name in DENSE.keys() & whole["times"].keys():
+        ratios = [row["times"][name] / row["times"]["engine"] for row in (silent, whole)]
+        print(f"{name}: {ratios[0]:.1f} times the engine's time in silence, {ratios[1]:.1f} times with all events")
     if options.plot:
         plot(rows, options.plot)
 
 
-def measure(events, share, shape, options):
-    """Times with a part of the events, drawn at random."""
+def prepared(events, share, shape, options):
+    """What is run with a part of the events, drawn at random, and what comes of it."""
     kept = events[np.random.default_rng(1).random(len(events)) < share]
     stream = bin_events(kept, shape, time_step=1000, start=int(events["t"][0]), steps=options.steps)
     network, frames = make_network(stream.encoder), frames_of(stream)
-    run = functools.partial(simulate, network, stream, threads=1)
-    row = {"events": len(stream.sites), "engine": seconds(run)}
-    result = run()
-    for name, dense in (("torch", dense_torch), ("snntorch", dense_snntorch)):
-        if share not in (0, 1) or importlib.util.find_spec(name) is None:
-            continue
-        row[name] = seconds(functools.partial(dense, network, frames), 1)
-        row[f"{name} differs"] = float(np.abs(dense(network, frames) - result.output).max())
-    fired = sum(int(layer.events.sum()) for layer in result.operations.neurons.values())
-    print(
-        {name: f"{value:.4g}" for name, value in (row | {"fired": fired, "synops": result.total_accumulates}).items()}
-    )
-    return row
+    runs = {"engine": functools.partial(simulate, network, stream, threads=1)}
+    result = runs["engine"]()
+    counts = {"events": len(stream.sites), "updates": result.operations.totals["neuron_updates"]}
+    counts |= {"fired": result.operations.totals["events"], "synops": result.total_accumulates}
+    for name, dense in DENSE.items():
+        if share in (0, 1) and importlib.util.find_spec(name) is not None:
+            runs[name] = functools.partial(dense, network, frames)
+            counts[f"{name} differs"] = float(np.abs(dense(network, frames) - result.output).max())
+    return {"counts": counts, "runs": runs}
+
+
+DENSE = {"torch": dense_torch, "snntorch": dense_snntorch}
+SHARES = (0.0, 0.02, 0.125, 0.25, 0.5, 1.0)
 
 
 def plot(rows, path):
@@ -168,9 +173,9 @@ def plot(rows, path):
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     names = {"engine": "spikeunet", "torch": "PyTorch, dense", "snntorch": "snnTorch, dense"}
     for name, label in names.items():
-        if name in rows[-1]:
-            shown = [row for row in rows if name in row]
-            axes.plot([row["events"] for row in shown], [row[name] for row in shown], "o-", label=label)
+        shown = [row for row in rows if name in row["times"]]
+        if shown:
+            axes.plot([r["counts"]["events"] for r in shown], [r["times"][name] for r in shown], "o-", label=label)
     axes.set(xlabel="events of the recording", ylabel="processor time, s", ylim=(0, None))
     axes.legend()
     figure.savefig(path, dpi=120)

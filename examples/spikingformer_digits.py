@@ -40,7 +40,7 @@ def run(weights: Path, heads: int) -> None:
     shown, wanted = np.float32(pictures[is_test][:TESTED]) / np.float32(255), labels[is_test][:TESTED]
     result = simulate(network, shown, STEPS)
     totals, macs = result.operations.totals, sum(result.dense_macs.values()) // TESTED
-    share = totals["events"] / totals["neuron_updates"]
+    share = 1 - totals["activation_sparsity"]
     print(
         f"{network}: {(result.output[:, :, 0, 0].argmax(1) == wanted).mean():.0%} of {TESTED} digits in {STEPS} steps"
     )

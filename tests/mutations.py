@@ -95,8 +95,9 @@ MUTATIONS = [
     Mutation(
         "lost event at the edge of a block of channels",
         "kernels/compact.py",
-        "            base += rows.padded",
-        "            place -= rows.channels % 8 == 0 and place > start[row, x]\n            base += rows.padded",
+        "                        )  # fmt: skip",
+        "                        )  # fmt: skip\n"
+        "                place -= rows.channels % 8 == 0 and place > start[row, x]",
     ),
     Mutation(
         "swapped stride",

@@ -95,13 +95,15 @@ def test_changing_input_equals_the_reference_bit_for_bit(case, data):
 
 @given(case=cases(), data=st.data())
 def test_a_run_in_two_parts_is_one_run(case, data):
-    """Spikes, counts, output and what is carried on."""
+    """Spikes, counts, output and what is carried on; of a picture or of several."""
     steps = case.steps + 1
     first = data.draw(st.integers(1, steps - 1), label="first")
     order = data.draw(st.sampled_from(("layer", "time")), label="order")
-    whole = simulate(case.network, case.picture, steps, record=EVERYTHING, threads=1)
-    one = simulate(case.network, case.picture, first, record=EVERYTHING, threads=1, order=order)
-    two = simulate(case.network, case.picture, steps - first, record=EVERYTHING, threads=2, state=one.state)
+    is_batch = data.draw(st.booleans(), label="batch")
+    shown = np.stack([case.picture, case.picture[..., ::-1]]) if is_batch else case.picture
+    whole = simulate(case.network, shown, steps, record=EVERYTHING, threads=1)
+    one = simulate(case.network, shown, first, record=EVERYTHING, threads=1, order=order)
+    two = simulate(case.network, shown, steps - first, record=EVERYTHING, threads=2, state=one.state)
     assert_goes_on(whole, one, two)
 
 
@@ -115,6 +117,11 @@ def assert_goes_on(whole, one, two):
         np.testing.assert_array_equal(
             np.concatenate([one.readouts[name], two.readouts[name]], -4), whole.readouts[name]
         )
+    for name, layer in whole.operations.neurons.items():
+        parts = one.operations.neurons[name], two.operations.neurons[name]
+        for kind in ("events", "spikes", "updates"):
+            joined = np.concatenate([getattr(part, kind) for part in parts])
+            np.testing.assert_array_equal(joined, getattr(layer, kind))
     for name, node in whole.operations.synapses.items():
         parts = one.operations.synapses[name], two.operations.synapses[name]
         for source, events in node.sources.items():

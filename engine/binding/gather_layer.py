@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from ..graph import Synapses
 from ..kernels.dot_few import few_outputs
+from ..kernels.tables import Reach
 from ..layers.taps import AxisPhase, WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
+from ..neurons import is_event_driven
 from .integer_layer import (
     FULL_RATE_WIDTH,
     IntegerLayer,
@@ -26,6 +28,7 @@ from .integer_plan import IntegerPlan, make_integer_plan
 from .kernel_choice import EVENT_INTEGERS
 from .layer import Layer
 from .plan import GatherPlan, make_plan
+from .reach import make_reach
 from .weights import pack_weights, padded_bias
 
 _packed: KnownOf[Synapses, NDArray[np.float32]] = KnownOf()
@@ -77,7 +80,20 @@ class GatherLayer(Layer):
 
     def prepare(self) -> None:
         super().prepare()
-        _ = self.plan, self.weights
+        _ = self.plan, self.weights, self.event_driven and self.reach
+
+    @lazy_property
+    def event_driven(self) -> bool:
+        if self.window is not None:
+            return self.window.whole.event_driven
+        if not self.spiking or self.analog or self.bias.any():
+            return False
+        return self.neurons is None or is_event_driven(self.neurons.model)
+
+    @lazy_property
+    def reach(self) -> Reach:
+        """Which output pixels events reach."""
+        return make_reach(self.plan.rows, self.node.axes(self.incoming)[1], self.incoming, self.outgoing)
 
     @lazy_property
     def plan(self) -> GatherPlan:

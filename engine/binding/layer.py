@@ -25,14 +25,12 @@ from .kernel_choice import EVENTS, PICTURE, AllowedKernels
 from .products import most_products, most_products_of
 from .stepper import Stepper, stepper_of
 from .weights import padded_bias
+from .window import RowRange, Window, WindowFanOut
 
 _nonzero: KnownOf[Synapses, NDArray[np.int64]] = KnownOf()
 """Non-zero weights of nodes that are alive: counted once, because there are millions of weights."""
 
 called_by_clear_caches(_nonzero.clear)
-
-RowRange = tuple[int, int]
-"""First row and last row + 1."""
 
 NOTHING_READ = (0, 0)
 """What `Layer.input_rows` says of output rows that read padding alone."""
@@ -76,42 +74,6 @@ class Source:
         emit = self.levels.emit[: len(backwards)]
         scale = np.float32(emit[-1] / backwards[-1])
         return scale if (backwards.astype(np.float32) * scale == emit).all() else np.float32(0)
-
-
-@dataclass(frozen=True, eq=False)
-class Window:
-    """Some output rows of a layer, and the input rows that these read: all that there is of it in a tile.
-
-    Parameters
-    ----------
-    whole : Layer
-    rows : (first, last + 1)
-        Output rows.
-    inputs : (first, last + 1)
-        Input rows.
-    counted : int
-        Input rows before this one were counted by an earlier tile.
-    """
-
-    whole: Layer
-    rows: RowRange
-    inputs: RowRange
-    counted: int
-
-    @property
-    def is_new(self) -> NDArray[np.bool_]:
-        """(input rows,) whether no earlier tile has counted the row."""
-        return np.arange(*self.inputs) >= self.counted
-
-
-@dataclass(frozen=True, eq=False)
-class WindowFanOut(FanOut):
-    """Fan-out of the rows of a window; no fan-out is the usual one, because events are counted window by window."""
-
-    @property
-    def usual(self) -> tuple[int, int]:
-        """None: every event is looked at."""
-        return 0, 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +134,11 @@ class Layer(Binding):
     def window_pixels(self) -> int:
         """Neighbouring output pixels that an event counts for, where that is the same everywhere; otherwise 1."""
         return 1
+
+    @property
+    def event_driven(self) -> bool:
+        """Whether neurons, or sums, are updated only where an event arrives, and where they fire by themselves."""
+        return False
 
     @property
     def row_step(self) -> int:

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from .layer import Layer, RowRange
+from .layer import Layer
+from .window import RowRange
 
 
 def with_loops(layers: Sequence[Layer]) -> tuple[tuple[Layer, ...], tuple[RowRange, ...]]:

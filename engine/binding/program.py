@@ -14,9 +14,10 @@ from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
 from ..neurons import LevelTable, level_table
 from .kernel_choice import AllowedKernels, allowed_kernels
-from .layer import Binding, Layer, RowRange, Source
+from .layer import Binding, Layer, Source
 from .loops import with_loops
 from .sum_layer import SumLayer
+from .window import RowRange
 
 Found = TypeVar("Found")
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..kernels.bound import bound
 from ..kernels.float_mode import gradual
 from ..kernels.step_inputs import RandomNumbers, StepIndex
-from ..kernels.stepped import step_band
+from ..kernels.stepped import find_restless, step_band
 from ..neurons import (
     Heterogeneous,
     LadderModel,
@@ -63,6 +63,7 @@ class Stepper:
         shape: tuple[int, int, int, int],
         states: tuple[NDArray[np.float32], ...],
         place: tuple[int, int, bool, int, int],
+        marks: NDArray[np.uint16],
     ) -> bool:
         """Run the neurons of a band through some steps; see `kernels.stepped.step_band`.
 
@@ -74,7 +75,8 @@ class Stepper:
             If the step cannot be compiled or returns a level that the model does not have.
         """
         try:
-            found, finite = self.kernel(currents, words, shape, states, place, self.initial, self.parameters)
+            given = (currents, words, shape, states, place, self.initial, self.parameters, marks)
+            found, finite = self.kernel(*given)
         except numba.core.errors.NumbaError as error:
             raise cannot_compile(self.registration.name, error) from None
         highest = int(found)
@@ -82,6 +84,17 @@ class Stepper:
             signed = highest - 2**64 if highest >= 2**63 else highest
             raise level_out_of_range(self.registration.name, signed, self.highest)
         return bool(finite)
+
+    @gradual
+    def find_restless(
+        self,
+        states: tuple[NDArray[np.float32], ...],
+        channels: int,
+        place: tuple[int, int, int],
+        marks: NDArray[np.uint16],
+    ) -> None:
+        """Mark the pixels of event-driven neurons that are not at rest; see `kernels.stepped.find_restless`."""
+        _restless_kernel(self.registration)(states, channels, place, self.parameters, marks)
 
 
 def stepper_of(model: NeuronModel, layer: str, padded: int) -> Stepper | None:
@@ -124,3 +137,9 @@ def _arranged(part: Any, padded: int) -> Any:
 def _kernel(registration: Registration) -> Any:
     model = registration.model
     return bound(step_band, f"{model.__module__}.{model.__qualname__}", STEP=registration.step)
+
+
+@functools.cache
+def _restless_kernel(registration: Registration) -> Any:
+    model = registration.model
+    return bound(find_restless, f"{model.__module__}.{model.__qualname__}", STEP=registration.step)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .layer import Layer, RowRange, rows_of
+from .layer import Layer, rows_of
+from .window import RowRange
 
 
 @dataclass(frozen=True, eq=False)

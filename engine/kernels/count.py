@@ -7,6 +7,7 @@ many entries at once, all thresholds are counted together (`bit_counts`).
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 from .bit_counts import GROUP, MOST_GROUPS, count_bits, count_bits_and_fired, count_fired
@@ -16,6 +17,9 @@ _LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
 _HIGH = np.uint64(0x8080808080808080)
 _ONES = np.uint64(0x0101010101010101)
 _FLUSH = 255
+
+_PIXELS_OF_AN_ENTRY = 4
+"""Pixels for each entry from which on entries are counted one by one."""
 
 
 # LLVM turns these loops over an index into vector instructions, and a loop over the elements not as well.
@@ -92,6 +96,9 @@ def count_uneven_rows(start, levels, rows, fan, thresholds, counts):
     fan : FanTables
     thresholds, counts : as in `count_levels`
     """
+    if _is_sparse(start, rows):
+        _count_uneven_entries(start, levels, rows, fan, thresholds, counts)
+        return
     x = np.int64(0)  # not a literal, for which kernels would be compiled again
     while x < fan.columns.size:
         # Neighbours of equal fan-out lie side by side in the queue and are counted together.
@@ -101,6 +108,29 @@ def count_uneven_rows(start, levels, rows, fan, thresholds, counts):
         for kind in range(1 + thresholds):
             _count_uneven_columns(start, levels, rows, x, end, fan, kind, counts[kind])
         x = end
+
+
+@numba.njit(inline="always")
+def _is_sparse(start, rows):
+    """Whether hardly any pixel of some rows has an entry."""
+    width, entries = start.shape[1] - 1, 0
+    for row in range(rows.first, rows.end):
+        entries += start[row, width] - start[row, 0]
+    return entries < width * (rows.end - rows.first) // _PIXELS_OF_AN_ENTRY
+
+
+@compiled_bare
+def _count_uneven_entries(start, levels, rows, fan, thresholds, counts):
+    """The same where hardly any pixel has an event: row by row, and nothing of what is silent but where it begins."""
+    width, usual = fan.columns.size, fan.usual_row * fan.usual_column
+    for row in range(rows.first, rows.end):
+        if start[row, 0] == start[row, width]:
+            continue
+        for x in range(width):
+            excess = fan.rows[row] * fan.columns[x] - usual
+            if excess != 0 and start[row, x] != start[row, x + 1]:
+                for first in range(start[row, x], start[row, x + 1], _FLUSH):
+                    _add_few(levels[first : min(first + _FLUSH, start[row, x + 1])], thresholds, excess, counts)
 
 
 @compiled_bare
@@ -136,6 +166,15 @@ def count_zeros_of_rows(start, channels, levels, rows, tables, channel_offset, c
     counts : (8,) int64, by step of the word
     """
     columns = tables.column_classes
+    if _is_sparse(start, rows):
+        # Row by row, and nothing of what is silent but where it begins.
+        for row in range(rows.first, rows.end):
+            if start[row, 0] != start[row, columns.size]:
+                for column in range(columns.size):
+                    if start[row, column] != start[row, column + 1]:
+                        of_class = tables.zeros[tables.row_classes[row]][columns[column]][channel_offset:]
+                        _add_zeros(channels, levels, start[row, column], start[row, column + 1], of_class, counts)
+        return
     x = np.int64(0)
     while x < columns.size:
         # Neighbours of one class lie side by side in the queue.

@@ -66,6 +66,17 @@ def _decode_source(source, row, x, steps, base, place, decoded):
     return place + end - entry
 
 
+@numba.njit(inline="always")
+def are_silent(sources, decoded):
+    """Whether no source has an entry in the rows that a band reads."""
+    for number in range(count_sources(sources)):
+        start = source_at(sources, number).start
+        for row in range(decoded.first_row, decoded.first_row + decoded.rows):
+            if start[row, 0] != start[row, start.shape[1] - 1]:
+                return False
+    return True
+
+
 @compiled_bare
 def decode_rows(band, bands, sources, entries, steps, row_keys):
     """Unpack the rows of the sources that a band reads.
@@ -76,6 +87,9 @@ def decode_rows(band, bands, sources, entries, steps, row_keys):
     """
     decoded = decoded_rows(band, bands, entries)
     rows, begins = decoded.rows, decoded.entries.begins
+    if are_silent(sources, decoded):
+        begins[:] = 0
+        return
     place = 0
     for x in range(source_at(sources, 0).start.shape[1] - 1):
         for row in range(rows):

@@ -9,6 +9,7 @@ import numba
 
 from .band import decoded_rows
 from .compilation import compiled_bare
+from .decode import are_silent
 from .entries import CHUNK, add_to_chunk, turn_chunk
 from .sources import count_sources, source_at
 
@@ -50,6 +51,9 @@ def decode_quanta(band, bands, sources, entries, steps, row_keys):
     """
     decoded, queues = decoded_rows(band, bands, entries), sources.queues
     rows, begins = decoded.rows, decoded.entries.begins
+    if are_silent(queues, decoded):
+        begins[:] = 0
+        return
     place = 0
     for x in range(source_at(queues, 0).start.shape[1] - 1):
         for row in range(rows):

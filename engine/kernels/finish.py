@@ -10,12 +10,13 @@ from .shared_counter import ENTRIES, add_shared
 
 
 @compiled_bare
-def finish_band(band, bands, words, events, counters):
+def finish_band(band, bands, words, events, counters, touched):
     """Pack and count what a band has fired.
 
     words : unsigned, as `gather_band` leaves them
     events : EventMemory
     counters : int64, those of the layer, see shared_counter.py
+    touched : Touched, the pixels that were computed
     """
     rows = output_rows(band, bands)
     begin, start = bands.table[band].first_entry, events.start
@@ -31,6 +32,7 @@ def finish_band(band, bands, words, events, counters):
         events.channels,
         events.levels,
         masks,
+        touched,
     )
     end = start[rows.end - 1, start.shape[1] - 1]
     add_shared(counters, ENTRIES, end - begin)

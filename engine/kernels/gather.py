@@ -52,7 +52,7 @@ def _add_column(tables, phase, weights, weight_base, scale, decoded, block, top,
 
 
 @compiled_bare
-def gather_band(band, bands, token, connections, entries, line, constant, neurons, target):
+def gather_band(band, bands, token, connections, entries, line, constant, neurons, target, touched):
     """Spikes, or without neurons the currents, of a band.
 
     token : `window_token`, or for integers `quad_token`
@@ -64,6 +64,7 @@ def gather_band(band, bands, token, connections, entries, line, constant, neuron
     neurons : LadderNeurons or None
     target : unsigned, (rows, width, padded channels) of the band, receives the packed levels; without neurons float32,
         (rows, width, steps, padded channels), receives the currents
+    touched : Touched, the pixels that are computed
     """
     tables, weights = connections
     rows, decoded = output_rows(band, bands), decoded_rows(band, bands, entries)
@@ -80,45 +81,54 @@ def gather_band(band, bands, token, connections, entries, line, constant, neuron
         block_weights = phase.kernel_rows * geometry.channels * scale
         step_y, step_x = geometry.output_step_y, geometry.output_step_x
         first_y = phase.first_y + (max(rows.first - phase.first_y, 0) + step_y - 1) // step_y * step_y
-        pixels = (geometry.output_width - phase.first_x + step_x - 1) // step_x
         for channel in range(0, padded, width):
             in_block = channel % block_width
             weight_base = phase.weights + channel // block_width * block_weights + in_block
             for y in range(first_y, rows.end, step_y):
                 top = (y - phase.first_y) // step_y * geometry.input_step_y
                 line = y * geometry.output_width + phase.first_x
-                block = begin_block(token)
-                # With a divisor d, only every d-th pixel that enters brings a column with it.
-                wait, column = 0, 0
-                if window > 1:
-                    wait = -columns[first_column] % geometry.divisor
-                    column = (wait + columns[first_column]) // geometry.divisor
-                for ahead in range(pixels + window - 1):
-                    # The pixel that enters the window; behind the last one, any.
-                    entering = line + min(ahead, pixels - 1) * step_x
-                    block = enter_pixel(block, constant.values, entering * constant.stride + channel)
-                    if window == 1:
-                        for tap in range(kernel_columns):
-                            reached = ahead * geometry.input_step_x + columns[first_column + tap]
-                            column = reached if geometry.divisor == 1 else reached // geometry.divisor
-                            if column >= 0 and column < geometry.width and column * geometry.divisor == reached:
-                                base = weight_base + (kernel_columns - 1 - tap) * block_width
-                                block = _add_column(tables, phase, weights, base, scale, decoded, block, top, column)
-                    elif wait > 0:
-                        wait -= 1
-                    else:
-                        if column >= 0 and column < geometry.width:
-                            block = _add_column(tables, phase, weights, weight_base, scale, decoded, block, top, column)
-                        column += 1
-                        wait = geometry.divisor - 1
-                    if ahead < window - 1:
-                        continue
-                    pixel = line + (ahead - window + 1) * step_x
-                    local = pixel - rows.first * geometry.output_width
-                    place = pixel * constant.stride + channel
-                    currents = finished_pixel(block, weights, constant.values, channel, place)
-                    # Numba compiles only the branch that the type of `neurons` calls for.
-                    if neurons is None:
-                        store_pixel(currents, target, local * len(token.steps) * padded + channel, padded)
-                    else:
-                        fire_pixel(currents, neurons, pixel, channel, target, local * padded + channel)
+                spans = (y - rows.first) * touched.line
+                for span in range(touched.spans[spans]):
+                    # In pixels of the phase, those of the span that it has.
+                    first, end = touched.spans[spans + 1 + 2 * span], touched.spans[spans + 2 + 2 * span]
+                    first = max(first - phase.first_x + step_x - 1, 0) // step_x
+                    end = max(end - phase.first_x + step_x - 1, 0) // step_x
+                    block = begin_block(token)
+                    # With a divisor d, only every d-th pixel that enters brings a column with it.
+                    wait, column = 0, 0
+                    if window > 1:
+                        wait = -(first + columns[first_column]) % geometry.divisor
+                        column = (first + wait + columns[first_column]) // geometry.divisor
+                    for ahead in range(first, end + window - 1 if end > first else first):
+                        # The pixel that enters the window; behind the last one, any.
+                        entering = line + min(ahead, end - 1) * step_x
+                        block = enter_pixel(block, constant.values, entering * constant.stride + channel)
+                        if window == 1:
+                            for tap in range(kernel_columns):
+                                reached = ahead * geometry.input_step_x + columns[first_column + tap]
+                                column = reached if geometry.divisor == 1 else reached // geometry.divisor
+                                if column >= 0 and column < geometry.width and column * geometry.divisor == reached:
+                                    base = weight_base + (kernel_columns - 1 - tap) * block_width
+                                    block = _add_column(
+                                        tables, phase, weights, base, scale, decoded, block, top, column
+                                    )
+                        elif wait > 0:
+                            wait -= 1
+                        else:
+                            if column >= 0 and column < geometry.width:
+                                block = _add_column(
+                                    tables, phase, weights, weight_base, scale, decoded, block, top, column
+                                )
+                            column += 1
+                            wait = geometry.divisor - 1
+                        if ahead < first + window - 1:
+                            continue
+                        pixel = line + (ahead - window + 1) * step_x
+                        local = pixel - rows.first * geometry.output_width
+                        place = pixel * constant.stride + channel
+                        currents = finished_pixel(block, weights, constant.values, channel, place)
+                        # Numba compiles only the branch that the type of `neurons` calls for.
+                        if neurons is None:
+                            store_pixel(currents, target, local * len(token.steps) * padded + channel, padded)
+                        else:
+                            fire_pixel(currents, neurons, pixel, channel, target, local * padded + channel)

@@ -12,6 +12,7 @@ import numpy as np
 from numba.extending import overload
 
 from .step_inputs import of_neuron, of_pixel, of_step
+from .touched import RESTLESS
 
 _BEYOND = 2.0**128 - 2.0**103
 """The smallest number that float32 rounds to infinity."""
@@ -70,6 +71,25 @@ def _loaded(arrays, index):
     return lambda arrays, index: (np.float64(arrays[0][index]), *loaded(arrays[1:], index))
 
 
+@numba.njit(error_model="numpy")
+def changed(before, after):
+    """Whether a number that is kept is another one than before, the sign of zero included."""
+    number = np.float64(np.float32(held(after)))
+    return number != before or np.signbit(number) != np.signbit(before)
+
+
+def any_changed(before, after):
+    """Whether one of several numbers is, likewise."""
+    return any(changed(*pair) for pair in zip(before, after, strict=True))
+
+
+@overload(any_changed, inline="always")
+def _any_changed(before, after):
+    if len(before) == 1:
+        return lambda before, after: changed(before[0], after[0])
+    return lambda before, after: changed(before[0], after[0]) or any_changed(before[1:], after[1:])
+
+
 @overload(any_beyond, inline="always")
 def _any_beyond(values):
     if len(values) == 1:
@@ -101,7 +121,7 @@ def STEP(current, *state_and_parameters):
     raise NotImplementedError
 
 
-def step_band(currents, words, shape, states, place, initial, parameters):
+def step_band(currents, words, shape, states, place, initial, parameters, marks):
     """Run the neurons of a band through some steps; pack each neuron's levels into a word.
 
     currents : float32, (pixels, steps, padded channels) of the band
@@ -113,6 +133,7 @@ def step_band(currents, words, shape, states, place, initial, parameters):
         the first step
     initial : tuple of each state variable before the first step: float64, or (1 or pixels, padded channels) float32
     parameters : tuple, the last arguments of STEP, see kernels/step_inputs.py
+    marks : (pixels or 0,) uint16, 0 of pixels that are left out, see touched.py
 
     Returns the highest level, as an unsigned number: a level below zero is beyond all; and whether all currents and all
     that is kept are finite float32 numbers.
@@ -121,6 +142,8 @@ def step_band(currents, words, shape, states, place, initial, parameters):
     begin, stride, fresh, first_pixel, first_step = place
     highest, broken = np.uint64(0), np.uint64(0)
     for pixel in range(pixels):
+        if marks.size > 0 and marks[pixel] == 0:
+            continue
         word = words[pixel * padded : (pixel + 1) * padded]
         first = begin + pixel * stride
         state = cut(states, first, first + channels)
@@ -143,3 +166,26 @@ def step_band(currents, words, shape, states, place, initial, parameters):
                 highest = max(highest, level)
                 word[channel] |= (level & np.uint64(255)) << shift
     return highest, broken == 0
+
+
+def find_restless(states, channels, place, parameters, marks):
+    """Mark the pixels of a band, of those that are marked, of which a neuron fires or changes without a current.
+
+    states : tuple of float32 arrays
+    channels : int
+    place : where the band's state begins, distance between neighbouring pixels there, number of the first pixel
+    parameters : as in `step_band`
+    marks : (pixels,) uint16
+    """
+    begin, stride, first_pixel = place
+    for pixel in range(marks.size):
+        if marks[pixel] == 0:
+            continue
+        state = cut(states, begin + pixel * stride, begin + pixel * stride + channels)
+        inputs = of_step(of_pixel(parameters, first_pixel + pixel), 0, 0)
+        for channel in range(channels):
+            before = loaded(state, channel)
+            after = STEP(0.0, *before, *of_neuron(inputs, channel))
+            if after[0] != 0 or any_changed(before, after[1:]):
+                marks[pixel] |= np.uint16(RESTLESS)
+                break

@@ -264,3 +264,49 @@ CELL_MAP = np.dtype(
 )
 """Cells of one kind that see one channel: first value, rows and columns of cells, where the first cell stands in the
 picture, how far apart they are, kind, channel, and 1 or -1, which all of a kind's kernels are multiplied with."""
+
+
+# --- Which pixels are computed, see touched.py -----------------------------------------------------------------------
+
+
+class Reach(NamedTuple):
+    """Which output pixels an event of each input pixel reaches: the pairs of the rows and columns that it reaches.
+
+    Parameters
+    ----------
+    first_input, end_input : (H,) int64
+        First and last + 1 of the input rows that reach each output row, and perhaps some that do not.
+    row_begins, rows : int64
+        The input row y reaches the output rows rows[row_begins[y] : row_begins[y + 1]].
+    column_begins, columns : int64
+        Columns likewise.
+    width : int
+        Of the output.
+    """
+
+    first_input: NDArray[np.int64]
+    end_input: NDArray[np.int64]
+    row_begins: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    column_begins: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    width: int
+
+
+class Touched(NamedTuple):
+    """The pixels of a band that are computed.
+
+    Parameters
+    ----------
+    spans : int32
+        From row * line on: a number of spans, then first and last + 1 pixel of each.
+    line : int
+        0 where all rows have the same spans: all pixels.
+    marks : (rows * W,) uint16
+        Of event-driven neurons: a bit for each step at which an event reaches the pixel, and bit 8 where it is not at
+        rest.
+    """
+
+    spans: NDArray[np.int32]
+    line: int
+    marks: NDArray[np.uint16]

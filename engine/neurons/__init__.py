@@ -10,6 +10,7 @@ from .arithmetic import Arithmetic, arithmetic_of
 from .burst import BurstNeuron
 from .current_based import CurrentBasedLeakyIntegrateAndFire
 from .escape_noise import EscapeNoiseLeakyIntegrateAndFire
+from .event_driven import is_event_driven
 from .firing import FiringConstants, LadderModel
 from .heterogeneous import Heterogeneous, check_model, registration_behind
 from .integrate_and_fire import IntegrateAndFire
@@ -60,6 +61,7 @@ __all__ = [
     "find_registered",
     "import_plug_ins",
     "initial_state",
+    "is_event_driven",
     "layer_key",
     "level_table",
     "mean_emission",

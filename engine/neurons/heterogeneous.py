@@ -124,6 +124,11 @@ class Heterogeneous:
         return all(getattr(each, "rests", True) for each in self._distinct)
 
     @property
+    def event_driven(self) -> bool:
+        """Whether all neurons are."""
+        return all(getattr(each, "event_driven", False) for each in self._distinct)
+
+    @property
     def seed(self) -> int:
         """Of the random numbers, where the model draws some: of the whole layer."""
         return int(getattr(self.model, "seed", 0))

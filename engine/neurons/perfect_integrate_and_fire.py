@@ -40,6 +40,8 @@ class PerfectIntegrateAndFire(ChosenReset, UnitSpikes):
     strict: bool = False
     initial: float = 0.0
 
+    event_driven = True
+
     def __post_init__(self) -> None:
         name = type(self).__name__
         check_threshold(name, self.threshold)

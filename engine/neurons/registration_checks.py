@@ -65,7 +65,7 @@ def check_class(model: type) -> tuple[tuple[str, ...], tuple[tuple[str, type], .
         raise NeuronError(f"{owner}: has firing_constants, with which it runs without registration; remove one of them")
     if not hasattr(example, "initial"):
         raise NeuronError(f"{owner}: has no field 'initial', the membrane potential before the first step")
-    for name in ("conserves_charge", "rests"):
+    for name in ("conserves_charge", "rests", "event_driven"):
         if not isinstance(getattr(example, name, False), bool):
             raise NeuronError(f"{owner}.{name}: must be True or False (got {getattr(example, name)!r})")
     level_table(example)
@@ -73,6 +73,9 @@ def check_class(model: type) -> tuple[tuple[str, ...], tuple[tuple[str, type], .
     variables = tuple(initial_state(example))
     names = _step_parameters(owner, model, variables)
     _check_inputs(owner, example, names)
+    told = [name for name in STEP_INPUTS if name in names and getattr(example, "event_driven", False)]
+    if told:
+        raise NeuronError(f"{owner}.event_driven: must be False, for the step takes {told[0]!r} and may always change")
     kinds = tuple((name, STEP_INPUTS.get(name) or _kind(owner, example, name)) for name in names)
     _check_surrogate(owner, model, (*variables, *names))
     return variables, kinds

@@ -92,6 +92,8 @@ def register_neuron(name: Any = None, *, compile_now: bool = True) -> Any:
     - `arithmetic()`, optional: the operations of an update, by the names of `Arithmetic`, for the ledger;
     - `conserves_charge`, optional: True where v_T = v_0 + sum of input - sum of emitted;
     - `rests`, optional: False where a neuron in the state of `state()` may fire or change without input;
+    - `event_driven`, optional: True where a step with the current 0 that does not fire leaves every state variable as
+      it is: such neurons are updated only where an event arrives;
     - `surrogate(current, *state, *parameters, width)`, optional, a static method for backpropagation through time: a
       row of derivatives, by the current and by each state variable, for the value emitted and one for each state
       variable, the jump at a threshold smoothed over `width`. Without it `step` is differentiated by differences over

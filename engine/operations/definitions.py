@@ -10,7 +10,8 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
         "events": "sum over neurons i and steps t of [level(i, t) != 0]: at most one graded event a neuron and step",
         "spikes": "sum over i, t and thresholds k of [neuron i crosses threshold k at step t]; of a registered neuron "
         "model the sum over its levels k of [level(i, t) = k] times the spikes that it declares for k",
-        "neuron_updates": "neurons x steps: each membrane potential is updated at every step, also without input",
+        "neuron_updates": "neurons x steps; of event-driven neurons behind synapses without a bias, those of pixels "
+        "that an event reaches, or where one fires without any",
         "activation_sparsity": "1 - events / (neurons x steps)",
         "synops": "sum over events of R(i), the targets that neuron i really reaches (borders, strides, groups and "
         "cropped outputs respected): synaptic operations, a graded event counting once, whatever it costs",
@@ -27,7 +28,7 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
         "weight_reads": "synops + macs of nodes that have weights: one weight for each product",
         "bias_reads": "outputs x steps of nodes that have biases; outputs alone of those that read the analog input "
         "only",
-        "potential_reads": "synops + state variables x neurons x steps: the sum that each accumulate is added to, and "
+        "potential_reads": "synops + state variables x neuron_updates: the sum that each accumulate is added to, and "
         "what each update reads; sums of the analog input stay in a register",
         "potential_writes": "potential_reads: what is read is written back",
         "weights": "number of weights, biases left out",

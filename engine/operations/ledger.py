@@ -67,7 +67,7 @@ class Operations:
             "events": events,
             "spikes": sum(total(layer.spikes) for layer in neurons),
             "neuron_updates": updates,
-            "activation_sparsity": 1 - events / max(1, updates),
+            "activation_sparsity": 1 - events / max(1, sum(layer.neuron_steps for layer in neurons)),
             "synops": sum(total(node.synops) for node in synapses),
             "synops_binary": sum(total(node.synops_binary) for node in synapses),
             "synops_effective": sum(total(node.synops_effective) for node in synapses),

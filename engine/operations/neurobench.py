@@ -69,7 +69,7 @@ def _dense(layer: NeuronOperations) -> int | None:
     """Operations if every neuron had crossed all that it can at every step."""
     if layer.arithmetic is None:
         return None
-    return layer.neuron_updates * (layer.arithmetic.update + layer.most_spikes * layer.arithmetic.spike)
+    return layer.neuron_steps * (layer.arithmetic.update + layer.most_spikes * layer.arithmetic.spike)
 
 
 def _mean(counts: Sequence[float | None], pictures: int) -> float | None:

@@ -55,6 +55,8 @@ class NeuronOperations(Emitter):
         Events at each step.
     spikes : (T, K) int64
         Crossings of each threshold at each step.
+    updates : (T,) int64
+        Neurons that were updated at each step.
     state_bytes : int
         Membrane potentials of one picture, the largest one.
     variables : int
@@ -74,6 +76,7 @@ class NeuronOperations(Emitter):
     thresholds: tuple[float, ...]
     events: Counts
     spikes: Counts
+    updates: Counts
     state_bytes: int
     variables: int
     shifts: bool
@@ -83,13 +86,18 @@ class NeuronOperations(Emitter):
 
     @property
     def neuron_updates(self) -> int:
-        """Neurons times steps."""
+        """Updates of neurons, over all steps."""
+        return total(self.updates)
+
+    @property
+    def neuron_steps(self) -> int:
+        """Neurons times steps: the updates that there would be if every neuron was updated at every step."""
         return self.neurons * len(self.events)
 
     @property
     def activation_sparsity(self) -> float:
         """Share of the neurons and steps without an event."""
-        return 1 - total(self.events) / max(1, self.neuron_updates)
+        return 1 - total(self.events) / max(1, self.neuron_steps)
 
     @property
     def potential_reads(self) -> int:
@@ -106,7 +114,7 @@ class NeuronOperations(Emitter):
 
     def first_steps(self, steps: int) -> NeuronOperations:
         """What the layer did in its first `steps` steps."""
-        return replace(self, events=self.events[:steps], spikes=self.spikes[:steps])
+        return replace(self, events=self.events[:steps], spikes=self.spikes[:steps], updates=self.updates[:steps])
 
     def __add__(self, other: NeuronOperations) -> NeuronOperations:
         check_equal(self.name, "thresholds", self.thresholds, other.thresholds)
@@ -115,6 +123,7 @@ class NeuronOperations(Emitter):
             neurons=self.neurons + other.neurons,
             events=added(self.events, other.events),
             spikes=added(self.spikes, other.spikes),
+            updates=added(self.updates, other.updates),
             state_bytes=max(self.state_bytes, other.state_bytes),
         )
 

@@ -37,7 +37,7 @@ def densities(operations: Operations, ax: Any = None) -> Any:
 def density(operations: Operations, layer: str) -> float:
     """Events per neuron and step of a layer."""
     of_layer = operations.neurons[layer]
-    return float(total(of_layer.events)) / max(1, of_layer.neuron_updates)
+    return float(total(of_layer.events)) / max(1, of_layer.neuron_steps)
 
 
 def operations_by_reading(operations: Operations, node: SynapseOperations) -> dict[str, int | None]:

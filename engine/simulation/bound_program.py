@@ -53,7 +53,7 @@ _MOST_LAYERS = 1 << 10
 _KINDS = 9
 """Events and thresholds, see `LayerRun.fired`."""
 
-_ONCE, _PHASES = 2, 5
+_ONCE, _PHASES = 2, 7
 """Calls before all bands of a layer, and for each of them, at the most."""
 
 _COUNTERS = 8
@@ -192,6 +192,7 @@ class BoundGroup:
         least = np.array([least_active(layer) for layer in self.layers], np.int64)
         self._reads = LayerReads(numbers, np.cumsum([0, *map(len, sources)]), least)
         self._fired = np.zeros((layers, threads, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._updates = np.zeros((layers, threads, STEPS_PER_QUEUE), np.int64)
         self._counts = np.zeros((threads, len(numbers), 2, _KINDS, STEPS_PER_QUEUE), np.int64)
         counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
         self._counters = np.zeros((layers, counters), np.int64)
@@ -240,7 +241,7 @@ class BoundGroup:
         return LayerCalls(np.zeros((*shape, _ONCE), CALL), np.zeros((*shape, _PHASES), CALL), shares)
 
     def _memory(self, index: int, worker: int) -> WorkerMemory:
-        counts = self._counts_of(index, worker), self._fired[index, worker]
+        counts = self._counts_of(index, worker), self._fired[index, worker], self._updates[index, worker]
         return WorkerMemory(self._scratches[worker], *counts, self._counters[index])
 
     def _part(self, index: int, choice: int) -> Part:
@@ -289,7 +290,7 @@ class BoundGroup:
 
     def begin(self) -> None:
         """Forget what has been counted."""
-        for array in (self._fired, self._counts, self._counters):
+        for array in (self._fired, self._updates, self._counts, self._counters):
             array[:] = 0
 
     def note(self, index: int, queue: EventQueue) -> None:
@@ -352,18 +353,19 @@ class BoundGroup:
         """Those that computed the current of a compiled layer."""
         return self._kernels[index][self._progress[0].choices[index]]
 
-    def counted(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What was counted for some compiled layers: (layers, 9, steps) `fired`, (sources, 2, 9, steps) `counts`.
+    def counted(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Of compiled layers: (layers, 9, steps) `fired`, (sources, 2, 9, steps) `counts`, (layers, 8) `updates`.
 
         As in `LayerRun`, the sources of one layer after those of the one before.
         """
         fired = by_step(self._fired[indices].sum(axis=1), self.steps)[..., : self.steps]
         counts = self._counts.sum(axis=0)[..., : self.steps]
+        updates = self._updates[indices].sum(axis=1)
         if len(indices) == len(self.layers):
-            return fired, counts
+            return fired, counts, updates
         chosen = np.zeros(len(self.layers), np.bool_)
         chosen[indices] = True
-        return fired, counts[np.repeat(chosen, np.diff(self._reads.begins))]
+        return fired, counts[np.repeat(chosen, np.diff(self._reads.begins))], updates
 
 
 def take_bound(

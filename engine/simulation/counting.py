@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ class OperationsCounter:
         As in `LayerRun`, of all layers and steps; K is at least 8.
     counts : (sources of all layers, 2, 1 + K, T) int64
         Likewise, layer by layer.
+    updates : (layers, T) int64
+        Pixels of event-driven neurons that were updated.
     arriving : dict of str to (1 + K,) int64
         What was fired before the first step and arrives at it, through a delay.
     """
@@ -43,6 +45,7 @@ class OperationsCounter:
         self.arriving: dict[str, NDArray[np.int64]] = {}
         self.fired = np.zeros((len(plan.rows), 1 + plan.kinds, steps), np.int64)
         self.counts = np.zeros((plan.begins[-1], 2, 1 + plan.kinds, steps), np.int64)
+        self.updates = np.zeros((len(program.layers), steps), np.int64)
 
     def add_input(self, layer: Layer, picture: NDArray[np.float32], first_step: int = 0) -> None:
         """Note the multiply-accumulates of a layer that reads the analog input, from one step on.
@@ -56,10 +59,17 @@ class OperationsCounter:
         effective += _effective_products(layer, analog, picture)
         self._macs.setdefault(layer.node.name, {})[first_step] = macs, effective
 
-    def add_run(self, layer: Layer, fired: NDArray[np.int64], counts: NDArray[np.int64], steps: slice) -> None:
-        """Note the events that a layer fired at some steps, and what those that it read have met.
+    def add_run(
+        self,
+        layer: Layer,
+        fired: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        updates: NDArray[np.int64],
+        steps: slice,
+    ) -> None:
+        """Note the events that a layer fired at some steps, what those that it read have met, and what was updated.
 
-        `fired` and `counts` are as in `LayerRun`, whose steps may be more.
+        `fired`, `counts` and `updates` are as in `LayerRun`, whose steps may be more.
         """
         # Noted now and worked out in the end, all at once: between kernels, little of this would be in the caches.
         row, size = self._plan.rows[layer.name], steps.stop - steps.start
@@ -68,15 +78,22 @@ class OperationsCounter:
             parts = [(layer if index == row else each).parts for index, each in enumerate(self._program.layers)]
             self._plan = LedgerPlan(self._program, parts)
         self.fired[row, : len(fired), steps] = fired[:, :size]
+        self.updates[row, steps] = updates[:size]
         of_layer = self.counts[self._plan.begins[row] : self._plan.begins[row + 1]]
         of_layer[:, :, : counts.shape[2], steps] = counts[..., :size]
 
     def add_compiled(
-        self, layers: NDArray[np.int64], fired: NDArray[np.int64], counts: NDArray[np.int64], steps: slice
+        self,
+        layers: NDArray[np.int64],
+        fired: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        updates: NDArray[np.int64],
+        steps: slice,
     ) -> None:
         """The same of several layers of the program, by number, their `counts` one after the other."""
         kinds = fired.shape[1]
         self.fired[layers, :kinds, steps] = fired
+        self.updates[layers, steps] = updates[:, : steps.stop - steps.start]
         begins = self._plan.begins
         if len(counts) == begins[-1]:
             self.counts[:, :, :kinds, steps] = counts
@@ -97,10 +114,18 @@ class OperationsCounter:
         plan = self._plan
         spikes = np.ascontiguousarray(self.fired[:, 1:].swapaxes(1, 2))
 
-        def emitted(row: int, entry: Emitted) -> Emitted:
-            return counted(entry, events=self.fired[row, 0], spikes=spikes[row, :, : len(entry.thresholds)])
+        def emitted(row: int, entry: Emitted, **counts: Any) -> Emitted:
+            spiking = spikes[row, :, : len(entry.thresholds)]
+            return counted(entry, events=self.fired[row, 0], spikes=spiking, **counts)
 
-        neurons = {entry.name: emitted(row, entry) for row, entry in plan.neurons}
+        neurons = {
+            entry.name: emitted(
+                row,
+                entry,
+                updates=self.updates[row] * channels if channels else np.full(self._steps, entry.neurons),
+            )
+            for row, entry, channels in plan.neurons
+        }
         inputs = {entry.name: emitted(row, entry) for row, entry in plan.inputs}
         synapses = {
             entry.name: self._synapse_operations(entry, sources)

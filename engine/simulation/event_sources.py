@@ -18,16 +18,27 @@ EXPECTED_SHARE = 0.15
 """Of a layer's neurons that fire, where nobody knows yet."""
 
 
-def chunks_of(queue: EventQueue, known: bool) -> int:
-    """Chunks of entries that nearly all pixels need: of so many as twice the deviation more than the mean."""
+_SPARSE = 0.125
+"""Entries of a pixel, on the average, below which most pixels have none: none is then unpacked of every pixel."""
+
+
+def chunks_of(queue: EventQueue, known: bool, sparse: bool = False) -> int:
+    """Chunks of entries that nearly all pixels need: of so many as twice the deviation more than the mean.
+
+    `sparse` says that nobody expects entries of most pixels.
+    """
     channels, height, width = queue.shape
+    if not known and sparse:
+        return 0
     mean = queue.active / max(height * width, 1) if known else EXPECTED_SHARE * channels
+    if mean < _SPARSE:
+        return 0
     most = min(mean + 2 * math.sqrt(mean), channels)
     return min(max(math.ceil(most / CHUNK), 1), MOST_CHUNKS)
 
 
-def event_sources(inputs: Inputs, known: bool) -> tuple[EventSource, ...]:
-    """What `decode_rows` takes of each source."""
+def event_sources(inputs: Inputs, known: bool, sparse: bool = False) -> tuple[EventSource, ...]:
+    """What `decode_rows` takes of each source; `known` and `sparse` as `chunks_of` takes them."""
     numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=attrgetter("itemsize"), default=None)
     return tuple(
         EventSource(
@@ -38,7 +49,7 @@ def event_sources(inputs: Inputs, known: bool) -> tuple[EventSource, ...]:
             emit,
             source.scale,
             source.channel_offset,
-            chunks_of(queue, known),
+            chunks_of(queue, known, sparse),
         )
         for source, queue, emit in inputs.queues
     )

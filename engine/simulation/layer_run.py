@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..binding import Layer
 from ..binding.layer import Source
-from ..events import EventQueue, joined_masks, level_type
+from ..events import STEPS_PER_QUEUE, EventQueue, joined_masks, level_type
 from ..kernels.arguments import InputRows
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
@@ -33,6 +33,9 @@ __all__ = ["Inputs", "LayerRun", "LayerState"]
 THREADED_WORK = 4_000_000
 """Operations under which a layer is done sooner than a second thread wakes up."""
 
+_LEAST_SHARE = 1 / 8
+"""Of the pixels: scratch memory of a band has room for all of them."""
+
 IDLE = IdleMemory(1 << 27)
 _scratches: Shelf[Scratch] = Shelf(IDLE)
 """What workers have put back; fresh memory would cost more than what is done in it."""
@@ -47,7 +50,8 @@ class LayerRun:
     or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
     source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
     weights of zero that are met (events only). `events` is the memory of the events where it can be put back, `kernels`
-    what computes the currents of each part, see `choose_kernels`. `inputs` are those of each part.
+    what computes the currents of each part, see `choose_kernels`. `updates` is (8,) int64: pixels of event-driven
+    neurons that were updated at each step. `inputs` are those of each part.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class LayerRun:
         self._parts = [Part(part, given, steps) for part, given in zip(state.parts, inputs, strict=True)]
         self.kernels = tuple(dict.fromkeys(part.kernels for part in self._parts))
         self.fired = np.zeros(_count_shape(self.layer.thresholds), np.int64)
+        self.updates = np.zeros(STEPS_PER_QUEUE, np.int64)
         self._sources = [source for given in inputs for source, _, _ in given.queues]
         kinds = max((source.thresholds for source in self._sources), default=0)
         self.counts = np.zeros((len(self._sources), 2, *_count_shape(kinds)), np.int64)
@@ -101,6 +106,7 @@ class LayerRun:
             workers.run([*jobs, own])
         for memory in memories:
             self.counts += memory.counts
+            self.updates += memory.updates
             self.fired += by_step(memory.fired, self.steps) if self._masks else memory.fired
             _scratches.put(memory.scratch, memory.scratch.nbytes)
         self.state.move_on(self.steps)
@@ -111,7 +117,8 @@ class LayerRun:
     def _memory(self) -> WorkerMemory:
         counters = np.zeros(TAKEN, np.int64)
         scratch = _scratches.take() or Scratch()
-        return WorkerMemory(scratch, np.zeros_like(self.counts), np.zeros_like(self.fired), counters)
+        counts, fired, updates = (np.zeros_like(each) for each in (self.counts, self.fired, self.updates))
+        return WorkerMemory(scratch, counts, fired, updates, counters)
 
     @flushing
     def _run_bands(self, phases: list[Phase], indices: Iterator[int]) -> None:
@@ -131,9 +138,18 @@ class LayerRun:
         """Rows of each band."""
         _, height, width = self.layer.outgoing
         weights = sum(part.weight_bytes for part in self._parts)
-        total = sum(part.input_bytes for part in self._parts) + height * width * self.layer.padded_channels * self.steps
+        fired = int(height * width * self.layer.padded_channels * self.steps * self._share_computed())
+        total = sum(part.input_bytes for part in self._parts) + fired
         smallest = {} if self._parts[0].dot is None else {"smallest_part": SMALLEST_DENSE_PART}
         return bands_in_cache(height, max(total // height, 1), weights, threads, **smallest)
+
+    def _share_computed(self) -> float:
+        """About the share of the pixels that are computed, taken for no less than _LEAST_SHARE."""
+        part, (_, height, width) = self._parts[0], self.layer.outgoing
+        if self.state.awake is None or part.dot is not None:
+            return 1.0
+        reached = int(part.row_sizes[-1]) * math.prod(part.layer.fan_out.usual)
+        return min(max(reached / (height * width), _LEAST_SHARE), 1.0)
 
     def _joined(self, fired: list[FiredBand | None]) -> EventQueue:
         """One queue out of what each band has fired, exactly as large as it has to be."""

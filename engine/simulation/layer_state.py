@@ -13,6 +13,7 @@ from ..binding.layer import Source
 from ..events import EventQueue
 from ..float32 import all_finite, beyond
 from ..memory import aligned_empty
+from ..neurons import LadderModel
 
 
 @dataclass(eq=False)
@@ -44,6 +45,8 @@ class LayerState:
         What each part of a sum carries; empty for another layer.
     synaptic : (H, W, C, state_values) float32 or None
         What the synapses themselves carry.
+    awake : (H * W,) uint8 or None
+        Of an event-driven layer: 1 where a pixel's neurons may fire or change even if nothing arrives.
     """
 
     layer: Layer
@@ -58,6 +61,7 @@ class LayerState:
     is_part: bool = False
     summands: list[LayerState] = field(init=False)
     synaptic: NDArray[np.float32] | None = None
+    awake: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         self.constant = self.layer.bias
@@ -66,6 +70,8 @@ class LayerState:
         self.summands = [] if alone else [LayerState(part, is_part=True) for part in self.layer.parts]
         if alone and self.layer.node.state_values:
             self.synaptic = np.zeros((height, width, channels, self.layer.node.state_values), np.float32)
+        if self.layer.event_driven and not self.is_part:
+            self.awake = np.ones(height * width, np.uint8)
         if self.layer.neurons is None and not self.is_part:
             self.readout = np.zeros((height, width, channels), np.float32)
 
@@ -77,8 +83,10 @@ class LayerState:
     @property
     def nbytes(self) -> int:
         """Bytes of all that is kept."""
-        arrays = [self.constant, *self.others, *([] if self.membrane is None else [self.membrane])]
+        arrays: list[NDArray[Any]] = [self.constant, *self.others]
+        arrays += [] if self.membrane is None else [self.membrane]
         arrays += [] if self.synaptic is None else [self.synaptic]
+        arrays += [] if self.awake is None else [self.awake]
         return sum(array.nbytes for array in arrays) + sum(part.nbytes for part in self.summands)
 
     def allocate(self, carries: bool) -> None:
@@ -112,6 +120,26 @@ class LayerState:
                 self.membrane.reshape(-1, self.layer.padded_channels)[:] = self.layer.initial
             else:
                 self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
+        if self.awake is not None:
+            self.awake[:] = self._awake_at_first
+
+    @property
+    def _awake_at_first(self) -> int:
+        """Whether neurons may fire or change at the first step though nothing arrives; a step alone tells of some."""
+        if self.layer.neurons is None:
+            return 0
+        return 1 if self.layer.stepper is not None else int(self._wake(self.layer.initial[None])[0])
+
+    def _wake(self, potentials: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(pixels,) where one of the potentials of a ladder's neurons, (pixels, padded channels), is not at rest.
+
+        It fires without a current, or it is a zero of which adding nothing changes the sign.
+        """
+        own, neurons = potentials[:, : self.layer.outgoing[0]], self.layer.neurons
+        assert neurons is not None
+        assert isinstance(neurons.model, LadderModel)
+        negative_zeros = (own == 0) & np.signbit(own)
+        return np.asarray(((own > neurons.model.firing_constants().compare.min()) | negative_zeros).any(axis=1))
 
     def show_new(self) -> None:
         """Note that the analog input is another one from now on."""
@@ -143,6 +171,9 @@ class LayerState:
         for array, value in zip(self.arrays, values, strict=True):
             array.reshape(height, width, -1)[..., :channels] = value.transpose(1, 2, 0)
         self.fresh = False
+        if self.awake is not None:
+            by_pixel = self.arrays[0].reshape(height * width, -1)
+            self.awake[:] = self._wake(by_pixel) if self.layer.stepper is None else 1
 
     def watch(self) -> None:
         """RangeError where a potential or the readout has left the range of float32.

@@ -54,7 +54,8 @@ class LedgerPlan:
         Where the sources of each layer begin in `OperationsCounter.counts`.
     kinds : int
         The most kinds of spikes that a layer or an Input has, at least 8.
-    neurons : list of (row, NeuronOperations)
+    neurons : list of (row, NeuronOperations, channels)
+        The channels are those of pixels whose updates are counted, 0 of a layer that is updated at every step.
     inputs : list of (row, InputOperations)
     synapses : list of SynapseOperations
         Of one step. A node that feeds both neurons and the readout is run twice by the engine but counted once.
@@ -71,7 +72,11 @@ class LedgerPlan:
         self.rows = {name: row for row, name in enumerate([*(layer.name for layer in layers), *tables])}
         self.begins = np.cumsum([0, *(len(layer.spiking) for layer in layers)])
         self.kinds = max([8, *(layer.thresholds for layer in layers), *(table.kinds for table in tables.values())])
-        self.neurons = [(row, _neurons(layer)) for row, layer in enumerate(layers) if layer.neurons is not None]
+        self.neurons = [
+            (row, _neurons(layer), layer.outgoing[0] if layer.event_driven else 0)
+            for row, layer in enumerate(layers)
+            if layer.neurons is not None
+        ]
         self.inputs = [
             (
                 self.rows[name],
@@ -120,6 +125,7 @@ def _neurons(layer: Layer) -> NeuronOperations:
         thresholds=layer.levels.values,
         events=_NOTHING,
         spikes=_NOTHING,
+        updates=_NOTHING,
         state_bytes=_BYTES * neurons * layer.variables,
         variables=layer.variables,
         shifts=layer.levels.shifts,

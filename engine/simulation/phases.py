@@ -37,7 +37,7 @@ from ..kernels.pooling import clear_sums, divide_by_area, fire_currents, pool_an
 from ..kernels.processor import host_lanes
 from ..kernels.readout import add_to_readout
 from ..kernels.sources import packed_sources
-from ..kernels.tables import BAND
+from ..kernels.tables import BAND, Touched
 from ..kernels.window_block import window_token
 from .band_rows import Bands
 from .event_sources import event_sources
@@ -45,6 +45,7 @@ from .layer_state import LayerState
 from .part import Part
 from .queue_memory import QueueMemory
 from .scratch import Scratch
+from .touched_pixels import TouchedPixels
 from .worker_memory import Phase, WorkerMemory
 
 Levels = NDArray[np.unsignedinteger[Any]]
@@ -111,6 +112,7 @@ class LayerBands:
             int((self._table.table[f"end_{name}"] - self._table.table[f"first_{name}"]).max())
             for name in ("row", "input")
         )
+        self._touched = TouchedPixels(state, self.part, steps, self._most_rows, self._width, currents is not None)
         self.fired: list[FiredBand | None] = [None] * len(bands.rows)
 
     def _band_table(self) -> NDArray[np.void]:
@@ -154,16 +156,18 @@ class LayerBands:
 
     def phases(self, memory: WorkerMemory) -> list[Phase]:
         """What a worker does for each band that it takes."""
+        find = self._touched.find(self._table, memory.scratch, self._known)
         if self.layer.neurons is None:
-            return [*self._current(memory), self._read_out(memory.scratch)]
+            return [*find, *self._current(memory), self._read_out(memory.scratch)]
         words = memory.scratch.words(self._size(1), self._steps)
-        return [*self._fire(memory, words), self._finish(memory, words)]
+        return [*find, *self._fire(memory, words), *self._finish(memory, words)]
 
     def _fire(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Levels of a band's neurons, flat: rows, width, padded channels."""
         if self.layer.stepper is not None:
             currents = memory.scratch.currents(self._size(self._steps))
-            return [*self._current(memory), Phase(self._step, (self.layer.stepper, currents, words))]
+            step = Phase(self._step, (self.layer.stepper, currents, words, self._touched.of(memory.scratch)))
+            return [*self._current(memory), step]
         neurons = self._ladder(memory.scratch)
         if isinstance(self.layer, GatherLayer):
             if not self.layer.spiking:
@@ -201,10 +205,13 @@ class LayerBands:
         in_integers = self.part.integer_phases(self._table, memory, self._most_inputs)
         if in_integers:
             *before, (kernel, arguments) = in_integers
-            return [*(Phase(*each) for each in before), Phase(kernel, (*arguments, constant, neurons, target))]
+            given = (*arguments, constant, neurons, target)
+            given += () if self.part.dot is not None else (self._touched.of(memory.scratch),)
+            return [*(Phase(*each) for each in before), Phase(kernel, given)]
         entries = self._entries(memory.scratch)
         token = self.layer.token(self._steps)
-        gather = (self._table, token, self._connections, entries, 0, constant, neurons, target)
+        touched = self._touched.of(memory.scratch)
+        gather = (self._table, token, self._connections, entries, 0, constant, neurons, target, touched)
         return [self._decode(entries), Phase(gather_band, gather)]
 
     def _entries(self, scratch: Scratch) -> Entries:
@@ -214,7 +221,7 @@ class LayerBands:
 
     def _decode(self, entries: Entries) -> Phase:
         """Unpack events; where there is no source but the picture, none."""
-        sources = event_sources(self.part.inputs, self._known)
+        sources = event_sources(self.part.inputs, self._known, self._touched.skips)
         if not sources:
             return Phase(decode_nothing, (self._table, entries))
         return Phase(decode_rows, (self._table, packed_sources(sources), entries, self._steps, self.layer.incoming[0]))
@@ -252,7 +259,8 @@ class LayerBands:
         most = rows * width * picture.shape[2] * len(offsets)
         entries = Entries(*scratch.entries(width, rows, most, 1))
         decode = (self._table, picture, offsets, entries, self.layer.incoming[0])
-        gather = (self._table, self.layer.token(1), self._connections, entries, line, constant, neurons, target)
+        given = (entries, line, constant, neurons, target, self._touched.of(scratch))
+        gather = (self._table, self.layer.token(1), self._connections, *given)
         return [Phase(decode_analog_rows, decode), Phase(gather_band, gather)]
 
     @property
@@ -286,7 +294,8 @@ class LayerBands:
         first, own = 0, []
         for each in self._summands:
             last = first + len(each.part.inputs.queues)
-            own.append((each, WorkerMemory(Scratch(), memory.counts[first:last], memory.fired, memory.counters)))
+            counts = (memory.counts[first:last], memory.fired, memory.updates)
+            own.append((each, WorkerMemory(Scratch(), *counts, memory.counters)))
             first = last
         return own
 
@@ -308,46 +317,52 @@ class LayerBands:
         size = (end - first) * self._width * self._steps * self._padded
         self.part.values.run(scratch, (first, end), currents[:size])
 
-    def _step(self, index: int, stepper: Stepper, currents: NDArray[np.float32], words: Levels) -> None:
+    def _step(
+        self, index: int, stepper: Stepper, currents: NDArray[np.float32], words: Levels, touched: Touched
+    ) -> None:
         """Run neurons that are no ladder of thresholds, on currents that pass through memory."""
         rows, state, width, padded = self._rows(index), self._state, self._width, self._padded
         shape = ((rows.end - rows.first) * width, self._steps, padded, rows.channels)
+        marks = touched.marks[: shape[0] if state.awake is not None else 0]
+        left_out = marks if self._touched.skips else marks[:0]
         first = (self.layer.first_pixel + rows.first * width, state.done)
         if state.membrane is None:
             states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
         else:
             states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
-        if not stepper.run(currents, words, shape, states, (*place, *first)):
+        if not stepper.run(currents, words, shape, states, (*place, *first), left_out):
             raise beyond(self.layer.name, "a current, or the state of a neuron,")
+        if state.awake is not None and state.membrane is not None:
+            stepper.find_restless(states, rows.channels, (*place[:2], first[0]), marks)
 
     # --- What becomes of it ------------------------------------------------------------------------------------------
 
-    def _finish(self, memory: WorkerMemory, words: Levels) -> Phase:
+    def _finish(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Pack and count what a band has fired."""
         assert self.layer.levels is not None
         if self._events is None or not self.layer.levels.masks:
-            return Phase(self._pack, (memory, words))
+            return [Phase(self._pack, (memory, words))]
         events, compress = self._events, _compress_token(self._padded, self._channels, self._steps)
-        arrays = (
-            events.start,
-            events.channels,
-            events.levels,
-            events.masks,
-            events.levels.view(np.uint64),
-        )
+        arrays = (events.start, events.channels, events.levels, events.masks, events.levels.view(np.uint64))
         packed = EventMemory(compress, *arrays, self.layer.levels.kinds, memory.fired)
-        return Phase(finish_band, (self._table, words, packed, memory.counters))
+        finish = (self._table, words, packed, memory.counters, self._touched.of(memory.scratch))
+        return [
+            Phase(finish_band, finish),
+            *self._touched.count(self._table, (events.start, events.levels), memory),
+        ]
 
     def _pack(self, index: int, memory: WorkerMemory, words: Levels) -> None:
         """The same for events for which there is no room, or whose levels are no masks."""
-        rows = self._rows(index)
+        rows, touched = self._rows(index), self._touched.of(memory.scratch)
         compress = _compress_token(self._padded, self._channels, self._steps)
         if self._events is not None:
             start, first = self._events.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
             line = self._width * mask_bytes(self._channels)
             masks = self._events.masks[rows.first * line : rows.end * line]
-            compact_rows(compress, words, rows, first, start, self._events.channels, self._events.levels, masks)
-            self._count(self._events.levels[first:], int(start[-1, -1]) - first, memory.fired)
+            packed = (self._events.channels, self._events.levels)
+            compact_rows(compress, words, rows, first, start, *packed, masks, touched)
+            self._count(packed[1][first:], int(start[-1, -1]) - first, memory.fired)
+            self._touched.count_now(rows, (start, packed[1]), memory)
             return
         start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
         # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
@@ -355,9 +370,10 @@ class LayerBands:
         most = start.size * self._channels + _VECTOR_BYTES
         packed_channels, packed_levels = memory.scratch.packed(most, self._channels, self._steps)
         masks = np.empty((rows.end - rows.first, self._width, mask_bytes(self._channels)), np.uint8)
-        compact_rows(compress, words, rows, 0, start, packed_channels, packed_levels, masks.reshape(-1))
+        compact_rows(compress, words, rows, 0, start, packed_channels, packed_levels, masks.reshape(-1), touched)
         count = int(start[-1, -1])
         self._count(packed_levels, count, memory.fired)
+        self._touched.count_now(rows, (start, packed_levels), memory)
         known = None if compress is None else masks
         self.fired[index] = start, packed_channels[:count].copy(), packed_levels[:count].copy(), known
 
@@ -378,7 +394,8 @@ class LayerBands:
         currents = scratch.currents(self._size(self._steps))
         if self._currents is None:
             readout = self._state.readout.reshape(-1)
-            return Phase(add_to_readout, (self._table, currents, self._steps, readout, self._width))
+            given = (currents, self._steps, readout, self._width, self._touched.of(scratch))
+            return Phase(add_to_readout, (self._table, *given))
         return Phase(self._read_out_steps, (currents,))
 
     def _read_out_steps(self, index: int, currents: NDArray[np.float32]) -> None:

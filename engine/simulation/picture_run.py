@@ -170,7 +170,7 @@ class PictureRun:
             name = state.layer.name
             state.done = before.steps
             if state.layer.neurons is None:
-                state.readout[:] = without_subnormals(before.readouts[name]).transpose(1, 2, 0)
+                state.readout[:] = without_subnormals(before.readouts[name]).transpose(1, 2, 0) + np.float32(0)
             else:
                 state.variables = without_subnormals(before.neurons[name])
             for part in state.parts:
@@ -295,7 +295,7 @@ class PictureRun:
             events,
         )
         queue = run.run(self.workers, self.threads)
-        self.counter.add_run(layer, run.fired, run.counts, steps)
+        self.counter.add_run(layer, run.fired, run.counts, run.updates, steps)
         self.kernels[layer.name].update(run.kernels)
         if queue is not None:
             group.note(index, queue)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..binding.layer import RowRange
+from ..binding.window import RowRange
 from ..events import EventQueue, joined_masks
 
 

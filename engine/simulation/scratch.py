@@ -57,6 +57,12 @@ class Scratch:
         """Packed levels of a band."""
         return self._array("words", size, level_type(steps))
 
+    def touched(self, rows: int, width: int) -> tuple[NDArray[np.int32], int, NDArray[np.uint16]]:
+        """Spans of a band's pixels, how far those of two rows lie apart, and a mark for each pixel; see `Touched`."""
+        line = 2 + width
+        marks = self._array("marks", rows * width, np.uint16)
+        return self._array("spans", rows * line, np.int32), line, marks
+
     def planes(self, size: int) -> NDArray[np.uint8]:
         """Levels of a band's input, spread out."""
         return self._array("planes", size, np.uint8)

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..binding import Layer, Program
-from ..binding.layer import NOTHING_READ, RowRange
+from ..binding.layer import NOTHING_READ
+from ..binding.window import RowRange
 
 
 @dataclass(frozen=True)

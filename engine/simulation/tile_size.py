@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 
 from ..binding import Layer, Program, allowed_kernels, build_program
-from ..binding.layer import RowRange
+from ..binding.window import RowRange
 from ..events import entry_bytes, mask_bytes
 from ..graph import Network
 from .picture_run import step_groups

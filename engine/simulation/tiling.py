@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import Layer, Program
-from ..binding.layer import NOTHING_READ, RowRange
+from ..binding.layer import NOTHING_READ
+from ..binding.window import RowRange
 from ..events import EventQueue, silent_queue
 from ..float32 import largest_size
 from ..operations import Operations, SynapseOperations
@@ -108,7 +109,7 @@ class TiledRun:
             queue = run.run(self.workers, self.threads)
             if layer.name in self._watched:
                 state.watch()
-            counter.add_run(layer, run.fired, run.counts, steps)
+            counter.add_run(layer, run.fired, run.counts, run.updates, steps)
             self.kernels.setdefault(layer.name, set()).update(run.kernels)
             recorder.add_run(layer, queue, run.currents, steps)
             queues += [] if queue is None else [queue]
@@ -140,7 +141,10 @@ class TiledRun:
         name = step.layer.name
         if step.layer.neurons is not None:
             fired, more = self.neurons[name], new.neurons[name]
-            self.neurons[name] = replace(fired, events=fired.events + more.events, spikes=fired.spikes + more.spikes)
+            # Those of clocked neurons, of the whole picture, are known from the beginning.
+            updates = fired.updates + more.updates if step.layer.event_driven else fired.updates
+            events, spikes = fired.events + more.events, fired.spikes + more.spikes
+            self.neurons[name] = replace(fired, events=events, spikes=spikes, updates=updates)
         for node in {part.node.name for part in step.layer.parts}:
             if self.counting[node] == name:
                 self.synapses[node] = _added(self.synapses[node], new.synapses[node])

@@ -31,6 +31,8 @@ class WorkerMemory:
     fired : (1 + K, 8) int64
         To which the events and spikes that its bands fire are added, by byte of a word where levels are masks (see
         `by_step`), else by step.
+    updates : (8,) int64
+        To which the pixels of event-driven neurons that were updated at each step are added.
     counters : (>= 2 + threads,) int64
         Those of engine/kernels/shared_counter.py.
     """
@@ -38,4 +40,5 @@ class WorkerMemory:
     scratch: Scratch
     counts: NDArray[np.int64]
     fired: NDArray[np.int64]
+    updates: NDArray[np.int64]
     counters: NDArray[np.int64]

@@ -30,6 +30,7 @@ from ..layers.registry import name_of
 from ..neurons import LevelTable, arithmetic_of, initial_state, level_table
 from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from .reference_synapses import neighbours
+from .updates import arriving_at, updates_of
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -50,7 +51,7 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
         of each level of an Input with an encoder.
     """
     steps = len(recorded[network.outputs[0].name])
-    neurons = {node.name: _of_neurons(node, crossed[node.name]) for node in network.neurons}
+    neurons = {node.name: _of_neurons(network, node, recorded, crossed) for node in network.neurons}
     synapses = {}
     for node in network.nodes:
         if isinstance(node, Projection):
@@ -82,9 +83,10 @@ def count_reads(network: Network, recorded: Mapping[str, Array], crossed: Mappin
         if isinstance(node, Projection):
             _visit(network, node, recorded, crossed, reads)
     for layer in network.neurons:
-        for of_step in crossed[layer.name]:
+        updated = updates_of(network, layer, recorded, crossed)
+        for of_step, of_updates in zip(crossed[layer.name], updated, strict=True):
             reads["event_writes"] += int(np.count_nonzero(of_step.any(axis=0)))
-            reads["potential_reads"] += len(initial_state(layer.model)) * of_step[0].size
+            reads["potential_reads"] += len(initial_state(layer.model)) * int(of_updates)
     return {**reads, "potential_writes": reads["potential_reads"]}
 
 
@@ -106,7 +108,7 @@ def _visit(
         if name not in crossed:
             reads["weight_reads"] += int(part.sum()) * weighted * len(_changes(network, recorded))
             continue
-        for step, of_step in enumerate(_arriving(crossed[name], node.delay)):
+        for step, of_step in enumerate(arriving_at(crossed[name], node.delay)):
             own = met[step, first : first + len(part)]
             for site in zip(*np.nonzero(of_step.any(axis=0)), strict=True):
                 reads["event_reads"] += 1
@@ -116,7 +118,10 @@ def _visit(
         reads["bias_reads"] += (len(recorded[node.name]) if spiking else 1) * int(np.prod(out_shape))
 
 
-def _of_neurons(node: Neurons, crossed: Array) -> NeuronOperations:
+def _of_neurons(
+    network: Network, node: Neurons, recorded: Mapping[str, Array], all_crossed: Mapping[str, Array]
+) -> NeuronOperations:
+    crossed = all_crossed[node.name]
     count, table = crossed[0, 0].size, level_table(node.model)
     return NeuronOperations(
         name=node.name,
@@ -124,6 +129,7 @@ def _of_neurons(node: Neurons, crossed: Array) -> NeuronOperations:
         thresholds=table.values,
         events=np.array([np.count_nonzero(of_step.any(axis=0)) for of_step in crossed], np.int64),
         spikes=crossed.sum(axis=(2, 3, 4), dtype=np.int64),
+        updates=updates_of(network, node, recorded, all_crossed),
         state_bytes=4 * count * len(initial_state(node.model)),
         variables=len(initial_state(node.model)),
         shifts=_shifts(table),
@@ -157,7 +163,7 @@ def _of_synapses(
         part = slice(first, first + recorded[name].shape[1])
         if name in crossed:
             dense_synops += steps * int(reach[part].sum() + every[part].sum())
-            arriving = _arriving(crossed[name], node.delay)
+            arriving = arriving_at(crossed[name], node.delay)
             found = _of_events(arriving, reach[part] + met[:, part], effective[part] + met[:, part])
             sources[name] = sources[name] + found if name in sources else found
         else:
@@ -199,11 +205,6 @@ def _changes(network: Network, recorded: Mapping[str, Array]) -> list[int]:
     return [0, *(step for step in steps if any((each[step] != each[step - 1]).any() for each in inputs))]
 
 
-def _arriving(crossed: Array, delay: int) -> Array:
-    """Crossings, (T, ...), at the step at which their events arrive."""
-    return np.concatenate([np.zeros_like(crossed[:delay]), crossed[: len(crossed) - delay]])
-
-
 def _of_events(crossed: Array, reach: Array, effective: Array) -> SynapticEvents:
     """Of crossings (T, K, C, H, W) and the products of each event, (T, C, H, W)."""
     fired: Array = np.asarray(crossed.any(axis=1))
@@ -220,7 +221,7 @@ def _products(node: Projection, recorded: Mapping[str, Array]) -> NDArray[np.int
     """Products (T, C, H, W) that the events of each step enter with one another, as they arrive."""
     if counts_alone(node):
         return np.zeros((len(recorded[node.name]), *recorded[node.source].shape[1:]), np.int64)
-    return np.stack([products(node, of_step) for of_step in _arriving(recorded[node.source], node.delay)])
+    return np.stack([products(node, of_step) for of_step in arriving_at(recorded[node.source], node.delay)])
 
 
 def products(node: Projection, values: Array) -> NDArray[np.int64]:

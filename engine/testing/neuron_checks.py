@@ -24,6 +24,7 @@ from ..neurons import (
     NeuronModel,
     conserves_charge,
     initial_state,
+    is_event_driven,
     level_table,
     registration_behind,
     registration_of,
@@ -142,6 +143,24 @@ def silence(model: NeuronModel, steps: int = 20) -> None:
     fires = f"{model} fires without input, from its initial state on{remedy}"
     require(not crossed.any() and not emitted.any(), fires)
     raise AssertionError(f"{model} leaves its rest without input: neither {begin:g} nor 0 is one{remedy}")
+
+
+def needs_no_update(model: NeuronModel, currents: ArrayLike) -> None:
+    """Of event-driven models: a step without current that does not fire leaves every state variable as it is.
+
+    Asked of every state that the currents lead to.
+    """
+    if not is_event_driven(model):
+        return
+    drive = np.asarray(currents, np.float64)
+    state = reference.at_rest(model, drive.shape[1:])
+    for step, current in enumerate(np.concatenate([np.zeros((1, *drive.shape[1:])), drive])):
+        state, _, _ = reference.advance(model, state, current, reference.Moment(step=step))
+        after, _, crossed = reference.advance(model, state, np.zeros_like(current), reference.Moment(step=step))
+        silent = ~crossed.any(axis=0)
+        changed = (after != state) | (np.signbit(after) != np.signbit(state))
+        difference = f"{model} changes without input, and so is not event-driven; remove `event_driven`"
+        require(not (changed & silent).any(), difference)
 
 
 def time_shift(model: NeuronModel, currents: ArrayLike, delay: int = 3) -> None:
@@ -309,6 +328,7 @@ def check_neuron(model: NeuronModel, currents: ArrayLike | None = None) -> None:
     charge_balance(model, drive)
     level_bounds(model, drive)
     silence(model)
+    needs_no_update(model, drive)
     time_shift(model, drive)
     independence(model, drive)
     surrogate_adds_up(model)

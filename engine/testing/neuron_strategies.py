@@ -28,13 +28,15 @@ Array = NDArray[np.float32]
 class Numbers:
     """Source of weights and pictures: dyadic, or any float32 numbers of the same size.
 
-    `every_kernel` says whether layers may be of shapes that have a kernel of their own compiled for them.
+    `every_kernel` says whether layers may be of shapes that have a kernel of their own compiled for them, `biased`
+    whether there are biases: without any, neurons that no event reaches are left out.
     """
 
     generator: np.random.Generator
     dyadic: bool
     density: float
     every_kernel: bool = False
+    biased: bool = True
 
     def draw(self, shape: int | tuple[int, ...], low: float, high: float) -> Array:
         """Array of the given shape with values from `low` to `high`."""
@@ -50,7 +52,7 @@ class Numbers:
 
     def bias(self, channels: int) -> Array:
         """Biases from -1/4 to 1/2: more often positive, so that most layers have something to say."""
-        return self.draw(channels, -0.25, 0.5)
+        return self.draw(channels, -0.25, 0.5) * np.float32(self.biased)
 
 
 @st.composite
@@ -58,7 +60,8 @@ def numbers(draw: st.DrawFn, dyadic: bool = True, every_kernel: bool = False) ->
     """A seeded source of weights; the all-zero net, where nothing can go wrong, is not worth shrinking to."""
     seed = draw(st.integers(0, 2**16), label="seed")
     density = draw(st.sampled_from((1.0, 0.5)), label="density")
-    return Numbers(np.random.default_rng(seed), dyadic, density, every_kernel)
+    biased = draw(st.sampled_from((True, True, False)), label="biased")
+    return Numbers(np.random.default_rng(seed), dyadic, density, every_kernel, biased)
 
 
 def dyadic_weights(*shape: int) -> Strategy[Array]:
