@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numba.extending import overload
 
+from .samples import put, walk_row
 from .step_inputs import of_neuron, of_pixel, of_step
 
 _BEYOND = 2.0**128 - 2.0**103
@@ -142,4 +143,45 @@ def step_band(currents, words, shape, states, place, initial, parameters):
                 level = np.uint64(np.int64(after[0]))
                 highest = max(highest, level)
                 word[channel] |= (level & np.uint64(255)) << shift
+    return highest, broken == 0
+
+
+def step_samples(currents, back, rows, shape, states, place, parameters):
+    """Run a population of which all neurons are alike through some steps, for many samples side by side.
+
+    currents : float32, (steps * samples, padded channels); changed where something comes back
+    back : of a connection of the population to itself that takes a step, weights, float32, (channels, padded), bias,
+        (padded,), and the scratch memory of `walk_rows`; no weights where there is none
+    rows : uint8, ((1 + steps) * samples, bytes), the first `samples` ones what was fired before; receives the levels;
+        and the same memory as words, uint64
+    shape : steps, samples, padded channels, channels
+    states : tuple of float32 arrays, (samples, padded channels) flat, before and after these steps
+    place : whether the neurons begin from the tuple of numbers that follows
+    parameters : tuple of numbers, the last arguments of STEP
+
+    Returns what `step_band` does.
+    """
+    steps, samples, padded, channels = shape
+    weights, bias, (active, returned) = back
+    rows, words = rows
+    fresh, initial = place
+    highest, broken = np.uint64(0), np.uint64(0)
+    if fresh:
+        for neuron in range(samples * padded):
+            store(states, neuron, initial)
+    for step in range(steps):
+        for sample in range(samples):
+            number = step * samples + sample
+            row, level = currents[number], rows[number + samples]
+            if weights.shape[0] > 0:
+                walk_row(words[number], weights, bias, active, returned)
+                put(returned, row, True)
+            state = cut(states, sample * padded, sample * padded + channels)
+            for channel in range(channels):
+                after = STEP(np.float64(row[channel]), *loaded(state, channel), *parameters)
+                store(state, channel, after[1:])
+                broken |= beyond(row[channel]) | any_beyond(after[1:])
+                found = np.uint64(np.int64(after[0]))
+                highest = max(highest, found)
+                level[channel] = np.uint8(found)
     return highest, broken == 0

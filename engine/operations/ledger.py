@@ -151,6 +151,12 @@ class Operations:
         inputs = {name: each.first_steps(steps) for name, each in self.inputs.items()}
         return Operations(steps, self.pictures, neurons, synapses, inputs)
 
+    def of_pictures(self, pictures: int) -> Operations:
+        """The ledger of so many pictures of one size, whose events these are together, in place of one."""
+        parts = (self.neurons, self.synapses, self.inputs)
+        changed = ({name: each.of_pictures(pictures) for name, each in part.items()} for part in parts)
+        return Operations(self.steps, pictures, *changed)
+
     def rows(self, by: str = "node") -> list[dict[str, Any]]:
         """The ledger as records.
 

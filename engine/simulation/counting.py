@@ -30,6 +30,8 @@ class OperationsCounter:
         As in `LayerRun`, of all layers and steps; K is at least 8.
     counts : (sources of all layers, 2, 1 + K, T) int64
         Likewise, layer by layer.
+    index : dict of str to int
+        Where in `fired` each layer, and each encoded Input, stands.
     arriving : dict of str to (1 + K,) int64
         What was fired before the first step and arrives at it, through a delay.
     """
@@ -37,16 +39,16 @@ class OperationsCounter:
     def __init__(self, program: Program, steps: int) -> None:
         self._steps = steps
         self._layers = program.layers
-        self._index = {layer.name: index for index, layer in enumerate(self._layers)}
+        self.index = {layer.name: index for index, layer in enumerate(self._layers)}
         self._macs: dict[str, dict[int, tuple[int, int]]] = {}
         self.arriving: dict[str, NDArray[np.int64]] = {}
         self._encoded = {name: program.network.encoded[name].level_table() for name in program.encoded}
         self._sites = {name: math.prod(shape) for name, shape in program.encoded.items()}
-        self._index |= {name: len(self._layers) + number for number, name in enumerate(self._encoded)}
+        self.index |= {name: len(self._layers) + number for number, name in enumerate(self._encoded)}
         kinds = [layer.thresholds for layer in self._layers] + [table.kinds for table in self._encoded.values()]
         self._begins = np.cumsum([0, *(len(layer.spiking) for layer in self._layers)])
         most = 1 + max(8, *kinds)
-        self.fired = np.zeros((len(self._index), most, steps), np.int64)
+        self.fired = np.zeros((len(self.index), most, steps), np.int64)
         self.counts = np.zeros((self._begins[-1], 2, most, steps), np.int64)
         # Of a tile, the layer that is run knows what its rows count for: see `add_run`.
         self._parts = [list(layer.parts) for layer in self._layers]
@@ -69,7 +71,7 @@ class OperationsCounter:
         `fired` and `counts` are as in `LayerRun`, whose steps may be more.
         """
         # Noted now and worked out in the end, all at once: between kernels, little of this would be in the caches.
-        index, size = self._index[layer.name], steps.stop - steps.start
+        index, size = self.index[layer.name], steps.stop - steps.start
         self._parts[index] = list(layer.parts)
         self.fired[index, : len(fired), steps] = fired[:, :size]
         of_layer = self.counts[self._begins[index] : self._begins[index + 1]]
@@ -77,7 +79,7 @@ class OperationsCounter:
 
     def add_encoded(self, name: str, queue: EventQueue, first_step: int) -> None:
         """Note the spikes that an Input's encoder has made, from one step on."""
-        table, index = self._encoded[name], self._index[name]
+        table, index = self._encoded[name], self.index[name]
         for step in range(queue.steps):
             levels = (queue.levels >> queue.levels.dtype.type(LEVEL_BITS * step)).astype(np.uint8)
             self.fired[index, : 1 + table.kinds, first_step + step] = table.counts(levels)
@@ -101,7 +103,7 @@ class OperationsCounter:
         return Operations(self._steps, 1, neurons, synapses, inputs)
 
     def _input_operations(self, name: str) -> InputOperations:
-        table, fired = self._encoded[name], self.fired[self._index[name]]
+        table, fired = self._encoded[name], self.fired[self.index[name]]
         spikes = fired[1 : 1 + table.kinds].T.copy()
         return InputOperations(name, self._sites[name], table.values, fired[0], spikes, table.shifts, table.bits)
 
@@ -162,7 +164,7 @@ class OperationsCounter:
             for number, part in enumerate(parts):
                 of_part = found.setdefault((index, number), {})
                 for source in part.spiking:
-                    if source.name in self._index:
+                    if source.name in self.index:
                         pairs.append(_Pair((index, number), part, source, place))
                     else:  # Of a tile, only the layer that is run has its sources here.
                         zeros = np.zeros((2, self._steps), np.int64)
@@ -180,7 +182,7 @@ class OperationsCounter:
             np.array(numbers)[:, None, None]
             for numbers in zip(*((math.prod(f.usual), f.channels) for f in fans), strict=True)
         )
-        fired = self.fired[[self._index[pair.source.name] for pair in pairs]]
+        fired = self.fired[[self.index[pair.source.name] for pair in pairs]]
         for number, pair in enumerate(pairs):
             if pair.source.delay:
                 fired[number] = _arriving(fired[number], pair.source.delay)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..binding import Layer, Program
 from ..binding.bounds import picture_limit
 from ..binding.layer import Source
-from ..encoders import EventStream
 from ..events import STEPS_PER_QUEUE, EventQueue, joined_steps, one_step_later, queue_of_levels, silent_queue
 from ..float32 import largest_size, without_subnormals
 from ..graph import Network
@@ -21,6 +20,7 @@ from ..threads import WorkerThreads
 from .bound_program import BoundGroup, put_back, take_bound
 from .counting import OperationsCounter
 from .encoded_input import EncodedInput
+from .event_inputs import Streams
 from .layer_run import LayerRun
 from .layer_state import Inputs, inputs_of
 from .probes import Sites, Traces
@@ -89,7 +89,7 @@ class PictureRun:
         Neurons of which each step is noted; `most_steps` is then 1.
     number : int
         Of the picture in its batch.
-    streams : mapping of str to EventStream, optional
+    streams : mapping of str to EventStream or SpikeArray, optional
         Spikes that come as such, by Input.
     """
 
@@ -105,7 +105,7 @@ class PictureRun:
         before: State | None = None,
         sites: Sites | None = None,
         number: int = 0,
-        streams: Mapping[str, EventStream] | None = None,
+        streams: Streams | None = None,
     ) -> None:
         self.program = program
         self._encoded = encoded_inputs(program.network, picture, before, number, streams or {})
@@ -373,7 +373,7 @@ def encoded_inputs(
     picture: NDArray[np.float32],
     before: State | None,
     number: int,
-    streams: Mapping[str, EventStream],
+    streams: Streams,
 ) -> dict[str, EncodedInput]:
     """Each Input with an encoder, at the beginning of a run."""
     done, carried = (0, {}) if before is None else (before.steps, before.encoders)
