@@ -72,9 +72,7 @@ def least_exponents(rows: Float32, most: int = LARGEST_CODE) -> NDArray[np.int32
     return np.where(largest > 0, least, 0).astype(np.int32)
 
 
-def codes_and_exponents(
-    node: Weighted, signed_zeros: bool = True
-) -> tuple[NDArray[np.int8], NDArray[np.int32]] | None:
+def codes_and_exponents(node: Weighted, signed_zeros: bool = True) -> tuple[NDArray[np.int8], NDArray[np.int32]] | None:
     """The weights as integers and powers of two, where they are that exactly, and None where they are not.
 
     Parameters
@@ -111,9 +109,7 @@ def _codes(rows: Float32, exponents: NDArray[np.int32], signed_zeros: bool = Tru
     return codes
 
 
-def _write_codes(
-    rows: Float32, exponents: NDArray[np.int32], codes: NDArray[np.int8], signed_zeros: bool
-) -> bool:
+def _write_codes(rows: Float32, exponents: NDArray[np.int32], codes: NDArray[np.int8], signed_zeros: bool) -> bool:
     # Nothing may underflow: a weight that is tiny beside its channel's largest must not be taken for a zero.
     precise = rows if (exponents <= 0).all() else rows.astype(np.float64)
     scaled = np.ldexp(precise, -exponents[:, None])

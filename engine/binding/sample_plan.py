@@ -1,4 +1,4 @@
-"""Networks in which no pixel meets another: what runs their pixels side by side as samples, all steps of a layer at once.
+"""Networks in which no pixel meets another: what runs their pixels side by side, as samples, many steps at once.
 
 Such a network is made of full connections of what one pixel's neurons emit: 1x1 convolutions, and `Linear` layers of
 pictures of one pixel. What is asked of it besides keeps the kernels few (see engine/kernels/samples.py): spikes come in
@@ -19,7 +19,6 @@ from ..lazy import lazy_property
 from ..neurons import Heterogeneous
 from .gather_layer import GatherLayer
 from .integer_plan import make_integer_plan, pack_integers
-from .kernel_choice import SHARE_THAT_PAYS
 from .layer import Layer, Source
 from .program import Program
 from .stepper import Stepper
@@ -28,8 +27,11 @@ from .weights import padded_bias
 _SMALLEST_WEIGHT = 2.0**-100
 """Sums of numbers that are 0 or no smaller are never subnormal: they are multiples of the smallest one's last bit."""
 
-_DOT = next((kind for kind in host_dots() if kind == "vnni"), None)
-"""Kernel in integers for rows of bytes."""
+_DOT = "vnni"
+"""Kernels in integers for rows of bytes, which every processor with faster ones has, too."""
+
+_SHARE_THAT_PAYS = 0.02
+"""Share of the channels of a row that must have an event for them to be faster."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ class SamplePart:
     @lazy_property
     def products(self) -> SampleProducts | None:
         """The same in integers, where sums are exact and the processor has kernels for that."""
-        terms = self.layer.integer_terms if _DOT is not None else None
+        terms = self.layer.integer_terms if _DOT in host_dots() else None
         if terms is None:
             return None
         node, incoming, outgoing = self.layer.node, self.layer.incoming, self.layer.outgoing
@@ -84,7 +86,7 @@ class SamplePart:
 
 @dataclass(frozen=True, eq=False)
 class SampleProducts:
-    """Weights in integers as `multiply_rows` takes them, and from which share of active channels on they pay.
+    """Weights in integers, as `multiply_rows` takes them.
 
     Parameters
     ----------
@@ -97,8 +99,11 @@ class SampleProducts:
     scale: NDArray[np.float32]
     token: DotToken
 
-    name = _DOT
-    share = SHARE_THAT_PAYS["vnni"]
+    kernels = _DOT
+
+    def pays(self, events: int, channels: int) -> bool:
+        """Whether products are faster than going from event to event."""
+        return events >= _SHARE_THAT_PAYS * channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +151,30 @@ class SampleLayer:
 
 
 @dataclass(frozen=True, eq=False)
+class Emitter:
+    """What emits spikes: a population, or an Input.
+
+    Parameters
+    ----------
+    channels : int
+    spikes : int
+        That an event counts for.
+    readers : tuple of (int, SamplePart)
+        Connections that read it and have weights of zero, by number among all connections.
+    """
+
+    channels: int
+    spikes: int
+    readers: tuple[tuple[int, SamplePart], ...]
+
+    @lazy_property
+    def zeros(self) -> NDArray[np.int64]:
+        """(readers, channels) int64, weights of zero that an event meets."""
+        rows = [part.zeros for _, part in self.readers]
+        return np.array(rows, np.int64).reshape(len(rows), self.channels)
+
+
+@dataclass(frozen=True, eq=False)
 class SamplePlan:
     """A program whose pixels are run side by side.
 
@@ -154,10 +183,13 @@ class SamplePlan:
     program : Program
     layers : tuple of SampleLayer
         In the order in which they run.
+    emitters : dict of Emitter
+        By name of a Neurons or an Input.
     """
 
     program: Program
     layers: tuple[SampleLayer, ...]
+    emitters: dict[str, Emitter]
 
     @property
     def widest(self) -> int:
@@ -169,10 +201,25 @@ def sample_plan(program: Program) -> SamplePlan | None:
     """How a program's pixels are run side by side; None where they cannot be."""
     kept = program.prepared
     if "samples" not in kept:
+        layers = _layers(program)
         # Without the program, which would hold the network, and that would live for ever.
-        kept.setdefault("samples", _layers(program))
-    layers = kept["samples"]
-    return None if layers is None else SamplePlan(program, layers)
+        kept.setdefault("samples", None if layers is None else (layers, _emitters(program, layers)))
+    return None if kept["samples"] is None else SamplePlan(program, *kept["samples"])
+
+
+def _emitters(program: Program, layers: tuple[SampleLayer, ...]) -> dict[str, Emitter]:
+    sizes = {name: (shape[0], 1) for name, shape in program.encoded.items()}
+    for layer in (each.layer for each in layers):
+        if layer.levels is not None:
+            sizes[layer.name] = layer.outgoing[0], int(layer.levels.spikes[1])
+    every = enumerate(part for layer in layers for part in layer.in_order)
+    parts = [(number, part) for number, part in every if part.zeros is not None]
+    return {
+        name: Emitter(
+            *size, tuple((k, each) for k, each in parts if each.source.name == name and each.zeros is not None)
+        )
+        for name, size in sizes.items()
+    }
 
 
 def _layers(program: Program) -> tuple[SampleLayer, ...] | None:

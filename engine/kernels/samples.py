@@ -1,8 +1,9 @@
 """Many samples side by side through full connections: all steps of one population, spikes as bytes, no events.
 
-A sample is a pixel that meets no other one. Spikes of a population are rows of bytes, (1 + steps) x samples: first a row
-of each sample of what was fired before, which a delay reads, then those of each step. A row's current is computed from
-its events, in the order of additions that holds everywhere, or as products with all bytes where sums are of integers.
+A sample is a pixel that meets no other one. Spikes of a population are rows of bytes, (1 + steps) x samples: first a
+row of each sample of what was fired before, which a delay reads, then those of each step. A row's current is computed
+from its events, in the order of additions that holds everywhere, or as products with all bytes where sums are of
+integers.
 """
 
 from __future__ import annotations
@@ -63,15 +64,33 @@ def take_events(begins, sites, pixels, samples, rows):
 
 
 @compiled_bare
-def count_rows(rows, samples, counts):
-    """Add the events of each step and channel to `counts`, int32, (steps, channels); rows as in `take_array`."""
-    steps, channels = counts.shape
-    for step in range(steps):
-        line = counts[step]
+def count_rows(rows, samples, weights, of_channel, fired, met):
+    """Count the events of each step; returns how many there are in all.
+
+    rows : as in `take_array`
+    weights : int64, (K, channels), numbers to add up, K times, for each event of a channel
+    of_channel : int32, (channels,), overwritten
+    fired : int64, (steps,), to which the events are added
+    met : int64, (K, steps), to which the sums are added
+    """
+    total = np.int64(0)
+    for step in range(fired.size):
+        of_channel[:] = 0
         for sample in range(samples):
             row = rows[(1 + step) * samples + sample]
-            for channel in range(channels):
-                line[channel] += np.int32(row[channel])
+            for channel in range(of_channel.size):
+                of_channel[channel] += np.int32(row[channel])
+        events = np.int64(0)
+        for channel in range(of_channel.size):
+            events += of_channel[channel]
+        fired[step] += events
+        total += events
+        for number in range(weights.shape[0]):
+            found, line = np.int64(0), weights[number]
+            for channel in range(of_channel.size):
+                found += line[channel] * of_channel[channel]
+            met[number, step] += found
+    return total
 
 
 @numba.njit(inline="always")
@@ -91,7 +110,7 @@ def active_channels(words, active):
 
     words : uint64, a row; a byte is 0 or 1, and 0 behind the last channel
     """
-    count = 0
+    count = np.int64(0)
     for number in range(words.size):
         word = words[number]
         if word != 0:

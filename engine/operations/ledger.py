@@ -153,9 +153,13 @@ class Operations:
 
     def of_pictures(self, pictures: int) -> Operations:
         """The ledger of so many pictures of one size, whose events these are together, in place of one."""
-        parts = (self.neurons, self.synapses, self.inputs)
-        changed = ({name: each.of_pictures(pictures) for name, each in part.items()} for part in parts)
-        return Operations(self.steps, pictures, *changed)
+        return Operations(
+            self.steps,
+            pictures,
+            {name: layer.of_pictures(pictures) for name, layer in self.neurons.items()},
+            {name: node.of_pictures(pictures) for name, node in self.synapses.items()},
+            {name: each.of_pictures(pictures) for name, each in self.inputs.items()},
+        )
 
     def rows(self, by: str = "node") -> list[dict[str, Any]]:
         """The ledger as records.

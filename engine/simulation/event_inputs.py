@@ -61,11 +61,11 @@ def without_events(network: Network, x: Any, time_axis: int | None) -> tuple[Any
     batched = any(of_batch for _, of_batch in given.values())
     leading = arrays[0].shape[:-3] if arrays else (len(next(iter(batches.values()))),) if batched else ()
     empty = {
-        name: np.broadcast_to(np.zeros(1, np.float32), (*leading, *streams[0].shape))
-        for name, streams in batches.items()
+        name: np.broadcast_to(np.zeros(1, np.float32), (*leading, *of_input[0].shape))
+        for name, of_input in batches.items()
     }
     pictures = zip(*batches.values(), strict=True)
-    streams = [dict(zip(batches, of_picture, strict=True)) for of_picture in pictures]
+    streams: list[Streams] = [dict(zip(batches, of_picture, strict=True)) for of_picture in pictures]
     return {**x, **empty}, streams, time_axis if arrays else None
 
 
@@ -75,7 +75,7 @@ def given_events(
     """The events that one Input gets, and whether of a batch; InputError where they are none."""
     if isinstance(value, EventQueue):
         value = [value]
-    if time_axis is not None and not isinstance(value, (str, bytes, Mapping)) and hasattr(value, "__array__"):
+    if time_axis is not None and hasattr(value, "__array__"):
         return spike_array(name, encoder, value, time_axis)
     if isinstance(value, (str, bytes, np.ndarray, Mapping)) or not isinstance(value, (EventStream, Iterable)):
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,29 +68,31 @@ class GivenSamples:
         return np.ascontiguousarray(by_sample, np.float32)
 
 
-def given_samples(network: Network, x: Any, time_axis: Any) -> GivenSamples | None:
-    """What `x` gives, where all Inputs take single spikes and get arrays over time or EventStreams.
+def given_samples(network: Network, x: Any, time_axis: int | None) -> GivenSamples | None:
+    """What `x` gives, where all Inputs take single spikes and get arrays over time, or all EventStreams.
 
     None of anything else, right or wrong. InputError where the events do not fit.
     """
-    encoders = {node.name: node.encoder for node in network.inputs}
-    if not all(isinstance(each, Events) and (each.most, each.signed) == (1, False) for each in encoders.values()):
+    encoders = {node.name: node.encoder for node in network.inputs if isinstance(node.encoder, Events)}
+    single = all((each.most, each.signed) == (1, False) for each in encoders.values())
+    if not single or len(encoders) < len(network.inputs):
         return None
-    if not isinstance(x, dict):
-        if len(encoders) > 1:
-            return None
-        x = {next(iter(encoders)): x}
-    if set(x) != set(encoders):
+    x = x if isinstance(x, Mapping) else dict.fromkeys([next(iter(encoders))], x)
+    if set(x) != set(encoders) or not all(_is_taken(value, time_axis) for value in x.values()):
         return None
-    found = {name: given_events(name, encoder, x[name], time_axis) for name, encoder in encoders.items()}  # type: ignore[arg-type]
-    batches = {name: given for name, (given, _) in found.items()}
-    check_alike(network, batches)
-    return _joined(network, batches, any(batched for _, batched in found.values()))
-
-
-def _joined(network: Network, batches: dict[str, Any], batched: bool) -> GivenSamples:
-    first = next(iter(batches.values()))
-    alone = first if isinstance(first, SpikeArray) else first[0]
-    pictures = first.counts.shape[1] if isinstance(first, SpikeArray) else len(first)
+    found = {name: given_events(name, encoder, x[name], time_axis) for name, encoder in encoders.items()}
+    sources = {name: events for name, (events, _) in found.items()}
+    check_alike(network, sources)
+    first = next(iter(sources.values()))
+    alone, pictures = (first, first.counts.shape[1]) if isinstance(first, SpikeArray) else (first[0], len(first))
     channels = sum(node.channels for node in network.inputs)
-    return GivenSamples(batches, alone.steps, pictures, channels, alone.shape[1:], batched)
+    batched = any(of_batch for _, of_batch in found.values())
+    return GivenSamples(sources, alone.steps, pictures, channels, alone.shape[1:], batched)
+
+
+def _is_taken(value: Any, time_axis: int | None) -> bool:
+    """Whether an Input gets an array over time, or EventStreams; what can be gone through only once is left alone."""
+    if time_axis is not None:
+        return hasattr(value, "__array__")
+    several = isinstance(value, (list, tuple)) and bool(value)
+    return isinstance(value, EventStream) or (several and all(isinstance(each, EventStream) for each in value))

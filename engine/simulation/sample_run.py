@@ -7,9 +7,9 @@ and a batch is one run.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,29 +17,30 @@ from numpy.typing import NDArray
 from ..binding.kernel_choice import EVENTS
 from ..binding.sample_plan import SampleLayer, SamplePart, SamplePlan
 from ..float32 import beyond
-from ..kernels.dot import LANES
 from ..kernels.float_mode import gradual
-from ..kernels.samples import ROWS_AT_ONCE, add_steps, count_rows, multiply_rows, walk_rows
+from ..kernels.samples import add_steps, count_rows, multiply_rows, walk_rows
 from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..operations import Operations
 from ..threads import WorkerThreads
 from .counting import OperationsCounter
 from .given_samples import GivenSamples
 from .result import Result
+from .sample_memory import SampleCounts, SampleMemory
+from .sample_recording import SampleRecorder
 
-STEPS_AT_ONCE = 32
-"""Of a layer; all of its currents over so many steps should stay in a core's second-level cache."""
-
-_CACHE_BYTES = 3 << 17
-"""Currents of all samples of a chunk."""
+_STEPS_AT_ONCE = 32
+_CHUNK_BYTES = 1 << 19
+"""A layer's currents over so many steps, of all samples of a chunk, should stay in a core's second-level cache."""
 
 _WORK_OF_A_THREAD = 1 << 20
-"""Channels times steps times samples, of all layers, from which on a second thread pays."""
+"""Neurons and inputs times steps from which on a second thread pays."""
 
 IDLE = IdleMemory(1 << 27)
-"""Memory of chunks that are idle, each on a shelf of the program that it was made for."""
+"""Memory of chunks that is idle, each on a shelf of the program that it was made for."""
 
 called_by_clear_caches(IDLE.clear)
+
+_Counts = dict[str, SampleCounts]
 
 
 class SampleRun:
@@ -51,301 +52,165 @@ class SampleRun:
     given : GivenSamples
         What spikes come in.
     record : set of str
-        Out of "spikes", "spike_count", "membrane" and "readout".
+        Out of `SampleRecorder.KINDS`.
     """
 
-    RECORDED = frozenset({"spikes", "spike_count", "membrane", "readout"})
-    """What can be recorded."""
-
     def __init__(self, plan: SamplePlan, given: GivenSamples, record: frozenset[str]) -> None:
-        self.plan = plan
-        self.given = given
-        self.steps = given.steps
-        self.record = record
-        self.samples = given.pictures * math.prod(given.pixels)
-        self.kernels: dict[str, set[str]] = {layer.layer.name: set() for layer in plan.layers}
-        self.channels = {name: shape[0] for name, shape in plan.program.encoded.items()}
-        self.channels |= {each.layer.name: each.layer.outgoing[0] for each in plan.layers if each.stepper}
-        outputs = [each for each in plan.layers if each.stepper is None]
-        self.readouts = {each.layer.name: self._numbers(each.layer.outgoing[0]) for each in outputs}
-        self.recorded: dict[str, dict[str, NDArray[np.float32] | NDArray[np.uint8]]] = {}
-        if "spikes" in record or "spike_count" in record:
-            shape = self.samples, self.steps
-            self.recorded["rows"] = {name: np.empty((*shape, n), np.uint8) for name, n in self.channels.items()}
-        if "membrane" in record:
-            layers = [each.layer for each in plan.layers if each.stepper]
-            self.recorded["membrane"] = {each.name: self._numbers(each.outgoing[0]) for each in layers}
-        if "readout" in record:
-            shape = self.samples, self.steps
-            self.recorded["readout"] = {
-                each.layer.name: np.empty((*shape, each.layer.outgoing[0]), np.float32) for each in outputs
-            }
-
-    def _numbers(self, channels: int) -> NDArray[np.float32]:
-        return np.empty((self.samples, channels), np.float32)
+        self._plan = plan
+        self._given = given
+        self._steps = given.steps
+        self._samples = given.pictures * math.prod(given.pixels)
+        self._recorder = SampleRecorder(plan, given, self._samples, record)
+        self._kernels: dict[str, set[str]] = {layer.layer.name: set() for layer in plan.layers}
 
     def run(self, workers: WorkerThreads, threads: int) -> Result:
         """Run all chunks of samples, which threads take."""
         chunks = self._chunks(threads)
-        size = chunks[0][1]
-        work = sum(self.channels.values()) * self.steps * self.samples
+        work = sum(emitter.channels for emitter in self._plan.emitters.values()) * self._steps * self._samples
         threads = 1 if work < _WORK_OF_A_THREAD else workers.ready(min(threads, len(chunks)))
+        size = chunks[0].stop
+        own = [(self._take(size), self._no_counts()) for _ in range(threads)]
         indices = iter(chunks)
-        memories = [self._take(size) for _ in range(threads)]
-        counts = [self._no_counts() for _ in memories]
-        jobs = [
-            lambda memory=memory, found=found: self._run_chunks(memory, found, indices)  # type: ignore[misc]
-            for memory, found in zip(memories, counts, strict=True)
-        ]
-        workers.run(jobs)
-        for memory in memories:
+        workers.run([functools.partial(self._run_chunks, *of_thread, indices) for of_thread in own])
+        for memory, _ in own:
             self._shelf.put(memory, memory.nbytes)
-        return self._result({name: sum(found[name] for found in counts) for name in self.channels})
+        return Result(
+            outputs=self._recorder.averaged(),
+            steps=self._steps,
+            operations=self._operations([counts for _, counts in own]).of_pictures(self._given.pictures),
+            seconds=0.0,
+            kernels={name: tuple(sorted(found)) for name, found in self._kernels.items()},
+            recorded=self._recorder.recorded(),
+        )
 
-    def _chunks(self, threads: int) -> list[tuple[int, int]]:
-        """First and last + 1 sample of each, all of one size but the last."""
-        most = _CACHE_BYTES // (self.plan.widest * 4 * min(self.steps, STEPS_AT_ONCE))
-        size = max(min(most, -(-self.samples // threads)), 1)
-        return [(first, min(first + size, self.samples)) for first in range(0, self.samples, size)]
+    def _chunks(self, threads: int) -> list[slice]:
+        """Samples of each, as many but for the last one."""
+        most = _CHUNK_BYTES // (self._plan.widest * 4 * min(self._steps, _STEPS_AT_ONCE))
+        size = max(min(most, -(-self._samples // threads)), 1)
+        return [slice(first, min(first + size, self._samples)) for first in range(0, self._samples, size)]
 
     @property
-    def _shelf(self) -> Shelf[ChunkMemory]:
-        prepared = self.plan.program.prepared
-        shelf: Shelf[ChunkMemory] | None = prepared.get("chunks")
-        return prepared.setdefault("chunks", Shelf(IDLE)) if shelf is None else shelf
+    def _shelf(self) -> Shelf[SampleMemory]:
+        prepared = self._plan.program.prepared
+        shelf: Shelf[SampleMemory] | None = prepared.get("sample memory")
+        return prepared.setdefault("sample memory", Shelf(IDLE)) if shelf is None else shelf
 
-    def _take(self, size: int) -> ChunkMemory:
-        steps = min(self.steps, STEPS_AT_ONCE)
-        idle = self._shelf.take(lambda memory: memory.samples >= size and memory.steps >= steps)
-        return ChunkMemory(self.plan, self.channels, size, steps) if idle is None else idle
+    def _take(self, samples: int) -> SampleMemory:
+        steps = min(self._steps, _STEPS_AT_ONCE)
+        idle = self._shelf.take(lambda memory: memory.samples >= samples and memory.steps >= steps)
+        return SampleMemory(self._plan, samples, steps) if idle is None else idle
 
-    def _no_counts(self) -> dict[str, NDArray[np.int32]]:
-        return {name: np.zeros((self.steps, channels), np.int32) for name, channels in self.channels.items()}
+    def _no_counts(self) -> _Counts:
+        return {name: SampleCounts(emitter, self._steps) for name, emitter in self._plan.emitters.items()}
 
     # --- A chunk -----------------------------------------------------------------------------------------------------
 
     @gradual
-    def _run_chunks(
-        self, memory: ChunkMemory, counts: dict[str, NDArray[np.int32]], chunks: Iterator[tuple[int, int]]
-    ) -> None:
+    def _run_chunks(self, memory: SampleMemory, counts: _Counts, chunks: Iterator[slice]) -> None:
         """What one of the workers does; next() on an iterator is atomic."""
-        for first, last in chunks:
-            memory.begin(last - first)
-            for begin in range(0, self.steps, STEPS_AT_ONCE):
-                steps = slice(begin, min(begin + STEPS_AT_ONCE, self.steps))
-                self._run_steps(memory, counts, slice(first, last), steps)
-            self._leave(memory, slice(first, last))
+        for samples in chunks:
+            memory.begin(samples.stop - samples.start)
+            for first in range(0, self._steps, _STEPS_AT_ONCE):
+                steps = slice(first, min(first + _STEPS_AT_ONCE, self._steps))
+                self._run_steps(memory, counts, samples, steps)
+            self._leave(memory, samples)
 
-    def _run_steps(
-        self, memory: ChunkMemory, counts: dict[str, NDArray[np.int32]], samples: slice, steps: slice
-    ) -> None:
+    def _run_steps(self, memory: SampleMemory, counts: _Counts, samples: slice, steps: slice) -> None:
         """All layers over some steps."""
         number, size = steps.stop - steps.start, samples.stop - samples.start
-        of_steps = {name: found[steps] for name, found in counts.items()}
         events = {}
-        for name in self.plan.program.encoded:
-            self.given.take(name, samples, steps, memory.rows[name])
-            events[name] = self._note(memory, name, of_steps[name], samples, steps)
-        for layer in self.plan.layers:
+        for name in self._plan.program.encoded:
+            self._given.take(name, samples, steps, memory.rows[name])
+            events[name] = self._note(memory, counts, name, samples, steps)
+        for layer in self._plan.layers:
             name = layer.layer.name
             currents = memory.currents[: number * size * layer.padded].reshape(-1, layer.padded)
-            if layer.is_sum:
-                currents[:] = 0
-            for part in layer.parts:
-                kernels = self._add_current(memory, part, events[part.source.name], size, layer.is_sum, currents)
-                self.kernels[name].add(kernels)
+            self._add_up(memory, layer, events, size, currents)
             if layer.stepper is None:
-                self._read_out(memory, layer, currents, samples, steps)
+                add_steps(currents, size, memory.readouts[name].reshape(-1, layer.padded))
+                self._recorder.add_readout(name, currents, samples, steps)
             else:
                 self._fire(memory, layer, currents, size, steps.start == 0)
-                events[name] = self._note(memory, name, of_steps[name], samples, steps)
+                events[name] = self._note(memory, counts, name, samples, steps)
         memory.keep_last(number, size)
 
-    def _add_current(
-        self, memory: ChunkMemory, part: SamplePart, events: int, samples: int, adds: bool, currents: NDArray[np.float32]
-    ) -> str:
-        """The current of a connection in all samples and steps; which kernels computed it."""
-        rows = memory.rows[part.source.name]
-        first = 0 if part.source.delay else samples
-        products, channels = part.products, part.source.channels
-        if products is None or events < products.share * len(currents) * channels:
-            walk_rows(rows.view(np.uint64), first, part.weights, part.bias, adds, memory.scratch(part.padded), currents)
-            return EVENTS
-        size = rows.shape[1]
-        quads = (-(-channels // 4), size)
-        multiply_rows(
-            rows.reshape(-1),
-            first * size,
-            products.token,
-            quads,
-            products.weights,
-            products.scale,
-            part.bias,
-            adds,
-            memory.sums,
-            currents,
-        )
-        assert products.name is not None
-        return products.name
+    def _add_up(
+        self,
+        memory: SampleMemory,
+        layer: SampleLayer,
+        events: dict[str, int],
+        samples: int,
+        currents: NDArray[np.float32],
+    ) -> None:
+        """A layer's currents, but for what comes back to a population."""
+        if layer.is_sum:
+            currents[:] = 0
+        for part in layer.parts:
+            first = 0 if part.source.delay else samples
+            kernels = _add_currents(memory, part, events[part.source.name], first, layer.is_sum, currents)
+            self._kernels[layer.layer.name].add(kernels)
+        if layer.back is not None:
+            self._kernels[layer.layer.name].add(EVENTS)
 
     def _fire(
-        self, memory: ChunkMemory, layer: SampleLayer, currents: NDArray[np.float32], samples: int, fresh: bool
+        self, memory: SampleMemory, layer: SampleLayer, currents: NDArray[np.float32], samples: int, fresh: bool
     ) -> None:
         """Run the neurons of a population."""
-        name, channels = layer.layer.name, layer.layer.outgoing[0]
-        assert layer.stepper is not None
-        back = (*layer.returning, memory.scratch(layer.padded))
+        name, stepper = layer.layer.name, layer.stepper
+        assert stepper is not None
         rows = memory.rows[name]
-        shape = (len(currents) // samples, samples, layer.padded, channels)
-        if layer.back is not None:
-            self.kernels[name].add(EVENTS)
-        if not layer.stepper.run_samples(currents, back, (rows, rows.view(np.uint64)), shape, memory.states[name], fresh):
+        back = (*layer.returning, memory.scratch(layer.padded))
+        shape = (len(currents) // samples, samples, layer.padded, layer.layer.outgoing[0])
+        both = (rows, rows.view(np.uint64))
+        if not stepper.run_samples(currents, back, both, shape, memory.states[name], fresh):
             raise beyond(name, "a current, or the state of a neuron,")
 
-    def _note(
-        self, memory: ChunkMemory, name: str, counts: NDArray[np.int32], samples: slice, steps: slice
-    ) -> int:
-        """Count, and record, what was fired at some steps; how much that is."""
-        number, size = steps.stop - steps.start, samples.stop - samples.start
-        before = int(counts.sum())
-        count_rows(memory.rows[name], size, counts)
-        if "rows" in self.recorded:
-            fired = memory.rows[name][size : (1 + number) * size, : self.channels[name]]
-            self.recorded["rows"][name][samples, steps] = fired.reshape(number, size, -1).swapaxes(0, 1)
-        return int(counts.sum()) - before
+    def _note(self, memory: SampleMemory, counts: _Counts, name: str, samples: slice, steps: slice) -> int:
+        """Count, and record, what was fired at some steps; how many events that is."""
+        emitter, found, rows = self._plan.emitters[name], counts[name], memory.rows[name]
+        size, number = samples.stop - samples.start, steps.stop - steps.start
+        self._recorder.add_fired(name, rows[size : (1 + number) * size], samples, steps)
+        numbers = memory.of_channel(emitter.channels)
+        return int(count_rows(rows, size, emitter.zeros, numbers, found.fired[steps], found.met[:, steps]))
 
-    def _read_out(
-        self, memory: ChunkMemory, layer: SampleLayer, currents: NDArray[np.float32], samples: slice, steps: slice
-    ) -> None:
-        """Add the currents of some steps to a readout."""
-        name, size, channels = layer.layer.name, samples.stop - samples.start, layer.layer.outgoing[0]
-        add_steps(currents, size, memory.readouts[name].reshape(-1, layer.padded))
-        if "readout" in self.recorded:
-            sums = currents.reshape(-1, size, layer.padded)[..., :channels]
-            self.recorded["readout"][name][samples, steps] = sums.swapaxes(0, 1)
-
-    def _leave(self, memory: ChunkMemory, samples: slice) -> None:
+    def _leave(self, memory: SampleMemory, samples: slice) -> None:
         """Take what a chunk has come to."""
-        size = samples.stop - samples.start
-        for layer in self.plan.layers:
+        size, recorder = samples.stop - samples.start, self._recorder
+        for layer in self._plan.layers:
             name, channels = layer.layer.name, layer.layer.outgoing[0]
             if layer.stepper is None:
-                readout = memory.readouts[name].reshape(-1, layer.padded)
-                self.readouts[name][samples] = readout[:size, :channels]
-            elif "membrane" in self.recorded:
+                sums = memory.readouts[name].reshape(-1, layer.padded)
+                recorder.outputs[name][samples] = sums[:size, :channels]
+            elif name in recorder.membrane:
                 potentials = memory.states[name][0].reshape(-1, layer.padded)
-                self.recorded["membrane"][name][samples] = potentials[:size, :channels]
+                recorder.membrane[name][samples] = potentials[:size, :channels]
 
-    # --- What comes of it --------------------------------------------------------------------------------------------
+    # --- What is counted ---------------------------------------------------------------------------------------------
 
-    def _result(self, counts: dict[str, NDArray[np.int32]]) -> Result:
-        steps = np.float32(self.steps)
-        return Result(
-            outputs={name: self._pictures(readout) / steps for name, readout in self.readouts.items()},
-            steps=self.steps,
-            operations=self._operations(counts).of_pictures(self.given.pictures),
-            seconds=0.0,
-            kernels={name: tuple(sorted(found)) for name, found in self.kernels.items()},
-            recorded={kind: self._recording(kind) for kind in self.record},
-        )
-
-    def _recording(self, kind: str) -> object:
-        if kind == "spikes":
-            return {name: self._over_time(rows).astype(np.float32) for name, rows in self.recorded["rows"].items()}
-        if kind == "spike_count":
-            return {name: self._spike_count(name, rows) for name, rows in self.recorded["rows"].items()}
-        if kind == "readout":
-            return {name: self._over_time(sums) for name, sums in self.recorded["readout"].items()}
-        return {name: self._pictures(potentials) for name, potentials in self.recorded["membrane"].items()}
-
-    def _spike_count(self, name: str, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
-        return self._pictures(rows.sum(axis=1, dtype=np.int64) * self._spikes_of_an_event(name))
-
-    def _pictures(self, values: NDArray[Any]) -> NDArray[Any]:
-        """(samples, C) as (N, C, H, W), or (C, H, W) of what is no batch."""
-        height, width = self.given.pixels
-        arranged = values.reshape(-1, height, width, values.shape[-1]).transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(arranged if self.given.batched else arranged[0])
-
-    def _over_time(self, values: NDArray[Any]) -> NDArray[Any]:
-        """(samples, T, C) as (N, T, C, H, W), or (T, C, H, W) of what is no batch."""
-        height, width = self.given.pixels
-        arranged = values.reshape(-1, height, width, *values.shape[1:]).transpose(0, 3, 4, 1, 2)
-        return np.ascontiguousarray(arranged if self.given.batched else arranged[0])
-
-    def _spikes_of_an_event(self, name: str) -> int:
-        """For how many spikes an event counts."""
-        found = next((each.layer.levels for each in self.plan.layers if each.layer.name == name), None)
-        return 1 if found is None else int(found.spikes[1])
-
-    def _operations(self, counts: dict[str, NDArray[np.int32]]) -> Operations:
+    def _operations(self, counts: list[_Counts]) -> Operations:
         """The ledger of one picture, with the events of all."""
-        counter = OperationsCounter(self.plan.program, self.steps)
-        events = {name: found.astype(np.int64) for name, found in counts.items()}
-        for name, found in events.items():
-            counter.fired[counter.index[name], 0] = fired = found.sum(axis=1)
-            counter.fired[counter.index[name], 1] = fired * self._spikes_of_an_event(name)
-        parts = [part for layer in self.plan.layers for part in layer.in_order]
-        for number, part in enumerate(parts):
-            if part.zeros is not None:
-                delay = part.source.delay
-                met = events[part.source.name] @ part.zeros
-                counter.counts[number, 1, 0, delay:] = met[: self.steps - delay]
+        counter = OperationsCounter(self._plan.program, self._steps)
+        for name, emitter in self._plan.emitters.items():
+            fired = sum((found[name].fired for found in counts), np.zeros(self._steps, np.int64))
+            counter.fired[counter.index[name], 0] = fired
+            counter.fired[counter.index[name], 1] = fired * emitter.spikes
+            for number, (place, part) in enumerate(emitter.readers):
+                arrived = self._steps - part.source.delay
+                for found in counts:
+                    counter.counts[place, 1, 0, part.source.delay :] += found[name].met[number, :arrived]
         return counter.operations
 
 
-class ChunkMemory:
-    """What a thread needs for some samples over some steps.
-
-    Attributes
-    ----------
-    rows : dict of str to ((1 + steps) * samples + ROWS_AT_ONCE, bytes) uint8
-        By what emits, see engine/kernels/samples.py.
-    currents : float32, flat
-    row : float32, a row of currents
-    active : int32, channels of a row that have an event
-    sums : int32, see `multiply_rows`
-    states : dict of str to tuple of float32 arrays, flat
-    readouts : dict of str to float32, flat
-    """
-
-    def __init__(self, plan: SamplePlan, channels: dict[str, int], samples: int, steps: int) -> None:
-        self.samples = samples
-        self.steps = steps
-        count = (1 + steps) * samples + ROWS_AT_ONCE
-        self.rows = {name: np.zeros((count, -(-number // 64) * 64), np.uint8) for name, number in channels.items()}
-        self.currents = np.empty(steps * samples * plan.widest, np.float32)
-        self.row = np.empty(plan.widest, np.float32)
-        self.active = np.empty(max(rows.shape[1] for rows in self.rows.values()) + 1, np.int32)
-        self.sums = np.empty(2 * ROWS_AT_ONCE * LANES, np.int32)
-        self.states = {
-            each.layer.name: tuple(np.zeros(samples * each.padded, np.float32) for _ in range(each.stepper.variables))
-            for each in plan.layers
-            if each.stepper
-        }
-        self.readouts = {
-            each.layer.name: np.zeros(samples * each.padded, np.float32) for each in plan.layers if not each.stepper
-        }
-
-    def scratch(self, padded: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """See `walk_rows`."""
-        return self.active, self.row[:padded]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all of it."""
-        states = [array for arrays in self.states.values() for array in arrays]
-        arrays = [self.currents, self.row, self.active, self.sums, *states, *self.rows.values(), *self.readouts.values()]
-        return sum(array.nbytes for array in arrays)
-
-    def begin(self, samples: int) -> None:
-        """Nothing has been fired, and nothing read out."""
-        for rows in self.rows.values():
-            rows[:samples] = 0
-        for readout in self.readouts.values():
-            readout[:] = 0
-
-    def keep_last(self, steps: int, samples: int) -> None:
-        """What was fired at the last of some steps is what was fired before, from now on."""
-        for rows in self.rows.values():
-            rows[:samples] = rows[steps * samples : (1 + steps) * samples]
+def _add_currents(
+    memory: SampleMemory, part: SamplePart, events: int, first: int, adds: bool, currents: NDArray[np.float32]
+) -> str:
+    """The currents of a connection, from the row `first` on, or added to what is there; which kernels computed them."""
+    rows, channels, products = memory.rows[part.source.name], part.source.channels, part.products
+    if products is None or not products.pays(events, len(currents) * channels):
+        words, scratch = rows.view(np.uint64), memory.scratch(part.padded)
+        walk_rows(words, first, part.weights, part.bias, adds, scratch, currents)
+        return EVENTS
+    width = rows.shape[1]
+    weights = (products.token, (-(-channels // 4), width), products.weights, products.scale, part.bias)
+    multiply_rows(rows.reshape(-1), first * width, *weights, adds, memory.sums, currents)
+    return products.kernels

@@ -24,6 +24,7 @@ from .given_samples import given_samples
 from .picture_run import PictureRun, is_watched, sorted_kernels
 from .probes import check_probes, joined_traces
 from .result import RECORDABLE, Result
+from .sample_recording import SampleRecorder
 from .sample_run import SampleRun
 from .state import State, check_state, joined
 from .tile_size import choose_tile
@@ -161,12 +162,12 @@ def simulate(
 def _side_by_side(
     network: Network, x: Any, steps: int | None, threads: int | None, record: Collection[str], time_axis: int | None
 ) -> Result | None:
-    """The run of a network in which no pixel meets another; None where it is none, or asks for more than such a run has.
+    """The run of a network in which no pixel meets another, see `sample_plan` and `SampleRun`.
 
-    See `sample_plan` and `SampleRun`.
+    None of another network, and where more is asked for than such a run has.
     """
     kinds = check_record(record)
-    if not (network.encoded and kinds <= SampleRun.RECORDED):
+    if not (network.encoded and kinds <= SampleRecorder.KINDS):
         return None
     given = given_samples(network, x, time_axis)
     if given is None:
