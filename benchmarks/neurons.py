@@ -7,7 +7,8 @@ decays are dyadic, so that few sums are rounded.
 
     python benchmarks/neurons.py [--neurons Leaky,RSynaptic] [--batches 1,16,128] [--shares 0.02,0.1,0.5] [--threads 1]
 
-With several threads, `--clock wall` says what they gain.
+With several threads, `--clock wall` says what they gain. The ledger of counts is worked out when it is asked for; with
+`--ledger` it is, in each run.
 """
 
 from __future__ import annotations
@@ -86,10 +87,11 @@ def make_readout():
     return (np.round(np.random.default_rng(2).normal(0, 16, (CLASSES, SIZE))) / 64).astype(np.float32)
 
 
-def engine_run(network, inputs, threads, record=()):
+def engine_run(network, inputs, threads, record=(), ledger=False):
     from spikeunet.engine import simulate
 
-    return simulate(network, inputs[..., None, None], time_axis=0, threads=threads, record=record)
+    result = simulate(network, inputs[..., None, None], time_axis=0, threads=threads, record=record)
+    return result.operations if ledger else result
 
 
 def snntorch_run(make, states, forward, backward, inputs):
@@ -157,7 +159,7 @@ def timed(functions, repeat, clock):
     return [(statistics.median(each), min(each), max(each)) for each in times]
 
 
-def compare(name, batch, share, threads, repeat, clock):
+def compare(name, batch, share, threads, repeat, clock, ledger):
     """One row: spikes compared, then all three timed."""
     import numpy as np
 
@@ -175,7 +177,7 @@ def compare(name, batch, share, threads, repeat, clock):
             f"{name}, batch {batch}, {share:.0%}: spikes differ from snnTorch's and the loop's: {different}"
         )
     runs = (
-        lambda: engine_run(network, inputs, threads),
+        lambda: engine_run(network, inputs, threads, (), ledger),
         lambda: snntorch_run(make, states, forward, backward, inputs),
         lambda: numpy_run(model, forward, backward, inputs),
     )
@@ -201,6 +203,7 @@ def main():
     parser.add_argument("--shares", default="0.02,0.1,0.5")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=15)
+    parser.add_argument("--ledger", action="store_true")
     parser.add_argument("--clock", choices=("processor", "wall"), default="processor")
     arguments = parser.parse_args()
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -220,7 +223,7 @@ def main():
         for batch in map(int, arguments.batches.split(",")):
             for share in map(float, arguments.shares.split(",")):
                 *_, fired, engine, torch_rate, numpy_rate = compare(
-                    name, batch, share, arguments.threads, arguments.repeat, clock
+                    name, batch, share, arguments.threads, arguments.repeat, clock, arguments.ledger
                 )
                 rates = [
                     f"{median:,.0f} ({least:,.0f} to {most:,.0f})"

@@ -1,8 +1,9 @@
-"""Networks of full connections, run with all samples side by side: the bits, counts and recordings of the other runs."""
+"""Networks of full connections, with all samples side by side: the bits, counts and recordings of the other runs."""
 
 from __future__ import annotations
 
 import gc
+import pickle
 import weakref
 
 import numpy as np
@@ -147,7 +148,8 @@ def stream_of(levels: np.ndarray) -> EventStream:
     by_site = levels.transpose(0, 2, 3, 1).reshape(len(levels), -1)
     steps, sites = np.nonzero(by_site)
     first = np.concatenate([[0], np.cumsum(np.bincount(steps, minlength=len(levels)))]).astype(np.int64)
-    return EventStream(levels.shape[1:], len(levels), Events(), first, sites.astype(np.int64), np.ones(len(sites), "u1"))
+    sites = sites.astype(np.int64)
+    return EventStream(levels.shape[1:], len(levels), Events(), first, sites, np.ones(len(sites), np.uint8))
 
 
 def test_pixels_of_pictures_are_samples(monkeypatch):
@@ -212,6 +214,27 @@ def test_time_axis_is_said_of_arrays():
         simulate(feed_forward(False), stream_of(given[:, 0]), time_axis=0)
     with pytest.raises(InputError, match="steps must be 4"):
         simulate(feed_forward(False), given, steps=5, time_axis=0)
+
+
+def test_a_population_for_each_class_is_a_connection_of_ones():
+    """Groups of neighbouring neurons, as snnTorch's population coding takes them."""
+    classes, size = 3, 7
+    hidden = weights(classes * size, 35, False, 0)
+    groups = np.kron(np.eye(classes, dtype=np.float32), np.ones((1, size), np.float32))
+    nodes = [Linear("in", "input", hidden), Neurons("neurons", "in", NEURONS), Linear("groups", "neurons", groups)]
+    made = Network([Input("input", 35, Events()), *nodes, Output("output", "groups")])
+    found = simulate(made, spikes(5, 0.2), time_axis=0, record=("spikes",))
+    counts = found.spikes["neurons"].sum(axis=1).reshape(5, classes, size).sum(axis=2)
+    assert counts.any()
+    assert np.array_equal(found.output[..., 0, 0], counts / np.float32(40))
+
+
+def test_the_ledger_is_worked_out_when_it_is_asked_for():
+    found = simulate(feed_forward(False), spikes(2, 0.2, steps=4), time_axis=0)
+    copied = pickle.loads(pickle.dumps(found))
+    assert copied.operations.to_json() == found.operations.to_json()
+    assert found.operations is found.operations
+    assert (found.operations.pictures, found.total_events) == (2, sum(map(sum, found.events.values())))
 
 
 def test_networks_are_let_go():

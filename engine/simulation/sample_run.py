@@ -27,6 +27,7 @@ from .given_samples import GivenSamples
 from .result import Result
 from .sample_memory import SampleCounts, SampleMemory
 from .sample_recording import SampleRecorder
+from .sample_result import SampleResult
 
 _STEPS_AT_ONCE = 32
 _CHUNK_BYTES = 1 << 19
@@ -63,21 +64,26 @@ class SampleRun:
         self._recorder = SampleRecorder(plan, given, self._samples, record)
         self._kernels: dict[str, set[str]] = {layer.layer.name: set() for layer in plan.layers}
 
-    def run(self, workers: WorkerThreads, threads: int) -> Result:
-        """Run all chunks of samples, which threads take."""
+    def run(self, workers: WorkerThreads | None, threads: int) -> Result:
+        """Run all chunks of samples, which threads take; without workers the calling thread alone."""
         chunks = self._chunks(threads)
         work = sum(emitter.channels for emitter in self._plan.emitters.values()) * self._steps * self._samples
-        threads = 1 if work < _WORK_OF_A_THREAD else workers.ready(min(threads, len(chunks)))
+        threads = 1 if workers is None or work < _WORK_OF_A_THREAD else workers.ready(min(threads, len(chunks)))
         size = chunks[0].stop
         own = [(self._take(size), self._no_counts()) for _ in range(threads)]
         indices = iter(chunks)
-        workers.run([functools.partial(self._run_chunks, *of_thread, indices) for of_thread in own])
+        jobs = [functools.partial(self._run_chunks, *of_thread, indices) for of_thread in own]
+        if workers is None:
+            jobs[0]()
+        else:
+            workers.run(jobs)
         for memory, _ in own:
             self._shelf.put(memory, memory.nbytes)
-        return Result(
+        counts = [found for _, found in own]
+        return SampleResult(
+            ledger=functools.partial(_ledger, self._plan, self._steps, self._given.pictures, counts),
             outputs=self._recorder.averaged(),
             steps=self._steps,
-            operations=self._operations([counts for _, counts in own]).of_pictures(self._given.pictures),
             seconds=0.0,
             kernels={name: tuple(sorted(found)) for name, found in self._kernels.items()},
             recorded=self._recorder.recorded(),
@@ -185,20 +191,19 @@ class SampleRun:
                 potentials = memory.states[name][0].reshape(-1, layer.padded)
                 recorder.membrane[name][samples] = potentials[:size, :channels]
 
-    # --- What is counted ---------------------------------------------------------------------------------------------
 
-    def _operations(self, counts: list[_Counts]) -> Operations:
-        """The ledger of one picture, with the events of all."""
-        counter = OperationsCounter(self._plan.program, self._steps)
-        for name, emitter in self._plan.emitters.items():
-            fired = sum((found[name].fired for found in counts), np.zeros(self._steps, np.int64))
-            counter.fired[counter.index[name], 0] = fired
-            counter.fired[counter.index[name], 1] = fired * emitter.spikes
-            for number, (place, part) in enumerate(emitter.readers):
-                arrived = self._steps - part.source.delay
-                for found in counts:
-                    counter.counts[place, 1, 0, part.source.delay :] += found[name].met[number, :arrived]
-        return counter.operations
+def _ledger(plan: SamplePlan, steps: int, pictures: int, counts: list[_Counts]) -> Operations:
+    """The ledger of some pictures: that of one, with the events of all."""
+    counter = OperationsCounter(plan.program, steps)
+    for name, emitter in plan.emitters.items():
+        fired = sum((found[name].fired for found in counts), np.zeros(steps, np.int64))
+        counter.fired[counter.index[name], 0] = fired
+        counter.fired[counter.index[name], 1] = fired * emitter.spikes
+        for number, (place, part) in enumerate(emitter.readers):
+            arrived = steps - part.source.delay
+            for found in counts:
+                counter.counts[place, 1, 0, part.source.delay :] += found[name].met[number, :arrived]
+    return counter.operations.of_pictures(pictures)
 
 
 def _add_currents(
