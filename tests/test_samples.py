@@ -13,24 +13,27 @@ from spikeunet.engine import (
     Add,
     Conv2d,
     CurrentBasedLeakyIntegrateAndFire,
+    EscapeNoiseLeakyIntegrateAndFire,
     Events,
     EventStream,
+    Heterogeneous,
     Input,
     InputError,
-    Lapicque,
     Linear,
+    MultiThreshold,
     Network,
     Neurons,
     Output,
     simulate,
 )
+from spikeunet.engine.binding import build_program
+from spikeunet.engine.binding.sample_plan import sample_plan
 from spikeunet.engine.kernels.dot import host_dots
 from spikeunet.engine.simulation import sample_run
 from spikeunet.engine.simulation.sample_run import SampleRun
 
 RECORD = ("spikes", "spike_count", "membrane", "readout")
-NEURONS = Lapicque(0.004, 4.0, dt=0.001, integration="euler", late_reset=True, strict=True)
-SYNAPTIC = CurrentBasedLeakyIntegrateAndFire(0.002, 0.004, 2.0, 4.0, dt=0.001, integration="euler")
+NEURONS = CurrentBasedLeakyIntegrateAndFire(0.002, 0.004, 2.0, 4.0, dt=0.001, integration="euler", late_reset=True)
 EVERY_KERNEL = ("events", "portable")
 """Not "auto", but the same results: layers are run from event to event, picture by picture."""
 
@@ -67,7 +70,7 @@ def recurrent(dyadic: bool) -> Network:
             Linear("in", "input", weights(21, 35, dyadic, 5)),
             back,
             Add("sum", ("back", "in")),
-            Neurons("hidden", "sum", SYNAPTIC),
+            Neurons("hidden", "sum", NEURONS),
             late,
             Linear("now", "hidden", weights(3, 21, dyadic, 6)),
             Add("both", ("late", "now")),
@@ -164,16 +167,40 @@ def test_pixels_of_pictures_are_samples(monkeypatch):
     check_equal(simulate(made, [stream_of(given[:, k]) for k in range(2)], record=RECORD), found)
 
 
-def test_what_is_no_full_connection_is_run_as_pictures_are(monkeypatch):
-    calls = is_run_so(monkeypatch)
-    nodes = [Conv2d("in", "input", np.ones((2, 35, 3, 3), np.float32), padding=1), Output("output", "in")]
-    made = Network([Input("input", 35, Events()), *nodes])
-    given = spikes(1, 0.2, steps=3)
-    assert simulate(made, given, time_axis=0).output.shape == (1, 2, 1, 1)
-    tiny = Linear("in", "input", weights(3, 35, False, 0) * np.float32(1e-35))
-    simulate(Network([Input("input", 35, Events()), tiny, Output("output", "in")]), given, time_axis=0)
-    simulate(feed_forward(False), given, time_axis=0, record=("state",))
-    assert not calls
+def layers_of(*nodes, inputs: Input | None = None) -> Network:
+    """A network of an Input and these nodes."""
+    return Network([inputs or Input("input", 35, Events()), *nodes, Output("output", nodes[-1].name)])
+
+
+def test_what_is_no_full_connection_is_run_as_pictures_are():
+    linear = Linear("in", "input", weights(21, 35, False, 0))
+    tiny = Linear("in", "input", weights(21, 35, False, 0) * np.float32(1e-35))
+    wide = Conv2d("in", "input", np.ones((2, 35, 3, 3), np.float32), padding=1)
+    strided = Conv2d("in", "input", np.ones((2, 35, 1, 1), np.float32), stride=2)
+    on = Linear("on", "first", weights(3, 21, False, 1))
+    networks = [
+        layers_of(linear, inputs=Input("input", 35)),
+        layers_of(linear, inputs=Input("input", 35, Events(most=2))),
+        layers_of(tiny),
+        layers_of(wide),
+        layers_of(strided),
+        layers_of(linear, Neurons("first", "in", MultiThreshold.rounding()), on),
+        layers_of(linear, Neurons("first", "in", EscapeNoiseLeakyIntegrateAndFire()), on),
+        layers_of(linear, Neurons("first", "in", Heterogeneous(NEURONS, {"tau_mem": np.full(21, 0.004)})), on),
+    ]
+    assert sample_plan(build_program(layers_of(linear, Neurons("first", "in", NEURONS), on), (35, 1, 1))) is not None
+    for network in networks:
+        assert sample_plan(build_program(network, (35, 1, 1))) is None
+
+
+def test_a_loop_over_two_populations_is_run_as_pictures_are():
+    first, second = weights(21, 35, False, 0), weights(21, 21, False, 1)
+    back = Linear("back", "other", second, delay=1)
+    nodes = [Linear("in", "input", first), back, Add("sum", ("in", "back")), Neurons("one", "sum", NEURONS)]
+    network = layers_of(
+        *nodes, Linear("on", "one", second), Neurons("other", "on", NEURONS), Linear("out", "other", second)
+    )
+    assert sample_plan(build_program(network, (35, 1, 1))) is None
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,17 @@ class SamplePart:
     def bias(self) -> NDArray[np.float32]:
         """(padded,) float32."""
         return padded_bias(self.layer.node.bias, self.padded)
+
+    @lazy_property
+    def integers(self) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]] | None:
+        """(inputs, padded) int8, bias and scale of each output, where sums are exact so."""
+        terms = self.layer.integer_terms
+        if terms is None:
+            return None
+        kernel, outputs = terms.kernel.kernel[0, 0], self.layer.outgoing[0]
+        weights = np.zeros((len(kernel), self.padded), np.int8)
+        weights[:, :outputs] = kernel
+        return weights, self.bias, padded_bias(terms.scale[:outputs], self.padded)
 
     @lazy_property
     def products(self) -> SampleProducts | None:
@@ -143,11 +155,11 @@ class SampleLayer:
         return self.layer.stepper
 
     @lazy_property
-    def returning(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Weights and bias of what comes back; no weights where that is nothing."""
+    def returning(self) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32] | None]:
+        """Weights, bias and scale of what comes back, see `step_samples`; no weights where that is nothing."""
         if self.back is None:
-            return np.zeros((0, self.padded), np.float32), np.zeros(self.padded, np.float32)
-        return self.back.weights, self.back.bias
+            return np.zeros((0, self.padded), np.float32), np.zeros(self.padded, np.float32), None
+        return self.back.integers or (self.back.weights, self.back.bias, None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,7 +78,8 @@ class Stepper:
     def run_samples(
         self,
         currents: NDArray[np.float32],
-        back: tuple[NDArray[np.float32], NDArray[np.float32], tuple[NDArray[np.int32], NDArray[np.float32]]],
+        back: tuple[NDArray[Any], NDArray[np.float32], tuple[NDArray[Any], ...]],
+        scale: NDArray[np.float32] | None,
         rows: tuple[NDArray[np.uint8], NDArray[np.uint64]],
         shape: tuple[int, int, int, int],
         states: tuple[NDArray[np.float32], ...],
@@ -88,7 +89,7 @@ class Stepper:
 
         Within `gradual`, which is the caller's part.
         """
-        arguments = (currents, back, rows, shape, states, (fresh, self.initial), self.parameters)
+        arguments = (currents, back, scale, rows, shape, states, (fresh, self.initial), self.parameters)
         return self._checked(*self.kernels.call("step_samples", arguments))
 
     def _checked(self, found: int, finite: bool) -> bool:

@@ -138,6 +138,29 @@ def walk_row(words, weights, bias, active, current):
             current[target] += line[target]
 
 
+@numba.njit(inline="always")
+def walk_integers(words, weights, bias, scale, active, sums, current):
+    """The same where weights are integers, int8, times a power of two of each output: a quarter of the memory is read.
+
+    scale : float32, (padded outputs,)
+    sums : int32, (padded outputs,), overwritten
+    """
+    sums[:] = 0
+    count = active_channels(words, active)
+    for place in range(0, count // 4 * 4, 4):
+        first, second = weights[active[place]], weights[active[place + 1]]
+        third, fourth = weights[active[place + 2]], weights[active[place + 3]]
+        for target in range(current.size):
+            two = np.int16(first[target]) + np.int16(second[target])
+            sums[target] += np.int32(np.int16(two + np.int16(third[target]) + np.int16(fourth[target])))
+    for place in range(count // 4 * 4, count):
+        line = weights[active[place]]
+        for target in range(current.size):
+            sums[target] += np.int32(line[target])
+    for target in range(current.size):
+        current[target] = bias[target] + np.float32(sums[target]) * scale[target]
+
+
 @compiled_bare
 def walk_rows(words, first, weights, bias, adds, scratch, currents):
     """Currents of rows, from event to event.

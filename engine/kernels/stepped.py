@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from .samples import put, walk_row
+from .samples import put, walk_integers, walk_row
 from .step_inputs import of_neuron, of_pixel, of_step
 
 _BEYOND = 2.0**128 - 2.0**103
@@ -146,12 +146,13 @@ def step_band(currents, words, shape, states, place, initial, parameters):
     return highest, broken == 0
 
 
-def step_samples(currents, back, rows, shape, states, place, parameters):
+def step_samples(currents, back, scale, rows, shape, states, place, parameters):
     """Run a population of which all neurons are alike through some steps, for many samples side by side.
 
     currents : float32, (steps * samples, padded channels); changed where something comes back
     back : of a connection of the population to itself that takes a step, weights, float32, (channels, padded), bias,
-        (padded,), and the scratch memory of `walk_rows`; no weights where there is none
+        (padded,), and scratch memory: that of `walk_rows`, and int32, (padded,); no weights where there is none
+    scale : None, or float32, (padded,), what weights that are int8 are multiplied with
     rows : uint8, ((1 + steps) * samples, bytes), the first `samples` ones what was fired before; receives the levels;
         and the same memory as words, uint64
     shape : steps, samples, padded channels, channels
@@ -162,7 +163,7 @@ def step_samples(currents, back, rows, shape, states, place, parameters):
     Returns what `step_band` does.
     """
     steps, samples, padded, channels = shape
-    weights, bias, (active, returned) = back
+    weights, bias, (active, returned, sums) = back
     rows, words = rows
     fresh, initial = place
     highest, broken = np.uint64(0), np.uint64(0)
@@ -174,7 +175,11 @@ def step_samples(currents, back, rows, shape, states, place, parameters):
             number = step * samples + sample
             row, level = currents[number], rows[number + samples]
             if weights.shape[0] > 0:
-                walk_row(words[number], weights, bias, active, returned)
+                # Numba compiles only the branch that the type of `scale` calls for.
+                if scale is None:
+                    walk_row(words[number], weights, bias, active, returned)
+                else:
+                    walk_integers(words[number], weights, bias, scale, active, sums, returned)
                 put(returned, row, True)
             state = cut(states, sample * padded, sample * padded + channels)
             for channel in range(channels):

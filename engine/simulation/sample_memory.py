@@ -20,6 +20,7 @@ class SampleMemory:
     currents : float32, flat
     scratch : see `walk_rows`
     sums : int32, see `multiply_rows`
+    row_sums : int32, see `walk_integers`
     states : dict of str to tuple of float32 arrays, flat
     readouts : dict of str to float32, flat
     """
@@ -37,6 +38,7 @@ class SampleMemory:
         self._row = np.empty(plan.widest, np.float32)
         self._numbers = np.empty(longest + 1, np.int32)
         self.sums = np.empty(2 * ROWS_AT_ONCE * LANES, np.int32)
+        self.row_sums = np.empty(plan.widest, np.int32)
         self.states: dict[str, tuple[NDArray[np.float32], ...]] = {}
         self.readouts: dict[str, NDArray[np.float32]] = {}
         for each in plan.layers:
@@ -58,7 +60,7 @@ class SampleMemory:
     @property
     def nbytes(self) -> int:
         """Bytes of all of it."""
-        alone = self.currents.nbytes + self._row.nbytes + self._numbers.nbytes + self.sums.nbytes
+        alone = self.currents.nbytes + self._row.nbytes + self._numbers.nbytes + self.sums.nbytes + self.row_sums.nbytes
         of_states = sum(array.nbytes for arrays in self.states.values() for array in arrays)
         of_rows = sum(rows.nbytes for rows in self.rows.values())
         return alone + of_states + of_rows + sum(readout.nbytes for readout in self.readouts.values())

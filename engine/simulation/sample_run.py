@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding.kernel_choice import EVENTS
+from ..binding.kernel_choice import EVENT_INTEGERS, EVENTS
 from ..binding.sample_plan import SampleLayer, SamplePart, SamplePlan
 from ..float32 import beyond
 from ..kernels.float_mode import gradual
@@ -156,7 +156,7 @@ class SampleRun:
             kernels = _add_currents(memory, part, events[part.source.name], first, layer.is_sum, currents)
             self._kernels[layer.layer.name].add(kernels)
         if layer.back is not None:
-            self._kernels[layer.layer.name].add(EVENTS)
+            self._kernels[layer.layer.name].add(EVENTS if layer.returning[2] is None else EVENT_INTEGERS)
 
     def _fire(
         self, memory: SampleMemory, layer: SampleLayer, currents: NDArray[np.float32], samples: int, fresh: bool
@@ -165,10 +165,11 @@ class SampleRun:
         name, stepper = layer.layer.name, layer.stepper
         assert stepper is not None
         rows = memory.rows[name]
-        back = (*layer.returning, memory.scratch(layer.padded))
+        weights, bias, scale = layer.returning
+        back = (weights, bias, (*memory.scratch(layer.padded), memory.row_sums[: layer.padded]))
         shape = (len(currents) // samples, samples, layer.padded, layer.layer.outgoing[0])
         both = (rows, rows.view(np.uint64))
-        if not stepper.run_samples(currents, back, both, shape, memory.states[name], fresh):
+        if not stepper.run_samples(currents, back, scale, both, shape, memory.states[name], fresh):
             raise beyond(name, "a current, or the state of a neuron,")
 
     def _note(self, memory: SampleMemory, counts: _Counts, name: str, samples: slice, steps: slice) -> int:
