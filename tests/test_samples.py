@@ -126,7 +126,7 @@ def test_a_batch_side_by_side_is_what_its_pictures_are(network, dyadic, monkeypa
 def test_threads_and_chunks_change_nothing(threads, monkeypatch):
     made, given = recurrent(False), spikes(11, 0.1)
     expected = simulate(made, given, time_axis=0, record=RECORD)
-    for name, value in (("_CHUNK_BYTES", 32 * 4 * 9 * 2), ("_STEPS_AT_ONCE", 9), ("_WORK_OF_A_THREAD", 0)):
+    for name, value in (("_CHUNK_BYTES", 32 * 4 * 9 * 2), ("_FEWEST_STEPS", 9), ("_WORK_OF_A_THREAD", 0)):
         monkeypatch.setattr(sample_run, name, value)
     check_equal(simulate(made, given, time_axis=0, record=RECORD, threads=threads), expected)
 

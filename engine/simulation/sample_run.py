@@ -29,9 +29,11 @@ from .sample_memory import SampleCounts, SampleMemory
 from .sample_recording import SampleRecorder
 from .sample_result import SampleResult
 
-_STEPS_AT_ONCE = 32
-_CHUNK_BYTES = 1 << 19
-"""A layer's currents over so many steps, of all samples of a chunk, should stay in a core's second-level cache."""
+_CHUNK_BYTES = 1 << 20
+"""A layer's currents over some steps, of all samples of a chunk, should stay in a core's second-level cache."""
+
+_FEWEST_STEPS, _MOST_STEPS = 8, 32
+"""Of a layer at once: fewer where there are many samples."""
 
 _WORK_OF_A_THREAD = 1 << 20
 """Neurons and inputs times steps from which on a second thread pays."""
@@ -61,14 +63,17 @@ class SampleRun:
         self._given = given
         self._steps = given.steps
         self._samples = given.pictures * math.prod(given.pixels)
+        self._steps_at_once = _MOST_STEPS
         self._recorder = SampleRecorder(plan, given, self._samples, record)
         self._kernels: dict[str, set[str]] = {layer.layer.name: set() for layer in plan.layers}
 
     def run(self, workers: WorkerThreads | None, threads: int) -> Result:
         """Run all chunks of samples, which threads take; without workers the calling thread alone."""
+        threads = 1 if workers is None else threads
         chunks = self._chunks(threads)
         work = sum(emitter.channels for emitter in self._plan.emitters.values()) * self._steps * self._samples
-        threads = 1 if workers is None or work < _WORK_OF_A_THREAD else workers.ready(min(threads, len(chunks)))
+        if workers is not None:
+            threads = 1 if work < _WORK_OF_A_THREAD else workers.ready(min(threads, len(chunks)))
         size = chunks[0].stop
         own = [(self._take(size), self._no_counts()) for _ in range(threads)]
         indices = iter(chunks)
@@ -90,9 +95,10 @@ class SampleRun:
         )
 
     def _chunks(self, threads: int) -> list[slice]:
-        """Samples of each, as many but for the last one."""
-        most = _CHUNK_BYTES // (self._plan.widest * 4 * min(self._steps, _STEPS_AT_ONCE))
-        size = max(min(most, -(-self._samples // threads)), 1)
+        """Samples of each, as many but for the last one; sets how many steps are run at once."""
+        most = _CHUNK_BYTES // (self._plan.widest * 4)
+        size = max(min(most // min(self._steps, _FEWEST_STEPS), -(-self._samples // threads)), 1)
+        self._steps_at_once = min(self._steps, max(most // size, _FEWEST_STEPS), _MOST_STEPS)
         return [slice(first, min(first + size, self._samples)) for first in range(0, self._samples, size)]
 
     @property
@@ -102,7 +108,7 @@ class SampleRun:
         return prepared.setdefault("sample memory", Shelf(IDLE)) if shelf is None else shelf
 
     def _take(self, samples: int) -> SampleMemory:
-        steps = min(self._steps, _STEPS_AT_ONCE)
+        steps = self._steps_at_once
         idle = self._shelf.take(lambda memory: memory.samples >= samples and memory.steps >= steps)
         return SampleMemory(self._plan, samples, steps) if idle is None else idle
 
@@ -116,8 +122,8 @@ class SampleRun:
         """What one of the workers does; next() on an iterator is atomic."""
         for samples in chunks:
             memory.begin(samples.stop - samples.start)
-            for first in range(0, self._steps, _STEPS_AT_ONCE):
-                steps = slice(first, min(first + _STEPS_AT_ONCE, self._steps))
+            for first in range(0, self._steps, self._steps_at_once):
+                steps = slice(first, min(first + self._steps_at_once, self._steps))
                 self._run_steps(memory, counts, samples, steps)
             self._leave(memory, samples)
 
