@@ -1,11 +1,14 @@
 """Neurons at speed: samples a second beside snnTorch on the CPU and a plain NumPy loop, with the same spikes.
 
 A fully connected layer of 256 inputs and 256 neurons, and a readout of 10; N samples, each with spikes of its own at
-each of 25 steps. In each run the engine's spikes, snnTorch's and the loop's are compared, all of them, before any time
-is taken. Weights and decays are dyadic, so that few sums are rounded. The engine takes the samples as a picture's
-pixels.
+each of 25 steps, which all three take as one array of zeros and ones over time. In each run the engine's spikes,
+snnTorch's and the loop's are compared, all of them, before any time is taken; then the three take turns. Weights and
+decays are dyadic, so that few sums are rounded.
 
-    python benchmarks/neurons.py [--batches 1,16,128] [--threads 1]
+    python benchmarks/neurons.py [--neurons Leaky,RSynaptic] [--batches 1,16,128] [--shares 0.02,0.1,0.5] [--threads 1]
+
+With several threads, `--clock wall` says what they gain. The ledger of counts is worked out when it is asked for; with
+`--ledger` it is, in each run.
 """
 
 from __future__ import annotations
@@ -41,6 +44,11 @@ def make_models():
         ),
         "Alpha": (AlphaNeuron(rise, fall, dt=0.001), lambda: snntorch.Alpha(alpha=0.75, beta=0.5), 3),
         "RLeaky": (Lapicque(0.004, 4.0, **late), lambda: snntorch.RLeaky(beta=0.75, linear_features=SIZE), 1),
+        "RSynaptic": (
+            CurrentBasedLeakyIntegrateAndFire(0.002, 0.004, 2.0, 4.0, **late),
+            lambda: snntorch.RSynaptic(alpha=0.5, beta=0.75, linear_features=SIZE),
+            2,
+        ),
     }
 
 
@@ -51,7 +59,7 @@ def make_weights(name):
     generator = np.random.default_rng(0)
     forward = (np.round(generator.normal(0, 8, (SIZE, SIZE))) / 64).astype(np.float32)
     backward = (np.round(generator.normal(-1, 4, (SIZE, SIZE))) / 64).astype(np.float32)
-    return forward, backward if name == "RLeaky" else None
+    return forward, backward if name in ("RLeaky", "RSynaptic") else None
 
 
 def make_inputs(batch, share):
@@ -62,33 +70,15 @@ def make_inputs(batch, share):
 
 
 def make_network(model, forward, backward):
-    """The samples are pixels of one picture: a full connection is a 1x1 convolution, which sees one alone."""
-    from spikeunet.engine import Add, Conv2d, Events, Input, Network, Neurons, Output
+    """Full connections of pictures of one pixel, each of them a sample."""
+    from spikeunet.engine import Add, Events, Input, Linear, Network, Neurons, Output
 
-    def connection(name, source, weight, **options):
-        return Conv2d(name, source, weight[:, :, None, None], **options)
-
-    nodes = [connection("in", "input", forward), Neurons("neurons", "in", model)]
+    nodes = [Linear("in", "input", forward), Neurons("neurons", "in", model)]
     if backward is not None:
-        back = connection("back", "neurons", backward, delay=1)
+        back = Linear("back", "neurons", backward, delay=1)
         nodes = [nodes[0], back, Add("sum", ("in", "back")), Neurons("neurons", "sum", model)]
-    last = connection("last", "neurons", make_readout())
+    last = Linear("last", "neurons", make_readout())
     return Network([Input("input", SIZE, Events()), *nodes, last, Output("output", "last")])
-
-
-def make_stream(inputs):
-    """The spikes (T, N, inputs) as events of a picture of N pixels, as square as may be."""
-    import numpy as np
-
-    from spikeunet.engine import Events, EventStream
-
-    steps, sites = np.nonzero(inputs.reshape(len(inputs), -1))
-    first = np.zeros(len(inputs) + 1, np.int64)
-    np.cumsum(np.bincount(steps, minlength=len(inputs)), out=first[1:])
-    batch = inputs.shape[1]
-    width = next(side for side in range(max(math.isqrt(batch), 1), 0, -1) if batch % side == 0)
-    shape = (inputs.shape[2], batch // width, width)
-    return EventStream(shape, len(inputs), Events(), first, sites.astype(np.int64), np.ones(len(sites), np.uint8))
 
 
 def make_readout():
@@ -97,10 +87,11 @@ def make_readout():
     return (np.round(np.random.default_rng(2).normal(0, 16, (CLASSES, SIZE))) / 64).astype(np.float32)
 
 
-def engine_run(network, inputs, threads, record=()):
+def engine_run(network, inputs, threads, record=(), ledger=False):
     from spikeunet.engine import simulate
 
-    return simulate(network, make_stream(inputs), threads=threads, record=record)
+    result = simulate(network, inputs[..., None, None], time_axis=0, threads=threads, record=record)
+    return result.operations if ledger else result
 
 
 def snntorch_run(make, states, forward, backward, inputs):
@@ -156,19 +147,20 @@ def numpy_run(model, forward, backward, inputs):
 _CONSTANTS = ("decay", "gain", "threshold", "syn_decay", "syn_gain", "rising", "falling", "scale")
 
 
-def timed(function, repeat):
-    """Median and range of processor seconds of `repeat` runs, after one that may compile."""
-    function()
-    times = []
-    for _ in range(repeat):
-        begin = time.process_time()
-        function()
-        times.append(time.process_time() - begin)
-    return statistics.median(times), min(times), max(times)
+def timed(functions, repeat, clock):
+    """Median, least and most seconds of `repeat` runs of functions that take turns, after one each that may compile."""
+    times = [[] for _ in functions]
+    for number in range(repeat + 1):
+        for function, of_function in zip(functions, times, strict=True):
+            begin = clock()
+            function()
+            if number:
+                of_function.append(clock() - begin)
+    return [(statistics.median(each), min(each), max(each)) for each in times]
 
 
-def compare(name, batch, share, threads, repeat):
-    """One row: spikes compared, then all three timed; the processor's time of all threads together."""
+def compare(name, batch, share, threads, repeat, clock, ledger):
+    """One row: spikes compared, then all three timed."""
     import numpy as np
 
     model, make, states = make_models()[name]
@@ -176,7 +168,7 @@ def compare(name, batch, share, threads, repeat):
     inputs = make_inputs(batch, share)
     network = make_network(model, forward, backward)
     spikes = engine_run(network, inputs, threads, ("spikes",)).spikes["neurons"]
-    found = spikes.reshape(STEPS, SIZE, batch).transpose(0, 2, 1)
+    found = spikes[..., 0, 0].swapaxes(0, 1)
     expected, _ = snntorch_run(make, states, forward, backward, inputs)
     plain, _ = numpy_run(model, forward, backward, inputs)
     if not (np.array_equal(found != 0, expected != 0) and np.array_equal(found != 0, plain != 0)):
@@ -184,15 +176,17 @@ def compare(name, batch, share, threads, repeat):
         raise SystemExit(
             f"{name}, batch {batch}, {share:.0%}: spikes differ from snnTorch's and the loop's: {different}"
         )
-    engine = timed(lambda: engine_run(network, inputs, threads), repeat)
-    torch_time = timed(lambda: snntorch_run(make, states, forward, backward, inputs), repeat)
-    numpy_time = timed(lambda: numpy_run(model, forward, backward, inputs), repeat)
+    runs = (
+        lambda: engine_run(network, inputs, threads, (), ledger),
+        lambda: snntorch_run(make, states, forward, backward, inputs),
+        lambda: numpy_run(model, forward, backward, inputs),
+    )
     return [
         name,
         batch,
         share,
         float((found != 0).mean()),
-        *(_rate(batch, each) for each in (engine, torch_time, numpy_time)),
+        *(_rate(batch, each) for each in timed(runs, repeat, clock)),
     ]
 
 
@@ -204,11 +198,13 @@ def _rate(batch, times):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--neurons", default="Leaky,Lapicque,Synaptic,Alpha,RLeaky")
+    parser.add_argument("--neurons", default="Leaky,Lapicque,Synaptic,Alpha,RLeaky,RSynaptic")
     parser.add_argument("--batches", default="1,16,128")
     parser.add_argument("--shares", default="0.02,0.1,0.5")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeat", type=int, default=7)
+    parser.add_argument("--repeat", type=int, default=15)
+    parser.add_argument("--ledger", action="store_true")
+    parser.add_argument("--clock", choices=("processor", "wall"), default="processor")
     arguments = parser.parse_args()
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(arguments.threads)
@@ -216,9 +212,10 @@ def main():
     from _common import machine
 
     torch.set_num_threads(arguments.threads)
+    clock = time.process_time if arguments.clock == "processor" else time.perf_counter
     print(
         f"{machine()}; {arguments.threads} threads each; {SIZE} inputs, {SIZE} neurons, {STEPS} steps; medians of "
-        f"{arguments.repeat} (lowest to highest), processor time"
+        f"{arguments.repeat} (lowest to highest), {arguments.clock} time"
     )
     print("| neuron | batch | inputs that spike | neurons that fire | engine / samples/s | snnTorch | NumPy | ratios |")
     print("|---|---|---|---|---|---|---|---|")
@@ -226,7 +223,7 @@ def main():
         for batch in map(int, arguments.batches.split(",")):
             for share in map(float, arguments.shares.split(",")):
                 *_, fired, engine, torch_rate, numpy_rate = compare(
-                    name, batch, share, arguments.threads, arguments.repeat
+                    name, batch, share, arguments.threads, arguments.repeat, clock, arguments.ledger
                 )
                 rates = [
                     f"{median:,.0f} ({least:,.0f} to {most:,.0f})"

@@ -72,8 +72,14 @@ def least_exponents(rows: Float32, most: int = LARGEST_CODE) -> NDArray[np.int32
     return np.where(largest > 0, least, 0).astype(np.int32)
 
 
-def codes_and_exponents(node: Weighted) -> tuple[NDArray[np.int8], NDArray[np.int32]] | None:
+def codes_and_exponents(node: Weighted, signed_zeros: bool = True) -> tuple[NDArray[np.int8], NDArray[np.int32]] | None:
     """The weights as integers and powers of two, where they are that exactly, and None where they are not.
+
+    Parameters
+    ----------
+    node : Weighted
+    signed_zeros : bool
+        Whether a weight of -0.0, which no integer is, is none that they are; otherwise it counts as 0.
 
     Returns
     -------
@@ -86,29 +92,29 @@ def codes_and_exponents(node: Weighted) -> tuple[NDArray[np.int8], NDArray[np.in
         return None
     rows = node.by_output(node.weight)
     # Other weights show in the first channel already, and there may be millions of them.
-    if _codes(rows[:1], least_exponents(rows[:1])) is None:
+    if _codes(rows[:1], least_exponents(rows[:1]), signed_zeros) is None:
         return None
     exponents = least_exponents(rows)
-    codes = _codes(rows, exponents)
+    codes = _codes(rows, exponents, signed_zeros)
     return None if codes is None else (node.from_rows(codes), exponents)
 
 
-def _codes(rows: Float32, exponents: NDArray[np.int32]) -> NDArray[np.int8] | None:
+def _codes(rows: Float32, exponents: NDArray[np.int32], signed_zeros: bool = True) -> NDArray[np.int8] | None:
     """Codes of all weights, some channels at a time; None where a weight is no code times its channel's power."""
     codes, height = empty(rows.shape, np.int8), max(_BLOCK // rows.shape[1], 1)
     for first in range(0, len(rows), height):
         part = slice(first, first + height)
-        if not _write_codes(rows[part], exponents[part], codes[part]):
+        if not _write_codes(rows[part], exponents[part], codes[part], signed_zeros):
             return None
     return codes
 
 
-def _write_codes(rows: Float32, exponents: NDArray[np.int32], codes: NDArray[np.int8]) -> bool:
+def _write_codes(rows: Float32, exponents: NDArray[np.int32], codes: NDArray[np.int8], signed_zeros: bool) -> bool:
     # Nothing may underflow: a weight that is tiny beside its channel's largest must not be taken for a zero.
     precise = rows if (exponents <= 0).all() else rows.astype(np.float64)
     scaled = np.ldexp(precise, -exponents[:, None])
     codes[:] = scaled
-    return not ((codes != scaled).any() or np.signbit(rows[codes == 0]).any())
+    return not ((codes != scaled).any() or (signed_zeros and np.signbit(rows[codes == 0]).any()))
 
 
 def scaled_codes(node: Weighted, codes: NDArray[Any], exponents: NDArray[Any]) -> Float32:

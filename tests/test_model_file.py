@@ -18,6 +18,7 @@ from model_files import (
 
 from spikeunet.converters import convert
 from spikeunet.engine import (
+    Add,
     BurstNeuron,
     Input,
     IntegrateAndFire,
@@ -76,6 +77,21 @@ def test_half_precision_rounds_the_weights_and_halves_the_file(tmp_path):
     np.testing.assert_array_equal(found["conv5"].weight, network["conv5"].weight.astype(np.float16))
 
 
+def test_half_precision_is_taken_where_it_loses_nothing(tmp_path):
+    halves = np.float32([[1 + 2**-10, -0.0], [65504.0, 2**-14]])
+    rest = np.float32([[1 + 2**-11, 2**-3], [65536.0, 0.1]])
+    nodes = [Linear("half", "input", halves, rest[0]), Linear("full", "input", rest), Add("sum", ("half", "full"))]
+    network = Network([Input("input", 2), *nodes, Output("output", "sum")])
+    save_model(network, tmp_path / "model.npz", dtype="exact")
+    kinds = {key: array.dtype for key, array in file_arrays(tmp_path / "model.npz").items() if "/" in key}
+    assert kinds["weights/half.weight"] == kinds["weights/full.bias"] == np.float16
+    assert kinds["weights/full.weight"] == kinds["weights/half.bias"] == np.float32
+    found = read_model(tmp_path / "model.npz")
+    for name in ("half", "full"):
+        for array in ("weight", "bias"):
+            assert getattr(found[name], array).tobytes() == getattr(network[name], array).tobytes()
+
+
 def test_saving_twice_gives_the_same_bytes(tmp_path, saved):
     save_model(read_model(saved), tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == saved.read_bytes()
@@ -108,7 +124,7 @@ def test_metadata_without_a_json_form_is_refused(tmp_path, metadata):
 
 
 def test_an_unknown_dtype_is_refused(tmp_path):
-    with pytest.raises(InputError, match="dtype must be 'float32' or 'float16'"):
+    with pytest.raises(InputError, match="dtype must be 'float32', 'float16' or 'exact'"):
         save_model(small_network(), tmp_path / "model.npz", dtype="float64")
 
 

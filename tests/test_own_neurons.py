@@ -491,3 +491,29 @@ def test_the_example(tmp_path):
     for method in ("flow", "bptt"):
         first, last = printed.partition(f"{method}: loss ")[2].partition("\n")[0].split(" -> ")
         assert float(last) < 0.5 * float(first)
+
+
+@register_neuron("tests/listing", compile_now=False)
+@dataclass(frozen=True)
+class Listing:
+    """Integrate-and-fire, with a list in its step, for which kernels without arrays cannot be compiled."""
+
+    threshold: float = 0.5
+    initial: float = 0.0
+
+    def state(self):
+        return {"v": self.initial}
+
+    def levels(self):
+        return 0.0, self.threshold
+
+    @staticmethod
+    def step(current, v, threshold):
+        parts = [v, current]
+        v = parts[0] + parts[1]
+        return (1, v - threshold) if v >= threshold else (0, v)
+
+
+def test_a_step_may_make_a_list():
+    found = alone(Listing(), [0.25, 0.5, 0.0], 4)
+    assert found.spikes["neurons"][:, 0, 0].tolist() == [[0, 0.5, 0], [0.5, 0.5, 0], [0, 0.5, 0], [0.5, 0.5, 0]]

@@ -216,7 +216,9 @@ def integer_weights(node: WeightedTaps, incoming: Shape) -> IntegerWeights | Non
 
 
 def _integer_weights(node: WeightedTaps, incoming: Shape) -> IntegerWeights | None:
-    found = codes_and_exponents(node)
+    # A sum that begins with a zero that has no sign, or with anything else, does not notice the sign of others.
+    bias: NDArray[np.float32] = getattr(node, "bias", np.zeros(1, np.float32))
+    found = codes_and_exponents(node, signed_zeros=bool(np.signbit(bias[bias == 0]).any()))
     if found is None or not (np.abs(found[1]) <= _HIGHEST_EXPONENT).all():
         return None
     return IntegerWeights(node.dense_kernel(found[0], incoming), np.ldexp(np.float32(1), found[1]))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..kernels.bound import bound
 from ..kernels.float_mode import gradual
 from ..kernels.step_inputs import RandomNumbers, StepIndex
-from ..kernels.stepped import find_restless, step_band
+from ..kernels.stepped import find_restless, step_band, step_samples
 from ..neurons import (
     Heterogeneous,
     LadderModel,
@@ -34,8 +34,7 @@ class Stepper:
     Parameters
     ----------
     registration : Registration
-    kernel : compiled function
-        See `kernels.stepped.step_band`.
+    kernels : StepKernels
     initial : tuple of float or array
         Each state variable before the first step; arrays as in `parameters`.
     parameters : tuple
@@ -45,7 +44,7 @@ class Stepper:
     """
 
     registration: Registration
-    kernel: Any
+    kernels: StepKernels
     initial: tuple[Any, ...]
     parameters: tuple[Any, ...]
     highest: int
@@ -74,11 +73,28 @@ class Stepper:
         NeuronError
             If the step cannot be compiled or returns a level that the model does not have.
         """
-        try:
-            given = (currents, words, shape, states, place, self.initial, self.parameters, marks)
-            found, finite = self.kernel(*given)
-        except numba.core.errors.NumbaError as error:
-            raise cannot_compile(self.registration.name, error) from None
+        arguments = (currents, words, shape, states, place, self.initial, self.parameters, marks)
+        return self._checked(*self.kernels.call("step_band", arguments))
+
+    def run_samples(
+        self,
+        currents: NDArray[np.float32],
+        back: tuple[NDArray[Any], NDArray[np.float32], tuple[NDArray[Any], ...]],
+        scale: NDArray[np.float32] | None,
+        rows: tuple[NDArray[np.uint8], NDArray[np.uint64]],
+        shape: tuple[int, int, int, int],
+        states: tuple[NDArray[np.float32], ...],
+        fresh: bool,
+    ) -> bool:
+        """The same for many samples side by side, of neurons that are all alike; see `kernels.stepped.step_samples`.
+
+        Within `gradual`, which is the caller's part.
+        """
+        arguments = (currents, back, scale, rows, shape, states, (fresh, self.initial), self.parameters)
+        return self._checked(*self.kernels.call("step_samples", arguments))
+
+    def _checked(self, found: int, finite: bool) -> bool:
+        """`finite`; NeuronError where the highest level found is none of the model's."""
         highest = int(found)
         if highest > self.highest:
             signed = highest - 2**64 if highest >= 2**63 else highest
@@ -94,7 +110,7 @@ class Stepper:
         marks: NDArray[np.uint16],
     ) -> None:
         """Mark the pixels of event-driven neurons that are not at rest; see `kernels.stepped.find_restless`."""
-        _restless_kernel(self.registration)(states, channels, place, self.parameters, marks)
+        self.kernels.call("find_restless", (states, channels, place, self.parameters, marks))
 
 
 def stepper_of(model: NeuronModel, layer: str, padded: int) -> Stepper | None:
@@ -111,8 +127,8 @@ def stepper_of(model: NeuronModel, layer: str, padded: int) -> Stepper | None:
     if isinstance(model, LadderModel):
         return None
     registration, highest = registration_behind(model), level_table(model).highest
-    # Made here, before several threads would make it at once.
-    kernel = _kernel(registration)
+    # Made here, before several threads would make them at once.
+    kernels = _kernels(registration)
     key = layer_key(layer, getattr(model, "seed", 0))
     given = {"step_index": StepIndex(np.int64(0)), "random": RandomNumbers(np.uint64(key))}
     if isinstance(model, Heterogeneous):
@@ -120,7 +136,7 @@ def stepper_of(model: NeuronModel, layer: str, padded: int) -> Stepper | None:
         initial, parameters = (tuple(_arranged(part, padded) for part in parts) for parts in arrays)
     else:
         initial, parameters = tuple(initial_state(model).values()), registration.arguments(model, given)
-    return Stepper(registration, kernel, initial, parameters, highest)
+    return Stepper(registration, kernels, initial, parameters, highest)
 
 
 def _arranged(part: Any, padded: int) -> Any:
@@ -133,13 +149,39 @@ def _arranged(part: Any, padded: int) -> Any:
     return arranged
 
 
-@functools.cache
-def _kernel(registration: Registration) -> Any:
-    model = registration.model
-    return bound(step_band, f"{model.__module__}.{model.__qualname__}", STEP=registration.step)
+class StepKernels:
+    """The kernels of a registered model, compiled as each is needed.
+
+    A step that makes arrays or lists, which few do, gets kernels that may, once that has been met: they are slower.
+    """
+
+    def __init__(self, registration: Registration) -> None:
+        self._registration = registration
+        self._made = {name: self._bound(template, False) for name, template in _TEMPLATES.items()}
+
+    def call(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        """What a kernel returns; NeuronError where the step cannot be compiled."""
+        kernel = self._made[name]
+        try:
+            return kernel(*arguments)
+        except numba.core.errors.NumbaError:
+            # Another thread may have come here first: what it has made is used.
+            if self._made[name] is kernel:
+                self._made[name] = self._bound(_TEMPLATES[name], True)
+        try:
+            return self._made[name](*arguments)
+        except numba.core.errors.NumbaError as error:
+            raise cannot_compile(self._registration.name, error) from None
+
+    def _bound(self, template: Any, makes_arrays: bool) -> Any:
+        model = self._registration.model
+        owner = f"{model.__module__}.{model.__qualname__}"
+        return bound(template, owner, makes_arrays, STEP=self._registration.step)
+
+
+_TEMPLATES = {"step_band": step_band, "step_samples": step_samples, "find_restless": find_restless}
 
 
 @functools.cache
-def _restless_kernel(registration: Registration) -> Any:
-    model = registration.model
-    return bound(find_restless, f"{model.__module__}.{model.__qualname__}", STEP=registration.step)
+def _kernels(registration: Registration) -> StepKernels:
+    return StepKernels(registration)

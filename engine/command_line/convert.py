@@ -134,7 +134,7 @@ NOISE_LEVELS = 10
 @click.option("--no-check", is_flag=True, help="Do not look for FILE.npz beside FILE.onnx to compare with.")
 @click.option("--force", is_flag=True, help="Convert even if the check finds other outputs.")
 @click.option("--description", help="A line about the model.")
-@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option("--dtype", type=click.Choice(["float32", "float16", "exact"]), default="float32", show_default=True)
 def convert(
     state: Path,
     output: Path,

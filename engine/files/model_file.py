@@ -61,11 +61,14 @@ MAXIMUM_TEXT = 2**24
 """Longest JSON text in a file, in bytes."""
 
 _REMEDY = "copy or convert the model again"
+DTYPES = ("float32", "float16", "exact")
+"""How weights can be stored, see `save_model`."""
+
 _TEXTS = ("topology", "metadata", "normalization")
 
 
 def save_model(
-    network: Network, path: str | os.PathLike[str] | BinaryIO, dtype: Literal["float32", "float16"] = "float32"
+    network: Network, path: str | os.PathLike[str] | BinaryIO, dtype: Literal["float32", "float16", "exact"] = "float32"
 ) -> None:
     """Write a network to an NPZ file, atomically: a reader sees the old file or the whole new one.
 
@@ -74,8 +77,10 @@ def save_model(
     network : Network
     path : str, path-like or binary file object
         Where to write; an existing file is replaced.
-    dtype : "float32" or "float16"
-        How to store weights and biases. float32 is exact; float16 halves the file and rounds to 11 significant bits.
+    dtype : "float32", "float16" or "exact"
+        How to store weights and biases. float32 is exact; float16 halves the file and rounds to 11 significant bits;
+        "exact" takes float16 for each array that loses nothing by it, so that no spike can change, and float32 for all
+        others.
         Weights that are integers from -127 to 127 times a power of two of each output channel, as `quantize_weights`
         makes them, are stored as int8 whatever is chosen, without loss.
 
@@ -87,8 +92,8 @@ def save_model(
     ModelFileError
         If a node or a neuron model has no file format.
     """
-    if dtype not in ("float32", "float16"):
-        raise InputError(f"dtype must be 'float32' or 'float16' (got {dtype!r})")
+    if dtype not in DTYPES:
+        raise InputError(f"dtype must be {', '.join(map(repr, DTYPES[:-1]))} or {DTYPES[-1]!r} (got {dtype!r})")
     weights: dict[str, NDArray[Any]] = {}
     for node in network.nodes:
         if isinstance(node, Weighted):
@@ -199,6 +204,11 @@ def _node_arrays(node: Weighted, dtype: str) -> dict[str, NDArray[Any]]:
 
 
 def _stored(key: str, array: NDArray[np.float32], dtype: str) -> NDArray[Any]:
+    if dtype == "exact":
+        with np.errstate(over="ignore"):
+            half = array.astype(np.float16)
+        # As bits: a zero keeps its sign.
+        return half if half.astype(np.float32).tobytes() == array.tobytes() else array
     if dtype == "float16" and np.abs(array).max() > np.finfo(np.float16).max:
         raise InputError(f"{key} has values beyond float16's range of 65504; save it as float32")
     return array.astype(dtype)

@@ -17,13 +17,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from .compilation import compiled
+from .compilation import compiled, compiled_bare
 
 _STANDARD = {*sys.stdlib_module_names, "numpy", "numba", "scipy"}
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), np.generic)
 
 
-def bound(template: Any, owner: str, **functions: Callable[..., object]) -> Any:
+def bound(template: Any, owner: str, makes_arrays: bool = False, **functions: Callable[..., object]) -> Any:
     """A kernel whose global names given in `functions` stand for these.
 
     Parameters
@@ -32,6 +32,9 @@ def bound(template: Any, owner: str, **functions: Callable[..., object]) -> Any:
         Uses the names as globals.
     owner : str
         Whose functions they are; names the kernel on disk.
+    makes_arrays : bool
+        Whether one of the functions makes arrays or lists, which keeps loops from becoming vector instructions: see
+        `compiled_bare`.
     **functions : functions, plain or compiled
         Plain ones are compiled.
     """
@@ -40,8 +43,8 @@ def bound(template: Any, owner: str, **functions: Callable[..., object]) -> Any:
     clone.__qualname__ = f"{template.__name__}_{re.sub(r'[^A-Za-z0-9]+', '_', owner)}"
     digest = code_digest(*functions.values())
     if digest is None:
-        return numba.njit(nogil=True, error_model="numpy")(clone)
-    return compiled(clone, digest)
+        return numba.njit(nogil=True, error_model="numpy", _nrt=makes_arrays)(clone)
+    return (compiled if makes_arrays else compiled_bare)(clone, digest)
 
 
 def _jitted(function):

@@ -25,13 +25,13 @@ def compiled(function: Callable[..., Any], parts: str = "") -> Any:
     return _compiled(function, "compiled", parts)
 
 
-def compiled_bare(function: Callable[..., Any]) -> Any:
+def compiled_bare(function: Callable[..., Any], parts: str = "") -> Any:
     """`compiled` for kernels that make no arrays, views excepted.
 
     Numba then counts no references to arrays. Where arrays are taken out of tuples it would count them in inner loops,
-    and each count is a locked instruction.
+    and each count is a locked instruction, which no loop of vector instructions can have.
     """
-    return _compiled(function, "bare", _nrt=False)
+    return _compiled(function, "bare", parts, _nrt=False)
 
 
 def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numba.extending import overload
 
+from .samples import put, walk_integers, walk_row
 from .step_inputs import of_neuron, of_pixel, of_step
 from .touched import RESTLESS
 
@@ -189,3 +190,49 @@ def find_restless(states, channels, place, parameters, marks):
             if after[0] != 0 or any_changed(before, after[1:]):
                 marks[pixel] |= np.uint16(RESTLESS)
                 break
+
+
+def step_samples(currents, back, scale, rows, shape, states, place, parameters):
+    """Run a population of which all neurons are alike through some steps, for many samples side by side.
+
+    currents : float32, (steps * samples, padded channels); changed where something comes back
+    back : of a connection of the population to itself that takes a step, weights, float32, (channels, padded), bias,
+        (padded,), and scratch memory: that of `walk_rows`, and int32, (padded,); no weights where there is none
+    scale : None, or float32, (padded,), what weights that are int8 are multiplied with
+    rows : uint8, ((1 + steps) * samples, bytes), the first `samples` ones what was fired before; receives the levels;
+        and the same memory as words, uint64
+    shape : steps, samples, padded channels, channels
+    states : tuple of float32 arrays, (samples, padded channels) flat, before and after these steps
+    place : whether the neurons begin from the tuple of numbers that follows
+    parameters : tuple of numbers, the last arguments of STEP
+
+    Returns what `step_band` does.
+    """
+    steps, samples, padded, channels = shape
+    weights, bias, (active, returned, sums) = back
+    rows, words = rows
+    fresh, initial = place
+    highest, broken = np.uint64(0), np.uint64(0)
+    if fresh:
+        for neuron in range(samples * padded):
+            store(states, neuron, initial)
+    for step in range(steps):
+        for sample in range(samples):
+            number = step * samples + sample
+            row, level = currents[number], rows[number + samples]
+            if weights.shape[0] > 0:
+                # Numba compiles only the branch that the type of `scale` calls for.
+                if scale is None:
+                    walk_row(words[number], weights, bias, active, returned)
+                else:
+                    walk_integers(words[number], weights, bias, scale, active, sums, returned)
+                put(returned, row, True)
+            state = cut(states, sample * padded, sample * padded + channels)
+            for channel in range(channels):
+                after = STEP(np.float64(row[channel]), *loaded(state, channel), *parameters)
+                store(state, channel, after[1:])
+                broken |= beyond(row[channel]) | any_beyond(after[1:])
+                found = np.uint64(np.int64(after[0]))
+                highest = max(highest, found)
+                level[channel] = np.uint8(found)
+    return highest, broken == 0

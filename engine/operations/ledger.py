@@ -151,6 +151,16 @@ class Operations:
         inputs = {name: each.first_steps(steps) for name, each in self.inputs.items()}
         return Operations(steps, self.pictures, neurons, synapses, inputs)
 
+    def of_pictures(self, pictures: int) -> Operations:
+        """The ledger of so many pictures of one size, whose events these are together, in place of one."""
+        return Operations(
+            self.steps,
+            pictures,
+            {name: layer.of_pictures(pictures) for name, layer in self.neurons.items()},
+            {name: node.of_pictures(pictures) for name, node in self.synapses.items()},
+            {name: each.of_pictures(pictures) for name, each in self.inputs.items()},
+        )
+
     def rows(self, by: str = "node") -> list[dict[str, Any]]:
         """The ledger as records.
 

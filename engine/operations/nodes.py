@@ -116,6 +116,10 @@ class NeuronOperations(Emitter):
         """What the layer did in its first `steps` steps."""
         return replace(self, events=self.events[:steps], spikes=self.spikes[:steps], updates=self.updates[:steps])
 
+    def of_pictures(self, pictures: int) -> NeuronOperations:
+        """The same events, of so many pictures of one size together, each with as many updates."""
+        return replace(self, neurons=self.neurons * pictures, updates=self.updates * pictures)
+
     def __add__(self, other: NeuronOperations) -> NeuronOperations:
         check_equal(self.name, "thresholds", self.thresholds, other.thresholds)
         return replace(
@@ -163,6 +167,10 @@ class InputOperations(Emitter):
     def first_steps(self, steps: int) -> InputOperations:
         """What was emitted in the first `steps` steps."""
         return replace(self, events=self.events[:steps], spikes=self.spikes[:steps])
+
+    def of_pictures(self, pictures: int) -> InputOperations:
+        """The same events, of so many pictures of one size together."""
+        return replace(self, sites=self.sites * pictures)
 
     def __add__(self, other: InputOperations) -> InputOperations:
         check_equal(self.name, "thresholds", self.thresholds, other.thresholds)
@@ -324,6 +332,11 @@ class SynapseOperations:
         dense = self.dense_synops // max(1, self.steps) * steps
         return replace(self, sources=sources, steps=steps, dense_synops=dense)
 
+    def of_pictures(self, pictures: int) -> SynapseOperations:
+        """The same events, of so many pictures of one size together; of a node that reads no analog input."""
+        numbers = {name: getattr(self, name) * pictures for name in _OF_EACH_PICTURE}
+        return replace(self, **numbers)
+
     def __add__(self, other: SynapseOperations) -> SynapseOperations:
         for attribute in ("kind", "weights", "zero_weights", "joined", "delay"):
             check_equal(self.name, attribute, getattr(self, attribute), getattr(other, attribute))
@@ -341,6 +354,10 @@ class SynapseOperations:
             largest_outputs=max(self.largest_outputs, other.largest_outputs),
             state_bytes=max(self.state_bytes, other.state_bytes),
         )
+
+
+_OF_EACH_PICTURE = ("dense_synops", "dense_macs", "inputs", "outputs")
+"""What a node counts for each picture, whatever fires."""
 
 
 def check_equal(owner: str, attribute: str, first: object, second: object) -> None:

@@ -1,9 +1,8 @@
-"""Gather a run's counts, layer by layer, into the ledger of operations."""
+"""Gather a run's counts, layer by layer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,38 +13,17 @@ from ..binding.products import most_products_of, products_of
 from ..events import EventQueue
 from ..graph import ZeroFanOut
 from ..kernels.vectors import LEVEL_BITS
-from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
-from ..operations.nodes import counted
 from .layer_state import picture_of
 from .ledger_plan import LedgerPlan, plan_of
+from .run_counts import RunCounts
 
-Emitted = TypeVar("Emitted", NeuronOperations, InputOperations)
 
-
-class OperationsCounter:
-    """Counts of one picture; `operations` is the ledger.
-
-    Attributes
-    ----------
-    fired : (layers + encoded Inputs, 1 + K, T) int64
-        As in `LayerRun`, of all layers and steps; K is at least 8.
-    counts : (sources of all layers, 2, 1 + K, T) int64
-        Likewise, layer by layer.
-    updates : (layers, T) int64
-        Pixels of event-driven neurons that were updated.
-    arriving : dict of str to (1 + K,) int64
-        What was fired before the first step and arrives at it, through a delay.
-    """
+class OperationsCounter(RunCounts):
+    """Counts of one picture, as layers of a program are run."""
 
     def __init__(self, program: Program, steps: int) -> None:
+        super().__init__(plan_of(program), steps)
         self._program = program
-        self._steps = steps
-        self._plan = plan = plan_of(program)
-        self._macs: dict[str, dict[int, tuple[int, int]]] = {}
-        self.arriving: dict[str, NDArray[np.int64]] = {}
-        self.fired = np.zeros((len(plan.rows), 1 + plan.kinds, steps), np.int64)
-        self.counts = np.zeros((plan.begins[-1], 2, 1 + plan.kinds, steps), np.int64)
-        self.updates = np.zeros((len(program.layers), steps), np.int64)
 
     def add_input(self, layer: Layer, picture: NDArray[np.float32], first_step: int = 0) -> None:
         """Note the multiply-accumulates of a layer that reads the analog input, from one step on.
@@ -57,7 +35,7 @@ class OperationsCounter:
         macs += sum(most_products_of(layer, source) for source in analog)
         effective = sum(_effective_macs(layer, picture_of(source, picture), source.channel_offset) for source in analog)
         effective += _effective_products(layer, analog, picture)
-        self._macs.setdefault(layer.node.name, {})[first_step] = macs, effective
+        self.macs.setdefault(layer.node.name, {})[first_step] = macs, effective
 
     def add_run(
         self,
@@ -72,14 +50,14 @@ class OperationsCounter:
         `fired`, `counts` and `updates` are as in `LayerRun`, whose steps may be more.
         """
         # Noted now and worked out in the end, all at once: between kernels, little of this would be in the caches.
-        row, size = self._plan.rows[layer.name], steps.stop - steps.start
+        row, size = self.plan.rows[layer.name], steps.stop - steps.start
         if layer is not self._program.layers[row]:
             # Of a tile, the layer that is run knows what its rows count for.
             parts = [(layer if index == row else each).parts for index, each in enumerate(self._program.layers)]
-            self._plan = LedgerPlan(self._program, parts)
+            self.plan = LedgerPlan(self._program, parts)
         self.fired[row, : len(fired), steps] = fired[:, :size]
         self.updates[row, steps] = updates[:size]
-        of_layer = self.counts[self._plan.begins[row] : self._plan.begins[row + 1]]
+        of_layer = self.counts[self.plan.begins[row] : self.plan.begins[row + 1]]
         of_layer[:, :, : counts.shape[2], steps] = counts[..., :size]
 
     def add_compiled(
@@ -94,7 +72,7 @@ class OperationsCounter:
         kinds = fired.shape[1]
         self.fired[layers, :kinds, steps] = fired
         self.updates[layers, steps] = updates[:, : steps.stop - steps.start]
-        begins = self._plan.begins
+        begins = self.plan.begins
         if len(counts) == begins[-1]:
             self.counts[:, :, :kinds, steps] = counts
             return
@@ -103,83 +81,10 @@ class OperationsCounter:
 
     def add_encoded(self, name: str, queue: EventQueue, first_step: int) -> None:
         """Note the spikes that an Input's encoder has made, from one step on."""
-        table, row = self._program.network.encoded[name].level_table(), self._plan.rows[name]
+        table, row = self._program.network.encoded[name].level_table(), self.plan.rows[name]
         for step in range(queue.steps):
             levels = (queue.levels >> queue.levels.dtype.type(LEVEL_BITS * step)).astype(np.uint8)
             self.fired[row, : 1 + table.kinds, first_step + step] = table.counts(levels)
-
-    @property
-    def operations(self) -> Operations:
-        """The ledger of the steps noted so far."""
-        plan = self._plan
-        spikes = np.ascontiguousarray(self.fired[:, 1:].swapaxes(1, 2))
-
-        def emitted(row: int, entry: Emitted, **counts: Any) -> Emitted:
-            spiking = spikes[row, :, : len(entry.thresholds)]
-            return counted(entry, events=self.fired[row, 0], spikes=spiking, **counts)
-
-        neurons = {
-            entry.name: emitted(
-                row,
-                entry,
-                updates=self.updates[row] * channels if channels else np.full(self._steps, entry.neurons),
-            )
-            for row, entry, channels in plan.neurons
-        }
-        inputs = {entry.name: emitted(row, entry) for row, entry in plan.inputs}
-        synapses = {
-            entry.name: self._synapse_operations(entry, sources)
-            for entry, sources in zip(plan.synapses, self._accumulates(), strict=True)
-        }
-        return Operations(self._steps, 1, neurons, synapses, inputs)
-
-    def _synapse_operations(self, entry: SynapseOperations, sources: dict[str, SynapticEvents]) -> SynapseOperations:
-        noted = self._macs.get(entry.name, {}).values()
-        return counted(
-            entry,
-            sources=sources,
-            macs=sum(each for each, _ in noted),
-            macs_effective=sum(each for _, each in noted),
-            dense_synops=self._steps * entry.dense_synops,
-            steps=self._steps,
-        )
-
-    def _accumulates(self) -> list[dict[str, SynapticEvents]]:
-        """What the events of each source cause in each node of synapses; a source that is joined twice counts twice."""
-        plan = self._plan
-        found: list[dict[str, SynapticEvents]] = [{} for _ in plan.synapses]
-        for pair in plan.unknown:
-            zeros = np.zeros((2, self._steps), np.int64)
-            binary = np.zeros((self._steps, pair.source.thresholds), np.int64)
-            found[pair.node][pair.source.name] = SynapticEvents(zeros[0], binary, zeros[1])
-        if plan.pairs:
-            self._add_pairs(found)
-        return found
-
-    def _add_pairs(self, found: list[dict[str, SynapticEvents]]) -> None:
-        """Add what the events of a source cause in a node, for all pairs of them at once."""
-        plan = self._plan
-        fired = self.fired[plan.source_rows]
-        for number, pair in plan.delayed:
-            fired[number] = _arriving(fired[number], pair.source.delay)
-            before = self.arriving.get(pair.source.name, np.zeros(1, np.int64))
-            fired[number, : len(before), 0] += before
-        uneven, zeros = self.counts[plan.places].swapaxes(0, 1)
-        accumulates = (plan.usual * fired + uneven) * plan.channels
-        effective = accumulates[:, 0] - zeros[:, 0]
-        by_threshold = np.ascontiguousarray(accumulates[:, 1:].swapaxes(1, 2))
-        for number, pair in enumerate(plan.pairs):
-            binary = by_threshold[number, :, : pair.source.thresholds]
-            new = SynapticEvents(accumulates[number, 0], binary, effective[number])
-            of_node, name = found[pair.node], pair.source.name
-            of_node[name] = of_node[name] + new if name in of_node else new
-
-
-def _arriving(fired: NDArray[np.int64], delay: int) -> NDArray[np.int64]:
-    """Counts, (..., T), by the step at which events arrive."""
-    arrived = np.zeros_like(fired)
-    arrived[..., delay:] = fired[..., :-delay]
-    return arrived
 
 
 def _effective_macs(layer: Layer, picture: NDArray[np.float32], channel_offset: int) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoders import Encoder, EventStream
+from ..encoders.spike_array import SpikeArray
 from ..events import EventQueue, queue_of_steps
 
 
@@ -17,7 +18,7 @@ class EncodedInput:
     encoder : Encoder
     shown : (C, H, W) or (T, C, H, W) float32
         What is shown at all steps, or at each of them.
-    stream : EventStream or None
+    stream : EventStream, SpikeArray or None
         Spikes that come as such.
     picture : int
         Number of the picture in its batch.
@@ -31,7 +32,7 @@ class EncodedInput:
         self,
         encoder: Encoder,
         shown: NDArray[np.float32],
-        stream: EventStream | None,
+        stream: EventStream | SpikeArray | None,
         picture: int,
         done: int,
         carried: NDArray[np.float32] | None,

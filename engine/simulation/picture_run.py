@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..binding import Layer, Program
 from ..binding.bounds import picture_limit
 from ..binding.layer import Source
-from ..encoders import EventStream
 from ..events import STEPS_PER_QUEUE, EventQueue, joined_steps, one_step_later, queue_of_levels, silent_queue
 from ..float32 import largest_size, without_subnormals
 from ..graph import Network
@@ -21,8 +20,10 @@ from ..threads import WorkerThreads
 from .bound_program import BoundGroup, put_back, take_bound
 from .counting import OperationsCounter
 from .encoded_input import EncodedInput
+from .event_inputs import Streams
 from .layer_run import LayerRun
 from .layer_state import Inputs, inputs_of
+from .lazy_result import LazyResult
 from .probes import Sites, Traces
 from .queue_memory import QueueMemory
 from .recording import Recorder
@@ -89,7 +90,7 @@ class PictureRun:
         Neurons of which each step is noted; `most_steps` is then 1.
     number : int
         Of the picture in its batch.
-    streams : mapping of str to EventStream, optional
+    streams : mapping of str to EventStream or SpikeArray, optional
         Spikes that come as such, by Input.
     """
 
@@ -105,7 +106,7 @@ class PictureRun:
         before: State | None = None,
         sites: Sites | None = None,
         number: int = 0,
-        streams: Mapping[str, EventStream] | None = None,
+        streams: Streams | None = None,
     ) -> None:
         self.program = program
         self._encoded = encoded_inputs(program.network, picture, before, number, streams or {})
@@ -346,13 +347,13 @@ class PictureRun:
 
     def _result(self) -> Result:
         readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}
-        return Result(
+        return LazyResult(
+            ledger=self._ledger(),
             outputs={
                 name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._averaged)
                 for name, readout in readouts.items()
             },
             steps=self.steps,
-            operations=self._ledger(),
             seconds=0.0,
             kernels=sorted_kernels(self.kernels),
             recorded=self.recorder.recorded
@@ -360,8 +361,10 @@ class PictureRun:
             | ({} if self._traces is None else {"traces": self._traces.recorded}),
         )
 
-    def _ledger(self) -> Operations:
-        return self.counter.operations
+    def _ledger(self) -> Callable[[], Operations]:
+        """What works the ledger out, when somebody looks at it."""
+        counts = self.counter.copied()
+        return lambda: counts.operations
 
 
 def analog_channels(network: Network) -> NDArray[np.bool_]:
@@ -374,7 +377,7 @@ def encoded_inputs(
     picture: NDArray[np.float32],
     before: State | None,
     number: int,
-    streams: Mapping[str, EventStream],
+    streams: Streams,
 ) -> dict[str, EncodedInput]:
     """Each Input with an encoder, at the beginning of a run."""
     done, carried = (0, {}) if before is None else (before.steps, before.encoders)

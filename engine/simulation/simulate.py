@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import as_array
 from ..binding import Program, allowed_kernels, build_program
 from ..binding.bounds import check_counts
+from ..binding.sample_plan import sample_plan
 from ..errors import InputError
 from ..events import STEPS_PER_QUEUE
 from ..float32 import all_finite, without_subnormals
@@ -19,9 +20,12 @@ from ..graph import Network
 from ..joined_inputs import joined_inputs
 from ..threads import WorkerThreads, available_processors
 from .event_inputs import Given, Streams, check_encoded, without_events
-from .picture_run import PictureRun, sorted_kernels
+from .given_samples import given_samples
+from .picture_run import PictureRun, is_watched, sorted_kernels
 from .probes import check_probes, joined_traces
 from .result import RECORDABLE, Result
+from .sample_recording import SampleRecorder
+from .sample_run import SampleRun
 from .state import State, check_state, joined
 from .tile_size import choose_tile
 from .tiling import TiledRun
@@ -58,7 +62,8 @@ def simulate(
         of their names to such arrays, all of one height and width. The size must suit the network: see
         `Network.size_multiple`, to which `denoise` pads. With `time_axis`, input that changes: (T, C, H, W), or
         (T, N, C, H, W) or (N, T, C, H, W) of a batch. For an Input whose encoder is `Events` what `bin_events` returns,
-        a list of these for a batch, or EventQueues one after the other.
+        a list of these for a batch, or EventQueues one after the other; or, with `time_axis`, such an array of counts
+        of spikes, of any kind of numbers.
     steps : int, optional
         Number of time steps T; by default 8, or as many as x has along `time_axis` or in events.
     order : "layer" or "time"
@@ -113,12 +118,18 @@ def simulate(
     """
     if order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)} (got {order!r})")
-    arrays, streams = without_events(network, x, time_axis)
+    if kernels == "auto" and tile is None and state is None and probes is None:
+        begin = time.perf_counter()
+        side_by_side = _side_by_side(network, x, steps, threads, record, time_axis)
+        if side_by_side is not None:
+            side_by_side.seconds = time.perf_counter() - begin
+            return side_by_side
+    arrays, streams, time_axis = without_events(network, x, time_axis)
     pictures, batched = _check_input(network, arrays, time_axis)
     check_encoded(network, pictures)
     steps = _check_steps(steps, _shown_steps(pictures, time_axis, streams))
     kinds = check_record(record)
-    most = available_processors() if threads is None else check_whole("threads", threads, 1024)
+    most = _most_threads(threads)
     carries = bool(network.encoded) or any(each is not None for each in (time_axis, state, probes)) or "state" in kinds
     if network.delays or carries:
         _refuse_tile(tile, carries)
@@ -146,6 +157,35 @@ def simulate(
             ]
     seconds = time.perf_counter() - begin
     return _join(results, seconds, batched)
+
+
+def _side_by_side(
+    network: Network, x: Any, steps: int | None, threads: int | None, record: Collection[str], time_axis: int | None
+) -> Result | None:
+    """The run of a network in which no pixel meets another, see `sample_plan` and `SampleRun`.
+
+    None of another network, and where more is asked for than such a run has.
+    """
+    kinds = check_record(record)
+    if not (network.encoded and kinds <= SampleRecorder.KINDS):
+        return None
+    given = given_samples(network, x, time_axis)
+    if given is None:
+        return None
+    program = build_program(network, (given.channels, *given.pixels), allowed_kernels())
+    plan = sample_plan(program)
+    if plan is None or any(is_watched(layer, given.steps, 0.0) for layer in program.layers):
+        return None
+    check_counts(program, _check_steps(steps, given.steps))
+    most = _most_threads(threads)
+    if most == 1:
+        return SampleRun(plan, given, kinds).run(None, 1)
+    with WorkerThreads(most) as workers:
+        return SampleRun(plan, given, kinds).run(workers, most)
+
+
+def _most_threads(threads: int | None) -> int:
+    return available_processors() if threads is None else check_whole("threads", threads, 1024)
 
 
 def _check_input(

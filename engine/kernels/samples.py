@@ -1,0 +1,223 @@
+"""Many samples side by side through full connections: all steps of one population, spikes as bytes, no events.
+
+A sample is a pixel that meets no other one. Spikes of a population are rows of bytes, (1 + steps) x samples: first a
+row of each sample of what was fired before, which a delay reads, then those of each step. A row's current is computed
+from its events, in the order of additions that holds everywhere, or as products with all bytes where sums are of
+integers.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from .compilation import compiled_bare
+from .dot import CHUNK_BYTES, HALF, LANES, multiply_quad, store_sums, zero_sums
+
+ROWS_AT_ONCE = HALF
+"""Rows whose products are added up at the same time: as many have to lie in memory behind the first one."""
+
+
+@compiled_bare
+def take_array(values, first, samples, rows):
+    """Rows of bytes out of an array of zeros and ones; returns whether there is nothing else in it.
+
+    values : (steps, all samples, channels) of any kind of numbers; `samples` of them are taken, from `first` on
+    rows : uint8, ((1 + steps) * samples or more, bytes), of which the first `samples` ones are left alone
+    """
+    steps, _, channels = values.shape
+    wrong = False
+    for step in range(steps):
+        for sample in range(samples):
+            row, line = rows[(1 + step) * samples + sample], values[step, first + sample]
+            for channel in range(channels):
+                value = line[channel]
+                row[channel] = np.uint8(value != 0)
+                wrong |= (value != 0) & (value != 1)
+    return not wrong
+
+
+@compiled_bare
+def take_events(begins, sites, pixels, samples, rows):
+    """Rows of bytes out of events.
+
+    begins : int64, (steps + 1,), where each step's events begin in `sites`
+    sites : int64, places in an array (pixels, channels), ascending within a step
+    pixels : number of the first pixel, of the first sample that it is, and how many there are
+    samples : in a step's rows
+    rows : uint8, zeros, as in `take_array`
+    """
+    first, sample, count, channels = pixels
+    low, high = first * channels, (first + count) * channels
+    for step in range(begins.size - 1):
+        place, end = begins[step], begins[step + 1]
+        while place < end:  # the first event that is not before `low`
+            middle = (place + end) // 2
+            if sites[middle] < low:
+                place = middle + 1
+            else:
+                end = middle
+        while place < begins[step + 1] and sites[place] < high:
+            site = sites[place] - low
+            rows[(1 + step) * samples + sample + site // channels, site % channels] = 1
+            place += 1
+
+
+@compiled_bare
+def count_rows(rows, samples, weights, of_channel, fired, met):
+    """Count the events of each step; returns how many there are in all.
+
+    rows : as in `take_array`
+    weights : int64, (K, channels), numbers to add up, K times, for each event of a channel
+    of_channel : int32, (channels,), overwritten
+    fired : int64, (steps,), to which the events are added
+    met : int64, (K, steps), to which the sums are added
+    """
+    total = np.int64(0)
+    for step in range(fired.size):
+        of_channel[:] = 0
+        for sample in range(samples):
+            row = rows[(1 + step) * samples + sample]
+            for channel in range(of_channel.size):
+                of_channel[channel] += np.int32(row[channel])
+        events = np.int64(0)
+        for channel in range(of_channel.size):
+            events += of_channel[channel]
+        fired[step] += events
+        total += events
+        for number in range(weights.shape[0]):
+            found, line = np.int64(0), weights[number]
+            for channel in range(of_channel.size):
+                found += line[channel] * of_channel[channel]
+            met[number, step] += found
+    return total
+
+
+@numba.njit(inline="always")
+def put(current, target, adds):
+    """Write a row, or add it to what is there."""
+    if adds:
+        for channel in range(current.size):
+            target[channel] += current[channel]
+    else:
+        for channel in range(current.size):
+            target[channel] = current[channel]
+
+
+@numba.njit(inline="always")
+def active_channels(words, active):
+    """Write the numbers of the channels that have an event to `active`; how many there are.
+
+    words : uint64, a row; a byte is 0 or 1, and 0 behind the last channel
+    """
+    count = np.int64(0)
+    for number in range(words.size):
+        word = words[number]
+        if word != 0:
+            for byte in range(8):
+                active[count] = 8 * number + byte
+                count += np.int64(word & np.uint64(1))
+                word >>= np.uint64(8)
+    return count
+
+
+@numba.njit(inline="always")
+def walk_row(words, weights, bias, active, current):
+    """Current of a row: the bias and the weights that its events meet, in the order of the channels."""
+    for target in range(current.size):
+        current[target] = bias[target]
+    count = active_channels(words, active)
+    for place in range(0, count // 4 * 4, 4):
+        first, second = weights[active[place]], weights[active[place + 1]]
+        third, fourth = weights[active[place + 2]], weights[active[place + 3]]
+        for target in range(current.size):
+            current[target] = current[target] + first[target] + second[target] + third[target] + fourth[target]
+    for place in range(count // 4 * 4, count):
+        line = weights[active[place]]
+        for target in range(current.size):
+            current[target] += line[target]
+
+
+@numba.njit(inline="always")
+def walk_integers(words, weights, bias, scale, active, sums, current):
+    """The same where weights are integers, int8, times a power of two of each output: a quarter of the memory is read.
+
+    scale : float32, (padded outputs,)
+    sums : int32, (padded outputs,), overwritten
+    """
+    sums[:] = 0
+    count = active_channels(words, active)
+    for place in range(0, count // 4 * 4, 4):
+        first, second = weights[active[place]], weights[active[place + 1]]
+        third, fourth = weights[active[place + 2]], weights[active[place + 3]]
+        for target in range(current.size):
+            two = np.int16(first[target]) + np.int16(second[target])
+            sums[target] += np.int32(np.int16(two + np.int16(third[target]) + np.int16(fourth[target])))
+    for place in range(count // 4 * 4, count):
+        line = weights[active[place]]
+        for target in range(current.size):
+            sums[target] += np.int32(line[target])
+    for target in range(current.size):
+        current[target] = bias[target] + np.float32(sums[target]) * scale[target]
+
+
+@compiled_bare
+def walk_rows(words, first, weights, bias, adds, scratch, currents):
+    """Currents of rows, from event to event.
+
+    words : uint64, (rows, words), from the row `first` on
+    weights : float32, (channels, padded outputs)
+    bias : float32, (padded outputs,)
+    adds : whether currents are added to what is there
+    scratch : int32, (8 * words + 1,), and float32, (padded outputs,), overwritten
+    currents : float32, (rows, padded outputs)
+    """
+    active, current = scratch
+    for number in range(currents.shape[0]):
+        walk_row(words[first + number], weights, bias, active, current)
+        put(current, currents[number], adds)
+
+
+@compiled_bare
+def multiply_rows(rows, first, token, quads, weights, scale, bias, adds, sums, currents):
+    """The same in integers, silent channels included.
+
+    rows : uint8, flat; `first` is the first byte, the step from row to row `sums` says
+    token : `dot_token`
+    quads : groups of four channels; bytes from row to row
+    weights : int8, flat, as `pack_integers` leaves them for one tap
+    scale : float32, (padded outputs,), what sums are multiplied with
+    sums : int32, for ROWS_AT_ONCE rows and a block of outputs, overwritten
+    currents : float32, (rows, padded outputs)
+    """
+    vectors = len(token.vectors)
+    width, count = vectors * LANES, currents.shape[0]
+    groups, stride = quads
+    block_bytes = (groups + LANES - 1) // LANES * CHUNK_BYTES * vectors
+    for block in range(currents.shape[1] // width):
+        base = block * block_bytes
+        for number in range(0, count, ROWS_AT_ONCE):
+            found = zero_sums(token)
+            place = first + number * stride
+            for quad in range(groups):
+                inside = quad // LANES * (vectors - 1) * CHUNK_BYTES
+                found = multiply_quad(found, rows, place + 4 * quad, stride, weights, base + 64 * quad + inside)
+            store_sums(found, sums, 0)
+            for row in range(min(ROWS_AT_ONCE, count - number)):
+                target, begin = currents[number + row], block * width
+                for lane in range(width):
+                    value = bias[begin + lane] + np.float32(sums[row * width + lane]) * scale[begin + lane]
+                    target[begin + lane] = target[begin + lane] + value if adds else value
+
+
+@compiled_bare
+def add_steps(currents, samples, readout):
+    """Add the currents of each step, (steps * samples, padded), to the readout, (samples, padded), and leave it there.
+
+    What stands in `currents` afterwards is the running sum after each step.
+    """
+    for number in range(currents.shape[0]):
+        line, total = currents[number], readout[number % samples]
+        for channel in range(line.size):
+            total[channel] += line[channel]
+            line[channel] = total[channel]

@@ -1,0 +1,44 @@
+"""A result whose ledger is worked out when it is first asked for, which takes longer than to run small networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..operations import Operations
+from .result import Result
+
+
+class LazyResult(Result):
+    """A `Result`; what `ledger` returns is its `operations`.
+
+    Parameters
+    ----------
+    ledger : function
+        It must not refer to the network, or an unread result would keep that alive.
+    **others
+        As of `Result`.
+    """
+
+    def __init__(self, ledger: Callable[[], Operations], **others: Any) -> None:
+        self._ledger: Callable[[], Operations] | None = ledger
+        self._operations: Operations | None = None
+        super().__init__(operations=None, **others)  # type: ignore[arg-type]
+
+    @property
+    def operations(self) -> Operations:
+        """Exact counts by node, step and threshold."""
+        if self._operations is None:
+            ledger = self._ledger
+            assert ledger is not None
+            self._operations = ledger()
+            self._ledger = None
+        return self._operations
+
+    @operations.setter
+    def operations(self, operations: Operations | None) -> None:
+        self._operations = operations
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy, or another process, which gets the ledger."""
+        return {**self.__dict__, "_operations": self.operations, "_ledger": None}

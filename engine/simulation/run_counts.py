@@ -1,0 +1,127 @@
+"""What a run has counted, and the ledger that follows from it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
+from ..operations.nodes import counted
+from .ledger_plan import LedgerPlan
+
+Emitted = TypeVar("Emitted", NeuronOperations, InputOperations)
+
+
+class RunCounts:
+    """Counts of one picture; `operations` is the ledger. It knows of no network.
+
+    Parameters
+    ----------
+    plan : LedgerPlan
+    steps : int
+
+    Attributes
+    ----------
+    fired : (layers + encoded Inputs, 1 + K, T) int64
+        As in `LayerRun`, of all layers and steps; K is at least 8. `LedgerPlan.rows` says which is which.
+    counts : (sources of all layers, 2, 1 + K, T) int64
+        Likewise, layer by layer.
+    updates : (layers, T) int64
+        Pixels of event-driven neurons that were updated.
+    macs : dict of str to dict
+        Multiply-accumulates of each node that reads the analog input, all and effective, by the step from which on it
+        is shown.
+    arriving : dict of str to (1 + K,) int64
+        What was fired before the first step and arrives at it, through a delay.
+    """
+
+    def __init__(self, plan: LedgerPlan, steps: int) -> None:
+        self.plan = plan
+        self.steps = steps
+        self.fired = np.zeros((len(plan.rows), 1 + plan.kinds, steps), np.int64)
+        self.counts = np.zeros((plan.begins[-1], 2, 1 + plan.kinds, steps), np.int64)
+        self.updates = np.zeros((len(plan.begins) - 1, steps), np.int64)
+        self.macs: dict[str, dict[int, tuple[int, int]]] = {}
+        self.arriving: dict[str, NDArray[np.int64]] = {}
+
+    def copied(self) -> RunCounts:
+        """The same counts, and nothing that a subclass has besides."""
+        new = object.__new__(RunCounts)
+        names = ("plan", "steps", "fired", "counts", "updates", "macs", "arriving")
+        new.__dict__.update({name: self.__dict__[name] for name in names})
+        return new
+
+    @property
+    def operations(self) -> Operations:
+        """The ledger of the steps noted so far."""
+        plan = self.plan
+        spikes = np.ascontiguousarray(self.fired[:, 1:].swapaxes(1, 2))
+
+        def emitted(row: int, entry: Emitted, **counts: Any) -> Emitted:
+            spiking = spikes[row, :, : len(entry.thresholds)]
+            return counted(entry, events=self.fired[row, 0], spikes=spiking, **counts)
+
+        neurons = {
+            entry.name: emitted(
+                row,
+                entry,
+                updates=self.updates[row] * channels if channels else np.full(self.steps, entry.neurons),
+            )
+            for row, entry, channels in plan.neurons
+        }
+        inputs = {entry.name: emitted(row, entry) for row, entry in plan.inputs}
+        synapses = {
+            entry.name: self._synapse_operations(entry, sources)
+            for entry, sources in zip(plan.synapses, self._accumulates(), strict=True)
+        }
+        return Operations(self.steps, 1, neurons, synapses, inputs)
+
+    def _synapse_operations(self, entry: SynapseOperations, sources: dict[str, SynapticEvents]) -> SynapseOperations:
+        noted = self.macs.get(entry.name, {}).values()
+        return counted(
+            entry,
+            sources=sources,
+            macs=sum(each for each, _ in noted),
+            macs_effective=sum(each for _, each in noted),
+            dense_synops=self.steps * entry.dense_synops,
+            steps=self.steps,
+        )
+
+    def _accumulates(self) -> list[dict[str, SynapticEvents]]:
+        """What the events of each source cause in each node of synapses; a source that is joined twice counts twice."""
+        plan = self.plan
+        found: list[dict[str, SynapticEvents]] = [{} for _ in plan.synapses]
+        for pair in plan.unknown:
+            zeros = np.zeros((2, self.steps), np.int64)
+            binary = np.zeros((self.steps, pair.source.thresholds), np.int64)
+            found[pair.node][pair.source.name] = SynapticEvents(zeros[0], binary, zeros[1])
+        if plan.pairs:
+            self._add_pairs(found)
+        return found
+
+    def _add_pairs(self, found: list[dict[str, SynapticEvents]]) -> None:
+        """Add what the events of a source cause in a node, for all pairs of them at once."""
+        plan = self.plan
+        fired = self.fired[plan.source_rows]
+        for number, pair in plan.delayed:
+            fired[number] = _arriving(fired[number], pair.source.delay)
+            before = self.arriving.get(pair.source.name, np.zeros(1, np.int64))
+            fired[number, : len(before), 0] += before
+        uneven, zeros = self.counts[plan.places].swapaxes(0, 1)
+        accumulates = (plan.usual * fired + uneven) * plan.channels
+        effective = accumulates[:, 0] - zeros[:, 0]
+        by_threshold = np.ascontiguousarray(accumulates[:, 1:].swapaxes(1, 2))
+        for number, pair in enumerate(plan.pairs):
+            binary = by_threshold[number, :, : pair.source.thresholds]
+            new = SynapticEvents(accumulates[number, 0], binary, effective[number])
+            of_node, name = found[pair.node], pair.source.name
+            of_node[name] = of_node[name] + new if name in of_node else new
+
+
+def _arriving(fired: NDArray[np.int64], delay: int) -> NDArray[np.int64]:
+    """Counts, (..., T), by the step at which events arrive."""
+    arrived = np.zeros_like(fired)
+    arrived[..., delay:] = fired[..., :-delay]
+    return arrived
