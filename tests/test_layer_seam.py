@@ -127,7 +127,7 @@ def test_only_kinds_know_what_kind_they_are():
         "engine/binding/bounds.py",
         "engine/binding/pool_layer.py",
         "converters/architectures/spiking_unet.py",
-        "engine/learning/dsr.py",
+        "engine/learning/dsr/convolutions.py",
     ],
 )
 def test_a_planted_test_on_a_kind_is_found(file, test):
