@@ -38,7 +38,7 @@ PHOTOGRAPHS = ("camera", "coins", "moon", "rocket", "chelsea", "coffee", "brick"
 SIDE, FRAMES, SIZE = 5, 6, 24
 AT_ONCE = StdpRule(window=1.0, wanted=0.0)
 """For a grid of optical flow. What moves as a whole has one speed, so all inputs of a patch spike at once: thresholds
-that wait for a later time rise until nothing spikes, and inputs that are silent, which count as late, must still lose."""
+that wait for a later time rise until nothing spikes; and inputs that are silent, which count as late, must lose."""
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 ARMS = (
     ("raw", "late"), ("raw", "early"), ("signed", "late"), ("absolute", "early"), ("absolute", "late"),
