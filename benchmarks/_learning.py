@@ -54,6 +54,7 @@ def outcome_of(method, arm, data, seeds, threads=1):
         found.seconds.append(time.perf_counter() - begin)
         found.accuracies.append(trainer.validate(test)["accuracy"])
         found.trainers.append(trainer)
+        print(f"  {arm.label}, seed {seed}: {found.accuracies[-1]:.4f} in {found.seconds[-1]:.0f} s", flush=True)
     print(f"{arm.label}\t{found.text}\t{statistics.mean(found.seconds):.1f} s a run", flush=True)
     return found
 
