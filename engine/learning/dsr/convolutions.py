@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...finetune.flow import run_flow
-from ...finetune.passes import Kept, run_backward, run_forward
-from ...finetune.trainable import Trainable
 from ...graph import Input, Network, Neurons, Node, Output, Shape
 from ...layers import AvgPool2d, Conv2d, Linear, MaxPool2d
 from ...simulation import Result, simulate
 from ...threads import on_threads
 from ..connected import Fired, Model, step_shares
+from ..finetune.flow import run_flow
+from ..finetune.passes import Kept, run_backward, run_forward
+from ..finetune.trainable import Trainable
 from .form import Form, Parameters, clip_backward, threshold_of
 from .settings import DsrSettings
 
