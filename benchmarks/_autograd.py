@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from spikeunet.engine import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Neurons, Output
-from spikeunet.engine.finetune import Trainable
+from spikeunet.engine.learning.finetune import Trainable
 
 
 class Spike(torch.autograd.Function):

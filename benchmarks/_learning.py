@@ -54,6 +54,7 @@ def outcome_of(method, arm, data, seeds, threads=1):
         found.seconds.append(time.perf_counter() - begin)
         found.accuracies.append(trainer.validate(test)["accuracy"])
         found.trainers.append(trainer)
+        print(f"  {arm.label}, seed {seed}: {found.accuracies[-1]:.4f} in {found.seconds[-1]:.0f} s", flush=True)
     print(f"{arm.label}\t{found.text}\t{statistics.mean(found.seconds):.1f} s a run", flush=True)
     return found
 
@@ -73,7 +74,7 @@ def outcomes_of(name, arms, text, seeds, pictures=None, mixed=False):
     if mixed:
         train_part, test = mixed_again(train_part, test)
     if pictures is not None:
-        train_part = train_part.part(slice(pictures))
+        train_part = train_part.spread(pictures)
     print(f"{text}: {len(train_part)} pictures to learn from, {len(test)} to test with, {seeds} seeds", flush=True)
     method = method_named(name)
     return (train_part, test), [outcome_of(method, arm, (train_part, test), seeds) for arm in arms]
@@ -109,4 +110,4 @@ data_option = click.option("--data", default="digits", show_default=True, help="
 seeds_option = click.option("--seeds", default=3, show_default=True)
 out_option = click.option("--out", required=True, help="Path of the plot and the table, without a suffix.")
 mixed_option = click.option("--mixed", is_flag=True, help="Split all pictures anew, at random.")
-pictures_option = click.option("--pictures", type=int, help="Learn from the first so many.")
+pictures_option = click.option("--pictures", type=int, help="Learn from so many alone, evenly from all.")

@@ -20,7 +20,7 @@ import click
 import numpy as np
 
 from spikeunet.engine import load_model
-from spikeunet.engine.finetune import DenoisingBatches, Settings, Trainer, read_pictures
+from spikeunet.engine.learning.finetune import DenoisingBatches, Settings, Trainer, read_pictures
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -3,6 +3,8 @@
     python benchmarks/learning_dsr.py --mixed --out docs/learning_dsr_digits
     python benchmarks/learning_dsr.py --data mnist=FOLDER --layers 256,128 --epochs 10 --batch 64 --shift 1 --few \\
         --out docs/learning_dsr_mnist
+    python benchmarks/learning_dsr.py --data cifar10=FOLDER --pictures 10000 --convolutions 32,64,64 --epochs 8 \\
+        --rate 2e-3 --shift 2 --few --out docs/learning_dsr_cifar10
 
 Thresholds that are trained, one for each population, beside fixed ones; neurons that fire at half the threshold
 (alpha = 0.5) beside those that fire at the whole one, at the fewest steps. Each arm with several seeds (of first
@@ -41,19 +43,31 @@ def check_engine(outcome, test, most=100):
     """SystemExit unless the engine's spikes are those that the trainer counts."""
     trainer, pictures = outcome.trainers[0], test.pictures[:most]
     result = simulate(trainer.network(), pictures, steps=trainer.settings.steps, record=("spikes",), threads=1)
-    for index, fired in enumerate(trainer.spikes(pictures), start=1):
-        if not (result.spikes[f"neurons{index}"][..., 0, 0] == fired.spikes * np.float32(fired.value)).all():
+    counted, _ = representations(trainer, pictures)
+    for name, rates in counted.items():
+        emitted = result.spikes[name].mean(axis=1)  # leaky neurons' representations are other means
+        emitted = emitted[..., 0, 0] if rates.ndim == 2 else emitted.transpose(0, 2, 3, 1)
+        if trainer.settings.neuron == "if" and not np.allclose(emitted, rates, rtol=1e-5, atol=1e-6):
             raise SystemExit(f"{outcome.arm.label}: other spikes in the engine")
+
+
+def representations(trainer, pictures):
+    """By population, o and r."""
+    tape = trainer.represent(pictures)
+    if isinstance(tape.values, dict):
+        return {name: tape.values[name] for name in tape.driven}, tape.driven
+    names = [f"neurons{index}" for index in range(1, len(tape.values))]
+    return dict(zip(names, tape.values[1:], strict=True)), dict(zip(names, tape.driven, strict=True))
 
 
 def representation_error(outcome, test, most=200):
     """Mean over the neurons of |o - clip(r, 0, theta)| as a share of theta: how far spikes are from what is trained."""
     errors = []
     for trainer in outcome.trainers:
-        tape = trainer.represent(test.pictures[:most])
-        for index, driven in enumerate(tape.driven, start=1):
-            theta = trainer.parameters[f"neurons{index}.threshold"][0]
-            errors.append(np.abs(tape.values[index] - np.clip(driven, 0, theta)).mean() / theta)
+        counted, driven = representations(trainer, test.pictures[:most])
+        for name, rates in counted.items():
+            theta = trainer.parameters[f"{name}.threshold"][0]
+            errors.append(np.abs(rates - np.clip(driven[name], 0, theta)).mean() / theta)
     return float(np.mean(errors))
 
 
@@ -88,25 +102,34 @@ def draw(path, rows, title):
 @common.pictures_option
 @common.mixed_option
 @click.option("--layers", default="128", show_default=True)
+@click.option("--convolutions", default="", help="Channels, with commas between them.")
+@click.option("--pool", default="stride", show_default=True)
 @click.option("--epochs", default=30, show_default=True)
 @click.option("--batch", default=32, show_default=True)
 @click.option("--rate", default=3e-3, show_default=True)
 @click.option("--shift", default=0, show_default=True)
 @click.option("--start", default=4.0, show_default=True, help="Of thresholds far from where they should be.")
 @click.option("--few", is_flag=True, help="Leave out LIF and thresholds far off.")
+@click.option("--only", help="Arms whose names begin so; their tables can be put together and redrawn.")
 @click.option("--redraw", is_flag=True, help="Draw the table that an earlier run wrote.")
-def main(data, seeds, out, pictures, mixed, layers, epochs, batch, rate, shift, start, few, redraw):
-    title = f"{data.partition('=')[0]}, full connections {layers}"
+def main(
+    data, seeds, out, pictures, mixed, layers, convolutions, pool, epochs, batch, rate, shift, start, few, only, redraw
+):
+    title = f"{data.partition('=')[0]}, " + (f"convolutions {convolutions}, " if convolutions else "")
+    title += f"full connections {layers}"
     if redraw:
         draw(f"{out}.png", common.read_table(f"{out}.csv"), title)
         return
-    widths = tuple(map(int, layers.split(",")))
+    widths, channels = (tuple(map(int, filter(None, text.split(",")))) for text in (layers, convolutions))
     base = {"layers": widths, "epochs": epochs, "batch": batch, "rate": rate, "shift": shift}
-    (_, test), outcomes = common.outcomes_of("dsr", arms(base, start, few), data, seeds, pictures, mixed)
-    for each in outcomes[1:]:
+    base |= {"convolutions": channels, "pool": pool}
+    chosen = [arm for arm in arms(base, start, few) if only is None or arm.label.startswith(only)]
+    (_, test), outcomes = common.outcomes_of("dsr", chosen, data, seeds, pictures, mixed)
+    spiking = [each for each in outcomes if each.arm.settings["steps"]]
+    for each in spiking:
         check_engine(each, test)
     print("the engine's spikes are those that were counted, in every arm")
-    for each in outcomes[1:]:
+    for each in spiking:
         theta = np.mean([trainer.parameters["neurons1.threshold"][0] for trainer in each.trainers])
         print(
             f"{each.arm.label}: {representation_error(each, test):.4f} thetas from the clips, first theta {theta:.2f}"

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import statistics
+from pathlib import Path
 
 import click
 import numpy as np
@@ -35,6 +36,9 @@ from spikeunet.engine.learning.stdp.model import front_times, read
 
 PHOTOGRAPHS = ("camera", "coins", "moon", "rocket", "chelsea", "coffee", "brick", "grass", "gravel", "astronaut")
 SIDE, FRAMES, SIZE = 5, 6, 24
+AT_ONCE = StdpRule(window=1.0, wanted=0.0)
+"""For a grid of optical flow. What moves as a whole has one speed, so all inputs of a patch spike at once: thresholds
+that wait for a later time rise until nothing spikes; and inputs that are silent, which count as late, must lose."""
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 ARMS = (
     ("raw", "late"), ("raw", "early"), ("signed", "late"), ("absolute", "early"), ("absolute", "late"),
@@ -196,8 +200,8 @@ def accuracy(parts, motion, fusion, seed, learn, filters=32, patches=6, epochs=3
             # What does not change lies at one half; on and off channels tell which way it changes.
             front = "contrast"
         times.append(front_times(values, front, 0.05))
-    # Few cells of a flow's grid move, and neurons that nothing makes spike do not learn.
-    side, threshold, pace = (3, 2.0, 0.1) if motion == "flow" else (SIDE, 8.0, 1.0)
+    # A flow's grid has few cells.
+    side, threshold, pace, rule = (3, 4.0, 0.1, AT_ONCE) if motion == "flow" else (SIDE, 8.0, 1.0, StdpRule())
     found = random_filters(generator, filters, times[0].shape[1], side, threshold)
     begun = found.weights.copy()
     subset = times[0][generator.permutation(len(times[0]))[:2000]]
@@ -206,7 +210,7 @@ def accuracy(parts, motion, fusion, seed, learn, filters=32, patches=6, epochs=3
         drawn = drawn[np.isfinite(drawn).any(axis=(1, 2, 3))]
         share = 0.8**epoch
         # Threshold and weights find each other; the control keeps its first weights.
-        found.learn(drawn, StdpRule(), 0.1 * share if learn else 0.0, pace * share)
+        found.learn(drawn, rule, 0.1 * share if learn else 0.0, pace * share)
         if not learn:
             assert (found.weights == begun).all()
     features = []
@@ -233,11 +237,22 @@ def motion_table(out, seeds, clips, arms):
         rows.append(row)
         shown = " ± ".join(f"{100 * v:.1f}" for v in row[2:4]), " ± ".join(f"{100 * v:.1f}" for v in row[4:])
         print(f"{motion}\t{fusion}\tlearnt {shown[0]}\trandom {shown[1]}", flush=True)
+    kept = earlier_rows(f"{out}_motion.csv") | {tuple(row[:2]): row for row in rows}
+    rows = [kept[arm] for arm in ARMS if arm in kept]
     with open(f"{out}_motion.csv", "w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["motion", "fusion", "learnt", "deviation", "random weights", "deviation"])
         writer.writerows([*row[:2], *(round(value, 4) for value in row[2:])] for row in rows)
     draw_motion(f"{out}_motion.png", rows)
+
+
+def earlier_rows(path):
+    """Those of an earlier run's table, by motion and fusion."""
+    if not Path(path).exists():
+        return {}
+    with open(path, newline="") as stream:
+        _, *rows = csv.reader(stream)
+    return {tuple(row[:2]): [*row[:2], *map(float, row[2:])] for row in rows}
 
 
 def draw_motion(path, rows):
@@ -259,7 +274,7 @@ def draw_motion(path, rows):
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--side", default=7, show_default=True, help="Of filters on photographs.")
 @click.option("--clips", default=800, show_default=True, help="To learn from; half as many to test with.")
-@click.option("--motion", help="This one alone.")
+@click.option("--motion", help="This one alone; other rows of the table stay.")
 @click.option("--only", type=click.Choice(["filters", "motion"]))
 def main(out, seeds, side, clips, motion, only):
     if only != "motion":

@@ -10,7 +10,7 @@ from small_digits import digits, perceptron, trained_perceptron
 
 from spikeunet.converters import convert
 from spikeunet.engine import IntegrateAndFire, simulate
-from spikeunet.engine.finetune import ClassificationBatches, Settings, Trainer
+from spikeunet.engine.learning.finetune import ClassificationBatches, Settings, Trainer
 
 STEPS = 2
 (pictures, classes), (test, labels) = digits()

@@ -32,7 +32,7 @@ from spikeunet.engine import (
     window_fan_out,
     window_rows,
 )
-from spikeunet.engine.finetune import Settings, Trainer
+from spikeunet.engine.learning.finetune import Settings, Trainer
 
 SIDE = 16
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from spikeunet.engine import Conv2d, Input, Network, Neurons, Output, load_model, register_neuron, save_model, simulate
-from spikeunet.engine.finetune import Settings, Trainer
+from spikeunet.engine.learning.finetune import Settings, Trainer
 
 
 @register_neuron

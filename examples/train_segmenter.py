@@ -29,7 +29,7 @@ from spikeunet.converters import convert
 from spikeunet.engine import SpikeunetError
 from spikeunet.engine.datasets import LAYOUTS, Dataset, find_dataset
 from spikeunet.engine.evaluation.scores import area_under_curve, segmentation_scores
-from spikeunet.engine.finetune.segmentation_data import Labelled, class_weights, read_labelled
+from spikeunet.engine.learning.finetune.segmentation_data import Labelled, class_weights, read_labelled
 from spikeunet.engine.pictures.metrics import confusion_matrix
 from spikeunet.engine.pictures.padding import crop, pad_to_multiple
 

@@ -23,7 +23,7 @@ from spikeunet.engine.command_line import main as command
 from spikeunet.engine.command_line import training_files
 from spikeunet.engine.errors import ModelFileError
 from spikeunet.engine.files.archive import read_arrays
-from spikeunet.engine.finetune import Trainer
+from spikeunet.engine.learning.finetune import Trainer
 from spikeunet.engine.operations import Operations
 
 ROWS = 400

@@ -17,7 +17,7 @@ from small_denoiser import small_denoiser
 
 from spikeunet.engine.command_line import main as command
 from spikeunet.engine.errors import ModelFileError, SpikeunetError
-from spikeunet.engine.finetune import DenoisingBatches, Settings, Trainer
+from spikeunet.engine.learning.finetune import DenoisingBatches, Settings, Trainer
 
 ITERATIONS = 3
 LINE = (

@@ -17,7 +17,7 @@ from spikeunet.converters import read_state_dict
 from spikeunet.engine.errors import ModelFileError, SpikeunetError
 from spikeunet.engine.files.archive import read_arrays
 from spikeunet.engine.files.model_file import read_model, save_model
-from spikeunet.engine.finetune.checkpoint import read_checkpoint
+from spikeunet.engine.learning.finetune.checkpoint import read_checkpoint
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from spikeunet.engine import (
     save_model,
     simulate,
 )
-from spikeunet.engine.finetune.trainable import Trainable
+from spikeunet.engine.learning.finetune.trainable import Trainable
 
 RANDOM = np.random.default_rng(0)
 

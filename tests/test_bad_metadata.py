@@ -18,7 +18,7 @@ from spikeunet.engine.errors import InputError, ModelFileError
 from spikeunet.engine.evaluation.journal import Journal
 from spikeunet.engine.evaluation.picture_task import Outcome
 from spikeunet.engine.files.json_text import MAXIMUM_DEPTH, format_json, parse_json
-from spikeunet.engine.finetune.checkpoint import read_checkpoint
+from spikeunet.engine.learning.finetune.checkpoint import read_checkpoint
 from spikeunet.engine.pictures.preprocessing import check_preprocessing
 from spikeunet.engine.tasks.inference import model_for, task_of
 

@@ -19,7 +19,7 @@ from spikeunet.engine import (
     forward,
     simulate,
 )
-from spikeunet.engine.finetune import (
+from spikeunet.engine.learning.finetune import (
     DenoisingBatches,
     Settings,
     Surrogate,
@@ -29,8 +29,8 @@ from spikeunet.engine.finetune import (
     run_through_time,
     time_gradients,
 )
-from spikeunet.engine.finetune.batch_norm import EPSILON, NormedSynapses, normalise, normalise_backward
-from spikeunet.engine.finetune.optimizers import Adam, decay_weights
+from spikeunet.engine.learning.finetune.batch_norm import EPSILON, NormedSynapses, normalise, normalise_backward
+from spikeunet.engine.learning.finetune.optimizers import Adam, decay_weights
 
 ALPHA = 0.7
 STEPS = 3

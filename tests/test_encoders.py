@@ -38,7 +38,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.command_line.info import _settings
 from spikeunet.engine.files.encoders import decode_encoder, encode_encoder
-from spikeunet.engine.finetune.passes import refuse_untrainable
+from spikeunet.engine.learning.finetune.passes import refuse_untrainable
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 from spikeunet.engine.testing.strategies import cases

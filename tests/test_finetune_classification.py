@@ -14,7 +14,7 @@ from spikeunet.engine import Conv2d, Input, MultiThreshold, Network, Neurons, Ou
 from spikeunet.engine.command_line import main
 from spikeunet.engine.datasets import Classes, find_dataset
 from spikeunet.engine.errors import InputError
-from spikeunet.engine.finetune import (
+from spikeunet.engine.learning.finetune import (
     ClassificationBatches,
     Settings,
     Trainer,
@@ -81,7 +81,7 @@ def test_batches_that_make_no_sense(given, options, message):
 
 
 def test_validation_by_hand(monkeypatch):
-    monkeypatch.setattr("spikeunet.engine.finetune.classification_data.VALIDATION_BATCH", 4)
+    monkeypatch.setattr("spikeunet.engine.learning.finetune.classification_data.VALIDATION_BATCH", 4)
     given = examples(3, 2)
     wrong = [(picture, (label + 1) % 3 if index == 1 else label) for index, (picture, label) in enumerate(given)]
     network = small_classifier(3)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from spikeunet.engine import Conv2d, ConvTranspose2d
-from spikeunet.engine.finetune.trainable_arrays import with_arrays
 from spikeunet.engine.kernels.processor import host_lanes
 from spikeunet.engine.layers.dense import convolution, correlation
+from spikeunet.engine.learning.finetune.trainable_arrays import with_arrays
 from spikeunet.engine.threads import on_threads, using_threads
 
 pytestmark = pytest.mark.skipif(host_lanes() < 8, reason="these kernels need vectors of eight numbers or more")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from small_denoiser import small_denoiser
 
 from spikeunet.engine import Neurons, simulate
-from spikeunet.engine.finetune import (
+from spikeunet.engine.graph import Projection
+from spikeunet.engine.learning.finetune import (
     Surrogate,
     Trainable,
     flow_gradients,
@@ -16,8 +17,7 @@ from spikeunet.engine.finetune import (
     run_through_time,
     time_gradients,
 )
-from spikeunet.engine.finetune.penalty import SpikePenalty
-from spikeunet.engine.graph import Projection
+from spikeunet.engine.learning.finetune.penalty import SpikePenalty
 from spikeunet.engine.neurons import rectifies
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.threads import using_threads

@@ -21,8 +21,8 @@ from spikeunet.engine import (
     Output,
     SignedMultiThreshold,
 )
-from spikeunet.engine.finetune import Surrogate, Trainable, flow_gradients, run_through_time, time_gradients
-from spikeunet.engine.finetune.flow import FlowTape
+from spikeunet.engine.learning.finetune import Surrogate, Trainable, flow_gradients, run_through_time, time_gradients
+from spikeunet.engine.learning.finetune.flow import FlowTape
 
 KINDS = ("triangle", "fast-sigmoid", "arctan", "rectangle")
 LADDER = MultiThreshold((1.0, 0.5, 0.25), initial=0.125)

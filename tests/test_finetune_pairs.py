@@ -14,7 +14,7 @@ from PIL import Image
 
 from spikeunet.engine import InputError
 from spikeunet.engine.command_line import main
-from spikeunet.engine.finetune import PairBatches, read_pairs, validate_denoiser, validate_pairs
+from spikeunet.engine.learning.finetune import PairBatches, read_pairs, validate_denoiser, validate_pairs
 from spikeunet.engine.pictures.noise import add_noise
 
 ARGUMENTS = (

@@ -35,7 +35,7 @@ from spikeunet.engine import (
     SumPool2d,
     Upsample,
 )
-from spikeunet.engine.finetune import (
+from spikeunet.engine.learning.finetune import (
     Surrogate,
     Trainable,
     flow_gradients,
@@ -43,7 +43,7 @@ from spikeunet.engine.finetune import (
     run_through_time,
     time_gradients,
 )
-from spikeunet.engine.finetune.trainable_arrays import with_arrays
+from spikeunet.engine.learning.finetune.trainable_arrays import with_arrays
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -33,7 +33,8 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.errors import InputError
-from spikeunet.engine.finetune import (
+from spikeunet.engine.fixed_point import weight_bits
+from spikeunet.engine.learning.finetune import (
     Settings,
     Surrogate,
     Trainable,
@@ -43,8 +44,7 @@ from spikeunet.engine.finetune import (
     run_through_time,
     time_gradients,
 )
-from spikeunet.engine.finetune.penalty import SpikePenalty
-from spikeunet.engine.fixed_point import weight_bits
+from spikeunet.engine.learning.finetune.penalty import SpikePenalty
 
 SMOOTH = Surrogate("arctan", smooth=True)
 

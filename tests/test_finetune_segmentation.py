@@ -15,8 +15,8 @@ from spikeunet.engine import Conv2d, Input, MultiThreshold, Network, Neurons, Ou
 from spikeunet.engine.command_line import main
 from spikeunet.engine.datasets import find_dataset
 from spikeunet.engine.errors import InputError
-from spikeunet.engine.finetune import SegmentationBatches, Settings, Trainer, read_labelled, validate_segmenter
-from spikeunet.engine.finetune.segmentation_data import class_weights
+from spikeunet.engine.learning.finetune import SegmentationBatches, Settings, Trainer, read_labelled, validate_segmenter
+from spikeunet.engine.learning.finetune.segmentation_data import class_weights
 from spikeunet.engine.pictures.labels import default_palette, write_labels
 from spikeunet.engine.pictures.picture_files import write_picture
 

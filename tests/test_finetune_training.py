@@ -12,7 +12,7 @@ from small_denoiser import small_denoiser
 
 from spikeunet.engine import Conv2d, IntegrateAndFire, MultiThreshold, simulate
 from spikeunet.engine.errors import InputError
-from spikeunet.engine.finetune import (
+from spikeunet.engine.learning.finetune import (
     DenoisingBatches,
     Schedule,
     Settings,
@@ -23,11 +23,11 @@ from spikeunet.engine.finetune import (
     read_pictures,
     validate_denoiser,
 )
-from spikeunet.engine.finetune.losses import LOSSES, loss_named
-from spikeunet.engine.finetune.optimizers import SGD, Adam, clip_factor, gradient_norm, update_averages
-from spikeunet.engine.finetune.penalty import SpikePenalty
-from spikeunet.engine.finetune.sums import exact_sum
-from spikeunet.engine.finetune.trainable_arrays import in_kernel_order
+from spikeunet.engine.learning.finetune.losses import LOSSES, loss_named
+from spikeunet.engine.learning.finetune.optimizers import SGD, Adam, clip_factor, gradient_norm, update_averages
+from spikeunet.engine.learning.finetune.penalty import SpikePenalty
+from spikeunet.engine.learning.finetune.sums import exact_sum
+from spikeunet.engine.learning.finetune.trainable_arrays import in_kernel_order
 from spikeunet.engine.pictures.picture_files import write_picture
 
 

@@ -13,8 +13,8 @@ from spikeunet.converters import quantize_weights
 from spikeunet.engine import Conv2d, IntegrateAndFire, load_model
 from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError, ModelFileError
-from spikeunet.engine.finetune import DenoisingBatches, Settings, Trainable, Trainer, finetune
 from spikeunet.engine.fixed_point import weight_bits
+from spikeunet.engine.learning.finetune import DenoisingBatches, Settings, Trainable, Trainer, finetune
 
 SETTINGS = Settings(steps=2, iterations=6, rate=0.01, weight_bits=4)
 

@@ -30,8 +30,8 @@ from spikeunet.engine import (
     save_model,
     simulate,
 )
-from spikeunet.engine.finetune import Settings, Trainer
 from spikeunet.engine.kernels.step_inputs import drawn, mixed
+from spikeunet.engine.learning.finetune import Settings, Trainer
 from spikeunet.engine.neurons import layer_key, random_number
 from spikeunet.engine.testing import check_case, check_neuron, neuron_checks, reference
 from spikeunet.engine.testing.checks import Case

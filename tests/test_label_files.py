@@ -14,7 +14,7 @@ from spikeunet.engine import save_model
 from spikeunet.engine.command_line import main
 from spikeunet.engine.datasets import Example, find_dataset, read_example_labels
 from spikeunet.engine.errors import InputError, PictureError
-from spikeunet.engine.finetune import read_labelled
+from spikeunet.engine.learning.finetune import read_labelled
 from spikeunet.engine.pictures.labels import class_indices, read_labels, write_labels
 from spikeunet.engine.pictures.picture_files import write_picture
 

@@ -27,6 +27,9 @@ APART = ("engine/layers/", "engine/testing/")
 MAKES = ("converters/", "engine/learning/")
 """Where networks are made: nodes of any kind may be, none is asked for its kind."""
 
+TUNES = "engine/learning/finetune/"
+"""Makes none: any network is trained on there."""
+
 FORMATS = ("converters/nir/", "converters/onnx/")
 """Formats of others, whose operators, some with the names of kinds, become nodes: any may be chosen there, none asked
 for."""
@@ -55,14 +58,18 @@ def _imported(file: str, text: str) -> Iterator[str]:
 
 
 def _may_import(file: str, kind: str) -> bool:
-    return kind in KINDS and (file == EXPORTS or file.startswith(MAKES) or BINDS.get(file) == kind)
+    return kind in KINDS and (file == EXPORTS or _makes(file) or BINDS.get(file) == kind)
+
+
+def _makes(file: str) -> bool:
+    return file.startswith(MAKES) and not file.startswith(TUNES)
 
 
 def _named(file: str, tree: ast.AST) -> Iterator[str]:
     """Kinds in any other place than where a node is made, in `MAKES`, or where a layer's `node` is declared."""
     allowed: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and file.startswith(MAKES):
+        if isinstance(node, ast.Call) and _makes(file):
             allowed.add(node.func)
         if isinstance(node, ast.AnnAssign) and file in BINDS and ast.unparse(node) == f"node: {BINDS[file]}":
             allowed.add(node.annotation)
@@ -127,7 +134,7 @@ def test_only_kinds_know_what_kind_they_are():
         "engine/binding/bounds.py",
         "engine/binding/pool_layer.py",
         "converters/architectures/spiking_unet.py",
-        "engine/learning/dsr.py",
+        "engine/learning/dsr/convolutions.py",
     ],
 )
 def test_a_planted_test_on_a_kind_is_found(file, test):
@@ -145,7 +152,7 @@ def test_a_planted_test_is_found_where_kinds_are_chosen(test):
 def test_a_planted_pattern_is_found(pattern):
     text = f"match node:\n    case {pattern}:\n        pass\n"
     assert faults("converters/architectures/spiking_unet.py", text)
-    assert faults("engine/finetune/flow.py", text)
+    assert faults("engine/learning/finetune/flow.py", text)
     assert faults("converters/onnx/builder.py", text)
 
 

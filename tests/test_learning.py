@@ -155,6 +155,15 @@ def test_bad_pictures_are_refused():
         train(SoftmaxTrainer(good, SoftmaxSettings()), smaller)
 
 
+def test_some_pictures_are_of_all_classes_where_data_lie_class_by_class():
+    data = bright_pictures()
+    sorted_ = data.part(np.argsort(data.labels, kind="stable"))
+    few = sorted_.spread(6)
+    assert few.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert len({picture.tobytes() for picture in few.pictures}) == 6
+    assert sorted_.spread(40) is sorted_.spread(100) is sorted_
+
+
 def test_a_run_that_diverges_says_so():
     trainer = SoftmaxTrainer(bright_pictures(), SoftmaxSettings(clip=0.0, rate=1e-3))
     trainer.parameters["fc.weight"][:] = np.inf

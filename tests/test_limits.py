@@ -23,8 +23,8 @@ from spikeunet.engine.binding import build_program
 from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import GraphError, InputError
 from spikeunet.engine.files.model_file import read_model, save_model
-from spikeunet.engine.finetune.flow import flow_gradients, run_flow
-from spikeunet.engine.finetune.trainable import Trainable
+from spikeunet.engine.learning.finetune.flow import flow_gradients, run_flow
+from spikeunet.engine.learning.finetune.trainable import Trainable
 from spikeunet.engine.pictures.preprocessing import check_preprocessing, preprocess
 from spikeunet.engine.simulation.counting import OperationsCounter
 from spikeunet.engine.simulation.shared_memory import places_in_block

@@ -46,8 +46,8 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.errors import ModelFileError
-from spikeunet.engine.finetune import Settings, Trainer
 from spikeunet.engine.layers import registry
+from spikeunet.engine.learning.finetune import Settings, Trainer
 from spikeunet.engine.simulation.value_currents import ValueCurrents
 from spikeunet.engine.testing import Case, check_layer, checks, layer_checks, reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same

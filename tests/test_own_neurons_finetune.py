@@ -24,7 +24,7 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.errors import InputError, NeuronError
-from spikeunet.engine.finetune import (
+from spikeunet.engine.learning.finetune import (
     Settings,
     Surrogate,
     Trainer,

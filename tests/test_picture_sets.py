@@ -12,7 +12,7 @@ from spikeunet.converters import calibration_pictures
 from spikeunet.engine import save_model, write_picture
 from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError, PictureError, PictureWarning
-from spikeunet.engine.finetune import read_pictures
+from spikeunet.engine.learning.finetune import read_pictures
 from spikeunet.engine.pictures.picture_set import picture_set
 
 TWELVE_BITS = (np.random.default_rng(0).random((3, 16, 16)) * 4095).astype(np.uint16)

@@ -17,8 +17,8 @@ from spikeunet.engine.command_line.assumptions import doubts
 from spikeunet.engine.command_line.training_tasks import NoisyPictures, denoising_task
 from spikeunet.engine.errors import InputError, StateDictError
 from spikeunet.engine.evaluation import evaluate, plan_evaluation
-from spikeunet.engine.finetune import DenoisingBatches, validate_denoiser
-from spikeunet.engine.finetune.checkpoint import fingerprint
+from spikeunet.engine.learning.finetune import DenoisingBatches, validate_denoiser
+from spikeunet.engine.learning.finetune.checkpoint import fingerprint
 
 
 def three_quarters(**metadata):

@@ -26,7 +26,7 @@ from spikeunet.engine import (
     write_picture,
 )
 from spikeunet.engine.command_line import main
-from spikeunet.engine.finetune import read_pictures
+from spikeunet.engine.learning.finetune import read_pictures
 from spikeunet.engine.pictures.picture_files import load_picture, read_colors
 from spikeunet.engine.pictures.ranges import convert_samples, from_unit, to_unit, type_range
 

@@ -35,7 +35,7 @@ from spikeunet.engine.command_line import main
 from spikeunet.engine.command_line.finetune import with_thresholds
 from spikeunet.engine.command_line.neuron_options import neuron_model
 from spikeunet.engine.errors import InputError, ModelFileError, NeuronError
-from spikeunet.engine.finetune import run_flow
+from spikeunet.engine.learning.finetune import run_flow
 from spikeunet.engine.neurons import level_table, rectifies
 from spikeunet.engine.testing import check_neuron, checks, neuron_checks, reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same

@@ -14,8 +14,8 @@ from spikeunet.engine import (
     load_model,
     simulate,
 )
-from spikeunet.engine.finetune import Trainable
 from spikeunet.engine.learning import METHODS, LabelledPictures, train
+from spikeunet.engine.learning.finetune import Trainable
 from spikeunet.engine.learning.softlif import (
     SoftLIFSettings,
     SoftLIFTrainer,

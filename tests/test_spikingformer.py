@@ -11,7 +11,7 @@ from published_spikingformer import CIFAR, IMAGENET, Published, random_state
 from spikeunet.converters import convert, read_spikingformer
 from spikeunet.engine import InputError, LeakyIntegrateAndFire, StateDictError, load_model, save_model, simulate
 from spikeunet.engine.command_line import main
-from spikeunet.engine.finetune import run_flow
+from spikeunet.engine.learning.finetune import run_flow
 from spikeunet.engine.testing import check_binary_inputs, reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 

@@ -26,7 +26,8 @@ from spikeunet.engine.learning.stdp import (
     save_stdp_model,
     still_pictures,
 )
-from spikeunet.engine.learning.stdp.filters import drawn_patches, pooled
+from spikeunet.engine.learning.stdp.filters import drawn_patches, pooled, readout
+from spikeunet.engine.learning.stdp.model import read
 
 
 def compete_slowly(patch, weights, thresholds, rule, rate, threshold_rate):
@@ -150,6 +151,34 @@ def test_the_flow_grid_has_a_channel_for_each_direction(down, right, channel):
     grid = flow_grid(np.array(frames)[None], 4)
     assert grid.shape == (1, 1, 4, 6, 6)
     assert grid[0, 0, :, 2:4, 2:4].sum(axis=(1, 2)).argmax() == channel
+
+
+def test_filters_behind_the_flow_grid_tell_directions_where_thresholds_do_not_wait():
+    """Flow has one speed, so inputs spike at once; waiting for a later time silences all neurons."""
+    pytest.importorskip("sklearn")
+    random, directions = np.random.default_rng(1), np.arange(24) % 4
+    rows, columns = np.mgrid[:16, :16]
+    clips = np.zeros((24, 2, 16, 16))
+    for clip, direction in zip(clips, directions, strict=True):
+        y, x = random.uniform(6, 9, 2)
+        for frame in range(2):
+            down, right = frame * np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])[direction]
+            clip[frame] = np.exp(-((rows - y - down) ** 2 + (columns - x - right) ** 2) / 12)
+    times = latencies(still_pictures(clips, "flow", "early", 4)[:, 0], 0.05)
+    spiking = {}
+    for wanted in (0.0, 0.7):
+        filters = random_filters(np.random.default_rng(0), 8, 4, 3, 2.0)
+        for _ in range(12):
+            patches = drawn_patches(times[:16], 3, 4, random)
+            patches = patches[np.isfinite(patches).any(axis=(1, 2, 3))]
+            winners = filters.learn(patches, StdpRule(window=1.0, wanted=wanted), 0.1, 0.1)
+        spiking[wanted] = (winners >= 0).mean()
+        if not wanted:
+            features = pooled(filters.respond(times)[0], 1)
+    assert spiking[0.0] == 1
+    assert spiking[0.7] < 0.5
+    scores = read(readout(features[:16], directions[:16], 4, 0), features[16:])
+    assert (scores.argmax(axis=1) == directions[16:]).all()
 
 
 def test_patches_lie_in_their_pictures_and_pooling_adds_up_cells():

@@ -19,8 +19,8 @@ from .output import put_data
 from .piped_models import MODEL
 
 if TYPE_CHECKING:
-    from ..finetune import Settings
     from ..graph import Network, Node
+    from ..learning.finetune import Settings
     from .training_files import Files
 
 _settings_options = grouped(
@@ -200,7 +200,7 @@ def finetune(
     """
     from ..files.lock import only_run
     from ..files.model_file import save_model
-    from ..finetune import Trainer
+    from ..learning.finetune import Trainer
     from .model_metadata import check_facts
     from .training_files import Files
     from .training_run import TrainingRun
@@ -260,7 +260,7 @@ def with_thresholds(network: Network, thresholds: str) -> Network:
 
 def _settings(options: dict[str, Any], task: str) -> Settings:
     """Settings from the options that describe them; InputError where one is out of range."""
-    from ..finetune import Schedule, Settings, Surrogate
+    from ..learning.finetune import Schedule, Settings, Surrogate
 
     by_class = task in ("segment", "classify")
     fitting = options["loss"] or ("cross-entropy" if by_class else "mse")

@@ -26,7 +26,9 @@ _COMMON = (
         "such folders train and test.",
     ),
     click.option("-o", "--output", metavar="OUT.npz", required=True, type=FILE, help="What is trained."),
-    click.option("--pictures", type=click.IntRange(min=1), metavar="N", help="Learn from the first N alone."),
+    click.option(
+        "--pictures", type=click.IntRange(min=1), metavar="N", help="Learn from N alone, taken evenly from all."
+    ),
     click.option(
         "--curves", multiple=True, type=FILE, metavar="FILE",
         help="Figures by epoch: a picture (.png, .svg, .pdf) or numbers (.json); may be given twice.",
@@ -134,7 +136,7 @@ def _train(method: Method, settings: TrainingSettings, options: dict[str, Any]) 
     check_checkpoint(checkpoint, options["resume"])
     pictures, test = read_data(options["data"])
     if options["pictures"] is not None:
-        pictures = pictures.part(slice(options["pictures"]))
+        pictures = pictures.spread(options["pictures"])
     run = LearningRun(method.trainer(pictures, settings, options["threads"]), test, checkpoint)
     if options["resume"]:
         run.trainer.resume(checkpoint)

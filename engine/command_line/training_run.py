@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..finetune import StepReport, Trainer
+from ..learning.finetune import StepReport, Trainer
 from .guard import remark
 from .output import is_quiet
 from .training_files import COLUMNS, Files, Row, can_plot, draw_curve, read_log, write_log

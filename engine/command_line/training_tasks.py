@@ -16,8 +16,8 @@ from .class_names import read_class_names
 from .training_files import Row
 
 if TYPE_CHECKING:
-    from ..finetune import Batches
     from ..graph import Network
+    from ..learning.finetune import Batches
 
 Validate = Callable[["Network", int, "int | None"], Row]
 """Scores by log column of a network at a number of steps, with so many threads."""
@@ -65,8 +65,8 @@ def denoising_task(
     model: str, train: Path, validate: Path | None, noise: NoisyPictures, crop: int, batch: int
 ) -> TrainingTask:
     """Clean pictures with noise of a range of levels, or with their noisy versions; PSNR at one level, or of these."""
-    from ..finetune import read_pairs, read_pictures, validate_denoiser, validate_pairs
-    from ..finetune.data import check_crop, check_pairs
+    from ..learning.finetune import read_pairs, read_pictures, validate_denoiser, validate_pairs
+    from ..learning.finetune.data import check_crop, check_pairs
     from ..pictures.noise import check_sigma
     from ..tasks.denoising import denoiser
 
@@ -94,8 +94,8 @@ def denoising_task(
 
 
 def _denoising_batches(network: Network, train: Path, noise: NoisyPictures, crop: int, batch: int) -> Batches:
-    from ..finetune import DenoisingBatches, PairBatches, read_pairs
-    from ..finetune.data import read_named_pictures
+    from ..learning.finetune import DenoisingBatches, PairBatches, read_pairs
+    from ..learning.finetune.data import read_named_pictures
     from ..tasks.denoising import prediction_in
 
     channels, predicts = network.input.channels, prediction_in(network.metadata)
@@ -120,9 +120,9 @@ def segmentation_task(
 ) -> TrainingTask:
     """Pictures with label pictures, or the split of a known data set; accuracy and mean IoU."""
     from ..datasets import find_dataset
-    from ..finetune import SegmentationBatches, read_labelled, validate_segmenter
-    from ..finetune.data import check_crop
-    from ..finetune.segmentation_data import class_weights
+    from ..learning.finetune import SegmentationBatches, read_labelled, validate_segmenter
+    from ..learning.finetune.data import check_crop
+    from ..learning.finetune.segmentation_data import class_weights
     from ..tasks.inference import class_count
     from ..tasks.segmentation import segmenter
 
@@ -162,9 +162,9 @@ def classification_task(
 ) -> TrainingTask:
     """Pictures in a folder for each class; accuracy."""
     from ..datasets import find_dataset
-    from ..finetune import ClassificationBatches, read_classified, validate_classifier
-    from ..finetune.classification_data import check_classified
-    from ..finetune.segmentation_data import class_weights
+    from ..learning.finetune import ClassificationBatches, read_classified, validate_classifier
+    from ..learning.finetune.classification_data import check_classified
+    from ..learning.finetune.segmentation_data import class_weights
     from ..tasks.classification import classifier, known_classes, with_classes
 
     network = with_classes(classifier(model), None if classes is None else read_class_names(classes))

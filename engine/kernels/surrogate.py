@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .compilation import compiled
 
 TRIANGLE, FAST_SIGMOID, ARCTAN, RECTANGLE = range(4)
-"""Codes of the surrogates; engine/finetune/surrogates.py has their equations."""
+"""Codes of the surrogates; engine/learning/finetune/surrogates.py has their equations."""
 
 _BLOCK = 64
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..finetune.losses import cross_entropy
-from ..finetune.optimizers import OPTIMIZERS, clip_factor, gradient_norm, optimizer_named
-from ..finetune.schedules import SCHEDULES, Schedule
+from .finetune.losses import cross_entropy
+from .finetune.optimizers import OPTIMIZERS, clip_factor, gradient_norm, optimizer_named
+from .finetune.schedules import SCHEDULES, Schedule
 from .pictures import LabelledPictures
 from .settings import TrainingSettings, option
 from .trainer import Figures, Trainer

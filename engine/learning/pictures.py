@@ -75,6 +75,11 @@ class LabelledPictures:
         object.__setattr__(found, "classes", self.classes)
         return found
 
+    def spread(self, number: int) -> LabelledPictures:
+        """So many of them at most, taken evenly from all: data sets may lie class by class."""
+        count = len(self)
+        return self.part(np.arange(number) * count // number) if number < count else self
+
     def shifted(self, most: int, generator: np.random.Generator) -> LabelledPictures:
         """Each picture moved by up to `most` pixels along both axes; what comes in is black."""
         _, height, width = self.shape

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, first_few
-from ..finetune.checkpoint import read_checkpoint, write_checkpoint
-from ..finetune.optimizers import Optimizer
 from ..threads import using_threads
+from .finetune.checkpoint import read_checkpoint, write_checkpoint
+from .finetune.optimizers import Optimizer
 from .pictures import LabelledPictures
 from .settings import TrainingSettings
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, SpikeunetError
 from ..files.model_file import save_model
-from ..finetune.trainable_arrays import in_kernel_order, with_arrays
 from ..graph import Input, Network, Output, Projection, Shape, Weighted
 from ..layers.registry import name_of
+from ..learning.finetune.trainable_arrays import in_kernel_order, with_arrays
 from ..models import load_model
 from . import brute_force
 from .comparison import require

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ...dense.forward import forward_with
 from ...errors import InputError
-from ...finetune.passes import Kept, refuse_untrainable, run_backward, run_forward
 from ...graph import Network, Neurons
 from ...neurons import InterpolatedLeakyIntegrateAndFire
+from ..finetune.passes import Kept, refuse_untrainable, run_backward, run_forward
 from .rate import lif_rate, softlif
 
 Array = NDArray[Any]

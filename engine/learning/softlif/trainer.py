@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...files.model_file import save_model
-from ...finetune.trainable import Trainable
 from ...graph import Network
 from ...neurons import InterpolatedLeakyIntegrateAndFire
 from ...pictures.resizing import MOST_SIDE, resize
 from ...simulation import simulate
+from ..finetune.trainable import Trainable
 from ..gradient_trainer import GradientSettings, GradientTrainer, classification_loss
 from ..pictures import LabelledPictures
 from ..settings import option

@@ -78,8 +78,9 @@ class StdpTrainer(Trainer[StdpSettings]):
         if len(winners) >= ENOUGH and (winners < 0).all():
             raise InputError(
                 f"no neuron spiked in {len(winners)} patches at iteration {self.iteration + 1}, so none learns; start "
-                f"again with a smaller threshold or threshold_rate (they are {settings.threshold:g} and "
-                f"{settings.threshold_rate:g})"
+                f"again with a smaller threshold, threshold_rate or wanted (they are {settings.threshold:g}, "
+                f"{settings.threshold_rate:g} and {settings.wanted:g}; thresholds rise until neurons spike at the time "
+                "that is wanted, which inputs that all come sooner never let them)"
             )
         weights = self.parameters["filters"]
         spiked = float((winners >= 0).mean()) if len(winners) else 0.0

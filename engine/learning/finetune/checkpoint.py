@@ -19,12 +19,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, ModelFileError
-from ..files.archive import read_arrays
-from ..files.atomic import atomic_write
-from ..files.json_text import format_json, parse_json
-from ..files.topology import encode_node
-from ..graph import Network
+from ...errors import InputError, ModelFileError
+from ...files.archive import read_arrays
+from ...files.atomic import atomic_write
+from ...files.json_text import format_json, parse_json
+from ...files.topology import encode_node
+from ...graph import Network
 from .optimizers import Optimizer
 from .trainable_arrays import flat
 

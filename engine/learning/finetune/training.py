@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..graph import Network
-from ..threads import using_threads
+from ...errors import InputError
+from ...graph import Network
+from ...threads import using_threads
 from .bptt import run_through_time, time_gradients
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .data import Batches

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ...errors import InputError
 
 Array = NDArray[Any]
 Loss = Callable[[Array, Array], tuple[float, Array]]

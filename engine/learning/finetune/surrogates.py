@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..kernels.surrogate import (
+from ...errors import InputError
+from ...kernels.surrogate import (
     ARCTAN,
     FAST_SIGMOID,
     RECTANGLE,
@@ -32,7 +32,7 @@ from ..kernels.surrogate import (
     LadderThroughTime,
     SurrogateOptions,
 )
-from ..neurons import LadderModel
+from ...neurons import LadderModel
 
 SURROGATES = {"triangle": TRIANGLE, "fast-sigmoid": FAST_SIGMOID, "arctan": ARCTAN, "rectangle": RECTANGLE}
 """Codes by name."""

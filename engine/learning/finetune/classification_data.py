@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..datasets import Dataset
-from ..errors import InputError, first_few
-from ..graph import Network
-from ..tasks.classification import read_example, run_whole
+from ...datasets import Dataset
+from ...errors import InputError, first_few
+from ...graph import Network
+from ...tasks.classification import read_example, run_whole
 from .data import MAXIMUM_BATCH, Array, Picture
 
 Classified = tuple[Picture, int]

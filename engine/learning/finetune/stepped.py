@@ -19,12 +19,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..kernels import stepped_surrogate as templates
-from ..kernels.bound import bound
-from ..neurons import Registration, SteppedModel, initial_state, level_table, registration_of
-from ..neurons.registration_checks import cannot_compile, level_out_of_range
-from ..threads import on_threads, slices
+from ...errors import InputError
+from ...kernels import stepped_surrogate as templates
+from ...kernels.bound import bound
+from ...neurons import Registration, SteppedModel, initial_state, level_table, registration_of
+from ...neurons.registration_checks import cannot_compile, level_out_of_range
+from ...threads import on_threads, slices
 
 if TYPE_CHECKING:
     from .surrogates import Surrogate

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..pictures.noise import check_sigma
-from ..pictures.picture_files import SUFFIXES
-from ..pictures.picture_set import PictureSet, picture_set
-from ..tasks.denoising import PREDICTIONS
+from ...errors import InputError
+from ...pictures.noise import check_sigma
+from ...pictures.picture_files import SUFFIXES
+from ...pictures.picture_set import PictureSet, picture_set
+from ...tasks.denoising import PREDICTIONS
 
 Array = NDArray[Any]
 Picture = NDArray[np.float32]

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Network, Neurons, Projection, Shape
-from ..kernels.penalty import count_fired, saturated_sums
-from ..neurons import level_table
-from ..threads import on_threads
+from ...graph import Network, Neurons, Projection, Shape
+from ...kernels.penalty import count_fired, saturated_sums
+from ...neurons import level_table
+from ...threads import on_threads
 
 Array = NDArray[Any]
 

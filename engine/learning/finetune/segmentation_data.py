@@ -9,14 +9,14 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import Dataset, read_example_labels
-from ..errors import InputError
-from ..graph import Network
-from ..pictures.metrics import class_ious, confusion_matrix
-from ..pictures.picture_set import picture_set
-from ..pictures.preprocessing import network_input, stretches
-from ..tasks.inference import class_count, run_padded
-from ..tasks.segmentation import labels_of
+from ...datasets import Dataset, read_example_labels
+from ...errors import InputError
+from ...graph import Network
+from ...pictures.metrics import class_ious, confusion_matrix
+from ...pictures.picture_set import picture_set
+from ...pictures.preprocessing import network_input, stretches
+from ...tasks.inference import class_count, run_padded
+from ...tasks.segmentation import labels_of
 from .data import Array, Picture, check_pictures, draw_crop
 
 Labels = NDArray[np.int64]

@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import InputError
-from ..fixed_point import check_bits
-from ..tasks.inference import check_steps
+from ...errors import InputError
+from ...fixed_point import check_bits
+from ...tasks.inference import check_steps
 from .losses import loss_named
 from .optimizers import optimizer_named
 from .schedules import Schedule

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import CurrentSum, Network, Projection, Shape, Synapses, Value, Weighted
-from ..neurons import NeuronModel
+from ...graph import CurrentSum, Network, Projection, Shape, Synapses, Value, Weighted
+from ...neurons import NeuronModel
 from .trainable_arrays import in_kernel_order, with_arrays
 
 Array = NDArray[Any]

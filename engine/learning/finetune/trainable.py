@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..fixed_point import quanta_of_layers, rounded_arrays
-from ..graph import Network, Neurons, Node, Output, Projection, Synapses, Weighted
+from ...errors import InputError
+from ...fixed_point import quanta_of_layers, rounded_arrays
+from ...graph import Network, Neurons, Node, Output, Projection, Synapses, Weighted
 from .batch_norm import PARTS, first_arrays, normed, normed_nodes, thresholds_behind, without_norms
 from .passes import refuse_untrainable
 from .trainable_arrays import in_kernel_order, with_arrays

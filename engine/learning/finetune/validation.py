@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Network
-from ..pictures.metrics import psnr
-from ..pictures.noise import add_noise
-from ..pictures.padding import crop, pad_to_multiple
-from ..simulation import simulate
-from ..tasks.denoising import prediction_in, restore
+from ...graph import Network
+from ...pictures.metrics import psnr
+from ...pictures.noise import add_noise
+from ...pictures.padding import crop, pad_to_multiple
+from ...simulation import simulate
+from ...tasks.denoising import prediction_in, restore
 
 
 @dataclass(frozen=True)

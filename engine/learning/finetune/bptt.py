@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Network, Neurons
-from ..kernels.float_mode import flushing
-from ..kernels.surrogate import backward_through_time, fire_through_time
-from ..neurons import LadderModel, SteppedModel
-from ..threads import on_threads, slices
+from ...graph import Network, Neurons
+from ...kernels.float_mode import flushing
+from ...kernels.surrogate import backward_through_time, fire_through_time
+from ...neurons import LadderModel, SteppedModel
+from ...threads import on_threads, slices
 from . import stepped
 from .passes import refuse_untrainable, run_backward, run_forward
 from .stepped import SteppedTape

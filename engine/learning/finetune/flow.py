@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding import Layer, Program, build_program
-from ..errors import InputError
-from ..events import EventQueue
-from ..graph import Network, Neurons, Synapses
-from ..kernels.surrogate import accumulate_rows, fire_once, mark_charged
-from ..neurons import LadderModel, LevelTable, conserves_charge, rectifies
-from ..simulation.picture_run import PictureRun
-from ..threads import on_threads, slices
+from ...binding import Layer, Program, build_program
+from ...errors import InputError
+from ...events import EventQueue
+from ...graph import Network, Neurons, Synapses
+from ...kernels.surrogate import accumulate_rows, fire_once, mark_charged
+from ...neurons import LadderModel, LevelTable, conserves_charge, rectifies
+from ...simulation.picture_run import PictureRun
+from ...threads import on_threads, slices
 from .passes import Kept, added, read, refuse_untrainable, run_backward, run_forward
 from .penalty import SpikePenalty
 from .sums import exact_sum

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..kernels.float_mode import flushing
-from ..kernels.optimizers import AdamConstants, adam_step, add_squares, average_step, momentum_step
-from ..threads import on_threads, slices
+from ...errors import InputError
+from ...kernels.float_mode import flushing
+from ...kernels.optimizers import AdamConstants, adam_step, add_squares, average_step, momentum_step
+from ...threads import on_threads, slices
 from .sums import exact_sum
 from .trainable_arrays import flat
 

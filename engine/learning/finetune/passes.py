@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..graph import CurrentSum, Input, Network, Neurons, Output, Projection, Synapses, Value
-from ..layers.dense.joining import split
-from ..neurons import Heterogeneous
-from ..threads import limited_blas
+from ...errors import InputError
+from ...graph import CurrentSum, Input, Network, Neurons, Output, Projection, Synapses, Value
+from ...layers.dense.joining import split
+from ...neurons import Heterogeneous
+from ...threads import limited_blas
 
 Array = NDArray[Any]
 Kept = dict[str, Any]
