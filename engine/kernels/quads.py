@@ -108,12 +108,13 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
 
     weights : int8; those of event e are at rows[e] + pixel * row + channel
     rows : four places
-    levels : uint8; step t of event e is at entry + t * stride + e
+    levels : uint8; step t of event e is at entry + t * stride + e; or int8 where weights are uint8, 128 more than they are
     present : bits of the events that there are, a byte for each; the levels of others are not looked at
     """
 
     def generate(context, builder, signature, arguments):
         sums, weights, rows, levels, entry, stride, present = arguments
+        signed = signature.args[1].dtype.signed
         weights = _data(context, builder, signature.args[1], weights)
         levels = _data(context, builder, signature.args[3], levels)
         places = [builder.extract_value(rows, event) for event in range(4)]
@@ -130,7 +131,8 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
                 for number, quads in enumerate(_interleaved(builder, weights, places, offset, block.together)):
                     for step, factor in enumerate(factors):
                         position = block.position(pixel, step, vector + number)
-                        sum_ = _add_products(builder, builder.extract_value(result, position), factor, quads)
+                        pair = (factor, quads) if signed else (quads, factor)
+                        sum_ = _add_products(builder, builder.extract_value(result, position), *pair)
                         result = builder.insert_value(result, sum_, position)
         return result
 
@@ -138,11 +140,26 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
     return block(block, weights, rows, levels, number, number, number), generate
 
 
-def _add_products(builder, sums, levels, quads):
-    """Sums plus those of four products, of unsigned levels and signed weights, in each lane."""
+@intrinsic
+def less_each(typing_context, block, number):
+    """Block less an integer, for each of its numbers."""
+
+    def generate(context, builder, signature, arguments):
+        result, number = arguments
+        number = _splat(builder, builder.trunc(number, _NUMBER), LANES)
+        for position in range(block.position(block.window, 0, 0)):
+            left = builder.sub(builder.extract_value(result, position), number)
+            result = builder.insert_value(result, left, position)
+        return result
+
+    return block(block, types.intp), generate
+
+
+def _add_products(builder, sums, unsigned, signed):
+    """Sums plus those of four products in each lane, of unsigned and signed bytes."""
     function_type = ir.FunctionType(sums.type, [sums.type] * 3)
     function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.avx512.vpdpbusd.512")
-    return builder.call(function, [sums, levels, quads])
+    return builder.call(function, [sums, unsigned, signed])
 
 
 def _interleaved(builder, weights, places, offset, together):
