@@ -28,7 +28,7 @@ _BYTE, _PAIR = ir.IntType(8), ir.IntType(16)
 
 
 @intrinsic
-def keep_changed(typing_context, new, word, old, kept, channel, channels_end, shift, changes, place):
+def keep_changed(typing_context, new, word, old, kept, channel, channels_end, shift, changes, place, net):
     """Append the CHUNK levels that are not what they were; how many these are, and the sum of their differences.
 
     new : uint8; those of the channels channel, channel + 1, ..., as far as they lie before channels_end, at word, ...
@@ -36,10 +36,11 @@ def keep_changed(typing_context, new, word, old, kept, channel, channels_end, sh
     shift : by how many bits to the right a level that is read backwards is shifted to be its quanta
     changes : channels uint16 or uint32, pairs uint16, quanta int8; receive the entries from `place` on, as far as a byte
         holds their differences, and are written whole chunks of
+    net : int32; net[channel], ... receives 1 more for each neuron that fires now, and 1 less for each that fired
     """
 
     def generate(context, builder, signature, arguments):
-        new, word, old, kept, channel, end, shift, changes, place = arguments
+        new, word, old, kept, channel, end, shift, changes, place, net = arguments
         new, old = (_data(context, builder, signature.args[k], array) for k, array in ((0, new), (2, old)))
         arrays = [
             _data(context, builder, kind, builder.extract_value(changes, k))
@@ -60,6 +61,13 @@ def keep_changed(typing_context, new, word, old, kept, channel, channels_end, sh
         )
         for values, array in zip((numbers, pairs, builder.trunc(difference, found.type)), arrays, strict=True):
             _store_vector(builder, _compressed(builder, values, differs), array, place)
+        net, number = _data(context, builder, signature.args[9], net), _vector(CHUNK, ir.IntType(32))
+        fires, fired = (
+            builder.sext(builder.icmp_unsigned("!=", each, ir.Constant(each.type, None)), number)
+            for each in (found, before)
+        )
+        more = builder.add(_load_vector(builder, net, channel, CHUNK, ir.IntType(32)), builder.sub(fired, fires))
+        _store_vector(builder, more, net, channel)
         function_type = ir.FunctionType(_PAIR, [wide])
         function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.vector.reduce.add.v{CHUNK}i16")
         total = builder.sext(builder.call(function, [difference]), place.type)
@@ -68,7 +76,7 @@ def keep_changed(typing_context, new, word, old, kept, channel, channels_end, sh
 
     number = types.intp
     result = types.UniTuple(types.intp, 2)
-    return result(new, number, old, number, number, number, number, changes, number), generate
+    return result(new, number, old, number, number, number, number, changes, number, net), generate
 
 
 def _ascending(builder, first, number):
@@ -101,7 +109,7 @@ def copy_chunk(typing_context, source, first, target, place):
 
 
 @numba.njit(inline="always")
-def _append_one_by_one(words, word, levels, kept, channels, changes, place):
+def _append_one_by_one(words, word, levels, kept, channels, changes, place, net):
     """`keep_changed` of all channels of a pixel, for levels that mean anything and processors of any kind."""
     total, first = 0, place
     for channel in range(channels):
@@ -113,6 +121,7 @@ def _append_one_by_one(words, word, levels, kept, channels, changes, place):
             changes.quanta[place] = difference
             total += difference
             place += 1
+            net[channel] += np.int32(new != 0) - np.int32(old != 0)
             levels[kept + channel] = new
     return place - first, total
 
@@ -150,7 +159,7 @@ def find_changes(band, bands, words, dirty, levels, changes, counters):
     rows = output_rows(band, bands)
     begin = bands.table[band].first_entry
     place, local, found = begin, 0, 0
-    arrays = (changes.channels, changes.pairs, changes.quanta)
+    arrays, net = (changes.channels, changes.pairs, changes.quanta), changes.net[changes.thread]
     for y in range(rows.first, rows.end):
         for x in range(dirty.shape[1]):
             if dirty[y, x]:
@@ -160,12 +169,12 @@ def find_changes(band, bands, words, dirty, levels, changes, counters):
                     for channel in range(0, rows.channels, CHUNK):
                         count, more = keep_changed(
                             words, word + channel, levels, kept + channel, channel, rows.channels, changes.shift,
-                            arrays, place,
+                            arrays, place, net,
                         )  # fmt: skip
                         place += count
                         total += more
                 else:
-                    count, total = _append_one_by_one(words, word, levels, kept, rows.channels, changes, place)
+                    count, total = _append_one_by_one(words, word, levels, kept, rows.channels, changes, place, net)
                     place += count
                 found += place - first
                 if changes.splits:

@@ -32,6 +32,10 @@ class ChangeMemory(NamedTuple):
         something else, or the processor does not pack vectors.
     splits : int
         Whether a byte may not hold a difference.
+    net : (threads, channels, filled up) int32
+        Receives by channel how many neurons fire, less how many fired.
+    thread : int
+        Whose row of `net` that is.
     thresholds : int
     counts : (1 + K, 8) int64
         Receives what is fired at even bytes, and what was fired at odd ones, as `count_levels` says.
@@ -48,6 +52,8 @@ class ChangeMemory(NamedTuple):
     values: NDArray[np.uint8]
     shift: int
     splits: int
+    net: NDArray[np.int32]
+    thread: int
     thresholds: int
     counts: NDArray[np.int64]
 
@@ -81,6 +87,8 @@ class LevelSource(NamedTuple):
     height, width, padded, channels : int
     values, shift
         As those of `ChangeMemory`, as the reading layer takes them.
+    emit : (256,) float32
+        Value of each level.
     channel_offset : int
     """
 
@@ -91,6 +99,7 @@ class LevelSource(NamedTuple):
     channels: int
     values: NDArray[np.uint8]
     shift: int
+    emit: NDArray[np.float32]
     channel_offset: int
 
 
@@ -133,8 +142,10 @@ class DirtyTaps(NamedTuple):
         Input column less output column, where that is the same everywhere.
     margin : int
         Columns of `line` before the first one.
+    reached : (W, 2) int64
+        First and last + 1 output column that input columns up to one reach, and from one on.
     line : uint8
-        Memory for a row and its margins.
+        Memory for a row and its margins; zeros.
     spans : (H, 2) int64
         Memory for the first and last + 1 changed column of each input row.
     """
@@ -143,8 +154,28 @@ class DirtyTaps(NamedTuple):
     columns: NDArray[np.int64]
     offsets: NDArray[np.int64]
     margin: int
+    reached: NDArray[np.int64]
     line: NDArray[np.uint8]
     spans: NDArray[np.int64]
+
+
+class OddPlaces(NamedTuple):
+    """Input pixels whose events do not meet what most events meet.
+
+    Parameters
+    ----------
+    rows : (H,) uint8
+        Whether a row has such pixels alone.
+    columns : int64
+        Columns that have, in all rows.
+    row_class, column_class : int
+        Of all others, see `ZeroTables`.
+    """
+
+    rows: NDArray[np.uint8]
+    columns: NDArray[np.int64]
+    row_class: int
+    column_class: int
 
 
 class DirtyNumbers(NamedTuple):

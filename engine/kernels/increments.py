@@ -19,6 +19,8 @@ from .band import decoded_rows, output_rows, plane_rows
 from .bound_call import call
 from .changes import READY, decode_changes_of_pixel
 from .compilation import compiled_bare
+from .dot import GROUP, LANES, add_groups, load_configuration, release_tiles
+from .dot_band import block_of_sums
 from .entries import CHUNK, turn_chunk
 from .firing import fire_pixel
 from .gathered import add_events, begin_block, enter_pixel, finished_pixel
@@ -26,7 +28,7 @@ from .planes import PLANE_GAP
 from .quads import SumsBlock, less_each
 from .shared_counter import ENTRIES, FINISHED, TAKEN, add_shared, read_shared, wait_until
 from .sources import count_sources, source_at
-from .window_block import empty_block, next_pixel, store_pixel
+from .window_block import store_pixel
 
 FULL, CHANGES = 0, 1
 """Ways of bringing a layer up to date."""
@@ -41,12 +43,16 @@ OFFSET = 128
 def compare_pictures(_number, picture, kept, changed):
     """Which pixels of a picture, (H, W, C), are not those that were kept, which they become; (H, W) uint8."""
     for y in range(picture.shape[0]):
-        for x in range(picture.shape[1]):
-            differs = False
-            for channel in range(picture.shape[2]):
-                differs |= picture[y, x, channel] != kept[y, x, channel]
-                kept[y, x, channel] = picture[y, x, channel]
-            changed[y, x] = differs
+        row, before = picture[y].reshape(-1), kept[y].reshape(-1)
+        differs = False
+        for place in range(row.size):
+            differs |= row[place] != before[place]
+        changed[y] = 0
+        if differs:
+            for x in range(picture.shape[1]):
+                for channel in range(picture.shape[2]):
+                    changed[y, x] |= picture[y, x, channel] != kept[y, x, channel]
+                    kept[y, x, channel] = picture[y, x, channel]
 
 
 @compiled_bare
@@ -78,25 +84,33 @@ def _find_spans(changed, spans):
 
 @numba.njit(inline="always")
 def _mark_row(changed, taps, y, line, dirty):
-    """Mark the dirty pixels of an output row; returns whether there are any."""
-    reads = False
-    line[:] = 0
+    """Mark the dirty pixels of an output row; returns how many there are."""
+    first, end = changed.shape[1], 0
     for tap in range(taps.rows.shape[1]):
         row = taps.rows[y, tap]
         if row >= 0 and taps.spans[row, 0] < taps.spans[row, 1]:
-            reads = True
-            for x in range(changed.shape[1]):
-                line[taps.margin + x] |= changed[row, x]
+            first, end = min(first, taps.spans[row, 0]), max(end, taps.spans[row, 1])
     dirty[y] = 0
-    if reads:
-        for tap in range(taps.offsets.size):
-            first = taps.margin + taps.offsets[tap]
-            for x in range(dirty.shape[1]):
-                dirty[y, x] |= line[first + x]
-        for tap in range(taps.columns.shape[1]):
-            for x in range(dirty.shape[1]):
-                dirty[y, x] |= line[taps.margin + taps.columns[x, tap]]
-    return reads
+    if first >= end:
+        return 0
+    for tap in range(taps.rows.shape[1]):
+        row = taps.rows[y, tap]
+        if row >= 0:
+            for x in range(first, end):
+                line[taps.margin + x] |= changed[row, x]
+    first_out, end_out = taps.reached[first, 0], taps.reached[end - 1, 1]
+    for tap in range(taps.offsets.size):
+        begin = taps.margin + taps.offsets[tap]
+        for x in range(first_out, end_out):
+            dirty[y, x] |= line[begin + x]
+    for tap in range(taps.columns.shape[1]):
+        for x in range(first_out, end_out):
+            dirty[y, x] |= line[taps.margin + taps.columns[x, tap]]
+    found = 0
+    for x in range(first_out, end_out):
+        found += dirty[y, x]
+    line[taps.margin + first : taps.margin + end] = 0
+    return found
 
 
 @compiled_bare
@@ -117,9 +131,8 @@ def mark_dirty(_number, changed, taps, bands, dirty, touched, numbers):
             if numbers.all[0] != 0:
                 dirty[y] = 1
                 pixels += dirty.shape[1]
-            elif _mark_row(changed, taps, y, taps.line, dirty):
-                for x in range(dirty.shape[1]):
-                    pixels += dirty[y, x]
+            else:
+                pixels += _mark_row(changed, taps, y, taps.line, dirty)
         if pixels != before:
             touched[found] = band
             found += 1
@@ -133,13 +146,15 @@ def choose_path(_number, sources, counters, costs, numbers):
 
     sources : int64, layers that are read
     counters : (layers, ...) int64, see shared_counter.py
-    costs : float64: of an entry, of a dirty pixel, of a row of a touched band
+    costs : float64: from change to change, of an entry and of a dirty pixel; in full, of a dirty pixel and of a row of a
+        touched band
     """
     entries = 0
     for place in range(sources.size):
         entries += read_shared(counters[sources[place]], ENTRIES)
     by_changes = entries * costs[0] + numbers.found[1] * costs[1]
-    pays = numbers.all[0] == 0 and by_changes < numbers.found[2] * costs[2]
+    in_full = numbers.found[1] * costs[2] + numbers.found[2] * costs[3]
+    pays = numbers.all[0] == 0 and by_changes < in_full
     numbers.found[3] = CHANGES if pays else FULL
     numbers.found[4] = entries
 
@@ -148,13 +163,13 @@ def choose_path(_number, sources, counters, costs, numbers):
 
 
 @numba.njit(inline="always")
-def _columns_read(decoded, spans):
-    """First and last + 1 column in which something has changed of what a band reads."""
-    first, end = 1 << 40, 0
+def _columns_read(decoded, spans, reach, width):
+    """First and last + 1 column of what a band reads that is no further than `reach` from what has changed."""
+    first, end = width, 0
     for row in range(decoded.first_row, decoded.first_row + decoded.rows):
         if spans[row, 0] < spans[row, 1]:
             first, end = min(first, spans[row, 0]), max(end, spans[row, 1])
-    return min(first, end), end
+    return (max(first - reach, 0), min(end + reach, width)) if first < end else (0, 0)
 
 
 @compiled_bare
@@ -168,7 +183,8 @@ def decode_changes(band, bands, sources, spans, entries, row_keys):
     decoded = decoded_rows(band, bands, entries)
     rows = decoded.rows
     place, total = 0, 0
-    for x in range(*_columns_read(decoded, spans)):
+    first, end = _columns_read(decoded, spans, 0, source_at(sources, 0).changed.shape[1])
+    for x in range(first, end):
         for row in range(rows):
             index = x * (rows + 1) + row
             entries.begins[index], entries.totals[index] = place, total
@@ -181,6 +197,33 @@ def decode_changes(band, bands, sources, spans, entries, row_keys):
                     total += source.totals[y, x]
         index = x * (rows + 1) + rows
         entries.begins[index], entries.totals[index] = place, total
+
+
+@compiled_bare
+def decode_levels(band, bands, sources, spans, reach, entries, row_keys):
+    """Unpack all levels of the rows that a band reads, as far as dirty pixels read them; as `decode_rows`, of a step.
+
+    sources : of LevelSource, as `packed_sources` makes them
+    spans, reach : as in `gather_dirty`
+    entries : Entries
+    """
+    decoded = decoded_rows(band, bands, entries)
+    rows, begins, keys, values = decoded.rows, entries.begins, entries.keys, entries.values
+    place, width = 0, source_at(sources, 0).width
+    first, end = _columns_read(decoded, spans, reach, width)
+    for x in range(first, end):
+        for row in range(rows):
+            begins[x * (rows + 1) + row] = place
+            for number in range(count_sources(sources)):
+                source = source_at(sources, number)
+                kept, base = ((decoded.first_row + row) * width + x) * source.padded, row * row_keys
+                for channel in range(source.channels):
+                    # Written always, kept only where it is not silent.
+                    level = source.levels[kept + channel]
+                    keys[place] = base + source.channel_offset + channel
+                    values[place] = source.emit[level]
+                    place += level != 0
+        begins[x * (rows + 1) + rows] = place
 
 
 # --- From change to change -------------------------------------------------------------------------------------------
@@ -220,12 +263,13 @@ def _add_column(tables, phase, weights, weight_base, scale, decoded, block, top,
 
 
 @compiled_bare
-def gather_dirty(band, bands, token, connections, entries, spans, constant, neurons, dirty, kept, words):
+def gather_dirty(band, bands, token, connections, entries, spans, reach, constant, neurons, dirty, kept, words):
     """Currents of a band's dirty pixels, and what their neurons fire; as `gather_band`.
 
     connections : GatherTables, and weights: float32, or OffsetIntegers
     entries : Entries of all that the band reads, or ChangeEntries
-    spans : (H, 2) int64, columns of each input row that are unpacked
+    spans : (H, 2) int64, see `mark_dirty`
+    reach : how far from these columns are unpacked, too
     constant : Constant; what the sums are added to: of changes, the currents before them
     neurons : LadderNeurons or None
     dirty : (H, W) uint8
@@ -239,7 +283,7 @@ def gather_dirty(band, bands, token, connections, entries, spans, constant, neur
     width = len(token.vectors) * len(token.lanes)
     block_width = len(token.row) * len(token.lanes)
     padded, divisor = rows.padded, geometry.divisor
-    first_read, end_read = _columns_read(decoded, spans)
+    first_read, end_read = _columns_read(decoded, spans, reach, geometry.width)
     for number in range(tables.phases.size):
         phase = tables.phases[number]
         first_column, kernel_columns = phase.first_column, phase.end_column - phase.first_column
@@ -326,19 +370,77 @@ def spread_levels(band, bands, sources, memory, layout):
             base += layout.pixel_bytes
 
 
+@numba.njit(inline="always")
+def _dirty_groups(dirty, phase, steps, ends, pixels, groups):
+    """List the groups of pixels of some rows of a phase that have dirty ones; returns how many there are."""
+    found = 0
+    in_row = (pixels + GROUP - 1) // GROUP
+    for row in range(ends[0], ends[1]):
+        y = phase.first_y + row * steps[0]
+        for group in range(in_row):
+            any_dirty = 0
+            for x in range(group * GROUP, min((group + 1) * GROUP, pixels)):
+                any_dirty |= dirty[y, phase.first_x + x * steps[1]]
+            groups[found] = row * in_row + group
+            found += any_dirty != 0
+    return found
+
+
 @compiled_bare
-def keep_and_fire(band, bands, token, currents, neurons, dirty, kept, words):
-    """Keep the currents of a band's dirty pixels, (rows, W, padded channels), flat, and fire; as `gather_dirty`."""
-    rows = output_rows(band, bands)
-    padded, width = rows.padded, dirty.shape[1]
-    for local in range((rows.end - rows.first) * width):
-        pixel = rows.first * width + local
-        if dirty[pixel // width, pixel % width]:
-            for channel in range(0, padded, len(token.vectors) * len(token.lanes)):
-                block = next_pixel(empty_block(token), currents, local * padded + channel, padded)
-                store_pixel(block, kept, pixel * padded + channel, padded)
-                if neurons is not None:
-                    fire_pixel(block, neurons, pixel, channel, words, local * padded + channel)
+def dot_dirty(band, bands, tokens, tables, weights, scratch, groups, constant, neurons, dirty, kept, words):
+    """Currents of a band's dirty pixels, of all levels, silent ones included; as `dot_band`, of a single step.
+
+    groups : int64, memory for the numbers of all groups of pixels of a band
+    neurons, dirty, kept, words : as in `gather_dirty`
+    """
+    rows, planes = output_rows(band, bands), plane_rows(band, bands, scratch.planes)
+    token, one_pixel = tokens.dot, tokens.block
+    geometry, layout, segments = tables.geometry, tables.layout, tables.segments
+    sums, scale, levels = scratch.sums, weights.scale, planes.levels
+    padded, width = rows.padded, len(token.vectors) * LANES
+    stride = geometry.input_step_x * layout.pixel_bytes
+    if len(token.kind) == 3:
+        load_configuration(scratch.tiles)
+    step_y, step_x = geometry.output_step_y, geometry.output_step_x
+    for number in range(tables.phases.size):
+        phase = tables.phases[number]
+        first_y = (max(rows.first - phase.first_y, 0) + step_y - 1) // step_y
+        end_y = (max(rows.end - phase.first_y, 0) + step_y - 1) // step_y
+        pixels = max(geometry.output_width - phase.first_x + step_x - 1, 0) // step_x
+        in_row = (pixels + GROUP - 1) // GROUP
+        found = _dirty_groups(dirty, phase, (step_y, step_x), (first_y, end_y), pixels, groups)
+        for channel in range(0, padded, width):
+            weight_base = phase.weights + channel // width * phase.block_bytes
+            for first in range(0, found, 2):
+                # Two groups are added up together.
+                last = min(first + 1, found - 1)
+                begin = _begin_of_group(groups[first], in_row, geometry, layout, planes, stride)
+                other = _begin_of_group(groups[last], in_row, geometry, layout, planes, stride)
+                ends = (phase.first_segment, phase.end_segment)
+                add_groups(token, segments, ends, levels, (begin, other), stride, weights.integers, weight_base, sums, 0)
+                for each in range(last - first + 1):
+                    y = phase.first_y + groups[first + each] // in_row * step_y
+                    x = groups[first + each] % in_row * GROUP
+                    for k in range(min(pixels - x, GROUP)):
+                        column = phase.first_x + (x + k) * step_x
+                        if dirty[y, column] == 0:
+                            continue
+                        pixel = y * geometry.output_width + column
+                        index, place = (each * GROUP + k) * width, pixel * constant.stride + channel
+                        block = block_of_sums(one_pixel, sums, index, 0, scale, constant.values, channel, place)
+                        store_pixel(block, kept, pixel * padded + channel, padded)
+                        if neurons is not None:
+                            local = (pixel - rows.first * geometry.output_width) * padded + channel
+                            fire_pixel(block, neurons, pixel, channel, words, local)
+    if len(token.kind) == 3:
+        release_tiles()
+
+
+@numba.njit(inline="always")
+def _begin_of_group(group, in_row, geometry, layout, planes, stride):
+    """Where what a group of output pixels reads begins among the planes."""
+    top = (group // in_row * geometry.input_step_y - planes.first_row) * layout.row_bytes
+    return top + layout.edge + group % in_row * GROUP * stride
 
 
 @compiled_bare
@@ -358,36 +460,53 @@ def write_output(band, bands, kept, dirty, output):
 
 
 @compiled_bare
-def count_met(_number, source, fan, zeros, thresholds, counts):
+def count_met(_number, source, net, fan, zeros, odd, thresholds, counts):
     """Add to `counts` what a source's changes meet beside the usual fan-out: what they fire now less what they fired.
 
     source : ChangedSource
+    net : (threads, channels) int32, by channel, neurons that fire now less those that fired
     fan : FanTables
     zeros : ZeroTables or None
-    counts : (2, 1 + K) int64, as in `LayerRun`, of a step; behind them, at [1, 1], all that is reached by the changes
+    odd : OddPlaces
+    counts : (2, 1 + K) int64, as in `LayerRun`, of a step; behind them, at [1, 1], what all entries reach beside the
+        usual fan-out
     """
-    usual = fan.usual_row * fan.usual_column
-    for y in range(source.changed.shape[0]):
-        for x in range(source.changed.shape[1]):
-            if source.changed[y, x] == 0:
-                continue
-            begin = source.begins[y, x]
-            end = begin + source.numbers[y, x]
-            reached = fan.rows[y] * fan.columns[x]
-            counts[1, 1] += reached * (end - begin)
-            if reached != usual:
-                for entry in range(begin, end):
-                    new, old = source.pairs[entry] & 255, source.pairs[entry] >> 8
-                    counts[0, 0] += (reached - usual) * ((new != 0) - (old != 0))
-                    for kind in range(thresholds):
-                        counts[0, 1 + kind] += (reached - usual) * (((new >> kind) & 1) - ((old >> kind) & 1))
-            if zeros is not None:
-                of_class = zeros.zeros[zeros.row_classes[y]][zeros.column_classes[x]][source.channel_offset :]
-                total = 0
-                for entry in range(begin, end):
-                    pair = source.pairs[entry]
-                    total += of_class[source.channels[entry]] * ((pair & 255 != 0) - (pair >> 8 != 0))
-                counts[1, 0] += total
+    if zeros is not None:
+        usual = zeros.zeros[odd.row_class][odd.column_class][source.channel_offset :]
+        for thread in range(net.shape[0]):
+            for channel in range(net.shape[1]):
+                if net[thread, channel] != 0:
+                    counts[1, 0] += usual[channel] * net[thread, channel]
+    for y in range(odd.rows.size):
+        if odd.rows[y]:
+            for x in range(source.changed.shape[1]):
+                if source.changed[y, x]:
+                    _count_odd(source, y, x, fan, zeros, odd, thresholds, counts)
+        else:
+            for x in odd.columns:
+                if source.changed[y, x]:
+                    _count_odd(source, y, x, fan, zeros, odd, thresholds, counts)
+
+
+@numba.njit(inline="always")
+def _count_odd(source, y, x, fan, zeros, odd, thresholds, counts):
+    """The same of a pixel that is not as most are."""
+    begin = source.begins[y, x]
+    end = begin + source.numbers[y, x]
+    excess = fan.rows[y] * fan.columns[x] - fan.usual_row * fan.usual_column
+    counts[1, 1] += excess * (end - begin)
+    if excess != 0:
+        for entry in range(begin, end):
+            new, old = source.pairs[entry] & 255, source.pairs[entry] >> 8
+            counts[0, 0] += excess * ((new != 0) - (old != 0))
+            for kind in range(thresholds):
+                counts[0, 1 + kind] += excess * (((new >> kind) & 1) - ((old >> kind) & 1))
+    if zeros is not None:
+        of_class = zeros.zeros[zeros.row_classes[y]][zeros.column_classes[x]][source.channel_offset :]
+        usual = zeros.zeros[odd.row_class][odd.column_class][source.channel_offset :]
+        for entry in range(begin, end):
+            pair, channel = source.pairs[entry], source.channels[entry]
+            counts[1, 0] += (of_class[channel] - usual[channel]) * ((pair & 255 != 0) - (pair >> 8 != 0))
 
 
 # --- Layer after layer -----------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ class Increments:
         for layer in self._layers:
             if layer.layer.analog:
                 counter.add_input(layer.layer, picture)
-            layer.count()
+            layer.count(int(self._found[layer.number, 4]))
             counter.add_run(layer.layer, layer.fired, layer.met, slice(0, 1))
         operations = counter.operations
         kernels = {}

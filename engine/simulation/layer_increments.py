@@ -21,7 +21,6 @@ from ..kernels.arguments import BandTable, Constant, DotScratch, Entries, Ladder
 from ..kernels.changes import find_changes
 from ..kernels.decode import decode_analog_rows
 from ..kernels.dot import GROUP, LANES
-from ..kernels.dot_band import dot_band
 from ..kernels.entries import CHUNK, host_compresses
 from ..kernels.increment_arguments import (
     ChangedSource,
@@ -30,6 +29,7 @@ from ..kernels.increment_arguments import (
     DirtyNumbers,
     DirtyTaps,
     LevelSource,
+    OddPlaces,
     OffsetIntegers,
 )
 from ..kernels.increments import (
@@ -39,9 +39,10 @@ from ..kernels.increments import (
     clear_changed,
     count_met,
     decode_changes,
+    decode_levels,
+    dot_dirty,
     gather_dirty,
     join_changed,
-    keep_and_fire,
     mark_dirty,
     spread_levels,
     write_output,
@@ -68,8 +69,8 @@ class LayerIncrement:
     Parameters
     ----------
     kernels : str
-        "changes" from change to change, otherwise those that ran touched bands of rows in full; "none" where nothing
-        was touched.
+        "changes" from change to change, otherwise those that computed dirty pixels in full; "none" where there were
+        none.
     changed : int
         Neurons that fire something else than for the picture before.
     neurons : int
@@ -79,8 +80,8 @@ class LayerIncrement:
     pixels : int
         All of them.
     done : int
-        Accumulates, or of what reads the analog input multiply-accumulates, that were done; where rows are run in full,
-        in proportion to these rows.
+        Accumulates, or of what reads the analog input multiply-accumulates, that were done; where dirty pixels were
+        computed in full, in proportion to their number.
     full : int
         Those that a full run does.
     """
@@ -109,11 +110,17 @@ _EXACT = 1 << 24
 _MOST_PRODUCTS = 1 << 16
 """Of an output: sums of so many levels and weights, larger by `OFFSET` than they are, have 32 bits."""
 
-_WALKED, _MULTIPLIED = 60.0, 200.0
-"""Products of a nanosecond, from change to change and of all levels, on one core of a server of 2024."""
+_WALKED = 90.0
+"""Products of a nanosecond from change to change, on one core of a server of 2024 with AVX-512."""
 
-_ENTRY, _DIRTY, _FIRED = 2.0, 8.0, 3.0
-"""Nanoseconds for an entry and for a dirty pixel beside these, and for a vector of neurons."""
+_MULTIPLIED = {"vnni": 350.0, "amx": 1200.0, "portable": 20.0}
+"""The same of all levels, by kind of kernels."""
+
+_DIRTY, _VECTOR = 35.0, 6.0
+"""Nanoseconds beside these, from change to change, for a dirty pixel and for each vector of its neurons."""
+
+_FULL_VECTOR, _SPREAD = 8.0, 0.1
+"""The same in full, for each vector of a dirty pixel's neurons, and for each level of a touched row that is read."""
 
 _GAP = 128
 """Entries between the changes of two bands: kernels write whole chunks, and threads share no cache line."""
@@ -209,6 +216,8 @@ class LayerIncrements:
             self.quanta[0],
             self.quanta[1] if vectors else -1,
             splits,
+            np.zeros((len(self._counts), -(-channels // CHUNK) * CHUNK), np.int32),
+            0,
             layer.thresholds,
             self._counts[0],
         )
@@ -224,7 +233,7 @@ class LayerIncrements:
     def _can_follow_changes(self) -> bool:
         """Whether the layer's currents can be brought up to date by what has changed, without rounding."""
         layer = self.layer
-        if not isinstance(layer, GatherLayer) or not self._sources or layer.quads is None:
+        if not isinstance(layer, GatherLayer) or self._in_floats or layer.quads is None:
             return False
         terms = layer.quads.terms
         known = all((terms.quanta[source.name][0] == each.quanta[0]).all() for source, each in self._sources)
@@ -233,6 +242,11 @@ class LayerIncrements:
         return known and differences <= _EXACT and terms.kernel.kernel[..., 0].size <= _MOST_PRODUCTS
 
     # --- What is called ----------------------------------------------------------------------------------------------
+
+    @property
+    def _in_floats(self) -> bool:
+        """Whether currents are added up in float32, of layers whose sums would be rounded in another order."""
+        return isinstance(self.layer, GatherLayer) and (not self._sources or self.layer.integers is None)
 
     def before(
         self, fresh: NDArray[np.int64], touched: NDArray[np.int64], found: NDArray[np.int64], counters: NDArray[np.int64]
@@ -257,8 +271,9 @@ class LayerIncrements:
         """What is counted while others begin."""
         calls = []
         for number, (source, each) in enumerate(self._sources):
-            arguments = (each.source(source), self.layer.fan_tables, self.layer.zero_tables)
-            calls.append(Phase(count_met, (*arguments, source.thresholds, self._met[number])))
+            tables = (self.layer.fan_tables, self.layer.zero_tables, self._odd_places())
+            met = (each.source(source), each.changes.net, *tables, source.thresholds, self._met[number])
+            calls.append(Phase(count_met, met))
         return calls
 
     def ways(self, scratch: Scratch, worker: int, counters: NDArray[np.int64]) -> list[list[Phase]]:
@@ -272,6 +287,8 @@ class LayerIncrements:
             found = [self._anew(scratch, neurons, words)]
         elif isinstance(self.layer, PoolLayer):
             found = [self._pool(self.layer, scratch, neurons, words)]
+        elif self._in_floats:
+            found = [self._events(scratch, neurons, words)]
         else:
             found = [self._full(scratch, neurons, words)]
             if self._by_changes:
@@ -280,7 +297,7 @@ class LayerIncrements:
         if self.output is not None:
             last = Phase(write_output, (rows, self._currents, self._dirty, self.output))
         else:
-            changes = self.changes._replace(counts=self._counts[worker])
+            changes = self.changes._replace(counts=self._counts[worker], thread=worker)
             last = Phase(find_changes, (rows, words, self._dirty, self._levels, changes, counters))
         return [[*way, last] for way in found]
 
@@ -307,15 +324,37 @@ class LayerIncrements:
         height, width = picture.shape[:2]
         rows, offsets = _most(inputs), np.array([source.channel_offset for source in layer.analog])
         entries = Entries(*scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1))
-        spans = np.tile(np.array([0, width], np.int64), (height, 1))
-        table = self._table(inputs)
-        decode = (table, picture, offsets, entries, layer.incoming[0])
-        connections = layer.plan.tables, layer.weights
-        gather = (table, layer.token(1), connections, entries, spans, Constant(layer.bias, 0), neurons)
-        return [
-            Phase(decode_analog_rows, decode),
-            Phase(gather_dirty, (*gather, self._dirty, self._currents, words)),
-        ]
+        # All columns are unpacked.
+        table, spans = self._table(inputs), np.tile(np.array([0, width], np.int64), (height, 1))
+        decode = Phase(decode_analog_rows, (table, picture, offsets, entries, layer.incoming[0]))
+        return [decode, self._gather(layer, table, entries, (spans, 0), neurons, words)]
+
+    def _events(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
+        """Currents in float32, in which the order of additions counts: of all events under dirty pixels."""
+        layer = self.layer
+        assert isinstance(layer, GatherLayer)
+        inputs, (channels, _, width) = layer.input_rows_of(self._rows), layer.incoming
+        rows, table = _most(inputs), self._table(inputs)
+        entries = Entries(*scratch.entries(width, rows, rows * width * channels, 1))
+        nothing: Quanta = (np.zeros(256, np.uint8), -1)
+        sources = self._level_sources({source.name: nothing for source, _ in self._sources})
+        reach = max(phase.offsets[-1] - phase.offsets[0] for phase in layer.node.axes(layer.incoming)[1].reading)
+        decode = Phase(decode_levels, (table, sources, self._taps.spans, reach, entries, channels))
+        return [decode, self._gather(layer, table, entries, (self._taps.spans, reach), neurons, words)]
+
+    def _gather(
+        self,
+        layer: GatherLayer,
+        table: BandTable,
+        entries: Entries,
+        columns: tuple[NDArray[np.int64], int],
+        neurons: LadderNeurons | None,
+        words: NDArray[Any],
+    ) -> Phase:
+        """All additions to dirty pixels, in float32; `columns` that are unpacked."""
+        gather = (table, layer.token(1), (layer.plan.tables, layer.weights), entries, *columns)
+        targets = (Constant(layer.bias, 0), neurons, self._dirty, self._currents, words)
+        return Phase(gather_dirty, (*gather, *targets))
 
     def _changes(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
         """From change to change."""
@@ -331,7 +370,7 @@ class LayerIncrements:
         weights = OffsetIntegers(self._offset_weights, layer.quads.terms.scale)
         connections = layer.quads.plan.tables, weights
         before = Constant(self._currents, layer.padded_channels)
-        gather = (table, layer.quads.token(1), connections, entries, self._taps.spans, before, neurons)
+        gather = (table, layer.quads.token(1), connections, entries, self._taps.spans, 0, before, neurons)
         return [
             Phase(decode_changes, (table, sources, self._taps.spans, entries, row_keys)),
             Phase(gather_dirty, (*gather, self._dirty, self._currents, words)),
@@ -358,15 +397,14 @@ class LayerIncrements:
         inputs = np.array([plan.input_rows(*band) for band in self._rows], np.int64)
         sums = scratch.sums(2 * GROUP * LANES * plan.vectors)
         dense = DotScratch(scratch.planes(plan.plane_bytes(_most(inputs), 1)), sums, TILES)
-        currents = scratch.currents(self._most_rows * layer.outgoing[2] * layer.padded_channels)
+        groups = scratch.groups(self._most_rows * -(-layer.outgoing[2] // GROUP))
         table = self._table(inputs)
         weights = ScaledIntegers(integers.weights, integers.terms.scale)
         sources = self._level_sources(integers.terms.quanta)
-        fire = (table, self._one_pixel, currents, neurons, self._dirty, self._currents, words)
+        products = (table, tokens, plan.tables, weights, dense, groups, Constant(layer.bias, 0), neurons)
         return [
             Phase(spread_levels, (table, sources, dense.planes, plan.tables.layout)),
-            Phase(dot_band, (table, tokens, plan.tables, weights, dense, Constant(layer.bias, 0), None, currents)),
-            Phase(keep_and_fire, fire),
+            Phase(dot_dirty, (*products, self._dirty, self._currents, words)),
         ]
 
     def _pool(self, layer: PoolLayer, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
@@ -412,20 +450,35 @@ class LayerIncrements:
         padded = self.layer.padded_channels
         values, shift = quanta
         shift = shift if padded % CHUNK == 0 else -1
-        return LevelSource(self._levels, height, width, padded, channels, values, shift, source.channel_offset)
+        assert source.levels is not None
+        shape = (height, width, padded, channels)
+        return LevelSource(self._levels, *shape, values, shift, source.levels.emit, source.channel_offset)
 
     # --- Counts ------------------------------------------------------------------------------------------------------
+
+    def _odd_places(self) -> OddPlaces:
+        """Input pixels whose events do not meet what most meet."""
+        fan, zeros = self.layer.fan_tables, self.layer.zero_tables
+        rows, columns = fan.rows != fan.usual_row, fan.columns != fan.usual_column
+        usual = [0, 0]
+        if zeros is not None:
+            usual = [int(np.bincount(each).argmax()) for each in (zeros.row_classes, zeros.column_classes)]
+            rows, columns = rows | (zeros.row_classes != usual[0]), columns | (zeros.column_classes != usual[1])
+        return OddPlaces(rows.astype(np.uint8), np.flatnonzero(columns), *usual)
 
     def begin(self) -> None:
         """Forget what was counted of the picture before."""
         self._counts[:] = 0
+        if self.layer.neurons is not None:
+            self.changes.net[:] = 0
         self._met[:] = 0
 
-    def count(self) -> None:
-        """Bring `fired` and `met` up to date."""
+    def count(self, entries: int) -> None:
+        """Bring `fired` and `met` up to date; `entries` are all that were read."""
         by_level = by_step(self._counts.sum(axis=0), 2)
         self.fired[:, 0] += by_level[:, 0] - by_level[:, 1]
-        self.reached = int(self._met[:, 1, 1].sum()) * self.layer.fan_out.channels
+        reached = int(self._met[:, 1, 1].sum()) + entries * math.prod(self.layer.fan_out.usual)
+        self.reached = reached * self.layer.fan_out.channels
         self._met[:, 1, 1] = 0
         self.met[..., 0] += self._met
 
@@ -433,7 +486,7 @@ class LayerIncrements:
         """What computes the currents of touched bands."""
         if way == CHANGES:
             return "changes"
-        return self.layer.dense_kernels or self.layer.own_kernels
+        return self.layer.own_kernels if self._in_floats else self.layer.dense_kernels or self.layer.own_kernels
 
     def increment(self, kernels: str, found: NDArray[np.int64], changed: int, full: int) -> LayerIncrement:
         """What was done; `full` is what a full run does."""
@@ -442,19 +495,23 @@ class LayerIncrements:
         if kernels == "changes":
             done = self.reached
         else:
-            done = full * int(found[2]) // self.layer.outgoing[1] if self._sources else full * int(found[1]) // pixels
+            done = full * int(found[1]) // pixels
         return LayerIncrement(kernels, changed, neurons, int(found[1]), pixels, done, full)
 
     def _costs(self) -> NDArray[np.float64]:
-        """Nanoseconds that an entry takes, a dirty pixel, and a row of a touched band in full."""
+        """Nanoseconds: from change to change, of an entry and a dirty pixel; in full, of a dirty pixel and a row."""
         layer = self.layer
         if not self._by_changes:
-            return np.array([0.0, 0.0, -1.0])
+            return np.array([0.0, 1.0, 0.0, 0.0])
         assert isinstance(layer, GatherLayer)
-        height, lanes = layer.outgoing[1], -(-layer.padded_channels // CHUNK)
-        entry = layer.fan_out.most * layer.padded_channels / layer.outgoing[0] / _WALKED + _ENTRY
-        row = layer.dense_macs / height / _MULTIPLIED + layer.outgoing[2] * lanes * _FIRED
-        return np.array([entry, _DIRTY + lanes * _FIRED, row])
+        assert layer.integers is not None
+        (channels, height, width), (_, rows, _) = layer.outgoing, layer.incoming
+        vectors = layer.padded_channels / CHUNK
+        entry = layer.fan_out.most * layer.padded_channels / channels / _WALKED
+        products = layer.dense_macs / (height * width) * layer.padded_channels / channels
+        full = products / _MULTIPLIED[layer.integers.kind] + vectors * _FULL_VECTOR
+        spread = rows / height * layer.incoming[0] * layer.incoming[2] * _SPREAD
+        return np.array([entry, _DIRTY + vectors * _VECTOR, full, spread])
 
 
 def _check(layer: Layer, channels: int) -> None:
@@ -466,8 +523,6 @@ def _check(layer: Layer, channels: int) -> None:
         what = "reads one of several inputs"
     elif isinstance(layer, PoolLayer) and layer.dense_kernels is None:
         what = "averages what is not added up in integers here"
-    elif layer.spiking and isinstance(layer, GatherLayer) and layer.integers is None:
-        what = "has currents that are no sums of integers; see quantize_weights"
     if what is not None:
         raise InputError(f"exact increments cannot be had: {layer.node.name!r} {what}; leave exact_increments out")
 
@@ -493,7 +548,21 @@ def _dirty_taps(layer: Layer) -> DirtyTaps:
         margin = max(0, -int(offsets.min(initial=0)))
     longest = max(width + 1, layer.outgoing[2] + int(offsets.max(initial=0)))
     line = np.zeros(margin + longest, np.uint8)
-    return DirtyTaps(rows, columns, offsets, margin, line, np.zeros((height, 2), np.int64))
+    reached = _reached(_taps_of(axes[1], width, layer.outgoing[2], width), width, layer.outgoing[2])
+    return DirtyTaps(rows, columns, offsets, margin, reached, line, np.zeros((height, 2), np.int64))
+
+
+def _reached(columns: NDArray[np.int64], width: int, out_width: int) -> NDArray[np.int64]:
+    """(width, 2): see `DirtyTaps.reached`."""
+    reached = np.zeros((width + 1, 2), np.int64)
+    reached[:, 0] = out_width
+    outputs = np.broadcast_to(np.arange(out_width)[:, None], columns.shape)
+    np.minimum.at(reached[:, 0], columns, outputs)
+    np.maximum.at(reached[:, 1], columns, outputs + 1)
+    reached = reached[:width]
+    reached[:, 0] = np.minimum.accumulate(reached[::-1, 0])[::-1]
+    reached[:, 1] = np.maximum.accumulate(reached[:, 1])
+    return reached
 
 
 def _taps_of(axis: Axis, size: int, out_size: int, missing: int) -> NDArray[np.int64]:

@@ -72,6 +72,10 @@ class Scratch:
         """Sums of products of some pixels."""
         return self._array("sums", size, np.int32)
 
+    def groups(self, size: int) -> NDArray[np.int64]:
+        """Numbers of groups of pixels."""
+        return self._array("groups", size, np.int64)
+
     def zero_sums(self, size: int) -> NDArray[np.int64]:
         """Where events are counted by channel."""
         return self._array("zero sums", size, np.int64)
