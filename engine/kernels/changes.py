@@ -1,8 +1,8 @@
 """Levels that have changed: found by comparing vectors of them, packed side by side, and put into a queue.
 
-An entry is a channel, a pair of levels (the new one in the lower byte, the old one in the upper), and by how many quanta
-the neuron emits more than before, a signed byte; where a byte does not hold it, further entries of the same channel,
-whose pair is 0, have the rest.
+An entry is a channel, a pair of levels (the new one in the lower byte, the old one in the upper), and by how many
+quanta the neuron emits more than before, a signed byte; where a byte does not hold it, further entries of the same
+channel, whose pair is 0, have the rest.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def keep_changed(typing_context, new, word, old, kept, channel, channels_end, sh
     new : uint8; those of the channels channel, channel + 1, ..., as far as they lie before channels_end, at word, ...
     old : uint8; what they were, at kept, ...; receives the new ones, and zeros beyond channels_end
     shift : by how many bits to the right a level that is read backwards is shifted to be its quanta
-    changes : channels uint16 or uint32, pairs uint16, quanta int8; receive the entries from `place` on, as far as a byte
-        holds their differences, and are written whole chunks of
+    changes : channels uint16 or uint32, pairs uint16, quanta int8; receive the entries from `place` on, as far as a
+        byte holds their differences, and are written whole chunks of
     net : int32; net[channel], ... receives 1 more for each neuron that fires now, and 1 less for each that fired
     """
 
@@ -111,7 +111,7 @@ def copy_chunk(typing_context, source, first, target, place):
 @numba.njit(inline="always")
 def _append_one_by_one(words, word, levels, kept, channels, changes, place, net):
     """`keep_changed` of all channels of a pixel, for levels that mean anything and processors of any kind."""
-    total, first = 0, place
+    total, first = np.int64(0), place
     for channel in range(channels):
         new, old = words[word + channel], levels[kept + channel]
         if new != old:
@@ -133,11 +133,11 @@ def _split(changes, first, end):
     for entry in range(first, end):
         pair = changes.pairs[entry]
         left = np.int64(changes.values[pair & 255]) - np.int64(changes.values[pair >> 8])
-        part = min(max(left, -128), 127)
+        part = np.int64(min(max(left, -128), 127))
         changes.quanta[entry] = part
         left -= part
         while left != 0:
-            part = min(max(left, -128), 127)
+            part = np.int64(min(max(left, -128), 127))
             changes.channels[place] = changes.channels[entry]
             changes.pairs[place] = 0
             changes.quanta[place] = part

@@ -108,7 +108,7 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
 
     weights : int8; those of event e are at rows[e] + pixel * row + channel
     rows : four places
-    levels : uint8; step t of event e is at entry + t * stride + e; or int8 where weights are uint8, 128 more than they are
+    levels : uint8; step t of event e is at entry + t * stride + e; or int8, where weights are uint8, too large by 128
     present : bits of the events that there are, a byte for each; the levels of others are not looked at
     """
 

@@ -1,4 +1,4 @@
-"""A network that is run from rest on one picture after the other: only what has changed is computed, with the same bits.
+"""A network run from rest on one picture after the other: only what has changed is computed, with the same bits.
 
 What each layer does is bound once, to memory of its own, and then one compiled call goes through all layers for each
 picture; see engine/kernels/increments.py for how a layer is brought up to date.
@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import Program
 from ..kernels.bound_call import bind
+from ..kernels.changes import CHANGED, READY
+from ..kernels.dirty import compare_pictures
 from ..kernels.float_mode import flushing
 from ..kernels.increment_arguments import IncrementCalls, LayerProgress
-from ..kernels.changes import CHANGED, READY
-from ..kernels.increments import compare_pictures, run_increments
+from ..kernels.increments import run_increments
 from ..kernels.shared_counter import FINISHED, GIVEN_UP
 from ..kernels.tables import CALL
 from ..threads import WorkerThreads
 from .counting import OperationsCounter
-from .layer_increments import LayerIncrement, LayerIncrements
+from .layer_increment import LayerIncrement
+from .layer_increments import LayerIncrements
 from .result import Result
 from .scratch import Scratch
 from .worker_memory import Phase
@@ -44,11 +46,6 @@ class Increments:
     picture : (H, W, C)
         Shape of the pictures.
     threads : int
-
-    Raises
-    ------
-    InputError
-        If a layer has no form that can be brought up to date.
     """
 
     def __init__(self, program: Program, picture: tuple[int, ...], threads: int) -> None:
@@ -85,7 +82,7 @@ class Increments:
             for _ in range(2):  # Scratch memory grows while all ask for what they need.
                 ways = [layer.ways(scratch, worker, self._counters[k]) for k, layer in enumerate(self._layers)]
             once = [np.zeros((count, most), CALL) for _ in range(2)]
-            calls = IncrementCalls(*once, np.zeros((2, count, _PHASES), CALL))
+            calls = IncrementCalls(once[0], once[1], np.zeros((2, count, _PHASES), CALL))
             for k, layer in enumerate(self._layers):
                 if worker == 0:
                     part = self._touched[begins[k] : begins[k] + bands[k]]
@@ -104,8 +101,11 @@ class Increments:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what is kept of all layers between two pictures; of room for changes, what all of them would take."""
+        """Bytes of what is kept between two pictures; of room for changes, what all neurons would take."""
         return self._picture.nbytes + sum(layer.nbytes for layer in self._layers)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a stream by increments holds addresses in the memory of this process; make another one")
 
     # --- Running -----------------------------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Increments:
             layer.count(int(self._found[layer.number, 4]))
             counter.add_run(layer.layer, layer.fired, layer.met, slice(0, 1))
         operations = counter.operations
-        kernels = {}
+        kernels: dict[str, tuple[str, ...]] = {}
         done = {}
         for layer, found in zip(self._layers, self._found, strict=True):
             name, node = layer.layer.name, operations.synapses[layer.layer.node.name]
