@@ -133,7 +133,7 @@ def test_random_weights_sizes_and_changes(seed, threads, size):
         check(stream, picture)
 
 
-@pytest.mark.parametrize("floats", [False, True])
+@pytest.mark.parametrize("floats", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_ladders_of_other_sizes_and_weights_in_float32(always, floats):
     """A byte does not hold a change of 255 quanta; two ladders have another quantum together; sums that are rounded."""
     always("changes")
@@ -219,7 +219,7 @@ def test_what_is_kept_is_what_is_used(always):
     picture = next(clip(0))
     check(stream, picture)
     last = stream._by_increments._increments._layers[-1]
-    last._currents[:] += 1
+    last.currents[:] += 1
     picture[0, 5, 5] = 3
     with pytest.raises(AssertionError):
         check(stream, picture)
@@ -227,7 +227,10 @@ def test_what_is_kept_is_what_is_used(always):
 
 def test_more_steps_and_numbers_beyond_float32_are_run_in_full():
     picture = next(clip(0))
-    stream = Stream(network(), 2, threads=1, exact_increments=True)
+    small = Network(
+        [*network().nodes[:3], Conv2d("last", "relu1", np.ones((1, 16, 1, 1), np.float32)), Output("o", "last")]
+    )
+    stream = Stream(small, 8, threads=1, exact_increments=True)
     for _ in range(2):  # Each from rest.
         check(stream, picture)
         assert stream.increments == {}

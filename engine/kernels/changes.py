@@ -127,17 +127,25 @@ def _append_one_by_one(words, word, levels, kept, channels, changes, place, net)
 
 
 @numba.njit(inline="always")
+def _within_byte(number):
+    """The nearest number that a signed byte holds."""
+    if number > 127:
+        return np.int64(127)
+    return np.int64(-128) if number < -128 else number
+
+
+@numba.njit(inline="always")
 def _split(changes, first, end):
     """Give entries whose difference is more than a byte holds further ones; returns where the next ones go."""
     place = end
     for entry in range(first, end):
         pair = changes.pairs[entry]
         left = np.int64(changes.values[pair & 255]) - np.int64(changes.values[pair >> 8])
-        part = np.int64(min(max(left, -128), 127))
+        part = _within_byte(left)
         changes.quanta[entry] = part
         left -= part
         while left != 0:
-            part = np.int64(min(max(left, -128), 127))
+            part = _within_byte(left)
             changes.channels[place] = changes.channels[entry]
             changes.pairs[place] = 0
             changes.quanta[place] = part
