@@ -30,7 +30,7 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding.kernel_choice import EVENT_INTEGERS, host_kernels
-from spikeunet.engine.simulation import increment_costs
+from spikeunet.engine.simulation import increment_costs, incremental_run
 from spikeunet.engine.testing.comparison import assert_same_array, assert_same_operations
 
 LADDER = MultiThreshold.rounding()
@@ -83,6 +83,14 @@ def clip(seed, frames=5, channels=1, height=12, width=20):
             picture[:, y, x] = -picture[:, y, x]
         elif kind == 3:
             picture = generator.random(picture.shape).astype(np.float32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _always_by_increments():
+    """Pictures are small: a change is a large part of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incremental_run, "MOST_CHANGED", 1.0)
+        yield
 
 
 @pytest.fixture
@@ -240,6 +248,19 @@ def test_more_steps_and_numbers_beyond_float32_are_run_in_full():
     assert stream.increments == {}
     check(stream, picture)
     assert stream.increments
+
+
+def test_cuts_are_run_in_full_until_pictures_stand_still(monkeypatch):
+    """Every picture another one: full runs; the second of a new scene begins anew, the third follows changes."""
+    monkeypatch.setattr(incremental_run, "MOST_CHANGED", 0.25)
+    pictures = np.random.default_rng(0).random((4, 1, 12, 20)).astype(np.float32)
+    shown = [pictures[0], pictures[1], pictures[2], pictures[3], pictures[3], pictures[3], pictures[0]]
+    stream = Stream(network(), threads=1, exact_increments=True)
+    dirty = []
+    for picture in shown:
+        check(stream, picture)
+        dirty.append({each.dirty for name, each in stream.increments.items() if name == "relu1"})
+    assert dirty == [{240}, set(), set(), set(), {240}, {0}, set()]
 
 
 def test_reset_and_pictures_of_another_size():
