@@ -13,8 +13,8 @@ from .band import decoded_rows, output_rows
 from .changes import decode_changes_of_pixel
 from .compilation import compiled_bare
 from .firing import fire_pixel
-from .gathered import add_events, begin_block, enter_pixel, finished_pixel
-from .quads import SumsBlock, less_each
+from .gathered import add_events, begin_block, enter_pixel
+from .quads import SumsBlock, currents_of_differences, less_each
 from .sources import count_sources, source_at
 from .window_block import store_pixel
 
@@ -102,6 +102,19 @@ def _less_offsets(block, entries, first, last):
             block, OFFSET * (entries.totals[last] - entries.totals[first])
         )
     return lambda block, entries, first, last: block
+
+
+def finished_changes(block, weights, constant, channel, place):
+    """`finished_pixel`, where what is added to are currents that are kept."""
+
+
+@overload(finished_changes, inline="always")
+def _finished_changes(block, weights, constant, channel, place):
+    if isinstance(block, SumsBlock):
+        return lambda block, weights, constant, channel, place: currents_of_differences(
+            block, weights.scale, constant, channel, place
+        )
+    return lambda block, weights, constant, channel, place: block
 
 
 @numba.njit(inline="always")
@@ -193,7 +206,7 @@ def gather_dirty(band, bands, token, connections, entries, spans, reach, constan
                             continue
                         pixel = line + (ahead - window + 1) * step_x
                         place = pixel * padded + channel
-                        currents = finished_pixel(
+                        currents = finished_changes(
                             block, weights, constant.values, channel, pixel * constant.stride + channel
                         )
                         store_pixel(currents, kept, place, padded)

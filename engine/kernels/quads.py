@@ -223,6 +223,25 @@ def currents_of_sums(typing_context, block, scale, constant, channel, place):
 
     Both products and sums are exact, see engine/binding/integer_plan.py.
     """
+    return _currents(block, scale, constant, (None,))
+
+
+@intrinsic
+def currents_of_differences(typing_context, block, scale, constant, channel, place):
+    """The same of sums that may be larger than float32 holds, as differences of two that it holds are.
+
+    They are added in two parts, multiples of `PART` first: as long as the result leaves room for one more `PART`,
+    nothing is rounded.
+    """
+    return _currents(block, scale, constant, (-PART, PART - 1))
+
+
+PART = 1 << 12
+"""Largest part of a difference that is added last."""
+
+
+def _currents(block, scale, constant, masks):
+    """What an intrinsic returns that adds sums to constants, in parts of these bits."""
     currents = WindowBlock(block.steps, 1, block.vectors, LANES, block.vectors)
 
     def generate(context, builder, signature, arguments):
@@ -238,10 +257,17 @@ def currents_of_sums(typing_context, block, scale, constant, channel, place):
                 for vector, numbers in enumerate(ordered, first):
                     shift = vector * LANES
                     factor = _load_vector(builder, scale, _offset(builder, channel, shift), LANES)
-                    begin = _load_vector(builder, constant, _offset(builder, place, shift), LANES)
-                    current = builder.fmul(builder.sitofp(numbers, _vector(LANES)), factor)
-                    position = currents.position(0, step, vector)
-                    result = builder.insert_value(result, builder.fadd(begin, current), position)
+                    current = _load_vector(builder, constant, _offset(builder, place, shift), LANES)
+                    for mask in masks:
+                        part = numbers if mask is None else builder.and_(numbers, _every(mask))
+                        product = builder.fmul(builder.sitofp(part, _vector(LANES)), factor)
+                        current = builder.fadd(current, product)
+                    result = builder.insert_value(result, current, currents.position(0, step, vector))
         return result
 
     return currents(block, scale, constant, types.intp, types.intp), generate
+
+
+def _every(number):
+    """A vector of the same number."""
+    return ir.Constant(_vector(LANES, _NUMBER), [number] * LANES)

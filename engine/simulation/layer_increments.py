@@ -22,6 +22,7 @@ from ..kernels.dirty import CHANGES, choose_path, clear_changed, join_changed, m
 from ..kernels.entries import CHUNK, host_compresses
 from ..kernels.increment_arguments import ChangedSource, ChangeMemory, DirtyNumbers, LevelSource, OddPlaces
 from ..kernels.increments import count_met, write_output
+from ..kernels.quads import PART
 from ..kernels.tables import BAND
 from ..memory import aligned_bytes, aligned_empty
 from .compiled_layers import is_compiled
@@ -37,10 +38,7 @@ KINDS = 9
 """Events and thresholds, see `LayerRun.fired`."""
 
 _EXACT = 1 << 24
-"""Size of a difference of two sums, in units, up to which it is exact in float32."""
-
-_MOST_PRODUCTS = 1 << 16
-"""Of an output: sums of so many levels and weights, larger by `OFFSET` than they are, have 32 bits."""
+"""Units up to which float32 arithmetic rounds no integer."""
 
 _GAP = 128
 """Entries between the changes of two bands: kernels write whole chunks, and threads share no cache line."""
@@ -156,10 +154,11 @@ class LayerIncrements:
             return False
         terms = layer.quads.terms
         known = all((terms.quanta[source.name][0] == each.quanta[0]).all() for source, each in self.sources)
-        most = np.concatenate([np.full(s.channels, terms.quanta[s.name][0].max(), np.int64) for s, _ in self.sources])
-        # A difference is at most what all levels bring that there can be, of one sign and of the other.
-        largest = most @ np.abs(terms.kernel.kernel.astype(np.int64)).sum(axis=(0, 1))
-        return bool(known and largest.max() <= _EXACT and terms.kernel.kernel[..., 0].size <= _MOST_PRODUCTS)
+        most = np.concatenate([np.full(s.channels, terms.quanta[s.name][0].max()) for s, _ in self.sources])
+        channels = layer.outgoing[0]
+        sums, units = terms.kernel.largest_sums(most), np.abs(layer.bias[:channels].astype(np.float64))
+        room = _EXACT - PART - units / terms.scale[:channels]
+        return bool(known and ((sums <= room) | (sums == 0)).all())
 
     # --- What is called ----------------------------------------------------------------------------------------------
 
