@@ -126,8 +126,9 @@ def plot(rows: list[dict], layers: list[dict], path: Path) -> None:
             (line,) = axes[1, column].plot([100 * row["levels"] for row in found[:-1]], label=f"{label}, levels")
             axes[1, column].plot([100 * row["pixels"] for row in found], "--", color=line.get_color(), label="pixels")
         axes[1, column].set(xlabel="layer", ylabel="%, changed levels and dirty pixels", ylim=(0, 100))
-    for row in axes:
-        row[0].legend(fontsize=8)
+    axes[0, 1].legend(fontsize=8)
+    axes[0, 1].set_ylim(top=1.5 * axes[0, 1].get_ylim()[1])
+    axes[1, 0].legend(fontsize=8)
     figure.savefig(path, dpi=110)
 
 

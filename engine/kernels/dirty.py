@@ -109,7 +109,8 @@ def mark_dirty(_number, changed, taps, bands, dirty, touched, numbers):
             touched[found] = band
             found += 1
             rows += bands.table[band].end_row - bands.table[band].first_row
-    numbers.found[0], numbers.found[1], numbers.found[2] = found, pixels, rows
+    now = numbers.found[0]
+    now.bands, now.pixels, now.rows = found, pixels, rows
 
 
 @compiled_bare
@@ -118,14 +119,14 @@ def choose_path(_number, sources, counters, costs, numbers):
 
     sources : int64, layers that are read
     counters : (layers, ...) int64, see shared_counter.py
-    costs : float64: from change to change, of an entry and of a dirty pixel; in full, of a dirty pixel and of a row of
-        a touched band
+    costs : (1,) INCREMENT_COSTS
     """
     entries = 0
     for place in range(sources.size):
         entries += read_shared(counters[sources[place]], ENTRIES)
-    by_changes = entries * costs[0] + numbers.found[1] * costs[1]
-    in_full = numbers.found[1] * costs[2] + numbers.found[2] * costs[3]
+    now, cost = numbers.found[0], costs[0]
+    by_changes = entries * cost.entry + now.pixels * cost.pixel_by_changes
+    in_full = now.pixels * cost.pixel_in_full + now.rows * cost.row_in_full
     pays = numbers.all[0] == 0 and by_changes < in_full
-    numbers.found[3] = CHANGES if pays else FULL
-    numbers.found[4] = entries
+    now.way = CHANGES if pays else FULL
+    now.entries = entries

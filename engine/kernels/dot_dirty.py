@@ -59,13 +59,14 @@ def _dirty_groups(dirty, phase, steps, ends, pixels, groups):
 
 
 @compiled_bare
-def dot_dirty(band, bands, tokens, tables, weights, scratch, groups, constant, neurons, dirty, kept, words):
+def dot_dirty(band, bands, tokens, tables, weights, scratch, groups, constant, neurons, target):
     """Currents of a band's dirty pixels, of all levels, silent ones included; as `dot_band`, of a single step.
 
     groups : int64, memory for the numbers of all groups of pixels of a band
-    neurons, dirty, kept, words : as in `gather_dirty`
+    neurons, target : as in `gather_dirty`
     """
     rows, planes = output_rows(band, bands), plane_rows(band, bands, scratch.planes)
+    dirty, kept, words = target
     token, one_pixel = tokens.dot, tokens.block
     geometry, layout, segments = tables.geometry, tables.layout, tables.segments
     sums, scale, levels = scratch.sums, weights.scale, planes.levels

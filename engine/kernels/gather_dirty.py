@@ -25,8 +25,9 @@ OFFSET = 128
 
 
 @numba.njit(inline="always")
-def _columns_read(decoded, spans, reach, width):
+def _columns_read(decoded, read, width):
     """First and last + 1 column of what a band reads that is no further than `reach` from what has changed."""
+    spans, reach = read
     first, end = width, 0
     for row in range(decoded.first_row, decoded.first_row + decoded.rows):
         if spans[row, 0] < spans[row, 1]:
@@ -35,17 +36,17 @@ def _columns_read(decoded, spans, reach, width):
 
 
 @compiled_bare
-def decode_changes(band, bands, sources, spans, entries, row_keys):
+def decode_changes(band, bands, sources, read, entries, row_keys):
     """Unpack the changes of the rows that a band reads, sorted by column; as `decode_rows`.
 
     sources : of ChangedSource, as `packed_sources` makes them
-    spans : (H, 2) int64, see `mark_dirty`
+    read : ReadColumns
     entries : ChangeEntries
     """
     decoded = decoded_rows(band, bands, entries)
     rows = decoded.rows
     place, total = 0, 0
-    first, end = _columns_read(decoded, spans, 0, source_at(sources, 0).changed.shape[1])
+    first, end = _columns_read(decoded, read, source_at(sources, 0).changed.shape[1])
     for x in range(first, end):
         for row in range(rows):
             index = x * (rows + 1) + row
@@ -62,17 +63,17 @@ def decode_changes(band, bands, sources, spans, entries, row_keys):
 
 
 @compiled_bare
-def decode_levels(band, bands, sources, spans, reach, entries, row_keys):
+def decode_levels(band, bands, sources, read, entries, row_keys):
     """Unpack all levels of the rows that a band reads, as far as dirty pixels read them; as `decode_rows`, of a step.
 
     sources : of LevelSource, as `packed_sources` makes them
-    spans, reach : as in `gather_dirty`
+    read : ReadColumns
     entries : Entries
     """
     decoded = decoded_rows(band, bands, entries)
     rows, begins, keys, values = decoded.rows, entries.begins, entries.keys, entries.values
     place, width = 0, source_at(sources, 0).width
-    first, end = _columns_read(decoded, spans, reach, width)
+    first, end = _columns_read(decoded, read, width)
     for x in range(first, end):
         for row in range(rows):
             begins[x * (rows + 1) + row] = place
@@ -138,27 +139,25 @@ def _add_column(tables, phase, weights, weight_base, scale, decoded, block, top,
 
 
 @compiled_bare
-def gather_dirty(band, bands, token, connections, entries, spans, reach, constant, neurons, dirty, kept, words):
+def gather_dirty(band, bands, token, connections, entries, read, constant, neurons, target):
     """Currents of a band's dirty pixels, and what their neurons fire; as `gather_band`.
 
     connections : GatherTables, and weights: float32, or OffsetIntegers
     entries : Entries of all that the band reads, or ChangeEntries
-    spans : (H, 2) int64, see `mark_dirty`
-    reach : how far from these columns are unpacked, too
+    read : ReadColumns
     constant : Constant; what the sums are added to: of changes, the currents before them
     neurons : LadderNeurons or None
-    dirty : (H, W) uint8
-    kept : float32, (H, W, padded channels), flat, receives the currents
-    words : uint8, (rows, W, padded channels), flat, of the band, receives the levels
+    target : DirtyTarget
     """
     tables, weights = connections
+    dirty, kept, words = target
     rows, decoded = output_rows(band, bands), decoded_rows(band, bands, entries)
     geometry, columns = tables.geometry, tables.columns
     window = len(token.window)
     width = len(token.vectors) * len(token.lanes)
     block_width = len(token.row) * len(token.lanes)
     padded, divisor = rows.padded, geometry.divisor
-    first_read, end_read = _columns_read(decoded, spans, reach, geometry.width)
+    first_read, end_read = _columns_read(decoded, read, geometry.width)
     for number in range(tables.phases.size):
         phase = tables.phases[number]
         first_column, kernel_columns = phase.first_column, phase.end_column - phase.first_column

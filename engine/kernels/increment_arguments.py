@@ -7,6 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+DIRTY_FOUND = np.dtype([(name, np.int64) for name in ("bands", "pixels", "rows", "way", "entries")], align=True)
+"""What is found out of a layer: touched bands, dirty pixels, rows of the touched bands, way of bringing it up to date,
+entries that are read."""
+
+INCREMENT_COSTS = np.dtype(
+    [(name, np.float64) for name in ("entry", "pixel_by_changes", "pixel_in_full", "row_in_full")], align=True
+)
+"""Nanoseconds: from change to change, of an entry and of a dirty pixel; in full, of a dirty pixel and of a row of a
+touched band."""
+
 
 class ChangeMemory(NamedTuple):
     """Where it is noted what a layer fires that is not what it fired.
@@ -129,6 +139,39 @@ class OffsetIntegers(NamedTuple):
     scale: NDArray[np.float32]
 
 
+class ReadColumns(NamedTuple):
+    """Which columns of a band's input rows are unpacked.
+
+    Parameters
+    ----------
+    spans : (H, 2) int64
+        First and last + 1 column of each input row in which something has changed, see `mark_dirty`.
+    reach : int
+        How far from these columns are unpacked, too.
+    """
+
+    spans: NDArray[np.int64]
+    reach: int
+
+
+class DirtyTarget(NamedTuple):
+    """Where what is computed of dirty pixels goes.
+
+    Parameters
+    ----------
+    dirty : (H, W) uint8
+        Which pixels these are.
+    kept : float32
+        (H, W, padded channels), flat, receives their currents.
+    words : uint8
+        (rows, W, padded channels), flat, of the band, receives the levels.
+    """
+
+    dirty: NDArray[np.uint8]
+    kept: NDArray[np.float32]
+    words: NDArray[np.uint8]
+
+
 class DirtyTaps(NamedTuple):
     """Which input pixels an output pixel reads.
 
@@ -185,12 +228,11 @@ class DirtyNumbers(NamedTuple):
     ----------
     all : (1,) int64
         Whether all pixels are dirty, whatever has changed.
-    found : (5,) int64
-        Touched bands, dirty pixels, rows of the touched bands, way of bringing it up to date, entries that are read.
+    found : (1,) DIRTY_FOUND
     """
 
     all: NDArray[np.int64]
-    found: NDArray[np.int64]
+    found: NDArray[np.void]
 
 
 class IncrementCalls(NamedTuple):
@@ -214,14 +256,13 @@ class LayerProgress(NamedTuple):
 
     Parameters
     ----------
-    found : (layers, 5) int64
-        See `DirtyNumbers`.
+    found : (layers,) DIRTY_FOUND
     touched : int64
         Numbers of the touched bands of all layers, one after the other.
     begins : (layers,) int64
         Where those of each layer begin.
     """
 
-    found: NDArray[np.int64]
+    found: NDArray[np.void]
     touched: NDArray[np.int64]
     begins: NDArray[np.int64]

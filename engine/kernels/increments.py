@@ -106,9 +106,9 @@ def run_increments(calls, layers, counters, thread):
             add_shared(counters[layer], READY, 1)
             _call_all(calls.meanwhile[layer], -1)
         wait_until(counters[layer], READY, 1)
-        way = layers.found[layer, 3]
+        way = layers.found[layer].way
         place = add_shared(counters[layer], TAKEN, 1)
-        while place < layers.found[layer, 0]:
+        while place < layers.found[layer].bands:
             _call_all(calls.phases[way, layer], layers.touched[layers.begins[layer] + place])
             place = add_shared(counters[layer], TAKEN, 1)
         add_shared(counters[layer], FINISHED, 1)

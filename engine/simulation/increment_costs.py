@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..binding.gather_layer import GatherLayer
 from ..kernels.entries import CHUNK
+from ..kernels.increment_arguments import INCREMENT_COSTS
 
 WALKED = 90.0
 """Products of a nanosecond from change to change, on one core of a server of 2024 with AVX-512."""
@@ -21,12 +22,12 @@ FULL_VECTOR, SPREAD = 8.0, 0.1
 """The same in full, for each vector of a dirty pixel's neurons, and for each level of a touched row that is read."""
 
 
-NO_CHOICE = np.array([0.0, 1.0, 0.0, 0.0])
+NO_CHOICE = np.array([(0.0, 1.0, 0.0, 0.0)], INCREMENT_COSTS)
 """Of layers that are not brought up to date from change to change."""
 
 
-def costs_of(layer: GatherLayer) -> NDArray[np.float64]:
-    """Nanoseconds: from change to change, of an entry and a dirty pixel; in full, of a dirty pixel and a row."""
+def costs_of(layer: GatherLayer) -> NDArray[np.void]:
+    """(1,) INCREMENT_COSTS."""
     assert layer.integers is not None
     (channels, height, width), (_, rows, _) = layer.outgoing, layer.incoming
     vectors = layer.padded_channels / CHUNK
@@ -34,4 +35,4 @@ def costs_of(layer: GatherLayer) -> NDArray[np.float64]:
     products = layer.dense_macs / (height * width) * layer.padded_channels / channels
     full = products / MULTIPLIED[layer.integers.kind] + vectors * FULL_VECTOR
     spread = rows / height * layer.incoming[0] * layer.incoming[2] * SPREAD
-    return np.array([entry, DIRTY + vectors * VECTOR, full, spread])
+    return np.array([(entry, DIRTY + vectors * VECTOR, full, spread)], INCREMENT_COSTS)

@@ -15,7 +15,7 @@ from ..kernels.decode import decode_analog_rows
 from ..kernels.dot import GROUP, LANES
 from ..kernels.dot_dirty import dot_dirty, spread_levels
 from ..kernels.gather_dirty import OFFSET, decode_changes, decode_levels, gather_dirty
-from ..kernels.increment_arguments import ChangeEntries, OffsetIntegers
+from ..kernels.increment_arguments import ChangeEntries, DirtyTarget, OffsetIntegers, ReadColumns
 from ..kernels.planes import PLANE_GAP
 from ..kernels.pooling import fire_currents, pool_planes
 from ..kernels.processor import host_lanes
@@ -81,7 +81,7 @@ class IncrementWays:
         # All columns are unpacked.
         table, spans = self._table(inputs), np.tile(np.array([0, width], np.int64), (height, 1))
         decode = Phase(decode_analog_rows, (table, picture, offsets, entries, layer.incoming[0]))
-        return [decode, self._gather(layer, table, entries, (spans, 0), neurons, words)]
+        return [decode, self._gather(layer, table, entries, ReadColumns(spans, 0), neurons, words)]
 
     def _events(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
         """Currents in float32, in which the order of additions counts: of all events under dirty pixels."""
@@ -93,21 +93,22 @@ class IncrementWays:
         nothing: Quanta = (np.zeros(256, np.uint8), -1)
         sources = self._level_sources({source.name: nothing for source, _ in self._sources})
         reach = max(phase.offsets[-1] - phase.offsets[0] for phase in layer.node.axes(layer.incoming)[1].reading)
-        decode = Phase(decode_levels, (table, sources, self._taps.spans, reach, entries, channels))
-        return [decode, self._gather(layer, table, entries, (self._taps.spans, reach), neurons, words)]
+        read = ReadColumns(self._taps.spans, reach)
+        decode = Phase(decode_levels, (table, sources, read, entries, channels))
+        return [decode, self._gather(layer, table, entries, read, neurons, words)]
 
     def _gather(
         self,
         layer: GatherLayer,
         table: BandTable,
         entries: Entries,
-        columns: tuple[NDArray[np.int64], int],
+        read: ReadColumns,
         neurons: LadderNeurons | None,
         words: NDArray[Any],
     ) -> Phase:
-        """All additions to dirty pixels, in float32; `columns` that are unpacked."""
-        gather = (table, layer.token(1), (layer.plan.tables, layer.weights), entries, *columns)
-        targets = (Constant(layer.bias, 0), neurons, self._dirty, self._currents, words)
+        """All additions to dirty pixels, in float32; `read` says of which columns."""
+        gather = (table, layer.token(1), (layer.plan.tables, layer.weights), entries, read)
+        targets = (Constant(layer.bias, 0), neurons, self._target(words))
         return Phase(gather_dirty, (*gather, *targets))
 
     def _changes(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
@@ -123,12 +124,17 @@ class IncrementWays:
         sources = packed_sources(tuple(each.source(source) for source, each in self._sources))
         weights = OffsetIntegers(self._offset_weights, layer.quads.terms.scale)
         connections = layer.quads.plan.tables, weights
+        read = ReadColumns(self._taps.spans, 0)
         before = Constant(self._currents, layer.padded_channels)
-        gather = (table, layer.quads.token(1), connections, entries, self._taps.spans, 0, before, neurons)
+        gather = (table, layer.quads.token(1), connections, entries, read, before, neurons)
         return [
-            Phase(decode_changes, (table, sources, self._taps.spans, entries, row_keys)),
-            Phase(gather_dirty, (*gather, self._dirty, self._currents, words)),
+            Phase(decode_changes, (table, sources, read, entries, row_keys)),
+            Phase(gather_dirty, (*gather, self._target(words))),
         ]
+
+    def _target(self, words: NDArray[Any]) -> DirtyTarget:
+        """Where currents and levels go."""
+        return DirtyTarget(self._dirty, self._currents, words)
 
     @property
     def _offset_weights(self) -> NDArray[np.uint8]:
@@ -158,7 +164,7 @@ class IncrementWays:
         products = (table, tokens, plan.tables, weights, dense, groups, Constant(layer.bias, 0), neurons)
         return [
             Phase(spread_levels, (table, sources, dense.planes, plan.tables.layout)),
-            Phase(dot_dirty, (*products, self._dirty, self._currents, words)),
+            Phase(dot_dirty, (*products, self._target(words))),
         ]
 
     def _pool(

@@ -18,7 +18,7 @@ from ..kernels.bound_call import bind
 from ..kernels.changes import CHANGED, READY
 from ..kernels.dirty import compare_pictures
 from ..kernels.float_mode import flushing
-from ..kernels.increment_arguments import IncrementCalls, LayerProgress
+from ..kernels.increment_arguments import DIRTY_FOUND, IncrementCalls, LayerProgress
 from ..kernels.increments import run_increments
 from ..kernels.shared_counter import FINISHED, GIVEN_UP
 from ..kernels.tables import CALL
@@ -63,7 +63,7 @@ class Increments:
             found = LayerIncrements(layer, number, known, (self._picture, changed), threads)
             known[layer.name] = found
             self._layers.append(found)
-        self._found = np.zeros((len(self._layers), 5), np.int64)
+        self._found = np.zeros(len(self._layers), DIRTY_FOUND)
         self._fresh = np.ones(1, np.int64)
         self._bind()
 
@@ -86,7 +86,9 @@ class Increments:
             for k, layer in enumerate(self._layers):
                 if worker == 0:
                     part = self._touched[begins[k] : begins[k] + bands[k]]
-                    self._write(calls.before[k], layer.before(self._fresh, part, self._found[k], self._counters))
+                    self._write(
+                        calls.before[k], layer.before(self._fresh, part, self._found[k : k + 1], self._counters)
+                    )
                     self._write(calls.meanwhile[k], layer.meanwhile())
                 for way in range(2):
                     self._write(calls.phases[way, k], ways[k][min(way, len(ways[k]) - 1)])
@@ -140,16 +142,16 @@ class Increments:
         for layer in self._layers:
             if layer.layer.analog:
                 counter.add_input(layer.layer, picture)
-            layer.count(int(self._found[layer.number, 4]))
+            layer.count(int(self._found["entries"][layer.number]))
             counter.add_run(layer.layer, layer.fired, layer.met, slice(0, 1))
         operations = counter.operations
         kernels: dict[str, tuple[str, ...]] = {}
         done = {}
         for layer, found in zip(self._layers, self._found, strict=True):
             name, node = layer.layer.name, operations.synapses[layer.layer.node.name]
-            used = layer.kernels(int(found[3])) if found[0] else "none"
+            used = layer.kernels(int(found["way"])) if found["bands"] else "none"
             kernels[name] = (used,)
             full = int(sum(each.synops.sum() for each in node.sources.values())) + node.macs
-            done[name] = layer.increment(used, found, int(self._counters[layer.number, CHANGED]), full)
+            done[name] = layer.increment(used, int(found["pixels"]), int(self._counters[layer.number, CHANGED]), full)
         outputs = {layer.layer.name: layer.output.copy() for layer in self._layers if layer.output is not None}
         return Result(outputs=outputs, steps=1, operations=operations, seconds=seconds, kernels=kernels), done

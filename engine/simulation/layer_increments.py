@@ -171,7 +171,7 @@ class LayerIncrements:
         self,
         fresh: NDArray[np.int64],
         touched: NDArray[np.int64],
-        found: NDArray[np.int64],
+        found: NDArray[np.void],
         counters: NDArray[np.int64],
     ) -> list[Phase]:
         """What is done before all bands.
@@ -195,7 +195,7 @@ class LayerIncrements:
         )
         return [*joined, *cleared, Phase(mark_dirty, mark), Phase(choose_path, choose)]
 
-    def _costs(self) -> NDArray[np.float64]:
+    def _costs(self) -> NDArray[np.void]:
         gathered = isinstance(self.layer, GatherLayer) and self.by_changes
         return costs_of(self.layer) if gathered else NO_CHOICE  # type: ignore[arg-type]
 
@@ -285,12 +285,12 @@ class LayerIncrements:
             return "changes"
         return self.layer.own_kernels if self.in_floats else self.layer.dense_kernels or self.layer.own_kernels
 
-    def increment(self, kernels: str, found: NDArray[np.int64], changed: int, full: int) -> LayerIncrement:
-        """What was done; `full` is what a full run does."""
+    def increment(self, kernels: str, dirty: int, changed: int, full: int) -> LayerIncrement:
+        """What was done at so many dirty pixels; `full` is what a full run does."""
         pixels = self.dirty.size
         neurons = math.prod(self.layer.outgoing)
-        done = self.reached if kernels == "changes" else full * int(found[1]) // pixels
-        return LayerIncrement(kernels, changed, neurons, int(found[1]), pixels, done, full)
+        done = self.reached if kernels == "changes" else full * dirty // pixels
+        return LayerIncrement(kernels, changed, neurons, dirty, pixels, done, full)
 
 
 def check_layer(layer: Layer, channels: int) -> None:
