@@ -90,6 +90,7 @@ from .pictures.noise_estimate import NoiseEstimate, estimate_noise
 from .pictures.picture_files import read_picture, write_picture
 from .pictures.rain import add_rain
 from .simulation import Result, State, simulate
+from .simulation.layer_increment import LayerIncrement
 from .stream import Stream
 from .tasks.classification import Classified, classify
 from .tasks.denoising import Denoised, denoise
@@ -136,6 +137,7 @@ __all__ = [
     "Izhikevich",
     "Lapicque",
     "Latency",
+    "LayerIncrement",
     "LeakyIntegrateAndFire",
     "LeakyIntegrator",
     "Linear",

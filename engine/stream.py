@@ -12,6 +12,8 @@ from .encoders import Events
 from .errors import InputError
 from .graph import Network
 from .simulation import Result, State, simulate
+from .simulation.incremental_run import IncrementalRun
+from .simulation.layer_increment import LayerIncrement
 from .simulation.simulate import MAXIMUM_STEPS, check_record, check_whole
 from .simulation.state import check_is_state
 
@@ -30,16 +32,23 @@ class Stream:
         As `simulate` takes them.
     kernels : str or collection of str
         Likewise.
+    exact_increments : bool
+        Run the network from rest on each picture, as `simulate` does without a state, but compute only what is not as
+        for the picture before, with the same bits. Takes single pictures; more than one step is run in full.
 
     Raises
     ------
     InputError
-        If `steps` is no whole number, 1 or more.
+        If `steps` is no whole number, 1 or more, or `exact_increments` goes with other kernels than "auto".
 
     Attributes
     ----------
     state : State or None
-        What the network carries; None before the first input and after `reset`. May be set to one that was kept.
+        What the network carries; None before the first input and after `reset`, and with `exact_increments`. May be set
+        to one that was kept.
+    increments : dict of str to LayerIncrement
+        With `exact_increments`, what was done for the last picture beside what a full run does, by layer; empty where
+        it was run in full.
 
     Examples
     --------
@@ -49,17 +58,31 @@ class Stream:
     """
 
     def __init__(
-        self, network: Network, steps: int = 1, threads: int | None = None, kernels: str | Collection[str] = "auto"
+        self,
+        network: Network,
+        steps: int = 1,
+        threads: int | None = None,
+        kernels: str | Collection[str] = "auto",
+        exact_increments: bool = False,
     ) -> None:
+        if not isinstance(exact_increments, (bool, np.bool_)):
+            raise InputError(f"exact_increments must be True or False (got {exact_increments!r})")
+        if exact_increments and kernels != "auto":
+            raise InputError(f"exact_increments chooses kernels itself; leave kernels out (got {kernels!r})")
         self.network = network
         self.steps = check_whole("steps", steps, MAXIMUM_STEPS)
         self.threads = threads
         self.kernels = kernels
         self.state: State | None = None
+        self.increments: dict[str, LayerIncrement] = {}
+        self._by_increments = IncrementalRun(network, self.steps, threads) if exact_increments else None
 
     def reset(self) -> None:
         """Forget all inputs so far."""
         self.state = None
+        self.increments = {}
+        if self._by_increments is not None:
+            self._by_increments.reset()
 
     def push(
         self,
@@ -73,7 +96,7 @@ class Stream:
         ----------
         x : (C, H, W) or (N, C, H, W) float32, or EventStream
             As `simulate` takes it, all of one size until the next `reset`. With `time_axis` several, a step each;
-            events have steps of their own.
+            events have steps of their own. With `exact_increments` (C, H, W) alone.
         record : collection of str
             As `simulate` takes it.
         time_axis : int, optional
@@ -82,17 +105,35 @@ class Stream:
         Returns
         -------
         Result
-            Of these steps: its output is the mean over them, its counts are theirs alone.
+            Of these steps: its output is the mean over them, its counts are theirs alone. With `exact_increments` both
+            are those of a full run; `kernels` has "changes" for a layer that was brought up to date from change to
+            change, and "none" for one that read nothing that had changed.
 
         Raises
         ------
         InputError, RangeError
-            As `simulate` raises them; the state then stays as it was.
+            As `simulate` raises them; the state then stays as it was. With `exact_increments` also for a network that
+            cannot be run so, and for `record`, `time_axis` and a state, which it knows none of.
         """
+        if self._by_increments is not None:
+            return self._push_by_increments(self._by_increments, x, record, time_axis)
         before = None if self.state is None else check_is_state(self.state).without_readouts()
         # Events have steps of their own, as frames along a time axis have.
         own = time_axis is not None or any(isinstance(each, Events) for each in self.network.encoded.values())
         return self._run(x, record, time_axis, None if own else self.steps, before)
+
+    def _push_by_increments(
+        self,
+        run: IncrementalRun,
+        x: ArrayLike | Mapping[str, ArrayLike],
+        record: Collection[str],
+        time_axis: int | None,
+    ) -> Result:
+        for name, given in (("record", record or None), ("time_axis", time_axis), ("a state", self.state)):
+            if given is not None:
+                raise InputError(f"exact_increments takes single pictures from rest, without {name}; leave it out")
+        result, self.increments = run.show(x)
+        return result
 
     def run_until_stable(
         self,
@@ -128,6 +169,8 @@ class Stream:
         InputError, RangeError
             As `simulate` raises them, and for options out of range.
         """
+        if self._by_increments is not None:
+            raise InputError("run_until_stable goes on from a state; use a Stream without exact_increments")
         check_whole("most_steps", most_steps, MOST_STEPS, least=self.steps)
         check_whole("patience", patience, MOST_STEPS)
         if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not tolerance >= 0:

@@ -60,7 +60,7 @@ def pooled_levels(area: int, tables: Mapping[str, LevelTable | None]) -> PooledL
     quantum = integer_quanta(list(levels.values())) if levels and len(levels) == len(tables) else None
     if quantum is None or area.bit_count() != 1 or area > 1 << 15:
         return None
-    return PooledLevels({name: _quanta(table, quantum) for name, table in levels.items()}, np.float32(quantum / area))
+    return PooledLevels({name: quanta_of(table, quantum) for name, table in levels.items()}, np.float32(quantum / area))
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +182,7 @@ def integer_terms(
     quantum, weights = integer_quanta(levels), integer_weights(node, incoming)
     if quantum is None or weights is None:
         return None
-    quanta = {name: _quanta(table, quantum) for name, table in tables.items() if table is not None}
+    quanta = {name: quanta_of(table, quantum) for name, table in tables.items() if table is not None}
     most = np.concatenate([np.full(count, quanta[name][0].max()) for name, count in channels])
     if not is_exact(weights, node.bias, quantum, most):
         return None
@@ -190,7 +190,7 @@ def integer_terms(
     return IntegerTerms(weights, padded_bias(weights.unit * quantum, padded), quanta, highest)
 
 
-def _quanta(table: LevelTable, quantum: np.float32) -> Quanta:
+def quanta_of(table: LevelTable, quantum: np.float32) -> Quanta:
     """See `IntegerLayer.quanta`."""
     numbers = np.zeros(256, np.uint8)
     values = numbers[: table.highest + 1]

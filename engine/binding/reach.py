@@ -22,6 +22,20 @@ def make_reach(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shape) -> R
     return Reach(first, end, *_by_input(of_rows, incoming[1]), *_by_input(of_columns, incoming[2]), outgoing[2])
 
 
+def reached(reach: Reach, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(H', W'), the output pixels that the events of input pixels reach; `active`, (H, W), says which have events."""
+    rows = _matrix(reach.row_begins, reach.rows, len(reach.first_input))
+    columns = _matrix(reach.column_begins, reach.columns, reach.width)
+    return np.asarray(rows.T @ active.astype(np.float32) @ columns > 0)
+
+
+def _matrix(begins: NDArray[np.int64], outputs: NDArray[np.int64], size: int) -> NDArray[np.float32]:
+    """(inputs, outputs), 1 where an input reaches an output."""
+    found = np.zeros((len(begins) - 1, size), np.float32)
+    found[np.repeat(np.arange(len(begins) - 1), np.diff(begins)), outputs] = 1
+    return found
+
+
 def _pairs(axis: Axis, size: int, out_size: int) -> Pairs:
     """Every pair of an input and an output that it reaches, once for each tap."""
     found = []

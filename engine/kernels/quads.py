@@ -108,12 +108,13 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
 
     weights : int8; those of event e are at rows[e] + pixel * row + channel
     rows : four places
-    levels : uint8; step t of event e is at entry + t * stride + e
+    levels : uint8; step t of event e is at entry + t * stride + e; or int8, where weights are uint8, too large by 128
     present : bits of the events that there are, a byte for each; the levels of others are not looked at
     """
 
     def generate(context, builder, signature, arguments):
         sums, weights, rows, levels, entry, stride, present = arguments
+        signed = signature.args[1].dtype.signed
         weights = _data(context, builder, signature.args[1], weights)
         levels = _data(context, builder, signature.args[3], levels)
         places = [builder.extract_value(rows, event) for event in range(4)]
@@ -130,7 +131,8 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
                 for number, quads in enumerate(_interleaved(builder, weights, places, offset, block.together)):
                     for step, factor in enumerate(factors):
                         position = block.position(pixel, step, vector + number)
-                        sum_ = _add_products(builder, builder.extract_value(result, position), factor, quads)
+                        pair = (factor, quads) if signed else (quads, factor)
+                        sum_ = _add_products(builder, builder.extract_value(result, position), *pair)
                         result = builder.insert_value(result, sum_, position)
         return result
 
@@ -138,11 +140,26 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
     return block(block, weights, rows, levels, number, number, number), generate
 
 
-def _add_products(builder, sums, levels, quads):
-    """Sums plus those of four products, of unsigned levels and signed weights, in each lane."""
+@intrinsic
+def less_each(typing_context, block, number):
+    """Block less an integer, for each of its numbers."""
+
+    def generate(context, builder, signature, arguments):
+        result, number = arguments
+        number = _splat(builder, builder.trunc(number, _NUMBER), LANES)
+        for position in range(block.position(block.window, 0, 0)):
+            left = builder.sub(builder.extract_value(result, position), number)
+            result = builder.insert_value(result, left, position)
+        return result
+
+    return block(block, types.intp), generate
+
+
+def _add_products(builder, sums, unsigned, signed):
+    """Sums plus those of four products in each lane, of unsigned and signed bytes."""
     function_type = ir.FunctionType(sums.type, [sums.type] * 3)
     function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.avx512.vpdpbusd.512")
-    return builder.call(function, [sums, levels, quads])
+    return builder.call(function, [sums, unsigned, signed])
 
 
 def _interleaved(builder, weights, places, offset, together):
@@ -206,6 +223,25 @@ def currents_of_sums(typing_context, block, scale, constant, channel, place):
 
     Both products and sums are exact, see engine/binding/integer_plan.py.
     """
+    return _currents(block, scale, constant, (None,))
+
+
+@intrinsic
+def currents_of_differences(typing_context, block, scale, constant, channel, place):
+    """The same of sums that may be larger than float32 holds, as differences of two that it holds are.
+
+    They are added in two parts, multiples of `PART` first: as long as the result leaves room for one more `PART`,
+    nothing is rounded.
+    """
+    return _currents(block, scale, constant, (-PART, PART - 1))
+
+
+PART = 1 << 12
+"""Largest part of a difference that is added last."""
+
+
+def _currents(block, scale, constant, masks):
+    """What an intrinsic returns that adds sums to constants, in parts of these bits."""
     currents = WindowBlock(block.steps, 1, block.vectors, LANES, block.vectors)
 
     def generate(context, builder, signature, arguments):
@@ -221,10 +257,17 @@ def currents_of_sums(typing_context, block, scale, constant, channel, place):
                 for vector, numbers in enumerate(ordered, first):
                     shift = vector * LANES
                     factor = _load_vector(builder, scale, _offset(builder, channel, shift), LANES)
-                    begin = _load_vector(builder, constant, _offset(builder, place, shift), LANES)
-                    current = builder.fmul(builder.sitofp(numbers, _vector(LANES)), factor)
-                    position = currents.position(0, step, vector)
-                    result = builder.insert_value(result, builder.fadd(begin, current), position)
+                    current = _load_vector(builder, constant, _offset(builder, place, shift), LANES)
+                    for mask in masks:
+                        part = numbers if mask is None else builder.and_(numbers, _every(mask))
+                        product = builder.fmul(builder.sitofp(part, _vector(LANES)), factor)
+                        current = builder.fadd(current, product)
+                    result = builder.insert_value(result, current, currents.position(0, step, vector))
         return result
 
     return currents(block, scale, constant, types.intp, types.intp), generate
+
+
+def _every(number):
+    """A vector of the same number."""
+    return ir.Constant(_vector(LANES, _NUMBER), [number] * LANES)

@@ -32,7 +32,8 @@ from .scratch import Scratch
 COST_OF_A_PRODUCT = {"vnni": 0.12, "amx": 0.03}
 """Of a level and a weight, in multiply-accumulates of the event-driven kernels that take about as long."""
 
-_TILES = tile_configuration()
+TILES = tile_configuration()
+"""Of the processor's tiles, where it has some."""
 
 _NO_MASKS = np.zeros(0, np.uint8)
 
@@ -137,7 +138,7 @@ class IntegerProducts:
         """
         tables, steps = self.plan.tables, self.tokens.block.steps
         sums = scratch.sums(max(self._steps, 2) * GROUP * LANES * self.plan.vectors)
-        dense = DotScratch(scratch.planes(self.plan.plane_bytes(most_inputs, self._steps)), sums, _TILES)
+        dense = DotScratch(scratch.planes(self.plan.plane_bytes(most_inputs, self._steps)), sums, TILES)
         phases: list[tuple[Any, tuple[Any, ...]]] = []
         phases.append((fill_planes, (bands, steps, self.sources, dense.planes, tables.layout)))
         if self._zero is not None:

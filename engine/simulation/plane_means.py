@@ -12,11 +12,26 @@ from ..binding.pool_layer import PoolLayer
 from ..kernels.arguments import BandTable
 from ..kernels.planes import PLANE_GAP, fill_planes
 from ..kernels.pooling import pool_planes
-from ..kernels.tables import PlaneLayout, PoolTables
+from ..kernels.tables import PlaneLayout, PoolGeometry, PoolTables
 from ..kernels.window_block import window_token
 from .integer_products import plane_sources
 from .layer_state import Inputs
 from .scratch import Scratch
+
+
+def pool_tables(layer: PoolLayer, pooled: PooledLevels) -> PoolTables:
+    """An average pooling of levels that are spread out."""
+    channels, _, width = layer.incoming
+    geometry = layer.pool_geometry
+    reached = (geometry.output_width - 1) * geometry.stride_x - geometry.padding_x + geometry.kernel_width
+    row = (geometry.padding_x + max(width, reached)) * channels
+    return PoolTables(geometry, PlaneLayout(geometry.padding_x * channels, row, channels), pooled.scale)
+
+
+def window_rows(geometry: PoolGeometry, bands: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
+    """(n, 2): first and last + 1 input row that the windows of each band cover; they may lie beyond the input."""
+    first, end = np.array(bands, np.int64).T * geometry.stride_y - geometry.padding_y
+    return np.column_stack([first, end - geometry.stride_y + geometry.kernel_height])
 
 
 class PlaneMeans:
@@ -33,11 +48,7 @@ class PlaneMeans:
     def __init__(self, layer: PoolLayer, pooled: PooledLevels, inputs: Inputs, steps: int) -> None:
         self._steps = window_token(steps, 1, 1, 1, 1).steps
         self.sources = plane_sources(inputs, pooled.quanta)
-        channels, _, width = layer.incoming
-        geometry = layer.pool_geometry
-        reached = (geometry.output_width - 1) * geometry.stride_x - geometry.padding_x + geometry.kernel_width
-        row = (geometry.padding_x + max(width, reached)) * channels
-        self.tables = PoolTables(geometry, PlaneLayout(geometry.padding_x * channels, row, channels), pooled.scale)
+        self.tables = pool_tables(layer, pooled)
 
     @property
     def row_bytes(self) -> int:
@@ -46,9 +57,7 @@ class PlaneMeans:
 
     def input_rows(self, bands: tuple[tuple[int, int], ...], _height: int) -> NDArray[np.int64]:
         """(n, 2): first and last + 1 input row that the windows of each band cover; they may lie beyond the input."""
-        geometry = self.tables.geometry
-        first, end = np.array(bands, np.int64).T * geometry.stride_y - geometry.padding_y
-        return np.column_stack([first, end - geometry.stride_y + geometry.kernel_height])
+        return window_rows(self.tables.geometry, bands)
 
     def phases(
         self, bands: BandTable, scratch: Scratch, most_inputs: int, means: NDArray[np.float32]

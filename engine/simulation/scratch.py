@@ -46,6 +46,13 @@ class Scratch:
         keys, quanta = self._array("keys", size, np.int32), self._array("quanta", size * steps, np.uint8)
         return self._array("begins", width * (rows + 1), np.int32), keys, quanta, size
 
+    def change_entries(
+        self, width: int, rows: int, size: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8], int, NDArray[np.int32]]:
+        """Changes of a single step, see `ChangeEntries` (engine/kernels/increment_arguments.py)."""
+        begins, keys, quanta, _ = self.quanta_entries(width, rows, size, 1)
+        return begins, keys, quanta.view(np.int8), 0, self._array("totals", width * (rows + 1), np.int32)
+
     def packed(
         self, size: int, channels: int, steps: int
     ) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]]]:
@@ -70,6 +77,10 @@ class Scratch:
     def sums(self, size: int) -> NDArray[np.int32]:
         """Sums of products of some pixels."""
         return self._array("sums", size, np.int32)
+
+    def groups(self, size: int) -> NDArray[np.int64]:
+        """Numbers of groups of pixels."""
+        return self._array("groups", size, np.int64)
 
     def zero_sums(self, size: int) -> NDArray[np.int64]:
         """Where events are counted by channel."""

@@ -207,6 +207,15 @@ def _check_input(
     return (pictures if time_axis == 1 else np.moveaxis(pictures, 0, 1)), True
 
 
+def check_pictures(network: Network, x: ArrayLike | Mapping[str, ArrayLike]) -> NDArray[np.float32]:
+    """One picture, (C, H, W), as `simulate` takes it; InputError where it is none."""
+    picture, batched = _check_input(network, x, None)
+    if batched:
+        raise InputError(f"x must have the shape (C, H, W), a single picture (got {picture.shape})")
+    single: NDArray[np.float32] = picture[0]
+    return single
+
+
 def _shown_steps(pictures: NDArray[np.float32], time_axis: int | None, streams: Sequence[Streams] | None) -> int | None:
     """Steps that the input has; None where it does not change."""
     along_axis = pictures.shape[1] if time_axis is not None else None

@@ -1,0 +1,132 @@
+"""Which output pixels read something that has changed, and which way of bringing them up to date is sooner done."""
+
+from __future__ import annotations
+
+import numba
+
+from .compilation import compiled_bare
+from .shared_counter import ENTRIES, read_shared
+
+FULL, CHANGES = 0, 1
+"""Ways of bringing a layer up to date."""
+
+
+@compiled_bare
+def compare_pictures(_number, picture, kept, changed):
+    """Which pixels of a picture, (H, W, C), are not those that were kept, which they become; (H, W) uint8."""
+    for y in range(picture.shape[0]):
+        row, before = picture[y].reshape(-1), kept[y].reshape(-1)
+        differs = False
+        for place in range(row.size):
+            differs |= row[place] != before[place]
+        changed[y] = 0
+        if differs:
+            for x in range(picture.shape[1]):
+                for channel in range(picture.shape[2]):
+                    changed[y, x] |= picture[y, x, channel] != kept[y, x, channel]
+                    kept[y, x, channel] = picture[y, x, channel]
+
+
+@compiled_bare
+def join_changed(_number, changed, joined, first):
+    """What has changed in `joined` or here, (H, W) uint8; of the first one, here alone."""
+    for y in range(changed.shape[0]):
+        for x in range(changed.shape[1]):
+            joined[y, x] = changed[y, x] if first else joined[y, x] | changed[y, x]
+
+
+@compiled_bare
+def clear_changed(_number, changed):
+    """Forget changes; (H, W) uint8."""
+    changed[:] = 0
+
+
+@numba.njit(inline="always")
+def _find_spans(changed, spans):
+    """First and last + 1 column of each row in which something has changed."""
+    width = changed.shape[1]
+    for y in range(changed.shape[0]):
+        first, end = 0, width
+        while first < width and changed[y, first] == 0:
+            first += 1
+        while end > first and changed[y, end - 1] == 0:
+            end -= 1
+        spans[y, 0], spans[y, 1] = first, end
+
+
+@numba.njit(inline="always")
+def _mark_row(changed, taps, y, line, dirty):
+    """Mark the dirty pixels of an output row; returns how many there are."""
+    first, end = changed.shape[1], 0
+    for tap in range(taps.rows.shape[1]):
+        row = taps.rows[y, tap]
+        if row >= 0 and taps.spans[row, 0] < taps.spans[row, 1]:
+            first, end = min(first, taps.spans[row, 0]), max(end, taps.spans[row, 1])
+    dirty[y] = 0
+    if first >= end:
+        return 0
+    for tap in range(taps.rows.shape[1]):
+        row = taps.rows[y, tap]
+        if row >= 0:
+            for x in range(first, end):
+                line[taps.margin + x] |= changed[row, x]
+    first_out, end_out = taps.reached[first, 0], taps.reached[end - 1, 1]
+    for tap in range(taps.offsets.size):
+        begin = taps.margin + taps.offsets[tap]
+        for x in range(first_out, end_out):
+            dirty[y, x] |= line[begin + x]
+    for tap in range(taps.columns.shape[1]):
+        for x in range(first_out, end_out):
+            dirty[y, x] |= line[taps.margin + taps.columns[x, tap]]
+    found = 0
+    for x in range(first_out, end_out):
+        found += dirty[y, x]
+    line[taps.margin + first : taps.margin + end] = 0
+    return found
+
+
+@compiled_bare
+def mark_dirty(_number, changed, taps, bands, dirty, touched, numbers):
+    """Find out which output pixels read something that has changed, and choose how they are brought up to date.
+
+    changed : (H, W) uint8, of the input
+    taps : DirtyTaps
+    dirty : (H, W) uint8, of the output; receives them
+    touched : (bands,) int64, receives the bands that have such pixels
+    numbers : DirtyNumbers
+    """
+    _find_spans(changed, taps.spans)
+    found, pixels, rows = 0, 0, 0
+    for band in range(bands.table.size):
+        before = pixels
+        for y in range(bands.table[band].first_row, bands.table[band].end_row):
+            if numbers.all[0] != 0:
+                dirty[y] = 1
+                pixels += dirty.shape[1]
+            else:
+                pixels += _mark_row(changed, taps, y, taps.line, dirty)
+        if pixels != before:
+            touched[found] = band
+            found += 1
+            rows += bands.table[band].end_row - bands.table[band].first_row
+    now = numbers.found[0]
+    now.bands, now.pixels, now.rows = found, pixels, rows
+
+
+@compiled_bare
+def choose_path(_number, sources, counters, costs, numbers):
+    """Choose how the dirty pixels are brought up to date.
+
+    sources : int64, layers that are read
+    counters : (layers, ...) int64, see shared_counter.py
+    costs : (1,) INCREMENT_COSTS
+    """
+    entries = 0
+    for place in range(sources.size):
+        entries += read_shared(counters[sources[place]], ENTRIES)
+    now, cost = numbers.found[0], costs[0]
+    by_changes = entries * cost.entry + now.pixels * cost.pixel_by_changes
+    in_full = now.pixels * cost.pixel_in_full + now.rows * cost.row_in_full
+    pays = numbers.all[0] == 0 and by_changes < in_full
+    now.way = CHANGES if pays else FULL
+    now.entries = entries

@@ -1,0 +1,201 @@
+"""Ways in which a layer's dirty pixels are brought up to date: what the kernels are called with, band by band."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..binding.gather_layer import GatherLayer
+from ..binding.integer_layer import Quanta
+from ..binding.pool_layer import PoolLayer
+from ..kernels.arguments import BandTable, Constant, DotScratch, Entries, LadderNeurons, ScaledIntegers
+from ..kernels.decode import decode_analog_rows
+from ..kernels.dot import GROUP, LANES
+from ..kernels.dot_dirty import dot_dirty, spread_levels
+from ..kernels.gather_dirty import OFFSET, decode_changes, decode_levels, gather_dirty
+from ..kernels.increment_arguments import ChangeEntries, DirtyTarget, OffsetIntegers, ReadColumns
+from ..kernels.planes import PLANE_GAP
+from ..kernels.pooling import fire_currents, pool_planes
+from ..kernels.processor import host_lanes
+from ..kernels.sources import packed_sources
+from ..kernels.window_block import window_token
+from ..memory import aligned_bytes
+from .integer_products import TILES
+from .plane_means import pool_tables, window_rows
+from .scratch import Scratch
+from .worker_memory import Phase
+
+if TYPE_CHECKING:
+    from .layer_increments import LayerIncrements
+
+
+class IncrementWays:
+    """The ways of a layer.
+
+    Parameters
+    ----------
+    kept : LayerIncrements
+        What the layer keeps.
+    """
+
+    def __init__(self, kept: LayerIncrements) -> None:
+        self.layer = kept.layer
+        self._sources = kept.sources
+        self._rows = kept.rows
+        self._table = kept.table
+        self._taps = kept.taps
+        self._picture = kept.picture
+        self._dirty = kept.dirty
+        self._currents = kept.currents
+        self._by_changes = kept.by_changes
+        self._in_floats = kept.in_floats
+        self._most_rows = max(end - first for first, end in self._rows)
+        self._offset: NDArray[np.uint8] | None = None
+
+    def phases(self, scratch: Scratch) -> tuple[list[list[Phase]], NDArray[Any]]:
+        """What a worker does for a band, in full and, where that can be, from change to change; where levels go."""
+        layer, neurons = self.layer, None
+        if layer.neurons is not None:
+            potentials = scratch.potentials(layer.padded_channels)
+            neurons = LadderNeurons(layer.neuron, layer.initial, 0, potentials, 0)
+        words = scratch.words(self._most_rows * layer.outgoing[2] * layer.padded_channels, 1)
+        if not self._sources:
+            return [self._anew(scratch, neurons, words)], words
+        if isinstance(layer, PoolLayer):
+            return [self._pool(layer, scratch, neurons, words)], words
+        if self._in_floats:
+            return [self._events(scratch, neurons, words)], words
+        changes = [self._changes(scratch, neurons, words)] if self._by_changes else []
+        return [self._full(scratch, neurons, words), *changes], words
+
+    def _anew(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
+        """The current of the analog input, at dirty pixels alone."""
+        layer, picture = self.layer, self._picture
+        assert isinstance(layer, GatherLayer)
+        inputs = layer.input_rows_of(self._rows)
+        height, width = picture.shape[:2]
+        rows, offsets = _most(inputs), np.array([source.channel_offset for source in layer.analog])
+        entries = Entries(*scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1))
+        # All columns are unpacked.
+        table, spans = self._table(inputs), np.tile(np.array([0, width], np.int64), (height, 1))
+        decode = Phase(decode_analog_rows, (table, picture, offsets, entries, layer.incoming[0]))
+        return [decode, self._gather(layer, table, entries, ReadColumns(spans, 0), neurons, words)]
+
+    def _events(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
+        """Currents in float32, in which the order of additions counts: of all events under dirty pixels."""
+        layer = self.layer
+        assert isinstance(layer, GatherLayer)
+        inputs, (channels, _, width) = layer.input_rows_of(self._rows), layer.incoming
+        rows, table = _most(inputs), self._table(inputs)
+        entries = Entries(*scratch.entries(width, rows, rows * width * channels, 1))
+        nothing: Quanta = (np.zeros(256, np.uint8), -1)
+        sources = self._level_sources({source.name: nothing for source, _ in self._sources})
+        reach = max(phase.offsets[-1] - phase.offsets[0] for phase in layer.node.axes(layer.incoming)[1].reading)
+        read = ReadColumns(self._taps.spans, reach)
+        decode = Phase(decode_levels, (table, sources, read, entries, channels))
+        return [decode, self._gather(layer, table, entries, read, neurons, words)]
+
+    def _gather(
+        self,
+        layer: GatherLayer,
+        table: BandTable,
+        entries: Entries,
+        read: ReadColumns,
+        neurons: LadderNeurons | None,
+        words: NDArray[Any],
+    ) -> Phase:
+        """All additions to dirty pixels, in float32; `read` says of which columns."""
+        gather = (table, layer.token(1), (layer.plan.tables, layer.weights), entries, read)
+        targets = (Constant(layer.bias, 0), neurons, self._target(words))
+        return Phase(gather_dirty, (*gather, *targets))
+
+    def _changes(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
+        """From change to change."""
+        layer = self.layer
+        assert isinstance(layer, GatherLayer)
+        assert layer.quads is not None
+        inputs = layer.input_rows_of(self._rows)
+        rows, width, row_keys = _most(inputs), layer.incoming[2], layer.incoming[0]
+        most = rows * width * sum(source.channels * each.entries_each for source, each in self._sources)
+        entries = ChangeEntries(*scratch.change_entries(width, rows, most))
+        table = self._table(inputs)
+        sources = packed_sources(tuple(each.source(source) for source, each in self._sources))
+        weights = OffsetIntegers(self._offset_weights, layer.quads.terms.scale)
+        connections = layer.quads.plan.tables, weights
+        read = ReadColumns(self._taps.spans, 0)
+        before = Constant(self._currents, layer.padded_channels)
+        gather = (table, layer.quads.token(1), connections, entries, read, before, neurons)
+        return [
+            Phase(decode_changes, (table, sources, read, entries, row_keys)),
+            Phase(gather_dirty, (*gather, self._target(words))),
+        ]
+
+    def _target(self, words: NDArray[Any]) -> DirtyTarget:
+        """Where currents and levels go."""
+        return DirtyTarget(self._dirty, self._currents, words)
+
+    @property
+    def _offset_weights(self) -> NDArray[np.uint8]:
+        """Weights as unsigned bytes: made once for all threads."""
+        assert isinstance(self.layer, GatherLayer)
+        assert self.layer.quads is not None
+        if self._offset is None:
+            whole = self.layer.quads.weights.view(np.uint8)
+            self._offset = aligned_bytes(whole.size)
+            np.bitwise_xor(whole, np.uint8(OFFSET), out=self._offset)
+        return self._offset
+
+    def _full(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
+        """Products of all levels, silent ones included."""
+        layer = self.layer
+        assert isinstance(layer, GatherLayer)
+        assert layer.integers is not None
+        integers = layer.integers
+        plan, tokens = integers.plan, integers.tokens(1)
+        inputs = np.array([plan.input_rows(*band) for band in self._rows], np.int64)
+        sums = scratch.sums(2 * GROUP * LANES * plan.vectors)
+        dense = DotScratch(scratch.planes(plan.plane_bytes(_most(inputs), 1)), sums, TILES)
+        groups = scratch.groups(self._most_rows * -(-layer.outgoing[2] // GROUP))
+        table = self._table(inputs)
+        weights = ScaledIntegers(integers.weights, integers.terms.scale)
+        sources = self._level_sources(integers.terms.quanta)
+        products = (table, tokens, plan.tables, weights, dense, groups, Constant(layer.bias, 0), neurons)
+        return [
+            Phase(spread_levels, (table, sources, dense.planes, plan.tables.layout)),
+            Phase(dot_dirty, (*products, self._target(words))),
+        ]
+
+    def _pool(
+        self, layer: PoolLayer, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]
+    ) -> list[Phase]:
+        """Means of all levels."""
+        assert layer.pooled_levels is not None
+        tables = pool_tables(layer, layer.pooled_levels)
+        inputs = window_rows(tables.geometry, self._rows)
+        planes = scratch.planes(_most(inputs) * tables.layout.row_bytes + PLANE_GAP)
+        means = scratch.currents(self._most_rows * layer.outgoing[2] * layer.padded_channels)
+        table, token = self._table(inputs), self._one_pixel
+        sources = self._level_sources(layer.pooled_levels.quanta)
+        strides = (layer.padded_channels, layer.padded_channels)
+        return [
+            Phase(spread_levels, (table, sources, planes, tables.layout)),
+            Phase(pool_planes, (table, token.steps, tables, planes, means)),
+            Phase(fire_currents, (table, token, means, strides, neurons, words, layer.outgoing[2])),
+        ]
+
+    @property
+    def _one_pixel(self) -> Any:
+        """A block of one pixel's currents."""
+        lanes = host_lanes()
+        vectors = self.layer.block_width // lanes
+        return window_token(1, 1, vectors, lanes, vectors)
+
+    def _level_sources(self, quanta: dict[str, Quanta]) -> tuple[Any, ...]:
+        return packed_sources(tuple(each.levels(source, quanta[source.name]) for source, each in self._sources))
+
+
+def _most(inputs: NDArray[np.int64]) -> int:
+    """Rows that a band reads at the most."""
+    return int((inputs[:, 1] - inputs[:, 0]).max())

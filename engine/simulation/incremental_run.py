@@ -1,0 +1,125 @@
+"""Pictures one after the other, each from rest: checked as `simulate` checks them, and run by increments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..binding import Program, allowed_kernels, build_program
+from ..binding.bounds import check_counts
+from ..errors import InputError
+from ..float32 import largest_size
+from ..graph import Network
+from ..threads import WorkerThreads, available_processors
+from .increments import Increments
+from .layer_increment import LayerIncrement
+from .layer_increments import check_layer
+from .picture_run import is_watched
+from .result import Result
+from .simulate import check_pictures, check_whole, simulate
+
+MOST_CHANGED = 0.25
+"""Share of the pixels from which on a full run is sooner done: what changes spreads from layer to layer."""
+
+
+class IncrementalRun:
+    """A network that is run from rest on one picture after the other.
+
+    Parameters
+    ----------
+    network : Network
+    steps : int
+        More than one are run in full.
+    threads : int, optional
+        By default as many as the process may use processors.
+
+    Raises
+    ------
+    InputError
+        If an Input has an encoder, or `threads` is out of range.
+    """
+
+    def __init__(self, network: Network, steps: int, threads: int | None) -> None:
+        if network.encoded:
+            name = next(iter(network.encoded))
+            raise InputError(
+                f"exact_increments takes pictures as an analog input (got the encoder of {name!r}); leave it out"
+            )
+        self._network = network
+        self._steps = steps
+        self._threads = available_processors() if threads is None else check_whole("threads", threads, 1024)
+        self._shape: tuple[int, ...] | None = None
+        self._increments: Increments | None = None
+        self._kept = self._last = np.zeros(0, np.float32)
+
+    def reset(self) -> None:
+        """Forget all pictures so far, and give their memory back."""
+        self._shape = self._increments = None
+        self._kept = self._last = np.zeros(0, np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is kept from picture to picture."""
+        return 0 if self._increments is None else self._increments.nbytes
+
+    def show(self, x: ArrayLike | Mapping[str, ArrayLike]) -> tuple[Result, dict[str, LayerIncrement]]:
+        """The result of a full run of a picture, (C, H, W), and what was done for it by layer, empty if all of it.
+
+        Raises
+        ------
+        InputError
+            As `simulate`, for a picture of another size than the one before, and for a network that cannot be run so.
+        RangeError
+            As `simulate`.
+        """
+        picture = check_pictures(self._network, x)
+        if self._shape is not None and picture.shape != self._shape:
+            raise InputError(
+                f"x must have the shape {self._shape} of the picture before (got {picture.shape}); reset the stream "
+                "before pictures of another size"
+            )
+        program = build_program(self._network, picture.shape, allowed_kernels())
+        for layer in program.layers:
+            check_layer(layer, picture.shape[0])
+        check_counts(program, self._steps)
+        if self._is_full(program, picture):
+            shown = simulate(self._network, picture, self._steps, threads=self._threads), dict[str, LayerIncrement]()
+        else:
+            shown = self._by_increments(program, picture)
+            self._kept = picture.copy()
+        self._shape, self._last = picture.shape, self._kept if shown[1] else picture.copy()
+        return shown
+
+    def _is_full(self, program: Program, picture: NDArray[np.float32]) -> bool:
+        """Whether a picture is run in full.
+
+        What leaves float32 is looked for by full runs alone. Where much has changed, increments begin anew only once
+        pictures resemble each other: they take longer for the first one than a full run.
+        """
+        largest = largest_size(picture)
+        if self._steps > 1 or any(is_watched(layer, self._steps, largest) for layer in program.layers):
+            return True
+        if self._increments is None and not self._last.size:
+            return False
+        return min(_share_changed(picture, self._kept), _share_changed(picture, self._last)) > MOST_CHANGED
+
+    def _by_increments(
+        self, program: Program, picture: NDArray[np.float32]
+    ) -> tuple[Result, dict[str, LayerIncrement]]:
+        turned = np.ascontiguousarray(picture.transpose(1, 2, 0))
+        found = self._increments or Increments(program, turned.shape, self._threads)
+        # What a run leaves that was broken off is not used again.
+        self._increments = None
+        with WorkerThreads(self._threads) as workers:
+            shown = found.show(turned, workers)
+        self._increments = found
+        return shown
+
+
+def _share_changed(picture: NDArray[np.float32], before: NDArray[np.float32]) -> float:
+    """Share of the pixels of a picture, (C, H, W), that are not as in another one; 1 beside none."""
+    if picture.shape != before.shape:
+        return 1.0
+    return float((picture != before).any(axis=0).mean())
