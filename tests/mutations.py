@@ -244,7 +244,7 @@ MUTATIONS = [
     ),
     Mutation(
         "counts of a delay at the step before",
-        "simulation/counting.py",
+        "simulation/run_counts.py",
         "arrived[..., delay:] = fired[..., :-delay]",
         "arrived[...] = fired",
         kinds="scale conv2d",

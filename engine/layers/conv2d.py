@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Projection, Rows, Shape, Value
+from ..graph import Rows, Shape, Value
 from ..graph.fields import Pair, check_channels, positive_shape, set_array, set_bias, set_count, set_pairs
 from ..graph.limits import MOST_GROUPS
 from .dense import convolution
@@ -20,7 +20,7 @@ from .pool import padded_rows
 from .taps import Axis, WeightedTaps, nonzero_along, sliding_axis
 
 if TYPE_CHECKING:
-    from ..binding.layer import Binding, Layer
+    pass
 
 Array = NDArray[Any]
 
@@ -120,11 +120,10 @@ class Conv2d(WeightedTaps):
         arrays = {"weight": weight.copy(), "bias": self.bias if part[0] == 0 else np.zeros_like(self.bias)}
         return "Conv2d", {"input_shape": incoming[1:], **arrays, **fields}
 
-    def bind(self, binding: Binding) -> Layer:
-        if self.groups == self.in_channels >= _MANY_GROUPS:
-            # The gathering kernels would read zeros for all channels that do not meet.
-            return Projection.bind(self, binding)
-        return super().bind(binding)
+    @property
+    def is_gathered(self) -> bool:
+        # Of many groups the gathering kernels would read zeros for all channels that do not meet.
+        return not self.groups == self.in_channels >= _MANY_GROUPS
 
     def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
         """Of a depthwise convolution: one group for each input channel."""

@@ -149,6 +149,11 @@ class WeightedTaps(RegularTaps, Weighted):
         """
         raise NotImplementedError
 
+    @property
+    def is_gathered(self) -> bool:
+        """Whether its current is gathered tap by tap, and not computed from all values that are read."""
+        return True
+
     def packing_key(self, incoming: Shape) -> tuple[int, ...]:
         """What `dense_kernel` depends on besides the weight."""
         return ()
@@ -165,6 +170,8 @@ class WeightedTaps(RegularTaps, Weighted):
     def bind(self, binding: Binding) -> Layer:
         from ..binding.gather_layer import GatherLayer
 
+        if not self.is_gathered:
+            return super().bind(binding)
         return GatherLayer(**vars(binding))
 
 

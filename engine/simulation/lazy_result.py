@@ -14,25 +14,28 @@ class LazyResult(Result):
 
     Parameters
     ----------
-    ledger : function
+    ledger : function, or None where `operations` is given
         It must not refer to the network, or an unread result would keep that alive.
     **others
         As of `Result`.
     """
 
-    def __init__(self, ledger: Callable[[], Operations], **others: Any) -> None:
-        self._ledger: Callable[[], Operations] | None = ledger
+    def __init__(
+        self, *, ledger: Callable[[], Operations] | None = None, operations: Operations | None = None, **others: Any
+    ) -> None:
+        self._ledger = ledger
         self._operations: Operations | None = None
-        super().__init__(operations=None, **others)  # type: ignore[arg-type]
+        super().__init__(operations=operations, **others)  # type: ignore[arg-type]
 
     @property
     def operations(self) -> Operations:
         """Exact counts by node, step and threshold."""
-        if self._operations is None:
-            ledger = self._ledger
-            assert ledger is not None
+        ledger = self._ledger
+        if ledger is not None:
+            # In this order: another thread that finds no ledger any more finds what came of it.
             self._operations = ledger()
             self._ledger = None
+        assert self._operations is not None
         return self._operations
 
     @operations.setter

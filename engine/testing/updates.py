@@ -39,8 +39,11 @@ def updates_of(
 
 
 def _is_event_driven(network: Network, node: Neurons, source: Node, crossed: Mapping[str, Array]) -> bool:
-    """Whether neurons are passed over where nothing happens: they need no update, and no bias drives them."""
-    if not isinstance(source, WeightedTaps) or source.bias.any():
+    """Whether neurons are passed over where nothing happens: they need no update, and no bias drives them.
+
+    Of synapses that compute their current from all values, nothing is passed over.
+    """
+    if not isinstance(source, WeightedTaps) or not source.is_gathered or source.bias.any():
         return False
     return is_event_driven(node.model) and all(leaf in crossed for leaf in network.leaves(source.source))
 

@@ -138,7 +138,7 @@ class _Kernels:
 @functools.cache
 def _kernels(registration: Registration) -> _Kernels:
     owner = f"{registration.model.__module__}.{registration.model.__qualname__}"
-    make = functools.partial(bound, owner=owner)
+    make = functools.partial(bound, owner=owner, makes_arrays=True)
     fire_kernel = make(templates.fire_steps, STEP=registration.step)
     evaluated = make(templates.evaluated, STEP=registration.step)
     held = make(templates.state_rows_held, evaluated=evaluated)
