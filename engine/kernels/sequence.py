@@ -37,16 +37,21 @@ def run_layers(first, last, calls, reads, counters, thread, progress):
         for number in range(calls.once.shape[2]):
             if calls.once[choice, layer, number].function != 0:
                 call(calls.once[choice, layer, number].function, calls.once[choice, layer, number].block, -1)
-        band = next_band(counters[layer], calls.shares[choice, layer], worker)
+        shares = calls.shares[choice, layer]
+        # The first thread counts what events meet, and has done so before their memory is used again.
+        done = 1 if worker == 0 else 0
+        band = next_band(counters[layer], shares, worker)
         while band >= 0:
             for number in range(calls.phases.shape[2]):
                 function = calls.phases[choice, layer, number].function
                 if function == 0:
                     break
                 call(function, calls.phases[choice, layer, number].block, band)
-            band = next_band(counters[layer], calls.shares[choice, layer], worker)
-        add_shared(counters[layer], FINISHED, 1)
-        wait_until(counters[layer], FINISHED, workers)
+            done += 1
+            band = next_band(counters[layer], shares, worker)
+        add_shared(counters[layer], FINISHED, done)
+        # For what has to be done, not for the threads: one that wakes up late keeps nobody waiting.
+        wait_until(counters[layer], FINISHED, shares[workers] + 1)
         if read_shared(counters[layer], FINISHED) >= GIVEN_UP:
             progress.reached[0] = -1
             return

@@ -1,7 +1,7 @@
 """Counters that threads share, and waiting for them a little without sleeping.
 
-A layer's counters lie side by side: ENTRIES, active neurons written so far; FINISHED, threads that have no more to do
-for it; from TAKEN on, bands that have been taken of each thread's share.
+A layer's counters lie side by side: ENTRIES, active neurons written so far; FINISHED, how much of it is done, bands or
+threads; from TAKEN on, bands that have been taken of each thread's share.
 """
 
 from __future__ import annotations
