@@ -35,7 +35,7 @@ from spikeunet.engine import (
 from spikeunet.engine.graph import Projection, Rows, Synapses
 from spikeunet.engine.layers.registry import OWN
 from spikeunet.engine.simulation import layer_state
-from spikeunet.engine.testing import brute_force, reference, strategies
+from spikeunet.engine.testing import product_targets, reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
 
 PROJECTIONS = [(kind, number) for kind, number in ALL if issubclass(kind, Projection)]
@@ -238,12 +238,12 @@ def test_fan_out_by_brute_force(kind, number):
     node, shape = example.node, example.shape
     fan, outgoing = node.fan_out(shape), node.output_shape(shape)
     every = np.broadcast_to(np.outer(fan.rows, fan.columns) * fan.channels, shape)
-    np.testing.assert_array_equal(every, brute_force.targets(node, shape, outgoing))
+    np.testing.assert_array_equal(every, product_targets.targets(node, shape, outgoing))
     nonzero = node.nonzero_weights()
     zero = node.zero_fan_out(shape, nonzero) if nonzero.size else None
     if zero is not None:
         met = zero.zeros[zero.row_classes[:, None], zero.column_classes].transpose(2, 0, 1)
-        np.testing.assert_array_equal(every - met, brute_force.effective_targets(node, shape, outgoing))
+        np.testing.assert_array_equal(every - met, product_targets.effective_targets(node, shape, outgoing))
 
 
 @pytest.mark.parametrize("align_corners", [True, False])
@@ -253,7 +253,7 @@ def test_fan_out_of_enlarged_pictures_of_any_size(align_corners):
     for size in (1, 2, 3, 5, 8, 19, 22):
         for factor in (1, 2, 3, 5, 7):
             node = dataclasses.replace(node_of, scale_factor=(factor, 1), align_corners=align_corners)
-            expected = brute_force.targets(node, (1, size, 1), (1, size * factor, 1))
+            expected = product_targets.targets(node, (1, size, 1), (1, size * factor, 1))
             np.testing.assert_array_equal(node.fan_out((1, size, 1)).rows, expected[0, :, 0])
 
 

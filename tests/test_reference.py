@@ -25,7 +25,7 @@ from spikeunet.engine import (
     Neurons,
     Output,
 )
-from spikeunet.engine.testing import brute_force, reference, reference_synapses, strategies
+from spikeunet.engine.testing import product_targets, reference, reference_synapses, strategies
 
 
 @pytest.mark.parametrize("name", GOLDEN_MODELS)
@@ -163,7 +163,7 @@ def test_targets_are_the_products_that_are_made(kind, data):
     node, x = data.draw(synapses(kind))
     ones = {name: np.ones_like(getattr(node, name)) * (name == "weight") for name in node.arrays}
     outgoing = node.output_shape(x.shape)
-    made = brute_force.targets(node, x.shape, outgoing)
+    made = product_targets.targets(node, x.shape, outgoing)
     for _ in range(4):
         site = tuple(data.draw(st.integers(0, size - 1)) for size in x.shape)
         alone = np.zeros(x.shape)

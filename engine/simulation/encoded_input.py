@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from ..encoders import Encoder, EventStream
 from ..encoders.spike_array import SpikeArray
 from ..events import EventQueue, queue_of_steps
+from ..graph import Network
+from .event_inputs import Streams
+from .state import State
 
 
 class EncodedInput:
@@ -57,3 +60,30 @@ class EncodedInput:
     def carried(self) -> NDArray[np.float32] | None:
         """What another run needs to go on; None where that is nothing."""
         return None if self._encoder.carried is None else self._memory[self._encoder.carried]
+
+
+def analog_channels(network: Network) -> NDArray[np.bool_]:
+    """(C,) which of the channels of all inputs are an analog input, and not for an encoder."""
+    return np.concatenate([np.full(node.channels, node.encoder is None) for node in network.inputs])
+
+
+def encoded_inputs(
+    network: Network,
+    picture: NDArray[np.float32],
+    before: State | None,
+    number: int,
+    streams: Streams,
+) -> dict[str, EncodedInput]:
+    """Each Input with an encoder, at the beginning of a run."""
+    done, carried = (0, {}) if before is None else (before.steps, before.encoders)
+    return {
+        name: EncodedInput(
+            encoder,
+            picture[..., network.input_channels[name], :, :],
+            streams.get(name),
+            number,
+            done,
+            carried.get(name),
+        )
+        for name, encoder in network.encoded.items()
+    }

@@ -7,7 +7,6 @@ sums, neurons that are no ladder of thresholds, events for which there is no roo
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from ..binding.gather_layer import GatherLayer
 from ..binding.pool_layer import PoolLayer
 from ..binding.stepper import Stepper
-from ..events import channel_type, level_type, mask_bytes
+from ..events import mask_bytes
 from ..float32 import beyond
 from ..kernels.arguments import (
     BandTable,
@@ -30,7 +29,6 @@ from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
 from ..kernels.count_by_level import count_by_level
 from ..kernels.decode import decode_analog_rows, decode_nothing, decode_rows
-from ..kernels.entries import host_compresses, lanes_token
 from ..kernels.finish import finish_band
 from ..kernels.gather import gather_band
 from ..kernels.pooling import clear_sums, divide_by_area, fire_currents, pool_analog, pool_events
@@ -43,7 +41,7 @@ from .band_rows import Bands
 from .event_sources import event_sources
 from .layer_state import LayerState
 from .part import Part
-from .queue_memory import QueueMemory
+from .queue_memory import VECTOR_BYTES, QueueMemory, compress_token
 from .scratch import Scratch
 from .touched_pixels import TouchedPixels
 from .worker_memory import Phase, WorkerMemory
@@ -52,18 +50,6 @@ Levels = NDArray[np.unsignedinteger[Any]]
 
 FiredBand = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], Levels, NDArray[np.uint8] | None]
 """Where each pixel's entries begin, their channels and their levels, counted from the band's first entry; masks."""
-
-_COMPRESSES, _VECTOR_BYTES = host_compresses(), 64
-
-
-@functools.cache
-def _compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | None:
-    """What tells `compact_rows` how many words to pack at once; None where it has to go one by one."""
-    if not _COMPRESSES:
-        return None
-    widest = max(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
-    lanes = _VECTOR_BYTES // widest
-    return lanes_token(lanes if padded % lanes == 0 else host_lanes())
 
 
 class LayerBands:
@@ -342,7 +328,7 @@ class LayerBands:
         assert self.layer.levels is not None
         if self._events is None or not self.layer.levels.masks:
             return [Phase(self._pack, (memory, words))]
-        events, compress = self._events, _compress_token(self._padded, self._channels, self._steps)
+        events, compress = self._events, compress_token(self._padded, self._channels, self._steps)
         arrays = (events.start, events.channels, events.levels, events.masks, events.levels.view(np.uint64))
         packed = EventMemory(compress, *arrays, self.layer.levels.kinds, memory.fired)
         finish = (self._table, words, packed, memory.counters, self._touched.of(memory.scratch))
@@ -354,7 +340,7 @@ class LayerBands:
     def _pack(self, index: int, memory: WorkerMemory, words: Levels) -> None:
         """The same for events for which there is no room, or whose levels are no masks."""
         rows, touched = self._rows(index), self._touched.of(memory.scratch)
-        compress = _compress_token(self._padded, self._channels, self._steps)
+        compress = compress_token(self._padded, self._channels, self._steps)
         if self._events is not None:
             start, first = self._events.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
             line = self._width * mask_bytes(self._channels)
@@ -367,7 +353,7 @@ class LayerBands:
         start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
         # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
         # whole pages, huge ones on some systems, for every band.
-        most = start.size * self._channels + _VECTOR_BYTES
+        most = start.size * self._channels + VECTOR_BYTES
         packed_channels, packed_levels = memory.scratch.packed(most, self._channels, self._steps)
         masks = np.empty((rows.end - rows.first, self._width, mask_bytes(self._channels)), np.uint8)
         compact_rows(compress, words, rows, 0, start, packed_channels, packed_levels, masks.reshape(-1), touched)

@@ -14,12 +14,11 @@ from ..binding.bounds import picture_limit
 from ..binding.layer import Source
 from ..events import STEPS_PER_QUEUE, EventQueue, joined_steps, one_step_later, queue_of_levels, silent_queue
 from ..float32 import largest_size, without_subnormals
-from ..graph import Network
 from ..operations import Operations
 from ..threads import WorkerThreads
 from .bound_program import BoundGroup, put_back, take_bound
 from .counting import OperationsCounter
-from .encoded_input import EncodedInput
+from .encoded_input import analog_channels, encoded_inputs
 from .event_inputs import Streams
 from .layer_run import LayerRun
 from .layer_state import Inputs, inputs_of
@@ -365,33 +364,6 @@ class PictureRun:
         """What works the ledger out, when somebody looks at it."""
         counts = self.counter.copied()
         return lambda: counts.operations
-
-
-def analog_channels(network: Network) -> NDArray[np.bool_]:
-    """(C,) which of the channels of all inputs are an analog input, and not for an encoder."""
-    return np.concatenate([np.full(node.channels, node.encoder is None) for node in network.inputs])
-
-
-def encoded_inputs(
-    network: Network,
-    picture: NDArray[np.float32],
-    before: State | None,
-    number: int,
-    streams: Streams,
-) -> dict[str, EncodedInput]:
-    """Each Input with an encoder, at the beginning of a run."""
-    done, carried = (0, {}) if before is None else (before.steps, before.encoders)
-    return {
-        name: EncodedInput(
-            encoder,
-            picture[..., network.input_channels[name], :, :],
-            streams.get(name),
-            number,
-            done,
-            carried.get(name),
-        )
-        for name, encoder in network.encoded.items()
-    }
 
 
 def is_watched(layer: Layer, steps: int, largest: float) -> bool:

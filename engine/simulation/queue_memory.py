@@ -6,6 +6,7 @@ written to once is not fetched again: fresh memory would cost more than writing 
 
 from __future__ import annotations
 
+import functools
 from itertools import accumulate
 from typing import Any
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..binding import Layer
 from ..events import EventQueue, channel_type, level_type, mask_bytes
-from ..kernels.entries import host_compresses
+from ..kernels.entries import host_compresses, lanes_token
+from ..kernels.processor import host_lanes
 from ..memory import CACHE_LINE, IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
 
 MOST_BYTES = 1 << 27
@@ -28,6 +30,18 @@ _blocks: Shelf[NDArray[np.uint8]] = Shelf(IDLE)
 """Idle memory of all layers."""
 
 called_by_clear_caches(IDLE.clear)
+
+_COMPRESSES, VECTOR_BYTES = host_compresses(), 64
+
+
+@functools.cache
+def compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | None:
+    """What tells `compact_rows` how many words to pack at once; None where it has to go one by one."""
+    if not _COMPRESSES:
+        return None
+    widest = max(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
+    lanes = VECTOR_BYTES // widest
+    return lanes_token(lanes if padded % lanes == 0 else host_lanes())
 
 
 class QueueMemory:

@@ -20,7 +20,7 @@ from ..graph import Input, Network, Neurons, Output, Projection, Rows, Shape, We
 from ..layers import Conv2d
 from ..simulation import simulate
 from ..threads import WorkerThreads
-from . import brute_force, reference, weight_checks
+from . import product_targets, reference, weight_checks
 from .comparison import RECORDS, assert_same, require
 from .layer_probes import STEPS, by_site, current_of, cuts, describe, read_values, whole_current, whole_rows
 
@@ -86,7 +86,7 @@ def shapes(node: Projection, shape: Shape) -> None:
 
 def rows_agree(node: Projection, shape: Shape) -> None:
     """Some output rows, of the input rows that `input_rows` asks for, are those of the whole, bit for bit."""
-    if not brute_force.has_current(node):
+    if not product_targets.has_current(node):
         return
     name, values = describe(node), read_values(shape)
     whole, gathered = whole_current(node, values), node.gathered(values)
@@ -123,7 +123,7 @@ def rows_agree(node: Projection, shape: Shape) -> None:
 
 def steps_agree(node: Projection, shape: Shape) -> None:
     """Steps in groups are the same as all at once; without a state they know nothing of each other."""
-    if not brute_force.has_current(node):
+    if not product_targets.has_current(node):
         return
     name, values, rows = describe(node), read_values(shape), whole_rows(node, shape)
     whole = whole_current(node, values)
@@ -196,7 +196,7 @@ def fan_out_counts(node: Projection, shape: Shape) -> None:
     )
     reach = np.broadcast_to(np.multiply.outer(fan_out.rows, fan_out.columns) * fan_out.channels, shape)
     outgoing = node.output_shape(shape)
-    targets = brute_force.targets(node, shape, outgoing)
+    targets = product_targets.targets(node, shape, outgoing)
     _same_counts(f"{name}: fan_out()", reach, targets)
     macs = node.dense_macs(shape)
     if isinstance(node, Weighted):
@@ -208,9 +208,9 @@ def fan_out_counts(node: Projection, shape: Shape) -> None:
         require(used == nonzero, f"{name}: nonzero_weights() adds up to {used}; {nonzero} weights are not zero")
         if zeros is not None:
             met = zeros.zeros[zeros.row_classes][:, zeros.column_classes].transpose(2, 0, 1)
-            effective = brute_force.effective_targets(node, shape, outgoing)
+            effective = product_targets.effective_targets(node, shape, outgoing)
             _same_counts(f"{name}: fan_out() less zero_fan_out()", reach - met, effective)
-    elif brute_force.counts_alone(node):
+    elif product_targets.counts_alone(node):
         require(macs == 0, f"{name}: dense_macs() says {macs}; without weights it must say 0")
 
 
@@ -308,7 +308,7 @@ def in_networks(node: Projection, shape: Shape, steps: int = STEPS) -> None:
 
 def _currents_add_up(node: Projection, shape: Shape, picture: Array, steps: int) -> None:
     """The readout is the sum of what `current` says of what the neurons emitted."""
-    if not brute_force.has_current(node):
+    if not product_targets.has_current(node):
         return
     one = np.eye(shape[0], dtype=np.float32)[:, :, None, None]
     nodes = [Input("input", shape[0]), Conv2d("same", "input", one), Neurons("neurons", "same")]

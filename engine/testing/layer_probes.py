@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Projection, Rows, Shape
-from . import brute_force
+from . import product_targets
 from .comparison import require
 
 Array = NDArray[Any]
@@ -51,7 +51,7 @@ def current_of(node: Projection, values: Array, rows: Rows, state: Array | None 
 
 def whole_current(node: Projection, values: Array) -> Array:
     """Current of all rows, from a fresh state; by `forward` where kernels compute it."""
-    if not brute_force.has_current(node):
+    if not product_targets.has_current(node):
         return node.forward((values,))
     shape = (values.shape[3], values.shape[1], values.shape[2])
     rows = whole_rows(node, shape)._replace(gathered=node.gathered(values))

@@ -19,7 +19,7 @@ from ..graph import Input, Network, Output, Projection, Shape, Weighted
 from ..layers.registry import name_of
 from ..learning.finetune.trainable_arrays import in_kernel_order, with_arrays
 from ..models import load_model
-from . import brute_force
+from . import product_targets
 from .comparison import require
 from .layer_probes import describe, whole_current
 
@@ -171,7 +171,7 @@ def forward_agrees(node: Projection, shape: Shape) -> None:
     wanted = (len(values), *outgoing[1:], outgoing[0])
     require(found.shape == wanted, f"{name}: forward() returns the shape {found.shape}; (M, H', W', C') is {wanted}")
     require(found.dtype == values.dtype, f"{name}: forward() of {values.dtype} values returns {found.dtype}")
-    if brute_force.has_current(node) and not node.state_values:
+    if product_targets.has_current(node) and not node.state_values:
         expected = Projection.forward(node, (values,))
         require(np.allclose(found, expected, rtol=1e-9, atol=1e-12), f"{name}: forward() differs from current()")
     if shape[0] > 1:
