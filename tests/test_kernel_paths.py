@@ -21,7 +21,7 @@ from spikeunet.engine import (
 from spikeunet.engine.binding import build_program, plan
 from spikeunet.engine.binding import layer as bound_layer
 from spikeunet.engine.kernels import firing, window_block
-from spikeunet.engine.kernels.entries import CHUNK
+from spikeunet.engine.kernels.entries import CHUNK, host_compresses
 from spikeunet.engine.simulation import band_rows, event_sources, layer_run, phases, queue_memory
 from spikeunet.engine.testing.comparison import (
     RECORDS,
@@ -85,26 +85,26 @@ def test_windows_and_vectors(accumulators, steps, picture, monkeypatch):
 @pytest.mark.parametrize("steps", [1, 2, 4, 8])
 def test_compaction_without_compressed_stores(steps, picture, monkeypatch):
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
-    monkeypatch.setattr(phases, "_COMPRESSES", None)
+    monkeypatch.setattr(phases, "compress_token", lambda *_: None)
     assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
 
 
-@pytest.mark.skipif(not phases._COMPRESSES, reason="this processor cannot compress vectors")
+@pytest.mark.skipif(not host_compresses(), reason="this processor cannot compress vectors")
 @pytest.mark.parametrize(("steps", "lanes"), [(1, 16), (2, 8), (2, 16), (4, 8)])
 def test_compaction_with_other_vectors(steps, lanes, picture, monkeypatch):
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
-    monkeypatch.setattr(phases, "_compress_token", lambda *_: (0,) * lanes)
+    monkeypatch.setattr(phases, "compress_token", lambda *_: (0,) * lanes)
     assert_same(simulate(network(), picture, steps, threads=1, record=RECORDS), expected)
 
 
 def test_vectors_of_compaction():
     """Whole vectors of the wider of words and channel numbers, and never more channels than are there."""
-    if not phases._COMPRESSES:
-        assert phases._compress_token(32, 32, 1) is None
+    if not host_compresses():
+        assert phases.compress_token(32, 32, 1) is None
         return
-    lanes = [len(phases._compress_token(*case)) for case in ((64, 40, 1), (64, 40, 4), (64, 40, 8), (16, 3, 1))]
+    lanes = [len(phases.compress_token(*case)) for case in ((64, 40, 1), (64, 40, 4), (64, 40, 8), (16, 3, 1))]
     assert lanes == [32, 16, 8, 16]
-    assert len(phases._compress_token(1 << 17, 1 << 17, 1)) == 16
+    assert len(phases.compress_token(1 << 17, 1 << 17, 1)) == 16
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 4])
