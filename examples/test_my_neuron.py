@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from spikeunet.engine.neurons import FiringConstants
@@ -76,7 +76,8 @@ def test_the_bug_is_found():
 
 
 def test_the_bug_is_found_in_networks():
-    @settings(deadline=None, max_examples=100, database=None, derandomize=True)
+    # Not made small: kernels are compiled for every other network that is tried.
+    @settings(deadline=None, max_examples=100, database=None, derandomize=True, phases=(Phase.generate,))
     @given(strategies.cases(models=st.builds(LeakyBucket, THRESHOLDS)))
     def networks(case: Case):
         check_case(case)
