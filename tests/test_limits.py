@@ -145,7 +145,7 @@ def test_counts_take_memory_for_each_source_that_is_read():
         nodes += [Conv2d(f"conv{index}", "input", ONE), Neurons(f"n{index}", f"conv{index}")]
     nodes.append(Concat("all", tuple(f"n{index}" for index in range(number))))
     counter = OperationsCounter(build_program(read_out(nodes, "all", number), (1, 1, 1)), 1)
-    assert counter.counts.size == number * 2 * 9
+    assert counter.noted.counts.size == number * 2 * 9
 
 
 def test_places_of_many_parts():

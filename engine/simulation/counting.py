@@ -18,12 +18,18 @@ from .ledger_plan import LedgerPlan, plan_of
 from .run_counts import RunCounts
 
 
-class OperationsCounter(RunCounts):
-    """Counts of one picture, as layers of a program are run."""
+class OperationsCounter:
+    """Notes counts of one picture, as layers of a program are run.
+
+    Attributes
+    ----------
+    noted : RunCounts
+    """
 
     def __init__(self, program: Program, steps: int) -> None:
-        super().__init__(plan_of(program), steps)
         self._program = program
+        self._layers = list(program.layers)
+        self.noted = RunCounts(plan_of(program), steps)
 
     def add_input(self, layer: Layer, picture: NDArray[np.float32], first_step: int = 0) -> None:
         """Note the multiply-accumulates of a layer that reads the analog input, from one step on.
@@ -35,7 +41,7 @@ class OperationsCounter(RunCounts):
         macs += sum(most_products_of(layer, source) for source in analog)
         effective = sum(_effective_macs(layer, picture_of(source, picture), source.channel_offset) for source in analog)
         effective += _effective_products(layer, analog, picture)
-        self.macs.setdefault(layer.node.name, {})[first_step] = macs, effective
+        self.noted.macs.setdefault(layer.node.name, {})[first_step] = macs, effective
 
     def add_run(
         self,
@@ -50,14 +56,15 @@ class OperationsCounter(RunCounts):
         `fired`, `counts` and `updates` are as in `LayerRun`, whose steps may be more.
         """
         # Noted now and worked out in the end, all at once: between kernels, little of this would be in the caches.
-        row, size = self.plan.rows[layer.name], steps.stop - steps.start
-        if layer is not self._program.layers[row]:
+        noted = self.noted
+        row, size = noted.plan.rows[layer.name], steps.stop - steps.start
+        if layer is not self._layers[row]:
             # Of a tile, the layer that is run knows what its rows count for.
-            parts = [(layer if index == row else each).parts for index, each in enumerate(self._program.layers)]
-            self.plan = LedgerPlan(self._program, parts)
-        self.fired[row, : len(fired), steps] = fired[:, :size]
-        self.updates[row, steps] = updates[:size]
-        of_layer = self.counts[self.plan.begins[row] : self.plan.begins[row + 1]]
+            self._layers[row] = layer
+            noted.plan = LedgerPlan(self._program, [each.parts for each in self._layers])
+        noted.fired[row, : len(fired), steps] = fired[:, :size]
+        noted.updates[row, steps] = updates[:size]
+        of_layer = noted.counts[noted.plan.begins[row] : noted.plan.begins[row + 1]]
         of_layer[:, :, : counts.shape[2], steps] = counts[..., :size]
 
     def add_compiled(
@@ -69,22 +76,22 @@ class OperationsCounter(RunCounts):
         steps: slice,
     ) -> None:
         """The same of several layers of the program, by number, their `counts` one after the other."""
-        kinds = fired.shape[1]
-        self.fired[layers, :kinds, steps] = fired
-        self.updates[layers, steps] = updates[:, : steps.stop - steps.start]
-        begins = self.plan.begins
+        noted, kinds = self.noted, fired.shape[1]
+        noted.fired[layers, :kinds, steps] = fired
+        noted.updates[layers, steps] = updates[:, : steps.stop - steps.start]
+        begins = noted.plan.begins
         if len(counts) == begins[-1]:
-            self.counts[:, :, :kinds, steps] = counts
+            noted.counts[:, :, :kinds, steps] = counts
             return
         places = np.concatenate([np.arange(begins[layer], begins[layer + 1]) for layer in layers.tolist()])
-        self.counts[places, :, :kinds, steps] = counts
+        noted.counts[places, :, :kinds, steps] = counts
 
     def add_encoded(self, name: str, queue: EventQueue, first_step: int) -> None:
         """Note the spikes that an Input's encoder has made, from one step on."""
-        table, row = self._program.network.encoded[name].level_table(), self.plan.rows[name]
+        table, row = self._program.network.encoded[name].level_table(), self.noted.plan.rows[name]
         for step in range(queue.steps):
             levels = (queue.levels >> queue.levels.dtype.type(LEVEL_BITS * step)).astype(np.uint8)
-            self.fired[row, : 1 + table.kinds, first_step + step] = table.counts(levels)
+            self.noted.fired[row, : 1 + table.kinds, first_step + step] = table.counts(levels)
 
 
 def _effective_macs(layer: Layer, picture: NDArray[np.float32], channel_offset: int) -> int:

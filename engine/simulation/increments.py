@@ -144,7 +144,7 @@ class Increments:
                 counter.add_input(layer.layer, picture)
             layer.count(int(self._found["entries"][layer.number]))
             counter.add_run(layer.layer, layer.fired, layer.met, layer.updates, slice(0, 1))
-        operations = counter.operations
+        operations = counter.noted.operations
         kernels: dict[str, tuple[str, ...]] = {}
         done = {}
         for layer, found in zip(self._layers, self._found, strict=True):

@@ -26,9 +26,9 @@ class Pair(NamedTuple):
         Which of `LedgerPlan.synapses` the events count for.
     source : Source
     row : int or None
-        Of the source in `OperationsCounter.fired`; None where nobody has noted what it fires.
+        Of the source in `RunCounts.fired`; None where nobody has noted what it fires.
     place : int
-        In `OperationsCounter.counts`.
+        In `RunCounts.counts`.
     """
 
     node: int
@@ -49,9 +49,9 @@ class LedgerPlan:
     Attributes
     ----------
     rows : dict of str to int
-        Of each layer, and then of each Input with an encoder, in `OperationsCounter.fired`.
+        Of each layer, and then of each Input with an encoder, in `RunCounts.fired`.
     begins : (layers + 1,) int64
-        Where the sources of each layer begin in `OperationsCounter.counts`.
+        Where the sources of each layer begin in `RunCounts.counts`.
     kinds : int
         The most kinds of spikes that a layer or an Input has, at least 8.
     neurons : list of (row, NeuronOperations, channels)

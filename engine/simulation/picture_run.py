@@ -180,7 +180,7 @@ class PictureRun:
             if name in before.arriving:
                 assert state.layer.levels is not None
                 self._before[name] = queue_of_levels(before.arriving[name])
-                self.counter.arriving[name] = state.layer.levels.counts(before.arriving[name])
+                self.counter.noted.arriving[name] = state.layer.levels.counts(before.arriving[name])
 
     @property
     def _state_after(self) -> State:
@@ -362,7 +362,7 @@ class PictureRun:
 
     def _ledger(self) -> Callable[[], Operations]:
         """What works the ledger out, when somebody looks at it."""
-        counts = self.counter.copied()
+        counts = self.counter.noted
         return lambda: counts.operations
 
 

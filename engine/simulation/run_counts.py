@@ -46,13 +46,6 @@ class RunCounts:
         self.macs: dict[str, dict[int, tuple[int, int]]] = {}
         self.arriving: dict[str, NDArray[np.int64]] = {}
 
-    def copied(self) -> RunCounts:
-        """The same counts, and nothing that a subclass has besides."""
-        new = object.__new__(RunCounts)
-        names = ("plan", "steps", "fired", "counts", "updates", "macs", "arriving")
-        new.__dict__.update({name: self.__dict__[name] for name in names})
-        return new
-
     @property
     def operations(self) -> Operations:
         """The ledger of the steps noted so far."""

@@ -104,9 +104,7 @@ class SampleRun:
 
     @property
     def _shelf(self) -> Shelf[SampleMemory]:
-        prepared = self._plan.program.prepared
-        shelf: Shelf[SampleMemory] | None = prepared.get("sample memory")
-        return prepared.setdefault("sample memory", Shelf(IDLE)) if shelf is None else shelf
+        return self._plan.program.known("sample memory", lambda: Shelf(IDLE))
 
     def _take(self, samples: int) -> SampleMemory:
         steps = self._steps_at_once

@@ -58,7 +58,7 @@ class TiledRun:
         }
         self.recorder = Recorder(program, steps, record)
         self.kernels: dict[str, set[str]] = {}
-        nothing = OperationsCounter(program, steps).operations
+        nothing = OperationsCounter(program, steps).noted.operations
         self.neurons, self.synapses = dict(nothing.neurons), dict(nothing.synapses)
         # A node that feeds both neurons and the readout is run twice but counted once.
         self.counting = {part.node.name: layer.name for layer in reversed(program.layers) for part in layer.parts}
@@ -114,7 +114,7 @@ class TiledRun:
             recorder.add_run(layer, queue, run.currents, steps)
             queues += [] if queue is None else [queue]
             first += size
-        self._count(step, counter.operations)
+        self._count(step, counter.noted.operations)
         return queues
 
     def _inputs(
