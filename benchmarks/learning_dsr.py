@@ -3,8 +3,8 @@
     python benchmarks/learning_dsr.py --mixed --out docs/learning_dsr_digits
     python benchmarks/learning_dsr.py --data mnist=FOLDER --layers 256,128 --epochs 10 --batch 64 --shift 1 --few \\
         --out docs/learning_dsr_mnist
-    python benchmarks/learning_dsr.py --data cifar10=FOLDER --pictures 10000 --convolutions 32,64,64 --epochs 8 \\
-        --rate 2e-3 --shift 2 --few --out docs/learning_dsr_cifar10
+    python benchmarks/learning_dsr.py --data cifar10=FOLDER --pictures 10000 --convolutions 16,32,64 --epochs 8 \\
+        --rate 3e-3 --shift 2 --few --out docs/learning_dsr_cifar10
 
 Thresholds that are trained, one for each population, beside fixed ones; neurons that fire at half the threshold
 (alpha = 0.5) beside those that fire at the whole one, at the fewest steps. Each arm with several seeds (of first
