@@ -35,6 +35,7 @@ from .graph import (
     ZeroFanOut,
     even_fan_out,
 )
+from .increments import LayerIncrement
 from .layers import (
     Add,
     Attention,
@@ -90,7 +91,6 @@ from .pictures.noise_estimate import NoiseEstimate, estimate_noise
 from .pictures.picture_files import read_picture, write_picture
 from .pictures.rain import add_rain
 from .simulation import Result, State, simulate
-from .simulation.layer_increment import LayerIncrement
 from .stream import Stream
 from .tasks.classification import Classified, classify
 from .tasks.denoising import Denoised, denoise

@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from .encoders import Events
 from .errors import InputError
 from .graph import Network
+from .increments import IncrementalRun, LayerIncrement
 from .simulation import Result, State, simulate
-from .simulation.incremental_run import IncrementalRun
-from .simulation.layer_increment import LayerIncrement
 from .simulation.simulate import MAXIMUM_STEPS, check_record, check_whole
 from .simulation.state import check_is_state
 

@@ -33,7 +33,7 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding.kernel_choice import EVENT_INTEGERS, host_kernels
-from spikeunet.engine.simulation import increment_costs, incremental_run
+from spikeunet.engine.increments import costs, incremental_run
 from spikeunet.engine.testing.comparison import assert_same_array, assert_same_operations
 
 LADDER = MultiThreshold.rounding()
@@ -101,7 +101,7 @@ def set_way(patch, way):
     cost = {"changes": 1e-9, "full": 1e9}.get(way)
     if cost is not None:
         for name, value in (("WALKED", 1 / cost), ("DIRTY", cost), ("VECTOR", cost)):
-            patch.setattr(increment_costs, name, value)
+            patch.setattr(costs, name, value)
 
 
 @pytest.fixture

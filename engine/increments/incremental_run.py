@@ -12,13 +12,13 @@ from ..binding.bounds import check_counts
 from ..errors import InputError
 from ..float32 import largest_size
 from ..graph import Network
+from ..simulation.picture_run import is_watched
+from ..simulation.result import Result
+from ..simulation.simulate import check_pictures, check_whole, simulate
 from ..threads import WorkerThreads, available_processors
-from .increments import Increments
+from .kept_layer import check_layer
+from .kept_network import KeptNetwork
 from .layer_increment import LayerIncrement
-from .layer_increments import check_layer
-from .picture_run import is_watched
-from .result import Result
-from .simulate import check_pictures, check_whole, simulate
 
 MOST_CHANGED = 0.25
 """Share of the pixels from which on a full run is sooner done: what changes spreads from layer to layer."""
@@ -51,7 +51,7 @@ class IncrementalRun:
         self._steps = steps
         self._threads = available_processors() if threads is None else check_whole("threads", threads, 1024)
         self._shape: tuple[int, ...] | None = None
-        self._increments: Increments | None = None
+        self._increments: KeptNetwork | None = None
         self._kept = self._last = np.zeros(0, np.float32)
 
     def reset(self) -> None:
@@ -109,7 +109,7 @@ class IncrementalRun:
         self, program: Program, picture: NDArray[np.float32]
     ) -> tuple[Result, dict[str, LayerIncrement]]:
         turned = np.ascontiguousarray(picture.transpose(1, 2, 0))
-        found = self._increments or Increments(program, turned.shape, self._threads)
+        found = self._increments or KeptNetwork(program, turned.shape, self._threads)
         # What a run leaves that was broken off is not used again.
         self._increments = None
         with WorkerThreads(self._threads) as workers:

@@ -22,25 +22,25 @@ from ..kernels.processor import host_lanes
 from ..kernels.sources import packed_sources
 from ..kernels.window_block import window_token
 from ..memory import aligned_bytes
-from .integer_products import TILES
-from .plane_means import pool_tables, window_rows
-from .scratch import Scratch
-from .worker_memory import Phase
+from ..simulation.integer_products import TILES
+from ..simulation.plane_means import pool_tables, window_rows
+from ..simulation.scratch import Scratch
+from ..simulation.worker_memory import Phase
 
 if TYPE_CHECKING:
-    from .layer_increments import LayerIncrements
+    from .kept_layer import KeptLayer
 
 
-class IncrementWays:
+class Ways:
     """The ways of a layer.
 
     Parameters
     ----------
-    kept : LayerIncrements
+    kept : KeptLayer
         What the layer keeps.
     """
 
-    def __init__(self, kept: LayerIncrements) -> None:
+    def __init__(self, kept: KeptLayer) -> None:
         self.layer = kept.layer
         self._sources = kept.sources
         self._rows = kept.rows
