@@ -2,5 +2,6 @@
 
 from .incremental_run import IncrementalRun
 from .layer_increment import LayerIncrement
+from .savings import Savings
 
-__all__ = ["IncrementalRun", "LayerIncrement"]
+__all__ = ["IncrementalRun", "LayerIncrement", "Savings"]

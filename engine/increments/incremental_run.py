@@ -24,6 +24,13 @@ MOST_CHANGED = 0.25
 """Share of the pixels from which on a full run is sooner done: what changes spreads from layer to layer."""
 
 
+FIRST = "the first one, or the first after a cut"
+SEVERAL_STEPS = "of more than one step"
+BRIGHT = "so bright that a number might leave float32"
+CHANGED = "of which more than a quarter has changed"
+"""Why all of a picture was computed."""
+
+
 class IncrementalRun:
     """A network that is run from rest on one picture after the other.
 
@@ -39,6 +46,11 @@ class IncrementalRun:
     ------
     InputError
         If an Input has an encoder, or `threads` is out of range.
+
+    Attributes
+    ----------
+    why_all : str
+        Why all of the last picture was computed; "" where it was not.
     """
 
     def __init__(self, network: Network, steps: int, threads: int | None) -> None:
@@ -53,6 +65,7 @@ class IncrementalRun:
         self._shape: tuple[int, ...] | None = None
         self._increments: KeptNetwork | None = None
         self._kept = self._last = np.zeros(0, np.float32)
+        self.why_all = ""
 
     def reset(self) -> None:
         """Forget all pictures so far, and give their memory back."""
@@ -84,26 +97,31 @@ class IncrementalRun:
         for layer in program.layers:
             check_layer(layer, picture.shape[0])
         check_counts(program, self._steps)
-        if self._is_full(program, picture):
+        why = self._why_all(program, picture)
+        if why not in ("", FIRST):
             shown = simulate(self._network, picture, self._steps, threads=self._threads), dict[str, LayerIncrement]()
         else:
             shown = self._by_increments(program, picture)
             self._kept = picture.copy()
+        self.why_all = why
         self._shape, self._last = picture.shape, self._kept if shown[1] else picture.copy()
         return shown
 
-    def _is_full(self, program: Program, picture: NDArray[np.float32]) -> bool:
-        """Whether a picture is run in full.
+    def _why_all(self, program: Program, picture: NDArray[np.float32]) -> str:
+        """Why all of a picture is computed, the FIRST by increments and others by a full run; "" where it is not.
 
         What leaves float32 is looked for by full runs alone. Where much has changed, increments begin anew only once
         pictures resemble each other: they take longer for the first one than a full run.
         """
+        if self._steps > 1:
+            return SEVERAL_STEPS
         largest = largest_size(picture)
-        if self._steps > 1 or any(is_watched(layer, self._steps, largest) for layer in program.layers):
-            return True
-        if self._increments is None and not self._last.size:
-            return False
-        return min(_share_changed(picture, self._kept), _share_changed(picture, self._last)) > MOST_CHANGED
+        if any(is_watched(layer, self._steps, largest) for layer in program.layers):
+            return BRIGHT
+        if self._increments is not None and _share_changed(picture, self._kept) <= MOST_CHANGED:
+            return ""
+        begins = not self._last.size or _share_changed(picture, self._last) <= MOST_CHANGED
+        return FIRST if begins else CHANGED
 
     def _by_increments(
         self, program: Program, picture: NDArray[np.float32]

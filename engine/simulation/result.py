@@ -205,3 +205,10 @@ class Result:
     def density(self) -> float:
         """Mean share of the neurons that fire in a step."""
         return self.total_events / max(1, self.steps * sum(self.neurons.values()))
+
+
+def joined_kernels(*results: Result) -> dict[str, tuple[str, ...]]:
+    """By layer, the kernels that any of the runs of one network used, sorted."""
+    names = dict.fromkeys(name for result in results for name in result.kernels)
+    used = {name: {kernel for result in results for kernel in result.kernels.get(name, ())} for name in names}
+    return {name: tuple(sorted(kernels)) for name, kernels in used.items()}
