@@ -204,7 +204,7 @@ class Stream:
             x,
             steps,
             threads=self.threads,
-            record=check_record(record) | {"state"},
+            record=check_record(record, self.network) | {"state"},
             kernels=self.kernels,
             time_axis=time_axis,
             state=before,

@@ -141,10 +141,14 @@ class Result:
 
     @property
     def traces(self) -> dict[str, dict[str, NDArray[np.float32]]]:
-        """By layer and name of a state variable, (T, n) float32 after each step, of the neurons that `probes` names."""
+        """By layer and name of a state variable, float32 after each step: (T, C, H, W), or (T, n) of probed neurons.
+
+        Needs record=("traces",) for all variables of all neurons, ("traces.membrane",) for one of them, or `probes`.
+        """
         if "traces" not in self.recorded:
             raise InputError(
-                "no traces were recorded; simulate with probes={'name of a layer': [(channel, row, column)]}"
+                "no traces were recorded; simulate with record=('traces',), or for some neurons with "
+                "probes={'name of a layer': [(channel, row, column)]}"
             )
         traces: Any = self.recorded["traces"]
         return traces  # type: ignore[no-any-return]
