@@ -58,10 +58,10 @@ def test_a_clip_is_denoised_by_increments_as_frame_by_frame():
     assert shares[2] == shares[5] == 0
     savings = stream.savings
     assert savings.in_full == {
-        "the first one, or the first after a cut": 2,
-        "of which more than a quarter has changed": 1,
+        "at the start of a scene": 2,
+        "with more than a quarter changed": 1,
     }
-    assert savings.text.startswith(f"{savings.share:.1%} of the accumulates done; 3 of 6 pictures in full: 2 the first")
+    assert savings.text.startswith(f"{savings.share:.1%} of the accumulates done; 3 of 6 pictures in full: 2 at the")
     assert all(each.done == 0 for each in stream.increments[0].values())
 
 
@@ -93,7 +93,7 @@ def test_preprocessing_that_looks_at_the_whole_frame_changes_all_of_it():
     bright = frame.copy()
     bright[3, 3] = 255  # the brightest sample becomes white, and all others darker
     check(stream, [frame, bright], lambda each: segment(each, model, threads=1))
-    assert stream.savings.in_full["of which more than a quarter has changed"] == 1
+    assert stream.savings.in_full["with more than a quarter changed"] == 1
 
 
 def test_a_found_range_and_a_plan_are_those_of_the_first_frame():

@@ -53,8 +53,8 @@ def test_the_same_pages_and_counts_and_what_was_saved(run, command):
     assert "increments" not in before
     entry = json.loads(Path("report.json").read_text())["pictures"][0]["increments"]
     assert fields["increments"] == (
-        f"{entry['share']:.1%} of the accumulates done; 3 of 6 pictures in full: 2 the first one, or the first after "
-        "a cut, 1 of which more than a quarter has changed"
+        f"{entry['share']:.1%} of the accumulates done; 3 of 6 pictures in full: 2 at the start of a scene, "
+        "1 with more than a quarter changed"
     )
     assert entry["share"] == entry["done"] / entry["full"] < 0.7
     assert (entry["pictures"], sum(entry["in_full"].values())) == (6, 3)

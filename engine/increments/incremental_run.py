@@ -24,10 +24,10 @@ MOST_CHANGED = 0.25
 """Share of the pixels from which on a full run is sooner done: what changes spreads from layer to layer."""
 
 
-FIRST = "the first one, or the first after a cut"
-SEVERAL_STEPS = "of more than one step"
+FIRST = "at the start of a scene"
+SEVERAL_STEPS = "of several steps"
 BRIGHT = "so bright that a number might leave float32"
-CHANGED = "of which more than a quarter has changed"
+CHANGED = "with more than a quarter changed"
 """Why all of a picture was computed."""
 
 
