@@ -92,8 +92,7 @@ class Ways:
         entries = Entries(*scratch.entries(width, rows, rows * width * channels, 1))
         nothing: Quanta = (np.zeros(256, np.uint8), -1)
         sources = self._level_sources({source.name: nothing for source, _ in self._sources})
-        reach = max(phase.offsets[-1] - phase.offsets[0] for phase in layer.node.axes(layer.incoming)[1].reading)
-        read = ReadColumns(self._taps.spans, reach)
+        read = self._read
         decode = Phase(decode_levels, (table, sources, read, entries, channels))
         return [decode, self._gather(layer, table, entries, read, neurons, words)]
 
@@ -163,7 +162,7 @@ class Ways:
         sources = self._level_sources(integers.terms.quanta)
         products = (table, tokens, plan.tables, weights, dense, groups, Constant(layer.bias, 0), neurons)
         return [
-            Phase(spread_levels, (table, sources, dense.planes, plan.tables.layout)),
+            Phase(spread_levels, (table, sources, self._read, dense.planes, plan.tables.layout)),
             Phase(dot_dirty, (*products, self._target(words))),
         ]
 
@@ -180,10 +179,15 @@ class Ways:
         sources = self._level_sources(layer.pooled_levels.quanta)
         strides = (layer.padded_channels, layer.padded_channels)
         return [
-            Phase(spread_levels, (table, sources, planes, tables.layout)),
+            Phase(spread_levels, (table, sources, self._read, planes, tables.layout)),
             Phase(pool_planes, (table, token.steps, tables, planes, means)),
             Phase(fire_currents, (table, token, means, strides, neurons, words, layer.outgoing[2])),
         ]
+
+    @property
+    def _read(self) -> ReadColumns:
+        """Columns of the levels that dirty pixels read."""
+        return ReadColumns(self._taps.spans, self.layer.node.axes(self.layer.incoming)[1].reach)  # type: ignore[attr-defined]
 
     @property
     def _one_pixel(self) -> Any:
