@@ -115,7 +115,7 @@ def test_each_frame_until_it_is_stable(tolerance):
     expected = Stream(model, threads=1).run_until_stable(padded, tolerance, 2, 20)
     found = DenoiseStream(model, 20, threads=1, tolerance=tolerance, patience=2).push(STILL)
     assert found.result.steps == expected.steps == expected.state.steps
-    whole = simulate(model, padded, found.result.steps, threads=1)
+    whole = simulate(model, padded, found.result.steps, "time", threads=1)
     for name, node in whole.operations.synapses.items():
         other = found.result.operations.synapses[name]
         np.testing.assert_array_equal(other.synops, node.synops)
@@ -124,14 +124,14 @@ def test_each_frame_until_it_is_stable(tolerance):
     for name, layer in whole.operations.neurons.items():
         np.testing.assert_array_equal(found.result.operations.neurons[name].spikes, layer.spikes)
     if not tolerance:
-        assert_same_array(found.picture, denoise(STILL, model, found.result.steps, threads=1).picture, "picture")
+        assert_same_array(found.picture, denoise(STILL, model, found.result.steps, 1, "time").picture, "picture")
 
 
 def test_segment_until_few_labels_change():
     model = small_segmenter(3)
     found = SegmentStream(model, threads=1, tolerance=1.0).push(STILL)
     assert found.result.steps == 2
-    assert_same_array(found.labels, segment(STILL, model, 2, threads=1).labels, "labels")
+    assert_same_array(found.labels, segment(STILL, model, 2, 1, "time").labels, "labels")
     assert SegmentStream(model, threads=1, tolerance=0.0, patience=50).push(STILL).result.steps == 8
 
 
