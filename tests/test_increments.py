@@ -293,6 +293,15 @@ def test_what_is_refused():
         Stream(Network([Input("input", 1, encoder=Rate()), *nodes[1:]]), exact_increments=True)
 
 
+def test_more_than_the_memory_is_refused_before_it_is_taken(monkeypatch):
+    monkeypatch.setattr(incremental_run, "machine_memory", lambda: 12 * 20 * 400)
+    stream = Stream(network(), threads=1, exact_increments=True)
+    with pytest.raises(InputError, match=r"pictures of 12x20 keep 0.0 GiB, and the machine has 0.0; leave exact_incr"):
+        stream.push(next(clip(0)))
+    monkeypatch.setattr(incremental_run, "machine_memory", lambda: None)
+    check(stream, next(clip(0)))
+
+
 def test_layers_that_cannot_be_brought_up_to_date_are_named():
     last = Conv2d("last", "pooled", np.ones((1, 16, 1, 1), np.float32))
     whole = Network(

@@ -12,17 +12,20 @@ from ..binding.bounds import check_counts
 from ..errors import InputError
 from ..float32 import largest_size
 from ..graph import Network
+from ..memory import machine_memory
 from ..simulation.picture_run import is_watched
 from ..simulation.result import Result
 from ..simulation.simulate import check_pictures, check_whole, simulate
 from ..threads import WorkerThreads, available_processors
-from .kept_layer import check_layer
+from .kept_layer import check_layer, kept_bytes
 from .kept_network import KeptNetwork
 from .layer_increment import LayerIncrement
 
 MOST_CHANGED = 0.25
 """Share of the pixels from which on a full run is sooner done: what changes spreads from layer to layer."""
 
+
+_GIB = 1 << 30
 
 FIRST = "at the start of a scene"
 SEVERAL_STEPS = "of several steps"
@@ -87,7 +90,7 @@ class IncrementalRun:
         RangeError
             As `simulate`.
         """
-        picture = check_pictures(self._network, x)
+        picture = check_pictures(self._network, x)  # which is none of the caller's memory, and can be kept
         if self._shape is not None and picture.shape != self._shape:
             raise InputError(
                 f"x must have the shape {self._shape} of the picture before (got {picture.shape}); reset the stream "
@@ -97,15 +100,16 @@ class IncrementalRun:
         if self._shape is None:  # Otherwise it was found to be right.
             for layer in program.layers:
                 check_layer(layer, picture.shape[0])
+            _check_memory(program, picture.shape)
             check_counts(program, self._steps)
         why = self._why_all(program, picture)
         if why not in ("", FIRST):
             shown = simulate(self._network, picture, self._steps, threads=self._threads), dict[str, LayerIncrement]()
         else:
             shown = self._by_increments(program, picture)
-            self._kept = picture.copy()
+            self._kept = picture
         self.why_all = why
-        self._shape, self._last = picture.shape, self._kept if shown[1] else picture.copy()
+        self._shape, self._last = picture.shape, picture
         return shown
 
     def _why_all(self, program: Program, picture: NDArray[np.float32]) -> str:
@@ -135,6 +139,16 @@ class IncrementalRun:
             shown = found.show(turned, workers)
         self._increments = found
         return shown
+
+
+def _check_memory(program: Program, shape: tuple[int, ...]) -> None:
+    """InputError where more is kept of a picture than the machine has memory."""
+    needed, there = sum(map(kept_bytes, program.layers)), machine_memory()
+    if there is not None and needed > there:
+        raise InputError(
+            f"exact increments of pictures of {shape[1]}x{shape[2]} keep {needed / _GIB:.1f} GiB, and the machine has "
+            f"{there / _GIB:.1f}; leave exact_increments out, or show smaller pictures"
+        )
 
 
 def _share_changed(picture: NDArray[np.float32], before: NDArray[np.float32]) -> float:

@@ -306,6 +306,12 @@ class KeptLayer:
         return LayerIncrement(kernels, changed, neurons, dirty, pixels, done, full)
 
 
+def kept_bytes(layer: Layer) -> int:
+    """Bytes that a layer keeps at the least: currents and levels."""
+    _, height, width = layer.outgoing
+    return height * width * layer.padded_channels * (np.dtype(np.float32).itemsize + 1)
+
+
 def check_layer(layer: Layer, channels: int) -> None:
     """InputError for a layer that cannot be brought up to date."""
     what = None
