@@ -14,7 +14,7 @@ from spikeunet.engine import Network, forward, simulate
 from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.padding import crop, pad_to_multiple
 from spikeunet.engine.pictures.picture_files import read_picture
-from spikeunet.engine.tasks.denoising import prediction_in, restore
+from spikeunet.engine.tasks.restorers import prediction_in, restore
 from spikeunet.engine.threads import available_processors
 
 

@@ -8,6 +8,10 @@ bit for bit, before anything is timed.
     python benchmarks/increments.py FOLDER [--plot docs/increments.png] [--csv docs/increments.csv] [--no-peers]
 
 FOLDER has pictures of a street (CamSeq01's `image`); the first and the middle one by name are taken.
+
+    python benchmarks/increments.py --clip FILE... [--models NAME...] [--frames N]
+
+runs videos or stacks by increments and in full, page by page as `spikeunet denoise` and `segment` do.
 """
 
 from __future__ import annotations
@@ -20,7 +24,16 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeunet.engine import Network, Stream, load_model, read_picture, simulate
+from spikeunet.engine import (
+    DenoiseStream,
+    Network,
+    SegmentStream,
+    Stream,
+    load_model,
+    read_frames,
+    read_picture,
+    simulate,
+)
 from spikeunet.engine.testing.comparison import assert_same_array, assert_same_operations
 
 MODELS = ("segment-street", "denoise-gray")
@@ -107,6 +120,33 @@ def measure(name: str, folder: Path, others: bool, rounds: int) -> tuple[list[di
     return rows, layers
 
 
+def measure_clip(name: str, path: Path, most: int) -> dict:
+    """Processor time of a frame by increments and in full, medians; AssertionError where the results differ."""
+    make = SegmentStream if load_model(name).metadata.get("task") == "segment" else DenoiseStream
+    streams = {"increments": make(name, threads=1, exact_increments=True), "full": make(name, threads=1)}
+    spent: dict[str, list[float]] = {each: [] for each in streams}
+    changed, before = [], None
+    for frame in islice(read_frames(path), most):
+        results = {}
+        for each, stream in streams.items():
+            begin = time.process_time()
+            results[each] = stream.push(frame)
+            spent[each].append(time.process_time() - begin)
+        found, expected = results["increments"], results["full"]
+        assert_same_array(found.result.output, expected.result.output, "output")
+        assert_same_operations(found.result.operations, expected.result.operations)
+        if before is not None:
+            changed.append(float((frame != before).reshape(*frame.shape[:2], -1).any(axis=2).mean()))
+        before = frame
+    # The first frames compile kernels, or take memory.
+    times = {each: 1000 * float(np.median(seconds[2:])) for each, seconds in spent.items()}
+    savings = streams["increments"].savings
+    row = {"clip": path.name, "model": name, "frames": len(changed) + 1, "changed": float(np.median(changed)), **times}
+    print(", ".join(f"{key} {value:.3g}" if isinstance(value, float) else str(value) for key, value in row.items()))
+    print(f"  {savings.text}")
+    return row
+
+
 def plot(rows: list[dict], layers: list[dict], path: Path) -> None:
     """Times, and what changes layer by layer."""
     import matplotlib.pyplot as plt
@@ -135,12 +175,20 @@ def plot(rows: list[dict], layers: list[dict], path: Path) -> None:
 def main() -> None:
     """The table, the file of the layers and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--clip", type=Path, nargs="+")
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--frames", type=int, default=60, help="of each clip, the first ones")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--csv", type=Path, help="shares of each layer")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()
+    for clip_path in options.clip or ():
+        for model in options.models:
+            measure_clip(model, clip_path, options.frames)
+    if options.folder is None:
+        return
     rows, layers = [], []
     for model in MODELS:
         found = measure(model, options.folder, not options.no_peers, options.rounds)

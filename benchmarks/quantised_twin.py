@@ -28,8 +28,8 @@ from spikeunet.engine.operations import Operations
 from spikeunet.engine.operations.energy import estimate_energy
 from spikeunet.engine.operations.readings import MULTIPLY_ACCUMULATE, SHIFT_ADDS
 from spikeunet.engine.pictures.padding import crop, pad_to_multiple
-from spikeunet.engine.tasks.denoising import prediction_in, restore
 from spikeunet.engine.tasks.inference import recommended_steps
+from spikeunet.engine.tasks.restorers import prediction_in, restore
 
 SIGMA = 25.0
 BYTES = ("45nm-8bit", "lemaire-8bit", "spikingjelly-8bit")

@@ -19,7 +19,12 @@ DESCRIBE = [
     ("files/", "model file"),
 ]
 BIND = [("binding/", BOUND), ("kernels/", "compiled functions on arrays")]
-RUN = [("simulation/", ORDERS), ("operations/", "counts and energy"), ("testing/", "the specification")]
+RUN = [
+    ("simulation/", ORDERS),
+    ("increments/", "what has changed alone"),
+    ("operations/", "counts and energy"),
+    ("testing/", "the specification"),
+]
 STAGES = {
     "describe": (0.03, "#dbe9f6", DESCRIBE),
     "bind, once": (0.36, "#e5f2dc", BIND),

@@ -35,6 +35,7 @@ from .graph import (
     ZeroFanOut,
     even_fan_out,
 )
+from .increments import LayerIncrement, Savings
 from .layers import (
     Add,
     Attention,
@@ -90,11 +91,11 @@ from .pictures.noise_estimate import NoiseEstimate, estimate_noise
 from .pictures.picture_files import read_picture, write_picture
 from .pictures.rain import add_rain
 from .simulation import Result, State, simulate
-from .simulation.layer_increment import LayerIncrement
 from .stream import Stream
 from .tasks.classification import Classified, classify
 from .tasks.denoising import Denoised, denoise
 from .tasks.deraining import Derained, derain
+from .tasks.frame_streams import DenoiseStream, SegmentStream
 from .tasks.segmentation import Segmented, segment
 
 __all__ = [
@@ -113,6 +114,7 @@ __all__ = [
     "ConvTranspose2d",
     "CurrentBasedLeakyIntegrateAndFire",
     "Delta",
+    "DenoiseStream",
     "Denoised",
     "Derained",
     "EnergyEstimate",
@@ -164,7 +166,9 @@ __all__ = [
     "RefractoryLeakyIntegrateAndFire",
     "Result",
     "Rows",
+    "Savings",
     "Scale",
+    "SegmentStream",
     "Segmented",
     "SignedMultiThreshold",
     "SpikeunetError",

@@ -27,6 +27,15 @@ from .threads.workers import end_idle_threads
 Item = TypeVar("Item")
 Number = TypeVar("Number", bound=np.number[Any])
 
+
+def machine_memory() -> int | None:
+    """Bytes of memory that the machine has; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # as on Windows
+        return None
+
+
 # --- What is idle ----------------------------------------------------------------------------------------------------
 
 

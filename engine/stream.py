@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -11,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from .encoders import Events
 from .errors import InputError
 from .graph import Network
+from .increments import IncrementalRun, LayerIncrement, Savings
 from .simulation import Result, State, simulate
-from .simulation.incremental_run import IncrementalRun
-from .simulation.layer_increment import LayerIncrement
+from .simulation.result import joined_kernels
 from .simulation.simulate import MAXIMUM_STEPS, check_record, check_whole
 from .simulation.state import check_is_state
 
@@ -49,6 +50,8 @@ class Stream:
     increments : dict of str to LayerIncrement
         With `exact_increments`, what was done for the last picture beside what a full run does, by layer; empty where
         it was run in full.
+    savings : Savings
+        With `exact_increments`, what was done for all pictures since the last `reset`, and which were run in full, why.
 
     Examples
     --------
@@ -75,12 +78,14 @@ class Stream:
         self.kernels = kernels
         self.state: State | None = None
         self.increments: dict[str, LayerIncrement] = {}
+        self.savings = Savings()
         self._by_increments = IncrementalRun(network, self.steps, threads) if exact_increments else None
 
     def reset(self) -> None:
         """Forget all inputs so far."""
         self.state = None
         self.increments = {}
+        self.savings = Savings()
         if self._by_increments is not None:
             self._by_increments.reset()
 
@@ -133,6 +138,7 @@ class Stream:
             if given is not None:
                 raise InputError(f"exact_increments takes single pictures from rest, without {name}; leave it out")
         result, self.increments = run.show(x)
+        self.savings += Savings.of_run(run.why_all, self.increments, result.operations)
         return result
 
     def run_until_stable(
@@ -162,7 +168,8 @@ class Stream:
         Returns
         -------
         Result
-            Of the last steps; its output is the mean over all steps, of which `state.steps` says how many there were.
+            Of all steps, of which `steps` says how many there were: its output is the mean over them, its counts are
+            those of all of them, the input's current each time that it was computed, every `steps` of the stream.
 
         Raises
         ------
@@ -172,15 +179,13 @@ class Stream:
         if self._by_increments is not None:
             raise InputError("run_until_stable goes on from a state; use a Stream without exact_increments")
         check_whole("most_steps", most_steps, MOST_STEPS, least=self.steps)
-        check_whole("patience", patience, MOST_STEPS)
-        if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not tolerance >= 0:
-            raise InputError(f"tolerance must be a number, 0 or more (got {tolerance!r})")
+        check_stopping(tolerance, patience)
         if not isinstance(labels, (bool, np.bool_)):
             raise InputError(f"labels must be True or False (got {labels!r})")
         result = self._run(x, (), None, self.steps, None)
         unchanged = 0
         while unchanged < patience and result.state.steps + self.steps <= most_steps:
-            before, result = result, self._run(x, (), None, self.steps, result.state)
+            before, result = result, _followed_by(result, self._run(x, (), None, self.steps, result.state))
             pairs = [(before.outputs[name], output) for name, output in result.outputs.items()]
             change = max(_share_of_labels(*pair) if labels else _largest_change(*pair) for pair in pairs)
             unchanged = unchanged + 1 if change <= tolerance else 0
@@ -199,13 +204,31 @@ class Stream:
             x,
             steps,
             threads=self.threads,
-            record=check_record(record) | {"state"},
+            record=check_record(record, self.network) | {"state"},
             kernels=self.kernels,
             time_axis=time_axis,
             state=before,
         )
         self.state = result.state
         return result
+
+
+def check_stopping(tolerance: object, patience: object) -> None:
+    """InputError where these are none of `Stream.run_until_stable`."""
+    check_whole("patience", patience, MOST_STEPS)
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not float(tolerance) >= 0:
+        raise InputError(f"tolerance must be a number, 0 or more (got {tolerance!r})")
+
+
+def _followed_by(first: Result, later: Result) -> Result:
+    """A run and one that went on from its state as one: what was carried and put out at its end, the counts of both."""
+    return replace(
+        later,
+        steps=first.steps + later.steps,
+        operations=first.operations.followed_by(later.operations),
+        seconds=first.seconds + later.seconds,
+        kernels=joined_kernels(first, later),
+    )
 
 
 def _largest_change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:

@@ -240,7 +240,7 @@ def test_parameters_that_are_refused(make, message):
         (Rate(), 2.0, {}, r"x of Input 'input' must lie from 0 to 1 for Rate \(got 0 to 2\)"),
         (Latency(), -1.0, {}, r"must lie from 0 to 1 for Latency \(got -1 to 0\)"),
         (Delta(1 / 32), 2.0**20, {}, "must stay below 1.67772e.07 thresholds of Delta"),
-        (Rate(), 0.5, {"tile": 2}, r"tile cannot be had with time_axis, state, probes or encoders"),
+        (Rate(), 0.5, {"tile": 2}, r"tile cannot be had with time_axis, state, traces, probes or encoders"),
         (Latency(), 0.5, {"time_axis": 0, "steps": None}, "must stay the same over time for Latency"),
         (Events(), 0.5, {}, r"x of Input 'input' must be what bin_events returns.*\(got ndarray\)"),
     ],

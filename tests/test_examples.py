@@ -12,7 +12,18 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLES = REPOSITORY / "examples"
-KINDS = ("anytime", "convert", "count", "denoise", "event_camera", "finetune", "own_layer", "own_neuron", "segment")
+KINDS = (
+    "anytime",
+    "convert",
+    "count",
+    "denoise",
+    "event_camera",
+    "finetune",
+    "own_layer",
+    "own_neuron",
+    "segment",
+    "still_camera",
+)
 NEED_DIGITS = ("anytime", "convert", "count", "finetune")
 
 

@@ -138,6 +138,11 @@ def test_descriptions_do_not_know_how_they_are_run(part):
     assert offences(source_files(f"engine/{part}"), lambda name, _: within(name, "spikeunet.engine.kernels")) == []
 
 
+def test_full_runs_do_not_know_increments():
+    paths = source_files("engine/simulation", "engine/kernels", "engine/binding")
+    assert offences(paths, lambda name, _: within(name, "spikeunet.engine.increments")) == []
+
+
 def test_neurons_do_not_import_the_graph():
     assert offences(source_files("engine/neurons"), lambda name, _: within(name, "spikeunet.engine.graph")) == []
 

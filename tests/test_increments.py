@@ -10,10 +10,10 @@ import pytest
 import random_graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from still_camera import BYTE_LADDER, clip, network
 
 from spikeunet.engine import (
     AvgPool2d,
-    Concat,
     Conv2d,
     ConvTranspose2d,
     Input,
@@ -33,59 +33,10 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding.kernel_choice import EVENT_INTEGERS, host_kernels
-from spikeunet.engine.simulation import increment_costs, incremental_run
+from spikeunet.engine.increments import costs, incremental_run
 from spikeunet.engine.testing.comparison import assert_same_array, assert_same_operations
 
-LADDER = MultiThreshold.rounding()
-BYTE_LADDER = MultiThreshold(tuple(2.0**-k for k in range(8)))
 CHANGES = "changes" if EVENT_INTEGERS in host_kernels() else "events"
-
-
-def weight(generator, *shape):
-    """Integers over 16, some of them 0."""
-    return (generator.integers(-8, 9, shape) / 16).astype(np.float32)
-
-
-def network(seed=0, model=LADDER, floats=False, thresholds_of_second=None):
-    """A small U-Net, of which each kind of layer and of way is a part; all widths share kernels."""
-    generator = np.random.default_rng(seed)
-    deep = weight(generator, 16, 12, 3, 3)
-    return Network(
-        [
-            Input("input", 1),
-            Conv2d("conv1", "input", generator.normal(0, 1, (16, 1, 3, 3)).astype(np.float32), padding=1),
-            Neurons("relu1", "conv1", model),
-            Conv2d("conv2", "relu1", weight(generator, 12, 16, 3, 3), padding=1),
-            Neurons("relu2", "conv2", thresholds_of_second or model),
-            AvgPool2d("pool", "relu2", 2),
-            Neurons("pooled", "pool", model),
-            Conv2d("conv3", "pooled", deep * np.float32(1.1 if floats else 1), padding=1),
-            Neurons("relu3", "conv3", model),
-            ConvTranspose2d("up", "relu3", weight(generator, 16, 16, 3, 3), stride=2, padding=1, output_padding=1),
-            Neurons("relu_up", "up", model),
-            Concat("both", ("relu2", "relu_up")),
-            Conv2d("conv4", "both", weight(generator, 16, 28, 3, 3), padding=1),
-            Neurons("relu4", "conv4", model),
-            Conv2d("last", "relu4", weight(generator, 3, 16, 1, 1)),
-            Output("output", "last"),
-        ]
-    )  # fmt: skip
-
-
-def clip(seed, frames=5, channels=1, height=12, width=20):
-    """Pictures of which each differs from the one before in a rectangle, a pixel, everywhere or nowhere."""
-    generator = np.random.default_rng(seed)
-    picture = generator.random((channels, height, width)).astype(np.float32)
-    for _ in range(frames):
-        yield picture.copy()
-        kind = generator.integers(5)
-        y, x = generator.integers(height), generator.integers(width)
-        if kind <= 1:
-            picture[:, y : y + generator.integers(1, 6), x : x + generator.integers(1, 6)] = generator.random()
-        elif kind == 2:
-            picture[:, y, x] = -picture[:, y, x]
-        elif kind == 3:
-            picture = generator.random(picture.shape).astype(np.float32)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -101,7 +52,7 @@ def set_way(patch, way):
     cost = {"changes": 1e-9, "full": 1e9}.get(way)
     if cost is not None:
         for name, value in (("WALKED", 1 / cost), ("DIRTY", cost), ("VECTOR", cost)):
-            patch.setattr(increment_costs, name, value)
+            patch.setattr(costs, name, value)
 
 
 @pytest.fixture
@@ -340,6 +291,15 @@ def test_what_is_refused():
         Stream(network(), exact_increments=1)
     with pytest.raises(InputError, match="encoder"):
         Stream(Network([Input("input", 1, encoder=Rate()), *nodes[1:]]), exact_increments=True)
+
+
+def test_more_than_the_memory_is_refused_before_it_is_taken(monkeypatch):
+    monkeypatch.setattr(incremental_run, "machine_memory", lambda: 12 * 20 * 400)
+    stream = Stream(network(), threads=1, exact_increments=True)
+    with pytest.raises(InputError, match=r"pictures of 12x20 keep 0.0 GiB, and the machine has 0.0; leave exact_incr"):
+        stream.push(next(clip(0)))
+    monkeypatch.setattr(incremental_run, "machine_memory", lambda: None)
+    check(stream, next(clip(0)))
 
 
 def test_layers_that_cannot_be_brought_up_to_date_are_named():

@@ -52,6 +52,8 @@ def test_potentials_are_the_traces(network, picture):
     np.testing.assert_array_equal(np.stack([line.get_ydata() for line in ax.lines]).T, trace)
     with pytest.raises(InputError, match="no variable 'current'; there are"):
         plots.potentials(result, "relu1", "current")
+    with pytest.raises(InputError, match="traces of relu1 are of all its neurons; name those to plot with probes"):
+        plots.potentials(simulate(network, picture, STEPS, record=("traces",), threads=1), "relu1")
 
 
 def test_activity_is_density_by_step(result):

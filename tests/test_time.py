@@ -232,7 +232,10 @@ def test_output_of_the_last_steps_alone():
         ({"time_axis": 0, "record": None}, r"record can name spikes, .* \(got None\)"),
         ({"time_axis": 0, "record": [[]]}, r"record can name spikes, .* \(got \[\]\)"),
         ({"time_axis": 0, "steps": 3}, r"steps must be 4, as many as x has along time_axis or in events.*\(got 3\)"),
-        ({"time_axis": 0, "tile": 2}, r"tile cannot be had with time_axis, state, probes or encoders \(got tile 2\)"),
+        (
+            {"time_axis": 0, "tile": 2},
+            r"tile cannot be had with time_axis, state, traces, probes or encoders \(got",
+        ),
         ({"time_axis": 0, "state": 3}, r"state must be the state of a result.*\(got int\)"),
     ],
 )
@@ -406,6 +409,40 @@ def test_traces_of_chosen_neurons():
     np.testing.assert_array_equal(found.output, simulate(net, picture, 5).output)
     batch = simulate(net, picture[None], 5, probes=sites).traces["relu1"]["membrane"]
     np.testing.assert_array_equal(batch[0], found.traces["relu1"]["membrane"])
+
+
+def test_traces_by_the_names_of_variables():
+    """Of all neurons the same bits as of probed ones; a layer that has no variable of a name is left out."""
+    picture, nodes = frames(1, 2, 4, 6)[0], network().nodes
+    model = RefractoryLeakyIntegrateAndFire(0.5, decay=0.5, initial=0.25)
+    net = Network([replace(node, model=model) if node.name == "relu2" else node for node in nodes])
+    whole = simulate(net, picture, 5, record=("traces", "membrane"))
+    sites = {"relu1": [(3, 0, 5), (0, 3, 0)], "relu2": [(1, 2, 1)]}
+    probed = simulate(net, picture, 5, probes=sites)
+    assert list(whole.traces) == ["relu1", "relu2", "pooled"]
+    assert list(whole.traces["relu2"]) == list(probed.traces["relu2"]) == ["v", "rest"]
+    for name, chosen in sites.items():
+        for variable, values in probed.traces[name].items():
+            channels, rows, columns = np.transpose(chosen)
+            np.testing.assert_array_equal(whole.traces[name][variable][:, channels, rows, columns], values)
+    for name, variables in whole.traces.items():
+        np.testing.assert_array_equal(next(iter(variables.values()))[-1], whole.membrane[name])
+    one = simulate(net, picture[None], 5, record="traces.rest")
+    assert {name: list(variables) for name, variables in one.traces.items()} == {"relu2": ["rest"]}
+    np.testing.assert_array_equal(one.traces["relu2"]["rest"][0], whole.traces["relu2"]["rest"])
+    some = simulate(net, picture, 5, record=("traces.v",), probes={"relu2": [(1, 2, 1)]}).traces
+    assert {name: list(variables) for name, variables in some.items()} == {"relu2": ["v"]}
+    for options, message in (
+        (
+            {"record": "traces.current"},
+            r"record can name .*, traces, traces.membrane, traces.v, traces.rest \(got tr",
+        ),
+        ({"record": "rest"}, r"traces.rest \(got rest\)"),
+        ({"record": "traces.v", "probes": sites}, r"names relu1, whose neurons .* variable v, .* \(got membrane\)"),
+        ({"record": "traces", "tile": 2}, "tile cannot be had with time_axis, state, traces, probes"),
+    ):
+        with pytest.raises(InputError, match=message):
+            simulate(net, picture, 5, **options)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES
 from .jobs import Job
 from .noise_choice import chosen, noise_entry, with_found_range, written_range
 from .one_picture import Model, Record, Settings
-from .series import Totals, is_series, loaded, opened_frames, pages, tell_what_is_lost
+from .series import Totals, is_series, loaded, opened_frames, pages, runs_of, tell_what_is_lost
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..pictures.ranges import SampleRange
     from ..tasks.automatic import Plan
     from ..tasks.denoising import Denoised, UnitRun
+    from ..tasks.frame_runs import FrameRuns
     from ..tasks.inference import Processed, Watched
 
 
@@ -188,8 +189,9 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         for page in pages(job, frames, settings, find=True):
             if first is None:
                 model, plan = chosen(job, _unit(page), settings)
+                runs = runs_of(job, settings, model)
             watch = settings.watch and first is None
-            restored, denoised = _denoised_page(page, model, plan, settings, watch=watch)
+            restored, denoised = _denoised_page(page, model, plan, settings, watch=watch, runs=runs)
             held = writer.write(restored, sample_range=written_range(page, restored), metadata=page.metadata)
             totals.add(denoised)
             if first is None:
@@ -207,6 +209,7 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         pages=totals.pages,
         frames=totals.frames,
         shown=totals.shown,
+        savings=None if runs is None else runs.savings,
         written_dtype=held,
         sigma=None,
         noise_seed=None,
@@ -226,7 +229,13 @@ def _unit(page: PictureFile) -> NDArray[np.float32]:
 
 
 def _denoised_page(
-    page: PictureFile, model: Model, plan: Plan, settings: DenoiseSettings, *, watch: bool
+    page: PictureFile,
+    model: Model,
+    plan: Plan,
+    settings: DenoiseSettings,
+    *,
+    watch: bool,
+    runs: FrameRuns | None,
 ) -> tuple[NDArray[Any], Processed]:
     """The page as it came, denoised, and what that took."""
     from ..pictures import ranges, samples
@@ -234,7 +243,9 @@ def _denoised_page(
     limits = page.sample_range or ranges.type_range(page.samples.dtype)
     stored, transparency = samples.split_transparency(page.samples)
     noisy = _unit(page)
-    run = _denoised(noisy, model, plan, page.range_found, settings, watch)
+    if runs is not None:
+        runs.next_frame()
+    run = _denoised(noisy, model, plan, page.range_found, settings, watch, runs)
     whole = stored if run.restored is noisy else _as_it_came(run.restored, stored, limits, page.range_found)
     whole = samples.join_transparency(whole, transparency)
     return whole, _processed(noisy, whole, run, plan, settings)
@@ -258,7 +269,13 @@ def _processed(
 
 
 def _denoised(
-    noisy: NDArray[np.float32], model: Model, plan: Plan, found: bool, settings: DenoiseSettings, watch: bool
+    noisy: NDArray[np.float32],
+    model: Model,
+    plan: Plan,
+    found: bool,
+    settings: DenoiseSettings,
+    watch: bool,
+    runs: FrameRuns | None = None,
 ) -> UnitRun:
     """A picture from 0 to 1 denoised, or itself where there is nothing to do; `found` says that its range was found."""
     from ..pictures.ranges import check_near
@@ -279,6 +296,7 @@ def _denoised(
         tile=settings.tile,
         kernels=settings.kernels,
         watch=watch,
+        frames=runs,
     )
 
 

@@ -62,7 +62,7 @@ def _models(name: str | None, steps: int | None) -> Callable[[int], Model]:
 
 def _by_name(steps: int | None) -> Callable[[str], Model]:
     """Models by name, each loaded once."""
-    from ..tasks.denoising import denoiser
+    from ..tasks.restorers import denoiser
 
     @cache
     def loaded(name: str) -> Model:

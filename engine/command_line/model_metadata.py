@@ -72,8 +72,8 @@ def with_prediction(facts: dict[str, Any], predicts: str | None) -> dict[str, An
     InputError
         If that is neither "noise" nor "picture", or is asked for and the model is no denoiser.
     """
-    from ..tasks.denoising import PREDICTIONS, prediction_in
     from ..tasks.inference import task_in
+    from ..tasks.restorers import PREDICTIONS, prediction_in
 
     if task_in(facts) != "denoise":
         if predicts is not None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..graph import Network
+    from ..increments import Savings
     from ..pictures.picture_files import PictureFile
     from ..pictures.ranges import SampleRange
     from ..report import Frame
@@ -39,7 +40,8 @@ class Settings:
     """What the options of one call say, for all of its pictures.
 
     `model_for` gives the model for a picture of so many colour channels, 1 or 3. `sample_range` is black and white
-    where they were named, `page` the one page to take of a series, `watch` whether a report shows the run.
+    where they were named, `page` the one page to take of a series, `watch` whether a report shows the run,
+    `exact_increments` whether a series is run from page to page.
     """
 
     model_for: Callable[[int], Model]
@@ -50,6 +52,7 @@ class Settings:
     sample_range: SampleRange | None = None
     page: int | None = None
     watch: bool = False
+    exact_increments: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +119,8 @@ class Record:
 
     `sample_range` is black and white where they are others than the sample type's, `range_origin` what says so.
     `pages` is the number of pages of a series, whose counts are sums over them; `shape` is that of one page. `frames`
-    has what each took, and `shown` the first one where a report shows it; `psnr_by_step` is that of a watched run.
+    has what each took, and `shown` the first one where a report shows it; `psnr_by_step` is that of a watched run;
+    `savings` what exact increments have saved.
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
@@ -136,6 +140,7 @@ class Record:
     frames: Sequence[Frame] = ()
     shown: Processed | None = None
     psnr_by_step: tuple[float, ...] = ()
+    savings: Savings | None = None
 
     @property
     def saved_as(self) -> str:

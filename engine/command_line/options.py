@@ -68,6 +68,13 @@ range_option = click.option(
 )
 
 
+exact_increments_option = click.option(
+    "--exact-increments",
+    is_flag=True,
+    help="Of a stack, animation or video compute only what is not as on the page before: the result is the same.",
+)
+
+
 def _refuse_sigma(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
     """A known noise level is nothing to tell: whoever named it would get a worse picture, not a better one."""
     if value is not None:

@@ -62,6 +62,20 @@ json_option = click.option(
 )
 
 
+def check_increments_options(order: str, tile: int | None, kernels: str, page: int | None) -> None:
+    """InputError where an option has no meaning with --exact-increments, before anything is read."""
+    given = {
+        "--order": None if order == "layer" else order,
+        "--tile": tile,
+        "--kernels": None if kernels == "auto" else kernels,
+        "--page": page,
+    }
+    for option, value in given.items():
+        if value is not None:
+            takes = "takes all pages" if option == "--page" else "chooses that itself"
+            raise InputError(f"--exact-increments {takes}; leave {option} {value} out")
+
+
 def check_run_options(steps: int | None, order: str, tile: int | None, kernels: str) -> None:
     """InputError where an option of a run is out of range, before anything is read."""
     from ..binding import allowed_kernels

@@ -82,6 +82,7 @@ def _picture(record: Record) -> dict[str, Any]:
         "width": record.shape[1],
         "channels": 1 if len(record.shape) == 2 else record.shape[2],
         **({} if record.pages is None else {"pages": record.pages}),
+        **({} if record.savings is None else {"increments": {**asdict(record.savings), "share": record.savings.share}}),
         "dtype": record.dtype,
         "range": None if record.sample_range is None else list(record.sample_range),
         **record.entry(),

@@ -109,8 +109,8 @@ def report(
 def _work(task: str, network: Network) -> tuple[Callable[[Job, Any], Record], Network]:
     """What processes a picture, and the network, which is fit for it."""
     from ..tasks.classification import classifier
-    from ..tasks.denoising import denoiser
     from ..tasks.deraining import derainer
+    from ..tasks.restorers import denoiser
     from ..tasks.segmentation import segmenter
 
     known: dict[str, tuple[Callable[[Job, Any], Record], Callable[[Any], Network]]] = {

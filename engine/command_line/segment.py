@@ -11,8 +11,8 @@ from ..tasks.segmentation import DEFAULT_MODEL
 from .claims import Claims
 from .jobs import Output, plan_jobs
 from .one_picture import Model, Settings
-from .options import FILE_NAME, INPUT
-from .picture_command import check_run_options, json_option, process_pictures, run_options
+from .options import FILE_NAME, INPUT, exact_increments_option
+from .picture_command import check_increments_options, check_run_options, json_option, process_pictures, run_options
 from .piped_models import MODEL
 from .segment_picture import (
     OVERLAY,
@@ -36,6 +36,7 @@ from .segment_picture import (
 @click.option("--overlay", metavar="OUT", type=FILE_NAME, help="Also the picture with its classes' colours over it.")
 @click.option("--probabilities", metavar="OUT", type=FILE_NAME, help="Also each class's probability, as NPZ.")
 @run_options
+@exact_increments_option
 @json_option
 def segment(
     inputs: tuple[Path | str, ...],
@@ -51,6 +52,7 @@ def segment(
     tile: int | None,
     kernels: str,
     report: str | None,
+    exact_increments: bool,
     as_json: bool,
 ) -> None:
     """Tell the class of each pixel of pictures, or of the pictures of a folder.
@@ -61,7 +63,9 @@ def segment(
     may be - for a pipe; what is printed then goes to stderr.
 
     A TIFF of several pages, an animated GIF, PNG or WebP, or a video (.mp4, .avi and others; extra video) is read page
-    by page; labels then go to a .tif of as many pages, with the palette, and an overlay to a .tif, .mp4 or .avi.
+    by page; labels then go to a .tif of as many pages, with the palette, and an overlay to a .tif, .mp4 or .avi. With
+    --exact-increments only what is not as on the page before is computed, which pays where most of each page stays
+    exactly as it was; what that saved is said at the end. It takes models of a single step.
 
     Shipped models are segment-street for street scenes, segment-vessels for photographs of the retina, and
     segment-membranes for electron micrographs. Names and colours of the classes, and what is done to a picture first,
@@ -72,12 +76,14 @@ def segment(
     Examples:
       spikeunet segment street.jpg -o labels.png --overlay seen.jpg
       spikeunet segment retina.png -o vessels.png --model segment-vessels
-      spikeunet segment clip.mp4 -o labels.tif --overlay seen.mp4
+      spikeunet segment clip.mp4 -o labels.tif --overlay seen.mp4 --exact-increments
       spikeunet segment slices/ -o labels/ --probabilities maps/ --report report.json --model segment-membranes
     """
     from ..tasks.segmentation import segmenter
 
     check_run_options(steps, order, tile, kernels)
+    if exact_increments:
+        check_increments_options(order, tile, kernels, page)
     extras = {}
     if overlay is not None:
         extras[OVERLAY] = Output(overlay, ".png", check_overlay_format)
@@ -96,5 +102,6 @@ def segment(
         kernels=kernels,
         sample_range=sample_range,
         page=page,
+        exact_increments=exact_increments,
     )
     process_pictures(jobs, segment_file, settings, "Segmenting", report, as_json)

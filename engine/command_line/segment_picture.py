@@ -13,10 +13,11 @@ from ..errors import PictureError
 from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES, VIDEO_SUFFIXES, holds_series, suffix_of
 from .jobs import Job
 from .one_picture import Model, Record, Settings
-from .series import Totals, is_series, loaded, opened_frames, pages, tell_what_is_lost
+from .series import Totals, is_series, loaded, opened_frames, pages, runs_of, tell_what_is_lost
 
 if TYPE_CHECKING:
     from ..pictures.picture_files import PictureFile
+    from ..tasks.frame_runs import FrameRuns
     from ..tasks.segmentation import Segmented
 
 OVERLAY = "overlay"
@@ -77,20 +78,26 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
     )
 
 
-def _segmented(picture: PictureFile, model: Model, settings: Settings, *, watch: bool) -> Segmented:
+def _segmented(
+    picture: PictureFile, model: Model, settings: Settings, *, watch: bool, frames: FrameRuns | None = None
+) -> Segmented:
     from ..pictures.ranges import type_range
-    from ..tasks.segmentation import segment
+    from ..tasks.inference import checked_picture
+    from ..tasks.segmentation import segmented
 
-    return segment(
-        picture.samples,
+    named = picture.sample_range or type_range(picture.samples.dtype)
+    samples, limits = checked_picture(picture.samples, named)
+    return segmented(
+        samples,
         model.network,
+        limits,
         steps=model.steps,
         threads=settings.threads,
         order=settings.order,
         tile=settings.tile,
         kernels=settings.kernels,
-        sample_range=picture.sample_range or type_range(picture.samples.dtype),
         watch=watch,
+        frames=frames,
     )
 
 
@@ -104,6 +111,8 @@ def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
     _check_extras(job)
     model = settings.model_for(1)
     metadata = model.network.metadata
+    stretched = stretches(metadata.get("preprocessing", ()))
+    runs = runs_of(job, settings, model, whole_page=stretched)
     totals, first, shares = Totals(), None, dict[str, float]()
     with ExitStack() as stack:
         frames = stack.enter_context(opened_frames(job.source))
@@ -113,8 +122,10 @@ def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
         labels = stack.enter_context(write_frames(job.output, rate=rate, count=count, palette=palette))
         seen = job.extras.get(OVERLAY)
         overlay = None if seen is None else stack.enter_context(write_frames(seen, rate=rate, count=count))
-        for page in pages(job, frames, settings, stretched=stretches(metadata.get("preprocessing", ()))):
-            segmented = _segmented(page, model, settings, watch=settings.watch and first is None)
+        for page in pages(job, frames, settings, stretched=stretched):
+            if runs is not None:
+                runs.next_frame()
+            segmented = _segmented(page, model, settings, watch=settings.watch and first is None, frames=runs)
             held = labels.write(segmented.labels, metadata=page.metadata.for_labels())
             if overlay is not None:
                 overlay.write(segmented.overlay(page.samples), metadata=page.metadata.for_channels(3))
@@ -135,6 +146,7 @@ def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
         pages=totals.pages,
         frames=totals.frames,
         shown=totals.shown,
+        savings=None if runs is None else runs.savings,
         shares={name: share / totals.pages for name, share in shares.items()},
     )
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from ..pictures.picture_files import PictureFile
     from ..pictures.picture_metadata import Metadata
     from ..report.content import Frame
+    from ..tasks.frame_runs import FrameRuns
     from ..tasks.inference import Processed
-    from .one_picture import Settings
+    from .one_picture import Model, Settings
 
 
 @contextmanager
@@ -61,6 +62,10 @@ def is_series(job: Job, settings: Settings, able: Sequence[str], single: Sequenc
         return series_only
     with opened_frames(job.source) as frames:
         several, count, complete = frames.is_series, frames.count, frames.complete
+    if not several and settings.exact_increments:
+        raise PictureError(
+            f"{job.source}: holds one picture, and --exact-increments is for a stack, animation or video; leave it out"
+        )
     if not several:
         return series_only
     if not complete:
@@ -123,6 +128,26 @@ def pages(
         from ..pictures.ranges import unused_range
 
         _say(job, filter(None, [unused_range(np.asarray(ends))]), said)
+
+
+def runs_of(job: Job, settings: Settings, model: Model, *, whole_page: bool = False) -> FrameRuns | None:
+    """How the pages of a series are run, where that is from page to page; `whole_page` as `SegmentStream.whole_frame`.
+
+    Raises
+    ------
+    InputError
+        If the model runs more than one step.
+    """
+    from ..tasks.frame_runs import FrameRuns, check_one_step
+    from .guard import remark
+
+    if not settings.exact_increments:
+        return None
+    check_one_step(model.steps)
+    if whole_page:
+        about = "the model's preprocessing looks at the whole picture, and increments save little or nothing"
+        remark(f"spikeunet: {job.source}: {about}")
+    return FrameRuns(settings.threads, exact_increments=True)
 
 
 def tell_what_is_lost(job: Job, frames: Frames, metadata: Metadata, shape: tuple[int, ...], held: str) -> None:

@@ -47,6 +47,7 @@ def fields_of(record: Record) -> list[tuple[str, str]]:
         ("MACs of the ANN", f"{dense_macs:,} ({dense_macs / processed.pixels:,.0f} per pixel)"),
         *energy_fields(result.operations),
         ("time", f"{result.seconds:.2f} s"),
+        *([] if record.savings is None else [("increments", record.savings.text)]),
         *record.fields(),
     ]
 

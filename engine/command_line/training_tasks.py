@@ -68,7 +68,7 @@ def denoising_task(
     from ..learning.finetune import read_pairs, read_pictures, validate_denoiser, validate_pairs
     from ..learning.finetune.data import check_crop, check_pairs
     from ..pictures.noise import check_sigma
-    from ..tasks.denoising import denoiser
+    from ..tasks.restorers import denoiser
 
     noise.check(validate)
     check_sigma(noise.validate_sigma)
@@ -96,7 +96,7 @@ def denoising_task(
 def _denoising_batches(network: Network, train: Path, noise: NoisyPictures, crop: int, batch: int) -> Batches:
     from ..learning.finetune import DenoisingBatches, PairBatches, read_pairs
     from ..learning.finetune.data import read_named_pictures
-    from ..tasks.denoising import prediction_in
+    from ..tasks.restorers import prediction_in
 
     channels, predicts = network.input.channels, prediction_in(network.metadata)
     if noise.train is not None:

@@ -18,8 +18,8 @@ from ..pictures.noise import add_noise
 from ..pictures.picture_files import read_colors, read_pair
 from ..pictures.preprocessing import network_input
 from ..tasks.classification import read_example
-from ..tasks.denoising import check_colors, prediction_in, restore
 from ..tasks.inference import class_count
+from ..tasks.restorers import check_colors, prediction_in, restore
 from ..tasks.segmentation import labels_of
 from .picture_task import PictureTask, Row
 from .scores import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numba
+import numpy as np
 
 from .compilation import compiled_bare
 from .shared_counter import ENTRIES, read_shared
@@ -27,12 +28,31 @@ def compare_pictures(_number, picture, kept, changed):
                     kept[y, x, channel] = picture[y, x, channel]
 
 
+@numba.njit(inline="always")
+def _join_row(joined, changed):
+    """What is marked in one row or the other; loops from 0 to the end of a row become vectors."""
+    for x in range(joined.size):
+        joined[x] |= changed[x]
+
+
 @compiled_bare
 def join_changed(_number, changed, joined, first):
     """What has changed in `joined` or here, (H, W) uint8; of the first one, here alone."""
     for y in range(changed.shape[0]):
-        for x in range(changed.shape[1]):
-            joined[y, x] = changed[y, x] if first else joined[y, x] | changed[y, x]
+        if first:
+            joined[y] = 0
+        _join_row(joined[y], changed[y])
+
+
+@numba.njit(inline="always")
+def columns_read(first_row, end_row, read, width):
+    """First and last + 1 column of some rows that is no further than `reach` from what has changed in any of them."""
+    spans, reach = read
+    first, end = width, 0
+    for row in range(first_row, end_row):
+        if spans[row, 0] < spans[row, 1]:
+            first, end = min(first, spans[row, 0]), max(end, spans[row, 1])
+    return (max(first - reach, 0), min(end + reach, width)) if first < end else (0, 0)
 
 
 @compiled_bare
@@ -46,6 +66,12 @@ def _find_spans(changed, spans):
     """First and last + 1 column of each row in which something has changed."""
     width = changed.shape[1]
     for y in range(changed.shape[0]):
+        any_changed, row = np.uint8(0), changed[y]
+        for x in range(width):
+            any_changed |= row[x]
+        if any_changed == 0:
+            spans[y, 0], spans[y, 1] = width, width
+            continue
         first, end = 0, width
         while first < width and changed[y, first] == 0:
             first += 1
@@ -68,19 +94,18 @@ def _mark_row(changed, taps, y, line, dirty):
     for tap in range(taps.rows.shape[1]):
         row = taps.rows[y, tap]
         if row >= 0:
-            for x in range(first, end):
-                line[taps.margin + x] |= changed[row, x]
+            _join_row(line[taps.margin + first : taps.margin + end], changed[row, first:end])
     first_out, end_out = taps.reached[first, 0], taps.reached[end - 1, 1]
+    marked = dirty[y, first_out:end_out]
     for tap in range(taps.offsets.size):
-        begin = taps.margin + taps.offsets[tap]
-        for x in range(first_out, end_out):
-            dirty[y, x] |= line[begin + x]
+        begin = taps.margin + taps.offsets[tap] + first_out
+        _join_row(marked, line[begin : begin + marked.size])
     for tap in range(taps.columns.shape[1]):
         for x in range(first_out, end_out):
             dirty[y, x] |= line[taps.margin + taps.columns[x, tap]]
     found = 0
-    for x in range(first_out, end_out):
-        found += dirty[y, x]
+    for x in range(marked.size):
+        found += marked[x]
     line[taps.margin + first : taps.margin + end] = 0
     return found
 

@@ -6,6 +6,7 @@ import numba
 
 from .band import output_rows, plane_rows
 from .compilation import compiled_bare
+from .dirty import columns_read
 from .dot import GROUP, LANES, load_configuration, release_tiles
 from .dot_band import block_of_sums
 from .dot_groups import add_groups
@@ -17,18 +18,20 @@ from .window_block import store_pixel
 
 
 @compiled_bare
-def spread_levels(band, bands, sources, memory, layout):
-    """Fill planes with the levels of all rows that a band reads, and zeros around them; as `fill_planes`.
+def spread_levels(band, bands, sources, read, memory, layout):
+    """Fill planes with the levels that dirty pixels of a band read, and zeros around them; as `fill_planes`.
 
     sources : of LevelSource, as `packed_sources` makes them
+    read : ReadColumns
     """
     planes = plane_rows(band, bands, memory)
     first_row, target = planes.first_row, planes.levels
     height, width = source_at(sources, 0).height, source_at(sources, 0).width
     target[: planes.rows * layout.row_bytes + PLANE_GAP] = 0
+    first, end = columns_read(max(first_row, 0), min(first_row + planes.rows, height), read, width)
     for row in range(max(first_row, 0), min(first_row + planes.rows, height)):
-        base = (row - first_row) * layout.row_bytes + layout.edge
-        for x in range(width):
+        base = (row - first_row) * layout.row_bytes + layout.edge + first * layout.pixel_bytes
+        for x in range(first, end):
             # In order: what is written too much, always zeros, is overwritten by the next source or pixel.
             for number in range(count_sources(sources)):
                 source = source_at(sources, number)

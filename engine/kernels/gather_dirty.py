@@ -12,6 +12,7 @@ from numba.extending import overload
 from .band import decoded_rows, output_rows
 from .changes import decode_changes_of_pixel
 from .compilation import compiled_bare
+from .dirty import columns_read
 from .firing import fire_pixel
 from .gathered import add_events, begin_block, enter_pixel
 from .quads import SumsBlock, currents_of_differences, less_each
@@ -22,17 +23,6 @@ OFFSET = 128
 """By how much weights are larger than they are, so that they are unsigned bytes."""
 
 # --- Unpacking -------------------------------------------------------------------------------------------------------
-
-
-@numba.njit(inline="always")
-def _columns_read(decoded, read, width):
-    """First and last + 1 column of what a band reads that is no further than `reach` from what has changed."""
-    spans, reach = read
-    first, end = width, 0
-    for row in range(decoded.first_row, decoded.first_row + decoded.rows):
-        if spans[row, 0] < spans[row, 1]:
-            first, end = min(first, spans[row, 0]), max(end, spans[row, 1])
-    return (max(first - reach, 0), min(end + reach, width)) if first < end else (0, 0)
 
 
 @compiled_bare
@@ -46,7 +36,8 @@ def decode_changes(band, bands, sources, read, entries, row_keys):
     decoded = decoded_rows(band, bands, entries)
     rows = decoded.rows
     place, total = 0, 0
-    first, end = _columns_read(decoded, read, source_at(sources, 0).changed.shape[1])
+    width = source_at(sources, 0).changed.shape[1]
+    first, end = columns_read(decoded.first_row, decoded.first_row + rows, read, width)
     for x in range(first, end):
         for row in range(rows):
             index = x * (rows + 1) + row
@@ -73,7 +64,7 @@ def decode_levels(band, bands, sources, read, entries, row_keys):
     decoded = decoded_rows(band, bands, entries)
     rows, begins, keys, values = decoded.rows, entries.begins, entries.keys, entries.values
     place, width = 0, source_at(sources, 0).width
-    first, end = _columns_read(decoded, read, width)
+    first, end = columns_read(decoded.first_row, decoded.first_row + decoded.rows, read, width)
     for x in range(first, end):
         for row in range(rows):
             begins[x * (rows + 1) + row] = place
@@ -157,7 +148,7 @@ def gather_dirty(band, bands, token, connections, entries, read, constant, neuro
     width = len(token.vectors) * len(token.lanes)
     block_width = len(token.row) * len(token.lanes)
     padded, divisor = rows.padded, geometry.divisor
-    first_read, end_read = _columns_read(decoded, read, geometry.width)
+    first_read, end_read = columns_read(decoded.first_row, decoded.first_row + decoded.rows, read, geometry.width)
     for number in range(tables.phases.size):
         phase = tables.phases[number]
         first_column, kernel_columns = phase.first_column, phase.end_column - phase.first_column

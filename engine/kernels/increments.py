@@ -26,12 +26,16 @@ def write_output(band, bands, kept, dirty, output):
     """Bring a readout, (O, H, W), up to date where a band has dirty pixels."""
     rows = output_rows(band, bands)
     width = dirty.shape[1]
-    for channel in range(rows.channels):
-        for y in range(rows.first, rows.end):
+    for y in range(rows.first, rows.end):
+        marked = dirty[y]
+        # A row stays in the fastest memory while one channel after the other is picked out of it.
+        of_row = kept[y * width * rows.padded : (y + 1) * width * rows.padded].reshape(width, rows.padded)
+        for channel in range(rows.channels):
+            target = output[channel, y]
             for x in range(width):
-                if dirty[y, x]:
+                if marked[x]:
                     # A sum that begins at 0, as of steps: there is no zero with a sign.
-                    output[channel, y, x] = kept[(y * width + x) * rows.padded + channel] + output.dtype.type(0)
+                    target[x] = of_row[x, channel] + output.dtype.type(0)
 
 
 # --- Counting --------------------------------------------------------------------------------------------------------

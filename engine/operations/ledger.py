@@ -151,6 +151,25 @@ class Operations:
         inputs = {name: each.first_steps(steps) for name, each in self.inputs.items()}
         return Operations(steps, self.pictures, neurons, synapses, inputs)
 
+    def followed_by(self, later: Operations) -> Operations:
+        """The ledger of this run and of one that went on from its state, of the same pictures: their steps one by one.
+
+        The analog input of both counts, for each has computed it.
+
+        Raises
+        ------
+        InputError
+            If the runs are of different networks or numbers of pictures.
+        """
+        check_equal("the runs", "pictures", self.pictures, later.pictures)
+        return Operations(
+            self.steps + later.steps,
+            self.pictures,
+            {name: layer.followed_by(later.neurons[name]) for name, layer in self.neurons.items()},
+            {name: node.followed_by(later.synapses[name]) for name, node in self.synapses.items()},
+            {name: each.followed_by(later.inputs[name]) for name, each in self.inputs.items()},
+        )
+
     def of_pictures(self, pictures: int) -> Operations:
         """The ledger of so many pictures of one size, whose events these are together, in place of one."""
         return Operations(

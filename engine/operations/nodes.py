@@ -116,6 +116,10 @@ class NeuronOperations(Emitter):
         """What the layer did in its first `steps` steps."""
         return replace(self, events=self.events[:steps], spikes=self.spikes[:steps], updates=self.updates[:steps])
 
+    def followed_by(self, later: NeuronOperations) -> NeuronOperations:
+        """With the steps of a run that went on."""
+        return counted(self, **_joined_steps(self, later, ("events", "spikes", "updates")))
+
     def of_pictures(self, pictures: int) -> NeuronOperations:
         """The same events, of so many pictures of one size together, each with as many updates."""
         return replace(self, neurons=self.neurons * pictures, updates=self.updates * pictures)
@@ -168,6 +172,10 @@ class InputOperations(Emitter):
         """What was emitted in the first `steps` steps."""
         return replace(self, events=self.events[:steps], spikes=self.spikes[:steps])
 
+    def followed_by(self, later: InputOperations) -> InputOperations:
+        """With the steps of a run that went on."""
+        return counted(self, **_joined_steps(self, later, ("events", "spikes")))
+
     def of_pictures(self, pictures: int) -> InputOperations:
         """The same events, of so many pictures of one size together."""
         return replace(self, sites=self.sites * pictures)
@@ -214,6 +222,10 @@ class SynapticEvents:
     def first_steps(self, steps: int) -> SynapticEvents:
         """What arrived in the first `steps` steps."""
         return SynapticEvents(self.synops[:steps], self.synops_binary[:steps], self.synops_effective[:steps])
+
+    def followed_by(self, later: SynapticEvents) -> SynapticEvents:
+        """With the steps of a run that went on."""
+        return counted(self, **_joined_steps(self, later, ("synops", "synops_binary", "synops_effective")))
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,6 +344,16 @@ class SynapseOperations:
         dense = self.dense_synops // max(1, self.steps) * steps
         return replace(self, sources=sources, steps=steps, dense_synops=dense)
 
+    def followed_by(self, later: SynapseOperations) -> SynapseOperations:
+        """With the steps of a run that went on; the analog input of both counts."""
+        check_equal(self.name, "sources", list(self.sources), list(later.sources))
+        summed = ("macs", "macs_effective", "dense_synops", "steps")
+        return replace(
+            self,
+            sources={name: source.followed_by(later.sources[name]) for name, source in self.sources.items()},
+            **{name: getattr(self, name) + getattr(later, name) for name in summed},
+        )
+
     def of_pictures(self, pictures: int) -> SynapseOperations:
         """The same events, of so many pictures of one size together; of a node that reads no analog input."""
         numbers = {name: getattr(self, name) * pictures for name in _OF_EACH_PICTURE}
@@ -358,6 +380,11 @@ class SynapseOperations:
 
 _OF_EACH_PICTURE = ("dense_synops", "dense_macs", "inputs", "outputs")
 """What a node counts for each picture, whatever fires."""
+
+
+def _joined_steps(first: object, later: object, names: Iterable[str]) -> dict[str, Counts]:
+    """By name, the counts of one run's steps and then of another's."""
+    return {name: np.concatenate([getattr(first, name), getattr(later, name)]) for name in names}
 
 
 def check_equal(owner: str, attribute: str, first: object, second: object) -> None:

@@ -111,6 +111,8 @@ def potentials(result: Result, layer: str, variable: str | None = None, picture:
     if name not in traces:
         raise InputError(f"the neurons of {layer} have no variable {name!r}; there are {', '.join(traces)}")
     values = _of_picture(traces[name], picture, 2)
+    if values.ndim != 2:
+        raise InputError(f"the traces of {layer} are of all its neurons; name those to plot with probes")
     for number, trace in enumerate(values.T):
         ax.plot(range(1, len(trace) + 1), trace, marker=".", label=f"neuron {number}")
     ax.set_ylabel(f"{name} of {layer}")

@@ -23,7 +23,7 @@ from .event_inputs import Streams
 from .layer_run import LayerRun
 from .layer_state import Inputs, inputs_of
 from .lazy_result import LazyResult
-from .probes import Sites, Traces
+from .probes import Probed, Traces
 from .queue_memory import QueueMemory
 from .recording import Recorder
 from .result import Result
@@ -85,7 +85,7 @@ class PictureRun:
         Of a group: 8, or 1 for all layers at each step.
     before : State, optional
         Where the run goes on; otherwise at rest.
-    sites : dict, optional
+    probed : Probed, optional
         Neurons of which each step is noted; `most_steps` is then 1.
     number : int
         Of the picture in its batch.
@@ -103,7 +103,7 @@ class PictureRun:
         threads: int,
         most_steps: int = STEPS_PER_QUEUE,
         before: State | None = None,
-        sites: Sites | None = None,
+        probed: Probed | None = None,
         number: int = 0,
         streams: Streams | None = None,
     ) -> None:
@@ -114,7 +114,7 @@ class PictureRun:
         self.steps = steps
         self.groups = [list(step_groups(count, most_steps)) for _, count in self._shown]
         self._state_before = before
-        self._traces = Traces(program, sites, steps) if sites else None
+        self._traces = None if probed is None else Traces(program, probed, steps)
         self.workers = workers
         self.threads = threads
         self.recorder = Recorder(program, steps, record)

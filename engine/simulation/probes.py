@@ -1,8 +1,9 @@
-"""State variables of chosen neurons over all steps, without the memory of all neurons at all steps."""
+"""State variables over all steps: of all neurons, or of chosen ones without the memory of all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,70 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import as_array
 from ..binding import Layer, Program
 from ..errors import InputError, first_few
+from ..graph import Network
 from ..neurons import initial_state
 from .layer_state import LayerState
 
-Sites = dict[str, NDArray[np.int64]]
-"""By Neurons node, (n, 3) channel, row and column of each neuron."""
+TRACES = "traces"
+"""What `record` calls all state variables over all steps; with a dot and a name behind it, one of them."""
 
 
-def check_probes(probes: Mapping[str, ArrayLike], program: Program) -> Sites:
-    """Sites of neurons; InputError where a layer or a neuron is not there."""
+@dataclass(frozen=True)
+class Probed:
+    """What is noted of which neurons after each step.
+
+    Parameters
+    ----------
+    sites : dict of str to (n, 3) int64 or None
+        By Neurons node, channel, row and column of each neuron; None for all of them.
+    variables : dict of str to tuple of str
+        By Neurons node, the names of what is noted.
+    """
+
+    sites: Mapping[str, NDArray[np.int64] | None]
+    variables: Mapping[str, tuple[str, ...]]
+
+
+def variables_of(network: Network) -> dict[str, tuple[str, ...]]:
+    """By Neurons node, the names of its state variables, the membrane potential first."""
+    return {node.name: tuple(initial_state(node.model)) for node in network.neurons}
+
+
+def trace_names(network: Network) -> list[str]:
+    """What `record` can name of a network's state over all steps."""
+    names = dict.fromkeys(name for names in variables_of(network).values() for name in names)
+    return [TRACES, *(f"{TRACES}.{name}" for name in names)]
+
+
+def is_trace(kind: object) -> bool:
+    """Whether a kind of recording is of state variables over all steps."""
+    return isinstance(kind, str) and kind.partition(".")[0] == TRACES
+
+
+def probed(probes: Mapping[str, ArrayLike] | None, kinds: Collection[str], program: Program) -> Probed | None:
+    """What is to be noted, None for nothing; InputError where a layer, a neuron or a variable is not there.
+
+    `kinds` are those of recordings, which have been checked.
+    """
+    wanted = {kind.partition(".")[2] for kind in kinds if is_trace(kind)}
+    sites: Mapping[str, NDArray[np.int64] | None] = {} if probes is None else _check_sites(probes, program)
+    found = variables_of(program.network)
+    if wanted and not sites:
+        sites = dict.fromkeys(found)
+    if not sites:
+        return None
+    every = not wanted or "" in wanted
+    noted = {name: tuple(each for each in found[name] if every or each in wanted) for name in sites}
+    missing = [name for name in sites if not noted[name]]
+    if missing and probes:
+        has, named = ", ".join(found[missing[0]]), " or ".join(sorted(wanted))
+        raise InputError(
+            f"probes names {missing[0]}, whose neurons have no state variable {named}, which record names (got {has})"
+        )
+    return Probed({name: each for name, each in sites.items() if noted[name]}, noted)
+
+
+def _check_sites(probes: Mapping[str, ArrayLike], program: Program) -> dict[str, NDArray[np.int64]]:
     if not isinstance(probes, Mapping):
         raise InputError(f"probes must map names of Neurons nodes to neurons (got {type(probes).__name__})")
     layers = {layer.name: layer for layer in program.layers if layer.neurons is not None}
@@ -43,25 +99,38 @@ def _sites(name: str, given: ArrayLike, layer: Layer) -> NDArray[np.int64]:
 
 
 class Traces:
-    """What is noted of the neurons at `sites`, step by step."""
+    """What is noted of neurons, step by step."""
 
-    def __init__(self, program: Program, sites: Sites, steps: int) -> None:
-        self._sites = sites
+    def __init__(self, program: Program, what: Probed, steps: int) -> None:
+        self._what = what
         self.recorded: dict[str, dict[str, NDArray[np.float32]]] = {}
         for layer in program.layers:
-            if layer.name in sites and layer.neurons is not None:
-                shape = steps, len(sites[layer.name])
-                variables = initial_state(layer.neurons.model)
-                self.recorded[layer.name] = {name: np.zeros(shape, np.float32) for name in variables}
+            if layer.name in what.sites:
+                sites = what.sites[layer.name]
+                shape = (steps, *layer.outgoing) if sites is None else (steps, len(sites))
+                self.recorded[layer.name] = {name: np.zeros(shape, np.float32) for name in what.variables[layer.name]}
 
     def note(self, step: int, states: list[LayerState]) -> None:
         """Note what neurons carry after a step."""
         for state in states:
-            if state.layer.name in self._sites:
-                channels, rows, columns = self._sites[state.layer.name].T
-                _, height, width = state.layer.outgoing
-                for values, array in zip(self.recorded[state.layer.name].values(), state.arrays, strict=True):
-                    values[step] = array.reshape(height, width, -1)[rows, columns, channels]
+            recorded = self.recorded.get(state.layer.name)
+            if recorded is None or state.layer.neurons is None:
+                continue
+            names = initial_state(state.layer.neurons.model)
+            for name, array in zip(names, state.arrays, strict=True):
+                if name in recorded:
+                    recorded[name][step] = _chosen(array, state.layer, self._what.sites[state.layer.name])
+
+
+def _chosen(array: NDArray[np.float32], layer: Layer, sites: NDArray[np.int64] | None) -> NDArray[np.float32]:
+    """A variable of chosen neurons, (n,), or of all, (C, H, W)."""
+    channels, height, width = layer.outgoing
+    by_pixel: NDArray[np.float32] = array.reshape(height, width, -1)
+    if sites is None:
+        return by_pixel[..., :channels].transpose(2, 0, 1)
+    channel, rows, columns = sites.T
+    found: NDArray[np.float32] = by_pixel[rows, columns, channel]
+    return found
 
 
 def joined_traces(traces: list[Any]) -> dict[str, dict[str, NDArray[np.float32]]]:

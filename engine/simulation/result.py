@@ -141,10 +141,14 @@ class Result:
 
     @property
     def traces(self) -> dict[str, dict[str, NDArray[np.float32]]]:
-        """By layer and name of a state variable, (T, n) float32 after each step, of the neurons that `probes` names."""
+        """By layer and name of a state variable, float32 after each step: (T, C, H, W), or (T, n) of probed neurons.
+
+        Needs record=("traces",) for all variables of all neurons, ("traces.membrane",) for one of them, or `probes`.
+        """
         if "traces" not in self.recorded:
             raise InputError(
-                "no traces were recorded; simulate with probes={'name of a layer': [(channel, row, column)]}"
+                "no traces were recorded; simulate with record=('traces',), or for some neurons with "
+                "probes={'name of a layer': [(channel, row, column)]}"
             )
         traces: Any = self.recorded["traces"]
         return traces  # type: ignore[no-any-return]
@@ -205,3 +209,10 @@ class Result:
     def density(self) -> float:
         """Mean share of the neurons that fire in a step."""
         return self.total_events / max(1, self.steps * sum(self.neurons.values()))
+
+
+def joined_kernels(*results: Result) -> dict[str, tuple[str, ...]]:
+    """By layer, the kernels that any of the runs of one network used, sorted."""
+    names = dict.fromkeys(name for result in results for name in result.kernels)
+    used = {name: {kernel for result in results for kernel in result.kernels.get(name, ())} for name in names}
+    return {name: tuple(sorted(kernels)) for name, kernels in used.items()}

@@ -22,7 +22,7 @@ from ..threads import WorkerThreads, available_processors
 from .event_inputs import Given, Streams, check_encoded, without_events
 from .given_samples import given_samples
 from .picture_run import PictureRun, is_watched, sorted_kernels
-from .probes import check_probes, joined_traces
+from .probes import is_trace, joined_traces, probed, trace_names
 from .result import RECORDABLE, Result
 from .sample_recording import SampleRecorder
 from .sample_run import SampleRun
@@ -74,7 +74,9 @@ def simulate(
     record : collection of str
         What to keep besides the output: "spikes", "membrane", "spike_count", "readout". Each is a dense array for every
         layer (or, for the readout, every step); without it memory follows the number of events. "state" is what another
-        run needs to go on, see `state`.
+        run needs to go on, see `state`. "traces" are all state variables of neurons after each step, "traces.membrane"
+        the one of that name, in `Result.traces`: of all neurons, or of those that `probes` names. The network is then
+        run step by step.
     tile : int, optional
         Rows of the picture to work on at a time, with the same spikes, output and counts: memory then follows the
         picture's width, not its height. By default all rows, or fewer where the events of all would need more than
@@ -95,8 +97,8 @@ def simulate(
         stopped, with the spikes, potentials and output of one run of all steps. `Result.state` of a run that recorded
         "state", or went on itself.
     probes : mapping of str to (n, 3) int, optional
-        By Neurons node, (channel, row, column) of neurons whose state variables are noted after each step, in
-        `Result.traces`. The network is then run step by step.
+        By Neurons node, (channel, row, column) of neurons whose state variables, all or those that `record` names, are
+        noted after each step, in `Result.traces`. The network is then run step by step.
 
     Returns
     -------
@@ -128,18 +130,20 @@ def simulate(
     pictures, batched = _check_input(network, arrays, time_axis)
     check_encoded(network, pictures)
     steps = _check_steps(steps, _shown_steps(pictures, time_axis, streams))
-    kinds = check_record(record)
+    kinds = check_record(record, network)
     most = _most_threads(threads)
-    carries = bool(network.encoded) or any(each is not None for each in (time_axis, state, probes)) or "state" in kinds
+    traced = probes is not None or any(map(is_trace, kinds))
+    goes_on = time_axis is not None or state is not None
+    carries = bool(network.encoded) or goes_on or traced or "state" in kinds
     if network.delays or carries:
         _refuse_tile(tile, carries)
     program = build_program(network, pictures.shape[-3:], allowed_kernels(kernels))
     if state is not None:
         check_state(state, program, len(pictures) if batched else None)
     check_counts(program, steps + (0 if state is None else state.steps))
-    sites = None if probes is None else check_probes(probes, program)
+    what = probed(probes, kinds, program)
     height = pictures.shape[-2]
-    by_step = order == "time" or bool(sites)
+    by_step = order == "time" or what is not None
     rows = height if carries or network.delays else _tile_rows(tile, order, program, height, steps)
     begin = time.perf_counter()
     with WorkerThreads(most) as workers:
@@ -150,7 +154,7 @@ def simulate(
             states = [state.of_picture(k) if state is not None and batched else state for k in numbers]
             largest = 1 if by_step else STEPS_PER_QUEUE
             results = [
-                PictureRun(program, picture, steps, kinds, workers, most, largest, before, sites, number, events).run()
+                PictureRun(program, picture, steps, kinds, workers, most, largest, before, what, number, events).run()
                 for number, (picture, before, events) in enumerate(
                     zip(pictures, states, streams or [{}] * len(pictures), strict=True)
                 )
@@ -166,7 +170,7 @@ def _side_by_side(
 
     None of another network, and where more is asked for than such a run has.
     """
-    kinds = check_record(record)
+    kinds = check_record(record, network)
     if not (network.encoded and kinds <= SampleRecorder.KINDS):
         return None
     given = given_samples(network, x, time_axis)
@@ -259,14 +263,16 @@ def check_whole(name: str, value: object, most: int, least: int = 1) -> int:
     return int(value)
 
 
-def check_record(record: Collection[str]) -> frozenset[str]:
+def check_record(record: Collection[str], network: Network) -> frozenset[str]:
     """The kinds of recordings that are asked for; InputError where they are none."""
     if not isinstance(record, Iterable):
         raise InputError(f"record can name {', '.join(RECORDABLE)} (got {record!r})")
     kinds = [record] if isinstance(record, str) else list(record)
-    unknown = sorted(str(kind) for kind in kinds if kind not in RECORDABLE)
+    unknown = [kind for kind in kinds if kind not in RECORDABLE]
+    known = [*RECORDABLE, *trace_names(network)] if unknown else RECORDABLE
+    unknown = sorted(str(kind) for kind in unknown if kind not in known)
     if unknown:
-        raise InputError(f"record can name {', '.join(RECORDABLE)} (got {', '.join(unknown)})")
+        raise InputError(f"record can name {', '.join(known)} (got {', '.join(unknown)})")
     return frozenset(kinds)
 
 
@@ -285,7 +291,7 @@ def _refuse_tile(tile: int | None, carries: bool) -> None:
         return
     if carries:
         raise InputError(
-            f"tile cannot be had with time_axis, state, probes or encoders (got tile {tile!r}); leave it out"
+            f"tile cannot be had with time_axis, state, traces, probes or encoders (got tile {tile!r}); leave it out"
         )
     raise InputError(
         f"tile needs a network without delays, which runs layer by layer (got tile {tile!r} and a network with "

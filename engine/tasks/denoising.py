@@ -28,21 +28,16 @@ from .inference import (
     idle_result,
     joined,
     kept_readout,
-    model_for,
-    named,
     recommended_steps,
     run_padded,
 )
+from .restorers import as_shown, check_colors, denoiser, prediction_in, restore
 
 DEFAULT_MODELS = {1: "denoise-gray", 3: "denoise-colour-fast"}
 """Shipped denoisers to take where none is named, by the picture's colour channels."""
 
 _SEEN_LIMITS = (np.float32(-1), np.float32(2))
 """What a network sees of a picture whose range was found."""
-
-PREDICTIONS = ("noise", "picture")
-"""What a denoiser may put out, as "predicts" in its metadata says: the noise (also where nothing is said), or the clean
-picture itself."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -142,18 +137,50 @@ def denoise(
         chosen, if the noise is not what it was trained for.
     """
     check_strength(strength)
-    samples, limits, anywhere = _ranged_picture(picture, sample_range)
+    samples, limits, anywhere = ranged_picture(picture, sample_range)
+    chosen = chosen_for(samples, limits, anywhere, model, strength)
+    for warning in chosen.plan.warnings:
+        warnings.warn(f"the picture: {warning}", PictureWarning, stacklevel=2)
+    steps = recommended_steps(chosen.network) if steps is None else check_steps(steps)
+    options = {"steps": steps, "threads": threads, "order": order, "tile": tile, "kernels": kernels}
+    return denoised(samples, chosen, strength, watch=watch, **options)
+
+
+class Chosen(NamedTuple):
+    """What is taken of a picture, or of the first of a stream: the denoiser, the plan, black and white.
+
+    `anywhere` says that these were found, so that samples may lie beyond them.
+    """
+
+    network: Network
+    plan: Plan
+    limits: SampleRange
+    anywhere: bool
+
+
+def chosen_for(
+    samples: NDArray[Any],
+    limits: SampleRange,
+    anywhere: bool,
+    model: str | os.PathLike[str] | Network | None,
+    strength: float | None,
+) -> Chosen:
+    """What suits a picture; InputError where the model is no denoiser."""
+    gray = without_equal_channels(to_unit(split_transparency(samples)[0], limits, anywhere=anywhere))
+    plan = plan_of(gray, strength) if is_auto(model) else Plan()
+    network = denoiser(plan.model or (DEFAULT_MODELS[_channels(gray)] if model is None else model))
+    return Chosen(network, plan, limits, anywhere)
+
+
+def denoised(
+    samples: NDArray[Any], chosen: Chosen, strength: float | None, *, watch: bool = False, **options: Any
+) -> Denoised:
+    """A picture denoised as was chosen; `options` are those of `denoise_unit`."""
+    limits, anywhere = chosen.limits, chosen.anywhere
     colors, transparency = split_transparency(samples)
     noisy = to_unit(colors, limits, anywhere=anywhere)
-    gray = without_equal_channels(noisy)
-    plan = plan_of(gray, strength) if _is_auto(model) else Plan()
-    for warning in plan.warnings:
-        warnings.warn(f"the picture: {warning}", PictureWarning, stacklevel=2)
-    network = denoiser(plan.model or (DEFAULT_MODELS[_channels(gray)] if model is None else model))
-    steps = recommended_steps(network) if steps is None else check_steps(steps)
-    options = {"steps": steps, "threads": threads, "order": order, "tile": tile, "kernels": kernels}
-    run = denoise_unit(noisy, network, plan, strength, clipped=not anywhere, watch=watch, **options)
-    touched = plan.weight > 0 and strength != 0
+    run = denoise_unit(noisy, chosen.network, chosen.plan, strength, clipped=not anywhere, watch=watch, **options)
+    touched = chosen.plan.weight > 0 and strength != 0
     return Denoised(
         picture=join_transparency(from_unit(run.restored, limits, samples.dtype, anywhere=anywhere), transparency)
         if touched
@@ -163,15 +190,16 @@ def denoise(
         size=noisy.shape[:2],
         result=run.result,
         watched=run.watched,
-        plan=plan,
+        plan=chosen.plan,
     )
 
 
-def _is_auto(model: object) -> bool:
+def is_auto(model: object) -> bool:
+    """Whether the model is to be chosen by the noise."""
     return isinstance(model, str) and model == AUTO
 
 
-def _ranged_picture(picture: object, sample_range: SampleRange | None) -> tuple[NDArray[Any], SampleRange, bool]:
+def ranged_picture(picture: object, sample_range: SampleRange | None) -> tuple[NDArray[Any], SampleRange, bool]:
     """The picture, its black and white, and whether these were found, so that samples may lie anywhere."""
     if sample_range is None:
         samples = as_array(picture, "the picture", PictureError)
@@ -300,7 +328,7 @@ def _noise(
 ) -> tuple[NDArray[np.float32], Result]:
     """The noise that a network sees, in the shape of the picture."""
     output, result = _output(shown, network, options)
-    found = _as_shown(output, shown.shape)
+    found = as_shown(output, shown.shape)
     return (found if prediction_in(network.metadata) == "noise" else shown - found), result
 
 
@@ -339,55 +367,3 @@ def _batch(seen: NDArray[np.float32], network: Network) -> NDArray[np.float32]:
 
 def _channels(colors: NDArray[np.float32]) -> int:
     return 1 if colors.ndim == 2 else colors.shape[2]
-
-
-def restore(noisy: NDArray[np.float32], output: NDArray[np.float32], predicts: str = "noise") -> NDArray[np.float32]:
-    """The picture that an output means, (H, W) or (H, W, C), clipped to [0, 1].
-
-    `predicts` is one of PREDICTIONS: noise is taken off the noisy picture. `output` is (N, O, H, W): a gray network's
-    N pictures are the colour channels.
-    """
-    found = _as_shown(output, noisy.shape)
-    restored: NDArray[np.float32] = np.clip(found if predicts == "picture" else noisy - found, 0, 1)
-    return restored
-
-
-def _as_shown(output: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """(N, O, H, W) as (H, W) or (H, W, C)."""
-    return output.transpose(2, 3, 0, 1).reshape(shape)
-
-
-def prediction_in(metadata: Mapping[str, Any]) -> str:
-    """What a denoiser with such metadata puts out, one of PREDICTIONS; InputError where they say something else."""
-    found = metadata.get("predicts", PREDICTIONS[0])
-    if not isinstance(found, str) or found not in PREDICTIONS:
-        raise InputError(
-            f"the model's metadata must say that it predicts {' or '.join(PREDICTIONS)} (got {found!r:.80})"
-        )
-    return found
-
-
-def denoiser(model: str | os.PathLike[str] | Network) -> Network:
-    """The network that `model` names, where it is a denoiser; InputError otherwise."""
-    return check_restorer(model_for("denoise", model), model, "denoiser")
-
-
-def check_restorer(network: Network, model: object, kind: str) -> Network:
-    """The network, where it puts out a picture like the one that it takes; `model` and `kind` are for messages."""
-    prediction_in(network.metadata)
-    side = network.size_multiple
-    outputs = network.shapes((network.input.channels, side, side))[network.output.name]
-    if outputs != (network.input.channels, side, side):
-        raise InputError(
-            f"the model {named(model)} puts out {outputs[0]}x{outputs[1]}x{outputs[2]} for a picture of "
-            f"{network.input.channels}x{side}x{side}; a {kind} puts out what it takes"
-        )
-    return network
-
-
-def check_colors(network: Network, colors: int) -> None:
-    """InputError where the network cannot take pictures of so many colour channels, one by one or together."""
-    wanted = network.input.channels
-    if wanted not in (1, colors):
-        kind = "a gray picture" if colors == 1 else f"{colors} colour channels"
-        raise InputError(f"the model takes pictures of {wanted} channels and got {kind}; choose a gray model")

@@ -14,8 +14,9 @@ from ..graph import Network
 from ..pictures.ranges import SampleRange, from_unit, to_unit
 from ..pictures.samples import join_transparency, split_transparency
 from .automatic import Plan
-from .denoising import Denoised, UnitRun, check_restorer, check_strength, denoise_unit
+from .denoising import Denoised, UnitRun, check_strength, denoise_unit
 from .inference import check_steps, checked_picture, model_for, recommended_steps
+from .restorers import check_restorer
 
 DEFAULT_MODEL = "derain-small"
 """Shipped derainer to take where none is named."""

@@ -19,6 +19,8 @@ from ..pictures.padding import crop, pad_to_multiple
 from ..pictures.ranges import SampleRange, check_sample_range, type_range, unused_range
 from ..pictures.samples import as_picture, split_transparency
 from ..simulation import Result, simulate
+from ..simulation.result import joined_kernels
+from .frame_runs import FrameRuns
 
 DEFAULT_STEPS = 8
 MAXIMUM_STEPS = 1000
@@ -121,13 +123,23 @@ def run_padded(
     record: Collection[str] = (),
     tile: int | None = None,
     kernels: str | Collection[str] = "auto",
+    frames: FrameRuns | None = None,
 ) -> PaddedRun:
-    """Pad pictures (N, C, H, W) by reflection to a size that the network takes, and run it on them."""
+    """Pad pictures (N, C, H, W) or one of them by reflection to a size that the network takes, and run it on them.
+
+    With `frames` they are what it sees of the next frame of a stream, which is run as these say; what is to be recorded
+    is run by itself.
+    """
     padded, origin = pad_to_multiple(batch, network.size_multiple)
     padded = np.ascontiguousarray(padded)
-    result = simulate(
-        network, padded, steps=steps, order=order, threads=threads, record=record, tile=tile, kernels=kernels
-    )
+    if frames is not None and not record:
+        result = frames.run(network, padded, steps)
+    else:
+        result = simulate(
+            network, padded, steps=steps, order=order, threads=threads, record=record, tile=tile, kernels=kernels
+        )
+    if frames is not None and record:
+        frames.note_recorded(result)
     return PaddedRun(result, origin, (batch.shape[-2], batch.shape[-1]))
 
 
@@ -138,13 +150,12 @@ def idle_result(steps: int) -> Result:
 
 def joined(first: Result, second: Result) -> Result:
     """Two runs of one network as a single result without outputs: counts and seconds are their sums."""
-    names = dict.fromkeys([*first.kernels, *second.kernels])
     return Result(
         outputs={},
         steps=first.steps,
         operations=first.operations + second.operations,
         seconds=first.seconds + second.seconds,
-        kernels={name: tuple(sorted({*first.kernels.get(name, ()), *second.kernels.get(name, ())})) for name in names},
+        kernels=joined_kernels(first, second),
     )
 
 

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from ..errors import InputError
 from ..graph import Network
 from .classification import classifier
-from .denoising import denoiser
 from .deraining import derainer
 from .inference import named
+from .restorers import denoiser
 from .segmentation import segmenter
 
 Model = str | os.PathLike[str] | Network

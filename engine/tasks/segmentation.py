@@ -134,13 +134,23 @@ def segment(
     """
     network = segmenter(model)
     steps = recommended_steps(network) if steps is None else check_steps(steps)
-    stretched = stretches(network.metadata.get("preprocessing", ()))
-    checked, limits = checked_picture(picture, sample_range, warn=not stretched)
+    checked, limits = checked_picture(picture, sample_range, warn=not stretches(preprocessing_of(network)))
+    options = {"threads": threads, "order": order, "tile": tile, "kernels": kernels}
+    return segmented(checked, network, limits, steps=steps, watch=watch, **options)
+
+
+def preprocessing_of(network: Network) -> Any:
+    """What is done to a picture first, as the network's metadata list it."""
+    return network.metadata.get("preprocessing", ())
+
+
+def segmented(
+    checked: NDArray[Any], network: Network, limits: SampleRange, *, steps: int, watch: bool = False, **options: Any
+) -> Segmented:
+    """A picture that was checked, with its black and white, by a segmenter; `options` are those of `run_padded`."""
     samples = network_input(checked, network, limits)
     kept = kept_readout(network, samples, steps, watch)
-    run = run_padded(
-        network, samples, steps=steps, threads=threads, order=order, record=kept, tile=tile, kernels=kernels
-    )
+    run = run_padded(network, samples, steps=steps, record=kept, **options)
     scores = run.cropped(run.result.output)
     by_step = np.stack([labels_of(each) for each in run.outputs_by_step()]) if kept else None
     return Segmented(
@@ -171,7 +181,7 @@ def segmenter(model: str | os.PathLike[str] | Network) -> Network:
         )
     classes_of(network.metadata, outputs[0])
     palette_of(network.metadata, outputs[0])
-    if not keeps_size(network.metadata.get("preprocessing", ())):
+    if not keeps_size(preprocessing_of(network)):
         raise InputError(
             f"the preprocessing of the model {named(model)} changes the size of pictures, but labels are of the "
             "picture's own pixels; leave steps out that resize or crop"

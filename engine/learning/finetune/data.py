@@ -14,7 +14,7 @@ from ...errors import InputError
 from ...pictures.noise import check_sigma
 from ...pictures.picture_files import SUFFIXES
 from ...pictures.picture_set import PictureSet, picture_set
-from ...tasks.denoising import PREDICTIONS
+from ...tasks.restorers import PREDICTIONS
 
 Array = NDArray[Any]
 Picture = NDArray[np.float32]

@@ -13,7 +13,7 @@ from ...pictures.metrics import psnr
 from ...pictures.noise import add_noise
 from ...pictures.padding import crop, pad_to_multiple
 from ...simulation import simulate
-from ...tasks.denoising import prediction_in, restore
+from ...tasks.restorers import prediction_in, restore
 
 
 @dataclass(frozen=True)

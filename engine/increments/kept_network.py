@@ -22,13 +22,13 @@ from ..kernels.increment_arguments import DIRTY_FOUND, IncrementCalls, LayerProg
 from ..kernels.increments import run_increments
 from ..kernels.shared_counter import FINISHED, GIVEN_UP
 from ..kernels.tables import CALL
+from ..simulation.counting import OperationsCounter
+from ..simulation.result import Result
+from ..simulation.scratch import Scratch
+from ..simulation.worker_memory import Phase
 from ..threads import WorkerThreads
-from .counting import OperationsCounter
+from .kept_layer import KeptLayer
 from .layer_increment import LayerIncrement
-from .layer_increments import LayerIncrements
-from .result import Result
-from .scratch import Scratch
-from .worker_memory import Phase
 
 _COUNTERS = 8
 """Of a layer in a cache line."""
@@ -37,7 +37,7 @@ _PHASES = 4
 """Calls for a band at the most."""
 
 
-class Increments:
+class KeptNetwork:
     """A network that is run at a single step, from rest, on one picture after the other.
 
     Parameters
@@ -57,10 +57,10 @@ class Increments:
         self._counters = np.zeros((len(program.layers), -(-(CHANGED + 1) // _COUNTERS) * _COUNTERS), np.int64)
         changed = np.zeros(picture[:2], np.uint8)
         self._changed = changed
-        self._layers: list[LayerIncrements] = []
-        known: dict[str, LayerIncrements] = {}
+        self._layers: list[KeptLayer] = []
+        known: dict[str, KeptLayer] = {}
         for number, layer in enumerate(program.layers):
-            found = LayerIncrements(layer, number, known, (self._picture, changed), threads)
+            found = KeptLayer(layer, number, known, (self._picture, changed), threads)
             known[layer.name] = found
             self._layers.append(found)
         self._found = np.zeros(len(self._layers), DIRTY_FOUND)

@@ -26,14 +26,14 @@ from ..kernels.increments import count_met, write_output
 from ..kernels.quads import PART
 from ..kernels.tables import BAND
 from ..memory import aligned_bytes, aligned_empty
-from .compiled_layers import is_compiled
+from ..simulation.compiled_layers import is_compiled
+from ..simulation.layer_run import by_step
+from ..simulation.scratch import Scratch
+from ..simulation.worker_memory import Phase
+from .costs import NO_CHOICE, costs_of
 from .dirty_taps import dirty_taps, rows_of_bands
-from .increment_costs import NO_CHOICE, costs_of
-from .increment_ways import IncrementWays
 from .layer_increment import LayerIncrement
-from .layer_run import by_step
-from .scratch import Scratch
-from .worker_memory import Phase
+from .ways import Ways
 
 KINDS = 9
 """Events and thresholds, see `LayerRun.fired`."""
@@ -45,7 +45,7 @@ _GAP = 128
 """Entries between the changes of two bands: kernels write whole chunks, and threads share no cache line."""
 
 
-class LayerIncrements:
+class KeptLayer:
     """One layer: what it has computed for the last picture, and what is called to bring that up to date.
 
     Parameters
@@ -53,7 +53,7 @@ class LayerIncrements:
     layer : Layer
     number : int
         Of the layer.
-    before : dict of str to LayerIncrements
+    before : dict of str to KeptLayer
         Those that it may read.
     picture : (H, W, C) float32 and (H, W) uint8
         The analog input, and which pixels of it have changed.
@@ -71,7 +71,7 @@ class LayerIncrements:
         self,
         layer: Layer,
         number: int,
-        before: dict[str, LayerIncrements],
+        before: dict[str, KeptLayer],
         picture: tuple[NDArray[np.float32], NDArray[np.uint8]],
         threads: int,
     ) -> None:
@@ -96,7 +96,7 @@ class LayerIncrements:
         self.fired = np.zeros((KINDS, 8), np.int64)
         self.met = np.zeros((len(self.sources), 2, KINDS, 8), np.int64)
         self._met = np.zeros((len(self.sources), 2, KINDS), np.int64)
-        self._ways = IncrementWays(self)
+        self._ways = Ways(self)
 
     # --- Memory ------------------------------------------------------------------------------------------------------
 
@@ -205,17 +205,12 @@ class LayerIncrements:
         cleared = [] if self.layer.neurons is None else [Phase(clear_changed, (self.changes.changed,))]
         mark = (self._joined, self.taps, self.table(self._own_rows()), self.dirty, touched, numbers)
         sources = np.array([each.number for _, each in self.sources], np.int64)
-        choose = (
-            sources,
-            counters,
-            costs_of(self.layer) if self.by_changes and isinstance(self.layer, GatherLayer) else NO_CHOICE,
-            numbers,
-        )
+        choose = (sources, counters, self._costs(), numbers)
         return [*joined, *cleared, Phase(mark_dirty, mark), Phase(choose_path, choose)]
 
     def _costs(self) -> NDArray[np.void]:
-        gathered = isinstance(self.layer, GatherLayer) and self.by_changes
-        return costs_of(self.layer) if gathered else NO_CHOICE  # type: ignore[arg-type]
+        """What each way costs, where there is a choice."""
+        return costs_of(self.layer) if self.by_changes and isinstance(self.layer, GatherLayer) else NO_CHOICE
 
     def meanwhile(self) -> list[Phase]:
         """What is counted while others begin."""
@@ -309,6 +304,12 @@ class LayerIncrements:
         neurons = math.prod(self.layer.outgoing)
         done = self.reached if kernels == "changes" else full * dirty // pixels
         return LayerIncrement(kernels, changed, neurons, dirty, pixels, done, full)
+
+
+def kept_bytes(layer: Layer) -> int:
+    """Bytes that a layer keeps at the least: currents and levels."""
+    _, height, width = layer.outgoing
+    return height * width * layer.padded_channels * (np.dtype(np.float32).itemsize + 1)
 
 
 def check_layer(layer: Layer, channels: int) -> None:

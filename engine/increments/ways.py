@@ -22,25 +22,25 @@ from ..kernels.processor import host_lanes
 from ..kernels.sources import packed_sources
 from ..kernels.window_block import window_token
 from ..memory import aligned_bytes
-from .integer_products import TILES
-from .plane_means import pool_tables, window_rows
-from .scratch import Scratch
-from .worker_memory import Phase
+from ..simulation.integer_products import TILES
+from ..simulation.plane_means import pool_tables, window_rows
+from ..simulation.scratch import Scratch
+from ..simulation.worker_memory import Phase
 
 if TYPE_CHECKING:
-    from .layer_increments import LayerIncrements
+    from .kept_layer import KeptLayer
 
 
-class IncrementWays:
+class Ways:
     """The ways of a layer.
 
     Parameters
     ----------
-    kept : LayerIncrements
+    kept : KeptLayer
         What the layer keeps.
     """
 
-    def __init__(self, kept: LayerIncrements) -> None:
+    def __init__(self, kept: KeptLayer) -> None:
         self.layer = kept.layer
         self._sources = kept.sources
         self._rows = kept.rows
@@ -92,8 +92,7 @@ class IncrementWays:
         entries = Entries(*scratch.entries(width, rows, rows * width * channels, 1))
         nothing: Quanta = (np.zeros(256, np.uint8), -1)
         sources = self._level_sources({source.name: nothing for source, _ in self._sources})
-        reach = max(phase.offsets[-1] - phase.offsets[0] for phase in layer.node.axes(layer.incoming)[1].reading)
-        read = ReadColumns(self._taps.spans, reach)
+        read = self._read
         decode = Phase(decode_levels, (table, sources, read, entries, channels))
         return [decode, self._gather(layer, table, entries, read, neurons, words)]
 
@@ -163,7 +162,7 @@ class IncrementWays:
         sources = self._level_sources(integers.terms.quanta)
         products = (table, tokens, plan.tables, weights, dense, groups, Constant(layer.bias, 0), neurons)
         return [
-            Phase(spread_levels, (table, sources, dense.planes, plan.tables.layout)),
+            Phase(spread_levels, (table, sources, self._read, dense.planes, plan.tables.layout)),
             Phase(dot_dirty, (*products, self._target(words))),
         ]
 
@@ -180,10 +179,15 @@ class IncrementWays:
         sources = self._level_sources(layer.pooled_levels.quanta)
         strides = (layer.padded_channels, layer.padded_channels)
         return [
-            Phase(spread_levels, (table, sources, planes, tables.layout)),
+            Phase(spread_levels, (table, sources, self._read, planes, tables.layout)),
             Phase(pool_planes, (table, token.steps, tables, planes, means)),
             Phase(fire_currents, (table, token, means, strides, neurons, words, layer.outgoing[2])),
         ]
+
+    @property
+    def _read(self) -> ReadColumns:
+        """Columns of the levels that dirty pixels read."""
+        return ReadColumns(self._taps.spans, self.layer.node.axes(self.layer.incoming)[1].reach)  # type: ignore[attr-defined]
 
     @property
     def _one_pixel(self) -> Any:

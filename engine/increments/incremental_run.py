@@ -12,16 +12,26 @@ from ..binding.bounds import check_counts
 from ..errors import InputError
 from ..float32 import largest_size
 from ..graph import Network
+from ..memory import machine_memory
+from ..simulation.picture_run import is_watched
+from ..simulation.result import Result
+from ..simulation.simulate import check_pictures, check_whole, simulate
 from ..threads import WorkerThreads, available_processors
-from .increments import Increments
+from .kept_layer import check_layer, kept_bytes
+from .kept_network import KeptNetwork
 from .layer_increment import LayerIncrement
-from .layer_increments import check_layer
-from .picture_run import is_watched
-from .result import Result
-from .simulate import check_pictures, check_whole, simulate
 
 MOST_CHANGED = 0.25
 """Share of the pixels from which on a full run is sooner done: what changes spreads from layer to layer."""
+
+
+_GIB = 1 << 30
+
+FIRST = "at the start of a scene"
+SEVERAL_STEPS = "of several steps"
+BRIGHT = "so bright that a number might leave float32"
+CHANGED = "with more than a quarter changed"
+"""Why all of a picture was computed."""
 
 
 class IncrementalRun:
@@ -39,6 +49,11 @@ class IncrementalRun:
     ------
     InputError
         If an Input has an encoder, or `threads` is out of range.
+
+    Attributes
+    ----------
+    why_all : str
+        Why all of the last picture was computed; "" where it was not.
     """
 
     def __init__(self, network: Network, steps: int, threads: int | None) -> None:
@@ -51,8 +66,9 @@ class IncrementalRun:
         self._steps = steps
         self._threads = available_processors() if threads is None else check_whole("threads", threads, 1024)
         self._shape: tuple[int, ...] | None = None
-        self._increments: Increments | None = None
+        self._increments: KeptNetwork | None = None
         self._kept = self._last = np.zeros(0, np.float32)
+        self.why_all = ""
 
     def reset(self) -> None:
         """Forget all pictures so far, and give their memory back."""
@@ -74,48 +90,65 @@ class IncrementalRun:
         RangeError
             As `simulate`.
         """
-        picture = check_pictures(self._network, x)
+        picture = check_pictures(self._network, x)  # which is none of the caller's memory, and can be kept
         if self._shape is not None and picture.shape != self._shape:
             raise InputError(
                 f"x must have the shape {self._shape} of the picture before (got {picture.shape}); reset the stream "
                 "before pictures of another size"
             )
         program = build_program(self._network, picture.shape, allowed_kernels())
-        for layer in program.layers:
-            check_layer(layer, picture.shape[0])
-        check_counts(program, self._steps)
-        if self._is_full(program, picture):
+        if self._shape is None:  # Otherwise it was found to be right.
+            for layer in program.layers:
+                check_layer(layer, picture.shape[0])
+            _check_memory(program, picture.shape)
+            check_counts(program, self._steps)
+        why = self._why_all(program, picture)
+        if why not in ("", FIRST):
             shown = simulate(self._network, picture, self._steps, threads=self._threads), dict[str, LayerIncrement]()
         else:
             shown = self._by_increments(program, picture)
-            self._kept = picture.copy()
-        self._shape, self._last = picture.shape, self._kept if shown[1] else picture.copy()
+            self._kept = picture
+        self.why_all = why
+        self._shape, self._last = picture.shape, picture
         return shown
 
-    def _is_full(self, program: Program, picture: NDArray[np.float32]) -> bool:
-        """Whether a picture is run in full.
+    def _why_all(self, program: Program, picture: NDArray[np.float32]) -> str:
+        """Why all of a picture is computed, the FIRST by increments and others by a full run; "" where it is not.
 
         What leaves float32 is looked for by full runs alone. Where much has changed, increments begin anew only once
         pictures resemble each other: they take longer for the first one than a full run.
         """
+        if self._steps > 1:
+            return SEVERAL_STEPS
         largest = largest_size(picture)
-        if self._steps > 1 or any(is_watched(layer, self._steps, largest) for layer in program.layers):
-            return True
-        if self._increments is None and not self._last.size:
-            return False
-        return min(_share_changed(picture, self._kept), _share_changed(picture, self._last)) > MOST_CHANGED
+        if any(is_watched(layer, self._steps, largest) for layer in program.layers):
+            return BRIGHT
+        if self._increments is not None and _share_changed(picture, self._kept) <= MOST_CHANGED:
+            return ""
+        begins = not self._last.size or _share_changed(picture, self._last) <= MOST_CHANGED
+        return FIRST if begins else CHANGED
 
     def _by_increments(
         self, program: Program, picture: NDArray[np.float32]
     ) -> tuple[Result, dict[str, LayerIncrement]]:
         turned = np.ascontiguousarray(picture.transpose(1, 2, 0))
-        found = self._increments or Increments(program, turned.shape, self._threads)
+        found = self._increments or KeptNetwork(program, turned.shape, self._threads)
         # What a run leaves that was broken off is not used again.
         self._increments = None
         with WorkerThreads(self._threads) as workers:
             shown = found.show(turned, workers)
         self._increments = found
         return shown
+
+
+def _check_memory(program: Program, shape: tuple[int, ...]) -> None:
+    """InputError where more is kept of a picture than the machine has memory."""
+    needed, there = sum(map(kept_bytes, program.layers)), machine_memory()
+    if there is not None and needed > there:
+        raise InputError(
+            f"exact increments of pictures of {shape[1]}x{shape[2]} keep {needed / _GIB:.1f} GiB, and the machine has "
+            f"{there / _GIB:.1f}; leave exact_increments out, or show smaller pictures"
+        )
 
 
 def _share_changed(picture: NDArray[np.float32], before: NDArray[np.float32]) -> float:

@@ -1,0 +1,61 @@
+"""What exact increments have saved, over pictures one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..operations import Operations
+from ..operations.exact import total
+from .layer_increment import LayerIncrement
+
+
+@dataclass(frozen=True)
+class Savings:
+    """What was done for pictures one after the other, beside what full runs of all of them do; these add.
+
+    Parameters
+    ----------
+    pictures : int
+        All that the network was shown.
+    in_full : dict of str to int
+        How many of them had everything computed, by the reason.
+    done : int
+        Accumulates, and multiply-accumulates of the picture itself, that were done.
+    full : int
+        Those that full runs do.
+    """
+
+    pictures: int = 0
+    in_full: Mapping[str, int] = field(default_factory=dict)
+    done: int = 0
+    full: int = 0
+
+    @classmethod
+    def of_run(cls, why: str, increments: Mapping[str, LayerIncrement], operations: Operations) -> Savings:
+        """Of a run: why all of it was computed, "" where it was not; what layers did, and the ledger of a full run."""
+        full = sum(total(node.synops) + node.macs for node in operations.synapses.values())
+        done = sum(each.done for each in increments.values()) if increments else full
+        return cls(operations.pictures, {why: operations.pictures} if why else {}, done, full)
+
+    @property
+    def share(self) -> float:
+        """Share of the accumulates that was done; 1 where there are none."""
+        return self.done / self.full if self.full else 1.0
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        number = sum(self.in_full.values())
+        reasons = ", ".join(f"{count} {why}" for why, count in self.in_full.items())
+        which = f": {reasons}" if number else ""
+        return f"{self.share:.1%} of the accumulates done; {number} of {self.pictures} pictures in full{which}"
+
+    def __add__(self, other: Savings) -> Savings:
+        reasons = dict.fromkeys([*self.in_full, *other.in_full])
+        return Savings(
+            self.pictures + other.pictures,
+            {why: self.in_full.get(why, 0) + other.in_full.get(why, 0) for why in reasons},
+            self.done + other.done,
+            self.full + other.full,
+        )
