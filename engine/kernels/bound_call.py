@@ -8,6 +8,7 @@ kernel's own address and its arguments stand, and of a function that knows their
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -18,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .compilation import compiled_callback
+from .compilation import InnerKernel, compiled_bare, compiled_callback, kept, kernel
 
 
 def bind(kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, NDArray[np.int64]]:
@@ -95,3 +96,22 @@ def call(typing_context, function, block, number):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
+
+
+@compiled_bare
+def _call_from_python(function, block, number):
+    call(function, block, number)
+
+
+class PhaseKernel(InnerKernel):
+    """A kernel that takes a number before its other arguments and returns nothing, to be called by address."""
+
+    def __call__(self, number: int, *arguments: Any) -> None:
+        """Bind the kernel for this once."""
+        function, block = bind(self, arguments)
+        _call_from_python(function, block.ctypes.data, number)
+
+
+def compiled_phase(function: Callable[..., None]) -> Any:
+    """`compiled_bare` for kernels that are called with the number of a band, or with any, by address."""
+    return kept(kernel(PhaseKernel, function, _nrt=False), "phase")

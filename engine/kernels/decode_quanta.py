@@ -8,7 +8,7 @@ from __future__ import annotations
 import numba
 
 from .band import decoded_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .decode import are_silent
 from .entries import CHUNK, add_to_chunk, turn_chunk
 from .sources import count_sources, source_at
@@ -41,7 +41,7 @@ def _decode_source(source, row, x, steps, base, place, decoded):
     return place + end - entry
 
 
-@compiled_bare
+@compiled_phase
 def decode_quanta(band, bands, sources, entries, steps, row_keys):
     """Unpack the rows of the sources that a band reads; as `decode_rows`.
 

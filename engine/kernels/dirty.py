@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numba
 
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .shared_counter import ENTRIES, read_shared
 
 FULL, CHANGES = 0, 1
 """Ways of bringing a layer up to date."""
 
 
-@compiled_bare
+@compiled_phase
 def compare_pictures(_number, picture, kept, changed):
     """Which pixels of a picture, (H, W, C), are not those that were kept, which they become; (H, W) uint8."""
     for y in range(picture.shape[0]):
@@ -27,7 +27,7 @@ def compare_pictures(_number, picture, kept, changed):
                     kept[y, x, channel] = picture[y, x, channel]
 
 
-@compiled_bare
+@compiled_phase
 def join_changed(_number, changed, joined, first):
     """What has changed in `joined` or here, (H, W) uint8; of the first one, here alone."""
     for y in range(changed.shape[0]):
@@ -35,7 +35,7 @@ def join_changed(_number, changed, joined, first):
             joined[y, x] = changed[y, x] if first else joined[y, x] | changed[y, x]
 
 
-@compiled_bare
+@compiled_phase
 def clear_changed(_number, changed):
     """Forget changes; (H, W) uint8."""
     changed[:] = 0
@@ -85,7 +85,7 @@ def _mark_row(changed, taps, y, line, dirty):
     return found
 
 
-@compiled_bare
+@compiled_phase
 def mark_dirty(_number, changed, taps, bands, dirty, touched, numbers):
     """Find out which output pixels read something that has changed, and choose how they are brought up to date.
 
@@ -113,7 +113,7 @@ def mark_dirty(_number, changed, taps, bands, dirty, touched, numbers):
     now.bands, now.pixels, now.rows = found, pixels, rows
 
 
-@compiled_bare
+@compiled_phase
 def choose_path(_number, sources, counters, costs, numbers):
     """Choose how the dirty pixels are brought up to date.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 
 from .band import output_rows, plane_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .dot import GROUP, LANES, load_configuration, release_tiles
 from .dot_band import block_of_sums
 from .dot_groups import add_groups
@@ -16,7 +16,7 @@ from .sources import count_sources, source_at
 from .window_block import store_pixel
 
 
-@compiled_bare
+@compiled_phase
 def spread_levels(band, bands, sources, memory, layout):
     """Fill planes with the levels of all rows that a band reads, and zeros around them; as `fill_planes`.
 
@@ -59,7 +59,7 @@ def _dirty_groups(dirty, phase, steps, ends, pixels, groups):
     return found
 
 
-@compiled_bare
+@compiled_phase
 def dot_dirty(band, bands, tokens, tables, weights, scratch, groups, constant, neurons, target):
     """Currents of a band's dirty pixels, of all levels, silent ones included; as `dot_band`, of a single step.
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 import numba
 
 from .band import decoded_rows, output_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .firing import fire_pixel
 from .gathered import add_events, begin_block, enter_pixel, finished_pixel
 from .window_block import store_pixel
@@ -51,7 +51,7 @@ def _add_column(tables, phase, weights, weight_base, scale, decoded, block, top,
     return block
 
 
-@compiled_bare
+@compiled_phase
 def gather_band(band, bands, token, connections, entries, line, constant, neurons, target, touched):
     """Spikes, or without neurons the currents, of a band.
 

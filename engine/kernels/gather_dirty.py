@@ -10,8 +10,8 @@ import numba
 from numba.extending import overload
 
 from .band import decoded_rows, output_rows
+from .bound_call import compiled_phase
 from .changes import decode_changes_of_pixel
-from .compilation import compiled_bare
 from .firing import fire_pixel
 from .gathered import add_events, begin_block, enter_pixel
 from .quads import SumsBlock, currents_of_differences, less_each
@@ -35,7 +35,7 @@ def _columns_read(decoded, read, width):
     return (max(first - reach, 0), min(end + reach, width)) if first < end else (0, 0)
 
 
-@compiled_bare
+@compiled_phase
 def decode_changes(band, bands, sources, read, entries, row_keys):
     """Unpack the changes of the rows that a band reads, sorted by column; as `decode_rows`.
 
@@ -62,7 +62,7 @@ def decode_changes(band, bands, sources, read, entries, row_keys):
         entries.begins[index], entries.totals[index] = place, total
 
 
-@compiled_bare
+@compiled_phase
 def decode_levels(band, bands, sources, read, entries, row_keys):
     """Unpack all levels of the rows that a band reads, as far as dirty pixels read them; as `decode_rows`, of a step.
 
@@ -138,7 +138,7 @@ def _add_column(tables, phase, weights, weight_base, scale, decoded, block, top,
     return block
 
 
-@compiled_bare
+@compiled_phase
 def gather_dirty(band, bands, token, connections, entries, read, constant, neurons, target):
     """Currents of a band's dirty pixels, and what their neurons fire; as `gather_band`.
 

@@ -10,7 +10,8 @@ from numba.extending import intrinsic
 
 from .arguments import InputRows
 from .band import plane_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
+from .compilation import compiled_inner
 from .sources import count_sources, source_at
 from .vectors import _data, _splat, _store_vector, _vector
 from .zero_counts import MASK_CHANNELS, add_levels, count_by_class
@@ -125,7 +126,7 @@ def _clear_around(planes, steps, size, height, layout, end):
         planes.levels[gap : gap + PLANE_GAP] = 0
 
 
-@compiled_bare
+@compiled_inner
 def _fill_words(steps, source, entry, mask, words, levels, place, size):
     """Spread the entries of so many words of masks out, from the entry and the word of masks on, side by side."""
     for word in range(0, words - 1, 2):
@@ -141,7 +142,7 @@ def _fill_words(steps, source, entry, mask, words, levels, place, size):
         )  # fmt: skip
 
 
-@compiled_bare
+@compiled_inner
 def _fill_by_source(steps, sources, rows, planes, size, layout):
     """Spread one source after the other out, of which none writes beyond its channels."""
     for number in range(count_sources(sources.queues)):
@@ -159,7 +160,7 @@ def _fill_by_source(steps, sources, rows, planes, size, layout):
                 place += layout.pixel_bytes
 
 
-@compiled_bare
+@compiled_phase
 def fill_planes(band, bands, steps, sources, memory, layout):
     """Fill planes with the levels of the rows of the sources that a band reads, and zeros around them.
 
@@ -211,7 +212,7 @@ def _add_zeros(target, of_class, totals):
         counts[number, 1, 0, step] += total
 
 
-@compiled_bare
+@compiled_phase
 def count_zeros_of_planes(band, bands, steps, sources, memory, layout, zeros):
     """Count, for each event that is spread out and that this band counts, the weights of zero that it meets.
 
