@@ -62,7 +62,7 @@ def run_layers(first, last, calls, reads, counters, thread, progress):
 def count_uneven_sources(_band, sources, fan, counts):
     """`count_uneven_rows` of all rows of several queues.
 
-    sources : of CountedSource, as `packed_sources` makes them
+    sources : of CountedSource, as `source_table` makes them
     fan : FanTables
     counts : (sources, >= 1, >= 1 + thresholds, 8) int64, to which [source, 0] is added
     """
@@ -76,7 +76,7 @@ def count_uneven_sources(_band, sources, fan, counts):
 def count_zeros_of_sources(_band, sources, tables, totals, counts):
     """Count, for each event of all rows of several queues, the weights of zero that it meets.
 
-    sources : of CountedSource, as `packed_sources` makes them
+    sources : of CountedSource, as `source_table` makes them
     tables : ZeroTables
     totals : int64, memory for as many as the queue with the most channels has, filled up to whole words of its masks
     counts : (sources, >= 2, >= 1, 8) int64, to which [source, 1, 0] is added
