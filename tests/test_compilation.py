@@ -1,6 +1,7 @@
 """Kernels are compiled without what nobody calls, and without collections of Python's meanwhile."""
 
 import gc
+import weakref
 
 import numba
 import numpy as np
@@ -40,6 +41,20 @@ def test_kernels_have_the_ways_in_that_are_taken():
     assert places.tolist() == [0, 2, 0]
     assert read(places) == 4
     assert (ways_in(doubled), ways_in(write), ways_in(read)) == (set(), set(), {"cpython"})
+
+
+def test_a_phase_keeps_its_arguments_alive():
+    """Addresses do not."""
+    places = np.zeros(3, np.int64)
+    known = weakref.ref(places)
+    run = kernel(PhaseKernel, _write, _nrt=False).bound((places,))
+    del places
+    gc.collect()
+    run(2)
+    assert known().tolist() == [0, 0, 4]
+    del run
+    gc.collect()
+    assert known() is None
 
 
 def test_python_cannot_call_what_kernels_call():

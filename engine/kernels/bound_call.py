@@ -129,11 +129,11 @@ class PhaseKernel(InnerKernel):
         self.bound(arguments)(number)
 
     def bound(self, arguments: tuple[Any, ...]) -> Callable[[int], None]:
-        """The kernel with arguments that stay the same."""
+        """The kernel with arguments that stay the same, of which it keeps the arrays alive."""
         function, block = bind(self, arguments)
-        address = block.ctypes.data
+        address, kept_alive = block.ctypes.data, (block, arguments)
 
-        def run(number: int, _kept: NDArray[np.int64] = block) -> None:
+        def run(number: int, _kept_alive: object = kept_alive) -> None:
             _call_from_python(function, address, number)
 
         return run
