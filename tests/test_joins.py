@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
+import numba
 import numpy as np
 import pytest
 
@@ -23,7 +24,7 @@ from spikeunet.engine import (
 from spikeunet.engine.binding import allowed_kernels, build_program
 from spikeunet.engine.kernels import decode, dot_band, finish, gather, planes, pooling, sequence
 from spikeunet.engine.kernels.entries import host_compresses
-from spikeunet.engine.kernels.sources import packed_numbers, packed_sources
+from spikeunet.engine.kernels.sources import packed_sources, source_table
 from spikeunet.engine.simulation.bound_program import _shelf
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
@@ -132,10 +133,11 @@ def test_no_kernel_is_compiled_for_a_number_of_sources():
 def test_sources_of_a_table_are_of_one_type():
     array = np.zeros(3, np.int64)
     assert packed_sources(((array, 1), (array, 2))) == ((array, 1), (array, 2))
-    first, table = packed_sources(((array, 1),) * 3)
-    assert first == (array, 1)
-    assert table.shape == (3, 8)
-    assert (packed_numbers((1, 2)), packed_numbers((1, 2, 3)).tolist()) == ((1, 2), [1, 2, 3])
+    for number, pack in ((3, packed_sources), (1, source_table)):
+        first, table = pack(((array, 1),) * number)
+        assert first == (array, 1)
+        assert table.shape == (number, 8)
+    assert numba.typeof(source_table(((array, 1),))) == numba.typeof(packed_sources(((array, 1),) * 3))
     for other in ((array.astype(np.int32), 1), (array[::2], 1), (array, np.float32(1))):
         with pytest.raises(TypeError, match="of the same types"):
             packed_sources(((array, 1), (array, 1), other))

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from spikeunet.engine.kernels.arguments import EventSource
-from spikeunet.engine.kernels.bound_call import bind, call
-from spikeunet.engine.kernels.compilation import compiled_bare
+from spikeunet.engine.kernels.bound_call import compiled_phase
 from spikeunet.engine.kernels.sources import count_sources, packed_sources, source_at
 
 MOST_ARGUMENTS = 10
@@ -76,7 +75,7 @@ def read(found):
     ]  # fmt: skip
 
 
-@compiled_bare
+@compiled_phase
 def _write_nested(_number, nested, target):
     target[0] = nested.alone[1]
     target[1] = nested.source.emit[2]
@@ -90,18 +89,12 @@ def test_named_tuples_in_a_block_of_words():
     """Nested, with a float32 number between others and one at the end."""
     target = np.zeros(6)
     arguments = (Nested(np.arange(3.0), source(5), None, -7, np.float32(0.25)), target)
-    function, block = bind(_write_nested, arguments)
-    _call(function, block.ctypes.data, 0)
+    _write_nested(0, *arguments)
     assert target.tolist() == [1.0, 7.0, 0.625, 5.0, -7.0, 0.25]
 
 
-@compiled_bare
-def _call(function, block, number):
-    call(function, block, number)
-
-
-@compiled_bare
-def _write_sources(sources, target):
+@compiled_phase
+def _write_sources(_number, sources, target):
     for number in range(count_sources(sources)):
         found = source_at(sources, number)
         target[number, 0] = found.start[0, 0]
@@ -119,5 +112,5 @@ def test_sources_by_name(number):
     """In a tuple of one or two, and in a table."""
     sources: tuple[Any, ...] = tuple(source(seed) for seed in range(1, number + 1))
     target = np.zeros((number, 8))
-    _write_sources(packed_sources(sources), target)
+    _write_sources(0, packed_sources(sources), target)
     assert target.tolist() == [read(each) for each in sources]

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
 from ..errors import InputError
-from ..pictures.ranges import SampleRange
 from .claims import Claims
 from .class_names import read_class_names
 from .classify_picture import ClassifySettings, classify_file
 from .jobs import plan_readings
 from .one_picture import Model
-from .options import FILE, INPUT
-from .picture_command import check_run_options, process_pictures, run_options
+from .options import FILE
+from .picture_command import RunOptions, check_run_options, inputs_argument, process_pictures, run_options, steps_option
 from .piped_models import MODEL
 from .pipes import PIPE
 
 
 @click.command()
 @click.argument("model", metavar="MODEL", type=MODEL)
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
-@click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
+@inputs_argument
+@steps_option
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="K", default=5, show_default=True, help="Classes to name of a picture."
 )
@@ -36,13 +36,8 @@ def classify(
     top: int,
     classes: Path | None,
     as_json: bool,
-    sample_range: SampleRange | None,
-    page: int | None,
-    threads: int | None,
-    order: str,
-    tile: int | None,
-    kernels: str,
     report: str | None,
+    **run: Unpack[RunOptions],
 ) -> None:
     """Tell the class of pictures.
 
@@ -63,7 +58,7 @@ def classify(
     """
     from ..tasks.classification import classifier, with_classes
 
-    check_run_options(steps, order, tile, kernels)
+    check_run_options(steps, run["order"], run["tile"], run["kernels"])
     if as_json and report is not None:
         raise InputError(f"--json is --report -; leave one of --json and --report {report} out")
     report = PIPE if as_json else report
@@ -73,14 +68,5 @@ def classify(
     jobs = plan_readings(inputs, claims, report)
     network = with_classes(classifier(model), None if classes is None else read_class_names(classes))
     chosen = Model.of(model, network, steps)
-    settings = ClassifySettings(
-        model_for=lambda _: chosen,
-        order=order,
-        threads=threads,
-        tile=tile,
-        kernels=kernels,
-        sample_range=sample_range,
-        page=page,
-        top=top,
-    )
+    settings = ClassifySettings(model_for=lambda _: chosen, top=top, **run)
     process_pictures(jobs, classify_file, settings, "Classifying", report)

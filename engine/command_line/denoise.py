@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
 from ..errors import InputError
 from ..pictures.frame_writer import check_output_suffix
 from ..pictures.picture_files import FORMATS, format_of
-from ..pictures.ranges import SampleRange
 from ..tasks.denoising import DEFAULT_MODELS
 from .claims import Claims
 from .denoise_picture import denoise_file
 from .denoise_settings import check_denoise_options, denoise_settings
 from .jobs import Output, plan_jobs
-from .options import FILE, FILE_NAME, INPUT, exact_increments_option, no_sigma
-from .picture_command import check_increments_options, check_run_options, json_option, process_pictures, run_options
+from .options import FILE, FILE_NAME, exact_increments_option, no_sigma
+from .picture_command import (
+    RunOptions,
+    check_increments_options,
+    check_run_options,
+    inputs_argument,
+    json_option,
+    process_pictures,
+    run_options,
+    steps_option,
+)
 from .piped_models import MODEL
 
 format_option = click.option(
@@ -28,7 +37,7 @@ format_option = click.option(
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
+@inputs_argument
 @click.option(
     "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Picture file, or folder for several."
 )
@@ -39,7 +48,7 @@ format_option = click.option(
     help="Shipped model or model file, or auto: chosen by the noise that is found.  "
     f"[default: {DEFAULT_MODELS[1]}, of colour pictures {DEFAULT_MODELS[3]}]",
 )
-@click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
+@steps_option
 @click.option(
     "--strength",
     type=float,
@@ -66,15 +75,10 @@ def denoise(
     seed: int | None,
     format_: str | None,
     clean: Path | None,
-    sample_range: SampleRange | None,
-    page: int | None,
-    threads: int | None,
-    order: str,
-    tile: int | None,
-    kernels: str,
     report: str | None,
     exact_increments: bool,
     as_json: bool,
+    **run: Unpack[RunOptions],
 ) -> None:
     """Denoise pictures, or the pictures of a folder.
 
@@ -118,27 +122,14 @@ def denoise(
     from ..tasks.automatic import AUTO
 
     check_denoise_options(add_noise, seed, strength)
-    check_run_options(steps, order, tile, kernels)
+    check_run_options(steps, run["order"], run["tile"], run["kernels"])
     if exact_increments:
-        check_increments_options(order, tile, kernels, page)
+        check_increments_options(run["order"], run["tile"], run["kernels"], run["page"])
     claims = Claims()
     for name in DEFAULT_MODELS.values() if model is None or model == AUTO else [model]:
         claims.reads_model(name)
     jobs = plan_jobs(inputs, output_of(output, format_), claims, clean, report=report)
-    settings = denoise_settings(
-        model,
-        steps,
-        add_noise,
-        seed,
-        strength,
-        order=order,
-        threads=threads,
-        tile=tile,
-        kernels=kernels,
-        sample_range=sample_range,
-        page=page,
-        exact_increments=exact_increments,
-    )
+    settings = denoise_settings(model, steps, add_noise, seed, strength, exact_increments=exact_increments, **run)
     process_pictures(jobs, denoise_file, settings, "Denoising", report, as_json)
 
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
-from ..pictures.ranges import SampleRange
 from ..tasks.deraining import DEFAULT_MODEL
 from .claims import Claims
 from .denoise import format_option, output_of
 from .denoise_picture import denoise_file
 from .derain_settings import check_derain_options, derain_settings
 from .jobs import plan_jobs
-from .options import FILE, FILE_NAME, INPUT
-from .picture_command import check_run_options, json_option, process_pictures, run_options
+from .options import FILE, FILE_NAME
+from .picture_command import (
+    RunOptions,
+    check_run_options,
+    inputs_argument,
+    json_option,
+    process_pictures,
+    run_options,
+    steps_option,
+)
 from .piped_models import MODEL
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
+@inputs_argument
 @click.option(
     "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Picture file, or folder for several."
 )
@@ -31,7 +39,7 @@ from .piped_models import MODEL
     type=MODEL,
     help="Shipped model, or model file.",
 )
-@click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
+@steps_option
 @click.option(
     "--strength",
     type=float,
@@ -58,14 +66,9 @@ def derain(
     seed: int | None,
     format_: str | None,
     clean: Path | None,
-    sample_range: SampleRange | None,
-    page: int | None,
-    threads: int | None,
-    order: str,
-    tile: int | None,
-    kernels: str,
     report: str | None,
     as_json: bool,
+    **run: Unpack[RunOptions],
 ) -> None:
     """Take the rain out of pictures, or of the pictures of a folder.
 
@@ -85,21 +88,9 @@ def derain(
       spikeunet derain street.mp4 -o derained.mp4
     """
     check_derain_options(add_rain, seed, strength)
-    check_run_options(steps, order, tile, kernels)
+    check_run_options(steps, run["order"], run["tile"], run["kernels"])
     claims = Claims()
     claims.reads_model(model)
     jobs = plan_jobs(inputs, output_of(output, format_), claims, clean, report=report)
-    settings = derain_settings(
-        model,
-        steps,
-        add_rain,
-        seed,
-        strength,
-        order=order,
-        threads=threads,
-        tile=tile,
-        kernels=kernels,
-        sample_range=sample_range,
-        page=page,
-    )
+    settings = derain_settings(model, steps, add_rain, seed, strength, **run)
     process_pictures(jobs, denoise_file, settings, "Deraining", report, as_json)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 import click
 
 from ..binding.kernel_choice import CHOICES
 from ..errors import InputError
+from ..pictures.ranges import SampleRange
 from .guard import STATUS_ERROR
 from .jobs import Job, run_jobs
 from .one_picture import Record, Settings
-from .options import FILE_NAME, grouped, range_option, threads_option
+from .options import FILE_NAME, INPUT, grouped, range_option, threads_option
 from .pipes import PIPE, PipedOutput
 from .report import print_neurobench, write_report
 from .report_pages import run_with_pages
@@ -22,6 +23,10 @@ from .report_place import page_folder
 from .summary import print_records
 
 SettingsOf = TypeVar("SettingsOf", bound=Settings)
+
+inputs_argument = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
+
+steps_option = click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
 
 run_options = grouped(
     range_option,
@@ -53,6 +58,18 @@ run_options = grouped(
         "or make a folder DIR with a page to look at, report.html, and report.json (needs spikeunet[report]).",
     ),
 )
+
+
+class RunOptions(TypedDict):
+    """What the options of a run say but where the report goes: fields of `Settings`."""
+
+    sample_range: SampleRange | None
+    page: int | None
+    threads: int | None
+    order: str
+    tile: int | None
+    kernels: str
+
 
 json_option = click.option(
     "--json",

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
-from ..pictures.ranges import SampleRange
 from ..tasks.segmentation import DEFAULT_MODEL
 from .claims import Claims
 from .jobs import Output, plan_jobs
 from .one_picture import Model, Settings
-from .options import FILE_NAME, INPUT, exact_increments_option
-from .picture_command import check_increments_options, check_run_options, json_option, process_pictures, run_options
+from .options import FILE_NAME, exact_increments_option
+from .picture_command import (
+    RunOptions,
+    check_increments_options,
+    check_run_options,
+    inputs_argument,
+    json_option,
+    process_pictures,
+    run_options,
+    steps_option,
+)
 from .piped_models import MODEL
 from .segment_picture import (
     OVERLAY,
@@ -25,14 +34,14 @@ from .segment_picture import (
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
+@inputs_argument
 @click.option(
     "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Label picture, or folder for several."
 )
 @click.option(
     "--model", metavar="NAME", type=MODEL, default=DEFAULT_MODEL, show_default=True, help="Shipped model or model file."
 )
-@click.option("--steps", type=int, metavar="T", help="Time steps, 1 to 1000.  [default: the model's own]")
+@steps_option
 @click.option("--overlay", metavar="OUT", type=FILE_NAME, help="Also the picture with its classes' colours over it.")
 @click.option("--probabilities", metavar="OUT", type=FILE_NAME, help="Also each class's probability, as NPZ.")
 @run_options
@@ -45,15 +54,10 @@ def segment(
     steps: int | None,
     overlay: str | None,
     probabilities: str | None,
-    sample_range: SampleRange | None,
-    page: int | None,
-    threads: int | None,
-    order: str,
-    tile: int | None,
-    kernels: str,
     report: str | None,
     exact_increments: bool,
     as_json: bool,
+    **run: Unpack[RunOptions],
 ) -> None:
     """Tell the class of each pixel of pictures, or of the pictures of a folder.
 
@@ -81,9 +85,9 @@ def segment(
     """
     from ..tasks.segmentation import segmenter
 
-    check_run_options(steps, order, tile, kernels)
+    check_run_options(steps, run["order"], run["tile"], run["kernels"])
     if exact_increments:
-        check_increments_options(order, tile, kernels, page)
+        check_increments_options(run["order"], run["tile"], run["kernels"], run["page"])
     extras = {}
     if overlay is not None:
         extras[OVERLAY] = Output(overlay, ".png", check_overlay_format)
@@ -94,14 +98,5 @@ def segment(
     labels = Output(output, ".png", check_labels_suffix)
     jobs = plan_jobs(inputs, labels, claims, extras=extras, report=report)
     chosen = Model.of(model, segmenter(model), steps)
-    settings = Settings(
-        model_for=lambda _: chosen,
-        order=order,
-        threads=threads,
-        tile=tile,
-        kernels=kernels,
-        sample_range=sample_range,
-        page=page,
-        exact_increments=exact_increments,
-    )
+    settings = Settings(model_for=lambda _: chosen, exact_increments=exact_increments, **run)
     process_pictures(jobs, segment_file, settings, "Segmenting", report, as_json)

@@ -62,6 +62,8 @@ class PlaneSource(NamedTuple):
     channel_offset : as in `EventSource`
     masks : uint8
         The queue's, flat; of size 0 without any, or where shift is -1.
+    width : int
+        Channels of the queue.
     """
 
     start: NDArray[np.int64]
@@ -72,6 +74,7 @@ class PlaneSource(NamedTuple):
     shift: int
     channel_offset: int
     masks: NDArray[np.uint8]
+    width: int
 
 
 class CountedSource(NamedTuple):
@@ -101,20 +104,6 @@ class CountedSource(NamedTuple):
     channel_offset: int
     masks: NDArray[np.uint8]
     width: int
-
-
-class PlaneSources(NamedTuple):
-    """What `fill_planes` reads.
-
-    Parameters
-    ----------
-    queues : of PlaneSource, as `packed_sources` makes them
-    channels : as `packed_numbers` makes them
-        Of each source.
-    """
-
-    queues: tuple[Any, ...]
-    channels: Any
 
 
 # --- Weights in integers, see dot_band.py ----------------------------------------------------------------------------

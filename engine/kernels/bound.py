@@ -14,10 +14,9 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-import numba
 import numpy as np
 
-from .compilation import compiled, compiled_bare
+from .compilation import InnerKernel, Kernel, compiled, compiled_bare, kernel
 
 _STANDARD = {*sys.stdlib_module_names, "numpy", "numba", "scipy"}
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), np.generic)
@@ -43,14 +42,14 @@ def bound(template: Any, owner: str, makes_arrays: bool = False, **functions: Ca
     clone.__qualname__ = f"{template.__name__}_{re.sub(r'[^A-Za-z0-9]+', '_', owner)}"
     digest = code_digest(*functions.values())
     if digest is None:
-        return numba.njit(nogil=True, error_model="numpy", _nrt=makes_arrays)(clone)
+        return kernel(Kernel, clone, _nrt=makes_arrays)
     return (compiled if makes_arrays else compiled_bare)(clone, digest)
 
 
 def _jitted(function):
     if hasattr(function, "py_func") or not isinstance(function, FunctionType):
         return function
-    return numba.njit(nogil=True, error_model="numpy")(function)
+    return kernel(InnerKernel, function)
 
 
 def code_digest(*functions):

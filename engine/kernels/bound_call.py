@@ -8,17 +8,19 @@ kernel's own address and its arguments stand, and of a function that knows their
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba._dispatcher import compute_fingerprint
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .compilation import compiled_callback
+from .compilation import InnerKernel, compiled_bare, compiled_callback, kept, kernel
 
 
 def bind(kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, NDArray[np.int64]]:
@@ -27,29 +29,46 @@ def bind(kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, NDArray[np.int64
     Arguments are tuples, with names or without, nested as may be, of integers, single float32 numbers, None and
     arrays; the arrays have to outlive the block.
     """
-    signature = tuple(map(numba.typeof, arguments))
-    block = [_kernel_address(kernel, (types.int64, *signature)), *words(arguments)]
-    return _caller(types.Tuple((types.int64, types.Tuple(signature)))).address, np.array(block, np.int64)
+    # What Numba's own calls tell types apart by, in a hundredth of the time that it takes to say which they are.
+    key = kernel, compute_fingerprint(arguments)
+    known = _addresses.get(key)
+    if known is None:
+        signature = tuple(map(numba.typeof, arguments))
+        caller = _caller(types.Tuple((types.int64, types.Tuple(signature))))
+        known = _addresses[key] = caller.address, _kernel_address(kernel, (types.int64, *signature))
+    function, address = known
+    return function, np.array([address, *words(arguments)], np.int64)
 
 
-def words(value: Any) -> list[int]:
-    """A value as it lies in memory: each number, and each part of Numba's array structure, is a word of its own."""
-    if isinstance(value, tuple):
-        return [word for part in value for word in words(part)]
-    if isinstance(value, np.ndarray):
-        # Owner and parent (none: nobody counts references), items, bytes of an item, data, shape, strides.
-        return [0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides]
-    if isinstance(value, np.float32):
-        return [int(value.view(np.uint32))]  # fills half of its word
-    return [0 if value is None else int(value)]
+_addresses: dict[tuple[Any, bytes], tuple[int, int]] = {}
+"""Of compiled code, which stays: of the function that calls a kernel with arguments of some types, and of the kernel.
+
+Asked for once: llvmlite has a lock, which a forked process may find locked by a thread that it does not have.
+"""
 
 
-@functools.cache
+def words(values: tuple[Any, ...]) -> list[int]:
+    """Values as they lie in memory: each number, and each part of Numba's array structure, is a word of its own."""
+    found: list[int] = []
+    _add_words(values, found)
+    return found
+
+
+def _add_words(values: tuple[Any, ...], found: list[int]) -> None:
+    for value in values:
+        if isinstance(value, np.ndarray):
+            # Owner and parent (none: nobody counts references), items, bytes of an item, data, shape, strides.
+            found += (0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
+        elif isinstance(value, tuple):
+            _add_words(value, found)
+        elif isinstance(value, np.float32):
+            found.append(int(value.view(np.uint32)))  # fills half of its word
+        else:
+            found.append(0 if value is None else int(value))
+
+
 def _kernel_address(kernel: Any, signature: tuple[types.Type, ...]) -> int:
-    """Where a kernel begins that is compiled for these types.
-
-    Asked for once: llvmlite has a lock, which a forked process may find locked by a thread that it does not have.
-    """
+    """Where a kernel begins that is compiled for these types."""
     compiled = kernel.overloads.get(signature)
     if compiled is None:
         kernel.compile(signature)
@@ -95,3 +114,31 @@ def call(typing_context, function, block, number):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
+
+
+@compiled_bare
+def _call_from_python(function, block, number):
+    call(function, block, number)
+
+
+class PhaseKernel(InnerKernel):
+    """A kernel that takes a number before its other arguments and returns nothing, to be called by address."""
+
+    def __call__(self, number: int, *arguments: Any) -> None:
+        """Bind the kernel for this once."""
+        self.bound(arguments)(number)
+
+    def bound(self, arguments: tuple[Any, ...]) -> Callable[[int], None]:
+        """The kernel with arguments that stay the same, of which it keeps the arrays alive."""
+        function, block = bind(self, arguments)
+        address, kept_alive = block.ctypes.data, (block, arguments)
+
+        def run(number: int, _kept_alive: object = kept_alive) -> None:
+            _call_from_python(function, address, number)
+
+        return run
+
+
+def compiled_phase(function: Callable[..., None]) -> Any:
+    """`compiled_bare` for kernels that are called with the number of a band, or with any, by address."""
+    return kept(kernel(PhaseKernel, function, _nrt=False), "phase")

@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .band import output_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .count import count_levels
 from .entries import CHUNK, _compressed, add_to_chunk
 from .shared_counter import ENTRIES, TAKEN, add_shared
@@ -154,7 +154,7 @@ def _split(changes, first, end):
     return place
 
 
-@compiled_bare
+@compiled_phase
 def find_changes(band, bands, words, dirty, levels, changes, counters):
     """Note which neurons of a band fire something else than before, and count what they fire and fired.
 

@@ -1,20 +1,58 @@
-"""How kernels are compiled, and kept on disk for the next process."""
+"""How kernels are compiled, and kept on disk for the next process.
+
+Numba makes two more functions of each one that it compiles, of which one takes Python objects and one can be handed
+over as a value: a fifth of the work where arguments are tuples of many arrays. Kernels are no values, and most are
+called by other kernels or by address, so only those get a way in from Python that need it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numba
 from numba.core import sigutils
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import CPUDispatcher
 
 from ..kernel_cache import KernelCache
 
 _FOLDER = Path(__file__).parent
+
+
+class Kernel(CPUDispatcher):
+    """A function as Numba compiles it for the types of its arguments."""
+
+    def compile(self, sig: Any) -> Any:
+        """Compile for some types, or load what has been."""
+        with _no_collections():
+            return super().compile(sig)
+
+
+class InnerKernel(Kernel):
+    """A kernel that other kernels can call, made without a way in from Python."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        """There is none."""
+        raise TypeError(f"{self.py_func.__name__} can be called by kernels only")
+
+
+def kernel(kind: type[Kernel], function: Callable[..., Any], **options: Any) -> Any:
+    """A kernel of this kind, with Numba's options beside those of all kernels; kept nowhere."""
+    common = {"nopython": True, "boundscheck": None, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    inner = {"no_cpython_wrapper": True} if issubclass(kind, InnerKernel) else {}
+    return kind(function, targetoptions=common | inner | options)
+
+
+def kept(kernel: Any, variant: str, parts: str = "") -> Any:
+    """A kernel whose compiled code is kept on disk; `variant` says how it is compiled, `parts` as in `compiled`."""
+    kernel._cache = _cache(kernel.py_func, variant, parts)
+    return kernel
 
 
 def compiled(function: Callable[..., Any], parts: str = "") -> Any:
@@ -22,7 +60,7 @@ def compiled(function: Callable[..., Any], parts: str = "") -> Any:
 
     `parts` is a digest of what the kernel consists of besides the package's kernels and its own file.
     """
-    return _compiled(function, "compiled", parts)
+    return kept(kernel(Kernel, function), "compiled", parts)
 
 
 def compiled_bare(function: Callable[..., Any], parts: str = "") -> Any:
@@ -31,7 +69,12 @@ def compiled_bare(function: Callable[..., Any], parts: str = "") -> Any:
     Numba then counts no references to arrays. Where arrays are taken out of tuples it would count them in inner loops,
     and each count is a locked instruction, which no loop of vector instructions can have.
     """
-    return _compiled(function, "bare", parts, _nrt=False)
+    return kept(kernel(Kernel, function, _nrt=False), "bare", parts)
+
+
+def compiled_inner(function: Callable[..., Any]) -> Any:
+    """`compiled_bare` for kernels that other kernels call, and Python never; see `compiled_phase`, too."""
+    return kept(kernel(InnerKernel, function, _nrt=False), "inner")
 
 
 def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
@@ -40,14 +83,25 @@ def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
     options = {"error_model": "numpy", "_nrt": False}
     callback: Any = CFunc(function, sigutils.normalize_signature(signature), {}, options)
     callback._cache = _cache(function, "callback")
-    callback.compile()
+    with _no_collections():
+        callback.compile()
     return callback
 
 
-def _compiled(function: Callable[..., Any], variant: str, parts: str = "", **options: Any) -> Any:
-    kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
-    kernel._cache = _cache(function, variant, parts)
-    return kernel
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Have Python look for no cycles meanwhile: Numba makes so many objects that it would do so all the time.
+
+    Under Numba's lock, for which a fork waits, so that no process is left without collections.
+    """
+    with global_compiler_lock:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
 
 
 def _cache(function: Callable[..., Any], variant: str, parts: str = "") -> KernelCache:

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from .bit_counts import GROUP, MOST_GROUPS, count_bits, count_bits_and_fired, count_fired
-from .compilation import compiled_bare
+from .compilation import compiled_bare, compiled_inner
 
 _LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
 _HIGH = np.uint64(0x8080808080808080)
@@ -25,7 +25,7 @@ _PIXELS_OF_AN_ENTRY = 4
 # LLVM turns these loops over an index into vector instructions, and a loop over the elements not as well.
 
 
-@compiled_bare
+@compiled_inner
 def _sum_fired(words):
     sums = np.uint64(0)
     for k in range(words.size):
@@ -33,7 +33,7 @@ def _sum_fired(words):
     return sums
 
 
-@compiled_bare
+@compiled_inner
 def _sum_crossed(words, threshold):
     sums = np.uint64(0)
     for k in range(words.size):
@@ -41,13 +41,13 @@ def _sum_crossed(words, threshold):
     return sums
 
 
-@compiled_bare
+@compiled_inner
 def _flush(sums, factor, counts):
     for step in range(8):
         counts[step] += np.int64((sums >> np.uint64(8 * step)) & np.uint64(255)) * factor
 
 
-@compiled_bare
+@compiled_inner
 def _add_few(levels, thresholds, factor, counts):
     """Add the events and thresholds of at most _FLUSH entries, `factor` times."""
     _flush(_sum_fired(levels), factor, counts[0])
@@ -55,7 +55,7 @@ def _add_few(levels, thresholds, factor, counts):
         _flush(_sum_crossed(levels, np.uint64(threshold)), factor, counts[1 + threshold])
 
 
-@compiled_bare
+@compiled_inner
 def _add_totals(totals, bit, counts):
     """Add what `bit_counts` has found at a bit."""
     for step in range(8):
@@ -119,7 +119,7 @@ def _is_sparse(start, rows):
     return entries < width * (rows.end - rows.first) // _PIXELS_OF_AN_ENTRY
 
 
-@compiled_bare
+@compiled_inner
 def _count_uneven_entries(start, levels, rows, fan, thresholds, counts):
     """The same where hardly any pixel has an event: row by row, and nothing of what is silent but where it begins."""
     width, usual = fan.columns.size, fan.usual_row * fan.usual_column
@@ -133,7 +133,7 @@ def _count_uneven_entries(start, levels, rows, fan, thresholds, counts):
                     _add_few(levels[first : min(first + _FLUSH, start[row, x + 1])], thresholds, excess, counts)
 
 
-@compiled_bare
+@compiled_inner
 def _count_uneven_columns(start, levels, rows, first_column, end_column, fan, kind, counts):
     """Add the events (kind 0) or one threshold's crossings of some columns of equal fan-out, from row to row.
 
@@ -187,7 +187,7 @@ def count_zeros_of_rows(start, channels, levels, rows, tables, channel_offset, c
         x = end
 
 
-@compiled_bare
+@compiled_inner
 def _add_zeros(channels, levels, first, end, zeros, counts):
     """Add the weights of zero, by channel, that some entries meet."""
     if levels.itemsize == 1:

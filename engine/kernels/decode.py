@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba
 
 from .band import decoded_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .entries import CHUNK, add_to_chunk, look_up_chunk, prefetch, scale_chunk
 from .sources import count_sources, source_at
 
@@ -77,7 +77,7 @@ def are_silent(sources, decoded):
     return True
 
 
-@compiled_bare
+@compiled_phase
 def decode_rows(band, bands, sources, entries, steps, row_keys):
     """Unpack the rows of the sources that a band reads.
 
@@ -100,14 +100,14 @@ def decode_rows(band, bands, sources, entries, steps, row_keys):
         begins[x * (rows + 1) + rows] = place
 
 
-@compiled_bare
+@compiled_phase
 def decode_nothing(band, bands, entries):
     """What `decode_rows` makes of no sources at all."""
     decoded = decoded_rows(band, bands, entries)
     decoded.entries.begins[:] = 0
 
 
-@compiled_bare
+@compiled_phase
 def decode_analog_rows(band, bands, picture, channel_offsets, entries, row_keys):
     """Unpack the rows of an analog source, (H, W, C) float32, that a band reads, as events of a single step.
 

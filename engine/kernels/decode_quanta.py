@@ -8,7 +8,7 @@ from __future__ import annotations
 import numba
 
 from .band import decoded_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .decode import are_silent
 from .entries import CHUNK, add_to_chunk, turn_chunk
 from .sources import count_sources, source_at
@@ -41,24 +41,24 @@ def _decode_source(source, row, x, steps, base, place, decoded):
     return place + end - entry
 
 
-@compiled_bare
+@compiled_phase
 def decode_quanta(band, bands, sources, entries, steps, row_keys):
     """Unpack the rows of the sources that a band reads; as `decode_rows`.
 
-    sources : PlaneSources
+    sources : of PlaneSource, as `packed_sources` makes them
     entries : QuantaEntries, which receive what is unpacked
     steps : tuple as long as there are steps
     """
-    decoded, queues = decoded_rows(band, bands, entries), sources.queues
+    decoded = decoded_rows(band, bands, entries)
     rows, begins = decoded.rows, decoded.entries.begins
-    if are_silent(queues, decoded):
+    if are_silent(sources, decoded):
         begins[:] = 0
         return
     place = 0
-    for x in range(source_at(queues, 0).start.shape[1] - 1):
+    for x in range(source_at(sources, 0).start.shape[1] - 1):
         for row in range(rows):
             begins[x * (rows + 1) + row] = place
-            for number in range(count_sources(queues)):
-                source = source_at(queues, number)
+            for number in range(count_sources(sources)):
+                source = source_at(sources, number)
                 place = _decode_source(source, decoded.first_row + row, x, len(steps), row * row_keys, place, decoded)
         begins[x * (rows + 1) + rows] = place

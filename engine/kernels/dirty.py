@@ -5,14 +5,14 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .shared_counter import ENTRIES, read_shared
 
 FULL, CHANGES = 0, 1
 """Ways of bringing a layer up to date."""
 
 
-@compiled_bare
+@compiled_phase
 def compare_pictures(_number, picture, kept, changed):
     """Which pixels of a picture, (H, W, C), are not those that were kept, which they become; (H, W) uint8."""
     for y in range(picture.shape[0]):
@@ -35,7 +35,7 @@ def _join_row(joined, changed):
         joined[x] |= changed[x]
 
 
-@compiled_bare
+@compiled_phase
 def join_changed(_number, changed, joined, first):
     """What has changed in `joined` or here, (H, W) uint8; of the first one, here alone."""
     for y in range(changed.shape[0]):
@@ -55,7 +55,7 @@ def columns_read(first_row, end_row, read, width):
     return (max(first - reach, 0), min(end + reach, width)) if first < end else (0, 0)
 
 
-@compiled_bare
+@compiled_phase
 def clear_changed(_number, changed):
     """Forget changes; (H, W) uint8."""
     changed[:] = 0
@@ -110,7 +110,7 @@ def _mark_row(changed, taps, y, line, dirty):
     return found
 
 
-@compiled_bare
+@compiled_phase
 def mark_dirty(_number, changed, taps, bands, dirty, touched, numbers):
     """Find out which output pixels read something that has changed, and choose how they are brought up to date.
 
@@ -138,7 +138,7 @@ def mark_dirty(_number, changed, taps, bands, dirty, touched, numbers):
     now.bands, now.pixels, now.rows = found, pixels, rows
 
 
-@compiled_bare
+@compiled_phase
 def choose_path(_number, sources, counters, costs, numbers):
     """Choose how the dirty pixels are brought up to date.
 

@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .band import output_rows, plane_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .dot import GROUP, LANES, load_configuration, release_tiles
 from .dot_groups import add_groups
 from .firing import fire_pixel
@@ -52,7 +52,7 @@ def block_of_sums(typing_context, token, sums, index, step_stride, scale, consta
     return block(token, sums, number, number, scale, constant, number, number), generate
 
 
-@compiled_bare
+@compiled_phase
 def dot_band(band, bands, tokens, tables, weights, scratch, constant, neurons, target):
     """Spikes, or without neurons the currents, of a band.
 

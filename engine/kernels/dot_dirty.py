@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 
 from .band import output_rows, plane_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .dirty import columns_read
 from .dot import GROUP, LANES, load_configuration, release_tiles
 from .dot_band import block_of_sums
@@ -17,7 +17,7 @@ from .sources import count_sources, source_at
 from .window_block import store_pixel
 
 
-@compiled_bare
+@compiled_phase
 def spread_levels(band, bands, sources, read, memory, layout):
     """Fill planes with the levels that dirty pixels of a band read, and zeros around them; as `fill_planes`.
 
@@ -62,7 +62,7 @@ def _dirty_groups(dirty, phase, steps, ends, pixels, groups):
     return found
 
 
-@compiled_bare
+@compiled_phase
 def dot_dirty(band, bands, tokens, tables, weights, scratch, groups, constant, neurons, target):
     """Currents of a band's dirty pixels, of all levels, silent ones included; as `dot_band`, of a single step.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from .band import output_rows
+from .bound_call import compiled_phase
 from .compact import compact_rows
-from .compilation import compiled_bare
 from .count import count_levels
 from .shared_counter import ENTRIES, add_shared
 
 
-@compiled_bare
+@compiled_phase
 def finish_band(band, bands, words, events, counters, touched):
     """Pack and count what a band has fired.
 

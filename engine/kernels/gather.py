@@ -24,34 +24,14 @@ gathered.py, and the sums are the same, bit for bit (see engine/binding/integer_
 
 from __future__ import annotations
 
-import numba
-
 from .band import decoded_rows, output_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .firing import fire_pixel
-from .gathered import add_events, begin_block, enter_pixel, finished_pixel
+from .gathered import add_column, begin_block, enter_pixel, finished_pixel
 from .window_block import store_pixel
 
 
-@numba.njit(inline="always")
-def _add_column(tables, phase, weights, weight_base, scale, decoded, block, top, column):
-    """`block` plus the current from the events of one column of input pixels."""
-    geometry = tables.geometry
-    first_row, begins = decoded.first_row, decoded.entries.begins
-    for number in range(phase.first_run, phase.end_run):
-        run = tables.row_runs[number]
-        begin = top + run.offset
-        end = min(begin + run.rows, geometry.height)
-        shift = weight_base + ((run.kernel_row - begin + first_row) * geometry.channels) * scale
-        begin = max(begin, 0)
-        if begin < end:
-            place = column * (decoded.rows + 1) - first_row
-            first, last = begins[place + begin], begins[place + end]
-            block = add_events(block, weights, shift, scale, decoded.entries, first, last)
-    return block
-
-
-@compiled_bare
+@compiled_phase
 def gather_band(band, bands, token, connections, entries, line, constant, neurons, target, touched):
     """Spikes, or without neurons the currents, of a band.
 
@@ -109,14 +89,12 @@ def gather_band(band, bands, token, connections, entries, line, constant, neuron
                                 column = reached if geometry.divisor == 1 else reached // geometry.divisor
                                 if column >= 0 and column < geometry.width and column * geometry.divisor == reached:
                                     base = weight_base + (kernel_columns - 1 - tap) * block_width
-                                    block = _add_column(
-                                        tables, phase, weights, base, scale, decoded, block, top, column
-                                    )
+                                    block = add_column(tables, phase, weights, base, scale, decoded, block, top, column)
                         elif wait > 0:
                             wait -= 1
                         else:
                             if column >= 0 and column < geometry.width:
-                                block = _add_column(
+                                block = add_column(
                                     tables, phase, weights, weight_base, scale, decoded, block, top, column
                                 )
                             column += 1

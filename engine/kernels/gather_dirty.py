@@ -6,26 +6,24 @@ bytes: they are larger by `OFFSET` than they are, and what that brings too much 
 
 from __future__ import annotations
 
-import numba
 from numba.extending import overload
 
 from .band import decoded_rows, output_rows
+from .bound_call import compiled_phase
 from .changes import decode_changes_of_pixel
-from .compilation import compiled_bare
 from .dirty import columns_read
 from .firing import fire_pixel
-from .gathered import add_events, begin_block, enter_pixel
-from .quads import SumsBlock, currents_of_differences, less_each
+from .gathered import OFFSET, add_column, begin_block, enter_pixel
+from .quads import SumsBlock, currents_of_differences
 from .sources import count_sources, source_at
 from .window_block import store_pixel
 
-OFFSET = 128
-"""By how much weights are larger than they are, so that they are unsigned bytes."""
+__all__ = ["OFFSET", "decode_changes", "decode_levels", "gather_dirty"]
 
 # --- Unpacking -------------------------------------------------------------------------------------------------------
 
 
-@compiled_bare
+@compiled_phase
 def decode_changes(band, bands, sources, read, entries, row_keys):
     """Unpack the changes of the rows that a band reads, sorted by column; as `decode_rows`.
 
@@ -53,7 +51,7 @@ def decode_changes(band, bands, sources, read, entries, row_keys):
         entries.begins[index], entries.totals[index] = place, total
 
 
-@compiled_bare
+@compiled_phase
 def decode_levels(band, bands, sources, read, entries, row_keys):
     """Unpack all levels of the rows that a band reads, as far as dirty pixels read them; as `decode_rows`, of a step.
 
@@ -83,19 +81,6 @@ def decode_levels(band, bands, sources, read, entries, row_keys):
 # --- Gathering -------------------------------------------------------------------------------------------------------
 
 
-def less_offsets(block, entries, first, last):
-    """What was added for the entries between two places in `begins`, less what weights were too large by."""
-
-
-@overload(less_offsets, inline="always")
-def _less_offsets(block, entries, first, last):
-    if isinstance(block, SumsBlock):
-        return lambda block, entries, first, last: less_each(
-            block, OFFSET * (entries.totals[last] - entries.totals[first])
-        )
-    return lambda block, entries, first, last: block
-
-
 def finished_changes(block, weights, constant, channel, place):
     """`finished_pixel`, where what is added to are currents that are kept."""
 
@@ -109,27 +94,7 @@ def _finished_changes(block, weights, constant, channel, place):
     return lambda block, weights, constant, channel, place: block
 
 
-@numba.njit(inline="always")
-def _add_column(tables, phase, weights, weight_base, scale, decoded, block, top, column):
-    """As that of gather.py, of weights that are larger than they are."""
-    geometry = tables.geometry
-    first_row, begins = decoded.first_row, decoded.entries.begins
-    for number in range(phase.first_run, phase.end_run):
-        run = tables.row_runs[number]
-        begin = top + run.offset
-        end = min(begin + run.rows, geometry.height)
-        shift = weight_base + ((run.kernel_row - begin + first_row) * geometry.channels) * scale
-        begin = max(begin, 0)
-        if begin < end:
-            place = column * (decoded.rows + 1) - first_row
-            first, last = begins[place + begin], begins[place + end]
-            if first < last:
-                block = add_events(block, weights, shift, scale, decoded.entries, first, last)
-                block = less_offsets(block, decoded.entries, place + begin, place + end)
-    return block
-
-
-@compiled_bare
+@compiled_phase
 def gather_dirty(band, bands, token, connections, entries, read, constant, neurons, target):
     """Currents of a band's dirty pixels, and what their neurons fire; as `gather_band`.
 
@@ -182,14 +147,12 @@ def gather_dirty(band, bands, token, connections, entries, read, constant, neuro
                                 column = reached if divisor == 1 else reached // divisor
                                 if column >= first_read and column < end_read and column * divisor == reached:
                                     base = weight_base + (kernel_columns - 1 - tap) * block_width
-                                    block = _add_column(
-                                        tables, phase, weights, base, scale, decoded, block, top, column
-                                    )
+                                    block = add_column(tables, phase, weights, base, scale, decoded, block, top, column)
                         else:
                             reached = ahead + columns[first_column]
                             column = reached if divisor == 1 else reached // divisor
                             if column >= first_read and column < end_read and column * divisor == reached:
-                                block = _add_column(
+                                block = add_column(
                                     tables, phase, weights, weight_base, scale, decoded, block, top, column
                                 )
                         if ahead - window + 1 < first:

@@ -1,16 +1,24 @@
-"""What gathering in float32 and in integers have of their own: chosen by the types of the token and the block.
+"""What all gathering has in common, and what it has of its own in float32 and in integers, of spikes and of changes.
+
+The latter is chosen by the types of the token, the block and the entries.
 
 The functions without a body are names that kernels call; Numba puts in what their overloads return.
 """
 
 from __future__ import annotations
 
+import numba
 from numba.extending import overload
 
-from .quads import QuadToken, SumsBlock, add_quad, currents_of_sums, empty_sums, next_sums
+from .arguments import QuantaEntries
+from .increment_arguments import ChangeEntries
+from .quads import QuadToken, SumsBlock, add_quad, currents_of_sums, empty_sums, less_each, next_sums
 from .window_block import empty_block, multiply_add, next_pixel
 
-__all__ = ["add_events", "begin_block", "enter_pixel", "finished_pixel"]
+__all__ = ["add_column", "begin_block", "enter_pixel", "finished_pixel"]
+
+OFFSET = 128
+"""By how much the weights of changes are larger than they are, so that they are unsigned bytes."""
 
 _ALL = 0xFFFFFFFF
 """Four events are there."""
@@ -38,24 +46,35 @@ def _enter_pixel(block, constant, index):
     return lambda block, constant, index: next_pixel(block, constant, index, 0)
 
 
-def add_events(block, weights, shift, scale, entries, first, last):
-    """`block` plus what the entries first ... last - 1 bring; the weights of a key are at shift + key * scale."""
+def add_events(block, weights, shift, scale, entries, begin, end):
+    """`block` plus what the entries begins[begin], ..., begins[end] - 1 bring.
+
+    The weights of a key are at shift + key * scale.
+    """
 
 
 @overload(add_events, jit_options={"forceinline": True})
-def _add_events(block, weights, shift, scale, entries, first, last):
+def _add_events(block, weights, shift, scale, entries, begin, end):
+    if entries.instance_class is ChangeEntries:
+        return _add_changes
     return _add_four_at_a_time if isinstance(block, SumsBlock) else _add_one_by_one
 
 
-def _add_one_by_one(block, weights, shift, scale, entries, first, last):
-    for entry in range(first, last):
+def _add_changes(block, weights, shift, scale, entries, begin, end):
+    events = QuantaEntries(entries.begins, entries.keys, entries.quanta, entries.stride)
+    block = add_events(block, weights, shift, scale, events, begin, end)
+    return less_each(block, OFFSET * (entries.totals[end] - entries.totals[begin]))
+
+
+def _add_one_by_one(block, weights, shift, scale, entries, begin, end):
+    for entry in range(entries.begins[begin], entries.begins[end]):
         block = multiply_add(block, weights, shift, entries.keys, scale, entries.values, entry)
     return block
 
 
-def _add_four_at_a_time(block, weights, shift, scale, entries, first, last):
+def _add_four_at_a_time(block, weights, shift, scale, entries, begin, end):
     integers, keys, quanta, stride = weights.integers, entries.keys, entries.quanta, entries.stride
-    entry = first
+    entry, last = entries.begins[begin], entries.begins[end]
     while entry + 4 <= last:
         rows = (
             shift + keys[entry] * scale,
@@ -74,6 +93,23 @@ def _add_four_at_a_time(block, weights, shift, scale, entries, first, last):
             shift + keys[entry] * scale,
         )
         block = add_quad(block, integers, rows, quanta, entry, stride, (1 << (8 * (last - entry))) - 1)
+    return block
+
+
+@numba.njit(inline="always")
+def add_column(tables, phase, weights, weight_base, scale, decoded, block, top, column):
+    """`block` plus the current from the events of one column of input pixels."""
+    geometry = tables.geometry
+    first_row = decoded.first_row
+    for number in range(phase.first_run, phase.end_run):
+        run = tables.row_runs[number]
+        begin = top + run.offset
+        end = min(begin + run.rows, geometry.height)
+        shift = weight_base + ((run.kernel_row - begin + first_row) * geometry.channels) * scale
+        begin = max(begin, 0)
+        if begin < end:
+            place = column * (decoded.rows + 1) - first_row
+            block = add_events(block, weights, shift, scale, decoded.entries, place + begin, place + end)
     return block
 
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 import numba
 
 from .band import output_rows
-from .bound_call import call
+from .bound_call import call, compiled_phase
 from .changes import READY
 from .compilation import compiled_bare
 from .shared_counter import FINISHED, TAKEN, add_shared, wait_until
 
 
-@compiled_bare
+@compiled_phase
 def write_output(band, bands, kept, dirty, output):
     """Bring a readout, (O, H, W), up to date where a band has dirty pixels."""
     rows = output_rows(band, bands)
@@ -41,7 +41,7 @@ def write_output(band, bands, kept, dirty, output):
 # --- Counting --------------------------------------------------------------------------------------------------------
 
 
-@compiled_bare
+@compiled_phase
 def count_met(_number, source, net, fan, zeros, odd, thresholds, counts):
     """Add to `counts` what a source's changes meet beside the usual fan-out: what they fire now less what they fired.
 

@@ -10,7 +10,8 @@ from numba.extending import intrinsic
 
 from .arguments import InputRows
 from .band import plane_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
+from .compilation import compiled_inner
 from .sources import count_sources, source_at
 from .vectors import _data, _splat, _store_vector, _vector
 from .zero_counts import MASK_CHANNELS, add_levels, count_by_class
@@ -125,7 +126,7 @@ def _clear_around(planes, steps, size, height, layout, end):
         planes.levels[gap : gap + PLANE_GAP] = 0
 
 
-@compiled_bare
+@compiled_inner
 def _fill_words(steps, source, entry, mask, words, levels, place, size):
     """Spread the entries of so many words of masks out, from the entry and the word of masks on, side by side."""
     for word in range(0, words - 1, 2):
@@ -141,11 +142,12 @@ def _fill_words(steps, source, entry, mask, words, levels, place, size):
         )  # fmt: skip
 
 
-@compiled_bare
+@compiled_inner
 def _fill_by_source(steps, sources, rows, planes, size, layout):
     """Spread one source after the other out, of which none writes beyond its channels."""
-    for number in range(count_sources(sources.queues)):
-        source, words = source_at(sources.queues, number), sources.channels[number] // MASK_CHANNELS
+    for number in range(count_sources(sources)):
+        source = source_at(sources, number)
+        words = source.width // MASK_CHANNELS
         pixels = source.start.shape[1] - 1
         # A source that is alone fills a whole row.
         pieces, together = (1, pixels) if words * MASK_CHANNELS == layout.pixel_bytes else (pixels, 1)
@@ -159,24 +161,25 @@ def _fill_by_source(steps, sources, rows, planes, size, layout):
                 place += layout.pixel_bytes
 
 
-@compiled_bare
+@compiled_phase
 def fill_planes(band, bands, steps, sources, memory, layout):
     """Fill planes with the levels of the rows of the sources that a band reads, and zeros around them.
 
     steps : tuple as long as there are steps
-    sources : PlaneSources
+    sources : of PlaneSource, as `source_table` makes them
     memory : uint8, see `Planes`
     layout : PlaneLayout
     """
     planes = plane_rows(band, bands, memory)
-    queues, first_row, levels = sources.queues, planes.first_row, planes.levels
+    first_row, levels = planes.first_row, planes.levels
     size = planes.rows * layout.row_bytes + PLANE_GAP
-    height, width = source_at(queues, 0).start.shape
+    height, width = source_at(sources, 0).start.shape
     first, end = max(first_row, 0), min(first_row + planes.rows, height)
     written, exactly = True, True  # whether each pixel is written to whole, and nothing beyond it
-    for number in range(count_sources(queues)):
-        written &= source_at(queues, number).masks.size > 0
-        exactly &= sources.channels[number] % MASK_CHANNELS == 0
+    for number in range(count_sources(sources)):
+        source = source_at(sources, number)
+        written &= source.masks.size > 0
+        exactly &= source.width % MASK_CHANNELS == 0
     if written:
         _clear_around(planes, len(steps), size, height, layout, layout.edge + (width - 1) * layout.pixel_bytes)
     else:
@@ -188,13 +191,13 @@ def fill_planes(band, bands, steps, sources, memory, layout):
         base = (row - first_row) * layout.row_bytes + layout.edge
         for x in range(width - 1):
             # Sources in order: what one writes too much, always zeros, is overwritten by the next one or next pixel.
-            for number in range(count_sources(queues)):
-                source = source_at(queues, number)
+            for number in range(count_sources(sources)):
+                source = source_at(sources, number)
                 entry = source.start[row, x]
                 if source.masks.size == 0:
                     _fill_entries(source, entry, source.start[row, x + 1], base, size, len(steps), levels)
                     continue
-                words = (sources.channels[number] + MASK_CHANNELS - 1) // MASK_CHANNELS
+                words = (source.width + MASK_CHANNELS - 1) // MASK_CHANNELS
                 mask, place = (row * (width - 1) + x) * words, base + source.channel_offset
                 _fill_words(steps, source, entry, mask, words, levels, place, size)
             base += layout.pixel_bytes
@@ -204,14 +207,14 @@ def fill_planes(band, bands, steps, sources, memory, layout):
 def _add_zeros(target, of_class, totals):
     """Add the weights of zero that channels meet which are active so often."""
     sources, step, counts = target
-    for number in range(count_sources(sources.queues)):
-        total, first = 0, source_at(sources.queues, number).channel_offset
-        for channel in range(first, first + sources.channels[number]):
+    for number in range(count_sources(sources)):
+        source, total = source_at(sources, number), 0
+        for channel in range(source.channel_offset, source.channel_offset + source.width):
             total += of_class[channel] * totals[channel]
         counts[number, 1, 0, step] += total
 
 
-@compiled_bare
+@compiled_phase
 def count_zeros_of_planes(band, bands, steps, sources, memory, layout, zeros):
     """Count, for each event that is spread out and that this band counts, the weights of zero that it meets.
 

@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .band import output_rows, plane_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 from .firing import fire_pixel
 from .planes import PLANE_GAP
 from .sources import count_sources, source_at
@@ -29,14 +29,14 @@ _index = np.uint64
 """Numba looks at each signed index whether it counts from the end: in these short loops that is half of the time."""
 
 
-@compiled_bare
+@compiled_phase
 def clear_sums(band, bands, geometry, steps, sums):
     """Let sums of a band's windows begin, (rows, width, steps, padded channels) float32."""
     rows = output_rows(band, bands)
     sums[: (rows.end - rows.first) * geometry.output_width * steps * rows.padded] = 0
 
 
-@compiled_bare
+@compiled_phase
 def pool_events(band, bands, geometry, sources, steps, sums):
     """Add the events of all sources to the sum of each of a band's windows.
 
@@ -100,7 +100,7 @@ def sum_levels(typing_context, window, planes, place, strides, scale, sums, inde
     return types.void(pair, planes, place, pair, types.float32, sums, place), generate
 
 
-@compiled_bare
+@compiled_phase
 def pool_planes(band, bands, steps, tables, levels, sums):
     """Means of each of a band's windows, from levels that are spread out.
 
@@ -126,7 +126,7 @@ def pool_planes(band, bands, steps, tables, levels, sums):
                 place += size
 
 
-@compiled_bare
+@compiled_phase
 def pool_analog(band, bands, geometry, picture, steps, channel_offset, sums):
     """Add an analog source, (H, W, C) float32, whose value is the same at every step."""
     rows = output_rows(band, bands)
@@ -142,7 +142,7 @@ def pool_analog(band, bands, geometry, picture, steps, channel_offset, sums):
                             sums[place + step * rows.padded + channel] += picture[row, column, channel]
 
 
-@compiled_bare
+@compiled_phase
 def divide_by_area(band, bands, geometry, steps, sums):
     """Turn a band's sums into means, in place; padding counts as zeros."""
     rows = output_rows(band, bands)
@@ -151,7 +151,7 @@ def divide_by_area(band, bands, geometry, steps, sums):
         sums[place] /= area
 
 
-@compiled_bare
+@compiled_phase
 def fire_currents(band, bands, token, currents, strides, neurons, words, out_width):
     """Spikes of a band whose currents are in memory; `words` as in gather_band. The token's window is one pixel.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .band import output_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
 
 
-@compiled_bare
+@compiled_phase
 def add_to_readout(band, bands, currents, steps, readout, width, touched):
     """Add the currents of a band, one step after the other, to the running sum.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .arguments import InputRows
-from .bound_call import call
+from .bound_call import call, compiled_phase
 from .compilation import compiled_bare
 from .count import count_uneven_rows, count_zeros_of_rows
 from .shared_counter import ENTRIES, FINISHED, GIVEN_UP, add_shared, next_band, read_shared, wait_until
@@ -58,11 +58,11 @@ def run_layers(first, last, calls, reads, counters, thread, progress):
     progress.reached[0] = last
 
 
-@compiled_bare
+@compiled_phase
 def count_uneven_sources(_band, sources, fan, counts):
     """`count_uneven_rows` of all rows of several queues.
 
-    sources : of CountedSource, as `packed_sources` makes them
+    sources : of CountedSource, as `source_table` makes them
     fan : FanTables
     counts : (sources, >= 1, >= 1 + thresholds, 8) int64, to which [source, 0] is added
     """
@@ -72,11 +72,11 @@ def count_uneven_sources(_band, sources, fan, counts):
         count_uneven_rows(source.start, source.levels, rows, fan, source.thresholds, counts[number, 0])
 
 
-@compiled_bare
+@compiled_phase
 def count_zeros_of_sources(_band, sources, tables, totals, counts):
     """Count, for each event of all rows of several queues, the weights of zero that it meets.
 
-    sources : of CountedSource, as `packed_sources` makes them
+    sources : of CountedSource, as `source_table` makes them
     tables : ZeroTables
     totals : int64, memory for as many as the queue with the most channels has, filled up to whole words of its masks
     counts : (sources, >= 2, >= 1, 8) int64, to which [source, 1, 0] is added

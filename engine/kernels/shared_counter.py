@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .compilation import compiled_bare
+from .compilation import compiled_bare, compiled_inner
 from .vectors import _data
 
 ENTRIES, FINISHED, TAKEN = range(3)
@@ -94,7 +94,7 @@ def wait_for(counters, index, value, rounds):
         _pause()
 
 
-@compiled_bare
+@compiled_inner
 def wait_until(counters, index, value):
     """Wait until counters[index] is at least `value`, however long that takes."""
     looks = 0

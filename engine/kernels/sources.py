@@ -1,7 +1,8 @@
 """What a layer reads, source by source: one or two sources as a tuple, more as a table of where they lie in memory.
 
 The length of a tuple is part of its type, and kernels are compiled for the types of their arguments. Kernels for one
-source and for two know exactly what they read; for all other numbers there is one kernel, which looks it up.
+source and for two know exactly what they read; for all other numbers there is one kernel, which looks it up. Kernels
+that go through one source after the other, rather than through all of them for each pixel, take a table always.
 """
 
 from __future__ import annotations
@@ -25,11 +26,16 @@ _WORD_BYTES = 8
 def packed_sources(sources: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
     """What kernels take of sources, each a (named) tuple of arrays and numbers, all of the same types.
 
-    More than `MOST_IN_TUPLE` become the first of them, for its types, and a table with a row for each, in which stands
-    what `bound_call.words` makes of it. The table keeps the arrays alive.
+    More than `MOST_IN_TUPLE` become what `source_table` makes of them.
     """
-    if len(sources) <= MOST_IN_TUPLE:
-        return sources
+    return sources if len(sources) <= MOST_IN_TUPLE else source_table(sources)
+
+
+def source_table(sources: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
+    """The same whatever their number: the first of them, for its types, and a table with a row for each.
+
+    In it stands what `bound_call.words` makes of a source. The table keeps the arrays alive.
+    """
     if len({tuple(map(_kind, source)) for source in sources}) > 1:
         raise TypeError("sources must be of the same types")
     return sources[0], np.asarray(_Table(sources))
@@ -45,11 +51,6 @@ class _Table:
         self._sources = sources
         self._words = np.array([words(source) for source in sources], np.int64)
         self.__array_interface__ = self._words.__array_interface__  # That is how NumPy finds the memory.
-
-
-def packed_numbers(numbers: tuple[int, ...]) -> tuple[int, ...] | np.ndarray[Any, np.dtype[np.int64]]:
-    """A number for each source, likewise."""
-    return numbers if len(numbers) <= MOST_IN_TUPLE else np.array(numbers, np.int64)
 
 
 def _kind(value: Any) -> tuple[Any, ...]:

@@ -10,7 +10,8 @@ import numba
 import numpy as np
 
 from .band import output_rows
-from .compilation import compiled_bare
+from .bound_call import compiled_phase
+from .compilation import compiled_bare, compiled_inner
 from .sources import count_sources, source_at
 
 _STEPS = 8
@@ -49,14 +50,14 @@ def _mark_row(source, row, steps, reach, rows, marks):
                     marks[(y - rows.first) * reach.width + reach.columns[of_column]] |= found
 
 
-@compiled_bare
+@compiled_inner
 def _begin_row(marks, awake):
     """Mark the pixels of a row that are not at rest."""
     for x in range(marks.size):
         marks[x] = np.uint16(awake[x]) << np.uint16(_STEPS)
 
 
-@compiled_bare
+@compiled_inner
 def _find_spans(marks, spans):
     """Write down how many spans of marked pixels a row has, and first and last + 1 pixel of each."""
     every = np.uint16(0)
@@ -75,7 +76,7 @@ def _find_spans(marks, spans):
     spans[0] = count
 
 
-@compiled_bare
+@compiled_phase
 def find_touched(band, bands, sources, steps, reach, awake, touched):
     """Find the pixels of a band that have to be computed, and at which steps an event reaches each of them.
 
@@ -128,7 +129,7 @@ def count_updates(rows, steps, fired, touched, awake, updates):
                     updates[step] += ((own | mark) >> step) & 1
 
 
-@compiled_bare
+@compiled_phase
 def count_updates_of_band(band, bands, steps, events, touched, awake, updates):
     """`count_updates` of a band whose events lie in memory of all rows.
 

@@ -8,7 +8,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .compilation import compiled_bare
+from .compilation import compiled_inner
 from .vectors import _data, _load_vector, _store_vector, _vector
 
 MASK_CHANNELS = 32
@@ -63,7 +63,7 @@ def _of_masks(builder, masks, place):
 add_levels, add_masks = _adding_up(_of_levels), _adding_up(_of_masks)
 
 
-@compiled_bare
+@compiled_inner
 def _next_of_class(classes, x):
     """The next column of the class of column x; beyond the last column where there is none."""
     following = x + 1
@@ -72,7 +72,7 @@ def _next_of_class(classes, x):
     return following
 
 
-@compiled_bare
+@compiled_inner
 def _first_of_class(classes, kind):
     x = 0
     while x < classes.size and classes[x] != kind:
@@ -126,7 +126,7 @@ def _add_zeros(target, of_class, totals):
     counts[0] += total
 
 
-@compiled_bare
+@compiled_inner
 def count_zeros_of_masks(masks, rows, width, tables, place, totals, counts):
     """Add to `counts`, for each event of some rows at a single step, the weights of zero that it meets.
 

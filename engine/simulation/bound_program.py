@@ -26,7 +26,7 @@ from ..kernels.float_mode import flushing
 from ..kernels.sequence import count_uneven_sources, count_zeros_of_sources, run_layers
 from ..kernels.sequence_arguments import LayerCalls, LayerReads, SequenceProgress
 from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
-from ..kernels.sources import packed_sources
+from ..kernels.sources import source_table
 from ..kernels.tables import CALL
 from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
 from ..threads import WorkerThreads
@@ -268,7 +268,7 @@ class BoundGroup:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
         if not part.inputs.queues:
             return
-        sources = packed_sources(counted_sources(part.inputs))
+        sources = source_table(counted_sources(part.inputs))
         counts = self._counts_of(index, 0)
         yield count_uneven_sources, (sources, part.layer.fan_tables, counts)
         if part.zeros_to_count is not None:

@@ -8,6 +8,7 @@ from ..binding.integer_layer import QuadLayer
 from ..kernels.arguments import BandTable, QuantaEntries, ScaledIntegers
 from ..kernels.decode_quanta import decode_quanta
 from ..kernels.gather import gather_band
+from ..kernels.sources import packed_sources
 from .integer_products import plane_sources
 from .layer_state import Inputs
 
@@ -18,7 +19,7 @@ class EventIntegers:
     def __init__(self, quads: QuadLayer, inputs: Inputs, steps: int) -> None:
         self._connections = quads.plan.tables, ScaledIntegers(quads.weights, quads.terms.scale)
         self._token = quads.token(steps)
-        self._sources = plane_sources(inputs, quads.terms.quanta)
+        self._sources = packed_sources(plane_sources(inputs, quads.terms.quanta))
 
     @property
     def weight_bytes(self) -> int:

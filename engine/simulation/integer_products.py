@@ -16,14 +16,13 @@ from ..kernels.arguments import (
     BandTable,
     DotScratch,
     PlaneSource,
-    PlaneSources,
     ScaledIntegers,
     ZeroCounts,
 )
 from ..kernels.dot import GROUP, LANES, tile_configuration
 from ..kernels.dot_band import dot_band
 from ..kernels.planes import count_zeros_of_planes, fill_planes
-from ..kernels.sources import packed_numbers, packed_sources
+from ..kernels.sources import source_table
 from ..kernels.tables import ZeroTables
 from ..kernels.zero_counts import MASK_CHANNELS
 from .layer_state import Inputs
@@ -43,13 +42,13 @@ def masks_of(queue: EventQueue, shift: int) -> NDArray[np.uint8]:
     return _NO_MASKS if queue.masks is None or shift < 0 else queue.masks.reshape(-1)
 
 
-def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> PlaneSources:
-    """What `fill_planes` takes of the sources.
+def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[PlaneSource, ...]:
+    """What `fill_planes` and `decode_quanta` take of each source.
 
     `quanta` of each source, by name.
     """
     numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=attrgetter("itemsize"))
-    sources = tuple(
+    return tuple(
         PlaneSource(
             queue.start,
             queue.channels.astype(numbers, copy=False),
@@ -58,11 +57,10 @@ def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> PlaneSources:
             *quanta[source.name],
             source.channel_offset,
             masks_of(queue, quanta[source.name][1]),
+            source.channels,
         )
         for source, queue, _ in inputs.queues
     )
-    channels = tuple(source.channels for source, _, _ in inputs.queues)
-    return PlaneSources(packed_sources(sources), packed_numbers(channels))
 
 
 class IntegerProducts:
@@ -87,7 +85,7 @@ class IntegerProducts:
         self.weights = ScaledIntegers(integers.weights, integers.terms.scale)
         self.tokens = integers.tokens(steps)
         self._steps = steps
-        self.sources = plane_sources(inputs, integers.terms.quanta)
+        self.sources = source_table(plane_sources(inputs, integers.terms.quanta))
         # Levels without a value are silent in the planes.
         seen = all(integers.terms.every_level_counts(source.name) for source, _, _ in inputs.queues)
         self.counts_zeros = zero is not None and seen

@@ -125,9 +125,10 @@ class LayerRun:
         """What one of the workers does."""
         # What leaves float32 where NumPy adds is found as it is elsewhere: see LayerState.watch.
         with np.errstate(over="ignore", invalid="ignore"):
+            calls = [phase.bound() for phase in phases]
             for index in indices:
-                for phase in phases:
-                    phase.function(index, *phase.arguments)
+                for call in calls:
+                    call(index)
 
     def _work(self) -> int:
         """About how many operations the layer takes: those of its parts and those of its neurons."""

@@ -7,6 +7,7 @@ sums, neurons that are no ladder of thresholds, events for which there is no roo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -269,9 +270,10 @@ class LayerBands:
             phases.append(Phase(pool_analog, analog))
         return [*phases, Phase(divide_by_area, (self._table, geometry, self._steps, means))]
 
-    def as_summand(self, memory: WorkerMemory) -> tuple[list[Phase], NDArray[np.float32], int]:
+    def as_summand(self, memory: WorkerMemory) -> tuple[list[Callable[[int], None]], NDArray[np.float32], int]:
         """The phases of a part of a sum, where they leave its currents, and its channels there."""
-        return self._current(memory), memory.scratch.currents(self._size(self._steps)), self._padded
+        phases = [phase.bound() for phase in self._current(memory)]
+        return phases, memory.scratch.currents(self._size(self._steps)), self._padded
 
     # --- Phases in Python --------------------------------------------------------------------------------------------
 
@@ -293,7 +295,7 @@ class LayerBands:
         total[:] = 0
         for phases, found, padded in parts:
             for phase in phases:
-                phase.function(index, *phase.arguments)
+                phase(index)
             total[:, : self._channels] += found[: size * padded].reshape(size, padded)[:, : self._channels]
 
     def _evaluate(self, index: int, scratch: Scratch, currents: NDArray[np.float32]) -> None:

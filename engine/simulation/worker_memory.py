@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.bound_call import PhaseKernel
 from .scratch import Scratch
 
 
@@ -17,6 +18,12 @@ class Phase(NamedTuple):
 
     function: Callable[..., None]
     arguments: tuple[Any, ...] = ()
+
+    def bound(self) -> Callable[[int], None]:
+        """What is called with the number of a band, from Python."""
+        if isinstance(self.function, PhaseKernel):
+            return self.function.bound(self.arguments)
+        return lambda band: self.function(band, *self.arguments)
 
 
 @dataclass(eq=False)

@@ -29,7 +29,18 @@ class Batches(Protocol):
         """A batch: inputs (N, H, W, C) float32 and targets (N, H, W, O), or labels (N, H, W) or (N, 1, 1)."""
 
 
-class DenoisingBatches:
+class _Crops:
+    """What batches of crops of a denoiser have in common."""
+
+    def __init__(self, pictures: Sequence[Picture], crop: int, batch: int, predicts: str, names: Sequence[str]) -> None:
+        check_pictures(pictures, crop, batch, names)
+        check_prediction(predicts)
+        self.crop = crop
+        self.batch = batch
+        self.predicts = predicts
+
+
+class DenoisingBatches(_Crops):
     """Random crops of clean pictures, flipped and turned, with Gaussian noise; the target is what is predicted.
 
     Parameters
@@ -62,17 +73,13 @@ class DenoisingBatches:
         predicts: str = PREDICTIONS[0],
         names: Sequence[str] = (),
     ) -> None:
-        check_pictures(pictures, crop, batch, names)
+        super().__init__(pictures, crop, batch, predicts, names)
         low, high = (check_sigma(value) for value in sigma)
         if low > high:
             raise InputError(f"sigma must be a range from low to high (got {low:g}:{high:g})")
-        check_prediction(predicts)
         self.pictures = pictures
         self._examples = [(picture,) for picture in pictures]
         self.sigma = (low, high)
-        self.crop = crop
-        self.batch = batch
-        self.predicts = predicts
 
     def draw(self, generator: np.random.Generator) -> tuple[Array, Array]:
         """Noisy crops and their noise, or the clean crops, each (batch, crop, crop, C) float32."""
@@ -82,7 +89,7 @@ class DenoisingBatches:
         return clean + noise, clean if self.predicts == "picture" else noise
 
 
-class PairBatches:
+class PairBatches(_Crops):
     """Random crops of noisy pictures and of the same without noise, flipped and turned alike.
 
     Parameters
@@ -113,13 +120,9 @@ class PairBatches:
         predicts: str = PREDICTIONS[0],
         names: Sequence[str] = (),
     ) -> None:
-        check_pictures([noisy for noisy, _ in pairs], crop, batch, names)
+        super().__init__([noisy for noisy, _ in pairs], crop, batch, predicts, names)
         check_pairs(pairs, names)
-        check_prediction(predicts)
         self.pairs = list(pairs)
-        self.crop = crop
-        self.batch = batch
-        self.predicts = predicts
 
     def draw(self, generator: np.random.Generator) -> tuple[Array, Array]:
         """Noisy crops and their noise, or the clean crops, each (batch, crop, crop, C) float32."""
