@@ -6,7 +6,6 @@ straight line, so that its running sums, of w and of w t_i, say where it crosses
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from .compilation import compiled
@@ -14,17 +13,27 @@ from .compilation import compiled
 _END = 1e300
 """Later than all arrivals, and still a number."""
 _SLOW = 1e6
-"""A crossing at more than so many times the time of the last arrival is looked at again: its slope may be rounding."""
+"""A crossing so many times later than the last arrival is looked at again: its slope may be rounding."""
 _UNIT = 2.0**-52
 
 
-@numba.njit(inline="always")
-def rounding_of_slope(order, number, weights, bias, target):
-    """How far a neuron's slope after so many arrivals may be off: sums of weights that cancel out leave some."""
-    total = abs(bias[target])
-    for place in range(number):
-        total += abs(weights[order[place], target])
-    return total * number * _UNIT
+@compiled
+def forget_rounding(order, times, weights, bias, slopes, crossed):
+    """Take spikes back whose slope is no more than the rounding of its sum: of weights that cancel out some is left.
+
+    order : int64, (A,), sources that spike, in the order of their times
+    times, weights, bias : as in `first_crossings`, of a sample
+    slopes : float64, (J,), at the spikes
+    crossed : float64, (J,), changed
+    """
+    latest = _SLOW * times[order[-1]] if order.size > 0 else np.inf
+    for target in range(crossed.size):
+        if latest < crossed[target] < np.inf:
+            total = abs(bias[target])
+            for source in order:
+                total += abs(weights[source, target])
+            if slopes[target] <= total * order.size * _UNIT:
+                crossed[target] = np.inf
 
 
 @compiled
@@ -70,10 +79,6 @@ def first_crossings(times, orders, counts, weights, bias, threshold, crossed, sl
                     if limit[target] < np.inf and slope[target] > 0 and level >= threshold:
                         # Rounding must not put a spike before what caused it.
                         time = (threshold + moment[target]) / slope[target]
-                        if place >= 0 and time > _SLOW * now:
-                            rounding = rounding_of_slope(orders[sample], place + 1, weights, bias, target)
-                            if slope[target] <= rounding:
-                                continue
                         crossed[sample, target] = min(max(time, now), following)
                         slopes[sample, target], arrivals[sample, target] = slope[target], place + 1
                         limit[target] = np.inf
@@ -83,6 +88,7 @@ def first_crossings(times, orders, counts, weights, bias, threshold, crossed, sl
         for target in range(width):
             if limit[target] < np.inf:
                 slopes[sample, target], arrivals[sample, target] = slope[target], number
+        forget_rounding(orders[sample, :number], times[sample], weights, bias, slopes[sample], crossed[sample])
 
 
 @compiled
