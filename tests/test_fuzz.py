@@ -24,7 +24,7 @@ SAMPLE = {
     "segmentation": 60,
     "checkpoint": 150,
     "finetune": 60,
-    "learnt": 250,
+    "learnt": 150,
     "kill": 60,
 }
 TARGETS = fuzz.targets()
