@@ -1,6 +1,7 @@
 """STDP: filters on natural pictures, and which way digits move, by how motion is made into a still picture.
 
-    python benchmarks/learning_stdp.py --out docs/learning_stdp
+    python benchmarks/learning_stdp.py --out docs/learning_stdp --clips 600
+    python benchmarks/learning_stdp.py --out docs/learning_stdp --clips 600 --only street --street CAMSEQ01/image
 
 Filters: learnt from scikit-image's photographs behind differences of Gaussians, beside filters before learning.
 To each filter, on minus off, a Gabor function is fitted; a table has the share of the variance that it explains, and
@@ -8,7 +9,11 @@ its orientation selectivity, 1 - circular variance of the answers to gratings of
 Clips: scikit-learn's digits, enlarged to 16x16, move one pixel a frame in one of four directions; digits of the test
 clips are others than those of the clips to learn from. Filters learn without labels, a linear readout tells the
 direction from pooled spikes; filters before learning (with thresholds that learnt) are the control. Several seeds, of
-filters, clips and order. Needs the extras `plots` and `evaluate`.
+filters, clips and order.
+Street: a real clip, a folder of frames in the order of their names, taken from a car. What is on the left moves to the
+left, and the other way round where the clip is played backward. Cut-outs of 24x24 of both halves, forward or backward,
+mirrored or not, so that no side and no sight tells the direction; the first two thirds of the frames are learnt from.
+Needs the extras `plots` and `evaluate`.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ import click
 import numpy as np
 from _learning import pyplot
 from scipy.optimize import least_squares
-from skimage import color, data
+from skimage import color, data, io, transform
 
 from spikeunet.engine.learning import read_data
 from spikeunet.engine.learning.stdp import (
@@ -177,6 +182,30 @@ def moving_digits(pictures, number, generator):
     return clips, labels
 
 
+def street_frames(folder):
+    """(T, H, W) gray, a quarter of the size."""
+    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in (".png", ".jpg", ".tif"))
+    return np.array(
+        [transform.downscale_local_mean(color.rgb2gray(io.imread(path)[..., :3]), (4, 4)) for path in paths]
+    )
+
+
+def street_clips(frames, number, generator, length=4):
+    """Clips (N, length, SIZE, SIZE), and whether what is seen moves to the right."""
+    _, height, width = frames.shape
+    clips, labels = np.zeros((number, length, SIZE, SIZE)), np.zeros(number, np.int64)
+    edge = height // 6
+    for index in range(number):
+        first, row = generator.integers(len(frames) - length + 1), generator.integers(edge, height - SIZE - edge + 1)
+        left, backward, mirrored = generator.integers(2, size=3)
+        inward = generator.integers((width // 2 - SIZE) // 2 + 1)
+        column = inward if left else width - SIZE - inward
+        clip = frames[first : first + length, row : row + SIZE, column : column + SIZE]
+        clip = clip[::-1] if backward else clip
+        clips[index], labels[index] = clip[..., ::-1] if mirrored else clip, (not left) ^ backward ^ mirrored
+    return clips, labels
+
+
 def moving(clips, motion, kept={}):  # noqa: B006 - kept from call to call
     """Still pictures of clips by late fusion; optical flow is slow, and found once."""
     key = (id(clips), motion)
@@ -221,13 +250,16 @@ def accuracy(parts, motion, fusion, seed, learn, filters=32, patches=6, epochs=3
     return float((read(fitted, features[1]).argmax(axis=1) == parts[1][1]).mean())
 
 
-def motion_table(out, seeds, clips, arms):
-    pictures, test = read_data("digits")
-    rows = []
+def motion_parts(seeds, clips, learnt, tested, make):
     parts = []
     for seed in range(seeds):
         generator = np.random.default_rng(seed)
-        parts.append((moving_digits(pictures, clips, generator), moving_digits(test, clips // 2, generator)))
+        parts.append((make(learnt, clips, generator), make(tested, clips // 2, generator)))
+    return parts
+
+
+def motion_table(path, parts, arms):
+    seeds, rows = len(parts), []
     for motion, fusion in arms:
         row = [motion, fusion]
         for learn in (True, False):
@@ -237,13 +269,13 @@ def motion_table(out, seeds, clips, arms):
         rows.append(row)
         shown = " ± ".join(f"{100 * v:.1f}" for v in row[2:4]), " ± ".join(f"{100 * v:.1f}" for v in row[4:])
         print(f"{motion}\t{fusion}\tlearnt {shown[0]}\trandom {shown[1]}", flush=True)
-    kept = earlier_rows(f"{out}_motion.csv") | {tuple(row[:2]): row for row in rows}
+    kept = earlier_rows(path) | {tuple(row[:2]): row for row in rows}
     rows = [kept[arm] for arm in ARMS if arm in kept]
-    with open(f"{out}_motion.csv", "w", newline="") as stream:
+    with open(path, "w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["motion", "fusion", "learnt", "deviation", "random weights", "deviation"])
         writer.writerows([*row[:2], *(round(value, 4) for value in row[2:])] for row in rows)
-    draw_motion(f"{out}_motion.png", rows)
+    return rows
 
 
 def earlier_rows(path):
@@ -275,12 +307,20 @@ def draw_motion(path, rows):
 @click.option("--side", default=7, show_default=True, help="Of filters on photographs.")
 @click.option("--clips", default=800, show_default=True, help="To learn from; half as many to test with.")
 @click.option("--motion", help="This one alone; other rows of the table stay.")
-@click.option("--only", type=click.Choice(["filters", "motion"]))
-def main(out, seeds, side, clips, motion, only):
-    if only != "motion":
+@click.option("--street", type=click.Path(exists=True, file_okay=False), help="Frames of a clip taken from a car.")
+@click.option("--only", type=click.Choice(["filters", "motion", "street"]))
+def main(out, seeds, side, clips, motion, street, only):
+    arms = [arm for arm in ARMS if motion is None or arm[0] == motion]
+    if only in (None, "filters"):
         natural(out, seeds, side)
-    if only != "filters":
-        motion_table(out, seeds, clips, [arm for arm in ARMS if motion is None or arm[0] == motion])
+    if only in (None, "motion"):
+        parts = motion_parts(seeds, clips, *read_data("digits"), moving_digits)
+        draw_motion(f"{out}_motion.png", motion_table(f"{out}_motion.csv", parts, arms))
+    if street is not None and only in (None, "street"):
+        frames = street_frames(street)
+        learnt = 2 * len(frames) // 3
+        parts = motion_parts(seeds, clips, frames[:learnt], frames[learnt:], street_clips)
+        motion_table(f"{out}_street.csv", parts, arms)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from spikeunet.engine.errors import InputError, StateDictError, first_few
-from spikeunet.engine.graph import UNCHOSEN, Network, Neurons
-from spikeunet.engine.neurons import MultiThreshold, NeuronModel, rectifies
+from spikeunet.engine.graph import UNCHOSEN, Network, Neurons, Node
+from spikeunet.engine.layers import MaxPool2d
+from spikeunet.engine.neurons import BurstNeuron, IntegrateAndFire, MultiThreshold, NeuronModel, rectifies
 
 from .architectures import ARCHITECTURES, AUTO, fitting, recognised
 from .batch_norm import EPSILON
@@ -74,10 +75,12 @@ def convert(
         Percentile of the activations that becomes 1, in (0, 100]; 100 is the maximum. Given alone it makes `scales`
         percentiles.
     neuron : MultiThreshold, IntegrateAndFire, BurstNeuron or any other neuron model, optional
-        Model of all neurons with its initial potential; one that emits negative values, such as SignedMultiThreshold,
-        stands for the identity and replaces such models only, any other stands for a ReLU and leaves them alone. By
-        default MultiThreshold.rounding(): of a state dict for all neurons, of a Network for the `Neurons` that were
-        given no model; a model that was given stays, and so do the neurons that a network was trained with.
+        Model of all neurons with its initial potential; where that is 0, IntegrateAndFire and BurstNeuron behind max
+        pooling begin half a threshold up, so that they pass on all that a window puts out, however it is rounded. One
+        that emits negative values, such as SignedMultiThreshold, stands for the identity and replaces such models only,
+        any other stands for a ReLU and leaves them alone. By default MultiThreshold.rounding(): of a state dict for all
+        neurons, of a Network for the `Neurons` that were given no model; a model that was given stays, and so do the
+        neurons that a network was trained with.
     scales : "least-squares", "percentile" or "iteration", optional
         How scales are chosen: by the least squared error between activations and what the neurons emit in their place,
         for the steps that the metadata recommend (or as many as
@@ -139,6 +142,8 @@ def convert(
         check_sizes(network, pictures, facts.get("input_size"))
         network, found = _normalized(network, pictures, percentile, normalization, scales, about.get("steps"))
         facts |= found
+    if neuron is not None:
+        network = _with_pools_that_pass_all(network, neuron)
     facts |= _checked_against(network, imported, check, force=force)
     if (metadata or {}).get("task") == "segment" and (pair := two_classes(network)) is not network:
         network, facts = pair, {**facts, "classes": "0 and the only logit"}
@@ -250,6 +255,27 @@ def _with_neurons_like(network: Network, model: NeuronModel) -> Network:
             for node in network.nodes
         ]
     )
+
+
+def _with_pools_that_pass_all(network: Network, neuron: NeuronModel) -> Network:
+    """The network with those of its neurons behind max pooling half a threshold up that would begin at 0.
+
+    What a window puts out are differences of sums. In exact arithmetic these are multiples of the threshold, which
+    neurons that floor pass on; rounded, some are a little less, and a spike would wait for the next one.
+    """
+    if not isinstance(neuron, (BurstNeuron, IntegrateAndFire)) or neuron.initial:
+        return network
+    if isinstance(neuron, IntegrateAndFire) and neuron.reset != "subtract":
+        return network
+    higher = replace(neuron, initial=neuron.threshold / 2)
+
+    def raised(node: Node) -> Node:
+        if not isinstance(node, Neurons) or node.model != neuron:
+            return node
+        pool = network[node.source]
+        return replace(node, model=higher) if isinstance(pool, MaxPool2d) and pool.state_values else node
+
+    return network.replace([raised(node) for node in network.nodes])
 
 
 def _check_trained_neurons(

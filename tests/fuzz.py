@@ -3,7 +3,8 @@
     python tests/fuzz.py [TARGET ...] [--inputs 10000] [--seed 0] [--keep FOLDER]
 
 tries so many mutated inputs on each target (model, state-dict, weights, weights-zip, weights-legacy, weights-npz,
-weights-safetensors, weights-keras, onnx, nir, picture, command-line, calibration, segmentation, checkpoint, finetune)
+weights-safetensors, weights-keras, onnx, nir, picture, command-line, calibration, segmentation, checkpoint, finetune,
+learnt)
 and prints how each ended; the target kill interrupts so many writers of every kind of output.
 Anything but a refusal in one line or a result is a finding: it is printed, its input kept, and the status is 1.
 """
@@ -30,6 +31,7 @@ from pathlib import Path
 
 import fuzz_inputs
 import fuzz_kill
+import fuzz_learnt
 import fuzz_segmentation
 import fuzz_training
 import fuzz_weights
@@ -176,6 +178,7 @@ class Target:
 
 def targets() -> dict[str, Target]:
     """Everything that can be fuzzed here: scores of segmentations need scikit-learn, graphs the package onnx or nir."""
+    learnt = fuzz_learnt.Learnt()
     found = {
         "model": Target(fuzz_inputs.Models(), read_broken_model),
         "state-dict": Target(fuzz_inputs.States(), read_broken_state),
@@ -184,6 +187,7 @@ def targets() -> dict[str, Target]:
         "calibration": Target(fuzz_inputs.calibrations(), run_broken_command),
         "checkpoint": Target(fuzz_training.Checkpoints(), fuzz_training.resume_broken),
         "finetune": Target(fuzz_training.trainings(), run_broken_training),
+        "learnt": Target(learnt, lambda broken: fuzz_learnt.read_broken(learnt, *broken)),
         "weights": Target(fuzz_weights.Weights(), fuzz_weights.read_broken_weights),
         "kill": Target(lambda random: random, fuzz_kill.Killer()),
     }

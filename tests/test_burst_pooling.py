@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from spikeunet.converters import convert
-from spikeunet.engine import BurstNeuron, Conv2d, Input, MaxPool2d, Network, Neurons, Output, forward, simulate
+from spikeunet.engine import (
+    BurstNeuron,
+    Conv2d,
+    Input,
+    IntegrateAndFire,
+    MaxPool2d,
+    Network,
+    Neurons,
+    Output,
+    forward,
+    simulate,
+)
 
 STEPS = 32
 
@@ -54,13 +65,40 @@ def windows(sums):
     return sums.reshape(steps, channels, height // 2, 2, width // 2, 2).max(axis=(3, 5))
 
 
-@pytest.mark.parametrize("neuron", [BurstNeuron(gamma=1), BurstNeuron(gamma=5), BurstNeuron(0.25, gamma=5)])
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        BurstNeuron(gamma=1),
+        BurstNeuron(gamma=5),
+        BurstNeuron(0.25, gamma=5),
+        BurstNeuron(0.2, gamma=5),
+        BurstNeuron(1 / 15, 15),
+    ],
+)
 def test_what_is_pooled_is_the_largest_sum_at_every_step(pictures, neuron):
-    """Of what windows emitted so far, exactly: lateral inhibition loses nothing, and leaves nothing on the membrane."""
-    found = simulate(converted(pictures, neuron), pictures[0], STEPS, record=("spikes",)).spikes
+    """Of what windows emitted so far: inhibition loses nothing, neurons keep nothing back, however it is rounded."""
+    network = converted(pictures, neuron)
+    found = simulate(network, pictures[0], STEPS, record=("spikes",)).spikes
     for relu, pool in (("relu1", "pool1"), ("relu2", "pool2")):
-        np.testing.assert_array_equal(windows(found[relu].cumsum(axis=0)), found[pool].cumsum(axis=0))
+        emitted, passed = (np.rint(found[name] / neuron.threshold).cumsum(axis=0) for name in (relu, pool))
+        np.testing.assert_array_equal(windows(emitted), passed)
         assert found[pool].any()
+
+
+@pytest.mark.parametrize(
+    ("neuron", "initial"),
+    [
+        (BurstNeuron(0.2, 5), 0.1),
+        (BurstNeuron(0.2, 5, 0.05), 0.05),
+        (IntegrateAndFire(0.5), 0.25),
+        (IntegrateAndFire(0.5, "zero"), 0),
+    ],
+)
+def test_neurons_behind_max_pooling_begin_half_a_threshold_up_where_they_would_begin_at_0(pictures, neuron, initial):
+    network = converted(pictures, neuron)
+    assert [node.model.initial for node in network.neurons] == [neuron.initial, initial] * 2
+    kept = convert(network, calibration=list(pictures))
+    assert [node.model for node in kept.neurons] == [node.model for node in network.neurons]
 
 
 def errors(spiking, pictures, steps):

@@ -24,6 +24,7 @@ SAMPLE = {
     "segmentation": 60,
     "checkpoint": 150,
     "finetune": 60,
+    "learnt": 150,
     "kill": 60,
 }
 TARGETS = fuzz.targets()

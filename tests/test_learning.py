@@ -75,7 +75,7 @@ def test_the_course_of_a_resumed_run_is_that_of_a_whole_one(tmp_path):
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     settings = SoftmaxSettings(batch=16)
     trained(settings, 2, tmp_path / "c.npz")
-    with pytest.raises(ModelFileError, match="another data set"):
+    with pytest.raises(ModelFileError, match="another method or data set"):
         SoftmaxTrainer(bright_pictures(seed=1), settings).resume(tmp_path / "c.npz")
     with pytest.raises(ModelFileError, match=r"other settings \(rate 0.001, now 0.01\)"):
         SoftmaxTrainer(bright_pictures(), SoftmaxSettings(batch=16, rate=0.01)).resume(tmp_path / "c.npz")

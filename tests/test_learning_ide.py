@@ -115,6 +115,20 @@ def test_gradients_are_those_of_pytorch_through_the_unrolled_network():
         assert error < 1e-5, name
 
 
+@pytest.mark.parametrize("solver", ["iteration", "broyden"])
+def test_a_residual_of_nothing_is_none(solver):
+    """Of neurons that are all silent, or of a gradient that is zero: what is found at once is found."""
+    trainer = small()
+    parameters = strong_parameters(trainer)
+    silent = {**parameters, "enter.bias": parameters["enter.bias"] - 100}
+    gradient = np.random.default_rng(0).normal(size=(12, 2))
+    _, residual = at_equilibrium(silent, trainer.pictures).gradients(gradient, solver)
+    assert residual < 1e-15
+    found, residual = at_equilibrium(parameters, trainer.pictures).gradients(0 * gradient, solver)
+    assert residual == 0
+    assert not any(array.any() for array in found.values())
+
+
 @pytest.mark.parametrize("settings", [{}, {"neuron": "lif", "leak": 0.8, "initial": 0.5}], ids=str)
 def test_the_engine_simulates_exactly_the_spikes_that_training_counted(settings):
     trainer = small(**settings)

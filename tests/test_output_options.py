@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from small_denoiser import small_denoiser
@@ -50,9 +53,20 @@ def model(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(main.commands))
 def test_every_command_has_json_and_quiet(name):
-    options = {option for parameter in main.commands[name].params for option in parameter.opts}
-    # What listens until it is stopped has nothing to put out at its end.
-    assert {"--json", "--quiet"} <= options or name == "serve"
+    commands = [main.commands[name]]
+    if isinstance(commands[0], click.Group):
+        context = click.Context(commands[0])
+        commands += [commands[0].get_command(context, each) for each in commands[0].list_commands(context)]
+    for command in commands:
+        options = {option for parameter in command.params for option in parameter.opts}
+        # What listens until it is stopped has nothing to put out at its end.
+        assert {"--json", "--quiet"} <= options or name == "serve"
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_is_in_the_table_of_commands(name):
+    page = (Path(__file__).resolve().parent.parent / "docs" / "commands.md").read_text("utf-8")
+    assert re.search(rf"^\| [^|]*`{name}`", page, re.MULTILINE)
 
 
 def commands(model, tmp_path):

@@ -289,3 +289,15 @@ def test_the_command_trains(tmp_path, capsys):
     ]
     main([str(each) for each in arguments], standalone_mode=False)
     assert load_times_network(out).facts["task"] == "classify"
+
+
+@pytest.mark.parametrize("weights", [[0.1, 0.2, -0.3], [0.7, 0.1, -0.6, -0.2], [0.3, -0.1, -0.1, -0.1]])
+def test_weights_that_cancel_out_never_reach_the_threshold(weights):
+    """What rounding leaves of their sum is no slope, on which a neuron would spike after 10**15."""
+    for seed in range(6):
+        times = np.random.default_rng(seed).random(len(weights))
+        result = simulate_times([np.array([weights])], times, threads=1)
+        assert np.isinf(result.times[0]).all()
+    # What is small is none the less a slope.
+    slow = simulate_times([np.array([[1e-9, 1.0, -1.0]])], [0.0, 0.25, 0.5], threads=1)
+    assert slow.times[0][0, 0] == pytest.approx((1 - 0.25) / 1e-9, rel=1e-6)

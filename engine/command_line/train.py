@@ -15,6 +15,7 @@ from .console import print_fields
 from .jobs import check_folder, check_model_suffix
 from .neuron_options import numbers
 from .options import FILE, threads_option
+from .output import add_output_options, put_data
 
 if TYPE_CHECKING:
     from ..learning import Method, TrainingSettings
@@ -81,7 +82,10 @@ def _command(method: Method) -> click.Command:
     own = [_option(settings, each) for each in dataclasses.fields(settings)]
     for add in reversed((*_COMMON, *own)):
         run = add(run)
-    return click.command(method.name, help=help_text, short_help=method.summary)(run)
+    made = click.command(method.name, help=help_text, short_help=method.summary)(run)
+    # Those of the group are asked for before the method's name.
+    add_output_options(made)
+    return made
 
 
 def _option(settings: type[TrainingSettings], field: dataclasses.Field[Any]) -> Any:
@@ -137,14 +141,18 @@ def _train(method: Method, settings: TrainingSettings, options: dict[str, Any]) 
     pictures, test = read_data(options["data"])
     if options["pictures"] is not None:
         pictures = pictures.spread(options["pictures"])
-    run = LearningRun(method.trainer(pictures, settings, options["threads"]), test, checkpoint)
-    if options["resume"]:
-        run.trainer.resume(checkpoint)
-    run.to_the_end()
-    run.trainer.save(output)
+    try:
+        run = LearningRun(method.trainer(pictures, settings, options["threads"]), test, checkpoint)
+        if options["resume"]:
+            run.trainer.resume(checkpoint)
+        run.to_the_end()
+        run.trainer.save(output)
+    except MemoryError:
+        raise InputError("not enough memory for this training; take a narrower network, or a smaller batch") from None
     for path in options["curves"]:
         run.write_curves(path, f"{method.name}, {options['data']}")
     checkpoint.unlink(missing_ok=True)
+    put_data({"model": str(output), "method": method.name, **run.facts()})
     print_fields([("model", str(output)), *run.summary()])
 
 

@@ -17,6 +17,7 @@ from ..learning import LabelledPictures, Trainer
 from ..learning import train as train_network
 from ..learning.run import Course, Row, course_of
 from ..learning.trainer import Figures
+from .output import is_quiet, shows_text
 from .training_files import CURVE_SUFFIXES, can_plot, draw_panels
 
 NUMBERS_SUFFIX = ".json"
@@ -57,13 +58,16 @@ class LearningRun:
 
     def write_curves(self, path: Path, title: str) -> None:
         """The figures of all epochs, as the suffix says."""
-        course = course_of(self.trainer)
         if path.suffix.lower() == NUMBERS_SUFFIX:
-            content = {"settings": self.trainer.settings.as_json(), "epochs": course}
             with atomic_write(path) as stream:
-                stream.write(format_json(content).encode())
+                stream.write(format_json(self.facts()).encode())
             return
+        course = course_of(self.trainer)
         draw_panels(path, course, _panels(course), "epoch", title)
+
+    def facts(self) -> dict[str, Any]:
+        """Settings and the figures of all epochs, as JSON values."""
+        return {"settings": self.trainer.settings.as_json(), "epochs": course_of(self.trainer)}
 
     def summary(self) -> list[tuple[str, str]]:
         """What to print at the end: the last epoch's figures."""
@@ -73,6 +77,8 @@ class LearningRun:
         return [*lines, *((_spoken(name), _text(name, value)) for name, value in figures.items())]
 
     def _print(self, row: Row) -> None:
+        if not shows_text():
+            return
         if not self._columns:
             self._columns = list(row)
             self._print_line([_spoken(name) for name in self._columns])
@@ -119,7 +125,7 @@ def _text(name: str, value: float) -> str:
 @contextmanager
 def _progress(trainer: Trainer[Any]) -> Iterator[Callable[[Figures], None]]:
     """A function that shows a step's figures beside a progress bar on a terminal, and nothing elsewhere."""
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield lambda _figures: None
         return
     from rich.console import Console

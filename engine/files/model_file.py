@@ -144,6 +144,10 @@ def _decode(arrays: dict[str, NDArray[Any]]) -> Network:
 
 def _check_version(arrays: Mapping[str, NDArray[Any]]) -> None:
     version = arrays.get("format_version")
+    if version is None and str(arrays.get("format", "")).startswith("spikeunet "):
+        raise ModelFileError(
+            f"is no model file, but one of the kind {str(arrays['format'])[:40]!r}; docs/learning.md says what reads it"
+        )
     if version is None:
         raise ModelFileError("is not a model file (no format_version); a state dict is converted with `convert` first")
     if version.shape != () or version.dtype.kind not in "iu" or int(version) < 1:

@@ -12,6 +12,28 @@ from .compilation import compiled
 
 _END = 1e300
 """Later than all arrivals, and still a number."""
+_SLOW = 1e6
+"""A crossing so many times later than the last arrival is looked at again: its slope may be rounding."""
+_UNIT = 2.0**-52
+
+
+@compiled
+def forget_rounding(order, times, weights, bias, slopes, crossed):
+    """Take spikes back whose slope is no more than the rounding of its sum: of weights that cancel out some is left.
+
+    order : int64, (A,), sources that spike, in the order of their times
+    times, weights, bias : as in `first_crossings`, of a sample
+    slopes : float64, (J,), at the spikes
+    crossed : float64, (J,), changed
+    """
+    latest = _SLOW * times[order[-1]] if order.size > 0 else np.inf
+    for target in range(crossed.size):
+        if latest < crossed[target] < np.inf:
+            total = abs(bias[target])
+            for source in order:
+                total += abs(weights[source, target])
+            if slopes[target] <= total * order.size * _UNIT:
+                crossed[target] = np.inf
 
 
 @compiled
@@ -66,6 +88,7 @@ def first_crossings(times, orders, counts, weights, bias, threshold, crossed, sl
         for target in range(width):
             if limit[target] < np.inf:
                 slopes[sample, target], arrivals[sample, target] = slope[target], number
+        forget_rounding(orders[sample, :number], times[sample], weights, bias, slopes[sample], crossed[sample])
 
 
 @compiled

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import itertools
 import math
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +39,7 @@ def read_idx_pair(folder: Path, part: str) -> LabelledPictures:
             f"{paths[1]}: has labels of the shape {labels.shape}, but {paths[0]} pictures of {pictures.shape}; fetch "
             "both anew"
         )
-    return LabelledPictures(_unit(pictures[:, None]), labels.astype(np.int64), DIGITS)
+    return _labelled(paths[1], pictures[:, None], labels, DIGITS)
 
 
 def read_idx(path: Path) -> Bytes:
@@ -58,8 +61,12 @@ def read_cifar10(place: Path) -> tuple[LabelledPictures, LabelledPictures]:
     if packed.is_file():
         return _read_jpeg(packed)
     existing_folder(place, "files of CIFAR-10's binary version")
-    batches = [_read_batch(place / f"data_batch_{number}.bin") for number in range(1, 6)]
-    return _joined(batches), _joined([_read_batch(place / "test_batch.bin")])
+    *batches, test = (
+        _read_batch(place / f"{name}.bin")
+        for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+    )
+    pictures, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return _labelled(place, pictures, labels, CIFAR10), _labelled(place, *test, CIFAR10)
 
 
 def _packed_or_not(path: Path) -> Path:
@@ -85,12 +92,8 @@ def _read_batch(path: Path) -> tuple[Bytes, Bytes]:
     if not samples.size or samples.size % _ROW:
         raise InputError(f"{path}: is no file of CIFAR-10's binary version; it has {samples.size} bytes")
     rows = samples.reshape(-1, _ROW)
+    _check_labels(path, rows[:, 0], CIFAR10)
     return rows[:, 1:].reshape(-1, 3, _SIDE, _SIDE), rows[:, 0]
-
-
-def _joined(batches: list[tuple[Bytes, Bytes]]) -> LabelledPictures:
-    pictures, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return LabelledPictures(_unit(pictures), labels.astype(np.int64), CIFAR10)
 
 
 def _read_jpeg(path: Path) -> tuple[LabelledPictures, LabelledPictures]:
@@ -99,29 +102,64 @@ def _read_jpeg(path: Path) -> tuple[LabelledPictures, LabelledPictures]:
     wanted = {"jpeg", "offset", "label", "is_test", "classes"}
     if not wanted <= arrays.keys():
         raise InputError(f"{path}: has no arrays {', '.join(sorted(wanted - arrays.keys()))}; fetch it anew")
-    offset, label, is_test = arrays["offset"], arrays["label"], arrays["is_test"].astype(bool)
-    if not (len(label) == len(is_test) == len(offset) - 1 and label.ndim == 1):
+    offset, label, is_test = (_line(path, arrays, name) for name in ("offset", "label", "is_test"))
+    if not len(label) == len(is_test) == len(offset) - 1:
         raise InputError(f"{path}: has {len(label)} labels for {len(offset) - 1} pictures; fetch it anew")
-    classes = tuple(map(str, arrays["classes"].tolist()))
+    is_test = is_test.astype(bool)
+    if is_test.all() or not is_test.any():
+        raise InputError(f"{path}: has no pictures to learn from, or none to test with; fetch it anew")
+    classes = tuple(map(str, arrays["classes"].ravel().tolist()))
     content = arrays["jpeg"].tobytes()
-    decoded = [
-        _decoded(content[start:end], path, index) for index, (start, end) in enumerate(itertools.pairwise(offset))
-    ]
-    everything = LabelledPictures(_unit(np.stack(decoded)), label.astype(np.int64), classes)
+    parts = itertools.pairwise(offset.tolist())
+    decoded = [_decoded(content[start:end], path, index) for index, (start, end) in enumerate(parts)]
+    everything = _labelled(path, np.stack(decoded), label, classes)
     return everything.part(~is_test), everything.part(is_test)
+
+
+def _line(path: Path, arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    """An array of whole numbers or bits along one axis; InputError where it is something else."""
+    array = arrays[name]
+    if array.ndim != 1 or array.dtype.kind not in "iub":
+        raise InputError(
+            f"{path}: {name} must be whole numbers along one axis (got {array.dtype} of shape {array.shape}); fetch it "
+            "anew"
+        )
+    return array
 
 
 def _decoded(content: bytes, path: Path, index: int) -> Bytes:
     """(3, H, W)."""
-    import imagecodecs
+    from PIL import Image
 
     try:
-        samples: Bytes = imagecodecs.jpeg_decode(content)
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: picture {index} is no JPEG ({error}); fetch it anew") from None
-    if samples.shape != (_SIDE, _SIDE, 3):
-        raise InputError(f"{path}: picture {index} has the shape {samples.shape}, not {(_SIDE, _SIDE, 3)}")
+        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+            found = f"{image.width}x{image.height} pixels, {image.mode}"
+            # What is too large is not decoded.
+            samples = np.asarray(image) if image.size == (_SIDE, _SIDE) and image.mode == "RGB" else None
+    except Exception as error:  # noqa: BLE001
+        # Pillow raises nearly anything where a file is damaged.
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(f"{path}: picture {index} is no JPEG ({reason}); fetch it anew") from None
+    if samples is None:
+        raise InputError(f"{path}: picture {index} is of {found}, not {_SIDE}x{_SIDE}, RGB; fetch it anew")
     return samples.transpose(2, 0, 1)
+
+
+def _labelled(path: Path, pictures: Bytes, labels: NDArray[Any], classes: tuple[str, ...]) -> LabelledPictures:
+    """Pictures of a file with labels; InputError that names it where there are none, or a label is none."""
+    if not pictures.size:
+        raise InputError(f"{path}: has no pictures; fetch it anew")
+    _check_labels(path, labels, classes)
+    return LabelledPictures(_unit(pictures), labels.astype(np.int64), classes)
+
+
+def _check_labels(path: Path, labels: NDArray[Any], classes: tuple[str, ...]) -> None:
+    wrong = (labels < 0) | (labels >= len(classes))
+    if wrong.any():
+        raise InputError(
+            f"{path}: labels must lie in 0 to {len(classes) - 1}, one for each of {len(classes)} classes (got "
+            f"{labels[wrong][0]}); fetch it anew"
+        )
 
 
 def _unit(samples: Bytes) -> NDArray[np.float32]:

@@ -38,11 +38,22 @@ GradientSettings_ = TypeVar("GradientSettings_", bound=GradientSettings)
 
 
 class GradientTrainer(Trainer[GradientSettings_]):
-    """A trainer whose method gives a loss and its gradients; `constrain` may put parameters back into their range."""
+    """A trainer whose method gives a loss and its gradients; `constrain` may put parameters back into their range.
+
+    Raises
+    ------
+    InputError
+        If all pictures are of one class.
+    """
 
     settings_type: ClassVar[type[Any]] = GradientSettings
 
     def __init__(self, pictures: LabelledPictures, settings: GradientSettings_, threads: int | None = None) -> None:
+        if (pictures.labels == pictures.labels[0]).all():
+            raise InputError(
+                f"pictures to learn from are all of the class {pictures.classes[pictures.labels[0]]!r}, so that there "
+                "is nothing to tell apart; give pictures of two classes or more"
+            )
         super().__init__(pictures, settings, threads)
         self.optimizer = optimizer_named(settings.optimizer, settings.momentum)
         self._schedule = Schedule(settings.schedule, settings.warmup)

@@ -207,7 +207,7 @@ class Equilibrium:
 
     def _iterated(self, wanted: Array, steps: int, damping: float) -> tuple[Array, float]:
         number = wanted.dtype.type
-        scale, found, residual = _largest(wanted), wanted, 0.0
+        scale, found, residual = _largest(wanted) or 1.0, wanted, 0.0
         for _ in range(steps):
             other = self._back(found) + wanted
             residual = _largest(other - found) / scale
@@ -219,7 +219,7 @@ class Equilibrium:
     def _broyden(self, wanted: Array, steps: int, _damping: float) -> tuple[Array, float]:
         from scipy.optimize import NoConvergence, broyden1
 
-        scale = _largest(wanted)
+        scale = _largest(wanted) or 1.0
 
         def left(found: Array) -> Array:
             return found - self._back(found) - wanted / scale
@@ -245,4 +245,4 @@ def equilibrium_rates(parameters: Mapping[str, Array], inputs: Array, steps: int
 
 
 def _largest(array: Array) -> float:
-    return float(np.abs(array).max()) or 1.0
+    return float(np.abs(array).max())

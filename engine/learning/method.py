@@ -33,7 +33,7 @@ class Method:
     name: str
     summary: str
     module: str
-    writes: str = "a model file, which classify, simulate and evaluate run"
+    writes: str = "a model file, which `spikeunet classify` and `evaluate` run, and `simulate` in Python"
 
     @property
     def trainer(self) -> type[Trainer[Any]]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..threads import using_threads
 from .pictures import LabelledPictures
 from .trainer import Figures, Trainer, check_alike
 
@@ -65,7 +66,9 @@ def train(
         row: Row = {"epoch": float(trainer.epoch), "seconds": time.monotonic() - begin, **_means(found)}
         found.clear()
         if validation is not None:
-            row |= {f"validation_{name}": value for name, value in trainer.validate(validation).items()}
+            with using_threads(trainer.threads):
+                scores = trainer.validate(validation)
+            row |= {f"validation_{name}": value for name, value in scores.items()}
         course.append(row)
         trainer.notes[_COURSE] = course
         if checkpoint is not None:

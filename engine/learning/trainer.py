@@ -43,7 +43,7 @@ class Trainer(ABC, Generic[Settings_]):
     settings_type: ClassVar[type[Any]] = TrainingSettings
     method: ClassVar[str] = ""
     """What model files call the method."""
-    starts_from = "data set"
+    starts_from = "method or data set"
 
     def __init__(self, pictures: LabelledPictures, settings: Settings_, threads: int | None = None) -> None:
         self.pictures = pictures
@@ -101,8 +101,11 @@ class Trainer(ABC, Generic[Settings_]):
         Raises
         ------
         InputError
-            If what was found is no longer finite.
+            If what was found is no longer finite, or the batch differs from the pictures to learn from in shape or
+            classes.
         """
+        if batch is not None:
+            check_alike(self.pictures, batch, "pictures of a batch")
         with using_threads(self.threads):
             figures = self.learn(self.next_batch() if batch is None else batch)
         if not all(map(math.isfinite, figures.values())):
@@ -135,7 +138,7 @@ class Trainer(ABC, Generic[Settings_]):
         Raises
         ------
         ModelFileError
-            If the file cannot be read, or belongs to other pictures or other settings.
+            If the file cannot be read, or belongs to another method, other pictures or other settings.
         """
         read_checkpoint(path, self)
 
@@ -152,16 +155,15 @@ class Trainer(ABC, Generic[Settings_]):
         }
 
 
-def check_alike(train: LabelledPictures, other: LabelledPictures) -> None:
-    """InputError where pictures to validate on differ from those to learn from in shape or classes."""
+def check_alike(train: LabelledPictures, other: LabelledPictures, what: str = "pictures to validate on") -> None:
+    """InputError where other pictures differ from those to learn from in shape or classes."""
     if train.shape != other.shape:
         sizes = ["x".join(map(str, each.shape)) for each in (other, train)]
         raise InputError(
-            f"pictures to validate on are {sizes[0]} (channels x height x width), those to learn from {sizes[1]}; "
-            "give such of one size"
+            f"{what} are {sizes[0]} (channels x height x width), those to learn from {sizes[1]}; give such of one size"
         )
     if train.classes != other.classes:
         raise InputError(
-            f"pictures to validate on have the classes {first_few(other.classes)}, those to learn from "
+            f"{what} have the classes {first_few(other.classes)}, those to learn from "
             f"{first_few(train.classes)}; give the same classes"
         )

@@ -5,6 +5,7 @@ E. Hunsberger and C. Eliasmith, Spiking deep networks with LIF neurons, arXiv 15
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,18 +37,23 @@ def softlif(model: InterpolatedLeakyIntegrateAndFire, current: Array, sigma: flo
     -------
     rate, slope : arrays of the shape and the type of `current`
     """
-    x = (current - 1) / sigma
+    # Numbers of Python's, so that nothing becomes float64.
+    width, inverse, amplitude = float(sigma), float(1 / sigma), float(model.amplitude)
+    tau_ref, tau_mem = float(model.tau_ref), float(model.tau_mem)
+    x = (current - 1) * inverse
     below = x < _FAR_BELOW
-    near = np.where(below, 0.0, x).astype(current.dtype)
-    rho = sigma * np.logaddexp(0, near).astype(current.dtype)
+    near = np.where(below, current.dtype.type(0), x)
+    # e^-|x| is what both softplus and sigmoid need: max(x, 0) + ln(1 + e^-|x|), and 1 or e^-|x| over 1 + e^-|x|.
+    small = np.exp(-np.abs(near))
+    rho = width * (np.maximum(near, 0) + np.log1p(small))
     # Far below, rho = sigma e^x, which leaves the range of numbers before its logarithm does.
-    logarithm = np.where(below, -x - np.log(sigma), np.log1p(1 / rho))
-    period = model.tau_ref + model.tau_mem * logarithm
+    logarithm = np.where(below, -x - math.log(width), np.log1p(1 / rho))
+    period = tau_ref + tau_mem * logarithm
     # -dL/dJ = sigmoid(x) / (rho (1 + rho)), which far below is 1 / sigma.
-    steepness = np.where(below, 1 / sigma, 1 / ((1 + np.exp(-near)) * rho * (1 + rho)))
-    rate = model.amplitude / period
-    slope = rate * model.tau_mem * steepness / period
-    return rate.astype(current.dtype), slope.astype(current.dtype)
+    sigmoid = np.where(near < 0, small, 1) / (1 + small)
+    steepness = np.where(below, inverse, sigmoid / (rho * (1 + rho)))
+    rate = amplitude / period
+    return rate, rate * tau_mem * steepness / period
 
 
 def lif_rate(model: InterpolatedLeakyIntegrateAndFire, current: Array) -> Array:

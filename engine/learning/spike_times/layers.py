@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from ...arrays import as_array
 from ...errors import InputError, ModelFileError
 from ...files.archive import read_arrays
 from ...files.atomic import atomic_write
-from ...files.json_text import format_json
+from ...files.json_text import format_json, parse_json
 from ...graph import Input, Network, Neurons, Node, Output, Weighted
 from ...neurons import IntegrateAndFire
 
@@ -52,6 +51,8 @@ class TimesNetwork:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.facts, dict):
+            raise InputError(f"facts must be a dict (got {type(self.facts).__name__})")
         if not self.weights:
             raise InputError("a network in continuous time has at least one layer (got none)")
         weights = tuple(_checked(each, f"weights[{index}]", 2) for index, each in enumerate(self.weights))
@@ -130,7 +131,7 @@ def load_times_network(path: str | os.PathLike[str]) -> TimesNetwork:
         weights, biases = (
             tuple(arrays[f"{name}{i}"] for i in range(len(thresholds))) for name in ("weights", "biases")
         )
-        return TimesNetwork(weights, biases, tuple(thresholds), json.loads(str(arrays["facts"])))
+        return TimesNetwork(weights, biases, tuple(thresholds), parse_json(str(arrays["facts"])))
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise ModelFileError(f"{path}: is damaged ({error}); {_REMEDY}") from None
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import InputError
 from ...kernels.stdp import compete, spike_features
 from ...threads import on_threads
 
@@ -74,8 +75,15 @@ class StdpFilters:
         -------
         winners : (P,) int64
             -1 where no neuron spiked, and nothing changed.
+
+        Raises
+        ------
+        InputError
+            If patches are of another size than the filters.
         """
-        flat = np.ascontiguousarray(patches.reshape(len(patches), -1), np.float64)
+        if patches.shape[1:] != self.weights.shape[1:]:
+            raise InputError(f"filters take patches of the shape {self.weights.shape[1:]} (got {patches.shape[1:]})")
+        flat = np.ascontiguousarray(patches.reshape(len(patches), self.weights[0].size), np.float64)
         orders, counts = _sorted(flat)
         weights = self.weights.reshape(len(self.weights), -1)
         winners = np.empty(len(flat), np.int64)
@@ -98,9 +106,19 @@ class StdpFilters:
             Infinite where there is no spike.
         operations : int
             Synaptic operations: weights that were added.
+
+        Raises
+        ------
+        InputError
+            If there are other channels than those of the filters, or pictures are smaller than these.
         """
-        number, _, height, width = times.shape
-        flat = np.ascontiguousarray(times.reshape(number, -1), np.float64)
+        number, channels, height, width = times.shape
+        if channels != self.weights.shape[1] or min(height, width) < self.side:
+            raise InputError(
+                f"filters take {self.weights.shape[1]} channels of at least {self.side}x{self.side} (got {channels} of "
+                f"{height}x{width})"
+            )
+        flat = np.ascontiguousarray(times.reshape(number, channels * height * width), np.float64)
         orders, counts = _sorted(flat)
         by_place = np.ascontiguousarray(self.weights.transpose(1, 2, 3, 0))
         found = np.empty((number, height - self.side + 1, width - self.side + 1, len(self.weights)))
@@ -119,9 +137,9 @@ class StdpFilters:
 def random_filters(
     generator: np.random.Generator, number: int, channels: int, side: int, threshold: float = 8.0
 ) -> StdpFilters:
-    """Filters before learning: weights uniform from 0 to 1, thresholds normal around `threshold`."""
+    """Filters before learning: weights uniform from 0 to 1, thresholds normal around `threshold`, none below 1."""
     weights = generator.uniform(0, 1, (number, channels, side, side))
-    return StdpFilters(weights, generator.normal(threshold, 0.1, number))
+    return StdpFilters(weights, np.maximum(generator.normal(threshold, 0.1, number), StdpRule().least))
 
 
 def drawn_patches(times: Times, side: int, number: int, generator: np.random.Generator) -> Times:
@@ -147,18 +165,35 @@ def _sorted(times: Times) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.argsort(times, axis=1, kind="stable"), np.isfinite(times).sum(axis=1)
 
 
+def _regression() -> Any:
+    """scikit-learn's logistic regression; InputError where it is missing."""
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError:
+        raise InputError(
+            "the readout of stdp comes with scikit-learn, which is missing; pip install 'spikeunet[evaluate]'"
+        ) from None
+    return LogisticRegression
+
+
 def readout(
     features: NDArray[Any], labels: NDArray[np.int64], classes: int, seed: int
 ) -> dict[str, NDArray[np.float64]]:
     """A linear readout: what is taken off the features and what they are divided by, weights and biases.
 
     Multinomial logistic regression by scikit-learn (extra `evaluate`).
-    """
-    from sklearn.linear_model import LogisticRegression
 
+    Raises
+    ------
+    InputError
+        If all labels are one, or scikit-learn is missing.
+    """
+    regression = _regression()
+    if (labels == labels[0]).all():
+        raise InputError("a readout tells two classes or more apart, and all pictures are of one; give others, too")
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation = np.where(deviation > 1e-9, deviation, 1)
-    found = LogisticRegression(C=0.03, max_iter=300, random_state=seed).fit((features - mean) / deviation, labels)
+    found = regression(C=0.03, max_iter=300, random_state=seed).fit((features - mean) / deviation, labels)
     weight, bias = np.zeros((classes, features.shape[1])), np.full(classes, -np.inf)
     if len(found.classes_) == 2:
         found.coef_ = np.concatenate([-found.coef_, found.coef_]) / 2

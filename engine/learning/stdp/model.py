@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,15 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arrays import as_array
 from ...errors import InputError, ModelFileError
 from ...files.archive import read_arrays
 from ...files.atomic import atomic_write
-from ...files.json_text import format_json
+from ...files.json_text import format_json, parse_json
 from .filters import StdpFilters, pooled
 from .front import difference_of_gaussians, latencies, scaled
 
 _FORMAT = "spikeunet stdp 1"
 _REMEDY = "make it anew with `spikeunet train stdp`"
+FRONTS = ("contrast", "plain")
+MOST_CELLS = 64
+_FILTERS = ("filters", "thresholds")
 _READOUT = ("mean", "deviation", "weight", "bias")
 
 
@@ -41,6 +44,11 @@ class StdpModel:
         Cells along a side of the grid in which spikes are added up.
     facts : dict
         JSON values that the file keeps.
+
+    Raises
+    ------
+    InputError
+        If arrays do not fit each other or values are out of range.
     """
 
     filters: StdpFilters
@@ -50,6 +58,21 @@ class StdpModel:
     inhibit: bool = True
     cells: int = 4
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.front not in FRONTS:
+            raise InputError(f"front must be one of {', '.join(FRONTS)} (got {self.front!r})")
+        if type(self.cells) is not int or not 1 <= self.cells <= MOST_CELLS:
+            raise InputError(f"cells must be a whole number from 1 to {MOST_CELLS} (got {self.cells!r})")
+        if type(self.least) not in (int, float) or not 0 <= self.least < 1:
+            raise InputError(f"least must be a number from 0 to below 1 (got {self.least!r})")
+        if type(self.inhibit) is not bool or type(self.facts) is not dict:
+            raise InputError(
+                f"inhibit must be True or False, and facts a dict (got {self.inhibit!r} and "
+                f"{type(self.facts).__name__})"
+            )
+        _check_filters(self.filters)
+        _check_readout(self.readout, self.cells**2 * len(self.filters.weights))
 
     def times(self, pictures: NDArray[Any]) -> NDArray[np.float64]:
         """When the inputs of the filters spike, (N, C', H, W) for pictures (N, C, H, W)."""
@@ -82,7 +105,7 @@ def save_stdp_model(model: StdpModel, path: str | os.PathLike[str]) -> None:
     """Write a model into an NPZ file, completely or not at all."""
     settings = {name: getattr(model, name) for name in ("front", "least", "inhibit", "cells", "facts")}
     arrays = {"format": np.array(_FORMAT), "settings": np.array(format_json(settings))}
-    filters = {"filters": model.filters.weights, "thresholds": model.filters.thresholds}
+    filters = dict(zip(_FILTERS, (model.filters.weights, model.filters.thresholds), strict=True))
     with atomic_write(path) as stream:
         np.savez(stream, **arrays, **filters, **model.readout)  # type: ignore[arg-type]
 
@@ -93,26 +116,35 @@ def load_stdp_model(path: str | os.PathLike[str]) -> StdpModel:
     if str(arrays.get("format", "")) != _FORMAT:
         raise ModelFileError(f"{path}: holds no filters and readout of stdp; {_REMEDY}")
     try:
-        filters = StdpFilters(*(np.array(arrays[name], np.float64) for name in ("filters", "thresholds")))
+        filters = StdpFilters(*(np.array(as_array(arrays[name], name), np.float64) for name in _FILTERS))
         readout = {name: arrays[name] for name in _READOUT if name in arrays}
-        model = StdpModel(filters, readout, **json.loads(str(arrays["settings"])))
-    except (KeyError, TypeError, ValueError) as error:
+        return StdpModel(filters, readout, **parse_json(str(arrays["settings"])))
+    except (KeyError, TypeError, ValueError, InputError) as error:
         raise ModelFileError(f"{path}: is damaged ({error}); {_REMEDY}") from None
-    _check(path, model)
-    return model
 
 
-def _check(path: str | os.PathLike[str], model: StdpModel) -> None:
-    """ModelFileError where arrays do not fit each other."""
-    weights, readout = model.filters.weights, model.readout
-    fits = (
-        weights.ndim == 4
-        and weights.shape[2] == weights.shape[3]
-        and model.filters.thresholds.shape == weights.shape[:1]
-    )
-    if fits and readout:
-        shapes = [readout[name].shape if name in readout else () for name in _READOUT]
-        features = model.cells**2 * len(weights)
-        fits = shapes[0] == shapes[1] == (features,) and shapes[2] == (*shapes[3], features)
-    if not fits:
-        raise ModelFileError(f"{path}: is damaged, its arrays do not fit each other; {_REMEDY}")
+def _check_filters(filters: StdpFilters) -> None:
+    weights, thresholds = filters.weights, filters.thresholds
+    if weights.ndim != 4 or weights.shape[2] != weights.shape[3] or thresholds.shape != weights.shape[:1]:
+        raise InputError(
+            f"filters must be (J, C, side, side) with J thresholds (got shapes {weights.shape} and {thresholds.shape})"
+        )
+    if not (weights.size and np.isfinite(weights).all() and np.isfinite(thresholds).all()):
+        raise InputError("filters and thresholds must be finite numbers, at least one (got others, or none)")
+
+
+def _check_readout(readout: dict[str, NDArray[np.float64]], features: int) -> None:
+    """InputError where a readout does not fit so many features; a class that was never seen has a bias of -inf."""
+    if not readout:
+        return
+    missing = [name for name in _READOUT if name not in readout]
+    if missing:
+        raise InputError(f"a readout has {', '.join(_READOUT)} ({', '.join(missing)} missing)")
+    mean, deviation, weight, bias = (as_array(readout[name], name) for name in _READOUT)
+    shapes = (mean.shape, deviation.shape, weight.shape)
+    if bias.ndim != 1 or shapes != ((features,), (features,), (len(bias), features)):
+        raise InputError(f"a readout of {features} features has other shapes (got {shapes} and {bias.shape})")
+    if not all(np.isfinite(each).all() for each in (mean, deviation, weight)) or not (bias < np.inf).all():
+        raise InputError("a readout must be finite numbers (got others)")
+    if not (deviation > 0).all():
+        raise InputError("deviations of a readout must be above 0 (got others)")

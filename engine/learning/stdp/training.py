@@ -15,7 +15,7 @@ from ..settings import TrainingSettings, option
 from ..trainer import Figures, Trainer
 from .filters import StdpFilters, StdpRule, drawn_patches, pooled, random_filters, readout
 from .front import Times
-from .model import StdpModel, front_times, read, save_stdp_model
+from .model import FRONTS, MOST_CELLS, StdpModel, front_times, read, save_stdp_model
 
 ENOUGH = 64
 """Patches of a batch of which one at least should make a neuron spike."""
@@ -34,13 +34,11 @@ class StdpSettings(TrainingSettings):
     annealing: float = option(0.95, "What both are multiplied by after each epoch.", above=0, most=1)
     window: float = option(0.1, "Time over which a spike's influence on a weight falls to 1/e.", above=0)
     wanted: float = option(0.7, "Time at which neurons should spike, from 0 to 1.", least=0, most=1)
-    threshold: float = option(8.0, "Mean of the first thresholds.", above=0)
-    front: str = option(
-        "contrast", "Differences of Gaussians, or the pictures as they are.", choices=("contrast", "plain")
-    )
+    threshold: float = option(8.0, "Mean of the first thresholds, none of which is ever below 1.", least=1)
+    front: str = option("contrast", "Differences of Gaussians, or the pictures as they are.", choices=FRONTS)
     least: float = option(0.05, "Values that are not above it never spike.", least=0, below=1)
     inhibit: bool = option(True, "The first spike at a place silences the other filters there.")
-    cells: int = option(4, "Cells along a side of the grid in which spikes are added up.", least=1, most=64)
+    cells: int = option(4, "Cells along a side of the grid in which spikes are added up.", least=1, most=MOST_CELLS)
 
 
 class StdpTrainer(Trainer[StdpSettings]):
