@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .beyond_imageio import exif_of
+
 _PROFILE_CHANNELS = {b"GRAY": (1, 2), b"RGB ": (3, 4)}
 
 ORIENTATION_TAG = 0x0112
@@ -81,9 +83,7 @@ class Metadata:
         texts = self.texts_for((), "")
         if not texts:
             return None
-        from PIL import Image
-
-        exif = Image.Exif()
+        exif = exif_of()
         exif.update(texts)
         content: bytes = exif.tobytes()
         return content
@@ -99,9 +99,10 @@ def is_of_colour(icc_profile: bytes | None) -> bool:
     return icc_profile is not None and icc_profile[16:20] == b"RGB "
 
 
-def read_exif(image: Any) -> tuple[bytes | None, dict[int, str]]:
-    """A Pillow image's EXIF without orientation and thumbnail, and its texts by tag."""
-    exif = image.getexif()
+def read_exif(facts: Mapping[str, Any]) -> tuple[bytes | None, dict[int, str]]:
+    """EXIF of what imageio says of a picture, without orientation and thumbnail, and its texts by tag."""
+    hidden = facts.get("Raw profile type exif", "")  # the text of a PNG, in hexadecimal behind three lines
+    exif = exif_of(facts.get("exif") or bytes.fromhex("".join(hidden.split("\n")[3:])))
     orientation = exif.pop(ORIENTATION_TAG, 1)
     if isinstance(orientation, int) and orientation >= 5:
         inner = exif.get_ifd(_EXIF_IFD)
