@@ -151,7 +151,8 @@ def opened_picture(stream: BinaryIO) -> Iterator[tuple[Any, str, tuple[int, int,
         except Image.DecompressionBombError:
             raise PictureSizeError(f"its pixels are more than the limit of {_most_pixels}; cut it into parts") from None
         except UnidentifiedImageError:
-            raise PictureError(_NO_PICTURE) from None
+            damaged = "cannot be read as a picture (its header is damaged)"
+            raise PictureError(damaged if start.lastgroup == "GIF" else _NO_PICTURE) from None
         count, height, width = image.properties(index=...).shape[:3]
         check_size(width, height)
         yield image, str(start.lastgroup), (count, height, width)
@@ -270,14 +271,20 @@ def as_decoded(tiff: TiffPicture, indices: bool = False) -> PictureFile:
 
 
 def _oriented(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Samples (H, W, C) turned as EXIF orientation 1 to 8 asks for."""
-    if orientation in (5, 6, 7, 8):
-        samples = np.swapaxes(samples, 0, 1)
+    """Samples (H, W) or (H, W, C) turned as EXIF orientation 1 to 8 asks for."""
+    if orientation not in range(2, 9):
+        return samples
+    # A pixel as one item, which NumPy moves at once.
+    samples = np.ascontiguousarray(samples)
+    size = samples.itemsize * math.prod(samples.shape[2:])
+    pixels: NDArray[Any] = samples.reshape(samples.shape[0], -1).view(np.dtype((np.void, size)))
+    if orientation > 4:
+        pixels = pixels.T
     if orientation in (3, 4, 7, 8):
-        samples = samples[::-1]
+        pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
-        samples = samples[:, ::-1]
-    return samples
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels).view(samples.dtype).reshape(*pixels.shape, *samples.shape[2:])
 
 
 def _squeezed(samples: NDArray[Any]) -> NDArray[Any]:

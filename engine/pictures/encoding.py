@@ -52,7 +52,7 @@ def _png(samples: NDArray[Any], metadata: Metadata) -> bytes:
         codecs = image_codecs("a PNG of 16 bits a sample in colour or with transparency")
         content = bytes(codecs.png_encode(np.ascontiguousarray(samples)))
     else:
-        content = encoded(_squeezed(samples), "PNG")
+        content = bytes(encoded(_squeezed(samples), "PNG"))
     return join_chunks(content, _png_chunks(metadata))
 
 

@@ -6,6 +6,7 @@ address in the network, and does not write to the file itself, which stays as it
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -41,15 +42,18 @@ def opened_by(plugin: str, stream: BinaryIO, mode: str = "r", **options: Any) ->
         # imageio's words in the place of the library's do not say what is wrong.
         cause = error.__cause__ or error
         raise (cause.__context__ or cause) if isinstance(cause, InitializationError) else cause from None
-    with file:
-        yield file
+    try:
+        with file:
+            yield file
+    finally:
+        # A plug-in closes itself once more when it is forgotten, and then says on stderr why that was not possible.
+        file.close = lambda: None
 
 
-def encoded(samples: Any, name: str, **options: Any) -> bytes:
+def encoded(samples: Any, name: str, **options: Any) -> memoryview:
     """The file of a picture (H, W) or (H, W, C) in a format of Pillow's, with the options of its encoder."""
-    from imageio.v3 import imwrite
-
     # Into memory: Pillow writes to a file behind Python's back, and would not tell a full disk from a bug.
-    suffix = f".{name.lower()}"
-    content: bytes = imwrite("<bytes>", samples, plugin="pillow", extension=suffix, is_batch=False, **options)
-    return content
+    buffer = io.BytesIO()
+    with opened_by("pillow", buffer, "w", extension=f".{name.lower()}") as file:
+        file.write(samples, is_batch=False, **options)
+    return buffer.getbuffer()

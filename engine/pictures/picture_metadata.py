@@ -102,16 +102,15 @@ def is_of_colour(icc_profile: bytes | None) -> bool:
 def read_exif(facts: Mapping[str, Any]) -> tuple[bytes | None, dict[int, str]]:
     """EXIF of what imageio says of a picture, without orientation and thumbnail, and its texts by tag."""
     hidden = facts.get("Raw profile type exif", "")  # the text of a PNG, in hexadecimal behind three lines
-    exif = exif_of(facts.get("exif") or bytes.fromhex("".join(hidden.split("\n")[3:])))
-    orientation = exif.pop(ORIENTATION_TAG, 1)
-    if isinstance(orientation, int) and orientation >= 5:
-        inner = exif.get_ifd(_EXIF_IFD)
-        for tag in _PIXEL_SIZES:
-            inner.pop(tag, None)
-    if not exif:
-        return None, {}
+    orientation = facts.get("Orientation", 1)
     try:
-        content: bytes = exif.tobytes()
+        exif = exif_of(facts.get("exif") or bytes.fromhex("".join(hidden.split("\n")[3:])))
+        exif.pop(ORIENTATION_TAG, None)
+        if isinstance(orientation, int) and orientation >= 5:
+            inner = exif.get_ifd(_EXIF_IFD)
+            for tag in _PIXEL_SIZES:
+                inner.pop(tag, None)
+        content: bytes | None = exif.tobytes() if exif else None
     except Exception:  # noqa: BLE001 - nearly anything where it is damaged, which makes the picture no worse
         return None, {}
     return content, texts_of(exif.items())

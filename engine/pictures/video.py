@@ -96,7 +96,7 @@ def _plain_errors(av: Any) -> Iterator[None]:
     except av.FFmpegError as error:
         raise PictureError(f"the video is damaged or truncated: {error.strerror or error}") from None
     except IndexError:  # of the first video of a container
-        raise PictureError("holds no pictures, only streams of other kinds") from None
+        raise PictureError("holds no video") from None
 
 
 def _samples(frame: Any) -> NDArray[Any]:
