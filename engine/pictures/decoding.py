@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from ..errors import PictureError, PictureSizeError
 from ..quiet import quiet_logger
 from .codecs import image_codecs
-from .picture_metadata import ORIENTATION_TAG, Metadata, Resolution, is_of_colour, read_exif
+from .opening import opened_by
+from .picture_metadata import Metadata, Resolution, is_of_colour, read_exif
 from .png_chunks import PngHeader, check_png_samples, read_png_header
 from .ranges import SampleRange
 from .samples import without_equal_channels
@@ -27,8 +29,20 @@ MAXIMUM_PIXELS = 100_000_000
 _most_pixels = MAXIMUM_PIXELS
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PILLOW_PLUGINS = ("Png", "Jpeg", "Bmp", "Ppm", "WebP")
-_ANOTHER_PPM = re.compile(rb"\s*P[1-6]\s")
+_STARTS = re.compile(
+    rb"(?P<PNG>\x89PNG\r\n\x1a\n)|(?P<JPEG>\xff\xd8\xff)|(?P<BMP>BM)|(?P<PNM>P[0-6f])|(?P<WebP>RIFF....WEBP)|(?P<GIF>GIF8[79]a)",
+    re.DOTALL,
+)
+_NO_PICTURE = "not a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM picture, or its header is damaged"
+_SPACE = rb"(?:\s|#[^\r\n]*[\r\n])+"
+_PNM_HEADER = re.compile(rb"P(?:[14]%b\d+%b\d+|[2356]%b\d+%b\d+%b(\d+))\s" % (5 * (_SPACE,)))
+_LONGEST_HEADER = 1 << 16
+_ANOTHER_PNM = re.compile(rb"\s*P[1-6]\s")
+_READ_AS = {
+    "1": ("L", "L"), "L": ("L", "LA"), "LA": ("LA", "LA"), "RGB": ("RGB", "RGBA"), "RGBA": ("RGBA", "RGBA"),
+    "P": ("RGB", "RGBA"), "PA": ("RGBA", "RGBA"),
+}  # fmt: skip
+"""By Pillow's mode: what samples are read in, without and with a level or colour that stands for transparency."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +89,8 @@ def decode(stream: BinaryIO, indices: bool = False) -> PictureFile:
     stream.seek(0)
     if not start:
         raise PictureError("the file is empty")
+    if start.startswith(b"GIF8"):
+        raise PictureError(_NO_PICTURE)
     if start.startswith(TIFF_STARTS):
         return _decode_tiff(stream, indices)
     return _decode_with_pillow(stream, indices)
@@ -95,76 +111,97 @@ def check_size(width: int, height: int) -> None:
 
 
 def _decode_with_pillow(stream: BinaryIO, indices: bool) -> PictureFile:
-    with _opened_image(stream) as image:
-        check_size(*image.size)
-        remarks = _check_single(image)
-        if image.format == "PPM":
-            _check_ppm(image, stream)
-        if image.format != "PNG":
-            samples = _pillow_samples(image, indices)
-            return PictureFile(samples, metadata=metadata_of(image), remarks=remarks)
+    with opened_picture(stream) as (image, kind, (count, height, width)):
+        remarks = _check_single(count, kind)
+        if kind == "PNM":
+            _check_pnm(stream, height, width, image.metadata(index=0)["mode"])
+        if kind != "PNG":
+            return _turned(_samples(image, kind, indices), image, remarks)
         check_png_samples(stream)
         header = read_png_header(stream)
-        deep = any(str(tile[3]).endswith(";16B") for tile in image.tile)
-        samples = _deep_png_samples(stream, image) if deep else _png_samples(image, header, indices)
-        metadata = replace(metadata_of(image), png_chunks=header.kept)
+        samples = _deep_png_samples(stream, image) if header.depth == 16 else _png_samples(image, header, indices)
+        picture = _turned(samples, image)
+        picture = replace(picture, metadata=replace(picture.metadata, png_chunks=header.kept))
         if not header.is_shifted(samples):
-            return PictureFile(samples, metadata=metadata)
-        return PictureFile(samples, (0.0, 2.0**header.significant_bits - 1), "sBIT", metadata)
+            return picture
+        return replace(picture, sample_range=(0.0, 2.0**header.significant_bits - 1), range_origin="sBIT")
 
 
 def image_size(stream: BinaryIO) -> tuple[int, int]:
     """(width, height) by the header of a file that is no TIFF and no video; PictureError where it is none."""
-    with _opened_image(stream) as image:
-        return int(image.width), int(image.height)
+    with opened_picture(stream) as (_, _, (_, height, width)):
+        return width, height
 
 
-def _opened_image(stream: BinaryIO) -> Any:
+@contextmanager
+def opened_picture(stream: BinaryIO) -> Iterator[tuple[Any, str, tuple[int, int, int]]]:
+    """A picture or animation as imageio opens it by Pillow, its format, and (number of pictures, height, width).
+
+    Nothing is decoded yet; PictureError where it is none, or has too many pixels.
+    """
     from PIL import Image, UnidentifiedImageError
 
-    for name in _PILLOW_PLUGINS:
-        importlib.import_module(f"PIL.{name}ImagePlugin")
-    try:
-        return Image.open(stream, formats=[name.upper() for name in _PILLOW_PLUGINS])
-    except Image.DecompressionBombError:
-        raise PictureSizeError(f"its pixels are more than the limit of {_most_pixels}; cut it into parts") from None
-    except UnidentifiedImageError:
-        raise PictureError("not a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM picture, or its header is damaged") from None
+    stream.seek(0)
+    start = _STARTS.match(stream.read(32))
+    if start is None:
+        raise PictureError(_NO_PICTURE)
+    with ExitStack() as stack:
+        try:
+            image = stack.enter_context(opened_by("pillow", stream))
+        except Image.DecompressionBombError:
+            raise PictureSizeError(f"its pixels are more than the limit of {_most_pixels}; cut it into parts") from None
+        except UnidentifiedImageError:
+            damaged = "cannot be read as a picture (its header is damaged)"
+            raise PictureError(damaged if start.lastgroup == "GIF" else _NO_PICTURE) from None
+        count, height, width = image.properties(index=...).shape[:3]
+        check_size(width, height)
+        yield image, str(start.lastgroup), (count, height, width)
 
 
-def _check_single(image: Any) -> tuple[str, ...]:
+def _check_single(count: int, kind: str) -> tuple[str, ...]:
     """PictureError where there are several pictures; a remark where all but the first are views or previews of it."""
-    count = getattr(image, "n_frames", 1)
-    if count > 1 and image.format != "MPO":
+    if count > 1 and kind != "JPEG":
         raise PictureError(f"holds {count} pictures; save the one to use as a file of its own")
     return (f"holds {count} pictures (MPO), of which the first is taken",) if count > 1 else ()
 
 
-def _check_ppm(image: Any, stream: BinaryIO) -> None:
-    decoder, _, offset, mode = image.tile[0]
-    raw, maximum = mode if isinstance(mode, tuple) and len(mode) == 2 else (mode, 65535 if mode == "I;16B" else 255)
-    if image.mode == "RGB" and maximum > 255:
+def _check_pnm(stream: BinaryIO, height: int, width: int, mode: str) -> None:
+    stream.seek(0)
+    start = stream.read(_LONGEST_HEADER)
+    header = _PNM_HEADER.match(start)
+    if header is None and start[1] in b"123456":
+        raise PictureError("its header is damaged, or longer than is supported; save it as PNG or TIFF")
+    if header is None:  # a kind of Pillow's own
+        return
+    deep = int(header[1] or 1) > 255
+    if mode == "RGB" and deep:
         raise PictureError("a PPM of 16 bits a sample is not supported; save it as PNG or TIFF")
     # Netpbm's files may hold one picture behind the other.
-    row = -(-image.width // 8) if raw == "1;I" else image.width * len(image.getbands())
-    position = stream.tell()
-    stream.seek(offset + row * image.height * (2 if maximum > 255 else 1))
-    behind = stream.read(64)
-    stream.seek(position)
-    if decoder != "ppm_plain" and _ANOTHER_PPM.match(behind):
+    row = -(-width // 8) if mode == "1" else width * (3 if mode == "RGB" else 1) * (1 + deep)
+    stream.seek(header.end() + row * height)
+    if start[1] in b"456" and _ANOTHER_PNM.match(stream.read(64)):
         raise PictureError("holds 2 or more pictures; save the one to use as a file of its own")
 
 
-def metadata_of(image: Any) -> Metadata:
-    """What a Pillow image says besides its samples, after it was turned upright."""
-    orientation = image.getexif().get(ORIENTATION_TAG, 1)
-    exif, texts = read_exif(image)
-    metadata = Metadata(image.info.get("icc_profile"), _resolution(image.info), exif, texts)
-    return metadata.turned(orientation if isinstance(orientation, int) else 1)
+def _turned(samples: NDArray[Any], image: Any, remarks: tuple[str, ...] = ()) -> PictureFile:
+    """Samples as they are stored, turned upright, with what the file says of them, which may stand behind them."""
+    facts = image.metadata(index=0, exclude_applied=False)
+    return PictureFile(_oriented(samples, _orientation(facts)), metadata=metadata_of(facts), remarks=remarks)
 
 
-def _resolution(info: dict[str, Any]) -> Resolution | None:
-    unit, pair = ("inch", info["dpi"]) if "dpi" in info else ("", info.get("aspect", ()))
+def metadata_of(facts: dict[str, Any]) -> Metadata:
+    """What imageio says of a picture besides its samples, after it was turned upright."""
+    exif, texts = read_exif(facts)
+    return Metadata(facts.get("icc_profile"), _resolution(facts), exif, texts).turned(_orientation(facts))
+
+
+def _orientation(facts: dict[str, Any]) -> int:
+    orientation = facts.get("Orientation", 1)
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _resolution(facts: dict[str, Any]) -> Resolution | None:
+    unit, pair = ("inch", facts["dpi"]) if "dpi" in facts else ("", facts.get("aspect", ()))
     try:
         x, y = (float(value) for value in pair)
     except (TypeError, ValueError, ZeroDivisionError):
@@ -176,60 +213,45 @@ def _resolution(info: dict[str, Any]) -> Resolution | None:
 def _deep_png_samples(stream: BinaryIO, image: Any) -> NDArray[np.uint16]:
     """Samples of a PNG of 16 bits a sample, of which Pillow keeps only 8 where it is colour or has transparency.
 
-    Pillow decodes it all the same, for it refuses a file without an end and finds an orientation behind the samples.
+    Pillow decodes it all the same, for it refuses a file without an end.
     """
-    image.load()
-    orientation = image.getexif().get(ORIENTATION_TAG, 1)
-    if image.mode.startswith("I;16") and "transparency" not in image.info:
-        return np.ascontiguousarray(_squeezed(_oriented(np.asarray(image, np.uint16)[..., None], orientation)))
+    decoded = image.read(index=0, writeable_output=False)
+    facts = image.metadata(index=0)
+    if facts["mode"].startswith("I;16") and "transparency" not in facts:
+        return np.asarray(decoded, np.uint16)
     codecs = image_codecs("a PNG of 16 bits a sample in colour or with transparency")
     # libpng's remarks on odd files would otherwise reach stderr; a logger that the user sets up still gets them.
     quiet_logger("imagecodecs")
     stream.seek(0)
     samples: NDArray[np.uint16] = codecs.png_decode(stream.read())
-    return _squeezed(_oriented(samples.reshape(*samples.shape[:2], -1), orientation))
+    return _squeezed(samples)
 
 
 def _png_samples(image: Any, header: PngHeader, indices: bool) -> NDArray[Any]:
     """Samples of a PNG of up to 8 bits a sample; Pillow leaves the key of transparent gray on the scale of its bits."""
     key = header.transparent_gray
-    if key is not None:
-        image.info.pop("transparency", None)
-    samples = _pillow_samples(image, indices)
     if key is None:
-        return samples
-    alpha = np.where(samples == key, 0, 255).astype(np.uint8)
-    return np.dstack([samples, alpha])
+        return _samples(image, "PNG", indices)
+    samples = image.read(index=0, mode="L", writeable_output=False)
+    return np.dstack([samples, np.where(samples == key, 0, 255).astype(np.uint8)])
 
 
-def _pillow_samples(image: Any, indices: bool) -> NDArray[Any]:
-    """Samples of a Pillow image, turned upright."""
-    from PIL import ImageOps
-
-    colour_profile = is_of_colour(image.info.get("icc_profile"))
-    file_format, upright = image.format, ImageOps.exif_transpose(image)
-    if indices and upright.mode == "P":
-        return np.asarray(upright)
-    if upright.mode in ("P", "PA"):
-        colors = np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
-        return colors if colour_profile else without_equal_channels(colors)
-    # WebP has no gray: what was gray comes back as gray.
-    if file_format == "WEBP" and not colour_profile:
-        return without_equal_channels(_direct_samples(upright, file_format))
-    return _direct_samples(upright, file_format)
-
-
-def _direct_samples(image: Any, file_format: str) -> NDArray[Any]:
-    mode = image.mode
-    if mode in ("L", "RGB") and "transparency" in image.info:
-        return np.asarray(image.convert("LA" if mode == "L" else "RGBA"))
-    if mode in ("1", "La", "RGBa"):
-        return np.asarray(image.convert({"1": "L", "La": "LA", "RGBa": "RGBA"}[mode]))
-    if mode in ("L", "LA", "RGB", "RGBA"):
-        return np.asarray(image)
-    if mode.startswith("I;16") or (mode == "I" and file_format == "PPM"):
-        return np.asarray(image).astype(np.uint16)
-    raise PictureError(f"samples of the kind {mode!r} are not supported; convert it to 8 or 16 bit gray or RGB")
+def _samples(image: Any, kind: str, indices: bool) -> NDArray[Any]:
+    """Samples of up to 8 bits, or of a PGM up to 16, as they are stored."""
+    facts = image.metadata(index=0)
+    mode, transparent = facts["mode"], "transparency" in facts
+    if mode.startswith("I;16") or (mode == "I" and kind == "PNM"):
+        return np.asarray(image.read(index=0, writeable_output=False), np.uint16)
+    if mode not in _READ_AS:
+        raise PictureError(f"samples of the kind {mode!r} are not supported; convert it to 8 or 16 bit gray or RGB")
+    palette = mode in ("P", "PA")
+    wanted = "P" if indices and mode == "P" else _READ_AS[mode][transparent]
+    # Nothing is converted, and so copied, without need; a palette is applied unless its indices are asked for.
+    samples: NDArray[Any] = image.read(index=0, mode=None if wanted == mode != "P" else wanted, writeable_output=False)
+    # WebP has no gray: what was gray comes back as gray. So do palettes of grays.
+    if (palette and wanted != "P") or kind == "WebP":
+        return samples if is_of_colour(facts.get("icc_profile")) else without_equal_channels(samples)
+    return samples
 
 
 def _decode_tiff(stream: BinaryIO, indices: bool) -> PictureFile:
@@ -249,14 +271,20 @@ def as_decoded(tiff: TiffPicture, indices: bool = False) -> PictureFile:
 
 
 def _oriented(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Samples (H, W, C) turned as EXIF orientation 1 to 8 asks for."""
-    if orientation in (5, 6, 7, 8):
-        samples = np.swapaxes(samples, 0, 1)
+    """Samples (H, W) or (H, W, C) turned as EXIF orientation 1 to 8 asks for."""
+    if orientation not in range(2, 9):
+        return samples
+    # A pixel as one item, which NumPy moves at once.
+    samples = np.ascontiguousarray(samples)
+    size = samples.itemsize * math.prod(samples.shape[2:])
+    pixels: NDArray[Any] = samples.reshape(samples.shape[0], -1).view(np.dtype((np.void, size)))
+    if orientation > 4:
+        pixels = pixels.T
     if orientation in (3, 4, 7, 8):
-        samples = samples[::-1]
+        pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
-        samples = samples[:, ::-1]
-    return samples
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels).view(samples.dtype).reshape(*pixels.shape, *samples.shape[2:])
 
 
 def _squeezed(samples: NDArray[Any]) -> NDArray[Any]:

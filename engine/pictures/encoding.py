@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 from typing import Any, BinaryIO
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from .codecs import image_codecs
 from .formats import PictureFormat
+from .opening import encoded, opened_by
 from .picture_metadata import DESCRIPTION_TAG, Metadata
 from .png_chunks import join_chunks
 from .ranges import SampleRange, type_range
@@ -29,16 +29,8 @@ def encode(
     elif target.name == "PNG":
         stream.write(_png(samples, metadata))
     else:
-        stream.write(_with_pillow(samples, target, _pillow_options(target.name, metadata)))
-
-
-def _with_pillow(samples: NDArray[Any], target: PictureFormat, options: dict[str, Any]) -> memoryview:
-    from PIL import Image
-
-    # Into memory first: Pillow writes to a file behind Python's back, and would not tell a full disk from a bug.
-    buffer = io.BytesIO()
-    Image.fromarray(_squeezed(samples)).save(buffer, target.name, **dict(target.options), **options)
-    return buffer.getbuffer()
+        options = {**dict(target.options), **_pillow_options(target.name, metadata)}
+        stream.write(encoded(_squeezed(samples), target.name, **options))
 
 
 def _pillow_options(name: str, metadata: Metadata) -> dict[str, Any]:
@@ -58,10 +50,10 @@ def _pillow_options(name: str, metadata: Metadata) -> dict[str, Any]:
 def _png(samples: NDArray[Any], metadata: Metadata) -> bytes:
     if samples.dtype == np.uint16 and samples.shape[2] > 1:
         codecs = image_codecs("a PNG of 16 bits a sample in colour or with transparency")
-        encoded = bytes(codecs.png_encode(np.ascontiguousarray(samples)))
+        content = bytes(codecs.png_encode(np.ascontiguousarray(samples)))
     else:
-        encoded = bytes(_with_pillow(samples, PictureFormat("PNG", (), ()), {}))
-    return join_chunks(encoded, _png_chunks(metadata))
+        content = bytes(encoded(_squeezed(samples), "PNG"))
+    return join_chunks(content, _png_chunks(metadata))
 
 
 def _png_chunks(metadata: Metadata) -> list[tuple[bytes, bytes]]:
@@ -90,16 +82,14 @@ def _physical_size(metadata: Metadata) -> list[tuple[bytes, bytes]]:
 
 
 def _encode_tiff(stream: BinaryIO, samples: NDArray[Any], metadata: Metadata, sample_range: SampleRange) -> None:
-    import tifffile
-
-    with tifffile.TiffWriter(stream) as tiff:
+    with opened_by("tifffile", stream, "w", extension=".tif") as tiff:
         write_page(tiff, samples, metadata, sample_range)
 
 
 def write_page(
     tiff: Any, samples: NDArray[Any], metadata: Metadata, sample_range: SampleRange, palette: Any = None
 ) -> None:
-    """Write samples (H, W, C) as the next page of an open TiffWriter.
+    """Write samples (H, W, C) as the next page of a TIFF that imageio has open.
 
     With `palette`, (3, 256) uint16, the samples are indices into it.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, BinaryIO
@@ -16,6 +16,7 @@ from ..errors import PictureError
 from .encoding import write_page
 from .formats import format_of
 from .frames import ASSUMED_RATE
+from .opening import opened_by
 from .picture_files import as_held, named_errors
 from .picture_metadata import DESCRIPTION_TAG, Metadata, suits
 from .ranges import SampleRange
@@ -155,16 +156,16 @@ class _Tiff:
         self._stream, self._rate, self._count = stream, rate, count
         self._palette = None if palette is None else _colormap(palette)
         self._tiff: Any = None
+        self._open = ExitStack()
 
     def put(self, samples: NDArray[Any], metadata: Metadata, sample_range: SampleRange | None) -> str:
         samples, limits = as_held(samples, sample_range, format_of("x.tif"))
         if not suits(metadata.icc_profile, samples.shape[2]):
             raise PictureError("the colour profile is not one of this picture's colours; leave it out")
         if self._tiff is None:
-            import tifffile
-
             large = samples.nbytes * (self._count or 1) * _ENOUGH_ROOM > _BIG
-            self._tiff = tifffile.TiffWriter(self._stream, bigtiff=large)
+            tiff = opened_by("tifffile", self._stream, "w", extension=".tif", bigtiff=large)
+            self._tiff = self._open.enter_context(tiff)
             metadata = self._with_rate(metadata, samples)
         write_page(self._tiff, samples, metadata, limits, self._palette)
         return samples.dtype.name
@@ -178,8 +179,7 @@ class _Tiff:
         return replace(metadata, texts={**metadata.texts, DESCRIPTION_TAG: text}, stored=(shape, dtype))
 
     def close(self) -> None:
-        if self._tiff is not None:
-            self._tiff.close()
+        self._open.close()
 
 
 class _Video:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
-from .decoding import TIFF_STARTS, PictureFile
+from .decoding import TIFF_STARTS, PictureFile, decode
 from .picture_files import completed, named_errors
 from .ranges import SampleRange
 from .streams import Place, name_of, opened
@@ -145,7 +145,7 @@ def open_frames(source: Place) -> Iterator[Frames]:
             context = nullcontext(None) if opener is None else opener(stream, name_of(source))
         # What the caller does within the block raises errors of its own.
         with context as frames:
-            yield _single(stream, name_of(source)) if frames is None else frames
+            yield single(stream, name_of(source)) if frames is None else frames
 
 
 def read_frames(source: Place, sample_range: SampleRange | None = None) -> Iterator[NDArray[Any]]:
@@ -203,15 +203,15 @@ def is_video(start: bytes) -> bool:
     return (start[:4] == b"RIFF" and start[8:12] == b"AVI ") or start[:4] == b"\x1aE\xdf\xa3"
 
 
-def _single(stream: BinaryIO, name: str) -> Frames:
-    from .decoding import decode
+def single(stream: BinaryIO, name: str, kind: str = "picture") -> Frames:
+    """The one picture of a file as a series."""
 
     def read(start: int) -> Iterator[PictureFile]:
         stream.seek(0)
         if start == 0:
             yield decode(stream)
 
-    return Frames(name, "picture", 1, read)
+    return Frames(name, kind, 1, read)
 
 
 def _kind(samples: NDArray[Any]) -> str:

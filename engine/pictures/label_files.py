@@ -7,7 +7,6 @@ has blurred.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,8 +14,10 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from ..quiet import without_warnings
-from .decoding import TIFF_STARTS
-from .picture_files import MAXIMUM_PIXELS, load_picture, read_picture
+from .beyond_imageio import opened_tiff
+from .decoding import TIFF_STARTS, opened_picture
+from .opening import opened_by
+from .picture_files import load_picture, named_errors, read_picture
 from .samples import split_transparency
 from .streams import Place, name_of, opened
 
@@ -46,9 +47,10 @@ def label_samples(source: Place) -> Samples:
         If the file is missing or may not be read.
     """
     with opened(source) as stream:
-        start = stream.read(_LONGEST_START)
-        if start.startswith(_GIF_STARTS):
+        if _is_gif(stream):
             return _gif_grays(stream, name_of(source))
+        stream.seek(0)
+        start = stream.read(_LONGEST_START)
         stream.seek(0)
         samples = load_picture(stream, indices=True).samples
         return _as_stored(stream, name_of(source), samples) if start.startswith(TIFF_STARTS) else samples
@@ -78,27 +80,27 @@ def mask_samples(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
 
 def starts_with_white(path: str | os.PathLike[str]) -> bool:
     """Whether a label picture has a palette that shows index 0 white and index 1 black."""
-    from PIL import Image
+    try:
+        with without_warnings(), open(path, "rb") as stream, opened_by("pillow", stream) as image:
+            colors = image.read(index=0)  # the palette is known only then
+            palette = image.metadata(index=0, exclude_applied=False).get("palette", ())
+            if tuple(map(tuple, palette[:2])) != (_WHITE, _BLACK) or _is_gif(stream):
+                return False
+            # A colour that stands in a palette twice is named once.
+            return not colors[image.read(index=0, mode="P") == 1].any()
+    except Exception:  # noqa: BLE001 - whether it is a picture is checked by who reads it
+        return False
 
-    with without_warnings():
-        try:
-            with Image.open(Path(path), formats=["PNG", "BMP", "TIFF"]) as image:
-                colors = image.getpalette() if image.mode == "P" else None
-        except Exception:  # noqa: BLE001 - whether it is a picture is checked by who reads it
-            return False
-    return colors is not None and tuple(colors[:6]) == _WHITE + _BLACK
+
+def _is_gif(stream: BinaryIO) -> bool:
+    stream.seek(0)
+    return stream.read(_LONGEST_START).startswith(_GIF_STARTS)
 
 
 def _gif_grays(stream: BinaryIO, name: str) -> Samples:
     """(H, W) uint8 grays that a GIF's palette stands for; the order of its entries is the encoder's affair."""
-    try:
-        samples, frames = _decoded_gif(stream)
-    except Exception as error:
-        # Decoders raise nearly anything on damaged files; errors of the system carry a number.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise PictureError(f"{name}: cannot be read as a picture ({reason})") from error
+    with named_errors(name), opened_picture(stream) as (image, _, (frames, _, _)):
+        samples = image.read(index=0, mode="RGB")
     if frames > 1:
         raise PictureError(f"{name}: holds {frames} pictures; save the one to use as a file of its own")
     if (samples != samples[..., :1]).any():
@@ -106,26 +108,12 @@ def _gif_grays(stream: BinaryIO, name: str) -> Samples:
     return np.ascontiguousarray(samples[..., 0])
 
 
-def _decoded_gif(stream: BinaryIO) -> tuple[Samples, int]:
-    """(H, W, 3) uint8 colours and the number of pictures."""
-    from PIL import Image
-
-    stream.seek(0)
-    with Image.open(stream, formats=["GIF"]) as image:
-        if image.width * image.height > MAXIMUM_PIXELS:
-            raise PictureError(f"its pixels are more than the limit of {MAXIMUM_PIXELS}")
-        return np.asarray(image.convert("RGB")), getattr(image, "n_frames", 1)
-
-
 def _as_stored(stream: BinaryIO, name: str, samples: Samples) -> Samples:
     """Samples of a TIFF, which must not say that white is 0: its numbers and its shades run against each other.
 
     tifffile writes arrays of bool that way, and means their numbers.
     """
-    import tifffile
-
-    stream.seek(0)
-    with tifffile.TiffFile(stream) as tiff:
+    with opened_tiff(stream) as tiff:
         page: Any = tiff.pages[0]
         if page.photometric != _WHITE_IS_ZERO:
             return samples

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, PictureError
+from .beyond_imageio import indexed_png
 from .label_files import label_samples
 from .picture_files import convert_samples
 from .streams import Place, is_path, name_of, written
@@ -106,8 +106,6 @@ def write_labels(path: Place, labels: ArrayLike, palette: Sequence[Sequence[int]
     OSError
         If the file cannot be written; whatever was there is kept.
     """
-    from PIL import Image
-
     check_label_suffix(path)
     indices = np.asarray(labels)
     fits = indices.ndim == 2 and indices.size and indices.dtype.kind in "iu"
@@ -116,12 +114,9 @@ def write_labels(path: Place, labels: ArrayLike, palette: Sequence[Sequence[int]
             f"{name_of(path)}: labels must be (H, W) class indices from 0 to {len(palette) - 1} "
             f"(got {indices.dtype} {indices.shape})"
         )
-    image = Image.fromarray(indices.astype(np.uint8))
-    image.putpalette([sample for color in palette for sample in color])
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    content = indexed_png(indices.astype(np.uint8), palette)
     with written(path) as stream:
-        stream.write(buffer.getbuffer())
+        stream.write(content)
 
 
 def check_label_suffix(path: Place) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .beyond_imageio import exif_of
+
 _PROFILE_CHANNELS = {b"GRAY": (1, 2), b"RGB ": (3, 4)}
 
 ORIENTATION_TAG = 0x0112
@@ -81,9 +83,7 @@ class Metadata:
         texts = self.texts_for((), "")
         if not texts:
             return None
-        from PIL import Image
-
-        exif = Image.Exif()
+        exif = exif_of()
         exif.update(texts)
         content: bytes = exif.tobytes()
         return content
@@ -99,18 +99,18 @@ def is_of_colour(icc_profile: bytes | None) -> bool:
     return icc_profile is not None and icc_profile[16:20] == b"RGB "
 
 
-def read_exif(image: Any) -> tuple[bytes | None, dict[int, str]]:
-    """A Pillow image's EXIF without orientation and thumbnail, and its texts by tag."""
-    exif = image.getexif()
-    orientation = exif.pop(ORIENTATION_TAG, 1)
-    if isinstance(orientation, int) and orientation >= 5:
-        inner = exif.get_ifd(_EXIF_IFD)
-        for tag in _PIXEL_SIZES:
-            inner.pop(tag, None)
-    if not exif:
-        return None, {}
+def read_exif(facts: Mapping[str, Any]) -> tuple[bytes | None, dict[int, str]]:
+    """EXIF of what imageio says of a picture, without orientation and thumbnail, and its texts by tag."""
+    hidden = facts.get("Raw profile type exif", "")  # the text of a PNG, in hexadecimal behind three lines
+    orientation = facts.get("Orientation", 1)
     try:
-        content: bytes = exif.tobytes()
+        exif = exif_of(facts.get("exif") or bytes.fromhex("".join(hidden.split("\n")[3:])))
+        exif.pop(ORIENTATION_TAG, None)
+        if isinstance(orientation, int) and orientation >= 5:
+            inner = exif.get_ifd(_EXIF_IFD)
+            for tag in _PIXEL_SIZES:
+                inner.pop(tag, None)
+        content: bytes | None = exif.tobytes() if exif else None
     except Exception:  # noqa: BLE001 - nearly anything where it is damaged, which makes the picture no worse
         return None, {}
     return content, texts_of(exif.items())

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
-from ..quiet import quiet_logger
+from .beyond_imageio import opened_tiff, unmultiplied
 from .codecs import check_decodable
 from .picture_metadata import Metadata
 from .ranges import SampleRange, sample_maximum
@@ -58,11 +58,7 @@ def read_tiff(stream: BinaryIO, check_size: Callable[[int, int], None]) -> TiffP
     PictureError
         If the file holds several pictures, or samples that are not supported. Damage raises nearly anything.
     """
-    import tifffile
-
-    # Its remarks on odd files would otherwise reach stderr; a logger that the user sets up still gets them.
-    quiet_logger("tifffile")
-    with tifffile.TiffFile(stream, _multifile=False) as tiff:
+    with opened_tiff(stream) as tiff:
         page: Any = tiff.pages[0]
         check_size(page.imagewidth, page.imagelength)
         remarks = check_single(tiff, page, stream)
@@ -159,7 +155,7 @@ def _samples(page: Any, photometric: int, plane: NDArray[Any] | None) -> NDArray
         samples = samples.astype(np.uint8) * np.uint8(255 // (2**page.bitspersample - 1))
     if photometric == _WHITE_IS_ZERO:
         samples[..., 0] = _white(page, samples.dtype) - samples[..., 0]
-    return _unmultiplied(samples) if 1 in page.extrasamples else samples
+    return unmultiplied(samples) if 1 in page.extrasamples else samples
 
 
 def _white(page: Any, dtype: np.dtype[Any]) -> int:
@@ -170,13 +166,3 @@ def _palette(page: Any) -> NDArray[np.uint8]:
     """(entries, 3) of 8 bits; TIFF has 16."""
     entries: NDArray[Any] = np.asarray(page.colormap)[:, : 2**page.bitspersample].T
     return np.asarray(entries >> 8, np.uint8) if entries.max(initial=0) > 255 else entries.astype(np.uint8)
-
-
-def _unmultiplied(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Samples whose colours transparency has not darkened."""
-    from PIL import Image
-
-    height, width, channels = samples.shape
-    stored, shown = {2: ("La", "LA"), 4: ("RGBa", "RGBA")}[channels]
-    image = Image.frombytes(stored, (width, height), np.ascontiguousarray(samples).tobytes())
-    return np.asarray(image.convert(shown))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
-from ..quiet import quiet_logger
+from .beyond_imageio import opened_tiff
 from .decoding import PictureFile, as_decoded, check_size
 from .frames import Frames
 from .picture_metadata import DESCRIPTION_TAG
@@ -27,16 +27,11 @@ _FILE_NAME = re.compile(r'\bFileName="([^"]*)"')
 @contextmanager
 def tiff_frames(stream: BinaryIO, name: str) -> Iterator[Frames]:
     """The pages of a TIFF, smaller versions left out, in the order of the file."""
-    import tifffile
-
     from .picture_files import named_errors
 
-    quiet_logger("tifffile")
-    with named_errors(name):
-        tiff = tifffile.TiffFile(stream, _multifile=False)
-    with tiff:
+    with ExitStack() as stack:
         with named_errors(name):
-            frames = _frames(tiff, stream, name)
+            frames = _frames(stack.enter_context(opened_tiff(stream)), stream, name)
         yield frames
 
 

@@ -1,18 +1,20 @@
-"""The frames of a video, read and written with PyAV (extra `video`)."""
+"""The frames of a video, read and written with PyAV (extra `video`), as imageio opens them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, PictureError
+from ..errors import PictureError
+from .beyond_imageio import av_module, opened_video, set_encoder
 from .decoding import PictureFile, check_size
 from .frames import Frames
+from .opening import opened_by
 
 CODECS = {
     ".mp4": ("mp4", "libx264", {1: "yuv420p", 3: "yuv420p"}, {"crf": "12", "preset": "medium"}),
@@ -21,31 +23,19 @@ CODECS = {
 """By suffix: container, codec, pixels of gray and of colour, options. FFV1 loses nothing, H.264 a little."""
 
 
-def _av() -> Any:
-    try:
-        import av
-    except ImportError:
-        raise InputError("videos need PyAV, which is missing; pip install 'spikeunet[video]'") from None
-    return av
-
-
 @contextmanager
 def video_frames(stream: BinaryIO, name: str) -> Iterator[Frames]:
     """The frames of a file's first video stream."""
     from .picture_files import named_errors
 
-    av = _av()
-    with named_errors(name, "cannot be read as a video"), _plain_errors(av):
-        container = av.open(stream, metadata_errors="replace")
-    with container:
+    av = av_module()
+    with ExitStack() as stack:
         with named_errors(name, "cannot be read as a video"), _plain_errors(av):
-            frames = _frames(av, container, name)
+            frames = _frames(av, stack.enter_context(opened_video(stream)), name)
         yield frames
 
 
 def _frames(av: Any, container: Any, name: str) -> Frames:
-    if not container.streams.video:
-        raise PictureError(f"holds no pictures, only {len(container.streams)} streams of other kinds")
     video = container.streams.video[0]
     if video.codec_context is None:
         raise PictureError("its pictures are in a code that is not known here; convert it to H.264 or FFV1")
@@ -105,6 +95,8 @@ def _plain_errors(av: Any) -> Iterator[None]:
         yield
     except av.FFmpegError as error:
         raise PictureError(f"the video is damaged or truncated: {error.strerror or error}") from None
+    except IndexError:  # of the first video of a container
+        raise PictureError("holds no video") from None
 
 
 def _samples(frame: Any) -> NDArray[Any]:
@@ -124,34 +116,28 @@ class VideoWriter:
 
     def __init__(self, stream: BinaryIO, suffix: str, rate: float) -> None:
         container, self._codec, self._pixels, self._options = CODECS[suffix]
-        self._suffix, self._rate = suffix, rate
-        self._av = _av()
-        self._container = self._av.open(stream, "w", format=container)
-        self._video: Any = None
+        self._suffix, self._rate, self._begun = suffix, rate, False
+        av_module()
+        self._open = ExitStack()
+        video = opened_by("pyav", stream, "w", extension=suffix, container=container)
+        self._video = self._open.enter_context(video)
 
     def write(self, samples: NDArray[np.uint8]) -> None:
         """The next frame, (H, W, 1 or 3)."""
         gray = samples.shape[2] == 1
-        if self._video is None:
+        if not self._begun:
             self._begin(*samples.shape)
-        picture = np.ascontiguousarray(samples[..., 0] if gray else samples)
-        frame = self._av.VideoFrame.from_ndarray(picture, format="gray" if gray else "rgb24")
-        self._mux(frame)
+        self._video.write_frame(samples[..., 0] if gray else samples, pixel_format="gray" if gray else "rgb24")
 
     def _begin(self, height: int, width: int, channels: int) -> None:
         pixels = self._pixels[channels]
         if pixels == "yuv420p" and (height % 2 or width % 2):
             raise PictureError(f"{self._suffix} needs an even height and width, not {height}x{width}; use .avi or .tif")
-        self._video = self._container.add_stream(self._codec, rate=Fraction(self._rate).limit_denominator(1001))
-        self._video.width, self._video.height, self._video.pix_fmt = width, height, pixels
-        self._video.options = self._options
-
-    def _mux(self, frame: Any) -> None:
-        for packet in self._video.encode(frame):
-            self._container.mux(packet)
+        rate = float(Fraction(self._rate).limit_denominator(1001))
+        self._video.init_video_stream(self._codec, fps=rate, pixel_format=pixels)
+        set_encoder(self._video, self._options)
+        self._begun = True
 
     def close(self) -> None:
         """Write what is left."""
-        if self._video is not None:
-            self._mux(None)
-        self._container.close()
+        self._open.close()

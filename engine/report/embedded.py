@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..pictures.opening import encoded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,9 +39,7 @@ def webp(picture: Pixels, most: int = LARGEST_SIDE) -> bytes:
     height, width = scaled_size(picture.shape, most)
     if (width, height) != image.size:
         image = image.resize((width, height), _reduction(picture))
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", lossless=True, quality=50, method=3)
-    return buffer.getvalue()
+    return bytes(encoded(np.asarray(image), "WebP", lossless=True, quality=50, method=3))
 
 
 def _image(picture: Pixels) -> Image:
