@@ -27,6 +27,7 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding import build_program
+from spikeunet.engine.binding import sample_plan as plans
 from spikeunet.engine.binding.sample_plan import sample_plan
 from spikeunet.engine.kernels.dot import host_dots
 from spikeunet.engine.simulation import sample_run
@@ -120,6 +121,28 @@ def test_a_batch_side_by_side_is_what_its_pictures_are(network, dyadic, monkeypa
     assert 0 < found.density < 1
     vnni = {"vnni"} if dyadic and "vnni" in host_dots() else set()
     assert vnni <= {name for names in found.kernels.values() for name in names}
+
+
+@pytest.mark.skipif("vnni" not in host_dots(), reason="products of bytes need AVX-512 VNNI")
+def test_what_comes_back_is_multiplied_where_many_fire_and_walked_where_few_do(monkeypatch):
+    made, given = recurrent(True), spikes(5, 0.2)
+    given[20:] = 0
+    found = simulate(made, given, time_axis=0, record=RECORD)
+    assert set(found.kernels["hidden"]) >= {"vnni", "event-integers"}
+    check_equal(found, simulate(made, given, time_axis=0, record=RECORD, kernels=EVERY_KERNEL))
+    for share in (0.0, 2.0):  # always, and never
+        monkeypatch.setattr(plans, "SHARE_OF_RETURNING", share)
+        check_equal(simulate(made, given, time_axis=0, record=RECORD), found)
+
+
+def test_steps_are_run_in_pieces_of_one_length(monkeypatch):
+    pieces = []
+    run = SampleRun._run_steps
+    note = lambda self, *rest: pieces.append(rest[-1].stop - rest[-1].start) or run(self, *rest)  # noqa: E731
+    monkeypatch.setattr(SampleRun, "_run_steps", note)
+    monkeypatch.setattr(sample_run, "_CHUNK_BYTES", 64 * 4 * 5 * 8)
+    simulate(feed_forward(False), spikes(5, 0.1, steps=25), time_axis=0, threads=1)
+    assert pieces == [9, 9, 7]  # and not 8, 8, 8, 1
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -35,6 +35,10 @@ _SHARE_THAT_PAYS = 0.02
 """Share of the channels of a row that must have an event for them to be faster."""
 
 
+SHARE_OF_RETURNING = 0.03
+"""The same of a population's own bytes, padding included, whose events are walked through in integers, and faster."""
+
+
 @dataclass(frozen=True, eq=False)
 class SamplePart:
     """A full connection.
@@ -160,6 +164,14 @@ class SampleLayer:
         if self.back is None:
             return np.zeros((0, self.padded), np.float32), np.zeros(self.padded, np.float32), None
         return self.back.integers or (self.back.weights, self.back.bias, None)
+
+    def returning_products(self, width: int, sums: NDArray[np.int32]) -> tuple[Any, ...] | None:
+        """Products of what comes back, of rows of `width` bytes, see `step_samples`; None where there are none."""
+        products = None if self.back is None else self.back.products
+        if self.back is None or products is None:
+            return None
+        quads = (-(-self.back.source.channels // 4), width)
+        return products.token, quads, products.weights, sums, SHARE_OF_RETURNING
 
 
 @dataclass(frozen=True, eq=False)

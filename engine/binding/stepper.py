@@ -80,18 +80,19 @@ class Stepper:
         self,
         currents: NDArray[np.float32],
         back: tuple[NDArray[Any], NDArray[np.float32], tuple[NDArray[Any], ...]],
-        scale: NDArray[np.float32] | None,
-        rows: tuple[NDArray[np.uint8], NDArray[np.uint64]],
+        integers: tuple[NDArray[np.float32] | None, tuple[Any, ...] | None],
+        rows: tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint8]],
         shape: tuple[int, int, int, int],
         states: tuple[NDArray[np.float32], ...],
         fresh: bool,
-    ) -> bool:
+    ) -> tuple[bool, int]:
         """The same for many samples side by side, of neurons that are all alike; see `kernels.stepped.step_samples`.
 
-        Within `gradual`, which is the caller's part.
+        Also at how many steps what came back was multiplied. Within `gradual`, which is the caller's part.
         """
-        arguments = (currents, back, scale, rows, shape, states, (fresh, self.initial), self.parameters)
-        return self._checked(*self.kernels.call("step_samples", arguments))
+        arguments = (currents, back, *integers, rows, shape, states, (fresh, self.initial), self.parameters)
+        found, finite, multiplied = self.kernels.call("step_samples", arguments)
+        return self._checked(found, finite), int(multiplied)
 
     def _checked(self, found: int, finite: bool) -> bool:
         """`finite`; NeuronError where the highest level found is none of the model's."""

@@ -105,6 +105,20 @@ def put(current, target, adds):
 
 
 @numba.njit(inline="always")
+def events_in(words):
+    """How many bytes of rows of words are 1, where none is anything but 0 or 1."""
+    count = np.int64(0)
+    for number in range(words.shape[0]):
+        # Each byte adds up to eight times 1 at most before the sum is spread out.
+        for first in range(0, words.shape[1], 8):
+            word = np.uint64(0)
+            for place in range(first, first + 8):
+                word += words[number, place]
+            count += np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    return count
+
+
+@numba.njit(inline="always")
 def active_channels(words, active):
     """Write the numbers of the channels that have an event to `active`; how many there are.
 

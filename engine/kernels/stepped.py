@@ -11,12 +11,14 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from .samples import put, walk_integers, walk_row
+from .samples import events_in, multiply_rows, put, walk_integers, walk_row
 from .step_inputs import of_neuron, of_pixel, of_step
 from .touched import RESTLESS
 
 _BEYOND = 2.0**128 - 2.0**103
 """The smallest number that float32 rounds to infinity."""
+
+_INFINITE = np.float32(np.inf)
 
 _SMALLEST = 2.0**-126
 """The smallest float32 number that is not subnormal, see engine/float32.py."""
@@ -43,13 +45,19 @@ def held(value):
 
 @numba.njit(error_model="numpy")
 def beyond(value):
-    """Whether a number is none that float32 rounds to a finite one: 0 or 1, uint64."""
-    return np.uint64(not abs(np.float64(value)) < _BEYOND)
+    """Whether a number is none that float32 rounds to a finite one: 0 or 1, uint8."""
+    return np.uint8(not abs(np.float64(value)) < _BEYOND)
+
+
+@numba.njit(error_model="numpy")
+def infinite(value):
+    """Whether a float32 number is not finite, likewise."""
+    return np.uint8(not abs(value) < _INFINITE)
 
 
 def any_beyond(values):
     """Whether one of several numbers is none, likewise."""
-    return np.uint64(any(beyond(value) for value in values))
+    return np.uint8(any(beyond(value) for value in values))
 
 
 def store(arrays, index, values):
@@ -141,7 +149,7 @@ def step_band(currents, words, shape, states, place, initial, parameters, marks)
     """
     pixels, steps, padded, channels = shape
     begin, stride, fresh, first_pixel, first_step = place
-    highest, broken = np.uint64(0), np.uint64(0)
+    highest, broken = np.uint64(0), np.uint8(0)
     for pixel in range(pixels):
         if marks.size > 0 and marks[pixel] == 0:
             continue
@@ -162,7 +170,7 @@ def step_band(currents, words, shape, states, place, initial, parameters, marks)
             for channel in range(channels):
                 after = STEP(np.float64(row[channel]), *loaded(state, channel), *of_neuron(inputs, channel))
                 store(state, channel, after[1:])
-                broken |= beyond(row[channel]) | any_beyond(after[1:])
+                broken |= infinite(row[channel]) | any_beyond(after[1:])
                 level = np.uint64(np.int64(after[0]))
                 highest = max(highest, level)
                 word[channel] |= (level & np.uint64(255)) << shift
@@ -192,36 +200,47 @@ def find_restless(states, channels, place, parameters, marks):
                 break
 
 
-def step_samples(currents, back, scale, rows, shape, states, place, parameters):
+def step_samples(currents, back, scale, products, rows, shape, states, place, parameters):
     """Run a population of which all neurons are alike through some steps, for many samples side by side.
 
     currents : float32, (steps * samples, padded channels); changed where something comes back
     back : of a connection of the population to itself that takes a step, weights, float32, (channels, padded), bias,
         (padded,), and scratch memory: that of `walk_rows`, and int32, (padded,); no weights where there is none
     scale : None, or float32, (padded,), what weights that are int8 are multiplied with
-    rows : uint8, ((1 + steps) * samples, bytes), the first `samples` ones what was fired before; receives the levels;
-        and the same memory as words, uint64
+    products : None, or of such weights what `multiply_rows` takes: token, groups of four channels and bytes from row to
+        row, packed weights, and `sums`; and the share of bytes from which on that is faster
+    rows : uint8, ((1 + steps) * samples and more, bytes), the first `samples` ones what was fired before; receives the
+        levels; the same memory as words, uint64, and flat
     shape : steps, samples, padded channels, channels
     states : tuple of float32 arrays, (samples, padded channels) flat, before and after these steps
     place : whether the neurons begin from the tuple of numbers that follows
     parameters : tuple of numbers, the last arguments of STEP
 
-    Returns what `step_band` does.
+    Returns what `step_band` does, and at how many steps what came back was multiplied.
     """
     steps, samples, padded, channels = shape
     weights, bias, (active, returned, sums) = back
-    rows, words = rows
+    rows, words, flat = rows
     fresh, initial = place
-    highest, broken = np.uint64(0), np.uint64(0)
+    highest, broken, multiplied = np.uint64(0), np.uint8(0), 0
     if fresh:
         for neuron in range(samples * padded):
             store(states, neuron, initial)
     for step in range(steps):
+        walks = weights.shape[0] > 0
+        # Numba compiles only the branches that the types of `scale` and `products` call for.
+        if products is not None:
+            token, quads, packed, together, share = products
+            first, last = step * samples, (step + 1) * samples
+            if events_in(words[first:last]) >= share * (samples * rows.shape[1]):
+                place = first * rows.shape[1]
+                multiply_rows(flat, place, token, quads, packed, scale, bias, True, together, currents[first:last])
+                walks = False
+                multiplied += 1
         for sample in range(samples):
             number = step * samples + sample
             row, level = currents[number], rows[number + samples]
-            if weights.shape[0] > 0:
-                # Numba compiles only the branch that the type of `scale` calls for.
+            if walks:
                 if scale is None:
                     walk_row(words[number], weights, bias, active, returned)
                 else:
@@ -231,8 +250,8 @@ def step_samples(currents, back, scale, rows, shape, states, place, parameters):
             for channel in range(channels):
                 after = STEP(np.float64(row[channel]), *loaded(state, channel), *parameters)
                 store(state, channel, after[1:])
-                broken |= beyond(row[channel]) | any_beyond(after[1:])
+                broken |= infinite(row[channel]) | any_beyond(after[1:])
                 found = np.uint64(np.int64(after[0]))
                 highest = max(highest, found)
                 level[channel] = np.uint8(found)
-    return highest, broken == 0
+    return highest, broken == 0, multiplied

@@ -152,6 +152,18 @@ class ChosenReset:
         return self.reset == "zero"
 
 
+class Threshold:
+    """Neurons with a threshold of which their field `strict` says whether reaching it is enough."""
+
+    threshold: float
+    strict: bool
+
+    @property
+    def most(self) -> float:
+        """The largest potential, as float64, at which a neuron does not fire: one comparison serves both kinds."""
+        return self.threshold if self.strict else math.nextafter(self.threshold, -math.inf)
+
+
 def check_reset(owner: str, reset: str) -> str:
     """`reset` where it is one of RESETS; NeuronError otherwise."""
     if reset not in RESETS:

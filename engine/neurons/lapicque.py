@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .firing import ChosenReset, UnitSpikes, check_number, check_reset, check_threshold
+from .firing import ChosenReset, Threshold, UnitSpikes, check_number, check_reset, check_threshold
 from .registry import register_neuron
 from .time_constants import LeakyMembrane, check_decays
 
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class Lapicque(LeakyMembrane, ChosenReset, UnitSpikes):
+class Lapicque(LeakyMembrane, ChosenReset, Threshold, UnitSpikes):
     """Leaky integrate-and-fire neuron: tau_mem dv/dt = (v_leak - v) + r * input; a spike has the value 1.
 
     At each step v <- v_leak + decay * (v - v_leak) + r * (1 - decay) * input with decay = exp(-dt / tau_mem), which is
@@ -81,16 +81,16 @@ class Lapicque(LeakyMembrane, ChosenReset, UnitSpikes):
         gain: float,
         v_leak: float,
         threshold: float,
+        most: float,
         to_zero: bool,
         late_reset: bool,
-        strict: bool,
     ) -> tuple[int, float]:
         """One step."""
-        before = v > threshold or (v == threshold and not strict)
+        before = v > most
         v = v_leak + decay * (v - v_leak) + gain * current
         if late_reset and before:
             v = 0.0 if to_zero else v - threshold
-        fired = v > threshold or (v == threshold and not strict)
+        fired = v > most
         if fired and not late_reset:
             v = 0.0 if to_zero else v - threshold
         return (1 if fired else 0), v

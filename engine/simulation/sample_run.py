@@ -99,7 +99,9 @@ class SampleRun:
         """Samples of each, as many but for the last one; sets how many steps are run at once."""
         most = _CHUNK_BYTES // (self._plan.widest * 4)
         size = max(min(most // min(self._steps, _FEWEST_STEPS), -(-self._samples // threads)), 1)
-        self._steps_at_once = min(self._steps, max(most // size, _FEWEST_STEPS), _MOST_STEPS)
+        most_steps = min(self._steps, max(most // size, _FEWEST_STEPS), _MOST_STEPS)
+        # In pieces of one length, of which the last one is not short, and rather some longer ones than another one.
+        self._steps_at_once = -(-self._steps // max(round(self._steps / most_steps), 1))
         return [slice(first, min(first + size, self._samples)) for first in range(0, self._samples, size)]
 
     @property
@@ -160,8 +162,6 @@ class SampleRun:
             first = 0 if part.source.delay else samples
             kernels = _add_currents(memory, part, events[part.source.name], first, layer.is_sum, currents)
             self._kernels[layer.layer.name].add(kernels)
-        if layer.back is not None:
-            self._kernels[layer.layer.name].add(EVENTS if layer.returning[2] is None else EVENT_INTEGERS)
 
     def _fire(
         self, memory: SampleMemory, layer: SampleLayer, currents: NDArray[np.float32], samples: int, fresh: bool
@@ -173,9 +173,15 @@ class SampleRun:
         weights, bias, scale = layer.returning
         back = (weights, bias, (*memory.scratch(layer.padded), memory.row_sums[: layer.padded]))
         shape = (len(currents) // samples, samples, layer.padded, layer.layer.outgoing[0])
-        both = (rows, rows.view(np.uint64))
-        if not stepper.run_samples(currents, back, scale, both, shape, memory.states[name], fresh):
+        integers = (scale, layer.returning_products(rows.shape[1], memory.sums))
+        views = (rows, rows.view(np.uint64), rows.reshape(-1))
+        finite, multiplied = stepper.run_samples(currents, back, integers, views, shape, memory.states[name], fresh)
+        if not finite:
             raise beyond(name, "a current, or the state of a neuron,")
+        if multiplied and layer.back is not None and layer.back.products is not None:
+            self._kernels[name].add(layer.back.products.kernels)
+        if multiplied < shape[0] and layer.back is not None:
+            self._kernels[name].add(EVENTS if scale is None else EVENT_INTEGERS)
 
     def _note(self, memory: SampleMemory, counts: _Counts, name: str, samples: slice, steps: slice) -> int:
         """Count, and record, what was fired at some steps; how many events that is."""
