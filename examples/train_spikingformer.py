@@ -6,13 +6,16 @@ and a linear head on the mean over tokens and steps. The twin has the same weigh
 spiking network has a population, runs once instead of T times, and divides the attention by the number of tokens.
 
 This script and `spikingformer_network.py` beside it need torch, numpy and pillow alone (scikit-learn for
-``--data digits``), not spikeunet. It trains by the clock: the rate follows a cosine over the minutes given and ends at
-zero in time, whatever the machine. The twin comes first; the spiking network then learns from the labels and, with
-``--distil``, from the twin's answers as well. In the end both take the statistics of their batch norms anew, of
-training pictures as they are.
+``--data digits``, Numba for ``--numba``), not spikeunet. It trains by the clock: the rate follows a cosine over the
+minutes given and ends at zero in time, whatever the machine; or, with ``--epochs``, for so many. The twin comes first;
+the spiking network then learns from the labels and, with ``--distil``, from the twin's answers as well. With
+``--from-twin`` it begins with the twin's weights, and the twin itself goes on for as many epochs with the same loss. In
+the end both take the statistics of their batch norms anew, of training pictures as they are.
 
     python examples/train_spikingformer.py --data cifar10_jpeg.npz --device cuda --minutes 4.5 --out trained
     python examples/train_spikingformer.py --data digits --dim 32 --heads 4 --depth 1 --minutes 2 --out trained
+    python examples/train_spikingformer.py --data cifar10_jpeg.npz --dim 64 --depth 1 --pictures 2500 --batch 50 \
+        --epochs 20 --from-twin 20 --half --numba --threads 1 --out trained
 """
 
 import argparse
@@ -31,7 +34,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from spikingformer_network import Spikes, Spikingformer, fused_works, module_state, published_names
+from spikingformer_network import (
+    Spikes,
+    Spikingformer,
+    fused_works,
+    module_state,
+    numba,
+    published_names,
+    start_from_twin,
+)
 from torch import Tensor, nn
 
 FAST_PLAIN, FAST_FUSED, FAST_GRAPH = 0, 1, 2
@@ -124,7 +135,8 @@ class Step:
                 group["lr"] = rate
 
     def compute(self) -> Tensor:
-        half = torch.autocast("cuda", torch.bfloat16, enabled=self.args.device == "cuda", cache_enabled=False)
+        device, enabled = self.args.device, self.args.device == "cuda" or self.args.half
+        half = torch.autocast(device, torch.bfloat16, enabled=enabled, cache_enabled=device != "cuda")
         self.optimizer.zero_grad(set_to_none=True)
         with half:
             logits = self.model(self.x).float()
@@ -161,15 +173,20 @@ class Step:
         return self.compute()
 
 
-def train(model: nn.Module, teacher: nn.Module | None, data: dict, args: argparse.Namespace, end: float) -> int:
-    """Train until the clock (time.time()) reads `end`; give the number of steps."""
+def train(model: nn.Module, teacher: nn.Module | None, data: dict, args: argparse.Namespace, stage: dict) -> int:
+    """Train for the stage's epochs, or else until the clock (time.time()) reads its `end`; give the number of steps."""
     generator = torch.Generator(device=args.device).manual_seed(args.seed + 1)
     x, y = data["x"], data["y"]
     batch = min(args.batch, len(x))
     step = Step(model, teacher, args, (batch, *x.shape[1:]))
     model.train()
     begin, steps, order, total = time.time(), 0, torch.empty(0, dtype=torch.long, device=args.device), 0.0
-    while (progress := (time.time() - begin) / max(end - begin, 1e-9)) < 1 and steps < args.max_steps:
+    planned, end = stage["epochs"] * len(x) // batch, stage["end"]
+
+    def passed() -> float:
+        return steps / planned if planned else (time.time() - begin) / max(end - begin, 1e-9)
+
+    while (progress := passed()) < 1 and steps < args.max_steps:
         if len(order) < batch:
             order = torch.randperm(len(x), generator=generator, device=args.device)
         chosen, order = order[:batch], order[batch:]
@@ -233,50 +250,95 @@ def save(folder: str, name: str, arrays: dict[str, np.ndarray], log: dict) -> No
     text.replace(place / "log.json")
 
 
+def split(is_test: np.ndarray, args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of pictures to train and to score with, the former spread evenly over those that aren't for the test."""
+    for_training, for_test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+    chosen = np.arange(len(for_training))
+    if args.pictures:
+        if args.pictures > len(chosen):
+            raise ValueError(f"--pictures {args.pictures}: {len(chosen)} are there to train with")
+        chosen = np.arange(args.pictures) * len(chosen) // args.pictures
+    left = np.setdiff1d(np.arange(len(for_training)), chosen)
+    if args.validate and not len(left):
+        raise ValueError("--validate needs training pictures that --pictures leaves out")
+    return for_training[chosen], for_training[left[:: max(1, len(left) // 4000)]] if args.validate else for_test
+
+
 def load(args: argparse.Namespace) -> tuple[dict, dict]:
     """Training and test sets on the device, and whether they're natural pictures."""
     pictures, labels, is_test, natural = read_data(args.data)
     sets = []
-    for chosen in (~is_test, is_test):
+    for chosen in split(is_test, args):
         x = torch.from_numpy(np.ascontiguousarray(pictures[chosen])).to(args.device)
         sets.append({"x": x, "y": torch.from_numpy(labels[chosen]).to(args.device), "natural": natural})
     return sets[0], sets[1]
 
 
-def train_both(args: argparse.Namespace) -> None:
-    """Twin, then spiking network; each is saved when it's done."""
+def prepare(args: argparse.Namespace) -> None:
+    """Seed, threads, and how the populations are computed."""
     torch.manual_seed(args.seed)
     if args.threads:
         torch.set_num_threads(args.threads)
-    training, test = load(args)
+    if args.numba and (args.device != "cpu" or numba is None):
+        raise ValueError("--numba needs Numba and --device cpu: leave it out")
+    Spikes.on_cpu = args.numba
     Spikes.fused = args.device == "cuda" and args.fast > FAST_PLAIN and fused_works()
-    finish = args.started + 60 * args.minutes
+
+
+def stages(args: argparse.Namespace, finish: float) -> list[dict]:
+    """What is trained, in order: its name, for how many epochs or until when, and whether from the trained twin on."""
+    if args.from_twin and not args.epochs:
+        raise ValueError("--from-twin needs --epochs, those of the twin that they begin with")
+    if args.epochs:
+        first = {"name": "twin", "epochs": args.epochs, "end": 0.0, "from_twin": False}
+        names = ("twin", "spikingformer")
+        again = [{"name": name, "epochs": args.from_twin, "end": 0.0, "from_twin": True} for name in names]
+        return [first, *(again if args.from_twin else [{**first, "name": "spikingformer"}])]
     now, closing = time.time(), 0.05 * 60 * args.minutes
-    print(f"data after {now - args.started:.0f} s; fused {Spikes.fused}, fast {args.fast}", flush=True)
     usable = finish - now - 2 * closing
     if usable <= 0:
         raise TimeoutError(f"{finish - now:.0f} s are left, too few to train in")
     ends = {"twin": now + args.twin_share * usable, "spikingformer": finish - closing}
-    log, teacher = {"settings": {k: v for k, v in vars(args).items() if k != "started"}}, None
-    classes = int(training["y"].max()) + 1
-    for name, end in ends.items():
-        steps = args.steps if name != "twin" else 0
-        sizes = (training["x"].shape[1], classes, args.dim, args.heads, args.depth, args.ratio, steps)
-        model = Spikingformer(*sizes).to(args.device).to(memory_format=torch.channels_last)
-        if args.weights:
-            model.load_state_dict(stored(args.weights, name), strict=False)
-        begin = time.time()
-        count = train(model, teacher, training, args, end)
-        trained = time.time() - begin
+    return [{"name": name, "epochs": 0, "end": end, "from_twin": False} for name, end in ends.items()]
+
+
+def begun(stage: dict, twin: nn.Module | None, training: dict, args: argparse.Namespace) -> nn.Module:
+    """The network of a stage, with the weights that its training begins with."""
+    steps = args.steps if stage["name"] != "twin" else 0
+    sizes = (training["x"].shape[1], int(training["y"].max()) + 1, args.dim, args.heads, args.depth, args.ratio, steps)
+    model = Spikingformer(*sizes).to(args.device).to(memory_format=torch.channels_last)
+    if stage["from_twin"] and steps:
+        start_from_twin(model, twin, training["x"][:: max(1, len(training["x"]) // 250)].float() / 255)
+    elif stage["from_twin"]:
+        model.load_state_dict(twin.state_dict())
+    elif args.weights:
+        model.load_state_dict(stored(args.weights, stage["name"]), strict=False)
+    return model
+
+
+def train_both(args: argparse.Namespace) -> None:
+    """Twin, then spiking network; each is saved when it's done."""
+    prepare(args)
+    training, test = load(args)
+    print(f"data after {time.time() - args.started:.0f} s; fused {Spikes.fused}, fast {args.fast}", flush=True)
+    log, twin = {"settings": {k: v for k, v in vars(args).items() if k != "started"}}, None
+    for stage in stages(args, args.started + 60 * args.minutes):
+        name, model = stage["name"], begun(stage, twin, training, args)
+        begin, processor = time.time(), time.process_time()
+        count = train(model, twin, training, args, stage)
+        trained = {"seconds": time.time() - begin, "processor_seconds": time.process_time() - processor}
         settle(model, training, args)
-        scores = {"test": accuracy(model, test["x"], test["y"])}
-        scores["train"] = accuracy(model, training["x"][:2000], training["y"][:2000])
+        scores = {"validation" if args.validate else "test": accuracy(model, test["x"], test["y"])}
+        some = slice(None, None, max(1, len(training["x"]) // 2000))
+        scores["train"] = accuracy(model, training["x"][some], training["y"][some])
         epochs = count * min(args.batch, len(training["x"])) / len(training["x"])
-        log[name] = {"accuracy": scores, "steps": count, "epochs": epochs, "seconds": trained}
-        log[name]["parameters"] = sum(p.numel() for p in model.parameters())
-        print(f"{name}: {log[name]}", flush=True)
+        parameters = sum(p.numel() for p in model.parameters())
+        key = "continued twin" if stage["from_twin"] and name == "twin" else name
+        log[key] = {"accuracy": scores, "steps": count, "epochs": epochs, **trained, "parameters": parameters}
+        print(f"{key}: {log[key]}", flush=True)
         save(args.out, name, published_names(model), log)
-        teacher = model.requires_grad_(False)
+        if twin is None:
+            twin = model.requires_grad_(False)
     print(f"done after {time.time() - args.started:.0f} s", flush=True)
 
 
@@ -291,6 +353,12 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=value)
     for name, value in {"rate": 2e-3, "decay": 0.05, "distil": 0.5, "twin-share": 0.25}.items():
         parser.add_argument(f"--{name}", type=float, default=value)
+    parser.add_argument("--epochs", type=int, default=0, help="of each training, in place of --minutes")
+    parser.add_argument("--from-twin", type=int, default=0, help="epochs in which both go on from the trained twin")
+    parser.add_argument("--numba", action="store_true", help="compute the populations on a CPU by kernels of Numba")
+    parser.add_argument("--pictures", type=int, help="to train with, so many spread evenly over those that are there")
+    parser.add_argument("--validate", action="store_true", help="score with training pictures left out, not the test's")
+    parser.add_argument("--half", action="store_true", help="convolutions in bfloat16 on a CPU, too")
     parser.add_argument("--weights", help="folder of those to begin with; with --max-steps 0 they're only settled")
     parser.add_argument("--max-steps", type=int, default=10**9, help="stop each training after so many steps")
     parser.add_argument("--settle", type=int, default=10000, help="pictures for the statistics of the batch norms")
