@@ -33,7 +33,7 @@ from spikeunet.engine.kernels import dot, dot_groups
 from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.tables import SEGMENT
 from spikeunet.engine.memory import Shelf
-from spikeunet.engine.simulation import band_rows, bound_program, integer_products, layer_run, queue_memory, scratch
+from spikeunet.engine.simulation import band_rows, bound_program, event_sources, layer_run, queue_memory, scratch
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
@@ -186,7 +186,7 @@ def test_bands_of_one_row_and_both_orders(order, picture, monkeypatch):
 def test_without_masks(steps, picture, monkeypatch):
     """Entries are spread out one by one where it was not noted which channels they are of."""
     expected = simulate(network(), picture, steps, threads=1)
-    monkeypatch.setattr(integer_products, "masks_of", lambda *_: np.zeros(0, np.uint8))
+    monkeypatch.setattr(event_sources, "masks_of", lambda *_: np.zeros(0, np.uint8))
     plain = simulate(network(), picture, steps, threads=1)
     np.testing.assert_array_equal(plain.output, expected.output)
     assert plain.operations.totals == expected.operations.totals

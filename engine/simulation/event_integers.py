@@ -9,7 +9,7 @@ from ..kernels.arguments import BandTable, QuantaEntries, ScaledIntegers
 from ..kernels.decode_quanta import decode_quanta
 from ..kernels.gather import gather_band
 from ..kernels.sources import packed_sources
-from .integer_products import plane_sources
+from .event_sources import plane_sources
 from .layer_state import Inputs
 
 

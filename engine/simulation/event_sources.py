@@ -1,22 +1,27 @@
-"""What the kernels that unpack events take of a layer's inputs."""
+"""What the kernels that read events take of a layer's inputs: to unpack them, to spread them out, to count them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..binding.integer_layer import Quanta
 from ..events import EventQueue
-from ..kernels.arguments import CountedSource, EventSource
+from ..kernels.arguments import CountedSource, EventSource, PlaneSource
 from ..kernels.decode import MOST_CHUNKS
 from ..kernels.entries import CHUNK
-from .integer_products import masks_of
 from .layer_state import Inputs
 
 EXPECTED_SHARE = 0.15
 """Of a layer's neurons that fire, where nobody knows yet."""
 
+
+_NO_MASKS = np.zeros(0, np.uint8)
 
 _SPARSE = 0.125
 """Entries of a pixel, on the average, below which most pixels have none: none is then unpacked of every pixel."""
@@ -39,11 +44,10 @@ def chunks_of(queue: EventQueue, known: bool, sparse: bool = False) -> int:
 
 def event_sources(inputs: Inputs, known: bool, sparse: bool = False) -> tuple[EventSource, ...]:
     """What `decode_rows` takes of each source; `known` and `sparse` as `chunks_of` takes them."""
-    numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=attrgetter("itemsize"), default=None)
     return tuple(
         EventSource(
             queue.start,
-            queue.channels.astype(numbers, copy=False),
+            channels,
             queue.levels.view(np.uint8),
             queue.levels.itemsize,
             emit,
@@ -51,7 +55,27 @@ def event_sources(inputs: Inputs, known: bool, sparse: bool = False) -> tuple[Ev
             source.channel_offset,
             chunks_of(queue, known, sparse),
         )
-        for source, queue, emit in inputs.queues
+        for (source, queue, emit), channels in zip(inputs.queues, _channels(inputs), strict=True)
+    )
+
+
+def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[PlaneSource, ...]:
+    """What `fill_planes` and `decode_quanta` take of each source.
+
+    `quanta` of each source, by name.
+    """
+    return tuple(
+        PlaneSource(
+            queue.start,
+            channels,
+            queue.levels.view(np.uint8),
+            queue.levels,
+            *quanta[source.name],
+            source.channel_offset,
+            masks_of(queue, quanta[source.name][1]),
+            source.channels,
+        )
+        for (source, queue, _), channels in zip(inputs.queues, _channels(inputs), strict=True)
     )
 
 
@@ -64,8 +88,20 @@ def counted_sources(inputs: Inputs) -> tuple[CountedSource, ...]:
             queue.levels,
             source.thresholds,
             source.channel_offset,
-            masks_of(queue, 0),
+            masks_of(queue),
             source.channels,
         )
         for source, queue, _ in inputs.queues
     )
+
+
+def _channels(inputs: Inputs) -> list[NDArray[np.unsignedinteger[Any]]]:
+    """The channels of all entries of each queue, all of one type."""
+    own = [queue.channels for _, queue, _ in inputs.queues]
+    numbers = max((channels.dtype for channels in own), key=attrgetter("itemsize"), default=None)
+    return [channels.astype(numbers, copy=False) for channels in own]
+
+
+def masks_of(queue: EventQueue, shift: int = 0) -> NDArray[np.uint8]:
+    """A queue's masks, flat; of size 0 where there are none, or its levels are not read backwards and shifted."""
+    return _NO_MASKS if queue.masks is None or shift < 0 else queue.masks.reshape(-1)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import Layer
-from ..binding.integer_layer import IntegerLayer, Quanta
-from ..events import EventQueue
+from ..binding.integer_layer import IntegerLayer
 from ..kernels.arguments import (
     BandTable,
     DotScratch,
-    PlaneSource,
     ScaledIntegers,
     ZeroCounts,
 )
@@ -25,6 +21,7 @@ from ..kernels.planes import count_zeros_of_planes, fill_planes
 from ..kernels.sources import source_table
 from ..kernels.tables import ZeroTables
 from ..kernels.zero_counts import MASK_CHANNELS
+from .event_sources import plane_sources
 from .layer_state import Inputs
 from .scratch import Scratch
 
@@ -33,34 +30,6 @@ COST_OF_A_PRODUCT = {"vnni": 0.12, "amx": 0.03}
 
 TILES = tile_configuration()
 """Of the processor's tiles, where it has some."""
-
-_NO_MASKS = np.zeros(0, np.uint8)
-
-
-def masks_of(queue: EventQueue, shift: int) -> NDArray[np.uint8]:
-    """A queue's masks, flat; of size 0 where there are none, or its levels are not read backwards and shifted."""
-    return _NO_MASKS if queue.masks is None or shift < 0 else queue.masks.reshape(-1)
-
-
-def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[PlaneSource, ...]:
-    """What `fill_planes` and `decode_quanta` take of each source.
-
-    `quanta` of each source, by name.
-    """
-    numbers = max((queue.channels.dtype for _, queue, _ in inputs.queues), key=attrgetter("itemsize"))
-    return tuple(
-        PlaneSource(
-            queue.start,
-            queue.channels.astype(numbers, copy=False),
-            queue.levels.view(np.uint8),
-            queue.levels,
-            *quanta[source.name],
-            source.channel_offset,
-            masks_of(queue, quanta[source.name][1]),
-            source.channels,
-        )
-        for source, queue, _ in inputs.queues
-    )
 
 
 class IntegerProducts:

@@ -93,7 +93,6 @@ class LayerBands:
         self._padded = layer.padded_channels
         summed = layer.parts != (layer,)
         self._summands = [LayerBands(p.state, [p], steps, bands, None, None, known) for p in parts] if summed else []
-        self._is_ladder = layer.neurons is not None and layer.stepper is None
         self._table = BandTable(self._band_table(), self._padded, self._channels)
         self._most_rows, self._most_inputs = (
             int((self._table.table[f"end_{name}"] - self._table.table[f"first_{name}"]).max())
@@ -343,27 +342,25 @@ class LayerBands:
         """The same for events for which there is no room, or whose levels are no masks."""
         rows, touched = self._rows(index), self._touched.of(memory.scratch)
         compress = compress_token(self._padded, self._channels, self._steps)
+        first, line = 0, mask_bytes(self._channels)
         if self._events is not None:
             start, first = self._events.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
-            line = self._width * mask_bytes(self._channels)
-            masks = self._events.masks[rows.first * line : rows.end * line]
-            packed = (self._events.channels, self._events.levels)
-            compact_rows(compress, words, rows, first, start, *packed, masks, touched)
-            self._count(packed[1][first:], int(start[-1, -1]) - first, memory.fired)
-            self._touched.count_now(rows, (start, packed[1]), memory)
-            return
-        start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
-        # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
-        # whole pages, huge ones on some systems, for every band.
-        most = start.size * self._channels + VECTOR_BYTES
-        packed_channels, packed_levels = memory.scratch.packed(most, self._channels, self._steps)
-        masks = np.empty((rows.end - rows.first, self._width, mask_bytes(self._channels)), np.uint8)
-        compact_rows(compress, words, rows, 0, start, packed_channels, packed_levels, masks.reshape(-1), touched)
-        count = int(start[-1, -1])
-        self._count(packed_levels, count, memory.fired)
-        self._touched.count_now(rows, (start, packed_levels), memory)
-        known = None if compress is None else masks
-        self.fired[index] = start, packed_channels[:count].copy(), packed_levels[:count].copy(), known
+            masks = self._events.masks[rows.first * self._width * line : rows.end * self._width * line]
+            channels, levels = self._events.channels, self._events.levels
+        else:
+            # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
+            # whole pages, huge ones on some systems, for every band.
+            start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
+            masks = np.empty((rows.end - rows.first) * self._width * line, np.uint8)
+            most = start.size * self._channels + VECTOR_BYTES
+            channels, levels = memory.scratch.packed(most, self._channels, self._steps)
+        compact_rows(compress, words, rows, first, start, channels, levels, masks, touched)
+        count = int(start[-1, -1]) - first
+        self._count(levels[first:], count, memory.fired)
+        self._touched.count_now(rows, (start, levels), memory)
+        if self._events is None:
+            known = None if compress is None else masks.reshape(len(start), self._width, line)
+            self.fired[index] = start, channels[:count].copy(), levels[:count].copy(), known
 
     def _count(self, levels: Levels, count: int, fired: NDArray[np.int64]) -> None:
         """Count the first `count` levels."""

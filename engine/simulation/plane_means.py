@@ -15,7 +15,7 @@ from ..kernels.pooling import pool_planes
 from ..kernels.sources import source_table
 from ..kernels.tables import PlaneLayout, PoolGeometry, PoolTables
 from ..kernels.window_block import window_token
-from .integer_products import plane_sources
+from .event_sources import plane_sources
 from .layer_state import Inputs
 from .scratch import Scratch
 
