@@ -2,7 +2,7 @@
 
 Beside LeRF's tables a spiking network at each number of steps, and its ANN; it takes the place of both of the tables'
 stages, or of the second one. Then what the network takes: operations for each pixel of the small picture and channel,
-and picojoules of 45 nm CMOS in 32 bits, memory left out, spikes read as accumulates.
+and nanojoules of 45 nm CMOS in 32 bits, memory left out, in the reading of events that is true of the network.
 
     python benchmarks/resampling.py FOLDER [--tables lerf-g] [--model resample-small] [--threads 1]
 
@@ -85,12 +85,14 @@ def costs(folder, tables, network, steps, threads):
     inputs = [plane[:, None].astype(np.float32) / np.float32(255) for plane in planes]
     pixels = sum(each.size for each in inputs)
     for number in steps:
-        runs = [simulate(network, each, steps=number, threads=threads).operations for each in inputs]
+        runs = [simulate(network, each, steps=number, threads=threads) for each in inputs]
         if number == steps[0]:
             macs = sum(sum(run.dense_macs.values()) for run in runs)
-            yield "ANN", macs / pixels, sum(run.energy().dense for run in runs) / pixels
-        accumulates = sum(run.total_accumulates for run in runs)
-        yield f"spiking, T = {number}", accumulates / pixels, sum(run.energy().spiking for run in runs) / pixels
+            dense = sum(run.operations.energy().dense for run in runs)
+            yield "ANN", "multiply-accumulate", macs / pixels, dense / pixels
+        found = [run.operations.reading for run in runs]
+        count, joules = sum(each.operations for each in found), sum(run.operations.energy().spiking for run in runs)
+        yield f"spiking, T = {number}", found[0].name, count / pixels, joules / pixels
 
 
 def main():
@@ -118,9 +120,9 @@ def main():
             score, milliseconds = measured(function, arguments.folder, scale, arguments.repeat)
             published = PUBLISHED.get(name, {}).get(scale, "")
             print(f"| {name} | {scale} | {score:.2f} | {published} | {milliseconds:.0f} |", flush=True)
-    print("\n| network | operations | pJ |\n|---|---|---|")
-    for name, operations, joules in costs(arguments.folder, tables, network, steps, arguments.threads):
-        print(f"| {name} | {operations / 1e3:.1f} k | {1e12 * joules:.0f} |", flush=True)
+    print("\n| network | operations | which | nJ |\n|---|---|---|---|")
+    for name, reading, operations, joules in costs(arguments.folder, tables, network, steps, arguments.threads):
+        print(f"| {name} | {operations:.0f} | {reading} | {1e9 * joules:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

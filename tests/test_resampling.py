@@ -33,7 +33,7 @@ from spikeunet.engine.resampling import (
 
 GAUSSIAN, LINEAR = reference.random_tables(3), reference.random_tables(1)
 SHAPE = (9, 12)
-SHIPPED = {2: 0.0, 3: 0.0, 4: 0.0}
+SHIPPED = {2: 36.47, 3: 32.39, 4: 30.58}
 """PSNR of Set5, dB, of the model that comes with the package."""
 
 
@@ -321,7 +321,7 @@ def test_the_command_needs_no_tables(tmp_path):
     assert run("resample", *place).exit_code == 0
     expected = resample(picture(), 2, spiking=resampler(DEFAULT_MODEL))
     np.testing.assert_array_equal(read_picture(tmp_path / "large.png"), expected)
-    assert run("resample", *place, "--steps", "1").exit_code == 0
+    assert run("resample", *place, "--steps", "2").exit_code == 0
     assert (read_picture(tmp_path / "large.png") != expected).any()
     save_model(constant_network((0, 0, 0), task="resample", steps=2), tmp_path / "second.npz")
     refused = run("resample", *place, "--model", tmp_path / "second.npz")
