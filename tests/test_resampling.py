@@ -188,7 +188,7 @@ def test_a_result_of_more_pixels_than_a_picture_may_have_is_refused_before_anyth
 
 def test_tables_are_needed():
     with pytest.raises(
-        InputError, match=r"no network needs tables, as .* read_tables\(folder\) give them \(got None\)"
+        InputError, match=r"without a network needs tables, as .* read_tables\(folder\) give them \(got None\)"
     ):
         resample(picture(), 2)
     with pytest.raises(InputError, match="in place of the second stage alone needs tables"):
