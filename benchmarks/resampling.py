@@ -1,8 +1,10 @@
 """Learned resampling on Set5: PSNR of luma beside the published figures, and time beside scikit-image's bicubic.
 
-With --model a spiking network takes the place of the tables' second stage: PSNR at each number of steps beside its ANN.
+Beside LeRF's tables a spiking network at each number of steps, and its ANN; it takes the place of both of the tables'
+stages, or of the second one. Then what the network takes: operations for each pixel of the small picture and channel,
+and nanojoules of 45 nm CMOS in 32 bits, memory left out, in the reading of events that is true of the network.
 
-    python benchmarks/resampling.py FOLDER [--tables lerf-g] [--model resampler.npz] [--threads 1]
+    python benchmarks/resampling.py FOLDER [--tables lerf-g] [--model resample-small] [--threads 1]
 
 FOLDER holds Set5/HR, Set5/LR_bicubic/rrLR_X2.00_2.00 and so on, and folders of tables.
 """
@@ -56,27 +58,48 @@ def measured(function, folder, scale, repeat):
     return np.mean(scores), 1e3 * statistics.median(times)
 
 
-def methods(tables, model, steps, threads):
+def methods(tables, network, steps, threads):
     """By name: what enlarges a picture."""
-    from spikeunet.engine import load_model
     from spikeunet.engine.resampling import Spiking, resample
 
-    def by(spiking):
-        return lambda small, scale: resample(small, scale, tables, spiking=spiking, threads=threads)
+    def by(number):
+        spiking = Spiking(network, number)
+        beside = None if spiking.is_whole else tables
+        return lambda small, scale: resample(small, scale, beside, spiking=spiking, threads=threads)
 
-    found = {"bicubic, scikit-image": bicubic, tables.name: by(None)}
-    if model is not None:
-        network = load_model(model)
-        found["its second stage as a network: ANN"] = by(Spiking(network, None))
-        found |= {f"spiking, T = {number}": by(Spiking(network, number)) for number in steps}
-    return found
+    found = {"bicubic, scikit-image": bicubic}
+    found[tables.name] = lambda small, scale: resample(small, scale, tables, threads=threads)
+    found["network, ANN"] = by(None)
+    return found | {f"spiking, T = {number}": by(number) for number in steps}
+
+
+def costs(folder, tables, network, steps, threads):
+    """Rows of what the network takes for the small pictures at x2: of its ANN, and at each number of steps."""
+    from spikeunet.engine import simulate
+    from spikeunet.engine.resampling import WHOLE, prefiltered
+
+    whole = network.channels[network.output.name] == WHOLE
+    planes = [np.moveaxis(small, 2, 0) for small, _ in pairs(folder, 2)]
+    if not whole:
+        planes = [np.stack([prefiltered(each.astype(np.int32), 1, tables) for each in plane]) for plane in planes]
+    inputs = [plane[:, None].astype(np.float32) / np.float32(255) for plane in planes]
+    pixels = sum(each.size for each in inputs)
+    for number in steps:
+        runs = [simulate(network, each, steps=number, threads=threads) for each in inputs]
+        if number == steps[0]:
+            macs = sum(sum(run.dense_macs.values()) for run in runs)
+            dense = sum(run.operations.energy().dense for run in runs)
+            yield "ANN", "multiply-accumulate", macs / pixels, dense / pixels
+        found = [run.operations.reading for run in runs]
+        count, joules = sum(each.operations for each in found), sum(run.operations.energy().spiking for run in runs)
+        yield f"spiking, T = {number}", found[0].name, count / pixels, joules / pixels
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tables", default="lerf-g")
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", default="resample-small")
     parser.add_argument("--steps", default="1,2,4,8")
     parser.add_argument("--scales", default="2,3,4")
     parser.add_argument("--threads", type=int, default=1)
@@ -84,17 +107,22 @@ def main():
     arguments = parser.parse_args()
     from _common import machine
 
+    from spikeunet.engine import load_model
     from spikeunet.engine.resampling import read_tables
 
     print(f"{machine()}; {arguments.threads} threads; median of {arguments.repeat}")
     print("| method | scale | PSNR / dB | published | time of five pictures / ms |\n|---|---|---|---|---|")
     tables = read_tables(arguments.folder / arguments.tables)
     steps = [int(number) for number in arguments.steps.split(",")]
-    for name, function in methods(tables, arguments.model, steps, arguments.threads).items():
+    network = load_model(arguments.model)
+    for name, function in methods(tables, network, steps, arguments.threads).items():
         for scale in map(int, arguments.scales.split(",")):
             score, milliseconds = measured(function, arguments.folder, scale, arguments.repeat)
             published = PUBLISHED.get(name, {}).get(scale, "")
             print(f"| {name} | {scale} | {score:.2f} | {published} | {milliseconds:.0f} |", flush=True)
+    print("\n| network | operations | which | nJ |\n|---|---|---|---|")
+    for name, reading, operations, joules in costs(arguments.folder, tables, network, steps, arguments.threads):
+        print(f"| {name} | {operations:.0f} | {reading} | {1e9 * joules:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

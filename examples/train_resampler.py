@@ -1,17 +1,19 @@
-"""Train a small network that says how to resample, as the second stage of LeRF's tables does, and make it spike.
+"""Train a small network that says how to enlarge a picture, as LeRF's tables do, and make it spike.
 
-    python examples/train_resampler.py --tables FOLDER --pictures FOLDER --out resampler.npz --minutes 1
+    python examples/train_resampler.py --pictures FOLDER --out resampler.npz --minutes 30
+    python examples/train_resampler.py --pictures FOLDER --out second.npz --minutes 10 --tables lerf-g
 
-The network reads what the tables' first stage makes of a picture, and puts out correlation and inverse widths of each
-pixel's weights: a 7x7 convolution, which sees what the tables' patterns see in all their turns, three 1x1 convolutions
-each of which reads all before it, and a linear readout, which is clipped. For the first quarter of the time it learns
-what the tables say; then it enlarges pictures that were made smaller by 2, 3 or 4, and learns from the error of the
-result, through the weighted mean. PyTorch trains; `convert` makes it spike.
+The network reads a picture and puts out correlation and inverse widths of each pixel's weights, and what to add to the
+pixel itself: two stages of tables in one network, and nothing of anyone else's. With --tables it reads what the tables'
+first stage makes of a picture, and takes the second one's place: three outputs. For the first quarter of the time it
+then learns what the tables say. It learns from pictures that were made smaller by 2, 3 or 4, by the error of the
+enlarged ones, through the weighted mean. PyTorch trains; `convert` makes it spike.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -22,31 +24,44 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikeunet.converters import convert
-from spikeunet.engine import Concat, Conv2d, Input, Network, Neurons, Output, forward, save_model
+from spikeunet.engine import Concat, Conv2d, Input, MultiThreshold, Network, Neurons, Output, forward, save_model
 from spikeunet.engine.pictures.picture_files import read_picture
 from spikeunet.engine.resampling import MARGIN, Tables, prefiltered, read_tables, shapes_of
 
 WIDTH = 32
-SIZES = (WIDTH, 2 * WIDTH, 3 * WIDTH)
-SIDE = 7
+SIDES = (5, 3, 3, 1)
+"""Sides of the layers' kernels, each of which reads all layers before it: 9x9 pixels are seen."""
+SIDES_OF_SECOND_STAGE = (7, 1, 1, 1)
+"""What the patterns of the second stage's tables see in all their turns: 7x7 pixels."""
+NEURON = MultiThreshold(tuple(2.0**-number for number in range(-1, 7)))
+"""Eight thresholds, 2 to 1/64: in a single step a neuron says what the ReLU does, to a 64th of its scale."""
 SCALES = (2, 3, 4)
-PICTURES = 100
-"""So many are learnt from, evenly spread over the folder."""
+CROP, BATCH = 36, 8
+RATE = 2e-3
+DESCRIPTION = "Enlarges gray and colour pictures, learnt from pictures of BSDS500 made smaller by 2, 3 and 4"
+START = (0.0, -0.6, -0.6, 0.0)
+"""Outputs before training: weights that go round, two inverse pixels wide, and pixels as they are."""
 
 
 class Resampler(nn.Module):
-    """(N, 1, H, W) in [0, 1] to (N, 3, H - 6, W - 6), about [-1, 1]."""
+    """(N, 1, H, W) in [0, 1] to (N, 3 or 4, H - margin, W - margin), about [-1, 1]."""
 
-    def __init__(self) -> None:
+    def __init__(self, sides: tuple[int, ...], outputs: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(1, WIDTH, SIDE)
-        self.dense = nn.ModuleList(nn.Conv2d(size, WIDTH, 1) for size in SIZES)
-        self.last = nn.Conv2d(4 * WIDTH, 3, 1)
+        sizes = (1, *(WIDTH * number for number in range(1, len(sides))))
+        self.layers = nn.ModuleList(nn.Conv2d(size, WIDTH, side) for size, side in zip(sizes, sides, strict=True))
+        self.last = nn.Conv2d(WIDTH * len(sides), outputs, 1)
+        self.margin = sum(side // 2 for side in sides)
+        with torch.no_grad():
+            self.last.weight *= 0.1
+            self.last.bias[:] = torch.tensor(START[:outputs])
 
     def forward(self, x: Tensor) -> Tensor:
-        found = self.first(x).relu()
-        for layer in self.dense:
-            found = torch.cat([found, layer(found).relu()], 1)
+        found = self.layers[0](x).relu()
+        for layer in self.layers[1:]:
+            edge = layer.kernel_size[0] // 2
+            inner = found[:, :, edge : found.shape[2] - edge, edge : found.shape[3] - edge]
+            found = torch.cat([inner, layer(found).relu()], 1)
         return self.last(found)
 
 
@@ -56,14 +71,31 @@ def as_network(model: Resampler) -> Network:
     def arrays(layer: nn.Conv2d) -> tuple[np.ndarray, np.ndarray]:
         return layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy()
 
-    nodes = [Input("input", 1), Conv2d("first", "input", *arrays(model.first), padding=SIDE // 2)]
-    nodes.append(Neurons("relu0", "first"))
-    found = "relu0"
-    for number, layer in enumerate(model.dense, 1):
-        nodes += [Conv2d(f"dense{number}", found, *arrays(layer)), Neurons(f"relu{number}", f"dense{number}")]
-        nodes.append(Concat(f"joined{number}", (found, f"relu{number}")))
-        found = f"joined{number}"
+    nodes, found = [Input("input", 1)], "input"
+    for number, layer in enumerate(model.layers):
+        nodes.append(Conv2d(f"conv{number}", found, *arrays(layer), padding=layer.kernel_size[0] // 2))
+        nodes.append(Neurons(f"relu{number}", f"conv{number}"))
+        if number:
+            nodes.append(Concat(f"joined{number}", (found, f"relu{number}")))
+        found = f"joined{number}" if number else "relu0"
     return Network([*nodes, Conv2d("last", found, *arrays(model.last)), Output("output", "last")], {"task": "resample"})
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Small pictures, or what stage 1 makes of them, large ones, and what stage 2 says, (N, C, H, W) uint8."""
+
+    small: Tensor
+    whole: Tensor
+    shapes: Tensor | None
+
+
+def gray_picture(path: Path) -> np.ndarray:
+    """In gray, and across if it is upright, so that all are of one size."""
+    samples = read_picture(path)
+    if samples.ndim == 3:
+        samples = np.rint(samples[..., :3] @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    return samples if samples.shape[0] <= samples.shape[1] else samples.T
 
 
 def smaller(picture: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,33 +106,32 @@ def smaller(picture: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarray]:
     return whole, np.asarray(small)
 
 
-def examples_of(folder: Path, tables: Tables) -> dict[int, tuple[Tensor, Tensor, Tensor]]:
-    """By scale: what stage 1 makes of small pictures, what stage 2 says of it, and the large pictures, in [0, 1].
-
-    (N, 1, h, w), (N, 3, h, w) from -1 to 1, and (N, 1, H, W).
-    """
-    paths = sorted(folder.iterdir())[:: len(list(folder.iterdir())) // PICTURES or 1][:PICTURES]
+def examples_of(folder: Path, tables: Tables | None) -> dict[int, Examples]:
+    """By scale."""
+    pictures = [gray_picture(path) for path in sorted(folder.iterdir())]
     found = {}
     for scale in SCALES:
-        triples = [_example(*smaller(read_picture(path), scale), tables) for path in paths]
-        found[scale] = tuple(torch.from_numpy(np.stack(each)) for each in zip(*triples, strict=True))
+        triples = [_example(*smaller(picture, scale), tables) for picture in pictures]
+        parts = [None if each[0] is None else torch.from_numpy(np.stack(each)) for each in zip(*triples, strict=True)]
+        found[scale] = Examples(*parts)
     return found
 
 
-def _example(whole: np.ndarray, small: np.ndarray, tables: Tables) -> tuple[np.ndarray, ...]:
+def _example(whole: np.ndarray, small: np.ndarray, tables: Tables | None) -> tuple[np.ndarray | None, ...]:
+    if tables is None:
+        return small[None], whole[None], None
     filtered = prefiltered(small.astype(np.int32), 1, tables)
-    shapes = (shapes_of(filtered, 1, tables).astype(np.float32) - 127) / 127
-    pictures = (each.astype(np.float32)[None] / 255 for each in (filtered, whole))
-    return next(pictures), np.moveaxis(shapes, 2, 0), next(pictures)
+    return filtered[None].astype(np.uint8), whole[None], np.moveaxis(shapes_of(filtered, 1, tables), 2, 0)
 
 
-def enlarged(filtered: Tensor, shapes: Tensor, scale: int) -> Tensor:
+def enlarged(small: Tensor, found: Tensor, scale: int) -> Tensor:
     """The weighted mean of four pixels, differentiable; the outermost `scale` pixels are wrong, and not looked at."""
-    height, width = filtered.shape[2:]
+    height, width = small.shape[2:]
     places = [(torch.arange(n * scale) + 0.5) / scale - 0.5 for n in (height, width)]
     firsts = [place.floor().long() for place in places]
-    correlation = shapes[:, :1].clamp(-1, 1)
-    widths = (shapes[:, 1:].clamp(-1, 1) + 1) * 5
+    correlation = found[:, :1].clamp(-1, 1)
+    widths = (found[:, 1:3].clamp(-1, 1) + 1) * 5
+    pixels = small if found.shape[1] == 3 else small + found[:, 3:]
     total = weights = 0.0
     for i in (0, 1):
         for j in (0, 1):
@@ -112,79 +143,96 @@ def enlarged(filtered: Tensor, shapes: Tensor, scale: int) -> Tensor:
             down = sides[:, :1] * (places[0] - firsts[0] - i)[:, None]
             right = sides[:, 1:] * (places[1] - firsts[1] - j)
             weight = torch.exp(-0.5 * (down**2 - 2 * picked(correlation) * down * right + right**2))
-            total, weights = total + weight * picked(filtered), weights + weight
+            total, weights = total + weight * picked(pixels), weights + weight
     return total / weights
 
 
-def batch(data: tuple[Tensor, Tensor, Tensor], crop: int, scale: int, size: int, generator: np.random.Generator):
-    """Crops of small pictures and what belongs to them, all turned and mirrored in the same way."""
-    filtered, shapes, whole = data
+def batch(data: Examples, scale: int, generator: np.random.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Crops of small pictures in [0, 1] and what belongs to them; without tables turned and mirrored at random."""
     parts = []
-    for _ in range(size):
-        index = generator.integers(len(filtered))
-        top, left = (generator.integers(side - crop + 1) for side in filtered.shape[2:])
-        rows, columns = slice(top, top + crop), slice(left, left + crop)
-        large = slice(top * scale, (top + crop) * scale), slice(left * scale, (left + crop) * scale)
-        parts.append((filtered[index][:, rows, columns], shapes[index][:, rows, columns], whole[index][:, *large]))
-    return [torch.stack(each) for each in zip(*parts, strict=True)]
+    for _ in range(BATCH):
+        index = generator.integers(len(data.small))
+        top, left = (generator.integers(side - CROP + 1) for side in data.small.shape[2:])
+        rows, columns = slice(top, top + CROP), slice(left, left + CROP)
+        large = slice(top * scale, (top + CROP) * scale), slice(left * scale, (left + CROP) * scale)
+        crops = [data.small[index][:, rows, columns], data.whole[index][:, *large]]
+        if data.shapes is not None:
+            crops.append(data.shapes[index][:, rows, columns])
+        else:
+            turns, mirrored = generator.integers(4), [2] * generator.integers(2)
+            crops = [crop.rot90(turns, (1, 2)).flip(mirrored) for crop in crops]
+        parts.append(crops)
+    small, whole, *shapes = [torch.stack(each) for each in zip(*parts, strict=True)]
+    return small / 255, whole / 255, (shapes[0].float() - 127) / 127 if shapes else None
 
 
-def train(model: Resampler, data: dict[int, tuple[Tensor, Tensor, Tensor]], minutes: float, seed: int) -> None:
-    """First by what the tables say, then by the enlarged picture."""
+def loss_of(model: Resampler, data: Examples, scale: int, share: float, generator: np.random.Generator) -> Tensor:
+    """At first how far it is from what the tables say, if there are any; then the enlarged picture's error, in log."""
+    small, whole, shapes = batch(data, scale, generator)
+    found, margin = model(small), model.margin
+    inner = (slice(None), slice(None), slice(margin, -margin), slice(margin, -margin))
+    if shapes is not None and share < 1 / 4:
+        return functional.mse_loss(found, shapes[inner])
+    edge = (margin + 1) * scale
+    result = enlarged(small[inner], found, scale)[:, :, scale:-scale, scale:-scale]
+    return (result - whole[:, :, edge:-edge, edge:-edge]).square().mean((1, 2, 3)).add(1e-5).log().mean()
+
+
+def train(model: Resampler, data: dict[int, Examples], minutes: float, seed: int) -> None:
+    """For so many minutes of processor time, ever more slowly; the result is the mean of the last weights."""
     generator = np.random.default_rng(seed)
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    begin, count, margin = time.process_time(), 0, SIDE // 2
+    optimizer = torch.optim.Adam(model.parameters(), RATE)
+    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
+    begin, count, losses = time.process_time(), 0, []
     while (share := (time.process_time() - begin) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * (1 - share) + 1e-5
-        scale = SCALES[count % 3]
-        filtered, shapes, whole = batch(data[scale], 36, scale, 8, generator)
-        found = model(filtered)
-        inner = (slice(None), slice(None), slice(margin, -margin), slice(margin, -margin))
-        if share < 1 / 4:
-            loss = functional.mse_loss(found, shapes[inner])
-        else:
-            edge = (margin + 1) * scale
-            result = enlarged(filtered[inner], found, scale)[:, :, scale:-scale, scale:-scale]
-            loss = (result - whole[:, :, edge:-edge, edge:-edge]).square().mean((1, 2, 3)).add(1e-5).log().mean()
+            group["lr"] = RATE * (1 - share) + 1e-5
+        scale = SCALES[count % len(SCALES)]
+        loss = loss_of(model, data[scale], scale, share, generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if count % 50 == 0:
-            print(f"{share:.0%} {count} {float(loss):.4f}", flush=True)
+        average.update_parameters(model)
+        losses.append(float(loss.detach()))
         count += 1
+        if count % 300 == 0:
+            print(f"{share:.0%} {count} {np.mean(losses[-300:]):.4f}", flush=True)
+    model.load_state_dict(average.module.state_dict())
     print(f"{count} iterations")
 
 
-def converted(network: Network, data: dict[int, tuple[Tensor, Tensor, Tensor]], steps: int) -> Network:
+def converted(network: Network, data: dict[int, Examples], steps: int) -> Network:
     """The spiking network, normalised on pictures that it has learnt from, their borders gone on."""
-    pictures = [data[scale][0][index, 0].numpy() for scale in SCALES for index in range(0, PICTURES, 5)]
-    pictures = [np.pad(picture, MARGIN, mode="edge") for picture in pictures]
-    return convert(network, calibration=pictures, metadata={"task": "resample", "steps": steps})
+    chosen = [data[scale].small[::20, 0].numpy() / np.float32(255) for scale in SCALES]
+    pictures = [np.pad(picture, MARGIN, mode="edge") for some in chosen for picture in some]
+    metadata = {"task": "resample", "steps": steps, "description": DESCRIPTION}
+    return convert(network, calibration=pictures, metadata=metadata, neuron=NEURON)
 
 
 @click.command()
-@click.option("--tables", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--pictures", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--tables", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("resampler.npz"))
 @click.option("--minutes", default=1.0, show_default=True, help="Of processor time.")
 @click.option("--threads", default=1, show_default=True)
-@click.option("--steps", default=4, show_default=True, help="Time steps to recommend.")
+@click.option("--steps", default=1, show_default=True, help="Time steps to recommend.")
 @click.option("--seed", default=0, show_default=True)
-def main(tables: Path, pictures: Path, out: Path, minutes: float, threads: int, steps: int, seed: int) -> None:
+def main(pictures: Path, tables: Path | None, out: Path, minutes: float, threads: int, steps: int, seed: int) -> None:
     """Train, check that the engine computes what PyTorch does, convert, save."""
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    data = examples_of(pictures, read_tables(tables))
-    model = Resampler()
+    data = examples_of(pictures, None if tables is None else read_tables(tables))
+    model = Resampler(SIDES, 4) if tables is None else Resampler(SIDES_OF_SECOND_STAGE, 3)
     train(model, data, minutes, seed)
     network = as_network(model)
-    probe = data[2][0][:1]
+    probe = data[2].small[:1] / 255
     with torch.no_grad():
-        expected = model(functional.pad(probe, (3, 3, 3, 3))).numpy()
+        expected = model(functional.pad(probe, [model.margin] * 4))
     output, _ = forward(network, probe.numpy())
-    print(f"largest difference between PyTorch and the engine: {np.abs(output - expected).max():.1e}")
-    save_model(converted(network, data, steps), out)
+    inner = slice(model.margin, -model.margin)
+    difference = np.abs(output - expected.numpy())[..., inner, inner].max()
+    print(f"largest difference between PyTorch and the engine: {difference:.1e}")
+    save_model(converted(network, data, steps), out, dtype="float16")
     print(f"{out}: {out.stat().st_size} bytes")
 
 

@@ -20,10 +20,21 @@ from spikeunet.engine import (
     save_model,
 )
 from spikeunet.engine.command_line.group import main
-from spikeunet.engine.resampling import Spiking, Tables, prefiltered, read_tables, resample, shapes_of
+from spikeunet.engine.resampling import (
+    DEFAULT_MODEL,
+    Spiking,
+    Tables,
+    prefiltered,
+    read_tables,
+    resample,
+    resampler,
+    shapes_of,
+)
 
 GAUSSIAN, LINEAR = reference.random_tables(3), reference.random_tables(1)
 SHAPE = (9, 12)
+SHIPPED = {2: 36.47, 3: 32.39, 4: 30.58}
+"""PSNR of Set5, dB, of the model that comes with the package."""
 
 
 def picture(dtype=np.uint8, channels=(), seed=1):
@@ -86,10 +97,10 @@ def test_the_published_figures_of_set5(shared_data, scale, published):
         assert np.mean(scores) == pytest.approx(figure, abs=0.02)
 
 
-def _score(path, scale, tables):
+def _score(path, scale, tables, spiking=None):
     """PSNR of luma, without the outermost `scale` pixels, of results that are rounded to 8 bits."""
     small = path.parents[1] / f"LR_bicubic/rrLR_X{scale}.00_{scale}.00" / path.name
-    found, large = resample(read_picture(small), scale, tables), read_picture(path)
+    found, large = resample(read_picture(small), scale, tables, spiking=spiking), read_picture(path)
     height, width = np.minimum(found.shape, large.shape)[:2]
     inner = np.s_[scale : height - scale, scale : width - scale]
     luma = [each[inner] @ np.array([65.481, 128.553, 24.966]) / 255**2 for each in (large, found)]
@@ -176,8 +187,12 @@ def test_a_result_of_more_pixels_than_a_picture_may_have_is_refused_before_anyth
 
 
 def test_tables_are_needed():
-    with pytest.raises(InputError, match=r"needs tables, as read_tables\(folder\) gives them \(got None\)"):
+    with pytest.raises(
+        InputError, match=r"without a network needs tables, as .* read_tables\(folder\) give them \(got None\)"
+    ):
         resample(picture(), 2)
+    with pytest.raises(InputError, match="in place of the second stage alone needs tables"):
+        resample(picture(), 2, spiking=Spiking(constant_network((0, 0, 0)), 3))
 
 
 def test_tables_that_do_not_belong_together_are_refused():
@@ -207,7 +222,7 @@ def test_files_of_tables_are_read_and_named_where_they_are_not_right(tmp_path):
         read_tables(tmp_path)
 
 
-# --- A spiking network in place of the second stage ------------------------------------------------------------------
+# --- A spiking network in place of the second stage, or of both ------------------------------------------------------
 
 
 def constant_network(values, **metadata):
@@ -230,7 +245,55 @@ def test_a_network_says_what_the_tables_would_say():
 
 def test_a_network_with_other_outputs_is_refused():
     with pytest.raises(InputError, match="takes 1 channels and puts out 2"):
-        resample(picture(), 2, GAUSSIAN, spiking=Spiking(constant_network((0, 0)), 3))
+        Spiking(constant_network((0, 0)), 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_network_of_four_outputs_needs_no_tables_and_adds_to_the_pixels(dtype):
+    given = picture() if dtype == np.uint8 else picture(np.uint16)
+    plane = given.astype(np.int64) * (257 if dtype == np.uint8 else 1)
+    levels = np.broadcast_to([159, 64, 255], (*SHAPE, 3))
+    white = 65535
+    expected = reference.resampled(np.clip(plane + white // 8, 0, white), levels, (18, 24))
+    spiking = Spiking(constant_network((0.25, -0.5, 1.5, (white // 8) / white)), 2)
+    found = resample(given / white if dtype == np.float32 else given, 2, spiking=spiking)
+    scale = {np.uint8: 257, np.uint16: 1, np.float32: white}[dtype]
+    if dtype == np.float32:
+        np.testing.assert_allclose(found, expected / scale, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(found, np.rint(expected / scale))
+    with pytest.raises(InputError, match="takes the place of both stages of the tables; leave the tables out"):
+        resample(picture(), 2, GAUSSIAN, spiking=spiking)
+
+
+def test_a_resampler_is_a_model_of_its_own_steps():
+    assert resampler(constant_network((0, 0, 0, 0), task="resample", steps=3)).steps == 3
+    assert resampler(constant_network((0, 0, 0, 0), task="resample"), 5).steps == 5
+    with pytest.raises(InputError, match=r"steps must be a whole number from 1 to 1000 \(got 0\)"):
+        resampler(constant_network((0, 0, 0, 0), task="resample"), 0)
+
+
+@pytest.mark.parametrize(
+    ("scale", "tables", "shipped"),
+    [
+        pytest.param(2, 35.71, SHIPPED[2], marks=pytest.mark.slow),
+        pytest.param(3, 32.02, SHIPPED[3], marks=pytest.mark.slow),
+        (4, 30.15, SHIPPED[4]),
+    ],
+)
+def test_the_shipped_model_is_better_than_the_tables_and_within_a_tenth_of_a_decibel_of_its_ann(
+    shared_data, scale, tables, shipped
+):
+    paths = sorted((shared_data / "lerf/Set5/HR").iterdir())
+    spiking = resampler(DEFAULT_MODEL)
+    assert spiking.steps <= 8
+    score, analog = (
+        np.mean([_score(path, scale, None, each) for path in paths])
+        for each in (spiking, Spiking(spiking.network, None))
+    )
+    assert score == pytest.approx(shipped, abs=0.01)
+    assert score > tables
+    assert score > analog - 0.1
 
 
 # --- The command -----------------------------------------------------------------------------------------------------
@@ -252,6 +315,20 @@ def test_the_command_writes_what_the_function_gives(tmp_path):
     assert read_picture(tmp_path / "large.png").shape == (18, 24, 4)
 
 
+def test_the_command_needs_no_tables(tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "small.png")
+    place = (tmp_path / "small.png", "--scale", "2", "-o", tmp_path / "large.png")
+    assert run("resample", *place).exit_code == 0
+    expected = resample(picture(), 2, spiking=resampler(DEFAULT_MODEL))
+    np.testing.assert_array_equal(read_picture(tmp_path / "large.png"), expected)
+    assert run("resample", *place, "--steps", "2").exit_code == 0
+    assert (read_picture(tmp_path / "large.png") != expected).any()
+    save_model(constant_network((0, 0, 0), task="resample", steps=2), tmp_path / "second.npz")
+    refused = run("resample", *place, "--model", tmp_path / "second.npz")
+    assert refused.exit_code == 2
+    assert "in place of the second stage alone needs tables, as --tables" in refused.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -259,8 +336,15 @@ def test_the_command_writes_what_the_function_gives(tmp_path):
         (("--scale", "2", "--size", "24x18"), "name either --scale or --size"),
         (("--scale", "0.5"), "must be a number from 1 to 64 (got 0.5)"),
         (("--size", "24"), "'24' is not WIDTHxHEIGHT, such as 1024x768"),
-        (("--scale", "2", "--steps", "3"), "--steps 3 has no meaning without --model"),
-        (("--scale", "2", "--model", "denoise-gray"), "is for 'denoise', not for 'resample'"),
+        (("--scale", "2", "--steps", "3"), "--steps 3 has no meaning for --tables without --model"),
+        (
+            ("--scale", "2", "--model", DEFAULT_MODEL),
+            "takes the place of both stages of the tables; leave the tables out",
+        ),
+        (
+            ("--scale", "2", "--model", "denoise-gray"),
+            "is for 'denoise', not for resampling; choose another, or use `spikeunet denoise`",
+        ),
     ],
 )
 def test_the_command_refuses_in_one_line_and_leaves_nothing(tmp_path, options, message):

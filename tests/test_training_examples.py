@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from reference_resampling import random_tables
 
 from spikeunet.converters import convert
 from spikeunet.engine import add_rain
 from spikeunet.engine.dense import forward
+from spikeunet.engine.resampling import resample, resampler
 
 pytest.importorskip("imageio", reason="imageio is not installed (extra train)")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra evaluate)")
@@ -263,6 +265,38 @@ def test_a_derainer_is_trained_and_imported(tmp_path):
         network = convert(tmp_path / "out" / f"{kind}.npz", normalization="none")
         assert network.metadata["conversion"]["architecture"] == "esdnet"
         assert ("trained_neurons" in network.metadata["conversion"]) == (kind != "ann")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outputs", [4, 3])
+def test_a_resampler_is_trained_and_enlarges(tmp_path, outputs):
+    """The whole script, in place of both stages of tables and of the second one, on gradients of every direction."""
+    tables, pictures = tmp_path / "tables", tmp_path / "pictures"
+    tables.mkdir()
+    pictures.mkdir()
+    made = random_tables(3)
+    for pattern, table in made.prefilter.items():
+        np.save(tables / f"LUTft_s1_{pattern}r0.npy", table)
+    for (pattern, turn), table in made.shape.items():
+        np.save(tables / f"LUTft_s2_{pattern}r{turn}.npy", table)
+    down, right = np.mgrid[:160, :192] / 160
+    for number in range(3):
+        wave = 0.5 + 0.5 * np.sin(9 * (number - 1) * down + 7 * right)
+        shape = (slice(None), slice(None), *[None] * (number == 0))  # one of them in colour, and upright
+        picture = np.broadcast_to((255 * wave)[shape], (160, 192, *[3] * (number == 0))).astype(np.uint8)
+        Image.fromarray(picture.transpose(1, 0, 2) if number == 0 else picture).save(pictures / f"{number}.png")
+    out = tmp_path / "resampler.npz"
+    command = [sys.executable, str(EXAMPLES / "train_resampler.py"), "--pictures", str(pictures), "--out", str(out)]
+    options = ["--minutes", "0.05", *(["--tables", str(tables)] if outputs == 3 else [])]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "largest difference between PyTorch and the engine" in done.stdout
+    assert out.stat().st_size < 100_000
+    spiking = resampler(str(out))
+    assert (spiking.outputs, spiking.steps) == (outputs, 1)
+    small = np.tile(np.arange(0, 240, 16, np.uint8), (12, 1))
+    found = resample(small, 2, made if outputs == 3 else None, spiking=spiking)
+    assert found.shape == (24, 30)
 
 
 def test_rain_on_the_device_is_that_of_the_package():

@@ -17,6 +17,7 @@ from .console import print_fields, print_rows
 from .guard import STATUS_ERROR
 from .jobs import Job, Output, plan_jobs, run_jobs
 from .options import FILE, FILE_NAME, INPUT, range_option, threads_option
+from .piped_models import MODEL
 from .pipes import PipedOutput
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 class _Settings:
     """What the options say, for all pictures of a call; `size` is height and width."""
 
-    tables: Tables
+    tables: Tables | None
+    spiking: Spiking | None
     scale: float | None
     size: tuple[int, int] | None
-    spiking: Spiking | None
     sample_range: SampleRange | None
     page: int | None
     threads: int | None
@@ -53,13 +54,21 @@ def _named_size(_context: click.Context, _option: click.Parameter, value: str | 
     "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Picture file, or folder for several."
 )
 @click.option(
-    "--tables", metavar="FOLDER", required=True, type=FILE, help="LeRF's tables, LUTft_s1_sr0.npy and others."
+    "--tables",
+    metavar="FOLDER",
+    type=FILE,
+    help="LeRF's tables, LUTft_s1_sr0.npy and others.  [default: none, but a spiking network]",
 )
 @click.option("--scale", type=float, metavar="S", help="Enlarge by S, 1 to 64, not necessarily a whole number.")
 @click.option(
     "--size", metavar="WxH", callback=_named_size, help="Width and height of the result, in place of --scale."
 )
-@click.option("--model", metavar="NAME", help="Spiking network in place of the tables' second stage.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    type=MODEL,
+    help="Shipped model, or model file; with --tables in place of their second stage.  [default: resample-small]",
+)
 @click.option("--steps", type=int, metavar="T", help="Its time steps, 1 to 1000.  [default: the model's own]")
 @click.option(
     "--format",
@@ -73,7 +82,7 @@ def _named_size(_context: click.Context, _option: click.Parameter, value: str | 
 def resample(
     inputs: tuple[Path | str, ...],
     output: str,
-    tables: Path,
+    tables: Path | None,
     scale: float | None,
     size: tuple[int, int] | None,
     model: str | None,
@@ -85,30 +94,32 @@ def resample(
 ) -> None:
     """Enlarge pictures by learned resampling (LeRF, arXiv 2407.09935).
 
-    Look-up tables sharpen the picture and say in which direction each pixel reaches how far; the result is the mean
-    that is weighted so. The tables are their authors' and do not come with this package: FOLDER holds those of LeRF-G
-    or LeRF-L, nine files, as published. Each colour channel is enlarged by itself, transparency linearly; samples keep
-    their type, and profile, EXIF and descriptions are kept where the format can hold them. 8 bits are looked up as they
-    are, others with 16 bits.
+    A small spiking network sharpens the picture and says in which direction each pixel reaches how far; the result is
+    the mean that is weighted so. With --tables LeRF's own look-up tables say it, which are their authors' and do not
+    come with this package: FOLDER holds those of LeRF-G or LeRF-L, nine files, as published. Each colour channel is
+    enlarged by itself, transparency linearly; samples keep their type, and profile, EXIF and descriptions are kept
+    where the format can hold them. 8 bits are looked up as they are, others with 16 bits.
 
     \b
     Examples:
-      spikeunet resample small.png --scale 2 -o large.png --tables lerf-g/
-      spikeunet resample small.png --size 1024x768 -o large.png --tables lerf-g/
-      spikeunet resample pictures/ --scale 2.5 -o enlarged/ --tables lerf-l/
+      spikeunet resample small.png --scale 2 -o large.png
+      spikeunet resample small.png --size 1024x768 -o large.png
+      spikeunet resample pictures/ --scale 2.5 -o enlarged/ --tables lerf-g/
     """
-    from ..resampling import read_tables
+    from ..resampling import DEFAULT_MODEL
 
     if (scale is None) == (size is None):
         raise InputError("name either --scale or --size")
-    if steps is not None and model is None:
-        raise InputError(f"--steps {steps} has no meaning without --model; leave it out")
+    if steps is not None and model is None and tables is not None:
+        raise InputError(f"--steps {steps} has no meaning for --tables without --model; leave it out")
+    if model is None and tables is None:
+        model = DEFAULT_MODEL
     claims = Claims()
     if model is not None:
         claims.reads_model(model)
     jobs = plan_jobs(inputs, _output(output, format_), claims)
-    spiking = None if model is None else _spiking(model, steps)
-    settings = _Settings(read_tables(tables), scale, size, spiking, sample_range, page, threads)
+    method = _method(tables, model, steps)
+    settings = _Settings(*method, scale, size, sample_range, page, threads)
     records, failures = run_jobs(jobs, lambda job: _resample_file(job, settings), "Resampling")
     if records and not isinstance(jobs[0].target, PipedOutput):
         _print(records)
@@ -127,15 +138,15 @@ def _output(path: str, name: str | None) -> Output:
     return Output(path, f".{name}", check)
 
 
-def _spiking(name: str, steps: int | None) -> Spiking:
-    from ..models import load_model
-    from ..resampling import Spiking
-    from ..tasks.inference import check_steps, recommended_steps, task_of
+def _method(folder: Path | None, model: str | None, steps: int | None) -> tuple[Tables | None, Spiking | None]:
+    """Tables, or a network, or tables and a network in place of their second stage."""
+    from ..resampling import read_tables, resampler
+    from ..resampling.resample import check_method
 
-    network = load_model(name)
-    if task_of(network) != "resample":
-        raise InputError(f"{name}: is for {task_of(network)!r}, not for 'resample'; choose another model")
-    return Spiking(network, recommended_steps(network) if steps is None else check_steps(steps))
+    spiking = None if model is None else resampler(model, steps)
+    tables = None if folder is None else read_tables(folder)
+    check_method(tables, spiking)
+    return tables, spiking
 
 
 def _resample_file(job: Job, settings: _Settings) -> tuple[str, str, str]:

@@ -1,33 +1,26 @@
-"""Learned resampling of a picture (LeRF): a prefilter by tables, weights by tables or by a network, and their mean."""
+"""Learned resampling of a picture (LeRF): a prefilter, weights, both by tables or by a network, and their mean."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..dense import forward
 from ..errors import InputError, PictureError
 from ..pictures.decoding import MAXIMUM_PIXELS
 from ..pictures.ranges import SampleRange, check_range, from_unit, to_unit, type_range
 from ..pictures.samples import join_transparency, split_transparency
-from ..tasks.inference import checked_picture, run_padded
+from ..tasks.inference import checked_picture
 from ..threads import on_threads, using_threads
+from .networks import DEFAULT_MODEL, Plane, Spiking, as_shapes, by_network, network_output
 from .tables import PATTERNS, Tables
-
-if TYPE_CHECKING:
-    from ..graph import Network
 
 MOST_SCALE = 64.0
 """What nobody enlarges a picture by."""
-
-MARGIN = 8
-"""Pixels by which the last ones go on beyond the border for a network, whose layers take what lies there for black."""
 
 _BAND = 16
 """Rows that a thread takes at a time."""
@@ -35,24 +28,7 @@ _BAND = 16
 _WIDEST = 10.0
 """Inverse width, in pixels, that the largest level of a width stands for."""
 
-Plane = NDArray[np.int32]
 Axis = tuple[NDArray[np.int64], NDArray[np.float64]]
-
-
-@dataclass(frozen=True, eq=False)
-class Spiking:
-    """A spiking network that says of each pixel what the tables of stage 2 say.
-
-    Parameters
-    ----------
-    network : Network
-        Puts out (3, H, W) or (1, H, W) numbers from -1 to 1 for a gray picture (1, H, W) in [0, 1].
-    steps : int, optional
-        Time steps; None for the network's analog form, which does not spike.
-    """
-
-    network: Network
-    steps: int | None
 
 
 def resample(
@@ -71,15 +47,15 @@ def resample(
     ----------
     picture : (H, W) or (H, W, C) uint8, uint16, or float
         C is 1 for gray, 3 for colour; the last of 2 or 4 channels is transparency. uint8 samples are looked up as they
-        are, all others rounded to 16 bits from black to white.
+        are, all others rounded to 16 bits from black to white; without tables what a network adds has 16 bits, too.
     scale : float, optional
         From 1 to 64, not necessarily whole; the size is that of the picture times it, rounded up.
-    tables : Tables
-        See `read_tables`.
+    tables : Tables, optional
+        See `read_tables`. Needed unless `spiking` takes the place of both stages.
     size : (height, width), optional
         In place of `scale`; the two directions may differ.
     spiking : Spiking, optional
-        In place of the tables' second stage.
+        In place of the tables' second stage, or of both; see `resampler`.
     sample_range : (low, high), optional
         Samples of black and white; by default those of the sample type.
     threads : int, optional
@@ -92,7 +68,8 @@ def resample(
     Raises
     ------
     InputError
-        If there are no tables, not one of scale and size, or the size is smaller than the picture or too large.
+        If there are no tables and they are needed, or there are and they are not, not one of scale and size, or the
+        size is smaller than the picture or too large.
     PictureError
         If it is no picture, or samples are beyond black and white.
 
@@ -101,20 +78,34 @@ def resample(
     Li et al., Learning Steerable Function for Efficient Image Resampling, CVPR 2023, and arXiv 2407.09935. Unlike the
     published code, which takes pixels beyond the border for black, the last pixel goes on there.
     """
-    if not isinstance(tables, Tables):
-        raise InputError(f"resampling needs tables, as read_tables(folder) gives them (got {tables!r:.60})")
+    check_method(tables, spiking)
     samples, limits = checked_picture(picture, sample_range)
     height, width = checked_size(samples.shape[:2], scale, size)
     factors = (scale, scale) if scale is not None else (height / samples.shape[0], width / samples.shape[1])
     axes = [_axis(*each) for each in zip(samples.shape[:2], (height, width), factors, strict=True)]
     colors, transparency = split_transparency(samples)
-    levels, unit = _levels(colors, limits)
+    levels, unit = _levels(colors, limits, fine=tables is None)
     planes = levels.reshape(*levels.shape[:2], -1)
     with _threads(threads):
         found = [_resampled(planes[..., each], unit, tables, axes, spiking) for each in range(planes.shape[2])]
         flat = None if transparency is None else _linear(transparency, axes)
     enlarged = np.stack(found, axis=-1).reshape(height, width, *levels.shape[2:])
     return join_transparency(_as_it_came(enlarged, unit, limits, samples.dtype), flat)
+
+
+def check_method(tables: object, spiking: Spiking | None) -> None:
+    """InputError unless there are tables, or a network in place of both their stages, but not both."""
+    whole = spiking is not None and spiking.is_whole
+    if whole and tables is not None:
+        raise InputError("the network takes the place of both stages of the tables; leave the tables out")
+    if not whole and not isinstance(tables, Tables):
+        given = (
+            "a network in place of the second stage alone" if spiking is not None else "resampling without a network"
+        )
+        raise InputError(
+            f"{given} needs tables, as --tables and read_tables(folder) give them (got {tables!r:.60}); "
+            f"{DEFAULT_MODEL} needs none"
+        )
 
 
 def checked_size(shape: tuple[int, ...], scale: object, size: object) -> tuple[int, int]:
@@ -148,10 +139,11 @@ def _two_numbers(size: object) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[1])
 
 
-def _levels(colors: NDArray[Any], limits: SampleRange) -> tuple[Plane, int]:
-    """Samples as whole numbers from 0 to 255 * unit; a unit of 257 is 16 bits."""
+def _levels(colors: NDArray[Any], limits: SampleRange, *, fine: bool) -> tuple[Plane, int]:
+    """Samples as whole numbers from 0 to 255 * unit; a unit of 257 is 16 bits, to which `fine` makes 8 bits, too."""
     if colors.dtype == np.uint8 and limits == type_range(colors.dtype):
-        return colors.astype(np.int32), 1
+        scale = 257 if fine else 1
+        return colors.astype(np.int32) * scale, scale
     if colors.dtype == np.uint16 and limits == type_range(colors.dtype):
         return colors.astype(np.int32), 257
     unit = to_unit(colors, limits, np.dtype(np.float64))
@@ -168,7 +160,7 @@ def _levels(colors: NDArray[Any], limits: SampleRange) -> tuple[Plane, int]:
 def _as_it_came(enlarged: NDArray[np.float64], unit: int, limits: SampleRange, dtype: np.dtype[Any]) -> NDArray[Any]:
     """The result on the scale and of the type of the samples that were given."""
     if dtype.kind == "u" and limits == type_range(dtype):
-        return np.rint(enlarged).astype(dtype)
+        return np.rint(enlarged / (255 * unit / limits[1])).astype(dtype)
     return from_unit(enlarged / (255 * unit), limits, dtype)
 
 
@@ -194,10 +186,25 @@ def _axis(pixels: int, wanted: int, factor: float) -> Axis:
     return first.astype(np.int64), places - first
 
 
-def _resampled(plane: Plane, unit: int, tables: Tables, axes: list[Axis], spiking: Spiking | None) -> NDArray[Any]:
-    filtered = prefiltered(np.ascontiguousarray(plane), unit, tables)
-    shapes = shapes_of(filtered, unit, tables) if spiking is None else spiking_shapes(filtered, unit, spiking)
+def _resampled(
+    plane: Plane, unit: int, tables: Tables | None, axes: list[Axis], spiking: Spiking | None
+) -> NDArray[Any]:
+    filtered, shapes = described(np.ascontiguousarray(plane), unit, tables, spiking)
     return weighted(filtered, shapes, axes)
+
+
+def described(
+    plane: Plane, unit: int, tables: Tables | None, spiking: Spiking | None
+) -> tuple[Plane, NDArray[np.uint8]]:
+    """The picture to take the mean of, and the shapes of its weights, by what `check_method` let through."""
+    if tables is None:
+        assert spiking is not None
+        return by_network(plane, unit, spiking)
+    filtered = prefiltered(plane, unit, tables)
+    if spiking is None:
+        return filtered, shapes_of(filtered, unit, tables)
+    output, _ = network_output(filtered, unit, spiking)
+    return filtered, as_shapes(output)
 
 
 def prefiltered(plane: Plane, unit: int, tables: Tables) -> Plane:
@@ -216,36 +223,6 @@ def shapes_of(filtered: Plane, unit: int, tables: Tables) -> NDArray[np.uint8]:
         _look_up(filtered, unit, table, turned(pattern, (turn, turn + 2)), sums)
     divisor = 16 * unit * len(PATTERNS) * 4
     return np.clip(halves_to_even(sums + 127 * divisor, divisor), 0, 255).astype(np.uint8)
-
-
-def spiking_shapes(filtered: Plane, unit: int, spiking: Spiking) -> NDArray[np.uint8]:
-    """Stage 2 by a spiking network, on the same scale; its output is divided by the number of steps.
-
-    Raises
-    ------
-    InputError
-        If the network does not take a gray picture, or puts out another number of channels than 1 or 3.
-    """
-    network = spiking.network
-    channels = network.channels[network.output.name]
-    if network.input.channels != 1 or channels not in (1, 3):
-        raise InputError(
-            f"the network takes {network.input.channels} channels and puts out {channels}; one that says how to "
-            "resample takes 1 and puts out 3 or 1"
-        )
-    picture = np.pad((filtered / np.float64(255 * unit)).astype(np.float32), MARGIN, mode="edge")
-    if spiking.steps is None:
-        output, _ = forward(network, picture[None])
-    else:
-        run = run_padded(network, picture[None, None], steps=spiking.steps)
-        output = run.cropped(run.result.output).reshape(channels, *picture.shape)
-    return as_shapes(output[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
-
-
-def as_shapes(output: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Numbers from -1 to 1, (C, H, W), on the scale of the tables: (H, W, C) uint8."""
-    found: NDArray[np.uint8] = np.clip(np.rint(127 + 127 * output.astype(np.float64)), 0, 255).astype(np.uint8)
-    return np.moveaxis(found, 0, 2)
 
 
 def weighted(filtered: Plane, shapes: NDArray[np.uint8], axes: list[Axis]) -> NDArray[np.float64]:

@@ -31,7 +31,13 @@ MOST_WATCHED = 1 << 26
 """Numbers of a readout over all steps beyond which a watched run does not keep what it found after each: 256 MiB."""
 
 
-_ACTIVITIES = {"denoise": "denoising", "derain": "deraining", "segment": "segmentation", "classify": "classification"}
+_ACTIVITIES = {
+    "denoise": "denoising",
+    "derain": "deraining",
+    "segment": "segmentation",
+    "classify": "classification",
+    "resample": "resampling",
+}
 
 
 @dataclass(frozen=True, eq=False)
