@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small_denoiser import small_denoiser
@@ -26,7 +28,7 @@ def packaged(tmp_path, monkeypatch):
     inside = tmp_path / "packaged"
     inside.mkdir()
     save_model(small_denoiser(description="in the package"), inside / "shipped.npz")
-    monkeypatch.setattr(package.resources, "files", lambda name: inside)
+    monkeypatch.setattr(package, "resources", SimpleNamespace(files=lambda name: inside, as_file=resources.as_file))
     monkeypatch.setattr(folders, "_PACKAGE", tmp_path / "site-packages" / "engine")
     monkeypatch.delenv(folders.VARIABLE, raising=False)
     return inside
