@@ -166,7 +166,7 @@ def fill_planes(band, bands, steps, sources, memory, layout):
     """Fill planes with the levels of the rows of the sources that a band reads, and zeros around them.
 
     steps : tuple as long as there are steps
-    sources : of PlaneSource, as `source_table` makes them
+    sources : of PlaneSource, as `packed_sources` makes them
     memory : uint8, see `Planes`
     layout : PlaneLayout
     """

@@ -18,7 +18,7 @@ from ..kernels.arguments import (
 from ..kernels.dot import GROUP, LANES, tile_configuration
 from ..kernels.dot_band import dot_band
 from ..kernels.planes import count_zeros_of_planes, fill_planes
-from ..kernels.sources import source_table
+from ..kernels.sources import packed_sources
 from ..kernels.tables import ZeroTables
 from ..kernels.zero_counts import MASK_CHANNELS
 from .event_sources import plane_sources
@@ -54,7 +54,7 @@ class IntegerProducts:
         self.weights = ScaledIntegers(integers.weights, integers.terms.scale)
         self.tokens = integers.tokens(steps)
         self._steps = steps
-        self.sources = source_table(plane_sources(inputs, integers.terms.quanta))
+        self.sources = packed_sources(plane_sources(inputs, integers.terms.quanta))
         # Levels without a value are silent in the planes.
         seen = all(integers.terms.every_level_counts(source.name) for source, _, _ in inputs.queues)
         self.counts_zeros = zero is not None and seen

@@ -12,7 +12,7 @@ from ..binding.pool_layer import PoolLayer
 from ..kernels.arguments import BandTable
 from ..kernels.planes import PLANE_GAP, fill_planes
 from ..kernels.pooling import pool_planes
-from ..kernels.sources import source_table
+from ..kernels.sources import packed_sources
 from ..kernels.tables import PlaneLayout, PoolGeometry, PoolTables
 from ..kernels.window_block import window_token
 from .event_sources import plane_sources
@@ -48,7 +48,7 @@ class PlaneMeans:
 
     def __init__(self, layer: PoolLayer, pooled: PooledLevels, inputs: Inputs, steps: int) -> None:
         self._steps = window_token(steps, 1, 1, 1, 1).steps
-        self.sources = source_table(plane_sources(inputs, pooled.quanta))
+        self.sources = packed_sources(plane_sources(inputs, pooled.quanta))
         self.tables = pool_tables(layer, pooled)
 
     @property
