@@ -120,7 +120,7 @@ def kinds() -> list[Kind]:
     found += [
         Kind("model.npz", lambda path, version: save_model(small_denoiser(version=version), path),
              lambda path: load_model(path).metadata["version"]),
-        Kind("checkpoint.npz", lambda path, version: begun(version).save(path), iteration_of),
+        Kind("checkpoint.npz", lambda path, version: begun(version).checkpoint(path), iteration_of),
         Kind("log.csv", lambda path, version: training_files.write_log(path, log_rows(version)), length_of_log),
         Kind("ledger.csv", write_ledger, steps_of_csv),
         Kind("ledger.json", write_ledger, steps_of_json),

@@ -81,7 +81,7 @@ def resume_broken(content: bytes) -> str:
     Path("checkpoint.npz").write_bytes(content)
     resumed = trainer()
     try:
-        resumed.load(Path("checkpoint.npz"))
+        resumed.resume(Path("checkpoint.npz"))
     except ModelFileError as error:
         return f"refused: {checked_message(error)}"
     if not 0 <= resumed.iteration <= ITERATIONS:

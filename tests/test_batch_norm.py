@@ -223,9 +223,9 @@ def test_a_checkpoint_holds_the_statistics(tmp_path):
     first = Trainer(blocks(channels=1), batches(), training())
     for _ in range(3):
         first.step()
-    first.save(tmp_path / "half.npz")
+    first.checkpoint(tmp_path / "half.npz")
     second = Trainer(blocks(channels=1), batches(), training())
-    second.load(tmp_path / "half.npz")
+    second.resume(tmp_path / "half.npz")
     while not second.finished:
         second.step()
     for one, other in zip(whole.nodes, second.result().nodes, strict=True):

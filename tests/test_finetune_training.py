@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from small_denoiser import small_denoiser
 
-from spikeunet.engine import Conv2d, IntegrateAndFire, MultiThreshold, simulate
+from spikeunet.engine import Conv2d, IntegrateAndFire, MultiThreshold, load_model, simulate
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.learning.finetune import (
     DenoisingBatches,
@@ -93,15 +93,25 @@ def test_a_checkpoint_resumes_exactly(method, optimizer, tmp_path):
     straight, stopped, resumed = (Trainer(network(), batches(), settings) for _ in range(3))
     expected = [straight.step() for _ in range(12)]
     assert [stopped.step() for _ in range(5)] == expected[:5]
-    stopped.save(tmp_path / "checkpoint.npz")
+    stopped.checkpoint(tmp_path / "checkpoint.npz")
     stopped.step()  # what comes after the checkpoint is lost, and nothing else
-    resumed.load(tmp_path / "checkpoint.npz")
+    resumed.resume(tmp_path / "checkpoint.npz")
     assert [resumed.step() for _ in range(7)] == expected[5:]
     for name, array in straight.parameters.items():
         np.testing.assert_array_equal(resumed.parameters[name], array, name)
     for name, array in straight.averages.items():
         np.testing.assert_array_equal(resumed.averages[name], array, name)
     assert list(tmp_path.iterdir()) == [tmp_path / "checkpoint.npz"]
+
+
+def test_the_verbs_are_those_of_the_other_methods(tmp_path):
+    trainer = Trainer(network(), batches(), Settings(steps=2, iterations=2), threads=1)
+    trainer.step()
+    assert trainer.validate(lambda *given: given[1:]) == (2, 1)
+    found = trainer.validate(lambda now, steps, threads: validate_denoiser(now, pictures(2), 25, steps, threads))
+    assert found == validate_denoiser(trainer.result(), pictures(2), 25, 2)
+    trainer.save(tmp_path / "tuned.npz")
+    assert load_model(tmp_path / "tuned.npz")["conv1"].weight.tobytes() == trainer.result()["conv1"].weight.tobytes()
 
 
 def test_finetune_resumes_from_its_last_checkpoint(tmp_path):
@@ -134,13 +144,13 @@ def test_finetune_resumes_from_its_last_checkpoint(tmp_path):
 def test_checkpoints_of_other_runs_are_refused(tmp_path):
     path = tmp_path / "checkpoint.npz"
     settings = Settings(iterations=3)
-    Trainer(network(), batches(), settings).save(path)
+    Trainer(network(), batches(), settings).checkpoint(path)
     with pytest.raises(ValueError, match=r"other settings \(rate 0.0001, now 0.01\)"):
-        Trainer(network(), batches(), dataclasses.replace(settings, rate=0.01)).load(path)
+        Trainer(network(), batches(), dataclasses.replace(settings, rate=0.01)).resume(path)
     with pytest.raises(ValueError, match="checkpoint of another network"):
-        Trainer(network(3), batches(channels=3), settings).load(path)
+        Trainer(network(3), batches(channels=3), settings).resume(path)
     with pytest.raises(ValueError, match="no such file"):
-        Trainer(network(), batches(), settings).load(tmp_path / "missing.npz")
+        Trainer(network(), batches(), settings).resume(tmp_path / "missing.npz")
     with pytest.raises(ValueError, match="resume needs the path of a checkpoint"):
         finetune(network(), batches(), settings, resume=True)
 
@@ -151,7 +161,7 @@ def test_checkpoints_of_other_runs_are_refused(tmp_path):
 def test_damaged_checkpoints_are_refused(damage, tmp_path):
     path = tmp_path / "checkpoint.npz"
     trainer = Trainer(network(), batches(), Settings(iterations=3, average=0.9))
-    trainer.save(path)
+    trainer.checkpoint(path)
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-200])
     else:
@@ -172,7 +182,7 @@ def test_damaged_checkpoints_are_refused(damage, tmp_path):
             arrays["parameters/conv1.bias"] = np.zeros(3, np.float32)
         np.savez(path, **arrays)
     with pytest.raises(ValueError, match="start the training again without it") as refused:
-        trainer.load(path)
+        trainer.resume(path)
     assert "\n" not in str(refused.value)
 
 

@@ -90,8 +90,8 @@ def test_a_checkpoint_keeps_the_fine_numbers_and_resumes_exactly(method, tmp_pat
         straight.step()
     for _ in range(3):
         broken.step()
-    broken.save(path)
-    resumed.load(path)
+    broken.checkpoint(path)
+    resumed.resume(path)
     for name, values in broken.parameters.items():
         assert resumed.parameters[name].tobytes() == values.tobytes()
     while not resumed.finished:
@@ -102,10 +102,10 @@ def test_a_checkpoint_keeps_the_fine_numbers_and_resumes_exactly(method, tmp_pat
 
 
 def test_a_checkpoint_of_other_bits_is_refused(tmp_path):
-    Trainer(network(), batches(), SETTINGS).save(tmp_path / "checkpoint.npz")
+    Trainer(network(), batches(), SETTINGS).checkpoint(tmp_path / "checkpoint.npz")
     other = Trainer(network(), batches(), dataclasses.replace(SETTINGS, weight_bits=None))
     with pytest.raises(ModelFileError, match="weight_bits 4, now None"):
-        other.load(tmp_path / "checkpoint.npz")
+        other.resume(tmp_path / "checkpoint.npz")
 
 
 def test_what_was_said_of_rounded_weights_goes_when_they_are_trained():

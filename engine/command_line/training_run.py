@@ -44,7 +44,7 @@ class TrainingRun:
 
     def resume(self) -> None:
         """Go on from the checkpoint and its log."""
-        self.trainer.load(self.files.checkpoint)
+        self.trainer.resume(self.files.checkpoint)
         self.rows = read_log(self.files.log, self.trainer.iteration)
         self._earlier = float(self.rows[-1]["seconds"] or 0) if self.rows else 0.0
 
@@ -66,7 +66,7 @@ class TrainingRun:
                 if self.trainer.iteration % self.interval == 0 or self.trainer.finished:
                     self._log()
                     # The log first: after an interruption in between, --resume cuts it to the checkpoint.
-                    self.trainer.save(self.files.checkpoint)
+                    self.trainer.checkpoint(self.files.checkpoint)
                 show(self._message())
 
     def draw(self) -> None:
@@ -110,8 +110,7 @@ class TrainingRun:
         self._reports.clear()
         scores: Row = {name: None for name in COLUMNS if name.startswith("validation_")}
         if self.task.validate:
-            network, steps = self.trainer.current_network(), self.trainer.settings.steps
-            scores |= self.task.validate(network, steps, self.trainer.threads)
+            scores |= self.trainer.validate(self.task.validate)
         seconds = self._earlier + time.monotonic() - self._begin
         self.rows.append({"iteration": float(self.trainer.iteration), "seconds": seconds, **means, **scores})
         write_log(self.files.log, self.rows)

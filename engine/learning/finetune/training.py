@@ -7,12 +7,13 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...files.model_file import save_model
 from ...graph import Network
 from ...threads import using_threads
 from .bptt import run_through_time, time_gradients
@@ -26,6 +27,8 @@ from .settings import Settings
 from .trainable import Trainable
 
 Array = NDArray[Any]
+
+Score = TypeVar("Score")
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class _Run:
 
 
 class Trainer:
-    """State of a training run.
+    """State of a training run, with the verbs of the other methods: step, validate, checkpoint, resume, save.
 
     `parameters` are the numbers in training, `averages` their moving averages where `settings.average` asks for them.
 
@@ -207,11 +210,22 @@ class Trainer:
             facts["weight_bits"] = settings.weight_bits
         return network.replace(metadata=facts)
 
+    def validate(self, measure: Callable[[Network, int, int | None], Score]) -> Score:
+        """What `measure` says of the network as it is now, which it is given with the steps and threads of this run.
+
+        Such as ``lambda network, steps, threads: validate_denoiser(network, pictures, 25, steps, threads)``.
+        """
+        return measure(self.current_network(), self.settings.steps, self.threads)
+
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint, completely or not at all."""
+        """Write the trained network as a model file, completely or not at all."""
+        save_model(self.result(), path)
+
+    def checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Write all that is needed to go on, completely or not at all."""
         write_checkpoint(path, self)
 
-    def load(self, path: str | os.PathLike[str]) -> None:
+    def resume(self, path: str | os.PathLike[str]) -> None:
         """Go on from a checkpoint: every number that follows is the one that an uninterrupted run would have given.
 
         Raises
@@ -294,11 +308,11 @@ def finetune(
     if resume:
         if checkpoint is None:
             raise InputError("resume needs the path of a checkpoint (got none)")
-        trainer.load(checkpoint)
+        trainer.resume(checkpoint)
     while not trainer.finished:
         report = trainer.step()
         if checkpoint is not None and (trainer.iteration % interval == 0 or trainer.finished):
-            trainer.save(checkpoint)
+            trainer.checkpoint(checkpoint)
         if observe is not None:
             observe(trainer, report)
     return trainer.result()
