@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from spikeunet.engine.errors import InputError, StateDictError, first_few
-from spikeunet.engine.graph import UNCHOSEN, Network, Neurons, Node
-from spikeunet.engine.layers import MaxPool2d
+from spikeunet.engine.graph import UNCHOSEN, Network, Neurons, Node, Synapses
 from spikeunet.engine.neurons import BurstNeuron, IntegrateAndFire, MultiThreshold, NeuronModel, rectifies
 
 from .architectures import ARCHITECTURES, AUTO, fitting, recognised
@@ -272,8 +271,8 @@ def _with_pools_that_pass_all(network: Network, neuron: NeuronModel) -> Network:
     def raised(node: Node) -> Node:
         if not isinstance(node, Neurons) or node.model != neuron:
             return node
-        pool = network[node.source]
-        return replace(node, model=higher) if isinstance(pool, MaxPool2d) and pool.state_values else node
+        source = network[node.source]
+        return replace(node, model=higher) if isinstance(source, Synapses) and source.goes_by_sums else node
 
     return network.replace([raised(node) for node in network.nodes])
 

@@ -76,6 +76,9 @@ class Synapses(Node):
     state_values: ClassVar[int] = 0
     """Numbers that the synapses keep from step to step for each number that they put out."""
 
+    goes_by_sums: ClassVar[bool] = False
+    """Whether what it puts out goes by sums over the steps, which rounding may leave just below a threshold."""
+
     gathers: ClassVar[bool] = False
     """Whether `current` must know sums over all of the input at a step, whatever rows it computes: see `gather`."""
 

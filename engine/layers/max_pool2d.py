@@ -55,6 +55,10 @@ class MaxPool2d(Pool2d):
     def state_values(self) -> int:  # type: ignore[override]
         return 0 if self.variant == "stepwise" else math.prod(self.kernel_size)
 
+    @property
+    def goes_by_sums(self) -> bool:  # type: ignore[override]
+        return self.variant != "stepwise"
+
     def gain(self) -> tuple[float, float, int] | None:
         # Where sums over all steps are kept, the bounds know nothing of them.
         return (1.0, 0.0, math.prod(self.kernel_size)) if self.variant == "stepwise" else None
