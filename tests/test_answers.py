@@ -11,7 +11,6 @@ from spikeunet.engine import (
     FanOut,
     GraphError,
     Input,
-    InputError,
     Network,
     Neurons,
     Output,
@@ -71,7 +70,7 @@ def test_rows_that_are_not_there(rows):
 
 @pytest.mark.parametrize("shape", [(2, 0, 4), (2, 4), None, (2.0, 6, 4), (-2, 6, 4)], ids=str)
 def test_shapes_that_are_none(shape):
-    with pytest.raises(InputError, match=r"Wrong 'wrong': output_shape\(\) must return channels, height and width"):
+    with pytest.raises(GraphError, match=r"^Wrong 'wrong': output_shape\(\) must return channels, height and width"):
         run(output_shape=lambda *_: shape)
 
 

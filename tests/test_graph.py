@@ -288,6 +288,14 @@ def test_pictures_that_do_not_fit_are_refused(shape):
         Network(small_network()).shapes(shape)
 
 
+def test_what_fits_is_said_where_it_differs_from_what_was_given():
+    network = Network([Input("input", 1), Conv2d("conv", "input", np.ones((1, 1, 5, 5))), Output("output", "conv")])
+    with pytest.raises(InputError, match=r"1x6x4 .* kernel does not fit .*; give one of another size$"):
+        network.shapes((1, 6, 4))
+    with pytest.raises(InputError, match=r"2x6x6 .*; 1 channel\(s\) and sides that are multiples of 1 do$"):
+        network.shapes((2, 6, 6))
+
+
 def test_tensors_are_taken_for_arrays():
     torch = pytest.importorskip("torch")
     layer = torch.nn.Conv2d(1, 2, 3)

@@ -290,6 +290,14 @@ REFUSED = {
         "Odd.step: takes 'leak', which is neither a state variable nor an attribute",
     ),
     "starred": (lambda: made(step=static(lambda *values: (0, 0.0))), "Odd.step: must name each argument, without '*'"),
+    "by position alone": (
+        lambda: made(step=static(lambda current, v, /: (0, v))),
+        "Odd.step: must name each argument, without '*' or '/'",
+    ),
+    "a variable called as what the engine gives": (
+        lambda: made(state=lambda self: {"random": self.initial}, step=static(lambda current, random: (0, random))),
+        "Odd.step: takes 'random', which the engine gives, and so is no name for a state variable; rename it",
+    ),
     "no number": (
         lambda: made(step=static(lambda current, v, name: (0, v)), name="x"),
         "Odd.name: must be a number (got 'x')",
@@ -385,18 +393,31 @@ def test_registering_anew_replaces():
     assert alone(second(), [1], 1).output.item() == 2
 
 
-def test_the_place_of_what_cannot_be_compiled():
-    def step(current, v):
-        v += current
-        return int(v.hex() == "fired"), v
+def calls_a_method(current, v):
+    v += current
+    return int(v.hex() == "fired"), v
 
+
+def imports(current, v):
+    import math
+
+    return 0, math.floor(v + current)
+
+
+def unpacks(current, v):
+    level, *state = (0, v)
+    return level, *state
+
+
+@pytest.mark.parametrize("step", [calls_a_method, imports, unpacks])
+def test_the_place_of_what_cannot_be_compiled(step):
     with pytest.raises(NeuronError, match=r"Odd: the step cannot be compiled at line \d+ of test_own_neurons.py: .+"):
         register_neuron(made(step=static(step)))
 
 
-def test_put_off_compilation_fails_in_the_simulation():
-    with_text = made(step=static(lambda current, v: (int(v.hex() == "fired"), v)))
-    model = register_neuron("tests/late", compile_now=False)(with_text)
+@pytest.mark.parametrize("step", [calls_a_method, imports])
+def test_put_off_compilation_fails_in_the_simulation(step):
+    model = register_neuron("tests/late", compile_now=False)(made(step=static(step)))
     with pytest.raises(NeuronError, match="tests/late: the step cannot be compiled"):
         alone(model(), [1], 1)
 

@@ -430,6 +430,8 @@ def test_traces_by_the_names_of_variables():
     one = simulate(net, picture[None], 5, record="traces.rest")
     assert {name: list(variables) for name, variables in one.traces.items()} == {"relu2": ["rest"]}
     np.testing.assert_array_equal(one.traces["relu2"]["rest"][0], whole.traces["relu2"]["rest"])
+    silent = Network([Input("input", 2), Conv2d("out", "input", np.ones((1, 2, 1, 1))), Output("output", "out")])
+    assert simulate(silent, picture, 2, record="traces").traces == {}
     some = simulate(net, picture, 5, record=("traces.v",), probes={"relu2": [(1, 2, 1)]}).traces
     assert {name: list(variables) for name, variables in some.items()} == {"relu2": ["v"]}
     for options, message in (
@@ -438,6 +440,7 @@ def test_traces_by_the_names_of_variables():
             r"record can name .*, traces, traces.membrane, traces.v, traces.rest \(got tr",
         ),
         ({"record": "rest"}, r"traces.rest \(got rest\)"),
+        ({"record": "traces", "probes": {}}, r"probes must name at least one Neurons node \(got {}\)"),
         ({"record": "traces.v", "probes": sites}, r"names relu1, whose neurons .* variable v, .* \(got membrane\)"),
         ({"record": "traces", "tile": 2}, "tile cannot be had with time_axis, state, traces, probes"),
     ):

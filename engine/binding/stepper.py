@@ -6,7 +6,6 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +23,7 @@ from ..neurons import (
     level_table,
     registration_behind,
 )
-from ..neurons.registration_checks import cannot_compile, level_out_of_range
+from ..neurons.registration_checks import cannot_compile, compilation_errors, level_out_of_range
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,13 +164,13 @@ class StepKernels:
         kernel = self._made[name]
         try:
             return kernel(*arguments)
-        except numba.core.errors.NumbaError:
+        except compilation_errors():
             # Another thread may have come here first: what it has made is used.
             if self._made[name] is kernel:
                 self._made[name] = self._bound(_TEMPLATES[name], True)
         try:
             return self._made[name](*arguments)
-        except numba.core.errors.NumbaError as error:
+        except compilation_errors() as error:
             raise cannot_compile(self._registration.name, error) from None
 
     def _bound(self, template: Any, makes_arrays: bool) -> Any:

@@ -24,9 +24,8 @@ def whole_numbers(found: Any, count: int) -> tuple[int, ...]:
     return numbers if len(numbers) == count else ()
 
 
-def checked_shape(node: Node, *incoming: Shape) -> Shape:
-    """What `output_shape` returns; GraphError where that is no shape."""
-    found = node.output_shape(*incoming)
+def checked_shape(node: Node, found: Any) -> Shape:
+    """What `output_shape` has returned; GraphError where that is no shape."""
     shape = whole_numbers(found, 3)
     if not shape or min(shape) < 1:
         raise node.refuse("output_shape()", f"must return channels, height and width, from 1 on (got {found!r:.80})")

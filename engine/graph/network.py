@@ -212,13 +212,20 @@ class Network:
     def _shape(self, node: Node, incoming: list[Shape], picture: Shape) -> Shape:
         """What a node puts out of these; InputError where the picture does not fit."""
         try:
-            return checked_shape(node, *incoming)
+            found = node.output_shape(*incoming)
         except GraphError as error:
             raise InputError(
                 f"a picture of {picture[0]}x{picture[1]}x{picture[2]} (channels x height x width) does not fit the "
-                f"network: {error}; {sum(each.channels for each in self.inputs)} channel(s) and sides that are "
-                f"multiples of {self.size_multiple} do"
+                f"network: {error}; {self._what_fits(picture)}"
             ) from None
+        return checked_shape(node, found)
+
+    def _what_fits(self, picture: Shape) -> str:
+        """What to give in place of a picture that does not fit."""
+        channels, multiple = sum(each.channels for each in self.inputs), self.size_multiple
+        if picture[0] == channels and not any(side % multiple for side in picture[1:]):
+            return "give one of another size"
+        return f"{channels} channel(s) and sides that are multiples of {multiple} do"
 
     @lazy_property
     def by_size(self) -> tuple[Node, ...]:

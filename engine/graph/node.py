@@ -75,6 +75,8 @@ class Input(Node):
         (shape,) = shapes
         if shape[0] != self.channels:
             raise self.refuse("channels", f"is {self.channels}, but the picture has {shape[0]}")
+        if min(shape) < 1:
+            raise self.refuse("the picture", "must have rows and columns")
         return shape
 
 

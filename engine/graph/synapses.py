@@ -140,11 +140,13 @@ class Synapses(Node):
 
     def checked_current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
         """What `current` returns; GraphError where that is of another shape than it must be, or holds no floats."""
-        found = np.asarray(self.current(values, rows, state))
+        returned = self.current(values, rows, state)
+        found = np.asarray(returned)
         channels, _, width = self.output_shape(rows.incoming)
         shape = (len(values), rows.height, width, channels)
         if found.shape != shape:
-            raise self.refuse("current()", f"must return an array of the shape {shape} (got {found.shape})")
+            given = "None" if returned is None else found.shape  # where a return is missing
+            raise self.refuse("current()", f"must return an array of the shape {shape} (got {given})")
         if found.dtype.kind != "f":
             raise self.refuse("current()", f"must return floating-point numbers (got {found.dtype})")
         return found.astype(values.dtype, copy=False)

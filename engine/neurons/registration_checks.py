@@ -100,10 +100,12 @@ def _step_parameters(owner: str, model: type, variables: tuple[str, ...]) -> tup
 
 
 def _check_inputs(owner: str, example: Any, names: tuple[str, ...]) -> None:
+    variables = initial_state(example)
     for name in STEP_INPUTS:
-        if name in names and hasattr(example, name):
+        if name in variables or (name in names and hasattr(example, name)):
+            what = "a state variable" if name in variables else "an attribute"
             raise NeuronError(
-                f"{owner}.step: takes {name!r}, which the engine gives, and so is no name for an attribute; rename it"
+                f"{owner}.step: takes {name!r}, which the engine gives, and so is no name for {what}; rename it"
             )
     seed = getattr(example, "seed", None)
     if "random" in names and (not isinstance(seed, int) or isinstance(seed, bool)):
@@ -128,7 +130,7 @@ def _argument_names(owner: str, name: str, model: type) -> tuple[str, ...]:
         raise NeuronError(f"{owner}.{name}: must be a static method; put @staticmethod above it")
     arguments = inspect.signature(getattr(function.__func__, "py_func", function.__func__)).parameters.values()
     if any(argument.kind is not argument.POSITIONAL_OR_KEYWORD for argument in arguments):
-        raise NeuronError(f"{owner}.{name}: must name each argument, without '*'")
+        raise NeuronError(f"{owner}.{name}: must name each argument, without '*' or '/'")
     return tuple(argument.name for argument in arguments)
 
 
@@ -177,7 +179,7 @@ def check_compiles(registration: Registration, model: SteppedModel) -> None:
         compiled.compile(tuple(numba.typeof(value) for value in first))
         if registration.surrogate is not None:
             numba.njit(error_model="numpy")(plain(registration.surrogate))(*first, float(level_table(model).unit))
-    except numba.core.errors.NumbaError as error:
+    except compilation_errors() as error:
         raise cannot_compile(registration.name, error) from None
     returned = compiled.nopython_signatures[0].return_type
     types = tuple(returned) if isinstance(returned, numba.types.BaseTuple) else ()
@@ -215,12 +217,21 @@ def _awkward(registration: Registration, model: SteppedModel) -> Iterator[tuple[
         state = after[1:]
 
 
+def compilation_errors() -> tuple[type[Exception], ...]:
+    """What Numba raises of functions that it cannot compile: that of bytecode is none of its own errors' kind."""
+    import numba
+
+    return numba.core.errors.NumbaError, numba.core.errors.UnsupportedBytecodeError
+
+
 def cannot_compile(name: str, error: Exception) -> NeuronError:
     """One line out of Numba's report: the place and the cause."""
     location = getattr(error, "loc", None)
     place = f" at line {location.line} of {Path(location.filename).name}" if location is not None else ""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    noise = ("Failed in", "File ", "During:", "There are", "Overload", "Use ", "This error", "<source", "^", "-")
+    if raised := re.search(r"\.? Raised from (.+) \((\d+)\)", text):
+        place, text = f" at line {raised[2]} of {Path(raised[1]).name}", text[: raised.start()]
+    noise = ("Failed in", "File ", "During:", "There are", "Overload", 'Use "', "This error", "<source", "^", "-")
     lines = [line.strip() for line in text.splitlines()]
     causes = [line for line in lines if line and not line.startswith(noise) and "def " not in line]
     return NeuronError(f"{name}: the step cannot be compiled{place}: {(causes or [type(error).__name__])[0][:200]}")

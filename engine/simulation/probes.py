@@ -60,10 +60,10 @@ def probed(probes: Mapping[str, ArrayLike] | None, kinds: Collection[str], progr
     wanted = {kind.partition(".")[2] for kind in kinds if is_trace(kind)}
     sites: Mapping[str, NDArray[np.int64] | None] = {} if probes is None else _check_sites(probes, program)
     found = variables_of(program.network)
-    if wanted and not sites:
+    if probes is None:
+        if not wanted:
+            return None
         sites = dict.fromkeys(found)
-    if not sites:
-        return None
     every = not wanted or "" in wanted
     noted = {name: tuple(each for each in found[name] if every or each in wanted) for name in sites}
     missing = [name for name in sites if not noted[name]]
@@ -78,6 +78,8 @@ def probed(probes: Mapping[str, ArrayLike] | None, kinds: Collection[str], progr
 def _check_sites(probes: Mapping[str, ArrayLike], program: Program) -> dict[str, NDArray[np.int64]]:
     if not isinstance(probes, Mapping):
         raise InputError(f"probes must map names of Neurons nodes to neurons (got {type(probes).__name__})")
+    if not probes:
+        raise InputError("probes must name at least one Neurons node (got {}); leave it out for none, or for all")
     layers = {layer.name: layer for layer in program.layers if layer.neurons is not None}
     unknown = sorted(map(str, set(probes) - set(layers)))
     if unknown:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +22,7 @@ from ...errors import InputError
 from ...kernels import stepped_surrogate as templates
 from ...kernels.bound import bound
 from ...neurons import Registration, SteppedModel, initial_state, level_table, registration_of
-from ...neurons.registration_checks import cannot_compile, level_out_of_range
+from ...neurons.registration_checks import cannot_compile, compilation_errors, level_out_of_range
 from ...threads import on_threads, slices
 
 if TYPE_CHECKING:
@@ -161,5 +160,5 @@ def _arguments(model: SteppedModel) -> templates.StepModel:
 def _run(model: SteppedModel, work: Callable[[tuple[int, int]], Any], size: int) -> list[Any]:
     try:
         return on_threads(work, slices(size))
-    except numba.core.errors.NumbaError as error:
+    except compilation_errors() as error:
         raise cannot_compile(_registration(model).name, error) from None
