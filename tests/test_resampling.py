@@ -372,8 +372,17 @@ def test_the_command_says_what_it_did_and_nothing_of_it_goes_into_a_picture_on_s
             main([*command, "-", *options])
         written, told = capfdbinary.readouterr()
         assert written == (tmp_path / "large.png").read_bytes()
-        assert (b"12x9 -> 24x18 (width x height)" in told) == (options != ("--quiet",))
+        assert (b"12x9 -> 24x18" in told) == (options != ("--quiet",))
         assert (DEFAULT_MODEL.encode() in told) == (options != ("--quiet",))
+
+
+def test_a_format_that_does_not_hold_the_samples_is_said_and_a_single_picture_has_no_pages(tmp_path):
+    Image.fromarray(picture(np.uint16)).save(tmp_path / "deep.png")
+    for name, told in (("large.png", "12x9 -> 24x18\n"), ("large.bmp", "12x9 -> 24x18, saved as uint8\n")):
+        assert told in run("resample", tmp_path / "deep.png", "--scale", "2", "-o", tmp_path / name).output
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    found = run("resample", tmp_path / "bad.png", "--scale", "2", "-o", tmp_path / "new.png").output
+    assert f"{tmp_path / 'bad.png'}: not a PNG" in found
 
 
 def test_what_is_wrong_with_the_options_is_said_once_before_pictures_and_tables_are_read(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,8 @@ from .options import FILE, FILE_NAME, INPUT, range_option, threads_option
 from .piped_models import MODEL
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..pictures.picture_files import PictureFile
     from ..resampling import Spiking, Tables
 
@@ -173,7 +175,7 @@ def _resample_file(job: Job, settings: _Settings) -> tuple[str, str, str, str]:
         threads=settings.threads,
     )
     write_picture(job.output, found, sample_range=limits, metadata=source.metadata)
-    return str(job.source), str(job.output), _size(samples.shape), _size(found.shape)
+    return str(job.source), str(job.output), _size(samples.shape), _size(found.shape) + _saved_as(job, found)
 
 
 def _loaded(job: Job, settings: _Settings) -> PictureFile:
@@ -187,6 +189,12 @@ def _loaded(job: Job, settings: _Settings) -> PictureFile:
         return frames.page(settings.page or 0, settings.sample_range)
 
 
+def _saved_as(job: Job, found: NDArray[Any]) -> str:
+    """Sample type of the output where its format does not hold that of the result, else nothing."""
+    dtypes = format_of(job.output).dtypes_for(1 if found.ndim == 2 else found.shape[2])
+    return "" if found.dtype.name in dtypes else f", saved as {dtypes[0]}"
+
+
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
@@ -196,7 +204,7 @@ def _print(records: list[tuple[str, str, str, str]], settings: _Settings, model:
         print_rows(["input", "output", "from", "to"], records)
         return
     source, target, before, after = records[0]
-    fields = [("input", source), ("output", target), ("size", f"{before} -> {after} (width x height)")]
+    fields = [("input", source), ("output", target), ("width x height", f"{before} -> {after}")]
     if settings.tables is not None:
         fields.append(("tables", settings.tables.name))
     if settings.spiking is not None:
