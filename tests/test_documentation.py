@@ -73,11 +73,14 @@ spikeunet.engine.read_events = lambda name: np.zeros(4, [("x", "u2"), ("y", "u2"
 """Code before a page's first block: what the reader has."""
 
 RUNNER = r"""
-import json, shlex, subprocess, sys
+import json, os, shlex, subprocess, sys
 from spikeunet.engine.command_line import main
 
 def command(line):
     words = shlex.split(line, comments=True)
+    if words[:1] == ["cd"]:
+        os.chdir(words[1])
+        return
     if words[:1] != ["spikeunet"]:
         subprocess.run([sys.executable if words[0] == "python" else words[0], *words[1:]], check=True)
         return

@@ -52,6 +52,7 @@ def check(stream, frames, alone):
 
 def test_a_clip_is_denoised_by_increments_as_frame_by_frame():
     stream = DenoiseStream(DENOISER, threads=1, exact_increments=True)
+    assert stream.savings.text == "no picture has been run"
     shares = check(stream, moving(COLOURS), lambda frame: denoise(frame, DENOISER, threads=1))
     assert shares[0] == shares[3] == shares[4] == 1
     assert 0 < shares[1] < 1

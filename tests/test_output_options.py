@@ -69,25 +69,38 @@ def test_every_command_is_in_the_table_of_commands(name):
     assert re.search(rf"^\| [^|]*`{name}`", page, re.MULTILINE)
 
 
+NAMES = ["info", "quantize", "models", "doctor", "report", "resample"]
+
+
 def commands(model, tmp_path):
+    picture = tmp_path / "small.png"
+    write_picture(picture, (np.arange(256).reshape(16, 16)).astype(np.uint8))
     return {
         "info": ["info", model, "--shape", "32x32"],
         "quantize": ["quantize", model, "-o", tmp_path / "small.npz"],
         "models": ["models"],
         "doctor": ["doctor"],
+        "report": ["report", model, picture, "-o", tmp_path / "page"],
+        "resample": ["resample", picture, "--scale", "2", "-o", tmp_path / "large.png"],
     }
 
 
-@pytest.mark.parametrize("name", ["info", "quantize", "models", "doctor"])
+@pytest.mark.parametrize("name", NAMES)
 def test_json_is_all_that_is_printed(name, model, tmp_path, capsys):
+    if name == "report":
+        pytest.importorskip("jinja2", reason="reports need jinja2 (extra report)")
+        pytest.importorskip("matplotlib", reason="reports need matplotlib (extra report)")
     assert run(*commands(model, tmp_path)[name], "--json") == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)
     assert printed.err == ""
 
 
-@pytest.mark.parametrize("name", ["info", "quantize", "models", "doctor"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_quiet_command_prints_nothing(name, model, tmp_path, capsys):
+    if name == "report":
+        pytest.importorskip("jinja2", reason="reports need jinja2 (extra report)")
+        pytest.importorskip("matplotlib", reason="reports need matplotlib (extra report)")
     assert run(*commands(model, tmp_path)[name], "-q") == 0
     assert capsys.readouterr() == ("", "")
 

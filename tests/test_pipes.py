@@ -42,6 +42,15 @@ def run(monkeypatch, capfdbinary):
 GRAY = ("--model", "gray.npz")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_behind_stdout_is_not_the_fault_of_the_picture_that_was_read():
+    command = [sys.executable, "-m", "spikeunet", "denoise", "good.png", "-o", "-", *GRAY]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "spikeunet: error: good.png: stdout: No space left on device\n"
+
+
 @pytest.mark.parametrize("name", ["png", "TIF", "jpg", "pgm"])
 def test_a_picture_through_a_pipe(run, name):
     status, written, told = run("denoise", "-", "-o", "-", "--format", name, *GRAY, stdin=Path("good.png").read_bytes())

@@ -155,6 +155,8 @@ def test_plots_draw_into_axes_that_are_given(result):
     ax = Figure().add_subplot()
     assert plots.activity(result, ax=ax) is ax
     assert plots.timeline({"events": [1, 2]}, ax=ax) is ax
+    assert ax.get_ylim() == (0, pytest.approx(2.1))
+    assert all(float(tick).is_integer() for tick in ax.get_xticks())
 
 
 def test_refusals(result, network):

@@ -165,7 +165,7 @@ def test_the_number_of_threads_changes_nothing():
     [
         ({}, "either a scale or a size"),
         ({"scale": 2, "size": (18, 24)}, "either a scale or a size"),
-        ({"scale": 0.5}, r"from 1 to 64 \(got 0\.5\); the tables are made to enlarge"),
+        ({"scale": 0.5}, r"from 1 to 64 \(got 0\.5\); resampling is made to enlarge"),
         ({"scale": float("nan")}, r"got nan"),
         ({"scale": "2"}, r"got '2'"),
         ({"scale": True}, r"got True"),
@@ -193,6 +193,12 @@ def test_tables_are_needed():
         resample(picture(), 2)
     with pytest.raises(InputError, match="in place of the second stage alone needs tables"):
         resample(picture(), 2, spiking=Spiking(constant_network((0, 0, 0)), 3))
+
+
+def test_a_network_that_is_no_resampler_yet_is_refused():
+    for given in (DEFAULT_MODEL, 3, constant_network((0, 0, 0, 0))):
+        with pytest.raises(InputError, match=r"must be one as resampler\(name, path or network\) .* give it \(got "):
+            resample(picture(), 2, spiking=given)
 
 
 def test_tables_that_do_not_belong_together_are_refused():
@@ -355,6 +361,41 @@ def test_the_command_refuses_in_one_line_and_leaves_nothing(tmp_path, options, m
     assert message in found.output
     assert len(found.output.splitlines()) == 1
     assert not (tmp_path / "large.png").exists()
+
+
+def test_the_command_says_what_it_did_and_nothing_of_it_goes_into_a_picture_on_stdout(tmp_path, capfdbinary):
+    Image.fromarray(picture()).save(tmp_path / "small.png")
+    command = ("resample", str(tmp_path / "small.png"), "--scale", "2", "-o")
+    for options in ((), ("--json",), ("--quiet",)):
+        assert run(*command, tmp_path / "large.png", *options).exit_code == 0
+        with pytest.raises(SystemExit, match="0"):
+            main([*command, "-", *options])
+        written, told = capfdbinary.readouterr()
+        assert written == (tmp_path / "large.png").read_bytes()
+        assert (b"12x9 -> 24x18" in told) == (options != ("--quiet",))
+        assert (DEFAULT_MODEL.encode() in told) == (options != ("--quiet",))
+
+
+def test_a_format_that_does_not_hold_the_samples_is_said_and_a_single_picture_has_no_pages(tmp_path):
+    Image.fromarray(picture(np.uint16)).save(tmp_path / "deep.png")
+    for name, told in (("large.png", "12x9 -> 24x18\n"), ("large.bmp", "12x9 -> 24x18, saved as uint8\n")):
+        assert told in run("resample", tmp_path / "deep.png", "--scale", "2", "-o", tmp_path / name).output
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    found = run("resample", tmp_path / "bad.png", "--scale", "2", "-o", tmp_path / "new.png").output
+    assert f"{tmp_path / 'bad.png'}: not a PNG" in found
+
+
+def test_what_is_wrong_with_the_options_is_said_once_before_pictures_and_tables_are_read(tmp_path):
+    for name in ("one.png", "two.png"):
+        Image.fromarray(picture()).save(tmp_path / name)
+    for options, message in (
+        (("--scale", "0.5"), "must be a number from 1 to 64 (got 0.5); resampling"),
+        (("--scale", "2", "--tables", tmp_path, "--model", DEFAULT_MODEL), "leave the tables out"),
+    ):
+        found = run("resample", tmp_path, "-o", tmp_path / "large/", *options)
+        assert (found.exit_code, len(found.output.splitlines())) == (2, 1), found.output
+        assert message in found.output
+        assert not (tmp_path / "large").exists()
 
 
 def test_a_series_is_refused_but_for_one_page(tmp_path):

@@ -418,6 +418,10 @@ class TestVideos:
         monkeypatch.setitem(sys.modules, "av", None)
         told = refused("denoise", "in.avi", "-o", "new.tif")
         assert told == "in.avi: videos need PyAV, which is missing; pip install 'spikeunet[video]'"
+        tifffile.imwrite("in.tif", STACK, photometric="minisblack")
+        for options in (("-o", "new.avi"), ("-o", "new.mp4")):
+            told = refused("denoise", "in.tif", *options)
+            assert told == f"{options[1]}: videos need PyAV, which is missing; pip install 'spikeunet[video]'"
 
 
 def written(path, *pages, **named):

@@ -16,6 +16,7 @@ from ..pictures.streams import name_of
 from .claims import Claims
 from .console import progress
 from .guard import remark, report_error, system_message
+from .output import printed_to_stderr
 from .pipes import PIPE, PictureBytes, PipedInput, PipedOutput, Source, Target, only_one_for_stdout
 from .report_place import claim_report
 
@@ -243,6 +244,7 @@ def _targets(sources: Sequence[Source], output: Output, several: bool) -> Sequen
         return _paths(sources, output, several)
     if several:
         raise InputError("- is stdout, which takes one picture; name a folder for several")
+    printed_to_stderr()
     return [PipedOutput(output.suffix or ".png")]
 
 

@@ -74,6 +74,11 @@ def text_to_stderr() -> None:
     _check_stdout()
 
 
+def printed_to_stderr() -> None:
+    """Have all that is printed, text or JSON, go to stderr, because stdout gets a picture."""
+    _meta()[_STDERR] = True
+
+
 def _check_stdout() -> None:
     if asks_for_json() and prints_to_stderr():
         raise InputError("a model and --json are both to be alone on stdout; give the model a file's name")
@@ -104,7 +109,7 @@ def print_data() -> None:
     """Print what `put_data` was given, else what the command would have printed as text."""
     if asks_for_json():
         data = _meta().get(_DATA, _meta().get(_SHOWN, {}))
-        click.echo(json.dumps(data, indent=2, allow_nan=False, default=str))
+        click.echo(json.dumps(data, indent=2, allow_nan=False, default=str), err=prints_to_stderr())
 
 
 def _meta() -> dict[str, Any]:

@@ -70,8 +70,11 @@ class PipedOutput(io.BytesIO):
 
     def write(self, data: Any, /) -> int:
         """Write all of `data`, and at once."""
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except OSError as error:  # which does not say of itself that it is not about the picture that was read
+            raise OSError(error.errno, error.strerror, "stdout") from None
         return len(data)
 
 

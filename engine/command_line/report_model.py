@@ -14,13 +14,15 @@ from ..operations.energy import DEFAULT_ENERGY_MODEL, ENERGY_MODELS
 from ..pictures.ranges import SampleRange
 from .claims import Claims
 from .classify_picture import ClassifySettings, classify_file
+from .console import print_line
 from .denoise_picture import DenoiseSettings, denoise_file
 from .guard import STATUS_ERROR
 from .jobs import Job, Output, plan_jobs, plan_readings
 from .one_picture import Model, Record, Settings
 from .options import FILE, FILE_NAME, range_option, threads_option
+from .output import put_data
 from .report_pages import run_with_pages
-from .report_place import PAGE
+from .report_place import NUMBERS, PAGE
 from .segment_picture import segment_file
 
 if TYPE_CHECKING:
@@ -103,7 +105,9 @@ def report(
     _, failures = run_with_pages(jobs, work, settings, "Reporting", Path(output), energy)
     if failures:
         click.get_current_context().exit(STATUS_ERROR)
-    click.echo(str(Path(output) / PAGE))
+    folder = Path(output)
+    put_data({"page": str(folder / PAGE), "numbers": str(folder / NUMBERS)})
+    print_line(str(folder / PAGE))
 
 
 def _work(task: str, network: Network) -> tuple[Callable[[Job, Any], Record], Network]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,9 +18,10 @@ from .guard import STATUS_ERROR
 from .jobs import Job, Output, plan_jobs, run_jobs
 from .options import FILE, FILE_NAME, INPUT, range_option, threads_option
 from .piped_models import MODEL
-from .pipes import PipedOutput
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..pictures.picture_files import PictureFile
     from ..resampling import Spiking, Tables
 
@@ -107,9 +108,12 @@ def resample(
       spikeunet resample pictures/ --scale 2.5 -o enlarged/ --tables lerf-g/
     """
     from ..resampling import DEFAULT_MODEL
+    from ..resampling.resample import check_scale
 
     if (scale is None) == (size is None):
         raise InputError("name either --scale or --size")
+    if scale is not None:
+        check_scale(scale)
     if steps is not None and model is None and tables is not None:
         raise InputError(f"--steps {steps} has no meaning for --tables without --model; leave it out")
     if model is None and tables is None:
@@ -117,12 +121,12 @@ def resample(
     claims = Claims()
     if model is not None:
         claims.reads_model(model)
-    jobs = plan_jobs(inputs, _output(output, format_), claims)
     method = _method(tables, model, steps)
+    jobs = plan_jobs(inputs, _output(output, format_), claims)
     settings = _Settings(*method, scale, size, sample_range, page, threads)
     records, failures = run_jobs(jobs, lambda job: _resample_file(job, settings), "Resampling")
-    if records and not isinstance(jobs[0].target, PipedOutput):
-        _print(records)
+    if records:
+        _print(records, settings, model)
     if failures:
         click.get_current_context().exit(STATUS_ERROR)
 
@@ -144,13 +148,14 @@ def _method(folder: Path | None, model: str | None, steps: int | None) -> tuple[
     from ..resampling.resample import check_method
 
     spiking = None if model is None else resampler(model, steps)
+    if folder is None or (spiking is not None and spiking.is_whole):
+        check_method(folder, spiking)
     tables = None if folder is None else read_tables(folder)
-    check_method(tables, spiking)
     return tables, spiking
 
 
-def _resample_file(job: Job, settings: _Settings) -> tuple[str, str, str]:
-    """Read, enlarge and write one picture; the output's name and both sizes."""
+def _resample_file(job: Job, settings: _Settings) -> tuple[str, str, str, str]:
+    """Read, enlarge and write one picture; names of input and output, and both sizes."""
     from ..pictures.picture_files import check_channels, warn_of, write_picture
     from ..pictures.ranges import type_range
     from ..resampling import resample as enlarge
@@ -170,7 +175,7 @@ def _resample_file(job: Job, settings: _Settings) -> tuple[str, str, str]:
         threads=settings.threads,
     )
     write_picture(job.output, found, sample_range=limits, metadata=source.metadata)
-    return str(job.output), _size(samples.shape), _size(found.shape)
+    return str(job.source), str(job.output), _size(samples.shape), _size(found.shape) + _saved_as(job, found)
 
 
 def _loaded(job: Job, settings: _Settings) -> PictureFile:
@@ -184,12 +189,24 @@ def _loaded(job: Job, settings: _Settings) -> PictureFile:
         return frames.page(settings.page or 0, settings.sample_range)
 
 
+def _saved_as(job: Job, found: NDArray[Any]) -> str:
+    """Sample type of the output where its format does not hold that of the result, else nothing."""
+    dtypes = format_of(job.output).dtypes_for(1 if found.ndim == 2 else found.shape[2])
+    return "" if found.dtype.name in dtypes else f", saved as {dtypes[0]}"
+
+
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def _print(records: list[tuple[str, str, str]]) -> None:
-    if len(records) == 1:
-        print_fields([("output", records[0][0]), ("size", f"{records[0][1]} -> {records[0][2]}")])
-    else:
-        print_rows(["output", "from", "to"], records)
+def _print(records: list[tuple[str, str, str, str]], settings: _Settings, model: str | None) -> None:
+    if len(records) > 1:
+        print_rows(["input", "output", "from", "to"], records)
+        return
+    source, target, before, after = records[0]
+    fields = [("input", source), ("output", target), ("width x height", f"{before} -> {after}")]
+    if settings.tables is not None:
+        fields.append(("tables", settings.tables.name))
+    if settings.spiking is not None:
+        fields += [("model", str(model)), ("steps", str(settings.spiking.steps))]
+    print_fields(fields)

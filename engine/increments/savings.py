@@ -46,6 +46,8 @@ class Savings:
     @property
     def text(self) -> str:
         """In one line."""
+        if not self.pictures:
+            return "no picture has been run"
         number = sum(self.in_full.values())
         reasons = ", ".join(f"{count} {why}" for why, count in self.in_full.items())
         which = f": {reasons}" if number else ""

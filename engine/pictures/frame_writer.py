@@ -187,7 +187,8 @@ class _Video:
         from .video import VideoWriter
 
         self._target = target
-        self._video = VideoWriter(stream, suffix_of(target), ASSUMED_RATE if rate is None else rate)
+        with named_errors(target, "cannot be written"):
+            self._video = VideoWriter(stream, suffix_of(target), ASSUMED_RATE if rate is None else rate)
 
     def put(self, samples: NDArray[Any], _metadata: Metadata, sample_range: SampleRange | None) -> str:
         if samples.shape[2] not in (1, 3):

@@ -115,7 +115,7 @@ class Frames:
     def _decoded(self, start: int, sample_range: SampleRange | None) -> Iterator[PictureFile]:
         read, number = self.read(start), start
         while True:
-            with named_errors(f"{self.name}: page {number}", "cannot be read"):
+            with named_errors(f"{self.name}: page {number}" if self.is_series else self.name, "cannot be read"):
                 picture = next(read, None)
                 if picture is None:
                     return

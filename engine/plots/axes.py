@@ -65,12 +65,12 @@ def si_ticks(axis: Any, unit: str = "") -> None:
     axis.set_major_formatter(EngFormatter(unit=unit))
 
 
-def step_ticks(ax: Any) -> None:
-    """Whole numbers on the axis of time steps, which count from 1."""
+def step_ticks(ax: Any, label: str = "time step") -> None:
+    """Whole numbers on the axis of time steps, which count from 1, or of frames, which count from 0."""
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("time step")
+    ax.set_xlabel(label)
 
 
 def check_layer(name: str, known: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InputError
-from .axes import axes_for, si_ticks
+from .axes import axes_for, si_ticks, step_ticks
 
 
 def timeline(values: Mapping[str, Sequence[float]], label: str = "operations", ax: Any = None) -> Any:
@@ -34,9 +34,10 @@ def timeline(values: Mapping[str, Sequence[float]], label: str = "operations", a
     ax = axes_for(ax)
     for name, numbers in values.items():
         ax.plot(range(len(numbers)), [float(number) for number in numbers], marker=".", label=name)
-    ax.set_xlabel("frame")
+    step_ticks(ax, "frame")
     ax.set_ylabel(label)
-    ax.set_ylim(bottom=0)
+    # Numbers that hardly differ would otherwise lie on the upper edge.
+    ax.set_ylim(0, 1.05 * max(float(max(numbers)) for numbers in values.values()) or 1)
     si_ticks(ax.yaxis)
     ax.grid(alpha=0.3)
     if len(values) > 1:

@@ -68,8 +68,8 @@ def resample(
     Raises
     ------
     InputError
-        If there are no tables and they are needed, or there are and they are not, not one of scale and size, or the
-        size is smaller than the picture or too large.
+        If there are no tables and they are needed, or there are and they are not, `spiking` is no `Spiking`, not one of
+        scale and size is named, or the size is smaller than the picture or too large.
     PictureError
         If it is no picture, or samples are beyond black and white.
 
@@ -93,8 +93,13 @@ def resample(
     return join_transparency(_as_it_came(enlarged, unit, limits, samples.dtype), flat)
 
 
-def check_method(tables: object, spiking: Spiking | None) -> None:
+def check_method(tables: object, spiking: object) -> None:
     """InputError unless there are tables, or a network in place of both their stages, but not both."""
+    if spiking is not None and not isinstance(spiking, Spiking):
+        raise InputError(
+            "the network must be one as resampler(name, path or network) and Spiking(network, steps) give it "
+            f"(got {spiking!r:.60})"
+        )
     whole = spiking is not None and spiking.is_whole
     if whole and tables is not None:
         raise InputError("the network takes the place of both stages of the tables; leave the tables out")
@@ -114,22 +119,28 @@ def checked_size(shape: tuple[int, ...], scale: object, size: object) -> tuple[i
         raise InputError(f"name either a scale or a size (got scale {scale!r}, size {size!r})")
     height, width = shape[:2]
     if size is None:
-        if isinstance(scale, bool) or not isinstance(scale, (int, float, np.number)) or not 1 <= scale <= MOST_SCALE:
-            raise InputError(
-                f"the scale must be a number from 1 to {MOST_SCALE:g} (got {scale!r}); the tables are made to enlarge, "
-                "take another program to shrink"
-            )
-        found = math.ceil(float(scale) * height), math.ceil(float(scale) * width)
+        factor = check_scale(scale)
+        found = math.ceil(factor * height), math.ceil(factor * width)
     else:
         found = _two_numbers(size)
     if found[0] < height or found[1] < width or max(found[0] / height, found[1] / width) > MOST_SCALE:
         raise InputError(
             f"{width}x{height} pixels can become at least as many and at most {MOST_SCALE:g} times as many in each "
-            f"direction (got {found[1]}x{found[0]}); the tables are made to enlarge"
+            f"direction (got {found[1]}x{found[0]}); resampling is made to enlarge"
         )
     if found[0] * found[1] > MAXIMUM_PIXELS:
         raise InputError(f"{found[1]}x{found[0]} pixels are more than the limit of {MAXIMUM_PIXELS}; cut it into parts")
     return found
+
+
+def check_scale(scale: object) -> float:
+    """The scale as a float; InputError where it is no number or one that nobody enlarges by."""
+    if isinstance(scale, bool) or not isinstance(scale, (int, float, np.number)) or not 1 <= scale <= MOST_SCALE:
+        raise InputError(
+            f"the scale must be a number from 1 to {MOST_SCALE:g} (got {scale!r}); resampling is made to enlarge, take "
+            "another program to shrink"
+        )
+    return float(scale)
 
 
 def _two_numbers(size: object) -> tuple[int, int]:
@@ -152,7 +163,7 @@ def _levels(colors: NDArray[Any], limits: SampleRange, *, fine: bool) -> tuple[P
     except PictureError:
         raise PictureError(
             f"its samples go from {colors.min():g} to {colors.max():g}, beyond black {limits[0]:g} or white "
-            f"{limits[1]:g}, where the tables end; name a wider range"
+            f"{limits[1]:g}, which resampling does not go beyond; name a wider range"
         ) from None
     return np.rint(unit * 65535).astype(np.int32), 257
 
