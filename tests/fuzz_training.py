@@ -46,7 +46,7 @@ class Checkpoints:
         begun = trainer()
         begun.step()
         with tempfile.TemporaryDirectory() as folder:
-            begun.save(Path(folder) / "checkpoint.npz")
+            begun.checkpoint(Path(folder) / "checkpoint.npz")
             self.whole = (Path(folder) / "checkpoint.npz").read_bytes()
         self.arrays = fuzz_inputs.arrays_of(self.whole)
 

@@ -269,9 +269,9 @@ def test_a_run_resumes_exactly(tmp_path):
     whole = Trainer(module.small_network(AdaptiveThreshold()), module.Blur(), settings, threads=1)
     for _ in range(3):
         whole.step()
-    whole.save(tmp_path / "half.npz")
+    whole.checkpoint(tmp_path / "half.npz")
     again = Trainer(module.small_network(AdaptiveThreshold()), module.Blur(), settings, threads=3)
-    again.load(tmp_path / "half.npz")
+    again.resume(tmp_path / "half.npz")
     assert [whole.step().loss for _ in range(3)] == [again.step().loss for _ in range(3)]
 
 

@@ -6,6 +6,7 @@ address in the network, and does not write to the file itself, which stays as it
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,11 +44,30 @@ def opened_by(plugin: str, stream: BinaryIO, mode: str = "r", **options: Any) ->
         cause = error.__cause__ or error
         raise (cause.__context__ or cause) if isinstance(cause, InitializationError) else cause from None
     try:
-        with file:
-            yield file
+        yield file
     finally:
-        # A plug-in closes itself once more when it is forgotten, and then says on stderr why that was not possible.
-        file.close = lambda: None
+        try:
+            with _nothing_collected():
+                file.close()
+        finally:
+            # A plug-in closes itself once more when it is forgotten, and then says on stderr why that was not possible.
+            file.close = lambda: None
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Keep all that is there out of the collection that imageio asks for with each video, a second in a large process.
+
+    It is there for filters of PyAV's, of which none is used here.
+    """
+    if gc.get_freeze_count():  # somebody else's, who would lose it
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def encoded(samples: Any, name: str, **options: Any) -> memoryview:
