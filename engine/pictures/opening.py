@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, BinaryIO
 
 
@@ -47,7 +47,7 @@ def opened_by(plugin: str, stream: BinaryIO, mode: str = "r", **options: Any) ->
         yield file
     finally:
         try:
-            with _nothing_collected():
+            with _nothing_collected() if plugin == "pyav" else nullcontext():
                 file.close()
         finally:
             # A plug-in closes itself once more when it is forgotten, and then says on stderr why that was not possible.
