@@ -138,12 +138,13 @@ def denoise(
     """
     check_strength(strength)
     samples, limits, anywhere = ranged_picture(picture, sample_range)
-    chosen = chosen_for(samples, limits, anywhere, model, strength)
+    noisy = to_unit(split_transparency(samples)[0], limits, anywhere=anywhere)
+    chosen = chosen_for(noisy, limits, anywhere, model, strength)
     for warning in chosen.plan.warnings:
         warnings.warn(f"the picture: {warning}", PictureWarning, stacklevel=2)
     steps = recommended_steps(chosen.network) if steps is None else check_steps(steps)
     options = {"steps": steps, "threads": threads, "order": order, "tile": tile, "kernels": kernels}
-    return denoised(samples, chosen, strength, watch=watch, **options)
+    return denoised(samples, noisy, chosen, strength, watch=watch, **options)
 
 
 class Chosen(NamedTuple):
@@ -159,26 +160,31 @@ class Chosen(NamedTuple):
 
 
 def chosen_for(
-    samples: NDArray[Any],
+    noisy: NDArray[np.float32],
     limits: SampleRange,
     anywhere: bool,
     model: str | os.PathLike[str] | Network | None,
     strength: float | None,
 ) -> Chosen:
-    """What suits a picture; InputError where the model is no denoiser."""
-    gray = without_equal_channels(to_unit(split_transparency(samples)[0], limits, anywhere=anywhere))
+    """What suits a picture, whose colours are `noisy` from 0 to 1; InputError where the model is no denoiser."""
+    gray = without_equal_channels(noisy)
     plan = plan_of(gray, strength) if is_auto(model) else Plan()
     network = denoiser(plan.model or (DEFAULT_MODELS[_channels(gray)] if model is None else model))
     return Chosen(network, plan, limits, anywhere)
 
 
 def denoised(
-    samples: NDArray[Any], chosen: Chosen, strength: float | None, *, watch: bool = False, **options: Any
+    samples: NDArray[Any],
+    noisy: NDArray[np.float32],
+    chosen: Chosen,
+    strength: float | None,
+    *,
+    watch: bool = False,
+    **options: Any,
 ) -> Denoised:
-    """A picture denoised as was chosen; `options` are those of `denoise_unit`."""
+    """A picture denoised as was chosen; `noisy` are its colours from 0 to 1, `options` those of `denoise_unit`."""
     limits, anywhere = chosen.limits, chosen.anywhere
-    colors, transparency = split_transparency(samples)
-    noisy = to_unit(colors, limits, anywhere=anywhere)
+    _, transparency = split_transparency(samples)
     run = denoise_unit(noisy, chosen.network, chosen.plan, strength, clipped=not anywhere, watch=watch, **options)
     touched = chosen.plan.weight > 0 and strength != 0
     return Denoised(

@@ -13,8 +13,8 @@ from ..errors import InputError, PictureError, PictureWarning
 from ..graph import Network
 from ..increments import LayerIncrement, Savings
 from ..pictures.preprocessing import stretches
-from ..pictures.ranges import SampleRange, check_sample_range
-from ..pictures.samples import check_shape
+from ..pictures.ranges import SampleRange, check_sample_range, to_unit
+from ..pictures.samples import check_shape, split_transparency
 from .denoising import Chosen, Denoised, check_strength, chosen_for, denoised, is_auto, ranged_picture
 from .frame_runs import FrameRuns
 from .inference import DEFAULT_STEPS, check_steps, checked_picture, recommended_steps
@@ -160,16 +160,18 @@ class DenoiseStream(FrameStream):
         PictureWarning
             As `denoise`, of the first frame.
         """
-        chosen, samples = self._chosen, None
+        chosen = self._chosen
         if chosen is None:
             samples, limits, anywhere = ranged_picture(frame, self._named_range)
-            chosen = chosen_for(samples, limits, anywhere, self._model, self._strength)
+            noisy = to_unit(split_transparency(samples)[0], limits, anywhere=anywhere)
+            chosen = chosen_for(noisy, limits, anywhere, self._model, self._strength)
             for warning in chosen.plan.warnings:
                 warnings.warn(f"the picture: {warning}", PictureWarning, stacklevel=2)
         else:
             samples = self._of_known_range(frame, chosen)
+            noisy = to_unit(split_transparency(samples)[0], chosen.limits, anywhere=chosen.anywhere)
         options = self._begin(samples, chosen.network)
-        found = denoised(samples, chosen, self._strength, **options)
+        found = denoised(samples, noisy, chosen, self._strength, **options)
         self._chosen = chosen
         return found
 

@@ -139,12 +139,11 @@ def run_padded(
     padded, origin = pad_to_multiple(batch, network.size_multiple)
     padded = np.ascontiguousarray(padded)
     if frames is not None and not record:
-        result = frames.run(network, padded, steps)
-    else:
-        result = simulate(
-            network, padded, steps=steps, order=order, threads=threads, record=record, tile=tile, kernels=kernels
-        )
-    if frames is not None and record:
+        return PaddedRun(frames.run(network, padded, steps), origin, (batch.shape[-2], batch.shape[-1]))
+    result = simulate(
+        network, padded, steps=steps, order=order, threads=threads, record=record, tile=tile, kernels=kernels
+    )
+    if frames is not None:
         frames.note_recorded(result)
     return PaddedRun(result, origin, (batch.shape[-2], batch.shape[-1]))
 
