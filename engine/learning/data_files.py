@@ -129,6 +129,7 @@ def _line(path: Path, arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[
 
 def _decoded(content: bytes, path: Path, index: int) -> Bytes:
     """(3, H, W)."""
+    # Pillow itself: by way of imageio each of tens of thousands takes 0.2 ms more.
     from PIL import Image
 
     try:
