@@ -86,6 +86,12 @@ _settings_options = grouped(
     help="Noisy versions of --train's pictures, of the same names, in place of --add-noise.",
 )
 @click.option("--validate-noisy", metavar="FOLDER", type=FILE, help="And of --validate's.")
+@click.option(
+    "--teacher",
+    metavar="MODEL",
+    type=MODEL,
+    help="Learn what this model's ANN makes of noisy pictures, in place of the clean ones.",
+)
 @click.option("--labels", metavar="FOLDER", type=FILE, help="Label pictures, to train on.")
 @click.option("--validate-labels", metavar="FOLDER", type=FILE, help="And of the others.")
 @click.option("--void", type=click.IntRange(min=0), metavar="LABEL", help="Label that does not count.")
@@ -150,6 +156,7 @@ def finetune(
     validate: Path | None,
     noisy: Path | None,
     validate_noisy: Path | None,
+    teacher: str | None,
     labels: Path | None,
     validate_labels: Path | None,
     void: int | None,
@@ -181,6 +188,10 @@ def finetune(
     through time. A log and a curve are written beside OUT.npz; a checkpoint too, which --resume goes on from and which
     goes away when the run is done.
 
+    With --teacher, the network that MODEL was rounded or cut down from for instance, what its artificial network (ANN)
+    puts out is learnt in place of the noise itself: closer to it in fewer iterations, and without clean pictures
+    (--train may then hold noisy ones, with --add-noise 0).
+
     With --task segment, --labels has the label pictures of --train, by name; or --train is NAME=FOLDER, a data set that
     `spikeunet evaluate` knows, whose training split is taken (of --validate the test split).
 
@@ -195,6 +206,7 @@ def finetune(
       spikeunet finetune model.npz --train pictures/ --steps 2 --method bptt -o tuned.npz --resume
       spikeunet finetune denoise-gray-fast --train pictures/ --steps 1 --weight-bits 8 -o fast8.npz
       spikeunet finetune denoise-gray --train clean/ --noisy noisy/ --steps 2 --loss log-mse -o micrographs.npz
+      spikeunet finetune rounded.npz --train pictures/ --steps 1 --weight-bits 8 --teacher converted.npz -o close.npz
       spikeunet finetune digits.npz --task classify --train train/ --validate test/ --steps 1 --shift 1 -o tuned.npz
       spikeunet finetune street.npz --task segment --train pictures/ --labels labels/ --void 11 --upright -o tuned.npz
     """
@@ -212,11 +224,16 @@ def finetune(
     levels = noise_levels(sigma)
     check_model_suffix(output)
     files = Files.beside(output, checkpoint, log, curve)
-    _check_paths(files, model, [train, validate, noisy, validate_noisy, labels, validate_labels], classes)
+    _check_paths(
+        files,
+        [model, *([] if teacher is None else [teacher])],
+        [train, validate, noisy, validate_noisy, labels, validate_labels],
+        classes,
+    )
     click.get_current_context().with_resource(only_run(files.output))
     files.check(resume)
     if task == "denoise":
-        noise = NoisyPictures((levels[0], levels[-1]), validate_noise, noisy, validate_noisy)
+        noise = NoisyPictures((levels[0], levels[-1]), validate_noise, noisy, validate_noisy, teacher)
         work = denoising_task(model, train, validate, noise, crop, batch)
     elif task == "classify":
         work = classification_task(model, train, validate, classes, shift, mirror, balance, batch)
@@ -288,10 +305,11 @@ def _settings(options: dict[str, Any], task: str) -> Settings:
     )
 
 
-def _check_paths(files: Files, model: str, folders: list[Path | None], classes: Path | None) -> None:
+def _check_paths(files: Files, models: list[str], folders: list[Path | None], classes: Path | None) -> None:
     """InputError where a file of the run would replace the model, a picture to train with or another file of it."""
     claims = Claims()
-    claims.reads_model(model)
+    for model in models:
+        claims.reads_model(model)
     claims.reads("the names of the classes", *([] if classes is None else [classes]))
     for folder in folders:
         if folder is not None:

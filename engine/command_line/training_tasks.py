@@ -40,12 +40,16 @@ class TrainingTask:
 
 @dataclass(frozen=True)
 class NoisyPictures:
-    """Where a denoiser's noise comes from: levels of white noise to add, or folders of noisy pictures."""
+    """Where a denoiser's noise comes from: levels of white noise to add, or folders of noisy pictures.
+
+    `teacher` is the model, where there is one, whose ANN says what the noise is.
+    """
 
     levels: tuple[float, float]
     validate_sigma: float
     train: Path | None = None
     validate: Path | None = None
+    teacher: str | None = None
 
     def check(self, validate: Path | None) -> None:
         """InputError where a folder of noisy pictures stands alone or beside noise to be added."""
@@ -65,7 +69,7 @@ def denoising_task(
     model: str, train: Path, validate: Path | None, noise: NoisyPictures, crop: int, batch: int
 ) -> TrainingTask:
     """Clean pictures with noise of a range of levels, or with their noisy versions; PSNR at one level, or of these."""
-    from ..learning.finetune import read_pairs, read_pictures, validate_denoiser, validate_pairs
+    from ..learning.finetune import TaughtBatches, read_pairs, read_pictures, validate_denoiser, validate_pairs
     from ..learning.finetune.data import check_crop, check_pairs
     from ..pictures.noise import check_sigma
     from ..tasks.restorers import denoiser
@@ -75,7 +79,10 @@ def denoising_task(
     network = denoiser(model)
     check_crop(crop, network.size_multiple)
     channels = network.input.channels
+    teacher = None if noise.teacher is None else _teacher(noise.teacher, network, crop)
     batches = _denoising_batches(network, train, noise, crop, batch)
+    if teacher is not None:
+        batches = TaughtBatches(batches, teacher)
     held_out = [] if validate is None or noise.validate is not None else read_pictures(validate, channels)
     pairs = {} if validate is None or noise.validate is None else read_pairs(noise.validate, validate, channels)
     check_pairs(list(pairs.values()), list(pairs))
@@ -91,6 +98,23 @@ def denoising_task(
         }
 
     return TrainingTask(network, batches, scores if held_out or pairs else None, "validation_psnr", "{:.3f} dB")
+
+
+def _teacher(model: str, pupil: Network, crop: int) -> Network:
+    """The network that `model` names, where it does what the one in training does; InputError otherwise."""
+    from ..learning.finetune.data import check_crop
+    from ..tasks.restorers import denoiser, prediction_in
+
+    teacher = denoiser(model)
+    check_crop(crop, teacher.size_multiple)
+    for what, theirs, ours in (
+        ("takes {} channel(s)", teacher.input.channels, pupil.input.channels),
+        ("predicts the {}", prediction_in(teacher.metadata), prediction_in(pupil.metadata)),
+    ):
+        if theirs != ours:
+            said = what.format(theirs), what.format(ours)
+            raise InputError("--teacher {} {}, the model {}; take one that does the same".format(model, *said))
+    return teacher
 
 
 def _denoising_batches(network: Network, train: Path, noise: NoisyPictures, crop: int, batch: int) -> Batches:
@@ -196,6 +220,7 @@ _TASKS_OF_OPTIONS = {
     "validate_noise": ("denoise",),
     "noisy": ("denoise",),
     "validate_noisy": ("denoise",),
+    "teacher": ("denoise",),
     "crop": ("denoise", "segment"),
     "labels": ("segment",),
     "validate_labels": ("segment",),

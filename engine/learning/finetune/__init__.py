@@ -13,6 +13,7 @@ from .schedules import Schedule
 from .segmentation_data import SegmentationBatches, SegmentationValidation, read_labelled, validate_segmenter
 from .settings import Settings
 from .surrogates import Surrogate
+from .teaching import TaughtBatches
 from .trainable import Trainable
 from .training import StepReport, Trainer, finetune
 from .validation import Validation, validate_denoiser, validate_pairs
@@ -29,6 +30,7 @@ __all__ = [
     "Settings",
     "StepReport",
     "Surrogate",
+    "TaughtBatches",
     "Trainable",
     "Trainer",
     "Validation",

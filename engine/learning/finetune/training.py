@@ -24,6 +24,7 @@ from .losses import loss_named
 from .optimizers import clip_factor, decay_weights, gradient_norm, optimizer_named, update_averages
 from .penalty import SpikePenalty
 from .settings import Settings
+from .teaching import TaughtBatches
 from .trainable import Trainable
 
 Array = NDArray[Any]
@@ -110,8 +111,14 @@ class Trainer:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the network that training starts from."""
-        return fingerprint(self.trainable.source)
+        """Digest of the network that training starts from, and of the teacher where there is one."""
+        start = fingerprint(self.trainable.source)
+        return start if self.teacher is None else f"{start} {self.teacher}"
+
+    @property
+    def teacher(self) -> str | None:
+        """Digest of the network that the batches' targets come from, None where they come from data."""
+        return self.batches.fingerprint if isinstance(self.batches, TaughtBatches) else None
 
     @property
     def iterations(self) -> int:
@@ -199,6 +206,8 @@ class Trainer:
         for name in ("weight_bits", "batch_norm", "weight_decay"):
             if getattr(settings, name) is not None:
                 done[name] = getattr(settings, name)
+        if self.teacher is not None:
+            done["teacher"] = self.teacher
         before = self.trainable.source.metadata.get("fine_tuning")
         if before is not None:
             done["previous"] = before
@@ -278,7 +287,7 @@ def finetune(
     network : Network
         Any network that `simulate` runs.
     batches : Batches
-        Where the examples come from: DenoisingBatches, or any object with such a `draw`.
+        Where the examples come from: DenoisingBatches, TaughtBatches, or any object with such a `draw`.
     settings : Settings, optional
         By default accumulated spiking flow at 4 steps.
     checkpoint : path, optional
