@@ -189,8 +189,8 @@ def finetune(
     goes away when the run is done.
 
     With --teacher, the network that MODEL was rounded or cut down from for instance, what its artificial network (ANN)
-    puts out is learnt in place of the noise itself: closer to it in fewer iterations, and without clean pictures
-    (--train may then hold noisy ones, with --add-noise 0).
+    puts out is learnt in place of the noise itself, which needs no clean pictures (--train may then hold noisy ones,
+    with --add-noise 0).
 
     With --task segment, --labels has the label pictures of --train, by name; or --train is NAME=FOLDER, a data set that
     `spikeunet evaluate` knows, whose training split is taken (of --validate the test split).

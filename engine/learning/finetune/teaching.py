@@ -19,9 +19,8 @@ Array = NDArray[Any]
 class TaughtBatches:
     """The examples of other batches, with what a teacher's artificial network (ANN) puts out as their targets.
 
-    What a clean picture asks for besides, nobody can learn: the noise's own chance. It is the same for teacher and
-    pupil, and most of the gradient of a pupil that is nearly as good. Without it, what conversion and rounding cost is
-    all that is left (distillation: Hinton, Vinyals and Dean 2015, arXiv 1503.02531). Clean pictures are not needed.
+    Clean pictures are not needed, and what conversion and rounding cost is all that is learnt (distillation: Hinton,
+    Vinyals and Dean 2015, arXiv 1503.02531).
 
     Parameters
     ----------
