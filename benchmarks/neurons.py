@@ -20,6 +20,7 @@ import statistics
 import time
 
 SIZE, STEPS, CLASSES = 256, 25, 10
+_UNTIMED = 3  # runs before those that are timed: compiling, and memory that is new
 
 
 def make_models():
@@ -148,13 +149,13 @@ _CONSTANTS = ("decay", "gain", "threshold", "syn_decay", "syn_gain", "rising", "
 
 
 def timed(functions, repeat, clock):
-    """Median, least and most seconds of `repeat` runs of functions that take turns, after one each that may compile."""
+    """Median, least and most seconds of `repeat` runs of functions that take turns, after some that may compile."""
     times = [[] for _ in functions]
-    for number in range(repeat + 1):
+    for number in range(-_UNTIMED, repeat):
         for function, of_function in zip(functions, times, strict=True):
             begin = clock()
             function()
-            if number:
+            if number >= 0:
                 of_function.append(clock() - begin)
     return [(statistics.median(each), min(each), max(each)) for each in times]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +14,18 @@ from spikeunet.engine.graph import Network, Neurons, Weighted
 from spikeunet.engine.neurons import rectifies
 
 from .code_scales import with_full_codes
-from .error_compensation import InputMoments, compensated_rows, each_with_moments
+from .error_compensation import compensated_rows
+from .input_moments import InputMoments, input_moments
 
 Array = NDArray[Any]
 
 
-def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] = ()) -> Network:
+def quantize_weights(
+    network: Network,
+    bits: int = 8,
+    pictures: Sequence[Array] = (),
+    follow: Callable[[Sequence[str]], Iterable[str]] = iter,
+) -> Network:
     """Round the weights of the layers that read nothing but spikes to integers times a power of two for each channel.
 
     Of output channel c, with M = 2**(bits - 1) - 1 and q the quantum of what the layer's sources emit (the largest
@@ -39,10 +45,11 @@ def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] 
     1806.08342); powers of two as scales those of Jain, Gural, Wu and Dick, MLSys 2020 (arXiv 1903.08066), whose
     thresholds are trained, while these follow from the weights.
 
-    With pictures, weights are not rounded to the nearest integer each, but so that a layer's output changes least on
-    them: `error_compensation.compensated_rows`. Before that, channels are divided by 0.79 to 1.59 and what
-    reads them is multiplied, so that each channel's largest weight is just below a power of two: `with_full_codes`.
-    Thresholds then mean a little more or less, channel by channel.
+    With pictures, weights are not rounded to the nearest integer each, but layer after layer so that what each puts
+    out, from what the rounded layers before it give it, is as near as can be to what it put out before:
+    `error_compensation.compensated_rows`. Before that, channels are divided by 0.79 to 1.59 and what reads them is
+    multiplied, so that each channel's largest weight is just below a power of two: `with_full_codes`. Thresholds then
+    mean a little more or less, channel by channel.
 
     Parameters
     ----------
@@ -51,6 +58,8 @@ def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] 
         2 to 8, the sign included.
     pictures : sequence of (C, H, W) float32
         What the network will see, noise included (`calibration_pictures`).
+    follow : function of a sequence that goes through it
+        Is given the names of the layers, and may show how far it has come.
 
     Returns
     -------
@@ -68,15 +77,18 @@ def quantize_weights(network: Network, bits: int = 8, pictures: Sequence[Array] 
     bits = check_bits(bits)
     quanta = quanta_of_layers(network)
     earlier = _earlier_ratios(network.metadata)
-    compensated = {}
     if len(pictures):
         network = with_full_codes(network, quanta, bits)
-        for name, moments in each_with_moments(network, quanta, pictures):
-            compensated[name] = _compensated(network[name], bits, quanta[name], moments)
-    made = {
-        name: compensated[name] if name in compensated else _rounded(network, network[name], bits, quantum)
-        for name, quantum in quanta.items()
-    }
+    made: dict[str, Weighted] = {}
+    rounded = network
+    for name in follow([node.name for node in network.nodes if node.name in quanta]):
+        moments = input_moments(network, rounded, name, pictures) if len(pictures) else None
+        if moments is None:
+            made[name] = _rounded(network, network[name], bits, quanta[name])
+        else:
+            made[name] = _compensated(network[name], bits, quanta[name], moments)
+        if len(pictures):
+            rounded = network.replace([made.get(node.name, node) for node in network.nodes])
     ratios = {name: _signal_to_noise(network[name], node, earlier.get(name)) for name, node in made.items()}
     nodes = [made.get(node.name, node) for node in network.nodes]
     if _is_recorded(network, ratios) and all(map(_same, network.nodes, nodes)):

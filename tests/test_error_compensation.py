@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import refusals
 
-from spikeunet.converters import quantize_weights
+from spikeunet.converters import quantization, quantize_weights
 from spikeunet.converters.code_scales import with_full_codes
-from spikeunet.converters.error_compensation import InputMoments, _probe, compensated_rows, input_moments
+from spikeunet.converters.error_compensation import compensated_rows
+from spikeunet.converters.input_moments import InputMoments, _probe, input_moments
 from spikeunet.engine import (
     Add,
     Concat,
@@ -36,9 +38,9 @@ from spikeunet.engine.testing.comparison import RECORDS, assert_same
 RANDOM = np.random.default_rng(0)
 
 
-def moments_of_rows(inputs):
-    moments = InputMoments(0, np.zeros(inputs.shape[1]), np.zeros((inputs.shape[1],) * 2))
-    moments.add(inputs.astype(np.float32))
+def moments_of_rows(inputs, before=None):
+    moments = InputMoments.nothing(inputs.shape[1])
+    moments.add(inputs.astype(np.float32), (inputs if before is None else before).astype(np.float32))
     return moments
 
 
@@ -74,6 +76,7 @@ def test_inputs_without_anything_in_common_are_rounded_to_the_nearest():
     rows[:, 0] = 15.875
     moments = moments_of_rows(inputs)
     moments.products = np.eye(6) * moments.places + np.outer(moments.mean, moments.mean) * moments.places
+    moments.products_before = moments.products
     codes, exponents, _ = compensated_rows(rows, moments, 8)
     found = np.ldexp(codes, exponents[:, None])
     np.testing.assert_array_equal(found[:, 1:], np.rint(rows[:, 1:] * 8) / 8)
@@ -113,26 +116,74 @@ def small_unet():
 def test_probes_put_out_what_meets_the_weights():
     network, picture = small_unet(), RANDOM.random((1, 12, 16), dtype=np.float32)
     names = ("down", "up", "across", "readout")
-    moments = input_moments(network, names, [picture])
-    assert list(moments) == list(names)
-    currents = {}
-    evaluate(network, picture, lambda name, x: currents.update({name: x.copy()}), names)
-    for name, found in moments.items():
-        node = network[name]
-        rows, own = node.by_output(node.weight), currents[name].reshape(-1, node.out_channels) - node.bias
-        assert found.places == len(own)
-        np.testing.assert_allclose(rows @ found.mean, own.mean(0), atol=1e-5)
-        np.testing.assert_allclose(
-            np.einsum("ri,ij,rj->r", rows, found.covariance, rows), own.var(0), rtol=1e-3, atol=1e-5
-        )
+    changed = network.replace(
+        [replace(node, bias=node.bias + 0.1) if node.name == "stem" else node for node in network.nodes]
+    )
+    before, now = {}, {}
+    for each, currents in ((network, before), (changed, now)):
+        evaluate(each, picture, lambda name, x, currents=currents: currents.update({name: x.copy()}), names)
+    for name in names:
+        node, found = network[name], input_moments(network, changed, name, [picture])
+        rows = node.by_output(node.weight)
+        were, are = (each[name].reshape(-1, node.out_channels) - node.bias for each in (before, now))
+        assert found.places == len(are)
+        assert not np.allclose(were, are)
+        np.testing.assert_allclose(rows @ found.mean_before, were.mean(0), atol=1e-5)
+        np.testing.assert_allclose(rows @ found.mean, are.mean(0), atol=1e-5)
+        variance = np.einsum("ri,ij,rj->r", rows, found.covariance, rows)
+        np.testing.assert_allclose(variance, are.var(0), rtol=1e-3, atol=1e-5)
+        together = ((were - were.mean(0)) * (are - are.mean(0))).mean(0)
+        products = np.einsum("ri,ij,rj->r", rows, found.covariance_before, rows)
+        np.testing.assert_allclose(products, together, rtol=1e-3, atol=1e-5)
+
+
+def test_rows_make_up_for_what_has_changed_in_what_they_read():
+    before = alike()
+    now = before @ (np.eye(24) + 0.1 * RANDOM.standard_normal((24, 24))) + 0.3
+    rows = RANDOM.standard_normal((16, 24)).astype(np.float32)
+    wanted = before @ rows.T
+
+    def error(moments):
+        codes, exponents, missing = compensated_rows(rows, moments, 8)
+        return np.square(now @ np.ldexp(codes.astype(np.float64), exponents[:, None]).T + missing - wanted).mean()
+
+    assert error(moments_of_rows(now, before)) < 0.1 * error(moments_of_rows(now))
+
+
+def mean_error(network, wanted, pictures):
+    """Mean squared error of what a network puts out as an artificial one."""
+    found, expected = (forward(each, np.stack(pictures))[0] for each in (network, wanted))
+    return np.square(found - expected).mean()
+
+
+def chain(layers=4, channels=8):
+    """Convolutions one behind the other."""
+    nodes = [Input("picture", 1), Conv2d("stem", "picture", dyadic(RANDOM.random((channels, 1, 3, 3)) / 3), padding=1)]
+    for number in range(layers):
+        weight = RANDOM.standard_normal((channels, channels, 3, 3)) / 6
+        weight[range(channels), range(channels), 1, 1] += 1
+        nodes += [Neurons(f"relu{number}", nodes[-1].name, MultiThreshold.rounding())]
+        nodes += [Conv2d(f"conv{number}", f"relu{number}", weight.astype(np.float32), padding=1)]
+    return Network([*nodes, Output("output", nodes[-1].name)])
+
+
+def test_later_layers_make_up_for_earlier_ones(monkeypatch):
+    network = chain()
+    pictures = [dyadic(RANDOM.random((1, 16, 16))) for _ in range(8)]
+    followed = []
+    rounded = quantize_weights(network, 4, pictures, lambda names: followed.extend(names) or names)
+    assert followed == ["conv0", "conv1", "conv2", "conv3"]
+    monkeypatch.setattr(quantization, "input_moments", lambda before, _, *rest: input_moments(before, before, *rest))
+    apart = quantize_weights(network, 4, pictures)
+    errors = [mean_error(each, network, pictures) for each in (apart, rounded)]
+    assert errors[1] < 0.6 * errors[0]
 
 
 def test_a_network_loses_less_and_its_sums_are_exact():
     network = small_unet()
     pictures = [dyadic(RANDOM.random((1, 16, 16))) for _ in range(4)]
     nearest, compensated = quantize_weights(network, 4), quantize_weights(network, 4, pictures)
-    expected, _ = forward(network, np.stack(pictures))
-    errors = [np.square(forward(each, np.stack(pictures))[0] - expected).mean() for each in (nearest, compensated)]
+    errors = [mean_error(each, network, pictures) for each in (nearest, compensated)]
     assert errors[1] < 0.6 * errors[0]
     layers = [node for node in compensated.nodes if isinstance(node, Weighted) and node.name != "stem"]
     assert all(weight_bits(node) <= 4 for node in layers)
@@ -212,4 +263,4 @@ def test_pictures_of_the_one_size_that_a_network_takes_are_not_cut():
         ]
     )
     picture = RANDOM.random((1, 2, 200), dtype=np.float32)
-    assert input_moments(network, ["readout"], [picture])["readout"].places == 1
+    assert input_moments(network, network, "readout", [picture]).places == 1

@@ -10,7 +10,7 @@ import click
 
 from ..errors import InputError
 from .claims import Claims
-from .console import print_fields, print_line, print_rows
+from .console import print_fields, print_line, print_rows, progress
 from .convert import noise_levels
 from .jobs import check_folder, check_model_suffix, tell_skipped
 from .options import FILE, range_option
@@ -47,7 +47,7 @@ def quantize(
 
     With --calibration, weights are not rounded to the nearest integer each, but so that the layers' outputs change
     least on the middles of these pictures, which should look like what the network will see, noise included: weights
-    make up for one another (docs/finetuning.md).
+    make up for one another, and later layers for earlier ones (docs/finetuning.md).
 
     \b
     Examples:
@@ -79,7 +79,7 @@ def quantize(
             calibration, network.input.channels, levels, pictures, steps_before, sample_range
         )
         tell_skipped(calibration)
-    network = quantize_weights(network, bits, samples)
+    network = quantize_weights(network, bits, samples, lambda layers: progress(layers, "rounding"))
     save_model(network, output)
     written = output.stat().st_size
     layers = _rows(network)

@@ -7,7 +7,7 @@ Inside, a value is a tuple of arrays (H, W, channels), one after the other along
 nothing.
 """
 
-from .forward import evaluate, forward
+from .forward import activations, evaluate, forward
 from .twin import quantised_twin, twin_bits
 
-__all__ = ["evaluate", "forward", "quantised_twin", "twin_bits"]
+__all__ = ["activations", "evaluate", "forward", "quantised_twin", "twin_bits"]
