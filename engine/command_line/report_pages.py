@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import printable
 from ..operations.energy import DEFAULT_ENERGY_MODEL
 from ..pictures.streams import name_of
-from .jobs import Failure, Job, make_folder, run_jobs
+from .jobs import Failure, Job, made_folders, run_jobs
 from .one_picture import Record, Settings
 from .report import report_values
 from .report_place import NUMBERS, PAGE, page_name
@@ -38,13 +38,13 @@ def run_with_pages(
 
     watching = replace(settings, watch=True)
     pages = _Pages(folder, len(jobs), watching, energy_model)
-    make_folder(folder)
-    records, failures = run_jobs(jobs, lambda job: pages.write(work(job, watching)), description)
-    if records:
-        found = document(pages.numbers, report_values(settings, records, failures))
-        write_text(folder / NUMBERS, _json(found))
-        if len(jobs) > 1:
-            write_text(folder / PAGE, overview(pages.numbers))
+    with made_folders([folder]):
+        records, failures = run_jobs(jobs, lambda job: pages.write(work(job, watching)), description)
+        if records:
+            found = document(pages.numbers, report_values(settings, records, failures))
+            write_text(folder / NUMBERS, _json(found))
+            if len(jobs) > 1:
+                write_text(folder / PAGE, overview(pages.numbers))
     return records, failures
 
 
