@@ -105,8 +105,14 @@ def content_of(record: Record, settings: Settings, energy_model: str) -> Content
     )
 
 
-_TASKS = {"denoise": "Denoised", "derain": "Derained", "segment": "Segmented", "classify": "Classified"}
-_AFTER = {"Denoised": "denoised", "Derained": "derained", "Segmented": "segmented"}
+_TASKS = {
+    "denoise": "Denoised",
+    "derain": "Derained",
+    "segment": "Segmented",
+    "classify": "Classified",
+    "resample": "Enlarged",
+}
+_AFTER = {"Denoised": "denoised", "Derained": "derained", "Segmented": "segmented", "Resampled": "enlarged"}
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
@@ -123,6 +129,10 @@ def _notes(record: Record, shown: Processed, watched: Watched) -> list[str]:
         notes.append("Counts are sums over all pages; pictures and maps are those of the first.")
     if not record.processed.result.operations.synapses:
         return [*notes, "The picture was left as it is: nothing was simulated."]
+    if type(shown).__name__ == "Resampled":
+        notes.append(
+            "Before is the picture that was given, stretched to the size of the result by whatever shows this."
+        )
     if len(watched.inputs) > 1:
         notes.append("The network sees each colour by itself; counts are sums over them, maps those of the first.")
     if watched.by_step is None and type(shown).__name__ in _AFTER:
@@ -140,6 +150,7 @@ def _why_no_steps(shown: Processed) -> str:
 
 def _after(shown: Processed) -> Pixels | None:
     from ..tasks.denoising import Denoised
+    from ..tasks.resampling import Resampled
     from ..tasks.segmentation import Segmented
 
     if isinstance(shown, Denoised):
@@ -147,7 +158,7 @@ def _after(shown: Processed) -> Pixels | None:
     if isinstance(shown, Segmented):
         last: Pixels = _Overlays(shown)[-1]
         return last
-    return None
+    return shown.enlarged if isinstance(shown, Resampled) else None
 
 
 def _by_step(shown: Processed, watched: Watched) -> Sequence[Pixels] | None:
