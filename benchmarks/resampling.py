@@ -70,7 +70,7 @@ def methods(tables, network, steps, threads):
         return lambda small, scale: resample(small, scale, network, number, threads, tables=beside).picture
 
     found = {"bicubic, scikit-image": bicubic}
-    found[tables.name] = lambda small, scale: resample_by_tables(small, scale, tables, threads)
+    found[tables.name] = lambda small, scale: resample_by_tables(small, tables, scale, threads)
     found["network, ANN"] = lambda small, scale: by_ann(small, scale, network, beside, threads)
     return found | {f"spiking, T = {number}": by(number) for number in steps}
 

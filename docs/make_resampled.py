@@ -34,7 +34,7 @@ def main(picture: str, target: str, tables: Path) -> None:
     small = np.asarray(image)
     versions = {
         "bicubic": np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)),
-        "LeRF-G": resample_by_tables(small, SCALE, read_tables(tables)),
+        "LeRF-G": resample_by_tables(small, read_tables(tables), SCALE),
         DEFAULT_MODEL: resample(small, SCALE).picture,
     }
     titles = {f"{name}: {psnr(original / 255, found / 255):.2f} dB": found for name, found in versions.items()}

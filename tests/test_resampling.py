@@ -85,7 +85,7 @@ def test_both_stages_are_the_reference_bit_for_bit(tables, dtype, unit):
 def test_pictures_of_any_larger_size_are_the_reference_s(tables, size):
     filtered = reference.prefiltered(picture().astype(int), 1, tables)
     expected = reference.resampled(filtered, reference.shapes(filtered, 1, tables), size)
-    np.testing.assert_array_equal(resample_by_tables(picture(), tables=tables, size=size), np.rint(expected))
+    np.testing.assert_array_equal(resample_by_tables(picture(), tables, size=size), np.rint(expected))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_published_figures_of_set5(shared_data, scale, published):
     for name, figure in zip(("lerf-g", "lerf-l"), published, strict=True):
         tables = read_tables(shared_data / "lerf" / name)
         paths = (shared_data / "lerf/Set5/HR").iterdir()
-        scores = [_score(path, scale, lambda small: resample_by_tables(small, scale, tables)) for path in paths]  # noqa: B023
+        scores = [_score(path, scale, lambda small: resample_by_tables(small, tables, scale)) for path in paths]  # noqa: B023
         assert len(scores) == 5
         assert np.mean(scores) == pytest.approx(figure, abs=0.02)
 
@@ -120,49 +120,49 @@ def _score(path, scale, enlarge):
 
 def test_each_channel_is_a_picture_of_its_own_and_keeps_its_type():
     colour = picture(np.uint16, (3,))
-    found = resample_by_tables(colour, 2, GAUSSIAN)
+    found = resample_by_tables(colour, GAUSSIAN, 2)
     assert (found.shape, found.dtype) == ((18, 24, 3), np.uint16)
     for channel in range(3):
-        np.testing.assert_array_equal(found[..., channel], resample_by_tables(colour[..., channel], 2, GAUSSIAN))
+        np.testing.assert_array_equal(found[..., channel], resample_by_tables(colour[..., channel], GAUSSIAN, 2))
 
 
 def test_16_bits_that_say_no_more_than_8_give_what_8_bits_give():
-    wide = resample_by_tables(picture().astype(np.uint16) * 257, 2, GAUSSIAN)
-    np.testing.assert_allclose(wide / 257, resample_by_tables(picture(), 2, GAUSSIAN).astype(float), atol=90)
+    wide = resample_by_tables(picture().astype(np.uint16) * 257, GAUSSIAN, 2)
+    np.testing.assert_allclose(wide / 257, resample_by_tables(picture(), GAUSSIAN, 2).astype(float), atol=90)
     exact = prefiltered(picture().astype(np.int32) * 257, 257, GAUSSIAN)
     np.testing.assert_array_equal(np.rint(exact / 257), prefiltered(picture().astype(np.int32), 1, GAUSSIAN))
 
 
 def test_floats_and_named_ranges_are_looked_up_with_16_bits():
     wide = picture(np.uint16)
-    expected = resample_by_tables(wide, 1.5, GAUSSIAN)
-    np.testing.assert_allclose(resample_by_tables(wide / 65535, 1.5, GAUSSIAN), expected / 65535, atol=1e-5)
-    narrow = resample_by_tables((wide >> 4).astype(np.uint16), 1.5, GAUSSIAN, sample_range=(0, 4095))
+    expected = resample_by_tables(wide, GAUSSIAN, 1.5)
+    np.testing.assert_allclose(resample_by_tables(wide / 65535, GAUSSIAN, 1.5), expected / 65535, atol=1e-5)
+    narrow = resample_by_tables((wide >> 4).astype(np.uint16), GAUSSIAN, 1.5, sample_range=(0, 4095))
     assert narrow.dtype == np.uint16
     assert narrow.max() <= 4095
     with pytest.raises(PictureError, match=r"go from -0\.1 to 1, beyond black 0 or white 1, .* name a wider range"):
-        resample_by_tables(np.linspace(-0.1, 1, 108).reshape(SHAPE), 2, GAUSSIAN)
+        resample_by_tables(np.linspace(-0.1, 1, 108).reshape(SHAPE), GAUSSIAN, 2)
 
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_what_is_opaque_stays_opaque_and_colours_do_not_depend_on_it(channels):
     samples = picture(np.uint8, (channels,))
     samples[..., -1] = 255
-    found = resample_by_tables(samples, 2.5, GAUSSIAN)
+    found = resample_by_tables(samples, GAUSSIAN, 2.5)
     assert (found[..., -1] == 255).all()
-    gray = resample_by_tables(samples[..., 0], 2.5, GAUSSIAN)
+    gray = resample_by_tables(samples[..., 0], GAUSSIAN, 2.5)
     np.testing.assert_array_equal(found[..., 0], gray)
 
 
 def test_one_pixel_can_be_enlarged():
-    found = resample_by_tables(np.full((1, 1), 77, np.uint8), 3, LINEAR)
+    found = resample_by_tables(np.full((1, 1), 77, np.uint8), LINEAR, 3)
     assert found.shape == (3, 3)
     assert (found == found[0, 0]).all()
 
 
 def test_the_number_of_threads_changes_nothing():
     tall = np.tile(picture(), (12, 2))
-    np.testing.assert_array_equal(*(resample_by_tables(tall, 2, GAUSSIAN, threads=number) for number in (1, 3)))
+    np.testing.assert_array_equal(*(resample_by_tables(tall, GAUSSIAN, 2, threads=number) for number in (1, 3)))
 
 
 # --- What is refused -------------------------------------------------------------------------------------------------
@@ -186,17 +186,17 @@ def test_the_number_of_threads_changes_nothing():
 )
 def test_sizes_that_make_no_sense_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        resample_by_tables(picture(), tables=GAUSSIAN, **options)
+        resample_by_tables(picture(), GAUSSIAN, **options)
 
 
 def test_a_result_of_more_pixels_than_a_picture_may_have_is_refused_before_anything_is_computed():
     with pytest.raises(InputError, match=r"128000x1280 pixels are more than the limit of 100000000; cut it"):
-        resample_by_tables(np.zeros((20, 2000), np.uint8), 64, GAUSSIAN)
+        resample_by_tables(np.zeros((20, 2000), np.uint8), GAUSSIAN, 64)
 
 
 def test_tables_are_needed_where_they_are_and_a_model_is_named_beside_them():
-    with pytest.raises(InputError, match=r"must be Tables as read_tables\(folder\) gives them \(got None\)"):
-        resample_by_tables(picture(), 2)
+    with pytest.raises(InputError, match=r"must be Tables as read_tables\(folder\) gives them \(got 'lerf-g'\)"):
+        resample_by_tables(picture(), "lerf-g", 2)
     with pytest.raises(InputError, match=r"none is named; resample_by_tables.* takes them alone, and counts nothing"):
         resample(picture(), 2, tables=GAUSSIAN)
     with pytest.raises(InputError, match=r"in place of the second stage alone needs tables, .* \(got None\)"):
@@ -235,11 +235,11 @@ def test_files_of_tables_are_read_and_named_where_they_are_not_right(tmp_path):
 # --- A spiking network in place of the second stage, or of both ------------------------------------------------------
 
 
-def constant_network(values, task="resample", **metadata):
-    """Says the same of every pixel."""
+def constant_network(values, task="resample", stride=1, **metadata):
+    """Says the same of every pixel, or of every so many."""
     count = len(values)
     weight, bias = np.zeros((count, 1, 1, 1), np.float32), np.array(values, np.float32)
-    nodes = [Input("input", 1), Conv2d("last", "input", weight, bias), Output("output", "last")]
+    nodes = [Input("input", 1), Conv2d("last", "input", weight, bias, stride=stride), Output("output", "last")]
     return Network(nodes, {"task": task, **metadata})
 
 
@@ -283,6 +283,8 @@ def test_other_networks_are_refused():
         check_task(constant_network((0, 0)))
     with pytest.raises(InputError, match=r"is for 'denoise', not for resampling; .* use `spikeunet denoise`"):
         resample(picture(), 2, constant_network((0,), task="denoise"))
+    with pytest.raises(InputError, match="puts out 4x1x1 for a picture of 2x2; resampling needs what it says of each"):
+        resample(picture(), 2, constant_network((0, 0, 0, 0), stride=2))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -515,7 +517,7 @@ def test_tables_alone_count_nothing_and_say_so(tmp_path):
         "enlarged to": "20x30x4",
         "tables": "LeRF-G",
     }
-    found = resample_by_tables(picture(channels=(4,)), size=(20, 30), tables=GAUSSIAN)
+    found = resample_by_tables(picture(channels=(4,)), GAUSSIAN, size=(20, 30))
     np.testing.assert_array_equal(read_picture(tmp_path / "large.png"), found)
     save_model(constant_network((0.25, -0.5, 0.5), steps=2), tmp_path / "model.npz")
     beside = run("resample", *place, "--scale", "2", "--model", tmp_path / "model.npz")
@@ -598,4 +600,4 @@ def test_tables_take_one_page_of_a_series(tmp_path):
     assert "holds 2 pictures; take one with --page N, or a --model for all" in run(*options).output
     assert run(*options, "--page", "1").exit_code == 0
     found = read_picture(tmp_path / "large.png")
-    np.testing.assert_array_equal(found, resample_by_tables(picture(seed=2), 2, LINEAR))
+    np.testing.assert_array_equal(found, resample_by_tables(picture(seed=2), LINEAR, 2))

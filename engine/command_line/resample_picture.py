@@ -170,7 +170,7 @@ def resample_file_by_tables(job: Job, settings: TableSettings) -> list[str]:
     check_channels(job.output, channels_of(source.samples))
     warn_of(job.source, source, stretched=True)
     found = resample_by_tables(
-        source.samples, settings.scale, settings.tables, settings.threads, limits_of(source), size=settings.size
+        source.samples, settings.tables, settings.scale, settings.threads, limits_of(source), size=settings.size
     )
     write_picture(job.output, found, sample_range=limits_of(source), metadata=source.metadata)
     held = written_dtype(job, found)

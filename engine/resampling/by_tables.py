@@ -17,8 +17,8 @@ from .tables import Tables
 
 def resample_by_tables(
     picture: ArrayLike,
+    tables: Tables,
     scale: float | None = None,
-    tables: Tables | None = None,
     threads: int | None = None,
     sample_range: SampleRange | None = None,
     *,
@@ -31,7 +31,7 @@ def resample_by_tables(
     picture, scale, threads, size
         See `resample`. uint8 samples are looked up as they are, all others rounded to 16 bits from black to white.
     tables : Tables
-        See `read_tables`.
+        What `read_tables` gives.
     sample_range : (low, high), optional
         Samples of black and white; by default those of the sample type.
 
@@ -42,7 +42,7 @@ def resample_by_tables(
     Raises
     ------
     InputError
-        If there are no tables, not one of scale and size is named, or the size is below the picture's or too large.
+        If they are no tables, not one of scale and size is named, or the size is below the picture's or too large.
     PictureError
         If it is no picture, or samples are beyond black and white.
 

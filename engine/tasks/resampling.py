@@ -131,7 +131,7 @@ def resample(
     if model is None and tables is not None:
         raise InputError(
             "tables go with a model in place of their second stage, and none is named; resample_by_tables(picture, "
-            "scale, tables) takes them alone, and counts nothing"
+            "tables, scale) takes them alone, and counts nothing"
         )
     network = resampler(DEFAULT_MODEL if model is None else model)
     check_tables(network, tables)
@@ -178,6 +178,13 @@ def resampler(model: str | os.PathLike[str] | Network) -> Network:
         raise InputError(
             f"the model {named(model)} takes {inputs} channels and puts out {outputs}; one that says how to resample "
             "takes 1 and puts out 4, or to go with tables 3 or 1"
+        )
+    side = network.size_multiple
+    shape = network.shapes((1, side, side))[network.output.name]
+    if shape[1:] != (side, side):
+        raise InputError(
+            f"the model {named(model)} puts out {'x'.join(map(str, shape))} for a picture of {side}x{side}; resampling "
+            "needs what it says of each pixel, of the picture's own size"
         )
     return network
 
