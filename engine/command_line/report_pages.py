@@ -130,9 +130,7 @@ def _notes(record: Record, shown: Processed, watched: Watched) -> list[str]:
     if not record.processed.result.operations.synapses:
         return [*notes, "The picture was left as it is: nothing was simulated."]
     if type(shown).__name__ == "Resampled":
-        notes.append(
-            "Before is the picture that was given, stretched to the size of the result by the browser."
-        )
+        notes.append("Before is the picture that was given, stretched to the size of the result by the browser.")
     if len(watched.inputs) > 1:
         notes.append("The network sees each colour by itself; counts are sums over them, maps those of the first.")
     if watched.by_step is None and type(shown).__name__ in _AFTER:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,20 +50,26 @@ class Enlargement:
 
     def picture(self, described: Iterable[Described]) -> NDArray[Any]:
         """The result, of the type and with the transparency of the picture, by what was said of each of `planes`."""
-        colors, transparency = split_transparency(self.samples)
-        found = _as_it_came(self._means(described, colors.shape), self.unit, self.limits, self.samples.dtype)
+        found = self._joined(
+            _as_it_came(each, self.unit, self.limits, self.samples.dtype) for each in self._means(described)
+        )
+        transparency = split_transparency(self.samples)[1]
         return join_transparency(found, None if transparency is None else linear(transparency, self.axes))
 
     def unit_picture(self, described: Iterable[Described]) -> NDArray[np.float32]:
         """The result from black 0 to white 1, without transparency."""
-        means = self._means(described, split_transparency(self.samples)[0].shape)
-        return (means / (255 * self.unit)).astype(np.float32)
+        return self._joined((each / (255 * self.unit)).astype(np.float32) for each in self._means(described))
 
-    def _means(self, described: Iterable[Described], shape: tuple[int, ...]) -> NDArray[np.float64]:
-        found = np.stack([weighted(*each, self.axes) for each in described], axis=-1)
-        if len(shape) == 2:
+    def _means(self, described: Iterable[Described]) -> Iterator[NDArray[np.float64]]:
+        """Of one channel after the other: in float64 all of them take more memory than the result."""
+        return (weighted(*each, self.axes) for each in described)
+
+    def _joined(self, channels: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        """Channels with the shape of the picture's colours, equal ones repeated."""
+        found, colors = np.stack(list(channels), axis=-1), split_transparency(self.samples)[0]
+        if colors.ndim == 2:
             return found[..., 0]
-        return found if found.shape[2] == shape[2] else np.repeat(found, shape[2], axis=2)
+        return found if found.shape[2] == colors.shape[2] else np.repeat(found, colors.shape[2], axis=2)
 
 
 def enlargement_of(
