@@ -1,8 +1,9 @@
 """Learned resampling on Set5: PSNR of luma beside the published figures, and time beside scikit-image's bicubic.
 
 Beside LeRF's tables a spiking network at each number of steps, and its ANN; it takes the place of both of the tables'
-stages, or of the second one. Then what the network takes: operations for each pixel of the small picture and channel,
-and nanojoules of 45 nm CMOS in 32 bits, memory left out, in the reading of events that is true of the network.
+stages, or of the second one. Then what the network takes, as `spikeunet resample` prints the mean over a folder:
+operations for each pixel of the small picture, all channels together and the margin around them counted, and
+millijoules a picture of 45 nm CMOS in 32 bits, memory left out, in the reading of events that is true of the network.
 
     python benchmarks/resampling.py FOLDER [--tables lerf-g] [--model resample-small] [--threads 1]
 
@@ -60,39 +61,53 @@ def measured(function, folder, scale, repeat):
 
 def methods(tables, network, steps, threads):
     """By name: what enlarges a picture."""
-    from spikeunet.engine.resampling import Spiking, resample
+    from spikeunet.engine import resample
+    from spikeunet.engine.resampling import resample_by_tables
+
+    beside = first_stage(tables, network)
 
     def by(number):
-        spiking = Spiking(network, number)
-        beside = None if spiking.is_whole else tables
-        return lambda small, scale: resample(small, scale, beside, spiking=spiking, threads=threads)
+        return lambda small, scale: resample(small, scale, network, number, threads, tables=beside).picture
 
     found = {"bicubic, scikit-image": bicubic}
-    found[tables.name] = lambda small, scale: resample(small, scale, tables, threads=threads)
-    found["network, ANN"] = by(None)
+    found[tables.name] = lambda small, scale: resample_by_tables(small, tables, scale, threads)
+    found["network, ANN"] = lambda small, scale: by_ann(small, scale, network, beside, threads)
     return found | {f"spiking, T = {number}": by(number) for number in steps}
 
 
-def costs(folder, tables, network, steps, threads):
-    """Rows of what the network takes for the small pictures at x2: of its ANN, and at each number of steps."""
-    from spikeunet.engine import simulate
-    from spikeunet.engine.resampling import WHOLE, prefiltered
+def first_stage(tables, network):
+    """The tables where the network stands in place of their second stage alone, else None."""
+    from spikeunet.engine.resampling import WHOLE
 
-    whole = network.channels[network.output.name] == WHOLE
-    planes = [np.moveaxis(small, 2, 0) for small, _ in pairs(folder, 2)]
-    if not whole:
-        planes = [np.stack([prefiltered(each.astype(np.int32), 1, tables) for each in plane]) for plane in planes]
-    inputs = [plane[:, None].astype(np.float32) / np.float32(255) for plane in planes]
-    pixels = sum(each.size for each in inputs)
+    return None if network.channels[network.output.name] == WHOLE else tables
+
+
+def by_ann(small, scale, network, tables, threads):
+    """Enlarged by what the artificial network says."""
+    from spikeunet.engine import forward
+    from spikeunet.engine.resampling.enlargement import enlargement_of
+    from spikeunet.engine.resampling.networks import question_of
+    from spikeunet.engine.threads import using_threads
+
+    with using_threads(threads):
+        question = question_of(enlargement_of(small, (0.0, 255.0), scale, None, fine=tables is None), tables)
+        return question.picture(forward(network, question.batch)[0])
+
+
+def costs(folder, tables, network, steps, threads):
+    """Rows of what the network takes for the small pictures at x2, means: of its ANN, and at each number of steps."""
+    from spikeunet.engine import resample
+
+    smalls = [small for small, _ in pairs(folder, 2)]
     for number in steps:
-        runs = [simulate(network, each, steps=number, threads=threads) for each in inputs]
+        runs = [resample(small, 2, network, number, threads, tables=first_stage(tables, network)) for small in smalls]
         if number == steps[0]:
-            macs = sum(sum(run.dense_macs.values()) for run in runs)
-            dense = sum(run.operations.energy().dense for run in runs)
-            yield "ANN", "multiply-accumulate", macs / pixels, dense / pixels
-        found = [run.operations.reading for run in runs]
-        count, joules = sum(each.operations for each in found), sum(run.operations.energy().spiking for run in runs)
-        yield f"spiking, T = {number}", found[0].name, count / pixels, joules / pixels
+            macs = [sum(run.result.dense_macs.values()) / run.pixels for run in runs]
+            dense = [run.result.operations.energy().dense for run in runs]
+            yield "ANN", "multiply-accumulate", statistics.fmean(macs), statistics.fmean(dense)
+        operations = statistics.fmean(run.accumulates_per_pixel for run in runs)
+        joules = statistics.fmean(run.joules() for run in runs)
+        yield f"spiking, T = {number}", runs[0].result.operations.reading.name, operations, joules
 
 
 def main():
@@ -120,9 +135,9 @@ def main():
             score, milliseconds = measured(function, arguments.folder, scale, arguments.repeat)
             published = PUBLISHED.get(name, {}).get(scale, "")
             print(f"| {name} | {scale} | {score:.2f} | {published} | {milliseconds:.0f} |", flush=True)
-    print("\n| network | operations | which | nJ |\n|---|---|---|---|")
+    print("\n| network | operations per pixel | which | mJ a picture |\n|---|---|---|---|")
     for name, reading, operations, joules in costs(arguments.folder, tables, network, steps, arguments.threads):
-        print(f"| {name} | {operations:.0f} | {reading} | {1e9 * joules:.1f} |", flush=True)
+        print(f"| {name} | {operations:,.0f} | {reading} | {1e3 * joules:.3g} |", flush=True)
 
 
 if __name__ == "__main__":

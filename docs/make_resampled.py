@@ -13,8 +13,9 @@ import click
 import numpy as np
 from PIL import Image, ImageDraw
 
-from spikeunet.engine import psnr, read_picture
-from spikeunet.engine.resampling import DEFAULT_MODEL, read_tables, resample, resampler
+from spikeunet.engine import psnr, read_picture, resample
+from spikeunet.engine.resampling import read_tables, resample_by_tables
+from spikeunet.engine.tasks.resampling import DEFAULT_MODEL
 
 SCALE, SIDE = 3, 240
 TOP, LEFT = 60, 105
@@ -33,8 +34,8 @@ def main(picture: str, target: str, tables: Path) -> None:
     small = np.asarray(image)
     versions = {
         "bicubic": np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)),
-        "LeRF-G": resample(small, SCALE, read_tables(tables)),
-        DEFAULT_MODEL: resample(small, SCALE, spiking=resampler(DEFAULT_MODEL)),
+        "LeRF-G": resample_by_tables(small, read_tables(tables), SCALE),
+        DEFAULT_MODEL: resample(small, SCALE).picture,
     }
     titles = {f"{name}: {psnr(original / 255, found / 255):.2f} dB": found for name, found in versions.items()}
     titles["original"] = original

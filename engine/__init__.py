@@ -96,6 +96,7 @@ from .tasks.classification import Classified, classify
 from .tasks.denoising import Denoised, denoise
 from .tasks.deraining import Derained, derain
 from .tasks.frame_streams import DenoiseStream, SegmentStream
+from .tasks.resampling import Resampled, resample
 from .tasks.segmentation import Segmented, segment
 
 __all__ = [
@@ -164,6 +165,7 @@ __all__ = [
     "RankOrder",
     "Rate",
     "RefractoryLeakyIntegrateAndFire",
+    "Resampled",
     "Result",
     "Rows",
     "Savings",
@@ -202,6 +204,7 @@ __all__ = [
     "read_picture",
     "register_layer",
     "register_neuron",
+    "resample",
     "save_model",
     "segment",
     "simulate",

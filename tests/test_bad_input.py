@@ -196,6 +196,45 @@ def test_models_that_do_not_fit(refused, model, message):
     assert message in refused("denoise", "good.png", "-o", "out.png", model=model)
 
 
+IN_VAIN = {
+    "denoise": ("denoise", "folder", "--model", "segment.npz"),
+    "derain": ("derain", "folder", "--model", "gray.npz"),
+    "segment": ("segment", "folder", "--model", "gray.npz", "--overlay", "seen/", "--probabilities", "maps/"),
+    "resample": ("resample", "folder", "--scale", "2", "--model", "gray.npz"),
+    "report": ("report", "segment.npz", "good.png", "--add-noise", "3"),
+    "no picture": ("denoise", "broken", "--model", "gray.npz"),
+    "no picture for a page": ("denoise", "broken", "--model", "gray.npz", "--report", "pages/"),
+    "no picture for a report": ("report", "gray.npz", "broken/a.png"),
+    "no picture to evaluate": ("evaluate", "gray.npz", "broken"),
+}
+
+
+@pytest.mark.parametrize("kind", IN_VAIN)
+def test_an_output_folder_is_made_for_what_is_written_to_it_and_not_before(refused, kind):
+    """`refused` compares what is in the working folder, folders included."""
+    if "report" in IN_VAIN[kind] or "--report" in IN_VAIN[kind]:
+        for package in ("jinja2", "matplotlib"):
+            pytest.importorskip(package, reason="pages need the extra report")
+    Path("broken").mkdir()
+    Path("broken/a.png").write_bytes(b"no picture")
+    refused(*IN_VAIN[kind], "-o", "out/", model=None)
+
+
+def test_an_output_folder_may_be_made_for_some_pictures_and_stays_where_it_was_empty_before(capsys):
+    Path("folder/broken.png").write_bytes(b"no picture")
+    for place, status in (("folder", 2), ("empty", 2)):
+        with pytest.raises(SystemExit) as stop:
+            main(["denoise", place, "-o", f"of-{place}", "--model", "gray.npz"])
+        assert stop.value.code == status
+    assert sorted(path.name for path in Path("of-folder").iterdir()) == ["a.png", "b.png"]
+    assert not Path("of-empty").exists()
+    Path("broken").mkdir()
+    Path("broken/a.png").write_bytes(b"no picture")
+    with pytest.raises(SystemExit):
+        main(["denoise", "broken", "-o", "empty", "--model", "gray.npz"])
+    assert Path("empty").is_dir()
+
+
 def test_an_output_folder_that_may_not_be_written_to(refused, monkeypatch):
     # The super-user may write anywhere, so that permissions alone would not show it.
     monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and str(path) == "empty"))

@@ -269,7 +269,11 @@ def test_convert_takes_metadata_of_a_known_data_set_and_of_a_file():
             '{"task": "denoise"}',
             "more.json: says the task 'denoise', and --task",
         ),
-        (["--task", "foo"], "{}", "'foo' is not one of 'denoise', 'derain', 'segment', 'classify', 'other'"),
+        (
+            ["--task", "foo"],
+            "{}",
+            "'foo' is not one of 'denoise', 'derain', 'segment', 'classify', 'resample', 'other'",
+        ),
         (["--metadata", "more.json"], '{"preprocessing": [{"name": "eval"}]}', "must have one of the names rgb2gray"),
     ],
 )

@@ -17,7 +17,7 @@ from reference_resampling import random_tables
 from spikeunet.converters import convert
 from spikeunet.engine import add_rain
 from spikeunet.engine.dense import forward
-from spikeunet.engine.resampling import resample, resampler
+from spikeunet.engine.tasks.resampling import resample, resampler
 
 pytest.importorskip("imageio", reason="imageio is not installed (extra train)")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra evaluate)")
@@ -292,11 +292,11 @@ def test_a_resampler_is_trained_and_enlarges(tmp_path, outputs):
     assert done.returncode == 0, done.stderr
     assert "largest difference between PyTorch and the engine" in done.stdout
     assert out.stat().st_size < 100_000
-    spiking = resampler(str(out))
-    assert (spiking.outputs, spiking.steps) == (outputs, 1)
+    network = resampler(str(out))
+    assert (network.channels[network.output.name], network.metadata["steps"]) == (outputs, 1)
     small = np.tile(np.arange(0, 240, 16, np.uint8), (12, 1))
-    found = resample(small, 2, made if outputs == 3 else None, spiking=spiking)
-    assert found.shape == (24, 30)
+    found = resample(small, 2, network, tables=made if outputs == 3 else None)
+    assert found.picture.shape == (24, 30)
 
 
 def test_rain_on_the_device_is_that_of_the_package():

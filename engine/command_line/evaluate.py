@@ -17,7 +17,7 @@ from .confusion import confusion_files, print_confusion, write_confusion
 from .console import print_rows, progress
 from .energy_lines import COLUMNS
 from .guard import STATUS_ERROR, remark, report_error
-from .jobs import make_folder, tell_skipped, tell_skipped_by_class
+from .jobs import made_folders, tell_skipped, tell_skipped_by_class
 from .neuron_options import numbers
 from .options import FILE, no_sigma
 from .piped_models import MODEL
@@ -165,7 +165,7 @@ def _prepare(folder: Path, plan: Plan, classes: Path | None) -> None:
 
     names = (RESULTS, ROWS, *(confusion_files() if plan.task == "classify" else ()))
     _check_output(folder, plan, (JOURNAL, *names), classes)
-    make_folder(folder)
+    click.get_current_context().with_resource(made_folders([folder]))
     for name in names:
         check_replaceable(folder / name)
 

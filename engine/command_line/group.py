@@ -86,6 +86,7 @@ def main() -> None:
       spikeunet denoise noisy.png -o clean.png
       spikeunet denoise photographs/ -o denoised/ --report report.json
       spikeunet derain rainy.jpg -o clear.png
+      spikeunet resample small.png --scale 2 -o large.png
       spikeunet segment street.png -o labels.png --overlay seen.png --model street.npz
       spikeunet classify digits.npz seven.png
       spikeunet evaluate denoise-gray set12 bsd68 --data datasets/ --ann
@@ -110,6 +111,7 @@ COMMANDS = (
     derain,
     segment,
     classify,
+    resample,
     evaluate,
     convert,
     export,
@@ -117,7 +119,6 @@ COMMANDS = (
     finetune,
     train,
     quantize,
-    resample,
     info,
     models,
     compile_kernels,

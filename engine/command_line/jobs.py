@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -89,7 +90,7 @@ def plan_jobs(
     inputs : sequence of Path
         One or more picture files, or one folder; or the text "-" alone, for a picture from stdin.
     output : Output
-        Folders are made where only the last part of their path is missing; "-" is stdout, for one picture.
+        Of a folder only the last part may be missing, which `run_jobs` makes; "-" is stdout, for one picture.
     claims : Claims
         What else the command reads and writes; the jobs' files are added.
     clean : Path or None
@@ -158,17 +159,18 @@ def plan_readings(inputs: Sequence[Path | str], claims: Claims, report: str | No
 def run_jobs(
     jobs: Sequence[Job], work: Callable[[Job], Record], description: str
 ) -> tuple[list[Record], list[Failure]]:
-    """Do every job; a picture that fails leaves nothing behind and does not stop the others."""
+    """Do every job, in folders that are made now; a picture that fails leaves nothing and does not stop the others."""
     records, failures = [], []
-    for job in progress(jobs, description):
-        try:
-            records.append(work(job))
-        except BrokenPipeError:  # of stdout: there is nobody to write for
-            raise
-        except (SpikeunetError, OSError) as error:
-            message = failure_text(error, job)
-            report_error(message)
-            failures.append(Failure(str(job.source), message))
+    with made_folders(_folders_of(jobs)):
+        for job in progress(jobs, description):
+            try:
+                records.append(work(job))
+            except BrokenPipeError:  # of stdout: there is nobody to write for
+                raise
+            except (SpikeunetError, OSError) as error:
+                message = failure_text(error, job)
+                report_error(message)
+                failures.append(Failure(str(job.source), message))
     return records, failures
 
 
@@ -232,11 +234,17 @@ def _into_folder(output: Output, several: bool) -> bool:
 
 
 def _check_place(output: Output, several: bool) -> None:
-    """Make the folder of an output, where it is one for several; OSError where an output has no place."""
+    """OSError where an output has no place, and no folder can be made for it."""
     if _into_folder(output, several):
-        make_folder(Path(output.path))
+        check_new_folder(Path(output.path), "several pictures need a folder to go to, and this is a file")
     else:
         check_folder(Path(output.path).parent)
+
+
+def _folders_of(jobs: Sequence[Job]) -> Iterator[Path]:
+    """Folders that the jobs write to."""
+    for job in jobs:
+        yield from (path.parent for path in (job.target, *job.extras.values()) if isinstance(path, Path))
 
 
 def _targets(sources: Sequence[Source], output: Output, several: bool) -> Sequence[Target]:
@@ -274,15 +282,36 @@ def check_folder(folder: Path) -> None:
         raise PermissionError(errno.EACCES, "the output folder is not writable", str(folder))
 
 
-def make_folder(folder: Path) -> None:
-    """Make `folder` where only its last part is missing; OSError where that is not possible."""
+def check_new_folder(folder: Path, reason: str = "Not a directory; this is a file, name another") -> None:
+    """OSError where `folder` neither is one that can be written to nor can be made, by its last part alone."""
     if folder.exists() and not folder.is_dir():
-        reason = "several pictures need a folder to go to, and this is a file"
         raise NotADirectoryError(errno.ENOTDIR, reason, str(folder))
-    if not folder.exists():
-        check_folder(folder.parent)
-        folder.mkdir()
-    check_folder(folder)
+    check_folder(folder if folder.exists() else folder.parent)
+
+
+@contextmanager
+def made_folders(folders: Iterable[Path]) -> Iterator[None]:
+    """Make the folders that are missing, by their last part alone, once all else is known to be good.
+
+    At the end those of them that nothing was written to are taken away again.
+
+    Raises
+    ------
+    OSError
+        If one cannot be made.
+    """
+    made = []
+    for folder in dict.fromkeys(folders):
+        check_new_folder(folder)
+        if not folder.exists():
+            folder.mkdir()
+            made.append(folder)
+    try:
+        yield
+    finally:
+        for folder in made:
+            with suppress(OSError):  # something stands in it
+                folder.rmdir()
 
 
 def check_model_suffix(path: Path) -> None:

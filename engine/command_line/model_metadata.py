@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAXIMUM_BYTES = 2**20
 
 
-TASKS = ("denoise", "derain", "segment", "classify", "other")
+TASKS = ("denoise", "derain", "segment", "classify", "resample", "other")
 """What a new model may be for; what is for something else is read in Python, by no command."""
 
 
@@ -92,9 +92,9 @@ def check_facts(facts: Mapping[str, Any]) -> None:
 
 
 def check_task(network: Network) -> None:
-    """InputError where a network is said to be for classes or rain and its outputs or metadata do not suit that."""
+    """InputError where a network is said to be for a task and its outputs or metadata do not suit that."""
     from ..tasks.inference import task_of
-    from ..tasks.networks import network_for
+    from ..tasks.networks import NETWORKS, network_for
 
-    if task_of(network) in ("derain", "segment", "classify"):
+    if task_of(network) in NETWORKS and task_of(network) != "denoise":
         network_for(task_of(network), network)

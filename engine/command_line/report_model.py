@@ -124,7 +124,8 @@ def _work(task: str, network: Network) -> tuple[Callable[[Job, Any], Record], Ne
         "classify": (classify_file, classifier),
     }
     if task not in known:
-        raise InputError(f"a report is for models that {', '.join(known)}; this one is for {task!r}")
+        other = "; `spikeunet resample --report DIR` makes one" if task == "resample" else ""
+        raise InputError(f"a report is for models that {', '.join(known)}; this one is for {task!r}{other}")
     work, check = known[task]
     return work, check(network)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import printable
 from ..operations.energy import DEFAULT_ENERGY_MODEL
 from ..pictures.streams import name_of
-from .jobs import Failure, Job, make_folder, run_jobs
+from .jobs import Failure, Job, made_folders, run_jobs
 from .one_picture import Record, Settings
 from .report import report_values
 from .report_place import NUMBERS, PAGE, page_name
@@ -38,13 +38,13 @@ def run_with_pages(
 
     watching = replace(settings, watch=True)
     pages = _Pages(folder, len(jobs), watching, energy_model)
-    make_folder(folder)
-    records, failures = run_jobs(jobs, lambda job: pages.write(work(job, watching)), description)
-    if records:
-        found = document(pages.numbers, report_values(settings, records, failures))
-        write_text(folder / NUMBERS, _json(found))
-        if len(jobs) > 1:
-            write_text(folder / PAGE, overview(pages.numbers))
+    with made_folders([folder]):
+        records, failures = run_jobs(jobs, lambda job: pages.write(work(job, watching)), description)
+        if records:
+            found = document(pages.numbers, report_values(settings, records, failures))
+            write_text(folder / NUMBERS, _json(found))
+            if len(jobs) > 1:
+                write_text(folder / PAGE, overview(pages.numbers))
     return records, failures
 
 
@@ -105,8 +105,14 @@ def content_of(record: Record, settings: Settings, energy_model: str) -> Content
     )
 
 
-_TASKS = {"denoise": "Denoised", "derain": "Derained", "segment": "Segmented", "classify": "Classified"}
-_AFTER = {"Denoised": "denoised", "Derained": "derained", "Segmented": "segmented"}
+_TASKS = {
+    "denoise": "Denoised",
+    "derain": "Derained",
+    "segment": "Segmented",
+    "classify": "Classified",
+    "resample": "Enlarged",
+}
+_AFTER = {"Denoised": "denoised", "Derained": "derained", "Segmented": "segmented", "Resampled": "enlarged"}
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
@@ -123,6 +129,8 @@ def _notes(record: Record, shown: Processed, watched: Watched) -> list[str]:
         notes.append("Counts are sums over all pages; pictures and maps are those of the first.")
     if not record.processed.result.operations.synapses:
         return [*notes, "The picture was left as it is: nothing was simulated."]
+    if type(shown).__name__ == "Resampled":
+        notes.append("Before is the picture that was given, stretched to the size of the result by the browser.")
     if len(watched.inputs) > 1:
         notes.append("The network sees each colour by itself; counts are sums over them, maps those of the first.")
     if watched.by_step is None and type(shown).__name__ in _AFTER:
@@ -140,6 +148,7 @@ def _why_no_steps(shown: Processed) -> str:
 
 def _after(shown: Processed) -> Pixels | None:
     from ..tasks.denoising import Denoised
+    from ..tasks.resampling import Resampled
     from ..tasks.segmentation import Segmented
 
     if isinstance(shown, Denoised):
@@ -147,7 +156,7 @@ def _after(shown: Processed) -> Pixels | None:
     if isinstance(shown, Segmented):
         last: Pixels = _Overlays(shown)[-1]
         return last
-    return None
+    return shown.enlarged if isinstance(shown, Resampled) else None
 
 
 def _by_step(shown: Processed, watched: Watched) -> Sequence[Pixels] | None:

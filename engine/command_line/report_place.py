@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def page_folder(report: str | None) -> Path | None:
 def claim_report(report: str | None, claims: Claims, pictures: int) -> None:
     """Raise where the report could not be written or would overwrite another file."""
     from ..report import check_report
-    from .jobs import check_folder
+    from .jobs import check_folder, check_new_folder
 
     if report == PIPE:
         check_stdout()
@@ -48,12 +47,3 @@ def claim_report(report: str | None, claims: Claims, pictures: int) -> None:
 def page_name(index: int, pictures: int) -> str:
     """The page of one picture among several."""
     return PAGE if pictures == 1 else f"{index + 1:0{len(str(pictures))}}.html"
-
-
-def check_new_folder(folder: Path) -> None:
-    """OSError where `folder` neither is one that can be written to nor can be made."""
-    from .jobs import check_folder
-
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-    check_folder(folder if folder.exists() else folder.absolute().parent)

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Unpack
 
 import click
 
-from ..errors import InputError, PictureError
-from ..pictures.picture_files import FORMATS, format_of
-from ..pictures.ranges import SampleRange
+from ..tasks.resampling import DEFAULT_MODEL
 from .claims import Claims
 from .console import print_fields, print_rows
+from .denoise import format_option, output_of
 from .guard import STATUS_ERROR
-from .jobs import Job, Output, plan_jobs, run_jobs
-from .options import FILE, FILE_NAME, INPUT, range_option, threads_option
+from .jobs import Job, plan_jobs, run_jobs
+from .options import FILE, FILE_NAME
+from .picture_command import (
+    RunOptions,
+    check_run_options,
+    inputs_argument,
+    json_option,
+    process_pictures,
+    run_options,
+    steps_option,
+)
 from .piped_models import MODEL
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..pictures.picture_files import PictureFile
-    from ..resampling import Spiking, Tables
-
-
-@dataclass(frozen=True, eq=False)
-class _Settings:
-    """What the options say, for all pictures of a call; `size` is height and width."""
-
-    tables: Tables | None
-    spiking: Spiking | None
-    scale: float | None
-    size: tuple[int, int] | None
-    sample_range: SampleRange | None
-    page: int | None
-    threads: int | None
+from .resample_picture import TableSettings, resample_file, resample_file_by_tables
+from .resample_settings import check_size_options, check_table_options, resample_settings, table_settings
 
 
 def _named_size(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -50,15 +41,9 @@ def _named_size(_context: click.Context, _option: click.Parameter, value: str | 
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=INPUT)
+@inputs_argument
 @click.option(
     "-o", "--output", metavar="OUT", required=True, type=FILE_NAME, help="Picture file, or folder for several."
-)
-@click.option(
-    "--tables",
-    metavar="FOLDER",
-    type=FILE,
-    help="LeRF's tables, LUTft_s1_sr0.npy and others.  [default: none, but a spiking network]",
 )
 @click.option("--scale", type=float, metavar="S", help="Enlarge by S, 1 to 64, not necessarily a whole number.")
 @click.option(
@@ -68,145 +53,73 @@ def _named_size(_context: click.Context, _option: click.Parameter, value: str | 
     "--model",
     metavar="NAME",
     type=MODEL,
-    help="Shipped model, or model file; with --tables in place of their second stage.  [default: resample-small]",
+    help=f"Shipped model, or model file; with --tables in place of their second stage.  [default: {DEFAULT_MODEL}]",
 )
-@click.option("--steps", type=int, metavar="T", help="Its time steps, 1 to 1000.  [default: the model's own]")
+@steps_option
 @click.option(
-    "--format",
-    "format_",
-    type=click.Choice([suffix[1:] for suffix in FORMATS], case_sensitive=False),
-    help="Of the pictures in a folder or to a pipe.  [default: as IN; PNG to a pipe]",
+    "--tables",
+    metavar="FOLDER",
+    type=FILE,
+    help="LeRF's tables, LUTft_s1_sr0.npy and others, in place of a network.  [default: none]",
 )
-@range_option
-@click.option("--page", type=click.IntRange(min=0), metavar="N", help="One page of a stack, animation or video.")
-@threads_option
+@format_option
+@run_options
+@json_option
 def resample(
     inputs: tuple[Path | str, ...],
     output: str,
-    tables: Path | None,
     scale: float | None,
     size: tuple[int, int] | None,
     model: str | None,
     steps: int | None,
+    tables: Path | None,
     format_: str | None,
-    sample_range: SampleRange | None,
-    page: int | None,
-    threads: int | None,
+    report: str | None,
+    as_json: bool,
+    **run: Unpack[RunOptions],
 ) -> None:
-    """Enlarge pictures by learned resampling (LeRF, arXiv 2407.09935).
+    """Enlarge pictures, or the pictures of a folder, by learned resampling (LeRF, arXiv 2407.09935).
+
+    IN is one or more picture files, or one folder: then OUT is a folder, too. Either may be - for a pipe. Formats,
+    sample types, ranges, metadata and series of pages are dealt with as by `spikeunet denoise`; transparency is
+    enlarged linearly.
 
     A small spiking network sharpens the picture and says in which direction each pixel reaches how far; the result is
-    the mean that is weighted so. With --tables LeRF's own look-up tables say it, which are their authors' and do not
-    come with this package: FOLDER holds those of LeRF-G or LeRF-L, nine files, as published. Each colour channel is
-    enlarged by itself, transparency linearly; samples keep their type, and profile, EXIF and descriptions are kept
-    where the format can hold them. 8 bits are looked up as they are, others with 16 bits.
+    the mean that is weighted so. Each colour channel is enlarged by itself, three equal ones as one; counts are sums
+    over them, for each pixel of the picture that was given.
+
+    With --tables LeRF's own look-up tables say it, which are their authors' and do not come with this package: FOLDER
+    holds those of LeRF-G or LeRF-L, nine files, as published. They run no network, so there is nothing to count, and
+    take one picture of a series (--page). 8 bits are looked up as they are, others with 16 bits.
 
     \b
     Examples:
       spikeunet resample small.png --scale 2 -o large.png
       spikeunet resample small.png --size 1024x768 -o large.png
+      spikeunet resample pictures/ --scale 3 -o enlarged/ --report report.json
       spikeunet resample pictures/ --scale 2.5 -o enlarged/ --tables lerf-g/
     """
-    from ..resampling import DEFAULT_MODEL
-    from ..resampling.resample import check_scale
+    check_size_options(scale, size)
+    check_run_options(steps, run["order"], run["tile"], run["kernels"])
+    if model is None and tables is not None:
+        check_table_options(steps, report, as_json, run)
+        jobs = plan_jobs(inputs, output_of(output, format_), Claims())
+        _by_tables(jobs, table_settings(tables, scale, size, run))
+        return
+    claims, name = Claims(), model or DEFAULT_MODEL
+    claims.reads_model(name)
+    jobs = plan_jobs(inputs, output_of(output, format_), claims, report=report)
+    settings = resample_settings(name, steps, tables, scale=scale, size=size, **run)
+    process_pictures(jobs, resample_file, settings, "Resampling", report, as_json)
 
-    if (scale is None) == (size is None):
-        raise InputError("name either --scale or --size")
-    if scale is not None:
-        check_scale(scale)
-    if steps is not None and model is None and tables is not None:
-        raise InputError(f"--steps {steps} has no meaning for --tables without --model; leave it out")
-    if model is None and tables is None:
-        model = DEFAULT_MODEL
-    claims = Claims()
-    if model is not None:
-        claims.reads_model(model)
-    method = _method(tables, model, steps)
-    jobs = plan_jobs(inputs, _output(output, format_), claims)
-    settings = _Settings(*method, scale, size, sample_range, page, threads)
-    records, failures = run_jobs(jobs, lambda job: _resample_file(job, settings), "Resampling")
-    if records:
-        _print(records, settings, model)
+
+def _by_tables(jobs: Sequence[Job], settings: TableSettings) -> None:
+    """Enlarge without a network, and print what there is to say of it."""
+    records, failures = run_jobs(jobs, lambda job: resample_file_by_tables(job, settings), "Resampling")
+    names = ("input", "output", "size", "enlarged to")
+    if len(records) == 1:
+        print_fields([*zip(names, records[0], strict=True), ("tables", settings.tables.name)])
+    elif records:
+        print_rows(names, records)
     if failures:
         click.get_current_context().exit(STATUS_ERROR)
-
-
-def _output(path: str, name: str | None) -> Output:
-    if name is None:
-        return Output(path)
-
-    def check(target: Path) -> None:
-        if format_of(target) != format_of(f"x.{name}"):
-            raise InputError(f"{target}: --format {name} is for a folder or a pipe; a file's suffix names its format")
-
-    return Output(path, f".{name}", check)
-
-
-def _method(folder: Path | None, model: str | None, steps: int | None) -> tuple[Tables | None, Spiking | None]:
-    """Tables, or a network, or tables and a network in place of their second stage."""
-    from ..resampling import read_tables, resampler
-    from ..resampling.resample import check_method
-
-    spiking = None if model is None else resampler(model, steps)
-    if folder is None or (spiking is not None and spiking.is_whole):
-        check_method(folder, spiking)
-    tables = None if folder is None else read_tables(folder)
-    return tables, spiking
-
-
-def _resample_file(job: Job, settings: _Settings) -> tuple[str, str, str, str]:
-    """Read, enlarge and write one picture; names of input and output, and both sizes."""
-    from ..pictures.picture_files import check_channels, warn_of, write_picture
-    from ..pictures.ranges import type_range
-    from ..resampling import resample as enlarge
-
-    source = _loaded(job, settings)
-    samples = source.samples
-    check_channels(job.output, 1 if samples.ndim == 2 else samples.shape[2])
-    warn_of(job.source, source, stretched=True)
-    limits = source.sample_range or type_range(samples.dtype)
-    found = enlarge(
-        samples,
-        settings.scale,
-        settings.tables,
-        size=settings.size,
-        spiking=settings.spiking,
-        sample_range=limits,
-        threads=settings.threads,
-    )
-    write_picture(job.output, found, sample_range=limits, metadata=source.metadata)
-    return str(job.source), str(job.output), _size(samples.shape), _size(found.shape) + _saved_as(job, found)
-
-
-def _loaded(job: Job, settings: _Settings) -> PictureFile:
-    """The one picture of a file, or its page; PictureError where there are several and none was named."""
-    from .series import opened_frames
-
-    with opened_frames(job.source) as frames:
-        if frames.is_series and settings.page is None:
-            number = "several" if frames.count is None else str(frames.count)
-            raise PictureError(f"{job.source}: holds {number} pictures; take one with --page N")
-        return frames.page(settings.page or 0, settings.sample_range)
-
-
-def _saved_as(job: Job, found: NDArray[Any]) -> str:
-    """Sample type of the output where its format does not hold that of the result, else nothing."""
-    dtypes = format_of(job.output).dtypes_for(1 if found.ndim == 2 else found.shape[2])
-    return "" if found.dtype.name in dtypes else f", saved as {dtypes[0]}"
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"
-
-
-def _print(records: list[tuple[str, str, str, str]], settings: _Settings, model: str | None) -> None:
-    if len(records) > 1:
-        print_rows(["input", "output", "from", "to"], records)
-        return
-    source, target, before, after = records[0]
-    fields = [("input", source), ("output", target), ("width x height", f"{before} -> {after}")]
-    if settings.tables is not None:
-        fields.append(("tables", settings.tables.name))
-    if settings.spiking is not None:
-        fields += [("model", str(model)), ("steps", str(settings.spiking.steps))]
-    print_fields(fields)

@@ -15,15 +15,15 @@ from ..arrays import as_array
 from ..errors import PictureError
 from .encoding import write_page
 from .formats import format_of
-from .frames import ASSUMED_RATE
 from .opening import opened_by
 from .picture_files import as_held, named_errors
 from .picture_metadata import DESCRIPTION_TAG, Metadata, suits
 from .ranges import SampleRange
 from .samples import check_shape
 from .streams import Place, is_path, name_of, written
+from .video import CODECS, VideoWriter
 
-VIDEO_SUFFIXES = (".mp4", ".avi")
+VIDEO_SUFFIXES = tuple(CODECS)
 TIFF_SUFFIXES = (".tif", ".tiff")
 SERIES_SUFFIXES = (*TIFF_SUFFIXES, *VIDEO_SUFFIXES)
 """What a file's name ends with that can hold a series."""
@@ -133,7 +133,10 @@ def write_frames(
         able = SERIES_SUFFIXES if palette is None else TIFF_SUFFIXES
         raise PictureError(f"{name_of(target)}: {suffix or 'a name without suffix'} holds no series; use {_or(able)}")
     with written(target) as stream:
-        series = _Tiff(stream, rate, count, palette) if suffix in TIFF_SUFFIXES else _Video(stream, target, rate)
+        with named_errors(target, "cannot be written"):
+            series: _Tiff | VideoWriter = (
+                _Tiff(stream, rate, count, palette) if suffix in TIFF_SUFFIXES else VideoWriter(stream, suffix, rate)
+            )
         writer = FrameWriter(name_of(target), series.put)
         try:
             yield writer
@@ -180,26 +183,6 @@ class _Tiff:
 
     def close(self) -> None:
         self._open.close()
-
-
-class _Video:
-    def __init__(self, stream: BinaryIO, target: Place, rate: float | None) -> None:
-        from .video import VideoWriter
-
-        self._target = target
-        with named_errors(target, "cannot be written"):
-            self._video = VideoWriter(stream, suffix_of(target), ASSUMED_RATE if rate is None else rate)
-
-    def put(self, samples: NDArray[Any], _metadata: Metadata, sample_range: SampleRange | None) -> str:
-        if samples.shape[2] not in (1, 3):
-            raise PictureError(f"a video cannot hold transparency; use {_or(TIFF_SUFFIXES)}")
-        # BMP holds what a video holds: gray and colour of 8 bits, and no metadata.
-        samples, _ = as_held(samples, sample_range, format_of("x.bmp"))
-        self._video.write(samples)
-        return samples.dtype.name
-
-    def close(self) -> None:
-        self._video.close()
 
 
 def _colormap(palette: ArrayLike) -> NDArray[np.uint16]:

@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from ..errors import PictureError
 from .beyond_imageio import av_module, opened_video, set_encoder
 from .decoding import PictureFile, check_size
-from .frames import Frames
+from .formats import format_of
+from .frames import ASSUMED_RATE, Frames
 from .opening import opened_by
+from .picture_files import as_held, named_errors
+from .picture_metadata import Metadata
+from .ranges import SampleRange
 
 CODECS = {
     ".mp4": ("mp4", "libx264", {1: "yuv420p", 3: "yuv420p"}, {"crf": "12", "preset": "medium"}),
@@ -26,8 +30,6 @@ CODECS = {
 @contextmanager
 def video_frames(stream: BinaryIO, name: str) -> Iterator[Frames]:
     """The frames of a file's first video stream."""
-    from .picture_files import named_errors
-
     av = av_module()
     with ExitStack() as stack:
         with named_errors(name, "cannot be read as a video"), _plain_errors(av):
@@ -112,22 +114,27 @@ def _samples(frame: Any) -> NDArray[Any]:
 
 
 class VideoWriter:
-    """Frames of 8 bits a sample into a stream, at a constant rate."""
+    """A video that is being written, of 8 bits a sample and a constant rate; `write_frames` makes one."""
 
-    def __init__(self, stream: BinaryIO, suffix: str, rate: float) -> None:
+    def __init__(self, stream: BinaryIO, suffix: str, rate: float | None) -> None:
         container, self._codec, self._pixels, self._options = CODECS[suffix]
-        self._suffix, self._rate, self._begun = suffix, rate, False
+        self._suffix, self._rate, self._begun = suffix, ASSUMED_RATE if rate is None else rate, False
         av_module()
         self._open = ExitStack()
         video = opened_by("pyav", stream, "w", extension=suffix, container=container)
         self._video = self._open.enter_context(video)
 
-    def write(self, samples: NDArray[np.uint8]) -> None:
-        """The next frame, (H, W, 1 or 3)."""
-        gray = samples.shape[2] == 1
+    def put(self, samples: NDArray[Any], _metadata: Metadata, sample_range: SampleRange | None) -> str:
+        """Write the next frame, (H, W, C), which keeps no metadata; the type of its samples in the video."""
+        if samples.shape[2] not in (1, 3):
+            raise PictureError("a video cannot hold transparency; use .tif or .tiff")
+        # BMP holds what a video holds: gray and colour of 8 bits, and no metadata.
+        held, _ = as_held(samples, sample_range, format_of("x.bmp"))
         if not self._begun:
-            self._begin(*samples.shape)
-        self._video.write_frame(samples[..., 0] if gray else samples, pixel_format="gray" if gray else "rgb24")
+            self._begin(*held.shape)
+        gray = held.shape[2] == 1
+        self._video.write_frame(held[..., 0] if gray else held, pixel_format="gray" if gray else "rgb24")
+        return held.dtype.name
 
     def _begin(self, height: int, width: int, channels: int) -> None:
         pixels = self._pixels[channels]

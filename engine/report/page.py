@@ -111,11 +111,11 @@ def _environment() -> Environment:
 
 
 def _pictures(content: Content) -> dict[str, Any] | None:
-    """Before and after, of one size."""
+    """Before and after, shown in one size, that of the latter."""
     if content.before is None or content.after is None:
         return None
-    height, width = content.before.shape[:2]
-    shown = scaled_size(content.before.shape)
+    height, width = content.after.shape[:2]
+    shown = scaled_size(content.after.shape)
     return {
         "before": data_uri(content.before),
         "after": data_uri(content.after),

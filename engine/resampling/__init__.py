@@ -1,18 +1,19 @@
-"""Learned resampling: larger pictures by a small spiking network, or by look-up tables that others trained (LeRF)."""
+"""What learned resampling is made of: look-up tables that others trained (LeRF), networks in their place, means.
 
-from .networks import DEFAULT_MODEL, MARGIN, WHOLE, Spiking, resampler
-from .resample import prefiltered, resample, shapes_of
+`spikeunet.engine.resample` enlarges by a spiking network, `resample_by_tables` by tables alone.
+"""
+
+from .by_tables import resample_by_tables
+from .lookups import prefiltered, shapes_of
+from .networks import MARGIN, WHOLE
 from .tables import Tables, read_tables
 
 __all__ = [
-    "DEFAULT_MODEL",
     "MARGIN",
     "WHOLE",
-    "Spiking",
     "Tables",
     "prefiltered",
     "read_tables",
-    "resample",
-    "resampler",
+    "resample_by_tables",
     "shapes_of",
 ]

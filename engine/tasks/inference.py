@@ -20,11 +20,14 @@ from ..pictures.ranges import SampleRange, check_sample_range, type_range, unuse
 from ..pictures.samples import as_picture, split_transparency
 from ..simulation import Result, simulate
 from ..simulation.result import joined_kernels
+from ..simulation.simulate import check_whole
 from .frame_runs import FrameRuns
 
 DEFAULT_STEPS = 8
 MAXIMUM_STEPS = 1000
 """More steps than this change nothing that a picture could show."""
+
+MAXIMUM_THREADS = 1024
 
 
 MOST_WATCHED = 1 << 26
@@ -236,3 +239,8 @@ def check_steps(steps: object) -> int:
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps <= MAXIMUM_STEPS:
         raise InputError(f"steps must be a whole number from 1 to {MAXIMUM_STEPS} (got {steps!r})")
     return int(steps)
+
+
+def check_threads(threads: object) -> int | None:
+    """`threads` where it is None, for all processors, or a number that `simulate` takes; InputError otherwise."""
+    return None if threads is None else check_whole("threads", threads, MAXIMUM_THREADS)

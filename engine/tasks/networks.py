@@ -11,13 +11,20 @@ from ..graph import Network
 from .classification import classifier
 from .deraining import derainer
 from .inference import named
+from .resampling import resampler
 from .restorers import denoiser
 from .segmentation import segmenter
 
 Model = str | os.PathLike[str] | Network
 
 NETWORKS: Mapping[str, Callable[[Model], Network]] = MappingProxyType(
-    {"denoise": denoiser, "derain": derainer, "segment": segmenter, "classify": classifier}
+    {
+        "denoise": denoiser,
+        "derain": derainer,
+        "segment": segmenter,
+        "classify": classifier,
+        "resample": resampler,
+    }
 )
 """By task, what gives the network that a model names, where it and its metadata suit the task; InputError otherwise."""
 
