@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from _random_events import Clock, inputs_of
 
-from spikeunet.engine.binding import Layer, Program, allowed_kernels
+from spikeunet.engine.binding import Layer, allowed_kernels
 from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels.dot import host_dots
 from spikeunet.engine.simulation import event_integers, integer_products, phases
@@ -95,13 +95,11 @@ def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, n
     return unpack, add, state.readout
 
 
-def measure_layer(
-    program: Program, layer: Layer, steps: int, activities: Iterable[float], repeats: int
-) -> Iterator[Timed]:
+def measure_layer(layer: Layer, steps: int, activities: Iterable[float], repeats: int) -> Iterator[Timed]:
     """All kinds at all activities; medians of runs in turn, after one of each that must give the same bits."""
     layers = {kind: one_kind(layer, kind) for kind in kinds()}
     for activity in activities:
-        inputs, events, _ = inputs_of(program, layer, steps, activity)
+        inputs, events, _ = inputs_of(layer, steps, activity)
         _check_sums({kind: run_layer(layers[kind], inputs, steps)[2] for kind in layers}, layer.node.name)
         found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in layers}
         for _ in range(repeats):

@@ -36,7 +36,7 @@ from spikeunet.engine.simulation.picture_run import PictureRun
 
 CURRENTS = ("gather_band", "dot_band", "pool_planes", "pool_events")
 COUNTING = ("count_uneven_sources", "count_zeros_of_planes", "count_zeros_of_sources")
-COUNTING_IN_PYTHON = ("_count", "_add_inputs", "_ledger")
+COUNTING_IN_PYTHON = ("_count", "_add_inputs")
 LEVELS = "of finish_band: count_levels"
 
 

@@ -58,6 +58,12 @@ class Source:
         return slice(self.channel_offset, self.channel_offset + self.channels)
 
     @property
+    def emit(self) -> NDArray[np.float32]:
+        """(256,), the value of each level of what spikes."""
+        assert self.levels is not None
+        return self.levels.emit
+
+    @property
     def thresholds(self) -> int:
         """Kinds of spikes of its neurons: thresholds, or levels; 0 for the analog input."""
         return 0 if self.levels is None else self.levels.kinds

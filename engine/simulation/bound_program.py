@@ -87,7 +87,7 @@ class BoundProgram:
         compiles: bool = True,
     ) -> None:
         # The program itself would hold the network, which would then live for as long as what it is bound to.
-        self.layers, self.emit, self._last_use = program.layers, program.emit, program.last_use
+        self.layers, self._last_use = program.layers, program.last_use
         self.most_steps = most_steps
         self.threads = threads
         self.carries = carries
@@ -161,7 +161,6 @@ class BoundGroup:
         self._states = bound.states
         self._scratches = bound.scratches
         self._picture = bound.picture
-        self._emit = bound.emit
         self._index = {layer.name: index for index, layer in enumerate(self.layers)}
         self.event_memories = self._shared_memory(bound)
         self.compiled = [bound.compiles and self._is_compiled(layer) for layer in self.layers]
@@ -208,8 +207,7 @@ class BoundGroup:
         return whole and is_compiled(layer)
 
     def _inputs_of(self, layer: Layer) -> Inputs:
-        queues = [(s, self.queue(s.name), self._emit[s.name]) for s in layer.spiking]
-        return Inputs(queues, self._picture)
+        return Inputs([(source, self.queue(source.name)) for source in layer.spiking], self._picture)
 
     def queue(self, name: str) -> EventQueue:
         """The events of a layer that has room here."""
@@ -272,7 +270,7 @@ class BoundGroup:
         counts = self._counts_of(index, 0)
         yield count_uneven_sources, (sources, part.layer.fan_tables, counts)
         if part.zeros_to_count is not None:
-            most = max(8 * mask_bytes(source.channels) for source, _, _ in part.inputs.queues)
+            most = max(8 * mask_bytes(source.channels) for source, _ in part.inputs.queues)
             totals = self._scratches[0].zero_sums(most)
             yield count_zeros_of_sources, (sources, part.zeros_to_count, totals, counts)
 

@@ -50,12 +50,12 @@ def event_sources(inputs: Inputs, known: bool, sparse: bool = False) -> tuple[Ev
             channels,
             queue.levels.view(np.uint8),
             queue.levels.itemsize,
-            emit,
+            source.emit,
             source.scale,
             source.channel_offset,
             chunks_of(queue, known, sparse),
         )
-        for (source, queue, emit), channels in zip(inputs.queues, _channels(inputs), strict=True)
+        for (source, queue), channels in zip(inputs.queues, _channels(inputs), strict=True)
     )
 
 
@@ -75,7 +75,7 @@ def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[PlaneSo
             masks_of(queue, quanta[source.name][1]),
             source.channels,
         )
-        for (source, queue, _), channels in zip(inputs.queues, _channels(inputs), strict=True)
+        for (source, queue), channels in zip(inputs.queues, _channels(inputs), strict=True)
     )
 
 
@@ -91,13 +91,13 @@ def counted_sources(inputs: Inputs) -> tuple[CountedSource, ...]:
             masks_of(queue),
             source.channels,
         )
-        for source, queue, _ in inputs.queues
+        for source, queue in inputs.queues
     )
 
 
 def _channels(inputs: Inputs) -> list[NDArray[np.unsignedinteger[Any]]]:
     """The channels of all entries of each queue, all of one type."""
-    own = [queue.channels for _, queue, _ in inputs.queues]
+    own = [queue.channels for _, queue in inputs.queues]
     numbers = max((channels.dtype for channels in own), key=attrgetter("itemsize"), default=None)
     return [channels.astype(numbers, copy=False) for channels in own]
 

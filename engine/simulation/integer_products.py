@@ -56,7 +56,7 @@ class IntegerProducts:
         self._steps = steps
         self.sources = packed_sources(plane_sources(inputs, integers.terms.quanta))
         # Levels without a value are silent in the planes.
-        seen = all(integers.terms.every_level_counts(source.name) for source, _, _ in inputs.queues)
+        seen = all(integers.terms.every_level_counts(source.name) for source, _ in inputs.queues)
         self.counts_zeros = zero is not None and seen
         self._zero = zero if self.counts_zeros else None
 

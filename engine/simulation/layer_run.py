@@ -70,7 +70,7 @@ class LayerRun:
         self.kernels = tuple(dict.fromkeys(part.kernels for part in self._parts))
         self.fired = np.zeros(_count_shape(self.layer.thresholds), np.int64)
         self.updates = np.zeros(STEPS_PER_QUEUE, np.int64)
-        self._sources = [source for given in inputs for source, _, _ in given.queues]
+        self._sources = [source for given in inputs for source, _ in given.queues]
         kinds = max((source.thresholds for source in self._sources), default=0)
         self.counts = np.zeros((len(self._sources), 2, *_count_shape(kinds)), np.int64)
         channels, height, width = self.layer.outgoing
@@ -167,7 +167,7 @@ class LayerRun:
         found = iter(counts)
         for part in self._parts:
             own = [next(found) for _ in part.inputs.queues]
-            for (source, queue, _), of_source in zip(part.inputs.queues, own, strict=True):
+            for (source, queue), of_source in zip(part.inputs.queues, own, strict=True):
                 _count_source(part, source, queue, of_source)
             if part.layer.most_products is not None:
                 add_products(part.layer, part.inputs, self.steps, own)

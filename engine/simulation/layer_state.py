@@ -193,8 +193,8 @@ class Inputs:
 
     Parameters
     ----------
-    queues : list of (Source, EventQueue, (256,) float32)
-        Each spiking source with its queue and the value of each level.
+    queues : list of (Source, EventQueue)
+        Each spiking source with its queue.
     picture : (H, W, C) float32
         The analog input.
     in_place : bool
@@ -202,12 +202,12 @@ class Inputs:
         several inputs. Otherwise it is what each of the layer's analog sources is.
     """
 
-    queues: list[tuple[Source, EventQueue, NDArray[np.float32]]]
+    queues: list[tuple[Source, EventQueue]]
     picture: NDArray[np.float32]
     in_place: bool = False
 
 
-def inputs_of(layer: Layer, queues: list[tuple[Source, EventQueue, NDArray[np.float32]]], picture: Any) -> Inputs:
+def inputs_of(layer: Layer, queues: list[tuple[Source, EventQueue]], picture: Any) -> Inputs:
     """What a layer that is no sum reads: its queues, and what it takes of the joined pictures, (H, W, C) float32."""
     parts = {source.name: picture_of(source, picture) for source in layer.analog}
     if len(parts) < 2:

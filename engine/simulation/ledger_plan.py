@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,15 +24,15 @@ class Pair(NamedTuple):
     node : int
         Which of `LedgerPlan.synapses` the events count for.
     source : Source
-    row : int or None
-        Of the source in `RunCounts.fired`; None where nobody has noted what it fires.
+    row : int
+        Of the source in `RunCounts.fired`.
     place : int
         In `RunCounts.counts`.
     """
 
     node: int
     source: Source
-    row: int | None
+    row: int
     place: int
 
 
@@ -43,8 +42,6 @@ class LedgerPlan:
     Parameters
     ----------
     program : Program
-    parts : sequence of sequences of Layer, optional
-        Of each layer, where they are not the program's own.
 
     Attributes
     ----------
@@ -60,14 +57,10 @@ class LedgerPlan:
     synapses : list of SynapseOperations
         Of one step. A node that feeds both neurons and the readout is run twice by the engine but counted once.
     pairs : list of Pair
-        Those of which what the source fires is noted.
-    unknown : list of Pair
-        The others: of a tile, only the layer that is run has its sources noted.
     """
 
-    def __init__(self, program: Program, parts: Sequence[Sequence[Layer]] | None = None) -> None:
+    def __init__(self, program: Program) -> None:
         layers = program.layers
-        parts = [layer.parts for layer in layers] if parts is None else parts
         tables = {name: program.network.encoded[name].level_table() for name in program.encoded}
         self.rows = {name: row for row, name in enumerate([*(layer.name for layer in layers), *tables])}
         self.begins = np.cumsum([0, *(len(layer.spiking) for layer in layers)])
@@ -88,20 +81,18 @@ class LedgerPlan:
             for name, shape in program.encoded.items()
         ]  # fmt: skip
         # The last one of a name counts, which has the parts of its own layer.
-        numbered = {part.node.name: part for of_layer in parts for part in of_layer}
+        numbered = {part.node.name: part for layer in layers for part in layer.parts}
         names = {name: number for number, name in enumerate(numbered)}
         self.synapses = [_synapses(part) for part in numbered.values()]
         found = [
-            (part, Pair(names[part.node.name], source, self.rows.get(source.name), place))
-            for first, of_layer in zip(self.begins.tolist(), parts, strict=False)
+            (part, Pair(names[part.node.name], source, self.rows[source.name], place))
             for place, (part, source) in enumerate(
-                ((part, source) for part in of_layer for source in part.spiking), first
+                (part, source) for layer in layers for part in layer.parts for source in part.spiking
             )
             if part is numbered[part.node.name]
         ]
-        self.unknown = [pair for _, pair in found if pair.row is None]
-        self.pairs = [pair for _, pair in found if pair.row is not None]
-        fans = [part.fan_out for part, pair in found if pair.row is not None]
+        self.pairs = [pair for _, pair in found]
+        fans = [part.fan_out for part, _ in found]
         self.usual, self.channels = (
             np.array(numbers, np.int64).reshape(-1, 1, 1)
             for numbers in ([math.prod(fan.usual) for fan in fans], [fan.channels for fan in fans])

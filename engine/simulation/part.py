@@ -130,6 +130,6 @@ def dense_work(layer: Layer, steps: int) -> int:
 
 def _entries_of_rows(layer: Layer, inputs: Inputs) -> NDArray[np.int64]:
     rows = np.zeros(layer.incoming[1] + 1, np.int64)
-    for _, queue, _ in inputs.queues:
+    for _, queue in inputs.queues:
         rows[1:] += queue.start[:, -1] - queue.start[:, 0]
     return rows.cumsum()

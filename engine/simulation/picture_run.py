@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +14,19 @@ from ..binding.bounds import picture_limit
 from ..binding.layer import Source
 from ..events import STEPS_PER_QUEUE, EventQueue, joined_steps, one_step_later, queue_of_levels, silent_queue
 from ..float32 import largest_size, without_subnormals
-from ..operations import Operations
 from ..threads import WorkerThreads
 from .bound_program import BoundGroup, put_back, take_bound
-from .counting import OperationsCounter
 from .encoded_input import analog_channels, encoded_inputs
 from .event_inputs import Streams
 from .layer_run import LayerRun
 from .layer_state import Inputs, inputs_of
 from .lazy_result import LazyResult
+from .ledger_plan import plan_of
 from .probes import Probed, Traces
 from .queue_memory import QueueMemory
 from .recording import Recorder
 from .result import Result
+from .run_counts import RunCounts
 from .state import State
 
 _ORDINARY = 2.0**64
@@ -118,7 +118,7 @@ class PictureRun:
         self.workers = workers
         self.threads = threads
         self.recorder = Recorder(program, steps, record)
-        self.counter = OperationsCounter(program, steps)
+        self.counts = RunCounts(plan_of(program), steps)
         self.kernels: dict[str, set[str]] = defaultdict(set)
         self._steps_in_all = steps + (0 if before is None else before.steps)
         self._averaged = steps + (0 if before is None else before.averaged)
@@ -180,7 +180,7 @@ class PictureRun:
             if name in before.arriving:
                 assert state.layer.levels is not None
                 self._before[name] = queue_of_levels(before.arriving[name])
-                self.counter.noted.arriving[name] = state.layer.levels.counts(before.arriving[name])
+                self.counts.arriving[name] = state.layer.levels.counts(before.arriving[name])
 
     @property
     def _state_after(self) -> State:
@@ -205,7 +205,7 @@ class PictureRun:
         group.begin()
         for name, encoded in self._encoded.items():
             self._queues[name] = encoded.queue(steps.start, steps.stop - steps.start)
-            self.counter.add_encoded(name, self._queues[name], steps.start)
+            self.counts.add_encoded(name, encoded.levels, self._queues[name], steps.start)
             if self.recorder.wants_queues:
                 self.recorder.add_queue(name, encoded.levels, self._queues[name], steps)
         meanwhile = functools.partial(self._add_inputs, steps.start) if is_new else None
@@ -295,7 +295,7 @@ class PictureRun:
             events,
         )
         queue = run.run(self.workers, self.threads)
-        self.counter.add_run(layer, run.fired, run.counts, run.updates, steps)
+        self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
         self.kernels[layer.name].update(run.kernels)
         if queue is not None:
             group.note(index, queue)
@@ -309,7 +309,7 @@ class PictureRun:
         """What each part of a layer reads."""
         inputs = []
         for part in layer.parts:
-            queues = [(s, self._queue(group, s, part), self.program.emit[s.name]) for s in part.spiking]
+            queues = [(s, self._queue(group, s, part)) for s in part.spiking]
             inputs.append(inputs_of(part, queues, self.picture))
         return inputs
 
@@ -333,21 +333,21 @@ class PictureRun:
         """Count what the layers that read the analog input make of it."""
         for part in (part for layer in self.program.layers for part in layer.parts):
             if part.analog:
-                self.counter.add_input(part, self.picture, first_step)
+                self.counts.add_input(part, self.picture, first_step)
 
     def _count(self, group: BoundGroup, steps: slice) -> None:
         """Count what compiled calls have done."""
         layers = self.program.layers
         compiled = np.array([k for k in range(len(layers)) if self._is_compiled(group, k)], np.int64)
         if compiled.size:
-            self.counter.add_compiled(compiled, *group.counted(compiled), steps)
+            self.counts.add_compiled(compiled, *group.counted(compiled), steps)
         for index in compiled.tolist():
             self.kernels[layers[index].name].add(group.kernels(index))
 
     def _result(self) -> Result:
         readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}
         return LazyResult(
-            ledger=self._ledger(),
+            ledger=self.counts.ledger,
             outputs={
                 name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._averaged)
                 for name, readout in readouts.items()
@@ -359,11 +359,6 @@ class PictureRun:
             | ({"state": self._state_after} if self._keeps_state else {})
             | ({} if self._traces is None else {"traces": self._traces.recorded}),
         )
-
-    def _ledger(self) -> Callable[[], Operations]:
-        """What works the ledger out, when somebody looks at it."""
-        counts = self.counter.noted
-        return lambda: counts.operations
 
 
 def is_watched(layer: Layer, steps: int, largest: float) -> bool:

@@ -19,12 +19,12 @@ def add_products(layer: Layer, inputs: Inputs, steps: int, counts: Sequence[NDAr
     """
     channels, height, width = layer.incoming
     events = np.ones((steps, height, width, channels), np.bool_)
-    levels = [queue.dense_levels().transpose(0, 2, 3, 1) for _, queue, _ in inputs.queues]
-    for (source, _, _), of_source in zip(inputs.queues, levels, strict=True):
+    levels = [queue.dense_levels().transpose(0, 2, 3, 1) for _, queue in inputs.queues]
+    for (source, _), of_source in zip(inputs.queues, levels, strict=True):
         events[..., source.place] = of_source != 0
     found = products_of(layer, events)
     assert found is not None
-    for (source, _, _), of_source, count in zip(inputs.queues, levels, counts, strict=True):
+    for (source, _), of_source, count in zip(inputs.queues, levels, counts, strict=True):
         assert source.levels is not None
         own = found[..., source.place]
         for step in range(steps):

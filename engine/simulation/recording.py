@@ -14,7 +14,6 @@ class Recorder:
     """Collects spikes (of encoders, too), spike counts, membranes and the readout of one picture."""
 
     def __init__(self, program: Program, steps: int, record: frozenset[str]) -> None:
-        self._program = program
         self._record = record
         self.recorded: dict[str, object] = {}
         shapes = {layer.name: layer.outgoing for layer in program.layers if layer.neurons} | program.encoded
@@ -60,7 +59,7 @@ class Recorder:
         """Note the events of a layer, or of an Input with an encoder, over some steps."""
         levels = queue.dense_levels()
         if self.wants("spikes"):
-            self.spikes[name][steps] = self._program.emit[name][levels]
+            self.spikes[name][steps] = table.emit[levels]
         if self.wants("spike_count"):
             self.spike_count[name] += table.spikes[levels].sum(axis=0)
 

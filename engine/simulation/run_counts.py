@@ -1,4 +1,4 @@
-"""What a run has counted, and the ledger that follows from it."""
+"""What is counted as layers are run, and the ledger that follows from it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..binding import Layer
+from ..events import EventQueue
+from ..kernels.vectors import LEVEL_BITS
+from ..neurons import LevelTable
 from ..operations import InputOperations, NeuronOperations, Operations, SynapseOperations, SynapticEvents
 from ..operations.nodes import counted
+from .analog_macs import analog_macs
 from .ledger_plan import LedgerPlan
 
 Emitted = TypeVar("Emitted", NeuronOperations, InputOperations)
 
 
 class RunCounts:
-    """Counts of one picture; `operations` is the ledger. It knows of no network.
+    """Counts of one picture, noted while it is run; `ledger` is what follows from them. It knows of no network.
 
     Parameters
     ----------
     plan : LedgerPlan
     steps : int
+    in_tiles : bool
+        Whether layers are run some rows at a time, of which each counts all that its events meet.
 
     Attributes
     ----------
@@ -32,22 +39,72 @@ class RunCounts:
         Pixels of event-driven neurons that were updated.
     macs : dict of str to dict
         Multiply-accumulates of each node that reads the analog input, all and effective, by the step from which on it
-        is shown.
+        is shown, or the row from which on it is read.
     arriving : dict of str to (1 + K,) int64
         What was fired before the first step and arrives at it, through a delay.
     """
 
-    def __init__(self, plan: LedgerPlan, steps: int) -> None:
+    def __init__(self, plan: LedgerPlan, steps: int, in_tiles: bool = False) -> None:
         self.plan = plan
         self.steps = steps
+        self._in_tiles = in_tiles
         self.fired = np.zeros((len(plan.rows), 1 + plan.kinds, steps), np.int64)
         self.counts = np.zeros((plan.begins[-1], 2, 1 + plan.kinds, steps), np.int64)
         self.updates = np.zeros((len(plan.begins) - 1, steps), np.int64)
         self.macs: dict[str, dict[int, tuple[int, int]]] = {}
         self.arriving: dict[str, NDArray[np.int64]] = {}
 
-    @property
-    def operations(self) -> Operations:
+    # --- While layers are run ----------------------------------------------------------------------------------------
+
+    def add_input(self, layer: Layer, picture: NDArray[np.float32], first: int = 0) -> None:
+        """Note the multiply-accumulates of a layer that reads the analog input, from one step, or row, on.
+
+        (H, W, C), pictures joined. Of a node that feeds both neurons and the readout, noted twice and counted once.
+        """
+        self.macs.setdefault(layer.node.name, {})[first] = analog_macs(layer, picture)
+
+    def add_run(
+        self, name: str, fired: NDArray[np.int64], counts: NDArray[np.int64], updates: NDArray[np.int64], steps: slice
+    ) -> None:
+        """Note the events that a layer fired at some steps, what those that it read have met, and what was updated.
+
+        `fired`, `counts` and `updates` are as in `LayerRun`, whose steps may be more.
+        """
+        # Noted now and worked out in the end, all at once: between kernels, little of this would be in the caches.
+        row, size = self.plan.rows[name], steps.stop - steps.start
+        self.fired[row, : len(fired), steps] += fired[:, :size]
+        self.updates[row, steps] += updates[:size]
+        of_layer = self.counts[self.plan.begins[row] : self.plan.begins[row + 1]]
+        of_layer[:, :, : counts.shape[2], steps] += counts[..., :size]
+
+    def add_compiled(
+        self,
+        layers: NDArray[np.int64],
+        fired: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        updates: NDArray[np.int64],
+        steps: slice,
+    ) -> None:
+        """The same of several layers of the program, by number, their `counts` one after the other."""
+        kinds, begins = fired.shape[1], self.plan.begins
+        self.fired[layers, :kinds, steps] = fired
+        self.updates[layers, steps] = updates[:, : steps.stop - steps.start]
+        if len(counts) == begins[-1]:
+            self.counts[:, :, :kinds, steps] = counts
+            return
+        places = np.concatenate([np.arange(begins[layer], begins[layer + 1]) for layer in layers.tolist()])
+        self.counts[places, :, :kinds, steps] = counts
+
+    def add_encoded(self, name: str, table: LevelTable, queue: EventQueue, first_step: int) -> None:
+        """Note the spikes that an Input's encoder has made, from one step on."""
+        row = self.plan.rows[name]
+        for step in range(queue.steps):
+            levels = (queue.levels >> queue.levels.dtype.type(LEVEL_BITS * step)).astype(np.uint8)
+            self.fired[row, : 1 + table.kinds, first_step + step] = table.counts(levels)
+
+    # --- The ledger --------------------------------------------------------------------------------------------------
+
+    def ledger(self) -> Operations:
         """The ledger of the steps noted so far."""
         plan = self.plan
         spikes = np.ascontiguousarray(self.fired[:, 1:].swapaxes(1, 2))
@@ -86,24 +143,17 @@ class RunCounts:
         """What the events of each source cause in each node of synapses; a source that is joined twice counts twice."""
         plan = self.plan
         found: list[dict[str, SynapticEvents]] = [{} for _ in plan.synapses]
-        for pair in plan.unknown:
-            zeros = np.zeros((2, self.steps), np.int64)
-            binary = np.zeros((self.steps, pair.source.thresholds), np.int64)
-            found[pair.node][pair.source.name] = SynapticEvents(zeros[0], binary, zeros[1])
-        if plan.pairs:
-            self._add_pairs(found)
-        return found
-
-    def _add_pairs(self, found: list[dict[str, SynapticEvents]]) -> None:
-        """Add what the events of a source cause in a node, for all pairs of them at once."""
-        plan = self.plan
+        if not plan.pairs:
+            return found
+        # For all pairs of a source and a node at once.
         fired = self.fired[plan.source_rows]
         for number, pair in plan.delayed:
             fired[number] = _arriving(fired[number], pair.source.delay)
             before = self.arriving.get(pair.source.name, np.zeros(1, np.int64))
             fired[number, : len(before), 0] += before
         uneven, zeros = self.counts[plan.places].swapaxes(0, 1)
-        accumulates = (plan.usual * fired + uneven) * plan.channels
+        usual = 0 if self._in_tiles else plan.usual
+        accumulates = (usual * fired + uneven) * plan.channels
         effective = accumulates[:, 0] - zeros[:, 0]
         by_threshold = np.ascontiguousarray(accumulates[:, 1:].swapaxes(1, 2))
         for number, pair in enumerate(plan.pairs):
@@ -111,6 +161,7 @@ class RunCounts:
             new = SynapticEvents(accumulates[number, 0], binary, effective[number])
             of_node, name = found[pair.node], pair.source.name
             of_node[name] = of_node[name] + new if name in of_node else new
+        return found
 
 
 def _arriving(fired: NDArray[np.int64], delay: int) -> NDArray[np.int64]:

@@ -213,7 +213,7 @@ def _ledger(plan: LedgerPlan, steps: int, pictures: int, counts: list[_Counts]) 
             run.fired[plan.rows[name], 1] += found.fired * found.spikes
             for met, (place, delay) in zip(found.met, found.readers, strict=True):
                 run.counts[place, 1, 0, delay:] += met[: steps - delay]
-    return run.operations.of_pictures(pictures)
+    return run.ledger().of_pictures(pictures)
 
 
 def _add_currents(

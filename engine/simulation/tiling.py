@@ -12,15 +12,16 @@ from ..binding.layer import NOTHING_READ
 from ..binding.window import RowRange
 from ..events import EventQueue, silent_queue
 from ..float32 import largest_size
-from ..operations import Operations, SynapseOperations
 from ..threads import WorkerThreads
-from .counting import OperationsCounter
 from .layer_run import LayerRun
 from .layer_state import Inputs, LayerState, inputs_of
+from .lazy_result import LazyResult
+from .ledger_plan import plan_of
 from .picture_run import is_watched, sorted_kernels, step_groups
 from .recording import Recorder
 from .result import Result
 from .row_buffer import RowBuffer
+from .run_counts import RunCounts
 from .tile_schedule import TileSchedule, TileStep
 
 
@@ -52,25 +53,21 @@ class TiledRun:
         self.threads = threads
         self.tile = tile
         self.buffers = {layer.name: RowBuffer() for layer in program.layers}
-        self._index = {layer.name: index for index, layer in enumerate(program.layers)}
         self.outputs = {
             layer.name: np.empty(layer.outgoing, np.float32) for layer in program.layers if not layer.neurons
         }
         self.recorder = Recorder(program, steps, record)
         self.kernels: dict[str, set[str]] = {}
-        nothing = OperationsCounter(program, steps).noted.operations
-        self.neurons, self.synapses = dict(nothing.neurons), dict(nothing.synapses)
-        # A node that feeds both neurons and the readout is run twice but counted once.
-        self.counting = {part.node.name: layer.name for layer in reversed(program.layers) for part in layer.parts}
+        self.counts = RunCounts(plan_of(program), steps, in_tiles=True)
 
     def run(self) -> Result:
         """All layers of all tiles."""
         for step in TileSchedule(self.program, self.picture.shape[1], self.tile):
             self._run_step(step)
-        return Result(
+        return LazyResult(
+            ledger=self.counts.ledger,
             outputs=self.outputs,
             steps=self.steps,
-            operations=Operations(self.steps, 1, self.neurons, self.synapses),
             seconds=0.0,
             kernels=sorted_kernels(self.kernels),
             recorded=self.recorder.recorded,
@@ -95,12 +92,12 @@ class TiledRun:
 
     def _run_groups(self, step: TileStep, state: LayerState, recorder: Recorder) -> list[EventQueue]:
         """All groups of steps; returns the events of each of them, none for the readout."""
-        layer, counter = state.layer, self._counter(step)
+        layer = state.layer
         windows = [self._windows(*each) for each in zip(step.layer.parts, step.windows, strict=True)]
         pictures = [self._by_pixel[slice(*each.window.inputs)] for each in layer.parts if each.window is not None]
         for part, picture in zip(layer.parts, pictures, strict=True):
             if part.analog:
-                counter.add_input(part, picture)
+                self.counts.add_input(part, picture, step.rows[0])
         queues, first = [], 0
         for group, size in enumerate(self._sizes):
             steps = slice(first, first + size)
@@ -109,12 +106,11 @@ class TiledRun:
             queue = run.run(self.workers, self.threads)
             if layer.name in self._watched:
                 state.watch()
-            counter.add_run(layer, run.fired, run.counts, run.updates, steps)
+            self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
             self.kernels.setdefault(layer.name, set()).update(run.kernels)
             recorder.add_run(layer, queue, run.currents, steps)
             queues += [] if queue is None else [queue]
             first += size
-        self._count(step, counter.noted.operations)
         return queues
 
     def _inputs(
@@ -125,29 +121,10 @@ class TiledRun:
         group: int,
     ) -> list[Inputs]:
         """What each part of some rows reads in a group of steps, of its windows and of its rows of the picture."""
-        emit = self.program.emit
         return [
-            inputs_of(part, [(s, events[s.name][group], emit[s.name]) for s in part.spiking], picture)
+            inputs_of(part, [(s, events[s.name][group]) for s in part.spiking], picture)
             for part, events, picture in zip(layer.parts, windows, pictures, strict=True)
         ]
-
-    def _counter(self, step: TileStep) -> OperationsCounter:
-        """Counts of these rows alone; a counter of accumulates has to know the layers that they come from."""
-        names = {source.name for source in step.layer.sources if not source.analog} | {step.layer.name}
-        layers = tuple(self.program.layers[index] for index in sorted(map(self._index.__getitem__, names)))
-        return OperationsCounter(replace(self.program, layers=layers, prepared={}), self.steps)
-
-    def _count(self, step: TileStep, new: Operations) -> None:
-        name = step.layer.name
-        if step.layer.neurons is not None:
-            fired, more = self.neurons[name], new.neurons[name]
-            # Those of clocked neurons, of the whole picture, are known from the beginning.
-            updates = fired.updates + more.updates if step.layer.event_driven else fired.updates
-            events, spikes = fired.events + more.events, fired.spikes + more.spikes
-            self.neurons[name] = replace(fired, events=events, spikes=spikes, updates=updates)
-        for node in {part.node.name for part in step.layer.parts}:
-            if self.counting[node] == name:
-                self.synapses[node] = _added(self.synapses[node], new.synapses[node])
 
     def _windows(self, part: Layer, window: RowRange) -> dict[str, list[EventQueue]]:
         """Events that a part of a layer reads, by source and group of steps."""
@@ -172,13 +149,3 @@ class TiledRun:
             if isinstance(whole, dict) and isinstance(part, dict):
                 for each, values in part.items():
                     whole.setdefault(each, np.empty(step.layer.outgoing, values.dtype))[..., rows, :] = values
-
-
-def _added(total: SynapseOperations, new: SynapseOperations) -> SynapseOperations:
-    """The counts of a node so far and those of some rows; `dense_macs` are those of the whole picture already."""
-    return replace(
-        total,
-        sources={name: events + new.sources[name] for name, events in total.sources.items()},
-        macs=total.macs + new.macs,
-        macs_effective=total.macs_effective + new.macs_effective,
-    )

@@ -78,10 +78,10 @@ class ValueCurrents:
         shape = (self._steps, last - first, width, channels)
         values = scratch.values(int(np.prod(shape))).reshape(shape)
         values[:] = 0
-        for source, queue, emit in self._inputs.queues:
-            levels = queue.levels.view(np.uint8)
+        for source, queue in self._inputs.queues:
+            levels, each = queue.levels.view(np.uint8), queue.levels.itemsize
             place = (first, source.channel_offset)
-            emitted_rows(queue.start, queue.channels, levels, queue.levels.itemsize, emit, *place, values)
+            emitted_rows(queue.start, queue.channels, levels, each, source.emit, *place, values)
         picture = self._inputs.picture[first:last]
         if self._inputs.in_place:
             values += picture
