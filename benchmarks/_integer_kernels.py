@@ -13,8 +13,9 @@ from _random_events import Clock, inputs_of
 from spikeunet.engine.binding import Layer, allowed_kernels
 from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels.dot import host_dots
-from spikeunet.engine.simulation import event_integers, integer_products, phases
-from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
+from spikeunet.engine.simulation.currents import Inputs, events, plane_products
+from spikeunet.engine.simulation.layer_run import LayerRun
+from spikeunet.engine.simulation.layer_state import LayerState
 
 EVENTS = "events"
 QUADS = "event-integers"
@@ -86,8 +87,8 @@ def one_kind(layer: Layer, kind: str) -> Layer:
 def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, np.ndarray]:
     """Seconds of unpacking and of adding up on one thread, and the sums of all steps; of a layer without neurons."""
     state = LayerState(layer)
-    unpacks = ((phases, "decode_rows"), (integer_products, "fill_planes"), (event_integers, "decode_quanta"))
-    adds = ((phases, "gather_band"), (integer_products, "dot_band"), (event_integers, "gather_band"))
+    unpacks = ((events, "decode_rows"), (plane_products, "fill_planes"), (events, "decode_quanta"))
+    adds = ((events, "gather_band"), (plane_products, "dot_band"))
     run = LayerRun(state, [inputs], steps, keep_currents=False, lasting=True)
     with Clock(*unpacks, *adds) as clock:
         run.run(None, 1)

@@ -13,7 +13,7 @@ import numpy as np
 from spikeunet.engine import EventQueue
 from spikeunet.engine.binding import Layer
 from spikeunet.engine.events import channel_type, level_type, mask_bytes
-from spikeunet.engine.simulation.layer_run import Inputs
+from spikeunet.engine.simulation.currents import Inputs
 
 
 def random_queue(channels: int, height: int, width: int, steps: int, activity: float) -> tuple[EventQueue, int]:

@@ -41,8 +41,9 @@ from _random_events import Clock, inputs_of
 from spikeunet.converters import quantize_weights
 from spikeunet.engine import Network, load_model, read_picture, simulate
 from spikeunet.engine.binding import Layer, Program, allowed_kernels, build_program
-from spikeunet.engine.simulation import phases
-from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
+from spikeunet.engine.simulation.currents import Inputs, events
+from spikeunet.engine.simulation.layer_run import LayerRun
+from spikeunet.engine.simulation.layer_state import LayerState
 
 _ACTIVITIES, _INTEGER_ACTIVITIES = "0.01,0.03,0.1,0.3", "0.003,0.01,0.03,0.1,0.3,0.6"
 
@@ -79,7 +80,7 @@ def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float
             run.events.put_back()
         # Where events last, the bands are run one by one, and their kernels can be told apart.
         run = LayerRun(LayerState(layer), [inputs], steps, keep_currents=False, lasting=True)
-        with Clock((phases, "gather_band")) as clock:
+        with Clock((events, "gather_band")) as clock:
             run.run(None, 1)
         kernel.append(clock.seconds["gather_band"])
     return statistics.median(kernel[1:]), statistics.median(whole[1:])

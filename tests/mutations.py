@@ -209,9 +209,9 @@ MUTATIONS = [
     ),
     Mutation(
         "sums of a max pool forgotten from one group of steps to the next",
-        "simulation/value_currents.py",
-        "self._state[first:last]",
-        "self._state[first:last].copy()",
+        "simulation/currents/values.py",
+        "self.state.synaptic[first:last]",
+        "self.state.synaptic[first:last].copy()",
         kinds="max_pool2d conv2d",
     ),
     Mutation(

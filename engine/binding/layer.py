@@ -57,6 +57,12 @@ class Source:
         """Its channels in the joined input."""
         return slice(self.channel_offset, self.channel_offset + self.channels)
 
+    def of_picture(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The channels of all inputs, (H, W, C), that an analog source is."""
+        if picture.shape[2] == self.channels:
+            return picture
+        return np.ascontiguousarray(picture[..., self.picture_channel : self.picture_channel + self.channels])
+
     @property
     def emit(self) -> NDArray[np.float32]:
         """(256,), the value of each level of what spikes."""
@@ -347,7 +353,7 @@ class Layer(Binding):
     # --- What others have worked out ---------------------------------------------------------------------------------
 
     @lazy_property
-    def band_tables(self) -> dict[tuple[tuple[RowRange, ...], bool, bool], NDArray[np.void]]:
+    def band_tables(self) -> dict[tuple[tuple[RowRange, ...], str, bool], NDArray[np.void]]:
         """Tables of bands, as the simulation has worked them out."""
         return {}
 

@@ -11,7 +11,6 @@ from ..binding import Layer
 from ..binding.layer import Source
 from ..binding.products import most_products_of, products_of
 from ..graph import ZeroFanOut
-from .layer_state import picture_of
 
 
 def analog_macs(layer: Layer, picture: NDArray[np.float32]) -> tuple[int, int]:
@@ -19,7 +18,7 @@ def analog_macs(layer: Layer, picture: NDArray[np.float32]) -> tuple[int, int]:
     analog = [source for source in layer.sources if source.analog]
     macs = layer.fan_out.total(sum(source.channels for source in analog))
     macs += sum(most_products_of(layer, source) for source in analog)
-    effective = sum(_effective_macs(layer, picture_of(source, picture), source.channel_offset) for source in analog)
+    effective = sum(_effective_macs(layer, source.of_picture(picture), source.channel_offset) for source in analog)
     return macs, effective + _effective_products(layer, analog, picture)
 
 
@@ -51,7 +50,7 @@ def _effective_products(layer: Layer, analog: list[Source], picture: NDArray[np.
         return 0
     present = np.ones((1, *layer.incoming[1:], layer.incoming[0]), np.bool_)
     for source in analog:
-        present[0, ..., source.place] = picture_of(source, picture) != 0
+        present[0, ..., source.place] = source.of_picture(picture) != 0
     found = products_of(layer, present)
     return 0 if found is None else sum(int(found[..., source.place].sum()) for source in analog)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..binding import Layer
 from ..lazy import lazy_property
+from .currents import Part
 
 _BAND_BYTES = 1 << 19
 """What a band reads and writes should stay in a core's second-level cache, with a block's weights."""
@@ -41,9 +44,7 @@ class Bands:
         return np.array(self.shares, np.int64)
 
 
-def bands_in_cache(
-    height: int, row_bytes: int, weights: int, threads: int, smallest_part: int = SMALLEST_PART
-) -> Bands:
+def bands_in_cache(height: int, row_bytes: int, weights: int, threads: int, smallest_part: int) -> Bands:
     """Rows of each band: few enough for the cache, and ever fewer, so that all threads end at the same time.
 
     `row_bytes` is what an output row takes; a band may take as much as the `weights` do.
@@ -53,6 +54,15 @@ def bands_in_cache(
     if weights >= _MANY_WEIGHTS:
         least = -(-height // (threads if weights >= 4 * _MANY_WEIGHTS else 2 * threads))
     return bands_of(height, most, max(least, 1), threads)
+
+
+def bands_of_layer(layer: Layer, parts: Sequence[Part], steps: int, threads: int, share: float = 1.0) -> Bands:
+    """The bands of a layer, whose parts read what they read; of its pixels about a share is computed."""
+    _, height, width = layer.outgoing
+    fired = int(height * width * layer.padded_channels * steps * share)
+    row_bytes = max((sum(part.input_bytes for part in parts) + fired) // height, 1)
+    smallest = SMALLEST_DENSE_PART if parts[0].spreads_out or not parts[0].inputs.queues else SMALLEST_PART
+    return bands_in_cache(height, row_bytes, sum(part.weight_bytes for part in parts), threads, smallest)
 
 
 @functools.cache

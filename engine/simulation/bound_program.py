@@ -30,12 +30,12 @@ from ..kernels.sources import source_table
 from ..kernels.tables import CALL
 from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
 from ..threads import WorkerThreads
-from .band_rows import SMALLEST_DENSE_PART, SMALLEST_PART, bands_in_cache
+from .band_rows import bands_of_layer
 from .compiled_layers import is_compiled
-from .event_sources import EXPECTED_SHARE, counted_sources
+from .currents import Inputs, Part, part_of
+from .currents.sources import counted_sources
 from .layer_run import THREADED_WORK, by_step, whole_work
-from .layer_state import Inputs, LayerState
-from .part import Part
+from .layer_state import LayerState
 from .phases import LayerBands
 from .queue_memory import QueueMemory
 from .scratch import Scratch
@@ -243,24 +243,13 @@ class BoundGroup:
         return WorkerMemory(self._scratches[worker], *counts, self._counters[index])
 
     def _part(self, index: int, choice: int) -> Part:
-        state, inputs = self._states[index], self._inputs[index]
+        inputs = self._inputs[index]
         assert inputs is not None
-        channels, height, width = state.layer.incoming
-        all_active = np.arange(height + 1) * (width * channels)
-        return Part(state, inputs, self.steps, all_active, self._kernels[index][choice])
+        return part_of(self._states[index], inputs, self.steps, self._kernels[index][choice])
 
     def _layer_bands(self, index: int, part: Part) -> LayerBands:
-        layer, smallest = part.layer, SMALLEST_DENSE_PART
-        row_bytes = layer.outgoing[2] * layer.padded_channels * self.steps
-        if part.pool is not None:
-            row_bytes += part.pool.row_bytes
-        elif part.dot is not None:
-            row_bytes += part.dot.plane_bytes(layer)
-        elif part.inputs.queues:
-            smallest = SMALLEST_PART
-            row_bytes += int(part.input_bytes * EXPECTED_SHARE) // layer.outgoing[1]
-        bands = bands_in_cache(layer.outgoing[1], row_bytes, part.weight_bytes, self._threads, smallest)
-        return LayerBands(part.state, [part], self.steps, bands, None, self.event_memories[index], known=False)
+        bands = bands_of_layer(part.layer, [part], self.steps, self._threads)
+        return LayerBands(part.state, [part], self.steps, bands, None, self.event_memories[index])
 
     def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""

@@ -19,16 +19,15 @@ from ..kernels.float_mode import flushing
 from ..kernels.shared_counter import TAKEN
 from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..threads import WorkerThreads
-from .band_rows import SMALLEST_DENSE_PART, Bands, bands_in_cache
-from .layer_state import Inputs, LayerState
-from .part import OPERATIONS_OF_A_NEURON, Part, dense_work
+from .band_rows import bands_of_layer
+from .currents import Inputs, Part, part_of
+from .currents.part import OPERATIONS_OF_A_NEURON, dense_work
+from .layer_state import LayerState
 from .phases import FiredBand, LayerBands
 from .products import add_products
 from .queue_memory import QueueMemory, has_memory
 from .scratch import Scratch
 from .worker_memory import Phase, WorkerMemory
-
-__all__ = ["Inputs", "LayerRun", "LayerState"]
 
 THREADED_WORK = 4_000_000
 """Operations under which a layer is done sooner than a second thread wakes up."""
@@ -66,7 +65,7 @@ class LayerRun:
         self.state = state
         self.layer = state.layer
         self.steps = steps
-        self._parts = [Part(part, given, steps) for part, given in zip(state.parts, inputs, strict=True)]
+        self._parts = [part_of(*each, steps) for each in zip(state.parts, inputs, strict=True)]
         self.kernels = tuple(dict.fromkeys(part.kernels for part in self._parts))
         self.fired = np.zeros(_count_shape(self.layer.thresholds), np.int64)
         self.updates = np.zeros(STEPS_PER_QUEUE, np.int64)
@@ -82,10 +81,10 @@ class LayerRun:
     def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
         """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
         self.state.inject()
-        for values in (part.values for part in self._parts if part.values is not None):
-            values.prepare()
+        for part in self._parts:
+            part.prepare()
         threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
-        bands = self._bands(threads)
+        bands = bands_of_layer(self.layer, self._parts, self.steps, threads, self._share_computed())
         if self.events is None and not self._lasting and has_memory(self.layer, self.steps):
             self.events = QueueMemory(self.layer, self.steps, len(bands.rows))
         layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.currents, self.events)
@@ -135,19 +134,10 @@ class LayerRun:
         neurons = math.prod(self.layer.outgoing) * OPERATIONS_OF_A_NEURON * self.steps
         return sum(part.work for part in self._parts) + neurons
 
-    def _bands(self, threads: int) -> Bands:
-        """Rows of each band."""
-        _, height, width = self.layer.outgoing
-        weights = sum(part.weight_bytes for part in self._parts)
-        fired = int(height * width * self.layer.padded_channels * self.steps * self._share_computed())
-        total = sum(part.input_bytes for part in self._parts) + fired
-        smallest = {} if self._parts[0].dot is None else {"smallest_part": SMALLEST_DENSE_PART}
-        return bands_in_cache(height, max(total // height, 1), weights, threads, **smallest)
-
     def _share_computed(self) -> float:
         """About the share of the pixels that are computed, taken for no less than _LEAST_SHARE."""
         part, (_, height, width) = self._parts[0], self.layer.outgoing
-        if self.state.awake is None or part.dot is not None:
+        if self.state.awake is None or part.spreads_out:
             return 1.0
         reached = int(part.row_sizes[-1]) * math.prod(part.layer.fan_out.usual)
         return min(max(reached / (height * width), _LEAST_SHARE), 1.0)

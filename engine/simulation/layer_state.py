@@ -1,4 +1,4 @@
-"""What a layer carries from step to step, and what it reads."""
+"""What a layer carries from step to step."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import Layer
-from ..binding.layer import Source
-from ..events import EventQueue
 from ..float32 import all_finite, beyond
 from ..memory import aligned_empty
 from ..neurons import LadderModel
@@ -185,41 +183,3 @@ class LayerState:
                 raise beyond(self.layer.name, "the readout")
         elif self.membrane is not None and not all_finite(self.membrane):
             raise beyond(self.layer.name, "a membrane potential")
-
-
-@dataclass(eq=False)
-class Inputs:
-    """What a layer reads in a group of steps.
-
-    Parameters
-    ----------
-    queues : list of (Source, EventQueue)
-        Each spiking source with its queue.
-    picture : (H, W, C) float32
-        The analog input.
-    in_place : bool
-        Whether the picture has all channels that the layer reads, zeros where those are spikes: of a layer that reads
-        several inputs. Otherwise it is what each of the layer's analog sources is.
-    """
-
-    queues: list[tuple[Source, EventQueue]]
-    picture: NDArray[np.float32]
-    in_place: bool = False
-
-
-def inputs_of(layer: Layer, queues: list[tuple[Source, EventQueue]], picture: Any) -> Inputs:
-    """What a layer that is no sum reads: its queues, and what it takes of the joined pictures, (H, W, C) float32."""
-    parts = {source.name: picture_of(source, picture) for source in layer.analog}
-    if len(parts) < 2:
-        return Inputs(queues, next(iter(parts.values()), picture))
-    whole = np.zeros((*picture.shape[:2], layer.incoming[0]), np.float32)
-    for source in layer.analog:
-        whole[..., source.channel_offset : source.channel_offset + source.channels] = parts[source.name]
-    return Inputs(queues, whole, in_place=True)
-
-
-def picture_of(source: Source, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The channels of the joined pictures, (H, W, C), that an analog source is."""
-    if picture.shape[2] == source.channels:
-        return picture
-    return np.ascontiguousarray(picture[..., source.picture_channel : source.picture_channel + source.channels])

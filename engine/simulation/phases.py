@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding.gather_layer import GatherLayer
-from ..binding.pool_layer import PoolLayer
 from ..binding.stepper import Stepper
 from ..events import mask_bytes
 from ..float32 import beyond
 from ..kernels.arguments import (
     BandTable,
     Constant,
-    Entries,
     EventMemory,
     LadderNeurons,
     OutputRows,
@@ -29,19 +27,13 @@ from ..kernels.arguments import (
 from ..kernels.compact import compact_rows
 from ..kernels.count import count_levels
 from ..kernels.count_by_level import count_by_level
-from ..kernels.decode import decode_analog_rows, decode_nothing, decode_rows
 from ..kernels.finish import finish_band
-from ..kernels.gather import gather_band
-from ..kernels.pooling import clear_sums, divide_by_area, fire_currents, pool_analog, pool_events
-from ..kernels.processor import host_lanes
+from ..kernels.pooling import fire_currents
 from ..kernels.readout import add_to_readout
-from ..kernels.sources import packed_sources
 from ..kernels.tables import BAND, Touched
-from ..kernels.window_block import window_token
 from .band_rows import Bands
-from .event_sources import event_sources
+from .currents import Part, Target
 from .layer_state import LayerState
-from .part import Part
 from .queue_memory import VECTOR_BYTES, QueueMemory, compress_token
 from .scratch import Scratch
 from .touched_pixels import TouchedPixels
@@ -67,8 +59,6 @@ class LayerBands:
         Receives the running sum of a layer without neurons.
     events : QueueMemory or None
         Receives the events where it is there; otherwise each band's go to `fired`.
-    known : bool
-        Whether what is read is there already; otherwise these bands are for whatever will be.
     """
 
     def __init__(
@@ -79,7 +69,6 @@ class LayerBands:
         bands: Bands,
         currents: NDArray[np.float32] | None,
         events: QueueMemory | None,
-        known: bool = True,
     ) -> None:
         self.layer = layer = state.layer
         self._state = state
@@ -88,36 +77,26 @@ class LayerBands:
         self._bands = bands
         self._currents = currents
         self._events = events
-        self._known = known
         self._channels, _, self._width = layer.outgoing
         self._padded = layer.padded_channels
         summed = layer.parts != (layer,)
-        self._summands = [LayerBands(p.state, [p], steps, bands, None, None, known) for p in parts] if summed else []
+        self._summands = [LayerBands(p.state, [p], steps, bands, None, None) for p in parts] if summed else []
         self._table = BandTable(self._band_table(), self._padded, self._channels)
-        self._most_rows, self._most_inputs = (
-            int((self._table.table[f"end_{name}"] - self._table.table[f"first_{name}"]).max())
-            for name in ("row", "input")
-        )
+        self._most_rows = int((self._table.table["end_row"] - self._table.table["first_row"]).max())
         self._touched = TouchedPixels(state, self.part, steps, self._most_rows, self._width, currents is not None)
         self.fired: list[FiredBand | None] = [None] * len(bands.rows)
 
     def _band_table(self) -> NDArray[np.void]:
         """(n,) BAND."""
         part, rows = self.part, self._bands.rows
-        dense = part.dot or part.pool
-        known, key = self.layer.band_tables, (rows, dense is not None, self._events is not None)
+        known, key = self.layer.band_tables, (rows, part.kernels, self._events is not None)
         table = known.get(key)
         if table is None:
             own = np.array(rows, np.int64)
             table = np.zeros(len(rows), BAND)
             table["first_row"], table["end_row"] = own.T
-            if dense is not None:
-                names: tuple[str, ...] = ("first_input", "end_input", "first_counted", "end_counted")
-                inputs = dense.input_rows(rows, self.layer.incoming[1])
-            elif not self._summands:
-                names, inputs = ("first_input", "end_input"), self.layer.input_rows_of(rows)
-            else:
-                names, inputs = (), np.zeros((len(rows), 0), np.int64)
+            inputs = np.zeros((len(rows), 0), np.int64) if self._summands else part.input_rows(rows)
+            names = ("first_input", "end_input", "first_counted", "end_counted")
             for name, column in zip(names, inputs.T, strict=False):
                 table[name] = column
             if self._events is not None:
@@ -142,7 +121,7 @@ class LayerBands:
 
     def phases(self, memory: WorkerMemory) -> list[Phase]:
         """What a worker does for each band that it takes."""
-        find = self._touched.find(self._table, memory.scratch, self._known)
+        find = self._touched.find(self._table, memory.scratch, self.part.known)
         if self.layer.neurons is None:
             return [*find, *self._current(memory), self._read_out(memory.scratch)]
         words = memory.scratch.words(self._size(1), self._steps)
@@ -156,9 +135,7 @@ class LayerBands:
             return [*self._current(memory), step]
         neurons = self._ladder(memory.scratch)
         if isinstance(self.layer, GatherLayer):
-            if not self.layer.spiking:
-                return self._fire_picture(memory.scratch, neurons, words)
-            return [*self._inject(memory.scratch), *self._gather(memory, neurons, words)]
+            return self.part.phases(self._table, memory, self._target(memory.scratch, neurons, words))
         currents = memory.scratch.currents(self._size(self._steps))
         strides = (self._steps * self._padded, self._padded)
         token = self.layer.token(self._steps)
@@ -179,95 +156,11 @@ class LayerBands:
         currents = memory.scratch.currents(self._size(self._steps))
         if self._summands:
             return [Phase(self._add_up, (currents, [each.as_summand(own) for each, own in self._own(memory)]))]
-        if isinstance(self.layer, PoolLayer):
-            return self._pool(memory.scratch, currents)
-        if self.part.values is not None:
-            return [Phase(self._evaluate, (memory.scratch, currents))]
-        return [*self._inject(memory.scratch), *self._gather(memory, None, currents)]
+        return self.part.phases(self._table, memory, self._target(memory.scratch, None, currents))
 
-    def _gather(self, memory: WorkerMemory, neurons: LadderNeurons | None, target: NDArray[Any]) -> list[Phase]:
-        """Levels, or without neurons the currents, from events or from planes."""
+    def _target(self, scratch: Scratch, neurons: LadderNeurons | None, array: NDArray[Any]) -> Target:
         constant = Constant(self._state.constant, self._state.constant_stride)
-        in_integers = self.part.integer_phases(self._table, memory, self._most_inputs)
-        if in_integers:
-            *before, (kernel, arguments) = in_integers
-            given = (*arguments, constant, neurons, target)
-            given += () if self.part.dot is not None else (self._touched.of(memory.scratch),)
-            return [*(Phase(*each) for each in before), Phase(kernel, given)]
-        entries = self._entries(memory.scratch)
-        token = self.layer.token(self._steps)
-        touched = self._touched.of(memory.scratch)
-        gather = (self._table, token, self._connections, entries, 0, constant, neurons, target, touched)
-        return [self._decode(entries), Phase(gather_band, gather)]
-
-    def _entries(self, scratch: Scratch) -> Entries:
-        """Memory for the entries of any band."""
-        most = self.part.most_entries(self._table)
-        return Entries(*scratch.entries(self.layer.incoming[2], self._most_inputs, most, self._steps))
-
-    def _decode(self, entries: Entries) -> Phase:
-        """Unpack events; where there is no source but the picture, none."""
-        sources = event_sources(self.part.inputs, self._known, self._touched.skips)
-        if not sources:
-            return Phase(decode_nothing, (self._table, entries))
-        return Phase(decode_rows, (self._table, packed_sources(sources), entries, self._steps, self.layer.incoming[0]))
-
-    @property
-    def _connections(self) -> tuple[Any, NDArray[np.float32]]:
-        """What the gather kernels take of the layer."""
-        assert isinstance(self.layer, GatherLayer)
-        return self.layer.plan.tables, self.layer.weights
-
-    def _fire_picture(self, scratch: Scratch, neurons: LadderNeurons, words: Levels) -> list[Phase]:
-        """Levels of neurons that read the picture alone: its current is the same in each step and need not be kept."""
-        constant = Constant(self.layer.bias, 0)
-        if self._steps == 1:
-            return self._gather_picture(scratch, constant, neurons, words, 0)
-        currents, lanes = scratch.currents(self._size(1)), host_lanes()
-        vectors = self.layer.block_width // lanes
-        token = window_token(self._steps, 1, vectors, lanes, vectors)
-        fire = (self._table, token, currents, (self._padded, 0), neurons, words, self._width)
-        return [*self._gather_picture(scratch, constant, None, currents, 0), Phase(fire_currents, fire)]
-
-    def _inject(self, scratch: Scratch) -> list[Phase]:
-        """The analog input's current on top of the bias, which is kept for all steps."""
-        if not self.layer.injects or self._state.injected:
-            return []
-        line = self._width * self._padded
-        return self._gather_picture(scratch, Constant(self.layer.bias, 0), None, self._state.constant, line)
-
-    def _gather_picture(
-        self, scratch: Scratch, constant: Constant, neurons: LadderNeurons | None, target: NDArray[Any], line: int
-    ) -> list[Phase]:
-        """The analog input as events of one step."""
-        picture, offsets = self.part.inputs.picture, np.array(self._picture_offsets)
-        width, rows = self.layer.incoming[2], self._most_inputs
-        most = rows * width * picture.shape[2] * len(offsets)
-        entries = Entries(*scratch.entries(width, rows, most, 1))
-        decode = (self._table, picture, offsets, entries, self.layer.incoming[0])
-        given = (entries, line, constant, neurons, target, self._touched.of(scratch))
-        gather = (self._table, self.layer.token(1), self._connections, *given)
-        return [Phase(decode_analog_rows, decode), Phase(gather_band, gather)]
-
-    @property
-    def _picture_offsets(self) -> list[int]:
-        """Where the picture's channels begin among those that are read, as often as it comes."""
-        return [0] if self.part.inputs.in_place else [source.channel_offset for source in self.layer.analog]
-
-    def _pool(self, scratch: Scratch, means: NDArray[np.float32]) -> list[Phase]:
-        """Means of a band's windows, flat: rows, width, steps, padded channels."""
-        assert isinstance(self.layer, PoolLayer)
-        if self.part.pool is not None:
-            return [Phase(*each) for each in self.part.pool.phases(self._table, scratch, self._most_inputs, means)]
-        geometry, inputs = self.layer.pool_geometry, self.part.inputs
-        phases = [Phase(clear_sums, (self._table, geometry, self._steps, means))]
-        sources = packed_sources(event_sources(inputs, self._known))
-        if sources:
-            phases.append(Phase(pool_events, (self._table, geometry, sources, self._steps, means)))
-        for offset in self._picture_offsets:
-            analog = (self._table, geometry, inputs.picture, self._steps, offset, means)
-            phases.append(Phase(pool_analog, analog))
-        return [*phases, Phase(divide_by_area, (self._table, geometry, self._steps, means))]
+        return Target(constant, neurons, array, self._touched.of(scratch))
 
     def as_summand(self, memory: WorkerMemory) -> tuple[list[Callable[[int], None]], NDArray[np.float32], int]:
         """The phases of a part of a sum, where they leave its currents, and its channels there."""
@@ -296,13 +189,6 @@ class LayerBands:
             for phase in phases:
                 phase(index)
             total[:, : self._channels] += found[: size * padded].reshape(size, padded)[:, : self._channels]
-
-    def _evaluate(self, index: int, scratch: Scratch, currents: NDArray[np.float32]) -> None:
-        """Currents of synapses that compute them themselves."""
-        first, end, *_ = self._rows(index)
-        assert self.part.values is not None
-        size = (end - first) * self._width * self._steps * self._padded
-        self.part.values.run(scratch, (first, end), currents[:size])
 
     def _step(
         self, index: int, stepper: Stepper, currents: NDArray[np.float32], words: Levels, touched: Touched

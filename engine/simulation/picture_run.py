@@ -16,10 +16,10 @@ from ..events import STEPS_PER_QUEUE, EventQueue, joined_steps, one_step_later, 
 from ..float32 import largest_size, without_subnormals
 from ..threads import WorkerThreads
 from .bound_program import BoundGroup, put_back, take_bound
+from .currents import Inputs, inputs_of
 from .encoded_input import analog_channels, encoded_inputs
 from .event_inputs import Streams
 from .layer_run import LayerRun
-from .layer_state import Inputs, inputs_of
 from .lazy_result import LazyResult
 from .ledger_plan import plan_of
 from .probes import Probed, Traces

@@ -13,8 +13,9 @@ from ..binding.window import RowRange
 from ..events import EventQueue, silent_queue
 from ..float32 import largest_size
 from ..threads import WorkerThreads
+from .currents import Inputs, inputs_of
 from .layer_run import LayerRun
-from .layer_state import Inputs, LayerState, inputs_of
+from .layer_state import LayerState
 from .lazy_result import LazyResult
 from .ledger_plan import plan_of
 from .picture_run import is_watched, sorted_kernels, step_groups

@@ -12,9 +12,9 @@ from ..kernels.arguments import BandTable, OutputRows
 from ..kernels.sources import packed_sources
 from ..kernels.tables import Touched
 from ..kernels.touched import count_updates, count_updates_of_band, find_touched
-from .event_sources import event_sources
+from .currents import Part
+from .currents.sources import event_sources
 from .layer_state import LayerState
-from .part import Part
 from .scratch import Scratch
 from .worker_memory import Phase, WorkerMemory
 
@@ -44,7 +44,7 @@ class TouchedPixels:
     def __init__(self, state: LayerState, part: Part, steps: int, rows: int, width: int, currents_noted: bool) -> None:
         self._state, self._part, self._steps = state, part, steps
         self._rows, self._width = rows, width
-        self.skips = state.awake is not None and part.dot is None and not currents_noted
+        self.skips = state.awake is not None and not part.spreads_out and not currents_noted
 
     def of(self, scratch: Scratch) -> Touched:
         """The pixels of any band: all of them, or what `find_touched` finds."""

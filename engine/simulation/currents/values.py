@@ -2,54 +2,58 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding import Layer
-from ..float32 import all_finite, beyond
-from ..graph import Rows
-from ..kernels.values import emitted_rows
-from .layer_state import Inputs
-from .scratch import Scratch
+from ...binding.value_layer import ValueLayer
+from ...float32 import all_finite, beyond
+from ...graph import Rows
+from ...kernels.arguments import BandTable
+from ...kernels.values import emitted_rows
+from ..scratch import Scratch
+from ..worker_memory import Phase, WorkerMemory
+from .part import Part, Target
 
 _ROWS = 16
 """Input rows that are written out at once, where all of them have to be looked at."""
 
 
-class ValueCurrents:
-    """What the node of a layer takes of its inputs.
+class ValueCurrents(Part):
+    """What the node of a layer takes of its inputs, and what it makes of them, in Python."""
 
-    Parameters
-    ----------
-    layer : Layer
-    inputs : Inputs
-    steps : int
-    state : (H', W', C', state_values) float32 or None
-        What the synapses keep from step to step.
-    """
+    layer: ValueLayer
+    _gathered: NDArray[np.float64] | None = None
 
-    def __init__(self, layer: Layer, inputs: Inputs, steps: int, state: NDArray[np.float32] | None) -> None:
-        self._layer = layer
-        self._inputs = inputs
-        self._steps = steps
-        self._state = state
-        self._gathered: NDArray[np.float64] | None = None
+    def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
+        """Currents, flat: rows, width, steps, padded channels."""
+        return [Phase(self._evaluate, (bands, memory.scratch, target.array))]
 
-    def run(self, scratch: Scratch, rows: tuple[int, int], currents: NDArray[np.float32]) -> None:
-        """Currents of a band, flat: rows, width, steps, padded channels."""
-        first, last = rows
-        values = self._values(scratch, *self._layer.input_rows(first, last))
-        state = None if self._state is None else self._state[first:last]
+    @property
+    def active(self) -> int:
+        """Values that the current is computed from."""
+        return math.prod(self.layer.incoming)
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of all values that are read."""
+        return 4 * self.steps * self.active
+
+    def _evaluate(self, index: int, bands: BandTable, scratch: Scratch, currents: NDArray[np.float32]) -> None:
+        first, last = (int(bands.table[name][index]) for name in ("first_row", "end_row"))
+        values = self._values(scratch, *self.layer.input_rows(first, last))
+        state = None if self.state.synaptic is None else self.state.synaptic[first:last]
         found = self._current(values, first, last, state)
-        channels, _, width = self._layer.outgoing
-        by_pixel = currents.reshape(last - first, width, self._steps, -1)
+        channels, _, width = self.layer.outgoing
+        size = (last - first) * width * self.steps * bands.padded
+        by_pixel = currents[:size].reshape(last - first, width, self.steps, bands.padded)
         by_pixel[..., channels:] = 0
         by_pixel[..., :channels] = found.transpose(1, 2, 0, 3)
 
     def _current(self, values: NDArray[np.float32], first: int, last: int, state: Any) -> NDArray[Any]:
-        layer, top, begin = self._layer, 0, 0
+        layer, top, begin = self.layer, 0, 0
         incoming = layer.incoming
         if layer.window is not None:
             top, (begin, _), incoming = layer.window.rows[0], layer.window.inputs, layer.window.whole.incoming
@@ -63,7 +67,7 @@ class ValueCurrents:
 
     def prepare(self) -> None:
         """Work out what the node must know of all of the input, before several threads ask for bands of it."""
-        node, height = self._layer.node, self._layer.incoming[1]
+        node, height = self.layer.node, self.layer.incoming[1]
         if not node.gathers:
             return
         self._gathered, scratch = None, Scratch()
@@ -74,18 +78,18 @@ class ValueCurrents:
 
     def _values(self, scratch: Scratch, first: int, last: int) -> NDArray[np.float32]:
         """(steps, rows, W, C): what the input rows first ... last - 1 hold."""
-        channels, _, width = self._layer.incoming
-        shape = (self._steps, last - first, width, channels)
+        channels, _, width = self.layer.incoming
+        shape = (self.steps, last - first, width, channels)
         values = scratch.values(int(np.prod(shape))).reshape(shape)
         values[:] = 0
-        for source, queue in self._inputs.queues:
+        for source, queue in self.inputs.queues:
             levels, each = queue.levels.view(np.uint8), queue.levels.itemsize
             place = (first, source.channel_offset)
             emitted_rows(queue.start, queue.channels, levels, each, source.emit, *place, values)
-        picture = self._inputs.picture[first:last]
-        if self._inputs.in_place:
+        picture = self.inputs.picture[first:last]
+        if self.inputs.in_place:
             values += picture
             return values
-        for source in self._layer.analog:
-            values[..., source.channel_offset : source.channel_offset + source.channels] = picture
+        for source in self.layer.analog:
+            values[..., source.place] = picture
         return values

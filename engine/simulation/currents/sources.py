@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding.integer_layer import Quanta
-from ..events import EventQueue
-from ..kernels.arguments import CountedSource, EventSource, PlaneSource
-from ..kernels.decode import MOST_CHUNKS
-from ..kernels.entries import CHUNK
-from .layer_state import Inputs
-
-EXPECTED_SHARE = 0.15
-"""Of a layer's neurons that fire, where nobody knows yet."""
-
+from ...binding.integer_layer import Quanta
+from ...events import EventQueue
+from ...kernels.arguments import CountedSource, EventSource, PlaneSource
+from ...kernels.decode import MOST_CHUNKS
+from ...kernels.entries import CHUNK
+from .inputs import Inputs
+from .part import EXPECTED_SHARE
 
 _NO_MASKS = np.zeros(0, np.uint8)
 
