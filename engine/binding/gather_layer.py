@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Synapses
 from ..kernels.dot_few import few_outputs
 from ..kernels.tables import Reach
 from ..layers.taps import AxisPhase, WeightedTaps
-from ..lazy import KnownOf, lazy_property
-from ..memory import called_by_clear_caches
+from ..lazy import lazy_property
 from ..neurons import is_event_driven
 from .integer_layer import (
     FULL_RATE_WIDTH,
@@ -29,12 +27,7 @@ from .kernel_choice import EVENT_INTEGERS
 from .layer import Layer
 from .plan import GatherPlan, make_plan
 from .reach import make_reach
-from .weights import pack_weights, padded_bias
-
-_packed: KnownOf[Synapses, NDArray[np.float32]] = KnownOf()
-"""Packed weights of nodes that are alive, so that only the first run of a network packs them."""
-
-called_by_clear_caches(_packed.clear)
+from .weights import PACKED, pack_weights, padded_bias
 
 _MOST_PLANE_BYTES = 1 << 26
 """Of a step, for one output row: the kernels in integers spread out the padding, too, and all rows under a kernel."""
@@ -118,9 +111,9 @@ class GatherLayer(Layer):
         """Weights in the kernels' order."""
         if self.window is not None:
             return self.window.whole.weights  # type: ignore[attr-defined,no-any-return]
-        key = (self.block_width, self.node.packing_key(self.incoming))
+        key = ("floats", self.block_width, *self.node.packing_key(self.incoming))
         dense_kernel = self.node.dense_kernel
-        return _packed.get(
+        return PACKED.get(
             self.node, key, lambda: pack_weights(dense_kernel(self.node.weight, self.incoming), self.plan)
         )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..binding import Layer
 from ..binding.layer import Source
-from ..events import STEPS_PER_QUEUE, EventQueue, joined_masks, level_type
+from ..events import STEPS_PER_QUEUE, EventQueue, joined_rows, level_type
 from ..kernels.arguments import InputRows
 from ..kernels.count import count_uneven_rows, count_zeros_of_rows
 from ..kernels.count_by_level import count_uneven_rows_by_level
@@ -23,7 +23,7 @@ from .band_rows import bands_of_layer
 from .currents import Inputs, Part, part_of
 from .currents.part import OPERATIONS_OF_A_NEURON, dense_work
 from .layer_state import LayerState
-from .phases import FiredBand, LayerBands
+from .phases import LayerBands
 from .products import add_products
 from .queue_memory import QueueMemory, has_memory
 from .scratch import Scratch
@@ -111,7 +111,7 @@ class LayerRun:
         self.state.move_on(self.steps)
         if self.layer.neurons is None:
             return None
-        return self._joined(layer_bands.fired) if self.events is None else self.events.queue()
+        return joined_rows(layer_bands.fired_queues) if self.events is None else self.events.queue()
 
     def _memory(self) -> WorkerMemory:
         counters = np.zeros(TAKEN, np.int64)
@@ -141,16 +141,6 @@ class LayerRun:
             return 1.0
         reached = int(part.row_sizes[-1]) * math.prod(part.layer.fan_out.usual)
         return min(max(reached / (height * width), _LEAST_SHARE), 1.0)
-
-    def _joined(self, fired: list[FiredBand | None]) -> EventQueue:
-        """One queue out of what each band has fired, exactly as large as it has to be."""
-        starts, channels, levels, masks = zip(*filter(None, fired), strict=True)
-        if len(starts) == 1:
-            return EventQueue(self.layer.outgoing, self.steps, starts[0], channels[0], levels[0], masks[0])
-        begins = np.cumsum([0, *(band.size for band in channels[:-1])])
-        start = np.concatenate([band + begin for band, begin in zip(starts, begins, strict=True)])
-        joined = (np.concatenate(channels), np.concatenate(levels), joined_masks(list(masks)))
-        return EventQueue(self.layer.outgoing, self.steps, start, *joined)
 
     def _count(self, counts: NDArray[np.int64]) -> None:
         """Count what events meet beside the usual fan-out."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..binding.gather_layer import GatherLayer
 from ..binding.stepper import Stepper
-from ..events import mask_bytes
+from ..events import EventQueue, mask_bytes
 from ..float32 import beyond
 from ..kernels.arguments import (
     BandTable,
@@ -41,9 +41,6 @@ from .worker_memory import Phase, WorkerMemory
 
 Levels = NDArray[np.unsignedinteger[Any]]
 
-FiredBand = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], Levels, NDArray[np.uint8] | None]
-"""Where each pixel's entries begin, their channels and their levels, counted from the band's first entry; masks."""
-
 
 class LayerBands:
     """The bands of a layer over a group of steps.
@@ -58,7 +55,7 @@ class LayerBands:
     currents : (steps, O, H, W) float32 or None
         Receives the running sum of a layer without neurons.
     events : QueueMemory or None
-        Receives the events where it is there; otherwise each band's go to `fired`.
+        Receives the events where it is there; otherwise each band's go to `fired_queues`.
     """
 
     def __init__(
@@ -84,7 +81,7 @@ class LayerBands:
         self._table = BandTable(self._band_table(), self._padded, self._channels)
         self._most_rows = int((self._table.table["end_row"] - self._table.table["first_row"]).max())
         self._touched = TouchedPixels(state, self.part, steps, self._most_rows, self._width, currents is not None)
-        self.fired: list[FiredBand | None] = [None] * len(bands.rows)
+        self._fired: list[EventQueue | None] = [None] * len(bands.rows)
 
     def _band_table(self) -> NDArray[np.void]:
         """(n,) BAND."""
@@ -109,6 +106,11 @@ class LayerBands:
     def shares(self) -> NDArray[np.int64]:
         """(threads + 1,): see `Bands.shares`."""
         return self._bands.share_table
+
+    @property
+    def fired_queues(self) -> list[EventQueue]:
+        """What the bands have fired, where there was no memory for all of it."""
+        return [queue for queue in self._fired if queue is not None]
 
     def _rows(self, index: int) -> OutputRows:
         return OutputRows(*self._bands.rows[index], self._padded, self._channels)
@@ -246,7 +248,9 @@ class LayerBands:
         self._touched.count_now(rows, (start, levels), memory)
         if self._events is None:
             known = None if compress is None else masks.reshape(len(start), self._width, line)
-            self.fired[index] = start, channels[:count].copy(), levels[:count].copy(), known
+            shape = (self._channels, len(start), self._width)
+            entries = channels[:count].copy(), levels[:count].copy()
+            self._fired[index] = EventQueue(shape, self._steps, start, *entries, known)
 
     def _count(self, levels: Levels, count: int, fired: NDArray[np.int64]) -> None:
         """Count the first `count` levels."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import Layer, Program
-from ..binding.bounds import picture_limit
+from ..binding.bounds import is_watched
 from ..binding.layer import Source
 from ..events import STEPS_PER_QUEUE, EventQueue, joined_steps, one_step_later, queue_of_levels, silent_queue
 from ..float32 import largest_size, without_subnormals
@@ -20,31 +20,14 @@ from .currents import Inputs, inputs_of
 from .encoded_input import analog_channels, encoded_inputs
 from .event_inputs import Streams
 from .layer_run import LayerRun
-from .lazy_result import LazyResult
-from .ledger_plan import plan_of
 from .probes import Probed, Traces
 from .queue_memory import QueueMemory
-from .recording import Recorder
 from .result import Result
-from .run_counts import RunCounts
+from .run import Run, step_groups
 from .state import State
 
 _ORDINARY = 2.0**64
 """Where what another run has left is larger, all layers are watched."""
-
-
-def step_groups(steps: int, most: int = STEPS_PER_QUEUE) -> Iterator[int]:
-    """Cut a number of steps into groups of eight, then four, two and one: the sizes that kernels are compiled for.
-
-    `most` is the largest of these sizes that may be used.
-    """
-    size = most
-    while steps:
-        if steps >= size:
-            yield size
-            steps -= size
-        else:
-            size //= 2
 
 
 def shown_pictures(
@@ -64,23 +47,13 @@ def shown_pictures(
             first = step
 
 
-def sorted_kernels(used: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
-    """As `Result.kernels`."""
-    return {name: tuple(sorted(kernels)) for name, kernels in used.items()}
-
-
-class PictureRun:
-    """Simulation of one picture, (C, H, W) float32: all layers over a group of steps, then over the next one.
+class PictureRun(Run):
+    """Simulation of one picture: all layers over a group of steps, then over the next one.
 
     Parameters
     ----------
-    program : Program
-    picture : (C, H, W) or (T, C, H, W) float32
-        One for all steps, or one for each step.
-    steps : int
-    record : set of str
-    workers : WorkerThreads or None
-    threads : int
+    program, picture, steps, record, workers, threads
+        As of `Run`; of pictures one for all steps, or one for each step.
     most_steps : int
         Of a group: 8, or 1 for all layers at each step.
     before : State, optional
@@ -107,19 +80,13 @@ class PictureRun:
         number: int = 0,
         streams: Streams | None = None,
     ) -> None:
-        self.program = program
+        super().__init__(program, steps, record, workers, threads)
         self._encoded = encoded_inputs(program.network, picture, before, number, streams or {})
         self._shown = list(shown_pictures(picture, steps, analog_channels(program.network)))
         self.picture = self._shown[0][0]
-        self.steps = steps
         self.groups = [list(step_groups(count, most_steps)) for _, count in self._shown]
         self._state_before = before
         self._traces = None if probed is None else Traces(program, probed, steps)
-        self.workers = workers
-        self.threads = threads
-        self.recorder = Recorder(program, steps, record)
-        self.counts = RunCounts(plan_of(program), steps)
-        self.kernels: dict[str, set[str]] = defaultdict(set)
         self._steps_in_all = steps + (0 if before is None else before.steps)
         self._averaged = steps + (0 if before is None else before.averaged)
         largest = largest_size(picture)
@@ -346,24 +313,9 @@ class PictureRun:
 
     def _result(self) -> Result:
         readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}
-        return LazyResult(
-            ledger=self.counts.ledger,
-            outputs={
-                name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._averaged)
-                for name, readout in readouts.items()
-            },
-            steps=self.steps,
-            seconds=0.0,
-            kernels=sorted_kernels(self.kernels),
-            recorded=self.recorder.recorded
-            | ({"state": self._state_after} if self._keeps_state else {})
-            | ({} if self._traces is None else {"traces": self._traces.recorded}),
-        )
-
-
-def is_watched(layer: Layer, steps: int, largest: float) -> bool:
-    """Whether numbers of a layer may leave the range of float32, with pictures of values up to `largest`."""
-    limits = layer.picture_limits
-    if steps not in limits:
-        limits[steps] = picture_limit(layer, steps)
-    return largest > limits[steps] or limits[steps] == 0
+        outputs = {
+            name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._averaged)
+            for name, readout in readouts.items()
+        }
+        kept = {"state": self._state_after} if self._keeps_state else {}
+        return self.result(outputs, kept | ({} if self._traces is None else {"traces": self._traces.recorded}))

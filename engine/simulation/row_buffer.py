@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..binding.window import RowRange
-from ..events import EventQueue, joined_masks
+from ..events import EventQueue, joined_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +39,7 @@ class RowBuffer:
             for piece in self._pieces
             if piece.first < last and piece.last > first
         ]
-        return parts[0] if len(parts) == 1 else _joined(parts)
+        return joined_rows(parts)
 
 
 def _cut(queue: EventQueue, first: int, last: int) -> EventQueue:
@@ -52,16 +50,3 @@ def _cut(queue: EventQueue, first: int, last: int) -> EventQueue:
     shape = (channels, last - first, width)
     masks = None if queue.masks is None else queue.masks[first:last]
     return EventQueue(shape, queue.steps, start - begin, queue.channels[begin:end], queue.levels[begin:end], masks)
-
-
-def _joined(parts: list[EventQueue]) -> EventQueue:
-    begins = np.cumsum([0, *(part.channels.size for part in parts[:-1])])
-    channels, _, width = parts[0].shape
-    return EventQueue(
-        shape=(channels, sum(part.shape[1] for part in parts), width),
-        steps=parts[0].steps,
-        start=np.concatenate([part.start + begin for part, begin in zip(parts, begins, strict=True)]),
-        channels=np.concatenate([part.channels for part in parts]),
-        levels=np.concatenate([part.levels for part in parts]),
-        masks=joined_masks([part.masks for part in parts]),
-    )

@@ -25,7 +25,7 @@ from ..threads import WorkerThreads
 from .given_samples import GivenSamples
 from .lazy_result import LazyResult
 from .ledger_plan import LedgerPlan, plan_of
-from .result import Result
+from .result import Result, sorted_kernels
 from .run_counts import RunCounts
 from .sample_memory import SampleCounts, SampleMemory
 from .sample_recording import SampleRecorder
@@ -91,7 +91,7 @@ class SampleRun:
             outputs=self._recorder.averaged(),
             steps=self._steps,
             seconds=0.0,
-            kernels={name: tuple(sorted(found)) for name, found in self._kernels.items()},
+            kernels=sorted_kernels(self._kernels),
             recorded=self._recorder.recorded(),
         )
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import as_array
 from ..binding import Program, allowed_kernels, build_program
-from ..binding.bounds import check_counts
+from ..binding.bounds import check_counts, is_watched
 from ..binding.sample_plan import sample_plan
 from ..errors import InputError
 from ..events import STEPS_PER_QUEUE
@@ -21,12 +21,12 @@ from ..joined_inputs import joined_inputs
 from ..threads import WorkerThreads, available_processors
 from .event_inputs import Given, Streams, check_encoded, without_events
 from .given_samples import given_samples
-from .picture_run import PictureRun, is_watched, sorted_kernels
-from .probes import is_trace, joined_traces, probed, trace_names
-from .result import RECORDABLE, Result
+from .picture_run import PictureRun
+from .probes import is_trace, probed, trace_names
+from .result import RECORDABLE, Result, of_batch
 from .sample_recording import SampleRecorder
 from .sample_run import SampleRun
-from .state import State, check_state, joined
+from .state import State, check_state
 from .tile_size import choose_tile
 from .tiling import TiledRun
 
@@ -160,7 +160,10 @@ def simulate(
                 )
             ]
     seconds = time.perf_counter() - begin
-    return _join(results, seconds, batched)
+    if batched:
+        return of_batch(results, seconds)
+    results[0].seconds = seconds
+    return results[0]
 
 
 def _side_by_side(
@@ -307,44 +310,3 @@ def _tile_rows(tile: int | None, order: str, program: Program, height: int, step
             return height
         return program.known(("tile", steps), lambda: choose_tile(program, height, steps))
     return tile
-
-
-def _join(results: Sequence[Result], seconds: float, batched: bool) -> Result:
-    """One result for a batch: arrays stacked, counts added."""
-    first = results[0]
-    if not batched:
-        first.seconds = seconds
-        return first
-    recorded: dict[str, object] = {}
-    for kind, value in first.recorded.items():
-        values = [result.recorded[kind] for result in results]
-        if isinstance(value, State):
-            recorded[kind] = joined(values)  # type: ignore[arg-type]
-        elif kind == "traces":
-            recorded[kind] = joined_traces(values)
-        elif isinstance(value, dict):
-            recorded[kind] = {name: _stacked([each[name] for each in values]) for name in value}  # type: ignore[index]
-        else:
-            recorded[kind] = _stacked(values)  # type: ignore[arg-type]
-    return Result(
-        outputs={name: np.stack([result.outputs[name] for result in results]) for name in first.outputs},
-        steps=first.steps,
-        operations=sum((result.operations for result in results[1:]), first.operations),
-        seconds=seconds,
-        kernels=sorted_kernels(_joined_sets([result.kernels for result in results])),
-        recorded=recorded,
-    )
-
-
-def _joined_sets(parts: Sequence[Mapping[str, Iterable[str]]]) -> dict[str, set[str]]:
-    """By name, what is in any of the parts."""
-    joined: dict[str, set[str]] = {}
-    for part in parts:
-        for name, items in part.items():
-            joined.setdefault(name, set()).update(items)
-    return joined
-
-
-def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Arrays of several pictures in one; one picture's are not copied: a readout of many steps is large."""
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

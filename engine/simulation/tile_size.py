@@ -9,7 +9,7 @@ from ..binding import Layer, Program, allowed_kernels, build_program
 from ..binding.window import RowRange
 from ..events import entry_bytes, mask_bytes
 from ..graph import Network
-from .picture_run import step_groups
+from .run import step_groups
 from .tile_schedule import TileSchedule, TileStep
 
 MEMORY = 1 << 30

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import Layer, Program
+from ..binding.bounds import is_watched
 from ..binding.layer import NOTHING_READ
 from ..binding.window import RowRange
 from ..events import EventQueue, silent_queue
@@ -16,18 +17,15 @@ from ..threads import WorkerThreads
 from .currents import Inputs, inputs_of
 from .layer_run import LayerRun
 from .layer_state import LayerState
-from .lazy_result import LazyResult
-from .ledger_plan import plan_of
-from .picture_run import is_watched, sorted_kernels, step_groups
 from .recording import Recorder
 from .result import Result
 from .row_buffer import RowBuffer
-from .run_counts import RunCounts
+from .run import Run, step_groups
 from .tile_schedule import TileSchedule, TileStep
 
 
-class TiledRun:
-    """Simulation of one picture, (C, H, W) float32, with `tile` of its rows at a time.
+class TiledRun(Run):
+    """Simulation of one picture with `tile` of its rows at a time.
 
     Spikes, output and counts are those of `PictureRun`: no row is computed twice, and none lacks a neighbour.
     """
@@ -42,37 +40,24 @@ class TiledRun:
         threads: int,
         tile: int,
     ) -> None:
-        self.program = program
+        super().__init__(program, steps, record, workers, threads, in_tiles=True)
         self.picture = picture
         self._by_pixel = picture.transpose(1, 2, 0)
         largest = largest_size(picture)
         self._watched = {layer.name for layer in program.layers if is_watched(layer, steps, largest)}
-        self.steps = steps
         self._sizes = list(step_groups(steps))
         self.record = record
-        self.workers = workers
-        self.threads = threads
         self.tile = tile
         self.buffers = {layer.name: RowBuffer() for layer in program.layers}
         self.outputs = {
             layer.name: np.empty(layer.outgoing, np.float32) for layer in program.layers if not layer.neurons
         }
-        self.recorder = Recorder(program, steps, record)
-        self.kernels: dict[str, set[str]] = {}
-        self.counts = RunCounts(plan_of(program), steps, in_tiles=True)
 
     def run(self) -> Result:
         """All layers of all tiles."""
         for step in TileSchedule(self.program, self.picture.shape[1], self.tile):
             self._run_step(step)
-        return LazyResult(
-            ledger=self.counts.ledger,
-            outputs=self.outputs,
-            steps=self.steps,
-            seconds=0.0,
-            kernels=sorted_kernels(self.kernels),
-            recorded=self.recorder.recorded,
-        )
+        return self.result(self.outputs, {})
 
     def _run_step(self, step: TileStep) -> None:
         """Some rows of one layer, over all steps."""
@@ -108,7 +93,7 @@ class TiledRun:
             if layer.name in self._watched:
                 state.watch()
             self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
-            self.kernels.setdefault(layer.name, set()).update(run.kernels)
+            self.kernels[layer.name].update(run.kernels)
             recorder.add_run(layer, queue, run.currents, steps)
             queues += [] if queue is None else [queue]
             first += size
