@@ -13,9 +13,9 @@ from _random_events import Clock, inputs_of
 from spikeunet.engine.binding import Layer, allowed_kernels
 from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels.dot import host_dots
+from spikeunet.engine.simulation.bands.layer_run import LayerRun
 from spikeunet.engine.simulation.currents import Inputs, events, plane_products
-from spikeunet.engine.simulation.layer_run import LayerRun
-from spikeunet.engine.simulation.layer_state import LayerState
+from spikeunet.engine.simulation.memory.layer_state import LayerState
 
 EVENTS = "events"
 QUADS = "event-integers"

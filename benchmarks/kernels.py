@@ -41,9 +41,9 @@ from _random_events import Clock, inputs_of
 from spikeunet.converters import quantize_weights
 from spikeunet.engine import Network, load_model, read_picture, simulate
 from spikeunet.engine.binding import Layer, Program, allowed_kernels, build_program
+from spikeunet.engine.simulation.bands.layer_run import LayerRun
 from spikeunet.engine.simulation.currents import Inputs, events
-from spikeunet.engine.simulation.layer_run import LayerRun
-from spikeunet.engine.simulation.layer_state import LayerState
+from spikeunet.engine.simulation.memory.layer_state import LayerState
 
 _ACTIVITIES, _INTEGER_ACTIVITIES = "0.01,0.03,0.1,0.3", "0.003,0.01,0.03,0.1,0.3,0.6"
 

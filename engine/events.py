@@ -8,7 +8,7 @@ active neurons.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,20 @@ from .kernels.steps import events_at, join_steps
 from .kernels.vectors import LEVEL_BITS
 
 STEPS_PER_QUEUE = 8
+
+
+def step_groups(steps: int, most: int = STEPS_PER_QUEUE) -> Iterator[int]:
+    """Cut a number of steps into groups of eight, then four, two and one: the sizes that kernels are compiled for.
+
+    `most` is the largest of these sizes that may be used.
+    """
+    size = most
+    while steps:
+        if steps >= size:
+            yield size
+            steps -= size
+        else:
+            size //= 2
 
 
 @functools.cache

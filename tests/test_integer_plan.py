@@ -19,7 +19,7 @@ from spikeunet.engine.binding.integer_plan import (
 from spikeunet.engine.kernels.dot import CHUNK_LEVELS, GROUP, LANES
 from spikeunet.engine.kernels.planes import PLANE_GAP
 from spikeunet.engine.neurons import LevelTable, level_table
-from spikeunet.engine.simulation.band_rows import bands_of
+from spikeunet.engine.simulation.bands.band_rows import bands_of
 from spikeunet.engine.simulation.currents.plane_products import counted_rows
 from spikeunet.engine.testing import strategies
 from spikeunet.engine.testing.strategies import Numbers

@@ -26,9 +26,9 @@ from spikeunet.engine.files.model_file import read_model, save_model
 from spikeunet.engine.learning.finetune.flow import flow_gradients, run_flow
 from spikeunet.engine.learning.finetune.trainable import Trainable
 from spikeunet.engine.pictures.preprocessing import check_preprocessing, preprocess
-from spikeunet.engine.simulation.ledger_plan import plan_of
-from spikeunet.engine.simulation.run_counts import RunCounts
-from spikeunet.engine.simulation.shared_memory import places_in_block
+from spikeunet.engine.results.ledger_plan import plan_of
+from spikeunet.engine.results.run_counts import RunCounts
+from spikeunet.engine.simulation.memory.shared_memory import places_in_block
 from spikeunet.engine.testing import reference, reference_synapses
 from spikeunet.engine.testing.comparison import assert_same_operations
 

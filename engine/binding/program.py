@@ -35,7 +35,7 @@ class Program:
     encoded : dict
         For each Input with an encoder, the shape of its spikes.
     prepared : dict
-        What the simulation has prepared and does not use just now (see engine/simulation/bound_program.py).
+        What the simulation has prepared and does not use just now (see engine/simulation/bands/bound_program.py).
     """
 
     network: Network

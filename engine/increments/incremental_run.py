@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..float32 import largest_size
 from ..graph import Network
 from ..memory import machine_memory
-from ..simulation.result import Result
+from ..results.result import Result
 from ..simulation.simulate import check_pictures, check_whole, simulate
 from ..threads import WorkerThreads, available_processors
 from .kept_layer import check_layer, kept_bytes

@@ -22,11 +22,11 @@ from ..kernels.increment_arguments import DIRTY_FOUND, IncrementCalls, LayerProg
 from ..kernels.increments import run_increments
 from ..kernels.shared_counter import FINISHED, GIVEN_UP
 from ..kernels.tables import CALL
-from ..simulation.ledger_plan import plan_of
-from ..simulation.result import Result
-from ..simulation.run_counts import RunCounts
-from ..simulation.scratch import Scratch
-from ..simulation.worker_memory import Phase
+from ..results.ledger_plan import plan_of
+from ..results.result import Result
+from ..results.run_counts import RunCounts
+from ..simulation.memory.scratch import Scratch
+from ..simulation.memory.worker_memory import Phase
 from ..threads import WorkerThreads
 from .kept_layer import KeptLayer
 from .layer_increment import LayerIncrement

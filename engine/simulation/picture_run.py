@@ -12,19 +12,27 @@ from numpy.typing import NDArray
 from ..binding import Layer, Program
 from ..binding.bounds import is_watched
 from ..binding.layer import Source
-from ..events import STEPS_PER_QUEUE, EventQueue, joined_steps, one_step_later, queue_of_levels, silent_queue
+from ..events import (
+    STEPS_PER_QUEUE,
+    EventQueue,
+    joined_steps,
+    one_step_later,
+    queue_of_levels,
+    silent_queue,
+    step_groups,
+)
 from ..float32 import largest_size, without_subnormals
+from ..inputs.encoded_input import analog_channels, encoded_inputs
+from ..inputs.event_inputs import Streams
+from ..results.result import Result
+from ..results.run import Run
+from ..results.state import State
 from ..threads import WorkerThreads
-from .bound_program import BoundGroup, put_back, take_bound
+from .bands.bound_program import BoundGroup, put_back, take_bound
+from .bands.layer_run import LayerRun
 from .currents import Inputs, inputs_of
-from .encoded_input import analog_channels, encoded_inputs
-from .event_inputs import Streams
-from .layer_run import LayerRun
+from .memory.queue_memory import QueueMemory
 from .probes import Probed, Traces
-from .queue_memory import QueueMemory
-from .result import Result
-from .run import Run, step_groups
-from .state import State
 
 _ORDINARY = 2.0**64
 """Where what another run has left is larger, all layers are watched."""

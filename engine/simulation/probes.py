@@ -13,7 +13,7 @@ from ..binding import Layer, Program
 from ..errors import InputError, first_few
 from ..graph import Network
 from ..neurons import initial_state
-from .layer_state import LayerState
+from .memory.layer_state import LayerState
 
 TRACES = "traces"
 """What `record` calls all state variables over all steps; with a dot and a name behind it, one of them."""

@@ -12,23 +12,23 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import as_array
 from ..binding import Program, allowed_kernels, build_program
 from ..binding.bounds import check_counts, is_watched
-from ..binding.sample_plan import sample_plan
 from ..errors import InputError
 from ..events import STEPS_PER_QUEUE
 from ..float32 import all_finite, without_subnormals
 from ..graph import Network
+from ..inputs.event_inputs import Given, Streams, check_encoded, without_events
 from ..joined_inputs import joined_inputs
+from ..results.result import RECORDABLE, Result, of_batch
+from ..results.state import State, check_state
+from ..samples.given import given_samples
+from ..samples.plan import sample_plan
+from ..samples.recording import SampleRecorder
+from ..samples.run import SampleRun
 from ..threads import WorkerThreads, available_processors
-from .event_inputs import Given, Streams, check_encoded, without_events
-from .given_samples import given_samples
 from .picture_run import PictureRun
 from .probes import is_trace, probed, trace_names
-from .result import RECORDABLE, Result, of_batch
-from .sample_recording import SampleRecorder
-from .sample_run import SampleRun
-from .state import State, check_state
-from .tile_size import choose_tile
-from .tiling import TiledRun
+from .tiles.tile_size import choose_tile
+from .tiles.tiling import TiledRun
 
 ORDERS = ("layer", "time")
 MAXIMUM_STEPS = 100_000

@@ -9,7 +9,7 @@ from ...binding import Layer
 from ...binding.kernel_choice import EVENT_INTEGERS, choose_kernels
 from ...binding.pool_layer import PoolLayer
 from ...binding.value_layer import ValueLayer
-from ..layer_state import LayerState
+from ..memory.layer_state import LayerState
 from .events import EventCurrents, EventIntegers
 from .inputs import Inputs
 from .means import EventMeans, PlaneMeans

@@ -13,7 +13,7 @@ from ...kernels.pooling import clear_sums, divide_by_area, pool_analog, pool_eve
 from ...kernels.sources import packed_sources
 from ...kernels.tables import PlaneLayout, PoolGeometry, PoolTables
 from ...kernels.window_block import window_token
-from ..worker_memory import Phase, WorkerMemory
+from ..memory.worker_memory import Phase, WorkerMemory
 from .part import Part, Target, most_inputs
 from .sources import event_sources, plane_sources
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ...binding import Layer
 from ...kernels.arguments import BandTable, Constant, LadderNeurons
 from ...kernels.tables import Touched, ZeroTables
-from ..layer_state import LayerState
-from ..worker_memory import Phase, WorkerMemory
+from ..memory.layer_state import LayerState
+from ..memory.worker_memory import Phase, WorkerMemory
 from .inputs import Inputs
 
 _OPERATIONS_OF_AN_EVENT = 8

@@ -17,7 +17,7 @@ from ...kernels.planes import count_zeros_of_planes, fill_planes
 from ...kernels.sources import packed_sources
 from ...kernels.tables import ZeroTables
 from ...kernels.zero_counts import MASK_CHANNELS
-from ..worker_memory import Phase, WorkerMemory
+from ..memory.worker_memory import Phase, WorkerMemory
 from .part import Part, Target, dense_work, most_inputs
 from .sources import plane_sources
 

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding.gather_layer import GatherLayer
-from ..kernels.arguments import BandTable, OutputRows
-from ..kernels.sources import packed_sources
-from ..kernels.tables import Touched
-from ..kernels.touched import count_updates, count_updates_of_band, find_touched
-from .currents import Part
-from .currents.sources import event_sources
-from .layer_state import LayerState
-from .scratch import Scratch
-from .worker_memory import Phase, WorkerMemory
+from ...binding.gather_layer import GatherLayer
+from ...kernels.arguments import BandTable, OutputRows
+from ...kernels.sources import packed_sources
+from ...kernels.tables import Touched
+from ...kernels.touched import count_updates, count_updates_of_band, find_touched
+from ..currents import Part
+from ..currents.sources import event_sources
+from ..memory.layer_state import LayerState
+from ..memory.scratch import Scratch
+from ..memory.worker_memory import Phase, WorkerMemory
 
 Fired = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]]]
 """Where the entries of each pixel begin, and their levels."""

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import Program
-from ..events import STEPS_PER_QUEUE
 from ..threads import WorkerThreads
 from .lazy_result import LazyResult
 from .ledger_plan import plan_of
 from .recording import Recorder
 from .result import sorted_kernels
 from .run_counts import RunCounts
-
-
-def step_groups(steps: int, most: int = STEPS_PER_QUEUE) -> Iterator[int]:
-    """Cut a number of steps into groups of eight, then four, two and one: the sizes that kernels are compiled for.
-
-    `most` is the largest of these sizes that may be used.
-    """
-    size = most
-    while steps:
-        if steps >= size:
-            yield size
-            steps -= size
-        else:
-            size //= 2
 
 
 class Run:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..binding import Layer
-from ..binding.kernel_choice import VALUES
-from ..binding.pool_layer import PoolLayer
-from ..events import channel_type
+from ...binding import Layer
+from ...binding.kernel_choice import VALUES
+from ...binding.pool_layer import PoolLayer
+from ...events import channel_type
 
 
 def is_compiled(layer: Layer) -> bool:

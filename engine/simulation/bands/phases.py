@@ -13,31 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding.gather_layer import GatherLayer
-from ..binding.stepper import Stepper
-from ..events import EventQueue, mask_bytes
-from ..float32 import beyond
-from ..kernels.arguments import (
-    BandTable,
-    Constant,
-    EventMemory,
-    LadderNeurons,
-    OutputRows,
-)
-from ..kernels.compact import compact_rows
-from ..kernels.count import count_levels
-from ..kernels.count_by_level import count_by_level
-from ..kernels.finish import finish_band
-from ..kernels.pooling import fire_currents
-from ..kernels.readout import add_to_readout
-from ..kernels.tables import BAND, Touched
+from ...binding.gather_layer import GatherLayer
+from ...binding.stepper import Stepper
+from ...events import EventQueue, mask_bytes
+from ...float32 import beyond
+from ...kernels.arguments import BandTable, Constant, EventMemory, LadderNeurons, OutputRows
+from ...kernels.compact import compact_rows
+from ...kernels.count import count_levels
+from ...kernels.count_by_level import count_by_level
+from ...kernels.finish import finish_band
+from ...kernels.pooling import fire_currents
+from ...kernels.readout import add_to_readout
+from ...kernels.tables import BAND, Touched
+from ..currents import Part, Target
+from ..memory.layer_state import LayerState
+from ..memory.queue_memory import VECTOR_BYTES, QueueMemory, compress_token
+from ..memory.scratch import Scratch
+from ..memory.worker_memory import Phase, WorkerMemory
 from .band_rows import Bands
-from .currents import Part, Target
-from .layer_state import LayerState
-from .queue_memory import VECTOR_BYTES, QueueMemory, compress_token
-from .scratch import Scratch
 from .touched_pixels import TouchedPixels
-from .worker_memory import Phase, WorkerMemory
 
 Levels = NDArray[np.unsignedinteger[Any]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..binding.window import RowRange
-from ..events import EventQueue, joined_rows
+from ...binding.window import RowRange
+from ...events import EventQueue, joined_rows
 
 
 @dataclass(frozen=True, eq=False)

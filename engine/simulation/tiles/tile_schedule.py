@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..binding import Layer, Program
-from ..binding.layer import NOTHING_READ
-from ..binding.window import RowRange
+from ...binding import Layer, Program
+from ...binding.layer import NOTHING_READ
+from ...binding.window import RowRange
 
 
 @dataclass(frozen=True)

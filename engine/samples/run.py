@@ -15,20 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding.kernel_choice import EVENT_INTEGERS, EVENTS
-from ..binding.sample_plan import SampleLayer, SamplePart, SamplePlan
 from ..float32 import beyond
 from ..kernels.float_mode import gradual
 from ..kernels.samples import add_steps, count_rows, multiply_rows, walk_rows
 from ..memory import IdleMemory, Shelf, called_by_clear_caches
 from ..operations import Operations
+from ..results.lazy_result import LazyResult
+from ..results.ledger_plan import LedgerPlan, plan_of
+from ..results.result import Result, sorted_kernels
+from ..results.run_counts import RunCounts
 from ..threads import WorkerThreads
-from .given_samples import GivenSamples
-from .lazy_result import LazyResult
-from .ledger_plan import LedgerPlan, plan_of
-from .result import Result, sorted_kernels
-from .run_counts import RunCounts
-from .sample_memory import SampleCounts, SampleMemory
-from .sample_recording import SampleRecorder
+from .given import GivenSamples
+from .memory import SampleCounts, SampleMemory
+from .plan import SampleLayer, SamplePart, SamplePlan
+from .recording import SampleRecorder
 
 _CHUNK_BYTES = 1 << 20
 """A layer's currents over some steps, of all samples of a chunk, should stay in a core's second-level cache."""

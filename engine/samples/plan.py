@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..binding.gather_layer import GatherLayer
+from ..binding.integer_plan import make_integer_plan, pack_integers
+from ..binding.layer import Layer, Source
+from ..binding.program import Program
+from ..binding.stepper import Stepper
+from ..binding.weights import padded_bias
 from ..kernels.dot import LANES, DotToken, dot_token, host_dots
 from ..lazy import lazy_property
 from ..neurons import Heterogeneous
-from .gather_layer import GatherLayer
-from .integer_plan import make_integer_plan, pack_integers
-from .layer import Layer, Source
-from .program import Program
-from .stepper import Stepper
-from .weights import padded_bias
 
 _SMALLEST_WEIGHT = 2.0**-100
 """Sums of numbers that are 0 or no smaller are never subnormal: they are multiples of the smallest one's last bit."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Collection, Mapping, Sequence
 
-from ..binding import Layer
+from ...binding import Layer
 from .queue_memory import block_bytes, has_memory
 
 MOST_BYTES = 1 << 29

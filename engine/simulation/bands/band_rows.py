@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding import Layer
-from ..lazy import lazy_property
-from .currents import Part
+from ...binding import Layer
+from ...lazy import lazy_property
+from ..currents import Part
 
 _BAND_BYTES = 1 << 19
 """What a band reads and writes should stay in a core's second-level cache, with a block's weights."""

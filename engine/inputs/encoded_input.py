@@ -9,8 +9,8 @@ from ..encoders import Encoder, EventStream
 from ..encoders.spike_array import SpikeArray
 from ..events import EventQueue, queue_of_steps
 from ..graph import Network
+from ..results.state import State
 from .event_inputs import Streams
-from .state import State
 
 
 class EncodedInput:

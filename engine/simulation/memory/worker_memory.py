@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.bound_call import PhaseKernel
+from ...kernels.bound_call import PhaseKernel
 from .scratch import Scratch
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..encoders import Events, EventStream
 from ..encoders.spike_array import SpikeArray
 from ..graph import Network
+from ..inputs.event_inputs import check_alike, given_events
 from ..kernels.samples import take_array, take_events
-from .event_inputs import check_alike, given_events
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding import Layer
-from ..binding.products import products_of
-from .currents import Inputs
+from ...binding import Layer
+from ...binding.products import products_of
+from ..currents import Inputs
 
 
 def add_products(layer: Layer, inputs: Inputs, steps: int, counts: Sequence[NDArray[np.int64]]) -> None:

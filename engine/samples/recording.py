@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding.sample_plan import SamplePlan
-from .given_samples import GivenSamples
+from .given import GivenSamples
+from .plan import SamplePlan
 
 
 class SampleRecorder:

@@ -7,20 +7,20 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding import Layer, Program
-from ..binding.bounds import is_watched
-from ..binding.layer import NOTHING_READ
-from ..binding.window import RowRange
-from ..events import EventQueue, silent_queue
-from ..float32 import largest_size
-from ..threads import WorkerThreads
-from .currents import Inputs, inputs_of
-from .layer_run import LayerRun
-from .layer_state import LayerState
-from .recording import Recorder
-from .result import Result
+from ...binding import Layer, Program
+from ...binding.bounds import is_watched
+from ...binding.layer import NOTHING_READ
+from ...binding.window import RowRange
+from ...events import EventQueue, silent_queue, step_groups
+from ...float32 import largest_size
+from ...results.recording import Recorder
+from ...results.result import Result
+from ...results.run import Run
+from ...threads import WorkerThreads
+from ..bands.layer_run import LayerRun
+from ..currents import Inputs, inputs_of
+from ..memory.layer_state import LayerState
 from .row_buffer import RowBuffer
-from .run import Run, step_groups
 from .tile_schedule import TileSchedule, TileStep
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding import Layer
-from ..events import EventQueue, channel_type, level_type, mask_bytes
-from ..kernels.entries import host_compresses, lanes_token
-from ..kernels.processor import host_lanes
-from ..memory import CACHE_LINE, IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
+from ...binding import Layer
+from ...events import EventQueue, channel_type, level_type, mask_bytes
+from ...kernels.entries import host_compresses, lanes_token
+from ...kernels.processor import host_lanes
+from ...memory import CACHE_LINE, IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
 
 MOST_BYTES = 1 << 27
 """A layer that may need more than this for its events gets no such room: what a band needs is then measured first."""

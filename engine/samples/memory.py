@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding.sample_plan import Emitter, SamplePlan
 from ..kernels.dot import LANES
 from ..kernels.samples import ROWS_AT_ONCE
+from .plan import Emitter, SamplePlan
 
 
 class SampleMemory:

@@ -18,29 +18,29 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding import Layer, Program
-from ..binding.kernel_choice import least_active
-from ..events import STEPS_PER_QUEUE, EventQueue, mask_bytes
-from ..kernels.bound_call import bind
-from ..kernels.float_mode import flushing
-from ..kernels.sequence import count_uneven_sources, count_zeros_of_sources, run_layers
-from ..kernels.sequence_arguments import LayerCalls, LayerReads, SequenceProgress
-from ..kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
-from ..kernels.sources import source_table
-from ..kernels.tables import CALL
-from ..memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
-from ..threads import WorkerThreads
+from ...binding import Layer, Program
+from ...binding.kernel_choice import least_active
+from ...events import STEPS_PER_QUEUE, EventQueue, mask_bytes
+from ...kernels.bound_call import bind
+from ...kernels.float_mode import flushing
+from ...kernels.sequence import count_uneven_sources, count_zeros_of_sources, run_layers
+from ...kernels.sequence_arguments import LayerCalls, LayerReads, SequenceProgress
+from ...kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
+from ...kernels.sources import source_table
+from ...kernels.tables import CALL
+from ...memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
+from ...threads import WorkerThreads
+from ..currents import Inputs, Part, part_of
+from ..currents.sources import counted_sources
+from ..memory.layer_state import LayerState
+from ..memory.queue_memory import QueueMemory
+from ..memory.scratch import Scratch
+from ..memory.shared_memory import memory_places
+from ..memory.worker_memory import WorkerMemory
 from .band_rows import bands_of_layer
 from .compiled_layers import is_compiled
-from .currents import Inputs, Part, part_of
-from .currents.sources import counted_sources
 from .layer_run import THREADED_WORK, by_step, whole_work
-from .layer_state import LayerState
 from .phases import LayerBands
-from .queue_memory import QueueMemory
-from .scratch import Scratch
-from .shared_memory import memory_places
-from .worker_memory import WorkerMemory
 
 IDLE = IdleMemory(1 << 29)
 """Bound programs that are idle, each on a shelf of the program that it belongs to."""

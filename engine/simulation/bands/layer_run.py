@@ -9,25 +9,25 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding import Layer
-from ..binding.layer import Source
-from ..events import STEPS_PER_QUEUE, EventQueue, joined_rows, level_type
-from ..kernels.arguments import InputRows
-from ..kernels.count import count_uneven_rows, count_zeros_of_rows
-from ..kernels.count_by_level import count_uneven_rows_by_level
-from ..kernels.float_mode import flushing
-from ..kernels.shared_counter import TAKEN
-from ..memory import IdleMemory, Shelf, called_by_clear_caches
-from ..threads import WorkerThreads
+from ...binding import Layer
+from ...binding.layer import Source
+from ...events import STEPS_PER_QUEUE, EventQueue, joined_rows, level_type
+from ...kernels.arguments import InputRows
+from ...kernels.count import count_uneven_rows, count_zeros_of_rows
+from ...kernels.count_by_level import count_uneven_rows_by_level
+from ...kernels.float_mode import flushing
+from ...kernels.shared_counter import TAKEN
+from ...memory import IdleMemory, Shelf, called_by_clear_caches
+from ...threads import WorkerThreads
+from ..currents import Inputs, Part, part_of
+from ..currents.part import OPERATIONS_OF_A_NEURON, dense_work
+from ..memory.layer_state import LayerState
+from ..memory.queue_memory import QueueMemory, has_memory
+from ..memory.scratch import Scratch
+from ..memory.worker_memory import Phase, WorkerMemory
 from .band_rows import bands_of_layer
-from .currents import Inputs, Part, part_of
-from .currents.part import OPERATIONS_OF_A_NEURON, dense_work
-from .layer_state import LayerState
 from .phases import LayerBands
 from .products import add_products
-from .queue_memory import QueueMemory, has_memory
-from .scratch import Scratch
-from .worker_memory import Phase, WorkerMemory
 
 THREADED_WORK = 4_000_000
 """Operations under which a layer is done sooner than a second thread wakes up."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding import Layer
-from ..float32 import all_finite, beyond
-from ..memory import aligned_empty
-from ..neurons import LadderModel
+from ...binding import Layer
+from ...float32 import all_finite, beyond
+from ...memory import aligned_empty
+from ...neurons import LadderModel
 
 
 @dataclass(eq=False)

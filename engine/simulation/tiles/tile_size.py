@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
-from ..binding import Layer, Program, allowed_kernels, build_program
-from ..binding.window import RowRange
-from ..events import entry_bytes, mask_bytes
-from ..graph import Network
-from .run import step_groups
+from ...binding import Layer, Program, allowed_kernels, build_program
+from ...binding.window import RowRange
+from ...events import entry_bytes, mask_bytes, step_groups
+from ...graph import Network
 from .tile_schedule import TileSchedule, TileStep
 
 MEMORY = 1 << 30

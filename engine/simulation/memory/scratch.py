@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import channel_type, level_type
-from ..kernels.decode import MOST_CHUNKS
-from ..kernels.entries import CHUNK
-from ..memory import aligned_bytes
+from ...events import channel_type, level_type
+from ...kernels.decode import MOST_CHUNKS
+from ...kernels.entries import CHUNK
+from ...memory import aligned_bytes
 
 
 class Scratch:
