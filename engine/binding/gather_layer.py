@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +19,10 @@ from .integer_layer import (
     IntegerLayer,
     IntegerTerms,
     QuadLayer,
-    integer_layer,
     integer_terms,
     quad_block_width,
-    quad_layer,
 )
-from .integer_plan import IntegerPlan, make_integer_plan
+from .integer_plan import IntegerPlan, make_integer_plan, pack_integers
 from .kernel_choice import EVENT_INTEGERS
 from .layer import Layer
 from .plan import GatherPlan, make_plan
@@ -67,10 +67,6 @@ class GatherLayer(Layer):
     def injects(self) -> bool:
         return bool(self.analog)
 
-    @property
-    def weight_bytes(self) -> int:
-        return self.weights.nbytes
-
     def prepare(self) -> None:
         super().prepare()
         _ = self.plan, self.weights, self.event_driven and self.reach
@@ -111,11 +107,13 @@ class GatherLayer(Layer):
         """Weights in the kernels' order."""
         if self.window is not None:
             return self.window.whole.weights  # type: ignore[attr-defined,no-any-return]
-        key = ("floats", self.block_width, *self.node.packing_key(self.incoming))
-        dense_kernel = self.node.dense_kernel
-        return PACKED.get(
-            self.node, key, lambda: pack_weights(dense_kernel(self.node.weight, self.incoming), self.plan)
-        )
+        node = self.node
+        key = ("floats", self.block_width)
+        return self._packed(key, lambda: pack_weights(node.dense_kernel(node.weight, self.incoming), self.plan))
+
+    def _packed(self, key: tuple[Hashable, ...], pack: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Weights as some kernels read them, packed at the first run of the node with these kernels."""
+        return PACKED.get(self.node, (*key, *self.node.packing_key(self.incoming)), pack)
 
     @lazy_property
     def bias(self) -> NDArray[np.float32]:
@@ -131,7 +129,11 @@ class GatherLayer(Layer):
         if kind is None or self.integer_plan.plane_bytes(self.integer_plan.rows.reach, 1) > _MOST_PLANE_BYTES:
             return None
         terms = self.integer_terms
-        return None if terms is None else integer_layer(self.node, self.incoming, terms, self.integer_plan, kind)
+        if terms is None:
+            return None
+        plan = self.integer_plan
+        key = ("planes", plan.vectors, plan.few, plan.padded)
+        return IntegerLayer(terms, plan, self._packed(key, lambda: pack_integers(terms.kernel.kernel, plan)), kind)
 
     @lazy_property
     def quads(self) -> QuadLayer | None:
@@ -142,7 +144,9 @@ class GatherLayer(Layer):
         terms = self.integer_terms if self.kernels.event_integers else None
         if terms is None:
             return None
-        return quad_layer(self.node, self.incoming, terms, self._plan(quad_block_width(self.padded_channels)))
+        plan = self._plan(quad_block_width(self.padded_channels))
+        key = ("quads", plan.block_width)
+        return QuadLayer(terms, plan, self._packed(key, lambda: pack_weights(terms.kernel.kernel, plan)))
 
     @lazy_property
     def integer_terms(self) -> IntegerTerms | None:

@@ -16,9 +16,9 @@ from ..kernels.quads import QuadToken, quad_token
 from ..kernels.window_block import window_token
 from ..layers.taps import WeightedTaps
 from ..neurons import LevelTable
-from .integer_plan import IntegerPlan, IntegerWeights, integer_quanta, integer_weights, is_exact, pack_integers
+from .integer_plan import IntegerPlan, IntegerWeights, integer_quanta, integer_weights, is_exact
 from .plan import GatherPlan
-from .weights import PACKED, pack_weights, padded_bias
+from .weights import padded_bias
 
 Quanta = tuple[NDArray[np.uint8], int]
 """(256,) value of each level in quanta; by how many bits a level that is read backwards has to be shifted to the right
@@ -119,20 +119,6 @@ class QuadLayer:
     def token(self, steps: int) -> QuadToken:
         """Shape of what is kept in registers, for this many steps at once."""
         return quad_token(steps, self.plan.window, self.plan.block_width)
-
-
-def integer_layer(
-    node: WeightedTaps, incoming: Shape, terms: IntegerTerms, plan: IntegerPlan, kind: str
-) -> IntegerLayer:
-    """A node in integers, silent neurons included, with a kind of kernel, see `dot_token`."""
-    key = ("planes", plan.vectors, plan.few, plan.padded, *node.packing_key(incoming))
-    return IntegerLayer(terms, plan, PACKED.get(node, key, lambda: pack_integers(terms.kernel.kernel, plan)), kind)
-
-
-def quad_layer(node: WeightedTaps, incoming: Shape, terms: IntegerTerms, plan: GatherPlan) -> QuadLayer:
-    """A node in integers, from event to event."""
-    key = ("quads", plan.block_width, *node.packing_key(incoming))
-    return QuadLayer(terms, plan, PACKED.get(node, key, lambda: pack_weights(terms.kernel.kernel, plan)))
 
 
 FULL_RATE_WIDTH = 4 * LANES

@@ -162,11 +162,6 @@ class Layer(Binding):
         """Whether the analog input's current is computed once and then added at every step."""
         return False
 
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of weights that every band reads."""
-        return 0
-
     def prepare(self) -> None:
         """Work out what all runs need, before several threads would do it at once."""
         _ = self.bias, [part.fan_out for part in self.parts]

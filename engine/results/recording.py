@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,24 +11,25 @@ from ..binding import Layer, Program
 from ..events import EventQueue
 from ..neurons import LevelTable
 
+ALL_ROWS = slice(None)
+
 
 class Recorder:
-    """Collects spikes (of encoders, too), spike counts, membranes and the readout of one picture."""
+    """Collects spikes (of encoders, too), spike counts, membranes and the readout of one picture.
+
+    What is noted of a layer is that of all of its rows, or in tiles of some.
+    """
 
     def __init__(self, program: Program, steps: int, record: frozenset[str]) -> None:
         self._record = record
-        self.recorded: dict[str, object] = {}
-        shapes = {layer.name: layer.outgoing for layer in program.layers if layer.neurons} | program.encoded
-        self.spikes = {
-            name: np.zeros((steps, *shape), np.float32) for name, shape in shapes.items() if self.wants("spikes")
-        }
+        shapes = {layer.name: layer.outgoing for layer in program.layers if layer.neurons}
+        outputs = {layer.name: layer.outgoing for layer in program.layers if not layer.neurons}
+        spiking = shapes | program.encoded
+        self.spikes = self._room("spikes", {name: (steps, *shape) for name, shape in spiking.items()})
+        self.readout = self._room("readout", {name: (steps, *shape) for name, shape in outputs.items()})
+        self.membrane = self._room("membrane", shapes)
         self.spike_count = {
-            name: np.zeros(shape, np.int64) for name, shape in shapes.items() if self.wants("spike_count")
-        }
-        self.membrane: dict[str, NDArray[np.float32]] = {}
-        outputs = [layer for layer in program.layers if not layer.neurons]
-        self.readout = {
-            layer.name: np.zeros((steps, *layer.outgoing), np.float32) for layer in outputs if self.wants("readout")
+            name: np.zeros(shape, np.int64) for name, shape in spiking.items() if self.wants("spike_count")
         }
         named = {
             "spikes": self.spikes,
@@ -34,7 +37,10 @@ class Recorder:
             "membrane": self.membrane,
             "readout": self.readout,
         }
-        self.recorded.update((kind, named[kind]) for kind in record if kind in named)
+        self.recorded: dict[str, object] = {kind: named[kind] for kind in record if kind in named}
+
+    def _room(self, kind: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
+        return {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if self.wants(kind)}
 
     def wants(self, kind: str) -> bool:
         """Whether this kind of recording was asked for."""
@@ -45,32 +51,21 @@ class Recorder:
         """Whether events are noted."""
         return self.wants("spikes") or self.wants("spike_count")
 
-    def add_run(
-        self, layer: Layer, queue: EventQueue | None, readout: NDArray[np.float32] | None, steps: slice
-    ) -> None:
-        """Note what a layer has left at some steps: its events, or its running sum where that is there."""
-        if queue is not None and self.wants_queues:
-            assert layer.levels is not None
-            self.add_queue(layer.name, layer.levels, queue, steps)
-        if readout is not None:
-            self.add_readout(layer, readout, steps)
-
-    def add_queue(self, name: str, table: LevelTable, queue: EventQueue, steps: slice) -> None:
+    def add_queue(self, name: str, table: LevelTable, queue: EventQueue, steps: slice, rows: slice = ALL_ROWS) -> None:
         """Note the events of a layer, or of an Input with an encoder, over some steps."""
         levels = queue.dense_levels()
         if self.wants("spikes"):
-            self.spikes[name][steps] = table.emit[levels]
+            self.spikes[name][steps, :, rows] = table.emit[levels]
         if self.wants("spike_count"):
-            self.spike_count[name] += table.spikes[levels].sum(axis=0)
+            self.spike_count[name][:, rows] += table.spikes[levels].sum(axis=0)
 
-    def add_membrane(self, layer: Layer, membrane: NDArray[np.float32]) -> None:
+    def add_membrane(self, layer: Layer, membrane: NDArray[np.float32], rows: slice = ALL_ROWS) -> None:
         """Note a layer's potentials, (H * W * padded channels,), after the last step."""
         if self.wants("membrane"):
             channels, height, width = layer.outgoing
             by_pixel = membrane.reshape(height, width, layer.padded_channels)[..., :channels]
-            # A copy, even where that would be contiguous: the memory is used again.
-            self.membrane[layer.name] = by_pixel.transpose(2, 0, 1).copy()
+            self.membrane[layer.name][:, rows] = by_pixel.transpose(2, 0, 1)
 
-    def add_readout(self, layer: Layer, readout: NDArray[np.float32], steps: slice) -> None:
+    def add_readout(self, layer: Layer, readout: NDArray[np.float32], steps: slice, rows: slice = ALL_ROWS) -> None:
         """Note a layer's running sum, (steps, O, H, W), after each of some steps."""
-        self.readout[layer.name][steps] = readout
+        self.readout[layer.name][steps, :, rows] = readout

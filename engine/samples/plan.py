@@ -223,12 +223,14 @@ class SamplePlan:
 
 def sample_plan(program: Program) -> SamplePlan | None:
     """How a program's pixels are run side by side; None where they cannot be."""
-    kept = program.prepared
-    if "samples" not in kept:
-        layers = _layers(program)
-        # Without the program, which would hold the network, and that would live for ever.
-        kept.setdefault("samples", None if layers is None else (layers, _emitters(program, layers)))
-    return None if kept["samples"] is None else SamplePlan(program, *kept["samples"])
+    found = program.known("samples", lambda: _found(program))
+    return SamplePlan(program, *found) if found else None
+
+
+def _found(program: Program) -> tuple[tuple[SampleLayer, ...], dict[str, Emitter]] | tuple[()]:
+    """What a plan has besides the program, which would hold the network, and that would live for ever."""
+    layers = _layers(program)
+    return () if layers is None else (layers, _emitters(program, layers))
 
 
 def _emitters(program: Program, layers: tuple[SampleLayer, ...]) -> dict[str, Emitter]:

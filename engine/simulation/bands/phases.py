@@ -65,7 +65,7 @@ class LayerBands:
         self._state = state
         self.part = parts[0]
         self._steps = steps
-        self._bands = bands
+        self.bands = bands
         self._currents = currents
         self._events = events
         self._channels, _, self._width = layer.outgoing
@@ -79,7 +79,7 @@ class LayerBands:
 
     def _band_table(self) -> NDArray[np.void]:
         """(n,) BAND."""
-        part, rows = self.part, self._bands.rows
+        part, rows = self.part, self.bands.rows
         known, key = self.layer.band_tables, (rows, part.kernels, self._events is not None)
         table = known.get(key)
         if table is None:
@@ -97,17 +97,12 @@ class LayerBands:
         return table
 
     @property
-    def shares(self) -> NDArray[np.int64]:
-        """(threads + 1,): see `Bands.shares`."""
-        return self._bands.share_table
-
-    @property
     def fired_queues(self) -> list[EventQueue]:
         """What the bands have fired, where there was no memory for all of it."""
         return [queue for queue in self._fired if queue is not None]
 
     def _rows(self, index: int) -> OutputRows:
-        return OutputRows(*self._bands.rows[index], self._padded, self._channels)
+        return OutputRows(*self.bands.rows[index], self._padded, self._channels)
 
     def _size(self, steps: int) -> int:
         """Numbers that the largest band puts out in so many steps."""

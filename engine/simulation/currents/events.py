@@ -48,6 +48,11 @@ class EventCurrents(Part):
         connections = self.layer.plan.tables, self.layer.weights
         return Phase(gather_band, (bands, self.layer.token(steps), connections, entries, line, *target))
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that every band reads."""
+        return self.layer.weights.nbytes
+
     # --- The picture -------------------------------------------------------------------------------------------------
 
     def _inject(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:

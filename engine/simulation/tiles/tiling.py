@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +11,6 @@ from ...binding.layer import NOTHING_READ
 from ...binding.window import RowRange
 from ...events import EventQueue, silent_queue, step_groups
 from ...float32 import largest_size
-from ...results.recording import Recorder
 from ...results.result import Result
 from ...results.run import Run
 from ...threads import WorkerThreads
@@ -46,7 +43,6 @@ class TiledRun(Run):
         largest = largest_size(picture)
         self._watched = {layer.name for layer in program.layers if is_watched(layer, steps, largest)}
         self._sizes = list(step_groups(steps))
-        self.record = record
         self.tile = tile
         self.buffers = {layer.name: RowBuffer() for layer in program.layers}
         self.outputs = {
@@ -62,21 +58,22 @@ class TiledRun(Run):
     def _run_step(self, step: TileStep) -> None:
         """Some rows of one layer, over all steps."""
         layer = step.layer.rows_of(step.rows, step.counted)
-        recorder = Recorder(replace(self.program, layers=(layer,)), self.steps, self.record)
+        rows = slice(*step.rows)
         state = LayerState(layer)
-        state.allocate(len(self._sizes) > 1 or recorder.wants("membrane") or layer.name in self._watched)
+        state.allocate(len(self._sizes) > 1 or self.recorder.wants("membrane") or layer.name in self._watched)
         state.begin()
-        queues = self._run_groups(step, state, recorder)
+        queues = self._run_groups(step, state, rows)
         if state.membrane is not None:
-            recorder.add_membrane(layer, state.membrane)
-        self._note(step, state, recorder)
+            self.recorder.add_membrane(layer, state.membrane, rows)
+        if layer.neurons is None:
+            self.outputs[layer.name][:, rows] = state.readout.transpose(2, 0, 1) / np.float32(self.steps)
         for name, end in step.drops.items():
             if name in self.buffers:
                 self.buffers[name].drop(end)
         if layer.name in self.program.last_use:
             self.buffers[layer.name].append(step.rows, queues)
 
-    def _run_groups(self, step: TileStep, state: LayerState, recorder: Recorder) -> list[EventQueue]:
+    def _run_groups(self, step: TileStep, state: LayerState, rows: slice) -> list[EventQueue]:
         """All groups of steps; returns the events of each of them, none for the readout."""
         layer = state.layer
         windows = [self._windows(*each) for each in zip(step.layer.parts, step.windows, strict=True)]
@@ -84,18 +81,23 @@ class TiledRun(Run):
         for part, picture in zip(layer.parts, pictures, strict=True):
             if part.analog:
                 self.counts.add_input(part, picture, step.rows[0])
-        queues, first = [], 0
+        queues: list[EventQueue] = []
+        first = 0
         for group, size in enumerate(self._sizes):
             steps = slice(first, first + size)
-            keeps = recorder.wants("readout") and layer.neurons is None
+            keeps = self.recorder.wants("readout") and layer.neurons is None
             run = LayerRun(state, self._inputs(layer, windows, pictures, group), size, keeps, lasting=True)
             queue = run.run(self.workers, self.threads)
             if layer.name in self._watched:
                 state.watch()
             self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
             self.kernels[layer.name].update(run.kernels)
-            recorder.add_run(layer, queue, run.currents, steps)
-            queues += [] if queue is None else [queue]
+            if run.currents is not None:
+                self.recorder.add_readout(layer, run.currents, steps, rows)
+            if queue is not None and layer.levels is not None:
+                queues.append(queue)
+                if self.recorder.wants_queues:
+                    self.recorder.add_queue(layer.name, layer.levels, queue, steps, rows)
             first += size
         return queues
 
@@ -124,14 +126,3 @@ class TiledRun(Run):
                 buffer = self.buffers[source.name]
                 windows[source.name] = [buffer.window(window, group) for group in range(len(self._sizes))]
         return windows
-
-    def _note(self, step: TileStep, state: LayerState, recorder: Recorder) -> None:
-        """Put output and recordings of some rows into their places."""
-        rows = slice(*step.rows)
-        if step.layer.neurons is None:
-            self.outputs[step.layer.name][:, rows] = state.readout.transpose(2, 0, 1) / np.float32(self.steps)
-        for kind, part in recorder.recorded.items():
-            whole = self.recorder.recorded[kind]
-            if isinstance(whole, dict) and isinstance(part, dict):
-                for each, values in part.items():
-                    whole.setdefault(each, np.empty(step.layer.outgoing, values.dtype))[..., rows, :] = values
