@@ -1,4 +1,4 @@
-"""Run a network on pictures: layer by layer or step by step, with the same spikes."""
+"""Run a network on pictures: layer by layer, step by step or tile by tile, with the same spikes."""
 
 from ..results.result import Result
 from ..results.state import State
