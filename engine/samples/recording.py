@@ -48,15 +48,11 @@ class SampleRecorder:
 
     def add_fired(self, name: str, rows: NDArray[np.uint8], samples: slice, steps: slice) -> None:
         """Note what was fired at some steps, (steps * samples, bytes)."""
-        if name in self.fired:
-            into = self.fired[name][samples, steps]
-            into[:] = rows[:, : into.shape[2]].reshape(into.shape[1], into.shape[0], -1).swapaxes(0, 1)
+        _put(self.fired, name, rows, samples, steps)
 
     def add_readout(self, name: str, sums: NDArray[np.float32], samples: slice, steps: slice) -> None:
         """Note running sums after some steps, (steps * samples, padded)."""
-        if name in self.readout:
-            into = self.readout[name][samples, steps]
-            into[:] = sums[:, : into.shape[2]].reshape(into.shape[1], into.shape[0], -1).swapaxes(0, 1)
+        _put(self.readout, name, sums, samples, steps)
 
     def averaged(self) -> dict[str, NDArray[np.float32]]:
         """By Output, (N, O, H, W) float32, the readout divided by the number of steps."""
@@ -92,3 +88,9 @@ class SampleRecorder:
         height, width = self._given.pixels
         arranged = values.reshape(-1, height, width, *values.shape[1:]).transpose(0, 3, 4, 1, 2)
         return np.ascontiguousarray(arranged if self._given.batched else arranged[0])
+
+
+def _put(kept: dict[str, NDArray[Any]], name: str, rows: NDArray[Any], samples: slice, steps: slice) -> None:
+    if name in kept:
+        into = kept[name][samples, steps]
+        into[:] = rows[:, : into.shape[2]].reshape(into.shape[1], into.shape[0], -1).swapaxes(0, 1)
