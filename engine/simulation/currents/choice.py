@@ -32,8 +32,8 @@ def part_of(state: LayerState, inputs: Inputs, steps: int, kernels: str | None =
     """
     layer = state.layer
     if kernels is not None:
-        channels, height, width = layer.incoming
-        all_active = np.arange(height + 1) * (width * channels)
+        _, height, width = layer.incoming
+        all_active = np.arange(height + 1) * (width * sum(source.channels for source in layer.spiking))
         return _way(layer, kernels)(state, inputs, steps, kernels, all_active, known=False)
     row_sizes = _entries_of_rows(layer, inputs)
     kernels = choose_kernels(layer, int(row_sizes[-1]))
