@@ -165,7 +165,6 @@ class BoundGroup:
         self.event_memories = self._shared_memory(bound)
         self.compiled = [bound.compiles and self._is_compiled(layer) for layer in self.layers]
         self._kernels = [(layer.dense_kernels or layer.own_kernels, layer.own_kernels) for layer in self.layers]
-        self._inputs = [self._inputs_of(layer) if self.compiled[k] else None for k, layer in enumerate(self.layers)]
         self._count_memory(len(self.layers), bound.threads)
         self._bound = np.zeros(len(self.layers), np.bool_)
         numbers = np.zeros((bound.threads, 2, len(self.layers)), np.int64)
@@ -206,9 +205,6 @@ class BoundGroup:
         whole = all(source.channels == self._picture.shape[2] for source in layer.analog)
         return whole and is_compiled(layer)
 
-    def _inputs_of(self, layer: Layer) -> Inputs:
-        return Inputs([(source, self.queue(source.name)) for source in layer.spiking], self._picture)
-
     def queue(self, name: str) -> EventQueue:
         """The events of a layer that has room here."""
         events = self.event_memories[self._index[name]]
@@ -217,8 +213,7 @@ class BoundGroup:
 
     def _bind(self, indices: list[int], choice: int = 0) -> None:
         """Find the kernels of some layers, of one of their two sets, and write down their arguments."""
-        parts = {index: self._part(index, choice) for index in indices}
-        layers = {index: self._layer_bands(index, part) for index, part in parts.items()}
+        layers = {index: self._layer_bands(index, choice) for index in indices}
         self._kept.append(layers)  # with arrays of which kernels know the addresses
         threads = range(self._threads)
         # Scratch memory grows while all layers ask for what they need: what they get after that is shared.
@@ -226,7 +221,7 @@ class BoundGroup:
             phases = {k: [layer.phases(self._memory(k, worker)) for worker in threads] for k, layer in layers.items()}
         for index, of_layer in phases.items():
             # The first thread counts, while the others are at work already.
-            for number, each in enumerate(self._counting(index, parts[index])):
+            for number, each in enumerate(self._counting(index, layers[index].part)):
                 self._calls[0].once[choice, index, number] = self._bound_call(*each)
             for calls, of_worker in zip(self._calls, of_layer, strict=True):
                 calls.shares[choice, index] = layers[index].bands.share_table
@@ -242,14 +237,12 @@ class BoundGroup:
         counts = self._counts_of(index, worker), self._fired[index, worker], self._updates[index, worker]
         return WorkerMemory(self._scratches[worker], *counts, self._counters[index])
 
-    def _part(self, index: int, choice: int) -> Part:
-        inputs = self._inputs[index]
-        assert inputs is not None
-        return part_of(self._states[index], inputs, self.steps, self._kernels[index][choice])
-
-    def _layer_bands(self, index: int, part: Part) -> LayerBands:
-        bands = bands_of_layer(part.layer, [part], self.steps, self._threads)
-        return LayerBands(part.state, [part], self.steps, bands, None, self.event_memories[index])
+    def _layer_bands(self, index: int, choice: int) -> LayerBands:
+        layer, state = self.layers[index], self._states[index]
+        inputs = Inputs([(source, self.queue(source.name)) for source in layer.spiking], self._picture)
+        part = part_of(state, inputs, self.steps, self._kernels[index][choice])
+        bands = bands_of_layer(layer, [part], self.steps, self._threads)
+        return LayerBands(state, [part], self.steps, bands, None, self.event_memories[index])
 
     def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
