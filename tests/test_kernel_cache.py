@@ -10,7 +10,7 @@ import pytest
 PROGRAM = """
 import numpy as np
 from spikeunet.engine import Conv2d, Input, MultiThreshold, Network, Neurons, Output, simulate
-from spikeunet.engine.simulation import phases
+from spikeunet.engine.simulation.bands import phases
 from spikeunet.engine.simulation.currents import events
 ones = np.ones((1, 1, 1, 1), np.float32)
 network = Network([Input("input"), Conv2d("a", "input", ones), Neurons("b", "a", MultiThreshold((1.0,))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,3 +65,20 @@ def _as_pictures(x: ArrayLike, axes: tuple[int, ...], shapes: str) -> NDArray[np
     if not all_finite(array):
         raise InputError("x has values that are NaN or infinite in float32; replace them")
     return without_subnormals(array)
+
+
+def shown_pictures(
+    picture: NDArray[np.float32], steps: int, analog: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Each picture that is shown, (H, W, C), and for how many steps; one that stays the same is one.
+
+    `analog` says which channels are an analog input: nobody sees the others change but encoders.
+    """
+    if picture.ndim == 3:
+        yield np.ascontiguousarray(picture.transpose(1, 2, 0)), steps
+        return
+    first = 0
+    for step in range(1, steps + 1):
+        if step == steps or not np.array_equal(picture[step][analog], picture[first][analog]):
+            yield np.ascontiguousarray(picture[first].transpose(1, 2, 0)), step - first
+            first = step

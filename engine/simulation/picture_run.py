@@ -24,6 +24,7 @@ from ..events import (
 from ..float32 import largest_size, without_subnormals
 from ..inputs.encoded_input import analog_channels, encoded_inputs
 from ..inputs.event_inputs import Streams
+from ..inputs.pictures import shown_pictures
 from ..results.result import Result
 from ..results.run import Run
 from ..results.state import State
@@ -36,23 +37,6 @@ from .probes import Probed, Traces
 
 _ORDINARY = 2.0**64
 """Where what another run has left is larger, all layers are watched."""
-
-
-def shown_pictures(
-    picture: NDArray[np.float32], steps: int, analog: NDArray[np.bool_]
-) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Each picture that is shown, (H, W, C), and for how many steps; one that stays the same is one.
-
-    `analog` says which channels are an analog input: nobody sees the others change but encoders.
-    """
-    if picture.ndim == 3:
-        yield np.ascontiguousarray(picture.transpose(1, 2, 0)), steps
-        return
-    first = 0
-    for step in range(1, steps + 1):
-        if step == steps or not np.array_equal(picture[step][analog], picture[first][analog]):
-            yield np.ascontiguousarray(picture[first].transpose(1, 2, 0)), step - first
-            first = step
 
 
 class PictureRun(Run):
