@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..html_tables import html_table
 from ..operations import Operations
 from ..operations.by_layer import ByLayer
 from ..operations.exact import total
-from .state import State, joined
+from .state import State
 
 RECORDABLE = ("spikes", "membrane", "spike_count", "readout", "state")
 
@@ -209,28 +209,6 @@ class Result:
     def density(self) -> float:
         """Mean share of the neurons that fire in a step."""
         return self.total_events / max(1, self.steps * sum(self.neurons.values()))
-
-
-def of_batch(results: Sequence[Result], seconds: float) -> Result:
-    """One result for pictures of a batch, in so many seconds: arrays stacked, counts added."""
-    first = results[0]
-    return Result(
-        outputs=_stacked([result.outputs for result in results]),
-        steps=first.steps,
-        operations=sum((result.operations for result in results[1:]), first.operations),
-        seconds=seconds,
-        kernels=joined_kernels(*results),
-        recorded={kind: _stacked([result.recorded[kind] for result in results]) for kind in first.recorded},
-    )
-
-
-def _stacked(values: Sequence[Any]) -> Any:
-    """What several pictures have, stacked; one picture's is not copied, because a readout of many steps is large."""
-    if isinstance(values[0], State):
-        return joined(values)
-    if isinstance(values[0], Mapping):
-        return {name: _stacked([each[name] for each in values]) for name in values[0]}
-    return values[0][None] if len(values) == 1 else np.stack(values)
 
 
 def joined_kernels(*results: Result) -> dict[str, tuple[str, ...]]:

@@ -16,7 +16,8 @@ from ..events import STEPS_PER_QUEUE
 from ..graph import Network
 from ..inputs.event_inputs import Given, check_encoded, without_events
 from ..inputs.pictures import check_input, shown_steps
-from ..results.result import RECORDABLE, Result, of_batch
+from ..results.batch import of_batch
+from ..results.result import RECORDABLE, Result
 from ..results.state import State, check_state
 from ..samples.given import given_samples
 from ..samples.plan import sample_plan
