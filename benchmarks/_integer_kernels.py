@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from _random_events import Clock, inputs_of
 
-from spikeunet.engine.binding import Layer, Program, allowed_kernels
+from spikeunet.engine.binding import Layer, allowed_kernels
 from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels.dot import host_dots
-from spikeunet.engine.simulation import event_integers, integer_products, phases
-from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
+from spikeunet.engine.simulation.bands.layer_run import LayerRun
+from spikeunet.engine.simulation.currents import Inputs, events, plane_products
+from spikeunet.engine.simulation.memory.layer_state import LayerState
 
 EVENTS = "events"
 QUADS = "event-integers"
@@ -86,8 +87,8 @@ def one_kind(layer: Layer, kind: str) -> Layer:
 def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, np.ndarray]:
     """Seconds of unpacking and of adding up on one thread, and the sums of all steps; of a layer without neurons."""
     state = LayerState(layer)
-    unpacks = ((phases, "decode_rows"), (integer_products, "fill_planes"), (event_integers, "decode_quanta"))
-    adds = ((phases, "gather_band"), (integer_products, "dot_band"), (event_integers, "gather_band"))
+    unpacks = ((events, "decode_rows"), (plane_products, "fill_planes"), (events, "decode_quanta"))
+    adds = ((events, "gather_band"), (plane_products, "dot_band"))
     run = LayerRun(state, [inputs], steps, keep_currents=False, lasting=True)
     with Clock(*unpacks, *adds) as clock:
         run.run(None, 1)
@@ -95,13 +96,11 @@ def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, n
     return unpack, add, state.readout
 
 
-def measure_layer(
-    program: Program, layer: Layer, steps: int, activities: Iterable[float], repeats: int
-) -> Iterator[Timed]:
+def measure_layer(layer: Layer, steps: int, activities: Iterable[float], repeats: int) -> Iterator[Timed]:
     """All kinds at all activities; medians of runs in turn, after one of each that must give the same bits."""
     layers = {kind: one_kind(layer, kind) for kind in kinds()}
     for activity in activities:
-        inputs, events, _ = inputs_of(program, layer, steps, activity)
+        inputs, events, _ = inputs_of(layer, steps, activity)
         _check_sums({kind: run_layer(layers[kind], inputs, steps)[2] for kind in layers}, layer.node.name)
         found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in layers}
         for _ in range(repeats):

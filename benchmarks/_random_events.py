@@ -11,9 +11,9 @@ from typing import Any, Self
 import numpy as np
 
 from spikeunet.engine import EventQueue
-from spikeunet.engine.binding import Layer, Program
+from spikeunet.engine.binding import Layer
 from spikeunet.engine.events import channel_type, level_type, mask_bytes
-from spikeunet.engine.simulation.layer_run import Inputs
+from spikeunet.engine.simulation.currents import Inputs
 
 
 def random_queue(channels: int, height: int, width: int, steps: int, activity: float) -> tuple[EventQueue, int]:
@@ -33,12 +33,12 @@ def random_queue(channels: int, height: int, width: int, steps: int, activity: f
     return queue, int(fires.sum())
 
 
-def inputs_of(program: Program, layer: Layer, steps: int, activity: float) -> tuple[Inputs, int, int]:
+def inputs_of(layer: Layer, steps: int, activity: float) -> tuple[Inputs, int, int]:
     """Random events for a layer, the number of them, and of neurons that fire at all."""
     queues, events, active = [], 0, 0
     for source in layer.sources:
         queue, number = random_queue(source.channels, *layer.incoming[1:], steps, activity)
-        queues.append((source, queue, program.emit[source.name]))
+        queues.append((source, queue))
         events, active = events + number, active + queue.active
     return Inputs(queues, np.zeros((*layer.incoming[1:], 1), np.float32)), events, active
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from spikeunet.converters import calibration_pictures, convert, normalize
 from spikeunet.engine import IntegrateAndFire, MultiThreshold, load_model, read_picture, save_model
-from spikeunet.engine.command_line.convert import noise_levels
+from spikeunet.engine.command_line.conversion import noise_levels
 from spikeunet.engine.command_line.finetune import finetune as finetune_command
 from spikeunet.engine.datasets import LAYOUTS, find_dataset
 from spikeunet.engine.errors import ModelFileError

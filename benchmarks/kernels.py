@@ -41,8 +41,9 @@ from _random_events import Clock, inputs_of
 from spikeunet.converters import quantize_weights
 from spikeunet.engine import Network, load_model, read_picture, simulate
 from spikeunet.engine.binding import Layer, Program, allowed_kernels, build_program
-from spikeunet.engine.simulation import phases
-from spikeunet.engine.simulation.layer_run import Inputs, LayerRun, LayerState
+from spikeunet.engine.simulation.bands.layer_run import LayerRun
+from spikeunet.engine.simulation.currents import Inputs, events
+from spikeunet.engine.simulation.memory.layer_state import LayerState
 
 _ACTIVITIES, _INTEGER_ACTIVITIES = "0.01,0.03,0.1,0.3", "0.003,0.01,0.03,0.1,0.3,0.6"
 
@@ -79,15 +80,15 @@ def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float
             run.events.put_back()
         # Where events last, the bands are run one by one, and their kernels can be told apart.
         run = LayerRun(LayerState(layer), [inputs], steps, keep_currents=False, lasting=True)
-        with Clock((phases, "gather_band")) as clock:
+        with Clock((events, "gather_band")) as clock:
             run.run(None, 1)
         kernel.append(clock.seconds["gather_band"])
     return statistics.median(kernel[1:]), statistics.median(whole[1:])
 
 
-def measure(program: Program, layer: Layer, steps: int, activity: float, repeats: int, peaks: Peaks) -> Measured:
+def measure(layer: Layer, steps: int, activity: float, repeats: int, peaks: Peaks) -> Measured:
     """One layer, one activity."""
-    inputs, events, active = inputs_of(program, layer, steps, activity)
+    inputs, events, active = inputs_of(layer, steps, activity)
     fan = layer.fan_out.total(1) / np.prod(layer.incoming[1:])
     kernel, whole = timed(layer, inputs, steps, repeats)
     bound = min(peaks.second_cache / 4 * events / max(active, 1), peaks.multiply_adds)
@@ -108,7 +109,7 @@ def linearity(program: Program, network, steps: int, repeats: int) -> tuple[list
     layer = max(program.layers, key=lambda layer: layer.dense_macs)
     by_events = []
     for activity in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8):
-        inputs, events, _ = inputs_of(program, layer, steps, activity)
+        inputs, events, _ = inputs_of(layer, steps, activity)
         by_events.append((events, timed(layer, inputs, steps, repeats)[1]))
     by_pixels = []
     for side in (64, 128, 256, 384, 512, 768, 1024):
@@ -202,7 +203,7 @@ def compare_integers(
     rows: list[Timed] = []
     for layer in program.layers:
         if getattr(layer, "integers", None) is not None:
-            rows += measure_layer(program, layer, steps, activities, repeats)
+            rows += measure_layer(layer, steps, activities, repeats)
     if not rows:
         raise click.UsageError("--integers needs a network with layers whose sums are exact in integers; this has none")
     print("milliseconds of unpack + gather, or planes + dot (G accumulates/s that events cause)\n")
@@ -261,7 +262,7 @@ def main(
         if not layer.node.arrays or any(source.analog for source in layer.sources):
             continue
         for activity in shares:
-            row = measure(program, layer, steps, activity, repeats, peaks)
+            row = measure(layer, steps, activity, repeats, peaks)
             rows.append(row)
             numbers = (f"{row.accumulates / 1e9:.3f}", f"{row.gather:.1f}", f"{row.whole:.1f}")
             numbers += (f"{row.weight_bytes:.0f}", f"{row.bound:.1f}", f"{row.share:.0%}")

@@ -2,7 +2,7 @@
 
     python benchmarks/layer_times.py [--model denoise-gray] [--size 256] [--steps 1] [--repeats 25] [--csv FILE]
 
-A run's layers are bound to compiled kernels with all of their arguments (engine/simulation/bound_program.py). Here
+A run's layers are bound to compiled kernels with all of their arguments (see engine/simulation/bands). Here
 these are called one by one, on one thread, band by band and layer by layer as in a run; of each kernel the shortest
 time of all repeats counts. Products a second are those of a layer in which every neuron fires, over the kernel that
 computes its current: what a dense kernel does, and what one that goes from event to event saves.
@@ -31,12 +31,12 @@ from _peer_pictures import noisy_picture
 from spikeunet.engine import load_model, simulate
 from spikeunet.engine.kernels.count import count_levels
 from spikeunet.engine.simulation import picture_run
-from spikeunet.engine.simulation.bound_program import BoundGroup, BoundProgram
+from spikeunet.engine.simulation.bands.bound_program import BoundGroup, BoundProgram
 from spikeunet.engine.simulation.picture_run import PictureRun
 
 CURRENTS = ("gather_band", "dot_band", "pool_planes", "pool_events")
 COUNTING = ("count_uneven_sources", "count_zeros_of_planes", "count_zeros_of_sources")
-COUNTING_IN_PYTHON = ("_count", "_add_inputs", "_ledger")
+COUNTING_IN_PYTHON = ("_count", "_add_inputs")
 LEVELS = "of finish_band: count_levels"
 
 

@@ -26,7 +26,7 @@ task = json.loads(sys.argv[2])
 from _peer_pictures import noisy_picture
 from spikeunet.engine import denoise, load_model
 from spikeunet.engine.binding import build_program
-from spikeunet.engine.simulation.tile_size import choose_tile
+from spikeunet.engine.simulation.tiles.tile_size import choose_tile
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

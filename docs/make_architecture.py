@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 BOUND = "bound layers: gathered, averaged,\nfrom values, summed; plans,\npacked weights, choice of kernels"
-ORDERS = "one call, layer by layer,\nstep by step, tile by tile"
+ORDERS = "bands/, currents/, memory/, tiles/"
 DESCRIBE = [
     ("graph/", "nodes, synapses, network"),
     ("layers/", "one file a kind"),
@@ -21,9 +21,10 @@ DESCRIBE = [
 BIND = [("binding/", BOUND), ("kernels/", "compiled functions on arrays")]
 RUN = [
     ("simulation/", ORDERS),
+    ("samples/", "pixels that never meet"),
     ("increments/", "what has changed alone"),
-    ("operations/", "counts and energy"),
-    ("testing/", "the specification"),
+    ("inputs/   results/", "events, states, counts"),
+    ("operations/   testing/", "ledger; the specification"),
 ]
 STAGES = {
     "describe": (0.03, "#dbe9f6", DESCRIBE),

@@ -8,7 +8,7 @@ active neurons.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,20 @@ from .kernels.steps import events_at, join_steps
 from .kernels.vectors import LEVEL_BITS
 
 STEPS_PER_QUEUE = 8
+
+
+def step_groups(steps: int, most: int = STEPS_PER_QUEUE) -> Iterator[int]:
+    """Cut a number of steps into groups of eight, then four, two and one: the sizes that kernels are compiled for.
+
+    `most` is the largest of these sizes that may be used.
+    """
+    size = most
+    while steps:
+        if steps >= size:
+            yield size
+            steps -= size
+        else:
+            size //= 2
 
 
 @functools.cache
@@ -160,7 +174,21 @@ def one_step_later(before: EventQueue, queue: EventQueue) -> EventQueue:
     return joined_steps([before, *(queue.at(step) for step in range(queue.steps - 1))])
 
 
-def joined_masks(parts: list[NDArray[np.uint8] | None]) -> NDArray[np.uint8] | None:
-    """Masks of rows one below the other; None where they are missing somewhere."""
-    known = [part for part in parts if part is not None]
-    return np.concatenate(known) if len(known) == len(parts) else None
+def joined_rows(queues: Sequence[EventQueue]) -> EventQueue:
+    """One queue of rows of a layer that follow each other, of which each part has a queue of its own.
+
+    Its entries have no gaps between those of the parts; it has masks where all parts have some.
+    """
+    if len(queues) == 1:
+        return queues[0]
+    begins = np.cumsum([0, *(queue.channels.size for queue in queues[:-1])])
+    channels, _, width = queues[0].shape
+    masks = [queue.masks for queue in queues if queue.masks is not None]
+    return EventQueue(
+        shape=(channels, sum(queue.shape[1] for queue in queues), width),
+        steps=queues[0].steps,
+        start=np.concatenate([queue.start + begin for queue, begin in zip(queues, begins, strict=True)]),
+        channels=np.concatenate([queue.channels for queue in queues]),
+        levels=np.concatenate([queue.levels for queue in queues]),
+        masks=np.concatenate(masks) if len(masks) == len(queues) else None,
+    )

@@ -13,10 +13,10 @@ from .encoders import Events
 from .errors import InputError
 from .graph import Network
 from .increments import IncrementalRun, LayerIncrement, Savings
+from .results.result import joined_kernels
+from .results.state import check_is_state
 from .simulation import Result, State, simulate
-from .simulation.result import joined_kernels
 from .simulation.simulate import MAXIMUM_STEPS, check_record, check_whole
-from .simulation.state import check_is_state
 
 MOST_STEPS = 1_000
 

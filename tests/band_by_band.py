@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from spikeunet.engine.simulation import picture_run
-from spikeunet.engine.simulation.bound_program import BoundProgram
+from spikeunet.engine.simulation.bands.bound_program import BoundProgram
 
 
 def uncompiled(program, picture, most_steps, carries, workers, threads):

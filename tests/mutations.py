@@ -120,13 +120,13 @@ MUTATIONS = [
     ),
     Mutation(
         "membrane forgotten from one group of steps to the next",
-        "simulation/phases.py",
+        "simulation/bands/phases.py",
         "LadderNeurons(self.layer.neuron, state.membrane, padded, state.membrane, padded)",
         "LadderNeurons(self.layer.neuron, self.layer.initial, 0, state.membrane, padded)",
     ),
     Mutation(
         "state of a registered neuron forgotten likewise",
-        "simulation/phases.py",
+        "simulation/bands/phases.py",
         "* padded, padded, state.fresh)",
         "* padded, padded, True)",
     ),
@@ -146,7 +146,7 @@ MUTATIONS = [
     ),
     Mutation(
         "memory of events is given away while they are read",
-        "simulation/shared_memory.py",
+        "simulation/memory/shared_memory.py",
         "if part[2] >= index]",
         "if part[2] > index]",
     ),
@@ -172,7 +172,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a neuron's first threshold counted alone",
-        "simulation/recording.py",
+        "results/recording.py",
         "table.spikes[levels]",
         "(levels > 0)",
     ),
@@ -209,9 +209,9 @@ MUTATIONS = [
     ),
     Mutation(
         "sums of a max pool forgotten from one group of steps to the next",
-        "simulation/value_currents.py",
-        "self._state[first:last]",
-        "self._state[first:last].copy()",
+        "simulation/currents/values.py",
+        "self.state.synaptic[first:last]",
+        "self.state.synaptic[first:last].copy()",
         kinds="max_pool2d conv2d",
     ),
     Mutation(
@@ -230,21 +230,21 @@ MUTATIONS = [
     ),
     Mutation(
         "the last part of a sum is lost",
-        "simulation/phases.py",
+        "simulation/bands/phases.py",
         "for phases, found, padded in parts:",
         "for phases, found, padded in parts[:-1]:",
         kinds="conv2d",
     ),
     Mutation(
         "every part of a sum reads the rows of the first one",
-        "simulation/tiling.py",
+        "simulation/tiles/tiling.py",
         "zip(step.layer.parts, step.windows, strict=True)",
         "zip(step.layer.parts, step.windows[:1] * len(step.windows), strict=True)",
         kinds="conv2d",
     ),
     Mutation(
         "counts of a delay at the step before",
-        "simulation/run_counts.py",
+        "results/run_counts.py",
         "arrived[..., delay:] = fired[..., :-delay]",
         "arrived[...] = fired",
         kinds="scale conv2d",

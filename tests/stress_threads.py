@@ -23,7 +23,8 @@ from test_bound_program import unet
 from spikeunet.engine import clear_caches, denoise, forward, simulate
 from spikeunet.engine.memory import BLOCKS
 from spikeunet.engine.models import kept_models
-from spikeunet.engine.simulation import bound_program, layer_run, queue_memory
+from spikeunet.engine.simulation.bands import bound_program, layer_run
+from spikeunet.engine.simulation.memory import queue_memory
 
 MODEL = "denoise-gray-fast"
 SIZES = ((8, 8), (8, 12), (12, 8))

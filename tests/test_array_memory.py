@@ -12,7 +12,7 @@ from test_shared_state import impatient, in_threads
 from spikeunet.engine import Conv2d, clear_caches
 from spikeunet.engine import memory as memory_module
 from spikeunet.engine.memory import BLOCKS, CACHE_LINE, LARGE, IdleMemory, Shelf, aligned_bytes, empty, read_only_copy
-from spikeunet.engine.simulation import bound_program
+from spikeunet.engine.simulation.bands import bound_program
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from spikeunet.engine.simulation.band_rows import bands_of
+from spikeunet.engine.simulation.bands.band_rows import bands_of
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])

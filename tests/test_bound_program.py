@@ -34,7 +34,9 @@ from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.shared_counter import TAKEN, next_band
 from spikeunet.engine.memory import IdleMemory
-from spikeunet.engine.simulation import bound_program, layer_run, picture_run, queue_memory, shared_memory
+from spikeunet.engine.simulation import picture_run
+from spikeunet.engine.simulation.bands import bound_program, layer_run
+from spikeunet.engine.simulation.memory import queue_memory, shared_memory
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 from spikeunet.engine.threads import workers

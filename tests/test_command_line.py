@@ -36,8 +36,9 @@ from spikeunet.engine import (
     save_model,
 )
 from spikeunet.engine.command_line import main
-from spikeunet.engine.command_line.convert import neuron_model, noise_levels
+from spikeunet.engine.command_line.conversion import noise_levels
 from spikeunet.engine.command_line.guard import guarded
+from spikeunet.engine.command_line.neuron_options import neuron_model
 from spikeunet.engine.pictures.metrics import psnr, ssim
 from spikeunet.engine.pictures.noise import add_noise
 from spikeunet.engine.pictures.picture_files import read_picture, write_picture

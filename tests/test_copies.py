@@ -25,7 +25,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.binding import build_program
 from spikeunet.engine.errors import ModelFileError
-from spikeunet.engine.simulation.bound_program import BoundProgram, _shelf
+from spikeunet.engine.simulation.bands.bound_program import BoundProgram, _shelf
 from spikeunet.engine.testing.comparison import assert_same_operations
 
 COPIES = {

@@ -26,7 +26,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.events import STEPS_PER_QUEUE, silent_queue
 from spikeunet.engine.kernels.touched import count_updates
-from spikeunet.engine.simulation import touched_pixels
+from spikeunet.engine.simulation.bands import touched_pixels
 from spikeunet.engine.testing import neuron_checks, reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 

@@ -33,7 +33,9 @@ from spikeunet.engine.kernels import dot, dot_groups
 from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.tables import SEGMENT
 from spikeunet.engine.memory import Shelf
-from spikeunet.engine.simulation import band_rows, bound_program, event_sources, layer_run, queue_memory, scratch
+from spikeunet.engine.simulation.bands import band_rows, bound_program, layer_run
+from spikeunet.engine.simulation.currents import sources as event_sources
+from spikeunet.engine.simulation.memory import queue_memory, scratch
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,8 +19,8 @@ from spikeunet.engine.binding.integer_plan import (
 from spikeunet.engine.kernels.dot import CHUNK_LEVELS, GROUP, LANES
 from spikeunet.engine.kernels.planes import PLANE_GAP
 from spikeunet.engine.neurons import LevelTable, level_table
-from spikeunet.engine.simulation.band_rows import bands_of
-from spikeunet.engine.simulation.integer_products import IntegerProducts
+from spikeunet.engine.simulation.bands.band_rows import bands_of
+from spikeunet.engine.simulation.currents.plane_products import counted_rows
 from spikeunet.engine.testing import strategies
 from spikeunet.engine.testing.strategies import Numbers
 
@@ -44,7 +42,7 @@ def draw_plan(data):
 
 
 def band_rows(plan, bands, height):
-    return IntegerProducts.input_rows(SimpleNamespace(plan=plan), bands, height).tolist()
+    return counted_rows(plan, bands, height).tolist()
 
 
 @given(data=st.data())

@@ -25,7 +25,7 @@ from spikeunet.engine.binding import allowed_kernels, build_program
 from spikeunet.engine.kernels import decode, dot_band, finish, gather, planes, pooling, sequence
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.sources import packed_sources, source_table
-from spikeunet.engine.simulation.bound_program import _shelf
+from spikeunet.engine.simulation.bands.bound_program import _shelf
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 

@@ -15,7 +15,7 @@ from spikeunet.engine import Conv2d, Input, InputError, MultiThreshold, Network,
 from spikeunet.engine.binding import build_program
 from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels import dot
-from spikeunet.engine.simulation import integer_products, phases
+from spikeunet.engine.simulation.currents import events, plane_products
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # kernels are compiled
 
@@ -39,10 +39,9 @@ def network():
 
 @pytest.fixture
 def second_layer(monkeypatch):
-    """A program and a layer of it that reads spikes; portable kernels in place of those of this processor."""
+    """A layer that reads spikes; portable kernels in place of those of this processor."""
     monkeypatch.setattr(integer_kernels, "kinds", lambda: (EVENTS, "portable"))
-    program = build_program(network(), (1, 9, 20))
-    return program, program.layers[1]
+    return build_program(network(), (1, 9, 20)).layers[1]
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -58,10 +57,9 @@ def test_masks_say_which_channels_fire(steps):
 
 @pytest.mark.parametrize(("kind", "kernel"), [(EVENTS, "gather_band"), ("portable", "dot_band")])
 def test_the_way_that_is_asked_for_is_taken(kind, kernel, second_layer):
-    program, layer = second_layer
-    inputs, _, _ = inputs_of(program, layer, 1, 0.01)
-    with Clock((phases, "gather_band"), (integer_products, "dot_band")) as clock:
-        _, add, sums = integer_kernels.run_layer(integer_kernels.one_kind(layer, kind), inputs, 1)
+    inputs, _, _ = inputs_of(second_layer, 1, 0.01)
+    with Clock((events, "gather_band"), (plane_products, "dot_band")) as clock:
+        _, add, sums = integer_kernels.run_layer(integer_kernels.one_kind(second_layer, kind), inputs, 1)
     assert [name for name, seconds in clock.seconds.items() if seconds > 0] == [kernel]
     assert add > 0
     assert sums.any()
@@ -75,14 +73,14 @@ def test_a_way_that_the_processor_does_not_have():
 
 
 def test_clocks_are_taken_away():
-    kernel = phases.gather_band
-    with Clock((phases, "gather_band")):
-        assert phases.gather_band is not kernel
-    assert phases.gather_band is kernel
+    kernel = events.gather_band
+    with Clock((events, "gather_band")):
+        assert events.gather_band is not kernel
+    assert events.gather_band is kernel
 
 
 def test_what_is_measured(second_layer):
-    rows = list(integer_kernels.measure_layer(*second_layer, 1, [0.1, 1.0], 1))
+    rows = list(integer_kernels.measure_layer(second_layer, 1, [0.1, 1.0], 1))
     assert [(row.activity, row.kind) for row in rows] == [
         (0.1, EVENTS),
         (0.1, "portable"),

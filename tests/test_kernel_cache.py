@@ -10,12 +10,13 @@ import pytest
 PROGRAM = """
 import numpy as np
 from spikeunet.engine import Conv2d, Input, MultiThreshold, Network, Neurons, Output, simulate
-from spikeunet.engine.simulation import phases
+from spikeunet.engine.simulation.bands import phases
+from spikeunet.engine.simulation.currents import events
 ones = np.ones((1, 1, 1, 1), np.float32)
 network = Network([Input("input"), Conv2d("a", "input", ones), Neurons("b", "a", MultiThreshold((1.0,))),
                    Conv2d("c", "b", ones), Output("output", "c")])
 simulate(network, np.ones((1, 2, 2), np.float32), steps=1)
-kernels = [value for value in vars(phases).values() if hasattr(value, "stats")]
+kernels = [value for value in (vars(phases) | vars(events)).values() if hasattr(value, "stats")]
 print(sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels),
       sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """

@@ -22,7 +22,9 @@ from spikeunet.engine.binding import build_program, plan
 from spikeunet.engine.binding import layer as bound_layer
 from spikeunet.engine.kernels import firing, window_block
 from spikeunet.engine.kernels.entries import CHUNK, host_compresses
-from spikeunet.engine.simulation import band_rows, event_sources, layer_run, phases, queue_memory
+from spikeunet.engine.simulation.bands import band_rows, layer_run, phases
+from spikeunet.engine.simulation.currents import sources as event_sources
+from spikeunet.engine.simulation.memory import queue_memory
 from spikeunet.engine.testing.comparison import (
     RECORDS,
     assert_same,

@@ -34,7 +34,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.graph import Projection, Rows, Synapses
 from spikeunet.engine.layers.registry import OWN
-from spikeunet.engine.simulation import layer_state
+from spikeunet.engine.simulation.memory import layer_state
 from spikeunet.engine.testing import product_targets, reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
 

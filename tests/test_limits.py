@@ -26,8 +26,9 @@ from spikeunet.engine.files.model_file import read_model, save_model
 from spikeunet.engine.learning.finetune.flow import flow_gradients, run_flow
 from spikeunet.engine.learning.finetune.trainable import Trainable
 from spikeunet.engine.pictures.preprocessing import check_preprocessing, preprocess
-from spikeunet.engine.simulation.counting import OperationsCounter
-from spikeunet.engine.simulation.shared_memory import places_in_block
+from spikeunet.engine.results.ledger_plan import plan_of
+from spikeunet.engine.results.run_counts import RunCounts
+from spikeunet.engine.simulation.memory.shared_memory import places_in_block
 from spikeunet.engine.testing import reference, reference_synapses
 from spikeunet.engine.testing.comparison import assert_same_operations
 
@@ -144,8 +145,8 @@ def test_counts_take_memory_for_each_source_that_is_read():
     for index in range(number):
         nodes += [Conv2d(f"conv{index}", "input", ONE), Neurons(f"n{index}", f"conv{index}")]
     nodes.append(Concat("all", tuple(f"n{index}" for index in range(number))))
-    counter = OperationsCounter(build_program(read_out(nodes, "all", number), (1, 1, 1)), 1)
-    assert counter.noted.counts.size == number * 2 * 9
+    counts = RunCounts(plan_of(build_program(read_out(nodes, "all", number), (1, 1, 1))), 1)
+    assert counts.counts.size == number * 2 * 9
 
 
 def test_places_of_many_parts():

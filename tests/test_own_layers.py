@@ -48,7 +48,7 @@ from spikeunet.engine import (
 from spikeunet.engine.errors import ModelFileError
 from spikeunet.engine.layers import registry
 from spikeunet.engine.learning.finetune import Settings, Trainer
-from spikeunet.engine.simulation.value_currents import ValueCurrents
+from spikeunet.engine.simulation.currents.values import ValueCurrents
 from spikeunet.engine.testing import Case, check_layer, checks, layer_checks, reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
 
@@ -613,7 +613,7 @@ def test_an_order_of_simulation_that_computes_something_else_is_found(monkeypatc
 
     def wrong(self, values, first, last, state):
         found = right(self, values, first, last, state)
-        return found + np.float32(0.25) if self._layer.window is not None else found
+        return found + np.float32(0.25) if self.layer.window is not None else found
 
     monkeypatch.setattr(ValueCurrents, "_current", wrong)
     with pytest.raises(AssertionError, match="run row by row, the engine does something else than layer by layer"):

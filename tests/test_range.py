@@ -31,7 +31,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.binding import bounds, build_program
 from spikeunet.engine.memory import aligned_empty
-from spikeunet.engine.simulation import layer_state
+from spikeunet.engine.simulation.memory import layer_state
 from spikeunet.engine.tasks.segmentation import softmax
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_arrays

@@ -27,11 +27,11 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding import build_program
-from spikeunet.engine.binding import sample_plan as plans
-from spikeunet.engine.binding.sample_plan import sample_plan
 from spikeunet.engine.kernels.dot import host_dots
-from spikeunet.engine.simulation import sample_run
-from spikeunet.engine.simulation.sample_run import SampleRun
+from spikeunet.engine.samples import plan as plans
+from spikeunet.engine.samples import run as sample_run
+from spikeunet.engine.samples.plan import sample_plan
+from spikeunet.engine.samples.run import SampleRun
 
 RECORD = ("spikes", "spike_count", "membrane", "readout")
 NEURONS = CurrentBasedLeakyIntegrateAndFire(0.002, 0.004, 2.0, 4.0, dt=0.001, integration="euler", late_reset=True)

@@ -34,9 +34,9 @@ from spikeunet.engine.binding import build_program
 from spikeunet.engine.binding.layer import NOTHING_READ
 from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError
-from spikeunet.engine.simulation import tile_size, tiling
-from spikeunet.engine.simulation.tile_schedule import TileSchedule
-from spikeunet.engine.simulation.tile_size import choose_tile, needed_bytes, peak_bytes
+from spikeunet.engine.simulation.tiles import tile_size, tiling
+from spikeunet.engine.simulation.tiles.tile_schedule import TileSchedule
+from spikeunet.engine.simulation.tiles.tile_size import choose_tile, needed_bytes, peak_bytes
 from spikeunet.engine.testing import strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 

@@ -52,6 +52,14 @@ def picture_limit(layer: Layer, steps: int) -> float:
     return math.inf if analog == 0 else (SAFE - rest) / (growth * analog)
 
 
+def is_watched(layer: Layer, steps: int, largest: float) -> bool:
+    """Whether numbers of a layer may leave the range of float32, with pictures of values up to `largest`."""
+    limits = layer.picture_limits
+    if steps not in limits:
+        limits[steps] = picture_limit(layer, steps)
+    return largest > limits[steps] or limits[steps] == 0
+
+
 def check_counts(program: Program, steps: int) -> None:
     """InputError where a count of so many steps may be more than a 64-bit integer holds."""
     for part in (part for layer in program.layers for part in layer.parts):

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Synapses
 from ..kernels.dot_few import few_outputs
 from ..kernels.tables import Reach
 from ..layers.taps import AxisPhase, WeightedTaps
-from ..lazy import KnownOf, lazy_property
-from ..memory import called_by_clear_caches
+from ..lazy import lazy_property
 from ..neurons import is_event_driven
 from .integer_layer import (
     FULL_RATE_WIDTH,
     IntegerLayer,
     IntegerTerms,
     QuadLayer,
-    integer_layer,
     integer_terms,
     quad_block_width,
-    quad_layer,
 )
-from .integer_plan import IntegerPlan, make_integer_plan
+from .integer_plan import IntegerPlan, make_integer_plan, pack_integers
 from .kernel_choice import EVENT_INTEGERS
 from .layer import Layer
 from .plan import GatherPlan, make_plan
 from .reach import make_reach
-from .weights import pack_weights, padded_bias
-
-_packed: KnownOf[Synapses, NDArray[np.float32]] = KnownOf()
-"""Packed weights of nodes that are alive, so that only the first run of a network packs them."""
-
-called_by_clear_caches(_packed.clear)
+from .weights import PACKED, pack_weights, padded_bias
 
 _MOST_PLANE_BYTES = 1 << 26
 """Of a step, for one output row: the kernels in integers spread out the padding, too, and all rows under a kernel."""
@@ -73,10 +66,6 @@ class GatherLayer(Layer):
     @property
     def injects(self) -> bool:
         return bool(self.analog)
-
-    @property
-    def weight_bytes(self) -> int:
-        return self.weights.nbytes
 
     def prepare(self) -> None:
         super().prepare()
@@ -118,11 +107,13 @@ class GatherLayer(Layer):
         """Weights in the kernels' order."""
         if self.window is not None:
             return self.window.whole.weights  # type: ignore[attr-defined,no-any-return]
-        key = (self.block_width, self.node.packing_key(self.incoming))
-        dense_kernel = self.node.dense_kernel
-        return _packed.get(
-            self.node, key, lambda: pack_weights(dense_kernel(self.node.weight, self.incoming), self.plan)
-        )
+        node = self.node
+        key = ("floats", self.block_width)
+        return self._packed(key, lambda: pack_weights(node.dense_kernel(node.weight, self.incoming), self.plan))
+
+    def _packed(self, key: tuple[Hashable, ...], pack: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Weights as some kernels read them, packed at the first run of the node with these kernels."""
+        return PACKED.get(self.node, (*key, *self.node.packing_key(self.incoming)), pack)
 
     @lazy_property
     def bias(self) -> NDArray[np.float32]:
@@ -138,7 +129,11 @@ class GatherLayer(Layer):
         if kind is None or self.integer_plan.plane_bytes(self.integer_plan.rows.reach, 1) > _MOST_PLANE_BYTES:
             return None
         terms = self.integer_terms
-        return None if terms is None else integer_layer(self.node, self.incoming, terms, self.integer_plan, kind)
+        if terms is None:
+            return None
+        plan = self.integer_plan
+        key = ("planes", plan.vectors, plan.few, plan.padded)
+        return IntegerLayer(terms, plan, self._packed(key, lambda: pack_integers(terms.kernel.kernel, plan)), kind)
 
     @lazy_property
     def quads(self) -> QuadLayer | None:
@@ -149,7 +144,9 @@ class GatherLayer(Layer):
         terms = self.integer_terms if self.kernels.event_integers else None
         if terms is None:
             return None
-        return quad_layer(self.node, self.incoming, terms, self._plan(quad_block_width(self.padded_channels)))
+        plan = self._plan(quad_block_width(self.padded_channels))
+        key = ("quads", plan.block_width)
+        return QuadLayer(terms, plan, self._packed(key, lambda: pack_weights(terms.kernel.kernel, plan)))
 
     @lazy_property
     def integer_terms(self) -> IntegerTerms | None:

@@ -9,28 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Shape, Synapses
+from ..graph import Shape
 from ..kernels.arguments import DotTokens
 from ..kernels.dot import LANES, dot_token
 from ..kernels.quads import QuadToken, quad_token
 from ..kernels.window_block import window_token
 from ..layers.taps import WeightedTaps
-from ..lazy import KnownOf
-from ..memory import called_by_clear_caches
 from ..neurons import LevelTable
-from .integer_plan import IntegerPlan, IntegerWeights, integer_quanta, integer_weights, is_exact, pack_integers
+from .integer_plan import IntegerPlan, IntegerWeights, integer_quanta, integer_weights, is_exact
 from .plan import GatherPlan
-from .weights import pack_weights, padded_bias
-
-_packed: KnownOf[Synapses, NDArray[np.int8]] = KnownOf()
-"""Packed weights of nodes that are alive, so that only the first run of a network packs them."""
-
-_packed_for_quads: KnownOf[Synapses, NDArray[np.int8]] = KnownOf()
-"""The same for kernels from event to event."""
-
-called_by_clear_caches(_packed.clear)
-called_by_clear_caches(_packed_for_quads.clear)
-
+from .weights import padded_bias
 
 Quanta = tuple[NDArray[np.uint8], int]
 """(256,) value of each level in quanta; by how many bits a level that is read backwards has to be shifted to the right
@@ -131,22 +119,6 @@ class QuadLayer:
     def token(self, steps: int) -> QuadToken:
         """Shape of what is kept in registers, for this many steps at once."""
         return quad_token(steps, self.plan.window, self.plan.block_width)
-
-
-def integer_layer(
-    node: WeightedTaps, incoming: Shape, terms: IntegerTerms, plan: IntegerPlan, kind: str
-) -> IntegerLayer:
-    """A node in integers, silent neurons included, with a kind of kernel, see `dot_token`."""
-    key = (plan.vectors, plan.few, plan.padded, *node.packing_key(incoming))
-    packed = _packed.get(node, key, lambda: pack_integers(terms.kernel.kernel, plan))
-    return IntegerLayer(terms, plan, packed, kind)
-
-
-def quad_layer(node: WeightedTaps, incoming: Shape, terms: IntegerTerms, plan: GatherPlan) -> QuadLayer:
-    """A node in integers, from event to event."""
-    key = (plan.block_width, *node.packing_key(incoming))
-    packed = _packed_for_quads.get(node, key, lambda: pack_weights(terms.kernel.kernel, plan))
-    return QuadLayer(terms, plan, packed)
 
 
 FULL_RATE_WIDTH = 4 * LANES

@@ -22,7 +22,7 @@ from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES
 from ..kernels.planes import PLANE_GAP
 from ..kernels.tables import DOT_PHASE, SEGMENT, DotGeometry, DotTables, PlaneLayout
 from ..layers.taps import Axis, WeightedTaps
-from ..lazy import KnownOf, lazy_property
+from ..lazy import KnownOf
 from ..memory import aligned_bytes, called_by_clear_caches
 from ..neurons import LevelTable
 from .plan import contiguous_runs, inside, phase_places
@@ -102,11 +102,6 @@ class IntegerPlan:
     def block_channels(self) -> int:
         """Output channels that there are weights for in a block."""
         return self.few or LANES * self.vectors
-
-    @lazy_property
-    def known_rows(self) -> dict[tuple[tuple[int, int], ...], NDArray[np.int64]]:
-        """Input rows of bands, as the simulation has worked them out."""
-        return {}
 
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
         """First and last + 1 input row that the output rows first ... last - 1 read, see `Axis.inputs`."""

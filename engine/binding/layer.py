@@ -57,6 +57,18 @@ class Source:
         """Its channels in the joined input."""
         return slice(self.channel_offset, self.channel_offset + self.channels)
 
+    def of_picture(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The channels of all inputs, (H, W, C), that an analog source is."""
+        if picture.shape[2] == self.channels:
+            return picture
+        return np.ascontiguousarray(picture[..., self.picture_channel : self.picture_channel + self.channels])
+
+    @property
+    def emit(self) -> NDArray[np.float32]:
+        """(256,), the value of each level of what spikes."""
+        assert self.levels is not None
+        return self.levels.emit
+
     @property
     def thresholds(self) -> int:
         """Kinds of spikes of its neurons: thresholds, or levels; 0 for the analog input."""
@@ -149,11 +161,6 @@ class Layer(Binding):
     def injects(self) -> bool:
         """Whether the analog input's current is computed once and then added at every step."""
         return False
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of weights that every band reads."""
-        return 0
 
     def prepare(self) -> None:
         """Work out what all runs need, before several threads would do it at once."""
@@ -341,7 +348,7 @@ class Layer(Binding):
     # --- What others have worked out ---------------------------------------------------------------------------------
 
     @lazy_property
-    def band_tables(self) -> dict[tuple[tuple[RowRange, ...], bool, bool], NDArray[np.void]]:
+    def band_tables(self) -> dict[tuple[tuple[RowRange, ...], str, bool], NDArray[np.void]]:
         """Tables of bands, as the simulation has worked them out."""
         return {}
 

@@ -6,9 +6,6 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..graph import Input, Network, Neurons, Node, Output, Projection, Shape, Synapses
 from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
@@ -37,10 +34,8 @@ class Program:
         For each Neurons node, the index of the last layer that reads its events.
     encoded : dict
         For each Input with an encoder, the shape of its spikes.
-    emit : dict
-        For each Neurons node and each Input with an encoder, (256,) float32, the value of each level.
     prepared : dict
-        What the simulation has prepared and does not use just now (see engine/simulation/bound_program.py).
+        What the simulation has prepared and does not use just now (see engine/simulation/bands/bound_program.py).
     """
 
     network: Network
@@ -48,7 +43,6 @@ class Program:
     loops: tuple[RowRange, ...]
     last_use: dict[str, int]
     encoded: dict[str, Shape]
-    emit: dict[str, NDArray[np.float32]]
     prepared: dict[Hashable, Any] = field(default_factory=dict)
 
     def known(self, key: Hashable, work_out: Callable[[], Found]) -> Found:
@@ -62,7 +56,6 @@ _Bound = tuple[
     tuple[RowRange, ...],
     dict[str, int],
     dict[str, Shape],
-    dict[str, NDArray[np.float32]],
     dict[Hashable, Any],
 ]
 _SHAPES_KEPT = 4
@@ -92,10 +85,8 @@ def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
         found.append(parts[0] if node.name == parts[0].node.name else _sum(node, feed, parts, shapes))
     layers, loops = with_loops(found)
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
-    emit = {neurons.name: level_table(neurons.model).emit for neurons in network.neurons}
-    emit |= {name: encoder.level_table().emit for name, encoder in network.encoded.items()}
     encoded = {name: shapes[name] for name in network.encoded}
-    return layers, loops, last_use, encoded, emit, {}
+    return layers, loops, last_use, encoded, {}
 
 
 def _bound_part(

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..memory import aligned_bytes, aligned_empty
+from ..graph import Synapses
+from ..lazy import KnownOf
+from ..memory import aligned_bytes, aligned_empty, called_by_clear_caches
 from .plan import GatherPlan
+
+PACKED: KnownOf[Synapses, NDArray[Any]] = KnownOf()
+"""Packed weights of nodes that are alive, so that only the first run of a network packs them; by the kernels that read
+them, and all that says how they lie."""
+
+called_by_clear_caches(PACKED.clear)
 
 Number = TypeVar("Number", np.float32, np.int8)
 

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from ..errors import InputError
-from .claims import Claims
-from .console import print_fields
-from .jobs import check_folder, check_model_suffix, tell_skipped
+from .conversion import Conversion
 from .model_metadata import TASKS
-from .neuron_options import OPTIONS, neuron_model, numbers, trained_neurons
+from .neuron_options import OPTIONS
 from .options import FILE, no_sigma, range_option
-from .output import put_data
 from .piped_models import MODEL_FILE
-from .preprocessing_options import preprocessing_options, with_preprocessing
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from spikeunet.converters import Weights
-
-    from ..graph import Network
-    from ..pictures.ranges import SampleRange
-
-NOISE_LEVELS = 10
-"""A range of noise is spread over the calibration pictures in so many equal steps."""
+from .preprocessing_options import preprocessing_options
 
 
 @click.command()
@@ -135,45 +116,7 @@ NOISE_LEVELS = 10
 @click.option("--force", is_flag=True, help="Convert even if the check finds other outputs.")
 @click.option("--description", help="A line about the model.")
 @click.option("--dtype", type=click.Choice(["float32", "float16", "exact"]), default="float32", show_default=True)
-def convert(
-    state: Path,
-    output: Path,
-    calibration: Path | None,
-    pictures: int | None,
-    sigma: str | None,
-    sample_range: SampleRange | None,
-    entry: str | None,
-    architecture: str,
-    normalization: Any,
-    scales: Any,
-    percentile: float | None,
-    neuron: str,
-    thresholds: str | None,
-    initial: float | None,
-    reset: str | None,
-    decay: float | None,
-    gamma: int | None,
-    period: int | None,
-    parameters: tuple[str, ...],
-    tune: bool,
-    accumulates: float | None,
-    dt: float | None,
-    integration: str,
-    steps: int | None,
-    heads: int | None,
-    tau: float | None,
-    task: str | None,
-    predicts: str | None,
-    epsilon: float | None,
-    dataset: str | None,
-    metadata: Path | None,
-    check: Path | None,
-    no_check: bool,
-    force: bool,
-    description: str | None,
-    dtype: Any,
-    **preprocessing: Any,
-) -> None:
+def convert(**given: Any) -> None:
     """Convert a trained network to a spiking one.
 
     WEIGHTS is a network of any feed-forward topology as an ONNX file (.onnx; examples/export_torch.py writes one out of
@@ -215,185 +158,4 @@ def convert(
       spikeunet convert state.pth -o model.npz --calibration pictures/ --neuron burst --gamma 5 --thresholds 0.25
       spikeunet convert state.pth -o vessels.npz --calibration drive/training/image/ --task segment --dataset drive
     """
-    from spikeunet.converters import calibration_pictures
-    from spikeunet.converters import convert as convert_network
-    from spikeunet.converters.batch_norm import EPSILON
-
-    from ..files.model_file import save_model
-    from ..tasks.inference import check_steps
-    from .assumptions import assumptions
-    from .convert_spiking import reader_of_spiking
-    from .convert_tuned import check_tunable, tuned
-    from .model_metadata import check_facts, check_task, given_metadata, with_prediction
-
-    read, ahead = reader_of_spiking(click.get_current_context().params, dt, integration, heads, tau)
-    if read is not None:
-        _check_output(output, state, calibration, metadata, check, preprocessing["classes"])
-        read()
-        return
-    model = neuron_model(neuron, thresholds, initial, parameters, reset=reset, decay=decay, gamma=gamma, period=period)
-    levels = noise_levels(sigma)
-    given = given_metadata(task, dataset, metadata)
-    facts = with_preprocessing(with_prediction(given, predicts), **preprocessing)
-    if description is not None:
-        facts["description"] = description
-    if steps is not None:
-        facts["steps"] = check_steps(steps)
-    check_facts(facts)
-    check = _check_file(state, check, no_check)
-    _check_output(output, state, calibration, metadata, check, preprocessing["classes"])
-    check_tunable(tune, calibration, accumulates)
-    about_pictures = {"--pictures": pictures, "--add-noise": sigma, "--range": sample_range}
-    _check_combinations(force, check, calibration, about_pictures)
-    weights = _found(state, entry, epsilon, ahead)
-    _check_calibration(normalization, calibration)
-    held: dict[str, Any] = {
-        "batch_norm_epsilon": EPSILON if epsilon is None else epsilon,
-        "check": check or False,
-        "force": force,
-    }
-    plain = convert_network(weights, architecture, "none", **held)
-    samples = None
-    if calibration is not None:
-        channels = plain.input.channels
-        steps_before = facts.get("preprocessing", ())
-        samples = calibration_pictures(calibration, channels, levels, pictures, steps_before, sample_range)
-        tell_skipped(calibration)
-        if sigma is not None:
-            facts["calibration_sigma"] = [levels[0], levels[-1]]
-    trained = trained_neurons(plain, tune=tune)
-    options = {
-        "normalization": normalization,
-        "scales": scales,
-        "percentile": percentile,
-        "neuron": None if trained else model,
-    }
-    if tune:
-        best = tuned(plain, samples or [], steps, accumulates)
-        options, model, facts["steps"] = best.options, best.neuron, best.steps
-    network = convert_network(weights, architecture, calibration=samples, **options, metadata=facts, **held)
-    check_task(network)
-    save_model(network, output, dtype)
-    _tell(
-        output,
-        network,
-        trained or repr(model),
-        samples,
-        assumptions(network, predicts or given.get("predicts"), epsilon),
-    )
-
-
-def _tell(
-    output: Path,
-    network: Network,
-    neurons: str,
-    samples: Sequence[NDArray[np.float32]] | None,
-    assumed: list[tuple[str, str]],
-) -> None:
-    """Print what was made, of how much, and what was taken for granted."""
-    from .assumptions import doubts, scales_chosen
-
-    doubtful = doubts(network, samples)
-    put_data(
-        {
-            "model": str(output),
-            "parameters": network.parameters,
-            "calibration_pictures": len(samples or ()),
-            "neurons": neurons,
-            "metadata": dict(network.metadata),
-            "assumed": dict(assumed),
-            "doubts": [text for _, text in doubtful],
-        }
-    )
-    print_fields(
-        [
-            ("model", str(output)),
-            ("parameters", f"{network.parameters:,}"),
-            ("neurons", neurons),
-            ("calibration", f"{len(samples)} pictures" if samples else "none"),
-            ("scales", scales_chosen(network)),
-            *assumed,
-            *doubtful,
-        ]
-    )
-
-
-def _check_combinations(
-    force: bool, check: Path | None, calibration: Path | None, about_pictures: Mapping[str, Any]
-) -> None:
-    """InputError for an option without the one that gives it a meaning."""
-    if force and check is None:
-        raise InputError("--force has no meaning without --check FILE or a check's file beside it; leave it out")
-    given = [name for name, value in about_pictures.items() if value is not None]
-    if calibration is None and given:
-        raise InputError(f"{given[0]} has no meaning without --calibration; name a folder of pictures")
-
-
-def _check_calibration(normalization: str, calibration: Path | None) -> None:
-    """InputError where pictures are needed."""
-    if calibration is None and normalization != "none":
-        raise InputError(
-            f"--normalization {normalization} needs calibration pictures, such as the network will see; "
-            "name a folder of them by --calibration, or take --normalization none"
-        )
-
-
-def noise_levels(sigma: str | None) -> tuple[float, ...]:
-    """Levels of noise from "S" or "LOW:HIGH", lowest first; none for no noise."""
-    from ..pictures.noise import check_sigma
-
-    if sigma is None:
-        return ()
-    bounds = [check_sigma(value) for value in numbers("--add-noise", sigma, ":")]
-    if len(bounds) == 1:
-        return (bounds[0],)
-    low, high = bounds[0], bounds[-1]
-    if len(bounds) > 2 or low > high:
-        raise InputError(f"--add-noise must be a number or LOW:HIGH with LOW <= HIGH (got {sigma!r})")
-    return tuple(low + (high - low) * index / (NOISE_LEVELS - 1) for index in range(NOISE_LEVELS))
-
-
-def _found(state: Path, entry: str | None, epsilon: float | None, ahead: Weights | None) -> Any:
-    """What a file holds: a network, or weights, which may have been read; InputError where an option has no meaning."""
-    from spikeunet.converters.onnx import is_onnx, read_onnx
-    from spikeunet.converters.state_dict import find_weights
-
-    from .assumptions import check_epsilon
-
-    if not is_onnx(state):
-        weights = find_weights(ahead or state, entry)
-        check_epsilon(epsilon, weights.arrays)
-        return weights
-    given = click.get_current_context().get_parameter_source("architecture")
-    meant = {"--entry": entry, "--epsilon": epsilon, "--architecture": given is ParameterSource.COMMANDLINE or None}
-    for option in (name for name, value in meant.items() if value is not None):
-        raise InputError(f"{option} has no meaning for an ONNX file, which says it itself; leave it out")
-    return read_onnx(state)
-
-
-def _check_file(state: Path, check: Path | None, no_check: bool) -> Path | None:
-    """The file to compare with: the one named, else the one that the exporter wrote beside an ONNX file."""
-    from spikeunet.converters.onnx import examples_beside, is_onnx
-
-    if no_check and check is not None:
-        raise InputError("--check and --no-check contradict each other; leave one of them out")
-    return check if no_check or check is not None or not is_onnx(state) else examples_beside(state)
-
-
-def _check_output(
-    output: Path,
-    state: Path,
-    calibration: Path | None,
-    metadata: Path | None,
-    check: Path | None,
-    classes: Path | None,
-) -> None:
-    check_model_suffix(output)
-    claims = Claims()
-    claims.reads("the state dict", state)
-    claims.reads("the check", *([] if check is None else [check]))
-    claims.reads("the picture", *([] if calibration is None else [calibration]))
-    claims.reads("the names of the classes", *([] if classes is None else [classes]))
-    claims.reads("the metadata", *([] if metadata is None else [metadata]))
-    claims.writes("the model", output)
-    check_folder(output.parent)
+    Conversion.of(given).run()

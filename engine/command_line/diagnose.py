@@ -11,7 +11,7 @@ import click
 from ..errors import InputError
 from .claims import Claims
 from .console import print_fields, print_line, print_rows, progress
-from .convert import noise_levels
+from .conversion import noise_levels
 from .jobs import check_folder, tell_skipped
 from .options import FILE, INPUT, no_sigma, range_option, threads_option
 from .piped_models import MODEL

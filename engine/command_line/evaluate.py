@@ -23,7 +23,7 @@ from .options import FILE, no_sigma
 from .piped_models import MODEL
 
 if TYPE_CHECKING:
-    from ..evaluation import Evaluation
+    from ..evaluation import Evaluation, Workplace
     from ..evaluation.evaluate import Plan
     from ..evaluation.picture_task import Outcome
 
@@ -120,8 +120,6 @@ def evaluate(
       spikeunet evaluate model.npz noisy/:clean/ --scheduler tls://head:8786 -o results/
     """
     from ..evaluation import Workplace, plan_evaluation
-    from ..evaluation import evaluate as evaluate_plan
-    from ..evaluation.journal import Journal
 
     workplace = Workplace(workers, scheduler, timeout)
     plan = plan_evaluation(
@@ -142,6 +140,17 @@ def evaluate(
         _prepare(output, plan, classes)
     if not workplace.authenticated:
         remark(_WITHOUT_AUTHENTICATION.format(workplace.scheduler))
+    evaluation = _run(plan, workplace, output, threads)
+    (_print_json if as_json else _print)(evaluation)
+    if evaluation.failures:
+        context.exit(STATUS_ERROR)
+
+
+def _run(plan: Plan, workplace: Workplace, output: Path | None, threads: int | None) -> Evaluation:
+    """Run a plan, on after what the journal has, and write the results, if to a folder."""
+    from ..evaluation import evaluate as evaluate_plan
+    from ..evaluation.journal import Journal
+
     # Until the results are written, so that of two evaluations into one folder the second is refused.
     with Journal(None if output is None else output / JOURNAL, plan.signature) as journal:
         try:
@@ -154,9 +163,7 @@ def evaluate(
             _write(output, evaluation)
         if not evaluation.failures:
             journal.remove()
-    (_print_json if as_json else _print)(evaluation)
-    if evaluation.failures:
-        context.exit(STATUS_ERROR)
+    return evaluation
 
 
 def _prepare(folder: Path, plan: Plan, classes: Path | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 from ..errors import InputError
 from .claims import Claims
 from .console import print_fields
-from .convert import noise_levels
+from .conversion import noise_levels
 from .jobs import check_folder, check_model_suffix, tell_skipped, tell_skipped_by_class
 from .neuron_options import numbers
 from .options import FILE, grouped, no_sigma, threads_option
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..graph import Network, Node
     from ..learning.finetune import Settings
     from .training_files import Files
+    from .training_tasks import TrainingTask
 
 _settings_options = grouped(
     click.option("--steps", type=int, metavar="T", default=4, show_default=True, help="Time steps to train for."),
@@ -153,24 +155,9 @@ _settings_options = grouped(
 def finetune(
     model: str,
     train: Path,
-    validate: Path | None,
-    noisy: Path | None,
-    validate_noisy: Path | None,
-    teacher: str | None,
-    labels: Path | None,
-    validate_labels: Path | None,
-    void: int | None,
-    upright: bool,
-    balance: float,
-    classes: Path | None,
-    shift: int,
-    mirror: bool,
     output: Path,
     task: str,
     sigma: str,
-    validate_noise: float,
-    crop: int,
-    batch: int,
     thresholds: str | None,
     interval: int,
     resume: bool,
@@ -216,7 +203,7 @@ def finetune(
     from .model_metadata import check_facts
     from .training_files import Files
     from .training_run import TrainingRun
-    from .training_tasks import NoisyPictures, check_options, classification_task, denoising_task, segmentation_task
+    from .training_tasks import check_options
 
     check_options(task)
     check_facts({"description": description})
@@ -224,23 +211,13 @@ def finetune(
     levels = noise_levels(sigma)
     check_model_suffix(output)
     files = Files.beside(output, checkpoint, log, curve)
-    _check_paths(
-        files,
-        [model, *([] if teacher is None else [teacher])],
-        [train, validate, noisy, validate_noisy, labels, validate_labels],
-        classes,
-    )
+    models = [each for each in (model, options["teacher"]) if each is not None]
+    _check_paths(files, models, [train, *(options[name] for name in _FOLDERS)], options["classes"])
     click.get_current_context().with_resource(only_run(files.output))
     files.check(resume)
-    if task == "denoise":
-        noise = NoisyPictures((levels[0], levels[-1]), validate_noise, noisy, validate_noisy, teacher)
-        work = denoising_task(model, train, validate, noise, crop, batch)
-    elif task == "classify":
-        work = classification_task(model, train, validate, classes, shift, mirror, balance, batch)
-    else:
-        work = segmentation_task(model, train, labels, validate, validate_labels, void, upright, balance, crop, batch)
+    work = _task(task, model, train, levels, options)
     settings = dataclasses.replace(settings, class_weights=work.class_weights)
-    for folder in (train, validate, noisy, validate_noisy):
+    for folder in (train, *(options[name] for name in ("validate", "noisy", "validate_noisy"))):
         if folder is not None and folder.is_dir():
             (tell_skipped_by_class if task == "classify" else tell_skipped)(folder)
     network = work.network if thresholds is None else with_thresholds(work.network, thresholds)
@@ -257,6 +234,25 @@ def finetune(
     files.checkpoint.unlink(missing_ok=True)
     put_data({"model": str(output), **run.facts()})
     print_fields([("model", str(output)), *run.summary()])
+
+
+_FOLDERS = ("validate", "noisy", "validate_noisy", "labels", "validate_labels")
+
+
+def _task(task: str, model: str, train: Path, levels: Sequence[float], options: Mapping[str, Any]) -> TrainingTask:
+    """What a model is trained for, and on what, from the options that describe it."""
+    from .training_tasks import NoisyPictures, classification_task, denoising_task, segmentation_task
+
+    def given(*names: str) -> Iterator[Any]:
+        return (options[name] for name in names)
+
+    if task == "denoise":
+        noise = NoisyPictures((levels[0], levels[-1]), *given("validate_noise", "noisy", "validate_noisy", "teacher"))
+        return denoising_task(model, train, options["validate"], noise, *given("crop", "batch"))
+    if task == "classify":
+        return classification_task(model, train, *given("validate", "classes", "shift", "mirror", "balance", "batch"))
+    labelled = given("labels", "validate", "validate_labels", "void", "upright", "balance", "crop", "batch")
+    return segmentation_task(model, train, *labelled)
 
 
 def with_thresholds(network: Network, thresholds: str) -> Network:

@@ -11,7 +11,7 @@ import click
 from ..errors import InputError
 from .claims import Claims
 from .console import print_fields, print_line, print_rows, progress
-from .convert import noise_levels
+from .conversion import noise_levels
 from .jobs import check_folder, check_model_suffix, tell_skipped
 from .options import FILE, range_option
 from .output import put_data

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..binding import Program, allowed_kernels, build_program
-from ..binding.bounds import check_counts
+from ..binding.bounds import check_counts, is_watched
 from ..errors import InputError
 from ..float32 import largest_size
 from ..graph import Network
+from ..inputs.pictures import check_pictures
 from ..memory import machine_memory
-from ..simulation.picture_run import is_watched
-from ..simulation.result import Result
-from ..simulation.simulate import check_pictures, check_whole, simulate
+from ..results.result import Result
+from ..simulation.simulate import check_whole, simulate
 from ..threads import WorkerThreads, available_processors
 from .kept_layer import check_layer, kept_bytes
 from .kept_network import KeptNetwork

@@ -22,10 +22,11 @@ from ..kernels.increment_arguments import DIRTY_FOUND, IncrementCalls, LayerProg
 from ..kernels.increments import run_increments
 from ..kernels.shared_counter import FINISHED, GIVEN_UP
 from ..kernels.tables import CALL
-from ..simulation.counting import OperationsCounter
-from ..simulation.result import Result
-from ..simulation.scratch import Scratch
-from ..simulation.worker_memory import Phase
+from ..results.ledger_plan import plan_of
+from ..results.result import Result
+from ..results.run_counts import RunCounts
+from ..simulation.memory.scratch import Scratch
+from ..simulation.memory.worker_memory import Phase
 from ..threads import WorkerThreads
 from .kept_layer import KeptLayer
 from .layer_increment import LayerIncrement
@@ -138,13 +139,13 @@ class KeptNetwork:
         self._counters[:, [READY, FINISHED]] = GIVEN_UP
 
     def _result(self, picture: NDArray[np.float32], seconds: float) -> tuple[Result, dict[str, LayerIncrement]]:
-        counter = OperationsCounter(self._program, 1)
+        counts = RunCounts(plan_of(self._program), 1)
         for layer in self._layers:
             if layer.layer.analog:
-                counter.add_input(layer.layer, picture)
+                counts.add_input(layer.layer, picture)
             layer.count(int(self._found["entries"][layer.number]))
-            counter.add_run(layer.layer, layer.fired, layer.met, layer.updates, slice(0, 1))
-        operations = counter.noted.operations
+            counts.add_run(layer.layer.name, layer.fired, layer.met, layer.updates, slice(0, 1))
+        operations = counts.ledger()
         kernels: dict[str, tuple[str, ...]] = {}
         done = {}
         for layer, found in zip(self._layers, self._found, strict=True):

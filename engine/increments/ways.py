@@ -22,10 +22,10 @@ from ..kernels.processor import host_lanes
 from ..kernels.sources import packed_sources
 from ..kernels.window_block import window_token
 from ..memory import aligned_bytes
-from ..simulation.integer_products import TILES
-from ..simulation.plane_means import pool_tables, window_rows
-from ..simulation.scratch import Scratch
-from ..simulation.worker_memory import Phase
+from ..simulation.currents.means import pool_tables, window_rows
+from ..simulation.currents.plane_products import TILES
+from ..simulation.memory.scratch import Scratch
+from ..simulation.memory.worker_memory import Phase
 
 if TYPE_CHECKING:
     from .kept_layer import KeptLayer

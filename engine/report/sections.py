@@ -144,11 +144,10 @@ def _timeline(content: Content) -> Chart:
 
 
 def _by_layer(content: Content, found: Mapping[str, Any]) -> list[Chart]:
-    ledger, layers, synapses, energy = content.result.operations, found["layers"], found["synapses"], found["energy"]
+    ledger, layers, energy = content.result.operations, found["layers"], found["energy"]
     neurons = [
         [each["name"], f"{each['neurons']:,}", f"{each['events']:,}", f"{each['density']:.4f}"] for each in layers
     ]
-    readings = [name for name, of in found["readings"].items() if of["operations"] is not None]
     shape = None if content.inputs is None else content.inputs.shape
     return [
         _chart(
@@ -169,24 +168,7 @@ def _by_layer(content: Content, found: Mapping[str, Any]) -> list[Chart]:
             [[each["source"], each["target"], each["synapses"], f"{each['operations']:,}"] for each in found["edges"]],
             wide=True,
         ),
-        _chart(
-            "operations",
-            "Operations by layer",
-            READINGS_TEXT,
-            lambda: plots.operations(ledger, axes_for(None, (WIDE, bar_height(synapses, len(readings))))),
-            "|".join(("layer", "kind", *readings, "MACs of the input", "MACs of the ANN")),
-            [
-                [
-                    each["name"],
-                    each["kind"],
-                    *(_whole(each["operations"][name]) for name in readings),
-                    _whole(each["macs"]),
-                    _whole(each["dense_macs"]),
-                ]
-                for each in synapses
-            ],
-            wide=True,
-        ),
+        _operations(content, found),
         _chart(
             "events",
             "Events by layer",
@@ -204,6 +186,29 @@ def _by_layer(content: Content, found: Mapping[str, Any]) -> list[Chart]:
             neurons,
         ),
     ]
+
+
+def _operations(content: Content, found: Mapping[str, Any]) -> Chart:
+    ledger, synapses = content.result.operations, found["synapses"]
+    readings = [name for name, of in found["readings"].items() if of["operations"] is not None]
+    return _chart(
+        "operations",
+        "Operations by layer",
+        READINGS_TEXT,
+        lambda: plots.operations(ledger, axes_for(None, (WIDE, bar_height(synapses, len(readings))))),
+        "|".join(("layer", "kind", *readings, "MACs of the input", "MACs of the ANN")),
+        [
+            [
+                each["name"],
+                each["kind"],
+                *(_whole(each["operations"][name]) for name in readings),
+                _whole(each["macs"]),
+                _whole(each["dense_macs"]),
+            ]
+            for each in synapses
+        ],
+        wide=True,
+    )
 
 
 def _whole(value: int | None) -> str:

@@ -131,7 +131,7 @@ def _settings(order: Order, place: Place) -> tuple[Settings, Callable[[Job, Any]
 
 def _check_memory(order: Order, settings: Settings, content: bytes, place: Place) -> None:
     """PictureSizeError where a picture would take more memory than there is, before it is worked on for minutes."""
-    from ..simulation.tile_size import needed_bytes
+    from ..simulation.tiles.tile_size import needed_bytes
 
     size = _size_in(content)
     if size is None or place.memory is None or order.model == AUTO:

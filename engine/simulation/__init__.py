@@ -1,7 +1,7 @@
-"""Run a network on pictures: layer by layer or step by step, with the same spikes."""
+"""Run a network on pictures: layer by layer, step by step or tile by tile, with the same spikes."""
 
-from .result import Result
+from ..results.result import Result
+from ..results.state import State
 from .simulate import simulate
-from .state import State
 
 __all__ = ["Result", "State", "simulate"]

@@ -4,83 +4,48 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import Layer, Program
-from ..binding.bounds import picture_limit
+from ..binding.bounds import is_watched
 from ..binding.layer import Source
-from ..events import STEPS_PER_QUEUE, EventQueue, joined_steps, one_step_later, queue_of_levels, silent_queue
+from ..events import (
+    STEPS_PER_QUEUE,
+    EventQueue,
+    joined_steps,
+    one_step_later,
+    queue_of_levels,
+    silent_queue,
+    step_groups,
+)
 from ..float32 import largest_size, without_subnormals
-from ..operations import Operations
+from ..inputs.encoded_input import analog_channels, encoded_inputs
+from ..inputs.event_inputs import Streams
+from ..inputs.pictures import shown_pictures
+from ..results.result import Result
+from ..results.run import Run
+from ..results.state import State
 from ..threads import WorkerThreads
-from .bound_program import BoundGroup, put_back, take_bound
-from .counting import OperationsCounter
-from .encoded_input import analog_channels, encoded_inputs
-from .event_inputs import Streams
-from .layer_run import LayerRun
-from .layer_state import Inputs, inputs_of
-from .lazy_result import LazyResult
+from .bands.bound_program import BoundGroup, put_back, take_bound
+from .bands.layer_run import LayerRun
+from .currents import Inputs, inputs_of
+from .memory.queue_memory import QueueMemory
 from .probes import Probed, Traces
-from .queue_memory import QueueMemory
-from .recording import Recorder
-from .result import Result
-from .state import State
 
 _ORDINARY = 2.0**64
 """Where what another run has left is larger, all layers are watched."""
 
 
-def step_groups(steps: int, most: int = STEPS_PER_QUEUE) -> Iterator[int]:
-    """Cut a number of steps into groups of eight, then four, two and one: the sizes that kernels are compiled for.
-
-    `most` is the largest of these sizes that may be used.
-    """
-    size = most
-    while steps:
-        if steps >= size:
-            yield size
-            steps -= size
-        else:
-            size //= 2
-
-
-def shown_pictures(
-    picture: NDArray[np.float32], steps: int, analog: NDArray[np.bool_]
-) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Each picture that is shown, (H, W, C), and for how many steps; one that stays the same is one.
-
-    `analog` says which channels are an analog input: nobody sees the others change but encoders.
-    """
-    if picture.ndim == 3:
-        yield np.ascontiguousarray(picture.transpose(1, 2, 0)), steps
-        return
-    first = 0
-    for step in range(1, steps + 1):
-        if step == steps or not np.array_equal(picture[step][analog], picture[first][analog]):
-            yield np.ascontiguousarray(picture[first].transpose(1, 2, 0)), step - first
-            first = step
-
-
-def sorted_kernels(used: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
-    """As `Result.kernels`."""
-    return {name: tuple(sorted(kernels)) for name, kernels in used.items()}
-
-
-class PictureRun:
-    """Simulation of one picture, (C, H, W) float32: all layers over a group of steps, then over the next one.
+class PictureRun(Run):
+    """Simulation of one picture: all layers over a group of steps, then over the next one.
 
     Parameters
     ----------
-    program : Program
-    picture : (C, H, W) or (T, C, H, W) float32
-        One for all steps, or one for each step.
-    steps : int
-    record : set of str
-    workers : WorkerThreads or None
-    threads : int
+    program, picture, steps, record, workers, threads
+        As of `Run`; of pictures one for all steps, or one for each step.
     most_steps : int
         Of a group: 8, or 1 for all layers at each step.
     before : State, optional
@@ -107,19 +72,13 @@ class PictureRun:
         number: int = 0,
         streams: Streams | None = None,
     ) -> None:
-        self.program = program
+        super().__init__(program, steps, record, workers, threads)
         self._encoded = encoded_inputs(program.network, picture, before, number, streams or {})
         self._shown = list(shown_pictures(picture, steps, analog_channels(program.network)))
         self.picture = self._shown[0][0]
-        self.steps = steps
         self.groups = [list(step_groups(count, most_steps)) for _, count in self._shown]
         self._state_before = before
         self._traces = None if probed is None else Traces(program, probed, steps)
-        self.workers = workers
-        self.threads = threads
-        self.recorder = Recorder(program, steps, record)
-        self.counter = OperationsCounter(program, steps)
-        self.kernels: dict[str, set[str]] = defaultdict(set)
         self._steps_in_all = steps + (0 if before is None else before.steps)
         self._averaged = steps + (0 if before is None else before.averaged)
         largest = largest_size(picture)
@@ -180,7 +139,7 @@ class PictureRun:
             if name in before.arriving:
                 assert state.layer.levels is not None
                 self._before[name] = queue_of_levels(before.arriving[name])
-                self.counter.noted.arriving[name] = state.layer.levels.counts(before.arriving[name])
+                self.counts.arriving[name] = state.layer.levels.counts(before.arriving[name])
 
     @property
     def _state_after(self) -> State:
@@ -205,7 +164,7 @@ class PictureRun:
         group.begin()
         for name, encoded in self._encoded.items():
             self._queues[name] = encoded.queue(steps.start, steps.stop - steps.start)
-            self.counter.add_encoded(name, self._queues[name], steps.start)
+            self.counts.add_encoded(name, encoded.levels, self._queues[name], steps.start)
             if self.recorder.wants_queues:
                 self.recorder.add_queue(name, encoded.levels, self._queues[name], steps)
         meanwhile = functools.partial(self._add_inputs, steps.start) if is_new else None
@@ -295,7 +254,7 @@ class PictureRun:
             events,
         )
         queue = run.run(self.workers, self.threads)
-        self.counter.add_run(layer, run.fired, run.counts, run.updates, steps)
+        self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
         self.kernels[layer.name].update(run.kernels)
         if queue is not None:
             group.note(index, queue)
@@ -309,7 +268,7 @@ class PictureRun:
         """What each part of a layer reads."""
         inputs = []
         for part in layer.parts:
-            queues = [(s, self._queue(group, s, part), self.program.emit[s.name]) for s in part.spiking]
+            queues = [(s, self._queue(group, s, part)) for s in part.spiking]
             inputs.append(inputs_of(part, queues, self.picture))
         return inputs
 
@@ -333,42 +292,22 @@ class PictureRun:
         """Count what the layers that read the analog input make of it."""
         for part in (part for layer in self.program.layers for part in layer.parts):
             if part.analog:
-                self.counter.add_input(part, self.picture, first_step)
+                self.counts.add_input(part, self.picture, first_step)
 
     def _count(self, group: BoundGroup, steps: slice) -> None:
         """Count what compiled calls have done."""
         layers = self.program.layers
         compiled = np.array([k for k in range(len(layers)) if self._is_compiled(group, k)], np.int64)
         if compiled.size:
-            self.counter.add_compiled(compiled, *group.counted(compiled), steps)
+            self.counts.add_compiled(compiled, *group.counted(compiled), steps)
         for index in compiled.tolist():
             self.kernels[layers[index].name].add(group.kernels(index))
 
     def _result(self) -> Result:
         readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}
-        return LazyResult(
-            ledger=self._ledger(),
-            outputs={
-                name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._averaged)
-                for name, readout in readouts.items()
-            },
-            steps=self.steps,
-            seconds=0.0,
-            kernels=sorted_kernels(self.kernels),
-            recorded=self.recorder.recorded
-            | ({"state": self._state_after} if self._keeps_state else {})
-            | ({} if self._traces is None else {"traces": self._traces.recorded}),
-        )
-
-    def _ledger(self) -> Callable[[], Operations]:
-        """What works the ledger out, when somebody looks at it."""
-        counts = self.counter.noted
-        return lambda: counts.operations
-
-
-def is_watched(layer: Layer, steps: int, largest: float) -> bool:
-    """Whether numbers of a layer may leave the range of float32, with pictures of values up to `largest`."""
-    limits = layer.picture_limits
-    if steps not in limits:
-        limits[steps] = picture_limit(layer, steps)
-    return largest > limits[steps] or limits[steps] == 0
+        outputs = {
+            name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._averaged)
+            for name, readout in readouts.items()
+        }
+        kept = {"state": self._state_after} if self._keeps_state else {}
+        return self.result(outputs, kept | ({} if self._traces is None else {"traces": self._traces.recorded}))

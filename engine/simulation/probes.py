@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +13,7 @@ from ..binding import Layer, Program
 from ..errors import InputError, first_few
 from ..graph import Network
 from ..neurons import initial_state
-from .layer_state import LayerState
+from .memory.layer_state import LayerState
 
 TRACES = "traces"
 """What `record` calls all state variables over all steps; with a dot and a name behind it, one of them."""
@@ -133,12 +132,3 @@ def _chosen(array: NDArray[np.float32], layer: Layer, sites: NDArray[np.int64] |
     channel, rows, columns = sites.T
     found: NDArray[np.float32] = by_pixel[rows, columns, channel]
     return found
-
-
-def joined_traces(traces: list[Any]) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """Those of several pictures, stacked."""
-    first = traces[0]
-    return {
-        layer: {name: np.stack([each[layer][name] for each in traces]) for name in variables}
-        for layer, variables in first.items()
-    }

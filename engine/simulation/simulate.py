@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..arrays import as_array
 from ..binding import Program, allowed_kernels, build_program
-from ..binding.bounds import check_counts
-from ..binding.sample_plan import sample_plan
+from ..binding.bounds import check_counts, is_watched
 from ..errors import InputError
 from ..events import STEPS_PER_QUEUE
-from ..float32 import all_finite, without_subnormals
 from ..graph import Network
-from ..joined_inputs import joined_inputs
+from ..inputs.event_inputs import Given, check_encoded, without_events
+from ..inputs.pictures import check_input, shown_steps
+from ..results.batch import of_batch
+from ..results.result import RECORDABLE, Result
+from ..results.state import State, check_state
+from ..samples.given import given_samples
+from ..samples.plan import sample_plan
+from ..samples.recording import SampleRecorder
+from ..samples.run import SampleRun
 from ..threads import WorkerThreads, available_processors
-from .event_inputs import Given, Streams, check_encoded, without_events
-from .given_samples import given_samples
-from .picture_run import PictureRun, is_watched, sorted_kernels
-from .probes import is_trace, joined_traces, probed, trace_names
-from .result import RECORDABLE, Result
-from .sample_recording import SampleRecorder
-from .sample_run import SampleRun
-from .state import State, check_state, joined
-from .tile_size import choose_tile
-from .tiling import TiledRun
+from .picture_run import PictureRun
+from .probes import is_trace, probed, trace_names
+from .tiles.tile_size import choose_tile
+from .tiles.tiling import TiledRun
 
 ORDERS = ("layer", "time")
 MAXIMUM_STEPS = 100_000
@@ -127,9 +126,9 @@ def simulate(
             side_by_side.seconds = time.perf_counter() - begin
             return side_by_side
     arrays, streams, time_axis = without_events(network, x, time_axis)
-    pictures, batched = _check_input(network, arrays, time_axis)
+    pictures, batched = check_input(network, arrays, time_axis)
     check_encoded(network, pictures)
-    steps = _check_steps(steps, _shown_steps(pictures, time_axis, streams))
+    steps = _check_steps(steps, shown_steps(pictures, time_axis, streams))
     kinds = check_record(record, network)
     most = _most_threads(threads)
     traced = probes is not None or any(map(is_trace, kinds))
@@ -160,7 +159,10 @@ def simulate(
                 )
             ]
     seconds = time.perf_counter() - begin
-    return _join(results, seconds, batched)
+    if batched:
+        return of_batch(results, seconds)
+    results[0].seconds = seconds
+    return results[0]
 
 
 def _side_by_side(
@@ -192,45 +194,6 @@ def _most_threads(threads: int | None) -> int:
     return available_processors() if threads is None else check_whole("threads", threads, 1024)
 
 
-def _check_input(
-    network: Network, x: ArrayLike | Mapping[str, ArrayLike], time_axis: int | None
-) -> tuple[NDArray[np.float32], bool]:
-    """Pictures, (N, C, H, W) or with a time axis (N, T, C, H, W), and whether they are a batch."""
-    if time_axis is None:
-        pictures = _check_pictures(joined_inputs(network, x), (3, 4), "(C, H, W) or (N, C, H, W)")
-        return (pictures, True) if pictures.ndim == 4 else (pictures[None], False)
-    shapes = "(T, C, H, W), or (N, T, C, H, W) with time_axis=1, or (T, N, C, H, W) with time_axis=0,"
-    pictures = _check_pictures(joined_inputs(network, x, (4, 5)), (4, 5), shapes)
-    allowed = (0,) if pictures.ndim == 4 else (0, 1)
-    whole = isinstance(time_axis, (int, np.integer)) and not isinstance(time_axis, bool)
-    if not whole or time_axis not in allowed:
-        names = " or ".join(map(str, allowed))
-        raise InputError(f"time_axis must be {names} of an x with {pictures.ndim} axes (got {time_axis!r})")
-    if pictures.ndim == 4:
-        return pictures[None], False
-    return (pictures if time_axis == 1 else np.moveaxis(pictures, 0, 1)), True
-
-
-def check_pictures(network: Network, x: ArrayLike | Mapping[str, ArrayLike]) -> NDArray[np.float32]:
-    """One picture, (C, H, W), as `simulate` takes it; InputError where it is none."""
-    picture, batched = _check_input(network, x, None)
-    if batched:
-        raise InputError(f"x must have the shape (C, H, W), a single picture (got {picture.shape})")
-    single: NDArray[np.float32] = picture[0]
-    return single
-
-
-def _shown_steps(pictures: NDArray[np.float32], time_axis: int | None, streams: Sequence[Streams] | None) -> int | None:
-    """Steps that the input has; None where it does not change."""
-    along_axis = pictures.shape[1] if time_axis is not None else None
-    if streams is None:
-        return along_axis
-    of_events = next(iter(streams[0].values())).steps
-    if along_axis not in (None, of_events):
-        raise InputError(f"all inputs must have as many steps (got {along_axis} of arrays and {of_events} of events)")
-    return of_events
-
-
 def _check_steps(steps: int | None, shown: int | None) -> int:
     """How many steps are to be run; `shown` is how many the input has, None where it does not change."""
     if steps is None:
@@ -241,19 +204,6 @@ def _check_steps(steps: int | None, shown: int | None) -> int:
             f"steps must be {shown}, as many as x has along time_axis or in events, or left out (got {steps})"
         )
     return steps
-
-
-def _check_pictures(x: ArrayLike, axes: tuple[int, ...], shapes: str) -> NDArray[np.float32]:
-    array = as_array(x, "x")
-    if array.dtype.kind != "f":
-        raise InputError(f"x must be floating-point, float32 for instance (got {array.dtype}); divide integers by 255")
-    if array.ndim not in axes or not array.size:
-        raise InputError(f"x must have the shape {shapes.rstrip(',')}, none of them 0 (got {array.shape})")
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    if not all_finite(array):
-        raise InputError("x has values that are NaN or infinite in float32; replace them")
-    return without_subnormals(array)
 
 
 def check_whole(name: str, value: object, most: int, least: int = 1) -> int:
@@ -307,44 +257,3 @@ def _tile_rows(tile: int | None, order: str, program: Program, height: int, step
             return height
         return program.known(("tile", steps), lambda: choose_tile(program, height, steps))
     return tile
-
-
-def _join(results: Sequence[Result], seconds: float, batched: bool) -> Result:
-    """One result for a batch: arrays stacked, counts added."""
-    first = results[0]
-    if not batched:
-        first.seconds = seconds
-        return first
-    recorded: dict[str, object] = {}
-    for kind, value in first.recorded.items():
-        values = [result.recorded[kind] for result in results]
-        if isinstance(value, State):
-            recorded[kind] = joined(values)  # type: ignore[arg-type]
-        elif kind == "traces":
-            recorded[kind] = joined_traces(values)
-        elif isinstance(value, dict):
-            recorded[kind] = {name: _stacked([each[name] for each in values]) for name in value}  # type: ignore[index]
-        else:
-            recorded[kind] = _stacked(values)  # type: ignore[arg-type]
-    return Result(
-        outputs={name: np.stack([result.outputs[name] for result in results]) for name in first.outputs},
-        steps=first.steps,
-        operations=sum((result.operations for result in results[1:]), first.operations),
-        seconds=seconds,
-        kernels=sorted_kernels(_joined_sets([result.kernels for result in results])),
-        recorded=recorded,
-    )
-
-
-def _joined_sets(parts: Sequence[Mapping[str, Iterable[str]]]) -> dict[str, set[str]]:
-    """By name, what is in any of the parts."""
-    joined: dict[str, set[str]] = {}
-    for part in parts:
-        for name, items in part.items():
-            joined.setdefault(name, set()).update(items)
-    return joined
-
-
-def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Arrays of several pictures in one; one picture's are not copied: a readout of many steps is large."""
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

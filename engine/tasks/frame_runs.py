@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..graph import Network
 from ..increments import LayerIncrement, Savings
+from ..results.result import joined_kernels
 from ..simulation import Result, simulate
-from ..simulation.result import joined_kernels
 from ..stream import Stream, check_stopping
 
 RECORDED = "shown in a report"

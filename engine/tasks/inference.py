@@ -18,8 +18,8 @@ from ..operations.energy import DEFAULT_ENERGY_MODEL
 from ..pictures.padding import crop, pad_to_multiple
 from ..pictures.ranges import SampleRange, check_sample_range, type_range, unused_range
 from ..pictures.samples import as_picture, split_transparency
+from ..results.result import joined_kernels
 from ..simulation import Result, simulate
-from ..simulation.result import joined_kernels
 from ..simulation.simulate import check_whole
 from .frame_runs import FrameRuns
 

@@ -80,7 +80,7 @@ def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
         views = {name: array[index] for name, array in values.items()}
         marks = {name: array[index] for name, array in charged.items()}
         picture = PictureRun(program, batch[index].transpose(2, 0, 1), steps, frozenset(), None, 1)
-        picture.recorder = _Accumulator(program, views, marks)  # type: ignore[assignment]
+        picture.recorder = _Accumulator(views, marks)  # type: ignore[assignment]
         result = picture.run()
         return result.output, result.total_accumulates
 
@@ -174,8 +174,7 @@ def _run_once(network: Network, batch: Array) -> FlowTape:
 class _Accumulator:
     """Takes a recorder's place in a simulation: adds up what is emitted, and marks where the input was positive."""
 
-    def __init__(self, program: Program, values: dict[str, Array], charged: dict[str, Array]) -> None:
-        self._program = program
+    def __init__(self, values: dict[str, Array], charged: dict[str, Array]) -> None:
         self._values = values
         self._charged = charged
         self.recorded: dict[str, object] = {}
@@ -186,9 +185,9 @@ class _Accumulator:
 
     wants_queues = True
 
-    def add_queue(self, name: str, _table: LevelTable, queue: EventQueue, _steps: slice) -> None:
+    def add_queue(self, name: str, table: LevelTable, queue: EventQueue, _steps: slice) -> None:
         """Add a group of steps."""
-        entries = (queue.start, queue.channels, queue.levels, self._program.emit[name], queue.steps)
+        entries = (queue.start, queue.channels, queue.levels, table.emit, queue.steps)
         accumulate_rows(*entries, self._values[name], 0, queue.shape[1])
 
     def add_membrane(self, layer: Layer, membrane: NDArray[np.float32]) -> None:

@@ -1,0 +1,67 @@
+"""What a run of one picture has, in whichever order it takes layers, rows and steps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..binding import Program
+from ..threads import WorkerThreads
+from .lazy_result import LazyResult
+from .ledger_plan import plan_of
+from .recording import Recorder
+from .result import sorted_kernels
+from .run_counts import RunCounts
+
+
+class Run:
+    """Simulation of one picture, (C, H, W) float32.
+
+    Parameters
+    ----------
+    program : Program
+    steps : int
+    record : set of str
+    workers : WorkerThreads or None
+    threads : int
+    in_tiles : bool
+        Whether layers are run some rows at a time.
+
+    Attributes
+    ----------
+    recorder : Recorder
+    counts : RunCounts
+    kernels : dict of str to set of str
+        By layer, which kernels computed its currents.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        steps: int,
+        record: frozenset[str],
+        workers: WorkerThreads | None,
+        threads: int,
+        in_tiles: bool = False,
+    ) -> None:
+        self.program = program
+        self.steps = steps
+        self.workers = workers
+        self.threads = threads
+        self.recorder = Recorder(program, steps, record)
+        self.counts = RunCounts(plan_of(program), steps, in_tiles)
+        self.kernels: dict[str, set[str]] = defaultdict(set)
+
+    def result(self, outputs: dict[str, NDArray[np.float32]], kept: Mapping[str, object]) -> LazyResult:
+        """What has come of it: outputs, and what is kept besides recordings."""
+        return LazyResult(
+            ledger=self.counts.ledger,
+            outputs=outputs,
+            steps=self.steps,
+            seconds=0.0,
+            kernels=sorted_kernels(self.kernels),
+            recorded={**self.recorder.recorded, **kept},
+        )

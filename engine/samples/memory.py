@@ -1,0 +1,103 @@
+"""What a thread has for itself to run some samples over some steps, and what it counts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.dot import LANES
+from ..kernels.samples import ROWS_AT_ONCE
+from .plan import Emitter, SamplePlan
+
+
+class SampleMemory:
+    """Memory for a chunk of samples.
+
+    Attributes
+    ----------
+    rows : dict of str to ((1 + steps) * samples + ROWS_AT_ONCE, bytes) uint8
+        By what emits, see engine/kernels/samples.py.
+    currents : float32, flat
+    scratch : see `walk_rows`
+    sums : int32, see `multiply_rows`
+    row_sums : int32, see `walk_integers`
+    states : dict of str to tuple of float32 arrays, flat
+    readouts : dict of str to float32, flat
+    """
+
+    def __init__(self, plan: SamplePlan, samples: int, steps: int) -> None:
+        self.samples = samples
+        self.steps = steps
+        count = (1 + steps) * samples + ROWS_AT_ONCE
+        self.rows = {
+            name: np.zeros((count, -(-emitter.channels // 64) * 64), np.uint8)
+            for name, emitter in plan.emitters.items()
+        }
+        longest = max(rows.shape[1] for rows in self.rows.values())
+        self.currents = np.empty(steps * samples * plan.widest, np.float32)
+        self._row = np.empty(plan.widest, np.float32)
+        self._numbers = np.empty(longest + 1, np.int32)
+        self.sums = np.empty(2 * ROWS_AT_ONCE * LANES, np.int32)
+        self.row_sums = np.empty(plan.widest, np.int32)
+        self.states: dict[str, tuple[NDArray[np.float32], ...]] = {}
+        self.readouts: dict[str, NDArray[np.float32]] = {}
+        for each in plan.layers:
+            size = samples * each.padded
+            if each.stepper is None:
+                self.readouts[each.layer.name] = np.empty(size, np.float32)
+            else:
+                variables = (np.zeros(size, np.float32) for _ in range(each.stepper.variables))
+                self.states[each.layer.name] = tuple(variables)
+
+    def scratch(self, padded: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """See `walk_rows`."""
+        return self._numbers, self._row[:padded]
+
+    def of_channel(self, channels: int) -> NDArray[np.int32]:
+        """See `count_rows`."""
+        return self._numbers[:channels]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of it."""
+        alone = self.currents.nbytes + self._row.nbytes + self._numbers.nbytes + self.sums.nbytes + self.row_sums.nbytes
+        of_states = sum(array.nbytes for arrays in self.states.values() for array in arrays)
+        of_rows = sum(rows.nbytes for rows in self.rows.values())
+        return alone + of_states + of_rows + sum(readout.nbytes for readout in self.readouts.values())
+
+    def begin(self, samples: int) -> None:
+        """Nothing has been fired, and nothing read out."""
+        for rows in self.rows.values():
+            rows[:samples] = 0
+        for readout in self.readouts.values():
+            readout[:] = 0
+
+    def keep_last(self, steps: int, samples: int) -> None:
+        """What was fired at the last of some steps is what was fired before, from now on."""
+        for rows in self.rows.values():
+            rows[:samples] = rows[steps * samples : (1 + steps) * samples]
+
+
+class SampleCounts:
+    """Events of what emits, and weights of zero that they meet.
+
+    Parameters
+    ----------
+    emitter : Emitter
+    steps : int
+
+    Attributes
+    ----------
+    fired : (T,) int64
+    met : (readers, T) int64
+    spikes : int
+        That an event counts for.
+    readers : list of (int, int)
+        Of each connection that reads it and has weights of zero, the number among all connections, and its delay.
+    """
+
+    def __init__(self, emitter: Emitter, steps: int) -> None:
+        self.spikes = emitter.spikes
+        self.readers = [(place, part.source.delay) for place, part in emitter.readers]
+        self.fired = np.zeros(steps, np.int64)
+        self.met = np.zeros((len(emitter.readers), steps), np.int64)

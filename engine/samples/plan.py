@@ -1,0 +1,318 @@
+"""Networks in which no pixel meets another: what runs their pixels side by side, as samples, many steps at once.
+
+Such a network is made of full connections of what one pixel's neurons emit: 1x1 convolutions, and `Linear` layers of
+pictures of one pixel. What is asked of it besides keeps the kernels few (see engine/kernels/samples.py): spikes come in
+as events and have the value 1, neurons are those of a registered model, all alike and without random numbers, and what
+a population hears of itself is one connection, the last part of a sum. Any other network is run as pictures are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..binding.gather_layer import GatherLayer
+from ..binding.integer_plan import make_integer_plan, pack_integers
+from ..binding.layer import Layer, Source
+from ..binding.program import Program
+from ..binding.stepper import Stepper
+from ..binding.weights import padded_bias
+from ..kernels.dot import LANES, DotToken, dot_token, host_dots
+from ..lazy import lazy_property
+from ..neurons import Heterogeneous
+
+_SMALLEST_WEIGHT = 2.0**-100
+"""Sums of numbers that are 0 or no smaller are never subnormal: they are multiples of the smallest one's last bit."""
+
+_DOT = "vnni"
+"""Kernels in integers for rows of bytes, which every processor with faster ones has, too."""
+
+_SHARE_THAT_PAYS = 0.02
+"""Share of the channels of a row that must have an event for them to be faster."""
+
+
+SHARE_OF_RETURNING = 0.03
+"""The same of a population's own bytes, padding included, whose events are walked through in integers, and faster."""
+
+
+@dataclass(frozen=True, eq=False)
+class SamplePart:
+    """A full connection.
+
+    Parameters
+    ----------
+    layer : GatherLayer
+    source : Source
+    padded : int
+        Outputs, filled up to whole vectors.
+    """
+
+    layer: GatherLayer
+    source: Source
+    padded: int
+
+    @lazy_property
+    def weights(self) -> NDArray[np.float32]:
+        """(inputs, padded) float32."""
+        kernel = self.layer.node.dense_kernel(self.layer.node.weight, self.layer.incoming)[0, 0]
+        weights = np.zeros((len(kernel), self.padded), np.float32)
+        weights[:, : kernel.shape[1]] = kernel
+        return weights
+
+    @lazy_property
+    def bias(self) -> NDArray[np.float32]:
+        """(padded,) float32."""
+        return padded_bias(self.layer.node.bias, self.padded)
+
+    @lazy_property
+    def integers(self) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]] | None:
+        """(inputs, padded) int8, bias and scale of each output, where sums are exact so."""
+        terms = self.layer.integer_terms
+        if terms is None:
+            return None
+        kernel, outputs = terms.kernel.kernel[0, 0], self.layer.outgoing[0]
+        weights = np.zeros((len(kernel), self.padded), np.int8)
+        weights[:, :outputs] = kernel
+        return weights, self.bias, padded_bias(terms.scale[:outputs], self.padded)
+
+    @lazy_property
+    def products(self) -> SampleProducts | None:
+        """The same in integers, where sums are exact and the processor has kernels for that."""
+        terms = self.layer.integer_terms if _DOT in host_dots() else None
+        if terms is None:
+            return None
+        node, incoming, outgoing = self.layer.node, self.layer.incoming, self.layer.outgoing
+        plan = make_integer_plan(*node.axes(incoming), incoming, outgoing, self.padded)
+        scale = padded_bias(terms.scale[: outgoing[0]], self.padded)
+        return SampleProducts(pack_integers(terms.kernel.kernel, plan), scale, dot_token(_DOT, plan.vectors))
+
+    @lazy_property
+    def zeros(self) -> NDArray[np.int64] | None:
+        """(inputs,) int64, weights of zero that each event meets; None where no weight is zero."""
+        zero = self.layer.zero_fan_out
+        if zero is None:
+            return None
+        of_pixel = zero.zeros[zero.row_classes[0], zero.column_classes[0]]
+        return of_pixel[self.source.place]  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class SampleProducts:
+    """Weights in integers, as `multiply_rows` takes them.
+
+    Parameters
+    ----------
+    weights : flat int8
+    scale : (padded,) float32
+    token : DotToken
+    """
+
+    weights: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    token: DotToken
+
+    kernels = _DOT
+
+    def pays(self, events: int, channels: int) -> bool:
+        """Whether products are faster than going from event to event."""
+        return events >= _SHARE_THAT_PAYS * channels
+
+
+@dataclass(frozen=True, eq=False)
+class SampleLayer:
+    """A population or a readout.
+
+    Parameters
+    ----------
+    layer : Layer
+    parts : tuple of SamplePart
+        What is added up, but for what comes back.
+    back : SamplePart or None
+        What a population hears of itself, a step later.
+    padded : int
+        Channels, filled up to whole vectors.
+    """
+
+    layer: Layer
+    parts: tuple[SamplePart, ...]
+    back: SamplePart | None
+    padded: int
+
+    @property
+    def in_order(self) -> tuple[SamplePart, ...]:
+        """All that is added up, in the order of the layer's parts."""
+        mine = {id(part.layer): part for part in (*self.parts, *([] if self.back is None else [self.back]))}
+        return tuple(mine[id(part)] for part in self.layer.parts)
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether currents of several connections are added up, which begins with zero."""
+        return self.layer.parts != (self.layer,)
+
+    @property
+    def stepper(self) -> Stepper | None:
+        """What runs the neurons; None of a readout."""
+        return self.layer.stepper
+
+    @lazy_property
+    def returning(self) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32] | None]:
+        """Weights, bias and scale of what comes back, see `step_samples`; no weights where that is nothing."""
+        if self.back is None:
+            return np.zeros((0, self.padded), np.float32), np.zeros(self.padded, np.float32), None
+        return self.back.integers or (self.back.weights, self.back.bias, None)
+
+    def returning_products(self, width: int, sums: NDArray[np.int32]) -> tuple[Any, ...] | None:
+        """Products of what comes back, of rows of `width` bytes, see `step_samples`; None where there are none."""
+        products = None if self.back is None else self.back.products
+        if self.back is None or products is None:
+            return None
+        quads = (-(-self.back.source.channels // 4), width)
+        return products.token, quads, products.weights, sums, SHARE_OF_RETURNING
+
+
+@dataclass(frozen=True, eq=False)
+class Emitter:
+    """What emits spikes: a population, or an Input.
+
+    Parameters
+    ----------
+    channels : int
+    spikes : int
+        That an event counts for.
+    readers : tuple of (int, SamplePart)
+        Connections that read it and have weights of zero, by number among all connections.
+    """
+
+    channels: int
+    spikes: int
+    readers: tuple[tuple[int, SamplePart], ...]
+
+    @lazy_property
+    def zeros(self) -> NDArray[np.int64]:
+        """(readers, channels) int64, weights of zero that an event meets."""
+        rows = [part.zeros for _, part in self.readers]
+        return np.array(rows, np.int64).reshape(len(rows), self.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class SamplePlan:
+    """A program whose pixels are run side by side.
+
+    Parameters
+    ----------
+    program : Program
+    layers : tuple of SampleLayer
+        In the order in which they run.
+    emitters : dict of Emitter
+        By name of a Neurons or an Input.
+    """
+
+    program: Program
+    layers: tuple[SampleLayer, ...]
+    emitters: dict[str, Emitter]
+
+    @property
+    def widest(self) -> int:
+        """Numbers that a sample has of the widest layer, filled up."""
+        return max(layer.padded for layer in self.layers)
+
+
+def sample_plan(program: Program) -> SamplePlan | None:
+    """How a program's pixels are run side by side; None where they cannot be."""
+    found = program.known("samples", lambda: _found(program))
+    return SamplePlan(program, *found) if found else None
+
+
+def _found(program: Program) -> tuple[tuple[SampleLayer, ...], dict[str, Emitter]] | tuple[()]:
+    """What a plan has besides the program, which would hold the network, and that would live for ever."""
+    layers = _layers(program)
+    return () if layers is None else (layers, _emitters(program, layers))
+
+
+def _emitters(program: Program, layers: tuple[SampleLayer, ...]) -> dict[str, Emitter]:
+    sizes = {name: (shape[0], 1) for name, shape in program.encoded.items()}
+    for layer in (each.layer for each in layers):
+        if layer.levels is not None:
+            sizes[layer.name] = layer.outgoing[0], int(layer.levels.spikes[1])
+    every = enumerate(part for layer in layers for part in layer.in_order)
+    parts = [(number, part) for number, part in every if part.zeros is not None]
+    return {
+        name: Emitter(
+            *size, tuple((k, each) for k, each in parts if each.source.name == name and each.zeros is not None)
+        )
+        for name, size in sizes.items()
+    }
+
+
+def _layers(program: Program) -> tuple[SampleLayer, ...] | None:
+    """All layers; None where one of them is none of full connections."""
+    network = program.network
+    if set(program.encoded) != {node.name for node in network.inputs}:
+        return None
+    known, found = set(program.encoded), []
+    for layer in program.layers:
+        made = _sample_layer(layer, known)
+        if made is None:
+            return None
+        found.append(made)
+        known.add(layer.name)
+    return tuple(found)
+
+
+def _sample_layer(layer: Layer, known: set[str]) -> SampleLayer | None:
+    """A layer that reads what is known by then, or itself; None where it is none of full connections."""
+    if layer.neurons is not None and (layer.event_driven or not _has_simple_neurons(layer)):
+        return None  # Of event-driven ones it would have to be counted which were updated.
+    padded = padded_outputs(layer.outgoing[0])
+    parts = []
+    for part in layer.parts:
+        if not (isinstance(part, GatherLayer) and _is_full_connection(part)):
+            return None
+        parts.append(SamplePart(part, part.sources[0], padded))
+    own = [part for part in parts if part.source.name == layer.name]
+    others = tuple(part for part in parts if part.source.name != layer.name)
+    if len(own) > 1 or (own and (len(parts) > 2 or not others)):
+        return None
+    if any(part.source.name not in known for part in others):
+        return None
+    return SampleLayer(layer, others, own[0] if own else None, padded)
+
+
+def padded_outputs(channels: int) -> int:
+    """Channels filled up to whole vectors, two at a time where there are several."""
+    return LANES if channels <= LANES else -(-channels // (2 * LANES)) * 2 * LANES
+
+
+def _has_simple_neurons(layer: Layer) -> bool:
+    """Whether all neurons are alike, of a registered model, and a spike has the value 1."""
+    assert layer.neurons is not None
+    stepper, levels = layer.stepper, layer.levels
+    if stepper is None or isinstance(layer.neurons.model, Heterogeneous) or stepper.registration.inputs:
+        return False
+    return levels is not None and levels.kinds == 1 and levels.emit[1] == 1
+
+
+def _is_full_connection(part: GatherLayer) -> bool:
+    """Whether each output pixel reads spikes of the value 1, of one source, at the same pixel and nowhere else."""
+    if len(part.sources) != 1 or part.sources[0].analog:
+        return False
+    levels = part.sources[0].levels
+    single = levels is not None and levels.kinds == 1 and levels.emit[1] == 1
+    if not single or part.incoming[1:] != part.outgoing[1:]:
+        return False
+    alone = all(
+        axis.input_step == axis.output_step == axis.divisor == 1
+        and len(axis.phases) == 1
+        and axis.phases[0].offsets == (0,)
+        for axis in part.node.axes(part.incoming)
+    )
+    return alone and all(_is_never_subnormal(array) for array in (part.node.weight, part.node.bias))
+
+
+def _is_never_subnormal(numbers: NDArray[np.float32]) -> bool:
+    sizes = np.abs(numbers)
+    return bool(((sizes == 0) | (sizes >= _SMALLEST_WEIGHT)).all()) and math.isfinite(float(sizes.max(initial=0)))

@@ -1,0 +1,231 @@
+"""Pixels that never meet, run side by side: samples by the dozen, layer by layer, each over many steps at once.
+
+`simulate` runs a network so where `sample_plan` says that it can be; what comes of it is what `PictureRun` gives, bit
+for bit and count for count, many times as fast: nothing is packed into events, a layer's steps are one compiled call,
+and a batch is one run.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..binding.kernel_choice import EVENT_INTEGERS, EVENTS
+from ..float32 import beyond
+from ..kernels.float_mode import gradual
+from ..kernels.samples import add_steps, count_rows, multiply_rows, walk_rows
+from ..memory import IdleMemory, Shelf, called_by_clear_caches
+from ..operations import Operations
+from ..results.lazy_result import LazyResult
+from ..results.ledger_plan import LedgerPlan, plan_of
+from ..results.result import Result, sorted_kernels
+from ..results.run_counts import RunCounts
+from ..threads import WorkerThreads
+from .given import GivenSamples
+from .memory import SampleCounts, SampleMemory
+from .plan import SampleLayer, SamplePart, SamplePlan
+from .recording import SampleRecorder
+
+_CHUNK_BYTES = 1 << 20
+"""A layer's currents over some steps, of all samples of a chunk, should stay in a core's second-level cache."""
+
+_FEWEST_STEPS, _MOST_STEPS = 8, 32
+"""Of a layer at once: fewer where there are many samples."""
+
+_WORK_OF_A_THREAD = 1 << 20
+"""Neurons and inputs times steps from which on a second thread pays."""
+
+IDLE = IdleMemory(1 << 27)
+"""Memory of chunks that is idle, each on a shelf of the program that it was made for."""
+
+called_by_clear_caches(IDLE.clear)
+
+_Counts = dict[str, SampleCounts]
+
+
+class SampleRun:
+    """All samples of a batch through all layers.
+
+    Parameters
+    ----------
+    plan : SamplePlan
+    given : GivenSamples
+        What spikes come in.
+    record : set of str
+        Out of `SampleRecorder.KINDS`.
+    """
+
+    def __init__(self, plan: SamplePlan, given: GivenSamples, record: frozenset[str]) -> None:
+        self._plan = plan
+        self._given = given
+        self._steps = given.steps
+        self._samples = given.pictures * math.prod(given.pixels)
+        self._steps_at_once = _MOST_STEPS
+        self._recorder = SampleRecorder(plan, given, self._samples, record)
+        self._kernels: dict[str, set[str]] = {layer.layer.name: set() for layer in plan.layers}
+
+    def run(self, workers: WorkerThreads | None, threads: int) -> Result:
+        """Run all chunks of samples, which threads take; without workers the calling thread alone."""
+        threads = 1 if workers is None else threads
+        chunks = self._chunks(threads)
+        work = sum(emitter.channels for emitter in self._plan.emitters.values()) * self._steps * self._samples
+        if workers is not None:
+            threads = 1 if work < _WORK_OF_A_THREAD else workers.ready(min(threads, len(chunks)))
+        size = chunks[0].stop
+        own = [(self._take(size), self._no_counts()) for _ in range(threads)]
+        indices = iter(chunks)
+        jobs = [functools.partial(self._run_chunks, *of_thread, indices) for of_thread in own]
+        if workers is None:
+            jobs[0]()
+        else:
+            workers.run(jobs)
+        for memory, _ in own:
+            self._shelf.put(memory, memory.nbytes)
+        counts = [found for _, found in own]
+        return LazyResult(
+            ledger=functools.partial(_ledger, plan_of(self._plan.program), self._steps, self._given.pictures, counts),
+            outputs=self._recorder.averaged(),
+            steps=self._steps,
+            seconds=0.0,
+            kernels=sorted_kernels(self._kernels),
+            recorded=self._recorder.recorded(),
+        )
+
+    def _chunks(self, threads: int) -> list[slice]:
+        """Samples of each, as many but for the last one; sets how many steps are run at once."""
+        most = _CHUNK_BYTES // (self._plan.widest * 4)
+        size = max(min(most // min(self._steps, _FEWEST_STEPS), -(-self._samples // threads)), 1)
+        most_steps = min(self._steps, max(most // size, _FEWEST_STEPS), _MOST_STEPS)
+        # In pieces of one length, of which the last one is not short, and rather some longer ones than another one.
+        self._steps_at_once = -(-self._steps // max(round(self._steps / most_steps), 1))
+        return [slice(first, min(first + size, self._samples)) for first in range(0, self._samples, size)]
+
+    @property
+    def _shelf(self) -> Shelf[SampleMemory]:
+        return self._plan.program.known("sample memory", lambda: Shelf(IDLE))
+
+    def _take(self, samples: int) -> SampleMemory:
+        steps = self._steps_at_once
+        idle = self._shelf.take(lambda memory: memory.samples >= samples and memory.steps >= steps)
+        return SampleMemory(self._plan, samples, steps) if idle is None else idle
+
+    def _no_counts(self) -> _Counts:
+        return {name: SampleCounts(emitter, self._steps) for name, emitter in self._plan.emitters.items()}
+
+    # --- A chunk -----------------------------------------------------------------------------------------------------
+
+    @gradual
+    def _run_chunks(self, memory: SampleMemory, counts: _Counts, chunks: Iterator[slice]) -> None:
+        """What one of the workers does; next() on an iterator is atomic."""
+        for samples in chunks:
+            memory.begin(samples.stop - samples.start)
+            for first in range(0, self._steps, self._steps_at_once):
+                steps = slice(first, min(first + self._steps_at_once, self._steps))
+                self._run_steps(memory, counts, samples, steps)
+            self._leave(memory, samples)
+
+    def _run_steps(self, memory: SampleMemory, counts: _Counts, samples: slice, steps: slice) -> None:
+        """All layers over some steps."""
+        number, size = steps.stop - steps.start, samples.stop - samples.start
+        events = {}
+        for name in self._plan.program.encoded:
+            self._given.take(name, samples, steps, memory.rows[name])
+            events[name] = self._note(memory, counts, name, samples, steps)
+        for layer in self._plan.layers:
+            name = layer.layer.name
+            currents = memory.currents[: number * size * layer.padded].reshape(-1, layer.padded)
+            self._add_up(memory, layer, events, size, currents)
+            if layer.stepper is None:
+                add_steps(currents, size, memory.readouts[name].reshape(-1, layer.padded))
+                self._recorder.add_readout(name, currents, samples, steps)
+            else:
+                self._fire(memory, layer, currents, size, steps.start == 0)
+                events[name] = self._note(memory, counts, name, samples, steps)
+        memory.keep_last(number, size)
+
+    def _add_up(
+        self,
+        memory: SampleMemory,
+        layer: SampleLayer,
+        events: dict[str, int],
+        samples: int,
+        currents: NDArray[np.float32],
+    ) -> None:
+        """A layer's currents, but for what comes back to a population."""
+        if layer.is_sum:
+            currents[:] = 0
+        for part in layer.parts:
+            first = 0 if part.source.delay else samples
+            kernels = _add_currents(memory, part, events[part.source.name], first, layer.is_sum, currents)
+            self._kernels[layer.layer.name].add(kernels)
+
+    def _fire(
+        self, memory: SampleMemory, layer: SampleLayer, currents: NDArray[np.float32], samples: int, fresh: bool
+    ) -> None:
+        """Run the neurons of a population."""
+        name, stepper = layer.layer.name, layer.stepper
+        assert stepper is not None
+        rows = memory.rows[name]
+        weights, bias, scale = layer.returning
+        back = (weights, bias, (*memory.scratch(layer.padded), memory.row_sums[: layer.padded]))
+        shape = (len(currents) // samples, samples, layer.padded, layer.layer.outgoing[0])
+        integers = (scale, layer.returning_products(rows.shape[1], memory.sums))
+        views = (rows, rows.view(np.uint64), rows.reshape(-1))
+        finite, multiplied = stepper.run_samples(currents, back, integers, views, shape, memory.states[name], fresh)
+        if not finite:
+            raise beyond(name, "a current, or the state of a neuron,")
+        if multiplied and layer.back is not None and layer.back.products is not None:
+            self._kernels[name].add(layer.back.products.kernels)
+        if multiplied < shape[0] and layer.back is not None:
+            self._kernels[name].add(EVENTS if scale is None else EVENT_INTEGERS)
+
+    def _note(self, memory: SampleMemory, counts: _Counts, name: str, samples: slice, steps: slice) -> int:
+        """Count, and record, what was fired at some steps; how many events that is."""
+        emitter, found, rows = self._plan.emitters[name], counts[name], memory.rows[name]
+        size, number = samples.stop - samples.start, steps.stop - steps.start
+        self._recorder.add_fired(name, rows[size : (1 + number) * size], samples, steps)
+        numbers = memory.of_channel(emitter.channels)
+        return int(count_rows(rows, size, emitter.zeros, numbers, found.fired[steps], found.met[:, steps]))
+
+    def _leave(self, memory: SampleMemory, samples: slice) -> None:
+        """Take what a chunk has come to."""
+        size, recorder = samples.stop - samples.start, self._recorder
+        for layer in self._plan.layers:
+            name, channels = layer.layer.name, layer.layer.outgoing[0]
+            if layer.stepper is None:
+                sums = memory.readouts[name].reshape(-1, layer.padded)
+                recorder.outputs[name][samples] = sums[:size, :channels]
+            elif name in recorder.membrane:
+                potentials = memory.states[name][0].reshape(-1, layer.padded)
+                recorder.membrane[name][samples] = potentials[:size, :channels]
+
+
+def _ledger(plan: LedgerPlan, steps: int, pictures: int, counts: list[_Counts]) -> Operations:
+    """The ledger of some pictures: that of one, with the events of all."""
+    run = RunCounts(plan, steps)
+    for of_thread in counts:
+        for name, found in of_thread.items():
+            run.fired[plan.rows[name], 0] += found.fired
+            run.fired[plan.rows[name], 1] += found.fired * found.spikes
+            for met, (place, delay) in zip(found.met, found.readers, strict=True):
+                run.counts[place, 1, 0, delay:] += met[: steps - delay]
+    return run.ledger().of_pictures(pictures)
+
+
+def _add_currents(
+    memory: SampleMemory, part: SamplePart, events: int, first: int, adds: bool, currents: NDArray[np.float32]
+) -> str:
+    """The currents of a connection, from the row `first` on, or added to what is there; which kernels computed them."""
+    rows, channels, products = memory.rows[part.source.name], part.source.channels, part.products
+    if products is None or not products.pays(events, len(currents) * channels):
+        words, scratch = rows.view(np.uint64), memory.scratch(part.padded)
+        walk_rows(words, first, part.weights, part.bias, adds, scratch, currents)
+        return EVENTS
+    width = rows.shape[1]
+    weights = (products.token, (-(-channels // 4), width), products.weights, products.scale, part.bias)
+    multiply_rows(rows.reshape(-1), first * width, *weights, adds, memory.sums, currents)
+    return products.kernels

@@ -1,0 +1,378 @@
+"""A program's layers, bound to memory of their own and to compiled kernels, so that one call runs many of them.
+
+Layers of small pictures take a millisecond or less; Python between them, and handing each of them to a second thread,
+would take a third of that again. So what does not depend on the picture is prepared once: where events go, which bands
+there are, all arguments of all kernels. Threads then go through the layers together (see engine/kernels/sequence.py),
+each of which has two sets of kernels where both may pay: the second one is bound when it is needed.
+
+Layers that no compiled call takes (see `is_compiled`) are run in between, band by band, by layer_run.py; their events
+go to the same memory.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...binding import Layer, Program
+from ...binding.kernel_choice import least_active
+from ...events import STEPS_PER_QUEUE, EventQueue, mask_bytes
+from ...kernels.bound_call import bind
+from ...kernels.float_mode import flushing
+from ...kernels.sequence import count_uneven_sources, count_zeros_of_sources, run_layers
+from ...kernels.sequence_arguments import LayerCalls, LayerReads, SequenceProgress
+from ...kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
+from ...kernels.sources import source_table
+from ...kernels.tables import CALL
+from ...memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
+from ...threads import WorkerThreads
+from ..currents import Inputs, Part, part_of
+from ..currents.sources import counted_sources
+from ..memory.layer_state import LayerState
+from ..memory.queue_memory import QueueMemory
+from ..memory.scratch import Scratch
+from ..memory.shared_memory import memory_places
+from ..memory.worker_memory import WorkerMemory
+from .band_rows import bands_of_layer
+from .compiled_layers import is_compiled
+from .layer_run import THREADED_WORK, by_step, whole_work
+from .phases import LayerBands
+
+IDLE = IdleMemory(1 << 29)
+"""Bound programs that are idle, each on a shelf of the program that it belongs to."""
+
+called_by_clear_caches(IDLE.clear)
+
+_MOST_LAYERS = 1 << 10
+"""A network of more layers is run without compiled calls: the places of their events would take too long to find."""
+
+_KINDS = 9
+"""Events and thresholds, see `LayerRun.fired`."""
+
+_ONCE, _PHASES = 2, 7
+"""Calls before all bands of a layer, and for each of them, at the most."""
+
+_COUNTERS = 8
+"""Of a layer in a cache line: each layer has lines for itself."""
+
+
+class BoundProgram:
+    """What the layers of a program carry from group to group of steps, for one picture at a time.
+
+    Parameters
+    ----------
+    program : Program
+    picture : (H, W, C)
+        Shape of what the Input nodes get, joined.
+    most_steps : int
+        Steps of the largest group.
+    threads : int
+    carries : bool
+        Whether potentials are kept after a group of steps.
+    compiles : bool
+        Whether layers run in compiled calls where they can.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        picture: tuple[int, ...],
+        most_steps: int,
+        threads: int,
+        carries: bool,
+        compiles: bool = True,
+    ) -> None:
+        # The program itself would hold the network, which would then live for as long as what it is bound to.
+        self.layers, self._last_use = program.layers, program.last_use
+        self.most_steps = most_steps
+        self.threads = threads
+        self.carries = carries
+        self.compiles = compiles and len(self.layers) <= _MOST_LAYERS
+        self.lasting = {s.name for layer in self.layers for part in layer.parts for s in part.sources if s.delay}
+        self.in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
+        self.states = [LayerState(layer) for layer in self.layers]
+        for state in self.states:
+            state.allocate(carries)
+        self.picture = np.empty(picture, np.float32)
+        self.scratches = [Scratch() for _ in range(threads)]
+        # A layer that is too large for room over eight steps may get some over fewer.
+        sizes = (1 << power for power in range(most_steps.bit_length()))
+        self.block = aligned_bytes(max(self.places(size)[2] for size in sizes))
+        self._groups: dict[int, BoundGroup] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the memory for events, of potentials and of scratch memory."""
+        of_states = sum(state.nbytes for state in self.states)
+        return self.block.nbytes + of_states + sum(scratch.nbytes for scratch in self.scratches)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a bound program holds addresses in the memory of this process; copy the network instead")
+
+    def places(self, steps: int) -> tuple[list[int], list[int], int]:
+        """See `memory_places`."""
+        if not self.compiles:
+            return [0] * len(self.states), [0] * len(self.states), 0
+        return memory_places(self.layers, self._last_use, steps, self.lasting | self.in_loops)
+
+    def begin(self) -> None:
+        """Forget what has been run."""
+        for state in self.states:
+            state.begin()
+
+    def show(self, picture: NDArray[np.float32]) -> None:
+        """Take a picture, (H, W, C)."""
+        self.picture[:] = picture
+        for state in self.states:
+            state.show_new()
+
+    def group(self, steps: int) -> BoundGroup:
+        """Its layers bound to so many steps, `most_steps` or fewer."""
+        if steps not in self._groups:
+            self._groups[steps] = BoundGroup(self, steps)
+        return self._groups[steps]
+
+
+class BoundGroup:
+    """All layers of a bound program over a group of steps.
+
+    Parameters
+    ----------
+    bound : BoundProgram
+    steps : int
+        1, 2, 4 or 8.
+
+    Attributes
+    ----------
+    event_memories : list of QueueMemory or None
+        Where the events of each layer go, None for those that have no memory here.
+    compiled : list of bool
+        Which layers run in compiled calls.
+    """
+
+    def __init__(self, bound: BoundProgram, steps: int) -> None:
+        self.layers = bound.layers
+        self.steps = steps
+        self._threads = bound.threads
+        self._states = bound.states
+        self._scratches = bound.scratches
+        self._picture = bound.picture
+        self._index = {layer.name: index for index, layer in enumerate(self.layers)}
+        self.event_memories = self._shared_memory(bound)
+        self.compiled = [bound.compiles and self._is_compiled(layer) for layer in self.layers]
+        self._kernels = [(layer.dense_kernels or layer.own_kernels, layer.own_kernels) for layer in self.layers]
+        self._count_memory(len(self.layers), bound.threads)
+        self._bound = np.zeros(len(self.layers), np.bool_)
+        numbers = np.zeros((bound.threads, 2, len(self.layers)), np.int64)
+        self._progress = [SequenceProgress(self._bound, *of_thread) for of_thread in numbers]
+        self._calls = [self._no_calls(bound.threads) for _ in range(bound.threads)]
+        self._kept: list[Any] = []
+        self._bind([index for index, is_compiled in enumerate(self.compiled) if is_compiled])
+
+    # --- Preparing ---------------------------------------------------------------------------------------------------
+
+    def _shared_memory(self, bound: BoundProgram) -> list[QueueMemory | None]:
+        places, sizes, _ = bound.places(self.steps)
+        return [
+            QueueMemory(layer, self.steps, layer.outgoing[1], bound.block[place : place + size]) if size else None
+            for layer, place, size in zip(self.layers, places, sizes, strict=True)
+        ]
+
+    def _count_memory(self, layers: int, threads: int) -> None:
+        """Memory in which threads count."""
+        # Layers that read an encoded Input are not compiled: nobody asks for its number.
+        sources = [[self._index.get(s.name, 0) for s in layer.spiking] for layer in self.layers]
+        numbers = np.array([index for of_layer in sources for index in of_layer], np.int64)
+        least = np.array([least_active(layer) for layer in self.layers], np.int64)
+        self._reads = LayerReads(numbers, np.cumsum([0, *map(len, sources)]), least)
+        self._fired = np.zeros((layers, threads, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._updates = np.zeros((layers, threads, STEPS_PER_QUEUE), np.int64)
+        self._counts = np.zeros((threads, len(numbers), 2, _KINDS, STEPS_PER_QUEUE), np.int64)
+        counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
+        self._counters = np.zeros((layers, counters), np.int64)
+
+    def _is_compiled(self, layer: Layer) -> bool:
+        """Whether a layer is one that compiled calls take, and all that it reads and fires lies in memory of theirs."""
+        events = self.event_memories[self._index[layer.name]]
+        indices = [self._index.get(source.name) for source in layer.spiking]
+        sources = [None if index is None else self.event_memories[index] for index in indices]
+        if (layer.neurons is not None and events is None) or None in sources:
+            return False
+        whole = all(source.channels == self._picture.shape[2] for source in layer.analog)
+        return whole and is_compiled(layer)
+
+    def queue(self, name: str) -> EventQueue:
+        """The events of a layer that has room here."""
+        events = self.event_memories[self._index[name]]
+        assert events is not None
+        return events.queue()
+
+    def _bind(self, indices: list[int], choice: int = 0) -> None:
+        """Find the kernels of some layers, of one of their two sets, and write down their arguments."""
+        layers = {index: self._layer_bands(index, choice) for index in indices}
+        self._kept.append(layers)  # with arrays of which kernels know the addresses
+        threads = range(self._threads)
+        # Scratch memory grows while all layers ask for what they need: what they get after that is shared.
+        for _ in range(2):
+            phases = {k: [layer.phases(self._memory(k, worker)) for worker in threads] for k, layer in layers.items()}
+        for index, of_layer in phases.items():
+            # The first thread counts, while the others are at work already.
+            for number, each in enumerate(self._counting(index, layers[index].part)):
+                self._calls[0].once[choice, index, number] = self._bound_call(*each)
+            for calls, of_worker in zip(self._calls, of_layer, strict=True):
+                calls.shares[choice, index] = layers[index].bands.share_table
+                for number, phase in enumerate(of_worker):
+                    calls.phases[choice, index, number] = self._bound_call(*phase)
+
+    def _no_calls(self, threads: int) -> LayerCalls:
+        shape = 2, len(self.layers)
+        shares = np.zeros((*shape, threads + 1), np.int64)
+        return LayerCalls(np.zeros((*shape, _ONCE), CALL), np.zeros((*shape, _PHASES), CALL), shares)
+
+    def _memory(self, index: int, worker: int) -> WorkerMemory:
+        counts = self._counts_of(index, worker), self._fired[index, worker], self._updates[index, worker]
+        return WorkerMemory(self._scratches[worker], *counts, self._counters[index])
+
+    def _layer_bands(self, index: int, choice: int) -> LayerBands:
+        layer, state = self.layers[index], self._states[index]
+        inputs = Inputs([(source, self.queue(source.name)) for source in layer.spiking], self._picture)
+        part = part_of(state, inputs, self.steps, self._kernels[index][choice])
+        bands = bands_of_layer(layer, [part], self.steps, self._threads)
+        return LayerBands(state, [part], self.steps, bands, None, self.event_memories[index])
+
+    def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+        """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
+        if not part.inputs.queues:
+            return
+        sources = source_table(counted_sources(part.inputs))
+        counts = self._counts_of(index, 0)
+        yield count_uneven_sources, (sources, part.layer.fan_tables, counts)
+        if part.zeros_to_count is not None:
+            most = max(8 * mask_bytes(source.channels) for source, _ in part.inputs.queues)
+            totals = self._scratches[0].zero_sums(most)
+            yield count_zeros_of_sources, (sources, part.zeros_to_count, totals, counts)
+
+    def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:
+        """(sources, 2, kinds, steps): where a worker counts what a layer does."""
+        return self._counts[worker, self._reads.begins[index] : self._reads.begins[index + 1]]
+
+    def _bound_call(self, kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, int]:
+        """Addresses of a function and of the block that it takes."""
+        function, block = bind(kernel, arguments)
+        self._kept.append((arguments, block))
+        return function, block.ctypes.data
+
+    # --- Running -----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Forget what has been counted."""
+        for array in (self._fired, self._updates, self._counts, self._counters):
+            array[:] = 0
+
+    def note(self, index: int, queue: EventQueue) -> None:
+        """Say what a layer that is not compiled has fired."""
+        self._counters[index, ENTRIES] = queue.active
+
+    def run(
+        self, first: int, last: int, workers: WorkerThreads | None, meanwhile: Callable[[], object] | None = None
+    ) -> None:
+        """Run the layers first ... last - 1, all of them compiled.
+
+        `meanwhile` is called while other threads are at work already.
+        """
+        while first < last:
+            if self._lacks(first):
+                self._bind([first], choice=1)
+                self._bound[first] = True
+            first = self._run_from(first, last, workers, meanwhile)
+            meanwhile = None
+
+    def _lacks(self, index: int) -> bool:
+        """Whether a layer is to be run from event to event, and is not bound to kernels for that."""
+        sources = self._reads.sources[self._reads.begins[index] : self._reads.begins[index + 1]]
+        return bool(self._counters[sources, ENTRIES].sum() < self._reads.least[index]) and not self._bound[index]
+
+    def _run_from(
+        self, first: int, last: int, workers: WorkerThreads | None, meanwhile: Callable[[], object] | None
+    ) -> int:
+        """Run layers from one on; returns which one is next."""
+
+        def own() -> None:
+            if meanwhile is not None:
+                meanwhile()
+            self._work(first, last, 0)
+
+        if workers is None:
+            own()
+        else:
+            others = (functools.partial(self._work, first, last, worker) for worker in range(1, self._threads))
+            workers.run([*others, own], self._give_up)
+        return int(self._progress[0].reached[0])
+
+    @flushing
+    def _work(self, first: int, last: int, worker: int) -> None:
+        """What one of the threads does."""
+        tables, thread = (self._calls[worker], self._reads, self._counters), (worker, self._threads)
+        try:
+            run_layers(first, last, *tables, thread, self._progress[worker])
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Have the threads wait no more for one that will not come."""
+        self._counters[:, FINISHED] = GIVEN_UP
+
+    # --- What the last run has done ----------------------------------------------------------------------------------
+
+    def kernels(self, index: int) -> str:
+        """Those that computed the current of a compiled layer."""
+        return self._kernels[index][self._progress[0].choices[index]]
+
+    def counted(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Of compiled layers: (layers, 9, steps) `fired`, (sources, 2, 9, steps) `counts`, (layers, 8) `updates`.
+
+        As in `LayerRun`, the sources of one layer after those of the one before.
+        """
+        fired = by_step(self._fired[indices].sum(axis=1), self.steps)[..., : self.steps]
+        counts = self._counts.sum(axis=0)[..., : self.steps]
+        updates = self._updates[indices].sum(axis=1)
+        if len(indices) == len(self.layers):
+            return fired, counts, updates
+        chosen = np.zeros(len(self.layers), np.bool_)
+        chosen[indices] = True
+        return fired, counts[np.repeat(chosen, np.diff(self._reads.begins))], updates
+
+
+def take_bound(
+    program: Program,
+    picture: tuple[int, ...],
+    most_steps: int,
+    carries: bool,
+    workers: WorkerThreads | None,
+    threads: int,
+) -> BoundProgram:
+    """An idle bound program or a new one, for as many threads as there are."""
+    if workers is None or sum(whole_work(layer, most_steps) for layer in program.layers) < THREADED_WORK:
+        threads = 1
+    elif threads > 1:
+        # Threads wait for each other awake, however long that takes.
+        threads = workers.ready(min(threads, workers.processors))
+    key = (most_steps, threads, carries)
+    idle = _shelf(program).take(lambda bound: (bound.most_steps, bound.threads, bound.carries) == key)
+    return BoundProgram(program, picture, *key) if idle is None else idle
+
+
+def put_back(program: Program, bound: BoundProgram) -> None:
+    """Let a bound program be used again, where binding it anew would take time."""
+    if bound.block.size:
+        _shelf(program).put(bound, bound.nbytes)
+
+
+def _shelf(program: Program) -> Shelf[BoundProgram]:
+    """Where a program keeps what it is bound to."""
+    return program.known("bound", lambda: Shelf(IDLE))

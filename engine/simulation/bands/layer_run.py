@@ -1,0 +1,189 @@
+"""Run a layer that no compiled call takes for up to eight steps, band by band, which worker threads take."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...binding import Layer
+from ...binding.layer import Source
+from ...events import STEPS_PER_QUEUE, EventQueue, joined_rows, level_type
+from ...kernels.arguments import InputRows
+from ...kernels.count import count_uneven_rows, count_zeros_of_rows
+from ...kernels.count_by_level import count_uneven_rows_by_level
+from ...kernels.float_mode import flushing
+from ...kernels.shared_counter import TAKEN
+from ...memory import IdleMemory, Shelf, called_by_clear_caches
+from ...threads import WorkerThreads
+from ..currents import Inputs, Part, part_of
+from ..currents.part import OPERATIONS_OF_A_NEURON, dense_work
+from ..memory.layer_state import LayerState
+from ..memory.queue_memory import QueueMemory, has_memory
+from ..memory.scratch import Scratch
+from ..memory.worker_memory import Phase, WorkerMemory
+from .band_rows import bands_of_layer
+from .phases import LayerBands
+from .products import add_products
+
+THREADED_WORK = 4_000_000
+"""Operations under which a layer is done sooner than a second thread wakes up."""
+
+_LEAST_SHARE = 1 / 8
+"""Of the pixels: scratch memory of a band has room for all of them."""
+
+IDLE = IdleMemory(1 << 27)
+_scratches: Shelf[Scratch] = Shelf(IDLE)
+"""What workers have put back; fresh memory would cost more than what is done in it."""
+
+called_by_clear_caches(IDLE.clear)
+
+
+class LayerRun:
+    """One layer over one group of steps.
+
+    `fired` is (1 + K, 8) int64 with K at least 8: events of the layer, and crossings of each of up to eight thresholds
+    or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
+    source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
+    weights of zero that are met (events only). `events` is the memory of the events where it can be put back, `kernels`
+    what computes the currents of each part, see `choose_kernels`. `updates` is (8,) int64: pixels of event-driven
+    neurons that were updated at each step. `inputs` are those of each part.
+    """
+
+    def __init__(
+        self,
+        state: LayerState,
+        inputs: Sequence[Inputs],
+        steps: int,
+        keep_currents: bool,
+        lasting: bool,
+        events: QueueMemory | None = None,
+    ) -> None:
+        self.state = state
+        self.layer = state.layer
+        self.steps = steps
+        self._parts = [part_of(*each, steps) for each in zip(state.parts, inputs, strict=True)]
+        self.kernels = tuple(dict.fromkeys(part.kernels for part in self._parts))
+        self.fired = np.zeros(_count_shape(self.layer.thresholds), np.int64)
+        self.updates = np.zeros(STEPS_PER_QUEUE, np.int64)
+        self._sources = [source for given in inputs for source, _ in given.queues]
+        kinds = max((source.thresholds for source in self._sources), default=0)
+        self.counts = np.zeros((len(self._sources), 2, *_count_shape(kinds)), np.int64)
+        channels, height, width = self.layer.outgoing
+        self.currents = np.zeros((steps, channels, height, width), np.float32) if keep_currents else None
+        self.events = events
+        self._lasting = lasting
+        self._masks = self.layer.levels is not None and self.layer.levels.masks
+
+    def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
+        """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
+        self.state.inject()
+        for part in self._parts:
+            part.prepare()
+        threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
+        bands = bands_of_layer(self.layer, self._parts, self.steps, threads, self._share_computed())
+        if self.events is None and not self._lasting and has_memory(self.layer, self.steps):
+            self.events = QueueMemory(self.layer, self.steps, len(bands.rows))
+        layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.currents, self.events)
+        # next() on a counter is atomic: each band is taken by one worker, in whatever order.
+        indices = iter(range(len(bands.rows)))
+        memories = [self._memory() for _ in range(min(threads, len(bands.rows)))]
+
+        def own() -> None:
+            # The others are at work by now, and take the bands that this thread does not get to meanwhile.
+            self._count(memories[0].counts)
+            self._run_bands(own_phases, indices)
+
+        own_phases, *others = (layer_bands.phases(memory) for memory in memories)
+        jobs = [functools.partial(self._run_bands, phases, indices) for phases in others]
+        if workers is None:
+            own()
+        else:
+            workers.run([*jobs, own])
+        for memory in memories:
+            self.counts += memory.counts
+            self.updates += memory.updates
+            self.fired += by_step(memory.fired, self.steps) if self._masks else memory.fired
+            _scratches.put(memory.scratch, memory.scratch.nbytes)
+        self.state.move_on(self.steps)
+        if self.layer.neurons is None:
+            return None
+        return joined_rows(layer_bands.fired_queues) if self.events is None else self.events.queue()
+
+    def _memory(self) -> WorkerMemory:
+        counters = np.zeros(TAKEN, np.int64)
+        scratch = _scratches.take() or Scratch()
+        counts, fired, updates = (np.zeros_like(each) for each in (self.counts, self.fired, self.updates))
+        return WorkerMemory(scratch, counts, fired, updates, counters)
+
+    @flushing
+    def _run_bands(self, phases: list[Phase], indices: Iterator[int]) -> None:
+        """What one of the workers does."""
+        # What leaves float32 where NumPy adds is found as it is elsewhere: see LayerState.watch.
+        with np.errstate(over="ignore", invalid="ignore"):
+            calls = [phase.bound() for phase in phases]
+            for index in indices:
+                for call in calls:
+                    call(index)
+
+    def _work(self) -> int:
+        """About how many operations the layer takes: those of its parts and those of its neurons."""
+        neurons = math.prod(self.layer.outgoing) * OPERATIONS_OF_A_NEURON * self.steps
+        return sum(part.work for part in self._parts) + neurons
+
+    def _share_computed(self) -> float:
+        """About the share of the pixels that are computed, taken for no less than _LEAST_SHARE."""
+        part, (_, height, width) = self._parts[0], self.layer.outgoing
+        if self.state.awake is None or part.spreads_out:
+            return 1.0
+        reached = int(part.row_sizes[-1]) * math.prod(part.layer.fan_out.usual)
+        return min(max(reached / (height * width), _LEAST_SHARE), 1.0)
+
+    def _count(self, counts: NDArray[np.int64]) -> None:
+        """Count what events meet beside the usual fan-out."""
+        found = iter(counts)
+        for part in self._parts:
+            own = [next(found) for _ in part.inputs.queues]
+            for (source, queue), of_source in zip(part.inputs.queues, own, strict=True):
+                _count_source(part, source, queue, of_source)
+            if part.layer.most_products is not None:
+                add_products(part.layer, part.inputs, self.steps, own)
+
+
+def _count_source(part: Part, source: Source, queue: EventQueue, counts: NDArray[np.int64]) -> None:
+    rows, reached, zero = InputRows(0, part.layer.incoming[1]), part.layer.fan_tables, part.zeros_to_count
+    assert source.levels is not None
+    if source.levels.masks:
+        count_uneven_rows(queue.start, queue.levels, rows, reached, source.thresholds, counts[0])
+    else:
+        count_uneven_rows_by_level(queue.start, queue.levels, rows, reached, source.levels.spikes, counts[0])
+    if zero is not None:
+        events = (queue.start, queue.channels, queue.levels)
+        count_zeros_of_rows(*events, rows, zero, source.channel_offset, counts[1, 0])
+
+
+def whole_work(layer: Layer, steps: int) -> int:
+    """About how many operations a layer takes at most: products of all that is read, and neurons."""
+    neurons = math.prod(layer.outgoing) * OPERATIONS_OF_A_NEURON * steps
+    return sum(dense_work(part, steps) for part in layer.parts) + neurons
+
+
+def by_step(fired: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+    """Counts, (..., 8), by step out of counts by byte of a word, in which entries of fewer than eight steps lie.
+
+    Of levels that are masks; others are counted by step.
+    """
+    size = level_type(steps)().itemsize
+    if size == 8:
+        return fired
+    counts = np.zeros(fired.shape, np.int64)
+    counts[..., :size] = fired.reshape(*fired.shape[:-1], 8 // size, size).sum(axis=-2)
+    return counts
+
+
+def _count_shape(kinds: int) -> tuple[int, int]:
+    """Events and so many kinds of spikes, of which the kernels may take eight at once, by step."""
+    return 1 + max(8, kinds), 8

@@ -1,0 +1,273 @@
+"""What is done for each band of a layer, one phase after the other: unpack, gather or average, fire, pack.
+
+Most phases are kernels, and where all of them are, compiled calls run them (bound_program.py). Otherwise layer_run.py
+calls them one by one, and those that are written in Python with them: synapses that compute their current themselves,
+sums, neurons that are no ladder of thresholds, events for which there is no room yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...binding.gather_layer import GatherLayer
+from ...binding.stepper import Stepper
+from ...events import EventQueue, mask_bytes
+from ...float32 import beyond
+from ...kernels.arguments import BandTable, Constant, EventMemory, LadderNeurons, OutputRows
+from ...kernels.compact import compact_rows
+from ...kernels.count import count_levels
+from ...kernels.count_by_level import count_by_level
+from ...kernels.finish import finish_band
+from ...kernels.pooling import fire_currents
+from ...kernels.readout import add_to_readout
+from ...kernels.tables import BAND, Touched
+from ..currents import Part, Target
+from ..memory.layer_state import LayerState
+from ..memory.queue_memory import VECTOR_BYTES, QueueMemory, compress_token
+from ..memory.scratch import Scratch
+from ..memory.worker_memory import Phase, WorkerMemory
+from .band_rows import Bands
+from .touched_pixels import TouchedPixels
+
+Levels = NDArray[np.unsignedinteger[Any]]
+
+
+class LayerBands:
+    """The bands of a layer over a group of steps.
+
+    Parameters
+    ----------
+    state : LayerState
+    parts : list of Part
+        The parts of a sum; of another layer itself.
+    steps : int
+    bands : Bands
+    currents : (steps, O, H, W) float32 or None
+        Receives the running sum of a layer without neurons.
+    events : QueueMemory or None
+        Receives the events where it is there; otherwise each band's go to `fired_queues`.
+    """
+
+    def __init__(
+        self,
+        state: LayerState,
+        parts: list[Part],
+        steps: int,
+        bands: Bands,
+        currents: NDArray[np.float32] | None,
+        events: QueueMemory | None,
+    ) -> None:
+        self.layer = layer = state.layer
+        self._state = state
+        self.part = parts[0]
+        self._steps = steps
+        self.bands = bands
+        self._currents = currents
+        self._events = events
+        self._channels, _, self._width = layer.outgoing
+        self._padded = layer.padded_channels
+        summed = layer.parts != (layer,)
+        self._summands = [LayerBands(p.state, [p], steps, bands, None, None) for p in parts] if summed else []
+        self._table = BandTable(self._band_table(), self._padded, self._channels)
+        self._most_rows = int((self._table.table["end_row"] - self._table.table["first_row"]).max())
+        self._touched = TouchedPixels(state, self.part, steps, self._most_rows, self._width, currents is not None)
+        self._fired: list[EventQueue | None] = [None] * len(bands.rows)
+
+    def _band_table(self) -> NDArray[np.void]:
+        """(n,) BAND."""
+        part, rows = self.part, self.bands.rows
+        known, key = self.layer.band_tables, (rows, part.kernels, self._events is not None)
+        table = known.get(key)
+        if table is None:
+            own = np.array(rows, np.int64)
+            table = np.zeros(len(rows), BAND)
+            table["first_row"], table["end_row"] = own.T
+            inputs = np.zeros((len(rows), 0), np.int64) if self._summands else part.input_rows(rows)
+            names = ("first_input", "end_input", "first_counted", "end_counted")
+            for name, column in zip(names, inputs.T, strict=False):
+                table[name] = column
+            if self._events is not None:
+                table["first_entry"] = self._events.first_entries(table["first_row"])
+            known.clear()  # The next run will have the same bands, or others for good.
+            known[key] = table
+        return table
+
+    @property
+    def fired_queues(self) -> list[EventQueue]:
+        """What the bands have fired, where there was no memory for all of it."""
+        return [queue for queue in self._fired if queue is not None]
+
+    def _rows(self, index: int) -> OutputRows:
+        return OutputRows(*self.bands.rows[index], self._padded, self._channels)
+
+    def _size(self, steps: int) -> int:
+        """Numbers that the largest band puts out in so many steps."""
+        return self._most_rows * self._width * steps * self._padded
+
+    # --- All phases --------------------------------------------------------------------------------------------------
+
+    def phases(self, memory: WorkerMemory) -> list[Phase]:
+        """What a worker does for each band that it takes."""
+        find = self._touched.find(self._table, memory.scratch, self.part.known)
+        if self.layer.neurons is None:
+            return [*find, *self._current(memory), self._read_out(memory.scratch)]
+        words = memory.scratch.words(self._size(1), self._steps)
+        return [*find, *self._fire(memory, words), *self._finish(memory, words)]
+
+    def _fire(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
+        """Levels of a band's neurons, flat: rows, width, padded channels."""
+        if self.layer.stepper is not None:
+            currents = memory.scratch.currents(self._size(self._steps))
+            step = Phase(self._step, (self.layer.stepper, currents, words, self._touched.of(memory.scratch)))
+            return [*self._current(memory), step]
+        neurons = self._ladder(memory.scratch)
+        if isinstance(self.layer, GatherLayer):
+            return self.part.phases(self._table, memory, self._target(memory.scratch, neurons, words))
+        currents = memory.scratch.currents(self._size(self._steps))
+        strides = (self._steps * self._padded, self._padded)
+        token = self.layer.token(self._steps)
+        fire = Phase(fire_currents, (self._table, token, currents, strides, neurons, words, self._width))
+        return [*self._current(memory), fire]
+
+    def _ladder(self, scratch: Scratch) -> LadderNeurons:
+        """What the kernels take of the neurons."""
+        state, padded = self._state, self._padded
+        if state.membrane is None:
+            return LadderNeurons(self.layer.neuron, self.layer.initial, 0, scratch.potentials(padded), 0)
+        return LadderNeurons(self.layer.neuron, state.membrane, padded, state.membrane, padded)
+
+    # --- Currents ----------------------------------------------------------------------------------------------------
+
+    def _current(self, memory: WorkerMemory) -> list[Phase]:
+        """Currents of a band that pass through memory, flat: rows, width, steps, padded channels."""
+        currents = memory.scratch.currents(self._size(self._steps))
+        if self._summands:
+            return [Phase(self._add_up, (currents, [each.as_summand(own) for each, own in self._own(memory)]))]
+        return self.part.phases(self._table, memory, self._target(memory.scratch, None, currents))
+
+    def _target(self, scratch: Scratch, neurons: LadderNeurons | None, array: NDArray[Any]) -> Target:
+        constant = Constant(self._state.constant, self._state.constant_stride)
+        return Target(constant, neurons, array, self._touched.of(scratch))
+
+    def as_summand(self, memory: WorkerMemory) -> tuple[list[Callable[[int], None]], NDArray[np.float32], int]:
+        """The phases of a part of a sum, where they leave its currents, and its channels there."""
+        phases = [phase.bound() for phase in self._current(memory)]
+        return phases, memory.scratch.currents(self._size(self._steps)), self._padded
+
+    # --- Phases in Python --------------------------------------------------------------------------------------------
+
+    def _own(self, memory: WorkerMemory) -> list[tuple[LayerBands, WorkerMemory]]:
+        """The parts of a sum, each with memory of a worker's own."""
+        first, own = 0, []
+        for each in self._summands:
+            last = first + len(each.part.inputs.queues)
+            counts = (memory.counts[first:last], memory.fired, memory.updates)
+            own.append((each, WorkerMemory(Scratch(), *counts, memory.counters)))
+            first = last
+        return own
+
+    def _add_up(self, index: int, currents: NDArray[np.float32], parts: list[Any]) -> None:
+        """The sum of what the parts' phases leave."""
+        first, end, *_ = self._rows(index)
+        size = (end - first) * self._width * self._steps
+        total = currents[: size * self._padded].reshape(size, self._padded)
+        total[:] = 0
+        for phases, found, padded in parts:
+            for phase in phases:
+                phase(index)
+            total[:, : self._channels] += found[: size * padded].reshape(size, padded)[:, : self._channels]
+
+    def _step(
+        self, index: int, stepper: Stepper, currents: NDArray[np.float32], words: Levels, touched: Touched
+    ) -> None:
+        """Run neurons that are no ladder of thresholds, on currents that pass through memory."""
+        rows, state, width, padded = self._rows(index), self._state, self._width, self._padded
+        shape = ((rows.end - rows.first) * width, self._steps, padded, rows.channels)
+        marks = touched.marks[: shape[0] if state.awake is not None else 0]
+        left_out = marks if self._touched.skips else marks[:0]
+        first = (self.layer.first_pixel + rows.first * width, state.done)
+        if state.membrane is None:
+            states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
+        else:
+            states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
+        if not stepper.run(currents, words, shape, states, (*place, *first), left_out):
+            raise beyond(self.layer.name, "a current, or the state of a neuron,")
+        if state.awake is not None and state.membrane is not None:
+            stepper.find_restless(states, rows.channels, (*place[:2], first[0]), marks)
+
+    # --- What becomes of it ------------------------------------------------------------------------------------------
+
+    def _finish(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
+        """Pack and count what a band has fired."""
+        assert self.layer.levels is not None
+        if self._events is None or not self.layer.levels.masks:
+            return [Phase(self._pack, (memory, words))]
+        events, compress = self._events, compress_token(self._padded, self._channels, self._steps)
+        arrays = (events.start, events.channels, events.levels, events.masks, events.levels.view(np.uint64))
+        packed = EventMemory(compress, *arrays, self.layer.levels.kinds, memory.fired)
+        finish = (self._table, words, packed, memory.counters, self._touched.of(memory.scratch))
+        return [
+            Phase(finish_band, finish),
+            *self._touched.count(self._table, (events.start, events.levels), memory),
+        ]
+
+    def _pack(self, index: int, memory: WorkerMemory, words: Levels) -> None:
+        """The same for events for which there is no room, or whose levels are no masks."""
+        rows, touched = self._rows(index), self._touched.of(memory.scratch)
+        compress = compress_token(self._padded, self._channels, self._steps)
+        first, line = 0, mask_bytes(self._channels)
+        if self._events is not None:
+            start, first = self._events.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
+            masks = self._events.masks[rows.first * self._width * line : rows.end * self._width * line]
+            channels, levels = self._events.channels, self._events.levels
+        else:
+            # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
+            # whole pages, huge ones on some systems, for every band.
+            start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
+            masks = np.empty((rows.end - rows.first) * self._width * line, np.uint8)
+            most = start.size * self._channels + VECTOR_BYTES
+            channels, levels = memory.scratch.packed(most, self._channels, self._steps)
+        compact_rows(compress, words, rows, first, start, channels, levels, masks, touched)
+        count = int(start[-1, -1]) - first
+        self._count(levels[first:], count, memory.fired)
+        self._touched.count_now(rows, (start, levels), memory)
+        if self._events is None:
+            known = None if compress is None else masks.reshape(len(start), self._width, line)
+            shape = (self._channels, len(start), self._width)
+            entries = channels[:count].copy(), levels[:count].copy()
+            self._fired[index] = EventQueue(shape, self._steps, start, *entries, known)
+
+    def _count(self, levels: Levels, count: int, fired: NDArray[np.int64]) -> None:
+        """Count the first `count` levels."""
+        assert self.layer.levels is not None
+        if not self.layer.levels.masks:
+            count_by_level(levels[:count], self.layer.levels.spikes, 1, fired)
+            return
+        # Several entries lie in a word of eight bytes: they are counted together, and told apart by step in the end.
+        words = (count * levels.itemsize + 7) // 8
+        end = words * 8 // levels.itemsize
+        levels[count:end] = 0
+        count_levels(levels[:end].view(np.uint64), self.layer.levels.kinds, fired)
+
+    def _read_out(self, scratch: Scratch) -> Phase:
+        """Move the running sum of a layer without neurons on."""
+        currents = scratch.currents(self._size(self._steps))
+        if self._currents is None:
+            readout = self._state.readout.reshape(-1)
+            given = (currents, self._steps, readout, self._width, self._touched.of(scratch))
+            return Phase(add_to_readout, (self._table, *given))
+        return Phase(self._read_out_steps, (currents,))
+
+    def _read_out_steps(self, index: int, currents: NDArray[np.float32]) -> None:
+        """The same, noted after each step."""
+        first, last, padded, channels = self._rows(index)
+        assert self._currents is not None
+        readout, size = self._state.readout, (last - first) * self._width * self._steps * padded
+        by_step = currents[:size].reshape(last - first, self._width, self._steps, padded)[..., :channels]
+        for step in range(self._steps):
+            readout[first:last] += by_step[:, :, step]
+            self._currents[step, :, first:last] = readout[first:last].transpose(2, 0, 1)

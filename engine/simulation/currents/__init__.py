@@ -1,0 +1,7 @@
+"""What computes the current of a layer's bands: a file for each way, and which of them it is in a group of steps."""
+
+from .choice import part_of
+from .inputs import Inputs, inputs_of
+from .part import Part, Target
+
+__all__ = ["Inputs", "Part", "Target", "inputs_of", "part_of"]

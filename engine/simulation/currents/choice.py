@@ -1,0 +1,58 @@
+"""Which way a layer's current is computed in a group of steps."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...binding import Layer
+from ...binding.kernel_choice import EVENT_INTEGERS, choose_kernels
+from ...binding.pool_layer import PoolLayer
+from ...binding.value_layer import ValueLayer
+from ..memory.layer_state import LayerState
+from .events import EventCurrents, EventIntegers
+from .inputs import Inputs
+from .means import EventMeans, PlaneMeans
+from .part import Part
+from .plane_products import PlaneProducts
+from .values import ValueCurrents
+
+
+def part_of(state: LayerState, inputs: Inputs, steps: int, kernels: str | None = None) -> Part:
+    """What computes the current of a layer that is no sum, or of a part of one.
+
+    Parameters
+    ----------
+    state : LayerState
+        Of the part.
+    inputs : Inputs
+    steps : int
+    kernels : str, optional
+        What is to compute it, whatever will be read; by default chosen by the activity of what is there to be read.
+    """
+    layer = state.layer
+    if kernels is not None:
+        _, height, width = layer.incoming
+        all_active = np.arange(height + 1) * (width * sum(source.channels for source in layer.spiking))
+        return _way(layer, kernels)(state, inputs, steps, kernels, all_active, known=False)
+    row_sizes = _entries_of_rows(layer, inputs)
+    kernels = choose_kernels(layer, int(row_sizes[-1]))
+    return _way(layer, kernels)(state, inputs, steps, kernels, row_sizes, known=True)
+
+
+def _way(layer: Layer, kernels: str) -> type[Part]:
+    if isinstance(layer, ValueLayer):
+        return ValueCurrents
+    if isinstance(layer, PoolLayer):
+        return PlaneMeans if kernels == layer.dense_kernels else EventMeans
+    if kernels == layer.dense_kernels:
+        return PlaneProducts
+    return EventIntegers if kernels == EVENT_INTEGERS else EventCurrents
+
+
+def _entries_of_rows(layer: Layer, inputs: Inputs) -> NDArray[np.int64]:
+    """(H + 1,): entries in all input rows before each row."""
+    rows = np.zeros(layer.incoming[1] + 1, np.int64)
+    for _, queue in inputs.queues:
+        rows[1:] += queue.start[:, -1] - queue.start[:, 0]
+    return rows.cumsum()

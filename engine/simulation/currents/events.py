@@ -1,0 +1,109 @@
+"""Currents from event to event: unpacked, then gathered by the neurons that they charge; the picture likewise.
+
+In float32, or four events at a time in integers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...binding.gather_layer import GatherLayer
+from ...kernels.arguments import BandTable, Constant, Entries, QuantaEntries, ScaledIntegers
+from ...kernels.decode import decode_analog_rows, decode_nothing, decode_rows
+from ...kernels.decode_quanta import decode_quanta
+from ...kernels.gather import gather_band
+from ...kernels.pooling import fire_currents
+from ...kernels.processor import host_lanes
+from ...kernels.sources import packed_sources
+from ...kernels.window_block import window_token
+from ..memory.scratch import Scratch
+from ..memory.worker_memory import Phase, WorkerMemory
+from .part import Part, Target, most_inputs
+from .sources import event_sources, plane_sources
+
+
+class EventCurrents(Part):
+    """Weights in float32; each current goes to registers, and from there to neurons of a ladder of thresholds."""
+
+    layer: GatherLayer
+
+    def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
+        """Levels, or without neurons the currents."""
+        if not self.layer.spiking and target.neurons is not None:
+            return self._of_picture_alone(bands, memory.scratch, target)
+        return [*self._inject(bands, memory.scratch, target), *self._gather(bands, memory.scratch, target)]
+
+    def _gather(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:
+        """Unpack events, of which there are none where there is no source but the picture, and gather them."""
+        sizes = most_inputs(bands), self.most_entries(bands), self.steps
+        entries = Entries(*scratch.entries(self.layer.incoming[2], *sizes))
+        sources = event_sources(self.inputs, self.known, sparse=bool(target.touched.line))
+        decode = Phase(decode_nothing, (bands, entries))
+        if sources:
+            arguments = (bands, packed_sources(sources), entries, self.steps, self.layer.incoming[0])
+            decode = Phase(decode_rows, arguments)
+        return [decode, self._gathered(bands, self.steps, entries, 0, target)]
+
+    def _gathered(self, bands: BandTable, steps: int, entries: Entries, line: int, target: Target) -> Phase:
+        connections = self.layer.plan.tables, self.layer.weights
+        return Phase(gather_band, (bands, self.layer.token(steps), connections, entries, line, *target))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that every band reads."""
+        return self.layer.weights.nbytes
+
+    # --- The picture -------------------------------------------------------------------------------------------------
+
+    def _inject(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:
+        """The analog input's current on top of the bias, which is kept for all steps."""
+        if not self.layer.injects or self.state.injected:
+            return []
+        line = self.layer.outgoing[2] * self.layer.padded_channels
+        kept = Target(Constant(self.layer.bias, 0), None, self.state.constant, target.touched)
+        return self._gather_picture(bands, scratch, line, kept)
+
+    def _of_picture_alone(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:
+        """Levels of neurons that read the picture alone: its current is the same in each step and need not be kept."""
+        layer = self.layer
+        given = target._replace(constant=Constant(layer.bias, 0))
+        if self.steps == 1:
+            return self._gather_picture(bands, scratch, 0, given)
+        (_, _, width), padded, lanes = layer.outgoing, layer.padded_channels, host_lanes()
+        # As many as gathering each step anew would leave.
+        currents = scratch.currents(target.array.size)
+        vectors = layer.block_width // lanes
+        token = window_token(self.steps, 1, vectors, lanes, vectors)
+        fire = (bands, token, currents, (padded, 0), target.neurons, target.array, width)
+        once = given._replace(neurons=None, array=currents)
+        return [*self._gather_picture(bands, scratch, 0, once), Phase(fire_currents, fire)]
+
+    def _gather_picture(self, bands: BandTable, scratch: Scratch, line: int, target: Target) -> list[Phase]:
+        """The analog input as events of one step."""
+        picture, offsets = self.inputs.picture, np.array(self.inputs.picture_offsets(self.layer))
+        width, rows = self.layer.incoming[2], most_inputs(bands)
+        entries = Entries(*scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1))
+        decode = Phase(decode_analog_rows, (bands, picture, offsets, entries, self.layer.incoming[0]))
+        return [decode, self._gathered(bands, 1, entries, line, target)]
+
+
+class EventIntegers(EventCurrents):
+    """Weights in 8-bit integers, levels in quanta, four events at a time."""
+
+    def _gather(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:
+        quads, (channels, _, width) = self.layer.quads, self.layer.incoming
+        assert quads is not None
+        token, sources = quads.token(self.steps), packed_sources(plane_sources(self.inputs, quads.terms.quanta))
+        sizes = width, most_inputs(bands), self.most_entries(bands), self.steps
+        entries = QuantaEntries(*scratch.quanta_entries(*sizes))
+        connections = quads.plan.tables, ScaledIntegers(quads.weights, quads.terms.scale)
+        return [
+            Phase(decode_quanta, (bands, sources, entries, token.steps, channels)),
+            Phase(gather_band, (bands, token, connections, entries, 0, *target)),
+        ]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that every band reads."""
+        assert self.layer.quads is not None
+        return self.layer.quads.weights.nbytes

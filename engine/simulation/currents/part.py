@@ -1,0 +1,140 @@
+"""One of the synapses that feed a layer, in a group of steps: what all ways to compute its current have in common."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...binding import Layer
+from ...kernels.arguments import BandTable, Constant, LadderNeurons
+from ...kernels.tables import Touched, ZeroTables
+from ..memory.layer_state import LayerState
+from ..memory.worker_memory import Phase, WorkerMemory
+from .inputs import Inputs
+
+_OPERATIONS_OF_AN_EVENT = 8
+"""Unpacking an event, in multiply-accumulates that take about as long."""
+
+OPERATIONS_OF_A_NEURON = 20
+"""A neuron's update and firing, in multiply-accumulates that take about as long."""
+
+COST_OF_A_PRODUCT = {"vnni": 0.12, "amx": 0.03}
+"""Of a level and a weight, in multiply-accumulates of the event-driven kernels that take about as long."""
+
+EXPECTED_SHARE = 0.15
+"""Of a layer's neurons that fire, where nobody knows yet."""
+
+
+class Target(NamedTuple):
+    """Where the current of a band goes, as kernels take it.
+
+    Parameters
+    ----------
+    constant : Constant
+        What it is added to, where the synapses have a bias.
+    neurons : LadderNeurons or None
+        Whom it charges.
+    array : their levels, flat: rows, width, padded channels; without neurons currents: rows, width, steps, channels
+    touched : Touched
+    """
+
+    constant: Constant
+    neurons: LadderNeurons | None
+    array: NDArray[Any]
+    touched: Touched
+
+
+class Part:
+    """A layer that is no sum, or a part of one.
+
+    Parameters
+    ----------
+    state : LayerState
+        Of the part.
+    inputs : Inputs
+    steps : int
+    kernels : str
+        What computes the current.
+    row_sizes : (H + 1,) int64
+        Entries in all input rows before each row, or the most that there may be.
+    known : bool
+        Whether what is read is there already; otherwise this is for whatever will be.
+    """
+
+    spreads_out = False
+    """Whether levels are spread out over planes, those of silent neurons, too."""
+
+    def __init__(
+        self,
+        state: LayerState,
+        inputs: Inputs,
+        steps: int,
+        kernels: str,
+        row_sizes: NDArray[np.int64],
+        known: bool,
+    ) -> None:
+        self.state = state
+        self.layer = state.layer
+        self.inputs = inputs
+        self.steps = steps
+        self.kernels = kernels
+        self.row_sizes = row_sizes
+        self.known = known
+
+    def prepare(self) -> None:
+        """Work out what all bands need, before several threads ask for it."""
+
+    def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
+        """What a worker does for each band: what it leaves goes to the target."""
+        raise NotImplementedError
+
+    def input_rows(self, rows: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
+        """(n, 2): first and last + 1 input row that each band reads; of planes, these may lie beyond the input.
+
+        Or (n, 4), with those that each band counts.
+        """
+        return self.layer.input_rows_of(rows)
+
+    def most_entries(self, bands: BandTable) -> int:
+        """Entries that any band reads."""
+        first, end = (self.row_sizes[bands.table[name]] for name in ("first_input", "end_input"))
+        return int((end - first).max())
+
+    @property
+    def zeros_to_count(self) -> ZeroTables | None:
+        """Weights of zero that events meet, where they are to be counted apart from computing the current."""
+        return self.layer.zero_tables
+
+    @property
+    def active(self) -> int:
+        """Neurons, or values, that the current is computed from."""
+        return int(self.row_sizes[-1])
+
+    @property
+    def work(self) -> int:
+        """About how many operations the part takes, those of its events or of all that it reads, neurons apart."""
+        if self.layer.most_products is not None:
+            return dense_work(self.layer, self.steps)
+        return self.active * (self.layer.fan_out.most + _OPERATIONS_OF_AN_EVENT) * self.steps
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that every band reads."""
+        return 0
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of what is read, unpacked, for all output rows."""
+        return int(self.active * (4 + 4 * self.steps) * (1.0 if self.known else EXPECTED_SHARE))
+
+
+def most_inputs(bands: BandTable) -> int:
+    """Input rows that a band reads at the most."""
+    return int((bands.table["end_input"] - bands.table["first_input"]).max())
+
+
+def dense_work(layer: Layer, steps: int) -> int:
+    """About how many operations a layer's products take in integers."""
+    return int(layer.dense_macs * COST_OF_A_PRODUCT.get(layer.dense_kernels or "", 1.0)) * steps

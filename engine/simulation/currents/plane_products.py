@@ -1,0 +1,105 @@
+"""Currents in integers, silent neurons included: levels are spread out over planes, and multiplied with all weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...binding.gather_layer import GatherLayer
+from ...binding.integer_layer import IntegerLayer
+from ...binding.integer_plan import IntegerPlan
+from ...kernels.arguments import BandTable, DotScratch, ScaledIntegers, ZeroCounts
+from ...kernels.dot import GROUP, LANES, tile_configuration
+from ...kernels.dot_band import dot_band
+from ...kernels.planes import count_zeros_of_planes, fill_planes
+from ...kernels.sources import packed_sources
+from ...kernels.tables import ZeroTables
+from ...kernels.zero_counts import MASK_CHANNELS
+from ..memory.worker_memory import Phase, WorkerMemory
+from .part import Part, Target, dense_work, most_inputs
+from .sources import plane_sources
+
+TILES = tile_configuration()
+"""Of the processor's tiles, where it has some."""
+
+
+class PlaneProducts(Part):
+    """Weights and levels in 8-bit integers; weights of zero are counted by the kernels, too, where they see all."""
+
+    layer: GatherLayer
+    spreads_out = True
+
+    @property
+    def _integers(self) -> IntegerLayer:
+        assert self.layer.integers is not None
+        return self.layer.integers
+
+    def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
+        """Levels, or without neurons the currents."""
+        integers, scratch = self._integers, memory.scratch
+        plan, tokens = integers.plan, integers.tokens(self.steps)
+        steps, layout = tokens.block.steps, plan.tables.layout
+        sources = packed_sources(plane_sources(self.inputs, integers.terms.quanta))
+        sums = scratch.sums(max(self.steps, 2) * GROUP * LANES * plan.vectors)
+        dense = DotScratch(scratch.planes(plan.plane_bytes(most_inputs(bands), self.steps)), sums, TILES)
+        spread = (bands, steps, sources, dense.planes, layout)
+        weights = ScaledIntegers(integers.weights, integers.terms.scale)
+        products = (bands, tokens, plan.tables, weights, dense, *target[:3])
+        return [Phase(fill_planes, spread), *self._count(memory, spread), Phase(dot_band, products)]
+
+    def _count(self, memory: WorkerMemory, spread: tuple[Any, ...]) -> list[Phase]:
+        """Count the weights of zero that events meet, where they can be told from the planes."""
+        if not self._counts_zeros or self.layer.zero_tables is None:
+            return []
+        words = -(-self._integers.plan.tables.layout.pixel_bytes // MASK_CHANNELS)
+        totals = memory.scratch.zero_sums(words * MASK_CHANNELS)
+        return [Phase(count_zeros_of_planes, (*spread, ZeroCounts(self.layer.zero_tables, totals, memory.counts)))]
+
+    @property
+    def _counts_zeros(self) -> bool:
+        """Whether no level is silent in the planes that is none."""
+        return all(self._integers.terms.every_level_counts(source.name) for source, _ in self.inputs.queues)
+
+    @property
+    def zeros_to_count(self) -> ZeroTables | None:
+        """Weights of zero that events meet, where they are to be counted apart from computing the current."""
+        return None if self._counts_zeros else self.layer.zero_tables
+
+    def input_rows(self, rows: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
+        """(n, 4): see `counted_rows`."""
+        return counted_rows(self._integers.plan, rows, self.layer.incoming[1])
+
+    @property
+    def work(self) -> int:
+        """About how many operations the part takes."""
+        return dense_work(self.layer, self.steps)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that every band reads."""
+        return self._integers.weights.nbytes
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of planes for all output rows."""
+        height = self.layer.outgoing[1]
+        rows = -(-self.layer.incoming[1] // height)
+        return height * self.steps * rows * self._integers.plan.tables.layout.row_bytes
+
+
+def counted_rows(plan: IntegerPlan, bands: tuple[tuple[int, int], ...], height: int) -> NDArray[np.int64]:
+    """(n, 4): first and last + 1 input row that each band reads, and that it counts.
+
+    The former may lie beyond the input. Each input row that is read is counted by one band.
+    """
+    rows = np.array([plan.input_rows(*band) for band in bands], np.int64)
+    # The taps of a transposed convolution may lie so that a band reads nothing, or begins above the one before it. A
+    # band then spreads rows out from where any later one begins: what it counts is in one piece.
+    reads = rows[:, 0] < rows[:, 1]
+    firsts = np.where(reads, rows[:, 0], np.iinfo(np.int64).max)
+    rows[:, 0] = np.where(reads, np.minimum.accumulate(firsts[::-1])[::-1], 0)
+    ends = np.maximum.accumulate(np.clip(rows[:, 1], 0, height))
+    begins = np.maximum(np.clip(rows[:, 0], 0, height), np.concatenate([[0], ends[:-1]]))
+    return np.column_stack([rows, np.minimum(begins, ends), ends])

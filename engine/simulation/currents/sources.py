@@ -1,0 +1,104 @@
+"""What the kernels that read events take of a layer's inputs: to unpack them, to spread them out, to count them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...binding.integer_layer import Quanta
+from ...events import EventQueue
+from ...kernels.arguments import CountedSource, EventSource, PlaneSource
+from ...kernels.decode import MOST_CHUNKS
+from ...kernels.entries import CHUNK
+from .inputs import Inputs
+from .part import EXPECTED_SHARE
+
+_NO_MASKS = np.zeros(0, np.uint8)
+
+_SPARSE = 0.125
+"""Entries of a pixel, on the average, below which most pixels have none: none is then unpacked of every pixel."""
+
+
+def chunks_of(queue: EventQueue, known: bool, sparse: bool = False) -> int:
+    """Chunks of entries that nearly all pixels need: of so many as twice the deviation more than the mean.
+
+    `sparse` says that nobody expects entries of most pixels.
+    """
+    channels, height, width = queue.shape
+    if not known and sparse:
+        return 0
+    mean = queue.active / max(height * width, 1) if known else EXPECTED_SHARE * channels
+    if mean < _SPARSE:
+        return 0
+    most = min(mean + 2 * math.sqrt(mean), channels)
+    return min(max(math.ceil(most / CHUNK), 1), MOST_CHUNKS)
+
+
+def event_sources(inputs: Inputs, known: bool, sparse: bool = False) -> tuple[EventSource, ...]:
+    """What `decode_rows` takes of each source; `known` and `sparse` as `chunks_of` takes them."""
+    return tuple(
+        EventSource(
+            queue.start,
+            channels,
+            queue.levels.view(np.uint8),
+            queue.levels.itemsize,
+            source.emit,
+            source.scale,
+            source.channel_offset,
+            chunks_of(queue, known, sparse),
+        )
+        for (source, queue), channels in zip(inputs.queues, _channels(inputs), strict=True)
+    )
+
+
+def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[PlaneSource, ...]:
+    """What `fill_planes` and `decode_quanta` take of each source.
+
+    `quanta` of each source, by name.
+    """
+    return tuple(
+        PlaneSource(
+            queue.start,
+            channels,
+            queue.levels.view(np.uint8),
+            queue.levels,
+            *quanta[source.name],
+            source.channel_offset,
+            masks_of(queue, quanta[source.name][1]),
+            source.channels,
+        )
+        for (source, queue), channels in zip(inputs.queues, _channels(inputs), strict=True)
+    )
+
+
+def counted_sources(inputs: Inputs) -> tuple[CountedSource, ...]:
+    """What kernels that count take of each source."""
+    return tuple(
+        CountedSource(
+            queue.start,
+            queue.channels,
+            queue.levels,
+            source.thresholds,
+            source.channel_offset,
+            masks_of(queue),
+            source.channels,
+        )
+        for source, queue in inputs.queues
+    )
+
+
+def _channels(inputs: Inputs) -> list[NDArray[np.unsignedinteger[Any]]]:
+    """The channels of all entries of each queue, all of one type."""
+    own = [queue.channels for _, queue in inputs.queues]
+    numbers = max((channels.dtype for channels in own), key=attrgetter("itemsize"), default=None)
+    return [channels.astype(numbers, copy=False) for channels in own]
+
+
+def masks_of(queue: EventQueue, shift: int = 0) -> NDArray[np.uint8]:
+    """A queue's masks, flat; of size 0 where there are none, or its levels are not read backwards and shifted."""
+    return _NO_MASKS if queue.masks is None or shift < 0 else queue.masks.reshape(-1)

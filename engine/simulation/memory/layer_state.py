@@ -1,0 +1,185 @@
+"""What a layer carries from step to step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...binding import Layer
+from ...float32 import all_finite, beyond
+from ...memory import aligned_empty
+from ...neurons import LadderModel
+
+
+@dataclass(eq=False)
+class LayerState:
+    """What a layer carries from one group of steps to the next.
+
+    Parameters
+    ----------
+    layer : Layer
+    membrane : (H * W * padded channels,) float32 or None
+        Potentials, kept only if there are further steps or they are recorded.
+    others : tuple of arrays as `membrane`
+        Further state variables of neurons that have some, kept likewise.
+    constant : float32
+        Bias, or for each pixel the bias and the analog input's current.
+    constant_stride : int
+        0 for a bias alone, otherwise the padded channels.
+    readout : (H, W, O) float32
+        Running sum of the currents of a layer without neurons.
+    fresh : bool
+        Whether neurons begin with the next step; compiled calls, and ladders of thresholds, do not ask for it.
+    done : int
+        How many steps have been run, those before a state was taken up included; compiled calls do not count them.
+    injected : bool
+        Whether `constant` has the analog input's current.
+    is_part : bool
+        Whether the layer is a part of a sum, whose state is another one.
+    summands : list of LayerState
+        What each part of a sum carries; empty for another layer.
+    synaptic : (H, W, C, state_values) float32 or None
+        What the synapses themselves carry.
+    awake : (H * W,) uint8 or None
+        Of an event-driven layer: 1 where a pixel's neurons may fire or change even if nothing arrives.
+    """
+
+    layer: Layer
+    membrane: NDArray[np.float32] | None = None
+    others: tuple[NDArray[np.float32], ...] = ()
+    constant: NDArray[np.float32] = field(init=False)
+    constant_stride: int = 0
+    readout: NDArray[np.float32] = field(init=False)
+    fresh: bool = True
+    done: int = 0
+    injected: bool = False
+    is_part: bool = False
+    summands: list[LayerState] = field(init=False)
+    synaptic: NDArray[np.float32] | None = None
+    awake: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        self.constant = self.layer.bias
+        channels, height, width = self.layer.outgoing
+        alone = self.layer.parts == (self.layer,)
+        self.summands = [] if alone else [LayerState(part, is_part=True) for part in self.layer.parts]
+        if alone and self.layer.node.state_values:
+            self.synaptic = np.zeros((height, width, channels, self.layer.node.state_values), np.float32)
+        if self.layer.event_driven and not self.is_part:
+            self.awake = np.ones(height * width, np.uint8)
+        if self.layer.neurons is None and not self.is_part:
+            self.readout = np.zeros((height, width, channels), np.float32)
+
+    @property
+    def parts(self) -> list[LayerState]:
+        """What each part of a sum carries; of another layer itself, which must not hold itself."""
+        return self.summands or [self]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is kept."""
+        arrays: list[NDArray[Any]] = [self.constant, *self.others]
+        arrays += [] if self.membrane is None else [self.membrane]
+        arrays += [] if self.synaptic is None else [self.synaptic]
+        arrays += [] if self.awake is None else [self.awake]
+        return sum(array.nbytes for array in arrays) + sum(part.nbytes for part in self.summands)
+
+    def allocate(self, carries: bool) -> None:
+        """Make room for what is carried on, where `carries`."""
+        _, height, width = self.layer.outgoing
+        size = height * width * self.layer.padded_channels
+        if carries and self.layer.neurons is not None:
+            self.membrane, *others = (aligned_empty(size) for _ in range(self.layer.variables))
+            self.others = tuple(others)
+
+    def inject(self) -> None:
+        """Make room for the analog input's current, which each band computes in the first group of steps."""
+        for part in self.parts:
+            if part.layer.injects and not part.constant_stride:
+                _, height, width = part.layer.outgoing
+                part.constant_stride = part.layer.padded_channels
+                part.constant = aligned_empty(height * width * part.layer.padded_channels)
+
+    def begin(self) -> None:
+        """Forget what has been run."""
+        self.show_new()
+        self.done = 0
+        for each in (self, *self.parts):
+            each.fresh = True
+            if each.synaptic is not None:
+                each.synaptic[:] = 0
+        if self.layer.neurons is None:
+            self.readout[:] = 0
+        elif self.membrane is not None:
+            if self.layer.stepper is None:
+                self.membrane.reshape(-1, self.layer.padded_channels)[:] = self.layer.initial
+            else:
+                self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
+        if self.awake is not None:
+            self.awake[:] = self._awake_at_first
+
+    @property
+    def _awake_at_first(self) -> int:
+        """Whether neurons may fire or change at the first step though nothing arrives; a step alone tells of some."""
+        if self.layer.neurons is None:
+            return 0
+        return 1 if self.layer.stepper is not None else int(self._wake(self.layer.initial[None])[0])
+
+    def _wake(self, potentials: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(pixels,) where one of the potentials of a ladder's neurons, (pixels, padded channels), is not at rest.
+
+        It fires without a current, or it is a zero of which adding nothing changes the sign.
+        """
+        own, neurons = potentials[:, : self.layer.outgoing[0]], self.layer.neurons
+        assert neurons is not None
+        assert isinstance(neurons.model, LadderModel)
+        negative_zeros = (own == 0) & np.signbit(own)
+        return np.asarray(((own > neurons.model.firing_constants().compare.min()) | negative_zeros).any(axis=1))
+
+    def show_new(self) -> None:
+        """Note that the analog input is another one from now on."""
+        for each in (self, *self.parts):
+            each.injected = False
+
+    def move_on(self, steps: int) -> None:
+        """Note that some steps have been run."""
+        self.done += steps
+        for each in (self, *self.parts):
+            each.fresh, each.injected = False, True
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.float32], ...]:
+        """(H * W * padded channels,), each variable of the neurons, the potential first."""
+        assert self.membrane is not None
+        return self.membrane, *self.others
+
+    @property
+    def variables(self) -> NDArray[np.float32]:
+        """(V, C, H, W), a copy of what is carried of each neuron, the potential first."""
+        channels, height, width = self.layer.outgoing
+        arrays = [array.reshape(height, width, -1)[..., :channels] for array in self.arrays]
+        return np.stack([array.transpose(2, 0, 1) for array in arrays])
+
+    @variables.setter
+    def variables(self, values: NDArray[np.float32]) -> None:
+        channels, height, width = self.layer.outgoing
+        for array, value in zip(self.arrays, values, strict=True):
+            array.reshape(height, width, -1)[..., :channels] = value.transpose(1, 2, 0)
+        self.fresh = False
+        if self.awake is not None:
+            by_pixel = self.arrays[0].reshape(height * width, -1)
+            self.awake[:] = self._wake(by_pixel) if self.layer.stepper is None else 1
+
+    def watch(self) -> None:
+        """RangeError where a potential or the readout has left the range of float32.
+
+        None comes back from there: what is infinite stays so or becomes NaN, which is neither fired nor reset.
+        """
+        if self.layer.neurons is None:
+            if not all_finite(self.readout):
+                raise beyond(self.layer.name, "the readout")
+        elif self.membrane is not None and not all_finite(self.membrane):
+            raise beyond(self.layer.name, "a membrane potential")

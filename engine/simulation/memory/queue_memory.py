@@ -1,0 +1,115 @@
+"""Memory that a layer's bands write their events into, used again from layer to layer and from run to run.
+
+There is room for the events of all neurons. What is not written to is never fetched from the system, and what was
+written to once is not fetched again: fresh memory would cost more than writing the events.
+"""
+
+from __future__ import annotations
+
+import functools
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...binding import Layer
+from ...events import EventQueue, channel_type, level_type, mask_bytes
+from ...kernels.entries import host_compresses, lanes_token
+from ...kernels.processor import host_lanes
+from ...memory import CACHE_LINE, IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
+
+MOST_BYTES = 1 << 27
+"""A layer that may need more than this for its events gets no such room: what a band needs is then measured first."""
+
+_GAP = 128
+"""Entries between the bands: kernels may write a vector more than there are, and threads share no cache line."""
+
+IDLE = IdleMemory(1 << 28)
+_blocks: Shelf[NDArray[np.uint8]] = Shelf(IDLE)
+"""Idle memory of all layers."""
+
+called_by_clear_caches(IDLE.clear)
+
+_COMPRESSES, VECTOR_BYTES = host_compresses(), 64
+
+
+@functools.cache
+def compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | None:
+    """What tells `compact_rows` how many words to pack at once; None where it has to go one by one."""
+    if not _COMPRESSES:
+        return None
+    widest = max(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
+    lanes = VECTOR_BYTES // widest
+    return lanes_token(lanes if padded % lanes == 0 else host_lanes())
+
+
+class QueueMemory:
+    """Where the events of a layer go over some steps: an event queue whose bands may have gaps between them.
+
+    Parameters
+    ----------
+    layer : Layer
+    steps : int
+    bands : int
+        Into how many bands the layer's rows will be cut, or more.
+    block : (block_bytes(layer, steps, bands),) uint8, optional
+        Memory that begins at a cache line; by default some that is idle, or new.
+    """
+
+    def __init__(self, layer: Layer, steps: int, bands: int, block: NDArray[np.uint8] | None = None) -> None:
+        channels, height, width = self._shape = layer.outgoing
+        self._steps = steps
+        sizes = _part_bytes(layer, steps, bands)
+        edges = list(accumulate(map(_whole_lines, sizes), initial=0))
+        self._block = _taken(edges[-1]) if block is None else block
+        parts = [self._block[begin : begin + size] for begin, size in zip(edges[:-1], sizes, strict=True)]
+        self.start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)
+        self.channels: NDArray[np.unsignedinteger[Any]] = parts[1].view(channel_type(channels))
+        self.levels: NDArray[np.unsignedinteger[Any]] = parts[2].view(level_type(steps))
+        self.masks: NDArray[np.uint8] = parts[3]
+
+    def first_entries(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the entries of all bands begin, whose first rows are `rows`."""
+        channels, _, width = self._shape
+        lines = -(-rows * (width * channels) // CACHE_LINE)
+        return lines * CACHE_LINE + np.arange(len(rows)) * _GAP
+
+    def queue(self) -> EventQueue:
+        """The events, once all bands have been written; shares the memory."""
+        _, height, width = self._shape
+        masks = self.masks.reshape(height, width, -1) if self.masks.size else None
+        return EventQueue(self._shape, self._steps, self.start, self.channels, self.levels, masks)
+
+    def put_back(self) -> None:
+        """Let the memory be used again; nobody may read the events any more."""
+        _blocks.put(self._block, len(self._block))
+
+
+def block_bytes(layer: Layer, steps: int, bands: int) -> int:
+    """Bytes of a `QueueMemory`."""
+    return sum(map(_whole_lines, _part_bytes(layer, steps, bands)))
+
+
+def _part_bytes(layer: Layer, steps: int, bands: int) -> list[int]:
+    """Bytes of start, channels, levels and masks."""
+    channels, height, width = layer.outgoing
+    channel, level = np.dtype(channel_type(channels)), np.dtype(level_type(steps))
+    entries = _whole_lines(channels * height * width) + bands * _GAP
+    of_masks = height * width * mask_bytes(channels) if host_compresses() else 0
+    return [8 * height * (width + 1), channel.itemsize * entries, level.itemsize * entries, of_masks]
+
+
+def has_memory(layer: Layer, steps: int) -> bool:
+    """Whether the events of a layer, at most, are few enough for a `QueueMemory`."""
+    return layer.neurons is not None and block_bytes(layer, steps, 1) <= MOST_BYTES
+
+
+def _taken(size: int) -> NDArray[np.uint8]:
+    """The smallest idle block that is large enough, or a new one, from the beginning of a cache line on."""
+    block = _blocks.take(lambda block: len(block) >= size, smallest=True)
+    return aligned_bytes(size) if block is None else block
+
+
+def _whole_lines(size: int) -> int:
+    return -(-size // CACHE_LINE) * CACHE_LINE

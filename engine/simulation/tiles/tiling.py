@@ -1,0 +1,128 @@
+"""Run a picture tile by tile, exactly, in memory that follows its width and not its height."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...binding import Layer, Program
+from ...binding.bounds import is_watched
+from ...binding.layer import NOTHING_READ
+from ...binding.window import RowRange
+from ...events import EventQueue, silent_queue, step_groups
+from ...float32 import largest_size
+from ...results.result import Result
+from ...results.run import Run
+from ...threads import WorkerThreads
+from ..bands.layer_run import LayerRun
+from ..currents import Inputs, inputs_of
+from ..memory.layer_state import LayerState
+from .row_buffer import RowBuffer
+from .tile_schedule import TileSchedule, TileStep
+
+
+class TiledRun(Run):
+    """Simulation of one picture with `tile` of its rows at a time.
+
+    Spikes, output and counts are those of `PictureRun`: no row is computed twice, and none lacks a neighbour.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        picture: NDArray[np.float32],
+        steps: int,
+        record: frozenset[str],
+        workers: WorkerThreads | None,
+        threads: int,
+        tile: int,
+    ) -> None:
+        super().__init__(program, steps, record, workers, threads, in_tiles=True)
+        self.picture = picture
+        self._by_pixel = picture.transpose(1, 2, 0)
+        largest = largest_size(picture)
+        self._watched = {layer.name for layer in program.layers if is_watched(layer, steps, largest)}
+        self._sizes = list(step_groups(steps))
+        self.tile = tile
+        self.buffers = {layer.name: RowBuffer() for layer in program.layers}
+        self.outputs = {
+            layer.name: np.empty(layer.outgoing, np.float32) for layer in program.layers if not layer.neurons
+        }
+
+    def run(self) -> Result:
+        """All layers of all tiles."""
+        for step in TileSchedule(self.program, self.picture.shape[1], self.tile):
+            self._run_step(step)
+        return self.result(self.outputs, {})
+
+    def _run_step(self, step: TileStep) -> None:
+        """Some rows of one layer, over all steps."""
+        layer = step.layer.rows_of(step.rows, step.counted)
+        rows = slice(*step.rows)
+        state = LayerState(layer)
+        state.allocate(len(self._sizes) > 1 or self.recorder.wants("membrane") or layer.name in self._watched)
+        state.begin()
+        queues = self._run_groups(step, state, rows)
+        if state.membrane is not None:
+            self.recorder.add_membrane(layer, state.membrane, rows)
+        if layer.neurons is None:
+            self.outputs[layer.name][:, rows] = state.readout.transpose(2, 0, 1) / np.float32(self.steps)
+        for name, end in step.drops.items():
+            if name in self.buffers:
+                self.buffers[name].drop(end)
+        if layer.name in self.program.last_use:
+            self.buffers[layer.name].append(step.rows, queues)
+
+    def _run_groups(self, step: TileStep, state: LayerState, rows: slice) -> list[EventQueue]:
+        """All groups of steps; returns the events of each of them, none for the readout."""
+        layer = state.layer
+        windows = [self._windows(*each) for each in zip(step.layer.parts, step.windows, strict=True)]
+        pictures = [self._by_pixel[slice(*each.window.inputs)] for each in layer.parts if each.window is not None]
+        for part, picture in zip(layer.parts, pictures, strict=True):
+            if part.analog:
+                self.counts.add_input(part, picture, step.rows[0])
+        queues: list[EventQueue] = []
+        first = 0
+        for group, size in enumerate(self._sizes):
+            steps = slice(first, first + size)
+            keeps = self.recorder.wants("readout") and layer.neurons is None
+            run = LayerRun(state, self._inputs(layer, windows, pictures, group), size, keeps, lasting=True)
+            queue = run.run(self.workers, self.threads)
+            if layer.name in self._watched:
+                state.watch()
+            self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
+            self.kernels[layer.name].update(run.kernels)
+            if run.currents is not None:
+                self.recorder.add_readout(layer, run.currents, steps, rows)
+            if queue is not None and layer.levels is not None:
+                queues.append(queue)
+                if self.recorder.wants_queues:
+                    self.recorder.add_queue(layer.name, layer.levels, queue, steps, rows)
+            first += size
+        return queues
+
+    def _inputs(
+        self,
+        layer: Layer,
+        windows: list[dict[str, list[EventQueue]]],
+        pictures: list[NDArray[np.float32]],
+        group: int,
+    ) -> list[Inputs]:
+        """What each part of some rows reads in a group of steps, of its windows and of its rows of the picture."""
+        return [
+            inputs_of(part, [(s, events[s.name][group]) for s in part.spiking], picture)
+            for part, events, picture in zip(layer.parts, windows, pictures, strict=True)
+        ]
+
+    def _windows(self, part: Layer, window: RowRange) -> dict[str, list[EventQueue]]:
+        """Events that a part of a layer reads, by source and group of steps."""
+        windows = {}
+        for source in part.spiking:
+            if window == NOTHING_READ:
+                windows[source.name] = [
+                    silent_queue((source.channels, 1, part.incoming[2]), size) for size in self._sizes
+                ]
+            else:
+                buffer = self.buffers[source.name]
+                windows[source.name] = [buffer.window(window, group) for group in range(len(self._sizes))]
+        return windows
