@@ -150,7 +150,8 @@ class LayerRun:
         if self.state.awake is None or part.dot is not None:
             return 1.0
         reached = int(part.row_sizes[-1]) * math.prod(part.layer.fan_out.usual)
-        return min(max(reached / (height * width), _LEAST_SHARE), 1.0)
+        share = reached / (height * width) + np.count_nonzero(self.state.awake) / self.state.awake.size
+        return min(max(share, _LEAST_SHARE), 1.0)
 
     def _joined(self, fired: list[FiredBand | None]) -> EventQueue:
         """One queue out of what each band has fired, exactly as large as it has to be."""
