@@ -18,8 +18,9 @@ from ..simulation.result import Result
 from ..simulation.simulate import check_pictures, check_whole, simulate
 from ..threads import WorkerThreads, available_processors
 from .kept_layer import check_layer, kept_bytes
-from .kept_network import KeptNetwork
+from .kept_network import KeptNetwork, Shown
 from .layer_increment import LayerIncrement
+from .savings import Savings
 
 MOST_CHANGED = 0.25
 """Share of the pixels from which on a full run is sooner done: what changes spreads from layer to layer."""
@@ -52,8 +53,8 @@ class IncrementalRun:
 
     Attributes
     ----------
-    why_all : str
-        Why all of the last picture was computed; "" where it was not.
+    savings : Savings
+        Those of the last picture.
     """
 
     def __init__(self, network: Network, steps: int, threads: int | None) -> None:
@@ -68,7 +69,7 @@ class IncrementalRun:
         self._shape: tuple[int, ...] | None = None
         self._increments: KeptNetwork | None = None
         self._kept = self._last = np.zeros(0, np.float32)
-        self.why_all = ""
+        self.savings = Savings()
 
     def reset(self) -> None:
         """Forget all pictures so far, and give their memory back."""
@@ -103,14 +104,16 @@ class IncrementalRun:
             _check_memory(program, picture.shape)
             check_counts(program, self._steps)
         why = self._why_all(program, picture)
+        increments: dict[str, LayerIncrement] = {}
         if why not in ("", FIRST):
-            shown = simulate(self._network, picture, self._steps, threads=self._threads), dict[str, LayerIncrement]()
+            result = simulate(self._network, picture, self._steps, threads=self._threads)
+            self.savings = Savings.of_full_run(why, result.operations)
         else:
-            shown = self._by_increments(program, picture)
+            result, increments, full = self._by_increments(program, picture)
+            self.savings = Savings.of_increments(why, increments, full)
             self._kept = picture
-        self.why_all = why
         self._shape, self._last = picture.shape, picture
-        return shown
+        return result, increments
 
     def _why_all(self, program: Program, picture: NDArray[np.float32]) -> str:
         """Why all of a picture is computed, the FIRST by increments and others by a full run; "" where it is not.
@@ -128,9 +131,7 @@ class IncrementalRun:
         begins = not self._last.size or _share_changed(picture, self._last) <= MOST_CHANGED
         return FIRST if begins else CHANGED
 
-    def _by_increments(
-        self, program: Program, picture: NDArray[np.float32]
-    ) -> tuple[Result, dict[str, LayerIncrement]]:
+    def _by_increments(self, program: Program, picture: NDArray[np.float32]) -> Shown:
         turned = np.ascontiguousarray(picture.transpose(1, 2, 0))
         found = self._increments or KeptNetwork(program, turned.shape, self._threads)
         # What a run leaves that was broken off is not used again.

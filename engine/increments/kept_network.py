@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,9 @@ from ..kernels.increment_arguments import DIRTY_FOUND, IncrementCalls, LayerProg
 from ..kernels.increments import run_increments
 from ..kernels.shared_counter import FINISHED, GIVEN_UP
 from ..kernels.tables import CALL
+from ..operations import Operations
 from ..simulation.counting import OperationsCounter
+from ..simulation.lazy_result import LazyResult
 from ..simulation.result import Result
 from ..simulation.scratch import Scratch
 from ..simulation.worker_memory import Phase
@@ -35,6 +37,14 @@ _COUNTERS = 8
 
 _PHASES = 4
 """Calls for a band at the most."""
+
+
+class Shown(NamedTuple):
+    """What came of a picture: the result, what was done for it by layer, and the accumulates of a full run."""
+
+    result: Result
+    increments: dict[str, LayerIncrement]
+    full: int
 
 
 class KeptNetwork:
@@ -111,7 +121,7 @@ class KeptNetwork:
 
     # --- Running -----------------------------------------------------------------------------------------------------
 
-    def show(self, picture: NDArray[np.float32], workers: WorkerThreads) -> tuple[Result, dict[str, LayerIncrement]]:
+    def show(self, picture: NDArray[np.float32], workers: WorkerThreads) -> Shown:
         """Run the network on a picture, (H, W, C); outputs and counts are those of a run of this picture alone."""
         begin = time.perf_counter()
         compare_pictures(0, picture, self._picture, self._changed)
@@ -137,21 +147,27 @@ class KeptNetwork:
         self._fresh[0] = 1
         self._counters[:, [READY, FINISHED]] = GIVEN_UP
 
-    def _result(self, picture: NDArray[np.float32], seconds: float) -> tuple[Result, dict[str, LayerIncrement]]:
+    def _result(self, picture: NDArray[np.float32], seconds: float) -> Shown:
         counter = OperationsCounter(self._program, 1)
         for layer in self._layers:
             if layer.layer.analog:
                 counter.add_input(layer.layer, picture)
             layer.count(int(self._found["entries"][layer.number]))
             counter.add_run(layer.layer, layer.fired, layer.met, layer.updates, slice(0, 1))
-        operations = counter.noted.operations
+        counts = counter.noted
+        products = counts.products
         kernels: dict[str, tuple[str, ...]] = {}
         done = {}
         for layer, found in zip(self._layers, self._found, strict=True):
-            name, node = layer.layer.name, operations.synapses[layer.layer.node.name]
+            name = layer.layer.name
             used = layer.kernels(int(found["way"])) if found["bands"] else "none"
             kernels[name] = (used,)
-            full = int(sum(each.synops.sum() for each in node.sources.values())) + node.macs
+            full = products[layer.layer.node.name]
             done[name] = layer.increment(used, int(found["pixels"]), int(self._counters[layer.number, CHANGED]), full)
         outputs = {layer.layer.name: layer.output.copy() for layer in self._layers if layer.output is not None}
-        return Result(outputs=outputs, steps=1, operations=operations, seconds=seconds, kernels=kernels), done
+
+        def ledger() -> Operations:
+            return counts.operations
+
+        result = LazyResult(outputs=outputs, steps=1, ledger=ledger, seconds=seconds, kernels=kernels)
+        return Shown(result, done, sum(products.values()))

@@ -21,6 +21,7 @@ from ..joined_inputs import joined_inputs
 from ..threads import WorkerThreads, available_processors
 from .event_inputs import Given, Streams, check_encoded, without_events
 from .given_samples import given_samples
+from .lazy_result import LazyResult, joined_ledger
 from .picture_run import PictureRun, is_watched, sorted_kernels
 from .probes import is_trace, joined_traces, probed, trace_names
 from .result import RECORDABLE, Result
@@ -326,10 +327,10 @@ def _join(results: Sequence[Result], seconds: float, batched: bool) -> Result:
             recorded[kind] = {name: _stacked([each[name] for each in values]) for name in value}  # type: ignore[index]
         else:
             recorded[kind] = _stacked(values)  # type: ignore[arg-type]
-    return Result(
+    return LazyResult(
+        ledger=joined_ledger(results),
         outputs={name: np.stack([result.outputs[name] for result in results]) for name in first.outputs},
         steps=first.steps,
-        operations=sum((result.operations for result in results[1:]), first.operations),
         seconds=seconds,
         kernels=sorted_kernels(_joined_sets([result.kernels for result in results])),
         recorded=recorded,
