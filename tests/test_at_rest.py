@@ -17,9 +17,11 @@ from spikeunet.engine import (
     CurrentBasedLeakyIntegrateAndFire,
     EscapeNoiseLeakyIntegrateAndFire,
     Heterogeneous,
+    Input,
     Izhikevich,
     Lapicque,
     LeakyIntegrateAndFire,
+    Network,
     RefractoryLeakyIntegrateAndFire,
     Stream,
     register_neuron,
@@ -163,10 +165,21 @@ def test_models_with_more_variables(model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{"kernels": "integers"}, {"tile": 4}])
-def test_kernels_that_take_silent_neurons_along_and_tiles(options):
+def test_kernels_that_take_silent_neurons_along():
     net = network(LEAKY, a_few().encoder)
-    assert_same(simulate(net, a_few(), record=RECORDS, **options), simulate(net, a_few(), record=RECORDS))
+    assert_same(simulate(net, a_few(), record=RECORDS, kernels="integers"), simulate(net, a_few(), record=RECORDS))
+
+
+@pytest.mark.slow
+def test_tiles_of_neurons_each_with_a_rest_of_its_own():
+    rests = np.random.default_rng(7).integers(-8, 8, (3, 32, 20)) / 16
+    second = Heterogeneous(Lapicque(r=8.0), {"v_leak": rests, "initial": rests})
+    net = Network([node if node.name != "input" else Input("input", 2) for node in network(LEAKY, None, second).nodes])
+    picture = np.zeros((2, 16, 10), np.float32)
+    picture[:, 3, 4] = 1
+    found = simulate(net, picture, 9, record=RECORDS, tile=4)
+    assert_same(found, simulate(net, picture, 9, record=RECORDS))
+    assert (found.membrane["second"] == rests).mean() > 0.5
 
 
 def test_a_bias_of_minus_nothing_is_a_current():
