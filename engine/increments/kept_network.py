@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ..binding import Program
 from ..kernels.bound_call import bind
 from ..kernels.changes import CHANGED, READY
-from ..kernels.dirty import compare_pictures
 from ..kernels.float_mode import flushing
 from ..kernels.increment_arguments import DIRTY_FOUND, IncrementCalls, LayerProgress
 from ..kernels.increments import run_increments
@@ -121,10 +120,15 @@ class KeptNetwork:
 
     # --- Running -----------------------------------------------------------------------------------------------------
 
-    def show(self, picture: NDArray[np.float32], workers: WorkerThreads) -> Shown:
-        """Run the network on a picture, (H, W, C); outputs and counts are those of a run of this picture alone."""
+    def show(self, picture: NDArray[np.float32], changed: NDArray[np.bool_], workers: WorkerThreads) -> Shown:
+        """Run the network on a picture, (C, H, W); outputs and counts are those of a run of this picture alone.
+
+        `changed`, (H, W), are the pixels that are not as in the picture before.
+        """
         begin = time.perf_counter()
-        compare_pictures(0, picture, self._picture, self._changed)
+        rows = np.flatnonzero(changed.any(axis=1))
+        self._picture[rows] = picture[:, rows].transpose(1, 2, 0)
+        self._changed[:] = changed
         self._counters[:] = 0
         for layer in self._layers:
             layer.begin()
@@ -132,7 +136,7 @@ class KeptNetwork:
         jobs = [functools.partial(self._work, worker, threads) for worker in range(1, threads)]
         workers.run([*jobs, functools.partial(self._work, 0, threads)], self._give_up)
         self._fresh[0] = 0
-        return self._result(picture, time.perf_counter() - begin)
+        return self._result(time.perf_counter() - begin)
 
     @flushing
     def _work(self, worker: int, threads: int) -> None:
@@ -147,11 +151,11 @@ class KeptNetwork:
         self._fresh[0] = 1
         self._counters[:, [READY, FINISHED]] = GIVEN_UP
 
-    def _result(self, picture: NDArray[np.float32], seconds: float) -> Shown:
+    def _result(self, seconds: float) -> Shown:
         counter = OperationsCounter(self._program, 1)
         for layer in self._layers:
             if layer.layer.analog:
-                counter.add_input(layer.layer, picture)
+                counter.add_input(layer.layer, self._picture)
             layer.count(int(self._found["entries"][layer.number]))
             counter.add_run(layer.layer, layer.fired, layer.met, layer.updates, slice(0, 1))
         counts = counter.noted
