@@ -38,6 +38,7 @@ LEAKY = LeakyIntegrateAndFire(0.5, decay=0.5)
 FORGETFUL = LeakyIntegrateAndFire(0.5, decay=0.0, reset="zero")
 TAUS = np.random.default_rng(5).uniform(0.004, 0.04, (4, 8, 10))
 PER_NEURON = Heterogeneous(Lapicque(r=8.0), {"tau_mem": TAUS})
+PER_CHANNEL = Heterogeneous(Lapicque(r=8.0), {"tau_mem": TAUS[:, 0, 0]})
 
 
 # --- Who rests -------------------------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ def events(draw):
 
 @given(
     st.data(),
-    st.sampled_from([LEAKY, FORGETFUL, LeakyIntegrateAndFire(0.5, 0.5, initial=-0.25), Lapicque(r=8.0), PER_NEURON]),
+    st.sampled_from([LEAKY, FORGETFUL, LeakyIntegrateAndFire(0.5, 0.5, initial=-0.25), PER_CHANNEL, PER_NEURON]),
     st.sampled_from([1, 8]),
 )
 def test_same_as_the_specification(data, model, cut):
@@ -154,7 +155,9 @@ def test_same_as_the_specification(data, model, cut):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", [Own(), CurrentBasedLeakyIntegrateAndFire(r=20.0), AlphaNeuron(), BurstNeuron(0.5)])
+@pytest.mark.parametrize(
+    "model", [Lapicque(r=8.0), Own(), CurrentBasedLeakyIntegrateAndFire(r=20.0), AlphaNeuron(), BurstNeuron(0.5)]
+)
 def test_models_with_more_variables(model):
     net = network(model, a_few().encoder)
     expected = reference.simulate(net, dense(a_few()), 9)
