@@ -1,10 +1,12 @@
 """A recording of an event camera through a small network: time by event and by step, beside dense simulations of it.
 
-The network: Conv2d, integrate-and-fire neurons, Conv2d with stride 2, the same, and a readout of ten numbers. Steps are
-of 1 ms, all on one thread. Dense means that every pixel takes part at every step, in PyTorch with torch.no_grad, and in
-snnTorch.
+The network: Conv2d, neurons (integrate-and-fire unless `--neurons` names others), Conv2d with stride 2, the same, and a
+readout of ten numbers. Steps are of 1 ms, all on one thread. Dense means that every pixel takes part at every step, in
+PyTorch with torch.no_grad, and in snnTorch; registered models are not simulated there.
 
-    python benchmarks/events.py RECORDING [--plot docs/events.png]
+    python benchmarks/events.py RECORDING [--neurons lif] [--plot docs/events.png]
+
+Without a recording: events drawn at random over a sixteenth of a sensor of 320x240, which at rest is silent elsewhere.
 """
 
 from __future__ import annotations
@@ -17,9 +19,14 @@ import time
 import numpy as np
 
 from spikeunet.engine import (
+    AdaptiveLeakyIntegrateAndFire,
+    AlphaNeuron,
     Conv2d,
+    CurrentBasedLeakyIntegrateAndFire,
     Input,
     IntegrateAndFire,
+    Lapicque,
+    LeakyIntegrateAndFire,
     Network,
     Neurons,
     Output,
@@ -27,11 +34,22 @@ from spikeunet.engine import (
     read_events,
     simulate,
 )
+from spikeunet.engine.neurons import LadderModel
 
 WIDTHS = (8, 16, 10)
+DECAY = 0.9
+
+NEURONS = {
+    "if": IntegrateAndFire(strict=True),
+    "lif": LeakyIntegrateAndFire(decay=DECAY, strict=True),
+    "lapicque": Lapicque(tau_mem=0.01, r=10.0),
+    "current-based": CurrentBasedLeakyIntegrateAndFire(tau_syn=0.002, tau_mem=0.01, r=25.0),
+    "adaptive": AdaptiveLeakyIntegrateAndFire(tau_mem=0.01, tau_adapt=0.02, r=10.0),
+    "alpha": AlphaNeuron(tau_rise=0.002, tau_fall=0.01),
+}
 
 
-def make_network(encoder):
+def make_network(encoder, model):
     """Weights are multiples of 1/64 with a mean a little above 0, so that a few percent of the neurons fire."""
     generator = np.random.default_rng(0)
 
@@ -43,9 +61,9 @@ def make_network(encoder):
         [
             Input("input", 2, encoder),
             Conv2d("conv1", "input", weight(first, 2, 3, 3), padding=1),
-            Neurons("spikes1", "conv1", IntegrateAndFire(strict=True)),
+            Neurons("spikes1", "conv1", model),
             Conv2d("conv2", "spikes1", weight(second, first, 3, 3), stride=2, padding=1),
-            Neurons("spikes2", "conv2", IntegrateAndFire(strict=True)),
+            Neurons("spikes2", "conv2", model),
             Conv2d("last", "spikes2", weight(last, second, 1, 1)),
             Output("output", "last"),
         ]
@@ -59,12 +77,13 @@ def dense_torch(network, frames):
     torch.set_num_threads(1)
     convolutions = [_layer(network[name]) for name in ("conv1", "conv2", "last")]
     first = second = total = 0.0
+    decay = decay_of(network)
     with torch.no_grad():
         for frame in torch.from_numpy(frames)[:, None]:
-            first = first + convolutions[0](frame)
+            first = decay * first + convolutions[0](frame)
             spikes = (first > 1).float()
             first -= spikes
-            second = second + convolutions[1](spikes)
+            second = decay * second + convolutions[1](spikes)
             spikes = (second > 1).float()
             second -= spikes
             total = total + convolutions[2](spikes)
@@ -72,13 +91,14 @@ def dense_torch(network, frames):
 
 
 def dense_snntorch(network, frames):
-    """The same with snnTorch's Leaky, beta = 1."""
+    """The same with snnTorch's Leaky."""
     import snntorch
     import torch
 
     torch.set_num_threads(1)
     convolutions = [_layer(network[name]) for name in ("conv1", "conv2", "last")]
-    neurons = [snntorch.Leaky(beta=1.0, reset_mechanism="subtract", reset_delay=False) for _ in range(2)]
+    leak = {"beta": decay_of(network), "reset_mechanism": "subtract", "reset_delay": False}
+    neurons = [snntorch.Leaky(**leak) for _ in range(2)]
     states, total = [neuron.init_leaky() for neuron in neurons], 0.0
     with torch.no_grad():
         for frame in torch.from_numpy(frames)[:, None]:
@@ -86,6 +106,10 @@ def dense_snntorch(network, frames):
             spikes, states[1] = neurons[1](convolutions[1](spikes), states[1])
             total = total + convolutions[2](spikes)
     return (total[0] / len(frames)).numpy()
+
+
+def decay_of(network):
+    return getattr(network["spikes1"].model, "decay", 1.0)
 
 
 def _layer(node):
@@ -117,18 +141,21 @@ def frames_of(stream):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recording")
+    parser.add_argument("recording", nargs="?")
     parser.add_argument("--steps", type=int, default=64)
+    parser.add_argument("--neurons", choices=NEURONS, default="if")
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--plot")
     options = parser.parse_args()
-    events = read_events(options.recording)
+    events = confined(options.steps) if options.recording is None else read_events(options.recording)
     shape = (2, -(-(int(events["y"].max()) + 1) // 8) * 8, -(-(int(events["x"].max()) + 1) // 8) * 8)
     events = events[events["t"] < events["t"][0] + 1000 * options.steps]
     print(f"{len(events)} events of {shape[2]}x{shape[1]} pixels in {options.steps} steps of 1 ms")
     binning = medians({"bin": lambda: bin_events(events, shape, time_step=1000)})["bin"]
     print(f"bin_events: {binning / len(events) * 1e9:.0f} ns an event")
     rows = [prepared(events, share, shape, options) for share in SHARES]
-    times = medians({(k, name): run for k, row in enumerate(rows) for name, run in row["runs"].items()})
+    runs = {(k, name): run for k, row in enumerate(rows) for name, run in row["runs"].items()}
+    times = medians(runs, options.rounds)
     for k, row in enumerate(rows):
         row["times"] = {name: times[k, name] for name in row["runs"]}
         of_step = {name: f"{found / options.steps * 1e3:.3f} ms" for name, found in row["times"].items()}
@@ -144,17 +171,29 @@ def main():
         plot(rows, options.plot)
 
 
+def confined(steps, of_step=200):
+    """Events, so many at each step of 1 ms, that lie in a square in the midst of the sensor; one tells its size."""
+    generator, count = np.random.default_rng(0), steps * of_step
+    events = np.zeros(count + 1, [("t", "i8"), ("x", "i8"), ("y", "i8"), ("p", "i1")])
+    events["t"][1:] = np.sort(generator.integers(0, 1000 * steps, count))
+    events["x"][1:], events["y"][1:] = 120 + generator.integers(0, 80, count), 90 + generator.integers(0, 60, count)
+    events["p"] = generator.integers(0, 2, count + 1)
+    events["x"][0], events["y"][0] = 319, 239
+    return events
+
+
 def prepared(events, share, shape, options):
     """What is run with a part of the events, drawn at random, and what comes of it."""
     kept = events[np.random.default_rng(1).random(len(events)) < share]
     stream = bin_events(kept, shape, time_step=1000, start=int(events["t"][0]), steps=options.steps)
-    network, frames = make_network(stream.encoder), frames_of(stream)
+    model = NEURONS[options.neurons]
+    network, frames = make_network(stream.encoder, model), frames_of(stream)
     runs = {"engine": functools.partial(simulate, network, stream, threads=1)}
     result = runs["engine"]()
     counts = {"events": len(stream.sites), "updates": result.operations.totals["neuron_updates"]}
     counts |= {"fired": result.operations.totals["events"], "synops": result.total_accumulates}
     for name, dense in DENSE.items():
-        if share in (0, 1) and importlib.util.find_spec(name) is not None:
+        if share in (0, 1) and isinstance(model, LadderModel) and importlib.util.find_spec(name) is not None:
             runs[name] = functools.partial(dense, network, frames)
             counts[f"{name} differs"] = float(np.abs(dense(network, frames) - result.output).max())
     return {"counts": counts, "runs": runs}

@@ -138,7 +138,7 @@ class Stream:
             if given is not None:
                 raise InputError(f"exact_increments takes single pictures from rest, without {name}; leave it out")
         result, self.increments = run.show(x)
-        self.savings += Savings.of_run(run.why_all, self.increments, result.operations)
+        self.savings += run.savings
         return result
 
     def run_until_stable(

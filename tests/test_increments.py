@@ -34,6 +34,8 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.binding.kernel_choice import EVENT_INTEGERS, host_kernels
 from spikeunet.engine.increments import costs, incremental_run
+from spikeunet.engine.operations.exact import total
+from spikeunet.engine.results.run_counts import RunCounts
 from spikeunet.engine.testing.comparison import assert_same_array, assert_same_operations
 
 CHANGES = "changes" if EVENT_INTEGERS in host_kernels() else "events"
@@ -195,6 +197,22 @@ def test_nothing_is_done_where_nothing_has_changed():
     assert all((each.done, each.dirty, each.changed) == (0, 0, 0) for each in stream.increments.values())
     full = sum(int(node.synops.sum()) for node in again.operations.synapses.values()) + again.total_macs
     assert sum(each.full for each in stream.increments.values()) == full > 0
+
+
+def test_the_ledger_is_worked_out_where_it_is_read(monkeypatch):
+    """That of a picture is still its own when others have been shown; a batch's is the sum."""
+    worked_out, work = [], RunCounts.ledger
+    monkeypatch.setattr(RunCounts, "ledger", lambda counts: worked_out.append(counts) or work(counts))
+    stream, pictures = Stream(network(), threads=1, exact_increments=True), list(clip(0, 3))
+    found = [stream.push(picture) for picture in pictures]
+    batch = simulate(stream.network, np.stack(pictures), 1, threads=1)
+    assert worked_out == []
+    expected = [simulate(stream.network, picture, 1, threads=1).operations for picture in pictures]
+    for result, operations in zip(found, expected, strict=True):
+        assert_same_operations(result.operations, operations)
+    assert_same_operations(batch.operations, expected[0] + expected[1] + expected[2])
+    full = [total(node.synops) + node.macs for each in expected for node in each.synapses.values()]
+    assert stream.savings.full == sum(full)
 
 
 def test_what_is_done_follows_the_change(always):

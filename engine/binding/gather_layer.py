@@ -13,7 +13,7 @@ from ..kernels.dot_few import few_outputs
 from ..kernels.tables import Reach
 from ..layers.taps import AxisPhase, WeightedTaps
 from ..lazy import lazy_property
-from ..neurons import is_event_driven
+from ..neurons import is_event_driven, rests_exactly
 from .integer_layer import (
     FULL_RATE_WIDTH,
     IntegerLayer,
@@ -69,15 +69,33 @@ class GatherLayer(Layer):
 
     def prepare(self) -> None:
         super().prepare()
-        _ = self.plan, self.weights, self.event_driven and self.reach
+        _ = self.plan, self.weights, (self.event_driven or self.rest is not None) and self.reach
 
     @lazy_property
     def event_driven(self) -> bool:
         if self.window is not None:
             return self.window.whole.event_driven
-        if not self.spiking or self.analog or self.bias.any():
-            return False
-        return self.neurons is None or is_event_driven(self.neurons.model)
+        return self._is_silent_alone and (self.neurons is None or is_event_driven(self.neurons.model))
+
+    @property
+    def _is_silent_alone(self) -> bool:
+        """Whether there is no current where no event arrives."""
+        return bool(self.spiking) and not self.analog and not self.bias.any()
+
+    @lazy_property
+    def rest(self) -> tuple[NDArray[np.float32], ...] | None:
+        if self.window is not None:
+            whole, pixels = self.window.whole.rest, self.outgoing[1] * self.outgoing[2]
+            first = self.first_pixel
+            return whole and tuple(each[first : first + pixels] if len(each) > 1 else each for each in whole)
+        if self.neurons is None or not self._is_silent_alone:
+            return None
+        # Adding a bias of -0 to nothing gives -0, and a step may ask for the sign of its current.
+        if np.signbit(self.bias).any() or not rests_exactly(self.neurons.model):
+            return None
+        states = (0.0,) if self.stepper is None else self.stepper.initial
+        one = np.ones((1, self.padded_channels), np.float32)
+        return tuple((one * state).astype(np.float32) for state in states)
 
     @lazy_property
     def reach(self) -> Reach:

@@ -153,6 +153,14 @@ class Layer(Binding):
         return False
 
     @property
+    def rest(self) -> tuple[NDArray[np.float32], ...] | None:
+        """Each state variable, (1 or pixels, padded channels), in which neurons stay for as long as nothing arrives.
+
+        Those that are not event-driven stay nowhere else. None where a neuron has no such state.
+        """
+        return None
+
+    @property
     def row_step(self) -> int:
         """Output rows that stay together in a tile."""
         return 1

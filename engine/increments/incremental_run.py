@@ -18,8 +18,9 @@ from ..results.result import Result
 from ..simulation.simulate import check_whole, simulate
 from ..threads import WorkerThreads, available_processors
 from .kept_layer import check_layer, kept_bytes
-from .kept_network import KeptNetwork
+from .kept_network import KeptNetwork, Shown
 from .layer_increment import LayerIncrement
+from .savings import Savings
 
 MOST_CHANGED = 0.25
 """Share of the pixels from which on a full run is sooner done: what changes spreads from layer to layer."""
@@ -52,8 +53,8 @@ class IncrementalRun:
 
     Attributes
     ----------
-    why_all : str
-        Why all of the last picture was computed; "" where it was not.
+    savings : Savings
+        Those of the last picture.
     """
 
     def __init__(self, network: Network, steps: int, threads: int | None) -> None:
@@ -68,7 +69,7 @@ class IncrementalRun:
         self._shape: tuple[int, ...] | None = None
         self._increments: KeptNetwork | None = None
         self._kept = self._last = np.zeros(0, np.float32)
-        self.why_all = ""
+        self.savings = Savings()
 
     def reset(self) -> None:
         """Forget all pictures so far, and give their memory back."""
@@ -102,41 +103,43 @@ class IncrementalRun:
                 check_layer(layer, picture.shape[0])
             _check_memory(program, picture.shape)
             check_counts(program, self._steps)
-        why = self._why_all(program, picture)
+        changed = _changed(picture, self._kept) if self._increments else np.ones(picture.shape[1:], np.bool_)
+        why = self._why_all(program, picture, float(changed.mean()))
+        increments: dict[str, LayerIncrement] = {}
         if why not in ("", FIRST):
-            shown = simulate(self._network, picture, self._steps, threads=self._threads), dict[str, LayerIncrement]()
+            result = simulate(self._network, picture, self._steps, threads=self._threads)
+            self.savings = Savings.of_full_run(why, result.operations)
         else:
-            shown = self._by_increments(program, picture)
+            result, increments, full = self._by_increments(program, picture, changed)
+            self.savings = Savings.of_increments(why, increments, full)
             self._kept = picture
-        self.why_all = why
         self._shape, self._last = picture.shape, picture
-        return shown
+        return result, increments
 
-    def _why_all(self, program: Program, picture: NDArray[np.float32]) -> str:
+    def _why_all(self, program: Program, picture: NDArray[np.float32], share: float) -> str:
         """Why all of a picture is computed, the FIRST by increments and others by a full run; "" where it is not.
 
         What leaves float32 is looked for by full runs alone. Where much has changed, increments begin anew only once
-        pictures resemble each other: they take longer for the first one than a full run.
+        pictures resemble each other: they take longer for the first one than a full run. `share` is that of the pixels
+        that are not as they are kept.
         """
         if self._steps > 1:
             return SEVERAL_STEPS
         largest = largest_size(picture)
         if any(is_watched(layer, self._steps, largest) for layer in program.layers):
             return BRIGHT
-        if self._increments is not None and _share_changed(picture, self._kept) <= MOST_CHANGED:
+        if self._increments is not None and share <= MOST_CHANGED:
             return ""
-        begins = not self._last.size or _share_changed(picture, self._last) <= MOST_CHANGED
+        begins = not self._last.size or float(_changed(picture, self._last).mean()) <= MOST_CHANGED
         return FIRST if begins else CHANGED
 
-    def _by_increments(
-        self, program: Program, picture: NDArray[np.float32]
-    ) -> tuple[Result, dict[str, LayerIncrement]]:
-        turned = np.ascontiguousarray(picture.transpose(1, 2, 0))
-        found = self._increments or KeptNetwork(program, turned.shape, self._threads)
+    def _by_increments(self, program: Program, picture: NDArray[np.float32], changed: NDArray[np.bool_]) -> Shown:
+        channels, height, width = picture.shape
+        found = self._increments or KeptNetwork(program, (height, width, channels), self._threads)
         # What a run leaves that was broken off is not used again.
         self._increments = None
         with WorkerThreads(self._threads) as workers:
-            shown = found.show(turned, workers)
+            shown = found.show(picture, changed, workers)
         self._increments = found
         return shown
 
@@ -151,8 +154,6 @@ def _check_memory(program: Program, shape: tuple[int, ...]) -> None:
         )
 
 
-def _share_changed(picture: NDArray[np.float32], before: NDArray[np.float32]) -> float:
-    """Share of the pixels of a picture, (C, H, W), that are not as in another one; 1 beside none."""
-    if picture.shape != before.shape:
-        return 1.0
-    return float((picture != before).any(axis=0).mean())
+def _changed(picture: NDArray[np.float32], before: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(H, W), which pixels of a picture, (C, H, W), are not as in another one of this shape."""
+    return np.asarray((picture != before).any(axis=0))

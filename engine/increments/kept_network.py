@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from ..binding import Program
 from ..kernels.bound_call import bind
 from ..kernels.changes import CHANGED, READY
-from ..kernels.dirty import compare_pictures
 from ..kernels.float_mode import flushing
 from ..kernels.increment_arguments import DIRTY_FOUND, IncrementCalls, LayerProgress
 from ..kernels.increments import run_increments
 from ..kernels.shared_counter import FINISHED, GIVEN_UP
 from ..kernels.tables import CALL
+from ..results.lazy_result import LazyResult
 from ..results.ledger_plan import plan_of
 from ..results.result import Result
 from ..results.run_counts import RunCounts
@@ -36,6 +36,14 @@ _COUNTERS = 8
 
 _PHASES = 4
 """Calls for a band at the most."""
+
+
+class Shown(NamedTuple):
+    """What came of a picture: the result, what was done for it by layer, and the accumulates of a full run."""
+
+    result: Result
+    increments: dict[str, LayerIncrement]
+    full: int
 
 
 class KeptNetwork:
@@ -112,10 +120,15 @@ class KeptNetwork:
 
     # --- Running -----------------------------------------------------------------------------------------------------
 
-    def show(self, picture: NDArray[np.float32], workers: WorkerThreads) -> tuple[Result, dict[str, LayerIncrement]]:
-        """Run the network on a picture, (H, W, C); outputs and counts are those of a run of this picture alone."""
+    def show(self, picture: NDArray[np.float32], changed: NDArray[np.bool_], workers: WorkerThreads) -> Shown:
+        """Run the network on a picture, (C, H, W); outputs and counts are those of a run of this picture alone.
+
+        `changed`, (H, W), are the pixels that are not as in the picture before.
+        """
         begin = time.perf_counter()
-        compare_pictures(0, picture, self._picture, self._changed)
+        rows = np.flatnonzero(changed.any(axis=1))
+        self._picture[rows] = picture[:, rows].transpose(1, 2, 0)
+        self._changed[:] = changed
         self._counters[:] = 0
         for layer in self._layers:
             layer.begin()
@@ -123,7 +136,7 @@ class KeptNetwork:
         jobs = [functools.partial(self._work, worker, threads) for worker in range(1, threads)]
         workers.run([*jobs, functools.partial(self._work, 0, threads)], self._give_up)
         self._fresh[0] = 0
-        return self._result(picture, time.perf_counter() - begin)
+        return self._result(time.perf_counter() - begin)
 
     @flushing
     def _work(self, worker: int, threads: int) -> None:
@@ -138,21 +151,22 @@ class KeptNetwork:
         self._fresh[0] = 1
         self._counters[:, [READY, FINISHED]] = GIVEN_UP
 
-    def _result(self, picture: NDArray[np.float32], seconds: float) -> tuple[Result, dict[str, LayerIncrement]]:
+    def _result(self, seconds: float) -> Shown:
         counts = RunCounts(plan_of(self._program), 1)
         for layer in self._layers:
             if layer.layer.analog:
-                counts.add_input(layer.layer, picture)
+                counts.add_input(layer.layer, self._picture)
             layer.count(int(self._found["entries"][layer.number]))
             counts.add_run(layer.layer.name, layer.fired, layer.met, layer.updates, slice(0, 1))
-        operations = counts.ledger()
+        products = counts.products
         kernels: dict[str, tuple[str, ...]] = {}
         done = {}
         for layer, found in zip(self._layers, self._found, strict=True):
-            name, node = layer.layer.name, operations.synapses[layer.layer.node.name]
+            name = layer.layer.name
             used = layer.kernels(int(found["way"])) if found["bands"] else "none"
             kernels[name] = (used,)
-            full = int(sum(each.synops.sum() for each in node.sources.values())) + node.macs
+            full = products[layer.layer.node.name]
             done[name] = layer.increment(used, int(found["pixels"]), int(self._counters[layer.number, CHANGED]), full)
         outputs = {layer.layer.name: layer.output.copy() for layer in self._layers if layer.output is not None}
-        return Result(outputs=outputs, steps=1, operations=operations, seconds=seconds, kernels=kernels), done
+        result = LazyResult(outputs=outputs, steps=1, ledger=counts.ledger, seconds=seconds, kernels=kernels)
+        return Shown(result, done, sum(products.values()))

@@ -32,11 +32,15 @@ class Savings:
     full: int = 0
 
     @classmethod
-    def of_run(cls, why: str, increments: Mapping[str, LayerIncrement], operations: Operations) -> Savings:
-        """Of a run: why all of it was computed, "" where it was not; what layers did, and the ledger of a full run."""
+    def of_increments(cls, why: str, increments: Mapping[str, LayerIncrement], full: int) -> Savings:
+        """Of a picture by increments: why all of it was computed, "" where it was not; what layers did; a full run."""
+        return cls(1, {why: 1} if why else {}, sum(each.done for each in increments.values()), full)
+
+    @classmethod
+    def of_full_run(cls, why: str, operations: Operations) -> Savings:
+        """Of pictures that were run in full: why, and the ledger."""
         full = sum(total(node.synops) + node.macs for node in operations.synapses.values())
-        done = sum(each.done for each in increments.values()) if increments else full
-        return cls(operations.pictures, {why: operations.pictures} if why else {}, done, full)
+        return cls(operations.pictures, {why: operations.pictures}, full, full)
 
     @property
     def share(self) -> float:

@@ -12,22 +12,6 @@ FULL, CHANGES = 0, 1
 """Ways of bringing a layer up to date."""
 
 
-@compiled_phase
-def compare_pictures(_number, picture, kept, changed):
-    """Which pixels of a picture, (H, W, C), are not those that were kept, which they become; (H, W) uint8."""
-    for y in range(picture.shape[0]):
-        row, before = picture[y].reshape(-1), kept[y].reshape(-1)
-        differs = False
-        for place in range(row.size):
-            differs |= row[place] != before[place]
-        changed[y] = 0
-        if differs:
-            for x in range(picture.shape[1]):
-                for channel in range(picture.shape[2]):
-                    changed[y, x] |= picture[y, x, channel] != kept[y, x, channel]
-                    kept[y, x, channel] = picture[y, x, channel]
-
-
 @numba.njit(inline="always")
 def _join_row(joined, changed):
     """What is marked in one row or the other; loops from 0 to the end of a row become vectors."""

@@ -1,7 +1,8 @@
 """Which pixels of a band have to be computed: those that an event reaches, and those that are not at rest.
 
 Of event-driven neurons (see engine/neurons/event_driven.py) a step without current changes nothing unless they fire.
-Where nothing arrives, and nothing fires by itself, they are left out, and no memory of theirs is looked at.
+Where nothing arrives, and nothing fires by itself, they are left out, and no memory of theirs is looked at. So are
+others while they are at rest (engine/neurons/rest.py): what leaks stays there until an event arrives.
 """
 
 from __future__ import annotations
@@ -138,3 +139,28 @@ def count_updates_of_band(band, bands, steps, events, touched, awake, updates):
     rows = output_rows(band, bands)
     fired = events[0][rows.first : rows.end], events[1]
     count_updates(rows, steps, fired, touched, awake, updates)
+
+
+@compiled_phase
+def note_away(band, bands, width, variable, rest, rest_stride, others, touched, awake):
+    """Note the pixels of a band, of those that were computed, of which a neuron is not at rest.
+
+    width : pixels of a row
+    variable : uint32, the bits of a state variable, (H * W, padded channels), flat
+    rest : uint32, those at rest
+    rest_stride : numbers there from pixel to pixel; 0 where they are the same for all
+    others : 1 where another variable has been looked at, of which what was noted stays; otherwise 0
+    touched : Touched
+    awake : (H * W,) uint8, of the layer
+    """
+    rows = output_rows(band, bands)
+    for row in range(rows.end - rows.first):
+        spans = row * touched.line
+        for span in range(touched.spans[spans]):
+            first = (rows.first + row) * width + touched.spans[spans + 1 + 2 * span]
+            end = (rows.first + row) * width + touched.spans[spans + 2 + 2 * span]
+            for pixel in range(first, end):
+                differs = np.uint32(0)
+                for channel in range(rows.channels):  # in vector instructions
+                    differs |= variable[pixel * rows.padded + channel] ^ rest[pixel * rest_stride + channel]
+                awake[pixel] = (awake[pixel] & others) | (differs != 0)

@@ -27,6 +27,7 @@ from .random_numbers import layer_key, random_number
 from .refractory import RefractoryLeakyIntegrateAndFire
 from .registry import Registration, register_neuron, registered, registered_names, registration_of
 from .response import mean_emission
+from .rest import rests_exactly
 from .signed_multi_threshold import SignedMultiThreshold
 from .stepped import NeuronModel, SteppedModel
 
@@ -72,4 +73,5 @@ __all__ = [
     "registered_names",
     "registration_behind",
     "registration_of",
+    "rests_exactly",
 ]

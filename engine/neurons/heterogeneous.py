@@ -102,11 +102,11 @@ class Heterogeneous:
 
     def levels(self) -> Sequence[float]:
         """The same for all neurons."""
-        return self._distinct[0].levels()
+        return self.distinct[0].levels()
 
     def spikes(self) -> Sequence[int]:
         """The same for all neurons."""
-        return _spikes(self._distinct[0])
+        return _spikes(self.distinct[0])
 
     @property
     def step(self) -> Any:
@@ -116,17 +116,17 @@ class Heterogeneous:
     @property
     def conserves_charge(self) -> bool:
         """Whether all neurons do."""
-        return all(getattr(each, "conserves_charge", False) for each in self._distinct)
+        return all(getattr(each, "conserves_charge", False) for each in self.distinct)
 
     @property
     def rests(self) -> bool:
         """Whether all neurons do."""
-        return all(getattr(each, "rests", True) for each in self._distinct)
+        return all(getattr(each, "rests", True) for each in self.distinct)
 
     @property
     def event_driven(self) -> bool:
         """Whether all neurons are."""
-        return all(getattr(each, "event_driven", False) for each in self._distinct)
+        return all(getattr(each, "event_driven", False) for each in self.distinct)
 
     @property
     def seed(self) -> int:
@@ -150,7 +150,7 @@ class Heterogeneous:
         return self.shape == shape[: len(self.shape)]
 
     @lazy_property
-    def _distinct(self) -> tuple[SteppedModel, ...]:
+    def distinct(self) -> tuple[SteppedModel, ...]:
         """Models of neurons of which each differs from the others."""
         return self._models_and_places[0]
 
@@ -209,7 +209,7 @@ class Heterogeneous:
 
     def _check_levels(self) -> None:
         registration = registration_of(self._stepped)
-        for model in self._distinct:
+        for model in self.distinct:
             registration.arguments(model)
             initial_state(model)
             if list(model.levels()) != list(self.levels()) or list(_spikes(model)) != list(self.spikes()):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .lazy_result import LazyResult, joined_ledger
 from .result import Result, joined_kernels
 from .state import State, joined
 
@@ -14,10 +15,10 @@ from .state import State, joined
 def of_batch(results: Sequence[Result], seconds: float) -> Result:
     """One result for pictures of a batch, in so many seconds: arrays stacked, counts added."""
     first = results[0]
-    return Result(
+    return LazyResult(
+        ledger=joined_ledger(results),
         outputs=_stacked([result.outputs for result in results]),
         steps=first.steps,
-        operations=sum((result.operations for result in results[1:]), first.operations),
         seconds=seconds,
         kernels=joined_kernels(*results),
         recorded={kind: _stacked([result.recorded[kind] for result in results]) for kind in first.recorded},

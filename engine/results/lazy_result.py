@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..operations import Operations
@@ -45,3 +45,22 @@ class LazyResult(Result):
     def __getstate__(self) -> dict[str, Any]:
         """For a copy, or another process, which gets the ledger."""
         return {**self.__dict__, "_operations": self.operations, "_ledger": None}
+
+
+def joined_ledger(results: Sequence[Result]) -> Callable[[], Operations]:
+    """What works out the ledger of a batch; it keeps no more of the results than they need for theirs."""
+    ledgers = [_ledger_of(result) for result in results]
+
+    def joined() -> Operations:
+        first, *others = (ledger() for ledger in ledgers)
+        return sum(others, first)
+
+    return joined
+
+
+def _ledger_of(result: Result) -> Callable[[], Operations]:
+    ledger: Callable[[], Operations] | None = getattr(result, "_ledger", None)
+    if ledger is not None:
+        return ledger
+    operations = result.operations
+    return lambda: operations

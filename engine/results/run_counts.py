@@ -128,6 +128,17 @@ class RunCounts:
         }
         return Operations(self.steps, 1, neurons, synapses, inputs)
 
+    @property
+    def products(self) -> dict[str, int]:
+        """By node of synapses, its accumulates and multiply-accumulates: `synops` and `macs` of the ledger, in all."""
+        plan = self.plan
+        found = {entry.name: sum(each for each, _ in self.macs.get(entry.name, {}).values()) for entry in plan.synapses}
+        if plan.pairs:
+            reached = plan.usual[:, 0] * self._fired_by_pair[:, 0] + self.counts[plan.places, 0, 0]
+            for pair, counts in zip(plan.pairs, (reached * plan.channels[:, 0]).tolist(), strict=True):
+                found[plan.synapses[pair.node].name] += sum(counts)
+        return found
+
     def _synapse_operations(self, entry: SynapseOperations, sources: dict[str, SynapticEvents]) -> SynapseOperations:
         noted = self.macs.get(entry.name, {}).values()
         return counted(
@@ -146,11 +157,7 @@ class RunCounts:
         if not plan.pairs:
             return found
         # For all pairs of a source and a node at once.
-        fired = self.fired[plan.source_rows]
-        for number, pair in plan.delayed:
-            fired[number] = _arriving(fired[number], pair.source.delay)
-            before = self.arriving.get(pair.source.name, np.zeros(1, np.int64))
-            fired[number, : len(before), 0] += before
+        fired = self._fired_by_pair
         uneven, zeros = self.counts[plan.places].swapaxes(0, 1)
         usual = 0 if self._in_tiles else plan.usual
         accumulates = (usual * fired + uneven) * plan.channels
@@ -162,6 +169,17 @@ class RunCounts:
             of_node, name = found[pair.node], pair.source.name
             of_node[name] = of_node[name] + new if name in of_node else new
         return found
+
+    @property
+    def _fired_by_pair(self) -> NDArray[np.int64]:
+        """(pairs, 1 + K, T), what arrives of the source of each pair."""
+        plan = self.plan
+        fired = self.fired[plan.source_rows]
+        for number, pair in plan.delayed:
+            fired[number] = _arriving(fired[number], pair.source.delay)
+            before = self.arriving.get(pair.source.name, np.zeros(1, np.int64))
+            fired[number, : len(before), 0] += before
+        return fired
 
 
 def _arriving(fired: NDArray[np.int64], delay: int) -> NDArray[np.int64]:

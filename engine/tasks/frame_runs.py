@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..graph import Network
 from ..increments import LayerIncrement, Savings
+from ..results.lazy_result import LazyResult, joined_ledger
 from ..results.result import joined_kernels
 from ..simulation import Result, simulate
 from ..stream import Stream, check_stopping
@@ -84,7 +83,7 @@ class FrameRuns:
 
     def note_recorded(self, result: Result) -> None:
         """Count pictures that were run by themselves, in full, for what was recorded of them."""
-        self._recorded += Savings.of_run(RECORDED, {}, result.operations)
+        self._recorded += Savings.of_full_run(RECORDED, result.operations)
 
     def run(self, network: Network, pictures: NDArray[np.float32], steps: int) -> Result:
         """The network's result for pictures, (N, C, H, W) or one of them, as `simulate` has it.
@@ -126,10 +125,10 @@ def check_one_step(steps: int) -> None:
 def _batch_of(results: list[Result]) -> Result:
     """Results of single pictures as that of a batch."""
     first = results[0]
-    return replace(
-        first,
+    return LazyResult(
+        ledger=joined_ledger(results),
         outputs={name: np.stack([result.outputs[name] for result in results]) for name in first.outputs},
-        operations=sum((result.operations for result in results[1:]), first.operations),
+        steps=first.steps,
         seconds=sum(result.seconds for result in results),
         kernels=joined_kernels(*results),
     )

@@ -140,7 +140,8 @@ class LayerRun:
         if self.state.awake is None or part.spreads_out:
             return 1.0
         reached = int(part.row_sizes[-1]) * math.prod(part.layer.fan_out.usual)
-        return min(max(reached / (height * width), _LEAST_SHARE), 1.0)
+        share = reached / (height * width) + np.count_nonzero(self.state.awake) / self.state.awake.size
+        return min(max(share, _LEAST_SHARE), 1.0)
 
     def _count(self, counts: NDArray[np.int64]) -> None:
         """Count what events meet beside the usual fan-out."""

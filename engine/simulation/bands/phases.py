@@ -116,7 +116,8 @@ class LayerBands:
         if self.layer.neurons is None:
             return [*find, *self._current(memory), self._read_out(memory.scratch)]
         words = memory.scratch.words(self._size(1), self._steps)
-        return [*find, *self._fire(memory, words), *self._finish(memory, words)]
+        note = self._touched.note(self._table, memory.scratch)
+        return [*find, *self._fire(memory, words), *self._finish(memory, words), *note]
 
     def _fire(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Levels of a band's neurons, flat: rows, width, padded channels."""
@@ -187,7 +188,7 @@ class LayerBands:
         """Run neurons that are no ladder of thresholds, on currents that pass through memory."""
         rows, state, width, padded = self._rows(index), self._state, self._width, self._padded
         shape = ((rows.end - rows.first) * width, self._steps, padded, rows.channels)
-        marks = touched.marks[: shape[0] if state.awake is not None else 0]
+        marks = touched.marks[: shape[0]]
         left_out = marks if self._touched.skips else marks[:0]
         first = (self.layer.first_pixel + rows.first * width, state.done)
         if state.membrane is None:
@@ -196,7 +197,7 @@ class LayerBands:
             states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
         if not stepper.run(currents, words, shape, states, (*place, *first), left_out):
             raise beyond(self.layer.name, "a current, or the state of a neuron,")
-        if state.awake is not None and state.membrane is not None:
+        if self._touched.counts and state.membrane is not None:
             stepper.find_restless(states, rows.channels, (*place[:2], first[0]), marks)
 
     # --- What becomes of it ------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Which pixels of a layer's bands are computed, where silent ones of event-driven layers can be left out."""
+"""Which pixels of a layer's bands are computed, where silent ones can be left out: event-driven ones, or at rest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...binding.gather_layer import GatherLayer
 from ...kernels.arguments import BandTable, OutputRows
 from ...kernels.sources import packed_sources
 from ...kernels.tables import Touched
-from ...kernels.touched import count_updates, count_updates_of_band, find_touched
+from ...kernels.touched import count_updates, count_updates_of_band, find_touched, note_away
 from ..currents import Part
 from ..currents.sources import event_sources
 from ..memory.layer_state import LayerState
@@ -54,13 +54,19 @@ class TouchedPixels:
         return Touched(spans, line, marks) if self.skips else Touched(self._every, 0, marks)
 
     @property
+    def counts(self) -> bool:
+        """Whether updates are counted: those of neurons that leak all count, whatever is left out."""
+        layer = self._state.layer
+        return self._state.awake is not None and layer.neurons is not None and layer.event_driven
+
+    @property
     def _every(self) -> NDArray[np.int32]:
         return np.array([1, 0, self._width], np.int32)
 
     def find(self, bands: BandTable, scratch: Scratch, known: bool) -> list[Phase]:
         """The phase that finds them, where anything is to be found; `known` as `event_sources` takes it."""
         awake, layer = self._state.awake, self._state.layer
-        if awake is None or not (self.skips or layer.neurons is not None):
+        if awake is None or not (self.skips or self.counts):
             return []
         assert isinstance(layer, GatherLayer)
         sources = packed_sources(event_sources(self._part.inputs, known, sparse=True))
@@ -68,15 +74,34 @@ class TouchedPixels:
 
     def count(self, bands: BandTable, fired: Fired, memory: WorkerMemory) -> list[Phase]:
         """The phase that counts updates, of event-driven neurons whose events lie in memory of all rows."""
-        awake = self._state.awake
-        if awake is None:
+        if not self.counts:
             return []
-        return [
-            Phase(count_updates_of_band, (bands, self._steps, fired, self.of(memory.scratch), awake, memory.updates))
-        ]
+        arguments = (fired, self.of(memory.scratch), self._state.awake, memory.updates)
+        return [Phase(count_updates_of_band, (bands, self._steps, *arguments))]
 
     def count_now(self, rows: OutputRows, fired: Fired, memory: WorkerMemory) -> None:
         """Count the updates of a band whose events lie in memory of their own."""
-        if self._state.awake is not None:
+        if self.counts:
             touched = self.of(memory.scratch)
             count_updates(rows, self._steps, fired, touched, self._state.awake, memory.updates)
+
+    def note(self, bands: BandTable, scratch: Scratch) -> list[Phase]:
+        """Phases that note which neurons have left their `rest`, one for each state variable.
+
+        Of event-driven ones, what counts updates notes who is not at rest.
+        """
+        layer, membrane = self._state.layer, self._state.membrane
+        if self.counts or layer.rest is None or self._state.awake is None or membrane is None:
+            return []
+        where = self.of(scratch), self._state.awake
+        return [
+            Phase(note_away, (bands, self._width, *_bits_of(*pair, bands.padded), int(k > 0), *where))
+            for k, pair in enumerate(zip(self._state.arrays, layer.rest, strict=True))
+        ]
+
+
+def _bits_of(
+    variable: NDArray[np.float32], rest: NDArray[np.float32], padded: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], int]:
+    """What `note_away` takes of a state variable and its value at rest."""
+    return variable.view(np.uint32), rest.reshape(-1).view(np.uint32), padded if len(rest) > 1 else 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...binding import Layer
 from ...float32 import all_finite, beyond
 from ...memory import aligned_empty
-from ...neurons import LadderModel
+from .awake import awake_in
 
 
 @dataclass(eq=False)
@@ -44,7 +44,8 @@ class LayerState:
     synaptic : (H, W, C, state_values) float32 or None
         What the synapses themselves carry.
     awake : (H * W,) uint8 or None
-        Of an event-driven layer: 1 where a pixel's neurons may fire or change even if nothing arrives.
+        Of a layer that is event-driven or has a rest: 1 where a pixel's neurons may fire or change though nothing
+        arrives.
     """
 
     layer: Layer
@@ -68,7 +69,7 @@ class LayerState:
         self.summands = [] if alone else [LayerState(part, is_part=True) for part in self.layer.parts]
         if alone and self.layer.node.state_values:
             self.synaptic = np.zeros((height, width, channels, self.layer.node.state_values), np.float32)
-        if self.layer.event_driven and not self.is_part:
+        if (self.layer.event_driven or self.layer.rest is not None) and not self.is_part:
             self.awake = np.ones(height * width, np.uint8)
         if self.layer.neurons is None and not self.is_part:
             self.readout = np.zeros((height, width, channels), np.float32)
@@ -116,28 +117,27 @@ class LayerState:
         elif self.membrane is not None:
             if self.layer.stepper is None:
                 self.membrane.reshape(-1, self.layer.padded_channels)[:] = self.layer.initial
+            elif self.layer.rest is not None:
+                self._lay_to_rest(self.layer.rest)
             else:
                 self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
         if self.awake is not None:
             self.awake[:] = self._awake_at_first
 
+    def _lay_to_rest(self, rest: tuple[NDArray[np.float32], ...]) -> None:
+        """Put a registered model's neurons into their state before the first step, in which they may be left."""
+        for array, state in zip(self.arrays, rest, strict=True):
+            array.reshape(-1, self.layer.padded_channels)[:] = state
+        self.fresh = False
+
     @property
-    def _awake_at_first(self) -> int:
-        """Whether neurons may fire or change at the first step though nothing arrives; a step alone tells of some."""
+    def _awake_at_first(self) -> bool | NDArray[np.bool_]:
+        """Which pixels' neurons, or whether all, may fire or change at the first step though nothing arrives."""
         if self.layer.neurons is None:
-            return 0
-        return 1 if self.layer.stepper is not None else int(self._wake(self.layer.initial[None])[0])
-
-    def _wake(self, potentials: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """(pixels,) where one of the potentials of a ladder's neurons, (pixels, padded channels), is not at rest.
-
-        It fires without a current, or it is a zero of which adding nothing changes the sign.
-        """
-        own, neurons = potentials[:, : self.layer.outgoing[0]], self.layer.neurons
-        assert neurons is not None
-        assert isinstance(neurons.model, LadderModel)
-        negative_zeros = (own == 0) & np.signbit(own)
-        return np.asarray(((own > neurons.model.firing_constants().compare.min()) | negative_zeros).any(axis=1))
+            return False
+        if self.layer.stepper is not None:
+            return self.layer.rest is None
+        return awake_in(self.layer, [self.layer.initial[None]])
 
     def show_new(self) -> None:
         """Note that the analog input is another one from now on."""
@@ -170,8 +170,7 @@ class LayerState:
             array.reshape(height, width, -1)[..., :channels] = value.transpose(1, 2, 0)
         self.fresh = False
         if self.awake is not None:
-            by_pixel = self.arrays[0].reshape(height * width, -1)
-            self.awake[:] = self._wake(by_pixel) if self.layer.stepper is None else 1
+            self.awake[:] = awake_in(self.layer, [array.reshape(height * width, -1) for array in self.arrays])
 
     def watch(self) -> None:
         """RangeError where a potential or the readout has left the range of float32.
