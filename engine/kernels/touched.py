@@ -21,6 +21,9 @@ _STEPS = 8
 RESTLESS = 1 << 9
 """Of a mark, where a pixel is not at rest afterwards although it has not fired at the last step."""
 
+EVERY = 1 << 10
+"""Of a mark, where so much arrives that all pixels of the band are computed, without a look at which are reached."""
+
 
 @numba.njit(inline="always")
 def _steps_with_events(source, first, end, steps):
@@ -52,6 +55,19 @@ def _mark_row(source, row, steps, reach, rows, marks):
 
 
 @compiled_inner
+def _are_many(sources, low, high):
+    """Whether half of the pixels of some input rows, of a source, have events: then nearly all pixels are reached."""
+    for number in range(count_sources(sources)):
+        start, active = source_at(sources, number).start, 0
+        for row in range(low, high):
+            for x in range(start.shape[1] - 1):  # in vector instructions
+                active += start[row, x] != start[row, x + 1]
+        if 2 * active > (high - low) * (start.shape[1] - 1):
+            return True
+    return False
+
+
+@compiled_inner
 def _begin_row(marks, awake):
     """Mark the pixels of a row that are not at rest."""
     for x in range(marks.size):
@@ -78,9 +94,10 @@ def _find_spans(marks, spans):
 
 
 @compiled_phase
-def find_touched(band, bands, sources, steps, reach, awake, touched):
+def find_touched(band, bands, sources, steps, counted, reach, awake, touched):
     """Find the pixels of a band that have to be computed, and at which steps an event reaches each of them.
 
+    counted : 1 where it is counted what is reached when, and has to be known; otherwise 0
     sources : of EventSource, as `packed_sources` makes them
     reach : Reach
     awake : (H * W,) uint8, of the layer: 1 where a pixel has to be computed even if nothing arrives
@@ -92,6 +109,12 @@ def find_touched(band, bands, sources, steps, reach, awake, touched):
         low, high = min(low, reach.first_input[row]), max(high, reach.end_input[row])
         line = (row - rows.first) * width
         _begin_row(marks[line : line + width], awake[row * width : (row + 1) * width])
+    if counted == 0 and _are_many(sources, low, high):
+        marks[: (rows.end - rows.first) * width] = EVERY
+        for row in range(rows.end - rows.first):
+            touched.spans[row * touched.line], touched.spans[row * touched.line + 1] = 1, 0
+            touched.spans[row * touched.line + 2] = width
+        return
     for number in range(count_sources(sources)):
         source = source_at(sources, number)
         for row in range(low, high):
@@ -145,6 +168,8 @@ def count_updates_of_band(band, bands, steps, events, touched, awake, updates):
 def note_away(band, bands, width, variable, rest, rest_stride, others, touched, awake):
     """Note the pixels of a band, of those that were computed, of which a neuron is not at rest.
 
+    Where all were, for so much arrived, all may be away: to find out is not worth it before less arrives.
+
     width : pixels of a row
     variable : uint32, the bits of a state variable, (H * W, padded channels), flat
     rest : uint32, those at rest
@@ -154,6 +179,9 @@ def note_away(band, bands, width, variable, rest, rest_stride, others, touched, 
     awake : (H * W,) uint8, of the layer
     """
     rows = output_rows(band, bands)
+    if touched.line == 0 or touched.marks[0] == EVERY:
+        awake[rows.first * width : rows.end * width] = 1
+        return
     for row in range(rows.end - rows.first):
         spans = row * touched.line
         for span in range(touched.spans[spans]):
