@@ -231,6 +231,17 @@ def test_who_is_back_at_rest_sleeps():
     assert found == [[(1, 1)], [(1, 1)], []]
 
 
+@pytest.mark.parametrize("model", [LEAKY, PER_NEURON])
+def test_where_much_arrives_nobody_is_looked_for_and_all_may_be_awake(model):
+    """Half of the pixels have events in the first group of steps: what all of them keep leaks on in the next ones."""
+    every = [(t, y, x, 0) for t in (0, 5) for y in range(8) for x in range(10)]
+    given_events = stream([*every, (18, 4, 5, 0)], 20)
+    net = network(model, given_events.encoder, second=LEAKY)
+    result = simulate(net, given_events, threads=1, record=RECORDS)
+    assert_same(result, reference.simulate(net, dense(given_events), 20))
+    assert len(awake_pixels(bound(net, stream(every, 8)))) == 80
+
+
 def test_neurons_are_not_run_while_they_sleep(monkeypatch):
     """Of a registered model: the kernel leaves out all pixels but those around the event."""
     computed, original = [], Stepper.run
