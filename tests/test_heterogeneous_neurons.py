@@ -243,8 +243,8 @@ def test_they_are_not_fine_tuned():
 
 
 def test_the_index_of_the_step():
-    spikes = simulate(network(Gate(threshold=0.0, period=3, phase=1)), PICTURE, 9, record=("spikes",)).spikes["first"]
-    np.testing.assert_array_equal(spikes.any(axis=(1, 2, 3)), np.arange(9) % 3 == 1)
+    spikes = simulate(network(Gate(threshold=0.0, period=3, phase=1)), PICTURE, 17, record=("spikes",)).spikes["first"]
+    np.testing.assert_array_equal(spikes.any(axis=(1, 2, 3)), np.arange(17) % 3 == 1)
 
 
 @given(st.integers(0, 2**63), st.integers(0, 2**31), st.integers(0, 2**40))
