@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import profiles  # noqa: F401 - loads the Hypothesis profile
@@ -18,6 +20,20 @@ def _folder_or_skip(*candidates: Path, what: str) -> Path:
         if folder.is_dir():
             return folder
     pytest.skip(f"{what} are not at {candidates[-1]}; SPIKEUNET_SHARED names another folder than {SHARED}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare Python's collector what is there for the whole run: all modules, which it would go through again and again.
+
+    A test that asks for a collection waits for what came about since, not for a second.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

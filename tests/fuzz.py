@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import io
 import os
@@ -176,34 +177,52 @@ class Target:
     attempt: Callable[..., str]
 
 
-def targets() -> dict[str, Target]:
-    """Everything that can be fuzzed here: scores of segmentations need scikit-learn, graphs the package onnx or nir."""
-    learnt = fuzz_learnt.Learnt()
-    found = {
-        "model": Target(fuzz_inputs.Models(), read_broken_model),
-        "state-dict": Target(fuzz_inputs.States(), read_broken_state),
-        "picture": Target(fuzz_inputs.Pictures(), read_broken_picture),
-        "command-line": Target(fuzz_inputs.command_lines(), run_broken_command),
-        "calibration": Target(fuzz_inputs.calibrations(), run_broken_command),
-        "checkpoint": Target(fuzz_training.Checkpoints(), fuzz_training.resume_broken),
-        "finetune": Target(fuzz_training.trainings(), run_broken_training),
-        "learnt": Target(learnt, lambda broken: fuzz_learnt.read_broken(learnt, *broken)),
-        "weights": Target(fuzz_weights.Weights(), fuzz_weights.read_broken_weights),
-        "kill": Target(lambda random: random, fuzz_kill.Killer()),
+def targets() -> dict[str, Callable[[], Target]]:
+    """Everything that can be fuzzed here, to be made when it is asked for.
+
+    Scores of segmentations need scikit-learn, graphs the package onnx or nir.
+    """
+    found: dict[str, Callable[[], Target]] = {
+        "model": lambda: Target(fuzz_inputs.Models(), read_broken_model),
+        "state-dict": lambda: Target(fuzz_inputs.States(), read_broken_state),
+        "picture": lambda: Target(fuzz_inputs.Pictures(), read_broken_picture),
+        "command-line": lambda: Target(fuzz_inputs.command_lines(), run_broken_command),
+        "calibration": lambda: Target(fuzz_inputs.calibrations(), run_broken_command),
+        "checkpoint": lambda: Target(fuzz_training.Checkpoints(), fuzz_training.resume_broken),
+        "finetune": lambda: Target(fuzz_training.trainings(), run_broken_training),
+        "learnt": learnt,
+        "weights": weights,
+        "kill": lambda: Target(lambda random: random, fuzz_kill.Killer()),
     }
-    for name in fuzz_weights.formats():
-        found[f"weights-{name}"] = Target(fuzz_weights.Weights(name), fuzz_weights.read_broken_weights)
+    found |= {f"weights-{name}": functools.partial(weights, name) for name in fuzz_weights.formats()}
     if importlib.util.find_spec("sklearn") is not None:
-        found["segmentation"] = Target(fuzz_segmentation.segmentations(), run_broken_command)
+        found["segmentation"] = lambda: Target(fuzz_segmentation.segmentations(), run_broken_command)
     if importlib.util.find_spec("onnx") is not None:
-        import fuzz_onnx
-
-        found["onnx"] = Target(fuzz_onnx.Graphs(), fuzz_onnx.read_broken_graph)
+        found["onnx"] = onnx_graphs
     if importlib.util.find_spec("nir") is not None and importlib.util.find_spec("h5py") is not None:
-        import fuzz_nir
-
-        found["nir"] = Target(fuzz_nir.Graphs(), fuzz_nir.read_broken_graph)
+        found["nir"] = nir_graphs
     return found
+
+
+def learnt() -> Target:
+    whole = fuzz_learnt.Learnt()
+    return Target(whole, lambda broken: fuzz_learnt.read_broken(whole, *broken))
+
+
+def weights(*formats: str) -> Target:
+    return Target(fuzz_weights.Weights(*formats), fuzz_weights.read_broken_weights)
+
+
+def onnx_graphs() -> Target:
+    import fuzz_onnx
+
+    return Target(fuzz_onnx.Graphs(), fuzz_onnx.read_broken_graph)
+
+
+def nir_graphs() -> Target:
+    import fuzz_nir
+
+    return Target(fuzz_nir.Graphs(), fuzz_nir.read_broken_graph)
 
 
 @dataclass
@@ -272,7 +291,7 @@ def main(arguments: list[str]) -> int:
     found = 0
     for name in options.targets or available:
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-            report = fuzz(available[name], options.inputs, options.seed, options.keep)
+            report = fuzz(available[name](), options.inputs, options.seed, options.keep)
         print(f"{name}: {report}", flush=True)
         for finding in report.findings[:20]:
             print(finding, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 
@@ -30,6 +31,11 @@ SAMPLE = {
 TARGETS = fuzz.targets()
 
 
+@functools.cache
+def target(name):
+    return TARGETS[name]()
+
+
 def test_every_target_is_sampled():
     pytest.importorskip("sklearn", reason="scores of segmentations need scikit-learn (extra evaluate)")
     pytest.importorskip("onnx", reason="graphs need the package onnx (extra onnx)")
@@ -47,7 +53,7 @@ def test_sample(name, tmp_path, monkeypatch):
         command = [sys.executable, fuzz.__file__, name, "--inputs", str(SAMPLE[name]), "--seed", "1"]
         subprocess.run(command, check=True)
         return
-    report = fuzz.fuzz(TARGETS[name], SAMPLE[name], seed=1)
+    report = fuzz.fuzz(target(name), SAMPLE[name], seed=1)
     assert report.findings == []
     assert report.ends.total() == SAMPLE[name]
     assert len(report.ends) >= 2, "all inputs ended alike: the damage does not reach far"
@@ -55,7 +61,7 @@ def test_sample(name, tmp_path, monkeypatch):
 
 def test_inputs_depend_on_the_seed_alone():
     for name in set(TARGETS) - {"kill"}:
-        first, second = (TARGETS[name].make(np.random.default_rng([3, 4])) for _ in range(2))
+        first, second = (target(name).make(np.random.default_rng([3, 4])) for _ in range(2))
         assert first == second
 
 

@@ -165,7 +165,7 @@ def test_a_file_keeps_every_parameter(tmp_path):
     save_model(network(PER_NEURON), tmp_path / "model.npz")
     again = load_model(tmp_path / "model.npz")
     assert again["first"].model == PER_NEURON
-    assert_alike(*(simulate(each, PICTURE, 6, record=RECORDS) for each in (again, network(PER_NEURON))))
+    assert_alike(*(simulate(each, PICTURE, 9, record=RECORDS) for each in (again, network(PER_NEURON))))
     assert int(np.load(tmp_path / "model.npz")["format_version"]) == 3
     save_model(network(Lapicque()), tmp_path / "alike.npz")
     assert int(np.load(tmp_path / "alike.npz")["format_version"]) == 2  # its weights are integers
@@ -243,8 +243,8 @@ def test_they_are_not_fine_tuned():
 
 
 def test_the_index_of_the_step():
-    spikes = simulate(network(Gate(threshold=0.0, period=3, phase=1)), PICTURE, 12, record=("spikes",)).spikes["first"]
-    np.testing.assert_array_equal(spikes.any(axis=(1, 2, 3)), np.arange(12) % 3 == 1)
+    spikes = simulate(network(Gate(threshold=0.0, period=3, phase=1)), PICTURE, 17, record=("spikes",)).spikes["first"]
+    np.testing.assert_array_equal(spikes.any(axis=(1, 2, 3)), np.arange(17) % 3 == 1)
 
 
 @given(st.integers(0, 2**63), st.integers(0, 2**31), st.integers(0, 2**40))
@@ -298,7 +298,7 @@ def test_another_seed_is_another_trial():
 def test_the_checks_take_what_the_engine_gives():
     for model in (Dither(), Gate(threshold=1.5), Dither(7)):
         check_neuron(model)
-    case = Case(network(Dither()), PICTURE, 5)
+    case = Case(network(Dither()), PICTURE, 9)
     check_case(case)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -26,11 +27,22 @@ def module_name(path: Path) -> str:
     return ".".join(("spikeunet", *(parts[:-1] if parts[-1] == "__init__" else parts)))
 
 
-def imports(path: Path, text: str | None = None) -> Iterator[tuple[str, bool]]:
+@functools.lru_cache(maxsize=1)
+def nodes_of(text: str) -> list[ast.AST]:
+    """All nodes of a file's syntax, which several questions are asked of one after the other."""
+    return list(ast.walk(ast.parse(text)))
+
+
+@functools.cache
+def imports(path: Path, text: str | None = None) -> tuple[tuple[str, bool], ...]:
     """(absolute name, written as a relative import?) of every import in a file, those inside functions included."""
+    return tuple(_imports(path, path.read_text("utf-8") if text is None else text))
+
+
+def _imports(path: Path, text: str) -> Iterator[tuple[str, bool]]:
     name = module_name(path)
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(text if text is not None else path.read_text("utf-8"))):
+    for node in nodes_of(text):
         if isinstance(node, ast.Import):
             yield from ((alias.name, False) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_imports import REPOSITORY, imports, source_files, within
+from test_imports import REPOSITORY, imports, nodes_of, source_files, within
 
 from spikeunet.engine.layers.registry import OWN
 
@@ -37,10 +37,10 @@ for."""
 
 def faults(file: str, text: str) -> list[str]:
     """What a file, named from the repository on, knows of kinds and should not."""
-    tree = ast.parse(text)
+    nodes = nodes_of(text)
     if file.startswith(FORMATS):
-        return [*_asked(file, tree)]
-    return [*_imported(file, text), *_named(file, tree), *_spelled(file, tree)]
+        return [*_asked(file, nodes)]
+    return [*_imported(file, text), *_named(file, nodes), *_spelled(file, nodes)]
 
 
 def _imported(file: str, text: str) -> Iterator[str]:
@@ -48,7 +48,7 @@ def _imported(file: str, text: str) -> Iterator[str]:
         kind = name.rpartition(".")[2]
         if (kind in KINDS or any(within(name, module) for module in MODULES)) and not _may_import(file, kind):
             yield f"{file} imports {name}"
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes_of(text):
         if isinstance(node, ast.ImportFrom):
             yield from (
                 f"{file} imports {alias.name} under another name"
@@ -65,23 +65,23 @@ def _makes(file: str) -> bool:
     return file.startswith(MAKES) and not file.startswith(TUNES)
 
 
-def _named(file: str, tree: ast.AST) -> Iterator[str]:
+def _named(file: str, nodes: list[ast.AST]) -> Iterator[str]:
     """Kinds in any other place than where a node is made, in `MAKES`, or where a layer's `node` is declared."""
     allowed: set[ast.AST] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call) and _makes(file):
             allowed.add(node.func)
         if isinstance(node, ast.AnnAssign) and file in BINDS and ast.unparse(node) == f"node: {BINDS[file]}":
             allowed.add(node.annotation)
-    for node in ast.walk(tree):
+    for node in nodes:
         name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
         if name in KINDS and node not in allowed:
             yield f"{file}:{node.lineno} names {name}"
 
 
-def _asked(file: str, tree: ast.AST) -> Iterator[str]:
+def _asked(file: str, nodes: list[ast.AST]) -> Iterator[str]:
     """Kinds in comparisons, in patterns, and in calls of isinstance, issubclass and getattr."""
-    for node in ast.walk(tree):
+    for node in nodes:
         called = ast.unparse(node.func) if isinstance(node, ast.Call) else None
         if isinstance(node, ast.Compare | ast.MatchClass) or called in ("isinstance", "issubclass", "getattr"):
             yield from (f"{file}:{node.lineno} asks for {name}" for name in _kinds_within(node))
@@ -94,9 +94,9 @@ def _kinds_within(tree: ast.AST) -> Iterator[str | None]:
             yield name
 
 
-def _spelled(file: str, tree: ast.AST) -> Iterator[str]:
+def _spelled(file: str, nodes: list[ast.AST]) -> Iterator[str]:
     """Names of kinds as texts, with which one could ask for them as well."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Constant) and node.value in KINDS and file != EXPORTS:
             yield f"{file}:{node.lineno} spells {node.value!r}"
 

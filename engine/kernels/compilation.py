@@ -24,6 +24,9 @@ from ..kernel_cache import KernelCache
 
 _FOLDER = Path(__file__).parent
 
+INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Numba's options of functions without the two ways in; `jit_options` of each `overload`, which kernels alone call."""
+
 
 class Kernel(CPUDispatcher):
     """A function as Numba compiles it for the types of its arguments."""
@@ -75,6 +78,14 @@ def compiled_bare(function: Callable[..., Any], parts: str = "") -> Any:
 def compiled_inner(function: Callable[..., Any]) -> Any:
     """`compiled_bare` for kernels that other kernels call, and Python never; see `compiled_phase`, too."""
     return kept(kernel(InnerKernel, function, _nrt=False), "inner")
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """A kernel that LLVM puts in place wherever kernels call it; returns no arrays.
+
+    It is compiled once for its types. Numba's `inline="always"` goes through the body again at each place, in Python.
+    """
+    return kernel(InnerKernel, function, forceinline=True, _nrt=False)
 
 
 def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numba
 
+from .compilation import inlined
 from .dot import (
     CHUNK_BYTES,
     CHUNK_LEVELS,
@@ -49,7 +50,7 @@ def _add_in_tiles(token, segments, ends, planes, begins, stride, weights, weight
     store_tiles(token, sums, place)
 
 
-@numba.njit(inline="always")
+@inlined
 def add_groups(token, segments, ends, planes, begins, stride, weights, weight_base, sums, place):
     """Sums of two groups into sums[place ...], int32: group, pixel, channel.
 

@@ -11,6 +11,7 @@ from numba.extending import overload
 from .band import decoded_rows, output_rows
 from .bound_call import compiled_phase
 from .changes import decode_changes_of_pixel
+from .compilation import INNER
 from .dirty import columns_read
 from .firing import fire_pixel
 from .gathered import OFFSET, add_column, begin_block, enter_pixel
@@ -85,7 +86,7 @@ def finished_changes(block, weights, constant, channel, place):
     """`finished_pixel`, where what is added to are currents that are kept."""
 
 
-@overload(finished_changes, inline="always")
+@overload(finished_changes, inline="always", jit_options=INNER)
 def _finished_changes(block, weights, constant, channel, place):
     if isinstance(block, SumsBlock):
         return lambda block, weights, constant, channel, place: currents_of_differences(

@@ -7,10 +7,10 @@ The functions without a body are names that kernels call; Numba puts in what the
 
 from __future__ import annotations
 
-import numba
 from numba.extending import overload
 
 from .arguments import QuantaEntries
+from .compilation import INNER, inlined
 from .increment_arguments import ChangeEntries
 from .quads import QuadToken, SumsBlock, add_quad, currents_of_sums, empty_sums, less_each, next_sums
 from .window_block import empty_block, multiply_add, next_pixel
@@ -28,7 +28,7 @@ def begin_block(token):
     """Block of zeros, of a `window_token` or a `quad_token`."""
 
 
-@overload(begin_block, inline="always")
+@overload(begin_block, inline="always", jit_options=INNER)
 def _begin_block(token):
     if token.instance_class is QuadToken:
         return lambda token: empty_sums(token)  # noqa: PLW0108 - Numba takes no intrinsic here.
@@ -39,7 +39,7 @@ def enter_pixel(block, constant, index):
     """Drop the block's first pixel and let the new last one begin, in float32 from constant[index], ..."""
 
 
-@overload(enter_pixel, inline="always")
+@overload(enter_pixel, inline="always", jit_options=INNER)
 def _enter_pixel(block, constant, index):
     if isinstance(block, SumsBlock):
         return lambda block, constant, index: next_sums(block)
@@ -53,7 +53,7 @@ def add_events(block, weights, shift, scale, entries, begin, end):
     """
 
 
-@overload(add_events, jit_options={"forceinline": True})
+@overload(add_events, jit_options={**INNER, "forceinline": True})
 def _add_events(block, weights, shift, scale, entries, begin, end):
     if entries.instance_class is ChangeEntries:
         return _add_changes
@@ -96,7 +96,7 @@ def _add_four_at_a_time(block, weights, shift, scale, entries, begin, end):
     return block
 
 
-@numba.njit(inline="always")
+@inlined
 def add_column(tables, phase, weights, weight_base, scale, decoded, block, top, column):
     """`block` plus the current from the events of one column of input pixels."""
     geometry = tables.geometry
@@ -117,7 +117,7 @@ def finished_pixel(block, weights, constant, channel, place):
     """Currents of the first pixel as a `WindowBlock`: in float32 they are in the block; see `currents_of_sums`."""
 
 
-@overload(finished_pixel, inline="always")
+@overload(finished_pixel, inline="always", jit_options=INNER)
 def _finished_pixel(block, weights, constant, channel, place):
     if isinstance(block, SumsBlock):
         return lambda block, weights, constant, channel, place: currents_of_sums(

@@ -21,6 +21,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from .compilation import INNER
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
@@ -90,14 +92,14 @@ def _is(part, kind):
     return isinstance(part, types.BaseNamedTuple) and part.instance_class is kind
 
 
-@overload(for_pixel)
+@overload(for_pixel, jit_options=INNER)
 def _for_pixel(part, pixel):
     if isinstance(part, types.Array):
         return lambda part, pixel: part[pixel if part.shape[0] > 1 else 0]
     return lambda part, pixel: part
 
 
-@overload(for_step)
+@overload(for_step, jit_options=INNER)
 def _for_step(part, step, first):
     if _is(part, StepIndex):
         return lambda part, step, first: part.first + step
@@ -108,7 +110,7 @@ def _for_step(part, step, first):
     return lambda part, step, first: part
 
 
-@overload(for_neuron)
+@overload(for_neuron, jit_options=INNER)
 def _for_neuron(part, neuron):
     if _is(part, RandomRow):
         return lambda part, neuron: drawn(part.begin, neuron)
@@ -138,21 +140,21 @@ def of_neuron(parts, neuron):
 # Most parts are numbers, which stay as they are: nothing is compiled for them.
 
 
-@overload(of_pixel)
+@overload(of_pixel, jit_options=INNER)
 def _of_pixel(parts, pixel):
     if not _any(parts, types.Array):
         return lambda parts, pixel: parts
     return lambda parts, pixel: (for_pixel(parts[0], pixel), *of_pixel(parts[1:], pixel))
 
 
-@overload(of_step)
+@overload(of_step, jit_options=INNER)
 def _of_step(parts, step, first):
     if not _any(parts, types.BaseNamedTuple):
         return lambda parts, step, first: parts
     return lambda parts, step, first: (for_step(parts[0], step, first), *of_step(parts[1:], step, first))
 
 
-@overload(of_neuron)
+@overload(of_neuron, jit_options=INNER)
 def _of_neuron(parts, neuron):
     if not _any(parts, (types.Array, types.BaseNamedTuple)):
         return lambda parts, neuron: parts

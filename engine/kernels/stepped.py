@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numba.extending import overload
 
+from .compilation import INNER
 from .samples import events_in, multiply_rows, put, walk_integers, walk_row
 from .step_inputs import of_neuron, of_pixel, of_step
 from .touched import RESTLESS
@@ -24,6 +25,10 @@ _SMALLEST = 2.0**-126
 """The smallest float32 number that is not subnormal, see engine/float32.py."""
 
 # --- Tuples of arrays, one for each state variable: recursion that the compiler unrolls -------------------------------
+
+_INLINED = {"jit_options": {**INNER, "forceinline": True, "error_model": "numpy", "_nrt": False}}
+"""LLVM puts functions in place that are compiled once for all kernels with as many state variables; Numba would go
+through them again for each kernel. Not `cut`: it returns arrays, whose references a kernel may count or not."""
 
 
 def cut(arrays, first, last):
@@ -66,14 +71,14 @@ def store(arrays, index, values):
         array[index] = held(value)
 
 
-@overload(cut, inline="always")
+@overload(cut, inline="always", jit_options=INNER)
 def _cut(arrays, first, last):
     if len(arrays) == 1:
         return lambda arrays, first, last: (arrays[0][first:last],)
     return lambda arrays, first, last: (arrays[0][first:last], *cut(arrays[1:], first, last))
 
 
-@overload(loaded, inline="always")
+@overload(loaded, **_INLINED)
 def _loaded(arrays, index):
     if len(arrays) == 1:
         return lambda arrays, index: (np.float64(arrays[0][index]),)
@@ -92,21 +97,21 @@ def any_changed(before, after):
     return any(changed(*pair) for pair in zip(before, after, strict=True))
 
 
-@overload(any_changed, inline="always")
+@overload(any_changed, **_INLINED)
 def _any_changed(before, after):
     if len(before) == 1:
         return lambda before, after: changed(before[0], after[0])
     return lambda before, after: changed(before[0], after[0]) or any_changed(before[1:], after[1:])
 
 
-@overload(any_beyond, inline="always")
+@overload(any_beyond, **_INLINED)
 def _any_beyond(values):
     if len(values) == 1:
         return lambda values: beyond(values[0])
     return lambda values: beyond(values[0]) | any_beyond(values[1:])
 
 
-@overload(store, inline="always")
+@overload(store, **_INLINED)
 def _store(arrays, index, values):
     if len(arrays) == 1:
 

@@ -13,6 +13,7 @@ import numpy as np
 from numba.extending import overload
 from numpy.typing import NDArray
 
+from .compilation import INNER
 from .stepped import STEP, loaded, store
 
 _LITTLE = 1e-3
@@ -79,21 +80,21 @@ def fill_planes(matrix, first, rows):
         spread(matrix[first + offset], 0, row)
 
 
-@overload(rows_of, inline="always")
+@overload(rows_of, inline="always", jit_options=INNER)
 def _rows_of(arrays, index):
     if len(arrays) == 1:
         return lambda arrays, index: (arrays[0][index],)
     return lambda arrays, index: (arrays[0][index], *rows_of(arrays[1:], index))
 
 
-@overload(taken)
+@overload(taken, jit_options=INNER)
 def _taken(array, first, like):
     if len(like) == 1:
         return lambda array, first, like: (array[first],)
     return lambda array, first, like: (array[first], *taken(array, first + 1, like[1:]))
 
 
-@overload(spread)
+@overload(spread, jit_options=INNER)
 def _spread(array, first, values):
     if len(values) == 1:
 
@@ -109,7 +110,7 @@ def _spread(array, first, values):
     return one
 
 
-@overload(fill_planes)
+@overload(fill_planes, jit_options=INNER)
 def _spread_rows(matrix, first, rows):
     if len(rows) == 1:
 

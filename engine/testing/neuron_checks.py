@@ -5,6 +5,9 @@ with `initial` and `firing_constants()`. The latter's specification is `referenc
 package, the method `step(membrane, current)` of a model of one's own, or else the rule that the firing constants stand
 for. Currents are (T, N): T steps of N neurons, which know nothing of each other. On dyadic currents (multiples of 1/16,
 say) all sums are exact. A check raises an AssertionError.
+
+The engine runs eight steps at once, then four, two and one of what is left, each by kernels of their own: the numbers
+of steps here are made of eights and ones, so that a model's checks compile few.
 """
 
 from __future__ import annotations
@@ -195,7 +198,7 @@ def _network(model: NeuronModel) -> Network:
     return Network([*nodes, Conv2d("readout", "neurons", one), Output("output", "readout")])
 
 
-def runs_in_the_engine(model: NeuronModel, currents: ArrayLike, steps: int = 12) -> None:
+def runs_in_the_engine(model: NeuronModel, currents: ArrayLike, steps: int = 9) -> None:
     """The engine does what the specification does, each of the currents held constant."""
     picture = np.asarray(currents, np.float32).reshape(1, 1, -1)
     network = _network(model)
@@ -207,7 +210,7 @@ def runs_in_the_engine(model: NeuronModel, currents: ArrayLike, steps: int = 12)
         assert_same(found, expected)
 
 
-def alone_in_the_engine(model: NeuronModel, steps: int = 3) -> None:
+def alone_in_the_engine(model: NeuronModel, steps: int = 8) -> None:
     """What the engine computes of a neuron does not depend on its neighbours, however large or small their currents.
 
     The engine runs many neurons at once: currents of all sizes, in one order, in another, and one by one. Asked of
@@ -230,7 +233,7 @@ def alone_in_the_engine(model: NeuronModel, steps: int = 3) -> None:
             np.testing.assert_array_equal(found, expected[..., chosen], difference)
 
 
-def subnormals_are_zero(model: NeuronModel, steps: int = 6) -> None:
+def subnormals_are_zero(model: NeuronModel, steps: int = 8) -> None:
     """Below 2**-126 a current or potential counts as zero, in the engine as in the specification.
 
     Asked of models that begin at rest at 0, where potentials can be so small.
