@@ -11,6 +11,7 @@ import pytest
 from small_denoiser import small_denoiser
 
 from spikeunet.engine import Conv2d, IntegrateAndFire, MultiThreshold, load_model, simulate
+from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.learning.finetune import (
     DenoisingBatches,
@@ -23,11 +24,12 @@ from spikeunet.engine.learning.finetune import (
     read_pictures,
     validate_denoiser,
 )
-from spikeunet.engine.learning.finetune.losses import LOSSES, loss_named
+from spikeunet.engine.learning.finetune.losses import LOSSES, OF_PICTURES, loss_named
 from spikeunet.engine.learning.finetune.optimizers import SGD, Adam, clip_factor, gradient_norm, update_averages
 from spikeunet.engine.learning.finetune.penalty import SpikePenalty
 from spikeunet.engine.learning.finetune.sums import exact_sum
 from spikeunet.engine.learning.finetune.trainable_arrays import in_kernel_order
+from spikeunet.engine.pictures.metrics import ssim
 from spikeunet.engine.pictures.picture_files import write_picture
 
 
@@ -265,7 +267,7 @@ def test_bad_parts():
 def test_losses_equal_finite_differences(name, class_weights):
     loss = loss_named(name, class_weights)
     random = np.random.default_rng(0)
-    output = random.standard_normal((2, 3, 4, 5))
+    output = random.standard_normal((2, 3, 4, 5) if name not in OF_PICTURES else (2, 13, 12, 2))
     target = random.standard_normal(output.shape) if name != "cross-entropy" else random.integers(-1, 5, (2, 3, 4))
     value, gradient = loss(output, target)
     assert np.isfinite(value)
@@ -284,6 +286,35 @@ def test_values_of_losses():
     label = np.array([[[1]]])
     assert LOSSES["cross-entropy"](output, label)[0] == pytest.approx(np.log(1 + np.exp(-2)))
     assert LOSSES["cross-entropy"](output, label - 2)[0] == 0
+
+
+def test_structural_similarity_is_that_of_pictures():
+    """Mean over the pictures; of a network that puts out the noise, that of the denoised picture with the clean one."""
+    random = np.random.default_rng(0)
+    clean, found = (random.random((2, 16, 20, 1)).astype(np.float32) for _ in range(2))
+    expected = np.mean([ssim(*pair) for pair in zip(clean[..., 0], found[..., 0], strict=True)])
+    assert LOSSES["ssim"](found, clean)[0] == pytest.approx(1 - expected, abs=1e-6)
+    absolute = np.abs(found - clean).mean()
+    assert LOSSES["l1-ssim"](found, clean)[0] == pytest.approx(absolute + 0.2 * (1 - expected), abs=1e-6)
+    noisy = (clean + 0.1 * random.standard_normal(clean.shape)).astype(np.float32)
+    by_target = {"noise": noisy - clean, "picture": clean}
+    losses, gradients = {}, {}
+    for predicts, target in by_target.items():
+        trainer = Trainer(small_denoiser(predicts=predicts), None, Settings(steps=1, loss="ssim"))
+        losses[predicts], gradients[predicts] = trainer.gradients(noisy, target)
+        output = forward(small_denoiser(), noisy.transpose(0, 3, 1, 2))[0].transpose(0, 2, 3, 1)
+        picture = noisy - output if predicts == "noise" else output
+        assert losses[predicts] == pytest.approx(LOSSES["ssim"](picture, clean)[0], abs=1e-5)
+    # Half of the picture is what the network puts out, so that both see the same, with gradients of the other sign.
+    assert losses["noise"] == pytest.approx(losses["picture"], abs=1e-6)
+    for name, gradient in gradients["noise"].items():
+        np.testing.assert_allclose(gradient, -gradients["picture"][name], atol=1e-6)
+
+
+def test_structural_similarity_needs_room():
+    small = np.zeros((1, 10, 16, 1))
+    with pytest.raises(InputError, match=r"at least 11x11 pixels \(got 1x10x16x1 and 1x10x16x1.*take larger crops"):
+        LOSSES["ssim"](small, small)
 
 
 def test_class_weights_weigh_the_mean():

@@ -31,8 +31,9 @@ _settings_options = grouped(
     click.option("--iterations", type=int, metavar="N", default=2000, show_default=True),
     click.option("--rate", type=float, default=1e-4, show_default=True, help="Largest learning rate."),
     click.option(
-        "--loss", type=click.Choice(["mse", "l1", "log-mse", "cross-entropy"]),
-        help="Of the noise or picture that is put out, or of the classes.  [default: mse; cross-entropy of classes]",
+        "--loss", type=click.Choice(["mse", "l1", "log-mse", "ssim", "l1-ssim", "cross-entropy"]),
+        help="Of the noise or picture that is put out, by ssim of the picture; or of the classes.  [default: mse; "
+        "cross-entropy of classes]",
     ),
     click.option(
         "--penalty", type=float, default=0.0, show_default=True,

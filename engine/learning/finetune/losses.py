@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from .structural_loss import structural_dissimilarity
 
 Array = NDArray[Any]
 Loss = Callable[[Array, Array], tuple[float, Array]]
 
 _SMALLEST_ERROR = 1e-12
+
+SHARE_OF_STRUCTURE = 0.2
+"""Of the dissimilarity beside the absolute error, as in examples/train_derainer.py."""
 
 
 def mean_absolute(output: Array, target: Array) -> tuple[float, Array]:
@@ -70,13 +74,25 @@ def cross_entropy(output: Array, target: Array, weights: Array | None = None) ->
     return value, gradient * share[..., None].astype(output.dtype)
 
 
+def mean_absolute_and_structural(output: Array, target: Array) -> tuple[float, Array]:
+    """`mean_absolute` plus a fifth of `structural_dissimilarity`, both (N, H, W, O)."""
+    absolute, structural = mean_absolute(output, target), structural_dissimilarity(output, target)
+    weight = absolute[1].dtype.type(SHARE_OF_STRUCTURE)
+    return absolute[0] + SHARE_OF_STRUCTURE * structural[0], absolute[1] + weight * structural[1]
+
+
 LOSSES: dict[str, Loss] = {
     "l1": mean_absolute,
     "mse": mean_squared,
     "log-mse": log_mean_squared,
+    "ssim": structural_dissimilarity,
+    "l1-ssim": mean_absolute_and_structural,
     "cross-entropy": cross_entropy,
 }
 """Losses by name."""
+
+OF_PICTURES = frozenset({"ssim", "l1-ssim"})
+"""Those that compare pictures: of a network that puts out the noise, what it leaves of its input."""
 
 
 def loss_named(name: str, class_weights: tuple[float, ...] = ()) -> Loss:

@@ -32,7 +32,7 @@ class Settings:
         Accumulated spiking flow, or backpropagation through time with surrogate derivatives.
     iterations : int
         Length of the run, 1 to 10**9.
-    loss : "l1", "mse", "log-mse" or "cross-entropy"
+    loss : "l1", "mse", "log-mse", "ssim", "l1-ssim" or "cross-entropy"
     class_weights : tuple of float
         Weight of each class in the cross-entropy; empty: all alike.
     penalty : float

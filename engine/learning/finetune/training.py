@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...files.model_file import save_model
 from ...graph import Network
+from ...tasks.restorers import prediction_in
 from ...threads import using_threads
 from .bptt import run_through_time, time_gradients
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .data import Batches
 from .flow import flow_gradients, run_flow
-from .losses import loss_named
+from .losses import OF_PICTURES, loss_named
 from .optimizers import clip_factor, decay_weights, gradient_norm, optimizer_named, update_averages
 from .penalty import SpikePenalty
 from .settings import Settings
@@ -180,9 +181,16 @@ class Trainer:
         """Run forward, compare, and go back to the parameters."""
         weight, penalty = self.settings.penalty, self._penalty(batch)
         run = self._run(self.trainable.network(self.parameters), batch)
-        loss, gradient = self._loss(run.output, target)
+        loss, gradient = self._compared(run.output, target, batch)
         extra = penalty.gradients(weight, run.accumulated(), self.settings.steps) if weight else {}
         return run, loss, self.trainable.pull_back(self.parameters, run.gradients(gradient, extra))
+
+    def _compared(self, output: Array, target: Array, batch: Array) -> tuple[float, Array]:
+        """Loss, and its gradient by the output; of pictures of what the network leaves where it puts out noise."""
+        if self.settings.loss not in OF_PICTURES or prediction_in(self.trainable.source.metadata) == "picture":
+            return self._loss(output, target)
+        loss, gradient = self._loss(batch - output, batch - target)
+        return loss, -gradient
 
     def current_network(self) -> Network:
         """The network as it is now, for evaluation: with the averages where there are; unchecked."""
