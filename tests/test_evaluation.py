@@ -518,6 +518,7 @@ def test_the_shipped_denoiser_on_a_real_picture(shared_data):
     ],
 )
 def test_the_shipped_segmentations_on_real_pictures(shared_data, model, dataset, score, least):
+    pytest.importorskip("sklearn")
     assert run(model, dataset, "--data", shared_data, "--limit", 2, "-o", "out") == 0
     (summary,) = results()["summary"]
     assert summary["steps"] == 1
