@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +14,9 @@ from .samples import as_unit
 SSIM_WINDOW = 11
 """Width of the Gaussian window in pixels; a picture must be at least as large."""
 
-_SSIM_SIGMA = 1.5
+_SIGMA_BY_AXIS = (0, 1.5, 1.5, 0)
+
+Float64 = NDArray[np.float64]
 
 
 def psnr(reference: ArrayLike, picture: ArrayLike) -> float:
@@ -63,23 +66,46 @@ def ssim(reference: ArrayLike, picture: ArrayLike) -> float:
     return float(np.mean([_plane_ssim(*planes) for planes in zip(*channels, strict=True)]))
 
 
-def _plane_ssim(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+def _plane_ssim(first: Float64, second: Float64) -> float:
     """SSIM of one channel, (H, W) from 0 to 255."""
+    terms = ssim_terms(first[None, :, :, None], second[None, :, :, None], 255)
+    return float(terms.similarity.mean())
+
+
+class SsimTerms(NamedTuple):
+    """What SSIM is made of at each place where the window fits, (N, H', W', C): product of `alike` over that of `size`.
+
+    Each has a factor for the means, then one for the variances.
+    """
+
+    means: tuple[Float64, Float64]
+    alike: tuple[Float64, Float64]
+    size: tuple[Float64, Float64]
+
+    @property
+    def similarity(self) -> Float64:
+        """Of each place."""
+        return self.alike[0] * self.alike[1] / (self.size[0] * self.size[1])
+
+
+def ssim_terms(first: Float64, second: Float64, white: float) -> SsimTerms:
+    """Of pictures (N, H, W, C) from black 0 to `white`, at least 11 pixels high and wide; see `ssim`."""
+    mean1, mean2 = means = window_means(first), window_means(second)
+    variance1, variance2 = window_means(first * first) - mean1 * mean1, window_means(second * second) - mean2 * mean2
+    covariance = window_means(first * second) - mean1 * mean2
+    low, high = (0.01 * white) ** 2, (0.03 * white) ** 2
+    alike = 2 * mean1 * mean2 + low, 2 * covariance + high
+    return SsimTerms(means, alike, (mean1**2 + mean2**2 + low, variance1 + variance2 + high))
+
+
+def window_means(values: Float64) -> Float64:
+    """Means of (N, H, W, C) weighted by the window, where it fits."""
     from scipy.ndimage import gaussian_filter
 
-    def local_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        blurred: NDArray[np.float64] = gaussian_filter(values, _SSIM_SIGMA, radius=SSIM_WINDOW // 2)
-        return blurred
-
-    mean1, mean2 = local_mean(first), local_mean(second)
-    variance1, variance2 = local_mean(first * first) - mean1 * mean1, local_mean(second * second) - mean2 * mean2
-    covariance = local_mean(first * second) - mean1 * mean2
-    low, high = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    alike = (2 * mean1 * mean2 + low) * (2 * covariance + high)
-    values = alike / ((mean1**2 + mean2**2 + low) * (variance1 + variance2 + high))
-    # The window sticks out of the picture nearer to its border.
+    # Nearer to the border the window sticks out of the picture.
     margin = SSIM_WINDOW // 2
-    return float(values[margin:-margin, margin:-margin].mean())
+    blurred: Float64 = gaussian_filter(values, _SIGMA_BY_AXIS, radius=margin, mode="constant")
+    return blurred[:, margin:-margin, margin:-margin]
 
 
 def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
