@@ -138,8 +138,9 @@ def resample(
     steps = recommended_steps(network) if steps is None else check_steps(steps)
     samples, limits = checked_picture(picture, sample_range)
     enlargement = enlargement_of(samples, limits, scale, size, fine=tables is None)
-    options: dict[str, Any] = {"threads": check_threads(threads), "order": order, "tile": tile, "kernels": kernels}
-    with using_threads(check_threads(threads)):
+    threads = check_threads(threads)
+    options: dict[str, Any] = {"threads": threads, "order": order, "tile": tile, "kernels": kernels}
+    with using_threads(threads):
         return _resampled(question_of(enlargement, tables), network, steps, watch, options)
 
 

@@ -70,8 +70,8 @@ class TouchedPixels:
             return []
         assert isinstance(layer, GatherLayer)
         sources = packed_sources(event_sources(self._part.inputs, known, sparse=True))
-        counted = self._steps, int(self.counts)
-        return [Phase(find_touched, (bands, sources, *counted, layer.reach, awake, self.of(scratch)))]
+        arguments = (sources, self._steps, int(self.counts), layer.reach, awake, self.of(scratch))
+        return [Phase(find_touched, (bands, *arguments))]
 
     def count(self, bands: BandTable, fired: Fired, memory: WorkerMemory) -> list[Phase]:
         """The phase that counts updates, of event-driven neurons whose events lie in memory of all rows."""
