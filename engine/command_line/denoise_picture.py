@@ -14,7 +14,7 @@ from ..errors import PictureError
 from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES
 from .jobs import Job
 from .noise_choice import chosen, noise_entry, with_found_range, written_range
-from .one_picture import Model, Record, Settings
+from .one_picture import Model, Record, Settings, file_facts
 from .series import Totals, is_series, loaded, opened_frames, pages, runs_of, tell_what_is_lost
 
 if TYPE_CHECKING:
@@ -131,11 +131,10 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     if is_series(job, settings, SERIES_SUFFIXES, TIFF_SUFFIXES):
         return denoise_series(job, settings)
     source = loaded(job.source, settings, anywhere=True)
-    channels = 1 if source.samples.ndim == 2 else source.samples.shape[2]
-    pictures.check_channels(job.output, channels)
+    pictures.check_channels(job.output, source.channels)
     source = with_found_range(job, source)
     pictures.warn_of(job.source, source)
-    limits = source.sample_range or ranges.type_range(source.samples.dtype)
+    limits = source.limits
     stored, transparency = samples.split_transparency(source.samples)
     # Noise and rain are added to samples that nothing has rounded.
     exact = np.dtype(np.float64) if settings.spoils else None
@@ -149,17 +148,10 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     whole = stored if run.restored is colors else _as_it_came(run.restored, stored, limits, source.range_found)
     whole = samples.join_transparency(whole, transparency)
     pictures.write_picture(job.output, whole, sample_range=written_range(source, whole), metadata=source.metadata)
-    dtypes = pictures.format_of(job.output).dtypes_for(channels)
-    dtype = stored.dtype.name
     return DenoisedRecord(
-        job=job,
-        model=model,
-        shape=source.samples.shape,
-        dtype=dtype,
+        **file_facts(job, model, source),
         processed=_processed(noisy, whole, run, plan, settings),
-        sample_range=source.sample_range,
-        range_origin=source.range_origin,
-        written_dtype=dtype if dtype in dtypes else dtypes[0],
+        written_dtype=pictures.format_of(job.output).dtype_for(stored.dtype.name, source.channels),
         sigma=settings.sigma,
         noise_seed=noise_seed,
         before=before,
@@ -199,16 +191,8 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
                 tell_what_is_lost(job, frames, page.metadata, restored.shape, held)
     assert first is not None
     return DenoisedRecord(
-        job=job,
-        model=model,
-        shape=first.samples.shape,
-        dtype=first.samples.dtype.name,
-        processed=totals.processed,
-        sample_range=first.sample_range,
-        range_origin=first.range_origin,
-        pages=totals.pages,
-        frames=totals.frames,
-        shown=totals.shown,
+        **file_facts(job, model, first),
+        **totals.facts(),
         savings=None if runs is None else runs.savings,
         written_dtype=held,
         sigma=None,
@@ -224,8 +208,7 @@ def _unit(page: PictureFile) -> NDArray[np.float32]:
     from ..pictures import ranges, samples
 
     stored, _ = samples.split_transparency(page.samples)
-    limits = page.sample_range or ranges.type_range(stored.dtype)
-    return ranges.to_unit(stored, limits, anywhere=page.range_found)
+    return ranges.to_unit(stored, page.limits, anywhere=page.range_found)
 
 
 def _denoised_page(
@@ -238,15 +221,14 @@ def _denoised_page(
     runs: FrameRuns | None,
 ) -> tuple[NDArray[Any], Processed]:
     """The page as it came, denoised, and what that took."""
-    from ..pictures import ranges, samples
+    from ..pictures import samples
 
-    limits = page.sample_range or ranges.type_range(page.samples.dtype)
     stored, transparency = samples.split_transparency(page.samples)
     noisy = _unit(page)
     if runs is not None:
         runs.next_frame()
     run = _denoised(noisy, model, plan, page.range_found, settings, watch, runs)
-    whole = stored if run.restored is noisy else _as_it_came(run.restored, stored, limits, page.range_found)
+    whole = stored if run.restored is noisy else _as_it_came(run.restored, stored, page.limits, page.range_found)
     whole = samples.join_transparency(whole, transparency)
     return whole, _processed(noisy, whole, run, plan, settings)
 
@@ -343,7 +325,7 @@ def _clean_reference(
     float32, as the pictures to compare are: equal pictures must be found equal.
     """
     from ..pictures.picture_files import load_picture, warn_of, with_range_of
-    from ..pictures.ranges import to_unit, type_range
+    from ..pictures.ranges import to_unit
     from ..pictures.samples import split_transparency, without_equal_channels
 
     if job.clean is None:
@@ -351,7 +333,7 @@ def _clean_reference(
     picture = with_range_of(load_picture(job.clean), source)
     warn_of(job.clean, picture)
     stored, _ = split_transparency(picture.samples)
-    clean = to_unit(stored, picture.sample_range or type_range(stored.dtype))
+    clean = to_unit(stored, picture.limits)
     clean = without_equal_channels(clean) if colors.ndim == 2 else clean
     if clean.shape != colors.shape:
         raise PictureError(

@@ -78,14 +78,24 @@ class Loaded:
 
     def facts(self, job: Job) -> dict[str, Any]:
         """What every `Record` of it says, but for what came of it."""
-        return {
-            "job": job,
-            "model": self.model,
-            "shape": self.samples.shape,
-            "dtype": self.samples.dtype.name,
-            "sample_range": self.file.sample_range,
-            "range_origin": self.file.range_origin,
-        }
+        return file_facts(job, self.model, self.file)
+
+
+def file_facts(job: Job, model: Model, file: PictureFile) -> dict[str, Any]:
+    """What every `Record` of a file, or of a series that begins with this page, says but for what came of it."""
+    return {
+        "job": job,
+        "model": model,
+        "shape": file.samples.shape,
+        "dtype": file.samples.dtype.name,
+        "sample_range": file.sample_range,
+        "range_origin": file.range_origin,
+    }
+
+
+def size_of(shape: tuple[int, ...]) -> str:
+    """Height x width x channels of a picture, (H, W) or (H, W, C)."""
+    return "x".join(map(str, (*shape[:2], *(shape[2:] or (1,)))))
 
 
 def _is_stretched(network: Network, _samples: NDArray[Any]) -> bool:
@@ -103,14 +113,12 @@ def load_for(job: Job, settings: Settings, certain: Callable[[Network, NDArray[A
         If the picture cannot be read.
     """
     from ..pictures.picture_files import warn_of
-    from ..pictures.ranges import type_range
     from .series import loaded
 
     file = loaded(job.source, settings)
-    samples = file.samples
-    model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
-    warn_of(job.source, file, stretched=certain(model.network, samples))
-    return Loaded(samples, file.sample_range or type_range(samples.dtype), file, model)
+    model = settings.model_for(file.channels)
+    warn_of(job.source, file, stretched=certain(model.network, file.samples))
+    return Loaded(file.samples, file.limits, file, model)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import PictureError
 from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES
 from .jobs import Job
-from .one_picture import Record, Settings, load_for
+from .one_picture import Loaded, Record, Settings, file_facts, load_for, size_of
 from .series import Totals, is_series, opened_frames, pages, tell_what_is_lost
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ..pictures.picture_files import PictureFile
     from ..pictures.ranges import SampleRange
     from ..resampling import Tables
@@ -70,20 +68,19 @@ def resample_file(job: Job, settings: ResampleSettings) -> ResampledRecord:
     SpikeunetError, OSError
         If the picture cannot be read or made so large, or the output cannot hold or take it.
     """
-    from ..pictures.picture_files import check_channels, write_picture
-    from ..tasks.resampling import resample
+    from ..pictures.picture_files import check_channels, format_of, write_picture
 
     if is_series(job, settings, SERIES_SUFFIXES, TIFF_SUFFIXES):
         return resample_series(job, settings)
     source = load_for(job, settings)
-    check_channels(job.output, channels_of(source.samples))
-    resampled = resample(source.samples, model=source.model.network, **source.options(settings), **_how_large(settings))
+    check_channels(job.output, source.file.channels)
+    resampled = _enlarged(source, settings)
     write_picture(job.output, resampled.picture, sample_range=source.limits, metadata=source.file.metadata)
     return ResampledRecord(
         **source.facts(job),
         processed=resampled,
         enlarged=resampled.picture.shape,
-        written_dtype=written_dtype(job, resampled.picture),
+        written_dtype=format_of(job.output).dtype_for(source.samples.dtype.name, source.file.channels),
     )
 
 
@@ -98,7 +95,8 @@ def resample_series(job: Job, settings: ResampleSettings) -> ResampledRecord:
         write_frames(job.output, rate=frames.rate, count=frames.expected) as writer,
     ):
         for page in pages(job, frames, settings):
-            resampled = _page(page, settings, watch=settings.watch and first is None)
+            watch = settings.watch and first is None
+            resampled = _enlarged(Loaded(page.samples, page.limits, page, model), replace(settings, watch=watch))
             held = writer.write(resampled.picture, sample_range=page.sample_range, metadata=page.metadata)
             totals.add(resampled)
             if first is None:
@@ -106,41 +104,18 @@ def resample_series(job: Job, settings: ResampleSettings) -> ResampledRecord:
                 tell_what_is_lost(job, frames, page.metadata, enlarged, held)
     assert first is not None
     return ResampledRecord(
-        job=job,
-        model=model,
-        shape=first.samples.shape,
-        dtype=first.samples.dtype.name,
-        processed=totals.processed,
-        sample_range=first.sample_range,
-        range_origin=first.range_origin,
-        pages=totals.pages,
-        frames=totals.frames,
-        shown=totals.shown,
+        **file_facts(job, model, first),
+        **totals.facts(),
         enlarged=enlarged,
         written_dtype=held,
     )
 
 
-def _page(page: PictureFile, settings: ResampleSettings, *, watch: bool) -> Resampled:
+def _enlarged(source: Loaded, settings: ResampleSettings) -> Resampled:
     from ..tasks.resampling import resample
 
-    model = settings.model_for(1)
-    return resample(
-        page.samples,
-        model=model.network,
-        steps=model.steps,
-        threads=settings.threads,
-        order=settings.order,
-        tile=settings.tile,
-        kernels=settings.kernels,
-        sample_range=limits_of(page),
-        watch=watch,
-        **_how_large(settings),
-    )
-
-
-def _how_large(settings: ResampleSettings) -> dict[str, Any]:
-    return {"scale": settings.scale, "size": settings.size, "tables": settings.tables}
+    how_large: dict[str, Any] = {"scale": settings.scale, "size": settings.size, "tables": settings.tables}
+    return resample(source.samples, model=source.model.network, **source.options(settings), **how_large)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -163,17 +138,17 @@ def resample_file_by_tables(job: Job, settings: TableSettings) -> list[str]:
     SpikeunetError, OSError
         If the picture cannot be read or made so large, or the output cannot hold or take it.
     """
-    from ..pictures.picture_files import check_channels, warn_of, write_picture
+    from ..pictures.picture_files import check_channels, format_of, warn_of, write_picture
     from ..resampling import resample_by_tables
 
     source = _one_page(job, settings)
-    check_channels(job.output, channels_of(source.samples))
+    check_channels(job.output, source.channels)
     warn_of(job.source, source, stretched=True)
     found = resample_by_tables(
-        source.samples, settings.tables, settings.scale, settings.threads, limits_of(source), size=settings.size
+        source.samples, settings.tables, settings.scale, settings.threads, source.limits, size=settings.size
     )
-    write_picture(job.output, found, sample_range=limits_of(source), metadata=source.metadata)
-    held = written_dtype(job, found)
+    write_picture(job.output, found, sample_range=source.limits, metadata=source.metadata)
+    held = format_of(job.output).dtype_for(found.dtype.name, source.channels)
     saved = "" if held == found.dtype.name else f", saved as {held}"
     return [str(job.source), str(job.output), size_of(source.samples.shape), size_of(found.shape) + saved]
 
@@ -185,28 +160,3 @@ def _one_page(job: Job, settings: TableSettings) -> PictureFile:
             number = "several" if frames.count is None else str(frames.count)
             raise PictureError(f"{job.source}: holds {number} pictures; take one with --page N, or a --model for all")
         return frames.page(settings.page or 0, settings.sample_range)
-
-
-def channels_of(samples: NDArray[Any]) -> int:
-    """Channels of a picture, transparency included."""
-    return 1 if samples.ndim == 2 else int(samples.shape[2])
-
-
-def limits_of(picture: PictureFile) -> SampleRange:
-    """Black and white of a picture that was read: those that the file or an option names, or those of its type."""
-    from ..pictures.ranges import type_range
-
-    return picture.sample_range or type_range(picture.samples.dtype)
-
-
-def written_dtype(job: Job, samples: NDArray[Any]) -> str:
-    """Sample type that a picture has in the job's output."""
-    from ..pictures.picture_files import format_of
-
-    dtypes = format_of(job.output).dtypes_for(channels_of(samples))
-    return samples.dtype.name if samples.dtype.name in dtypes else dtypes[0]
-
-
-def size_of(shape: tuple[int, ...]) -> str:
-    """Height x width x channels."""
-    return "x".join(map(str, (*shape[:2], *(shape[2:] or (1,)))))

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import PictureError
 from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES, VIDEO_SUFFIXES, holds_series, suffix_of
 from .jobs import Job
-from .one_picture import Model, Record, Settings
+from .one_picture import Model, Record, Settings, file_facts
 from .series import Totals, is_series, loaded, opened_frames, pages, runs_of, tell_what_is_lost
 
 if TYPE_CHECKING:
@@ -56,24 +56,18 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
         return segment_series(job, settings)
     _check_overlay(job)
     source = loaded(job.source, settings)
-    samples = source.samples
-    model = settings.model_for(1 if samples.ndim == 2 else samples.shape[2])
+    model = settings.model_for(source.channels)
     warn_of(job.source, source, stretched=stretches(model.network.metadata.get("preprocessing", ())))
     segmented = _segmented(source, model, settings, watch=settings.watch)
     # The labels last: where they are, everything is.
     if PROBABILITIES in job.extras:
         write_probabilities(job.extras[PROBABILITIES], segmented)
     if OVERLAY in job.extras:
-        write_picture(job.extras[OVERLAY], segmented.overlay(samples), metadata=source.metadata.for_channels(3))
+        write_picture(job.extras[OVERLAY], segmented.overlay(source.samples), metadata=source.metadata.for_channels(3))
     write_labels(job.output, segmented.labels, segmented.palette)
     return SegmentedRecord(
-        job=job,
-        model=model,
-        shape=samples.shape,
-        dtype=samples.dtype.name,
+        **file_facts(job, model, source),
         processed=segmented,
-        sample_range=source.sample_range,
-        range_origin=source.range_origin,
         shares=segmented.shares,
     )
 
@@ -81,12 +75,10 @@ def segment_file(job: Job, settings: Settings) -> SegmentedRecord:
 def _segmented(
     picture: PictureFile, model: Model, settings: Settings, *, watch: bool, frames: FrameRuns | None = None
 ) -> Segmented:
-    from ..pictures.ranges import type_range
     from ..tasks.inference import checked_picture
     from ..tasks.segmentation import segmented
 
-    named = picture.sample_range or type_range(picture.samples.dtype)
-    samples, limits = checked_picture(picture.samples, named)
+    samples, limits = checked_picture(picture.samples, picture.limits)
     return segmented(
         samples,
         model.network,
@@ -136,16 +128,8 @@ def segment_series(job: Job, settings: Settings) -> SegmentedRecord:
                 tell_what_is_lost(job, frames, page.metadata, segmented.labels.shape, held)
     assert first is not None
     return SegmentedRecord(
-        job=job,
-        model=model,
-        shape=first.samples.shape,
-        dtype=first.samples.dtype.name,
-        processed=totals.processed,
-        sample_range=first.sample_range,
-        range_origin=first.range_origin,
-        pages=totals.pages,
-        frames=totals.frames,
-        shown=totals.shown,
+        **file_facts(job, model, first),
+        **totals.facts(),
         savings=None if runs is None else runs.savings,
         shares={name: share / totals.pages for name, share in shares.items()},
     )

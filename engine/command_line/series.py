@@ -210,6 +210,10 @@ class Totals:
         assert self._all is not None
         return self._all
 
+    def facts(self) -> dict[str, Any]:
+        """What every `Record` of a series says of its pages, beside `file_facts` of the first one."""
+        return {"processed": self.processed, "pages": self.pages, "frames": self.frames, "shown": self.shown}
+
 
 def _widened(ends: list[Any], samples: Any) -> list[Any]:
     """The least and the largest sample of all pages so far, transparency left out."""

@@ -10,6 +10,7 @@ from ..operations.energy import readings_in
 from ..operations.readings import READINGS
 from .console import print_fields, print_rows
 from .energy_lines import COLUMNS, cells, energy_fields
+from .one_picture import size_of
 
 if TYPE_CHECKING:
     from .one_picture import Record
@@ -36,7 +37,7 @@ def fields_of(record: Record) -> list[tuple[str, str]]:
         *([] if record.job.target is None else [("output", str(record.job.target))]),
         *((name, str(path)) for name, path in record.job.extras.items()),
         ("model", record.model.name),
-        ("size", f"{_page_size(record)} (height x width x channels), {record.dtype}{converted}"),
+        ("size", f"{size_of(record.shape)} (height x width x channels), {record.dtype}{converted}"),
         *([] if record.pages is None else [("pages", f"{record.pages}, which all counts are sums over")]),
         *_range(record),
         ("steps", str(result.steps)),
@@ -106,10 +107,6 @@ def _range(record: Record) -> list[tuple[str, str]]:
     return [("range", f"black {low:g}, white {high:g} ({record.range_origin})")]
 
 
-def _page_size(record: Record) -> str:
-    return "x".join(map(str, (*record.shape[:2], *(record.shape[2:] or (1,)))))
-
-
 def _size(record: Record) -> str:
-    size = _page_size(record)
+    size = size_of(record.shape)
     return size if record.pages is None else f"{record.pages}x{size}"

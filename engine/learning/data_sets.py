@@ -13,7 +13,7 @@ from ..datasets.class_folders import Classes, class_folders, labelled_pictures
 from ..errors import InputError, first_few
 from ..pictures.folders import existing_folder
 from ..pictures.picture_files import load_picture
-from ..pictures.ranges import to_unit, type_range
+from ..pictures.ranges import to_unit
 from ..pictures.samples import split_transparency
 from .data_files import read_cifar10, read_idx_pair
 from .pictures import LabelledPictures
@@ -135,6 +135,6 @@ def _samples(path: Path) -> NDArray[np.float32]:
     """(C, H, W) float32 in [0, 1], as `spikeunet classify` sees it; transparency is not looked at."""
     picture = load_picture(path)
     opaque, _ = split_transparency(picture.samples)
-    samples = to_unit(opaque, picture.sample_range or type_range(picture.samples.dtype))
+    samples = to_unit(opaque, picture.limits)
     planes = samples.reshape(*samples.shape[:2], -1).transpose(2, 0, 1)
     return np.ascontiguousarray(np.clip(planes, 0, 1), np.float32)

@@ -18,7 +18,7 @@ from .codecs import image_codecs
 from .opening import opened_by
 from .picture_metadata import Metadata, Resolution, is_of_colour, read_exif
 from .png_chunks import PngHeader, check_png_samples, read_png_header
-from .ranges import SampleRange
+from .ranges import SampleRange, type_range
 from .samples import without_equal_channels
 
 if TYPE_CHECKING:
@@ -75,6 +75,16 @@ class PictureFile:
     def icc_profile(self) -> bytes | None:
         """The colour profile."""
         return self.metadata.icc_profile
+
+    @property
+    def channels(self) -> int:
+        """How many there are, transparency included."""
+        return 1 if self.samples.ndim == 2 else int(self.samples.shape[2])
+
+    @property
+    def limits(self) -> SampleRange:
+        """Samples of black and white: `sample_range`, or where there is none those of the sample type."""
+        return self.sample_range or type_range(self.samples.dtype)
 
 
 def decode(stream: BinaryIO, indices: bool = False) -> PictureFile:

@@ -27,6 +27,11 @@ class PictureFormat:
         """Sample types of pictures of so many channels, widest first."""
         return self.colour_dtypes if self.colour_dtypes and channels > 2 else self.dtypes
 
+    def dtype_for(self, dtype: str, channels: int) -> str:
+        """Sample type that a picture of `dtype` has in a file: its own, or the widest where that cannot be held."""
+        held = self.dtypes_for(channels)
+        return dtype if dtype in held else held[0]
+
 
 _JPEG = PictureFormat("JPEG", (1, 3), ("uint8",), (("quality", 95), ("subsampling", 0)))
 _TIFF = PictureFormat("TIFF", (1, 2, 3, 4), ("float64", "float32", "float16", "uint16", "uint8"))

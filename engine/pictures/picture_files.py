@@ -127,7 +127,7 @@ def completed(picture: PictureFile, sample_range: object = None, *, anywhere: bo
     picture = _with_suitable_profile(_with_range(replace(picture, samples=samples), sample_range))
     colors, _ = split_transparency(samples)
     if not anywhere or picture.sample_range is not None or found_range(colors) is None:
-        _check_floats(samples, picture.sample_range or type_range(samples.dtype))
+        _check_floats(samples, picture.limits)
     return picture
 
 
@@ -164,7 +164,7 @@ def _unit_colors(source: Place, picture: PictureFile, dtype: np.dtype[Any] | Non
     warn_of(source, picture, remedy=SCALE_FIRST)
     colors, _ = split_transparency(picture.samples)
     with named_errors(source):
-        return to_unit(colors, picture.sample_range or type_range(colors.dtype), dtype)
+        return to_unit(colors, picture.limits, dtype)
 
 
 def warn_of(source: Place, picture: PictureFile, *, stretched: bool = False, remedy: str = NAME_RANGE) -> None:
@@ -242,8 +242,8 @@ def as_held(
     """
     limits = type_range(samples.dtype) if sample_range is None else check_sample_range(sample_range, samples.dtype)
     _check_floats(samples, limits, clipped=chosen.name != "TIFF")
-    dtypes = chosen.dtypes_for(samples.shape[2])
-    return (samples, limits) if samples.dtype.name in dtypes else _converted(samples, limits, np.dtype(dtypes[0]))
+    dtype = chosen.dtype_for(samples.dtype.name, samples.shape[2])
+    return (samples, limits) if samples.dtype.name == dtype else _converted(samples, limits, np.dtype(dtype))
 
 
 def _converted(
@@ -279,10 +279,10 @@ def _with_range(picture: PictureFile, sample_range: object) -> PictureFile:
 
 
 def _with_suitable_profile(picture: PictureFile) -> PictureFile:
-    channels = 1 if picture.samples.ndim == 2 else picture.samples.shape[2]
-    if suits(picture.icc_profile, channels):
+    if suits(picture.icc_profile, picture.channels):
         return picture
-    remark = f"its colour profile is not one of {'colours' if channels > 2 else 'grays'}, as the picture is; left out"
+    kind = "colours" if picture.channels > 2 else "grays"
+    remark = f"its colour profile is not one of {kind}, as the picture is; left out"
     metadata = replace(picture.metadata, icc_profile=None)
     return replace(picture, metadata=metadata, remarks=(*picture.remarks, remark))
 

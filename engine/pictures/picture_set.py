@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureWarning
 from .picture_files import load_picture, named_errors
-from .ranges import SCALE_FIRST, to_unit, type_range, unused_range
+from .ranges import SCALE_FIRST, to_unit, unused_range
 from .samples import split_transparency
 from .streams import Place, name_of
 
@@ -53,7 +53,7 @@ class PictureSet:
             found = [*ends, low, high]
             self._ends[colors.dtype] = [min(found), max(found)], [*names, name]
         with named_errors(source):
-            return to_unit(colors, picture.sample_range or type_range(colors.dtype))
+            return to_unit(colors, picture.limits)
 
     def tell(self) -> None:
         """Warn of everything that was assumed of the pictures so far, each thing once.
