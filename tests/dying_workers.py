@@ -8,6 +8,7 @@ import warnings
 
 from spikeunet.engine.evaluation import local_workers
 from spikeunet.engine.evaluation.picture_task import Outcome
+from spikeunet.engine.learning.finetune import share_processes
 
 DEADLY = "deadly.png"
 
@@ -25,12 +26,12 @@ def evaluate_nothing(connection):
         return
 
 
-def exit_at_once(connection):
+def exit_at_once(connection, *_arguments):
     """As a worker that cannot start."""
     os._exit(3)
 
 
-def die_at_once(connection):
+def die_at_once(connection, *_arguments):
     """As a worker that is killed before it starts."""
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -44,3 +45,14 @@ def evaluate_with_a_warning(connection):
 def _warns(task):
     warnings.warn(f"{task.example.name} is odd", UserWarning, stacklevel=1)
     return Outcome(task, ({},))
+
+
+def train_with_an_error(connection, *_arguments):
+    """As a worker of a training, with an error that nobody expects."""
+    connection.send({})
+    name, work = connection.recv()
+    connection.send(share_processes._attempt(_find, (name, work)))
+
+
+def _find(_work):
+    raise KeyError("lost")

@@ -74,6 +74,10 @@ _settings_options = grouped(
         "--weight-decay", type=float, metavar="W",
         help="Share of the weights, times the rate, that each step takes off them.",
     ),
+    click.option(
+        "--shares", type=int, metavar="N", default=1, show_default="1, or as many as --processes",
+        help="Parts of a batch whose gradients are added up: what the numbers depend on where --processes differ.",
+    ),
     click.option("--seed", type=int, metavar="K", default=0, show_default=True),
 )  # fmt: skip
 
@@ -152,6 +156,12 @@ _settings_options = grouped(
 @click.option("--log", type=FILE, metavar="FILE", help="CSV log.  [default: OUT.csv]")
 @click.option("--curve", type=FILE, metavar="FILE", help="Picture of the course.  [default: OUT.png]")
 @threads_option
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Share each batch out to N processes; --threads is then for each.  [default: none, threads alone]",
+)
 @click.option("--description", help="A line about the model.")
 def finetune(
     model: str,
@@ -166,6 +176,7 @@ def finetune(
     log: Path | None,
     curve: Path | None,
     threads: int | None,
+    processes: int | None,
     description: str | None,
     **options: Any,
 ) -> None:
@@ -222,7 +233,7 @@ def finetune(
         if folder is not None and folder.is_dir():
             (tell_skipped_by_class if task == "classify" else tell_skipped)(folder)
     network = work.network if thresholds is None else with_thresholds(work.network, thresholds)
-    trainer = Trainer(network, work.batches, settings, threads)
+    trainer = click.get_current_context().with_resource(Trainer(network, work.batches, settings, threads, processes))
     run = TrainingRun(trainer, files, work, interval)
     if resume:
         run.resume()
@@ -298,6 +309,7 @@ def _settings(options: dict[str, Any], task: str) -> Settings:
         weight_bits=options["weight_bits"],
         batch_norm=options["batch_norm"],
         weight_decay=options["weight_decay"],
+        shares=options["shares"],
         seed=options["seed"],
     )
 

@@ -10,6 +10,7 @@ moments/NAME           float32 the optimiser's state
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -134,9 +135,11 @@ def _check_run(path: str | os.PathLike[str], state: dict[str, Any], trainer: Res
     if state["fingerprint"] != trainer.fingerprint:
         raise ModelFileError(f"{os.fspath(path)}: is a checkpoint of another {trainer.starts_from}; {_REMEDY}")
     settings = json.loads(json.dumps(trainer.settings.as_json()))
-    other = [name for name in settings if settings[name] != state["settings"].get(name)]
+    # A file that is older than a setting was written when all runs were as its default has them.
+    before = {each.name: each.default for each in dataclasses.fields(trainer.settings)} | state["settings"]
+    other = [name for name in settings if settings[name] != before[name]]
     if other:
-        was = ", ".join(f"{name} {state['settings'].get(name)}, now {settings[name]}" for name in other)
+        was = ", ".join(f"{name} {before[name]}, now {settings[name]}" for name in other)
         raise ModelFileError(f"{os.fspath(path)}: is a checkpoint of other settings ({was}); use those, or {_REMEDY}")
 
 

@@ -19,6 +19,8 @@ METHODS = ("flow", "bptt")
 MAXIMUM_ITERATIONS = 10**9
 """More than this no run comes to the end of: at a millisecond each, eleven days."""
 
+MAXIMUM_SHARES = 256
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -65,6 +67,9 @@ class Settings:
         1/sqrt(2) is usual); see batch_norm.py. For bptt. The result has them folded.
     weight_decay : float or None
         Share of the weights, times the learning rate, that is taken off them at each step: with Adam that is AdamW.
+    shares : int
+        Run each batch in so many parts, 1 to 256, whose gradients are added up in their order; see shares.py. What is
+        found is rounded otherwise than that of a batch as a whole. Not with batch norms, which need all of it.
     seed : int
         Of the generator that draws the batches.
 
@@ -94,18 +99,19 @@ class Settings:
     weight_bits: int | None = None
     batch_norm: float | None = None
     weight_decay: float | None = None
+    shares: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_steps(self.steps)
         if self.method not in METHODS:
             raise InputError(f"method must be one of {', '.join(METHODS)} (got {self.method!r})")
-        for name, least in (("iterations", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(f"{name} must be a whole number of at least {least} (got {value!r})")
-        if self.iterations > MAXIMUM_ITERATIONS:
-            raise InputError(f"iterations must be at most {MAXIMUM_ITERATIONS} (got {self.iterations})")
+        for name, least, most in (
+            ("iterations", 1, MAXIMUM_ITERATIONS),
+            ("shares", 1, MAXIMUM_SHARES),
+            ("seed", 0, None),
+        ):
+            check_whole(name, getattr(self, name), least, most)
         loss_named(self.loss, self.class_weights)
         optimizer_named(self.optimizer, self.momentum)
         _check(self.rate > 0, "the learning rate must be positive", self.rate)
@@ -114,17 +120,30 @@ class Settings:
         if self.weight_bits is not None:
             check_bits(self.weight_bits)
         if self.batch_norm is not None:
-            _check(self.batch_norm > 0, "the scale of batch norms must be positive", self.batch_norm)
-            if self.method != "bptt":
-                raise InputError(f"batch norms are trained through time; take the method bptt (got {self.method!r})")
+            self._check_batch_norm(self.batch_norm)
         if self.weight_decay is not None:
             _check(self.weight_decay >= 0, "the weights' decay must not be negative", self.weight_decay)
         if self.clip is not None:
             _check(self.clip > 0, "the gradient's largest norm must be positive", self.clip)
 
+    def _check_batch_norm(self, scale: float) -> None:
+        _check(scale > 0, "the scale of batch norms must be positive", scale)
+        if self.method != "bptt":
+            raise InputError(f"batch norms are trained through time; take the method bptt (got {self.method!r})")
+        if self.shares > 1:
+            raise InputError(f"batch norms need the whole batch at a time; train them in one share (got {self.shares})")
+
     def as_json(self) -> dict[str, Any]:
         """The settings as JSON values."""
         return dataclasses.asdict(self)
+
+
+def check_whole(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """InputError where a value is no whole number of that range."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{name} must be a whole number of at least {least} (got {value!r})")
+    if most is not None and value > most:
+        raise InputError(f"{name} must be at most {most} (got {value})")
 
 
 def _check(in_range: bool, rule: str, value: float) -> None:

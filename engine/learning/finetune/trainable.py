@@ -25,7 +25,7 @@ from ...fixed_point import quanta_of_layers, rounded_arrays
 from ...graph import Network, Neurons, Node, Output, Projection, Synapses, Weighted
 from .batch_norm import PARTS, first_arrays, normed, normed_nodes, thresholds_behind, without_norms
 from .passes import refuse_untrainable
-from .trainable_arrays import in_kernel_order, with_arrays
+from .trainable_arrays import in_kernel_order, with_arrays, with_initial
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]
@@ -119,10 +119,7 @@ class Trainable:
                     parts = tuple(parameters[f"{node.name}.{part}"] for part in PARTS)
                     made = normed(node, weight, bias, parts)
             elif isinstance(node, Neurons) and f"{node.name}.initial" in parameters:
-                initial = float(parameters[f"{node.name}.initial"][0])
-                # NeuronModel is a protocol; every model is a dataclass with this field.
-                model: Any = node.model
-                made = with_arrays(node, model=dataclasses.replace(model, initial=initial))
+                made = with_initial(node, parameters[f"{node.name}.initial"])
             nodes.append(made)
         return self.source.replace(nodes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,13 @@ def with_arrays(node: Any, **fields: Any) -> Any:
     made = object.__new__(type(node))
     made.__dict__.update(node.__dict__ | fields)
     return made
+
+
+def with_initial(node: Any, initial: Array) -> Any:
+    """A copy of a Neurons node whose initial potential is that of an array (1,)."""
+    # NeuronModel is a protocol; every model is a dataclass with this field.
+    model: Any = node.model
+    return with_arrays(node, model=dataclasses.replace(model, initial=float(initial[0])))
 
 
 def in_kernel_order(weight: Array) -> Array:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, SpikeunetError
 from ...files.model_file import save_model
 from ...graph import Network
 from ...tasks.restorers import prediction_in
 from ...threads import using_threads
-from .bptt import run_through_time, time_gradients
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .data import Batches
-from .flow import flow_gradients, run_flow
 from .losses import OF_PICTURES, loss_named
 from .optimizers import clip_factor, decay_weights, gradient_norm, optimizer_named, update_averages
-from .penalty import SpikePenalty
-from .settings import Settings
+from .runs import Run, Runner, numbers_may_leave_their_range
+from .settings import MAXIMUM_SHARES, Settings, check_whole
+from .share_processes import ShareProcesses
+from .shares import run_shares
 from .teaching import TaughtBatches
 from .trainable import Trainable
 
@@ -59,16 +59,6 @@ class StepReport:
     accumulates_per_pixel: float
 
 
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """A forward run, whichever method: its output, what was emitted in all, and how to get from there to gradients."""
-
-    output: Array
-    accumulated: Callable[[], Mapping[str, Array]]
-    accumulates: Callable[[SpikePenalty], int]
-    gradients: Callable[[Array, Mapping[str, Array]], dict[str, Array]]
-
-
 class Trainer:
     """State of a training run, with the verbs of the other methods: step, validate, checkpoint, resume, save.
 
@@ -83,9 +73,24 @@ class Trainer:
     settings : Settings
     threads : int, optional
         Worker threads; by default all processors. The numbers do not depend on how many there are.
+    processes : int, optional
+        Run the shares of each batch in so many processes, each of so many threads (by default the processors are
+        shared by them). The numbers depend on `settings.shares` alone, which become as many where they are 1.
+        Processes end with `close`, or with the `with` statement that the trainer is used in.
     """
 
-    def __init__(self, network: Network, batches: Batches, settings: Settings, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        batches: Batches,
+        settings: Settings,
+        threads: int | None = None,
+        processes: int | None = None,
+    ) -> None:
+        if processes is not None:
+            check_whole("processes", processes, 1, MAXIMUM_SHARES)
+            if settings.shares == 1:
+                settings = dataclasses.replace(settings, shares=processes)
         self.trainable = Trainable(
             network,
             settings.scales,
@@ -106,7 +111,19 @@ class Trainer:
         self.iteration = 0
         self.notes: dict[str, Any] = {}
         self._loss = loss_named(settings.loss, settings.class_weights)
-        self._penalties: dict[tuple[int, ...], SpikePenalty] = {}
+        self._runner = Runner(network, settings)
+        self._processes = None if processes is None else ShareProcesses(network, settings, processes, threads)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes, where there are such; the next step would start new ones."""
+        if self._processes is not None:
+            self._processes.close()
 
     starts_from = "network"
 
@@ -149,16 +166,11 @@ class Trainer:
 
     def _step(self) -> StepReport:
         batch, target = self.batches.draw(self.generator)
-        penalty = self._penalty(batch)
-        # Training may overflow; the check below says so.
-        with np.errstate(over="ignore", invalid="ignore"):
+        with numbers_may_leave_their_range():
             run, loss, gradients = self._back(batch, target)
             norm = gradient_norm(gradients)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise InputError(
-                f"training diverged at iteration {self.iteration + 1} (loss {loss:g}, gradient norm {norm:g}); "
-                "start again with a smaller learning rate"
-            )
+            raise self._diverged(f"loss {loss:g}, gradient norm {norm:g}")
         rate = self.settings.rate * self.settings.schedule(self.iteration, self.settings.iterations)
         if self.settings.weight_decay is not None:
             decay_weights(self.parameters, gradients, rate * self.settings.weight_decay)
@@ -166,10 +178,8 @@ class Trainer:
         if self.settings.average:
             update_averages(self.averages, self.parameters, self.settings.average, self.iteration)
         self.iteration += 1
-        accumulates = run.accumulates(penalty) / (batch.size / batch.shape[3])
-        return StepReport(
-            self.iteration, loss, penalty.value(run.accumulated(), self.settings.steps), norm, rate, accumulates
-        )
+        accumulates = run.accumulates() / (batch.size / batch.shape[3])
+        return StepReport(self.iteration, loss, run.penalty(), norm, rate, accumulates)
 
     def gradients(self, batch: Array, target: Array) -> tuple[float, dict[str, Array]]:
         """Loss of a batch such as `batches.draw` gives, and gradients of the trained parameters, penalty included."""
@@ -177,13 +187,29 @@ class Trainer:
             _, loss, gradients = self._back(batch, target)
         return loss, gradients
 
-    def _back(self, batch: Array, target: Array) -> tuple[_Run, float, dict[str, Array]]:
+    def _back(self, batch: Array, target: Array) -> tuple[Run, float, dict[str, Array]]:
         """Run forward, compare, and go back to the parameters."""
-        weight, penalty = self.settings.penalty, self._penalty(batch)
-        run = self._run(self.trainable.network(self.parameters), batch)
+        network = self.trainable.network(self.parameters)
+        try:
+            run = self._run(network, batch)
+        except SpikeunetError:
+            if all(np.isfinite(array).all() for array in _numbers(network)):
+                raise
+            raise self._diverged("weights that are no numbers") from None
         loss, gradient = self._compared(run.output, target, batch)
-        extra = penalty.gradients(weight, run.accumulated(), self.settings.steps) if weight else {}
-        return run, loss, self.trainable.pull_back(self.parameters, run.gradients(gradient, extra))
+        return run, loss, self.trainable.pull_back(self.parameters, run.gradients(gradient))
+
+    def _diverged(self, found: str) -> InputError:
+        return InputError(
+            f"training diverged at iteration {self.iteration + 1} ({found}); start again with a smaller learning rate"
+        )
+
+    def _run(self, network: Network, batch: Array) -> Run:
+        if self._processes is not None:
+            return self._processes.run(network, batch)
+        if self.settings.shares > 1:
+            return run_shares(self._runner, network, batch)
+        return self._runner.run(network, batch)
 
     def _compared(self, output: Array, target: Array, batch: Array) -> tuple[float, Array]:
         """Loss, and its gradient by the output; of pictures of what the network leaves where it puts out noise."""
@@ -214,6 +240,8 @@ class Trainer:
         for name in ("weight_bits", "batch_norm", "weight_decay"):
             if getattr(settings, name) is not None:
                 done[name] = getattr(settings, name)
+        if settings.shares > 1:
+            done["shares"] = settings.shares
         if self.teacher is not None:
             done["teacher"] = self.teacher
         before = self.trainable.source.metadata.get("fine_tuning")
@@ -252,30 +280,6 @@ class Trainer:
         """
         read_checkpoint(path, self)
 
-    def _run(self, network: Network, batch: Array) -> _Run:
-        settings = self.settings
-        if settings.method == "flow":
-            tape = run_flow(network, batch, settings.steps)
-            return _Run(
-                tape.output,
-                lambda: tape.values,
-                lambda _: tape.accumulates,
-                lambda gradient, extra: flow_gradients(network, tape, gradient, extra),
-            )
-        through = run_through_time(network, batch, settings.steps, settings.surrogate)
-        return _Run(
-            through.output,
-            functools.cache(through.accumulated),
-            lambda penalty: penalty.accumulates(through.values),
-            lambda gradient, extra: time_gradients(network, through, gradient, extra),
-        )
-
-    def _penalty(self, batch: Array) -> SpikePenalty:
-        _, height, width, channels = batch.shape
-        if batch.shape[1:] not in self._penalties:
-            self._penalties[batch.shape[1:]] = SpikePenalty(self.trainable.source, (channels, height, width))
-        return self._penalties[batch.shape[1:]]
-
 
 def finetune(
     network: Network,
@@ -287,6 +291,7 @@ def finetune(
     resume: bool = False,
     observe: Callable[[Trainer, StepReport], None] | None = None,
     threads: int | None = None,
+    processes: int | None = None,
 ) -> Network:
     """Fine-tune a spiking network.
 
@@ -308,6 +313,8 @@ def finetune(
         Called after each iteration.
     threads : int, optional
         Worker threads; by default all processors.
+    processes : int, optional
+        Run the shares of each batch in so many processes; see Trainer.
 
     Returns
     -------
@@ -320,23 +327,28 @@ def finetune(
     ModelFileError
         If the checkpoint cannot be read or belongs to another run.
     """
-    trainer = Trainer(network, batches, settings or Settings(), threads)
     check_interval(interval)
-    if resume:
-        if checkpoint is None:
-            raise InputError("resume needs the path of a checkpoint (got none)")
-        trainer.resume(checkpoint)
-    while not trainer.finished:
-        report = trainer.step()
-        if checkpoint is not None and (trainer.iteration % interval == 0 or trainer.finished):
-            trainer.checkpoint(checkpoint)
-        if observe is not None:
-            observe(trainer, report)
-    return trainer.result()
+    with Trainer(network, batches, settings or Settings(), threads, processes) as trainer:
+        if resume:
+            if checkpoint is None:
+                raise InputError("resume needs the path of a checkpoint (got none)")
+            trainer.resume(checkpoint)
+        while not trainer.finished:
+            report = trainer.step()
+            if checkpoint is not None and (trainer.iteration % interval == 0 or trainer.finished):
+                trainer.checkpoint(checkpoint)
+            if observe is not None:
+                observe(trainer, report)
+        return trainer.result()
+
+
+def _numbers(network: Network) -> Iterator[Array]:
+    """Weights and biases, of which there are none but finite ones in any network but one in training."""
+    for node in network.nodes:
+        yield from (getattr(node, part) for part in ("weight", "bias") if hasattr(node, part))
 
 
 def check_interval(interval: int) -> int:
     """`interval` where it is a positive whole number; InputError otherwise."""
-    if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
-        raise InputError(f"the checkpoint interval must be a whole number of at least 1 (got {interval!r})")
+    check_whole("the checkpoint interval", interval, 1)
     return interval
