@@ -332,3 +332,27 @@ def test_a_signal_before_the_command_can_run(when, number):
     command = [sys.executable, "-c", STARTING, str(int(number)), when]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (SIGNALS[number][0], "", "")
+
+
+# A worker says what it has held back since it was started.
+WORKER = """
+import signal
+from spikeunet.engine.worker_processes import WorkerProcess
+
+def serve(connection):
+    connection.send(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+if __name__ == "__main__":
+    workers = [WorkerProcess(serve), WorkerProcess(serve)]
+    for worker in workers:
+        print(sorted(map(int, worker.connection.recv())))
+        worker.end()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs masks of signals")
+def test_every_worker_starts_with_ctrl_c_held_back(tmp_path):
+    (tmp_path / "script.py").write_text(WORKER, "utf-8")
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"[{int(signal.SIGINT)}]\n" * 2, "")
