@@ -10,10 +10,11 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
+from .kernels.held_back import signals_held_back
 from .threads import run_in_background
 
 CONTEXT = get_context("spawn")
@@ -90,12 +91,19 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back while a process starts, which inherits that: it would fill the terminal with its traceback."""
+    """Hold Ctrl-C back while a process starts, which inherits that: it would fill the terminal with its traceback.
+
+    SIGTERM, too, which the process does not inherit: half of what it is sent would make it fail just so.
+    """
     if not hasattr(signal, "pthread_sigmask"):
-        yield
+        with signals_held_back():
+            yield
         return
+    # Started by the first process otherwise, and then Ctrl-C is let through again.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with signals_held_back():
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -513,12 +513,16 @@ def test_a_signal_leaves_nothing_behind(tmp_path, model, number, status, told):
     process = subprocess.Popen(
         [*command, "--model", model, "--steps", "1000"], cwd=folder, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
-    while not begun.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 60
+        while not begun.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert (process.returncode, errors) == (status, told)
     assert [path.name for path in folder.iterdir()] == ["in.png"]
 

@@ -144,7 +144,7 @@ def test_a_planted_test_on_a_kind_is_found(file, test):
 
 @pytest.mark.parametrize("test", ["isinstance(node, Conv2d | Linear)", "type(node) is Scale", "issubclass(kind, Add)"])
 def test_a_planted_test_is_found_where_kinds_are_chosen(test):
-    (fault,) = faults("converters/onnx/builder.py", f"found = {test}\n")[:1]
+    (fault,) = faults("converters/onnx/walk.py", f"found = {test}\n")[:1]
     assert "asks for" in fault
 
 
@@ -153,7 +153,7 @@ def test_a_planted_pattern_is_found(pattern):
     text = f"match node:\n    case {pattern}:\n        pass\n"
     assert faults("converters/architectures/spiking_unet.py", text)
     assert faults("engine/learning/finetune/flow.py", text)
-    assert faults("converters/onnx/builder.py", text)
+    assert faults("converters/onnx/walk.py", text)
 
 
 @pytest.mark.parametrize(

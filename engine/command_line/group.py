@@ -18,8 +18,9 @@ from .doctor import doctor
 from .evaluate import evaluate
 from .export import export
 from .finetune import finetune
-from .guard import InterruptionError, guarded
+from .guard import guarded
 from .info import info
+from .interruptions import InterruptionError
 from .messages import shown_messages
 from .models import models
 from .output import add_output_options, print_data

@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
-from typing import NoReturn
+from collections.abc import Callable
+from contextlib import suppress
 
 import click
 
 from ..errors import SpikeunetError, printable
+from .interruptions import STATUS_INTERRUPTED, InterruptionError, Interruptions
 from .streams import usable_streams
 
 STATUS_BROKEN_PIPE = 1
 STATUS_ERROR = 2
-STATUS_INTERRUPTED = 130
-STATUS_TERMINATED = 143
-
-
-class InterruptionError(Exception):
-    """Ctrl-C during a command, which click would take for its own affair; says what is left, if anything is."""
 
 
 def guarded(run: Callable[[], object]) -> int:
-    """Run a command and return the exit status: 0, 2 after an error, 130 after Ctrl-C, 1 after a broken pipe."""
-    with usable_streams():
-        return _status(run)
+    """Run a command and return the exit status.
+
+    0, 2 after an error, 130 after Ctrl-C, 143 after SIGTERM, 1 after a broken pipe.
+    """
+    with usable_streams(), Interruptions() as interruptions:
+        status, raised = interruptions.result_of(lambda: _flushed(run))
+        return _status(status, raised)
 
 
-def _status(run: Callable[[], object]) -> int:
+def _flushed(run: Callable[[], object]) -> object:
+    status = run()
+    sys.stdout.flush()
+    return status
+
+
+def _status(status: object, raised: BaseException | None) -> int:
     try:
-        with _termination_as_exit(), _interruptions_kept():
-            status = run()
-            sys.stdout.flush()
+        if raised is not None:
+            raise raised
     except (KeyboardInterrupt, InterruptionError, click.Abort) as error:
         remark(f"spikeunet: interrupted{f'; {error}' if str(error) else ''}")
         return STATUS_INTERRUPTED
@@ -92,62 +93,6 @@ def system_message(error: OSError) -> str:
     """`file: reason`, without the number."""
     reason = error.strerror or str(error)
     return f"{os.fsdecode(error.filename)}: {reason}" if isinstance(error.filename, (str, bytes)) else reason
-
-
-@contextmanager
-def _termination_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that temporary files are removed."""
-
-    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(STATUS_TERMINATED)
-
-    try:
-        previous = signal.signal(signal.SIGTERM, leave)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-_AGAIN = 0.05
-"""Seconds after which an interruption that was lost is raised once more."""
-
-
-@contextmanager
-def _interruptions_kept() -> Iterator[None]:
-    """Raise again what a signal raised where nobody could catch it: in what LLVM calls back while it compiles.
-
-    Python would print a traceback and go on, or fail in another way.
-    """
-    lost: list[BaseException] = []
-    unraisable = sys.unraisablehook
-
-    def again(_number: int = 0, _frame: FrameType | None = None) -> NoReturn:
-        raise lost[0]
-
-    def keep(unraised: sys.UnraisableHookArgs) -> None:
-        if not isinstance(unraised.exc_value, (KeyboardInterrupt, SystemExit)):
-            unraisable(unraised)
-            return
-        lost.append(unraised.exc_value)
-        with suppress(ValueError, AttributeError):  # another thread, or a system without timers
-            signal.signal(signal.SIGALRM, again)
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
-
-    sys.unraisablehook = keep
-    try:
-        yield
-    except Exception:
-        if lost:
-            again()
-        raise
-    finally:
-        sys.unraisablehook = unraisable
-        if lost and hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _discard_stdout() -> None:

@@ -10,7 +10,8 @@ import click
 
 from ..errors import InputError
 from .console import print_line
-from .guard import STATUS_TERMINATED, remark
+from .guard import remark
+from .interruptions import STATUS_TERMINATED
 from .options import grouped
 from .output import asks_for_json, is_quiet
 

@@ -1,1 +1,1 @@
-"""Compiled kernels on plain arrays: no validation, no objects. Every kernel has a slow twin in tests/reference.py."""
+"""Compiled kernels on plain arrays: no validation, no objects. What they compute, engine/testing writes out slowly."""

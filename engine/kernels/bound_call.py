@@ -20,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .compilation import InnerKernel, compiled_bare, compiled_callback, kept, kernel
+from .compilation import InnerKernel, compiled_bare, compiled_callback, kept, kernel, undisturbed
 
 
 def bind(kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, NDArray[np.int64]]:
@@ -33,9 +33,10 @@ def bind(kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, NDArray[np.int64
     key = kernel, compute_fingerprint(arguments)
     known = _addresses.get(key)
     if known is None:
-        signature = tuple(map(numba.typeof, arguments))
-        caller = _caller(types.Tuple((types.int64, types.Tuple(signature))))
-        known = _addresses[key] = caller.address, _kernel_address(kernel, (types.int64, *signature))
+        with undisturbed():
+            signature = tuple(map(numba.typeof, arguments))
+            caller = _caller(types.Tuple((types.int64, types.Tuple(signature))))
+            known = _addresses[key] = caller.address, _kernel_address(kernel, (types.int64, *signature))
     function, address = known
     return function, np.array([address, *words(arguments)], np.int64)
 

@@ -21,6 +21,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 
 from ..kernel_cache import KernelCache
+from .held_back import signals_held_back
 
 _FOLDER = Path(__file__).parent
 
@@ -33,7 +34,7 @@ class Kernel(CPUDispatcher):
 
     def compile(self, sig: Any) -> Any:
         """Compile for some types, or load what has been."""
-        with _no_collections():
+        with undisturbed():
             return super().compile(sig)
 
 
@@ -94,18 +95,19 @@ def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
     options = {"error_model": "numpy", "_nrt": False}
     callback: Any = CFunc(function, sigutils.normalize_signature(signature), {}, options)
     callback._cache = _cache(function, "callback")
-    with _no_collections():
+    with undisturbed():
         callback.compile()
     return callback
 
 
 @contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """Have Python look for no cycles meanwhile: Numba makes so many objects that it would do so all the time.
+def undisturbed() -> Iterator[None]:
+    """What compiling goes on in: signals wait for its end, and Python looks for no cycles meanwhile.
 
-    Under Numba's lock, for which a fork waits, so that no process is left without collections.
+    Numba makes so many objects that it would do so all the time. Under Numba's lock, for which a fork waits, so that no
+    process is left without collections.
     """
-    with global_compiler_lock:
+    with signals_held_back(), global_compiler_lock:
         collects = gc.isenabled()
         gc.disable()
         try:

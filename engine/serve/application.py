@@ -212,7 +212,7 @@ def _folder() -> Iterator[Path]:
 @contextmanager
 def _signals(ended: asyncio.Future[int]) -> Iterator[None]:
     """Note the first signal that asks for the end; where the system has no such handlers, Python's own do."""
-    loop, handled = asyncio.get_running_loop(), []
+    loop, before = asyncio.get_running_loop(), {}
 
     def note(number: int) -> None:
         if not ended.done():
@@ -222,10 +222,14 @@ def _signals(ended: asyncio.Future[int]) -> Iterator[None]:
         number = getattr(signal, name, None)
         with suppress(NotImplementedError, RuntimeError, ValueError):
             if number is not None:
+                handler = signal.getsignal(number)
                 loop.add_signal_handler(number, note, number)
-                handled.append(number)
+                before[number] = handler
     try:
         yield
     finally:
-        for number in handled:
+        for number, handler in before.items():
+            # Which puts Python's own handlers there, whatever was there before.
             loop.remove_signal_handler(number)
+            if handler is not None:
+                signal.signal(number, handler)
