@@ -146,7 +146,7 @@ MUTATIONS = [
     ),
     Mutation(
         "memory of events is given away while they are read",
-        "simulation/memory/shared_memory.py",
+        "simulation/memory/queue_memory.py",
         "if part[2] >= index]",
         "if part[2] > index]",
     ),

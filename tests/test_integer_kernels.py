@@ -35,7 +35,7 @@ from spikeunet.engine.kernels.tables import SEGMENT
 from spikeunet.engine.memory import Shelf
 from spikeunet.engine.simulation.bands import band_rows, bound_program, layer_run
 from spikeunet.engine.simulation.currents import sources as event_sources
-from spikeunet.engine.simulation.memory import queue_memory, scratch
+from spikeunet.engine.simulation.memory import queue_memory, worker_memory
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
@@ -233,7 +233,7 @@ def used_memory(compiled=True):
 
     Layer by layer, the end is that of what a layer asks for; of compiled calls, what all of its layers ask for.
     """
-    get, new, behind = scratch.Scratch._array, np.empty, {}
+    get, new, behind = worker_memory.Scratch._array, np.empty, {}
 
     def array(self, name, size, dtype):
         found = get(self, name, size + 4096, dtype)
@@ -259,7 +259,7 @@ def used_memory(compiled=True):
         return found
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(scratch.Scratch, "_array", array)
+        monkeypatch.setattr(worker_memory.Scratch, "_array", array)
         monkeypatch.setattr(queue_memory, "_blocks", Shelf(queue_memory.IDLE))
         monkeypatch.setattr(layer_run, "_scratches", Shelf(layer_run.IDLE))
         monkeypatch.setattr(np, "empty", empty)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..kernels.dot_few import few_outputs
 from ..kernels.tables import Reach
 from ..layers.taps import AxisPhase, WeightedTaps
-from ..lazy import lazy_property
+from ..lazy import KnownOf, lazy_property
+from ..memory import called_by_clear_caches
 from ..neurons import is_event_driven, rests_exactly
 from .integer_layer import (
     FULL_RATE_WIDTH,
@@ -25,9 +26,14 @@ from .integer_layer import (
 from .integer_plan import IntegerPlan, make_integer_plan, pack_integers
 from .kernel_choice import EVENT_INTEGERS
 from .layer import Layer
-from .plan import GatherPlan, make_plan
+from .plan import GatherPlan, make_plan, pack_weights, padded_bias
 from .reach import make_reach
-from .weights import PACKED, pack_weights, padded_bias
+
+_packed: KnownOf[WeightedTaps, NDArray[Any]] = KnownOf()
+"""Packed weights of nodes that are alive, so that only the first run of a network packs them; by the kernels that read
+them, and all that says how they lie."""
+
+called_by_clear_caches(_packed.clear)
 
 _MOST_PLANE_BYTES = 1 << 26
 """Of a step, for one output row: the kernels in integers spread out the padding, too, and all rows under a kernel."""
@@ -131,7 +137,7 @@ class GatherLayer(Layer):
 
     def _packed(self, key: tuple[Hashable, ...], pack: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Weights as some kernels read them, packed at the first run of the node with these kernels."""
-        return PACKED.get(self.node, (*key, *self.node.packing_key(self.incoming)), pack)
+        return _packed.get(self.node, (*key, *self.node.packing_key(self.incoming)), pack)
 
     @lazy_property
     def bias(self) -> NDArray[np.float32]:

@@ -17,8 +17,7 @@ from ..kernels.window_block import window_token
 from ..layers.taps import WeightedTaps
 from ..neurons import LevelTable
 from .integer_plan import IntegerPlan, IntegerWeights, integer_quanta, integer_weights, is_exact
-from .plan import GatherPlan
-from .weights import padded_bias
+from .plan import GatherPlan, padded_bias
 
 Quanta = tuple[NDArray[np.uint8], int]
 """(256,) value of each level in quanta; by how many bits a level that is read backwards has to be shifted to the right

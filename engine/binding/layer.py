@@ -22,9 +22,9 @@ from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
 from ..neurons import Arithmetic, LadderModel, LevelTable, arithmetic_of, level_table
 from .kernel_choice import EVENTS, PICTURE, AllowedKernels
+from .plan import padded_bias
 from .products import most_products, most_products_of
 from .stepper import Stepper, stepper_of
-from .weights import padded_bias
 from .window import RowRange, Window, WindowFanOut
 
 _nonzero: KnownOf[Synapses, NDArray[np.int64]] = KnownOf()

@@ -26,10 +26,9 @@ from ..kernels.increments import count_met, write_output
 from ..kernels.quads import PART
 from ..kernels.tables import BAND
 from ..memory import aligned_bytes, aligned_empty
-from ..simulation.bands.compiled_layers import is_compiled
 from ..simulation.bands.layer_run import by_step
-from ..simulation.memory.scratch import Scratch
-from ..simulation.memory.worker_memory import Phase
+from ..simulation.bands.phases import is_compiled
+from ..simulation.memory.worker_memory import Phase, Scratch
 from .costs import NO_CHOICE, costs_of
 from .dirty_taps import dirty_taps, rows_of_bands
 from .layer_increment import LayerIncrement

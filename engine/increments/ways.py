@@ -24,8 +24,7 @@ from ..kernels.window_block import window_token
 from ..memory import aligned_bytes
 from ..simulation.currents.means import pool_tables, window_rows
 from ..simulation.currents.plane_products import TILES
-from ..simulation.memory.scratch import Scratch
-from ..simulation.memory.worker_memory import Phase
+from ..simulation.memory.worker_memory import Phase, Scratch
 
 if TYPE_CHECKING:
     from .kept_layer import KeptLayer

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from ..binding.gather_layer import GatherLayer
 from ..binding.integer_plan import make_integer_plan, pack_integers
 from ..binding.layer import Layer, Source
+from ..binding.plan import padded_bias
 from ..binding.program import Program
 from ..binding.stepper import Stepper
-from ..binding.weights import padded_bias
 from ..kernels.dot import LANES, DotToken, dot_token, host_dots
 from ..lazy import lazy_property
 from ..neurons import Heterogeneous

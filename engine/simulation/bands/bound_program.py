@@ -33,14 +33,11 @@ from ...threads import WorkerThreads
 from ..currents import Inputs, Part, part_of
 from ..currents.sources import counted_sources
 from ..memory.layer_state import LayerState
-from ..memory.queue_memory import QueueMemory
-from ..memory.scratch import Scratch
-from ..memory.shared_memory import memory_places
-from ..memory.worker_memory import WorkerMemory
+from ..memory.queue_memory import QueueMemory, memory_places
+from ..memory.worker_memory import Scratch, WorkerMemory
 from .band_rows import bands_of_layer
-from .compiled_layers import is_compiled
 from .layer_run import THREADED_WORK, by_step, whole_work
-from .phases import LayerBands
+from .phases import LayerBands, is_compiled
 
 IDLE = IdleMemory(1 << 29)
 """Bound programs that are idle, each on a shelf of the program that it belongs to."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...binding import Layer
 from ...binding.layer import Source
+from ...binding.products import products_of
 from ...events import STEPS_PER_QUEUE, EventQueue, joined_rows, level_type
 from ...kernels.arguments import InputRows
 from ...kernels.count import count_uneven_rows, count_zeros_of_rows
@@ -23,11 +24,9 @@ from ..currents import Inputs, Part, part_of
 from ..currents.part import OPERATIONS_OF_A_NEURON, dense_work
 from ..memory.layer_state import LayerState
 from ..memory.queue_memory import QueueMemory, has_memory
-from ..memory.scratch import Scratch
-from ..memory.worker_memory import Phase, WorkerMemory
+from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .band_rows import bands_of_layer
 from .phases import LayerBands
-from .products import add_products
 
 THREADED_WORK = 4_000_000
 """Operations under which a layer is done sooner than a second thread wakes up."""
@@ -151,7 +150,7 @@ class LayerRun:
             for (source, queue), of_source in zip(part.inputs.queues, own, strict=True):
                 _count_source(part, source, queue, of_source)
             if part.layer.most_products is not None:
-                add_products(part.layer, part.inputs, self.steps, own)
+                _add_products(part.layer, part.inputs, self.steps, own)
 
 
 def _count_source(part: Part, source: Source, queue: EventQueue, counts: NDArray[np.int64]) -> None:
@@ -164,6 +163,34 @@ def _count_source(part: Part, source: Source, queue: EventQueue, counts: NDArray
     if zero is not None:
         events = (queue.start, queue.channels, queue.levels)
         count_zeros_of_rows(*events, rows, zero, source.channel_offset, counts[1, 0])
+
+
+def _add_products(layer: Layer, inputs: Inputs, steps: int, counts: Sequence[NDArray[np.int64]]) -> None:
+    """Add the products of a layer's events, and by kind of spike, to (2, 1 + K, 8) int64 of each of its queues.
+
+    Analog values count as events.
+    """
+    channels, height, width = layer.incoming
+    events = np.ones((steps, height, width, channels), np.bool_)
+    levels = [queue.dense_levels().transpose(0, 2, 3, 1) for _, queue in inputs.queues]
+    for (source, _), of_source in zip(inputs.queues, levels, strict=True):
+        events[..., source.place] = of_source != 0
+    found = products_of(layer, events)
+    assert found is not None
+    for (source, _), of_source, count in zip(inputs.queues, levels, counts, strict=True):
+        assert source.levels is not None
+        own = found[..., source.place]
+        for step in range(steps):
+            count[0, : 1 + source.thresholds, step] += source.levels.by_kind(_by_level(of_source[step], own[step]))
+
+
+def _by_level(levels: NDArray[np.uint8], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(256,): the sum of the numbers at each level."""
+    if levels.max(initial=0) <= 1:  # as of binary events; no number stands where there is none
+        found = np.zeros(256, np.int64)
+        found[1] = numbers.sum()
+        return found
+    return np.bincount(levels.ravel(), numbers.ravel(), minlength=256).astype(np.int64)
 
 
 def whole_work(layer: Layer, steps: int) -> int:

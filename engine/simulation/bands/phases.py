@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...binding import Layer
 from ...binding.gather_layer import GatherLayer
+from ...binding.pool_layer import PoolLayer
 from ...binding.stepper import Stepper
-from ...events import EventQueue, mask_bytes
+from ...binding.value_layer import ValueLayer
+from ...events import EventQueue, channel_type, mask_bytes
 from ...float32 import beyond
 from ...kernels.arguments import BandTable, Constant, EventMemory, LadderNeurons, OutputRows
 from ...kernels.compact import compact_rows
@@ -28,12 +31,24 @@ from ...kernels.tables import BAND, Touched
 from ..currents import Part, Target
 from ..memory.layer_state import LayerState
 from ..memory.queue_memory import VECTOR_BYTES, QueueMemory, compress_token
-from ..memory.scratch import Scratch
-from ..memory.worker_memory import Phase, WorkerMemory
+from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .band_rows import Bands
 from .touched_pixels import TouchedPixels
 
 Levels = NDArray[np.unsignedinteger[Any]]
+
+
+def is_compiled(layer: Layer) -> bool:
+    """Whether all phases of a layer of this kind, with what it reads and fires, are kernels that compiled calls run."""
+    ladder = layer.levels is not None and layer.levels.masks and layer.stepper is None
+    if layer.parts != (layer,) or isinstance(layer, ValueLayer) or any(source.delay for source in layer.sources):
+        return False
+    if len({channel_type(source.channels) for source in layer.spiking}) > 1 or not (ladder or layer.neurons is None):
+        return False
+    if layer.analog:
+        return ladder and not layer.spiking and not isinstance(layer, PoolLayer)
+    masks = all(source.levels is not None and source.levels.masks for source in layer.spiking)
+    return masks and (ladder or not isinstance(layer, PoolLayer))
 
 
 class LayerBands:

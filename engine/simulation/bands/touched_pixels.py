@@ -15,8 +15,7 @@ from ...kernels.touched import count_updates, count_updates_of_band, find_touche
 from ..currents import Part
 from ..currents.sources import event_sources
 from ..memory.layer_state import LayerState
-from ..memory.scratch import Scratch
-from ..memory.worker_memory import Phase, WorkerMemory
+from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 
 Fired = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]]]
 """Where the entries of each pixel begin, and their levels."""

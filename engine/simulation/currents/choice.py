@@ -11,9 +11,8 @@ from ...binding.pool_layer import PoolLayer
 from ...binding.value_layer import ValueLayer
 from ..memory.layer_state import LayerState
 from .events import EventCurrents, EventIntegers
-from .inputs import Inputs
 from .means import EventMeans, PlaneMeans
-from .part import Part
+from .part import Inputs, Part
 from .plane_products import PlaneProducts
 from .values import ValueCurrents
 

@@ -16,8 +16,7 @@ from ...kernels.pooling import fire_currents
 from ...kernels.processor import host_lanes
 from ...kernels.sources import packed_sources
 from ...kernels.window_block import window_token
-from ..memory.scratch import Scratch
-from ..memory.worker_memory import Phase, WorkerMemory
+from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .part import Part, Target, most_inputs
 from .sources import event_sources, plane_sources
 

@@ -15,8 +15,7 @@ from ...events import EventQueue
 from ...kernels.arguments import CountedSource, EventSource, PlaneSource
 from ...kernels.decode import MOST_CHUNKS
 from ...kernels.entries import CHUNK
-from .inputs import Inputs
-from .part import EXPECTED_SHARE
+from .part import EXPECTED_SHARE, Inputs
 
 _NO_MASKS = np.zeros(0, np.uint8)
 

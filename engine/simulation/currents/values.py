@@ -13,8 +13,7 @@ from ...float32 import all_finite, beyond
 from ...graph import Rows
 from ...kernels.arguments import BandTable
 from ...kernels.values import emitted_rows
-from ..memory.scratch import Scratch
-from ..memory.worker_memory import Phase, WorkerMemory
+from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .part import Part, Target
 
 _ROWS = 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ...binding import Layer
 from ...float32 import all_finite, beyond
 from ...memory import aligned_empty
-from .awake import awake_in
+from ...neurons import LadderModel
 
 
 @dataclass(eq=False)
@@ -137,7 +138,7 @@ class LayerState:
             return False
         if self.layer.stepper is not None:
             return self.layer.rest is None
-        return awake_in(self.layer, [self.layer.initial[None]])
+        return _awake_in(self.layer, [self.layer.initial[None]])
 
     def show_new(self) -> None:
         """Note that the analog input is another one from now on."""
@@ -170,7 +171,7 @@ class LayerState:
             array.reshape(height, width, -1)[..., :channels] = value.transpose(1, 2, 0)
         self.fresh = False
         if self.awake is not None:
-            self.awake[:] = awake_in(self.layer, [array.reshape(height * width, -1) for array in self.arrays])
+            self.awake[:] = _awake_in(self.layer, [array.reshape(height * width, -1) for array in self.arrays])
 
     def watch(self) -> None:
         """RangeError where a potential or the readout has left the range of float32.
@@ -182,3 +183,34 @@ class LayerState:
                 raise beyond(self.layer.name, "the readout")
         elif self.membrane is not None and not all_finite(self.membrane):
             raise beyond(self.layer.name, "a membrane potential")
+
+
+def _awake_in(layer: Layer, variables: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
+    """(pixels,) where a neuron of a layer that leaves some out may not be at rest.
+
+    `variables` are those of a neuron, each (pixels, padded channels). Where else than in its `rest` a registered model
+    that is event-driven rests, a step alone tells.
+    """
+    own = [each[:, : layer.outgoing[0]] for each in variables]
+    if layer.event_driven and layer.stepper is None:
+        return _wakes(layer, own[0])
+    if layer.rest is None:
+        return np.ones(len(own[0]), np.bool_)
+    return _is_away(own, [each[:, : layer.outgoing[0]] for each in layer.rest])
+
+
+def _is_away(variables: Sequence[NDArray[np.float32]], rest: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
+    """(pixels,) where a bit of a neuron's state is another one than at rest."""
+    away = np.zeros(len(variables[0]), np.bool_)
+    for each, of_rest in zip(variables, rest, strict=True):
+        away |= (each.view(np.uint32) != of_rest.view(np.uint32)).any(axis=1)
+    return away
+
+
+def _wakes(layer: Layer, potentials: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(pixels,) where a ladder without leak fires without a current, or is a zero of which that changes the sign."""
+    assert layer.neurons is not None
+    assert isinstance(layer.neurons.model, LadderModel)
+    negative_zeros = (potentials == 0) & np.signbit(potentials)
+    lowest = layer.neurons.model.firing_constants().compare.min()
+    return np.asarray(((potentials > lowest) | negative_zeros).any(axis=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from ...binding import Layer, Program
 from ...binding.bounds import is_watched
 from ...binding.layer import NOTHING_READ
 from ...binding.window import RowRange
-from ...events import EventQueue, silent_queue, step_groups
+from ...events import EventQueue, joined_rows, silent_queue, step_groups
 from ...float32 import largest_size
 from ...results.result import Result
 from ...results.run import Run
@@ -17,7 +19,6 @@ from ...threads import WorkerThreads
 from ..bands.layer_run import LayerRun
 from ..currents import Inputs, inputs_of
 from ..memory.layer_state import LayerState
-from .row_buffer import RowBuffer
 from .tile_schedule import TileSchedule, TileStep
 
 
@@ -126,3 +127,47 @@ class TiledRun(Run):
                 buffer = self.buffers[source.name]
                 windows[source.name] = [buffer.window(window, group) for group in range(len(self._sizes))]
         return windows
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """The rows first ... last - 1 of a layer; one queue for each group of steps."""
+
+    first: int
+    last: int
+    queues: list[EventQueue]
+
+
+class RowBuffer:
+    """Events of one layer, by rows: appended at the end, dropped from the beginning."""
+
+    def __init__(self) -> None:
+        self._pieces: list[_Piece] = []
+
+    def append(self, rows: RowRange, queues: list[EventQueue]) -> None:
+        """Add the events of rows that follow those added before."""
+        self._pieces.append(_Piece(*rows, queues))
+
+    def drop(self, end: int) -> None:
+        """Forget the rows before `end`, as far as whole pieces consist of them."""
+        self._pieces = [piece for piece in self._pieces if piece.last > end]
+
+    def window(self, rows: RowRange, group: int) -> EventQueue:
+        """Events of some rows in one group of steps; shares memory where they lie in one piece."""
+        first, last = rows
+        parts = [
+            _cut(piece.queues[group], max(first - piece.first, 0), min(last, piece.last) - piece.first)
+            for piece in self._pieces
+            if piece.first < last and piece.last > first
+        ]
+        return joined_rows(parts)
+
+
+def _cut(queue: EventQueue, first: int, last: int) -> EventQueue:
+    """Rows of a queue; entries are shared, and what lies before and behind them is left out."""
+    start = queue.start[first:last]
+    begin, end = int(start[0, 0]), int(start[-1, -1])
+    channels, _, width = queue.shape
+    shape = (channels, last - first, width)
+    masks = None if queue.masks is None else queue.masks[first:last]
+    return EventQueue(shape, queue.steps, start - begin, queue.channels[begin:end], queue.levels[begin:end], masks)
