@@ -233,9 +233,9 @@ def used_memory(compiled=True):
 
     Layer by layer, the end is that of what a layer asks for; of compiled calls, what all of its layers ask for.
     """
-    get, new, behind = worker_memory.Scratch._array, np.empty, {}
+    get, new, behind = worker_memory.Scratch.array, np.empty, {}
 
-    def array(self, name, size, dtype):
+    def array(self, name, size, dtype=np.float32):
         found = get(self, name, size + 4096, dtype)
         whole = self._arrays[name, dtype]
         if compiled:
@@ -259,7 +259,7 @@ def used_memory(compiled=True):
         return found
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(worker_memory.Scratch, "_array", array)
+        monkeypatch.setattr(worker_memory.Scratch, "array", array)
         monkeypatch.setattr(queue_memory, "_blocks", Shelf(queue_memory.IDLE))
         monkeypatch.setattr(layer_run, "_scratches", Shelf(layer_run.IDLE))
         monkeypatch.setattr(np, "empty", empty)

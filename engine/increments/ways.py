@@ -15,7 +15,7 @@ from ..kernels.decode import decode_analog_rows
 from ..kernels.dot import GROUP, LANES
 from ..kernels.dot_dirty import dot_dirty, spread_levels
 from ..kernels.gather_dirty import OFFSET, decode_changes, decode_levels, gather_dirty
-from ..kernels.increment_arguments import ChangeEntries, DirtyTarget, OffsetIntegers, ReadColumns
+from ..kernels.increment_arguments import DirtyTarget, OffsetIntegers, ReadColumns
 from ..kernels.planes import PLANE_GAP
 from ..kernels.pooling import fire_currents, pool_planes
 from ..kernels.processor import host_lanes
@@ -57,9 +57,9 @@ class Ways:
         """What a worker does for a band, in full and, where that can be, from change to change; where levels go."""
         layer, neurons = self.layer, None
         if layer.neurons is not None:
-            potentials = scratch.potentials(layer.padded_channels)
+            potentials = scratch.array("potentials", layer.padded_channels)
             neurons = LadderNeurons(layer.neuron, layer.initial, 0, potentials, 0)
-        words = scratch.words(self._most_rows * layer.outgoing[2] * layer.padded_channels, 1)
+        words = scratch.array("words", self._most_rows * layer.outgoing[2] * layer.padded_channels, np.uint8)
         if not self._sources:
             return [self._anew(scratch, neurons, words)], words
         if isinstance(layer, PoolLayer):
@@ -76,7 +76,7 @@ class Ways:
         inputs = layer.input_rows_of(self._rows)
         height, width = picture.shape[:2]
         rows, offsets = _most(inputs), np.array([source.channel_offset for source in layer.analog])
-        entries = Entries(*scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1))
+        entries = scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1)
         # All columns are unpacked.
         table, spans = self._table(inputs), np.tile(np.array([0, width], np.int64), (height, 1))
         decode = Phase(decode_analog_rows, (table, picture, offsets, entries, layer.incoming[0]))
@@ -88,7 +88,7 @@ class Ways:
         assert isinstance(layer, GatherLayer)
         inputs, (channels, _, width) = layer.input_rows_of(self._rows), layer.incoming
         rows, table = _most(inputs), self._table(inputs)
-        entries = Entries(*scratch.entries(width, rows, rows * width * channels, 1))
+        entries = scratch.entries(width, rows, rows * width * channels, 1)
         nothing: Quanta = (np.zeros(256, np.uint8), -1)
         sources = self._level_sources({source.name: nothing for source, _ in self._sources})
         read = self._read
@@ -117,7 +117,7 @@ class Ways:
         inputs = layer.input_rows_of(self._rows)
         rows, width, row_keys = _most(inputs), layer.incoming[2], layer.incoming[0]
         most = rows * width * sum(source.channels * each.entries_each for source, each in self._sources)
-        entries = ChangeEntries(*scratch.change_entries(width, rows, most))
+        entries = scratch.change_entries(width, rows, most)
         table = self._table(inputs)
         sources = packed_sources(tuple(each.source(source) for source, each in self._sources))
         weights = OffsetIntegers(self._offset_weights, layer.quads.terms.scale)
@@ -153,9 +153,9 @@ class Ways:
         integers = layer.integers
         plan, tokens = integers.plan, integers.tokens(1)
         inputs = np.array([plan.input_rows(*band) for band in self._rows], np.int64)
-        sums = scratch.sums(2 * GROUP * LANES * plan.vectors)
-        dense = DotScratch(scratch.planes(plan.plane_bytes(_most(inputs), 1)), sums, TILES)
-        groups = scratch.groups(self._most_rows * -(-layer.outgoing[2] // GROUP))
+        sums = scratch.array("sums", 2 * GROUP * LANES * plan.vectors, np.int32)
+        dense = DotScratch(scratch.array("planes", plan.plane_bytes(_most(inputs), 1), np.uint8), sums, TILES)
+        groups = scratch.array("groups", self._most_rows * -(-layer.outgoing[2] // GROUP), np.int64)
         table = self._table(inputs)
         weights = ScaledIntegers(integers.weights, integers.terms.scale)
         sources = self._level_sources(integers.terms.quanta)
@@ -172,8 +172,8 @@ class Ways:
         assert layer.pooled_levels is not None
         tables = pool_tables(layer, layer.pooled_levels)
         inputs = window_rows(tables.geometry, self._rows)
-        planes = scratch.planes(_most(inputs) * tables.layout.row_bytes + PLANE_GAP)
-        means = scratch.currents(self._most_rows * layer.outgoing[2] * layer.padded_channels)
+        planes = scratch.array("planes", _most(inputs) * tables.layout.row_bytes + PLANE_GAP, np.uint8)
+        means = scratch.array("currents", self._most_rows * layer.outgoing[2] * layer.padded_channels)
         table, token = self._table(inputs), self._one_pixel
         sources = self._level_sources(layer.pooled_levels.quanta)
         strides = (layer.padded_channels, layer.padded_channels)

@@ -250,7 +250,7 @@ class BoundGroup:
         yield count_uneven_sources, (sources, part.layer.fan_tables, counts)
         if part.zeros_to_count is not None:
             most = max(8 * mask_bytes(source.channels) for source, _ in part.inputs.queues)
-            totals = self._scratches[0].zero_sums(most)
+            totals = self._scratches[0].array("zero sums", most, np.int64)
             yield count_zeros_of_sources, (sources, part.zeros_to_count, totals, counts)
 
     def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from ...binding.gather_layer import GatherLayer
 from ...binding.pool_layer import PoolLayer
 from ...binding.stepper import Stepper
 from ...binding.value_layer import ValueLayer
-from ...events import EventQueue, channel_type, mask_bytes
+from ...events import EventQueue, channel_type, level_type, mask_bytes
 from ...float32 import beyond
 from ...kernels.arguments import BandTable, Constant, EventMemory, LadderNeurons, OutputRows
 from ...kernels.compact import compact_rows
@@ -130,20 +130,20 @@ class LayerBands:
         find = self._touched.find(self._table, memory.scratch, self.part.known)
         if self.layer.neurons is None:
             return [*find, *self._current(memory), self._read_out(memory.scratch)]
-        words = memory.scratch.words(self._size(1), self._steps)
+        words = memory.scratch.array("words", self._size(1), level_type(self._steps))
         note = self._touched.note(self._table, memory.scratch)
         return [*find, *self._fire(memory, words), *self._finish(memory, words), *note]
 
     def _fire(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Levels of a band's neurons, flat: rows, width, padded channels."""
         if self.layer.stepper is not None:
-            currents = memory.scratch.currents(self._size(self._steps))
+            currents = memory.scratch.array("currents", self._size(self._steps))
             step = Phase(self._step, (self.layer.stepper, currents, words, self._touched.of(memory.scratch)))
             return [*self._current(memory), step]
         neurons = self._ladder(memory.scratch)
         if isinstance(self.layer, GatherLayer):
             return self.part.phases(self._table, memory, self._target(memory.scratch, neurons, words))
-        currents = memory.scratch.currents(self._size(self._steps))
+        currents = memory.scratch.array("currents", self._size(self._steps))
         strides = (self._steps * self._padded, self._padded)
         token = self.layer.token(self._steps)
         fire = Phase(fire_currents, (self._table, token, currents, strides, neurons, words, self._width))
@@ -153,14 +153,14 @@ class LayerBands:
         """What the kernels take of the neurons."""
         state, padded = self._state, self._padded
         if state.membrane is None:
-            return LadderNeurons(self.layer.neuron, self.layer.initial, 0, scratch.potentials(padded), 0)
+            return LadderNeurons(self.layer.neuron, self.layer.initial, 0, scratch.array("potentials", padded), 0)
         return LadderNeurons(self.layer.neuron, state.membrane, padded, state.membrane, padded)
 
     # --- Currents ----------------------------------------------------------------------------------------------------
 
     def _current(self, memory: WorkerMemory) -> list[Phase]:
         """Currents of a band that pass through memory, flat: rows, width, steps, padded channels."""
-        currents = memory.scratch.currents(self._size(self._steps))
+        currents = memory.scratch.array("currents", self._size(self._steps))
         if self._summands:
             return [Phase(self._add_up, (currents, [each.as_summand(own) for each, own in self._own(memory)]))]
         return self.part.phases(self._table, memory, self._target(memory.scratch, None, currents))
@@ -172,7 +172,7 @@ class LayerBands:
     def as_summand(self, memory: WorkerMemory) -> tuple[list[Callable[[int], None]], NDArray[np.float32], int]:
         """The phases of a part of a sum, where they leave its currents, and its channels there."""
         phases = [phase.bound() for phase in self._current(memory)]
-        return phases, memory.scratch.currents(self._size(self._steps)), self._padded
+        return phases, memory.scratch.array("currents", self._size(self._steps)), self._padded
 
     # --- Phases in Python --------------------------------------------------------------------------------------------
 
@@ -246,7 +246,8 @@ class LayerBands:
             start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
             masks = np.empty((rows.end - rows.first) * self._width * line, np.uint8)
             most = start.size * self._channels + VECTOR_BYTES
-            channels, levels = memory.scratch.packed(most, self._channels, self._steps)
+            channels = memory.scratch.array("packed channels", most, channel_type(self._channels))
+            levels = memory.scratch.array("packed levels", most, level_type(self._steps))
         compact_rows(compress, words, rows, first, start, channels, levels, masks, touched)
         count = int(start[-1, -1]) - first
         self._count(levels[first:], count, memory.fired)
@@ -271,7 +272,7 @@ class LayerBands:
 
     def _read_out(self, scratch: Scratch) -> Phase:
         """Move the running sum of a layer without neurons on."""
-        currents = scratch.currents(self._size(self._steps))
+        currents = scratch.array("currents", self._size(self._steps))
         if self._currents is None:
             readout = self._state.readout.reshape(-1)
             given = (currents, self._steps, readout, self._width, self._touched.of(scratch))

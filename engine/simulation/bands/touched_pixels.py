@@ -49,8 +49,11 @@ class TouchedPixels:
         """The pixels of any band: all of them, or what `find_touched` finds."""
         if self._state.awake is None:
             return Touched(self._every, 0, np.zeros(0, np.uint16))
-        spans, line, marks = scratch.touched(self._rows, self._width)
-        return Touched(spans, line, marks) if self.skips else Touched(self._every, 0, marks)
+        marks = scratch.array("marks", self._rows * self._width, np.uint16)
+        if not self.skips:
+            return Touched(self._every, 0, marks)
+        line = 2 + self._width
+        return Touched(scratch.array("spans", self._rows * line, np.int32), line, marks)
 
     @property
     def counts(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...binding.gather_layer import GatherLayer
-from ...kernels.arguments import BandTable, Constant, Entries, QuantaEntries, ScaledIntegers
+from ...kernels.arguments import BandTable, Constant, Entries, ScaledIntegers
 from ...kernels.decode import decode_analog_rows, decode_nothing, decode_rows
 from ...kernels.decode_quanta import decode_quanta
 from ...kernels.gather import gather_band
@@ -34,8 +34,7 @@ class EventCurrents(Part):
 
     def _gather(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:
         """Unpack events, of which there are none where there is no source but the picture, and gather them."""
-        sizes = most_inputs(bands), self.most_entries(bands), self.steps
-        entries = Entries(*scratch.entries(self.layer.incoming[2], *sizes))
+        entries = scratch.entries(self.layer.incoming[2], most_inputs(bands), self.most_entries(bands), self.steps)
         sources = event_sources(self.inputs, self.known, sparse=bool(target.touched.line))
         decode = Phase(decode_nothing, (bands, entries))
         if sources:
@@ -70,7 +69,7 @@ class EventCurrents(Part):
             return self._gather_picture(bands, scratch, 0, given)
         (_, _, width), padded, lanes = layer.outgoing, layer.padded_channels, host_lanes()
         # As many as gathering each step anew would leave.
-        currents = scratch.currents(target.array.size)
+        currents = scratch.array("currents", target.array.size)
         vectors = layer.block_width // lanes
         token = window_token(self.steps, 1, vectors, lanes, vectors)
         fire = (bands, token, currents, (padded, 0), target.neurons, target.array, width)
@@ -81,7 +80,7 @@ class EventCurrents(Part):
         """The analog input as events of one step."""
         picture, offsets = self.inputs.picture, np.array(self.inputs.picture_offsets(self.layer))
         width, rows = self.layer.incoming[2], most_inputs(bands)
-        entries = Entries(*scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1))
+        entries = scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1)
         decode = Phase(decode_analog_rows, (bands, picture, offsets, entries, self.layer.incoming[0]))
         return [decode, self._gathered(bands, 1, entries, line, target)]
 
@@ -93,8 +92,7 @@ class EventIntegers(EventCurrents):
         quads, (channels, _, width) = self.layer.quads, self.layer.incoming
         assert quads is not None
         token, sources = quads.token(self.steps), packed_sources(plane_sources(self.inputs, quads.terms.quanta))
-        sizes = width, most_inputs(bands), self.most_entries(bands), self.steps
-        entries = QuantaEntries(*scratch.quanta_entries(*sizes))
+        entries = scratch.quanta_entries(width, most_inputs(bands), self.most_entries(bands), self.steps)
         connections = quads.plan.tables, ScaledIntegers(quads.weights, quads.terms.scale)
         return [
             Phase(decode_quanta, (bands, sources, entries, token.steps, channels)),

@@ -51,7 +51,8 @@ class PlaneMeans(Part):
         """Means, flat: rows, width, steps, padded channels."""
         tables, steps = pool_tables(self.layer, self._pooled), window_token(self.steps, 1, 1, 1, 1).steps
         sources = packed_sources(plane_sources(self.inputs, self._pooled.quanta))
-        planes = memory.scratch.planes(self.steps * (most_inputs(bands) * tables.layout.row_bytes + PLANE_GAP))
+        size = self.steps * (most_inputs(bands) * tables.layout.row_bytes + PLANE_GAP)
+        planes = memory.scratch.array("planes", size, np.uint8)
         return [
             Phase(fill_planes, (bands, steps, sources, planes, tables.layout)),
             Phase(pool_planes, (bands, steps, tables, planes, target.array)),

@@ -42,9 +42,10 @@ class PlaneProducts(Part):
         plan, tokens = integers.plan, integers.tokens(self.steps)
         steps, layout = tokens.block.steps, plan.tables.layout
         sources = packed_sources(plane_sources(self.inputs, integers.terms.quanta))
-        sums = scratch.sums(max(self.steps, 2) * GROUP * LANES * plan.vectors)
-        dense = DotScratch(scratch.planes(plan.plane_bytes(most_inputs(bands), self.steps)), sums, TILES)
-        spread = (bands, steps, sources, dense.planes, layout)
+        sums = scratch.array("sums", max(self.steps, 2) * GROUP * LANES * plan.vectors, np.int32)
+        planes = scratch.array("planes", plan.plane_bytes(most_inputs(bands), self.steps), np.uint8)
+        dense = DotScratch(planes, sums, TILES)
+        spread = (bands, steps, sources, planes, layout)
         weights = ScaledIntegers(integers.weights, integers.terms.scale)
         products = (bands, tokens, plan.tables, weights, dense, *target[:3])
         return [Phase(fill_planes, spread), *self._count(memory, spread), Phase(dot_band, products)]
@@ -54,7 +55,7 @@ class PlaneProducts(Part):
         if not self._counts_zeros or self.layer.zero_tables is None:
             return []
         words = -(-self._integers.plan.tables.layout.pixel_bytes // MASK_CHANNELS)
-        totals = memory.scratch.zero_sums(words * MASK_CHANNELS)
+        totals = memory.scratch.array("zero sums", words * MASK_CHANNELS, np.int64)
         return [Phase(count_zeros_of_planes, (*spread, ZeroCounts(self.layer.zero_tables, totals, memory.counts)))]
 
     @property

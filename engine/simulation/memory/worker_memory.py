@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...events import channel_type, level_type
+from ...kernels.arguments import Entries, QuantaEntries
 from ...kernels.bound_call import PhaseKernel
 from ...kernels.decode import MOST_CHUNKS
 from ...kernels.entries import CHUNK
+from ...kernels.increment_arguments import ChangeEntries
 from ...memory import aligned_bytes
 
 
@@ -40,79 +41,29 @@ class Scratch:
         """Bytes of all arrays."""
         return sum(array.nbytes for array in self._arrays.values())
 
-    def _array(self, name: str, size: int, dtype: type[np.generic]) -> NDArray[Any]:
+    def array(self, name: str, size: int, dtype: type[np.generic] = np.float32) -> NDArray[Any]:
+        """(size,) of some type: the memory of all that has asked for this name and type, not initialised."""
         array = self._arrays.get((name, dtype))
         if array is None or array.size < size:
             array = self._arrays[name, dtype] = aligned_bytes(size * np.dtype(dtype).itemsize).view(dtype)
         return array[:size]
 
-    def entries(
-        self, width: int, rows: int, size: int, steps: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-        """Where each pixel's entries begin, keys and values of `size` entries; see engine/kernels/decode.py."""
+    def entries(self, width: int, rows: int, size: int, steps: int) -> Entries:
+        """Room for `size` entries of some rows, see engine/kernels/decode.py."""
         size += MOST_CHUNKS * CHUNK
-        keys, values = self._array("keys", size, np.int32), self._array("values", size * steps, np.float32)
-        return self._array("begins", width * (rows + 1), np.int32), keys, values
+        keys, values = self.array("keys", size, np.int32), self.array("values", size * steps)
+        return Entries(self.array("begins", width * (rows + 1), np.int32), keys, values)
 
-    def quanta_entries(
-        self, width: int, rows: int, size: int, steps: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8], int]:
-        """The same with levels in quanta, and how far those of two steps lie apart; see decode_quanta.py."""
+    def quanta_entries(self, width: int, rows: int, size: int, steps: int) -> QuantaEntries:
+        """The same with levels in quanta, see decode_quanta.py."""
         size += CHUNK
-        keys, quanta = self._array("keys", size, np.int32), self._array("quanta", size * steps, np.uint8)
-        return self._array("begins", width * (rows + 1), np.int32), keys, quanta, size
+        keys, quanta = self.array("keys", size, np.int32), self.array("quanta", size * steps, np.uint8)
+        return QuantaEntries(self.array("begins", width * (rows + 1), np.int32), keys, quanta, size)
 
-    def change_entries(
-        self, width: int, rows: int, size: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8], int, NDArray[np.int32]]:
-        """Changes of a single step, see `ChangeEntries` (engine/kernels/increment_arguments.py)."""
+    def change_entries(self, width: int, rows: int, size: int) -> ChangeEntries:
+        """The same for changes of a single step."""
         begins, keys, quanta, _ = self.quanta_entries(width, rows, size, 1)
-        return begins, keys, quanta.view(np.int8), 0, self._array("totals", width * (rows + 1), np.int32)
-
-    def packed(
-        self, size: int, channels: int, steps: int
-    ) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]]]:
-        """Channel numbers and levels of a band's active neurons."""
-        numbers = self._array("packed channels", size, channel_type(channels))
-        return numbers, self._array("packed levels", size, level_type(steps))
-
-    def words(self, size: int, steps: int) -> NDArray[np.unsignedinteger[Any]]:
-        """Packed levels of a band."""
-        return self._array("words", size, level_type(steps))
-
-    def touched(self, rows: int, width: int) -> tuple[NDArray[np.int32], int, NDArray[np.uint16]]:
-        """Spans of a band's pixels, how far those of two rows lie apart, and a mark for each pixel; see `Touched`."""
-        line = 2 + width
-        marks = self._array("marks", rows * width, np.uint16)
-        return self._array("spans", rows * line, np.int32), line, marks
-
-    def planes(self, size: int) -> NDArray[np.uint8]:
-        """Levels of a band's input, spread out."""
-        return self._array("planes", size, np.uint8)
-
-    def sums(self, size: int) -> NDArray[np.int32]:
-        """Sums of products of some pixels."""
-        return self._array("sums", size, np.int32)
-
-    def groups(self, size: int) -> NDArray[np.int64]:
-        """Numbers of groups of pixels."""
-        return self._array("groups", size, np.int64)
-
-    def zero_sums(self, size: int) -> NDArray[np.int64]:
-        """Where events are counted by channel."""
-        return self._array("zero sums", size, np.int64)
-
-    def potentials(self, size: int) -> NDArray[np.float32]:
-        """Where the potentials of a pixel's neurons go that nobody needs."""
-        return self._array("potentials", size, np.float32)
-
-    def values(self, size: int) -> NDArray[np.float32]:
-        """What a band reads, silent neurons included."""
-        return self._array("values read", size, np.float32)
-
-    def currents(self, size: int) -> NDArray[np.float32]:
-        """Currents of a band."""
-        return self._array("currents", size, np.float32)
+        return ChangeEntries(begins, keys, quanta.view(np.int8), 0, self.array("totals", width * (rows + 1), np.int32))
 
 
 @dataclass(eq=False)
