@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from spikeunet.engine import (
     Output,
 )
 from spikeunet.engine import simulate as simulate_with
-from spikeunet.engine.binding import allowed_kernels, build_program, integer_layer
+from spikeunet.engine.binding import allowed_kernels, build_program, gather_layer
 from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels import dot, dot_groups
 from spikeunet.engine.kernels.compilation import compiled_bare
@@ -197,7 +198,9 @@ def test_without_masks(steps, picture, monkeypatch):
 def test_events_that_planes_cannot_count(picture, monkeypatch):
     """Levels may have no value; what weights of zero they meet is counted as for the event-driven kernels."""
     expected = simulate(network(), picture, 1, threads=1)
-    monkeypatch.setattr(integer_layer.IntegerTerms, "every_level_counts", lambda *_: False)
+    terms = gather_layer.integer_terms
+    without = lambda *given: (found := terms(*given)) and replace(found, every_level_counts=False)  # noqa: E731
+    monkeypatch.setattr(gather_layer, "integer_terms", without)
     assert_same_operations(simulate(network(), picture, 1, threads=1).operations, expected.operations)
 
 

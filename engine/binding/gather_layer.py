@@ -165,7 +165,7 @@ class GatherLayer(Layer):
         if self.window is not None:
             whole: QuadLayer | None = self.window.whole.quads  # type: ignore[attr-defined]
             return None if whole is None else replace(whole, plan=self._plan(whole.plan.block_width))
-        terms = self.integer_terms if self.kernels.event_integers else None
+        terms = self.integer_terms if EVENT_INTEGERS in self.kernels else None
         if terms is None:
             return None
         plan = self._plan(quad_block_width(self.padded_channels))
@@ -175,9 +175,7 @@ class GatherLayer(Layer):
     @lazy_property
     def integer_terms(self) -> IntegerTerms | None:
         """The integers whose sums the layer's currents are, if they are."""
-        tables = {source.name: source.levels for source in self.sources}
-        channels = [(source.name, source.channels) for source in self.sources]
-        return integer_terms(self.node, self.incoming, tables, channels, self.padded_channels)
+        return integer_terms(self.node, self.incoming, self.sources, self.padded_channels)
 
     @lazy_property
     def integer_plan(self) -> IntegerPlan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..kernels.window_block import window_token
 from ..layers.taps import WeightedTaps
 from ..neurons import LevelTable
 from .integer_plan import IntegerPlan, IntegerWeights, integer_quanta, integer_weights, is_exact
+from .layer import Source
 from .plan import GatherPlan, padded_bias
 
 Quanta = tuple[NDArray[np.uint8], int]
@@ -24,30 +25,40 @@ Quanta = tuple[NDArray[np.uint8], int]
 to be that, or -1 where it is something else."""
 
 
+def quanta_of(table: LevelTable, quantum: np.float32) -> Quanta:
+    """A table's levels in quanta."""
+    numbers = np.zeros(256, np.uint8)
+    values = numbers[: table.highest + 1]
+    values[:] = table.emit[: table.highest + 1] / quantum
+    for shift in range(8):
+        if (table.backwards >> shift == values).all():
+            return numbers, shift
+    return numbers, -1
+
+
+def _quanta_of_sources(sources: Sequence[Source]) -> tuple[np.float32 | None, dict[str, Quanta]]:
+    """The power of two of which all that is read are multiples, and each source's levels so; None without one."""
+    levels = [source.levels for source in sources if source.levels is not None]
+    quantum = integer_quanta(levels) if levels and len(levels) == len(sources) else None
+    if quantum is None:
+        return None, {}
+    return quantum, {source.name: quanta_of(table, quantum) for source, table in zip(sources, levels, strict=True)}
+
+
 @dataclass(frozen=True, eq=False)
 class PooledLevels:
-    """Levels that are averaged.
-
-    Parameters
-    ----------
-    quanta : of each source, by name
-    scale : what sums of quanta are multiplied with to give means
-    """
+    """Levels that are averaged: quanta of each source, by name; what sums of them are multiplied with to give means."""
 
     quanta: dict[str, Quanta]
     scale: np.float32
 
 
-def pooled_levels(area: int, tables: Mapping[str, LevelTable | None]) -> PooledLevels | None:
-    """What means over so many pixels are made of; None where they are no sums of integers, or would be rounded.
-
-    `tables` says for each source what its levels mean, None for the analog input.
-    """
-    levels = {name: table for name, table in tables.items() if table is not None}
-    quantum = integer_quanta(list(levels.values())) if levels and len(levels) == len(tables) else None
+def pooled_levels(area: int, sources: Sequence[Source]) -> PooledLevels | None:
+    """What means over so many pixels are made of; None where they are no sums of integers, or would be rounded."""
+    quantum, quanta = _quanta_of_sources(sources)
     if quantum is None or area.bit_count() != 1 or area > 1 << 15:
         return None
-    return PooledLevels({name: quanta_of(table, quantum) for name, table in levels.items()}, np.float32(quantum / area))
+    return PooledLevels(quanta, np.float32(quantum / area))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,18 +70,31 @@ class IntegerTerms:
     kernel : IntegerWeights
     scale : (padded channels,) float32, what sums of products are multiplied with
     quanta : of each source, by name
-    highest : for each source, its highest level
+    every_level_counts : whether all levels but 0 have a value
     """
 
     kernel: IntegerWeights
     scale: NDArray[np.float32]
     quanta: dict[str, Quanta]
-    highest: dict[str, int]
+    every_level_counts: bool
 
-    def every_level_counts(self, source: str) -> bool:
-        """Whether all levels of a source but 0 have a value."""
-        numbers, _ = self.quanta[source]
-        return bool(numbers[1 : self.highest[source] + 1].all())
+
+def integer_terms(node: WeightedTaps, incoming: Shape, sources: Sequence[Source], padded: int) -> IntegerTerms | None:
+    """The integers of a node that reads (C, H, W) `incoming`; None where its currents are no sums of integers.
+
+    `padded` are its output channels, filled up to a whole number of blocks.
+    """
+    quantum, quanta = (None, {}) if padded % LANES else _quanta_of_sources(sources)
+    weights = None if quantum is None else integer_weights(node, incoming)
+    if quantum is None or weights is None:
+        return None
+    most = np.concatenate([np.full(source.channels, quanta[source.name][0].max()) for source in sources])
+    if not is_exact(weights, node.bias, quantum, most):
+        return None
+    values = [quanta[source.name][0][1 : source.levels.highest + 1] for source in sources if source.levels]
+    return IntegerTerms(
+        weights, padded_bias(weights.unit * quantum, padded), quanta, bool(np.concatenate(values).all())
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,46 +151,3 @@ FULL_RATE_WIDTH = 4 * LANES
 def quad_block_width(padded: int) -> int:
     """Output channels in a block: as many as registers can hold for a step, of so many filled up."""
     return next(width for width in (8 * LANES, 4 * LANES, 2 * LANES, LANES) if padded % width == 0)
-
-
-def integer_terms(
-    node: WeightedTaps,
-    incoming: Shape,
-    tables: Mapping[str, LevelTable | None],
-    channels: list[tuple[str, int]],
-    padded: int,
-) -> IntegerTerms | None:
-    """The integers of a node; None where its currents are no sums of integers.
-
-    Parameters
-    ----------
-    node : WeightedTaps
-    incoming : (C, H, W)
-    tables : for each source what its levels mean, None for the analog input
-    channels : sources and their channels, in the order in which they are joined; a source may come twice
-    padded : int
-        Output channels, filled up to a whole number of blocks.
-    """
-    levels = [table for table in tables.values() if table is not None]
-    if padded % LANES or not levels or len(levels) < len(tables):
-        return None
-    quantum, weights = integer_quanta(levels), integer_weights(node, incoming)
-    if quantum is None or weights is None:
-        return None
-    quanta = {name: quanta_of(table, quantum) for name, table in tables.items() if table is not None}
-    most = np.concatenate([np.full(count, quanta[name][0].max()) for name, count in channels])
-    if not is_exact(weights, node.bias, quantum, most):
-        return None
-    highest = {name: table.highest for name, table in tables.items() if table is not None}
-    return IntegerTerms(weights, padded_bias(weights.unit * quantum, padded), quanta, highest)
-
-
-def quanta_of(table: LevelTable, quantum: np.float32) -> Quanta:
-    """See `IntegerLayer.quanta`."""
-    numbers = np.zeros(256, np.uint8)
-    values = numbers[: table.highest + 1]
-    values[:] = table.emit[: table.highest + 1] / quantum
-    for shift in range(8):
-        if (table.backwards >> shift == values).all():
-            return numbers, shift
-    return numbers, -1

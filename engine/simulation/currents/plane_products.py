@@ -52,21 +52,16 @@ class PlaneProducts(Part):
 
     def _count(self, memory: WorkerMemory, spread: tuple[Any, ...]) -> list[Phase]:
         """Count the weights of zero that events meet, where they can be told from the planes."""
-        if not self._counts_zeros or self.layer.zero_tables is None:
+        if not self._integers.terms.every_level_counts or self.layer.zero_tables is None:
             return []
         words = -(-self._integers.plan.tables.layout.pixel_bytes // MASK_CHANNELS)
         totals = memory.scratch.array("zero sums", words * MASK_CHANNELS, np.int64)
         return [Phase(count_zeros_of_planes, (*spread, ZeroCounts(self.layer.zero_tables, totals, memory.counts)))]
 
     @property
-    def _counts_zeros(self) -> bool:
-        """Whether no level is silent in the planes that is none."""
-        return all(self._integers.terms.every_level_counts(source.name) for source, _ in self.inputs.queues)
-
-    @property
     def zeros_to_count(self) -> ZeroTables | None:
         """Weights of zero that events meet, where they are to be counted apart from computing the current."""
-        return None if self._counts_zeros else self.layer.zero_tables
+        return None if self._integers.terms.every_level_counts else self.layer.zero_tables
 
     def input_rows(self, rows: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
         """(n, 4): see `counted_rows`."""
