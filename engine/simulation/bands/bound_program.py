@@ -239,7 +239,7 @@ class BoundGroup:
         inputs = Inputs([(source, self.queue(source.name)) for source in layer.spiking], self._picture)
         part = part_of(state, inputs, self.steps, self._kernels[index][choice])
         bands = bands_of_layer(layer, [part], self.steps, self._threads)
-        return LayerBands(state, [part], self.steps, bands, None, self.event_memories[index])
+        return LayerBands(state, [part], self.steps, bands, events=self.event_memories[index])
 
     def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""

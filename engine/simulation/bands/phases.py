@@ -8,6 +8,7 @@ sums, neurons that are no ladder of thresholds, events for which there is no roo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ def is_compiled(layer: Layer) -> bool:
     return masks and (ladder or not isinstance(layer, PoolLayer))
 
 
+@dataclass(eq=False)
 class LayerBands:
     """The bands of a layer over a group of steps.
 
@@ -67,35 +69,30 @@ class LayerBands:
         Receives the events where it is there; otherwise each band's go to `fired_queues`.
     """
 
-    def __init__(
-        self,
-        state: LayerState,
-        parts: list[Part],
-        steps: int,
-        bands: Bands,
-        currents: NDArray[np.float32] | None,
-        events: QueueMemory | None,
-    ) -> None:
-        self.layer = layer = state.layer
-        self._state = state
-        self.part = parts[0]
-        self._steps = steps
-        self.bands = bands
-        self._currents = currents
-        self._events = events
+    state: LayerState
+    parts: list[Part]
+    steps: int
+    bands: Bands
+    currents: NDArray[np.float32] | None = None
+    events: QueueMemory | None = None
+
+    def __post_init__(self) -> None:
+        self.layer = layer = self.state.layer
+        self.part = self.parts[0]
         self._channels, _, self._width = layer.outgoing
         self._padded = layer.padded_channels
         summed = layer.parts != (layer,)
-        self._summands = [LayerBands(p.state, [p], steps, bands, None, None) for p in parts] if summed else []
+        self._summands = [LayerBands(p.state, [p], self.steps, self.bands) for p in self.parts] if summed else []
         self._table = BandTable(self._band_table(), self._padded, self._channels)
         self._most_rows = int((self._table.table["end_row"] - self._table.table["first_row"]).max())
-        self._touched = TouchedPixels(state, self.part, steps, self._most_rows, self._width, currents is not None)
-        self._fired: list[EventQueue | None] = [None] * len(bands.rows)
+        noted = self.currents is not None
+        self._touched = TouchedPixels(self.state, self.part, self.steps, self._most_rows, self._width, noted)
+        self._fired: list[EventQueue | None] = [None] * len(self.bands.rows)
 
     def _band_table(self) -> NDArray[np.void]:
         """(n,) BAND."""
         part, rows = self.part, self.bands.rows
-        known, key = self.layer.band_tables, (rows, part.kernels, self._events is not None)
+        known, key = self.layer.band_tables, (rows, part.kernels, self.events is not None)
         table = known.get(key)
         if table is None:
             own = np.array(rows, np.int64)
@@ -105,8 +102,8 @@ class LayerBands:
             names = ("first_input", "end_input", "first_counted", "end_counted")
             for name, column in zip(names, inputs.T, strict=False):
                 table[name] = column
-            if self._events is not None:
-                table["first_entry"] = self._events.first_entries(table["first_row"])
+            if self.events is not None:
+                table["first_entry"] = self.events.first_entries(table["first_row"])
             known.clear()  # The next run will have the same bands, or others for good.
             known[key] = table
         return table
@@ -130,28 +127,28 @@ class LayerBands:
         find = self._touched.find(self._table, memory.scratch, self.part.known)
         if self.layer.neurons is None:
             return [*find, *self._current(memory), self._read_out(memory.scratch)]
-        words = memory.scratch.array("words", self._size(1), level_type(self._steps))
+        words = memory.scratch.array("words", self._size(1), level_type(self.steps))
         note = self._touched.note(self._table, memory.scratch)
         return [*find, *self._fire(memory, words), *self._finish(memory, words), *note]
 
     def _fire(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Levels of a band's neurons, flat: rows, width, padded channels."""
         if self.layer.stepper is not None:
-            currents = memory.scratch.array("currents", self._size(self._steps))
+            currents = memory.scratch.array("currents", self._size(self.steps))
             step = Phase(self._step, (self.layer.stepper, currents, words, self._touched.of(memory.scratch)))
             return [*self._current(memory), step]
         neurons = self._ladder(memory.scratch)
         if isinstance(self.layer, GatherLayer):
             return self.part.phases(self._table, memory, self._target(memory.scratch, neurons, words))
-        currents = memory.scratch.array("currents", self._size(self._steps))
-        strides = (self._steps * self._padded, self._padded)
-        token = self.layer.token(self._steps)
+        currents = memory.scratch.array("currents", self._size(self.steps))
+        strides = (self.steps * self._padded, self._padded)
+        token = self.layer.token(self.steps)
         fire = Phase(fire_currents, (self._table, token, currents, strides, neurons, words, self._width))
         return [*self._current(memory), fire]
 
     def _ladder(self, scratch: Scratch) -> LadderNeurons:
         """What the kernels take of the neurons."""
-        state, padded = self._state, self._padded
+        state, padded = self.state, self._padded
         if state.membrane is None:
             return LadderNeurons(self.layer.neuron, self.layer.initial, 0, scratch.array("potentials", padded), 0)
         return LadderNeurons(self.layer.neuron, state.membrane, padded, state.membrane, padded)
@@ -160,19 +157,19 @@ class LayerBands:
 
     def _current(self, memory: WorkerMemory) -> list[Phase]:
         """Currents of a band that pass through memory, flat: rows, width, steps, padded channels."""
-        currents = memory.scratch.array("currents", self._size(self._steps))
+        currents = memory.scratch.array("currents", self._size(self.steps))
         if self._summands:
             return [Phase(self._add_up, (currents, [each.as_summand(own) for each, own in self._own(memory)]))]
         return self.part.phases(self._table, memory, self._target(memory.scratch, None, currents))
 
     def _target(self, scratch: Scratch, neurons: LadderNeurons | None, array: NDArray[Any]) -> Target:
-        constant = Constant(self._state.constant, self._state.constant_stride)
+        constant = Constant(self.state.constant, self.state.constant_stride)
         return Target(constant, neurons, array, self._touched.of(scratch))
 
     def as_summand(self, memory: WorkerMemory) -> tuple[list[Callable[[int], None]], NDArray[np.float32], int]:
         """The phases of a part of a sum, where they leave its currents, and its channels there."""
         phases = [phase.bound() for phase in self._current(memory)]
-        return phases, memory.scratch.array("currents", self._size(self._steps)), self._padded
+        return phases, memory.scratch.array("currents", self._size(self.steps)), self._padded
 
     # --- Phases in Python --------------------------------------------------------------------------------------------
 
@@ -189,7 +186,7 @@ class LayerBands:
     def _add_up(self, index: int, currents: NDArray[np.float32], parts: list[Any]) -> None:
         """The sum of what the parts' phases leave."""
         first, end, *_ = self._rows(index)
-        size = (end - first) * self._width * self._steps
+        size = (end - first) * self._width * self.steps
         total = currents[: size * self._padded].reshape(size, self._padded)
         total[:] = 0
         for phases, found, padded in parts:
@@ -201,8 +198,8 @@ class LayerBands:
         self, index: int, stepper: Stepper, currents: NDArray[np.float32], words: Levels, touched: Touched
     ) -> None:
         """Run neurons that are no ladder of thresholds, on currents that pass through memory."""
-        rows, state, width, padded = self._rows(index), self._state, self._width, self._padded
-        shape = ((rows.end - rows.first) * width, self._steps, padded, rows.channels)
+        rows, state, width, padded = self._rows(index), self.state, self._width, self._padded
+        shape = ((rows.end - rows.first) * width, self.steps, padded, rows.channels)
         marks = touched.marks[: shape[0]]
         left_out = marks if self._touched.skips else marks[:0]
         first = (self.layer.first_pixel + rows.first * width, state.done)
@@ -220,9 +217,9 @@ class LayerBands:
     def _finish(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Pack and count what a band has fired."""
         assert self.layer.levels is not None
-        if self._events is None or not self.layer.levels.masks:
+        if self.events is None or not self.layer.levels.masks:
             return [Phase(self._pack, (memory, words))]
-        events, compress = self._events, compress_token(self._padded, self._channels, self._steps)
+        events, compress = self.events, compress_token(self._padded, self._channels, self.steps)
         arrays = (events.start, events.channels, events.levels, events.masks, events.levels.view(np.uint64))
         packed = EventMemory(compress, *arrays, self.layer.levels.kinds, memory.fired)
         finish = (self._table, words, packed, memory.counters, self._touched.of(memory.scratch))
@@ -234,12 +231,12 @@ class LayerBands:
     def _pack(self, index: int, memory: WorkerMemory, words: Levels) -> None:
         """The same for events for which there is no room, or whose levels are no masks."""
         rows, touched = self._rows(index), self._touched.of(memory.scratch)
-        compress = compress_token(self._padded, self._channels, self._steps)
+        compress = compress_token(self._padded, self._channels, self.steps)
         first, line = 0, mask_bytes(self._channels)
-        if self._events is not None:
-            start, first = self._events.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
-            masks = self._events.masks[rows.first * self._width * line : rows.end * self._width * line]
-            channels, levels = self._events.channels, self._events.levels
+        if self.events is not None:
+            start, first = self.events.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
+            masks = self.events.masks[rows.first * self._width * line : rows.end * self._width * line]
+            channels, levels = self.events.channels, self.events.levels
         else:
             # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
             # whole pages, huge ones on some systems, for every band.
@@ -247,16 +244,16 @@ class LayerBands:
             masks = np.empty((rows.end - rows.first) * self._width * line, np.uint8)
             most = start.size * self._channels + VECTOR_BYTES
             channels = memory.scratch.array("packed channels", most, channel_type(self._channels))
-            levels = memory.scratch.array("packed levels", most, level_type(self._steps))
+            levels = memory.scratch.array("packed levels", most, level_type(self.steps))
         compact_rows(compress, words, rows, first, start, channels, levels, masks, touched)
         count = int(start[-1, -1]) - first
         self._count(levels[first:], count, memory.fired)
         self._touched.count_now(rows, (start, levels), memory)
-        if self._events is None:
+        if self.events is None:
             known = None if compress is None else masks.reshape(len(start), self._width, line)
             shape = (self._channels, len(start), self._width)
             entries = channels[:count].copy(), levels[:count].copy()
-            self._fired[index] = EventQueue(shape, self._steps, start, *entries, known)
+            self._fired[index] = EventQueue(shape, self.steps, start, *entries, known)
 
     def _count(self, levels: Levels, count: int, fired: NDArray[np.int64]) -> None:
         """Count the first `count` levels."""
@@ -272,19 +269,19 @@ class LayerBands:
 
     def _read_out(self, scratch: Scratch) -> Phase:
         """Move the running sum of a layer without neurons on."""
-        currents = scratch.array("currents", self._size(self._steps))
-        if self._currents is None:
-            readout = self._state.readout.reshape(-1)
-            given = (currents, self._steps, readout, self._width, self._touched.of(scratch))
+        currents = scratch.array("currents", self._size(self.steps))
+        if self.currents is None:
+            readout = self.state.readout.reshape(-1)
+            given = (currents, self.steps, readout, self._width, self._touched.of(scratch))
             return Phase(add_to_readout, (self._table, *given))
         return Phase(self._read_out_steps, (currents,))
 
     def _read_out_steps(self, index: int, currents: NDArray[np.float32]) -> None:
         """The same, noted after each step."""
         first, last, padded, channels = self._rows(index)
-        assert self._currents is not None
-        readout, size = self._state.readout, (last - first) * self._width * self._steps * padded
-        by_step = currents[:size].reshape(last - first, self._width, self._steps, padded)[..., :channels]
-        for step in range(self._steps):
+        assert self.currents is not None
+        readout, size = self.state.readout, (last - first) * self._width * self.steps * padded
+        by_step = currents[:size].reshape(last - first, self._width, self.steps, padded)[..., :channels]
+        for step in range(self.steps):
             readout[first:last] += by_step[:, :, step]
-            self._currents[step, :, first:last] = readout[first:last].transpose(2, 0, 1)
+            self.currents[step, :, first:last] = readout[first:last].transpose(2, 0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ Fired = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]]]
 """Where the entries of each pixel begin, and their levels."""
 
 
+@dataclass(eq=False)
 class TouchedPixels:
     """What is computed of the bands of a layer over a group of steps.
 
@@ -40,66 +42,71 @@ class TouchedPixels:
         Whether pixels are left out; not of products that take silent neurons along.
     """
 
-    def __init__(self, state: LayerState, part: Part, steps: int, rows: int, width: int, currents_noted: bool) -> None:
-        self._state, self._part, self._steps = state, part, steps
-        self._rows, self._width = rows, width
-        self.skips = state.awake is not None and not part.spreads_out and not currents_noted
+    state: LayerState
+    part: Part
+    steps: int
+    rows: int
+    width: int
+    currents_noted: bool
+
+    def __post_init__(self) -> None:
+        self.skips = self.state.awake is not None and not self.part.spreads_out and not self.currents_noted
 
     def of(self, scratch: Scratch) -> Touched:
         """The pixels of any band: all of them, or what `find_touched` finds."""
-        if self._state.awake is None:
+        if self.state.awake is None:
             return Touched(self._every, 0, np.zeros(0, np.uint16))
-        marks = scratch.array("marks", self._rows * self._width, np.uint16)
+        marks = scratch.array("marks", self.rows * self.width, np.uint16)
         if not self.skips:
             return Touched(self._every, 0, marks)
-        line = 2 + self._width
-        return Touched(scratch.array("spans", self._rows * line, np.int32), line, marks)
+        line = 2 + self.width
+        return Touched(scratch.array("spans", self.rows * line, np.int32), line, marks)
 
     @property
     def counts(self) -> bool:
         """Whether updates are counted: those of neurons that leak all count, whatever is left out."""
-        layer = self._state.layer
-        return self._state.awake is not None and layer.neurons is not None and layer.event_driven
+        layer = self.state.layer
+        return self.state.awake is not None and layer.neurons is not None and layer.event_driven
 
     @property
     def _every(self) -> NDArray[np.int32]:
-        return np.array([1, 0, self._width], np.int32)
+        return np.array([1, 0, self.width], np.int32)
 
     def find(self, bands: BandTable, scratch: Scratch, known: bool) -> list[Phase]:
         """The phase that finds them, where anything is to be found; `known` as `event_sources` takes it."""
-        awake, layer = self._state.awake, self._state.layer
+        awake, layer = self.state.awake, self.state.layer
         if awake is None or not (self.skips or self.counts):
             return []
         assert isinstance(layer, GatherLayer)
-        sources = packed_sources(event_sources(self._part.inputs, known, sparse=True))
-        arguments = (sources, self._steps, int(self.counts), layer.reach, awake, self.of(scratch))
+        sources = packed_sources(event_sources(self.part.inputs, known, sparse=True))
+        arguments = (sources, self.steps, int(self.counts), layer.reach, awake, self.of(scratch))
         return [Phase(find_touched, (bands, *arguments))]
 
     def count(self, bands: BandTable, fired: Fired, memory: WorkerMemory) -> list[Phase]:
         """The phase that counts updates, of event-driven neurons whose events lie in memory of all rows."""
         if not self.counts:
             return []
-        arguments = (fired, self.of(memory.scratch), self._state.awake, memory.updates)
-        return [Phase(count_updates_of_band, (bands, self._steps, *arguments))]
+        arguments = (fired, self.of(memory.scratch), self.state.awake, memory.updates)
+        return [Phase(count_updates_of_band, (bands, self.steps, *arguments))]
 
     def count_now(self, rows: OutputRows, fired: Fired, memory: WorkerMemory) -> None:
         """Count the updates of a band whose events lie in memory of their own."""
         if self.counts:
             touched = self.of(memory.scratch)
-            count_updates(rows, self._steps, fired, touched, self._state.awake, memory.updates)
+            count_updates(rows, self.steps, fired, touched, self.state.awake, memory.updates)
 
     def note(self, bands: BandTable, scratch: Scratch) -> list[Phase]:
         """Phases that note which neurons have left their `rest`, one for each state variable.
 
         Of event-driven ones, what counts updates notes who is not at rest.
         """
-        layer, membrane = self._state.layer, self._state.membrane
-        if self.counts or layer.rest is None or self._state.awake is None or membrane is None:
+        layer, membrane = self.state.layer, self.state.membrane
+        if self.counts or layer.rest is None or self.state.awake is None or membrane is None:
             return []
-        where = self.of(scratch), self._state.awake
+        where = self.of(scratch), self.state.awake
         return [
-            Phase(note_away, (bands, self._width, *_bits_of(*pair, bands.padded), int(k > 0), *where))
-            for k, pair in enumerate(zip(self._state.arrays, layer.rest, strict=True))
+            Phase(note_away, (bands, self.width, *_bits_of(*pair, bands.padded), int(k > 0), *where))
+            for k, pair in enumerate(zip(self.state.arrays, layer.rest, strict=True))
         ]
 
 

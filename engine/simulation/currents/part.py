@@ -83,6 +83,7 @@ class Target(NamedTuple):
     touched: Touched
 
 
+@dataclass(eq=False)
 class Part:
     """A layer that is no sum, or a part of one.
 
@@ -100,25 +101,18 @@ class Part:
         Whether what is read is there already; otherwise this is for whatever will be.
     """
 
+    state: LayerState
+    inputs: Inputs
+    steps: int
+    kernels: str
+    row_sizes: NDArray[np.int64]
+    known: bool
+
     spreads_out = False
     """Whether levels are spread out over planes, those of silent neurons, too."""
 
-    def __init__(
-        self,
-        state: LayerState,
-        inputs: Inputs,
-        steps: int,
-        kernels: str,
-        row_sizes: NDArray[np.int64],
-        known: bool,
-    ) -> None:
-        self.state = state
-        self.layer = state.layer
-        self.inputs = inputs
-        self.steps = steps
-        self.kernels = kernels
-        self.row_sizes = row_sizes
-        self.known = known
+    def __post_init__(self) -> None:
+        self.layer = self.state.layer
 
     def prepare(self) -> None:
         """Work out what all bands need, before several threads ask for it."""

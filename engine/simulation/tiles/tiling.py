@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...binding import Layer, Program
+from ...binding import Layer
 from ...binding.bounds import is_watched
 from ...binding.layer import NOTHING_READ
 from ...binding.window import RowRange
@@ -15,40 +15,31 @@ from ...events import EventQueue, joined_rows, silent_queue, step_groups
 from ...float32 import largest_size
 from ...results.result import Result
 from ...results.run import Run
-from ...threads import WorkerThreads
 from ..bands.layer_run import LayerRun
 from ..currents import Inputs, inputs_of
 from ..memory.layer_state import LayerState
 from .tile_schedule import TileSchedule, TileStep
 
 
+@dataclass(eq=False)
 class TiledRun(Run):
     """Simulation of one picture with `tile` of its rows at a time.
 
     Spikes, output and counts are those of `PictureRun`: no row is computed twice, and none lacks a neighbour.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        picture: NDArray[np.float32],
-        steps: int,
-        record: frozenset[str],
-        workers: WorkerThreads | None,
-        threads: int,
-        tile: int,
-    ) -> None:
-        super().__init__(program, steps, record, workers, threads, in_tiles=True)
-        self.picture = picture
-        self._by_pixel = picture.transpose(1, 2, 0)
-        largest = largest_size(picture)
-        self._watched = {layer.name for layer in program.layers if is_watched(layer, steps, largest)}
-        self._sizes = list(step_groups(steps))
-        self.tile = tile
-        self.buffers = {layer.name: RowBuffer() for layer in program.layers}
-        self.outputs = {
-            layer.name: np.empty(layer.outgoing, np.float32) for layer in program.layers if not layer.neurons
-        }
+    tile: int
+
+    in_tiles = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._by_pixel = self.picture.transpose(1, 2, 0)
+        layers, largest = self.program.layers, largest_size(self.picture)
+        self._watched = {layer.name for layer in layers if is_watched(layer, self.steps, largest)}
+        self._sizes = list(step_groups(self.steps))
+        self.buffers = {layer.name: RowBuffer() for layer in layers}
+        self.outputs = {layer.name: np.empty(layer.outgoing, np.float32) for layer in layers if not layer.neurons}
 
     def run(self) -> Result:
         """All layers of all tiles."""
