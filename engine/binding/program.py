@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from ..encoders import Encoder
 from ..graph import Input, Network, Neurons, Node, Output, Projection, Shape, Synapses
 from ..lazy import KnownOf
 from ..memory import called_by_clear_caches
@@ -21,28 +22,35 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A network bound to a picture's shape.
+    """A network bound to a picture's shape; it knows nodes of the network but not itself, or that would live for ever.
 
     Parameters
     ----------
-    network : Network
     layers : tuple of Layer
         In the order in which they run.
     loops : tuple of (first, last + 1)
         Layers that go step by step together, because what one of them fires comes back to it through a delay.
     last_use : dict
         For each Neurons node, the index of the last layer that reads its events.
+    inputs : dict
+        For each Input, its channels among those of all inputs.
+    encoders : dict
+        For each Input that has one, its encoder.
     encoded : dict
-        For each Input with an encoder, the shape of its spikes.
+        For each of these, the shape of its spikes.
+    size_multiple : int
+        That of the network.
     prepared : dict
         What the simulation has prepared and does not use just now (see engine/simulation/bands/bound_program.py).
     """
 
-    network: Network
     layers: tuple[Layer, ...]
     loops: tuple[RowRange, ...]
     last_use: dict[str, int]
+    inputs: dict[str, slice]
+    encoders: dict[str, Encoder]
     encoded: dict[str, Shape]
+    size_multiple: int
     prepared: dict[Hashable, Any] = field(default_factory=dict)
 
     def known(self, key: Hashable, work_out: Callable[[], Found]) -> Found:
@@ -51,16 +59,9 @@ class Program:
         return self.prepared.setdefault(key, work_out()) if found is None else found
 
 
-_Bound = tuple[
-    tuple[Layer, ...],
-    tuple[RowRange, ...],
-    dict[str, int],
-    dict[str, Shape],
-    dict[Hashable, Any],
-]
 _SHAPES_KEPT = 4
-_bound: KnownOf[Network, _Bound] = KnownOf(_SHAPES_KEPT)
-"""What networks that are alive were bound to last; it knows their nodes but not them, or they would live for ever."""
+_bound: KnownOf[Network, Program] = KnownOf(_SHAPES_KEPT)
+"""What networks that are alive were bound to last."""
 
 called_by_clear_caches(_bound.clear)
 
@@ -71,13 +72,13 @@ def build_program(network: Network, picture: Shape, kernels: AllowedKernels | No
     InputError where it does not fit.
     """
     kernels = allowed_kernels() if kernels is None else kernels
-    return Program(network, *_bound.get(network, (picture, kernels), lambda: _bind(network, picture, kernels)))
+    return _bound.get(network, (picture, kernels), lambda: _bind(network, picture, kernels))
 
 
-def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
+def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> Program:
     shapes = network.shapes(picture)
-    feeds: list[Neurons | Output] = [*network.neurons, *network.outputs]
     found: list[Layer] = []
+    feeds: list[Neurons | Output] = [*network.neurons, *network.outputs]
     for feed in feeds:
         node = network[feed.source]
         assert isinstance(node, Synapses)
@@ -86,7 +87,7 @@ def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
     layers, loops = with_loops(found)
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
     encoded = {name: shapes[name] for name in network.encoded}
-    return layers, loops, last_use, encoded, {}
+    return Program(layers, loops, last_use, network.input_channels, network.encoded, encoded, network.size_multiple)
 
 
 def _bound_part(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..binding import Program
 from ..encoders import Encoder, EventStream
 from ..encoders.spike_array import SpikeArray
 from ..events import EventQueue, queue_of_steps
-from ..graph import Network
 from ..results.state import State
 from .event_inputs import Streams
 
@@ -62,13 +62,14 @@ class EncodedInput:
         return None if self._encoder.carried is None else self._memory[self._encoder.carried]
 
 
-def analog_channels(network: Network) -> NDArray[np.bool_]:
+def analog_channels(program: Program) -> NDArray[np.bool_]:
     """(C,) which of the channels of all inputs are an analog input, and not for an encoder."""
-    return np.concatenate([np.full(node.channels, node.encoder is None) for node in network.inputs])
+    inputs = program.inputs.items()
+    return np.concatenate([np.full(place.stop - place.start, name not in program.encoders) for name, place in inputs])
 
 
 def encoded_inputs(
-    network: Network,
+    program: Program,
     picture: NDArray[np.float32],
     before: State | None,
     number: int,
@@ -79,11 +80,11 @@ def encoded_inputs(
     return {
         name: EncodedInput(
             encoder,
-            picture[..., network.input_channels[name], :, :],
+            picture[..., program.inputs[name], :, :],
             streams.get(name),
             number,
             done,
             carried.get(name),
         )
-        for name, encoder in network.encoded.items()
+        for name, encoder in program.encoders.items()
     }

@@ -61,7 +61,7 @@ class LedgerPlan:
 
     def __init__(self, program: Program) -> None:
         layers = program.layers
-        tables = {name: program.network.encoded[name].level_table() for name in program.encoded}
+        tables = {name: encoder.level_table() for name, encoder in program.encoders.items()}
         self.rows = {name: row for row, name in enumerate([*(layer.name for layer in layers), *tables])}
         self.begins = np.cumsum([0, *(len(layer.spiking) for layer in layers)])
         self.kinds = max([8, *(layer.thresholds for layer in layers), *(table.kinds for table in tables.values())])

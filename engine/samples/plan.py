@@ -250,8 +250,7 @@ def _emitters(program: Program, layers: tuple[SampleLayer, ...]) -> dict[str, Em
 
 def _layers(program: Program) -> tuple[SampleLayer, ...] | None:
     """All layers; None where one of them is none of full connections."""
-    network = program.network
-    if set(program.encoded) != {node.name for node in network.inputs}:
+    if program.encoders.keys() != program.inputs.keys():
         return None
     known, found = set(program.encoded), []
     for layer in program.layers:

@@ -67,8 +67,8 @@ class PictureRun(Run):
     def __post_init__(self) -> None:
         super().__post_init__()
         program, steps, before = self.program, self.steps, self.before
-        self._encoded = encoded_inputs(program.network, self.picture, before, self.number, self.streams)
-        self._shown = list(shown_pictures(self.picture, steps, analog_channels(program.network)))
+        self._encoded = encoded_inputs(program, self.picture, before, self.number, self.streams)
+        self._shown = list(shown_pictures(self.picture, steps, analog_channels(program)))
         self.groups = [list(step_groups(count, self.most_steps)) for _, count in self._shown]
         self._traces = None if self.probed is None else Traces(program, self.probed, steps)
         done, averaged = (0, 0) if before is None else (before.steps, before.averaged)

@@ -34,7 +34,7 @@ def choose_tile(program: Program, height: int, steps: int, memory: int = MEMORY)
     whole = peak_bytes(program, height, groups[0], height) + carried
     if whole <= memory:
         return height
-    least = min(height, program.network.size_multiple)
+    least = min(height, program.size_multiple)
     tile = max(-(-height // 2), least)
     needed = peak_bytes(program, height, steps, tile)
     while tile > least and needed > memory:
