@@ -88,7 +88,7 @@ def check_counted_rows(plan, height, out_height, bands):
     counted = np.zeros(height, int)
     for (first, last), (low, high, begin, end) in zip(bands, band_rows(plan, bands, height), strict=True):
         assert begin == end or low <= begin < end <= high
-        reads = plan.input_rows(first, last)
+        reads = plan.rows.inputs(first, last)
         assert reads[0] == reads[1] or low <= reads[0] < reads[1] <= high
         counted[begin:end] += 1
     assert counted.max() <= 1

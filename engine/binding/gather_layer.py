@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..kernels.dot_few import few_outputs
 from ..kernels.tables import Reach
-from ..layers.taps import AxisPhase, WeightedTaps
+from ..kernels.window_block import Token, accumulators
+from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
 from ..neurons import is_event_driven, rests_exactly
@@ -25,7 +26,7 @@ from .integer_layer import (
 )
 from .integer_plan import IntegerPlan, make_integer_plan, pack_integers
 from .kernel_choice import EVENT_INTEGERS
-from .layer import Layer
+from .layer import NOTHING_READ, Layer
 from .plan import GatherPlan, make_plan, pack_weights, padded_bias
 from .reach import make_reach
 
@@ -61,9 +62,8 @@ class GatherLayer(Layer):
     def block_width(self) -> int:
         return self.plan.block_width
 
-    @property
-    def window_pixels(self) -> int:
-        return self.plan.window
+    def token(self, steps: int) -> Token:
+        return accumulators(steps, self.plan.window, self.plan.block_width)
 
     @property
     def row_step(self) -> int:
@@ -120,11 +120,14 @@ class GatherLayer(Layer):
             # multiple of the output step (see `TileSchedule`), so that phases stay as they are.
             rows = self.window.whole.plan.rows  # type: ignore[attr-defined]
             shift = self.window.rows[0] // rows.output_step * rows.input_step - self.window.inputs[0]
-            rows = replace(rows, phases=tuple(_shifted(phase, shift) for phase in rows.phases))
+            shifted = [replace(each, offsets=tuple(offset + shift for offset in each.offsets)) for each in rows.phases]
+            rows = replace(rows, phases=tuple(shifted))
         return make_plan(rows, columns, self.incoming, self.outgoing, block_width)
 
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
-        return self.plan.input_rows(first, last)
+        low, high = self.plan.rows.inputs(first, last)
+        low, high = max(low, 0), min(high, self.incoming[1])
+        return (low, high) if low < high else NOTHING_READ
 
     @lazy_property
     def weights(self) -> NDArray[np.float32]:
@@ -183,7 +186,3 @@ class GatherLayer(Layer):
         columns = self.node.axes(self.incoming)[1]
         few = few_outputs(self.kernels.integers, self.outgoing[0])
         return make_integer_plan(self.plan.rows, columns, self.incoming, self.outgoing, self.padded_channels, few)
-
-
-def _shifted(phase: AxisPhase, shift: int) -> AxisPhase:
-    return replace(phase, offsets=tuple(offset + shift for offset in phase.offsets)) if phase.offsets else phase

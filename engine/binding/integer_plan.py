@@ -98,15 +98,6 @@ class IntegerPlan:
     padded: int
     rows: Axis
 
-    @property
-    def block_channels(self) -> int:
-        """Output channels that there are weights for in a block."""
-        return self.few or LANES * self.vectors
-
-    def input_rows(self, first: int, last: int) -> tuple[int, int]:
-        """First and last + 1 input row that the output rows first ... last - 1 read, see `Axis.inputs`."""
-        return self.rows.inputs(first, last)
-
     def plane_bytes(self, rows: int, steps: int) -> int:
         """Bytes that planes take."""
         return steps * (rows * self.tables.layout.row_bytes + PLANE_GAP)
@@ -185,7 +176,7 @@ def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int
             chunks = -(-levels // CHUNK_LEVELS)
             segment = np.zeros((chunks * CHUNK_LEVELS, padded), np.int8)
             segment[:levels] = filled[row, list(columns)].reshape(levels, padded)
-            size = chunks * CHUNK_LEVELS * plan.block_channels
+            size = chunks * CHUNK_LEVELS * (plan.few or width)
             if plan.few:
                 few = segment[:, : plan.few].reshape(chunks, CHUNK_LEVELS, plan.few)
                 of_phase[0, place : place + size] = few.transpose(0, 2, 1).reshape(size)

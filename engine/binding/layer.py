@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..float32 import held
 from ..graph import FanOut, Neurons, Shape, Synapses, ZeroFanOut
-from ..graph.answers import checked_fan_out, checked_rows, checked_zero_fan_out
+from ..graph.answers import checked_fan_out, checked_products, checked_rows, checked_zero_fan_out
 from ..kernels.firing import neuron_array
 from ..kernels.processor import host_lanes
 from ..kernels.tables import FanTables, ZeroTables
@@ -23,7 +23,6 @@ from ..memory import called_by_clear_caches
 from ..neurons import Arithmetic, LadderModel, LevelTable, arithmetic_of, level_table
 from .kernel_choice import EVENTS, PICTURE, AllowedKernels
 from .plan import padded_bias
-from .products import most_products, most_products_of
 from .stepper import Stepper, stepper_of
 from .window import RowRange, Window, WindowFanOut
 
@@ -143,11 +142,6 @@ class Layer(Binding):
         return host_lanes()
 
     @property
-    def window_pixels(self) -> int:
-        """Neighbouring output pixels that an event counts for, where that is the same everywhere; otherwise 1."""
-        return 1
-
-    @property
     def event_driven(self) -> bool:
         """Whether neurons, or sums, are updated only where an event arrives, and where they fire by themselves."""
         return False
@@ -203,7 +197,16 @@ class Layer(Binding):
 
     def rows_of(self, rows: RowRange, counted: tuple[int, ...]) -> Layer:
         """Some output rows; `counted` input rows of each part have been counted."""
-        return rows_of(self, rows, *counted)
+        inputs = self.input_rows(*rows)
+        if inputs == NOTHING_READ:
+            # Kernels want a row at least; it is not counted, and nothing is read from it.
+            inputs, counted = (0, 1), (1,)
+        return replace(
+            self,
+            incoming=(self.incoming[0], inputs[1] - inputs[0], self.incoming[2]),
+            outgoing=(self.outgoing[0], rows[1] - rows[0], self.outgoing[2]),
+            window=Window(self, rows, inputs, *counted),
+        )
 
     def input_rows_of(self, bands: tuple[RowRange, ...]) -> NDArray[np.int64]:
         """(n, 2): first and last + 1 input row that each band of output rows reads."""
@@ -218,7 +221,7 @@ class Layer(Binding):
 
     def token(self, steps: int) -> Token:
         """Shape of the accumulators for this many steps at once: as many as registers can hold."""
-        return accumulators(steps, self.window_pixels, self.block_width)
+        return accumulators(steps, 1, self.block_width)
 
     @lazy_property
     def bias(self) -> NDArray[np.float32]:
@@ -327,16 +330,37 @@ class Layer(Binding):
         zero = self.zero_fan_out
         return None if zero is None else ZeroTables(zero.row_classes, zero.column_classes, zero.zeros)
 
+    def products(self, events: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """Products (M, H, W, C) that events at M steps enter with one another, which no fan-out can say; None without.
+
+        Those of rows that an earlier tile has counted are left out. GraphError where they are no such numbers, or the
+        fan-out, by whose channels all counts are multiplied, has several.
+        """
+        found = self.node.products(events)
+        if found is None:
+            return None
+        if self.fan_out.channels != 1:
+            raise self.node.refuse("fan_out()", "must have 1 channel, because products() counts beside it")
+        products = checked_products(self.node, found, self.incoming)
+        return products if self.window is None else products * self.window.is_new[:, None, None]
+
     @lazy_property
     def most_products(self) -> NDArray[np.int64] | None:
-        """(H, W, C): what `Synapses.products` says where all events are there; of a window, for the rows it counts."""
-        return most_products(self)
+        """(H, W, C) of a step in which all events are there; None, at once, of a kind whose fan-out says all."""
+        if type(self.node).products is Synapses.products:
+            return None
+        found = self.products(np.ones((1, *self.incoming[1:], self.incoming[0]), np.bool_))
+        return None if found is None else np.asarray(found[0])
+
+    def most_products_of(self, source: Source) -> int:
+        """Products that a source's events are counted with in a step in which all events are there."""
+        return 0 if self.most_products is None else int(self.most_products[..., source.place].sum())
 
     @lazy_property
     def dense_synops(self) -> int:
         """Accumulates in a step in which every neuron that the layer reads has an event."""
         alone = self.fan_out.total(sum(source.channels for source in self.spiking))
-        return alone + sum(most_products_of(self, source) for source in self.spiking)
+        return alone + sum(self.most_products_of(source) for source in self.spiking)
 
     @lazy_property
     def most_accumulates(self) -> int:
@@ -345,7 +369,7 @@ class Layer(Binding):
         spikes = [(source.channels, int(source.levels.spikes.max())) for source in self.spiking if source.levels]
         found = sum(channels * most for channels, most in spikes) * height * width * self.fan_out.most
         return found + sum(
-            most_products_of(self, source) * source.levels.most_spikes for source in self.spiking if source.levels
+            self.most_products_of(source) * source.levels.most_spikes for source in self.spiking if source.levels
         )
 
     @lazy_property
@@ -364,17 +388,3 @@ class Layer(Binding):
     def picture_limits(self) -> dict[int, float]:
         """For numbers of steps, what `bounds.picture_limit` says, as the simulation has worked it out."""
         return {}
-
-
-def rows_of(whole: Layer, rows: RowRange, counted: int) -> Layer:
-    """The output rows `rows` of a layer that is no sum; `counted` input rows have been counted."""
-    inputs = whole.input_rows(*rows)
-    if inputs == NOTHING_READ:
-        # Kernels want a row at least; it is not counted, and nothing is read from it.
-        inputs, counted = (0, 1), 1
-    return replace(
-        whole,
-        incoming=(whole.incoming[0], inputs[1] - inputs[0], whole.incoming[2]),
-        outgoing=(whole.outgoing[0], rows[1] - rows[0], whole.outgoing[2]),
-        window=Window(whole, rows, inputs, counted),
-    )

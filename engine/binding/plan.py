@@ -47,12 +47,6 @@ class GatherPlan:
     block_width: int
     window: int
 
-    def input_rows(self, first: int, last: int) -> tuple[int, int]:
-        """First and last + 1 input row that the output rows first ... last - 1 read."""
-        low, high = self.rows.inputs(first, last)
-        low, high = max(low, 0), min(high, self.tables.geometry.height)
-        return (low, high) if low < high else (0, 0)
-
 
 def _joined(columns: Axis) -> Axis:
     """The phases of a transposed convolution in one, where its taps are neighbours; other axes as they are."""
@@ -142,13 +136,7 @@ def make_plan(
         row_runs=np.array([run for of_phase in runs for run in of_phase], ROW_RUN),
         columns=np.array([offset for phase in columns.phases for offset in phase.offsets], np.int64),
     )
-    return GatherPlan(
-        tables=tables,
-        rows=rows,
-        columns=columns,
-        block_width=block_width,
-        window=window,
-    )
+    return GatherPlan(tables, rows, columns, block_width, window)
 
 
 def pack_weights(kernel: NDArray[Number], plan: GatherPlan) -> NDArray[Number]:

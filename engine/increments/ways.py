@@ -152,7 +152,7 @@ class Ways:
         assert layer.integers is not None
         integers = layer.integers
         plan, tokens = integers.plan, integers.tokens(1)
-        inputs = np.array([plan.input_rows(*band) for band in self._rows], np.int64)
+        inputs = np.array([plan.rows.inputs(*band) for band in self._rows], np.int64)
         sums = scratch.array("sums", 2 * GROUP * LANES * plan.vectors, np.int32)
         dense = DotScratch(scratch.array("planes", plan.plane_bytes(_most(inputs), 1), np.uint8), sums, TILES)
         groups = scratch.array("groups", self._most_rows * -(-layer.outgoing[2] // GROUP), np.int64)

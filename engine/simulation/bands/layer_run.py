@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ...binding import Layer
 from ...binding.layer import Source
-from ...binding.products import products_of
 from ...events import STEPS_PER_QUEUE, EventQueue, joined_rows, level_type
 from ...kernels.arguments import InputRows
 from ...kernels.count import count_uneven_rows, count_zeros_of_rows
@@ -175,7 +174,7 @@ def _add_products(layer: Layer, inputs: Inputs, steps: int, counts: Sequence[NDA
     levels = [queue.dense_levels().transpose(0, 2, 3, 1) for _, queue in inputs.queues]
     for (source, _), of_source in zip(inputs.queues, levels, strict=True):
         events[..., source.place] = of_source != 0
-    found = products_of(layer, events)
+    found = layer.products(events)
     assert found is not None
     for (source, _), of_source, count in zip(inputs.queues, levels, counts, strict=True):
         assert source.levels is not None

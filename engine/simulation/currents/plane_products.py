@@ -90,7 +90,7 @@ def counted_rows(plan: IntegerPlan, bands: tuple[tuple[int, int], ...], height: 
 
     The former may lie beyond the input. Each input row that is read is counted by one band.
     """
-    rows = np.array([plan.input_rows(*band) for band in bands], np.int64)
+    rows = np.array([plan.rows.inputs(*band) for band in bands], np.int64)
     # The taps of a transposed convolution may lie so that a band reads nothing, or begins above the one before it. A
     # band then spreads rows out from where any later one begins: what it counts is in one piece.
     reads = rows[:, 0] < rows[:, 1]
