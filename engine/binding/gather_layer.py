@@ -69,10 +69,6 @@ class GatherLayer(Layer):
     def row_step(self) -> int:
         return self.plan.rows.output_step
 
-    @property
-    def injects(self) -> bool:
-        return bool(self.analog)
-
     def prepare(self) -> None:
         super().prepare()
         _ = self.plan, self.weights, (self.event_driven or self.rest is not None) and self.reach

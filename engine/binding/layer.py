@@ -159,11 +159,6 @@ class Layer(Binding):
         """Output rows that stay together in a tile."""
         return 1
 
-    @property
-    def injects(self) -> bool:
-        """Whether the analog input's current is computed once and then added at every step."""
-        return False
-
     def prepare(self) -> None:
         """Work out what all runs need, before several threads would do it at once."""
         _ = self.bias, [part.fan_out for part in self.parts]

@@ -78,7 +78,6 @@ class LayerRun:
 
     def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
         """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
-        self.state.inject()
         for part in self._parts:
             part.prepare()
         threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)

@@ -16,6 +16,7 @@ from ...kernels.pooling import fire_currents
 from ...kernels.processor import host_lanes
 from ...kernels.sources import packed_sources
 from ...kernels.window_block import window_token
+from ...memory import aligned_empty
 from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .part import Part, Target, most_inputs
 from .sources import event_sources, plane_sources
@@ -25,6 +26,13 @@ class EventCurrents(Part):
     """Weights in float32; each current goes to registers, and from there to neurons of a ladder of thresholds."""
 
     layer: GatherLayer
+
+    def prepare(self) -> None:
+        """Make room for the analog input's current, which each band computes in the first group of steps."""
+        if self.layer.analog and not self.state.constant_stride:
+            _, height, width = self.layer.outgoing
+            self.state.constant_stride = self.layer.padded_channels
+            self.state.constant = aligned_empty(height * width * self.layer.padded_channels)
 
     def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
         """Levels, or without neurons the currents."""
@@ -55,7 +63,7 @@ class EventCurrents(Part):
 
     def _inject(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:
         """The analog input's current on top of the bias, which is kept for all steps."""
-        if not self.layer.injects or self.state.injected:
+        if not self.layer.analog or self.state.injected:
             return []
         line = self.layer.outgoing[2] * self.layer.padded_channels
         kept = Target(Constant(self.layer.bias, 0), None, self.state.constant, target.touched)

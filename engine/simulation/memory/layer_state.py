@@ -97,14 +97,6 @@ class LayerState:
             self.membrane, *others = (aligned_empty(size) for _ in range(self.layer.variables))
             self.others = tuple(others)
 
-    def inject(self) -> None:
-        """Make room for the analog input's current, which each band computes in the first group of steps."""
-        for part in self.parts:
-            if part.layer.injects and not part.constant_stride:
-                _, height, width = part.layer.outgoing
-                part.constant_stride = part.layer.padded_channels
-                part.constant = aligned_empty(height * width * part.layer.padded_channels)
-
     def begin(self) -> None:
         """Forget what has been run."""
         self.show_new()

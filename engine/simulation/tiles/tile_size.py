@@ -29,8 +29,6 @@ def choose_tile(program: Program, height: int, steps: int, memory: int = MEMORY)
     # Untiled, all layers run a group of steps before the next one: events of one, potentials of all layers.
     groups = list(step_groups(steps))
     carried = _carried_bytes(program) if len(groups) > 1 else 0
-    if _most_bytes(program, groups[0]) + carried <= memory:
-        return height
     whole = peak_bytes(program, height, groups[0], height) + carried
     if whole <= memory:
         return height
@@ -61,14 +59,6 @@ def _carried_bytes(program: Program) -> int:
     """Bytes of the potentials of all layers."""
     layers = (layer for layer in program.layers if layer.neurons is not None)
     return sum(4 * layer.variables * layer.padded_channels * math.prod(layer.outgoing[1:]) for layer in layers)
-
-
-def _most_bytes(program: Program, steps: int) -> int:
-    """Bytes that all layers would take at once, joined ones included: more than `peak_bytes`, and found sooner."""
-    groups = list(step_groups(steps))
-    heights = [(layer, layer.outgoing[1]) for layer in program.layers]
-    kept = sum(height * _row_bytes(layer, groups) for layer, height in heights)
-    return 2 * kept + max(height * _work_bytes(layer, groups) for layer, height in heights)
 
 
 def peak_bytes(program: Program, height: int, steps: int, tile: int) -> int:
