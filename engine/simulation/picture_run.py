@@ -30,7 +30,7 @@ from ..results.run import Run
 from ..results.state import State
 from .bands.bound_program import BoundGroup, put_back, take_bound
 from .bands.layer_run import LayerRun
-from .currents import Inputs, inputs_of
+from .currents import inputs_of
 from .memory.queue_memory import QueueMemory
 from .probes import Probed, Traces
 
@@ -167,7 +167,10 @@ class PictureRun(Run):
             else:
                 if meanwhile is not None:
                     meanwhile()
-                self._run_uncompiled(group, first, last, steps)
+                if (first, last) in self.program.loops:
+                    self._run_loop(group, first, last, steps)
+                else:
+                    self._run_layer(group, first, steps)
             meanwhile = None
             self._look_at(group, range(first, last), steps)
         self._count(group, steps)
@@ -211,13 +214,6 @@ class PictureRun(Run):
             if name in self._event_memories:
                 self._event_memories.pop(name).put_back()
 
-    def _run_uncompiled(self, group: BoundGroup, first: int, last: int, steps: slice) -> None:
-        """Run a layer that compiled calls do not take, or a loop."""
-        if (first, last) in self.program.loops:
-            self._run_loop(group, first, last, steps)
-        else:
-            self._run_layer(group, first, steps)
-
     def _run_loop(self, group: BoundGroup, first: int, last: int, steps: slice) -> None:
         """Run layers step by step, of which one gets back what it has fired."""
         layers = self.program.layers[first:last]
@@ -237,15 +233,13 @@ class PictureRun(Run):
 
     def _run_layer(self, group: BoundGroup, index: int, steps: slice) -> None:
         """Run a layer that compiled calls do not take."""
-        layer, events = self.program.layers[index], group.event_memories[index]
-        run = LayerRun(
-            self.bound.states[index],
-            self._inputs(group, layer),
-            steps.stop - steps.start,
-            self.recorder.wants("readout") and layer.neurons is None,
-            layer.name in self.bound.lasting | self.bound.in_loops,
-            events,
-        )
+        layer = self.program.layers[index]
+        events = group.event_memories.get(layer.name)
+        read = [[(source, self._queue(group, source, part)) for source in part.spiking] for part in layer.parts]
+        inputs = [inputs_of(part, queues, self._seen) for part, queues in zip(layer.parts, read, strict=True)]
+        keeps = self.recorder.wants("readout") and layer.neurons is None
+        lasting = layer.name in self.bound.without_room
+        run = LayerRun(self.bound.states[index], inputs, steps.stop - steps.start, keeps, lasting, events)
         queue = run.run(self.workers, self.threads)
         self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
         self.kernels[layer.name].update(run.kernels)
@@ -256,14 +250,6 @@ class PictureRun(Run):
                 self._event_memories[layer.name] = run.events
         elif run.currents is not None:
             self.recorder.add_readout(layer, run.currents, steps)
-
-    def _inputs(self, group: BoundGroup, layer: Layer) -> list[Inputs]:
-        """What each part of a layer reads."""
-        inputs = []
-        for part in layer.parts:
-            queues = [(s, self._queue(group, s, part)) for s in part.spiking]
-            inputs.append(inputs_of(part, queues, self._seen))
-        return inputs
 
     def _queue(self, group: BoundGroup, source: Source, part: Layer) -> EventQueue:
         """What a source has emitted; through a delay, a step earlier."""

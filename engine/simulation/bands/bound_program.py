@@ -90,7 +90,8 @@ class BoundProgram:
         self.carries = carries
         self.compiles = compiles and len(self.layers) <= _MOST_LAYERS
         self.lasting = {s.name for layer in self.layers for part in layer.parts for s in part.sources if s.delay}
-        self.in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
+        in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
+        self.without_room = self.lasting | in_loops
         self.states = [LayerState(layer) for layer in self.layers]
         for state in self.states:
             state.allocate(carries)
@@ -98,7 +99,7 @@ class BoundProgram:
         self.scratches = [Scratch() for _ in range(threads)]
         # A layer that is too large for room over eight steps may get some over fewer.
         sizes = (1 << power for power in range(most_steps.bit_length()))
-        self.block = aligned_bytes(max(self.places(size)[2] for size in sizes))
+        self.block = aligned_bytes(max(self.places(size)[1] for size in sizes))
         self._groups: dict[int, BoundGroup] = {}
 
     @property
@@ -110,11 +111,9 @@ class BoundProgram:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a bound program holds addresses in the memory of this process; copy the network instead")
 
-    def places(self, steps: int) -> tuple[list[int], list[int], int]:
+    def places(self, steps: int) -> tuple[dict[str, slice], int]:
         """See `memory_places`."""
-        if not self.compiles:
-            return [0] * len(self.states), [0] * len(self.states), 0
-        return memory_places(self.layers, self._last_use, steps, self.lasting | self.in_loops)
+        return memory_places(self.layers if self.compiles else (), self._last_use, steps, self.without_room)
 
     def begin(self) -> None:
         """Forget what has been run."""
@@ -145,8 +144,8 @@ class BoundGroup:
 
     Attributes
     ----------
-    event_memories : list of QueueMemory or None
-        Where the events of each layer go, None for those that have no memory here.
+    event_memories : dict of str to QueueMemory
+        Where the events of layers go, but for those that have no memory here.
     compiled : list of bool
         Which layers run in compiled calls.
     """
@@ -159,25 +158,27 @@ class BoundGroup:
         self._scratches = bound.scratches
         self._picture = bound.picture
         self._index = {layer.name: index for index, layer in enumerate(self.layers)}
-        self.event_memories = self._shared_memory(bound)
+        places, _ = bound.places(steps)
+        self.event_memories = {
+            layer.name: QueueMemory(layer, steps, layer.outgoing[1], bound.block[places[layer.name]])
+            for layer in self.layers
+            if layer.name in places
+        }
         self.compiled = [bound.compiles and self._is_compiled(layer) for layer in self.layers]
         self._kernels = [(layer.dense_kernels or layer.own_kernels, layer.own_kernels) for layer in self.layers]
         self._count_memory(len(self.layers), bound.threads)
         self._bound = np.zeros(len(self.layers), np.bool_)
         numbers = np.zeros((bound.threads, 2, len(self.layers)), np.int64)
         self._progress = [SequenceProgress(self._bound, *of_thread) for of_thread in numbers]
-        self._calls = [self._no_calls(bound.threads) for _ in range(bound.threads)]
+        once, phases, shares = ((2, len(self.layers), number) for number in (_ONCE, _PHASES, bound.threads + 1))
+        self._calls = [
+            LayerCalls(np.zeros(once, CALL), np.zeros(phases, CALL), np.zeros(shares, np.int64))
+            for _ in range(bound.threads)
+        ]
         self._kept: list[Any] = []
         self._bind([index for index, is_compiled in enumerate(self.compiled) if is_compiled])
 
     # --- Preparing ---------------------------------------------------------------------------------------------------
-
-    def _shared_memory(self, bound: BoundProgram) -> list[QueueMemory | None]:
-        places, sizes, _ = bound.places(self.steps)
-        return [
-            QueueMemory(layer, self.steps, layer.outgoing[1], bound.block[place : place + size]) if size else None
-            for layer, place, size in zip(self.layers, places, sizes, strict=True)
-        ]
 
     def _count_memory(self, layers: int, threads: int) -> None:
         """Memory in which threads count."""
@@ -194,19 +195,13 @@ class BoundGroup:
 
     def _is_compiled(self, layer: Layer) -> bool:
         """Whether a layer is one that compiled calls take, and all that it reads and fires lies in memory of theirs."""
-        events = self.event_memories[self._index[layer.name]]
-        indices = [self._index.get(source.name) for source in layer.spiking]
-        sources = [None if index is None else self.event_memories[index] for index in indices]
-        if (layer.neurons is not None and events is None) or None in sources:
-            return False
+        names = {source.name for source in layer.spiking} | ({layer.name} if layer.neurons is not None else set())
         whole = all(source.channels == self._picture.shape[2] for source in layer.analog)
-        return whole and is_compiled(layer)
+        return names <= self.event_memories.keys() and whole and is_compiled(layer)
 
     def queue(self, name: str) -> EventQueue:
         """The events of a layer that has room here."""
-        events = self.event_memories[self._index[name]]
-        assert events is not None
-        return events.queue()
+        return self.event_memories[name].queue()
 
     def _bind(self, indices: list[int], choice: int = 0) -> None:
         """Find the kernels of some layers, of one of their two sets, and write down their arguments."""
@@ -225,11 +220,6 @@ class BoundGroup:
                 for number, phase in enumerate(of_worker):
                     calls.phases[choice, index, number] = self._bound_call(*phase)
 
-    def _no_calls(self, threads: int) -> LayerCalls:
-        shape = 2, len(self.layers)
-        shares = np.zeros((*shape, threads + 1), np.int64)
-        return LayerCalls(np.zeros((*shape, _ONCE), CALL), np.zeros((*shape, _PHASES), CALL), shares)
-
     def _memory(self, index: int, worker: int) -> WorkerMemory:
         counts = self._counts_of(index, worker), self._fired[index, worker], self._updates[index, worker]
         return WorkerMemory(self._scratches[worker], *counts, self._counters[index])
@@ -239,7 +229,7 @@ class BoundGroup:
         inputs = Inputs([(source, self.queue(source.name)) for source in layer.spiking], self._picture)
         part = part_of(state, inputs, self.steps, self._kernels[index][choice])
         bands = bands_of_layer(layer, [part], self.steps, self._threads)
-        return LayerBands(state, [part], self.steps, bands, events=self.event_memories[index])
+        return LayerBands(state, [part], self.steps, bands, events=self.event_memories.get(layer.name))
 
     def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""

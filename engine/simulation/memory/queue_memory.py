@@ -122,11 +122,10 @@ def _whole_lines(size: int) -> int:
 
 def memory_places(
     layers: Sequence[Layer], last_use: Mapping[str, int], steps: int, without: Collection[str]
-) -> tuple[list[int], list[int], int]:
-    """Where the events of each layer go in a block of memory, how many bytes they take, and those of the block.
+) -> tuple[dict[str, slice], int]:
+    """Where in a block of memory the events of layers go, by name, and the bytes of the block.
 
-    Layers that get no room take 0 bytes: readouts, those named in `without`, those that are too large, and all of them
-    where the block would be.
+    No room get readouts, those named in `without`, those that are too large, and all of them where the block would be.
     """
     given = [has_memory(layer, steps) and layer.name not in without for layer in layers]
     sizes = [
@@ -134,7 +133,10 @@ def memory_places(
     ]
     lasts = [last_use.get(layer.name, index) for index, layer in enumerate(layers)]
     places, total = places_in_block(sizes, lasts)
-    return (places, sizes, total) if total <= MOST_SHARED_BYTES else ([0] * len(layers), [0] * len(layers), 0)
+    if total > MOST_SHARED_BYTES:
+        return {}, 0
+    every = zip(layers, places, sizes, strict=True)
+    return {layer.name: slice(place, place + size) for layer, place, size in every if size}, total
 
 
 def places_in_block(sizes: list[int], lasts: list[int]) -> tuple[list[int], int]:

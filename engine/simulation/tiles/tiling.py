@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...binding import Layer
 from ...binding.bounds import is_watched
-from ...binding.layer import NOTHING_READ
+from ...binding.layer import NOTHING_READ, Source
 from ...binding.window import RowRange
 from ...events import EventQueue, joined_rows, silent_queue, step_groups
 from ...float32 import largest_size
 from ...results.result import Result
 from ...results.run import Run
 from ..bands.layer_run import LayerRun
-from ..currents import Inputs, inputs_of
+from ..currents import inputs_of
 from ..memory.layer_state import LayerState
 from .tile_schedule import TileSchedule, TileStep
 
@@ -68,7 +68,6 @@ class TiledRun(Run):
     def _run_groups(self, step: TileStep, state: LayerState, rows: slice) -> list[EventQueue]:
         """All groups of steps; returns the events of each of them, none for the readout."""
         layer = state.layer
-        windows = [self._windows(*each) for each in zip(step.layer.parts, step.windows, strict=True)]
         pictures = [self._by_pixel[slice(*each.window.inputs)] for each in layer.parts if each.window is not None]
         for part, picture in zip(layer.parts, pictures, strict=True):
             if part.analog:
@@ -78,7 +77,13 @@ class TiledRun(Run):
         for group, size in enumerate(self._sizes):
             steps = slice(first, first + size)
             keeps = self.recorder.wants("readout") and layer.neurons is None
-            run = LayerRun(state, self._inputs(layer, windows, pictures, group), size, keeps, lasting=True)
+            inputs = [
+                inputs_of(
+                    part, [(source, self._queue(source, part, window, group)) for source in part.spiking], picture
+                )
+                for part, window, picture in zip(layer.parts, step.windows, pictures, strict=True)
+            ]
+            run = LayerRun(state, inputs, size, keeps, lasting=True)
             queue = run.run(self.workers, self.threads)
             if layer.name in self._watched:
                 state.watch()
@@ -93,35 +98,14 @@ class TiledRun(Run):
             first += size
         return queues
 
-    def _inputs(
-        self,
-        layer: Layer,
-        windows: list[dict[str, list[EventQueue]]],
-        pictures: list[NDArray[np.float32]],
-        group: int,
-    ) -> list[Inputs]:
-        """What each part of some rows reads in a group of steps, of its windows and of its rows of the picture."""
-        return [
-            inputs_of(part, [(s, events[s.name][group]) for s in part.spiking], picture)
-            for part, events, picture in zip(layer.parts, windows, pictures, strict=True)
-        ]
-
-    def _windows(self, part: Layer, window: RowRange) -> dict[str, list[EventQueue]]:
-        """Events that a part of a layer reads, by source and group of steps."""
-        windows = {}
-        for source in part.spiking:
-            if window == NOTHING_READ:
-                windows[source.name] = [
-                    silent_queue((source.channels, 1, part.incoming[2]), size) for size in self._sizes
-                ]
-            else:
-                buffer = self.buffers[source.name]
-                windows[source.name] = [buffer.window(window, group) for group in range(len(self._sizes))]
-        return windows
+    def _queue(self, source: Source, part: Layer, window: RowRange, group: int) -> EventQueue:
+        """What a source has emitted in a group of steps, of the rows that a part of a layer reads."""
+        if window == NOTHING_READ:
+            return silent_queue((source.channels, 1, part.incoming[2]), self._sizes[group])
+        return self.buffers[source.name].window(window, group)
 
 
-@dataclass(frozen=True, eq=False)
-class _Piece:
+class _Piece(NamedTuple):
     """The rows first ... last - 1 of a layer; one queue for each group of steps."""
 
     first: int
