@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...binding import Layer
 from ...binding.layer import Source
-from ...events import STEPS_PER_QUEUE, EventQueue, joined_rows, level_type
+from ...events import STEPS_PER_QUEUE, EventQueue, level_type
 from ...kernels.arguments import InputRows
 from ...kernels.count import count_uneven_rows, count_zeros_of_rows
 from ...kernels.count_by_level import count_uneven_rows_by_level
@@ -108,7 +108,7 @@ class LayerRun:
         self.state.move_on(self.steps)
         if self.layer.neurons is None:
             return None
-        return joined_rows(layer_bands.fired_queues) if self.events is None else self.events.queue()
+        return layer_bands.queue()
 
     def _memory(self) -> WorkerMemory:
         counters = np.zeros(TAKEN, np.int64)

@@ -8,7 +8,7 @@ sums, neurons that are no ladder of thresholds, events for which there is no roo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from ...events import EventQueue, channel_type, level_type, mask_bytes
 from ...float32 import beyond
 from ...kernels.arguments import BandTable, Constant, EventMemory, LadderNeurons, OutputRows
 from ...kernels.compact import compact_rows
-from ...kernels.count import count_levels
 from ...kernels.count_by_level import count_by_level
 from ...kernels.finish import finish_band
 from ...kernels.pooling import fire_currents
@@ -66,7 +65,7 @@ class LayerBands:
     currents : (steps, O, H, W) float32 or None
         Receives the running sum of a layer without neurons.
     events : QueueMemory or None
-        Receives the events where it is there; otherwise each band's go to `fired_queues`.
+        Receives the events where it is there; otherwise each band's are kept apart.
     """
 
     state: LayerState
@@ -79,7 +78,7 @@ class LayerBands:
     def __post_init__(self) -> None:
         self.layer = layer = self.state.layer
         self.part = self.parts[0]
-        self._channels, _, self._width = layer.outgoing
+        self._channels, height, self._width = layer.outgoing
         self._padded = layer.padded_channels
         summed = layer.parts != (layer,)
         self._summands = [LayerBands(p.state, [p], self.steps, self.bands) for p in self.parts] if summed else []
@@ -87,7 +86,11 @@ class LayerBands:
         self._most_rows = int((self._table.table["end_row"] - self._table.table["first_row"]).max())
         noted = self.currents is not None
         self._touched = TouchedPixels(self.state, self.part, self.steps, self._most_rows, self._width, noted)
-        self._fired: list[EventQueue | None] = [None] * len(self.bands.rows)
+        if layer.neurons is not None and self.events is None:
+            self._start, self._masks = np.empty((height, self._width + 1), np.int64), np.empty(0, np.uint8)
+            if compress_token(self._padded, self._channels, self.steps) is not None:
+                self._masks = np.empty(height * self._width * mask_bytes(self._channels), np.uint8)
+            self._fired: list[Any] = [None] * len(self.bands.rows)
 
     def _band_table(self) -> NDArray[np.void]:
         """(n,) BAND."""
@@ -108,10 +111,17 @@ class LayerBands:
             known[key] = table
         return table
 
-    @property
-    def fired_queues(self) -> list[EventQueue]:
-        """What the bands have fired, where there was no memory for all of it."""
-        return [queue for queue in self._fired if queue is not None]
+    def queue(self) -> EventQueue:
+        """The events, once all bands have been run."""
+        if self.events is not None:
+            return self.events.queue()
+        channels, levels = map(np.concatenate, zip(*self._fired, strict=True))
+        begin = 0
+        for (first, last), (_, own) in zip(self.bands.rows, self._fired, strict=True):
+            self._start[first:last] += begin
+            begin += own.size
+        masks = self._masks.reshape(*self.layer.outgoing[1:], -1) if self._masks.size else None
+        return EventQueue(self.layer.outgoing, self.steps, self._start, channels, levels, masks)
 
     def _rows(self, index: int) -> OutputRows:
         return OutputRows(*self.bands.rows[index], self._padded, self._channels)
@@ -158,9 +168,16 @@ class LayerBands:
     def _current(self, memory: WorkerMemory) -> list[Phase]:
         """Currents of a band that pass through memory, flat: rows, width, steps, padded channels."""
         currents = memory.scratch.array("currents", self._size(self.steps))
-        if self._summands:
-            return [Phase(self._add_up, (currents, [each.as_summand(own) for each, own in self._own(memory)]))]
-        return self.part.phases(self._table, memory, self._target(memory.scratch, None, currents))
+        if not self._summands:
+            return self.part.phases(self._table, memory, self._target(memory.scratch, None, currents))
+        # Each part has memory of a worker's own.
+        summands, first = [], 0
+        for each in self._summands:
+            last = first + len(each.part.inputs.queues)
+            own = replace(memory, scratch=Scratch(), counts=memory.counts[first:last])
+            summands.append(each.as_summand(own))
+            first = last
+        return [Phase(self._add_up, (currents, summands))]
 
     def _target(self, scratch: Scratch, neurons: LadderNeurons | None, array: NDArray[Any]) -> Target:
         constant = Constant(self.state.constant, self.state.constant_stride)
@@ -172,16 +189,6 @@ class LayerBands:
         return phases, memory.scratch.array("currents", self._size(self.steps)), self._padded
 
     # --- Phases in Python --------------------------------------------------------------------------------------------
-
-    def _own(self, memory: WorkerMemory) -> list[tuple[LayerBands, WorkerMemory]]:
-        """The parts of a sum, each with memory of a worker's own."""
-        first, own = 0, []
-        for each in self._summands:
-            last = first + len(each.part.inputs.queues)
-            counts = (memory.counts[first:last], memory.fired, memory.updates)
-            own.append((each, WorkerMemory(Scratch(), *counts, memory.counters)))
-            first = last
-        return own
 
     def _add_up(self, index: int, currents: NDArray[np.float32], parts: list[Any]) -> None:
         """The sum of what the parts' phases leave."""
@@ -217,55 +224,44 @@ class LayerBands:
     def _finish(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Pack and count what a band has fired."""
         assert self.layer.levels is not None
-        if self.events is None or not self.layer.levels.masks:
-            return [Phase(self._pack, (memory, words))]
-        events, compress = self.events, compress_token(self._padded, self._channels, self.steps)
-        arrays = (events.start, events.channels, events.levels, events.masks, events.levels.view(np.uint64))
-        packed = EventMemory(compress, *arrays, self.layer.levels.kinds, memory.fired)
-        finish = (self._table, words, packed, memory.counters, self._touched.of(memory.scratch))
-        return [
-            Phase(finish_band, finish),
-            *self._touched.count(self._table, (events.start, events.levels), memory),
-        ]
+        events, touched = self._event_memory(memory), self._touched.of(memory.scratch)
+        pack = Phase(self._pack, (words, events, self.layer.levels.spikes, touched))
+        if self.layer.levels.masks:
+            pack = Phase(finish_band, (self._table, words, events, memory.counters, touched))
+        keep = [Phase(self._keep, (events,))] if self.events is None else []
+        return [pack, *self._touched.count(self._table, (events.start, events.levels), memory), *keep]
 
-    def _pack(self, index: int, memory: WorkerMemory, words: Levels) -> None:
-        """The same for events for which there is no room, or whose levels are no masks."""
-        rows, touched = self._rows(index), self._touched.of(memory.scratch)
+    def _event_memory(self, memory: WorkerMemory) -> EventMemory:
+        """Where a worker's events go: beside those of all, or band by band into arrays that stay in the cache.
+
+        Large arrays reserved for the worst case would take whole pages, huge ones on some systems, for every band.
+        """
+        assert self.layer.levels is not None
         compress = compress_token(self._padded, self._channels, self.steps)
-        first, line = 0, mask_bytes(self._channels)
         if self.events is not None:
-            start, first = self.events.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
-            masks = self.events.masks[rows.first * self._width * line : rows.end * self._width * line]
-            channels, levels = self.events.channels, self.events.levels
+            start, channels, levels, masks = self.events.arrays
         else:
-            # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
-            # whole pages, huge ones on some systems, for every band.
-            start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
-            masks = np.empty((rows.end - rows.first) * self._width * line, np.uint8)
-            most = start.size * self._channels + VECTOR_BYTES
+            most = -(-(self._size(1) + VECTOR_BYTES) // 8) * 8
             channels = memory.scratch.array("packed channels", most, channel_type(self._channels))
             levels = memory.scratch.array("packed levels", most, level_type(self.steps))
-        compact_rows(compress, words, rows, first, start, channels, levels, masks, touched)
-        count = int(start[-1, -1]) - first
-        self._count(levels[first:], count, memory.fired)
-        self._touched.count_now(rows, (start, levels), memory)
-        if self.events is None:
-            known = None if compress is None else masks.reshape(len(start), self._width, line)
-            shape = (self._channels, len(start), self._width)
-            entries = channels[:count].copy(), levels[:count].copy()
-            self._fired[index] = EventQueue(shape, self.steps, start, *entries, known)
+            start, masks = self._start, self._masks
+        kinds = self.layer.levels.kinds
+        return EventMemory(compress, start, channels, levels, masks, levels.view(np.uint64), kinds, memory.fired)
 
-    def _count(self, levels: Levels, count: int, fired: NDArray[np.int64]) -> None:
-        """Count the first `count` levels."""
-        assert self.layer.levels is not None
-        if not self.layer.levels.masks:
-            count_by_level(levels[:count], self.layer.levels.spikes, 1, fired)
-            return
-        # Several entries lie in a word of eight bytes: they are counted together, and told apart by step in the end.
-        words = (count * levels.itemsize + 7) // 8
-        end = words * 8 // levels.itemsize
-        levels[count:end] = 0
-        count_levels(levels[:end].view(np.uint64), self.layer.levels.kinds, fired)
+    def _pack(
+        self, index: int, words: Levels, events: EventMemory, spikes: NDArray[np.int64], touched: Touched
+    ) -> None:
+        """The same for levels that are no masks."""
+        rows, first = self._rows(index), int(self._table.table["first_entry"][index])
+        start, line = events.start[rows.first : rows.end], self._width * mask_bytes(self._channels)
+        masks = events.masks[rows.first * line : rows.end * line]
+        compact_rows(events.compress, words, rows, first, start, events.channels, events.levels, masks, touched)
+        count_by_level(events.levels[first : start[-1, -1]], spikes, 1, events.counts)
+
+    def _keep(self, index: int, events: EventMemory) -> None:
+        """Copy the events of a band to where no other band's go."""
+        end = events.start[self.bands.rows[index][1] - 1, -1]
+        self._fired[index] = events.channels[:end].copy(), events.levels[:end].copy()
 
     def _read_out(self, scratch: Scratch) -> Phase:
         """Move the running sum of a layer without neurons on."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...binding.gather_layer import GatherLayer
-from ...kernels.arguments import BandTable, OutputRows
+from ...kernels.arguments import BandTable
 from ...kernels.sources import packed_sources
 from ...kernels.tables import Touched
-from ...kernels.touched import count_updates, count_updates_of_band, find_touched, note_away
+from ...kernels.touched import count_updates_of_band, find_touched, note_away
 from ..currents import Part
 from ..currents.sources import event_sources
 from ..memory.layer_state import LayerState
@@ -83,17 +83,11 @@ class TouchedPixels:
         return [Phase(find_touched, (bands, *arguments))]
 
     def count(self, bands: BandTable, fired: Fired, memory: WorkerMemory) -> list[Phase]:
-        """The phase that counts updates, of event-driven neurons whose events lie in memory of all rows."""
+        """The phase that counts updates, of event-driven neurons."""
         if not self.counts:
             return []
         arguments = (fired, self.of(memory.scratch), self.state.awake, memory.updates)
         return [Phase(count_updates_of_band, (bands, self.steps, *arguments))]
-
-    def count_now(self, rows: OutputRows, fired: Fired, memory: WorkerMemory) -> None:
-        """Count the updates of a band whose events lie in memory of their own."""
-        if self.counts:
-            touched = self.of(memory.scratch)
-            count_updates(rows, self.steps, fired, touched, self.state.awake, memory.updates)
 
     def note(self, bands: BandTable, scratch: Scratch) -> list[Phase]:
         """Phases that note which neurons have left their `rest`, one for each state variable.

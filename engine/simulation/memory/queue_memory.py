@@ -49,6 +49,10 @@ def compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | 
     return lanes_token(lanes if padded % lanes == 0 else host_lanes())
 
 
+Arrays = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]], NDArray[np.uint8]]
+"""Start, channels and levels of a queue, and its masks, flat: see `EventQueue`."""
+
+
 class QueueMemory:
     """Where the events of a layer go over some steps: an event queue whose bands may have gaps between them.
 
@@ -69,10 +73,8 @@ class QueueMemory:
         edges = list(accumulate(map(_whole_lines, sizes), initial=0))
         self._block = _taken(edges[-1]) if block is None else block
         parts = [self._block[begin : begin + size] for begin, size in zip(edges[:-1], sizes, strict=True)]
-        self.start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)
-        self.channels: NDArray[np.unsignedinteger[Any]] = parts[1].view(channel_type(channels))
-        self.levels: NDArray[np.unsignedinteger[Any]] = parts[2].view(level_type(steps))
-        self.masks: NDArray[np.uint8] = parts[3]
+        start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)
+        self.arrays: Arrays = start, parts[1].view(channel_type(channels)), parts[2].view(level_type(steps)), parts[3]
 
     def first_entries(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the entries of all bands begin, whose first rows are `rows`."""
@@ -82,9 +84,9 @@ class QueueMemory:
 
     def queue(self) -> EventQueue:
         """The events, once all bands have been written; shares the memory."""
-        _, height, width = self._shape
-        masks = self.masks.reshape(height, width, -1) if self.masks.size else None
-        return EventQueue(self._shape, self._steps, self.start, self.channels, self.levels, masks)
+        start, channels, levels, masks = self.arrays
+        known = masks.reshape(*self._shape[1:], -1) if masks.size else None
+        return EventQueue(self._shape, self._steps, start, channels, levels, known)
 
     def put_back(self) -> None:
         """Let the memory be used again; nobody may read the events any more."""
