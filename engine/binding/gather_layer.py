@@ -27,8 +27,7 @@ from .integer_layer import (
 from .integer_plan import IntegerPlan, make_integer_plan, pack_integers
 from .kernel_choice import EVENT_INTEGERS
 from .layer import NOTHING_READ, Layer
-from .plan import GatherPlan, make_plan, pack_weights, padded_bias
-from .reach import make_reach
+from .plan import GatherPlan, make_plan, make_reach, pack_weights, padded_bias
 
 _packed: KnownOf[WeightedTaps, NDArray[Any]] = KnownOf()
 """Packed weights of nodes that are alive, so that only the first run of a network packs them; by the kernels that read

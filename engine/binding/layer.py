@@ -20,7 +20,7 @@ from ..kernels.tables import FanTables, ZeroTables
 from ..kernels.window_block import Token, accumulators
 from ..lazy import KnownOf, lazy_property
 from ..memory import called_by_clear_caches
-from ..neurons import Arithmetic, LadderModel, LevelTable, arithmetic_of, level_table
+from ..neurons import LadderModel, LevelTable, level_table
 from .kernel_choice import EVENTS, PICTURE, AllowedKernels
 from .plan import padded_bias
 from .stepper import Stepper, stepper_of
@@ -261,11 +261,6 @@ class Layer(Binding):
         return 0 if self.levels is None else self.levels.kinds
 
     @lazy_property
-    def arithmetic(self) -> Arithmetic | None:
-        """What an update of a neuron costs; None where the model does not declare it, or without neurons."""
-        return None if self.neurons is None else arithmetic_of(self.neurons.model)
-
-    @lazy_property
     def variables(self) -> int:
         """State variables of a neuron."""
         return 1 if self.stepper is None else self.stepper.variables
@@ -350,12 +345,6 @@ class Layer(Binding):
     def most_products_of(self, source: Source) -> int:
         """Products that a source's events are counted with in a step in which all events are there."""
         return 0 if self.most_products is None else int(self.most_products[..., source.place].sum())
-
-    @lazy_property
-    def dense_synops(self) -> int:
-        """Accumulates in a step in which every neuron that the layer reads has an event."""
-        alone = self.fan_out.total(sum(source.channels for source in self.spiking))
-        return alone + sum(self.most_products_of(source) for source in self.spiking)
 
     @lazy_property
     def most_accumulates(self) -> int:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 from typing import Any, TypeVar
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from ..encoders import Encoder
 from ..graph import Input, Network, Neurons, Node, Output, Projection, Shape, Synapses
@@ -13,7 +18,6 @@ from ..memory import called_by_clear_caches
 from ..neurons import LevelTable, level_table
 from .kernel_choice import AllowedKernels, allowed_kernels
 from .layer import Binding, Layer, Source
-from .loops import with_loops
 from .sum_layer import SumLayer
 from .window import RowRange
 
@@ -84,7 +88,7 @@ def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> Program:
         assert isinstance(node, Synapses)
         parts = [_bound_part(network, part, feed, shapes, kernels) for part in network.projections(node.name)]
         found.append(parts[0] if node.name == parts[0].node.name else _sum(node, feed, parts, shapes))
-    layers, loops = with_loops(found)
+    layers, loops = _with_loops(found)
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
     encoded = {name: shapes[name] for name in network.encoded}
     return Program(layers, loops, last_use, network.input_channels, network.encoded, encoded, network.size_multiple)
@@ -140,3 +144,45 @@ def _sources(network: Network, node: Projection, shapes: dict[str, Shape]) -> tu
         found.append(Source(name, channels, offset, levels is None, levels, node.delay, place))
         offset += channels
     return tuple(found)
+
+
+def _with_loops(layers: Sequence[Layer]) -> tuple[tuple[Layer, ...], tuple[RowRange, ...]]:
+    """Layers in the order in which they run, and the first and last + 1 of each loop, whose layers are neighbours.
+
+    A loop is a strongly connected part of the graph of layers, edges with a delay included. The order of other layers
+    stays what it was, as far as it may.
+    """
+    index = {layer.name: number for number, layer in enumerate(layers)}
+    edges = np.array(
+        [(index[s.name], reader) for reader, layer in enumerate(layers) for s in layer.spiking if s.name in index],
+        np.int64,
+    ).reshape(-1, 2)
+    if (edges[:, 0] < edges[:, 1]).all():
+        return tuple(layers), ()
+    graph = csr_array((np.ones(len(edges), np.int8), edges.T), shape=(len(layers), len(layers)))
+    count, part_of = connected_components(graph, connection="strong")
+    between = np.unique(part_of[edges], axis=0)
+    first = [int(np.flatnonzero(part_of == part)[0]) for part in range(count)]
+    order = _in_order(first, between[between[:, 0] != between[:, 1]])
+    ordered = [int(number) for part in order for number in np.flatnonzero(part_of == part)]
+    begins = np.cumsum([0, *(int((part_of == part).sum()) for part in order)]).tolist()
+    itself = set(part_of[edges[edges[:, 0] == edges[:, 1], 0]].tolist())
+    ranges = zip(order, begins[:-1], begins[1:], strict=True)
+    loops = tuple((begin, end) for part, begin, end in ranges if end - begin > 1 or part in itself)
+    return tuple(layers[number] for number in ordered), loops
+
+
+def _in_order(first: list[int], edges: np.ndarray[tuple[int, ...], np.dtype[np.integer]]) -> list[int]:
+    """Parts, each behind those that it reads; of those that may come next, the one whose first layer is first."""
+    missing = np.bincount(edges[:, 1], minlength=len(first)).tolist()
+    ready = [(place, part) for part, place in enumerate(first) if not missing[part]]
+    heapify(ready)
+    found: list[int] = []
+    while ready:
+        _, part = heappop(ready)
+        found.append(part)
+        for reader in edges[edges[:, 0] == part, 1].tolist():
+            missing[reader] -= 1
+            if not missing[reader]:
+                heappush(ready, (first[reader], reader))
+    return found

@@ -13,8 +13,8 @@ from ..binding.gather_layer import GatherLayer
 from ..binding.integer_layer import Quanta, quanta_of
 from ..binding.integer_plan import integer_quanta
 from ..binding.layer import Source
+from ..binding.plan import reached
 from ..binding.pool_layer import PoolLayer
-from ..binding.reach import reached
 from ..errors import InputError
 from ..events import channel_type
 from ..kernels.arguments import BandTable
