@@ -99,30 +99,16 @@ def _bound_part(
 ) -> Layer:
     """What one projection makes of its sources for `feed`, or for a sum that this reads."""
     alone = feed.source == node.name
-    return node.bind(
-        Binding(
-            name=feed.name,
-            node=node,
-            sources=_sources(network, node, shapes),
-            incoming=shapes[node.source],
-            outgoing=shapes[node.name],
-            neurons=feed if alone and isinstance(feed, Neurons) else None,
-            kernels=kernels,
-        )
-    )
+    neurons = feed if alone and isinstance(feed, Neurons) else None
+    sources = _sources(network, node, shapes)
+    return node.bind(Binding(feed.name, node, sources, shapes[node.source], shapes[node.name], neurons, kernels))
 
 
 def _sum(node: Synapses, feed: Neurons | Output, parts: list[Layer], shapes: dict[str, Shape]) -> SumLayer:
-    return SumLayer(
-        name=feed.name,
-        node=node,
-        sources=tuple(source for part in parts for source in part.sources),
-        incoming=parts[0].incoming,
-        outgoing=shapes[node.name],
-        neurons=feed if isinstance(feed, Neurons) else None,
-        kernels=parts[0].kernels,
-        summands=tuple(parts),
-    )
+    neurons = feed if isinstance(feed, Neurons) else None
+    sources = tuple(source for part in parts for source in part.sources)
+    own = Binding(feed.name, node, sources, parts[0].incoming, shapes[node.name], neurons, parts[0].kernels)
+    return SumLayer(**vars(own), summands=tuple(parts))
 
 
 def _levels(leaf: Node) -> LevelTable | None:

@@ -6,11 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...binding import Layer
-from ...lazy import lazy_property
 from ..currents import Part
 
 _BAND_BYTES = 1 << 19
@@ -37,11 +33,6 @@ class Bands:
     rows: tuple[tuple[int, int], ...]
     shares: tuple[int, ...]
     """First band of each thread's share, and the number of bands."""
-
-    @lazy_property
-    def share_table(self) -> NDArray[np.int64]:
-        """`shares`, as `next_band` takes them."""
-        return np.array(self.shares, np.int64)
 
 
 def bands_of_layer(layer: Layer, parts: Sequence[Part], steps: int, threads: int, share: float = 1.0) -> Bands:

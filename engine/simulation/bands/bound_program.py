@@ -216,7 +216,7 @@ class BoundGroup:
             for number, each in enumerate(self._counting(index, layers[index].part)):
                 self._calls[0].once[choice, index, number] = self._bound_call(*each)
             for calls, of_worker in zip(self._calls, of_layer, strict=True):
-                calls.shares[choice, index] = layers[index].bands.share_table
+                calls.shares[choice, index] = layers[index].bands.shares
                 for number, phase in enumerate(of_worker):
                     calls.phases[choice, index, number] = self._bound_call(*phase)
 

@@ -83,11 +83,8 @@ class LayerState:
     @property
     def nbytes(self) -> int:
         """Bytes of all that is kept."""
-        arrays: list[NDArray[Any]] = [self.constant, *self.others]
-        arrays += [] if self.membrane is None else [self.membrane]
-        arrays += [] if self.synaptic is None else [self.synaptic]
-        arrays += [] if self.awake is None else [self.awake]
-        return sum(array.nbytes for array in arrays) + sum(part.nbytes for part in self.summands)
+        arrays: list[Any] = [self.constant, self.membrane, *self.others, self.synaptic, self.awake, *self.summands]
+        return sum(each.nbytes for each in arrays if each is not None)
 
     def allocate(self, carries: bool) -> None:
         """Make room for what is carried on, where `carries`."""
@@ -110,27 +107,16 @@ class LayerState:
         elif self.membrane is not None:
             if self.layer.stepper is None:
                 self.membrane.reshape(-1, self.layer.padded_channels)[:] = self.layer.initial
-            elif self.layer.rest is not None:
-                self._lay_to_rest(self.layer.rest)
+            elif self.layer.rest is not None:  # in which neurons may be left
+                for array, state in zip(self.arrays, self.layer.rest, strict=True):
+                    array.reshape(-1, self.layer.padded_channels)[:] = state
+                self.fresh = False
             else:
                 self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
         if self.awake is not None:
-            self.awake[:] = self._awake_at_first
-
-    def _lay_to_rest(self, rest: tuple[NDArray[np.float32], ...]) -> None:
-        """Put a registered model's neurons into their state before the first step, in which they may be left."""
-        for array, state in zip(self.arrays, rest, strict=True):
-            array.reshape(-1, self.layer.padded_channels)[:] = state
-        self.fresh = False
-
-    @property
-    def _awake_at_first(self) -> bool | NDArray[np.bool_]:
-        """Which pixels' neurons, or whether all, may fire or change at the first step though nothing arrives."""
-        if self.layer.neurons is None:
-            return False
-        if self.layer.stepper is not None:
-            return self.layer.rest is None
-        return _awake_in(self.layer, [self.layer.initial[None]])
+            ladder = self.layer.neurons is not None and self.layer.stepper is None
+            at_first = self.layer.neurons is not None and self.layer.rest is None
+            self.awake[:] = _awake_in(self.layer, [self.layer.initial[None]]) if ladder else at_first
 
     def show_new(self) -> None:
         """Note that the analog input is another one from now on."""
