@@ -14,7 +14,6 @@ from ..kernels.tables import Reach
 from ..kernels.window_block import Token, accumulators
 from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf, lazy_property
-from ..memory import called_by_clear_caches
 from ..neurons import is_event_driven, rests_exactly
 from .integer_layer import (
     FULL_RATE_WIDTH,
@@ -32,8 +31,6 @@ from .plan import GatherPlan, make_plan, make_reach, pack_weights, padded_bias
 _packed: KnownOf[WeightedTaps, NDArray[Any]] = KnownOf()
 """Packed weights of nodes that are alive, so that only the first run of a network packs them; by the kernels that read
 them, and all that says how they lie."""
-
-called_by_clear_caches(_packed.clear)
 
 _MOST_PLANE_BYTES = 1 << 26
 """Of a step, for one output row: the kernels in integers spread out the padding, too, and all rows under a kernel."""

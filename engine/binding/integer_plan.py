@@ -23,7 +23,7 @@ from ..kernels.planes import PLANE_GAP
 from ..kernels.tables import DOT_PHASE, SEGMENT, DotGeometry, DotTables, PlaneLayout
 from ..layers.taps import Axis, WeightedTaps
 from ..lazy import KnownOf
-from ..memory import aligned_bytes, called_by_clear_caches
+from ..memory import aligned_bytes
 from ..neurons import LevelTable
 from .plan import contiguous_runs, inside, phase_places
 
@@ -191,9 +191,6 @@ def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int
 
 _integers: KnownOf[Synapses, IntegerWeights | None] = KnownOf()
 """Of nodes that are alive: looked for once, because there are millions of weights."""
-
-called_by_clear_caches(_integers.clear)
-called_by_clear_caches(_sums.clear)
 
 
 def integer_weights(node: WeightedTaps, incoming: Shape) -> IntegerWeights | None:

@@ -19,7 +19,6 @@ from ..kernels.processor import host_lanes
 from ..kernels.tables import FanTables, ZeroTables
 from ..kernels.window_block import Token, accumulators
 from ..lazy import KnownOf, lazy_property
-from ..memory import called_by_clear_caches
 from ..neurons import LadderModel, LevelTable, level_table
 from .kernel_choice import EVENTS, PICTURE, AllowedKernels
 from .plan import padded_bias
@@ -28,8 +27,6 @@ from .window import RowRange, Window, WindowFanOut
 
 _nonzero: KnownOf[Synapses, NDArray[np.int64]] = KnownOf()
 """Non-zero weights of nodes that are alive: counted once, because there are millions of weights."""
-
-called_by_clear_caches(_nonzero.clear)
 
 NOTHING_READ = (0, 0)
 """What `Layer.input_rows` says of output rows that read padding alone."""

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..encoders import Encoder
 from ..graph import Input, Network, Neurons, Node, Output, Projection, Shape, Synapses
-from ..lazy import KnownOf
+from ..lazy import KnownOf, forget_known
 from ..memory import called_by_clear_caches
 from ..neurons import LevelTable, level_table
 from .kernel_choice import AllowedKernels, allowed_kernels
@@ -67,7 +67,7 @@ _SHAPES_KEPT = 4
 _bound: KnownOf[Network, Program] = KnownOf(_SHAPES_KEPT)
 """What networks that are alive were bound to last."""
 
-called_by_clear_caches(_bound.clear)
+called_by_clear_caches(forget_known)
 
 
 def build_program(network: Network, picture: Shape, kernels: AllowedKernels | None = None) -> Program:

@@ -28,7 +28,7 @@ from ...kernels.sequence_arguments import LayerCalls, LayerReads, SequenceProgre
 from ...kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
 from ...kernels.sources import source_table
 from ...kernels.tables import CALL
-from ...memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
+from ...memory import IdleMemory, Shelf, aligned_bytes
 from ...threads import WorkerThreads
 from ..currents import Inputs, Part, part_of
 from ..currents.sources import counted_sources
@@ -41,8 +41,6 @@ from .phases import LayerBands, is_compiled
 
 IDLE = IdleMemory(1 << 29)
 """Bound programs that are idle, each on a shelf of the program that it belongs to."""
-
-called_by_clear_caches(IDLE.clear)
 
 _MOST_LAYERS = 1 << 10
 """A network of more layers is run without compiled calls: the places of their events would take too long to find."""

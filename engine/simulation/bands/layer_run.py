@@ -17,7 +17,7 @@ from ...kernels.count import count_uneven_rows, count_zeros_of_rows
 from ...kernels.count_by_level import count_uneven_rows_by_level
 from ...kernels.float_mode import flushing
 from ...kernels.shared_counter import TAKEN
-from ...memory import IdleMemory, Shelf, called_by_clear_caches
+from ...memory import IdleMemory, Shelf
 from ...threads import WorkerThreads
 from ..currents import Inputs, Part, part_of
 from ..currents.part import OPERATIONS_OF_A_NEURON, dense_work
@@ -36,8 +36,6 @@ _LEAST_SHARE = 1 / 8
 IDLE = IdleMemory(1 << 27)
 _scratches: Shelf[Scratch] = Shelf(IDLE)
 """What workers have put back; fresh memory would cost more than what is done in it."""
-
-called_by_clear_caches(IDLE.clear)
 
 
 class LayerRun:

@@ -19,7 +19,7 @@ from ...binding import Layer
 from ...events import EventQueue, channel_type, level_type, mask_bytes
 from ...kernels.entries import host_compresses, lanes_token
 from ...kernels.processor import host_lanes
-from ...memory import CACHE_LINE, IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
+from ...memory import CACHE_LINE, IdleMemory, Shelf, aligned_bytes
 
 MOST_BYTES = 1 << 27
 """A layer that may need more than this for its events gets no such room: what a band needs is then measured first."""
@@ -33,8 +33,6 @@ _GAP = 128
 IDLE = IdleMemory(1 << 28)
 _blocks: Shelf[NDArray[np.uint8]] = Shelf(IDLE)
 """Idle memory of all layers."""
-
-called_by_clear_caches(IDLE.clear)
 
 _COMPRESSES, VECTOR_BYTES = host_compresses(), 64
 
