@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikeunet.engine import Conv2d, ConvTranspose2d, IntegrateAndFire, MultiThreshold
-from spikeunet.engine.binding.integer_layer import integer_terms, pooled_levels
 from spikeunet.engine.binding.integer_plan import (
     integer_quanta,
+    integer_terms,
     integer_weights,
     is_exact,
     make_integer_plan,
     pack_integers,
+    pooled_levels,
 )
 from spikeunet.engine.binding.layer import Source
 from spikeunet.engine.kernels.dot import CHUNK_LEVELS, GROUP, LANES

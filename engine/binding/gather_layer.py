@@ -15,15 +15,17 @@ from ..kernels.window_block import Token, accumulators
 from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..neurons import is_event_driven, rests_exactly
-from .integer_layer import (
+from .integer_plan import (
     FULL_RATE_WIDTH,
     IntegerLayer,
+    IntegerPlan,
     IntegerTerms,
     QuadLayer,
     integer_terms,
+    make_integer_plan,
+    pack_integers,
     quad_block_width,
 )
-from .integer_plan import IntegerPlan, make_integer_plan, pack_integers
 from .kernel_choice import EVENT_INTEGERS
 from .layer import NOTHING_READ, Layer
 from .plan import GatherPlan, make_plan, make_reach, pack_weights, padded_bias

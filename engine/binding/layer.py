@@ -159,6 +159,8 @@ class Layer(Binding):
     def prepare(self) -> None:
         """Work out what all runs need, before several threads would do it at once."""
         _ = self.bias, [part.fan_out for part in self.parts]
+        for part in self.parts if self.parts != (self,) else ():
+            part.prepare()
         if self.neurons is not None:
             _ = self.neuron if self.stepper is None else self.stepper
 

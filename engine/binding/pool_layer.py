@@ -10,7 +10,7 @@ from ..kernels.pooling import POOL_CHANNELS
 from ..kernels.tables import PoolGeometry
 from ..layers.avg_pool2d import AvgPool2d
 from ..lazy import lazy_property
-from .integer_layer import PooledLevels, pooled_levels
+from .integer_plan import PooledLevels, pooled_levels
 from .kernel_choice import PLANES
 from .layer import Layer
 
@@ -45,7 +45,3 @@ class PoolLayer(Layer):
             return geometry
         shift = self.window.inputs[0] - self.window.rows[0] * geometry.stride_y
         return geometry._replace(padding_y=geometry.padding_y + shift)
-
-    def prepare(self) -> None:
-        super().prepare()
-        _ = self.pool_geometry

@@ -28,11 +28,6 @@ class SumLayer(Layer):
     def row_step(self) -> int:
         return max(part.row_step for part in self.summands)
 
-    def prepare(self) -> None:
-        super().prepare()
-        for part in self.summands:
-            part.prepare()
-
     def rows_of(self, rows: RowRange, counted: tuple[int, ...]) -> SumLayer:
         """Some output rows; `counted` input rows of each part have been counted."""
         parts = tuple(part.rows_of(rows, (number,)) for part, number in zip(self.summands, counted, strict=True))

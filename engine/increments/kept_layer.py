@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from ..binding import Layer
 from ..binding.gather_layer import GatherLayer
-from ..binding.integer_layer import Quanta, quanta_of
-from ..binding.integer_plan import integer_quanta
+from ..binding.integer_plan import Quanta, integer_quanta, quanta_of
 from ..binding.layer import Source
 from ..binding.plan import reached
 from ..binding.pool_layer import PoolLayer

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding.gather_layer import GatherLayer
-from ..binding.integer_layer import Quanta
+from ..binding.integer_plan import Quanta
 from ..binding.pool_layer import PoolLayer
 from ..kernels.arguments import BandTable, Constant, DotScratch, Entries, LadderNeurons, ScaledIntegers
 from ..kernels.decode import decode_analog_rows

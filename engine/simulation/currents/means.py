@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...binding.integer_layer import PooledLevels
+from ...binding.integer_plan import PooledLevels
 from ...binding.pool_layer import PoolLayer
 from ...kernels.arguments import BandTable
 from ...kernels.planes import PLANE_GAP, fill_planes

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...binding.gather_layer import GatherLayer
-from ...binding.integer_layer import IntegerLayer
-from ...binding.integer_plan import IntegerPlan
+from ...binding.integer_plan import IntegerLayer, IntegerPlan
 from ...kernels.arguments import BandTable, DotScratch, ScaledIntegers, ZeroCounts
 from ...kernels.dot import GROUP, LANES, tile_configuration
 from ...kernels.dot_band import dot_band

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...binding.integer_layer import Quanta
+from ...binding.integer_plan import Quanta
 from ...binding.layer import Source
 from ...events import EventQueue
 from ...kernels.arguments import CountedSource, EventSource, PlaneSource
