@@ -21,7 +21,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.events import STEPS_PER_QUEUE, silent_queue
 from spikeunet.engine.kernels.touched import count_updates_of_band
-from spikeunet.engine.simulation.bands import touched_pixels
+from spikeunet.engine.simulation.bands import phases
 from spikeunet.engine.testing import neuron_checks, reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
@@ -144,7 +144,7 @@ def test_pixels_that_are_computed(monkeypatch):
         seen.append([spans[: 1 + 2 * spans[0]].tolist() for spans in by_row])
         return count_updates_of_band(band, bands, steps, fired, touched, *arguments)
 
-    monkeypatch.setattr(touched_pixels, "count_updates_of_band", noting)
+    monkeypatch.setattr(phases, "count_updates_of_band", noting)
     simulate(strong(PerfectIntegrateAndFire()), stream([(8, 1, 2, 0)], 10, (1, 4, 4)), order="time", threads=1)
     nothing = [[0]] * 4
     assert seen == [*[nothing] * 8, [[0], [1, 2, 3], [0], [0]], [[0], [1, 2, 3], [0], [0]]]

@@ -27,13 +27,15 @@ from ...kernels.count_by_level import count_by_level
 from ...kernels.finish import finish_band
 from ...kernels.pooling import fire_currents
 from ...kernels.readout import add_to_readout
+from ...kernels.sources import packed_sources
 from ...kernels.tables import BAND, Touched
+from ...kernels.touched import count_updates_of_band, find_touched, note_away
 from ..currents import Part, Target
+from ..currents.sources import event_sources
 from ..memory.layer_state import LayerState
 from ..memory.queue_memory import VECTOR_BYTES, QueueMemory, compress_token
 from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .band_rows import Bands
-from .touched_pixels import TouchedPixels
 
 Levels = NDArray[np.unsignedinteger[Any]]
 
@@ -84,8 +86,11 @@ class LayerBands:
         self._summands = [LayerBands(p.state, [p], self.steps, self.bands) for p in self.parts] if summed else []
         self._table = BandTable(self._band_table(), self._padded, self._channels)
         self._most_rows = int((self._table.table["end_row"] - self._table.table["first_row"]).max())
-        noted = self.currents is not None
-        self._touched = TouchedPixels(self.state, self.part, self.steps, self._most_rows, self._width, noted)
+        leaves_out = self.state.awake is not None
+        # Products take silent neurons along; where currents are noted, those of all pixels are.
+        self._skips = leaves_out and not self.part.spreads_out and self.currents is None
+        # Those of neurons that leak all count as updated, whatever is left out.
+        self._counts_updates = leaves_out and layer.neurons is not None and layer.event_driven
         if layer.neurons is not None and self.events is None:
             self._start, self._masks = np.empty((height, self._width + 1), np.int64), np.empty(0, np.uint8)
             if compress_token(self._padded, self._channels, self.steps) is not None:
@@ -134,18 +139,18 @@ class LayerBands:
 
     def phases(self, memory: WorkerMemory) -> list[Phase]:
         """What a worker does for each band that it takes."""
-        find = self._touched.find(self._table, memory.scratch, self.part.known)
+        find = self._find(memory.scratch)
         if self.layer.neurons is None:
             return [*find, *self._current(memory), self._read_out(memory.scratch)]
         words = memory.scratch.array("words", self._size(1), level_type(self.steps))
-        note = self._touched.note(self._table, memory.scratch)
-        return [*find, *self._fire(memory, words), *self._finish(memory, words), *note]
+        fire, finish = self._fire(memory, words), self._finish(memory, words)
+        return [*find, *fire, *finish, *self._note_away(memory.scratch)]
 
     def _fire(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Levels of a band's neurons, flat: rows, width, padded channels."""
         if self.layer.stepper is not None:
             currents = memory.scratch.array("currents", self._size(self.steps))
-            step = Phase(self._step, (self.layer.stepper, currents, words, self._touched.of(memory.scratch)))
+            step = Phase(self._step, (self.layer.stepper, currents, words, self._touched(memory.scratch)))
             return [*self._current(memory), step]
         neurons = self._ladder(memory.scratch)
         if isinstance(self.layer, GatherLayer):
@@ -162,6 +167,49 @@ class LayerBands:
         if state.membrane is None:
             return LadderNeurons(self.layer.neuron, self.layer.initial, 0, scratch.array("potentials", padded), 0)
         return LadderNeurons(self.layer.neuron, state.membrane, padded, state.membrane, padded)
+
+    # --- Pixels that are computed ------------------------------------------------------------------------------------
+
+    def _touched(self, scratch: Scratch) -> Touched:
+        """The pixels of any band: all of them, or what `find_touched` finds."""
+        every = np.array([1, 0, self._width], np.int32)
+        if self.state.awake is None:
+            return Touched(every, 0, np.zeros(0, np.uint16))
+        marks = scratch.array("marks", self._most_rows * self._width, np.uint16)
+        if not self._skips:
+            return Touched(every, 0, marks)
+        line = 2 + self._width
+        return Touched(scratch.array("spans", self._most_rows * line, np.int32), line, marks)
+
+    def _find(self, scratch: Scratch) -> list[Phase]:
+        """The phase that finds them, where anything is to be found."""
+        if not (self._skips or self._counts_updates):
+            return []
+        assert isinstance(self.layer, GatherLayer)
+        sources = packed_sources(event_sources(self.part.inputs, self.part.known, sparse=True))
+        reach, awake = self.layer.reach, self.state.awake
+        arguments = (sources, self.steps, int(self._counts_updates), reach, awake, self._touched(scratch))
+        return [Phase(find_touched, (self._table, *arguments))]
+
+    def _count_updates(self, events: EventMemory, memory: WorkerMemory) -> list[Phase]:
+        """The phase that counts updates of event-driven neurons, and notes who is not at rest."""
+        if not self._counts_updates:
+            return []
+        found = (events.start, events.levels), self._touched(memory.scratch), self.state.awake, memory.updates
+        return [Phase(count_updates_of_band, (self._table, self.steps, *found))]
+
+    def _note_away(self, scratch: Scratch) -> list[Phase]:
+        """Phases that note which of other neurons have left their `rest`, one for each state variable."""
+        state, rest = self.state, self.layer.rest
+        if self._counts_updates or rest is None or state.awake is None or state.membrane is None:
+            return []
+        phases = []
+        for number, (variable, at_rest) in enumerate(zip(state.arrays, rest, strict=True)):
+            bits = variable.view(np.uint32), at_rest.reshape(-1).view(np.uint32)
+            stride = self._padded if len(at_rest) > 1 else 0
+            where = int(number > 0), self._touched(scratch), state.awake
+            phases.append(Phase(note_away, (self._table, self._width, *bits, stride, *where)))
+        return phases
 
     # --- Currents ----------------------------------------------------------------------------------------------------
 
@@ -181,7 +229,7 @@ class LayerBands:
 
     def _target(self, scratch: Scratch, neurons: LadderNeurons | None, array: NDArray[Any]) -> Target:
         constant = Constant(self.state.constant, self.state.constant_stride)
-        return Target(constant, neurons, array, self._touched.of(scratch))
+        return Target(constant, neurons, array, self._touched(scratch))
 
     def as_summand(self, memory: WorkerMemory) -> tuple[list[Callable[[int], None]], NDArray[np.float32], int]:
         """The phases of a part of a sum, where they leave its currents, and its channels there."""
@@ -208,7 +256,7 @@ class LayerBands:
         rows, state, width, padded = self._rows(index), self.state, self._width, self._padded
         shape = ((rows.end - rows.first) * width, self.steps, padded, rows.channels)
         marks = touched.marks[: shape[0]]
-        left_out = marks if self._touched.skips else marks[:0]
+        left_out = marks if self._skips else marks[:0]
         first = (self.layer.first_pixel + rows.first * width, state.done)
         if state.membrane is None:
             states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
@@ -216,7 +264,7 @@ class LayerBands:
             states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
         if not stepper.run(currents, words, shape, states, (*place, *first), left_out):
             raise beyond(self.layer.name, "a current, or the state of a neuron,")
-        if self._touched.counts and state.membrane is not None:
+        if self._counts_updates and state.membrane is not None:
             stepper.find_restless(states, rows.channels, (*place[:2], first[0]), marks)
 
     # --- What becomes of it ------------------------------------------------------------------------------------------
@@ -224,12 +272,12 @@ class LayerBands:
     def _finish(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Pack and count what a band has fired."""
         assert self.layer.levels is not None
-        events, touched = self._event_memory(memory), self._touched.of(memory.scratch)
+        events, touched = self._event_memory(memory), self._touched(memory.scratch)
         pack = Phase(self._pack, (words, events, self.layer.levels.spikes, touched))
         if self.layer.levels.masks:
             pack = Phase(finish_band, (self._table, words, events, memory.counters, touched))
         keep = [Phase(self._keep, (events,))] if self.events is None else []
-        return [pack, *self._touched.count(self._table, (events.start, events.levels), memory), *keep]
+        return [pack, *self._count_updates(events, memory), *keep]
 
     def _event_memory(self, memory: WorkerMemory) -> EventMemory:
         """Where a worker's events go: beside those of all, or band by band into arrays that stay in the cache.
@@ -268,7 +316,7 @@ class LayerBands:
         currents = scratch.array("currents", self._size(self.steps))
         if self.currents is None:
             readout = self.state.readout.reshape(-1)
-            given = (currents, self.steps, readout, self._width, self._touched.of(scratch))
+            given = (currents, self.steps, readout, self._width, self._touched(scratch))
             return Phase(add_to_readout, (self._table, *given))
         return Phase(self._read_out_steps, (currents,))
 
