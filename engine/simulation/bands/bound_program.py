@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import InitVar, dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -55,14 +56,15 @@ _COUNTERS = 8
 """Of a layer in a cache line: each layer has lines for itself."""
 
 
+@dataclass(eq=False)
 class BoundProgram:
     """What the layers of a program carry from group to group of steps, for one picture at a time.
 
     Parameters
     ----------
     program : Program
-    picture : (H, W, C)
-        Shape of what the Input nodes get, joined.
+    shape : (H, W, C)
+        Of what the Input nodes get, joined.
     most_steps : int
         Steps of the largest group.
     threads : int
@@ -72,31 +74,27 @@ class BoundProgram:
         Whether layers run in compiled calls where they can.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        picture: tuple[int, ...],
-        most_steps: int,
-        threads: int,
-        carries: bool,
-        compiles: bool = True,
-    ) -> None:
-        # The program itself would hold the network, which would then live for as long as what it is bound to.
+    program: InitVar[Program]
+    shape: InitVar[tuple[int, ...]]
+    most_steps: int
+    threads: int
+    carries: bool
+    compiles: bool = True
+
+    def __post_init__(self, program: Program, shape: tuple[int, ...]) -> None:
+        # The program, on a shelf of which this may come to lie, is not held.
         self.layers, self._last_use = program.layers, program.last_use
-        self.most_steps = most_steps
-        self.threads = threads
-        self.carries = carries
-        self.compiles = compiles and len(self.layers) <= _MOST_LAYERS
+        self.compiles = self.compiles and len(self.layers) <= _MOST_LAYERS
         self.lasting = {s.name for layer in self.layers for part in layer.parts for s in part.sources if s.delay}
         in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
         self.without_room = self.lasting | in_loops
         self.states = [LayerState(layer) for layer in self.layers]
         for state in self.states:
-            state.allocate(carries)
-        self.picture = np.empty(picture, np.float32)
-        self.scratches = [Scratch() for _ in range(threads)]
+            state.allocate(self.carries)
+        self.picture = np.empty(shape, np.float32)
+        self.scratches = [Scratch() for _ in range(self.threads)]
         # A layer that is too large for room over eight steps may get some over fewer.
-        sizes = (1 << power for power in range(most_steps.bit_length()))
+        sizes = (1 << power for power in range(self.most_steps.bit_length()))
         self.block = aligned_bytes(max(self.places(size)[1] for size in sizes))
         self._groups: dict[int, BoundGroup] = {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ _scratches: Shelf[Scratch] = Shelf(IDLE)
 """What workers have put back; fresh memory would cost more than what is done in it."""
 
 
+@dataclass(eq=False)
 class LayerRun:
     """One layer over one group of steps.
 
@@ -49,29 +51,23 @@ class LayerRun:
     neurons that were updated at each step. `inputs` are those of each part.
     """
 
-    def __init__(
-        self,
-        state: LayerState,
-        inputs: Sequence[Inputs],
-        steps: int,
-        keep_currents: bool,
-        lasting: bool,
-        events: QueueMemory | None = None,
-    ) -> None:
-        self.state = state
-        self.layer = state.layer
-        self.steps = steps
-        self._parts = [part_of(*each, steps) for each in zip(state.parts, inputs, strict=True)]
+    state: LayerState
+    inputs: Sequence[Inputs]
+    steps: int
+    keep_currents: bool
+    lasting: bool
+    events: QueueMemory | None = None
+
+    def __post_init__(self) -> None:
+        self.layer = self.state.layer
+        self._parts = [part_of(*each, self.steps) for each in zip(self.state.parts, self.inputs, strict=True)]
         self.kernels = tuple(dict.fromkeys(part.kernels for part in self._parts))
         self.fired = np.zeros(_count_shape(self.layer.thresholds), np.int64)
         self.updates = np.zeros(STEPS_PER_QUEUE, np.int64)
-        self._sources = [source for given in inputs for source, _ in given.queues]
-        kinds = max((source.thresholds for source in self._sources), default=0)
-        self.counts = np.zeros((len(self._sources), 2, *_count_shape(kinds)), np.int64)
-        channels, height, width = self.layer.outgoing
-        self.currents = np.zeros((steps, channels, height, width), np.float32) if keep_currents else None
-        self.events = events
-        self._lasting = lasting
+        sources = [source for given in self.inputs for source, _ in given.queues]
+        kinds = max((source.thresholds for source in sources), default=0)
+        self.counts = np.zeros((len(sources), 2, *_count_shape(kinds)), np.int64)
+        self.currents = np.zeros((self.steps, *self.layer.outgoing), np.float32) if self.keep_currents else None
         self._masks = self.layer.levels is not None and self.layer.levels.masks
 
     def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
@@ -80,7 +76,7 @@ class LayerRun:
             part.prepare()
         threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
         bands = bands_of_layer(self.layer, self._parts, self.steps, threads, self._share_computed())
-        if self.events is None and not self._lasting and has_memory(self.layer, self.steps):
+        if self.events is None and not self.lasting and has_memory(self.layer, self.steps):
             self.events = QueueMemory(self.layer, self.steps, len(bands.rows))
         layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.currents, self.events)
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
