@@ -9,7 +9,6 @@ kernels and those that multiply whole planes of levels give the same currents, b
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -330,12 +329,9 @@ class IntegerLayer:
 
     def tokens(self, steps: int) -> DotTokens:
         """Shapes of what is kept in registers, for this many steps at once."""
-        return _tokens(self.kind, self.plan.vectors, self.plan.few, steps)
-
-
-@functools.cache
-def _tokens(kind: str, vectors: int, few: int, steps: int) -> DotTokens:
-    return DotTokens(dot_token(kind, vectors, few), window_token(steps, 1, vectors, LANES, vectors))
+        vectors = self.plan.vectors
+        block = window_token(steps, 1, vectors, LANES, vectors)
+        return DotTokens(dot_token(self.kind, vectors, self.plan.few), block)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from ..neurons import LadderModel, LevelTable, level_table
 from .kernel_choice import EVENTS, PICTURE, AllowedKernels
 from .plan import padded_bias
 from .stepper import Stepper, stepper_of
-from .window import RowRange, Window, WindowFanOut
+from .window import RowRange, Window
 
 _nonzero: KnownOf[Synapses, NDArray[np.int64]] = KnownOf()
 """Non-zero weights of nodes that are alive: counted once, because there are millions of weights."""
@@ -273,7 +273,7 @@ class Layer(Binding):
             return checked_fan_out(self.node, self.incoming)
         whole = self.window.whole.fan_out
         rows = np.where(self.window.is_new, whole.rows[slice(*self.window.inputs)], 0)
-        return WindowFanOut(rows, whole.columns, whole.channels)
+        return FanOut(rows, whole.columns, whole.channels)
 
     @lazy_property
     def weights_and_biases(self) -> tuple[int, int]:
@@ -309,9 +309,9 @@ class Layer(Binding):
 
     @lazy_property
     def fan_tables(self) -> FanTables:
-        """The fan-out as counting kernels take it."""
+        """The fan-out as counting kernels take it; of a window none is the usual one, and every event is looked at."""
         fan = self.fan_out
-        return FanTables(fan.rows, fan.columns, *fan.usual)
+        return FanTables(fan.rows, fan.columns, *(fan.usual if self.window is None else (0, 0)))
 
     @lazy_property
     def zero_tables(self) -> ZeroTables | None:

@@ -88,9 +88,7 @@ class BoundProgram:
         self.lasting = {s.name for layer in self.layers for part in layer.parts for s in part.sources if s.delay}
         in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
         self.without_room = self.lasting | in_loops
-        self.states = [LayerState(layer) for layer in self.layers]
-        for state in self.states:
-            state.allocate(self.carries)
+        self.states = [LayerState(layer, self.carries) for layer in self.layers]
         self.picture = np.empty(shape, np.float32)
         self.scratches = [Scratch() for _ in range(self.threads)]
         # A layer that is too large for room over eight steps may get some over fewer.

@@ -261,7 +261,7 @@ class LayerBands:
         if state.membrane is None:
             states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
         else:
-            states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
+            states, place = state.arrays, (rows.first * width * padded, padded, state.fresh)
         if not stepper.run(currents, words, shape, states, (*place, *first), left_out):
             raise beyond(self.layer.name, "a current, or the state of a neuron,")
         if self._counts_updates and state.membrane is not None:

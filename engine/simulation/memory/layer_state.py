@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,15 @@ class LayerState:
     Parameters
     ----------
     layer : Layer
-    membrane : (H * W * padded channels,) float32 or None
-        Potentials, kept only if there are further steps or they are recorded.
-    others : tuple of arrays as `membrane`
-        Further state variables of neurons that have some, kept likewise.
+    carries : bool
+        Whether the neurons' variables are kept: if there are further steps, or they are recorded.
+    is_part : bool
+        Whether the layer is a part of a sum, whose state is another one.
+
+    Attributes
+    ----------
+    arrays : tuple of (H * W * padded channels,) float32
+        Each state variable of the neurons, the potential first; none where they are not kept.
     constant : float32
         Bias, or for each pixel the bias and the analog input's current.
     constant_stride : int
@@ -38,8 +43,6 @@ class LayerState:
         How many steps have been run, those before a state was taken up included; compiled calls do not count them.
     injected : bool
         Whether `constant` has the analog input's current.
-    is_part : bool
-        Whether the layer is a part of a sum, whose state is another one.
     summands : list of LayerState
         What each part of a sum carries; empty for another layer.
     synaptic : (H, W, C, state_values) float32 or None
@@ -50,30 +53,32 @@ class LayerState:
     """
 
     layer: Layer
-    membrane: NDArray[np.float32] | None = None
-    others: tuple[NDArray[np.float32], ...] = ()
-    constant: NDArray[np.float32] = field(init=False)
-    constant_stride: int = 0
-    readout: NDArray[np.float32] = field(init=False)
-    fresh: bool = True
-    done: int = 0
-    injected: bool = False
+    carries: bool = False
     is_part: bool = False
-    summands: list[LayerState] = field(init=False)
-    synaptic: NDArray[np.float32] | None = None
-    awake: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
-        self.constant = self.layer.bias
-        channels, height, width = self.layer.outgoing
-        alone = self.layer.parts == (self.layer,)
-        self.summands = [] if alone else [LayerState(part, is_part=True) for part in self.layer.parts]
-        if alone and self.layer.node.state_values:
-            self.synaptic = np.zeros((height, width, channels, self.layer.node.state_values), np.float32)
-        if (self.layer.event_driven or self.layer.rest is not None) and not self.is_part:
+        layer, (channels, height, width) = self.layer, self.layer.outgoing
+        self.constant, self.constant_stride = layer.bias, 0
+        self.fresh, self.done, self.injected = True, 0, False
+        alone = layer.parts == (layer,)
+        self.summands = [] if alone else [LayerState(part, is_part=True) for part in layer.parts]
+        self.synaptic: NDArray[np.float32] | None = None
+        if alone and layer.node.state_values:
+            self.synaptic = np.zeros((height, width, channels, layer.node.state_values), np.float32)
+        self.awake: NDArray[np.uint8] | None = None
+        if (layer.event_driven or layer.rest is not None) and not self.is_part:
             self.awake = np.ones(height * width, np.uint8)
-        if self.layer.neurons is None and not self.is_part:
+        self.arrays: tuple[NDArray[np.float32], ...] = ()
+        if layer.neurons is not None and self.carries:
+            size = height * width * layer.padded_channels
+            self.arrays = tuple(aligned_empty(size) for _ in range(layer.variables))
+        elif layer.neurons is None and not self.is_part:
             self.readout = np.zeros((height, width, channels), np.float32)
+
+    @property
+    def membrane(self) -> NDArray[np.float32] | None:
+        """Potentials, where they are kept."""
+        return self.arrays[0] if self.arrays else None
 
     @property
     def parts(self) -> list[LayerState]:
@@ -83,16 +88,8 @@ class LayerState:
     @property
     def nbytes(self) -> int:
         """Bytes of all that is kept."""
-        arrays: list[Any] = [self.constant, self.membrane, *self.others, self.synaptic, self.awake, *self.summands]
+        arrays: list[Any] = [self.constant, *self.arrays, self.synaptic, self.awake, *self.summands]
         return sum(each.nbytes for each in arrays if each is not None)
-
-    def allocate(self, carries: bool) -> None:
-        """Make room for what is carried on, where `carries`."""
-        _, height, width = self.layer.outgoing
-        size = height * width * self.layer.padded_channels
-        if carries and self.layer.neurons is not None:
-            self.membrane, *others = (aligned_empty(size) for _ in range(self.layer.variables))
-            self.others = tuple(others)
 
     def begin(self) -> None:
         """Forget what has been run."""
@@ -128,12 +125,6 @@ class LayerState:
         self.done += steps
         for each in (self, *self.parts):
             each.fresh, each.injected = False, True
-
-    @property
-    def arrays(self) -> tuple[NDArray[np.float32], ...]:
-        """(H * W * padded channels,), each variable of the neurons, the potential first."""
-        assert self.membrane is not None
-        return self.membrane, *self.others
 
     @property
     def variables(self) -> NDArray[np.float32]:

@@ -51,8 +51,8 @@ class TiledRun(Run):
         """Some rows of one layer, over all steps."""
         layer = step.layer.rows_of(step.rows, step.counted)
         rows = slice(*step.rows)
-        state = LayerState(layer)
-        state.allocate(len(self._sizes) > 1 or self.recorder.wants("membrane") or layer.name in self._watched)
+        keeps = len(self._sizes) > 1 or self.recorder.wants("membrane") or layer.name in self._watched
+        state = LayerState(layer, keeps)
         state.begin()
         queues = self._run_groups(step, state, rows)
         if state.membrane is not None:
