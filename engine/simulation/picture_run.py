@@ -275,12 +275,11 @@ class PictureRun(Run):
 
     def _count(self, group: BoundGroup, steps: slice) -> None:
         """Count what compiled calls have done."""
-        layers = self.program.layers
-        compiled = np.array([k for k in range(len(layers)) if self._is_compiled(group, k)], np.int64)
-        if compiled.size:
-            self.counts.add_compiled(compiled, *group.counted(compiled), steps)
-        for index in compiled.tolist():
-            self.kernels[layers[index].name].add(group.kernels(index))
+        compiled = [(k, layer) for k, layer in enumerate(self.program.layers) if self._is_compiled(group, k)]
+        if compiled:
+            self.counts.add_compiled(*group.counted(), steps)
+        for index, layer in compiled:
+            self.kernels[layer.name].add(group.kernels(index))
 
     def _result(self) -> Result:
         readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}

@@ -314,19 +314,13 @@ class BoundGroup:
         """Those that computed the current of a compiled layer."""
         return self._kernels[index][self._progress[0].choices[index]]
 
-    def counted(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Of compiled layers: (layers, 9, steps) `fired`, (sources, 2, 9, steps) `counts`, (layers, 8) `updates`.
+    def counted(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(layers, 9, steps) `fired`, (sources, 2, 9, steps) `counts`, (layers, 8) `updates`, as in `LayerRun`.
 
-        As in `LayerRun`, the sources of one layer after those of the one before.
+        The sources of one layer after those of the one before; zeros of layers that are not compiled.
         """
-        fired = by_step(self._fired[indices].sum(axis=1), self.steps)[..., : self.steps]
-        counts = self._counts.sum(axis=0)[..., : self.steps]
-        updates = self._updates[indices].sum(axis=1)
-        if len(indices) == len(self.layers):
-            return fired, counts, updates
-        chosen = np.zeros(len(self.layers), np.bool_)
-        chosen[indices] = True
-        return fired, counts[np.repeat(chosen, np.diff(self._reads.begins))], updates
+        fired = by_step(self._fired.sum(axis=1), self.steps)[..., : self.steps]
+        return fired, self._counts.sum(axis=0)[..., : self.steps], self._updates.sum(axis=1)
 
 
 def take_bound(
