@@ -35,7 +35,7 @@ from .plan import GatherPlan, contiguous_runs, inside, padded_bias, phase_places
 _HIGHEST_EXPONENT = 50
 """Of powers of two and their inverses: products of two of them, and 2**24 times that, are where float32 is exact."""
 
-_EXACT = 2.0**24
+EXACT = 2.0**24
 """Units up to which float32 arithmetic rounds no integer."""
 
 
@@ -227,7 +227,7 @@ def is_exact(
     worst = weights.largest_sums(highest)
     # In float64 nothing underflows: a bias that is tiny beside its unit must not be taken for a zero.
     units = bias.astype(np.float64) / (weights.unit * quantum)
-    whole = np.isfinite(units) & (units == np.rint(units)) & (worst + np.abs(units) <= _EXACT)
+    whole = np.isfinite(units) & (units == np.rint(units)) & (worst + np.abs(units) <= EXACT)
     return bool((whole | (worst == 0)).all())
 
 

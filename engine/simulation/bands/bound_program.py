@@ -37,7 +37,7 @@ from ..memory.layer_state import LayerState
 from ..memory.queue_memory import QueueMemory, memory_places
 from ..memory.worker_memory import Scratch, WorkerMemory
 from .band_rows import bands_of_layer
-from .layer_run import THREADED_WORK, by_step, whole_work
+from .layer_run import KINDS, THREADED_WORK, by_step, whole_work
 from .phases import LayerBands, is_compiled
 
 IDLE = IdleMemory(1 << 29)
@@ -45,9 +45,6 @@ IDLE = IdleMemory(1 << 29)
 
 _MOST_LAYERS = 1 << 10
 """A network of more layers is run without compiled calls: the places of their events would take too long to find."""
-
-_KINDS = 9
-"""Events and thresholds, see `LayerRun.fired`."""
 
 _ONCE, _PHASES = 2, 7
 """Calls before all bands of a layer, and for each of them, at the most."""
@@ -181,9 +178,9 @@ class BoundGroup:
         numbers = np.array([index for of_layer in sources for index in of_layer], np.int64)
         least = np.array([least_active(layer) for layer in self.layers], np.int64)
         self._reads = LayerReads(numbers, np.cumsum([0, *map(len, sources)]), least)
-        self._fired = np.zeros((layers, threads, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._fired = np.zeros((layers, threads, KINDS, STEPS_PER_QUEUE), np.int64)
         self._updates = np.zeros((layers, threads, STEPS_PER_QUEUE), np.int64)
-        self._counts = np.zeros((threads, len(numbers), 2, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._counts = np.zeros((threads, len(numbers), 2, KINDS, STEPS_PER_QUEUE), np.int64)
         counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
         self._counters = np.zeros((layers, counters), np.int64)
 

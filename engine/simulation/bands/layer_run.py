@@ -31,6 +31,9 @@ from .phases import LayerBands
 THREADED_WORK = 4_000_000
 """Operations under which a layer is done sooner than a second thread wakes up."""
 
+KINDS = 9
+"""Of spikes that are counted: events, and eight thresholds, which kernels may take at once."""
+
 _LEAST_SHARE = 1 / 8
 """Of the pixels: scratch memory of a band has room for all of them."""
 
@@ -205,5 +208,5 @@ def by_step(fired: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
 
 
 def _count_shape(kinds: int) -> tuple[int, int]:
-    """Events and so many kinds of spikes, of which the kernels may take eight at once, by step."""
-    return 1 + max(8, kinds), 8
+    """Events and so many kinds of spikes, by step."""
+    return max(KINDS, 1 + kinds), STEPS_PER_QUEUE
