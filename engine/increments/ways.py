@@ -18,9 +18,7 @@ from ..kernels.gather_dirty import OFFSET, decode_changes, decode_levels, gather
 from ..kernels.increment_arguments import DirtyTarget, OffsetIntegers, ReadColumns
 from ..kernels.planes import PLANE_GAP
 from ..kernels.pooling import fire_currents, pool_planes
-from ..kernels.processor import host_lanes
 from ..kernels.sources import packed_sources
-from ..kernels.window_block import window_token
 from ..memory import aligned_bytes
 from ..simulation.currents.means import pool_tables, window_rows
 from ..simulation.currents.plane_products import TILES
@@ -166,7 +164,7 @@ class Ways:
         inputs = window_rows(tables.geometry, self._kept.rows)
         planes = scratch.array("planes", _most(inputs) * tables.layout.row_bytes + PLANE_GAP, np.uint8)
         means = scratch.array("currents", self._most_rows * layer.outgoing[2] * layer.padded_channels)
-        table, token = self._kept.table(inputs), self._one_pixel
+        table, token = self._kept.table(inputs), layer.token(1)
         sources = self._level_sources(layer.pooled_levels.quanta)
         strides = (layer.padded_channels, layer.padded_channels)
         return [
@@ -179,13 +177,6 @@ class Ways:
     def _read(self) -> ReadColumns:
         """Columns of the levels that dirty pixels read."""
         return ReadColumns(self._kept.taps.spans, self.layer.node.axes(self.layer.incoming)[1].reach)  # type: ignore[attr-defined]
-
-    @property
-    def _one_pixel(self) -> Any:
-        """A block of one pixel's currents."""
-        lanes = host_lanes()
-        vectors = self.layer.block_width // lanes
-        return window_token(1, 1, vectors, lanes, vectors)
 
     def _level_sources(self, quanta: dict[str, Quanta]) -> tuple[Any, ...]:
         return packed_sources(tuple(each.levels(source, quanta[source.name]) for source, each in self._kept.sources))
