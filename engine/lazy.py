@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .threads import LOCK
 
-__all__ = ["KnownOf", "lazy_property"]
+__all__ = ["KnownOf", "forget_known", "lazy_property"]
 
 Owner = TypeVar("Owner")
 Found = TypeVar("Found")
@@ -40,7 +40,7 @@ else:
 class KnownOf(Generic[Owner, Found]):
     """What has been worked out of objects, for all threads, until the objects are no more.
 
-    What is worked out must not refer to the object, or both would live for ever.
+    What is worked out must not refer to the object, or both would live for ever. `forget_known` forgets it.
 
     Parameters
     ----------
@@ -50,6 +50,7 @@ class KnownOf(Generic[Owner, Found]):
 
     def __init__(self, most: int | None = None) -> None:
         self._most = most
+        _ALL.add(self)
         self._found: weakref.WeakKeyDictionary[Owner, dict[Hashable, Found]] = weakref.WeakKeyDictionary()
 
     def get(self, owner: Owner, key: Hashable, work_out: Callable[[], Found]) -> Found:
@@ -71,3 +72,12 @@ class KnownOf(Generic[Owner, Found]):
         """Forget everything."""
         with LOCK:
             self._found.clear()
+
+
+_ALL: weakref.WeakSet[KnownOf[Any, Any]] = weakref.WeakSet()
+
+
+def forget_known() -> None:
+    """Forget what is known of all objects."""
+    for known in list(_ALL):
+        known.clear()

@@ -48,8 +48,13 @@ class _Idle:
     item: Any
 
 
+_IDLE: weakref.WeakSet[IdleMemory] = weakref.WeakSet()
+
+
 class IdleMemory:
     """Things that nobody uses just now, on shelves; the oldest are given up where they take too many bytes in all.
+
+    `clear_caches` gives up all of them.
 
     Parameters
     ----------
@@ -60,6 +65,7 @@ class IdleMemory:
         self.most_bytes = most_bytes
         self._shelves: weakref.WeakSet[Shelf[Any]] = weakref.WeakSet()
         self._age = 0
+        _IDLE.add(self)
 
     def add(self, shelf: Shelf[Any]) -> None:
         """Look after a shelf, for as long as it lives."""
@@ -246,6 +252,8 @@ def clear_caches() -> None:
     """
     for function in _given_up:
         function()
+    for memory in list(_IDLE):
+        memory.clear()
     BLOCKS.clear()  # after all others, whose memory has come to it
     _trim()
 

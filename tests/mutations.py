@@ -146,7 +146,7 @@ MUTATIONS = [
     ),
     Mutation(
         "memory of events is given away while they are read",
-        "simulation/memory/shared_memory.py",
+        "simulation/memory/queue_memory.py",
         "if part[2] >= index]",
         "if part[2] > index]",
     ),
@@ -238,8 +238,8 @@ MUTATIONS = [
     Mutation(
         "every part of a sum reads the rows of the first one",
         "simulation/tiles/tiling.py",
-        "zip(step.layer.parts, step.windows, strict=True)",
-        "zip(step.layer.parts, step.windows[:1] * len(step.windows), strict=True)",
+        "zip(layer.parts, step.windows, pictures, strict=True)",
+        "zip(layer.parts, step.windows[:1] * len(step.windows), pictures, strict=True)",
         kinds="conv2d",
     ),
     Mutation(

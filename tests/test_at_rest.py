@@ -31,7 +31,7 @@ from spikeunet.engine.binding import gather_layer
 from spikeunet.engine.binding.stepper import Stepper
 from spikeunet.engine.neurons import rests_exactly
 from spikeunet.engine.simulation import picture_run
-from spikeunet.engine.simulation.memory import awake
+from spikeunet.engine.simulation.memory import layer_state
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same
 
@@ -274,6 +274,6 @@ def test_a_state_that_is_taken_for_rest_wrongly_is_found(monkeypatch):
     before = simulate(net, stream([(0, 4, 5, 0)], 1), record=("state",)).state
     expected = simulate(net, stream([], 1), state=before, record=("membrane",)).membrane["first"]
     assert expected.any()
-    monkeypatch.setattr(awake, "_is_away", lambda variables, rest: np.zeros(len(variables[0]), np.bool_))
+    monkeypatch.setattr(layer_state, "_is_away", lambda variables, rest: np.zeros(len(variables[0]), np.bool_))
     found = simulate(net, stream([], 1), state=before, record=("membrane",)).membrane["first"]
     assert (found[expected != 0] == 2 * expected[expected != 0]).all()

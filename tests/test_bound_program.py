@@ -36,7 +36,7 @@ from spikeunet.engine.kernels.shared_counter import TAKEN, next_band
 from spikeunet.engine.memory import IdleMemory
 from spikeunet.engine.simulation import picture_run
 from spikeunet.engine.simulation.bands import bound_program, layer_run
-from spikeunet.engine.simulation.memory import queue_memory, shared_memory
+from spikeunet.engine.simulation.memory import queue_memory
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 from spikeunet.engine.threads import workers
@@ -358,7 +358,7 @@ def test_the_oldest_idle_bound_programs_are_given_up(compiled_calls, monkeypatch
 def test_too_large_for_shared_memory(compiled_calls, monkeypatch):
     compiled_calls()
     net, pixels = unet(), picture(2, 8, 8)
-    monkeypatch.setattr(shared_memory, "MOST_BYTES", 1000)
+    monkeypatch.setattr(queue_memory, "MOST_SHARED_BYTES", 1000)
     assert_same(simulate(net, pixels, 1), by_layer(net, pixels, 1))
     assert not idle(net, pixels.shape)
 
@@ -370,14 +370,14 @@ def test_layers_too_large_for_eight_steps_but_not_for_fewer(compiled_calls, monk
     first, *_ = build_program(net, pixels.shape).layers
     monkeypatch.setattr(queue_memory, "MOST_BYTES", queue_memory.block_bytes(first, 1, 1))
     made = bound_program.BoundProgram(build_program(net, pixels.shape), (8, 8, 2), 8, 1, carries=True)
-    assert len(made.block) >= max(made.places(steps)[2] for steps in (1, 2, 4, 8)) > made.places(8)[2]
+    assert len(made.block) >= max(made.places(steps)[1] for steps in (1, 2, 4, 8)) > made.places(8)[1]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), max_size=12))
 def test_places_in_a_block_do_not_overlap_while_they_are_read(parts):
     sizes = [size for size, _ in parts]
     lasts = [min(index + more, len(parts) - 1) for index, (_, more) in enumerate(parts)]
-    places, total = shared_memory.places_in_block(sizes, lasts)
+    places, total = queue_memory.places_in_block(sizes, lasts)
     for time in range(len(parts)):
         living = [k for k in range(time + 1) if lasts[k] >= time]
         held = [byte for k in living for byte in range(places[k], places[k] + sizes[k])]

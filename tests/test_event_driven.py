@@ -20,8 +20,8 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.events import STEPS_PER_QUEUE, silent_queue
-from spikeunet.engine.kernels.touched import count_updates
-from spikeunet.engine.simulation.bands import touched_pixels
+from spikeunet.engine.kernels.touched import count_updates_of_band
+from spikeunet.engine.simulation.bands import phases
 from spikeunet.engine.testing import neuron_checks, reference
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
@@ -138,13 +138,13 @@ def test_pixels_that_are_computed(monkeypatch):
     """One span of one pixel in the row of the event, none in the others; at rest again, none at all."""
     seen = []
 
-    def noting(rows, steps, fired, touched, *arguments):
+    def noting(band, bands, steps, fired, touched, *arguments):
         assert touched.line
         by_row = touched.spans.reshape(-1, touched.line)
         seen.append([spans[: 1 + 2 * spans[0]].tolist() for spans in by_row])
-        return count_updates(rows, steps, fired, touched, *arguments)
+        return count_updates_of_band(band, bands, steps, fired, touched, *arguments)
 
-    monkeypatch.setattr(touched_pixels, "count_updates", noting)
+    monkeypatch.setattr(phases, "count_updates_of_band", noting)
     simulate(strong(PerfectIntegrateAndFire()), stream([(8, 1, 2, 0)], 10, (1, 4, 4)), order="time", threads=1)
     nothing = [[0]] * 4
     assert seen == [*[nothing] * 8, [[0], [1, 2, 3], [0], [0]], [[0], [1, 2, 3], [0], [0]]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from spikeunet.engine import (
     Output,
 )
 from spikeunet.engine import simulate as simulate_with
-from spikeunet.engine.binding import allowed_kernels, build_program, integer_layer
+from spikeunet.engine.binding import allowed_kernels, build_program, gather_layer
 from spikeunet.engine.binding.kernel_choice import host_kernels
 from spikeunet.engine.kernels import dot, dot_groups
 from spikeunet.engine.kernels.compilation import compiled_bare
@@ -35,7 +36,7 @@ from spikeunet.engine.kernels.tables import SEGMENT
 from spikeunet.engine.memory import Shelf
 from spikeunet.engine.simulation.bands import band_rows, bound_program, layer_run
 from spikeunet.engine.simulation.currents import sources as event_sources
-from spikeunet.engine.simulation.memory import queue_memory, scratch
+from spikeunet.engine.simulation.memory import queue_memory, worker_memory
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
@@ -197,7 +198,9 @@ def test_without_masks(steps, picture, monkeypatch):
 def test_events_that_planes_cannot_count(picture, monkeypatch):
     """Levels may have no value; what weights of zero they meet is counted as for the event-driven kernels."""
     expected = simulate(network(), picture, 1, threads=1)
-    monkeypatch.setattr(integer_layer.IntegerTerms, "every_level_counts", lambda *_: False)
+    terms = gather_layer.integer_terms
+    without = lambda *given: (found := terms(*given)) and replace(found, every_level_counts=False)  # noqa: E731
+    monkeypatch.setattr(gather_layer, "integer_terms", without)
     assert_same_operations(simulate(network(), picture, 1, threads=1).operations, expected.operations)
 
 
@@ -233,9 +236,9 @@ def used_memory(compiled=True):
 
     Layer by layer, the end is that of what a layer asks for; of compiled calls, what all of its layers ask for.
     """
-    get, new, behind = scratch.Scratch._array, np.empty, {}
+    get, new, behind = worker_memory.Scratch.array, np.empty, {}
 
-    def array(self, name, size, dtype):
+    def array(self, name, size, dtype=np.float32):
         found = get(self, name, size + 4096, dtype)
         whole = self._arrays[name, dtype]
         if compiled:
@@ -259,7 +262,7 @@ def used_memory(compiled=True):
         return found
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(scratch.Scratch, "_array", array)
+        monkeypatch.setattr(worker_memory.Scratch, "array", array)
         monkeypatch.setattr(queue_memory, "_blocks", Shelf(queue_memory.IDLE))
         monkeypatch.setattr(layer_run, "_scratches", Shelf(layer_run.IDLE))
         monkeypatch.setattr(np, "empty", empty)

@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikeunet.engine import Conv2d, ConvTranspose2d, IntegrateAndFire, MultiThreshold
-from spikeunet.engine.binding.integer_layer import integer_terms, pooled_levels
 from spikeunet.engine.binding.integer_plan import (
     integer_quanta,
+    integer_terms,
     integer_weights,
     is_exact,
     make_integer_plan,
     pack_integers,
+    pooled_levels,
 )
+from spikeunet.engine.binding.layer import Source
 from spikeunet.engine.kernels.dot import CHUNK_LEVELS, GROUP, LANES
 from spikeunet.engine.kernels.planes import PLANE_GAP
 from spikeunet.engine.neurons import LevelTable, level_table
@@ -87,7 +89,7 @@ def check_counted_rows(plan, height, out_height, bands):
     counted = np.zeros(height, int)
     for (first, last), (low, high, begin, end) in zip(bands, band_rows(plan, bands, height), strict=True):
         assert begin == end or low <= begin < end <= high
-        reads = plan.input_rows(first, last)
+        reads = plan.rows.inputs(first, last)
         assert reads[0] == reads[1] or low <= reads[0] < reads[1] <= high
         counted[begin:end] += 1
     assert counted.max() <= 1
@@ -202,17 +204,21 @@ def test_quantum(model, quantum):
     assert integer_quanta([level_table(model)]) == expected
 
 
+def source(name, table, channels=1):
+    return Source(name, channels, 0, table is None, table)
+
+
 def test_which_means_are_sums_of_integers():
     """Over windows of a power of two of pixels: others are rounded when they are divided."""
     table = level_table(MultiThreshold((0.75, 0.25)))
-    pooled = pooled_levels(8, {"spikes": table})
+    pooled = pooled_levels(8, [source("spikes", table)])
     assert pooled.scale == 0.25 / 8
     numbers, shift = pooled.quanta["spikes"]
     assert (numbers[:4].tolist(), shift) == ([0, 3, 1, 4], -1)
     for area in (3, 6, 9, 1 << 16):
-        assert pooled_levels(area, {"spikes": table}) is None
-    assert pooled_levels(4, {"spikes": table, "input": None}) is None
-    assert pooled_levels(4, {"spikes": level_table(MultiThreshold((0.7, 0.1)))}) is None
+        assert pooled_levels(area, [source("spikes", table)]) is None
+    assert pooled_levels(4, [source("spikes", table), source("input", None)]) is None
+    assert pooled_levels(4, [source("spikes", level_table(MultiThreshold((0.7, 0.1))))]) is None
 
 
 @pytest.mark.parametrize(("emit", "counts"), [((0, 0, 1), False), ((0, 1, 1), True), ((0, 2, 0, 1), False)])
@@ -222,5 +228,5 @@ def test_levels_without_a_value(emit, counts):
     values[: len(emit)] = emit
     table = LevelTable(values, np.ones(256, np.int64), tuple(emit[1:]), masks=False)
     node = Conv2d("conv", "source", np.ones((16, 3, 1, 1), np.float32))
-    terms = integer_terms(node, (3, 2, 2), {"source": table}, [("source", 3)], 16)
-    assert terms.every_level_counts("source") is counts
+    terms = integer_terms(node, (3, 2, 2), [source("source", table, 3)], 16)
+    assert terms.every_level_counts is counts

@@ -28,7 +28,7 @@ from spikeunet.engine.learning.finetune.trainable import Trainable
 from spikeunet.engine.pictures.preprocessing import check_preprocessing, preprocess
 from spikeunet.engine.results.ledger_plan import plan_of
 from spikeunet.engine.results.run_counts import RunCounts
-from spikeunet.engine.simulation.memory.shared_memory import places_in_block
+from spikeunet.engine.simulation.memory.queue_memory import places_in_block
 from spikeunet.engine.testing import reference, reference_synapses
 from spikeunet.engine.testing.comparison import assert_same_operations
 

@@ -15,7 +15,6 @@ from ..errors import InputError
 from ..graph import Synapses
 from ..graph.answers import checked_gain
 from ..lazy import KnownOf
-from ..memory import called_by_clear_caches
 from ..neurons import LadderModel
 from .layer import Layer
 from .program import Program
@@ -25,8 +24,6 @@ SAFE = 2.0**126
 
 _gains: KnownOf[Synapses, tuple[float, float, int] | None] = KnownOf()
 """Of nodes that are alive: looked for once, because there are millions of weights."""
-
-called_by_clear_caches(_gains.clear)
 
 
 def picture_limit(layer: Layer, steps: int) -> float:

@@ -11,23 +11,28 @@ from numpy.typing import NDArray
 
 from ..kernels.dot_few import few_outputs
 from ..kernels.tables import Reach
-from ..layers.taps import AxisPhase, WeightedTaps
-from ..lazy import lazy_property
+from ..kernels.window_block import Token, accumulators
+from ..layers.taps import WeightedTaps
+from ..lazy import KnownOf, lazy_property
 from ..neurons import is_event_driven, rests_exactly
-from .integer_layer import (
+from .integer_plan import (
     FULL_RATE_WIDTH,
     IntegerLayer,
+    IntegerPlan,
     IntegerTerms,
     QuadLayer,
     integer_terms,
+    make_integer_plan,
+    pack_integers,
     quad_block_width,
 )
-from .integer_plan import IntegerPlan, make_integer_plan, pack_integers
 from .kernel_choice import EVENT_INTEGERS
-from .layer import Layer
-from .plan import GatherPlan, make_plan
-from .reach import make_reach
-from .weights import PACKED, pack_weights, padded_bias
+from .layer import NOTHING_READ, Layer
+from .plan import GatherPlan, make_plan, make_reach, pack_weights, padded_bias
+
+_packed: KnownOf[WeightedTaps, NDArray[Any]] = KnownOf()
+"""Packed weights of nodes that are alive, so that only the first run of a network packs them; by the kernels that read
+them, and all that says how they lie."""
 
 _MOST_PLANE_BYTES = 1 << 26
 """Of a step, for one output row: the kernels in integers spread out the padding, too, and all rows under a kernel."""
@@ -55,17 +60,12 @@ class GatherLayer(Layer):
     def block_width(self) -> int:
         return self.plan.block_width
 
-    @property
-    def window_pixels(self) -> int:
-        return self.plan.window
+    def token(self, steps: int) -> Token:
+        return accumulators(steps, self.plan.window, self.plan.block_width)
 
     @property
     def row_step(self) -> int:
         return self.plan.rows.output_step
-
-    @property
-    def injects(self) -> bool:
-        return bool(self.analog)
 
     def prepare(self) -> None:
         super().prepare()
@@ -114,11 +114,14 @@ class GatherLayer(Layer):
             # multiple of the output step (see `TileSchedule`), so that phases stay as they are.
             rows = self.window.whole.plan.rows  # type: ignore[attr-defined]
             shift = self.window.rows[0] // rows.output_step * rows.input_step - self.window.inputs[0]
-            rows = replace(rows, phases=tuple(_shifted(phase, shift) for phase in rows.phases))
+            shifted = [replace(each, offsets=tuple(offset + shift for offset in each.offsets)) for each in rows.phases]
+            rows = replace(rows, phases=tuple(shifted))
         return make_plan(rows, columns, self.incoming, self.outgoing, block_width)
 
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
-        return self.plan.input_rows(first, last)
+        low, high = self.plan.rows.inputs(first, last)
+        low, high = max(low, 0), min(high, self.incoming[1])
+        return (low, high) if low < high else NOTHING_READ
 
     @lazy_property
     def weights(self) -> NDArray[np.float32]:
@@ -131,7 +134,7 @@ class GatherLayer(Layer):
 
     def _packed(self, key: tuple[Hashable, ...], pack: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Weights as some kernels read them, packed at the first run of the node with these kernels."""
-        return PACKED.get(self.node, (*key, *self.node.packing_key(self.incoming)), pack)
+        return _packed.get(self.node, (*key, *self.node.packing_key(self.incoming)), pack)
 
     @lazy_property
     def bias(self) -> NDArray[np.float32]:
@@ -159,7 +162,7 @@ class GatherLayer(Layer):
         if self.window is not None:
             whole: QuadLayer | None = self.window.whole.quads  # type: ignore[attr-defined]
             return None if whole is None else replace(whole, plan=self._plan(whole.plan.block_width))
-        terms = self.integer_terms if self.kernels.event_integers else None
+        terms = self.integer_terms if EVENT_INTEGERS in self.kernels else None
         if terms is None:
             return None
         plan = self._plan(quad_block_width(self.padded_channels))
@@ -169,9 +172,7 @@ class GatherLayer(Layer):
     @lazy_property
     def integer_terms(self) -> IntegerTerms | None:
         """The integers whose sums the layer's currents are, if they are."""
-        tables = {source.name: source.levels for source in self.sources}
-        channels = [(source.name, source.channels) for source in self.sources]
-        return integer_terms(self.node, self.incoming, tables, channels, self.padded_channels)
+        return integer_terms(self.node, self.incoming, self.sources, self.padded_channels)
 
     @lazy_property
     def integer_plan(self) -> IntegerPlan:
@@ -179,7 +180,3 @@ class GatherLayer(Layer):
         columns = self.node.axes(self.incoming)[1]
         few = few_outputs(self.kernels.integers, self.outgoing[0])
         return make_integer_plan(self.plan.rows, columns, self.incoming, self.outgoing, self.padded_channels, few)
-
-
-def _shifted(phase: AxisPhase, shift: int) -> AxisPhase:
-    return replace(phase, offsets=tuple(offset + shift for offset in phase.offsets)) if phase.offsets else phase

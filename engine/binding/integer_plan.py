@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,19 +19,23 @@ from numpy.typing import NDArray
 
 from ..fixed_point import codes_and_exponents, quantum_of
 from ..graph import Shape, Synapses
-from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES
+from ..kernels.arguments import DotTokens
+from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES, dot_token
 from ..kernels.planes import PLANE_GAP
+from ..kernels.quads import QuadToken, quad_token
 from ..kernels.tables import DOT_PHASE, SEGMENT, DotGeometry, DotTables, PlaneLayout
+from ..kernels.window_block import window_token
 from ..layers.taps import Axis, WeightedTaps
 from ..lazy import KnownOf
-from ..memory import aligned_bytes, called_by_clear_caches
+from ..memory import aligned_bytes
 from ..neurons import LevelTable
-from .plan import contiguous_runs, inside, phase_places
+from .layer import Source
+from .plan import GatherPlan, contiguous_runs, inside, padded_bias, phase_places
 
 _HIGHEST_EXPONENT = 50
 """Of powers of two and their inverses: products of two of them, and 2**24 times that, are where float32 is exact."""
 
-_EXACT = 2.0**24
+EXACT = 2.0**24
 """Units up to which float32 arithmetic rounds no integer."""
 
 
@@ -97,15 +102,6 @@ class IntegerPlan:
     taps: tuple[tuple[int, tuple[int, ...]], ...]
     padded: int
     rows: Axis
-
-    @property
-    def block_channels(self) -> int:
-        """Output channels that there are weights for in a block."""
-        return self.few or LANES * self.vectors
-
-    def input_rows(self, first: int, last: int) -> tuple[int, int]:
-        """First and last + 1 input row that the output rows first ... last - 1 read, see `Axis.inputs`."""
-        return self.rows.inputs(first, last)
 
     def plane_bytes(self, rows: int, steps: int) -> int:
         """Bytes that planes take."""
@@ -185,7 +181,7 @@ def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int
             chunks = -(-levels // CHUNK_LEVELS)
             segment = np.zeros((chunks * CHUNK_LEVELS, padded), np.int8)
             segment[:levels] = filled[row, list(columns)].reshape(levels, padded)
-            size = chunks * CHUNK_LEVELS * plan.block_channels
+            size = chunks * CHUNK_LEVELS * (plan.few or width)
             if plan.few:
                 few = segment[:, : plan.few].reshape(chunks, CHUNK_LEVELS, plan.few)
                 of_phase[0, place : place + size] = few.transpose(0, 2, 1).reshape(size)
@@ -200,9 +196,6 @@ def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int
 
 _integers: KnownOf[Synapses, IntegerWeights | None] = KnownOf()
 """Of nodes that are alive: looked for once, because there are millions of weights."""
-
-called_by_clear_caches(_integers.clear)
-called_by_clear_caches(_sums.clear)
 
 
 def integer_weights(node: WeightedTaps, incoming: Shape) -> IntegerWeights | None:
@@ -234,5 +227,137 @@ def is_exact(
     worst = weights.largest_sums(highest)
     # In float64 nothing underflows: a bias that is tiny beside its unit must not be taken for a zero.
     units = bias.astype(np.float64) / (weights.unit * quantum)
-    whole = np.isfinite(units) & (units == np.rint(units)) & (worst + np.abs(units) <= _EXACT)
+    whole = np.isfinite(units) & (units == np.rint(units)) & (worst + np.abs(units) <= EXACT)
     return bool((whole | (worst == 0)).all())
+
+
+# --- Layers in integers ---------------------------------------------------------------------------------------------
+
+Quanta = tuple[NDArray[np.uint8], int]
+"""(256,) value of each level in quanta; by how many bits a level that is read backwards has to be shifted to the right
+to be that, or -1 where it is something else."""
+
+
+def quanta_of(table: LevelTable, quantum: np.float32) -> Quanta:
+    """A table's levels in quanta."""
+    numbers = np.zeros(256, np.uint8)
+    values = numbers[: table.highest + 1]
+    values[:] = table.emit[: table.highest + 1] / quantum
+    for shift in range(8):
+        if (table.backwards >> shift == values).all():
+            return numbers, shift
+    return numbers, -1
+
+
+def _quanta_of_sources(sources: Sequence[Source]) -> tuple[np.float32 | None, dict[str, Quanta]]:
+    """The power of two of which all that is read are multiples, and each source's levels so; None without one."""
+    levels = [source.levels for source in sources if source.levels is not None]
+    quantum = integer_quanta(levels) if levels and len(levels) == len(sources) else None
+    if quantum is None:
+        return None, {}
+    return quantum, {source.name: quanta_of(table, quantum) for source, table in zip(sources, levels, strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class PooledLevels:
+    """Levels that are averaged: quanta of each source, by name; what sums of them are multiplied with to give means."""
+
+    quanta: dict[str, Quanta]
+    scale: np.float32
+
+
+def pooled_levels(area: int, sources: Sequence[Source]) -> PooledLevels | None:
+    """What means over so many pixels are made of; None where they are no sums of integers, or would be rounded."""
+    quantum, quanta = _quanta_of_sources(sources)
+    if quantum is None or area.bit_count() != 1 or area > 1 << 15:
+        return None
+    return PooledLevels(quanta, np.float32(quantum / area))
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerTerms:
+    """What the integers of a layer are.
+
+    Parameters
+    ----------
+    kernel : IntegerWeights
+    scale : (padded channels,) float32, what sums of products are multiplied with
+    quanta : of each source, by name
+    every_level_counts : whether all levels but 0 have a value
+    """
+
+    kernel: IntegerWeights
+    scale: NDArray[np.float32]
+    quanta: dict[str, Quanta]
+    every_level_counts: bool
+
+
+def integer_terms(node: WeightedTaps, incoming: Shape, sources: Sequence[Source], padded: int) -> IntegerTerms | None:
+    """The integers of a node that reads (C, H, W) `incoming`; None where its currents are no sums of integers.
+
+    `padded` are its output channels, filled up to a whole number of blocks.
+    """
+    quantum, quanta = (None, {}) if padded % LANES else _quanta_of_sources(sources)
+    weights = None if quantum is None else integer_weights(node, incoming)
+    if quantum is None or weights is None:
+        return None
+    most = np.concatenate([np.full(source.channels, quanta[source.name][0].max()) for source in sources])
+    if not is_exact(weights, node.bias, quantum, most):
+        return None
+    values = [quanta[source.name][0][1 : source.levels.highest + 1] for source in sources if source.levels]
+    return IntegerTerms(
+        weights, padded_bias(weights.unit * quantum, padded), quanta, bool(np.concatenate(values).all())
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLayer:
+    """What the dot kernels take of a layer.
+
+    Parameters
+    ----------
+    terms : IntegerTerms
+    plan : IntegerPlan
+    weights : int8, flat, as `pack_integers` leaves them
+    kind : kind of kernel, see `dot_token`
+    """
+
+    terms: IntegerTerms
+    plan: IntegerPlan
+    weights: NDArray[np.int8]
+    kind: str
+
+    def tokens(self, steps: int) -> DotTokens:
+        """Shapes of what is kept in registers, for this many steps at once."""
+        vectors = self.plan.vectors
+        block = window_token(steps, 1, vectors, LANES, vectors)
+        return DotTokens(dot_token(self.kind, vectors, self.plan.few), block)
+
+
+@dataclass(frozen=True, eq=False)
+class QuadLayer:
+    """What the kernels take of a layer that go from event to event in integers, four at a time.
+
+    Parameters
+    ----------
+    terms : IntegerTerms
+    plan : GatherPlan
+    weights : int8, flat, as `pack_weights` leaves them
+    """
+
+    terms: IntegerTerms
+    plan: GatherPlan
+    weights: NDArray[np.int8]
+
+    def token(self, steps: int) -> QuadToken:
+        """Shape of what is kept in registers, for this many steps at once."""
+        return quad_token(steps, self.plan.window, self.plan.block_width)
+
+
+FULL_RATE_WIDTH = 4 * LANES
+"""Output channels from which on the kernels that walk in integers interleave whole vectors of bytes."""
+
+
+def quad_block_width(padded: int) -> int:
+    """Output channels in a block: as many as registers can hold for a step, of so many filled up."""
+    return next(width for width in (8 * LANES, 4 * LANES, 2 * LANES, LANES) if padded % width == 0)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
@@ -48,33 +47,16 @@ SHARE_BESIDE_EVENT_INTEGERS = {"amx": 0.04, "vnni": 0.25, "portable": 1.0}
 AMX it follows from the rates of both kernels."""
 
 
-@dataclass(frozen=True)
-class AllowedKernels:
-    """The kernels that a run may use.
+class AllowedKernels(frozenset[str]):
+    """The kernels that a run may use, out of "events", "event-integers", "planes" and the kinds of integers.
 
-    Parameters
-    ----------
-    names : frozenset of str
-        Out of "events", "event-integers", "planes" and the kinds of integers. A layer that none of them can compute
-        runs from event to event.
+    A layer that none of them can compute runs from event to event.
     """
-
-    names: frozenset[str]
 
     @property
     def integers(self) -> str | None:
         """The fastest kind of kernels in integers among them, None without one."""
-        return next((kind for kind in INTEGERS if kind in self.names), None)
-
-    @property
-    def whatever_fires(self) -> bool:
-        """Whether a layer that can run in integers does so at any activity."""
-        return not self.names & {EVENTS, EVENT_INTEGERS}
-
-    @property
-    def event_integers(self) -> bool:
-        """Whether layers may run from event to event in integers."""
-        return EVENT_INTEGERS in self.names
+        return next((kind for kind in INTEGERS if kind in self), None)
 
 
 def host_kernels() -> tuple[str, ...]:
@@ -121,7 +103,7 @@ def choose_kernels(layer: Layer, active: int) -> str:
 def least_active(layer: Layer) -> int:
     """Neurons that must fire, of those that a layer reads, for kernels to be chosen that take silent ones along."""
     dense = layer.dense_kernels
-    if dense is None or layer.kernels.whatever_fires:
-        return 0
+    if dense is None or not layer.kernels & {EVENTS, EVENT_INTEGERS}:
+        return 0  # which a layer that can run in integers then does at any activity
     shares = SHARE_BESIDE_EVENT_INTEGERS if layer.walks_fast else SHARE_THAT_PAYS
     return math.ceil(shares[dense] * math.prod(layer.incoming))

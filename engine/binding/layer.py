@@ -13,24 +13,20 @@ from numpy.typing import NDArray
 
 from ..float32 import held
 from ..graph import FanOut, Neurons, Shape, Synapses, ZeroFanOut
-from ..graph.answers import checked_fan_out, checked_rows, checked_zero_fan_out
+from ..graph.answers import checked_fan_out, checked_products, checked_rows, checked_zero_fan_out
 from ..kernels.firing import neuron_array
 from ..kernels.processor import host_lanes
 from ..kernels.tables import FanTables, ZeroTables
 from ..kernels.window_block import Token, accumulators
 from ..lazy import KnownOf, lazy_property
-from ..memory import called_by_clear_caches
-from ..neurons import Arithmetic, LadderModel, LevelTable, arithmetic_of, level_table
+from ..neurons import LadderModel, LevelTable, level_table
 from .kernel_choice import EVENTS, PICTURE, AllowedKernels
-from .products import most_products, most_products_of
+from .plan import padded_bias
 from .stepper import Stepper, stepper_of
-from .weights import padded_bias
-from .window import RowRange, Window, WindowFanOut
+from .window import RowRange, Window
 
 _nonzero: KnownOf[Synapses, NDArray[np.int64]] = KnownOf()
 """Non-zero weights of nodes that are alive: counted once, because there are millions of weights."""
-
-called_by_clear_caches(_nonzero.clear)
 
 NOTHING_READ = (0, 0)
 """What `Layer.input_rows` says of output rows that read padding alone."""
@@ -143,11 +139,6 @@ class Layer(Binding):
         return host_lanes()
 
     @property
-    def window_pixels(self) -> int:
-        """Neighbouring output pixels that an event counts for, where that is the same everywhere; otherwise 1."""
-        return 1
-
-    @property
     def event_driven(self) -> bool:
         """Whether neurons, or sums, are updated only where an event arrives, and where they fire by themselves."""
         return False
@@ -165,14 +156,11 @@ class Layer(Binding):
         """Output rows that stay together in a tile."""
         return 1
 
-    @property
-    def injects(self) -> bool:
-        """Whether the analog input's current is computed once and then added at every step."""
-        return False
-
     def prepare(self) -> None:
         """Work out what all runs need, before several threads would do it at once."""
         _ = self.bias, [part.fan_out for part in self.parts]
+        for part in self.parts if self.parts != (self,) else ():
+            part.prepare()
         if self.neurons is not None:
             _ = self.neuron if self.stepper is None else self.stepper
 
@@ -203,7 +191,16 @@ class Layer(Binding):
 
     def rows_of(self, rows: RowRange, counted: tuple[int, ...]) -> Layer:
         """Some output rows; `counted` input rows of each part have been counted."""
-        return rows_of(self, rows, *counted)
+        inputs = self.input_rows(*rows)
+        if inputs == NOTHING_READ:
+            # Kernels want a row at least; it is not counted, and nothing is read from it.
+            inputs, counted = (0, 1), (1,)
+        return replace(
+            self,
+            incoming=(self.incoming[0], inputs[1] - inputs[0], self.incoming[2]),
+            outgoing=(self.outgoing[0], rows[1] - rows[0], self.outgoing[2]),
+            window=Window(self, rows, inputs, *counted),
+        )
 
     def input_rows_of(self, bands: tuple[RowRange, ...]) -> NDArray[np.int64]:
         """(n, 2): first and last + 1 input row that each band of output rows reads."""
@@ -218,7 +215,7 @@ class Layer(Binding):
 
     def token(self, steps: int) -> Token:
         """Shape of the accumulators for this many steps at once: as many as registers can hold."""
-        return accumulators(steps, self.window_pixels, self.block_width)
+        return accumulators(steps, 1, self.block_width)
 
     @lazy_property
     def bias(self) -> NDArray[np.float32]:
@@ -263,11 +260,6 @@ class Layer(Binding):
         return 0 if self.levels is None else self.levels.kinds
 
     @lazy_property
-    def arithmetic(self) -> Arithmetic | None:
-        """What an update of a neuron costs; None where the model does not declare it, or without neurons."""
-        return None if self.neurons is None else arithmetic_of(self.neurons.model)
-
-    @lazy_property
     def variables(self) -> int:
         """State variables of a neuron."""
         return 1 if self.stepper is None else self.stepper.variables
@@ -281,7 +273,7 @@ class Layer(Binding):
             return checked_fan_out(self.node, self.incoming)
         whole = self.window.whole.fan_out
         rows = np.where(self.window.is_new, whole.rows[slice(*self.window.inputs)], 0)
-        return WindowFanOut(rows, whole.columns, whole.channels)
+        return FanOut(rows, whole.columns, whole.channels)
 
     @lazy_property
     def weights_and_biases(self) -> tuple[int, int]:
@@ -317,9 +309,9 @@ class Layer(Binding):
 
     @lazy_property
     def fan_tables(self) -> FanTables:
-        """The fan-out as counting kernels take it."""
+        """The fan-out as counting kernels take it; of a window none is the usual one, and every event is looked at."""
         fan = self.fan_out
-        return FanTables(fan.rows, fan.columns, *fan.usual)
+        return FanTables(fan.rows, fan.columns, *(fan.usual if self.window is None else (0, 0)))
 
     @lazy_property
     def zero_tables(self) -> ZeroTables | None:
@@ -327,16 +319,31 @@ class Layer(Binding):
         zero = self.zero_fan_out
         return None if zero is None else ZeroTables(zero.row_classes, zero.column_classes, zero.zeros)
 
-    @lazy_property
-    def most_products(self) -> NDArray[np.int64] | None:
-        """(H, W, C): what `Synapses.products` says where all events are there; of a window, for the rows it counts."""
-        return most_products(self)
+    def products(self, events: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """Products (M, H, W, C) that events at M steps enter with one another, which no fan-out can say; None without.
+
+        Those of rows that an earlier tile has counted are left out. GraphError where they are no such numbers, or the
+        fan-out, by whose channels all counts are multiplied, has several.
+        """
+        found = self.node.products(events)
+        if found is None:
+            return None
+        if self.fan_out.channels != 1:
+            raise self.node.refuse("fan_out()", "must have 1 channel, because products() counts beside it")
+        products = checked_products(self.node, found, self.incoming)
+        return products if self.window is None else products * self.window.is_new[:, None, None]
 
     @lazy_property
-    def dense_synops(self) -> int:
-        """Accumulates in a step in which every neuron that the layer reads has an event."""
-        alone = self.fan_out.total(sum(source.channels for source in self.spiking))
-        return alone + sum(most_products_of(self, source) for source in self.spiking)
+    def most_products(self) -> NDArray[np.int64] | None:
+        """(H, W, C) of a step in which all events are there; None, at once, of a kind whose fan-out says all."""
+        if type(self.node).products is Synapses.products:
+            return None
+        found = self.products(np.ones((1, *self.incoming[1:], self.incoming[0]), np.bool_))
+        return None if found is None else np.asarray(found[0])
+
+    def most_products_of(self, source: Source) -> int:
+        """Products that a source's events are counted with in a step in which all events are there."""
+        return 0 if self.most_products is None else int(self.most_products[..., source.place].sum())
 
     @lazy_property
     def most_accumulates(self) -> int:
@@ -345,7 +352,7 @@ class Layer(Binding):
         spikes = [(source.channels, int(source.levels.spikes.max())) for source in self.spiking if source.levels]
         found = sum(channels * most for channels, most in spikes) * height * width * self.fan_out.most
         return found + sum(
-            most_products_of(self, source) * source.levels.most_spikes for source in self.spiking if source.levels
+            self.most_products_of(source) * source.levels.most_spikes for source in self.spiking if source.levels
         )
 
     @lazy_property
@@ -364,17 +371,3 @@ class Layer(Binding):
     def picture_limits(self) -> dict[int, float]:
         """For numbers of steps, what `bounds.picture_limit` says, as the simulation has worked it out."""
         return {}
-
-
-def rows_of(whole: Layer, rows: RowRange, counted: int) -> Layer:
-    """The output rows `rows` of a layer that is no sum; `counted` input rows have been counted."""
-    inputs = whole.input_rows(*rows)
-    if inputs == NOTHING_READ:
-        # Kernels want a row at least; it is not counted, and nothing is read from it.
-        inputs, counted = (0, 1), 1
-    return replace(
-        whole,
-        incoming=(whole.incoming[0], inputs[1] - inputs[0], whole.incoming[2]),
-        outgoing=(whole.outgoing[0], rows[1] - rows[0], whole.outgoing[2]),
-        window=Window(whole, rows, inputs, counted),
-    )

@@ -12,14 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Shape
 from ..kernels.processor import host_lanes
-from ..kernels.tables import GATHER_PHASE, ROW_RUN, GatherGeometry, GatherTables
+from ..kernels.tables import GATHER_PHASE, ROW_RUN, GatherGeometry, GatherTables, Reach
 from ..layers.taps import Axis, AxisPhase
+from ..memory import aligned_bytes, aligned_empty
+
+Number = TypeVar("Number", np.float32, np.int8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +46,6 @@ class GatherPlan:
     columns: Axis
     block_width: int
     window: int
-
-    def input_rows(self, first: int, last: int) -> tuple[int, int]:
-        """First and last + 1 input row that the output rows first ... last - 1 read."""
-        low, high = self.rows.inputs(first, last)
-        low, high = max(low, 0), min(high, self.tables.geometry.height)
-        return (low, high) if low < high else (0, 0)
 
 
 def _joined(columns: Axis) -> Axis:
@@ -138,10 +136,81 @@ def make_plan(
         row_runs=np.array([run for of_phase in runs for run in of_phase], ROW_RUN),
         columns=np.array([offset for phase in columns.phases for offset in phase.offsets], np.int64),
     )
-    return GatherPlan(
-        tables=tables,
-        rows=rows,
-        columns=columns,
-        block_width=block_width,
-        window=window,
-    )
+    return GatherPlan(tables, rows, columns, block_width, window)
+
+
+def pack_weights(kernel: NDArray[Number], plan: GatherPlan) -> NDArray[Number]:
+    """Flat, of the kernel's type, as gather_band reads it.
+
+    Phase, block of output channels, kernel row, input channel, kernel column (last one first), channel in block.
+    """
+    outputs = kernel.shape[3]
+    blocks = -(-outputs // plan.block_width)
+    size = int(np.prod(kernel.shape[:3])) * blocks * plan.block_width
+    packed = aligned_bytes(size * kernel.itemsize).view(kernel.dtype)
+    place = 0
+    for vertical in plan.rows.reading:
+        for horizontal in plan.columns.reading:
+            taps = _taps(kernel, vertical.indices, horizontal.indices[::-1])
+            height, width, inputs, _ = taps.shape
+            part = packed[place : place + height * width * inputs * blocks * plan.block_width]
+            _fill(part.reshape(blocks, height, inputs, width, plan.block_width), taps.transpose(0, 2, 1, 3))
+            place += part.size
+    return packed[:place]
+
+
+def _taps(kernel: NDArray[Number], rows: tuple[int, ...], columns: tuple[int, ...]) -> NDArray[Number]:
+    """Some rows and columns of a kernel; without a copy where they are those of an ordinary convolution."""
+    height, width = kernel.shape[:2]
+    if rows == tuple(range(height)) and columns == tuple(range(width))[::-1]:
+        return kernel[:, ::-1]
+    return kernel[np.ix_(rows, columns)]
+
+
+def _fill(packed: NDArray[Number], taps: NDArray[Number]) -> None:
+    """Cut the last axis of `taps` into blocks, the last of them filled up with zeros."""
+    width = packed.shape[-1]
+    for block, target in enumerate(packed):
+        part = taps[..., block * width : (block + 1) * width]
+        target[..., : part.shape[-1]] = part
+        target[..., part.shape[-1] :] = 0
+
+
+def padded_bias(bias: NDArray[np.float32], padded: int) -> NDArray[np.float32]:
+    """Bias, followed by zeros up to a whole number of blocks."""
+    result = aligned_empty(padded)
+    result[: bias.size] = bias
+    result[bias.size :] = 0
+    return result
+
+
+def make_reach(rows: Axis, columns: Axis, incoming: Shape, outgoing: Shape) -> Reach:
+    """What synapses with these taps reach that read (C, H, W) `incoming` and put out `outgoing`."""
+    of_rows = rows.pairs(incoming[1], outgoing[1])[:2]
+    first, end = np.full(outgoing[1], incoming[1], np.int64), np.zeros(outgoing[1], np.int64)
+    np.minimum.at(first, of_rows[1], of_rows[0])
+    np.maximum.at(end, of_rows[1], of_rows[0] + 1)
+    of_columns = columns.pairs(incoming[2], outgoing[2])[:2]
+    return Reach(first, end, *_by_input(*of_rows, incoming[1]), *_by_input(*of_columns, incoming[2]), outgoing[2])
+
+
+def reached(reach: Reach, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(H', W'), the output pixels that the events of input pixels reach; `active`, (H, W), says which have events."""
+    rows = _matrix(reach.row_begins, reach.rows, len(reach.first_input))
+    columns = _matrix(reach.column_begins, reach.columns, reach.width)
+    return np.asarray(rows.T @ active.astype(np.float32) @ columns > 0)
+
+
+def _matrix(begins: NDArray[np.int64], outputs: NDArray[np.int64], size: int) -> NDArray[np.float32]:
+    """(inputs, outputs), 1 where an input reaches an output."""
+    found = np.zeros((len(begins) - 1, size), np.float32)
+    found[np.repeat(np.arange(len(begins) - 1), np.diff(begins)), outputs] = 1
+    return found
+
+
+def _by_input(
+    inputs: NDArray[np.int64], outputs: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the outputs of each input begin, and the outputs."""
+    begins = np.concatenate([[0], np.cumsum(np.bincount(inputs, minlength=size))]).astype(np.int64)
+    return begins, np.ascontiguousarray(outputs[np.argsort(inputs, kind="stable")])

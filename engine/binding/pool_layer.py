@@ -10,7 +10,7 @@ from ..kernels.pooling import POOL_CHANNELS
 from ..kernels.tables import PoolGeometry
 from ..layers.avg_pool2d import AvgPool2d
 from ..lazy import lazy_property
-from .integer_layer import PooledLevels, pooled_levels
+from .integer_plan import PooledLevels, pooled_levels
 from .kernel_choice import PLANES
 from .layer import Layer
 
@@ -24,14 +24,14 @@ class PoolLayer(Layer):
     @property
     def dense_kernels(self) -> str | None:
         can = self.pooled_levels is not None and host_compresses() and self.padded_channels % POOL_CHANNELS == 0
-        return PLANES if self.spiking and can and PLANES in self.kernels.names else None
+        return PLANES if self.spiking and can and PLANES in self.kernels else None
 
     @lazy_property
     def pooled_levels(self) -> PooledLevels | None:
         """What means are made of, where they are sums of integers."""
         if any(kernel > 2 * size for kernel, size in zip(self.node.kernel_size, self.incoming[1:], strict=True)):
             return None  # the kernel for planes would read little but padding
-        return pooled_levels(math.prod(self.node.kernel_size), {source.name: source.levels for source in self.sources})
+        return pooled_levels(math.prod(self.node.kernel_size), self.sources)
 
     @lazy_property
     def pool_geometry(self) -> PoolGeometry:
@@ -45,7 +45,3 @@ class PoolLayer(Layer):
             return geometry
         shift = self.window.inputs[0] - self.window.rows[0] * geometry.stride_y
         return geometry._replace(padding_y=geometry.padding_y + shift)
-
-    def prepare(self) -> None:
-        super().prepare()
-        _ = self.pool_geometry

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 from typing import Any, TypeVar
 
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from ..encoders import Encoder
 from ..graph import Input, Network, Neurons, Node, Output, Projection, Shape, Synapses
-from ..lazy import KnownOf
+from ..lazy import KnownOf, forget_known
 from ..memory import called_by_clear_caches
 from ..neurons import LevelTable, level_table
 from .kernel_choice import AllowedKernels, allowed_kernels
 from .layer import Binding, Layer, Source
-from .loops import with_loops
 from .sum_layer import SumLayer
 from .window import RowRange
 
@@ -21,28 +26,35 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A network bound to a picture's shape.
+    """A network bound to a picture's shape; it knows nodes of the network but not itself, or that would live for ever.
 
     Parameters
     ----------
-    network : Network
     layers : tuple of Layer
         In the order in which they run.
     loops : tuple of (first, last + 1)
         Layers that go step by step together, because what one of them fires comes back to it through a delay.
     last_use : dict
         For each Neurons node, the index of the last layer that reads its events.
+    inputs : dict
+        For each Input, its channels among those of all inputs.
+    encoders : dict
+        For each Input that has one, its encoder.
     encoded : dict
-        For each Input with an encoder, the shape of its spikes.
+        For each of these, the shape of its spikes.
+    size_multiple : int
+        That of the network.
     prepared : dict
         What the simulation has prepared and does not use just now (see engine/simulation/bands/bound_program.py).
     """
 
-    network: Network
     layers: tuple[Layer, ...]
     loops: tuple[RowRange, ...]
     last_use: dict[str, int]
+    inputs: dict[str, slice]
+    encoders: dict[str, Encoder]
     encoded: dict[str, Shape]
+    size_multiple: int
     prepared: dict[Hashable, Any] = field(default_factory=dict)
 
     def known(self, key: Hashable, work_out: Callable[[], Found]) -> Found:
@@ -51,18 +63,11 @@ class Program:
         return self.prepared.setdefault(key, work_out()) if found is None else found
 
 
-_Bound = tuple[
-    tuple[Layer, ...],
-    tuple[RowRange, ...],
-    dict[str, int],
-    dict[str, Shape],
-    dict[Hashable, Any],
-]
 _SHAPES_KEPT = 4
-_bound: KnownOf[Network, _Bound] = KnownOf(_SHAPES_KEPT)
-"""What networks that are alive were bound to last; it knows their nodes but not them, or they would live for ever."""
+_bound: KnownOf[Network, Program] = KnownOf(_SHAPES_KEPT)
+"""What networks that are alive were bound to last."""
 
-called_by_clear_caches(_bound.clear)
+called_by_clear_caches(forget_known)
 
 
 def build_program(network: Network, picture: Shape, kernels: AllowedKernels | None = None) -> Program:
@@ -71,22 +76,22 @@ def build_program(network: Network, picture: Shape, kernels: AllowedKernels | No
     InputError where it does not fit.
     """
     kernels = allowed_kernels() if kernels is None else kernels
-    return Program(network, *_bound.get(network, (picture, kernels), lambda: _bind(network, picture, kernels)))
+    return _bound.get(network, (picture, kernels), lambda: _bind(network, picture, kernels))
 
 
-def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> _Bound:
+def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> Program:
     shapes = network.shapes(picture)
-    feeds: list[Neurons | Output] = [*network.neurons, *network.outputs]
     found: list[Layer] = []
+    feeds: list[Neurons | Output] = [*network.neurons, *network.outputs]
     for feed in feeds:
         node = network[feed.source]
         assert isinstance(node, Synapses)
         parts = [_bound_part(network, part, feed, shapes, kernels) for part in network.projections(node.name)]
         found.append(parts[0] if node.name == parts[0].node.name else _sum(node, feed, parts, shapes))
-    layers, loops = with_loops(found)
+    layers, loops = _with_loops(found)
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
     encoded = {name: shapes[name] for name in network.encoded}
-    return layers, loops, last_use, encoded, {}
+    return Program(layers, loops, last_use, network.input_channels, network.encoded, encoded, network.size_multiple)
 
 
 def _bound_part(
@@ -94,30 +99,16 @@ def _bound_part(
 ) -> Layer:
     """What one projection makes of its sources for `feed`, or for a sum that this reads."""
     alone = feed.source == node.name
-    return node.bind(
-        Binding(
-            name=feed.name,
-            node=node,
-            sources=_sources(network, node, shapes),
-            incoming=shapes[node.source],
-            outgoing=shapes[node.name],
-            neurons=feed if alone and isinstance(feed, Neurons) else None,
-            kernels=kernels,
-        )
-    )
+    neurons = feed if alone and isinstance(feed, Neurons) else None
+    sources = _sources(network, node, shapes)
+    return node.bind(Binding(feed.name, node, sources, shapes[node.source], shapes[node.name], neurons, kernels))
 
 
 def _sum(node: Synapses, feed: Neurons | Output, parts: list[Layer], shapes: dict[str, Shape]) -> SumLayer:
-    return SumLayer(
-        name=feed.name,
-        node=node,
-        sources=tuple(source for part in parts for source in part.sources),
-        incoming=parts[0].incoming,
-        outgoing=shapes[node.name],
-        neurons=feed if isinstance(feed, Neurons) else None,
-        kernels=parts[0].kernels,
-        summands=tuple(parts),
-    )
+    neurons = feed if isinstance(feed, Neurons) else None
+    sources = tuple(source for part in parts for source in part.sources)
+    own = Binding(feed.name, node, sources, parts[0].incoming, shapes[node.name], neurons, parts[0].kernels)
+    return SumLayer(**vars(own), summands=tuple(parts))
 
 
 def _levels(leaf: Node) -> LevelTable | None:
@@ -139,3 +130,45 @@ def _sources(network: Network, node: Projection, shapes: dict[str, Shape]) -> tu
         found.append(Source(name, channels, offset, levels is None, levels, node.delay, place))
         offset += channels
     return tuple(found)
+
+
+def _with_loops(layers: Sequence[Layer]) -> tuple[tuple[Layer, ...], tuple[RowRange, ...]]:
+    """Layers in the order in which they run, and the first and last + 1 of each loop, whose layers are neighbours.
+
+    A loop is a strongly connected part of the graph of layers, edges with a delay included. The order of other layers
+    stays what it was, as far as it may.
+    """
+    index = {layer.name: number for number, layer in enumerate(layers)}
+    edges = np.array(
+        [(index[s.name], reader) for reader, layer in enumerate(layers) for s in layer.spiking if s.name in index],
+        np.int64,
+    ).reshape(-1, 2)
+    if (edges[:, 0] < edges[:, 1]).all():
+        return tuple(layers), ()
+    graph = csr_array((np.ones(len(edges), np.int8), edges.T), shape=(len(layers), len(layers)))
+    count, part_of = connected_components(graph, connection="strong")
+    between = np.unique(part_of[edges], axis=0)
+    first = [int(np.flatnonzero(part_of == part)[0]) for part in range(count)]
+    order = _in_order(first, between[between[:, 0] != between[:, 1]])
+    ordered = [int(number) for part in order for number in np.flatnonzero(part_of == part)]
+    begins = np.cumsum([0, *(int((part_of == part).sum()) for part in order)]).tolist()
+    itself = set(part_of[edges[edges[:, 0] == edges[:, 1], 0]].tolist())
+    ranges = zip(order, begins[:-1], begins[1:], strict=True)
+    loops = tuple((begin, end) for part, begin, end in ranges if end - begin > 1 or part in itself)
+    return tuple(layers[number] for number in ordered), loops
+
+
+def _in_order(first: list[int], edges: np.ndarray[tuple[int, ...], np.dtype[np.integer]]) -> list[int]:
+    """Parts, each behind those that it reads; of those that may come next, the one whose first layer is first."""
+    missing = np.bincount(edges[:, 1], minlength=len(first)).tolist()
+    ready = [(place, part) for part, place in enumerate(first) if not missing[part]]
+    heapify(ready)
+    found: list[int] = []
+    while ready:
+        _, part = heappop(ready)
+        found.append(part)
+        for reader in edges[edges[:, 0] == part, 1].tolist():
+            missing[reader] -= 1
+            if not missing[reader]:
+                heappush(ready, (first[reader], reader))
+    return found

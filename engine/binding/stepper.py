@@ -182,6 +182,5 @@ class StepKernels:
 _TEMPLATES = {"step_band": step_band, "step_samples": step_samples, "find_restless": find_restless}
 
 
-@functools.cache
-def _kernels(registration: Registration) -> StepKernels:
-    return StepKernels(registration)
+_kernels = functools.cache(StepKernels)
+"""Of a registration."""

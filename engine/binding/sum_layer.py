@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .layer import Layer, rows_of
+from .layer import Layer
 from .window import RowRange
 
 
@@ -28,13 +28,8 @@ class SumLayer(Layer):
     def row_step(self) -> int:
         return max(part.row_step for part in self.summands)
 
-    def prepare(self) -> None:
-        super().prepare()
-        for part in self.summands:
-            part.prepare()
-
     def rows_of(self, rows: RowRange, counted: tuple[int, ...]) -> SumLayer:
         """Some output rows; `counted` input rows of each part have been counted."""
-        parts = tuple(rows_of(part, rows, number) for part, number in zip(self.summands, counted, strict=True))
+        parts = tuple(part.rows_of(rows, (number,)) for part, number in zip(self.summands, counted, strict=True))
         outgoing = (self.outgoing[0], rows[1] - rows[0], self.outgoing[2])
         return replace(self, outgoing=outgoing, summands=parts)

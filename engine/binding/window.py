@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import FanOut
-
 if TYPE_CHECKING:
     from .layer import Layer
 
@@ -41,13 +39,3 @@ class Window:
     def is_new(self) -> NDArray[np.bool_]:
         """(input rows,) whether no earlier tile has counted the row."""
         return np.arange(*self.inputs) >= self.counted
-
-
-@dataclass(frozen=True, eq=False)
-class WindowFanOut(FanOut):
-    """Fan-out of the rows of a window; no fan-out is the usual one, because events are counted window by window."""
-
-    @property
-    def usual(self) -> tuple[int, int]:
-        """None: every event is looked at."""
-        return 0, 0

@@ -103,7 +103,7 @@ def _kernels() -> dict[str, dict[str, Any]]:
 
     chosen = allowed_kernels().integers
     found: dict[str, dict[str, Any]] = {EVENTS: {"runs": True, "why": "from event to event; everywhere"}}
-    walks = allowed_kernels().event_integers
+    walks = EVENT_INTEGERS in allowed_kernels()
     why = "from event to event where weights are 8-bit integers" if walks else "the processor lacks avx512vnni"
     found[EVENT_INTEGERS] = {"runs": walks, "why": why}
     for kind, needed in _NEEDS.items():

@@ -58,10 +58,6 @@ def _taps_of(axis: Axis, size: int, out_size: int, missing: int) -> NDArray[np.i
     """(out_size, taps): which inputs each output reads along an axis; `missing` for padding."""
     most = max((len(phase.offsets) for phase in axis.phases), default=0)
     found = np.full((out_size, most), missing, np.int64)
-    for phase in axis.phases:
-        outputs = np.arange(phase.first, out_size, axis.output_step)
-        for tap, offset in enumerate(phase.offsets):
-            reached = np.arange(len(outputs)) * axis.input_step + offset
-            inside = (reached >= 0) & (reached < size)
-            found[outputs[inside], tap] = reached[inside]
+    inputs, outputs, taps, _ = axis.pairs(size, out_size)
+    found[outputs, taps] = inputs
     return found

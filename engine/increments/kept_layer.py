@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from ..binding import Layer
 from ..binding.gather_layer import GatherLayer
-from ..binding.integer_layer import Quanta, quanta_of
-from ..binding.integer_plan import integer_quanta
+from ..binding.integer_plan import EXACT, Quanta, integer_quanta, quanta_of
 from ..binding.layer import Source
+from ..binding.plan import reached
 from ..binding.pool_layer import PoolLayer
-from ..binding.reach import reached
 from ..errors import InputError
 from ..events import channel_type
 from ..kernels.arguments import BandTable
@@ -26,20 +25,13 @@ from ..kernels.increments import count_met, write_output
 from ..kernels.quads import PART
 from ..kernels.tables import BAND
 from ..memory import aligned_bytes, aligned_empty
-from ..simulation.bands.compiled_layers import is_compiled
-from ..simulation.bands.layer_run import by_step
-from ..simulation.memory.scratch import Scratch
-from ..simulation.memory.worker_memory import Phase
+from ..simulation.bands.layer_run import KINDS, by_step
+from ..simulation.bands.phases import is_compiled
+from ..simulation.memory.worker_memory import Phase, Scratch
 from .costs import NO_CHOICE, costs_of
 from .dirty_taps import dirty_taps, rows_of_bands
 from .layer_increment import LayerIncrement
 from .ways import Ways
-
-KINDS = 9
-"""Events and thresholds, see `LayerRun.fired`."""
-
-_EXACT = 1 << 24
-"""Units up to which float32 arithmetic rounds no integer."""
 
 _GAP = 128
 """Entries between the changes of two bands: kernels write whole chunks, and threads share no cache line."""
@@ -175,7 +167,7 @@ class KeptLayer:
         most = np.concatenate([np.full(s.channels, terms.quanta[s.name][0].max()) for s, _ in self.sources])
         channels = layer.outgoing[0]
         sums, units = terms.kernel.largest_sums(most), np.abs(layer.bias[:channels].astype(np.float64))
-        room = _EXACT - PART - units / terms.scale[:channels]
+        room = EXACT - PART - units / terms.scale[:channels]
         return bool(known and ((sums <= room) | (sums == 0)).all())
 
     # --- What is called ----------------------------------------------------------------------------------------------

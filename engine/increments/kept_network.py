@@ -25,8 +25,7 @@ from ..results.lazy_result import LazyResult
 from ..results.ledger_plan import plan_of
 from ..results.result import Result
 from ..results.run_counts import RunCounts
-from ..simulation.memory.scratch import Scratch
-from ..simulation.memory.worker_memory import Phase
+from ..simulation.memory.worker_memory import Phase, Scratch
 from ..threads import WorkerThreads
 from .kept_layer import KeptLayer
 from .layer_increment import LayerIncrement

@@ -8,24 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding.gather_layer import GatherLayer
-from ..binding.integer_layer import Quanta
+from ..binding.integer_plan import Quanta
 from ..binding.pool_layer import PoolLayer
 from ..kernels.arguments import BandTable, Constant, DotScratch, Entries, LadderNeurons, ScaledIntegers
 from ..kernels.decode import decode_analog_rows
 from ..kernels.dot import GROUP, LANES
 from ..kernels.dot_dirty import dot_dirty, spread_levels
 from ..kernels.gather_dirty import OFFSET, decode_changes, decode_levels, gather_dirty
-from ..kernels.increment_arguments import ChangeEntries, DirtyTarget, OffsetIntegers, ReadColumns
+from ..kernels.increment_arguments import DirtyTarget, OffsetIntegers, ReadColumns
 from ..kernels.planes import PLANE_GAP
 from ..kernels.pooling import fire_currents, pool_planes
-from ..kernels.processor import host_lanes
 from ..kernels.sources import packed_sources
-from ..kernels.window_block import window_token
 from ..memory import aligned_bytes
 from ..simulation.currents.means import pool_tables, window_rows
 from ..simulation.currents.plane_products import TILES
-from ..simulation.memory.scratch import Scratch
-from ..simulation.memory.worker_memory import Phase
+from ..simulation.memory.worker_memory import Phase, Scratch
 
 if TYPE_CHECKING:
     from .kept_layer import KeptLayer
@@ -42,44 +39,36 @@ class Ways:
 
     def __init__(self, kept: KeptLayer) -> None:
         self.layer = kept.layer
-        self._sources = kept.sources
-        self._rows = kept.rows
-        self._table = kept.table
-        self._taps = kept.taps
-        self._picture = kept.picture
-        self._dirty = kept.dirty
-        self._currents = kept.currents
-        self._by_changes = kept.by_changes
-        self._in_floats = kept.in_floats
-        self._most_rows = max(end - first for first, end in self._rows)
+        self._kept = kept
+        self._most_rows = max(end - first for first, end in kept.rows)
         self._offset: NDArray[np.uint8] | None = None
 
     def phases(self, scratch: Scratch) -> tuple[list[list[Phase]], NDArray[Any]]:
         """What a worker does for a band, in full and, where that can be, from change to change; where levels go."""
         layer, neurons = self.layer, None
         if layer.neurons is not None:
-            potentials = scratch.potentials(layer.padded_channels)
+            potentials = scratch.array("potentials", layer.padded_channels)
             neurons = LadderNeurons(layer.neuron, layer.initial, 0, potentials, 0)
-        words = scratch.words(self._most_rows * layer.outgoing[2] * layer.padded_channels, 1)
-        if not self._sources:
+        words = scratch.array("words", self._most_rows * layer.outgoing[2] * layer.padded_channels, np.uint8)
+        if not self._kept.sources:
             return [self._anew(scratch, neurons, words)], words
         if isinstance(layer, PoolLayer):
             return [self._pool(layer, scratch, neurons, words)], words
-        if self._in_floats:
+        if self._kept.in_floats:
             return [self._events(scratch, neurons, words)], words
-        changes = [self._changes(scratch, neurons, words)] if self._by_changes else []
+        changes = [self._changes(scratch, neurons, words)] if self._kept.by_changes else []
         return [self._full(scratch, neurons, words), *changes], words
 
     def _anew(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
         """The current of the analog input, at dirty pixels alone."""
-        layer, picture = self.layer, self._picture
+        layer, picture = self.layer, self._kept.picture
         assert isinstance(layer, GatherLayer)
-        inputs = layer.input_rows_of(self._rows)
+        inputs = layer.input_rows_of(self._kept.rows)
         height, width = picture.shape[:2]
         rows, offsets = _most(inputs), np.array([source.channel_offset for source in layer.analog])
-        entries = Entries(*scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1))
+        entries = scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1)
         # All columns are unpacked.
-        table, spans = self._table(inputs), np.tile(np.array([0, width], np.int64), (height, 1))
+        table, spans = self._kept.table(inputs), np.tile(np.array([0, width], np.int64), (height, 1))
         decode = Phase(decode_analog_rows, (table, picture, offsets, entries, layer.incoming[0]))
         return [decode, self._gather(layer, table, entries, ReadColumns(spans, 0), neurons, words)]
 
@@ -87,11 +76,11 @@ class Ways:
         """Currents in float32, in which the order of additions counts: of all events under dirty pixels."""
         layer = self.layer
         assert isinstance(layer, GatherLayer)
-        inputs, (channels, _, width) = layer.input_rows_of(self._rows), layer.incoming
-        rows, table = _most(inputs), self._table(inputs)
-        entries = Entries(*scratch.entries(width, rows, rows * width * channels, 1))
+        inputs, (channels, _, width) = layer.input_rows_of(self._kept.rows), layer.incoming
+        rows, table = _most(inputs), self._kept.table(inputs)
+        entries = scratch.entries(width, rows, rows * width * channels, 1)
         nothing: Quanta = (np.zeros(256, np.uint8), -1)
-        sources = self._level_sources({source.name: nothing for source, _ in self._sources})
+        sources = self._level_sources({source.name: nothing for source, _ in self._kept.sources})
         read = self._read
         decode = Phase(decode_levels, (table, sources, read, entries, channels))
         return [decode, self._gather(layer, table, entries, read, neurons, words)]
@@ -115,16 +104,16 @@ class Ways:
         layer = self.layer
         assert isinstance(layer, GatherLayer)
         assert layer.quads is not None
-        inputs = layer.input_rows_of(self._rows)
+        inputs = layer.input_rows_of(self._kept.rows)
         rows, width, row_keys = _most(inputs), layer.incoming[2], layer.incoming[0]
-        most = rows * width * sum(source.channels * each.entries_each for source, each in self._sources)
-        entries = ChangeEntries(*scratch.change_entries(width, rows, most))
-        table = self._table(inputs)
-        sources = packed_sources(tuple(each.source(source) for source, each in self._sources))
+        most = rows * width * sum(source.channels * each.entries_each for source, each in self._kept.sources)
+        entries = scratch.change_entries(width, rows, most)
+        table = self._kept.table(inputs)
+        sources = packed_sources(tuple(each.source(source) for source, each in self._kept.sources))
         weights = OffsetIntegers(self._offset_weights, layer.quads.terms.scale)
         connections = layer.quads.plan.tables, weights
-        read = ReadColumns(self._taps.spans, 0)
-        before = Constant(self._currents, layer.padded_channels)
+        read = ReadColumns(self._kept.taps.spans, 0)
+        before = Constant(self._kept.currents, layer.padded_channels)
         gather = (table, layer.quads.token(1), connections, entries, read, before, neurons)
         return [
             Phase(decode_changes, (table, sources, read, entries, row_keys)),
@@ -133,7 +122,7 @@ class Ways:
 
     def _target(self, words: NDArray[Any]) -> DirtyTarget:
         """Where currents and levels go."""
-        return DirtyTarget(self._dirty, self._currents, words)
+        return DirtyTarget(self._kept.dirty, self._kept.currents, words)
 
     @property
     def _offset_weights(self) -> NDArray[np.uint8]:
@@ -153,11 +142,11 @@ class Ways:
         assert layer.integers is not None
         integers = layer.integers
         plan, tokens = integers.plan, integers.tokens(1)
-        inputs = np.array([plan.input_rows(*band) for band in self._rows], np.int64)
-        sums = scratch.sums(2 * GROUP * LANES * plan.vectors)
-        dense = DotScratch(scratch.planes(plan.plane_bytes(_most(inputs), 1)), sums, TILES)
-        groups = scratch.groups(self._most_rows * -(-layer.outgoing[2] // GROUP))
-        table = self._table(inputs)
+        inputs = np.array([plan.rows.inputs(*band) for band in self._kept.rows], np.int64)
+        sums = scratch.array("sums", 2 * GROUP * LANES * plan.vectors, np.int32)
+        dense = DotScratch(scratch.array("planes", plan.plane_bytes(_most(inputs), 1), np.uint8), sums, TILES)
+        groups = scratch.array("groups", self._most_rows * -(-layer.outgoing[2] // GROUP), np.int64)
+        table = self._kept.table(inputs)
         weights = ScaledIntegers(integers.weights, integers.terms.scale)
         sources = self._level_sources(integers.terms.quanta)
         products = (table, tokens, plan.tables, weights, dense, groups, Constant(layer.bias, 0), neurons)
@@ -172,10 +161,10 @@ class Ways:
         """Means of all levels."""
         assert layer.pooled_levels is not None
         tables = pool_tables(layer, layer.pooled_levels)
-        inputs = window_rows(tables.geometry, self._rows)
-        planes = scratch.planes(_most(inputs) * tables.layout.row_bytes + PLANE_GAP)
-        means = scratch.currents(self._most_rows * layer.outgoing[2] * layer.padded_channels)
-        table, token = self._table(inputs), self._one_pixel
+        inputs = window_rows(tables.geometry, self._kept.rows)
+        planes = scratch.array("planes", _most(inputs) * tables.layout.row_bytes + PLANE_GAP, np.uint8)
+        means = scratch.array("currents", self._most_rows * layer.outgoing[2] * layer.padded_channels)
+        table, token = self._kept.table(inputs), layer.token(1)
         sources = self._level_sources(layer.pooled_levels.quanta)
         strides = (layer.padded_channels, layer.padded_channels)
         return [
@@ -187,17 +176,10 @@ class Ways:
     @property
     def _read(self) -> ReadColumns:
         """Columns of the levels that dirty pixels read."""
-        return ReadColumns(self._taps.spans, self.layer.node.axes(self.layer.incoming)[1].reach)  # type: ignore[attr-defined]
-
-    @property
-    def _one_pixel(self) -> Any:
-        """A block of one pixel's currents."""
-        lanes = host_lanes()
-        vectors = self.layer.block_width // lanes
-        return window_token(1, 1, vectors, lanes, vectors)
+        return ReadColumns(self._kept.taps.spans, self.layer.node.axes(self.layer.incoming)[1].reach)  # type: ignore[attr-defined]
 
     def _level_sources(self, quanta: dict[str, Quanta]) -> tuple[Any, ...]:
-        return packed_sources(tuple(each.levels(source, quanta[source.name]) for source, each in self._sources))
+        return packed_sources(tuple(each.levels(source, quanta[source.name]) for source, each in self._kept.sources))
 
 
 def _most(inputs: NDArray[np.int64]) -> int:

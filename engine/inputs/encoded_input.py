@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ..binding import Program
 from ..encoders import Encoder, EventStream
 from ..encoders.spike_array import SpikeArray
 from ..events import EventQueue, queue_of_steps
-from ..graph import Network
 from ..results.state import State
 from .event_inputs import Streams
 
 
+@dataclass(eq=False)
 class EncodedInput:
     """One Input of one picture.
 
@@ -27,48 +30,43 @@ class EncodedInput:
         Number of the picture in its batch.
     done : int
         Steps since the network was at rest, before this run.
-    carried : (C, H, W) float32 or None
+    before : (C, H, W) float32 or None
         What another run has left of the encoder.
     """
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        shown: NDArray[np.float32],
-        stream: EventStream | SpikeArray | None,
-        picture: int,
-        done: int,
-        carried: NDArray[np.float32] | None,
-    ) -> None:
-        self._encoder = encoder
-        self.levels = encoder.level_table()
-        self._shown = shown
-        self._stream = stream
-        self._picture = picture
-        self._done = done
-        self._memory = {} if carried is None or encoder.carried is None else {encoder.carried: carried.copy()}
+    encoder: Encoder
+    shown: NDArray[np.float32]
+    stream: EventStream | SpikeArray | None
+    picture: int
+    done: int
+    before: NDArray[np.float32] | None
+
+    def __post_init__(self) -> None:
+        self.levels, kept = self.encoder.level_table(), self.encoder.carried
+        self._memory = {} if self.before is None or kept is None else {kept: self.before.copy()}
 
     def queue(self, first: int, size: int) -> EventQueue:
         """Spikes of the steps first ... first + size - 1 of this run."""
-        if self._stream is not None:
-            return self._stream.queue(first, size)
-        shown = self._shown
+        if self.stream is not None:
+            return self.stream.queue(first, size)
+        shown = self.shown
         frames = shown[first : first + size] if shown.ndim == 4 else np.broadcast_to(shown, (size, *shown.shape))
-        return queue_of_steps(self._encoder.levels(frames, self._done + first, self._picture, self._memory))
+        return queue_of_steps(self.encoder.levels(frames, self.done + first, self.picture, self._memory))
 
     @property
     def carried(self) -> NDArray[np.float32] | None:
         """What another run needs to go on; None where that is nothing."""
-        return None if self._encoder.carried is None else self._memory[self._encoder.carried]
+        return None if self.encoder.carried is None else self._memory[self.encoder.carried]
 
 
-def analog_channels(network: Network) -> NDArray[np.bool_]:
+def analog_channels(program: Program) -> NDArray[np.bool_]:
     """(C,) which of the channels of all inputs are an analog input, and not for an encoder."""
-    return np.concatenate([np.full(node.channels, node.encoder is None) for node in network.inputs])
+    inputs = program.inputs.items()
+    return np.concatenate([np.full(place.stop - place.start, name not in program.encoders) for name, place in inputs])
 
 
 def encoded_inputs(
-    network: Network,
+    program: Program,
     picture: NDArray[np.float32],
     before: State | None,
     number: int,
@@ -79,11 +77,11 @@ def encoded_inputs(
     return {
         name: EncodedInput(
             encoder,
-            picture[..., network.input_channels[name], :, :],
+            picture[..., program.inputs[name], :, :],
             streams.get(name),
             number,
             done,
             carried.get(name),
         )
-        for name, encoder in network.encoded.items()
+        for name, encoder in program.encoders.items()
     }

@@ -8,7 +8,6 @@ a part of the kernel. Building, tiling and counting all read these tables.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,9 @@ from ..lazy import lazy_property
 
 if TYPE_CHECKING:
     from ..binding.layer import Binding, Layer
+
+
+AxisPairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -71,28 +73,25 @@ class Axis:
                 spans.append((begin * self.input_step + lowest, end * self.input_step + highest + 1))
         return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else (0, 0)
 
+    def pairs(self, size: int, out_size: int) -> AxisPairs:
+        """Each input that an output reads, once for each tap: the input, the output, the tap's place, kernel index."""
+        found = [np.zeros((4, 0), np.int64)]
+        for phase in self.reading:
+            outputs = np.arange(phase.first, out_size, self.output_step)
+            inputs = np.add.outer(phase.offsets, np.arange(len(outputs)) * self.input_step)
+            place, number = np.nonzero((inputs >= 0) & (inputs < size))
+            found.append(np.stack([inputs[place, number], outputs[number], place, np.array(phase.indices)[place]]))
+        inputs, outputs, places, indices = np.concatenate(found, axis=1)
+        return inputs, outputs, places, indices
+
     def fan_out(self, size: int, out_size: int) -> NDArray[np.int64]:
         """(size,): how many outputs each input position reaches."""
-        total = np.zeros(size, np.int64)
-        for phase in self.reading:
-            total += self._count(phase, phase.offsets, size, out_size)
-        return total
+        return np.bincount(self.pairs(size, out_size)[0], minlength=size)
 
     def fan_out_by_tap(self, taps: int, size: int, out_size: int) -> NDArray[np.int64]:
         """(size, taps): how many outputs each input position reaches through each kernel index, 0 or 1."""
-        total = np.zeros((size, taps), np.int64)
-        for phase in self.reading:
-            for offset, index in zip(phase.offsets, phase.indices, strict=True):
-                total[:, index] += self._count(phase, (offset,), size, out_size)
-        return total
-
-    def _count(self, phase: AxisPhase, offsets: Iterable[int], size: int, out_size: int) -> NDArray[np.int64]:
-        total = np.zeros(size, np.int64)
-        first = np.arange(len(range(phase.first, out_size, self.output_step))) * self.input_step
-        for offset in offsets:
-            places = first + offset
-            total += np.bincount(places[(places >= 0) & (places < size)], minlength=size)
-        return total
+        inputs, _, _, indices = self.pairs(size, out_size)
+        return np.bincount(inputs * taps + indices, minlength=size * taps).reshape(size, taps)
 
 
 @functools.lru_cache(maxsize=256)

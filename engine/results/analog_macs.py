@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ..binding import Layer
 from ..binding.layer import Source
-from ..binding.products import most_products_of, products_of
 from ..graph import ZeroFanOut
 
 
@@ -17,7 +16,7 @@ def analog_macs(layer: Layer, picture: NDArray[np.float32]) -> tuple[int, int]:
     """Multiply-accumulates of a layer that reads the analog input, all and effective ones; (H, W, C), all inputs."""
     analog = [source for source in layer.sources if source.analog]
     macs = layer.fan_out.total(sum(source.channels for source in analog))
-    macs += sum(most_products_of(layer, source) for source in analog)
+    macs += sum(layer.most_products_of(source) for source in analog)
     effective = sum(_effective_macs(layer, source.of_picture(picture), source.channel_offset) for source in analog)
     return macs, effective + _effective_products(layer, analog, picture)
 
@@ -51,7 +50,7 @@ def _effective_products(layer: Layer, analog: list[Source], picture: NDArray[np.
     present = np.ones((1, *layer.incoming[1:], layer.incoming[0]), np.bool_)
     for source in analog:
         present[0, ..., source.place] = source.of_picture(picture) != 0
-    found = products_of(layer, present)
+    found = layer.products(present)
     return 0 if found is None else sum(int(found[..., source.place].sum()) for source in analog)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..binding import Layer, Program
 from ..binding.layer import Source
 from ..layers.registry import name_of
+from ..neurons import arithmetic_of
 from ..operations import InputOperations, NeuronOperations, SynapseOperations
 
 _BYTES = np.dtype(np.float32).itemsize
@@ -61,7 +62,7 @@ class LedgerPlan:
 
     def __init__(self, program: Program) -> None:
         layers = program.layers
-        tables = {name: program.network.encoded[name].level_table() for name in program.encoded}
+        tables = {name: encoder.level_table() for name, encoder in program.encoders.items()}
         self.rows = {name: row for row, name in enumerate([*(layer.name for layer in layers), *tables])}
         self.begins = np.cumsum([0, *(len(layer.spiking) for layer in layers)])
         self.kinds = max([8, *(layer.thresholds for layer in layers), *(table.kinds for table in tables.values())])
@@ -109,6 +110,7 @@ def plan_of(program: Program) -> LedgerPlan:
 
 def _neurons(layer: Layer) -> NeuronOperations:
     assert layer.levels is not None
+    assert layer.neurons is not None
     neurons = math.prod(layer.outgoing)
     return NeuronOperations(
         name=layer.name,
@@ -121,7 +123,7 @@ def _neurons(layer: Layer) -> NeuronOperations:
         variables=layer.variables,
         shifts=layer.levels.shifts,
         bits=layer.levels.bits,
-        arithmetic=layer.arithmetic,
+        arithmetic=arithmetic_of(layer.neurons.model),
         most_spikes=layer.levels.most_spikes,
     )
 
@@ -136,7 +138,8 @@ def _synapses(layer: Layer) -> SynapseOperations:
         reads_input=len(layer.spiking) < len(layer.sources),
         macs=0,
         macs_effective=0,
-        dense_synops=layer.dense_synops,
+        dense_synops=layer.fan_out.total(sum(source.channels for source in layer.spiking))
+        + sum(layer.most_products_of(source) for source in layer.spiking),
         dense_macs=layer.dense_macs,
         weights=weights,
         zero_weights=layer.zero_weights,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +18,18 @@ from .result import sorted_kernels
 from .run_counts import RunCounts
 
 
+@dataclass(eq=False)
 class Run:
-    """Simulation of one picture, (C, H, W) float32.
+    """Simulation of one picture.
 
     Parameters
     ----------
     program : Program
+    picture : (C, H, W) float32, or (T, C, H, W) of one that changes
     steps : int
     record : set of str
     workers : WorkerThreads or None
     threads : int
-    in_tiles : bool
-        Whether layers are run some rows at a time.
 
     Attributes
     ----------
@@ -36,23 +37,22 @@ class Run:
     counts : RunCounts
     kernels : dict of str to set of str
         By layer, which kernels computed its currents.
+    in_tiles : bool
+        Whether layers are run some rows at a time.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        steps: int,
-        record: frozenset[str],
-        workers: WorkerThreads | None,
-        threads: int,
-        in_tiles: bool = False,
-    ) -> None:
-        self.program = program
-        self.steps = steps
-        self.workers = workers
-        self.threads = threads
-        self.recorder = Recorder(program, steps, record)
-        self.counts = RunCounts(plan_of(program), steps, in_tiles)
+    program: Program
+    picture: NDArray[np.float32]
+    steps: int
+    record: frozenset[str]
+    workers: WorkerThreads | None
+    threads: int
+
+    in_tiles = False
+
+    def __post_init__(self) -> None:
+        self.recorder = Recorder(self.program, self.steps, self.record)
+        self.counts = RunCounts(plan_of(self.program), self.steps, self.in_tiles)
         self.kernels: dict[str, set[str]] = defaultdict(set)
 
     def result(self, outputs: dict[str, NDArray[np.float32]], kept: Mapping[str, object]) -> LazyResult:

@@ -78,22 +78,13 @@ class RunCounts:
         of_layer[:, :, : counts.shape[2], steps] += counts[..., :size]
 
     def add_compiled(
-        self,
-        layers: NDArray[np.int64],
-        fired: NDArray[np.int64],
-        counts: NDArray[np.int64],
-        updates: NDArray[np.int64],
-        steps: slice,
+        self, fired: NDArray[np.int64], counts: NDArray[np.int64], updates: NDArray[np.int64], steps: slice
     ) -> None:
-        """The same of several layers of the program, by number, their `counts` one after the other."""
-        kinds, begins = fired.shape[1], self.plan.begins
-        self.fired[layers, :kinds, steps] = fired
-        self.updates[layers, steps] = updates[:, : steps.stop - steps.start]
-        if len(counts) == begins[-1]:
-            self.counts[:, :, :kinds, steps] = counts
-            return
-        places = np.concatenate([np.arange(begins[layer], begins[layer + 1]) for layer in layers.tolist()])
-        self.counts[places, :, :kinds, steps] = counts
+        """The same of all layers of the program, their `counts` one after the other."""
+        layers, kinds, size = fired.shape
+        self.fired[:layers, :kinds, steps] += fired
+        self.updates[:, steps] += updates[:, :size]
+        self.counts[:, :, :kinds, steps] += counts
 
     def add_encoded(self, name: str, table: LevelTable, queue: EventQueue, first_step: int) -> None:
         """Note the spikes that an Input's encoder has made, from one step on."""

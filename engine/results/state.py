@@ -157,7 +157,7 @@ def _shapes(program: Program) -> tuple[dict[str, tuple[int, ...]], ...]:
         {p.node.name: (p.node.state_values, *p.outgoing) for p in all_parts(layers) if p.node.state_values},
         {layer.name: layer.outgoing for layer in layers if layer.neurons is None},
         {layer.name: layer.outgoing for layer in spiking if layer.name in late},
-        {name: shape for name, shape in program.encoded.items() if program.network.encoded[name].carried is not None},
+        {name: shape for name, shape in program.encoded.items() if program.encoders[name].carried is not None},
     )
 
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from ..binding.gather_layer import GatherLayer
 from ..binding.integer_plan import make_integer_plan, pack_integers
 from ..binding.layer import Layer, Source
+from ..binding.plan import padded_bias
 from ..binding.program import Program
 from ..binding.stepper import Stepper
-from ..binding.weights import padded_bias
 from ..kernels.dot import LANES, DotToken, dot_token, host_dots
 from ..lazy import lazy_property
 from ..neurons import Heterogeneous
@@ -250,8 +250,7 @@ def _emitters(program: Program, layers: tuple[SampleLayer, ...]) -> dict[str, Em
 
 def _layers(program: Program) -> tuple[SampleLayer, ...] | None:
     """All layers; None where one of them is none of full connections."""
-    network = program.network
-    if set(program.encoded) != {node.name for node in network.inputs}:
+    if program.encoders.keys() != program.inputs.keys():
         return None
     known, found = set(program.encoded), []
     for layer in program.layers:

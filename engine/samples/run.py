@@ -18,7 +18,7 @@ from ..binding.kernel_choice import EVENT_INTEGERS, EVENTS
 from ..float32 import beyond
 from ..kernels.float_mode import gradual
 from ..kernels.samples import add_steps, count_rows, multiply_rows, walk_rows
-from ..memory import IdleMemory, Shelf, called_by_clear_caches
+from ..memory import IdleMemory, Shelf
 from ..operations import Operations
 from ..results.lazy_result import LazyResult
 from ..results.ledger_plan import LedgerPlan, plan_of
@@ -41,8 +41,6 @@ _WORK_OF_A_THREAD = 1 << 20
 
 IDLE = IdleMemory(1 << 27)
 """Memory of chunks that is idle, each on a shelf of the program that it was made for."""
-
-called_by_clear_caches(IDLE.clear)
 
 _Counts = dict[str, SampleCounts]
 

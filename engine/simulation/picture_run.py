@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..binding import Layer, Program
+from ..binding import Layer
 from ..binding.bounds import is_watched
 from ..binding.layer import Source
 from ..events import (
@@ -28,10 +28,9 @@ from ..inputs.pictures import shown_pictures
 from ..results.result import Result
 from ..results.run import Run
 from ..results.state import State
-from ..threads import WorkerThreads
 from .bands.bound_program import BoundGroup, put_back, take_bound
 from .bands.layer_run import LayerRun
-from .currents import Inputs, inputs_of
+from .currents import inputs_of
 from .memory.queue_memory import QueueMemory
 from .probes import Probed, Traces
 
@@ -39,13 +38,14 @@ _ORDINARY = 2.0**64
 """Where what another run has left is larger, all layers are watched."""
 
 
+@dataclass(eq=False)
 class PictureRun(Run):
     """Simulation of one picture: all layers over a group of steps, then over the next one.
 
     Parameters
     ----------
     program, picture, steps, record, workers, threads
-        As of `Run`; of pictures one for all steps, or one for each step.
+        As of `Run`.
     most_steps : int
         Of a group: 8, or 1 for all layers at each step.
     before : State, optional
@@ -55,33 +55,25 @@ class PictureRun(Run):
     number : int
         Of the picture in its batch.
     streams : mapping of str to EventStream or SpikeArray, optional
-        Spikes that come as such, by Input.
+        By Input, spikes that come as such.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        picture: NDArray[np.float32],
-        steps: int,
-        record: frozenset[str],
-        workers: WorkerThreads | None,
-        threads: int,
-        most_steps: int = STEPS_PER_QUEUE,
-        before: State | None = None,
-        probed: Probed | None = None,
-        number: int = 0,
-        streams: Streams | None = None,
-    ) -> None:
-        super().__init__(program, steps, record, workers, threads)
-        self._encoded = encoded_inputs(program.network, picture, before, number, streams or {})
-        self._shown = list(shown_pictures(picture, steps, analog_channels(program.network)))
-        self.picture = self._shown[0][0]
-        self.groups = [list(step_groups(count, most_steps)) for _, count in self._shown]
-        self._state_before = before
-        self._traces = None if probed is None else Traces(program, probed, steps)
-        self._steps_in_all = steps + (0 if before is None else before.steps)
-        self._averaged = steps + (0 if before is None else before.averaged)
-        largest = largest_size(picture)
+    most_steps: int = STEPS_PER_QUEUE
+    before: State | None = None
+    probed: Probed | None = None
+    number: int = 0
+    streams: Streams = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        program, steps, before = self.program, self.steps, self.before
+        self._encoded = encoded_inputs(program, self.picture, before, self.number, self.streams)
+        self._shown = list(shown_pictures(self.picture, steps, analog_channels(program)))
+        self.groups = [list(step_groups(count, self.most_steps)) for _, count in self._shown]
+        self._traces = None if self.probed is None else Traces(program, self.probed, steps)
+        done, averaged = (0, 0) if before is None else (before.steps, before.averaged)
+        self._steps_in_all, self._averaged = done + steps, averaged + steps
+        largest = largest_size(self.picture)
         watches_all = before is not None and before.largest > _ORDINARY
         # A stream has more steps with each run: limits are those of a power of two.
         limiting = steps if before is None else 1 << (self._steps_in_all - 1).bit_length()
@@ -98,17 +90,18 @@ class PictureRun(Run):
     def run(self) -> Result:
         """All groups of steps."""
         sizes = [size for groups in self.groups for size in groups]
-        self._keeps_state = self._state_before is not None or self.recorder.wants("state")
+        self._keeps_state = self.before is not None or self.recorder.wants("state")
         keeps = self._keeps_state or self.recorder.wants("membrane") or self._traces is not None
         goes_on = len(sizes) > 1 or (bool(self.program.loops) and sizes[0] > 1)
         carries = goes_on or keeps or bool(self._watched)
-        self.bound = take_bound(self.program, self.picture.shape, max(sizes), carries, self.workers, self.threads)
+        self._seen = self._shown[0][0]
+        self.bound = take_bound(self.program, self._seen.shape, max(sizes), carries, self.workers, self.threads)
         self.bound.begin()
-        if self._state_before is not None:
-            self._go_on(self._state_before)
+        if self.before is not None:
+            self._go_on(self.before)
         first = 0
         for (picture, _), groups in zip(self._shown, self.groups, strict=True):
-            self.picture = picture
+            self._seen = picture
             self.bound.show(picture)
             is_new = True
             for size in groups:
@@ -174,7 +167,10 @@ class PictureRun(Run):
             else:
                 if meanwhile is not None:
                     meanwhile()
-                self._run_uncompiled(group, first, last, steps)
+                if (first, last) in self.program.loops:
+                    self._run_loop(group, first, last, steps)
+                else:
+                    self._run_layer(group, first, steps)
             meanwhile = None
             self._look_at(group, range(first, last), steps)
         self._count(group, steps)
@@ -218,13 +214,6 @@ class PictureRun(Run):
             if name in self._event_memories:
                 self._event_memories.pop(name).put_back()
 
-    def _run_uncompiled(self, group: BoundGroup, first: int, last: int, steps: slice) -> None:
-        """Run a layer that compiled calls do not take, or a loop."""
-        if (first, last) in self.program.loops:
-            self._run_loop(group, first, last, steps)
-        else:
-            self._run_layer(group, first, steps)
-
     def _run_loop(self, group: BoundGroup, first: int, last: int, steps: slice) -> None:
         """Run layers step by step, of which one gets back what it has fired."""
         layers = self.program.layers[first:last]
@@ -244,15 +233,13 @@ class PictureRun(Run):
 
     def _run_layer(self, group: BoundGroup, index: int, steps: slice) -> None:
         """Run a layer that compiled calls do not take."""
-        layer, events = self.program.layers[index], group.event_memories[index]
-        run = LayerRun(
-            self.bound.states[index],
-            self._inputs(group, layer),
-            steps.stop - steps.start,
-            self.recorder.wants("readout") and layer.neurons is None,
-            layer.name in self.bound.lasting | self.bound.in_loops,
-            events,
-        )
+        layer = self.program.layers[index]
+        events = group.event_memories.get(layer.name)
+        read = [[(source, self._queue(group, source, part)) for source in part.spiking] for part in layer.parts]
+        inputs = [inputs_of(part, queues, self._seen) for part, queues in zip(layer.parts, read, strict=True)]
+        keeps = self.recorder.wants("readout") and layer.neurons is None
+        lasting = layer.name in self.bound.without_room
+        run = LayerRun(self.bound.states[index], inputs, steps.stop - steps.start, keeps, lasting, events)
         queue = run.run(self.workers, self.threads)
         self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
         self.kernels[layer.name].update(run.kernels)
@@ -263,14 +250,6 @@ class PictureRun(Run):
                 self._event_memories[layer.name] = run.events
         elif run.currents is not None:
             self.recorder.add_readout(layer, run.currents, steps)
-
-    def _inputs(self, group: BoundGroup, layer: Layer) -> list[Inputs]:
-        """What each part of a layer reads."""
-        inputs = []
-        for part in layer.parts:
-            queues = [(s, self._queue(group, s, part)) for s in part.spiking]
-            inputs.append(inputs_of(part, queues, self.picture))
-        return inputs
 
     def _queue(self, group: BoundGroup, source: Source, part: Layer) -> EventQueue:
         """What a source has emitted; through a delay, a step earlier."""
@@ -292,16 +271,15 @@ class PictureRun(Run):
         """Count what the layers that read the analog input make of it."""
         for part in (part for layer in self.program.layers for part in layer.parts):
             if part.analog:
-                self.counts.add_input(part, self.picture, first_step)
+                self.counts.add_input(part, self._seen, first_step)
 
     def _count(self, group: BoundGroup, steps: slice) -> None:
         """Count what compiled calls have done."""
-        layers = self.program.layers
-        compiled = np.array([k for k in range(len(layers)) if self._is_compiled(group, k)], np.int64)
-        if compiled.size:
-            self.counts.add_compiled(compiled, *group.counted(compiled), steps)
-        for index in compiled.tolist():
-            self.kernels[layers[index].name].add(group.kernels(index))
+        compiled = [(k, layer) for k, layer in enumerate(self.program.layers) if self._is_compiled(group, k)]
+        if compiled:
+            self.counts.add_compiled(*group.counted(), steps)
+        for index, layer in compiled:
+            self.kernels[layer.name].add(group.kernels(index))
 
     def _result(self) -> Result:
         readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}

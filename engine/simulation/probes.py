@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import as_array
 from ..binding import Layer, Program
 from ..errors import InputError, first_few
-from ..graph import Network
+from ..graph import Network, Neurons
 from ..neurons import initial_state
 from .memory.layer_state import LayerState
 
@@ -35,14 +35,14 @@ class Probed:
     variables: Mapping[str, tuple[str, ...]]
 
 
-def variables_of(network: Network) -> dict[str, tuple[str, ...]]:
+def _variables(neurons: Iterable[Neurons]) -> dict[str, tuple[str, ...]]:
     """By Neurons node, the names of its state variables, the membrane potential first."""
-    return {node.name: tuple(initial_state(node.model)) for node in network.neurons}
+    return {node.name: tuple(initial_state(node.model)) for node in neurons}
 
 
 def trace_names(network: Network) -> list[str]:
     """What `record` can name of a network's state over all steps."""
-    names = dict.fromkeys(name for names in variables_of(network).values() for name in names)
+    names = dict.fromkeys(name for names in _variables(network.neurons).values() for name in names)
     return [TRACES, *(f"{TRACES}.{name}" for name in names)]
 
 
@@ -58,7 +58,7 @@ def probed(probes: Mapping[str, ArrayLike] | None, kinds: Collection[str], progr
     """
     wanted = {kind.partition(".")[2] for kind in kinds if is_trace(kind)}
     sites: Mapping[str, NDArray[np.int64] | None] = {} if probes is None else _check_sites(probes, program)
-    found = variables_of(program.network)
+    found = _variables([layer.neurons for layer in program.layers if layer.neurons])
     if probes is None:
         if not wanted:
             return None

@@ -146,14 +146,15 @@ def simulate(
     rows = height if carries or network.delays else _tile_rows(tile, order, program, height, steps)
     begin = time.perf_counter()
     with WorkerThreads(most) as workers:
+        given = steps, kinds, workers, most
         if rows < height:
-            results = [TiledRun(program, picture, steps, kinds, workers, most, rows).run() for picture in pictures]
+            results = [TiledRun(program, picture, *given, rows).run() for picture in pictures]
         else:
             numbers = range(len(pictures))
             states = [state.of_picture(k) if state is not None and batched else state for k in numbers]
             largest = 1 if by_step else STEPS_PER_QUEUE
             results = [
-                PictureRun(program, picture, steps, kinds, workers, most, largest, before, what, number, events).run()
+                PictureRun(program, picture, *given, largest, before, what, number, events).run()
                 for number, (picture, before, events) in enumerate(
                     zip(pictures, states, streams or [{}] * len(pictures), strict=True)
                 )

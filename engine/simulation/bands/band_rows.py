@@ -6,11 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...binding import Layer
-from ...lazy import lazy_property
 from ..currents import Part
 
 _BAND_BYTES = 1 << 19
@@ -38,31 +34,23 @@ class Bands:
     shares: tuple[int, ...]
     """First band of each thread's share, and the number of bands."""
 
-    @lazy_property
-    def share_table(self) -> NDArray[np.int64]:
-        """`shares`, as `next_band` takes them."""
-        return np.array(self.shares, np.int64)
-
-
-def bands_in_cache(height: int, row_bytes: int, weights: int, threads: int, smallest_part: int) -> Bands:
-    """Rows of each band: few enough for the cache, and ever fewer, so that all threads end at the same time.
-
-    `row_bytes` is what an output row takes; a band may take as much as the `weights` do.
-    """
-    most = max(max(_BAND_BYTES, weights) // row_bytes, 1)
-    least = height if threads == 1 else height // smallest_part
-    if weights >= _MANY_WEIGHTS:
-        least = -(-height // (threads if weights >= 4 * _MANY_WEIGHTS else 2 * threads))
-    return bands_of(height, most, max(least, 1), threads)
-
 
 def bands_of_layer(layer: Layer, parts: Sequence[Part], steps: int, threads: int, share: float = 1.0) -> Bands:
-    """The bands of a layer, whose parts read what they read; of its pixels about a share is computed."""
+    """The bands of a layer, whose parts read what they read; of its pixels about a share is computed.
+
+    Their rows are few enough for the cache, where a band may take as much as its weights do, and ever fewer, so that
+    all threads end at the same time.
+    """
     _, height, width = layer.outgoing
     fired = int(height * width * layer.padded_channels * steps * share)
     row_bytes = max((sum(part.input_bytes for part in parts) + fired) // height, 1)
+    weights = sum(part.weight_bytes for part in parts)
+    most = max(max(_BAND_BYTES, weights) // row_bytes, 1)
     smallest = SMALLEST_DENSE_PART if parts[0].spreads_out or not parts[0].inputs.queues else SMALLEST_PART
-    return bands_in_cache(height, row_bytes, sum(part.weight_bytes for part in parts), threads, smallest)
+    least = height if threads == 1 else height // smallest
+    if weights >= _MANY_WEIGHTS:
+        least = -(-height // (threads if weights >= 4 * _MANY_WEIGHTS else 2 * threads))
+    return bands_of(height, most, max(least, 1), threads)
 
 
 @functools.cache

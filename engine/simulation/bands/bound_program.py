@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import InitVar, dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -28,30 +29,22 @@ from ...kernels.sequence_arguments import LayerCalls, LayerReads, SequenceProgre
 from ...kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
 from ...kernels.sources import source_table
 from ...kernels.tables import CALL
-from ...memory import IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
+from ...memory import IdleMemory, Shelf, aligned_bytes
 from ...threads import WorkerThreads
 from ..currents import Inputs, Part, part_of
 from ..currents.sources import counted_sources
 from ..memory.layer_state import LayerState
-from ..memory.queue_memory import QueueMemory
-from ..memory.scratch import Scratch
-from ..memory.shared_memory import memory_places
-from ..memory.worker_memory import WorkerMemory
+from ..memory.queue_memory import QueueMemory, memory_places
+from ..memory.worker_memory import Scratch, WorkerMemory
 from .band_rows import bands_of_layer
-from .compiled_layers import is_compiled
-from .layer_run import THREADED_WORK, by_step, whole_work
-from .phases import LayerBands
+from .layer_run import KINDS, THREADED_WORK, by_step, whole_work
+from .phases import LayerBands, is_compiled
 
 IDLE = IdleMemory(1 << 29)
 """Bound programs that are idle, each on a shelf of the program that it belongs to."""
 
-called_by_clear_caches(IDLE.clear)
-
 _MOST_LAYERS = 1 << 10
 """A network of more layers is run without compiled calls: the places of their events would take too long to find."""
-
-_KINDS = 9
-"""Events and thresholds, see `LayerRun.fired`."""
 
 _ONCE, _PHASES = 2, 7
 """Calls before all bands of a layer, and for each of them, at the most."""
@@ -60,14 +53,15 @@ _COUNTERS = 8
 """Of a layer in a cache line: each layer has lines for itself."""
 
 
+@dataclass(eq=False)
 class BoundProgram:
     """What the layers of a program carry from group to group of steps, for one picture at a time.
 
     Parameters
     ----------
     program : Program
-    picture : (H, W, C)
-        Shape of what the Input nodes get, joined.
+    shape : (H, W, C)
+        Of what the Input nodes get, joined.
     most_steps : int
         Steps of the largest group.
     threads : int
@@ -77,31 +71,26 @@ class BoundProgram:
         Whether layers run in compiled calls where they can.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        picture: tuple[int, ...],
-        most_steps: int,
-        threads: int,
-        carries: bool,
-        compiles: bool = True,
-    ) -> None:
-        # The program itself would hold the network, which would then live for as long as what it is bound to.
+    program: InitVar[Program]
+    shape: InitVar[tuple[int, ...]]
+    most_steps: int
+    threads: int
+    carries: bool
+    compiles: bool = True
+
+    def __post_init__(self, program: Program, shape: tuple[int, ...]) -> None:
+        # The program, on a shelf of which this may come to lie, is not held.
         self.layers, self._last_use = program.layers, program.last_use
-        self.most_steps = most_steps
-        self.threads = threads
-        self.carries = carries
-        self.compiles = compiles and len(self.layers) <= _MOST_LAYERS
+        self.compiles = self.compiles and len(self.layers) <= _MOST_LAYERS
         self.lasting = {s.name for layer in self.layers for part in layer.parts for s in part.sources if s.delay}
-        self.in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
-        self.states = [LayerState(layer) for layer in self.layers]
-        for state in self.states:
-            state.allocate(carries)
-        self.picture = np.empty(picture, np.float32)
-        self.scratches = [Scratch() for _ in range(threads)]
+        in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
+        self.without_room = self.lasting | in_loops
+        self.states = [LayerState(layer, self.carries) for layer in self.layers]
+        self.picture = np.empty(shape, np.float32)
+        self.scratches = [Scratch() for _ in range(self.threads)]
         # A layer that is too large for room over eight steps may get some over fewer.
-        sizes = (1 << power for power in range(most_steps.bit_length()))
-        self.block = aligned_bytes(max(self.places(size)[2] for size in sizes))
+        sizes = (1 << power for power in range(self.most_steps.bit_length()))
+        self.block = aligned_bytes(max(self.places(size)[1] for size in sizes))
         self._groups: dict[int, BoundGroup] = {}
 
     @property
@@ -113,11 +102,9 @@ class BoundProgram:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a bound program holds addresses in the memory of this process; copy the network instead")
 
-    def places(self, steps: int) -> tuple[list[int], list[int], int]:
+    def places(self, steps: int) -> tuple[dict[str, slice], int]:
         """See `memory_places`."""
-        if not self.compiles:
-            return [0] * len(self.states), [0] * len(self.states), 0
-        return memory_places(self.layers, self._last_use, steps, self.lasting | self.in_loops)
+        return memory_places(self.layers if self.compiles else (), self._last_use, steps, self.without_room)
 
     def begin(self) -> None:
         """Forget what has been run."""
@@ -148,8 +135,8 @@ class BoundGroup:
 
     Attributes
     ----------
-    event_memories : list of QueueMemory or None
-        Where the events of each layer go, None for those that have no memory here.
+    event_memories : dict of str to QueueMemory
+        Where the events of layers go, but for those that have no memory here.
     compiled : list of bool
         Which layers run in compiled calls.
     """
@@ -162,25 +149,27 @@ class BoundGroup:
         self._scratches = bound.scratches
         self._picture = bound.picture
         self._index = {layer.name: index for index, layer in enumerate(self.layers)}
-        self.event_memories = self._shared_memory(bound)
+        places, _ = bound.places(steps)
+        self.event_memories = {
+            layer.name: QueueMemory(layer, steps, layer.outgoing[1], bound.block[places[layer.name]])
+            for layer in self.layers
+            if layer.name in places
+        }
         self.compiled = [bound.compiles and self._is_compiled(layer) for layer in self.layers]
         self._kernels = [(layer.dense_kernels or layer.own_kernels, layer.own_kernels) for layer in self.layers]
         self._count_memory(len(self.layers), bound.threads)
         self._bound = np.zeros(len(self.layers), np.bool_)
         numbers = np.zeros((bound.threads, 2, len(self.layers)), np.int64)
         self._progress = [SequenceProgress(self._bound, *of_thread) for of_thread in numbers]
-        self._calls = [self._no_calls(bound.threads) for _ in range(bound.threads)]
+        once, phases, shares = ((2, len(self.layers), number) for number in (_ONCE, _PHASES, bound.threads + 1))
+        self._calls = [
+            LayerCalls(np.zeros(once, CALL), np.zeros(phases, CALL), np.zeros(shares, np.int64))
+            for _ in range(bound.threads)
+        ]
         self._kept: list[Any] = []
         self._bind([index for index, is_compiled in enumerate(self.compiled) if is_compiled])
 
     # --- Preparing ---------------------------------------------------------------------------------------------------
-
-    def _shared_memory(self, bound: BoundProgram) -> list[QueueMemory | None]:
-        places, sizes, _ = bound.places(self.steps)
-        return [
-            QueueMemory(layer, self.steps, layer.outgoing[1], bound.block[place : place + size]) if size else None
-            for layer, place, size in zip(self.layers, places, sizes, strict=True)
-        ]
 
     def _count_memory(self, layers: int, threads: int) -> None:
         """Memory in which threads count."""
@@ -189,27 +178,21 @@ class BoundGroup:
         numbers = np.array([index for of_layer in sources for index in of_layer], np.int64)
         least = np.array([least_active(layer) for layer in self.layers], np.int64)
         self._reads = LayerReads(numbers, np.cumsum([0, *map(len, sources)]), least)
-        self._fired = np.zeros((layers, threads, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._fired = np.zeros((layers, threads, KINDS, STEPS_PER_QUEUE), np.int64)
         self._updates = np.zeros((layers, threads, STEPS_PER_QUEUE), np.int64)
-        self._counts = np.zeros((threads, len(numbers), 2, _KINDS, STEPS_PER_QUEUE), np.int64)
+        self._counts = np.zeros((threads, len(numbers), 2, KINDS, STEPS_PER_QUEUE), np.int64)
         counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
         self._counters = np.zeros((layers, counters), np.int64)
 
     def _is_compiled(self, layer: Layer) -> bool:
         """Whether a layer is one that compiled calls take, and all that it reads and fires lies in memory of theirs."""
-        events = self.event_memories[self._index[layer.name]]
-        indices = [self._index.get(source.name) for source in layer.spiking]
-        sources = [None if index is None else self.event_memories[index] for index in indices]
-        if (layer.neurons is not None and events is None) or None in sources:
-            return False
+        names = {source.name for source in layer.spiking} | ({layer.name} if layer.neurons is not None else set())
         whole = all(source.channels == self._picture.shape[2] for source in layer.analog)
-        return whole and is_compiled(layer)
+        return names <= self.event_memories.keys() and whole and is_compiled(layer)
 
     def queue(self, name: str) -> EventQueue:
         """The events of a layer that has room here."""
-        events = self.event_memories[self._index[name]]
-        assert events is not None
-        return events.queue()
+        return self.event_memories[name].queue()
 
     def _bind(self, indices: list[int], choice: int = 0) -> None:
         """Find the kernels of some layers, of one of their two sets, and write down their arguments."""
@@ -224,14 +207,9 @@ class BoundGroup:
             for number, each in enumerate(self._counting(index, layers[index].part)):
                 self._calls[0].once[choice, index, number] = self._bound_call(*each)
             for calls, of_worker in zip(self._calls, of_layer, strict=True):
-                calls.shares[choice, index] = layers[index].bands.share_table
+                calls.shares[choice, index] = layers[index].bands.shares
                 for number, phase in enumerate(of_worker):
                     calls.phases[choice, index, number] = self._bound_call(*phase)
-
-    def _no_calls(self, threads: int) -> LayerCalls:
-        shape = 2, len(self.layers)
-        shares = np.zeros((*shape, threads + 1), np.int64)
-        return LayerCalls(np.zeros((*shape, _ONCE), CALL), np.zeros((*shape, _PHASES), CALL), shares)
 
     def _memory(self, index: int, worker: int) -> WorkerMemory:
         counts = self._counts_of(index, worker), self._fired[index, worker], self._updates[index, worker]
@@ -242,7 +220,7 @@ class BoundGroup:
         inputs = Inputs([(source, self.queue(source.name)) for source in layer.spiking], self._picture)
         part = part_of(state, inputs, self.steps, self._kernels[index][choice])
         bands = bands_of_layer(layer, [part], self.steps, self._threads)
-        return LayerBands(state, [part], self.steps, bands, None, self.event_memories[index])
+        return LayerBands(state, [part], self.steps, bands, events=self.event_memories.get(layer.name))
 
     def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
@@ -253,7 +231,7 @@ class BoundGroup:
         yield count_uneven_sources, (sources, part.layer.fan_tables, counts)
         if part.zeros_to_count is not None:
             most = max(8 * mask_bytes(source.channels) for source, _ in part.inputs.queues)
-            totals = self._scratches[0].zero_sums(most)
+            totals = self._scratches[0].array("zero sums", most, np.int64)
             yield count_zeros_of_sources, (sources, part.zeros_to_count, totals, counts)
 
     def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:
@@ -333,19 +311,13 @@ class BoundGroup:
         """Those that computed the current of a compiled layer."""
         return self._kernels[index][self._progress[0].choices[index]]
 
-    def counted(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Of compiled layers: (layers, 9, steps) `fired`, (sources, 2, 9, steps) `counts`, (layers, 8) `updates`.
+    def counted(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(layers, 9, steps) `fired`, (sources, 2, 9, steps) `counts`, (layers, 8) `updates`, as in `LayerRun`.
 
-        As in `LayerRun`, the sources of one layer after those of the one before.
+        The sources of one layer after those of the one before; zeros of layers that are not compiled.
         """
-        fired = by_step(self._fired[indices].sum(axis=1), self.steps)[..., : self.steps]
-        counts = self._counts.sum(axis=0)[..., : self.steps]
-        updates = self._updates[indices].sum(axis=1)
-        if len(indices) == len(self.layers):
-            return fired, counts, updates
-        chosen = np.zeros(len(self.layers), np.bool_)
-        chosen[indices] = True
-        return fired, counts[np.repeat(chosen, np.diff(self._reads.begins))], updates
+        fired = by_step(self._fired.sum(axis=1), self.steps)[..., : self.steps]
+        return fired, self._counts.sum(axis=0)[..., : self.steps], self._updates.sum(axis=1)
 
 
 def take_bound(

@@ -5,32 +5,34 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...binding import Layer
 from ...binding.layer import Source
-from ...events import STEPS_PER_QUEUE, EventQueue, joined_rows, level_type
+from ...events import STEPS_PER_QUEUE, EventQueue, level_type
 from ...kernels.arguments import InputRows
 from ...kernels.count import count_uneven_rows, count_zeros_of_rows
 from ...kernels.count_by_level import count_uneven_rows_by_level
 from ...kernels.float_mode import flushing
 from ...kernels.shared_counter import TAKEN
-from ...memory import IdleMemory, Shelf, called_by_clear_caches
+from ...memory import IdleMemory, Shelf
 from ...threads import WorkerThreads
 from ..currents import Inputs, Part, part_of
 from ..currents.part import OPERATIONS_OF_A_NEURON, dense_work
 from ..memory.layer_state import LayerState
 from ..memory.queue_memory import QueueMemory, has_memory
-from ..memory.scratch import Scratch
-from ..memory.worker_memory import Phase, WorkerMemory
+from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .band_rows import bands_of_layer
 from .phases import LayerBands
-from .products import add_products
 
 THREADED_WORK = 4_000_000
 """Operations under which a layer is done sooner than a second thread wakes up."""
+
+KINDS = 9
+"""Of spikes that are counted: events, and eight thresholds, which kernels may take at once."""
 
 _LEAST_SHARE = 1 / 8
 """Of the pixels: scratch memory of a band has room for all of them."""
@@ -39,9 +41,8 @@ IDLE = IdleMemory(1 << 27)
 _scratches: Shelf[Scratch] = Shelf(IDLE)
 """What workers have put back; fresh memory would cost more than what is done in it."""
 
-called_by_clear_caches(IDLE.clear)
 
-
+@dataclass(eq=False)
 class LayerRun:
     """One layer over one group of steps.
 
@@ -53,39 +54,32 @@ class LayerRun:
     neurons that were updated at each step. `inputs` are those of each part.
     """
 
-    def __init__(
-        self,
-        state: LayerState,
-        inputs: Sequence[Inputs],
-        steps: int,
-        keep_currents: bool,
-        lasting: bool,
-        events: QueueMemory | None = None,
-    ) -> None:
-        self.state = state
-        self.layer = state.layer
-        self.steps = steps
-        self._parts = [part_of(*each, steps) for each in zip(state.parts, inputs, strict=True)]
+    state: LayerState
+    inputs: Sequence[Inputs]
+    steps: int
+    keep_currents: bool
+    lasting: bool
+    events: QueueMemory | None = None
+
+    def __post_init__(self) -> None:
+        self.layer = self.state.layer
+        self._parts = [part_of(*each, self.steps) for each in zip(self.state.parts, self.inputs, strict=True)]
         self.kernels = tuple(dict.fromkeys(part.kernels for part in self._parts))
         self.fired = np.zeros(_count_shape(self.layer.thresholds), np.int64)
         self.updates = np.zeros(STEPS_PER_QUEUE, np.int64)
-        self._sources = [source for given in inputs for source, _ in given.queues]
-        kinds = max((source.thresholds for source in self._sources), default=0)
-        self.counts = np.zeros((len(self._sources), 2, *_count_shape(kinds)), np.int64)
-        channels, height, width = self.layer.outgoing
-        self.currents = np.zeros((steps, channels, height, width), np.float32) if keep_currents else None
-        self.events = events
-        self._lasting = lasting
+        sources = [source for given in self.inputs for source, _ in given.queues]
+        kinds = max((source.thresholds for source in sources), default=0)
+        self.counts = np.zeros((len(sources), 2, *_count_shape(kinds)), np.int64)
+        self.currents = np.zeros((self.steps, *self.layer.outgoing), np.float32) if self.keep_currents else None
         self._masks = self.layer.levels is not None and self.layer.levels.masks
 
     def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
         """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
-        self.state.inject()
         for part in self._parts:
             part.prepare()
         threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
         bands = bands_of_layer(self.layer, self._parts, self.steps, threads, self._share_computed())
-        if self.events is None and not self._lasting and has_memory(self.layer, self.steps):
+        if self.events is None and not self.lasting and has_memory(self.layer, self.steps):
             self.events = QueueMemory(self.layer, self.steps, len(bands.rows))
         layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.currents, self.events)
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
@@ -111,7 +105,7 @@ class LayerRun:
         self.state.move_on(self.steps)
         if self.layer.neurons is None:
             return None
-        return joined_rows(layer_bands.fired_queues) if self.events is None else self.events.queue()
+        return layer_bands.queue()
 
     def _memory(self) -> WorkerMemory:
         counters = np.zeros(TAKEN, np.int64)
@@ -151,7 +145,7 @@ class LayerRun:
             for (source, queue), of_source in zip(part.inputs.queues, own, strict=True):
                 _count_source(part, source, queue, of_source)
             if part.layer.most_products is not None:
-                add_products(part.layer, part.inputs, self.steps, own)
+                _add_products(part.layer, part.inputs, self.steps, own)
 
 
 def _count_source(part: Part, source: Source, queue: EventQueue, counts: NDArray[np.int64]) -> None:
@@ -164,6 +158,34 @@ def _count_source(part: Part, source: Source, queue: EventQueue, counts: NDArray
     if zero is not None:
         events = (queue.start, queue.channels, queue.levels)
         count_zeros_of_rows(*events, rows, zero, source.channel_offset, counts[1, 0])
+
+
+def _add_products(layer: Layer, inputs: Inputs, steps: int, counts: Sequence[NDArray[np.int64]]) -> None:
+    """Add the products of a layer's events, and by kind of spike, to (2, 1 + K, 8) int64 of each of its queues.
+
+    Analog values count as events.
+    """
+    channels, height, width = layer.incoming
+    events = np.ones((steps, height, width, channels), np.bool_)
+    levels = [queue.dense_levels().transpose(0, 2, 3, 1) for _, queue in inputs.queues]
+    for (source, _), of_source in zip(inputs.queues, levels, strict=True):
+        events[..., source.place] = of_source != 0
+    found = layer.products(events)
+    assert found is not None
+    for (source, _), of_source, count in zip(inputs.queues, levels, counts, strict=True):
+        assert source.levels is not None
+        own = found[..., source.place]
+        for step in range(steps):
+            count[0, : 1 + source.thresholds, step] += source.levels.by_kind(_by_level(of_source[step], own[step]))
+
+
+def _by_level(levels: NDArray[np.uint8], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(256,): the sum of the numbers at each level."""
+    if levels.max(initial=0) <= 1:  # as of binary events; no number stands where there is none
+        found = np.zeros(256, np.int64)
+        found[1] = numbers.sum()
+        return found
+    return np.bincount(levels.ravel(), numbers.ravel(), minlength=256).astype(np.int64)
 
 
 def whole_work(layer: Layer, steps: int) -> int:
@@ -186,5 +208,5 @@ def by_step(fired: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
 
 
 def _count_shape(kinds: int) -> tuple[int, int]:
-    """Events and so many kinds of spikes, of which the kernels may take eight at once, by step."""
-    return 1 + max(8, kinds), 8
+    """Events and so many kinds of spikes, by step."""
+    return max(KINDS, 1 + kinds), STEPS_PER_QUEUE

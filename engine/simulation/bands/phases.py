@@ -8,34 +8,52 @@ sums, neurons that are no ladder of thresholds, events for which there is no roo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...binding import Layer
 from ...binding.gather_layer import GatherLayer
+from ...binding.pool_layer import PoolLayer
 from ...binding.stepper import Stepper
-from ...events import EventQueue, mask_bytes
+from ...binding.value_layer import ValueLayer
+from ...events import EventQueue, channel_type, level_type, mask_bytes
 from ...float32 import beyond
 from ...kernels.arguments import BandTable, Constant, EventMemory, LadderNeurons, OutputRows
 from ...kernels.compact import compact_rows
-from ...kernels.count import count_levels
 from ...kernels.count_by_level import count_by_level
 from ...kernels.finish import finish_band
 from ...kernels.pooling import fire_currents
 from ...kernels.readout import add_to_readout
+from ...kernels.sources import packed_sources
 from ...kernels.tables import BAND, Touched
+from ...kernels.touched import count_updates_of_band, find_touched, note_away
 from ..currents import Part, Target
+from ..currents.sources import event_sources
 from ..memory.layer_state import LayerState
 from ..memory.queue_memory import VECTOR_BYTES, QueueMemory, compress_token
-from ..memory.scratch import Scratch
-from ..memory.worker_memory import Phase, WorkerMemory
+from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .band_rows import Bands
-from .touched_pixels import TouchedPixels
 
 Levels = NDArray[np.unsignedinteger[Any]]
 
 
+def is_compiled(layer: Layer) -> bool:
+    """Whether all phases of a layer of this kind, with what it reads and fires, are kernels that compiled calls run."""
+    ladder = layer.levels is not None and layer.levels.masks and layer.stepper is None
+    if layer.parts != (layer,) or isinstance(layer, ValueLayer) or any(source.delay for source in layer.sources):
+        return False
+    if len({channel_type(source.channels) for source in layer.spiking}) > 1 or not (ladder or layer.neurons is None):
+        return False
+    if layer.analog:
+        return ladder and not layer.spiking and not isinstance(layer, PoolLayer)
+    masks = all(source.levels is not None and source.levels.masks for source in layer.spiking)
+    return masks and (ladder or not isinstance(layer, PoolLayer))
+
+
+@dataclass(eq=False)
 class LayerBands:
     """The bands of a layer over a group of steps.
 
@@ -49,38 +67,40 @@ class LayerBands:
     currents : (steps, O, H, W) float32 or None
         Receives the running sum of a layer without neurons.
     events : QueueMemory or None
-        Receives the events where it is there; otherwise each band's go to `fired_queues`.
+        Receives the events where it is there; otherwise each band's are kept apart.
     """
 
-    def __init__(
-        self,
-        state: LayerState,
-        parts: list[Part],
-        steps: int,
-        bands: Bands,
-        currents: NDArray[np.float32] | None,
-        events: QueueMemory | None,
-    ) -> None:
-        self.layer = layer = state.layer
-        self._state = state
-        self.part = parts[0]
-        self._steps = steps
-        self.bands = bands
-        self._currents = currents
-        self._events = events
-        self._channels, _, self._width = layer.outgoing
+    state: LayerState
+    parts: list[Part]
+    steps: int
+    bands: Bands
+    currents: NDArray[np.float32] | None = None
+    events: QueueMemory | None = None
+
+    def __post_init__(self) -> None:
+        self.layer = layer = self.state.layer
+        self.part = self.parts[0]
+        self._channels, height, self._width = layer.outgoing
         self._padded = layer.padded_channels
         summed = layer.parts != (layer,)
-        self._summands = [LayerBands(p.state, [p], steps, bands, None, None) for p in parts] if summed else []
+        self._summands = [LayerBands(p.state, [p], self.steps, self.bands) for p in self.parts] if summed else []
         self._table = BandTable(self._band_table(), self._padded, self._channels)
         self._most_rows = int((self._table.table["end_row"] - self._table.table["first_row"]).max())
-        self._touched = TouchedPixels(state, self.part, steps, self._most_rows, self._width, currents is not None)
-        self._fired: list[EventQueue | None] = [None] * len(bands.rows)
+        leaves_out = self.state.awake is not None
+        # Products take silent neurons along; where currents are noted, those of all pixels are.
+        self._skips = leaves_out and not self.part.spreads_out and self.currents is None
+        # Those of neurons that leak all count as updated, whatever is left out.
+        self._counts_updates = leaves_out and layer.neurons is not None and layer.event_driven
+        if layer.neurons is not None and self.events is None:
+            self._start, self._masks = np.empty((height, self._width + 1), np.int64), np.empty(0, np.uint8)
+            if compress_token(self._padded, self._channels, self.steps) is not None:
+                self._masks = np.empty(height * self._width * mask_bytes(self._channels), np.uint8)
+            self._fired: list[Any] = [None] * len(self.bands.rows)
 
     def _band_table(self) -> NDArray[np.void]:
         """(n,) BAND."""
         part, rows = self.part, self.bands.rows
-        known, key = self.layer.band_tables, (rows, part.kernels, self._events is not None)
+        known, key = self.layer.band_tables, (rows, part.kernels, self.events is not None)
         table = known.get(key)
         if table is None:
             own = np.array(rows, np.int64)
@@ -90,16 +110,23 @@ class LayerBands:
             names = ("first_input", "end_input", "first_counted", "end_counted")
             for name, column in zip(names, inputs.T, strict=False):
                 table[name] = column
-            if self._events is not None:
-                table["first_entry"] = self._events.first_entries(table["first_row"])
+            if self.events is not None:
+                table["first_entry"] = self.events.first_entries(table["first_row"])
             known.clear()  # The next run will have the same bands, or others for good.
             known[key] = table
         return table
 
-    @property
-    def fired_queues(self) -> list[EventQueue]:
-        """What the bands have fired, where there was no memory for all of it."""
-        return [queue for queue in self._fired if queue is not None]
+    def queue(self) -> EventQueue:
+        """The events, once all bands have been run."""
+        if self.events is not None:
+            return self.events.queue()
+        channels, levels = map(np.concatenate, zip(*self._fired, strict=True))
+        begin = 0
+        for (first, last), (_, own) in zip(self.bands.rows, self._fired, strict=True):
+            self._start[first:last] += begin
+            begin += own.size
+        masks = self._masks.reshape(*self.layer.outgoing[1:], -1) if self._masks.size else None
+        return EventQueue(self.layer.outgoing, self.steps, self._start, channels, levels, masks)
 
     def _rows(self, index: int) -> OutputRows:
         return OutputRows(*self.bands.rows[index], self._padded, self._channels)
@@ -112,69 +139,109 @@ class LayerBands:
 
     def phases(self, memory: WorkerMemory) -> list[Phase]:
         """What a worker does for each band that it takes."""
-        find = self._touched.find(self._table, memory.scratch, self.part.known)
+        find = self._find(memory.scratch)
         if self.layer.neurons is None:
             return [*find, *self._current(memory), self._read_out(memory.scratch)]
-        words = memory.scratch.words(self._size(1), self._steps)
-        note = self._touched.note(self._table, memory.scratch)
-        return [*find, *self._fire(memory, words), *self._finish(memory, words), *note]
+        words = memory.scratch.array("words", self._size(1), level_type(self.steps))
+        fire, finish = self._fire(memory, words), self._finish(memory, words)
+        return [*find, *fire, *finish, *self._note_away(memory.scratch)]
 
     def _fire(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Levels of a band's neurons, flat: rows, width, padded channels."""
         if self.layer.stepper is not None:
-            currents = memory.scratch.currents(self._size(self._steps))
-            step = Phase(self._step, (self.layer.stepper, currents, words, self._touched.of(memory.scratch)))
+            currents = memory.scratch.array("currents", self._size(self.steps))
+            step = Phase(self._step, (self.layer.stepper, currents, words, self._touched(memory.scratch)))
             return [*self._current(memory), step]
         neurons = self._ladder(memory.scratch)
         if isinstance(self.layer, GatherLayer):
             return self.part.phases(self._table, memory, self._target(memory.scratch, neurons, words))
-        currents = memory.scratch.currents(self._size(self._steps))
-        strides = (self._steps * self._padded, self._padded)
-        token = self.layer.token(self._steps)
+        currents = memory.scratch.array("currents", self._size(self.steps))
+        strides = (self.steps * self._padded, self._padded)
+        token = self.layer.token(self.steps)
         fire = Phase(fire_currents, (self._table, token, currents, strides, neurons, words, self._width))
         return [*self._current(memory), fire]
 
     def _ladder(self, scratch: Scratch) -> LadderNeurons:
         """What the kernels take of the neurons."""
-        state, padded = self._state, self._padded
+        state, padded = self.state, self._padded
         if state.membrane is None:
-            return LadderNeurons(self.layer.neuron, self.layer.initial, 0, scratch.potentials(padded), 0)
+            return LadderNeurons(self.layer.neuron, self.layer.initial, 0, scratch.array("potentials", padded), 0)
         return LadderNeurons(self.layer.neuron, state.membrane, padded, state.membrane, padded)
+
+    # --- Pixels that are computed ------------------------------------------------------------------------------------
+
+    def _touched(self, scratch: Scratch) -> Touched:
+        """The pixels of any band: all of them, or what `find_touched` finds."""
+        every = np.array([1, 0, self._width], np.int32)
+        if self.state.awake is None:
+            return Touched(every, 0, np.zeros(0, np.uint16))
+        marks = scratch.array("marks", self._most_rows * self._width, np.uint16)
+        if not self._skips:
+            return Touched(every, 0, marks)
+        line = 2 + self._width
+        return Touched(scratch.array("spans", self._most_rows * line, np.int32), line, marks)
+
+    def _find(self, scratch: Scratch) -> list[Phase]:
+        """The phase that finds them, where anything is to be found."""
+        if not (self._skips or self._counts_updates):
+            return []
+        assert isinstance(self.layer, GatherLayer)
+        sources = packed_sources(event_sources(self.part.inputs, self.part.known, sparse=True))
+        reach, awake = self.layer.reach, self.state.awake
+        arguments = (sources, self.steps, int(self._counts_updates), reach, awake, self._touched(scratch))
+        return [Phase(find_touched, (self._table, *arguments))]
+
+    def _count_updates(self, events: EventMemory, memory: WorkerMemory) -> list[Phase]:
+        """The phase that counts updates of event-driven neurons, and notes who is not at rest."""
+        if not self._counts_updates:
+            return []
+        found = (events.start, events.levels), self._touched(memory.scratch), self.state.awake, memory.updates
+        return [Phase(count_updates_of_band, (self._table, self.steps, *found))]
+
+    def _note_away(self, scratch: Scratch) -> list[Phase]:
+        """Phases that note which of other neurons have left their `rest`, one for each state variable."""
+        state, rest = self.state, self.layer.rest
+        if self._counts_updates or rest is None or state.awake is None or state.membrane is None:
+            return []
+        phases = []
+        for number, (variable, at_rest) in enumerate(zip(state.arrays, rest, strict=True)):
+            bits = variable.view(np.uint32), at_rest.reshape(-1).view(np.uint32)
+            stride = self._padded if len(at_rest) > 1 else 0
+            where = int(number > 0), self._touched(scratch), state.awake
+            phases.append(Phase(note_away, (self._table, self._width, *bits, stride, *where)))
+        return phases
 
     # --- Currents ----------------------------------------------------------------------------------------------------
 
     def _current(self, memory: WorkerMemory) -> list[Phase]:
         """Currents of a band that pass through memory, flat: rows, width, steps, padded channels."""
-        currents = memory.scratch.currents(self._size(self._steps))
-        if self._summands:
-            return [Phase(self._add_up, (currents, [each.as_summand(own) for each, own in self._own(memory)]))]
-        return self.part.phases(self._table, memory, self._target(memory.scratch, None, currents))
+        currents = memory.scratch.array("currents", self._size(self.steps))
+        if not self._summands:
+            return self.part.phases(self._table, memory, self._target(memory.scratch, None, currents))
+        # Each part has memory of a worker's own.
+        summands, first = [], 0
+        for each in self._summands:
+            last = first + len(each.part.inputs.queues)
+            own = replace(memory, scratch=Scratch(), counts=memory.counts[first:last])
+            summands.append(each.as_summand(own))
+            first = last
+        return [Phase(self._add_up, (currents, summands))]
 
     def _target(self, scratch: Scratch, neurons: LadderNeurons | None, array: NDArray[Any]) -> Target:
-        constant = Constant(self._state.constant, self._state.constant_stride)
-        return Target(constant, neurons, array, self._touched.of(scratch))
+        constant = Constant(self.state.constant, self.state.constant_stride)
+        return Target(constant, neurons, array, self._touched(scratch))
 
     def as_summand(self, memory: WorkerMemory) -> tuple[list[Callable[[int], None]], NDArray[np.float32], int]:
         """The phases of a part of a sum, where they leave its currents, and its channels there."""
         phases = [phase.bound() for phase in self._current(memory)]
-        return phases, memory.scratch.currents(self._size(self._steps)), self._padded
+        return phases, memory.scratch.array("currents", self._size(self.steps)), self._padded
 
     # --- Phases in Python --------------------------------------------------------------------------------------------
-
-    def _own(self, memory: WorkerMemory) -> list[tuple[LayerBands, WorkerMemory]]:
-        """The parts of a sum, each with memory of a worker's own."""
-        first, own = 0, []
-        for each in self._summands:
-            last = first + len(each.part.inputs.queues)
-            counts = (memory.counts[first:last], memory.fired, memory.updates)
-            own.append((each, WorkerMemory(Scratch(), *counts, memory.counters)))
-            first = last
-        return own
 
     def _add_up(self, index: int, currents: NDArray[np.float32], parts: list[Any]) -> None:
         """The sum of what the parts' phases leave."""
         first, end, *_ = self._rows(index)
-        size = (end - first) * self._width * self._steps
+        size = (end - first) * self._width * self.steps
         total = currents[: size * self._padded].reshape(size, self._padded)
         total[:] = 0
         for phases, found, padded in parts:
@@ -186,18 +253,18 @@ class LayerBands:
         self, index: int, stepper: Stepper, currents: NDArray[np.float32], words: Levels, touched: Touched
     ) -> None:
         """Run neurons that are no ladder of thresholds, on currents that pass through memory."""
-        rows, state, width, padded = self._rows(index), self._state, self._width, self._padded
-        shape = ((rows.end - rows.first) * width, self._steps, padded, rows.channels)
+        rows, state, width, padded = self._rows(index), self.state, self._width, self._padded
+        shape = ((rows.end - rows.first) * width, self.steps, padded, rows.channels)
         marks = touched.marks[: shape[0]]
-        left_out = marks if self._touched.skips else marks[:0]
+        left_out = marks if self._skips else marks[:0]
         first = (self.layer.first_pixel + rows.first * width, state.done)
         if state.membrane is None:
             states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
         else:
-            states, place = (state.membrane, *state.others), (rows.first * width * padded, padded, state.fresh)
+            states, place = state.arrays, (rows.first * width * padded, padded, state.fresh)
         if not stepper.run(currents, words, shape, states, (*place, *first), left_out):
             raise beyond(self.layer.name, "a current, or the state of a neuron,")
-        if self._touched.counts and state.membrane is not None:
+        if self._counts_updates and state.membrane is not None:
             stepper.find_restless(states, rows.channels, (*place[:2], first[0]), marks)
 
     # --- What becomes of it ------------------------------------------------------------------------------------------
@@ -205,70 +272,60 @@ class LayerBands:
     def _finish(self, memory: WorkerMemory, words: Levels) -> list[Phase]:
         """Pack and count what a band has fired."""
         assert self.layer.levels is not None
-        if self._events is None or not self.layer.levels.masks:
-            return [Phase(self._pack, (memory, words))]
-        events, compress = self._events, compress_token(self._padded, self._channels, self._steps)
-        arrays = (events.start, events.channels, events.levels, events.masks, events.levels.view(np.uint64))
-        packed = EventMemory(compress, *arrays, self.layer.levels.kinds, memory.fired)
-        finish = (self._table, words, packed, memory.counters, self._touched.of(memory.scratch))
-        return [
-            Phase(finish_band, finish),
-            *self._touched.count(self._table, (events.start, events.levels), memory),
-        ]
+        events, touched = self._event_memory(memory), self._touched(memory.scratch)
+        pack = Phase(self._pack, (words, events, self.layer.levels.spikes, touched))
+        if self.layer.levels.masks:
+            pack = Phase(finish_band, (self._table, words, events, memory.counters, touched))
+        keep = [Phase(self._keep, (events,))] if self.events is None else []
+        return [pack, *self._count_updates(events, memory), *keep]
 
-    def _pack(self, index: int, memory: WorkerMemory, words: Levels) -> None:
-        """The same for events for which there is no room, or whose levels are no masks."""
-        rows, touched = self._rows(index), self._touched.of(memory.scratch)
-        compress = compress_token(self._padded, self._channels, self._steps)
-        first, line = 0, mask_bytes(self._channels)
-        if self._events is not None:
-            start, first = self._events.start[rows.first : rows.end], int(self._table.table["first_entry"][index])
-            masks = self._events.masks[rows.first * self._width * line : rows.end * self._width * line]
-            channels, levels = self._events.channels, self._events.levels
-        else:
-            # Packed in arrays that stay in the cache, then copied: large arrays reserved for the worst case would take
-            # whole pages, huge ones on some systems, for every band.
-            start = np.empty((rows.end - rows.first, self._width + 1), np.int64)
-            masks = np.empty((rows.end - rows.first) * self._width * line, np.uint8)
-            most = start.size * self._channels + VECTOR_BYTES
-            channels, levels = memory.scratch.packed(most, self._channels, self._steps)
-        compact_rows(compress, words, rows, first, start, channels, levels, masks, touched)
-        count = int(start[-1, -1]) - first
-        self._count(levels[first:], count, memory.fired)
-        self._touched.count_now(rows, (start, levels), memory)
-        if self._events is None:
-            known = None if compress is None else masks.reshape(len(start), self._width, line)
-            shape = (self._channels, len(start), self._width)
-            entries = channels[:count].copy(), levels[:count].copy()
-            self._fired[index] = EventQueue(shape, self._steps, start, *entries, known)
+    def _event_memory(self, memory: WorkerMemory) -> EventMemory:
+        """Where a worker's events go: beside those of all, or band by band into arrays that stay in the cache.
 
-    def _count(self, levels: Levels, count: int, fired: NDArray[np.int64]) -> None:
-        """Count the first `count` levels."""
+        Large arrays reserved for the worst case would take whole pages, huge ones on some systems, for every band.
+        """
         assert self.layer.levels is not None
-        if not self.layer.levels.masks:
-            count_by_level(levels[:count], self.layer.levels.spikes, 1, fired)
-            return
-        # Several entries lie in a word of eight bytes: they are counted together, and told apart by step in the end.
-        words = (count * levels.itemsize + 7) // 8
-        end = words * 8 // levels.itemsize
-        levels[count:end] = 0
-        count_levels(levels[:end].view(np.uint64), self.layer.levels.kinds, fired)
+        compress = compress_token(self._padded, self._channels, self.steps)
+        if self.events is not None:
+            start, channels, levels, masks = self.events.arrays
+        else:
+            most = -(-(self._size(1) + VECTOR_BYTES) // 8) * 8
+            channels = memory.scratch.array("packed channels", most, channel_type(self._channels))
+            levels = memory.scratch.array("packed levels", most, level_type(self.steps))
+            start, masks = self._start, self._masks
+        kinds = self.layer.levels.kinds
+        return EventMemory(compress, start, channels, levels, masks, levels.view(np.uint64), kinds, memory.fired)
+
+    def _pack(
+        self, index: int, words: Levels, events: EventMemory, spikes: NDArray[np.int64], touched: Touched
+    ) -> None:
+        """The same for levels that are no masks."""
+        rows, first = self._rows(index), int(self._table.table["first_entry"][index])
+        start, line = events.start[rows.first : rows.end], self._width * mask_bytes(self._channels)
+        masks = events.masks[rows.first * line : rows.end * line]
+        compact_rows(events.compress, words, rows, first, start, events.channels, events.levels, masks, touched)
+        count_by_level(events.levels[first : start[-1, -1]], spikes, 1, events.counts)
+
+    def _keep(self, index: int, events: EventMemory) -> None:
+        """Copy the events of a band to where no other band's go."""
+        end = events.start[self.bands.rows[index][1] - 1, -1]
+        self._fired[index] = events.channels[:end].copy(), events.levels[:end].copy()
 
     def _read_out(self, scratch: Scratch) -> Phase:
         """Move the running sum of a layer without neurons on."""
-        currents = scratch.currents(self._size(self._steps))
-        if self._currents is None:
-            readout = self._state.readout.reshape(-1)
-            given = (currents, self._steps, readout, self._width, self._touched.of(scratch))
+        currents = scratch.array("currents", self._size(self.steps))
+        if self.currents is None:
+            readout = self.state.readout.reshape(-1)
+            given = (currents, self.steps, readout, self._width, self._touched(scratch))
             return Phase(add_to_readout, (self._table, *given))
         return Phase(self._read_out_steps, (currents,))
 
     def _read_out_steps(self, index: int, currents: NDArray[np.float32]) -> None:
         """The same, noted after each step."""
         first, last, padded, channels = self._rows(index)
-        assert self._currents is not None
-        readout, size = self._state.readout, (last - first) * self._width * self._steps * padded
-        by_step = currents[:size].reshape(last - first, self._width, self._steps, padded)[..., :channels]
-        for step in range(self._steps):
+        assert self.currents is not None
+        readout, size = self.state.readout, (last - first) * self._width * self.steps * padded
+        by_step = currents[:size].reshape(last - first, self._width, self.steps, padded)[..., :channels]
+        for step in range(self.steps):
             readout[first:last] += by_step[:, :, step]
-            self._currents[step, :, first:last] = readout[first:last].transpose(2, 0, 1)
+            self.currents[step, :, first:last] = readout[first:last].transpose(2, 0, 1)

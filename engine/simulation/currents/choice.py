@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...binding import Layer
 from ...binding.kernel_choice import EVENT_INTEGERS, choose_kernels
@@ -11,9 +10,8 @@ from ...binding.pool_layer import PoolLayer
 from ...binding.value_layer import ValueLayer
 from ..memory.layer_state import LayerState
 from .events import EventCurrents, EventIntegers
-from .inputs import Inputs
 from .means import EventMeans, PlaneMeans
-from .part import Part
+from .part import Inputs, Part
 from .plane_products import PlaneProducts
 from .values import ValueCurrents
 
@@ -30,14 +28,14 @@ def part_of(state: LayerState, inputs: Inputs, steps: int, kernels: str | None =
     kernels : str, optional
         What is to compute it, whatever will be read; by default chosen by the activity of what is there to be read.
     """
-    layer = state.layer
-    if kernels is not None:
-        _, height, width = layer.incoming
-        all_active = np.arange(height + 1) * (width * sum(source.channels for source in layer.spiking))
-        return _way(layer, kernels)(state, inputs, steps, kernels, all_active, known=False)
-    row_sizes = _entries_of_rows(layer, inputs)
-    kernels = choose_kernels(layer, int(row_sizes[-1]))
-    return _way(layer, kernels)(state, inputs, steps, kernels, row_sizes, known=True)
+    layer, known = state.layer, kernels is None
+    _, height, width = layer.incoming
+    sizes = np.zeros(height, np.int64) if known else np.full(height, width * sum(s.channels for s in layer.spiking))
+    for _, queue in inputs.queues if known else ():
+        sizes += queue.start[:, -1] - queue.start[:, 0]
+    row_sizes = np.concatenate([[0], sizes.cumsum()])
+    kernels = kernels or choose_kernels(layer, int(row_sizes[-1]))
+    return _way(layer, kernels)(state, inputs, steps, kernels, row_sizes, known)
 
 
 def _way(layer: Layer, kernels: str) -> type[Part]:
@@ -48,11 +46,3 @@ def _way(layer: Layer, kernels: str) -> type[Part]:
     if kernels == layer.dense_kernels:
         return PlaneProducts
     return EventIntegers if kernels == EVENT_INTEGERS else EventCurrents
-
-
-def _entries_of_rows(layer: Layer, inputs: Inputs) -> NDArray[np.int64]:
-    """(H + 1,): entries in all input rows before each row."""
-    rows = np.zeros(layer.incoming[1] + 1, np.int64)
-    for _, queue in inputs.queues:
-        rows[1:] += queue.start[:, -1] - queue.start[:, 0]
-    return rows.cumsum()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...binding.gather_layer import GatherLayer
-from ...kernels.arguments import BandTable, Constant, Entries, QuantaEntries, ScaledIntegers
+from ...kernels.arguments import BandTable, Constant, Entries, ScaledIntegers
 from ...kernels.decode import decode_analog_rows, decode_nothing, decode_rows
 from ...kernels.decode_quanta import decode_quanta
 from ...kernels.gather import gather_band
@@ -16,8 +16,8 @@ from ...kernels.pooling import fire_currents
 from ...kernels.processor import host_lanes
 from ...kernels.sources import packed_sources
 from ...kernels.window_block import window_token
-from ..memory.scratch import Scratch
-from ..memory.worker_memory import Phase, WorkerMemory
+from ...memory import aligned_empty
+from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .part import Part, Target, most_inputs
 from .sources import event_sources, plane_sources
 
@@ -27,6 +27,13 @@ class EventCurrents(Part):
 
     layer: GatherLayer
 
+    def prepare(self) -> None:
+        """Make room for the analog input's current, which each band computes in the first group of steps."""
+        if self.layer.analog and not self.state.constant_stride:
+            _, height, width = self.layer.outgoing
+            self.state.constant_stride = self.layer.padded_channels
+            self.state.constant = aligned_empty(height * width * self.layer.padded_channels)
+
     def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
         """Levels, or without neurons the currents."""
         if not self.layer.spiking and target.neurons is not None:
@@ -35,8 +42,7 @@ class EventCurrents(Part):
 
     def _gather(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:
         """Unpack events, of which there are none where there is no source but the picture, and gather them."""
-        sizes = most_inputs(bands), self.most_entries(bands), self.steps
-        entries = Entries(*scratch.entries(self.layer.incoming[2], *sizes))
+        entries = scratch.entries(self.layer.incoming[2], most_inputs(bands), self.most_entries(bands), self.steps)
         sources = event_sources(self.inputs, self.known, sparse=bool(target.touched.line))
         decode = Phase(decode_nothing, (bands, entries))
         if sources:
@@ -57,7 +63,7 @@ class EventCurrents(Part):
 
     def _inject(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:
         """The analog input's current on top of the bias, which is kept for all steps."""
-        if not self.layer.injects or self.state.injected:
+        if not self.layer.analog or self.state.injected:
             return []
         line = self.layer.outgoing[2] * self.layer.padded_channels
         kept = Target(Constant(self.layer.bias, 0), None, self.state.constant, target.touched)
@@ -71,7 +77,7 @@ class EventCurrents(Part):
             return self._gather_picture(bands, scratch, 0, given)
         (_, _, width), padded, lanes = layer.outgoing, layer.padded_channels, host_lanes()
         # As many as gathering each step anew would leave.
-        currents = scratch.currents(target.array.size)
+        currents = scratch.array("currents", target.array.size)
         vectors = layer.block_width // lanes
         token = window_token(self.steps, 1, vectors, lanes, vectors)
         fire = (bands, token, currents, (padded, 0), target.neurons, target.array, width)
@@ -82,7 +88,7 @@ class EventCurrents(Part):
         """The analog input as events of one step."""
         picture, offsets = self.inputs.picture, np.array(self.inputs.picture_offsets(self.layer))
         width, rows = self.layer.incoming[2], most_inputs(bands)
-        entries = Entries(*scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1))
+        entries = scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1)
         decode = Phase(decode_analog_rows, (bands, picture, offsets, entries, self.layer.incoming[0]))
         return [decode, self._gathered(bands, 1, entries, line, target)]
 
@@ -94,8 +100,7 @@ class EventIntegers(EventCurrents):
         quads, (channels, _, width) = self.layer.quads, self.layer.incoming
         assert quads is not None
         token, sources = quads.token(self.steps), packed_sources(plane_sources(self.inputs, quads.terms.quanta))
-        sizes = width, most_inputs(bands), self.most_entries(bands), self.steps
-        entries = QuantaEntries(*scratch.quanta_entries(*sizes))
+        entries = scratch.quanta_entries(width, most_inputs(bands), self.most_entries(bands), self.steps)
         connections = quads.plan.tables, ScaledIntegers(quads.weights, quads.terms.scale)
         return [
             Phase(decode_quanta, (bands, sources, entries, token.steps, channels)),

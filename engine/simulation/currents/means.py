@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...binding.integer_layer import PooledLevels
+from ...binding.integer_plan import PooledLevels
 from ...binding.pool_layer import PoolLayer
 from ...kernels.arguments import BandTable
 from ...kernels.planes import PLANE_GAP, fill_planes
@@ -51,7 +51,8 @@ class PlaneMeans(Part):
         """Means, flat: rows, width, steps, padded channels."""
         tables, steps = pool_tables(self.layer, self._pooled), window_token(self.steps, 1, 1, 1, 1).steps
         sources = packed_sources(plane_sources(self.inputs, self._pooled.quanta))
-        planes = memory.scratch.planes(self.steps * (most_inputs(bands) * tables.layout.row_bytes + PLANE_GAP))
+        size = self.steps * (most_inputs(bands) * tables.layout.row_bytes + PLANE_GAP)
+        planes = memory.scratch.array("planes", size, np.uint8)
         return [
             Phase(fill_planes, (bands, steps, sources, planes, tables.layout)),
             Phase(pool_planes, (bands, steps, tables, planes, target.array)),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...binding import Layer
+from ...binding.layer import Source
+from ...events import EventQueue
 from ...kernels.arguments import BandTable, Constant, LadderNeurons
 from ...kernels.tables import Touched, ZeroTables
 from ..memory.layer_state import LayerState
 from ..memory.worker_memory import Phase, WorkerMemory
-from .inputs import Inputs
 
 _OPERATIONS_OF_AN_EVENT = 8
 """Unpacking an event, in multiply-accumulates that take about as long."""
@@ -25,6 +27,41 @@ COST_OF_A_PRODUCT = {"vnni": 0.12, "amx": 0.03}
 
 EXPECTED_SHARE = 0.15
 """Of a layer's neurons that fire, where nobody knows yet."""
+
+
+@dataclass(eq=False)
+class Inputs:
+    """What a layer reads in a group of steps.
+
+    Parameters
+    ----------
+    queues : list of (Source, EventQueue)
+        Each spiking source with its queue.
+    picture : (H, W, C) float32
+        The analog input.
+    in_place : bool
+        Whether the picture has all channels that the layer reads, zeros where those are spikes: of a layer that reads
+        several inputs. Otherwise it is what each of the layer's analog sources is.
+    """
+
+    queues: list[tuple[Source, EventQueue]]
+    picture: NDArray[np.float32]
+    in_place: bool = False
+
+    def picture_offsets(self, layer: Layer) -> list[int]:
+        """Where the picture's channels begin among those that are read, as often as it comes."""
+        return [0] if self.in_place else [source.channel_offset for source in layer.analog]
+
+
+def inputs_of(layer: Layer, queues: list[tuple[Source, EventQueue]], picture: NDArray[np.float32]) -> Inputs:
+    """What a layer that is no sum reads: its queues, and what it takes of the joined pictures, (H, W, C) float32."""
+    parts = {source.name: source.of_picture(picture) for source in layer.analog}
+    if len(parts) < 2:
+        return Inputs(queues, next(iter(parts.values()), picture))
+    whole = np.zeros((*picture.shape[:2], layer.incoming[0]), np.float32)
+    for source in layer.analog:
+        whole[..., source.place] = parts[source.name]
+    return Inputs(queues, whole, in_place=True)
 
 
 class Target(NamedTuple):
@@ -46,6 +83,7 @@ class Target(NamedTuple):
     touched: Touched
 
 
+@dataclass(eq=False)
 class Part:
     """A layer that is no sum, or a part of one.
 
@@ -63,25 +101,18 @@ class Part:
         Whether what is read is there already; otherwise this is for whatever will be.
     """
 
+    state: LayerState
+    inputs: Inputs
+    steps: int
+    kernels: str
+    row_sizes: NDArray[np.int64]
+    known: bool
+
     spreads_out = False
     """Whether levels are spread out over planes, those of silent neurons, too."""
 
-    def __init__(
-        self,
-        state: LayerState,
-        inputs: Inputs,
-        steps: int,
-        kernels: str,
-        row_sizes: NDArray[np.int64],
-        known: bool,
-    ) -> None:
-        self.state = state
-        self.layer = state.layer
-        self.inputs = inputs
-        self.steps = steps
-        self.kernels = kernels
-        self.row_sizes = row_sizes
-        self.known = known
+    def __post_init__(self) -> None:
+        self.layer = self.state.layer
 
     def prepare(self) -> None:
         """Work out what all bands need, before several threads ask for it."""

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...binding.gather_layer import GatherLayer
-from ...binding.integer_layer import IntegerLayer
-from ...binding.integer_plan import IntegerPlan
+from ...binding.integer_plan import IntegerLayer, IntegerPlan
 from ...kernels.arguments import BandTable, DotScratch, ScaledIntegers, ZeroCounts
 from ...kernels.dot import GROUP, LANES, tile_configuration
 from ...kernels.dot_band import dot_band
@@ -42,30 +41,26 @@ class PlaneProducts(Part):
         plan, tokens = integers.plan, integers.tokens(self.steps)
         steps, layout = tokens.block.steps, plan.tables.layout
         sources = packed_sources(plane_sources(self.inputs, integers.terms.quanta))
-        sums = scratch.sums(max(self.steps, 2) * GROUP * LANES * plan.vectors)
-        dense = DotScratch(scratch.planes(plan.plane_bytes(most_inputs(bands), self.steps)), sums, TILES)
-        spread = (bands, steps, sources, dense.planes, layout)
+        sums = scratch.array("sums", max(self.steps, 2) * GROUP * LANES * plan.vectors, np.int32)
+        planes = scratch.array("planes", plan.plane_bytes(most_inputs(bands), self.steps), np.uint8)
+        dense = DotScratch(planes, sums, TILES)
+        spread = (bands, steps, sources, planes, layout)
         weights = ScaledIntegers(integers.weights, integers.terms.scale)
         products = (bands, tokens, plan.tables, weights, dense, *target[:3])
         return [Phase(fill_planes, spread), *self._count(memory, spread), Phase(dot_band, products)]
 
     def _count(self, memory: WorkerMemory, spread: tuple[Any, ...]) -> list[Phase]:
         """Count the weights of zero that events meet, where they can be told from the planes."""
-        if not self._counts_zeros or self.layer.zero_tables is None:
+        if not self._integers.terms.every_level_counts or self.layer.zero_tables is None:
             return []
         words = -(-self._integers.plan.tables.layout.pixel_bytes // MASK_CHANNELS)
-        totals = memory.scratch.zero_sums(words * MASK_CHANNELS)
+        totals = memory.scratch.array("zero sums", words * MASK_CHANNELS, np.int64)
         return [Phase(count_zeros_of_planes, (*spread, ZeroCounts(self.layer.zero_tables, totals, memory.counts)))]
-
-    @property
-    def _counts_zeros(self) -> bool:
-        """Whether no level is silent in the planes that is none."""
-        return all(self._integers.terms.every_level_counts(source.name) for source, _ in self.inputs.queues)
 
     @property
     def zeros_to_count(self) -> ZeroTables | None:
         """Weights of zero that events meet, where they are to be counted apart from computing the current."""
-        return None if self._counts_zeros else self.layer.zero_tables
+        return None if self._integers.terms.every_level_counts else self.layer.zero_tables
 
     def input_rows(self, rows: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
         """(n, 4): see `counted_rows`."""
@@ -94,7 +89,7 @@ def counted_rows(plan: IntegerPlan, bands: tuple[tuple[int, int], ...], height: 
 
     The former may lie beyond the input. Each input row that is read is counted by one band.
     """
-    rows = np.array([plan.input_rows(*band) for band in bands], np.int64)
+    rows = np.array([plan.rows.inputs(*band) for band in bands], np.int64)
     # The taps of a transposed convolution may lie so that a band reads nothing, or begins above the one before it. A
     # band then spreads rows out from where any later one begins: what it counts is in one piece.
     reads = rows[:, 0] < rows[:, 1]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...binding.integer_layer import Quanta
+from ...binding.integer_plan import Quanta
+from ...binding.layer import Source
 from ...events import EventQueue
 from ...kernels.arguments import CountedSource, EventSource, PlaneSource
 from ...kernels.decode import MOST_CHUNKS
 from ...kernels.entries import CHUNK
-from .inputs import Inputs
-from .part import EXPECTED_SHARE
+from .part import EXPECTED_SHARE, Inputs
 
 _NO_MASKS = np.zeros(0, np.uint8)
 
@@ -41,62 +41,38 @@ def chunks_of(queue: EventQueue, known: bool, sparse: bool = False) -> int:
 
 def event_sources(inputs: Inputs, known: bool, sparse: bool = False) -> tuple[EventSource, ...]:
     """What `decode_rows` takes of each source; `known` and `sparse` as `chunks_of` takes them."""
-    return tuple(
-        EventSource(
-            queue.start,
-            channels,
-            queue.levels.view(np.uint8),
-            queue.levels.itemsize,
-            source.emit,
-            source.scale,
-            source.channel_offset,
-            chunks_of(queue, known, sparse),
-        )
-        for (source, queue), channels in zip(inputs.queues, _channels(inputs), strict=True)
-    )
+    found = []
+    for source, queue, entries in _entries(inputs):
+        own = source.emit, source.scale, source.channel_offset
+        found.append(EventSource(*entries, queue.levels.itemsize, *own, chunks_of(queue, known, sparse)))
+    return tuple(found)
 
 
 def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[PlaneSource, ...]:
-    """What `fill_planes` and `decode_quanta` take of each source.
-
-    `quanta` of each source, by name.
-    """
-    return tuple(
-        PlaneSource(
-            queue.start,
-            channels,
-            queue.levels.view(np.uint8),
-            queue.levels,
-            *quanta[source.name],
-            source.channel_offset,
-            masks_of(queue, quanta[source.name][1]),
-            source.channels,
-        )
-        for (source, queue), channels in zip(inputs.queues, _channels(inputs), strict=True)
-    )
+    """What `fill_planes` and `decode_quanta` take of each source; `quanta` of each, by name."""
+    found = []
+    for source, queue, entries in _entries(inputs):
+        numbers, shift = quanta[source.name]
+        offset, masks = source.channel_offset, masks_of(queue, shift)
+        found.append(PlaneSource(*entries, queue.levels, numbers, shift, offset, masks, source.channels))
+    return tuple(found)
 
 
 def counted_sources(inputs: Inputs) -> tuple[CountedSource, ...]:
     """What kernels that count take of each source."""
-    return tuple(
-        CountedSource(
-            queue.start,
-            queue.channels,
-            queue.levels,
-            source.thresholds,
-            source.channel_offset,
-            masks_of(queue),
-            source.channels,
-        )
-        for source, queue in inputs.queues
-    )
+    found = []
+    for source, queue in inputs.queues:
+        entries, masks = (queue.start, queue.channels, queue.levels), masks_of(queue)
+        found.append(CountedSource(*entries, source.thresholds, source.channel_offset, masks, source.channels))
+    return tuple(found)
 
 
-def _channels(inputs: Inputs) -> list[NDArray[np.unsignedinteger[Any]]]:
-    """The channels of all entries of each queue, all of one type."""
-    own = [queue.channels for _, queue in inputs.queues]
-    numbers = max((channels.dtype for channels in own), key=attrgetter("itemsize"), default=None)
-    return [channels.astype(numbers, copy=False) for channels in own]
+def _entries(inputs: Inputs) -> Iterator[tuple[Source, EventQueue, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]]:
+    """Each source and its queue; where entries begin, channels of one type in all queues, and levels as bytes."""
+    types = (queue.channels.dtype for _, queue in inputs.queues)
+    widest = max(types, key=attrgetter("itemsize"), default=None)
+    for source, queue in inputs.queues:
+        yield source, queue, (queue.start, queue.channels.astype(widest, copy=False), queue.levels.view(np.uint8))
 
 
 def masks_of(queue: EventQueue, shift: int = 0) -> NDArray[np.uint8]:

@@ -13,8 +13,7 @@ from ...float32 import all_finite, beyond
 from ...graph import Rows
 from ...kernels.arguments import BandTable
 from ...kernels.values import emitted_rows
-from ..memory.scratch import Scratch
-from ..memory.worker_memory import Phase, WorkerMemory
+from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .part import Part, Target
 
 _ROWS = 16
@@ -80,7 +79,7 @@ class ValueCurrents(Part):
         """(steps, rows, W, C): what the input rows first ... last - 1 hold."""
         channels, _, width = self.layer.incoming
         shape = (self.steps, last - first, width, channels)
-        values = scratch.values(int(np.prod(shape))).reshape(shape)
+        values = scratch.array("values read", math.prod(shape)).reshape(shape)
         values[:] = 0
         for source, queue in self.inputs.queues:
             levels, each = queue.levels.view(np.uint8), queue.levels.itemsize

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ...binding import Layer
 from ...float32 import all_finite, beyond
 from ...memory import aligned_empty
-from .awake import awake_in
+from ...neurons import LadderModel
 
 
 @dataclass(eq=False)
@@ -21,10 +22,15 @@ class LayerState:
     Parameters
     ----------
     layer : Layer
-    membrane : (H * W * padded channels,) float32 or None
-        Potentials, kept only if there are further steps or they are recorded.
-    others : tuple of arrays as `membrane`
-        Further state variables of neurons that have some, kept likewise.
+    carries : bool
+        Whether the neurons' variables are kept: if there are further steps, or they are recorded.
+    is_part : bool
+        Whether the layer is a part of a sum, whose state is another one.
+
+    Attributes
+    ----------
+    arrays : tuple of (H * W * padded channels,) float32
+        Each state variable of the neurons, the potential first; none where they are not kept.
     constant : float32
         Bias, or for each pixel the bias and the analog input's current.
     constant_stride : int
@@ -37,8 +43,6 @@ class LayerState:
         How many steps have been run, those before a state was taken up included; compiled calls do not count them.
     injected : bool
         Whether `constant` has the analog input's current.
-    is_part : bool
-        Whether the layer is a part of a sum, whose state is another one.
     summands : list of LayerState
         What each part of a sum carries; empty for another layer.
     synaptic : (H, W, C, state_values) float32 or None
@@ -49,30 +53,32 @@ class LayerState:
     """
 
     layer: Layer
-    membrane: NDArray[np.float32] | None = None
-    others: tuple[NDArray[np.float32], ...] = ()
-    constant: NDArray[np.float32] = field(init=False)
-    constant_stride: int = 0
-    readout: NDArray[np.float32] = field(init=False)
-    fresh: bool = True
-    done: int = 0
-    injected: bool = False
+    carries: bool = False
     is_part: bool = False
-    summands: list[LayerState] = field(init=False)
-    synaptic: NDArray[np.float32] | None = None
-    awake: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
-        self.constant = self.layer.bias
-        channels, height, width = self.layer.outgoing
-        alone = self.layer.parts == (self.layer,)
-        self.summands = [] if alone else [LayerState(part, is_part=True) for part in self.layer.parts]
-        if alone and self.layer.node.state_values:
-            self.synaptic = np.zeros((height, width, channels, self.layer.node.state_values), np.float32)
-        if (self.layer.event_driven or self.layer.rest is not None) and not self.is_part:
+        layer, (channels, height, width) = self.layer, self.layer.outgoing
+        self.constant, self.constant_stride = layer.bias, 0
+        self.fresh, self.done, self.injected = True, 0, False
+        alone = layer.parts == (layer,)
+        self.summands = [] if alone else [LayerState(part, is_part=True) for part in layer.parts]
+        self.synaptic: NDArray[np.float32] | None = None
+        if alone and layer.node.state_values:
+            self.synaptic = np.zeros((height, width, channels, layer.node.state_values), np.float32)
+        self.awake: NDArray[np.uint8] | None = None
+        if (layer.event_driven or layer.rest is not None) and not self.is_part:
             self.awake = np.ones(height * width, np.uint8)
-        if self.layer.neurons is None and not self.is_part:
+        self.arrays: tuple[NDArray[np.float32], ...] = ()
+        if layer.neurons is not None and self.carries:
+            size = height * width * layer.padded_channels
+            self.arrays = tuple(aligned_empty(size) for _ in range(layer.variables))
+        elif layer.neurons is None and not self.is_part:
             self.readout = np.zeros((height, width, channels), np.float32)
+
+    @property
+    def membrane(self) -> NDArray[np.float32] | None:
+        """Potentials, where they are kept."""
+        return self.arrays[0] if self.arrays else None
 
     @property
     def parts(self) -> list[LayerState]:
@@ -82,27 +88,8 @@ class LayerState:
     @property
     def nbytes(self) -> int:
         """Bytes of all that is kept."""
-        arrays: list[NDArray[Any]] = [self.constant, *self.others]
-        arrays += [] if self.membrane is None else [self.membrane]
-        arrays += [] if self.synaptic is None else [self.synaptic]
-        arrays += [] if self.awake is None else [self.awake]
-        return sum(array.nbytes for array in arrays) + sum(part.nbytes for part in self.summands)
-
-    def allocate(self, carries: bool) -> None:
-        """Make room for what is carried on, where `carries`."""
-        _, height, width = self.layer.outgoing
-        size = height * width * self.layer.padded_channels
-        if carries and self.layer.neurons is not None:
-            self.membrane, *others = (aligned_empty(size) for _ in range(self.layer.variables))
-            self.others = tuple(others)
-
-    def inject(self) -> None:
-        """Make room for the analog input's current, which each band computes in the first group of steps."""
-        for part in self.parts:
-            if part.layer.injects and not part.constant_stride:
-                _, height, width = part.layer.outgoing
-                part.constant_stride = part.layer.padded_channels
-                part.constant = aligned_empty(height * width * part.layer.padded_channels)
+        arrays: list[Any] = [self.constant, *self.arrays, self.synaptic, self.awake, *self.summands]
+        return sum(each.nbytes for each in arrays if each is not None)
 
     def begin(self) -> None:
         """Forget what has been run."""
@@ -117,27 +104,16 @@ class LayerState:
         elif self.membrane is not None:
             if self.layer.stepper is None:
                 self.membrane.reshape(-1, self.layer.padded_channels)[:] = self.layer.initial
-            elif self.layer.rest is not None:
-                self._lay_to_rest(self.layer.rest)
+            elif self.layer.rest is not None:  # in which neurons may be left
+                for array, state in zip(self.arrays, self.layer.rest, strict=True):
+                    array.reshape(-1, self.layer.padded_channels)[:] = state
+                self.fresh = False
             else:
                 self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
         if self.awake is not None:
-            self.awake[:] = self._awake_at_first
-
-    def _lay_to_rest(self, rest: tuple[NDArray[np.float32], ...]) -> None:
-        """Put a registered model's neurons into their state before the first step, in which they may be left."""
-        for array, state in zip(self.arrays, rest, strict=True):
-            array.reshape(-1, self.layer.padded_channels)[:] = state
-        self.fresh = False
-
-    @property
-    def _awake_at_first(self) -> bool | NDArray[np.bool_]:
-        """Which pixels' neurons, or whether all, may fire or change at the first step though nothing arrives."""
-        if self.layer.neurons is None:
-            return False
-        if self.layer.stepper is not None:
-            return self.layer.rest is None
-        return awake_in(self.layer, [self.layer.initial[None]])
+            ladder = self.layer.neurons is not None and self.layer.stepper is None
+            at_first = self.layer.neurons is not None and self.layer.rest is None
+            self.awake[:] = _awake_in(self.layer, [self.layer.initial[None]]) if ladder else at_first
 
     def show_new(self) -> None:
         """Note that the analog input is another one from now on."""
@@ -149,12 +125,6 @@ class LayerState:
         self.done += steps
         for each in (self, *self.parts):
             each.fresh, each.injected = False, True
-
-    @property
-    def arrays(self) -> tuple[NDArray[np.float32], ...]:
-        """(H * W * padded channels,), each variable of the neurons, the potential first."""
-        assert self.membrane is not None
-        return self.membrane, *self.others
 
     @property
     def variables(self) -> NDArray[np.float32]:
@@ -170,7 +140,7 @@ class LayerState:
             array.reshape(height, width, -1)[..., :channels] = value.transpose(1, 2, 0)
         self.fresh = False
         if self.awake is not None:
-            self.awake[:] = awake_in(self.layer, [array.reshape(height * width, -1) for array in self.arrays])
+            self.awake[:] = _awake_in(self.layer, [array.reshape(height * width, -1) for array in self.arrays])
 
     def watch(self) -> None:
         """RangeError where a potential or the readout has left the range of float32.
@@ -182,3 +152,34 @@ class LayerState:
                 raise beyond(self.layer.name, "the readout")
         elif self.membrane is not None and not all_finite(self.membrane):
             raise beyond(self.layer.name, "a membrane potential")
+
+
+def _awake_in(layer: Layer, variables: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
+    """(pixels,) where a neuron of a layer that leaves some out may not be at rest.
+
+    `variables` are those of a neuron, each (pixels, padded channels). Where else than in its `rest` a registered model
+    that is event-driven rests, a step alone tells.
+    """
+    own = [each[:, : layer.outgoing[0]] for each in variables]
+    if layer.event_driven and layer.stepper is None:
+        return _wakes(layer, own[0])
+    if layer.rest is None:
+        return np.ones(len(own[0]), np.bool_)
+    return _is_away(own, [each[:, : layer.outgoing[0]] for each in layer.rest])
+
+
+def _is_away(variables: Sequence[NDArray[np.float32]], rest: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
+    """(pixels,) where a bit of a neuron's state is another one than at rest."""
+    away = np.zeros(len(variables[0]), np.bool_)
+    for each, of_rest in zip(variables, rest, strict=True):
+        away |= (each.view(np.uint32) != of_rest.view(np.uint32)).any(axis=1)
+    return away
+
+
+def _wakes(layer: Layer, potentials: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(pixels,) where a ladder without leak fires without a current, or is a zero of which that changes the sign."""
+    assert layer.neurons is not None
+    assert isinstance(layer.neurons.model, LadderModel)
+    negative_zeros = (potentials == 0) & np.signbit(potentials)
+    lowest = layer.neurons.model.firing_constants().compare.min()
+    return np.asarray(((potentials > lowest) | negative_zeros).any(axis=1))

@@ -7,6 +7,8 @@ written to once is not fetched again: fresh memory would cost more than writing 
 from __future__ import annotations
 
 import functools
+from bisect import insort
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -17,10 +19,13 @@ from ...binding import Layer
 from ...events import EventQueue, channel_type, level_type, mask_bytes
 from ...kernels.entries import host_compresses, lanes_token
 from ...kernels.processor import host_lanes
-from ...memory import CACHE_LINE, IdleMemory, Shelf, aligned_bytes, called_by_clear_caches
+from ...memory import CACHE_LINE, IdleMemory, Shelf, aligned_bytes
 
 MOST_BYTES = 1 << 27
 """A layer that may need more than this for its events gets no such room: what a band needs is then measured first."""
+
+MOST_SHARED_BYTES = 1 << 29
+"""A program whose events may need more than this shares no block: room for them is then taken as it is needed."""
 
 _GAP = 128
 """Entries between the bands: kernels may write a vector more than there are, and threads share no cache line."""
@@ -28,8 +33,6 @@ _GAP = 128
 IDLE = IdleMemory(1 << 28)
 _blocks: Shelf[NDArray[np.uint8]] = Shelf(IDLE)
 """Idle memory of all layers."""
-
-called_by_clear_caches(IDLE.clear)
 
 _COMPRESSES, VECTOR_BYTES = host_compresses(), 64
 
@@ -42,6 +45,10 @@ def compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | 
     widest = max(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))
     lanes = VECTOR_BYTES // widest
     return lanes_token(lanes if padded % lanes == 0 else host_lanes())
+
+
+Arrays = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]], NDArray[np.uint8]]
+"""Start, channels and levels of a queue, and its masks, flat: see `EventQueue`."""
 
 
 class QueueMemory:
@@ -64,10 +71,8 @@ class QueueMemory:
         edges = list(accumulate(map(_whole_lines, sizes), initial=0))
         self._block = _taken(edges[-1]) if block is None else block
         parts = [self._block[begin : begin + size] for begin, size in zip(edges[:-1], sizes, strict=True)]
-        self.start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)
-        self.channels: NDArray[np.unsignedinteger[Any]] = parts[1].view(channel_type(channels))
-        self.levels: NDArray[np.unsignedinteger[Any]] = parts[2].view(level_type(steps))
-        self.masks: NDArray[np.uint8] = parts[3]
+        start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)
+        self.arrays: Arrays = start, parts[1].view(channel_type(channels)), parts[2].view(level_type(steps)), parts[3]
 
     def first_entries(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the entries of all bands begin, whose first rows are `rows`."""
@@ -77,9 +82,9 @@ class QueueMemory:
 
     def queue(self) -> EventQueue:
         """The events, once all bands have been written; shares the memory."""
-        _, height, width = self._shape
-        masks = self.masks.reshape(height, width, -1) if self.masks.size else None
-        return EventQueue(self._shape, self._steps, self.start, self.channels, self.levels, masks)
+        start, channels, levels, masks = self.arrays
+        known = masks.reshape(*self._shape[1:], -1) if masks.size else None
+        return EventQueue(self._shape, self._steps, start, channels, levels, known)
 
     def put_back(self) -> None:
         """Let the memory be used again; nobody may read the events any more."""
@@ -113,3 +118,41 @@ def _taken(size: int) -> NDArray[np.uint8]:
 
 def _whole_lines(size: int) -> int:
     return -(-size // CACHE_LINE) * CACHE_LINE
+
+
+def memory_places(
+    layers: Sequence[Layer], last_use: Mapping[str, int], steps: int, without: Collection[str]
+) -> tuple[dict[str, slice], int]:
+    """Where in a block of memory the events of layers go, by name, and the bytes of the block.
+
+    No room get readouts, those named in `without`, those that are too large, and all of them where the block would be.
+    """
+    given = [has_memory(layer, steps) and layer.name not in without for layer in layers]
+    sizes = [
+        block_bytes(layer, steps, layer.outgoing[1]) if has else 0 for layer, has in zip(layers, given, strict=True)
+    ]
+    lasts = [last_use.get(layer.name, index) for index, layer in enumerate(layers)]
+    places, total = places_in_block(sizes, lasts)
+    if total > MOST_SHARED_BYTES:
+        return {}, 0
+    every = zip(layers, places, sizes, strict=True)
+    return {layer.name: slice(place, place + size) for layer, place, size in every if size}, total
+
+
+def places_in_block(sizes: list[int], lasts: list[int]) -> tuple[list[int], int]:
+    """Where parts of a block of memory begin, and the size of the block.
+
+    The i-th part is written at time i and read until the time lasts[i]; its place may then be taken by another.
+    """
+    places: list[int] = []
+    living: list[tuple[int, int, int]] = []  # begin, end and last reader of each part, in the order of their places
+    for index, size in enumerate(sizes):
+        living = [part for part in living if part[2] >= index]
+        place = 0
+        for begin, end, _ in living:
+            if place + size <= begin:
+                break
+            place = max(place, end)
+        insort(living, (place, place + size, lasts[index]))
+        places.append(place)
+    return places, max((place + size for place, size in zip(places, sizes, strict=True)), default=0)

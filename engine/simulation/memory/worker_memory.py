@@ -9,8 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...kernels.arguments import Entries, QuantaEntries
 from ...kernels.bound_call import PhaseKernel
-from .scratch import Scratch
+from ...kernels.decode import MOST_CHUNKS
+from ...kernels.entries import CHUNK
+from ...kernels.increment_arguments import ChangeEntries
+from ...memory import aligned_bytes
 
 
 class Phase(NamedTuple):
@@ -24,6 +28,42 @@ class Phase(NamedTuple):
         if isinstance(self.function, PhaseKernel):
             return self.function.bound(self.arguments)
         return lambda band: self.function(band, *self.arguments)
+
+
+class Scratch:
+    """A worker's arrays, which grow as needed; they begin at a cache line, or tiles would straddle two."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[str, type[np.generic]], NDArray[Any]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self._arrays.values())
+
+    def array(self, name: str, size: int, dtype: type[np.generic] = np.float32) -> NDArray[Any]:
+        """(size,) of some type: the memory of all that has asked for this name and type, not initialised."""
+        array = self._arrays.get((name, dtype))
+        if array is None or array.size < size:
+            array = self._arrays[name, dtype] = aligned_bytes(size * np.dtype(dtype).itemsize).view(dtype)
+        return array[:size]
+
+    def entries(self, width: int, rows: int, size: int, steps: int) -> Entries:
+        """Room for `size` entries of some rows, see engine/kernels/decode.py."""
+        size += MOST_CHUNKS * CHUNK
+        keys, values = self.array("keys", size, np.int32), self.array("values", size * steps)
+        return Entries(self.array("begins", width * (rows + 1), np.int32), keys, values)
+
+    def quanta_entries(self, width: int, rows: int, size: int, steps: int) -> QuantaEntries:
+        """The same with levels in quanta, see decode_quanta.py."""
+        size += CHUNK
+        keys, quanta = self.array("keys", size, np.int32), self.array("quanta", size * steps, np.uint8)
+        return QuantaEntries(self.array("begins", width * (rows + 1), np.int32), keys, quanta, size)
+
+    def change_entries(self, width: int, rows: int, size: int) -> ChangeEntries:
+        """The same for changes of a single step."""
+        begins, keys, quanta, _ = self.quanta_entries(width, rows, size, 1)
+        return ChangeEntries(begins, keys, quanta.view(np.int8), 0, self.array("totals", width * (rows + 1), np.int32))
 
 
 @dataclass(eq=False)

@@ -54,7 +54,7 @@ class TileSchedule:
 
     def __iter__(self) -> Iterator[TileStep]:
         layers = self.program.layers
-        pictures = [node.name for node in self.program.network.inputs]
+        pictures = self.program.inputs
         self._done = dict.fromkeys([*pictures, *(layer.name for layer in layers)], 0)
         self._counted = {layer.name: (0,) * len(layer.parts) for layer in layers}
         self._readers = defaultdict(list)

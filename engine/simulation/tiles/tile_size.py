@@ -28,13 +28,12 @@ def choose_tile(program: Program, height: int, steps: int, memory: int = MEMORY)
     """
     # Untiled, all layers run a group of steps before the next one: events of one, potentials of all layers.
     groups = list(step_groups(steps))
-    carried = _carried_bytes(program) if len(groups) > 1 else 0
-    if _most_bytes(program, groups[0]) + carried <= memory:
-        return height
+    layers = [layer for layer in program.layers if layer.neurons is not None] if len(groups) > 1 else []
+    carried = sum(4 * layer.variables * layer.padded_channels * math.prod(layer.outgoing[1:]) for layer in layers)
     whole = peak_bytes(program, height, groups[0], height) + carried
     if whole <= memory:
         return height
-    least = min(height, program.network.size_multiple)
+    least = min(height, program.size_multiple)
     tile = max(-(-height // 2), least)
     needed = peak_bytes(program, height, steps, tile)
     while tile > least and needed > memory:
@@ -55,20 +54,6 @@ def needed_bytes(network: Network, height: int, width: int, steps: int) -> int:
     program = build_program(network, (network.input.channels, rows, columns), allowed_kernels("auto"))
     tile = choose_tile(program, rows, steps)
     return peak_bytes(program, rows, next(step_groups(steps)) if tile == rows else steps, tile)
-
-
-def _carried_bytes(program: Program) -> int:
-    """Bytes of the potentials of all layers."""
-    layers = (layer for layer in program.layers if layer.neurons is not None)
-    return sum(4 * layer.variables * layer.padded_channels * math.prod(layer.outgoing[1:]) for layer in layers)
-
-
-def _most_bytes(program: Program, steps: int) -> int:
-    """Bytes that all layers would take at once, joined ones included: more than `peak_bytes`, and found sooner."""
-    groups = list(step_groups(steps))
-    heights = [(layer, layer.outgoing[1]) for layer in program.layers]
-    kept = sum(height * _row_bytes(layer, groups) for layer, height in heights)
-    return 2 * kept + max(height * _work_bytes(layer, groups) for layer, height in heights)
 
 
 def peak_bytes(program: Program, height: int, steps: int, tile: int) -> int:

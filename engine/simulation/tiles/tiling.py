@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from ...binding import Layer, Program
+import numpy as np
+
+from ...binding import Layer
 from ...binding.bounds import is_watched
-from ...binding.layer import NOTHING_READ
+from ...binding.layer import NOTHING_READ, Source
 from ...binding.window import RowRange
-from ...events import EventQueue, silent_queue, step_groups
+from ...events import EventQueue, joined_rows, silent_queue, step_groups
 from ...float32 import largest_size
 from ...results.result import Result
 from ...results.run import Run
-from ...threads import WorkerThreads
 from ..bands.layer_run import LayerRun
-from ..currents import Inputs, inputs_of
+from ..currents import inputs_of
 from ..memory.layer_state import LayerState
-from .row_buffer import RowBuffer
 from .tile_schedule import TileSchedule, TileStep
 
 
+@dataclass(eq=False)
 class TiledRun(Run):
     """Simulation of one picture with `tile` of its rows at a time.
 
     Spikes, output and counts are those of `PictureRun`: no row is computed twice, and none lacks a neighbour.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        picture: NDArray[np.float32],
-        steps: int,
-        record: frozenset[str],
-        workers: WorkerThreads | None,
-        threads: int,
-        tile: int,
-    ) -> None:
-        super().__init__(program, steps, record, workers, threads, in_tiles=True)
-        self.picture = picture
-        self._by_pixel = picture.transpose(1, 2, 0)
-        largest = largest_size(picture)
-        self._watched = {layer.name for layer in program.layers if is_watched(layer, steps, largest)}
-        self._sizes = list(step_groups(steps))
-        self.tile = tile
-        self.buffers = {layer.name: RowBuffer() for layer in program.layers}
-        self.outputs = {
-            layer.name: np.empty(layer.outgoing, np.float32) for layer in program.layers if not layer.neurons
-        }
+    tile: int
+
+    in_tiles = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._by_pixel = self.picture.transpose(1, 2, 0)
+        layers, largest = self.program.layers, largest_size(self.picture)
+        self._watched = {layer.name for layer in layers if is_watched(layer, self.steps, largest)}
+        self._sizes = list(step_groups(self.steps))
+        self.buffers = {layer.name: RowBuffer() for layer in layers}
+        self.outputs = {layer.name: np.empty(layer.outgoing, np.float32) for layer in layers if not layer.neurons}
 
     def run(self) -> Result:
         """All layers of all tiles."""
@@ -59,8 +51,8 @@ class TiledRun(Run):
         """Some rows of one layer, over all steps."""
         layer = step.layer.rows_of(step.rows, step.counted)
         rows = slice(*step.rows)
-        state = LayerState(layer)
-        state.allocate(len(self._sizes) > 1 or self.recorder.wants("membrane") or layer.name in self._watched)
+        keeps = len(self._sizes) > 1 or self.recorder.wants("membrane") or layer.name in self._watched
+        state = LayerState(layer, keeps)
         state.begin()
         queues = self._run_groups(step, state, rows)
         if state.membrane is not None:
@@ -76,7 +68,6 @@ class TiledRun(Run):
     def _run_groups(self, step: TileStep, state: LayerState, rows: slice) -> list[EventQueue]:
         """All groups of steps; returns the events of each of them, none for the readout."""
         layer = state.layer
-        windows = [self._windows(*each) for each in zip(step.layer.parts, step.windows, strict=True)]
         pictures = [self._by_pixel[slice(*each.window.inputs)] for each in layer.parts if each.window is not None]
         for part, picture in zip(layer.parts, pictures, strict=True):
             if part.analog:
@@ -86,7 +77,13 @@ class TiledRun(Run):
         for group, size in enumerate(self._sizes):
             steps = slice(first, first + size)
             keeps = self.recorder.wants("readout") and layer.neurons is None
-            run = LayerRun(state, self._inputs(layer, windows, pictures, group), size, keeps, lasting=True)
+            inputs = [
+                inputs_of(
+                    part, [(source, self._queue(source, part, window, group)) for source in part.spiking], picture
+                )
+                for part, window, picture in zip(layer.parts, step.windows, pictures, strict=True)
+            ]
+            run = LayerRun(state, inputs, size, keeps, lasting=True)
             queue = run.run(self.workers, self.threads)
             if layer.name in self._watched:
                 state.watch()
@@ -101,28 +98,51 @@ class TiledRun(Run):
             first += size
         return queues
 
-    def _inputs(
-        self,
-        layer: Layer,
-        windows: list[dict[str, list[EventQueue]]],
-        pictures: list[NDArray[np.float32]],
-        group: int,
-    ) -> list[Inputs]:
-        """What each part of some rows reads in a group of steps, of its windows and of its rows of the picture."""
-        return [
-            inputs_of(part, [(s, events[s.name][group]) for s in part.spiking], picture)
-            for part, events, picture in zip(layer.parts, windows, pictures, strict=True)
-        ]
+    def _queue(self, source: Source, part: Layer, window: RowRange, group: int) -> EventQueue:
+        """What a source has emitted in a group of steps, of the rows that a part of a layer reads."""
+        if window == NOTHING_READ:
+            return silent_queue((source.channels, 1, part.incoming[2]), self._sizes[group])
+        return self.buffers[source.name].window(window, group)
 
-    def _windows(self, part: Layer, window: RowRange) -> dict[str, list[EventQueue]]:
-        """Events that a part of a layer reads, by source and group of steps."""
-        windows = {}
-        for source in part.spiking:
-            if window == NOTHING_READ:
-                windows[source.name] = [
-                    silent_queue((source.channels, 1, part.incoming[2]), size) for size in self._sizes
-                ]
-            else:
-                buffer = self.buffers[source.name]
-                windows[source.name] = [buffer.window(window, group) for group in range(len(self._sizes))]
-        return windows
+
+class _Piece(NamedTuple):
+    """The rows first ... last - 1 of a layer; one queue for each group of steps."""
+
+    first: int
+    last: int
+    queues: list[EventQueue]
+
+
+class RowBuffer:
+    """Events of one layer, by rows: appended at the end, dropped from the beginning."""
+
+    def __init__(self) -> None:
+        self._pieces: list[_Piece] = []
+
+    def append(self, rows: RowRange, queues: list[EventQueue]) -> None:
+        """Add the events of rows that follow those added before."""
+        self._pieces.append(_Piece(*rows, queues))
+
+    def drop(self, end: int) -> None:
+        """Forget the rows before `end`, as far as whole pieces consist of them."""
+        self._pieces = [piece for piece in self._pieces if piece.last > end]
+
+    def window(self, rows: RowRange, group: int) -> EventQueue:
+        """Events of some rows in one group of steps; shares memory where they lie in one piece."""
+        first, last = rows
+        parts = [
+            _cut(piece.queues[group], max(first - piece.first, 0), min(last, piece.last) - piece.first)
+            for piece in self._pieces
+            if piece.first < last and piece.last > first
+        ]
+        return joined_rows(parts)
+
+
+def _cut(queue: EventQueue, first: int, last: int) -> EventQueue:
+    """Rows of a queue; entries are shared, and what lies before and behind them is left out."""
+    start = queue.start[first:last]
+    begin, end = int(start[0, 0]), int(start[-1, -1])
+    channels, _, width = queue.shape
+    shape = (channels, last - first, width)
+    masks = None if queue.masks is None else queue.masks[first:last]
+    return EventQueue(shape, queue.steps, start - begin, queue.channels[begin:end], queue.levels[begin:end], masks)
