@@ -55,6 +55,39 @@ def test_golden_vectors_on_narrower_registers(processor, features, lanes, reposi
     assert (done.returncode, done.stderr) == (0, "")
 
 
+INCREMENTS = """
+import sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from still_camera import clip, network
+from spikeunet.engine import Stream, simulate
+from spikeunet.engine.kernels.processor import host_lanes
+from spikeunet.engine.testing.comparison import assert_same_operations
+
+assert host_lanes() == int(sys.argv[2]), host_lanes()
+stream = Stream(network(), threads=1, exact_increments=True)
+for picture in clip(0, 3):
+    found, expected = stream.push(picture), simulate(stream.network, picture, stream.steps, threads=1)
+    np.testing.assert_array_equal(found.output, expected.output)
+    assert_same_operations(found.operations, expected.operations)
+    assert stream.increments
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the processors named here are x86-64")
+@pytest.mark.parametrize(
+    ("processor", "features", "lanes"),
+    [("haswell", "+avx,+avx2,+fma,+sse4.2,+popcnt", 8), ("generic", "", 4)],
+    ids=["8 lanes", "4 lanes"],
+)
+def test_increments_on_narrower_registers(processor, features, lanes, repository, tmp_path):
+    command = [sys.executable, "-c", INCREMENTS, str(repository / "tests"), str(lanes)]
+    options = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features, "SPIKEUNET_CACHE": str(tmp_path)}
+    done = subprocess.run(command, env=os.environ | options, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 AVX2 = "+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2"
 AVX512 = f"{AVX2},+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
 

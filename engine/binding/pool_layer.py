@@ -23,8 +23,14 @@ class PoolLayer(Layer):
 
     @property
     def dense_kernels(self) -> str | None:
-        can = self.pooled_levels is not None and host_compresses() and self.padded_channels % POOL_CHANNELS == 0
-        return PLANES if self.spiking and can and PLANES in self.kernels else None
+        # Where processors do not compress vectors, means of planes are slower than those of events.
+        return PLANES if self.takes_planes and host_compresses() else None
+
+    @property
+    def takes_planes(self) -> bool:
+        """Whether means can be added up from planes of levels, in integers."""
+        whole = self.pooled_levels is not None and self.padded_channels % POOL_CHANNELS == 0
+        return self.spiking and whole and PLANES in self.kernels
 
     @lazy_property
     def pooled_levels(self) -> PooledLevels | None:

@@ -311,7 +311,7 @@ def check_layer(layer: Layer, channels: int) -> None:
         what = "is none of a convolution, linear layer or average pool with ladders of thresholds, without delays"
     elif layer.analog and any(source.channels != channels for source in layer.analog):
         what = "reads one of several inputs"
-    elif isinstance(layer, PoolLayer) and layer.dense_kernels is None:
+    elif isinstance(layer, PoolLayer) and not layer.takes_planes:
         what = "averages what is not added up in integers here"
     if what is not None:
         raise InputError(f"exact increments cannot be had: {layer.node.name!r} {what}; leave exact_increments out")

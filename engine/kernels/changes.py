@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from .band import output_rows
 from .bound_call import compiled_phase
 from .count import count_levels
-from .entries import CHUNK, _compressed, add_to_chunk
+from .entries import CHUNK, _compressed, add_to_chunk, host_compresses
 from .shared_counter import ENTRIES, TAKEN, add_shared
 from .vectors import _data, _load_vector, _offset, _splat, _store_vector, _vector
 
@@ -127,6 +127,25 @@ def _append_one_by_one(words, word, levels, kept, channels, changes, place, net)
 
 
 @numba.njit(inline="always")
+def _append_in_vectors(words, word, levels, kept, channels, changes, place, net):
+    """`keep_changed` of all channels of a pixel, where levels are quanta read backwards."""
+    if changes.shift < 0:
+        return _append_one_by_one(words, word, levels, kept, channels, changes, place, net)
+    arrays, total, first = (changes.channels, changes.pairs, changes.quanta), np.int64(0), place
+    for channel in range(0, channels, CHUNK):
+        count, more = keep_changed(
+            words, word + channel, levels, kept + channel, channel, channels, changes.shift, arrays, place, net
+        )
+        place += count
+        total += more
+    return place - first, total
+
+
+# Chosen here: where a processor cannot compress vectors, LLVM cannot even compile that it does, and ends the process.
+_append_of_pixel = _append_in_vectors if host_compresses() else _append_one_by_one
+
+
+@numba.njit(inline="always")
 def _within_byte(number):
     """The nearest number that a signed byte holds."""
     if number > 127:
@@ -167,23 +186,13 @@ def find_changes(band, bands, words, dirty, levels, changes, counters):
     rows = output_rows(band, bands)
     begin = bands.table[band].first_entry
     place, local, found = begin, 0, 0
-    arrays, net = (changes.channels, changes.pairs, changes.quanta), changes.net[changes.thread]
+    net = changes.net[changes.thread]
     for y in range(rows.first, rows.end):
         for x in range(dirty.shape[1]):
             if dirty[y, x]:
                 word, kept = local * rows.padded, (y * dirty.shape[1] + x) * rows.padded
-                first, total = place, 0
-                if changes.shift >= 0:
-                    for channel in range(0, rows.channels, CHUNK):
-                        count, more = keep_changed(
-                            words, word + channel, levels, kept + channel, channel, rows.channels, changes.shift,
-                            arrays, place, net,
-                        )  # fmt: skip
-                        place += count
-                        total += more
-                else:
-                    count, total = _append_one_by_one(words, word, levels, kept, rows.channels, changes, place, net)
-                    place += count
+                count, total = _append_of_pixel(words, word, levels, kept, rows.channels, changes, place, net)
+                first, place = place, place + count
                 found += place - first
                 if changes.splits:
                     place = _split(changes, first, place)

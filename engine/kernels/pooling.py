@@ -13,6 +13,7 @@ from .band import output_rows, plane_rows
 from .bound_call import compiled_phase
 from .firing import fire_pixel
 from .planes import PLANE_GAP
+from .processor import host_lanes
 from .sources import count_sources, source_at
 from .vectors import _data, _load_vector, _splat, _store_vector, _vector
 from .window_block import empty_block, next_pixel
@@ -22,7 +23,7 @@ from .window_block import empty_block, next_pixel
 # rows : OutputRows
 
 
-POOL_CHANNELS = 16
+POOL_CHANNELS = host_lanes()
 """Channels that `pool_planes` takes at once."""
 
 _index = np.uint64
