@@ -10,17 +10,19 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing import current_process, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
+from pickle import PicklingError
 from typing import Any
 
+from .errors import InputError
 from .kernels.held_back import signals_held_back
 from .threads import run_in_background
 
 CONTEXT = get_context("spawn")
 """Workers are started anew: a copy of a process with threads may wait for ever for a lock that a thread had."""
 
-GUARD = 'a script that asks for workers must be guarded by if __name__ == "__main__"'
+GUARD = 'a script that asks for workers must be guarded by if __name__ == "__main__", and be a file'
 _PATIENCE = 5.0
 """Seconds for an idle worker to end by itself."""
 
@@ -33,20 +35,45 @@ class WorkerProcess:
     serve : function of a Connection and `arguments`
         What the worker does, found by its name in a module; it ends where the connection does.
     arguments
-        Such as can be pickled, or shared arrays of `CONTEXT`.
+        Little that can be pickled, and shared arrays (shared_arrays.py). All else is for `give`: Python would wait for
+        ever for a process that ends before it has read more than fits into a pipe.
+
+    Raises
+    ------
+    InputError
+        If the process cannot be started.
     """
 
     def __init__(self, serve: Callable[..., None], *arguments: Any) -> None:
-        self.connection, theirs = CONTEXT.Pipe()
-        self._process = CONTEXT.Process(target=_begin, args=(serve, theirs, *arguments), daemon=True)
-        with _interrupts_held_back():
-            self._process.start()
+        if current_process().daemon:
+            raise InputError("a worker of another pool of processes can have none of its own; take no processes there")
+        self._parent = os.getpid()
+        with _refusals_in_words():
+            self.connection, theirs = CONTEXT.Pipe()
+            self._process = CONTEXT.Process(target=_begin, args=(serve, theirs, *arguments), daemon=True)
+            try:
+                with _interrupts_held_back():
+                    self._process.start()
+            except BaseException:
+                self.kill()  # Ctrl-C may have come when it was there already
+                raise
         theirs.close()  # so that the connection ends with the worker
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process started it, and not one that this one is a copy of."""
+        return self._parent == os.getpid()
+
     def give(self, message: Any) -> None:
-        """Send a worker something to do."""
-        with suppress(OSError):  # it died meanwhile, as reading from it will show
-            self.connection.send(message)
+        """Send a worker something to do; InputError where it cannot be pickled."""
+        try:
+            with suppress(OSError):  # it died meanwhile, as reading from it will show
+                self.connection.send(message)
+        except (PicklingError, AttributeError, TypeError) as error:
+            raise InputError(
+                f"a worker process cannot be given what it works at ({error}); let layers and neuron models of your "
+                "own stand in a module, outside of functions"
+            ) from None
 
     @property
     def status(self) -> int:
@@ -67,9 +94,9 @@ class WorkerProcess:
     def kill(self) -> None:
         """End the worker, whatever it is at."""
         self.connection.close()
-        if self._process.is_alive():
+        if self.is_ours and self._process.pid is not None:
             self._process.kill()
-        self._process.join()
+            self._process.join()
 
 
 def _begin(serve: Callable[..., None], connection: Connection, *arguments: Any) -> None:
@@ -107,3 +134,15 @@ def _interrupts_held_back() -> Iterator[None]:
             yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _refusals_in_words() -> Iterator[None]:
+    """InputError for what keeps a process from being started."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"a worker process cannot be started ({error.strerror or error}); take fewer, or raise the limits (ulimit "
+            "-u, ulimit -n)"
+        ) from None

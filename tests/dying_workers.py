@@ -49,6 +49,7 @@ def _warns(task):
 
 def train_with_an_error(connection, *_arguments):
     """As a worker of a training, with an error that nobody expects."""
+    connection.recv()  # the network
     connection.send({})
     name, work = connection.recv()
     connection.send(share_processes._attempt(_find, (name, work)))

@@ -38,6 +38,12 @@ QUICK: dict[str, dict[str, Callable[[str], bool]]] = {
         "test_layers_are_charged_where_their_input_is_positive": _only(),
         "test_one_thread_and_several_give_the_same_numbers": _only(),
     },
+    "test_finetune_processes.py": {
+        "test_gradients_are_as_fine_as_parameters_wherever_they_come_from": _only("1"),
+        "test_a_copy_of_a_trainer_has_processes_of_its_own": _only(),
+        "test_memory_is_given_back_with_the_processes": _only(),
+        "test_a_forked_copy_leaves_the_processes_alone": _only(),
+    },
     "test_finetune_residual.py": {"test_both_methods_put_out_what_the_engine_does": _only()},
     "test_finetune_shares.py": {
         "test_processes_and_threads_find_the_same_numbers": _only("2-flow"),

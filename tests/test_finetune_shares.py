@@ -17,7 +17,7 @@ import pytest
 from small_denoiser import small_denoiser
 from test_finetune_training import batches, network, pictures
 
-from spikeunet.engine import LeakyIntegrateAndFire, Neurons, load_model
+from spikeunet.engine import Conv2d, Input, LeakyIntegrateAndFire, Network, Neurons, Output, load_model
 from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import InputError, ModelFileError
 from spikeunet.engine.files.model_file import save_model
@@ -207,6 +207,7 @@ def test_a_checkpoint_from_before_there_were_shares_is_of_whole_batches(tmp_path
         (Settings(), 257, "processes must be at most 256"),
         (Settings(shares=2), 3, "3 processes need as many shares of a batch at least .got 2.; take fewer processes or"),
         (Settings(method="bptt", batch_norm=0.7), 2, "batch norms need the whole batch at a time; .* .got 2."),
+        (Settings(method="bptt", batch_norm=0.7), 1, "batch norms keep statistics .*; leave processes out .got 1."),
     ],
 )
 def test_numbers_of_processes_that_do_not_go(settings, processes, message):
@@ -279,8 +280,17 @@ def test_a_trainer_that_is_forgotten_takes_its_processes_along():
     assert not multiprocessing.active_children()
 
 
+def large_network():
+    """Of more numbers than fit into the pipe that Python writes to a process that starts."""
+    weights = [np.zeros(shape, np.float32) for shape in ((64, 1, 3, 3), (64, 64, 3, 3), (1, 64, 3, 3))]
+    nodes = [Input("input")]
+    for number, weight in enumerate(weights):
+        nodes += [Conv2d(f"conv{number}", nodes[-1].name, weight, padding=1), Neurons(f"relu{number}", f"conv{number}")]
+    return Network([*nodes[:-1], Output("output", nodes[-2].name)])
+
+
 def test_a_script_that_is_not_guarded_is_told_so(tmp_path):
-    save_model(network(), tmp_path / "model.npz")
+    save_model(large_network(), tmp_path / "model.npz")
     script = """
         import numpy as np
         from spikeunet.engine import load_model

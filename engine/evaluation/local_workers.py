@@ -49,7 +49,8 @@ class _Pool:
         """Start as many workers as have something to do."""
         starting = sum(worker.task is None for worker in self.workers.values())
         missing = min(self._count - len(self.workers), len(self.waiting) - starting)
-        for worker in [_Worker() for _ in range(missing)]:
+        for _ in range(missing):
+            worker = _Worker()
             self.workers[worker.connection] = worker
 
     def advance(self, worker: _Worker) -> Iterator[Outcome]:

@@ -74,7 +74,9 @@ class Runner:
 
         def gradients(gradient: Array) -> Gradients:
             weight = settings.penalty * share
-            return back(gradient, penalty.gradients(weight, accumulated(), settings.steps) if weight else {})
+            found = back(gradient, penalty.gradients(weight, accumulated(), settings.steps) if weight else {})
+            # As fine as the parameters, whatever examples are in: those of other processes come back so, too.
+            return {name: array.astype(np.float32, copy=False) for name, array in found.items()}
 
         return Run(output, accumulates, lambda: share * penalty.value(accumulated(), settings.steps), gradients)
 

@@ -6,7 +6,6 @@ them see; shares, outputs and their gradients travel through connections.
 
 from __future__ import annotations
 
-import ctypes
 import traceback
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 
 from ...errors import InputError, SpikeunetError
 from ...graph import Network
+from ...shared_arrays import SharedArray
 from ...threads import available_processors, on_threads, slices, using_threads
-from ...worker_processes import CONTEXT, GUARD, WorkerProcess
+from ...worker_processes import GUARD, WorkerProcess
 from .network_arrays import NetworkArrays
 from .runs import Gradients, Run, Runner, numbers_may_leave_their_range
 from .settings import Settings
@@ -27,6 +27,9 @@ from .shares import Finding, added_in_order, divided, finding_of, joined_run
 
 Array = NDArray[Any]
 _NEVER_THERE = f"worker processes end before they begin, {{}}; {GUARD}"
+_UNKNOWN = (
+    "a worker process does not know what is trained ({}); let layers and neuron models of your own stand in a module"
+)
 _LOST = "a worker process of the training ended, {}; where memory ran out, take fewer processes or smaller batches"
 
 
@@ -46,7 +49,7 @@ class ShareProcesses:
     Raises
     ------
     InputError
-        If a number is out of range.
+        If a number is out of range, or batch norms are trained.
     """
 
     def __init__(self, network: Network, settings: Settings, processes: int, threads: int | None = None) -> None:
@@ -55,13 +58,21 @@ class ShareProcesses:
                 f"{processes} processes need as many shares of a batch at least (got {settings.shares}); take fewer "
                 "processes or more shares"
             )
+        if settings.batch_norm is not None:
+            raise InputError(
+                f"batch norms keep statistics in the process that trains; leave processes out (got {processes})"
+            )
+        self._made_of = network, settings, processes, threads
         self._start = (network, settings, threads or max(1, available_processors() // processes))
         self._arrays = NetworkArrays(network, settings.initial)
         self._processes = processes
         self._workers: list[WorkerProcess] = []
         self._end = weakref.finalize(self, _kill, self._workers)
-        self._numbers = np.empty(0, np.float32)
-        self._gradients = np.empty((0, self._arrays.size), np.float32)
+        self._without_memory()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy starts processes of its own."""
+        return ShareProcesses, self._made_of
 
     def run(self, network: Network, batch: Array) -> Run:
         """Run the shares of a batch (N, H, W, C) with the weights of `network`, which differs from the first in these.
@@ -72,7 +83,7 @@ class ShareProcesses:
             If a process ends or cannot start.
         """
         shares = divided(batch, self._start[1].shares)
-        if len(shares) > len(self._gradients):
+        if len(shares) > len(self._gradients) or not all(worker.is_ours for worker in self._workers):
             self._restart(len(shares))
         self._arrays.write(self._arrays.arrays_of(network), self._numbers)
         findings = self._share_out("forward", [(share, len(share) / len(batch)) for share in shares])
@@ -93,17 +104,23 @@ class ShareProcesses:
     def close(self) -> None:
         """End the processes; the next run starts new ones."""
         _kill(self._workers)
-        self._gradients = self._gradients[:0]
+        self._without_memory()
+
+    def _without_memory(self) -> None:
+        self._numbers = np.empty(0, np.float32)
+        self._gradients = np.empty((0, self._arrays.size), np.float32)
 
     def _restart(self, shares: int) -> None:
         """Start processes with room for the gradients of so many shares."""
         self.close()
         size = self._arrays.size
-        memory = [CONTEXT.RawArray(ctypes.c_float, length) for length in (size, shares * size)]
-        self._numbers, self._gradients = _numbers_of(memory[0]), _numbers_of(memory[1]).reshape(shares, size)
+        memory = [SharedArray(length) for length in (size, shares * size)]
+        self._numbers, self._gradients = memory[0].numbers, memory[1].numbers.reshape(shares, size)
         try:
             for _ in range(min(self._processes, shares)):
-                self._workers.append(WorkerProcess(_serve, *self._start, *memory))
+                self._workers.append(WorkerProcess(_serve, *memory))
+            for worker in self._workers:
+                worker.give(self._start)
             for worker in self._workers:
                 self._answer(worker, _NEVER_THERE)
         except BaseException:
@@ -146,15 +163,14 @@ def _kill(workers: list[WorkerProcess]) -> None:
         workers.pop().kill()
 
 
-def _numbers_of(memory: Any) -> Array:
-    return np.frombuffer(memory, np.float32)
-
-
-def _serve(
-    connection: Connection, network: Network, settings: Settings, threads: int, numbers: Any, gradients: Any
-) -> None:
+def _serve(connection: Connection, numbers: SharedArray, gradients: SharedArray) -> None:
     """What a process does: run the shares that it is given, and go back through them."""
-    worker = _Worker(network, settings, _numbers_of(numbers), _numbers_of(gradients))
+    try:
+        network, settings, threads = connection.recv()
+    except (AttributeError, ImportError) as error:
+        connection.send(InputError(_UNKNOWN.format(error)))
+        return
+    worker = _Worker(network, settings, numbers.numbers, gradients.numbers)
     connection.send({})
     while True:
         name, work = connection.recv()

@@ -27,6 +27,7 @@ from .share_processes import ShareProcesses
 from .shares import run_shares
 from .teaching import TaughtBatches
 from .trainable import Trainable
+from .trainable_arrays import in_kernel_order
 
 Array = NDArray[Any]
 
@@ -119,6 +120,12 @@ class Trainer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Pickles keep no order of memory but two, and optimisers change arrays in that of `flat`."""
+        self.__dict__.update(state)
+        for arrays in (self.parameters, self.averages):
+            arrays.update({name: in_kernel_order(array) for name, array in arrays.items()})
 
     def close(self) -> None:
         """End the processes, where there are such; the next step would start new ones."""
