@@ -30,7 +30,7 @@ class PoolLayer(Layer):
     def takes_planes(self) -> bool:
         """Whether means can be added up from planes of levels, in integers."""
         whole = self.pooled_levels is not None and self.padded_channels % POOL_CHANNELS == 0
-        return self.spiking and whole and PLANES in self.kernels
+        return bool(self.spiking) and whole and PLANES in self.kernels
 
     @lazy_property
     def pooled_levels(self) -> PooledLevels | None:
