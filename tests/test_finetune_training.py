@@ -540,3 +540,49 @@ def test_validation_is_what_denoise_does():
         accumulates += done.result.total_accumulates
     assert found.psnr == pytest.approx(np.mean(scores))
     assert found.accumulates_per_pixel == pytest.approx(accumulates / (2 * 22 * 22))
+
+
+class Given:
+    """Batches of one example, whatever it is."""
+
+    def __init__(self, *example):
+        self.example = example
+
+    def draw(self, _generator):
+        return self.example
+
+
+NOISY = np.zeros((2, 16, 16, 1), np.float32)
+LABELS = np.zeros((2, 16, 16), np.int64)
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        ((NOISY.tolist(), NOISY), r"inputs of a batch must be a floating-point array, .* 1 channel\(s\) \(got list\)"),
+        ((NOISY.astype(np.uint8), NOISY), r"floating-point array, .* \(got 2x16x16x1 uint8\)"),
+        ((NOISY[0], NOISY), r"none of them 0 \(got 16x16x1 float32\)"),
+        ((NOISY[:0], NOISY), r"none of them 0 \(got 0x16x16x1 float32\)"),
+        ((NOISY.repeat(3, 3), NOISY), r"1 channel\(s\), none of them 0 \(got 2x16x16x3 float32\)"),
+        ((NOISY + np.float32(np.nan), NOISY), r"inputs of a batch must be finite \(got NaN or infinities\)"),
+        ((NOISY, 0.5), r"targets of a batch must be an array \(got float\)"),
+        ((NOISY, NOISY[:1]), r"the shape of the network's outputs, 2x16x16x1 \(got 1x16x16x1 float32\)"),
+        ((NOISY, LABELS[..., None]), r"targets of a batch must be floating-point numbers .* \(got 2x16x16x1 int64\)"),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused(example, message):
+    with pytest.raises(InputError, match=message):
+        Trainer(network(), Given(*example), Settings(steps=1)).step()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (LABELS[:1], r"labels of a batch must be whole numbers, 2x16x16 \(got 1x16x16 int64\)"),
+        (LABELS * 1.0, r"labels of a batch must be whole numbers, 2x16x16 \(got 2x16x16 float64\)"),
+        (LABELS + 1, r"labels of a batch must be below 1, the network's number of classes \(got 1\)"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(labels, message):
+    with pytest.raises(InputError, match=message):
+        Trainer(network(), Given(NOISY, labels), Settings(steps=1, loss="cross-entropy")).step()

@@ -30,7 +30,8 @@ _NEVER_THERE = f"worker processes end before they begin, {{}}; {GUARD}"
 _UNKNOWN = (
     "a worker process does not know what is trained ({}); let layers and neuron models of your own stand in a module"
 )
-_LOST = "a worker process of the training ended, {}; where memory ran out, take fewer processes or smaller batches"
+_FEWER = "take fewer processes or smaller batches"
+_LOST = f"a worker process of the training ended, {{}}; where memory ran out, {_FEWER}"
 
 
 class ShareProcesses:
@@ -205,8 +206,10 @@ def _attempt(work: Callable[[Any], Any], items: Any) -> Any:
     """What comes of some work, or the error that it raises, as another process can be told of it."""
     try:
         return work(items)
-    except (SpikeunetError, MemoryError) as error:
+    except SpikeunetError as error:
         return error
+    except MemoryError:
+        return InputError(f"memory ran out in a worker process of the training; {_FEWER}")
     except Exception as error:  # noqa: BLE001 - raised again where the work was wanted
         told = RuntimeError(f"{type(error).__name__} in a worker process of the training: {error}")
         told.add_note(traceback.format_exc())

@@ -19,6 +19,7 @@ from ...tasks.restorers import prediction_in
 from ...threads import using_threads
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .data import Batches
+from .examples import check_batch, check_target
 from .losses import OF_PICTURES, loss_named
 from .optimizers import clip_factor, decay_weights, gradient_norm, optimizer_named, update_averages
 from .runs import Run, Runner, numbers_may_leave_their_range
@@ -166,7 +167,7 @@ class Trainer:
         Raises
         ------
         InputError
-            If the loss or the gradients are no longer finite.
+            If the loss or the gradients are no longer finite, or the batch's arrays do not fit the network.
         """
         with using_threads(self.threads):
             return self._step()
@@ -196,6 +197,7 @@ class Trainer:
 
     def _back(self, batch: Array, target: Array) -> tuple[Run, float, dict[str, Array]]:
         """Run forward, compare, and go back to the parameters."""
+        check_batch(batch, self.trainable.source.input.channels)
         network = self.trainable.network(self.parameters)
         try:
             run = self._run(network, batch)
@@ -220,6 +222,7 @@ class Trainer:
 
     def _compared(self, output: Array, target: Array, batch: Array) -> tuple[float, Array]:
         """Loss, and its gradient by the output; of pictures of what the network leaves where it puts out noise."""
+        check_target(self.settings.loss, target, output)
         if self.settings.loss not in OF_PICTURES or prediction_in(self.trainable.source.metadata) == "picture":
             return self._loss(output, target)
         loss, gradient = self._loss(batch - output, batch - target)
