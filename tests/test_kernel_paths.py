@@ -76,6 +76,8 @@ def picture():
 )
 def test_windows_and_vectors(accumulators, steps, picture, monkeypatch):
     """Fewer registers: a window of one pixel, blocks of fewer vectors."""
+    if steps == accumulators and window_block.host_accumulators() < 2 * steps:
+        pytest.skip("with this processor's registers blocks are one vector of one pixel already")
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
     program = build_program(network(), picture.shape)
     tokens = [layer.token(steps) for layer in program.layers]

@@ -27,6 +27,7 @@ from spikeunet.engine import (
     Output,
     forward,
 )
+from spikeunet.engine.kernels.dot import host_dots
 
 pytestmark = [
     pytest.mark.slow,
@@ -214,7 +215,8 @@ def test_artificial_network_in_8_bits(onnx_packages):
     expected, _ = forward(network, picture())
     gaps = Int8Ann(network, 1).run(picture()) - expected
     error = np.sqrt(np.mean(gaps**2)) / np.sqrt(np.mean(expected**2))
-    assert 1e-4 < error < 0.05
+    # Without VNNI ONNX Runtime adds pairs of products in 16 bits, which overflow now and then.
+    assert 1e-4 < error < (0.05 if "vnni" in host_dots() else 0.1)
 
 
 @pytest.mark.parametrize(("precision", "least", "most"), [("f32", 0, 1e-5), ("bf16", 0, 0.05), ("int8", 1e-4, 0.05)])
