@@ -19,8 +19,10 @@ from spikeunet.engine import (
     AvgPool2d,
     BurstNeuron,
     Conv2d,
+    Events,
     Input,
     IntegrateAndFire,
+    Linear,
     MultiThreshold,
     Network,
     NeuronError,
@@ -435,6 +437,12 @@ def test_a_level_out_of_range_in_a_run(level, shown):
     for threads in (1, 2):
         with pytest.raises(NeuronError, match=rf"the step returned level {shown}, and levels\(\) has 0 to 1"):
             alone(model(), [1, 100, 3], 8, threads=threads)
+    # And where samples are run side by side.
+    first, last = np.array([[100], [1]], np.float32), np.ones((1, 2), np.float32)
+    nodes = [Linear("in", "input", first), Neurons("neurons", "in", model()), Linear("last", "neurons", last)]
+    nodes = [Input("input", 1, Events()), *nodes, Output("output", "last")]
+    with pytest.raises(NeuronError, match=rf"the step returned level {shown}, and levels\(\) has 0 to 1"):
+        simulate(Network(nodes), np.ones((8, 3, 1, 1, 1), np.uint8), time_axis=0)
 
 
 def test_unregistered_models_are_refused():

@@ -124,3 +124,39 @@ def test_integers_on_other_processors(processor, features, dots, repository, tmp
     command = [sys.executable, "-c", INTEGERS, str(repository / "tests"), dots]
     done = subprocess.run(command, env=os.environ | options, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+SAMPLES = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import pytest
+import test_samples as samples
+from spikeunet.engine.kernels.dot import host_binary_dot
+from spikeunet.engine import simulate
+
+assert str(host_binary_dot()) == sys.argv[2], host_binary_dot()
+for network in (samples.feed_forward, samples.recurrent):
+    made = network(True)
+    for share in (0.03, 0.9):
+        given = samples.spikes(5, share)
+        found, expected = (
+            simulate(made, given, time_axis=0, record=samples.RECORD, **kernels)
+            for kernels in ({}, {"kernels": samples.EVERY_KERNEL})
+        )
+        samples.check_equal(found, expected)
+        used = {name for names in found.kernels.values() for name in names}
+        expected = sys.argv[2] if share > 0.5 and sys.argv[2] != "None" else "event-integers"
+        assert expected in used <= {"events", "event-integers", sys.argv[2]}, (share, used)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the processors named here are x86-64")
+@pytest.mark.parametrize(
+    ("processor", "features", "products"), [("haswell", AVX2, "avx2"), ("generic", "", "None")], ids=["AVX2", "SSE2"]
+)
+def test_samples_on_narrower_registers(processor, features, products, repository, tmp_path):
+    options = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features, "SPIKEUNET_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", SAMPLES, str(repository / "tests"), products]
+    done = subprocess.run(command, env=os.environ | options, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

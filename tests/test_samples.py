@@ -27,7 +27,7 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding import build_program
-from spikeunet.engine.kernels.dot import host_dots
+from spikeunet.engine.kernels.dot import host_binary_dot
 from spikeunet.engine.samples import plan as plans
 from spikeunet.engine.samples import run as sample_run
 from spikeunet.engine.samples.plan import sample_plan
@@ -119,20 +119,42 @@ def test_a_batch_side_by_side_is_what_its_pictures_are(network, dyadic, monkeypa
     check_equal(found, expected)
     assert found.spikes["input"].any()
     assert 0 < found.density < 1
-    vnni = {"vnni"} if dyadic and "vnni" in host_dots() else set()
-    assert vnni <= {name for names in found.kernels.values() for name in names}
+    used = {name for names in found.kernels.values() for name in names}
+    assert used & {"event-integers", host_binary_dot()} if dyadic else used == {"events"}
 
 
-@pytest.mark.skipif("vnni" not in host_dots(), reason="products of bytes need AVX-512 VNNI")
+@pytest.mark.skipif(host_binary_dot() is None, reason="products of bytes need AVX2")
 def test_what_comes_back_is_multiplied_where_many_fire_and_walked_where_few_do(monkeypatch):
-    made, given = recurrent(True), spikes(5, 0.2)
+    made, given, kind = recurrent(True), spikes(5, 0.2), host_binary_dot()
     given[20:] = 0
+    monkeypatch.setitem(plans.SHARES_OF_RETURNING, kind, 0.03)
     found = simulate(made, given, time_axis=0, record=RECORD)
-    assert set(found.kernels["hidden"]) >= {"vnni", "event-integers"}
+    assert set(found.kernels["hidden"]) >= {kind, "event-integers"}
     check_equal(found, simulate(made, given, time_axis=0, record=RECORD, kernels=EVERY_KERNEL))
     for share in (0.0, 2.0):  # always, and never
-        monkeypatch.setattr(plans, "SHARE_OF_RETURNING", share)
+        monkeypatch.setitem(plans.SHARES_OF_RETURNING, kind, share)
         check_equal(simulate(made, given, time_axis=0, record=RECORD), found)
+
+
+@pytest.mark.parametrize("share", [0.0, 2.0], ids=["products of all bytes", "from event to event"])
+@pytest.mark.parametrize("inputs", [35, 1024], ids=["few inputs", "more than lanes of 16 bits add up"])
+def test_sums_of_the_largest_weights_are_exact(inputs, share, monkeypatch):
+    """Weights of one sign at the limits of a byte, all of them met at once."""
+    monkeypatch.setattr(plans, "_SHARES_THAT_PAY", dict.fromkeys(plans._SHARES_THAT_PAY, share))
+    levels = np.random.default_rng(0).choice(np.float32([-128, 127]), 160)
+    hidden = np.full((160, inputs), 1.0, np.float32) * levels[:, None]
+    last = np.full((3, 160), 1.0, np.float32)
+    made = layers_of(
+        Linear("in", "input", hidden),
+        Neurons("first", "in", NEURONS),
+        Linear("last", "first", last),
+        inputs=Input("input", inputs, Events()),
+    )
+    given = np.ones((4, 3, inputs, 1, 1), np.float32)
+    given[1, 1, ::3] = 0
+    found = simulate(made, given, time_axis=0, record=RECORD)
+    assert found.kernels["first"] == ("event-integers" if share else host_binary_dot() or "event-integers",)
+    check_equal(found, simulate(made, given, time_axis=0, record=RECORD, kernels=EVERY_KERNEL))
 
 
 def test_steps_are_run_in_pieces_of_one_length(monkeypatch):

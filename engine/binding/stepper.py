@@ -78,7 +78,7 @@ class Stepper:
     def run_samples(
         self,
         currents: NDArray[np.float32],
-        back: tuple[NDArray[Any], NDArray[np.float32], tuple[NDArray[Any], ...]],
+        back: tuple[NDArray[Any], NDArray[np.float32], tuple[Any, ...]],
         integers: tuple[NDArray[np.float32] | None, tuple[Any, ...] | None],
         rows: tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint8]],
         shape: tuple[int, int, int, int],

@@ -11,8 +11,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .compilation import compiled_bare
-from .dot import CHUNK_BYTES, HALF, LANES, multiply_quad, store_sums, zero_sums
+from .byte_rows import active_channels, add_up_row
+from .compilation import compiled_bare, inlined
+from .dot import CHUNK_BYTES, CHUNK_LEVELS, HALF, LANES, MOST_CHUNKS, add_sums, multiply_quad, pixels_at_once, zero_sums
 
 ROWS_AT_ONCE = HALF
 """Rows whose products are added up at the same time: as many have to lie in memory behind the first one."""
@@ -119,23 +120,6 @@ def events_in(words):
 
 
 @numba.njit(inline="always")
-def active_channels(words, active):
-    """Write the numbers of the channels that have an event to `active`; how many there are.
-
-    words : uint64, a row; a byte is 0 or 1, and 0 behind the last channel
-    """
-    count = np.int64(0)
-    for number in range(words.size):
-        word = words[number]
-        if word != 0:
-            for byte in range(8):
-                active[count] = 8 * number + byte
-                count += np.int64(word & np.uint64(1))
-                word >>= np.uint64(8)
-    return count
-
-
-@numba.njit(inline="always")
 def walk_row(words, weights, bias, active, current):
     """Current of a row: the bias and the weights that its events meet, in the order of the channels."""
     for target in range(current.size):
@@ -152,27 +136,19 @@ def walk_row(words, weights, bias, active, current):
             current[target] += line[target]
 
 
-@numba.njit(inline="always")
-def walk_integers(words, weights, bias, scale, active, sums, current):
+@inlined
+def walk_integers(words, weights, bias, scale, scratch, adds, target):
     """The same where weights are integers, int8, times a power of two of each output: a quarter of the memory is read.
 
     scale : float32, (padded outputs,)
-    sums : int32, (padded outputs,), overwritten
+    scratch : int32, of `walk_row`; int32, (padded outputs,), both overwritten; and a tuple, see `add_up_row`
+    adds : whether the current is added to what is in `target`
     """
-    sums[:] = 0
-    count = active_channels(words, active)
-    for place in range(0, count // 4 * 4, 4):
-        first, second = weights[active[place]], weights[active[place + 1]]
-        third, fourth = weights[active[place + 2]], weights[active[place + 3]]
-        for target in range(current.size):
-            two = np.int16(first[target]) + np.int16(second[target])
-            sums[target] += np.int32(np.int16(two + np.int16(third[target]) + np.int16(fourth[target])))
-    for place in range(count // 4 * 4, count):
-        line = weights[active[place]]
-        for target in range(current.size):
-            sums[target] += np.int32(line[target])
-    for target in range(current.size):
-        current[target] = bias[target] + np.float32(sums[target]) * scale[target]
+    active, sums, vectors = scratch
+    add_up_row(vectors, active, active_channels(words, active), weights, sums)
+    for output in range(target.size):
+        value = bias[output] + np.float32(sums[output]) * scale[output]
+        target[output] = target[output] + value if adds else value
 
 
 @compiled_bare
@@ -193,31 +169,43 @@ def walk_rows(words, first, weights, bias, adds, scratch, currents):
 
 
 @compiled_bare
-def multiply_rows(rows, first, token, quads, weights, scale, bias, adds, sums, currents):
+def walk_rows_of_integers(words, first, weights, scale, bias, adds, scratch, currents):
+    """The same where weights are integers, see `walk_integers`.
+
+    scratch : of `walk_integers`
+    """
+    for number in range(currents.shape[0]):
+        walk_integers(words[first + number], weights, bias, scale, scratch, adds, currents[number])
+
+
+@compiled_bare
+def multiply_rows(rows, first, token, chunks, weights, scale, bias, adds, sums, currents):
     """The same in integers, silent channels included.
 
     rows : uint8, flat; `first` is the first byte, the step from row to row `sums` says
     token : `dot_token`
-    quads : groups of four channels; bytes from row to row
+    chunks : of 64 bytes in a row; bytes from row to row
     weights : int8, flat, as `pack_integers` leaves them for one tap
     scale : float32, (padded outputs,), what sums are multiplied with
     sums : int32, for ROWS_AT_ONCE rows and a block of outputs, overwritten
     currents : float32, (rows, padded outputs)
     """
     vectors = len(token.vectors)
-    width, count = vectors * LANES, currents.shape[0]
-    groups, stride = quads
-    block_bytes = (groups + LANES - 1) // LANES * CHUNK_BYTES * vectors
+    width, count, at_once = vectors * LANES, currents.shape[0], pixels_at_once(token)
+    chunks, stride = chunks
     for block in range(currents.shape[1] // width):
-        base = block * block_bytes
-        for number in range(0, count, ROWS_AT_ONCE):
-            found = zero_sums(token)
+        base = block * chunks * CHUNK_BYTES * vectors
+        for number in range(0, count, at_once):
             place = first + number * stride
-            for quad in range(groups):
-                inside = quad // LANES * (vectors - 1) * CHUNK_BYTES
-                found = multiply_quad(found, rows, place + 4 * quad, stride, weights, base + 64 * quad + inside)
-            store_sums(found, sums, 0)
-            for row in range(min(ROWS_AT_ONCE, count - number)):
+            sums[: at_once * width] = 0
+            for begin in range(0, chunks, MOST_CHUNKS):
+                found = zero_sums(token)
+                for chunk in range(begin, min(begin + MOST_CHUNKS, chunks)):
+                    levels, weight = place + chunk * CHUNK_LEVELS, base + chunk * CHUNK_BYTES * vectors
+                    for quad in range(CHUNK_LEVELS // 4):
+                        found = multiply_quad(found, rows, levels + 4 * quad, stride, weights, weight + 64 * quad)
+                add_sums(found, sums, 0)
+            for row in range(min(at_once, count - number)):
                 target, begin = currents[number + row], block * width
                 for lane in range(width):
                     value = bias[begin + lane] + np.float32(sums[row * width + lane]) * scale[begin + lane]

@@ -16,9 +16,6 @@ from .samples import events_in, multiply_rows, put, walk_integers, walk_row
 from .step_inputs import of_neuron, of_pixel, of_step
 from .touched import RESTLESS
 
-_BEYOND = 2.0**128 - 2.0**103
-"""The smallest number that float32 rounds to infinity."""
-
 _INFINITE = np.float32(np.inf)
 
 _SMALLEST = 2.0**-126
@@ -49,20 +46,14 @@ def held(value):
 
 
 @numba.njit(error_model="numpy")
-def beyond(value):
-    """Whether a number is none that float32 rounds to a finite one: 0 or 1, uint8."""
-    return np.uint8(not abs(np.float64(value)) < _BEYOND)
-
-
-@numba.njit(error_model="numpy")
 def infinite(value):
-    """Whether a float32 number is not finite, likewise."""
+    """Whether a float32 number is not finite: 0 or 1, uint8."""
     return np.uint8(not abs(value) < _INFINITE)
 
 
 def any_beyond(values):
-    """Whether one of several numbers is none, likewise."""
-    return np.uint8(any(beyond(value) for value in values))
+    """Whether one of several numbers is none that float32 rounds to a finite one, likewise."""
+    return np.uint8(any(infinite(np.float32(held(value))) for value in values))
 
 
 def store(arrays, index, values):
@@ -107,8 +98,8 @@ def _any_changed(before, after):
 @overload(any_beyond, **_INLINED)
 def _any_beyond(values):
     if len(values) == 1:
-        return lambda values: beyond(values[0])
-    return lambda values: beyond(values[0]) | any_beyond(values[1:])
+        return lambda values: infinite(np.float32(held(values[0])))
+    return lambda values: infinite(np.float32(held(values[0]))) | any_beyond(values[1:])
 
 
 @overload(store, **_INLINED)
@@ -210,10 +201,10 @@ def step_samples(currents, back, scale, products, rows, shape, states, place, pa
 
     currents : float32, (steps * samples, padded channels); changed where something comes back
     back : of a connection of the population to itself that takes a step, weights, float32, (channels, padded), bias,
-        (padded,), and scratch memory: that of `walk_rows`, and int32, (padded,); no weights where there is none
+        (padded,), and scratch memory: of `walk_integers`, and that of `walk_rows`; no weights where there is none
     scale : None, or float32, (padded,), what weights that are int8 are multiplied with
-    products : None, or of such weights what `multiply_rows` takes: token, groups of four channels and bytes from row to
-        row, packed weights, and `sums`; and the share of bytes from which on that is faster
+    products : None, or of such weights what `multiply_rows` takes: token, chunks of a row and bytes from row to row,
+        packed weights, and `sums`; and the share of bytes from which on that is faster
     rows : uint8, ((1 + steps) * samples and more, bytes), the first `samples` ones what was fired before; receives the
         levels; the same memory as words, uint64, and flat
     shape : steps, samples, padded channels, channels
@@ -224,39 +215,44 @@ def step_samples(currents, back, scale, products, rows, shape, states, place, pa
     Returns what `step_band` does, and at how many steps what came back was multiplied.
     """
     steps, samples, padded, channels = shape
-    weights, bias, (active, returned, sums) = back
+    weights, bias, (scratch, returned) = back
     rows, words, flat = rows
     fresh, initial = place
-    highest, broken, multiplied = np.uint64(0), np.uint8(0), 0
+    highest, wide, broken, multiplied = np.uint8(0), np.uint64(0), np.uint8(0), 0
     if fresh:
         for neuron in range(samples * padded):
             store(states, neuron, initial)
-    for step in range(steps):
-        walks = weights.shape[0] > 0
+    hears_itself = weights.shape[0] > 0
+    walks = hears_itself
+    for turn in range(steps * samples):
+        # All steps of a sample while its state is at hand, or all samples of a step, which the next one hears.
+        step, sample = (turn // samples, turn % samples) if hears_itself else (turn % steps, turn // steps)
+        number = step * samples + sample
         # Numba compiles only the branches that the types of `scale` and `products` call for.
         if products is not None:
-            token, quads, packed, together, share = products
+            token, chunks, packed, together, share = products
             first, last = step * samples, (step + 1) * samples
-            if events_in(words[first:last]) >= share * (samples * rows.shape[1]):
-                place = first * rows.shape[1]
-                multiply_rows(flat, place, token, quads, packed, scale, bias, True, together, currents[first:last])
-                walks = False
-                multiplied += 1
-        for sample in range(samples):
-            number = step * samples + sample
-            row, level = currents[number], rows[number + samples]
-            if walks:
-                if scale is None:
-                    walk_row(words[number], weights, bias, active, returned)
-                else:
-                    walk_integers(words[number], weights, bias, scale, active, sums, returned)
+            if sample == 0:
+                walks = events_in(words[first:last]) < share * (samples * rows.shape[1])
+                if not walks:
+                    place = first * rows.shape[1]
+                    multiply_rows(flat, place, token, chunks, packed, scale, bias, True, together, currents[first:last])
+                    multiplied += 1
+        row, level = currents[number], rows[number + samples]
+        if walks:
+            if scale is None:
+                walk_row(words[number], weights, bias, scratch[0], returned)
                 put(returned, row, True)
-            state = cut(states, sample * padded, sample * padded + channels)
-            for channel in range(channels):
-                after = STEP(np.float64(row[channel]), *loaded(state, channel), *parameters)
-                store(state, channel, after[1:])
-                broken |= infinite(row[channel]) | any_beyond(after[1:])
-                found = np.uint64(np.int64(after[0]))
-                highest = max(highest, found)
-                level[channel] = np.uint8(found)
-    return highest, broken == 0, multiplied
+            else:
+                walk_integers(words[number], weights, bias, scale, scratch, True, row)
+        state = cut(states, sample * padded, sample * padded + channels)
+        for channel in range(channels):
+            after = STEP(np.float64(row[channel]), *loaded(state, channel), *parameters)
+            store(state, channel, after[1:])
+            broken |= infinite(row[channel]) | any_beyond(after[1:])
+            found = np.uint64(np.int64(after[0]))
+            # Of levels that are known to be bytes this leaves nothing; a level below zero is beyond all.
+            wide |= found if found > 255 else np.uint64(0)
+            highest = max(highest, np.uint8(found))
+            level[channel] = np.uint8(found)
+    return max(wide, np.uint64(highest)), broken == 0, multiplied

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .firing import ChosenReset, Threshold, UnitSpikes, check_number, check_reset, check_threshold
+from .firing import LateReset, Threshold, UnitSpikes, check_number, check_reset, check_threshold
 from .registry import register_neuron
 from .time_constants import LeakyMembrane, check_decays, left_after, taken_in
 
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class CurrentBasedLeakyIntegrateAndFire(LeakyMembrane, ChosenReset, Threshold, UnitSpikes):
+class CurrentBasedLeakyIntegrateAndFire(LeakyMembrane, LateReset, Threshold, UnitSpikes):
     """Leaky integrate-and-fire neuron whose input is filtered first; a spike has the value 1.
 
     tau_syn di/dt = -i + w_in * input and tau_mem dv/dt = (v_leak - v) + r * i: at each step i <- syn_decay * i + w_in *
@@ -96,18 +96,19 @@ class CurrentBasedLeakyIntegrateAndFire(LeakyMembrane, ChosenReset, Threshold, U
         decay: float,
         gain: float,
         v_leak: float,
-        threshold: float,
         most: float,
-        to_zero: bool,
-        late_reset: bool,
+        most_of_late: float,
+        most_of_early: float,
+        kept: float,
+        subtracted: float,
     ) -> tuple[int, float, float]:
         """One step."""
-        before = v > most
+        late = v > most_of_late
         i = syn_decay * i + syn_gain * current
         v = v_leak + decay * (v - v_leak) + gain * i
-        if late_reset and before:
-            v = 0.0 if to_zero else v - threshold
+        if late:
+            v = kept * v - subtracted
         fired = v > most
-        if fired and not late_reset:
-            v = 0.0 if to_zero else v - threshold
+        if v > most_of_early:
+            v = kept * v - subtracted
         return (1 if fired else 0), v, i

@@ -164,6 +164,38 @@ class Threshold:
         return self.threshold if self.strict else math.nextafter(self.threshold, -math.inf)
 
 
+class LateReset(ChosenReset):
+    """Neurons whose reset, v <- kept * v - subtracted, comes a step later where their field `late_reset` says so.
+
+    Both choices are numbers, because truth values beside comparisons take several times as many instructions where
+    neurons are lanes of vectors.
+    """
+
+    threshold: float
+    most: float
+    late_reset: bool
+
+    @property
+    def most_of_late(self) -> float:
+        """The largest potential, of the step before, that is not reset behind leak and input."""
+        return self.most if self.late_reset else LARGEST
+
+    @property
+    def most_of_early(self) -> float:
+        """The largest potential that is not reset at once."""
+        return LARGEST if self.late_reset else self.most
+
+    @property
+    def kept(self) -> float:
+        """Factor on the potential at a reset."""
+        return 0.0 if self.to_zero else 1.0
+
+    @property
+    def subtracted(self) -> float:
+        """What a reset takes from the potential; to zero the negative zero, so that none of the results is one."""
+        return -0.0 if self.to_zero else self.threshold
+
+
 def check_reset(owner: str, reset: str) -> str:
     """`reset` where it is one of RESETS; NeuronError otherwise."""
     if reset not in RESETS:

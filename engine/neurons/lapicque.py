@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .firing import ChosenReset, Threshold, UnitSpikes, check_number, check_reset, check_threshold
+from .firing import LateReset, Threshold, UnitSpikes, check_number, check_reset, check_threshold
 from .registry import register_neuron
 from .time_constants import LeakyMembrane, check_decays
 
 
 @register_neuron(compile_now=False)
 @dataclass(frozen=True)
-class Lapicque(LeakyMembrane, ChosenReset, Threshold, UnitSpikes):
+class Lapicque(LeakyMembrane, LateReset, Threshold, UnitSpikes):
     """Leaky integrate-and-fire neuron: tau_mem dv/dt = (v_leak - v) + r * input; a spike has the value 1.
 
     At each step v <- v_leak + decay * (v - v_leak) + r * (1 - decay) * input with decay = exp(-dt / tau_mem), which is
@@ -80,17 +80,18 @@ class Lapicque(LeakyMembrane, ChosenReset, Threshold, UnitSpikes):
         decay: float,
         gain: float,
         v_leak: float,
-        threshold: float,
         most: float,
-        to_zero: bool,
-        late_reset: bool,
+        most_of_late: float,
+        most_of_early: float,
+        kept: float,
+        subtracted: float,
     ) -> tuple[int, float]:
         """One step."""
-        before = v > most
+        late = v > most_of_late
         v = v_leak + decay * (v - v_leak) + gain * current
-        if late_reset and before:
-            v = 0.0 if to_zero else v - threshold
+        if late:
+            v = kept * v - subtracted
         fired = v > most
-        if fired and not late_reset:
-            v = 0.0 if to_zero else v - threshold
+        if v > most_of_early:
+            v = kept * v - subtracted
         return (1 if fired else 0), v

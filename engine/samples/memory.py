@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.byte_rows import vectors_at_once
 from ..kernels.dot import LANES
 from ..kernels.samples import ROWS_AT_ONCE
 from .plan import Emitter, SamplePlan
+
+RowScratch = tuple[tuple[NDArray[np.int32], NDArray[np.int32], tuple[int, ...]], NDArray[np.float32]]
+"""Scratch memory of `walk_integers`, and a row of currents."""
 
 
 class SampleMemory:
@@ -18,7 +22,6 @@ class SampleMemory:
     rows : dict of str to ((1 + steps) * samples + ROWS_AT_ONCE, bytes) uint8
         By what emits, see engine/kernels/samples.py.
     currents : float32, flat
-    scratch : see `walk_rows`
     sums : int32, see `multiply_rows`
     row_sums : int32, see `walk_integers`
     states : dict of str to tuple of float32 arrays, flat
@@ -49,9 +52,9 @@ class SampleMemory:
                 variables = (np.zeros(size, np.float32) for _ in range(each.stepper.variables))
                 self.states[each.layer.name] = tuple(variables)
 
-    def scratch(self, padded: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """See `walk_rows`."""
-        return self._numbers, self._row[:padded]
+    def scratch(self, padded: int) -> RowScratch:
+        """For rows of so many outputs."""
+        return (self._numbers, self.row_sums[:padded], vectors_at_once(padded)), self._row[:padded]
 
     def of_channel(self, channels: int) -> NDArray[np.int32]:
         """See `count_rows`."""

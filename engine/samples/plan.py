@@ -16,27 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding.gather_layer import GatherLayer
-from ..binding.integer_plan import make_integer_plan, pack_integers
+from ..binding.integer_plan import IntegerTerms, integer_terms, make_integer_plan, pack_integers
 from ..binding.layer import Layer, Source
 from ..binding.plan import padded_bias
 from ..binding.program import Program
 from ..binding.stepper import Stepper
-from ..kernels.dot import LANES, DotToken, dot_token, host_dots
+from ..kernels.dot import CHUNK_LEVELS, LANES, DotToken, dot_token, host_binary_dot
 from ..lazy import lazy_property
 from ..neurons import Heterogeneous
 
 _SMALLEST_WEIGHT = 2.0**-100
 """Sums of numbers that are 0 or no smaller are never subnormal: they are multiples of the smallest one's last bit."""
 
-_DOT = "vnni"
-"""Kernels in integers for rows of bytes, which every processor with faster ones has, too."""
+_SHARES_THAT_PAY = {"vnni": 0.02, "avx2": 0.35}
+"""By kind of kernels in integers, share of the channels of a row that must have an event for them to be faster; in
+proportion less where there are few outputs, because to find the events takes as long as with many."""
 
-_SHARE_THAT_PAYS = 0.02
-"""Share of the channels of a row that must have an event for them to be faster."""
+_MANY_OUTPUTS = 128
 
-
-SHARE_OF_RETURNING = 0.03
-"""The same of a population's own bytes, padding included, whose events are walked through in integers, and faster."""
+SHARES_OF_RETURNING = {"vnni": 0.03, "avx2": 0.35}
+"""The same of a population's own bytes, padding included."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +68,14 @@ class SamplePart:
         return padded_bias(self.layer.node.bias, self.padded)
 
     @lazy_property
+    def _terms(self) -> IntegerTerms | None:
+        """The integers whose sums the currents are, if they are; of `padded` outputs, unlike the layer's own."""
+        return integer_terms(self.layer.node, self.layer.incoming, self.layer.sources, self.padded)
+
+    @lazy_property
     def integers(self) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]] | None:
         """(inputs, padded) int8, bias and scale of each output, where sums are exact so."""
-        terms = self.layer.integer_terms
+        terms = self._terms
         if terms is None:
             return None
         kernel, outputs = terms.kernel.kernel[0, 0], self.layer.outgoing[0]
@@ -82,13 +86,13 @@ class SamplePart:
     @lazy_property
     def products(self) -> SampleProducts | None:
         """The same in integers, where sums are exact and the processor has kernels for that."""
-        terms = self.layer.integer_terms if _DOT in host_dots() else None
-        if terms is None:
+        kind, terms = host_binary_dot(), self._terms
+        if kind is None or terms is None:
             return None
         node, incoming, outgoing = self.layer.node, self.layer.incoming, self.layer.outgoing
         plan = make_integer_plan(*node.axes(incoming), incoming, outgoing, self.padded)
         scale = padded_bias(terms.scale[: outgoing[0]], self.padded)
-        return SampleProducts(pack_integers(terms.kernel.kernel, plan), scale, dot_token(_DOT, plan.vectors))
+        return SampleProducts(pack_integers(terms.kernel.kernel, plan), scale, dot_token(kind, plan.vectors), kind)
 
     @lazy_property
     def zeros(self) -> NDArray[np.int64] | None:
@@ -109,17 +113,19 @@ class SampleProducts:
     weights : flat int8
     scale : (padded,) float32
     token : DotToken
+    kernels : str
+        What `host_binary_dot` says.
     """
 
     weights: NDArray[np.int8]
     scale: NDArray[np.float32]
     token: DotToken
-
-    kernels = _DOT
+    kernels: str
 
     def pays(self, events: int, channels: int) -> bool:
         """Whether products are faster than going from event to event."""
-        return events >= _SHARE_THAT_PAYS * channels
+        few = min(self.scale.size / _MANY_OUTPUTS, 1)
+        return events >= _SHARES_THAT_PAY[self.kernels] * few * channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +176,8 @@ class SampleLayer:
         products = None if self.back is None else self.back.products
         if self.back is None or products is None:
             return None
-        quads = (-(-self.back.source.channels // 4), width)
-        return products.token, quads, products.weights, sums, SHARE_OF_RETURNING
+        chunks = (width // CHUNK_LEVELS, width)
+        return products.token, chunks, products.weights, sums, SHARES_OF_RETURNING[products.kernels]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from ..binding.kernel_choice import EVENT_INTEGERS, EVENTS
 from ..float32 import beyond
+from ..kernels.dot import CHUNK_LEVELS
 from ..kernels.float_mode import gradual
-from ..kernels.samples import add_steps, count_rows, multiply_rows, walk_rows
+from ..kernels.samples import add_steps, count_rows, multiply_rows, walk_rows, walk_rows_of_integers
 from ..memory import IdleMemory, Shelf
 from ..operations import Operations
 from ..results.lazy_result import LazyResult
@@ -30,7 +31,7 @@ from .memory import SampleCounts, SampleMemory
 from .plan import SampleLayer, SamplePart, SamplePlan
 from .recording import SampleRecorder
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 19
 """A layer's currents over some steps, of all samples of a chunk, should stay in a core's second-level cache."""
 
 _FEWEST_STEPS, _MOST_STEPS = 8, 32
@@ -169,7 +170,7 @@ class SampleRun:
         assert stepper is not None
         rows = memory.rows[name]
         weights, bias, scale = layer.returning
-        back = (weights, bias, (*memory.scratch(layer.padded), memory.row_sums[: layer.padded]))
+        back = (weights, bias, memory.scratch(layer.padded))
         shape = (len(currents) // samples, samples, layer.padded, layer.layer.outgoing[0])
         integers = (scale, layer.returning_products(rows.shape[1], memory.sums))
         views = (rows, rows.view(np.uint64), rows.reshape(-1))
@@ -220,10 +221,14 @@ def _add_currents(
     """The currents of a connection, from the row `first` on, or added to what is there; which kernels computed them."""
     rows, channels, products = memory.rows[part.source.name], part.source.channels, part.products
     if products is None or not products.pays(events, len(currents) * channels):
-        words, scratch = rows.view(np.uint64), memory.scratch(part.padded)
-        walk_rows(words, first, part.weights, part.bias, adds, scratch, currents)
-        return EVENTS
+        words, (scratch, row) = rows.view(np.uint64), memory.scratch(part.padded)
+        if part.integers is None:
+            walk_rows(words, first, part.weights, part.bias, adds, (scratch[0], row), currents)
+            return EVENTS
+        codes, bias, scale = part.integers
+        walk_rows_of_integers(words, first, codes, scale, bias, adds, scratch, currents)
+        return EVENT_INTEGERS
     width = rows.shape[1]
-    weights = (products.token, (-(-channels // 4), width), products.weights, products.scale, part.bias)
+    weights = (products.token, (width // CHUNK_LEVELS, width), products.weights, products.scale, part.bias)
     multiply_rows(rows.reshape(-1), first * width, *weights, adds, memory.sums, currents)
     return products.kernels

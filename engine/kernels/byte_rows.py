@@ -1,0 +1,150 @@
+"""Rows of bytes that are 0 or 1: which ones are 1, and the sums of the integers that these meet.
+
+What a row's events meet is added up in lanes of 16 bits, some vectors of outputs at a time in registers, from event to
+event. Sums of integers do not depend on the order.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, register_model
+
+from .vectors import _data, _load_vector, _offset, _store_vector, _vector
+
+WORD_BYTES = 8
+
+_LANES = 16
+"""Outputs of a vector."""
+
+_VECTORS = 8
+"""Vectors that are in registers at once, where there are as many."""
+
+_EVENTS_AT_ONCE = 256
+"""As many bytes, from -128 to 127, add up in 16 bits."""
+
+_BYTES_AT_ONCE = 64
+
+_BYTE, _SHORT, _NUMBER, _WORD = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+
+
+@intrinsic
+def ones_of(typing_context, row, word):
+    """Which of 64 bytes, from a word of the row on, are not 0: bits, uint64."""
+
+    def generate(context, builder, signature, arguments):
+        row, word = arguments
+        data = builder.gep(_data(context, builder, signature.args[0], row), [word], inbounds=True)
+        found = _load_vector(builder, builder.bitcast(data, _BYTE.as_pointer()), _WORD(0), _BYTES_AT_ONCE, _BYTE)
+        return builder.bitcast(builder.icmp_unsigned("!=", found, ir.Constant(found.type, None)), _WORD)
+
+    return types.uint64(row, types.intp), generate
+
+
+@intrinsic
+def lowest_one(typing_context, bits):
+    """The place of the lowest bit that is 1, of bits that are not all 0."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return types.int64(types.uint64), generate
+
+
+@numba.njit(inline="always")
+def active_channels(words, active):
+    """Write the numbers of the channels that have an event to `active`, in order; how many there are.
+
+    words : uint64, a row of a multiple of 64 bytes; a byte is 0 or 1, and 0 behind the last channel
+    """
+    count = np.int64(0)
+    for word in range(0, words.size, _BYTES_AT_ONCE // WORD_BYTES):
+        ones = ones_of(words, word)
+        while ones != 0:
+            active[count] = WORD_BYTES * word + lowest_one(ones)
+            count += 1
+            ones &= ones - np.uint64(1)
+    return count
+
+
+class RowSums(types.Type):
+    """Numba type of the sums of some vectors of outputs of a row."""
+
+    def __init__(self, vectors: int) -> None:
+        self.vectors = vectors
+        super().__init__(name=f"RowSums({vectors})")
+
+
+@register_model(RowSums)
+class _RowSumsModel(models.PrimitiveModel):
+    def __init__(self, manager, block):
+        super().__init__(manager, block, ir.ArrayType(_vector(_LANES, _SHORT), block.vectors))
+
+
+@intrinsic
+def zero_row(typing_context, vectors):
+    """Start the sums of as many vectors of outputs as the tuple is long."""
+    block = RowSums(vectors.count)
+
+    def generate(context, builder, signature, arguments):
+        return ir.Constant(context.get_value_type(block), None)
+
+    return block(vectors), generate
+
+
+@intrinsic
+def add_to_row(typing_context, block, weights, index):
+    """Add weights[index ...], int8, to the sums."""
+
+    def generate(context, builder, signature, arguments):
+        result, weights, index = arguments
+        weights = _data(context, builder, signature.args[1], weights)
+        for vector in range(block.vectors):
+            line = _load_vector(builder, weights, _offset(builder, index, vector * _LANES), _LANES, _BYTE)
+            sum_ = builder.extract_value(result, vector)
+            result = builder.insert_value(result, builder.add(sum_, builder.sext(line, sum_.type)), vector)
+        return result
+
+    return block(block, weights, types.intp), generate
+
+
+@intrinsic
+def add_row_up(typing_context, block, sums, index):
+    """Add the sums to sums[index ...], int32."""
+
+    def generate(context, builder, signature, arguments):
+        block_value, sums, index = arguments
+        sums = _data(context, builder, signature.args[1], sums)
+        for vector in range(block.vectors):
+            place = _offset(builder, index, vector * _LANES)
+            value = builder.sext(builder.extract_value(block_value, vector), _vector(_LANES, _NUMBER))
+            there = _load_vector(builder, sums, place, _LANES, _NUMBER)
+            _store_vector(builder, builder.add(value, there), sums, place)
+        return context.get_dummy_value()
+
+    return types.void(block, sums, types.intp), generate
+
+
+@numba.njit(inline="always")
+def add_up_row(vectors, active, count, weights, sums):
+    """Sums of the rows of weights that events meet.
+
+    vectors : a tuple, as long as there are vectors of 16 outputs at once, whose outputs make up a row of weights
+    active : int32, `count` numbers of rows
+    weights : int8, (channels, padded outputs)
+    sums : int32, (padded outputs,), overwritten
+    """
+    sums[:] = 0
+    for output in range(0, weights.shape[1], _LANES * len(vectors)):
+        for begin in range(0, count, _EVENTS_AT_ONCE):
+            block = zero_row(vectors)
+            for place in range(begin, min(begin + _EVENTS_AT_ONCE, count)):
+                block = add_to_row(block, weights, active[place] * weights.shape[1] + output)
+            add_row_up(block, sums, output)
+
+
+def vectors_at_once(padded: int) -> tuple[int, ...]:
+    """A tuple as `add_up_row` takes it, for rows of `padded` outputs."""
+    return (0,) * (1 if padded % (_VECTORS * _LANES) else _VECTORS)
