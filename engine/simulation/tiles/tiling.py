@@ -9,8 +9,7 @@ import numpy as np
 
 from ...binding import Layer
 from ...binding.bounds import is_watched
-from ...binding.layer import NOTHING_READ, Source
-from ...binding.window import RowRange
+from ...binding.layer import NOTHING_READ, RowRange, Source
 from ...events import EventQueue, joined_rows, silent_queue, step_groups
 from ...float32 import largest_size
 from ...results.result import Result
