@@ -115,7 +115,6 @@ class LayerRun:
 
     @flushing
     def _run_bands(self, phases: list[Phase], indices: Iterator[int]) -> None:
-        """What one of the workers does."""
         # What leaves float32 where NumPy adds is found as it is elsewhere: see LayerState.watch.
         with np.errstate(over="ignore", invalid="ignore"):
             calls = [phase.bound() for phase in phases]
@@ -124,7 +123,6 @@ class LayerRun:
                     call(index)
 
     def _work(self) -> int:
-        """About how many operations the layer takes: those of its parts and those of its neurons."""
         neurons = math.prod(self.layer.outgoing) * OPERATIONS_OF_A_NEURON * self.steps
         return sum(part.work for part in self._parts) + neurons
 

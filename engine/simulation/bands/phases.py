@@ -27,7 +27,6 @@ from ...kernels.count_by_level import count_by_level
 from ...kernels.finish import finish_band
 from ...kernels.pooling import fire_currents
 from ...kernels.readout import add_to_readout
-from ...kernels.sources import packed_sources
 from ...kernels.tables import BAND, Touched
 from ...kernels.touched import count_updates_of_band, find_touched, note_away
 from ..currents import Part, Target
@@ -55,19 +54,10 @@ def is_compiled(layer: Layer) -> bool:
 
 @dataclass(eq=False)
 class LayerBands:
-    """The bands of a layer over a group of steps.
+    """The bands of a layer over a group of steps; `parts` are those of a sum, of another layer itself.
 
-    Parameters
-    ----------
-    state : LayerState
-    parts : list of Part
-        The parts of a sum; of another layer itself.
-    steps : int
-    bands : Bands
-    currents : (steps, O, H, W) float32 or None
-        Receives the running sum of a layer without neurons.
-    events : QueueMemory or None
-        Receives the events where it is there; otherwise each band's are kept apart.
+    `currents`, (steps, O, H, W), receive the running sum of a layer without neurons where they are wanted, and `events`
+    what neurons fire; without such memory each band's events are kept apart.
     """
 
     state: LayerState
@@ -98,7 +88,6 @@ class LayerBands:
             self._fired: list[Any] = [None] * len(self.bands.rows)
 
     def _band_table(self) -> NDArray[np.void]:
-        """(n,) BAND."""
         part, rows = self.part, self.bands.rows
         known, key = self.layer.band_tables, (rows, part.kernels, self.events is not None)
         table = known.get(key)
@@ -186,7 +175,7 @@ class LayerBands:
         if not (self._skips or self._counts_updates):
             return []
         assert isinstance(self.layer, GatherLayer)
-        sources = packed_sources(event_sources(self.part.inputs, self.part.known, sparse=True))
+        sources = event_sources(self.part.inputs, self.part.known, sparse=True)
         reach, awake = self.layer.reach, self.state.awake
         arguments = (sources, self.steps, int(self._counts_updates), reach, awake, self._touched(scratch))
         return [Phase(find_touched, (self._table, *arguments))]

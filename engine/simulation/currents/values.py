@@ -27,17 +27,14 @@ class ValueCurrents(Part):
     _gathered: NDArray[np.float64] | None = None
 
     def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
-        """Currents, flat: rows, width, steps, padded channels."""
         return [Phase(self._evaluate, (bands, memory.scratch, target.array))]
 
     @property
     def active(self) -> int:
-        """Values that the current is computed from."""
         return math.prod(self.layer.incoming)
 
     @property
     def input_bytes(self) -> int:
-        """Bytes of all values that are read."""
         return 4 * self.steps * self.active
 
     def _evaluate(self, index: int, bands: BandTable, scratch: Scratch, currents: NDArray[np.float32]) -> None:
@@ -65,7 +62,7 @@ class ValueCurrents(Part):
         return found
 
     def prepare(self) -> None:
-        """Work out what the node must know of all of the input, before several threads ask for bands of it."""
+        # What the node must know of all of the input is gathered before several threads ask for bands of it.
         node, height = self.layer.node, self.layer.incoming[1]
         if not node.gathers:
             return
