@@ -252,9 +252,6 @@ def _refuse_tile(tile: int | None, carries: bool) -> None:
 
 def _tile_rows(tile: int | None, order: str, program: Program, height: int, steps: int) -> int:
     """Rows of the picture to work on at a time; all of them step by step, which needs every membrane at every step."""
-    tile = check_tile(tile, order)
-    if tile is None:
-        if order == "time":
-            return height
+    if tile is None and order == "layer":
         return program.known(("tile", steps), lambda: choose_tile(program, height, steps))
-    return tile
+    return check_tile(tile, order) or height
