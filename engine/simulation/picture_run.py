@@ -273,10 +273,10 @@ class PictureRun(Run):
             self.kernels[layer.name].add(group.kernels(index))
 
     def _result(self) -> Result:
-        readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}
         outputs = {
-            name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._averaged)
-            for name, readout in readouts.items()
+            s.layer.name: np.ascontiguousarray(s.readout.transpose(2, 0, 1)) / np.float32(self._averaged)
+            for s in self.bound.states
+            if s.layer.neurons is None
         }
         kept = {"state": self._state_after} if self._keeps_state else {}
         return self.result(outputs, kept | ({} if self._traces is None else {"traces": self._traces.recorded}))

@@ -57,7 +57,7 @@ class BoundProgram:
     """What the layers of a program carry from group to group of `most_steps` or fewer, for one picture at a time.
 
     `shape` is (H, W, C), of what the Input nodes get, joined. Potentials are kept after a group where that is asked for
-    (`carries`), and layers run in compiled calls where they can, unless `compiles` is False.
+    (`carries`).
     """
 
     program: InitVar[Program]
@@ -65,12 +65,10 @@ class BoundProgram:
     most_steps: int
     threads: int
     carries: bool
-    compiles: bool = True
 
     def __post_init__(self, program: Program, shape: tuple[int, ...]) -> None:
         # The program, on a shelf of which this may come to lie, is not held.
         self.layers, self._last_use = program.layers, program.last_use
-        self.compiles = self.compiles and len(self.layers) <= _MOST_LAYERS
         self.lasting = {s.name for layer in self.layers for part in layer.parts for s in part.sources if s.delay}
         in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
         self.without_room = self.lasting | in_loops
@@ -93,7 +91,8 @@ class BoundProgram:
 
     def places(self, steps: int) -> tuple[dict[str, slice], int]:
         """See `memory_places`."""
-        return memory_places(self.layers if self.compiles else (), self._last_use, steps, self.without_room)
+        layers = self.layers if len(self.layers) <= _MOST_LAYERS else ()
+        return memory_places(layers, self._last_use, steps, self.without_room)
 
     def begin(self) -> None:
         """Forget what has been run."""
@@ -134,7 +133,7 @@ class BoundGroup:
             for layer in self.layers
             if layer.name in places
         }
-        self.compiled = [bound.compiles and self._is_compiled(layer) for layer in self.layers]
+        self.compiled = [self._is_compiled(layer) for layer in self.layers]
         self._kernels = [(layer.dense_kernels or layer.own_kernels, layer.own_kernels) for layer in self.layers]
         self._count_memory(len(self.layers), bound.threads)
         self._bound = np.zeros(len(self.layers), np.bool_)

@@ -49,12 +49,10 @@ class ValueCurrents(Part):
         by_pixel[..., :channels] = found.transpose(1, 2, 0, 3)
 
     def _current(self, values: NDArray[np.float32], first: int, last: int, state: Any) -> NDArray[Any]:
-        layer, top, begin = self.layer, 0, 0
-        incoming = layer.incoming
-        if layer.window is not None:
-            top, (begin, _), incoming = layer.window.rows[0], layer.window.inputs, layer.window.whole.incoming
+        layer, window = self.layer, self.layer.window
+        top, begin = (0, 0) if window is None else (window.rows[0], window.inputs[0])
         first_input = begin + layer.input_rows(first, last)[0]
-        place = Rows(top + first, top + last, first_input, incoming, self._gathered)
+        place = Rows(top + first, top + last, first_input, layer.whole.incoming, self._gathered)
         with np.errstate(over="ignore", invalid="ignore"):
             found = layer.node.checked_current(values, place, state)
         if not all_finite(found):
