@@ -57,12 +57,8 @@ class Stepper:
     ) -> bool:
         """Run the neurons of a band through some steps; see `kernels.stepped.step_band`.
 
-        False where a current or what is kept of a neuron is no finite float32 number.
-
-        Raises
-        ------
-        NeuronError
-            If the step cannot be compiled or returns a level that the model does not have.
+        False where a current or what is kept of a neuron is no finite float32 number. NeuronError where the step cannot
+        be compiled or returns a level that the model does not have.
         """
         arguments = (currents, words, shape, states, place, self.initial, self.parameters, marks)
         return self._checked(*self.kernels.call("step_band", arguments))

@@ -90,15 +90,13 @@ class LayerState:
                 each.synaptic[:] = 0
         if self.layer.neurons is None:
             self.readout[:] = 0
-        elif self.membrane is not None:
-            if self.layer.stepper is None:
-                self.membrane.reshape(-1, self.layer.padded_channels)[:] = self.layer.initial
-            elif self.layer.rest is not None:  # in which neurons may be left
-                for array, state in zip(self.arrays, self.layer.rest, strict=True):
-                    array.reshape(-1, self.layer.padded_channels)[:] = state
-                self.fresh = False
-            else:
-                self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
+        elif self.arrays:
+            # Neurons may be left in their rest. Other kernels of steps leave out what fills up the channels.
+            steps = self.layer.stepper is not None
+            states = self.layer.rest or (np.float32(0),) if steps else (self.layer.initial,)
+            for array, state in zip(self.arrays, states, strict=False):
+                array.reshape(-1, self.layer.padded_channels)[:] = state
+            self.fresh = not steps or self.layer.rest is None
         if self.awake is not None:
             ladder = self.layer.neurons is not None and self.layer.stepper is None
             at_first = self.layer.neurons is not None and self.layer.rest is None
