@@ -40,7 +40,7 @@ def inputs_of(layer: Layer, steps: int, activity: float) -> tuple[Inputs, int, i
         queue, number = random_queue(source.channels, *layer.incoming[1:], steps, activity)
         queues.append((source, queue))
         events, active = events + number, active + queue.active
-    return Inputs(queues, np.zeros((*layer.incoming[1:], 1), np.float32)), events, active
+    return Inputs(layer, queues, np.zeros((*layer.incoming[1:], 1), np.float32)), events, active
 
 
 class Clock:

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 import pytest
 
 from spikeunet.engine.simulation import picture_run
-from spikeunet.engine.simulation.bands.bound_program import BoundProgram
+from spikeunet.engine.simulation.bands import bound_program
 
 
 def uncompiled(program, picture, most_steps, carries, workers, threads):
     """A bound program, which nobody uses again."""
-    return BoundProgram(program, picture, most_steps, 1, carries, compiles=False)
+    return bound_program.BoundProgram(program, picture, most_steps, 1, carries)
 
 
 @contextmanager
@@ -18,4 +18,5 @@ def band_by_band():
     """Have all that is simulated run so."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(picture_run, "take_bound", uncompiled)
+        patch.setattr(bound_program, "_MOST_LAYERS", 0)
         yield

@@ -274,6 +274,6 @@ def test_a_state_that_is_taken_for_rest_wrongly_is_found(monkeypatch):
     before = simulate(net, stream([(0, 4, 5, 0)], 1), record=("state",)).state
     expected = simulate(net, stream([], 1), state=before, record=("membrane",)).membrane["first"]
     assert expected.any()
-    monkeypatch.setattr(layer_state, "_is_away", lambda variables, rest: np.zeros(len(variables[0]), np.bool_))
+    monkeypatch.setattr(layer_state, "_awake_in", lambda layer, variables: np.zeros(len(variables[0]), np.bool_))
     found = simulate(net, stream([], 1), state=before, record=("membrane",)).membrane["first"]
     assert (found[expected != 0] == 2 * expected[expected != 0]).all()

@@ -73,8 +73,6 @@ class GatherLayer(Layer):
 
     @lazy_property
     def event_driven(self) -> bool:
-        if self.window is not None:
-            return self.window.whole.event_driven
         return self._is_silent_alone and (self.neurons is None or is_event_driven(self.neurons.model))
 
     @property
@@ -112,7 +110,7 @@ class GatherLayer(Layer):
         if self.window is not None:
             # Vertical offsets that lead from the window's first output row to its first input row. It begins at a
             # multiple of the output step (see `TileSchedule`), so that phases stay as they are.
-            rows = self.window.whole.plan.rows  # type: ignore[attr-defined]
+            rows = self.whole.plan.rows
             shift = self.window.rows[0] // rows.output_step * rows.input_step - self.window.inputs[0]
             shifted = [replace(each, offsets=tuple(offset + shift for offset in each.offsets)) for each in rows.phases]
             rows = replace(rows, phases=tuple(shifted))
@@ -126,15 +124,12 @@ class GatherLayer(Layer):
     @lazy_property
     def weights(self) -> NDArray[np.float32]:
         """Weights in the kernels' order."""
-        if self.window is not None:
-            return self.window.whole.weights  # type: ignore[attr-defined,no-any-return]
-        node = self.node
-        key = ("floats", self.block_width)
-        return self._packed(key, lambda: pack_weights(node.dense_kernel(node.weight, self.incoming), self.plan))
+        node, incoming, key = self.node, self.whole.incoming, ("floats", self.block_width)
+        return self._packed(key, lambda: pack_weights(node.dense_kernel(node.weight, incoming), self.plan))
 
     def _packed(self, key: tuple[Hashable, ...], pack: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Weights as some kernels read them, packed at the first run of the node with these kernels."""
-        return _packed.get(self.node, (*key, *self.node.packing_key(self.incoming)), pack)
+        return _packed.get(self.node, (*key, *self.node.packing_key(self.whole.incoming)), pack)
 
     @lazy_property
     def bias(self) -> NDArray[np.float32]:
@@ -143,25 +138,19 @@ class GatherLayer(Layer):
     @lazy_property
     def integers(self) -> IntegerLayer | None:
         """The layer in integers, where its currents are sums of integers and kernels that add them up are allowed."""
-        if self.window is not None:
-            whole: IntegerLayer | None = self.window.whole.integers  # type: ignore[attr-defined]
-            return None if whole is None else replace(whole, plan=self.integer_plan)
         kind = self.kernels.integers
-        if kind is None or self.integer_plan.plane_bytes(self.integer_plan.rows.reach, 1) > _MOST_PLANE_BYTES:
-            return None
-        terms = self.integer_terms
-        if terms is None:
+        terms = None if kind is None else self.integer_terms
+        if kind is None or terms is None:
             return None
         plan = self.integer_plan
+        if plan.plane_bytes(plan.rows.reach, 1) > _MOST_PLANE_BYTES:
+            return None
         key = ("planes", plan.vectors, plan.few, plan.padded)
         return IntegerLayer(terms, plan, self._packed(key, lambda: pack_integers(terms.kernel.kernel, plan)), kind)
 
     @lazy_property
     def quads(self) -> QuadLayer | None:
         """The layer from event to event in integers, where its currents are such sums and that is allowed."""
-        if self.window is not None:
-            whole: QuadLayer | None = self.window.whole.quads  # type: ignore[attr-defined]
-            return None if whole is None else replace(whole, plan=self._plan(whole.plan.block_width))
         terms = self.integer_terms if EVENT_INTEGERS in self.kernels else None
         if terms is None:
             return None
@@ -172,6 +161,8 @@ class GatherLayer(Layer):
     @lazy_property
     def integer_terms(self) -> IntegerTerms | None:
         """The integers whose sums the layer's currents are, if they are."""
+        if self.window is not None:
+            return self.whole.integer_terms
         return integer_terms(self.node, self.incoming, self.sources, self.padded_channels)
 
     @lazy_property

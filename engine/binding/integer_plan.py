@@ -41,13 +41,9 @@ EXACT = 2.0**24
 
 @dataclass(frozen=True, eq=False)
 class IntegerWeights:
-    """Weights of a node as integers.
+    """Weights of a node as integers, (kernel height, kernel width, in_channels, out_channels).
 
-    Parameters
-    ----------
-    kernel : (kernel height, kernel width, in_channels, out_channels) int8
-    unit : (out_channels,) float32
-        Power of two that each channel's integers are multiplied with.
+    `unit`, (out_channels,), are the powers of two that each channel's integers are multiplied with.
     """
 
     kernel: NDArray[np.int8]
@@ -78,22 +74,10 @@ _sums: KnownOf[IntegerWeights, NDArray[np.int64]] = KnownOf(4)
 
 @dataclass(frozen=True, eq=False)
 class IntegerPlan:
-    """Tables for the dot kernels.
+    """Tables for the dot kernels, of synapses with the vertical taps `rows`; `few` see `few_outputs`.
 
-    Parameters
-    ----------
-    tables : DotTables
-        What the kernels take.
-    vectors : int
-        Vectors of output channels in a block.
-    few : int
-        See `few_outputs`.
-    taps : tuple of (rows of the kernel, columns of the kernel)
-        Of each segment, in their order.
-    padded : int
-        Output channels, filled up to a whole number of blocks.
-    rows : Axis
-        Vertical taps.
+    Output channels are filled up to `padded`, a whole number of blocks of so many vectors. `taps` are the kernel's row,
+    and its columns, of each segment, in their order.
     """
 
     tables: DotTables
@@ -276,14 +260,9 @@ def pooled_levels(area: int, sources: Sequence[Source]) -> PooledLevels | None:
 
 @dataclass(frozen=True, eq=False)
 class IntegerTerms:
-    """What the integers of a layer are.
+    """What the integers of a layer are: its weights, and each source's levels in quanta, by name.
 
-    Parameters
-    ----------
-    kernel : IntegerWeights
-    scale : (padded channels,) float32, what sums of products are multiplied with
-    quanta : of each source, by name
-    every_level_counts : whether all levels but 0 have a value
+    Sums of products are multiplied with `scale`, (padded channels,). Every level counts where all but 0 have a value.
     """
 
     kernel: IntegerWeights
@@ -312,15 +291,7 @@ def integer_terms(node: WeightedTaps, incoming: Shape, sources: Sequence[Source]
 
 @dataclass(frozen=True, eq=False)
 class IntegerLayer:
-    """What the dot kernels take of a layer.
-
-    Parameters
-    ----------
-    terms : IntegerTerms
-    plan : IntegerPlan
-    weights : int8, flat, as `pack_integers` leaves them
-    kind : kind of kernel, see `dot_token`
-    """
+    """What the dot kernels, of a kind that `dot_token` knows, take of a layer; `pack_integers` leaves the weights."""
 
     terms: IntegerTerms
     plan: IntegerPlan
@@ -336,14 +307,7 @@ class IntegerLayer:
 
 @dataclass(frozen=True, eq=False)
 class QuadLayer:
-    """What the kernels take of a layer that go from event to event in integers, four at a time.
-
-    Parameters
-    ----------
-    terms : IntegerTerms
-    plan : GatherPlan
-    weights : int8, flat, as `pack_weights` leaves them
-    """
+    """What the kernels take of a layer that go from event to event in integers, four at a time, weights packed."""
 
     terms: IntegerTerms
     plan: GatherPlan

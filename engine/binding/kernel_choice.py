@@ -17,23 +17,14 @@ from ..kernels.quads import LANES
 if TYPE_CHECKING:
     from .layer import Layer
 
-EVENTS = "events"
-"""From event to event; every layer can be computed so."""
-
-EVENT_INTEGERS = "event-integers"
-"""From event to event, four at a time, in integers; for layers whose currents are sums of integers."""
-
-PICTURE = "picture"
-"""The analog input's current, a dense convolution; layers that read nothing else have no choice."""
-
-VALUES = "values"
-"""All values that are read, silent or not; kinds of layers without kernels of their own have no choice."""
-
-INTEGERS = ("amx", "vnni", "portable")
-"""Kinds of kernels that multiply planes of bytes, silent neurons included; the fastest first."""
-
-PLANES = "planes"
-"""Means of levels that are spread out over planes of bytes, in integers too; for layers that average."""
+EVENTS = "events"  # from event to event; every layer can be computed so
+EVENT_INTEGERS = "event-integers"  # likewise in integers, four at a time; for currents that are sums of integers
+PICTURE = "picture"  # the analog input's current, a dense convolution; layers that read nothing else have no choice
+VALUES = (
+    "values"  # all values that are read, silent or not; kinds of layers without kernels of their own have no choice
+)
+INTEGERS = ("amx", "vnni", "portable")  # planes of bytes are multiplied, silent neurons included; the fastest first
+PLANES = "planes"  # means of levels spread out over planes of bytes, in integers too; for layers that average
 
 CHOICES = ("auto", EVENTS, EVENT_INTEGERS, "integers", *INTEGERS)
 """What `simulate` and the command line take as `kernels`."""
@@ -66,16 +57,10 @@ def host_kernels() -> tuple[str, ...]:
 
 
 def allowed_kernels(kernels: str | Collection[str] = "auto") -> AllowedKernels:
-    """What `kernels` allows on this processor; InputError for a name that is unknown, or that it does not have.
+    """What `kernels`, as `simulate` takes it, allows on this processor: of "integers" the fastest that there are.
 
-    Parameters
-    ----------
-    kernels : str or collection of str
-        "auto": from event to event, or silent neurons included where that is faster, and in integers wherever a
-        layer's currents are sums of integers. "integers": in integers, silent neurons included, whatever fires, by the
-        fastest kernels there are. Otherwise one or more of "events" (from event to event in float32),
-        "event-integers", "amx", "vnni" and "portable"; with one of the first two among them, the faster at the
-        activity that is met.
+    Where several are allowed, one of them from event to event, the faster at the activity that is met is taken.
+    InputError for a name that is unknown, or that the processor does not have.
     """
     given = [kernels] if isinstance(kernels, str) or not isinstance(kernels, Collection) else list(kernels)
     if not given or not all(name in CHOICES for name in given):

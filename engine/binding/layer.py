@@ -7,6 +7,7 @@ a regular pattern of taps), pool_layer.py (means), value_layer.py (any other kin
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,9 @@ from ..neurons import LadderModel, LevelTable, level_table
 from .kernel_choice import EVENTS, PICTURE, AllowedKernels
 from .plan import padded_bias
 from .stepper import Stepper, stepper_of
-from .window import RowRange, Window
+
+RowRange = tuple[int, int]
+"""First row and last row + 1."""
 
 _nonzero: KnownOf[Synapses, NDArray[np.int64]] = KnownOf()
 """Non-zero weights of nodes that are alive: counted once, because there are millions of weights."""
@@ -85,21 +88,28 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Binding:
-    """What a layer is made of.
+class Window:
+    """Some output rows of a layer, and the input rows that these read: all that there is of it in a tile.
 
-    Parameters
-    ----------
-    name : str
-        Of the Neurons or the Output.
-    node : Synapses
-    sources : tuple of Source
-    incoming, outgoing : (C, H, W)
-        Of the window where there is one.
-    neurons : Neurons or None
-    kernels : AllowedKernels
-    window : Window or None
-        Where the layer is a part of a whole one.
+    Input rows before the row `counted` were counted by an earlier tile.
+    """
+
+    whole: Layer
+    rows: RowRange
+    inputs: RowRange
+    counted: int
+
+    @property
+    def is_new(self) -> NDArray[np.bool_]:
+        """(input rows,) whether no earlier tile has counted the row."""
+        return np.arange(*self.inputs) >= self.counted
+
+
+@dataclass(frozen=True, eq=False)
+class Binding:
+    """What a layer is made of, which has the name of the Neurons or the Output.
+
+    `incoming` and `outgoing` are (C, H, W), of the window where the layer is a part of a whole one.
     """
 
     name: str
@@ -175,6 +185,11 @@ class Layer(Binding):
     def analog(self) -> tuple[Source, ...]:
         """Sources that are the analog input."""
         return tuple(source for source in self.sources if source.analog)
+
+    @property
+    def whole(self) -> Self:
+        """The layer that this is a window of; itself where it is none."""
+        return self if self.window is None else cast(Self, self.window.whole)
 
     @property
     def parts(self) -> tuple[Layer, ...]:
@@ -358,7 +373,7 @@ class Layer(Binding):
     @lazy_property
     def dense_macs(self) -> int:
         """Multiply-accumulates of the ANN's layer."""
-        return self.node.dense_macs(self.incoming) if self.window is None else self.window.whole.dense_macs
+        return self.node.dense_macs(self.whole.incoming)
 
     # --- What others have worked out ---------------------------------------------------------------------------------
 

@@ -28,17 +28,10 @@ Number = TypeVar("Number", np.float32, np.int8)
 
 @dataclass(frozen=True, eq=False)
 class GatherPlan:
-    """Tables for the gather kernels, and the dense kernel that the weights are packed from.
+    """Tables for the gather kernels, and the taps that weights are packed by, so many output channels in a block.
 
-    Parameters
-    ----------
-    tables : GatherTables
-        What the kernels take.
-    rows, columns : Axis
-    block_width : int
-        Output channels in a block.
-    window : int
-        Neighbouring output pixels that an input pixel counts for, where that is the same everywhere; otherwise 1.
+    `window` says for how many neighbouring output pixels an input pixel counts, where that is the same everywhere;
+    otherwise it is 1.
     """
 
     tables: GatherTables

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..kernels.entries import host_compresses
 from ..kernels.pooling import POOL_CHANNELS
-from ..kernels.tables import PoolGeometry
+from ..kernels.tables import PlaneLayout, PoolGeometry, PoolTables
 from ..layers.avg_pool2d import AvgPool2d
 from ..lazy import lazy_property
 from .integer_plan import PooledLevels, pooled_levels
@@ -51,3 +51,12 @@ class PoolLayer(Layer):
             return geometry
         shift = self.window.inputs[0] - self.window.rows[0] * geometry.stride_y
         return geometry._replace(padding_y=geometry.padding_y + shift)
+
+    @lazy_property
+    def pool_tables(self) -> PoolTables:
+        """What the kernel takes that averages levels that are spread out."""
+        assert self.pooled_levels is not None
+        geometry, (channels, _, width) = self.pool_geometry, self.incoming
+        reached = (geometry.output_width - 1) * geometry.stride_x - geometry.padding_x + geometry.kernel_width
+        row = (geometry.padding_x + max(width, reached)) * channels
+        return PoolTables(geometry, PlaneLayout(geometry.padding_x * channels, row, channels), self.pooled_levels.scale)

@@ -12,14 +12,13 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from ..encoders import Encoder
-from ..graph import Input, Network, Neurons, Node, Output, Projection, Shape, Synapses
+from ..graph import Input, Network, Neurons, Output, Projection, Shape, Synapses
 from ..lazy import KnownOf, forget_known
 from ..memory import called_by_clear_caches
-from ..neurons import LevelTable, level_table
+from ..neurons import level_table
 from .kernel_choice import AllowedKernels, allowed_kernels
-from .layer import Binding, Layer, Source
+from .layer import Binding, Layer, RowRange, Source
 from .sum_layer import SumLayer
-from .window import RowRange
 
 Found = TypeVar("Found")
 
@@ -28,24 +27,11 @@ Found = TypeVar("Found")
 class Program:
     """A network bound to a picture's shape; it knows nodes of the network but not itself, or that would live for ever.
 
-    Parameters
-    ----------
-    layers : tuple of Layer
-        In the order in which they run.
-    loops : tuple of (first, last + 1)
-        Layers that go step by step together, because what one of them fires comes back to it through a delay.
-    last_use : dict
-        For each Neurons node, the index of the last layer that reads its events.
-    inputs : dict
-        For each Input, its channels among those of all inputs.
-    encoders : dict
-        For each Input that has one, its encoder.
-    encoded : dict
-        For each of these, the shape of its spikes.
-    size_multiple : int
-        That of the network.
-    prepared : dict
-        What the simulation has prepared and does not use just now (see engine/simulation/bands/bound_program.py).
+    Layers are in the order in which they run. Those of a loop go step by step together, because what one of them fires
+    comes back to it through a delay. `last_use` says for each Neurons node which layer is the last one that reads its
+    events, `inputs` which channels among those of all inputs each Input has, and `encoded` the shape of the spikes of
+    each that has an encoder. `prepared` is what the simulation has prepared and does not use just now (see
+    engine/simulation/bands/bound_program.py).
     """
 
     layers: tuple[Layer, ...]
@@ -84,39 +70,24 @@ def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> Program:
     found: list[Layer] = []
     feeds: list[Neurons | Output] = [*network.neurons, *network.outputs]
     for feed in feeds:
-        node = network[feed.source]
+        node, neurons = network[feed.source], feed if isinstance(feed, Neurons) else None
         assert isinstance(node, Synapses)
-        parts = [_bound_part(network, part, feed, shapes, kernels) for part in network.projections(node.name)]
-        found.append(parts[0] if node.name == parts[0].node.name else _sum(node, feed, parts, shapes))
+        parts: list[Layer] = []
+        for each in network.projections(node.name):
+            sources, own = _sources(network, each, shapes), neurons if each is node else None
+            parts.append(
+                each.bind(Binding(feed.name, each, sources, shapes[each.source], shapes[each.name], own, kernels))
+            )
+        if isinstance(node, Projection):
+            found += parts
+            continue
+        sources = tuple(source for part in parts for source in part.sources)
+        whole = Binding(feed.name, node, sources, parts[0].incoming, shapes[node.name], neurons, kernels)
+        found.append(SumLayer(**vars(whole), summands=tuple(parts)))
     layers, loops = _with_loops(found)
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
     encoded = {name: shapes[name] for name in network.encoded}
     return Program(layers, loops, last_use, network.input_channels, network.encoded, encoded, network.size_multiple)
-
-
-def _bound_part(
-    network: Network, node: Projection, feed: Neurons | Output, shapes: dict[str, Shape], kernels: AllowedKernels
-) -> Layer:
-    """What one projection makes of its sources for `feed`, or for a sum that this reads."""
-    alone = feed.source == node.name
-    neurons = feed if alone and isinstance(feed, Neurons) else None
-    sources = _sources(network, node, shapes)
-    return node.bind(Binding(feed.name, node, sources, shapes[node.source], shapes[node.name], neurons, kernels))
-
-
-def _sum(node: Synapses, feed: Neurons | Output, parts: list[Layer], shapes: dict[str, Shape]) -> SumLayer:
-    neurons = feed if isinstance(feed, Neurons) else None
-    sources = tuple(source for part in parts for source in part.sources)
-    own = Binding(feed.name, node, sources, parts[0].incoming, shapes[node.name], neurons, parts[0].kernels)
-    return SumLayer(**vars(own), summands=tuple(parts))
-
-
-def _levels(leaf: Node) -> LevelTable | None:
-    """What the levels of an Input's or Neurons' spikes mean; None of an Input without an encoder."""
-    if isinstance(leaf, Neurons):
-        return level_table(leaf.model)
-    assert isinstance(leaf, Input)
-    return None if leaf.encoder is None else leaf.encoder.level_table()
 
 
 def _sources(network: Network, node: Projection, shapes: dict[str, Shape]) -> tuple[Source, ...]:
@@ -124,9 +95,13 @@ def _sources(network: Network, node: Projection, shapes: dict[str, Shape]) -> tu
     found: list[Source] = []
     offset = 0
     for name in network.leaves(node.source):
-        leaf, channels = network[name], shapes[name][0]
-        levels = _levels(leaf)
-        place = network.input_channels[name].start if isinstance(leaf, Input) else 0
+        leaf, channels, place = network[name], shapes[name][0], 0
+        if isinstance(leaf, Input):
+            levels = None if leaf.encoder is None else leaf.encoder.level_table()
+            place = network.input_channels[name].start
+        else:
+            assert isinstance(leaf, Neurons)
+            levels = level_table(leaf.model)
         found.append(Source(name, channels, offset, levels is None, levels, node.delay, place))
         offset += channels
     return tuple(found)

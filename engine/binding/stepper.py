@@ -28,18 +28,10 @@ from ..neurons.registration_checks import cannot_compile, compilation_errors, le
 
 @dataclass(frozen=True, eq=False)
 class Stepper:
-    """A registered model with its parameters, as the kernels take them.
+    """A registered model and its highest level, as the kernels take them.
 
-    Parameters
-    ----------
-    registration : Registration
-    kernels : StepKernels
-    initial : tuple of float or array
-        Each state variable before the first step; arrays as in `parameters`.
-    parameters : tuple
-        Last arguments of the model's step, as kernels/step_inputs.py takes them.
-    highest : int
-        Its highest level.
+    `initial` are the state variables before the first step, `parameters` the last arguments of the model's step; of
+    neurons that differ both are arrays, as kernels/step_inputs.py takes them.
     """
 
     registration: Registration
@@ -65,12 +57,8 @@ class Stepper:
     ) -> bool:
         """Run the neurons of a band through some steps; see `kernels.stepped.step_band`.
 
-        False where a current or what is kept of a neuron is no finite float32 number.
-
-        Raises
-        ------
-        NeuronError
-            If the step cannot be compiled or returns a level that the model does not have.
+        False where a current or what is kept of a neuron is no finite float32 number. NeuronError where the step cannot
+        be compiled or returns a level that the model does not have.
         """
         arguments = (currents, words, shape, states, place, self.initial, self.parameters, marks)
         return self._checked(*self.kernels.call("step_band", arguments))
@@ -116,13 +104,7 @@ class Stepper:
 def stepper_of(model: NeuronModel, layer: str, padded: int) -> Stepper | None:
     """The stepper of a registered model; None for a ladder of thresholds, which has a kernel of its own.
 
-    Parameters
-    ----------
-    model : NeuronModel
-    layer : str
-        Name of the neurons, from which their random numbers follow.
-    padded : int
-        Channels of the layer, filled up to a whole number of blocks.
+    Random numbers follow from the name of the layer, whose channels are filled up to `padded`.
     """
     if isinstance(model, LadderModel):
         return None

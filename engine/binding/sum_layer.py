@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .layer import Layer
-from .window import RowRange
+from .layer import Layer, RowRange
 
 
 @dataclass(frozen=True, eq=False)
 class SumLayer(Layer):
-    """A layer whose current is the sum of those of its parts.
+    """A layer whose current is the sum of those of its parts, which have no neurons.
 
-    Parameters
-    ----------
-    summands : tuple of Layer
-        Without neurons. `sources` and `incoming` of the sum mean nothing: each part has its own.
+    `sources` and `incoming` of the sum mean nothing: each part has its own.
     """
 
     summands: tuple[Layer, ...] = field(default=())
@@ -29,7 +25,6 @@ class SumLayer(Layer):
         return max(part.row_step for part in self.summands)
 
     def rows_of(self, rows: RowRange, counted: tuple[int, ...]) -> SumLayer:
-        """Some output rows; `counted` input rows of each part have been counted."""
         parts = tuple(part.rows_of(rows, (number,)) for part, number in zip(self.summands, counted, strict=True))
         outgoing = (self.outgoing[0], rows[1] - rows[0], self.outgoing[2])
         return replace(self, outgoing=outgoing, summands=parts)

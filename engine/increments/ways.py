@@ -20,7 +20,7 @@ from ..kernels.planes import PLANE_GAP
 from ..kernels.pooling import fire_currents, pool_planes
 from ..kernels.sources import packed_sources
 from ..memory import aligned_bytes
-from ..simulation.currents.means import pool_tables, window_rows
+from ..simulation.currents.means import window_rows
 from ..simulation.currents.plane_products import TILES
 from ..simulation.memory.worker_memory import Phase, Scratch
 
@@ -160,7 +160,7 @@ class Ways:
     ) -> list[Phase]:
         """Means of all levels."""
         assert layer.pooled_levels is not None
-        tables = pool_tables(layer, layer.pooled_levels)
+        tables = layer.pool_tables
         inputs = window_rows(tables.geometry, self._kept.rows)
         planes = scratch.array("planes", _most(inputs) * tables.layout.row_bytes + PLANE_GAP, np.uint8)
         means = scratch.array("currents", self._most_rows * layer.outgoing[2] * layer.padded_channels)

@@ -17,21 +17,10 @@ from .event_inputs import Streams
 
 @dataclass(eq=False)
 class EncodedInput:
-    """One Input of one picture.
+    """One Input of one picture, which has a number in its batch.
 
-    Parameters
-    ----------
-    encoder : Encoder
-    shown : (C, H, W) or (T, C, H, W) float32
-        What is shown at all steps, or at each of them.
-    stream : EventStream, SpikeArray or None
-        Spikes that come as such.
-    picture : int
-        Number of the picture in its batch.
-    done : int
-        Steps since the network was at rest, before this run.
-    before : (C, H, W) float32 or None
-        What another run has left of the encoder.
+    What is `shown` at all steps is (C, H, W), or (T, C, H, W) at each of them; a `stream` are spikes that come as such.
+    So many steps were `done` since the network was at rest, of which `before`, (C, H, W), is what the encoder has left.
     """
 
     encoder: Encoder
@@ -66,22 +55,13 @@ def analog_channels(program: Program) -> NDArray[np.bool_]:
 
 
 def encoded_inputs(
-    program: Program,
-    picture: NDArray[np.float32],
-    before: State | None,
-    number: int,
-    streams: Streams,
+    program: Program, picture: NDArray[np.float32], before: State | None, number: int, streams: Streams
 ) -> dict[str, EncodedInput]:
     """Each Input with an encoder, at the beginning of a run."""
     done, carried = (0, {}) if before is None else (before.steps, before.encoders)
     return {
         name: EncodedInput(
-            encoder,
-            picture[..., program.inputs[name], :, :],
-            streams.get(name),
-            number,
-            done,
-            carried.get(name),
+            encoder, picture[..., program.inputs[name], :, :], streams.get(name), number, done, carried.get(name)
         )
         for name, encoder in program.encoders.items()
     }

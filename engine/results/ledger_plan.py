@@ -18,17 +18,9 @@ _NOTHING = np.zeros((0, 0), np.int64)
 
 
 class Pair(NamedTuple):
-    """A part of a layer and one of the sources that it reads.
+    """A part of a layer and one of the sources that it reads, whose events count for one of `LedgerPlan.synapses`.
 
-    Parameters
-    ----------
-    node : int
-        Which of `LedgerPlan.synapses` the events count for.
-    source : Source
-    row : int
-        Of the source in `RunCounts.fired`.
-    place : int
-        In `RunCounts.counts`.
+    The source has a row in `RunCounts.fired`, the pair a place in `RunCounts.counts`.
     """
 
     node: int
@@ -39,10 +31,6 @@ class Pair(NamedTuple):
 
 class LedgerPlan:
     """Entries of a ledger without counts, in the order of its nodes.
-
-    Parameters
-    ----------
-    program : Program
 
     Attributes
     ----------

@@ -20,25 +20,10 @@ from .run_counts import RunCounts
 
 @dataclass(eq=False)
 class Run:
-    """Simulation of one picture.
+    """Simulation of one picture, (C, H, W), or of one that changes, (T, C, H, W).
 
-    Parameters
-    ----------
-    program : Program
-    picture : (C, H, W) float32, or (T, C, H, W) of one that changes
-    steps : int
-    record : set of str
-    workers : WorkerThreads or None
-    threads : int
-
-    Attributes
-    ----------
-    recorder : Recorder
-    counts : RunCounts
-    kernels : dict of str to set of str
-        By layer, which kernels computed its currents.
-    in_tiles : bool
-        Whether layers are run some rows at a time.
+    `kernels` notes by layer which ones computed its currents. Where a run is `in_tiles`, layers are run some rows at a
+    time.
     """
 
     program: Program

@@ -30,7 +30,7 @@ from ..results.run import Run
 from ..results.state import State
 from .bands.bound_program import BoundGroup, put_back, take_bound
 from .bands.layer_run import LayerRun
-from .currents import inputs_of
+from .currents import Inputs
 from .memory.queue_memory import QueueMemory
 from .probes import Probed, Traces
 
@@ -42,20 +42,9 @@ _ORDINARY = 2.0**64
 class PictureRun(Run):
     """Simulation of one picture: all layers over a group of steps, then over the next one.
 
-    Parameters
-    ----------
-    program, picture, steps, record, workers, threads
-        As of `Run`.
-    most_steps : int
-        Of a group: 8, or 1 for all layers at each step.
-    before : State, optional
-        Where the run goes on; otherwise at rest.
-    probed : Probed, optional
-        Neurons of which each step is noted; `most_steps` is then 1.
-    number : int
-        Of the picture in its batch.
-    streams : mapping of str to EventStream or SpikeArray, optional
-        By Input, spikes that come as such.
+    Groups have `most_steps` at the most: 8, or 1 for all layers at each step, as it is where neurons are `probed`, of
+    which each step is noted. The run goes on at `before`, or begins at rest. `number` is that of the picture in its
+    batch, and `streams` are spikes that come as such, by Input.
     """
 
     most_steps: int = STEPS_PER_QUEUE
@@ -235,8 +224,10 @@ class PictureRun(Run):
         """Run a layer that compiled calls do not take."""
         layer = self.program.layers[index]
         events = group.event_memories.get(layer.name)
-        read = [[(source, self._queue(group, source, part)) for source in part.spiking] for part in layer.parts]
-        inputs = [inputs_of(part, queues, self._seen) for part, queues in zip(layer.parts, read, strict=True)]
+        inputs = [
+            Inputs(part, [(source, self._queue(group, source, part)) for source in part.spiking], self._seen)
+            for part in layer.parts
+        ]
         keeps = self.recorder.wants("readout") and layer.neurons is None
         lasting = layer.name in self.bound.without_room
         run = LayerRun(self.bound.states[index], inputs, steps.stop - steps.start, keeps, lasting, events)
@@ -282,10 +273,10 @@ class PictureRun(Run):
             self.kernels[layer.name].add(group.kernels(index))
 
     def _result(self) -> Result:
-        readouts = {state.layer.name: state.readout for state in self.bound.states if state.layer.neurons is None}
         outputs = {
-            name: np.ascontiguousarray(readout.transpose(2, 0, 1)) / np.float32(self._averaged)
-            for name, readout in readouts.items()
+            s.layer.name: np.ascontiguousarray(s.readout.transpose(2, 0, 1)) / np.float32(self._averaged)
+            for s in self.bound.states
+            if s.layer.neurons is None
         }
         kept = {"state": self._state_after} if self._keeps_state else {}
         return self.result(outputs, kept | ({} if self._traces is None else {"traces": self._traces.recorded}))

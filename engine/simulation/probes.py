@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,20 +18,9 @@ TRACES = "traces"
 """What `record` calls all state variables over all steps; with a dot and a name behind it, one of them."""
 
 
-@dataclass(frozen=True)
-class Probed:
-    """What is noted of which neurons after each step.
-
-    Parameters
-    ----------
-    sites : dict of str to (n, 3) int64 or None
-        By Neurons node, channel, row and column of each neuron; None for all of them.
-    variables : dict of str to tuple of str
-        By Neurons node, the names of what is noted.
-    """
-
-    sites: Mapping[str, NDArray[np.int64] | None]
-    variables: Mapping[str, tuple[str, ...]]
+Probed = Mapping[str, tuple[tuple[str, ...], NDArray[np.int64] | None]]
+"""By Neurons node, the names of what is noted after each step, and channel, row and column of each neuron of which it
+is, (n, 3); None for all of them."""
 
 
 def _variables(neurons: Iterable[Neurons]) -> dict[str, tuple[str, ...]]:
@@ -71,7 +59,7 @@ def probed(probes: Mapping[str, ArrayLike] | None, kinds: Collection[str], progr
         raise InputError(
             f"probes names {missing[0]}, whose neurons have no state variable {named}, which record names (got {has})"
         )
-    return Probed({name: each for name, each in sites.items() if noted[name]}, noted)
+    return {name: (noted[name], each) for name, each in sites.items() if noted[name]}
 
 
 def _check_sites(probes: Mapping[str, ArrayLike], program: Program) -> dict[str, NDArray[np.int64]]:
@@ -106,29 +94,19 @@ class Traces:
         self._what = what
         self.recorded: dict[str, dict[str, NDArray[np.float32]]] = {}
         for layer in program.layers:
-            if layer.name in what.sites:
-                sites = what.sites[layer.name]
+            if layer.name in what:
+                names, sites = what[layer.name]
                 shape = (steps, *layer.outgoing) if sites is None else (steps, len(sites))
-                self.recorded[layer.name] = {name: np.zeros(shape, np.float32) for name in what.variables[layer.name]}
+                self.recorded[layer.name] = {name: np.zeros(shape, np.float32) for name in names}
 
     def note(self, step: int, states: list[LayerState]) -> None:
         """Note what neurons carry after a step."""
         for state in states:
-            recorded = self.recorded.get(state.layer.name)
-            if recorded is None or state.layer.neurons is None:
+            layer, recorded = state.layer, self.recorded.get(state.layer.name)
+            if recorded is None or layer.neurons is None:
                 continue
-            names = initial_state(state.layer.neurons.model)
-            for name, array in zip(names, state.arrays, strict=True):
+            (channels, height, width), (_, sites) = layer.outgoing, self._what[layer.name]
+            for name, array in zip(initial_state(layer.neurons.model), state.arrays, strict=True):
                 if name in recorded:
-                    recorded[name][step] = _chosen(array, state.layer, self._what.sites[state.layer.name])
-
-
-def _chosen(array: NDArray[np.float32], layer: Layer, sites: NDArray[np.int64] | None) -> NDArray[np.float32]:
-    """A variable of chosen neurons, (n,), or of all, (C, H, W)."""
-    channels, height, width = layer.outgoing
-    by_pixel: NDArray[np.float32] = array.reshape(height, width, -1)
-    if sites is None:
-        return by_pixel[..., :channels].transpose(2, 0, 1)
-    channel, rows, columns = sites.T
-    found: NDArray[np.float32] = by_pixel[rows, columns, channel]
-    return found
+                    of_all = array.reshape(height, width, -1)[..., :channels].transpose(2, 0, 1)
+                    recorded[name][step] = of_all if sites is None else of_all[tuple(sites.T)]

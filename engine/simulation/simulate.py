@@ -134,8 +134,8 @@ def simulate(
     traced = probes is not None or any(map(is_trace, kinds))
     goes_on = time_axis is not None or state is not None
     carries = bool(network.encoded) or goes_on or traced or "state" in kinds
-    if network.delays or carries:
-        _refuse_tile(tile, carries)
+    if tile is not None and (network.delays or carries):
+        raise _refused_tile(tile, carries)
     program = build_program(network, pictures.shape[-3:], allowed_kernels(kernels))
     if state is not None:
         check_state(state, program, len(pictures) if batched else None)
@@ -236,25 +236,17 @@ def check_tile(tile: int | None, order: str) -> int | None:
     return check_whole("tile", tile, MAXIMUM_ROWS)
 
 
-def _refuse_tile(tile: int | None, carries: bool) -> None:
-    """InputError for a tile where all rows are to be run at each step."""
-    if tile is None:
-        return
-    if carries:
-        raise InputError(
-            f"tile cannot be had with time_axis, state, traces, probes or encoders (got tile {tile!r}); leave it out"
-        )
-    raise InputError(
-        f"tile needs a network without delays, which runs layer by layer (got tile {tile!r} and a network with "
-        "delays); leave it out"
+def _refused_tile(tile: int, carries: bool) -> InputError:
+    """What is said of a tile where all rows are to be run at each step."""
+    of_delays = (
+        f"needs a network without delays, which runs layer by layer (got tile {tile!r} and a network with delays)"
     )
+    of_steps = f"cannot be had with time_axis, state, traces, probes or encoders (got tile {tile!r})"
+    return InputError(f"tile {of_steps if carries else of_delays}; leave it out")
 
 
 def _tile_rows(tile: int | None, order: str, program: Program, height: int, steps: int) -> int:
     """Rows of the picture to work on at a time; all of them step by step, which needs every membrane at every step."""
-    tile = check_tile(tile, order)
-    if tile is None:
-        if order == "time":
-            return height
+    if tile is None and order == "layer":
         return program.known(("tile", steps), lambda: choose_tile(program, height, steps))
-    return tile
+    return check_tile(tile, order) or height

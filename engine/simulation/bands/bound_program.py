@@ -27,7 +27,6 @@ from ...kernels.float_mode import flushing
 from ...kernels.sequence import count_uneven_sources, count_zeros_of_sources, run_layers
 from ...kernels.sequence_arguments import LayerCalls, LayerReads, SequenceProgress
 from ...kernels.shared_counter import ENTRIES, FINISHED, GIVEN_UP, TAKEN
-from ...kernels.sources import source_table
 from ...kernels.tables import CALL
 from ...memory import IdleMemory, Shelf, aligned_bytes
 from ...threads import WorkerThreads
@@ -55,20 +54,10 @@ _COUNTERS = 8
 
 @dataclass(eq=False)
 class BoundProgram:
-    """What the layers of a program carry from group to group of steps, for one picture at a time.
+    """What the layers of a program carry from group to group of `most_steps` or fewer, for one picture at a time.
 
-    Parameters
-    ----------
-    program : Program
-    shape : (H, W, C)
-        Of what the Input nodes get, joined.
-    most_steps : int
-        Steps of the largest group.
-    threads : int
-    carries : bool
-        Whether potentials are kept after a group of steps.
-    compiles : bool
-        Whether layers run in compiled calls where they can.
+    `shape` is (H, W, C), of what the Input nodes get, joined. Potentials are kept after a group where that is asked for
+    (`carries`).
     """
 
     program: InitVar[Program]
@@ -76,12 +65,10 @@ class BoundProgram:
     most_steps: int
     threads: int
     carries: bool
-    compiles: bool = True
 
     def __post_init__(self, program: Program, shape: tuple[int, ...]) -> None:
         # The program, on a shelf of which this may come to lie, is not held.
         self.layers, self._last_use = program.layers, program.last_use
-        self.compiles = self.compiles and len(self.layers) <= _MOST_LAYERS
         self.lasting = {s.name for layer in self.layers for part in layer.parts for s in part.sources if s.delay}
         in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
         self.without_room = self.lasting | in_loops
@@ -104,7 +91,8 @@ class BoundProgram:
 
     def places(self, steps: int) -> tuple[dict[str, slice], int]:
         """See `memory_places`."""
-        return memory_places(self.layers if self.compiles else (), self._last_use, steps, self.without_room)
+        layers = self.layers if len(self.layers) <= _MOST_LAYERS else ()
+        return memory_places(layers, self._last_use, steps, self.without_room)
 
     def begin(self) -> None:
         """Forget what has been run."""
@@ -125,20 +113,10 @@ class BoundProgram:
 
 
 class BoundGroup:
-    """All layers of a bound program over a group of steps.
+    """All layers of a bound program over a group of 1, 2, 4 or 8 steps.
 
-    Parameters
-    ----------
-    bound : BoundProgram
-    steps : int
-        1, 2, 4 or 8.
-
-    Attributes
-    ----------
-    event_memories : dict of str to QueueMemory
-        Where the events of layers go, but for those that have no memory here.
-    compiled : list of bool
-        Which layers run in compiled calls.
+    Events go to the `event_memories` of their layers, but for those that have no memory here. `compiled` says which
+    layers run in compiled calls.
     """
 
     def __init__(self, bound: BoundProgram, steps: int) -> None:
@@ -155,7 +133,7 @@ class BoundGroup:
             for layer in self.layers
             if layer.name in places
         }
-        self.compiled = [bound.compiles and self._is_compiled(layer) for layer in self.layers]
+        self.compiled = [self._is_compiled(layer) for layer in self.layers]
         self._kernels = [(layer.dense_kernels or layer.own_kernels, layer.own_kernels) for layer in self.layers]
         self._count_memory(len(self.layers), bound.threads)
         self._bound = np.zeros(len(self.layers), np.bool_)
@@ -172,7 +150,6 @@ class BoundGroup:
     # --- Preparing ---------------------------------------------------------------------------------------------------
 
     def _count_memory(self, layers: int, threads: int) -> None:
-        """Memory in which threads count."""
         # Layers that read an encoded Input are not compiled: nobody asks for its number.
         sources = [[self._index.get(s.name, 0) for s in layer.spiking] for layer in self.layers]
         numbers = np.array([index for of_layer in sources for index in of_layer], np.int64)
@@ -217,7 +194,7 @@ class BoundGroup:
 
     def _layer_bands(self, index: int, choice: int) -> LayerBands:
         layer, state = self.layers[index], self._states[index]
-        inputs = Inputs([(source, self.queue(source.name)) for source in layer.spiking], self._picture)
+        inputs = Inputs(layer, [(source, self.queue(source.name)) for source in layer.spiking], self._picture)
         part = part_of(state, inputs, self.steps, self._kernels[index][choice])
         bands = bands_of_layer(layer, [part], self.steps, self._threads)
         return LayerBands(state, [part], self.steps, bands, events=self.event_memories.get(layer.name))
@@ -226,7 +203,7 @@ class BoundGroup:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
         if not part.inputs.queues:
             return
-        sources = source_table(counted_sources(part.inputs))
+        sources = counted_sources(part.inputs)
         counts = self._counts_of(index, 0)
         yield count_uneven_sources, (sources, part.layer.fan_tables, counts)
         if part.zeros_to_count is not None:
@@ -293,7 +270,6 @@ class BoundGroup:
 
     @flushing
     def _work(self, first: int, last: int, worker: int) -> None:
-        """What one of the threads does."""
         tables, thread = (self._calls[worker], self._reads, self._counters), (worker, self._threads)
         try:
             run_layers(first, last, *tables, thread, self._progress[worker])
@@ -346,5 +322,4 @@ def put_back(program: Program, bound: BoundProgram) -> None:
 
 
 def _shelf(program: Program) -> Shelf[BoundProgram]:
-    """Where a program keeps what it is bound to."""
     return program.known("bound", lambda: Shelf(IDLE))

@@ -71,7 +71,6 @@ class LayerRun:
         kinds = max((source.thresholds for source in sources), default=0)
         self.counts = np.zeros((len(sources), 2, *_count_shape(kinds)), np.int64)
         self.currents = np.zeros((self.steps, *self.layer.outgoing), np.float32) if self.keep_currents else None
-        self._masks = self.layer.levels is not None and self.layer.levels.masks
 
     def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
         """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
@@ -100,22 +99,18 @@ class LayerRun:
         for memory in memories:
             self.counts += memory.counts
             self.updates += memory.updates
-            self.fired += by_step(memory.fired, self.steps) if self._masks else memory.fired
+            by_byte = self.layer.levels is not None and self.layer.levels.masks
+            self.fired += by_step(memory.fired, self.steps) if by_byte else memory.fired
             _scratches.put(memory.scratch, memory.scratch.nbytes)
         self.state.move_on(self.steps)
-        if self.layer.neurons is None:
-            return None
-        return layer_bands.queue()
+        return None if self.layer.neurons is None else layer_bands.queue()
 
     def _memory(self) -> WorkerMemory:
-        counters = np.zeros(TAKEN, np.int64)
-        scratch = _scratches.take() or Scratch()
         counts, fired, updates = (np.zeros_like(each) for each in (self.counts, self.fired, self.updates))
-        return WorkerMemory(scratch, counts, fired, updates, counters)
+        return WorkerMemory(_scratches.take() or Scratch(), counts, fired, updates, np.zeros(TAKEN, np.int64))
 
     @flushing
     def _run_bands(self, phases: list[Phase], indices: Iterator[int]) -> None:
-        """What one of the workers does."""
         # What leaves float32 where NumPy adds is found as it is elsewhere: see LayerState.watch.
         with np.errstate(over="ignore", invalid="ignore"):
             calls = [phase.bound() for phase in phases]
@@ -124,7 +119,6 @@ class LayerRun:
                     call(index)
 
     def _work(self) -> int:
-        """About how many operations the layer takes: those of its parts and those of its neurons."""
         neurons = math.prod(self.layer.outgoing) * OPERATIONS_OF_A_NEURON * self.steps
         return sum(part.work for part in self._parts) + neurons
 

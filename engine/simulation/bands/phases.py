@@ -19,7 +19,7 @@ from ...binding.gather_layer import GatherLayer
 from ...binding.pool_layer import PoolLayer
 from ...binding.stepper import Stepper
 from ...binding.value_layer import ValueLayer
-from ...events import EventQueue, channel_type, level_type, mask_bytes
+from ...events import EventQueue, channel_type, joined_rows, level_type, mask_bytes
 from ...float32 import beyond
 from ...kernels.arguments import BandTable, Constant, EventMemory, LadderNeurons, OutputRows
 from ...kernels.compact import compact_rows
@@ -27,7 +27,6 @@ from ...kernels.count_by_level import count_by_level
 from ...kernels.finish import finish_band
 from ...kernels.pooling import fire_currents
 from ...kernels.readout import add_to_readout
-from ...kernels.sources import packed_sources
 from ...kernels.tables import BAND, Touched
 from ...kernels.touched import count_updates_of_band, find_touched, note_away
 from ..currents import Part, Target
@@ -55,19 +54,10 @@ def is_compiled(layer: Layer) -> bool:
 
 @dataclass(eq=False)
 class LayerBands:
-    """The bands of a layer over a group of steps.
+    """The bands of a layer over a group of steps; `parts` are those of a sum, of another layer itself.
 
-    Parameters
-    ----------
-    state : LayerState
-    parts : list of Part
-        The parts of a sum; of another layer itself.
-    steps : int
-    bands : Bands
-    currents : (steps, O, H, W) float32 or None
-        Receives the running sum of a layer without neurons.
-    events : QueueMemory or None
-        Receives the events where it is there; otherwise each band's are kept apart.
+    `currents`, (steps, O, H, W), receive the running sum of a layer without neurons where they are wanted, and `events`
+    what neurons fire; without such memory each band's events are kept apart.
     """
 
     state: LayerState
@@ -92,13 +82,12 @@ class LayerBands:
         # Those of neurons that leak all count as updated, whatever is left out.
         self._counts_updates = leaves_out and layer.neurons is not None and layer.event_driven
         if layer.neurons is not None and self.events is None:
-            self._start, self._masks = np.empty((height, self._width + 1), np.int64), np.empty(0, np.uint8)
-            if compress_token(self._padded, self._channels, self.steps) is not None:
-                self._masks = np.empty(height * self._width * mask_bytes(self._channels), np.uint8)
+            each = 0 if compress_token(self._padded, self._channels, self.steps) is None else mask_bytes(self._channels)
+            self._start = np.empty((height, self._width + 1), np.int64)
+            self._masks = np.empty((height, self._width, each), np.uint8)
             self._fired: list[Any] = [None] * len(self.bands.rows)
 
     def _band_table(self) -> NDArray[np.void]:
-        """(n,) BAND."""
         part, rows = self.part, self.bands.rows
         known, key = self.layer.band_tables, (rows, part.kernels, self.events is not None)
         table = known.get(key)
@@ -118,15 +107,7 @@ class LayerBands:
 
     def queue(self) -> EventQueue:
         """The events, once all bands have been run."""
-        if self.events is not None:
-            return self.events.queue()
-        channels, levels = map(np.concatenate, zip(*self._fired, strict=True))
-        begin = 0
-        for (first, last), (_, own) in zip(self.bands.rows, self._fired, strict=True):
-            self._start[first:last] += begin
-            begin += own.size
-        masks = self._masks.reshape(*self.layer.outgoing[1:], -1) if self._masks.size else None
-        return EventQueue(self.layer.outgoing, self.steps, self._start, channels, levels, masks)
+        return joined_rows(self._fired) if self.events is None else self.events.queue()
 
     def _rows(self, index: int) -> OutputRows:
         return OutputRows(*self.bands.rows[index], self._padded, self._channels)
@@ -186,7 +167,7 @@ class LayerBands:
         if not (self._skips or self._counts_updates):
             return []
         assert isinstance(self.layer, GatherLayer)
-        sources = packed_sources(event_sources(self.part.inputs, self.part.known, sparse=True))
+        sources = event_sources(self.part.inputs, self.part.known, sparse=True)
         reach, awake = self.layer.reach, self.state.awake
         arguments = (sources, self.steps, int(self._counts_updates), reach, awake, self._touched(scratch))
         return [Phase(find_touched, (self._table, *arguments))]
@@ -292,7 +273,7 @@ class LayerBands:
             most = -(-(self._size(1) + VECTOR_BYTES) // 8) * 8
             channels = memory.scratch.array("packed channels", most, channel_type(self._channels))
             levels = memory.scratch.array("packed levels", most, level_type(self.steps))
-            start, masks = self._start, self._masks
+            start, masks = self._start, self._masks.reshape(-1)
         kinds = self.layer.levels.kinds
         return EventMemory(compress, start, channels, levels, masks, levels.view(np.uint64), kinds, memory.fired)
 
@@ -308,8 +289,11 @@ class LayerBands:
 
     def _keep(self, index: int, events: EventMemory) -> None:
         """Copy the events of a band to where no other band's go."""
-        end = events.start[self.bands.rows[index][1] - 1, -1]
-        self._fired[index] = events.channels[:end].copy(), events.levels[:end].copy()
+        first, last = self.bands.rows[index]
+        shape, start = (self._channels, last - first, self._width), self._start[first:last]
+        channels, levels = (each[: start[-1, -1]].copy() for each in (events.channels, events.levels))
+        masks = self._masks[first:last] if self._masks.size else None
+        self._fired[index] = EventQueue(shape, self.steps, start, channels, levels, masks)
 
     def _read_out(self, scratch: Scratch) -> Phase:
         """Move the running sum of a layer without neurons on."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...binding import Layer
 from ...binding.kernel_choice import EVENT_INTEGERS, choose_kernels
 from ...binding.pool_layer import PoolLayer
 from ...binding.value_layer import ValueLayer
@@ -19,14 +18,7 @@ from .values import ValueCurrents
 def part_of(state: LayerState, inputs: Inputs, steps: int, kernels: str | None = None) -> Part:
     """What computes the current of a layer that is no sum, or of a part of one.
 
-    Parameters
-    ----------
-    state : LayerState
-        Of the part.
-    inputs : Inputs
-    steps : int
-    kernels : str, optional
-        What is to compute it, whatever will be read; by default chosen by the activity of what is there to be read.
+    `kernels` says what is to do so, whatever will be read; by default the activity of what is there to be read does.
     """
     layer, known = state.layer, kernels is None
     _, height, width = layer.incoming
@@ -35,14 +27,10 @@ def part_of(state: LayerState, inputs: Inputs, steps: int, kernels: str | None =
         sizes += queue.start[:, -1] - queue.start[:, 0]
     row_sizes = np.concatenate([[0], sizes.cumsum()])
     kernels = kernels or choose_kernels(layer, int(row_sizes[-1]))
-    return _way(layer, kernels)(state, inputs, steps, kernels, row_sizes, known)
-
-
-def _way(layer: Layer, kernels: str) -> type[Part]:
-    if isinstance(layer, ValueLayer):
-        return ValueCurrents
+    dense = kernels == layer.dense_kernels
+    way: type[Part] = PlaneProducts if dense else EventIntegers if kernels == EVENT_INTEGERS else EventCurrents
     if isinstance(layer, PoolLayer):
-        return PlaneMeans if kernels == layer.dense_kernels else EventMeans
-    if kernels == layer.dense_kernels:
-        return PlaneProducts
-    return EventIntegers if kernels == EVENT_INTEGERS else EventCurrents
+        way = PlaneMeans if dense else EventMeans
+    elif isinstance(layer, ValueLayer):
+        way = ValueCurrents
+    return way(state, inputs, steps, kernels, row_sizes, known)

@@ -14,7 +14,6 @@ from ...kernels.decode_quanta import decode_quanta
 from ...kernels.gather import gather_band
 from ...kernels.pooling import fire_currents
 from ...kernels.processor import host_lanes
-from ...kernels.sources import packed_sources
 from ...kernels.window_block import window_token
 from ...memory import aligned_empty
 from ..memory.worker_memory import Phase, Scratch, WorkerMemory
@@ -28,14 +27,13 @@ class EventCurrents(Part):
     layer: GatherLayer
 
     def prepare(self) -> None:
-        """Make room for the analog input's current, which each band computes in the first group of steps."""
+        # Room for the analog input's current, which each band computes in the first group of steps.
         if self.layer.analog and not self.state.constant_stride:
             _, height, width = self.layer.outgoing
             self.state.constant_stride = self.layer.padded_channels
             self.state.constant = aligned_empty(height * width * self.layer.padded_channels)
 
     def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
-        """Levels, or without neurons the currents."""
         if not self.layer.spiking and target.neurons is not None:
             return self._of_picture_alone(bands, memory.scratch, target)
         return [*self._inject(bands, memory.scratch, target), *self._gather(bands, memory.scratch, target)]
@@ -46,8 +44,7 @@ class EventCurrents(Part):
         sources = event_sources(self.inputs, self.known, sparse=bool(target.touched.line))
         decode = Phase(decode_nothing, (bands, entries))
         if sources:
-            arguments = (bands, packed_sources(sources), entries, self.steps, self.layer.incoming[0])
-            decode = Phase(decode_rows, arguments)
+            decode = Phase(decode_rows, (bands, sources, entries, self.steps, self.layer.incoming[0]))
         return [decode, self._gathered(bands, self.steps, entries, 0, target)]
 
     def _gathered(self, bands: BandTable, steps: int, entries: Entries, line: int, target: Target) -> Phase:
@@ -56,7 +53,6 @@ class EventCurrents(Part):
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of weights that every band reads."""
         return self.layer.weights.nbytes
 
     # --- The picture -------------------------------------------------------------------------------------------------
@@ -86,7 +82,7 @@ class EventCurrents(Part):
 
     def _gather_picture(self, bands: BandTable, scratch: Scratch, line: int, target: Target) -> list[Phase]:
         """The analog input as events of one step."""
-        picture, offsets = self.inputs.picture, np.array(self.inputs.picture_offsets(self.layer))
+        picture, offsets = self.inputs.picture, np.array(self.inputs.picture_offsets)
         width, rows = self.layer.incoming[2], most_inputs(bands)
         entries = scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1)
         decode = Phase(decode_analog_rows, (bands, picture, offsets, entries, self.layer.incoming[0]))
@@ -99,7 +95,7 @@ class EventIntegers(EventCurrents):
     def _gather(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:
         quads, (channels, _, width) = self.layer.quads, self.layer.incoming
         assert quads is not None
-        token, sources = quads.token(self.steps), packed_sources(plane_sources(self.inputs, quads.terms.quanta))
+        token, sources = quads.token(self.steps), plane_sources(self.inputs, quads.terms.quanta)
         entries = scratch.quanta_entries(width, most_inputs(bands), self.most_entries(bands), self.steps)
         connections = quads.plan.tables, ScaledIntegers(quads.weights, quads.terms.scale)
         return [
@@ -109,6 +105,5 @@ class EventIntegers(EventCurrents):
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of weights that every band reads."""
         assert self.layer.quads is not None
         return self.layer.quads.weights.nbytes

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...binding.integer_plan import PooledLevels
 from ...binding.pool_layer import PoolLayer
 from ...kernels.arguments import BandTable
 from ...kernels.planes import PLANE_GAP, fill_planes
 from ...kernels.pooling import clear_sums, divide_by_area, pool_analog, pool_events, pool_planes
-from ...kernels.sources import packed_sources
-from ...kernels.tables import PlaneLayout, PoolGeometry, PoolTables
+from ...kernels.tables import PoolGeometry
 from ...kernels.window_block import window_token
 from ..memory.worker_memory import Phase, WorkerMemory
 from .part import Part, Target, most_inputs
@@ -24,13 +22,12 @@ class EventMeans(Part):
     layer: PoolLayer
 
     def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:  # noqa: ARG002 - needs none
-        """Means, flat: rows, width, steps, padded channels."""
         geometry, means = self.layer.pool_geometry, target.array
         phases = [Phase(clear_sums, (bands, geometry, self.steps, means))]
-        sources = packed_sources(event_sources(self.inputs, self.known))
+        sources = event_sources(self.inputs, self.known)
         if sources:
             phases.append(Phase(pool_events, (bands, geometry, sources, self.steps, means)))
-        for offset in self.inputs.picture_offsets(self.layer):
+        for offset in self.inputs.picture_offsets:
             analog = (bands, geometry, self.inputs.picture, self.steps, offset, means)
             phases.append(Phase(pool_analog, analog))
         return [*phases, Phase(divide_by_area, (bands, geometry, self.steps, means))]
@@ -42,15 +39,10 @@ class PlaneMeans(Part):
     layer: PoolLayer
     spreads_out = True
 
-    @property
-    def _pooled(self) -> PooledLevels:
-        assert self.layer.pooled_levels is not None
-        return self.layer.pooled_levels
-
     def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
-        """Means, flat: rows, width, steps, padded channels."""
-        tables, steps = pool_tables(self.layer, self._pooled), window_token(self.steps, 1, 1, 1, 1).steps
-        sources = packed_sources(plane_sources(self.inputs, self._pooled.quanta))
+        tables, steps = self.layer.pool_tables, window_token(self.steps, 1, 1, 1, 1).steps
+        assert self.layer.pooled_levels is not None
+        sources = plane_sources(self.inputs, self.layer.pooled_levels.quanta)
         size = self.steps * (most_inputs(bands) * tables.layout.row_bytes + PLANE_GAP)
         planes = memory.scratch.array("planes", size, np.uint8)
         return [
@@ -59,23 +51,13 @@ class PlaneMeans(Part):
         ]
 
     def input_rows(self, rows: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
-        """(n, 2): see `window_rows`."""
         return window_rows(self.layer.pool_geometry, rows)
 
     @property
     def input_bytes(self) -> int:
-        """Bytes of planes for all output rows, without what their windows share with others."""
-        tables = pool_tables(self.layer, self._pooled)
+        # Without what the windows of output rows share with others.
+        tables = self.layer.pool_tables
         return self.layer.outgoing[1] * self.steps * tables.layout.row_bytes * tables.geometry.stride_y
-
-
-def pool_tables(layer: PoolLayer, pooled: PooledLevels) -> PoolTables:
-    """An average pooling of levels that are spread out."""
-    channels, _, width = layer.incoming
-    geometry = layer.pool_geometry
-    reached = (geometry.output_width - 1) * geometry.stride_x - geometry.padding_x + geometry.kernel_width
-    row = (geometry.padding_x + max(width, reached)) * channels
-    return PoolTables(geometry, PlaneLayout(geometry.padding_x * channels, row, channels), pooled.scale)
 
 
 def window_rows(geometry: PoolGeometry, bands: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:

@@ -31,50 +31,34 @@ EXPECTED_SHARE = 0.15
 
 @dataclass(eq=False)
 class Inputs:
-    """What a layer reads in a group of steps.
+    """What a layer that is no sum reads in a group of steps: of each spiking source the queue, and the analog input.
 
-    Parameters
-    ----------
-    queues : list of (Source, EventQueue)
-        Each spiking source with its queue.
-    picture : (H, W, C) float32
-        The analog input.
-    in_place : bool
-        Whether the picture has all channels that the layer reads, zeros where those are spikes: of a layer that reads
-        several inputs. Otherwise it is what each of the layer's analog sources is.
+    That is given as (H, W, C) float32, all inputs joined. Where the layer reads several (`in_place`), `picture` has all
+    channels that it reads, zeros where those are spikes; otherwise it is what each of the analog sources is.
+    `picture_offsets` says where its channels begin among those that are read, as often as it comes.
     """
 
+    layer: Layer
     queues: list[tuple[Source, EventQueue]]
     picture: NDArray[np.float32]
-    in_place: bool = False
 
-    def picture_offsets(self, layer: Layer) -> list[int]:
-        """Where the picture's channels begin among those that are read, as often as it comes."""
-        return [0] if self.in_place else [source.channel_offset for source in layer.analog]
-
-
-def inputs_of(layer: Layer, queues: list[tuple[Source, EventQueue]], picture: NDArray[np.float32]) -> Inputs:
-    """What a layer that is no sum reads: its queues, and what it takes of the joined pictures, (H, W, C) float32."""
-    parts = {source.name: source.of_picture(picture) for source in layer.analog}
-    if len(parts) < 2:
-        return Inputs(queues, next(iter(parts.values()), picture))
-    whole = np.zeros((*picture.shape[:2], layer.incoming[0]), np.float32)
-    for source in layer.analog:
-        whole[..., source.place] = parts[source.name]
-    return Inputs(queues, whole, in_place=True)
+    def __post_init__(self) -> None:
+        analog, joined = self.layer.analog, self.picture
+        parts = {source.name: source.of_picture(joined) for source in analog}
+        self.in_place = len(parts) > 1
+        self.picture = next(iter(parts.values()), joined)
+        self.picture_offsets = [0] if self.in_place else [source.channel_offset for source in analog]
+        if self.in_place:
+            self.picture = np.zeros((*joined.shape[:2], self.layer.incoming[0]), np.float32)
+            for source in analog:
+                self.picture[..., source.place] = parts[source.name]
 
 
 class Target(NamedTuple):
-    """Where the current of a band goes, as kernels take it.
+    """Where the current of a band goes, as kernels take it: to the neurons that it charges.
 
-    Parameters
-    ----------
-    constant : Constant
-        What it is added to, where the synapses have a bias.
-    neurons : LadderNeurons or None
-        Whom it charges.
-    array : their levels, flat: rows, width, padded channels; without neurons currents: rows, width, steps, channels
-    touched : Touched
+    It is added to `constant`, where the synapses have a bias. `array` receives levels, flat: rows, width, padded
+    channels; without neurons currents: rows, width, steps, channels.
     """
 
     constant: Constant
@@ -85,20 +69,10 @@ class Target(NamedTuple):
 
 @dataclass(eq=False)
 class Part:
-    """A layer that is no sum, or a part of one.
+    """A layer that is no sum, or a part of one, of which `kernels` compute the current.
 
-    Parameters
-    ----------
-    state : LayerState
-        Of the part.
-    inputs : Inputs
-    steps : int
-    kernels : str
-        What computes the current.
-    row_sizes : (H + 1,) int64
-        Entries in all input rows before each row, or the most that there may be.
-    known : bool
-        Whether what is read is there already; otherwise this is for whatever will be.
+    `row_sizes`, (H + 1,), are the entries in all input rows before each row. Where what is read is not `known`, this is
+    for whatever will be, and there may be so many at the most.
     """
 
     state: LayerState

@@ -13,7 +13,6 @@ from ...kernels.arguments import BandTable, DotScratch, ScaledIntegers, ZeroCoun
 from ...kernels.dot import GROUP, LANES, tile_configuration
 from ...kernels.dot_band import dot_band
 from ...kernels.planes import count_zeros_of_planes, fill_planes
-from ...kernels.sources import packed_sources
 from ...kernels.tables import ZeroTables
 from ...kernels.zero_counts import MASK_CHANNELS
 from ..memory.worker_memory import Phase, WorkerMemory
@@ -36,11 +35,10 @@ class PlaneProducts(Part):
         return self.layer.integers
 
     def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
-        """Levels, or without neurons the currents."""
         integers, scratch = self._integers, memory.scratch
         plan, tokens = integers.plan, integers.tokens(self.steps)
         steps, layout = tokens.block.steps, plan.tables.layout
-        sources = packed_sources(plane_sources(self.inputs, integers.terms.quanta))
+        sources = plane_sources(self.inputs, integers.terms.quanta)
         sums = scratch.array("sums", max(self.steps, 2) * GROUP * LANES * plan.vectors, np.int32)
         planes = scratch.array("planes", plan.plane_bytes(most_inputs(bands), self.steps), np.uint8)
         dense = DotScratch(planes, sums, TILES)
@@ -59,26 +57,21 @@ class PlaneProducts(Part):
 
     @property
     def zeros_to_count(self) -> ZeroTables | None:
-        """Weights of zero that events meet, where they are to be counted apart from computing the current."""
         return None if self._integers.terms.every_level_counts else self.layer.zero_tables
 
     def input_rows(self, rows: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
-        """(n, 4): see `counted_rows`."""
         return counted_rows(self._integers.plan, rows, self.layer.incoming[1])
 
     @property
     def work(self) -> int:
-        """About how many operations the part takes."""
         return dense_work(self.layer, self.steps)
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of weights that every band reads."""
         return self._integers.weights.nbytes
 
     @property
     def input_bytes(self) -> int:
-        """Bytes of planes for all output rows."""
         height = self.layer.outgoing[1]
         rows = -(-self.layer.incoming[1] // height)
         return height * self.steps * rows * self._integers.plan.tables.layout.row_bytes

@@ -16,6 +16,7 @@ from ...events import EventQueue
 from ...kernels.arguments import CountedSource, EventSource, PlaneSource
 from ...kernels.decode import MOST_CHUNKS
 from ...kernels.entries import CHUNK
+from ...kernels.sources import packed_sources, source_table
 from .part import EXPECTED_SHARE, Inputs
 
 _NO_MASKS = np.zeros(0, np.uint8)
@@ -39,32 +40,32 @@ def chunks_of(queue: EventQueue, known: bool, sparse: bool = False) -> int:
     return min(max(math.ceil(most / CHUNK), 1), MOST_CHUNKS)
 
 
-def event_sources(inputs: Inputs, known: bool, sparse: bool = False) -> tuple[EventSource, ...]:
-    """What `decode_rows` takes of each source; `known` and `sparse` as `chunks_of` takes them."""
+def event_sources(inputs: Inputs, known: bool, sparse: bool = False) -> tuple[Any, ...]:
+    """What `decode_rows` takes of the sources; `known` and `sparse` as `chunks_of` takes them."""
     found = []
     for source, queue, entries in _entries(inputs):
         own = source.emit, source.scale, source.channel_offset
         found.append(EventSource(*entries, queue.levels.itemsize, *own, chunks_of(queue, known, sparse)))
-    return tuple(found)
+    return packed_sources(tuple(found))
 
 
-def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[PlaneSource, ...]:
-    """What `fill_planes` and `decode_quanta` take of each source; `quanta` of each, by name."""
+def plane_sources(inputs: Inputs, quanta: Mapping[str, Quanta]) -> tuple[Any, ...]:
+    """What `fill_planes` and `decode_quanta` take of the sources; `quanta` of each, by name."""
     found = []
     for source, queue, entries in _entries(inputs):
         numbers, shift = quanta[source.name]
         offset, masks = source.channel_offset, masks_of(queue, shift)
         found.append(PlaneSource(*entries, queue.levels, numbers, shift, offset, masks, source.channels))
-    return tuple(found)
+    return packed_sources(tuple(found))
 
 
-def counted_sources(inputs: Inputs) -> tuple[CountedSource, ...]:
-    """What kernels that count take of each source."""
+def counted_sources(inputs: Inputs) -> tuple[Any, ...]:
+    """What kernels that count take of the sources, however many there are."""
     found = []
     for source, queue in inputs.queues:
         entries, masks = (queue.start, queue.channels, queue.levels), masks_of(queue)
         found.append(CountedSource(*entries, source.thresholds, source.channel_offset, masks, source.channels))
-    return tuple(found)
+    return source_table(tuple(found))
 
 
 def _entries(inputs: Inputs) -> Iterator[tuple[Source, EventQueue, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]]:

@@ -27,17 +27,14 @@ class ValueCurrents(Part):
     _gathered: NDArray[np.float64] | None = None
 
     def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
-        """Currents, flat: rows, width, steps, padded channels."""
         return [Phase(self._evaluate, (bands, memory.scratch, target.array))]
 
     @property
     def active(self) -> int:
-        """Values that the current is computed from."""
         return math.prod(self.layer.incoming)
 
     @property
     def input_bytes(self) -> int:
-        """Bytes of all values that are read."""
         return 4 * self.steps * self.active
 
     def _evaluate(self, index: int, bands: BandTable, scratch: Scratch, currents: NDArray[np.float32]) -> None:
@@ -52,12 +49,10 @@ class ValueCurrents(Part):
         by_pixel[..., :channels] = found.transpose(1, 2, 0, 3)
 
     def _current(self, values: NDArray[np.float32], first: int, last: int, state: Any) -> NDArray[Any]:
-        layer, top, begin = self.layer, 0, 0
-        incoming = layer.incoming
-        if layer.window is not None:
-            top, (begin, _), incoming = layer.window.rows[0], layer.window.inputs, layer.window.whole.incoming
+        layer, window = self.layer, self.layer.window
+        top, begin = (0, 0) if window is None else (window.rows[0], window.inputs[0])
         first_input = begin + layer.input_rows(first, last)[0]
-        place = Rows(top + first, top + last, first_input, incoming, self._gathered)
+        place = Rows(top + first, top + last, first_input, layer.whole.incoming, self._gathered)
         with np.errstate(over="ignore", invalid="ignore"):
             found = layer.node.checked_current(values, place, state)
         if not all_finite(found):
@@ -65,7 +60,7 @@ class ValueCurrents(Part):
         return found
 
     def prepare(self) -> None:
-        """Work out what the node must know of all of the input, before several threads ask for bands of it."""
+        # What the node must know of all of the input is gathered before several threads ask for bands of it.
         node, height = self.layer.node, self.layer.incoming[1]
         if not node.gathers:
             return

@@ -17,34 +17,23 @@ from ...neurons import LadderModel
 
 @dataclass(eq=False)
 class LayerState:
-    """What a layer carries from one group of steps to the next.
+    """What a layer carries from one group of steps to the next; of a part of a sum, what is not in the sum's state.
 
-    Parameters
-    ----------
-    layer : Layer
-    carries : bool
-        Whether the neurons' variables are kept: if there are further steps, or they are recorded.
-    is_part : bool
-        Whether the layer is a part of a sum, whose state is another one.
+    The neurons' variables are kept (`carries`) if there are further steps, or they are recorded.
 
     Attributes
     ----------
     arrays : tuple of (H * W * padded channels,) float32
         Each state variable of the neurons, the potential first; none where they are not kept.
     constant : float32
-        Bias, or for each pixel the bias and the analog input's current.
-    constant_stride : int
-        0 for a bias alone, otherwise the padded channels.
+        Bias, or for each pixel the bias and the analog input's current, which it has once that is `injected`; the
+        `constant_stride` is 0 for a bias alone, otherwise the padded channels.
     readout : (H, W, O) float32
         Running sum of the currents of a layer without neurons.
     fresh : bool
         Whether neurons begin with the next step; compiled calls, and ladders of thresholds, do not ask for it.
     done : int
         How many steps have been run, those before a state was taken up included; compiled calls do not count them.
-    injected : bool
-        Whether `constant` has the analog input's current.
-    summands : list of LayerState
-        What each part of a sum carries; empty for another layer.
     synaptic : (H, W, C, state_values) float32 or None
         What the synapses themselves carry.
     awake : (H * W,) uint8 or None
@@ -101,15 +90,13 @@ class LayerState:
                 each.synaptic[:] = 0
         if self.layer.neurons is None:
             self.readout[:] = 0
-        elif self.membrane is not None:
-            if self.layer.stepper is None:
-                self.membrane.reshape(-1, self.layer.padded_channels)[:] = self.layer.initial
-            elif self.layer.rest is not None:  # in which neurons may be left
-                for array, state in zip(self.arrays, self.layer.rest, strict=True):
-                    array.reshape(-1, self.layer.padded_channels)[:] = state
-                self.fresh = False
-            else:
-                self.membrane[:] = 0  # such a kernel leaves out what fills up the channels
+        elif self.arrays:
+            # Neurons may be left in their rest. Other kernels of steps leave out what fills up the channels.
+            steps = self.layer.stepper is not None
+            states = self.layer.rest or (np.float32(0),) if steps else (self.layer.initial,)
+            for array, state in zip(self.arrays, states, strict=False):
+                array.reshape(-1, self.layer.padded_channels)[:] = state
+            self.fresh = not steps or self.layer.rest is None
         if self.awake is not None:
             ladder = self.layer.neurons is not None and self.layer.stepper is None
             at_first = self.layer.neurons is not None and self.layer.rest is None
@@ -157,29 +144,17 @@ class LayerState:
 def _awake_in(layer: Layer, variables: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
     """(pixels,) where a neuron of a layer that leaves some out may not be at rest.
 
-    `variables` are those of a neuron, each (pixels, padded channels). Where else than in its `rest` a registered model
-    that is event-driven rests, a step alone tells.
+    `variables` are those of a neuron, each (pixels, padded channels). A ladder without leak fires without a current, or
+    is a zero of which that changes the sign; others have a bit that is another one than in their `rest`. Where else
+    than there a registered model that is event-driven rests, a step alone tells.
     """
-    own = [each[:, : layer.outgoing[0]] for each in variables]
+    own = slice(layer.outgoing[0])
     if layer.event_driven and layer.stepper is None:
-        return _wakes(layer, own[0])
-    if layer.rest is None:
-        return np.ones(len(own[0]), np.bool_)
-    return _is_away(own, [each[:, : layer.outgoing[0]] for each in layer.rest])
-
-
-def _is_away(variables: Sequence[NDArray[np.float32]], rest: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
-    """(pixels,) where a bit of a neuron's state is another one than at rest."""
-    away = np.zeros(len(variables[0]), np.bool_)
-    for each, of_rest in zip(variables, rest, strict=True):
-        away |= (each.view(np.uint32) != of_rest.view(np.uint32)).any(axis=1)
+        assert layer.neurons is not None
+        assert isinstance(layer.neurons.model, LadderModel)
+        potentials, lowest = variables[0][:, own], layer.neurons.model.firing_constants().compare.min()
+        return np.asarray(((potentials > lowest) | ((potentials == 0) & np.signbit(potentials))).any(axis=1))
+    away = np.full(len(variables[0]), layer.rest is None)
+    for each, of_rest in zip(variables, layer.rest or (), strict=layer.rest is not None):
+        away |= (each[:, own].view(np.uint32) != of_rest[:, own].view(np.uint32)).any(axis=1)
     return away
-
-
-def _wakes(layer: Layer, potentials: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(pixels,) where a ladder without leak fires without a current, or is a zero of which that changes the sign."""
-    assert layer.neurons is not None
-    assert isinstance(layer.neurons.model, LadderModel)
-    negative_zeros = (potentials == 0) & np.signbit(potentials)
-    lowest = layer.neurons.model.firing_constants().compare.min()
-    return np.asarray(((potentials > lowest) | negative_zeros).any(axis=1))

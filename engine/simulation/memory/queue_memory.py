@@ -54,14 +54,8 @@ Arrays = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], NDArray[np.u
 class QueueMemory:
     """Where the events of a layer go over some steps: an event queue whose bands may have gaps between them.
 
-    Parameters
-    ----------
-    layer : Layer
-    steps : int
-    bands : int
-        Into how many bands the layer's rows will be cut, or more.
-    block : (block_bytes(layer, steps, bands),) uint8, optional
-        Memory that begins at a cache line; by default some that is idle, or new.
+    The layer's rows will be cut into so many bands, or fewer. `block`, (block_bytes(layer, steps, bands),), begins at a
+    cache line; by default it is the smallest idle one that is large enough, or a new one.
     """
 
     def __init__(self, layer: Layer, steps: int, bands: int, block: NDArray[np.uint8] | None = None) -> None:
@@ -69,7 +63,9 @@ class QueueMemory:
         self._steps = steps
         sizes = _part_bytes(layer, steps, bands)
         edges = list(accumulate(map(_whole_lines, sizes), initial=0))
-        self._block = _taken(edges[-1]) if block is None else block
+        if block is None:
+            block = _blocks.take(lambda idle: len(idle) >= edges[-1], smallest=True)
+        self._block = aligned_bytes(edges[-1]) if block is None else block
         parts = [self._block[begin : begin + size] for begin, size in zip(edges[:-1], sizes, strict=True)]
         start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)
         self.arrays: Arrays = start, parts[1].view(channel_type(channels)), parts[2].view(level_type(steps)), parts[3]
@@ -110,12 +106,6 @@ def has_memory(layer: Layer, steps: int) -> bool:
     return layer.neurons is not None and block_bytes(layer, steps, 1) <= MOST_BYTES
 
 
-def _taken(size: int) -> NDArray[np.uint8]:
-    """The smallest idle block that is large enough, or a new one, from the beginning of a cache line on."""
-    block = _blocks.take(lambda block: len(block) >= size, smallest=True)
-    return aligned_bytes(size) if block is None else block
-
-
 def _whole_lines(size: int) -> int:
     return -(-size // CACHE_LINE) * CACHE_LINE
 
@@ -127,10 +117,8 @@ def memory_places(
 
     No room get readouts, those named in `without`, those that are too large, and all of them where the block would be.
     """
-    given = [has_memory(layer, steps) and layer.name not in without for layer in layers]
-    sizes = [
-        block_bytes(layer, steps, layer.outgoing[1]) if has else 0 for layer, has in zip(layers, given, strict=True)
-    ]
+    given = {layer.name for layer in layers if has_memory(layer, steps)}.difference(without)
+    sizes = [block_bytes(layer, steps, layer.outgoing[1]) if layer.name in given else 0 for layer in layers]
     lasts = [last_use.get(layer.name, index) for index, layer in enumerate(layers)]
     places, total = places_in_block(sizes, lasts)
     if total > MOST_SHARED_BYTES:

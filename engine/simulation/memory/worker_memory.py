@@ -68,20 +68,10 @@ class Scratch:
 
 @dataclass(eq=False)
 class WorkerMemory:
-    """What a worker thread has for itself.
+    """What a worker thread has for itself: arrays, and where it counts, see `LayerRun`.
 
-    Parameters
-    ----------
-    scratch : Scratch
-    counts : (sources, 2, 1 + K, 8) int64
-        Those that the dot kernels make, see `LayerRun`.
-    fired : (1 + K, 8) int64
-        To which the events and spikes that its bands fire are added, by byte of a word where levels are masks (see
-        `by_step`), else by step.
-    updates : (8,) int64
-        To which the pixels of event-driven neurons that were updated at each step are added.
-    counters : (>= 2 + threads,) int64
-        Those of engine/kernels/shared_counter.py.
+    `counts` are those that the dot kernels make; to `fired` is added what its bands fire, by byte of a word where
+    levels are masks (see `by_step`) and else by step. `counters` are those of engine/kernels/shared_counter.py.
     """
 
     scratch: Scratch

@@ -10,28 +10,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...binding import Layer, Program
-from ...binding.layer import NOTHING_READ
-from ...binding.window import RowRange
+from ...binding.layer import NOTHING_READ, RowRange
 
 
 @dataclass(frozen=True)
 class TileStep:
-    """A layer's next rows.
+    """A layer's next output rows, and for each of its parts the window of input rows that they read.
 
-    Parameters
-    ----------
-    layer : Layer
-    rows : (first, last + 1)
-        Output rows.
-    windows : tuple of (first, last + 1)
-        The input rows that they read, for each part of the layer.
-    counted : tuple of int
-        For each part, input rows before this one were in the window of an earlier step.
-    drops : dict
-        For each of the layer's sources, the row before which nobody reads it any more.
+    Of each part, input rows before `counted` were in the window of an earlier step. `drops` says for each of the
+    layer's sources before which row nobody reads it any more.
     """
 
     layer: Layer
@@ -48,16 +38,12 @@ class TileSchedule:
     program: Program
     height: int
     tile: int
-    _done: dict[str, int] = field(init=False)
-    _counted: dict[str, tuple[int, ...]] = field(init=False)
-    _readers: dict[str, list[Layer]] = field(init=False)
 
     def __iter__(self) -> Iterator[TileStep]:
-        layers = self.program.layers
-        pictures = self.program.inputs
+        layers, pictures = self.program.layers, self.program.inputs
         self._done = dict.fromkeys([*pictures, *(layer.name for layer in layers)], 0)
         self._counted = {layer.name: (0,) * len(layer.parts) for layer in layers}
-        self._readers = defaultdict(list)
+        self._readers: dict[str, list[Layer]] = defaultdict(list)
         for layer in layers:
             for name in {source.name for source in layer.sources}:
                 self._readers[name].append(layer)

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 
 from ...binding import Layer, Program, allowed_kernels, build_program
-from ...binding.window import RowRange
+from ...binding.layer import RowRange
 from ...events import entry_bytes, mask_bytes, step_groups
 from ...graph import Network
 from .tile_schedule import TileSchedule, TileStep
@@ -78,7 +78,6 @@ def _rows(rows: RowRange) -> int:
 
 
 def _row_bytes(layer: Layer, groups: list[int]) -> int:
-    """Bytes of a row of a layer's events."""
     channels, _, width = layer.outgoing
     entry = sum(entry_bytes(channels, size) for size in groups)
     return entry * channels * width + len(groups) * (mask_bytes(channels) * width + _START_BYTES * (width + 1))

@@ -9,14 +9,13 @@ import numpy as np
 
 from ...binding import Layer
 from ...binding.bounds import is_watched
-from ...binding.layer import NOTHING_READ, Source
-from ...binding.window import RowRange
+from ...binding.layer import NOTHING_READ, RowRange, Source
 from ...events import EventQueue, joined_rows, silent_queue, step_groups
 from ...float32 import largest_size
 from ...results.result import Result
 from ...results.run import Run
 from ..bands.layer_run import LayerRun
-from ..currents import inputs_of
+from ..currents import Inputs
 from ..memory.layer_state import LayerState
 from .tile_schedule import TileSchedule, TileStep
 
@@ -48,7 +47,6 @@ class TiledRun(Run):
         return self.result(self.outputs, {})
 
     def _run_step(self, step: TileStep) -> None:
-        """Some rows of one layer, over all steps."""
         layer = step.layer.rows_of(step.rows, step.counted)
         rows = slice(*step.rows)
         keeps = len(self._sizes) > 1 or self.recorder.wants("membrane") or layer.name in self._watched
@@ -78,9 +76,7 @@ class TiledRun(Run):
             steps = slice(first, first + size)
             keeps = self.recorder.wants("readout") and layer.neurons is None
             inputs = [
-                inputs_of(
-                    part, [(source, self._queue(source, part, window, group)) for source in part.spiking], picture
-                )
+                Inputs(part, [(source, self._queue(source, part, window, group)) for source in part.spiking], picture)
                 for part, window, picture in zip(layer.parts, step.windows, pictures, strict=True)
             ]
             run = LayerRun(state, inputs, size, keeps, lasting=True)
