@@ -27,7 +27,8 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding import build_program
-from spikeunet.engine.kernels.dot import host_binary_dot
+from spikeunet.engine.kernels.dot import dot_token, host_binary_dot
+from spikeunet.engine.kernels.samples import ROWS_AT_ONCE, multiply_rows
 from spikeunet.engine.samples import plan as plans
 from spikeunet.engine.samples import run as sample_run
 from spikeunet.engine.samples.plan import sample_plan
@@ -155,6 +156,27 @@ def test_sums_of_the_largest_weights_are_exact(inputs, share, monkeypatch):
     found = simulate(made, given, time_axis=0, record=RECORD)
     assert found.kernels["first"] == ("event-integers" if share else host_binary_dot() or "event-integers",)
     check_equal(found, simulate(made, given, time_axis=0, record=RECORD, kernels=EVERY_KERNEL))
+
+
+@pytest.mark.parametrize("kind", ["portable", host_binary_dot() or "portable"])
+@pytest.mark.parametrize(("inputs", "vectors"), [(64, 1), (640, 2)])
+def test_products_of_rows(kind, inputs, vectors):
+    """Rows that do not fill a block, currents that are added to what is there; `sums` stay zero."""
+    generator, width = np.random.default_rng(2), 16 * vectors
+    codes = generator.integers(-128, 128, (inputs, 2 * width), np.int8)
+    packed = codes.reshape(inputs // 64, 16, 4, 2, vectors, 16).transpose(3, 0, 4, 1, 5, 2).reshape(-1).copy()
+    rows = (generator.random((12 + ROWS_AT_ONCE, inputs)) < 0.5).astype(np.uint8)
+    scale, bias = (generator.integers(1, 9, (2, 2 * width)) / 8).astype(np.float32)
+    sums, before = np.zeros(width * ROWS_AT_ONCE, np.int32), np.ones((11, 2 * width), np.float32)
+    expected = bias + (rows[1:12].astype(np.float32) @ codes.astype(np.float32)) * scale
+    for adds in (False, True):
+        currents = before.copy()
+        shape = (inputs // 64, inputs)
+        multiply_rows(
+            rows.reshape(-1), inputs, dot_token(kind, vectors), shape, packed, scale, bias, adds, sums, currents
+        )
+        assert np.array_equal(currents, expected + before * adds)
+        assert not sums.any()
 
 
 def test_steps_are_run_in_pieces_of_one_length(monkeypatch):

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from .vectors import _data, _load_vector, _offset, _store_vector, _vector
+from .vectors import _data, _load_vector, _offset, _put_currents, _store_vector, _vector
 
 WORD_BYTES = 8
 
@@ -111,38 +111,75 @@ def add_to_row(typing_context, block, weights, index):
 
 
 @intrinsic
-def add_row_up(typing_context, block, sums, index):
-    """Add the sums to sums[index ...], int32."""
+def keep_row(typing_context, block, sums, output):
+    """Add the sums to sums[output ...], int32, for `finish_row`."""
 
     def generate(context, builder, signature, arguments):
-        block_value, sums, index = arguments
-        sums = _data(context, builder, signature.args[1], sums)
-        for vector in range(block.vectors):
-            place = _offset(builder, index, vector * _LANES)
-            value = builder.sext(builder.extract_value(block_value, vector), _vector(_LANES, _NUMBER))
-            there = _load_vector(builder, sums, place, _LANES, _NUMBER)
-            _store_vector(builder, builder.add(value, there), sums, place)
+        for value, sums, place in _places_of_sums(context, builder, signature, arguments):
+            _store_vector(builder, value, sums, place)
         return context.get_dummy_value()
 
     return types.void(block, sums, types.intp), generate
 
 
+@intrinsic
+def finish_row(typing_context, block, sums, output, scale, bias, target, adds):
+    """Write the currents from `output` on, or add them to what is there: `bias` + (the sums + `sums`) * `scale`."""
+
+    def generate(context, builder, signature, arguments):
+        _, _, _, *arrays, adds = arguments
+        scale, bias, target = (
+            _data(context, builder, kind, array) for kind, array in zip(signature.args[3:6], arrays, strict=True)
+        )
+        for value, _, place in _places_of_sums(context, builder, signature, arguments[:3]):
+            _put_currents(builder, value, scale, bias, place, target, place, adds)
+        return context.get_dummy_value()
+
+    return types.void(block, sums, types.intp, scale, bias, target, types.boolean), generate
+
+
+def _places_of_sums(context, builder, signature, arguments):
+    """Each vector of sums and of what is kept, in 32 bits, with the memory and the place of the latter."""
+    block_value, sums, output = arguments
+    sums = _data(context, builder, signature.args[1], sums)
+    for vector in range(signature.args[0].vectors):
+        place = _offset(builder, output, vector * _LANES)
+        value = builder.sext(builder.extract_value(block_value, vector), _vector(_LANES, _NUMBER))
+        yield builder.add(value, _load_vector(builder, sums, place, _LANES, _NUMBER)), sums, place
+
+
 @numba.njit(inline="always")
-def add_up_row(vectors, active, count, weights, sums):
-    """Sums of the rows of weights that events meet.
+def add_up_row(vectors, events, weights, sums, scale, bias, target, adds):
+    """Currents of a row: sums of the rows of weights that events meet.
 
     vectors : a tuple, as long as there are vectors of 16 outputs at once, whose outputs make up a row of weights
-    active : int32, `count` numbers of rows
+    events : numbers of rows of weights, int32, and how many there are
     weights : int8, (channels, padded outputs)
-    sums : int32, (padded outputs,), overwritten
+    sums : int32, (padded outputs,), zeros before and after
+    scale, bias : float32, (padded outputs,)
+    target : float32, (padded outputs,)
+    adds : whether currents are added to what is there
     """
-    sums[:] = 0
+    active, count = events
     for output in range(0, weights.shape[1], _LANES * len(vectors)):
-        for begin in range(0, count, _EVENTS_AT_ONCE):
-            block = zero_row(vectors)
-            for place in range(begin, min(begin + _EVENTS_AT_ONCE, count)):
-                block = add_to_row(block, weights, active[place] * weights.shape[1] + output)
-            add_row_up(block, sums, output)
+        begin = 0
+        while begin + _EVENTS_AT_ONCE < count:
+            block = _walked(vectors, active, begin, begin + _EVENTS_AT_ONCE, weights, output)
+            keep_row(block, sums, output)
+            begin += _EVENTS_AT_ONCE
+        block = _walked(vectors, active, begin, count, weights, output)
+        finish_row(block, sums, output, scale, bias, target, adds)
+    if count > _EVENTS_AT_ONCE:
+        sums[:] = 0
+
+
+@numba.njit(inline="always")
+def _walked(vectors, active, begin, end, weights, output):
+    """Sums of what some events meet, from `output` on."""
+    block = zero_row(vectors)
+    for place in range(begin, end):
+        block = add_to_row(block, weights, active[place] * weights.shape[1] + output)
+    return block
 
 
 def vectors_at_once(padded: int) -> tuple[int, ...]:

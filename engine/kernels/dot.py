@@ -26,7 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 from .processor import host_features
-from .vectors import _data, _load_vector, _offset, _splat, _store_vector, _vector, token_length
+from .vectors import _data, _load_vector, _offset, _put_currents, _splat, _store_vector, _vector, token_length
 
 GROUP = 16
 """Output pixels that are treated together; rows of an AMX tile."""
@@ -319,16 +319,43 @@ def store_sums(typing_context, block, sums, index):
 
 
 @intrinsic
-def add_sums(typing_context, block, sums, index):
+def add_sums(typing_context, block, sums):
     """Add the sums to what is there: pixel, channel."""
 
     def generate(context, builder, signature, arguments):
-        for value, sums, place in _places_of_sums(context, builder, signature, arguments):
+        for value, sums, place in _places_of_sums(context, builder, signature, (*arguments, _PLACE(0))):
             there = _load_vector(builder, sums, place, LANES, _NUMBER)
             _store_vector(builder, builder.add(there, value), sums, place)
         return context.get_dummy_value()
 
-    return types.void(block, sums, types.intp), generate
+    return types.void(block, sums), generate
+
+
+@intrinsic
+def finish_sums(typing_context, block, sums, scale, bias, output, currents, row, rows, adds):
+    """Write currents from `output` on, or add them to what is there: `bias` + (the sums + `sums`) * `scale`.
+
+    Each pixel has a row of currents, from `row` on; there are `rows` of them.
+    """
+
+    def generate(context, builder, signature, arguments):
+        _, _, scale, bias, output, currents, row, rows, adds = arguments
+        scale, bias = (_data(context, builder, signature.args[k], array) for k, array in ((2, scale), (3, bias)))
+        array = context.make_array(signature.args[5])(context, builder, currents)
+        padded, vectors = cgutils.unpack_tuple(builder, array.shape, 2)[1], block.vectors
+        places = list(_places_of_sums(context, builder, signature, (*arguments[:2], _PLACE(0))))
+        for pixel in range(block.pixels):
+            with builder.if_then(builder.icmp_signed("<", _PLACE(pixel), rows)):
+                begin = builder.add(builder.mul(_offset(builder, row, pixel), padded), output)
+                for vector, (value, sums, place) in enumerate(places[pixel * vectors : (pixel + 1) * vectors]):
+                    all_sums = builder.add(value, _load_vector(builder, sums, place, LANES, _NUMBER))
+                    first = _offset(builder, output, vector * LANES)
+                    target = _offset(builder, begin, vector * LANES)
+                    _put_currents(builder, all_sums, scale, bias, first, array.data, target, adds)
+        return context.get_dummy_value()
+
+    number = types.intp
+    return types.void(block, sums, scale, bias, number, currents, number, number, types.boolean), generate
 
 
 def _places_of_sums(context, builder, signature, arguments):

@@ -13,7 +13,18 @@ import numpy as np
 
 from .byte_rows import active_channels, add_up_row
 from .compilation import compiled_bare, inlined
-from .dot import CHUNK_BYTES, CHUNK_LEVELS, HALF, LANES, MOST_CHUNKS, add_sums, multiply_quad, pixels_at_once, zero_sums
+from .dot import (
+    CHUNK_BYTES,
+    CHUNK_LEVELS,
+    HALF,
+    LANES,
+    MOST_CHUNKS,
+    add_sums,
+    finish_sums,
+    multiply_quad,
+    pixels_at_once,
+    zero_sums,
+)
 
 ROWS_AT_ONCE = HALF
 """Rows whose products are added up at the same time: as many have to lie in memory behind the first one."""
@@ -141,14 +152,12 @@ def walk_integers(words, weights, bias, scale, scratch, adds, target):
     """The same where weights are integers, int8, times a power of two of each output: a quarter of the memory is read.
 
     scale : float32, (padded outputs,)
-    scratch : int32, of `walk_row`; int32, (padded outputs,), both overwritten; and a tuple, see `add_up_row`
+    scratch : int32, of `walk_row`, overwritten; int32, (padded outputs,), and a tuple, see `add_up_row`
     adds : whether the current is added to what is in `target`
     """
     active, sums, vectors = scratch
-    add_up_row(vectors, active, active_channels(words, active), weights, sums)
-    for output in range(target.size):
-        value = bias[output] + np.float32(sums[output]) * scale[output]
-        target[output] = target[output] + value if adds else value
+    count = active_channels(words, active)
+    add_up_row(vectors, (active, count), weights, sums, scale, bias, target, adds)
 
 
 @compiled_bare
@@ -187,7 +196,7 @@ def multiply_rows(rows, first, token, chunks, weights, scale, bias, adds, sums, 
     chunks : of 64 bytes in a row; bytes from row to row
     weights : int8, flat, as `pack_integers` leaves them for one tap
     scale : float32, (padded outputs,), what sums are multiplied with
-    sums : int32, for ROWS_AT_ONCE rows and a block of outputs, overwritten
+    sums : int32, for ROWS_AT_ONCE rows and a block of outputs, zeros before and after
     currents : float32, (rows, padded outputs)
     """
     vectors = len(token.vectors)
@@ -197,19 +206,17 @@ def multiply_rows(rows, first, token, chunks, weights, scale, bias, adds, sums, 
         base = block * chunks * CHUNK_BYTES * vectors
         for number in range(0, count, at_once):
             place = first + number * stride
-            sums[: at_once * width] = 0
             for begin in range(0, chunks, MOST_CHUNKS):
                 found = zero_sums(token)
                 for chunk in range(begin, min(begin + MOST_CHUNKS, chunks)):
                     levels, weight = place + chunk * CHUNK_LEVELS, base + chunk * CHUNK_BYTES * vectors
                     for quad in range(CHUNK_LEVELS // 4):
                         found = multiply_quad(found, rows, levels + 4 * quad, stride, weights, weight + 64 * quad)
-                add_sums(found, sums, 0)
-            for row in range(min(at_once, count - number)):
-                target, begin = currents[number + row], block * width
-                for lane in range(width):
-                    value = bias[begin + lane] + np.float32(sums[row * width + lane]) * scale[begin + lane]
-                    target[begin + lane] = target[begin + lane] + value if adds else value
+                if begin + MOST_CHUNKS < chunks:
+                    add_sums(found, sums)
+            finish_sums(found, sums, scale, bias, block * width, currents, number, count - number, adds)
+            if chunks > MOST_CHUNKS:
+                sums[:] = 0
 
 
 @compiled_bare

@@ -57,3 +57,12 @@ def _fused_multiply_add(builder, lanes):
 
 def _offset(builder, index, amount):
     return builder.add(index, ir.Constant(index.type, amount))
+
+
+def _put_currents(builder, sums, scale, bias, output, target, place, adds):
+    """Write currents out of sums, int32, from `output` on: bias + sum * scale, or add them to what is there."""
+    lanes = sums.type.count
+    factor, shift = (_load_vector(builder, data, output, lanes) for data in (scale, bias))
+    value = builder.fadd(shift, builder.fmul(builder.sitofp(sums, factor.type), factor))
+    added = builder.fadd(_load_vector(builder, target, place, lanes), value)
+    _store_vector(builder, builder.select(adds, added, value), target, place)

@@ -40,8 +40,8 @@ class SampleMemory:
         self.currents = np.empty(steps * samples * plan.widest, np.float32)
         self._row = np.empty(plan.widest, np.float32)
         self._numbers = np.empty(longest + 1, np.int32)
-        self.sums = np.empty(2 * ROWS_AT_ONCE * LANES, np.int32)
-        self.row_sums = np.empty(plan.widest, np.int32)
+        self.sums = np.zeros(2 * ROWS_AT_ONCE * LANES, np.int32)
+        self.row_sums = np.zeros(plan.widest, np.int32)
         self.states: dict[str, tuple[NDArray[np.float32], ...]] = {}
         self.readouts: dict[str, NDArray[np.float32]] = {}
         for each in plan.layers:
