@@ -7,14 +7,16 @@ decays are dyadic, so that few sums are rounded.
 
     python benchmarks/neurons.py [--neurons Leaky,RSynaptic] [--batches 1,16,128] [--shares 0.02,0.1,0.5] [--threads 1]
 
-With several threads, `--clock wall` says what they gain. The ledger of counts is worked out when it is asked for; with
-`--ledger` it is, in each run. `--half` takes no time: it says how many spikes change where potentials are kept in half
-precision.
+`--scaling` says what threads gain, by wall clock and of the engine alone, because PyTorch's and NumPy's threads keep
+processors busy for some time after their work; with these beside it `--threads 2 --clock wall` does. The ledger of
+counts is worked out when it is asked for; with `--ledger` it is, in each run. `--half` takes no time: it says how many
+spikes change where potentials are kept in half precision.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import statistics
@@ -172,6 +174,23 @@ def compare_half(names, batch, share):
         print(f"| {name} | {different.sum() / expected.sum():.2%} | {different.any(0).mean():.2%} |", flush=True)
 
 
+def compare_threads(names, batches, shares, threads, repeat):
+    """Print samples a second with one thread, and with more, which take turns."""
+    print("| neuron | batch | inputs that spike | threads | samples/s | times as many |\n|---|---|---|---|---|---|")
+    for name in names:
+        network = make_network(make_models()[name][0], *make_weights(name))
+        for batch in batches:
+            for share in shares:
+                inputs = make_inputs(batch, share)
+                runs = [functools.partial(engine_run, network, inputs, number + 1) for number in range(threads)]
+                times = timed(runs, repeat, time.perf_counter)
+                for number, each in enumerate(times, 1):
+                    median, least, most = _rate(batch, each)
+                    gain = times[0][0] / each[0]
+                    rate = f"{median:,.0f} ({least:,.0f} to {most:,.0f})"
+                    print(f"| {name} | {batch} | {share:.0%} | {number} | {rate} | {gain:.2f} |", flush=True)
+
+
 def timed(functions, repeat, clock):
     """Median, least and most seconds of `repeat` runs of functions that take turns, after some that may compile."""
     times = [[] for _ in functions]
@@ -230,10 +249,16 @@ def main():
     parser.add_argument("--repeat", type=int, default=15)
     parser.add_argument("--ledger", action="store_true")
     parser.add_argument("--half", action="store_true")
+    parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--clock", choices=("processor", "wall"), default="processor")
     arguments = parser.parse_args()
     if arguments.half:
         compare_half(arguments.neurons.split(","), 128, 0.1)
+        return
+    if arguments.scaling:
+        batches = [int(each) for each in arguments.batches.split(",")]
+        shares = [float(each) for each in arguments.shares.split(",")]
+        compare_threads(arguments.neurons.split(","), batches, shares, arguments.threads, arguments.repeat)
         return
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(arguments.threads)

@@ -69,11 +69,11 @@ class SampleRun:
 
     def run(self, workers: WorkerThreads | None, threads: int) -> Result:
         """Run all chunks of samples, which threads take; without workers the calling thread alone."""
-        threads = 1 if workers is None else threads
-        chunks = self._chunks(threads)
         work = sum(emitter.channels for emitter in self._plan.emitters.values()) * self._steps * self._samples
+        threads = 1 if workers is None or work < _WORK_OF_A_THREAD else threads
+        chunks = self._chunks(threads)
         if workers is not None:
-            threads = 1 if work < _WORK_OF_A_THREAD else workers.ready(min(threads, len(chunks)))
+            threads = workers.ready(min(threads, len(chunks)))
         size = chunks[0].stop
         own = [(self._take(size), self._no_counts()) for _ in range(threads)]
         indices = iter(chunks)
