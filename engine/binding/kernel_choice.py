@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 EVENTS = "events"  # from event to event; every layer can be computed so
 EVENT_INTEGERS = "event-integers"  # likewise in integers, four at a time; for currents that are sums of integers
 PICTURE = "picture"  # the analog input's current, a dense convolution; layers that read nothing else have no choice
-VALUES = (
-    "values"  # all values that are read, silent or not; kinds of layers without kernels of their own have no choice
-)
+VALUES = "values"  # all values that are read; kinds of layers without kernels of their own have no choice
 INTEGERS = ("amx", "vnni", "portable")  # planes of bytes are multiplied, silent neurons included; the fastest first
 PLANES = "planes"  # means of levels spread out over planes of bytes, in integers too; for layers that average
 
