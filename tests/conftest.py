@@ -7,6 +7,7 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
+import one_thread  # noqa: F401 - before NumPy
 import profiles  # noqa: F401 - loads the Hypothesis profile
 import pytest
 from slow_cases import is_slow
