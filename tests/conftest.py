@@ -37,6 +37,20 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None, item: pytest.Item) -> Generator[None, object, object]:
+    """Spare it what a file of tests leaves, too: kernels are many objects, and each video asks for a collection.
+
+    The package would spare it that itself, if nobody else did; see `_nothing_collected` in engine/pictures/opening.py.
+    """
+    try:
+        return (yield)
+    finally:
+        if nextitem is not None and nextitem.path != item.path:
+            gc.collect()
+            gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what slow_cases.py says, before the marks are looked at."""
