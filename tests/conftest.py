@@ -7,6 +7,7 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
+import one_thread  # noqa: F401 - before NumPy
 import profiles  # noqa: F401 - loads the Hypothesis profile
 import pytest
 from slow_cases import is_slow
@@ -34,6 +35,20 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None, item: pytest.Item) -> Generator[None, object, object]:
+    """Spare it what a file of tests leaves, too: kernels are many objects, and each video asks for a collection.
+
+    The package would spare it that itself, if nobody else did; see `_nothing_collected` in engine/pictures/opening.py.
+    """
+    try:
+        return (yield)
+    finally:
+        if nextitem is not None and nextitem.path != item.path:
+            gc.collect()
+            gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,6 +1,7 @@
 """Kernels are compiled without what nobody calls, and without collections of Python's meanwhile."""
 
 import gc
+import operator
 import weakref
 
 import numba
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from numba.core import event
 
+from spikeunet.engine.kernels import operators
 from spikeunet.engine.kernels.bound_call import PhaseKernel
 from spikeunet.engine.kernels.compilation import InnerKernel, Kernel, kernel
 
@@ -90,3 +92,36 @@ def test_python_collects_again_when_a_kernel_is_compiled(collects):
         finally:
             gc.enable()
     assert listener.collects == [False] * 4
+
+
+def _power(number, places):
+    places[0] = number * number
+    places[1] = places[0] * number
+    places[2] = max(places[0] * places[1], places[2] * number)
+
+
+def test_operators_are_looked_up_once(monkeypatch):
+    resolved = []
+
+    def resolve(operation, context, operands, named):
+        resolved.append((operation.typing_key, *operands))
+        return own(operation, context, operands, named)
+
+    own = operators._resolve
+    monkeypatch.setattr(operators, "_found", {})
+    monkeypatch.setattr(operators, "_resolve", resolve)
+    for count in (1, 2):
+        places = np.zeros(3, np.int64)
+        kernel(PhaseKernel, _power, _nrt=False)(3, places)
+        assert places.tolist() == [9, 27, 243]
+        assert resolved.count((operator.mul, numba.int64, numba.int64)) == 1
+        # What Numba compiles for each kernel's options is looked for in each.
+        assert resolved.count((max, numba.int64, numba.int64)) >= count
+    assert numba.types.Function.get_call_type is own
+
+
+def test_what_does_not_compile_leaves_numba_as_it_was():
+    own = numba.types.Function.get_call_type
+    with pytest.raises(numba.TypingError, match="No implementation of function"):
+        kernel(PhaseKernel, _write, _nrt=False).compile((numba.types.unicode_type, numba.int64[::1]))
+    assert numba.types.Function.get_call_type is own

@@ -23,12 +23,15 @@ OFFSET = 128
 _ALL = 0xFFFFFFFF
 """Four events are there."""
 
+_IN_PLACE = {**INNER, "forceinline": True}
+"""LLVM puts them in place. Numba's `inline="always"` would look through the whole kernel for what is dead after it."""
+
 
 def begin_block(token):
     """Block of zeros, of a `window_token` or a `quad_token`."""
 
 
-@overload(begin_block, inline="always", jit_options=INNER)
+@overload(begin_block, jit_options=_IN_PLACE)
 def _begin_block(token):
     if token.instance_class is QuadToken:
         return lambda token: empty_sums(token)  # noqa: PLW0108 - Numba takes no intrinsic here.
@@ -39,7 +42,7 @@ def enter_pixel(block, constant, index):
     """Drop the block's first pixel and let the new last one begin, in float32 from constant[index], ..."""
 
 
-@overload(enter_pixel, inline="always", jit_options=INNER)
+@overload(enter_pixel, jit_options=_IN_PLACE)
 def _enter_pixel(block, constant, index):
     if isinstance(block, SumsBlock):
         return lambda block, constant, index: next_sums(block)
@@ -53,7 +56,7 @@ def add_events(block, weights, shift, scale, entries, begin, end):
     """
 
 
-@overload(add_events, jit_options={**INNER, "forceinline": True})
+@overload(add_events, jit_options=_IN_PLACE)
 def _add_events(block, weights, shift, scale, entries, begin, end):
     if entries.instance_class is ChangeEntries:
         return _add_changes
@@ -117,7 +120,7 @@ def finished_pixel(block, weights, constant, channel, place):
     """Currents of the first pixel as a `WindowBlock`: in float32 they are in the block; see `currents_of_sums`."""
 
 
-@overload(finished_pixel, inline="always", jit_options=INNER)
+@overload(finished_pixel, jit_options=_IN_PLACE)
 def _finished_pixel(block, weights, constant, channel, place):
     if isinstance(block, SumsBlock):
         return lambda block, weights, constant, channel, place: currents_of_sums(
