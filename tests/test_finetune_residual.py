@@ -309,14 +309,13 @@ def denoiser(after=LADDER):
     )
 
 
-@pytest.mark.parametrize("after", [LADDER, SignedMultiThreshold.rounding()], ids=["relu", "linear"])
 @pytest.mark.parametrize(
-    ("method", "steps", "options"),
+    ("method", "steps", "options", "after"),
     [
-        ("flow", 1, {"scales": "channel"}),
-        ("flow", 2, {"weight_bits": 6, "penalty": 0.01}),
-        ("bptt", 2, {"scales": "layer", "initial": True, "penalty": 0.01}),
-        ("bptt", 2, {"weight_bits": 8}),
+        ("flow", 1, {"scales": "channel"}, LADDER),
+        ("flow", 2, {"weight_bits": 6, "penalty": 0.01}, SignedMultiThreshold.rounding()),
+        ("bptt", 2, {"scales": "layer", "initial": True, "penalty": 0.01}, SignedMultiThreshold.rounding()),
+        ("bptt", 2, {"weight_bits": 8}, LADDER),
     ],
 )
 def test_the_loss_of_a_residual_network_falls(method, steps, options, after):
