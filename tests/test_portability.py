@@ -131,10 +131,10 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import pytest
 import test_samples as samples
-from spikeunet.engine.kernels.dot import host_binary_dot
+from spikeunet.engine.kernels.processor import host_lanes
 from spikeunet.engine import simulate
 
-assert str(host_binary_dot()) == sys.argv[2], host_binary_dot()
+assert host_lanes() == int(sys.argv[2]), host_lanes()
 for network in (samples.feed_forward, samples.recurrent):
     made = network(True)
     for share in (0.03, 0.9):
@@ -145,18 +145,18 @@ for network in (samples.feed_forward, samples.recurrent):
         )
         samples.check_equal(found, expected)
         used = {name for names in found.kernels.values() for name in names}
-        expected = sys.argv[2] if share > 0.5 and sys.argv[2] != "None" else "event-integers"
-        assert expected in used <= {"events", "event-integers", sys.argv[2]}, (share, used)
+        expected = "tables" if share > 0.5 else "event-integers"
+        assert expected in used <= {"events", "event-integers", "tables"}, (share, used)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the processors named here are x86-64")
 @pytest.mark.parametrize(
-    ("processor", "features", "products"), [("haswell", AVX2, "avx2"), ("generic", "", "None")], ids=["AVX2", "SSE2"]
+    ("processor", "features", "lanes"), [("haswell", AVX2, 8), ("generic", "", 4)], ids=["8 lanes", "4 lanes"]
 )
-def test_samples_on_narrower_registers(processor, features, products, repository, tmp_path):
+def test_samples_on_narrower_registers(processor, features, lanes, repository, tmp_path):
     options = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features, "SPIKEUNET_CACHE": str(tmp_path)}
-    command = [sys.executable, "-c", SAMPLES, str(repository / "tests"), products]
+    command = [sys.executable, "-c", SAMPLES, str(repository / "tests"), str(lanes)]
     done = subprocess.run(command, env=os.environ | options, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

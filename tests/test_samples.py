@@ -27,8 +27,9 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding import build_program
-from spikeunet.engine.kernels.dot import dot_token, host_binary_dot
-from spikeunet.engine.kernels.samples import ROWS_AT_ONCE, multiply_rows
+from spikeunet.engine.kernels.dot import dot_token, host_dots
+from spikeunet.engine.kernels.quad_tables import TABLE_SIZE
+from spikeunet.engine.kernels.samples import ROWS_AT_ONCE, add_products_of_rows
 from spikeunet.engine.samples import plan as plans
 from spikeunet.engine.samples import run as sample_run
 from spikeunet.engine.samples.plan import sample_plan
@@ -38,6 +39,9 @@ RECORD = ("spikes", "spike_count", "membrane", "readout")
 NEURONS = CurrentBasedLeakyIntegrateAndFire(0.002, 0.004, 2.0, 4.0, dt=0.001, integration="euler", late_reset=True)
 EVERY_KERNEL = ("events", "portable")
 """Not "auto", but the same results: layers are run from event to event, picture by picture."""
+
+
+PRODUCTS = "vnni" if "vnni" in host_dots() else "tables"
 
 
 def weights(rows: int, columns: int, dyadic: bool, seed: int) -> np.ndarray:
@@ -121,12 +125,11 @@ def test_a_batch_side_by_side_is_what_its_pictures_are(network, dyadic, monkeypa
     assert found.spikes["input"].any()
     assert 0 < found.density < 1
     used = {name for names in found.kernels.values() for name in names}
-    assert used & {"event-integers", host_binary_dot()} if dyadic else used == {"events"}
+    assert used & {"event-integers", PRODUCTS} if dyadic else used == {"events"}
 
 
-@pytest.mark.skipif(host_binary_dot() is None, reason="products of bytes need AVX2")
 def test_what_comes_back_is_multiplied_where_many_fire_and_walked_where_few_do(monkeypatch):
-    made, given, kind = recurrent(True), spikes(5, 0.2), host_binary_dot()
+    made, given, kind = recurrent(True), spikes(5, 0.2), PRODUCTS
     given[20:] = 0
     monkeypatch.setitem(plans.SHARES_OF_RETURNING, kind, 0.03)
     found = simulate(made, given, time_axis=0, record=RECORD)
@@ -154,29 +157,29 @@ def test_sums_of_the_largest_weights_are_exact(inputs, share, monkeypatch):
     given = np.ones((4, 3, inputs, 1, 1), np.float32)
     given[1, 1, ::3] = 0
     found = simulate(made, given, time_axis=0, record=RECORD)
-    assert found.kernels["first"] == ("event-integers" if share else host_binary_dot() or "event-integers",)
+    assert found.kernels["first"] == ("event-integers" if share else PRODUCTS,)
     check_equal(found, simulate(made, given, time_axis=0, record=RECORD, kernels=EVERY_KERNEL))
 
 
-@pytest.mark.parametrize("kind", ["portable", host_binary_dot() or "portable"])
+@pytest.mark.parametrize("kind", ["tables", *host_dots()[-2:]])
 @pytest.mark.parametrize(("inputs", "vectors"), [(64, 1), (640, 2)])
 def test_products_of_rows(kind, inputs, vectors):
-    """Rows that do not fill a block, currents that are added to what is there; `sums` stay zero."""
-    generator, width = np.random.default_rng(2), 16 * vectors
-    codes = generator.integers(-128, 128, (inputs, 2 * width), np.int8)
-    packed = codes.reshape(inputs // 64, 16, 4, 2, vectors, 16).transpose(3, 0, 4, 1, 5, 2).reshape(-1).copy()
+    """Rows that fill no block, from the second one on; currents that are added to what is there."""
+    generator, outputs = np.random.default_rng(2), 32 * vectors
+    codes = generator.integers(-128, 128, (inputs, outputs), np.int8)
+    if kind == "tables":
+        scratch = np.ones(11 * inputs // 4, np.uint8), np.ones(TABLE_SIZE, np.int16), np.ones(11 * 32, np.int32)
+        products = (0,) * vectors, codes.reshape(-1), scratch
+    else:
+        packed = codes.reshape(inputs // 64, 16, 4, 2, vectors, 16).transpose(3, 0, 4, 1, 5, 2)
+        products = dot_token(kind, vectors), packed.reshape(-1).copy()
     rows = (generator.random((12 + ROWS_AT_ONCE, inputs)) < 0.5).astype(np.uint8)
-    scale, bias = (generator.integers(1, 9, (2, 2 * width)) / 8).astype(np.float32)
-    sums, before = np.zeros(width * ROWS_AT_ONCE, np.int32), np.ones((11, 2 * width), np.float32)
+    scale, bias = (generator.integers(1, 9, (2, outputs)) / 8).astype(np.float32)
     expected = bias + (rows[1:12].astype(np.float32) @ codes.astype(np.float32)) * scale
     for adds in (False, True):
-        currents = before.copy()
-        shape = (inputs // 64, inputs)
-        multiply_rows(
-            rows.reshape(-1), inputs, dot_token(kind, vectors), shape, packed, scale, bias, adds, sums, currents
-        )
-        assert np.array_equal(currents, expected + before * adds)
-        assert not sums.any()
+        currents = np.ones((11, outputs), np.float32)
+        add_products_of_rows(products, (rows.reshape(-1), rows.view(np.uint64)), 1, (scale, bias), adds, currents)
+        assert np.array_equal(currents, expected + adds)
 
 
 def test_steps_are_run_in_pieces_of_one_length(monkeypatch):

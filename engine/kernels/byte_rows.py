@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 from .vectors import _data, _load_vector, _offset, _put_currents, _store_vector, _vector
@@ -111,41 +112,47 @@ def add_to_row(typing_context, block, weights, index):
 
 
 @intrinsic
-def keep_row(typing_context, block, sums, output):
-    """Add the sums to sums[output ...], int32, for `finish_row`."""
+def keep_row(typing_context, block, sums, place, more):
+    """Write the sums to sums[place ...], int32, for `finish_row`; added to what is there where there is more."""
 
     def generate(context, builder, signature, arguments):
-        for value, sums, place in _places_of_sums(context, builder, signature, arguments):
+        for _, value, sums, place in _sums_so_far(context, builder, signature, arguments):
             _store_vector(builder, value, sums, place)
         return context.get_dummy_value()
 
-    return types.void(block, sums, types.intp), generate
+    return types.void(block, sums, types.intp, types.boolean), generate
 
 
 @intrinsic
-def finish_row(typing_context, block, sums, output, scale, bias, target, adds):
-    """Write the currents from `output` on, or add them to what is there: `bias` + (the sums + `sums`) * `scale`."""
+def finish_row(typing_context, block, sums, place, more, factors, target, adds):
+    """Write currents, or add them to what is there: `bias` + the sums * `scale`, from `output` on.
+
+    factors : scale, bias, output
+    more : whether the sums are those of `keep_row`, too, from `place` on
+    """
 
     def generate(context, builder, signature, arguments):
-        _, _, _, *arrays, adds = arguments
-        scale, bias, target = (
-            _data(context, builder, kind, array) for kind, array in zip(signature.args[3:6], arrays, strict=True)
-        )
-        for value, _, place in _places_of_sums(context, builder, signature, arguments[:3]):
-            _put_currents(builder, value, scale, bias, place, target, place, adds)
+        *so_far, factors, target, adds = arguments
+        scale, bias, output = cgutils.unpack_tuple(builder, factors, 3)
+        scale, bias = (_data(context, builder, signature.args[4][k], array) for k, array in enumerate((scale, bias)))
+        target = _data(context, builder, signature.args[5], target)
+        for vector, value, _, _ in _sums_so_far(context, builder, signature, so_far):
+            first = _offset(builder, output, vector * _LANES)
+            _put_currents(builder, value, scale, bias, first, target, first, adds)
         return context.get_dummy_value()
 
-    return types.void(block, sums, types.intp, scale, bias, target, types.boolean), generate
+    return types.void(block, sums, types.intp, types.boolean, factors, target, types.boolean), generate
 
 
-def _places_of_sums(context, builder, signature, arguments):
-    """Each vector of sums and of what is kept, in 32 bits, with the memory and the place of the latter."""
-    block_value, sums, output = arguments
+def _sums_so_far(context, builder, signature, arguments):
+    """By number, each vector of sums, with what is kept, in 32 bits; the memory and the place of the latter."""
+    block_value, sums, first, more = arguments
     sums = _data(context, builder, signature.args[1], sums)
     for vector in range(signature.args[0].vectors):
-        place = _offset(builder, output, vector * _LANES)
+        place = _offset(builder, first, vector * _LANES)
         value = builder.sext(builder.extract_value(block_value, vector), _vector(_LANES, _NUMBER))
-        yield builder.add(value, _load_vector(builder, sums, place, _LANES, _NUMBER)), sums, place
+        there = builder.add(value, _load_vector(builder, sums, place, _LANES, _NUMBER))
+        yield vector, builder.select(more, there, value), sums, place
 
 
 @numba.njit(inline="always")
@@ -155,7 +162,7 @@ def add_up_row(vectors, events, weights, sums, scale, bias, target, adds):
     vectors : a tuple, as long as there are vectors of 16 outputs at once, whose outputs make up a row of weights
     events : numbers of rows of weights, int32, and how many there are
     weights : int8, (channels, padded outputs)
-    sums : int32, (padded outputs,), zeros before and after
+    sums : int32, (padded outputs,), overwritten
     scale, bias : float32, (padded outputs,)
     target : float32, (padded outputs,)
     adds : whether currents are added to what is there
@@ -165,12 +172,10 @@ def add_up_row(vectors, events, weights, sums, scale, bias, target, adds):
         begin = 0
         while begin + _EVENTS_AT_ONCE < count:
             block = _walked(vectors, active, begin, begin + _EVENTS_AT_ONCE, weights, output)
-            keep_row(block, sums, output)
+            keep_row(block, sums, output, begin > 0)
             begin += _EVENTS_AT_ONCE
         block = _walked(vectors, active, begin, count, weights, output)
-        finish_row(block, sums, output, scale, bias, target, adds)
-    if count > _EVENTS_AT_ONCE:
-        sums[:] = 0
+        finish_row(block, sums, output, begin > 0, (scale, bias, output), target, adds)
 
 
 @numba.njit(inline="always")

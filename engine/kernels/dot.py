@@ -40,16 +40,12 @@ CHUNK_LEVELS = 64
 CHUNK_BYTES = CHUNK_LEVELS * LANES
 """Bytes of a chunk's weights for a vector of output channels: quad of levels, channel, level in quad."""
 
-MOST_CHUNKS = 8
-"""Chunks of levels that are 0 or 1 whose products fit into two lanes of 16 bits, as "avx2" sums them up: 2 * 128 from
-each quad of bytes."""
-
 HALF = 8
 """Output pixels whose sums are in vector registers at once."""
 
-_KINDS = ("portable", "vnni", "amx", "avx2")
+_KINDS = ("portable", "vnni", "amx")
 
-_BYTE, _PAIR, _NUMBER, _PLACE = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_BYTE, _NUMBER, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
 class DotToken(NamedTuple):
@@ -83,15 +79,6 @@ def host_dots() -> tuple[str, ...]:
     vectors = {"avx512f", "avx512vnni"} <= features
     tiles = {"avx512f", "amx-tile", "amx-int8"} <= features and _tiles_granted()
     return ("amx",) * tiles + ("vnni",) * vectors + ("portable",)
-
-
-@functools.cache
-def host_binary_dot() -> str | None:
-    """The kind of kernel in vectors for levels that are all 0 or 1; None where the processor has no such products."""
-    features = host_features()
-    if {"avx512f", "avx512vnni"} <= features:
-        return "vnni"
-    return "avx2" if "avx2" in features else None
 
 
 def _tiles_granted() -> bool:
@@ -204,21 +191,18 @@ def store_tiles(typing_context, token, sums, index):
 
 
 class SumBlock(types.Type):
-    """Numba type of the sums of half a group; of fewer pixels where sums take two registers each."""
+    """Numba type of the sums of half a group."""
 
     def __init__(self, kind: int, vectors: int) -> None:
         self.kind = kind
         self.vectors = vectors
-        self.in_pairs = _KINDS[kind - 1] == "avx2"
-        self.pixels = 4 // vectors if self.in_pairs else HALF
         super().__init__(name=f"SumBlock({kind}, {vectors})")
 
 
 @register_model(SumBlock)
 class _SumBlockModel(models.PrimitiveModel):
     def __init__(self, manager, block):
-        sums = _vector(2 * LANES, _PAIR) if block.in_pairs else _vector(LANES, _NUMBER)
-        super().__init__(manager, block, ir.ArrayType(sums, block.pixels * block.vectors))
+        super().__init__(manager, block, ir.ArrayType(_vector(LANES, _NUMBER), HALF * block.vectors))
 
 
 @intrinsic
@@ -245,13 +229,12 @@ def multiply_quad(typing_context, block, planes, index, stride, weights, place):
         for vector in range(block.vectors):
             row = _load_vector(builder, weights, _offset(builder, place, vector * CHUNK_BYTES), 4 * LANES, _BYTE)
             rows.append(builder.bitcast(row, _vector(LANES, _NUMBER)))
-        for pixel in range(block.pixels):
+        for pixel in range(HALF):
             pointer = builder.gep(planes, [builder.add(index, builder.mul(stride, stride.type(pixel)))], inbounds=True)
             quad = builder.load(builder.bitcast(pointer, _NUMBER.as_pointer()), align=1)
             for vector, row in enumerate(rows):
                 position = pixel * block.vectors + vector
-                sum_ = builder.extract_value(result, position)
-                sum_ = (_pair_products if block.in_pairs else _quad_product)(builder, block.kind, sum_, quad, row)
+                sum_ = _quad_product(builder, block.kind, builder.extract_value(result, position), quad, row)
                 result = builder.insert_value(result, sum_, position)
         return result
 
@@ -273,105 +256,43 @@ def _quad_product(builder, kind, sum_, quad, row):
     return sum_
 
 
-def _pair_products(builder, kind, sum_, quad, row):
-    """The same in 16 bits, two lanes for one of the row: products of the first two of its bytes, and of the others.
-
-    Exact where levels are 0 or 1: with larger ones the instruction would saturate.
-    """
-    half = LANES // 2
-    levels = builder.bitcast(_splat(builder, quad, half), _vector(4 * half, _BYTE))
-    products = ir.FunctionType(_vector(2 * half, _PAIR), [levels.type] * 2)
-    multiply = cgutils.get_or_insert_function(builder.module, products, "llvm.x86.avx2.pmadd.ub.sw")
-    found = [builder.call(multiply, [levels, builder.bitcast(half, levels.type)]) for half in _halves(builder, row)]
-    return builder.add(sum_, _joined(builder, found))
-
-
-def _halves(builder, vector):
-    """The lower and the upper half of a vector's lanes, which two registers of 256 bits hold."""
-    half, nothing = vector.type.count // 2, ir.Constant(vector.type, ir.Undefined)
-    masks = [ir.Constant(_vector(half, _NUMBER), list(range(first, first + half))) for first in (0, half)]
-    return [builder.shuffle_vector(vector, nothing, mask) for mask in masks]
-
-
-def _joined(builder, halves):
-    """One vector of two."""
-    mask = ir.Constant(_vector(2 * halves[0].type.count, _NUMBER), list(range(2 * halves[0].type.count)))
-    return builder.shuffle_vector(*halves, mask)
-
-
-@intrinsic
-def pixels_at_once(typing_context, token):
-    """Of how many pixels sums are in registers."""
-    block = SumBlock(token_length(token, "kind"), token_length(token, "vectors"))
-    return types.intp(token), lambda context, builder, signature, arguments: _PLACE(block.pixels)
-
-
 @intrinsic
 def store_sums(typing_context, block, sums, index):
     """Write the sums: pixel, channel."""
 
     def generate(context, builder, signature, arguments):
-        for value, sums, place in _places_of_sums(context, builder, signature, arguments):
-            _store_vector(builder, value, sums, place)
+        block_value, sums, index = arguments
+        sums = _data(context, builder, signature.args[1], sums)
+        for position in range(HALF * block.vectors):
+            value = builder.extract_value(block_value, position)
+            _store_vector(builder, value, sums, _offset(builder, index, position * LANES))
         return context.get_dummy_value()
 
     return types.void(block, sums, types.intp), generate
 
 
 @intrinsic
-def add_sums(typing_context, block, sums):
-    """Add the sums to what is there: pixel, channel."""
+def finish_sums(typing_context, block, factors, output, currents, row, rows, adds):
+    """Write currents from `output` on, or add them to what is there: `bias` + the sums * `scale`.
 
-    def generate(context, builder, signature, arguments):
-        for value, sums, place in _places_of_sums(context, builder, signature, (*arguments, _PLACE(0))):
-            there = _load_vector(builder, sums, place, LANES, _NUMBER)
-            _store_vector(builder, builder.add(there, value), sums, place)
-        return context.get_dummy_value()
-
-    return types.void(block, sums), generate
-
-
-@intrinsic
-def finish_sums(typing_context, block, sums, scale, bias, output, currents, row, rows, adds):
-    """Write currents from `output` on, or add them to what is there: `bias` + (the sums + `sums`) * `scale`.
-
-    Each pixel has a row of currents, from `row` on; there are `rows` of them.
+    factors : scale and bias
+    row, rows : each pixel has a row of currents, from `row` on; there are `rows` of them
     """
 
     def generate(context, builder, signature, arguments):
-        _, _, scale, bias, output, currents, row, rows, adds = arguments
-        scale, bias = (_data(context, builder, signature.args[k], array) for k, array in ((2, scale), (3, bias)))
-        array = context.make_array(signature.args[5])(context, builder, currents)
-        padded, vectors = cgutils.unpack_tuple(builder, array.shape, 2)[1], block.vectors
-        places = list(_places_of_sums(context, builder, signature, (*arguments[:2], _PLACE(0))))
-        for pixel in range(block.pixels):
+        block_value, factors, output, currents, row, rows, adds = arguments
+        kinds, both = signature.args[1], cgutils.unpack_tuple(builder, factors, 2)
+        scale, bias = (_data(context, builder, kind, array) for kind, array in zip(kinds, both, strict=True))
+        array = context.make_array(signature.args[3])(context, builder, currents)
+        padded = cgutils.unpack_tuple(builder, array.shape, 2)[1]
+        for pixel in range(HALF):
             with builder.if_then(builder.icmp_signed("<", _PLACE(pixel), rows)):
                 begin = builder.add(builder.mul(_offset(builder, row, pixel), padded), output)
-                for vector, (value, sums, place) in enumerate(places[pixel * vectors : (pixel + 1) * vectors]):
-                    all_sums = builder.add(value, _load_vector(builder, sums, place, LANES, _NUMBER))
-                    first = _offset(builder, output, vector * LANES)
-                    target = _offset(builder, begin, vector * LANES)
-                    _put_currents(builder, all_sums, scale, bias, first, array.data, target, adds)
+                for vector in range(block.vectors):
+                    sums = builder.extract_value(block_value, pixel * block.vectors + vector)
+                    first, target = (_offset(builder, place, vector * LANES) for place in (output, begin))
+                    _put_currents(builder, sums, scale, bias, first, array.data, target, adds)
         return context.get_dummy_value()
 
     number = types.intp
-    return types.void(block, sums, scale, bias, number, currents, number, number, types.boolean), generate
-
-
-def _places_of_sums(context, builder, signature, arguments):
-    """Each vector of sums, in 32 bits, with the memory and the place for it."""
-    block, (block_value, sums, index) = signature.args[0], arguments
-    sums = _data(context, builder, signature.args[1], sums)
-    for position in range(block.pixels * block.vectors):
-        value = builder.extract_value(block_value, position)
-        value = _added_pairs(builder, value) if block.in_pairs else value
-        yield value, sums, _offset(builder, index, position * LANES)
-
-
-def _added_pairs(builder, sums):
-    """The sums of neighbouring lanes of 16 bits, in 32."""
-    halves = _halves(builder, sums)
-    ones = ir.Constant(halves[0].type, [1] * LANES)
-    function_type = ir.FunctionType(_vector(LANES // 2, _NUMBER), [ones.type] * 2)
-    add = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.avx2.pmadd.wd")
-    return _joined(builder, [builder.call(add, [half, ones]) for half in halves])
+    return types.void(block, factors, number, currents, number, number, types.boolean), generate

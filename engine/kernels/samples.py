@@ -10,21 +10,12 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+from numba.extending import overload
 
 from .byte_rows import active_channels, add_up_row
-from .compilation import compiled_bare, inlined
-from .dot import (
-    CHUNK_BYTES,
-    CHUNK_LEVELS,
-    HALF,
-    LANES,
-    MOST_CHUNKS,
-    add_sums,
-    finish_sums,
-    multiply_quad,
-    pixels_at_once,
-    zero_sums,
-)
+from .compilation import INNER, compiled_bare, inlined
+from .dot import CHUNK_BYTES, CHUNK_LEVELS, HALF, LANES, finish_sums, multiply_quad, zero_sums
+from .quad_tables import add_up_quads
 
 ROWS_AT_ONCE = HALF
 """Rows whose products are added up at the same time: as many have to lie in memory behind the first one."""
@@ -188,35 +179,64 @@ def walk_rows_of_integers(words, first, weights, scale, bias, adds, scratch, cur
 
 
 @compiled_bare
-def multiply_rows(rows, first, token, chunks, weights, scale, bias, adds, sums, currents):
+def multiply_rows(rows, first, token, chunks, weights, factors, adds, currents):
     """The same in integers, silent channels included.
 
-    rows : uint8, flat; `first` is the first byte, the step from row to row `sums` says
+    rows : uint8, flat; `first` is the first byte of the first row
     token : `dot_token`
-    chunks : of 64 bytes in a row; bytes from row to row
+    chunks : of 64 bytes in a row
     weights : int8, flat, as `pack_integers` leaves them for one tap
-    scale : float32, (padded outputs,), what sums are multiplied with
-    sums : int32, for ROWS_AT_ONCE rows and a block of outputs, zeros before and after
+    factors : scale, what sums are multiplied with, and bias, float32, (padded outputs,)
     currents : float32, (rows, padded outputs)
     """
     vectors = len(token.vectors)
-    width, count, at_once = vectors * LANES, currents.shape[0], pixels_at_once(token)
-    chunks, stride = chunks
+    width, count = vectors * LANES, currents.shape[0]
     for block in range(currents.shape[1] // width):
         base = block * chunks * CHUNK_BYTES * vectors
-        for number in range(0, count, at_once):
-            place = first + number * stride
-            for begin in range(0, chunks, MOST_CHUNKS):
-                found = zero_sums(token)
-                for chunk in range(begin, min(begin + MOST_CHUNKS, chunks)):
-                    levels, weight = place + chunk * CHUNK_LEVELS, base + chunk * CHUNK_BYTES * vectors
-                    for quad in range(CHUNK_LEVELS // 4):
-                        found = multiply_quad(found, rows, levels + 4 * quad, stride, weights, weight + 64 * quad)
-                if begin + MOST_CHUNKS < chunks:
-                    add_sums(found, sums)
-            finish_sums(found, sums, scale, bias, block * width, currents, number, count - number, adds)
-            if chunks > MOST_CHUNKS:
-                sums[:] = 0
+        for number in range(0, count, ROWS_AT_ONCE):
+            found = zero_sums(token)
+            for chunk in range(chunks):
+                place = first + (number * chunks + chunk) * CHUNK_LEVELS
+                weight = base + chunk * CHUNK_BYTES * vectors
+                for quad in range(CHUNK_LEVELS // 4):
+                    found = multiply_quad(
+                        found, rows, place + 4 * quad, chunks * CHUNK_LEVELS, weights, weight + 64 * quad
+                    )
+            finish_sums(found, factors, block * width, currents, number, count - number, adds)
+
+
+def add_products(products, rows, first, factors, adds, currents):
+    """Currents of rows of bytes from the row `first` on, silent channels included, by one of two kinds of kernels.
+
+    products : token and weights as `multiply_rows` takes them; or vectors, weights and scratch as `add_up_quads` does
+    rows : uint8, flat, and the same memory as words, uint64, (rows, words)
+    """
+    raise NotImplementedError
+
+
+@overload(add_products, inline="always", jit_options=INNER)
+def _add_products(products, rows, first, factors, adds, currents):
+    if len(products) == 2:
+
+        def multiply(products, rows, first, factors, adds, currents):
+            token, weights = products
+            flat, words = rows
+            chunks = words.shape[1] * 8 // CHUNK_LEVELS
+            multiply_rows(flat, first * chunks * CHUNK_LEVELS, token, chunks, weights, factors, adds, currents)
+
+        return multiply
+
+    def look_up(products, rows, first, factors, adds, currents):
+        vectors, weights, scratch = products
+        add_up_quads(vectors, (rows[1], first), weights, factors, adds, scratch, currents)
+
+    return look_up
+
+
+@compiled_bare
+def add_products_of_rows(products, rows, first, factors, adds, currents):
+    """`add_products`, called from Python."""
+    add_products(products, rows, first, factors, adds, currents)
 
 
 @compiled_bare

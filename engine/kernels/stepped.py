@@ -12,7 +12,7 @@ import numpy as np
 from numba.extending import overload
 
 from .compilation import INNER
-from .samples import events_in, multiply_rows, put, walk_integers, walk_row
+from .samples import add_products, events_in, put, walk_integers, walk_row
 from .step_inputs import of_neuron, of_pixel, of_step
 from .touched import RESTLESS
 
@@ -203,8 +203,7 @@ def step_samples(currents, back, scale, products, rows, shape, states, place, pa
     back : of a connection of the population to itself that takes a step, weights, float32, (channels, padded), bias,
         (padded,), and scratch memory: of `walk_integers`, and that of `walk_rows`; no weights where there is none
     scale : None, or float32, (padded,), what weights that are int8 are multiplied with
-    products : None, or of such weights what `multiply_rows` takes: token, chunks of a row and bytes from row to row,
-        packed weights, and `sums`; and the share of bytes from which on that is faster
+    products : None, or of such weights what `add_products` takes, and the share of bytes from which on that is faster
     rows : uint8, ((1 + steps) * samples and more, bytes), the first `samples` ones what was fired before; receives the
         levels; the same memory as words, uint64, and flat
     shape : steps, samples, padded channels, channels
@@ -230,13 +229,12 @@ def step_samples(currents, back, scale, products, rows, shape, states, place, pa
         number = step * samples + sample
         # Numba compiles only the branches that the types of `scale` and `products` call for.
         if products is not None:
-            token, chunks, packed, together, share = products
+            taken, share = products
             first, last = step * samples, (step + 1) * samples
             if sample == 0:
                 walks = events_in(words[first:last]) < share * (samples * rows.shape[1])
                 if not walks:
-                    place = first * rows.shape[1]
-                    multiply_rows(flat, place, token, chunks, packed, scale, bias, True, together, currents[first:last])
+                    add_products(taken, (flat, words), first, (scale, bias), True, currents[first:last])
                     multiplied += 1
         row, level = currents[number], rows[number + samples]
         if walks:

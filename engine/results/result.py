@@ -45,7 +45,7 @@ class Result:
         Wall-clock time of the engine.
     kernels : dict of str to tuple of str
         By layer, which kernels computed its currents, sorted: "events" from event to event, "amx", "vnni" or "portable"
-        in integers, "avx2" likewise of samples side by side, "planes" means in integers, "picture" of a layer that
+        in integers, "tables" likewise of samples side by side, "planes" means in integers, "picture" of a layer that
         reads nothing but the input. More than one where the choice differed from group to group of steps, tile to tile
         or picture to picture. The readout goes by the name of the Output node.
     recorded : dict

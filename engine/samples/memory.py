@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.byte_rows import vectors_at_once
-from ..kernels.dot import LANES
+from ..kernels.dot import LANES, host_dots
+from ..kernels.quad_tables import TABLE_SIZE
 from ..kernels.samples import ROWS_AT_ONCE
-from .plan import Emitter, SamplePlan
+from ..memory import aligned_bytes
+from .plan import Emitter, SamplePlan, TableScratch, row_bytes
 
 RowScratch = tuple[tuple[NDArray[np.int32], NDArray[np.int32], tuple[int, ...]], NDArray[np.float32]]
 """Scratch memory of `walk_integers`, and a row of currents."""
@@ -22,7 +24,7 @@ class SampleMemory:
     rows : dict of str to ((1 + steps) * samples + ROWS_AT_ONCE, bytes) uint8
         By what emits, see engine/kernels/samples.py.
     currents : float32, flat
-    sums : int32, see `multiply_rows`
+    tables : see `add_up_quads`
     row_sums : int32, see `walk_integers`
     states : dict of str to tuple of float32 arrays, flat
     readouts : dict of str to float32, flat
@@ -33,15 +35,14 @@ class SampleMemory:
         self.steps = steps
         count = (1 + steps) * samples + ROWS_AT_ONCE
         self.rows = {
-            name: np.zeros((count, -(-emitter.channels // 64) * 64), np.uint8)
-            for name, emitter in plan.emitters.items()
+            name: np.zeros((count, row_bytes(emitter.channels)), np.uint8) for name, emitter in plan.emitters.items()
         }
         longest = max(rows.shape[1] for rows in self.rows.values())
         self.currents = np.empty(steps * samples * plan.widest, np.float32)
         self._row = np.empty(plan.widest, np.float32)
         self._numbers = np.empty(longest + 1, np.int32)
-        self.sums = np.zeros(2 * ROWS_AT_ONCE * LANES, np.int32)
-        self.row_sums = np.zeros(plan.widest, np.int32)
+        self.row_sums = np.empty(plan.widest, np.int32)
+        self.tables = _no_tables if "vnni" in host_dots() else _table_scratch(steps * samples, longest // 4)
         self.states: dict[str, tuple[NDArray[np.float32], ...]] = {}
         self.readouts: dict[str, NDArray[np.float32]] = {}
         for each in plan.layers:
@@ -63,7 +64,8 @@ class SampleMemory:
     @property
     def nbytes(self) -> int:
         """Bytes of all of it."""
-        alone = self.currents.nbytes + self._row.nbytes + self._numbers.nbytes + self.sums.nbytes + self.row_sums.nbytes
+        alone = self.currents.nbytes + self._row.nbytes + self._numbers.nbytes + self.row_sums.nbytes
+        alone += sum(array.nbytes for array in self.tables)
         of_states = sum(array.nbytes for arrays in self.states.values() for array in arrays)
         of_rows = sum(rows.nbytes for rows in self.rows.values())
         return alone + of_states + of_rows + sum(readout.nbytes for readout in self.readouts.values())
@@ -79,6 +81,15 @@ class SampleMemory:
         """What was fired at the last of some steps is what was fired before, from now on."""
         for rows in self.rows.values():
             rows[:samples] = rows[steps * samples : (1 + steps) * samples]
+
+
+def _table_scratch(rows: int, quads: int) -> TableScratch:
+    sizes = rows * quads, 2 * TABLE_SIZE, 4 * 2 * LANES * rows
+    codes, table, sums = (aligned_bytes(size) for size in sizes)
+    return codes, table.view(np.int16), sums.view(np.int32)
+
+
+_no_tables: TableScratch = np.empty(0, np.uint8), np.empty(0, np.int16), np.empty(0, np.int32)
 
 
 class SampleCounts:

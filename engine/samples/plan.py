@@ -21,21 +21,25 @@ from ..binding.layer import Layer, Source
 from ..binding.plan import padded_bias
 from ..binding.program import Program
 from ..binding.stepper import Stepper
-from ..kernels.dot import CHUNK_LEVELS, LANES, DotToken, dot_token, host_binary_dot
+from ..kernels.dot import CHUNK_LEVELS, LANES, dot_token, host_dots
 from ..lazy import lazy_property
 from ..neurons import Heterogeneous
 
 _SMALLEST_WEIGHT = 2.0**-100
 """Sums of numbers that are 0 or no smaller are never subnormal: they are multiples of the smallest one's last bit."""
 
-_SHARES_THAT_PAY = {"vnni": 0.02, "avx2": 0.35}
-"""By kind of kernels in integers, share of the channels of a row that must have an event for them to be faster; in
+_SHARES_THAT_PAY = {"vnni": 0.02, "tables": 0.2}
+"""By kind of kernels, share of the channels of a row that must have an event for all of its bytes to be faster; in
 proportion less where there are few outputs, because to find the events takes as long as with many."""
 
 _MANY_OUTPUTS = 128
 
-SHARES_OF_RETURNING = {"vnni": 0.03, "avx2": 0.35}
+SHARES_OF_RETURNING = {"vnni": 0.03, "tables": 0.2}
 """The same of a population's own bytes, padding included."""
+
+
+TableScratch = tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.int32]]
+"""See `add_up_quads`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +89,21 @@ class SamplePart:
 
     @lazy_property
     def products(self) -> SampleProducts | None:
-        """The same in integers, where sums are exact and the processor has kernels for that."""
-        kind, terms = host_binary_dot(), self._terms
-        if kind is None or terms is None:
+        """The same with silent channels, where sums are exact in integers."""
+        terms = self._terms
+        if terms is None:
             return None
-        node, incoming, outgoing = self.layer.node, self.layer.incoming, self.layer.outgoing
-        plan = make_integer_plan(*node.axes(incoming), incoming, outgoing, self.padded)
-        scale = padded_bias(terms.scale[: outgoing[0]], self.padded)
-        return SampleProducts(pack_integers(terms.kernel.kernel, plan), scale, dot_token(kind, plan.vectors), kind)
+        scale = padded_bias(terms.scale[: self.layer.outgoing[0]], self.padded)
+        if "vnni" in host_dots():
+            node, incoming, outgoing = self.layer.node, self.layer.incoming, self.layer.outgoing
+            plan = make_integer_plan(*node.axes(incoming), incoming, outgoing, self.padded)
+            weights = pack_integers(terms.kernel.kernel, plan)
+            return SampleProducts("vnni", (dot_token("vnni", plan.vectors), weights), (scale, self.bias))
+        kernel = terms.kernel.kernel[0, 0]
+        lines = np.zeros((row_bytes(len(kernel)), self.padded), np.int8)
+        lines[: len(kernel), : kernel.shape[1]] = kernel
+        vectors = (0,) * min(self.padded // LANES, 2)
+        return SampleProducts("tables", (vectors, lines.reshape(-1)), (scale, self.bias))
 
     @lazy_property
     def zeros(self) -> NDArray[np.int64] | None:
@@ -106,25 +117,27 @@ class SamplePart:
 
 @dataclass(frozen=True, eq=False)
 class SampleProducts:
-    """Weights in integers, as `multiply_rows` takes them.
+    """What `add_products` takes of a connection, but for scratch memory.
 
     Parameters
     ----------
-    weights : flat int8
-    scale : (padded,) float32
-    token : DotToken
-    kernels : str
-        What `host_binary_dot` says.
+    kernels : "vnni" or "tables"
+    weights : tuple
+        Token or vectors, and flat int8.
+    factors : scale and bias, (padded,) float32
     """
 
-    weights: NDArray[np.int8]
-    scale: NDArray[np.float32]
-    token: DotToken
     kernels: str
+    weights: tuple[Any, NDArray[np.int8]]
+    factors: tuple[NDArray[np.float32], NDArray[np.float32]]
+
+    def with_scratch(self, scratch: TableScratch) -> tuple[Any, ...]:
+        """What kernels take."""
+        return self.weights if self.kernels == "vnni" else (*self.weights, scratch)
 
     def pays(self, events: int, channels: int) -> bool:
         """Whether products are faster than going from event to event."""
-        few = min(self.scale.size / _MANY_OUTPUTS, 1)
+        few = min(self.factors[0].size / _MANY_OUTPUTS, 1)
         return events >= _SHARES_THAT_PAY[self.kernels] * few * channels
 
 
@@ -171,13 +184,12 @@ class SampleLayer:
             return np.zeros((0, self.padded), np.float32), np.zeros(self.padded, np.float32), None
         return self.back.integers or (self.back.weights, self.back.bias, None)
 
-    def returning_products(self, width: int, sums: NDArray[np.int32]) -> tuple[Any, ...] | None:
-        """Products of what comes back, of rows of `width` bytes, see `step_samples`; None where there are none."""
+    def returning_products(self, scratch: TableScratch) -> tuple[Any, ...] | None:
+        """Products of what comes back, see `step_samples`; None where there are none."""
         products = None if self.back is None else self.back.products
-        if self.back is None or products is None:
+        if products is None:
             return None
-        chunks = (width // CHUNK_LEVELS, width)
-        return products.token, chunks, products.weights, sums, SHARES_OF_RETURNING[products.kernels]
+        return products.with_scratch(scratch), SHARES_OF_RETURNING[products.kernels]
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,6 +297,11 @@ def _sample_layer(layer: Layer, known: set[str]) -> SampleLayer | None:
     if any(part.source.name not in known for part in others):
         return None
     return SampleLayer(layer, others, own[0] if own else None, padded)
+
+
+def row_bytes(channels: int) -> int:
+    """Bytes of a row of so many channels."""
+    return -(-channels // CHUNK_LEVELS) * CHUNK_LEVELS
 
 
 def padded_outputs(channels: int) -> int:

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from ..binding.kernel_choice import EVENT_INTEGERS, EVENTS
 from ..float32 import beyond
-from ..kernels.dot import CHUNK_LEVELS
 from ..kernels.float_mode import gradual
-from ..kernels.samples import add_steps, count_rows, multiply_rows, walk_rows, walk_rows_of_integers
+from ..kernels.samples import add_products_of_rows, add_steps, count_rows, walk_rows, walk_rows_of_integers
 from ..memory import IdleMemory, Shelf
 from ..operations import Operations
 from ..results.lazy_result import LazyResult
@@ -172,7 +171,7 @@ class SampleRun:
         weights, bias, scale = layer.returning
         back = (weights, bias, memory.scratch(layer.padded))
         shape = (len(currents) // samples, samples, layer.padded, layer.layer.outgoing[0])
-        integers = (scale, layer.returning_products(rows.shape[1], memory.sums))
+        integers = (scale, layer.returning_products(memory.tables))
         views = (rows, rows.view(np.uint64), rows.reshape(-1))
         finite, multiplied = stepper.run_samples(currents, back, integers, views, shape, memory.states[name], fresh)
         if not finite:
@@ -228,7 +227,6 @@ def _add_currents(
         codes, bias, scale = part.integers
         walk_rows_of_integers(words, first, codes, scale, bias, adds, scratch, currents)
         return EVENT_INTEGERS
-    width = rows.shape[1]
-    weights = (products.token, (width // CHUNK_LEVELS, width), products.weights, products.scale, part.bias)
-    multiply_rows(rows.reshape(-1), first * width, *weights, adds, memory.sums, currents)
+    taken, views = products.with_scratch(memory.tables), (rows.reshape(-1), rows.view(np.uint64))
+    add_products_of_rows(taken, views, first, products.factors, adds, currents)
     return products.kernels
