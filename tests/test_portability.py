@@ -129,24 +129,12 @@ def test_integers_on_other_processors(processor, features, dots, repository, tmp
 SAMPLES = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import pytest
 import test_samples as samples
 from spikeunet.engine.kernels.processor import host_lanes
-from spikeunet.engine import simulate
 
 assert host_lanes() == int(sys.argv[2]), host_lanes()
-for network in (samples.feed_forward, samples.recurrent):
-    made = network(True)
-    for share in (0.03, 0.9):
-        given = samples.spikes(5, share)
-        found, expected = (
-            simulate(made, given, time_axis=0, record=samples.RECORD, **kernels)
-            for kernels in ({}, {"kernels": samples.EVERY_KERNEL})
-        )
-        samples.check_equal(found, expected)
-        used = {name for names in found.kernels.values() for name in names}
-        expected = "tables" if share > 0.5 else "event-integers"
-        assert expected in used <= {"events", "event-integers", "tables"}, (share, used)
+samples.test_products_of_rows("tables", 640, 2)
+samples.test_walks_of_rows(640, 128)
 """
 
 

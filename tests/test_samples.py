@@ -27,9 +27,10 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding import build_program
+from spikeunet.engine.kernels.byte_rows import vectors_at_once
 from spikeunet.engine.kernels.dot import dot_token, host_dots
 from spikeunet.engine.kernels.quad_tables import TABLE_SIZE
-from spikeunet.engine.kernels.samples import ROWS_AT_ONCE, add_products_of_rows
+from spikeunet.engine.kernels.samples import ROWS_AT_ONCE, add_products_of_rows, walk_rows_of_integers
 from spikeunet.engine.samples import plan as plans
 from spikeunet.engine.samples import run as sample_run
 from spikeunet.engine.samples.plan import sample_plan
@@ -179,6 +180,21 @@ def test_products_of_rows(kind, inputs, vectors):
     for adds in (False, True):
         currents = np.ones((11, outputs), np.float32)
         add_products_of_rows(products, (rows.reshape(-1), rows.view(np.uint64)), 1, (scale, bias), adds, currents)
+        assert np.array_equal(currents, expected + adds)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(64, 48), (640, 128)])
+def test_walks_of_rows(inputs, outputs):
+    """The same from event to event; more events than 16 bits add up."""
+    generator = np.random.default_rng(2)
+    codes = generator.choice(np.int8([-128, 127]), outputs)[None].repeat(inputs, 0)
+    rows = (generator.random((12, inputs)) < 0.9).astype(np.uint8)
+    scale, bias = (generator.integers(1, 9, (2, outputs)) / 8).astype(np.float32)
+    expected = bias + (rows[1:].astype(np.float32) @ codes.astype(np.float32)) * scale
+    scratch = np.ones(inputs + 1, np.int32), np.ones(outputs, np.int32), vectors_at_once(outputs)
+    for adds in (False, True):
+        currents = np.ones((11, outputs), np.float32)
+        walk_rows_of_integers(rows.view(np.uint64), 1, codes, scale, bias, adds, scratch, currents)
         assert np.array_equal(currents, expected + adds)
 
 
