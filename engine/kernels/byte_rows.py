@@ -13,20 +13,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from .dot import CHUNK_LEVELS, LANES
 from .vectors import _data, _load_vector, _offset, _put_currents, _store_vector, _vector
-
-WORD_BYTES = 8
-
-_LANES = 16
-"""Outputs of a vector."""
 
 _VECTORS = 8
 """Vectors that are in registers at once, where there are as many."""
 
 _EVENTS_AT_ONCE = 256
 """As many bytes, from -128 to 127, add up in 16 bits."""
-
-_BYTES_AT_ONCE = 64
 
 _BYTE, _SHORT, _NUMBER, _WORD = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
@@ -38,7 +32,7 @@ def ones_of(typing_context, row, word):
     def generate(context, builder, signature, arguments):
         row, word = arguments
         data = builder.gep(_data(context, builder, signature.args[0], row), [word], inbounds=True)
-        found = _load_vector(builder, builder.bitcast(data, _BYTE.as_pointer()), _WORD(0), _BYTES_AT_ONCE, _BYTE)
+        found = _load_vector(builder, builder.bitcast(data, _BYTE.as_pointer()), _WORD(0), CHUNK_LEVELS, _BYTE)
         return builder.bitcast(builder.icmp_unsigned("!=", found, ir.Constant(found.type, None)), _WORD)
 
     return types.uint64(row, types.intp), generate
@@ -61,10 +55,10 @@ def active_channels(words, active):
     words : uint64, a row of a multiple of 64 bytes; a byte is 0 or 1, and 0 behind the last channel
     """
     count = np.int64(0)
-    for word in range(0, words.size, _BYTES_AT_ONCE // WORD_BYTES):
+    for word in range(0, words.size, CHUNK_LEVELS // 8):
         ones = ones_of(words, word)
         while ones != 0:
-            active[count] = WORD_BYTES * word + lowest_one(ones)
+            active[count] = 8 * word + lowest_one(ones)
             count += 1
             ones &= ones - np.uint64(1)
     return count
@@ -81,7 +75,7 @@ class RowSums(types.Type):
 @register_model(RowSums)
 class _RowSumsModel(models.PrimitiveModel):
     def __init__(self, manager, block):
-        super().__init__(manager, block, ir.ArrayType(_vector(_LANES, _SHORT), block.vectors))
+        super().__init__(manager, block, ir.ArrayType(_vector(LANES, _SHORT), block.vectors))
 
 
 @intrinsic
@@ -103,7 +97,7 @@ def add_to_row(typing_context, block, weights, index):
         result, weights, index = arguments
         weights = _data(context, builder, signature.args[1], weights)
         for vector in range(block.vectors):
-            line = _load_vector(builder, weights, _offset(builder, index, vector * _LANES), _LANES, _BYTE)
+            line = _load_vector(builder, weights, _offset(builder, index, vector * LANES), LANES, _BYTE)
             sum_ = builder.extract_value(result, vector)
             result = builder.insert_value(result, builder.add(sum_, builder.sext(line, sum_.type)), vector)
         return result
@@ -137,7 +131,7 @@ def finish_row(typing_context, block, sums, place, more, factors, target, adds):
         scale, bias = (_data(context, builder, signature.args[4][k], array) for k, array in enumerate((scale, bias)))
         target = _data(context, builder, signature.args[5], target)
         for vector, value, _, _ in _sums_so_far(context, builder, signature, so_far):
-            first = _offset(builder, output, vector * _LANES)
+            first = _offset(builder, output, vector * LANES)
             _put_currents(builder, value, scale, bias, first, target, first, adds)
         return context.get_dummy_value()
 
@@ -149,9 +143,9 @@ def _sums_so_far(context, builder, signature, arguments):
     block_value, sums, first, more = arguments
     sums = _data(context, builder, signature.args[1], sums)
     for vector in range(signature.args[0].vectors):
-        place = _offset(builder, first, vector * _LANES)
-        value = builder.sext(builder.extract_value(block_value, vector), _vector(_LANES, _NUMBER))
-        there = builder.add(value, _load_vector(builder, sums, place, _LANES, _NUMBER))
+        place = _offset(builder, first, vector * LANES)
+        value = builder.sext(builder.extract_value(block_value, vector), _vector(LANES, _NUMBER))
+        there = builder.add(value, _load_vector(builder, sums, place, LANES, _NUMBER))
         yield vector, builder.select(more, there, value), sums, place
 
 
@@ -168,7 +162,7 @@ def add_up_row(vectors, events, weights, sums, scale, bias, target, adds):
     adds : whether currents are added to what is there
     """
     active, count = events
-    for output in range(0, weights.shape[1], _LANES * len(vectors)):
+    for output in range(0, weights.shape[1], LANES * len(vectors)):
         begin = 0
         while begin + _EVENTS_AT_ONCE < count:
             block = _walked(vectors, active, begin, begin + _EVENTS_AT_ONCE, weights, output)
@@ -189,4 +183,4 @@ def _walked(vectors, active, begin, end, weights, output):
 
 def vectors_at_once(padded: int) -> tuple[int, ...]:
     """A tuple as `add_up_row` takes it, for rows of `padded` outputs."""
-    return (0,) * (1 if padded % (_VECTORS * _LANES) else _VECTORS)
+    return (0,) * (1 if padded % (_VECTORS * LANES) else _VECTORS)

@@ -13,16 +13,14 @@ from numba.extending import intrinsic
 
 from .byte_rows import finish_row, keep_row, zero_row
 from .compilation import compiled_bare
+from .dot import CHUNK_LEVELS, LANES
 from .vectors import _data, _load_vector, _offset, _splat, _store_vector, _vector
 
 TABLE_SIZE = 1 << 13
 """Sums of a table, in 16 bits: half of a first-level cache of 32 KiB."""
 
-_LANES = 16
-"""Outputs of a vector."""
-
-_CHUNK_BYTES, _CHUNK_QUADS = 64, 16
-"""Of a row, whose length is a multiple of them."""
+_CHUNK_QUADS = CHUNK_LEVELS // 4
+"""Of a row, whose length is a multiple of that."""
 
 _GROUP = 8
 """Quads whose codes are in a word."""
@@ -56,7 +54,7 @@ def put_codes(typing_context, words, word, codes, place):
 @intrinsic
 def put_quad_sums(typing_context, vectors, weights, place, stride, table, index):
     """Write a quad's sixteen sums, of weights[place ...] and of three more lines of weights."""
-    lanes = _LANES * vectors.count
+    lanes = LANES * vectors.count
 
     def generate(context, builder, signature, arguments):
         _, weights, place, stride, table, index = arguments
@@ -77,7 +75,7 @@ def put_quad_sums(typing_context, vectors, weights, place, stride, table, index)
 @intrinsic
 def add_quads(typing_context, block, table, index, codes, place):
     """Add the sums of eight quads, whose codes begin at `place`, to those of a row."""
-    lanes = _LANES * block.vectors
+    lanes = LANES * block.vectors
 
     def generate(context, builder, signature, arguments):
         result, table, index, codes, place = arguments
@@ -88,7 +86,7 @@ def add_quads(typing_context, block, table, index, codes, place):
             code = builder.and_(builder.lshr(word, _WORD(8 * quad)), _WORD(255))
             sums = builder.add(builder.mul(code, _WORD(lanes // _CODE)), _offset(builder, index, quad * 16 * lanes))
             for vector in range(block.vectors):
-                found = _load_vector(builder, table, _offset(builder, sums, vector * _LANES), _LANES, _SHORT)
+                found = _load_vector(builder, table, _offset(builder, sums, vector * LANES), LANES, _SHORT)
                 result = builder.insert_value(result, builder.add(builder.extract_value(result, vector), found), vector)
         return result
 
@@ -110,7 +108,7 @@ def add_up_quads(vectors, rows, weights, factors, adds, scratch, currents):
     """
     (words, first), (scale, bias), (codes, table, sums) = rows, factors, scratch
     count, padded = currents.shape
-    lanes, quads = _LANES * len(vectors), 2 * words.shape[1]
+    lanes, quads = LANES * len(vectors), 2 * words.shape[1]
     at_once, of_quad = TABLE_SIZE // (16 * lanes), 16 * lanes
     for number in range(count):
         for quad in range(0, quads, _CHUNK_QUADS):

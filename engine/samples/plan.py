@@ -37,7 +37,6 @@ _MANY_OUTPUTS = 128
 SHARES_OF_RETURNING = {"vnni": 0.03, "tables": 0.2}
 """The same of a population's own bytes, padding included."""
 
-
 TableScratch = tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.int32]]
 """See `add_up_quads`."""
 
@@ -78,32 +77,29 @@ class SamplePart:
 
     @lazy_property
     def integers(self) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]] | None:
-        """(inputs, padded) int8, bias and scale of each output, where sums are exact so."""
+        """(bytes of a row, padded) int8, bias and scale of each output, where sums are exact so."""
         terms = self._terms
         if terms is None:
             return None
         kernel, outputs = terms.kernel.kernel[0, 0], self.layer.outgoing[0]
-        weights = np.zeros((len(kernel), self.padded), np.int8)
-        weights[:, :outputs] = kernel
+        weights = np.zeros((row_bytes(len(kernel)), self.padded), np.int8)
+        weights[: len(kernel), :outputs] = kernel
         return weights, self.bias, padded_bias(terms.scale[:outputs], self.padded)
 
     @lazy_property
     def products(self) -> SampleProducts | None:
-        """The same with silent channels, where sums are exact in integers."""
-        terms = self._terms
-        if terms is None:
+        """The same with silent channels."""
+        terms, integers = self._terms, self.integers
+        if terms is None or integers is None:
             return None
-        scale = padded_bias(terms.scale[: self.layer.outgoing[0]], self.padded)
-        if "vnni" in host_dots():
-            node, incoming, outgoing = self.layer.node, self.layer.incoming, self.layer.outgoing
-            plan = make_integer_plan(*node.axes(incoming), incoming, outgoing, self.padded)
-            weights = pack_integers(terms.kernel.kernel, plan)
-            return SampleProducts("vnni", (dot_token("vnni", plan.vectors), weights), (scale, self.bias))
-        kernel = terms.kernel.kernel[0, 0]
-        lines = np.zeros((row_bytes(len(kernel)), self.padded), np.int8)
-        lines[: len(kernel), : kernel.shape[1]] = kernel
-        vectors = (0,) * min(self.padded // LANES, 2)
-        return SampleProducts("tables", (vectors, lines.reshape(-1)), (scale, self.bias))
+        weights, bias, scale = integers
+        if "vnni" not in host_dots():
+            vectors = (0,) * min(self.padded // LANES, 2)
+            return SampleProducts("tables", (vectors, weights.reshape(-1)), (scale, bias))
+        node, incoming, outgoing = self.layer.node, self.layer.incoming, self.layer.outgoing
+        plan = make_integer_plan(*node.axes(incoming), incoming, outgoing, self.padded)
+        packed = pack_integers(terms.kernel.kernel, plan)
+        return SampleProducts("vnni", (dot_token("vnni", plan.vectors), packed), (scale, bias))
 
     @lazy_property
     def zeros(self) -> NDArray[np.int64] | None:
