@@ -103,12 +103,9 @@ class CurrentBasedLeakyIntegrateAndFire(LeakyMembrane, LateReset, Threshold, Uni
         subtracted: float,
     ) -> tuple[int, float, float]:
         """One step."""
-        late = v > most_of_late
+        before = v
         i = syn_decay * i + syn_gain * current
         v = v_leak + decay * (v - v_leak) + gain * i
-        if late:
-            v = kept * v - subtracted
-        fired = v > most
-        if v > most_of_early:
-            v = kept * v - subtracted
-        return (1 if fired else 0), v, i
+        reset = kept * v - subtracted
+        late = reset if before > most_of_late else v
+        return (1 if late > most else 0), (reset if v > most_of_early else late), i

@@ -87,11 +87,8 @@ class Lapicque(LeakyMembrane, LateReset, Threshold, UnitSpikes):
         subtracted: float,
     ) -> tuple[int, float]:
         """One step."""
-        late = v > most_of_late
+        before = v
         v = v_leak + decay * (v - v_leak) + gain * current
-        if late:
-            v = kept * v - subtracted
-        fired = v > most
-        if v > most_of_early:
-            v = kept * v - subtracted
-        return (1 if fired else 0), v
+        reset = kept * v - subtracted
+        late = reset if before > most_of_late else v
+        return (1 if late > most else 0), (reset if v > most_of_early else late)
