@@ -9,6 +9,7 @@ from ..kernels.byte_rows import vectors_at_once
 from ..kernels.dot import LANES, host_dots
 from ..kernels.quad_tables import TABLE_SIZE
 from ..kernels.samples import ROWS_AT_ONCE
+from ..lazy import lazy_property
 from ..memory import aligned_bytes
 from .plan import Emitter, SamplePlan, TableScratch, row_bytes
 
@@ -23,6 +24,8 @@ class SampleMemory:
     ----------
     rows : dict of str to ((1 + steps) * samples + ROWS_AT_ONCE, bytes) uint8
         By what emits, see engine/kernels/samples.py.
+    views : dict of tuple
+        The same; as words, uint64, (rows, words); and flat.
     currents : float32, flat
     tables : see `add_up_quads`
     row_sums : int32, see `walk_integers`
@@ -37,6 +40,7 @@ class SampleMemory:
         self.rows = {
             name: np.zeros((count, row_bytes(emitter.channels)), np.uint8) for name, emitter in plan.emitters.items()
         }
+        self.views = {name: (rows, rows.view(np.uint64), rows.reshape(-1)) for name, rows in self.rows.items()}
         longest = max(rows.shape[1] for rows in self.rows.values())
         self.currents = np.empty(steps * samples * plan.widest, np.float32)
         self._row = np.empty(plan.widest, np.float32)
@@ -61,7 +65,7 @@ class SampleMemory:
         """See `count_rows`."""
         return self._numbers[:channels]
 
-    @property
+    @lazy_property
     def nbytes(self) -> int:
         """Bytes of all of it."""
         alone = self.currents.nbytes + self._row.nbytes + self._numbers.nbytes + self.row_sums.nbytes

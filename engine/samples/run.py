@@ -30,8 +30,9 @@ from .memory import SampleCounts, SampleMemory
 from .plan import SampleLayer, SamplePart, SamplePlan
 from .recording import SampleRecorder
 
-_CHUNK_BYTES = 1 << 19
-"""A layer's currents over some steps, of all samples of a chunk, should stay in a core's second-level cache."""
+_CHUNK_BYTES = 1 << 20
+"""Of a layer's currents over some steps, of all samples of a chunk: in more and smaller pieces, which a core's
+second-level cache would hold, Python's part of the work is larger than what the cache saves."""
 
 _FEWEST_STEPS, _MOST_STEPS = 8, 32
 """Of a layer at once: fewer where there are many samples."""
@@ -167,13 +168,12 @@ class SampleRun:
         """Run the neurons of a population."""
         name, stepper = layer.layer.name, layer.stepper
         assert stepper is not None
-        rows = memory.rows[name]
         weights, bias, scale = layer.returning
         back = (weights, bias, memory.scratch(layer.padded))
         shape = (len(currents) // samples, samples, layer.padded, layer.layer.outgoing[0])
         integers = (scale, layer.returning_products(memory.tables))
-        views = (rows, rows.view(np.uint64), rows.reshape(-1))
-        finite, multiplied = stepper.run_samples(currents, back, integers, views, shape, memory.states[name], fresh)
+        views, states = memory.views[name], memory.states[name]
+        finite, multiplied = stepper.run_samples(currents, back, integers, views, shape, states, fresh)
         if not finite:
             raise beyond(name, "a current, or the state of a neuron,")
         if multiplied and layer.back is not None and layer.back.products is not None:
@@ -218,15 +218,14 @@ def _add_currents(
     memory: SampleMemory, part: SamplePart, events: int, first: int, adds: bool, currents: NDArray[np.float32]
 ) -> str:
     """The currents of a connection, from the row `first` on, or added to what is there; which kernels computed them."""
-    rows, channels, products = memory.rows[part.source.name], part.source.channels, part.products
+    (_, words, flat), channels, products = memory.views[part.source.name], part.source.channels, part.products
     if products is None or not products.pays(events, len(currents) * channels):
-        words, (scratch, row) = rows.view(np.uint64), memory.scratch(part.padded)
+        scratch, row = memory.scratch(part.padded)
         if part.integers is None:
             walk_rows(words, first, part.weights, part.bias, adds, (scratch[0], row), currents)
             return EVENTS
         codes, bias, scale = part.integers
         walk_rows_of_integers(words, first, codes, scale, bias, adds, scratch, currents)
         return EVENT_INTEGERS
-    taken, views = products.with_scratch(memory.tables), (rows.reshape(-1), rows.view(np.uint64))
-    add_products_of_rows(taken, views, first, products.factors, adds, currents)
+    add_products_of_rows(products.with_scratch(memory.tables), (flat, words), first, products.factors, adds, currents)
     return products.kernels
