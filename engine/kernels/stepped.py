@@ -177,7 +177,7 @@ def step_band(currents, words, shape, states, place, initial, parameters, marks)
             for channel in range(channels):
                 after = STEP(np.float64(row[channel]), *loaded(state, channel), *of_neuron(inputs, channel))
                 store(state, channel, after[1:])
-                largest = max(largest, max(size_bits(row[channel]), largest_bits(after[1:])))
+                largest = max(largest, size_bits(row[channel]), largest_bits(after[1:]))
                 level = np.uint64(np.int64(after[0]))
                 highest = max(highest, level)
                 word[channel] |= (level & np.uint64(255)) << shift
@@ -258,7 +258,7 @@ def step_samples(currents, back, scale, products, rows, shape, states, place, pa
         for channel in range(channels):
             after = STEP(np.float64(row[channel]), *loaded(state, channel), *parameters)
             store(state, channel, after[1:])
-            largest = max(largest, max(size_bits(row[channel]), largest_bits(after[1:])))
+            largest = max(largest, size_bits(row[channel]), largest_bits(after[1:]))
             found = np.uint64(np.int64(after[0]))
             # Of levels that are known to be bytes this leaves nothing; a level below zero is beyond all.
             wide |= found if found > 255 else np.uint64(0)
