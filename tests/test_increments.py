@@ -32,13 +32,10 @@ from spikeunet.engine import (
     read_picture,
     simulate,
 )
-from spikeunet.engine.binding.kernel_choice import EVENT_INTEGERS, host_kernels
 from spikeunet.engine.increments import costs, incremental_run
 from spikeunet.engine.operations.exact import total
 from spikeunet.engine.results.run_counts import RunCounts
 from spikeunet.engine.testing.comparison import assert_same_array, assert_same_operations
-
-CHANGES = "changes" if EVENT_INTEGERS in host_kernels() else "events"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -53,6 +50,7 @@ def set_way(patch, way):
     """Have all layers that can be brought up to date in one way, whatever it costs."""
     cost = {"changes": 1e-9, "full": 1e9}.get(way)
     if cost is not None:
+        patch.setattr(costs, "KEPT", -1e9 if way == "changes" else 1e9)
         for name, value in (("WALKED", 1 / cost), ("DIRTY", cost), ("VECTOR", cost)):
             patch.setattr(costs, name, value)
 
@@ -85,7 +83,7 @@ def test_the_bits_and_counts_of_a_full_run(always, way, threads):
     for picture in clip(threads, 8):
         used |= set(check(stream, picture).kernels["relu4"])
     if way == "changes":
-        assert CHANGES in used
+        assert "changes" in used
     if way == "full":
         assert "changes" not in used
 
@@ -113,7 +111,7 @@ def test_ladders_of_other_sizes_and_weights_in_float32(always, floats):
     kernels = set()
     for number, picture in enumerate(clip(3, 6)):
         kernels.add(check(stream, 4 * picture * (-1) ** number).kernels["relu3"])
-    assert (("events",) in kernels) == (floats or CHANGES == "events")
+    assert (("changes",) in kernels) == (not floats)
 
 
 class Drawer(random_graphs.Drawer):
@@ -226,8 +224,7 @@ def test_what_is_done_follows_the_change(always):
     assert first.dirty == 9
     assert second.dirty == 25
     assert 0 < first.changed <= 9 * 16
-    if CHANGES == "changes":
-        assert second.done == first.changed * 9 * 12
+    assert second.done == first.changed * 9 * 12
 
 
 def test_what_is_kept_is_what_is_used(always):
@@ -237,9 +234,7 @@ def test_what_is_kept_is_what_is_used(always):
     picture = next(clip(0))
     check(stream, picture)
     last = stream._by_increments._increments._layers[-1]
-    # In float32 currents are computed anew where anything has changed, and outputs alone are kept.
-    kept = last.currents if CHANGES == "changes" else last.output
-    kept[:] += 1
+    last.currents[:] += 1
     picture[0, 5, 5] = 3
     with pytest.raises(AssertionError):
         check(stream, picture)

@@ -18,6 +18,11 @@ MULTIPLIED = {"vnni": 350.0, "amx": 1200.0, "portable": 20.0}
 DIRTY, VECTOR = 35.0, 6.0
 """Nanoseconds beside these, from change to change, for a dirty pixel and for each vector of its neurons."""
 
+WALKED_IN_FLOATS, KEPT, UNPACKED = 10.0, 0.5, 0.7
+"""Of layers in float32, with AVX2: products of a nanosecond, from change to change and from event to event; nanoseconds
+to read what is kept of a vector of a dirty pixel's neurons, and to make events of a level of a touched row.
+"""
+
 FULL_VECTOR, SPREAD = 8.0, 0.1
 """The same in full, for each vector of a dirty pixel's neurons, and for each level of a touched row that is read."""
 
@@ -26,13 +31,19 @@ NO_CHOICE = np.array([(0.0, 1.0, 0.0, 0.0)], INCREMENT_COSTS)
 """Of layers that are not brought up to date from change to change."""
 
 
-def costs_of(layer: GatherLayer) -> NDArray[np.void]:
-    """(1,) INCREMENT_COSTS."""
-    assert layer.integers is not None
+def costs_of(layer: GatherLayer, firing: float) -> NDArray[np.void]:
+    """(1,) INCREMENT_COSTS, where a share of the neurons fires that are read.
+
+    In float32 all that fires is walked as what has changed is, and only how much there is of each makes a difference.
+    """
     (channels, height, width), (_, rows, _) = layer.outgoing, layer.incoming
     vectors = layer.padded_channels / CHUNK
-    entry = layer.fan_out.most * layer.padded_channels / channels / WALKED
+    reached = layer.fan_out.most * layer.padded_channels / channels
     products = layer.dense_macs / (height * width) * layer.padded_channels / channels
-    full = products / MULTIPLIED[layer.integers.kind] + vectors * FULL_VECTOR
-    spread = rows / height * layer.incoming[0] * layer.incoming[2] * SPREAD
-    return np.array([(entry, DIRTY + vectors * VECTOR, full, spread)], INCREMENT_COSTS)
+    levels = rows / height * layer.incoming[0] * layer.incoming[2]
+    if layer.integers is None:
+        costs = reached / WALKED_IN_FLOATS, vectors * KEPT, firing * products / WALKED_IN_FLOATS, levels * UNPACKED
+    else:
+        full = products / MULTIPLIED[layer.integers.kind] + vectors * FULL_VECTOR
+        costs = reached / WALKED, DIRTY + vectors * VECTOR, full, levels * SPREAD
+    return np.array([costs], INCREMENT_COSTS)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..binding import Layer
 from ..binding.gather_layer import GatherLayer
-from ..binding.integer_plan import EXACT, Quanta, integer_quanta, quanta_of
+from ..binding.integer_plan import EXACT, Quanta, integer_quanta, integer_terms, quanta_of
 from ..binding.layer import Source
 from ..binding.plan import reached
 from ..binding.pool_layer import PoolLayer
@@ -22,7 +22,7 @@ from ..kernels.dirty import CHANGES, choose_path, clear_changed, join_changed, m
 from ..kernels.entries import CHUNK, host_compresses
 from ..kernels.increment_arguments import ChangedSource, ChangeMemory, DirtyNumbers, LevelSource, OddPlaces
 from ..kernels.increments import count_met, write_output
-from ..kernels.quads import PART
+from ..kernels.quads import LANES, PART
 from ..kernels.tables import BAND
 from ..memory import aligned_bytes, aligned_empty
 from ..simulation.bands.layer_run import KINDS, by_step
@@ -88,6 +88,7 @@ class KeptLayer:
         self.fired = np.zeros((KINDS, 8), np.int64)
         self.met = np.zeros((len(self.sources), 2, KINDS, 8), np.int64)
         self._met = np.zeros((len(self.sources), 2, KINDS), np.int64)
+        self._costs = NO_CHOICE.copy()
         self._ways = Ways(self)
 
     # --- Memory ------------------------------------------------------------------------------------------------------
@@ -98,6 +99,7 @@ class KeptLayer:
         channels, height, width = layer.outgoing
         assert layer.levels is not None
         quantum = integer_quanta([layer.levels])
+        self.unit = np.float32(0 if quantum is None else quantum)
         self.quanta: Quanta = (np.zeros(256, np.uint8), -1) if quantum is None else quanta_of(layer.levels, quantum)
         splits = int(int(self.quanta[0].max()) > np.iinfo(np.int8).max)
         each = 3 if splits else 1
@@ -160,7 +162,13 @@ class KeptLayer:
     def _can_follow_changes(self) -> bool:
         """Whether the layer's currents can be brought up to date by what has changed, without rounding."""
         layer = self.layer
-        if not isinstance(layer, GatherLayer) or self.in_floats or layer.quads is None:
+        if not isinstance(layer, GatherLayer) or not self.sources:
+            return False
+        if self.in_floats:
+            # What is added up on the way from one picture to the next is the current of some levels in between.
+            padded = -(-layer.padded_channels // LANES) * LANES
+            return integer_terms(layer.node, layer.incoming, layer.sources, padded) is not None
+        if layer.quads is None:
             return False
         terms = layer.quads.terms
         known = all((terms.quanta[source.name][0] == each.quanta[0]).all() for source, each in self.sources)
@@ -197,12 +205,14 @@ class KeptLayer:
         cleared = [] if self.layer.neurons is None else [Phase(clear_changed, (self.changes.changed,))]
         mark = (self._joined, self.taps, self.table(self._own_rows()), self.dirty, touched, numbers)
         sources = np.array([each.number for _, each in self.sources], np.int64)
-        choose = (sources, counters, self._costs(), numbers)
+        choose = (sources, counters, self._costs, numbers)
         return [*joined, *cleared, Phase(mark_dirty, mark), Phase(choose_path, choose)]
 
-    def _costs(self) -> NDArray[np.void]:
-        """What each way costs, where there is a choice."""
-        return costs_of(self.layer) if self.by_changes and isinstance(self.layer, GatherLayer) else NO_CHOICE
+    def _weigh(self) -> None:
+        """Say what each way costs, where there is a choice, if about as many neurons fire as have fired."""
+        if self.by_changes and isinstance(self.layer, GatherLayer):
+            fired = sum(int(each.fired[0, 0]) for _, each in self.sources)
+            self._costs[:] = costs_of(self.layer, fired / math.prod(self.layer.incoming))
 
     def meanwhile(self) -> list[Phase]:
         """What is counted while others begin."""
@@ -244,7 +254,7 @@ class KeptLayer:
 
     def source(self, source: Source) -> ChangedSource:
         """What has changed, for a layer that reads it."""
-        return ChangedSource(*self.changes[:7], source.channel_offset)
+        return ChangedSource(*self.changes[:7], self.unit, source.channel_offset)
 
     def levels(self, source: Source, quanta: Quanta) -> LevelSource:
         """What is fired, for a layer that reads it; `quanta` are those that it takes the levels for."""
@@ -274,6 +284,7 @@ class KeptLayer:
         if self.layer.neurons is not None:
             self.changes.net[:] = 0
         self._met[:] = 0
+        self._weigh()
 
     def count(self, entries: int) -> None:
         """Bring `fired` and `met` up to date; `entries` are all that were read."""

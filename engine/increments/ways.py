@@ -14,7 +14,8 @@ from ..kernels.arguments import BandTable, Constant, DotScratch, Entries, Ladder
 from ..kernels.decode import decode_analog_rows
 from ..kernels.dot import GROUP, LANES
 from ..kernels.dot_dirty import dot_dirty, spread_levels
-from ..kernels.gather_dirty import OFFSET, decode_changes, decode_levels, gather_dirty
+from ..kernels.entries import CHUNK
+from ..kernels.gather_dirty import OFFSET, decode_changes, decode_differences, decode_levels, gather_dirty
 from ..kernels.increment_arguments import DirtyTarget, OffsetIntegers, ReadColumns
 from ..kernels.planes import PLANE_GAP
 from ..kernels.pooling import fire_currents, pool_planes
@@ -49,15 +50,16 @@ class Ways:
         if layer.neurons is not None:
             potentials = scratch.array("potentials", layer.padded_channels)
             neurons = LadderNeurons(layer.neuron, layer.initial, 0, potentials, 0)
-        words = scratch.array("words", self._most_rows * layer.outgoing[2] * layer.padded_channels, np.uint8)
+        size = self._most_rows * layer.outgoing[2] * layer.padded_channels
+        words = scratch.array("words", size + CHUNK, np.uint8)
         if not self._kept.sources:
             return [self._anew(scratch, neurons, words)], words
         if isinstance(layer, PoolLayer):
             return [self._pool(layer, scratch, neurons, words)], words
-        if self._kept.in_floats:
-            return [self._events(scratch, neurons, words)], words
-        changes = [self._changes(scratch, neurons, words)] if self._kept.by_changes else []
-        return [self._full(scratch, neurons, words), *changes], words
+        in_floats = self._kept.in_floats
+        full, by_changes = (self._events, self._differences) if in_floats else (self._full, self._changes)
+        changes = [by_changes(scratch, neurons, words)] if self._kept.by_changes else []
+        return [full(scratch, neurons, words), *changes], words
 
     def _anew(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
         """The current of the analog input, at dirty pixels alone."""
@@ -70,7 +72,8 @@ class Ways:
         # All columns are unpacked.
         table, spans = self._kept.table(inputs), np.tile(np.array([0, width], np.int64), (height, 1))
         decode = Phase(decode_analog_rows, (table, picture, offsets, entries, layer.incoming[0]))
-        return [decode, self._gather(layer, table, entries, ReadColumns(spans, 0), neurons, words)]
+        constant = Constant(layer.bias, 0)
+        return [decode, self._gather(layer, table, entries, ReadColumns(spans, 0), constant, neurons, words)]
 
     def _events(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
         """Currents in float32, in which the order of additions counts: of all events under dirty pixels."""
@@ -83,7 +86,20 @@ class Ways:
         sources = self._level_sources({source.name: nothing for source, _ in self._kept.sources})
         read = self._read
         decode = Phase(decode_levels, (table, sources, read, entries, channels))
-        return [decode, self._gather(layer, table, entries, read, neurons, words)]
+        return [decode, self._gather(layer, table, entries, read, Constant(layer.bias, 0), neurons, words)]
+
+    def _differences(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
+        """From change to change in float32, of sums that are never rounded."""
+        layer = self.layer
+        assert isinstance(layer, GatherLayer)
+        inputs, row_keys = layer.input_rows_of(self._kept.rows), layer.incoming[0]
+        rows, width, table = _most(inputs), layer.incoming[2], self._kept.table(inputs)
+        most = rows * width * sum(source.channels * each.entries_each for source, each in self._kept.sources)
+        entries = scratch.entries(width, rows, most, 1)
+        sources = packed_sources(tuple(each.source(source) for source, each in self._kept.sources))
+        read, before = ReadColumns(self._kept.taps.spans, 0), Constant(self._kept.currents, layer.padded_channels)
+        decode = Phase(decode_differences, (table, sources, read, entries, row_keys))
+        return [decode, self._gather(layer, table, entries, read, before, neurons, words)]
 
     def _gather(
         self,
@@ -91,13 +107,13 @@ class Ways:
         table: BandTable,
         entries: Entries,
         read: ReadColumns,
+        constant: Constant,
         neurons: LadderNeurons | None,
         words: NDArray[Any],
     ) -> Phase:
-        """All additions to dirty pixels, in float32; `read` says of which columns."""
+        """All additions to dirty pixels, in float32, to a constant; `read` says of which columns."""
         gather = (table, layer.token(1), (layer.plan.tables, layer.weights), entries, read)
-        targets = (Constant(layer.bias, 0), neurons, self._target(words))
-        return Phase(gather_dirty, (*gather, *targets))
+        return Phase(gather_dirty, (*gather, constant, neurons, self._target(words)))
 
     def _changes(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
         """From change to change."""

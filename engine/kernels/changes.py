@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 
 from .band import output_rows
 from .bound_call import compiled_phase
+from .byte_rows import lowest_one
 from .count import count_levels
 from .entries import CHUNK, _compressed, add_to_chunk, host_compresses
 from .shared_counter import ENTRIES, TAKEN, add_shared
@@ -108,13 +109,48 @@ def copy_chunk(typing_context, source, first, target, place):
     return types.void(source, types.intp, target, types.intp), generate
 
 
+@intrinsic
+def multiply_chunk(typing_context, factor, source, first, target, place):
+    """target[place + k] = factor * source[first + k] for all k < CHUNK; source int8, target float32."""
+
+    def generate(context, builder, signature, arguments):
+        factor, source, first, target, place = arguments
+        source, target = (_data(context, builder, signature.args[k], array) for k, array in ((1, source), (3, target)))
+        numbers = builder.sitofp(_load_vector(builder, source, first, CHUNK, _BYTE), _vector(CHUNK))
+        _store_vector(builder, builder.fmul(_splat(builder, factor, CHUNK), numbers), target, place)
+        return context.get_dummy_value()
+
+    return types.void(types.float32, source, types.intp, target, types.intp), generate
+
+
+@intrinsic
+def differing(typing_context, new, word, old, kept):
+    """Which of the CHUNK levels new[word], ... are not those at old[kept], ...: bits, uint64; uint8 arrays."""
+
+    def generate(context, builder, signature, arguments):
+        pairs = ((0, arguments[1]), (2, arguments[3]))
+        found, before = (
+            _load_vector(builder, _data(context, builder, signature.args[k], arguments[k]), place, CHUNK, _BYTE)
+            for k, place in pairs
+        )
+        bits = builder.bitcast(builder.icmp_unsigned("!=", found, before), ir.IntType(CHUNK))
+        return builder.zext(bits, ir.IntType(64))
+
+    return types.uint64(new, types.intp, old, types.intp), generate
+
+
 @numba.njit(inline="always")
 def _append_one_by_one(words, word, levels, kept, channels, changes, place, net):
     """`keep_changed` of all channels of a pixel, for levels that mean anything and processors of any kind."""
     total, first = np.int64(0), place
-    for channel in range(channels):
-        new, old = words[word + channel], levels[kept + channel]
-        if new != old:
+    for chunk in range(0, channels, CHUNK):
+        differs = differing(words, word + chunk, levels, kept + chunk)
+        if channels - chunk < CHUNK:  # What is behind the last channel are other pixels' levels, or none.
+            differs &= (np.uint64(1) << np.uint64(channels - chunk)) - np.uint64(1)
+        while differs != 0:
+            channel = chunk + lowest_one(differs)
+            differs &= differs - np.uint64(1)
+            new, old = words[word + channel], levels[kept + channel]
             changes.channels[place] = channel
             changes.pairs[place] = np.uint16(new) | np.uint16(old) << np.uint16(8)
             difference = np.int64(changes.values[new]) - np.int64(changes.values[old])
@@ -177,9 +213,9 @@ def _split(changes, first, end):
 def find_changes(band, bands, words, dirty, levels, changes, counters):
     """Note which neurons of a band fire something else than before, and count what they fire and fired.
 
-    words : uint8, (rows, W, padded channels), flat, of the band; looked at where a pixel is dirty
+    words : uint8, (rows, W, padded channels), flat, of the band, and CHUNK more; looked at where a pixel is dirty
     dirty : (H, W) uint8
-    levels : uint8, (H, W, padded channels), flat; what they fired before, receives what they fire
+    levels : uint8, the same of all rows; what they fired before, receives what they fire
     changes : ChangeMemory
     counters : int64, those of the layer, see shared_counter.py
     """
@@ -216,4 +252,14 @@ def decode_changes_of_pixel(source, y, x, base, place, entries):
     for entry in range(0, number, CHUNK):
         add_to_chunk(source.channels, first + entry, base, entries.keys, place + entry)
         copy_chunk(source.quanta, first + entry, entries.quanta, place + entry)
+    return place + number
+
+
+@numba.njit(inline="always")
+def decode_differences_of_pixel(source, y, x, base, place, entries):
+    """The same as events in float32."""
+    first, number = source.begins[y, x], source.numbers[y, x]
+    for entry in range(0, number, CHUNK):
+        add_to_chunk(source.channels, first + entry, base, entries.keys, place + entry)
+        multiply_chunk(source.unit, source.quanta, first + entry, entries.values, place + entry)
     return place + number

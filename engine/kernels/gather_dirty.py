@@ -1,7 +1,9 @@
-"""Currents of dirty pixels alone, gathered as in gather.py: from change to change in integers, or of all in float32.
+"""Currents of dirty pixels alone, gathered as in gather.py: from change to change, or of all events in float32.
 
-In integers four changes are added at a time (see quads.py). Differences are signed, so weights have to be unsigned
-bytes: they are larger by `OFFSET` than they are, and what that brings too much is known from the differences' sum.
+From change to change in integers four are added at a time (see quads.py). Differences are signed, so weights have to be
+unsigned bytes: they are larger by `OFFSET` than they are, and what that brings too much is known from the differences'
+sum. In float32 a change is an event whose value is the difference, and sums begin at the currents before: numbers that
+are multiples of one power of two, and small enough, are added up without rounding in any order.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from numba.extending import overload
 
 from .band import decoded_rows, output_rows
 from .bound_call import compiled_phase
-from .changes import decode_changes_of_pixel
+from .changes import decode_changes_of_pixel, decode_differences_of_pixel
 from .compilation import INNER
 from .dirty import columns_read
 from .firing import fire_pixel
@@ -19,7 +21,7 @@ from .quads import SumsBlock, currents_of_differences
 from .sources import count_sources, source_at
 from .window_block import store_pixel
 
-__all__ = ["OFFSET", "decode_changes", "decode_levels", "gather_dirty"]
+__all__ = ["OFFSET", "decode_changes", "decode_differences", "decode_levels", "gather_dirty"]
 
 # --- Unpacking -------------------------------------------------------------------------------------------------------
 
@@ -50,6 +52,28 @@ def decode_changes(band, bands, sources, read, entries, row_keys):
                     total += source.totals[y, x]
         index = x * (rows + 1) + rows
         entries.begins[index], entries.totals[index] = place, total
+
+
+@compiled_phase
+def decode_differences(band, bands, sources, read, entries, row_keys):
+    """The same in float32, without sums of differences.
+
+    entries : Entries
+    """
+    decoded = decoded_rows(band, bands, entries)
+    rows, begins = decoded.rows, entries.begins
+    place, width = 0, source_at(sources, 0).changed.shape[1]
+    first, end = columns_read(decoded.first_row, decoded.first_row + rows, read, width)
+    for x in range(first, end):
+        for row in range(rows):
+            begins[x * (rows + 1) + row] = place
+            y = decoded.first_row + row
+            for number in range(count_sources(sources)):
+                source = source_at(sources, number)
+                if source.changed[y, x]:
+                    base = row * row_keys + source.channel_offset
+                    place = decode_differences_of_pixel(source, y, x, base, place, entries)
+        begins[x * (rows + 1) + rows] = place
 
 
 @compiled_phase

@@ -73,6 +73,8 @@ class ChangedSource(NamedTuple):
 
     Parameters
     ----------
+    unit : float32
+        What a quantum is; 0 where levels are none.
     channel_offset : int
         First channel of this source among all sources.
     """
@@ -84,6 +86,7 @@ class ChangedSource(NamedTuple):
     channels: NDArray[np.unsignedinteger[Any]]
     pairs: NDArray[np.uint16]
     quanta: NDArray[np.int8]
+    unit: np.float32
     channel_offset: int
 
 
