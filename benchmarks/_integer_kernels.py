@@ -89,7 +89,7 @@ def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, n
     state = LayerState(layer)
     unpacks = ((events, "decode_rows"), (plane_products, "fill_planes"), (events, "decode_quanta"))
     adds = ((events, "gather_band"), (plane_products, "dot_band"))
-    run = LayerRun(state, [inputs], steps, keep_currents=False, lasting=True)
+    run = LayerRun(state, [inputs], steps)
     with Clock(*unpacks, *adds) as clock:
         run.run(None, 1)
     unpack, add = (sum(clock.seconds[name] for name in {name for _, name in kernels}) for kernels in (unpacks, adds))

@@ -31,7 +31,6 @@ from ..results.state import State
 from .bands.bound_program import BoundGroup, put_back, take_bound
 from .bands.layer_run import LayerRun
 from .currents import Inputs
-from .memory.queue_memory import QueueMemory
 from .probes import Probed, Traces
 
 _ORDINARY = 2.0**64
@@ -71,7 +70,6 @@ class PictureRun(Run):
         }
         self._queues: dict[str, EventQueue] = {}
         self._before: dict[str, EventQueue] = {}
-        self._event_memories: dict[str, QueueMemory] = {}
         self._unread: dict[int, list[str]] = defaultdict(list)
         for index, layer in enumerate(program.layers):
             self._unread[program.last_use.get(layer.name, index)].append(layer.name)
@@ -200,8 +198,6 @@ class PictureRun(Run):
         for name in (name for each in indices for name in self._unread[each]):
             if name not in self.bound.lasting:
                 self._queues.pop(name, None)
-            if name in self._event_memories:
-                self._event_memories.pop(name).put_back()
 
     def _run_loop(self, group: BoundGroup, first: int, last: int, steps: slice) -> None:
         """Run layers step by step, of which one gets back what it has fired."""
@@ -223,22 +219,19 @@ class PictureRun(Run):
     def _run_layer(self, group: BoundGroup, index: int, steps: slice) -> None:
         """Run a layer that compiled calls do not take."""
         layer = self.program.layers[index]
-        events = group.event_memories.get(layer.name)
         inputs = [
             Inputs(part, [(source, self._queue(group, source, part)) for source in part.spiking], self._seen)
             for part in layer.parts
         ]
         keeps = self.recorder.wants("readout") and layer.neurons is None
-        lasting = layer.name in self.bound.without_room
-        run = LayerRun(self.bound.states[index], inputs, steps.stop - steps.start, keeps, lasting, events)
+        events = group.event_memories.get(layer.name)
+        run = LayerRun(self.bound.states[index], inputs, steps.stop - steps.start, keeps, events)
         queue = run.run(self.workers, self.threads)
         self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
         self.kernels[layer.name].update(run.kernels)
         if queue is not None:
             group.note(index, queue)
             self._queues[layer.name] = queue
-            if events is None and run.events is not None:
-                self._event_memories[layer.name] = run.events
         elif run.currents is not None:
             self.recorder.add_readout(layer, run.currents, steps)
 

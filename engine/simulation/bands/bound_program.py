@@ -71,7 +71,7 @@ class BoundProgram:
         self.layers, self._last_use = program.layers, program.last_use
         self.lasting = {s.name for layer in self.layers for part in layer.parts for s in part.sources if s.delay}
         in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
-        self.without_room = self.lasting | in_loops
+        self._without_room = self.lasting | in_loops
         self.states = [LayerState(layer, self.carries) for layer in self.layers]
         self.picture = np.empty(shape, np.float32)
         self.scratches = [Scratch() for _ in range(self.threads)]
@@ -92,7 +92,7 @@ class BoundProgram:
     def places(self, steps: int) -> tuple[dict[str, slice], int]:
         """See `memory_places`."""
         layers = self.layers if len(self.layers) <= _MOST_LAYERS else ()
-        return memory_places(layers, self._last_use, steps, self.without_room)
+        return memory_places(layers, self._last_use, steps, self._without_room)
 
     def begin(self) -> None:
         """Forget what has been run."""
@@ -129,7 +129,7 @@ class BoundGroup:
         self._index = {layer.name: index for index, layer in enumerate(self.layers)}
         places, _ = bound.places(steps)
         self.event_memories = {
-            layer.name: QueueMemory(layer, steps, layer.outgoing[1], bound.block[places[layer.name]])
+            layer.name: QueueMemory(layer, steps, bound.block[places[layer.name]])
             for layer in self.layers
             if layer.name in places
         }

@@ -23,7 +23,7 @@ from ...threads import WorkerThreads
 from ..currents import Inputs, Part, part_of
 from ..currents.part import OPERATIONS_OF_A_NEURON, dense_work
 from ..memory.layer_state import LayerState
-from ..memory.queue_memory import QueueMemory, has_memory
+from ..memory.queue_memory import QueueMemory
 from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .band_rows import bands_of_layer
 from .phases import LayerBands
@@ -49,16 +49,15 @@ class LayerRun:
     `fired` is (1 + K, 8) int64 with K at least 8: events of the layer, and crossings of each of up to eight thresholds
     or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
     source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
-    weights of zero that are met (events only). `events` is the memory of the events where it can be put back, `kernels`
-    what computes the currents of each part, see `choose_kernels`. `updates` is (8,) int64: pixels of event-driven
-    neurons that were updated at each step. `inputs` are those of each part.
+    weights of zero that are met (events only). `events` is where events go; without such memory those of each band are
+    kept apart. `kernels` are what computes the currents of each part, see `choose_kernels`. `updates` is (8,) int64:
+    pixels of event-driven neurons that were updated at each step. `inputs` are those of each part.
     """
 
     state: LayerState
     inputs: Sequence[Inputs]
     steps: int
-    keep_currents: bool
-    lasting: bool
+    keep_currents: bool = False
     events: QueueMemory | None = None
 
     def __post_init__(self) -> None:
@@ -78,8 +77,6 @@ class LayerRun:
             part.prepare()
         threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
         bands = bands_of_layer(self.layer, self._parts, self.steps, threads, self._share_computed())
-        if self.events is None and not self.lasting and has_memory(self.layer, self.steps):
-            self.events = QueueMemory(self.layer, self.steps, len(bands.rows))
         layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.currents, self.events)
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
         indices = iter(range(len(bands.rows)))

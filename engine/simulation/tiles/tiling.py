@@ -79,7 +79,7 @@ class TiledRun(Run):
                 Inputs(part, [(source, self._queue(source, part, window, group)) for source in part.spiking], picture)
                 for part, window, picture in zip(layer.parts, step.windows, pictures, strict=True)
             ]
-            run = LayerRun(state, inputs, size, keeps, lasting=True)
+            run = LayerRun(state, inputs, size, keeps)
             queue = run.run(self.workers, self.threads)
             if layer.name in self._watched:
                 state.watch()
