@@ -6,6 +6,7 @@ a regular pattern of taps), pool_layer.py (means), value_layer.py (any other kin
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
@@ -246,10 +247,15 @@ class Layer(Binding):
         return neuron_array(constants.decay, constants.keep, constants.compare, constants.subtract)
 
     @lazy_property
-    def initial(self) -> NDArray[np.float32]:
-        """Potentials of a pixel's neurons before the first step, filled up to a whole number of blocks."""
-        assert self.neurons is not None
-        return np.full(self.padded_channels, held(self.neurons.model.initial), np.float32)
+    def initial(self) -> tuple[NDArray[np.float32], ...]:
+        """Each state variable before the first step, (1 or pixels, padded channels), the potential first."""
+        if self.neurons is None:
+            return ()
+        states = (held(self.neurons.model.initial),) if self.stepper is None else self.stepper.initial
+        one, first = np.ones((1, self.padded_channels), np.float32), self.first_pixel
+        spread = [(one * state).astype(np.float32) for state in states]
+        own = slice(first, first + math.prod(self.outgoing[1:]))
+        return tuple(each[own] if len(each) > 1 else each for each in spread)
 
     @lazy_property
     def stepper(self) -> Stepper | None:
@@ -374,15 +380,3 @@ class Layer(Binding):
     def dense_macs(self) -> int:
         """Multiply-accumulates of the ANN's layer."""
         return self.node.dense_macs(self.whole.incoming)
-
-    # --- What others have worked out ---------------------------------------------------------------------------------
-
-    @lazy_property
-    def band_tables(self) -> dict[tuple[tuple[RowRange, ...], str, bool], NDArray[np.void]]:
-        """Tables of bands, as the simulation has worked them out."""
-        return {}
-
-    @lazy_property
-    def picture_limits(self) -> dict[int, float]:
-        """For numbers of steps, what `bounds.picture_limit` says, as the simulation has worked it out."""
-        return {}

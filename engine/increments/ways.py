@@ -48,7 +48,7 @@ class Ways:
         layer, neurons = self.layer, None
         if layer.neurons is not None:
             potentials = scratch.array("potentials", layer.padded_channels)
-            neurons = LadderNeurons(layer.neuron, layer.initial, 0, potentials, 0)
+            neurons = LadderNeurons(layer.neuron, layer.initial[0][0], 0, potentials, 0)
         words = scratch.array("words", self._most_rows * layer.outgoing[2] * layer.padded_channels, np.uint8)
         if not self._kept.sources:
             return [self._anew(scratch, neurons, words)], words

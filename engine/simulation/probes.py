@@ -105,8 +105,7 @@ class Traces:
             layer, recorded = state.layer, self.recorded.get(state.layer.name)
             if recorded is None or layer.neurons is None:
                 continue
-            (channels, height, width), (_, sites) = layer.outgoing, self._what[layer.name]
-            for name, array in zip(initial_state(layer.neurons.model), state.arrays, strict=True):
+            _, sites = self._what[layer.name]
+            for name, of_all in zip(initial_state(layer.neurons.model), state.variables, strict=True):
                 if name in recorded:
-                    of_all = array.reshape(height, width, -1)[..., :channels].transpose(2, 0, 1)
                     recorded[name][step] = of_all if sites is None else of_all[tuple(sites.T)]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..binding import Program, allowed_kernels, build_program
-from ..binding.bounds import check_counts, is_watched
+from ..binding.bounds import check_counts, watched
 from ..errors import InputError
 from ..events import STEPS_PER_QUEUE
 from ..graph import Network
@@ -181,7 +181,7 @@ def _side_by_side(
         return None
     program = build_program(network, (given.channels, *given.pixels), allowed_kernels())
     plan = sample_plan(program)
-    if plan is None or any(is_watched(layer, given.steps, 0.0) for layer in program.layers):
+    if plan is None or watched(program, given.steps, 0.0):
         return None
     check_counts(program, _check_steps(steps, given.steps))
     most = _most_threads(threads)

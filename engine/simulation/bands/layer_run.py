@@ -23,7 +23,6 @@ from ...threads import WorkerThreads
 from ..currents import Inputs, Part, part_of
 from ..currents.part import OPERATIONS_OF_A_NEURON, dense_work
 from ..memory.layer_state import LayerState
-from ..memory.queue_memory import QueueMemory
 from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .band_rows import bands_of_layer
 from .phases import LayerBands
@@ -49,7 +48,7 @@ class LayerRun:
     `fired` is (1 + K, 8) int64 with K at least 8: events of the layer, and crossings of each of up to eight thresholds
     or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
     source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
-    weights of zero that are met (events only). `events` is where events go; without such memory those of each band are
+    weights of zero that are met (events only). `events` is where events go; without such a queue those of each band are
     kept apart. `kernels` are what computes the currents of each part, see `choose_kernels`. `updates` is (8,) int64:
     pixels of event-driven neurons that were updated at each step. `inputs` are those of each part.
     """
@@ -57,8 +56,8 @@ class LayerRun:
     state: LayerState
     inputs: Sequence[Inputs]
     steps: int
-    keep_currents: bool = False
-    events: QueueMemory | None = None
+    events: EventQueue | None = None
+    readout: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         self.layer = self.state.layer
@@ -69,7 +68,6 @@ class LayerRun:
         sources = [source for given in self.inputs for source, _ in given.queues]
         kinds = max((source.thresholds for source in sources), default=0)
         self.counts = np.zeros((len(sources), 2, *_count_shape(kinds)), np.int64)
-        self.currents = np.zeros((self.steps, *self.layer.outgoing), np.float32) if self.keep_currents else None
 
     def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
         """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
@@ -77,7 +75,7 @@ class LayerRun:
             part.prepare()
         threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
         bands = bands_of_layer(self.layer, self._parts, self.steps, threads, self._share_computed())
-        layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.currents, self.events)
+        layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.readout, self.events)
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
         indices = iter(range(len(bands.rows)))
         memories = [self._memory() for _ in range(min(threads, len(bands.rows)))]

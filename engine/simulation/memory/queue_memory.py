@@ -10,7 +10,6 @@ import functools
 from bisect import insort
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,41 +42,30 @@ def compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | 
     return lanes_token(lanes if padded % lanes == 0 else host_lanes())
 
 
-Arrays = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]], NDArray[np.uint8]]
-"""Start, channels and levels of a queue, and its masks, flat: see `EventQueue`."""
+def event_room(layer: Layer, steps: int, block: NDArray[np.uint8]) -> EventQueue:
+    """Where the events of a layer go over some steps: a queue whose bands, of one row or more, have gaps between them.
 
-
-class QueueMemory:
-    """Where the events of a layer go over some steps: an event queue whose bands may have gaps between them.
-
-    The layer's rows will be cut into bands of one row or more. `block`, (block_bytes(layer, steps),), begins at a cache
-    line.
+    `block`, (block_bytes(layer, steps),), begins at a cache line.
     """
+    channels, height, width = layer.outgoing
+    sizes = _part_bytes(layer, steps)
+    edges = accumulate(map(_whole_lines, sizes), initial=0)
+    start, entries, levels, masks = (block[edge : edge + size] for edge, size in zip(edges, sizes, strict=False))
+    by_row = start.view(np.int64).reshape(height, width + 1)
+    known = masks.reshape(height, width, -1) if masks.size else None
+    arrays = by_row, entries.view(channel_type(channels)), levels.view(level_type(steps)), known
+    return EventQueue(layer.outgoing, steps, *arrays)
 
-    def __init__(self, layer: Layer, steps: int, block: NDArray[np.uint8]) -> None:
-        channels, height, width = self._shape = layer.outgoing
-        self._steps = steps
-        sizes = _part_bytes(layer, steps)
-        edges = accumulate(map(_whole_lines, sizes), initial=0)
-        parts = [block[begin : begin + size] for begin, size in zip(edges, sizes, strict=False)]
-        start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)
-        self.arrays: Arrays = start, parts[1].view(channel_type(channels)), parts[2].view(level_type(steps)), parts[3]
 
-    def first_entries(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where the entries of all bands begin, whose first rows are `rows`."""
-        channels, _, width = self._shape
-        lines = -(-rows * (width * channels) // CACHE_LINE)
-        return lines * CACHE_LINE + np.arange(len(rows)) * _GAP
-
-    def queue(self) -> EventQueue:
-        """The events, once all bands have been written; shares the memory."""
-        start, channels, levels, masks = self.arrays
-        known = masks.reshape(*self._shape[1:], -1) if masks.size else None
-        return EventQueue(self._shape, self._steps, start, channels, levels, known)
+def first_entries(layer: Layer, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the entries of all bands begin in such a queue, whose first rows are `rows`."""
+    channels, _, width = layer.outgoing
+    lines = -(-rows * (width * channels) // CACHE_LINE)
+    return lines * CACHE_LINE + np.arange(len(rows)) * _GAP
 
 
 def block_bytes(layer: Layer, steps: int) -> int:
-    """Bytes of a `QueueMemory`."""
+    """Bytes of an `event_room`."""
     return sum(map(_whole_lines, _part_bytes(layer, steps)))
 
 
