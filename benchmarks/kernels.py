@@ -46,6 +46,7 @@ from spikeunet.engine.simulation.bands.layer_run import LayerRun
 from spikeunet.engine.simulation.currents import Inputs, events
 from spikeunet.engine.simulation.memory.layer_state import LayerState
 from spikeunet.engine.simulation.memory.queue_memory import block_bytes, event_room
+from spikeunet.engine.threads import WorkerThreads
 
 _ACTIVITIES, _INTEGER_ACTIVITIES = "0.01,0.03,0.1,0.3", "0.003,0.01,0.03,0.1,0.3,0.6"
 
@@ -77,11 +78,11 @@ def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float
     for _ in range(repeats + 1):
         run = LayerRun(LayerState(layer), [inputs], steps, events=memory)
         begin = time.thread_time()
-        run.run(None, 1)
+        run.run(WorkerThreads(1))
         whole.append(time.thread_time() - begin)
         run = LayerRun(LayerState(layer), [inputs], steps, events=memory)
         with Clock((events, "gather_band")) as clock:
-            run.run(None, 1)
+            run.run(WorkerThreads(1))
         kernel.append(clock.seconds["gather_band"])
     return statistics.median(kernel[1:]), statistics.median(whole[1:])
 

@@ -370,7 +370,7 @@ def test_layers_too_large_for_eight_steps_but_not_for_fewer(compiled_calls, monk
     first, *_ = build_program(net, pixels.shape).layers
     monkeypatch.setattr(queue_memory, "MOST_BYTES", queue_memory.block_bytes(first, 1))
     made = bound_program.BoundProgram(build_program(net, pixels.shape), (8, 8, 2), 8, 1, carries=True)
-    assert len(made.block) >= max(made.places(steps)[1] for steps in (1, 2, 4, 8)) > made.places(8)[1]
+    assert len(made.block) >= max(made.places[steps][1] for steps in (1, 2, 4, 8)) > made.places[8][1]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), max_size=12))

@@ -78,7 +78,7 @@ class PictureRun(Run):
         goes_on = len(sizes) > 1 or (bool(self.program.loops) and sizes[0] > 1)
         carries = goes_on or keeps or bool(self._watched)
         self._seen = self._shown[0][0]
-        self.bound = take_bound(self.program, self._seen.shape, max(sizes), carries, self.workers, self.threads)
+        self.bound = take_bound(self.program, self._seen.shape, max(sizes), carries, self.workers)
         self.bound.begin()
         if self.before is not None:
             self._go_on(self.before)
@@ -206,7 +206,7 @@ class PictureRun(Run):
         ]
         room, readout = group.rooms.get(layer.name), self.recorder.room_for_readout(layer.name, steps)
         run = LayerRun(self.bound.states[index], inputs, steps.stop - steps.start, room, readout)
-        queue = run.run(self.workers, self.threads)
+        queue = run.run(self.workers)
         self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
         self.kernels[layer.name].update(run.kernels)
         if queue is not None:

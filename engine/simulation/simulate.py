@@ -146,7 +146,7 @@ def simulate(
     rows = height if carries or network.delays else _tile_rows(tile, order, program, height, steps)
     begin = time.perf_counter()
     with WorkerThreads(most) as workers:
-        given = steps, kinds, workers, most
+        given = steps, kinds, workers
         if rows < height:
             results = [TiledRun(program, picture, *given, rows).run() for picture in pictures]
         else:

@@ -69,28 +69,26 @@ class LayerRun:
         kinds = max((source.thresholds for source in sources), default=0)
         self.counts = np.zeros((len(sources), 2, *_count_shape(kinds)), np.int64)
 
-    def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
-        """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
+    def run(self, workers: WorkerThreads) -> EventQueue | None:
+        """Run all bands; returns the events, or None without neurons."""
         for part in self._parts:
             part.prepare()
-        threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
+        neurons = math.prod(self.layer.outgoing) * OPERATIONS_OF_A_NEURON * self.steps
+        little = sum(part.work for part in self._parts) + neurons < THREADED_WORK
+        threads = 1 if little else workers.ready(workers.most)
         bands = bands_of_layer(self.layer, self._parts, self.steps, threads, self._share_computed())
         layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.readout, self.events)
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
         indices = iter(range(len(bands.rows)))
         memories = [self._memory() for _ in range(min(threads, len(bands.rows)))]
+        jobs = [functools.partial(self._run_bands, layer_bands.phases(memory), indices) for memory in memories]
 
         def own() -> None:
             # The others are at work by now, and take the bands that this thread does not get to meanwhile.
             self._count(memories[0].counts)
-            self._run_bands(own_phases, indices)
+            jobs[0]()
 
-        own_phases, *others = (layer_bands.phases(memory) for memory in memories)
-        jobs = [functools.partial(self._run_bands, phases, indices) for phases in others]
-        if workers is None:
-            own()
-        else:
-            workers.run([*jobs, own])
+        workers.run([*jobs[1:], own])
         for memory in memories:
             self.counts += memory.counts
             self.updates += memory.updates
@@ -112,10 +110,6 @@ class LayerRun:
             for index in indices:
                 for call in calls:
                     call(index)
-
-    def _work(self) -> int:
-        neurons = math.prod(self.layer.outgoing) * OPERATIONS_OF_A_NEURON * self.steps
-        return sum(part.work for part in self._parts) + neurons
 
     def _share_computed(self) -> float:
         """About the share of the pixels that are computed, taken for no less than _LEAST_SHARE."""

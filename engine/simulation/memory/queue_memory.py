@@ -83,7 +83,7 @@ def _whole_lines(size: int) -> int:
 
 
 def memory_places(
-    layers: Sequence[Layer], last_use: Mapping[str, int], steps: int, without: Collection[str]
+    layers: Sequence[Layer], last_use: Mapping[str, int], without: Collection[str], steps: int
 ) -> tuple[dict[str, slice], int]:
     """Where in a block of memory the events of layers go, by name, and the bytes of the block.
 

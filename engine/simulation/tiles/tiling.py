@@ -78,7 +78,7 @@ class TiledRun(Run):
             for part, window, picture in zip(layer.parts, step.windows, pictures, strict=True)
         ]
         run = LayerRun(state, inputs, size, readout=self.recorder.room_for_readout(layer.name, steps, rows))
-        queue = run.run(self.workers, self.threads)
+        queue = run.run(self.workers)
         if layer.name in self._watched:
             state.watch()
         self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
