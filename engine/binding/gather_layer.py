@@ -16,7 +16,6 @@ from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..neurons import is_event_driven, rests_exactly
 from .integer_plan import (
-    FULL_RATE_WIDTH,
     IntegerLayer,
     IntegerTerms,
     QuadLayer,
@@ -50,10 +49,6 @@ class GatherLayer(Layer):
     @property
     def own_kernels(self) -> str:
         return EVENT_INTEGERS if self.spiking and self.quads is not None else super().own_kernels
-
-    @property
-    def walks_fast(self) -> bool:
-        return self.spiking != () and self.quads is not None and self.quads.plan.block_width >= FULL_RATE_WIDTH
 
     @property
     def block_width(self) -> int:

@@ -309,10 +309,6 @@ class QuadLayer:
         return quad_token(steps, self.plan.window, self.plan.block_width)
 
 
-FULL_RATE_WIDTH = 4 * LANES
-"""Output channels from which on the kernels that walk in integers interleave whole vectors of bytes."""
-
-
 def quad_block_width(padded: int) -> int:
     """Output channels in a block: as many as registers can hold for a step, of so many filled up."""
     return next(width for width in (8 * LANES, 4 * LANES, 2 * LANES, LANES) if padded % width == 0)

@@ -135,11 +135,6 @@ class Layer(Binding):
         return EVENTS if self.spiking else PICTURE
 
     @property
-    def walks_fast(self) -> bool:
-        """Whether the kernels from event to event are those in integers, at their full rate."""
-        return False
-
-    @property
     def dense_kernels(self) -> str | None:
         """Kernels that the layer may run with instead, silent neurons included; None without any."""
         return None
