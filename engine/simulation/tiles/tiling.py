@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,37 +93,33 @@ class TiledRun(Run):
         return self.buffers[source.name].window(window, group)
 
 
-class _Piece(NamedTuple):
-    """The rows first ... last - 1 of a layer; one queue for each group of steps."""
-
-    first: int
-    last: int
-    queues: list[EventQueue]
-
-
 class RowBuffer:
-    """Events of one layer, by rows: appended at the end, dropped from the beginning."""
+    """Events of one layer, by rows: appended at the end, dropped from the beginning.
+
+    Of each piece, its rows and a queue for each group of steps.
+    """
 
     def __init__(self) -> None:
-        self._pieces: list[_Piece] = []
+        self._pieces: list[tuple[RowRange, list[EventQueue]]] = []
 
     def append(self, rows: RowRange, queues: list[EventQueue]) -> None:
         """Add the events of rows that follow those added before."""
-        self._pieces.append(_Piece(*rows, queues))
+        self._pieces.append((rows, queues))
 
     def drop(self, end: int) -> None:
         """Forget the rows before `end`, as far as whole pieces consist of them."""
-        self._pieces = [piece for piece in self._pieces if piece.last > end]
+        self._pieces = [(rows, queues) for rows, queues in self._pieces if rows[1] > end]
 
     def window(self, rows: RowRange, group: int) -> EventQueue:
         """Events of some rows in one group of steps; shares memory where they lie in one piece."""
         first, last = rows
-        parts = [
-            _cut(piece.queues[group], max(first - piece.first, 0), min(last, piece.last) - piece.first)
-            for piece in self._pieces
-            if piece.first < last and piece.last > first
-        ]
-        return joined_rows(parts)
+        return joined_rows(
+            [
+                _cut(queues[group], max(first - begin, 0), min(last, end) - begin)
+                for (begin, end), queues in self._pieces
+                if begin < last and end > first
+            ]
+        )
 
 
 def _cut(queue: EventQueue, first: int, last: int) -> EventQueue:
