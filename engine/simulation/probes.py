@@ -45,12 +45,11 @@ def probed(probes: Mapping[str, ArrayLike] | None, kinds: Collection[str], progr
     `kinds` are those of recordings, which have been checked.
     """
     wanted = {kind.partition(".")[2] for kind in kinds if is_trace(kind)}
-    sites: Mapping[str, NDArray[np.int64] | None] = {} if probes is None else _check_sites(probes, program)
+    if probes is None and not wanted:
+        return None
     found = _variables([layer.neurons for layer in program.layers if layer.neurons])
-    if probes is None:
-        if not wanted:
-            return None
-        sites = dict.fromkeys(found)
+    sites: Mapping[str, NDArray[np.int64] | None]
+    sites = dict.fromkeys(found) if probes is None else _check_sites(probes, program)
     every = not wanted or "" in wanted
     noted = {name: tuple(each for each in found[name] if every or each in wanted) for name in sites}
     missing = [name for name in sites if not noted[name]]
