@@ -142,23 +142,19 @@ def simulate(
     check_counts(program, steps + (0 if state is None else state.steps))
     what = probed(probes, kinds, program)
     height = pictures.shape[-2]
-    by_step = order == "time" or what is not None
+    most_steps = 1 if order == "time" or what is not None else STEPS_PER_QUEUE
     rows = height if carries or network.delays else _tile_rows(tile, order, program, height, steps)
+
+    def run(number: int) -> Result:
+        given = program, pictures[number], steps, kinds, workers
+        if rows < height:
+            return TiledRun(*given, rows).run()
+        before = state.of_picture(number) if state is not None and batched else state
+        return PictureRun(*given, most_steps, before, what, number, streams[number] if streams else {}).run()
+
     begin = time.perf_counter()
     with WorkerThreads(most) as workers:
-        given = steps, kinds, workers
-        if rows < height:
-            results = [TiledRun(program, picture, *given, rows).run() for picture in pictures]
-        else:
-            numbers = range(len(pictures))
-            states = [state.of_picture(k) if state is not None and batched else state for k in numbers]
-            largest = 1 if by_step else STEPS_PER_QUEUE
-            results = [
-                PictureRun(program, picture, *given, largest, before, what, number, events).run()
-                for number, (picture, before, events) in enumerate(
-                    zip(pictures, states, streams or [{}] * len(pictures), strict=True)
-                )
-            ]
+        results = [run(number) for number in range(len(pictures))]
     seconds = time.perf_counter() - begin
     if batched:
         return of_batch(results, seconds)

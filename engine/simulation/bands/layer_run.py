@@ -62,12 +62,7 @@ class LayerRun:
     def __post_init__(self) -> None:
         self.layer = self.state.layer
         self._parts = [part_of(*each, self.steps) for each in zip(self.state.parts, self.inputs, strict=True)]
-        self.kernels = tuple(dict.fromkeys(part.kernels for part in self._parts))
-        self.fired = np.zeros(_count_shape(self.layer.thresholds), np.int64)
-        self.updates = np.zeros(STEPS_PER_QUEUE, np.int64)
-        sources = [source for given in self.inputs for source, _ in given.queues]
-        kinds = max((source.thresholds for source in sources), default=0)
-        self.counts = np.zeros((len(sources), 2, *_count_shape(kinds)), np.int64)
+        self.kernels = {part.kernels for part in self._parts}
 
     def run(self, workers: WorkerThreads) -> EventQueue | None:
         """Run all bands; returns the events, or None without neurons."""
@@ -90,17 +85,20 @@ class LayerRun:
 
         workers.run([*jobs[1:], own])
         for memory in memories:
-            self.counts += memory.counts
-            self.updates += memory.updates
-            by_byte = self.layer.levels is not None and self.layer.levels.masks
-            self.fired += by_step(memory.fired, self.steps) if by_byte else memory.fired
             _scratches.put(memory.scratch, memory.scratch.nbytes)
+        found = ((memory.counts, memory.fired, memory.updates) for memory in memories)
+        self.counts, self.fired, self.updates = (np.sum(each, axis=0) for each in zip(*found, strict=True))
+        if self.layer.levels is not None and self.layer.levels.masks:
+            self.fired = by_step(self.fired, self.steps)
         self.state.move_on(self.steps)
         return None if self.layer.neurons is None else layer_bands.queue()
 
     def _memory(self) -> WorkerMemory:
-        counts, fired, updates = (np.zeros_like(each) for each in (self.counts, self.fired, self.updates))
-        return WorkerMemory(_scratches.take() or Scratch(), counts, fired, updates, np.zeros(TAKEN, np.int64))
+        sources = [source for given in self.inputs for source, _ in given.queues]
+        kinds = max((source.thresholds for source in sources), default=0)
+        shapes = (len(sources), 2, *_count_shape(kinds)), _count_shape(self.layer.thresholds), (STEPS_PER_QUEUE,)
+        counted = (np.zeros(shape, np.int64) for shape in (*shapes, (TAKEN,)))
+        return WorkerMemory(_scratches.take() or Scratch(), *counted)
 
     @flushing
     def _run_bands(self, phases: list[Phase], indices: Iterator[int]) -> None:

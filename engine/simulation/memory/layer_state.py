@@ -80,7 +80,6 @@ class LayerState:
 
     def begin(self) -> None:
         """Forget what has been run."""
-        self.show_new()
         self.done = 0
         for part in self.parts:
             if part.synaptic is not None:
