@@ -7,7 +7,6 @@ sums, neurons that are no ladder of thresholds, events for which there is no roo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -199,34 +198,33 @@ class LayerBands:
         if not self._summands:
             return self.part.phases(self._table, memory, self._target(memory.scratch, None, currents))
         # Each part has memory of a worker's own.
-        summands, first = [], 0
+        phases, first = [Phase(self._add, (currents, None, 0))], 0
         for each in self._summands:
             last = first + len(each.part.inputs.queues)
             own = replace(memory, scratch=Scratch(), counts=memory.counts[first:last])
-            summands.append(each.as_summand(own))
+            of_part, found, padded = each.as_summand(own)
+            phases += [*of_part, Phase(self._add, (currents, found, padded))]
             first = last
-        return [Phase(self._add_up, (currents, summands))]
+        return phases
 
     def _target(self, scratch: Scratch, neurons: LadderNeurons | None, array: NDArray[Any]) -> Target:
         constant = Constant(self.state.constant, self.state.constant_stride)
         return Target(constant, neurons, array, self._touched(scratch))
 
-    def as_summand(self, memory: WorkerMemory) -> tuple[list[Callable[[int], None]], NDArray[np.float32], int]:
+    def as_summand(self, memory: WorkerMemory) -> tuple[list[Phase], NDArray[np.float32], int]:
         """The phases of a part of a sum, where they leave its currents, and its channels there."""
-        phases = [phase.bound() for phase in self._current(memory)]
-        return phases, memory.scratch.array("currents", self._size(self.steps)), self._padded
+        return self._current(memory), memory.scratch.array("currents", self._size(self.steps)), self._padded
 
     # --- Phases in Python --------------------------------------------------------------------------------------------
 
-    def _add_up(self, index: int, currents: NDArray[np.float32], parts: list[Any]) -> None:
-        """The sum of what the parts' phases leave."""
+    def _add(self, index: int, currents: NDArray[np.float32], found: NDArray[np.float32] | None, padded: int) -> None:
+        """Add what a part's phases leave to a sum, which begins with nothing."""
         first, end, *_ = self._rows(index)
         size = (end - first) * self._width * self.steps
         total = currents[: size * self._padded].reshape(size, self._padded)
-        total[:] = 0
-        for phases, found, padded in parts:
-            for phase in phases:
-                phase(index)
+        if found is None:
+            total[:] = 0
+        else:
             total[:, : self._channels] += found[: size * padded].reshape(size, padded)[:, : self._channels]
 
     def _step(
