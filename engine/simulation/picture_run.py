@@ -77,14 +77,15 @@ class PictureRun(Run):
         keeps = self._keeps_state or self.recorder.wants("membrane") or self._traces is not None
         goes_on = len(sizes) > 1 or (bool(self.program.loops) and sizes[0] > 1)
         carries = goes_on or keeps or bool(self._watched)
-        self._seen = self._shown[0][0]
-        self.bound = take_bound(self.program, self._seen.shape, max(sizes), carries, self.workers)
+        self.bound = take_bound(self.program, self._shown[0][0].shape, max(sizes), carries, self.workers)
+        # What a layer leaves is looked at before the next one runs.
+        recorded = {layer.name for layer in self.program.layers if layer.neurons and self.recorder.wants_queues}
+        self._seen = self._watched | recorded
         self.bound.begin()
         if self.before is not None:
             self._go_on(self.before)
         first = 0
         for picture, groups in self._shown:
-            self._seen = picture
             self.bound.show(picture)
             for number, size in enumerate(groups):
                 self._run_group(self.bound.group(size), slice(first, first + size), is_new=number == 0)
@@ -149,24 +150,16 @@ class PictureRun(Run):
     def _stretches(self, group: BoundGroup) -> Iterator[tuple[int, int, bool]]:
         """First and last + 1 layer of what is run in one go, and whether by compiled calls."""
         layers, loops = self.program.layers, dict(self.program.loops)
+        # Compiled calls do not know what a readout is after each step.
+        left_out = {layer.name for layer in layers if layer.neurons is None and self.recorder.wants("readout")}
+        compiled = [each and layer.name not in left_out for each, layer in zip(group.compiled, layers, strict=True)]
         first = 0
         while first < len(layers):
             last = loops.get(first, first + 1)
-            compiled = self._is_compiled(group, first)
-            while compiled and last < len(layers) and not self._is_seen(last - 1) and self._is_compiled(group, last):
+            while compiled[first] and any(compiled[last : last + 1]) and layers[last - 1].name not in self._seen:
                 last += 1
-            yield first, last, compiled
+            yield first, last, compiled[first]
             first = last
-
-    def _is_compiled(self, group: BoundGroup, index: int) -> bool:
-        """Whether compiled calls run a layer; they do not know what a readout is after each step."""
-        is_readout = self.program.layers[index].neurons is None
-        return group.compiled[index] and not (is_readout and self.recorder.wants("readout"))
-
-    def _is_seen(self, index: int) -> bool:
-        """Whether what a layer leaves is looked at before the next one runs."""
-        layer = self.program.layers[index]
-        return (layer.neurons is not None and self.recorder.wants_queues) or layer.name in self._watched
 
     def _look_at(self, indices: range, steps: slice) -> None:
         """Record and check what some layers have left; forget events that nobody reads any more."""
@@ -201,7 +194,7 @@ class PictureRun(Run):
         """Run a layer that compiled calls do not take."""
         layer = self.program.layers[index]
         inputs = [
-            Inputs(part, [(source, self._queue(source, part)) for source in part.spiking], self._seen)
+            Inputs(part, [(source, self._queue(source, part)) for source in part.spiking], self.bound.picture)
             for part in layer.parts
         ]
         room, readout = group.rooms.get(layer.name), self.recorder.room_for_readout(layer.name, steps)
@@ -229,7 +222,7 @@ class PictureRun(Run):
         """Count what the layers that read the analog input make of it."""
         for part in (part for layer in self.program.layers for part in layer.parts):
             if part.analog:
-                self.counts.add_input(part, self._seen, first_step)
+                self.counts.add_input(part, self.bound.picture, first_step)
 
     def _result(self) -> Result:
         outputs = {

@@ -56,8 +56,7 @@ _COUNTERS = 8
 class BoundProgram:
     """What the layers of a program carry from group to group of `most_steps` or fewer, for one picture at a time.
 
-    `shape` is (H, W, C), of what the Input nodes get, joined. Potentials are kept after a group where that is asked for
-    (`carries`).
+    `shape` is (H, W, C), of what the Input nodes get, joined. Potentials are kept after a group if it `carries` them.
     """
 
     program: InitVar[Program]
@@ -111,8 +110,7 @@ class BoundProgram:
 class BoundGroup:
     """All layers of a bound program over a group of 1, 2, 4 or 8 steps.
 
-    Events go to the `rooms` of their layers, but for those that have none here. `compiled` says which
-    layers run in compiled calls.
+    Events go to the `rooms` of their layers, where they have some. `compiled` says which layers run in compiled calls.
     """
 
     def __init__(self, bound: BoundProgram, steps: int) -> None:

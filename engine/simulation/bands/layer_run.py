@@ -45,12 +45,11 @@ _scratches: Shelf[Scratch] = Shelf(IDLE)
 class LayerRun:
     """One layer over one group of steps.
 
+    `inputs` are those of each part, `kernels` what computes their currents; `events` and `readout` see `LayerBands`.
     `fired` is (1 + K, 8) int64 with K at least 8: events of the layer, and crossings of each of up to eight thresholds
     or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
     source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
-    weights of zero that are met (events only). `events` is where events go; without such a queue those of each band are
-    kept apart. `kernels` are what computes the currents of each part, see `choose_kernels`. `updates` is (8,) int64:
-    pixels of event-driven neurons that were updated at each step. `inputs` are those of each part.
+    weights of zero that are met (events only). `updates` is (8,) int64: updated pixels of event-driven neurons.
     """
 
     state: LayerState
@@ -95,9 +94,9 @@ class LayerRun:
 
     def _memory(self) -> WorkerMemory:
         sources = [source for given in self.inputs for source, _ in given.queues]
-        kinds = max((source.thresholds for source in sources), default=0)
-        shapes = (len(sources), 2, *_count_shape(kinds)), _count_shape(self.layer.thresholds), (STEPS_PER_QUEUE,)
-        counted = (np.zeros(shape, np.int64) for shape in (*shapes, (TAKEN,)))
+        met = max([KINDS, *(1 + source.thresholds for source in sources)]), STEPS_PER_QUEUE
+        fired = max(KINDS, 1 + self.layer.thresholds), STEPS_PER_QUEUE
+        counted = (np.zeros(shape, np.int64) for shape in ((len(sources), 2, *met), fired, STEPS_PER_QUEUE, TAKEN))
         return WorkerMemory(_scratches.take() or Scratch(), *counted)
 
     @flushing
@@ -186,8 +185,3 @@ def by_step(fired: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
     counts = np.zeros(fired.shape, np.int64)
     counts[..., :size] = fired.reshape(*fired.shape[:-1], 8 // size, size).sum(axis=-2)
     return counts
-
-
-def _count_shape(kinds: int) -> tuple[int, int]:
-    """Events and so many kinds of spikes, by step."""
-    return max(KINDS, 1 + kinds), STEPS_PER_QUEUE

@@ -134,11 +134,10 @@ class LayerState:
 
         None comes back from there: what is infinite stays so or becomes NaN, which is neither fired nor reset.
         """
-        if self.layer.neurons is None:
-            if not all_finite(self.readout):
-                raise beyond(self.layer.name, "the readout")
-        elif self.membrane is not None and not all_finite(self.membrane):
-            raise beyond(self.layer.name, "a membrane potential")
+        spikes = self.layer.neurons is not None
+        what, numbers = ("a membrane potential", self.membrane) if spikes else ("the readout", self.readout)
+        if numbers is not None and not all_finite(numbers):
+            raise beyond(self.layer.name, what)
 
 
 def _awake_in(layer: Layer, variables: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> NDArray[np.bool_]:
