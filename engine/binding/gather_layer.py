@@ -15,18 +15,10 @@ from ..kernels.window_block import Token, accumulators
 from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..neurons import is_event_driven, rests_exactly
-from .integer_plan import (
-    IntegerLayer,
-    IntegerTerms,
-    QuadLayer,
-    integer_terms,
-    make_integer_plan,
-    pack_integers,
-    quad_block_width,
-)
+from .integer_plan import IntegerLayer, IntegerTerms, QuadLayer, integer_terms, make_integer_plan, pack_integers
 from .kernel_choice import EVENT_INTEGERS
 from .layer import Layer
-from .plan import GatherPlan, make_plan, make_reach, pack_weights, padded_bias
+from .plan import GatherPlan, make_plan, make_reach, pack_weights, padded_bias, quad_block_width
 
 _packed: KnownOf[WeightedTaps, NDArray[Any]] = KnownOf()
 """Packed weights of nodes that are alive, so that only the first run of a network packs them; by the kernels that read

@@ -118,19 +118,13 @@ def make_integer_plan(
         weights += block_bytes * (padded // (LANES * vectors))
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
     phases = phases.reshape(-1)
-    return IntegerPlan(
-        tables=DotTables(
-            geometry=DotGeometry(*steps, outgoing[2]),
-            layout=PlaneLayout(left * channels, row_bytes, channels),
-            phases=phases[(phases["block_bytes"] > 0) | inside(places, outgoing)],
-            segments=np.array(segments, SEGMENT),
-        ),
-        vectors=vectors,
-        few=few,
-        taps=tuple(taps),
-        padded=padded,
-        rows=rows,
+    tables = DotTables(
+        geometry=DotGeometry(*steps, outgoing[2]),
+        layout=PlaneLayout(left * channels, row_bytes, channels),
+        phases=phases[(phases["block_bytes"] > 0) | inside(places, outgoing)],
+        segments=np.array(segments, SEGMENT),
     )
+    return IntegerPlan(tables, vectors, few, tuple(taps), padded, rows)
 
 
 def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int8]:
@@ -307,8 +301,3 @@ class QuadLayer:
     def token(self, steps: int) -> QuadToken:
         """Shape of what is kept in registers, for this many steps at once."""
         return quad_token(steps, self.plan.window, self.plan.block_width)
-
-
-def quad_block_width(padded: int) -> int:
-    """Output channels in a block: as many as registers can hold for a step, of so many filled up."""
-    return next(width for width in (8 * LANES, 4 * LANES, 2 * LANES, LANES) if padded % width == 0)

@@ -92,18 +92,13 @@ class Source:
 class Window:
     """Some output rows of a layer, and the input rows that these read: all that there is of it in a tile.
 
-    Input rows before the row `counted` were counted by an earlier tile.
+    `is_new`, (input rows,), says whether no earlier tile has counted the row.
     """
 
     whole: Layer
     rows: RowRange
     inputs: RowRange
-    counted: int
-
-    @property
-    def is_new(self) -> NDArray[np.bool_]:
-        """(input rows,) whether no earlier tile has counted the row."""
-        return np.arange(*self.inputs) >= self.counted
+    is_new: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +205,7 @@ class Layer(Binding):
             self,
             incoming=(self.incoming[0], inputs[1] - inputs[0], self.incoming[2]),
             outgoing=(self.outgoing[0], rows[1] - rows[0], self.outgoing[2]),
-            window=Window(self, rows, inputs, *counted),
+            window=Window(self, rows, inputs, np.arange(*inputs) >= counted[0]),
         )
 
     def input_rows_of(self, bands: tuple[RowRange, ...]) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..graph import Shape
 from ..kernels.processor import host_lanes
+from ..kernels.quads import LANES
 from ..kernels.tables import GATHER_PHASE, ROW_RUN, GatherGeometry, GatherTables, Reach
 from ..layers.taps import Axis, AxisPhase
 from ..memory import aligned_bytes, aligned_empty
@@ -81,6 +82,11 @@ def _block_width(channels: int, window: int) -> int:
     if channels <= 16:
         return 16
     return 32 if channels <= 32 or window > 1 else 64
+
+
+def quad_block_width(padded: int) -> int:
+    """Output channels in a block: as many as registers can hold for a step, of so many filled up."""
+    return next(width for width in (8 * LANES, 4 * LANES, 2 * LANES, LANES) if padded % width == 0)
 
 
 def phase_places(rows: Axis, columns: Axis) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..binding import Program, allowed_kernels, build_program
+from ..binding import allowed_kernels, build_program
 from ..binding.bounds import check_counts, watched
 from ..errors import InputError
 from ..events import STEPS_PER_QUEUE
@@ -143,7 +143,9 @@ def simulate(
     what = probed(probes, kinds, program)
     height = pictures.shape[-2]
     most_steps = 1 if order == "time" or what is not None else STEPS_PER_QUEUE
-    rows = height if carries or network.delays else _tile_rows(tile, order, program, height, steps)
+    rows = check_tile(tile, order) or height
+    if tile is None and order == "layer" and not (carries or network.delays):
+        rows = program.known(("tile", steps), lambda: choose_tile(program, height, steps))
 
     def run(number: int) -> Result:
         given = program, pictures[number], steps, kinds, workers
@@ -237,10 +239,3 @@ def _refused_tile(tile: int, carries: bool) -> InputError:
     )
     of_steps = f"cannot be had with time_axis, state, traces, probes or encoders (got tile {tile!r})"
     return InputError(f"tile {of_steps if carries else of_delays}; leave it out")
-
-
-def _tile_rows(tile: int | None, order: str, program: Program, height: int, steps: int) -> int:
-    """Rows of the picture to work on at a time; all of them step by step, which needs every membrane at every step."""
-    if tile is None and order == "layer":
-        return program.known(("tile", steps), lambda: choose_tile(program, height, steps))
-    return check_tile(tile, order) or height
