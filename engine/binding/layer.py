@@ -243,9 +243,9 @@ class Layer(Binding):
             return ()
         states = (held(self.neurons.model.initial),) if self.stepper is None else self.stepper.initial
         one, first = np.ones((1, self.padded_channels), np.float32), self.first_pixel
-        spread = [(one * state).astype(np.float32) for state in states]
         own = slice(first, first + math.prod(self.outgoing[1:]))
-        return tuple(each[own] if len(each) > 1 else each for each in spread)
+        of_rows = (state[own] if np.ndim(state) and len(state) > 1 else state for state in states)
+        return tuple((one * state).astype(np.float32) for state in of_rows)
 
     @lazy_property
     def stepper(self) -> Stepper | None:
