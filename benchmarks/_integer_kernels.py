@@ -16,6 +16,7 @@ from spikeunet.engine.kernels.dot import host_dots
 from spikeunet.engine.simulation.bands.layer_run import LayerRun
 from spikeunet.engine.simulation.currents import Inputs, events, plane_products
 from spikeunet.engine.simulation.memory.layer_state import LayerState
+from spikeunet.engine.threads import WorkerThreads
 
 EVENTS = "events"
 QUADS = "event-integers"
@@ -89,9 +90,9 @@ def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, n
     state = LayerState(layer)
     unpacks = ((events, "decode_rows"), (plane_products, "fill_planes"), (events, "decode_quanta"))
     adds = ((events, "gather_band"), (plane_products, "dot_band"))
-    run = LayerRun(state, [inputs], steps, keep_currents=False, lasting=True)
+    run = LayerRun(state, [inputs], steps)
     with Clock(*unpacks, *adds) as clock:
-        run.run(None, 1)
+        run.run(WorkerThreads(1))
     unpack, add = (sum(clock.seconds[name] for name in {name for _, name in kernels}) for kernels in (unpacks, adds))
     return unpack, add, state.readout
 

@@ -41,9 +41,12 @@ from _random_events import Clock, inputs_of
 from spikeunet.converters import quantize_weights
 from spikeunet.engine import Network, load_model, read_picture, simulate
 from spikeunet.engine.binding import Layer, Program, allowed_kernels, build_program
+from spikeunet.engine.memory import aligned_bytes
 from spikeunet.engine.simulation.bands.layer_run import LayerRun
 from spikeunet.engine.simulation.currents import Inputs, events
 from spikeunet.engine.simulation.memory.layer_state import LayerState
+from spikeunet.engine.simulation.memory.queue_memory import block_bytes, event_room
+from spikeunet.engine.threads import WorkerThreads
 
 _ACTIVITIES, _INTEGER_ACTIVITIES = "0.01,0.03,0.1,0.3", "0.003,0.01,0.03,0.1,0.3,0.6"
 
@@ -70,18 +73,16 @@ class Measured:
 def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float, float]:
     """Median seconds of the gather kernel and of the whole layer, from event to event whatever its weights are."""
     layer = replace(layer, kernels=allowed_kernels(EVENTS))  # a copy, which is bound anew
+    memory = None if layer.neurons is None else event_room(layer, steps, aligned_bytes(block_bytes(layer, steps)))
     whole, kernel = [], []
     for _ in range(repeats + 1):
-        run = LayerRun(LayerState(layer), [inputs], steps, keep_currents=False, lasting=False)
+        run = LayerRun(LayerState(layer), [inputs], steps, events=memory)
         begin = time.thread_time()
-        run.run(None, 1)
+        run.run(WorkerThreads(1))
         whole.append(time.thread_time() - begin)
-        if run.events is not None:
-            run.events.put_back()
-        # Where events last, the bands are run one by one, and their kernels can be told apart.
-        run = LayerRun(LayerState(layer), [inputs], steps, keep_currents=False, lasting=True)
+        run = LayerRun(LayerState(layer), [inputs], steps, events=memory)
         with Clock((events, "gather_band")) as clock:
-            run.run(None, 1)
+            run.run(WorkerThreads(1))
         kernel.append(clock.seconds["gather_band"])
     return statistics.median(kernel[1:]), statistics.median(whole[1:])
 

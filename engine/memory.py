@@ -130,13 +130,13 @@ class Shelf(Generic[Item]):
         """Keep no longer what is given up; to be called under the lock."""
         self.content = [idle for idle in self.content if idle not in given_up]
 
-    def take(self, fits: Callable[[Item], bool] | None = None, smallest: bool = False) -> Item | None:
-        """A thing that fits, the one put back last or the smallest; nobody else gets it. None where there is none."""
+    def take(self, fits: Callable[[Item], bool] | None = None) -> Item | None:
+        """A thing that fits, the one put back last; nobody else gets it. None where there is none."""
         with LOCK:
             fitting = [idle for idle in self.content if fits is None or fits(idle.item)]
             if not fitting:
                 return None
-            found = min(fitting, key=lambda idle: (idle.nbytes, -idle.age) if smallest else (-idle.age,))
+            found = max(fitting, key=lambda idle: idle.age)
             self.keep_all_but({found})
         item: Item = found.item
         return item

@@ -8,7 +8,7 @@ from spikeunet.engine.simulation import picture_run
 from spikeunet.engine.simulation.bands import bound_program
 
 
-def uncompiled(program, picture, most_steps, carries, workers, threads):
+def uncompiled(program, picture, most_steps, carries, workers):
     """A bound program, which nobody uses again."""
     return bound_program.BoundProgram(program, picture, most_steps, 1, carries)
 

@@ -127,7 +127,7 @@ MUTATIONS = [
     Mutation(
         "state of a registered neuron forgotten likewise",
         "simulation/bands/phases.py",
-        "* padded, padded, state.fresh)",
+        "* padded, padded, False)",
         "* padded, padded, True)",
     ),
     Mutation(

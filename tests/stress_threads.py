@@ -24,11 +24,10 @@ from spikeunet.engine import clear_caches, denoise, forward, simulate
 from spikeunet.engine.memory import BLOCKS
 from spikeunet.engine.models import kept_models
 from spikeunet.engine.simulation.bands import bound_program, layer_run
-from spikeunet.engine.simulation.memory import queue_memory
 
 MODEL = "denoise-gray-fast"
 SIZES = ((8, 8), (8, 12), (12, 8))
-POOLS = (bound_program.IDLE, queue_memory.IDLE, layer_run.IDLE, BLOCKS)
+POOLS = (bound_program.IDLE, layer_run.IDLE, BLOCKS)
 
 Job = Callable[[], np.ndarray]
 

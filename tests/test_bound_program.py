@@ -168,7 +168,7 @@ def test_the_same_bands_with_room_for_events_and_without(compiled_calls, monkeyp
     net, pixels = unet(), picture(2, 20, 36)
     expected = by_layer(net, pixels, 9)
     layers = build_program(net, pixels.shape).layers
-    most = max(queue_memory.block_bytes(layer, 1, 1) for layer in layers)
+    most = max(queue_memory.block_bytes(layer, 1) for layer in layers)
     monkeypatch.setattr(queue_memory, "MOST_BYTES", most)
     runs = []
     monkeypatch.setattr(picture_run, "LayerRun", lambda *given: runs.append(given[2]) or layer_run.LayerRun(*given))
@@ -368,9 +368,9 @@ def test_layers_too_large_for_eight_steps_but_not_for_fewer(compiled_calls, monk
     compiled_calls()
     net, pixels = unet(), picture(2, 8, 8)
     first, *_ = build_program(net, pixels.shape).layers
-    monkeypatch.setattr(queue_memory, "MOST_BYTES", queue_memory.block_bytes(first, 1, 1))
+    monkeypatch.setattr(queue_memory, "MOST_BYTES", queue_memory.block_bytes(first, 1))
     made = bound_program.BoundProgram(build_program(net, pixels.shape), (8, 8, 2), 8, 1, carries=True)
-    assert len(made.block) >= max(made.places(steps)[1] for steps in (1, 2, 4, 8)) > made.places(8)[1]
+    assert len(made.block) >= max(made.places[steps][1] for steps in (1, 2, 4, 8)) > made.places[8][1]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), max_size=12))

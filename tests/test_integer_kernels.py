@@ -36,7 +36,7 @@ from spikeunet.engine.kernels.tables import SEGMENT
 from spikeunet.engine.memory import Shelf
 from spikeunet.engine.simulation.bands import band_rows, bound_program, layer_run
 from spikeunet.engine.simulation.currents import sources as event_sources
-from spikeunet.engine.simulation.memory import queue_memory, worker_memory
+from spikeunet.engine.simulation.memory import worker_memory
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.testing.comparison import RECORDS, assert_same, assert_same_operations
 
@@ -263,7 +263,6 @@ def used_memory(compiled=True):
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(worker_memory.Scratch, "array", array)
-        monkeypatch.setattr(queue_memory, "_blocks", Shelf(queue_memory.IDLE))
         monkeypatch.setattr(layer_run, "_scratches", Shelf(layer_run.IDLE))
         monkeypatch.setattr(np, "empty", empty)
         with nullcontext() if compiled else band_by_band():

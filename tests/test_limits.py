@@ -20,6 +20,7 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.binding import build_program
+from spikeunet.engine.binding.integer_plan import make_integer_plan
 from spikeunet.engine.dense import forward
 from spikeunet.engine.errors import GraphError, InputError
 from spikeunet.engine.files.model_file import read_model, save_model
@@ -243,7 +244,8 @@ def test_tables_are_in_proportion_to_weights_and_output(stride, kernel, padding)
     layer = build_program(read_out(nodes, "m"), (1, 1, 1)).layers[1]
     most = np.prod(kernel) + np.prod(layer.outgoing)
     assert len(layer.plan.tables.phases) <= most
-    assert len(layer.integer_plan.tables.phases) <= most
+    shapes = layer.incoming, layer.outgoing, layer.padded_channels
+    assert len(make_integer_plan(*node.axes(layer.incoming), *shapes).tables.phases) <= most
 
 
 @pytest.mark.parametrize("kernels", ["auto", "events"])

@@ -246,8 +246,8 @@ def test_estimate_covers_what_the_buffers_hold(monkeypatch):
             arrays = [
                 array
                 for each in buffers
-                for piece in each._pieces
-                for queue in piece.queues
+                for _, queues in each._pieces
+                for queue in queues
                 for array in (queue.start, queue.channels, queue.levels)
             ]
             held.append(sum(array.nbytes for array in arrays))

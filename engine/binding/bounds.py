@@ -49,12 +49,11 @@ def picture_limit(layer: Layer, steps: int) -> float:
     return math.inf if analog == 0 else (SAFE - rest) / (growth * analog)
 
 
-def is_watched(layer: Layer, steps: int, largest: float) -> bool:
-    """Whether numbers of a layer may leave the range of float32, with pictures of values up to `largest`."""
-    limits = layer.picture_limits
-    if steps not in limits:
-        limits[steps] = picture_limit(layer, steps)
-    return largest > limits[steps] or limits[steps] == 0
+def watched(program: Program, steps: int, largest: float) -> set[str]:
+    """Layers of which numbers may leave the range of float32, with pictures of values up to `largest`."""
+    layers = program.layers
+    limits = program.known(("limits", steps), lambda: {layer.name: picture_limit(layer, steps) for layer in layers})
+    return {name for name, limit in limits.items() if largest > limit or limit == 0}
 
 
 def check_counts(program: Program, steps: int) -> None:

@@ -15,20 +15,10 @@ from ..kernels.window_block import Token, accumulators
 from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..neurons import is_event_driven, rests_exactly
-from .integer_plan import (
-    FULL_RATE_WIDTH,
-    IntegerLayer,
-    IntegerPlan,
-    IntegerTerms,
-    QuadLayer,
-    integer_terms,
-    make_integer_plan,
-    pack_integers,
-    quad_block_width,
-)
+from .integer_plan import IntegerLayer, IntegerTerms, QuadLayer, integer_terms, make_integer_plan, pack_integers
 from .kernel_choice import EVENT_INTEGERS
-from .layer import NOTHING_READ, Layer
-from .plan import GatherPlan, make_plan, make_reach, pack_weights, padded_bias
+from .layer import Layer
+from .plan import GatherPlan, make_plan, make_reach, pack_weights, padded_bias, quad_block_width
 
 _packed: KnownOf[WeightedTaps, NDArray[Any]] = KnownOf()
 """Packed weights of nodes that are alive, so that only the first run of a network packs them; by the kernels that read
@@ -51,10 +41,6 @@ class GatherLayer(Layer):
     @property
     def own_kernels(self) -> str:
         return EVENT_INTEGERS if self.spiking and self.quads is not None else super().own_kernels
-
-    @property
-    def walks_fast(self) -> bool:
-        return self.spiking != () and self.quads is not None and self.quads.plan.block_width >= FULL_RATE_WIDTH
 
     @property
     def block_width(self) -> int:
@@ -82,18 +68,12 @@ class GatherLayer(Layer):
 
     @lazy_property
     def rest(self) -> tuple[NDArray[np.float32], ...] | None:
-        if self.window is not None:
-            whole, pixels = self.window.whole.rest, self.outgoing[1] * self.outgoing[2]
-            first = self.first_pixel
-            return whole and tuple(each[first : first + pixels] if len(each) > 1 else each for each in whole)
         if self.neurons is None or not self._is_silent_alone:
             return None
         # Adding a bias of -0 to nothing gives -0, and a step may ask for the sign of its current.
         if np.signbit(self.bias).any() or not rests_exactly(self.neurons.model):
             return None
-        states = (0.0,) if self.stepper is None else self.stepper.initial
-        one = np.ones((1, self.padded_channels), np.float32)
-        return tuple((one * state).astype(np.float32) for state in states)
+        return (np.zeros((1, self.padded_channels), np.float32),) if self.stepper is None else self.initial
 
     @lazy_property
     def reach(self) -> Reach:
@@ -116,11 +96,6 @@ class GatherLayer(Layer):
             rows = replace(rows, phases=tuple(shifted))
         return make_plan(rows, columns, self.incoming, self.outgoing, block_width)
 
-    def input_rows(self, first: int, last: int) -> tuple[int, int]:
-        low, high = self.plan.rows.inputs(first, last)
-        low, high = max(low, 0), min(high, self.incoming[1])
-        return (low, high) if low < high else NOTHING_READ
-
     @lazy_property
     def weights(self) -> NDArray[np.float32]:
         """Weights in the kernels' order."""
@@ -142,7 +117,8 @@ class GatherLayer(Layer):
         terms = None if kind is None else self.integer_terms
         if kind is None or terms is None:
             return None
-        plan = self.integer_plan
+        columns, few = self.node.axes(self.incoming)[1], few_outputs(kind, self.outgoing[0])
+        plan = make_integer_plan(self.plan.rows, columns, self.incoming, self.outgoing, self.padded_channels, few)
         if plan.plane_bytes(plan.rows.reach, 1) > _MOST_PLANE_BYTES:
             return None
         key = ("planes", plan.vectors, plan.few, plan.padded)
@@ -164,10 +140,3 @@ class GatherLayer(Layer):
         if self.window is not None:
             return self.whole.integer_terms
         return integer_terms(self.node, self.incoming, self.sources, self.padded_channels)
-
-    @lazy_property
-    def integer_plan(self) -> IntegerPlan:
-        """Tables for the dot kernels."""
-        columns = self.node.axes(self.incoming)[1]
-        few = few_outputs(self.kernels.integers, self.outgoing[0])
-        return make_integer_plan(self.plan.rows, columns, self.incoming, self.outgoing, self.padded_channels, few)

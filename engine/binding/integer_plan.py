@@ -51,23 +51,14 @@ class IntegerWeights:
 
     def largest_sums(self, highest: NDArray[np.uint8]) -> NDArray[np.int64]:
         """(out_channels,), the largest size of a sum of products; `highest`, (in_channels,), most quanta of each."""
-        return _sums.get(self, highest.tobytes(), lambda: self._largest_sums(highest))
 
-    def _largest_sums(self, highest: NDArray[np.uint8]) -> NDArray[np.int64]:
-        height, width, _, outputs = self.kernel.shape
-        quanta = np.repeat(highest.astype(np.float64), height * width)
-        largest, at_once = np.zeros(outputs, np.int64), max(_WEIGHTS_AT_ONCE // len(quanta), 1)
-        for first in range(0, outputs, at_once):
-            part = slice(first, first + at_once)
-            # Of integers, sums in float64 are exact; in this order, a channel's weights mostly lie side by side.
-            rows = self.kernel[..., part].transpose(3, 2, 0, 1).reshape(-1, len(quanta)).astype(np.float64)
-            total, positive = (np.einsum("ij,j->i", of_sign, quanta) for of_sign in (rows, np.maximum(rows, 0)))
-            largest[part] = np.maximum(positive, positive - total)
-        return largest
+        def work_out() -> NDArray[np.int64]:
+            signs = (np.maximum(self.kernel, 0), np.minimum(self.kernel, 0))
+            positive, negative = (np.einsum("yxio,i->o", of_sign, highest, dtype=np.int64) for of_sign in signs)
+            return np.asarray(np.maximum(positive, -negative))
 
+        return _sums.get(self, highest.tobytes(), work_out)
 
-_WEIGHTS_AT_ONCE = 1 << 16
-"""Few enough that what is computed of them stays in the cache."""
 
 _sums: KnownOf[IntegerWeights, NDArray[np.int64]] = KnownOf(4)
 
@@ -127,19 +118,13 @@ def make_integer_plan(
         weights += block_bytes * (padded // (LANES * vectors))
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
     phases = phases.reshape(-1)
-    return IntegerPlan(
-        tables=DotTables(
-            geometry=DotGeometry(*steps, outgoing[2]),
-            layout=PlaneLayout(left * channels, row_bytes, channels),
-            phases=phases[(phases["block_bytes"] > 0) | inside(places, outgoing)],
-            segments=np.array(segments, SEGMENT),
-        ),
-        vectors=vectors,
-        few=few,
-        taps=tuple(taps),
-        padded=padded,
-        rows=rows,
+    tables = DotTables(
+        geometry=DotGeometry(*steps, outgoing[2]),
+        layout=PlaneLayout(left * channels, row_bytes, channels),
+        phases=phases[(phases["block_bytes"] > 0) | inside(places, outgoing)],
+        segments=np.array(segments, SEGMENT),
     )
+    return IntegerPlan(tables, vectors, few, tuple(taps), padded, rows)
 
 
 def pack_integers(kernel: NDArray[np.int8], plan: IntegerPlan) -> NDArray[np.int8]:
@@ -316,12 +301,3 @@ class QuadLayer:
     def token(self, steps: int) -> QuadToken:
         """Shape of what is kept in registers, for this many steps at once."""
         return quad_token(steps, self.plan.window, self.plan.block_width)
-
-
-FULL_RATE_WIDTH = 4 * LANES
-"""Output channels from which on the kernels that walk in integers interleave whole vectors of bytes."""
-
-
-def quad_block_width(padded: int) -> int:
-    """Output channels in a block: as many as registers can hold for a step, of so many filled up."""
-    return next(width for width in (8 * LANES, 4 * LANES, 2 * LANES, LANES) if padded % width == 0)

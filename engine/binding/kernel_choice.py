@@ -32,8 +32,11 @@ SHARE_THAT_PAYS = {"amx": 0.02, "vnni": 0.12, "portable": 1.0, PLANES: 0.03}
 from event to event: with fewer, the products of silent ones take longer."""
 
 SHARE_BESIDE_EVENT_INTEGERS = {"amx": 0.04, "vnni": 0.25, "portable": 1.0}
-"""The same where those from event to event are in integers, too, and have 64 output channels or more side by side; for
-AMX it follows from the rates of both kernels."""
+"""The same where those from event to event are in integers, too, and at their full rate; for AMX it follows from the
+rates of both kernels."""
+
+FULL_RATE_WIDTH = 4 * LANES
+"""Of so many output channels, the kernels that walk in integers interleave whole vectors of bytes."""
 
 
 class AllowedKernels(frozenset[str]):
@@ -88,5 +91,6 @@ def least_active(layer: Layer) -> int:
     dense = layer.dense_kernels
     if dense is None or not layer.kernels & {EVENTS, EVENT_INTEGERS}:
         return 0  # which a layer that can run in integers then does at any activity
-    shares = SHARE_BESIDE_EVENT_INTEGERS if layer.walks_fast else SHARE_THAT_PAYS
+    walks_fast = layer.own_kernels == EVENT_INTEGERS and layer.padded_channels % FULL_RATE_WIDTH == 0
+    shares = SHARE_BESIDE_EVENT_INTEGERS if walks_fast else SHARE_THAT_PAYS
     return math.ceil(shares[dense] * math.prod(layer.incoming))

@@ -6,6 +6,7 @@ a regular pattern of taps), pool_layer.py (means), value_layer.py (any other kin
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
@@ -91,18 +92,13 @@ class Source:
 class Window:
     """Some output rows of a layer, and the input rows that these read: all that there is of it in a tile.
 
-    Input rows before the row `counted` were counted by an earlier tile.
+    `is_new`, (input rows,), says whether no earlier tile has counted the row.
     """
 
     whole: Layer
     rows: RowRange
     inputs: RowRange
-    counted: int
-
-    @property
-    def is_new(self) -> NDArray[np.bool_]:
-        """(input rows,) whether no earlier tile has counted the row."""
-        return np.arange(*self.inputs) >= self.counted
+    is_new: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +128,6 @@ class Layer(Binding):
     def own_kernels(self) -> str:
         """What computes the current where nothing else is chosen, see `Result.kernels`."""
         return EVENTS if self.spiking else PICTURE
-
-    @property
-    def walks_fast(self) -> bool:
-        """Whether the kernels from event to event are those in integers, at their full rate."""
-        return False
 
     @property
     def dense_kernels(self) -> str | None:
@@ -214,7 +205,7 @@ class Layer(Binding):
             self,
             incoming=(self.incoming[0], inputs[1] - inputs[0], self.incoming[2]),
             outgoing=(self.outgoing[0], rows[1] - rows[0], self.outgoing[2]),
-            window=Window(self, rows, inputs, *counted),
+            window=Window(self, rows, inputs, np.arange(*inputs) >= counted[0]),
         )
 
     def input_rows_of(self, bands: tuple[RowRange, ...]) -> NDArray[np.int64]:
@@ -246,10 +237,15 @@ class Layer(Binding):
         return neuron_array(constants.decay, constants.keep, constants.compare, constants.subtract)
 
     @lazy_property
-    def initial(self) -> NDArray[np.float32]:
-        """Potentials of a pixel's neurons before the first step, filled up to a whole number of blocks."""
-        assert self.neurons is not None
-        return np.full(self.padded_channels, held(self.neurons.model.initial), np.float32)
+    def initial(self) -> tuple[NDArray[np.float32], ...]:
+        """Each state variable before the first step, (1 or pixels, padded channels), the potential first."""
+        if self.neurons is None:
+            return ()
+        states = (held(self.neurons.model.initial),) if self.stepper is None else self.stepper.initial
+        one, first = np.ones((1, self.padded_channels), np.float32), self.first_pixel
+        own = slice(first, first + math.prod(self.outgoing[1:]))
+        of_rows = (state[own] if np.ndim(state) and len(state) > 1 else state for state in states)
+        return tuple((one * state).astype(np.float32) for state in of_rows)
 
     @lazy_property
     def stepper(self) -> Stepper | None:
@@ -374,15 +370,3 @@ class Layer(Binding):
     def dense_macs(self) -> int:
         """Multiply-accumulates of the ANN's layer."""
         return self.node.dense_macs(self.whole.incoming)
-
-    # --- What others have worked out ---------------------------------------------------------------------------------
-
-    @lazy_property
-    def band_tables(self) -> dict[tuple[tuple[RowRange, ...], str, bool], NDArray[np.void]]:
-        """Tables of bands, as the simulation has worked them out."""
-        return {}
-
-    @lazy_property
-    def picture_limits(self) -> dict[int, float]:
-        """For numbers of steps, what `bounds.picture_limit` says, as the simulation has worked it out."""
-        return {}

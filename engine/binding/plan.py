@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..graph import Shape
 from ..kernels.processor import host_lanes
+from ..kernels.quads import LANES
 from ..kernels.tables import GATHER_PHASE, ROW_RUN, GatherGeometry, GatherTables, Reach
 from ..layers.taps import Axis, AxisPhase
 from ..memory import aligned_bytes, aligned_empty
@@ -83,6 +84,11 @@ def _block_width(channels: int, window: int) -> int:
     return 32 if channels <= 32 or window > 1 else 64
 
 
+def quad_block_width(padded: int) -> int:
+    """Output channels in a block: as many as registers can hold for a step, of so many filled up."""
+    return next(width for width in (8 * LANES, 4 * LANES, 2 * LANES, LANES) if padded % width == 0)
+
+
 def phase_places(rows: Axis, columns: Axis) -> NDArray[np.int64]:
     """(phases of the rows, phases of the columns, 2): first output row and column of each phase."""
     firsts = ([phase.first for phase in axis.phases] for axis in (rows, columns))
@@ -137,18 +143,17 @@ def pack_weights(kernel: NDArray[Number], plan: GatherPlan) -> NDArray[Number]:
 
     Phase, block of output channels, kernel row, input channel, kernel column (last one first), channel in block.
     """
-    outputs = kernel.shape[3]
-    blocks = -(-outputs // plan.block_width)
-    size = int(np.prod(kernel.shape[:3])) * blocks * plan.block_width
-    packed = aligned_bytes(size * kernel.itemsize).view(kernel.dtype)
+    missing = -kernel.shape[3] % plan.block_width
+    if missing:
+        kernel = np.pad(kernel, (*[(0, 0)] * 3, (0, missing)))
+    packed = aligned_bytes(kernel.nbytes).view(kernel.dtype)
     place = 0
     for vertical in plan.rows.reading:
         for horizontal in plan.columns.reading:
             taps = _taps(kernel, vertical.indices, horizontal.indices[::-1])
-            height, width, inputs, _ = taps.shape
-            part = packed[place : place + height * width * inputs * blocks * plan.block_width]
-            _fill(part.reshape(blocks, height, inputs, width, plan.block_width), taps.transpose(0, 2, 1, 3))
-            place += part.size
+            by_block = taps.reshape(*taps.shape[:3], -1, plan.block_width).transpose(3, 0, 2, 1, 4)
+            packed[place : place + taps.size].reshape(by_block.shape)[:] = by_block
+            place += taps.size
     return packed[:place]
 
 
@@ -158,15 +163,6 @@ def _taps(kernel: NDArray[Number], rows: tuple[int, ...], columns: tuple[int, ..
     if rows == tuple(range(height)) and columns == tuple(range(width))[::-1]:
         return kernel[:, ::-1]
     return kernel[np.ix_(rows, columns)]
-
-
-def _fill(packed: NDArray[Number], taps: NDArray[Number]) -> None:
-    """Cut the last axis of `taps` into blocks, the last of them filled up with zeros."""
-    width = packed.shape[-1]
-    for block, target in enumerate(packed):
-        part = taps[..., block * width : (block + 1) * width]
-        target[..., : part.shape[-1]] = part
-        target[..., part.shape[-1] :] = 0
 
 
 def padded_bias(bias: NDArray[np.float32], padded: int) -> NDArray[np.float32]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
 from typing import Any, TypeVar
 
 import numpy as np
@@ -121,29 +120,19 @@ def _with_loops(layers: Sequence[Layer]) -> tuple[tuple[Layer, ...], tuple[RowRa
     if (edges[:, 0] < edges[:, 1]).all():
         return tuple(layers), ()
     graph = csr_array((np.ones(len(edges), np.int8), edges.T), shape=(len(layers), len(layers)))
-    count, part_of = connected_components(graph, connection="strong")
-    between = np.unique(part_of[edges], axis=0)
-    first = [int(np.flatnonzero(part_of == part)[0]) for part in range(count)]
-    order = _in_order(first, between[between[:, 0] != between[:, 1]])
+    _, part_of = connected_components(graph, connection="strong")
+    waiting = list(dict.fromkeys(part_of.tolist()))
+    reads: dict[int, set[int]] = {part: set() for part in waiting}
+    for read, reader in part_of[edges].tolist():
+        reads[reader].update({read} - {reader})
+    order: list[int] = []
+    while waiting:
+        # Of those that read nothing that is still to come, the one whose first layer is first.
+        order.append(next(part for part in waiting if reads[part].isdisjoint(waiting)))
+        waiting.remove(order[-1])
     ordered = [int(number) for part in order for number in np.flatnonzero(part_of == part)]
     begins = np.cumsum([0, *(int((part_of == part).sum()) for part in order)]).tolist()
     itself = set(part_of[edges[edges[:, 0] == edges[:, 1], 0]].tolist())
     ranges = zip(order, begins[:-1], begins[1:], strict=True)
     loops = tuple((begin, end) for part, begin, end in ranges if end - begin > 1 or part in itself)
     return tuple(layers[number] for number in ordered), loops
-
-
-def _in_order(first: list[int], edges: np.ndarray[tuple[int, ...], np.dtype[np.integer]]) -> list[int]:
-    """Parts, each behind those that it reads; of those that may come next, the one whose first layer is first."""
-    missing = np.bincount(edges[:, 1], minlength=len(first)).tolist()
-    ready = [(place, part) for part, place in enumerate(first) if not missing[part]]
-    heapify(ready)
-    found: list[int] = []
-    while ready:
-        _, part = heappop(ready)
-        found.append(part)
-        for reader in edges[edges[:, 0] == part, 1].tolist():
-            missing[reader] -= 1
-            if not missing[reader]:
-                heappush(ready, (first[reader], reader))
-    return found

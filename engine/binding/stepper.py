@@ -35,7 +35,6 @@ class Stepper:
     """
 
     registration: Registration
-    kernels: StepKernels
     initial: tuple[Any, ...]
     parameters: tuple[Any, ...]
     highest: int
@@ -61,7 +60,7 @@ class Stepper:
         be compiled or returns a level that the model does not have.
         """
         arguments = (currents, words, shape, states, place, self.initial, self.parameters, marks)
-        return self._checked(*self.kernels.call("step_band", arguments))
+        return self._checked(*_call(step_band, self.registration, arguments))
 
     def run_samples(
         self,
@@ -78,7 +77,7 @@ class Stepper:
         Also at how many steps what came back was multiplied. Within `gradual`, which is the caller's part.
         """
         arguments = (currents, back, *integers, rows, shape, states, (fresh, self.initial), self.parameters)
-        found, finite, multiplied = self.kernels.call("step_samples", arguments)
+        found, finite, multiplied = _call(step_samples, self.registration, arguments)
         return self._checked(found, finite), int(multiplied)
 
     def _checked(self, found: int, finite: bool) -> bool:
@@ -98,7 +97,7 @@ class Stepper:
         marks: NDArray[np.uint16],
     ) -> None:
         """Mark the pixels of event-driven neurons that are not at rest; see `kernels.stepped.find_restless`."""
-        self.kernels.call("find_restless", (states, channels, place, self.parameters, marks))
+        _call(find_restless, self.registration, (states, channels, place, self.parameters, marks))
 
 
 def stepper_of(model: NeuronModel, layer: str, padded: int) -> Stepper | None:
@@ -109,8 +108,8 @@ def stepper_of(model: NeuronModel, layer: str, padded: int) -> Stepper | None:
     if isinstance(model, LadderModel):
         return None
     registration, highest = registration_behind(model), level_table(model).highest
-    # Made here, before several threads would make them at once.
-    kernels = _kernels(registration)
+    for template in (step_band, step_samples, find_restless):
+        _kernel(template, registration, False)  # here, before several threads would make them at once
     key = layer_key(layer, getattr(model, "seed", 0))
     given = {"step_index": StepIndex(np.int64(0)), "random": RandomNumbers(np.uint64(key))}
     if isinstance(model, Heterogeneous):
@@ -118,7 +117,7 @@ def stepper_of(model: NeuronModel, layer: str, padded: int) -> Stepper | None:
         initial, parameters = (tuple(_arranged(part, padded) for part in parts) for parts in arrays)
     else:
         initial, parameters = tuple(initial_state(model).values()), registration.arguments(model, given)
-    return Stepper(registration, kernels, initial, parameters, highest)
+    return Stepper(registration, initial, parameters, highest)
 
 
 def _arranged(part: Any, padded: int) -> Any:
@@ -131,38 +130,24 @@ def _arranged(part: Any, padded: int) -> Any:
     return arranged
 
 
-class StepKernels:
-    """The kernels of a registered model, compiled as each is needed.
-
-    A step that makes arrays or lists, which few do, gets kernels that may, once that has been met: they are slower.
-    """
-
-    def __init__(self, registration: Registration) -> None:
-        self._registration = registration
-        self._made = {name: self._bound(template, False) for name, template in _TEMPLATES.items()}
-
-    def call(self, name: str, arguments: tuple[Any, ...]) -> Any:
-        """What a kernel returns; NeuronError where the step cannot be compiled."""
-        kernel = self._made[name]
-        try:
-            return kernel(*arguments)
-        except compilation_errors():
-            # Another thread may have come here first: what it has made is used.
-            if self._made[name] is kernel:
-                self._made[name] = self._bound(_TEMPLATES[name], True)
-        try:
-            return self._made[name](*arguments)
-        except compilation_errors() as error:
-            raise cannot_compile(self._registration.name, error) from None
-
-    def _bound(self, template: Any, makes_arrays: bool) -> Any:
-        model = self._registration.model
-        owner = f"{model.__module__}.{model.__qualname__}"
-        return bound(template, owner, makes_arrays, STEP=self._registration.step)
+_MAKE_ARRAYS: set[Registration] = set()
+"""Models whose steps make arrays or lists, which few do: once that has been met, their kernels may, and are slower."""
 
 
-_TEMPLATES = {"step_band": step_band, "step_samples": step_samples, "find_restless": find_restless}
+@functools.cache
+def _kernel(template: Any, registration: Registration, makes_arrays: bool) -> Any:
+    """A template for a registered model, compiled when it is first called."""
+    owner = f"{registration.model.__module__}.{registration.model.__qualname__}"
+    return bound(template, owner, makes_arrays, STEP=registration.step)
 
 
-_kernels = functools.cache(StepKernels)
-"""Of a registration."""
+def _call(template: Any, registration: Registration, arguments: tuple[Any, ...]) -> Any:
+    """What a kernel returns; NeuronError where the step cannot be compiled."""
+    makes_arrays = registration in _MAKE_ARRAYS
+    try:
+        return _kernel(template, registration, makes_arrays)(*arguments)
+    except compilation_errors() as error:
+        if makes_arrays:
+            raise cannot_compile(registration.name, error) from None
+    _MAKE_ARRAYS.add(registration)
+    return _call(template, registration, arguments)

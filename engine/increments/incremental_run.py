@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..binding import Program, allowed_kernels, build_program
-from ..binding.bounds import check_counts, is_watched
+from ..binding.bounds import check_counts, watched
 from ..errors import InputError
 from ..float32 import largest_size
 from ..graph import Network
@@ -126,7 +126,7 @@ class IncrementalRun:
         if self._steps > 1:
             return SEVERAL_STEPS
         largest = largest_size(picture)
-        if any(is_watched(layer, self._steps, largest) for layer in program.layers):
+        if watched(program, self._steps, largest):
             return BRIGHT
         if self._increments is not None and share <= MOST_CHANGED:
             return ""

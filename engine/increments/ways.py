@@ -49,7 +49,7 @@ class Ways:
         layer, neurons = self.layer, None
         if layer.neurons is not None:
             potentials = scratch.array("potentials", layer.padded_channels)
-            neurons = LadderNeurons(layer.neuron, layer.initial, 0, potentials, 0)
+            neurons = LadderNeurons(layer.neuron, layer.initial[0][0], 0, potentials, 0)
         size = self._most_rows * layer.outgoing[2] * layer.padded_channels
         words = scratch.array("words", size + CHUNK, np.uint8)
         if not self._kept.sources:

@@ -30,8 +30,7 @@ class Run:
     picture: NDArray[np.float32]
     steps: int
     record: frozenset[str]
-    workers: WorkerThreads | None
-    threads: int
+    workers: WorkerThreads
 
     in_tiles = False
 

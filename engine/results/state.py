@@ -15,7 +15,7 @@ from ..float32 import largest_size
 
 Arrays = Mapping[str, NDArray[Any]]
 
-_KINDS = ("neurons", "synapses", "readouts", "arriving", "encoders")
+KINDS = ("neurons", "synapses", "readouts", "arriving", "encoders")
 """What arrays a state holds, by name."""
 
 
@@ -65,7 +65,7 @@ class State:
             raise InputError(f"state.averaged must be a whole number from 0 to {self.steps} (got {averaged!r})")
         object.__setattr__(self, "steps", int(self.steps))
         object.__setattr__(self, "averaged", int(averaged))
-        for kind, part in zip(_KINDS, self._parts, strict=True):
+        for kind, part in zip(KINDS, self._parts, strict=True):
             if not isinstance(part, Mapping):
                 raise InputError(f"state.{kind} must map names of nodes to arrays (got {type(part).__name__})")
 
@@ -112,7 +112,7 @@ def check_state(state: State, program: Program, pictures: int | None) -> None:
     """InputError where a state is none of this network on pictures of this size; `pictures` of a batch, None of one."""
     batch = () if pictures is None else (pictures,)
     parts = check_is_state(state)._parts  # noqa: SLF001 - of this file
-    for kind, given, expected in zip(_KINDS, parts, _shapes(program), strict=True):
+    for kind, given, expected in zip(KINDS, parts, _shapes(program), strict=True):
         if set(given) != set(expected):
             raise InputError(
                 f"state.{kind} must name {first_few(sorted(expected)) or 'nothing'} of this network "

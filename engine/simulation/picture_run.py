@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..binding import Layer
-from ..binding.bounds import is_watched
+from ..binding.bounds import watched
 from ..binding.layer import Source
 from ..events import (
     STEPS_PER_QUEUE,
@@ -21,17 +22,16 @@ from ..events import (
     silent_queue,
     step_groups,
 )
-from ..float32 import largest_size, without_subnormals
+from ..float32 import largest_size
 from ..inputs.encoded_input import analog_channels, encoded_inputs
 from ..inputs.event_inputs import Streams
 from ..inputs.pictures import shown_pictures
 from ..results.result import Result
 from ..results.run import Run
-from ..results.state import State
+from ..results.state import KINDS, State
 from .bands.bound_program import BoundGroup, put_back, take_bound
 from .bands.layer_run import LayerRun
 from .currents import Inputs
-from .memory.queue_memory import QueueMemory
 from .probes import Probed, Traces
 
 _ORDINARY = 2.0**64
@@ -57,47 +57,41 @@ class PictureRun(Run):
         super().__post_init__()
         program, steps, before = self.program, self.steps, self.before
         self._encoded = encoded_inputs(program, self.picture, before, self.number, self.streams)
-        self._shown = list(shown_pictures(self.picture, steps, analog_channels(program)))
-        self.groups = [list(step_groups(count, self.most_steps)) for _, count in self._shown]
+        shown = shown_pictures(self.picture, steps, analog_channels(program))
+        self._shown = [(picture, list(step_groups(count, self.most_steps))) for picture, count in shown]
         self._traces = None if self.probed is None else Traces(program, self.probed, steps)
         done, averaged = (0, 0) if before is None else (before.steps, before.averaged)
         self._steps_in_all, self._averaged = done + steps, averaged + steps
-        largest = largest_size(self.picture)
-        watches_all = before is not None and before.largest > _ORDINARY
         # A stream has more steps with each run: limits are those of a power of two.
         limiting = steps if before is None else 1 << (self._steps_in_all - 1).bit_length()
-        self._watched = {
-            index for index, layer in enumerate(program.layers) if watches_all or is_watched(layer, limiting, largest)
-        }
+        self._watched = watched(program, limiting, largest_size(self.picture))
+        if before is not None and before.largest > _ORDINARY:
+            self._watched = {layer.name for layer in program.layers}
         self._queues: dict[str, EventQueue] = {}
         self._before: dict[str, EventQueue] = {}
-        self._event_memories: dict[str, QueueMemory] = {}
-        self._unread: dict[int, list[str]] = defaultdict(list)
-        for index, layer in enumerate(program.layers):
-            self._unread[program.last_use.get(layer.name, index)].append(layer.name)
 
     def run(self) -> Result:
         """All groups of steps."""
-        sizes = [size for groups in self.groups for size in groups]
+        sizes = [size for _, groups in self._shown for size in groups]
         self._keeps_state = self.before is not None or self.recorder.wants("state")
         keeps = self._keeps_state or self.recorder.wants("membrane") or self._traces is not None
         goes_on = len(sizes) > 1 or (bool(self.program.loops) and sizes[0] > 1)
         carries = goes_on or keeps or bool(self._watched)
-        self._seen = self._shown[0][0]
-        self.bound = take_bound(self.program, self._seen.shape, max(sizes), carries, self.workers, self.threads)
+        self.bound = take_bound(self.program, self._shown[0][0].shape, max(sizes), carries, self.workers)
+        # What a layer leaves is looked at before the next one runs.
+        recorded = {layer.name for layer in self.program.layers if layer.neurons and self.recorder.wants_queues}
+        self._seen = self._watched | recorded
         self.bound.begin()
         if self.before is not None:
             self._go_on(self.before)
         first = 0
-        for (picture, _), groups in zip(self._shown, self.groups, strict=True):
-            self._seen = picture
+        for picture, groups in self._shown:
             self.bound.show(picture)
-            is_new = True
-            for size in groups:
-                self._run_group(self.bound.group(size), slice(first, first + size), is_new)
+            for number, size in enumerate(groups):
+                self._run_group(self.bound.group(size), slice(first, first + size), is_new=number == 0)
                 if self._traces is not None:
                     self._traces.note(first, self.bound.states)
-                first, is_new = first + size, False
+                first += size
         for state in self.bound.states:
             if state.membrane is not None:
                 self.recorder.add_membrane(state.layer, state.membrane)
@@ -108,42 +102,27 @@ class PictureRun(Run):
     def _go_on(self, before: State) -> None:
         """Take up what another run has left."""
         for state in self.bound.states:
-            name = state.layer.name
-            state.done = before.steps
-            if state.layer.neurons is None:
-                state.readout[:] = without_subnormals(before.readouts[name]).transpose(1, 2, 0) + np.float32(0)
-            else:
-                state.variables = without_subnormals(before.neurons[name])
-            for part in state.parts:
-                if part.synaptic is not None:
-                    kept = without_subnormals(before.synapses[part.layer.node.name])
-                    part.synaptic[:] = kept.transpose(2, 3, 1, 0)
-            if name in before.arriving:
-                assert state.layer.levels is not None
+            state.go_on(before)
+            name, levels = state.layer.name, state.layer.levels
+            if levels is not None and name in before.arriving:
                 self._before[name] = queue_of_levels(before.arriving[name])
-                self.counts.arriving[name] = state.layer.levels.counts(before.arriving[name])
+                self.counts.arriving[name] = levels.counts(before.arriving[name])
 
     @property
     def _state_after(self) -> State:
-        states = self.bound.states
-        parts = [part for state in states for part in state.parts]
-        return State(
-            steps=self._steps_in_all,
-            averaged=self._averaged,
-            neurons={state.layer.name: state.variables for state in states if state.layer.neurons is not None},
-            synapses={
-                p.layer.node.name: p.synaptic.transpose(3, 2, 0, 1).copy() for p in parts if p.synaptic is not None
-            },
-            readouts={s.layer.name: s.readout.transpose(2, 0, 1).copy() for s in states if s.layer.neurons is None},
-            arriving={name: queue.dense_levels()[0] for name, queue in self._before.items()},
-            encoders={name: each.carried for name, each in self._encoded.items() if each.carried is not None},
-        )
+        carried: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in KINDS}
+        for kind, name, view in (each for state in self.bound.states for each in state.views()):
+            carried[kind][name] = view.copy()
+        carried["arriving"] = {name: queue.dense_levels()[0] for name, queue in self._before.items()}
+        carried["encoders"] = {n: each.carried for n, each in self._encoded.items() if each.carried is not None}
+        return State(self._steps_in_all, self._averaged, **carried)
 
     # --- A group of steps --------------------------------------------------------------------------------------------
 
     def _run_group(self, group: BoundGroup, steps: slice, is_new: bool) -> None:
         """All layers over some steps; whether the picture has not been seen before."""
         group.begin()
+        self._queues = dict(group.rooms)
         for name, encoded in self._encoded.items():
             self._queues[name] = encoded.queue(steps.start, steps.stop - steps.start)
             self.counts.add_encoded(name, encoded.levels, self._queues[name], steps.start)
@@ -153,6 +132,8 @@ class PictureRun(Run):
         for first, last, compiled in self._stretches(group):
             if compiled:
                 group.run(first, last, self.workers, meanwhile)
+                for index in range(first, last):
+                    self.kernels[self.program.layers[index].name].add(group.kernels(index))
             else:
                 if meanwhile is not None:
                     meanwhile()
@@ -161,54 +142,43 @@ class PictureRun(Run):
                 else:
                     self._run_layer(group, first, steps)
             meanwhile = None
-            self._look_at(group, range(first, last), steps)
-        self._count(group, steps)
+            self._look_at(range(first, last), steps)
+        self.counts.add_compiled(*group.counted(), steps)
         lasting = self.bound.lasting & self._queues.keys()
         self._before = {name: self._queues[name].at(group.steps - 1) for name in lasting}
-        self._queues.clear()
 
     def _stretches(self, group: BoundGroup) -> Iterator[tuple[int, int, bool]]:
         """First and last + 1 layer of what is run in one go, and whether by compiled calls."""
         layers, loops = self.program.layers, dict(self.program.loops)
+        # Compiled calls do not know what a readout is after each step.
+        left_out = {layer.name for layer in layers if layer.neurons is None and self.recorder.wants("readout")}
+        compiled = [each and layer.name not in left_out for each, layer in zip(group.compiled, layers, strict=True)]
         first = 0
         while first < len(layers):
             last = loops.get(first, first + 1)
-            compiled = self._is_compiled(group, first)
-            while compiled and last < len(layers) and not self._is_seen(last - 1) and self._is_compiled(group, last):
+            while compiled[first] and any(compiled[last : last + 1]) and layers[last - 1].name not in self._seen:
                 last += 1
-            yield first, last, compiled
+            yield first, last, compiled[first]
             first = last
 
-    def _is_compiled(self, group: BoundGroup, index: int) -> bool:
-        """Whether compiled calls run a layer; they do not know what a readout is after each step."""
-        is_readout = self.program.layers[index].neurons is None
-        return group.compiled[index] and not (is_readout and self.recorder.wants("readout"))
-
-    def _is_seen(self, index: int) -> bool:
-        """Whether what a layer leaves is looked at before the next one runs."""
-        events = self.program.layers[index].neurons is not None and self.recorder.wants_queues
-        return events or index in self._watched
-
-    def _look_at(self, group: BoundGroup, indices: range, steps: slice) -> None:
+    def _look_at(self, indices: range, steps: slice) -> None:
         """Record and check what some layers have left; forget events that nobody reads any more."""
         for index in indices:
             layer = self.program.layers[index]
-            if index in self._watched:
+            if layer.name in self._watched:
                 self.bound.states[index].watch()
             if layer.levels is not None and self.recorder.wants_queues:
-                self.recorder.add_queue(layer.name, layer.levels, self._emitted(group, layer.name), steps)
-        for name in (name for each in indices for name in self._unread[each]):
-            if name not in self.bound.lasting:
+                self.recorder.add_queue(layer.name, layer.levels, self._queues[layer.name], steps)
+        for name, last in self.program.last_use.items():
+            if last in indices and name not in self.bound.lasting:
                 self._queues.pop(name, None)
-            if name in self._event_memories:
-                self._event_memories.pop(name).put_back()
 
     def _run_loop(self, group: BoundGroup, first: int, last: int, steps: slice) -> None:
         """Run layers step by step, of which one gets back what it has fired."""
         layers = self.program.layers[first:last]
         names = [layer.name for layer in layers]
         read = {source.name for layer in layers for source in layer.spiking}.difference(names)
-        whole = {name: self._emitted(group, name) for name in read}
+        whole = {name: self._queues[name] for name in read}
         kept, before = self._queues, self._before
         fired: list[dict[str, EventQueue]] = []
         for number, step in enumerate(range(steps.start, steps.stop)):
@@ -223,38 +193,28 @@ class PictureRun(Run):
     def _run_layer(self, group: BoundGroup, index: int, steps: slice) -> None:
         """Run a layer that compiled calls do not take."""
         layer = self.program.layers[index]
-        events = group.event_memories.get(layer.name)
         inputs = [
-            Inputs(part, [(source, self._queue(group, source, part)) for source in part.spiking], self._seen)
+            Inputs(part, [(source, self._queue(source, part)) for source in part.spiking], self.bound.picture)
             for part in layer.parts
         ]
-        keeps = self.recorder.wants("readout") and layer.neurons is None
-        lasting = layer.name in self.bound.without_room
-        run = LayerRun(self.bound.states[index], inputs, steps.stop - steps.start, keeps, lasting, events)
-        queue = run.run(self.workers, self.threads)
+        room, readout = group.rooms.get(layer.name), self.recorder.room_for_readout(layer.name, steps)
+        run = LayerRun(self.bound.states[index], inputs, steps.stop - steps.start, room, readout)
+        queue = run.run(self.workers)
         self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
         self.kernels[layer.name].update(run.kernels)
         if queue is not None:
             group.note(index, queue)
             self._queues[layer.name] = queue
-            if events is None and run.events is not None:
-                self._event_memories[layer.name] = run.events
-        elif run.currents is not None:
-            self.recorder.add_readout(layer, run.currents, steps)
 
-    def _queue(self, group: BoundGroup, source: Source, part: Layer) -> EventQueue:
+    def _queue(self, source: Source, part: Layer) -> EventQueue:
         """What a source has emitted; through a delay, a step earlier."""
         if not source.delay:
-            return self._emitted(group, source.name)
+            return self._queues[source.name]
         nothing = silent_queue((source.channels, *part.incoming[1:]), 1)
         before = self._before.get(source.name, nothing)
         # In a loop, which goes step by step, the source may not have been run yet.
         emitted = self._queues.get(source.name, before)
         return one_step_later(before, emitted)
-
-    def _emitted(self, group: BoundGroup, name: str) -> EventQueue:
-        """What a source has emitted at the steps that are being run."""
-        return self._queues[name] if name in self._queues else group.queue(name)
 
     # --- Counts and results ------------------------------------------------------------------------------------------
 
@@ -262,15 +222,7 @@ class PictureRun(Run):
         """Count what the layers that read the analog input make of it."""
         for part in (part for layer in self.program.layers for part in layer.parts):
             if part.analog:
-                self.counts.add_input(part, self._seen, first_step)
-
-    def _count(self, group: BoundGroup, steps: slice) -> None:
-        """Count what compiled calls have done."""
-        compiled = [(k, layer) for k, layer in enumerate(self.program.layers) if self._is_compiled(group, k)]
-        if compiled:
-            self.counts.add_compiled(*group.counted(), steps)
-        for index, layer in compiled:
-            self.kernels[layer.name].add(group.kernels(index))
+                self.counts.add_input(part, self.bound.picture, first_step)
 
     def _result(self) -> Result:
         outputs = {

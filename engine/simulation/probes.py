@@ -45,12 +45,11 @@ def probed(probes: Mapping[str, ArrayLike] | None, kinds: Collection[str], progr
     `kinds` are those of recordings, which have been checked.
     """
     wanted = {kind.partition(".")[2] for kind in kinds if is_trace(kind)}
-    sites: Mapping[str, NDArray[np.int64] | None] = {} if probes is None else _check_sites(probes, program)
+    if probes is None and not wanted:
+        return None
     found = _variables([layer.neurons for layer in program.layers if layer.neurons])
-    if probes is None:
-        if not wanted:
-            return None
-        sites = dict.fromkeys(found)
+    sites: Mapping[str, NDArray[np.int64] | None]
+    sites = dict.fromkeys(found) if probes is None else _check_sites(probes, program)
     every = not wanted or "" in wanted
     noted = {name: tuple(each for each in found[name] if every or each in wanted) for name in sites}
     missing = [name for name in sites if not noted[name]]
@@ -105,8 +104,7 @@ class Traces:
             layer, recorded = state.layer, self.recorded.get(state.layer.name)
             if recorded is None or layer.neurons is None:
                 continue
-            (channels, height, width), (_, sites) = layer.outgoing, self._what[layer.name]
-            for name, array in zip(initial_state(layer.neurons.model), state.arrays, strict=True):
+            _, sites = self._what[layer.name]
+            for name, of_all in zip(initial_state(layer.neurons.model), state.variables, strict=True):
                 if name in recorded:
-                    of_all = array.reshape(height, width, -1)[..., :channels].transpose(2, 0, 1)
                     recorded[name][step] = of_all if sites is None else of_all[tuple(sites.T)]

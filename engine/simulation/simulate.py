@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..binding import Program, allowed_kernels, build_program
-from ..binding.bounds import check_counts, is_watched
+from ..binding import allowed_kernels, build_program
+from ..binding.bounds import check_counts, watched
 from ..errors import InputError
 from ..events import STEPS_PER_QUEUE
 from ..graph import Network
@@ -142,23 +142,21 @@ def simulate(
     check_counts(program, steps + (0 if state is None else state.steps))
     what = probed(probes, kinds, program)
     height = pictures.shape[-2]
-    by_step = order == "time" or what is not None
-    rows = height if carries or network.delays else _tile_rows(tile, order, program, height, steps)
+    most_steps = 1 if order == "time" or what is not None else STEPS_PER_QUEUE
+    rows = check_tile(tile, order) or height
+    if tile is None and order == "layer" and not (carries or network.delays):
+        rows = program.known(("tile", steps), lambda: choose_tile(program, height, steps))
+
+    def run(number: int) -> Result:
+        given = program, pictures[number], steps, kinds, workers
+        if rows < height:
+            return TiledRun(*given, rows).run()
+        before = state.of_picture(number) if state is not None and batched else state
+        return PictureRun(*given, most_steps, before, what, number, streams[number] if streams else {}).run()
+
     begin = time.perf_counter()
     with WorkerThreads(most) as workers:
-        given = steps, kinds, workers, most
-        if rows < height:
-            results = [TiledRun(program, picture, *given, rows).run() for picture in pictures]
-        else:
-            numbers = range(len(pictures))
-            states = [state.of_picture(k) if state is not None and batched else state for k in numbers]
-            largest = 1 if by_step else STEPS_PER_QUEUE
-            results = [
-                PictureRun(program, picture, *given, largest, before, what, number, events).run()
-                for number, (picture, before, events) in enumerate(
-                    zip(pictures, states, streams or [{}] * len(pictures), strict=True)
-                )
-            ]
+        results = [run(number) for number in range(len(pictures))]
     seconds = time.perf_counter() - begin
     if batched:
         return of_batch(results, seconds)
@@ -181,12 +179,10 @@ def _side_by_side(
         return None
     program = build_program(network, (given.channels, *given.pixels), allowed_kernels())
     plan = sample_plan(program)
-    if plan is None or any(is_watched(layer, given.steps, 0.0) for layer in program.layers):
+    if plan is None or watched(program, given.steps, 0.0):
         return None
     check_counts(program, _check_steps(steps, given.steps))
     most = _most_threads(threads)
-    if most == 1:
-        return SampleRun(plan, given, kinds).run(None, 1)
     with WorkerThreads(most) as workers:
         return SampleRun(plan, given, kinds).run(workers, most)
 
@@ -243,10 +239,3 @@ def _refused_tile(tile: int, carries: bool) -> InputError:
     )
     of_steps = f"cannot be had with time_axis, state, traces, probes or encoders (got tile {tile!r})"
     return InputError(f"tile {of_steps if carries else of_delays}; leave it out")
-
-
-def _tile_rows(tile: int | None, order: str, program: Program, height: int, steps: int) -> int:
-    """Rows of the picture to work on at a time; all of them step by step, which needs every membrane at every step."""
-    if tile is None and order == "layer":
-        return program.known(("tile", steps), lambda: choose_tile(program, height, steps))
-    return check_tile(tile, order) or height

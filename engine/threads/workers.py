@@ -161,6 +161,7 @@ class WorkerThreads:
 
     Attributes
     ----------
+    most : int
     processors : int
         Processors that nobody else in the program wanted when this began, at least 1: so many threads may wait for each
         other awake for as long as it takes.
@@ -168,20 +169,20 @@ class WorkerThreads:
 
     def __init__(self, most: int) -> None:
         self.processors = 1
-        self._most = most
+        self.most = most
         self._rounds = 0
         self._helpers: list[_Helper] = []
         self._complete = False
 
     def __enter__(self) -> Self:
-        left = _pool.enter(self._most)
+        left = _pool.enter(self.most)
         self.processors = max(left, 1)
-        self._rounds = _ROUNDS if self._most <= left else 0
+        self._rounds = _ROUNDS if self.most <= left else 0
         return self
 
     def __exit__(self, error: object, *_: object) -> None:
         helpers, self._helpers = self._helpers, []
-        _pool.leave(self._most)
+        _pool.leave(self.most)
         if error is None:
             _pool.put_back(helpers)
         else:

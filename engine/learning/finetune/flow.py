@@ -22,7 +22,7 @@ from ...graph import Network, Neurons, Synapses
 from ...kernels.surrogate import accumulate_rows, fire_once, mark_charged
 from ...neurons import LadderModel, LevelTable, conserves_charge, rectifies
 from ...simulation.picture_run import PictureRun
-from ...threads import on_threads, slices
+from ...threads import WorkerThreads, on_threads, slices
 from .passes import Kept, added, read, refuse_untrainable, run_backward, run_forward
 from .penalty import SpikePenalty
 from .sums import exact_sum
@@ -79,7 +79,7 @@ def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
     def run(index: int) -> tuple[Array, int]:
         views = {name: array[index] for name, array in values.items()}
         marks = {name: array[index] for name, array in charged.items()}
-        picture = PictureRun(program, batch[index].transpose(2, 0, 1), steps, frozenset(), None, 1)
+        picture = PictureRun(program, batch[index].transpose(2, 0, 1), steps, frozenset(), WorkerThreads(1))
         picture.recorder = _Accumulator(views, marks)  # type: ignore[assignment]
         result = picture.run()
         return result.output, result.total_accumulates
@@ -189,6 +189,9 @@ class _Accumulator:
         """Add a group of steps."""
         entries = (queue.start, queue.channels, queue.levels, table.emit, queue.steps)
         accumulate_rows(*entries, self._values[name], 0, queue.shape[1])
+
+    def room_for_readout(self, _name: str, _steps: slice) -> None:
+        """Sums after each step are not noted."""
 
     def add_membrane(self, layer: Layer, membrane: NDArray[np.float32]) -> None:
         """Compare the potentials after the last step with what was emitted."""

@@ -33,7 +33,7 @@ from ...threads import WorkerThreads
 from ..currents import Inputs, Part, part_of
 from ..currents.sources import counted_sources
 from ..memory.layer_state import LayerState
-from ..memory.queue_memory import QueueMemory, memory_places
+from ..memory.queue_memory import event_room, memory_places
 from ..memory.worker_memory import Scratch, WorkerMemory
 from .band_rows import bands_of_layer
 from .layer_run import KINDS, THREADED_WORK, by_step, whole_work
@@ -56,8 +56,7 @@ _COUNTERS = 8
 class BoundProgram:
     """What the layers of a program carry from group to group of `most_steps` or fewer, for one picture at a time.
 
-    `shape` is (H, W, C), of what the Input nodes get, joined. Potentials are kept after a group where that is asked for
-    (`carries`).
+    `shape` is (H, W, C), of what the Input nodes get, joined. Potentials are kept after a group if it `carries` them.
     """
 
     program: InitVar[Program]
@@ -68,16 +67,17 @@ class BoundProgram:
 
     def __post_init__(self, program: Program, shape: tuple[int, ...]) -> None:
         # The program, on a shelf of which this may come to lie, is not held.
-        self.layers, self._last_use = program.layers, program.last_use
+        self.layers = program.layers
         self.lasting = {s.name for layer in self.layers for part in layer.parts for s in part.sources if s.delay}
         in_loops = {layer.name for loop in program.loops for layer in self.layers[slice(*loop)]}
-        self.without_room = self.lasting | in_loops
         self.states = [LayerState(layer, self.carries) for layer in self.layers]
         self.picture = np.empty(shape, np.float32)
         self.scratches = [Scratch() for _ in range(self.threads)]
         # A layer that is too large for room over eight steps may get some over fewer.
         sizes = (1 << power for power in range(self.most_steps.bit_length()))
-        self.block = aligned_bytes(max(self.places(size)[1] for size in sizes))
+        given = self.layers if len(self.layers) <= _MOST_LAYERS else (), program.last_use, self.lasting | in_loops
+        self.places = {steps: memory_places(*given, steps) for steps in sizes}
+        self.block = aligned_bytes(max(total for _, total in self.places.values()))
         self._groups: dict[int, BoundGroup] = {}
 
     @property
@@ -88,11 +88,6 @@ class BoundProgram:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a bound program holds addresses in the memory of this process; copy the network instead")
-
-    def places(self, steps: int) -> tuple[dict[str, slice], int]:
-        """See `memory_places`."""
-        layers = self.layers if len(self.layers) <= _MOST_LAYERS else ()
-        return memory_places(layers, self._last_use, steps, self.without_room)
 
     def begin(self) -> None:
         """Forget what has been run."""
@@ -115,8 +110,7 @@ class BoundProgram:
 class BoundGroup:
     """All layers of a bound program over a group of 1, 2, 4 or 8 steps.
 
-    Events go to the `event_memories` of their layers, but for those that have no memory here. `compiled` says which
-    layers run in compiled calls.
+    Events go to the `rooms` of their layers, where they have some. `compiled` says which layers run in compiled calls.
     """
 
     def __init__(self, bound: BoundProgram, steps: int) -> None:
@@ -126,50 +120,42 @@ class BoundGroup:
         self._states = bound.states
         self._scratches = bound.scratches
         self._picture = bound.picture
-        self._index = {layer.name: index for index, layer in enumerate(self.layers)}
-        places, _ = bound.places(steps)
-        self.event_memories = {
-            layer.name: QueueMemory(layer, steps, layer.outgoing[1], bound.block[places[layer.name]])
+        places, _ = bound.places[steps]
+        self.rooms = {
+            layer.name: event_room(layer, steps, bound.block[places[layer.name]])
             for layer in self.layers
             if layer.name in places
         }
         self.compiled = [self._is_compiled(layer) for layer in self.layers]
         self._kernels = [(layer.dense_kernels or layer.own_kernels, layer.own_kernels) for layer in self.layers]
-        self._count_memory(len(self.layers), bound.threads)
-        self._bound = np.zeros(len(self.layers), np.bool_)
-        numbers = np.zeros((bound.threads, 2, len(self.layers)), np.int64)
-        self._progress = [SequenceProgress(self._bound, *of_thread) for of_thread in numbers]
-        once, phases, shares = ((2, len(self.layers), number) for number in (_ONCE, _PHASES, bound.threads + 1))
+        # Layers that read an encoded Input are not compiled: nobody asks for its number.
+        index = {layer.name: number for number, layer in enumerate(self.layers)}
+        sources = [[index.get(source.name, 0) for source in layer.spiking] for layer in self.layers]
+        numbers = np.array([number for of_layer in sources for number in of_layer], np.int64)
+        least = np.array([least_active(layer) for layer in self.layers], np.int64)
+        self._reads = LayerReads(numbers, np.cumsum([0, *map(len, sources)]), least)
+        layers, threads = len(self.layers), bound.threads
+        self._fired = np.zeros((layers, threads, KINDS, STEPS_PER_QUEUE), np.int64)
+        self._updates = np.zeros((layers, threads, STEPS_PER_QUEUE), np.int64)
+        self._counts = np.zeros((threads, len(numbers), 2, KINDS, STEPS_PER_QUEUE), np.int64)
+        self._counters = np.zeros((layers, -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS), np.int64)
+        self._bound = np.zeros(layers, np.bool_)
+        progress = np.zeros((threads, 2, layers), np.int64)
+        self._progress = [SequenceProgress(self._bound, *of_thread) for of_thread in progress]
+        once, phases, shares = ((2, layers, number) for number in (_ONCE, _PHASES, threads + 1))
         self._calls = [
-            LayerCalls(np.zeros(once, CALL), np.zeros(phases, CALL), np.zeros(shares, np.int64))
-            for _ in range(bound.threads)
+            LayerCalls(np.zeros(once, CALL), np.zeros(phases, CALL), np.zeros(shares, np.int64)) for _ in range(threads)
         ]
         self._kept: list[Any] = []
         self._bind([index for index, is_compiled in enumerate(self.compiled) if is_compiled])
 
     # --- Preparing ---------------------------------------------------------------------------------------------------
 
-    def _count_memory(self, layers: int, threads: int) -> None:
-        # Layers that read an encoded Input are not compiled: nobody asks for its number.
-        sources = [[self._index.get(s.name, 0) for s in layer.spiking] for layer in self.layers]
-        numbers = np.array([index for of_layer in sources for index in of_layer], np.int64)
-        least = np.array([least_active(layer) for layer in self.layers], np.int64)
-        self._reads = LayerReads(numbers, np.cumsum([0, *map(len, sources)]), least)
-        self._fired = np.zeros((layers, threads, KINDS, STEPS_PER_QUEUE), np.int64)
-        self._updates = np.zeros((layers, threads, STEPS_PER_QUEUE), np.int64)
-        self._counts = np.zeros((threads, len(numbers), 2, KINDS, STEPS_PER_QUEUE), np.int64)
-        counters = -(-(TAKEN + threads) // _COUNTERS) * _COUNTERS
-        self._counters = np.zeros((layers, counters), np.int64)
-
     def _is_compiled(self, layer: Layer) -> bool:
         """Whether a layer is one that compiled calls take, and all that it reads and fires lies in memory of theirs."""
         names = {source.name for source in layer.spiking} | ({layer.name} if layer.neurons is not None else set())
         whole = all(source.channels == self._picture.shape[2] for source in layer.analog)
-        return names <= self.event_memories.keys() and whole and is_compiled(layer)
-
-    def queue(self, name: str) -> EventQueue:
-        """The events of a layer that has room here."""
-        return self.event_memories[name].queue()
+        return names <= self.rooms.keys() and whole and is_compiled(layer)
 
     def _bind(self, indices: list[int], choice: int = 0) -> None:
         """Find the kernels of some layers, of one of their two sets, and write down their arguments."""
@@ -194,10 +180,10 @@ class BoundGroup:
 
     def _layer_bands(self, index: int, choice: int) -> LayerBands:
         layer, state = self.layers[index], self._states[index]
-        inputs = Inputs(layer, [(source, self.queue(source.name)) for source in layer.spiking], self._picture)
+        inputs = Inputs(layer, [(source, self.rooms[source.name]) for source in layer.spiking], self._picture)
         part = part_of(state, inputs, self.steps, self._kernels[index][choice])
         bands = bands_of_layer(layer, [part], self.steps, self._threads)
-        return LayerBands(state, [part], self.steps, bands, events=self.event_memories.get(layer.name))
+        return LayerBands(state, [part], self.steps, bands, events=self.rooms.get(layer.name))
 
     def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
@@ -232,9 +218,7 @@ class BoundGroup:
         """Say what a layer that is not compiled has fired."""
         self._counters[index, ENTRIES] = queue.active
 
-    def run(
-        self, first: int, last: int, workers: WorkerThreads | None, meanwhile: Callable[[], object] | None = None
-    ) -> None:
+    def run(self, first: int, last: int, workers: WorkerThreads, meanwhile: Callable[[], object] | None) -> None:
         """Run the layers first ... last - 1, all of them compiled.
 
         `meanwhile` is called while other threads are at work already.
@@ -243,30 +227,19 @@ class BoundGroup:
             if self._lacks(first):
                 self._bind([first], choice=1)
                 self._bound[first] = True
-            first = self._run_from(first, last, workers, meanwhile)
-            meanwhile = None
+            jobs = [functools.partial(self._work, first, last, worker) for worker in range(self._threads)]
+            workers.run([*jobs[1:], functools.partial(self._own, jobs[0], meanwhile)], self._give_up)
+            first, meanwhile = int(self._progress[0].reached[0]), None
+
+    def _own(self, work: Callable[[], None], meanwhile: Callable[[], object] | None) -> None:
+        if meanwhile is not None:
+            meanwhile()
+        work()
 
     def _lacks(self, index: int) -> bool:
         """Whether a layer is to be run from event to event, and is not bound to kernels for that."""
         sources = self._reads.sources[self._reads.begins[index] : self._reads.begins[index + 1]]
         return bool(self._counters[sources, ENTRIES].sum() < self._reads.least[index]) and not self._bound[index]
-
-    def _run_from(
-        self, first: int, last: int, workers: WorkerThreads | None, meanwhile: Callable[[], object] | None
-    ) -> int:
-        """Run layers from one on; returns which one is next."""
-
-        def own() -> None:
-            if meanwhile is not None:
-                meanwhile()
-            self._work(first, last, 0)
-
-        if workers is None:
-            own()
-        else:
-            others = (functools.partial(self._work, first, last, worker) for worker in range(1, self._threads))
-            workers.run([*others, own], self._give_up)
-        return int(self._progress[0].reached[0])
 
     @flushing
     def _work(self, first: int, last: int, worker: int) -> None:
@@ -297,19 +270,12 @@ class BoundGroup:
 
 
 def take_bound(
-    program: Program,
-    picture: tuple[int, ...],
-    most_steps: int,
-    carries: bool,
-    workers: WorkerThreads | None,
-    threads: int,
+    program: Program, picture: tuple[int, ...], most_steps: int, carries: bool, workers: WorkerThreads
 ) -> BoundProgram:
     """An idle bound program or a new one, for as many threads as there are."""
-    if workers is None or sum(whole_work(layer, most_steps) for layer in program.layers) < THREADED_WORK:
-        threads = 1
-    elif threads > 1:
-        # Threads wait for each other awake, however long that takes.
-        threads = workers.ready(min(threads, workers.processors))
+    little = sum(whole_work(layer, most_steps) for layer in program.layers) < THREADED_WORK
+    # Threads wait for each other awake, however long that takes.
+    threads = 1 if little else workers.ready(min(workers.most, workers.processors))
     key = (most_steps, threads, carries)
     idle = _shelf(program).take(lambda bound: (bound.most_steps, bound.threads, bound.carries) == key)
     return BoundProgram(program, picture, *key) if idle is None else idle

@@ -23,7 +23,6 @@ from ...threads import WorkerThreads
 from ..currents import Inputs, Part, part_of
 from ..currents.part import OPERATIONS_OF_A_NEURON, dense_work
 from ..memory.layer_state import LayerState
-from ..memory.queue_memory import QueueMemory, has_memory
 from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .band_rows import bands_of_layer
 from .phases import LayerBands
@@ -46,68 +45,59 @@ _scratches: Shelf[Scratch] = Shelf(IDLE)
 class LayerRun:
     """One layer over one group of steps.
 
+    `inputs` are those of each part, `kernels` what computes their currents; `events` and `readout` see `LayerBands`.
     `fired` is (1 + K, 8) int64 with K at least 8: events of the layer, and crossings of each of up to eight thresholds
     or spikes of each level, at the steps of the group. `counts` is (sources, 2, 1 + K, 8) int64, for each spiking
     source [0] the same times the pixels that are reached, less what the usual fan-out would give, and [1] times the
-    weights of zero that are met (events only). `events` is the memory of the events where it can be put back, `kernels`
-    what computes the currents of each part, see `choose_kernels`. `updates` is (8,) int64: pixels of event-driven
-    neurons that were updated at each step. `inputs` are those of each part.
+    weights of zero that are met (events only). `updates` is (8,) int64: updated pixels of event-driven neurons.
     """
 
     state: LayerState
     inputs: Sequence[Inputs]
     steps: int
-    keep_currents: bool
-    lasting: bool
-    events: QueueMemory | None = None
+    events: EventQueue | None = None
+    readout: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         self.layer = self.state.layer
         self._parts = [part_of(*each, self.steps) for each in zip(self.state.parts, self.inputs, strict=True)]
-        self.kernels = tuple(dict.fromkeys(part.kernels for part in self._parts))
-        self.fired = np.zeros(_count_shape(self.layer.thresholds), np.int64)
-        self.updates = np.zeros(STEPS_PER_QUEUE, np.int64)
-        sources = [source for given in self.inputs for source, _ in given.queues]
-        kinds = max((source.thresholds for source in sources), default=0)
-        self.counts = np.zeros((len(sources), 2, *_count_shape(kinds)), np.int64)
-        self.currents = np.zeros((self.steps, *self.layer.outgoing), np.float32) if self.keep_currents else None
+        self.kernels = {part.kernels for part in self._parts}
 
-    def run(self, workers: WorkerThreads | None, threads: int) -> EventQueue | None:
-        """Run all bands, without workers on the calling thread; returns the events, or None without neurons."""
+    def run(self, workers: WorkerThreads) -> EventQueue | None:
+        """Run all bands; returns the events, or None without neurons."""
         for part in self._parts:
             part.prepare()
-        threads = 1 if workers is None or self._work() < THREADED_WORK else workers.ready(threads)
+        neurons = math.prod(self.layer.outgoing) * OPERATIONS_OF_A_NEURON * self.steps
+        little = sum(part.work for part in self._parts) + neurons < THREADED_WORK
+        threads = 1 if little else workers.ready(workers.most)
         bands = bands_of_layer(self.layer, self._parts, self.steps, threads, self._share_computed())
-        if self.events is None and not self.lasting and has_memory(self.layer, self.steps):
-            self.events = QueueMemory(self.layer, self.steps, len(bands.rows))
-        layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.currents, self.events)
+        layer_bands = LayerBands(self.state, self._parts, self.steps, bands, self.readout, self.events)
         # next() on a counter is atomic: each band is taken by one worker, in whatever order.
         indices = iter(range(len(bands.rows)))
         memories = [self._memory() for _ in range(min(threads, len(bands.rows)))]
+        jobs = [functools.partial(self._run_bands, layer_bands.phases(memory), indices) for memory in memories]
 
         def own() -> None:
             # The others are at work by now, and take the bands that this thread does not get to meanwhile.
             self._count(memories[0].counts)
-            self._run_bands(own_phases, indices)
+            jobs[0]()
 
-        own_phases, *others = (layer_bands.phases(memory) for memory in memories)
-        jobs = [functools.partial(self._run_bands, phases, indices) for phases in others]
-        if workers is None:
-            own()
-        else:
-            workers.run([*jobs, own])
+        workers.run([*jobs[1:], own])
         for memory in memories:
-            self.counts += memory.counts
-            self.updates += memory.updates
-            by_byte = self.layer.levels is not None and self.layer.levels.masks
-            self.fired += by_step(memory.fired, self.steps) if by_byte else memory.fired
             _scratches.put(memory.scratch, memory.scratch.nbytes)
+        found = ((memory.counts, memory.fired, memory.updates) for memory in memories)
+        self.counts, self.fired, self.updates = (np.sum(each, axis=0) for each in zip(*found, strict=True))
+        if self.layer.levels is not None and self.layer.levels.masks:
+            self.fired = by_step(self.fired, self.steps)
         self.state.move_on(self.steps)
         return None if self.layer.neurons is None else layer_bands.queue()
 
     def _memory(self) -> WorkerMemory:
-        counts, fired, updates = (np.zeros_like(each) for each in (self.counts, self.fired, self.updates))
-        return WorkerMemory(_scratches.take() or Scratch(), counts, fired, updates, np.zeros(TAKEN, np.int64))
+        sources = [source for given in self.inputs for source, _ in given.queues]
+        met = max([KINDS, *(1 + source.thresholds for source in sources)]), STEPS_PER_QUEUE
+        fired = max(KINDS, 1 + self.layer.thresholds), STEPS_PER_QUEUE
+        counted = (np.zeros(shape, np.int64) for shape in ((len(sources), 2, *met), fired, STEPS_PER_QUEUE, TAKEN))
+        return WorkerMemory(_scratches.take() or Scratch(), *counted)
 
     @flushing
     def _run_bands(self, phases: list[Phase], indices: Iterator[int]) -> None:
@@ -117,10 +107,6 @@ class LayerRun:
             for index in indices:
                 for call in calls:
                     call(index)
-
-    def _work(self) -> int:
-        neurons = math.prod(self.layer.outgoing) * OPERATIONS_OF_A_NEURON * self.steps
-        return sum(part.work for part in self._parts) + neurons
 
     def _share_computed(self) -> float:
         """About the share of the pixels that are computed, taken for no less than _LEAST_SHARE."""
@@ -199,8 +185,3 @@ def by_step(fired: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
     counts = np.zeros(fired.shape, np.int64)
     counts[..., :size] = fired.reshape(*fired.shape[:-1], 8 // size, size).sum(axis=-2)
     return counts
-
-
-def _count_shape(kinds: int) -> tuple[int, int]:
-    """Events and so many kinds of spikes, by step."""
-    return max(KINDS, 1 + kinds), STEPS_PER_QUEUE

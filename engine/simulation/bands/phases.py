@@ -7,7 +7,6 @@ sums, neurons that are no ladder of thresholds, events for which there is no roo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,14 +28,18 @@ from ...kernels.pooling import fire_currents
 from ...kernels.readout import add_to_readout
 from ...kernels.tables import BAND, Touched
 from ...kernels.touched import count_updates_of_band, find_touched, note_away
+from ...lazy import KnownOf
 from ..currents import Part, Target
-from ..currents.sources import event_sources
+from ..currents.sources import event_sources, masks_of
 from ..memory.layer_state import LayerState
-from ..memory.queue_memory import VECTOR_BYTES, QueueMemory, compress_token
+from ..memory.queue_memory import VECTOR_BYTES, compress_token, first_entries
 from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .band_rows import Bands
 
 Levels = NDArray[np.unsignedinteger[Any]]
+
+_tables: KnownOf[Layer, NDArray[np.void]] = KnownOf(1)
+"""Of the bands of layers that are alive: a layer's next run will have the same, or others for good."""
 
 
 def is_compiled(layer: Layer) -> bool:
@@ -56,16 +59,16 @@ def is_compiled(layer: Layer) -> bool:
 class LayerBands:
     """The bands of a layer over a group of steps; `parts` are those of a sum, of another layer itself.
 
-    `currents`, (steps, O, H, W), receive the running sum of a layer without neurons where they are wanted, and `events`
-    what neurons fire; without such memory each band's events are kept apart.
+    `readout`, (steps, O, H, W), receives the running sum of a layer without neurons where it is wanted, and `events`
+    what neurons fire; without such a queue each band's events are kept apart.
     """
 
     state: LayerState
     parts: list[Part]
     steps: int
     bands: Bands
-    currents: NDArray[np.float32] | None = None
-    events: QueueMemory | None = None
+    readout: NDArray[np.float32] | None = None
+    events: EventQueue | None = None
 
     def __post_init__(self) -> None:
         self.layer = layer = self.state.layer
@@ -74,11 +77,12 @@ class LayerBands:
         self._padded = layer.padded_channels
         summed = layer.parts != (layer,)
         self._summands = [LayerBands(p.state, [p], self.steps, self.bands) for p in self.parts] if summed else []
-        self._table = BandTable(self._band_table(), self._padded, self._channels)
+        key = (self.bands.rows, self.part.kernels, self.events is not None)
+        self._table = BandTable(_tables.get(layer, key, self._band_table), self._padded, self._channels)
         self._most_rows = int((self._table.table["end_row"] - self._table.table["first_row"]).max())
         leaves_out = self.state.awake is not None
         # Products take silent neurons along; where currents are noted, those of all pixels are.
-        self._skips = leaves_out and not self.part.spreads_out and self.currents is None
+        self._skips = leaves_out and not self.part.spreads_out and self.readout is None
         # Those of neurons that leak all count as updated, whatever is left out.
         self._counts_updates = leaves_out and layer.neurons is not None and layer.event_driven
         if layer.neurons is not None and self.events is None:
@@ -88,26 +92,20 @@ class LayerBands:
             self._fired: list[Any] = [None] * len(self.bands.rows)
 
     def _band_table(self) -> NDArray[np.void]:
-        part, rows = self.part, self.bands.rows
-        known, key = self.layer.band_tables, (rows, part.kernels, self.events is not None)
-        table = known.get(key)
-        if table is None:
-            own = np.array(rows, np.int64)
-            table = np.zeros(len(rows), BAND)
-            table["first_row"], table["end_row"] = own.T
-            inputs = np.zeros((len(rows), 0), np.int64) if self._summands else part.input_rows(rows)
-            names = ("first_input", "end_input", "first_counted", "end_counted")
-            for name, column in zip(names, inputs.T, strict=False):
-                table[name] = column
-            if self.events is not None:
-                table["first_entry"] = self.events.first_entries(table["first_row"])
-            known.clear()  # The next run will have the same bands, or others for good.
-            known[key] = table
+        rows = self.bands.rows
+        table = np.zeros(len(rows), BAND)
+        table["first_row"], table["end_row"] = np.array(rows, np.int64).T
+        inputs = np.zeros((len(rows), 0), np.int64) if self._summands else self.part.input_rows(rows)
+        names = ("first_input", "end_input", "first_counted", "end_counted")
+        for name, column in zip(names, inputs.T, strict=False):
+            table[name] = column
+        if self.events is not None:
+            table["first_entry"] = first_entries(self.layer, table["first_row"])
         return table
 
     def queue(self) -> EventQueue:
         """The events, once all bands have been run."""
-        return joined_rows(self._fired) if self.events is None else self.events.queue()
+        return joined_rows(self._fired) if self.events is None else self.events
 
     def _rows(self, index: int) -> OutputRows:
         return OutputRows(*self.bands.rows[index], self._padded, self._channels)
@@ -146,7 +144,7 @@ class LayerBands:
         """What the kernels take of the neurons."""
         state, padded = self.state, self._padded
         if state.membrane is None:
-            return LadderNeurons(self.layer.neuron, self.layer.initial, 0, scratch.array("potentials", padded), 0)
+            return LadderNeurons(self.layer.neuron, self.layer.initial[0][0], 0, scratch.array("potentials", padded), 0)
         return LadderNeurons(self.layer.neuron, state.membrane, padded, state.membrane, padded)
 
     # --- Pixels that are computed ------------------------------------------------------------------------------------
@@ -200,34 +198,33 @@ class LayerBands:
         if not self._summands:
             return self.part.phases(self._table, memory, self._target(memory.scratch, None, currents))
         # Each part has memory of a worker's own.
-        summands, first = [], 0
+        phases, first = [Phase(self._add, (currents, None, 0))], 0
         for each in self._summands:
             last = first + len(each.part.inputs.queues)
             own = replace(memory, scratch=Scratch(), counts=memory.counts[first:last])
-            summands.append(each.as_summand(own))
+            of_part, found, padded = each.as_summand(own)
+            phases += [*of_part, Phase(self._add, (currents, found, padded))]
             first = last
-        return [Phase(self._add_up, (currents, summands))]
+        return phases
 
     def _target(self, scratch: Scratch, neurons: LadderNeurons | None, array: NDArray[Any]) -> Target:
         constant = Constant(self.state.constant, self.state.constant_stride)
         return Target(constant, neurons, array, self._touched(scratch))
 
-    def as_summand(self, memory: WorkerMemory) -> tuple[list[Callable[[int], None]], NDArray[np.float32], int]:
+    def as_summand(self, memory: WorkerMemory) -> tuple[list[Phase], NDArray[np.float32], int]:
         """The phases of a part of a sum, where they leave its currents, and its channels there."""
-        phases = [phase.bound() for phase in self._current(memory)]
-        return phases, memory.scratch.array("currents", self._size(self.steps)), self._padded
+        return self._current(memory), memory.scratch.array("currents", self._size(self.steps)), self._padded
 
     # --- Phases in Python --------------------------------------------------------------------------------------------
 
-    def _add_up(self, index: int, currents: NDArray[np.float32], parts: list[Any]) -> None:
-        """The sum of what the parts' phases leave."""
+    def _add(self, index: int, currents: NDArray[np.float32], found: NDArray[np.float32] | None, padded: int) -> None:
+        """Add what a part's phases leave to a sum, which begins with nothing."""
         first, end, *_ = self._rows(index)
         size = (end - first) * self._width * self.steps
         total = currents[: size * self._padded].reshape(size, self._padded)
-        total[:] = 0
-        for phases, found, padded in parts:
-            for phase in phases:
-                phase(index)
+        if found is None:
+            total[:] = 0
+        else:
             total[:, : self._channels] += found[: size * padded].reshape(size, padded)[:, : self._channels]
 
     def _step(
@@ -242,7 +239,7 @@ class LayerBands:
         if state.membrane is None:
             states, place = tuple(np.empty(padded, np.float32) for _ in range(stepper.variables)), (0, 0, True)
         else:
-            states, place = state.arrays, (rows.first * width * padded, padded, state.fresh)
+            states, place = tuple(state.arrays), (rows.first * width * padded, padded, False)
         if not stepper.run(currents, words, shape, states, (*place, *first), left_out):
             raise beyond(self.layer.name, "a current, or the state of a neuron,")
         if self._counts_updates and state.membrane is not None:
@@ -268,7 +265,8 @@ class LayerBands:
         assert self.layer.levels is not None
         compress = compress_token(self._padded, self._channels, self.steps)
         if self.events is not None:
-            start, channels, levels, masks = self.events.arrays
+            start, channels, levels = self.events.start, self.events.channels, self.events.levels
+            masks = masks_of(self.events)
         else:
             most = -(-(self._size(1) + VECTOR_BYTES) // 8) * 8
             channels = memory.scratch.array("packed channels", most, channel_type(self._channels))
@@ -298,7 +296,7 @@ class LayerBands:
     def _read_out(self, scratch: Scratch) -> Phase:
         """Move the running sum of a layer without neurons on."""
         currents = scratch.array("currents", self._size(self.steps))
-        if self.currents is None:
+        if self.readout is None:
             readout = self.state.readout.reshape(-1)
             given = (currents, self.steps, readout, self._width, self._touched(scratch))
             return Phase(add_to_readout, (self._table, *given))
@@ -307,9 +305,9 @@ class LayerBands:
     def _read_out_steps(self, index: int, currents: NDArray[np.float32]) -> None:
         """The same, noted after each step."""
         first, last, padded, channels = self._rows(index)
-        assert self.currents is not None
+        assert self.readout is not None
         readout, size = self.state.readout, (last - first) * self._width * self.steps * padded
         by_step = currents[:size].reshape(last - first, self._width, self.steps, padded)[..., :channels]
         for step in range(self.steps):
             readout[first:last] += by_step[:, :, step]
-            self.currents[step, :, first:last] = readout[first:last].transpose(2, 0, 1)
+            self.readout[step, :, first:last] = readout[first:last].transpose(2, 0, 1)

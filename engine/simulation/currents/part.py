@@ -120,7 +120,7 @@ class Part:
     @property
     def work(self) -> int:
         """About how many operations the part takes, those of its events or of all that it reads, neurons apart."""
-        if self.layer.most_products is not None:
+        if self.spreads_out or self.layer.most_products is not None:
             return dense_work(self.layer, self.steps)
         return self.active * (self.layer.fan_out.most + _OPERATIONS_OF_AN_EVENT) * self.steps
 

@@ -16,7 +16,7 @@ from ...kernels.planes import count_zeros_of_planes, fill_planes
 from ...kernels.tables import ZeroTables
 from ...kernels.zero_counts import MASK_CHANNELS
 from ..memory.worker_memory import Phase, WorkerMemory
-from .part import Part, Target, dense_work, most_inputs
+from .part import Part, Target, most_inputs
 from .sources import plane_sources
 
 TILES = tile_configuration()
@@ -61,10 +61,6 @@ class PlaneProducts(Part):
 
     def input_rows(self, rows: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
         return counted_rows(self._integers.plan, rows, self.layer.incoming[1])
-
-    @property
-    def work(self) -> int:
-        return dense_work(self.layer, self.steps)
 
     @property
     def weight_bytes(self) -> int:

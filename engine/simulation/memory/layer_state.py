@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...binding import Layer
-from ...float32 import all_finite, beyond
+from ...float32 import all_finite, beyond, without_subnormals
 from ...memory import aligned_empty
 from ...neurons import LadderModel
+from ...results.state import State
 
 
 @dataclass(eq=False)
@@ -23,15 +24,13 @@ class LayerState:
 
     Attributes
     ----------
-    arrays : tuple of (H * W * padded channels,) float32
+    arrays : (V, H * W * padded channels) float32
         Each state variable of the neurons, the potential first; none where they are not kept.
     constant : float32
         Bias, or for each pixel the bias and the analog input's current, which it has once that is `injected`; the
         `constant_stride` is 0 for a bias alone, otherwise the padded channels.
     readout : (H, W, O) float32
         Running sum of the currents of a layer without neurons.
-    fresh : bool
-        Whether neurons begin with the next step; compiled calls, and ladders of thresholds, do not ask for it.
     done : int
         How many steps have been run, those before a state was taken up included; compiled calls do not count them.
     synaptic : (H, W, C, state_values) float32 or None
@@ -48,7 +47,7 @@ class LayerState:
     def __post_init__(self) -> None:
         layer, (channels, height, width) = self.layer, self.layer.outgoing
         self.constant, self.constant_stride = layer.bias, 0
-        self.fresh, self.done, self.injected = True, 0, False
+        self.done, self.injected = 0, False
         alone = layer.parts == (layer,)
         self.summands = [] if alone else [LayerState(part, is_part=True) for part in layer.parts]
         self.synaptic: NDArray[np.float32] | None = None
@@ -57,17 +56,16 @@ class LayerState:
         self.awake: NDArray[np.uint8] | None = None
         if (layer.event_driven or layer.rest is not None) and not self.is_part:
             self.awake = np.ones(height * width, np.uint8)
-        self.arrays: tuple[NDArray[np.float32], ...] = ()
-        if layer.neurons is not None and self.carries:
-            size = height * width * layer.padded_channels
-            self.arrays = tuple(aligned_empty(size) for _ in range(layer.variables))
-        elif layer.neurons is None and not self.is_part:
+        kept = layer.variables if layer.neurons is not None and self.carries else 0
+        size = height * width * layer.padded_channels
+        self.arrays = aligned_empty(kept * size).reshape(kept, size)
+        if layer.neurons is None and not self.is_part:
             self.readout = np.zeros((height, width, channels), np.float32)
 
     @property
     def membrane(self) -> NDArray[np.float32] | None:
         """Potentials, where they are kept."""
-        return self.arrays[0] if self.arrays else None
+        return self.arrays[0] if len(self.arrays) else None
 
     @property
     def parts(self) -> list[LayerState]:
@@ -77,30 +75,31 @@ class LayerState:
     @property
     def nbytes(self) -> int:
         """Bytes of all that is kept."""
-        arrays: list[Any] = [self.constant, *self.arrays, self.synaptic, self.awake, *self.summands]
+        arrays: list[Any] = [self.constant, self.arrays, self.synaptic, self.awake, *self.summands]
         return sum(each.nbytes for each in arrays if each is not None)
 
     def begin(self) -> None:
         """Forget what has been run."""
-        self.show_new()
         self.done = 0
-        for each in (self, *self.parts):
-            each.fresh = True
-            if each.synaptic is not None:
-                each.synaptic[:] = 0
+        for part in self.parts:
+            if part.synaptic is not None:
+                part.synaptic[:] = 0
         if self.layer.neurons is None:
             self.readout[:] = 0
-        elif self.arrays:
-            # Neurons may be left in their rest. Other kernels of steps leave out what fills up the channels.
-            steps = self.layer.stepper is not None
-            states = self.layer.rest or (np.float32(0),) if steps else (self.layer.initial,)
-            for array, state in zip(self.arrays, states, strict=False):
-                array.reshape(-1, self.layer.padded_channels)[:] = state
-            self.fresh = not steps or self.layer.rest is None
+        for array, first in zip(self.arrays, self.layer.initial, strict=False):
+            array.reshape(-1, self.layer.padded_channels)[:] = first
         if self.awake is not None:
-            ladder = self.layer.neurons is not None and self.layer.stepper is None
-            at_first = self.layer.neurons is not None and self.layer.rest is None
-            self.awake[:] = _awake_in(self.layer, [self.layer.initial[None]]) if ladder else at_first
+            self.awake[:] = self.layer.neurons is not None and _awake_in(self.layer, self.layer.initial)
+
+    def go_on(self, before: State) -> None:
+        """Take up what another run has left."""
+        for kind, name, view in self.views():
+            view[:] = without_subnormals(getattr(before, kind)[name])
+        self.done = before.steps
+        if self.layer.neurons is None:
+            self.readout += np.float32(0)  # which leaves no sum of -0
+        elif self.awake is not None:
+            self.awake[:] = _awake_in(self.layer, self.arrays.reshape(len(self.arrays), len(self.awake), -1))
 
     def show_new(self) -> None:
         """Note that the analog input is another one from now on."""
@@ -111,37 +110,37 @@ class LayerState:
         """Note that some steps have been run."""
         self.done += steps
         for each in (self, *self.parts):
-            each.fresh, each.injected = False, True
+            each.injected = True
 
     @property
     def variables(self) -> NDArray[np.float32]:
-        """(V, C, H, W), a copy of what is carried of each neuron, the potential first."""
+        """(V, C, H, W), a view of what is kept of each neuron, the potential first."""
         channels, height, width = self.layer.outgoing
-        arrays = [array.reshape(height, width, -1)[..., :channels] for array in self.arrays]
-        return np.stack([array.transpose(2, 0, 1) for array in arrays])
+        by_pixel = self.arrays.reshape(len(self.arrays), height, width, self.layer.padded_channels)
+        return by_pixel[..., :channels].transpose(0, 3, 1, 2)
 
-    @variables.setter
-    def variables(self, values: NDArray[np.float32]) -> None:
-        channels, height, width = self.layer.outgoing
-        for array, value in zip(self.arrays, values, strict=True):
-            array.reshape(height, width, -1)[..., :channels] = value.transpose(1, 2, 0)
-        self.fresh = False
-        if self.awake is not None:
-            self.awake[:] = _awake_in(self.layer, [array.reshape(height * width, -1) for array in self.arrays])
+    def views(self) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
+        """What is carried on besides events, channels first: how `State` calls its kind, its name, and a view of it."""
+        if self.layer.neurons is None:
+            yield "readouts", self.layer.name, self.readout.transpose(2, 0, 1)
+        else:
+            yield "neurons", self.layer.name, self.variables
+        for part in self.parts:
+            if part.synaptic is not None:
+                yield "synapses", part.layer.node.name, part.synaptic.transpose(3, 2, 0, 1)
 
     def watch(self) -> None:
         """RangeError where a potential or the readout has left the range of float32.
 
         None comes back from there: what is infinite stays so or becomes NaN, which is neither fired nor reset.
         """
-        if self.layer.neurons is None:
-            if not all_finite(self.readout):
-                raise beyond(self.layer.name, "the readout")
-        elif self.membrane is not None and not all_finite(self.membrane):
-            raise beyond(self.layer.name, "a membrane potential")
+        spikes = self.layer.neurons is not None
+        what, numbers = ("a membrane potential", self.membrane) if spikes else ("the readout", self.readout)
+        if numbers is not None and not all_finite(numbers):
+            raise beyond(self.layer.name, what)
 
 
-def _awake_in(layer: Layer, variables: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
+def _awake_in(layer: Layer, variables: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> NDArray[np.bool_]:
     """(pixels,) where a neuron of a layer that leaves some out may not be at rest.
 
     `variables` are those of a neuron, each (pixels, padded channels). A ladder without leak fires without a current, or

@@ -1,4 +1,4 @@
-"""Memory that a layer's bands write their events into, used again from layer to layer and from run to run.
+"""Memory that a layer's bands write their events into, used again from layer to layer, and by later runs.
 
 There is room for the events of all neurons. What is not written to is never fetched from the system, and what was
 written to once is not fetched again: fresh memory would cost more than writing the events.
@@ -10,7 +10,6 @@ import functools
 from bisect import insort
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +18,16 @@ from ...binding import Layer
 from ...events import EventQueue, channel_type, level_type, mask_bytes
 from ...kernels.entries import host_compresses, lanes_token
 from ...kernels.processor import host_lanes
-from ...memory import CACHE_LINE, IdleMemory, Shelf, aligned_bytes
+from ...memory import CACHE_LINE
 
 MOST_BYTES = 1 << 27
-"""A layer that may need more than this for its events gets no such room: what a band needs is then measured first."""
+"""A layer that may need more than this for its events gets no such room: those of each band are then kept apart."""
 
-MOST_SHARED_BYTES = 1 << 29
-"""A program whose events may need more than this shares no block: room for them is then taken as it is needed."""
+MOST_SHARED_BYTES = 1 << 30
+"""A program whose events may need more than this has no room for those of any layer."""
 
 _GAP = 128
 """Entries between the bands: kernels may write a vector more than there are, and threads share no cache line."""
-
-IDLE = IdleMemory(1 << 28)
-_blocks: Shelf[NDArray[np.uint8]] = Shelf(IDLE)
-"""Idle memory of all layers."""
 
 _COMPRESSES, VECTOR_BYTES = host_compresses(), 64
 
@@ -47,63 +42,40 @@ def compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | 
     return lanes_token(lanes if padded % lanes == 0 else host_lanes())
 
 
-Arrays = tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]], NDArray[np.uint8]]
-"""Start, channels and levels of a queue, and its masks, flat: see `EventQueue`."""
+def event_room(layer: Layer, steps: int, block: NDArray[np.uint8]) -> EventQueue:
+    """Where the events of a layer go over some steps: a queue whose bands, of one row or more, have gaps between them.
 
-
-class QueueMemory:
-    """Where the events of a layer go over some steps: an event queue whose bands may have gaps between them.
-
-    The layer's rows will be cut into so many bands, or fewer. `block`, (block_bytes(layer, steps, bands),), begins at a
-    cache line; by default it is the smallest idle one that is large enough, or a new one.
+    `block`, (block_bytes(layer, steps),), begins at a cache line.
     """
-
-    def __init__(self, layer: Layer, steps: int, bands: int, block: NDArray[np.uint8] | None = None) -> None:
-        channels, height, width = self._shape = layer.outgoing
-        self._steps = steps
-        sizes = _part_bytes(layer, steps, bands)
-        edges = list(accumulate(map(_whole_lines, sizes), initial=0))
-        if block is None:
-            block = _blocks.take(lambda idle: len(idle) >= edges[-1], smallest=True)
-        self._block = aligned_bytes(edges[-1]) if block is None else block
-        parts = [self._block[begin : begin + size] for begin, size in zip(edges[:-1], sizes, strict=True)]
-        start: NDArray[np.int64] = parts[0].view(np.int64).reshape(height, width + 1)
-        self.arrays: Arrays = start, parts[1].view(channel_type(channels)), parts[2].view(level_type(steps)), parts[3]
-
-    def first_entries(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where the entries of all bands begin, whose first rows are `rows`."""
-        channels, _, width = self._shape
-        lines = -(-rows * (width * channels) // CACHE_LINE)
-        return lines * CACHE_LINE + np.arange(len(rows)) * _GAP
-
-    def queue(self) -> EventQueue:
-        """The events, once all bands have been written; shares the memory."""
-        start, channels, levels, masks = self.arrays
-        known = masks.reshape(*self._shape[1:], -1) if masks.size else None
-        return EventQueue(self._shape, self._steps, start, channels, levels, known)
-
-    def put_back(self) -> None:
-        """Let the memory be used again; nobody may read the events any more."""
-        _blocks.put(self._block, len(self._block))
+    channels, height, width = layer.outgoing
+    sizes = _part_bytes(layer, steps)
+    edges = accumulate(map(_whole_lines, sizes), initial=0)
+    start, entries, levels, masks = (block[edge : edge + size] for edge, size in zip(edges, sizes, strict=False))
+    by_row = start.view(np.int64).reshape(height, width + 1)
+    known = masks.reshape(height, width, -1) if masks.size else None
+    arrays = by_row, entries.view(channel_type(channels)), levels.view(level_type(steps)), known
+    return EventQueue(layer.outgoing, steps, *arrays)
 
 
-def block_bytes(layer: Layer, steps: int, bands: int) -> int:
-    """Bytes of a `QueueMemory`."""
-    return sum(map(_whole_lines, _part_bytes(layer, steps, bands)))
+def first_entries(layer: Layer, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the entries of all bands begin in such a queue, whose first rows are `rows`."""
+    channels, _, width = layer.outgoing
+    lines = -(-rows * (width * channels) // CACHE_LINE)
+    return lines * CACHE_LINE + np.arange(len(rows)) * _GAP
 
 
-def _part_bytes(layer: Layer, steps: int, bands: int) -> list[int]:
+def block_bytes(layer: Layer, steps: int) -> int:
+    """Bytes of an `event_room`."""
+    return sum(map(_whole_lines, _part_bytes(layer, steps)))
+
+
+def _part_bytes(layer: Layer, steps: int) -> list[int]:
     """Bytes of start, channels, levels and masks."""
     channels, height, width = layer.outgoing
     channel, level = np.dtype(channel_type(channels)), np.dtype(level_type(steps))
-    entries = _whole_lines(channels * height * width) + bands * _GAP
+    entries = _whole_lines(channels * height * width) + height * _GAP
     of_masks = height * width * mask_bytes(channels) if host_compresses() else 0
     return [8 * height * (width + 1), channel.itemsize * entries, level.itemsize * entries, of_masks]
-
-
-def has_memory(layer: Layer, steps: int) -> bool:
-    """Whether the events of a layer, at most, are few enough for a `QueueMemory`."""
-    return layer.neurons is not None and block_bytes(layer, steps, 1) <= MOST_BYTES
 
 
 def _whole_lines(size: int) -> int:
@@ -111,14 +83,14 @@ def _whole_lines(size: int) -> int:
 
 
 def memory_places(
-    layers: Sequence[Layer], last_use: Mapping[str, int], steps: int, without: Collection[str]
+    layers: Sequence[Layer], last_use: Mapping[str, int], without: Collection[str], steps: int
 ) -> tuple[dict[str, slice], int]:
     """Where in a block of memory the events of layers go, by name, and the bytes of the block.
 
     No room get readouts, those named in `without`, those that are too large, and all of them where the block would be.
     """
-    given = {layer.name for layer in layers if has_memory(layer, steps)}.difference(without)
-    sizes = [block_bytes(layer, steps, layer.outgoing[1]) if layer.name in given else 0 for layer in layers]
+    sizes = [0 if layer.neurons is None or layer.name in without else block_bytes(layer, steps) for layer in layers]
+    sizes = [size if size <= MOST_BYTES else 0 for size in sizes]
     lasts = [last_use.get(layer.name, index) for index, layer in enumerate(layers)]
     places, total = places_in_block(sizes, lasts)
     if total > MOST_SHARED_BYTES:

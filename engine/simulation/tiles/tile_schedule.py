@@ -43,10 +43,10 @@ class TileSchedule:
         layers, pictures = self.program.layers, self.program.inputs
         self._done = dict.fromkeys([*pictures, *(layer.name for layer in layers)], 0)
         self._counted = {layer.name: (0,) * len(layer.parts) for layer in layers}
-        self._readers: dict[str, list[Layer]] = defaultdict(list)
-        for layer in layers:
-            for name in {source.name for source in layer.sources}:
-                self._readers[name].append(layer)
+        self._readers: dict[str, list[tuple[Layer, Layer]]] = defaultdict(list)
+        for reader, part in ((layer, part) for layer in layers for part in layer.parts):
+            for source in part.sources:
+                self._readers[source.name].append((reader, part))
         while any(self._done[layer.name] < layer.outgoing[1] for layer in layers):
             self._done.update({name: min(self._done[name] + self.tile, self.height) for name in pictures})
             for layer in layers:
@@ -80,10 +80,8 @@ class TileSchedule:
     def _unread(self, name: str) -> int:
         """Row before which none of its readers will read the node `name` again."""
         lowest = []
-        for layer in self._readers[name]:
+        for layer, part in self._readers[name]:
             done, height = self._done[layer.name], layer.outgoing[1]
-            for part in layer.parts:
-                if any(source.name == name for source in part.sources):
-                    window = part.input_rows(done, height) if done < height else NOTHING_READ
-                    lowest.append(part.incoming[1] if window == NOTHING_READ else window[0])
+            window = part.input_rows(done, height) if done < height else NOTHING_READ
+            lowest.append(part.incoming[1] if window == NOTHING_READ else window[0])
         return min(lowest)

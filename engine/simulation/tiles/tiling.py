@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...binding import Layer
-from ...binding.bounds import is_watched
+from ...binding.bounds import watched
 from ...binding.layer import NOTHING_READ, RowRange, Source
 from ...events import EventQueue, joined_rows, silent_queue, step_groups
 from ...float32 import largest_size
@@ -34,11 +34,11 @@ class TiledRun(Run):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._by_pixel = self.picture.transpose(1, 2, 0)
-        layers, largest = self.program.layers, largest_size(self.picture)
-        self._watched = {layer.name for layer in layers if is_watched(layer, self.steps, largest)}
+        self._watched = watched(self.program, self.steps, largest_size(self.picture))
         self._sizes = list(step_groups(self.steps))
-        self.buffers = {layer.name: RowBuffer() for layer in layers}
-        self.outputs = {layer.name: np.empty(layer.outgoing, np.float32) for layer in layers if not layer.neurons}
+        self.buffers = {layer.name: RowBuffer() for layer in self.program.layers}
+        readouts = [layer for layer in self.program.layers if layer.neurons is None]
+        self.outputs = {layer.name: np.empty(layer.outgoing, np.float32) for layer in readouts}
 
     def run(self) -> Result:
         """All layers of all tiles."""
@@ -47,12 +47,15 @@ class TiledRun(Run):
         return self.result(self.outputs, {})
 
     def _run_step(self, step: TileStep) -> None:
-        layer = step.layer.rows_of(step.rows, step.counted)
-        rows = slice(*step.rows)
+        layer, rows = step.layer.rows_of(step.rows, step.counted), slice(*step.rows)
         keeps = len(self._sizes) > 1 or self.recorder.wants("membrane") or layer.name in self._watched
         state = LayerState(layer, keeps)
         state.begin()
-        queues = self._run_groups(step, state, rows)
+        pictures = [self._by_pixel[slice(*each.window.inputs)] for each in layer.parts if each.window is not None]
+        for part, picture in zip(layer.parts, pictures, strict=True):
+            if part.analog:
+                self.counts.add_input(part, picture, step.rows[0])
+        queues = [self._run_group(step, state, pictures, group) for group in range(len(self._sizes))]
         if state.membrane is not None:
             self.recorder.add_membrane(layer, state.membrane, rows)
         if layer.neurons is None:
@@ -61,38 +64,27 @@ class TiledRun(Run):
             if name in self.buffers:
                 self.buffers[name].drop(end)
         if layer.name in self.program.last_use:
-            self.buffers[layer.name].append(step.rows, queues)
+            self.buffers[layer.name].append(step.rows, [queue for queue in queues if queue is not None])
 
-    def _run_groups(self, step: TileStep, state: LayerState, rows: slice) -> list[EventQueue]:
-        """All groups of steps; returns the events of each of them, none for the readout."""
-        layer = state.layer
-        pictures = [self._by_pixel[slice(*each.window.inputs)] for each in layer.parts if each.window is not None]
-        for part, picture in zip(layer.parts, pictures, strict=True):
-            if part.analog:
-                self.counts.add_input(part, picture, step.rows[0])
-        queues: list[EventQueue] = []
-        first = 0
-        for group, size in enumerate(self._sizes):
-            steps = slice(first, first + size)
-            keeps = self.recorder.wants("readout") and layer.neurons is None
-            inputs = [
-                Inputs(part, [(source, self._queue(source, part, window, group)) for source in part.spiking], picture)
-                for part, window, picture in zip(layer.parts, step.windows, pictures, strict=True)
-            ]
-            run = LayerRun(state, inputs, size, keeps, lasting=True)
-            queue = run.run(self.workers, self.threads)
-            if layer.name in self._watched:
-                state.watch()
-            self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
-            self.kernels[layer.name].update(run.kernels)
-            if run.currents is not None:
-                self.recorder.add_readout(layer, run.currents, steps, rows)
-            if queue is not None and layer.levels is not None:
-                queues.append(queue)
-                if self.recorder.wants_queues:
-                    self.recorder.add_queue(layer.name, layer.levels, queue, steps, rows)
-            first += size
-        return queues
+    def _run_group(
+        self, step: TileStep, state: LayerState, pictures: list[NDArray[np.float32]], group: int
+    ) -> EventQueue | None:
+        """A group of steps; returns the events, or None without neurons."""
+        layer, size, rows = state.layer, self._sizes[group], slice(*step.rows)
+        steps = slice(state.done, state.done + size)
+        inputs = [
+            Inputs(part, [(source, self._queue(source, part, window, group)) for source in part.spiking], picture)
+            for part, window, picture in zip(layer.parts, step.windows, pictures, strict=True)
+        ]
+        run = LayerRun(state, inputs, size, readout=self.recorder.room_for_readout(layer.name, steps, rows))
+        queue = run.run(self.workers)
+        if layer.name in self._watched:
+            state.watch()
+        self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
+        self.kernels[layer.name].update(run.kernels)
+        if queue is not None and layer.levels is not None and self.recorder.wants_queues:
+            self.recorder.add_queue(layer.name, layer.levels, queue, steps, rows)
+        return queue
 
     def _queue(self, source: Source, part: Layer, window: RowRange, group: int) -> EventQueue:
         """What a source has emitted in a group of steps, of the rows that a part of a layer reads."""
@@ -101,37 +93,33 @@ class TiledRun(Run):
         return self.buffers[source.name].window(window, group)
 
 
-class _Piece(NamedTuple):
-    """The rows first ... last - 1 of a layer; one queue for each group of steps."""
-
-    first: int
-    last: int
-    queues: list[EventQueue]
-
-
 class RowBuffer:
-    """Events of one layer, by rows: appended at the end, dropped from the beginning."""
+    """Events of one layer, by rows: appended at the end, dropped from the beginning.
+
+    Of each piece, its rows and a queue for each group of steps.
+    """
 
     def __init__(self) -> None:
-        self._pieces: list[_Piece] = []
+        self._pieces: list[tuple[RowRange, list[EventQueue]]] = []
 
     def append(self, rows: RowRange, queues: list[EventQueue]) -> None:
         """Add the events of rows that follow those added before."""
-        self._pieces.append(_Piece(*rows, queues))
+        self._pieces.append((rows, queues))
 
     def drop(self, end: int) -> None:
         """Forget the rows before `end`, as far as whole pieces consist of them."""
-        self._pieces = [piece for piece in self._pieces if piece.last > end]
+        self._pieces = [(rows, queues) for rows, queues in self._pieces if rows[1] > end]
 
     def window(self, rows: RowRange, group: int) -> EventQueue:
         """Events of some rows in one group of steps; shares memory where they lie in one piece."""
         first, last = rows
-        parts = [
-            _cut(piece.queues[group], max(first - piece.first, 0), min(last, piece.last) - piece.first)
-            for piece in self._pieces
-            if piece.first < last and piece.last > first
-        ]
-        return joined_rows(parts)
+        return joined_rows(
+            [
+                _cut(queues[group], max(first - begin, 0), min(last, end) - begin)
+                for (begin, end), queues in self._pieces
+                if begin < last and end > first
+            ]
+        )
 
 
 def _cut(queue: EventQueue, first: int, last: int) -> EventQueue:
