@@ -22,6 +22,7 @@ from numba.core.registry import CPUDispatcher
 
 from ..kernel_cache import KernelCache
 from .held_back import signals_held_back
+from .lifetimes import lifetimes_put_off
 from .operators import operators_looked_up
 
 _FOLDER = Path(__file__).parent
@@ -108,7 +109,7 @@ def undisturbed() -> Iterator[None]:
     Numba makes so many objects that it would do so all the time. Under Numba's lock, for which a fork waits, so that no
     process is left without collections.
     """
-    with signals_held_back(), global_compiler_lock, operators_looked_up():
+    with signals_held_back(), global_compiler_lock, operators_looked_up(), lifetimes_put_off():
         collects = gc.isenabled()
         gc.disable()
         try:
