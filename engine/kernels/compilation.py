@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from numba.core import sigutils
-from numba.core.ccallback import CFunc
+from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 
@@ -33,6 +32,8 @@ INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 class Kernel(CPUDispatcher):
     """A function as Numba compiles it for the types of its arguments."""
+
+    pipeline = Compiler
 
     def compile(self, sig: Any) -> Any:
         """Compile for some types, or load what has been."""
@@ -52,7 +53,7 @@ def kernel(kind: type[Kernel], function: Callable[..., Any], **options: Any) -> 
     """A kernel of this kind, with Numba's options beside those of all kernels; kept nowhere."""
     common = {"nopython": True, "boundscheck": None, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     inner = {"no_cpython_wrapper": True} if issubclass(kind, InnerKernel) else {}
-    return kind(function, targetoptions=common | inner | options)
+    return kind(function, targetoptions=common | inner | options, pipeline_class=kind.pipeline)
 
 
 def kept(kernel: Any, variant: str, parts: str = "") -> Any:
@@ -89,17 +90,6 @@ def inlined(function: Callable[..., Any]) -> Any:
     It is compiled once for its types. Numba's `inline="always"` goes through the body again at each place, in Python.
     """
     return kernel(InnerKernel, function, forceinline=True, _nrt=False)
-
-
-def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
-    """A function with a C address that calls kernels of `compiled_bare`; compiled at once, for this signature."""
-    # Not by numba.cfunc, which would look for it on disk before the cache can be put in place.
-    options = {"error_model": "numpy", "_nrt": False}
-    callback: Any = CFunc(function, sigutils.normalize_signature(signature), {}, options)
-    callback._cache = _cache(function, "callback")
-    with undisturbed():
-        callback.compile()
-    return callback
 
 
 @contextlib.contextmanager
