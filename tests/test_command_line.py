@@ -356,12 +356,14 @@ def test_models(run, monkeypatch):
     assert row == ["small", "denoise", "1", "306", "3", "half of everything", "package"]
 
 
-def test_shipped_models_are_listed(run):
+def test_shipped_models_load_and_are_listed(run):
     from spikeunet.engine.models import list_models
 
     if not list_models():
         pytest.skip("no model is shipped in this checkout")
-    assert [line.split("\t")[0] for line in run("models").splitlines()[1:]] == list(list_models())
+    rows = [line.split("\t") for line in run("models").splitlines()[1:]]
+    assert [row[0] for row in rows] == list(list_models())
+    assert all(row[1] != "-" for row in rows), "a model without metadata"
 
 
 @pytest.fixture

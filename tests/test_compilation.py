@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numba.core import event
 
-from spikeunet.engine.kernels import operators
+from spikeunet.engine.kernels import lifetimes, operators
 from spikeunet.engine.kernels.bound_call import PhaseKernel
 from spikeunet.engine.kernels.compilation import InnerKernel, Kernel, kernel
 
@@ -120,8 +120,41 @@ def test_operators_are_looked_up_once(monkeypatch):
     assert numba.types.Function.get_call_type is own
 
 
+def _counted(places):
+    for number in range(places.size):
+        yield places.size - 1 - number
+
+
+def _write_counted(_number, places):
+    total = 0
+    for number in _counted_kernel(places):
+        total += number
+        places[number] = total
+
+
+_counted_kernel = kernel(InnerKernel, _counted)
+
+
+def test_lifetimes_are_worked_out_at_the_end_and_for_generators(monkeypatch):
+    """Of which Numba would ask for them after every pass; a generator keeps what lives."""
+    worked_out = []
+
+    def work_out(processor, emit_dels, extend_lifetimes):
+        worked_out.append((processor.func_ir.func_id.func_name, emit_dels))
+        own(processor, emit_dels, extend_lifetimes)
+
+    own = lifetimes._work_out
+    monkeypatch.setattr(lifetimes, "_work_out", work_out)
+    places = np.zeros(5, np.int64)
+    kernel(PhaseKernel, _write_counted)(0, places)
+    assert places.tolist() == [10, 10, 9, 7, 4]
+    assert {emits for name, emits in worked_out if name == "_write_counted"} == {True}
+    assert {emits for name, emits in worked_out if name == "_counted"} == {False, True}
+    assert numba.core.postproc.PostProcessor.run is own
+
+
 def test_what_does_not_compile_leaves_numba_as_it_was():
-    own = numba.types.Function.get_call_type
-    with pytest.raises(numba.TypingError, match="No implementation of function"):
-        kernel(PhaseKernel, _write, _nrt=False).compile((numba.types.unicode_type, numba.int64[::1]))
-    assert numba.types.Function.get_call_type is own
+    own = numba.types.Function.get_call_type, numba.core.postproc.PostProcessor.run
+    with pytest.raises(numba.TypingError, match="Unknown attribute 'unknown'"):
+        kernel(InnerKernel, lambda number: number.unknown).compile((numba.int64,))
+    assert (numba.types.Function.get_call_type, numba.core.postproc.PostProcessor.run) == own

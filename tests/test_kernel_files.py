@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numba import config, types
+from numba import config
 
 from spikeunet.engine.kernel_cache import folders, numba_cache, outdated
-from spikeunet.engine.kernels.compilation import compiled, compiled_callback
+from spikeunet.engine.kernels.bound_call import compiled_phase
+from spikeunet.engine.kernels.compilation import compiled
 
 CACHES = (
     folders._readable,
@@ -64,12 +65,18 @@ def test_a_kernel_is_kept_for_each_signature(folder):
     assert hits_and_misses(1, 1.5, 2j) == (2, 1)
 
 
-def test_a_callback_is_kept(folder):
-    for _ in range(2):
-        callback = compiled_callback(double, types.intp(types.intp))
-        assert callback.ctypes(21) == 42
+def write_double(number, places):
+    places[number] = 2 * number
+
+
+def test_a_phase_is_kept_with_the_way_to_call_it_by_address(folder):
+    for hits in (0, 1):
         forget()
-    assert callback.cache_hits == 1
+        places, phase = np.zeros(3, np.int64), compiled_phase(write_double)
+        phase(2, places)
+        assert places.tolist() == [0, 0, 4]
+        assert sum(phase.stats.cache_hits.values()) == hits
+    assert len([file for file in files(folder) if "write_double" in file.name]) == 1
 
 
 @pytest.mark.parametrize(

@@ -333,11 +333,6 @@ def test_unknown_names_are_refused_with_the_known_ones():
         load_model(3)
 
 
-def test_shipped_models_load():
-    for name in list_models():
-        assert load_model(name).metadata
-
-
 def test_a_shipped_model_is_found_by_name(saved, monkeypatch):
     from spikeunet.engine import models
 

@@ -2,13 +2,16 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 
 import llvmlite.binding as llvm
 import pytest
+from numba import config
 
-from spikeunet.engine.errors import SpikeunetError
+from spikeunet.engine.errors import SettingError
+from spikeunet.engine.kernels import processor
 from spikeunet.engine.numba_settings import check_settings
 
 COMMAND = [sys.executable, "-m", "spikeunet.engine.command_line", "--version"]
@@ -20,19 +23,15 @@ def run(command, preexec_fn=None, **changes):
     return subprocess.run(command, env=environment, preexec_fn=preexec_fn, capture_output=True, text=True, check=False)
 
 
-REFUSED = [
+UNFOLLOWED = [
     ("NUMBA_DISABLE_JIT", "1", "cannot be interpreted; unset it"),
-    ("NUMBA_OPT", "0", "set 1, 2, 3 or max, or unset it"),
     ("NUMBA_OPT", "fast", "cannot be read by Numba; correct or unset it"),
     ("NUMBA_NUM_THREADS", "0", "Number of threads specified must be > 0; correct or unset"),
-    ("NUMBA_BOUNDSCHECK", "yes", "cannot be read by Numba; correct or unset it"),
-    ("NUMBA_CPU_NAME", "pentium-9", "'pentium-9' is not a recognized processor for this target; correct or unset it"),
-    ("NUMBA_CPU_FEATURES", "+quantum", "'+quantum' is not a recognized feature for this target; correct or unset it"),
-    ("NUMBA_CPU_FEATURES", "avx2", "'avx2' has no sign; write +NAME or -NAME"),
 ]
+"""What is found out by what Numba is given, once Numba is there, and when it does not load."""
 
 
-@pytest.mark.parametrize(("name", "value", "remedy"), REFUSED, ids=[f"{name}={value}" for name, value, _ in REFUSED])
+@pytest.mark.parametrize(("name", "value", "remedy"), UNFOLLOWED, ids=[name for name, _, _ in UNFOLLOWED])
 def test_a_setting_that_cannot_be_followed_is_refused_in_one_line(name, value, remedy):
     done = run(COMMAND, **{name: value})
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
@@ -41,23 +40,33 @@ def test_a_setting_that_cannot_be_followed_is_refused_in_one_line(name, value, r
     assert remedy in done.stderr
 
 
-@pytest.mark.skipif(MISSING is None, reason="this processor has all that LLVM knows")
-def test_an_instruction_that_the_processor_lacks_is_refused():
-    done = run(COMMAND, NUMBA_CPU_FEATURES=f"+{MISSING}")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert f"this processor has no {MISSING}; leave it out, or unset it" in done.stderr
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("OPT", 0, "set 1, 2, 3 or max, or unset it"),
+        ("CPU_NAME", "pentium-9", "'pentium-9' is not a recognized processor for this target; correct or unset it"),
+        ("CPU_FEATURES", "+quantum", "'+quantum' is not a recognized feature for this target; correct or unset it"),
+        ("CPU_FEATURES", "avx2", "'avx2' has no sign; write +NAME or -NAME"),
+        pytest.param(
+            "CPU_FEATURES",
+            f"+{MISSING}",
+            f"this processor has no {MISSING}; leave it out, or unset it",
+            marks=pytest.mark.skipif(MISSING is None, reason="this processor has all that LLVM knows"),
+        ),
+        ("DISABLE_JIT", 1, "kernels are written in processor instructions"),
+    ],
+)
+def test_what_numba_was_told_is_looked_at(name, value, remedy, monkeypatch):
+    """By the environment, by its file of settings, or in Python."""
+    monkeypatch.setattr(config, name, value)
+    with pytest.raises(SettingError, match=f"NUMBA_{name}.*{re.escape(remedy)}"):
+        check_settings()
 
 
 def test_in_python_it_is_an_import_error():
     program = "try:\n    import spikeunet.engine\nexcept ImportError as error:\n    print(type(error).__name__, error)"
     done = run([sys.executable, "-c", program], NUMBA_DISABLE_JIT="1")
     assert done.stdout.startswith("SettingError NUMBA_DISABLE_JIT is set")
-
-
-def test_a_setting_made_in_python_counts_too(monkeypatch):
-    monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
-    with pytest.raises(SpikeunetError, match="NUMBA_DISABLE_JIT is set, but"):
-        check_settings()
 
 
 def test_a_broken_file_of_settings_is_refused_in_one_line(tmp_path):
@@ -68,21 +77,22 @@ def test_a_broken_file_of_settings_is_refused_in_one_line(tmp_path):
     assert "correct or unset .numba_config.yaml" in done.stderr
 
 
-LANES = (
-    "from spikeunet.engine.kernels.processor import host_features, host_lanes\nprint(host_lanes(), *host_features())"
-)
-
-
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the processors named here are x86-64")
 @pytest.mark.parametrize(
-    "settings",
-    [{"NUMBA_CPU_NAME": "generic"}, {"NUMBA_CPU_FEATURES": ""}, {"NUMBA_ENABLE_AVX": "0"}],
-    ids=["generic", "no features", "no AVX"],
+    ("name", "value"), [("CPU_NAME", "generic"), ("CPU_FEATURES", ""), ("ENABLE_AVX", "0")], ids=lambda text: text
 )
-def test_kernels_are_for_the_processor_that_numba_compiles_for(settings):
-    lanes, *features = run([sys.executable, "-c", LANES], **settings).stdout.split()
-    assert lanes == "4"
-    assert not [feature for feature in features if feature.startswith("avx")]
+def test_kernels_are_for_the_processor_that_numba_compiles_for(name, value, monkeypatch):
+    with monkeypatch.context() as told:
+        told.setenv(f"NUMBA_{name}", value)
+        config.reload_config()
+        try:
+            features = processor.host_features.__wrapped__()
+            told.setattr(processor, "host_features", lambda: features)
+            assert processor.host_lanes.__wrapped__() == 4
+            assert not [feature for feature in features if feature.startswith("avx")]
+        finally:
+            told.undo()
+            config.reload_config()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits are of POSIX systems")

@@ -69,7 +69,7 @@ def test_every_command_is_in_the_table_of_commands(name):
     assert re.search(rf"^\| [^|]*`{name}`", page, re.MULTILINE)
 
 
-NAMES = ["info", "quantize", "models", "doctor", "report", "resample"]
+NAMES = ["info", "quantize", "doctor", "report", "resample"]
 
 
 def commands(model, tmp_path):
@@ -78,11 +78,28 @@ def commands(model, tmp_path):
     return {
         "info": ["info", model, "--shape", "32x32"],
         "quantize": ["quantize", model, "-o", tmp_path / "small.npz"],
-        "models": ["models"],
         "doctor": ["doctor"],
         "report": ["report", model, picture, "-o", tmp_path / "page"],
         "resample": ["resample", picture, "--scale", "2", "-o", tmp_path / "large.png"],
     }
+
+
+@pytest.fixture
+def one_model(monkeypatch):
+    """As if this one were all that is shipped: tests/test_command_line.py lists those that are."""
+    from spikeunet.engine import models
+
+    monkeypatch.setattr(models, "model_origins", lambda: {"small": "package"})
+    monkeypatch.setattr(models, "load_model", lambda _: small_denoiser(description="half of everything"))
+
+
+@pytest.mark.usefixtures("one_model")
+def test_the_list_of_models_in_json_and_in_silence(capsys):
+    assert run("models", "--json") == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["name"], listed["description"]) == ("small", "half of everything")
+    assert run("models", "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from own_layers import EXAMPLE, BlurPool2d, Gate, LocallyConnected2d, Surround, Trace, locally_connected, network_of
-from test_plug_ins import install, run
+from test_plug_ins import install, told_without
 
 from spikeunet.converters import convert, quantize_weights
 from spikeunet.engine import (
@@ -45,6 +45,7 @@ from spikeunet.engine import (
     save_model,
     simulate,
 )
+from spikeunet.engine.command_line import main
 from spikeunet.engine.errors import ModelFileError
 from spikeunet.engine.layers import registry
 from spikeunet.engine.learning.finetune import Settings, Trainer
@@ -681,24 +682,24 @@ def halved(tmp_path, monkeypatch):
     sys.modules.pop("halved_layer", None)
 
 
-def test_a_layer_of_an_installed_package(halved):
-    path, folder = halved
+def test_a_layer_of_an_installed_package(halved, capsys):
+    """In a process of its own, the command finds neurons by the same entry points: tests/test_plug_ins.py."""
+    path, _ = halved
+    with pytest.raises(SystemExit) as stop:
+        main(["info", str(path)])
+    told = capsys.readouterr()
+    assert stop.value.code == 0, told.err
+    assert "Halved" in told.out or "my-lab.halved" in told.out
     network = load_model(path)
     assert type(network["own"]).__name__ == "Halved"
     assert simulate(network, picture_of((2, 3, 4)), 2).steps == 2
-    done = run(["info", str(path)], folder)
-    assert done.returncode == 0, done.stderr
-    assert "Halved" in done.stdout or "my-lab.halved" in done.stdout
 
 
-def test_without_the_package_one_line_says_what_is_missing(halved, tmp_path):
-    path, _ = halved
-    (tmp_path / "empty").mkdir()
-    done = run(["info", str(path)], tmp_path / "empty")
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert "unknown node 'my-lab.halved'" in done.stderr
-    assert "registered before loading, or by an entry point (docs/layers.md)" in done.stderr
+def test_without_the_package_one_line_says_what_is_missing(halved, monkeypatch, capsys):
+    path, folder = halved
+    told = told_without(folder, path, monkeypatch, capsys)
+    assert "unknown node 'my-lab.halved'" in told
+    assert "registered before loading, or by an entry point (docs/layers.md)" in told
 
 
 # --- Helpers and the example -----------------------------------------------------------------------------------------

@@ -417,32 +417,31 @@ def test_the_place_of_what_cannot_be_compiled(step):
         register_neuron(made(step=static(step)))
 
 
-@pytest.mark.parametrize("step", [calls_a_method, imports])
-def test_put_off_compilation_fails_in_the_simulation(step):
-    model = register_neuron("tests/late", compile_now=False)(made(step=static(step)))
+def test_put_off_compilation_fails_in_the_simulation():
+    model = register_neuron("tests/late", compile_now=False)(made(step=static(calls_a_method)))
     with pytest.raises(NeuronError, match="tests/late: the step cannot be compiled"):
         alone(model(), [1], 1)
 
 
-@pytest.mark.parametrize(("level", "shown"), [("2", "2"), ("-1", "-1"), ("300", "300")])
-def test_a_level_out_of_range_in_a_run(level, shown):
-    """Only beyond the currents that registration tries."""
-    steps = {
-        "2": lambda current, v: (2 if current > 99 else 0, v),
-        "-1": lambda current, v: (-1 if current > 99 else 0, v),
-        "300": lambda current, v: (300 if current > 99 else 0, v),
-    }
-    model = register_neuron(f"tests/wild{level}")(made(step=static(steps[level])))
+def test_a_level_out_of_range_in_a_run():
+    """Only beyond the currents that registration tries; a threshold says which level, for one compilation."""
+
+    def wild(current, v, threshold):
+        return (int(threshold) if current > 99 else 0), v
+
+    model = register_neuron("tests/wild")(made(step=static(wild)))
     alone(model(), [1], 8)
-    for threads in (1, 2):
-        with pytest.raises(NeuronError, match=rf"the step returned level {shown}, and levels\(\) has 0 to 1"):
-            alone(model(), [1, 100, 3], 8, threads=threads)
-    # And where samples are run side by side.
-    first, last = np.array([[100], [1]], np.float32), np.ones((1, 2), np.float32)
-    nodes = [Linear("in", "input", first), Neurons("neurons", "in", model()), Linear("last", "neurons", last)]
-    nodes = [Input("input", 1, Events()), *nodes, Output("output", "last")]
-    with pytest.raises(NeuronError, match=rf"the step returned level {shown}, and levels\(\) has 0 to 1"):
-        simulate(Network(nodes), np.ones((8, 3, 1, 1, 1), np.uint8), time_axis=0)
+    for level in (2, -1, 300):
+        refused = pytest.raises(NeuronError, match=rf"the step returned level {level}, and levels\(\) has 0 to 1")
+        for threads in (1, 2):
+            with refused:
+                alone(model(level), [1, 100, 3], 8, threads=threads)
+        # And where samples are run side by side.
+        first, last = np.array([[100], [1]], np.float32), np.ones((1, 2), np.float32)
+        nodes = [Linear("in", "input", first), Neurons("neurons", "in", model(level)), Linear("last", "neurons", last)]
+        nodes = [Input("input", 1, Events()), *nodes, Output("output", "last")]
+        with refused:
+            simulate(Network(nodes), np.ones((8, 3, 1, 1, 1), np.uint8), time_axis=0)
 
 
 def test_unregistered_models_are_refused():

@@ -108,14 +108,20 @@ def test_the_command_line_finds_an_installed_neuron(model_file, tmp_path):
     assert (tmp_path / "packages" / "imported").exists()
 
 
-def test_without_the_package_the_command_line_says_what_is_missing(model_file, tmp_path):
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    found = run(["info", str(model_file)], empty)
-    assert found.returncode == 2
-    assert len(found.stderr.splitlines()) == 1
-    assert "unknown neuron model 'my-lab/halved'" in found.stderr
-    assert "entry point" in found.stderr
+def test_without_the_package_the_command_line_says_what_is_missing(model_file, tmp_path, monkeypatch, capsys):
+    told = told_without(tmp_path / "packages", model_file, monkeypatch, capsys)
+    assert "unknown neuron model 'my-lab/halved'" in told
+    assert "entry point" in told
+
+
+def told_without(folder, model, monkeypatch, capsys):
+    """The line that the command has for a model where a folder of packages is not there."""
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(folder)])
+    with pytest.raises(SystemExit) as stop:
+        main(["info", str(model)])
+    out, told = capsys.readouterr()
+    assert (stop.value.code, out, len(told.splitlines())) == (2, "", 1)
+    return told
 
 
 def test_load_model_finds_it_too(model_file):

@@ -2,12 +2,12 @@
 
 Kernels are compiled for the types of their arguments, and layers differ in those; so a kernel that goes from layer to
 layer cannot name the ones that it calls. It is given two addresses instead: of a block of words in memory, in which a
-kernel's own address and its arguments stand, and of a function that knows their types, reads them and calls the kernel.
+kernel's arguments stand, and of a function that knows their types, reads them and calls the kernel. That function is
+compiled with the kernel, and kept with it on disk.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +17,14 @@ from llvmlite import ir
 from numba import types
 from numba._dispatcher import compute_fingerprint
 from numba.core import cgutils
+from numba.core.compiler import Compiler
+from numba.core.compiler_machinery import register_pass
+from numba.core.lowering import Lower
+from numba.core.typed_passes import BaseNativeLowering, NativeLowering
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .compilation import InnerKernel, compiled_bare, compiled_callback, kept, kernel, undisturbed
+from .compilation import InnerKernel, compiled_bare, kept, kernel, undisturbed
 
 
 def bind(kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, NDArray[np.int64]]:
@@ -31,18 +35,15 @@ def bind(kernel: Any, arguments: tuple[Any, ...]) -> tuple[int, NDArray[np.int64
     """
     # What Numba's own calls tell types apart by, in a hundredth of the time that it takes to say which they are.
     key = kernel, compute_fingerprint(arguments)
-    known = _addresses.get(key)
-    if known is None:
+    address = _addresses.get(key)
+    if address is None:
         with undisturbed():
-            signature = tuple(map(numba.typeof, arguments))
-            caller = _caller(types.Tuple((types.int64, types.Tuple(signature))))
-            known = _addresses[key] = caller.address, _kernel_address(kernel, (types.int64, *signature))
-    function, address = known
-    return function, np.array([address, *words(arguments)], np.int64)
+            address = _addresses[key] = _way_in(kernel, (types.int64, *map(numba.typeof, arguments)))
+    return address, np.array(words(arguments), np.int64)
 
 
-_addresses: dict[tuple[Any, bytes], tuple[int, int]] = {}
-"""Of compiled code, which stays: of the function that calls a kernel with arguments of some types, and of the kernel.
+_addresses: dict[tuple[Any, bytes], int] = {}
+"""Of compiled code, which stays: of the function that calls a kernel with arguments of some types.
 
 Asked for once: llvmlite has a lock, which a forked process may find locked by a thread that it does not have.
 """
@@ -68,39 +69,57 @@ def _add_words(values: tuple[Any, ...], found: list[int]) -> None:
             found.append(0 if value is None else int(value))
 
 
-def _kernel_address(kernel: Any, signature: tuple[types.Type, ...]) -> int:
-    """Where a kernel begins that is compiled for these types."""
+def _way_in(kernel: Any, signature: tuple[types.Type, ...]) -> int:
+    """Where the function begins that calls a kernel, compiled for these types, with the arguments in a block."""
     compiled = kernel.overloads.get(signature)
     if compiled is None:
         kernel.compile(signature)
         compiled = kernel.overloads[signature]
-    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+    return int(compiled.library.get_pointer_to_function(_PREFIX + compiled.fndesc.llvm_func_name))
 
 
-@functools.cache
-def _caller(block: types.Type) -> Any:
-    return compiled_callback(_call_from_block, types.void(types.CPointer(block), types.int64))
+_PREFIX = "block."
+"""What the name of such a function begins with; that of the kernel follows."""
 
 
-def _call_from_block(block, number):
-    _call_kernel(block, number)
-
-
-@intrinsic
-def _call_kernel(typing_context, block, number):
-    """Call the kernel whose address and arguments stand in a block, with a number before them."""
-    arguments = (types.int64, *block.dtype.types[1].types)
-
-    def generate(context, builder, signature, values):
-        address, packed = cgutils.unpack_tuple(builder, builder.load(values[0]))
-        function_type = context.call_conv.get_function_type(types.none, arguments)
-        kernel = builder.inttoptr(address, function_type.as_pointer())
+class _LoweredWithWayIn(Lower):
+    def lower(self):
+        super().lower()
+        context, kernel = self.context, self.fndesc
+        module, convention = context.create_module("block"), context.call_conv
+        kernel_type = convention.get_function_type(kernel.restype, kernel.argtypes)
+        called = ir.Function(module, kernel_type, kernel.llvm_func_name)
+        word = ir.IntType(64)
+        function_type = ir.FunctionType(ir.VoidType(), [word.as_pointer(), word])
+        function = ir.Function(module, function_type, _PREFIX + kernel.llvm_func_name)
+        builder = ir.IRBuilder(function.append_basic_block())
+        block_type = ir.LiteralStructType([context.get_data_type(each) for each in kernel.argtypes[1:]])
+        block = builder.load(builder.bitcast(function.args[0], block_type.as_pointer()))
+        given = [function.args[1], *cgutils.unpack_tuple(builder, block)]
         # Kernels raise nothing: what becomes of the call need not be looked at.
-        given = [values[1], *cgutils.unpack_tuple(builder, packed)]
-        context.call_conv.call_function(builder, kernel, types.none, arguments, given)
-        return context.get_dummy_value()
+        convention.call_function(builder, called, kernel.restype, kernel.argtypes, given, attrs=("noinline",))
+        builder.ret_void()
+        self.library.add_ir_module(module)
 
-    return types.void(block, types.int64), generate
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _LoweringWithWayIn(BaseNativeLowering):
+    _name = "native_lowering_with_way_in"
+
+    @property
+    def lowering_class(self):
+        return _LoweredWithWayIn
+
+
+class _PhaseCompiler(Compiler):
+    """Numba's, which lowers a kernel together with its way in."""
+
+    def define_pipelines(self):
+        (pipeline,) = super().define_pipelines()
+        pipeline.passes = [
+            (_LoweringWithWayIn if each is NativeLowering else each, what) for each, what in pipeline.passes
+        ]
+        return [pipeline]
 
 
 @intrinsic
@@ -124,6 +143,8 @@ def _call_from_python(function, block, number):
 
 class PhaseKernel(InnerKernel):
     """A kernel that takes a number before its other arguments and returns nothing, to be called by address."""
+
+    pipeline = _PhaseCompiler
 
     def __call__(self, number: int, *arguments: Any) -> None:
         """Bind the kernel for this once."""

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from numba.core import sigutils
-from numba.core.ccallback import CFunc
+from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 
 from ..kernel_cache import KernelCache
 from .held_back import signals_held_back
+from .lifetimes import lifetimes_put_off
 from .operators import operators_looked_up
 
 _FOLDER = Path(__file__).parent
@@ -32,6 +32,8 @@ INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 class Kernel(CPUDispatcher):
     """A function as Numba compiles it for the types of its arguments."""
+
+    pipeline = Compiler
 
     def compile(self, sig: Any) -> Any:
         """Compile for some types, or load what has been."""
@@ -51,7 +53,7 @@ def kernel(kind: type[Kernel], function: Callable[..., Any], **options: Any) -> 
     """A kernel of this kind, with Numba's options beside those of all kernels; kept nowhere."""
     common = {"nopython": True, "boundscheck": None, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     inner = {"no_cpython_wrapper": True} if issubclass(kind, InnerKernel) else {}
-    return kind(function, targetoptions=common | inner | options)
+    return kind(function, targetoptions=common | inner | options, pipeline_class=kind.pipeline)
 
 
 def kept(kernel: Any, variant: str, parts: str = "") -> Any:
@@ -90,17 +92,6 @@ def inlined(function: Callable[..., Any]) -> Any:
     return kernel(InnerKernel, function, forceinline=True, _nrt=False)
 
 
-def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
-    """A function with a C address that calls kernels of `compiled_bare`; compiled at once, for this signature."""
-    # Not by numba.cfunc, which would look for it on disk before the cache can be put in place.
-    options = {"error_model": "numpy", "_nrt": False}
-    callback: Any = CFunc(function, sigutils.normalize_signature(signature), {}, options)
-    callback._cache = _cache(function, "callback")
-    with undisturbed():
-        callback.compile()
-    return callback
-
-
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """What compiling goes on in: signals wait for its end, and Python looks for no cycles meanwhile.
@@ -108,7 +99,7 @@ def undisturbed() -> Iterator[None]:
     Numba makes so many objects that it would do so all the time. Under Numba's lock, for which a fork waits, so that no
     process is left without collections.
     """
-    with signals_held_back(), global_compiler_lock, operators_looked_up():
+    with signals_held_back(), global_compiler_lock, operators_looked_up(), lifetimes_put_off():
         collects = gc.isenabled()
         gc.disable()
         try:

@@ -1,0 +1,37 @@
+"""Where variables of a function live, worked out by Numba once they matter, and not after each change to the function.
+
+Numba looks through all statements again after every one of its passes, ten times and more, for what only generators,
+loops in Python objects and the last pass ask for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from numba.core.postproc import PostProcessor, VariableLifetime
+from numba.core.transforms import canonicalize_cfg
+
+_work_out = PostProcessor.run
+
+
+@contextlib.contextmanager
+def lifetimes_put_off() -> Iterator[None]:
+    """What is compiled meanwhile has them worked out where asked for; to be held under Numba's lock."""
+    before = PostProcessor.run
+    PostProcessor.run = _run
+    try:
+        yield
+    finally:
+        PostProcessor.run = before
+
+
+def _run(processor: Any, emit_dels: bool = False, extend_lifetimes: bool = False) -> None:
+    function = processor.func_ir
+    if emit_dels or function.is_generator:
+        _work_out(processor, emit_dels, extend_lifetimes)
+        return
+    function.blocks = canonicalize_cfg(function.blocks)
+    function.variable_lifetime = VariableLifetime(function.blocks)
+    function.generator_info = None
