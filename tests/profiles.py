@@ -8,5 +8,5 @@ settings.register_profile("spikeunet", max_examples=10, deadline=None, print_blo
 settings.register_profile("explore", max_examples=300, deadline=None, print_blob=True)
 settings.load_profile("spikeunet")
 
-THOROUGH = settings(max_examples=80)
+THOROUGH = settings(max_examples=25)
 """For tests that are marked slow."""

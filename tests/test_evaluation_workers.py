@@ -176,18 +176,6 @@ def worker(start, scheduler):
     return begin
 
 
-def test_a_scheduler_s_worker_may_be_killed(start, scheduler, worker, expected):
-    workers = [worker(), worker()]
-    process = evaluate(start, "--scheduler", scheduler[1], "--timeout", PATIENCE)
-    wait_for(lambda: finished() >= 2, process)
-    workers[0].kill()
-    assert finished() < PICTURES
-    end(process)
-    assert measured("out") == expected
-    assert workers[1].poll() is None
-    assert scheduler[0].poll() is None
-
-
 def test_all_workers_may_be_killed_if_another_comes(start, scheduler, worker, expected):
     first = worker()
     process = evaluate(start, "--scheduler", scheduler[1], "--timeout", PATIENCE)

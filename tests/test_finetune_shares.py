@@ -118,8 +118,7 @@ def test_shares_find_what_the_whole_batch_does_but_for_rounding(method):
     assert reports[0].penalty == pytest.approx(reports[1].penalty, rel=1e-6)
 
 
-@pytest.mark.parametrize("method", ["flow", "bptt"])
-@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize(("processes", "method"), [(2, "flow"), pytest.param(3, "bptt", marks=pytest.mark.slow)])
 def test_processes_and_threads_find_the_same_numbers(method, processes):
     settings = dataclasses.replace(EVERYTHING, method=method)
     expected = trained(settings, threads=1)

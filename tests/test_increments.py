@@ -76,8 +76,10 @@ def check(stream, picture):
 # --- The same as a full run ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["chosen", "changes", "full"])
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("threads", "way"),
+    [(1, "changes"), *(pytest.param(3, way, marks=pytest.mark.slow) for way in ("chosen", "full"))],
+)
 def test_the_bits_and_counts_of_a_full_run(always, way, threads):
     always(way)
     stream = Stream(network(), threads=threads, exact_increments=True)
@@ -104,7 +106,8 @@ def test_random_weights_sizes_and_changes(seed, threads, size, way):
             check(stream, picture)
 
 
-@pytest.mark.parametrize("floats", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("floats", [False, True])
 def test_ladders_of_other_sizes_and_weights_in_float32(always, floats):
     """A byte does not hold a change of 255 quanta; two ladders have another quantum together; sums that are rounded."""
     always("changes")
