@@ -289,10 +289,10 @@ NOTHING = Mutation("nothing", "__init__.py", "", "", examples=5, first="queues")
 """No bug: a copy of the engine is not what is found fault with."""
 SOME = (
     "off by one in a concatenation",
-    "reset to zero",
+    "the positive side's quantum on the negative side",
     "swapped stride",
     "membrane forgotten from one group",
-    "one event too many for a byte",
+    "a carry lost where the bits",
     "memory of events is given away",
     "first threshold counted alone",
     "every part of a sum reads the rows",
