@@ -40,13 +40,13 @@ def job(tmp_path):
     """Arguments that denoise a small picture by a small model."""
     save_model(small_denoiser(), tmp_path / "model.npz")
     write_picture(tmp_path / "in.png", np.random.default_rng(0).integers(0, 256, (40, 56), dtype=np.uint8))
-    return ["denoise", tmp_path / "in.png", "--model", tmp_path / "model.npz", "-o", tmp_path / "out.png"]
+    return ["denoise", tmp_path / "in.png", "--model", tmp_path / "model.npz", "--steps", 1, "-o", tmp_path / "out.png"]
 
 
 @pytest.mark.slow
 def test_kernels_compiled_ahead_are_all_that_is_needed_and_may_be_read_only(job, tmp_path):
     cache = tmp_path / "kernels"
-    done = spikeunet("compile", "--model", tmp_path / "model.npz", SPIKEUNET_CACHE=cache)
+    done = spikeunet("compile", "--model", tmp_path / "model.npz", "--steps", 1, SPIKEUNET_CACHE=cache)
     assert (done.returncode, done.stderr) == (0, "")
     printed = dict(line.split(maxsplit=1) for line in done.stdout.replace("there already", "already").splitlines())
     kernels = sorted(cache.rglob("*.kernel"))

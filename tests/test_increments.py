@@ -144,7 +144,7 @@ class Drawer(random_graphs.Drawer):
 
 
 @pytest.mark.slow
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(st.integers(0, 1 << 16), st.sampled_from(["changes", "chosen"]))
 def test_random_graphs(seed, way):
     """Of random_graphs.py, the first that is taken: any geometry, any ladder."""
