@@ -288,7 +288,6 @@ MUTATIONS = [
 NOTHING = Mutation("nothing", "__init__.py", "", "", examples=5, first="queues")
 """No bug: a copy of the engine is not what is found fault with."""
 SOME = (
-    "off by one in a concatenation",
     "the positive side's quantum on the negative side",
     "swapped stride",
     "membrane forgotten from one group",
@@ -298,7 +297,7 @@ SOME = (
     "every part of a sum reads the rows",
     "a delay that is none",
 )
-"""Of each kind one: of layers, neurons and joins, of the kernels, of memory, of counts, of tiles and of time."""
+"""Of each kind one: of neurons and layers, of the kernels, of memory, of counts, of tiles and of time."""
 
 
 def plant(mutation: Mutation, folder: Path) -> None:

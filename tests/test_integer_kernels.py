@@ -9,9 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from band_by_band import band_by_band
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from profiles import THOROUGH
 
 from spikeunet.engine import (
     AvgPool2d,
@@ -324,7 +323,7 @@ def test_long_runs_of_active_pixels():
 
 
 @pytest.mark.slow
-@THOROUGH
+@settings(max_examples=25)
 @given(
     case=strategies.cases(strategies.ladder_models(), every_kernel=True, delays=False),
     kind=st.sampled_from([*KINDS, QUADS]),
