@@ -7,6 +7,3 @@ from hypothesis import settings
 settings.register_profile("spikeunet", max_examples=10, deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("explore", max_examples=300, deadline=None, print_blob=True)
 settings.load_profile("spikeunet")
-
-THOROUGH = settings(max_examples=80)
-"""For tests that are marked slow."""

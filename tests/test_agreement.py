@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
 
 from spikeunet.engine import IntegrateAndFire, MultiThreshold, Neurons, simulate
-from spikeunet.engine.testing import strategies
 
 pytest.importorskip("torch", reason="PyTorch is not installed (extra train)")
 
@@ -26,8 +23,6 @@ PICTURES = [counters.Dyadic(seed).picture(*counters.SHAPE) for seed in (1, 2, 3)
 STRICT = counters.networks(counters.binary(strict=True))
 REACHED = counters.networks(counters.binary(strict=False))
 LADDERS = counters.networks(lambda: MultiThreshold((2.0, 1.0, 0.5, 0.25)))
-RANDOM = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-WEIGHTED = ("conv2d", "conv_transpose2d", "linear")
 
 
 @pytest.fixture
@@ -108,23 +103,6 @@ def test_neurobench_calls_graded_events_multiplications(neurobench):
     assert count.totals["ActivationSparsity"] == pytest.approx(totals["activation_sparsity"], rel=1e-12)
 
 
-@RANDOM
-@given(case=strategies.cases(models=st.just(IntegrateAndFire(1.0, strict=True)), kinds=WEIGHTED))
-def test_neurobench_on_random_networks(neurobench, case):
-    assume(case.network.neurons)
-    result = ran(case.network, case.picture, case.steps)
-    count = _twins.neurobench_counts(case.network, case.picture[None], case.steps)
-    assert_same_spikes(result, count)
-    expected = counters.expected_of_neurobench(result.operations, once=False)
-    for kind in ("ActivationSparsity", "Dense"):
-        assert count.totals[kind] == pytest.approx(expected[kind], rel=1e-12, abs=0)
-    # Which of the two an operation is depends there on the values that meet in a tensor, picture and spikes alike.
-    found, wanted = (
-        {kind: of[kind] for kind in ("Effective_ACs", "Effective_MACs")} for of in (count.totals, expected)
-    )
-    assert sum(found.values()) == sum(wanted.values())
-
-
 # --- sinabs ----------------------------------------------------------------------------------------------------------
 
 
@@ -145,16 +123,6 @@ def test_sinabs_takes_a_pool_with_neurons_for_one_without(sinabs):
     found = _twins.sinabs_sequential_counts(network, PICTURES[0], STEPS).by_node
     assert round(found["conv2"]) == 4 * expected["conv2"]
     assert round(found["classes"]) == expected["classes"]
-
-
-@RANDOM
-@given(case=strategies.cases(models=st.just(IntegrateAndFire(1.0)), kinds=WEIGHTED))
-def test_sinabs_on_random_networks(sinabs, case):
-    result = ran(case.network, case.picture, case.steps)
-    count = _twins.sinabs_counts(case.network, case.picture, case.steps)
-    assert_same_spikes(result, count)
-    expected = counters.synops_of(result.operations, counters.KNOWN_TO_SINABS)
-    assert {node: round(count.by_node[node]) for node in expected} == expected
 
 
 # --- SpikingJelly ----------------------------------------------------------------------------------------------------
@@ -178,18 +146,6 @@ def test_spikingjelly_counts_no_graded_event(spikingjelly):
     assert count.totals["synops"] == 0
     dense = {name: node.dense_macs for name, node in result.operations.synapses.items()}
     assert count.totals["macs"] == dense["conv1"] + STEPS * (dense["conv2"] + dense["classes"])
-
-
-@RANDOM
-@given(case=strategies.cases(models=st.just(IntegrateAndFire(1.0)), kinds=WEIGHTED))
-def test_spikingjelly_on_random_networks(spikingjelly, case):
-    result = ran(case.network, case.picture, case.steps)
-    # It takes weights that are all 0 or 1 for spikes, too.
-    assume(not any(np.isin(node.weight, (0, 1)).all() for node in case.network.nodes if hasattr(node, "weight")))
-    count = _twins.spikingjelly_counts(case.network, case.picture, case.steps)
-    assert_same_spikes(result, count)
-    expected = counters.synops_of(result.operations, counters.KNOWN_TO_SPIKINGJELLY)
-    assert {node: count.by_node[node] for node in expected} == expected
 
 
 # --- The twin, and the page ------------------------------------------------------------------------------------------

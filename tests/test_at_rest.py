@@ -156,9 +156,7 @@ def test_same_as_the_specification(data, model, cut):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "model", [Lapicque(r=8.0), Own(), CurrentBasedLeakyIntegrateAndFire(r=20.0), AlphaNeuron(), BurstNeuron(0.5)]
-)
+@pytest.mark.parametrize("model", [Own(), CurrentBasedLeakyIntegrateAndFire(r=20.0)])
 def test_models_with_more_variables(model):
     net = network(model, a_few().encoder)
     expected = reference.simulate(net, dense(a_few()), 9)

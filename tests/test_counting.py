@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from golden_network import GOLDEN_MODELS, golden_network, read_golden
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from spikeunet.engine import (
     AvgPool2d,
@@ -27,28 +26,11 @@ from spikeunet.engine.testing.comparison import assert_same_operations
 pytestmark = pytest.mark.timeout(900)  # whichever test comes first compiles the kernels, a minute or more
 
 
-# Quick tests have all kinds together (test_random_graphs.py); here each compiles kernels of its own.
-QUICK = ("conv2d", "conv_transpose2d", "scale")
-KINDS = [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in strategies.SYNAPSES]
-
-
-@pytest.mark.parametrize("kind", KINDS)
+# Ledgers of the other kinds are compared where their spikes are, in test_simulation.py, and those of all kinds together
+# in test_random_graphs.py.
 @settings(max_examples=5)
-@given(data=st.data())
-def test_counts_equal_brute_force(kind, data):
-    counts_equal_brute_force(kind, data)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", strategies.SYNAPSES)
-@settings(max_examples=20)
-@given(data=st.data())
-def test_counts_of_many_networks_equal_brute_force(kind, data):
-    counts_equal_brute_force(kind, data)
-
-
-def counts_equal_brute_force(kind, data):
-    case = data.draw(strategies.cases(kinds=(kind,)))
+@given(strategies.cases(kinds=("scale",)))
+def test_counts_equal_brute_force(case):
     found = simulate(case.network, case.picture, case.steps)
     expected = reference.simulate(case.network, case.picture, case.steps)
     assert_same_operations(found.operations, expected.operations)

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,8 @@ def command(line):
     except SystemExit as stop:
         assert not stop.code, f"{line}: status {stop.code}"
 
-for page, parts in json.load(sys.stdin):
+for folder, parts in json.load(sys.stdin):
+    os.chdir(folder)
     names = {"__name__": "__main__"}
     for where, kind, text in parts:
         print("#", where, flush=True)
@@ -121,12 +123,14 @@ def runnable(page):
 
 
 def run(pages, folder):
-    """Run pages one after the other in one process, in a folder that looks like a clone."""
-    (folder / "examples").symlink_to(REPOSITORY / "examples")
+    """Run pages one after the other in one process, each in a folder that looks like a clone."""
+    folders = [tempfile.mkdtemp(dir=folder) for _ in pages]
+    for each in folders:
+        Path(each, "examples").symlink_to(REPOSITORY / "examples")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "tests"), "MPLBACKEND": "agg"}
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", RUNNER],
-        input=json.dumps([(page, runnable(page)) for page in pages]),
+        input=json.dumps([(each, runnable(page)) for each, page in zip(folders, pages, strict=True)]),
         cwd=folder, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -155,18 +159,17 @@ def test_a_block_that_fails_is_found(tmp_path, monkeypatch):
     done = run(["page"], tmp_path)
     assert done.returncode == 1
     assert 'File "here:1", line 1' in done.stderr
-    (tmp_path / "examples").unlink()
     monkeypatch.setattr(sys.modules[__name__], "runnable", lambda _: [("here:1", "", "spikeunet info no-such-model")])
     assert "spikeunet info no-such-model: status 2" in run(["page"], tmp_path).stderr
 
 
-ALONE = [page for page in PAGES if page in {*WITH_COMMANDS, *GIVEN} - ELSEWHERE and runnable(page)]
-TOGETHER = [page for page in PAGES if page not in {*ALONE, *ELSEWHERE} and runnable(page)]
-"""Pages that write nothing and register nothing twice: one process for all of them."""
+RUN = [page for page in PAGES if page not in ELSEWHERE and runnable(page)]
+TOGETHER = [RUN[first::4] for first in range(4)]
+"""Pages that share a process, and with it what Python imports and what is compiled."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pages", [*([page] for page in ALONE), TOGETHER], ids=lambda pages: pages[0])
+@pytest.mark.parametrize("pages", TOGETHER, ids=lambda pages: pages[0])
 def test_what_a_page_says_runs(pages, tmp_path):
     if any("tutorials/convert" in page for page in pages):
         pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra evaluate)")

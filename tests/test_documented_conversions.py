@@ -125,8 +125,9 @@ def run(line):
     elif words[0] == "spikeunet":
         if "network.nir" in words and words[1] == "convert":
             nir_file()
+        fewer = ["--iterations", "20"] if words[1] == "finetune" else []
         with pytest.raises(SystemExit) as stop:
-            main(words[1:])
+            main([*words[1:], *fewer])
         assert stop.value.code == 0, line
     else:
         assert words[:2] == ["pip", "install"], line

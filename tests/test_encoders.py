@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, reject
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from test_time import EVERYTHING, assert_goes_on, frames, weight
 
@@ -77,6 +77,7 @@ def encoded(case, encoder):
 
 
 @pytest.mark.slow
+@settings(max_examples=5)
 @given(case=cases(), encoder=st.sampled_from(ENCODERS), cut=st.integers(1, 6))
 def test_encoded_input_equals_the_reference_bit_for_bit(case, encoder, cut):
     """In one run and in two parts."""

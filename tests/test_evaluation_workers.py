@@ -133,9 +133,15 @@ def children(process):
     return {each.pid: " ".join(each.cmdline()) for each in psutil.Process(process.pid).children(recursive=True)}
 
 
-def test_local_workers_find_the_same_and_one_may_be_killed(start, expected):
+def test_an_evaluation_that_is_killed_goes_on_with_workers_of_which_one_may_be_killed(start, expected):
+    process = evaluate(start)
+    wait_for(lambda: finished() >= 2, process)
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    before = finished()
+    assert 2 <= before < PICTURES
     process = evaluate(start, "--workers", 2)
-    wait_for(lambda: finished() >= 1, process)
+    wait_for(lambda: finished() > before, process)
     workers = [pid for pid, command in children(process).items() if "spawn_main" in command]
     assert len(workers) >= 2, children(process)
     os.kill(workers[0], signal.SIGKILL)
@@ -176,34 +182,14 @@ def worker(start, scheduler):
     return begin
 
 
-def test_a_scheduler_s_worker_may_be_killed(start, scheduler, worker, expected):
-    workers = [worker(), worker()]
-    process = evaluate(start, "--scheduler", scheduler[1], "--timeout", PATIENCE)
-    wait_for(lambda: finished() >= 2, process)
-    workers[0].kill()
-    assert finished() < PICTURES
-    end(process)
-    assert measured("out") == expected
-    assert workers[1].poll() is None
-    assert scheduler[0].poll() is None
-
-
-def test_all_workers_may_be_killed_if_another_comes(start, scheduler, worker, expected):
+def test_a_scheduler_and_all_its_workers_may_die_and_cost_no_finished_picture(start, scheduler, worker, expected):
     first = worker()
     process = evaluate(start, "--scheduler", scheduler[1], "--timeout", PATIENCE)
     wait_for(lambda: finished() >= 1, process)
     first.kill()
     done = finished()
-    assert done < PICTURES
     worker()
-    end(process)
-    assert measured("out") == expected
-
-
-def test_a_scheduler_that_dies_costs_no_finished_picture(start, scheduler, worker, expected):
-    worker()
-    process = evaluate(start, "--scheduler", scheduler[1], "--timeout", PATIENCE)
-    wait_for(lambda: finished() >= 2, process)
+    wait_for(lambda: finished() > done, process)
     scheduler[0].kill()
     errors = end(process, status=2)
     assert re.fullmatch(
@@ -220,16 +206,6 @@ def test_a_scheduler_that_dies_costs_no_finished_picture(start, scheduler, worke
     assert [row for row in rows if row["index"] in kept] == sorted(
         (row for line in before for row in json.loads(line)["rows"]), key=lambda row: (row["index"], row["steps"])
     )
-
-
-def test_an_evaluation_that_is_killed_goes_on(start, expected):
-    process = evaluate(start)
-    wait_for(lambda: finished() >= 2, process)
-    process.kill()
-    process.communicate(timeout=PATIENCE)
-    assert 2 <= finished() < PICTURES
-    end(evaluate(start, "--workers", 2))
-    assert measured("out") == expected
 
 
 def test_a_scheduler_without_workers(start, scheduler):

@@ -48,8 +48,9 @@ def test_products_that_take_silent_neurons_along_count_the_same():
     assert_same(simulate(net, events, record=RECORDS, kernels="integers"), simulate(net, events, record=RECORDS))
 
 
-@pytest.mark.parametrize("model", [HALF, PerfectIntegrateAndFire(threshold=0.5)])
-@pytest.mark.parametrize("cut", [1, 8])
+@pytest.mark.parametrize(
+    ("cut", "model"), [(8, HALF), pytest.param(1, PerfectIntegrateAndFire(threshold=0.5), marks=pytest.mark.slow)]
+)
 def test_runs_that_go_on(model, cut):
     """What is at rest is found in what another run has left, and what is not fires without an event."""
     events = a_few()

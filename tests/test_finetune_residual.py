@@ -252,7 +252,7 @@ def test_delays_are_refused():
 # --- What is run is what the engine runs ------------------------------------------------------------------------------
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(networks(most=3, shape=(2, 4, 4), dyadic=True), st.sampled_from((1, 2, 3, 8)))
 def test_both_methods_put_out_what_the_engine_does(case, steps):
     network, picture = case

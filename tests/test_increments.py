@@ -74,8 +74,10 @@ def check(stream, picture):
 # --- The same as a full run ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["chosen", "changes", "full"])
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("threads", "way"),
+    [(1, "changes"), *(pytest.param(3, way, marks=pytest.mark.slow) for way in ("chosen", "full"))],
+)
 def test_the_bits_and_counts_of_a_full_run(always, way, threads):
     always(way)
     stream = Stream(network(), threads=threads, exact_increments=True)
@@ -102,7 +104,8 @@ def test_random_weights_sizes_and_changes(seed, threads, size, way):
             check(stream, picture)
 
 
-@pytest.mark.parametrize("floats", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("floats", [False, True])
 def test_ladders_of_other_sizes_and_weights_in_float32(always, floats):
     """A byte does not hold a change of 255 quanta; two ladders have another quantum together; sums that are rounded."""
     always("changes")
@@ -139,7 +142,7 @@ class Drawer(random_graphs.Drawer):
 
 
 @pytest.mark.slow
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(st.integers(0, 1 << 16), st.sampled_from(["changes", "chosen"]))
 def test_random_graphs(seed, way):
     """Of random_graphs.py, the first that is taken: any geometry, any ladder."""

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from profiles import THOROUGH
 
 from spikeunet.engine import (
     AvgPool2d,
@@ -82,13 +81,6 @@ def test_silence(case):
 @given(ANY_NUMBERS)
 def test_time_major_equals_layer_major(case):
     checks.orders_agree(case)
-
-
-@pytest.mark.slow
-@THOROUGH
-@given(ANY_NUMBERS)
-def test_time_major_equals_layer_major_thoroughly(case):
-    assert_same(run(case, order="time", threads=2), run(case, order="layer"))
 
 
 @pytest.mark.parametrize("order", ["layer", "time"])

@@ -87,9 +87,9 @@ def assert_same_as_the_reference(network, steps, threads=1, kernels="auto"):
     assert expected.operations.totals["events"] > 0
 
 
-@pytest.mark.parametrize("kernels", ["auto", "events"])
 @pytest.mark.parametrize(
-    "steps", [1, 2, pytest.param(4, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)]
+    ("steps", "kernels"),
+    [(1, "auto"), (1, "events"), (2, "auto"), (2, "events"), pytest.param(8, "auto", marks=pytest.mark.slow)],
 )
 def test_same_as_the_reference(steps, kernels):
     for joins in JOINS.values():

@@ -320,7 +320,7 @@ def test_that_kernels_are_compiled_is_said_once(folder, caplog):
 
 @pytest.mark.slow
 def test_processes_that_start_at_once_keep_each_others_kernels(repository, tmp_path):
-    command = [sys.executable, str(repository / "tests" / "stress_kernel_cache.py"), "--tiny", "--processes", "3"]
+    command = [sys.executable, str(repository / "tests" / "stress_kernel_cache.py"), "--tiny", "--processes", "2"]
     done = subprocess.run(
         [*command, "--folder", str(tmp_path), "--rounds", "1"], capture_output=True, text=True, check=False
     )

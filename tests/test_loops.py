@@ -86,8 +86,16 @@ def test_the_order_of_a_network_without_loops_stays():
     assert (program.loops, [layer.name for layer in program.layers]) == ((), ["front", "beside", "output"])
 
 
-@pytest.mark.parametrize("steps", [1, 3, pytest.param(19, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("options", [{}, {"order": "time"}, {"threads": 2, "kernels": "events"}])
+@pytest.mark.parametrize(
+    ("steps", "options"),
+    [
+        (1, {}),
+        (1, {"order": "time"}),
+        (1, {"threads": 2, "kernels": "events"}),
+        (3, {"order": "time"}),
+        pytest.param(19, {"threads": 2, "kernels": "events"}, marks=pytest.mark.slow),
+    ],
+)
 def test_same_as_the_reference(steps, options):
     looped = network()
     found = simulate(looped, PICTURE, steps, record=RECORDS, **options)

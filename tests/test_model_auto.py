@@ -247,7 +247,7 @@ def gains(noisy, clean, model, sample_range=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sigma", [1, 2, 5, 25, 75, 100])
+@pytest.mark.parametrize("sigma", [1, 25, 100])
 def test_noise_of_any_level_is_no_reason_for_a_worse_picture(sigma):
     clean = data.camera()[64:320, 64:320] / 255
     gain, _ = gains(add_noise(clean, sigma, 0), clean, "auto", (0, 1))
@@ -259,8 +259,7 @@ def test_noise_of_any_level_is_no_reason_for_a_worse_picture(sigma):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("known", [True, False], ids=["known", "stabilised"])
-@pytest.mark.parametrize(("peak", "least"), [(5, 10), (20, 9), (100, 6), (500, 2)])
+@pytest.mark.parametrize(("peak", "least", "known"), [(5, 10, False), (20, 9, True), (500, 2, False)])
 def test_micrographs_that_use_a_part_of_16_bits(peak, least, known, monkeypatch):
     from spikeunet.engine.models import cards
 

@@ -222,7 +222,7 @@ def test_the_exporter_that_follows_the_network(tmp_path, opset):
     assert relative_error(imported.network, check_of(network, x), imported.endings) < 1e-5
 
 
-@pytest.mark.parametrize("name", [pytest.param("resnet", marks=pytest.mark.slow), "mobilenet", "unet"])
+@pytest.mark.parametrize("name", ["mobilenet", "unet"])
 def test_the_spiking_network_tends_to_the_analog_one(tmp_path, name):
     make, shape = NETWORKS[name]
     network, x = randomised(make()), torch.rand(3, *(min(size, 16) for size in shape))

@@ -11,7 +11,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from spikeunet.engine import (
     Add,
@@ -167,12 +167,6 @@ def test_counts_of_a_queue(queue):
 
 
 # --- Sums ------------------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=5)
-@given(strategies.cases())
-def test_a_batch_is_the_sum_of_its_pictures(case):
-    checks.batches_add(case)
 
 
 def test_sum_of_many():

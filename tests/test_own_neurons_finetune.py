@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -132,9 +133,19 @@ def slow_gradients(model, currents, gradient, surrogate):
     return into, total
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("kind", ["rectangle", "triangle"])
-@pytest.mark.parametrize("detached", [False, True], ids=["through the reset", "detached"])
+SLOW = (MODELS[1], MODELS[7], MODELS[8])
+"""Each compiles kernels of its own."""
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "detached"),
+    [
+        *itertools.product((each for each in MODELS if each not in SLOW), ["rectangle", "triangle"], [False, True]),
+        pytest.param(SLOW[0], "rectangle", True, marks=pytest.mark.slow),
+        pytest.param(SLOW[1], "triangle", False, marks=pytest.mark.slow),
+        pytest.param(SLOW[2], "rectangle", True, marks=pytest.mark.slow),
+    ],
+)
 def test_backward_through_time_by_the_definition(model, kind, detached):
     surrogate = Surrogate(kind, 0.7, detach_reset=detached)
     generator = np.random.default_rng(3)
@@ -192,7 +203,7 @@ def test_integrate_and_fire_written_anew_has_the_same_gradients(detached):
         np.testing.assert_allclose(others[name], expected, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [*MODELS[:7], pytest.param(MODELS[8], marks=pytest.mark.slow)])
 def test_both_forward_runs_are_the_engines(model):
     made, pictures = dyadic(model)
     expected = simulate(made, pictures.transpose(0, 3, 1, 2), 5)
@@ -241,15 +252,13 @@ def test_flow_of_a_model_that_does_not():
 # --- Training --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["flow", "bptt"])
 @pytest.mark.parametrize(
-    "model",
+    ("model", "method"),
     [
-        AdaptiveThreshold(),
-        BurstNeuron(0.25),
-        RefractoryLeakyIntegrateAndFire(0.5),
-        Plain(),
-        SignedMultiThreshold.rounding((1.0, 0.5, 0.25)),
+        (AdaptiveThreshold(), "flow"),
+        (AdaptiveThreshold(), "bptt"),
+        pytest.param(BurstNeuron(0.25), "flow", marks=pytest.mark.slow),
+        pytest.param(SignedMultiThreshold.rounding((1.0, 0.5, 0.25)), "bptt", marks=pytest.mark.slow),
     ],
 )
 def test_training_lowers_the_loss(method, model):

@@ -293,12 +293,6 @@ def test_wheel_installs(wheel, environment, tmp_path):
 
 
 @pytest.mark.slow
-def test_folder_installs(source, environment, tmp_path):
-    install(environment, tmp_path, source)
-    check_installation(environment, environment.parent, tmp_path)
-
-
-@pytest.mark.slow
 def test_folder_installs_editable(source, environment, tmp_path):
     install(environment, tmp_path, "--editable", source)
     check_installation(environment, source, tmp_path)

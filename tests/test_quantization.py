@@ -204,7 +204,7 @@ def spoiled(case):
 LADDERS = st.sampled_from((MultiThreshold.rounding(), MultiThreshold((2.0, 1.0, 0.5), 0.25), IntegrateAndFire(0.5)))
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(cases(models=LADDERS, most_layers=3), BITS)
 def test_simulation_equals_the_reference_bit_for_bit(case, bits):
     assume(rounded_layers(case.network))

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import THOROUGH
 
 from spikeunet.engine import (
     AvgPool2d,
@@ -48,13 +47,6 @@ def check(case, order="layer", threads=1):
 
 @given(strategies.cases(), ORDERS, THREADS)
 def test_random_networks(case, order, threads):
-    check(case, order, threads)
-
-
-@pytest.mark.slow
-@THOROUGH
-@given(strategies.cases(most_layers=6, every_kernel=True), ORDERS, THREADS)
-def test_many_random_networks(case, order, threads):
     check(case, order, threads)
 
 

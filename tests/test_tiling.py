@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from golden_network import GOLDEN_MODELS, golden_network, read_golden
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import THOROUGH
 from small_denoiser import small_denoiser
 
 from spikeunet.engine import (
@@ -98,13 +97,6 @@ def unet(depth=2, channels=4):
 
 @given(strategies.cases(delays=False), TILES, THREADS)
 def test_random_networks(case, tile, threads):
-    check(case, tile, threads)
-
-
-@pytest.mark.slow
-@THOROUGH
-@given(strategies.cases(most_layers=6, every_kernel=True, delays=False), TILES, THREADS)
-def test_many_random_networks(case, tile, threads):
     check(case, tile, threads)
 
 

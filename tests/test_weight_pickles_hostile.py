@@ -243,7 +243,7 @@ def test_pickles_that_want_memory_or_time_get_little(path, name, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", bombs(9))
+@pytest.mark.parametrize("name", ["nested keys", "laughs", "numbers that collide"])
 def test_pickles_that_want_memory_or_time_get_little_of_what_there_may_be(path, name):
     assert_takes_little(path, bombs(pickle_machine.MAXIMUM_STEPS)[name], 160 * pickle_machine.MAXIMUM_STEPS)
 
