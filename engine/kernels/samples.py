@@ -20,6 +20,9 @@ from .quad_tables import add_up_quads
 ROWS_AT_ONCE = HALF
 """Rows whose products are added up at the same time: as many have to lie in memory behind the first one."""
 
+_MOST_IN_BYTE = 255
+"""Rows whose events a byte of a channel can count."""
+
 
 @compiled_bare
 def take_array(values, first, samples, rows):
@@ -67,22 +70,26 @@ def take_events(begins, sites, pixels, samples, rows):
 
 
 @compiled_bare
-def count_rows(rows, samples, weights, of_channel, fired, met):
+def count_rows(rows, samples, weights, scratch, fired, met):
     """Count the events of each step; returns how many there are in all.
 
     rows : as in `take_array`
     weights : int64, (K, channels), numbers to add up, K times, for each event of a channel
-    of_channel : int32, (channels,), overwritten
+    scratch : uint8 and int32, (channels,), overwritten
     fired : int64, (steps,), to which the events are added
     met : int64, (K, steps), to which the sums are added
     """
-    total = np.int64(0)
+    (of_few, of_channel), total = scratch, np.int64(0)
     for step in range(fired.size):
         of_channel[:] = 0
-        for sample in range(samples):
-            row = rows[(1 + step) * samples + sample]
+        for first in range(0, samples, _MOST_IN_BYTE):
+            of_few[:] = 0
+            for sample in range(first, min(first + _MOST_IN_BYTE, samples)):
+                row = rows[(1 + step) * samples + sample]
+                for channel in range(of_few.size):
+                    of_few[channel] += row[channel]
             for channel in range(of_channel.size):
-                of_channel[channel] += np.int32(row[channel])
+                of_channel[channel] += np.int32(of_few[channel])
         events = np.int64(0)
         for channel in range(of_channel.size):
             events += of_channel[channel]

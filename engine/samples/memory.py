@@ -45,6 +45,7 @@ class SampleMemory:
         self.currents = np.empty(steps * samples * plan.widest, np.float32)
         self._row = np.empty(plan.widest, np.float32)
         self._numbers = np.empty(longest + 1, np.int32)
+        self._bytes = np.empty(longest, np.uint8)
         self.row_sums = np.empty(plan.widest, np.int32)
         self.tables = _no_tables if "vnni" in host_dots() else _table_scratch(steps * samples, longest // 4)
         self.states: dict[str, tuple[NDArray[np.float32], ...]] = {}
@@ -61,14 +62,14 @@ class SampleMemory:
         """For rows of so many outputs."""
         return (self._numbers, self.row_sums[:padded], vectors_at_once(padded)), self._row[:padded]
 
-    def of_channel(self, channels: int) -> NDArray[np.int32]:
-        """See `count_rows`."""
-        return self._numbers[:channels]
+    def of_channel(self, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Scratch memory of `count_rows`."""
+        return self._bytes[:channels], self._numbers[:channels]
 
     @lazy_property
     def nbytes(self) -> int:
         """Bytes of all of it."""
-        alone = self.currents.nbytes + self._row.nbytes + self._numbers.nbytes + self.row_sums.nbytes
+        alone = sum(array.nbytes for array in (self.currents, self._row, self._numbers, self._bytes, self.row_sums))
         alone += sum(array.nbytes for array in self.tables)
         of_states = sum(array.nbytes for arrays in self.states.values() for array in arrays)
         of_rows = sum(rows.nbytes for rows in self.rows.values())

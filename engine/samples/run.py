@@ -30,7 +30,7 @@ from .memory import SampleCounts, SampleMemory
 from .plan import SampleLayer, SamplePart, SamplePlan
 from .recording import SampleRecorder
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 3 << 19
 """Of a layer's currents over some steps, of all samples of a chunk: in more and smaller pieces, which a core's
 second-level cache would hold, Python's part of the work is larger than what the cache saves."""
 

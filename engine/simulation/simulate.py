@@ -183,6 +183,8 @@ def _side_by_side(
         return None
     check_counts(program, _check_steps(steps, given.steps))
     most = _most_threads(threads)
+    if most == 1:
+        return SampleRun(plan, given, kinds).run(None, 1)
     with WorkerThreads(most) as workers:
         return SampleRun(plan, given, kinds).run(workers, most)
 
