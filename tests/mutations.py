@@ -231,8 +231,8 @@ MUTATIONS = [
     Mutation(
         "the last part of a sum is lost",
         "simulation/bands/phases.py",
-        "for phases, found, padded in parts:",
-        "for phases, found, padded in parts[:-1]:",
+        "for each in self._summands:",
+        "for each in self._summands[:-1]:",
         kinds="conv2d",
     ),
     Mutation(
