@@ -217,6 +217,16 @@ def test_threads_and_chunks_change_nothing(threads, monkeypatch):
     check_equal(simulate(made, given, time_axis=0, record=RECORD, threads=threads), expected)
 
 
+@pytest.mark.parametrize("at_once", [1, 3, 4])
+def test_currents_of_some_steps_at_a_time_are_those_of_all(at_once, monkeypatch):
+    made, given = feed_forward(True), spikes(11, 0.5, steps=10)
+    expected = simulate(made, given, time_axis=0, record=RECORD, kernels=EVERY_KERNEL)
+    monkeypatch.setattr(sample_run, "_AT_ONCE_BYTES", at_once * 11 * 32 * 4)
+    found = simulate(made, given, time_axis=0, record=RECORD)
+    assert found.kernels["first"] == (PRODUCTS,)
+    check_equal(found, expected)
+
+
 def test_all_ways_to_give_spikes_are_the_same():
     made, given = feed_forward(False), spikes(3, 0.2)
     expected = simulate(made, given, time_axis=0, record=RECORD)

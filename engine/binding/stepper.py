@@ -65,6 +65,7 @@ class Stepper:
     def run_samples(
         self,
         currents: NDArray[np.float32],
+        forward: tuple[Any, ...] | None,
         back: tuple[NDArray[Any], NDArray[np.float32], tuple[Any, ...]],
         integers: tuple[NDArray[np.float32] | None, tuple[Any, ...] | None],
         rows: tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint8]],
@@ -76,7 +77,7 @@ class Stepper:
 
         Also at how many steps what came back was multiplied. Within `gradual`, which is the caller's part.
         """
-        arguments = (currents, back, *integers, rows, shape, states, (fresh, self.initial), self.parameters)
+        arguments = (currents, forward, back, *integers, rows, shape, states, (fresh, self.initial), self.parameters)
         found, finite, multiplied = _call(step_samples, self.registration, arguments)
         return self._checked(found, finite), int(multiplied)
 

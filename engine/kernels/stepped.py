@@ -207,10 +207,13 @@ def find_restless(states, channels, place, parameters, marks):
                 break
 
 
-def step_samples(currents, back, scale, products, rows, shape, states, place, parameters):
+def step_samples(currents, forward, back, scale, products, rows, shape, states, place, parameters):
     """Run a population of which all neurons are alike through some steps, for many samples side by side.
 
-    currents : float32, (steps * samples, padded channels); changed where something comes back
+    currents : float32, (steps * samples, padded channels), or for as many steps as are at once; changed
+    forward : None where the currents are there, or what `add_products` takes to compute them: products, rows, number of
+        the first one, factors; and for how many steps at once, so that they stay in a core's cache, 0 where they are
+        there
     back : of a connection of the population to itself that takes a step, weights, float32, (channels, padded), bias,
         (padded,), and scratch memory: of `walk_integers`, and that of `walk_rows`; no weights where there is none
     scale : None, or float32, (padded,), what weights that are int8 are multiplied with
@@ -234,11 +237,22 @@ def step_samples(currents, back, scale, products, rows, shape, states, place, pa
             store(states, neuron, initial)
     hears_itself = weights.shape[0] > 0
     walks = hears_itself
+    before, at_once = 0, steps
     for turn in range(steps * samples):
+        # Numba compiles only the branches that the types of `forward`, `scale` and `products` call for.
+        if forward is not None:
+            multiplied_with, sources, first_row, factors, some = forward
+            if some > 0 and turn % (some * samples) == 0:
+                before, at_once = turn // samples, min(some, steps - turn // samples)
+                there = currents[: at_once * samples]
+                add_products(multiplied_with, sources, first_row + turn, factors, False, there)
         # All steps of a sample while its state is at hand, or all samples of a step, which the next one hears.
-        step, sample = (turn // samples, turn % samples) if hears_itself else (turn % steps, turn // steps)
+        of_these = turn - before * samples
+        if hears_itself:
+            step, sample = of_these // samples, of_these % samples
+        else:
+            step, sample = of_these % at_once, of_these // at_once
         number = step * samples + sample
-        # Numba compiles only the branches that the types of `scale` and `products` call for.
         if products is not None:
             taken, share = products
             first, last = step * samples, (step + 1) * samples
@@ -247,7 +261,7 @@ def step_samples(currents, back, scale, products, rows, shape, states, place, pa
                 if not walks:
                     add_products(taken, (flat, words), first, (scale, bias), True, currents[first:last])
                     multiplied += 1
-        row, level = currents[number], rows[number + samples]
+        row, level = currents[number], rows[number + (1 + before) * samples]
         if walks:
             if scale is None:
                 walk_row(words[number], weights, bias, scratch[0], returned)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ from .recording import SampleRecorder
 _CHUNK_BYTES = 3 << 19
 """Of a layer's currents over some steps, of all samples of a chunk: in more and smaller pieces, which a core's
 second-level cache would hold, Python's part of the work is larger than what the cache saves."""
+
+_AT_ONCE_BYTES = 3 << 17
+"""Of currents that are computed in one go with the neurons that take them, which that cache does hold."""
 
 _FEWEST_STEPS, _MOST_STEPS = 8, 32
 """Of a layer at once: fewer where there are many samples."""
@@ -137,14 +141,32 @@ class SampleRun:
         for layer in self._plan.layers:
             name = layer.layer.name
             currents = memory.currents[: number * size * layer.padded].reshape(-1, layer.padded)
-            self._add_up(memory, layer, events, size, currents)
+            forward = self._forward(memory, layer, events, number, size)
+            if forward is None or not forward[-1]:
+                self._add_up(memory, layer, events, size, currents)
             if layer.stepper is None:
                 add_steps(currents, size, memory.readouts[name].reshape(-1, layer.padded))
                 self._recorder.add_readout(name, currents, samples, steps)
             else:
-                self._fire(memory, layer, currents, size, steps.start == 0)
+                self._fire(memory, layer, currents, forward, size, steps.start == 0)
                 events[name] = self._note(memory, counts, name, samples, steps)
         memory.keep_last(number, size)
+
+    def _forward(
+        self, memory: SampleMemory, layer: SampleLayer, events: dict[str, int], steps: int, samples: int
+    ) -> tuple[Any, ...] | None:
+        """What computes a population's currents while it is run, see `step_samples`; None where nothing can."""
+        part = layer.parts[0]
+        if layer.stepper is None or layer.is_sum or part.products is None:
+            return None
+        source, rows = part.source, steps * samples
+        at_once = 0
+        if part.products.pays(events[source.name], rows * source.channels):
+            at_once = -(-steps // max(round(4 * rows * layer.padded / _AT_ONCE_BYTES), 1))
+            self._kernels[layer.layer.name].add(part.products.kernels)
+        _, words, flat = memory.views[source.name]
+        first = 0 if source.delay else samples
+        return part.products.with_scratch(memory.tables), (flat, words), first, part.products.factors, at_once
 
     def _add_up(
         self,
@@ -163,7 +185,13 @@ class SampleRun:
             self._kernels[layer.layer.name].add(kernels)
 
     def _fire(
-        self, memory: SampleMemory, layer: SampleLayer, currents: NDArray[np.float32], samples: int, fresh: bool
+        self,
+        memory: SampleMemory,
+        layer: SampleLayer,
+        currents: NDArray[np.float32],
+        forward: tuple[Any, ...] | None,
+        samples: int,
+        fresh: bool,
     ) -> None:
         """Run the neurons of a population."""
         name, stepper = layer.layer.name, layer.stepper
@@ -173,7 +201,7 @@ class SampleRun:
         shape = (len(currents) // samples, samples, layer.padded, layer.layer.outgoing[0])
         integers = (scale, layer.returning_products(memory.tables))
         views, states = memory.views[name], memory.states[name]
-        finite, multiplied = stepper.run_samples(currents, back, integers, views, shape, states, fresh)
+        finite, multiplied = stepper.run_samples(currents, forward, back, integers, views, shape, states, fresh)
         if not finite:
             raise beyond(name, "a current, or the state of a neuron,")
         if multiplied and layer.back is not None and layer.back.products is not None:
