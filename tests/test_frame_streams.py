@@ -54,7 +54,9 @@ def test_a_clip_is_denoised_by_increments_as_frame_by_frame():
     stream = DenoiseStream(DENOISER, threads=1, exact_increments=True)
     assert stream.savings.text == "no picture has been run"
     shares = check(stream, moving(COLOURS), lambda frame: denoise(frame, DENOISER, threads=1))
-    assert shares[0] == shares[3] == shares[4] == 1
+    assert shares[0] == shares[3] == 1
+    # What is kept is of a picture long ago: most has changed since, and what has not need not be done anew.
+    assert 0.5 < shares[4] <= 1
     assert 0 < shares[1] < 1
     assert shares[2] == shares[5] == 0
     savings = stream.savings
