@@ -65,7 +65,7 @@ words = np.zeros(1, np.uint64)
 run = stepper.stepper_of(Mine(), "neurons", 1)
 run.run(np.ones(1, np.float32), words, (1, 1, 1, 1), (state := np.zeros(1, np.float32),), (0, 1, True, 0, 0),
         np.zeros(0, np.uint16))
-stats = run.kernels._made["step_band"].stats
+stats = stepper._kernel(stepper.step_band, run.registration, False).stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), state[0])
 """
 
