@@ -165,7 +165,8 @@ class KeptLayer:
         if not isinstance(layer, GatherLayer) or not self.sources:
             return False
         if self.in_floats:
-            # What is added up on the way from one picture to the next is the current of some levels in between.
+            # What is added up on the way from one picture to the next is the current of some levels in between. Whether
+            # that is exact does not depend on the vectors of kernels in integers, to which terms are filled up.
             padded = -(-layer.padded_channels // LANES) * LANES
             return integer_terms(layer.node, layer.incoming, layer.sources, padded) is not None
         if layer.quads is None:

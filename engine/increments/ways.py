@@ -15,8 +15,8 @@ from ..kernels.decode import decode_analog_rows
 from ..kernels.dot import GROUP, LANES
 from ..kernels.dot_dirty import dot_dirty, spread_levels
 from ..kernels.entries import CHUNK
-from ..kernels.gather_dirty import OFFSET, decode_changes, decode_differences, decode_levels, gather_dirty
-from ..kernels.increment_arguments import DirtyTarget, OffsetIntegers, ReadColumns
+from ..kernels.gather_dirty import OFFSET, decode_changes, decode_levels, gather_dirty
+from ..kernels.increment_arguments import ChangeEntries, DirtyTarget, OffsetIntegers, ReadColumns
 from ..kernels.planes import PLANE_GAP
 from ..kernels.pooling import fire_currents, pool_planes
 from ..kernels.sources import packed_sources
@@ -56,9 +56,8 @@ class Ways:
             return [self._anew(scratch, neurons, words)], words
         if isinstance(layer, PoolLayer):
             return [self._pool(layer, scratch, neurons, words)], words
-        in_floats = self._kept.in_floats
-        full, by_changes = (self._events, self._differences) if in_floats else (self._full, self._changes)
-        changes = [by_changes(scratch, neurons, words)] if self._kept.by_changes else []
+        full = self._events if self._kept.in_floats else self._full
+        changes = [self._changes(scratch, neurons, words)] if self._kept.by_changes else []
         return [full(scratch, neurons, words), *changes], words
 
     def _anew(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
@@ -72,8 +71,8 @@ class Ways:
         # All columns are unpacked.
         table, spans = self._kept.table(inputs), np.tile(np.array([0, width], np.int64), (height, 1))
         decode = Phase(decode_analog_rows, (table, picture, offsets, entries, layer.incoming[0]))
-        constant = Constant(layer.bias, 0)
-        return [decode, self._gather(layer, table, entries, ReadColumns(spans, 0), constant, neurons, words)]
+        read, bias = ReadColumns(spans, 0), Constant(layer.bias, 0)
+        return [decode, self._gather(self._in_floats, table, entries, read, bias, neurons, words)]
 
     def _events(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
         """Currents in float32, in which the order of additions counts: of all events under dirty pixels."""
@@ -86,55 +85,48 @@ class Ways:
         sources = self._level_sources({source.name: nothing for source, _ in self._kept.sources})
         read = self._read
         decode = Phase(decode_levels, (table, sources, read, entries, channels))
-        return [decode, self._gather(layer, table, entries, read, Constant(layer.bias, 0), neurons, words)]
-
-    def _differences(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
-        """From change to change in float32, of sums that are never rounded."""
-        layer = self.layer
-        assert isinstance(layer, GatherLayer)
-        inputs, row_keys = layer.input_rows_of(self._kept.rows), layer.incoming[0]
-        rows, width, table = _most(inputs), layer.incoming[2], self._kept.table(inputs)
-        most = rows * width * sum(source.channels * each.entries_each for source, each in self._kept.sources)
-        entries = scratch.entries(width, rows, most, 1)
-        sources = packed_sources(tuple(each.source(source) for source, each in self._kept.sources))
-        read, before = ReadColumns(self._kept.taps.spans, 0), Constant(self._kept.currents, layer.padded_channels)
-        decode = Phase(decode_differences, (table, sources, read, entries, row_keys))
-        return [decode, self._gather(layer, table, entries, read, before, neurons, words)]
+        bias = Constant(layer.bias, 0)
+        return [decode, self._gather(self._in_floats, table, entries, read, bias, neurons, words)]
 
     def _gather(
         self,
-        layer: GatherLayer,
+        connected: tuple[Any, tuple[Any, Any]],
         table: BandTable,
-        entries: Entries,
+        entries: Entries | ChangeEntries,
         read: ReadColumns,
         constant: Constant,
         neurons: LadderNeurons | None,
         words: NDArray[Any],
     ) -> Phase:
-        """All additions to dirty pixels, in float32, to a constant; `read` says of which columns."""
-        gather = (table, layer.token(1), (layer.plan.tables, layer.weights), entries, read)
-        return Phase(gather_dirty, (*gather, constant, neurons, self._target(words)))
+        """All additions to dirty pixels, to a constant; `read` says of which columns."""
+        return Phase(gather_dirty, (table, *connected, entries, read, constant, neurons, self._target(words)))
+
+    @property
+    def _in_floats(self) -> tuple[Any, tuple[Any, Any]]:
+        """Token, tables and weights of the kernels in float32."""
+        assert isinstance(self.layer, GatherLayer)
+        return self.layer.token(1), (self.layer.plan.tables, self.layer.weights)
+
+    @property
+    def _in_integers(self) -> tuple[Any, tuple[Any, Any]]:
+        """Those of the kernels that walk from change to change in integers."""
+        assert isinstance(self.layer, GatherLayer)
+        assert self.layer.quads is not None
+        quads = self.layer.quads
+        return quads.token(1), (quads.plan.tables, OffsetIntegers(self._offset_weights, quads.terms.scale))
 
     def _changes(self, scratch: Scratch, neurons: LadderNeurons | None, words: NDArray[Any]) -> list[Phase]:
-        """From change to change."""
-        layer = self.layer
-        assert isinstance(layer, GatherLayer)
-        assert layer.quads is not None
-        inputs = layer.input_rows_of(self._kept.rows)
-        rows, width, row_keys = _most(inputs), layer.incoming[2], layer.incoming[0]
+        """From change to change: in float32 of sums that are never rounded."""
+        layer, in_floats = self.layer, self._kept.in_floats
+        inputs, row_keys = layer.input_rows_of(self._kept.rows), layer.incoming[0]
+        rows, width, table = _most(inputs), layer.incoming[2], self._kept.table(inputs)
         most = rows * width * sum(source.channels * each.entries_each for source, each in self._kept.sources)
-        entries = scratch.change_entries(width, rows, most)
-        table = self._kept.table(inputs)
+        entries = scratch.entries(width, rows, most, 1) if in_floats else scratch.change_entries(width, rows, most)
         sources = packed_sources(tuple(each.source(source) for source, each in self._kept.sources))
-        weights = OffsetIntegers(self._offset_weights, layer.quads.terms.scale)
-        connections = layer.quads.plan.tables, weights
-        read = ReadColumns(self._kept.taps.spans, 0)
-        before = Constant(self._kept.currents, layer.padded_channels)
-        gather = (table, layer.quads.token(1), connections, entries, read, before, neurons)
-        return [
-            Phase(decode_changes, (table, sources, read, entries, row_keys)),
-            Phase(gather_dirty, (*gather, self._target(words))),
-        ]
+        read, before = ReadColumns(self._kept.taps.spans, 0), Constant(self._kept.currents, layer.padded_channels)
+        decode = Phase(decode_changes, (table, sources, read, entries, row_keys))
+        connected = self._in_floats if in_floats else self._in_integers
+        return [decode, self._gather(connected, table, entries, read, before, neurons, words)]
 
     def _target(self, words: NDArray[Any]) -> DirtyTarget:
         """Where currents and levels go."""

@@ -12,13 +12,15 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from .band import output_rows
 from .bound_call import compiled_phase
 from .byte_rows import lowest_one
+from .compilation import INNER
 from .count import count_levels
 from .entries import CHUNK, _compressed, add_to_chunk, host_compresses
+from .increment_arguments import ChangeEntries
 from .shared_counter import ENTRIES, TAKEN, add_shared
 from .vectors import _data, _load_vector, _offset, _splat, _store_vector, _vector
 
@@ -245,21 +247,43 @@ def find_changes(band, bands, words, dirty, levels, changes, counters):
     count_levels(changes.words[begin // 4 : last_word], changes.thresholds, changes.counts)
 
 
+def begin_changes(entries, index, place, total):
+    """Note where entries begin, and of ChangeEntries the sum of the differences before."""
+
+
+@overload(begin_changes, inline="always", jit_options=INNER)
+def _begin_changes(entries, index, place, total):
+    if entries.instance_class is not ChangeEntries:
+
+        def begin_floats(entries, index, place, total):
+            entries.begins[index] = place
+
+        return begin_floats
+
+    def begin(entries, index, place, total):
+        entries.begins[index], entries.totals[index] = place, total
+
+    return begin
+
+
+def put_differences(source, first, entries, place):
+    """Unpack the differences of CHUNK changes: quanta, or in float32 what they are."""
+
+
+@overload(put_differences, inline="always", jit_options=INNER)
+def _put_differences(source, first, entries, place):
+    if entries.instance_class is ChangeEntries:
+        return lambda source, first, entries, place: copy_chunk(source.quanta, first, entries.quanta, place)
+    return lambda source, first, entries, place: multiply_chunk(
+        source.unit, source.quanta, first, entries.values, place
+    )
+
+
 @numba.njit(inline="always")
 def decode_changes_of_pixel(source, y, x, base, place, entries):
     """Unpack the changes of a pixel; returns where the next ones go."""
     first, number = source.begins[y, x], source.numbers[y, x]
     for entry in range(0, number, CHUNK):
         add_to_chunk(source.channels, first + entry, base, entries.keys, place + entry)
-        copy_chunk(source.quanta, first + entry, entries.quanta, place + entry)
-    return place + number
-
-
-@numba.njit(inline="always")
-def decode_differences_of_pixel(source, y, x, base, place, entries):
-    """The same as events in float32."""
-    first, number = source.begins[y, x], source.numbers[y, x]
-    for entry in range(0, number, CHUNK):
-        add_to_chunk(source.channels, first + entry, base, entries.keys, place + entry)
-        multiply_chunk(source.unit, source.quanta, first + entry, entries.values, place + entry)
+        put_differences(source, first + entry, entries, place + entry)
     return place + number

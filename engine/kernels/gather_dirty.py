@@ -12,7 +12,7 @@ from numba.extending import overload
 
 from .band import decoded_rows, output_rows
 from .bound_call import compiled_phase
-from .changes import decode_changes_of_pixel, decode_differences_of_pixel
+from .changes import begin_changes, decode_changes_of_pixel
 from .compilation import INNER
 from .dirty import columns_read
 from .firing import fire_pixel
@@ -21,7 +21,7 @@ from .quads import SumsBlock, currents_of_differences
 from .sources import count_sources, source_at
 from .window_block import store_pixel
 
-__all__ = ["OFFSET", "decode_changes", "decode_differences", "decode_levels", "gather_dirty"]
+__all__ = ["OFFSET", "decode_changes", "decode_levels", "gather_dirty"]
 
 # --- Unpacking -------------------------------------------------------------------------------------------------------
 
@@ -32,7 +32,7 @@ def decode_changes(band, bands, sources, read, entries, row_keys):
 
     sources : of ChangedSource, as `packed_sources` makes them
     read : ReadColumns
-    entries : ChangeEntries
+    entries : ChangeEntries, or for float32 Entries
     """
     decoded = decoded_rows(band, bands, entries)
     rows = decoded.rows
@@ -41,8 +41,7 @@ def decode_changes(band, bands, sources, read, entries, row_keys):
     first, end = columns_read(decoded.first_row, decoded.first_row + rows, read, width)
     for x in range(first, end):
         for row in range(rows):
-            index = x * (rows + 1) + row
-            entries.begins[index], entries.totals[index] = place, total
+            begin_changes(entries, x * (rows + 1) + row, place, total)
             y = decoded.first_row + row
             for number in range(count_sources(sources)):
                 source = source_at(sources, number)
@@ -50,30 +49,7 @@ def decode_changes(band, bands, sources, read, entries, row_keys):
                     base = row * row_keys + source.channel_offset
                     place = decode_changes_of_pixel(source, y, x, base, place, entries)
                     total += source.totals[y, x]
-        index = x * (rows + 1) + rows
-        entries.begins[index], entries.totals[index] = place, total
-
-
-@compiled_phase
-def decode_differences(band, bands, sources, read, entries, row_keys):
-    """The same in float32, without sums of differences.
-
-    entries : Entries
-    """
-    decoded = decoded_rows(band, bands, entries)
-    rows, begins = decoded.rows, entries.begins
-    place, width = 0, source_at(sources, 0).changed.shape[1]
-    first, end = columns_read(decoded.first_row, decoded.first_row + rows, read, width)
-    for x in range(first, end):
-        for row in range(rows):
-            begins[x * (rows + 1) + row] = place
-            y = decoded.first_row + row
-            for number in range(count_sources(sources)):
-                source = source_at(sources, number)
-                if source.changed[y, x]:
-                    base = row * row_keys + source.channel_offset
-                    place = decode_differences_of_pixel(source, y, x, base, place, entries)
-        begins[x * (rows + 1) + rows] = place
+        begin_changes(entries, x * (rows + 1) + rows, place, total)
 
 
 @compiled_phase
