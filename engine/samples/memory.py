@@ -62,7 +62,7 @@ class SampleMemory:
         """For rows of so many outputs."""
         return (self._numbers, self.row_sums[:padded], vectors_at_once(padded)), self._row[:padded]
 
-    def of_channel(self, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    def counting_scratch(self, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Scratch memory of `count_rows`."""
         return self._bytes[:channels], self._numbers[:channels]
 

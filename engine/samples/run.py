@@ -71,21 +71,17 @@ class SampleRun:
         self._recorder = SampleRecorder(plan, given, self._samples, record)
         self._kernels: dict[str, set[str]] = {layer.layer.name: set() for layer in plan.layers}
 
-    def run(self, workers: WorkerThreads | None, threads: int) -> Result:
-        """Run all chunks of samples, which threads take; without workers the calling thread alone."""
+    def run(self, workers: WorkerThreads) -> Result:
+        """Run all chunks of samples, which threads take."""
         work = sum(emitter.channels for emitter in self._plan.emitters.values()) * self._steps * self._samples
-        threads = 1 if workers is None or work < _WORK_OF_A_THREAD else threads
-        chunks = self._chunks(threads)
-        if workers is not None:
-            threads = workers.ready(min(threads, len(chunks)))
+        most = 1 if work < _WORK_OF_A_THREAD else workers.most
+        chunks = self._chunks(most)
+        threads = workers.ready(min(most, len(chunks)))
         size = chunks[0].stop
         own = [(self._take(size), self._no_counts()) for _ in range(threads)]
         indices = iter(chunks)
         jobs = [functools.partial(self._run_chunks, *of_thread, indices) for of_thread in own]
-        if workers is None:
-            jobs[0]()
-        else:
-            workers.run(jobs)
+        workers.run(jobs)
         for memory, _ in own:
             self._shelf.put(memory, memory.nbytes)
         counts = [found for _, found in own]
@@ -214,8 +210,8 @@ class SampleRun:
         emitter, found, rows = self._plan.emitters[name], counts[name], memory.rows[name]
         size, number = samples.stop - samples.start, steps.stop - steps.start
         self._recorder.add_fired(name, rows[size : (1 + number) * size], samples, steps)
-        numbers = memory.of_channel(emitter.channels)
-        return int(count_rows(rows, size, emitter.zeros, numbers, found.fired[steps], found.met[:, steps]))
+        scratch = memory.counting_scratch(emitter.channels)
+        return int(count_rows(rows, size, emitter.zeros, scratch, found.fired[steps], found.met[:, steps]))
 
     def _leave(self, memory: SampleMemory, samples: slice) -> None:
         """Take what a chunk has come to."""

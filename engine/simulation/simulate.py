@@ -182,11 +182,8 @@ def _side_by_side(
     if plan is None or watched(program, given.steps, 0.0):
         return None
     check_counts(program, _check_steps(steps, given.steps))
-    most = _most_threads(threads)
-    if most == 1:
-        return SampleRun(plan, given, kinds).run(None, 1)
-    with WorkerThreads(most) as workers:
-        return SampleRun(plan, given, kinds).run(workers, most)
+    with WorkerThreads(_most_threads(threads)) as workers:
+        return SampleRun(plan, given, kinds).run(workers)
 
 
 def _most_threads(threads: int | None) -> int:
