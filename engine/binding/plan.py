@@ -31,8 +31,8 @@ Number = TypeVar("Number", np.float32, np.int8)
 class GatherPlan:
     """Tables for the gather kernels, and the taps that weights are packed by, so many output channels in a block.
 
-    `window` says for how many neighbouring output pixels an input pixel counts, where that is the same everywhere;
-    otherwise it is 1.
+    `window` says for how many neighbouring output pixels an input pixel counts, where that is the same everywhere and
+    there are several; otherwise it is 1.
     """
 
     tables: GatherTables
@@ -114,7 +114,7 @@ def make_plan(
     `block_width` is by default what suits weights in float32.
     """
     columns = _joined(columns)
-    window = _window(columns)
+    window = _window(columns) if outgoing[2] > 1 else 1
     block_width = _block_width(outgoing[0], window) if block_width is None else block_width
     blocks = -(-outgoing[0] // block_width)
     runs = [contiguous_runs(phase) for phase in rows.phases]
@@ -130,7 +130,7 @@ def make_plan(
     phases["weights"] = (np.cumsum(weights) - weights.reshape(-1)).reshape(weights.shape)
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
     tables = GatherTables(
-        geometry=GatherGeometry(*steps, incoming[1], incoming[2], outgoing[2], incoming[0], columns.divisor),
+        geometry=GatherGeometry(*steps, incoming[1], incoming[2], outgoing[2], incoming[0], columns.divisor, block_width),
         phases=phases.reshape(-1)[(weights.reshape(-1) > 0) | inside(places, outgoing)],
         row_runs=np.array([run for of_phase in runs for run in of_phase], ROW_RUN),
         columns=np.array([offset for phase in columns.phases for offset in phase.offsets], np.int64),

@@ -52,7 +52,8 @@ def gather_band(band, bands, token, connections, entries, line, constant, neuron
     geometry, columns = tables.geometry, tables.columns
     window = len(token.window)
     width = len(token.vectors) * len(token.lanes)
-    block_width = len(token.row) * len(token.lanes)
+    # Known when the kernel is compiled, where more than one pixel depends on it.
+    block_width = len(token.row) * len(token.lanes) if window > 1 else geometry.block_width
     padded = rows.padded
     for number in range(tables.phases.size):
         phase = tables.phases[number]

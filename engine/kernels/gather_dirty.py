@@ -112,7 +112,8 @@ def gather_dirty(band, bands, token, connections, entries, read, constant, neuro
     geometry, columns = tables.geometry, tables.columns
     window = len(token.window)
     width = len(token.vectors) * len(token.lanes)
-    block_width = len(token.row) * len(token.lanes)
+    # Known when the kernel is compiled, where more than one pixel depends on it.
+    block_width = len(token.row) * len(token.lanes) if window > 1 else geometry.block_width
     padded, divisor = rows.padded, geometry.divisor
     first_read, end_read = columns_read(decoded.first_row, decoded.first_row + decoded.rows, read, geometry.width)
     for number in range(tables.phases.size):

@@ -31,6 +31,8 @@ class GatherGeometry(NamedTuple):
         Of the input, all sources together.
     divisor : int
         Of columns: only multiples of it are inputs, of a column that many times less.
+    block_width : int
+        Output channels whose weights are neighbours in memory.
     """
 
     output_step_y: int
@@ -42,6 +44,7 @@ class GatherGeometry(NamedTuple):
     output_width: int
     channels: int
     divisor: int
+    block_width: int
 
 
 GATHER_PHASE = np.dtype(

@@ -37,7 +37,8 @@ class Token(NamedTuple):
     lanes : tuple
         Of a vector.
     row : tuple
-        Vectors that a pixel's weights take in memory, of which a block may use a part.
+        Vectors from a pixel's weights to those of the next one in memory, of which a block may use a part; where there
+        is one pixel, those of the block.
     """
 
     steps: tuple[int, ...]
@@ -60,7 +61,7 @@ def accumulators(steps: int, window: int, block_width: int) -> Token:
     row = vectors = block_width // lanes
     while vectors > 1 and window * vectors > most:
         vectors //= 2
-    return window_token(steps, window, vectors, lanes, row)
+    return window_token(steps, window, vectors, lanes, vectors if window == 1 else row)
 
 
 class WindowBlock(types.Type):
