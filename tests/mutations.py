@@ -289,15 +289,13 @@ NOTHING = Mutation("nothing", "__init__.py", "", "", examples=5, first="queues")
 """No bug: a copy of the engine is not what is found fault with."""
 SOME = (
     "the positive side's quantum on the negative side",
-    "swapped stride",
     "membrane forgotten from one group",
     "a carry lost where the bits",
     "memory of events is given away",
-    "first threshold counted alone",
     "every part of a sum reads the rows",
     "a delay that is none",
 )
-"""Of each kind one: of neurons and layers, of the kernels, of memory, of counts, of tiles and of time."""
+"""Of each kind one: of neurons, of the kernels, of memory, of counts, of tiles and of time."""
 
 
 def plant(mutation: Mutation, folder: Path) -> None:

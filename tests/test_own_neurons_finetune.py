@@ -133,7 +133,7 @@ def slow_gradients(model, currents, gradient, surrogate):
     return into, total
 
 
-SLOW = (MODELS[1], MODELS[7], MODELS[8])
+SLOW = (MODELS[1], MODELS[7], MODELS[8], MODELS[2], MODELS[5])
 """Each compiles kernels of its own."""
 
 
@@ -144,6 +144,8 @@ SLOW = (MODELS[1], MODELS[7], MODELS[8])
         pytest.param(SLOW[0], "rectangle", True, marks=pytest.mark.slow),
         pytest.param(SLOW[1], "triangle", False, marks=pytest.mark.slow),
         pytest.param(SLOW[2], "rectangle", True, marks=pytest.mark.slow),
+        pytest.param(SLOW[3], "triangle", False, marks=pytest.mark.slow),
+        pytest.param(SLOW[4], "rectangle", False, marks=pytest.mark.slow),
     ],
 )
 def test_backward_through_time_by_the_definition(model, kind, detached):
@@ -203,7 +205,10 @@ def test_integrate_and_fire_written_anew_has_the_same_gradients(detached):
         np.testing.assert_allclose(others[name], expected, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
-@pytest.mark.parametrize("model", [*MODELS[:7], pytest.param(MODELS[8], marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "model",
+    [each if each not in SLOW else pytest.param(each, marks=pytest.mark.slow) for each in MODELS if each != SLOW[1]],
+)
 def test_both_forward_runs_are_the_engines(model):
     made, pictures = dyadic(model)
     expected = simulate(made, pictures.transpose(0, 3, 1, 2), 5)

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from report_in_browser import DESKTOP, PHONE, Watched, browser, browser_program
 from running_server import running_server, wait_until
-from serve_in_browser import take_screenshots
 from small_denoiser import small_denoiser
 from small_segmenter import small_segmenter
 
@@ -352,15 +351,6 @@ def test_a_server_that_is_gone_is_said(running, tmp_path):
     window.page.locator("#error").wait_for(state="visible", timeout=WAIT)
     assert "the server cannot be reached" in window.page.locator("#error").inner_text()
     window.close()
-
-
-def test_the_screenshots_of_the_documentation_can_be_taken(running, tmp_path):
-    """With the models that come along, as `python tests/serve_in_browser.py docs` takes them."""
-    names = ("auto", "denoise-gray-fast", "segment-vessels", "derain-small")
-    with running_server(*(part for name in names for part in ("--model", name))) as server:
-        assert take_screenshots(running, tmp_path, server.url) == []
-    widths = [Image.open(io.BytesIO(path.read_bytes())).width for path in tmp_path.iterdir()]
-    assert sorted(widths) == [390, 800, 960]
 
 
 def test_a_token_opens_the_page_and_leaves_its_address(running, tmp_path):
