@@ -22,7 +22,13 @@ QUICK: dict[str, dict[str, Callable[[str], bool]]] = {
     "test_architectures_parity_torch.py": {
         "test_the_spiking_output_tends_to_the_analog_one": _but("wnet", "unet"),
     },
+    "test_batch_norm.py": {
+        "test_training_lowers_the_loss_and_moves_the_statistics": _only(),
+    },
     "test_bound_program.py": {"test_same_as_the_reference": _only()},
+    "test_codecs.py": {
+        "test_what_needs_imagecodecs_is_refused_by_its_name_and_all_else_is_read": _only(),
+    },
     "test_command_line.py": {
         "test_a_signal_leaves_nothing_behind": lambda case: "143" not in case,
     },
@@ -39,6 +45,7 @@ QUICK: dict[str, dict[str, Callable[[str], bool]]] = {
         "test_a_picture_that_kills_its_workers_is_given_up_and_the_others_are_not": _only(),
     },
     "test_event_driven.py": {
+        "test_nothing_changes_but_the_count_of_updates": _but("model1"),
         "test_tiles_leave_out_the_same": _only(),
     },
     "test_evaluation.py": {"test_the_shipped_denoiser_on_a_real_picture": _only()},
@@ -106,7 +113,7 @@ QUICK: dict[str, dict[str, Callable[[str], bool]]] = {
     },
     "test_integer_kernels.py": {
         "test_tiles": _but("odd_network-shape3-5-portable"),
-        "test_same_as_the_event_driven_kernels": _but("event-integers-3"),
+        "test_same_as_the_event_driven_kernels": _but("event-integers-3", "portable-3"),
     },
     "test_interruptions.py": {
         "test_every_worker_starts_with_ctrl_c_held_back": _only(),
@@ -126,12 +133,18 @@ QUICK: dict[str, dict[str, Callable[[str], bool]]] = {
         "test_the_engine_simulates_exactly_the_spikes_that_training_counted": _but("'stride'}"),
     },
     "test_limits.py": {"test_large_strides_are_simulated_like_the_reference": _but("auto")},
-    "test_neuron_models.py": {"test_all_checks_hold": _but("Lapicque0", "Lapicque1")},
+    "test_memory.py": {
+        "test_large_arrays_are_not_in_the_heaps_that_the_c_library_has_for_threads": _only(),
+    },
+    "test_neuron_models.py": {
+        "test_all_checks_hold": _but("Lapicque0", "Lapicque1", "EscapeNoiseLeakyIntegrateAndFire")
+    },
     "test_nir.py": {"test_round_trips_keep_every_spike": _but("flat")},
     "test_onnx_classifiers.py": {"test_channels_that_come_last_are_exported_as_others": _only()},
     "test_onnx_parity_torch.py": {"test_the_spiking_network_tends_to_the_analog_one": _only()},
     "test_own_layers.py": {"test_the_kit_passes_what_is_right": _but("locally connected")},
     "test_own_neurons.py": {
+        "test_broken_surrogates_are_found": _only(),
         "test_compiled_equals_python_bit_for_bit": _but("Resonator"),
         "test_each_model_alone": _but("AdaptiveThreshold"),
         "test_a_large_layer_in_bands": _only(),
@@ -145,10 +158,13 @@ QUICK: dict[str, dict[str, Callable[[str], bool]]] = {
     },
     "test_samples.py": {
         "test_sums_of_the_largest_weights_are_exact": _but("few inputs-products of all bytes"),
-        "test_a_batch_side_by_side_is_what_its_pictures_are": _but("recurrent-True"),
+        "test_a_batch_side_by_side_is_what_its_pictures_are": _only("feed_forward-False"),
         "test_threads_and_chunks_change_nothing": _only("2"),
     },
     "test_random_graphs.py": {"test_a_random_network": _but("3", "4")},
+    "test_scales.py": {
+        "test_threshold_iteration_is_the_best_scale_for_normal_currents": _but("-0.7-model1", "0.0-model1"),
+    },
     "test_shared_state.py": {"test_many_threads_of_a_program": _only()},
     "test_signed_neurons.py": {
         "test_each_model_alone": _but("model2"),
@@ -160,9 +176,16 @@ QUICK: dict[str, dict[str, Callable[[str], bool]]] = {
     "test_softlif.py": {"test_a_run_learns_resumes_and_saves_what_spikes": _only()},
     "test_streams.py": {
         "test_an_encoding_without_the_character": _only(),
-        "test_a_closed_stream_is_no_error": _only("2>&-"),
+        "test_a_closed_stream_is_no_error": _only(),
     },
-    "test_tiling.py": {"test_each_kind_of_synapse": _but("linear")},
+    "test_threads.py": {
+        "test_a_quota_of_the_system_bounds_the_number_of_processors": _only(),
+    },
+    "test_tiling.py": {
+        "test_unet_whose_sums_round": _but("1-2"),
+        "test_picture_sizes": _but("size2"),
+        "test_each_kind_of_synapse": _but("linear"),
+    },
     "test_weight_pickles_hostile.py": {"test_pickles_that_want_memory_or_time_get_little": _but("marks")},
 }
 

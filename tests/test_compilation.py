@@ -8,8 +8,9 @@ import numba
 import numpy as np
 import pytest
 from numba.core import event
+from numba.core.codegen import CPUCodeLibrary
 
-from spikeunet.engine.kernels import lifetimes, operators
+from spikeunet.engine.kernels import lifetimes, operators, optimization
 from spikeunet.engine.kernels.bound_call import PhaseKernel
 from spikeunet.engine.kernels.compilation import InnerKernel, Kernel, kernel
 
@@ -133,6 +134,30 @@ def _write_counted(_number, places):
 
 
 _counted_kernel = kernel(InnerKernel, _counted)
+
+
+def test_functions_without_counts_of_references_are_not_simplified_before_they_are_put_together(monkeypatch):
+    simplified = []
+
+    def simplify(library, module):
+        simplified.append(library.name)
+        own(library, module)
+
+    own = optimization._simplify
+    assert own is CPUCodeLibrary._optimize_functions
+    monkeypatch.setattr(optimization, "_simplify", simplify)
+    inner = kernel(InnerKernel, _double, _nrt=False)
+
+    def read(places):
+        return inner(places[1])
+
+    places = np.arange(3)
+    assert kernel(Kernel, read, _nrt=False)(places) == 2
+    assert simplified == []
+    inner = kernel(InnerKernel, _double, _nrt=False)
+    assert kernel(Kernel, read)(places) == 2
+    assert {name.rpartition(".")[2] for name in simplified} == {"read"}
+    assert own is CPUCodeLibrary._optimize_functions
 
 
 def test_lifetimes_are_worked_out_at_the_end_and_for_generators(monkeypatch):

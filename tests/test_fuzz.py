@@ -14,8 +14,8 @@ import pytest
 from spikeunet.engine.errors import PictureError, SpikeunetError
 
 SAMPLE = {
-    "model": 300,
-    "state-dict": 200,
+    "model": 200,
+    "state-dict": 150,
     "weights": 300,
     "onnx": 400,
     "nir": 120,

@@ -129,8 +129,9 @@ def make_plan(
     weights = heights[:, None] * widths * (blocks * incoming[0] * block_width)
     phases["weights"] = (np.cumsum(weights) - weights.reshape(-1)).reshape(weights.shape)
     steps = (rows.output_step, columns.output_step, rows.input_step, columns.input_step)
+    sizes = (*incoming[1:], outgoing[2], incoming[0])
     tables = GatherTables(
-        geometry=GatherGeometry(*steps, incoming[1], incoming[2], outgoing[2], incoming[0], columns.divisor, block_width),
+        geometry=GatherGeometry(*steps, *sizes, columns.divisor, block_width),
         phases=phases.reshape(-1)[(weights.reshape(-1) > 0) | inside(places, outgoing)],
         row_runs=np.array([run for of_phase in runs for run in of_phase], ROW_RUN),
         columns=np.array([offset for phase in columns.phases for offset in phase.offsets], np.int64),

@@ -23,6 +23,7 @@ from ..kernel_cache import KernelCache
 from .held_back import signals_held_back
 from .lifetimes import lifetimes_put_off
 from .operators import operators_looked_up
+from .optimization import optimized
 
 _FOLDER = Path(__file__).parent
 
@@ -37,7 +38,7 @@ class Kernel(CPUDispatcher):
 
     def compile(self, sig: Any) -> Any:
         """Compile for some types, or load what has been."""
-        with undisturbed():
+        with undisturbed(), optimized(once=not self.targetoptions.get("_nrt", True)):
             return super().compile(sig)
 
 
