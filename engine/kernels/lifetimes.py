@@ -6,25 +6,20 @@ loops in Python objects and the last pass ask for.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from numba.core.postproc import PostProcessor, VariableLifetime
 from numba.core.transforms import canonicalize_cfg
 
+from .exchanged import exchanged
+
 _work_out = PostProcessor.run
 
 
-@contextlib.contextmanager
-def lifetimes_put_off() -> Iterator[None]:
-    """What is compiled meanwhile has them worked out where asked for; to be held under Numba's lock."""
-    before = PostProcessor.run
-    PostProcessor.run = _run
-    try:
-        yield
-    finally:
-        PostProcessor.run = before
+def lifetimes_put_off() -> AbstractContextManager[None]:
+    """What is compiled meanwhile has them worked out where asked for."""
+    return exchanged(PostProcessor, "run", _run)
 
 
 def _run(processor: Any, emit_dels: bool = False, extend_lifetimes: bool = False) -> None:

@@ -6,11 +6,12 @@ all loops that NumPy has for it. The answer depends on the types alone.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from numba import types
+
+from .exchanged import exchanged
 
 _PLAIN = (types.Number, types.Boolean, types.Array, types.Record, types.BaseTuple)
 
@@ -21,15 +22,9 @@ it knows which function a signature stands for."""
 _resolve = types.Function.get_call_type
 
 
-@contextlib.contextmanager
-def operators_looked_up() -> Iterator[None]:
-    """What is compiled meanwhile looks operators up; to be held under Numba's lock, for which all others wait."""
-    before = types.Function.get_call_type
-    types.Function.get_call_type = _signature
-    try:
-        yield
-    finally:
-        types.Function.get_call_type = before
+def operators_looked_up() -> AbstractContextManager[None]:
+    """What is compiled meanwhile looks operators up."""
+    return exchanged(types.Function, "get_call_type", _signature)
 
 
 def _signature(operation: Any, context: Any, operands: Any, named: Any) -> Any:

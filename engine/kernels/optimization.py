@@ -7,24 +7,19 @@ again: they are as fast, and an eighth less is to be done.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from numba.core.codegen import CPUCodeLibrary
 
+from .exchanged import exchanged
+
 _simplify = CPUCodeLibrary._optimize_functions
 
 
-@contextlib.contextmanager
-def optimized(once: bool) -> Iterator[None]:
-    """How often what is compiled meanwhile is optimised; to be held under Numba's lock."""
-    before = CPUCodeLibrary._optimize_functions
-    CPUCodeLibrary._optimize_functions = _leave if once else _simplify
-    try:
-        yield
-    finally:
-        CPUCodeLibrary._optimize_functions = before
+def optimized(once: bool) -> AbstractContextManager[None]:
+    """How often what is compiled meanwhile is optimised."""
+    return exchanged(CPUCodeLibrary, "_optimize_functions", _leave if once else _simplify)
 
 
 def _leave(library: Any, module: Any) -> None:
