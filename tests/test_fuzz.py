@@ -14,13 +14,13 @@ import pytest
 from spikeunet.engine.errors import PictureError, SpikeunetError
 
 SAMPLE = {
-    "model": 200,
-    "state-dict": 150,
+    "model": 300,
+    "state-dict": 200,
     "weights": 300,
     "onnx": 400,
-    "nir": 120,
+    "nir": 300,
     "picture": 400,
-    "command-line": 40,
+    "command-line": 60,
     "calibration": 30,
     "segmentation": 60,
     "checkpoint": 150,

@@ -134,7 +134,7 @@ def test_threshold_iteration_is_the_best_scale_for_normal_currents(model, mean):
     rule = ThresholdIteration(2, 1)
     rule.add(values, ONE_GROUP, model)
     found = rule.values()[1]
-    least = min(squared_error(model, values, found * factor, 1) for factor in np.geomspace(0.5, 2, 12))
+    least = min(squared_error(model, values, found * factor, 1) for factor in np.geomspace(0.5, 2, 24))
     assert squared_error(model, values, found, 1) < 1.02 * least
 
 
