@@ -177,15 +177,21 @@ def test_max_pooling_through_time(variant, geometry):
         np.testing.assert_allclose((into * step).sum(), (gradient * change).sum(), rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "models",
+    [st.just(MultiThreshold((1.0, 0.5, 0.25))), pytest.param(strategies.neuron_models(), marks=pytest.mark.slow)],
+    ids=["ladder", "all"],
+)
 @settings(max_examples=15)
 @given(
+    st.data(),
     st.sampled_from([(2, None, 0), (3, 1, 1), (2, 1, 1), ((3, 4), (2, 1), (1, 2))]),
-    strategies.neuron_models(),
     st.sampled_from((1, 8, 11)),
     st.integers(0, 99),
 )
-def test_what_a_max_pool_has_put_out_is_the_largest_sum(geometry, model, steps, seed):
+def test_what_a_max_pool_has_put_out_is_the_largest_sum(models, data, geometry, steps, seed):
     """At every step, of what the window's neurons have emitted until then; exactly."""
+    model = data.draw(models)
     values = strategies.Numbers(np.random.default_rng(seed), dyadic=True, density=1.0)
     pool = MaxPool2d("pool", "neurons", *geometry)
     nodes = [Input("input", 2), Conv2d("conv", "input", values.weight(5, 2, 3, 3), values.bias(5), padding=1)]

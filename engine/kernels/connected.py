@@ -36,7 +36,9 @@ def constant_currents(inputs, weights, bias, currents):
     pictures, width = inputs.shape
     for picture in range(pictures):
         row = currents[picture]
-        row[:] = bias
+        # Not a slice at once: Numba would compile the message for slices that do not match, for seconds.
+        for target in range(row.size):
+            row[target] = bias[target]
         for place in range(width):
             value = inputs[picture, place]
             if value != 0:
@@ -67,7 +69,8 @@ def fire_connected(base, before, emitted, weights, recurrent, neuron, shares, sp
         potential[:] = neuron.initial
         rates[picture, :] = 0
         for step in range(steps):
-            current[:] = start
+            for target in range(width):
+                current[target] = start[target]
             for source in range(before.shape[2]):
                 if before[picture, step, source]:
                     line = weights[source]

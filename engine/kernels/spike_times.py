@@ -54,7 +54,10 @@ def first_crossings(times, orders, counts, weights, bias, threshold, crossed, sl
     slope, moment, limit = np.empty(width), np.empty(width), np.empty(width)
     for sample in range(samples):
         number, left = counts[sample], width
-        slope[:], moment[:], limit[:], crossed[sample, :] = bias, 0.0, threshold, np.inf
+        moment[:], limit[:], crossed[sample, :] = 0.0, threshold, np.inf
+        # Not a slice at once: Numba would compile the message for slices that do not match, for seconds.
+        for target in range(width):
+            slope[target] = bias[target]
         now, place = 0.0, -1
         while left > 0 and place < number:
             # After the last arrival a potential that rises crosses some time.

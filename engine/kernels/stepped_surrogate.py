@@ -268,6 +268,8 @@ def backward_steps(currents, before, gradient, constant, model, options, into, f
                 for row in range(size):
                     passed[column] += flow[row] * matrix[row, column]
             into[step, neuron] = passed[0]
-            flow[:] = passed
+            # Not a slice at once: Numba would compile the message for slices that do not match, for seconds.
+            for column in range(size):
+                flow[column] = passed[column]
         total += flow[1]
     return total
