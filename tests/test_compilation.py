@@ -12,7 +12,7 @@ from numba.core.codegen import CPUCodeLibrary
 
 from spikeunet.engine.kernels import lifetimes, operators, optimization
 from spikeunet.engine.kernels.bound_call import PhaseKernel
-from spikeunet.engine.kernels.compilation import InnerKernel, Kernel, kernel
+from spikeunet.engine.kernels.compilation import InnerKernel, Kernel, kernel, undisturbed
 
 
 def _double(number):
@@ -183,3 +183,10 @@ def test_what_does_not_compile_leaves_numba_as_it_was():
     with pytest.raises(numba.TypingError, match="Unknown attribute 'unknown'"):
         kernel(InnerKernel, lambda number: number.unknown).compile((numba.int64,))
     assert (numba.types.Function.get_call_type, numba.core.postproc.PostProcessor.run) == own
+
+
+def test_messages_have_no_colours():
+    pytest.importorskip("colorama", reason="without colorama Numba has no colours")
+    with undisturbed():
+        assert str(numba.TypingError("wrong")) == "wrong"
+    assert "\x1b" in str(numba.TypingError("wrong"))

@@ -24,6 +24,7 @@ from .held_back import signals_held_back
 from .lifetimes import lifetimes_put_off
 from .operators import operators_looked_up
 from .optimization import optimized
+from .plain_messages import messages_left_plain
 
 _FOLDER = Path(__file__).parent
 
@@ -100,7 +101,13 @@ def undisturbed() -> Iterator[None]:
     Numba makes so many objects that it would do so all the time. Under Numba's lock, for which a fork waits, so that no
     process is left without collections.
     """
-    with signals_held_back(), global_compiler_lock, operators_looked_up(), lifetimes_put_off():
+    with (
+        signals_held_back(),
+        global_compiler_lock,
+        operators_looked_up(),
+        lifetimes_put_off(),
+        messages_left_plain(),
+    ):
         collects = gc.isenabled()
         gc.disable()
         try:
