@@ -20,19 +20,16 @@ from .kernels.vectors import LEVEL_BITS
 
 STEPS_PER_QUEUE = 8
 
+STEP_GROUPS = (8, 4, 2, 1)
+"""Sizes of groups of steps that kernels are compiled for, the largest first."""
+
 
 def step_groups(steps: int, most: int = STEPS_PER_QUEUE) -> Iterator[int]:
-    """Cut a number of steps into groups of eight, then four, two and one: the sizes that kernels are compiled for.
-
-    `most` is the largest of these sizes that may be used.
-    """
-    size = most
-    while steps:
-        if steps >= size:
-            yield size
-            steps -= size
-        else:
-            size //= 2
+    """Cut a number of steps into groups of these sizes, the largest first; `most` is the largest that may be used."""
+    for size in STEP_GROUPS:
+        if size <= most:
+            yield from (size,) * (steps // size)
+            steps %= size
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -49,6 +50,20 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None, item: pytest.Item) -> 
         if nextitem is not None and nextitem.path != item.path:
             gc.collect()
             gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run networks eight steps at a time, and what is left over step by step, in tests that are quick.
+
+    Each size of a group of steps has kernels of its own, a second each to compile. Slow tests and those that are marked
+    have groups of two and four, too, as users do.
+    """
+    whole = item.get_closest_marker("slow") or item.get_closest_marker("all_step_groups")
+    with pytest.MonkeyPatch.context() as patch:
+        if not whole and "spikeunet.engine.events" in sys.modules:
+            patch.setattr("spikeunet.engine.events.STEP_GROUPS", (8, 1))
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -31,7 +31,7 @@ def test_golden_vectors(golden_case, order, threads):
     np.testing.assert_array_equal(result.output, golden.readout[-1] / np.float32(golden.steps), strict=True)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 7])
+@pytest.mark.parametrize("steps", [1, 2, 3, pytest.param(7, marks=pytest.mark.slow)])
 def test_golden_vectors_cut_short(golden_case, steps):
     golden, network = golden_case
     result = simulate(network, golden.picture, steps, record=("spikes", "readout"))

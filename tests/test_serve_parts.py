@@ -468,6 +468,7 @@ def test_without_tornado_the_extra_is_named(capsys, monkeypatch):
     assert "needs tornado, which is missing; pip install 'spikeunet[serve]'" in capsys.readouterr().err
 
 
+@pytest.mark.all_step_groups
 def test_a_picture_that_takes_more_memory_than_there_is_is_refused_before_it_is_worked_on(tmp_path):
     stream, said = io.BytesIO(), {}
     write_picture(stream, np.zeros((3000, 4000), np.uint8), format=".png")

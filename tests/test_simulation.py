@@ -126,6 +126,26 @@ def test_numbers_of_steps(steps, order):
     check(strategies.Case(unet(), _values().draw((1, 4, 6), 0, 1), steps), order)
 
 
+@pytest.mark.all_step_groups
+@pytest.mark.parametrize("steps", [3, pytest.param(15, marks=pytest.mark.slow)])
+def test_groups_of_all_sizes(steps):
+    values = _values()
+    nodes = [
+        Input("input"),
+        Conv2d("conv", "input", values.weight(3, 1, 3, 3), values.bias(3), padding=1),
+        Neurons("neurons", "conv", MultiThreshold()),
+        Conv2d("readout", "neurons", values.weight(1, 3, 1, 1)),
+        Output("output", "readout"),
+    ]
+    check(strategies.Case(Network(nodes), values.draw((1, 4, 6), 0, 1), steps))
+
+
+@pytest.mark.slow
+def test_groups_of_all_sizes_of_a_unet():
+    for steps in range(1, 16):
+        check(strategies.Case(unet(), _values().draw((1, 4, 6), 0, 1), steps))
+
+
 @pytest.mark.parametrize("bias", [-8.0, 8.0])
 def test_all_neurons_silent_and_all_firing(bias):
     values = _values()

@@ -269,6 +269,7 @@ def test_estimate_covers_what_the_buffers_hold(monkeypatch):
     assert 0.4 * estimate < max(held) <= estimate
 
 
+@pytest.mark.all_step_groups
 def test_tile_is_chosen_by_memory():
     network = unet(4)
     program = build_program(network, (1, 512, 64))
@@ -280,6 +281,7 @@ def test_tile_is_chosen_by_memory():
         assert peak_bytes(program, 512, 2, tile) <= memory < peak_bytes(program, 512, 2, 2 * tile)
 
 
+@pytest.mark.all_step_groups
 def test_a_network_that_looks_at_the_whole_picture_is_not_cut_for_nothing():
     # Its attention needs a mean of all rows before it goes on: tiles of 4 rows would hold as much, and more.
     network = load_model("derain-small")
