@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from ..encoders import Encoder
 from ..graph import Input, Network, Neurons, Output, Projection, Shape, Synapses
@@ -119,6 +117,10 @@ def _with_loops(layers: Sequence[Layer]) -> tuple[tuple[Layer, ...], tuple[RowRa
     ).reshape(-1, 2)
     if (edges[:, 0] < edges[:, 1]).all():
         return tuple(layers), ()
+    # A sixth of what importing the engine takes, for networks with loops alone.
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = csr_array((np.ones(len(edges), np.int8), edges.T), shape=(len(layers), len(layers)))
     _, part_of = connected_components(graph, connection="strong")
     waiting = list(dict.fromkeys(part_of.tolist()))
