@@ -27,6 +27,8 @@ from spikeunet.engine import (
     Output,
     simulate,
 )
+from spikeunet.engine.neurons import registered, registered_names
+from spikeunet.engine.neurons.registry import try_out
 from spikeunet.engine.testing import check_neuron, neuron_checks
 
 GENERATOR = np.random.default_rng(1)
@@ -49,6 +51,15 @@ MODELS = [
 # Each has kernels of its own, which take seconds to compile.
 QUICK = (Lapicque, EscapeNoiseLeakyIntegrateAndFire)
 CHECKED = [pytest.param(model, marks=() if isinstance(model, QUICK) else pytest.mark.slow) for model in MODELS]
+
+
+OWN = [each for each in registered_names() if registered(each).model.__module__.startswith("spikeunet.engine.")]
+"""Models of the package, which trusts them upon import."""
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_registering_tries_of_other_models_holds(name):
+    try_out(registered(name))
 
 
 @pytest.mark.parametrize("model", CHECKED, ids=lambda model: type(model).__name__)
