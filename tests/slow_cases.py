@@ -183,6 +183,7 @@ QUICK: dict[str, dict[str, Callable[[str], bool]]] = {
         "test_the_engine_simulates_exactly_the_spikes_that_training_counted": _but("'stride'}", "'average'}"),
     },
     "test_limits.py": {"test_large_strides_are_simulated_like_the_reference": _but("auto")},
+    "test_loops.py": {"test_only_the_loop_goes_step_by_step": _only()},
     "test_memory.py": {
         "test_large_arrays_are_not_in_the_heaps_that_the_c_library_has_for_threads": _only(),
     },

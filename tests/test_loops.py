@@ -102,7 +102,6 @@ def test_same_as_the_reference(steps, options):
     assert_same(found, reference.simulate(looped, PICTURE, steps))
 
 
-@pytest.mark.all_step_groups
 def test_only_the_loop_goes_step_by_step(runs):
     simulate(network(), PICTURE, 2)
     assert runs["first"] == runs["second"] == [1, 1]
