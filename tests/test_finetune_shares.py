@@ -220,7 +220,7 @@ def test_numbers_of_shares_that_do_not_go(shares):
 
 def test_what_goes_wrong_in_a_process_is_raised_here_and_none_is_left():
     batch, target = batches().draw(np.random.default_rng(0))
-    with Trainer(network(), batches(), EVERYTHING, processes=2) as trainer:
+    with Trainer(network(), batches(), EVERYTHING, processes=1) as trainer:
         with pytest.raises(InputError, match=r"a picture of 1x3x16 .* does not fit the network"):
             trainer.gradients(batch[:, :3], target)
         assert not multiprocessing.active_children()
@@ -236,7 +236,7 @@ def test_an_error_that_nobody_expected_says_where_it_was(monkeypatch):
         assert "in _find" in raised.value.__notes__[0]
 
 
-@pytest.mark.parametrize("processes", [None, 2])
+@pytest.mark.parametrize("processes", [None, 1])
 def test_training_that_diverges_is_one_error(processes):
     settings = dataclasses.replace(EVERYTHING, rate=1e30, clip=None, optimizer="sgd", iterations=9)
     with pytest.raises(InputError, match="diverged at"):
@@ -261,7 +261,7 @@ def test_a_process_that_is_killed_ends_the_run_and_leaves_none_behind():
 @pytest.mark.parametrize("worker", [dying_workers.exit_at_once, dying_workers.die_at_once])
 def test_processes_that_cannot_start_are_one_error(monkeypatch, worker):
     monkeypatch.setattr(share_processes, "_serve", worker)
-    with Trainer(network(), batches(), EVERYTHING, processes=2) as trainer:
+    with Trainer(network(), batches(), EVERYTHING, processes=1) as trainer:
         with pytest.raises(
             InputError, match=r"worker processes end before they begin, .*; a script that asks for work"
         ):
@@ -270,9 +270,9 @@ def test_processes_that_cannot_start_are_one_error(monkeypatch, worker):
 
 
 def test_a_trainer_that_is_forgotten_takes_its_processes_along():
-    trainer = Trainer(network(), batches(), EVERYTHING, processes=2)
+    trainer = Trainer(network(), batches(), EVERYTHING, processes=1)
     trainer.step()
-    assert len(multiprocessing.active_children()) == 2
+    assert len(multiprocessing.active_children()) == 1
     del trainer
     assert not multiprocessing.active_children()
 
@@ -294,7 +294,7 @@ def test_a_script_that_is_not_guarded_is_told_so(tmp_path):
         from spikeunet.engine.learning.finetune import DenoisingBatches, Settings, finetune
         pictures = [np.zeros((16, 16, 1), np.float32)]
         batches = DenoisingBatches(pictures, (5, 50), 16, 2)
-        finetune(load_model("model.npz"), batches, Settings(iterations=1), processes=2)
+        finetune(load_model("model.npz"), batches, Settings(iterations=1), processes=1)
     """
     (tmp_path / "script.py").write_text(textwrap.dedent(script))
     done = subprocess.run(

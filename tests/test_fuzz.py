@@ -18,15 +18,15 @@ SAMPLE = {
     "state-dict": 200,
     "weights": 300,
     "onnx": 400,
-    "nir": 300,
+    "nir": 150,
     "picture": 400,
-    "command-line": 60,
+    "command-line": 30,
     "calibration": 30,
     "segmentation": 60,
     "checkpoint": 150,
     "finetune": 60,
     "learnt": 150,
-    "kill": 60,
+    "kill": 30,
 }
 TARGETS = fuzz.targets()
 

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(browser_program() is None, reason="no chromium, or no playwright (extra browser), is installed"),
 ]
-WAIT = 60_000
+WAIT = 180_000
 
 
 @pytest.fixture(scope="module")
