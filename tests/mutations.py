@@ -34,9 +34,12 @@ options = dict(max_examples=examples, derandomize=True, database=None, phases=[P
 try:
     if sys.argv[3] == "queues":
         settings(**options, deadline=None)(given(strategies.event_queues())(lambda queue: checks.queue_counts(queue)))()
+    if sys.argv[3] == "large":
+        checks.threads_agree(checks.large_case())
     if sys.argv[4]:
         cases = strategies.cases(kinds=tuple(sys.argv[4].split()), sums=True, delays=True)
-        settings(**options, deadline=None)(given(cases)(lambda case: checks.check_case(case)))()
+        check = getattr(checks, sys.argv[5])
+        settings(**options, deadline=None)(given(cases)(lambda case: check(case)))()
     for model in (MultiThreshold(), IntegrateAndFire(), LeakyIntegrateAndFire(decay=0.5),
                   RefractoryLeakyIntegrateAndFire(decay=0.5), SignedMultiThreshold((1.0, 0.5), (0.75,))):
         check_neuron(model)
@@ -55,7 +58,8 @@ class Mutation:
     """A bug: in `file`, `right` becomes `wrong`; found within so many examples of each search.
 
     With first = "queues" counts of random event queues are looked at first, which takes few kernels: those of a copy
-    with a bug in a kernel have to be compiled again. With kinds of synapses, networks of those alone come next.
+    with a bug in a kernel have to be compiled again; with "large" a network that is cut into bands. With kinds of
+    synapses, networks of those alone come next, of which `check` is asked. All else comes after that, for all bugs.
     """
 
     name: str
@@ -65,7 +69,11 @@ class Mutation:
     examples: int = 40
     first: str = "neurons"
     kinds: str = ""
+    check: str = "check_case"
 
+
+STORAGE = "HYPOTHESIS_STORAGE_DIRECTORY"
+"""Where Hypothesis keeps the numbers it finds in all sources, which takes longer than most searches: one for all."""
 
 MUTATIONS = [
     Mutation(
@@ -122,7 +130,7 @@ MUTATIONS = [
         "membrane forgotten from one group of steps to the next",
         "simulation/bands/phases.py",
         "LadderNeurons(self.layer.neuron, state.membrane, padded, state.membrane, padded)",
-        "LadderNeurons(self.layer.neuron, self.layer.initial, 0, state.membrane, padded)",
+        "LadderNeurons(self.layer.neuron, self.layer.initial[0][0], 0, state.membrane, padded)",
     ),
     Mutation(
         "state of a registered neuron forgotten likewise",
@@ -149,6 +157,7 @@ MUTATIONS = [
         "simulation/memory/queue_memory.py",
         "if part[2] >= index]",
         "if part[2] > index]",
+        first="large",
     ),
     Mutation(
         "fan-out of a pool without its padding",
@@ -241,6 +250,7 @@ MUTATIONS = [
         "zip(layer.parts, step.windows, pictures, strict=True)",
         "zip(layer.parts, step.windows[:1] * len(step.windows), pictures, strict=True)",
         kinds="conv2d",
+        check="tiles_agree",
     ),
     Mutation(
         "counts of a delay at the step before",
@@ -255,6 +265,7 @@ MUTATIONS = [
         "return one_step_later(before, emitted)",
         "return emitted",
         kinds="scale conv2d",
+        check="equals_dense",
     ),
     Mutation(
         "channels of a depthwise convolution in the wrong order",
@@ -285,7 +296,7 @@ MUTATIONS = [
         kinds="scale conv2d",
     ),
 ]
-NOTHING = Mutation("nothing", "__init__.py", "", "", examples=5, first="queues")
+NOTHING = Mutation("nothing", "__init__.py", "", "", examples=2, first="queues")
 """No bug: a copy of the engine is not what is found fault with."""
 SOME = (
     "the positive side's quantum on the negative side",
@@ -320,10 +331,12 @@ def search(mutation: Mutation, folder: Path) -> tuple[bool, str]:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
         plant(mutation, folder)
         path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        how = (str(mutation.examples), mutation.first, mutation.kinds, mutation.check)
+        storage = os.environ.get(STORAGE, str(Path(".hypothesis").resolve()))
         # -P: the current folder must not come before the copy.
         done = subprocess.run(
-            [sys.executable, "-P", "-c", SEARCH, str(folder), str(mutation.examples), mutation.first, mutation.kinds],
-            env={**os.environ, "PYTHONPATH": path},
+            [sys.executable, "-P", "-c", SEARCH, str(folder), *how],
+            env={**os.environ, "PYTHONPATH": path, STORAGE: storage},
             cwd=folder,
             capture_output=True,
             text=True,
