@@ -64,7 +64,7 @@ def test_the_neuron_alone(threshold):
     check_neuron(BurstNeuron(threshold, initial=0.125))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(strategies.cases(models=st.builds(BurstNeuron, THRESHOLDS)))
 def test_networks_of_the_neuron(case: Case):
     check_case(case)

@@ -72,9 +72,6 @@ class Mutation:
     check: str = "check_case"
 
 
-STORAGE = "HYPOTHESIS_STORAGE_DIRECTORY"
-"""Where Hypothesis keeps the numbers it finds in all sources, which takes longer than most searches: one for all."""
-
 MUTATIONS = [
     Mutation(
         "wrong border of a convolution",
@@ -324,6 +321,12 @@ def plant(mutation: Mutation, folder: Path) -> None:
         (copy / mutation.file).write_text(text.replace(mutation.right, mutation.wrong), "utf-8")
 
 
+def same_storage() -> dict[str, str]:
+    """For a process in another folder: where Hypothesis keeps the numbers in all sources, which take long to read."""
+    name = "HYPOTHESIS_STORAGE_DIRECTORY"
+    return {name: os.environ.get(name, str(Path(".hypothesis").resolve()))}
+
+
 def search(mutation: Mutation, folder: Path) -> tuple[bool, str]:
     """Whether the kit finds fault with a copy of the engine in `folder`, and what it says."""
     with contextlib.ExitStack() as stack:
@@ -332,11 +335,10 @@ def search(mutation: Mutation, folder: Path) -> tuple[bool, str]:
         plant(mutation, folder)
         path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         how = (str(mutation.examples), mutation.first, mutation.kinds, mutation.check)
-        storage = os.environ.get(STORAGE, str(Path(".hypothesis").resolve()))
         # -P: the current folder must not come before the copy.
         done = subprocess.run(
             [sys.executable, "-P", "-c", SEARCH, str(folder), *how],
-            env={**os.environ, "PYTHONPATH": path, STORAGE: storage},
+            env={**os.environ, "PYTHONPATH": path, **same_storage()},
             cwd=folder,
             capture_output=True,
             text=True,

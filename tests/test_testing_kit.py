@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,7 @@ def test_the_example_finds_its_bug():
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE)],
         cwd=EXAMPLE.parent,
+        env=os.environ | mutations.same_storage(),
         capture_output=True,
         text=True,
         check=False,
