@@ -1,8 +1,9 @@
 """The loop that the training scripts here share.
 
-Adam with a one-cycle rate that follows the clock, so that a run of `--minutes` always ends with a rate of zero;
-bfloat16 arithmetic where the processor has it; the gradient's norm clipped; an exponential moving average of the
-weights, which is what is saved. An interrupted run goes on from its checkpoint when the same command is given again.
+Adam with a one-cycle rate that follows the clock, so that a run of `--minutes` always ends with a rate of zero, or the
+number of `--iterations`, so that a run does not depend on how fast the machine is; bfloat16 arithmetic where the
+processor has it; the gradient's norm clipped; an exponential moving average of the weights, which is what is saved. An
+interrupted run goes on from its checkpoint when the same command is given again.
 On a GPU an iteration is one graph of CUDA, so that what is drawn there is drawn by PyTorch.
 """
 
@@ -62,6 +63,7 @@ def add_arguments(
     """Options of every training script, with their defaults; no width where that is None."""
     parser.add_argument("--out", type=Path, default=Path(out), help="state dict, NPZ; the checkpoint lies beside it")
     parser.add_argument("--minutes", type=float, default=minutes, help="length of the run, by the clock")
+    parser.add_argument("--iterations", type=int, default=0, help="length of the run, in place of --minutes")
     if width is not None:
         parser.add_argument("--width", type=int, default=width, help="channels of the first level")
     parser.add_argument("--rate", type=float, default=rate, help="peak learning rate")
@@ -73,6 +75,13 @@ def rate_factor(done: float) -> float:
     """Share of the peak rate when a share of the time is over: a linear rise, then half a cosine."""
     factor = done / WARMUP if done < WARMUP else 0.5 + 0.5 * math.cos(math.pi * (done - WARMUP) / (1 - WARMUP))
     return max(factor, LEAST_FACTOR)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether such arithmetic is the device's own: a processor that has none computes several times as long."""
+    if device.type != "cpu":
+        return True
+    return any(found and name.endswith("bf16") for name, found in torch.cpu.get_capabilities().items())
 
 
 def average_decay(iteration: int) -> float:
@@ -105,6 +114,7 @@ class Trainer:
         self.lesson = lesson
         self.options = options
         self.device = device
+        self.bfloat16 = has_bfloat16(device)
         self.checkpoint = options.out.with_suffix(".checkpoint.pt")
         self.generator = np.random.default_rng(options.seed)
         self.iteration, self.elapsed = 0, 0.0
@@ -161,7 +171,8 @@ class Trainer:
         """Draw, go forward and back, and move the weights; returns the input."""
         x, target = self.lesson.draw(self.generator)
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=not self.on_gpu):
+        options = {"enabled": self.bfloat16, "cache_enabled": not self.on_gpu}
+        with torch.autocast(self.device.type, torch.bfloat16, **options):
             predicted = self.network(x)
         loss = self.lesson.loss(predicted.float(), target)
         self.optimizer.zero_grad()
@@ -188,11 +199,10 @@ class Trainer:
         return graph.replay
 
     def run(self) -> None:
-        """Train until the time is over; save and report now and then and at the end."""
-        total = self.options.minutes * 60
+        """Train until the time, or the number of iterations, is over; save and report now and then and at the end."""
         last = time.monotonic()
-        while self.elapsed < total:
-            self.step(self.elapsed / total)
+        while (share := self._share()) < 1:
+            self.step(share)
             if self.on_gpu and self.iteration % 20 == 0:
                 torch.cuda.synchronize()
             now = time.monotonic()
@@ -204,6 +214,13 @@ class Trainer:
                 self._report()
         self.save()
         self._report()
+
+    def _share(self) -> float:
+        """Of the run that is over."""
+        if self.options.iterations:
+            return self.iteration / self.options.iterations
+        total = self.options.minutes * 60
+        return self.elapsed / total if total > 0 else 1.0
 
     def _revive(self) -> None:
         if isinstance(self.network, SpikingUNet):
