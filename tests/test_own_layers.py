@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -13,7 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from own_layers import EXAMPLE, BlurPool2d, Gate, LocallyConnected2d, Surround, Trace, locally_connected, network_of
+from own_layers import (
+    EXAMPLE,
+    BlurPool2d,
+    Gate,
+    LocallyConnected2d,
+    Surround,
+    Trace,
+    example,
+    locally_connected,
+    network_of,
+)
 from test_plug_ins import install, told_without
 
 from spikeunet.converters import convert, quantize_weights
@@ -731,10 +740,10 @@ def test_the_documentation(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_example(tmp_path):
-    done = subprocess.run([sys.executable, str(EXAMPLE)], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    printed = done.stdout
+def test_the_example(capsys):
+    """Its main function, where its kernels may be compiled already: a process of its own would compile them again."""
+    example().main()
+    printed = capsys.readouterr().out
     assert "all checks of the layer hold" in printed
     assert "the same after saving and loading: True" in printed
     assert "in tiles and on two threads: True" in printed
