@@ -64,14 +64,10 @@ for script in sys.argv[1:]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "names",
-    [*((name,) for name in NEED_DIGITS), tuple(name for name in KINDS if name not in NEED_DIGITS)],
-    ids="-".join,
-)
+@pytest.mark.parametrize("names", [NEED_DIGITS, tuple(name for name in KINDS if name not in NEED_DIGITS)], ids="-".join)
 def test_examples_run(names, tmp_path):
-    """The short ones one after the other in one process, which imports everything once, each in a folder of its own."""
-    if names[0] in NEED_DIGITS:
+    """One after the other in one process, which imports everything once, each in a folder of its own."""
+    if names == NEED_DIGITS:
         pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra evaluate)")
     for name in names:
         (tmp_path / name).mkdir()
