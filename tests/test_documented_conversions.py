@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import shutil
-import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,16 +117,25 @@ def python_names(content):
     return names
 
 
+def run_script(script, *arguments):
+    """In this process, so that PyTorch and its exporter are imported once."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setattr(sys, "argv", [script, *arguments])
+        patch.setattr(sys, "path", [*sys.path])
+        runpy.run_path(script, run_name="__main__")
+    sys.modules.pop("my_module")
+
+
 def run(line):
     """A line of a shell block; what installs packages is not run."""
     words = shlex.split(line)
     if words[0] == "python":
-        done = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        run_script(*words[1:])
     elif words[0] == "spikeunet":
         if "network.nir" in words and words[1] == "convert":
             nir_file()
-        fewer = ["--iterations", "20"] if words[1] == "finetune" else []
+        fewer = ["--iterations", "5"] if words[1] == "finetune" else []
         with pytest.raises(SystemExit) as stop:
             main([*words[1:], *fewer])
         assert stop.value.code == 0, line
