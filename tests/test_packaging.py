@@ -52,11 +52,9 @@ for package in (spikeunet, spikeunet.engine, spikeunet.converters):
 models = Path(spikeunet.engine.__file__).resolve().parent / "models"
 assert len(list(models.glob("*.npz"))) == int(sys.argv[3]), sorted(models.iterdir())
 assert version("spikeunet") == sys.argv[2]
+print(*spikeunet.engine.list_models())
 print(spikeunet.engine.IntegrateAndFire(threshold=1.0))
 """
-
-
-LIST_MODELS = "from spikeunet.engine import list_models; print(*list_models())"
 
 
 def run(*command: str | Path, folder: Path) -> str:
@@ -232,14 +230,19 @@ def environment(dependencies, tmp_path) -> Path:
 
 def install(programs: Path, folder: Path, *what: str | Path) -> None:
     pip = [sys.executable, "-m", "pip", "--python", programs / "python", "--quiet", "install"]
-    run(*pip, "--no-index", "--no-deps", "--no-build-isolation", *what, folder=folder)
+    run(*pip, "--no-index", "--no-deps", "--no-build-isolation", "--no-compile", *what, folder=folder)
 
 
-def check_installation(programs: Path, root: Path, elsewhere: Path) -> None:
+def check_installation(programs: Path, root: Path, elsewhere: Path, module_in: Path) -> list[str]:
+    """Names of the models that are found; `module_in` is where `python -m spikeunet` is run."""
     arguments = (root, PROJECT["project"]["version"], str(len(models())))
-    run(programs / "python", "-W", "error", "-c", CHECK_INSTALLATION, *arguments, folder=elsewhere)
-    for command in ((programs / "spikeunet",), (programs / "python", "-m", "spikeunet")):
-        assert "spikeunet denoise" in run(*command, "--help", folder=elsewhere)
+    found = run(programs / "python", "-W", "error", "-c", CHECK_INSTALLATION, *arguments, folder=elsewhere)
+    for command, folder in (
+        ((programs / "spikeunet",), elsewhere),
+        ((programs / "python", "-m", "spikeunet"), module_in),
+    ):
+        assert "spikeunet denoise" in run(*command, "--help", folder=folder)
+    return found.split()
 
 
 @pytest.mark.slow
@@ -288,14 +291,11 @@ def test_wheel_states_licence_and_requirements(wheel):
 @pytest.mark.slow
 def test_wheel_installs(wheel, environment, tmp_path):
     install(environment, tmp_path, wheel)
-    check_installation(environment, environment.parent, tmp_path)
-    assert "outside" not in run(environment / "python", "-c", LIST_MODELS, folder=tmp_path).split()
+    assert "outside" not in check_installation(environment, environment.parent, tmp_path, tmp_path)
 
 
 @pytest.mark.slow
 def test_folder_installs_editable(source, environment, tmp_path):
     install(environment, tmp_path, "--editable", source)
-    check_installation(environment, source, tmp_path)
     # From inside the checkout, too, only spikeunet.engine is the engine.
-    run(environment / "python", "-c", "import spikeunet.engine", folder=source)
-    assert "outside" in run(environment / "python", "-c", LIST_MODELS, folder=tmp_path).split()
+    assert "outside" in check_installation(environment, source, tmp_path, source)

@@ -243,12 +243,13 @@ def test_scales_that_do_not_fit_the_channels_are_refused():
 
 @pytest.mark.slow
 def test_the_defaults_bring_a_real_denoiser_close_to_its_ann_in_one_step(shared_checkpoints, shared_data):
-    """0.13 dB are missing with a scale for each layer by percentiles, on these middles of Set12's pictures."""
-    calibration = calibration_pictures(shared_data / "denoise" / "train400", 1, 25, 6)
+    """0.10 dB are missing with a scale for each layer by percentiles, on these middles of Set12's pictures."""
+    calibration = calibration_pictures(shared_data / "denoise" / "train400", 1, 25, 3)
+    calibration = [picture[:, :128, :128] for picture in calibration]
     network = convert(shared_checkpoints / "dncnn_25.pth", "dncnn", calibration=calibration)
     gaps = []
     for index, path in enumerate(sorted((shared_data / "denoise" / "set12").glob("*.png"))[:6]):
-        clean = read_picture(path)[64:192, 64:192].astype(np.float64) / 255
+        clean = read_picture(path)[96:160, 96:160].astype(np.float64) / 255
         noisy = add_noise(clean, 25, index)[None].astype(np.float32)
         spiking, analog = simulate(network, noisy, 1).output, forward(network, noisy)[0]
         scores = [psnr(clean, np.clip(noisy - each, 0, 1)[0]) for each in (analog, spiking)]
