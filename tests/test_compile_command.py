@@ -11,9 +11,8 @@ import sys
 
 import numpy as np
 import pytest
-from small_denoiser import small_denoiser
 
-from spikeunet.engine import save_model, write_picture
+from spikeunet.engine import Conv2d, Input, Network, Neurons, Output, save_model, write_picture
 from spikeunet.engine.command_line import main
 from spikeunet.engine.command_line.messages import shown_messages
 
@@ -37,8 +36,12 @@ def without_capabilities(*arguments, **changes):
 
 @pytest.fixture
 def job(tmp_path):
-    """Arguments that denoise a small picture by a small model."""
-    save_model(small_denoiser(), tmp_path / "model.npz")
+    """Arguments that denoise a small picture by a model of one layer: each kind of layer has kernels of its own."""
+    half = np.full((1, 1, 1, 1), 0.5, np.float32)
+    layer = [Conv2d("conv1", "input", 2 * half), Neurons("relu1", "conv1"), Conv2d("conv2", "relu1", half)]
+    save_model(
+        Network([Input("input"), *layer, Output("output", "conv2")], {"task": "denoise"}), tmp_path / "model.npz"
+    )
     write_picture(tmp_path / "in.png", np.random.default_rng(0).integers(0, 256, (40, 56), dtype=np.uint8))
     return ["denoise", tmp_path / "in.png", "--model", tmp_path / "model.npz", "--steps", 1, "-o", tmp_path / "out.png"]
 

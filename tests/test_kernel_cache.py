@@ -16,7 +16,7 @@ print(sum(read_mode.stats.cache_hits.values()), sum(read_mode.stats.cache_misses
 
 @pytest.mark.slow
 def test_a_changed_intrinsic_compiles_the_kernels_anew(repository, tmp_path):
-    left_out = shutil.ignore_patterns("__pycache__", "*.npz")
+    left_out = shutil.ignore_patterns("*.npz")
     # The package itself, too: one without a file would lose to the one that is installed.
     shutil.copytree(repository / "engine" / "package", tmp_path / "spikeunet")
     for package in ("engine", "converters"):
@@ -85,8 +85,7 @@ def test_a_changed_neuron_is_compiled_anew(tmp_path):
         return tuple(map(float, done.stdout.split()))
 
     assert hits_misses_and_state(NEURON, 1.0) == (0, 1, 2)
-    assert hits_misses_and_state("# moved\n" + NEURON, 1.0) == (1, 0, 2)
     assert hits_misses_and_state(NEURON.replace("SHIFT = 1.0", "SHIFT = 3.0"), 1.0) == (0, 1, 4)
     assert hits_misses_and_state(NEURON.replace("SHIFT = 1.0", "SHIFT = 3.0"), 2.0) == (0, 1, 8)
-    # What was compiled before is still there, and still right.
-    assert hits_misses_and_state(NEURON, 1.0) == (1, 0, 2)
+    # What was compiled before is still there, and still right, wherever in its file a neuron stands.
+    assert hits_misses_and_state("# moved\n" + NEURON, 1.0) == (1, 0, 2)
