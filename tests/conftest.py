@@ -11,6 +11,7 @@ from pathlib import Path
 import one_thread  # noqa: F401 - before NumPy
 import profiles  # noqa: F401 - loads the Hypothesis profile
 import pytest
+from forked_workers import process_to_copy, take_copies
 from slow_cases import is_slow
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -103,3 +104,15 @@ def shared_checkpoints() -> Path:
 def golden_folder() -> Path:
     """Folder of the golden vectors: tests/golden where it exists, else beside the data; skips where they are absent."""
     return _folder_or_skip(REPOSITORY / "tests" / "golden", SHARED / "golden", what="the golden vectors")
+
+
+@pytest.fixture(scope="session")
+def _process_to_copy() -> Generator[None]:
+    with process_to_copy():
+        yield
+
+
+@pytest.fixture
+def forked_workers(_process_to_copy: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have workers start as copies of one process; see forked_workers.py."""
+    take_copies(monkeypatch)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import dying_workers
@@ -236,6 +237,7 @@ def outcomes_of(monkeypatch, worker, *names, count=2):
     return list(local_workers.run_in_processes([a_task(name) for name in names], count))
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_picture_that_kills_its_workers_is_given_up_and_the_others_are_not(monkeypatch):
     names = ["a.png", dying_workers.DEADLY, "b.png", "c.png"]
     outcomes = outcomes_of(monkeypatch, dying_workers.evaluate_nothing, *names)
@@ -246,6 +248,7 @@ def test_a_picture_that_kills_its_workers_is_given_up_and_the_others_are_not(mon
     assert given_up.startswith("deadly.png: 2 worker processes died over it, the last one by signal 9; where memory")
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_warnings_of_workers_are_given_where_they_were_started(monkeypatch):
     with pytest.warns(UserWarning, match="a.png is odd"):
         (outcome,) = outcomes_of(monkeypatch, dying_workers.evaluate_with_a_warning, "a.png")
@@ -255,14 +258,15 @@ def test_warnings_of_workers_are_given_where_they_were_started(monkeypatch):
 @pytest.mark.parametrize(
     ("worker", "end"), [(dying_workers.exit_at_once, "with status 3"), (dying_workers.die_at_once, "by signal 9")]
 )
+@pytest.mark.usefixtures("forked_workers")
 def test_workers_that_cannot_start_are_one_error(monkeypatch, worker, end):
     with pytest.raises(InputError, match=f"worker processes end before they begin, {end}; a script that asks for work"):
         outcomes_of(monkeypatch, worker, "a.png")
 
 
-@pytest.fixture
+@contextmanager
 def long_run():
-    """A process that evaluates large pictures with two workers, which are all there."""
+    """A process that evaluates large pictures with two workers, and all processes of it, which are there."""
     psutil = pytest.importorskip("psutil")
     Path("large").mkdir()
     for index in range(3):
@@ -292,32 +296,32 @@ def long_run():
 
 
 @pytest.mark.slow
-def test_no_process_listens(long_run):
-    for process in long_run[1]:
-        sockets = process.net_connections(kind="all")
-        assert [each for each in sockets if each.family in (socket.AF_INET, socket.AF_INET6)] == []
-        # A pair of connected sockets has no name that another process could connect to.
-        assert {(each.laddr, each.raddr) for each in sockets} <= {("", "")}
-    assert sum(bool(process.net_connections(kind="unix")) for process in long_run[1]) >= 3
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_workers_end_with_their_parent_whatever_ends_it(long_run, number, status):
+def test_no_process_listens_and_workers_end_with_their_parent_whatever_ends_it(number, status):
     import psutil
 
-    process, everyone = long_run
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)  # as a terminal does
-    else:
-        process.send_signal(number)
-    printed, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == status
-    assert printed == ""
-    assert len(errors.strip().splitlines()) <= (number == signal.SIGINT), errors
-    assert psutil.wait_procs(everyone, timeout=10)[1] == []
+    with long_run() as (process, everyone):
+        for each in everyone:
+            nobody_can_connect_to(each)
+        assert sum(bool(each.net_connections(kind="unix")) for each in everyone) >= 3
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does
+        else:
+            process.send_signal(number)
+        printed, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == status
+        assert printed == ""
+        assert len(errors.strip().splitlines()) <= (number == signal.SIGINT), errors
+        assert psutil.wait_procs(everyone, timeout=10)[1] == []
+
+
+def nobody_can_connect_to(process):
+    sockets = process.net_connections(kind="all")
+    assert [each for each in sockets if each.family in (socket.AF_INET, socket.AF_INET6)] == []
+    # A pair of connected sockets has no name that another process could connect to.
+    assert {(each.laddr, each.raddr) for each in sockets} <= {("", "")}
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:0", "tcp://127.0.0.1:65536", "127.0.0.1:99999", "ws://a:80", "a"])

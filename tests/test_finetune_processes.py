@@ -28,6 +28,7 @@ class Fine:
         return tuple(part.astype(np.float64) for part in batches().draw(generator))
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_gradients_are_as_fine_as_parameters_wherever_they_come_from():
     settings = replace(EVERYTHING, shares=1)
     batch, target = Fine().draw(np.random.default_rng(0))
@@ -39,6 +40,7 @@ def test_gradients_are_as_fine_as_parameters_wherever_they_come_from():
         np.testing.assert_array_equal(found[name], gradient, name)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_copy_of_a_trainer_has_processes_of_its_own():
     """Of a pickle, by which `copy` makes one, too."""
     trainer = Trainer(network(), batches(), EVERYTHING, processes=1)
@@ -62,6 +64,7 @@ def test_a_trainer_out_of_a_pickle_trains_on():
         np.testing.assert_array_equal(other.averages[name], array, name)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_memory_is_given_back_with_the_processes():
     trainer = Trainer(network(), batches(), EVERYTHING, processes=1)
     trainer.step()

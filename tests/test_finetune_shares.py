@@ -125,6 +125,7 @@ def test_processes_and_threads_find_the_same_numbers():
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_other_neurons_rounded_weights_and_another_loss_in_processes():
     net = network()
     net = net.replace(
@@ -139,6 +140,7 @@ def test_other_neurons_rounded_weights_and_another_loss_in_processes():
         assert_same(trained(settings, net=start, processes=1), trained(settings, net=start))
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_one_share_is_the_whole_batch_and_shares_become_as_many_as_processes():
     plain = dataclasses.replace(EVERYTHING, shares=1)
     assert_same(trained(plain, processes=1), trained(plain))
@@ -159,6 +161,7 @@ class Growing:
         return DenoisingBatches(pictures(), (5, 50), crop=16, batch=self.sizes.pop(0)).draw(generator)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_batches_of_any_size():
     settings = dataclasses.replace(EVERYTHING, iterations=4, shares=4)
     runs = []
@@ -168,6 +171,7 @@ def test_batches_of_any_size():
     assert_same(runs[1], runs[0])
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_checkpoint_goes_on_with_another_number_of_processes(tmp_path):
     expected = trained(EVERYTHING)[1]
     with Trainer(network(), batches(), EVERYTHING, processes=1) as trainer:
@@ -218,9 +222,10 @@ def test_numbers_of_shares_that_do_not_go(shares):
         Settings(shares=shares)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_what_goes_wrong_in_a_process_is_raised_here_and_none_is_left():
     batch, target = batches().draw(np.random.default_rng(0))
-    with Trainer(network(), batches(), EVERYTHING, processes=1) as trainer:
+    with Trainer(network(), batches(), EVERYTHING, processes=2) as trainer:
         with pytest.raises(InputError, match=r"a picture of 1x3x16 .* does not fit the network"):
             trainer.gradients(batch[:, :3], target)
         assert not multiprocessing.active_children()
@@ -228,6 +233,7 @@ def test_what_goes_wrong_in_a_process_is_raised_here_and_none_is_left():
         assert found[0] == Trainer(network(), batches(), EVERYTHING).gradients(batch, target)[0]
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_an_error_that_nobody_expected_says_where_it_was(monkeypatch):
     monkeypatch.setattr(share_processes, "_serve", dying_workers.train_with_an_error)
     with Trainer(network(), batches(), EVERYTHING, processes=1) as trainer:
@@ -236,7 +242,8 @@ def test_an_error_that_nobody_expected_says_where_it_was(monkeypatch):
         assert "in _find" in raised.value.__notes__[0]
 
 
-@pytest.mark.parametrize("processes", [None, 1])
+@pytest.mark.usefixtures("forked_workers")
+@pytest.mark.parametrize("processes", [None, 2])
 def test_training_that_diverges_is_one_error(processes):
     settings = dataclasses.replace(EVERYTHING, rate=1e30, clip=None, optimizer="sgd", iterations=9)
     with pytest.raises(InputError, match="diverged at"):
@@ -244,6 +251,7 @@ def test_training_that_diverges_is_one_error(processes):
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_process_that_is_killed_ends_the_run_and_leaves_none_behind():
     with Trainer(network(), batches(), EVERYTHING, processes=2) as trainer:
@@ -258,10 +266,11 @@ def test_a_process_that_is_killed_ends_the_run_and_leaves_none_behind():
         assert not other.is_alive()
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("worker", [dying_workers.exit_at_once, dying_workers.die_at_once])
 def test_processes_that_cannot_start_are_one_error(monkeypatch, worker):
     monkeypatch.setattr(share_processes, "_serve", worker)
-    with Trainer(network(), batches(), EVERYTHING, processes=1) as trainer:
+    with Trainer(network(), batches(), EVERYTHING, processes=2) as trainer:
         with pytest.raises(
             InputError, match=r"worker processes end before they begin, .*; a script that asks for work"
         ):
@@ -269,10 +278,11 @@ def test_processes_that_cannot_start_are_one_error(monkeypatch, worker):
         assert not multiprocessing.active_children()
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_trainer_that_is_forgotten_takes_its_processes_along():
-    trainer = Trainer(network(), batches(), EVERYTHING, processes=1)
+    trainer = Trainer(network(), batches(), EVERYTHING, processes=2)
     trainer.step()
-    assert len(multiprocessing.active_children()) == 1
+    assert len(multiprocessing.active_children()) == 2
     del trainer
     assert not multiprocessing.active_children()
 
@@ -324,6 +334,7 @@ def run(arguments):
 COMMON = ["finetune", "model.npz", "--train", "clean", "--steps", "1", "--crop", "16", "--batch", "4"]
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_the_command_gives_the_same_model_by_any_number_of_processes(folder):
     settings = [*COMMON, "--iterations", "3", "--penalty", "0.1"]
     assert run([*settings, "--shares", "2", "-o", "threads.npz"]) == 0
