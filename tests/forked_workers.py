@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from multiprocessing import forkserver, get_context
+from multiprocessing import active_children, forkserver, get_context
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,9 @@ def process_to_copy() -> Generator[None]:
             forkserver.ensure_running()
     yield
     if sys.platform == "linux":
+        for worker in active_children():  # that a test which failed left; the process waits for its copies
+            worker.kill()
+            worker.join()
         forkserver._forkserver._stop()
 
 
