@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from spikeunet.engine import worker_processes
-
 
 @contextmanager
 def process_to_copy() -> Generator[None]:
@@ -37,5 +35,7 @@ def process_to_copy() -> Generator[None]:
 
 def take_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have workers be copies until the end of a test."""
+    from spikeunet.engine import worker_processes  # which the process that hands tests out does without
+
     if sys.platform == "linux":
         monkeypatch.setattr(worker_processes, "CONTEXT", get_context("forkserver"))
