@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
+import multiprocessing
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -21,11 +20,12 @@ from small_denoiser import small_denoiser
 
 from spikeunet.engine import save_model
 from spikeunet.engine.command_line import main
+from spikeunet.engine.evaluation.journal import Journal
 from spikeunet.engine.pictures.picture_files import write_picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PICTURES = 10
+PICTURES = 6
 STEPS = 400
 PATIENCE = 250
 """Seconds to wait for anything; only a hang takes as long, or a very busy machine."""
@@ -43,10 +43,16 @@ def prepared(tmp_path_factory):
     for index in range(PICTURES):
         picture = np.random.default_rng(index).integers(0, 256, (64, 48 + index), dtype=np.uint8)
         write_picture(folder / "clean" / f"{index}.png", picture)
-    with contextlib.chdir(folder), pytest.raises(SystemExit) as stop:
-        main([*ARGUMENTS, "-o", "expected"])
-    assert stop.value.code == 0
+    with contextlib.chdir(folder):
+        assert run("-o", "expected") == 0
     return folder
+
+
+def run(*options):
+    """Exit status of the command in this process."""
+    with pytest.raises(SystemExit) as stop:
+        main([*ARGUMENTS, *map(str, options)])
+    return stop.value.code
 
 
 @pytest.fixture(autouse=True)
@@ -126,27 +132,38 @@ def end(process, status=0):
     return printed if status == 0 else errors
 
 
-def children(process):
-    """Ids of the processes below one, with their command lines."""
-    import psutil
+@pytest.fixture
+def first_finished(monkeypatch):
+    """Have something done when the first picture of a run in this process is finished."""
+    waiting, add = [], Journal.add
 
-    return {each.pid: " ".join(each.cmdline()) for each in psutil.Process(process.pid).children(recursive=True)}
+    def add_and_go_on(journal, outcome):
+        add(journal, outcome)
+        if waiting:
+            waiting.pop()()
+
+    monkeypatch.setattr(Journal, "add", add_and_go_on)
+    return waiting.append
 
 
-def test_an_evaluation_that_is_killed_goes_on_with_workers_of_which_one_may_be_killed(start, expected):
+@pytest.mark.usefixtures("forked_workers")
+def test_an_evaluation_that_is_killed_goes_on_with_workers_of_which_one_may_be_killed(start, expected, first_finished):
     process = evaluate(start)
     wait_for(lambda: finished() >= 2, process)
     process.kill()
     process.communicate(timeout=PATIENCE)
     before = finished()
-    assert 2 <= before < PICTURES
-    process = evaluate(start, "--workers", 2)
-    wait_for(lambda: finished() > before, process)
-    workers = [pid for pid, command in children(process).items() if "spawn_main" in command]
-    assert len(workers) >= 2, children(process)
-    os.kill(workers[0], signal.SIGKILL)
-    assert finished() < PICTURES  # or nothing was interrupted
-    end(process)
+    assert 2 <= before < PICTURES - 2  # so that each of two workers has something to do when the first picture is done
+    killed = []
+
+    def kill_one():
+        victim, _ = multiprocessing.active_children()
+        victim.kill()
+        killed.append(victim)
+
+    first_finished(kill_one)
+    assert run("-o", "out", "--workers", 2) == 0
+    assert [each.exitcode for each in killed] == [-9]
     assert measured("out") == expected
     assert not Path("out/journal.jsonl").exists()
     assert json.loads(Path("out/results.json").read_text())["failures"] == []
@@ -182,7 +199,15 @@ def worker(start, scheduler):
     return begin
 
 
-def test_a_scheduler_and_all_its_workers_may_die_and_cost_no_finished_picture(start, scheduler, worker, expected):
+def test_a_scheduler_and_all_its_workers_may_die_and_cost_no_finished_picture(
+    start, scheduler, worker, expected, capfd
+):
+    assert run("-o", "out", "--scheduler", scheduler[1], "--timeout", 1) == 2
+    assert re.fullmatch(
+        WARNING
+        + r"spikeunet: error: the Dask scheduler at \S+ has no workers after 1 s; start some with `dask worker \S+`\n",
+        capfd.readouterr().err,
+    )
     first = worker()
     process = evaluate(start, "--scheduler", scheduler[1], "--timeout", PATIENCE)
     wait_for(lambda: finished() >= 1, process)
@@ -199,7 +224,7 @@ def test_a_scheduler_and_all_its_workers_may_die_and_cost_no_finished_picture(st
     assert 2 <= done < PICTURES
     assert not Path("out/results.json").exists()
     before = Path("out/journal.jsonl").read_text().splitlines()[1 : done + 1]
-    end(evaluate(start))
+    assert run("-o", "out") == 0
     assert measured("out") == expected
     kept = [json.loads(line)["rows"][0]["index"] for line in before]
     rows = json.loads(Path("out/results.json").read_text())["pictures"]
@@ -208,52 +233,55 @@ def test_a_scheduler_and_all_its_workers_may_die_and_cost_no_finished_picture(st
     )
 
 
-def test_a_scheduler_without_workers(start, scheduler):
-    errors = end(evaluate(start, "--scheduler", scheduler[1], "--timeout", 1), status=2)
-    assert re.fullmatch(
-        r"spikeunet: error: the Dask scheduler at \S+ has no workers after 1 s; start some with `dask worker \S+`\n",
-        errors,
-    )
-
-
-def test_a_scheduler_that_does_not_answer(start):
+def test_a_scheduler_that_does_not_answer(capfd):
     address = f"tcp://127.0.0.1:{free_port()}"
-    errors = end(evaluate(start, "--scheduler", address, "--timeout", 1), status=2)
-    assert errors.startswith(f"spikeunet: error: no Dask scheduler answers at {address} within 1 s (")
-    assert errors.count("\n") == 1
+    assert run("-o", "out", "--scheduler", address, "--timeout", 1) == 2
+    answer = re.escape(f"spikeunet: error: no Dask scheduler answers at {address} within 1 s (")
+    assert re.fullmatch(rf"{WARNING}{answer}.*\n", capfd.readouterr().err)
 
 
-def test_a_bad_picture_on_a_worker_is_one_line(start, expected):
+def few_steps(rows):
+    """Those with two time steps, for what does not need time."""
+    return [row for row in rows if row["steps"] != str(STEPS)]
+
+
+@pytest.mark.usefixtures("forked_workers")
+def test_a_bad_picture_on_a_worker_is_one_line(expected, capfd):
     Path("clean/3.png").write_text("no picture")
-    errors = end(evaluate(start, "--workers", 2), status=2)
+    assert run("-o", "out", "--steps", 2, "--workers", 2) == 2
+    errors = capfd.readouterr().err
     assert errors.count("\n") == 1
     assert "clean/3.png: not a PNG, JPEG, TIFF" in errors
-    assert measured("out") == [row for row in expected if row["index"] != "3"]
+    assert measured("out") == [row for row in few_steps(expected) if row["index"] != "3"]
 
 
 @pytest.fixture
-def certificate(monkeypatch):
+def certificate():
     """Have Dask demand a certificate that is made for the test."""
+    import dask
+
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=dask -keyout key.pem -out cert.pem"
     subprocess.run(command.split(), check=True, capture_output=True)
     shutil.copy("cert.pem", "ca.pem")
-    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE", "ca.pem")
-    for role in ("SCHEDULER", "WORKER", "CLIENT"):
-        monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT", "cert.pem")
-        monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY", "key.pem")
+    files = {f"{role}.{part}": f"{part}.pem" for role in ("scheduler", "worker", "client") for part in ("cert", "key")}
+    files["ca-file"] = "ca.pem"
+    with dask.config.set({f"distributed.comm.tls.{name}": file for name, file in files.items()}):
+        yield
 
 
-def test_a_scheduler_may_demand_certificates(start, certificate, expected, monkeypatch):
-    port = free_port()
-    options = ["--host", "127.0.0.1", "--port", port, "--no-dashboard", "--protocol", "tls"]
-    start(*options, module="distributed.cli.dask_scheduler")
-    address = f"tls://127.0.0.1:{port}"
-    start(address, "--no-nanny", "--nthreads", 2, "--no-dashboard", module="distributed.cli.dask_worker")
-    end(evaluate(start, "--scheduler", address, "--timeout", PATIENCE))
-    assert measured("out") == expected
-    monkeypatch.delenv("DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT")
-    monkeypatch.delenv("DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY")
-    errors = end(evaluate(start, "--scheduler", address, "--timeout", 3), status=2)
+@pytest.mark.usefixtures("certificate")
+def test_a_scheduler_may_demand_certificates(start, expected, monkeypatch):
+    from distributed import LocalCluster
+
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with LocalCluster(protocol="tls", host="127.0.0.1", **options) as cluster:
+        address = cluster.scheduler_address
+        assert run("-o", "out", "--steps", 2, "--scheduler", address, "--timeout", PATIENCE) == 0
+        assert measured("out") == few_steps(expected)
+        # A process that was not told of the certificates, but of who signed them.
+        monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE", "ca.pem")
+        errors = end(evaluate(start, "--scheduler", address, "--timeout", 3), status=2)
     assert errors.startswith(f"spikeunet: error: no Dask scheduler answers at {address} within 3 s (")
+    assert errors.count("\n") == 1
