@@ -34,7 +34,8 @@ def server(tmp_path_factory):
     save_model(small_denoiser(task="derain"), folder / "rain.npz")
     save_model(small_segmenter(), folder / "bright.npz")
     models = [part for name in ("gray", "bright", "rain") for part in ("--model", folder / f"{name}.npz")]
-    with running_server(*models, "--workers", 1, "--threads", 1, "--max-upload", 1, "--per-client", 20) as found:
+    options = ["--workers", 1, "--threads", 1, "--max-upload", 1, "--per-client", 20]
+    with running_server(*models, *options) as found:
         yield found
 
 
@@ -44,9 +45,17 @@ def running():
         yield found
 
 
+def close(window, server, complaints=()):
+    """Close a window in which nothing was complained of, but what is expected, and from which nobody else was asked."""
+    rest = [found for found in window.complaints if not any(text in found for text in complaints)]
+    assert rest == []
+    assert [url for url in window.requests if not url.startswith((server.url, "blob:"))] == []
+    window.close()
+
+
 @pytest.fixture
 def opened(running, server):
-    """Opens the page; at the end nothing was complained of, but what a test expects, and nobody else was asked."""
+    """Opens the page, and closes it at the end."""
     windows, expected = [], []
 
     def open_page(size=DESKTOP, scheme="light", complaints=()):
@@ -56,10 +65,21 @@ def opened(running, server):
 
     yield open_page
     for window, texts in zip(windows, expected, strict=True):
-        rest = [found for found in window.complaints if not any(text in found for text in texts)]
-        assert rest == []
-        assert [url for url in window.requests if not url.startswith((server.url, "blob:"))] == []
-        window.close()
+        close(window, server, texts)
+
+
+@pytest.fixture(scope="module")
+def finished(running, server):
+    """A page with the result of a picture that was chosen."""
+    window = Watched(running, server.url)
+    assert window.page.locator("#run").is_disabled()
+    window.page.locator("#file").set_input_files(file())
+    assert window.page.locator("#chosen").inner_text() == "it's <b>.png"
+    window.page.locator("#steps").fill("4")
+    window.page.locator("#run").click()
+    finish(window.page)
+    yield window.page
+    close(window, server)
 
 
 def file(*shape, name="it's <b>.png", suffix=".png"):
@@ -74,13 +94,8 @@ def finish(page):
     assert not page.locator("#error").is_visible()
 
 
-def test_a_picture_that_is_chosen_comes_back(opened):
-    page = opened()
-    assert page.locator("#run").is_disabled()
-    page.locator("#file").set_input_files(file())
-    assert page.locator("#chosen").inner_text() == "it's <b>.png"
-    page.locator("#run").click()
-    finish(page)
+def test_a_picture_that_is_chosen_comes_back(finished):
+    page = finished
     assert page.locator("#before").get_attribute("alt") == "it's b.png, before"
     sizes = page.locator("#compare img").evaluate_all("images => images.map(i => [i.naturalWidth, i.naturalHeight])")
     assert sizes == [[64, 48], [64, 48]]
@@ -91,11 +106,8 @@ def test_a_picture_that_is_chosen_comes_back(opened):
     assert Image.open(io.BytesIO(Path(download.value.path()).read_bytes())).size == (64, 48)
 
 
-def test_the_slider_of_the_report_moves_it(opened):
-    page = opened()
-    page.locator("#file").set_input_files(file())
-    page.locator("#run").click()
-    finish(page)
+def test_the_slider_of_the_report_moves_it(finished):
+    page = finished
     seen = []
     for value in ("0", "100"):
         page.locator("#split").fill(value)
@@ -105,12 +117,8 @@ def test_the_slider_of_the_report_moves_it(opened):
     assert page.locator("#split").get_attribute("aria-valuetext") == "100 % before"
 
 
-def test_the_report_opens_and_works(opened):
-    page = opened()
-    page.locator("#file").set_input_files(file())
-    page.locator("#steps").fill("4")
-    page.locator("#run").click()
-    finish(page)
+def test_the_report_opens_and_works(finished):
+    page = finished
     with page.context.expect_page() as other:
         page.locator("#report").click()
     report = other.value
@@ -126,22 +134,7 @@ def test_the_report_opens_and_works(opened):
     report.close()
 
 
-def test_an_example_by_the_keyboard_alone(opened):
-    page = opened()
-    page.locator("[data-example=camera]").focus()
-    page.keyboard.press("Enter")
-    assert page.locator("[data-example=camera]").get_attribute("aria-pressed") == "true"
-    assert page.locator("#add-noise").input_value() == "25"
-    for _ in range(20):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.id") == "run":
-            break
-    page.keyboard.press("Enter")
-    finish(page)
-    assert "PSNR" in page.locator("#cards").inner_text()
-
-
-def test_all_controls_are_reached_by_the_tab_key(opened):
+def test_all_controls_are_reached_by_the_tab_key_and_an_example_by_the_keyboard_alone(opened):
     page = opened()
     page.locator("#file").set_input_files(file())
     page.locator("summary").first.click()
@@ -164,10 +157,32 @@ def test_all_controls_are_reached_by_the_tab_key(opened):
         "format",
     }
     assert wanted | {"range", "page", "seed", "kernels", "run"} <= set(reached)
+    page.locator("#steps").focus()
+    page.keyboard.type("1")
+    page.locator("[data-example=camera]").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("[data-example=camera]").get_attribute("aria-pressed") == "true"
+    assert page.locator("#add-noise").input_value() == "25"
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "run":
+            break
+    page.keyboard.press("Enter")
+    finish(page)
+    assert "PSNR" in page.locator("#cards").inner_text()
+
+
+def the_strength_goes_back_to_what_the_model_does(page):
+    assert page.locator("#strength-text").inner_text() == "all of it"
+    page.locator("#strength").fill("0.4")
+    assert page.locator("#strength-text").inner_text() == "40 %"
+    page.locator("#strength-reset").click()
+    assert page.locator("#strength-text").inner_text() == "all of it"
 
 
 def test_the_task_decides_what_can_be_chosen(opened):
     page = opened()
+    the_strength_goes_back_to_what_the_model_does(page)
     assert page.locator("#model option").all_inner_texts() == ["gray"]
     assert page.locator("#model-text").inner_text() == "Halves it <b>"
     page.locator("input[value=segment]").check(force=True)
@@ -201,15 +216,6 @@ def test_rain_is_added_and_taken_off(opened):
     assert "PSNR" in page.locator("#cards").inner_text()
 
 
-def test_the_strength_goes_back_to_what_the_model_does(opened):
-    page = opened()
-    assert page.locator("#strength-text").inner_text() == "all of it"
-    page.locator("#strength").fill("0.4")
-    assert page.locator("#strength-text").inner_text() == "40 %"
-    page.locator("#strength-reset").click()
-    assert page.locator("#strength-text").inner_text() == "all of it"
-
-
 def test_a_picture_can_be_dropped_and_pasted(opened):
     page = opened()
     content = base64.b64encode(file()["buffer"]).decode()
@@ -228,41 +234,35 @@ def test_a_picture_can_be_dropped_and_pasted(opened):
     finish(page)
 
 
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [
-        (b"no picture", "bad.png: not a PNG, JPEG"),
-        (file(4200, 4200)["buffer"][:900_000], "4200x4200 pixels are more than the limit"),
-    ],
-)
-def test_bad_input_is_one_line_on_the_page(opened, content, text):
-    page = opened()
-    page.locator("#file").set_input_files({"name": "bad.png", "mimeType": "image/png", "buffer": content})
-    page.locator("#run").click()
-    page.locator("#error").wait_for(state="visible", timeout=WAIT)
-    assert text in page.locator("#error").inner_text()
-    assert page.locator("#error").get_attribute("role") == "alert"
-    assert page.locator("#run").is_enabled()
-    # And the page goes on.
-    page.locator("#file").set_input_files(file())
-    page.locator("#run").click()
-    finish(page)
+BAD = {
+    "bad.png: not a PNG, JPEG": b"no picture",
+    "4200x4200 pixels are more than the limit": file(4200, 4200)["buffer"][:900_000],
+}
+"""Pictures by what is said of them."""
 
 
-def test_what_is_refused_by_its_address_is_one_line_too(opened):
+def test_bad_input_is_one_line_on_the_page(opened):
     page = opened(complaints=("400",))
-    page.locator("#file").set_input_files(file())
-    page.locator("#steps").fill("99")
-    page.locator("#run").click()
-    page.locator("#error").wait_for(state="visible", timeout=WAIT)
-    assert page.locator("#error").inner_text() == "steps are at most 32 on this server (got 99)"
-
-
-def test_a_file_that_is_too_large_is_not_even_sent(opened):
-    page = opened()
+    # Too large a file is not even sent.
     page.locator("#file").set_input_files({"name": "big.png", "mimeType": "image/png", "buffer": bytes(1_100_000)})
     assert "larger than 1048576 bytes" in page.locator("#error").inner_text()
     assert page.locator("#run").is_disabled()
+    for text, content in BAD.items():
+        page.locator("#file").set_input_files({"name": "bad.png", "mimeType": "image/png", "buffer": content})
+        page.locator("#run").click()
+        page.locator("#error", has_text=text).wait_for(state="visible", timeout=WAIT)
+        assert page.locator("#error").get_attribute("role") == "alert"
+        assert page.locator("#run").is_enabled()
+    # What is refused by its address, too.
+    page.locator("#file").set_input_files(file())
+    page.locator("#steps").fill("99")
+    page.locator("#run").click()
+    page.locator("#error", has_text="99").wait_for(state="visible", timeout=WAIT)
+    assert page.locator("#error").inner_text() == "steps are at most 32 on this server (got 99)"
+    # And the page goes on.
+    page.locator("#steps").fill("")
+    page.locator("#run").click()
+    finish(page)
 
 
 def start_long_run(page):
@@ -276,12 +276,13 @@ def is_free(server):
     """Whether no picture waits or is at work, so that the next one is done at once."""
     if any(server.left_over()[0].glob("*/upload")):
         return False
-    answer = server.ask("POST", "/api/run", file()["buffer"], {"Content-Type": "image/png"}, model="gray")
-    return answer.status == 200
+    headers = {"Content-Type": "image/png"}
+    return server.ask("POST", "/api/run", file()["buffer"], headers, model="gray").status == 200
 
 
-def test_cancel_stops_the_work(opened, server):
-    page = opened()
+def test_cancel_stops_the_work_and_so_does_a_page_that_is_closed(running, server):
+    window = Watched(running, server.url)
+    page = window.page
     start_long_run(page)
     page.locator("#stage", has_text="at work").wait_for(timeout=WAIT)
     page.locator("#cancel").click()
@@ -292,16 +293,12 @@ def test_cancel_stops_the_work(opened, server):
     page.locator("#steps").fill("")
     page.locator("#run").click()
     finish(page)
-
-
-def test_a_page_that_is_closed_stops_its_work(running, server):
-    window = Watched(running, server.url)
-    start_long_run(window.page)
-    window.page.locator("#stage", has_text="at work").wait_for(timeout=WAIT)
+    start_long_run(page)
+    page.locator("#stage", has_text="at work").wait_for(timeout=WAIT)
     assert any(server.left_over()[0].glob("*/upload"))
-    window.page.close(run_before_unload=False)
+    page.close(run_before_unload=False)
     wait_until(lambda: is_free(server))
-    window.close()
+    close(window, server)
 
 
 def luminance(page, selector, name):
@@ -329,7 +326,7 @@ def test_both_themes_can_be_read_and_changed(opened, scheme):
 def test_a_phone_needs_no_sideways_scrolling(opened):
     page = opened(PHONE)
     page.locator("summary").first.click()
-    page.locator("[data-example=camera]").click()
+    page.locator("#file").set_input_files(file(16, 600))
     page.locator("#run").click()
     finish(page)
     page.locator("summary").last.click()
@@ -341,28 +338,21 @@ def test_a_phone_needs_no_sideways_scrolling(opened):
     assert page.evaluate(small) == 0
 
 
-def test_a_server_that_is_gone_is_said(running, tmp_path):
-    save_model(small_denoiser(), tmp_path / "gray.npz")
-    with running_server("--model", tmp_path / "gray.npz", "--workers", 1) as server:
-        window = Watched(running, server.url)
-        window.page.locator("[data-example=camera]").click()
-        server.end()
-    window.page.locator("#run").click()
-    window.page.locator("#error").wait_for(state="visible", timeout=WAIT)
-    assert "the server cannot be reached" in window.page.locator("#error").inner_text()
-    window.close()
-
-
-def test_a_token_opens_the_page_and_leaves_its_address(running, tmp_path):
+def test_a_token_opens_the_page_and_leaves_its_address_and_a_server_that_is_gone_is_said(running, tmp_path):
     save_model(small_denoiser(), tmp_path / "gray.npz")
     token = "a-token-of-enough-letters"
     with running_server("--model", tmp_path / "gray.npz", "--workers", 1, SPIKEUNET_TOKEN=token) as server:
         window = Watched(running, server.url)
-        window.page.locator("#token").fill(token)
-        window.page.keyboard.press("Enter")
-        window.page.locator("[data-example=camera]").click()
-        assert window.page.url == server.url
-        window.page.locator("#run").click()
-        finish(window.page)
-        assert window.page.evaluate("document.cookie") == ""
-        window.close()
+        page = window.page
+        assert page.locator("#file").count() == 0
+        page.locator("#token").fill(token)
+        page.keyboard.press("Enter")
+        page.locator("#file").set_input_files(file())
+        assert page.url == server.url
+        page.locator("#run").click()
+        finish(page)
+        assert page.evaluate("document.cookie") == ""
+    page.locator("#run").click()
+    page.locator("#error").wait_for(state="visible", timeout=WAIT)
+    assert "the server cannot be reached" in page.locator("#error").inner_text()
+    window.close()
