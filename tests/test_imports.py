@@ -267,12 +267,12 @@ compiled = event.RecordingListener()
 event.register("numba:compile", compiled)
 before = set(sys.modules)
 import spikeunet.engine
+assert not compiled.buffer, ("compiled upon import", [item.data for _, item in compiled.buffer])
 new = set(sys.modules) - before
 extras = {"torch", "matplotlib", "imageio", "hypothesis", "pandas", "sklearn", "dask", "distributed"}
 heavy = new & {"scipy.sparse", "scipy.linalg", "skimage", "rich", "h5py", "safetensors", *extras}
 assert not heavy, heavy
 assert "spikeunet.converters" not in sys.modules
-assert not compiled.buffer, ("compiled upon import", [item.data for _, item in compiled.buffer])
 """
 
 
