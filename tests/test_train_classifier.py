@@ -99,7 +99,7 @@ def test_batches_move_and_mirror(scripts):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_example_shows_accuracy_against_steps(scripts, tmp_path, monkeypatch, capsys):
-    """Within a point of the ANN at four steps and within half at eight, on digits.
+    """Within half a point of the ANN at four steps and at eight, on digits.
 
     A picture is 0.28 points. Where sums are rounded otherwise, another network is trained: of 23, which other seeds
     and lengths of the run have made, those at four steps were up to one picture below the ANN, at eight none.
@@ -118,8 +118,7 @@ def test_the_example_shows_accuracy_against_steps(scripts, tmp_path, monkeypatch
     ann, analog, *spiking = (float(line.split("%")[0].split()[-1]) for line in lines)
     assert ann == analog > 90
     assert len(spiking) == 4
-    assert spiking[2] > ann - 1
-    assert spiking[3] > ann - 0.5
+    assert min(spiking[2:]) > ann - 0.5
     network = load_model(tmp_path / "digits-model.npz")
     paths = sorted((tmp_path / "pictures" / "test").glob("*/*.png"))
     assert len(paths) == 360
