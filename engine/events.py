@@ -20,12 +20,12 @@ from .kernels.vectors import LEVEL_BITS
 
 STEPS_PER_QUEUE = 8
 
-STEP_GROUPS = (8, 4, 2, 1)
+STEP_GROUPS = (STEPS_PER_QUEUE, 4, 2, 1)
 """Sizes of groups of steps that kernels are compiled for, the largest first."""
 
 
 def step_groups(steps: int, most: int = STEPS_PER_QUEUE) -> Iterator[int]:
-    """Cut a number of steps into groups of these sizes, the largest first; `most` is the largest that may be used."""
+    """Cut a number of steps into groups of sizes in `STEP_GROUPS`, the largest first and none above `most`."""
     for size in STEP_GROUPS:
         if size <= most:
             yield from (size,) * (steps // size)

@@ -63,12 +63,20 @@ def add_arguments(
     """Options of every training script, with their defaults; no width where that is None."""
     parser.add_argument("--out", type=Path, default=Path(out), help="state dict, NPZ; the checkpoint lies beside it")
     parser.add_argument("--minutes", type=float, default=minutes, help="length of the run, by the clock")
-    parser.add_argument("--iterations", type=int, default=0, help="length of the run, in place of --minutes")
+    parser.add_argument("--iterations", type=at_least_one, default=0, help="length of the run, in place of --minutes")
     if width is not None:
         parser.add_argument("--width", type=int, default=width, help="channels of the first level")
     parser.add_argument("--rate", type=float, default=rate, help="peak learning rate")
     parser.add_argument("--report", type=int, default=report, help="iterations from one report and save to the next")
     parser.add_argument("--seed", type=int, default=0)
+
+
+def at_least_one(text: str) -> int:
+    """A whole number of which a run can have so many iterations: with fewer it would never end."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1 (got {text})")
+    return number
 
 
 def rate_factor(done: float) -> float:
