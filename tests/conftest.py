@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import sys
 from collections.abc import Generator
@@ -65,6 +66,22 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         if not whole and "spikeunet.engine.events" in sys.modules:
             patch.setattr("spikeunet.engine.events.STEP_GROUPS", (8, 1))
         return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_waited_for() -> Generator[None]:
+    """Spare tests what none of them could tell.
+
+    That files are on the disk for good before they take their place; that a thread waits for the next layer awake for
+    more than a moment, on a processor that another test needs; that imageio looks everywhere for a package that is not
+    there with each picture that it opens.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        patch.setattr("spikeunet.engine.threads.workers._ROUNDS", 20)
+        if importlib.util.find_spec("pillow_heif") is None:
+            patch.setitem(sys.modules, "pillow_heif", None)
+        yield
 
 
 @pytest.hookimpl(tryfirst=True)

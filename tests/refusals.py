@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +18,24 @@ from spikeunet.engine.pictures.picture_files import write_picture
 
 def fill_folder():
     """Good pictures, a folder of them, an empty one and three models, in the working folder."""
+    for path, content in _good_files().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    Path("empty").mkdir()
+
+
+@functools.cache
+def _good_files():
+    """What is in each file: hundreds of tests have them."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        _write_good_files()
+        return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+def _write_good_files():
     random = np.random.default_rng(0)
     shapes = {"good": (12, 16), "other": (12, 16), "large": (20, 16), "rgb": (12, 16, 3)}
-    for folder in ("folder", "empty"):
-        Path(folder).mkdir()
+    Path("folder").mkdir()
     for name, shape in {**shapes, "folder/a": (12, 16), "folder/b": (12, 16)}.items():
         write_picture(f"{name}.png", random.integers(0, 256, shape, dtype=np.uint8))
     save_model(small_denoiser(), "gray.npz")

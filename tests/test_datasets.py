@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from small_segmenter import small_segmenter
@@ -20,7 +22,13 @@ from spikeunet.engine.tasks.segmentation import segmenter
 def fill(folder, names, shape=(4, 6), value=0):
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        write_picture(folder / name, np.full(shape, value, np.uint8))
+        (folder / name).write_bytes(encoded(Path(name).suffix, shape, value))
+
+
+@functools.cache
+def encoded(suffix, shape, value):
+    """A picture of one colour as a file."""
+    return iio.imwrite("<bytes>", np.full(shape, value, np.uint8), extension=suffix)
 
 
 @pytest.fixture

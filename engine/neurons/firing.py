@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
@@ -26,6 +27,8 @@ from numpy.typing import NDArray
 
 from ..errors import NeuronError
 from ..float32 import LARGEST, SMALLEST, held, without_subnormals
+from ..memory import called_by_clear_caches
+from ..structural import StructuralCheck
 
 MAXIMUM_THRESHOLDS = 8
 """A level is one byte: a bit for each threshold that a neuron crossed in a step."""
@@ -62,7 +65,7 @@ class FiringConstants:
 
 
 @runtime_checkable
-class LadderModel(Protocol):
+class LadderModel(Protocol, metaclass=StructuralCheck):
     """A neuron model that is a ladder of thresholds: the vectorised firing kernel runs it."""
 
     @property
@@ -105,7 +108,8 @@ def checked_constants(model: LadderModel) -> FiringConstants:
         if not np.isfinite(getattr(constants, name)).all():
             raise NeuronError(f"{owner}.firing_constants: {name} must be finite float32 numbers")
     check_number(owner, "initial", model.initial)
-    return replace(constants, emit=without_subnormals(constants.emit))
+    emit = without_subnormals(constants.emit)
+    return constants if emit is constants.emit else replace(constants, emit=emit)
 
 
 def check_threshold(owner: str, value: float) -> float:
@@ -206,19 +210,44 @@ def check_reset(owner: str, reset: str) -> str:
 def ladder_constants(
     thresholds: Sequence[float], *, strict: bool, initial: float, decay: float = 1.0, reset: str = "subtract"
 ) -> FiringConstants:
-    """Firing constants of a ladder of thresholds; each threshold that is crossed emits its own value."""
-    subtract = np.asarray(thresholds, np.float32)
-    compare = subtract if strict else np.nextafter(subtract, np.float32(-np.inf))
-    levels = np.arange(2**MAXIMUM_THRESHOLDS)
-    emit = np.zeros(levels.size, np.float32)
-    for bit, threshold in enumerate(subtract):
-        emit += np.where(levels >> bit & 1, threshold, np.float32(0))
+    """Firing constants of a ladder of thresholds; each threshold that is crossed emits its own value.
+
+    The arrays are read-only: whoever asks for the same ladder gets the same ones.
+    """
+    compare, subtract, emit = _ladder_arrays(tuple(thresholds), strict)
     zero_reset = reset == "zero"
     return FiringConstants(
-        compare=compare.astype(np.float32),
-        subtract=np.zeros_like(subtract) if zero_reset else subtract,
+        compare=compare,
+        subtract=_NOTHING[len(subtract)] if zero_reset else subtract,
         emit=emit,
         decay=decay,
         keep=0.0 if zero_reset else 1.0,
         initial=initial,
     )
+
+
+@lru_cache(maxsize=256)
+def _ladder_arrays(thresholds: tuple[float, ...], strict: bool) -> tuple[NDArray[np.float32], ...]:
+    """What thresholds are compared with, what is subtracted at each, and what each level emits.
+
+    Every network asks for them many times, and most networks have one ladder.
+    """
+    subtract = np.array(thresholds, np.float32)
+    compare = subtract if strict else np.nextafter(subtract, np.float32(-np.inf))
+    levels = np.arange(2**MAXIMUM_THRESHOLDS)
+    emit = np.zeros(levels.size, np.float32)
+    for bit, threshold in enumerate(subtract):
+        emit += np.where(levels >> bit & 1, threshold, np.float32(0))
+    arrays = compare, subtract, emit
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
+
+
+called_by_clear_caches(_ladder_arrays.cache_clear)
+
+
+_NOTHING = [np.zeros(count, np.float32) for count in range(MAXIMUM_THRESHOLDS + 1)]
+"""What a reset to zero subtracts at so many thresholds."""
+for _array in _NOTHING:
+    _array.flags.writeable = False

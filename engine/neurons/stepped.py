@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from ..structural import StructuralCheck
 from .firing import LadderModel
 
 MAXIMUM_LEVELS = 256
@@ -24,7 +25,7 @@ STEP_INPUTS: dict[str, type] = {"step_index": int, "random": float}
 
 
 @runtime_checkable
-class SteppedModel(Protocol):
+class SteppedModel(Protocol, metaclass=StructuralCheck):
     """A neuron model with a step function; `register_neuron` has the whole contract.
 
     Optional besides: `spikes()`, how many spikes each level counts for; `arithmetic()`, what a step costs;

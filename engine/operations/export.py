@@ -189,7 +189,9 @@ def to_frame(ledger: Operations, by: str) -> Any:
     try:
         import pandas as pd
     except ImportError:
-        raise InputError("to_frame needs pandas, which is not installed; to_csv and rows do without") from None
+        raise InputError(
+            "to_frame needs pandas, which is missing; pip install 'spikeunet[frames]', or use to_csv or rows"
+        ) from None
     records = rows(ledger, by)
     names = _columns(records)
     columns = {name: [record.get(name, pd.NA) for record in records] for name in names}
