@@ -16,25 +16,21 @@ from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.reference_synapses import STATEFUL
 
 
-def slope(kind, x):
-    """Surrogate derivative at the distance x, in widths."""
-    return {
-        "triangle": np.maximum(0, 1 - np.abs(x)),
-        "fast-sigmoid": 0.5 / (1 + np.abs(x)) ** 2,
-        "arctan": 0.5 / (1 + (np.pi * x / 2) ** 2),
-        "rectangle": np.where(np.abs(x) < 1, 0.5, 0.0),
-    }[kind]
+SLOPES = {
+    "triangle": lambda x: np.maximum(0, 1 - np.abs(x)),
+    "fast-sigmoid": lambda x: 0.5 / (1 + np.abs(x)) ** 2,
+    "arctan": lambda x: 0.5 / (1 + (np.pi * x / 2) ** 2),
+    "rectangle": lambda x: np.where(np.abs(x) < 1, 0.5, 0.0),
+}
+"""Surrogate derivatives at the distance x, in widths."""
 
-
-def degree(kind, x):
-    """The smooth step from 0 to 1 whose derivative `slope` is."""
-    rest = np.maximum(0, 1 - np.abs(x))
-    return {
-        "triangle": np.where(x < 0, rest**2 / 2, 1 - rest**2 / 2),
-        "fast-sigmoid": 0.5 + 0.5 * x / (1 + np.abs(x)),
-        "arctan": 0.5 + np.arctan(np.pi * x / 2) / np.pi,
-        "rectangle": np.clip(0.5 + 0.5 * x, 0, 1),
-    }[kind]
+DEGREES = {
+    "triangle": lambda x: np.where(x < 0, np.maximum(0, 1 + x) ** 2 / 2, 1 - np.maximum(0, 1 - x) ** 2 / 2),
+    "fast-sigmoid": lambda x: 0.5 + 0.5 * x / (1 + np.abs(x)),
+    "arctan": lambda x: 0.5 + np.arctan(np.pi * x / 2) / np.pi,
+    "rectangle": lambda x: np.clip(0.5 + 0.5 * x, 0, 1),
+}
+"""The smooth steps from 0 to 1 whose derivatives these are."""
 
 
 def thresholds(model):
@@ -74,7 +70,7 @@ def time_output(network, picture, steps, surrogate, frozen=None):
                 v = decay * potential[node.name] + incoming[0]
                 emitted = np.zeros_like(v)
                 for compare, theta in ladder:
-                    by = degree(surrogate.kind, (v - compare) / (surrogate.width * theta))
+                    by = DEGREES[surrogate.kind]((v - compare) / (surrogate.width * theta))
                     emitted += by * theta
                     crossings.append(by)
                     fixed = by if frozen is None else frozen[len(crossings) - 1]

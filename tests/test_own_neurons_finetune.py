@@ -182,8 +182,8 @@ def test_rectangles_make_up_a_surrogate(kind):
         return
     for radius, share in zip(found, (0.125, 0.375, 0.625, 0.875), strict=True):
         grid = (np.arange(100_000) + 0.5) * radius / 100_000
-        integral = smooth.slope(kind, grid).mean() * radius
-        np.testing.assert_allclose(2 * integral - 2 * radius * smooth.slope(kind, radius), share, rtol=1e-6)
+        integral = smooth.SLOPES[kind](grid).mean() * radius
+        np.testing.assert_allclose(2 * integral - 2 * radius * smooth.SLOPES[kind](radius), share, rtol=1e-6)
 
 
 # --- Whole networks, against the ladders -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import GraphError, InputError
 from ..float32 import held
 from ..neurons import LevelTable
-from ..neurons.levels import BITS_OF_LEVELS
+from ..neurons.levels import spikes_of_ladders
 
 Frames = NDArray[np.float32]
 Memory = dict[str, NDArray[Any]]
@@ -88,7 +88,7 @@ def one_spike() -> LevelTable:
     """Levels of an encoder that emits 1 or nothing."""
     emit = np.zeros(256, np.float32)
     emit[1] = 1
-    return LevelTable(emit, BITS_OF_LEVELS, (1.0,), masks=True)
+    return LevelTable(emit, spikes_of_ladders(), (1.0,), masks=True)
 
 
 def numbered(values: Sequence[float], spikes: Sequence[int]) -> LevelTable:

@@ -210,15 +210,12 @@ def check_reset(owner: str, reset: str) -> str:
 def ladder_constants(
     thresholds: Sequence[float], *, strict: bool, initial: float, decay: float = 1.0, reset: str = "subtract"
 ) -> FiringConstants:
-    """Firing constants of a ladder of thresholds; each threshold that is crossed emits its own value.
-
-    The arrays are read-only: whoever asks for the same ladder gets the same ones.
-    """
-    compare, subtract, emit = _ladder_arrays(tuple(thresholds), strict)
+    """Firing constants of a ladder of thresholds; each threshold that is crossed emits its own value."""
+    compare, subtract, emit = (array.copy() for array in _ladder_arrays(tuple(thresholds), strict))
     zero_reset = reset == "zero"
     return FiringConstants(
         compare=compare,
-        subtract=_NOTHING[len(subtract)] if zero_reset else subtract,
+        subtract=np.zeros_like(subtract) if zero_reset else subtract,
         emit=emit,
         decay=decay,
         keep=0.0 if zero_reset else 1.0,
@@ -238,16 +235,8 @@ def _ladder_arrays(thresholds: tuple[float, ...], strict: bool) -> tuple[NDArray
     emit = np.zeros(levels.size, np.float32)
     for bit, threshold in enumerate(subtract):
         emit += np.where(levels >> bit & 1, threshold, np.float32(0))
-    arrays = compare, subtract, emit
-    for array in arrays:
-        array.flags.writeable = False
-    return arrays
+    return compare, subtract, emit
 
 
 called_by_clear_caches(_ladder_arrays.cache_clear)
 
-
-_NOTHING = [np.zeros(count, np.float32) for count in range(MAXIMUM_THRESHOLDS + 1)]
-"""What a reset to zero subtracts at so many thresholds."""
-for _array in _NOTHING:
-    _array.flags.writeable = False

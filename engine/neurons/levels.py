@@ -16,9 +16,12 @@ from ..lazy import lazy_property
 from .firing import LadderModel, check_number, checked_constants
 from .stepped import MAXIMUM_LEVELS, NeuronModel, SteppedModel
 
-BITS_OF_LEVELS = np.bitwise_count(np.arange(256)).astype(np.int64)
-"""Spikes of each level of a ladder: one for each threshold that was crossed."""
-BITS_OF_LEVELS.flags.writeable = False
+_BITS_OF_LEVELS = np.bitwise_count(np.arange(256)).astype(np.int64)
+
+
+def spikes_of_ladders() -> NDArray[np.int64]:
+    """(256,) spikes of each level of a ladder: one for each threshold that was crossed."""
+    return _BITS_OF_LEVELS.copy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +122,7 @@ def level_table(model: NeuronModel) -> LevelTable:
     if isinstance(model, LadderModel):
         constants = checked_constants(model)
         values = tuple(float(constants.emit[1 << k]) for k in range(len(constants.compare)))
-        return LevelTable(constants.emit, BITS_OF_LEVELS, values, masks=True)
+        return LevelTable(constants.emit, spikes_of_ladders(), values, masks=True)
     owner = type(model).__name__
     emit = _levels(owner, model)
     spikes = _spikes(owner, model, len(emit))
