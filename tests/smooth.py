@@ -15,7 +15,6 @@ from spikeunet.engine.neurons import rectifies
 from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.reference_synapses import STATEFUL
 
-
 SLOPES = {
     "triangle": lambda x: np.maximum(0, 1 - np.abs(x)),
     "fast-sigmoid": lambda x: 0.5 / (1 + np.abs(x)) ** 2,

@@ -239,4 +239,3 @@ def _ladder_arrays(thresholds: tuple[float, ...], strict: bool) -> tuple[NDArray
 
 
 called_by_clear_caches(_ladder_arrays.cache_clear)
-
