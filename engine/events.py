@@ -7,7 +7,6 @@ active neurons.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from .kernels.steps import events_at, join_steps
 from .kernels.vectors import LEVEL_BITS
+from .memory import worked_out_once
 
 STEPS_PER_QUEUE = 8
 
@@ -32,19 +32,19 @@ def step_groups(steps: int, most: int = STEPS_PER_QUEUE) -> Iterator[int]:
             steps %= size
 
 
-@functools.cache
+@worked_out_once()
 def level_type(steps: int) -> type[np.unsignedinteger[Any]]:
     """The narrowest type for the levels of so many steps, at most eight."""
     return next(kind for kind in (np.uint8, np.uint16, np.uint32, np.uint64) if np.dtype(kind).itemsize >= steps)
 
 
-@functools.cache
+@worked_out_once()
 def channel_type(channels: int) -> type[np.unsignedinteger[Any]]:
     """The type of channel numbers: narrow where that is enough, because a run is mostly reading and writing events."""
     return np.uint16 if channels <= 1 << 16 else np.uint32
 
 
-@functools.cache
+@worked_out_once()
 def entry_bytes(channels: int, steps: int) -> int:
     """Bytes of the entry of an active neuron of a layer with so many channels, over so many steps."""
     return sum(np.dtype(kind).itemsize for kind in (channel_type(channels), level_type(steps)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import math
 import mmap
 import os
@@ -242,6 +243,20 @@ _given_up: list[Callable[[], object]] = [end_idle_threads]
 def called_by_clear_caches(function: Callable[[], object]) -> None:
     """Have `clear_caches` call a function."""
     _given_up.append(function)
+
+
+def worked_out_once(most: int | None = None) -> Callable[[Callable[..., Item]], functools._lru_cache_wrapper[Item]]:
+    """Decorate a function of hashable arguments: what it returned is kept, for the `most` that were asked for last.
+
+    `clear_caches` gives it up.
+    """
+
+    def decorated(function: Callable[..., Item]) -> functools._lru_cache_wrapper[Item]:
+        found = functools.lru_cache(most)(function)
+        called_by_clear_caches(found.cache_clear)
+        return found
+
+    return decorated
 
 
 def clear_caches() -> None:

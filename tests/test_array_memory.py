@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import os
 
@@ -171,3 +172,41 @@ def test_a_fork_has_memory_of_its_own():
         os._exit(0)
     os.waitpid(child, 0)
     assert (array == 1).all()
+
+
+# --- What is worked out once -----------------------------------------------------------------------------------------
+
+
+def test_what_was_worked_out_is_given_up():
+    calls = []
+
+    @memory_module.worked_out_once(2)
+    def double(number):
+        calls.append(number)
+        return 2 * number
+
+    assert [double(number) for number in (1, 1, 2, 3, 3, 1)] == [2, 2, 4, 6, 6, 2]
+    assert calls == [1, 2, 3, 1]
+    clear_caches()
+    assert double(1) == 2
+    assert calls == [1, 2, 3, 1, 1]
+
+
+def kept_for_good(text):
+    """Functions of a module, of some argument, whose results nothing gives up."""
+    functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    for function in functions:
+        decorators = {ast.unparse(each).partition("(")[0].rpartition(".")[2] for each in function.decorator_list}
+        if decorators & {"cache", "lru_cache"} and (function.args.args or function.args.kwonlyargs):
+            yield function.name
+
+
+def test_nothing_is_kept_for_good_but_compiled_functions(repository):
+    assert [*kept_for_good("@functools.lru_cache(maxsize=2)\ndef f(a): pass\n@cache\ndef g(): pass")] == ["f"]
+    apart = {"kernels", "kernel_cache"}
+    paths = [path for path in (repository / "engine").rglob("*.py") if path.parent.name not in apart]
+    texts = {path.name: path.read_text("utf-8") for path in paths}
+    found = {name: [*kept_for_good(text)] for name, text in texts.items() if "functools" in text and "cache" in text}
+    # Those of a model of neurons, by its registration.
+    compiled = {"stepper.py": ["_kernel"], "stepped.py": ["_kernels"]}
+    assert {name: kept for name, kept in found.items() if kept} == compiled

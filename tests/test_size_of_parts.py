@@ -16,8 +16,8 @@ LONGER = {"engine/kernels/gather.py: gather_band", "engine/kernels/gather_dirty.
 """Loops over phases, channels, rows, pixels and taps, one within the other: a kernel of its own for the inner ones
 would take most of what the outer ones know, and Numba would compile each once more for every kind of arguments."""
 
-ROOMS = ["binding", "results", "inputs", "samples", "simulation.memory", "simulation.currents", "simulation.bands"]
-ROOMS += ["simulation.tiles", "simulation", "increments"]
+PARTS = ["binding", "results", "inputs", "samples", "simulation.memory", "simulation.currents", "simulation.bands"]
+PARTS += ["simulation.tiles", "simulation", "increments"]
 """Of `engine`: each imports those before it alone."""
 
 
@@ -58,14 +58,14 @@ def test_a_long_function_is_found():
 
 def room_of(module: str) -> str | None:
     """The innermost room that a module is in."""
-    inside = [room for room in ROOMS if within(module, f"spikeunet.engine.{room}")]
+    inside = [room for room in PARTS if within(module, f"spikeunet.engine.{room}")]
     return max(inside, key=len, default=None)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_rooms_of_a_run_lie_one_below_another(room):
+@pytest.mark.parametrize("room", PARTS)
+def test_parts_of_a_run_lie_one_below_another(room):
     paths = [path for path in source_files("engine/" + room.replace(".", "/")) if room_of(module_name(path)) == room]
     assert len(paths) > 2
-    above = ROOMS[ROOMS.index(room) + 1 :]
+    above = PARTS[PARTS.index(room) + 1 :]
     found = [(name_of(path), name) for path in paths for name, _ in imports(path) if room_of(name) in above]
     assert found == []

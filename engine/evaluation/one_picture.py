@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import platform
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from ..dense import forward
 from ..errors import InputError, PictureError, RangeError, SpikeunetError
 from ..graph import Network
+from ..memory import worked_out_once
 from ..models import load_model, model_digest
 from ..operations.energy import estimate_energy, readings_in
 from ..operations.readings import MULTIPLY_ACCUMULATE, READING_COSTS
@@ -160,7 +160,7 @@ def _ann(network: Network, batch: NDArray[np.float32], result: Result, multiple:
     }
 
 
-@functools.lru_cache(maxsize=2)
+@worked_out_once(2)
 def _network(model: str, digest: str, task: str, wanted: str) -> Network:
     """The model, loaded once in a process; InputError where this machine has another model or version."""
     if version("spikeunet") != wanted:

@@ -119,7 +119,7 @@ def _for_neuron(part, neuron):
     return lambda part, neuron: part
 
 
-# --- All parts: recursion that the compiler unrolls ------------------------------------------------------------------
+# --- All parts, in one expression: a function that calls itself would be compiled once for each part -----------------
 
 
 def of_pixel(parts, pixel):
@@ -137,29 +137,26 @@ def of_neuron(parts, neuron):
     return tuple(for_neuron(part, neuron) for part in parts)
 
 
-# Most parts are numbers, which stay as they are: nothing is compiled for them.
-
-
 @overload(of_pixel, jit_options=INNER)
 def _of_pixel(parts, pixel):
-    if not _any(parts, types.Array):
-        return lambda parts, pixel: parts
-    return lambda parts, pixel: (for_pixel(parts[0], pixel), *of_pixel(parts[1:], pixel))
+    return _of_each(for_pixel, parts, types.Array, "pixel")
 
 
 @overload(of_step, jit_options=INNER)
 def _of_step(parts, step, first):
-    if not _any(parts, types.BaseNamedTuple):
-        return lambda parts, step, first: parts
-    return lambda parts, step, first: (for_step(parts[0], step, first), *of_step(parts[1:], step, first))
+    return _of_each(for_step, parts, types.BaseNamedTuple, "step, first")
 
 
 @overload(of_neuron, jit_options=INNER)
 def _of_neuron(parts, neuron):
-    if not _any(parts, (types.Array, types.BaseNamedTuple)):
-        return lambda parts, neuron: parts
-    return lambda parts, neuron: (for_neuron(parts[0], neuron), *of_neuron(parts[1:], neuron))
+    return _of_each(for_neuron, parts, (types.Array, types.BaseNamedTuple), "neuron")
 
 
-def _any(parts, kinds):
-    return any(isinstance(part, kinds) for part in parts)
+def _of_each(function, parts, kinds, arguments):
+    """A function that gives parts of some kinds to another one; the others, numbers mostly, stay as they are."""
+    if not any(isinstance(part, kinds) for part in parts):
+        body = "parts"
+    else:
+        each = ("function(parts[{0}], {1})" if isinstance(part, kinds) else "parts[{0}]" for part in parts)
+        body = f"({', '.join(text.format(number, arguments) for number, text in enumerate(each))},)"
+    return eval(f"lambda parts, {arguments}: {body}", {"function": function})  # noqa: S307 - no text of anybody else's

@@ -7,7 +7,6 @@ a part of the kernel. Building, tiling and counting all read these tables.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..graph import FanOut, Projection, Shape, Weighted, ZeroFanOut
 from ..lazy import lazy_property
+from ..memory import worked_out_once
 
 if TYPE_CHECKING:
     from ..binding.layer import Binding, Layer
@@ -94,14 +94,14 @@ class Axis:
         return np.bincount(inputs * taps + indices, minlength=size * taps).reshape(size, taps)
 
 
-@functools.lru_cache(maxsize=256)
+@worked_out_once(256)
 def sliding_axis(size: int, stride: int, padding: int, dilation: int = 1) -> Axis:
     """A kernel of `size` taps that slides over the input: convolutions and pools."""
     taps = range(size)
     return Axis(1, stride, (AxisPhase(0, tuple(tap * dilation - padding for tap in taps), tuple(taps)),))
 
 
-@functools.lru_cache(maxsize=256)
+@worked_out_once(256)
 def transposed_axis(size: int, stride: int, padding: int, dilation: int = 1) -> Axis:
     """A kernel of `size` taps that each input spreads over the output: transposed convolutions."""
     found: list[list[tuple[int, int]]] = [[] for _ in range(stride)]

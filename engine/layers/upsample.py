@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import reprlib
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..graph import FanOut, Projection, Rows, Shape, Value
 from ..graph.fields import Pair, set_pairs
+from ..memory import worked_out_once
 from .dense.joining import joined
 
 Array = NDArray[Any]
@@ -105,7 +105,7 @@ class Upsample(Projection):
         return _side(*vertical, self.mode, self.align_corners), _side(*horizontal, self.mode, self.align_corners)
 
 
-@functools.lru_cache(maxsize=64)
+@worked_out_once(64)
 def _side(size: int, factor: int, mode: str, aligned: bool) -> _Side:
     outputs = np.arange(size * factor)
     if mode == "nearest":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from ..graph import Input, Network, Neurons, Node, Output
 from ..kernels.connected import OneThreshold, constant_currents, fire_connected
 from ..kernels.float_mode import flushing
 from ..layers import Linear
+from ..memory import worked_out_once
 from ..neurons import IntegrateAndFire, LeakyIntegrateAndFire
 from ..threads import on_threads
 
@@ -148,7 +148,7 @@ def check_widths(widths: Sequence[int]) -> None:
         raise InputError("layers must have at least one width of a population (got none)")
 
 
-@functools.cache
+@worked_out_once()
 def _engine_order(shape: tuple[int, int, int]) -> NDArray[np.int64]:
     """Features (channel, row, column) in the order in which the engine adds them: column, row, channel."""
     return np.arange(int(np.prod(shape))).reshape(shape).transpose(2, 1, 0).ravel()

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 
 from ..errors import NeuronError
 from ..float32 import LARGEST, SMALLEST, held, without_subnormals
-from ..memory import called_by_clear_caches
+from ..memory import worked_out_once
 from ..structural import StructuralCheck
 
 MAXIMUM_THRESHOLDS = 8
@@ -223,7 +222,7 @@ def ladder_constants(
     )
 
 
-@lru_cache(maxsize=256)
+@worked_out_once(256)
 def _ladder_arrays(thresholds: tuple[float, ...], strict: bool) -> tuple[NDArray[np.float32], ...]:
     """What thresholds are compared with, what is subtracted at each, and what each level emits.
 
@@ -236,6 +235,3 @@ def _ladder_arrays(thresholds: tuple[float, ...], strict: bool) -> tuple[NDArray
     for bit, threshold in enumerate(subtract):
         emit += np.where(levels >> bit & 1, threshold, np.float32(0))
     return compare, subtract, emit
-
-
-called_by_clear_caches(_ladder_arrays.cache_clear)

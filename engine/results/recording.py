@@ -66,6 +66,6 @@ class Recorder:
             by_pixel = membrane.reshape(height, width, layer.padded_channels)[..., :channels]
             self.membrane[layer.name][:, rows] = by_pixel.transpose(2, 0, 1)
 
-    def room_for_readout(self, name: str, steps: slice, rows: slice = ALL_ROWS) -> NDArray[np.float32] | None:
+    def readout_memory(self, name: str, steps: slice, rows: slice = ALL_ROWS) -> NDArray[np.float32] | None:
         """Where the running sum of a layer goes, (steps, O, H, W), after each of some steps; None if not noted."""
         return self.readout[name][steps, :, rows] if name in self.readout else None

@@ -122,7 +122,7 @@ class PictureRun(Run):
     def _run_group(self, group: BoundGroup, steps: slice, is_new: bool) -> None:
         """All layers over some steps; whether the picture has not been seen before."""
         group.begin()
-        self._queues = dict(group.rooms)
+        self._queues = dict(group.queues)
         for name, encoded in self._encoded.items():
             self._queues[name] = encoded.queue(steps.start, steps.stop - steps.start)
             self.counts.add_encoded(name, encoded.levels, self._queues[name], steps.start)
@@ -197,8 +197,8 @@ class PictureRun(Run):
             Inputs(part, [(source, self._queue(source, part)) for source in part.spiking], self.bound.picture)
             for part in layer.parts
         ]
-        room, readout = group.rooms.get(layer.name), self.recorder.room_for_readout(layer.name, steps)
-        run = LayerRun(self.bound.states[index], inputs, steps.stop - steps.start, room, readout)
+        empty, readout = group.queues.get(layer.name), self.recorder.readout_memory(layer.name, steps)
+        run = LayerRun(self.bound.states[index], inputs, steps.stop - steps.start, empty, readout)
         queue = run.run(self.workers)
         self.counts.add_run(layer.name, run.fired, run.counts, run.updates, steps)
         self.kernels[layer.name].update(run.kernels)

@@ -12,7 +12,6 @@ taps.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from ...kernels.correlation import CHANNELS, GROUP
 from ...lazy import lazy_property
+from ...memory import worked_out_once
 
 Pair = tuple[int, int]
 Table = NDArray[np.int64]
@@ -204,7 +204,7 @@ class Sliding:
         return tuple(found)
 
 
-@functools.lru_cache(maxsize=256)
+@worked_out_once(256)
 def sliding(kernel: Pair, stride: Pair, dilation: Pair, padding: Pair, wide: Pair, narrow: Pair) -> Sliding:
     """Tables of a kernel; each argument by (rows, columns)."""
     axes = (Axis(*numbers) for numbers in zip(kernel, stride, dilation, padding, wide, narrow, strict=True))

@@ -190,7 +190,7 @@ class _Accumulator:
         entries = (queue.start, queue.channels, queue.levels, table.emit, queue.steps)
         accumulate_rows(*entries, self._values[name], 0, queue.shape[1])
 
-    def room_for_readout(self, _name: str, _steps: slice) -> None:
+    def readout_memory(self, _name: str, _steps: slice) -> None:
         """Sums after each step are not noted."""
 
     def add_membrane(self, layer: Layer, membrane: NDArray[np.float32]) -> None:

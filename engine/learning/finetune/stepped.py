@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...kernels import stepped_surrogate as templates
 from ...kernels.bound import bound
+from ...memory import worked_out_once
 from ...neurons import Registration, SteppedModel, initial_state, level_table, registration_of
 from ...neurons.registration_checks import cannot_compile, compilation_errors, level_out_of_range
 from ...threads import on_threads, slices
@@ -100,7 +101,7 @@ def backward(
     return into, sum(_run(model, lambda share: kernel(*arguments, *share), into.shape[1]))
 
 
-@functools.cache
+@worked_out_once()
 def radii(kind: str) -> Array:
     """Half-widths, in units of the surrogate's width, of rectangles that together make up the surrogate's shape."""
     shares = [(number + 0.5) / _RADII for number in range(_RADII)]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...memory import worked_out_once
 
 Times = NDArray[np.float64]
 _SIDE = 7
 
 
-@functools.cache
+@worked_out_once()
 def _kernel(centre: float, surround: float) -> NDArray[np.float64]:
     """Two Gaussians, each with the sum 1, the wide one taken off the narrow one."""
     offsets = np.arange(_SIDE) - _SIDE // 2

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...binding import Layer
+from ...memory import worked_out_once
 from ..currents import Part
 
 _BAND_BYTES = 1 << 19
@@ -53,7 +53,7 @@ def bands_of_layer(layer: Layer, parts: Sequence[Part], steps: int, threads: int
     return bands_of(height, most, max(least, 1), threads)
 
 
-@functools.cache
+@worked_out_once()
 def bands_of(height: int, most: int, least: int, threads: int) -> Bands:
     """Bands of `most` rows or fewer: half of what is left of a thread's share, but `least` rows."""
     rows: list[tuple[int, int]] = []

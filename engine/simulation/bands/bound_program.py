@@ -33,7 +33,7 @@ from ...threads import WorkerThreads
 from ..currents import Inputs, Part, part_of
 from ..currents.sources import counted_sources
 from ..memory.layer_state import LayerState
-from ..memory.queue_memory import event_room, memory_places
+from ..memory.queue_memory import empty_queue, memory_places
 from ..memory.worker_memory import Scratch, WorkerMemory
 from .band_rows import bands_of_layer
 from .layer_run import KINDS, THREADED_WORK, by_step, whole_work
@@ -110,7 +110,7 @@ class BoundProgram:
 class BoundGroup:
     """All layers of a bound program over a group of 1, 2, 4 or 8 steps.
 
-    Events go to the `rooms` of their layers, where they have some. `compiled` says which layers run in compiled calls.
+    Events go to the `queues` of their layers, where they have one. `compiled` says which layers run in compiled calls.
     """
 
     def __init__(self, bound: BoundProgram, steps: int) -> None:
@@ -121,8 +121,8 @@ class BoundGroup:
         self._scratches = bound.scratches
         self._picture = bound.picture
         places, _ = bound.places[steps]
-        self.rooms = {
-            layer.name: event_room(layer, steps, bound.block[places[layer.name]])
+        self.queues = {
+            layer.name: empty_queue(layer, steps, bound.block[places[layer.name]])
             for layer in self.layers
             if layer.name in places
         }
@@ -155,7 +155,7 @@ class BoundGroup:
         """Whether a layer is one that compiled calls take, and all that it reads and fires lies in memory of theirs."""
         names = {source.name for source in layer.spiking} | ({layer.name} if layer.neurons is not None else set())
         whole = all(source.channels == self._picture.shape[2] for source in layer.analog)
-        return names <= self.rooms.keys() and whole and is_compiled(layer)
+        return names <= self.queues.keys() and whole and is_compiled(layer)
 
     def _bind(self, indices: list[int], choice: int = 0) -> None:
         """Find the kernels of some layers, of one of their two sets, and write down their arguments."""
@@ -180,10 +180,10 @@ class BoundGroup:
 
     def _layer_bands(self, index: int, choice: int) -> LayerBands:
         layer, state = self.layers[index], self._states[index]
-        inputs = Inputs(layer, [(source, self.rooms[source.name]) for source in layer.spiking], self._picture)
+        inputs = Inputs(layer, [(source, self.queues[source.name]) for source in layer.spiking], self._picture)
         part = part_of(state, inputs, self.steps, self._kernels[index][choice])
         bands = bands_of_layer(layer, [part], self.steps, self._threads)
-        return LayerBands(state, [part], self.steps, bands, events=self.rooms.get(layer.name))
+        return LayerBands(state, [part], self.steps, bands, events=self.queues.get(layer.name))
 
     def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""

@@ -6,7 +6,6 @@ written to once is not fetched again: fresh memory would cost more than writing 
 
 from __future__ import annotations
 
-import functools
 from bisect import insort
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
@@ -18,7 +17,7 @@ from ...binding import Layer
 from ...events import EventQueue, channel_type, level_type, mask_bytes
 from ...kernels.entries import host_compresses, lanes_token
 from ...kernels.processor import host_lanes
-from ...memory import CACHE_LINE
+from ...memory import CACHE_LINE, worked_out_once
 
 MOST_BYTES = 1 << 27
 """A layer that may need more than this for its events gets no such room: those of each band are then kept apart."""
@@ -32,7 +31,7 @@ _GAP = 128
 _COMPRESSES, VECTOR_BYTES = host_compresses(), 64
 
 
-@functools.cache
+@worked_out_once()
 def compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | None:
     """What tells `compact_rows` how many words to pack at once; None where it has to go one by one."""
     if not _COMPRESSES:
@@ -42,7 +41,7 @@ def compress_token(padded: int, channels: int, steps: int) -> tuple[int, ...] | 
     return lanes_token(lanes if padded % lanes == 0 else host_lanes())
 
 
-def event_room(layer: Layer, steps: int, block: NDArray[np.uint8]) -> EventQueue:
+def empty_queue(layer: Layer, steps: int, block: NDArray[np.uint8]) -> EventQueue:
     """Where the events of a layer go over some steps: a queue whose bands, of one row or more, have gaps between them.
 
     `block`, (block_bytes(layer, steps),), begins at a cache line.
@@ -65,7 +64,7 @@ def first_entries(layer: Layer, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def block_bytes(layer: Layer, steps: int) -> int:
-    """Bytes of an `event_room`."""
+    """Bytes of an `empty_queue`."""
     return sum(map(_whole_lines, _part_bytes(layer, steps)))
 
 

@@ -76,7 +76,7 @@ class TiledRun(Run):
             Inputs(part, [(source, self._queue(source, part, window, group)) for source in part.spiking], picture)
             for part, window, picture in zip(layer.parts, step.windows, pictures, strict=True)
         ]
-        run = LayerRun(state, inputs, size, readout=self.recorder.room_for_readout(layer.name, steps, rows))
+        run = LayerRun(state, inputs, size, readout=self.recorder.readout_memory(layer.name, steps, rows))
         queue = run.run(self.workers)
         if layer.name in self._watched:
             state.watch()
