@@ -45,7 +45,7 @@ from spikeunet.engine.memory import aligned_bytes
 from spikeunet.engine.simulation.bands.layer_run import LayerRun
 from spikeunet.engine.simulation.currents import Inputs, events
 from spikeunet.engine.simulation.memory.layer_state import LayerState
-from spikeunet.engine.simulation.memory.queue_memory import block_bytes, event_room
+from spikeunet.engine.simulation.memory.queue_memory import block_bytes, empty_queue
 from spikeunet.engine.threads import WorkerThreads
 
 _ACTIVITIES, _INTEGER_ACTIVITIES = "0.01,0.03,0.1,0.3", "0.003,0.01,0.03,0.1,0.3,0.6"
@@ -73,7 +73,7 @@ class Measured:
 def timed(layer: Layer, inputs: Inputs, steps: int, repeats: int) -> tuple[float, float]:
     """Median seconds of the gather kernel and of the whole layer, from event to event whatever its weights are."""
     layer = replace(layer, kernels=allowed_kernels(EVENTS))  # a copy, which is bound anew
-    memory = None if layer.neurons is None else event_room(layer, steps, aligned_bytes(block_bytes(layer, steps)))
+    memory = None if layer.neurons is None else empty_queue(layer, steps, aligned_bytes(block_bytes(layer, steps)))
     whole, kernel = [], []
     for _ in range(repeats + 1):
         run = LayerRun(LayerState(layer), [inputs], steps, events=memory)

@@ -120,7 +120,7 @@ def layer_times(named: NamedGroups, steps: int, repeats: int) -> list[LayerTimes
 
 def counting_of_levels(group: BoundGroup, index: int, repeats: int) -> float:
     """Milliseconds that counting a layer's levels takes within its last phase."""
-    layer, queue = group.layers[index], group.rooms[group.layers[index].name]
+    layer, queue = group.layers[index], group.queues[group.layers[index].name]
     words = queue.levels[: queue.levels.size // 8 * 8 // queue.levels.itemsize].view("u8")
     words = words[: queue.active * queue.levels.itemsize // 8]
     counts, best = group._fired[index, 0].copy(), math.inf

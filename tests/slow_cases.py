@@ -100,6 +100,7 @@ QUICK: dict[str, dict[str, Callable[[str], bool]]] = {
         "test_batches_of_any_size": _only(),
         "test_a_checkpoint_goes_on_with_another_number_of_processes": _only(),
         "test_what_goes_wrong_in_a_process_is_raised_here_and_none_is_left": _only(),
+        "test_an_error_that_nobody_expected_says_where_it_was": _only(),
         "test_training_that_diverges_is_one_error": _only("None"),
         "test_processes_that_cannot_start_are_one_error": _only(),
         "test_a_trainer_that_is_forgotten_takes_its_processes_along": _only(),

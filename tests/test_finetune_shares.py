@@ -242,9 +242,10 @@ def test_an_error_that_nobody_expected_says_where_it_was(monkeypatch):
         assert "in _find" in raised.value.__notes__[0]
 
 
-@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("processes", [None, 2])
-def test_training_that_diverges_is_one_error(processes):
+def test_training_that_diverges_is_one_error(processes, request):
+    if processes is not None:
+        request.getfixturevalue("forked_workers")
     settings = dataclasses.replace(EVERYTHING, rate=1e30, clip=None, optimizer="sgd", iterations=9)
     with pytest.raises(InputError, match="diverged at"):
         finetune(network(), batches(), settings, processes=processes)
