@@ -28,6 +28,7 @@ from spikeunet.engine import (
     Neurons,
     Output,
     PixelShuffle,
+    PixelUnshuffle,
     Scale,
     SumPool2d,
     Upsample,
@@ -150,6 +151,10 @@ def _shuffle(node, x):
     return _functional().pixel_shuffle(x, node.upscale_factor)
 
 
+def _unshuffle(node, x):
+    return _functional().pixel_unshuffle(x, node.downscale_factor)
+
+
 def _flatten(_node, x):
     return x.flatten(1)[:, :, None, None]
 
@@ -235,6 +240,7 @@ EXAMPLES: dict[type, list[Example]] = {
         _of(Upsample("node", "source", 4, "bilinear", align_corners=True), (2, 1, 3), _upsample),
     ],
     PixelShuffle: [_of(PixelShuffle("node", "source", 3), (18, 3, 5), _shuffle)],
+    PixelUnshuffle: [_of(PixelUnshuffle("node", "source", 2), (3, 8, 6), _unshuffle)],
     Flatten: [_of(Flatten("node", "source"), (3, 5, 7), _flatten)],
     MeanConv2d: [
         _of(MeanConv2d("node", "source", random(4, 3, 3, 3), random(4), 1), (3, 4, 5), _mean_conv2d),

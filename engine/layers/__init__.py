@@ -14,6 +14,7 @@ from .linear import Linear
 from .max_pool2d import MaxPool2d
 from .mean_conv2d import MeanConv2d
 from .pixel_shuffle import PixelShuffle
+from .pixel_unshuffle import PixelUnshuffle
 from .registry import register_layer
 from .scale import Scale
 from .sum_pool2d import SumPool2d
@@ -35,6 +36,7 @@ __all__ = [
     "MaxPool2d",
     "MeanConv2d",
     "PixelShuffle",
+    "PixelUnshuffle",
     "Scale",
     "SumPool2d",
     "Upsample",

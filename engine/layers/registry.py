@@ -30,6 +30,7 @@ from .linear import Linear
 from .max_pool2d import MaxPool2d
 from .mean_conv2d import MeanConv2d
 from .pixel_shuffle import PixelShuffle
+from .pixel_unshuffle import PixelUnshuffle
 from .scale import Scale
 from .sum_pool2d import SumPool2d
 from .upsample import Upsample
@@ -38,7 +39,7 @@ Kind = TypeVar("Kind", bound=type[Node])
 
 OWN: tuple[type[Node], ...] = (
     Conv1d, Conv2d, ConvTranspose2d, Linear, Scale, AvgPool2d, SumPool2d, MaxPool2d, GlobalAvgPool2d, Upsample,
-    PixelShuffle, Flatten, MeanConv2d, Attention, Add, Concat, AttentionGates,
+    PixelShuffle, PixelUnshuffle, Flatten, MeanConv2d, Attention, Add, Concat, AttentionGates,
 )  # fmt: skip
 """The package's kinds. A new one is added here and in `__init__`."""
 

@@ -22,6 +22,7 @@ from ..layers import (
     Linear,
     MaxPool2d,
     PixelShuffle,
+    PixelUnshuffle,
     Scale,
     SumPool2d,
     Upsample,
@@ -39,6 +40,7 @@ EVEN: Mapping[type[Node], int] = {
     GlobalAvgPool2d: 1,
     Flatten: 1,
     PixelShuffle: 1,
+    PixelUnshuffle: 1,
     AttentionGates: 3,  # a mean, a gate, and the output at its place
     Attention: 0,  # nothing by itself: see `products`
 }

@@ -25,6 +25,7 @@ from ..layers import (
     MaxPool2d,
     MeanConv2d,
     PixelShuffle,
+    PixelUnshuffle,
     Scale,
     SumPool2d,
     Upsample,
@@ -159,6 +160,16 @@ def pixel_shuffle(node: PixelShuffle, x: Array) -> Array:
     return result
 
 
+def pixel_unshuffle(node: PixelUnshuffle, x: Array) -> Array:
+    """out[c * r * r + i * r + j, y, x] = in[c, y * r + i, x * r + j]."""
+    factor = node.downscale_factor
+    result = np.zeros((len(x) * factor**2, x.shape[1] // factor, x.shape[2] // factor))
+    for channel, row, column in np.ndindex(x.shape):
+        part = (row % factor) * factor + column % factor
+        result[channel * factor**2 + part, row // factor, column // factor] = x[channel, row, column]
+    return result
+
+
 def upsample(node: Upsample, x: Array) -> Array:
     """Nearest: the input under each output. Bilinear: what lies between the four inputs around it."""
     result = np.zeros(node.output_shape((len(x), *x.shape[1:])))
@@ -222,6 +233,7 @@ SYNAPSES: Mapping[type[Node], Callable[[Any, Array], Array]] = {
     AttentionGates: attention_gates,
     Flatten: flatten,
     PixelShuffle: pixel_shuffle,
+    PixelUnshuffle: pixel_unshuffle,
     Upsample: upsample,
     MeanConv2d: mean_conv2d,
     Attention: attention,

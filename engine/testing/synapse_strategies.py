@@ -25,6 +25,7 @@ from ..layers import (
     Linear,
     MaxPool2d,
     PixelShuffle,
+    PixelUnshuffle,
     Scale,
     SumPool2d,
     Upsample,
@@ -37,6 +38,9 @@ LARGEST_SIDE = 16
 
 MOST_FEATURES = 400
 """Numbers that are flattened at most, likewise."""
+
+MOST_CHANNELS = 64
+"""Channels that pixels become at most."""
 
 LARGEST_AREA = 16
 """Pixels of a global mean: a power of two of at most so many, or what is drawn would be no multiple of 1/256."""
@@ -222,6 +226,14 @@ def pixel_shuffle(draw: st.DrawFn, name: str, source: str, shape: Shape, _: Numb
     return PixelShuffle(name, source, draw(st.sampled_from([*fitting, 1]), label="factor"))
 
 
+@st.composite
+def pixel_unshuffle(draw: st.DrawFn, name: str, source: str, shape: Shape, _: Numbers) -> PixelUnshuffle:
+    """Pixels as channels."""
+    channels, *sides = shape
+    fitting = [r for r in (2, 3) if not any(side % r for side in sides) and channels * r**2 <= MOST_CHANNELS]
+    return PixelUnshuffle(name, source, draw(st.sampled_from([*fitting, 1]), label="factor"))
+
+
 def flatten(name: str, source: str, _shape: Shape, _: Numbers) -> st.SearchStrategy[Flatten]:
     """Single features."""
     return st.just(Flatten(name, source))
@@ -242,6 +254,7 @@ SYNAPSES: Mapping[str, Callable[..., st.SearchStrategy[Projection]]] = {
     "global_avg_pool2d": global_avg_pool2d,
     "upsample": upsample,
     "pixel_shuffle": pixel_shuffle,
+    "pixel_unshuffle": pixel_unshuffle,
     "flatten": flatten,
 }
 """The strategy of each kind of synapse node."""
@@ -268,6 +281,8 @@ def shapes(kind: str) -> st.SearchStrategy[Shape]:
         height = st.just(1)
     elif kind == "global_avg_pool2d":
         height, width = st.sampled_from((1, 2, 4)), st.sampled_from((1, 2, 4))
+    elif kind == "pixel_unshuffle":
+        height, width = st.sampled_from((2, 4, 6, 3)), st.sampled_from((4, 6, 2, 3))
     elif kind == "flatten":
         height, width = st.integers(1, 6), st.integers(1, 5)
     return st.tuples(channels, height, width)
