@@ -279,6 +279,13 @@ MUTATIONS = [
         kinds="pixel_shuffle",
     ),
     Mutation(
+        "rows and columns of a pixel unshuffle exchanged",
+        "layers/pixel_unshuffle.py",
+        "blocks.transpose(0, 1, 3, 5, 2, 4)",
+        "blocks.transpose(0, 1, 3, 5, 4, 2)",
+        kinds="pixel_unshuffle",
+    ),
+    Mutation(
         "features in the order of pixels",
         "layers/flatten.py",
         "values.transpose(0, 3, 1, 2)",

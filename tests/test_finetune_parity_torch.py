@@ -31,6 +31,7 @@ from spikeunet.engine import (
     Neurons,
     Output,
     PixelShuffle,
+    PixelUnshuffle,
     Scale,
     SumPool2d,
     Upsample,
@@ -122,6 +123,8 @@ def weightless(node, x):
         return functional.interpolate(x, scale_factor=node.scale_factor, mode=node.mode, **aligned)
     if isinstance(node, PixelShuffle):
         return functional.pixel_shuffle(x, node.upscale_factor)
+    if isinstance(node, PixelUnshuffle):
+        return functional.pixel_unshuffle(x, node.downscale_factor)
     return x.flatten(1)[:, :, None, None] if isinstance(node, Flatten) else None
 
 
@@ -390,6 +393,11 @@ def test_full_connection():
 )
 def test_layers_without_weights(node):
     assert_layer(node, lambda x: weightless(node, x), (2, 8, 5, 6))
+
+
+def test_pixels_as_channels():
+    node = PixelUnshuffle("node", "source", 2)
+    assert_layer(node, lambda x: weightless(node, x), (2, 3, 4, 6))
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), ((2, 3), (1, 2), (1, 0))])

@@ -377,7 +377,8 @@ def test_channels_of_pixels(agrees):
 def test_shuffles_that_are_written_as_changes_of_shape(agrees, sizes, order, result):
     constants = {"a": np.array(sizes), "b": np.array(result)}
     moves = [("Reshape", "xa", "r", {}), ("Transpose", "r", "t", {"perm": order}), ("Reshape", "tb", "y", {})]
-    agrees(moves, constants, ("n", 8, 4, 6))
+    network = agrees(moves, constants, ("n", 8, 4, 6))
+    assert ("PixelUnshuffle" in kinds(network)) == (order == [0, 1, 3, 5, 2, 4])
 
 
 def test_zeros_around_a_picture(agrees, refused):

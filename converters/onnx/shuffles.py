@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.graph import Weighted
-from spikeunet.engine.layers import Conv2d, PixelShuffle
+from spikeunet.engine.layers import Conv2d, PixelShuffle, PixelUnshuffle
 
 from ..values import Current, Tensor, Value
 from .call import Call, operator
@@ -28,7 +28,7 @@ def to_pixels(call: Call) -> Tensor:
 
 @operator("SpaceToDepth")
 def to_channels(call: Call) -> Tensor:
-    """A convolution of stride and size alike, each of whose channels takes one pixel."""
+    """PixelUnshuffle; in the mode DCR a convolution of stride and size alike, whose channels each take one pixel."""
     size, value = call.attribute("blocksize", 0), call.picture()
     if size < 1 or any(side % size for side in value.shape[1:]):
         call.refuse(f"has a blocksize of {size} for a picture of {value.shape[1]}x{value.shape[2]}")
@@ -79,12 +79,14 @@ def _pixels(call: Call, value: Value, size: int, *, blocks_first: bool) -> Curre
 def _channels(call: Call, value: Value, size: int, *, blocks_first: bool) -> Current:
     """Pixels as channels, counted likewise."""
     reads = call.builder.emit(value)
+    if not blocks_first:
+        return call.current(PixelUnshuffle(call.node.name, reads.name, size), reads, reads.positive)
     channels, area = reads.shape[0], size * size
     call.builder.spend(channels**2 * area**2)
     taps = np.eye(area).reshape(area, size, size)
     whole = np.zeros((channels, area, channels, size, size))
     whole[np.arange(channels), :, np.arange(channels)] = taps
-    weight: Any = (whole.swapaxes(0, 1) if blocks_first else whole).reshape(-1, channels, size, size)
+    weight: Any = whole.swapaxes(0, 1).reshape(-1, channels, size, size)
     node = Conv2d(call.node.name, reads.name, weight, stride=(size, size))
     return call.current(node, reads, reads.positive)
 
