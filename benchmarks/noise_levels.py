@@ -11,6 +11,7 @@ of 16 bits, simulated from scikit-image's pictures (`micrographs`). DATA holds `
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import time
 import warnings
@@ -23,6 +24,7 @@ from PIL import Image
 from rich.progress import track
 from skimage import data as pictures
 from skimage.color import rgb2gray
+from skimage.restoration import denoise_nl_means
 
 from spikeunet.engine import PictureWarning, denoise, estimate_noise, psnr, read_picture
 from spikeunet.engine.pictures.noise import add_noise
@@ -128,23 +130,44 @@ def photon_noise(clean, level, seed):
     return np.random.default_rng(seed).poisson(peak * clean) / peak
 
 
-def measure_photographs(folder, every):
+def peers():
+    """Denoisers of others by name, at one setting for all photographs; BM3D where its package (bm3d) is installed.
+
+    Each has the setting of a few that was tried at which it did best on the test camera, Sony.
+    """
+    found = {
+        "non-local means": lambda noisy: denoise_nl_means(
+            noisy, patch_size=5, patch_distance=6, h=0.016, sigma=0.02, fast_mode=True, channel_axis=-1
+        )
+    }
+    if importlib.util.find_spec("bm3d") is not None:
+        from bm3d import bm3d_rgb
+
+        found["BM3D"] = lambda noisy: bm3d_rgb(noisy, 16 / 255)
+    return found
+
+
+def measure_photographs(folder, every, cameras):
     """Rows by camera: PSNR of the photographs, of auto and of the default model, against the mean of many shots."""
-    for camera in CAMERAS:
+    others = peers()
+    for camera in cameras:
         scores, kinds = [], []
         for path in track(sorted(folder.glob(f"{camera}*_real.JPG"))[::every], camera, transient=True):
             noisy, clean = read_picture(path), read_picture(str(path).replace("_real", "_mean")) / 255
             chosen, default = both(noisy)
-            scores.append([score(clean, each) for each in (noisy / 255, chosen.restored, default.restored)])
+            beside = [denoiser(noisy / 255) for denoiser in others.values()]
+            restored = (noisy / 255, chosen.restored, default.restored, *beside)
+            scores.append([score(clean, each) for each in restored])
             kinds.append(chosen.plan.estimate.kind)
-        noisy, auto, default = np.mean(scores, axis=0)
-        worst = min(after - before for before, after, _ in scores)
+        noisy, auto, default, *beside = np.mean(scores, axis=0)
+        worst = min(after - before for before, after, *_ in scores)
         yield {
             "camera": camera,
             "pictures": len(scores),
             "noisy": noisy,
             "default": default,
             "auto": auto,
+            **dict(zip(others, beside, strict=True)),
             "worst gain of auto": worst,
             "left as they are": kinds.count("none"),
         }
@@ -220,7 +243,8 @@ def plot(rows, path):
 @click.option("--only", default="estimates,levels,photographs,micrographs", show_default=True)
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Every so manyth picture of a set.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
-def main(data, only, every, out):
+@click.option("--camera", multiple=True, type=click.Choice(CAMERAS), default=CAMERAS, help="Of photographs.")
+def main(data, only, every, out, camera):
     """Measure what is found of noise and done about it."""
     warnings.simplefilter("ignore", PictureWarning)
     out.mkdir(parents=True, exist_ok=True)
@@ -229,7 +253,7 @@ def main(data, only, every, out):
         "levels": lambda: (
             row for name in ("bsd68", "cbsd68") for row in measure_levels(data / "denoise" / name, every)
         ),
-        "photographs": lambda: measure_photographs(data / "polyu", every),
+        "photographs": lambda: measure_photographs(data / "polyu", every, camera),
         "micrographs": measure_micrographs,
     }
     print(common.machine())
