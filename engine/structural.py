@@ -14,9 +14,14 @@ class StructuralCheck(type(Protocol)):  # type: ignore[misc] # the class of prot
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> None:
         super().__init__(name, bases, namespace, **options)
-        cls._declared = [each for each in namespace if not each.startswith("_")] if Protocol in bases else None
+        own = [each for each in namespace if not each.startswith("_")]
+        inherited = [each for base in bases for each in getattr(base, "_declared", None) or ()]
+        cls._declared = [*inherited, *own] if Protocol in bases else None
 
     def __instancecheck__(cls, instance: object) -> bool:
         if cls._declared is None:  # a class that says that it follows the protocol: only its own objects are of it
             return bool(super().__instancecheck__(instance))
-        return all(hasattr(instance, each) for each in cls._declared)
+        # A class has what its objects have, and is none of them.
+        if isinstance(instance, type):
+            return False
+        return all(getattr(instance, each, None) is not None for each in cls._declared)

@@ -149,6 +149,10 @@ def test_numbers_and_lists_become_pairs():
         (lambda: Linear("l", "i", ones(2, 3, 1)), r"Linear 'l': weight .*2-dimensional"),
         (lambda: Linear("l", "i", ones(2, 3), ones(3)), r"bias must have 2 values \(got 3\)"),
         (lambda: Concat("c", ()), r"Concat 'c': parts must name at least one source"),
+        (
+            lambda: Neurons("n", "i", MultiThreshold),
+            "'n': model must be a neuron model such as .*got <class",
+        ),
         (lambda: Neurons("n", "i", "IF"), r"Neurons 'n': model must be a neuron model such as .*got 'IF'"),
     ],
 )

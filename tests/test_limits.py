@@ -17,6 +17,7 @@ from spikeunet.engine import (
     Network,
     Neurons,
     Output,
+    PixelUnshuffle,
     simulate,
 )
 from spikeunet.engine.binding import build_program
@@ -192,7 +193,14 @@ def test_nested_concats_are_fine_tuned_like_flat_ones():
         (lambda: Conv2d("c", "i", ones(20_000, 1, 1, 1), groups=20_000), "groups is 20000, which makes 400000000 weig"),
         (lambda: AvgPool2d("p", "i", 8193), r"AvgPool2d 'p': kernel_size must be at most 8192"),
         (lambda: Input("i", 1025), r"Input 'i': channels must be at most 1024 \(got 1025\)"),
-        (lambda: read_out([Input("i"), AvgPool2d("p", "i", 1, 4096), Neurons("n", "p")], "n"), "'p': with its stride"),
+        (
+            lambda: read_out([Input("i"), AvgPool2d("p", "i", 1, 4096), Neurons("n", "p")], "n"),
+            "'p': for its sake pictures are padded to multiples of 4096 in height and width; the limit is 2048",
+        ),
+        (
+            lambda: read_out([Input("i"), PixelUnshuffle("p", "i", 4096), Neurons("n", "p")], "n"),
+            "PixelUnshuffle 'p': for its sake pictures are padded to multiples of 4096",
+        ),
     ],
 )
 def test_settings_have_limits(make, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from spikeunet.engine import (
     Lapicque,
     LeakyIntegrator,
     Linear,
+    MultiThreshold,
     Network,
     NeuronError,
     Neurons,
@@ -28,7 +30,9 @@ from spikeunet.engine import (
     simulate,
 )
 from spikeunet.engine.neurons import registered, registered_names
+from spikeunet.engine.neurons.firing import LadderModel
 from spikeunet.engine.neurons.registry import try_out
+from spikeunet.engine.neurons.stepped import SteppedModel
 from spikeunet.engine.testing import check_neuron, neuron_checks
 
 GENERATOR = np.random.default_rng(1)
@@ -244,3 +248,24 @@ def test_traces_of_other_simulators(simulator, shared_checkpoints):
     differences = np.abs(membrane[:, 0] - potential / unit)
     assert differences.max() < most
     assert differences[: int(np.flatnonzero(spikes)[0])].max() < 1e-6
+
+
+def test_protocols_are_followed_by_objects_that_have_all_they_name():
+    class Incomplete:
+        initial, firing_constants = 0.0, None
+
+    @runtime_checkable
+    class More(LadderModel, Protocol):
+        def more(self): ...
+
+    class Only:
+        def more(self): ...
+
+    class Stated(LadderModel):
+        """Says itself that it follows the protocol."""
+
+    assert isinstance(MultiThreshold(), LadderModel)
+    assert not isinstance(MultiThreshold(), SteppedModel | More | Stated)
+    assert not isinstance(MultiThreshold, LadderModel)
+    assert not isinstance(Incomplete(), LadderModel)
+    assert not isinstance(Only(), More)

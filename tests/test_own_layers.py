@@ -33,6 +33,7 @@ from spikeunet.engine import (
     Conv2d,
     Flatten,
     GraphError,
+    Input,
     InputError,
     MaxPool2d,
     MeanConv2d,
@@ -320,6 +321,7 @@ REFUSED = {
     "no layer": (lambda: dataclass(frozen=True, eq=False)(type("Odd", (), {})), "must be a class that derives from"),
     "no class": (lambda: 3, "must be a class that derives from Projection or Weighted (got 3)"),
     "no current": (lambda: layer(current=None), "must define current(); docs/layers.md"),
+    "no gather": (lambda: layer(gathers=True), "must define gather(), because its `gathers` is True"),
     "no fan-out": (lambda: layer(fan_out=None), "must define fan_out(); docs/layers.md"),
     "no shape": (lambda: layer(output_shape=None), "must define output_shape(); docs/layers.md"),
     "fields not listed": (
@@ -752,3 +754,17 @@ def test_the_example(capsys):
         for kind in ("Conv2d", "LocallyConnected2d")
     )
     assert own < 0.2 * shared
+
+
+def test_a_size_factor_that_is_no_fraction_is_refused():
+    halved = layer(size_factor=0.5)
+    nodes = [Input("input", 2), halved("own", "input"), Neurons("n", "own")]
+    readout = Conv2d("readout", "n", np.ones((1, 2, 1, 1), np.float32))
+    with pytest.raises(GraphError, match=r"Odd 'own': size_factor must be a Fraction .* \(got 0.5\)"):
+        Network([*nodes, readout, Output("output", "readout")])
+
+
+@pytest.mark.parametrize("node", [3, Neurons("n", "own")])
+def test_the_kit_takes_synapses_of_one_source(node):
+    with pytest.raises(TypeError, match="check_layer takes synapses that read one source"):
+        check_layer(node, (1, 2, 2))

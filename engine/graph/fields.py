@@ -70,7 +70,8 @@ def set_array(node: Node, attribute: str, value: ArrayLike, dimensions: int) -> 
         raise node.refuse(attribute, f"must hold floating-point numbers (got {array.dtype})")
     if array.ndim != dimensions or not array.size:
         raise node.refuse(attribute, f"must be a non-empty {dimensions}-dimensional array (got shape {array.shape})")
-    array = np.asarray(array, np.float32)
+    with np.errstate(over="ignore"):  # what is infinite in float32 is refused in a line of its own
+        array = np.asarray(array, np.float32)
     if not all_finite(array):
         raise node.refuse(attribute, "has values that are NaN or infinite in float32")
     # It cannot be made writable again by accident: networks are shared.

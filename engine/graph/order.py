@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from numbers import Rational
 
 from ..errors import GraphError
 from .limits import LARGEST_MULTIPLE, MOST_ADDED, MOST_JOINED, MOST_NODES
@@ -97,10 +98,9 @@ def size_multiple(nodes: tuple[Node, ...]) -> int:
     multiple = 1
     for node, multiple in size_multiples(nodes):
         if multiple > LARGEST_MULTIPLE:
-            stride = getattr(node, "stride", None)
             raise GraphError(
-                f"{type(node).__name__} {node.name!r}: with its stride {stride} pictures are padded to multiples of "
-                f"{multiple}; the limit is {LARGEST_MULTIPLE}"
+                f"{type(node).__name__} {node.name!r}: for its sake pictures are padded to multiples of {multiple} in "
+                f"height and width; the limit is {LARGEST_MULTIPLE}"
             )
     return multiple
 
@@ -113,6 +113,11 @@ def size_multiples(nodes: tuple[Node, ...]) -> Iterator[tuple[Node, int]]:
         known = [scales[source] for source in node.sources if source in scales]
         scale = known[0] if known else Fraction(1)
         if isinstance(node, Synapses):
+            if not isinstance(node.size_factor, Rational) or node.size_factor <= 0:
+                raise GraphError(
+                    f"{type(node).__name__} {node.name!r}: size_factor must be a Fraction or a whole number, as "
+                    f"Fraction(1, 2) for half the height and width (got {node.size_factor!r})"
+                )
             scale *= node.size_factor
         scales[node.name] = scale
         multiple = math.lcm(multiple, scale.denominator)

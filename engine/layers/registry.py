@@ -157,6 +157,8 @@ def _check(kind: type[Any], name: Any) -> None:
         for method in ("output_shape", "fan_out", "current"):
             if not _defines(kind, method):
                 raise GraphError(f"{owner} must define {method}(); docs/layers.md says what it is to do")
+        if kind.gathers and kind.bind is Synapses.bind and not _defines(kind, "gather"):
+            raise GraphError(f"{owner} must define gather(), because its `gathers` is True")
         _check_arguments(kind, owner)
         _check_arrays(kind, owner)
     _check_fields(kind, owner)

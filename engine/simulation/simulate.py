@@ -119,7 +119,7 @@ def simulate(
     """
     if order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)} (got {order!r})")
-    if kernels == "auto" and tile is None and state is None and probes is None:
+    if isinstance(kernels, str) and kernels == "auto" and tile is None and state is None and probes is None:
         begin = time.perf_counter()
         side_by_side = _side_by_side(network, x, steps, threads, record, time_axis)
         if side_by_side is not None:

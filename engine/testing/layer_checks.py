@@ -46,9 +46,13 @@ def check_layer(node: Projection, shape: tuple[int, int, int], steps: int = STEP
     ------
     AssertionError
         If the node fails a check; the message says what is wrong and how.
+    TypeError
+        If the node is no Projection.
     ValueError
         If the shape is too large.
     """
+    if not isinstance(node, Projection):
+        raise TypeError(f"check_layer takes synapses that read one source, not sums and joins (got {node!r:.80})")
     if int(np.prod(shape)) > MOST_SITES:
         raise ValueError(f"take a smaller shape than {shape}: at most {MOST_SITES} numbers are looked at one by one")
     for check in (shapes, deterministic, rows_agree, steps_agree, types, weight_checks.check):
