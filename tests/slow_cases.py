@@ -126,6 +126,7 @@ QUICK: dict[str, dict[str, Callable[[str], bool]]] = {
         "test_ranks_are_those_of_a_pursuit_with_whole_kernels": _but("encoder0"),
     },
     "test_frame_streams.py": {
+        "test_a_clip_is_denoised_by_increments_as_frame_by_frame": _only(),
         "test_a_clip_is_segmented_by_increments_as_frame_by_frame": _only(),
     },
     "test_full_disk.py": {
