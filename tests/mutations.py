@@ -273,14 +273,14 @@ MUTATIONS = [
     ),
     Mutation(
         "rows and columns of a pixel shuffle exchanged",
-        "layers/pixel_shuffle.py",
-        "parts.transpose(0, 1, 4, 2, 5, 3)",
-        "parts.transpose(0, 1, 5, 2, 4, 3)",
+        "layers/dense/pixels.py",
+        "blocks.transpose(0, 1, 4, 2, 5, 3)",
+        "blocks.transpose(0, 1, 5, 2, 4, 3)",
         kinds="pixel_shuffle",
     ),
     Mutation(
         "rows and columns of a pixel unshuffle exchanged",
-        "layers/pixel_unshuffle.py",
+        "layers/dense/pixels.py",
         "blocks.transpose(0, 1, 3, 5, 2, 4)",
         "blocks.transpose(0, 1, 3, 5, 4, 2)",
         kinds="pixel_unshuffle",

@@ -1,4 +1,4 @@
-"""Files and functions can be read in one go, and the rooms that a run goes through lie one below another."""
+"""Files and functions can be read in one go, and the parts that a run goes through lie one below another."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def test_a_long_function_is_found():
     assert list(functions(Path("any.py"), text)) == [("short", 4), ("long", 61)]
 
 
-def room_of(module: str) -> str | None:
-    """The innermost room that a module is in."""
-    inside = [room for room in PARTS if within(module, f"spikeunet.engine.{room}")]
+def part_of(module: str) -> str | None:
+    """The innermost part that a module is in."""
+    inside = [part for part in PARTS if within(module, f"spikeunet.engine.{part}")]
     return max(inside, key=len, default=None)
 
 
-@pytest.mark.parametrize("room", PARTS)
-def test_parts_of_a_run_lie_one_below_another(room):
-    paths = [path for path in source_files("engine/" + room.replace(".", "/")) if room_of(module_name(path)) == room]
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_of_a_run_lie_one_below_another(part):
+    paths = [path for path in source_files("engine/" + part.replace(".", "/")) if part_of(module_name(path)) == part]
     assert len(paths) > 2
-    above = PARTS[PARTS.index(room) + 1 :]
-    found = [(name_of(path), name) for path in paths for name, _ in imports(path) if room_of(name) in above]
+    above = PARTS[PARTS.index(part) + 1 :]
+    found = [(name_of(path), name) for path in paths for name, _ in imports(path) if part_of(name) in above]
     assert found == []

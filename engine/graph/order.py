@@ -113,12 +113,13 @@ def size_multiples(nodes: tuple[Node, ...]) -> Iterator[tuple[Node, int]]:
         known = [scales[source] for source in node.sources if source in scales]
         scale = known[0] if known else Fraction(1)
         if isinstance(node, Synapses):
-            if not isinstance(node.size_factor, Rational) or node.size_factor <= 0:
+            factor = node.size_factor
+            if not isinstance(factor, Rational) or factor <= 0:
                 raise GraphError(
                     f"{type(node).__name__} {node.name!r}: size_factor must be a Fraction or a whole number, as "
-                    f"Fraction(1, 2) for half the height and width (got {node.size_factor!r})"
+                    f"Fraction(1, 2) for half the height and width (got {factor!r})"
                 )
-            scale *= node.size_factor
+            scale *= factor
         scales[node.name] = scale
         multiple = math.lcm(multiple, scale.denominator)
         yield node, multiple

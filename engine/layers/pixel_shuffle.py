@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..graph import FanOut, Projection, Rows, Shape, Value, even_fan_out
 from ..graph.fields import set_count
+from .dense.pixels import as_channels, as_pixels
 
 Array = NDArray[Any]
 
@@ -54,19 +54,13 @@ class PixelShuffle(Projection):
         return first // self.upscale_factor, -(-last // self.upscale_factor)
 
     def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
-        factor, (steps, height, width, channels) = self.upscale_factor, values.shape
-        parts = values.reshape(steps, height, width, channels // factor**2, factor, factor)
-        shuffled = parts.transpose(0, 1, 4, 2, 5, 3).reshape(steps, height * factor, width * factor, -1)
-        first = rows.first - rows.first_input * factor
-        return shuffled[:, first : first + rows.last - rows.first]
+        first = rows.first - rows.first_input * self.upscale_factor
+        return as_pixels(values, self.upscale_factor)[:, first : first + rows.last - rows.first]
 
     def backward(
         self, value: Value, gradient: Array, into_input: bool = True, kept: dict[str, Any] | None = None
     ) -> tuple[Array | None, dict[str, Array]]:
-        factor, (pictures, height, width, channels) = self.upscale_factor, gradient.shape
-        parts = gradient.reshape(pictures, height // factor, factor, width // factor, factor, channels)
-        into = parts.transpose(0, 1, 3, 5, 2, 4).reshape(pictures, height // factor, width // factor, -1)
-        return np.ascontiguousarray(into) if into_input else None, {}
+        return as_channels(gradient, self.upscale_factor) if into_input else None, {}
 
     def fan_out(self, incoming: Shape) -> FanOut:
         return even_fan_out(*incoming[1:], 1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..graph import FanOut, Projection, Rows, Shape, Value, even_fan_out
 from ..graph.fields import set_count
+from .dense.pixels import as_channels, as_pixels
 
 Array = NDArray[Any]
 
@@ -54,21 +55,12 @@ class PixelUnshuffle(Projection):
 
     def current(self, values: Array, rows: Rows, state: Array | None = None) -> Array:
         first, last = (row * self.downscale_factor - rows.first_input for row in (rows.first, rows.last))
-        return self._as_channels(values[:, first:last])
-
-    def _as_channels(self, values: Array) -> Array:
-        """(M, r * H, r * W, C) as (M, H, W, C * r * r)."""
-        factor, (many, height, width, channels) = self.downscale_factor, values.shape
-        blocks = values.reshape(many, height // factor, factor, width // factor, factor, channels)
-        return blocks.transpose(0, 1, 3, 5, 2, 4).reshape(many, height // factor, width // factor, -1)
+        return as_channels(values[:, first:last], self.downscale_factor)
 
     def backward(
         self, value: Value, gradient: Array, into_input: bool = True, kept: dict[str, Any] | None = None
     ) -> tuple[Array | None, dict[str, Array]]:
-        factor, (pictures, height, width, channels) = self.downscale_factor, gradient.shape
-        blocks = gradient.reshape(pictures, height, width, channels // factor**2, factor, factor)
-        into = blocks.transpose(0, 1, 4, 2, 5, 3).reshape(pictures, height * factor, width * factor, -1)
-        return np.ascontiguousarray(into) if into_input else None, {}
+        return as_pixels(gradient, self.downscale_factor) if into_input else None, {}
 
     def fan_out(self, incoming: Shape) -> FanOut:
         return even_fan_out(*incoming[1:], 1)
