@@ -29,7 +29,7 @@ from spikeunet.engine import (
     Output,
     simulate,
 )
-from spikeunet.engine.neurons import registered, registered_names
+from spikeunet.engine.neurons import level_table, registered, registered_names
 from spikeunet.engine.neurons.firing import LadderModel
 from spikeunet.engine.neurons.registry import try_out
 from spikeunet.engine.neurons.stepped import SteppedModel
@@ -269,3 +269,14 @@ def test_protocols_are_followed_by_objects_that_have_all_they_name():
     assert not isinstance(MultiThreshold, LadderModel)
     assert not isinstance(Incomplete(), LadderModel)
     assert not isinstance(Only(), More)
+
+
+def test_firing_constants_that_are_none():
+    class Unfinished:
+        initial = 0.0
+
+        def firing_constants(self):
+            """Returns nothing yet."""
+
+    with pytest.raises(NeuronError, match=r"Unfinished.firing_constants: must return FiringConstants \(got None\)"):
+        level_table(Unfinished())

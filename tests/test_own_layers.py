@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -337,6 +338,10 @@ REFUSED = {
         lambda: layer(current=lambda self, values: values),
         "must define current() so that it takes (self, values, rows, state): too many positional arguments",
     ),
+    "arguments exchanged": (
+        lambda: layer(current=lambda self, rows, values, state=None: values),
+        "must define current() so that it takes (self, values, rows, state), 'values' in its place",
+    ),
     "arguments of backward": (
         lambda: layer(backward=lambda self, value, gradient: (None, {})),
         "must define backward() so that it takes (self, value, gradient, into_input, kept)",
@@ -358,10 +363,22 @@ def test_what_registration_refuses(name):
     assert registry.find_kind("tests-odd") is None
 
 
-@pytest.mark.parametrize("name", ["", "a b", "../x", "x" * 65, 3])
+@pytest.mark.parametrize("name", ["", "a b", "../x", "x" * 65])
 def test_names_that_are_refused(name):
     with pytest.raises(GraphError, match="a layer name has up to 64 letters"):
         register_layer(name)(layer())
+
+
+def test_an_instance_is_not_registered():
+    with pytest.raises(GraphError, match=r"register_layer takes a class, or the name of one \(got Surround\("):
+        register_layer(Surround("own", "neurons"))
+
+
+def test_a_class_has_one_name():
+    assert register_layer("tests-surround")(Surround) is Surround
+    with pytest.raises(GraphError, match="Surround is registered as 'tests-surround' already; a kind has one name"):
+        register_layer("tests-another")(Surround)
+    assert registry.find_kind("tests-another") is None
 
 
 @pytest.mark.parametrize(
@@ -762,6 +779,13 @@ def test_a_size_factor_that_is_no_fraction_is_refused():
     readout = Conv2d("readout", "n", np.ones((1, 2, 1, 1), np.float32))
     with pytest.raises(GraphError, match=r"Odd 'own': size_factor must be a Fraction .* \(got 0.5\)"):
         Network([*nodes, readout, Output("output", "readout")])
+
+
+@pytest.mark.parametrize("factor", [Fraction(1, 2), 2])
+def test_the_kit_finds_a_wrong_size_factor(factor):
+    node = layer(size_factor=factor)("own", "neurons")
+    with pytest.raises(AssertionError, match=f"size_factor {factor} says that .* more rows give .* they give"):
+        layer_checks.rows_put_out(node, (2, 3, 4))
 
 
 @pytest.mark.parametrize("node", [3, Neurons("n", "own")])

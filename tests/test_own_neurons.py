@@ -355,7 +355,7 @@ def test_what_registration_refuses(name):
     assert registered("Odd") is None
 
 
-@pytest.mark.parametrize("name", ["", "a b", "9", "../x\n", "x" * 65, "MultiThreshold", 3])
+@pytest.mark.parametrize("name", ["", "a b", "9", "../x\n", "x" * 65, "MultiThreshold"])
 def test_names_that_are_refused(name):
     with pytest.raises(NeuronError, match=r"Plain: the name .*"):
         register_neuron(name)(Plain)
@@ -364,6 +364,17 @@ def test_names_that_are_refused(name):
 def test_a_name_that_is_taken():
     with pytest.raises(NeuronError, match=r"'tests/plain' is taken by .*own_neurons\.Plain; choose another name"):
         register_neuron("tests/plain")(Signed)
+
+
+def test_an_instance_is_not_registered():
+    with pytest.raises(NeuronError, match=r"register_neuron takes a class, or the name of one \(got Plain\("):
+        register_neuron(Plain())
+
+
+def test_a_class_has_one_name():
+    with pytest.raises(NeuronError, match="Plain is registered as 'tests/plain' already; a model has one name"):
+        register_neuron("tests/another")(Plain)
+    assert registered("tests/another") is None
 
 
 def test_registering_anew_replaces():

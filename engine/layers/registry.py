@@ -87,10 +87,12 @@ def register_layer(name: Any = None) -> Any:
     Raises
     ------
     GraphError
-        If the class is not as above, or the name is taken.
+        If the class is not as above or registered already under another name, or the name is taken.
     """
     if isinstance(name, type):
         return register_layer()(name)
+    if name is not None and not isinstance(name, str):
+        raise GraphError(f"register_layer takes a class, or the name of one (got {name!r:.80})")
 
     def register(kind: Kind) -> Kind:
         chosen = kind.__name__ if name is None else name
@@ -100,6 +102,8 @@ def register_layer(name: Any = None) -> Any:
             raise GraphError(
                 f"the layer name {chosen!r} is taken by {'.'.join(_origin(previous))}; choose another name"
             )
+        if (other := _names.get(kind, chosen)) != chosen:
+            raise GraphError(f"{kind.__name__} is registered as {other!r} already; a kind has one name in model files")
         _by_name[chosen] = kind
         _names[kind] = chosen
         global _latest  # noqa: PLW0603
@@ -173,11 +177,15 @@ def _defines(kind: type[Projection], method: str) -> bool:
 def _check_arguments(kind: type[Projection], owner: str) -> None:
     """Refuse methods that cannot be called as they will be."""
     for method, arguments in _ARGUMENTS.items():
+        signature, shown = inspect.signature(getattr(kind, method)), ", ".join(("self", *arguments))
         try:
-            inspect.signature(getattr(kind, method)).bind(kind, *arguments)
+            signature.bind(kind, *arguments)
         except TypeError as error:
-            shown = ", ".join(("self", *arguments))
             raise GraphError(f"{owner} must define {method}() so that it takes ({shown}): {error}") from None
+        places = {name: place for place, name in enumerate(signature.parameters, start=-1)}
+        moved = [name for place, name in enumerate(arguments) if places.get(name, place) != place]
+        if moved:
+            raise GraphError(f"{owner} must define {method}() so that it takes ({shown}), {moved[0]!r} in its place")
 
 
 def _check_arrays(kind: type[Projection], owner: str) -> None:

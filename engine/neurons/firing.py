@@ -96,6 +96,8 @@ def checked_constants(model: LadderModel) -> FiringConstants:
     NeuronError where they are not what they must be.
     """
     owner, constants = type(model).__name__, model.firing_constants()
+    if not isinstance(constants, FiringConstants):
+        raise NeuronError(f"{owner}.firing_constants: must return FiringConstants (got {constants!r:.80})")
     shapes = {name: np.shape(getattr(constants, name)) for name in ("compare", "subtract", "emit")}
     count = shapes["compare"][0] if len(shapes["compare"]) == 1 else 0
     if not 1 <= count <= MAXIMUM_THRESHOLDS or list(shapes.values()) != [(count,), (count,), (256,)]:

@@ -115,10 +115,13 @@ def register_neuron(name: Any = None, *, compile_now: bool = True) -> Any:
     ------
     NeuronError
         If the class or one of its methods is not as above, the step fails or returns something else on a grid of
-        currents, cannot be compiled, or computes something else when compiled; or if the name is taken.
+        currents, cannot be compiled, or computes something else when compiled; if the class is registered already under
+        another name, or the name is taken.
     """
     if isinstance(name, type):
         return register_neuron()(name)
+    if name is not None and not isinstance(name, str):
+        raise NeuronError(f"register_neuron takes a class, or the name of one (got {name!r:.80})")
 
     def register(model: Model) -> Model:
         registration = _registration(check_name(model, name), model)
@@ -127,6 +130,11 @@ def register_neuron(name: Any = None, *, compile_now: bool = True) -> Any:
             raise NeuronError(
                 f"the neuron model name {registration.name!r} is taken by {'.'.join(_origin(previous.model))}; "
                 "choose another name"
+            )
+        known = _by_class.get(model, registration)
+        if known.name != registration.name:
+            raise NeuronError(
+                f"{model.__name__} is registered as {known.name!r} already; a model has one name in model files"
             )
         if not model.__module__.startswith(f"{__package__}."):
             try_out(registration)

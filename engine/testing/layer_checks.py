@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ Array = NDArray[Any]
 
 MOST_SITES = 1 << 10
 """Numbers that a node reads in these checks: each is looked at for itself."""
+
+MORE_ROWS = 16
+"""That are added to a size, times the denominator of the size factor: more than nearly any stride."""
 
 
 def check_layer(node: Projection, shape: tuple[int, int, int], steps: int = STEPS) -> None:
@@ -57,7 +61,7 @@ def check_layer(node: Projection, shape: tuple[int, int, int], steps: int = STEP
         raise ValueError(f"take a smaller shape than {shape}: at most {MOST_SITES} numbers are looked at one by one")
     for check in (shapes, deterministic, rows_agree, steps_agree, types, weight_checks.check):
         check(node, shape)
-    for claim in (fan_out_counts, gain_bounds, channels_kept, size_kept):
+    for claim in (fan_out_counts, gain_bounds, channels_kept, size_kept, rows_put_out):
         claim(node, shape)
     in_networks(node, shape, steps)
 
@@ -288,6 +292,24 @@ def size_kept(node: Projection, shape: Shape) -> None:
         f"{describe(node)}: of twice what it reads, its current is not twice as large; define the property homogeneous "
         "as False, so that nothing is normalised across it",
     )
+
+
+def rows_put_out(node: Projection, shape: Shape) -> None:
+    """`size_factor` says how many rows and columns are put out for each one that is read."""
+    factor = Fraction(node.size_factor)
+    more = MORE_ROWS * factor.denominator
+    channels, height, width = shape
+    try:
+        _, rows, columns = node.output_shape((channels, height + more, width + more))
+    except SpikeunetError:
+        return  # It reads this size alone.
+    _, fewer_rows, fewer_columns = node.output_shape(shape)
+    for what, count in (("rows", rows - fewer_rows), ("columns", columns - fewer_columns)):
+        require(
+            count in (0, factor * more),  # none where as many are put out of any size
+            f"{describe(node)}: size_factor {factor} says that {more} more {what} give {factor * more} more; by "
+            f"output_shape() they give {count}",
+        )
 
 
 def _own_channels(outputs: int, inputs: int) -> Array:
