@@ -1,22 +1,27 @@
 """Write noisy versions of clean pictures, for `spikeunet finetune --train CLEAN --noisy NOISY`.
 
     python examples/make_noisy_pairs.py --pictures BSDS500 --noise camera --photographs POLYU --out camera
+    python examples/make_noisy_pairs.py --pictures BSDS500 --noise photograph --photographs POLYU --out photographs
     python examples/make_noisy_pairs.py --pictures BSDS500 --noise micrograph --out micrographs
 
 Writes PNG files in OUT/clean and OUT/noisy for a camera's noise, and TIFF files of float32 for micrographs, whose noise
-goes beyond black and white. PolyU's photographs of two cameras stand there several times, so that about half of what is
-drawn is real. Needs PyTorch.
+goes beyond black and white. `camera` is simulated noise; PolyU's photographs of two cameras stand beside it several
+times, so that about half of what is drawn is real. `photograph` is these photographs' noise, varied as
+photograph_noise.py says, beside every third of the pictures with simulated noise; without --pictures, alone. Needs
+PyTorch.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import camera_noise
 import imageio.v3 as iio
 import numpy as np
 import torch
+from photograph_noise import photographed_pairs
 from picture_crops import Samples, read_pairs, read_pictures
 from torch import Tensor
 from train_fast_denoiser import CAMERAS, HELD_OUT, on_device
@@ -25,6 +30,8 @@ TIMES = 6
 """That a photograph is written: 62 of them beside 392 pictures."""
 WHITE = 5
 """Every so manyth picture has white noise, or none, in place of a camera's."""
+SIMULATED = 3
+"""Every so manyth picture is taken beside photographs whose noise is varied."""
 
 
 def noisy_and_clean(noise: str, picture: Tensor, white: bool) -> tuple[Tensor, Tensor]:
@@ -48,27 +55,40 @@ def write_png(path: Path, samples: Samples) -> None:
     iio.imwrite(path, samples, compress_level=1)
 
 
+def photographs(folder: Path, varied: bool, seed: int) -> Iterator[tuple[Samples, Samples]]:
+    """Noisy and clean photographs, their noise varied or each several times as it is."""
+    sides = read_pairs(folder, CAMERAS)
+    if varied:
+        return photographed_pairs(*sides, np.random.default_rng(seed))
+    return (pair for pair in zip(*sides, strict=True) for _ in range(TIMES))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write noisy versions of clean pictures.")
-    parser.add_argument("--pictures", type=Path, required=True, help="folder of clean colour pictures")
-    parser.add_argument("--noise", choices=("camera", "micrograph"), required=True)
+    parser.add_argument("--pictures", type=Path, help="folder of clean colour pictures")
+    parser.add_argument("--noise", choices=("camera", "photograph", "micrograph"), required=True)
     parser.add_argument("--photographs", type=Path, help="PolyU's folder, to write its pairs, too")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args()
+    varied = options.noise == "photograph"
+    if varied and not options.photographs:
+        parser.error("--noise photograph varies the noise of photographs: give --photographs FOLDER")
+    if not varied and not options.pictures:
+        parser.error(f"--noise {options.noise} is added to pictures: give --pictures FOLDER")
     torch.manual_seed(options.seed)
     for side in ("noisy", "clean"):
         (options.out / side).mkdir(parents=True, exist_ok=True)
-    pictures = read_pictures(options.pictures, 3 if options.noise == "camera" else 1)[:-HELD_OUT]
+    channels, every = 1 if options.noise == "micrograph" else 3, SIMULATED if varied else 1
+    pictures = read_pictures(options.pictures, channels)[:-HELD_OUT:every] if options.pictures else []
     for index, picture in enumerate(pictures):
         tensor = on_device(picture, torch.device("cpu"))[None]
         sides = noisy_and_clean(options.noise, tensor, index % WHITE == 0)
         write(options.out, f"picture{index:04d}", sides, options.noise)
     if options.photographs:
-        for index, sides in enumerate(zip(*read_pairs(options.photographs, CAMERAS), strict=True)):
-            for time in range(TIMES):
-                for side, samples in zip(("noisy", "clean"), sides, strict=True):
-                    write_png(options.out / side / f"photograph{index:04d}_{time}.png", samples)
+        for index, sides in enumerate(photographs(options.photographs, varied, options.seed)):
+            for side, samples in zip(("noisy", "clean"), sides, strict=True):
+                write_png(options.out / side / f"photograph{index:04d}.png", samples)
     print(f"{options.out}: {len(list((options.out / 'noisy').iterdir()))} pairs")
 
 

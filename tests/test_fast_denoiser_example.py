@@ -25,6 +25,7 @@ NAMES = (
     "denoising_unet",
     "export_torch",
     "make_noisy_pairs",
+    "photograph_noise",
     "picture_crops",
     "spiking_unet",
     "train_fast_denoiser",
@@ -170,6 +171,32 @@ def test_every_kind_of_noise_is_trained_from_the_command_line(scripts, tmp_path,
         run(scripts.make_noisy_pairs, monkeypatch, "--pictures", clean, "--noise", noise, "--out", folder)
         assert {path.suffix for side in ("noisy", "clean") for path in (folder / side).iterdir()} == {f".{ending}"}
         assert len(list((folder / "noisy").iterdir())) == 2
+    folder, real = tmp_path / "varied", ("--noise", "photograph", "--photographs", photographs)
+    run(scripts.make_noisy_pairs, monkeypatch, "--pictures", clean, *real, "--out", folder)
+    made = sorted((folder / "noisy").iterdir())
+    assert len(made) == 1 + 11 * len(scripts.train_fast_denoiser.CAMERAS)
+    run(scripts.make_noisy_pairs, monkeypatch, *real, "--out", tmp_path / "alone")
+    assert len(list((tmp_path / "alone" / "noisy").iterdir())) == len(made) - 1
+    for path in made:
+        with Image.open(path) as noisy, Image.open(folder / "clean" / path.name) as target:
+            assert noisy.size == target.size
+
+
+def test_what_is_learnt_of_a_photograph_has_its_brightness(scripts):
+    """A shot that is brighter than the mean of the others is as bright without its noise."""
+    generator = np.random.default_rng(0)
+    clean = np.full((96, 96, 3), 100, np.uint8)
+    noise = np.rint(generator.normal(0, 4, clean.shape))
+    pairs = list(
+        scripts.photograph_noise.photographed_pairs([(clean + 7 + noise).astype(np.uint8)], [clean], generator)
+    )
+    assert len(pairs) == 11
+    np.testing.assert_array_equal(pairs[0][0], clean + 7 + noise)
+    assert abs(pairs[0][1].mean() - 107) < 0.1
+    assert pairs[0][1].std() < 0.5
+    spread = [float((noisy.astype(float) - target).std()) for noisy, target in pairs[2:8]]
+    assert 2 < min(spread) < 4 < max(spread) < 15
+    assert {noisy.shape for noisy, _ in pairs[8:]} != {clean.shape}
 
 
 def test_options_that_do_not_fit_are_refused(scripts, tmp_path, monkeypatch, capsys):
@@ -181,5 +208,12 @@ def test_options_that_do_not_fit_are_refused(scripts, tmp_path, monkeypatch, cap
         with pytest.raises(SystemExit):
             run(scripts.train_fast_denoiser, monkeypatch, "--pictures", clean, *arguments)
         assert re.search(message, capsys.readouterr().err)
+    for arguments, message in (
+        (("--noise", "camera"), "--noise camera is added to pictures: give --pictures FOLDER"),
+        (("--noise", "photograph", "--pictures", clean), "give --photographs FOLDER"),
+    ):
+        with pytest.raises(SystemExit):
+            run(scripts.make_noisy_pairs, monkeypatch, *arguments, "--out", tmp_path / "pairs")
+        assert message in capsys.readouterr().err
     with pytest.raises(SystemExit, match="has 3 pictures, but 8 are held out; give more"):
         run(scripts.train_fast_denoiser, monkeypatch, "--pictures", clean)
