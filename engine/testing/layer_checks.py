@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,12 @@ from ..threads import WorkerThreads
 from . import product_targets, reference, weight_checks
 from .comparison import RECORDS, assert_same, require
 from .layer_probes import STEPS, by_site, current_of, cuts, describe, read_values, whole_current, whole_rows
+from .size_checks import rows_put_out
 
 Array = NDArray[Any]
 
 MOST_SITES = 1 << 10
 """Numbers that a node reads in these checks: each is looked at for itself."""
-
-MORE_ROWS = 16
-"""That are added to a size, times the denominator of the size factor: more than nearly any stride."""
 
 
 def check_layer(node: Projection, shape: tuple[int, int, int], steps: int = STEPS) -> None:
@@ -292,24 +289,6 @@ def size_kept(node: Projection, shape: Shape) -> None:
         f"{describe(node)}: of twice what it reads, its current is not twice as large; define the property homogeneous "
         "as False, so that nothing is normalised across it",
     )
-
-
-def rows_put_out(node: Projection, shape: Shape) -> None:
-    """`size_factor` says how many rows and columns are put out for each one that is read."""
-    factor = Fraction(node.size_factor)
-    more = MORE_ROWS * factor.denominator
-    channels, height, width = shape
-    try:
-        _, rows, columns = node.output_shape((channels, height + more, width + more))
-    except SpikeunetError:
-        return  # It reads this size alone.
-    _, fewer_rows, fewer_columns = node.output_shape(shape)
-    for what, count in (("rows", rows - fewer_rows), ("columns", columns - fewer_columns)):
-        require(
-            count in (0, factor * more),  # none where as many are put out of any size
-            f"{describe(node)}: size_factor {factor} says that {more} more {what} give {factor * more} more; by "
-            f"output_shape() they give {count}",
-        )
 
 
 def _own_channels(outputs: int, inputs: int) -> Array:
