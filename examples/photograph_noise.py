@@ -11,19 +11,18 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 
+import camera_noise
 import numpy as np
 from numpy.typing import NDArray
+from picture_crops import Samples
 from PIL import Image
 from scipy import ndimage
 
 Picture = NDArray[np.float64]
-Samples = NDArray[np.uint8]
 Generator = np.random.Generator
 Pair = tuple[Samples, Samples]
 
-LUMA = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-"""Y, Cb and Cr of JPEG, without the offset."""
-FROM_LUMA = np.linalg.inv(LUMA)
+LUMA, FROM_LUMA = np.array(camera_noise.LUMA), np.array(camera_noise.FROM_LUMA)
 
 DRIFT = 16.0
 """Standard deviation in pixels of the Gaussian that says what is no noise, but another exposure than the mean's."""
