@@ -68,6 +68,11 @@ def test_thresholds_take_the_place_of_the_models_neurons(capsys):
         assert named in refusals.refusal(capsys, *ARGUMENTS, "-o", "other.npz", "--thresholds", given)
 
 
+def test_saturating_neurons_are_noted(capsys):
+    assert run("--saturating") == 0
+    assert load_model("tuned.npz").metadata["fine_tuning"]["saturating"] is True
+
+
 def needs_plots():
     """Without matplotlib a run says that it draws no curve."""
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
@@ -118,6 +123,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, capsys):
         (("--warmup", "1"), "warm-up must be a share"),
         (("--average", "1"), "decay of the averages must lie in [0, 1)"),
         (("--width", "0"), "width must be a positive number"),
+        (("--method", "bptt", "--saturating"), "saturating neurons are for accumulated flow"),
         (("--interval", "0"), "Invalid value for '--interval'"),
         (("--method", "magic"), "Invalid value for '--method'"),
         (("--resume",), "tuned.checkpoint.npz: no checkpoint to resume from"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_denoiser import small_denoiser
 
-from spikeunet.engine import Neurons, simulate
+from spikeunet.engine import Conv2d, Input, MultiThreshold, Network, Neurons, Output, simulate
 from spikeunet.engine.graph import Projection
 from spikeunet.engine.learning.finetune import (
     Surrogate,
@@ -18,7 +19,7 @@ from spikeunet.engine.learning.finetune import (
     time_gradients,
 )
 from spikeunet.engine.learning.finetune.penalty import SpikePenalty
-from spikeunet.engine.neurons import rectifies
+from spikeunet.engine.neurons import level_table, rectifies
 from spikeunet.engine.testing import reference, strategies
 from spikeunet.engine.threads import using_threads
 
@@ -65,6 +66,41 @@ def test_layers_are_charged_where_their_input_is_positive(case):
         expected = np.broadcast_to(currents[node.source], (case.steps, *currents[node.source].shape[1:])).sum(0) > 0
         expected |= not rectifies(node.model)
         np.testing.assert_array_equal(tape.charged[node.name][0], expected.transpose(1, 2, 0), node.name)
+
+
+@given(strategies.cases(delays=False))
+def test_saturating_neurons_that_emit_all_they_can_are_not_charged(case):
+    plain = run_flow(case.network, batch_of(case, 1), case.steps)
+    tape = run_flow(case.network, batch_of(case, 1), case.steps, saturating=True)
+    np.testing.assert_array_equal(tape.output, plain.output)
+    spikes = simulate(case.network, case.picture, steps=case.steps, record=("spikes",)).spikes
+    for node in case.network.neurons:
+        emit = level_table(node.model).emit
+        full = [(spikes[node.name] == bound).all(0) for bound in (emit.min(), emit.max()) if bound != 0]
+        expected = plain.charged[node.name][0] & ~np.logical_or.reduce(full).transpose(1, 2, 0)
+        np.testing.assert_array_equal(tape.charged[node.name][0], expected, node.name)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_saturated_neuron_passes_no_gradient_on_where_asked(steps):
+    """Three pixels through a ladder that emits 1.75 at most: one below it, two above."""
+    weight = np.ones((1, 1, 1, 1), np.float32)
+    network = Network(
+        [
+            Input("input", 1),
+            Conv2d("first", "input", weight),
+            Neurons("neurons", "first", MultiThreshold((1.0, 0.5, 0.25))),
+            Conv2d("readout", "neurons", weight),
+            Output("output", "readout"),
+        ]
+    )
+    batch = np.array([1.125, 2.0, 9.0], np.float32).reshape(1, 1, 3, 1)
+    for saturating, expected in ((False, 1.125 + 2.0 + 9.0), (True, 1.125)):
+        tape = run_flow(network, batch, steps, saturating)
+        assert (tape.output.reshape(-1)[1:] == 1.75).all()
+        found = flow_gradients(network, tape, np.ones_like(tape.output))
+        assert found["first.weight"].item() == expected
+        np.testing.assert_allclose(found["readout.weight"].item(), tape.output.sum(), rtol=1e-6)
 
 
 @given(strategies.cases(delays=False))

@@ -234,6 +234,7 @@ def test_divergence_is_one_clear_error():
         ({"momentum": 1.0}, "lie in"),
         ({"rate": float("nan")}, "learning rate must be positive"),
         ({"penalty": -1.0}, "penalty must not be negative"),
+        ({"saturating": True, "method": "bptt"}, r"for accumulated flow, .* \(got 'bptt'\)"),
         ({"clip": 0.0}, "largest norm must be positive"),
         ({"average": 1.0}, r"decay of the averages must lie in \[0, 1\)"),
     ],

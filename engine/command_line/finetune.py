@@ -58,6 +58,9 @@ _settings_options = grouped(
     click.option("--width", type=float, default=1.0, show_default=True, help="Of the surrogate, in thresholds."),
     click.option("--detach-reset", is_flag=True, help="bptt takes the reset for a constant."),
     click.option(
+        "--saturating", is_flag=True, help="flow passes no gradient on where neurons emit the most that they can."
+    ),
+    click.option(
         "--train-thresholds", type=click.Choice(["none", "layer", "channel"]), default="none", show_default=True,
         help="Scale them, by a factor for each.",
     ),
@@ -304,6 +307,7 @@ def _settings(options: dict[str, Any], task: str) -> Settings:
         clip=options["clip"] or None,
         average=options["average"],
         surrogate=Surrogate(options["surrogate"], options["width"], options["detach_reset"]),
+        saturating=options["saturating"],
         scales=options["train_thresholds"],
         initial=options["train_initial"],
         weight_bits=options["weight_bits"],

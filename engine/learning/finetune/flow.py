@@ -3,6 +3,9 @@
 Over T steps, I is a layer's accumulated input and O its accumulated output. A neuron without leak emits what it takes
 in, up to what is left on its membrane, so dO/dI = 1 where I > 0, as for a ReLU; everywhere if it emits negative values
 too, as for the identity. Since I = W O_before + T b, gradients of biases count T times. The loss sees readout / T.
+
+A neuron that emits the most that it can at every step would emit no more of a larger input. As a ReLU it is pushed on
+all the same; where that matters, `saturating` has dO/dI = 0 there, as for a ReLU that is clipped.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from ...errors import InputError
 from ...events import EventQueue
 from ...graph import Network, Neurons, Synapses
 from ...kernels.surrogate import accumulate_rows, fire_once, mark_charged
-from ...neurons import LadderModel, LevelTable, conserves_charge, rectifies
+from ...neurons import LadderModel, LevelTable, conserves_charge, level_table, rectifies
 from ...simulation.picture_run import PictureRun
 from ...threads import WorkerThreads, on_threads, slices
 from .passes import Kept, added, read, refuse_untrainable, run_backward, run_forward
@@ -28,6 +31,9 @@ from .penalty import SpikePenalty
 from .sums import exact_sum
 
 Array = NDArray[Any]
+
+_REACHED = 1 - 1e-5
+"""Share of the most that a neuron can emit from which on it counts as all of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +46,8 @@ class FlowTape:
     values : dict of (N, H, W, C)
         Accumulated output O of each Neurons node, and T times the analog input.
     charged : dict of (N, H, W, C) bool
-        For each Neurons node, where dO/dI = 1: where the accumulated input I is positive, or everywhere.
+        For each Neurons node, where dO/dI = 1: where the accumulated input I is positive, or everywhere; with
+        `saturating` only where more can be emitted.
     output : (N, H, W, O)
         Readout divided by T.
     accumulates : int
@@ -57,8 +64,10 @@ class FlowTape:
     kept: Kept = field(default_factory=dict)
 
 
-def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
+def run_flow(network: Network, batch: Array, steps: int, saturating: bool = False) -> FlowTape:
     """Simulate a batch (N, H, W, C) float32 for `steps` steps, keeping accumulated inputs and outputs.
+
+    With `saturating`, neurons that emit the most they can at every step are marked as if they took in nothing.
 
     Event-driven, except for a single step of neurons that are a ladder of thresholds: there a dense pass is faster,
     whose products are laid out as the backward pass reads them. It adds in another order than the engine, so that a
@@ -66,8 +75,15 @@ def run_flow(network: Network, batch: Array, steps: int) -> FlowTape:
     """
     refuse_untrainable(network)
     _refuse_products(network, steps)
-    if steps == 1 and all(isinstance(node.model, LadderModel) for node in network.neurons):
-        return _run_once(network, batch)
+    ladders = all(isinstance(node.model, LadderModel) for node in network.neurons)
+    tape = _run_once(network, batch) if steps == 1 and ladders else _run_steps(network, batch, steps)
+    if saturating:
+        _unmark_saturated(network, tape)
+    return tape
+
+
+def _run_steps(network: Network, batch: Array, steps: int) -> FlowTape:
+    """All steps, from event to event."""
     pictures, height, width, channels = batch.shape
     program = build_program(network, (channels, height, width))
     _prepare(program)
@@ -169,6 +185,19 @@ def _run_once(network: Network, batch: Array) -> FlowTape:
     _, height, width, channels = batch.shape
     accumulates = SpikePenalty(network, (channels, height, width)).accumulates(values)
     return FlowTape(1, values, charged, output, accumulates, kept)
+
+
+def _unmark_saturated(network: Network, tape: FlowTape) -> None:
+    """Unmark neurons that would emit nothing else if their input went on in the direction that it has."""
+    for node in network.neurons:
+        emitted = level_table(node.model).emit.astype(np.float64)
+        # What is added up in float32 may miss the product by some rounding errors.
+        most, least = (float(bound) * tape.steps * _REACHED for bound in (emitted.max(), emitted.min()))
+        values, marks = tape.values[node.name], tape.charged[node.name]
+        if most > 0:
+            marks &= values < most
+        if least < 0:
+            marks &= values > least
 
 
 class _Accumulator:

@@ -63,7 +63,7 @@ class Runner:
         settings, penalty = self.settings, self._penalty(batch)
         accumulated: Callable[[], Mapping[str, Array]]
         if settings.method == "flow":
-            tape = run_flow(network, batch, settings.steps)
+            tape = run_flow(network, batch, settings.steps, settings.saturating)
             output, accumulated, accumulates = tape.output, lambda: tape.values, lambda: tape.accumulates
             back = functools.partial(flow_gradients, network, tape)
         else:

@@ -53,6 +53,8 @@ class Settings:
         optimizers.update_averages.
     surrogate : Surrogate
         For bptt.
+    saturating : bool
+        For flow: whether neurons that emit the most they can at every step pass no gradient on; see flow.py.
     scales : "none", "layer" or "channel"
         Whether to train the thresholds, by a factor for each layer or channel.
     initial : bool
@@ -92,6 +94,7 @@ class Settings:
     clip: float | None = 1.0
     average: float = 0.0
     surrogate: Surrogate = field(default_factory=Surrogate)
+    saturating: bool = False
     scales: str = "none"
     initial: bool = False
     weights: bool = True
@@ -119,6 +122,11 @@ class Settings:
         _check(0 <= self.average < 1, "the decay of the averages must lie in [0, 1)", self.average)
         if self.weight_bits is not None:
             check_bits(self.weight_bits)
+        if self.saturating and self.method != "flow":
+            raise InputError(
+                f"saturating neurons are for accumulated flow, as surrogates say how neurons saturate; take the method "
+                f"flow (got {self.method!r})"
+            )
         if self.batch_norm is not None:
             self._check_batch_norm(self.batch_norm)
         if self.weight_decay is not None:

@@ -250,6 +250,8 @@ class Trainer:
         for name in ("weight_bits", "batch_norm", "weight_decay"):
             if getattr(settings, name) is not None:
                 done[name] = getattr(settings, name)
+        if settings.saturating:
+            done["saturating"] = True
         if settings.shares > 1:
             done["shares"] = settings.shares
         if self.teacher is not None:
