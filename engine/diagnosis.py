@@ -204,13 +204,11 @@ def _squares(found: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
 
 def _add(sums: _Sums, node: Neurons, activation: Array, result: Result) -> Array:
     """Add a picture's neurons of one layer; the errors that are their own."""
-    steps, levels = result.steps, level_table(node.model).emit.astype(np.float64)
+    steps = result.steps
     emitted = result.spikes[node.name].sum(0, dtype=np.float64)
     potential = result.membrane[node.name].astype(np.float64) - next(iter(initial_state(node.model).values()))
     rate = emitted / steps
-    saturated = emitted >= steps * levels.max()
-    if levels.min() < 0:
-        saturated |= emitted <= steps * levels.min()
+    saturated = level_table(node.model).saturated(emitted, steps)
     if conserves_charge(node.model):
         errors = rate - _meant(node, rate + potential / steps)
     else:

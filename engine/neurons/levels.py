@@ -55,6 +55,16 @@ class LevelTable:
         """The highest level."""
         return (1 << self.kinds) - 1 if self.masks else self.kinds
 
+    def saturated(self, emitted: NDArray[Any], steps: int, tolerance: float = 0.0) -> NDArray[np.bool_]:
+        """Where what was emitted in all of `steps` steps is the most of either sign, less that share of it."""
+        found = np.zeros(emitted.shape, np.bool_)
+        most, least = (float(bound) * steps * (1 - tolerance) for bound in (self.emit.max(), self.emit.min()))
+        if most > 0:
+            found |= emitted >= most
+        if least < 0:
+            found |= emitted <= least
+        return found
+
     def counts(self, levels: NDArray[np.uint8]) -> NDArray[np.int64]:
         """(1 + K,): events among some levels, and spikes of each kind."""
         return self.by_kind(np.bincount(levels.reshape(-1), minlength=256))

@@ -32,8 +32,8 @@ from .sums import exact_sum
 
 Array = NDArray[Any]
 
-_REACHED = 1 - 1e-5
-"""Share of the most that a neuron can emit from which on it counts as all of it."""
+_TOLERANCE = 1e-5
+"""Share by which what is added up in float32 may miss the most that a neuron can emit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,14 +190,8 @@ def _run_once(network: Network, batch: Array) -> FlowTape:
 def _unmark_saturated(network: Network, tape: FlowTape) -> None:
     """Unmark neurons that would emit nothing else if their input went on in the direction that it has."""
     for node in network.neurons:
-        emitted = level_table(node.model).emit.astype(np.float64)
-        # What is added up in float32 may miss the product by some rounding errors.
-        most, least = (float(bound) * tape.steps * _REACHED for bound in (emitted.max(), emitted.min()))
-        values, marks = tape.values[node.name], tape.charged[node.name]
-        if most > 0:
-            marks &= values < most
-        if least < 0:
-            marks &= values > least
+        saturated = level_table(node.model).saturated(tape.values[node.name], tape.steps, _TOLERANCE)
+        tape.charged[node.name] &= ~saturated
 
 
 class _Accumulator:
