@@ -29,7 +29,7 @@ from spikeunet.engine import simulate as simulate_with
 from spikeunet.engine.binding import allowed_kernels, kernel_choice
 from spikeunet.engine.binding import build_program as build
 from spikeunet.engine.kernels import dot
-from spikeunet.engine.kernels.bound_call import bind, call
+from spikeunet.engine.kernels.bound_call import bind, call, compiled_phase
 from spikeunet.engine.kernels.compilation import compiled_bare
 from spikeunet.engine.kernels.entries import host_compresses
 from spikeunet.engine.kernels.shared_counter import TAKEN, next_band
@@ -393,7 +393,7 @@ def test_places_in_a_block_do_not_overlap_while_they_are_read(parts):
 # --- Kernels ---------------------------------------------------------------------------------------------------------
 
 
-@compiled_bare
+@compiled_phase
 def _add_up(number, arrays, numbers, nothing, pair, target):
     target[0] = arrays[0][1, 2] + arrays[1][1]
     target[1] = numbers[0] + numbers[1][1]
@@ -419,6 +419,16 @@ def test_arguments_by_address():
     function, block = bind(_add_up, arguments)
     _call(function, block.ctypes.data, 20)
     assert target.tolist() == [206, 4, 28]
+
+
+@compiled_bare
+def _without_way_in(number, target):
+    target[0] = number
+
+
+def test_a_kernel_without_a_way_in_by_address_is_refused():
+    with pytest.raises(TypeError, match="_without_way_in cannot be called by address"):
+        bind(_without_way_in, (np.zeros(1),))
 
 
 @given(st.integers(1, 4), st.lists(st.integers(0, 5), min_size=1, max_size=4), st.randoms(use_true_random=False))

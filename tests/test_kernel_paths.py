@@ -95,6 +95,7 @@ def test_compaction_without_compressed_stores(steps, picture, monkeypatch):
 
 @pytest.mark.skipif(not host_compresses(), reason="this processor cannot compress vectors")
 @pytest.mark.parametrize(("steps", "lanes"), [(1, 16), (2, 8), (2, 16), (4, 8)])
+@pytest.mark.all_step_groups  # eight lanes of words of a single step are none that a processor compresses
 def test_compaction_with_other_vectors(steps, lanes, picture, monkeypatch):
     expected = simulate(network(), picture, steps, threads=1, record=RECORDS)
     monkeypatch.setattr(phases, "compress_token", lambda *_: (0,) * lanes)

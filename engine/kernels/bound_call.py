@@ -75,7 +75,10 @@ def _way_in(kernel: Any, signature: tuple[types.Type, ...]) -> int:
     if compiled is None:
         kernel.compile(signature)
         compiled = kernel.overloads[signature]
-    return int(compiled.library.get_pointer_to_function(_PREFIX + compiled.fndesc.llvm_func_name))
+    address = int(compiled.library.get_pointer_to_function(_PREFIX + compiled.fndesc.llvm_func_name))
+    if not address:
+        raise TypeError(f"{kernel.py_func.__name__} cannot be called by address: compile it with compiled_phase")
+    return address
 
 
 _PREFIX = "block."
