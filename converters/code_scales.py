@@ -13,15 +13,16 @@ from spikeunet.engine.graph import Network, Weighted
 from .normalization import normalize
 from .sharing import Sharing
 
-_ENLARGED = 1 / 3
-"""Binary logarithm of the most by which an activation grows; measured."""
+_MOST = 2 ** (1 / 3)
+"""The most that an activation is divided by; measured."""
 
 
 def with_full_codes(network: Network, names: Collection[str], bits: int) -> Network:
     """The network with channels scaled so that the largest weight of each is the largest code times a power of two.
 
     A power of two leaves up to half of the codes unused. The output stays as it is: what reads a channel is scaled by
-    the inverse. Channels that must keep their scale, or share it with another layer's, are left alone.
+    the inverse. Channels that must keep their scale, or share it with another layer's, are left alone, and so are those
+    whose activations would grow, or shrink to less than four fifths.
 
     Parameters
     ----------
@@ -44,12 +45,13 @@ def with_full_codes(network: Network, names: Collection[str], bits: int) -> Netw
 
 
 def _factors(node: Any, most: int) -> NDArray[np.float64]:
-    """By what each channel is divided, from 0.79 to 1.59.
+    """By what each channel is divided: 1 to 1.26.
 
-    Activations are made smaller rather than larger: what is rounded more coarsely costs less than what is cut off.
+    Activations that grow come to the end of the ladder, which costs more than coarser weights; those that shrink are
+    rounded more coarsely.
     """
     layer: Weighted = node
     largest = np.abs(layer.by_output(layer.weight)).max(1).astype(np.float64)
     exponents = np.log2(np.where(largest > 0, largest / most, 1.0))
-    found: NDArray[np.float64] = np.exp2(exponents - np.floor(exponents + _ENLARGED))
-    return found
+    found: NDArray[np.float64] = np.exp2(exponents - np.floor(exponents))
+    return np.where(found <= _MOST, found, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ _BLOCK = 64
 """Columns between two updates of all columns behind them."""
 
 
-def compensated_rows(rows: Array, moments: InputMoments, bits: int) -> tuple[Array, Array, Array]:
+def compensated_rows(
+    rows: Array, moments: InputMoments, bits: int, copies: Sequence[tuple[int, int]] = ()
+) -> tuple[Array, Array, Array]:
     """Rows of weights rounded so that what they put out changes least, and what is missing on average.
 
     First they are fitted to what is read now, so that from it they put out what they did before, in the sense of least
@@ -30,11 +33,15 @@ def compensated_rows(rows: Array, moments: InputMoments, bits: int) -> tuple[Arr
     covariance says (E. Frantar et al., "GPTQ", ICLR 2023, section 3). Of three powers of two for a row the one is taken
     with which least of its output is lost.
 
+    Where two rows are the same, and what reads them adds both up, the second one makes up for what rounding has changed
+    in the first.
+
     Parameters
     ----------
     rows : (out_channels, N) float32
     moments : InputMoments
     bits : int
+    copies : sequence of (row, the row that it is a copy of)
 
     Returns
     -------
@@ -47,6 +54,18 @@ def compensated_rows(rows: Array, moments: InputMoments, bits: int) -> tuple[Arr
     covariance = moments.covariance
     order, factor = _elimination(covariance)
     before, rows = rows, _fitted(rows, moments, factor, order)
+    elimination = covariance, order, factor
+    codes, exponents = _rounded(rows, *elimination, bits)
+    if copies:
+        copy, original = np.array(copies).T
+        rows[copy] = 2 * rows[original] - np.ldexp(codes[original], exponents[original, None])
+        codes[copy], exponents[copy] = _rounded(rows[copy], *elimination, bits)
+    missing = before @ moments.mean_before - np.ldexp(codes.astype(np.float64), exponents[:, None]) @ moments.mean
+    return codes + np.float32(0), exponents, missing
+
+
+def _rounded(rows: Array, covariance: Array, order: Array, factor: Array, bits: int) -> tuple[Array, Array]:
+    """Codes of rows, and of three exponents for each the one with which least of its output is lost."""
     _, exponents = rounded_rows(rows, bits)
     best = np.full(len(rows), np.inf)
     codes, chosen = np.zeros(rows.shape, np.float32), exponents.copy()
@@ -58,8 +77,7 @@ def compensated_rows(rows: Array, moments: InputMoments, bits: int) -> tuple[Arr
         lost = np.einsum("ri,ij,rj->r", error, covariance, error, optimize=True)
         better = lost < best
         best[better], codes[better], chosen[better] = lost[better], found[better], shifted[better]
-    missing = before @ moments.mean_before - np.ldexp(codes.astype(np.float64), chosen[:, None]) @ moments.mean
-    return codes + np.float32(0), chosen, missing
+    return codes, chosen
 
 
 def _fitted(rows: Array, moments: InputMoments, factor: Array, order: Array) -> Array:

@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeunet.engine.errors import InputError
 from spikeunet.engine.fixed_point import check_bits, quanta_of_layers, rounded_arrays, rounded_bias
 from spikeunet.engine.graph import Network, Neurons, Weighted
 from spikeunet.engine.neurons import rectifies
 
+from .channel_splitting import Copies, split_channels, staggered
 from .code_scales import with_full_codes
 from .error_compensation import compensated_rows
 from .input_moments import InputMoments, input_moments
 
 Array = NDArray[Any]
+
+_SPLIT = "split_channels"
+"""What the metadata say it under."""
 
 
 def quantize_weights(
@@ -25,6 +30,7 @@ def quantize_weights(
     bits: int = 8,
     pictures: Sequence[Array] = (),
     follow: Callable[[Sequence[str]], Iterable[str]] = iter,
+    split: bool = False,
 ) -> Network:
     """Round the weights of the layers that read nothing but spikes to integers times a power of two for each channel.
 
@@ -47,9 +53,12 @@ def quantize_weights(
 
     With pictures, weights are not rounded to the nearest integer each, but layer after layer so that what each puts
     out, from what the rounded layers before it give it, is as near as can be to what it put out before:
-    `error_compensation.compensated_rows`. Before that, channels are divided by 0.79 to 1.59 and what reads them is
-    multiplied, so that each channel's largest weight is just below a power of two: `with_full_codes`. Thresholds then
-    mean a little more or less, channel by channel.
+    `error_compensation.compensated_rows`. Before that, channels are divided by up to 1.26 and what reads them is
+    multiplied where each channel's largest weight is then just below a power of two: `with_full_codes`. Thresholds then
+    mean a little more, channel by channel.
+
+    With `split`, copies of the channels whose rounding costs most take the place of those that matter least, so that
+    both activations and weights are rounded at twice as many places: `channel_splitting.split_channels`.
 
     Parameters
     ----------
@@ -60,6 +69,8 @@ def quantize_weights(
         What the network will see, noise included (`calibration_pictures`).
     follow : function of a sequence that goes through it
         Is given the names of the layers, and may show how far it has come.
+    split : bool
+        Needs pictures.
 
     Returns
     -------
@@ -67,18 +78,23 @@ def quantize_weights(
         Layers that read the picture are as before, and so are those with a source whose values are no multiples of one
         power of two, or more than 255 of it. Metadata: "weight_bits", and under "weight_snr_db" the rounded layers by
         name, each with the ratio of the squared weights to the squared errors in dB, null where nothing was rounded.
-        A network that is rounded already comes back unchanged where no pictures are given.
+        A network that is rounded already comes back unchanged where no pictures are given. With `split`, under
+        "split_channels" the number of copies of each layer that has some.
 
     Raises
     ------
     InputError
-        If `bits` is out of range, or there is no layer to round.
+        If `bits` is out of range, there is no layer to round, or channels are to be split without pictures, or in a
+        network in which they are already, or cannot be.
     """
     bits = check_bits(bits)
     quanta = quanta_of_layers(network)
     earlier = _earlier_ratios(network.metadata)
+    copies: Copies = {}
+    if split:
+        network, copies = _split(network, pictures)
     if len(pictures):
-        network = with_full_codes(network, quanta, bits)
+        network = staggered(with_full_codes(network, quanta, bits), copies)
     made: dict[str, Weighted] = {}
     rounded = network
     for name in follow([node.name for node in network.nodes if node.name in quanta]):
@@ -86,7 +102,7 @@ def quantize_weights(
         if moments is None:
             made[name] = _rounded(network, network[name], bits, quanta[name])
         else:
-            made[name] = _compensated(network[name], bits, quanta[name], moments)
+            made[name] = _compensated(network[name], bits, quanta[name], moments, copies.get(name, ()))
         if len(pictures):
             rounded = network.replace([made.get(node.name, node) for node in network.nodes])
     ratios = {name: _signal_to_noise(network[name], node, earlier.get(name)) for name, node in made.items()}
@@ -104,8 +120,27 @@ def _rounded(network: Network, node: Any, bits: int, quantum: float) -> Weighted
     return made
 
 
-def _compensated(node: Any, bits: int, quantum: float, moments: InputMoments) -> Weighted:
-    codes, exponents, missing = compensated_rows(node.by_output(node.weight), moments, bits)
+def _split(network: Network, pictures: Sequence[Array]) -> tuple[Network, Copies]:
+    if not len(pictures):
+        raise InputError("splitting channels takes pictures, which say what channels matter")
+    if _SPLIT in network.metadata:
+        raise InputError(
+            "channels of this network have been split already; split those of the network it was rounded from"
+        )
+    network, copies = split_channels(network, pictures)
+    if not copies:
+        raise InputError(
+            "no channel of this network can be split: none that matters little on these pictures is in a layer whose "
+            "neurons rectify, keep what they do not emit, and are read by convolutions or full connections alone"
+        )
+    numbers = {name: len(pairs) for name, pairs in copies.items()}
+    return network.replace(metadata={**network.metadata, _SPLIT: numbers}), copies
+
+
+def _compensated(
+    node: Any, bits: int, quantum: float, moments: InputMoments, copies: Sequence[tuple[int, int]]
+) -> Weighted:
+    codes, exponents, missing = compensated_rows(node.by_output(node.weight), moments, bits, copies)
     weight = np.ldexp(codes, exponents[:, None])
     bias = (node.bias + missing).astype(np.float32)
     bias = rounded_bias(bias, exponents, quantum, (codes == 0).all(1))

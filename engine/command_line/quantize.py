@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--calibration", metavar="FOLDER", type=FILE, help="Pictures on which outputs are to change least.")
 @click.option("--pictures", type=click.IntRange(min=1), metavar="N", help="Take N of them.  [default: all]")
 @click.option("--add-noise", "sigma", metavar="S|LOW:HIGH", help="Gaussian noise to add to them, 0-255 scale.")
+@click.option("--split-channels", "split", is_flag=True, help="Compute twice what matters most, in place of the least.")
 @range_option
 def quantize(
     model: str,
@@ -37,6 +38,7 @@ def quantize(
     calibration: Path | None,
     pictures: int | None,
     sigma: str | None,
+    split: bool,
     sample_range: SampleRange | None,
 ) -> None:
     """Round a model's weights to integers of few bits, so that its sums are exact.
@@ -47,12 +49,15 @@ def quantize(
 
     With --calibration, weights are not rounded to the nearest integer each, but so that the layers' outputs change
     least on the middles of these pictures, which should look like what the network will see, noise included: weights
-    make up for one another, and later layers for earlier ones (docs/finetuning.md).
+    make up for one another, and later layers for earlier ones (docs/finetuning.md). With --split-channels, too, copies
+    of the channels whose rounding costs most take the place of those that hardly do anything; the network keeps its
+    size, and makes more events.
 
     \b
     Examples:
       spikeunet quantize model.npz -o model8.npz
       spikeunet quantize model.npz -o model8.npz --calibration pictures/ --pictures 32 --add-noise 5:50
+      spikeunet quantize model.npz -o model8.npz --calibration pictures/ --add-noise 5:50 --split-channels
       spikeunet quantize model.npz --bits 4 -o small.npz
     """
     from spikeunet.converters import calibration_pictures, quantize_weights
@@ -68,7 +73,8 @@ def quantize(
     claims.writes("the rounded model", output)
     check_folder(output.parent)
     levels = noise_levels(sigma)
-    _check_combinations(calibration, {"--pictures": pictures, "--add-noise": sigma, "--range": sample_range})
+    about_pictures = {"--pictures": pictures, "--add-noise": sigma, "--range": sample_range}
+    _check_combinations(calibration, about_pictures | {"--split-channels": split or None})
     with located(model) as path:
         network = read_model(path)
         size = path.stat().st_size
@@ -79,12 +85,18 @@ def quantize(
             calibration, network.input.channels, levels, pictures, steps_before, sample_range
         )
         tell_skipped(calibration)
-    network = quantize_weights(network, bits, samples, lambda layers: progress(layers, "rounding"))
+    network = quantize_weights(network, bits, samples, lambda layers: progress(layers, "rounding"), split)
     save_model(network, output)
     written = output.stat().st_size
     layers = _rows(network)
-    put_data({"model": str(output), "bytes_before": size, "bytes": written, "weight_snr_db": _ratios(network)})
-    print_fields([("model", str(output)), ("file size", f"{size:,} -> {written:,} bytes")])
+    put_data(
+        {"model": str(output), "bytes_before": size, "bytes": written, "weight_snr_db": _ratios(network)}
+        | _split(network)
+    )
+    fields = [("model", str(output)), ("file size", f"{size:,} -> {written:,} bytes")]
+    print_fields(
+        fields + [(name.replace("_", " "), str(sum(found.values()))) for name, found in _split(network).items()]
+    )
     print_line()
     print_rows(["layer", "weights", "bits", "SNR / dB"], layers)
 
@@ -94,6 +106,12 @@ def _check_combinations(calibration: Path | None, about_pictures: Mapping[str, A
     for option, value in about_pictures.items():
         if value is not None and calibration is None:
             raise InputError(f"{option} is about the pictures of --calibration; name their folder by it")
+
+
+def _split(network: Network) -> dict[str, dict[str, int]]:
+    """Number of copies of channels by layer, where there are some."""
+    found = network.metadata.get("split_channels")
+    return {"split_channels": dict(found)} if found else {}
 
 
 def _ratios(network: Network) -> dict[str, float | None]:
