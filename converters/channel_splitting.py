@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.diagnosis import middle_of
-from spikeunet.engine.graph import Join, Network, Neurons, Weighted
+from spikeunet.engine.graph import Join, Network, Neurons, Synapses, Weighted
 from spikeunet.engine.learning.finetune.passes import run_backward, run_forward
-from spikeunet.engine.neurons import conserves_charge, level_table, rectifies
+from spikeunet.engine.neurons import NeuronModel, conserves_charge, level_table, rectifies
 
 Array = NDArray[Any]
 
@@ -34,6 +34,9 @@ MARGIN = 2.0
 
 LEAST = 1e-3
 """Share of what all rounding costs that a channel must have: each copy causes operations."""
+
+FEWEST_LEVELS = 15
+"""Levels of a neuron, silence left out, below which half of one is too much to move a bias by."""
 
 _WON = 0.75
 """Share of its rounding's variance that a channel loses by half as large levels."""
@@ -71,11 +74,17 @@ def split_channels(network: Network, pictures: Sequence[Array]) -> tuple[Network
     Copies
         By layer, pairs of a copy and the channel that it is a copy of. They have the same biases yet: `staggered`.
 
-        Layers are left alone whose neurons leak, emit negative values or lose charge, whose currents are added to
-        others', or whose neurons are read by anything but convolutions and full connections over all channels.
+        Networks with loops, delays or encoders, and of several inputs or outputs, are left alone, and so are layers
+        whose neurons have few levels, leak, emit negative values or lose charge, whose currents are added to others',
+        or whose neurons are read by anything but convolutions and full connections over all channels.
+
+    Raises
+    ------
+    InputError
+        If a layer has no backward pass.
     """
     layers = _splittable(network)
-    effects = _effects(network, pictures, layers)
+    effects = _effects(network, pictures, layers) if layers else {}
     least = LEAST * sum(float(each.rounding.sum()) for each in effects.values())
     copies = {name: pairs for name in layers if (pairs := _pairs(effects[name], least))}
     for name, pairs in copies.items():
@@ -85,20 +94,25 @@ def split_channels(network: Network, pictures: Sequence[Array]) -> tuple[Network
 
 def _splittable(network: Network) -> dict[str, Neurons]:
     """By layer whose channels can be split, its neurons."""
-    if network.loops or network.encoded or len(network.outputs) > 1:
+    late = any(isinstance(node, Synapses) and node.delay for node in network.nodes)
+    if late or network.loops or network.encoded or len(network.inputs) > 1 or len(network.outputs) > 1:
         return {}
     readers = Counter(source for node in network.nodes for source in node.sources)
     found = {}
     for node in network.neurons:
         layer = network[node.source]
-        ladder = conserves_charge(node.model) and rectifies(node.model) and level_table(node.model).unit > 0
-        if isinstance(layer, Weighted) and _whole(layer) and ladder and readers[layer.name] == 1:
+        if isinstance(layer, Weighted) and _whole(layer) and _fine(node.model) and readers[layer.name] == 1:
             # Through joins, which hand channels on as they are.
             nodes = [each for each in network.nodes if not isinstance(each, Join)]
             reading = [each for each in nodes if node.name in _leaves(network, each)]
             if reading and all(isinstance(each, Weighted) and _reads_channels(network, each) for each in reading):
                 found[layer.name] = node
     return found
+
+
+def _fine(model: NeuronModel) -> bool:
+    """Whether what neurons emit is a ReLU of what they take in, in levels."""
+    return conserves_charge(model) and rectifies(model) and level_table(model).highest >= FEWEST_LEVELS
 
 
 def _whole(layer: Weighted) -> bool:

@@ -127,11 +127,14 @@ def _split(network: Network, pictures: Sequence[Array]) -> tuple[Network, Copies
         raise InputError(
             "channels of this network have been split already; split those of the network it was rounded from"
         )
-    network, copies = split_channels(network, pictures)
+    try:
+        network, copies = split_channels(network, pictures)
+    except InputError as error:
+        raise InputError(f"channels cannot be split: {error}") from error
     if not copies:
         raise InputError(
             "no channel of this network can be split: none that matters little on these pictures is in a layer whose "
-            "neurons rectify, keep what they do not emit, and are read by convolutions or full connections alone"
+            "neurons rectify, have many levels, do not leak, and are read by convolutions or full connections alone"
         )
     numbers = {name: len(pairs) for name, pairs in copies.items()}
     return network.replace(metadata={**network.metadata, _SPLIT: numbers}), copies

@@ -30,6 +30,7 @@ from spikeunet.engine import (
     Conv2d,
     ConvTranspose2d,
     Input,
+    IntegrateAndFire,
     LeakyIntegrateAndFire,
     Linear,
     MultiThreshold,
@@ -211,6 +212,7 @@ def grouped(nodes):
     ("name", "change"),
     [
         ("leaky", lambda nodes: swap_model(nodes, "first", LeakyIntegrateAndFire(threshold=1.0, decay=0.5))),
+        ("coarse", lambda nodes: swap_model(nodes, "first", IntegrateAndFire(1.0))),
         ("signed", lambda nodes: swap_model(nodes, "first", SignedMultiThreshold.rounding())),
         ("summed", summed),
         ("pooled", pooled),
@@ -312,6 +314,19 @@ def test_what_cannot_be_split_is_refused():
     ]
     with pytest.raises(InputError, match="no channel of this network can be split"):
         quantize_weights(network.replace(nodes), 8, shown, split=True)
+
+
+def test_networks_whose_errors_cannot_be_followed_back_are_refused():
+    network = unet()
+    late = [replace(node, delay=1) if node.name == "across" else node for node in network.nodes]
+    with pytest.raises(InputError, match="no channel of this network can be split"):
+        quantize_weights(network.replace(late), 8, pictures(), split=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(ConvTranspose2d, "backward")
+        with pytest.raises(
+            InputError, match="channels cannot be split: ConvTranspose2d 'readout' has no backward pass"
+        ):
+            quantize_weights(network, 8, pictures(), split=True)
 
 
 @pytest.fixture
