@@ -30,13 +30,14 @@ from _peer_pictures import noisy_picture
 
 from spikeunet.engine import load_model, simulate
 from spikeunet.engine.kernels.count import count_levels
+from spikeunet.engine.results.run_counts import RunCounts
 from spikeunet.engine.simulation import picture_run
 from spikeunet.engine.simulation.bands.bound_program import BoundGroup, BoundProgram
 from spikeunet.engine.simulation.picture_run import PictureRun
 
 CURRENTS = ("gather_band", "dot_band", "pool_planes", "pool_events")
 COUNTING = ("count_uneven_sources", "count_zeros_of_planes", "count_zeros_of_sources")
-COUNTING_IN_PYTHON = ("_count", "_add_inputs")
+COUNTING_IN_PYTHON = ((PictureRun, "_add_inputs"), (BoundGroup, "counted"), (RunCounts, "add_compiled"))
 LEVELS = "of finish_band: count_levels"
 
 
@@ -146,8 +147,8 @@ def counting_in_python(run, repeats: int) -> tuple[float, float]:
 
         return call
 
-    for name in COUNTING_IN_PYTHON:
-        setattr(PictureRun, name, timed(getattr(PictureRun, name)))
+    for kind, name in COUNTING_IN_PYTHON:
+        setattr(kind, name, timed(getattr(kind, name)))
     found = []
     for _ in range(repeats):
         spent, begin = 0.0, time.perf_counter()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
+import subprocess
+import sys
 
 import _integer_kernels as integer_kernels
 import kernels
@@ -174,3 +177,13 @@ def test_command(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.count("peak of one core") == len({*kinds} - {"events", "event-integers"})
     assert all(kind in host_kernels() for kind in kinds[1:])
+
+
+def test_the_times_of_layers_say_what_counting_takes(repository):
+    """In a process of its own, whose classes the script changes."""
+    command = [sys.executable, "benchmarks/layer_times.py", "--model", "denoise-tiny", "--size", "32", "--repeats", "1"]
+    found = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout
+    assert "| stem.neurons |" in found
+    assert re.search(
+        r"^counting [0-9.]+ ms, [0-9.]+% of a run: kernels [0-9.]+, Python 0\.[0-9]*[1-9]", found, re.MULTILINE
+    )
