@@ -35,6 +35,10 @@ MARGIN = 2.0
 LEAST = 1e-3
 """Share of what all rounding costs that a channel must have: each copy causes operations."""
 
+MIXTURES = 20
+"""Mixtures of the outputs, at least: of the channels whose effect is estimated the least is taken, and that must not be
+little by chance."""
+
 FEWEST_LEVELS = 15
 """Levels of a neuron, silence left out, below which half of one is too much to move a bias by."""
 
@@ -134,13 +138,14 @@ def _effects(network: Network, pictures: Sequence[Array], layers: Mapping[str, N
     """Effects of each layer's channels, by what a random mixture of the outputs owes to each neuron.
 
     With signs s at random, the mean of (s . J e)^2 over s is |J e|^2, what errors e of a layer's activations do to the
-    output through its derivative J. One mixture for each picture tells all channels of all layers at once. Errors of
-    rounding have nothing in common with one another: their squares are added up.
+    output through its derivative J. Each mixture tells all channels of all layers at once; pictures have one each, or
+    several where there are few pictures. Errors of rounding have nothing in common with one another: their squares are
+    added up.
     """
     names = {node.name: name for name, node in layers.items()}
     found = {name: _Effects(*np.zeros((2, network.channels[name]))) for name in layers}
     signs = np.random.default_rng(0)
-    for picture in pictures:
+    for picture in (each for each in pictures for _ in range(-(-MIXTURES // len(pictures)))):
         batch = np.ascontiguousarray(middle_of(network, np.asarray(picture)).transpose(1, 2, 0))[None]
         kept: dict[str, Any] = {}
         values, output = run_forward(network, batch, _respond, kept)

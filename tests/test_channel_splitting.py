@@ -133,6 +133,17 @@ def test_the_spiking_network_is_nearer_to_the_analog_one():
     assert error(found, network, fresh) == pytest.approx(error(network, network, fresh), rel=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_one_picture_is_enough_to_tell_what_matters(seed):
+    """No channel is given up that seems to do little by chance."""
+    network, shown = unet(seed), pictures(1)
+    given_up, surely = (
+        {(name, copy) for name, pairs in split_channels(network, shown * times)[1].items() for copy, _ in pairs}
+        for times in (1, 200)
+    )
+    assert given_up <= surely
+
+
 def test_two_copies_have_levels_twice_as_fine():
     shown = np.linspace(0.2, 0.7, 64, dtype=np.float32).reshape(1, 1, 64)
     network = Network(
