@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from spikeunet.engine.diagnosis import middle_of
 from spikeunet.engine.graph import Join, Network, Neurons, Synapses, Weighted
 from spikeunet.engine.learning.finetune.passes import run_backward, run_forward
-from spikeunet.engine.neurons import NeuronModel, conserves_charge, level_table, rectifies
+from spikeunet.engine.neurons import NeuronModel, analog_activation, conserves_charge, level_table, rectifies
 
 Array = NDArray[Any]
 
@@ -148,7 +148,7 @@ def _effects(network: Network, pictures: Sequence[Array], layers: Mapping[str, N
     for picture in (each for each in pictures for _ in range(-(-MIXTURES // len(pictures)))):
         batch = np.ascontiguousarray(middle_of(network, np.asarray(picture)).transpose(1, 2, 0))[None]
         kept: dict[str, Any] = {}
-        values, output = run_forward(network, batch, _respond, kept)
+        values, output = run_forward(network, batch, lambda node, current: analog_activation(node.model, current), kept)
 
         def note(node: Neurons, flow: Array | None, values: Mapping[str, Array] = values) -> Array | None:
             if flow is None:
@@ -164,10 +164,6 @@ def _effects(network: Network, pictures: Sequence[Array], layers: Mapping[str, N
         mixture = signs.choice(np.array([-1, 1], np.float32), output.shape)
         run_backward(network, values, mixture, note, kept)
     return found
-
-
-def _respond(node: Neurons, current: Array) -> Array:
-    return np.maximum(current, 0) if rectifies(node.model) else current
 
 
 def _pairs(effects: _Effects, least: float) -> tuple[tuple[int, int], ...]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeunet.engine.neurons import NeuronModel, level_table, mean_emission, rectifies
+from spikeunet.engine.neurons import NeuronModel, analog_activation, level_table, mean_emission, rectifies
 
 Array = NDArray[np.float64]
 
@@ -130,8 +130,7 @@ class LeastSquares:
         """Take in (N, C) currents before the activation; the groups are (C,)."""
         if model not in self._histograms:
             self._histograms[model] = Histograms(self._count, signed=not rectifies(model))
-        numbers = np.maximum(currents, np.float32(0)) if rectifies(model) else currents
-        self._histograms[model].add(numbers, groups)
+        self._histograms[model].add(analog_activation(model, currents), groups)
 
     def values(self) -> Array:
         """(G,) the scales; 0 of a group whose activations are all 0."""

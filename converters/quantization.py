@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikeunet.engine.errors import InputError
 from spikeunet.engine.fixed_point import check_bits, quanta_of_layers, rounded_arrays, rounded_bias
 from spikeunet.engine.graph import Network, Neurons, Weighted
-from spikeunet.engine.neurons import rectifies
+from spikeunet.engine.neurons import analog_activation
 
 from .channel_splitting import Copies, split_channels, staggered
 from .code_scales import with_full_codes
@@ -173,7 +173,7 @@ def _constant(network: Network, leaf: str) -> Array:
     if not isinstance(source, Weighted) or source.weight.any():
         return np.zeros(network.channels[leaf] or 1)
     bias = source.bias.astype(np.float64)
-    return np.maximum(bias, 0) if isinstance(node, Neurons) and rectifies(node.model) else bias
+    return analog_activation(node.model, bias) if isinstance(node, Neurons) else bias
 
 
 def _signal_to_noise(node: Any, rounded: Weighted, earlier: float | None) -> float | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .dense import evaluate, forward
 from .errors import GraphError, InputError
 from .graph import Network, Neurons
-from .neurons import conserves_charge, initial_state, level_table, mean_emission, rectifies
+from .neurons import analog_activation, conserves_charge, initial_state, level_table, mean_emission
 from .pictures.padding import pad_to_multiple
 from .simulation import Result, simulate
 
@@ -210,7 +210,7 @@ def _add(sums: _Sums, node: Neurons, activation: Array, result: Result) -> Array
     rate = emitted / steps
     saturated = level_table(node.model).saturated(emitted, steps)
     if conserves_charge(node.model):
-        errors = rate - _meant(node, rate + potential / steps)
+        errors = rate - analog_activation(node.model, rate + potential / steps)
     else:
         errors = mean_emission(node.model, activation, steps) - activation
     own = np.square(errors)
@@ -226,10 +226,6 @@ def _add(sums: _Sums, node: Neurons, activation: Array, result: Result) -> Array
     sums.residual += float(np.abs(potential[active]).sum())
     kept: Array = errors
     return kept
-
-
-def _meant(node: Neurons, current: Array) -> Array:
-    return np.maximum(current, 0) if rectifies(node.model) else current
 
 
 def _layer(node: Neurons, sums: _Sums, squares: float) -> LayerDiagnosis:

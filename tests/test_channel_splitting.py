@@ -358,6 +358,17 @@ def test_the_command_splits_channels(capsys):
 
 
 @pytest.mark.usefixtures("_folder")
+def test_what_a_file_says_of_its_channels_is_not_believed(capsys):
+    """It may say anything there."""
+    network = unet()
+    save_model(network.replace(metadata={**network.metadata, "split_channels": 3}), "odd.npz")
+    with pytest.raises(SystemExit) as stop:
+        main(["quantize", "odd.npz", "-o", "rounded.npz"])
+    assert stop.value.code == 0
+    assert "split channels" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_folder")
 def test_the_command_refuses_to_split_without_pictures(capsys):
     refused = refusals.refusal(capsys, "quantize", "gray.npz", "-o", "rounded.npz", "--split-channels")
     assert "--split-channels is about the pictures of --calibration" in refused

@@ -89,14 +89,14 @@ def quantize(
     save_model(network, output)
     written = output.stat().st_size
     layers = _rows(network)
-    put_data(
-        {"model": str(output), "bytes_before": size, "bytes": written, "weight_snr_db": _ratios(network)}
-        | _split(network)
-    )
+    data = {"model": str(output), "bytes_before": size, "bytes": written, "weight_snr_db": _ratios(network)}
     fields = [("model", str(output)), ("file size", f"{size:,} -> {written:,} bytes")]
-    print_fields(
-        fields + [(name.replace("_", " "), str(sum(found.values()))) for name, found in _split(network).items()]
-    )
+    if split:
+        copies = network.metadata["split_channels"]
+        data["split_channels"] = copies
+        fields.append(("split channels", str(sum(copies.values()))))
+    put_data(data)
+    print_fields(fields)
     print_line()
     print_rows(["layer", "weights", "bits", "SNR / dB"], layers)
 
@@ -106,12 +106,6 @@ def _check_combinations(calibration: Path | None, about_pictures: Mapping[str, A
     for option, value in about_pictures.items():
         if value is not None and calibration is None:
             raise InputError(f"{option} is about the pictures of --calibration; name their folder by it")
-
-
-def _split(network: Network) -> dict[str, dict[str, int]]:
-    """Number of copies of channels by layer, where there are some."""
-    found = network.metadata.get("split_channels")
-    return {"split_channels": dict(found)} if found else {}
 
 
 def _ratios(network: Network) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ from .interpolated import InterpolatedLeakyIntegrateAndFire
 from .izhikevich import Izhikevich
 from .lapicque import Lapicque
 from .leaky_integrate_and_fire import LeakyIntegrateAndFire
-from .levels import LevelTable, conserves_charge, initial_state, level_table, rectifies
+from .levels import LevelTable, analog_activation, conserves_charge, initial_state, level_table, rectifies
 from .multi_threshold import MultiThreshold
 from .perfect_integrate_and_fire import PerfectIntegrateAndFire
 from .plug_ins import find_registered, import_plug_ins
@@ -56,6 +56,7 @@ __all__ = [
     "Registration",
     "SignedMultiThreshold",
     "SteppedModel",
+    "analog_activation",
     "arithmetic_of",
     "check_model",
     "conserves_charge",

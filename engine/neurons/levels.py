@@ -153,6 +153,11 @@ def rectifies(model: NeuronModel) -> bool:
     return all(value >= 0 for value in _sequence(type(model).__name__, "levels", model.levels))
 
 
+def analog_activation(model: NeuronModel, current: NDArray[Any]) -> NDArray[Any]:
+    """What stands for such neurons in the artificial network, of any shape: a ReLU of the current, or the current."""
+    return np.maximum(current, 0) if rectifies(model) else current
+
+
 def conserves_charge(model: NeuronModel) -> bool:
     """Whether v_T = v_0 + sum of input - sum of emitted: no leak, and a reset by subtraction."""
     if isinstance(model, LadderModel):
