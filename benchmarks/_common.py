@@ -20,7 +20,7 @@ from spikeunet.engine.threads import available_processors
 
 @dataclass(frozen=True)
 class Noisy:
-    """A clean picture, (H, W) float in [0, 1], and its noisy version."""
+    """A clean picture, (H, W) or (H, W, C) float in [0, 1], and its noisy version."""
 
     name: str
     clean: np.ndarray
@@ -28,7 +28,7 @@ class Noisy:
 
 
 def noisy_pictures(folder: Path, sigma: float, limit: int | None = None) -> Iterator[Noisy]:
-    """Gray pictures of a folder in the order of their names, with noise whose seed is the picture's index."""
+    """Pictures of a folder in the order of their names, with noise whose seed is the picture's index."""
     paths = sorted(path for path in folder.iterdir() if path.is_file())
     if not paths:
         raise SystemExit(f"no pictures in {folder}")
@@ -42,21 +42,26 @@ def restored_by_steps(network: Network, noisy: np.ndarray, steps: Sequence[int])
 
     What happens at step t does not depend on later steps, so the running sum after step t is that of a run of t steps.
     """
-    padded, origin = pad_to_multiple(noisy[None], network.size_multiple)
+    padded, origin = _padded(network, noisy)
     result = simulate(network, padded, steps=max(steps), record=("readout",))
     accumulates = np.cumsum(sum(result.accumulates.values()))
     restored = {}
     for number in steps:
-        output = crop(result.readout[number - 1] / np.float32(number), origin, noisy.shape)
+        output = crop(result.readout[number - 1] / np.float32(number), origin, noisy.shape[:2])
         restored[number] = (_restored(network, noisy, output), int(accumulates[number - 1]))
     return restored
 
 
 def restored_by_ann(network: Network, noisy: np.ndarray) -> np.ndarray:
     """Restored picture of the ANN: the same weights with ReLU in place of the neurons."""
-    padded, origin = pad_to_multiple(noisy[None], network.size_multiple)
+    padded, origin = _padded(network, noisy)
     output, _ = forward(network, padded)
-    return _restored(network, noisy, crop(output, origin, noisy.shape))
+    return _restored(network, noisy, crop(output, origin, noisy.shape[:2]))
+
+
+def _padded(network: Network, noisy: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    planes = np.ascontiguousarray(np.atleast_3d(noisy).transpose(2, 0, 1))
+    return pad_to_multiple(planes, network.size_multiple)
 
 
 def _restored(network: Network, noisy: np.ndarray, output: np.ndarray) -> np.ndarray:
@@ -73,7 +78,7 @@ def macs_per_pixel(network: Network) -> float:
 def whole_numbers(_context: click.Context, _parameter: click.Parameter, value: str) -> list[int]:
     """An option's whole numbers with commas between them."""
     try:
-        return [int(part) for part in value.split(",")]
+        return [int(part) for part in value.split(",") if value]
     except ValueError:
         raise click.BadParameter(f"{value!r} is no list of whole numbers with commas between them") from None
 

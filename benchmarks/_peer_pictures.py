@@ -1,4 +1,4 @@
-"""The picture that speed is measured on: the example picture with noise of sigma 25, of any size."""
+"""The pictures that speed is measured on: the example pictures with noise of sigma 25, of any size."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from spikeunet.engine import add_noise, read_picture
 SIGMA = 25.0
 
 
-def clean_picture(size: int) -> np.ndarray:
-    """(size, size) float64 in [0, 1]: a crop of the picture, or copies of it side by side where it is too small."""
-    clean = read_picture(Path(__file__).parents[1] / "examples" / "pictures" / "camera.png") / 255.0
-    copies = -(-size // min(clean.shape))
-    return np.tile(clean, (copies, copies))[:size, :size]
+NAMES = {1: "camera.png", 3: "chelsea.png"}
+"""By channels."""
 
 
-def noisy_picture(size: int) -> np.ndarray:
-    """(1, size, size) float32: the clean picture with noise."""
-    return np.ascontiguousarray(add_noise(clean_picture(size), SIGMA, 0)[None], np.float32)
+def clean_picture(size: int, channels: int = 1) -> np.ndarray:
+    """(size, size) or (size, size, 3) float64 in [0, 1]: a crop of the picture, or copies of it side by side."""
+    clean = read_picture(Path(__file__).parents[1] / "examples" / "pictures" / NAMES[channels]) / 255.0
+    copies = -(-size // min(clean.shape[:2]))
+    return np.tile(clean, (copies, copies, *[1] * (clean.ndim - 2)))[:size, :size]
+
+
+def noisy_picture(size: int, channels: int = 1) -> np.ndarray:
+    """(channels, size, size) float32: the clean picture with noise."""
+    noisy = add_noise(clean_picture(size, channels), SIGMA, 0)
+    return np.ascontiguousarray(np.atleast_3d(noisy).transpose(2, 0, 1), np.float32)

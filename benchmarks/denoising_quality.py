@@ -1,15 +1,19 @@
 """PSNR and SSIM of noisy pictures, the ANN and the spiking network, with operations per pixel.
 
     python benchmarks/denoising_quality.py --data FOLDER --tuned denoise-gray-fast --tuned denoise-gray
+    python benchmarks/denoising_quality.py --data FOLDER --sets cbsd68 --model half-size-colour-converted \
+        --tuned denoise-colour
 
-FOLDER holds `set12` and `bsd68`. --model is a converted network; a fine-tuned one is measured at the number of steps
-that it was trained for. Prints a Markdown table and writes `denoising_quality.csv` (a line for each picture),
+FOLDER holds `set12`, `bsd68` and `cbsd68`. --model is a converted network; a fine-tuned one is measured at the number
+of steps that it was trained for, or at --tuned-steps. Prints a Markdown table and writes `denoising_quality.csv` (a
+line for each picture),
 `denoising_quality.md` and `denoising_quality.png`.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 from collections import defaultdict
 from pathlib import Path
 
@@ -33,7 +37,7 @@ def measure(network, folder, name, sigma, steps, limit, macs, method="spiking"):
             versions["noisy", 0] = (each.noisy, 0.0)
             versions["ANN", 0] = (common.restored_by_ann(network, each.noisy), macs)
         for number, (restored, accumulates) in common.restored_by_steps(network, each.noisy, steps).items():
-            versions[method, number] = (restored, accumulates / each.clean.size)
+            versions[method, number] = (restored, accumulates / math.prod(each.clean.shape[:2]))
         for (kind, number), (restored, operations) in versions.items():
             scores = psnr(each.clean, restored), ssim(each.clean, restored)
             yield dict(zip(FIELDS, (name, sigma, each.name, kind, number, *scores, operations), strict=True))
@@ -90,12 +94,13 @@ def plot(means, sets, sigmas, steps, path):
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--model", default="denoise-gray-converted", show_default=True)
 @click.option("--tuned", multiple=True, help="A fine-tuned model to set beside it.")
+@click.option("--tuned-steps", default="", callback=common.whole_numbers, help="Of these.  [default: their own]")
 @click.option("--sets", default="set12,bsd68", show_default=True)
 @click.option("--sigmas", default="15,25,35,50", show_default=True)
 @click.option("--steps", default="1,2,4,8", callback=common.whole_numbers, show_default=True)
 @click.option("--limit", type=int, help="Only the first pictures of each set.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
-def main(data, model, tuned, sets, sigmas, steps, limit, out):
+def main(data, model, tuned, tuned_steps, sets, sigmas, steps, limit, out):
     """Measure a denoiser on pictures with noise of several levels."""
     sets = sets.split(",")
     sigmas = [float(sigma) for sigma in sigmas.split(",")]
@@ -105,11 +110,11 @@ def main(data, model, tuned, sets, sigmas, steps, limit, out):
     columns = []
     for other in tuned:
         candidate, title = load_model(other), Path(other).stem
-        number = candidate.metadata["steps"]
-        columns.append((title, number))
+        numbers = tuned_steps or [candidate.metadata["steps"]]
+        columns += [(title, number) for number in numbers]
         for name in sets:
             for sigma in sigmas:
-                rows += measure(candidate, data, name, sigma, [number], limit, None, title)
+                rows += measure(candidate, data, name, sigma, numbers, limit, None, title)
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "denoising_quality.csv", "w", newline="") as stream:
         writer = csv.DictWriter(stream, FIELDS)

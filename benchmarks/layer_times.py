@@ -102,10 +102,10 @@ def layer_times(named: NamedGroups, steps: int, repeats: int) -> list[LayerTimes
     group, found = named.bound.group(steps), []
     calls = group._calls[0]
     for index, layer in enumerate(group.layers):
+        shape = "x".join(map(str, layer.outgoing))
         if not group.compiled[index]:
-            raise SystemExit(
-                f"{layer.name} is not run by compiled calls; choose a network of a model with 8-bit weights"
-            )
+            found.append(LayerTimes(layer.name, "called from Python", shape, layer.dense_macs * steps, {}))
+            continue
         choice, spent = group._progress[0].choices[index], {}
         bands = range(int(calls.shares[choice, index][-1]))
         for of_layer, which in ((calls.once[choice, index], [-1]), (calls.phases[choice, index], bands)):
@@ -114,7 +114,6 @@ def layer_times(named: NamedGroups, steps: int, repeats: int) -> list[LayerTimes
             spent |= dict(zip([named.names[call] for call in bound], times, strict=True))
         if layer.levels is not None:
             spent[LEVELS] = counting_of_levels(group, index, repeats)
-        shape = "x".join(map(str, layer.outgoing))
         found.append(LayerTimes(layer.name, group.kernels(index), shape, layer.dense_macs * steps, spent))
     return found
 
@@ -165,7 +164,8 @@ def counting_in_python(run, repeats: int) -> tuple[float, float]:
 @click.option("--csv", type=click.Path(dir_okay=False), help="Write the times by layer here.")
 def main(model: str, size: int, steps: str, repeats: int, csv: str | None) -> None:
     """Time kernels and counting."""
-    named, network, picture = NamedGroups(), load_model(model), noisy_picture(size)
+    named, network = NamedGroups(), load_model(model)
+    picture = noisy_picture(size, network.input.channels)
 
     def run():
         simulate(network, picture, int(steps), threads=1)
@@ -178,7 +178,8 @@ def main(model: str, size: int, steps: str, repeats: int, csv: str | None) -> No
     print("| layer | puts out | kernels | ms | G products a second | of which |\n|---|---|---|---|---|---|")
     for each in layers:
         parts = ", ".join(f"{name} {value:.3f}" for name, value in each.milliseconds.items())
-        print(f"| {each.layer} | {each.shape} | {each.kernels} | {each.total:.3f} | {each.products:.0f} | {parts} |")
+        times = f"{each.total:.3f} | {each.products:.0f}" if each.milliseconds else "- | -"
+        print(f"| {each.layer} | {each.shape} | {each.kernels} | {times} | {parts} |")
     kernels = sum(each.total for each in layers)
     counting = sum(each.milliseconds.get(name, 0.0) for each in layers for name in (*COUNTING, LEVELS))
     print(f"\nkernels {kernels:.2f} ms, a run {whole:.2f} ms (median)")

@@ -23,15 +23,17 @@ from spikeunet.engine.evaluation.one_picture import ANN
 from spikeunet.engine.evaluation.results import write_json
 from spikeunet.engine.operations.readings import MULTIPLY_ACCUMULATE, READING_COSTS, SHIFT_ADDS
 
+GRAY = (("half-size-gray-converted", ("denoise-gray",)), ("denoise-gray-converted", ("denoise-gray-fast",)))
+COLOUR = (("half-size-colour-converted", ("denoise-colour",)), ("denoise-colour-converted", ("denoise-colour-fast",)))
 SETS = {
-    "set12": ("denoise-gray-converted", ("denoise-gray-fast", "denoise-gray")),
-    "bsd68": ("denoise-gray-converted", ("denoise-gray-fast", "denoise-gray")),
-    "cbsd68": ("denoise-colour-converted", ("denoise-colour-fast",)),
-    "drive": ("segment-vessels-converted", ("segment-vessels",)),
-    "em": ("segment-membranes-converted", ("segment-membranes",)),
-    "camseq01": ("segment-street-converted", ("segment-street",)),
+    "set12": GRAY,
+    "bsd68": GRAY,
+    "cbsd68": COLOUR,
+    "drive": (("segment-vessels-converted", ("segment-vessels",)),),
+    "em": (("segment-membranes-converted", ("segment-membranes",)),),
+    "camseq01": (("segment-street-converted", ("segment-street",)),),
 }
-"""Converted network of each data set, and those that were fine-tuned from it."""
+"""Converted networks of each data set, and those that were fine-tuned from them."""
 
 SCORES = {
     "set12": {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"},
@@ -67,7 +69,7 @@ def line(dataset, network, summary, macs):
     scores = ", ".join(form.format({**mean, **pooled}[name]) for name, form in SCORES[dataset].items())
     if summary["method"] == ANN:
         cost = f"{macs / 1e3:.1f} k multiply-accumulates"
-        cells = [dataset, "ANN", "", scores, cost, f"{1e3 * mean['dense_energy_joules']:.1f}", ""]
+        cells = [dataset, f"{network}, ANN", "", scores, cost, f"{1e3 * mean['dense_energy_joules']:.1f}", ""]
     else:
         cost = f"{mean['accumulates_per_pixel'] / 1e3:.1f} k"
         multiplied, shifted = (_millijoules(mean[READING_COSTS[name]]) for name in (MULTIPLY_ACCUMULATE, SHIFT_ADDS))
@@ -93,14 +95,14 @@ def main(data, steps, sets, workers, out):
         "|---|---|---|---|---|---|---|",
     ]
     for dataset in sets.split(","):
-        converted, tuned = SETS[dataset]
-        found = summaries(converted, dataset, data, steps, True, out, workers)
-        found.sort(key=lambda summary: summary["method"] != ANN)
-        macs = common.macs_per_pixel(load_model(converted))
-        lines += [line(dataset, "converted", summary, macs) for summary in found]
-        for model in tuned:
-            found = summaries(model, dataset, data, None, False, out, workers)
-            lines += [line(dataset, f"`{model}`", summary, macs) for summary in found]
+        for converted, tuned in SETS[dataset]:
+            found = summaries(converted, dataset, data, steps, True, out, workers)
+            found.sort(key=lambda summary: summary["method"] != ANN)
+            macs = common.macs_per_pixel(load_model(converted))
+            lines += [line(dataset, f"`{converted}`", summary, macs) for summary in found]
+            for model in tuned:
+                found = summaries(model, dataset, data, None, False, out, workers)
+                lines += [line(dataset, f"`{model}`", summary, macs) for summary in found]
     table = "\n".join(lines)
     (out / "scores.md").write_text(table + "\n")
     print(table)

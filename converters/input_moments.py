@@ -116,7 +116,8 @@ def _probe(node: Any) -> Weighted | None:
     others that could make up for it; and where there are too many.
     """
     number = node.by_output(node.weight).shape[1]
-    if getattr(node, "groups", 1) != 1 or node.keeps_channels or number > MOST_INPUTS:
+    alone = node.weight.ndim < 2 or getattr(node, "groups", 1) != 1 or node.keeps_channels
+    if alone or number > MOST_INPUTS:
         return None
     for axis in (0, 1):
         shape = list(node.weight.shape)

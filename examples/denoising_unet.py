@@ -1,4 +1,4 @@
-"""The U-Net behind the shipped denoisers, in PyTorch, for `train_denoiser.py`.
+"""The U-Nets behind the shipped denoisers, in PyTorch, for `train_fast_denoiser.py`.
 
 It works at half the picture's size: a strided convolution puts 2x2 pixels and what is around them into many channels,
 and a transposed one takes the noise out again. So no layer has few channels and many pixels, where both a CPU's vectors
@@ -20,10 +20,19 @@ SPREAD = 0.5
 MIXTURE_SPREAD = 0.5
 """Of the channels' shares when a network of one channel becomes one of three; see start_from."""
 
+COLOURS = ((1, 0, -1), (1, -2, 1))
+"""Directions of chrominance among red, green and blue."""
+
+DIFFERENCES = ((1, -1, 1, -1), (1, 1, -1, -1), (1, -1, -1, 1))
+"""What 2x2 pixels, row by row, differ by."""
+
 SIZES: Mapping[str, Mapping[str, Sequence[int]]] = {
     "standard": {"widths": (64, 128, 256), "encoder": (4, 3, 4), "decoder": (4, 4)},
     "tiny": {"widths": (32, 48), "encoder": (2, 1), "decoder": (2,)},
 }
+
+
+State = Mapping[str, Tensor]
 
 
 class DenoisingUNet(nn.Module):
@@ -36,13 +45,17 @@ class DenoisingUNet(nn.Module):
         Channels at half the picture's size, a quarter, ...
     encoder, decoder : sequence of int
         Convolutions of 3x3 at each size on the way down, and on the way up again.
+    shrink : int
+        By how much smaller a picture is that the network sees.
     """
 
-    def __init__(self, channels: int, widths: Sequence[int], encoder: Sequence[int], decoder: Sequence[int]) -> None:
+    def __init__(
+        self, channels: int, widths: Sequence[int], encoder: Sequence[int], decoder: Sequence[int], shrink: int = 1
+    ) -> None:
         super().__init__()
         self.channels = channels
-        self.multiple = 2 ** len(widths)
-        self.stem = nn.Conv2d(channels, widths[0], 4, stride=2, padding=1)
+        self.multiple = shrink * 2 ** len(widths)
+        self.stem = nn.Conv2d(channels, widths[0], 4 * shrink, stride=2 * shrink, padding=shrink)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.encoder = nn.ModuleList(
             nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(count))
@@ -55,7 +68,7 @@ class DenoisingUNet(nn.Module):
             nn.ModuleList(nn.Conv2d(width if index else 2 * width, width, 3, padding=1) for index in range(count))
             for width, count in zip(widths, decoder, strict=False)
         )
-        self.readout = nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1)
+        self.readout = nn.ConvTranspose2d(widths[0], channels, 4 * shrink, stride=2 * shrink, padding=shrink)
         self.apply(_start)
         nn.init.normal_(self.readout.weight, std=1e-3)
 
@@ -73,6 +86,103 @@ class DenoisingUNet(nn.Module):
             for convolution in self.decoder[level]:
                 x = functional.relu(convolution(x))
         return self.readout(x)
+
+
+class ChrominanceUNet(nn.Module):
+    """Predicts the noise of what a colour picture's channels differ by, (N, 3, H, W).
+
+    Chrominance is smooth: a small network denoises it at half the picture's size. What pixels differ by from the mean
+    of 2x2 is taken for noise: six differences, each of them as two features, what it is above 0 and what below.
+
+    Parameters
+    ----------
+    size : str
+        Of SIZES. Networks of it lie side by side, one for each direction of COLOURS.
+    """
+
+    def __init__(self, size: str = "tiny") -> None:
+        super().__init__()
+        self.channels = 3
+        widths = [len(COLOURS) * width for width in SIZES[size]["widths"]]
+        self.coarse = DenoisingUNet(3, **{**SIZES[size], "widths": widths}, shrink=2)
+        features = 2 * len(COLOURS) * len(DIFFERENCES)
+        self.differences = nn.Conv2d(3, features, 2, stride=2)
+        self.fine = nn.ConvTranspose2d(features, 3, 2, stride=2)
+        self.multiple = self.coarse.multiple
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.coarse(x) + self.fine(functional.relu(self.differences(x)))
+
+
+class ColourDenoisingUNet(nn.Module):
+    """Predicts a colour picture's noise, (N, 3, H, W): a large network for luminance, a small one for chrominance.
+
+    Nearly all that could be mistaken for noise is in the luminance, the mean of the channels, where a third of the
+    noise's variance is left; a gray denoiser knows what to do with it.
+    """
+
+    def __init__(self, luminance: str = "standard", chrominance: str = "tiny") -> None:
+        super().__init__()
+        self.channels = 3
+        self.luminance = DenoisingUNet(3, **SIZES[luminance])
+        self.chrominance = ChrominanceUNet(chrominance)
+        self.multiple = max(self.luminance.multiple, self.chrominance.multiple)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.luminance(x) + self.chrominance(x)
+
+
+@torch.no_grad()
+def start_colour(network: ColourDenoisingUNet, luminance: State, chrominance: State) -> None:
+    """Begin as a gray network that reads the mean and speaks for all channels alike, and one of chrominance.
+
+    Raises
+    ------
+    RuntimeError
+        If names or shapes differ.
+    """
+    network.luminance.load_state_dict(_of_channels(luminance, network.channels, 0.0))
+    network.chrominance.load_state_dict(dict(chrominance))
+
+
+@torch.no_grad()
+def start_chrominance(network: ChrominanceUNet, state: State) -> None:
+    """Begin as a gray network for each direction of what channels differ by, in the mean of 2x2 pixels.
+
+    Raises
+    ------
+    RuntimeError
+        If names or shapes differ.
+    """
+    directions = torch.tensor(COLOURS, dtype=torch.float32)
+    directions /= directions.norm(dim=1, keepdim=True)
+    stem, readout = state["stem.weight"], state["readout.weight"]
+    if stem.shape[1] != 1:
+        raise RuntimeError(f"stem.weight reads {stem.shape[1]} channels, and not one, as networks of gray pictures do")
+    started = {name: _side_by_side(name, tensor, len(COLOURS)) for name, tensor in state.items()}
+    # Means of 2x2 pixels, and four pixels of each sample that is put out.
+    wide, tall = torch.kron(stem, torch.full((1, 1, 2, 2), 0.25)), torch.kron(readout, torch.ones(1, 1, 2, 2))
+    started["stem.weight"] = torch.cat([wide * direction[:, None, None] for direction in directions])
+    started["readout.weight"] = torch.cat([tall * direction[:, None, None] for direction in directions])
+    started["readout.bias"] = directions.sum(0) * state["readout.bias"]
+    # Differences of channels are about 0, where a gray network expects 0.5.
+    started["stem.bias"] = (state["stem.bias"] + 0.5 * stem.sum((1, 2, 3))).repeat(len(COLOURS))
+    network.coarse.load_state_dict(started)
+    differences = torch.tensor(DIFFERENCES, dtype=torch.float32).reshape(1, -1, 1, 2, 2) / 2
+    rising = (directions[:, None, :, None, None] * differences).flatten(0, 1)
+    for layer in (network.differences, network.fine):
+        layer.weight.copy_(torch.cat([rising, -rising]))
+        layer.bias.zero_()
+
+
+def _side_by_side(name: str, tensor: Tensor, count: int) -> Tensor:
+    """Weights of a network as those of several of it, none of which sees another."""
+    if tensor.ndim == 1:
+        return tensor.repeat(count)
+    # The first convolution on the way up reads what it skipped and what comes from below, all networks of each.
+    joined = 2 if name.startswith("decoder.") and name.endswith(".0.weight") else 1
+    alone = torch.eye(count)[:, :, None, None]
+    return torch.cat([torch.kron(alone, part) for part in tensor.chunk(joined, dim=1)], dim=1)
 
 
 @torch.no_grad()
@@ -95,7 +205,7 @@ def _start(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def start_from(network: DenoisingUNet, state: Mapping[str, Tensor]) -> None:
+def start_from(network: DenoisingUNet, state: State) -> None:
     """Take over the weights of a trained network, which may be one of a single channel for a network of more.
 
     The layers between the first and the last have learnt about pictures what holds for colour too. Every feature of the
@@ -108,11 +218,16 @@ def start_from(network: DenoisingUNet, state: Mapping[str, Tensor]) -> None:
     RuntimeError
         If names or other shapes differ.
     """
-    first, last, channels = state["stem.weight"], state["readout.weight"], network.channels
+    network.load_state_dict(_of_channels(state, network.channels, MIXTURE_SPREAD))
+
+
+def _of_channels(state: State, channels: int, spread: float) -> dict[str, Tensor]:
+    """A state of one channel as one of several; any other as it is."""
+    first, last = state["stem.weight"], state["readout.weight"]
     adapted = dict(state)
     if first.shape[1] == 1 < channels:
-        shares = (1 + MIXTURE_SPREAD * torch.randn(len(first), channels, 1, 1)) / channels
+        shares = (1 + spread * torch.randn(len(first), channels, 1, 1)) / channels
         adapted["stem.weight"] = first * shares.to(first)
-        adapted["readout.weight"] = last * (1 + MIXTURE_SPREAD * torch.randn(len(last), channels, 1, 1)).to(last)
+        adapted["readout.weight"] = last * (1 + spread * torch.randn(len(last), channels, 1, 1)).to(last)
         adapted["readout.bias"] = state["readout.bias"].expand(channels)
-    network.load_state_dict(adapted)
+    return adapted

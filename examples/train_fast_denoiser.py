@@ -1,7 +1,7 @@
 """Train the networks that `spikeunet convert` turns into denoisers that work at half the picture's size.
 
-A network predicts the noise of a picture, whose level it is not told. `denoise-gray`, `denoise-tiny`, `denoise-photo`
-and `denoise-micrograph` come from here:
+A network predicts the noise of a picture, whose level it is not told. `denoise-gray`, `denoise-colour`, `denoise-tiny`,
+`denoise-photo` and `denoise-micrograph` come from here:
 
     python examples/train_fast_denoiser.py --pictures BSDS500 --out gray.npz --minutes 4
     python examples/train_fast_denoiser.py --pictures BSDS500 --channels 3 --start gray.npz --out colour.npz
@@ -9,11 +9,18 @@ and `denoise-micrograph` come from here:
         --start colour.npz --out photo.npz
     python examples/train_fast_denoiser.py --pictures BSDS500 --noise micrograph --start gray.npz --out micrograph.npz
     python examples/train_fast_denoiser.py --pictures BSDS500 --size tiny --out tiny.npz --rate 2e-3
+    python examples/train_fast_denoiser.py --pictures BSDS500 --size chrominance --start tiny.npz --out chrominance.npz
+    python examples/train_fast_denoiser.py --pictures BSDS500 --size colour --start gray.npz \
+        --chrominance chrominance.npz --out colour.npz
 
 Recipe: random crops of 128x128, turned and mirrored, of the pictures at three sizes; the mean over the batch of the
 logarithm of each crop's squared error, so that every level of noise pulls on the weights alike, which is what a mean of
 PSNRs asks for; the rest as in training_loop.py. Four minutes of an H200 are 33,000 batches of 64 crops; two processor
 cores need about a day for as many. OUT-network.onnx, for `spikeunet convert`, is written behind the run.
+
+A network of `--size colour` has two parts (denoising_unet.py), a large one for luminance, which begins as a gray one,
+and a small one for chrominance, which begins as two tiny gray ones and is trained by itself first. In place of a state
+dict, --start takes a model file, too, that was made of one.
 """
 
 from __future__ import annotations
@@ -27,11 +34,21 @@ from pathlib import Path
 import camera_noise
 import numpy as np
 import torch
-from denoising_unet import SIZES, DenoisingUNet, start_from
+from denoising_unet import (
+    SIZES,
+    ChrominanceUNet,
+    ColourDenoisingUNet,
+    DenoisingUNet,
+    start_chrominance,
+    start_colour,
+    start_from,
+)
 from export_torch import export
 from picture_crops import Crops, Samples, read_pairs, read_pictures, shrunk
 from torch import Tensor, nn
 from training_loop import Lesson, Trainer, add_arguments
+
+from spikeunet.engine import InputError, Weighted, load_model
 
 HELD_OUT = 8
 """The last pictures by name are not learnt from."""
@@ -44,6 +61,10 @@ MULTIPLE = 16
 """Of pixels, that scored pictures are cut to: JPEG's blocks with colour at half the size."""
 FLOOR = (0.3 / 255) ** 2
 """Squared errors below this are as good as none: a picture without noise must not outweigh the others."""
+COLOUR = "colour"
+CHROMINANCE = "chrominance"
+LEFT_OF_LUMINANCE = 0.1
+"""What a gray network leaves of the luminance's noise, at sigma 25, as a share of the chrominance's noise."""
 
 Pair = tuple[Tensor, Tensor]
 Draw = Callable[[np.random.Generator], Pair]
@@ -52,6 +73,17 @@ Draw = Callable[[np.random.Generator], Pair]
 def log_error(found: Tensor, noise: Tensor) -> Tensor:
     """Mean over the batch of the logarithm of each crop's mean squared error."""
     return ((found - noise).square().mean((1, 2, 3)) + FLOOR).log().mean()
+
+
+def chrominance_error(found: Tensor, noise: Tensor) -> Tensor:
+    """As `log_error`, where an error of the luminance comes on top: crops without colours must not outweigh others."""
+    left = LEFT_OF_LUMINANCE * noise.square().mean((1, 2, 3))
+    return ((found - noise).square().mean((1, 2, 3)) + left).log().mean()
+
+
+def without_luminance(noise: Tensor) -> Tensor:
+    """What the channels' noise differs from their mean by, (N, 3, H, W)."""
+    return noise - noise.mean(1, keepdim=True)
 
 
 def drawing(options: argparse.Namespace, pictures: Sequence[Samples], device: torch.device) -> Draw:
@@ -66,7 +98,8 @@ def drawing(options: argparse.Namespace, pictures: Sequence[Samples], device: to
             noisy = camera_noise.white(clean, SIGMA)
         else:
             noisy, clean = camera_noise.micrograph(clean)
-        return noisy, noisy - clean
+        noise = noisy - clean
+        return noisy, without_luminance(noise) if options.size == CHROMINANCE else noise
 
     return draw
 
@@ -88,7 +121,9 @@ def camera_drawing(options: argparse.Namespace, crops: Crops, device: torch.devi
 @torch.no_grad()
 def validate(network: nn.Module, pairs: Sequence[Pair]) -> float:
     """Mean PSNR in dB over noisy and clean pictures, (C, H, W)."""
-    errors = [((noisy - network(noisy[None])[0]).clamp(0, 1) - clean).square().mean() for noisy, clean in pairs]
+    errors = [
+        ((noisy - network(noisy[None])[0]).clamp(0, 1) - clean.clamp(0, 1)).square().mean() for noisy, clean in pairs
+    ]
     return float(np.mean([-10 * math.log10(float(error)) for error in errors]))
 
 
@@ -96,10 +131,18 @@ def held_out(options: argparse.Namespace, pictures: Sequence[Samples], device: t
     """Noisy and clean pictures for scores, by what they are."""
     clean = [on_device(picture, device) for picture in pictures]
     if options.noise == "white":
-        return {
-            f"sigma {sigma}": [(noisy_at(sigma, seed, picture), picture) for seed, picture in enumerate(clean)]
-            for sigma in (15, 25, 50)
+        noisy = {
+            sigma: [noisy_at(sigma, seed, picture) for seed, picture in enumerate(clean)] for sigma in (15, 25, 50)
         }
+        if options.size == CHROMINANCE:
+            return {
+                f"colours at sigma {sigma}": [
+                    (each, each - without_luminance((each - picture)[None])[0])
+                    for each, picture in zip(noisy[sigma], clean, strict=True)
+                ]
+                for sigma in noisy
+            }
+        return {f"sigma {sigma}": list(zip(noisy[sigma], clean, strict=True)) for sigma in noisy}
     if options.noise == "micrograph":
         return {
             f"{photons} photons": [
@@ -133,13 +176,22 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 for gray, 3 for colour")
     parser.add_argument("--noise", choices=("white", "camera", "micrograph"), default="white")
     parser.add_argument("--pairs", type=Path, help="PolyU's folder of noisy and clean photographs, for --noise camera")
-    parser.add_argument("--size", choices=tuple(SIZES), default="standard", help="size of the network")
+    parser.add_argument("--size", choices=(*SIZES, CHROMINANCE, COLOUR), default="standard", help="size of the network")
     parser.add_argument("--start", type=Path, help="state dict, NPZ, to begin with; a gray one serves for colour too")
+    parser.add_argument("--chrominance", type=Path, help="for --size colour: of that part; --start is a gray one then")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add_arguments(parser, out="denoiser-ann.npz", minutes=1440, rate=1e-3, report=4000, width=None)
     options = parser.parse_args()
+    if options.size in (CHROMINANCE, COLOUR):
+        options.channels = 3
+    if options.chrominance is not None and options.start is None:
+        parser.error("--chrominance is one of two parts to begin with: give the other one, a gray network, as --start")
+    if options.size != COLOUR and options.chrominance is not None:
+        parser.error(f"--chrominance is a part of networks of --size colour (got --size {options.size})")
+    if options.size == CHROMINANCE and options.noise != "white":
+        parser.error(f"--size chrominance learns from white noise (got --noise {options.noise})")
     if options.noise == "camera" and (options.pairs is None or options.channels != 3):
         parser.error("--noise camera learns from colour photographs: give --channels 3 and --pairs FOLDER")
     if options.crop < 1 or options.crop % MULTIPLE:
@@ -147,13 +199,43 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def load(network: DenoisingUNet, path: Path) -> None:
-    """Begin with the weights of a file."""
+def make_network(options: argparse.Namespace) -> nn.Module:
+    """The network that is asked for, with fresh weights."""
+    made = {CHROMINANCE: ChrominanceUNet, COLOUR: ColourDenoisingUNet}.get(options.size)
+    return made() if made else DenoisingUNet(options.channels, **SIZES[options.size])
+
+
+def read_state(option: str, path: Path) -> dict[str, Tensor]:
+    """The weights of a state dict in a file, or of a model that was converted from such a network."""
     try:
         with np.load(path) as saved:
-            start_from(network, {name: torch.from_numpy(saved[name].astype(np.float32)) for name in saved})
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise SystemExit(f"--start {path}: {str(error).splitlines()[0]}; give its state dict") from None
+            is_model = "topology" in saved
+            arrays = {} if is_model else {name: saved[name].astype(np.float32) for name in saved}
+        if is_model:
+            layers = [node for node in load_model(path).nodes if isinstance(node, Weighted)]
+            arrays = {f"{node.name}.{part}": getattr(node, part) for node in layers for part in ("weight", "bias")}
+        return {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
+    except (OSError, ValueError, InputError) as error:
+        raise SystemExit(f"{option} {path}: {str(error).splitlines()[0]}; give its state dict") from None
+
+
+def begin(network: nn.Module, options: argparse.Namespace) -> None:
+    """Begin with the weights of the files that are named."""
+    state, said = read_state("--start", options.start), f"--start {options.start}"
+    try:
+        if options.chrominance is not None:
+            said += f", --chrominance {options.chrominance}"
+            start_colour(network, state, read_state("--chrominance", options.chrominance))
+        elif isinstance(network, ChrominanceUNet) and "stem.weight" in state:
+            start_chrominance(network, state)
+        elif isinstance(network, DenoisingUNet):
+            start_from(network, state)
+        else:
+            network.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        # The first line of PyTorch's says that there are errors.
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise SystemExit(f"{said}: not of this network ({reason}); give its state dict") from None
 
 
 def main() -> None:
@@ -161,16 +243,16 @@ def main() -> None:
     torch.manual_seed(options.seed)
     torch.backends.cudnn.benchmark = True
     device = torch.device(options.device)
-    network = DenoisingUNet(options.channels, **SIZES[options.size])
+    network = make_network(options)
     if options.start:
-        load(network, options.start)
+        begin(network, options)
     pictures = read_pictures(options.pictures, options.channels)
     if len(pictures) <= HELD_OUT:
         raise SystemExit(f"{options.pictures}: has {len(pictures)} pictures, but {HELD_OUT} are held out; give more")
     scored = held_out(options, pictures[-HELD_OUT:], device)
     lesson = Lesson(
         drawing(options, pictures[:-HELD_OUT], device),
-        log_error,
+        chrominance_error if options.size == CHROMINANCE else log_error,
         lambda average: ", ".join(f"{name} {validate(average, pairs):.3f} dB" for name, pairs in scored.items()),
     )
     trainer = Trainer(network, lesson, options, device)

@@ -24,6 +24,7 @@ from spikeunet.engine import (
     Network,
     Neurons,
     Output,
+    Scale,
     load_model,
     save_model,
     simulate,
@@ -198,6 +199,25 @@ def test_layers_of_groups_have_no_probe():
     weight = RANDOM.standard_normal((4, 1, 3, 3)).astype(np.float32)
     assert _probe(Conv2d("depthwise", "x", weight, groups=4)) is None
     assert _probe(Conv2d("dense", "x", np.tile(weight, (1, 4, 1, 1)))).out_channels == 36
+
+
+def test_a_scale_in_a_sum_is_rounded_to_the_nearest():
+    """It has one weight for a channel, and none that could make up for it."""
+    random = np.random.default_rng(3)
+    nodes = [
+        Input("input", channels=1),
+        Conv2d("read", "input", weight=random.normal(size=(4, 1, 3, 3)), bias=None, padding=1),
+        Neurons("fire", "read", model=MultiThreshold.rounding()),
+        Scale("scaled", "fire", weight=random.normal(size=4)),
+        Conv2d("mixed", "fire", weight=random.normal(size=(4, 4, 3, 3)), bias=None, padding=1),
+        Add("sum", ("scaled", "mixed")),
+        Output("output", "sum"),
+    ]
+    network = Network(nodes)
+    rounded = quantize_weights(network, 4, [random.random((1, 16, 16), np.float32)])
+    plain = quantize_weights(network, 4)
+    np.testing.assert_array_equal(rounded["scaled"].weight, plain["scaled"].weight)
+    assert (rounded["mixed"].weight != plain["mixed"].weight).any()
 
 
 @pytest.fixture

@@ -85,6 +85,84 @@ def test_colour_starts_from_gray(scripts, monkeypatch):
         unet.start_from(unet.DenoisingUNet(1, (4, 16), (1, 1), (1,)), gray.state_dict())
 
 
+SMALL = {"widths": (8, 16), "encoder": (1, 1), "decoder": (1,)}
+
+
+@pytest.fixture
+def parts(scripts, monkeypatch):
+    """Gray networks of luminance and chrominance with weights at random, and a colour one made of them."""
+    unet = scripts.denoising_unet
+    monkeypatch.setattr(unet, "SIZES", {"standard": SMALL, "tiny": SMALL})
+    grays = [unet.DenoisingUNet(1, **SMALL) for _ in range(2)]
+    for parameter in (each for gray in grays for each in gray.parameters()):
+        torch.nn.init.normal_(parameter, std=0.1)
+    colour, chrominance = unet.ColourDenoisingUNet(), unet.ChrominanceUNet()
+    unet.start_chrominance(chrominance, grays[1].state_dict())
+    unet.start_colour(colour, grays[0].state_dict(), chrominance.state_dict())
+    with torch.no_grad():
+        yield grays, colour
+
+
+def test_a_colour_network_begins_as_gray_ones(parts, scripts):
+    (luminance, chrominance), colour = parts
+    pictures = torch.rand(1, 3, 128, 128)
+    directions = torch.tensor(scripts.denoising_unet.COLOURS, dtype=torch.float32)
+    directions /= directions.norm(dim=1, keepdim=True)
+    gray = torch.einsum("dc,nchw->dnhw", directions, pictures)[:, :, None]
+    shrunk = torch.nn.functional.avg_pool2d(gray.flatten(0, 1), 2)
+    found = shrunk - chrominance(shrunk + 0.5)
+    smooth = torch.nn.functional.interpolate(found, scale_factor=2)
+    expected = torch.einsum("dc,dnhw->nchw", directions, gray[:, :, 0] - smooth.reshape(2, 1, 128, 128))
+    expected += luminance(pictures.mean(dim=1, keepdim=True))
+    inside = (..., slice(56, 72), slice(56, 72))  # beyond the border black stands in one, the middle in the other
+    torch.testing.assert_close(colour(pictures)[inside], expected[inside], atol=1e-5, rtol=1e-4)
+
+
+def test_parts_of_other_networks_are_refused(parts, scripts):
+    unet, state = scripts.denoising_unet, parts[0][0].state_dict()
+    with pytest.raises(RuntimeError, match="Missing key"):
+        unet.start_colour(parts[1], state, state)
+    with pytest.raises(RuntimeError, match="of gray pictures"):
+        unet.start_chrominance(unet.ChrominanceUNet(), unet.DenoisingUNet(3, **SMALL).state_dict())
+
+
+def test_chrominance_is_what_channels_differ_by(scripts):
+    train = scripts.train_fast_denoiser
+    noise = torch.rand(2, 3, 8, 8)
+    chrominance = train.without_luminance(noise)
+    assert chrominance.mean(1).abs().max() < 1e-6
+    torch.testing.assert_close(chrominance[:, 0] - chrominance[:, 2], noise[:, 0] - noise[:, 2])
+    found = torch.zeros_like(noise)
+    # Where nothing is left of it, what is left of the luminance counts: a tenth, 10.4 dB below nothing taken off.
+    gain = train.chrominance_error(found, chrominance) - train.chrominance_error(chrominance, chrominance)
+    assert gain == pytest.approx(np.log(11), rel=1e-4)
+
+
+def test_weights_are_read_from_a_state_dict_and_from_a_model(scripts, tmp_path):
+    from spikeunet.engine import Conv2d, Input, MultiThreshold, Network, Neurons, Output, save_model
+
+    generator = np.random.default_rng(0)
+    weights = [generator.normal(size=shape).astype(np.float32) for shape in ((4, 1, 3, 3), (1, 4, 3, 3))]
+    nodes = [
+        Input("input", channels=1),
+        Conv2d("stem", "input", weight=weights[0], bias=np.arange(4, dtype=np.float32), padding=1),
+        Neurons("stem.neurons", "stem", model=MultiThreshold()),
+        Conv2d("readout", "stem.neurons", weight=weights[1], bias=np.ones(1, np.float32), padding=1),
+        Output("output", "readout"),
+    ]
+    save_model(Network(nodes), tmp_path / "model.npz")
+    state = scripts.train_fast_denoiser.read_state("--start", tmp_path / "model.npz")
+    np.savez(tmp_path / "state.npz", **{name: tensor.numpy() for name, tensor in state.items()})
+    assert set(state) == {f"{layer}.{part}" for layer in ("stem", "readout") for part in ("weight", "bias")}
+    for each in (state, scripts.train_fast_denoiser.read_state("--start", tmp_path / "state.npz")):
+        np.testing.assert_array_equal(each["stem.weight"], weights[0])
+        np.testing.assert_array_equal(each["readout.bias"], [1])
+    (tmp_path / "text.npz").write_text("no weights")
+    for name in ("text.npz", "none.npz"):
+        with pytest.raises(SystemExit, match=rf"--chrominance .*{name}: .*give its state dict"):
+            scripts.train_fast_denoiser.read_state("--chrominance", tmp_path / name)
+
+
 def test_crops_of_several_pictures_are_of_the_same_place(scripts):
     place = np.arange(20 * 30, dtype=np.int64).reshape(20, 30)
     low, high = ((place % 251).astype(np.uint8)[..., None], (place // 251).astype(np.uint8)[..., None])
@@ -159,6 +237,16 @@ def test_every_kind_of_noise_is_trained_from_the_command_line(scripts, tmp_path,
         assert "sigma 25" in capsys.readouterr().out
         run(scripts.train_fast_denoiser, monkeypatch, *common, "--noise", "micrograph", "--out", tmp_path / "m.npz")
         assert "20 photons" in capsys.readouterr().out
+        part, both = tmp_path / "chrominance.npz", tmp_path / "both.npz"
+        chrominance = ("--size", "chrominance", "--start", gray)
+        run(scripts.train_fast_denoiser, monkeypatch, *common, *chrominance, "--out", part)
+        assert "colours at sigma 25" in capsys.readouterr().out
+        parts = ("--start", gray, "--chrominance", part)
+        run(scripts.train_fast_denoiser, monkeypatch, *common, "--size", "colour", *parts, "--out", both)
+        with np.load(both) as saved, np.load(gray) as alone:
+            assert np.abs(saved["luminance.stem.weight"].sum(1) - alone["stem.weight"][:, 0]).max() < 0.01
+        with pytest.raises(SystemExit, match=r"--chrominance .*gray.npz: not of this network"):
+            run(scripts.train_fast_denoiser, monkeypatch, *common, "--size", "colour", *parts[:3], gray, "--out", both)
     out = tmp_path / "photo.npz"
     camera = ("--channels", 3, "--noise", "camera", "--pairs", photographs, "--start", gray)
     run(scripts.train_fast_denoiser, monkeypatch, *common, *camera, "--out", out)
@@ -204,6 +292,12 @@ def test_options_that_do_not_fit_are_refused(scripts, tmp_path, monkeypatch, cap
     for arguments, message in (
         (("--noise", "camera"), "--noise camera learns from colour photographs"),
         (("--crop", "20"), r"--crop must be a multiple of 16 \(got 20\)"),
+        (("--size", "colour", "--chrominance", "part.npz"), "give the other one, a gray network, as --start"),
+        (
+            ("--start", "x", "--chrominance", "x"),
+            r"--chrominance is a part of networks of --size colour \(got --size standard",
+        ),
+        (("--size", "chrominance", "--noise", "micrograph"), r"learns from white noise \(got --noise micrograph"),
     ):
         with pytest.raises(SystemExit):
             run(scripts.train_fast_denoiser, monkeypatch, "--pictures", clean, *arguments)

@@ -179,11 +179,12 @@ def test_command(tmp_path, capsys):
     assert all(kind in host_kernels() for kind in kinds[1:])
 
 
-def test_the_times_of_layers_say_what_counting_takes(repository):
+@pytest.mark.parametrize("model", ["denoise-tiny", "denoise-colour"])
+def test_the_times_of_layers_say_what_counting_takes(repository, model):
     """In a process of its own, whose classes the script changes."""
-    command = [sys.executable, "benchmarks/layer_times.py", "--model", "denoise-tiny", "--size", "32", "--repeats", "1"]
+    command = [sys.executable, "benchmarks/layer_times.py", "--model", model, "--size", "32", "--repeats", "1"]
     found = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout
-    assert "| stem.neurons |" in found
+    assert "stem.neurons |" in found
     assert re.search(
         r"^counting [0-9.]+ ms, [0-9.]+% of a run: kernels [0-9.]+, Python 0\.[0-9]*[1-9]", found, re.MULTILINE
     )

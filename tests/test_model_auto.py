@@ -45,7 +45,7 @@ def estimate(kind, level=0.0, **others):
     [
         *((1, kind, "denoise-gray") for kind in ("none", "white", "correlated", "unknown")),
         (1, "signal-dependent", "denoise-micrograph"),
-        *((3, kind, "denoise-colour-fast") for kind in ("none", "white", "unknown", "signal-dependent")),
+        *((3, kind, "denoise-colour") for kind in ("none", "white", "unknown", "signal-dependent")),
         (3, "correlated", "denoise-photo"),
     ],
 )
@@ -73,12 +73,12 @@ def test_a_model_that_knows_the_noise_is_preferred(monkeypatch):
 
     known = dict(cards.shipped_cards())
     del known["denoise-photo"]
-    photo = {**known["denoise-colour-fast"], "name": "photo"}
+    photo = {**known["denoise-colour"], "name": "photo"}
     known["photo"] = {**photo, "knows": {**photo["knows"], "noise": ["correlated"]}}
     monkeypatch.setattr(cards, "shipped_cards", lambda: known)
     plan = plan_for(estimate("correlated", coarse=2.0), 3)
     assert (plan.model, plan.split, plan.warnings, plan.weight) == ("photo", True, (), 1)
-    assert plan_for(estimate("white", 20.0), 3).model == "denoise-colour-fast"
+    assert plan_for(estimate("white", 20.0), 3).model == "denoise-colour"
     other = plan_for(estimate("correlated", coarse=2.0), 1)
     assert (other.model, other.split) == ("denoise-gray", True)
     assert "neighbouring pixels share its noise" in other.warnings[0]

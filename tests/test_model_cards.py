@@ -48,15 +48,22 @@ def test_a_card_is_complete_and_true_of_its_model(name):
     assert all(line.startswith(("python examples/", "spikeunet ")) for line in card["training"])
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in SHIPPED if name in ("denoise-gray", "denoise-gray-fast", "denoise-tiny")]
-)
+COLUMNS = {
+    "denoise-gray": -3,
+    "denoise-gray-fast": -2,
+    "denoise-tiny": -1,
+    "denoise-colour": -3,
+    "denoise-colour-fast": -1,
+}
+"""Of the README's tables."""
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name in COLUMNS])
 def test_scores_are_those_of_the_readme(name):
     readme = (REPOSITORY / "README.md").read_text("utf-8")
-    column = {"denoise-gray": -3, "denoise-gray-fast": -2, "denoise-tiny": -1}[name]
     for score in card_of(name)["scores"]:
         row = re.search(rf"^\| {score['set']} \| {score['sigma']:g} \|.*\|$", readme, re.MULTILINE)[0]
-        assert float(row.strip("|").split("|")[column].split("/")[0]) == score["value"]
+        assert float(row.strip("|").split("|")[COLUMNS[name]].split("/")[0]) == score["value"]
 
 
 def test_the_documents_show_the_cards():

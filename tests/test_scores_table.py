@@ -21,13 +21,14 @@ from spikeunet.engine.pictures.noise import add_noise
 
 @pytest.fixture
 def small_sets(tmp_path, monkeypatch):
-    """Networks and pictures in place of the real ones: two denoisers for set12, a perfect segmentation for em."""
+    """Networks and pictures in place of the real ones: denoisers for set12, a perfect segmentation for em."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPIKEUNET_MODELS", str(tmp_path / "models"))
-    monkeypatch.setattr(scores, "SETS", {"set12": ("half", ("tuned",)), "em": ("two", ())})
+    monkeypatch.setattr(scores, "SETS", {"set12": (("half", ("tuned",)), ("other", ())), "em": (("two", ()),)})
     (tmp_path / "models").mkdir()
     save_model(small_denoiser(), "models/half.npz")
     save_model(small_denoiser(steps=2), "models/tuned.npz")
+    save_model(small_denoiser(steps=3), "models/other.npz")
     save_model(small_segmenter(2), "models/two.npz")
     random = np.random.default_rng(0)
     for folder in ("set12", "em/image", "em/label"):
@@ -50,13 +51,15 @@ def table(*arguments):
 def test_every_network_has_its_lines():
     lines = table("--sets", "set12,em")
     assert [line[:3] for line in lines] == [
-        ["set12", "ANN", ""],
-        ["set12", "converted", "1"],
+        ["set12", "`half`, ANN", ""],
+        ["set12", "`half`", "1"],
         ["set12", "`tuned`", "2"],
-        ["em", "ANN", ""],
-        ["em", "converted", "1"],
+        ["set12", "`other`, ANN", ""],
+        ["set12", "`other`", "1"],
+        ["em", "`two`, ANN", ""],
+        ["em", "`two`", "1"],
     ]
-    assert "F1 1.0000" in lines[4][3]
+    assert "F1 1.0000" in lines[6][3]
     clean = [read_picture(f"data/set12/{index}.png") / 255 for index in range(2)]
     restored = [denoise(add_noise(each, 25, seed), "tuned") for seed, each in enumerate(clean)]
     quality = np.mean([psnr(each, found.restored) for each, found in zip(clean, restored, strict=True)])

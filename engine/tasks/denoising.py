@@ -33,7 +33,7 @@ from .inference import (
 )
 from .restorers import as_shown, check_colors, denoiser, prediction_in, restore
 
-DEFAULT_MODELS = {1: "denoise-gray", 3: "denoise-colour-fast"}
+DEFAULT_MODELS = {1: "denoise-gray", 3: "denoise-colour"}
 """Shipped denoisers to take where none is named, by the picture's colour channels."""
 
 _SEEN_LIMITS = (np.float32(-1), np.float32(2))
@@ -94,7 +94,7 @@ def denoise(
         Name of a shipped model, a model file, or a network; "auto" for one chosen by the noise that is found, which
         also says how it sees the picture and how much is taken off: a clean picture is left as it is. A gray model
         denoises each colour channel by itself, and three equal channels, a black-and-white picture, as one. By default
-        denoise-gray for gray and black-and-white pictures, denoise-colour-fast for others.
+        denoise-gray for gray and black-and-white pictures, denoise-colour for others.
     steps : int, optional
         Number of time steps, 1 to 1000; by default what the model's metadata recommends, or 8.
     threads : int, optional
