@@ -2,7 +2,7 @@
 
 Most phases are kernels, and where all of them are, compiled calls run them (bound_program.py). Otherwise layer_run.py
 calls them one by one, and those that are written in Python with them: synapses that compute their current themselves,
-sums, neurons that are no ladder of thresholds, events for which there is no room yet.
+neurons that are no ladder of thresholds, events for which there is no room yet.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ...kernels.count_by_level import count_by_level
 from ...kernels.finish import finish_band
 from ...kernels.pooling import fire_currents
 from ...kernels.readout import add_to_readout
+from ...kernels.summing import add_to_sum, begin_sum
 from ...kernels.tables import BAND, Touched
 from ...kernels.touched import count_updates_of_band, find_touched, note_away
 from ...lazy import KnownOf
@@ -198,12 +199,13 @@ class LayerBands:
         if not self._summands:
             return self.part.phases(self._table, memory, self._target(memory.scratch, None, currents))
         # Each part has memory of a worker's own.
-        phases, first = [Phase(self._add, (currents, None, 0))], 0
+        numbers = self._width * self.steps
+        phases, first = [Phase(begin_sum, (self._table, currents, numbers))], 0
         for each in self._summands:
             last = first + len(each.part.inputs.queues)
             own = replace(memory, scratch=Scratch(), counts=memory.counts[first:last])
             of_part, found, padded = each.as_summand(own)
-            phases += [*of_part, Phase(self._add, (currents, found, padded))]
+            phases += [*of_part, Phase(add_to_sum, (self._table, currents, numbers, found, padded))]
             first = last
         return phases
 
@@ -216,16 +218,6 @@ class LayerBands:
         return self._current(memory), memory.scratch.array("currents", self._size(self.steps)), self._padded
 
     # --- Phases in Python --------------------------------------------------------------------------------------------
-
-    def _add(self, index: int, currents: NDArray[np.float32], found: NDArray[np.float32] | None, padded: int) -> None:
-        """Add what a part's phases leave to a sum, which begins with nothing."""
-        first, end, *_ = self._rows(index)
-        size = (end - first) * self._width * self.steps
-        total = currents[: size * self._padded].reshape(size, self._padded)
-        if found is None:
-            total[:] = 0
-        else:
-            total[:, : self._channels] += found[: size * padded].reshape(size, padded)[:, : self._channels]
 
     def _step(
         self, index: int, stepper: Stepper, currents: NDArray[np.float32], words: Levels, touched: Touched
