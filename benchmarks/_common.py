@@ -78,7 +78,7 @@ def macs_per_pixel(network: Network) -> float:
 def whole_numbers(_context: click.Context, _parameter: click.Parameter, value: str) -> list[int]:
     """An option's whole numbers with commas between them."""
     try:
-        return [int(part) for part in value.split(",") if value]
+        return [int(part) for part in value.split(",")]
     except ValueError:
         raise click.BadParameter(f"{value!r} is no list of whole numbers with commas between them") from None
 

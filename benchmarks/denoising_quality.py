@@ -4,10 +4,9 @@
     python benchmarks/denoising_quality.py --data FOLDER --sets cbsd68 --model half-size-colour-converted \
         --tuned denoise-colour
 
-FOLDER holds `set12`, `bsd68` and `cbsd68`. --model is a converted network; a fine-tuned one is measured at the number
-of steps that it was trained for, or at --tuned-steps. Prints a Markdown table and writes `denoising_quality.csv` (a
-line for each picture),
-`denoising_quality.md` and `denoising_quality.png`.
+FOLDER holds `set12`, `bsd68` and `cbsd68`. --model is a converted network; one that was fine-tuned or rounded from it
+is measured at the number of steps that it was made for, or at --tuned-steps. Prints a Markdown table and writes
+`denoising_quality.csv` (a line for each picture), `denoising_quality.md` and `denoising_quality.png`.
 """
 
 from __future__ import annotations
@@ -90,11 +89,17 @@ def plot(means, sets, sigmas, steps, path):
     figure.savefig(path, dpi=120)
 
 
+def _whole_numbers_if_any(context, parameter, value):
+    return None if value is None else common.whole_numbers(context, parameter, value)
+
+
 @click.command()
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--model", default="denoise-gray-converted", show_default=True)
-@click.option("--tuned", multiple=True, help="A fine-tuned model to set beside it.")
-@click.option("--tuned-steps", default="", callback=common.whole_numbers, help="Of these.  [default: their own]")
+@click.option("--tuned", multiple=True, help="A model that was made of it, to set beside it.")
+@click.option(
+    "--tuned-steps", callback=_whole_numbers_if_any, help="Numbers of steps of --tuned.  [default: their own]"
+)
 @click.option("--sets", default="set12,bsd68", show_default=True)
 @click.option("--sigmas", default="15,25,35,50", show_default=True)
 @click.option("--steps", default="1,2,4,8", callback=common.whole_numbers, show_default=True)

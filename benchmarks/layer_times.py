@@ -2,10 +2,11 @@
 
     python benchmarks/layer_times.py [--model denoise-gray] [--size 256] [--steps 1] [--repeats 25] [--csv FILE]
 
-A run's layers are bound to compiled kernels with all of their arguments (see engine/simulation/bands). Here
-these are called one by one, on one thread, band by band and layer by layer as in a run; of each kernel the shortest
-time of all repeats counts. Products a second are those of a layer in which every neuron fires, over the kernel that
-computes its current: what a dense kernel does, and what one that goes from event to event saves.
+A run's layers are bound to compiled kernels with all of their arguments (see engine/simulation/bands), apart from sums
+and a few others, which are named and not timed. Here these are called one by one, on one thread, band by band and layer
+by layer as in a run; of each kernel the shortest time of all repeats counts. Products a second are those of a layer in
+which every neuron fires, over the kernel that computes its current: what a dense kernel does, and what one that goes
+from event to event saves.
 
 Counting is all that a run does for the ledger alone: the kernels that count, what the last phase of a layer takes for
 counting levels, and the Python of it, which is timed in runs as they are. Needs no data.
@@ -183,6 +184,8 @@ def main(model: str, size: int, steps: str, repeats: int, csv: str | None) -> No
     kernels = sum(each.total for each in layers)
     counting = sum(each.milliseconds.get(name, 0.0) for each in layers for name in (*COUNTING, LEVELS))
     print(f"\nkernels {kernels:.2f} ms, a run {whole:.2f} ms (median)")
+    if left_out := [each.layer for each in layers if not each.milliseconds]:
+        print(f"not in the kernels' times, nor in those of counting: {', '.join(left_out)}")
     print(
         f"counting {counting + python:.2f} ms, {(counting + python) / whole:.1%} of a run: kernels {counting:.2f}, "
         f"Python {python:.2f}"

@@ -147,9 +147,9 @@ def peers():
     return found
 
 
-def measure_photographs(folder, every, cameras):
+def measure_photographs(folder, every, cameras, models):
     """Rows by camera: PSNR of the photographs, of auto and of the default model, against the mean of many shots."""
-    others = peers()
+    others = {name: lambda noisy, name=name: denoise(noisy, name).restored for name in models} | peers()
     for camera in cameras:
         scores, kinds = [], []
         for path in track(sorted(folder.glob(f"{camera}*_real.JPG"))[::every], camera, transient=True):
@@ -243,8 +243,9 @@ def plot(rows, path):
 @click.option("--only", default="estimates,levels,photographs,micrographs", show_default=True)
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Every so manyth picture of a set.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
+@click.option("--beside", multiple=True, metavar="MODEL", help="A model to set beside them, for photographs.")
 @click.option("--camera", multiple=True, type=click.Choice(CAMERAS), default=CAMERAS, help="Of photographs.")
-def main(data, only, every, out, camera):
+def main(data, only, every, out, beside, camera):
     """Measure what is found of noise and done about it."""
     warnings.simplefilter("ignore", PictureWarning)
     out.mkdir(parents=True, exist_ok=True)
@@ -253,7 +254,7 @@ def main(data, only, every, out, camera):
         "levels": lambda: (
             row for name in ("bsd68", "cbsd68") for row in measure_levels(data / "denoise" / name, every)
         ),
-        "photographs": lambda: measure_photographs(data / "polyu", every, camera),
+        "photographs": lambda: measure_photographs(data / "polyu", every, camera, beside),
         "micrographs": measure_micrographs,
     }
     print(common.machine())

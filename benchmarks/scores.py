@@ -1,4 +1,4 @@
-"""Scores of the artificial network, the converted and the fine-tuned one on all six data sets, in one table.
+"""Scores of the artificial network, the converted and the shipped one on all six data sets, in one table.
 
     python benchmarks/scores.py --data FOLDER --out SCORES
 
@@ -33,7 +33,7 @@ SETS = {
     "em": (("segment-membranes-converted", ("segment-membranes",)),),
     "camseq01": (("segment-street-converted", ("segment-street",)),),
 }
-"""Converted networks of each data set, and those that were fine-tuned from them."""
+"""Converted networks of each data set, and those that were fine-tuned or rounded from them."""
 
 SCORES = {
     "set12": {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"},

@@ -1,6 +1,6 @@
 """The U-Nets behind the shipped denoisers, in PyTorch, for `train_fast_denoiser.py`.
 
-It works at half the picture's size: a strided convolution puts 2x2 pixels and what is around them into many channels,
+They work at half the picture's size: a strided convolution puts 2x2 pixels and what is around them into many channels,
 and a transposed one takes the noise out again. So no layer has few channels and many pixels, where both a CPU's vectors
 and its caches are used badly. Halving is done by strided convolutions: a pooling would be a population of spiking
 neurons of its own, with a rounding of its own.
@@ -20,11 +20,11 @@ SPREAD = 0.5
 MIXTURE_SPREAD = 0.5
 """Of the channels' shares when a network of one channel becomes one of three; see start_from."""
 
-COLOURS = ((1, 0, -1), (1, -2, 1))
+CHROMINANCE_DIRECTIONS = ((1, 0, -1), (1, -2, 1))
 """Directions of chrominance among red, green and blue."""
 
 DIFFERENCES = ((1, -1, 1, -1), (1, 1, -1, -1), (1, -1, -1, 1))
-"""What 2x2 pixels, row by row, differ by."""
+"""Haar's details of 2x2 pixels, row by row: what left and right, top and bottom, and both diagonals differ by."""
 
 SIZES: Mapping[str, Mapping[str, Sequence[int]]] = {
     "standard": {"widths": (64, 128, 256), "encoder": (4, 3, 4), "decoder": (4, 4)},
@@ -97,15 +97,16 @@ class ChrominanceUNet(nn.Module):
     Parameters
     ----------
     size : str
-        Of SIZES. Networks of it lie side by side, one for each direction of COLOURS.
+        Of SIZES: the network has so many times the channels as there are CHROMINANCE_DIRECTIONS, and begins as gray
+        networks side by side, one for each (`start_chrominance`).
     """
 
     def __init__(self, size: str = "tiny") -> None:
         super().__init__()
         self.channels = 3
-        widths = [len(COLOURS) * width for width in SIZES[size]["widths"]]
+        widths = [len(CHROMINANCE_DIRECTIONS) * width for width in SIZES[size]["widths"]]
         self.coarse = DenoisingUNet(3, **{**SIZES[size], "widths": widths}, shrink=2)
-        features = 2 * len(COLOURS) * len(DIFFERENCES)
+        features = 2 * len(CHROMINANCE_DIRECTIONS) * len(DIFFERENCES)
         self.differences = nn.Conv2d(3, features, 2, stride=2)
         self.fine = nn.ConvTranspose2d(features, 3, 2, stride=2)
         self.multiple = self.coarse.multiple
@@ -154,19 +155,19 @@ def start_chrominance(network: ChrominanceUNet, state: State) -> None:
     RuntimeError
         If names or shapes differ.
     """
-    directions = torch.tensor(COLOURS, dtype=torch.float32)
+    directions = torch.tensor(CHROMINANCE_DIRECTIONS, dtype=torch.float32)
     directions /= directions.norm(dim=1, keepdim=True)
     stem, readout = state["stem.weight"], state["readout.weight"]
     if stem.shape[1] != 1:
         raise RuntimeError(f"stem.weight reads {stem.shape[1]} channels, and not one, as networks of gray pictures do")
-    started = {name: _side_by_side(name, tensor, len(COLOURS)) for name, tensor in state.items()}
+    started = {name: _side_by_side(name, tensor, len(CHROMINANCE_DIRECTIONS)) for name, tensor in state.items()}
     # Means of 2x2 pixels, and four pixels of each sample that is put out.
     wide, tall = torch.kron(stem, torch.full((1, 1, 2, 2), 0.25)), torch.kron(readout, torch.ones(1, 1, 2, 2))
     started["stem.weight"] = torch.cat([wide * direction[:, None, None] for direction in directions])
     started["readout.weight"] = torch.cat([tall * direction[:, None, None] for direction in directions])
     started["readout.bias"] = directions.sum(0) * state["readout.bias"]
     # Differences of channels are about 0, where a gray network expects 0.5.
-    started["stem.bias"] = (state["stem.bias"] + 0.5 * stem.sum((1, 2, 3))).repeat(len(COLOURS))
+    started["stem.bias"] = (state["stem.bias"] + 0.5 * stem.sum((1, 2, 3))).repeat(len(CHROMINANCE_DIRECTIONS))
     network.coarse.load_state_dict(started)
     differences = torch.tensor(DIFFERENCES, dtype=torch.float32).reshape(1, -1, 1, 2, 2) / 2
     rising = (directions[:, None, :, None, None] * differences).flatten(0, 1)

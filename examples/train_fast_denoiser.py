@@ -30,6 +30,8 @@ import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
+from zipfile import BadZipFile
 
 import camera_noise
 import numpy as np
@@ -65,6 +67,8 @@ COLOUR = "colour"
 CHROMINANCE = "chrominance"
 LEFT_OF_LUMINANCE = 0.1
 """What a gray network leaves of the luminance's noise, at sigma 25, as a share of the chrominance's noise."""
+
+_REMEDY = "give a state dict of this network, or a model file whose channels were not split"
 
 Pair = tuple[Tensor, Tensor]
 Draw = Callable[[np.random.Generator], Pair]
@@ -173,19 +177,25 @@ def noisy_at(sigma: float, seed: int, picture: Tensor) -> Tensor:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a blind denoiser with PyTorch.")
     parser.add_argument("--pictures", type=Path, required=True, help="folder of clean pictures, at least 256x256 each")
-    parser.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 for gray, 3 for colour")
+    parser.add_argument("--channels", type=int, choices=(1, 3), help="1 for gray, 3 for colour")
     parser.add_argument("--noise", choices=("white", "camera", "micrograph"), default="white")
     parser.add_argument("--pairs", type=Path, help="PolyU's folder of noisy and clean photographs, for --noise camera")
-    parser.add_argument("--size", choices=(*SIZES, CHROMINANCE, COLOUR), default="standard", help="size of the network")
-    parser.add_argument("--start", type=Path, help="state dict, NPZ, to begin with; a gray one serves for colour too")
-    parser.add_argument("--chrominance", type=Path, help="for --size colour: of that part; --start is a gray one then")
+    parser.add_argument(
+        "--size", choices=(*SIZES, CHROMINANCE, COLOUR), default="standard", help="size and build of the network"
+    )
+    parser.add_argument("--start", type=Path, help="state dict or model file, NPZ, to begin with: gray for colour, too")
+    parser.add_argument(
+        "--chrominance", type=Path, help="the same of that part of --size colour; --start is a gray one then"
+    )
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add_arguments(parser, out="denoiser-ann.npz", minutes=1440, rate=1e-3, report=4000, width=None)
     options = parser.parse_args()
-    if options.size in (CHROMINANCE, COLOUR):
-        options.channels = 3
+    colour = options.size in (CHROMINANCE, COLOUR)
+    if colour and options.channels == 1:
+        parser.error(f"--size {options.size} is for colour (got --channels 1)")
+    options.channels = options.channels or (3 if colour else 1)
     if options.chrominance is not None and options.start is None:
         parser.error("--chrominance is one of two parts to begin with: give the other one, a gray network, as --start")
     if options.size != COLOUR and options.chrominance is not None:
@@ -205,18 +215,26 @@ def make_network(options: argparse.Namespace) -> nn.Module:
     return made() if made else DenoisingUNet(options.channels, **SIZES[options.size])
 
 
+def archive(stream: BinaryIO) -> np.lib.npyio.NpzFile:
+    """A file of several arrays, opened."""
+    opened = np.load(stream)
+    if isinstance(opened, np.ndarray):
+        raise TypeError("is a single array")
+    return opened
+
+
 def read_state(option: str, path: Path) -> dict[str, Tensor]:
     """The weights of a state dict in a file, or of a model that was converted from such a network."""
     try:
-        with np.load(path) as saved:
+        with path.open("rb") as stream, archive(stream) as saved:
             is_model = "topology" in saved
             arrays = {} if is_model else {name: saved[name].astype(np.float32) for name in saved}
         if is_model:
             layers = [node for node in load_model(path).nodes if isinstance(node, Weighted)]
             arrays = {f"{node.name}.{part}": getattr(node, part) for node in layers for part in ("weight", "bias")}
         return {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
-    except (OSError, ValueError, InputError) as error:
-        raise SystemExit(f"{option} {path}: {str(error).splitlines()[0]}; give its state dict") from None
+    except (OSError, EOFError, TypeError, ValueError, BadZipFile, InputError) as error:
+        raise SystemExit(f"{option} {path}: {str(error).splitlines()[0]}; {_REMEDY}") from None
 
 
 def begin(network: nn.Module, options: argparse.Namespace) -> None:
@@ -230,12 +248,16 @@ def begin(network: nn.Module, options: argparse.Namespace) -> None:
             start_chrominance(network, state)
         elif isinstance(network, DenoisingUNet):
             start_from(network, state)
+        elif isinstance(network, ColourDenoisingUNet) and "stem.weight" in state:
+            raise SystemExit(f"{said}: a gray network is one of two parts; give the other one as --chrominance")
         else:
             network.load_state_dict(state)
-    except (KeyError, RuntimeError) as error:
+    except KeyError as error:
+        raise SystemExit(f"{said}: not of this network, it has no {error.args[0]}; {_REMEDY}") from None
+    except RuntimeError as error:
         # The first line of PyTorch's says that there are errors.
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise SystemExit(f"{said}: not of this network ({reason}); give its state dict") from None
+        reason = f"{str(error).strip().splitlines()[-1].strip():.200}"
+        raise SystemExit(f"{said}: not of this network ({reason}); {_REMEDY}") from None
 
 
 def main() -> None:

@@ -106,7 +106,7 @@ def parts(scripts, monkeypatch):
 def test_a_colour_network_begins_as_gray_ones(parts, scripts):
     (luminance, chrominance), colour = parts
     pictures = torch.rand(1, 3, 128, 128)
-    directions = torch.tensor(scripts.denoising_unet.COLOURS, dtype=torch.float32)
+    directions = torch.tensor(scripts.denoising_unet.CHROMINANCE_DIRECTIONS, dtype=torch.float32)
     directions /= directions.norm(dim=1, keepdim=True)
     gray = torch.einsum("dc,nchw->dnhw", directions, pictures)[:, :, None]
     shrunk = torch.nn.functional.avg_pool2d(gray.flatten(0, 1), 2)
@@ -158,8 +158,11 @@ def test_weights_are_read_from_a_state_dict_and_from_a_model(scripts, tmp_path):
         np.testing.assert_array_equal(each["stem.weight"], weights[0])
         np.testing.assert_array_equal(each["readout.bias"], [1])
     (tmp_path / "text.npz").write_text("no weights")
-    for name in ("text.npz", "none.npz"):
-        with pytest.raises(SystemExit, match=rf"--chrominance .*{name}: .*give its state dict"):
+    (tmp_path / "empty.npz").touch()
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "state.npz").read_bytes()[:200])
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    for name in ("text.npz", "none.npz", "empty.npz", "cut.npz", "array.npy"):
+        with pytest.raises(SystemExit, match=rf"--chrominance .*{name}: .*give a state dict"):
             scripts.train_fast_denoiser.read_state("--chrominance", tmp_path / name)
 
 
@@ -245,8 +248,13 @@ def test_every_kind_of_noise_is_trained_from_the_command_line(scripts, tmp_path,
         run(scripts.train_fast_denoiser, monkeypatch, *common, "--size", "colour", *parts, "--out", both)
         with np.load(both) as saved, np.load(gray) as alone:
             assert np.abs(saved["luminance.stem.weight"].sum(1) - alone["stem.weight"][:, 0]).max() < 0.01
-        with pytest.raises(SystemExit, match=r"--chrominance .*gray.npz: not of this network"):
-            run(scripts.train_fast_denoiser, monkeypatch, *common, "--size", "colour", *parts[:3], gray, "--out", both)
+        for first, message in (
+            ((*parts[:3], gray), r"--chrominance .*gray.npz: not of this network"),
+            (parts[:2], "a gray network is one of two parts; give the other one as --chrominance"),
+            (("--start", part), "not of this network"),
+        ):
+            with pytest.raises(SystemExit, match=message):
+                run(scripts.train_fast_denoiser, monkeypatch, *common, "--size", "colour", *first, "--out", both)
     out = tmp_path / "photo.npz"
     camera = ("--channels", 3, "--noise", "camera", "--pairs", photographs, "--start", gray)
     run(scripts.train_fast_denoiser, monkeypatch, *common, *camera, "--out", out)
@@ -297,6 +305,7 @@ def test_options_that_do_not_fit_are_refused(scripts, tmp_path, monkeypatch, cap
             ("--start", "x", "--chrominance", "x"),
             r"--chrominance is a part of networks of --size colour \(got --size standard",
         ),
+        (("--size", "colour", "--channels", "1"), r"--size colour is for colour \(got --channels 1\)"),
         (("--size", "chrominance", "--noise", "micrograph"), r"learns from white noise \(got --noise micrograph"),
     ):
         with pytest.raises(SystemExit):

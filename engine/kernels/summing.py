@@ -8,7 +8,7 @@ from .bound_call import compiled_phase
 
 @compiled_phase
 def begin_sum(band, bands, total, numbers):
-    """Let the sum of a band begin with nothing.
+    """Set a band's sum to zero.
 
     total : float32, (rows, numbers, padded channels), flat
     numbers : pixels of a row times steps
@@ -19,7 +19,13 @@ def begin_sum(band, bands, total, numbers):
 
 @compiled_phase
 def add_to_sum(band, bands, total, numbers, part, padded):
-    """Add the currents of one of the synapses, (rows, numbers, `padded` channels), flat, to those of a band."""
+    """Add the currents of one of the synapses to a band's sum.
+
+    total : float32, (rows, numbers, padded channels), flat
+    numbers : pixels of a row times steps
+    part : float32, (rows, numbers, `padded` channels), flat
+    padded : channels of the part, filled up, which may be others than the sum's
+    """
     rows = output_rows(band, bands)
     for number in range((rows.end - rows.first) * numbers):
         for channel in range(rows.channels):

@@ -1,8 +1,9 @@
 """What is done for each band of a layer, one phase after the other: unpack, gather or average, fire, pack.
 
-Most phases are kernels, and where all of them are, compiled calls run them (bound_program.py). Otherwise layer_run.py
-calls them one by one, and those that are written in Python with them: synapses that compute their current themselves,
-neurons that are no ladder of thresholds, events for which there is no room yet.
+Most phases are kernels, and where all of them are, compiled calls run them (bound_program.py), but for sums, whose
+parts have inputs of their own. Otherwise layer_run.py calls them one by one, and those that are written in Python with
+them: synapses that compute their current themselves, neurons that are no ladder of thresholds, events for which there
+is no room yet.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ _tables: KnownOf[Layer, NDArray[np.void]] = KnownOf(1)
 
 
 def is_compiled(layer: Layer) -> bool:
-    """Whether all phases of a layer of this kind, with what it reads and fires, are kernels that compiled calls run."""
+    """Whether compiled calls run a layer of this kind.
+
+    It is no sum, and all its phases, with what it reads and fires, are kernels.
+    """
     ladder = layer.levels is not None and layer.levels.masks and layer.stepper is None
     if layer.parts != (layer,) or isinstance(layer, ValueLayer) or any(source.delay for source in layer.sources):
         return False
