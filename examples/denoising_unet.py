@@ -91,25 +91,19 @@ class DenoisingUNet(nn.Module):
 class ChrominanceUNet(nn.Module):
     """Predicts the noise of what a colour picture's channels differ by, (N, 3, H, W).
 
-    Chrominance is smooth: a small network denoises it at half the picture's size. What pixels differ by from the mean
-    of 2x2 is taken for noise: six differences, each of them as two features, what it is above 0 and what below.
-
-    Parameters
-    ----------
-    size : str
-        Of SIZES: the network has so many times the channels as there are CHROMINANCE_DIRECTIONS, and begins as gray
-        networks side by side, one for each (`start_chrominance`).
+    Chrominance is smooth: a small network denoises it at half the picture's size. It has the channels of tiny ones side
+    by side, one for each of CHROMINANCE_DIRECTIONS, and begins as these (`start_chrominance`). What pixels differ by
+    from the mean of 2x2 is taken for noise: six differences, each of them as two features, what it is above 0 and what
+    below.
     """
 
-    def __init__(self, size: str = "tiny") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.channels = 3
-        widths = [len(CHROMINANCE_DIRECTIONS) * width for width in SIZES[size]["widths"]]
-        self.coarse = DenoisingUNet(3, **{**SIZES[size], "widths": widths}, shrink=2)
+        widths = [len(CHROMINANCE_DIRECTIONS) * width for width in SIZES["tiny"]["widths"]]
+        self.coarse = DenoisingUNet(3, **{**SIZES["tiny"], "widths": widths}, shrink=2)
         features = 2 * len(CHROMINANCE_DIRECTIONS) * len(DIFFERENCES)
         self.differences = nn.Conv2d(3, features, 2, stride=2)
         self.fine = nn.ConvTranspose2d(features, 3, 2, stride=2)
-        self.multiple = self.coarse.multiple
 
     def forward(self, x: Tensor) -> Tensor:
         return self.coarse(x) + self.fine(functional.relu(self.differences(x)))
@@ -122,12 +116,10 @@ class ColourDenoisingUNet(nn.Module):
     noise's variance is left; a gray denoiser knows what to do with it.
     """
 
-    def __init__(self, luminance: str = "standard", chrominance: str = "tiny") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.channels = 3
-        self.luminance = DenoisingUNet(3, **SIZES[luminance])
-        self.chrominance = ChrominanceUNet(chrominance)
-        self.multiple = max(self.luminance.multiple, self.chrominance.multiple)
+        self.luminance = DenoisingUNet(3, **SIZES["standard"])
+        self.chrominance = ChrominanceUNet()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.luminance(x) + self.chrominance(x)
@@ -142,7 +134,7 @@ def start_colour(network: ColourDenoisingUNet, luminance: State, chrominance: St
     RuntimeError
         If names or shapes differ.
     """
-    network.luminance.load_state_dict(_of_channels(luminance, network.channels, 0.0))
+    network.luminance.load_state_dict(_of_channels(luminance, network.luminance.channels, 0.0))
     network.chrominance.load_state_dict(dict(chrominance))
 
 

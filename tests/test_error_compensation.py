@@ -168,21 +168,19 @@ def chain(random, layers=4, channels=8):
     return Network([*nodes, Output("output", nodes[-1].name)])
 
 
-def test_later_layers_make_up_for_earlier_ones(monkeypatch):
-    followed, ratios = [], []
-    for seed in range(4):
-        random = np.random.default_rng(seed)
-        network = chain(random)
-        pictures = [dyadic(random.random((1, 16, 16))) for _ in range(8)]
-        rounded = quantize_weights(network, 4, pictures, lambda names: followed.extend(names) or names)
-        with monkeypatch.context() as patch:
-            apart = lambda before, _, *rest: input_moments(before, before, *rest)  # noqa: E731
-            patch.setattr(quantization, "input_moments", apart)
-            alone = quantize_weights(network, 4, pictures)
-        ratios.append(mean_error(rounded, network, pictures) / mean_error(alone, network, pictures))
-    assert followed == ["conv0", "conv1", "conv2", "conv3"] * 4
-    assert np.mean(ratios) < 0.75
-    assert max(ratios) < 0.9
+@pytest.mark.parametrize(("seed", "most"), [(1, 0.6), (0, 0.75), (2, 0.75), (3, 0.75)])
+def test_later_layers_make_up_for_earlier_ones(seed, most, monkeypatch):
+    """What is left of the error: between 0.57 and 0.73 of it with sixteen networks."""
+    random = np.random.default_rng(seed)
+    network = chain(random)
+    pictures = [dyadic(random.random((1, 16, 16))) for _ in range(8)]
+    followed = []
+    rounded = quantize_weights(network, 4, pictures, lambda names: followed.extend(names) or names)
+    assert followed == ["conv0", "conv1", "conv2", "conv3"]
+    monkeypatch.setattr(quantization, "input_moments", lambda before, _, *rest: input_moments(before, before, *rest))
+    apart = quantize_weights(network, 4, pictures)
+    errors = [mean_error(each, network, pictures) for each in (apart, rounded)]
+    assert errors[1] < most * errors[0]
 
 
 def test_a_network_loses_less_and_its_sums_are_exact():
