@@ -27,7 +27,7 @@ from spikeunet.engine.command_line import main
 from spikeunet.engine.pictures.noise_estimate import NoiseEstimate
 from spikeunet.engine.pictures.resizing import enlarged, shrunk
 from spikeunet.engine.pictures.stabilising import Stabiliser
-from spikeunet.engine.tasks.automatic import Plan, plan_for
+from spikeunet.engine.tasks.automatic import Plan, plan_for, unsuited
 from spikeunet.engine.tasks.denoising import denoise_unit
 
 CLEAN = data.camera()[100:228, 100:228]
@@ -204,6 +204,40 @@ def test_the_command_says_what_it_found_and_leaves_clean_pictures_alone(run):
     out, told = run("stack.tif", "-o", "stack-out.tif", "--model", "auto")
     np.testing.assert_array_equal(tifffile.imread("stack-out.tif"), tifffile.imread("stack.tif"))
     assert told == "spikeunet: stack.tif: no noise to speak of: left as it is\n"
+
+
+@pytest.mark.parametrize(
+    ("found", "model", "reason"),
+    [
+        (estimate("white", 25.0), "denoise-gray", None),
+        (estimate("white", 4.4), "denoise-colour", None),
+        (estimate("white", 54.0), "denoise-colour", None),
+        (estimate("correlated", 3.0), "denoise-photo", None),
+        (estimate("signal-dependent", 20.0), "denoise-micrograph", None),
+        (estimate("unknown"), "denoise-gray", None),
+        (estimate("none", coarse=9.0), "denoise-gray", None),
+        (estimate("none"), "somebodys-model.npz", None),
+        (estimate("none"), "denoise-gray", "takes detail off clean pictures"),
+        (estimate("white", 2.5), "denoise-gray", "knows white noise of sigma 5 to 50"),
+        (estimate("white", 80.0), "denoise-colour", "knows white noise of sigma 5 to 50"),
+        (estimate("correlated", 3.0), "denoise-colour", "knows white noise of sigma 5 to 50"),
+        (estimate("signal-dependent", 20.0), "denoise-gray", "knows white noise of sigma 5 to 50"),
+    ],
+)
+def test_noise_that_a_model_was_not_trained_for(found, model, reason):
+    told = unsuited(found, model)
+    assert told is None if reason is None else told.endswith(f"; {model} {reason}")
+
+
+def test_the_command_says_where_another_model_would_do_better(run):
+    write_picture("clean.png", CLEAN)
+    write_picture("noisy.png", np.rint(NOISY.clip(0, 1) * 255).astype(np.uint8))
+    advice = "no noise to speak of; denoise-gray takes detail off clean pictures: try --model auto\n"
+    assert run("clean.png", "-o", "out.png")[1] == f"spikeunet: clean.png: {advice}"
+    # Of several the first is looked at; noise that was asked for, or a model that was named, needs no advice.
+    assert run("clean.png", "noisy.png", "-o", "folder/")[1].count("try --model auto") == 1
+    for arguments in (("noisy.png",), ("clean.png", "--add-noise", "25"), ("clean.png", "--model", "denoise-gray")):
+        assert run(*arguments, "-o", "out.png")[1] == ""
 
 
 def test_the_command_blends(run):

@@ -93,7 +93,8 @@ def denoise(
     use is found and said, and nothing is clipped. The result is scaled back to the same range.
 
     --model auto estimates the noise first, says what it found, and chooses the model, how it sees the picture and how
-    much of what it takes off is believed. Pictures without noise are left as they are.
+    much of what it takes off is believed. Pictures without noise are left as they are. Without --model a line says
+    where the first picture's noise is not what the default model knows.
 
     A TIFF of several pages, an animated GIF, PNG or WebP, or a video (.mp4, .avi and others; extra video) goes page by
     page into a .tif, .mp4 or .avi, all pages on one range from black to white and by one model; --page takes one page.

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import PictureError
 from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES
 from .jobs import Job
-from .noise_choice import chosen, noise_entry, with_found_range, written_range
+from .noise_choice import advise, chosen, noise_entry, with_found_range, written_range
 from .one_picture import Model, Record, Settings, file_facts
 from .series import Totals, is_series, loaded, opened_frames, pages, runs_of, tell_what_is_lost
 
@@ -32,14 +32,16 @@ if TYPE_CHECKING:
 class DenoiseSettings(Settings):
     """Settings with the noise to add, None for none, and how much of the noise that is found is taken off.
 
-    `automatic` gives the model of a name where it is chosen by the picture's noise, else it is None. With `derains` it
-    is rain that is taken off, and `rain` the intensity of what is added first, None for none.
+    `automatic` gives the model of a name where it is chosen by the picture's noise, else it is None; `advises` is
+    whether to say that this would be better. With `derains` it is rain that is taken off, and `rain` the intensity of
+    what is added first, None for none.
     """
 
     sigma: float | None = None
     seed: int = 0
     strength: float | None = None
     automatic: Callable[[str], Model] | None = None
+    advises: bool = False
     derains: bool = False
     rain: str | None = None
 
@@ -144,6 +146,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     noisy = _spoilt(colors, settings, noise_seed)
     model, plan = chosen(job, noisy, settings)
     run = _denoised(noisy, model, plan, source.range_found, settings, settings.watch)
+    advise(job, noisy, model, settings)
     before, after = (_quality(clean, picture) for picture in (noisy, run.restored))
     whole = stored if run.restored is colors else _as_it_came(run.restored, stored, limits, source.range_found)
     whole = samples.join_transparency(whole, transparency)
@@ -188,6 +191,7 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
             totals.add(denoised)
             if first is None:
                 first = page
+                advise(job, _unit(page), model, settings)
                 tell_what_is_lost(job, frames, page.metadata, restored.shape, held)
     assert first is not None
     return DenoisedRecord(

@@ -47,6 +47,7 @@ def denoise_settings(
         seed=seed or 0,
         strength=strength,
         automatic=_by_name(steps) if model == AUTO else None,
+        advises=model is None and add_noise is None,
         **shared,
     )
 

@@ -39,6 +39,18 @@ def chosen(job: Job, noisy: NDArray[np.float32], settings: DenoiseSettings) -> t
     return (model if plan.weight else replace(model, name=LEFT_ALONE)), plan
 
 
+def advise(job: Job, noisy: NDArray[np.float32], model: Model, settings: DenoiseSettings) -> None:
+    """Of the first picture, where no model was named: say where `--model auto` would do better than the default one."""
+    if not settings.advises or job.index:
+        return
+    from ..pictures.noise_estimate import estimate_unit_noise
+    from ..tasks.automatic import unsuited
+
+    reason = unsuited(estimate_unit_noise(noisy), model.name)
+    if reason is not None:
+        remark(f"spikeunet: {job.source}: {reason}: try --model auto")
+
+
 def with_found_range(job: Job, picture: PictureFile) -> PictureFile:
     """The picture with the range that its samples use, where nothing names one and that is little of their type's.
 

@@ -27,6 +27,9 @@ DOUBTFUL = 8.0
 
 _ACCOUNTED = 1.0
 
+WELL_BELOW, WELL_ABOVE = 0.6, 1.2
+"""Of the least and the highest level that a model was trained for: beyond, it is said; estimates are off by less."""
+
 PHOTONS, WHITE = 48.0, 100.0
 """Levels above which the means of 2x2 pixels are denoised and enlarged again: of stabilised noise, where few photons
 make a picture of single bright pixels, and of white noise; measured."""
@@ -147,6 +150,28 @@ def plan_for(estimate: NoiseEstimate, channels: int) -> Plan:
         return _stabilised(plan, estimate)
     halvings = _halvings(estimate.level, WHITE)
     return _weighted(replace(plan, halvings=halvings), estimate.level / 2**halvings)
+
+
+def unsuited(estimate: NoiseEstimate, model: str) -> str | None:
+    """Why a model is not the best choice for a picture with such noise, in a few words; None where it is or may be.
+
+    Nothing is known of a model without a card, nor of noise that the estimate is not sure of.
+    """
+    from ..models.cards import shipped_cards
+
+    card = shipped_cards().get(model)
+    if card is None:
+        return None
+    known = card["knows"]
+    low, high = known["sigma"]
+    if estimate.kind == "unknown" or (estimate.kind == "none" and estimate.coarse >= DOUBTFUL):
+        return None
+    if estimate.kind == "none":
+        return f"{estimate.text}; {model} takes detail off clean pictures"
+    outside = estimate.kind == "white" and not WELL_BELOW * low <= estimate.level <= WELL_ABOVE * high
+    if estimate.kind in known["noise"] and not outside:
+        return None
+    return f"{estimate.text}; {model} knows {' and '.join(known['noise'])} noise of sigma {low:g} to {high:g}"
 
 
 def _halvings(level: float, most: float) -> int:
