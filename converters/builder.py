@@ -27,6 +27,10 @@ MOST_REPEATED = 8
 MOST_EXTRA = 1 << 24
 
 
+_ONE, _NONE = 1.0, 0.0
+"""Gain and shift of what is only read again: such a Scale is none of the file's."""
+
+
 class Builder:
     """Nodes that have been placed so far.
 
@@ -34,6 +38,11 @@ class Builder:
     ----------
     numbers : int
         In the arrays of the file.
+
+    Attributes
+    ----------
+    file_weights : dict of str to (int, int)
+        By name of a placed node with more weights than the file has for it: these, and its own.
     """
 
     def __init__(self, numbers: int) -> None:
@@ -41,6 +50,7 @@ class Builder:
         self._names: set[str] = set()
         self._counts: dict[str, int] = {}
         self._ones: dict[str, Emitted] = {}
+        self.file_weights: dict[str, tuple[int, int]] = {}
         self._left = MOST_REPEATED * numbers + MOST_EXTRA
 
     def spend(self, numbers: int) -> None:
@@ -89,12 +99,14 @@ class Builder:
                 return (value,)
         return (self.identity(hint, value),)
 
-    def identity(self, hint: str, value: Value, gain: Any = 1.0, shift: Any = 0.0) -> Current:
+    def identity(self, hint: str, value: Value, gain: Any = _ONE, shift: Any = _NONE) -> Current:
         """What is emitted, times a gain and with a shift, channel by channel."""
         reads = self.emit(value)
         weight, bias = (np.broadcast_to(np.float32(each), (reads.shape[0],)).copy() for each in (gain, shift))
         positive = reads.positive and bool((weight >= 0).all() and (bias >= 0).all())
-        return self.current(Scale(f"{hint}.scale", reads.name, weight, bias), reads, positive)
+        current = self.current(Scale(f"{hint}.scale", reads.name, weight, bias), reads, positive)
+        current.file_weights = 0 if gain is _ONE and shift is _NONE else None
+        return current
 
     def scaled(self, hint: str, value: Value, gain: Any, shift: Any = 0.0) -> Current:
         """The same of any value; folded into its synapses where they have weights."""
@@ -154,6 +166,7 @@ class Builder:
             weight: Any = np.zeros((1, reads.shape[0], 1, 1))
             bias: Any = np.ones(1)
             current = self.current(Conv2d(f"{reads.name}.ones", reads.name, weight, bias), reads, True)
+            current.file_weights = 0
             self._ones[reads.name] = self._joined(f"{reads.name}.with-ones", [reads, self.rectify("", current)])
         return self._ones[reads.name]
 
@@ -169,6 +182,8 @@ class Builder:
                 made = current.node
             current.placed = self.unique(current.hint)
             self.nodes.append(replace(made, name=current.placed))
+            if isinstance(made, Weighted) and current.file_weights not in (None, made.weight.size):
+                self.file_weights[current.placed] = (current.file_weights, made.weight.size)
         return current.placed
 
     def emit(self, value: Value) -> Emitted:

@@ -137,11 +137,16 @@ def calibrate(
     return rule.values()
 
 
-def check_sizes(network: Network, pictures: Sequence[Array], exported: Sequence[int] | None) -> None:
-    """InputError of the first picture that a network does not take, with the size that it was exported for."""
+def check_sizes(
+    network: Network, pictures: Sequence[Array], exported: Sequence[int] | None, *, fixed: bool = False
+) -> None:
+    """InputError of the first picture that a network does not take, with the size that it was exported for.
+
+    With `fixed` it takes no other one than that, as classifiers do.
+    """
     for index, picture in enumerate(padded(network, pictures)):
         try:
-            network.shapes(_shape(picture))
+            _check_taken(network, picture, exported if fixed else None)
         except InputError as fault:
             if not exported:
                 raise InputError(f"calibration picture {index}: {fault}") from None
@@ -152,6 +157,13 @@ def check_sizes(network: Network, pictures: Sequence[Array], exported: Sequence[
                 f"calibration picture {index} is {sizes[0]} (channels x height x width), but the network takes "
                 f"{sizes[1]}, the size that it was exported for; resize the pictures (--resize HxW, preprocessing)"
             ) from None
+
+
+def _check_taken(network: Network, picture: Array, size: Sequence[int] | None) -> None:
+    """InputError where a network does not take a picture; none but one of a size, where there is one."""
+    network.shapes(_shape(picture))
+    if size is not None and tuple(picture.shape[1:]) != tuple(size):
+        raise InputError("a classifier takes pictures of one size")
 
 
 def padded(network: Network, pictures: Sequence[Array]) -> Iterator[Array]:

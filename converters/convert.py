@@ -138,7 +138,7 @@ def convert(
         pictures = calibration_pictures(
             calibration, network.input.channels, preprocessing=about.get("preprocessing", ())
         )
-        check_sizes(network, pictures, facts.get("input_size"))
+        check_sizes(network, pictures, facts.get("input_size"), fixed=about.get("task") == "classify")
         network, found = _normalized(network, pictures, percentile, normalization, scales, about.get("steps"))
         facts |= found
     if neuron is not None:

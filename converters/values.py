@@ -55,6 +55,8 @@ class Current:
         Of a Scale of what lies side by side, the parts as they were.
     shared : bool
         Whether several operators of the graph read it.
+    file_weights : int, optional
+        How many weights the file has for it, where conversion makes more of them.
     placed : name of the node in the network, once it is there
     emitted, rectified : what its neurons emit, once they are there: signed ones, and those that stand for a ReLU
     """
@@ -69,6 +71,7 @@ class Current:
     pooled: Current | None = None
     joined: tuple[Emitted | Current, ...] = ()
     shared: bool = False
+    file_weights: int | None = None
     placed: str | None = None
     emitted: Emitted | None = None
     rectified: Emitted | None = None

@@ -424,3 +424,19 @@ def test_a_spiking_network_is_not_taken_for_weights(tmp_path):
     (tmp_path / "network.nir").write_bytes(b"")
     with pytest.raises(InputError, match="is a NIR file, of a network that spikes already; read_nir reads it"):
         convert(tmp_path / "network.nir", normalization="none")
+
+
+def test_an_input_of_whole_numbers_is_refused(tmp_path):
+    made = model([("Conv", ("x", "w"), "y", {})], {"w": normal(3, 2, 1, 1)})
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    with pytest.raises(StateDictError, match="an input of the type INT64, not float32"):
+        read_onnx(saved(tmp_path / "whole.onnx", made))
+
+
+def test_a_classifier_is_calibrated_on_pictures_that_it_takes(tmp_path):
+    nodes = [("Conv", ("x", "w"), "c", {}), ("GlobalAveragePool", "c", "g", {}), ("Flatten", "g", "y", {})]
+    path = saved(tmp_path / "classes.onnx", model(nodes, {"w": normal(3, 2, 1, 1)}, shape=(1, 2, 8, 8)))
+    pictures = [np.zeros((2, 8, 10), np.float32)]
+    convert(path, calibration=pictures)
+    with pytest.raises(InputError, match=r"picture 0 is 2x8x10 .* but the network takes 2x8x8, the size that it was"):
+        convert(path, calibration=pictures, metadata={"task": "classify"})

@@ -63,6 +63,8 @@ def write_nir(
         import nir
     except ImportError:
         raise InputError("to write NIR files needs the extra: pip install spikeunet[nir]") from None
+    if dt is not None and not (math.isfinite(dt) and dt > 0):
+        raise InputError(f"dt must be a number of seconds above 0 (got {dt}); it is how long a step is (--dt, dt=)")
     graph = _Writer(nir, network, _size(network, size), dt, extensions).graph()
     content = io.BytesIO()
     nir.write(content, graph)

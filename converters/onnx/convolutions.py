@@ -21,6 +21,7 @@ def convolution(call: Call) -> Tensor:
     weight = call.weights(1, (3, 4))
     flat = weight.ndim == 3
     sizes, stride, dilation = _geometry(call, weight)
+    file_weights = weight.size
     value, extra = _without_zeros(call.picture())
     extent = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
     own = call.pads(sizes, extent, stride)
@@ -34,7 +35,9 @@ def convolution(call: Call) -> Tensor:
         for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation))
     }
     node = kind(call.node.name, "", weight, bias, groups=groups, **geometry)
-    return call.result(call.builder.read_through(node, value, convolves=True))
+    current = call.builder.read_through(node, value, convolves=True)
+    current.file_weights = file_weights
+    return call.result(current)
 
 
 @operator("ConvTranspose")
@@ -44,6 +47,7 @@ def transposed_convolution(call: Call) -> Tensor:
     sizes, stride, dilation = _geometry(call, weight)
     extra = call.whole("output_padding", len(stride), 0)
     extent = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    file_weights = weight.size
     begin, extra, zeros = _cropped(call, sizes, stride, extent, extra)
     if any(map(any, zeros)):
         weight, dilation = _with_zeros(call, weight, zeros, dilation)
@@ -54,7 +58,9 @@ def transposed_convolution(call: Call) -> Tensor:
     groups = call.attribute("group", 1)
     bias = _bias(call, weight.shape[1] * groups)
     node = ConvTranspose2d(call.node.name, "", weight, bias, groups=groups, **geometry)
-    return call.result(call.builder.read_through(node, call.picture()))
+    current = call.builder.read_through(node, call.picture())
+    current.file_weights = file_weights
+    return call.result(current)
 
 
 @operator("Gemm")

@@ -20,6 +20,8 @@ from .arrays import Arrays
 OLDEST_OPSET = 11
 NEWEST_OPSET = 28
 """A later one may give an operator an attribute that nothing here looks at."""
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.UNDEFINED)
+"""Types of an input that the network can be shown; doubles are read as float32 here as everywhere."""
 
 _MOST_NODES = 4 * MOST_NODES
 """Constants and shapes, of which nothing is left, included."""
@@ -52,11 +54,12 @@ class GraphNode:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Attributes: nodes in order, constants by name, the input's name and sizes (None for open ones), the output."""
+    """Nodes in order, constants by name, the input's name, type and sizes (None for open ones), the output."""
 
     nodes: tuple[GraphNode, ...]
     constants: Mapping[str, NDArray[Any]]
     input_name: str
+    input_type: int
     input_shape: tuple[int | None, ...]
     output: str
     opset: int
@@ -84,11 +87,20 @@ def plain_graph(model: Any, arrays: Arrays) -> Graph:
         tuple(_plain_node(node, arrays, readers) for node in nodes),
         constants,
         entry.name,
+        entry.type.tensor_type.elem_type,
         _shape(entry),
         output.name,
         opset,
         f"{model.producer_name} {model.producer_version}".strip()[:100],
     )
+
+
+def check_input(graph: Graph) -> None:
+    """UnreadableError where the graph reads what no picture from black 0 to white 1 is."""
+    kind = graph.input_type
+    if kind not in _FLOATS:
+        name = onnx.TensorProto.DataType.Name(kind) if kind in onnx.TensorProto.DataType.values() else kind
+        raise UnreadableError(f"reads an input of the type {name}, not float32; export it with an input of floats")
 
 
 def _opset(model: Any) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spikeunet.engine.errors import GraphError, SpikeunetError, StateDictError, first_few
-from spikeunet.engine.graph import Network, Node
+from spikeunet.engine.graph import FILE_WEIGHTS, Network, Node
 
 from ..weights.beginnings import beginning, is_onnx_content
 from ..weights.refusals import UnreadableError, refusals
@@ -104,6 +104,7 @@ def _refusals(path: Path) -> Iterator[None]:
 
 
 def _imported(graph: Any) -> Imported:
+    from .graph import check_input
     from .walk import walk
 
     batch, _, *sides = graph.input_shape
@@ -112,12 +113,14 @@ def _imported(graph: Any) -> Imported:
     if open_size or batch is None:
         other = walk(graph, _shape(graph, 1), open_size=open_size)
         _check_alike(walked.nodes, other.nodes)
+    check_input(graph)  # last: an operator that is not read is the better reason
     facts: dict[str, Any] = {"source": "onnx", "opset": graph.opset, "producer": graph.producer}
     if sides and not open_size:
         facts["input_size"] = [int(side) for side in sides]
     if walked.endings:
         facts["endings"] = [ending.name for ending in walked.endings]
-    return Imported(Network(walked.nodes), facts, walked.endings)
+    added = {name: list(counts) for name, counts in walked.file_weights.items()}
+    return Imported(Network(walked.nodes, {FILE_WEIGHTS: added} if added else None), facts, walked.endings)
 
 
 def _shape(graph: Any, trial: int) -> tuple[int, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..encoders import Encoder
-from ..graph import Input, Network, Neurons, Output, Projection, Shape, Synapses
+from ..graph import Input, Network, Neurons, Output, Projection, Shape, Synapses, file_shares
 from ..lazy import KnownOf, forget_known
 from ..memory import called_by_clear_caches
 from ..neurons import level_table
@@ -27,8 +28,8 @@ class Program:
     Layers are in the order in which they run. Those of a loop go step by step together, because what one of them fires
     comes back to it through a delay. `last_use` says for each Neurons node which layer is the last one that reads its
     events, `inputs` which channels among those of all inputs each Input has, and `encoded` the shape of the spikes of
-    each that has an encoder. `prepared` is what the simulation has prepared and does not use just now (see
-    engine/simulation/bands/bound_program.py).
+    each that has an encoder, `file_shares` how much of a layer the artificial network has. `prepared` is what the
+    simulation has prepared and does not use just now (see engine/simulation/bands/bound_program.py).
     """
 
     layers: tuple[Layer, ...]
@@ -38,6 +39,7 @@ class Program:
     encoders: dict[str, Encoder]
     encoded: dict[str, Shape]
     size_multiple: int
+    file_shares: dict[str, Fraction]
     prepared: dict[Hashable, Any] = field(default_factory=dict)
 
     def known(self, key: Hashable, work_out: Callable[[], Found]) -> Found:
@@ -84,7 +86,8 @@ def _bind(network: Network, picture: Shape, kernels: AllowedKernels) -> Program:
     layers, loops = _with_loops(found)
     last_use = {source.name: index for index, layer in enumerate(layers) for source in layer.sources}
     encoded = {name: shapes[name] for name in network.encoded}
-    return Program(layers, loops, last_use, network.input_channels, network.encoded, encoded, network.size_multiple)
+    inputs, multiple = network.input_channels, network.size_multiple
+    return Program(layers, loops, last_use, inputs, network.encoded, encoded, multiple, file_shares(network))
 
 
 def _sources(network: Network, node: Projection, shapes: dict[str, Shape]) -> tuple[Source, ...]:

@@ -103,7 +103,8 @@ def parse_size(text: str, option: str = "--shape") -> tuple[int, int]:
     """(height, width) from "HxW", the value of an option; InputError where it is something else."""
     match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
     if match is None:
-        raise InputError(f"{option} must be HEIGHTxWIDTH, for instance 256x256 (got {text!r})")
+        large = "each up to 999999" if re.fullmatch(r"[1-9]\d*x[1-9]\d*", text) else "for instance 256x256"
+        raise InputError(f"{option} must be HEIGHTxWIDTH, {large} (got {text!r})")
     return int(match[1]), int(match[2])
 
 
@@ -113,10 +114,12 @@ def _padded_shapes(network: Network, size: tuple[int, int]) -> dict[str, Shape]:
 
 
 def _dense_macs(network: Network, shapes: dict[str, Shape]) -> dict[str, int]:
-    from ..graph import Projection
+    from ..graph import Projection, ann_macs, file_shares
 
+    shares = file_shares(network)
     return {
-        node.name: node.dense_macs(shapes[node.source]) if isinstance(node, Projection) else 0 for node in network.nodes
+        node.name: ann_macs(node, shapes[node.source], shares) if isinstance(node, Projection) else 0
+        for node in network.nodes
     }
 
 

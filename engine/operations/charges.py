@@ -69,7 +69,7 @@ def run_charges(ledger: Operations, reading: str, queue: int) -> Iterator[Charge
 def dense_charges(ledger: Operations) -> Iterator[Charge]:
     """Charges of the artificial network, padding included in its products as is the custom."""
     for node in ledger.synapses.values():
-        if node.weights:
+        if node.weights and node.dense_macs:  # without products of its own it is none of that network's layers
             yield from _dense_products("synapses", node, node.dense_macs)
             yield from _biases(node, node.outputs if node.biases else 0)
             yield Charge("event memory", ACCESS, node.outputs, node.largest_outputs)

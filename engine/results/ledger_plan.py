@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from ..binding import Layer, Program
 from ..binding.layer import Source
+from ..graph import ann_macs
 from ..layers.registry import name_of
 from ..neurons import arithmetic_of
 from ..operations import InputOperations, NeuronOperations, SynapseOperations
@@ -72,7 +74,7 @@ class LedgerPlan:
         # The last one of a name counts, which has the parts of its own layer.
         numbered = {part.node.name: part for layer in layers for part in layer.parts}
         names = {name: number for number, name in enumerate(numbered)}
-        self.synapses = [_synapses(part) for part in numbered.values()]
+        self.synapses = [_synapses(part, program.file_shares) for part in numbered.values()]
         found = [
             (part, Pair(names[part.node.name], source, self.rows[source.name], place))
             for place, (part, source) in enumerate(
@@ -116,7 +118,7 @@ def _neurons(layer: Layer) -> NeuronOperations:
     )
 
 
-def _synapses(layer: Layer) -> SynapseOperations:
+def _synapses(layer: Layer, shares: dict[str, Fraction]) -> SynapseOperations:
     weights, biases = layer.weights_and_biases
     inputs, outputs = math.prod(layer.incoming), math.prod(layer.outgoing)
     return SynapseOperations(
@@ -128,7 +130,7 @@ def _synapses(layer: Layer) -> SynapseOperations:
         macs_effective=0,
         dense_synops=layer.fan_out.total(sum(source.channels for source in layer.spiking))
         + sum(layer.most_products_of(source) for source in layer.spiking),
-        dense_macs=layer.dense_macs,
+        dense_macs=ann_macs(layer.node, layer.whole.incoming, shares),
         weights=weights,
         zero_weights=layer.zero_weights,
         parameter_bytes=_BYTES * (weights + biases),

@@ -167,7 +167,7 @@ def _of_synapses(
         macs=macs,
         macs_effective=macs_effective,
         dense_synops=dense_synops,
-        dense_macs=count_dense_macs(node, shape, out_shape),
+        dense_macs=_of_the_file(network, node, count_dense_macs(node, shape, out_shape)),
         weights=weight.size,
         zero_weights=int((weight == 0).sum()),
         parameter_bytes=4 * (weight.size + bias.size),
@@ -233,6 +233,12 @@ def _parts(network: Network, name: str, recorded: Mapping[str, Array]) -> Iterat
     for leaf in network.leaves(name):
         yield leaf, first
         first += recorded[leaf].shape[1]
+
+
+def _of_the_file(network: Network, node: Projection, macs: int) -> int:
+    """Without the products of weights that are none of the file's."""
+    own, made = network.metadata.get("file_weights", {}).get(node.name, (1, 1))
+    return int(macs * own // made)
 
 
 def count_dense_macs(node: Projection, shape: Shape, out_shape: Shape) -> int:
