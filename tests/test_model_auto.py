@@ -24,6 +24,7 @@ from spikeunet.engine import (
     write_picture,
 )
 from spikeunet.engine.command_line import main
+from spikeunet.engine.command_line.denoise_settings import denoise_settings
 from spikeunet.engine.pictures.noise_estimate import NoiseEstimate
 from spikeunet.engine.pictures.resizing import enlarged, shrunk
 from spikeunet.engine.pictures.stabilising import Stabiliser
@@ -211,15 +212,16 @@ def test_the_command_says_what_it_found_and_leaves_clean_pictures_alone(run):
     [
         (estimate("white", 25.0), "denoise-gray", None),
         (estimate("white", 4.4), "denoise-colour", None),
-        (estimate("white", 54.0), "denoise-colour", None),
+        (estimate("white", 70.0), "denoise-colour", None),
         (estimate("correlated", 3.0), "denoise-photo", None),
         (estimate("signal-dependent", 20.0), "denoise-micrograph", None),
         (estimate("unknown"), "denoise-gray", None),
-        (estimate("none", coarse=9.0), "denoise-gray", None),
+        (estimate("none", coarse=4.5), "denoise-gray", None),
+        (estimate("white", 2.5, coarse=9.0), "denoise-gray", None),
         (estimate("none"), "somebodys-model.npz", None),
         (estimate("none"), "denoise-gray", "takes detail off clean pictures"),
         (estimate("white", 2.5), "denoise-gray", "knows white noise of sigma 5 to 50"),
-        (estimate("white", 80.0), "denoise-colour", "knows white noise of sigma 5 to 50"),
+        (estimate("white", 90.0), "denoise-colour", "knows white noise of sigma 5 to 50"),
         (estimate("correlated", 3.0), "denoise-colour", "knows white noise of sigma 5 to 50"),
         (estimate("signal-dependent", 20.0), "denoise-gray", "knows white noise of sigma 5 to 50"),
     ],
@@ -236,8 +238,39 @@ def test_the_command_says_where_another_model_would_do_better(run):
     assert run("clean.png", "-o", "out.png")[1] == f"spikeunet: clean.png: {advice}"
     # Of several the first is looked at; noise that was asked for, or a model that was named, needs no advice.
     assert run("clean.png", "noisy.png", "-o", "folder/")[1].count("try --model auto") == 1
-    for arguments in (("noisy.png",), ("clean.png", "--add-noise", "25"), ("clean.png", "--model", "denoise-gray")):
+    options = ((), ("--add-noise", "25"), ("--model", "denoise-gray"), ("--strength", "0"), ("--quiet",))
+    for arguments in (("noisy.png", *options[0]), *(("clean.png", *each) for each in options[1:])):
         assert run(*arguments, "-o", "out.png")[1] == ""
+
+
+def test_a_picture_that_cannot_be_written_is_all_that_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_picture("clean.png", CLEAN)
+    (tmp_path / "out.png").mkdir()
+    assert "try --model auto" not in refusal(capsys, "denoise", "clean.png", "-o", "out.png/x/y.png")
+    tifffile.imwrite("cut.tif", np.stack([CLEAN] * 3), photometric="minisblack")
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "cut.tif").read_bytes()[:-9000])
+    assert "try --model auto" not in refusal(capsys, "denoise", "cut.tif", "-o", "out.tif")
+
+
+def test_exact_increments_have_defaults_of_their_own():
+    for exact, name in ((False, "denoise-colour"), (True, "denoise-colour-fast")):
+        settings = denoise_settings(None, None, exact_increments=exact, order="layer", threads=1)
+        assert (settings.model_for(3).name, settings.advises) == (name, not exact)
+
+
+@pytest.mark.slow
+def test_exact_increments_take_a_model_that_they_can_run(run):
+    from spikeunet.engine import DenoiseStream
+
+    page = data.astronaut()[100:148, 200:248]
+    tifffile.imwrite("stack.tif", np.stack([page, page]), photometric="rgb")
+    out, told = run("stack.tif", "-o", "out.tif", "--exact-increments")
+    assert ("denoise-colour-fast" in out, "--model auto" in told) == (True, False)
+    stream = DenoiseStream(exact_increments=True)
+    expected = tifffile.imread("out.tif")
+    for each in expected:
+        np.testing.assert_array_equal(stream.push(page).picture, each)
 
 
 def test_the_command_blends(run):

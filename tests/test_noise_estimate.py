@@ -144,3 +144,10 @@ def test_stabilised_noise_is_alike_everywhere_and_comes_back_unbiased(slope, off
         stable = stabiliser.forward(samples)
         assert stable.std() == pytest.approx(1, abs=0.08)
         assert stabiliser.inverse(stable.mean()) == pytest.approx(slope * count + offset, abs=0.05 * slope * count**0.5)
+
+
+def test_noise_that_black_cuts_off_does_not_grow_with_the_signal():
+    random = np.random.default_rng(0)
+    clean = np.linspace(0, 90, 256)[None, :] * np.ones((256, 1))
+    noisy = np.rint(np.clip(clean + random.normal(0, 40, clean.shape), 0, 255)).astype(np.uint8)
+    assert estimate_noise(noisy).kind == "white"

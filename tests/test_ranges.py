@@ -330,3 +330,8 @@ def test_an_evaluation_takes_a_reference_as_denoising_does(tmp_path, monkeypatch
     with open("out/pictures.csv", encoding="utf-8") as lines:
         (row,) = csv.DictReader(lines)
     assert float(row["psnr_noisy"]) > 150  # the same samples on the same scale, but for float32's rounding
+
+
+def test_samples_of_whole_numbers_are_not_called_floats():
+    with pytest.raises(PictureError, match="beyond the range from black 0 to white 1; name a wider one"):
+        denoise(np.full((32, 32), 200, np.uint8), small_denoiser(), sample_range=(0, 1))

@@ -13,7 +13,7 @@ from ..pictures.picture_files import FORMATS, format_of
 from ..tasks.denoising import DEFAULT_MODELS
 from .claims import Claims
 from .denoise_picture import denoise_file
-from .denoise_settings import check_denoise_options, denoise_settings
+from .denoise_settings import check_denoise_options, defaults_for, denoise_settings
 from .jobs import Output, plan_jobs
 from .options import FILE, FILE_NAME, exact_increments_option, no_sigma
 from .picture_command import (
@@ -94,12 +94,13 @@ def denoise(
 
     --model auto estimates the noise first, says what it found, and chooses the model, how it sees the picture and how
     much of what it takes off is believed. Pictures without noise are left as they are. Without --model a line says
-    where the first picture's noise is not what the default model knows.
+    where the first picture's noise is clearly not what the default model knows.
 
     A TIFF of several pages, an animated GIF, PNG or WebP, or a video (.mp4, .avi and others; extra video) goes page by
     page into a .tif, .mp4 or .avi, all pages on one range from black to white and by one model; --page takes one page.
     With --exact-increments only what is not as on the page before is computed, which pays where most of each page stays
-    exactly as it was; what that saved is said at the end. It takes models of a single step.
+    exactly as it was; what that saved is said at the end. It takes models of a single step without sums of branches: of
+    colour pictures denoise-colour-fast where none is named.
 
     A noisy picture needs no word on how noisy it is. With --add-noise the input is a clean picture, which is made noisy
     first, and PSNR and SSIM compare with it unless --clean names another reference. Energy is an estimate for 45 nm
@@ -127,7 +128,7 @@ def denoise(
     if exact_increments:
         check_increments_options(run["order"], run["tile"], run["kernels"], run["page"])
     claims = Claims()
-    for name in DEFAULT_MODELS.values() if model is None or model == AUTO else [model]:
+    for name in defaults_for(exact_increments).values() if model is None or model == AUTO else [model]:
         claims.reads_model(name)
     jobs = plan_jobs(inputs, output_of(output, format_), claims, clean, report=report)
     settings = denoise_settings(model, steps, add_noise, seed, strength, exact_increments=exact_increments, **run)

@@ -146,11 +146,11 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     noisy = _spoilt(colors, settings, noise_seed)
     model, plan = chosen(job, noisy, settings)
     run = _denoised(noisy, model, plan, source.range_found, settings, settings.watch)
-    advise(job, noisy, model, settings)
     before, after = (_quality(clean, picture) for picture in (noisy, run.restored))
     whole = stored if run.restored is colors else _as_it_came(run.restored, stored, limits, source.range_found)
     whole = samples.join_transparency(whole, transparency)
     pictures.write_picture(job.output, whole, sample_range=written_range(source, whole), metadata=source.metadata)
+    advise(job, noisy, model, settings)
     return DenoisedRecord(
         **file_facts(job, model, source),
         processed=_processed(noisy, whole, run, plan, settings),
@@ -191,9 +191,9 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
             totals.add(denoised)
             if first is None:
                 first = page
-                advise(job, _unit(page), model, settings)
                 tell_what_is_lost(job, frames, page.metadata, restored.shape, held)
     assert first is not None
+    advise(job, _unit(first), model, settings)
     return DenoisedRecord(
         **file_facts(job, model, first),
         **totals.facts(),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 from ..errors import InputError
-from ..tasks.denoising import DEFAULT_MODELS
+from ..tasks.denoising import DEFAULT_MODELS, INCREMENTAL_MODELS
 from .denoise_picture import DenoiseSettings
 from .one_picture import Model
 
@@ -30,6 +30,7 @@ def denoise_settings(
     add_noise: float | None = None,
     seed: int | None = None,
     strength: float | None = None,
+    exact_increments: bool = False,
     **shared: Any,
 ) -> DenoiseSettings:
     """Settings of checked options; `shared` are those that all commands on pictures have.
@@ -42,21 +43,28 @@ def denoise_settings(
     from ..tasks.automatic import AUTO
 
     return DenoiseSettings(
-        model_for=_models(None if model == AUTO else model, steps),
+        model_for=_models(None if model == AUTO else model, steps, defaults_for(exact_increments)),
         sigma=add_noise,
         seed=seed or 0,
         strength=strength,
         automatic=_by_name(steps) if model == AUTO else None,
-        advises=model is None and add_noise is None,
+        # Advice is for who leaves all to the program, and to take what another choice takes.
+        advises=model is None and add_noise is None and strength is None and not exact_increments,
+        exact_increments=exact_increments,
         **shared,
     )
 
 
-def _models(name: str | None, steps: int | None) -> Callable[[int], Model]:
+def defaults_for(exact_increments: bool) -> Mapping[int, str]:
+    """The models that are taken where none is named, by a picture's colour channels."""
+    return INCREMENTAL_MODELS if exact_increments else DEFAULT_MODELS
+
+
+def _models(name: str | None, steps: int | None, defaults: Mapping[int, str]) -> Callable[[int], Model]:
     """The model by a picture's colour channels: the one that is named, else a shipped one, loaded when it is needed."""
     loaded = _by_name(steps)
     if name is None:
-        return lambda colors: loaded(DEFAULT_MODELS[colors])
+        return lambda colors: loaded(defaults[colors])
     loaded(name)  # A model that cannot be read stops the command before it reads a picture.
     return lambda _: loaded(name)
 

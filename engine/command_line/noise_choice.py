@@ -10,6 +10,7 @@ from ..errors import PictureWarning
 from .guard import remark
 from .jobs import Job
 from .one_picture import Model
+from .output import asks_for_json, is_quiet, prints_to_stderr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +33,7 @@ def chosen(job: Job, noisy: NDArray[np.float32], settings: DenoiseSettings) -> t
     if settings.automatic is None:
         return settings.model_for(1 if noisy.ndim == 2 or noisy.shape[2] == 1 else 3), Plan()
     plan = plan_of(noisy, settings.strength)
-    remark(f"spikeunet: {job.source}: {plan.text}")
+    _tell(job, plan.text)
     for warning in plan.warnings:
         warnings.warn(f"{job.source}: {warning}", PictureWarning, stacklevel=2)
     model = settings.automatic(plan.model)
@@ -48,7 +49,13 @@ def advise(job: Job, noisy: NDArray[np.float32], model: Model, settings: Denoise
 
     reason = unsuited(estimate_unit_noise(noisy), model.name)
     if reason is not None:
-        remark(f"spikeunet: {job.source}: {reason}: try --model auto")
+        _tell(job, f"{reason}: try --model auto")
+
+
+def _tell(job: Job, text: str) -> None:
+    """A line on stderr, but where that is to be quiet, or holds JSON."""
+    if not is_quiet() and not (asks_for_json() and prints_to_stderr()):
+        remark(f"spikeunet: {job.source}: {text}")
 
 
 def with_found_range(job: Job, picture: PictureFile) -> PictureFile:

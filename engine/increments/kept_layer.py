@@ -326,4 +326,7 @@ def check_layer(layer: Layer, channels: int) -> None:
     elif isinstance(layer, PoolLayer) and not layer.takes_planes:
         what = "averages what is not added up in integers here"
     if what is not None:
-        raise InputError(f"exact increments cannot be had: {layer.node.name!r} {what}; leave exact_increments out")
+        raise InputError(
+            f"exact increments cannot be had: {layer.node.name!r} {what}; leave exact_increments out, or name another "
+            "model"
+        )

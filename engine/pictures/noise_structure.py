@@ -11,11 +11,17 @@ from numpy.typing import NDArray
 BLOCK = 8
 """Side of the blocks that are compared; JPEG's, too."""
 
+_BLACK, _WHITE = 0, 255
+
 _BINS = 12
 _FLATTEST = 0.3
 """Share of a bin's blocks, those with the least structure, that its noise is measured on."""
 
 _LEAST_BLOCKS = 8 * _BINS
+
+_CLIPPED, _LEAST_BINS = 0.02, 4
+"""A bin with more than such a share of its samples at black or white tells nothing of its noise, which is cut off
+there; fewer bins than that tell no line."""
 
 
 @dataclass(frozen=True)
@@ -68,29 +74,33 @@ def signal_dependence(planes: list[NDArray[Any]]) -> SignalDependence | None:
     fitting for single-image raw-data", IEEE Transactions on Image Processing 17 (2008): samples are sorted into bins of
     like intensity, the noise is measured in each by the high-pass, and a line is fitted robustly. The blocks of a bin
     that count are those whose quarters differ least, of which the high-pass knows nothing, so that choosing does not
-    bias.
+    bias. Where black or white cut the noise off, it looks weaker than it is: such bins do not count.
     """
-    means, energies, spreads = (np.concatenate(parts) for parts in zip(*map(_blocks, planes), strict=True))
+    means, energies, spreads, clipped = (np.concatenate(parts) for parts in zip(*map(_blocks, planes), strict=True))
     if len(means) < _LEAST_BLOCKS:
         return None
     points = []
     for members in np.array_split(np.argsort(means, kind="stable"), _BINS):
         flattest = members[np.argsort(spreads[members], kind="stable")[: max(4, int(_FLATTEST * len(members)))]]
-        points.append((means[flattest].mean(), energies[flattest].mean()))
+        if clipped[flattest].mean() <= _CLIPPED:
+            points.append((means[flattest].mean(), energies[flattest].mean()))
+    if len(points) < _LEAST_BINS:
+        return None
     slope, intercept = _line(np.asarray(points, np.float64))
     ends = np.quantile(means, (0.05, 0.95))
     low, high = (float(np.sqrt(max(slope * end + intercept, 0.0))) for end in ends)
     return SignalDependence(slope, intercept, low, high)
 
 
-def _blocks(plane: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Mean, high-pass energy and the variance of its quarters' means, of each block of a plane."""
+def _blocks(plane: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+    """Of each block of a plane: mean, high-pass energy, variance of its quarters' means, share of samples cut off."""
     inner = plane[1:-1, 1:-1]
     means, energies = block_means(inner), block_means(np.square(high_pass(plane)))
     quarters = block_means(inner, BLOCK // 2)
     rows, columns = means.shape
     quarters = quarters[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2)
-    return means.ravel(), energies.ravel(), quarters.var(axis=(1, 3)).ravel()
+    clipped = block_means((inner == _BLACK) | (inner == _WHITE))
+    return means.ravel(), energies.ravel(), quarters.var(axis=(1, 3)).ravel(), clipped.ravel()
 
 
 def _line(points: NDArray[np.float64]) -> tuple[float, float]:

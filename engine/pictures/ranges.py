@@ -127,7 +127,7 @@ def check_range(
     least, most = float(samples.min()), float(samples.max())
     if low <= least and most <= high:
         return
-    if sample_range != (0.0, 1.0):
+    if samples.dtype.kind != "f" or sample_range != (0.0, 1.0):
         black, white = sample_range
         raise PictureError(
             f"its samples go from {least:g} to {most:g}, beyond the range from black {black:g} to white {white:g}; "

@@ -27,8 +27,11 @@ DOUBTFUL = 8.0
 
 _ACCOUNTED = 1.0
 
-WELL_BELOW, WELL_ABOVE = 0.6, 1.2
-"""Of the least and the highest level that a model was trained for: beyond, it is said; estimates are off by less."""
+WELL_BELOW, WELL_ABOVE = 0.6, 1.6
+"""Of the least and the highest level that a model was trained for: beyond, another choice is mostly better."""
+
+SMOOTH = 3.0
+"""Structure at half the size below which a picture has neither much texture nor noise that neighbours share."""
 
 PHOTONS, WHITE = 48.0, 100.0
 """Levels above which the means of 2x2 pixels are denoised and enlarged again: of stabilised noise, where few photons
@@ -164,13 +167,14 @@ def unsuited(estimate: NoiseEstimate, model: str) -> str | None:
         return None
     known = card["knows"]
     low, high = known["sigma"]
-    if estimate.kind == "unknown" or (estimate.kind == "none" and estimate.coarse >= DOUBTFUL):
+    weak = estimate.kind == "none" or (estimate.kind == "white" and estimate.level < WELL_BELOW * low)
+    strong = estimate.kind == "white" and estimate.level > WELL_ABOVE * high
+    # Little white noise beside structure may be much noise that neighbours share.
+    unsure = estimate.kind == "unknown" or (weak and estimate.coarse >= SMOOTH)
+    if unsure or (estimate.kind in known["noise"] and not weak and not strong):
         return None
     if estimate.kind == "none":
         return f"{estimate.text}; {model} takes detail off clean pictures"
-    outside = estimate.kind == "white" and not WELL_BELOW * low <= estimate.level <= WELL_ABOVE * high
-    if estimate.kind in known["noise"] and not outside:
-        return None
     return f"{estimate.text}; {model} knows {' and '.join(known['noise'])} noise of sigma {low:g} to {high:g}"
 
 

@@ -36,6 +36,9 @@ from .restorers import as_shown, check_colors, denoiser, prediction_in, restore
 DEFAULT_MODELS = {1: "denoise-gray", 3: "denoise-colour"}
 """Shipped denoisers to take where none is named, by the picture's colour channels."""
 
+INCREMENTAL_MODELS = {**DEFAULT_MODELS, 3: "denoise-colour-fast"}
+"""The same for exact increments, which take networks without sums of branches."""
+
 _SEEN_LIMITS = (np.float32(-1), np.float32(2))
 """What a network sees of a picture whose range was found."""
 
@@ -165,11 +168,12 @@ def chosen_for(
     anywhere: bool,
     model: str | os.PathLike[str] | Network | None,
     strength: float | None,
+    defaults: Mapping[int, str] = DEFAULT_MODELS,
 ) -> Chosen:
     """What suits a picture, whose colours are `noisy` from 0 to 1; InputError where the model is no denoiser."""
     gray = without_equal_channels(noisy)
     plan = plan_of(gray, strength) if is_auto(model) else Plan()
-    network = denoiser(plan.model or (DEFAULT_MODELS[_channels(gray)] if model is None else model))
+    network = denoiser(plan.model or (defaults[_channels(gray)] if model is None else model))
     return Chosen(network, plan, limits, anywhere)
 
 

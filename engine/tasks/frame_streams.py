@@ -15,7 +15,17 @@ from ..increments import LayerIncrement, Savings
 from ..pictures.preprocessing import stretches
 from ..pictures.ranges import SampleRange, check_sample_range, to_unit
 from ..pictures.samples import check_shape, split_transparency
-from .denoising import Chosen, Denoised, check_strength, chosen_for, denoised, is_auto, ranged_picture
+from .denoising import (
+    DEFAULT_MODELS,
+    INCREMENTAL_MODELS,
+    Chosen,
+    Denoised,
+    check_strength,
+    chosen_for,
+    denoised,
+    is_auto,
+    ranged_picture,
+)
 from .frame_runs import FrameRuns
 from .inference import DEFAULT_STEPS, check_steps, checked_picture, recommended_steps
 from .restorers import denoiser
@@ -85,7 +95,8 @@ class DenoiseStream(FrameStream):
     Parameters
     ----------
     model : str, path or Network, optional
-        As `denoise` takes it; where none is named, or "auto", the first frame decides for all of them.
+        As `denoise` takes it; where none is named, or "auto", the first frame decides for all of them. With exact
+        increments "denoise-colour-fast" is the one for colour.
     steps, threads
         Likewise; with a tolerance `steps` are the most, by default the model's own, 8 at the least.
     sample_range : (low, high), optional
@@ -129,6 +140,7 @@ class DenoiseStream(FrameStream):
         if tolerance is not None and is_auto(model):
             raise InputError("tolerance needs a model that is named: auto may show one more than one picture a frame")
         self._model = model if model is None or is_auto(model) else denoiser(model)
+        self._defaults = INCREMENTAL_MODELS if exact_increments else DEFAULT_MODELS
         self._strength = strength
         self._chosen: Chosen | None = None
 
@@ -164,7 +176,7 @@ class DenoiseStream(FrameStream):
         if chosen is None:
             samples, limits, anywhere = ranged_picture(frame, self._named_range)
             noisy = to_unit(split_transparency(samples)[0], limits, anywhere=anywhere)
-            chosen = chosen_for(noisy, limits, anywhere, self._model, self._strength)
+            chosen = chosen_for(noisy, limits, anywhere, self._model, self._strength, self._defaults)
             for warning in chosen.plan.warnings:
                 warnings.warn(f"the picture: {warning}", PictureWarning, stacklevel=2)
         else:
