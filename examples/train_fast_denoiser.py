@@ -12,6 +12,8 @@ A network predicts the noise of a picture, whose level it is not told. `denoise-
     python examples/train_fast_denoiser.py --pictures BSDS500 --size chrominance --start tiny.npz --out chrominance.npz
     python examples/train_fast_denoiser.py --pictures BSDS500 --size colour --start gray.npz \
         --chrominance chrominance.npz --out colour.npz
+    python examples/train_fast_denoiser.py --pictures BSDS500 --size colour --noise camera --pairs POLYU \
+        --varied PHOTOGRAPHS --start colour.npz --out photo.npz
 
 Recipe: random crops of 128x128, turned and mirrored, of the pictures at three sizes; the mean over the batch of the
 logarithm of each crop's squared error, so that every level of noise pulls on the weights alike, which is what a mean of
@@ -26,6 +28,7 @@ dict, --start takes a model file, too, that was made of one.
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
@@ -59,6 +62,9 @@ SHRUNK = (0.85, 0.7)
 CAMERAS = ("Canon5D2", "Nikon")
 """Of PolyU, to learn from; two others are held out, and the fifth is for tests."""
 HELD_OUT_CAMERAS = ("Canon600D", "Canon80D")
+PHOTOGRAPHIC = {"camera": (0.5, 0.1, (0.0, 25.0)), "all": (0.25, 0.5, SIGMA)}
+"""Kinds of noise learnt from photographs: their share of a batch, that of pictures with white noise, and its levels.
+The others have a camera's noise."""
 MULTIPLE = 16
 """Of pixels, that scored pictures are cut to: JPEG's blocks with colour at half the size."""
 FLOOR = (0.3 / 255) ** 2
@@ -93,7 +99,7 @@ def without_luminance(noise: Tensor) -> Tensor:
 def drawing(options: argparse.Namespace, pictures: Sequence[Samples], device: torch.device) -> Draw:
     """What is learnt from: noisy crops and their noise."""
     crops = Crops(shrunk(pictures, SHRUNK), device)
-    if options.noise == "camera":
+    if options.noise in PHOTOGRAPHIC:
         return camera_drawing(options, crops, device)
 
     def draw(_: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -109,17 +115,31 @@ def drawing(options: argparse.Namespace, pictures: Sequence[Samples], device: to
 
 
 def camera_drawing(options: argparse.Namespace, crops: Crops, device: torch.device) -> Draw:
-    """Half of them photographs, a tenth with white noise or none, the others with a camera's noise."""
-    noisy_pairs, clean_pairs = (Crops(side, device) for side in read_pairs(options.pairs, CAMERAS))
-    real, white = options.batch // 2, options.batch // 10
+    """Photographs, pictures with white noise and pictures with a camera's noise, as PHOTOGRAPHIC says."""
+    photographs = read_varied(options.varied) if options.varied else read_pairs(options.pairs, CAMERAS)
+    noisy_pairs, clean_pairs = (Crops(side, device) for side in photographs)
+    *shares, sigma = PHOTOGRAPHIC[options.noise]
+    real, white = (int(options.batch * share) for share in shares)
 
     def draw(_: np.random.Generator) -> tuple[Tensor, Tensor]:
         noisy, clean = noisy_pairs.draw(real, options.crop, clean_pairs)
         (others,) = crops.draw(options.batch - real, options.crop)
-        made = torch.cat([camera_noise.white(others[:white], (0.0, 25.0)), camera_noise.camera(others[white:])])
+        made = torch.cat([camera_noise.white(others[:white], sigma), camera_noise.camera(others[white:])])
         return torch.cat([noisy, made]), torch.cat([noisy - clean, made - others])
 
     return draw
+
+
+def read_varied(folder: Path) -> tuple[list[Samples], list[Samples]]:
+    """Noisy and clean photographs of a folder that make_noisy_pairs.py has written."""
+    sides = [folder / side for side in ("noisy", "clean")]
+    missing = [str(side) for side in sides if not side.is_dir()]
+    if missing:
+        raise SystemExit(f"{missing[0]}: is no folder; make it with make_noisy_pairs.py --noise photograph")
+    noisy, clean = (read_pictures(side, 3) for side in sides)
+    if [each.shape for each in noisy] != [each.shape for each in clean]:
+        raise SystemExit(f"{folder}: its noisy and its clean pictures differ in number or size; make them anew")
+    return noisy, clean
 
 
 @torch.no_grad()
@@ -134,19 +154,6 @@ def validate(network: nn.Module, pairs: Sequence[Pair]) -> float:
 def held_out(options: argparse.Namespace, pictures: Sequence[Samples], device: torch.device) -> dict[str, list[Pair]]:
     """Noisy and clean pictures for scores, by what they are."""
     clean = [on_device(picture, device) for picture in pictures]
-    if options.noise == "white":
-        noisy = {
-            sigma: [noisy_at(sigma, seed, picture) for seed, picture in enumerate(clean)] for sigma in (15, 25, 50)
-        }
-        if options.size == CHROMINANCE:
-            return {
-                f"colours at sigma {sigma}": [
-                    (each, each - without_luminance((each - picture)[None])[0])
-                    for each, picture in zip(noisy[sigma], clean, strict=True)
-                ]
-                for sigma in noisy
-            }
-        return {f"sigma {sigma}": list(zip(noisy[sigma], clean, strict=True)) for sigma in noisy}
     if options.noise == "micrograph":
         return {
             f"{photons} photons": [
@@ -155,11 +162,24 @@ def held_out(options: argparse.Namespace, pictures: Sequence[Samples], device: t
             ]
             for photons in (5, 20, 100, 500)
         }
+    noisy = {sigma: [noisy_at(sigma, seed, picture) for seed, picture in enumerate(clean)] for sigma in (15, 25, 50)}
+    if options.size == CHROMINANCE:
+        return {
+            f"colours at sigma {sigma}": [
+                (each, each - without_luminance((each - picture)[None])[0])
+                for each, picture in zip(noisy[sigma], clean, strict=True)
+            ]
+            for sigma in noisy
+        }
+    found = {f"sigma {sigma}": list(zip(noisy[sigma], clean, strict=True)) for sigma in noisy}
+    if options.noise not in PHOTOGRAPHIC:
+        return found
     real = [
         tuple(on_device(side, device) for side in pair)
         for pair in zip(*read_pairs(options.pairs, HELD_OUT_CAMERAS), strict=True)
     ]
-    return {"photographs": real, "made": [(camera_noise.camera(picture[None])[0], picture) for picture in clean]}
+    made = [(camera_noise.camera(picture[None])[0], picture) for picture in clean]
+    return {"photographs": real, "made": made} | (found if options.noise == "all" else {})
 
 
 def on_device(picture: Samples, device: torch.device) -> Tensor:
@@ -178,8 +198,11 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a blind denoiser with PyTorch.")
     parser.add_argument("--pictures", type=Path, required=True, help="folder of clean pictures, at least 256x256 each")
     parser.add_argument("--channels", type=int, choices=(1, 3), help="1 for gray, 3 for colour")
-    parser.add_argument("--noise", choices=("white", "camera", "micrograph"), default="white")
-    parser.add_argument("--pairs", type=Path, help="PolyU's folder of noisy and clean photographs, for --noise camera")
+    parser.add_argument("--noise", choices=("white", "micrograph", *PHOTOGRAPHIC), default="white")
+    parser.add_argument("--pairs", type=Path, help="PolyU's folder of noisy and clean photographs, for camera and all")
+    parser.add_argument(
+        "--varied", type=Path, help="photographs to learn from in place of those of --pairs, by make_noisy_pairs.py"
+    )
     parser.add_argument(
         "--size", choices=(*SIZES, CHROMINANCE, COLOUR), default="standard", help="size and build of the network"
     )
@@ -187,6 +210,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--chrominance", type=Path, help="the same of that part of --size colour; --start is a gray one then"
     )
+    parser.add_argument(
+        "--blend", type=Path, help="the same of a network that began with --start: begins with a mean of both"
+    )
+    parser.add_argument("--share", type=float, default=0.5, help="of --blend in that mean")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -200,10 +227,16 @@ def parse() -> argparse.Namespace:
         parser.error("--chrominance is one of two parts to begin with: give the other one, a gray network, as --start")
     if options.size != COLOUR and options.chrominance is not None:
         parser.error(f"--chrominance is a part of networks of --size colour (got --size {options.size})")
+    if options.blend is not None and options.start is None:
+        parser.error("--blend is the second of two networks: give the first one as --start")
+    if not 0 < options.share < 1:
+        parser.error(f"--share must lie between 0 and 1 (got {options.share})")
     if options.size == CHROMINANCE and options.noise != "white":
         parser.error(f"--size chrominance learns from white noise (got --noise {options.noise})")
-    if options.noise == "camera" and (options.pairs is None or options.channels != 3):
-        parser.error("--noise camera learns from colour photographs: give --channels 3 and --pairs FOLDER")
+    if options.noise in PHOTOGRAPHIC and (options.pairs is None or options.channels != 3):
+        parser.error(f"--noise {options.noise} learns from colour photographs: give --channels 3 and --pairs FOLDER")
+    if options.varied is not None and options.noise not in PHOTOGRAPHIC:
+        parser.error(f"--varied is for --noise {' and '.join(PHOTOGRAPHIC)} (got --noise {options.noise})")
     if options.crop < 1 or options.crop % MULTIPLE:
         parser.error(f"--crop must be a multiple of {MULTIPLE} (got {options.crop})")
     return options
@@ -260,6 +293,19 @@ def begin(network: nn.Module, options: argparse.Namespace) -> None:
         raise SystemExit(f"{said}: not of this network ({reason}); {_REMEDY}") from None
 
 
+@torch.no_grad()
+def blend(network: nn.Module, options: argparse.Namespace) -> None:
+    """Move the weights towards those of a second file, which were learnt from the same beginning."""
+    other = copy.deepcopy(network)
+    try:
+        other.load_state_dict(read_state("--blend", options.blend))
+    except RuntimeError as error:
+        reason = f"{str(error).strip().splitlines()[-1].strip():.200}"
+        raise SystemExit(f"--blend {options.blend}: not of this network ({reason}); {_REMEDY}") from None
+    for weight, towards in zip(network.parameters(), other.parameters(), strict=True):
+        weight.lerp_(towards, options.share)
+
+
 def main() -> None:
     options = parse()
     torch.manual_seed(options.seed)
@@ -268,6 +314,8 @@ def main() -> None:
     network = make_network(options)
     if options.start:
         begin(network, options)
+    if options.blend:
+        blend(network, options)
     pictures = read_pictures(options.pictures, options.channels)
     if len(pictures) <= HELD_OUT:
         raise SystemExit(f"{options.pictures}: has {len(pictures)} pictures, but {HELD_OUT} are held out; give more")

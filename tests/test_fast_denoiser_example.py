@@ -166,6 +166,20 @@ def test_weights_are_read_from_a_state_dict_and_from_a_model(scripts, tmp_path):
             scripts.train_fast_denoiser.read_state("--chrominance", tmp_path / name)
 
 
+def test_varied_photographs_are_read_in_pairs(scripts, tmp_path):
+    with pytest.raises(SystemExit, match=r"noisy: is no folder; make it with make_noisy_pairs"):
+        scripts.train_fast_denoiser.read_varied(tmp_path)
+    pictures = {side: np.full((8, 12, 3), value, np.uint8) for side, value in (("noisy", 1), ("clean", 2))}
+    for side, samples in pictures.items():
+        (tmp_path / side).mkdir()
+        Image.fromarray(samples).save(tmp_path / side / "photograph0000.png")
+    for read, samples in zip(scripts.train_fast_denoiser.read_varied(tmp_path), pictures.values(), strict=True):
+        np.testing.assert_array_equal(read, [samples])
+    Image.fromarray(pictures["noisy"]).save(tmp_path / "noisy" / "photograph0001.png")
+    with pytest.raises(SystemExit, match="differ in number or size"):
+        scripts.train_fast_denoiser.read_varied(tmp_path)
+
+
 def test_crops_of_several_pictures_are_of_the_same_place(scripts):
     place = np.arange(20 * 30, dtype=np.int64).reshape(20, 30)
     low, high = ((place % 251).astype(np.uint8)[..., None], (place // 251).astype(np.uint8)[..., None])
