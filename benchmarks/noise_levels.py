@@ -149,13 +149,14 @@ def peers():
 
 def measure_photographs(folder, every, cameras, models):
     """Rows by camera: PSNR of the photographs, of auto and of the default model, against the mean of many shots."""
-    others = {name: lambda noisy, name=name: denoise(noisy, name).restored for name in models} | peers()
+    others = {name: lambda noisy, name=name: denoise(noisy, name).restored for name in models}
+    others |= {name: lambda noisy, peer=peer: peer(noisy / 255) for name, peer in peers().items()}
     for camera in cameras:
         scores, kinds = [], []
         for path in track(sorted(folder.glob(f"{camera}*_real.JPG"))[::every], camera, transient=True):
             noisy, clean = read_picture(path), read_picture(str(path).replace("_real", "_mean")) / 255
             chosen, default = both(noisy)
-            beside = [denoiser(noisy / 255) for denoiser in others.values()]
+            beside = [denoiser(noisy) for denoiser in others.values()]
             restored = (noisy / 255, chosen.restored, default.restored, *beside)
             scores.append([score(clean, each) for each in restored])
             kinds.append(chosen.plan.estimate.kind)

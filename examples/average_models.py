@@ -5,8 +5,8 @@
 
 Networks that were fine-tuned from the same weights on different pictures often lie in the same basin: the mean of their
 weights is about as good at what each has learnt, for the cost of one (Wortsman et al., Model soups, ICML 2022, section
-2). `denoise-photo` is such a mean: one network keeps texture, the other one takes more noise off. The mean of weights
-of 8 bits is none of 8 bits any more; `spikeunet quantize` rounds it again.
+2). One network may keep texture, the other one take more noise off. The mean of weights of 8 bits is none of 8 bits any
+more; `spikeunet quantize` rounds it again. `train_fast_denoiser.py --blend` does so before a conversion.
 """
 
 from __future__ import annotations

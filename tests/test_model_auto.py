@@ -218,12 +218,13 @@ def test_the_command_says_what_it_found_and_leaves_clean_pictures_alone(run):
         (estimate("unknown"), "denoise-gray", None),
         (estimate("none", coarse=4.5), "denoise-gray", None),
         (estimate("white", 2.5, coarse=9.0), "denoise-gray", None),
+        (estimate("none", blockiness=1.3), "denoise-gray", None),
         (estimate("none"), "somebodys-model.npz", None),
         (estimate("none"), "denoise-gray", "takes detail off clean pictures"),
-        (estimate("white", 2.5), "denoise-gray", "knows white noise of sigma 5 to 50"),
-        (estimate("white", 90.0), "denoise-colour", "knows white noise of sigma 5 to 50"),
-        (estimate("correlated", 3.0), "denoise-colour", "knows white noise of sigma 5 to 50"),
-        (estimate("signal-dependent", 20.0), "denoise-gray", "knows white noise of sigma 5 to 50"),
+        (estimate("white", 2.5), "denoise-gray", "is for white noise of sigma 5 to 50"),
+        (estimate("white", 90.0), "denoise-colour", "is for white noise of sigma 5 to 50"),
+        (estimate("correlated", 3.0), "denoise-colour", "is for white noise of sigma 5 to 50"),
+        (estimate("signal-dependent", 20.0), "denoise-gray", "is for white noise of sigma 5 to 50"),
     ],
 )
 def test_noise_that_a_model_was_not_trained_for(found, model, reason):

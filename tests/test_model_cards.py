@@ -61,7 +61,7 @@ COLUMNS = {
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name in COLUMNS])
 def test_scores_are_those_of_the_readme(name):
     readme = (REPOSITORY / "README.md").read_text("utf-8")
-    for score in card_of(name)["scores"]:
+    for score in (each for each in card_of(name)["scores"] if "sigma" in each):
         row = re.search(rf"^\| {score['set']} \| {score['sigma']:g} \|.*\|$", readme, re.MULTILINE)[0]
         assert float(row.strip("|").split("|")[COLUMNS[name]].split("/")[0]) == score["value"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..pictures.noise_estimate import NoiseEstimate
+from ..pictures.noise_estimate import COMPRESSED, NoiseEstimate
 from ..pictures.stabilising import Stabiliser
 
 AUTO = "auto"
@@ -169,13 +169,13 @@ def unsuited(estimate: NoiseEstimate, model: str) -> str | None:
     low, high = known["sigma"]
     weak = estimate.kind == "none" or (estimate.kind == "white" and estimate.level < WELL_BELOW * low)
     strong = estimate.kind == "white" and estimate.level > WELL_ABOVE * high
-    # Little white noise beside structure may be much noise that neighbours share.
-    unsure = estimate.kind == "unknown" or (weak and estimate.coarse >= SMOOTH)
+    # Little white noise beside structure may be much noise that neighbours share; of JPEG's blocks a part is taken off.
+    unsure = estimate.kind == "unknown" or (weak and (estimate.coarse >= SMOOTH or estimate.blockiness >= COMPRESSED))
     if unsure or (estimate.kind in known["noise"] and not weak and not strong):
         return None
     if estimate.kind == "none":
         return f"{estimate.text}; {model} takes detail off clean pictures"
-    return f"{estimate.text}; {model} knows {' and '.join(known['noise'])} noise of sigma {low:g} to {high:g}"
+    return f"{estimate.text}; {model} is for {' and '.join(known['noise'])} noise of sigma {low:g} to {high:g}"
 
 
 def _halvings(level: float, most: float) -> int:
