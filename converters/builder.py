@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeunet.engine.graph import Input, Neurons, Node, Output, Shape, Weighted
+from spikeunet.engine.graph import FILE_WEIGHTS, Input, Neurons, Node, Output, Shape, Weighted
 from spikeunet.engine.layers import Add, Concat, Conv2d, Flatten, Scale
 from spikeunet.engine.neurons import SignedMultiThreshold
 
@@ -74,6 +74,12 @@ class Builder:
         node = Input(self.unique(name), shape[0])
         self.nodes.append(node)
         return Emitted(node.name, shape, False)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the metadata of the network say of weights that are none of the file's; nothing where all are."""
+        added = {name: list(counts) for name, counts in self.file_weights.items()}
+        return {FILE_WEIGHTS: added} if added else {}
 
     # --- Currents ----------------------------------------------------------------------------------------------------
 
@@ -158,7 +164,9 @@ class Builder:
         shift = (weight * node.along_inputs(scale.bias.astype(np.float64))).sum(1, keepdims=True)
         gained = weight * node.along_inputs(scale.weight.astype(np.float64))
         joined = self.with_ones(reads)
-        return self.current(replace(node, source=joined.name, weight=np.concatenate((gained, shift), 1)), joined)
+        current = self.current(replace(node, source=joined.name, weight=np.concatenate((gained, shift), 1)), joined)
+        current.file_weights = node.weight.size
+        return current
 
     def with_ones(self, reads: Emitted) -> Emitted:
         """What is emitted with one channel more, which is 1 everywhere."""

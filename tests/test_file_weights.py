@@ -88,3 +88,19 @@ def test_what_conversion_adds(tmp_path):
     assert moved.network.metadata["file_weights"] == {"spacetodepth0": [0, 8 * 2 * 4]}
     converted = convert(tmp_path / "uneven.onnx", calibration=[PICTURE])
     assert simulate(converted, PICTURE, 1).operations.synapses["conv0"].dense_macs == weights["w"].size * 7 * 7
+
+
+def test_a_shift_before_padding_is_a_channel_that_the_file_does_not_have(tmp_path):
+    pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
+    from onnx_graphs import model, normal, saved
+
+    constants = {"w": normal(3, 2, 3, 3), "one": np.ones(2, np.float32), "b": normal(2), "v": normal(2, 2, 1, 1)}
+    nodes = [
+        ("Conv", ("x", "v"), "a", {}),
+        ("Relu", ("a",), "r", {}),
+        ("BatchNormalization", ("r", "one", "b", "b", "one"), "n", {}),
+        ("Conv", ("n", "w"), "y", {"pads": [1, 1, 1, 1]}),
+    ]
+    network = read_onnx(saved(tmp_path / "shift.onnx", model(nodes, constants, shape=(1, 2, 8, 8)))).network
+    (name,) = (node.name for node in network.nodes if node.name.endswith(".ones"))
+    assert network.metadata["file_weights"] == {name: [0, 2], "conv3": [3 * 2 * 9, 3 * 3 * 9]}

@@ -69,7 +69,7 @@ class Assembly(Layers):
             self.facts |= {"batch_norms": self._norms, "batch_norm_epsilon": self.epsilon}
         if self._zero_biases:
             self.facts["zero_biases"] = self._zero_biases
-        self.network = Network(self._builder.finish(value), {"conversion": self.facts})
+        self.network = Network(self._builder.finish(value), {"conversion": self.facts, **self._builder.metadata})
 
     def require(self, key: str, problem: str, holds: bool) -> None:
         """Nothing: the survey has seen to it."""

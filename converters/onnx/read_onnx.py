@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spikeunet.engine.errors import GraphError, SpikeunetError, StateDictError, first_few
-from spikeunet.engine.graph import FILE_WEIGHTS, Network, Node
+from spikeunet.engine.graph import Network, Node
 
 from ..weights.beginnings import beginning, is_onnx_content
 from ..weights.refusals import UnreadableError, refusals
@@ -119,8 +119,7 @@ def _imported(graph: Any) -> Imported:
         facts["input_size"] = [int(side) for side in sides]
     if walked.endings:
         facts["endings"] = [ending.name for ending in walked.endings]
-    added = {name: list(counts) for name, counts in walked.file_weights.items()}
-    return Imported(Network(walked.nodes, {FILE_WEIGHTS: added} if added else None), facts, walked.endings)
+    return Imported(Network(walked.nodes, walked.metadata), facts, walked.endings)
 
 
 def _shape(graph: Any, trial: int) -> tuple[int, ...]:

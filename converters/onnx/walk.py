@@ -55,11 +55,11 @@ _REMEDIES = {
 
 @dataclass(frozen=True, eq=False)
 class Walked:
-    """The network's nodes, the functions that follow them, and the weights of the file where there are more now."""
+    """The network's nodes, the functions that follow them, and what its metadata say."""
 
     nodes: list[Node]
     endings: tuple[Ending, ...]
-    file_weights: dict[str, tuple[int, int]]
+    metadata: dict[str, Any]
 
 
 def walk(graph: Graph, shape: tuple[int, ...], *, open_size: bool) -> Walked:
@@ -90,7 +90,7 @@ def walk(graph: Graph, shape: tuple[int, ...], *, open_size: bool) -> Walked:
     last = found.get(graph.output)
     if not isinstance(last, Tensor):
         raise UnreadableError(f"puts out {graph.output[:100]!r}, which does not depend on its input")
-    return Walked(builder.finish(last.value), last.endings, builder.file_weights)
+    return Walked(builder.finish(last.value), last.endings, builder.metadata)
 
 
 def _result(graph: Graph, node: GraphNode, found: dict[str, Operand], builder: Builder, *, open_size: bool) -> Operand:
