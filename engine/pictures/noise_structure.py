@@ -28,7 +28,8 @@ there; fewer bins than that tell no line."""
 class SignalDependence:
     """Variance of noise as a line: slope * sample + intercept.
 
-    `low` and `high` are the standard deviations that it gives for the darkest and the brightest twentieth.
+    `low` and `high` are the standard deviations that it gives for the darkest and the brightest twentieth, as far as
+    noise was measured there.
     """
 
     slope: float
@@ -87,7 +88,8 @@ def signal_dependence(planes: list[NDArray[Any]]) -> SignalDependence | None:
     if len(points) < _LEAST_BINS:
         return None
     slope, intercept = _line(np.asarray(points, np.float64))
-    ends = np.quantile(means, (0.05, 0.95))
+    # Not beyond the bins that count, where the line is a guess.
+    ends = np.clip(np.quantile(means, (0.05, 0.95)), points[0][0], points[-1][0])
     low, high = (float(np.sqrt(max(slope * end + intercept, 0.0))) for end in ends)
     return SignalDependence(slope, intercept, low, high)
 
