@@ -42,7 +42,7 @@ class Builder:
     Attributes
     ----------
     file_weights : dict of str to (int, int)
-        By name of a placed node with more weights than the file has for it: these, and its own.
+        By name of a placed node that was made with more weights than the file has for it: the file's, and these.
     """
 
     def __init__(self, numbers: int) -> None:
@@ -83,11 +83,16 @@ class Builder:
 
     # --- Currents ----------------------------------------------------------------------------------------------------
 
-    def current(self, node: Any, reads: Emitted, positive: bool = False) -> Current:
-        """Synapses that read something, not placed yet; GraphError where they do not fit it."""
+    def current(self, node: Any, reads: Emitted, positive: bool = False, *, file_weights: int | None = None) -> Current:
+        """Synapses that read something, not placed yet; GraphError where they do not fit it.
+
+        `file_weights` is how many weights the file has for them, where it is not as many as they have here.
+        """
         if isinstance(node, Weighted):
             self.spend(node.weight.size)
-        return Current(node.name, node.output_shape(reads.shape), positive, node, reads=reads)
+        return Current(
+            node.name, node.output_shape(reads.shape), positive, node, reads=reads, file_weights=file_weights
+        )
 
     def total(self, hint: str, parts: Iterable[Value]) -> Current:
         """The sum of currents of one shape; what has no weights is emitted first, so that it can be normalised."""
@@ -110,9 +115,8 @@ class Builder:
         reads = self.emit(value)
         weight, bias = (np.broadcast_to(np.float32(each), (reads.shape[0],)).copy() for each in (gain, shift))
         positive = reads.positive and bool((weight >= 0).all() and (bias >= 0).all())
-        current = self.current(Scale(f"{hint}.scale", reads.name, weight, bias), reads, positive)
-        current.file_weights = 0 if gain is _ONE and shift is _NONE else None
-        return current
+        own = 0 if gain is _ONE and shift is _NONE else None
+        return self.current(Scale(f"{hint}.scale", reads.name, weight, bias), reads, positive, file_weights=own)
 
     def scaled(self, hint: str, value: Value, gain: Any, shift: Any = 0.0) -> Current:
         """The same of any value; folded into its synapses where they have weights."""
@@ -164,17 +168,16 @@ class Builder:
         shift = (weight * node.along_inputs(scale.bias.astype(np.float64))).sum(1, keepdims=True)
         gained = weight * node.along_inputs(scale.weight.astype(np.float64))
         joined = self.with_ones(reads)
-        current = self.current(replace(node, source=joined.name, weight=np.concatenate((gained, shift), 1)), joined)
-        current.file_weights = node.weight.size
-        return current
+        widened = replace(node, source=joined.name, weight=np.concatenate((gained, shift), 1))
+        return self.current(widened, joined, file_weights=node.weight.size)
 
     def with_ones(self, reads: Emitted) -> Emitted:
         """What is emitted with one channel more, which is 1 everywhere."""
         if reads.name not in self._ones:
             weight: Any = np.zeros((1, reads.shape[0], 1, 1))
             bias: Any = np.ones(1)
-            current = self.current(Conv2d(f"{reads.name}.ones", reads.name, weight, bias), reads, True)
-            current.file_weights = 0
+            ones = Conv2d(f"{reads.name}.ones", reads.name, weight, bias)
+            current = self.current(ones, reads, True, file_weights=0)
             self._ones[reads.name] = self._joined(f"{reads.name}.with-ones", [reads, self.rectify("", current)])
         return self._ones[reads.name]
 

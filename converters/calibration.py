@@ -145,25 +145,26 @@ def check_sizes(
     With `fixed` it takes no other one than that, as classifiers do.
     """
     for index, picture in enumerate(padded(network, pictures)):
-        try:
-            _check_taken(network, picture, exported if fixed else None)
-        except InputError as fault:
-            if not exported:
-                raise InputError(f"calibration picture {index}: {fault}") from None
-            sizes = [
-                "x".join(map(str, shape)) for shape in (pictures[index].shape, (network.input.channels, *exported))
-            ]
-            raise InputError(
-                f"calibration picture {index} is {sizes[0]} (channels x height x width), but the network takes "
-                f"{sizes[1]}, the size that it was exported for; resize the pictures (--resize HxW, preprocessing)"
-            ) from None
+        shape, fault = pictures[index].shape, _fault(network, picture)
+        other = fixed and exported and tuple(shape[1:]) != tuple(exported)
+        if fault is None and not other:
+            continue
+        if not exported:
+            raise InputError(f"calibration picture {index}: {fault}")
+        sizes = ["x".join(map(str, each)) for each in (shape, (network.input.channels, *exported))]
+        raise InputError(
+            f"calibration picture {index} is {sizes[0]} (channels x height x width), but the network takes "
+            f"{sizes[1]}, the size that it was exported for; resize the pictures (--resize HxW, preprocessing)"
+        )
 
 
-def _check_taken(network: Network, picture: Array, size: Sequence[int] | None) -> None:
-    """InputError where a network does not take a picture; none but one of a size, where there is one."""
-    network.shapes(_shape(picture))
-    if size is not None and tuple(picture.shape[1:]) != tuple(size):
-        raise InputError("a classifier takes pictures of one size")
+def _fault(network: Network, picture: Array) -> InputError | None:
+    """Why a network does not take a picture of such a size."""
+    try:
+        network.shapes(_shape(picture))
+    except InputError as fault:
+        return fault
+    return None
 
 
 def padded(network: Network, pictures: Sequence[Array]) -> Iterator[Array]:

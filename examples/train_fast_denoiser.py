@@ -288,9 +288,13 @@ def begin(network: nn.Module, options: argparse.Namespace) -> None:
     except KeyError as error:
         raise SystemExit(f"{said}: not of this network, it has no {error.args[0]}; {_REMEDY}") from None
     except RuntimeError as error:
-        # The first line of PyTorch's says that there are errors.
-        reason = f"{str(error).strip().splitlines()[-1].strip():.200}"
-        raise SystemExit(f"{said}: not of this network ({reason}); {_REMEDY}") from None
+        raise _refused(said, error) from None
+
+
+def _refused(said: str, error: RuntimeError) -> SystemExit:
+    """Why PyTorch did not take a state: its first line says that there are errors, the last one which."""
+    reason = f"{str(error).strip().splitlines()[-1].strip():.200}"
+    return SystemExit(f"{said}: not of this network ({reason}); {_REMEDY}")
 
 
 @torch.no_grad()
@@ -300,8 +304,7 @@ def blend(network: nn.Module, options: argparse.Namespace) -> None:
     try:
         other.load_state_dict(read_state("--blend", options.blend))
     except RuntimeError as error:
-        reason = f"{str(error).strip().splitlines()[-1].strip():.200}"
-        raise SystemExit(f"--blend {options.blend}: not of this network ({reason}); {_REMEDY}") from None
+        raise _refused(f"--blend {options.blend}", error) from None
     for weight, towards in zip(network.parameters(), other.parameters(), strict=True):
         weight.lerp_(towards, options.share)
 

@@ -166,6 +166,36 @@ def test_weights_are_read_from_a_state_dict_and_from_a_model(scripts, tmp_path):
             scripts.train_fast_denoiser.read_state("--chrominance", tmp_path / name)
 
 
+def test_a_network_begins_between_two(scripts, tmp_path):
+    train, unet = scripts.train_fast_denoiser, scripts.denoising_unet
+    first, second = (unet.DenoisingUNet(1, **SMALL) for _ in range(2))
+    expected = {name: 0.75 * value + 0.25 * second.state_dict()[name] for name, value in first.state_dict().items()}
+    np.savez(tmp_path / "second.npz", **{name: value.numpy() for name, value in second.state_dict().items()})
+    train.blend(first, argparse.Namespace(blend=tmp_path / "second.npz", share=0.25))
+    torch.testing.assert_close(first.state_dict(), expected)
+    other = unet.DenoisingUNet(3, **SMALL)
+    with pytest.raises(SystemExit, match=r"--blend .*second.npz: not of this network \(size mismatch"):
+        train.blend(other, argparse.Namespace(blend=tmp_path / "second.npz", share=0.25))
+
+
+@pytest.mark.parametrize(("noise", "white"), [("camera", 1), ("all", 5)])
+def test_photographs_are_learnt_from_beside_other_noise(scripts, tmp_path, monkeypatch, noise, white):
+    train, drawn = scripts.train_fast_denoiser, {}
+    for side, value in (("noisy", 9), ("clean", 7)):
+        (tmp_path / side).mkdir()
+        Image.fromarray(np.full((32, 32, 3), value, np.uint8)).save(tmp_path / side / "photograph0000.png")
+    for name in ("white", "camera"):
+        monkeypatch.setattr(scripts.camera_noise, name, lambda x, *_, name=name: drawn.update({name: len(x)}) or x)
+    options = argparse.Namespace(noise=noise, varied=tmp_path, pairs=None, batch=10, crop=16, size="standard")
+    draw = train.drawing(options, [np.full((40, 40, 3), 50, np.uint8)], torch.device("cpu"))
+    noisy, target = draw(None)
+    assert noisy.shape == target.shape == (10, 3, 16, 16)
+    photographs = 10 - drawn["white"] - drawn["camera"]
+    assert (drawn["white"], photographs) == (white, {"camera": 5, "all": 2}[noise])
+    torch.testing.assert_close(target[:photographs], torch.full_like(target[:photographs], 2 / 255))
+    assert target[photographs:].abs().max() == 0
+
+
 def test_varied_photographs_are_read_in_pairs(scripts, tmp_path):
     with pytest.raises(SystemExit, match=r"noisy: is no folder; make it with make_noisy_pairs"):
         scripts.train_fast_denoiser.read_varied(tmp_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import warnings
 from dataclasses import replace
 
@@ -247,11 +249,20 @@ def test_the_command_says_where_another_model_would_do_better(run):
 def test_a_picture_that_cannot_be_written_is_all_that_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_picture("clean.png", CLEAN)
-    (tmp_path / "out.png").mkdir()
-    assert "try --model auto" not in refusal(capsys, "denoise", "clean.png", "-o", "out.png/x/y.png")
+
+    def full(*_arguments, **_named):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out.png")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("spikeunet.engine.pictures.picture_files.write_picture", full)
+        told = refusal(capsys, "denoise", "clean.png", "-o", "out.png", model=None)
+    assert "No space left" in told
+    assert "try --model auto" not in told
     tifffile.imwrite("cut.tif", np.stack([CLEAN] * 3), photometric="minisblack")
     (tmp_path / "cut.tif").write_bytes((tmp_path / "cut.tif").read_bytes()[:-9000])
-    assert "try --model auto" not in refusal(capsys, "denoise", "cut.tif", "-o", "out.tif")
+    told = refusal(capsys, "denoise", "cut.tif", "-o", "out.tif", model=None)
+    assert "cut.tif" in told
+    assert "try --model auto" not in told
 
 
 def test_exact_increments_have_defaults_of_their_own():

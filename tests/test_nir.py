@@ -346,8 +346,8 @@ def test_the_commands(tmp_path, capsys):
         "--size must be HxW": ("export", model, out, "--size", "8"),
         "a NIR file's name ends in .nir": ("export", model, tmp_path / "out.hdf5"),
         "--gamma has no meaning for a NIR file": ("convert", out, "-o", tmp_path / "x.npz", "--gamma", "3"),
-        "dt must be a number of seconds above 0 (got 0.0)": ("export", model, out, "--size", "8x8", "--dt", "0"),
-        "dt must be a number of seconds above 0 (got nan)": ("export", model, out, "--size", "8x8", "--dt", "nan"),
+        "dt must be a positive number of seconds (got 0.0)": ("export", model, out, "--size", "8x8", "--dt", "0"),
+        "dt must be a positive number of seconds (got nan)": ("export", model, out, "--size", "8x8", "--dt", "nan"),
         "--dt is for NIR files": ("convert", model, "-o", tmp_path / "x.npz", "--dt", "1"),
     }
     for message, arguments in refused.items():

@@ -68,9 +68,14 @@ class Discretisation:
             raise InputError(f"integration must be one of {', '.join(INTEGRATIONS)} (got {self.integration!r})")
         if self.reset not in ("subtract", "zero"):
             raise InputError(f"reset must be subtract or zero (got {self.reset!r})")
-        number = isinstance(self.dt, (int, float)) and not isinstance(self.dt, bool)
-        if self.dt is not None and (not number or not 0 < self.dt < 1e6):
-            raise InputError(f"dt must be a positive number of seconds (got {self.dt!r})")
+        check_dt(self.dt)
+
+
+def check_dt(dt: Any) -> None:
+    """InputError where dt is neither None nor a length of a step."""
+    number = isinstance(dt, (int, float)) and not isinstance(dt, bool)
+    if dt is not None and (not number or not 0 < dt < 1e6):
+        raise InputError(f"dt must be a positive number of seconds (got {dt!r})")
 
 
 def neuron_model(node: NirNode, shape: Shape, how: Discretisation) -> NeuronModel:

@@ -17,7 +17,7 @@ from spikeunet.engine.files.neuron_models import encode_neuron
 from spikeunet.engine.graph import Input, Network, Neurons, Node, Output, Projection
 from spikeunet.engine.neurons import Integrator, LeakyIntegrator, NeuronModel, level_table
 
-from .neurons import metadata_of, nir_fields
+from .neurons import check_dt, metadata_of, nir_fields
 
 Array = NDArray[Any]
 
@@ -63,8 +63,7 @@ def write_nir(
         import nir
     except ImportError:
         raise InputError("to write NIR files needs the extra: pip install spikeunet[nir]") from None
-    if dt is not None and not (math.isfinite(dt) and dt > 0):
-        raise InputError(f"dt must be a number of seconds above 0 (got {dt}); it is how long a step is (--dt, dt=)")
+    check_dt(dt)
     graph = _Writer(nir, network, _size(network, size), dt, extensions).graph()
     content = io.BytesIO()
     nir.write(content, graph)

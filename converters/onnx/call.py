@@ -121,9 +121,9 @@ class Call:
         sizes = {2: (channels,), 3: (channels, width)}.get(len(source.shape), (channels, height, width))
         return Tensor(value, (source.shape[0], *sizes))
 
-    def current(self, node: Any, reads: Emitted, positive: bool = False) -> Current:
+    def current(self, node: Any, reads: Emitted, positive: bool = False, *, file_weights: int | None = None) -> Current:
         """Synapses that read something."""
-        return self.builder.current(node, reads, positive)
+        return self.builder.current(node, reads, positive, file_weights=file_weights)
 
     # --- Geometry of windows -----------------------------------------------------------------------------------------
 

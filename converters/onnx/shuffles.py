@@ -88,7 +88,7 @@ def _channels(call: Call, value: Value, size: int, *, blocks_first: bool) -> Cur
     whole[np.arange(channels), :, np.arange(channels)] = taps
     weight: Any = whole.swapaxes(0, 1).reshape(-1, channels, size, size)
     node = Conv2d(call.node.name, reads.name, weight, stride=(size, size))
-    return _without_weights(call.current(node, reads, reads.positive))
+    return call.current(node, reads, reads.positive, file_weights=0)
 
 
 def _reordered(call: Call, value: Value, order: Array) -> Value:
@@ -100,10 +100,5 @@ def _reordered(call: Call, value: Value, order: Array) -> Value:
     reads = call.builder.emit(value)
     call.builder.spend(len(order) ** 2)
     moved: Any = np.eye(len(order))[order][:, :, None, None]
-    return _without_weights(call.current(Conv2d(f"{call.node.name}.order", reads.name, moved), reads, reads.positive))
-
-
-def _without_weights(current: Current) -> Current:
-    """Synapses that stand for moving numbers alone, for which the file has no weights."""
-    current.file_weights = 0
-    return current
+    node = Conv2d(f"{call.node.name}.order", reads.name, moved)
+    return call.current(node, reads, reads.positive, file_weights=0)

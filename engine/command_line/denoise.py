@@ -10,10 +10,10 @@ import click
 from ..errors import InputError
 from ..pictures.frame_writer import check_output_suffix
 from ..pictures.picture_files import FORMATS, format_of
-from ..tasks.denoising import DEFAULT_MODELS
+from ..tasks.denoising import DEFAULT_MODELS, default_models
 from .claims import Claims
 from .denoise_picture import denoise_file
-from .denoise_settings import check_denoise_options, defaults_for, denoise_settings
+from .denoise_settings import check_denoise_options, denoise_settings
 from .jobs import Output, plan_jobs
 from .options import FILE, FILE_NAME, exact_increments_option, no_sigma
 from .picture_command import (
@@ -128,7 +128,7 @@ def denoise(
     if exact_increments:
         check_increments_options(run["order"], run["tile"], run["kernels"], run["page"])
     claims = Claims()
-    for name in defaults_for(exact_increments).values() if model is None or model == AUTO else [model]:
+    for name in default_models(exact_increments).values() if model is None or model == AUTO else [model]:
         claims.reads_model(name)
     jobs = plan_jobs(inputs, output_of(output, format_), claims, clean, report=report)
     settings = denoise_settings(model, steps, add_noise, seed, strength, exact_increments=exact_increments, **run)

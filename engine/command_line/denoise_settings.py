@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from ..errors import InputError
-from ..tasks.denoising import DEFAULT_MODELS, INCREMENTAL_MODELS
+from ..tasks.denoising import default_models
 from .denoise_picture import DenoiseSettings
 from .one_picture import Model
 
@@ -43,7 +43,7 @@ def denoise_settings(
     from ..tasks.automatic import AUTO
 
     return DenoiseSettings(
-        model_for=_models(None if model == AUTO else model, steps, defaults_for(exact_increments)),
+        model_for=_models(None if model == AUTO else model, steps, default_models(exact_increments)),
         sigma=add_noise,
         seed=seed or 0,
         strength=strength,
@@ -53,11 +53,6 @@ def denoise_settings(
         exact_increments=exact_increments,
         **shared,
     )
-
-
-def defaults_for(exact_increments: bool) -> Mapping[int, str]:
-    """The models that are taken where none is named, by a picture's colour channels."""
-    return INCREMENTAL_MODELS if exact_increments else DEFAULT_MODELS
 
 
 def _models(name: str | None, steps: int | None, defaults: Mapping[int, str]) -> Callable[[int], Model]:

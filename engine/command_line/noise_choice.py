@@ -42,7 +42,7 @@ def chosen(job: Job, noisy: NDArray[np.float32], settings: DenoiseSettings) -> t
 
 def advise(job: Job, noisy: NDArray[np.float32], model: Model, settings: DenoiseSettings) -> None:
     """Of the first picture, where no model was named: say where `--model auto` would do better than the default one."""
-    if not settings.advises or job.index:
+    if not settings.advises or job.index or not _tells():
         return
     from ..pictures.noise_estimate import estimate_unit_noise
     from ..tasks.automatic import unsuited
@@ -52,9 +52,13 @@ def advise(job: Job, noisy: NDArray[np.float32], model: Model, settings: Denoise
         _tell(job, f"{reason}: try --model auto")
 
 
+def _tells() -> bool:
+    """Whether stderr takes a line: it is not to be quiet, and holds no JSON."""
+    return not is_quiet() and not (asks_for_json() and prints_to_stderr())
+
+
 def _tell(job: Job, text: str) -> None:
-    """A line on stderr, but where that is to be quiet, or holds JSON."""
-    if not is_quiet() and not (asks_for_json() and prints_to_stderr()):
+    if _tells():
         remark(f"spikeunet: {job.source}: {text}")
 
 

@@ -36,8 +36,14 @@ from .restorers import as_shown, check_colors, denoiser, prediction_in, restore
 DEFAULT_MODELS = {1: "denoise-gray", 3: "denoise-colour"}
 """Shipped denoisers to take where none is named, by the picture's colour channels."""
 
-INCREMENTAL_MODELS = {**DEFAULT_MODELS, 3: "denoise-colour-fast"}
+_INCREMENTAL_MODELS = {**DEFAULT_MODELS, 3: "denoise-colour-fast"}
 """The same for exact increments, which take networks without sums of branches."""
+
+
+def default_models(exact_increments: bool) -> Mapping[int, str]:
+    """The models that are taken where none is named, by a picture's colour channels."""
+    return _INCREMENTAL_MODELS if exact_increments else DEFAULT_MODELS
+
 
 _SEEN_LIMITS = (np.float32(-1), np.float32(2))
 """What a network sees of a picture whose range was found."""

@@ -16,12 +16,11 @@ from ..pictures.preprocessing import stretches
 from ..pictures.ranges import SampleRange, check_sample_range, to_unit
 from ..pictures.samples import check_shape, split_transparency
 from .denoising import (
-    DEFAULT_MODELS,
-    INCREMENTAL_MODELS,
     Chosen,
     Denoised,
     check_strength,
     chosen_for,
+    default_models,
     denoised,
     is_auto,
     ranged_picture,
@@ -140,7 +139,7 @@ class DenoiseStream(FrameStream):
         if tolerance is not None and is_auto(model):
             raise InputError("tolerance needs a model that is named: auto may show one more than one picture a frame")
         self._model = model if model is None or is_auto(model) else denoiser(model)
-        self._defaults = INCREMENTAL_MODELS if exact_increments else DEFAULT_MODELS
+        self._defaults = default_models(exact_increments)
         self._strength = strength
         self._chosen: Chosen | None = None
 
