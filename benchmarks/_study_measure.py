@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean
 
 from PIL import Image
-from rich.progress import track
 
+from spikeunet.engine.command_line.console import progress
 from spikeunet.engine.evaluation import evaluate, plan_evaluation
 from spikeunet.engine.evaluation.one_picture import ANN, SPIKING
 from spikeunet.engine.evaluation.results import write_json
@@ -117,7 +117,7 @@ def _rows(plan, name, how):
 
 
 def _observe(name, outcomes, count):
-    return track(outcomes, description=name, total=count, transient=True)
+    return progress(outcomes, description=name, total=count)
 
 
 def _entry(source, arm, summary, rows):

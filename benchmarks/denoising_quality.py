@@ -19,9 +19,9 @@ from pathlib import Path
 import _common as common
 import click
 import numpy as np
-from rich.progress import track
 
 from spikeunet.engine import load_model
+from spikeunet.engine.command_line.console import progress
 from spikeunet.engine.pictures.metrics import psnr, ssim
 
 FIELDS = ("set", "sigma", "picture", "method", "steps", "psnr", "ssim", "operations_per_pixel")
@@ -30,7 +30,7 @@ FIELDS = ("set", "sigma", "picture", "method", "steps", "psnr", "ssim", "operati
 def measure(network, folder, name, sigma, steps, limit, macs, method="spiking"):
     """Rows of one data set at one noise level; those of the noisy pictures and the ANN where `macs` are given."""
     pictures = list(common.noisy_pictures(folder / name, sigma, limit))
-    for each in track(pictures, description=f"{name}, sigma {sigma:g}", transient=True):
+    for each in progress(pictures, description=f"{name}, sigma {sigma:g}"):
         versions = {}
         if macs is not None:
             versions["noisy", 0] = (each.noisy, 0.0)

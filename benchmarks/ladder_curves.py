@@ -15,9 +15,9 @@ from pathlib import Path
 import _common as common
 import click
 import numpy as np
-from rich.progress import track
 
 from spikeunet.engine import IntegrateAndFire, MultiThreshold, load_model
+from spikeunet.engine.command_line.console import progress
 from spikeunet.engine.pictures.metrics import psnr
 
 
@@ -47,7 +47,7 @@ def curves(network, folder, sigma, steps, limit):
     pictures = list(common.noisy_pictures(folder, sigma, limit))
     ann = np.mean([psnr(each.clean, common.restored_by_ann(network, each.noisy)) for each in pictures])
     table = {}
-    for name, model in track(CANDIDATES.items(), description="ladders", total=len(CANDIDATES), transient=True):
+    for name, model in progress(CANDIDATES.items(), description="ladders", total=len(CANDIDATES)):
         candidate = network.with_neurons(model)
         scores, costs = [], []
         for each in pictures:

@@ -21,12 +21,12 @@ import _common as common
 import click
 import numpy as np
 from PIL import Image
-from rich.progress import track
 from skimage import data as pictures
 from skimage.color import rgb2gray
 from skimage.restoration import denoise_nl_means
 
 from spikeunet.engine import PictureWarning, denoise, estimate_noise, psnr, read_picture
+from spikeunet.engine.command_line.console import progress
 from spikeunet.engine.pictures.noise import add_noise
 
 LEVELS = (0, 1, 2, 3, 5, 7, 10, 15, 25, 35, 50, 60, 75, 100)
@@ -58,7 +58,7 @@ def both(noisy, sample_range=None):
 def measure_levels(folder, every):
     """Rows of one set: by level and picture, PSNR of the noisy picture, of auto and of the default model."""
     for level in LEVELS:
-        for seed, clean in track(loaded(folder, every), f"{folder.name}, sigma {level}", transient=True):
+        for seed, clean in progress(loaded(folder, every), f"{folder.name}, sigma {level}"):
             noisy = add_noise(clean, level, seed)
             chosen, default = both(noisy, (0, 1))
             yield {
@@ -153,7 +153,7 @@ def measure_photographs(folder, every, cameras, models):
     others |= {name: lambda noisy, peer=peer: peer(noisy / 255) for name, peer in peers().items()}
     for camera in cameras:
         scores, kinds = [], []
-        for path in track(sorted(folder.glob(f"{camera}*_real.JPG"))[::every], camera, transient=True):
+        for path in progress(sorted(folder.glob(f"{camera}*_real.JPG"))[::every], camera):
             noisy, clean = read_picture(path), read_picture(str(path).replace("_real", "_mean")) / 255
             chosen, default = both(noisy)
             beside = [denoiser(noisy) for denoiser in others.values()]

@@ -20,9 +20,9 @@ from pathlib import Path
 import _common as common
 import click
 import numpy as np
-from rich.progress import track
 
 from spikeunet.engine import Network, load_model, psnr, quantised_twin, simulate, twin_bits
+from spikeunet.engine.command_line.console import progress
 from spikeunet.engine.graph import Projection
 from spikeunet.engine.operations import Operations
 from spikeunet.engine.operations.energy import estimate_energy
@@ -139,7 +139,7 @@ def times(network: Network, picture: common.Noisy, steps: int, repeats: int) -> 
 def rows_of(name: str, steps: int, pictures: list[common.Noisy], repeats: int) -> list[dict]:
     """A line of the table for each kind: means over the pictures."""
     network = load_model(name)
-    found = [measure(network, each, steps) for each in track(pictures, description=f"{name}, T = {steps}")]
+    found = [measure(network, each, steps) for each in progress(pictures, description=f"{name}, T = {steps}")]
     milliseconds = times(network, pictures[0], steps, repeats) if repeats else {}
     pixels = np.mean([each.clean.size for each in pictures])
     bits = {ANN: 32, **dict.fromkeys((DENSE, SKIPPING), twin_bits(network.neurons[0].model, steps))}

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import _common as common
 import click
-from rich.progress import track
 
 from spikeunet.engine import load_model
+from spikeunet.engine.command_line.console import progress
 from spikeunet.engine.evaluation import Workplace, evaluate, plan_evaluation
 from spikeunet.engine.evaluation.one_picture import ANN
 from spikeunet.engine.evaluation.results import write_json
@@ -53,7 +53,7 @@ def summaries(model, dataset, data, steps, ann, out, work):
         kept = json.loads(path.read_text())
         if kept["signature"] == json.loads(json.dumps(plan.signature)):
             return kept["summary"]
-    observe = lambda outcomes, count: track(outcomes, description=path.stem, total=count, transient=True)  # noqa: E731
+    observe = lambda outcomes, count: progress(outcomes, description=path.stem, total=count)  # noqa: E731
     journal = path.with_suffix(".jsonl")
     evaluation = evaluate(plan, Workplace(workers=work), journal=journal, observe=observe)
     if evaluation.failures:

@@ -11,7 +11,7 @@ from skimage import data
 from threadpoolctl import threadpool_limits
 
 from spikeunet.engine import InputError, PictureError, add_noise, estimate_noise
-from spikeunet.engine.pictures.noise_level import white_noise_level
+from spikeunet.engine.pictures.noise_level import white_noise
 from spikeunet.engine.pictures.noise_structure import blockiness, signal_dependence
 from spikeunet.engine.pictures.stabilising import Stabiliser
 
@@ -37,10 +37,22 @@ def test_white_noise_is_measured(sigma):
     assert estimate_noise(add_noise(COLOUR, sigma, 1)).level == pytest.approx(sigma, rel=0.06, abs=0.8)
 
 
-@pytest.mark.parametrize("name", ["camera", "coins", "moon", "page", "brick", "astronaut", "chelsea", "coffee", "cell"])
+@pytest.mark.parametrize(
+    "name", ["camera", "coins", "moon", "page", "brick", "astronaut", "chelsea", "coffee", "cell", "grass"]
+)
 def test_clean_pictures_have_no_noise_to_speak_of(name):
     found = estimate_noise(getattr(data, name)())
     assert (found.kind, found.level < 1.5) == ("none", True)
+
+
+def test_noise_upon_fine_texture_is_seen_where_it_stands_out():
+    """Nearly all of `grass` is texture as strong as weak noise; stronger noise shows."""
+    grass = data.grass() / 255
+    assert estimate_noise(add_noise(grass, 1, 0)).kind == "none"
+    for sigma in (6, 10, 25):
+        found = estimate_noise(add_noise(grass, sigma, 0))
+        assert found.kind == "white"
+        assert found.level == pytest.approx(sigma, rel=0.15)
 
 
 def test_the_scale_is_that_of_the_range_whatever_the_type():
@@ -131,7 +143,7 @@ def test_a_picture_gives_the_same_estimate_every_time_and_with_any_threads():
 
 def test_the_level_is_in_the_samples_own_unit():
     noise = np.random.default_rng(0).normal(1000, 30, (100, 100))
-    assert white_noise_level(noise) == pytest.approx(30, rel=0.05)
+    assert white_noise(noise).level == pytest.approx(30, rel=0.05)
     assert signal_dependence([noise[:20, :20]]) is None
 
 

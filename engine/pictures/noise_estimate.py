@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import as_array
 from ..errors import InputError, PictureError
-from .noise_level import white_noise_level
+from .noise_level import WhiteNoise, white_noise
 from .noise_structure import SignalDependence, blockiness, halved, signal_dependence
 from .ranges import SampleRange, check_sample_range, found_range, to_unit, type_range
 from .samples import as_picture, check_shape, split_transparency, without_equal_channels
@@ -30,6 +30,10 @@ COMPRESSED = 1.12
 
 _TEXTURE = 0.25
 """Share of what stands out at half the size that the finest texture adds to the level; measured."""
+
+_SMOOTH, _LIKE_TEXTURE = 0.007, 5.0
+"""With a smaller share of smooth patches, noise weaker than this is texture: next to every picture with noise that was
+measured has more of them, 1 % and above with stronger noise, and what has fewer gains little by denoising."""
 
 _COMPRESSED_AWAY, _COARSE = 3.0, 0.3
 """In a compressed picture with less white noise than this, what is seen at half the size is noise, if so much is."""
@@ -133,8 +137,8 @@ def estimate_unit_noise(unit: NDArray[Any]) -> NoiseEstimate:
         )
     colors = np.atleast_3d(unit)
     planes = [_looked_at(colors[..., channel]) * np.float32(255) for channel in range(colors.shape[2])]
-    halves = [2 * _level(np.stack([halved(tile) for tile in tiles])) for tiles in planes]
-    sigma = tuple(_without_texture(_level(tiles), half) for tiles, half in zip(planes, halves, strict=True))
+    halves = [2 * _noise(np.stack([halved(tile) for tile in tiles])).level for tiles in planes]
+    sigma = tuple(_without_texture(_noise(tiles), half) for tiles, half in zip(planes, halves, strict=True))
     coarse = _together(halves)
     blocks = float(np.median([blockiness(tile) for tile in np.mean(planes, axis=0)]))
     line = signal_dependence([tile for tiles in planes for tile in tiles])
@@ -179,20 +183,21 @@ def _tiles(samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
             yield samples[row : row + _TILE, column : column + _TILE]
 
 
-def _level(tiles: NDArray[np.float32]) -> float:
+def _noise(tiles: NDArray[np.float32]) -> WhiteNoise:
     """White noise of the tiles taken together, one below the other."""
-    return white_noise_level(tiles.reshape(tiles.shape[0] * tiles.shape[1], tiles.shape[2]))
+    return white_noise(tiles.reshape(tiles.shape[0] * tiles.shape[1], tiles.shape[2]))
 
 
-def _without_texture(level: float, coarse: float) -> float:
+def _without_texture(noise: WhiteNoise, coarse: float) -> float:
     """The level without what texture adds, of which more is seen at half the size, where white noise is as strong.
 
     Rounded, so that what processors round differently does not decide what is done.
     """
-    if math.isnan(level + coarse):
+    if math.isnan(noise.level + coarse):
         return math.nan
-    texture = _TEXTURE**2 * max(coarse**2 - level**2, 0.0)
-    return round(math.sqrt(max(level**2 - texture, 0.0)), 3)
+    texture = _TEXTURE**2 * max(coarse**2 - noise.level**2, 0.0)
+    level = round(math.sqrt(max(noise.level**2 - texture, 0.0)), 3)
+    return 0.0 if noise.smooth < _SMOOTH and level < _LIKE_TEXTURE else level
 
 
 def _together(levels: Sequence[float]) -> float:

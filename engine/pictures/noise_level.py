@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -35,10 +35,21 @@ _SHRINKAGE = 0.5
 1 for patches of pure noise that share no pixel (Marchenko and Pastur), measured for these."""
 
 
-def white_noise_level(plane: NDArray[Any]) -> float:
-    """Standard deviation of the white noise in a picture (H, W), in its own unit; NaN where it is too small to tell."""
+class WhiteNoise(NamedTuple):
+    """White noise in a picture.
+
+    `level` is its standard deviation in the picture's unit, `smooth` the share of patches whose gradients are no
+    stronger than those of such noise: where next to none are, the level says what texture is there at least.
+    """
+
+    level: float
+    smooth: float
+
+
+def white_noise(plane: NDArray[Any]) -> WhiteNoise:
+    """The white noise in a picture (H, W); NaN where that is too small to tell."""
     if min(plane.shape) < LEAST_SIDE:
-        return math.nan
+        return WhiteNoise(math.nan, math.nan)
     patches = _spread_patches(np.asarray(plane, np.float32))
     energy = _gradient_energy(patches)
     flat = patches.reshape(len(patches), -1)
@@ -50,7 +61,7 @@ def white_noise_level(plane: NDArray[Any]) -> float:
         if (weak == selected).all():
             break
         selected, variance = weak, _least_variance(flat[weak])
-    return math.sqrt(variance)
+    return WhiteNoise(math.sqrt(variance), float(np.mean(energy <= variance * _energy_limit())))
 
 
 def _spread_patches(plane: NDArray[np.float32]) -> NDArray[np.float32]:
