@@ -158,6 +158,12 @@ def test_descriptions_for_programs_go_where_they_are_no_longer_true(denoised):
     denoised("in.tif", "out.png")
     with Image.open("out.png") as result:
         assert not dict(result.getexif())
+    # Channels that are stored one after the other are written beside each other.
+    tifffile.imwrite("in.tif", np.stack([GRAY] * 3), photometric="rgb", planarconfig="separate")
+    denoised("in.tif", "out.tif")
+    with tifffile.TiffFile("out.tif") as tiff:
+        assert tiff.pages[0].shape == (16, 24, 3)
+        assert tiff.pages[0].description == ""
 
 
 def test_an_overlay_has_the_resolution_and_no_profile_of_grays(denoised, capsys):

@@ -15,6 +15,8 @@ from .picture_metadata import Metadata, Resolution, texts_of
 from .ranges import SampleRange, type_range
 
 _MOST_PAGES = 100
+_SEPARATE = 2
+"""TIFF's planar configuration of channels one after the other."""
 _UNITS = {1: "", 2: "inch", 3: "centimetre"}
 _RANGE_TAGS = (("MinSampleValue", "MaxSampleValue"), ("SMinSampleValue", "SMaxSampleValue"))
 
@@ -93,13 +95,14 @@ def read_metadata(page: Any, samples: NDArray[Any]) -> Metadata:
     """Profile, resolution and texts."""
     profile = page.tags.get("InterColorProfile")
     texts = texts_of((tag.code, tag.value) for tag in page.tags)
-    packed = page.bitspersample in (1, 2, 4)
+    # Such samples are not written as they were: packed ones as bytes, channels apart beside each other.
+    other = page.bitspersample in (1, 2, 4) or (page.planarconfig == _SEPARATE and samples.shape[2] > 1)
     shape = samples.shape[: 2 if samples.shape[2] == 1 else 3]
     return Metadata(
         icc_profile=profile.value if profile else None,
         resolution=_resolution(page),
         texts=texts,
-        stored=None if packed else (shape, samples.dtype.name),
+        stored=None if other else (shape, samples.dtype.name),
     )
 
 
