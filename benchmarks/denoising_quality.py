@@ -5,7 +5,8 @@
         --tuned denoise-colour
 
 FOLDER holds `set12`, `bsd68` and `cbsd68`. --model is a converted network; one that was fine-tuned or rounded from it
-is measured at the number of steps that it was made for, or at --tuned-steps. Prints a Markdown table and writes
+is measured at the number of steps that it was made for, or at --tuned-steps; with --self-ensemble also on so many
+views of each picture, each shown for the first of these numbers of steps. Prints a Markdown table and writes
 `denoising_quality.csv` (a line for each picture), `denoising_quality.md` and `denoising_quality.png`.
 """
 
@@ -20,7 +21,7 @@ import _common as common
 import click
 import numpy as np
 
-from spikeunet.engine import load_model
+from spikeunet.engine import denoise, load_model
 from spikeunet.engine.command_line.console import progress
 from spikeunet.engine.pictures.metrics import psnr, ssim
 
@@ -40,6 +41,15 @@ def measure(network, folder, name, sigma, steps, limit, macs, method="spiking"):
         for (kind, number), (restored, operations) in versions.items():
             scores = psnr(each.clean, restored), ssim(each.clean, restored)
             yield dict(zip(FIELDS, (name, sigma, each.name, kind, number, *scores, operations), strict=True))
+
+
+def measure_views(network, folder, name, sigma, number, limit, views, method):
+    """Rows of one data set at one noise level, the mean over so many views of each picture."""
+    for each in progress(common.noisy_pictures(folder / name, sigma, limit), f"{name}, sigma {sigma:g}, {views} views"):
+        found = denoise(each.noisy, network, number, sample_range=(0, 1), self_ensemble=views)
+        scores = psnr(each.clean, found.restored), ssim(each.clean, found.restored)
+        values = (name, sigma, each.name, method, number, *scores, found.accumulates_per_pixel)
+        yield dict(zip(FIELDS, values, strict=True))
 
 
 def summarise(rows):
@@ -100,12 +110,13 @@ def _whole_numbers_if_any(context, parameter, value):
 @click.option(
     "--tuned-steps", callback=_whole_numbers_if_any, help="Numbers of steps of --tuned.  [default: their own]"
 )
+@click.option("--self-ensemble", callback=_whole_numbers_if_any, help="Numbers of views to measure --tuned with, too.")
 @click.option("--sets", default="set12,bsd68", show_default=True)
 @click.option("--sigmas", default="15,25,35,50", show_default=True)
 @click.option("--steps", default="1,2,4,8", callback=common.whole_numbers, show_default=True)
 @click.option("--limit", type=int, help="Only the first pictures of each set.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
-def main(data, model, tuned, tuned_steps, sets, sigmas, steps, limit, out):
+def main(data, model, tuned, tuned_steps, self_ensemble, sets, sigmas, steps, limit, out):
     """Measure a denoiser on pictures with noise of several levels."""
     sets = sets.split(",")
     sigmas = [float(sigma) for sigma in sigmas.split(",")]
@@ -120,6 +131,12 @@ def main(data, model, tuned, tuned_steps, sets, sigmas, steps, limit, out):
         for name in sets:
             for sigma in sigmas:
                 rows += measure(candidate, data, name, sigma, numbers, limit, None, title)
+        for views in self_ensemble or ():
+            method = f"{title}, {views} views"
+            columns.append((method, numbers[0]))
+            for name in sets:
+                for sigma in sigmas:
+                    rows += measure_views(candidate, data, name, sigma, numbers[0], limit, views, method)
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "denoising_quality.csv", "w", newline="") as stream:
         writer = csv.DictWriter(stream, FIELDS)

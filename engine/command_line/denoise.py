@@ -56,6 +56,13 @@ format_option = click.option(
     help="From 0, the picture as it is, to 1, the model's result.  [default: 1; of auto what the noise accounts for]",
 )
 @click.option(
+    "--self-ensemble",
+    type=int,
+    default=1,
+    metavar="N",
+    help="Show each picture 2, 4 or 8 times, turned and mirrored: better, in so many times the time.  [default: 1]",
+)
+@click.option(
     "--add-noise", type=float, metavar="S", help="Make clean pictures noisy first: Gaussian noise of S, 0-255 scale."
 )
 @no_sigma
@@ -71,6 +78,7 @@ def denoise(
     model: str | None,
     steps: int | None,
     strength: float | None,
+    self_ensemble: int,
     add_noise: float | None,
     seed: int | None,
     format_: str | None,
@@ -96,6 +104,10 @@ def denoise(
     much of what it takes off is believed. Pictures without noise are left as they are. Without --model a line says
     where the first picture's noise is clearly not what the default model knows.
 
+    --self-ensemble shows the network each picture more than once: 2 also turned by 180 degrees, 4 by each 90, 8 also
+    mirrored. The mean of what it puts out is better by about 0.1 dB at 2 and 0.2 at 8, where more steps gain 0.03; time
+    and operations are those of so many runs.
+
     A TIFF of several pages, an animated GIF, PNG or WebP, or a video (.mp4, .avi and others; extra video) goes page by
     page into a .tif, .mp4 or .avi, all pages on one range from black to white and by one model; --page takes one page.
     With --exact-increments only what is not as on the page before is computed, which pays where most of each page stays
@@ -112,7 +124,7 @@ def denoise(
     Examples:
       spikeunet denoise noisy.png -o clean.png
       spikeunet denoise photograph.jpg -o noise-free.png --model denoise-gray
-      spikeunet denoise photograph.jpg -o noise-free.png --model auto
+      spikeunet denoise photograph.jpg -o noise-free.png --model auto --self-ensemble 4
       spikeunet denoise set12/ -o denoised/ --add-noise 25 --report report.json
       spikeunet denoise noisy/ -o denoised/ --clean clean/ --model model.npz
       spikeunet denoise scans/ -o denoised/ --format png
@@ -123,7 +135,7 @@ def denoise(
     """
     from ..tasks.automatic import AUTO
 
-    check_denoise_options(add_noise, seed, strength)
+    check_denoise_options(add_noise, seed, strength, self_ensemble, exact_increments)
     check_run_options(steps, run["order"], run["tile"], run["kernels"])
     if exact_increments:
         check_increments_options(run["order"], run["tile"], run["kernels"], run["page"])
@@ -131,7 +143,16 @@ def denoise(
     for name in default_models(exact_increments).values() if model is None or model == AUTO else [model]:
         claims.reads_model(name)
     jobs = plan_jobs(inputs, output_of(output, format_), claims, clean, report=report)
-    settings = denoise_settings(model, steps, add_noise, seed, strength, exact_increments=exact_increments, **run)
+    settings = denoise_settings(
+        model,
+        steps,
+        add_noise,
+        seed,
+        strength,
+        exact_increments=exact_increments,
+        self_ensemble=self_ensemble,
+        **run,
+    )
     process_pictures(jobs, denoise_file, settings, "Denoising", report, as_json)
 
 

@@ -33,8 +33,8 @@ class DenoiseSettings(Settings):
     """Settings with the noise to add, None for none, and how much of the noise that is found is taken off.
 
     `automatic` gives the model of a name where it is chosen by the picture's noise, else it is None; `advises` is
-    whether to say that this would be better. With `derains` it is rain that is taken off, and `rain` the intensity of
-    what is added first, None for none.
+    whether to say that this would be better. `self_ensemble` is how many times the network sees each picture. With
+    `derains` it is rain that is taken off, and `rain` the intensity of what is added first, None for none.
     """
 
     sigma: float | None = None
@@ -42,6 +42,7 @@ class DenoiseSettings(Settings):
     strength: float | None = None
     automatic: Callable[[str], Model] | None = None
     advises: bool = False
+    self_ensemble: int = 1
     derains: bool = False
     rain: str | None = None
 
@@ -72,6 +73,7 @@ class DenoisedRecord(Record):
     before: Quality | None
     after: Quality | None
     plan: Plan
+    self_ensemble: int = 1
     rain: str | None = None
 
     @property
@@ -82,6 +84,8 @@ class DenoisedRecord(Record):
     def fields(self) -> list[tuple[str, str]]:
         """What was found of the noise and done about it, where it was looked for; PSNR and SSIM before and after."""
         found = [] if self.plan.estimate is None else [("noise", self.plan.text)]
+        if self.self_ensemble > 1:
+            found.append(("self-ensemble", f"mean of {self.self_ensemble} views; so are the ANN's figures"))
         if not (self.before and self.after):
             return found
         return [
@@ -110,6 +114,7 @@ class DenoisedRecord(Record):
             "written_dtype": self.written_dtype,
             "noise_sigma": self.sigma,
             "noise_seed": self.noise_seed,
+            **({} if self.self_ensemble == 1 else {"self_ensemble": self.self_ensemble}),
             **({} if self.rain is None else {"rain": self.rain}),
             **noise_entry(self.plan),
             "psnr_before": _finite(self.before.psnr if self.before else None),
@@ -160,6 +165,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         before=before,
         after=after,
         plan=plan,
+        self_ensemble=settings.self_ensemble if plan.weight else 1,
         rain=settings.rain,
         psnr_by_step=_psnr_by_step(clean, run.watched),
     )
@@ -204,6 +210,7 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         before=None,
         after=None,
         plan=plan,
+        self_ensemble=settings.self_ensemble if plan.weight else 1,
     )
 
 
@@ -282,6 +289,7 @@ def _denoised(
         tile=settings.tile,
         kernels=settings.kernels,
         watch=watch,
+        self_ensemble=settings.self_ensemble,
         frames=runs,
     )
 

@@ -12,16 +12,28 @@ from .denoise_picture import DenoiseSettings
 from .one_picture import Model
 
 
-def check_denoise_options(add_noise: float | None, seed: int | None, strength: float | None) -> None:
+def check_denoise_options(
+    add_noise: float | None,
+    seed: int | None,
+    strength: float | None,
+    self_ensemble: int = 1,
+    exact_increments: bool = False,
+) -> None:
     """InputError where an option is out of range or has no meaning, before anything is read."""
     from ..pictures.noise import check_sigma
     from ..tasks.denoising import check_strength
+    from ..tasks.views import check_self_ensemble
 
     if seed is not None and add_noise is None:
         raise InputError(f"--seed {seed} has no meaning without --add-noise; name the noise to add")
     if add_noise is not None:
         check_sigma(add_noise)
     check_strength(strength)
+    if check_self_ensemble(self_ensemble) > 1 and exact_increments:
+        raise InputError(
+            f"--exact-increments keeps what the network saw of the page before, of one view; leave --self-ensemble "
+            f"{self_ensemble} out"
+        )
 
 
 def denoise_settings(
@@ -31,6 +43,7 @@ def denoise_settings(
     seed: int | None = None,
     strength: float | None = None,
     exact_increments: bool = False,
+    self_ensemble: int = 1,
     **shared: Any,
 ) -> DenoiseSettings:
     """Settings of checked options; `shared` are those that all commands on pictures have.
@@ -51,6 +64,7 @@ def denoise_settings(
         # Advice is for who leaves all to the program, and to take what another choice takes.
         advises=model is None and add_noise is None and strength is None and not exact_increments,
         exact_increments=exact_increments,
+        self_ensemble=self_ensemble,
         **shared,
     )
 

@@ -31,7 +31,8 @@ from .inference import (
     recommended_steps,
     run_padded,
 )
-from .restorers import as_shown, check_colors, denoiser, prediction_in, restore
+from .restorers import check_colors, denoiser, prediction_in, restore
+from .views import Seeing, batch_of, check_self_ensemble, noise_in, noise_in_every_other
 
 DEFAULT_MODELS = {1: "denoise-gray", 3: "denoise-colour"}
 """Shipped denoisers to take where none is named, by the picture's colour channels."""
@@ -64,8 +65,8 @@ class Denoised(Processed):
         Of the picture, without padding.
     result : Result
         Events and operations of the run on the padded picture. A gray model sees each colour channel as a picture of
-        its own, equal ones as a single picture, and the counts are their sums; all 0 where the picture was left as it
-        is, without `outputs` where the model saw it more than once.
+        its own, equal ones as a single picture, and the counts are their sums, over views, too; all 0 where the picture
+        was left as it is, without `outputs` where the model saw it more than once.
     plan : Plan
         What was found of the noise and what was done about it.
     """
@@ -87,6 +88,7 @@ def denoise(
     sample_range: SampleRange | None = None,
     strength: float | None = None,
     watch: bool = False,
+    self_ensemble: int = 1,
 ) -> Denoised:
     """Denoise a picture.
 
@@ -123,7 +125,11 @@ def denoise(
         the noise, it stands in place of the share that was found to be right.
     watch : bool
         Whether to keep what a report shows, in `watched`: the network's input, and the result after each step where
-        the network saw the picture as it is.
+        the network saw the picture once, as it is.
+    self_ensemble : 1, 2, 4 or 8
+        How many times the network sees the picture, turned (2: by 180 degrees, 4: by 90) and mirrored (8); the mean of
+        what it puts out counts (geometric self-ensemble: R. Timofte, R. Rothe and L. Van Gool, CVPR 2016). Operations
+        and time are those of so many runs.
 
     Returns
     -------
@@ -146,6 +152,7 @@ def denoise(
         chosen, if the noise is not what it was trained for.
     """
     check_strength(strength)
+    check_self_ensemble(self_ensemble)
     samples, limits, anywhere = ranged_picture(picture, sample_range)
     noisy = to_unit(split_transparency(samples)[0], limits, anywhere=anywhere)
     chosen = chosen_for(noisy, limits, anywhere, model, strength)
@@ -153,7 +160,7 @@ def denoise(
         warnings.warn(f"the picture: {warning}", PictureWarning, stacklevel=2)
     steps = recommended_steps(chosen.network) if steps is None else check_steps(steps)
     options = {"steps": steps, "threads": threads, "order": order, "tile": tile, "kernels": kernels}
-    return denoised(samples, noisy, chosen, strength, watch=watch, **options)
+    return denoised(samples, noisy, chosen, strength, watch=watch, self_ensemble=self_ensemble, **options)
 
 
 class Chosen(NamedTuple):
@@ -259,6 +266,7 @@ def denoise_unit(
     *,
     clipped: bool = True,
     watch: bool = False,
+    self_ensemble: int = 1,
     **options: Any,
 ) -> UnitRun:
     """A picture from black 0 to white 1 denoised by a plan, with the shape that it came in, and the run.
@@ -272,7 +280,7 @@ def denoise_unit(
     strength : float, optional
     clipped : bool
         Whether the result is clipped to [0, 1].
-    watch : bool
+    watch, self_ensemble
         See `denoise`.
     **options
         `steps` and others of `run_padded`.
@@ -285,14 +293,14 @@ def denoise_unit(
     gray = without_equal_channels(noisy)
     seen = gray if network.input.channels == 1 else noisy
     check_colors(network, _channels(seen))
-    watched = Watched(noisy, _batch(seen, network), None) if watch else None
+    watched = Watched(noisy, batch_of(seen, network), None) if watch else None
     if not plan.weight or strength == 0:
         return UnitRun(noisy, idle_result(options["steps"]), watched)
-    if plan.plain and clipped:
+    if plan.plain and clipped and self_ensemble == 1:
         restored, by_step, result = _restored_plainly(seen, network, watch, options)
         watched = replace(watched, by_step=_blended(seen, by_step, strength)) if watched else None
     else:
-        restored, result = _restored(seen, network, plan, clipped, options)
+        restored, result = _restored(seen, Seeing(network, options, self_ensemble), plan, clipped)
     restored = _blended(seen, restored, strength)
     if seen.ndim < noisy.ndim:
         restored = np.repeat(restored[..., None], noisy.shape[2], axis=2)
@@ -313,7 +321,7 @@ def _restored_plainly(
     seen: NDArray[np.float32], network: Network, watch: bool, options: Mapping[str, Any]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, Result]:
     """What a network makes of a picture as it is, after each step where that is watched, and the run."""
-    batch, predicts = _batch(seen, network), prediction_in(network.metadata)
+    batch, predicts = batch_of(seen, network), prediction_in(network.metadata)
     kept = kept_readout(network, batch, options["steps"], watch)
     run = run_padded(network, batch, record=kept, **options)
     restored = restore(seen, run.cropped(run.result.output), predicts)
@@ -322,63 +330,21 @@ def _restored_plainly(
 
 
 def _restored(
-    seen: NDArray[np.float32], network: Network, plan: Plan, clipped: bool, options: Mapping[str, Any]
+    seen: NDArray[np.float32], seeing: Seeing, plan: Plan, clipped: bool
 ) -> tuple[NDArray[np.float32], Result]:
     """What a plan makes of a picture, and the run."""
     small = shrunk(seen, plan.halvings)
     shown = plan.shown(small)
     # Where the range was found, a hot pixel may lie anywhere; the network sees it as far as noise would take it.
     shown = shown if clipped else np.clip(shown, *_SEEN_LIMITS)
-    noise, result = _noise(shown, network, options)
+    noise, result = noise_in(shown, seeing)
     if plan.split:
-        apart, second = _noise_of_every_other(shown, network, options)
+        apart, second = noise_in_every_other(shown, seeing)
         noise, result = (noise + apart) / np.float32(2), joined(result, second)
     restored = plan.without(small, noise)
     if plan.halvings:
         restored = enlarged(restored, seen.shape, plan.halvings)
     return (np.clip(restored, np.float32(0), np.float32(1)) if clipped else restored), result
-
-
-def _noise(
-    shown: NDArray[np.float32], network: Network, options: Mapping[str, Any]
-) -> tuple[NDArray[np.float32], Result]:
-    """The noise that a network sees, in the shape of the picture."""
-    output, result = _output(shown, network, options)
-    found = as_shown(output, shown.shape)
-    return (found if prediction_in(network.metadata) == "noise" else shown - found), result
-
-
-def _noise_of_every_other(
-    shown: NDArray[np.float32], network: Network, options: Mapping[str, Any]
-) -> tuple[NDArray[np.float32], Result]:
-    """The noise that a network sees in the four pictures that every other pixel makes, put together again.
-
-    There noise that neighbours share is less alike: Y. Zhou et al., "When AWGN-based denoiser meets real noises", AAAI
-    2020.
-    """
-    height, width = shown.shape[:2]
-    even = np.pad(shown, [(0, height % 2), (0, width % 2), *[(0, 0)] * (shown.ndim - 2)], mode="edge")
-    noise = np.empty_like(even)
-    total: Result | None = None
-    for place in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        part = (slice(place[0], None, 2), slice(place[1], None, 2))
-        noise[part], result = _noise(even[part], network, options)
-        total = result if total is None else joined(total, result)
-    assert total is not None
-    return noise[:height, :width], total
-
-
-def _output(
-    seen: NDArray[np.float32], network: Network, options: Mapping[str, Any]
-) -> tuple[NDArray[np.float32], Result]:
-    """What a network puts out for a picture, (N, O, H, W), and the run."""
-    run = run_padded(network, _batch(seen, network), **options)
-    return run.cropped(run.result.output), run.result
-
-
-def _batch(seen: NDArray[np.float32], network: Network) -> NDArray[np.float32]:
-    """What a network takes for a picture, (N, C, H, W)."""
-    return seen.reshape(*seen.shape[:2], -1, network.input.channels).transpose(2, 3, 0, 1)
 
 
 def _channels(colors: NDArray[np.float32]) -> int:
