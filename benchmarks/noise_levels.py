@@ -2,9 +2,10 @@
 
     python benchmarks/noise_levels.py --data DATA
 
-Four tables (docs/noise.md): estimated levels beside the true ones (`estimates`), PSNR over noise levels from 0 to 100
-(`levels`, with docs/noise_levels.png), photographs with real noise (`photographs`, DATA/polyu) and micrographs in part
-of 16 bits, simulated from scikit-image's pictures (`micrographs`). DATA holds `denoise/bsd68`, `denoise/cbsd68`,
+Five tables (docs/noise.md): estimated levels beside the true ones (`estimates`), PSNR over noise levels from 0 to 100
+(`levels`, with docs/noise_levels.png), noise of colour pictures that neighbouring pixels share (`shared`), photographs
+with real noise (`photographs`, DATA/polyu) and micrographs in part of 16 bits, simulated from scikit-image's pictures
+(`micrographs`). DATA holds `denoise/bsd68`, `denoise/cbsd68`,
 `denoise/set12` and `polyu`.
 """
 
@@ -120,6 +121,57 @@ def shared_noise(clean, level, seed):
 
     noise = gaussian_filter(np.random.default_rng(seed).standard_normal(clean.shape), 0.7, mode="wrap", axes=(0, 1))
     return clean + noise / noise.std() * level / 255
+
+
+def demosaiced(clean, level, seed):
+    """A picture and its noisy version (H, W, 3) as interpolated linearly from one colour at each pixel."""
+    from scipy.ndimage import convolve
+
+    seen = np.zeros(clean.shape)
+    seen[::2, ::2, 0] = seen[::2, 1::2, 1] = seen[1::2, ::2, 1] = seen[1::2, 1::2, 2] = 1
+    kernel = np.outer((1, 2, 1), (1, 2, 1))[..., None]
+    weights = convolve(seen, kernel, mode="mirror")
+    return tuple(
+        convolve(picture * seen, kernel, mode="mirror") / weights for picture in (clean, add_noise(clean, level, seed))
+    )
+
+
+def enlarged_twice(clean, level, seed):
+    """The means of 2x2 pixels of a picture and their noisy version (H, W, 3), enlarged linearly."""
+    from scipy.ndimage import zoom
+
+    rows, columns = (side // 2 for side in clean.shape[:2])
+    small = clean[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, 3).mean((1, 3))
+    return tuple(zoom(picture, (2, 2, 1), order=1) for picture in (small, add_noise(small, level, seed)))
+
+
+SHARED = {
+    "averaged": (lambda clean, level, seed: (clean, shared_noise(clean, level, seed)), (0, 2, 5, 10, 20)),
+    "demosaiced": (demosaiced, (0, 5, 10, 20)),
+    "enlarged twice": (enlarged_twice, (0, 5, 10, 20)),
+}
+"""Kinds of noise that neighbours share, and its levels before they do."""
+
+
+def measure_shared(folder, every):
+    """Rows by kind of noise and level: PSNR of colour pictures in 8 bits, and what the noise was taken for."""
+    for kind, (make, levels) in SHARED.items():
+        for level in levels:
+            scores, kinds = [], []
+            for seed, picture in progress(loaded(folder, every), f"{kind}, sigma {level}"):
+                clean, noisy = make(picture, level, seed)
+                noisy = np.rint(noisy.clip(0, 1) * 255).astype(np.uint8)
+                chosen, default = both(noisy)
+                scores.append([score(clean, each) for each in (noisy / 255, default.restored, chosen.restored)])
+                kinds.append(chosen.plan.estimate.kind)
+            names = ("noisy", "default", "auto")
+            yield {
+                "noise": kind,
+                "sigma": level,
+                **dict(zip(names, map(float, np.mean(scores, axis=0)), strict=True)),
+                "worst gain of auto": min(after - before for before, _, after in scores),
+                "left as they are": f"{kinds.count('none')} of {len(kinds)}",
+            }
 
 
 def photon_noise(clean, level, seed):
@@ -241,7 +293,7 @@ def plot(rows, path):
 
 @click.command()
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--only", default="estimates,levels,photographs,micrographs", show_default=True)
+@click.option("--only", default="estimates,levels,shared,photographs,micrographs", show_default=True)
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Every so manyth picture of a set.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("benchmarks/results"))
 @click.option("--beside", multiple=True, metavar="MODEL", help="A model to set beside them, for photographs.")
@@ -255,6 +307,7 @@ def main(data, only, every, out, beside, camera):
         "levels": lambda: (
             row for name in ("bsd68", "cbsd68") for row in measure_levels(data / "denoise" / name, every)
         ),
+        "shared": lambda: measure_shared(data / "denoise" / "cbsd68", every),
         "photographs": lambda: measure_photographs(data / "polyu", every, camera, beside),
         "micrographs": measure_micrographs,
     }

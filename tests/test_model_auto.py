@@ -71,6 +71,13 @@ def test_white_noise_of_any_level(level, weight, gain):
     assert f"white noise, sigma {level:.1f} of 255: denoise-gray" in plan.text
 
 
+@pytest.mark.parametrize(("quarter", "split"), [(6.0, False), (20.0, True)])
+def test_every_other_pixel_is_seen_where_noise_is_coarse(quarter, split):
+    plan = plan_for(estimate("correlated", coarse=2.0, in_colours=(5.0, quarter)), 3)
+    assert (plan.model, plan.split) == ("denoise-photo", split)
+    assert "sigma 5.0 at half the size" in plan.text
+
+
 def test_a_model_that_knows_the_noise_is_preferred(monkeypatch):
     from spikeunet.engine.models import cards
 
@@ -143,7 +150,7 @@ def test_no_more_is_taken_off_than_the_noise_accounts_for():
     seen = np.full((4, 4), 0.1, np.float32)
     picture = np.full((4, 4), 0.5, np.float32)
     assert Plan(weight=0.9, sigma=0.5).without(picture, seen)[0, 0] == pytest.approx(0.5 - 0.09)
-    assert Plan(weight=0.9, sigma=0.05).without(picture, seen)[0, 0] == pytest.approx(0.5 - 0.025)
+    assert Plan(weight=0.9, sigma=0.05).without(picture, seen)[0, 0] == pytest.approx(0.5 - 1.2 * 0.025)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])

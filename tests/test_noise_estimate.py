@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from skimage import data
 from threadpoolctl import threadpool_limits
 
@@ -103,6 +103,61 @@ def test_strong_noise_that_neighbours_share_is_correlated():
     shared = (noise[:-2] + 2 * noise[1:-1] + noise[2:]) / 4
     shared = (shared[:, :-2] + 2 * shared[:, 1:-1] + shared[:, 2:]) / 4
     assert estimate_noise(CAMERA + shared / shared.std() * 30 / 255).kind == "correlated"
+
+
+def blurred(noise):
+    """Noise (H, W, 3) that neighbours share, by a binomial of three by three, with the level it had."""
+    down = (np.roll(noise, 1, 0) + 2 * noise + np.roll(noise, -1, 0)) / np.sqrt(6)
+    return (np.roll(down, 1, 1) + 2 * down + np.roll(down, -1, 1)) / np.sqrt(6)
+
+
+@pytest.mark.parametrize(("sigma", "coarse"), [(5, False), (15, True)])
+def test_noise_that_neighbours_share_is_seen_in_the_colours(sigma, coarse):
+    """Texture is in all channels alike, noise is not."""
+    for clean in (COLOUR, data.chelsea()[:256, :256] / 255):
+        assert estimate_noise(clean).in_colours < (2.0, 5.0)
+        noise = blurred(np.random.default_rng(0).standard_normal(clean.shape)) * sigma / 255
+        found = estimate_noise(np.clip(clean + noise, 0, 1))
+        assert (found.kind, found.in_colours_alone) == ("correlated", True)
+        assert found.text.startswith(f"noise that neighbouring pixels share, sigma {found.in_colours[0]:.1f} at half")
+        assert (found.in_colours[1] >= 14) == coarse
+        # The same in all channels is a black-and-white picture's, of which colours tell nothing.
+        gray = np.repeat(np.clip(clean.mean(2) + noise[..., 0], 0, 1)[..., None], 3, axis=2)
+        assert estimate_noise(gray).in_colours == (0, 0)
+        white = estimate_noise(np.clip(add_noise(clean, 2 * sigma, 0), 0, 1))
+        assert (white.kind, white.in_colours_alone) == ("white", False)
+
+
+def test_what_has_a_single_shade_does_not_count():
+    """A round field of view, and bars above and below."""
+    noisy = np.rint(np.clip(add_noise(data.camera()[128:384, 128:384] / 255, 10, 0), 0, 1) * 255).astype(np.uint8)
+    across, down = np.meshgrid(np.arange(256) - 128, np.arange(256) - 128)
+    expected = estimate_noise(noisy)
+    assert expected.level == pytest.approx(10, rel=0.1)
+    for hidden in (np.hypot(across, down) > 120, np.abs(down) > 80, np.abs(down) > 110):
+        found = estimate_noise(np.where(hidden, 0, noisy).astype(np.uint8))
+        assert found.kind == "white"
+        assert found.level == pytest.approx(expected.level, rel=0.1)
+
+
+@pytest.mark.parametrize("size", [(256, 256), (190, 190), (512, 512)], ids=str)
+def test_what_is_drawn_has_no_noise(size):
+    """Between letters most is of a single shade, and their edges are no noise."""
+    page = Image.new("RGB", (256, 256), "white")
+    draw = ImageDraw.Draw(page)
+    for line in range(16):
+        draw.text((5, 5 + 15 * line), f"The quick brown fox jumps over {line}", fill="black")
+    draw.ellipse((100, 100, 200, 200), fill=(200, 30, 60))
+    drawn = np.asarray(page.resize(size, Image.LANCZOS))
+    assert estimate_noise(drawn).kind == "none"
+    assert estimate_noise(drawn[..., 1]).kind == "none"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_two_shades_have_no_noise(dtype):
+    dots = np.random.default_rng(0).random((64, 64)) < data.camera()[128:192, 128:192] / 255
+    found = estimate_noise((dots * (255 if dtype is np.uint8 else 1)).astype(dtype))
+    assert (found.kind, found.level, found.coarse) == ("none", 0, 0)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 80), (23, 23), (7, 7, 3), (30, 30, 1)])

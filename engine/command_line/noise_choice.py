@@ -104,6 +104,7 @@ def noise_entry(plan: Plan) -> dict[str, Any]:
             "slope": found.slope,
             "intercept": found.intercept,
             "blockiness": found.blockiness,
+            "in_colours": list(found.in_colours),
             "weight": plan.weight,
             "gain": plan.gain,
             "stabilised": plan.stabiliser is not None,

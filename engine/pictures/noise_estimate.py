@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import as_array
 from ..errors import InputError, PictureError
-from .noise_level import WhiteNoise, white_noise
+from .noise_level import LEAST_SIDE, WhiteNoise, white_noise
 from .noise_structure import SignalDependence, blockiness, halved, signal_dependence
 from .ranges import SampleRange, check_sample_range, found_range, to_unit, type_range
 from .samples import as_picture, check_shape, split_transparency, without_equal_channels
@@ -41,6 +41,15 @@ _COMPRESSED_AWAY, _COARSE = 3.0, 0.3
 _BEYOND_TEXTURE = 20.0
 """Without white noise, so much at half the size is noise that neighbours share: no clean picture measured has it."""
 
+_COLOUR_DIRECTIONS = np.array([[1, 0, -1], [1, -2, 1]], np.float32) / np.sqrt(np.array([[2], [6]], np.float32))
+"""Of what red, green and blue differ by; white noise keeps its level along them."""
+
+_IN_COLOURS = 2.0, 5.0
+"""In what the channels differ by, clean pictures have less than this at half and at a quarter of the size."""
+
+_WHITE_IN_COLOURS = 0.6
+"""Share of what the channels differ by at half the size that white noise has at least in full size."""
+
 _LEAST_LEVEL = 4.0
 """From this level it can be told whether white noise depends on the signal."""
 
@@ -65,6 +74,9 @@ class NoiseEstimate:
         The variance of the noise is slope * sample + intercept, both on the 0-255 scale; 0 and 0 where it is not known.
     blockiness : float
         How much larger steps between blocks of 8x8 pixels are than others, about 1 without JPEG's blocks.
+    in_colours : tuple of float
+        Noise in what the colour channels differ by, at half and at a quarter of the size, times two and four: next to
+        none in clean pictures, whose texture the channels share; 0 and 0 for gray ones.
     """
 
     kind: str
@@ -73,6 +85,7 @@ class NoiseEstimate:
     slope: float
     intercept: float
     blockiness: float
+    in_colours: tuple[float, float] = (0.0, 0.0)
 
     @property
     def level(self) -> float:
@@ -85,15 +98,21 @@ class NoiseEstimate:
         return self.kind == "correlated"
 
     @property
+    def in_colours_alone(self) -> bool:
+        """Whether nothing but the colours tells that there is noise, which neighbouring pixels share."""
+        return _shared_in_colours(self.level, self.in_colours)
+
+    @property
     def text(self) -> str:
         """The estimate in a few words."""
+        shared = self.in_colours[0] if self.in_colours_alone else self.coarse
         level = f"sigma {self.level:.1f} of 255"
         blocks = " and JPEG blocks" if self.blockiness >= COMPRESSED else ""
         return {
             "none": "no noise to speak of",
             "white": f"white noise, {level}",
             "signal-dependent": f"noise that grows with the signal, {level} on average",
-            "correlated": f"noise that neighbouring pixels share{blocks}, sigma {self.coarse:.1f} at half the size",
+            "correlated": f"noise that neighbouring pixels share{blocks}, sigma {shared:.1f} at half the size",
             "unknown": "too small a picture to tell its noise",
         }[self.kind]
 
@@ -136,20 +155,31 @@ def estimate_unit_noise(unit: NDArray[Any]) -> NoiseEstimate:
             f"a picture to estimate the noise of must have the shape (H, W) or (H, W, C) (got {unit.shape})"
         )
     colors = np.atleast_3d(unit)
+    if min(unit.shape[:2]) >= LEAST_SIDE and _of_two_shades(colors):
+        return NoiseEstimate(
+            kind="none", sigma=(0.0,) * colors.shape[2], coarse=0.0, slope=0.0, intercept=0.0, blockiness=1.0
+        )
     planes = [_looked_at(colors[..., channel]) * np.float32(255) for channel in range(colors.shape[2])]
     halves = [2 * _noise(np.stack([halved(tile) for tile in tiles])).level for tiles in planes]
     sigma = tuple(_without_texture(_noise(tiles), half) for tiles, half in zip(planes, halves, strict=True))
     coarse = _together(halves)
     blocks = float(np.median([blockiness(tile) for tile in np.mean(planes, axis=0)]))
     line = signal_dependence([tile for tiles in planes for tile in tiles])
+    in_colours = _in_colours(planes)
     return NoiseEstimate(
-        kind=_kind(sigma, coarse, blocks, line),
+        kind="correlated" if _shared_in_colours(_together(sigma), in_colours) else _kind(sigma, coarse, blocks, line),
         sigma=tuple(map(_number, sigma)),
         coarse=_number(coarse),
         slope=0.0 if line is None else line.slope,
         intercept=0.0 if line is None else line.intercept,
         blockiness=blocks,
+        in_colours=in_colours,
     )
+
+
+def _of_two_shades(colors: NDArray[Any]) -> bool:
+    """Whether a picture (H, W, C) is black and white without gray, or so in each channel: there noise has no level."""
+    return bool(((colors == colors.min((0, 1))) | (colors == colors.max((0, 1)))).all())
 
 
 def _kind(sigma: tuple[float, ...], coarse: float, blocks: float, line: SignalDependence | None) -> str:
@@ -161,6 +191,25 @@ def _kind(sigma: tuple[float, ...], coarse: float, blocks: float, line: SignalDe
     if level < CLEAN:
         return "correlated" if coarse >= _BEYOND_TEXTURE else "none"
     return "signal-dependent" if level >= _LEAST_LEVEL and _depends(level, line) else "white"
+
+
+def _shared_in_colours(level: float, in_colours: tuple[float, float]) -> bool:
+    """Whether the colours have noise that neighbours share: coarser than white noise of the level that was found."""
+    strong = all(found >= least for found, least in zip(in_colours, _IN_COLOURS, strict=True))
+    return strong and level < _WHITE_IN_COLOURS * in_colours[0]
+
+
+def _in_colours(planes: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+    """What the channels (n, H, W) differ by, at half and at a quarter of the size; 0 where it cannot be told."""
+    if len(planes) != len(_COLOUR_DIRECTIONS[0]):
+        return 0.0, 0.0
+    found = []
+    for direction in _COLOUR_DIRECTIONS:
+        half = [halved(tile) for tile in np.tensordot(direction, np.stack(planes), axes=1)]
+        quarter = [halved(tile) for tile in half]
+        found.append([2 * _noise(np.stack(half)).level, 4 * _noise(np.stack(quarter)).level])
+    half_size, quarter_size = (round(_together(levels), 3) for levels in zip(*found, strict=True))
+    return (0.0, 0.0) if math.isnan(half_size + quarter_size) else (half_size, quarter_size)
 
 
 def _depends(level: float, line: SignalDependence | None) -> bool:

@@ -27,6 +27,10 @@ PATCHES = 15_000
 LEAST_SIDE = 24
 """Smaller pictures have too few patches."""
 
+_LEAST_VARIED, _MOST_EQUAL = 0.1, 0.3
+"""Patches of a single shade do not count where at least such a share of all is not, and of neighbouring samples in
+those no more than such a share are equal, as they are in drawings."""
+
 _CONFIDENCE = 1 - 1e-6
 _ITERATIONS = 5
 _LEAST_SELECTED = 8 * SIDE * SIDE
@@ -47,10 +51,14 @@ class WhiteNoise(NamedTuple):
 
 
 def white_noise(plane: NDArray[Any]) -> WhiteNoise:
-    """The white noise in a picture (H, W); NaN where that is too small to tell."""
+    """The white noise in a picture (H, W); NaN where that is too small to tell.
+
+    Patches of a single shade do not count where others are to be seen: what surrounds a round field of view, and bars
+    above and below a picture, have no noise and say nothing of that beside them.
+    """
     if min(plane.shape) < LEAST_SIDE:
         return WhiteNoise(math.nan, math.nan)
-    patches = _spread_patches(np.asarray(plane, np.float32))
+    patches = _varied(_spread_patches(np.asarray(plane, np.float32)))
     energy = _gradient_energy(patches)
     flat = patches.reshape(len(patches), -1)
     least = np.partition(energy, min(_LEAST_SELECTED, len(energy) - 1))[min(_LEAST_SELECTED, len(energy) - 1)]
@@ -73,6 +81,15 @@ def _spread_patches(plane: NDArray[np.float32]) -> NDArray[np.float32]:
         stride += 1
     row, column = np.divmod(np.arange(0, rows * columns, stride), columns)
     return windows[row, column]
+
+
+def _varied(patches: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Those patches that are not of a single shade, unless these are few, or drawn."""
+    varied = patches.min((1, 2)) < patches.max((1, 2))
+    if varied.all() or varied.mean() < _LEAST_VARIED or varied.sum() <= _LEAST_SELECTED:
+        return patches
+    found = patches[varied]
+    return found if (found[:, :, 1:] == found[:, :, :-1]).mean() <= _MOST_EQUAL else patches
 
 
 def _gradient_energy(patches: NDArray[np.float32]) -> NDArray[np.float32]:

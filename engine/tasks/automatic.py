@@ -25,7 +25,9 @@ LEAST_WEIGHT = 0.25
 DOUBTFUL = 8.0
 """Structure at half the size, on the 0-255 scale, that is rare in clean pictures."""
 
-_ACCOUNTED = 1.0
+_ACCOUNTED, _WEAK = 1.2, 8.0
+"""Of noise weaker than the latter, on the 0-255 scale, a model may take off so many times the variance that was found:
+what is more is texture. Stronger noise may be twice as strong in one place as in another."""
 
 WELL_BELOW, WELL_ABOVE = 0.6, 1.6
 """Of the least and the highest level that a model was trained for: beyond, another choice is mostly better."""
@@ -39,6 +41,9 @@ make a picture of single bright pixels, and of white noise; measured."""
 
 FEW_PHOTONS = 44.0
 """The same of stabilised noise where the model knows noise that grows with the signal; measured."""
+
+COARSE_IN_COLOURS = 14.0
+"""Noise in what the channels differ by, at a quarter of the size, from which every other pixel is looked at, too."""
 
 _MOST_HALVINGS = 2
 
@@ -65,7 +70,7 @@ class Plan:
     offset : float
         Of the stabilised picture, what middle gray stands for.
     sigma : float
-        Standard deviation of the noise in what the model sees, from 0 to 1; 0 where it is not known.
+        Standard deviation of weak noise in what the model sees, from 0 to 1; 0 where it is strong or not known.
     halvings : int
         How many times 2x2 pixels are averaged first, and the result enlarged again.
     split : bool
@@ -144,7 +149,8 @@ def plan_for(estimate: NoiseEstimate, channels: int) -> Plan:
     if estimate.kind == "none":
         return replace(plan, weight=0.0)
     if estimate.kind == "correlated":
-        return replace(plan, split=True)  # better by 0.15 dB even of a model that knows such noise; measured
+        # Better by 0.15 dB of photographs even with a model that knows such noise, worse where it is fine; measured.
+        return replace(plan, split=not estimate.in_colours_alone or estimate.in_colours[1] >= COARSE_IN_COLOURS)
     if estimate.kind == "unknown":
         return plan
     if estimate.kind == "signal-dependent" and known:
@@ -188,7 +194,8 @@ def _weighted(plan: Plan, level: float) -> Plan:
     # Cubes rather than squares: near the level that a model takes off in any case, texture has more to lose; measured.
     share = level**3 / (level**3 + FALSE_NOISE**3)
     gain = min(1.0, HIGHEST / level)
-    return replace(plan, gain=gain, sigma=gain * level / 255, weight=share if share >= LEAST_WEIGHT else 0.0)
+    sigma = gain * level / 255 if level < _WEAK else 0.0
+    return replace(plan, gain=gain, sigma=sigma, weight=share if share >= LEAST_WEIGHT else 0.0)
 
 
 def _stabilised(plan: Plan, estimate: NoiseEstimate) -> Plan:
