@@ -5,8 +5,8 @@
         --tuned denoise-colour
 
 FOLDER holds `set12`, `bsd68` and `cbsd68`. --model is a converted network; one that was fine-tuned or rounded from it
-is measured at the number of steps that it was made for, or at --tuned-steps; with --self-ensemble also on so many
-views of each picture, each shown for the first of these numbers of steps. Prints a Markdown table and writes
+is measured at the number of steps that it was made for, or at --tuned-steps; with --self-ensemble the first of them
+also on so many views of each picture, each for the first of these numbers of steps. Prints a Markdown table and writes
 `denoising_quality.csv` (a line for each picture), `denoising_quality.md` and `denoising_quality.png`.
 """
 
@@ -110,7 +110,7 @@ def _whole_numbers_if_any(context, parameter, value):
 @click.option(
     "--tuned-steps", callback=_whole_numbers_if_any, help="Numbers of steps of --tuned.  [default: their own]"
 )
-@click.option("--self-ensemble", callback=_whole_numbers_if_any, help="Numbers of views to measure --tuned with, too.")
+@click.option("--self-ensemble", callback=_whole_numbers_if_any, help="Numbers of views, of the first --tuned.")
 @click.option("--sets", default="set12,bsd68", show_default=True)
 @click.option("--sigmas", default="15,25,35,50", show_default=True)
 @click.option("--steps", default="1,2,4,8", callback=common.whole_numbers, show_default=True)
@@ -131,7 +131,7 @@ def main(data, model, tuned, tuned_steps, self_ensemble, sets, sigmas, steps, li
         for name in sets:
             for sigma in sigmas:
                 rows += measure(candidate, data, name, sigma, numbers, limit, None, title)
-        for views in self_ensemble or ():
+        for views in (self_ensemble or ()) if other == tuned[0] else ():
             method = f"{title}, {views} views"
             columns.append((method, numbers[0]))
             for name in sets:

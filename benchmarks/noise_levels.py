@@ -124,16 +124,14 @@ def shared_noise(clean, level, seed):
 
 
 def demosaiced(clean, level, seed):
-    """A picture and its noisy version (H, W, 3) as interpolated linearly from one colour at each pixel."""
+    """A picture, and its noisy version (H, W, 3) as interpolated linearly from one colour at each pixel."""
     from scipy.ndimage import convolve
 
     seen = np.zeros(clean.shape)
     seen[::2, ::2, 0] = seen[::2, 1::2, 1] = seen[1::2, ::2, 1] = seen[1::2, 1::2, 2] = 1
     kernel = np.outer((1, 2, 1), (1, 2, 1))[..., None]
     weights = convolve(seen, kernel, mode="mirror")
-    return tuple(
-        convolve(picture * seen, kernel, mode="mirror") / weights for picture in (clean, add_noise(clean, level, seed))
-    )
+    return clean, convolve(add_noise(clean, level, seed) * seen, kernel, mode="mirror") / weights
 
 
 def enlarged_twice(clean, level, seed):

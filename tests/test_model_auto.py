@@ -150,7 +150,7 @@ def test_no_more_is_taken_off_than_the_noise_accounts_for():
     seen = np.full((4, 4), 0.1, np.float32)
     picture = np.full((4, 4), 0.5, np.float32)
     assert Plan(weight=0.9, sigma=0.5).without(picture, seen)[0, 0] == pytest.approx(0.5 - 0.09)
-    assert Plan(weight=0.9, sigma=0.05).without(picture, seen)[0, 0] == pytest.approx(0.5 - 1.2 * 0.025)
+    assert Plan(weight=0.9, sigma=0.05).without(picture, seen)[0, 0] == pytest.approx(0.5 - 0.025)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])

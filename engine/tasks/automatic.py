@@ -25,9 +25,9 @@ LEAST_WEIGHT = 0.25
 DOUBTFUL = 8.0
 """Structure at half the size, on the 0-255 scale, that is rare in clean pictures."""
 
-_ACCOUNTED, _WEAK = 1.2, 8.0
-"""Of noise weaker than the latter, on the 0-255 scale, a model may take off so many times the variance that was found:
-what is more is texture. Stronger noise may be twice as strong in one place as in another."""
+_WEAK = 8.0
+"""Of noise weaker than this, on the 0-255 scale, a model may take off no more than the variance that was found: what is
+more is texture. Stronger noise may be twice as strong in one place as in another."""
 
 WELL_BELOW, WELL_ABOVE = 0.6, 1.6
 """Of the least and the highest level that a model was trained for: beyond, another choice is mostly better."""
@@ -111,7 +111,7 @@ class Plan:
         seen = float(np.square(noise, dtype=np.float64).mean())
         if not self.sigma or not seen or self.weight == 1:
             return self.weight
-        return min(self.weight, _ACCOUNTED * self.sigma**2 / seen)
+        return min(self.weight, self.sigma**2 / seen)
 
     @property
     def text(self) -> str:
