@@ -13,11 +13,13 @@ from spikeunet.engine import (
     AvgPool2d,
     Conv2d,
     Input,
+    InputError,
     IntegrateAndFire,
     Linear,
     Network,
     Neurons,
     Output,
+    Stream,
     save_model,
     simulate,
     write_picture,
@@ -114,3 +116,80 @@ def test_a_pool_of_the_picture_reads_no_weights():
     model = ENERGY_MODELS["spikingjelly"]
     of_last = ledger.synapses["last"].weight_reads + ledger.synapses["last"].bias_reads
     assert ledger.energy("spikingjelly").parts["weight memory"] == pytest.approx(of_last * model.memory.joules(1, 32))
+
+
+# --- Input that changes ----------------------------------------------------------------------------------------------
+
+FRAMES = np.random.default_rng(1).integers(0, 5, (4, 1, 6, 6)).astype(np.float32) / 4
+
+
+def convolving():
+    """A layer that reads the picture, with a bias, and one that reads events."""
+    nodes = [
+        Input("picture", 1),
+        Conv2d("first", "picture", weights(4, 1, 3, 3), np.full(4, 0.25)),
+        Neurons("fired", "first", HALF),
+        Conv2d("last", "fired", weights(1, 4, 1, 1), np.full(1, 0.25)),
+        Output("output", "last"),
+    ]
+    return Network(nodes)
+
+
+@pytest.mark.parametrize("order", ["layer", "time"])
+def test_an_input_that_changes_is_counted_each_time_that_it_does(order):
+    network = convolving()
+    shown = FRAMES[[0, 1, 1, 0, 2]]
+    found = simulate(network, shown, time_axis=0, order=order).operations
+    assert_same_operations(found, reference.simulate(network, shown, 5).operations)
+    one = simulate(network, shown[0], 5).operations
+    (first, last), (alone, after) = found.synapses.values(), one.synapses.values()
+    assert (found.shown, one.shown) == (4, 1)
+    assert (first.macs, first.weight_reads) == (4 * alone.macs, 4 * alone.weight_reads)
+    assert (first.bias_reads, alone.bias_reads) == (4 * 64, 64)
+    assert last.bias_reads == after.bias_reads == 5 * 16
+    assert found.totals["dense_macs"] == 4 * one.totals["dense_macs"] == 4 * (36 + 4) * 16
+    for model in ("45nm", "45nm-binary", "lemaire", "spikingjelly", "yan"):
+        dense, of_one = found.energy(model).dense, one.energy(model).dense
+        assert dense is of_one is None or dense == pytest.approx(4 * of_one, rel=0.01), model
+    assert "4 inputs shown" in str(found)
+    assert "shown" not in str(one)
+    assert json.loads(found.to_json())["shown"] == 4
+
+
+def test_inputs_of_a_batch_are_counted_clip_by_clip():
+    network = convolving()
+    still, moving = np.stack([FRAMES[0]] * 4), FRAMES
+    together = simulate(network, np.stack([still, moving]), time_axis=1).operations
+    alone = [simulate(network, clip, time_axis=0).operations for clip in (still, moving)]
+    assert (together.shown, together.pictures) == (5, 2)
+    assert_same_operations(together, sum(alone))
+
+
+def test_the_first_steps_of_a_run_whose_input_changed_are_not_known():
+    changing = simulate(convolving(), FRAMES, time_axis=0).operations
+    assert changing.first_steps(4).totals == changing.totals
+    with pytest.raises(InputError, match=r"was computed 4 times for 1 pictures.*run the first 2 by themselves"):
+        changing.first_steps(2)
+    stable = Stream(convolving()).run_until_stable(FRAMES[0], tolerance=0.0, patience=8, most_steps=3)
+    with pytest.raises(InputError, match="was computed 3 times"):
+        stable.operations.first_steps(1)
+    still = np.stack([FRAMES[0]] * 4)
+    found = simulate(convolving(), still, time_axis=0).operations.first_steps(2)
+    assert found.totals == simulate(convolving(), FRAMES[0], 2).operations.totals
+
+
+def test_runs_that_go_on():
+    """A picture that is shown on is computed in each run, and the artificial network's account has it once."""
+    network, picture = convolving(), FRAMES[0]
+    one, stream = simulate(network, picture, 3).operations.totals, Stream(network)
+    stable = stream.run_until_stable(picture, tolerance=0.0, patience=8, most_steps=3).operations
+    found = stable.totals
+    assert (stable.shown, found["macs"], found["dense_macs"]) == (3, 3 * one["macs"], one["dense_macs"])
+    assert found["bias_reads"] == one["bias_reads"] + 2 * 64
+    assert found["weight_reads"] == one["weight_reads"] + 2 * one["macs"]
+    assert found["synops"] == one["synops"]
+    stream.reset()
+    first, second = (stream.push(frame).operations for frame in FRAMES[:2])
+    whole = simulate(network, FRAMES[:2], time_axis=0).operations
+    assert first.followed_by(second, another_input=True).totals == whole.totals
+    assert first.followed_by(second).totals["dense_macs"] == first.totals["dense_macs"]

@@ -174,7 +174,10 @@ class Result:
 
     @property
     def macs(self) -> dict[str, int]:
-        """Multiply-accumulates by synapse node that reads the analog input, counted once and not at every step."""
+        """Multiply-accumulates by synapse node that reads the analog input, each time that this is another one.
+
+        An input that stays the same is computed once and not at every step.
+        """
         return ByLayer(
             "macs",
             _READING_INPUT,
@@ -185,7 +188,8 @@ class Result:
     def dense_macs(self) -> dict[str, int]:
         """Multiply-accumulates of the ANN, padding included, by node that has weights, or multiplies what it reads.
 
-        The latter is Attention. They add up to `operations.totals["dense_macs"]`.
+        The latter is Attention. The ANN would be run for each analog input that was shown. They add up to
+        `operations.totals["dense_macs"]`.
         """
         return ByLayer(
             "dense_macs",

@@ -43,7 +43,7 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
         if isinstance(node, Projection):
             synapses[node.name] = _of_synapses(network, node, recorded, crossed)
     inputs = {name: _of_input(network, name, recorded[name], crossed[name]) for name in network.encoded}
-    return Operations(steps, 1, neurons, synapses, inputs)
+    return Operations(steps, 1, neurons, synapses, inputs, len(_changes(network, recorded)))
 
 
 def _of_input(network: Network, name: str, emitted: Array, crossed: Array) -> InputOperations:
@@ -101,7 +101,9 @@ def _visit(
                 reads["weight_reads"] += int(part[site]) * weighted
                 reads["potential_reads"] += int(part[site] + own[site])
     if weighted:
-        reads["bias_reads"] += (len(recorded[node.name]) if spiking else 1) * int(np.prod(out_shape))
+        # A current of the picture alone is kept for as long as it stays the same.
+        times = len(recorded[node.name]) if spiking else len(_changes(network, recorded))
+        reads["bias_reads"] += times * int(np.prod(out_shape))
 
 
 def _of_neurons(
@@ -159,6 +161,7 @@ def _of_synapses(
                 macs += int(reach[part].sum() + every[part].sum())
                 macs_effective += int((effective[part] + met[step, part])[shown].sum())
     weight, bias = getattr(node, "weight", np.zeros(0)), getattr(node, "bias", np.zeros(0))
+    shown = len(_changes(network, recorded))
     return SynapseOperations(
         name=node.name,
         kind=name_of(type(node)) or type(node).__name__,
@@ -167,13 +170,14 @@ def _of_synapses(
         macs=macs,
         macs_effective=macs_effective,
         dense_synops=dense_synops,
-        dense_macs=_of_the_file(network, node, count_dense_macs(node, shape, out_shape)),
+        dense_macs=shown * _of_the_file(network, node, count_dense_macs(node, shape, out_shape)),
         weights=weight.size,
         zero_weights=int((weight == 0).sum()),
         parameter_bytes=4 * (weight.size + bias.size),
         biases=bias.size,
-        inputs=int(np.prod(shape)),
-        outputs=int(np.prod(out_shape)),
+        bias_reads=(steps if sources else shown) * int(np.prod(out_shape)) if bias.size else 0,
+        inputs=shown * int(np.prod(shape)),
+        outputs=shown * int(np.prod(out_shape)),
         largest_inputs=int(np.prod(shape)),
         largest_outputs=int(np.prod(out_shape)),
         channels=shape[0],
