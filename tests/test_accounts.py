@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
+from small_denoiser import small_denoiser
 
 from spikeunet.engine import (
     ENERGY_MODELS,
@@ -20,6 +22,8 @@ from spikeunet.engine import (
     Neurons,
     Output,
     Stream,
+    denoise,
+    read_picture,
     save_model,
     simulate,
     write_picture,
@@ -44,9 +48,9 @@ def printed(capsys):
     def invoke(*arguments):
         with pytest.raises(SystemExit) as stop:
             main([*map(str, arguments)])
-        out = capsys.readouterr().out
-        assert stop.value.code == 0
-        return out
+        captured = capsys.readouterr()
+        assert stop.value.code == 0, captured.err
+        return captured.out
 
     return invoke
 
@@ -193,3 +197,54 @@ def test_runs_that_go_on():
     whole = simulate(network, FRAMES[:2], time_axis=0).operations
     assert first.followed_by(second, another_input=True).totals == whole.totals
     assert first.followed_by(second).totals["dense_macs"] == first.totals["dense_macs"]
+
+
+# --- NeuroBench's names ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (8, 8)], ids=["colour", "gray"])
+def test_figures_of_a_picture_are_those_of_the_picture_that_was_given(tmp_path, printed, shape):
+    """A gray model sees the three colours of a picture as pictures of its own."""
+    colours = 3 if len(shape) == 3 else 1
+    save_model(small_denoiser(), tmp_path / "model.npz")
+    model, pictures = tmp_path / "model.npz", tmp_path / "pictures"
+    pictures.mkdir()
+    drawn = np.random.default_rng(2)
+    for number in range(2):
+        write_picture(pictures / f"{number}.png", drawn.integers(0, 256, shape).astype(np.uint8))
+    alone = [denoise(read_picture(path), model).result.operations for path in sorted(pictures.iterdir())]
+    assert [ledger.pictures for ledger in alone] == [colours] * 2
+    found = json.loads(printed("denoise", pictures, "-o", tmp_path / "out", "--model", model, "--json"))[str(model)]
+    both, effective = sum(alone), sum(int(ledger.totals["synops_effective"]) for ledger in alone)
+    pools = sum(int(n.synops_effective.sum()) for n in both.synapses.values() if not n.weights)
+    counts = found["SynapticOperations"]
+    assert found == {"pictures": 2, **both.to_neurobench(pictures=2)}
+    assert counts["Effective_MACs"] + counts["Effective_ACs"] == (
+        (effective - pools + both.totals["macs_effective"]) / 2
+    )
+    assert found["MembraneUpdates"] == both.totals["neuron_updates"] / 2
+    run = ("denoise", pictures / "0.png", "-o", tmp_path / "0.png", "--model", model, "--report", "-")
+    (entry,) = json.loads(printed(*run))["pictures"]
+    assert entry["neurobench"] == alone[0].to_neurobench(pictures=1)
+    run = ("evaluate", model, pictures, "--output", tmp_path / "rows", "--json")
+    (row,) = json.loads(printed(*run))
+    assert (row["pictures"], row["neurobench"]["MembraneUpdates"]) == (2, found["MembraneUpdates"])
+    dense = row["neurobench"]["SynapticOperations"]["Dense"]
+    assert dense == pytest.approx(found["SynapticOperations"]["Dense"])
+    assert dense * row["mean"]["density"] > row["mean"]["events"]
+
+
+def test_pages_of_a_series_are_pictures(tmp_path, printed):
+    save_model(small_denoiser(), tmp_path / "model.npz")
+    pages = np.random.default_rng(3).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+    iio.imwrite(tmp_path / "pages.tif", pages, photometric="rgb")
+    run = ("denoise", tmp_path / "pages.tif", "-o", tmp_path / "out.tif", "--model", tmp_path / "model.npz", "--json")
+    (found,) = json.loads(printed(*run)).values()
+    assert found["pictures"] == 3
+
+
+@pytest.mark.parametrize("pictures", [0, -1, 1.0, True])
+def test_numbers_of_pictures_that_are_none(pictures):
+    ledger = simulate(convolving(), FRAMES[0], 1).operations
+    with pytest.raises(InputError, match="pictures must be a whole number, 1 or more"):
+        ledger.to_neurobench(pictures=pictures)

@@ -30,6 +30,7 @@ class Operations:
     steps : int
         Number of time steps T.
     pictures : int
+        That the network has seen, of a colour picture by a gray model three.
     neurons : dict of NeuronOperations
         By the name of each Neurons node.
     synapses : dict of SynapseOperations
@@ -134,12 +135,25 @@ class Operations:
         """
         return estimate_operations(self, model, reading)
 
-    def to_neurobench(self) -> dict[str, Any]:
+    def to_neurobench(self, pictures: int | None = None) -> dict[str, Any]:
         """The counts under the names of NeuroBench's metrics, as means over the pictures; docs/operations.md says more.
 
         Nodes that have weights count. Binary events are its accumulates (ACs), graded ones its multiply-accumulates.
+
+        Parameters
+        ----------
+        pictures : int, optional
+            How many there were, where the network has seen parts or views of them as pictures of their own: the colours
+            of one by a gray model, or a picture that is also shown turned. By default `self.pictures`.
+
+        Raises
+        ------
+        InputError
+            If `pictures` is no whole number, 1 or more.
         """
-        return neurobench_metrics(self)
+        if pictures is not None and (isinstance(pictures, bool) or not isinstance(pictures, int) or pictures < 1):
+            raise InputError(f"pictures must be a whole number, 1 or more (got {pictures!r})")
+        return neurobench_metrics(self, max(1, self.pictures) if pictures is None else pictures)
 
     def first_steps(self, steps: int) -> Operations:
         """The ledger of the first `steps` steps: what happens at a step does not depend on later ones.
