@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import imageio.v3 as iio
 import numpy as np
@@ -248,3 +249,42 @@ def test_numbers_of_pictures_that_are_none(pictures):
     ledger = simulate(convolving(), FRAMES[0], 1).operations
     with pytest.raises(InputError, match="pictures must be a whole number, 1 or more"):
         ledger.to_neurobench(pictures=pictures)
+
+
+# --- Layers without a bias -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [None, 0.0, -0.0])
+def test_a_layer_whose_biases_are_all_zero_has_none(tmp_path, printed, bias):
+    def made(*numbers):
+        return [None if bias is None else np.full(number, bias, np.float32) for number in numbers]
+
+    first, second, last = made(4, 4, 1)
+    nodes = [
+        Input("picture", 1),
+        Conv2d("first", "picture", weights(4, 1, 3, 3), first),
+        Neurons("fired", "first", HALF),
+        Conv2d("second", "fired", weights(4, 4, 3, 3), second),
+        Neurons("again", "second", HALF),
+        Conv2d("last", "again", weights(1, 4, 1, 1), last),
+        Output("output", "last"),
+    ]
+    network = Network(nodes)
+    numbers = 4 * 9 + 16 * 9 + 4
+    run = reference.simulate(network, FRAMES[0], 3)
+    ledger = simulate(network, FRAMES[0], 3).operations
+    assert_same_operations(ledger, run.operations)
+    assert ledger.totals["bias_reads"] == run.count_reads()["bias_reads"] == 0
+    assert ledger.totals["parameter_bytes"] == 4 * numbers
+    assert ledger.to_neurobench()["ParameterCount"] == network.parameters == numbers
+    for model in ("lemaire", "spikingjelly"):
+        estimate = ledger.energy(model)
+        assert (estimate.parts.get("biases", 0), estimate.dense_parts.get("biases", 0)) == (0, 0)
+    save_model(network, tmp_path / "model.npz")
+    found = json.loads(printed("info", tmp_path / "model.npz", "--json"))
+    assert found["parameters"] == sum(node["parameters"] for node in found["nodes"]) == numbers
+    # One that is not zero is a bias of all channels.
+    driven = network.replace([replace(n, bias=np.float32([0, 0, 0, 0.25])) if n.name == "second" else n for n in nodes])
+    more = simulate(driven, FRAMES[0], 3).operations
+    assert_same_operations(more, reference.simulate(driven, FRAMES[0], 3).operations)
+    assert (more.totals["bias_reads"], driven.parameters) == (3 * 4 * 2 * 2, numbers + 4)

@@ -187,7 +187,9 @@ def _value(value: object) -> str:
 
 
 def _parameters(node: Node) -> int:
-    return sum(getattr(node, name).size for name in ("weight", "bias") if hasattr(node, name))
+    from ..graph import Synapses, weights_and_biases
+
+    return sum(weights_and_biases(node)) if isinstance(node, Synapses) else 0
 
 
 def _row(network: Network, node: Node) -> list[str]:

@@ -35,7 +35,8 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
         "potential_writes": "potential_reads: what is read is written back",
         "weights": "number of weights, biases left out",
         "connection_sparsity": "weights equal to zero / weights",
-        "parameter_bytes": "4 x (weights + biases): float32, as the engine holds them",
+        "parameter_bytes": "4 x (weights + biases): float32, as the engine holds them; a layer whose biases are all "
+        "zero has none",
         "state_bytes": "4 x state variables x neurons of one picture: float32, and most neurons have a membrane "
         "potential alone; and of synapses that keep sums, a max pool's windows, 4 x these",
         "footprint": "parameter_bytes + state_bytes, in bytes",

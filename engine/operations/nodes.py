@@ -253,7 +253,7 @@ class SynapseOperations:
         Number of weights, those that are zero, and bytes of weights and biases; 0 for a pool.
     steps : int
     biases : int
-        Number of biases; 0 for a pool.
+        Number of biases; 0 for a pool, and of a layer whose biases are all zero.
     bias_reads : int
         Biases read, each one added: at every step, or each time that it is computed where the analog input alone is
         read.

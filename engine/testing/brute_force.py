@@ -100,7 +100,7 @@ def _visit(
                 reads["event_reads"] += 1
                 reads["weight_reads"] += int(part[site]) * weighted
                 reads["potential_reads"] += int(part[site] + own[site])
-    if weighted:
+    if len(_added(node)):
         # A current of the picture alone is kept for as long as it stays the same.
         times = len(recorded[node.name]) if spiking else len(_changes(network, recorded))
         reads["bias_reads"] += times * int(np.prod(out_shape))
@@ -160,7 +160,7 @@ def _of_synapses(
                 shown = recorded[name][step] != 0
                 macs += int(reach[part].sum() + every[part].sum())
                 macs_effective += int((effective[part] + met[step, part])[shown].sum())
-    weight, bias = getattr(node, "weight", np.zeros(0)), getattr(node, "bias", np.zeros(0))
+    weight, bias = getattr(node, "weight", np.zeros(0)), _added(node)
     shown = len(_changes(network, recorded))
     return SynapseOperations(
         name=node.name,
@@ -186,6 +186,12 @@ def _of_synapses(
         state_bytes=4 * node.state_values * int(np.prod(out_shape)),
         steps=steps,
     )
+
+
+def _added(node: Projection) -> Array:
+    """The biases that are added; none of a layer in which each of them is zero, which is the same as one without."""
+    found: Array = getattr(node, "bias", np.zeros(0))
+    return found if np.count_nonzero(found) else np.zeros(0)
 
 
 def _changes(network: Network, recorded: Mapping[str, Array]) -> list[int]:
