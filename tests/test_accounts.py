@@ -15,10 +15,12 @@ from spikeunet.engine import (
     Attention,
     AvgPool2d,
     Conv2d,
+    Events,
     Input,
     InputError,
     IntegrateAndFire,
     Linear,
+    MultiThreshold,
     Network,
     Neurons,
     Output,
@@ -35,6 +37,7 @@ from spikeunet.engine.testing import reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 
 HALF = IntegrateAndFire(0.5)
+LADDER, UNEVEN = MultiThreshold(), MultiThreshold((1.0, 0.75))
 PICTURE = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype(np.uint8)
 
 
@@ -288,3 +291,57 @@ def test_a_layer_whose_biases_are_all_zero_has_none(tmp_path, printed, bias):
     more = simulate(driven, FRAMES[0], 3).operations
     assert_same_operations(more, reference.simulate(driven, FRAMES[0], 3).operations)
     assert (more.totals["bias_reads"], driven.parameters) == (3 * 4 * 2 * 2, numbers + 4)
+
+
+# --- Readings of events ----------------------------------------------------------------------------------------------
+
+
+def reading(encoder, *layers):
+    """A network behind an encoder, or an analog input: by layer its neurons, and what it reads these by."""
+    nodes = [Input("picture", 1, encoder=encoder), Conv2d("first", "picture", weights(1, 1, 1, 1), np.ones(1))]
+    source = "first"
+    for number, (model, kind) in enumerate(layers):
+        nodes.append(Neurons(f"fired{number}", source, model))
+        source = f"read{number}"
+        pool = kind is AvgPool2d
+        nodes.append(kind(source, f"fired{number}", 1 if pool else np.full((1, 1, 1, 1), 2, np.float32)))
+    return Network([*nodes, Output("output", source)])
+
+
+@pytest.mark.parametrize(
+    ("network", "name", "said"),
+    [
+        (reading(None, (HALF, Conv2d)), "accumulate", "binary: accumulates"),
+        (reading(None, (LADDER, Conv2d)), "multiply-accumulate", "graded: multiply-accumulates; shift-adds, too"),
+        (reading(None, (UNEVEN, Conv2d)), "multiply-accumulate", "graded: multiply-accumulates; no shift-adds"),
+        (
+            reading(None, (LADDER, Conv2d), (HALF, Conv2d)),
+            "mixed",
+            "graded: multiply-accumulates, those that are binary accumulates; shift-adds, too",
+        ),
+        (
+            reading(Events(most=3), (HALF, Conv2d)),
+            "mixed",
+            "graded: multiply-accumulates, those that are binary accumulates; shift-adds, too",
+        ),
+        (reading(Events(), (HALF, Conv2d)), "accumulate", "binary: accumulates"),
+        (reading(None, (UNEVEN, AvgPool2d), (HALF, Conv2d)), "accumulate", "binary: accumulates"),
+        (reading(None, (LADDER, AvgPool2d)), "accumulate", "meet no weights: accumulates"),
+    ],
+)
+def test_info_and_the_ledger_read_events_alike(tmp_path, printed, network, name, said):
+    save_model(network, tmp_path / "model.npz")
+    (line,) = (row for row in printed("info", tmp_path / "model.npz").splitlines() if row.startswith("events"))
+    assert line.split(maxsplit=1)[1] == said
+    shown = {"time_axis": 0} if network.encoded else {"steps": 2}
+    ledger = simulate(network, np.ones((2, 1, 2, 2) if network.encoded else (1, 2, 2), np.float32), **shown).operations
+    assert ledger.reading.name == name
+    if "shift-adds" in said:
+        assert ("no shift-adds" in said) == (ledger.readings["shift-adds"] is None)
+
+
+def test_a_network_that_fires_nothing(tmp_path, printed):
+    nodes = [Input("picture", 1), Conv2d("first", "picture", weights(1, 1, 1, 1)), Output("output", "first")]
+    save_model(Network(nodes), tmp_path / "model.npz")
+    rows = [line.split() for line in printed("info", tmp_path / "model.npz").splitlines()]
+    assert ["events", "none"] in rows

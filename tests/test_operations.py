@@ -38,7 +38,7 @@ from spikeunet.engine.testing.comparison import assert_same_operations
 
 
 def small_network(model=None, weight=None):
-    """One pixel with two channels: a layer of two neurons, and a Linear node of three outputs behind it, with a bias."""
+    """One pixel with two channels: a layer of two neurons, and behind it a Linear node of three outputs with a bias."""
     identity = np.eye(2, dtype=np.float32)[:, :, None, None]
     weight = np.float32([[1, 0], [1, 1], [0, 0]]) if weight is None else weight
     nodes = [
