@@ -16,10 +16,12 @@ from spikeunet.engine import (
     AvgPool2d,
     Conv2d,
     Events,
+    GlobalAvgPool2d,
     Input,
     InputError,
     IntegrateAndFire,
     Linear,
+    MeanConv2d,
     MultiThreshold,
     Network,
     Neurons,
@@ -33,7 +35,7 @@ from spikeunet.engine import (
 )
 from spikeunet.engine.command_line import main
 from spikeunet.engine.operations.charges import dense_charges
-from spikeunet.engine.testing import reference
+from spikeunet.engine.testing import brute_force, reference
 from spikeunet.engine.testing.comparison import assert_same_operations
 
 HALF = IntegrateAndFire(0.5)
@@ -345,3 +347,18 @@ def test_a_network_that_fires_nothing(tmp_path, printed):
     save_model(Network(nodes), tmp_path / "model.npz")
     rows = [line.split() for line in printed("info", tmp_path / "model.npz").splitlines()]
     assert ["events", "none"] in rows
+
+
+# --- A mean of a convolution -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kernel", "padding"), [((3, 3), 1), ((2, 3), (0, 1)), ((1, 1), 0)])
+def test_a_mean_of_a_convolution_is_one_of_the_artificial_network(kernel, padding):
+    first = [Input("picture", 1), Conv2d("first", "picture", weights(2, 1, 1, 1)), Neurons("fired", "first", HALF)]
+    whole = [*first, Conv2d("conv", "fired", weights(3, 2, *kernel), padding=padding), Neurons("again", "conv", HALF)]
+    whole += [GlobalAvgPool2d("mean", "again"), Output("output", "mean")]
+    short = [*first, MeanConv2d("mean", "fired", weights(3, 2, *kernel), padding=padding), Output("output", "mean")]
+    found, expected = (simulate(Network(nodes), FRAMES[0], 2).operations for nodes in (short, whole))
+    assert found.synapses["mean"].dense_macs == expected.synapses["conv"].dense_macs
+    assert found.totals["dense_macs"] == expected.totals["dense_macs"]
+    assert found.synapses["mean"].dense_macs == brute_force.count_dense_macs(short[3], (2, 6, 6), (3, 1, 1))

@@ -13,6 +13,7 @@ from ..layers import (
     Attention,
     ConvTranspose2d,
     Linear,
+    MeanConv2d,
     Scale,
 )
 from ..layers.registry import name_of
@@ -259,6 +260,10 @@ def count_dense_macs(node: Projection, shape: Shape, out_shape: Shape) -> int:
         return 0
     if isinstance(node, Linear):
         return node.weight.size
+    if isinstance(node, MeanConv2d):
+        # The convolution whose mean it is: a kernel at each place where it fits between zeros.
+        sides = zip(shape[1:], node.padding, node.weight.shape[2:], strict=True)
+        return int(node.weight.size * np.prod([size + 2 * zeros - kernel + 1 for size, zeros, kernel in sides]))
     if type(node) not in (*SLIDING, Scale):
         return node.dense_macs((shape[0], shape[1], shape[2]))
     positions = shape if isinstance(node, ConvTranspose2d) else out_shape
