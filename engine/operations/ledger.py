@@ -170,8 +170,8 @@ class Operations:
             return self
         if self.shown > self.pictures:
             raise InputError(
-                f"the analog input was computed {self.shown} times for {self.pictures} pictures, and counted in all of "
-                f"the {self.steps} steps; run the first {steps} by themselves"
+                f"the analog input was computed {self.shown} times, and counted for all of the {self.steps} steps; "
+                f"run the first {steps} by themselves"
             )
         neurons = {name: layer.first_steps(steps) for name, layer in self.neurons.items()}
         synapses = {name: node.first_steps(steps) for name, node in self.synapses.items()}
