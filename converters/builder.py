@@ -27,10 +27,6 @@ MOST_REPEATED = 8
 MOST_EXTRA = 1 << 24
 
 
-_ONE, _NONE = 1.0, 0.0
-"""Gain and shift of what is only read again: such a Scale is none of the file's."""
-
-
 class Builder:
     """Nodes that have been placed so far.
 
@@ -110,30 +106,38 @@ class Builder:
                 return (value,)
         return (self.identity(hint, value),)
 
-    def identity(self, hint: str, value: Value, gain: Any = _ONE, shift: Any = _NONE) -> Current:
-        """What is emitted, times a gain and with a shift, channel by channel."""
+    def identity(self, hint: str, value: Value, gain: Any = 1.0, shift: Any = 0.0, *, of_file: bool = False) -> Current:
+        """What is emitted, times a gain and with a shift, channel by channel.
+
+        Its weights are none of the file's, unless the file multiplies so (`of_file`).
+        """
         reads = self.emit(value)
         weight, bias = (np.broadcast_to(np.float32(each), (reads.shape[0],)).copy() for each in (gain, shift))
         positive = reads.positive and bool((weight >= 0).all() and (bias >= 0).all())
-        own = 0 if gain is _ONE and shift is _NONE else None
+        own = None if of_file else 0
         return self.current(Scale(f"{hint}.scale", reads.name, weight, bias), reads, positive, file_weights=own)
 
-    def scaled(self, hint: str, value: Value, gain: Any, shift: Any = 0.0) -> Current:
+    def scaled(self, hint: str, value: Value, gain: Any, shift: Any = 0.0, *, of_file: bool = False) -> Current:
         """The same of any value; folded into its synapses where they have weights."""
         if isinstance(value, Emitted) or value.shared:
-            return self.identity(hint, value, gain, shift)
+            return self.identity(hint, value, gain, shift, of_file=of_file)
         if value.parts:
             if all(isinstance(part.node, Weighted) for part in value.parts):
+                # The file multiplies the sum, once.
                 first, *others = value.parts
-                parts = (self.scaled(hint, first, gain, shift), *(self.scaled(hint, part, gain) for part in others))
-                return replace(_fresh(value), parts=parts, positive=False)
+                parts = [self.scaled(hint, first, gain, shift, of_file=of_file)]
+                parts += [self.scaled(hint, part, gain) for part in others]
+                return replace(_fresh(value), parts=tuple(parts), positive=False)
         elif isinstance(value.node, Weighted):
-            return self._folded(value, gain, shift)
-        return self.identity(hint, value, gain, shift)
+            return self._folded(value, gain, shift, of_file=of_file)
+        return self.identity(hint, value, gain, shift, of_file=of_file)
 
-    def _folded(self, current: Current, gain: Any, shift: Any) -> Current:
+    def _folded(self, current: Current, gain: Any, shift: Any, *, of_file: bool) -> Current:
         node = current.node
         assert isinstance(node, Weighted)
+        if of_file and current.file_weights == 0:
+            # There was nothing of the file's to fold it into: one product for each number that is put out.
+            current = replace(current, file_weights=node.out_channels)
         self.spend(node.weight.size)
         factor = np.broadcast_to(np.asarray(gain, np.float64), (node.out_channels,))
         weight = node.weight.astype(np.float64) * node.along_outputs(factor)
@@ -244,7 +248,8 @@ class Builder:
             biases.append(np.zeros(value.shape[0]) if scale is None else scale.bias)
         reads = self._joined(hint, raw)  # type: ignore[arg-type]
         scale_of_all = Scale(f"{hint}.scale", reads.name, np.concatenate(weights), np.concatenate(biases))
-        current = self.current(scale_of_all, reads, all(value.positive for value in values))
+        own = sum(0 if scale is None else _of_file(value) for value, scale in zip(values, scales, strict=True))
+        current = self.current(scale_of_all, reads, all(value.positive for value in values), file_weights=own)
         return replace(current, joined=tuple(values))
 
     def _scale(self, value: Value) -> Weighted | None:
@@ -277,6 +282,12 @@ class Builder:
                 wanted.add(name)
                 waiting += by_name[name].sources
         return [node for node in self.nodes if node.name in wanted]
+
+
+def _of_file(value: Value) -> int:
+    """How many weights the file has for a Scale."""
+    assert isinstance(value, Current)
+    return value.shape[0] if value.file_weights is None else value.file_weights
 
 
 def _fresh(current: Current) -> Current:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from spikeunet.engine.graph import Network, Node, Weighted
+from spikeunet.engine.graph import FILE_WEIGHTS, Network, Node, Weighted, file_shares
 
 
 def two_classes(network: Network) -> Network:
@@ -20,7 +20,15 @@ def two_classes(network: Network) -> Network:
     if len(last) != len(network.projections(network.output.source)) or any(node.scales_channels for node in last):
         return network
     doubled: dict[str, Node] = {node.name: _with_zeros(node) for node in last}
-    return network.replace([doubled.get(node.name, node) for node in network.nodes])
+    shares = file_shares(network)
+    added = {
+        node.name: [int(shares.get(node.name, 1) * node.weight.size), 2 * node.weight.size]  # the zeros are not of it
+        for node in last
+    }
+    return network.replace(
+        [doubled.get(node.name, node) for node in network.nodes],
+        metadata={**network.metadata, FILE_WEIGHTS: {**network.metadata.get(FILE_WEIGHTS, {}), **added}},
+    )
 
 
 def _with_zeros(node: Weighted) -> Weighted:

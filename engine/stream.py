@@ -169,7 +169,8 @@ class Stream:
         -------
         Result
             Of all steps, of which `steps` says how many there were: its output is the mean over them, its counts are
-            those of all of them, the input's current each time that it was computed, every `steps` of the stream.
+            those of all of them, the input's current each time that it was computed, every `steps` of the stream; the
+            artificial network is counted once.
 
         Raises
         ------

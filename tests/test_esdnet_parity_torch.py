@@ -92,6 +92,14 @@ def test_its_neurons_are_those_of_its_training(state):
         convert(state, calibration=[picture()])
 
 
+def test_what_streams_are_read_by_is_none_of_the_artificial_network(state):
+    network = convert(state, normalization="none")
+    ledger = simulate(network, picture(), 1).operations.synapses
+    same = [name for name, node in ledger.items() if node.kind == "Scale"]
+    assert same
+    assert all(name.endswith(".same") and not ledger[name].dense_macs for name in same)
+
+
 def test_gates_are_not_normalised(script):
     network = convert(state_of(trained(script, steps=0)[0]), normalization="none")
     with pytest.raises(

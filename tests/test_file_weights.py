@@ -104,3 +104,176 @@ def test_a_shift_before_padding_is_a_channel_that_the_file_does_not_have(tmp_pat
     network = read_onnx(saved(tmp_path / "shift.onnx", model(nodes, constants, shape=(1, 2, 8, 8)))).network
     (name,) = (node.name for node in network.nodes if node.name.endswith(".ones"))
     assert network.metadata["file_weights"] == {name: [0, 2], "conv3": [3 * 2 * 9, 3 * 3 * 9]}
+
+
+# --- Each kind of layer that conversion makes -------------------------------------------------------------------------
+
+CONSTANTS = {
+    "w": ((4, 2, 3, 3), 0),
+    "v": ((4, 4, 3, 3), 1),
+    "u": ((4, 4, 2, 2), 2),
+    "last": ((1, 4, 1, 1), 3),
+    "wide": ((1, 8, 1, 1), 4),
+    "gain": ((4, 1, 1), 5),
+}
+FIRST = ("Conv", ("x", "w"), "a", {"pads": [1, 1, 1, 1]})
+LAST = ("Conv", ("z", "last"), "y", {})
+SAME = {"pads": [1, 1, 1, 1]}
+GRAPHS = {
+    "a ReLU": [("Relu", ("a",), "z", {})],
+    "a capped ReLU": [("Clip", ("a", "zero", "six"), "z", {})],
+    "a leaky ReLU": [("LeakyRelu", ("a",), "z", {"alpha": 0.1})],
+    "a leaky ReLU by channel": [("PRelu", ("a", "gain"), "z", {})],
+    "a sum": [("Relu", ("a",), "b", {}), ("Conv", ("b", "v"), "c", SAME), ("Add", ("b", "c"), "d", {}),
+              ("Relu", ("d",), "z", {})],
+    "a difference": [("Relu", ("a",), "b", {}), ("Conv", ("b", "v"), "c", SAME), ("Relu", ("c",), "d", {}),
+                     ("Sub", ("b", "d"), "e", {}), ("Relu", ("e",), "z", {})],
+    "what is negated": [("Relu", ("a",), "b", {}), ("Conv", ("b", "v"), "c", SAME), ("Neg", ("b",), "d", {}),
+                        ("Add", ("c", "d"), "e", {}), ("Relu", ("e",), "z", {})],
+    "a constant": [("Relu", ("a",), "b", {}), ("Sub", ("b", "six"), "c", {}), ("Relu", ("c",), "z", {})],
+    "zeros around a part": [("Relu", ("a",), "b", {}), ("Conv", ("b", "v"), "c", {}), ("Relu", ("c",), "d", {}),
+                            ("Pad", ("d", "around"), "e", {}), ("Concat", ("b", "e"), "f", {"axis": 1}),
+                            ("Conv", ("f", "wide"), "g", {}), ("Conv", ("g", "up"), "h", {}),
+                            ("Relu", ("h",), "z", {})],
+    "uneven zeros": [("Relu", ("a",), "b", {}), ("Conv", ("b", "u"), "c", {"pads": [0, 1, 1, 0]}),
+                     ("Relu", ("c",), "z", {})],
+    "uneven zeros and gaps": [("Relu", ("a",), "b", {}),
+                              ("Conv", ("b", "u"), "c", {"pads": [0, 1, 2, 1], "dilations": [2, 2]}),
+                              ("Relu", ("c",), "z", {})],
+    "a shift before padding": [("Relu", ("a",), "b", {}), ("Add", ("b", "gain"), "c", {}),
+                               ("Conv", ("c", "v"), "d", SAME), ("Relu", ("d",), "z", {})],
+    "a transposed convolution": [("Relu", ("a",), "b", {}),
+                                 ("ConvTranspose", ("b", "v"), "c", {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+                                 ("Relu", ("c",), "z", {})],
+    "pools": [("Relu", ("a",), "b", {}), ("AveragePool", ("b",), "c", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+              ("MaxPool", ("c",), "d", {"kernel_shape": [2, 2], "strides": [2, 2]}), ("Relu", ("d",), "z", {})],
+    "pixels": [("Relu", ("a",), "b", {}), ("SpaceToDepth", ("b",), "c", {"blocksize": 2}),
+               ("DepthToSpace", ("c",), "d", {"blocksize": 2}), ("Relu", ("d",), "z", {})],
+    "a shuffle": [("Relu", ("a",), "b", {}), ("Reshape", ("b", "five"), "c", {}),
+                  ("Transpose", ("c",), "d", {"perm": [0, 2, 1, 3, 4]}), ("Reshape", ("d", "four"), "e", {}),
+                  ("Relu", ("e",), "z", {})],
+}  # fmt: skip
+
+
+def profiled(made):
+    """Multiply-accumulates of a graph's convolutions, from the shapes that ONNX infers, as a profiler counts them."""
+    import onnx
+
+    inferred = onnx.shape_inference.infer_shapes(made, strict_mode=True).graph
+    shapes = {each.name: tuple(side.dim_value for side in each.type.tensor_type.shape.dim)
+              for each in (*inferred.value_info, *inferred.input, *inferred.output)}  # fmt: skip
+    weights = {each.name: tuple(each.dims) for each in inferred.initializer}
+    total = 0
+    for node in inferred.node:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            places = shapes[node.output[0] if node.op_type == "Conv" else node.input[0]][2:]
+            total += int(np.prod(weights[node.input[1]]) * np.prod(places))
+    return total
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_artificial_network_does_what_a_profiler_finds_in_the_file(tmp_path, name):
+    pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
+    from onnx_graphs import model, saved
+
+    arrays = {key: np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+              for key, (shape, seed) in CONSTANTS.items()}  # fmt: skip
+    arrays |= {"up": arrays["last"].reshape(4, 1, 1, 1), "zero": np.float32(0), "six": np.float32(6)}
+    arrays |= {"around": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "five": np.array([1, 2, 2, 8, 8])}
+    arrays |= {"four": np.array([1, 4, 8, 8])}
+    nodes = [FIRST, *GRAPHS[name], LAST]
+    read = {each for _, reads, _, _ in nodes for each in reads}
+    made = model(nodes, {key: array for key, array in arrays.items() if key in read}, shape=(1, 2, 8, 8))
+    network = convert(saved(tmp_path / "model.onnx", made), calibration=[PICTURE])
+    ledger = simulate(network, PICTURE, 1).operations
+    assert ledger.totals["dense_macs"] == profiled(made)
+    assert ledger.energy().dense == pytest.approx(profiled(made) * 4.6e-12)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "macs"),
+    [
+        ([("Relu", ("a",), "b", {}), ("Mul", ("b", "gain"), "c", {}), ("Relu", ("c",), "z", {})], 4 * 64),
+        ([("Relu", ("a",), "b", {}), ("Neg", ("b",), "c", {}), ("Mul", ("c", "gain"), "z", {})], 4 * 64),
+        ([("Clip", ("a", "zero", "six"), "b", {}), ("Mul", ("b", "gain"), "c", {}), ("Relu", ("c",), "z", {})], 4 * 64),
+        ([("Mul", ("a", "gain"), "b", {}), ("Relu", ("b",), "z", {})], 0),
+    ],
+    ids=["behind neurons", "of what is negated", "of a sum", "folded into the weights before"],
+)
+def test_a_product_in_the_file_counts_where_nothing_takes_it_into_its_weights(tmp_path, nodes, macs):
+    pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
+    from onnx_graphs import model, saved
+
+    arrays = {key: np.ones(CONSTANTS[key][0], np.float32) for key in ("w", "gain", "last")}
+    arrays |= {"zero": np.float32(0), "six": np.float32(6)}
+    # A ReLU reads it, so that no convolution behind takes it into its weights.
+    nodes = [FIRST, *nodes, ("Relu", ("z",), "r", {}), ("Conv", ("r", "last"), "y", {})]
+    network = read_onnx(saved(tmp_path / "model.onnx", model(nodes, arrays, shape=(1, 2, 8, 8)))).network
+    found = simulate(network, PICTURE, 1).operations.totals["dense_macs"]
+    assert found == 64 * (4 * 2 * 9 + 4) + macs
+
+
+def test_blocks_of_pixels_and_a_map():
+    """FFDNet's first and last convolution are none of blocks here, and have more weights for it."""
+    torch = pytest.importorskip("torch", reason="PyTorch is what this is compared with")
+    import torch_networks as networks
+
+    whole = networks.FFDNet(1, 3, 4)
+    network = convert(networks.arrays(networks.randomized(whole)), normalization="none")
+    counted = [module.weight.numel() for module in whole.modules() if isinstance(module, torch.nn.Conv2d)]
+    picture = np.ones((network.input.channels, 8, 8), np.float32)
+    assert simulate(network, picture, 1).operations.totals["dense_macs"] == sum(counted) * 4 * 4
+
+
+def test_a_logit_that_becomes_two_classes_is_one_of_the_artificial_network():
+    """The other class is always 0."""
+    made = network()
+    paired = convert(made, normalization="none", metadata={"task": "segment"})
+    assert paired.channels["output"] == 2
+    assert paired.metadata["file_weights"] == {"last": [3, 6]}
+    dense = [simulate(each, PICTURE, 1).operations.totals["dense_macs"] for each in (made, paired)]
+    assert dense == [57 * 64] * 2
+    marked = convert(network(file_weights={"last": [1, 3]}), normalization="none", metadata={"task": "segment"})
+    assert marked.metadata["file_weights"] == {"last": [1, 6]}
+
+
+def test_pools_that_go_into_weights_behind_them(tmp_path):
+    nir = pytest.importorskip("nir", reason="nir is not installed")
+    from itertools import pairwise
+
+    from spikeunet.converters import read_nir
+
+    def neurons(*shape):
+        return nir.IF(r=np.ones(shape), v_threshold=np.ones(shape))
+
+    nodes = {
+        "input": nir.Input({"input": np.array((2, 8, 8))}),
+        "first": nir.Conv2d((8, 8), np.ones((3, 2, 3, 3)), 1, 1, 1, 1, np.zeros(3)),
+        "fired": neurons(3, 8, 8),
+        "pool": nir.SumPool2d(np.array((2, 2)), np.array((2, 2)), np.array((0, 0))),
+        "second": nir.Conv2d((4, 4), np.ones((5, 3, 3, 3)), 1, 1, 1, 1, np.zeros(5)),
+        "again": neurons(5, 4, 4),
+        "smaller": nir.AvgPool2d(np.array((2, 2)), np.array((2, 2)), np.array((0, 0))),
+        "flat": nir.Flatten({"input": np.array((5, 2, 2))}, 0, -1),
+        "full": nir.Linear(np.ones((7, 20))),
+        "last": neurons(7),
+        "output": nir.Output({"output": np.array((7,))}),
+    }
+    nir.write(tmp_path / "net.nir", nir.NIRGraph(nodes, list(pairwise(nodes))))
+    network = read_nir(tmp_path / "net.nir")
+    found = simulate(network, PICTURE, 1).operations.synapses
+    dense = {name: node.dense_macs for name, node in found.items()}
+    same = next(name for name in dense if name not in ("first", "second", "full"))  # what the last population fires
+    assert dense == {"first": 3 * 2 * 9 * 64, "second": 5 * 3 * 9 * 16, "full": 7 * 20, same: 0}
+
+
+def test_the_branches_that_a_spikingformers_head_reads():
+    """The head reads a sum of branches; here it reads each, by the weights of the convolution before it."""
+    from published_spikingformer import random_state
+
+    from spikeunet.converters import read_spikingformer
+
+    network = read_spikingformer(random_state(), 4)
+    heads = [node for node in network.nodes if type(node).__name__ == "MeanConv2d"]
+    ledger = simulate(network, np.ones((3, 16, 16), np.float32), 1).operations.synapses
+    assert [ledger[node.name].dense_macs for node in heads] == [0] * (len(heads) - 1) + [heads[-1].weight.size * 4 * 4]

@@ -198,9 +198,9 @@ def test_network_knows_its_nodes():
     network = Network(nodes, {"task": "denoise"}, {"relu": 2})
     assert network["conv"] is nodes[1]
     assert (network.input, network.output, network.neurons) == (nodes[0], nodes[-1], (nodes[2],))
-    assert network.parameters == 27 + 3 + 6 + 2
+    assert network.parameters == 27 + 6
     assert dict(network.normalization) == {"relu": 2.0}
-    assert repr(network) == "Network(5 nodes, 1 neuron layers, 38 parameters)"
+    assert repr(network) == "Network(5 nodes, 1 neuron layers, 33 parameters)"
     assert network.shapes((1, 4, 5)) == {
         "input": (1, 4, 5),
         "conv": (3, 4, 5),

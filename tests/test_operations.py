@@ -38,14 +38,14 @@ from spikeunet.engine.testing.comparison import assert_same_operations
 
 
 def small_network(model=None, weight=None):
-    """One pixel with two channels: a layer of two neurons, and a Linear node of three outputs behind it."""
+    """One pixel with two channels: a layer of two neurons, and behind it a Linear node of three outputs with a bias."""
     identity = np.eye(2, dtype=np.float32)[:, :, None, None]
     weight = np.float32([[1, 0], [1, 1], [0, 0]]) if weight is None else weight
     nodes = [
         Input("input", 2),
         Conv2d("conv", "input", identity),
         Neurons("neurons", "conv", model or MultiThreshold()),
-        Linear("linear", "neurons", weight),
+        Linear("linear", "neurons", weight, np.float32([0.5, 0, 0.25])),
         Output("output", "linear"),
     ]
     return Network(nodes)
@@ -84,20 +84,20 @@ def test_a_ledger_by_hand():
         "event_reads": 4,
         "event_writes": 4,
         "weight_reads": 12 + 4,
-        "bias_reads": 2 + 2 * 3,
+        "bias_reads": 2 * 3,
         "potential_reads": 12 + 4,
         "potential_writes": 12 + 4,
         "weights": 10,
         "connection_sparsity": 0.5,
-        "parameter_bytes": 4 * (10 + 5),
+        "parameter_bytes": 4 * (10 + 3),
         "state_bytes": 8,
-        "footprint": 68,
+        "footprint": 60,
     }
 
 
 def residual_ledger():
     """A max pool, which keeps the sums of 4 windows of 4 pixels, and an identity connection in a sum."""
-    nodes = [Input("input", 1), Neurons("n", "conv"), Conv2d("conv", "input", np.ones((1, 1, 1, 1)))]
+    nodes = [Input("input", 1), Neurons("n", "conv"), Conv2d("conv", "input", np.ones((1, 1, 1, 1)), np.ones(1))]
     nodes += [MaxPool2d("max", "n", 2), Scale("identity", "n", np.ones(1)), AvgPool2d("mean", "n", 2)]
     nodes += [Add("sum", ("mean", "max")), Neurons("m", "sum"), Output("output", "identity")]
     return simulate(Network(nodes), np.ones((1, 4, 4), np.float32), steps=2).operations
@@ -220,7 +220,7 @@ def test_a_ledger_adds_to_ledgers_only():
 
 def test_printed_table():
     text = str(small_ledger())
-    assert "2 steps, 1 picture, footprint 68 bytes" in text
+    assert "2 steps, 1 picture, footprint 60 bytes" in text
     columns = [line.split() for line in text.splitlines()]
     assert ["linear", "Linear", "12", "27", "6", "12", "0", "0", "6", "6", "0.6667", "36"] not in columns
     assert ["linear", "Linear", "12", "27", "6", "12", "0", "0", "6", "6", "0.5000", "36"] in columns

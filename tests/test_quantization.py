@@ -327,8 +327,8 @@ def test_info_shows_the_bits(capsys):
     run(capsys, "quantize", "gray.npz", "-o", "out.npz")
     printed = run(capsys, "info", "out.npz")
     assert "weights        8 bits in 1 layer, 2 bits in 1 layer, float32 in 1 layer" in printed
-    assert "up1\tConvTranspose2d\tpooling1\t4x4x4x4, 8 bits, stride 4\t260" in printed
-    assert "conv1\tConv2d\tinput\t4x1x3x3, padding 1\t40" in printed
+    assert "up1\tConvTranspose2d\tpooling1\t4x4x4x4, 8 bits, stride 4\t256" in printed
+    assert "conv1\tConv2d\tinput\t4x1x3x3, padding 1\t36" in printed
 
 
 @pytest.mark.usefixtures("folder")

@@ -49,7 +49,7 @@ class Assembly(Layers):
     def norm(self, key: str, value: Value) -> Current:
         """A Scale, unless it can be folded."""
         gain, shift = folded_into(np.ones(value.shape[0]), None, self._parts(key), self.epsilon)
-        return self._builder.scaled(key, value, gain, shift)
+        return self._builder.scaled(key, value, gain, shift, of_file=True)
 
     def relu(self, name: str, value: Value) -> Emitted:
         """Neurons without a chosen model."""
@@ -86,13 +86,16 @@ class Assembly(Layers):
 
     def _weighted(self, key: str, value: Value, expected: tuple[Size, ...], norm: str, node: MakeNode) -> Current:
         weight, bias = self.arrays[f"{key}.weight"], self.arrays.get(f"{key}.bias")
+        file_weights = weight.size
         if norm:
             weight, bias = folded_into(weight, bias, self._parts(norm), self.epsilon, expected.index("out"))
         made = node(weight, bias)
         if bias is None:
             self._zero_biases.append(made.name)
         # A convolution's outputs lie along the first axis of its weights, and its inputs along the second.
-        return self._builder.read_through(made, value, convolves=weight.ndim == 4 and expected[0] == "out")
+        current = self._builder.read_through(made, value, convolves=weight.ndim == 4 and expected[0] == "out")
+        current.file_weights = file_weights
+        return current
 
     def _parts(self, key: str) -> dict[str, Array]:
         self._norms += 1

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from spikeunet.engine.errors import GraphError, StateDictError
-from spikeunet.engine.graph import UNCHOSEN, Input, Network, Neurons, Node, Output
+from spikeunet.engine.graph import FILE_WEIGHTS, UNCHOSEN, Input, Network, Neurons, Node, Output
 from spikeunet.engine.layers import Add, AttentionGates, Concat, Conv2d, Scale, Upsample
 from spikeunet.engine.neurons import LeakyIntegrateAndFire, SignedMultiThreshold
 
@@ -129,6 +129,7 @@ class _Assembly:
     plan: _Plan
     epsilon: float
     nodes: list[Node] = field(default_factory=list)
+    file_weights: dict[str, list[int]] = field(default_factory=dict)
 
     def network(self) -> Network:
         """The whole network."""
@@ -153,7 +154,7 @@ class _Assembly:
         }
         if self.plan.spiking:
             facts["trained_neurons"] = repr(self._model())
-        return Network(self.nodes, {"conversion": facts})
+        return Network(self.nodes, {"conversion": facts, FILE_WEIGHTS: self.file_weights})
 
     def _stage(self, stage: str, value: str) -> str:
         for index in range(self.plan.blocks[STAGES.index(stage)]):
@@ -200,6 +201,7 @@ class _Assembly:
         if not any(node.name == name for node in self.nodes):
             channels = self._channels(source)
             self._place(Scale(name, source, np.ones(channels, np.float32)))
+            self.file_weights[name] = [0, channels]
         return name
 
     def _channels(self, stream: str) -> int:

@@ -69,6 +69,8 @@ class Chain:
         The convolution or matrix, its bias with it.
     named : str
         The last node with weights.
+    numbers : int
+        How many weights the file has for it: fewer than there are where a pool goes into them.
     """
 
     read_shape: Shape
@@ -79,6 +81,7 @@ class Chain:
     pool: Pool | None = None
     weights: dict[str, Any] | None = None
     named: str = ""
+    numbers: int = 0
 
     def then(self, node: NirNode, dt: float | None) -> Chain:
         """With a node behind it."""
@@ -114,7 +117,7 @@ class Chain:
                 self, weights={**self.weights, "weight": weight * shaped, "bias": self.weights["bias"] * factors}
             )
         before = factors if self.before is None else self.before * factors
-        return replace(self, before=before, named=self.named or node.name)
+        return replace(self, before=before, named=self.named or node.name, numbers=len(before))
 
     def _flatten(self, node: NirNode, dt: float | None) -> Chain:  # noqa: ARG002
         (start,), (end,) = node.whole("start_dim", 1), node.whole("end_dim", 1)
@@ -150,6 +153,7 @@ class Chain:
     def _linear(self, node: NirNode, dt: float | None) -> Chain:  # noqa: ARG002
         self._only(node)
         weight, inputs = node.array("weight"), math.prod(self.shape)
+        numbers = weight.size
         if weight.ndim != 2 or weight.shape[1] != inputs:
             raise node.refuse(f"has weights {weight.shape} for {inputs} values; export the network again")
         bias = node.array("bias").reshape(-1) if "bias" in node.fields else np.zeros(len(weight))
@@ -158,7 +162,10 @@ class Chain:
         if self.before is not None:
             weight = (weight.reshape(len(weight), len(self.before), -1) * self.before[:, None]).reshape(weight.shape)
         made = {"kind": Linear, "weight": weight, "bias": bias}
-        return replace(self, weights=made, shape=(len(weight), 1, 1), axes=1, named=node.name, pool=None, before=None)
+        return replace(
+            self, weights=made, shape=(len(weight), 1, 1), axes=1, named=node.name, pool=None, before=None,
+            numbers=numbers,
+        )  # fmt: skip
 
     _affine = _linear
 
@@ -207,7 +214,7 @@ class Chain:
         shape = _convolved(node, made, self.shape)
         if self.pool is not None:
             made = self._unstrided(node, made)
-        return replace(self, weights=made, shape=shape, named=node.name, pool=None, before=None)
+        return replace(self, weights=made, shape=shape, named=node.name, pool=None, before=None, numbers=weight.size)
 
     def _unstrided(self, node: NirNode, made: dict[str, Any]) -> dict[str, Any]:
         """A convolution of what the pool reads, out of one of what it puts out."""

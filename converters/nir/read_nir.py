@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spikeunet.engine.errors import GraphError, StateDictError
-from spikeunet.engine.graph import Input, Network, Neurons, Node, Output, Shape
+from spikeunet.engine.graph import FILE_WEIGHTS, Input, Network, Neurons, Node, Output, Shape, Weighted
 from spikeunet.engine.layers import Add
 
 from ..weights.refusals import UnreadableError, refusals
@@ -81,6 +81,7 @@ class _Reader:
         self.sources: dict[str, str] = {}
         self.made: list[Node] = []
         self.names: set[str] = set()
+        self.file_weights: dict[str, list[int]] = {}
         self.ways = self.weights = 0
         self.numbers = sum(np.size(value) for node in nodes.values() for value in node.fields.values())
         self.membranes: list[str] = []
@@ -109,7 +110,8 @@ class _Reader:
         if self.how.dt is not None:
             facts |= {"dt": self.how.dt, "integration": self.how.integration}
         facts |= {"reset": self.how.reset, **({"membranes": self.membranes} if self.membranes else {})}
-        return Network(self.made, {"conversion": facts})
+        added = {FILE_WEIGHTS: self.file_weights} if self.file_weights else {}
+        return Network(self.made, {"conversion": facts, **added})
 
     def _ends(self, node: NirNode) -> bool:
         return node.kind in NEURONS or (node.kind == "Output" and not self.readers[node.name])
@@ -179,7 +181,10 @@ class _Reader:
             late = (node.name, index) in self.late
             self._count(node, chain)
             name = self._name(chain.named or f"{way[0].name}.{node.name}")
-            self.made.append(chain.projection(name, way[0].name, max(chain.steps, int(late))))
+            layer = chain.projection(name, way[0].name, max(chain.steps, int(late)))
+            if isinstance(layer, Weighted) and layer.weight.size != chain.numbers:
+                self.file_weights[name] = [chain.numbers, layer.weight.size]
+            self.made.append(layer)
             parts.append(name)
         source = parts[0] if len(parts) == 1 else self._sum(node, parts)
         if node.kind == "Output":

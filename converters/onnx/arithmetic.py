@@ -51,7 +51,7 @@ def multiplied(call: Call) -> Tensor:
     factor = bias_of(call, _numbers(call, constant), tensor)
     if dividing:
         factor = 1 / factor
-    return Tensor(call.builder.scaled(call.node.name, tensor.value, factor), tensor.shape)
+    return Tensor(call.builder.scaled(call.node.name, tensor.value, factor, of_file=True), tensor.shape)
 
 
 @operator("Neg")
@@ -72,7 +72,8 @@ def batch_norm(call: Call) -> Tensor:
     if (variance < 0).any():
         call.refuse("has a negative variance")
     factor = gain / np.sqrt(variance + call.attribute("epsilon", 1e-5))
-    return call.result(call.builder.scaled(call.node.name, tensor.value, factor, bias - average * factor), like=0)
+    shift = bias - average * factor
+    return call.result(call.builder.scaled(call.node.name, tensor.value, factor, shift, of_file=True), like=0)
 
 
 def _as_rows(tensor: Tensor) -> Tensor:

@@ -148,7 +148,7 @@ def _with_zeros(call: Call, value: Value, rows: tuple[int, int], columns: tuple[
     kernel: Any = np.zeros((channels, 1, tall, wide))
     kernel[:, 0, max(0, max(rows) - rows[0]), max(0, max(columns) - columns[0])] = 1
     node = Conv2d(call.node.name, reads.name, kernel, padding=(max(rows), max(columns)), groups=channels)
-    current = call.current(node, reads, reads.positive)
+    current = call.current(node, reads, reads.positive, file_weights=0)
     assert current.shape == (channels, height + sum(rows), width + sum(columns))
     current.zeros = (rows, columns)
     return current

@@ -27,6 +27,11 @@ class Builder:
         What the currents of populations are multiplied by.
     epsilon : float
         The batch norms'.
+
+    Attributes
+    ----------
+    file_weights : dict of str to [int, int]
+        By name of a node that was made with more weights than the file has for it: the file's, and these.
     """
 
     def __init__(self, layout: Layout, model: LeakyIntegrateAndFire, factor: float, epsilon: float) -> None:
@@ -36,6 +41,7 @@ class Builder:
         self._epsilon = epsilon
         self._found: list[Node] = []
         self._readouts: list[str] = []
+        self.file_weights: dict[str, list[int]] = {}
         self._stream = ""
 
     def nodes(self, heads: int, scale: float) -> list[Node]:
@@ -84,6 +90,8 @@ class Builder:
         readout = (head @ bias + (0 if self._readouts else offset)).astype(np.float32)
         self._readouts.append(self._add(MeanConv2d(f"head.{name}", source, classes, readout, (padding, padding))))
         if is_read:
+            # The file has these weights once, in the convolution that follows; its head reads the sum of all branches.
+            self.file_weights[self._readouts[-1]] = [0, classes.size]
             current = self._convolve(name, source, layer, padding)
             parts = (self._stream, current)
             self._stream = self._add(Add(f"{name}.sum", parts)) if self._stream else current

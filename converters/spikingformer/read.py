@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spikeunet.engine.errors import GraphError, InputError, NeuronError, StateDictError
-from spikeunet.engine.graph import Network
+from spikeunet.engine.graph import FILE_WEIGHTS, Network
 from spikeunet.engine.neurons import LeakyIntegrateAndFire
 
 from ..batch_norm import EPSILON
@@ -69,7 +69,8 @@ def read_spikingformer(
     def build(arrays: StateDict) -> Network:
         builder = Builder(_checked_layout(arrays, heads), model, 1 / (tau * threshold), epsilon)
         try:
-            return Network(builder.nodes(heads, scale))
+            nodes = builder.nodes(heads, scale)
+            return Network(nodes, {FILE_WEIGHTS: builder.file_weights})
         except (GraphError, NeuronError) as error:
             raise StateDictError(f"the state dict makes a network that is none: {error}") from None
 
@@ -78,7 +79,8 @@ def read_spikingformer(
     facts = {"architecture": NAME, "heads": heads, "tau": tau, "batch_norm_epsilon": epsilon, **weights.facts}
     facts["batch_norms"] = sum(key.endswith("running_var") for key in weights.arrays)
     facts |= {"prefixes": removed} if removed else {}
-    return network.replace(metadata={"task": "classify", "steps": 4, **(metadata or {}), "conversion": facts})
+    said = {"task": "classify", "steps": 4, **network.metadata, **(metadata or {})}
+    return network.replace(metadata={**said, "conversion": facts})
 
 
 def _checked_layout(arrays: StateDict, heads: int) -> Layout:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..float32 import held
-from ..graph import FanOut, Neurons, Shape, Synapses, ZeroFanOut
+from ..graph import FanOut, Neurons, Shape, Synapses, ZeroFanOut, weights_and_biases
 from ..graph.answers import checked_fan_out, checked_products, checked_rows, checked_zero_fan_out
 from ..kernels.firing import neuron_array
 from ..kernels.processor import host_lanes
@@ -288,9 +288,8 @@ class Layer(Binding):
 
     @lazy_property
     def weights_and_biases(self) -> tuple[int, int]:
-        """Number of weights and number of biases."""
-        sizes = [getattr(self.node, name).size for name in self.node.arrays]
-        return (sizes[0], sizes[1]) if sizes else (0, 0)
+        """Number of weights and number of biases; of biases that are all zero none."""
+        return weights_and_biases(self.node)
 
     @property
     def nonzero_weights(self) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from .piped_models import MODEL
 
 if TYPE_CHECKING:
     from ..graph import Network, Node, Shape
+    from ..neurons import LevelTable
 
 
 @click.command()
@@ -149,15 +150,28 @@ def _energy(network: Network, shapes: dict[str, Shape] | None) -> list[tuple[str
 
 def _events(network: Network) -> str:
     """Which readings are true of the network's events, the one that is charged by default first."""
-    from ..neurons import level_table
+    from ..operations.readings import ACCUMULATE, MIXED, reading_of
 
-    tables = [level_table(node.model) for node in network.neurons]
-    graded = {table.graded for table in tables}
-    if True not in graded:
-        return "binary: accumulates" if tables else "none"
-    some = ", those that are binary accumulates" if len(graded) == 2 else ""
+    tables = _meeting_weights(network)
+    if not (tables or network.neurons or network.encoded):
+        return "none"
+    name = reading_of(table.graded for table in tables)
+    if name == ACCUMULATE:
+        return "binary: accumulates" if tables else "meet no weights: accumulates"
+    some = ", those that are binary accumulates" if name == MIXED else ""
     shifts = "shift-adds, too" if all(table.shifts for table in tables) else "no shift-adds"
     return f"graded: multiply-accumulates{some}; {shifts}"
+
+
+def _meeting_weights(network: Network) -> list[LevelTable]:
+    """Levels of all that synapses with weights read events of: neurons, and Inputs with an encoder."""
+    from ..graph import Weighted
+    from ..neurons import level_table
+
+    tables = {node.name: level_table(node.model) for node in network.neurons}
+    tables |= {name: encoder.level_table() for name, encoder in network.encoded.items()}
+    weighted = [node for node in network.nodes if isinstance(node, Weighted)]
+    return [tables[leaf] for node in weighted for leaf in network.leaves(node.source) if leaf in tables]
 
 
 def _unsaid(network: Network) -> list[tuple[str, str]]:
@@ -187,7 +201,9 @@ def _value(value: object) -> str:
 
 
 def _parameters(node: Node) -> int:
-    return sum(getattr(node, name).size for name in ("weight", "bias") if hasattr(node, name))
+    from ..graph import Synapses, weights_and_biases
+
+    return sum(weights_and_biases(node)) if isinstance(node, Synapses) else 0
 
 
 def _row(network: Network, node: Node) -> list[str]:

@@ -151,6 +151,11 @@ class Record:
     savings: Savings | None = None
 
     @property
+    def pictures(self) -> int:
+        """How many were given, however many views of them the network has seen."""
+        return self.pages or 1
+
+    @property
     def saved_as(self) -> str:
         """Sample type of the output where it differs from the input's, else nothing."""
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
@@ -35,10 +36,14 @@ def write_report(report: str, settings: Settings, records: Sequence[Record], fai
 def print_neurobench(records: Sequence[Record]) -> None:
     """Print, by model, its pictures' counts under the names of NeuroBench's metrics, as JSON."""
     ledgers: dict[str, Operations] = {}
+    pictures = Counter[str]()
     for record in records:
         name, ledger = printable(record.model.name), record.processed.result.operations
         ledgers[name] = ledgers[name] + ledger if name in ledgers else ledger
-    found = {name: {"pictures": ledger.pictures, **ledger.to_neurobench()} for name, ledger in ledgers.items()}
+        pictures[name] += record.pictures
+    found = {
+        name: {"pictures": pictures[name], **ledger.to_neurobench(pictures[name])} for name, ledger in ledgers.items()
+    }
     click.echo(json.dumps(found, indent=2, allow_nan=False))
 
 
@@ -99,7 +104,7 @@ def _picture(record: Record) -> dict[str, Any]:
         "dense_energy_joules": estimate.dense,
         "reading": estimate.reading,
         "readings": _readings(result.operations),
-        "neurobench": result.operations.to_neurobench(),
+        "neurobench": result.operations.to_neurobench(record.pictures),
         "seconds": result.seconds,
         "layers": {
             name: {"neurons": result.neurons[name], "events": _integers(events)}

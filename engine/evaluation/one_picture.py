@@ -124,7 +124,7 @@ def counts(run: PaddedRun, steps: int) -> Row:
         "macs": result.total_macs,
         "energy_joules": estimate.spiking,
         "reading": estimate.reading,
-        "neurobench": ledger.to_neurobench(),
+        "neurobench": ledger.to_neurobench(1),
         **{READING_COSTS[name]: joules for name, joules in readings_in(ledger).items()},
         "dense_macs": dense_macs,
         "dense_energy_joules": estimate.dense,

@@ -3,6 +3,7 @@
 from .file_weights import FILE_WEIGHTS, ann_macs, file_shares
 from .network import Network
 from .node import UNCHOSEN, Input, Join, Neurons, Node, Output, Shape
+from .parameters import weights_and_biases
 from .reach import FanOut, ZeroFanOut, even_fan_out
 from .synapses import CurrentSum, Projection, Rows, Synapses, Value, Weighted
 
@@ -27,4 +28,5 @@ __all__ = [
     "ann_macs",
     "even_fan_out",
     "file_shares",
+    "weights_and_biases",
 ]

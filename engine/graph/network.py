@@ -16,6 +16,7 @@ from .answers import checked_shape, checked_state_values
 from .limits import ELEMENTS_PER_PIXEL, FEWEST_CHANNELS, FEWEST_PIXELS
 from .node import Input, Join, Neurons, Node, Output, Shape
 from .order import by_size, carried_on, check_joins, size_multiple, topological
+from .parameters import weights_and_biases
 from .synapses import CurrentSum, Projection, Synapses, Weighted
 
 
@@ -142,9 +143,8 @@ class Network:
 
     @lazy_property
     def parameters(self) -> int:
-        """Number of weights and biases."""
-        synapses = (node for node in self.nodes if isinstance(node, Synapses))
-        return sum(getattr(node, name).size for node in synapses for name in node.arrays)
+        """Number of weights and biases; a layer whose biases are all zero has none."""
+        return sum(sum(weights_and_biases(node)) for node in self.nodes if isinstance(node, Synapses))
 
     @lazy_property
     def delays(self) -> bool:

@@ -24,7 +24,7 @@ class MeanConv2d(Weighted):
     """What `GlobalAvgPool2d` makes of a cross-correlation of stride 1, (out_channels, 1, 1), without computing it.
 
     Each tap sees a rectangle of the input, of which the mean is enough. An event is one accumulate for each output
-    channel, however many taps see it.
+    channel, however many taps see it; the artificial network is counted with the convolution that this stands for.
 
     Parameters
     ----------
@@ -76,6 +76,10 @@ class MeanConv2d(Weighted):
 
     def fan_out(self, incoming: Shape) -> FanOut:
         return even_fan_out(*incoming[1:], self.out_channels)
+
+    def dense_macs(self, incoming: Shape) -> int:
+        height, width = self._places(incoming[1:])
+        return height * width * self.weight.size
 
     def _mean(self, values: Array) -> Array:
         """(M, 1, 1, out_channels): products added up tap by tap and channel by channel, then divided."""

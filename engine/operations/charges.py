@@ -69,7 +69,7 @@ def run_charges(ledger: Operations, reading: str, queue: int) -> Iterator[Charge
 def dense_charges(ledger: Operations) -> Iterator[Charge]:
     """Charges of the artificial network, padding included in its products as is the custom."""
     for node in ledger.synapses.values():
-        if node.weights and node.dense_macs:  # without products of its own it is none of that network's layers
+        if node.dense_macs:  # without products of its own it is none of that network's layers
             yield from _dense_products("synapses", node, node.dense_macs)
             yield from _biases(node, node.outputs if node.biases else 0)
             yield Charge("event memory", ACCESS, node.outputs, node.largest_outputs)
@@ -98,13 +98,17 @@ def _input(node: SynapseOperations) -> Iterator[Charge]:
 
 
 def _dense_products(part: str, node: SynapseOperations, macs: int) -> Iterator[Charge]:
-    """Multiply-accumulates of a dense layer, each of which reads an input and a weight; its sums stay in a register."""
-    reads = node.inputs if node.connects_all else macs
+    """Multiply-accumulates of a dense layer, each of which reads an input and a weight; its sums stay in a register.
+
+    Where it has no weights, an attention's read two inputs, and those that a pool makes of the analog input one.
+    """
+    factors = 2 if node.dense_macs and not node.weights else 1
+    reads = node.inputs if node.connects_all else factors * macs
     kernel = 0 if node.connects_all else node.weights // max(1, node.channels)
     yield Charge(part, MULTIPLY_ACCUMULATE, macs)
     yield Charge("addresses", ACCUMULATE, node.inputs + node.outputs + kernel)
     yield Charge("event memory", ACCESS, reads, node.largest_inputs)
-    yield _parameters(node, macs, node.weights)
+    yield _parameters(node, macs if node.weights else 0, node.weights)
 
 
 def _biases(node: SynapseOperations, reads: int) -> Iterator[Charge]:

@@ -19,21 +19,24 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
         "or shift-adds where it adds a shifted weight",
         "synops_effective": "sum over events of the non-zero weights among the R(i) that the event meets",
         "dense_synops": "steps x sum over neurons i of R(i): synops if every neuron had an event at every step",
-        "macs": "sum over the analog input's sites j of R(j): multiply-accumulates, once a run and not at every step",
+        "macs": "sum over the analog input's sites j of R(j): multiply-accumulates, each time that the "
+        "input is computed: at the first step, and where it is another one than at the step before",
         "macs_effective": "the same over sites j whose value is not zero, and over weights that are not zero",
-        "dense_macs": "multiply-accumulates of the artificial network, products with padding included",
+        "dense_macs": "multiply-accumulates of the artificial network for each analog input that was shown, products "
+        "with padding included",
         "event_reads": "sum over synapse nodes of the events that arrive: an event is read once by each node that it "
         "reaches, twice where a concatenation names its layer twice",
         "event_writes": "events: each is written once",
         "weight_reads": "synops + macs of nodes that have weights: one weight for each product",
-        "bias_reads": "outputs x steps of nodes that have biases; outputs alone of those that read the analog input "
-        "only",
+        "bias_reads": "outputs x steps of nodes that have biases; of those that read the analog input only outputs x "
+        "how often it is computed",
         "potential_reads": "synops + state variables x neuron_updates: the sum that each accumulate is added to, and "
         "what each update reads; sums of the analog input stay in a register",
         "potential_writes": "potential_reads: what is read is written back",
         "weights": "number of weights, biases left out",
         "connection_sparsity": "weights equal to zero / weights",
-        "parameter_bytes": "4 x (weights + biases): float32, as the engine holds them",
+        "parameter_bytes": "4 x (weights + biases): float32, as the engine holds them; a layer whose biases are all "
+        "zero has none",
         "state_bytes": "4 x state variables x neurons of one picture: float32, and most neurons have a membrane "
         "potential alone; and of synapses that keep sums, a max pool's windows, 4 x these",
         "footprint": "parameter_bytes + state_bytes, in bytes",

@@ -145,6 +145,7 @@ def to_json(ledger: Operations, path: str | PathLike[str] | None) -> str:
     content = {
         "steps": ledger.steps,
         "pictures": ledger.pictures,
+        "shown": ledger.shown,
         "totals": ledger.totals,
         "readings": _readings(ledger),
         "neurons": {name: _neuron_content(layer) for name, layer in ledger.neurons.items()},
@@ -225,6 +226,7 @@ def table(ledger: Operations) -> str:
     neurons = [_neuron_record(layer) for layer in ledger.neurons.values()]
     whole = sum(layer.neurons for layer in ledger.neurons.values())
     pictures = "1 picture" if ledger.pictures == 1 else f"{ledger.pictures} pictures"
+    pictures += "" if ledger.shown == ledger.pictures else f", {ledger.shown} inputs shown"
     return "\n".join(
         [
             f"{ledger.steps} step{'s' * (ledger.steps != 1)}, {pictures}, footprint {totals['footprint']:,} bytes",

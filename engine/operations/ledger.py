@@ -30,12 +30,16 @@ class Operations:
     steps : int
         Number of time steps T.
     pictures : int
+        That the network has seen, of a colour picture by a gray model three.
     neurons : dict of NeuronOperations
         By the name of each Neurons node.
     synapses : dict of SynapseOperations
         By the name of each node of synapses; a sum of currents has no entry of its own, but those of its parts.
     inputs : dict of InputOperations
         By the name of each Input with an encoder.
+    shown : int, optional
+        How many analog inputs were shown: one for each picture where it stays the same, else one more at each step at
+        which it is another one. By default as many as pictures.
     """
 
     steps: int
@@ -43,8 +47,10 @@ class Operations:
     neurons: Mapping[str, NeuronOperations]
     synapses: Mapping[str, SynapseOperations]
     inputs: Mapping[str, InputOperations] = field(default_factory=dict)
+    shown: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shown", self.shown or self.pictures)
         object.__setattr__(self, "neurons", ByLayer("operations", "the Neurons nodes", self.neurons))
         object.__setattr__(self, "synapses", ByLayer("operations", "the synapse nodes", self.synapses))
         object.__setattr__(self, "inputs", ByLayer("operations", "the Inputs with an encoder", self.inputs))
@@ -129,12 +135,25 @@ class Operations:
         """
         return estimate_operations(self, model, reading)
 
-    def to_neurobench(self) -> dict[str, Any]:
+    def to_neurobench(self, pictures: int | None = None) -> dict[str, Any]:
         """The counts under the names of NeuroBench's metrics, as means over the pictures; docs/operations.md says more.
 
         Nodes that have weights count. Binary events are its accumulates (ACs), graded ones its multiply-accumulates.
+
+        Parameters
+        ----------
+        pictures : int, optional
+            How many there were, where the network has seen parts or views of them as pictures of their own: the colours
+            of one by a gray model, or a picture that is also shown turned. By default `self.pictures`.
+
+        Raises
+        ------
+        InputError
+            If `pictures` is no whole number, 1 or more.
         """
-        return neurobench_metrics(self)
+        if pictures is not None and (isinstance(pictures, bool) or not isinstance(pictures, int) or pictures < 1):
+            raise InputError(f"pictures must be a whole number, 1 or more (got {pictures!r})")
+        return neurobench_metrics(self, max(1, self.pictures) if pictures is None else pictures)
 
     def first_steps(self, steps: int) -> Operations:
         """The ledger of the first `steps` steps: what happens at a step does not depend on later ones.
@@ -142,19 +161,34 @@ class Operations:
         Raises
         ------
         InputError
-            If the run has not as many steps.
+            If the run has not as many steps, or it is of fewer than all of them and was shown inputs that changed: what
+            these cost is known in all.
         """
         if not 1 <= steps <= self.steps:
             raise InputError(f"steps must be 1 to {self.steps}, those of the run (got {steps})")
+        if steps == self.steps:
+            return self
+        if self.shown > self.pictures:
+            raise InputError(
+                f"the analog input was computed {self.shown} times, and counted for all of the {self.steps} steps; "
+                f"run the first {steps} by themselves"
+            )
         neurons = {name: layer.first_steps(steps) for name, layer in self.neurons.items()}
         synapses = {name: node.first_steps(steps) for name, node in self.synapses.items()}
         inputs = {name: each.first_steps(steps) for name, each in self.inputs.items()}
         return Operations(steps, self.pictures, neurons, synapses, inputs)
 
-    def followed_by(self, later: Operations) -> Operations:
+    def followed_by(self, later: Operations, *, another_input: bool = False) -> Operations:
         """The ledger of this run and of one that went on from its state, of the same pictures: their steps one by one.
 
         The analog input of both counts, for each has computed it.
+
+        Parameters
+        ----------
+        later : Operations
+        another_input : bool
+            Whether that run was shown other inputs, as of a stream, for which the artificial network would be run once
+            more; else that counts once.
 
         Raises
         ------
@@ -166,8 +200,12 @@ class Operations:
             self.steps + later.steps,
             self.pictures,
             {name: layer.followed_by(later.neurons[name]) for name, layer in self.neurons.items()},
-            {name: node.followed_by(later.synapses[name]) for name, node in self.synapses.items()},
+            {
+                name: node.followed_by(later.synapses[name], another_input=another_input)
+                for name, node in self.synapses.items()
+            },
             {name: each.followed_by(later.inputs[name]) for name, each in self.inputs.items()},
+            self.shown + later.shown,
         )
 
     def of_pictures(self, pictures: int) -> Operations:
@@ -251,6 +289,7 @@ class Operations:
             {name: layer + other.neurons[name] for name, layer in self.neurons.items()},
             {name: node + other.synapses[name] for name, node in self.synapses.items()},
             {name: node + other.inputs[name] for name, node in self.inputs.items()},
+            self.shown + other.shown,
         )
 
     def __radd__(self, other: object) -> Operations:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from .nodes import NeuronOperations
 
 
-def neurobench_metrics(ledger: Operations) -> dict[str, Any]:
+def neurobench_metrics(ledger: Operations, pictures: int) -> dict[str, Any]:
     """See `Operations.to_neurobench`."""
-    totals, pictures = ledger.totals, max(1, ledger.pictures)
+    totals = ledger.totals
     return {
         "Footprint": int(totals["footprint"]),
         "ConnectionSparsity": round(float(totals["connection_sparsity"]), 4),

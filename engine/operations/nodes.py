@@ -243,18 +243,22 @@ class SynapseOperations:
     reads_input : bool
         Whether the node reads the analog input.
     macs, macs_effective : int
-        Multiply-accumulates of the analog input, once a run: all, and those of non-zero weights and values.
+        Multiply-accumulates of the analog input, each time that it is computed: at the first step and where it has
+        changed. All, and those of non-zero weights and values.
     dense_synops : int
         Accumulates that there would be if all that the node reads events of had one at every step.
     dense_macs : int
-        Multiply-accumulates of the artificial network; 0 for a pool.
+        Multiply-accumulates of the artificial network, for each analog input that was shown; 0 for a pool.
     weights, zero_weights, parameter_bytes : int
         Number of weights, those that are zero, and bytes of weights and biases; 0 for a pool.
     steps : int
     biases : int
-        Number of biases; 0 for a pool.
+        Number of biases; 0 for a pool, and of a layer whose biases are all zero.
+    bias_reads : int
+        Biases read, each one added: at every step, or each time that it is computed where the analog input alone is
+        read.
     inputs, outputs : int
-        Numbers that the node reads and puts out, summed over pictures.
+        Numbers that the node reads and puts out, for each analog input that was shown; summed over pictures.
     largest_inputs, largest_outputs : int
         The same of one picture, the largest one: what a memory must hold.
     channels : int
@@ -280,6 +284,7 @@ class SynapseOperations:
     parameter_bytes: int
     steps: int
     biases: int
+    bias_reads: int
     inputs: int
     outputs: int
     largest_inputs: int
@@ -318,12 +323,6 @@ class SynapseOperations:
         return total(self.synops) + self.macs if self.weights else 0
 
     @property
-    def bias_reads(self) -> int:
-        """Biases read, each one added: at every step, or once where the analog input alone is read."""
-        times = self.steps if self.sources else 1
-        return times * self.outputs if self.biases else 0
-
-    @property
     def potential_reads(self) -> int:
         """Sums read, and written back: one for each accumulate of an event."""
         return total(self.synops)
@@ -339,15 +338,17 @@ class SynapseOperations:
         return sum(total(emitters[name].events[:arrived]) for name in self.joined)
 
     def first_steps(self, steps: int) -> SynapseOperations:
-        """What the node did in the first `steps` steps; the analog input counts whole."""
+        """What the node did in the first `steps` steps of a run whose analog input stays the same."""
         sources = {name: source.first_steps(steps) for name, source in self.sources.items()}
         dense = self.dense_synops // max(1, self.steps) * steps
-        return replace(self, sources=sources, steps=steps, dense_synops=dense)
+        reads = self.bias_reads // max(1, self.steps) * steps if sources else self.bias_reads
+        return replace(self, sources=sources, steps=steps, dense_synops=dense, bias_reads=reads)
 
-    def followed_by(self, later: SynapseOperations) -> SynapseOperations:
+    def followed_by(self, later: SynapseOperations, *, another_input: bool = False) -> SynapseOperations:
         """With the steps of a run that went on; the analog input of both counts."""
         check_equal(self.name, "sources", list(self.sources), list(later.sources))
-        summed = ("macs", "macs_effective", "dense_synops", "steps")
+        anew = ("dense_macs", "inputs", "outputs") if another_input else ()
+        summed = ("macs", "macs_effective", "dense_synops", "bias_reads", "steps", *anew)
         return replace(
             self,
             sources={name: source.followed_by(later.sources[name]) for name, source in self.sources.items()},
@@ -370,6 +371,7 @@ class SynapseOperations:
             macs_effective=self.macs_effective + other.macs_effective,
             dense_synops=self.dense_synops + other.dense_synops,
             dense_macs=self.dense_macs + other.dense_macs,
+            bias_reads=self.bias_reads + other.bias_reads,
             inputs=self.inputs + other.inputs,
             outputs=self.outputs + other.outputs,
             largest_inputs=max(self.largest_inputs, other.largest_inputs),
@@ -378,7 +380,7 @@ class SynapseOperations:
         )
 
 
-_OF_EACH_PICTURE = ("dense_synops", "dense_macs", "inputs", "outputs")
+_OF_EACH_PICTURE = ("dense_synops", "dense_macs", "bias_reads", "inputs", "outputs")
 """What a node counts for each picture, whatever fires."""
 
 

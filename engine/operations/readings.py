@@ -7,7 +7,7 @@ and the product is the weight itself: an addition. Events that meet no weight, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,10 +64,16 @@ def true_reading(ledger: Operations) -> Reading:
     and what an artificial network of as many levels computes, a published figure exists for its energy (for a shift
     there is none), and it is the reading that flatters least.
     """
-    weighted = [(node, emitter) for node, emitter in _pairs(ledger) if node.weights]
-    grades = {emitter.graded for _, emitter in weighted}
-    name = MIXED if len(grades) == 2 else MULTIPLY_ACCUMULATE if True in grades else ACCUMULATE
-    return _sum(ledger, name)
+    return _sum(ledger, reading_of(emitter.graded for node, emitter in _pairs(ledger) if node.weights))
+
+
+def reading_of(graded: Iterable[bool]) -> str:
+    """Name of the reading that is true where these are all events that meet weights: by emitter whether it grades them.
+
+    What is read without weights alone, by pools, is an addition of its value whatever its level.
+    """
+    grades = set(graded)
+    return MIXED if len(grades) == 2 else MULTIPLY_ACCUMULATE if True in grades else ACCUMULATE
 
 
 def read(ledger: Operations, name: str) -> Reading:

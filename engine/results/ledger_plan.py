@@ -46,7 +46,8 @@ class LedgerPlan:
         The channels are those of pixels whose updates are counted, 0 of a layer that is updated at every step.
     inputs : list of (row, InputOperations)
     synapses : list of SynapseOperations
-        Of one step. A node that feeds both neurons and the readout is run twice by the engine but counted once.
+        Of one step and one analog input. A node that feeds both neurons and the readout is run twice by the engine but
+        counted once.
     pairs : list of Pair
     """
 
@@ -135,6 +136,7 @@ def _synapses(layer: Layer, shares: dict[str, Fraction]) -> SynapseOperations:
         zero_weights=layer.zero_weights,
         parameter_bytes=_BYTES * (weights + biases),
         biases=biases,
+        bias_reads=outputs if biases else 0,
         inputs=inputs,
         outputs=outputs,
         largest_inputs=inputs,

@@ -22,7 +22,7 @@ RECORDABLE = ("spikes", "membrane", "spike_count", "readout", "state")
 _SPIKING = "the Neurons nodes"
 _READING_EVENTS = "the synapse nodes that read events"
 _READING_INPUT = "the synapse nodes that read the input"
-_WEIGHTED = "the nodes with weights"
+_MULTIPLYING = "the nodes with weights, or with products of what they read"
 
 
 @dataclass(eq=False)
@@ -174,7 +174,10 @@ class Result:
 
     @property
     def macs(self) -> dict[str, int]:
-        """Multiply-accumulates by synapse node that reads the analog input, counted once and not at every step."""
+        """Multiply-accumulates by synapse node that reads the analog input, each time that this is another one.
+
+        An input that stays the same is computed once and not at every step.
+        """
         return ByLayer(
             "macs",
             _READING_INPUT,
@@ -183,11 +186,19 @@ class Result:
 
     @property
     def dense_macs(self) -> dict[str, int]:
-        """Multiply-accumulates of the ANN, padding included, by Conv2d, ConvTranspose2d and Linear node."""
+        """Multiply-accumulates of the ANN, padding included, by node that has weights, or multiplies what it reads.
+
+        The latter is Attention. The ANN would be run for each analog input that was shown. They add up to
+        `operations.totals["dense_macs"]`.
+        """
         return ByLayer(
             "dense_macs",
-            _WEIGHTED,
-            {name: node.dense_macs for name, node in self.operations.synapses.items() if node.weights},
+            _MULTIPLYING,
+            {
+                name: node.dense_macs
+                for name, node in self.operations.synapses.items()
+                if node.weights or node.dense_macs
+            },
         )
 
     @property

@@ -18,6 +18,9 @@ from .ledger_plan import LedgerPlan
 
 Emitted = TypeVar("Emitted", NeuronOperations, InputOperations)
 
+_OF_EACH_INPUT = ("dense_macs", "inputs", "outputs")
+"""What a node counts for each analog input that is shown."""
+
 
 class RunCounts:
     """Counts of one picture, noted while it is run; `ledger` is what follows from them. It knows of no network.
@@ -42,6 +45,8 @@ class RunCounts:
         is shown, or the row from which on it is read.
     arriving : dict of str to (1 + K,) int64
         What was fired before the first step and arrives at it, through a delay.
+    shown : int
+        How many analog inputs are shown, one after the other.
     """
 
     def __init__(self, plan: LedgerPlan, steps: int, in_tiles: bool = False) -> None:
@@ -53,6 +58,7 @@ class RunCounts:
         self.updates = np.zeros((len(plan.begins) - 1, steps), np.int64)
         self.macs: dict[str, dict[int, tuple[int, int]]] = {}
         self.arriving: dict[str, NDArray[np.int64]] = {}
+        self.shown = 1
 
     # --- While layers are run ----------------------------------------------------------------------------------------
 
@@ -117,7 +123,7 @@ class RunCounts:
             entry.name: self._synapse_operations(entry, sources)
             for entry, sources in zip(plan.synapses, self._accumulates(), strict=True)
         }
-        return Operations(self.steps, 1, neurons, synapses, inputs)
+        return Operations(self.steps, 1, neurons, synapses, inputs, self.shown)
 
     @property
     def products(self) -> dict[str, int]:
@@ -132,13 +138,17 @@ class RunCounts:
 
     def _synapse_operations(self, entry: SynapseOperations, sources: dict[str, SynapticEvents]) -> SynapseOperations:
         noted = self.macs.get(entry.name, {}).values()
+        # What changes is computed anew, by the artificial network as well.
+        anew: dict[str, int] = {name: self.shown * getattr(entry, name) for name in _OF_EACH_INPUT}
         return counted(
             entry,
             sources=sources,
             macs=sum(each for each, _ in noted),
             macs_effective=sum(each for _, each in noted),
             dense_synops=self.steps * entry.dense_synops,
+            bias_reads=(self.steps if sources else self.shown) * entry.bias_reads,
             steps=self.steps,
+            **anew,
         )
 
     def _accumulates(self) -> list[dict[str, SynapticEvents]]:

@@ -59,6 +59,7 @@ class PictureRun(Run):
         self._encoded = encoded_inputs(program, self.picture, before, self.number, self.streams)
         shown = shown_pictures(self.picture, steps, analog_channels(program))
         self._shown = [(picture, list(step_groups(count, self.most_steps))) for picture, count in shown]
+        self.counts.shown = len(self._shown)
         self._traces = None if self.probed is None else Traces(program, self.probed, steps)
         done, averaged = (0, 0) if before is None else (before.steps, before.averaged)
         self._steps_in_all, self._averaged = done + steps, averaged + steps

@@ -13,6 +13,7 @@ from ..layers import (
     Attention,
     ConvTranspose2d,
     Linear,
+    MeanConv2d,
     Scale,
 )
 from ..layers.registry import name_of
@@ -43,7 +44,7 @@ def count_operations(network: Network, recorded: Mapping[str, Array], crossed: M
         if isinstance(node, Projection):
             synapses[node.name] = _of_synapses(network, node, recorded, crossed)
     inputs = {name: _of_input(network, name, recorded[name], crossed[name]) for name in network.encoded}
-    return Operations(steps, 1, neurons, synapses, inputs)
+    return Operations(steps, 1, neurons, synapses, inputs, len(_changes(network, recorded)))
 
 
 def _of_input(network: Network, name: str, emitted: Array, crossed: Array) -> InputOperations:
@@ -100,8 +101,10 @@ def _visit(
                 reads["event_reads"] += 1
                 reads["weight_reads"] += int(part[site]) * weighted
                 reads["potential_reads"] += int(part[site] + own[site])
-    if weighted:
-        reads["bias_reads"] += (len(recorded[node.name]) if spiking else 1) * int(np.prod(out_shape))
+    if len(_added(node)):
+        # A current of the picture alone is kept for as long as it stays the same.
+        times = len(recorded[node.name]) if spiking else len(_changes(network, recorded))
+        reads["bias_reads"] += times * int(np.prod(out_shape))
 
 
 def _of_neurons(
@@ -158,7 +161,8 @@ def _of_synapses(
                 shown = recorded[name][step] != 0
                 macs += int(reach[part].sum() + every[part].sum())
                 macs_effective += int((effective[part] + met[step, part])[shown].sum())
-    weight, bias = getattr(node, "weight", np.zeros(0)), getattr(node, "bias", np.zeros(0))
+    weight, bias = getattr(node, "weight", np.zeros(0)), _added(node)
+    shown = len(_changes(network, recorded))
     return SynapseOperations(
         name=node.name,
         kind=name_of(type(node)) or type(node).__name__,
@@ -167,13 +171,14 @@ def _of_synapses(
         macs=macs,
         macs_effective=macs_effective,
         dense_synops=dense_synops,
-        dense_macs=_of_the_file(network, node, count_dense_macs(node, shape, out_shape)),
+        dense_macs=shown * _of_the_file(network, node, count_dense_macs(node, shape, out_shape)),
         weights=weight.size,
         zero_weights=int((weight == 0).sum()),
         parameter_bytes=4 * (weight.size + bias.size),
         biases=bias.size,
-        inputs=int(np.prod(shape)),
-        outputs=int(np.prod(out_shape)),
+        bias_reads=(steps if sources else shown) * int(np.prod(out_shape)) if bias.size else 0,
+        inputs=shown * int(np.prod(shape)),
+        outputs=shown * int(np.prod(out_shape)),
         largest_inputs=int(np.prod(shape)),
         largest_outputs=int(np.prod(out_shape)),
         channels=shape[0],
@@ -182,6 +187,12 @@ def _of_synapses(
         state_bytes=4 * node.state_values * int(np.prod(out_shape)),
         steps=steps,
     )
+
+
+def _added(node: Projection) -> Array:
+    """The biases that are added; none of a layer in which each of them is zero, which is the same as one without."""
+    found: Array = getattr(node, "bias", np.zeros(0))
+    return found if np.count_nonzero(found) else np.zeros(0)
 
 
 def _changes(network: Network, recorded: Mapping[str, Array]) -> list[int]:
@@ -249,6 +260,10 @@ def count_dense_macs(node: Projection, shape: Shape, out_shape: Shape) -> int:
         return 0
     if isinstance(node, Linear):
         return node.weight.size
+    if isinstance(node, MeanConv2d):
+        # The convolution whose mean it is: a kernel at each place where it fits between zeros.
+        sides = zip(shape[1:], node.padding, node.weight.shape[2:], strict=True)
+        return int(node.weight.size * np.prod([size + 2 * zeros - kernel + 1 for size, zeros, kernel in sides]))
     if type(node) not in (*SLIDING, Scale):
         return node.dense_macs((shape[0], shape[1], shape[2]))
     positions = shape if isinstance(node, ConvTranspose2d) else out_shape

@@ -263,8 +263,9 @@ class ReferenceResult:
 
     @property
     def dense_macs(self) -> dict[str, int]:
-        """Multiply-accumulates of the artificial network by weighted node."""
-        return {name: node.dense_macs for name, node in self.operations.synapses.items() if node.weights}
+        """Multiply-accumulates of the artificial network by node that has weights, or products of what it reads."""
+        nodes = self.operations.synapses
+        return {name: node.dense_macs for name, node in nodes.items() if node.weights or node.dense_macs > 0}
 
 
 def simulate(network: Network, x: NDArray[np.float32], steps: int, picture: int = 0) -> ReferenceResult:
