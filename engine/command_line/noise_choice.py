@@ -65,14 +65,19 @@ def _tell(job: Job, text: str) -> None:
 def with_found_range(job: Job, picture: PictureFile) -> PictureFile:
     """The picture with the range that its samples use, where nothing names one and that is little of their type's.
 
-    That is said as a warning.
+    That is said as a warning, and so is where it is doubtful whether a float picture is on the scale from 0 to 1.
     """
-    from ..pictures.ranges import found_range, told_range
+    from ..pictures.ranges import doubtful_range, found_range, told_range
     from ..pictures.samples import split_transparency
 
+    if picture.sample_range is not None:
+        return picture
     colors, _ = split_transparency(picture.samples)
-    found = found_range(colors) if picture.sample_range is None else None
+    found = found_range(colors)
     if found is None:
+        doubt = doubtful_range(colors)
+        if doubt is not None:
+            warnings.warn(f"{job.source}: {doubt}", PictureWarning, stacklevel=2)
         return picture
     warnings.warn(f"{job.source}: {told_range(colors, found)}", PictureWarning, stacklevel=2)
     return replace(picture, sample_range=found, range_origin="as found", range_found=True)

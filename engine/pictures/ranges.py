@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, PictureError
+from .spread import Spread, has_outliers, is_beyond_noise, spread_of, without_tails
 
 SampleRange: TypeAlias = tuple[float, float]
 """Samples of black and of white."""
@@ -22,8 +23,6 @@ FLOAT_LIMITS = (-8.0, 9.0)
 """Noise of any sensible strength keeps a picture in [0, 1] within these; samples from 0 to 255 are outside."""
 
 _LEAST_USE = 0.5
-_TAIL = 0.001
-_LOOKED_AT = 2**20
 
 NAME_RANGE = "say what is black and white, or the result will be poor: --range LOW:HIGH, sample_range=(low, high)"
 SCALE_FIRST = "scale the pictures first, or the result will be poor"
@@ -148,20 +147,18 @@ def found_range(samples: NDArray[Any]) -> SampleRange | None:
     """
     if samples.dtype == np.uint8 or not np.isfinite(samples).all():
         return None
-    least, most = float(samples.min()), float(samples.max())
-    low, high = _without_tails(samples)
-    foreign = samples.dtype.kind == "f" and not (FLOAT_LIMITS[0] <= least and most <= FLOAT_LIMITS[1])
+    spread = spread_of(samples)
+    least, most = spread.least, spread.most
+    low, high = without_tails(spread.values)
+    foreign = samples.dtype.kind == "f" and _is_foreign(samples, spread)
     if least == most or not (foreign or (high - low) < _LEAST_USE * sample_maximum(samples.dtype)):
         return None
     return (low, high) if low < high else (least, most)
 
 
-def _without_tails(samples: NDArray[Any]) -> SampleRange:
-    """The samples that a thousandth lies below and above; of a large picture of those in rows evenly spread."""
-    rows = samples[:: max(1, samples.size // _LOOKED_AT)] if len(samples) > 1 else samples
-    # Not interpolated: found among the samples, whole numbers stay whole.
-    low, high = np.quantile(rows.astype(np.float64), (_TAIL, 1 - _TAIL), method="nearest")
-    return float(low) + 0.0, float(high) + 0.0  # no negative zero
+def _is_foreign(samples: NDArray[Any], spread: Spread) -> bool:
+    """Whether float samples cannot be on the scale from 0 to 1."""
+    return not FLOAT_LIMITS[0] <= spread.least <= spread.most <= FLOAT_LIMITS[1] or is_beyond_noise(samples)
 
 
 def told_range(samples: NDArray[Any], found: SampleRange) -> str:
@@ -171,6 +168,20 @@ def told_range(samples: NDArray[Any], found: SampleRange) -> str:
         f"its samples go from {samples.min():g} to {samples.max():g} ({scale}); black is taken for {found[0]:g} and "
         f"white for {found[1]:g}, between which nearly all lie, and nothing is clipped: if they are others, name them: "
         "--range LOW:HIGH, sample_range=(low, high)"
+    )
+
+
+def doubtful_range(samples: NDArray[Any]) -> str | None:
+    """What to say of float samples on the scale from 0 to 1 that reach farther beyond it than noise takes them.
+
+    They would be clipped in silence. None where there are none, and of other types.
+    """
+    if samples.dtype.kind != "f" or not has_outliers(samples):
+        return None
+    return (
+        f"its samples go from {samples.min():g} to {samples.max():g}, farther beyond black 0 and white 1 in places "
+        "than noise takes them, and are clipped to these; if black and white are others, name them: --range LOW:HIGH, "
+        "sample_range=(low, high)"
     )
 
 

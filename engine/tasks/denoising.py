@@ -15,7 +15,7 @@ from ..arrays import as_array
 from ..errors import InputError, PictureError, PictureWarning
 from ..graph import Network
 from ..pictures.noise_estimate import estimate_unit_noise
-from ..pictures.ranges import SampleRange, found_range, from_unit, to_unit, told_range
+from ..pictures.ranges import SampleRange, doubtful_range, found_range, from_unit, to_unit, told_range
 from ..pictures.resizing import enlarged, shrunk
 from ..pictures.samples import check_shape, join_transparency, split_transparency, without_equal_channels
 from ..simulation import Result
@@ -119,7 +119,8 @@ def denoise(
     sample_range : (low, high), optional
         Samples of black and white, to which the result is scaled back, such as (0, 4095) for 12 bits in uint16; samples
         may lie moderately beyond it, the result does not. By default those of the sample type, or, where samples of 16
-        bits or float use less than half of it, what all but a thousandth of them lie between; nothing is clipped then.
+        bits or float use less than half of it, or float samples lie beyond 0 and 1 where noise averages out, what all
+        but a thousandth of them lie between; nothing is clipped then.
     strength : float, optional
         Between the picture as it is, 0, and the model's result, 1, which is the default. Where the model is chosen by
         the noise, it stands in place of the share that was found to be right.
@@ -148,8 +149,9 @@ def denoise(
     Warns
     -----
     PictureWarning
-        If the range was found, or none is given and the samples use less than half of their type's; where the model was
-        chosen, if the noise is not what it was trained for.
+        If the range was found, or none is given and the samples use less than half of their type's, or float samples
+        lie farther beyond 0 and 1 than noise takes them; where the model was chosen, if the noise is not what it was
+        trained for.
     """
     check_strength(strength)
     check_self_ensemble(self_ensemble)
@@ -227,13 +229,15 @@ def ranged_picture(picture: object, sample_range: SampleRange | None) -> tuple[N
     if sample_range is None:
         samples = as_array(picture, "the picture", PictureError)
         check_shape(samples)
-        found = found_range(split_transparency(samples)[0])
+        colors, _ = split_transparency(samples)
+        found = found_range(colors)
         if found is not None:
-            warnings.warn(
-                f"the picture: {told_range(split_transparency(samples)[0], found)}", PictureWarning, stacklevel=3
-            )
+            warnings.warn(f"the picture: {told_range(colors, found)}", PictureWarning, stacklevel=3)
             return samples, found, True
     samples, limits = checked_picture(picture, sample_range, levels=4)
+    doubt = doubtful_range(split_transparency(samples)[0]) if sample_range is None else None
+    if doubt is not None:
+        warnings.warn(f"the picture: {doubt}", PictureWarning, stacklevel=3)
     return samples, limits, False
 
 

@@ -1,0 +1,93 @@
+"""Where the samples of a picture lie: all but a few at either end, and whether noise explains those beyond 0 and 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TAIL = 0.001
+_LOOKED_AT = 2**20
+
+_BLOCK, _PART = 16, 4
+_ERRORS = 8.0
+_DEVIATIONS = 10.0
+_LAG = 6
+_SLACK = 0.02
+_MEDIAN_OF_DIFFERENCES = 0.6745 * 2**0.5
+"""Median of the absolute difference of two samples with normal noise of a standard deviation of 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Where the samples of one picture lie.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of the samples.
+    least, most : float
+        The ends of all of them.
+    values : (N,) float64
+        The samples, of a large picture some of them, evenly spread.
+    """
+
+    dtype: np.dtype[Any]
+    least: float
+    most: float
+    values: NDArray[np.float64]
+
+
+def spread_of(samples: NDArray[Any], looked_at: int = _LOOKED_AT) -> Spread:
+    """The spread of samples without transparency, (H, W) or (H, W, C), by rows with about `looked_at` of them."""
+    rows = samples[:: max(1, samples.size // looked_at)] if len(samples) > 1 else samples
+    return Spread(samples.dtype, float(samples.min()), float(samples.max()), rows.astype(np.float64).ravel())
+
+
+def without_tails(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The values that a thousandth lies below and above."""
+    # Not interpolated: found among the samples, whole numbers stay whole.
+    low, high = np.quantile(values, (_TAIL, 1 - _TAIL), method="nearest")
+    return float(low) + 0.0, float(high) + 0.0  # no negative zero
+
+
+def is_beyond_noise(samples: NDArray[Any]) -> bool:
+    """Whether float samples (H, W) or (H, W, C) cannot be on the scale from 0 to 1, however noisy.
+
+    Means over blocks of 16x16, in which noise averages out, lie beyond it by more than eight of their standard errors.
+    These come from the means over parts of 4x4, so that noise that a few neighbours share counts as such, too.
+    """
+    if samples.min() >= 0 and samples.max() <= 1:
+        return False
+    planes = samples.reshape(*samples.shape[:2], -1)
+    parts = _blocks(planes, _PART).mean(axis=(1, 3), dtype=np.float64)
+    blocks = _blocks(parts, _BLOCK // _PART)
+    means, count = blocks.mean(axis=(1, 3)), blocks.shape[1] * blocks.shape[3]
+    # A picture of a single part gives no error to judge by.
+    errors = blocks.std(axis=(1, 3)) / max(count - 1, 1) ** 0.5 if count > 1 else np.inf
+    return bool((np.maximum(-means, means - 1) > _ERRORS * errors + _SLACK).any())
+
+
+def has_outliers(samples: NDArray[Any]) -> bool:
+    """Whether single float samples lie farther beyond 0 or 1 than the noise around takes them. (H, W) or (H, W, C).
+
+    The noise around is what samples of a row differ by, so far apart that they share none, at the median of blocks.
+    """
+    planes = samples.reshape(*samples.shape[:2], -1)
+    beyond = np.maximum(-planes, planes - np.ones((), samples.dtype))
+    if beyond.max() <= _SLACK or samples.shape[1] <= _LAG:
+        return False
+    differences = _blocks(np.abs(planes[:, _LAG:] - planes[:, :-_LAG]), _BLOCK)
+    noise = np.median(differences, axis=(1, 3)) / _MEDIAN_OF_DIFFERENCES
+    # Both ends of each difference.
+    most = _blocks(np.maximum(beyond[:, _LAG:], beyond[:, :-_LAG]), _BLOCK).max(axis=(1, 3))
+    return bool((most > _DEVIATIONS * noise + _SLACK).any())
+
+
+def _blocks(planes: NDArray[Any], side: int) -> NDArray[Any]:
+    """(rows, side, columns, side, C) of (H, W, C), what is left over at the ends cut off; fewer where the sides are."""
+    high, wide = min(side, planes.shape[0]), min(side, planes.shape[1])
+    rows, columns = planes.shape[0] // high, planes.shape[1] // wide
+    return planes[: rows * high, : columns * wide].reshape(rows, high, columns, wide, planes.shape[2])

@@ -1,0 +1,99 @@
+"""Black and white that are found among the samples: which pictures have such a range, and what is said of it."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import tifffile
+from skimage import data
+from small_denoiser import small_denoiser
+
+from spikeunet.engine import PictureWarning, denoise, save_model
+from spikeunet.engine.command_line import main
+from spikeunet.engine.pictures.ranges import doubtful_range, found_range
+
+CAMERA = data.camera()[60:188, 130:258] / 255
+
+
+def noise(sigma, seed=0, shape=CAMERA.shape):
+    return np.random.default_rng(seed).normal(0, sigma / 255, shape)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run the command with half of each sample for a result; returns the lines on stderr."""
+    monkeypatch.chdir(tmp_path)
+    save_model(small_denoiser(), "model.npz")
+
+    def invoke(*arguments, model="model.npz"):
+        with pytest.raises(SystemExit) as stop:
+            main(["denoise", *map(str, arguments), "--model", model])
+        printed = capsys.readouterr()
+        assert stop.value.code == 0, printed.err
+        return printed.err.splitlines()
+
+    return invoke
+
+
+@pytest.mark.parametrize(
+    "scaled",
+    [
+        pytest.param(lambda unit: unit * 2 - 1, id="-1 to 1"),
+        pytest.param(lambda unit: (unit - unit.mean()) / unit.std(), id="mean 0, deviation 1"),
+        pytest.param(lambda unit: unit * 5, id="0 to 5"),
+        pytest.param(lambda unit: unit - unit.mean(), id="mean 0"),
+    ],
+)
+@pytest.mark.parametrize("sigma", [0, 10, 50])
+def test_float_pictures_on_another_scale_are_not_clipped(scaled, sigma):
+    picture = scaled(CAMERA + noise(sigma)).astype(np.float32)
+    with pytest.warns(PictureWarning, match=r"between which nearly all lie, and nothing is clipped"):
+        denoised = denoise(picture, small_denoiser())
+    low, high = found_range(picture)
+    np.testing.assert_allclose(denoised.picture, low + (picture - low) / 2, atol=1e-5)
+    assert low < np.quantile(picture, 0.01)
+    assert high > np.quantile(picture, 0.99)
+
+
+@pytest.mark.parametrize("sigma", [1, 10, 50, 100, 200])
+@pytest.mark.parametrize(
+    "clean",
+    [
+        pytest.param(CAMERA, id="camera"),
+        pytest.param(np.zeros_like(CAMERA), id="black"),
+        pytest.param(np.ones_like(CAMERA), id="white"),
+        pytest.param(data.retina()[:128, :128] / 255, id="black corner, colour"),
+    ],
+)
+def test_noise_beyond_0_and_1_is_no_other_scale(clean, sigma):
+    for seed in range(4):
+        picture = (clean + noise(sigma, seed, clean.shape)).astype(np.float32)
+        if np.quantile(picture, 0.999) - np.quantile(picture, 0.001) >= 0.5:
+            assert found_range(picture) is None
+        assert doubtful_range(picture) is None
+
+
+def test_noise_that_neighbours_share_is_no_other_scale():
+    picture = np.kron(CAMERA[:64, :64] + noise(100)[:64, :64], np.ones((3, 3))).astype(np.float32)
+    assert picture.min() < -0.5
+    assert found_range(picture) is None
+    assert doubtful_range(picture) is None
+
+
+def test_samples_farther_beyond_0_and_1_than_noise_takes_them_are_said_to_be_clipped(run):
+    picture = (CAMERA + noise(5)).astype(np.float32)
+    picture[20, 30] = 4
+    message = "go from .* to 4, farther beyond black 0 and white 1 in places than noise takes them, and"
+    with pytest.warns(PictureWarning, match=message) as caught:
+        assert denoise(picture, small_denoiser()).picture.max() == 1
+    assert caught[0].filename == __file__
+    tifffile.imwrite("in.tif", picture)
+    (line,) = run("in.tif", "-o", "out.tif")
+    assert line.startswith("spikeunet: warning: in.tif: its samples go from")
+    assert "--range LOW:HIGH" in line
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        denoise(picture, small_denoiser(), sample_range=(0, 1))
+    assert run("in.tif", "-o", "out.tif", "--range", "0:4") == []
