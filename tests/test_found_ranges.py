@@ -82,6 +82,63 @@ def test_noise_that_neighbours_share_is_no_other_scale():
     assert doubtful_range(picture) is None
 
 
+def saturated(share, side, seed=0):
+    """A picture of 12 bits in 16 with blocks of saturated pixels, of `side` pixels, in a share of it."""
+    picture = np.rint((CAMERA + noise(10)).clip(0, 1) * 4000).astype(np.uint16)
+    random = np.random.default_rng(seed)
+    for _ in range(round(share * picture.size / side**2)):
+        row, column = random.integers(0, len(picture) - side, 2)
+        picture[row : row + side, column : column + side] = 65535
+    return picture
+
+
+@pytest.mark.parametrize("side", [1, 3])
+def test_hot_pixels_decide_no_range_and_come_back_beyond_it(side):
+    picture = saturated(0.005, side)
+    with pytest.warns(PictureWarning, match="to 65535 .*; black is taken for 0 and white for (3|4)[0-9]{3}, between"):
+        denoised = denoise(picture, small_denoiser())
+    assert (denoised.picture[picture == 65535] > 30000).all()
+
+
+def test_dead_pixels_decide_no_range():
+    low, high = found_range(65535 - saturated(0.005, 1))
+    assert 61000 < low < high <= 65535
+    sentinels = np.where(saturated(0.005, 1) == 65535, -9999, CAMERA + noise(10)).astype(np.float32)
+    low, high = found_range(sentinels)
+    assert -0.2 < low < high < 1.2
+
+
+def test_saturated_stars_before_a_dark_sky_decide_no_range():
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:128, :128]
+    sky = np.full((128, 128), 1000.0)
+    for row, column in random.integers(0, 128, (8, 2)):
+        sky += 141_000 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * 1.5**2))
+    picture = (sky + random.normal(0, 50, sky.shape)).clip(0, 65535).astype(np.uint16)
+    assert 0.002 < (picture == 65535).mean() < 0.008
+    with pytest.warns(PictureWarning, match=r"between which 9\d % lie, and nothing is clipped") as caught:
+        denoised = denoise(picture, small_denoiser())
+    assert len(caught) == 1
+    low, high = found_range(picture)
+    assert 800 < low < 1000 < high < 6500
+    sky = picture <= high
+    np.testing.assert_allclose(denoised.picture[sky], (low + (picture - low) / 2)[sky], atol=1)
+    assert (denoised.picture[picture == 65535] > 60000).all()
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        pytest.param(np.rint((CAMERA * 1.3).clip(0, 1) * 65535), id="blown-out sky"),
+        pytest.param(np.rint((CAMERA / CAMERA.max()) ** 3 * 65535), id="dark with few lights"),
+        pytest.param(np.where(data.page()[:128, :128] < 80, 0, 65535), id="two levels"),
+        pytest.param(65535 - data.page()[:128, :128].astype(int) ** 2, id="text"),
+    ],
+)
+def test_what_is_saturated_beside_others_stays_in_the_range(picture):
+    assert found_range(picture.astype(np.uint16)) is None
+
+
 def test_samples_farther_beyond_0_and_1_than_noise_takes_them_are_said_to_be_clipped(run):
     picture = (CAMERA + noise(5)).astype(np.float32)
     picture[20, 30] = 4

@@ -23,6 +23,7 @@ FLOAT_LIMITS = (-8.0, 9.0)
 """Noise of any sensible strength keeps a picture in [0, 1] within these; samples from 0 to 255 are outside."""
 
 _LEAST_USE = 0.5
+_NEARLY_ALL = 0.99
 
 NAME_RANGE = "say what is black and white, or the result will be poor: --range LOW:HIGH, sample_range=(low, high)"
 SCALE_FIRST = "scale the pictures first, or the result will be poor"
@@ -141,9 +142,9 @@ def check_range(
 def found_range(samples: NDArray[Any]) -> SampleRange | None:
     """Black and white as the samples themselves have them, where they are of 16 bits or float and use little of it.
 
-    All but a thousandth of the samples at either end lie between the two: a single hot pixel decides nothing. None
-    where the type's range is used, all samples are equal, or some are NaN. Float samples that cannot be on the scale
-    from 0 to 1, however noisy, have a range of their own, too.
+    All but a thousandth of the samples at either end lie between the two, and what is saturated far from all others:
+    hot pixels and stars decide nothing. None where the type's range is used, all samples are equal, or some are NaN.
+    Float samples that cannot be on the scale from 0 to 1, however noisy, have a range of their own, too.
     """
     if samples.dtype == np.uint8 or not np.isfinite(samples).all():
         return None
@@ -166,9 +167,15 @@ def told_range(samples: NDArray[Any], found: SampleRange) -> str:
     scale = "float" if samples.dtype.kind == "f" else f"{samples.dtype}, white {sample_maximum(samples.dtype)}"
     return (
         f"its samples go from {samples.min():g} to {samples.max():g} ({scale}); black is taken for {found[0]:g} and "
-        f"white for {found[1]:g}, between which nearly all lie, and nothing is clipped: if they are others, name them: "
-        "--range LOW:HIGH, sample_range=(low, high)"
+        f"white for {found[1]:g}, between which {_share_between(samples, found)} lie, and nothing is clipped: if "
+        "they are others, name them: --range LOW:HIGH, sample_range=(low, high)"
     )
+
+
+def _share_between(samples: NDArray[Any], found: SampleRange) -> str:
+    """How many samples lie in a range, in words."""
+    share = float(((samples >= found[0]) & (samples <= found[1])).mean())
+    return "nearly all" if share > _NEARLY_ALL else f"{100 * share:.0f} %"
 
 
 def doubtful_range(samples: NDArray[Any]) -> str | None:

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 _TAIL = 0.001
 _LOOKED_AT = 2**20
 
+_MOST_PILED = 0.01
+_FAR = 0.25
+_FLANKS, _FAR_WITH_FLANKS = 10, 1 / 12
+"""Around stars that are saturated in the middle, so many times as many samples are bright; measured."""
+
 _BLOCK, _PART = 16, 4
 _ERRORS = 8.0
 _DEVIATIONS = 10.0
@@ -47,10 +52,33 @@ def spread_of(samples: NDArray[Any], looked_at: int = _LOOKED_AT) -> Spread:
 
 
 def without_tails(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The values that a thousandth lies below and above."""
+    """The values that a thousandth lies below and above, and also what is saturated or dead, far from all others.
+
+    Saturated are up to a hundredth of the values that all equal the largest one: hot pixels. With them goes what is as
+    bright around as the flanks of stars that are saturated in the middle, where all others span next to nothing. Dead
+    are as many that equal the least one.
+    """
     # Not interpolated: found among the samples, whole numbers stay whole.
     low, high = np.quantile(values, (_TAIL, 1 - _TAIL), method="nearest")
+    high = _without_pile(values, low, high, ((1, _FAR), (_FLANKS, _FAR_WITH_FLANKS)))
+    low = -_without_pile(-values, -high, -low, ((1, _FAR),))
     return float(low) + 0.0, float(high) + 0.0  # no negative zero
+
+
+def _without_pile(values: NDArray[np.float64], low: float, high: float, ways: tuple[tuple[float, float], ...]) -> float:
+    """`high`, or less where values that equal the largest one lie far from the others.
+
+    `ways` are pairs: how many times as many values are left out, and what share of the range from `low` to `high` the
+    others must not span.
+    """
+    piled = float((values == values.max()).mean())
+    if not _TAIL < piled <= _MOST_PILED:
+        return high
+    for times, share in ways:
+        inner = float(np.quantile(values, 1 - times * piled - _TAIL, method="nearest"))
+        if 0 < inner - low < share * (high - low):
+            return inner
+    return high
 
 
 def is_beyond_noise(samples: NDArray[Any]) -> bool:
