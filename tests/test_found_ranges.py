@@ -10,7 +10,7 @@ import tifffile
 from skimage import data
 from small_denoiser import small_denoiser
 
-from spikeunet.engine import PictureWarning, denoise, save_model
+from spikeunet.engine import PictureWarning, denoise, read_frames, read_picture, save_model
 from spikeunet.engine.command_line import main
 from spikeunet.engine.pictures.ranges import doubtful_range, found_range
 
@@ -124,6 +124,63 @@ def test_saturated_stars_before_a_dark_sky_decide_no_range():
     sky = picture <= high
     np.testing.assert_allclose(denoised.picture[sky], (low + (picture - low) / 2)[sky], atol=1)
     assert (denoised.picture[picture == 65535] > 60000).all()
+
+
+TWELVE_BITS = np.rint((CAMERA + noise(10)).clip(0, 1) * 4080).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        pytest.param(TWELVE_BITS, id="gray"),
+        pytest.param(np.dstack([TWELVE_BITS, TWELVE_BITS[::-1], TWELVE_BITS // 2]), id="colour"),
+        pytest.param((CAMERA * 6 - 2).astype(np.float32), id="float"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".avi"])
+def test_formats_of_8_bits_show_the_found_range_in_full(run, picture, suffix):
+    picture = picture.copy()
+    picture[5, 5] = 65535 if picture.dtype == np.uint16 else 9
+    tifffile.imwrite("in.tif", picture, photometric="rgb" if picture.ndim == 3 else "minisblack")
+    low, high = found_range(picture)
+    line = run("in.tif", "-o", f"out{suffix}")[0]
+    assert f"{suffix} takes them for its own and clips what lies beyond: if" in line
+    assert "nothing is clipped" not in line
+    written = next(iter(read_frames(f"out{suffix}"))).astype(float)
+    expected = ((picture - low) / (high - low) / 2 * 255).clip(0, 255)
+    assert written.shape == picture.shape
+    off = np.abs(written - expected)[20:, 20:]
+    assert off.mean() < 3 if suffix == ".jpg" else off.max() <= 0.6
+    assert written[5, 5].min() > 230
+
+
+def test_formats_of_16_bits_keep_the_samples_and_their_scale(run):
+    picture = TWELVE_BITS.copy()
+    picture[5, 5] = 65535
+    tifffile.imwrite("in.tif", picture)
+    tifffile.imwrite("stack.tif", np.stack([picture] * 2), photometric="minisblack")
+    for source, target in (("in.tif", "out.png"), ("in.tif", "out.tif"), ("stack.tif", "out.tif")):
+        (line,) = run(source, "-o", target)
+        assert "between which nearly all lie, and nothing is clipped" in line
+        for written in read_frames(target):
+            np.testing.assert_allclose(written[20:], (picture / 2)[20:], atol=0.6)
+            assert written[5, 5] > 60000
+
+
+def test_a_stack_in_8_bits_shows_the_found_range_in_full(run):
+    tifffile.imwrite("stack.tif", np.stack([TWELVE_BITS, TWELVE_BITS[::-1]]), photometric="minisblack")
+    assert "takes them for its own" in run("stack.tif", "-o", "out.avi")[0]
+    for written, picture in zip(read_frames("out.avi"), (TWELVE_BITS, TWELVE_BITS[::-1]), strict=True):
+        np.testing.assert_allclose(written, picture / 4080 / 2 * 255, atol=0.6)
+
+
+def test_transparency_is_no_part_of_a_found_range(run):
+    picture = np.dstack([TWELVE_BITS, np.linspace(0, 65535, TWELVE_BITS.size).reshape(TWELVE_BITS.shape)])
+    tifffile.imwrite("in.tif", picture.astype(np.uint16), photometric="minisblack", extrasamples=["unassalpha"])
+    run("in.tif", "-o", "out.webp")
+    written = read_picture("out.webp")
+    np.testing.assert_allclose(written[64:, :, 0], TWELVE_BITS[64:] / 4080 / 2 * 255, atol=0.6)
+    np.testing.assert_allclose(written[..., 1], picture[..., 1] / 257, atol=0.51)
 
 
 @pytest.mark.parametrize(

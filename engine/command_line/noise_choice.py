@@ -1,4 +1,4 @@
-"""`--model auto`: the model and the range of samples that are chosen by the picture, and what is said of it."""
+"""`--model auto`: the model that is chosen by the picture, and what is said of it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..pictures.picture_files import PictureFile
-    from ..pictures.ranges import SampleRange
     from ..tasks.automatic import Plan
     from .denoise_picture import DenoiseSettings
 
@@ -60,40 +58,6 @@ def _tells() -> bool:
 def _tell(job: Job, text: str) -> None:
     if _tells():
         remark(f"spikeunet: {job.source}: {text}")
-
-
-def with_found_range(job: Job, picture: PictureFile) -> PictureFile:
-    """The picture with the range that its samples use, where nothing names one and that is little of their type's.
-
-    That is said as a warning, and so is where it is doubtful whether a float picture is on the scale from 0 to 1.
-    """
-    from ..pictures.ranges import doubtful_range, found_range, told_range
-    from ..pictures.samples import split_transparency
-
-    if picture.sample_range is not None:
-        return picture
-    colors, _ = split_transparency(picture.samples)
-    found = found_range(colors)
-    if found is None:
-        doubt = doubtful_range(colors)
-        if doubt is not None:
-            warnings.warn(f"{job.source}: {doubt}", PictureWarning, stacklevel=2)
-        return picture
-    warnings.warn(f"{job.source}: {told_range(colors, found)}", PictureWarning, stacklevel=2)
-    return replace(picture, sample_range=found, range_origin="as found", range_found=True)
-
-
-def written_range(picture: PictureFile, samples: NDArray[Any]) -> SampleRange | None:
-    """The range to write a result with: the picture's own, but not one that was found, which is nothing the file says.
-
-    Float samples need one where they lie beyond 0 and 1: all that there are.
-    """
-    if not picture.range_found:
-        return picture.sample_range
-    if samples.dtype.kind == "u":
-        return None
-    low, high = float(samples.min()), float(samples.max())
-    return (low, high) if low < high and (low < 0 or high > 1) else None
 
 
 def noise_entry(plan: Plan) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def pages(
 
     With `find` all of them get the range of the first one's samples, where that uses little of the type's.
     """
-    from .noise_choice import with_found_range
+    from .range_choice import with_found_range
 
     range_of_all: PictureFile | None = None
     said: set[str] = set()

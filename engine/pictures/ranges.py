@@ -162,13 +162,14 @@ def _is_foreign(samples: NDArray[Any], spread: Spread) -> bool:
     return not FLOAT_LIMITS[0] <= spread.least <= spread.most <= FLOAT_LIMITS[1] or is_beyond_noise(samples)
 
 
-def told_range(samples: NDArray[Any], found: SampleRange) -> str:
-    """What to say of a range that was found."""
+def told_range(samples: NDArray[Any], found: SampleRange, clipped_in: str = "") -> str:
+    """What to say of a range that was found; `clipped_in` is the suffix of a file that holds nothing beyond it."""
     scale = "float" if samples.dtype.kind == "f" else f"{samples.dtype}, white {sample_maximum(samples.dtype)}"
+    kept = f"{clipped_in} takes them for its own and clips what lies beyond" if clipped_in else "nothing is clipped"
     return (
         f"its samples go from {samples.min():g} to {samples.max():g} ({scale}); black is taken for {found[0]:g} and "
-        f"white for {found[1]:g}, between which {_share_between(samples, found)} lie, and nothing is clipped: if "
-        "they are others, name them: --range LOW:HIGH, sample_range=(low, high)"
+        f"white for {found[1]:g}, between which {_share_between(samples, found)} lie, and {kept}: if they are others, "
+        "name them: --range LOW:HIGH, sample_range=(low, high)"
     )
 
 
