@@ -12,10 +12,10 @@ import numpy as np
 from ..errors import PictureError
 from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES
 from .jobs import Job
-from .noise_choice import advise, chosen, noise_entry
+from .noise_choice import advise, chosen, noise_entry, telling_page
 from .one_picture import Model, Record, Settings, file_facts
 from .picture_quality import Quality, finite, mean_ssim_text, psnr_by_step, psnr_text, quality_of, ssim_text
-from .range_choice import as_written, with_found_range
+from .range_choice import as_written, unit_of, with_found_range
 from .series import Totals, is_series, loaded, opened_frames, pages, runs_of, tell_what_is_lost
 
 if TYPE_CHECKING:
@@ -183,7 +183,8 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     ):
         for page in pages(job, frames, settings, find=True):
             if first is None:
-                model, plan = chosen(job, _unit(page), settings)
+                telling, place = telling_page(job, page, settings)
+                model, plan = chosen(job, telling, settings, place)
                 runs = runs_of(job, settings, model)
             watch = settings.watch and first is None
             restored, denoised = _denoised_page(page, model, plan, settings, watch=watch, runs=runs)
@@ -194,7 +195,7 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
                 first = page
                 tell_what_is_lost(job, frames, page.metadata, restored.shape, held)
     assert first is not None
-    advise(job, _unit(first), model, settings)
+    advise(job, telling, model, settings)
     return DenoisedRecord(
         **file_facts(job, model, first),
         **totals.facts(),
@@ -207,14 +208,6 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         plan=plan,
         self_ensemble=settings.self_ensemble if plan.weight else 1,
     )
-
-
-def _unit(page: PictureFile) -> NDArray[np.float32]:
-    """A page's colours from black 0 to white 1, equal channels as they are."""
-    from ..pictures import ranges, samples
-
-    stored, _ = samples.split_transparency(page.samples)
-    return ranges.to_unit(stored, page.limits, anywhere=page.range_found)
 
 
 def _denoised_page(
@@ -230,7 +223,7 @@ def _denoised_page(
     from ..pictures import samples
 
     stored, transparency = samples.split_transparency(page.samples)
-    noisy = _unit(page)
+    noisy = unit_of(page)
     if runs is not None:
         runs.next_frame()
     run = _denoised(noisy, model, plan, page.range_found, settings, watch, runs)

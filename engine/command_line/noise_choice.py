@@ -11,11 +11,13 @@ from .guard import remark
 from .jobs import Job
 from .one_picture import Model
 from .output import asks_for_json, is_quiet, prints_to_stderr
+from .range_choice import FAINT, unit_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..pictures.picture_files import PictureFile
     from ..tasks.automatic import Plan
     from .denoise_picture import DenoiseSettings
 
@@ -23,15 +25,18 @@ LEFT_ALONE = "none, left as it is"
 """What stands for the model of a picture without noise."""
 
 
-def chosen(job: Job, noisy: NDArray[np.float32], settings: DenoiseSettings) -> tuple[Model, Plan]:
-    """The model for a picture from 0 to 1 and the plan; of `--model auto`, what was found is said on stderr."""
+def chosen(job: Job, noisy: NDArray[np.float32], settings: DenoiseSettings, place: str = "") -> tuple[Model, Plan]:
+    """The model for a picture from 0 to 1 and the plan; of `--model auto`, what was found is said on stderr.
+
+    `place` begins what is said, and names the page of a series.
+    """
     from ..tasks.automatic import Plan
     from ..tasks.denoising import plan_of
 
     if settings.automatic is None:
         return settings.model_for(1 if noisy.ndim == 2 or noisy.shape[2] == 1 else 3), Plan()
     plan = plan_of(noisy, settings.strength)
-    _tell(job, plan.text)
+    _tell(job, place + plan.text)
     for warning in plan.warnings:
         warnings.warn(f"{job.source}: {warning}", PictureWarning, stacklevel=2)
     model = settings.automatic(plan.model)
@@ -48,6 +53,34 @@ def advise(job: Job, noisy: NDArray[np.float32], model: Model, settings: Denoise
     reason = unsuited(estimate_unit_noise(noisy), model.name)
     if reason is not None:
         _tell(job, f"{reason}: try --model auto")
+
+
+def telling_page(job: Job, first: PictureFile, settings: DenoiseSettings) -> tuple[NDArray[np.float32], str]:
+    """The page that the noise of a series is estimated on, from 0 to 1, and what names it where it is not the first.
+
+    It is the first page that is not even, or as good as even, as a blank one or one before a video begins. The file is
+    read once more for it, page by page.
+    """
+    from .series import opened_frames
+
+    noisy = unit_of(first)
+    if settings.page is not None or not (settings.automatic or settings.advises) or not _is_even(noisy):
+        return noisy, ""
+    with opened_frames(job.source) as frames:
+        for number, page in enumerate(frames.pictures(settings.sample_range)):
+            ranged = replace(page, sample_range=first.sample_range, range_found=first.range_found)
+            unit = unit_of(ranged)
+            if not _is_even(unit):
+                return unit, f"page {number}, the first that is not nearly even: "
+    return noisy, ""
+
+
+def _is_even(unit: NDArray[np.float32]) -> bool:
+    """Whether nearly all samples from 0 to 1 span next to nothing."""
+    from ..pictures.spread import spread_of, without_tails
+
+    low, high = without_tails(spread_of(unit).values)
+    return high - low < FAINT
 
 
 def _tells() -> bool:

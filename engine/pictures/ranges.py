@@ -14,13 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, PictureError
-from .spread import Spread, has_outliers, is_beyond_noise, spread_of, without_tails
+from .spread import FLOAT_LIMITS, Spread, has_outliers, spread_of, without_tails
 
 SampleRange: TypeAlias = tuple[float, float]
 """Samples of black and of white."""
-
-FLOAT_LIMITS = (-8.0, 9.0)
-"""Noise of any sensible strength keeps a picture in [0, 1] within these; samples from 0 to 255 are outside."""
 
 _LEAST_USE = 0.5
 _NEARLY_ALL = 0.99
@@ -140,42 +137,56 @@ def check_range(
 
 
 def found_range(samples: NDArray[Any]) -> SampleRange | None:
+    """`range_in` of the samples of one picture, transparency left out."""
+    return None if samples.dtype == np.uint8 else range_in([spread_of(samples)])
+
+
+def range_in(spreads: Sequence[Spread]) -> SampleRange | None:
     """Black and white as the samples themselves have them, where they are of 16 bits or float and use little of it.
 
     All but a thousandth of the samples at either end lie between the two, and what is saturated far from all others:
     hot pixels and stars decide nothing. None where the type's range is used, all samples are equal, or some are NaN.
     Float samples that cannot be on the scale from 0 to 1, however noisy, have a range of their own, too.
+
+    Parameters
+    ----------
+    spreads : sequence of Spread
+        Of pictures of one sample type, which get one range; those of even pictures have no say in it.
     """
-    if samples.dtype == np.uint8 or not np.isfinite(samples).all():
+    dtype = spreads[0].dtype
+    telling = [each for each in spreads if each.least < each.most and math.isfinite(each.least - each.most)]
+    if dtype == np.uint8 or not telling:
         return None
-    spread = spread_of(samples)
-    least, most = spread.least, spread.most
-    low, high = without_tails(spread.values)
-    foreign = samples.dtype.kind == "f" and _is_foreign(samples, spread)
-    if least == most or not (foreign or (high - low) < _LEAST_USE * sample_maximum(samples.dtype)):
+    low, high = without_tails(np.concatenate([each.values for each in telling]))
+    if not any(each.foreign for each in telling) and high - low >= _LEAST_USE * sample_maximum(dtype):
         return None
-    return (low, high) if low < high else (least, most)
+    return (low, high) if low < high else _ends(telling)
 
 
-def _is_foreign(samples: NDArray[Any], spread: Spread) -> bool:
-    """Whether float samples cannot be on the scale from 0 to 1."""
-    return not FLOAT_LIMITS[0] <= spread.least <= spread.most <= FLOAT_LIMITS[1] or is_beyond_noise(samples)
+def _ends(spreads: Sequence[Spread]) -> SampleRange:
+    """The least and the largest of all samples."""
+    return min(each.least for each in spreads), max(each.most for each in spreads)
 
 
-def told_range(samples: NDArray[Any], found: SampleRange, clipped_in: str = "") -> str:
-    """What to say of a range that was found; `clipped_in` is the suffix of a file that holds nothing beyond it."""
-    scale = "float" if samples.dtype.kind == "f" else f"{samples.dtype}, white {sample_maximum(samples.dtype)}"
+def told_range(spreads: Sequence[Spread], found: SampleRange, *, place: str = "", clipped_in: str = "") -> str:
+    """What to say of a range that was found.
+
+    `place` says on which pages, and `clipped_in` is the suffix of a file that holds nothing beyond it.
+    """
+    (least, most), dtype = _ends(spreads), spreads[0].dtype
+    scale = "float" if dtype.kind == "f" else f"{dtype}, white {sample_maximum(dtype)}"
     kept = f"{clipped_in} takes them for its own and clips what lies beyond" if clipped_in else "nothing is clipped"
     return (
-        f"its samples go from {samples.min():g} to {samples.max():g} ({scale}); black is taken for {found[0]:g} and "
-        f"white for {found[1]:g}, between which {_share_between(samples, found)} lie, and {kept}: if they are others, "
-        "name them: --range LOW:HIGH, sample_range=(low, high)"
+        f"its samples go from {least:g} to {most:g} ({scale}); black is taken for {found[0]:g} and "
+        f"white for {found[1]:g}, between which {_share_between(spreads, found)} lie{place}, and {kept}: if they are "
+        "others, name them: --range LOW:HIGH, sample_range=(low, high)"
     )
 
 
-def _share_between(samples: NDArray[Any], found: SampleRange) -> str:
+def _share_between(spreads: Sequence[Spread], found: SampleRange) -> str:
     """How many samples lie in a range, in words."""
-    share = float(((samples >= found[0]) & (samples <= found[1])).mean())
+    values = np.concatenate([each.values for each in spreads])
+    share = float(((values >= found[0]) & (values <= found[1])).mean())
     return "nearly all" if share > _NEARLY_ALL else f"{100 * share:.0f} %"
 
 

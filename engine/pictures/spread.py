@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+FLOAT_LIMITS = (-8.0, 9.0)
+"""Noise of any sensible strength keeps a picture in [0, 1] within these; samples from 0 to 255 are outside."""
+
+LOOKED_AT = 2**20
+"""Of larger pictures about so many samples are looked at."""
+
 _TAIL = 0.001
-_LOOKED_AT = 2**20
 
 _MOST_PILED = 0.01
 _FAR = 0.25
@@ -37,18 +42,27 @@ class Spread:
         The ends of all of them.
     values : (N,) float64
         The samples, of a large picture some of them, evenly spread.
+    foreign : bool
+        Whether they are float and cannot be on the scale from 0 to 1.
     """
 
     dtype: np.dtype[Any]
     least: float
     most: float
     values: NDArray[np.float64]
+    foreign: bool
 
 
-def spread_of(samples: NDArray[Any], looked_at: int = _LOOKED_AT) -> Spread:
+def spread_of(samples: NDArray[Any], looked_at: int = LOOKED_AT) -> Spread:
     """The spread of samples without transparency, (H, W) or (H, W, C), by rows with about `looked_at` of them."""
     rows = samples[:: max(1, samples.size // looked_at)] if len(samples) > 1 else samples
-    return Spread(samples.dtype, float(samples.min()), float(samples.max()), rows.astype(np.float64).ravel())
+    least, most = float(samples.min()), float(samples.max())
+    foreign = samples.dtype.kind == "f" and np.isfinite([least, most]).all() and _is_foreign(samples, least, most)
+    return Spread(samples.dtype, least, most, rows.astype(np.float64).ravel(), bool(foreign))
+
+
+def _is_foreign(samples: NDArray[Any], least: float, most: float) -> bool:
+    return not FLOAT_LIMITS[0] <= least <= most <= FLOAT_LIMITS[1] or is_beyond_noise(samples)
 
 
 def without_tails(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -15,9 +15,10 @@ from ..arrays import as_array
 from ..errors import InputError, PictureError, PictureWarning
 from ..graph import Network
 from ..pictures.noise_estimate import estimate_unit_noise
-from ..pictures.ranges import SampleRange, doubtful_range, found_range, from_unit, to_unit, told_range
+from ..pictures.ranges import SampleRange, doubtful_range, from_unit, range_in, to_unit, told_range
 from ..pictures.resizing import enlarged, shrunk
 from ..pictures.samples import check_shape, join_transparency, split_transparency, without_equal_channels
+from ..pictures.spread import spread_of
 from ..simulation import Result
 from .automatic import AUTO, Plan, plan_for
 from .inference import (
@@ -230,9 +231,10 @@ def ranged_picture(picture: object, sample_range: SampleRange | None) -> tuple[N
         samples = as_array(picture, "the picture", PictureError)
         check_shape(samples)
         colors, _ = split_transparency(samples)
-        found = found_range(colors)
+        spread = spread_of(colors)
+        found = range_in([spread])
         if found is not None:
-            warnings.warn(f"the picture: {told_range(colors, found)}", PictureWarning, stacklevel=3)
+            warnings.warn(f"the picture: {told_range([spread], found)}", PictureWarning, stacklevel=3)
             return samples, found, True
     samples, limits = checked_picture(picture, sample_range, levels=4)
     doubt = doubtful_range(split_transparency(samples)[0]) if sample_range is None else None
