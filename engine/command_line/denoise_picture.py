@@ -12,11 +12,12 @@ import numpy as np
 from ..errors import PictureError
 from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES
 from .jobs import Job
-from .noise_choice import advise, chosen, noise_entry, telling_page
+from .noise_choice import advise, chosen, noise_entry, tell, telling_page
 from .one_picture import Model, Record, Settings, file_facts
 from .picture_quality import Quality, finite, mean_ssim_text, psnr_by_step, psnr_text, quality_of, ssim_text
 from .range_choice import as_written, unit_of, with_found_range
 from .series import Totals, is_series, loaded, opened_frames, pages, runs_of, tell_what_is_lost
+from .unchanged import loss_of, written_unchanged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -147,8 +148,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     before, after = (quality_of(clean, picture) for picture in (noisy, run.restored))
     whole = stored if run.restored is colors else _as_it_came(run.restored, stored, limits, source.range_found)
     whole = samples.join_transparency(whole, transparency)
-    written, sample_range = as_written(job, source, whole)
-    pictures.write_picture(job.output, written, sample_range=sample_range, metadata=source.metadata)
+    _write(job, source, whole, settings, unchanged=not settings.spoils and run.restored is colors)
     advise(job, noisy, model, settings)
     return DenoisedRecord(
         **file_facts(job, model, source),
@@ -163,6 +163,24 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         rain=settings.rain,
         psnr_by_step=psnr_by_step(clean, run.watched),
     )
+
+
+def _write(job: Job, source: PictureFile, whole: NDArray[Any], settings: DenoiseSettings, *, unchanged: bool) -> None:
+    """Write the result; one that is the picture that was read, sample by sample, as the file that was read."""
+    from ..pictures import picture_files
+
+    if unchanged and written_unchanged(job, source, settings):
+        return
+    samples, sample_range = as_written(job, source, whole)
+    picture_files.write_picture(job.output, samples, sample_range=sample_range, metadata=source.metadata)
+    if unchanged:
+        _tell_loss(job, source)
+
+
+def _tell_loss(job: Job, picture: PictureFile) -> None:
+    lost = loss_of(job, picture)
+    if lost is not None:
+        tell(job, f"is left as it is, but {lost}")
 
 
 def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
@@ -195,6 +213,8 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
                 first = page
                 tell_what_is_lost(job, frames, page.metadata, restored.shape, held)
     assert first is not None
+    if not plan.weight or settings.strength == 0:
+        _tell_loss(job, first)
     advise(job, telling, model, settings)
     return DenoisedRecord(
         **file_facts(job, model, first),

@@ -36,7 +36,7 @@ def chosen(job: Job, noisy: NDArray[np.float32], settings: DenoiseSettings, plac
     if settings.automatic is None:
         return settings.model_for(1 if noisy.ndim == 2 or noisy.shape[2] == 1 else 3), Plan()
     plan = plan_of(noisy, settings.strength)
-    _tell(job, place + plan.text)
+    tell(job, place + plan.text)
     for warning in plan.warnings:
         warnings.warn(f"{job.source}: {warning}", PictureWarning, stacklevel=2)
     model = settings.automatic(plan.model)
@@ -52,7 +52,7 @@ def advise(job: Job, noisy: NDArray[np.float32], model: Model, settings: Denoise
 
     reason = unsuited(estimate_unit_noise(noisy), model.name)
     if reason is not None:
-        _tell(job, f"{reason}: try --model auto")
+        tell(job, f"{reason}: try --model auto")
 
 
 def telling_page(job: Job, first: PictureFile, settings: DenoiseSettings) -> tuple[NDArray[np.float32], str]:
@@ -88,7 +88,8 @@ def _tells() -> bool:
     return not is_quiet() and not (asks_for_json() and prints_to_stderr())
 
 
-def _tell(job: Job, text: str) -> None:
+def tell(job: Job, text: str) -> None:
+    """Say something of a picture on stderr, where that takes a line."""
     if _tells():
         remark(f"spikeunet: {job.source}: {text}")
 
