@@ -34,6 +34,10 @@ _STARTS = re.compile(
     re.DOTALL,
 )
 _NO_PICTURE = "not a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM picture, or its header is damaged"
+_GIF = (
+    "not a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM picture but a GIF, of which only animations are read, page by page; "
+    "save the picture as PNG"
+)
 _SPACE = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PNM_HEADER = re.compile(rb"P(?:[14]%b\d+%b\d+|[2356]%b\d+%b\d+%b(\d+))\s" % (5 * (_SPACE,)))
 _LONGEST_HEADER = 1 << 16
@@ -104,7 +108,7 @@ def decode(stream: BinaryIO, indices: bool = False) -> PictureFile:
     if not start:
         raise PictureError("the file is empty")
     if start.startswith(b"GIF8"):
-        raise PictureError(_NO_PICTURE)
+        raise PictureError(_GIF)
     if start.startswith(TIFF_STARTS):
         return _decode_tiff(stream, indices)
     return _decode_with_pillow(stream, indices)
