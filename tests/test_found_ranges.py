@@ -10,7 +10,7 @@ import tifffile
 from skimage import data
 from small_denoiser import small_denoiser
 
-from spikeunet.engine import PictureWarning, denoise, read_frames, read_picture, save_model
+from spikeunet.engine import PictureWarning, denoise, read_frames, read_picture, save_model, write_picture
 from spikeunet.engine.command_line import main
 from spikeunet.engine.pictures.ranges import doubtful_range, found_range
 
@@ -212,3 +212,14 @@ def test_samples_farther_beyond_0_and_1_than_noise_takes_them_are_said_to_be_cli
         warnings.simplefilter("error")
         denoise(picture, small_denoiser(), sample_range=(0, 1))
     assert run("in.tif", "-o", "out.tif", "--range", "0:4") == []
+
+
+def test_a_reference_of_little_contrast_is_on_the_range_of_its_picture(run):
+    noisy, clean = np.rint((CAMERA + noise(25)).clip(0, 1) * 255), np.rint(CAMERA * 60 + 90)
+    write_picture("in.png", noisy.astype(np.uint8))
+    write_picture("clean.png", clean.astype(np.uint8))
+    assert run("in.png", "-o", "out.png", "--clean", "clean.png") == []
+    write_picture("clean.png", clean.astype(np.uint16))
+    (line,) = run("in.png", "-o", "out.png", "--clean", "clean.png")
+    assert line.startswith("spikeunet: warning: clean.png: its samples go from")
+    assert line.endswith("; if it is not, scale the reference first, or the comparison will be wrong")

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ..tasks.frame_runs import FrameRuns
     from ..tasks.inference import Processed
 
+_SCALE_REFERENCE = "scale the reference first, or the comparison will be wrong"
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DenoiseSettings(Settings):
@@ -351,7 +353,8 @@ def _clean_reference(
     if job.clean is None:
         return colors.astype(np.float32) if spoilt else None
     picture = with_range_of(load_picture(job.clean), source)
-    warn_of(job.clean, picture)
+    # One of the picture's type is on its range, whatever it uses of it; of another one no option names the range.
+    warn_of(job.clean, picture, stretched=picture.samples.dtype == source.samples.dtype, remedy=_SCALE_REFERENCE)
     stored, _ = split_transparency(picture.samples)
     clean = to_unit(stored, picture.limits)
     clean = without_equal_channels(clean) if colors.ndim == 2 else clean
