@@ -13,6 +13,8 @@ from small_denoiser import small_denoiser
 from spikeunet.engine import PictureWarning, denoise, read_frames, read_picture, save_model, write_picture
 from spikeunet.engine.command_line import main
 from spikeunet.engine.pictures.ranges import doubtful_range, found_range
+from spikeunet.engine.tasks.automatic import Plan
+from spikeunet.engine.tasks.denoising import denoise_unit
 
 CAMERA = data.camera()[60:188, 130:258] / 255
 
@@ -98,6 +100,31 @@ def test_hot_pixels_decide_no_range_and_come_back_beyond_it(side):
     with pytest.warns(PictureWarning, match="to 65535 .*; black is taken for 0 and white for (3|4)[0-9]{3}, between"):
         denoised = denoise(picture, small_denoiser())
     assert (denoised.picture[picture == 65535] > 30000).all()
+
+
+def test_hot_pixels_are_neither_taken_for_noise_nor_spread(run):
+    unit, random = data.camera()[60:316, 130:386] / 255, np.random.default_rng(0)
+    picture = np.rint((unit + random.normal(0, 20 / 255, unit.shape)).clip(0, 1) * 4000).astype(np.uint16)
+    hot = random.random(unit.shape) < 0.003
+    picture[hot] = 65535
+    tifffile.imwrite("in.tif", picture)
+    assert "in.tif: white noise, sigma 1" in run("in.tif", "-o", "out.tif", model="auto")[-1]
+    with pytest.warns(PictureWarning, match="black is taken for"):
+        denoised = denoise(picture, "auto").picture
+    np.testing.assert_array_equal(tifffile.imread("out.tif"), denoised)
+    assert (denoised[hot].min() > 60000, denoised[~hot].max() < 5000) == (True, True)
+    assert np.abs(denoised - unit * 4000)[~hot].mean() < 0.5 * np.abs(picture - unit * 4000)[~hot].mean()
+
+
+def test_means_of_pixels_do_not_spread_what_lies_beyond():
+    picture = CAMERA.astype(np.float32).copy()
+    picture[20, 30] = 15
+    plan = Plan(estimate=None, model="", halvings=1)
+    options = {"steps": 1, "threads": 1}
+    restored = denoise_unit(picture, small_denoiser(), plan, clipped=False, **options).restored
+    near = np.minimum(picture, 2)
+    expected = denoise_unit(near, small_denoiser(), plan, clipped=False, **options).restored
+    np.testing.assert_array_equal(restored, expected + (picture - near))
 
 
 def test_dead_pixels_decide_no_range():

@@ -145,13 +145,14 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     clean = _clean_reference(job, colors, source, spoilt=settings.spoils)
     noise_seed = settings.seed + job.index if settings.spoils else None
     noisy = _spoilt(colors, settings, noise_seed)
-    model, plan = chosen(job, noisy, settings)
+    looked_at = ranges.within_reach(noisy) if source.range_found else noisy
+    model, plan = chosen(job, looked_at, settings)
     run = _denoised(noisy, model, plan, source.range_found, settings, settings.watch)
     before, after = (quality_of(clean, picture) for picture in (noisy, run.restored))
     whole = stored if run.restored is colors else _as_it_came(run.restored, stored, limits, source.range_found)
     whole = samples.join_transparency(whole, transparency)
     _write(job, source, whole, settings, unchanged=not settings.spoils and run.restored is colors)
-    advise(job, noisy, model, settings)
+    advise(job, looked_at, model, settings)
     return DenoisedRecord(
         **file_facts(job, model, source),
         processed=_processed(noisy, whole, run, plan, settings),

@@ -63,16 +63,22 @@ def telling_page(job: Job, first: PictureFile, settings: DenoiseSettings) -> tup
     """
     from .series import opened_frames
 
-    noisy = unit_of(first)
+    noisy = _looked_at(first)
     if settings.page is not None or not (settings.automatic or settings.advises) or not _is_even(noisy):
         return noisy, ""
     with opened_frames(job.source) as frames:
         for number, page in enumerate(frames.pictures(settings.sample_range)):
             ranged = replace(page, sample_range=first.sample_range, range_found=first.range_found)
-            unit = unit_of(ranged)
+            unit = _looked_at(ranged)
             if not _is_even(unit):
                 return unit, f"page {number}, the first that is not nearly even: "
     return noisy, ""
+
+
+def _looked_at(page: PictureFile) -> NDArray[np.float32]:
+    from ..pictures.ranges import within_reach
+
+    return within_reach(unit_of(page)) if page.range_found else unit_of(page)
 
 
 def _is_even(unit: NDArray[np.float32]) -> bool:

@@ -20,6 +20,7 @@ SampleRange: TypeAlias = tuple[float, float]
 """Samples of black and of white."""
 
 _LEAST_USE = 0.5
+_REACH = (np.float32(-1), np.float32(2))
 _NEARLY_ALL = 0.99
 
 NAME_RANGE = "say what is black and white, or the result will be poor: --range LOW:HIGH, sample_range=(low, high)"
@@ -102,6 +103,11 @@ def from_unit(
         return (unit if plain else low + unit.astype(np.float64) * (high - low)).astype(dtype, copy=False)
     least, most = type_range(dtype) if anywhere else sample_range
     return np.rint(np.clip(low + unit.astype(np.float64) * (high - low), least, most)).astype(dtype)
+
+
+def within_reach(unit: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What is looked at of a picture from 0 to 1 whose range was found, in which a hot pixel may lie anywhere."""
+    return np.clip(unit, *_REACH)
 
 
 def convert_samples(samples: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

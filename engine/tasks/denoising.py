@@ -15,7 +15,7 @@ from ..arrays import as_array
 from ..errors import InputError, PictureError, PictureWarning
 from ..graph import Network
 from ..pictures.noise_estimate import estimate_unit_noise
-from ..pictures.ranges import SampleRange, doubtful_range, from_unit, range_in, to_unit, told_range
+from ..pictures.ranges import SampleRange, doubtful_range, from_unit, range_in, to_unit, told_range, within_reach
 from ..pictures.resizing import enlarged, shrunk
 from ..pictures.samples import check_shape, join_transparency, split_transparency, without_equal_channels
 from ..pictures.spread import spread_of
@@ -45,10 +45,6 @@ _INCREMENTAL_MODELS = {**DEFAULT_MODELS, 3: "denoise-colour-fast"}
 def default_models(exact_increments: bool) -> Mapping[int, str]:
     """The models that are taken where none is named, by a picture's colour channels."""
     return _INCREMENTAL_MODELS if exact_increments else DEFAULT_MODELS
-
-
-_SEEN_LIMITS = (np.float32(-1), np.float32(2))
-"""What a network sees of a picture whose range was found."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -188,7 +184,7 @@ def chosen_for(
 ) -> Chosen:
     """What suits a picture, whose colours are `noisy` from 0 to 1; InputError where the model is no denoiser."""
     gray = without_equal_channels(noisy)
-    plan = plan_of(gray, strength) if is_auto(model) else Plan()
+    plan = plan_of(within_reach(gray) if anywhere else gray, strength) if is_auto(model) else Plan()
     network = denoiser(plan.model or (defaults[_channels(gray)] if model is None else model))
     return Chosen(network, plan, limits, anywhere)
 
@@ -339,10 +335,12 @@ def _restored(
     seen: NDArray[np.float32], seeing: Seeing, plan: Plan, clipped: bool
 ) -> tuple[NDArray[np.float32], Result]:
     """What a plan makes of a picture, and the run."""
-    small = shrunk(seen, plan.halvings)
+    # Where the range was found, a hot pixel may lie anywhere; it is seen as far as noise would take it, and what lies
+    # beyond stays where it is: means of pixels must not spread it.
+    near = seen if clipped else within_reach(seen)
+    small = shrunk(near, plan.halvings)
     shown = plan.shown(small)
-    # Where the range was found, a hot pixel may lie anywhere; the network sees it as far as noise would take it.
-    shown = shown if clipped else np.clip(shown, *_SEEN_LIMITS)
+    shown = shown if clipped else within_reach(shown)
     noise, result = noise_in(shown, seeing)
     if plan.split:
         apart, second = noise_in_every_other(shown, seeing)
@@ -350,7 +348,7 @@ def _restored(
     restored = plan.without(small, noise)
     if plan.halvings:
         restored = enlarged(restored, seen.shape, plan.halvings)
-    return (np.clip(restored, np.float32(0), np.float32(1)) if clipped else restored), result
+    return (np.clip(restored, np.float32(0), np.float32(1)) if clipped else restored + (seen - near)), result
 
 
 def _channels(colors: NDArray[np.float32]) -> int:
