@@ -136,6 +136,11 @@ CALLS = {
         ["folder", "-o", "other.png"],
         "several pictures need a folder to go to, and this is a file",
     ),
+    "a picture's name for two": (
+        ["good.png", "other.png", "-o", "out.png"],
+        "out.png: several pictures need a folder to go to, and this is a picture's or a video's name; name another, or",
+    ),
+    "a video's name for a folder": (["folder", "-o", "out.AVI"], "or out.AVI/ for a folder of this name"),
     "file above output": (
         ["good.png", "-o", "other.png/out.png"],
         "other.png: Not a directory; make the output folder",

@@ -163,6 +163,11 @@ FILES = {
         "a PPM of 16 bits a sample is not supported; save it as",
     ),
     "GIF": (".png", lambda: pillow_file(Image.new("L", (4, 4)), format="GIF"), "not a PNG, JPEG, TIFF, BMP, WebP"),
+    "GIF by its suffix": (
+        ".gif",
+        lambda: pillow_file(Image.new("L", (4, 4)), format="GIF"),
+        "WebP, PGM or PPM picture but a GIF, of which only animations are read, page by page; save the picture as PNG",
+    ),
 }
 
 

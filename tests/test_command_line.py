@@ -230,6 +230,17 @@ def test_several_files_go_to_a_folder_and_find_their_references(run, tmp_path, m
     assert all(picture["psnr_after"] > 0 for picture in report["pictures"])
 
 
+@pytest.mark.parametrize("made", [False, True])
+def test_a_folder_may_be_called_as_a_picture_is(run, tmp_path, model, made):
+    for name in ("a", "b"):
+        write_picture(tmp_path / f"{name}.png", np.full((8, 8), 100, np.uint8))
+    target = tmp_path / "out.png"
+    if made:
+        target.mkdir()
+    run("denoise", tmp_path / "a.png", tmp_path / "b.png", "-o", target if made else f"{target}/", "--model", model)
+    assert sorted(path.name for path in target.iterdir()) == ["a.png", "b.png"]
+
+
 @pytest.mark.parametrize("exists", [False, True])
 def test_one_file_into_a_folder(run, tmp_path, model, exists):
     picture_file(tmp_path / "in.png")

@@ -63,7 +63,7 @@ def test_tiff_keeps_every_bit(tmp_path, shape, dtype):
 def test_other_lossless_formats(tmp_path, suffix, shape, dtype):
     picture = random_picture(shape, dtype)
     if shape[-1] == 4:
-        picture[..., 3] |= 1  # WebP leaves the colour of fully transparent pixels open
+        picture[::2, :, 3] = 0  # the colours that full transparency hides are kept, too
     write_picture(tmp_path / f"a{suffix}", picture)
     again = read_picture(tmp_path / f"a{suffix}")
     assert again.dtype == dtype

@@ -282,6 +282,20 @@ def test_animations(run, refused, suffix):
     assert "holds 3 pictures" in refused("denoise", f"in.{suffix}", "-o", "new.png")
 
 
+def test_an_opaque_webp_whose_frames_say_what_has_changed_has_no_transparency(run):
+    stack = RANDOM.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    stack[:, 5:20] = 7
+    frames = [Image.fromarray(frame) for frame in stack]
+    frames[0].save("in.webp", save_all=True, append_images=frames[1:], lossless=True)
+    with Image.open("in.webp") as picture:
+        assert picture.mode == "RGBA"
+    run("denoise", "in.webp", "-o", "out.tif")
+    np.testing.assert_array_equal(pages_of("out.tif"), expected(stack))
+    frames[2].putalpha(200)
+    frames[0].save("in.webp", save_all=True, append_images=frames[1:], lossless=True)
+    assert pages_of("in.webp").shape == (3, 32, 32, 4)
+
+
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
 def test_animations_that_break_off(refused, suffix):
     animation(f"in.{suffix}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -13,9 +12,12 @@ import numpy as np
 from ..errors import PictureError
 from ..pictures.frame_writer import SERIES_SUFFIXES, TIFF_SUFFIXES
 from .jobs import Job
-from .noise_choice import advise, chosen, noise_entry, with_found_range, written_range
+from .noise_choice import advise, chosen, noise_entry, tell, telling_page
 from .one_picture import Model, Record, Settings, file_facts
+from .picture_quality import Quality, finite, mean_ssim_text, psnr_by_step, psnr_text, quality_of, ssim_text
+from .range_choice import as_written, unit_of, with_found_range
 from .series import Totals, is_series, loaded, opened_frames, pages, runs_of, tell_what_is_lost
+from .unchanged import loss_of, written_unchanged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from ..tasks.automatic import Plan
     from ..tasks.denoising import Denoised, UnitRun
     from ..tasks.frame_runs import FrameRuns
-    from ..tasks.inference import Processed, Watched
+    from ..tasks.inference import Processed
+
+_SCALE_REFERENCE = "scale the reference first, or the comparison will be wrong"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -50,14 +54,6 @@ class DenoiseSettings(Settings):
     def spoils(self) -> bool:
         """Whether pictures are taken for clean, and spoilt first."""
         return self.sigma is not None or self.rain is not None
-
-
-@dataclass(frozen=True)
-class Quality:
-    """PSNR in dB and SSIM of a picture against its clean reference; SSIM is None below 11x11 pixels."""
-
-    psnr: float
-    ssim: float | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -90,13 +86,13 @@ class DenoisedRecord(Record):
             return found
         return [
             *found,
-            ("PSNR", f"{_psnr(self.before)} -> {_psnr(self.after)} dB"),
-            ("SSIM", f"{_ssim(self.before)} -> {_ssim(self.after)}"),
+            ("PSNR", f"{psnr_text(self.before)} -> {psnr_text(self.after)} dB"),
+            ("SSIM", f"{ssim_text(self.before)} -> {ssim_text(self.after)}"),
         ]
 
     def cells(self) -> list[str]:
         """PSNR and SSIM before and after."""
-        return [_psnr(self.before), _psnr(self.after), _ssim(self.before), _ssim(self.after)]
+        return [psnr_text(self.before), psnr_text(self.after), ssim_text(self.before), ssim_text(self.after)]
 
     @classmethod
     def mean_cells(cls, records: Sequence[DenoisedRecord]) -> list[str]:
@@ -106,7 +102,7 @@ class DenoisedRecord(Record):
         if not after:
             return []
         means = [f"{fmean(quality.psnr for quality in each):.2f}" for each in (before, after)]
-        return [*means, *(_mean_ssim(each) for each in (before, after))]
+        return [*means, *(mean_ssim_text(each) for each in (before, after))]
 
     def entry(self) -> dict[str, Any]:
         """Noise and quality."""
@@ -117,8 +113,8 @@ class DenoisedRecord(Record):
             **({} if self.self_ensemble == 1 else {"self_ensemble": self.self_ensemble}),
             **({} if self.rain is None else {"rain": self.rain}),
             **noise_entry(self.plan),
-            "psnr_before": _finite(self.before.psnr if self.before else None),
-            "psnr_after": _finite(self.after.psnr if self.after else None),
+            "psnr_before": finite(self.before.psnr if self.before else None),
+            "psnr_after": finite(self.after.psnr if self.after else None),
             "ssim_before": self.before.ssim if self.before else None,
             "ssim_after": self.after.ssim if self.after else None,
         }
@@ -149,13 +145,14 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     clean = _clean_reference(job, colors, source, spoilt=settings.spoils)
     noise_seed = settings.seed + job.index if settings.spoils else None
     noisy = _spoilt(colors, settings, noise_seed)
-    model, plan = chosen(job, noisy, settings)
+    looked_at = ranges.within_reach(noisy) if source.range_found else noisy
+    model, plan = chosen(job, looked_at, settings)
     run = _denoised(noisy, model, plan, source.range_found, settings, settings.watch)
-    before, after = (_quality(clean, picture) for picture in (noisy, run.restored))
+    before, after = (quality_of(clean, picture) for picture in (noisy, run.restored))
     whole = stored if run.restored is colors else _as_it_came(run.restored, stored, limits, source.range_found)
     whole = samples.join_transparency(whole, transparency)
-    pictures.write_picture(job.output, whole, sample_range=written_range(source, whole), metadata=source.metadata)
-    advise(job, noisy, model, settings)
+    _write(job, source, whole, settings, unchanged=not settings.spoils and run.restored is colors)
+    advise(job, looked_at, model, settings)
     return DenoisedRecord(
         **file_facts(job, model, source),
         processed=_processed(noisy, whole, run, plan, settings),
@@ -167,8 +164,26 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         plan=plan,
         self_ensemble=settings.self_ensemble if plan.weight else 1,
         rain=settings.rain,
-        psnr_by_step=_psnr_by_step(clean, run.watched),
+        psnr_by_step=psnr_by_step(clean, run.watched),
     )
+
+
+def _write(job: Job, source: PictureFile, whole: NDArray[Any], settings: DenoiseSettings, *, unchanged: bool) -> None:
+    """Write the result; one that is the picture that was read, sample by sample, as the file that was read."""
+    from ..pictures import picture_files
+
+    if unchanged and written_unchanged(job, source, settings):
+        return
+    samples, sample_range = as_written(job, source, whole)
+    picture_files.write_picture(job.output, samples, sample_range=sample_range, metadata=source.metadata)
+    if unchanged:
+        _tell_loss(job, source)
+
+
+def _tell_loss(job: Job, picture: PictureFile) -> None:
+    lost = loss_of(job, picture)
+    if lost is not None:
+        tell(job, f"is left as it is, but {lost}")
 
 
 def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
@@ -189,17 +204,21 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
     ):
         for page in pages(job, frames, settings, find=True):
             if first is None:
-                model, plan = chosen(job, _unit(page), settings)
+                telling, place = telling_page(job, page, settings)
+                model, plan = chosen(job, telling, settings, place)
                 runs = runs_of(job, settings, model)
             watch = settings.watch and first is None
             restored, denoised = _denoised_page(page, model, plan, settings, watch=watch, runs=runs)
-            held = writer.write(restored, sample_range=written_range(page, restored), metadata=page.metadata)
+            written, sample_range = as_written(job, page, restored)
+            held = writer.write(written, sample_range=sample_range, metadata=page.metadata)
             totals.add(denoised)
             if first is None:
                 first = page
                 tell_what_is_lost(job, frames, page.metadata, restored.shape, held)
     assert first is not None
-    advise(job, _unit(first), model, settings)
+    if not plan.weight or settings.strength == 0:
+        _tell_loss(job, first)
+    advise(job, telling, model, settings)
     return DenoisedRecord(
         **file_facts(job, model, first),
         **totals.facts(),
@@ -212,14 +231,6 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         plan=plan,
         self_ensemble=settings.self_ensemble if plan.weight else 1,
     )
-
-
-def _unit(page: PictureFile) -> NDArray[np.float32]:
-    """A page's colours from black 0 to white 1, equal channels as they are."""
-    from ..pictures import ranges, samples
-
-    stored, _ = samples.split_transparency(page.samples)
-    return ranges.to_unit(stored, page.limits, anywhere=page.range_found)
 
 
 def _denoised_page(
@@ -235,7 +246,7 @@ def _denoised_page(
     from ..pictures import samples
 
     stored, transparency = samples.split_transparency(page.samples)
-    noisy = _unit(page)
+    noisy = unit_of(page)
     if runs is not None:
         runs.next_frame()
     run = _denoised(noisy, model, plan, page.range_found, settings, watch, runs)
@@ -343,7 +354,8 @@ def _clean_reference(
     if job.clean is None:
         return colors.astype(np.float32) if spoilt else None
     picture = with_range_of(load_picture(job.clean), source)
-    warn_of(job.clean, picture)
+    # One of the picture's type is on its range, whatever it uses of it; of another one no option names the range.
+    warn_of(job.clean, picture, stretched=picture.samples.dtype == source.samples.dtype, remedy=_SCALE_REFERENCE)
     stored, _ = split_transparency(picture.samples)
     clean = to_unit(stored, picture.limits)
     clean = without_equal_channels(clean) if colors.ndim == 2 else clean
@@ -356,38 +368,3 @@ def _clean_reference(
 
 def _size(samples: NDArray[Any]) -> str:
     return f"{samples.shape[0]}x{samples.shape[1]} {'gray' if samples.ndim == 2 else 'colour'}"
-
-
-def _quality(clean: NDArray[np.float32] | None, picture: NDArray[np.float32]) -> Quality | None:
-    from ..pictures import metrics
-
-    if clean is None:
-        return None
-    large_enough = min(clean.shape[:2]) >= metrics.SSIM_WINDOW
-    return Quality(metrics.psnr(clean, picture), metrics.ssim(clean, picture) if large_enough else None)
-
-
-def _psnr_by_step(clean: NDArray[np.float32] | None, watched: Watched | None) -> tuple[float, ...]:
-    from ..pictures import metrics
-
-    if clean is None or watched is None or watched.by_step is None:
-        return ()
-    return tuple(metrics.psnr(clean, picture.reshape(clean.shape)) for picture in watched.by_step)
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no infinity: the PSNR of two equal pictures is null."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _mean_ssim(qualities: Sequence[Quality]) -> str:
-    known = [quality.ssim for quality in qualities if quality.ssim is not None]
-    return f"{fmean(known):.4f}" if known else "-"
-
-
-def _psnr(quality: Quality | None) -> str:
-    return "-" if quality is None else f"{quality.psnr:.2f}"
-
-
-def _ssim(quality: Quality | None) -> str:
-    return "-" if quality is None or quality.ssim is None else f"{quality.ssim:.4f}"

@@ -13,6 +13,7 @@ from typing import TypeVar
 from ..errors import InputError, SpikeunetError, first_few, printable
 from ..pictures.folders import partner_of, pictures_in, skipped_in
 from ..pictures.formats import SUFFIXES, format_of, written_suffix
+from ..pictures.frame_writer import VIDEO_SUFFIXES
 from ..pictures.streams import name_of
 from .claims import Claims
 from .console import progress
@@ -22,6 +23,8 @@ from .pipes import PIPE, PictureBytes, PipedInput, PipedOutput, Source, Target, 
 from .report_place import claim_report
 
 Record = TypeVar("Record")
+
+_FILE_SUFFIXES = (*SUFFIXES, *VIDEO_SUFFIXES)
 
 SKIPPED_NAMED = 3
 """So many skipped files are named."""
@@ -236,9 +239,20 @@ def _into_folder(output: Output, several: bool) -> bool:
 def _check_place(output: Output, several: bool) -> None:
     """OSError where an output has no place, and no folder can be made for it."""
     if _into_folder(output, several):
+        _check_folder_name(output)
         check_new_folder(Path(output.path), "several pictures need a folder to go to, and this is a file")
     else:
         check_folder(Path(output.path).parent)
+
+
+def _check_folder_name(output: Output) -> None:
+    """InputError where a new folder would be called as a picture or a video is; a final slash says that it is meant."""
+    folder = Path(output.path)
+    if folder.suffix.lower() in _FILE_SUFFIXES and not (folder.exists() or output.path.endswith(os.sep)):
+        raise InputError(
+            f"{output.path}: several pictures need a folder to go to, and this is a picture's or a video's name; name "
+            f"another, or {output.path}{os.sep} for a folder of this name"
+        )
 
 
 def _folders_of(jobs: Sequence[Job]) -> Iterator[Path]:

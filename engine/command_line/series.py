@@ -98,11 +98,11 @@ def pages(
 ) -> Iterator[PictureFile]:
     """All pages with a progress bar; what there is to say of them is said once for the series, never for each page.
 
-    With `find` all of them get the range of the first one's samples, where that uses little of the type's.
+    With `find` all of them get the range that is found among their samples, where these use little of the type's.
     """
-    from .noise_choice import with_found_range
+    from .range_choice import beyond_its_range, with_found_range
 
-    range_of_all: PictureFile | None = None
+    range_of_all, strange = None, None
     said: set[str] = set()
     ends: list[Any] = []
     _say(job, frames.remarks, said)
@@ -116,10 +116,13 @@ def pages(
         _say(job, [place + remark for remark in picture.remarks if remark not in said], said)
         said.update(picture.remarks)
         if find and range_of_all is None:
-            range_of_all = with_found_range(job, picture)
+            range_of_all = with_found_range(job, picture, frames if settings.page is None else None)
         if range_of_all is not None and range_of_all.range_found:
-            known = range_of_all.sample_range
-            picture = replace(picture, sample_range=known, range_origin="as found on the first page", range_found=True)
+            known, origin = range_of_all.sample_range, range_of_all.range_origin
+            picture = replace(picture, sample_range=known, range_origin=origin, range_found=True)
+        if find and strange is None:
+            strange = beyond_its_range(picture)
+            _say(job, [] if strange is None else [place + strange], said)
         if picture.sample_range is None and not stretched:
             ends = _widened(ends, picture.samples)
         yield picture

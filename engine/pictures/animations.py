@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -61,8 +61,22 @@ def _frames(image: Any, kind: str, count: int, name: str, stream: BinaryIO) -> F
         if not complete:
             raise PictureError("the file breaks off before this page, it is truncated or damaged; --page takes another")
 
+    if kind == "WebP" and mode == "RGBA" and _is_opaque(image, range(apart, count)):
+        mode = "RGB"
     rate = 1000 / milliseconds if isinstance(milliseconds, (int, float)) and milliseconds > 0 else None
     return Frames(name, kind, count - apart, read, rate, remarks, late, complete)
+
+
+def _is_opaque(image: Any, numbers: Iterable[int]) -> bool:
+    """Whether no frame has transparency, which encoders of WebP use for what is as on the frame before.
+
+    A frame that cannot be read says nothing here; whoever reads it names it.
+    """
+    try:
+        frames = (image.read(index=number, mode="RGBA", writeable_output=False) for number in numbers)
+        return all((frame[..., 3] == 255).all() for frame in frames)
+    except Exception:  # noqa: BLE001 - damage raises nearly anything
+        return False
 
 
 def _ends(kind: str, stream: BinaryIO) -> bool:

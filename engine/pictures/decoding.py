@@ -34,6 +34,10 @@ _STARTS = re.compile(
     re.DOTALL,
 )
 _NO_PICTURE = "not a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM picture, or its header is damaged"
+_GIF = (
+    "not a PNG, JPEG, TIFF, BMP, WebP, PGM or PPM picture but a GIF, of which only animations are read, page by page; "
+    "save the picture as PNG"
+)
 _SPACE = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PNM_HEADER = re.compile(rb"P(?:[14]%b\d+%b\d+|[2356]%b\d+%b\d+%b(\d+))\s" % (5 * (_SPACE,)))
 _LONGEST_HEADER = 1 << 16
@@ -62,6 +66,9 @@ class PictureFile:
         What the file leaves open and was assumed, and what was left out.
     range_found : bool
         Whether the range comes from the samples themselves, which may then lie beyond it.
+    whole_file : str
+        The format of the file, as a `PictureFormat` names it, where nothing in it is another picture and nothing of it
+        was applied to this one, as an orientation is; else nothing.
     """
 
     samples: NDArray[Any]
@@ -70,6 +77,7 @@ class PictureFile:
     metadata: Metadata = field(default_factory=Metadata)
     remarks: tuple[str, ...] = ()
     range_found: bool = False
+    whole_file: str = ""
 
     @property
     def icc_profile(self) -> bytes | None:
@@ -100,7 +108,7 @@ def decode(stream: BinaryIO, indices: bool = False) -> PictureFile:
     if not start:
         raise PictureError("the file is empty")
     if start.startswith(b"GIF8"):
-        raise PictureError(_NO_PICTURE)
+        raise PictureError(_GIF)
     if start.startswith(TIFF_STARTS):
         return _decode_tiff(stream, indices)
     return _decode_with_pillow(stream, indices)
@@ -126,11 +134,11 @@ def _decode_with_pillow(stream: BinaryIO, indices: bool) -> PictureFile:
         if kind == "PNM":
             _check_pnm(stream, height, width, image.metadata(index=0)["mode"])
         if kind != "PNG":
-            return _turned(_samples(image, kind, indices), image, remarks)
+            return _turned(_samples(image, kind, indices), image, kind, remarks)
         check_png_samples(stream)
         header = read_png_header(stream)
         samples = _deep_png_samples(stream, image) if header.depth == 16 else _png_samples(image, header, indices)
-        picture = _turned(samples, image)
+        picture = _turned(samples, image, kind)
         picture = replace(picture, metadata=replace(picture.metadata, png_chunks=header.kept))
         if not header.is_shifted(samples):
             return picture
@@ -193,10 +201,12 @@ def _check_pnm(stream: BinaryIO, height: int, width: int, mode: str) -> None:
         raise PictureError("holds 2 or more pictures; save the one to use as a file of its own")
 
 
-def _turned(samples: NDArray[Any], image: Any, remarks: tuple[str, ...] = ()) -> PictureFile:
+def _turned(samples: NDArray[Any], image: Any, kind: str, remarks: tuple[str, ...] = ()) -> PictureFile:
     """Samples as they are stored, turned upright, with what the file says of them, which may stand behind them."""
     facts = image.metadata(index=0, exclude_applied=False)
-    return PictureFile(_oriented(samples, _orientation(facts)), metadata=metadata_of(facts), remarks=remarks)
+    orientation = _orientation(facts)
+    upright, whole = _oriented(samples, orientation), kind if orientation == 1 and not remarks else ""
+    return PictureFile(upright, metadata=metadata_of(facts), remarks=remarks, whole_file=whole)
 
 
 def metadata_of(facts: dict[str, Any]) -> Metadata:
@@ -276,8 +286,9 @@ def as_decoded(tiff: TiffPicture, indices: bool = False) -> PictureFile:
     if tiff.colors is not None and not indices:
         colors = tiff.colors[samples[..., 0]]
         samples = colors if is_of_colour(tiff.metadata.icc_profile) else without_equal_channels(colors)
-    metadata = tiff.metadata.turned(tiff.orientation)
-    return PictureFile(_squeezed(samples), tiff.sample_range, tiff.range_origin, metadata, tiff.remarks)
+    metadata, whole = tiff.metadata.turned(tiff.orientation), "TIFF" if tiff.orientation == 1 else ""
+    picture = PictureFile(_squeezed(samples), tiff.sample_range, tiff.range_origin, metadata, tiff.remarks)
+    return replace(picture, whole_file=whole)
 
 
 def _oriented(samples: NDArray[Any], orientation: int) -> NDArray[Any]:

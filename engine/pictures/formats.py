@@ -41,7 +41,7 @@ FORMATS = {
     ".tiff": _TIFF,
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
-    ".webp": PictureFormat("WebP", (1, 2, 3, 4), ("uint8",), (("lossless", True),)),
+    ".webp": PictureFormat("WebP", (1, 2, 3, 4), ("uint8",), (("lossless", True), ("exact", True))),
     ".bmp": PictureFormat("BMP", (1, 3), ("uint8",)),
     ".pgm": PictureFormat("PPM", (1,), ("uint16", "uint8")),
     ".ppm": PictureFormat("PPM", (3,), ("uint8",)),

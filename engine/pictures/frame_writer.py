@@ -42,6 +42,12 @@ def holds_series(target: Place) -> bool:
     return is_path(target) and suffix_of(target) in SERIES_SUFFIXES
 
 
+def dtype_in(target: Place, dtype: str, channels: int) -> str:
+    """Sample type that a picture of `dtype` has in a file of this name, a picture's or a video's."""
+    # BMP holds what a video holds: gray and colour of 8 bits.
+    return format_of("x.bmp" if suffix_of(target) in VIDEO_SUFFIXES else target).dtype_for(dtype, channels)
+
+
 def check_output_suffix(target: Place) -> None:
     """PictureError where a name's suffix is none of a picture or of a video."""
     if suffix_of(target) not in VIDEO_SUFFIXES:

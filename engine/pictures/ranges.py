@@ -14,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, PictureError
+from .spread import FLOAT_LIMITS, Spread, has_outliers, spread_of, without_tails
 
 SampleRange: TypeAlias = tuple[float, float]
 """Samples of black and of white."""
 
-FLOAT_LIMITS = (-8.0, 9.0)
-"""Noise of any sensible strength keeps a picture in [0, 1] within these; samples from 0 to 255 are outside."""
-
 _LEAST_USE = 0.5
-_TAIL = 0.001
-_LOOKED_AT = 2**20
+_REACH = (np.float32(-1), np.float32(2))
+_NEARLY_ALL = 0.99
 
 NAME_RANGE = "say what is black and white, or the result will be poor: --range LOW:HIGH, sample_range=(low, high)"
 SCALE_FIRST = "scale the pictures first, or the result will be poor"
@@ -107,6 +105,11 @@ def from_unit(
     return np.rint(np.clip(low + unit.astype(np.float64) * (high - low), least, most)).astype(dtype)
 
 
+def within_reach(unit: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What is looked at of a picture from 0 to 1 whose range was found, in which a hot pixel may lie anywhere."""
+    return np.clip(unit, *_REACH)
+
+
 def convert_samples(samples: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Samples on the scale of another type: 0-255 for uint8, 0-65535 for uint16, 0-1 for float; rounded, clipped."""
     if samples.dtype == dtype:
@@ -140,37 +143,70 @@ def check_range(
 
 
 def found_range(samples: NDArray[Any]) -> SampleRange | None:
+    """`range_in` of the samples of one picture, transparency left out."""
+    return None if samples.dtype == np.uint8 else range_in([spread_of(samples)])
+
+
+def range_in(spreads: Sequence[Spread]) -> SampleRange | None:
     """Black and white as the samples themselves have them, where they are of 16 bits or float and use little of it.
 
-    All but a thousandth of the samples at either end lie between the two: a single hot pixel decides nothing. None
-    where the type's range is used, all samples are equal, or some are NaN. Float samples that cannot be on the scale
-    from 0 to 1, however noisy, have a range of their own, too.
+    All but a thousandth of the samples at either end lie between the two, and what is saturated far from all others:
+    hot pixels and stars decide nothing. None where the type's range is used, all samples are equal, or some are NaN.
+    Float samples that cannot be on the scale from 0 to 1, however noisy, have a range of their own, too.
+
+    Parameters
+    ----------
+    spreads : sequence of Spread
+        Of pictures of one sample type, which get one range; those of even pictures have no say in it.
     """
-    if samples.dtype == np.uint8 or not np.isfinite(samples).all():
+    dtype = spreads[0].dtype
+    telling = [each for each in spreads if each.least < each.most and math.isfinite(each.least - each.most)]
+    if dtype == np.uint8 or not telling:
         return None
-    least, most = float(samples.min()), float(samples.max())
-    low, high = _without_tails(samples)
-    foreign = samples.dtype.kind == "f" and not (FLOAT_LIMITS[0] <= least and most <= FLOAT_LIMITS[1])
-    if least == most or not (foreign or (high - low) < _LEAST_USE * sample_maximum(samples.dtype)):
+    low, high = without_tails(np.concatenate([each.values for each in telling]))
+    if not any(each.foreign for each in telling) and high - low >= _LEAST_USE * sample_maximum(dtype):
         return None
-    return (low, high) if low < high else (least, most)
+    return (low, high) if low < high else _ends(telling)
 
 
-def _without_tails(samples: NDArray[Any]) -> SampleRange:
-    """The samples that a thousandth lies below and above; of a large picture of those in rows evenly spread."""
-    rows = samples[:: max(1, samples.size // _LOOKED_AT)] if len(samples) > 1 else samples
-    # Not interpolated: found among the samples, whole numbers stay whole.
-    low, high = np.quantile(rows.astype(np.float64), (_TAIL, 1 - _TAIL), method="nearest")
-    return float(low) + 0.0, float(high) + 0.0  # no negative zero
+def _ends(spreads: Sequence[Spread]) -> SampleRange:
+    """The least and the largest of all samples."""
+    return min(each.least for each in spreads), max(each.most for each in spreads)
 
 
-def told_range(samples: NDArray[Any], found: SampleRange) -> str:
-    """What to say of a range that was found."""
-    scale = "float" if samples.dtype.kind == "f" else f"{samples.dtype}, white {sample_maximum(samples.dtype)}"
+def told_range(spreads: Sequence[Spread], found: SampleRange, *, place: str = "", clipped_in: str = "") -> str:
+    """What to say of a range that was found.
+
+    `place` says on which pages, and `clipped_in` is the suffix of a file that holds nothing beyond it.
+    """
+    (least, most), dtype = _ends(spreads), spreads[0].dtype
+    scale = "float" if dtype.kind == "f" else f"{dtype}, white {sample_maximum(dtype)}"
+    kept = f"{clipped_in} takes them for its own and clips what lies beyond" if clipped_in else "nothing is clipped"
     return (
-        f"its samples go from {samples.min():g} to {samples.max():g} ({scale}); black is taken for {found[0]:g} and "
-        f"white for {found[1]:g}, between which nearly all lie, and nothing is clipped: if they are others, name them: "
-        "--range LOW:HIGH, sample_range=(low, high)"
+        f"its samples go from {least:g} to {most:g} ({scale}); black is taken for {found[0]:g} and "
+        f"white for {found[1]:g}, between which {_share_between(spreads, found)} lie{place}, and {kept}: if they are "
+        "others, name them: --range LOW:HIGH, sample_range=(low, high)"
+    )
+
+
+def _share_between(spreads: Sequence[Spread], found: SampleRange) -> str:
+    """How many samples lie in a range, in words."""
+    values = np.concatenate([each.values for each in spreads])
+    share = float(((values >= found[0]) & (values <= found[1])).mean())
+    return "nearly all" if share > _NEARLY_ALL else f"{100 * share:.0f} %"
+
+
+def doubtful_range(samples: NDArray[Any]) -> str | None:
+    """What to say of float samples on the scale from 0 to 1 that reach farther beyond it than noise takes them.
+
+    They would be clipped in silence. None where there are none, and of other types.
+    """
+    if samples.dtype.kind != "f" or not has_outliers(samples):
+        return None
+    return (
+        f"its samples go from {samples.min():g} to {samples.max():g}, farther beyond black 0 and white 1 in places "
+        "than noise takes them, and are clipped to these; if black and white are others, name them: --range LOW:HIGH, "
+        "sample_range=(low, high)"
     )
 
 

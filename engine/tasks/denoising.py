@@ -15,9 +15,10 @@ from ..arrays import as_array
 from ..errors import InputError, PictureError, PictureWarning
 from ..graph import Network
 from ..pictures.noise_estimate import estimate_unit_noise
-from ..pictures.ranges import SampleRange, found_range, from_unit, to_unit, told_range
+from ..pictures.ranges import SampleRange, doubtful_range, from_unit, range_in, to_unit, told_range, within_reach
 from ..pictures.resizing import enlarged, shrunk
 from ..pictures.samples import check_shape, join_transparency, split_transparency, without_equal_channels
+from ..pictures.spread import spread_of
 from ..simulation import Result
 from .automatic import AUTO, Plan, plan_for
 from .inference import (
@@ -44,10 +45,6 @@ _INCREMENTAL_MODELS = {**DEFAULT_MODELS, 3: "denoise-colour-fast"}
 def default_models(exact_increments: bool) -> Mapping[int, str]:
     """The models that are taken where none is named, by a picture's colour channels."""
     return _INCREMENTAL_MODELS if exact_increments else DEFAULT_MODELS
-
-
-_SEEN_LIMITS = (np.float32(-1), np.float32(2))
-"""What a network sees of a picture whose range was found."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -119,7 +116,8 @@ def denoise(
     sample_range : (low, high), optional
         Samples of black and white, to which the result is scaled back, such as (0, 4095) for 12 bits in uint16; samples
         may lie moderately beyond it, the result does not. By default those of the sample type, or, where samples of 16
-        bits or float use less than half of it, what all but a thousandth of them lie between; nothing is clipped then.
+        bits or float use less than half of it, or float samples lie beyond 0 and 1 where noise averages out, what all
+        but a thousandth of them lie between; nothing is clipped then.
     strength : float, optional
         Between the picture as it is, 0, and the model's result, 1, which is the default. Where the model is chosen by
         the noise, it stands in place of the share that was found to be right.
@@ -148,8 +146,9 @@ def denoise(
     Warns
     -----
     PictureWarning
-        If the range was found, or none is given and the samples use less than half of their type's; where the model was
-        chosen, if the noise is not what it was trained for.
+        If the range was found, or none is given and the samples use less than half of their type's, or float samples
+        lie farther beyond 0 and 1 than noise takes them; where the model was chosen, if the noise is not what it was
+        trained for.
     """
     check_strength(strength)
     check_self_ensemble(self_ensemble)
@@ -185,7 +184,7 @@ def chosen_for(
 ) -> Chosen:
     """What suits a picture, whose colours are `noisy` from 0 to 1; InputError where the model is no denoiser."""
     gray = without_equal_channels(noisy)
-    plan = plan_of(gray, strength) if is_auto(model) else Plan()
+    plan = plan_of(within_reach(gray) if anywhere else gray, strength) if is_auto(model) else Plan()
     network = denoiser(plan.model or (defaults[_channels(gray)] if model is None else model))
     return Chosen(network, plan, limits, anywhere)
 
@@ -227,13 +226,16 @@ def ranged_picture(picture: object, sample_range: SampleRange | None) -> tuple[N
     if sample_range is None:
         samples = as_array(picture, "the picture", PictureError)
         check_shape(samples)
-        found = found_range(split_transparency(samples)[0])
+        colors, _ = split_transparency(samples)
+        spread = spread_of(colors)
+        found = range_in([spread])
         if found is not None:
-            warnings.warn(
-                f"the picture: {told_range(split_transparency(samples)[0], found)}", PictureWarning, stacklevel=3
-            )
+            warnings.warn(f"the picture: {told_range([spread], found)}", PictureWarning, stacklevel=3)
             return samples, found, True
     samples, limits = checked_picture(picture, sample_range, levels=4)
+    doubt = doubtful_range(split_transparency(samples)[0]) if sample_range is None else None
+    if doubt is not None:
+        warnings.warn(f"the picture: {doubt}", PictureWarning, stacklevel=3)
     return samples, limits, False
 
 
@@ -333,10 +335,12 @@ def _restored(
     seen: NDArray[np.float32], seeing: Seeing, plan: Plan, clipped: bool
 ) -> tuple[NDArray[np.float32], Result]:
     """What a plan makes of a picture, and the run."""
-    small = shrunk(seen, plan.halvings)
+    # Where the range was found, a hot pixel may lie anywhere; it is seen as far as noise would take it, and what lies
+    # beyond stays where it is: means of pixels must not spread it.
+    near = seen if clipped else within_reach(seen)
+    small = shrunk(near, plan.halvings)
     shown = plan.shown(small)
-    # Where the range was found, a hot pixel may lie anywhere; the network sees it as far as noise would take it.
-    shown = shown if clipped else np.clip(shown, *_SEEN_LIMITS)
+    shown = shown if clipped else within_reach(shown)
     noise, result = noise_in(shown, seeing)
     if plan.split:
         apart, second = noise_in_every_other(shown, seeing)
@@ -344,7 +348,7 @@ def _restored(
     restored = plan.without(small, noise)
     if plan.halvings:
         restored = enlarged(restored, seen.shape, plan.halvings)
-    return (np.clip(restored, np.float32(0), np.float32(1)) if clipped else restored), result
+    return (np.clip(restored, np.float32(0), np.float32(1)) if clipped else restored + (seen - near)), result
 
 
 def _channels(colors: NDArray[np.float32]) -> int:
