@@ -68,6 +68,7 @@ def test_white_noise_of_any_level(level, weight, gain):
     plan = plan_for(estimate("white", level), 1)
     assert (plan.weight, plan.gain) == (pytest.approx(weight, abs=0.01), gain)
     assert [("stronger than the 50 of 255" in said) for said in plan.warnings] == [True] * (level > 50)
+    assert plan.sigma == (level / 255 if level < 8 else 0)
     assert f"white noise, sigma {level:.1f} of 255: denoise-gray" in plan.text
 
 

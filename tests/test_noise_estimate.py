@@ -105,6 +105,15 @@ def test_strong_noise_that_neighbours_share_is_correlated():
     assert estimate_noise(CAMERA + shared / shared.std() * 30 / 255).kind == "correlated"
 
 
+@pytest.mark.parametrize(("sigma", "kind"), [(0, "none"), (4, "none"), (8, "white"), (12, "white")])
+def test_only_weak_noise_is_taken_for_texture_where_no_place_is_smooth(sigma, kind):
+    down, across = np.mgrid[:128, :128]
+    waves = 127 + 50 * np.sin(1.3 * across) * np.sin(1.1 * down + 0.2 * across) + 20 * np.sin(0.9 * down)
+    noisy = add_noise(waves / 255, sigma, 0)
+    assert white_noise(noisy * 255).smooth == 0
+    assert estimate_noise(noisy, (0, 1)).kind == kind
+
+
 def blurred(noise):
     """Noise (H, W, 3) that neighbours share, by a binomial of three by three, with the level it had."""
     down = (np.roll(noise, 1, 0) + 2 * noise + np.roll(noise, -1, 0)) / np.sqrt(6)
