@@ -80,6 +80,16 @@ def test_the_range_that_is_used_is_found(scale):
     assert found.kind == "white"
 
 
+def test_hot_pixels_beyond_the_range_that_is_found_are_no_noise():
+    noisy = np.rint(add_noise(CAMERA, 10, 0) * 4000 + 500).astype(np.uint16)
+    random = np.random.default_rng(0)
+    hot = noisy.copy()
+    hot[random.integers(0, len(hot), 100), random.integers(0, len(hot), 100)] = 65535
+    expected, found = estimate_noise(noisy), estimate_noise(hot)
+    assert (found.kind, found.level) == ("white", pytest.approx(expected.level, rel=0.2))
+    assert estimate_noise(hot, (0, 65535)).level < 1
+
+
 def test_noise_that_grows_with_the_signal_is_told_apart():
     found = estimate_noise(photons(CAMERA, 30))
     assert (found.kind, found.correlated) == ("signal-dependent", False)

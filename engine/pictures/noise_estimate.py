@@ -14,7 +14,7 @@ from ..arrays import as_array
 from ..errors import InputError, PictureError
 from .noise_level import LEAST_SIDE, WhiteNoise, white_noise
 from .noise_structure import SignalDependence, blockiness, halved, signal_dependence
-from .ranges import SampleRange, check_sample_range, found_range, to_unit, type_range
+from .ranges import SampleRange, check_sample_range, found_range, to_unit, type_range, within_reach
 from .samples import as_picture, check_shape, split_transparency, without_equal_channels
 
 KINDS = ("none", "white", "signal-dependent", "correlated", "unknown")
@@ -145,7 +145,8 @@ def estimate_noise(picture: ArrayLike, sample_range: SampleRange | None = None) 
     if found is None:
         as_picture(samples, named)
     limits = found or (type_range(colors.dtype) if sample_range is None else check_sample_range(named, colors.dtype))
-    return estimate_unit_noise(without_equal_channels(to_unit(colors, limits, anywhere=found is not None)))
+    unit = to_unit(colors, limits, anywhere=found is not None)
+    return estimate_unit_noise(without_equal_channels(unit if found is None else within_reach(unit)))
 
 
 def estimate_unit_noise(unit: NDArray[Any]) -> NoiseEstimate:
