@@ -58,8 +58,11 @@ def white_noise(plane: NDArray[Any]) -> WhiteNoise:
     """
     if min(plane.shape) < LEAST_SIDE:
         return WhiteNoise(math.nan, math.nan)
-    patches = _varied(_spread_patches(np.asarray(plane, np.float32)))
+    patches = _spread_patches(np.asarray(plane, np.float32))
     energy = _gradient_energy(patches)
+    if not energy.all():
+        counts = _counting(patches, energy > 0)
+        patches, energy = patches[counts], energy[counts]
     flat = patches.reshape(len(patches), -1)
     least = np.partition(energy, min(_LEAST_SELECTED, len(energy) - 1))[min(_LEAST_SELECTED, len(energy) - 1)]
     selected = np.ones(len(flat), bool)
@@ -83,13 +86,11 @@ def _spread_patches(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     return windows[row, column]
 
 
-def _varied(patches: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Those patches that are not of a single shade, unless these are few, or drawn."""
-    varied = patches.min((1, 2)) < patches.max((1, 2))
-    if varied.all() or varied.mean() < _LEAST_VARIED or varied.sum() <= _LEAST_SELECTED:
-        return patches
+def _counting(patches: NDArray[np.float32], varied: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which patches count: those that are not of a single shade, or all where these are few, or drawn."""
     found = patches[varied]
-    return found if (found[:, :, 1:] == found[:, :, :-1]).mean() <= _MOST_EQUAL else patches
+    few = varied.mean() < _LEAST_VARIED or len(found) <= _LEAST_SELECTED
+    return varied if not few and (found[:, :, 1:] == found[:, :, :-1]).mean() <= _MOST_EQUAL else np.ones_like(varied)
 
 
 def _gradient_energy(patches: NDArray[np.float32]) -> NDArray[np.float32]:
