@@ -84,6 +84,23 @@ def test_noise_that_neighbours_share_is_no_other_scale():
     assert doubtful_range(picture) is None
 
 
+@pytest.mark.parametrize("width", [2, 4, 8])
+@pytest.mark.parametrize("sigma", [0, 15])
+def test_highlights_are_no_noise(width, sigma):
+    """Lamps on a picture from 0 to 1: a range is found, or it is said that they will be clipped."""
+    down, across = np.mgrid[: CAMERA.shape[0], : CAMERA.shape[1]]
+    lamp = 3 * np.exp(-((down - 40) ** 2 + (across - 70) ** 2) / (2 * width**2))
+    picture = (CAMERA + lamp + noise(sigma)).astype(np.float32)
+    assert picture.max() > 2.5
+    assert found_range(picture) is not None or doubtful_range(picture) is not None
+
+
+@pytest.mark.parametrize("shape", [(1, 4000), (2, 2000), (3, 1000)], ids=str)
+def test_noise_of_thin_pictures_is_no_other_scale(shape):
+    for seed in range(10):
+        assert found_range(np.random.default_rng(seed).normal(0, 0.3, shape).astype(np.float32)) is None
+
+
 def saturated(share, side, seed=0):
     """A picture of 12 bits in 16 with blocks of saturated pixels, of `side` pixels, in a share of it."""
     picture = np.rint((CAMERA + noise(10)).clip(0, 1) * 4000).astype(np.uint16)

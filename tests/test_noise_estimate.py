@@ -174,6 +174,26 @@ def test_what_is_drawn_has_no_noise(size):
     assert estimate_noise(drawn[..., 1]).kind == "none"
 
 
+@pytest.mark.parametrize("name", ["chelsea", "immunohistochemistry", "astronaut"])
+@pytest.mark.parametrize("step", [16, 32, 51])
+def test_what_rounding_to_few_shades_leaves_is_no_noise_of_the_colours(name, step):
+    found = estimate_noise(getattr(data, name)()[:384, :256] // step * step)
+    assert (found.kind, found.in_colours) == ("none", (0, 0))
+
+
+def test_a_drawn_board_of_8_pixels_was_not_compressed():
+    down, across = np.mgrid[:256, :256] // 8
+    found = estimate_noise(add_noise((down + across) % 2.0, 5, 0), (0, 1))
+    assert (found.kind, "JPEG" in found.text) == ("white", False)
+
+
+@pytest.mark.parametrize("shade", [0, 255])
+def test_texture_within_surroundings_of_a_single_shade_is_no_noise(shade):
+    texture = data.grass()
+    texture[:102] = texture[-102:] = shade
+    assert estimate_noise(texture).kind == "none"
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_two_shades_have_no_noise(dtype):
     dots = np.random.default_rng(0).random((64, 64)) < data.camera()[128:192, 128:192] / 255

@@ -142,6 +142,7 @@ def test_every_page_of_a_series(folder, capsys):
 def test_a_picture_that_is_left_as_it_is_was_not_seen_at_all(folder, capsys):
     iio.imwrite("clean.png", np.full((64, 64), 128, np.uint8))
     run("clean.png", "-o", "out.png", "--model", "auto", "--self-ensemble", "8")
+    run("in.png", "-o", "out.png", "--model", "model.npz", "--strength", "0", "--self-ensemble", "8")
     assert "self-ensemble" not in capsys.readouterr().out
 
 

@@ -102,9 +102,9 @@ def denoise(
     to the same range; formats that do not hold the samples' type show it in full, and clip what lies beyond.
 
     --model auto estimates the noise first, says what it found, and chooses the model, how it sees the picture and how
-    much of what it takes off is believed. Pictures without noise are left as they are, as the same files where OUT has
-    their format. Without --model a line says where the first picture's noise is clearly not what the default model
-    knows.
+    much of what it takes off is believed. Pictures without noise are left as they are; a file of a single one stays the
+    same where OUT has its format. Without --model a line says where the first picture's noise is clearly not what the
+    default model knows.
 
     --self-ensemble shows the network each picture more than once: 2 also turned by 180 degrees, 4 by each 90, 8 also
     mirrored. The mean of what it puts out is better by about 0.1 dB at 2 and 0.2 at 8, where more steps gain 0.03; time

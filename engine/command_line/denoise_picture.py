@@ -50,6 +50,10 @@ class DenoiseSettings(Settings):
     derains: bool = False
     rain: str | None = None
 
+    def views(self, plan: Plan) -> int:
+        """How many times the network sees a picture; once where it does not see it at all."""
+        return self.self_ensemble if plan.weight and self.strength != 0 else 1
+
     @property
     def spoils(self) -> bool:
         """Whether pictures are taken for clean, and spoilt first."""
@@ -162,7 +166,7 @@ def denoise_file(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         before=before,
         after=after,
         plan=plan,
-        self_ensemble=settings.self_ensemble if plan.weight else 1,
+        self_ensemble=settings.views(plan),
         rain=settings.rain,
         psnr_by_step=psnr_by_step(clean, run.watched),
     )
@@ -229,7 +233,7 @@ def denoise_series(job: Job, settings: DenoiseSettings) -> DenoisedRecord:
         before=None,
         after=None,
         plan=plan,
-        self_ensemble=settings.self_ensemble if plan.weight else 1,
+        self_ensemble=settings.views(plan),
     )
 
 

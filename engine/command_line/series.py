@@ -120,7 +120,7 @@ def pages(
         if range_of_all is not None and range_of_all.range_found:
             known, origin = range_of_all.sample_range, range_of_all.range_origin
             picture = replace(picture, sample_range=known, range_origin=origin, range_found=True)
-        if find and strange is None:
+        if find and strange is None and settings.page is None:
             strange = beyond_its_range(picture)
             _say(job, [] if strange is None else [place + strange], said)
         if picture.sample_range is None and not stretched:

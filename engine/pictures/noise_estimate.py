@@ -25,13 +25,13 @@ to tell."""
 CLEAN = 1.5
 """White noise below this, on the 0-255 scale, is too little to tell from texture, and to gain anything by denoising."""
 
-COMPRESSED = 1.12
-"""Blockiness from which a picture was compressed to blocks."""
+COMPRESSED, _DRAWN = 1.12, 20.0
+"""Blockiness from which a picture was compressed to blocks, and more than any compression leaves."""
 
 _TEXTURE = 0.25
 """Share of what stands out at half the size that the finest texture adds to the level; measured."""
 
-_SMOOTH, _LIKE_TEXTURE = 0.007, 5.0
+_SMOOTH, _LIKE_TEXTURE = 0.009, 5.0
 """With a smaller share of smooth patches, noise weaker than this is texture: next to every picture with noise that was
 measured has more of them, 1 % and above with stronger noise, and what has fewer gains little by denoising."""
 
@@ -47,11 +47,16 @@ _COLOUR_DIRECTIONS = np.array([[1, 0, -1], [1, -2, 1]], np.float32) / np.sqrt(np
 _IN_COLOURS = 2.0, 5.0
 """In what the channels differ by, clean pictures have less than this at half and at a quarter of the size."""
 
+_FEW_SHADES = 40
+"""Colours of pictures with no more shades in a channel, as in a palette's, differ by what rounding to these left."""
+
 _WHITE_IN_COLOURS = 0.6
 """Share of what the channels differ by at half the size that white noise has at least in full size."""
 
 _LEAST_LEVEL = 4.0
 """From this level it can be told whether white noise depends on the signal."""
+
+_LOOKED_AT = 2**15
 
 _TILE, _TILES = 256, 4
 """Large pictures are looked at in so many tiles each way, evenly spread, of such a side."""
@@ -107,7 +112,7 @@ class NoiseEstimate:
         """The estimate in a few words."""
         shared = self.in_colours[0] if self.in_colours_alone else self.coarse
         level = f"sigma {self.level:.1f} of 255"
-        blocks = " and JPEG blocks" if self.blockiness >= COMPRESSED else ""
+        blocks = " and JPEG blocks" if COMPRESSED <= self.blockiness < _DRAWN else ""
         return {
             "none": "no noise to speak of",
             "white": f"white noise, {level}",
@@ -193,7 +198,7 @@ def _kind(sigma: tuple[float, ...], coarse: float, blocks: float, line: SignalDe
     level = _together(sigma)
     if math.isnan(level + coarse):
         return "unknown"
-    if blocks >= COMPRESSED and level < _COMPRESSED_AWAY:
+    if COMPRESSED <= blocks < _DRAWN and level < _COMPRESSED_AWAY:
         return "correlated" if coarse >= _COARSE else "none"
     if level < CLEAN:
         return "correlated" if coarse >= _BEYOND_TEXTURE else "none"
@@ -208,7 +213,7 @@ def _shared_in_colours(level: float, in_colours: tuple[float, float]) -> bool:
 
 def _in_colours(planes: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
     """What the channels (n, H, W) differ by, at half and at a quarter of the size; 0 where it cannot be told."""
-    if len(planes) != len(_COLOUR_DIRECTIONS[0]):
+    if len(planes) != len(_COLOUR_DIRECTIONS[0]) or min(map(_shades, planes)) <= _FEW_SHADES:
         return 0.0, 0.0
     found = []
     for direction in _COLOUR_DIRECTIONS:
@@ -217,6 +222,11 @@ def _in_colours(planes: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
         found.append([2 * _noise(np.stack(half)).level, 4 * _noise(np.stack(quarter)).level])
     half_size, quarter_size = (round(_together(levels), 3) for levels in zip(*found, strict=True))
     return (0.0, 0.0) if math.isnan(half_size + quarter_size) else (half_size, quarter_size)
+
+
+def _shades(plane: NDArray[np.float32]) -> int:
+    """How many shades of 255 there are, among some thousand samples evenly spread."""
+    return len(np.unique(np.rint(plane.ravel()[:: max(1, plane.size // _LOOKED_AT)])))
 
 
 def _depends(level: float, line: SignalDependence | None) -> bool:

@@ -22,7 +22,10 @@ _FLANKS, _FAR_WITH_FLANKS = 10, 1 / 12
 """Around stars that are saturated in the middle, so many times as many samples are bright; measured."""
 
 _BLOCK, _PART = 16, 4
-_ERRORS = 8.0
+_ERRORS, _LEAST_PARTS = 8.0, 8
+_CERTAIN = 0.4
+"""What no noise up to a standard deviation of the whole scale makes of the mean of a block."""
+
 _DEVIATIONS = 10.0
 _LAG = 6
 _SLACK = 0.02
@@ -99,7 +102,8 @@ def is_beyond_noise(samples: NDArray[Any]) -> bool:
     """Whether float samples (H, W) or (H, W, C) cannot be on the scale from 0 to 1, however noisy.
 
     Means over blocks of 16x16, in which noise averages out, lie beyond it by more than eight of their standard errors.
-    These come from the means over parts of 4x4, so that noise that a few neighbours share counts as such, too.
+    These come from the means over parts of 4x4, so that noise that a few neighbours share counts as such, too; a
+    highlight, whose parts differ by themselves, lies so far beyond that no noise explains it.
     """
     if samples.min() >= 0 and samples.max() <= 1:
         return False
@@ -107,15 +111,18 @@ def is_beyond_noise(samples: NDArray[Any]) -> bool:
     parts = _blocks(planes, _PART).mean(axis=(1, 3), dtype=np.float64)
     blocks = _blocks(parts, _BLOCK // _PART)
     means, count = blocks.mean(axis=(1, 3)), blocks.shape[1] * blocks.shape[3]
-    # A picture of a single part gives no error to judge by.
-    errors = blocks.std(axis=(1, 3)) / max(count - 1, 1) ** 0.5 if count > 1 else np.inf
-    return bool((np.maximum(-means, means - 1) > _ERRORS * errors + _SLACK).any())
+    if count < _LEAST_PARTS:  # of which no error can be told
+        return False
+    beyond = np.maximum(-means, means - 1)
+    errors = blocks.std(axis=(1, 3)) / (count - 1) ** 0.5
+    return bool((beyond > np.minimum(_ERRORS * errors + _SLACK, _CERTAIN)).any())
 
 
 def has_outliers(samples: NDArray[Any]) -> bool:
     """Whether single float samples lie farther beyond 0 or 1 than the noise around takes them. (H, W) or (H, W, C).
 
-    The noise around is what samples of a row differ by, so far apart that they share none, at the median of blocks.
+    The noise around is what samples of a row differ by, so far apart that they share none, at the median of a block. A
+    block whose samples differ more than twice as much as those of a quarter of all has highlights, and no more noise.
     """
     planes = samples.reshape(*samples.shape[:2], -1)
     beyond = np.maximum(-planes, planes - np.ones((), samples.dtype))
@@ -123,6 +130,7 @@ def has_outliers(samples: NDArray[Any]) -> bool:
         return False
     differences = _blocks(np.abs(planes[:, _LAG:] - planes[:, :-_LAG]), _BLOCK)
     noise = np.median(differences, axis=(1, 3)) / _MEDIAN_OF_DIFFERENCES
+    noise = np.minimum(noise, 2 * np.quantile(noise, 0.75))
     # Both ends of each difference.
     most = _blocks(np.maximum(beyond[:, _LAG:], beyond[:, :-_LAG]), _BLOCK).max(axis=(1, 3))
     return bool((most > _DEVIATIONS * noise + _SLACK).any())
