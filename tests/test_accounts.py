@@ -26,6 +26,7 @@ from spikeunet.engine import (
     Network,
     Neurons,
     Output,
+    Rate,
     Stream,
     denoise,
     read_picture,
@@ -194,15 +195,37 @@ def test_runs_that_go_on():
     one, stream = simulate(network, picture, 3).operations.totals, Stream(network)
     stable = stream.run_until_stable(picture, tolerance=0.0, patience=8, most_steps=3).operations
     found = stable.totals
-    assert (stable.shown, found["macs"], found["dense_macs"]) == (3, 3 * one["macs"], one["dense_macs"])
+    assert (found["macs"], found["dense_macs"]) == (3 * one["macs"], one["dense_macs"])
+    assert (stable.shown, stable.computed) == (1, 3)
+    assert "inputs shown" not in str(stable)
     assert found["bias_reads"] == one["bias_reads"] + 2 * 64
     assert found["weight_reads"] == one["weight_reads"] + 2 * one["macs"]
     assert found["synops"] == one["synops"]
     stream.reset()
     first, second = (stream.push(frame).operations for frame in FRAMES[:2])
     whole = simulate(network, FRAMES[:2], time_axis=0).operations
-    assert first.followed_by(second, another_input=True).totals == whole.totals
-    assert first.followed_by(second).totals["dense_macs"] == first.totals["dense_macs"]
+    assert_same_operations(first.followed_by(second, another_input=True), whole)
+    again = first.followed_by(second)
+    assert (again + again).shown == 2
+    assert (again + again).computed == 4
+    assert again.totals["dense_macs"] == first.totals["dense_macs"]
+
+
+def test_the_first_steps_of_runs_that_went_on_without_an_analog_input():
+    """What an encoder puts out is none, so nothing was computed that counts for all steps."""
+    nodes = [
+        Input("picture", 1, encoder=Rate()),
+        Conv2d("first", "picture", weights(4, 1, 3, 3)),
+        Neurons("fired", "first", HALF),
+        Conv2d("last", "fired", weights(1, 4, 1, 1), np.full(1, 0.25)),
+        Output("output", "last"),
+    ]
+    stream = Stream(Network(nodes), steps=2)
+    first, second = (stream.push(FRAMES[0]).operations for _ in range(2))
+    assert first.totals["synops"]
+    assert_same_operations(first.followed_by(second).first_steps(2), first)
+    with pytest.raises(InputError, match=r"2 inputs were shown, .*run the first 2 by themselves"):
+        first.followed_by(second, another_input=True).first_steps(2)
 
 
 # --- NeuroBench's names ----------------------------------------------------------------------------------------------

@@ -40,6 +40,9 @@ class Operations:
     shown : int, optional
         How many analog inputs were shown: one for each picture where it stays the same, else one more at each step at
         which it is another one. By default as many as pictures.
+    computed : int, optional
+        How often an analog input was computed: more often than shown where a run went on with the same one. By default
+        as often as shown.
     """
 
     steps: int
@@ -48,9 +51,11 @@ class Operations:
     synapses: Mapping[str, SynapseOperations]
     inputs: Mapping[str, InputOperations] = field(default_factory=dict)
     shown: int = 0
+    computed: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shown", self.shown or self.pictures)
+        object.__setattr__(self, "computed", self.computed or self.shown)
         object.__setattr__(self, "neurons", ByLayer("operations", "the Neurons nodes", self.neurons))
         object.__setattr__(self, "synapses", ByLayer("operations", "the synapse nodes", self.synapses))
         object.__setattr__(self, "inputs", ByLayer("operations", "the Inputs with an encoder", self.inputs))
@@ -161,17 +166,18 @@ class Operations:
         Raises
         ------
         InputError
-            If the run has not as many steps, or it is of fewer than all of them and was shown inputs that changed: what
-            these cost is known in all.
+            If the run has not as many steps, or fewer than all are asked for where inputs changed, or the analog input
+            was computed anew: what that cost is known in all.
         """
         if not 1 <= steps <= self.steps:
             raise InputError(f"steps must be 1 to {self.steps}, those of the run (got {steps})")
         if steps == self.steps:
             return self
-        if self.shown > self.pictures:
+        reads_input = any(node.reads_input for node in self.synapses.values())
+        if (times := self.computed if reads_input else self.shown) > self.pictures:
+            what = f"the analog input was computed {times} times" if reads_input else f"{times} inputs were shown"
             raise InputError(
-                f"the analog input was computed {self.shown} times, and counted for all of the {self.steps} steps; "
-                f"run the first {steps} by themselves"
+                f"{what}, and counted for all of the {self.steps} steps; run the first {steps} by themselves"
             )
         neurons = {name: layer.first_steps(steps) for name, layer in self.neurons.items()}
         synapses = {name: node.first_steps(steps) for name, node in self.synapses.items()}
@@ -205,7 +211,8 @@ class Operations:
                 for name, node in self.synapses.items()
             },
             {name: each.followed_by(later.inputs[name]) for name, each in self.inputs.items()},
-            self.shown + later.shown,
+            self.shown + (later.shown if another_input else 0),
+            self.computed + later.computed,
         )
 
     def of_pictures(self, pictures: int) -> Operations:
@@ -290,6 +297,7 @@ class Operations:
             {name: node + other.synapses[name] for name, node in self.synapses.items()},
             {name: node + other.inputs[name] for name, node in self.inputs.items()},
             self.shown + other.shown,
+            self.computed + other.computed,
         )
 
     def __radd__(self, other: object) -> Operations:
