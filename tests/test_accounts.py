@@ -279,6 +279,12 @@ def test_numbers_of_pictures_that_are_none(pictures):
         ledger.to_neurobench(pictures=pictures)
 
 
+def test_a_number_of_pictures_of_numpy():
+    ledger = simulate(convolving(), FRAMES[0], 1).operations
+    found = ledger.to_neurobench(pictures=np.int64(2))
+    assert json.dumps(found) == json.dumps(ledger.to_neurobench(pictures=2))
+
+
 # --- Layers without a bias -------------------------------------------------------------------------------------------
 
 

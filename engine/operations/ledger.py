@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..html_tables import html_table
 from . import export
@@ -156,9 +158,11 @@ class Operations:
         InputError
             If `pictures` is no whole number, 1 or more.
         """
-        if pictures is not None and (isinstance(pictures, bool) or not isinstance(pictures, int) or pictures < 1):
+        if pictures is None:
+            return neurobench_metrics(self, max(1, self.pictures))
+        if isinstance(pictures, bool) or not isinstance(pictures, (int, np.integer)) or pictures < 1:
             raise InputError(f"pictures must be a whole number, 1 or more (got {pictures!r})")
-        return neurobench_metrics(self, max(1, self.pictures) if pictures is None else pictures)
+        return neurobench_metrics(self, int(pictures))
 
     def first_steps(self, steps: int) -> Operations:
         """The ledger of the first `steps` steps: what happens at a step does not depend on later ones.
