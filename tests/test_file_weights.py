@@ -267,13 +267,17 @@ def test_pools_that_go_into_weights_behind_them(tmp_path):
     assert dense == {"first": 3 * 2 * 9 * 64, "second": 5 * 3 * 9 * 16, "full": 7 * 20, same: 0}
 
 
-def test_the_branches_that_a_spikingformers_head_reads():
+@pytest.mark.parametrize("classes", [5, 16, 100])
+def test_the_branches_that_a_spikingformers_head_reads(classes):
     """The head reads a sum of branches; here it reads each, by the weights of the convolution before it."""
     from published_spikingformer import random_state
 
     from spikeunet.converters import read_spikingformer
 
-    network = read_spikingformer(random_state(), 4)
+    network = read_spikingformer(random_state(classes=classes), 4)
     heads = [node for node in network.nodes if type(node).__name__ == "MeanConv2d"]
     ledger = simulate(network, np.ones((3, 16, 16), np.float32), 1).operations.synapses
-    assert [ledger[node.name].dense_macs for node in heads] == [0] * (len(heads) - 1) + [heads[-1].weight.size * 4 * 4]
+    channels, hidden, places = 16, 32, 4 * 4
+    charged = places * hidden * min(channels, classes)
+    assert [ledger[node.name].dense_macs for node in heads] == [0] * (len(heads) - 1) + [charged]
+    assert charged < places * hidden * channels + channels * classes
