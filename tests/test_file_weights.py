@@ -237,14 +237,17 @@ def test_a_logit_that_becomes_two_classes_is_one_of_the_artificial_network():
     assert marked.metadata["file_weights"] == {"last": [1, 6]}
 
 
+def neurons(*shape):
+    import nir
+
+    return nir.IF(r=np.ones(shape), v_threshold=np.ones(shape))
+
+
 def test_pools_that_go_into_weights_behind_them(tmp_path):
     nir = pytest.importorskip("nir", reason="nir is not installed")
     from itertools import pairwise
 
     from spikeunet.converters import read_nir
-
-    def neurons(*shape):
-        return nir.IF(r=np.ones(shape), v_threshold=np.ones(shape))
 
     nodes = {
         "input": nir.Input({"input": np.array((2, 8, 8))}),
@@ -265,6 +268,38 @@ def test_pools_that_go_into_weights_behind_them(tmp_path):
     dense = {name: node.dense_macs for name, node in found.items()}
     same = next(name for name in dense if name not in ("first", "second", "full"))  # what the last population fires
     assert dense == {"first": 3 * 2 * 9 * 64, "second": 5 * 3 * 9 * 16, "full": 7 * 20, same: 0}
+
+
+@pytest.mark.parametrize(
+    ("edges", "macs"),
+    [
+        (["first a", "first b", "a second", "b second"], 2 * 3 * 9 + 3 * 4),
+        (["first a", "a middle", "middle b", "a second", "b second"], 2 * 3 * 9 + 3 * 3 * 9 + 3 * 4),
+        (["first a", "a scale", "scale b", "scale c", "b second", "c second"], 2 * 3 * 9 + 3 + 3 * 4),
+        (["first a", "a scale", "scale b", "scale again", "again c", "b second", "c second"], 2 * 3 * 9 + 6 + 3 * 4),
+    ],
+    ids=["read by two populations", "reads two populations", "a scale", "scales one behind the other"],
+)
+def test_a_layer_of_a_nir_file_that_several_ways_take_is_one(tmp_path, edges, macs):
+    nir = pytest.importorskip("nir", reason="nir is not installed")
+    from spikeunet.converters import read_nir
+
+    def convolution(*shape):
+        return nir.Conv2d((8, 8), np.ones(shape), 1, shape[-1] // 2, 1, 1, np.zeros(shape[0]))
+
+    nodes = {
+        "input": nir.Input({"input": np.array((2, 8, 8))}),
+        "first": convolution(3, 2, 3, 3),
+        "middle": convolution(3, 3, 3, 3),
+        "second": convolution(4, 3, 1, 1),
+        **{name: nir.Scale(np.full((3, 8, 8), 2.0)) for name in ("scale", "again")},
+        **{name: neurons(3, 8, 8) for name in "abc"},
+        "output": nir.Output({"output": np.array((4, 8, 8))}),
+    }
+    pairs = [tuple(edge.split()) for edge in ["input first", *edges, "second output"]]
+    graph = nir.NIRGraph({name: node for name, node in nodes.items() if any(name in pair for pair in pairs)}, pairs)
+    nir.write(tmp_path / "net.nir", graph)
+    assert simulate(read_nir(tmp_path / "net.nir"), PICTURE, 1).operations.totals["dense_macs"] == macs * 64
 
 
 @pytest.mark.parametrize("classes", [5, 16, 100])
