@@ -190,6 +190,9 @@ def test_the_artificial_network_does_what_a_profiler_finds_in_the_file(tmp_path,
     assert ledger.energy().dense == pytest.approx(profiled(made) * 4.6e-12)
 
 
+SUMMED = [("Relu", ("a",), "b", {}), ("Conv", ("b", "v"), "c", SAME), ("Relu", ("c",), "d", {})]
+
+
 @pytest.mark.parametrize(
     ("nodes", "macs"),
     [
@@ -197,14 +200,37 @@ def test_the_artificial_network_does_what_a_profiler_finds_in_the_file(tmp_path,
         ([("Relu", ("a",), "b", {}), ("Neg", ("b",), "c", {}), ("Mul", ("c", "gain"), "z", {})], 4 * 64),
         ([("Clip", ("a", "zero", "six"), "b", {}), ("Mul", ("b", "gain"), "c", {}), ("Relu", ("c",), "z", {})], 4 * 64),
         ([("Mul", ("a", "gain"), "b", {}), ("Relu", ("b",), "z", {})], 0),
+        ([*SUMMED[:2], ("Add", ("b", "c"), "e", {}), ("Mul", ("e", "gain"), "z", {})], 144 * 64),
+        ([*SUMMED[:2], ("Add", ("c", "b"), "e", {}), ("Mul", ("e", "gain"), "z", {})], 144 * 64),
+        ([*SUMMED, ("Add", ("b", "d"), "e", {}), ("Mul", ("e", "gain"), "z", {})], (144 + 4) * 64),
+        ([*SUMMED, ("Add", ("d", "b"), "e", {}), ("Mul", ("e", "gain"), "z", {})], (144 + 4) * 64),
+        (
+            [*SUMMED, ("Add", ("b", "c"), "e", {}), ("Mul", ("e", "gain"), "f", {}), ("Add", ("d", "f"), "z", {})],
+            (144 + 4) * 64,
+        ),
+        (
+            [*SUMMED, ("Add", ("c", "b"), "e", {}), ("Mul", ("e", "gain"), "f", {}), ("Add", ("d", "f"), "z", {})],
+            (144 + 4) * 64,
+        ),
     ],
-    ids=["behind neurons", "of what is negated", "of a sum", "folded into the weights before"],
+    ids=[
+        "behind neurons",
+        "of what is negated",
+        "of a sum",
+        "folded into the weights before",
+        "of a sum with a convolution behind",
+        "of a sum with a convolution before",
+        "of a sum of neurons",
+        "of a sum of neurons the other way round",
+        "of a sum with a convolution behind that others read",
+        "of a sum with a convolution before that others read",
+    ],
 )
 def test_a_product_in_the_file_counts_where_nothing_takes_it_into_its_weights(tmp_path, nodes, macs):
     pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
     from onnx_graphs import model, saved
 
-    arrays = {key: np.ones(CONSTANTS[key][0], np.float32) for key in ("w", "gain", "last")}
+    arrays = {key: np.ones(CONSTANTS[key][0], np.float32) for key in ("w", "v", "gain", "last")}
     arrays |= {"zero": np.float32(0), "six": np.float32(6)}
     # A ReLU reads it, so that no convolution behind takes it into its weights.
     nodes = [FIRST, *nodes, ("Relu", ("z",), "r", {}), ("Conv", ("r", "last"), "y", {})]
