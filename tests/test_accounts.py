@@ -161,7 +161,7 @@ def test_an_input_that_changes_is_counted_each_time_that_it_does(order):
     assert found.totals["dense_macs"] == 4 * one.totals["dense_macs"] == 4 * (36 + 4) * 16
     for model in ("45nm", "45nm-binary", "lemaire", "spikingjelly", "yan"):
         dense, of_one = found.energy(model).dense, one.energy(model).dense
-        assert dense is of_one is None or dense == pytest.approx(4 * of_one, rel=0.01), model
+        assert dense is of_one is None or dense == pytest.approx(4 * of_one, rel=1e-12), model
     assert "4 inputs shown" in str(found)
     assert "shown" not in str(one)
     assert json.loads(found.to_json())["shown"] == 4
