@@ -123,9 +123,10 @@ class Builder:
             return self.identity(hint, value, gain, shift, of_file=of_file)
         if value.parts:
             if all(isinstance(part.node, Weighted) for part in value.parts):
-                # The file multiplies the sum, once.
+                # The file multiplies the sum, once: for nothing where one of its own layers takes that in.
+                taken = any(part.file_weights != 0 and not part.shared for part in value.parts)
                 first, *others = value.parts
-                parts = [self.scaled(hint, first, gain, shift, of_file=of_file)]
+                parts = [self.scaled(hint, first, gain, shift, of_file=of_file and not taken)]
                 parts += [self.scaled(hint, part, gain) for part in others]
                 return replace(_fresh(value), parts=tuple(parts), positive=False)
         elif isinstance(value.node, Weighted):

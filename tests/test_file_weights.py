@@ -190,6 +190,9 @@ def test_the_artificial_network_does_what_a_profiler_finds_in_the_file(tmp_path,
     assert ledger.energy().dense == pytest.approx(profiled(made) * 4.6e-12)
 
 
+SUMMED = [("Relu", ("a",), "b", {}), ("Conv", ("b", "v"), "c", SAME), ("Relu", ("c",), "d", {})]
+
+
 @pytest.mark.parametrize(
     ("nodes", "macs"),
     [
@@ -197,14 +200,37 @@ def test_the_artificial_network_does_what_a_profiler_finds_in_the_file(tmp_path,
         ([("Relu", ("a",), "b", {}), ("Neg", ("b",), "c", {}), ("Mul", ("c", "gain"), "z", {})], 4 * 64),
         ([("Clip", ("a", "zero", "six"), "b", {}), ("Mul", ("b", "gain"), "c", {}), ("Relu", ("c",), "z", {})], 4 * 64),
         ([("Mul", ("a", "gain"), "b", {}), ("Relu", ("b",), "z", {})], 0),
+        ([*SUMMED[:2], ("Add", ("b", "c"), "e", {}), ("Mul", ("e", "gain"), "z", {})], 144 * 64),
+        ([*SUMMED[:2], ("Add", ("c", "b"), "e", {}), ("Mul", ("e", "gain"), "z", {})], 144 * 64),
+        ([*SUMMED, ("Add", ("b", "d"), "e", {}), ("Mul", ("e", "gain"), "z", {})], (144 + 4) * 64),
+        ([*SUMMED, ("Add", ("d", "b"), "e", {}), ("Mul", ("e", "gain"), "z", {})], (144 + 4) * 64),
+        (
+            [*SUMMED, ("Add", ("b", "c"), "e", {}), ("Mul", ("e", "gain"), "f", {}), ("Add", ("d", "f"), "z", {})],
+            (144 + 4) * 64,
+        ),
+        (
+            [*SUMMED, ("Add", ("c", "b"), "e", {}), ("Mul", ("e", "gain"), "f", {}), ("Add", ("d", "f"), "z", {})],
+            (144 + 4) * 64,
+        ),
     ],
-    ids=["behind neurons", "of what is negated", "of a sum", "folded into the weights before"],
+    ids=[
+        "behind neurons",
+        "of what is negated",
+        "of a sum",
+        "folded into the weights before",
+        "of a sum with a convolution behind",
+        "of a sum with a convolution before",
+        "of a sum of neurons",
+        "of a sum of neurons the other way round",
+        "of a sum with a convolution behind that others read",
+        "of a sum with a convolution before that others read",
+    ],
 )
 def test_a_product_in_the_file_counts_where_nothing_takes_it_into_its_weights(tmp_path, nodes, macs):
     pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
     from onnx_graphs import model, saved
 
-    arrays = {key: np.ones(CONSTANTS[key][0], np.float32) for key in ("w", "gain", "last")}
+    arrays = {key: np.ones(CONSTANTS[key][0], np.float32) for key in ("w", "v", "gain", "last")}
     arrays |= {"zero": np.float32(0), "six": np.float32(6)}
     # A ReLU reads it, so that no convolution behind takes it into its weights.
     nodes = [FIRST, *nodes, ("Relu", ("z",), "r", {}), ("Conv", ("r", "last"), "y", {})]
@@ -237,14 +263,17 @@ def test_a_logit_that_becomes_two_classes_is_one_of_the_artificial_network():
     assert marked.metadata["file_weights"] == {"last": [1, 6]}
 
 
+def neurons(*shape):
+    import nir
+
+    return nir.IF(r=np.ones(shape), v_threshold=np.ones(shape))
+
+
 def test_pools_that_go_into_weights_behind_them(tmp_path):
     nir = pytest.importorskip("nir", reason="nir is not installed")
     from itertools import pairwise
 
     from spikeunet.converters import read_nir
-
-    def neurons(*shape):
-        return nir.IF(r=np.ones(shape), v_threshold=np.ones(shape))
 
     nodes = {
         "input": nir.Input({"input": np.array((2, 8, 8))}),
@@ -267,13 +296,49 @@ def test_pools_that_go_into_weights_behind_them(tmp_path):
     assert dense == {"first": 3 * 2 * 9 * 64, "second": 5 * 3 * 9 * 16, "full": 7 * 20, same: 0}
 
 
-def test_the_branches_that_a_spikingformers_head_reads():
+@pytest.mark.parametrize(
+    ("edges", "macs"),
+    [
+        (["first a", "first b", "a second", "b second"], 2 * 3 * 9 + 3 * 4),
+        (["first a", "a middle", "middle b", "a second", "b second"], 2 * 3 * 9 + 3 * 3 * 9 + 3 * 4),
+        (["first a", "a scale", "scale b", "scale c", "b second", "c second"], 2 * 3 * 9 + 3 + 3 * 4),
+        (["first a", "a scale", "scale b", "scale again", "again c", "b second", "c second"], 2 * 3 * 9 + 6 + 3 * 4),
+    ],
+    ids=["read by two populations", "reads two populations", "a scale", "scales one behind the other"],
+)
+def test_a_layer_of_a_nir_file_that_several_ways_take_is_one(tmp_path, edges, macs):
+    nir = pytest.importorskip("nir", reason="nir is not installed")
+    from spikeunet.converters import read_nir
+
+    def convolution(*shape):
+        return nir.Conv2d((8, 8), np.ones(shape), 1, shape[-1] // 2, 1, 1, np.zeros(shape[0]))
+
+    nodes = {
+        "input": nir.Input({"input": np.array((2, 8, 8))}),
+        "first": convolution(3, 2, 3, 3),
+        "middle": convolution(3, 3, 3, 3),
+        "second": convolution(4, 3, 1, 1),
+        **{name: nir.Scale(np.full((3, 8, 8), 2.0)) for name in ("scale", "again")},
+        **{name: neurons(3, 8, 8) for name in "abc"},
+        "output": nir.Output({"output": np.array((4, 8, 8))}),
+    }
+    pairs = [tuple(edge.split()) for edge in ["input first", *edges, "second output"]]
+    graph = nir.NIRGraph({name: node for name, node in nodes.items() if any(name in pair for pair in pairs)}, pairs)
+    nir.write(tmp_path / "net.nir", graph)
+    assert simulate(read_nir(tmp_path / "net.nir"), PICTURE, 1).operations.totals["dense_macs"] == macs * 64
+
+
+@pytest.mark.parametrize("classes", [5, 16, 100])
+def test_the_branches_that_a_spikingformers_head_reads(classes):
     """The head reads a sum of branches; here it reads each, by the weights of the convolution before it."""
     from published_spikingformer import random_state
 
     from spikeunet.converters import read_spikingformer
 
-    network = read_spikingformer(random_state(), 4)
+    network = read_spikingformer(random_state(classes=classes), 4)
     heads = [node for node in network.nodes if type(node).__name__ == "MeanConv2d"]
     ledger = simulate(network, np.ones((3, 16, 16), np.float32), 1).operations.synapses
-    assert [ledger[node.name].dense_macs for node in heads] == [0] * (len(heads) - 1) + [heads[-1].weight.size * 4 * 4]
+    channels, hidden, places = 16, 32, 4 * 4
+    charged = places * hidden * min(channels, classes)
+    assert [ledger[node.name].dense_macs for node in heads] == [0] * (len(heads) - 1) + [charged]
+    assert charged < places * hidden * channels + channels * classes

@@ -82,6 +82,7 @@ class _Reader:
         self.made: list[Node] = []
         self.names: set[str] = set()
         self.file_weights: dict[str, list[int]] = {}
+        self.placed = set[tuple[str, ...]]()
         self.ways = self.weights = 0
         self.numbers = sum(np.size(value) for node in nodes.values() for value in node.fields.values())
         self.membranes: list[str] = []
@@ -182,8 +183,8 @@ class _Reader:
             self._count(node, chain)
             name = self._name(chain.named or f"{way[0].name}.{node.name}")
             layer = chain.projection(name, way[0].name, max(chain.steps, int(late)))
-            if isinstance(layer, Weighted) and layer.weight.size != chain.numbers:
-                self.file_weights[name] = [chain.numbers, layer.weight.size]
+            if isinstance(layer, Weighted):
+                self._account(layer, chain, way)
             self.made.append(layer)
             parts.append(name)
         source = parts[0] if len(parts) == 1 else self._sum(node, parts)
@@ -192,6 +193,16 @@ class _Reader:
             return
         self.sources[node.name] = source
         self.made.append(Neurons(self._name(node.name), source, neuron_model(node, shape, self.how)))
+
+    def _account(self, layer: Weighted, chain: Chain, way: list[NirNode]) -> None:
+        """Note how many weights the file has for a layer, where it is not as many as that has."""
+        # What several ways take is a layer on each of them here, and one in the file, which computes it once.
+        scales = tuple(each.name for each in way if each.kind == "Scale")
+        of_file = scales if chain.weights is None else (chain.named,)
+        numbers = 0 if of_file in self.placed else chain.numbers
+        self.placed.add(of_file)
+        if numbers != layer.weight.size:
+            self.file_weights[layer.name] = [numbers, layer.weight.size]
 
     def _count(self, node: NirNode, chain: Chain) -> None:
         """Refuse so many ways that the same weights would be there too often."""

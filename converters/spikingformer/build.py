@@ -95,6 +95,9 @@ class Builder:
             current = self._convolve(name, source, layer, padding)
             parts = (self._stream, current)
             self._stream = self._add(Add(f"{name}.sum", parts)) if self._stream else current
+        elif classes.size > weight.size:
+            # The file's convolution has its own channels here, not one for each class, whatever the head then does.
+            self.file_weights[self._readouts[-1]] = [weight.size, classes.size]
 
     def _folded(self, convolution: str, norm: str) -> Folded:
         return self._layout.folded(convolution, norm, self._epsilon)

@@ -1,8 +1,11 @@
 """How much of a layer the artificial network has that it was converted from.
 
-Conversion writes some layers with more weights than the file has: a kernel with zeros around it stands for uneven
-padding, a convolution that only moves channels for a shuffle, a channel of ones for a shift before padding. The spiking
-network runs them so. What the artificial network would do is counted without them, or it would look dearer than it is.
+Conversion writes some layers with more weights than the file has: zeros around a kernel stand for uneven padding, a
+channel of ones for a shift before padding, a larger kernel for a pool before it, a second class for that of one
+logit. And it makes layers that the file does not have: a convolution that only moves channels or puts zeros around
+pictures, a `Scale` of what is only added or capped, a layer of a file once more for each way that events take through
+it, or for each branch that a head reads. The spiking network runs them so. What the artificial network would do is
+counted without them, or it would look dearer than it is.
 """
 
 from __future__ import annotations

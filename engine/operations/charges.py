@@ -32,7 +32,7 @@ PARTS = {
     "leaks": "multiplications of potentials that decay",
     "comparisons": "of potentials with thresholds",
     "addresses": "of what an event reaches: an addition for each target, two multiply-accumulates for each event that "
-    "does not reach all; of the artificial network additions for inputs, outputs and one kernel",
+    "does not reach all; of the artificial network additions for inputs, outputs and, for each input, one kernel",
     "weight memory": "weights and biases read",
     "sum memory": "sums that accumulates read and write",
     "potential memory": "state variables that updates read and write",
@@ -60,7 +60,7 @@ def run_charges(ledger: Operations, reading: str, queue: int) -> Iterator[Charge
     """Charges of a run in one reading; `queue` is the number of events that a queue between two layers holds."""
     for node in ledger.synapses.values():
         yield from _events(ledger, node, reading, queue)
-        yield from _input(node)
+        yield from _input(ledger, node)
         yield from _biases(node, node.bias_reads)
     for layer in ledger.neurons.values():
         yield from _updates(layer, queue)
@@ -70,7 +70,7 @@ def dense_charges(ledger: Operations) -> Iterator[Charge]:
     """Charges of the artificial network, padding included in its products as is the custom."""
     for node in ledger.synapses.values():
         if node.dense_macs:  # without products of its own it is none of that network's layers
-            yield from _dense_products("synapses", node, node.dense_macs)
+            yield from _dense_products("synapses", node, node.dense_macs, ledger.shown)
             yield from _biases(node, node.outputs if node.biases else 0)
             yield Charge("event memory", ACCESS, node.outputs, node.largest_outputs)
             yield Charge("movement", DENSE_MOVE, node.inputs, bits=_twin_bits(ledger, node))
@@ -92,21 +92,22 @@ def _events(ledger: Operations, node: SynapseOperations, reading: str, queue: in
         yield Charge("movement", SPARSE_MOVE, total(emitter.events[:arrived]), bits=emitter.bits)
 
 
-def _input(node: SynapseOperations) -> Iterator[Charge]:
+def _input(ledger: Operations, node: SynapseOperations) -> Iterator[Charge]:
     if node.reads_input:
-        yield from _dense_products("input", node, node.macs)
+        yield from _dense_products("input", node, node.macs, ledger.shown)
 
 
-def _dense_products(part: str, node: SynapseOperations, macs: int) -> Iterator[Charge]:
+def _dense_products(part: str, node: SynapseOperations, macs: int, shown: int) -> Iterator[Charge]:
     """Multiply-accumulates of a dense layer, each of which reads an input and a weight; its sums stay in a register.
 
-    Where it has no weights, an attention's read two inputs, and those that a pool makes of the analog input one.
+    `shown` is how many inputs they are for. Where the layer has no weights, an attention's read two inputs, and those
+    that a pool makes of the analog input one.
     """
     factors = 2 if node.dense_macs and not node.weights else 1
     reads = node.inputs if node.connects_all else factors * macs
     kernel = 0 if node.connects_all else node.weights // max(1, node.channels)
     yield Charge(part, MULTIPLY_ACCUMULATE, macs)
-    yield Charge("addresses", ACCUMULATE, node.inputs + node.outputs + kernel)
+    yield Charge("addresses", ACCUMULATE, node.inputs + node.outputs + shown * kernel)
     yield Charge("event memory", ACCESS, reads, node.largest_inputs)
     yield _parameters(node, macs if node.weights else 0, node.weights)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..html_tables import html_table
 from . import export
@@ -40,6 +42,9 @@ class Operations:
     shown : int, optional
         How many analog inputs were shown: one for each picture where it stays the same, else one more at each step at
         which it is another one. By default as many as pictures.
+    computed : int, optional
+        How often an analog input was computed: more often than shown where a run went on with the same one. By default
+        as often as shown.
     """
 
     steps: int
@@ -48,9 +53,11 @@ class Operations:
     synapses: Mapping[str, SynapseOperations]
     inputs: Mapping[str, InputOperations] = field(default_factory=dict)
     shown: int = 0
+    computed: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shown", self.shown or self.pictures)
+        object.__setattr__(self, "computed", self.computed or self.shown)
         object.__setattr__(self, "neurons", ByLayer("operations", "the Neurons nodes", self.neurons))
         object.__setattr__(self, "synapses", ByLayer("operations", "the synapse nodes", self.synapses))
         object.__setattr__(self, "inputs", ByLayer("operations", "the Inputs with an encoder", self.inputs))
@@ -151,9 +158,11 @@ class Operations:
         InputError
             If `pictures` is no whole number, 1 or more.
         """
-        if pictures is not None and (isinstance(pictures, bool) or not isinstance(pictures, int) or pictures < 1):
+        if pictures is None:
+            return neurobench_metrics(self, max(1, self.pictures))
+        if isinstance(pictures, bool) or not isinstance(pictures, (int, np.integer)) or pictures < 1:
             raise InputError(f"pictures must be a whole number, 1 or more (got {pictures!r})")
-        return neurobench_metrics(self, max(1, self.pictures) if pictures is None else pictures)
+        return neurobench_metrics(self, int(pictures))
 
     def first_steps(self, steps: int) -> Operations:
         """The ledger of the first `steps` steps: what happens at a step does not depend on later ones.
@@ -161,17 +170,18 @@ class Operations:
         Raises
         ------
         InputError
-            If the run has not as many steps, or it is of fewer than all of them and was shown inputs that changed: what
-            these cost is known in all.
+            If the run has not as many steps, or fewer than all are asked for where inputs changed, or the analog input
+            was computed anew: what that cost is known in all.
         """
         if not 1 <= steps <= self.steps:
             raise InputError(f"steps must be 1 to {self.steps}, those of the run (got {steps})")
         if steps == self.steps:
             return self
-        if self.shown > self.pictures:
+        reads_input = any(node.reads_input for node in self.synapses.values())
+        if (times := self.computed if reads_input else self.shown) > self.pictures:
+            what = f"the analog input was computed {times} times" if reads_input else f"{times} inputs were shown"
             raise InputError(
-                f"the analog input was computed {self.shown} times, and counted for all of the {self.steps} steps; "
-                f"run the first {steps} by themselves"
+                f"{what}, and counted for all of the {self.steps} steps; run the first {steps} by themselves"
             )
         neurons = {name: layer.first_steps(steps) for name, layer in self.neurons.items()}
         synapses = {name: node.first_steps(steps) for name, node in self.synapses.items()}
@@ -205,7 +215,8 @@ class Operations:
                 for name, node in self.synapses.items()
             },
             {name: each.followed_by(later.inputs[name]) for name, each in self.inputs.items()},
-            self.shown + later.shown,
+            self.shown + (later.shown if another_input else 0),
+            self.computed + later.computed,
         )
 
     def of_pictures(self, pictures: int) -> Operations:
@@ -290,6 +301,7 @@ class Operations:
             {name: node + other.synapses[name] for name, node in self.synapses.items()},
             {name: node + other.inputs[name] for name, node in self.inputs.items()},
             self.shown + other.shown,
+            self.computed + other.computed,
         )
 
     def __radd__(self, other: object) -> Operations:

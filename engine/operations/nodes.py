@@ -338,7 +338,7 @@ class SynapseOperations:
         return sum(total(emitters[name].events[:arrived]) for name in self.joined)
 
     def first_steps(self, steps: int) -> SynapseOperations:
-        """What the node did in the first `steps` steps of a run whose analog input stays the same."""
+        """What the node did in the first `steps` steps of a run whose analog input is computed once."""
         sources = {name: source.first_steps(steps) for name, source in self.sources.items()}
         dense = self.dense_synops // max(1, self.steps) * steps
         reads = self.bias_reads // max(1, self.steps) * steps if sources else self.bias_reads

@@ -32,7 +32,7 @@ def assert_same(found: Any, expected: Any) -> None:
 
 def assert_same_operations(found: Operations, expected: Operations) -> None:
     """Assert that two ledgers hold the same numbers."""
-    for attribute in ("steps", "pictures", "shown"):
+    for attribute in ("steps", "pictures", "shown", "computed"):
         _assert_same_value(getattr(found, attribute), getattr(expected, attribute), attribute)
     for kind in ("neurons", "synapses", "inputs"):
         first, second = getattr(found, kind), getattr(expected, kind)
