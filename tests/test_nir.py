@@ -189,6 +189,42 @@ def test_loops_become_delays(tmp_path):
         read_nir(tmp_path / "b.nir", 1e-4)
 
 
+def test_a_layer_that_reads_several_adds_its_bias_once(tmp_path):
+    """What it reads is added up before, so that its bias is there once; once more behind each other rest of a way."""
+    weights, bias = weight(3, 2, 3, 3), np.float32([0.5, -1, 2])
+    nodes = {
+        **ends((2, 8, 8), (3, 6, 6)),
+        "first": fires(2, 8, 8),
+        "second": fires(2, 8, 8, threshold=0.5),
+        "conv": conv(weights, (8, 8), bias=bias),
+        "scale": nir.Scale(np.full((3, 6, 6), 4, np.float32)),
+    }
+    edges = [("input", "first"), ("input", "second"), ("first", "conv"), ("second", "conv"), ("conv", "output")]
+    edges += [("conv", "scale"), ("scale", "output")]
+    network = read_nir(written(nir.NIRGraph(nodes, edges), tmp_path / "a.nir"))
+    found = simulate(network, PICTURE, 1, record=("spikes",))
+    both = sum(found.spikes[name][0] for name in ("first", "second"))
+    patches = np.lib.stride_tricks.sliding_window_view(both, (3, 3), (1, 2))
+    expected = np.einsum("chwij,ocij->ohw", patches, weights) + bias[:, None, None]
+    np.testing.assert_array_equal(found.output, 5 * expected)
+
+
+def test_a_bias_stays_on_the_way_without_delay(tmp_path):
+    """A population drives itself through the matrix that reads the input: the bias is there from the first step on."""
+    affine = nir.Affine(weight(3, 3), np.float32([0.5, 1.25, -0.25]))
+    nodes = {**ends((3,), (3,)), "both": affine, "lif": fires(3)}
+    edges = [("input", "both"), ("lif", "both"), ("both", "lif"), ("lif", "output")]
+    network = read_nir(written(nir.NIRGraph(nodes, edges), tmp_path / "a.nir"))
+    assert sorted(node.delay for node in network.nodes if isinstance(node, Linear)) == [0, 1]
+    found = simulate(network, np.zeros((3, 1, 1), np.float32), 3, record=("spikes",)).spikes["lif"][:, :, 0, 0]
+    potential, spikes = np.zeros(3), np.zeros(3)
+    for step in range(3):
+        potential = potential + affine.bias + affine.weight @ spikes
+        spikes = (potential > 1).astype(float)
+        np.testing.assert_array_equal(found[step], spikes)
+        potential = potential * (1 - spikes)
+
+
 def test_nested_graphs_are_opened(tmp_path):
     inner = nir.NIRGraph(
         {"input": nir.Input({"input": np.array([3])}), "w": nir.Linear(weight(3, 3)), "lif": fires(3),

@@ -91,6 +91,11 @@ class Chain:
         found: Chain = method(node, dt)
         return found
 
+    def without_bias(self) -> Chain:
+        """With weights alone."""
+        weights = self.weights
+        return self if weights is None else replace(self, weights={**weights, "bias": np.zeros_like(weights["bias"])})
+
     # --- Delays, scales, flattening, pools ---------------------------------------------------------------------------
 
     def _delay(self, node: NirNode, dt: float | None) -> Chain:

@@ -174,15 +174,17 @@ class _Reader:
             raise node.refuse("is part of a loop that nothing drives, so that its size is open; connect it to an Input")
         shape = self.shapes[node.name] = known.made_shape
         self.axes[node.name] = known.axes
-        parts = []
+        made: list[tuple[Chain, int]] = []
         for index, way in enumerate(ways):
             chain = chains[index] or self._chain(way)
             if chain is None or chain.made_shape != shape:
                 raise node.refuse(f"adds up {shape} and {chain and chain.made_shape} (channels, height, width)")
-            late = (node.name, index) in self.late
             self._count(node, chain)
+            made.append((chain, max(chain.steps, int((node.name, index) in self.late))))
+        parts = []
+        for way, (chain, steps) in zip(ways, _with_one_bias_each(ways, made), strict=True):
             name = self._name(chain.named or f"{way[0].name}.{node.name}")
-            layer = chain.projection(name, way[0].name, max(chain.steps, int(late)))
+            layer = chain.projection(name, way[0].name, steps)
             if isinstance(layer, Weighted):
                 self._account(layer, chain, way)
             self.made.append(layer)
@@ -243,6 +245,27 @@ class _Reader:
             name, number = f"{wanted}:{number}", number + 1
         self.names.add(name)
         return name
+
+
+def _with_one_bias_each(ways: list[list[NirNode]], made: list[tuple[Chain, int]]) -> list[tuple[Chain, int]]:
+    """What lies on each way to a population, and its delay, with the bias of a layer that several take on one of them.
+
+    NIR adds up what a layer reads, and then its bias. It stays on the way of the least delay.
+    """
+    bearers: dict[tuple[str, ...], int] = {}
+    rests = [_from_weights_on(way, chain) for way, (chain, _) in zip(ways, made, strict=True)]
+    for index in sorted(range(len(made)), key=lambda each: made[each][1]):
+        bearers.setdefault(rests[index], index)
+    return [
+        (chain if not rest or bearers[rest] == index else chain.without_bias(), steps)
+        for index, (rest, (chain, steps)) in enumerate(zip(rests, made, strict=True))
+    ]
+
+
+def _from_weights_on(way: list[NirNode], chain: Chain) -> tuple[str, ...]:
+    """The names of the nodes on a way from that with weights on; none where there is none."""
+    names = [each.name for each in way]
+    return () if chain.weights is None else tuple(names[names.index(chain.named) :])
 
 
 def _shape(node: NirNode) -> tuple[Shape, int]:
