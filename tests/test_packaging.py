@@ -202,7 +202,8 @@ def wheel(sdist, tmp_path_factory) -> Path:
     """The wheel that is built from the sdist alone."""
     unpacked = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
-        archive.extractall(unpacked, filter="data")
+        # The oldest releases of Python 3.11 have no filters.
+        archive.extractall(unpacked, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (folder,) = unpacked.iterdir()
     return build("wheel", folder, tmp_path_factory.mktemp("wheel"))
 
