@@ -16,15 +16,17 @@ PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "
 _LINK = re.compile(r"\]\((?!https?:|#)([^)\s#]+)(#[^)\s]*)?\)")
 
 
-def on_config(config):
-    """The folders under the names that they install as, as .ci/types does it, so that the sources are read."""
+def on_startup(**_):
+    """The folders under the names that they install as, as .ci/types does it, so that the sources are read.
+
+    Before anything is configured: mkdocstrings looks for its paths then, and does not look again.
+    """
     tree = REPOSITORY / ".mkdocs" / "spikeunet"
     tree.mkdir(parents=True, exist_ok=True)
     for name in ("engine", "converters"):
         if not (tree / name).exists():
             (tree / name).symlink_to(REPOSITORY / name, target_is_directory=True)
     (tree / "__init__.py").touch()
-    return config
 
 
 def on_files(files, config):
