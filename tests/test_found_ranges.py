@@ -7,11 +7,11 @@ import warnings
 import numpy as np
 import pytest
 import tifffile
+from halving_command import halving_command
 from skimage import data
 from small_denoiser import small_denoiser
 
-from spikeunet.engine import PictureWarning, denoise, read_frames, read_picture, save_model, write_picture
-from spikeunet.engine.command_line import main
+from spikeunet.engine import PictureWarning, denoise, read_frames, read_picture, write_picture
 from spikeunet.engine.pictures.ranges import doubtful_range, found_range
 from spikeunet.engine.tasks.automatic import Plan
 from spikeunet.engine.tasks.denoising import denoise_unit
@@ -26,17 +26,9 @@ def noise(sigma, seed=0, shape=CAMERA.shape):
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     """Run the command with half of each sample for a result; returns the lines on stderr."""
-    monkeypatch.chdir(tmp_path)
-    save_model(small_denoiser(), "model.npz")
+    command = halving_command(tmp_path, monkeypatch, capsys)
 
-    def invoke(*arguments, model="model.npz"):
-        with pytest.raises(SystemExit) as stop:
-            main(["denoise", *map(str, arguments), "--model", model])
-        printed = capsys.readouterr()
-        assert stop.value.code == 0, printed.err
-        return printed.err.splitlines()
-
-    return invoke
+    return lambda *arguments, **options: command(*arguments, **options).err.splitlines()
 
 
 @pytest.mark.parametrize(

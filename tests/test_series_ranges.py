@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+from halving_command import halving_command
 from refusals import refusal
 from skimage import data
 from small_denoiser import small_denoiser
 
 from spikeunet.engine import read_frames, save_model, write_frames
-from spikeunet.engine.command_line import main
 from spikeunet.engine.command_line.range_choice import _looked_at
 
 RANDOM = np.random.default_rng(0)
@@ -23,14 +23,10 @@ DARK = RANDOM.normal(100, 3, CAMERA.shape).astype(np.uint16)
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     """Run the command with half of each sample for a result; returns the fields and the lines on stderr."""
-    monkeypatch.chdir(tmp_path)
-    save_model(small_denoiser(), "model.npz")
+    command = halving_command(tmp_path, monkeypatch, capsys)
 
-    def invoke(*arguments, model="model.npz"):
-        with pytest.raises(SystemExit) as stop:
-            main(["denoise", *map(str, arguments), "--model", model])
-        printed = capsys.readouterr()
-        assert stop.value.code == 0, printed.err
+    def invoke(*arguments, **options):
+        printed = command(*arguments, **options)
         return dict(line.split(maxsplit=1) for line in printed.out.splitlines()), printed.err.splitlines()
 
     return invoke

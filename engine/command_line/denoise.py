@@ -137,10 +137,10 @@ def denoise(
     """
     from ..tasks.automatic import AUTO
 
-    check_denoise_options(add_noise, seed, strength, self_ensemble, exact_increments)
+    check_denoise_options(add_noise, seed, strength, self_ensemble)
     check_run_options(steps, run["order"], run["tile"], run["kernels"])
     if exact_increments:
-        check_increments_options(run["order"], run["tile"], run["kernels"], run["page"])
+        check_increments_options(run["order"], run["tile"], run["kernels"], run["page"], self_ensemble)
     claims = Claims()
     for name in default_models(exact_increments).values() if model is None or model == AUTO else [model]:
         claims.reads_model(name)

@@ -13,11 +13,7 @@ from .one_picture import Model
 
 
 def check_denoise_options(
-    add_noise: float | None,
-    seed: int | None,
-    strength: float | None,
-    self_ensemble: int = 1,
-    exact_increments: bool = False,
+    add_noise: float | None, seed: int | None, strength: float | None, self_ensemble: int = 1
 ) -> None:
     """InputError where an option is out of range or has no meaning, before anything is read."""
     from ..pictures.noise import check_sigma
@@ -29,11 +25,7 @@ def check_denoise_options(
     if add_noise is not None:
         check_sigma(add_noise)
     check_strength(strength)
-    if check_self_ensemble(self_ensemble) > 1 and exact_increments:
-        raise InputError(
-            f"--exact-increments keeps what the network saw of the page before, of one view; leave --self-ensemble "
-            f"{self_ensemble} out"
-        )
+    check_self_ensemble(self_ensemble)
 
 
 def denoise_settings(

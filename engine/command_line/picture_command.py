@@ -79,18 +79,22 @@ json_option = click.option(
 )
 
 
-def check_increments_options(order: str, tile: int | None, kernels: str, page: int | None) -> None:
+def check_increments_options(
+    order: str, tile: int | None, kernels: str, page: int | None, self_ensemble: int = 1
+) -> None:
     """InputError where an option has no meaning with --exact-increments, before anything is read."""
     given = {
         "--order": None if order == "layer" else order,
         "--tile": tile,
         "--kernels": None if kernels == "auto" else kernels,
         "--page": page,
+        "--self-ensemble": None if self_ensemble == 1 else self_ensemble,
     }
+    why = {"--page": "takes all pages", "--self-ensemble": "keeps what was seen of the page before, in one view"}
     for option, value in given.items():
         if value is not None:
-            takes = "takes all pages" if option == "--page" else "chooses that itself"
-            raise InputError(f"--exact-increments {takes}; leave {option} {value} out")
+            said = why.get(option, "chooses that itself")
+            raise InputError(f"--exact-increments {said}; leave {option} {value} out")
 
 
 def check_run_options(steps: int | None, order: str, tile: int | None, kernels: str) -> None:

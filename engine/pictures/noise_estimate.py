@@ -25,8 +25,8 @@ to tell."""
 CLEAN = 1.5
 """White noise below this, on the 0-255 scale, is too little to tell from texture, and to gain anything by denoising."""
 
-COMPRESSED, _DRAWN = 1.12, 20.0
-"""Blockiness from which a picture was compressed to blocks, and more than any compression leaves."""
+COMPRESSED = 1.12
+"""Blockiness from which a picture was compressed to blocks."""
 
 _TEXTURE = 0.25
 """Share of what stands out at half the size that the finest texture adds to the level; measured."""
@@ -112,7 +112,7 @@ class NoiseEstimate:
         """The estimate in a few words."""
         shared = self.in_colours[0] if self.in_colours_alone else self.coarse
         level = f"sigma {self.level:.1f} of 255"
-        blocks = " and JPEG blocks" if COMPRESSED <= self.blockiness < _DRAWN else ""
+        blocks = " and JPEG blocks" if self.blockiness >= COMPRESSED else ""
         return {
             "none": "no noise to speak of",
             "white": f"white noise, {level}",
@@ -173,7 +173,7 @@ def estimate_unit_noise(unit: NDArray[Any]) -> NoiseEstimate:
     line = signal_dependence([tile for tiles in planes for tile in tiles])
     in_colours = _in_colours(planes)
     return NoiseEstimate(
-        kind="correlated" if _shared_in_colours(_together(sigma), in_colours) else _kind(sigma, coarse, blocks, line),
+        kind=_kind(sigma, coarse, blocks, line, in_colours),
         sigma=tuple(map(_number, sigma)),
         coarse=_number(coarse),
         slope=0.0 if line is None else line.slope,
@@ -194,11 +194,19 @@ def _are_two(samples: NDArray[Any]) -> bool:
     return bool(((samples == samples.min()) | (samples == samples.max())).all())
 
 
-def _kind(sigma: tuple[float, ...], coarse: float, blocks: float, line: SignalDependence | None) -> str:
+def _kind(
+    sigma: tuple[float, ...],
+    coarse: float,
+    blocks: float,
+    line: SignalDependence | None,
+    in_colours: tuple[float, float],
+) -> str:
     level = _together(sigma)
     if math.isnan(level + coarse):
         return "unknown"
-    if COMPRESSED <= blocks < _DRAWN and level < _COMPRESSED_AWAY:
+    if _shared_in_colours(level, in_colours):
+        return "correlated"
+    if blocks >= COMPRESSED and level < _COMPRESSED_AWAY:
         return "correlated" if coarse >= _COARSE else "none"
     if level < CLEAN:
         return "correlated" if coarse >= _BEYOND_TEXTURE else "none"
@@ -217,7 +225,9 @@ def _in_colours(planes: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
         return 0.0, 0.0
     found = []
     for direction in _COLOUR_DIRECTIONS:
-        half = [halved(tile) for tile in np.tensordot(direction, np.stack(planes), axes=1)]
+        # Plain sums, without BLAS, whose threads cost more than they save.
+        tiles = sum(weight * plane for weight, plane in zip(direction, planes, strict=True))
+        half = [halved(tile) for tile in np.asarray(tiles)]
         quarter = [halved(tile) for tile in half]
         found.append([2 * _noise(np.stack(half)).level, 4 * _noise(np.stack(quarter)).level])
     half_size, quarter_size = (round(_together(levels), 3) for levels in zip(*found, strict=True))

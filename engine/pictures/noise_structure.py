@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 BLOCK = 8
 """Side of the blocks that are compared; JPEG's, too."""
 
+_DRAWN = 20.0
+"""Steps between blocks, beside others, that no compression leaves."""
+
 _BLACK, _WHITE = 0, 255
 
 _BINS = 12
@@ -121,7 +124,10 @@ def _line(points: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def blockiness(plane: NDArray[Any]) -> float:
-    """How much larger steps are between blocks of 8x8 than elsewhere: about 1 without blocks, whatever their offset."""
+    """How much larger steps are between blocks of 8x8 than elsewhere: about 1 without blocks, whatever their offset.
+
+    1 where they are so much larger that the blocks are drawn.
+    """
     found = []
     for axis in (0, 1):
         steps = np.abs(np.diff(np.asarray(plane, np.float32), axis=axis)).mean(axis=1 - axis)
@@ -130,4 +136,5 @@ def blockiness(plane: NDArray[Any]) -> float:
             return 1.0
         phases = np.sort(np.median(steps[:count].reshape(-1, BLOCK), axis=0))
         found.append(float(phases[-1] / max(float(phases[-2]), 1e-6)) if phases[-2] > 0 else 1.0)
-    return min(found)
+    ratio = min(found)
+    return ratio if ratio < _DRAWN else 1.0

@@ -227,10 +227,11 @@ def ranged_picture(picture: object, sample_range: SampleRange | None) -> tuple[N
         samples = as_array(picture, "the picture", PictureError)
         check_shape(samples)
         colors, _ = split_transparency(samples)
-        spread = spread_of(colors)
-        found = range_in([spread])
+        # Pictures of 8 bits are taken as they are.
+        spreads = [] if colors.dtype == np.uint8 else [spread_of(colors)]
+        found = range_in(spreads) if spreads else None
         if found is not None:
-            warnings.warn(f"the picture: {told_range([spread], found)}", PictureWarning, stacklevel=3)
+            warnings.warn(f"the picture: {told_range(spreads, found)}", PictureWarning, stacklevel=3)
             return samples, found, True
     samples, limits = checked_picture(picture, sample_range, levels=4)
     doubt = doubtful_range(split_transparency(samples)[0]) if sample_range is None else None
