@@ -29,6 +29,17 @@ def small_denoiser(channels=1, **metadata):
     )
 
 
+def one_sided_denoiser(channels=1, **metadata):
+    """A denoiser to which left, right, top and bottom are not alike."""
+    network = small_denoiser(channels, **metadata)
+    (readout,) = (node for node in network.nodes if node.name == "conv2")
+    random = np.random.default_rng(1)
+    weight = np.array(readout.weight)
+    weight[:, channels:] = random.normal(0, 0.05, weight[:, channels:].shape)
+    nodes = [type(node)(**{**vars(node), "weight": weight}) if node is readout else node for node in network.nodes]
+    return type(network)(nodes, network.metadata)
+
+
 def spiking_unet_state():
     """A Spiking-UNet of base width 2 as a state dict."""
     random = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import refusals
 from PIL import Image
-from small_denoiser import small_denoiser
+from small_denoiser import one_sided_denoiser, small_denoiser
 from small_segmenter import brightness_classes, small_segmenter
 from unets import random_pictures, random_state
 
@@ -140,6 +140,36 @@ def test_the_ann_stands_beside_it():
     assert rows[1]["macs"] == rows[0]["dense_macs"]
     assert float(rows[1]["energy_joules"]) == pytest.approx(estimate_energy(0, int(rows[1]["macs"])))
     assert [entry["method"] for entry in results()["summary"]] == ["spiking", "ANN"]
+
+
+@pytest.mark.parametrize("views", [2, 8])
+def test_the_mean_of_several_views_is_scored(views):
+    save_model(one_sided_denoiser(), "one-sided.npz")
+    options = ("one-sided.npz", "clean", "--steps", "1,3", "--ann", "-o", "out")
+    assert run(*options, "--self-ensemble", views) == 0
+    rows = rows_of()
+    clean = read_picture("clean/0.png") / 255
+    noisy = add_noise(clean, 25, 0)
+    for row, steps in zip(rows[:2], (1, 3), strict=True):
+        found = denoise(noisy, "one-sided.npz", steps=steps, self_ensemble=views)
+        assert float(row["psnr"]) == pytest.approx(psnr(clean, found.restored))
+        assert int(row["events"]) == found.result.total_events > 0
+        assert int(row["accumulates"]) == found.result.total_accumulates
+        assert int(row["macs"]) == found.result.total_macs
+        assert float(row["energy_joules"]) == pytest.approx(found.joules())
+        assert float(row["accumulates_per_pixel"]) == pytest.approx(found.accumulates_per_pixel)
+    sides = [(turns, mirrored) for mirrored in (1, -1) for turns in (0, 2, 1, 3)][:views]
+    noise = np.zeros_like(noisy)
+    for turns, step in sides:
+        seen = np.ascontiguousarray(np.rot90(noisy, turns)[:, ::step])
+        output, _ = forward(convert_back("one-sided.npz"), seen[None])
+        noise += np.rot90(output[0][:, ::step], -turns) / views
+    assert float(rows[2]["psnr"]) == pytest.approx(psnr(clean, np.clip(noisy - noise, 0, 1)))
+    assert rows[2]["macs"] == rows[1]["dense_macs"] == str(sum(found.result.dense_macs.values()))
+    assert {row["self_ensemble"] for row in rows} == {str(views)} == {str(results()["self_ensemble"])}
+    alone = [row["psnr"] for row in rows]
+    assert run(*options) == 0
+    assert all(row["psnr"] != other for row, other in zip(rows_of(), alone, strict=True))
 
 
 def convert_back(path):
@@ -349,7 +379,12 @@ def test_a_picture_that_changed_meanwhile_is_evaluated_again(interrupted, evalua
 
 
 def test_more_pictures_may_follow_but_not_another_evaluation(interrupted, evaluated, capsys):
-    for option, name in ((("--steps", 2), "steps"), (("--seed", 1), "seed"), (("--ann",), "ann")):
+    for option, name in (
+        (("--steps", 2), "steps"),
+        (("--seed", 1), "seed"),
+        (("--ann",), "ann"),
+        (("--self-ensemble", 2), "self_ensemble"),
+    ):
         message = refusals.refusal(capsys, "evaluate", "gray.npz", "clean", "-o", "out", *option)
         assert f"out/journal.jsonl: an interrupted evaluation left this journal, and differs in {name}" in message
     save_model(small_denoiser(another="model"), "gray.npz")
@@ -420,6 +455,8 @@ REFUSED = {
     "half steps": (["gray.npz", "clean", "--steps", "1.5"], "--steps must be whole numbers with ',' between them"),
     "no steps": (["gray.npz", "clean", "--steps", ","], "--steps must be numbers with ',' between them"),
     "sigma": (["gray.npz", "clean", "--add-noise", "300"], "sigma must lie between 0 and 255"),
+    "views": (["gray.npz", "clean", "--self-ensemble", "3"], "self-ensemble must be 1, 2, 4 or 8"),
+    "views of labels": (["segmenter.npz", "clean:clean", "--self-ensemble", "2"], "self-ensemble is for denoisers"),
     "limit": (["gray.npz", "clean", "--limit", "0"], "Invalid value for '--limit'"),
     "output": (["gray.npz", "clean", "-o", "no/out"], "no: No such file or directory; make the output folder first"),
     "output file": (["gray.npz", "clean", "-o", "good.png"], "this is a file"),
@@ -439,6 +476,7 @@ REFUSED = {
 def test_bad_input_is_one_line(capsys, kind):
     save_model(small_denoiser(task="generate"), "other.npz")
     save_model(small_denoiser(task="derain"), "derainer.npz")
+    save_model(small_segmenter(), "segmenter.npz")
     arguments, message = REFUSED[kind]
     assert message in refusals.refusal(capsys, "evaluate", *arguments)
 

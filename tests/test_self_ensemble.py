@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from refusals import refusal
-from small_denoiser import small_denoiser
+from small_denoiser import one_sided_denoiser, small_denoiser
 
 from spikeunet.engine import InputError, derain, save_model
 from spikeunet.engine.command_line import main
@@ -23,17 +23,6 @@ VIEWS = {
     8: [(turns, mirrored) for turns in range(4) for mirrored in (False, True)],
 }
 """By number of views, quarter turns, and whether the picture is mirrored then."""
-
-
-def one_sided_denoiser(channels=1, **metadata):
-    """A denoiser to which left, right, top and bottom are not alike."""
-    network = small_denoiser(channels, **metadata)
-    (readout,) = (node for node in network.nodes if node.name == "conv2")
-    random = np.random.default_rng(1)
-    weight = np.array(readout.weight)
-    weight[:, channels:] = random.normal(0, 0.05, weight[:, channels:].shape)
-    nodes = [type(node)(**{**vars(node), "weight": weight}) if node is readout else node for node in network.nodes]
-    return type(network)(nodes, network.metadata)
 
 
 def seen(picture, turns, mirrored):

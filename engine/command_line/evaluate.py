@@ -50,6 +50,14 @@ _WITHOUT_AUTHENTICATION = (
     "--ann", is_flag=True, help="Also the ANN: the same weights with ReLUs for neurons (nothing for signed ones)."
 )
 @click.option(
+    "--self-ensemble",
+    type=int,
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="How many times a denoiser sees each picture, turned and mirrored: 1, 2, 4 or 8. Costs are sums over them.",
+)
+@click.option(
     "--add-noise", "sigma", metavar="S,...", default="25", show_default=True, help="To clean pictures, 0-255."
 )
 @no_sigma
@@ -84,6 +92,7 @@ def evaluate(
     output: Path | None,
     steps: str | None,
     ann: bool,
+    self_ensemble: int,
     sigma: str,
     seed: int,
     void: int | None,
@@ -131,6 +140,7 @@ def evaluate(
         sigmas=numbers("--add-noise", sigma, ","),
         seed=seed,
         ann=ann,
+        self_ensemble=self_ensemble,
         void=void,
         limit=limit,
         classes=None if classes is None else read_class_names(classes),

@@ -17,6 +17,7 @@ from ..pictures.noise import check_sigma
 from ..tasks.classification import known_classes, with_classes
 from ..tasks.inference import check_steps, recommended_steps, task_of
 from ..tasks.networks import network_for
+from ..tasks.views import check_self_ensemble
 from .journal import Journal
 from .picture_task import Outcome, PictureTask, Row
 from .results import circumstances
@@ -47,6 +48,8 @@ class Plan:
     seed : int
         Of the noise of the first picture of each data set; the next one's is one more.
     ann : bool
+    self_ensemble : 1, 2, 4 or 8
+        How many views of each picture the outputs are the mean of.
     datasets : tuple of Dataset
     """
 
@@ -58,6 +61,7 @@ class Plan:
     sigmas: tuple[float, ...]
     seed: int
     ann: bool
+    self_ensemble: int
     datasets: tuple[Dataset, ...]
 
     @property
@@ -70,6 +74,7 @@ class Plan:
             "steps": list(self.steps),
             "seed": self.seed,
             "ann": self.ann,
+            "self_ensemble": self.self_ensemble,
             # The labels of pictures follow from it.
             **({"classes": self.metadata.get("classes")} if self.task == "classify" else {}),
         }
@@ -91,6 +96,7 @@ class Plan:
                 steps=self.steps,
                 ann=self.ann,
                 threads=threads,
+                self_ensemble=self.self_ensemble,
             )
             for dataset in self.datasets
             for sigma in self._levels(dataset)
@@ -140,6 +146,7 @@ class Evaluation:
             "sigmas": list(plan.sigmas) if plan.task == "denoise" else [],
             "seed": plan.seed,
             "ann": plan.ann,
+            "self_ensemble": plan.self_ensemble,
             "datasets": [
                 {"name": each.name, "split": each.split, "pictures": len(each.examples), "void": each.void}
                 for each in plan.datasets
@@ -160,6 +167,7 @@ def plan_evaluation(
     sigmas: Sequence[float] = (DEFAULT_SIGMA,),
     seed: int = 0,
     ann: bool = False,
+    self_ensemble: int = 1,
     void: int | None = None,
     limit: int | None = None,
     classes: Sequence[str] | None = None,
@@ -182,6 +190,9 @@ def plan_evaluation(
     seed : int
     ann : bool
         Whether to evaluate the ANN, too.
+    self_ensemble : 1, 2, 4 or 8
+        How many times a denoiser sees each picture, turned and mirrored; the mean of the outputs is scored, and what it
+        costs is the sum, of the ANN, too (as `denoise`'s).
     void : int, optional
         Label that does not count, for folders of one's own.
     limit : int, optional
@@ -212,6 +223,8 @@ def plan_evaluation(
         raise InputError(f"the number of pictures must be at least 1 (got {limit})")
     if void is not None and task == "classify":
         raise InputError(f"void {void} is for label pictures; a classifier's pictures have a class each")
+    if check_self_ensemble(self_ensemble) > 1 and task != "denoise":
+        raise InputError(f"self-ensemble is for denoisers (the model {os.fspath(model)!r} is for {task!r})")
     known = known_classes(network) if task == "classify" else None
     found = [find_dataset(text, task, data, split, void, known) for text in datasets]
     names = [dataset.name for dataset in found]
@@ -228,6 +241,7 @@ def plan_evaluation(
         sigmas=levels,
         seed=seed,
         ann=ann,
+        self_ensemble=int(self_ensemble),
         datasets=tuple(replace(each, examples=_absolute(_limited(each, limit))) for each in found),
     )
 

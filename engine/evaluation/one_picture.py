@@ -20,13 +20,16 @@ from ..operations.readings import MULTIPLY_ACCUMULATE, READING_COSTS
 from ..pictures.padding import crop, pad_to_multiple
 from ..simulation import Result
 from ..tasks.classification import run_whole
-from ..tasks.inference import PaddedRun, run_padded
+from ..tasks.inference import PaddedRun, joined, run_padded
 from ..tasks.networks import network_for
+from ..tasks.views import VIEWS
 from .picture_task import Outcome, PictureTask, Row
 from .scored_tasks import SCORED, Output
 
 SPIKING = "spiking"
 ANN = "ANN"
+
+Batch = NDArray[np.float32]
 
 
 def attempt(task: PictureTask) -> Outcome:
@@ -67,18 +70,12 @@ def evaluate_picture(task: PictureTask) -> list[Row]:
         "index": task.example.index,
         "sigma": task.sigma,
         "noise_seed": task.seed,
+        "self_ensemble": task.self_ensemble,
         "height": height,
         "width": width,
     }
-    run = (run_padded if scored.padded else run_whole)(
-        network,
-        prepared.batch,
-        steps=task.steps[-1],
-        threads=task.threads,
-        record=("readout",) if len(task.steps) > 1 else (),
-    )
-    multiple = network.size_multiple if scored.padded else 1
-    versions = [*_spiking(task, run), *([_ann(network, prepared.batch, run.result, multiple)] if task.ann else [])]
+    spiking = _spiking(task, network, prepared.batch)
+    versions = [*spiking, *([_ann(task, network, prepared.batch, spiking[0][1]["dense_macs"])] if task.ann else [])]
     host = {"host": platform.node(), **digests}
     for output, facts in versions:
         _check_finite(task, facts["method"], output)
@@ -98,17 +95,40 @@ def _check_finite(task: PictureTask, method: str, output: Output) -> None:
         )
 
 
-def _spiking(task: PictureTask, run: PaddedRun) -> Iterator[tuple[Output, Row]]:
+def _spiking(task: PictureTask, network: Network, batch: Batch) -> list[tuple[Output, Row]]:
     """Output and counts at each number of steps; what happens at a step does not depend on later ones."""
+    outputs: list[Output] = []
+    total: Result | None = None
+    for view in VIEWS[: task.self_ensemble]:
+        run = (run_padded if SCORED[task.task].padded else run_whole)(
+            network,
+            view.of_batch(batch),
+            steps=task.steps[-1],
+            threads=task.threads,
+            record=("readout",) if len(task.steps) > 1 else (),
+        )
+        found = [view.back(output) for output in _by_steps(task, run)]
+        outputs = [one + another for one, another in zip(outputs, found, strict=True)] if outputs else found
+        total = run.result if total is None else joined(total, run.result)
+    assert total is not None
+    pixels = batch.shape[2] * batch.shape[3]
+    costs = [counts(total, steps, pixels) | {"seconds": None} for steps in task.steps]
+    costs[-1]["seconds"] = total.seconds
+    return [(_mean(output, task.self_ensemble), cost) for output, cost in zip(outputs, costs, strict=True)]
+
+
+def _by_steps(task: PictureTask, run: PaddedRun) -> Iterator[Output]:
     for steps in task.steps:
         last = steps == task.steps[-1]
-        output = run.result.output if last else run.result.readout[:, steps - 1] / np.float32(steps)
-        yield run.cropped(output), counts(run, steps) | {"seconds": run.result.seconds if last else None}
+        yield run.cropped(run.result.output if last else run.result.readout[:, steps - 1] / np.float32(steps))
 
 
-def counts(run: PaddedRun, steps: int) -> Row:
+def _mean(total: Output, views: int) -> Output:
+    return total if views == 1 else total / np.float32(views)
+
+
+def counts(result: Result, steps: int, pixels: int) -> Row:
     """What the first `steps` steps of a run cost; energy in the reading that is true, and in each of the three."""
-    result = run.result
     ledger = result.operations.first_steps(steps)
     estimate = ledger.energy()
     events = sum(int(layer[:steps].sum()) for layer in result.events.values())
@@ -120,7 +140,7 @@ def counts(run: PaddedRun, steps: int) -> Row:
         "events": events,
         "density": events / max(1, steps * sum(result.neurons.values())),
         "accumulates": accumulates,
-        "accumulates_per_pixel": accumulates / (run.size[0] * run.size[1]),
+        "accumulates_per_pixel": accumulates / pixels,
         "macs": result.total_macs,
         "energy_joules": estimate.spiking,
         "reading": estimate.reading,
@@ -131,15 +151,20 @@ def counts(run: PaddedRun, steps: int) -> Row:
     }
 
 
-def _ann(network: Network, batch: NDArray[np.float32], result: Result, multiple: int) -> tuple[Output, Row]:
-    """Output and cost of the same network with ReLUs in place of its neurons, on pictures padded to a multiple."""
-    padded, origin = pad_to_multiple(batch, multiple)
-    begin = time.perf_counter()
-    output, _ = forward(network, padded)
-    seconds = time.perf_counter() - begin
-    dense_macs = sum(result.dense_macs.values())
-    height, width = batch.shape[2:]
-    return crop(output, origin, (height, width)), {
+def _ann(task: PictureTask, network: Network, batch: Batch, dense_macs: int) -> tuple[Output, Row]:
+    """Output and cost of the same network with ReLUs in place of its neurons, which takes `dense_macs`."""
+    total: Output | None = None
+    seconds = 0.0
+    for view in VIEWS[: task.self_ensemble]:
+        padded, origin = pad_to_multiple(view.of_batch(batch), network.size_multiple if SCORED[task.task].padded else 1)
+        begin = time.perf_counter()
+        output, _ = forward(network, padded)
+        seconds += time.perf_counter() - begin
+        height, width = batch.shape[2:] if view.turns % 2 == 0 else batch.shape[:1:-1]
+        seen = view.back(crop(output, origin, (height, width)))
+        total = seen if total is None else total + seen
+    assert total is not None
+    return _mean(total, task.self_ensemble), {
         "method": ANN,
         "steps": None,
         "events": None,

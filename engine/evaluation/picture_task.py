@@ -40,6 +40,8 @@ class PictureTask:
     ann : bool
         Whether to evaluate the ANN, too.
     threads : int or None
+    self_ensemble : int
+        How many views of a picture the outputs are the mean of.
     """
 
     model: str
@@ -55,6 +57,7 @@ class PictureTask:
     steps: tuple[int, ...]
     ann: bool
     threads: int | None
+    self_ensemble: int = 1
 
     @property
     def key(self) -> tuple[str, str, int | None, float | None, int, str]:

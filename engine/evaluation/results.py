@@ -22,7 +22,8 @@ from .summary import COSTS
 
 _PACKAGES = ("spikeunet", "numpy", "numba", "scipy", "scikit-learn", "pillow", "dask", "distributed")
 
-_PLACE = ("dataset", "split", "picture", "index", "sigma", "noise_seed", "method", "steps", "height", "width")
+_METHOD = ("method", "steps", "self_ensemble")
+_PLACE = ("dataset", "split", "picture", "index", "sigma", "noise_seed", *_METHOD, "height", "width")
 _ORIGIN = ("host", "picture_sha256", "reference_sha256", "mask_sha256")
 
 

@@ -26,8 +26,15 @@ class View(NamedTuple):
 
     def of(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         """What is seen of a picture (H, W) or (H, W, C)."""
-        turned = np.rot90(picture, self.turns)
-        return np.flip(turned, 1) if self.mirrored else turned
+        return self._seen(picture, (0, 1))
+
+    def of_batch(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is seen of pictures (N, C, H, W)."""
+        return self._seen(batch, (-2, -1))
+
+    def _seen(self, array: NDArray[np.float32], axes: tuple[int, int]) -> NDArray[np.float32]:
+        turned = np.rot90(array, self.turns, axes)
+        return np.flip(turned, axes[1]) if self.mirrored else turned
 
     def back(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
         """What was put out for it, (N, O, H, W), as the picture lies."""
@@ -35,7 +42,7 @@ class View(NamedTuple):
         return np.rot90(upright, -self.turns, (-2, -1))
 
 
-_VIEWS = tuple(View(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3))
+VIEWS = tuple(View(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3))
 """In such an order that the first two, four and eight have most to say."""
 
 
@@ -58,7 +65,7 @@ def check_self_ensemble(views: object) -> int:
 
 def output_for(seen: NDArray[np.float32], seeing: Seeing) -> tuple[NDArray[np.float32], Result]:
     """What a network puts out for a picture, (N, O, H, W), the mean over its views, and the runs."""
-    first, *others = _VIEWS[: seeing.views]
+    first, *others = VIEWS[: seeing.views]
     output, result = _seen_as(first, seen, seeing)
     if not others:
         return output, result
