@@ -73,7 +73,8 @@ def test_a_script_gets_what_the_command_writes(server, models, tmp_path, monkeyp
 
 
 def test_a_job_is_followed_to_its_result_and_its_report(server):
-    answer = server.ask("POST", "/api/jobs", picture(), PLAIN, name="a.png", add_noise=20, steps=2, **DENOISE)
+    options = {"add_noise": 20, "steps": 2, "self_ensemble": 4}
+    answer = server.ask("POST", "/api/jobs", picture(), PLAIN, name="a.png", **options, **DENOISE)
     assert answer.status == 202
     job = server.follow(answer.json()["id"])
     assert answer.headers["Location"] == f"/api/jobs/{job['id']}"
@@ -81,7 +82,8 @@ def test_a_job_is_followed_to_its_result_and_its_report(server):
     result = job["result"]
     assert (result["model"], result["size"], result["steps"]) == ("gray", [12, 16], 2)
     assert {"PSNR", "Energy"} <= {card["label"] for card in result["cards"]}
-    assert dict(result["fields"])["steps"] == "2"
+    fields = dict(result["fields"])
+    assert (fields["steps"], fields["self-ensemble"]) == ("2", "mean of 4 views; so are the ANN's figures")
     kinds = {}
     for name in ("result", "before", "after", "report", "numbers"):
         found = server.ask("GET", f"/api/jobs/{job['id']}/{name}")

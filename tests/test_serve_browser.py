@@ -156,7 +156,7 @@ def test_all_controls_are_reached_by_the_tab_key_and_an_example_by_the_keyboard_
         "strength",
         "format",
     }
-    assert wanted | {"range", "page", "seed", "kernels", "run"} <= set(reached)
+    assert wanted | {"self-ensemble", "range", "page", "seed", "kernels", "run"} <= set(reached)
     page.locator("#steps").focus()
     page.keyboard.type("1")
     page.locator("[data-example=camera]").focus()

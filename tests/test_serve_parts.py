@@ -164,13 +164,15 @@ def test_names_of_hosts_are_cut_out_of_headers():
 
 def test_parameters_become_an_order(found):
     order = read_order(
-        {"task": "denoise", "model": "gray", "name": "a/b\\c.tif", "steps": "2", "strength": ".5", "format": "TIF"},
+        {"task": "denoise", "model": "gray", "name": "a/b\\c.tif", "steps": "2", "strength": ".5", "format": "TIF"}
+        | {"self-ensemble": "4"},
         found,
         Limits(),
     )
     assert (order.name, order.stem, order.model, order.suffix) == ("c.tif", "c", "gray", "tif")
     values = order.parsed()
     assert (values["steps"], values["strength"], values["kernels"], values["add_noise"]) == (2, 0.5, "auto", None)
+    assert values["self_ensemble"] == 4
     assert Order.from_json(order.as_json()) == order
 
 
@@ -189,6 +191,9 @@ def test_parameters_become_an_order(found):
         ({"steps": "many"}, "Invalid value for '--steps'"),
         ({"steps": "0"}, "steps must be a whole number from 1 to 1000"),
         ({"steps": "33"}, "steps are at most 32"),
+        ({"self-ensemble": "3"}, "self-ensemble must be 1, 2, 4 or 8"),
+        ({"self-ensemble": "8", "steps": "5"}, "steps times self-ensemble are at most 32"),
+        ({"task": "segment", "self-ensemble": "2"}, "unknown to segment: self-ensemble"),
         ({"strength": "2"}, "the strength must lie between 0"),
         ({"strength": "nan"}, "the strength must lie between 0"),
         ({"seed": "1"}, "--seed 1 has no meaning without --add-noise"),

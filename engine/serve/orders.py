@@ -15,7 +15,7 @@ from .limits import Limits
 from .refusals import RefusedError
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "denoise": ("steps", "strength", "add-noise", "seed", "range", "page", "kernels"),
+    "denoise": ("steps", "self-ensemble", "strength", "add-noise", "seed", "range", "page", "kernels"),
     "derain": ("steps", "strength", "add-rain", "seed", "range", "page", "kernels"),
     "segment": ("steps", "range", "page", "kernels"),
 }
@@ -141,7 +141,7 @@ def _check_values(order: Order, found: Catalogue, limits: Limits) -> None:
 
     values = order.parsed()
     if order.task == "denoise":
-        check_denoise_options(values["add_noise"], values["seed"], values["strength"])
+        check_denoise_options(values["add_noise"], values["seed"], values["strength"], values["self_ensemble"])
     if order.task == "derain":
         check_derain_options(values["add_rain"], values["seed"], values["strength"])
     check_run_options(values["steps"], "layer", None, values["kernels"])
@@ -149,6 +149,11 @@ def _check_values(order: Order, found: Catalogue, limits: Limits) -> None:
     steps = own if values["steps"] is None else values["steps"]
     if steps > limits.steps:
         raise InputError(f"steps are at most {limits.steps} on this server (got {steps})")
+    views = values.get("self_ensemble", 1)
+    if steps * views > limits.steps:
+        raise InputError(
+            f"steps times self-ensemble are at most {limits.steps} on this server (got {steps} times {views})"
+        )
 
 
 def _chosen(name: str, value: str, known: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 (() => {
   const find = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
-  const OPTIONS = ["steps", "add-noise", "add-rain", "seed", "range", "page"];
+  const OPTIONS = ["steps", "self-ensemble", "add-noise", "add-rain", "seed", "range", "page"];
   const WAIT = 20;
 
   let picture = null; // a file that was chosen, dropped or pasted
