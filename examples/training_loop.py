@@ -1,9 +1,9 @@
 """The loop that the training scripts here share.
 
-Adam with a one-cycle rate that follows the clock, so that a run of `--minutes` always ends with a rate of zero, or the
-number of `--iterations`, so that a run does not depend on how fast the machine is; bfloat16 arithmetic where the
-processor has it; the gradient's norm clipped; an exponential moving average of the weights, which is what is saved. An
-interrupted run goes on from its checkpoint when the same command is given again.
+Adam, or Muon (muon.py), with a one-cycle rate that follows the clock, so that a run of `--minutes` always ends with a
+rate of zero, or the number of `--iterations`, so that a run does not depend on how fast the machine is; bfloat16
+arithmetic where the processor has it; the gradient's norm clipped; an exponential moving average of the weights, which
+is what is saved. An interrupted run goes on from its checkpoint when the same command is given again.
 On a GPU an iteration is one graph of CUDA, so that what is drawn there is drawn by PyTorch.
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from muon import Muon
 from spiking_unet import SpikingUNet, revive
 from torch import Tensor, nn
 
@@ -67,6 +68,7 @@ def add_arguments(
     if width is not None:
         parser.add_argument("--width", type=int, default=width, help="channels of the first level")
     parser.add_argument("--rate", type=float, default=rate, help="peak learning rate")
+    parser.add_argument("--optimizer", choices=("adam", "muon"), default="adam")
     parser.add_argument("--report", type=int, default=report, help="iterations from one report and save to the next")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -118,7 +120,10 @@ class Trainer:
         self.average = copy.deepcopy(self.network).eval()
         self.on_gpu = device.type == "cuda"
         rate = torch.tensor(options.rate, device=device) if self.on_gpu else options.rate
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate, fused=True, capturable=self.on_gpu)
+        if options.optimizer == "muon":
+            self.optimizer: torch.optim.Optimizer = Muon(self.network, rate)
+        else:
+            self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate, fused=True, capturable=self.on_gpu)
         self.lesson = lesson
         self.options = options
         self.device = device

@@ -63,7 +63,7 @@ def run_script(monkeypatch, name, *arguments):
 
 
 def options(folder, **changed):
-    given = {"out": folder / "state.npz", "minutes": 1e-9, "rate": 1e-3, "report": 1, "seed": 0}
+    given = {"out": folder / "state.npz", "minutes": 1e-9, "rate": 1e-3, "report": 1, "seed": 0, "optimizer": "adam"}
     return argparse.Namespace(**{**given, **changed})
 
 
