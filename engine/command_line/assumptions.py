@@ -125,9 +125,9 @@ def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str
         exported = facts.get("source") == "onnx"
         lines.append(("size", f"exported for pictures of {size}; others may differ" if exported else f"{size} alone"))
     if "endings" in facts:
-        lines.append(
-            ("left out", f"at the end, without neurons: {first_few(facts['endings'])}; apply it to the output")
-        )
+        verb = {"denoise": "denoise", "derain": "derain"}.get(str(network.metadata.get("task")))
+        remedy = f"`spikeunet {verb}` and evaluate compute it" if verb else "apply it to the output"
+        lines.append(("left out", f"at the end, without neurons: {first_few(facts['endings'])}; {remedy}"))
     if "relative_error" in facts:
         where = f" ({facts['check']})" if "check" in facts else ""
         lines.append(("check", f"outputs differ by {facts['relative_error']:.2g} of the largest one{where}"))
@@ -156,9 +156,10 @@ def _doubts_of_a_picture(network: Network, predicts: str, picture: NDArray[np.fl
     """Noise has a mean of 0 and a denoised picture that of the picture, so the mean of the ANN's output tells them."""
     from ..dense import forward
     from ..pictures.padding import pad_to_multiple
+    from ..tasks.endings import ended
 
     padded = pad_to_multiple(picture, network.size_multiple)[0]
-    answer = forward(network, padded)[0]
+    answer = ended(forward(network, padded)[0], network.metadata)
     if answer.shape[1:] != padded.shape[1:]:
         sizes = " for a picture of ".join("x".join(map(str, array.shape)) for array in (answer, padded))
         return [("doubtful", f"this is no denoiser: it puts out {sizes}; say what it is for (--task classify)")]

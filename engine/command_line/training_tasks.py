@@ -103,6 +103,7 @@ def denoising_task(
 def _teacher(model: str, pupil: Network, crop: int) -> Network:
     """The network that `model` names, where it does what the one in training does; InputError otherwise."""
     from ..learning.finetune.data import check_crop
+    from ..tasks.endings import bends
     from ..tasks.restorers import denoiser, prediction_in
 
     teacher = denoiser(model)
@@ -110,6 +111,7 @@ def _teacher(model: str, pupil: Network, crop: int) -> Network:
     for what, theirs, ours in (
         ("takes {} channel(s)", teacher.input.channels, pupil.input.channels),
         ("predicts the {}", prediction_in(teacher.metadata), prediction_in(pupil.metadata)),
+        ("ends in {}", *(", ".join(bends(each.metadata)) or "no function" for each in (teacher, pupil))),
     ):
         if theirs != ours:
             said = what.format(theirs), what.format(ours)

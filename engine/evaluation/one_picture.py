@@ -20,6 +20,7 @@ from ..operations.readings import MULTIPLY_ACCUMULATE, READING_COSTS
 from ..pictures.padding import crop, pad_to_multiple
 from ..simulation import Result
 from ..tasks.classification import run_whole
+from ..tasks.endings import ended
 from ..tasks.inference import PaddedRun, joined, run_padded
 from ..tasks.networks import network_for
 from ..tasks.views import VIEWS
@@ -107,7 +108,7 @@ def _spiking(task: PictureTask, network: Network, batch: Batch) -> list[tuple[Ou
             threads=task.threads,
             record=("readout",) if len(task.steps) > 1 else (),
         )
-        found = [view.back(output) for output in _by_steps(task, run)]
+        found = [view.back(_finished(task, network, output)) for output in _by_steps(task, run)]
         outputs = [one + another for one, another in zip(outputs, found, strict=True)] if outputs else found
         total = run.result if total is None else joined(total, run.result)
     assert total is not None
@@ -121,6 +122,11 @@ def _by_steps(task: PictureTask, run: PaddedRun) -> Iterator[Output]:
     for steps in task.steps:
         last = steps == task.steps[-1]
         yield run.cropped(run.result.output if last else run.result.readout[:, steps - 1] / np.float32(steps))
+
+
+def _finished(task: PictureTask, network: Network, output: Output) -> Output:
+    """What a denoiser ends in is a part of the picture; classes are told by the numbers before it."""
+    return ended(output, network.metadata) if task.task == "denoise" else output
 
 
 def _mean(total: Output, views: int) -> Output:
@@ -161,7 +167,7 @@ def _ann(task: PictureTask, network: Network, batch: Batch, dense_macs: int) -> 
         output, _ = forward(network, padded)
         seconds += time.perf_counter() - begin
         height, width = batch.shape[2:] if view.turns % 2 == 0 else batch.shape[:1:-1]
-        seen = view.back(crop(output, origin, (height, width)))
+        seen = view.back(_finished(task, network, crop(output, origin, (height, width))))
         total = seen if total is None else total + seen
     assert total is not None
     return _mean(total, task.self_ensemble), {

@@ -21,6 +21,7 @@ from ..pictures.samples import check_shape, join_transparency, split_transparenc
 from ..pictures.spread import spread_of
 from ..simulation import Result
 from .automatic import AUTO, Plan, plan_for
+from .endings import ended
 from .inference import (
     Processed,
     Watched,
@@ -327,8 +328,12 @@ def _restored_plainly(
     batch, predicts = batch_of(seen, network), prediction_in(network.metadata)
     kept = kept_readout(network, batch, options["steps"], watch)
     run = run_padded(network, batch, record=kept, **options)
-    restored = restore(seen, run.cropped(run.result.output), predicts)
-    by_step = np.stack([restore(seen, each, predicts) for each in run.outputs_by_step()]) if kept else None
+
+    def made_of(output: NDArray[np.float32]) -> NDArray[np.float32]:
+        return restore(seen, ended(output, network.metadata), predicts)
+
+    restored = made_of(run.cropped(run.result.output))
+    by_step = np.stack([made_of(each) for each in run.outputs_by_step()]) if kept else None
     return restored, by_step, run.result
 
 

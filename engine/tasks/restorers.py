@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..graph import Network
+from .endings import check_elementwise
 from .inference import model_for, named
 
 PREDICTIONS = ("noise", "picture")
@@ -52,6 +53,7 @@ def denoiser(model: str | os.PathLike[str] | Network) -> Network:
 def check_restorer(network: Network, model: object, kind: str) -> Network:
     """The network, where it puts out a picture like the one that it takes; `model` and `kind` are for messages."""
     prediction_in(network.metadata)
+    check_elementwise(network.metadata)
     side = network.size_multiple
     outputs = network.shapes((network.input.channels, side, side))[network.output.name]
     if outputs != (network.input.channels, side, side):

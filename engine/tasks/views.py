@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..graph import Network
 from ..simulation import Result
+from .endings import ended
 from .inference import joined, run_padded
 from .restorers import as_shown, prediction_in
 
@@ -80,7 +81,7 @@ def output_for(seen: NDArray[np.float32], seeing: Seeing) -> tuple[NDArray[np.fl
 
 def _seen_as(view: View, seen: NDArray[np.float32], seeing: Seeing) -> tuple[NDArray[np.float32], Result]:
     run = run_padded(seeing.network, batch_of(view.of(seen), seeing.network), **seeing.options)
-    return view.back(run.cropped(run.result.output)), run.result
+    return view.back(ended(run.cropped(run.result.output), seeing.network.metadata)), run.result
 
 
 def noise_in(shown: NDArray[np.float32], seeing: Seeing) -> tuple[NDArray[np.float32], Result]:

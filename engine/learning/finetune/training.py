@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from ...errors import InputError, SpikeunetError
 from ...files.model_file import save_model
 from ...graph import Network
+from ...tasks.endings import bends
+from ...tasks.inference import task_of
 from ...tasks.restorers import prediction_in
 from ...threads import using_threads
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
@@ -93,6 +95,7 @@ class Trainer:
             check_whole("processes", processes, 1, MAXIMUM_SHARES)
             if settings.shares == 1:
                 settings = dataclasses.replace(settings, shares=processes)
+        _check_ending(network)
         self.trainable = Trainable(
             network,
             settings.scales,
@@ -364,3 +367,13 @@ def check_interval(interval: int) -> int:
     """`interval` where it is a positive whole number; InputError otherwise."""
     check_whole("the checkpoint interval", interval, 1)
     return interval
+
+
+def _check_ending(network: Network) -> None:
+    """InputError where a restorer's pictures come of a function that training would not go through."""
+    left_out = bends(network.metadata)
+    if left_out and task_of(network) in ("denoise", "derain"):
+        raise InputError(
+            f"the model ends in {', '.join(left_out)}, which fine-tuning does not go through; take one that puts out "
+            "the picture or the noise itself"
+        )
