@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -125,10 +126,16 @@ class Builder:
             if all(isinstance(part.node, Weighted) for part in value.parts):
                 # The file multiplies the sum, once: for nothing where one of its own layers takes that in.
                 taken = any(part.file_weights != 0 and not part.shared for part in value.parts)
-                first, *others = value.parts
-                parts = [self.scaled(hint, first, gain, shift, of_file=of_file and not taken)]
-                parts += [self.scaled(hint, part, gain) for part in others]
-                return replace(_fresh(value), parts=tuple(parts), positive=False)
+                # What is added twice stays one current, and the shift is spread over as many as take it.
+                times = Counter(map(id, value.parts))
+                first = min(value.parts, key=lambda part: times[id(part)])
+                share = np.asarray(shift, np.float64) / times[id(first)]
+                found = {id(first): self.scaled(hint, first, gain, share, of_file=of_file and not taken)}
+                for part in value.parts:
+                    if id(part) not in found:
+                        found[id(part)] = self.scaled(hint, part, gain)
+                parts = tuple(found[id(part)] for part in value.parts)
+                return replace(_fresh(value), parts=parts, positive=False)
         elif isinstance(value.node, Weighted):
             return self._folded(value, gain, shift, of_file=of_file)
         return self.identity(hint, value, gain, shift, of_file=of_file)

@@ -239,6 +239,34 @@ def test_a_product_in_the_file_counts_where_nothing_takes_it_into_its_weights(tm
     assert found == 64 * (4 * 2 * 9 + 4) + macs
 
 
+TWICE = ("Add", ("a", "a"), "b", {})
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [TWICE, ("Add", ("b", "gain"), "z", {})],
+        [TWICE, ("Mul", ("b", "gain"), "c", {}), ("Sub", ("c", "gain"), "z", {})],
+        [TWICE, ("Add", ("b", "b"), "c", {}), ("Add", ("c", "gain"), "z", {})],
+        [("Relu", ("x",), "r", {}), ("Conv", ("r", "w"), "o", SAME), TWICE, ("Add", ("b", "o"), "c", {}),
+         ("Add", ("c", "gain"), "z", {})],
+        [("Relu", ("x",), "r", {}), ("Conv", ("r", "w"), "o", SAME), TWICE, ("Add", ("o", "b"), "c", {}),
+         ("Mul", ("c", "gain"), "d", {}), ("Add", ("d", "gain"), "z", {})],
+    ],
+    ids=["shifted", "scaled and shifted", "four times", "beside another", "behind another"],
+)  # fmt: skip
+def test_what_is_added_to_itself_is_computed_once(tmp_path, nodes):
+    pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
+    from onnx_graphs import model, network_of
+
+    arrays = {key: np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+              for key, (shape, seed) in CONSTANTS.items() if key in ("w", "gain", "last")}  # fmt: skip
+    made = model([FIRST, *nodes, ("Relu", ("z",), "q", {}), ("Conv", ("q", "last"), "y", {})], arrays,
+                 shape=(1, 2, 8, 8))  # fmt: skip
+    network = network_of(tmp_path / "model.onnx", made, PICTURE[None] - 0.5).network
+    assert simulate(network, PICTURE, 1).operations.totals["dense_macs"] == profiled(made)
+
+
 def test_blocks_of_pixels_and_a_map():
     """FFDNet's first and last convolution are none of blocks here, and have more weights for it."""
     torch = pytest.importorskip("torch", reason="PyTorch is what this is compared with")
