@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...fixed_point import quanta_of_layers, rounded_arrays
-from ...graph import Network, Neurons, Node, Output, Projection, Synapses, Weighted
+from ...graph import FILE_WEIGHTS, Network, Neurons, Node, Output, Projection, Synapses, Weighted, file_shares
 from .batch_norm import PARTS, first_arrays, normed, normed_nodes, thresholds_behind, without_norms
 from .passes import refuse_untrainable
 from .trainable_arrays import in_kernel_order, with_arrays, with_initial
@@ -77,6 +77,7 @@ class Trainable:
         self._free = set[str]() if scales == "none" else _free_synapses(network)
         self._behind = _scales_behind(network, self._free)
         self._initial = initial
+        self._zeros = _zeros_of_conversion(network)
         self._bits = weight_bits or 0
         self._quanta = quanta_of_layers(network) if weight_bits else {}
         kept = {"weight": weights, "bias": biases, "log_scale": True, "initial": True, "norm_scale": True}
@@ -130,7 +131,8 @@ class Trainable:
     def export(self, parameters: Mapping[str, Array]) -> Network:
         """As `network`, with every node checked and its arrays its own."""
         made = self.ordinary_network(parameters)
-        return made.replace([dataclasses.replace(node) if isinstance(node, Weighted) else node for node in made.nodes])
+        whole = made.replace([dataclasses.replace(node) if isinstance(node, Weighted) else node for node in made.nodes])
+        return _without_copies(self.source, whole)
 
     def pull_back(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> Parameters:
         """Gradients of the trained parameters from those of the weights, biases and initial potentials of `network`."""
@@ -142,6 +144,8 @@ class Trainable:
             if scales[0] is not None or scales[1] is not None:
                 self._add_scales(found, node, parameters, weight, bias)
             found[weight_name], found[bias_name] = _folded(node, weight, bias, scales)
+            if node.name in self._zeros:
+                found[weight_name] = np.where(self._zeros[node.name], 0, found[weight_name])
         for name in self.trained:
             if name.endswith((".initial", ".norm_scale")):
                 found[name] = _or_zeros(gradients, name, parameters)
@@ -186,6 +190,32 @@ class Trainable:
             neighbours = width // sum(channels for _, channels in items)
             found += [(name, channels * neighbours) for name, channels in items]
         return found
+
+
+def _zeros_of_conversion(network: Network) -> dict[str, Array]:
+    """Where the weights of the layers that conversion made, or made larger, are 0; by node.
+
+    They stay so: zeros around a kernel are its padding, and those of a layer that moves channels are no connections.
+    """
+    made = file_shares(network)
+    layers = (node for node in network.nodes if isinstance(node, Weighted) and node.name in made)
+    return {node.name: in_kernel_order(node.weight == 0) for node in layers if not node.weight.all()}
+
+
+def _without_copies(source: Network, trained: Network) -> Network:
+    """The trained network, where a layer that conversion had put in once more counts as another one now."""
+    shares = file_shares(source)
+    before = {node.name: node.weight for node in source.nodes if isinstance(node, Weighted)}
+    parted = [
+        node.name
+        for node in trained.nodes
+        if isinstance(node, Weighted)
+        and shares.get(node.name) == 0
+        and np.count_nonzero(node.weight) > node.out_channels
+        and not np.array_equal(node.weight, before[node.name])
+    ]
+    kept = {name: counts for name, counts in trained.metadata.get(FILE_WEIGHTS, {}).items() if name not in parted}
+    return trained.replace(metadata={**trained.metadata, FILE_WEIGHTS: kept}) if parted else trained
 
 
 def _norms(network: Network, alpha: float | None, scales: str, weight_bits: int | None) -> dict[str, float]:
