@@ -102,15 +102,29 @@ def softmax(call: Call) -> Tensor:
         logarithm = x - np.logaddexp.reduce(x, axis=axis, keepdims=True)
         return np.asarray(logarithm if kind == "LogSoftmax" else np.exp(logarithm))
 
-    return _ended(call, kind, computed)
+    return _ended(call, kind, computed, _sizes(call))
 
 
-def _ended(call: Call, name: str, function: Callable[[Array], Array]) -> Tensor:
+def _sizes(call: Call) -> tuple[int, ...] | None:
+    """Sizes behind the pictures of what a function along an axis reads; None for those of the network's output."""
+    tensor = call.tensor()
+    sizes = tensor.shape[1:]
+    if sizes == tensor.value.shape:
+        return None
+    if len(sizes) < 3:  # whatever the picture's height and width
+        return (*sizes[:-1], -1)
+    if call.open_size:
+        read = "x".join(map(str, sizes))
+        call.refuse(f"reads {read} of a picture whose size the file leaves open; export it with a fixed size")
+    return sizes
+
+
+def _ended(call: Call, name: str, function: Callable[[Array], Array], sizes: tuple[int, ...] | None = None) -> Tensor:
     """The tensor as it is, with a function behind it; refused by whatever reads it but changes of its shape."""
     tensor = call.tensor()
     if len(tensor.shape) > 2 and not tensor.aligned:
         call.refuse("follows a change of shape; leave it out of the export")
-    return replace(tensor, endings=(*tensor.endings, Ending(name, function, len(tensor.shape))))
+    return replace(tensor, endings=(*tensor.endings, Ending(name, function, sizes)))
 
 
 def _bound(call: Call, index: int, name: str) -> float | None:
