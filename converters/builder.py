@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.graph import FILE_WEIGHTS, Input, Neurons, Node, Output, Shape, Weighted
-from spikeunet.engine.layers import Add, Concat, Conv2d, Flatten, Scale
+from spikeunet.engine.layers import Add, Concat, Conv2d, Flatten, Linear, Scale
 from spikeunet.engine.neurons import SignedMultiThreshold
 
 from .values import Current, Emitted, Value
@@ -182,6 +182,8 @@ class Builder:
 
     def _through(self, node: Any, scale: Weighted, reads: Emitted) -> Current:
         node.output_shape(reads.shape)  # refuses what does not fit, before it is computed with
+        if isinstance(node, Linear) and reads.flattened is not None:
+            reads = reads.flattened  # of as many numbers in the same order, without neurons between
         weight = node.weight.astype(np.float64)
         shift = node.sum_by_output(weight * node.along_inputs(scale.bias.astype(np.float64)))
         gained = weight * node.along_inputs(scale.weight.astype(np.float64))
@@ -251,7 +253,8 @@ class Builder:
         source = self.place(current)
         node = Neurons(self.unique(hint), source, **model)
         self.nodes.append(node)
-        return Emitted(node.name, current.shape, not model)
+        identity = bool(model) or current.positive
+        return Emitted(node.name, current.shape, not model, current.flattened if identity else None)
 
     def join(self, hint: str, values: list[Value]) -> Value:
         """Values side by side along the channels.
@@ -291,7 +294,7 @@ class Builder:
         if value.shape[1:] == (1, 1):
             return value
         reads = self.emit(value)
-        return self.current(Flatten(f"{hint}.flatten", reads.name), reads, reads.positive)
+        return replace(self.current(Flatten(f"{hint}.flatten", reads.name), reads, reads.positive), flattened=reads)
 
     def finish(self, value: Value) -> list[Node]:
         """All nodes that lead to an Output which reads a value.
