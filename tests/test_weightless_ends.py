@@ -76,7 +76,9 @@ def beginning(tmp_path, first, channels, constants):
 @pytest.mark.parametrize("name", [name for name in OPERATORS if name != "channels to pixels"])
 def test_an_operator_without_weights_at_the_beginning(tmp_path, name):
     kind, more, attributes = OPERATORS[name]
-    beginning(tmp_path, [(kind, ("x", *more), "a", attributes)], 4, {"twice": TWICE})
+    network = beginning(tmp_path, [(kind, ("x", *more), "a", attributes)], 4, {"twice": TWICE})
+    if name == "average":  # weights, so that no neurons are before them
+        assert kinds(network) == ["Input", "Conv2d", "Neurons", "Conv2d", "Output"]
 
 
 def test_pixels_that_become_channels_at_the_beginning(tmp_path):
