@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.graph import FILE_WEIGHTS, Input, Neurons, Node, Output, Shape, Weighted
-from spikeunet.engine.layers import Add, Concat, Conv2d, Flatten, Scale
+from spikeunet.engine.layers import Add, Concat, Conv2d, Flatten, Linear, Scale
 from spikeunet.engine.neurons import SignedMultiThreshold
 
 from .values import Current, Emitted, Value
@@ -47,6 +47,8 @@ class Builder:
         self._names: set[str] = set()
         self._counts: dict[str, int] = {}
         self._ones: dict[str, Emitted] = {}
+        self._pictures: dict[str, list[Emitted]] = {}  # the Input, and what it is joined with others in: of which parts
+        self._scaled_pictures: dict[str, Emitted] = {}
         self.file_weights: dict[str, tuple[int, int]] = {}
         self._left = MOST_REPEATED * numbers + MOST_EXTRA
 
@@ -70,6 +72,7 @@ class Builder:
         """The Input."""
         node = Input(self.unique(name), shape[0])
         self.nodes.append(node)
+        self._pictures[node.name] = []
         return Emitted(node.name, shape, False)
 
     @property
@@ -87,9 +90,26 @@ class Builder:
         """
         if isinstance(node, Weighted):
             self.spend(node.weight.size)
+        elif self.holds_picture(reads):
+            # What has no weights would hand on the picture's scale, 1, to the neurons that read it.
+            reads = self._picture_with_a_scale(reads)
+            node = replace(node, source=reads.name)
         return Current(
             node.name, node.output_shape(reads.shape), positive, node, reads=reads, file_weights=file_weights
         )
+
+    def holds_picture(self, reads: Emitted) -> bool:
+        """Whether it is the picture itself, or the picture joined with others."""
+        return reads.name in self._pictures
+
+    def _picture_with_a_scale(self, reads: Emitted) -> Emitted:
+        """The picture through neurons: it may lie beyond their thresholds, and has no scale that could be found."""
+        if reads.name not in self._scaled_pictures:
+            parts = self._pictures[reads.name]
+            scaled = [self._picture_with_a_scale(part) if self.holds_picture(part) else part for part in parts]
+            found = self._joined(reads.name, scaled) if parts else self.emit(self.identity(reads.name, reads))
+            self._scaled_pictures[reads.name] = found
+        return self._scaled_pictures[reads.name]
 
     def total(self, hint: str, parts: Iterable[Value]) -> Current:
         """The sum of currents of one shape; what has no weights is emitted first, so that it can be normalised."""
@@ -169,6 +189,8 @@ class Builder:
 
     def _through(self, node: Any, scale: Weighted, reads: Emitted) -> Current:
         node.output_shape(reads.shape)  # refuses what does not fit, before it is computed with
+        if isinstance(node, Linear) and reads.flattened is not None:
+            reads = reads.flattened  # of as many numbers in the same order, without neurons between
         weight = node.weight.astype(np.float64)
         shift = node.sum_by_output(weight * node.along_inputs(scale.bias.astype(np.float64)))
         gained = weight * node.along_inputs(scale.weight.astype(np.float64))
@@ -238,7 +260,8 @@ class Builder:
         source = self.place(current)
         node = Neurons(self.unique(hint), source, **model)
         self.nodes.append(node)
-        return Emitted(node.name, current.shape, not model)
+        identity = bool(model) or current.positive
+        return Emitted(node.name, current.shape, not model, current.flattened if identity else None)
 
     def join(self, hint: str, values: list[Value]) -> Value:
         """Values side by side along the channels.
@@ -269,6 +292,8 @@ class Builder:
         node = Concat(self.unique(hint), tuple(part.name for part in parts))
         shape = node.output_shape(*(part.shape for part in parts))
         self.nodes.append(node)
+        if any(map(self.holds_picture, parts)):
+            self._pictures[node.name] = parts
         return Emitted(node.name, shape, all(part.positive for part in parts))
 
     def flat(self, hint: str, value: Value) -> Value:
@@ -276,11 +301,15 @@ class Builder:
         if value.shape[1:] == (1, 1):
             return value
         reads = self.emit(value)
-        return self.current(Flatten(f"{hint}.flatten", reads.name), reads, reads.positive)
+        return replace(self.current(Flatten(f"{hint}.flatten", reads.name), reads, reads.positive), flattened=reads)
 
     def finish(self, value: Value) -> list[Node]:
-        """All nodes that lead to an Output which reads a value."""
-        current = value if isinstance(value, Current) else self.identity("output", value)
+        """All nodes that lead to an Output which reads a value.
+
+        What has no weights gets neurons and a Scale: the Output has the scale 1, which they would hand on.
+        """
+        weighted = isinstance(value, Current) and (value.parts or isinstance(value.node, Weighted))
+        current = value if isinstance(value, Current) and weighted else self.identity("output", value)
         self.nodes.append(Output(self.unique("output"), self.place(current)))
         by_name = {node.name: node for node in self.nodes}
         wanted, waiting = set[str](), [self.nodes[-1].name]

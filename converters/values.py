@@ -26,11 +26,14 @@ class Emitted:
     shape : (C, H, W)
     positive : bool
         Whether no value is negative, whatever the picture.
+    flattened : Emitted, optional
+        Of the features of a picture, the picture, which a full connection reads as well.
     """
 
     name: str
     shape: Shape
     positive: bool
+    flattened: Emitted | None = None
 
 
 @dataclass(eq=False)
@@ -57,6 +60,8 @@ class Current:
         Whether several operators of the graph read it.
     file_weights : int, optional
         How many weights the file has for it, where conversion makes more of them.
+    flattened : Emitted, optional
+        The picture whose features these are.
     placed : name of the node in the network, once it is there
     emitted, rectified : what its neurons emit, once they are there: signed ones, and those that stand for a ReLU
     """
@@ -72,6 +77,7 @@ class Current:
     joined: tuple[Emitted | Current, ...] = ()
     shared: bool = False
     file_weights: int | None = None
+    flattened: Emitted | None = None
     placed: str | None = None
     emitted: Emitted | None = None
     rectified: Emitted | None = None

@@ -36,20 +36,58 @@ def rectified(call: Call) -> Tensor:
 
 @operator("Clip")
 def clipped(call: Call) -> Tensor:
-    """A ReLU, capped or not: min(relu(x), m) = relu(x) - relu(relu(x) - m), exactly."""
-    low, high = (_bound(call, index, name) for index, name in ((1, "min"), (2, "max")))
+    """Neurons for what is cut off at one side or at both; at the end, where there is an upper bound, left out."""
+    return _clipped(call, call.tensor(), *(_bound(call, index, name) for index, name in ((1, "min"), (2, "max"))))
+
+
+@operator("Max", "Min")
+def extreme(call: Call) -> Tensor:
+    """The same of one bound, which is a constant."""
+    kind = call.node.kind
+    constants = [each for each in call.inputs if each is not None and not isinstance(each, Tensor)]
+    tensors = [each for each in call.inputs if isinstance(each, Tensor)]
+    bounds = np.concatenate([np.zeros(0), *map(np.ravel, constants)])
+    if len(tensors) > 1:
+        call.refuse(
+            f"is the {kind.lower()}imum of values that depend on the picture (a maxout); train with ReLU in its place"
+        )
+    if len(bounds) and (bounds != bounds[0]).any():
+        call.refuse(
+            f"has bounds from {bounds.min():g} to {bounds.max():g}; one number for all places and channels does"
+        )
+    if np.broadcast_shapes(tensors[0].shape, *(each.shape for each in constants)) != tensors[0].shape:
+        call.refuse("makes what it reads larger; take one number as its bound")
+    bound = _finite(float(bounds[0])) if len(bounds) else None
+    return _clipped(call, tensors[0], *((bound, None) if kind == "Max" else (None, bound)))
+
+
+def _clipped(call: Call, tensor: Tensor, low: float | None, high: float | None) -> Tensor:
     if call.last and high is not None:
-        return _ended(call, _range(low, high), lambda x: np.clip(x, low, high))
-    if low != 0 or (high is not None and high <= 0):
-        call.refuse(f"cuts off at {low} and {high}; there are neurons for a ReLU (0) and a capped one (0 and 6) alone")
+        return _ended(call, tensor, _range(low, high), lambda x: np.clip(x, low, high))
+    if low is not None and high is not None and low >= high:
+        call.refuse(f"cuts off at {low:g} and at {high:g}, which leaves one number; take it out of the network")
+    return replace(tensor, value=_between(call, tensor.value, low, high))
+
+
+def _between(call: Call, value: Value, low: float | None, high: float | None) -> Value:
+    """A value cut off, exactly: min(relu(x), m) = relu(x) - relu(relu(x) - m), moved to where the lower bound is."""
     builder, name = call.builder, call.node.name
-    inner = builder.rectify(name, call.tensor().value)
+    if low is None and value.positive:
+        low = 0.0
+    if low is None:
+        if high is None:
+            return value
+        below = builder.rectify(name, builder.scaled(f"{name}.below", value, -1.0, high))
+        return builder.identity(name, below, -1.0, high)
+    inner = builder.rectify(name, builder.scaled(f"{name}.above", value, 1.0, -low) if low else value)
     if high is None:
-        return call.result(inner, like=0)
-    over = builder.rectify(f"{name}.over", builder.identity(f"{name}.over", inner, 1.0, -high))
-    difference = builder.total(name, [builder.identity(name, inner), builder.identity(f"{name}.over", over, -1.0)])
-    difference.positive = True
-    return call.result(difference, like=0)
+        return builder.identity(name, inner, 1.0, low) if low else inner
+    over = builder.rectify(f"{name}.over", builder.identity(f"{name}.over", inner, 1.0, low - high))
+    difference = builder.total(
+        name, [builder.identity(name, inner, 1.0, low), builder.identity(f"{name}.over", over, -1.0)]
+    )
+    difference.positive = low >= 0
+    return difference
 
 
 @operator("LeakyRelu")
@@ -81,13 +119,13 @@ def _sloped(builder: Builder, name: str, value: Value, slope: Any) -> Value:
 @operator("Sigmoid")
 def sigmoid(call: Call) -> Tensor:
     """Left out at the end."""
-    return _ended(call, "Sigmoid", lambda x: np.exp(-np.logaddexp(0, -x)))
+    return _ended(call, call.tensor(), "Sigmoid", lambda x: np.exp(-np.logaddexp(0, -x)))
 
 
 @operator("Tanh")
 def hyperbolic_tangent(call: Call) -> Tensor:
     """Left out at the end."""
-    return _ended(call, "Tanh", np.tanh)
+    return _ended(call, call.tensor(), "Tanh", np.tanh)
 
 
 @operator("Softmax", "LogSoftmax")
@@ -102,15 +140,30 @@ def softmax(call: Call) -> Tensor:
         logarithm = x - np.logaddexp.reduce(x, axis=axis, keepdims=True)
         return np.asarray(logarithm if kind == "LogSoftmax" else np.exp(logarithm))
 
-    return _ended(call, kind, computed)
+    return _ended(call, call.tensor(), kind, computed, _sizes(call))
 
 
-def _ended(call: Call, name: str, function: Callable[[Array], Array]) -> Tensor:
-    """The tensor as it is, with a function behind it; refused by whatever reads it but changes of its shape."""
+def _sizes(call: Call) -> tuple[int, ...] | None:
+    """Sizes behind the pictures of what a function along an axis reads; None for those of the network's output."""
     tensor = call.tensor()
+    sizes = tensor.shape[1:]
+    if sizes == tensor.value.shape:
+        return None
+    if len(sizes) < 3:  # whatever the picture's height and width
+        return (*sizes[:-1], -1)
+    if call.open_size:
+        read = "x".join(map(str, sizes))
+        call.refuse(f"reads {read} of a picture whose size the file leaves open; export it with a fixed size")
+    return sizes
+
+
+def _ended(
+    call: Call, tensor: Tensor, name: str, function: Callable[[Array], Array], sizes: tuple[int, ...] | None = None
+) -> Tensor:
+    """The tensor as it is, with a function behind it; refused by whatever reads it but changes of its shape."""
     if len(tensor.shape) > 2 and not tensor.aligned:
         call.refuse("follows a change of shape; leave it out of the export")
-    return replace(tensor, endings=(*tensor.endings, Ending(name, function, len(tensor.shape))))
+    return replace(tensor, endings=(*tensor.endings, Ending(name, function, sizes)))
 
 
 def _bound(call: Call, index: int, name: str) -> float | None:
@@ -119,7 +172,12 @@ def _bound(call: Call, index: int, name: str) -> float | None:
     if len(found) > 1:
         call.refuse(f"has {len(found)} numbers as its {name}; one does")
     value = float(found[0]) if len(found) else None
-    return None if value is None or abs(value) >= np.finfo(np.float32).max else value
+    return None if value is None else _finite(value)
+
+
+def _finite(value: float) -> float | None:
+    """A bound; None of one that is none, because no number lies beyond it."""
+    return None if abs(value) >= np.finfo(np.float32).max else value
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ def added(call: Call) -> Tensor:
     value = values[0] if len(values) == 1 else call.builder.total(call.node.name, values)
     total = Tensor(value, first.shape)
     for constant, sign in constants:
+        total = in_features(call, total, constant)
         shift = bias_of(call, _numbers(call, constant), total) * sign
         total = Tensor(call.builder.scaled(call.node.name, total.value, 1.0, shift), first.shape)
     return total
@@ -48,8 +50,11 @@ def multiplied(call: Call) -> Tensor:
         )
     tensor, constant = (first, second) if isinstance(first, Tensor) else (second, first)
     assert isinstance(tensor, Tensor)
+    tensor = in_features(call, tensor, constant)
     factor = bias_of(call, _numbers(call, constant), tensor)
     if dividing:
+        if not factor.all():
+            call.refuse("divides by 0; repair the weights, or train again")
         factor = 1 / factor
     return Tensor(call.builder.scaled(call.node.name, tensor.value, factor, of_file=True), tensor.shape)
 
@@ -65,15 +70,28 @@ def batch_norm(call: Call) -> Tensor:
     """Folded into the weights before it; a Scale behind neurons."""
     if call.attribute("training_mode", 0) or len([name for name in call.node.outputs if name]) > 1:
         call.refuse("is in training mode; export the network in evaluation mode, model.eval()")
-    tensor = call.tensor()
+    tensor = in_features(call, call.tensor(), call.constant(1))
     gain, bias, average, variance = (
-        bias_of(call, call.weights(index, (1,)), _as_rows(tensor)) for index in (1, 2, 3, 4)
+        bias_of(call, call.weights(index, (1,)), _as_rows(tensor), name) for index, name in enumerate(_PARAMETERS, 1)
     )
     if (variance < 0).any():
         call.refuse("has a negative variance")
     factor = gain / np.sqrt(variance + call.attribute("epsilon", 1e-5))
     shift = bias - average * factor
-    return call.result(call.builder.scaled(call.node.name, tensor.value, factor, shift, of_file=True), like=0)
+    value = call.builder.scaled(call.node.name, tensor.value, factor, shift, of_file=True)
+    return replace(tensor, value=value)
+
+
+_PARAMETERS = ("scale", "bias", "running mean", "running variance")
+"""Inputs of a batch norm behind the first."""
+
+
+def in_features(call: Call, tensor: Tensor, constant: Any) -> Tensor:
+    """A picture that was flattened, as features, where a constant has a number for each of these."""
+    shape = getattr(constant, "shape", ())
+    if len(tensor.shape) != 2 or tensor.aligned or shape not in (tensor.shape[1:], (1, *tensor.shape[1:])):
+        return tensor
+    return replace(tensor, value=call.builder.flat(call.node.name, tensor.value))
 
 
 def _as_rows(tensor: Tensor) -> Tensor:

@@ -183,8 +183,14 @@ def _side(begin: int, end: int, extra: int, stride: int) -> tuple[int, int, tupl
     return begin + before, more - behind, (before, behind)
 
 
-def bias_of(call: Call, array: Array, tensor: Tensor) -> Array:
-    """A constant as one number for each channel; refused where it is more."""
+def bias_of(call: Call, array: Array, tensor: Tensor, called: str = "constant") -> Array:
+    """A constant as one number for each channel; refused where it is more, or no number."""
+    wrong = array[~np.isfinite(array)]
+    if wrong.size:
+        call.refuse(
+            f"has {wrong[0]:g} in its {called} ({wrong.size} of {array.size} numbers are not finite); repair the "
+            "weights, or train again"
+        )
     found = per_channel(array, tensor)
     if found is None:
         call.refuse(

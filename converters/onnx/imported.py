@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from spikeunet.engine.errors import InputError
 from spikeunet.engine.graph import Network, Shape
 
 Array = NDArray[Any]
@@ -24,19 +25,27 @@ class Ending:
     name : str
         As it is said: "Sigmoid".
     function : function of an array
-        Computes it, of what the network puts out for several pictures, in the shape that `rank` says.
-    rank : int
-        Axes of what the function reads in the graph: 2 for (N, features), 3 for (N, C, length), 4 for (N, C, H, W).
+        Computes it, of what the network puts out for several pictures.
+    sizes : tuple of int, optional
+        Of a function along an axis, the sizes behind the pictures of what it reads in the graph, where these are not
+        (C, H, W) of what the network puts out; -1 for one that follows from the others.
     """
 
     name: str
     function: Callable[[Array], Array]
-    rank: int
+    sizes: tuple[int, ...] | None = None
 
     def apply(self, outputs: Array) -> Array:
-        """(N, C, H, W) through the function, in its shape."""
-        shapes = {2: (len(outputs), -1), 3: (*outputs.shape[:2], -1)}
-        return self.function(outputs.reshape(shapes.get(self.rank, outputs.shape))).reshape(outputs.shape)
+        """(N, C, H, W) through the function, in its shape; InputError where that is not the graph's."""
+        if self.sizes is None:
+            return self.function(outputs)
+        if -1 not in self.sizes and math.prod(self.sizes) != math.prod(outputs.shape[1:]):
+            made, wanted = ("x".join(map(str, sizes)) for sizes in (outputs.shape[1:], self.sizes))
+            raise InputError(
+                f"{self.name} at the end reads {wanted} for each picture, but the network puts out {made} for those of "
+                "the check; give pictures of the size that the file was exported for"
+            )
+        return self.function(outputs.reshape(len(outputs), *self.sizes)).reshape(outputs.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from spikeunet.engine.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+import numpy as np
+
+from spikeunet.engine.layers import AvgPool2d, Conv2d, GlobalAvgPool2d, MaxPool2d
 
 from ..values import Current, Tensor, Value
 from .call import Call, operator
@@ -81,6 +83,13 @@ def _pool(call: Call, kind: Any, *, counted: bool) -> tuple[Current, Value]:
     sides: list[Any] = [(*[fill] * flat, *side) for fill, side in ((1, kernel), (1, stride), (0, padding))]
     node = kind(call.node.name, "", sides[0], sides[1], sides[2])
     reads = call.builder.emit(value)
+    if kind is AvgPool2d and call.builder.holds_picture(reads):
+        # As weights, so that the neurons behind it have a scale, and the picture needs no neurons of its own.
+        channels, (height, width) = reads.shape[0], sides[0]
+        call.builder.spend(channels * height * width)
+        weight: Any = np.full((channels, 1, height, width), 1 / (height * width))
+        means = Conv2d(call.node.name, reads.name, weight, stride=sides[1], padding=sides[2], groups=channels)
+        return call.current(means, reads, file_weights=0), value
     return call.current(replace(node, source=reads.name), reads, reads.positive), value
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from spikeunet.engine.errors import GraphError, SpikeunetError, StateDictError, first_few
 from spikeunet.engine.graph import Network, Node
 
-from ..weights.beginnings import beginning, is_onnx_content
+from ..weights.beginnings import beginning, is_onnx_content, stand_in
 from ..weights.refusals import UnreadableError, refusals
 from .imported import Imported
 
@@ -58,6 +58,9 @@ def read_onnx(path: str | os.PathLike[str]) -> Imported:
     with _refusals(path):
         if path.stat().st_size > MOST_BYTES:
             raise UnreadableError(f"is larger than the {MOST_BYTES} bytes that ONNX allows")
+        instead = stand_in(beginning(path))
+        if instead:
+            raise UnreadableError(instead)
         return replace(_imported(_parsed(path)), check=examples_beside(path))
 
 
@@ -105,8 +108,10 @@ def _refusals(path: Path) -> Iterator[None]:
 
 def _imported(graph: Any) -> Imported:
     from .graph import check_input
+    from .spelling import check_spelling
     from .walk import walk
 
+    check_spelling(graph)
     batch, _, *sides = graph.input_shape
     open_size = None in sides
     walked = walk(graph, _shape(graph, 0), open_size=open_size)

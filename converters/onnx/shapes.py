@@ -91,6 +91,8 @@ def transposed(call: Call) -> Tensor:
     if moved != sorted(moved):
         value = shuffled_by_axes(call, order)
         if value is not None:
+            for ending in call.tensor().endings:
+                call.refuse(f"moves what a {ending.name} puts out, for which there are no neurons; move it behind this")
             return Tensor(value, tuple(shape[axis] for axis in order))
         call.refuse(
             f"puts the axes into the order {order}; there is no layer for it: export pictures as (N, C, H, W), "

@@ -79,15 +79,21 @@ def _pixels(call: Call, value: Value, size: int, *, blocks_first: bool) -> Curre
 def _channels(call: Call, value: Value, size: int, *, blocks_first: bool) -> Current:
     """Pixels as channels, counted likewise."""
     reads = call.builder.emit(value)
-    if not blocks_first:
-        return call.current(PixelUnshuffle(call.node.name, reads.name, size), reads, reads.positive)
     channels, area = reads.shape[0], size * size
-    call.builder.spend(channels**2 * area**2)
+    of_picture = call.builder.holds_picture(reads)
+    if not (blocks_first or of_picture):
+        return call.current(PixelUnshuffle(call.node.name, reads.name, size), reads, reads.positive)
+    # Of the picture, weights: so the neurons behind them have a scale, and the picture needs none of its own.
+    groups = 1 if blocks_first else channels
+    call.builder.spend(channels**2 * area**2 // groups)
     taps = np.eye(area).reshape(area, size, size)
-    whole = np.zeros((channels, area, channels, size, size))
-    whole[np.arange(channels), :, np.arange(channels)] = taps
-    weight: Any = whole.swapaxes(0, 1).reshape(-1, channels, size, size)
-    node = Conv2d(call.node.name, reads.name, weight, stride=(size, size))
+    if blocks_first:
+        whole = np.zeros((channels, area, channels, size, size))
+        whole[np.arange(channels), :, np.arange(channels)] = taps
+        weight: Any = whole.swapaxes(0, 1).reshape(-1, channels, size, size)
+    else:
+        weight = np.tile(taps[:, None], (channels, 1, 1, 1))
+    node = Conv2d(call.node.name, reads.name, weight, stride=(size, size), groups=groups)
     return call.current(node, reads, reads.positive, file_weights=0)
 
 

@@ -29,6 +29,17 @@ def beginning(path: str | os.PathLike[str]) -> bytes:
         return b""
 
 
+def stand_in(begin: bytes) -> str | None:
+    """What a file is that stands where another should, and what to do; None of any other."""
+    if begin.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself; fetch that (git lfs pull)"
+    if begin.lstrip(b"\xef\xbb\xbf \t\r\n")[:5].lower() in (b"<!doc", b"<html"):
+        return (
+            "is a web page, not the file itself; download that (of GitHub and Hugging Face by the link to the raw file)"
+        )
+    return None
+
+
 def is_onnx_content(path: Path, begin: bytes) -> bool:
     """Whether a file begins as ONNX's do: a small version as its first field, then one of a few others.
 

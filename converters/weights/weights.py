@@ -15,7 +15,7 @@ from spikeunet.engine.errors import StateDictError
 from spikeunet.engine.files.archive import read_arrays
 
 from . import keras_file, safetensors_file
-from .beginnings import HDF5, LENGTH, PICKLES, TAR, TAR_PLACE, ZIP, is_onnx_content
+from .beginnings import HDF5, LENGTH, PICKLES, TAR, TAR_PLACE, ZIP, is_onnx_content, stand_in
 from .entries import choose
 from .numpy_pickle import Array
 from .refusals import UnreadableError, refusals
@@ -85,6 +85,9 @@ def load_weights(path: str | os.PathLike[str], entry: str | None = None) -> Weig
         raise StateDictError(f"{path}: is not a file; give the path of a file of weights")
     with refusals(path, "a file of weights"), open(path, "rb") as stream:
         begin = stream.read(LENGTH)
+    instead = stand_in(begin)
+    if instead:
+        raise StateDictError(f"{path}: {instead}")
     return replace(_read(path, begin, entry), source=path)
 
 
