@@ -15,10 +15,11 @@ A network predicts the noise of a picture, whose level it is not told. `denoise-
     python examples/train_fast_denoiser.py --pictures BSDS500 --size colour --noise camera --pairs POLYU \
         --varied PHOTOGRAPHS --start colour.npz --out photo.npz
 
-Recipe: random crops of 128x128, turned and mirrored, of the pictures at three sizes; the mean over the batch of the
+Recipe: random crops of 128x128, turned and mirrored, of the pictures at several sizes; the mean over the batch of the
 logarithm of each crop's squared error, so that every level of noise pulls on the weights alike, which is what a mean of
 PSNRs asks for; the rest as in training_loop.py. Four minutes of an H200 are 33,000 batches of 64 crops; two processor
-cores need about a day for as many. OUT-network.onnx, for `spikeunet convert`, is written behind the run.
+cores need about a day for as many, and with `--optimizer muon` far fewer do. OUT-network.onnx, for `spikeunet convert`,
+is written behind the run.
 
 A network of `--size colour` has two parts (denoising_unet.py), a large one for luminance, which begins as a gray one,
 and a small one for chrominance, which begins as two tiny gray ones and is trained by itself first. In place of a state
@@ -98,7 +99,7 @@ def without_luminance(noise: Tensor) -> Tensor:
 
 def drawing(options: argparse.Namespace, pictures: Sequence[Samples], device: torch.device) -> Draw:
     """What is learnt from: noisy crops and their noise."""
-    crops = Crops(shrunk(pictures, SHRUNK), device)
+    crops = Crops(shrunk(pictures, options.shrunk), device)
     if options.noise in PHOTOGRAPHIC:
         return camera_drawing(options, crops, device)
 
@@ -194,6 +195,14 @@ def noisy_at(sigma: float, seed: int, picture: Tensor) -> Tensor:
     return picture + torch.from_numpy(noise).to(picture.device) * (sigma / 255)
 
 
+def a_share(text: str) -> float:
+    """A number between 0 and 1, both left out."""
+    share = float(text)
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1 (got {text})")
+    return share
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a blind denoiser with PyTorch.")
     parser.add_argument("--pictures", type=Path, required=True, help="folder of clean pictures, at least 256x256 each")
@@ -214,6 +223,14 @@ def parse() -> argparse.Namespace:
         "--blend", type=Path, help="the same of a network that began with --start: begins with a mean of both"
     )
     parser.add_argument("--share", type=float, default=0.5, help="of --blend in that mean")
+    parser.add_argument(
+        "--shrunk",
+        type=a_share,
+        nargs="*",
+        default=SHRUNK,
+        metavar="SHARE",
+        help="of their size that pictures have, too",
+    )
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -186,7 +186,8 @@ def test_photographs_are_learnt_from_beside_other_noise(scripts, tmp_path, monke
         Image.fromarray(np.full((32, 32, 3), value, np.uint8)).save(tmp_path / side / "photograph0000.png")
     for name in ("white", "camera"):
         monkeypatch.setattr(scripts.camera_noise, name, lambda x, *_, name=name: drawn.update({name: len(x)}) or x)
-    options = argparse.Namespace(noise=noise, varied=tmp_path, pairs=None, batch=10, crop=16, size="standard")
+    given = {"varied": tmp_path, "pairs": None, "batch": 10, "crop": 16, "size": "standard", "shrunk": (0.85, 0.7)}
+    options = argparse.Namespace(noise=noise, **given)
     draw = train.drawing(options, [np.full((40, 40, 3), 50, np.uint8)], torch.device("cpu"))
     noisy, target = draw(None)
     assert noisy.shape == target.shape == (10, 3, 16, 16)
@@ -344,6 +345,7 @@ def test_options_that_do_not_fit_are_refused(scripts, tmp_path, monkeypatch, cap
     for arguments, message in (
         (("--noise", "camera"), "--noise camera learns from colour photographs"),
         (("--crop", "20"), r"--crop must be a multiple of 16 \(got 20\)"),
+        (("--shrunk", "0.7", "1"), r"argument --shrunk: must lie between 0 and 1 \(got 1\)"),
         (("--size", "colour", "--chrominance", "part.npz"), "give the other one, a gray network, as --start"),
         (
             ("--start", "x", "--chrominance", "x"),
