@@ -229,7 +229,7 @@ def parse() -> argparse.Namespace:
         nargs="*",
         default=SHRUNK,
         metavar="SHARE",
-        help="of their size that pictures have, too",
+        help="sizes that pictures have, too",
     )
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--crop", type=int, default=128)
