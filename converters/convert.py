@@ -135,6 +135,8 @@ def convert(
     network = _with_chosen_neurons(network) if neuron is None else _with_neurons_like(network, neuron)
     if normalization != "none" and calibration is not None:
         about = {**network.metadata, **(metadata or {})}
+        # What the network is for says whether it will see pictures padded.
+        network = network.replace(metadata=about)
         pictures = calibration_pictures(
             calibration, network.input.channels, preprocessing=about.get("preprocessing", ())
         )
