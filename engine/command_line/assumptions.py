@@ -23,6 +23,8 @@ ASSUMED = (
     "upsampling",
     "dilation",
     "strides",
+    "padding",
+    "kernels",
     "activation",
     "order",
     "second",
