@@ -148,6 +148,8 @@ def check_sizes(
 
     With `fixed` it takes no other one than that, as classifiers do.
     """
+    if exported and len(exported) == 1:
+        exported = (1, *exported)  # signals are pictures with a height of 1
     for index, picture in enumerate(seen(network, pictures)):
         shape, fault = pictures[index].shape, _fault(network, picture)
         other = fixed and exported and tuple(shape[1:]) != tuple(exported)

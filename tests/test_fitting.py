@@ -10,7 +10,7 @@ import pytest
 from small_denoiser import small_denoiser
 
 from spikeunet.converters import convert
-from spikeunet.converters.calibration import calibration_pictures
+from spikeunet.converters.calibration import calibration_pictures, check_sizes
 from spikeunet.engine import (
     Add,
     Conv1d,
@@ -185,9 +185,13 @@ def test_refusals_name_what_was_given_and_what_fits():
 
 
 def calibrated_as_exported(given):
-    from spikeunet.converters.calibration import check_sizes
-
     check_sizes(full_connections(task="classify"), [given], [28, 28], fixed=True)
+
+
+def test_signals_are_of_the_length_that_was_exported():
+    check_sizes(signals(task="classify"), [picture(2, 1, 50)], [50], fixed=True)
+    with pytest.raises(InputError, match=r"picture 0 is 2x1x51 .* takes 2x1x50, the size that it was exported for"):
+        check_sizes(signals(task="classify"), [picture(2, 1, 51)], [50], fixed=True)
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------------
