@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikeunet.engine.dense import evaluate
-from spikeunet.engine.errors import InputError
+from spikeunet.engine.errors import InputError, PictureWarning
 from spikeunet.engine.graph import Network
 from spikeunet.engine.neurons import NeuronModel
+from spikeunet.engine.pictures.fitting import fitted
 from spikeunet.engine.pictures.noise import add_noise
-from spikeunet.engine.pictures.padding import pad_to_multiple
 from spikeunet.engine.pictures.picture_files import SUFFIXES
 from spikeunet.engine.pictures.picture_set import PictureSet, picture_set
 from spikeunet.engine.pictures.preprocessing import preprocess, stretches
 from spikeunet.engine.pictures.ranges import check_sample_range
+from spikeunet.engine.pictures.spread import FLOAT_LIMITS
 
 Pictures = str | os.PathLike[str] | Iterable[ArrayLike]
 Array = NDArray[np.float32]
@@ -83,16 +84,19 @@ def calibration_pictures(
     Warns
     -----
     PictureWarning
-        If something had to be assumed of files, or all together use little of their type's range; once for all of them.
+        If something had to be assumed of files, or all together use little of their type's range; if arrays reach far
+        beyond [0, 1] and no step of `preprocessing` normalises. Once for all of them.
     """
     levels = [float(level) for level in np.ravel(sigma)] or [0.0]
-    chosen = _limited(_sources(pictures), limit)
+    chosen = list(_limited(_sources(pictures), limit))
     black_and_white = None if sample_range is None else check_sample_range(sample_range)
     with picture_set(black_and_white, remedy=_NAME_RANGE, stretched=stretches(preprocessing)) as files:
         clean = [
             _checked(_name(index, source), _loaded(source, preprocessing, files), channels)
             for index, source in enumerate(chosen)
         ]
+    if not any(step.get("name") == "normalize" for step in preprocessing):
+        _warn_of_far([picture for source, picture in zip(chosen, clean, strict=True) if not isinstance(source, Path)])
     return [
         add_noise(picture, levels[index % len(levels)], index) if levels[index % len(levels)] else picture
         for index, picture in enumerate(clean)
@@ -104,8 +108,8 @@ def calibrate(
 ) -> NDArray[np.float64]:
     """Scale of each group of channels by the currents that they bring to neurons, on all pictures.
 
-    The result does not depend on the machine's number of cores. Pictures are padded by reflection where the network
-    needs it.
+    The result does not depend on the machine's number of cores. The network sees pictures as it does when it runs: as
+    they are, or padded by reflection (`fitting_size`).
 
     Parameters
     ----------
@@ -132,7 +136,7 @@ def calibrate(
         channels = current.shape[-1]
         rule.add(current.reshape(-1, channels), np.repeat(groups, channels // len(groups)), neurons.model)  # type: ignore[attr-defined]
 
-    for picture in padded(network, pictures):
+    for picture in seen(network, pictures):
         evaluate(network, picture, observe, by_source)
     return rule.values()
 
@@ -144,12 +148,14 @@ def check_sizes(
 
     With `fixed` it takes no other one than that, as classifiers do.
     """
-    for index, picture in enumerate(padded(network, pictures)):
+    if exported and len(exported) == 1:
+        exported = (1, *exported)  # signals are pictures with a height of 1
+    for index, picture in enumerate(seen(network, pictures)):
         shape, fault = pictures[index].shape, _fault(network, picture)
         other = fixed and exported and tuple(shape[1:]) != tuple(exported)
         if fault is None and not other:
             continue
-        if not exported:
+        if not exported or (fault is not None and tuple(shape[1:]) == tuple(exported)):
             raise InputError(f"calibration picture {index}: {fault}")
         sizes = ["x".join(map(str, each)) for each in (shape, (network.input.channels, *exported))]
         raise InputError(
@@ -167,9 +173,9 @@ def _fault(network: Network, picture: Array) -> InputError | None:
     return None
 
 
-def padded(network: Network, pictures: Sequence[Array]) -> Iterator[Array]:
-    """The pictures in sizes that the network takes."""
-    return (_fitting(network, picture) for picture in pictures)
+def seen(network: Network, pictures: Sequence[Array]) -> Iterator[Array]:
+    """The pictures in the sizes in which the network sees them."""
+    return (fitted(network, picture)[0] for picture in pictures)
 
 
 def activations_of_groups(
@@ -177,19 +183,11 @@ def activations_of_groups(
 ) -> NDArray[np.int64]:
     """(count,) how many activations each group has on all pictures."""
     counts = np.zeros(count, np.int64)
-    for picture in padded(network, pictures):
+    for picture in seen(network, pictures):
         shapes = network.shapes(_shape(picture))
         for name, groups in populations.items():
             np.add.at(counts, groups, int(np.prod(shapes[name])) // len(groups))
     return counts
-
-
-def _fitting(network: Network, picture: Array) -> Array:
-    """The picture, padded by reflection where the network needs it: not for one answer to the picture as a whole."""
-    with suppress(InputError):
-        if network.shapes(_shape(picture))[network.output.name][1:] == (1, 1):
-            return picture
-    return pad_to_multiple(picture, network.size_multiple)[0]
 
 
 def _shape(picture: Array) -> tuple[int, int, int]:
@@ -242,6 +240,22 @@ def _loaded(source: Any, preprocessing: Sequence[Mapping[str, Any]], files: Pict
 
 def _name(index: int, source: Any) -> str:
     return str(source) if isinstance(source, Path) else f"calibration picture {index}"
+
+
+def _warn_of_far(arrays: Sequence[Array]) -> None:
+    """Warn where arrays hold samples such as those from 0 to 255, which scales would be fitted to."""
+    least, most = FLOAT_LIMITS
+    # A picture of one pixel holds features, which may be anything.
+    pictures = [array for array in arrays if array[0].size > 1]
+    low, high = min((array.min() for array in pictures), default=0), max((array.max() for array in pictures), default=0)
+    if low < least or high > most:
+        warnings.warn(
+            f"samples of the calibration pictures go from {low:g} to {high:g}, but networks take black for 0 and white "
+            "for 1; divide pictures from 0 to 255 by 255, or say how the network's are normalised (metadata, "
+            "preprocessing)",
+            PictureWarning,
+            stacklevel=3,
+        )
 
 
 def _checked(name: str, picture: NDArray[Any], channels: int) -> Array:

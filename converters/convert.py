@@ -11,10 +11,11 @@ from spikeunet.engine.errors import InputError, StateDictError, first_few
 from spikeunet.engine.graph import UNCHOSEN, Network, Neurons, Node, Synapses
 from spikeunet.engine.neurons import BurstNeuron, IntegrateAndFire, MultiThreshold, NeuronModel, rectifies
 
-from .architectures import ARCHITECTURES, AUTO, fitting, recognised
+from .architectures import ARCHITECTURES, AUTO, Blueprint, fitting, recognised
 from .batch_norm import EPSILON
 from .calibration import Pictures, calibration_pictures, check_sizes
 from .check import Check, named, relative_error, require_agreement
+from .keras_padding import with_keras_padding
 from .key_names import build_unwrapped
 from .least_squares import fitting_steps
 from .nir import is_nir
@@ -29,7 +30,7 @@ from .normalization import (
 from .onnx import Imported, is_onnx, read_onnx
 from .state_dict import StateDict, checked, find_weights
 from .two_classes import two_classes
-from .weights import Weights
+from .weights import KerasArrays, Weights
 
 NORMALIZATIONS = ("channel", "connection", "layer", "none")
 SCALES = ("least-squares", "percentile", "iteration")
@@ -135,6 +136,8 @@ def convert(
     network = _with_chosen_neurons(network) if neuron is None else _with_neurons_like(network, neuron)
     if normalization != "none" and calibration is not None:
         about = {**network.metadata, **(metadata or {})}
+        # What the network is for says whether it will see pictures padded.
+        network = network.replace(metadata=about)
         pictures = calibration_pictures(
             calibration, network.input.channels, preprocessing=about.get("preprocessing", ())
         )
@@ -176,10 +179,19 @@ def _built_of(
             f"the state dict is not of the architecture {name!r} but of {first_few(map(repr, others))}; "
             "say so (--architecture, architecture=)"
         ) from None
+    if isinstance(weights.arrays, KerasArrays):
+        network = _padded_as_keras_does(network, name, weights.arrays)
+        if weights.arrays.undecided:
+            facts["kernels"] = f"not depthwise, which the file leaves open: {first_few(weights.arrays.undecided)}"
     assumed = network.metadata.get("conversion", {})
     told = {"recognised": True} if architecture == AUTO else {}
     facts = {**facts, "architecture": name, **told, **weights.facts, **assumed}
     return network, {**facts, **({"prefixes": removed} if removed else {})}
+
+
+def _padded_as_keras_does(network: Network, architecture: str, arrays: KerasArrays) -> Network:
+    """A network of an architecture that is written with PyTorch's layers; one that is any function pads as it likes."""
+    return with_keras_padding(network, arrays) if isinstance(ARCHITECTURES[architecture], Blueprint) else network
 
 
 def _unwrapped(arrays: StateDict, architecture: str, epsilon: float) -> tuple[Network, list[str]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikeunet.engine.errors import StateDictError, first_few
 
-from .weights import Weights, from_mapping, load_weights
+from .weights import KerasArrays, Weights, from_mapping, load_weights
 
 StateDict = dict[str, NDArray[Any]]
 
@@ -54,6 +54,8 @@ def find_weights(state: Any, entry: str | None = None) -> Weights:
     if isinstance(state, Weights):
         return state
     if isinstance(state, Mapping):
+        if isinstance(state, KerasArrays) and entry is None:
+            return Weights(state)
         chosen, facts = from_mapping(state, entry)
         return Weights(_from_mapping(chosen), facts)
     if not isinstance(state, (str, os.PathLike)):

@@ -16,7 +16,7 @@ from spikeunet.engine.graph import Network
 from spikeunet.engine.neurons import MultiThreshold
 from spikeunet.engine.simulation import simulate
 
-from .calibration import padded
+from .calibration import seen
 from .convert import convert
 from .normalization import Normalization, ScaleChoice
 
@@ -124,7 +124,7 @@ class Tuner:
         if accumulates is not None and not accumulates > 0:
             raise InputError(f"the accumulates for each pixel must be above 0 (got {accumulates:g})")
         self._network = network
-        self._pictures = [_middle(network, picture) for picture in islice(padded(network, pictures), PICTURES)]
+        self._pictures = [_middle(network, picture) for picture in islice(seen(network, pictures), PICTURES)]
         self._steps = STEPS if steps is None and accumulates is not None else (steps or 1,)
         self._limit = np.inf if accumulates is None else accumulates
         self._wanted = [forward(network, picture)[0].astype(np.float64) for picture in self._pictures]

@@ -17,7 +17,7 @@ from .dense import evaluate, forward
 from .errors import GraphError, InputError
 from .graph import Network, Neurons
 from .neurons import analog_activation, conserves_charge, initial_state, level_table, mean_emission
-from .pictures.padding import pad_to_multiple
+from .pictures.fitting import fitted
 from .simulation import Result, simulate
 
 Array = NDArray[Any]
@@ -176,16 +176,16 @@ def diagnose(network: Network, pictures: Iterable[Array], steps: int, threads: i
 
 
 def middle_of(network: Network, picture: Array) -> Array:
-    """The middle of a large picture, padded as the network needs it; the whole one where it fits no other size."""
+    """The middle of a large picture, as the network sees it (`fitted`); the whole one where it fits no other size."""
     height, width = picture.shape[1:]
     top, left = max(0, height - LARGEST_SIDE) // 2, max(0, width - LARGEST_SIDE) // 2
     cut = picture[:, top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
-    padded = pad_to_multiple(cut, network.size_multiple)[0]
+    seen = fitted(network, cut)[0]
     try:
-        network.shapes(padded.shape)
+        network.shapes(seen.shape)
     except (GraphError, InputError):
-        return pad_to_multiple(picture, network.size_multiple)[0]
-    return padded
+        return fitted(network, picture)[0]
+    return seen
 
 
 def _with_errors(network: Network, picture: Array, name: str, errors: Array) -> dict[str, Array]:

@@ -61,6 +61,11 @@ def _watch() -> None:
 codecs.lookup("raw_unicode_escape")  # imported when a pickle first has a text of protocol 0
 
 
+KERAS_CONFIG = {
+    "config": {
+        "layers": [{"class_name": "Conv2D", "config": {"name": "conv2d_of_mine", "padding": "same", "strides": [1]}}]
+    }
+}
 FORMATS = {"zip": None, "legacy": None, "npz": None, "safetensors": "safetensors", "keras": "h5py"}
 """Kinds of files, and the package that each needs."""
 
@@ -115,7 +120,10 @@ class Weights:
     def _keras(self, random: np.random.Generator) -> bytes:
         content = self.hdf5[random.integers(len(self.hdf5))]
         content = fuzz_inputs.damage(content, random) if random.integers(3) == 0 else _other_datasets(content, random)
-        return content if random.integers(3) else made.zip_of({"model.weights.h5": content, "config.json": b"{}"})
+        if random.integers(3):
+            return content
+        config = json.dumps(fuzz_inputs.changed_json(KERAS_CONFIG, random)).encode()
+        return made.zip_of({"model.weights.h5": content, "config.json": config})
 
 
 def _other_pickle(content: bytes, random: np.random.Generator) -> bytes:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import resource
 
 import numpy as np
 import pytest
 import weight_files as made
+
+from spikeunet.converters.weights.keras_config import layers_of
 
 RANDOM = np.random.default_rng(0)
 KERNEL = RANDOM.standard_normal((3, 5, 2, 4)).astype(np.float32)  # (H, W, in, out), or (H, W, out, in) if transposed
@@ -75,6 +78,93 @@ def test_keras_3_numbers_the_arrays_of_a_layer(read, archive):
     expected = {f"layers.batch_normalization.{part}": vector for part, vector in norm.items()}
     made.assert_equal({name: found[name] for name in (*expected, *IN_PYTORCH)}, {**expected, **IN_PYTORCH})
     assert len(found) == 6
+
+
+# --- Depthwise or not ------------------------------------------------------------------------------------------------
+
+SQUARE, ONE_EACH, WIDE = (np.ones((3, 3, 4, last), np.float32) for last in (4, 1, 8))
+
+
+def layer(path, *arrays, name=None):
+    """Fills a file with the arrays of a layer of Keras 3."""
+
+    def fill(file):
+        for index, array in enumerate(arrays):
+            file[f"{path}/vars/{index}"] = array
+        if name is not None:
+            file[f"{path}/vars"].attrs["name"] = name
+
+    return fill
+
+
+def config(**kinds):
+    """Of a functional model within another, with layers by name."""
+    layers = [{"class_name": kind, "config": {"name": name, "kernel_size": [3, 3]}} for name, kind in kinds.items()]
+    inner = {"class_name": "Functional", "config": {"name": "inner", "layers": layers}}
+    return json.dumps({"class_name": "Functional", "config": {"name": "outer", "layers": [inner]}})
+
+
+@pytest.mark.parametrize(
+    ("fill", "shape"),
+    [
+        # A group within `layers` is called by the class, one elsewhere by the attribute that the layer is.
+        (layer("layers/depthwise_conv2d_1", ONE_EACH, name="mine"), (4, 1, 3, 3)),
+        (layer("layers/conv2d", ONE_EACH, name="mine"), (1, 4, 3, 3)),
+        (layer("layers/sequential/layers/depthwise_conv2d", ONE_EACH, name="mine"), (4, 1, 3, 3)),
+        # So is a layer that nobody names.
+        (layer("conv1", ONE_EACH, name="depthwise_conv2d_3"), (4, 1, 3, 3)),
+        (layer("depthwise_like", SQUARE, name="conv2d"), (4, 4, 3, 3)),
+        (layer("depthwise_like", ONE_EACH, np.ones(4), name="conv2d_transpose_2"), (1, 4, 3, 3)),
+        # The number of biases may tell.
+        (layer("depthwise_like", SQUARE, np.ones(4), name="mine"), (4, 4, 3, 3)),
+        (layer("conv1", WIDE, np.ones(32), name="mine"), (32, 1, 3, 3)),
+        (layer("last", ONE_EACH, np.ones(1), name="mine"), (1, 4, 3, 3)),
+        (layer("first", np.ones((3, 3, 1, 4)), name="mine"), (4, 1, 3, 3)),
+        (layer("depthwise_like", np.ones((3, 4, 8)), np.ones(32)), (32, 1, 3)),
+    ],
+)
+def test_a_kernel_is_depthwise_by_what_the_file_says(read, fill, shape):
+    arrays = read(hdf5(fill), "model.weights.h5").arrays
+    assert [array.shape for name, array in arrays.items() if name.endswith(".weight")] == [shape]
+    assert arrays.undecided == []
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("DepthwiseConv2D", (4, 1, 3, 3)), ("Conv2DTranspose", (1, 4, 3, 3))])
+def test_a_config_says_what_is_depthwise(read, kind, shape):
+    content = hdf5(layer("conv1", ONE_EACH, np.ones(4), name="mine"))
+    members = {"config.json": config(mine=kind).encode(), "metadata.json": b"{}", "model.weights.h5": content}
+    assert read(made.zip_of(members), "model.keras").arrays["mine.weight"].shape == shape
+
+    def fill(file):
+        file["model_weights/inner/inner/mine/kernel"] = ONE_EACH
+        file["model_weights/inner/inner/mine/bias"] = np.ones(4)
+        file.attrs["model_config"] = config(mine=kind, other="Conv2D")
+
+    assert read(hdf5(fill), "model.h5").arrays["inner.mine.weight"].shape == shape
+
+
+@pytest.mark.parametrize(
+    "config_json", [b"{}", b"no JSON", b'{"config": {"layers": [3, {"class_name": []}]}}', config(mine="Own").encode()]
+)
+def test_what_may_be_depthwise_is_refused(refused, config_json):
+    line = "does not show whether the kernel 'conv1/vars/0' is of a depthwise convolution; save the functional model"
+    content = hdf5(layer("conv1", ONE_EACH, np.ones(4), name="mine"))
+    assert line in refused(content, "model.weights.h5")
+    assert line in refused(made.zip_of({"config.json": config_json, "model.weights.h5": content}), "model.keras")
+    kernel_alone = hdf5(lambda file: file.__setitem__("conv1/conv1/kernel", ONE_EACH))
+    assert "does not show whether the kernel 'conv1/conv1/kernel'" in refused(kernel_alone, "model.h5")
+
+
+def test_what_is_hardly_depthwise_is_said(read):
+    arrays = read(hdf5(layer("conv1", WIDE, name="mine")), "model.weights.h5").arrays
+    assert arrays["mine.weight"].shape == (8, 4, 3, 3)
+    assert arrays.undecided == ["mine.weight"]
+
+
+def test_a_name_of_several_layers_says_nothing():
+    outer = json.loads(config(mine="Conv2D", other="Conv2D"))
+    outer["config"]["layers"].append(json.loads(config(mine="DepthwiseConv2D")))
+    assert set(layers_of(json.dumps(outer))) == {"inner", "outer", "other"}
 
 
 def soft_link(file):

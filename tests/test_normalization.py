@@ -14,7 +14,7 @@ from spikeunet.converters.calibration import calibration_pictures
 from spikeunet.converters.percentile import UpperPercentile
 from spikeunet.engine import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Linear, Network, Neurons, Output
 from spikeunet.engine.dense import forward
-from spikeunet.engine.errors import InputError, PictureError, RangeError
+from spikeunet.engine.errors import InputError, PictureError, PictureWarning, RangeError
 from spikeunet.engine.graph import Projection
 from spikeunet.engine.pictures.picture_files import write_picture
 from spikeunet.engine.testing.strategies import cases
@@ -313,5 +313,8 @@ def test_a_limit_below_one_is_refused():
 
 
 def test_pictures_that_overflow_are_refused():
-    with pytest.raises(RangeError, match=r"a current of .* leaves the range of float32"):
+    with (
+        pytest.warns(PictureWarning, match=r"go from 1e\+38 to 1e\+38, but networks take black for 0"),
+        pytest.raises(RangeError, match=r"a current of .* leaves the range of float32"),
+    ):
         convert(unets.random_state(), calibration=[np.full((16, 16), 1e38)])

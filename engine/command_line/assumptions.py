@@ -23,6 +23,8 @@ ASSUMED = (
     "upsampling",
     "dilation",
     "strides",
+    "padding",
+    "kernels",
     "activation",
     "order",
     "second",
@@ -155,10 +157,10 @@ def doubts(network: Network, pictures: Sequence[NDArray[np.float32]] | None) -> 
 def _doubts_of_a_picture(network: Network, predicts: str, picture: NDArray[np.float32]) -> list[tuple[str, str]]:
     """Noise has a mean of 0 and a denoised picture that of the picture, so the mean of the ANN's output tells them."""
     from ..dense import forward
-    from ..pictures.padding import pad_to_multiple
+    from ..pictures.fitting import fitted
     from ..tasks.endings import ended
 
-    padded = pad_to_multiple(picture, network.size_multiple)[0]
+    padded = fitted(network, picture)[0]
     answer = ended(forward(network, padded)[0], network.metadata)
     if answer.shape[1:] != padded.shape[1:]:
         sizes = " for a picture of ".join("x".join(map(str, array.shape)) for array in (answer, padded))

@@ -110,8 +110,9 @@ def parse_size(text: str, option: str = "--shape") -> tuple[int, int]:
 
 
 def _padded_shapes(network: Network, size: tuple[int, int]) -> dict[str, Shape]:
-    height, width = (-(-side // network.size_multiple) * network.size_multiple for side in size)
-    return network.shapes((network.input.channels, height, width))
+    from ..pictures.fitting import fitting_size
+
+    return network.shapes((network.input.channels, *fitting_size(network, size)))
 
 
 def _dense_macs(network: Network, shapes: dict[str, Shape]) -> dict[str, int]:
@@ -129,13 +130,22 @@ def _fields(model: str, network: Network) -> list[tuple[str, str]]:
     fields = [
         ("model", model),
         ("input", f"{network.input.channels} channel{'s' * (network.input.channels > 1)}"),
-        ("size multiple", f"{network.size_multiple}, to which pictures are padded"),
+        ("size multiple", f"{network.size_multiple}, {_padding(network)}"),
         ("parameters", f"{network.parameters:,}"),
         ("weights", _weights(network)),
         *(("neurons", model) for model in models),
     ]
     facts = [(name, _value(value)) for name, value in network.metadata.items()]
     return fields + _unsaid(network) + facts
+
+
+def _padding(network: Network) -> str:
+    from ..pictures.fitting import PADDING_TASKS
+
+    task = network.metadata.get("task")
+    if task == "classify":
+        return "but pictures are not padded"
+    return f"to which pictures are padded{'' if task in PADDING_TASKS else ' that it does not take as they are'}"
 
 
 def _energy(network: Network, shapes: dict[str, Shape] | None) -> list[tuple[str, str]]:

@@ -17,7 +17,8 @@ from ..memory import worked_out_once
 from ..models import load_model, model_digest
 from ..operations.energy import estimate_energy, readings_in
 from ..operations.readings import MULTIPLY_ACCUMULATE, READING_COSTS
-from ..pictures.padding import crop, pad_to_multiple
+from ..pictures.fitting import fitted
+from ..pictures.padding import crop
 from ..simulation import Result
 from ..tasks.classification import run_whole
 from ..tasks.endings import ended
@@ -162,7 +163,8 @@ def _ann(task: PictureTask, network: Network, batch: Batch, dense_macs: int) -> 
     total: Output | None = None
     seconds = 0.0
     for view in VIEWS[: task.self_ensemble]:
-        padded, origin = pad_to_multiple(view.of_batch(batch), network.size_multiple if SCORED[task.task].padded else 1)
+        turned = view.of_batch(batch)
+        padded, origin = fitted(network, turned, pads=True) if SCORED[task.task].padded else (turned, (0, 0))
         begin = time.perf_counter()
         output, _ = forward(network, padded)
         seconds += time.perf_counter() - begin

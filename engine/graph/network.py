@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..encoders import Encoder
-from ..errors import GraphError, InputError, first_few
+from ..errors import GraphError, InputError, SpikeunetError, first_few
 from ..html_tables import html_table
 from ..lazy import lazy_property
 from ..neurons import NeuronModel
@@ -223,9 +223,18 @@ class Network:
     def _what_fits(self, picture: Shape) -> str:
         """What to give in place of a picture that does not fit."""
         channels, multiple = sum(each.channels for each in self.inputs), self.size_multiple
-        if picture[0] == channels and not any(side % multiple for side in picture[1:]):
-            return "give one of another size"
-        return f"{channels} channel(s) and sides that are multiples of {multiple} do"
+        height, width = (side + -side % multiple for side in picture[1:])
+        given = (channels, height, width)
+        try:
+            # Multiples of the strides fit no network of full connections, unless they happen to be its own size.
+            found = given != picture and bool(self.shapes(given))
+        except SpikeunetError:
+            found = False
+        return (
+            f"{channels} channel(s) and sides that are multiples of {multiple} do"
+            if found
+            else "give one of another size"
+        )
 
     @lazy_property
     def by_size(self) -> tuple[Node, ...]:

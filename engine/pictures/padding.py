@@ -23,7 +23,13 @@ def pad_to_multiple(picture: NDArray[np.float32], multiple: int) -> tuple[NDArra
     origin : (top, left)
         Position of the picture's first pixel in `padded`.
     """
-    missing = [-size % multiple for size in picture.shape[-2:]]
+    height, width = (size + -size % multiple for size in picture.shape[-2:])
+    return pad_to(picture, (height, width))
+
+
+def pad_to(picture: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    """`pad_to_multiple`, to a height and a width that are no smaller than the picture's."""
+    missing = [wanted - side for wanted, side in zip(size, picture.shape[-2:], strict=True)]
     if not any(missing):
         return picture, (0, 0)
     widths = [(0, 0)] * (picture.ndim - 2) + [(extra // 2, extra - extra // 2) for extra in missing]

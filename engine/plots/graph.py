@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..graph import Input, Output
+from ..pictures.fitting import smallest_size
 from .axes import axes_for
 from .graph_layout import Edge, Place, edges, places
 
@@ -41,8 +42,7 @@ def traffic(network: Network, operations: Operations, shape: tuple[int, int, int
     """
     if set(operations.neurons) != {node.name for node in network.neurons}:
         raise InputError("the operations are of another network: its layers have other names")
-    side = network.size_multiple
-    given = (sum(each.channels for each in network.inputs), side, side) if shape is None else shape
+    given = (sum(each.channels for each in network.inputs), *smallest_size(network)) if shape is None else shape
     heights = {name: found[1] for name, found in network.shapes(given).items()}
     where = places(network, heights)
     rows = 1 + max(place.row for place in where.values())

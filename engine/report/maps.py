@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GraphError, InputError
-from ..pictures.padding import pad_to_multiple
+from ..pictures.fitting import fitted
 from ..simulation import simulate
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def part_for_maps(network: Network, inputs: NDArray[np.float32]) -> NDArray[np.f
     """The picture (C, H, W), padded, or its middle that is small enough; None where the network takes no such part."""
     part, multiple = inputs, network.size_multiple
     while True:
-        padded = pad_to_multiple(part, multiple)[0]
+        padded = fitted(network, part)[0]
         try:
             shapes = network.shapes(padded.shape)
         except (GraphError, InputError):

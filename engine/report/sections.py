@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import plots
 from ..operations.readings import MIXED
+from ..pictures.fitting import fitting_size
 from ..plots.axes import axes_for, bar_height
 from ..quantity import quantity as quantity_text
 from .charts import svg
@@ -219,5 +220,4 @@ def _padded(content: Content, shape: tuple[int, ...] | None) -> tuple[int, int, 
     """The picture's shape as the network takes it."""
     if shape is None:
         return None
-    multiple = content.network.size_multiple
-    return shape[0], -(-shape[1] // multiple) * multiple, -(-shape[2] // multiple) * multiple
+    return shape[0], *fitting_size(content.network, shape[1:])

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..datasets import Classes, Example
 from ..errors import InputError
 from ..graph import Network
+from ..pictures.fitting import exported_size
 from ..pictures.labels import classes_of
 from ..pictures.picture_files import load_picture, warn_of
 from ..pictures.preprocessing import channels_behind, check_preprocessing, final_size, preprocess, stretches
@@ -192,15 +193,6 @@ def known_classes(network: Network) -> Classes:
     """How many classes a classifier has, and how its metadata call them, None where they do not."""
     names = network.metadata.get("classes")
     return Classes(class_count(network), None if names is None else tuple(names))
-
-
-def exported_size(network: Network) -> tuple[int, int] | None:
-    """(H, W) of the pictures that the network was exported for, where its metadata say so."""
-    facts = network.metadata.get("conversion")
-    size = facts.get("input_size") if isinstance(facts, dict) else None
-    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
-        return None
-    return size[0], size[1]
 
 
 def seen_size(network: Network) -> tuple[int, int] | None:

@@ -15,7 +15,8 @@ from ..errors import InputError, PictureWarning
 from ..graph import Network
 from ..operations import Operations
 from ..operations.energy import DEFAULT_ENERGY_MODEL
-from ..pictures.padding import crop, pad_to_multiple
+from ..pictures.fitting import fitted
+from ..pictures.padding import crop
 from ..pictures.ranges import SampleRange, check_sample_range, type_range, unused_range
 from ..pictures.samples import as_picture, split_transparency
 from ..results.result import joined_kernels
@@ -139,7 +140,7 @@ def run_padded(
     With `frames` they are what it sees of the next frame of a stream, which is run as these say; what is to be recorded
     is run by itself.
     """
-    padded, origin = pad_to_multiple(batch, network.size_multiple)
+    padded, origin = fitted(network, batch, pads=True)
     padded = np.ascontiguousarray(padded)
     if frames is not None and not record:
         return PaddedRun(frames.run(network, padded, steps), origin, (batch.shape[-2], batch.shape[-1]))

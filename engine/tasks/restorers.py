@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..graph import Network
+from ..pictures.fitting import smallest_size
 from .endings import check_elementwise
 from .inference import model_for, named
 
@@ -54,12 +55,12 @@ def check_restorer(network: Network, model: object, kind: str) -> Network:
     """The network, where it puts out a picture like the one that it takes; `model` and `kind` are for messages."""
     prediction_in(network.metadata)
     check_elementwise(network.metadata)
-    side = network.size_multiple
-    outputs = network.shapes((network.input.channels, side, side))[network.output.name]
-    if outputs != (network.input.channels, side, side):
+    height, width = smallest_size(network)
+    outputs = network.shapes((network.input.channels, height, width))[network.output.name]
+    if outputs != (network.input.channels, height, width):
         raise InputError(
             f"the model {named(model)} puts out {outputs[0]}x{outputs[1]}x{outputs[2]} for a picture of "
-            f"{network.input.channels}x{side}x{side}; a {kind} puts out what it takes"
+            f"{network.input.channels}x{height}x{width}; a {kind} puts out what it takes"
         )
     return network
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..graph import Network
+from ..pictures.fitting import smallest_size
 from ..pictures.labels import MAXIMUM_CLASSES, OVERLAY_OPACITY, classes_of, overlay, palette_of
 from ..pictures.preprocessing import keeps_size, network_input, stretches
 from ..pictures.ranges import SampleRange, to_unit
@@ -172,11 +173,11 @@ def _shown(checked: NDArray[Any], limits: SampleRange) -> NDArray[np.float32]:
 def segmenter(model: str | os.PathLike[str] | Network) -> Network:
     """The network that `model` names, where it is for segmentation and its metadata fit; InputError otherwise."""
     network = model_for("segment", model)
-    side = network.size_multiple
-    outputs = network.shapes((network.input.channels, side, side))[network.output.name]
-    if len(outputs) != 3 or outputs[1:] != (side, side) or not 2 <= outputs[0] <= MAXIMUM_CLASSES:
+    height, width = smallest_size(network)
+    outputs = network.shapes((network.input.channels, height, width))[network.output.name]
+    if len(outputs) != 3 or outputs[1:] != (height, width) or not 2 <= outputs[0] <= MAXIMUM_CLASSES:
         raise InputError(
-            f"the model {named(model)} puts out {'x'.join(map(str, outputs))} for a picture of {side}x{side}; "
+            f"the model {named(model)} puts out {'x'.join(map(str, outputs))} for a picture of {height}x{width}; "
             f"segmentation needs a picture of 2 to {MAXIMUM_CLASSES} outputs, one for each class, and of the same size"
         )
     classes_of(network.metadata, outputs[0])

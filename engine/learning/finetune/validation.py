@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...graph import Network
+from ...pictures.fitting import fitted
 from ...pictures.metrics import psnr
 from ...pictures.noise import add_noise
-from ...pictures.padding import crop, pad_to_multiple
+from ...pictures.padding import crop
 from ...simulation import simulate
 from ...tasks.restorers import prediction_in, restore
 
@@ -49,7 +50,7 @@ def validate_pairs(
     """Denoise noisy pictures, (H, W, C) float32 with black 0 and white 1, each of which stands before its clean one."""
     scores, accumulates, pixels = [], 0, 0
     for noisy, clean in pairs:
-        padded, origin = pad_to_multiple(noisy.transpose(2, 0, 1), network.size_multiple)
+        padded, origin = fitted(network, noisy.transpose(2, 0, 1), pads=True)
         result = simulate(network, np.ascontiguousarray(padded), steps=steps, threads=threads)
         output = crop(result.output, origin, (clean.shape[0], clean.shape[1]))
         scores.append(psnr(clean, restore(noisy, output[None], prediction_in(network.metadata))))
