@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeunet.engine.graph import FILE_WEIGHTS, Input, Neurons, Node, Output, Shape, Weighted
-from spikeunet.engine.layers import Add, Concat, Conv2d, Flatten, Linear, Scale
+from spikeunet.engine.layers import Add, Concat, Conv2d, Flatten, Scale
 from spikeunet.engine.neurons import SignedMultiThreshold
 
 from .values import Current, Emitted, Value
@@ -189,8 +189,8 @@ class Builder:
 
     def _through(self, node: Any, scale: Weighted, reads: Emitted) -> Current:
         node.output_shape(reads.shape)  # refuses what does not fit, before it is computed with
-        if isinstance(node, Linear) and reads.flattened is not None:
-            reads = reads.flattened  # of as many numbers in the same order, without neurons between
+        if node.weight.ndim == 2 and reads.flattened is not None:
+            reads = reads.flattened  # of as many numbers, in the order of a matrix, without neurons between
         weight = node.weight.astype(np.float64)
         shift = node.sum_by_output(weight * node.along_inputs(scale.bias.astype(np.float64)))
         gained = weight * node.along_inputs(scale.weight.astype(np.float64))

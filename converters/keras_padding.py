@@ -10,7 +10,6 @@ import numpy as np
 
 from spikeunet.engine.errors import StateDictError, first_few
 from spikeunet.engine.graph import FILE_WEIGHTS, Network, Node
-from spikeunet.engine.layers import Conv2d, ConvTranspose2d, MaxPool2d
 
 from .weights import KerasArrays, KerasLayer
 
@@ -37,7 +36,7 @@ def with_keras_padding(network: Network, arrays: KerasArrays) -> Network:
     """
     layers = arrays.layers.values()
     _check_strided(network, layers)
-    cropped = [node for node in network.nodes if isinstance(node, ConvTranspose2d) and any(node.output_padding)]
+    cropped: list[Any] = [node for node in network.nodes if any(getattr(node, "output_padding", ()))]
     said = {layer.padding for layer in layers if layer.kind == "Conv2DTranspose" and layer.kernel > layer.stride > 1}
     if not cropped or said == {"valid"}:
         return network  # "valid" puts out one row more, which the program crops by itself
@@ -52,7 +51,7 @@ def with_keras_padding(network: Network, arrays: KerasArrays) -> Network:
     return network.replace(nodes, metadata)
 
 
-def _cropped_at_the_end(node: ConvTranspose2d) -> ConvTranspose2d:
+def _cropped_at_the_end(node: Any) -> Any:
     """A transposed convolution whose output begins as much earlier as it was padded there, a zero before its kernel."""
     before = [(extra, 0) for extra in node.output_padding]
     weight = np.pad(node.weight, [(0, 0), (0, 0), *before])
@@ -75,7 +74,8 @@ def _check_strided(network: Network, layers: Collection[KerasLayer]) -> None:
 
 def _strided_with_pads(node: Any) -> bool:
     """Whether a node may read other places by Keras's pads; of even kernels, which read whole blocks, they are even."""
-    if not isinstance(node, (Conv2d, MaxPool2d)) or max(node.stride) == 1 or not any(node.padding):
+    pads = any(getattr(node, "padding", ())) and max(node.stride) > 1
+    if not pads or hasattr(node, "output_padding"):  # or one that is transposed
         return False
-    sizes = node.weight.shape[2:] if isinstance(node, Conv2d) else node.kernel_size
+    sizes = node.weight.shape[2:] if hasattr(node, "weight") else node.kernel_size
     return any(size % 2 for size in sizes)

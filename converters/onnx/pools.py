@@ -83,7 +83,7 @@ def _pool(call: Call, kind: Any, *, counted: bool) -> tuple[Current, Value]:
     sides: list[Any] = [(*[fill] * flat, *side) for fill, side in ((1, kernel), (1, stride), (0, padding))]
     node = kind(call.node.name, "", sides[0], sides[1], sides[2])
     reads = call.builder.emit(value)
-    if kind is AvgPool2d and call.builder.holds_picture(reads):
+    if counted and call.builder.holds_picture(reads):
         # As weights, so that the neurons behind it have a scale, and the picture needs no neurons of its own.
         channels, (height, width) = reads.shape[0], sides[0]
         call.builder.spend(channels * height * width)
