@@ -210,6 +210,8 @@ def plan_evaluation(
         raise InputError(f"the model {os.fspath(model)!r} is for {task!r}; evaluate knows {', '.join(SCORED)}")
     if classes is not None and task != "classify":
         raise InputError(f"names of classes are for classifiers (the model {os.fspath(model)!r} is for {task!r})")
+    if check_self_ensemble(self_ensemble) > 1 and task != "denoise":
+        raise InputError(f"self-ensemble is for denoisers (the model {os.fspath(model)!r} is for {task!r})")
     network = with_classes(network_for(task, model), classes)
     if task == "segment":
         require_scikit_learn()
@@ -223,8 +225,6 @@ def plan_evaluation(
         raise InputError(f"the number of pictures must be at least 1 (got {limit})")
     if void is not None and task == "classify":
         raise InputError(f"void {void} is for label pictures; a classifier's pictures have a class each")
-    if check_self_ensemble(self_ensemble) > 1 and task != "denoise":
-        raise InputError(f"self-ensemble is for denoisers (the model {os.fspath(model)!r} is for {task!r})")
     known = known_classes(network) if task == "classify" else None
     found = [find_dataset(text, task, data, split, void, known) for text in datasets]
     names = [dataset.name for dataset in found]
