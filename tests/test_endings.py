@@ -89,7 +89,9 @@ def test_several_follow_each_other():
     assert ended(output, {"conversion": "by hand"}) is output
 
 
-@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax", "Clip(a, b)", "Clip(0)", "sigmoid", "Erf" * 40])
+@pytest.mark.parametrize(
+    "name", ["Softmax", "LogSoftmax", "Clip(a, b)", "Clip(0)", "Clip(1.2.3, )", "sigmoid", "Erf" * 40]
+)
 def test_one_that_makes_no_picture_is_refused(name):
     with pytest.raises(InputError, match="which makes no picture of what it puts out: there are Sigmoid"):
         denoise(PICTURE, ending(name))
@@ -136,7 +138,11 @@ def test_convert_says_who_computes_them(tmp_path, capsys, monkeypatch):
             ("n", 1, 8, 8),
         ),
     )
-    for task, said in (("denoise", "`spikeunet denoise` and evaluate compute it"), ("other", "apply it to the output")):
+    for task, said in (
+        ("denoise", "`spikeunet denoise` and evaluate compute it"),
+        ("derain", "`spikeunet derain` computes it"),
+        ("other", "apply it to the output"),
+    ):
         with pytest.raises(SystemExit) as stop:
             main(["convert", "a.onnx", "-o", f"{task}.npz", "--normalization", "none", "--task", task])
         assert stop.value.code == 0

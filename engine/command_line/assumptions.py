@@ -112,6 +112,10 @@ def _recognised(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("architecture", f"{name}, recognised by keys and shapes{f': {described}' if described else ''}")]
 
 
+_COMPUTED = {"denoise": "`spikeunet denoise` and evaluate compute it", "derain": "`spikeunet derain` computes it"}
+"""By task, who goes through the functions at a network's end."""
+
+
 def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Lines on signed neurons, and on a network with its graph: what was left out, and what it was held against."""
     from ..neurons import rectifies
@@ -127,8 +131,7 @@ def _imported(network: Network, facts: Mapping[str, Any]) -> list[tuple[str, str
         exported = facts.get("source") == "onnx"
         lines.append(("size", f"exported for pictures of {size}; others may differ" if exported else f"{size} alone"))
     if "endings" in facts:
-        verb = {"denoise": "denoise", "derain": "derain"}.get(str(network.metadata.get("task")))
-        remedy = f"`spikeunet {verb}` and evaluate compute it" if verb else "apply it to the output"
+        remedy = _COMPUTED.get(str(network.metadata.get("task")), "apply it to the output")
         lines.append(("left out", f"at the end, without neurons: {first_few(facts['endings'])}; {remedy}"))
     if "relative_error" in facts:
         where = f" ({facts['check']})" if "check" in facts else ""

@@ -148,7 +148,9 @@ def _is_series(picture: Path) -> bool:
 
 
 def _settings(task: str, noise: dict[str, Any], **shared: Any) -> Settings:
-    if task in ("denoise", "derain"):
+    from ..tasks.restorers import RESTORING
+
+    if task in RESTORING:
         return DenoiseSettings(order="layer", derains=task == "derain", **noise, **shared)
     if task == "classify":
         return ClassifySettings(order="layer", top=TOP, **shared)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator
+from functools import reduce
 from importlib.metadata import version
 
 import numpy as np
@@ -24,7 +25,7 @@ from ..tasks.classification import run_whole
 from ..tasks.endings import ended
 from ..tasks.inference import PaddedRun, joined, run_padded
 from ..tasks.networks import network_for
-from ..tasks.views import VIEWS
+from ..tasks.views import mean_over_views
 from .picture_task import Outcome, PictureTask, Row
 from .scored_tasks import SCORED, Output
 
@@ -99,39 +100,37 @@ def _check_finite(task: PictureTask, method: str, output: Output) -> None:
 
 def _spiking(task: PictureTask, network: Network, batch: Batch) -> list[tuple[Output, Row]]:
     """Output and counts at each number of steps; what happens at a step does not depend on later ones."""
-    outputs: list[Output] = []
-    total: Result | None = None
-    for view in VIEWS[: task.self_ensemble]:
+    results: list[Result] = []
+
+    def put_out(shown: Batch) -> NDArray[np.float32]:
         run = (run_padded if SCORED[task.task].padded else run_whole)(
             network,
-            view.of_batch(batch),
+            shown,
             steps=task.steps[-1],
             threads=task.threads,
             record=("readout",) if len(task.steps) > 1 else (),
         )
-        found = [view.back(_finished(task, network, output)) for output in _by_steps(task, run)]
-        outputs = [one + another for one, another in zip(outputs, found, strict=True)] if outputs else found
-        total = run.result if total is None else joined(total, run.result)
-    assert total is not None
+        results.append(run.result)
+        return np.stack([_finished(task, network, output) for output in _by_steps(task, run)])
+
+    outputs = mean_over_views(batch, task.self_ensemble, put_out)
+    total = reduce(joined, results)
     pixels = batch.shape[2] * batch.shape[3]
     costs = [counts(total, steps, pixels) | {"seconds": None} for steps in task.steps]
     costs[-1]["seconds"] = total.seconds
-    return [(_mean(output, task.self_ensemble), cost) for output, cost in zip(outputs, costs, strict=True)]
+    return list(zip(outputs, costs, strict=True))
 
 
 def _by_steps(task: PictureTask, run: PaddedRun) -> Iterator[Output]:
-    for steps in task.steps:
-        last = steps == task.steps[-1]
-        yield run.cropped(run.result.output if last else run.result.readout[:, steps - 1] / np.float32(steps))
+    *earlier, _ = task.steps
+    for steps in earlier:
+        yield run.cropped(run.result.readout[:, steps - 1] / np.float32(steps))
+    yield run.cropped(run.result.output)
 
 
 def _finished(task: PictureTask, network: Network, output: Output) -> Output:
     """What a denoiser ends in is a part of the picture; classes are told by the numbers before it."""
     return ended(output, network.metadata) if task.task == "denoise" else output
-
-
-def _mean(total: Output, views: int) -> Output:
-    return total if views == 1 else total / np.float32(views)
 
 
 def counts(result: Result, steps: int, pixels: int) -> Row:
@@ -160,19 +159,17 @@ def counts(result: Result, steps: int, pixels: int) -> Row:
 
 def _ann(task: PictureTask, network: Network, batch: Batch, dense_macs: int) -> tuple[Output, Row]:
     """Output and cost of the same network with ReLUs in place of its neurons, which takes `dense_macs`."""
-    total: Output | None = None
-    seconds = 0.0
-    for view in VIEWS[: task.self_ensemble]:
-        turned = view.of_batch(batch)
-        padded, origin = fitted(network, turned, pads=True) if SCORED[task.task].padded else (turned, (0, 0))
+    seconds: list[float] = []
+
+    def put_out(shown: Batch) -> Output:
+        padded, origin = fitted(network, shown, pads=True) if SCORED[task.task].padded else (shown, (0, 0))
         begin = time.perf_counter()
         output, _ = forward(network, padded)
-        seconds += time.perf_counter() - begin
-        height, width = batch.shape[2:] if view.turns % 2 == 0 else batch.shape[:1:-1]
-        seen = view.back(_finished(task, network, crop(output, origin, (height, width))))
-        total = seen if total is None else total + seen
-    assert total is not None
-    return _mean(total, task.self_ensemble), {
+        seconds.append(time.perf_counter() - begin)
+        height, width = shown.shape[2:]
+        return _finished(task, network, crop(output, origin, (height, width)))
+
+    return mean_over_views(batch, task.self_ensemble, put_out), {
         "method": ANN,
         "steps": None,
         "events": None,
@@ -189,7 +186,7 @@ def _ann(task: PictureTask, network: Network, batch: Batch, dense_macs: int) -> 
         },
         "dense_macs": dense_macs,
         "dense_energy_joules": estimate_energy(0, dense_macs),
-        "seconds": seconds,
+        "seconds": sum(seconds),
     }
 
 

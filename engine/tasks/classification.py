@@ -20,6 +20,7 @@ from ..pictures.preprocessing import channels_behind, check_preprocessing, final
 from ..pictures.ranges import SCALE_FIRST, SampleRange, to_unit, type_range
 from ..pictures.samples import as_picture, split_transparency, without_equal_channels
 from ..simulation import simulate
+from .endings import endings_of
 from .inference import (
     PaddedRun,
     Processed,
@@ -309,7 +310,6 @@ def probabilities_of(scores: Scores, network: Network) -> Scores:
     """(O,) float32: softmax, or the sigmoid of each score where the converted network ended in one."""
     from scipy.special import expit
 
-    facts = network.metadata.get("conversion")
-    if isinstance(facts, dict) and facts.get("endings") == ["Sigmoid"]:
+    if endings_of(network.metadata) == ("Sigmoid",):
         return expit(scores)  # type: ignore[no-any-return]
     return softmax(scores)

@@ -13,7 +13,8 @@ from ..errors import InputError
 
 Output = NDArray[np.float32]
 
-_CLIP = re.compile(r"Clip\((?P<low>[^,]*), (?P<high>[^,]*)\)")
+_BOUND = r"((?:-?\d+(?:\.\d+)?(?:e[-+]\d+)?)?)"
+_CLIP = re.compile(rf"Clip\({_BOUND}, {_BOUND}\)")
 
 
 def endings_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
@@ -57,12 +58,9 @@ def _function(name: str) -> Callable[[Output], Output]:
     if name == "Tanh":
         return np.tanh
     clip = _CLIP.fullmatch(name)
-    try:
-        if clip:
-            low, high = (None if not bound else np.float32(bound) for bound in clip.groups())
-            return lambda output: np.clip(output, low, high)
-    except ValueError:
-        pass
+    if clip:
+        low, high = (np.float32(bound) if bound else None for bound in clip.groups())
+        return lambda output: np.clip(output, low, high)
     raise InputError(
         f"the model ends in {name[:40]!r}, which makes no picture of what it puts out: there are Sigmoid, Tanh and "
         "Clip; leave it out"

@@ -15,6 +15,9 @@ from ..pictures.fitting import smallest_size
 from .endings import check_elementwise
 from .inference import model_for, named
 
+RESTORING = ("denoise", "derain")
+"""Tasks whose networks put out pictures, or what is to be taken off them."""
+
 PREDICTIONS = ("noise", "picture")
 """What a denoiser may put out, as "predicts" in its metadata says: the noise (also where nothing is said), or the clean
 picture itself."""

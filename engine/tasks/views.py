@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,25 +26,18 @@ class View(NamedTuple):
     turns: int
     mirrored: bool
 
-    def of(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What is seen of a picture (H, W) or (H, W, C)."""
-        return self._seen(picture, (0, 1))
-
-    def of_batch(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    def of(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
         """What is seen of pictures (N, C, H, W)."""
-        return self._seen(batch, (-2, -1))
-
-    def _seen(self, array: NDArray[np.float32], axes: tuple[int, int]) -> NDArray[np.float32]:
-        turned = np.rot90(array, self.turns, axes)
-        return np.flip(turned, axes[1]) if self.mirrored else turned
+        turned = np.rot90(pictures, self.turns, (-2, -1))
+        return np.flip(turned, -1) if self.mirrored else turned
 
     def back(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What was put out for it, (N, O, H, W), as the picture lies."""
+        """What was put out for it, (..., H, W), as the pictures lie."""
         upright = np.flip(output, -1) if self.mirrored else output
         return np.rot90(upright, -self.turns, (-2, -1))
 
 
-VIEWS = tuple(View(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3))
+_VIEWS = tuple(View(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3))
 """In such an order that the first two, four and eight have most to say."""
 
 
@@ -66,22 +60,30 @@ def check_self_ensemble(views: object) -> int:
 
 def output_for(seen: NDArray[np.float32], seeing: Seeing) -> tuple[NDArray[np.float32], Result]:
     """What a network puts out for a picture, (N, O, H, W), the mean over its views, and the runs."""
-    first, *others = VIEWS[: seeing.views]
-    output, result = _seen_as(first, seen, seeing)
+    results: list[Result] = []
+
+    def put_out(shown: NDArray[np.float32]) -> NDArray[np.float32]:
+        run = run_padded(seeing.network, shown, **seeing.options)
+        results.append(run.result)
+        return ended(run.cropped(run.result.output), seeing.network.metadata)
+
+    output = mean_over_views(batch_of(seen, seeing.network), seeing.views, put_out)
+    return output, reduce(joined, results)
+
+
+def mean_over_views(
+    pictures: NDArray[np.float32], views: int, put_out: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Mean of what is put out, (..., H, W), for so many views of pictures (N, C, H, W), as the pictures lie."""
+    first, *others = _VIEWS[:views]
+    output = first.back(put_out(first.of(pictures)))
     if not others:
-        return output, result
+        return output
     sums = output.copy()
     for view in others:
-        output, another = _seen_as(view, seen, seeing)
-        sums += output
-        result = joined(result, another)
-    sums /= np.float32(seeing.views)
-    return sums, result
-
-
-def _seen_as(view: View, seen: NDArray[np.float32], seeing: Seeing) -> tuple[NDArray[np.float32], Result]:
-    run = run_padded(seeing.network, batch_of(view.of(seen), seeing.network), **seeing.options)
-    return view.back(ended(run.cropped(run.result.output), seeing.network.metadata)), run.result
+        sums += view.back(put_out(view.of(pictures)))
+    sums /= np.float32(views)
+    return sums
 
 
 def noise_in(shown: NDArray[np.float32], seeing: Seeing) -> tuple[NDArray[np.float32], Result]:

@@ -17,7 +17,7 @@ from ...files.model_file import save_model
 from ...graph import Network
 from ...tasks.endings import bends
 from ...tasks.inference import task_of
-from ...tasks.restorers import prediction_in
+from ...tasks.restorers import RESTORING, prediction_in
 from ...threads import using_threads
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .data import Batches
@@ -372,7 +372,7 @@ def check_interval(interval: int) -> int:
 def _check_ending(network: Network) -> None:
     """InputError where a restorer's pictures come of a function that training would not go through."""
     left_out = bends(network.metadata)
-    if left_out and task_of(network) in ("denoise", "derain"):
+    if left_out and task_of(network) in RESTORING:
         raise InputError(
             f"the model ends in {', '.join(left_out)}, which fine-tuning does not go through; take one that puts out "
             "the picture or the noise itself"
