@@ -26,6 +26,8 @@ CHROMINANCE_DIRECTIONS = ((1, 0, -1), (1, -2, 1))
 DIFFERENCES = ((1, -1, 1, -1), (1, 1, -1, -1), (1, -1, -1, 1))
 """Haar's details of 2x2 pixels, row by row: what left and right, top and bottom, and both diagonals differ by."""
 
+BALANCING_ROUNDS = 30
+
 SIZES: Mapping[str, Mapping[str, Sequence[int]]] = {
     "standard": {"widths": (64, 128, 256), "encoder": (4, 3, 4), "decoder": (4, 4)},
     "tiny": {"widths": (32, 48), "encoder": (2, 1), "decoder": (2,)},
@@ -86,6 +88,35 @@ class DenoisingUNet(nn.Module):
             for convolution in self.decoder[level]:
                 x = functional.relu(convolution(x))
         return self.readout(x)
+
+    def hidden(self) -> list[tuple[nn.Module, list[tuple[nn.Module, int]]]]:
+        """Layers with a ReLU behind them, in order: each with the layers that read it, and their first such channel."""
+        found: list[tuple[nn.Module, list[tuple[nn.Module, int]]]] = []
+        skipped = []
+
+        def follow(layer: nn.Module) -> None:
+            if found:
+                found[-1][1].append((layer, 0))
+            found.append((layer, []))
+
+        follow(self.stem)
+        for level, convolutions in enumerate(self.encoder):
+            if level:
+                skipped.append(found[-1])
+                follow(self.down[level - 1])
+            for convolution in convolutions:
+                follow(convolution)
+        for level in reversed(range(len(self.up))):
+            follow(self.up[level])
+            first, *others = self.decoder[level]
+            above, readers = skipped.pop()
+            readers.append((first, 0))
+            found[-1][1].append((first, above.out_channels))
+            found.append((first, []))
+            for convolution in others:
+                follow(convolution)
+        found[-1][1].append((self.readout, 0))
+        return found
 
 
 class ChrominanceUNet(nn.Module):
@@ -195,6 +226,32 @@ def _start(module: nn.Module) -> None:
     if module.kernel_size == (3, 3):
         module.weight.mul_(SPREAD)
         module.weight[:, :, 1, 1] += torch.eye(module.out_channels, module.in_channels)
+
+
+@torch.no_grad()
+def balance(network: DenoisingUNet) -> None:
+    """Make what reads and what writes each hidden channel as large as one another; the network puts out what it did.
+
+    A converted network's channels have the scales of its neurons, by which its layers would learn at different rates: a
+    ReLU does not care by what number its channel is multiplied, an optimiser does.
+    """
+    for _ in range(BALANCING_ROUNDS):
+        for layer, readers in network.hidden():
+            writing = _by_channel(layer, 0)
+            reading = [_by_channel(reader, 1)[first : first + len(writing)] for reader, first in readers]
+            written = writing.flatten(1).square().sum(1) + layer.bias.square()
+            read = sum(each.flatten(1).square().sum(1) for each in reading)
+            scale = (read / written).pow(0.25)
+            scale[(read == 0) | (written == 0)] = 1.0
+            writing.mul_(scale[:, None, None, None])
+            layer.bias.mul_(scale)
+            for each in reading:
+                each.div_(scale[:, None, None, None])
+
+
+def _by_channel(layer: nn.Module, side: int) -> Tensor:
+    """A view of a layer's weight whose first axis are the channels that it writes (0) or reads (1)."""
+    return layer.weight.transpose(0, int(isinstance(layer, nn.ConvTranspose2d)) ^ side)
 
 
 @torch.no_grad()

@@ -45,6 +45,7 @@ from denoising_unet import (
     ChrominanceUNet,
     ColourDenoisingUNet,
     DenoisingUNet,
+    balance,
     start_chrominance,
     start_colour,
     start_from,
@@ -224,6 +225,11 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--share", type=float, default=0.5, help="of --blend in that mean")
     parser.add_argument(
+        "--balance",
+        action="store_true",
+        help="rescale channels of --start: a model file's are scaled as its neurons are",
+    )
+    parser.add_argument(
         "--shrunk",
         type=a_share,
         nargs="*",
@@ -236,18 +242,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add_arguments(parser, out="denoiser-ann.npz", minutes=1440, rate=1e-3, report=4000, width=None)
     options = parser.parse_args()
+    complete(options, parser)
+    return options
+
+
+def complete(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Set the number of channels, and refuse options that do not go together."""
     colour = options.size in (CHROMINANCE, COLOUR)
     if colour and options.channels == 1:
         parser.error(f"--size {options.size} is for colour (got --channels 1)")
     options.channels = options.channels or (3 if colour else 1)
-    if options.chrominance is not None and options.start is None:
-        parser.error("--chrominance is one of two parts to begin with: give the other one, a gray network, as --start")
-    if options.size != COLOUR and options.chrominance is not None:
-        parser.error(f"--chrominance is a part of networks of --size colour (got --size {options.size})")
-    if options.blend is not None and options.start is None:
-        parser.error("--blend is the second of two networks: give the first one as --start")
-    if not 0 < options.share < 1:
-        parser.error(f"--share must lie between 0 and 1 (got {options.share})")
     if options.size == CHROMINANCE and options.noise != "white":
         parser.error(f"--size chrominance learns from white noise (got --noise {options.noise})")
     if options.noise in PHOTOGRAPHIC and (options.pairs is None or options.channels != 3):
@@ -256,7 +260,21 @@ def parse() -> argparse.Namespace:
         parser.error(f"--varied is for --noise {' and '.join(PHOTOGRAPHIC)} (got --noise {options.noise})")
     if options.crop < 1 or options.crop % MULTIPLE:
         parser.error(f"--crop must be a multiple of {MULTIPLE} (got {options.crop})")
-    return options
+    check_beginning(options, parser)
+
+
+def check_beginning(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Refuse files to begin with that do not go together."""
+    if options.chrominance is not None and options.start is None:
+        parser.error("--chrominance is one of two parts to begin with: give the other one, a gray network, as --start")
+    if options.size != COLOUR and options.chrominance is not None:
+        parser.error(f"--chrominance is a part of networks of --size colour (got --size {options.size})")
+    if options.blend is not None and options.start is None:
+        parser.error("--blend is the second of two networks: give the first one as --start")
+    if options.balance and (options.start is None or options.size not in SIZES):
+        parser.error("--balance rescales what --start names, a network that is not of --size chrominance or colour")
+    if not 0 < options.share < 1:
+        parser.error(f"--share must lie between 0 and 1 (got {options.share})")
 
 
 def make_network(options: argparse.Namespace) -> nn.Module:
@@ -336,6 +354,8 @@ def main() -> None:
         begin(network, options)
     if options.blend:
         blend(network, options)
+    if options.balance:
+        balance(network)
     pictures = read_pictures(options.pictures, options.channels)
     if len(pictures) <= HELD_OUT:
         raise SystemExit(f"{options.pictures}: has {len(pictures)} pictures, but {HELD_OUT} are held out; give more")

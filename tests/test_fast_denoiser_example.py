@@ -85,6 +85,29 @@ def test_colour_starts_from_gray(scripts, monkeypatch):
         unet.start_from(unet.DenoisingUNet(1, (4, 16), (1, 1), (1,)), gray.state_dict())
 
 
+def test_balanced_channels_are_read_as_they_are_written(scripts):
+    unet = scripts.denoising_unet
+    network = unet.DenoisingUNet(1, (8, 16, 16), (2, 1, 2), (1, 2))
+    for index, parameter in enumerate(network.parameters()):
+        torch.nn.init.normal_(parameter, std=0.05 * (1 + index % 5))
+    with torch.no_grad():
+        network.down[0].weight[3] = network.down[0].bias[3] = 0.0  # a channel that nobody writes stays as it is
+    pictures = torch.rand(2, 1, 16, 24)
+    expected = network(pictures)
+    unet.balance(network)
+    torch.testing.assert_close(network(pictures), expected)
+    hidden = network.hidden()
+    assert len(hidden) == 13
+    kept = network.down[0].weight.flatten(1).square().sum(1) > 0
+    assert kept.sum() == 15
+    # A decoder's first layer reads the skip's channels first, then those from below.
+    assert [first for _, readers in hidden for layer, first in readers if layer is network.decoder[0][0]] == [0, 8]
+    weights = network.encoder[0][1].weight, network.down[0].weight, network.decoder[0][0].weight[:, :8]
+    written = weights[0].flatten(1).square().sum(1) + network.encoder[0][1].bias.square()
+    read = sum(each.transpose(0, 1).flatten(1).square().sum(1) for each in weights[1:])
+    torch.testing.assert_close(read, written, rtol=0.03, atol=0)
+
+
 SMALL = {"widths": (8, 16), "encoder": (1, 1), "decoder": (1,)}
 
 
