@@ -306,7 +306,8 @@ def test_every_kind_of_noise_is_trained_from_the_command_line(scripts, tmp_path,
         patch.setattr(scripts.train_fast_denoiser, "export", lambda *_: None)
         run(scripts.train_fast_denoiser, monkeypatch, *common, "--out", gray)
         assert "sigma 25" in capsys.readouterr().out
-        run(scripts.train_fast_denoiser, monkeypatch, *common, "--noise", "micrograph", "--out", tmp_path / "m.npz")
+        begun = ("--noise", "micrograph", "--start", gray, "--balance", "--out", tmp_path / "m.npz")
+        run(scripts.train_fast_denoiser, monkeypatch, *common, *begun)
         assert "20 photons" in capsys.readouterr().out
         part, both = tmp_path / "chrominance.npz", tmp_path / "both.npz"
         chrominance = ("--size", "chrominance", "--start", gray)
@@ -316,6 +317,10 @@ def test_every_kind_of_noise_is_trained_from_the_command_line(scripts, tmp_path,
         run(scripts.train_fast_denoiser, monkeypatch, *common, "--size", "colour", *parts, "--out", both)
         with np.load(both) as saved, np.load(gray) as alone:
             assert np.abs(saved["luminance.stem.weight"].sum(1) - alone["stem.weight"][:, 0]).max() < 0.01
+        for options in (("--balance",), ("--balance", "--size", "colour", *parts)):  # nothing begun with, or two parts
+            with pytest.raises(SystemExit):
+                run(scripts.train_fast_denoiser, monkeypatch, *common, *options, "--out", both)
+            assert "--balance rescales what --start names" in capsys.readouterr().err
         for first, message in (
             ((*parts[:3], gray), r"--chrominance .*gray.npz: not of this network"),
             (parts[:2], "a gray network is one of two parts; give the other one as --chrominance"),
