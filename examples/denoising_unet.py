@@ -27,6 +27,8 @@ DIFFERENCES = ((1, -1, 1, -1), (1, 1, -1, -1), (1, -1, -1, 1))
 """Haar's details of 2x2 pixels, row by row: what left and right, top and bottom, and both diagonals differ by."""
 
 BALANCING_ROUNDS = 30
+BYPASS = 3
+"""Side of a kernel past the U-Net, for three rows and columns of pixels."""
 
 SIZES: Mapping[str, Mapping[str, Sequence[int]]] = {
     "standard": {"widths": (64, 128, 256), "encoder": (4, 3, 4), "decoder": (4, 4)},
@@ -49,10 +51,20 @@ class DenoisingUNet(nn.Module):
         Convolutions of 3x3 at each size on the way down, and on the way up again.
     shrink : int
         By how much smaller a picture is that the network sees.
+    bypass : bool
+        Whether a linear convolution leads from the picture to the output, past all else. It begins as what a pixel
+        differs by from those around it, most of which is noise. So the U-Net need not carry each sample's noise through
+        all its layers, where coarse levels and coarse weights blur it.
     """
 
     def __init__(
-        self, channels: int, widths: Sequence[int], encoder: Sequence[int], decoder: Sequence[int], shrink: int = 1
+        self,
+        channels: int,
+        widths: Sequence[int],
+        encoder: Sequence[int],
+        decoder: Sequence[int],
+        shrink: int = 1,
+        bypass: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
@@ -73,8 +85,12 @@ class DenoisingUNet(nn.Module):
         self.readout = nn.ConvTranspose2d(widths[0], channels, 4 * shrink, stride=2 * shrink, padding=shrink)
         self.apply(_start)
         nn.init.normal_(self.readout.weight, std=1e-3)
+        self.bypass = nn.Conv2d(channels, channels, BYPASS, padding=BYPASS // 2) if bypass else None
+        if self.bypass is not None:
+            _start_bypass(self.bypass)
 
     def forward(self, x: Tensor) -> Tensor:
+        past = None if self.bypass is None else self.bypass(x)
         x = functional.relu(self.stem(x))
         skips = []
         for level, convolutions in enumerate(self.encoder):
@@ -87,7 +103,7 @@ class DenoisingUNet(nn.Module):
             x = torch.cat([skips.pop(), functional.relu(self.up[level](x))], dim=1)
             for convolution in self.decoder[level]:
                 x = functional.relu(convolution(x))
-        return self.readout(x)
+        return self.readout(x) if past is None else self.readout(x) + past
 
     def hidden(self) -> list[tuple[nn.Module, list[tuple[nn.Module, int]]]]:
         """Layers with a ReLU behind them, in order: each with the layers that read it, and their first such channel."""
@@ -229,6 +245,16 @@ def _start(module: nn.Module) -> None:
 
 
 @torch.no_grad()
+def _start_bypass(layer: nn.Conv2d) -> None:
+    """Each channel less its binomial mean over 3x3 pixels."""
+    row = torch.tensor([1.0, 2.0, 1.0]) / 4
+    difference = -torch.outer(row, row)
+    difference[1, 1] += 1
+    layer.weight.copy_(torch.eye(layer.out_channels)[:, :, None, None] * difference)
+    layer.bias.zero_()
+
+
+@torch.no_grad()
 def balance(network: DenoisingUNet) -> None:
     """Make what reads and what writes each hidden channel as large as one another; the network puts out what it did.
 
@@ -261,14 +287,16 @@ def start_from(network: DenoisingUNet, state: State) -> None:
     The layers between the first and the last have learnt about pictures what holds for colour too. Every feature of the
     first layer then looks at a mixture of its own of the channels, about their mean, and speaks for the channels
     likewise in the last one. Were all to look at the mean alone, neither layer could learn to tell the channels apart:
-    the gradient of each is zero where the other treats them alike.
+    the gradient of each is zero where the other treats them alike. A bypass that the trained network does not have
+    stays as it is; what it takes over, the other layers have to unlearn, which takes some hundred iterations.
 
     Raises
     ------
     RuntimeError
         If names or other shapes differ.
     """
-    network.load_state_dict(_of_channels(state, network.channels, MIXTURE_SPREAD))
+    fresh = {name: value for name, value in network.state_dict().items() if name.startswith("bypass.")}
+    network.load_state_dict(fresh | _of_channels(state, network.channels, MIXTURE_SPREAD))
 
 
 def _of_channels(state: State, channels: int, spread: float) -> dict[str, Tensor]:
@@ -280,4 +308,6 @@ def _of_channels(state: State, channels: int, spread: float) -> dict[str, Tensor
         adapted["stem.weight"] = first * shares.to(first)
         adapted["readout.weight"] = last * (1 + spread * torch.randn(len(last), channels, 1, 1)).to(last)
         adapted["readout.bias"] = state["readout.bias"].expand(channels)
+        for name in ("bypass.weight", "bypass.bias"):
+            adapted.pop(name, None)
     return adapted

@@ -216,6 +216,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--size", choices=(*SIZES, CHROMINANCE, COLOUR), default="standard", help="size and build of the network"
     )
+    parser.add_argument(
+        "--bypass", action="store_true", help="a linear convolution past the U-Net, see denoising_unet.py"
+    )
     parser.add_argument("--start", type=Path, help="state dict or model file, NPZ, to begin with: gray for colour, too")
     parser.add_argument(
         "--chrominance", type=Path, help="the same of that part of --size colour; --start is a gray one then"
@@ -252,6 +255,8 @@ def complete(options: argparse.Namespace, parser: argparse.ArgumentParser) -> No
     if colour and options.channels == 1:
         parser.error(f"--size {options.size} is for colour (got --channels 1)")
     options.channels = options.channels or (3 if colour else 1)
+    if colour and options.bypass:
+        parser.error(f"--bypass is for networks of one U-Net (got --size {options.size})")
     if options.size == CHROMINANCE and options.noise != "white":
         parser.error(f"--size chrominance learns from white noise (got --noise {options.noise})")
     if options.noise in PHOTOGRAPHIC and (options.pairs is None or options.channels != 3):
@@ -280,7 +285,7 @@ def check_beginning(options: argparse.Namespace, parser: argparse.ArgumentParser
 def make_network(options: argparse.Namespace) -> nn.Module:
     """The network that is asked for, with fresh weights."""
     made = {CHROMINANCE: ChrominanceUNet, COLOUR: ColourDenoisingUNet}.get(options.size)
-    return made() if made else DenoisingUNet(options.channels, **SIZES[options.size])
+    return made() if made else DenoisingUNet(options.channels, **SIZES[options.size], bypass=options.bypass)
 
 
 def archive(stream: BinaryIO) -> np.lib.npyio.NpzFile:

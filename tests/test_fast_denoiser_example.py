@@ -108,6 +108,24 @@ def test_balanced_channels_are_read_as_they_are_written(scripts):
     torch.testing.assert_close(read, written, rtol=0.03, atol=0)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_bypass_takes_fine_differences_past_the_network(scripts, channels):
+    unet = scripts.denoising_unet
+    plain, passed = (unet.DenoisingUNet(channels, (8, 16), (1, 1), (1,), bypass=each) for each in (False, True))
+    unet.start_from(passed, plain.state_dict())  # as one that has none: the rest is taken over
+    board = torch.from_numpy(np.indices((16, 16)).sum(0) % 2).float().expand(1, channels, -1, -1)
+    even, inner = torch.full_like(board, 0.25), (..., slice(1, -1), slice(1, -1))
+    assert set(passed.state_dict()) - set(plain.state_dict()) == {"bypass.weight", "bypass.bias"}
+    for picture, expected in ((board, (board - 0.5)[inner]), (even, torch.zeros_like(even)[inner])):
+        torch.testing.assert_close((passed(picture) - plain(picture))[inner], expected, rtol=0, atol=1e-5)
+    kept = unet.DenoisingUNet(channels, (8, 16), (1, 1), (1,), bypass=True)
+    torch.nn.init.normal_(passed.bypass.weight)
+    unet.start_from(kept, passed.state_dict())
+    torch.testing.assert_close(kept.state_dict(), passed.state_dict(), rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        unet.start_from(plain, passed.state_dict())
+
+
 SMALL = {"widths": (8, 16), "encoder": (1, 1), "decoder": (1,)}
 
 
@@ -306,7 +324,7 @@ def test_every_kind_of_noise_is_trained_from_the_command_line(scripts, tmp_path,
         patch.setattr(scripts.train_fast_denoiser, "export", lambda *_: None)
         run(scripts.train_fast_denoiser, monkeypatch, *common, "--out", gray)
         assert "sigma 25" in capsys.readouterr().out
-        begun = ("--noise", "micrograph", "--start", gray, "--balance", "--out", tmp_path / "m.npz")
+        begun = ("--noise", "micrograph", "--start", gray, "--balance", "--bypass", "--out", tmp_path / "m.npz")
         run(scripts.train_fast_denoiser, monkeypatch, *common, *begun)
         assert "20 photons" in capsys.readouterr().out
         part, both = tmp_path / "chrominance.npz", tmp_path / "both.npz"
