@@ -94,6 +94,23 @@ def finish(page):
     assert not page.locator("#error").is_visible()
 
 
+def test_a_picture_that_is_chosen_before_the_script_is_there_is_taken(opened):
+    page = opened()
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/try.js", hold)
+    page.goto(page.url, wait_until="commit")
+    page.locator("#file").set_input_files(file())
+    page.wait_for_timeout(200)  # its change is over when the script comes
+    assert page.locator("#run").is_disabled()
+    held.pop().continue_()
+    page.locator("#run:enabled").wait_for(timeout=WAIT)
+    assert page.locator("#chosen").inner_text() == "it's <b>.png"
+
+
 def test_a_picture_that_is_chosen_comes_back(finished):
     page = finished
     assert page.locator("#before").get_attribute("alt") == "it's b.png, before"

@@ -85,7 +85,8 @@
     showThumbnail(button.querySelector("img").src);
     chosen(button.dataset.title);
   };
-  find("#file").addEventListener("change", () => { if (find("#file").files.length) take(find("#file").files[0]); });
+  const takeChosen = () => { if (find("#file").files.length) take(find("#file").files[0]); };
+  find("#file").addEventListener("change", takeChosen);
   all(".example").forEach((button) => button.addEventListener("click", () => takeExample(button)));
   document.addEventListener("paste", (event) => { if (event.clipboardData.files.length) take(event.clipboardData.files[0]); });
   // A picture that misses the field must not replace the page.
@@ -268,4 +269,5 @@
   find("#cancel").addEventListener("click", drop);
   addEventListener("pagehide", drop);
   showTask();
+  takeChosen(); // who was faster than this script
 })();
