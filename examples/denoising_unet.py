@@ -27,8 +27,7 @@ DIFFERENCES = ((1, -1, 1, -1), (1, 1, -1, -1), (1, -1, -1, 1))
 """Haar's details of 2x2 pixels, row by row: what left and right, top and bottom, and both diagonals differ by."""
 
 BALANCING_ROUNDS = 30
-BYPASS = 3
-"""Side of a kernel past the U-Net, for three rows and columns of pixels."""
+"""After so many, channels are read as they are written to a few percent."""
 
 SIZES: Mapping[str, Mapping[str, Sequence[int]]] = {
     "standard": {"widths": (64, 128, 256), "encoder": (4, 3, 4), "decoder": (4, 4)},
@@ -85,12 +84,12 @@ class DenoisingUNet(nn.Module):
         self.readout = nn.ConvTranspose2d(widths[0], channels, 4 * shrink, stride=2 * shrink, padding=shrink)
         self.apply(_start)
         nn.init.normal_(self.readout.weight, std=1e-3)
-        self.bypass = nn.Conv2d(channels, channels, BYPASS, padding=BYPASS // 2) if bypass else None
+        self.bypass = nn.Conv2d(channels, channels, 3, padding=1) if bypass else None
         if self.bypass is not None:
             _start_bypass(self.bypass)
 
     def forward(self, x: Tensor) -> Tensor:
-        past = None if self.bypass is None else self.bypass(x)
+        picture = x
         x = functional.relu(self.stem(x))
         skips = []
         for level, convolutions in enumerate(self.encoder):
@@ -103,7 +102,7 @@ class DenoisingUNet(nn.Module):
             x = torch.cat([skips.pop(), functional.relu(self.up[level](x))], dim=1)
             for convolution in self.decoder[level]:
                 x = functional.relu(convolution(x))
-        return self.readout(x) if past is None else self.readout(x) + past
+        return self.readout(x) if self.bypass is None else self.readout(x) + self.bypass(picture)
 
     def hidden(self) -> list[tuple[nn.Module, list[tuple[nn.Module, int]]]]:
         """Layers with a ReLU behind them, in order: each with the layers that read it, and their first such channel."""
@@ -308,6 +307,7 @@ def _of_channels(state: State, channels: int, spread: float) -> dict[str, Tensor
         adapted["stem.weight"] = first * shares.to(first)
         adapted["readout.weight"] = last * (1 + spread * torch.randn(len(last), channels, 1, 1)).to(last)
         adapted["readout.bias"] = state["readout.bias"].expand(channels)
-        for name in ("bypass.weight", "bypass.bias"):
-            adapted.pop(name, None)
+        if "bypass.weight" in state:
+            adapted["bypass.weight"] = state["bypass.weight"].expand(channels, channels, -1, -1) / channels
+            adapted["bypass.bias"] = state["bypass.bias"].expand(channels)
     return adapted

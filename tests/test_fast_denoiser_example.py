@@ -68,10 +68,13 @@ def test_a_fresh_network_passes_on_what_it_reads(scripts):
     assert network.multiple == 4
 
 
-def test_colour_starts_from_gray(scripts, monkeypatch):
+@pytest.mark.parametrize("bypass", [False, True])
+def test_colour_starts_from_gray(scripts, monkeypatch, bypass):
     unet = scripts.denoising_unet
-    gray, colour = (unet.DenoisingUNet(channels, (8, 16), (1, 1), (1,)) for channels in (1, 3))
-    torch.nn.init.normal_(gray.readout.weight)
+    gray, colour = (unet.DenoisingUNet(channels, (8, 16), (1, 1), (1,), bypass=bypass) for channels in (1, 3))
+    for layer in filter(None, (gray.readout, gray.bypass)):
+        torch.nn.init.normal_(layer.weight)
+        torch.nn.init.normal_(layer.bias)
     pictures = torch.rand(1, 3, 16, 16)
     with monkeypatch.context() as patch, torch.no_grad():
         patch.setattr(unet, "MIXTURE_SPREAD", 0.0)
@@ -122,8 +125,9 @@ def test_a_bypass_takes_fine_differences_past_the_network(scripts, channels):
     torch.nn.init.normal_(passed.bypass.weight)
     unet.start_from(kept, passed.state_dict())
     torch.testing.assert_close(kept.state_dict(), passed.state_dict(), rtol=0, atol=0)
-    with pytest.raises(RuntimeError, match="Unexpected key"):
-        unet.start_from(plain, passed.state_dict())
+    for other in (plain, unet.DenoisingUNet(3, (8, 16), (1, 1), (1,))):  # none is left out in silence
+        with pytest.raises(RuntimeError, match="Unexpected key"):
+            unet.start_from(other, passed.state_dict())
 
 
 SMALL = {"widths": (8, 16), "encoder": (1, 1), "decoder": (1,)}
