@@ -15,6 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spikeunet.engine import (
+    Add,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -250,6 +251,81 @@ def off_the_grid(node):
     weight += np.float32(2**-13)
     weight[:, 0] = 0
     return dataclasses.replace(node, weight=weight)
+
+
+def with_sums(net, read="input"):
+    """A residual connection into neurons, and the picture past all of them."""
+    generator, nodes = np.random.default_rng(3), list(net.nodes)
+    channels = nodes[1].weight.shape[0]
+    place = next(index for index, node in enumerate(nodes) if node.name == "relu2")
+    shortcut = Conv2d("shortcut", "relu1", weight(generator, channels, channels, 1, 1))
+    nodes[place] = dataclasses.replace(nodes[place], source="residual")
+    nodes[place:place] = [shortcut, Add("residual", ("conv2", "shortcut"))]
+    inputs = net[read].channels if read == "input" else channels
+    past = Conv2d("past", read, weight(generator, 1, inputs, 3, 3), padding=1)
+    nodes[-1:] = [past, Add("sum", ("last", "past", "past")), Output("output", "sum")]
+    return Network(nodes)
+
+
+@pytest.mark.parametrize("read", ["input", "relu1"])
+@pytest.mark.parametrize(("steps", "threads"), [(1, 1), (1, 2), (3, 2), pytest.param(8, 3, marks=pytest.mark.slow)])
+def test_sums(read, steps, threads, compiled_calls, monkeypatch):
+    """They are compiled, too, whatever the weights."""
+    compiled_calls()
+    net = with_sums(unet(), read)
+    for each in (net, net.replace([off_the_grid(node) if hasattr(node, "weight") else node for node in net.nodes])):
+        for seed in (2, 3):
+            pixels = picture(2, 20, 36, seed=seed)
+            expected = by_layer(each, pixels, steps)
+            with monkeypatch.context() as patch:
+                patch.setattr(picture_run, "LayerRun", None)
+                assert_same(simulate(each, pixels, steps, threads=threads), expected)
+
+
+@pytest.mark.slow
+def test_a_sum_after_a_run_that_was_not_compiled(compiled_calls):
+    """In which the picture's current was kept for all steps; now it changes after four."""
+    compiled_calls()
+    net, (first, second) = with_sums(unet()), (picture(2, 20, 36, seed=seed) for seed in (2, 3))
+    options = {"kernels": ("events", "portable"), "threads": 1, "time_axis": 0}
+    simulate_with(net, np.stack([first] * 6), record=("readout",), **options)
+    pixels = np.stack([first] * 4 + [second] * 2)
+    found = simulate_with(net, pixels, **options)
+    with band_by_band():
+        assert_same(found, simulate_with(net, pixels, **options))
+
+
+def test_kernels_of_a_sum(compiled_calls):
+    compiled_calls()
+    found = simulate(with_sums(unet()), picture(2, 20, 36), 1)
+    assert found.kernels["relu2"] == ("portable",)
+    assert found.kernels["output"] == ("picture", "portable")
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize(
+    ("channels", "kernel", "geometry"),
+    [
+        (1, (3, 3), {"padding": 1}),
+        (2, (2, 5), {"padding": (0, 3), "dilation": (2, 1)}),
+        (3, (4, 3), {"padding": 5, "stride": (3, 2)}),
+        (1, (1, 4), {"padding": (1, 0), "stride": (1, 2)}),
+    ],
+)
+def test_few_channels_of_the_picture(channels, kernel, geometry, steps, compiled_calls):
+    """Rows of pixels give the bits that vectors of channels give, and so do compiled calls."""
+    compiled_calls()
+    generator = np.random.default_rng(4)
+    of_all, bias = generator.standard_normal((48, channels, *kernel)), generator.standard_normal(48)
+    pixels = generator.standard_normal((channels, 11, 9)).astype(np.float32)
+
+    def outputs(count):
+        few = Conv2d("conv", "input", of_all[:count].astype(np.float32), bias[:count].astype(np.float32), **geometry)
+        return Network([Input("input", channels), few, Output("output", "conv")])
+
+    expected = simulate(outputs(48), pixels, steps, threads=2).output[:2]
+    for run in (simulate, by_layer):
+        np.testing.assert_array_equal(run(outputs(2), pixels, steps).output, expected)
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 8, 12), (1, 2, 8, 12)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from still_camera import BYTE_LADDER, clip, network
 
 from spikeunet.engine import (
+    Add,
     AvgPool2d,
     Conv2d,
     ConvTranspose2d,
@@ -115,6 +117,39 @@ def test_ladders_of_other_sizes_and_weights_in_float32(always, floats):
     for number, picture in enumerate(clip(3, 6)):
         kernels.add(check(stream, 4 * picture * (-1) ** number).kernels["relu3"])
     assert (("changes",) in kernels) == (not floats)
+
+
+@pytest.mark.parametrize("way", ["changes", "full"])
+@pytest.mark.parametrize("read", ["relu1", "input"])
+def test_a_sum_that_is_put_out(always, way, read):
+    """Of which one part reads neurons or the picture itself; weights are rounded in float32."""
+    always(way)
+    *nodes, last, output = network().nodes
+    random, channels = np.random.default_rng(5), 16 if read == "relu1" else 1
+    past = Conv2d("past", read, random.standard_normal((3, channels, 3, 3)).astype(np.float32), padding=1)
+    whole = Network([*nodes, last, past, Add("sum", ("past", last.name)), replace(output, source="sum")])
+    stream = Stream(whole, threads=2, exact_increments=True)
+    picture = next(clip(2))
+    check(stream, picture)
+    picture[:, 2:5, 3:6] += np.float32(0.25)
+    found = check(stream, picture)
+    done, synapses = stream.increments[output.name], found.operations.synapses
+    assert ("picture" in found.kernels[output.name]) == (read == "input")
+    assert 0 < done.dirty < done.pixels
+    assert 0 < done.done < done.full
+    assert done.full == sum(total(synapses[name].synops) + synapses[name].macs for name in ("past", last.name))
+    check(stream, picture)
+    assert stream.increments[output.name].done == 0
+    for picture in clip(3, 4):
+        check(stream, picture)
+
+
+def test_a_sum_that_neurons_take_is_named():
+    ones = np.ones((16, 16, 1, 1), np.float32)
+    twice = [Conv2d("shortcut", "relu1", ones), Add("twice", ("shortcut", "shortcut")), Neurons("doubled", "twice")]
+    whole = Network([*network().nodes[:3], *twice, Conv2d("last", "doubled", ones), Output("o", "last")])
+    with pytest.raises(InputError, match="'twice' is none of a convolution"):
+        Stream(whole, exact_increments=True).push(next(clip(0)))
 
 
 class Drawer(random_graphs.Drawer):

@@ -146,7 +146,8 @@ class IncrementalRun:
 
 def _check_memory(program: Program, shape: tuple[int, ...]) -> None:
     """InputError where more is kept of a picture than the machine has memory."""
-    needed, there = sum(map(kept_bytes, program.layers)), machine_memory()
+    parts = (part for layer in program.layers for part in layer.parts)
+    needed, there = sum(map(kept_bytes, parts)), machine_memory()
     if there is not None and needed > there:
         raise InputError(
             f"exact increments of pictures of {shape[1]}x{shape[2]} keep {needed / _GIB:.1f} GiB, and the machine has "

@@ -1,4 +1,7 @@
-"""One layer of a network that is brought up to date: what it keeps, and what is called to do so."""
+"""One layer of a network that is brought up to date: what it keeps, and what is called to do so.
+
+Each part of a sum without neurons is kept as such a layer, whose outputs are added up (kept_network.py).
+"""
 
 from __future__ import annotations
 
@@ -319,9 +322,9 @@ def kept_bytes(layer: Layer) -> int:
 def check_layer(layer: Layer, channels: int) -> None:
     """InputError for a layer that cannot be brought up to date."""
     what = None
-    if not is_compiled(layer):
+    if not is_compiled(layer) or (layer.neurons is not None and layer.parts != (layer,)):
         what = "is none of a convolution, linear layer or average pool with ladders of thresholds, without delays"
-    elif layer.analog and any(source.channels != channels for source in layer.analog):
+    elif any(source.channels != channels for source in layer.analog):
         what = "reads one of several inputs"
     elif isinstance(layer, PoolLayer) and not layer.takes_planes:
         what = "averages what is not added up in integers here"

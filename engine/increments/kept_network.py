@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding import Program
+from ..binding import Layer, Program
 from ..kernels.bound_call import bind
 from ..kernels.changes import CHANGED, READY
 from ..kernels.float_mode import flushing
@@ -62,15 +63,18 @@ class KeptNetwork:
         self._threads = threads
         self._picture = np.zeros(picture, np.float32)
         self._scratches = [Scratch() for _ in range(threads)]
-        self._counters = np.zeros((len(program.layers), -(-(CHANGED + 1) // _COUNTERS) * _COUNTERS), np.int64)
         changed = np.zeros(picture[:2], np.uint8)
         self._changed = changed
         self._layers: list[KeptLayer] = []
+        self._parts: list[tuple[Layer, list[KeptLayer]]] = []
         known: dict[str, KeptLayer] = {}
-        for number, layer in enumerate(program.layers):
-            found = KeptLayer(layer, number, known, (self._picture, changed), threads)
-            known[layer.name] = found
-            self._layers.append(found)
+        for layer in program.layers:
+            first = len(self._layers)
+            for number, part in enumerate(layer.parts, first):
+                self._layers.append(KeptLayer(part, number, known, (self._picture, changed), threads))
+            self._parts.append((layer, self._layers[first:]))
+            known[layer.name] = self._layers[-1]
+        self._counters = np.zeros((len(self._layers), -(-(CHANGED + 1) // _COUNTERS) * _COUNTERS), np.int64)
         self._found = np.zeros(len(self._layers), DIRTY_FOUND)
         self._fresh = np.ones(1, np.int64)
         self._bind()
@@ -152,20 +156,43 @@ class KeptNetwork:
 
     def _result(self, seconds: float) -> Shown:
         counts = RunCounts(plan_of(self._program), 1)
-        for layer in self._layers:
-            if layer.layer.analog:
-                counts.add_input(layer.layer, self._picture)
-            layer.count(int(self._found["entries"][layer.number]))
-            counts.add_run(layer.layer.name, layer.fired, layer.met, layer.updates, slice(0, 1))
+        for layer, parts in self._parts:
+            for part in parts:
+                if part.layer.analog:
+                    counts.add_input(part.layer, self._picture)
+                part.count(int(self._found["entries"][part.number]))
+            met = np.concatenate([part.met for part in parts])
+            counts.add_run(layer.name, parts[0].fired, met, parts[0].updates, slice(0, 1))
         products = counts.products
-        kernels: dict[str, tuple[str, ...]] = {}
-        done = {}
-        for layer, found in zip(self._layers, self._found, strict=True):
-            name = layer.layer.name
-            used = layer.kernels(int(found["way"])) if found["bands"] else "none"
-            kernels[name] = (used,)
-            full = products[layer.layer.node.name]
-            done[name] = layer.increment(used, int(found["pixels"]), int(self._counters[layer.number, CHANGED]), full)
-        outputs = {layer.layer.name: layer.output.copy() for layer in self._layers if layer.output is not None}
+        done = {layer.name: self._increment(parts, products) for layer, parts in self._parts}
+        kernels = {name: tuple(each.kernels.split(", ")) for name, each in done.items()}
+        outputs = {layer.name: _sum_of(parts) for layer, parts in self._parts if layer.neurons is None}
         result = LazyResult(outputs=outputs, steps=1, ledger=counts.ledger, seconds=seconds, kernels=kernels)
         return Shown(result, done, sum(products.values()))
+
+    def _increment(self, parts: list[KeptLayer], products: dict[str, int]) -> LayerIncrement:
+        """What was done for a layer, or for a sum of several; `products` are those of a full run, by node."""
+        found = []
+        for part in parts:
+            what = self._found[part.number]
+            used = part.kernels(int(what["way"])) if what["bands"] else "none"
+            changed = int(self._counters[part.number, CHANGED])
+            found.append(part.increment(used, int(what["pixels"]), changed, products[part.layer.node.name]))
+        if len(found) == 1:
+            return found[0]
+        dirty = np.any([part.dirty for part, each in zip(parts, found, strict=True) if each.dirty], axis=0)
+        return replace(
+            found[0],
+            kernels=", ".join(sorted({each.kernels for each in found})),
+            dirty=int(np.count_nonzero(dirty)),
+            done=sum(each.done for each in found),
+            full=sum(each.full for each in found),
+        )
+
+
+def _sum_of(parts: list[KeptLayer]) -> NDArray[np.float32]:
+    """The readout of a layer: of a sum in the order of its parts, as a full run adds them up."""
+    found = np.zeros_like(parts[0].output)
+    for part in parts:
+        found += part.output
+    return found

@@ -13,7 +13,7 @@ class LayerIncrement:
     ----------
     kernels : str
         "changes" from change to change, otherwise those that computed dirty pixels in full; "none" where there were
-        none.
+        none. Of a sum those of its parts, with a comma between them.
     changed : int
         Neurons that fire something else than for the picture before.
     neurons : int

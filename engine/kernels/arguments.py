@@ -266,6 +266,28 @@ class EventMemory(NamedTuple):
 # --- A layer's bands and a thread's memory, see band.py ---------------------------------------------------------------
 
 
+class PictureTaps(NamedTuple):
+    """Which pixels of a picture count for an output, and how much.
+
+    Parameters
+    ----------
+    weights : (rows, columns, C, O) float32
+        By ascending offset.
+    rows, columns : int64
+        Their offsets: the output (y, x) reads the input (y * step_y + row, x * step_x + column).
+    step_y, step_x : int
+    sums : (output width,) float32
+        Memory of a thread.
+    """
+
+    weights: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    step_y: int
+    step_x: int
+    sums: NDArray[np.float32]
+
+
 class BandTable(NamedTuple):
     """All bands of a layer.
 

@@ -134,7 +134,7 @@ class PictureRun(Run):
             if compiled:
                 group.run(first, last, self.workers, meanwhile)
                 for index in range(first, last):
-                    self.kernels[self.program.layers[index].name].add(group.kernels(index))
+                    self.kernels[self.program.layers[index].name].update(group.kernels(index))
             else:
                 if meanwhile is not None:
                     meanwhile()

@@ -12,7 +12,7 @@ go to the same memory.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import InitVar, dataclass
 from typing import Any, NoReturn
 
@@ -45,8 +45,10 @@ IDLE = IdleMemory(1 << 29)
 _MOST_LAYERS = 1 << 10
 """A network of more layers is run without compiled calls: the places of their events would take too long to find."""
 
-_ONCE, _PHASES = 2, 7
-"""Calls before all bands of a layer, and for each of them, at the most."""
+_ONCE, _PHASES = 2, 5
+"""Calls before all bands of a layer, and for each of them, at the most, of each part; further ones of the layer."""
+
+_OF_A_LAYER = 5
 
 _COUNTERS = 8
 """Of a layer in a cache line: each layer has lines for itself."""
@@ -127,12 +129,12 @@ class BoundGroup:
             if layer.name in places
         }
         self.compiled = [self._is_compiled(layer) for layer in self.layers]
-        self._kernels = [(layer.dense_kernels or layer.own_kernels, layer.own_kernels) for layer in self.layers]
+        self._kernels = [[_two_kernels(part) for part in layer.parts] for layer in self.layers]
         # Layers that read an encoded Input are not compiled: nobody asks for its number.
         index = {layer.name: number for number, layer in enumerate(self.layers)}
         sources = [[index.get(source.name, 0) for source in layer.spiking] for layer in self.layers]
         numbers = np.array([number for of_layer in sources for number in of_layer], np.int64)
-        least = np.array([least_active(layer) for layer in self.layers], np.int64)
+        least = np.array([sum(map(least_active, layer.parts)) for layer in self.layers], np.int64)
         self._reads = LayerReads(numbers, np.cumsum([0, *map(len, sources)]), least)
         layers, threads = len(self.layers), bound.threads
         self._fired = np.zeros((layers, threads, KINDS, STEPS_PER_QUEUE), np.int64)
@@ -142,7 +144,9 @@ class BoundGroup:
         self._bound = np.zeros(layers, np.bool_)
         progress = np.zeros((threads, 2, layers), np.int64)
         self._progress = [SequenceProgress(self._bound, *of_thread) for of_thread in progress]
-        once, phases, shares = ((2, layers, number) for number in (_ONCE, _PHASES, threads + 1))
+        parts = max((len(layer.parts) for layer in self.layers), default=1)
+        most = _ONCE * parts, _OF_A_LAYER + _PHASES * parts, threads + 1
+        once, phases, shares = ((2, layers, number) for number in most)
         self._calls = [
             LayerCalls(np.zeros(once, CALL), np.zeros(phases, CALL), np.zeros(shares, np.int64)) for _ in range(threads)
         ]
@@ -167,7 +171,7 @@ class BoundGroup:
             phases = {k: [layer.phases(self._memory(k, worker)) for worker in threads] for k, layer in layers.items()}
         for index, of_layer in phases.items():
             # The first thread counts, while the others are at work already.
-            for number, each in enumerate(self._counting(index, layers[index].part)):
+            for number, each in enumerate(self._counting(index, layers[index].parts)):
                 self._calls[0].once[choice, index, number] = self._bound_call(*each)
             for calls, of_worker in zip(self._calls, of_layer, strict=True):
                 calls.shares[choice, index] = layers[index].bands.shares
@@ -179,23 +183,29 @@ class BoundGroup:
         return WorkerMemory(self._scratches[worker], *counts, self._counters[index])
 
     def _layer_bands(self, index: int, choice: int) -> LayerBands:
-        layer, state = self.layers[index], self._states[index]
-        inputs = Inputs(layer, [(source, self.queues[source.name]) for source in layer.spiking], self._picture)
-        part = part_of(state, inputs, self.steps, self._kernels[index][choice])
-        bands = bands_of_layer(layer, [part], self.steps, self._threads)
-        return LayerBands(state, [part], self.steps, bands, events=self.queues.get(layer.name))
+        layer, state, parts = self.layers[index], self._states[index], []
+        for of_part, kernels in zip(state.parts, self._kernels[index], strict=True):
+            queues = [(source, self.queues[source.name]) for source in of_part.layer.spiking]
+            inputs = Inputs(of_part.layer, queues, self._picture)
+            parts.append(part_of(of_part, inputs, self.steps, kernels[choice]))
+            parts[-1].prepare()
+        bands = bands_of_layer(layer, parts, self.steps, self._threads)
+        return LayerBands(state, parts, self.steps, bands, events=self.queues.get(layer.name))
 
-    def _counting(self, index: int, part: Part) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    def _counting(self, index: int, parts: Sequence[Part]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Kernels that count what a layer's events meet, besides those that compute its current, and what they take."""
-        if not part.inputs.queues:
-            return
-        sources = counted_sources(part.inputs)
         counts = self._counts_of(index, 0)
-        yield count_uneven_sources, (sources, part.layer.fan_tables, counts)
-        if part.zeros_to_count is not None:
-            most = max(8 * mask_bytes(source.channels) for source, _ in part.inputs.queues)
-            totals = self._scratches[0].array("zero sums", most, np.int64)
-            yield count_zeros_of_sources, (sources, part.zeros_to_count, totals, counts)
+        for part in parts:
+            queues = part.inputs.queues
+            if not queues:
+                continue
+            own, counts = counts[: len(queues)], counts[len(queues) :]
+            sources = counted_sources(part.inputs)
+            yield count_uneven_sources, (sources, part.layer.fan_tables, own)
+            if part.zeros_to_count is not None:
+                most = max(8 * mask_bytes(source.channels) for source, _ in queues)
+                totals = self._scratches[0].array("zero sums", most, np.int64)
+                yield count_zeros_of_sources, (sources, part.zeros_to_count, totals, own)
 
     def _counts_of(self, index: int, worker: int) -> NDArray[np.int64]:
         """(sources, 2, kinds, steps): where a worker counts what a layer does."""
@@ -256,9 +266,9 @@ class BoundGroup:
 
     # --- What the last run has done ----------------------------------------------------------------------------------
 
-    def kernels(self, index: int) -> str:
+    def kernels(self, index: int) -> set[str]:
         """Those that computed the current of a compiled layer."""
-        return self._kernels[index][self._progress[0].choices[index]]
+        return {kernels[self._progress[0].choices[index]] for kernels in self._kernels[index]}
 
     def counted(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """(layers, 9, steps) `fired`, (sources, 2, 9, steps) `counts`, (layers, 8) `updates`, as in `LayerRun`.
@@ -267,6 +277,11 @@ class BoundGroup:
         """
         fired = by_step(self._fired.sum(axis=1), self.steps)[..., : self.steps]
         return fired, self._counts.sum(axis=0)[..., : self.steps], self._updates.sum(axis=1)
+
+
+def _two_kernels(part: Layer) -> tuple[str, str]:
+    """What takes silent neurons along, if anything does, and what goes from event to event."""
+    return part.dense_kernels or part.own_kernels, part.own_kernels
 
 
 def take_bound(

@@ -1,9 +1,8 @@
 """What is done for each band of a layer, one phase after the other: unpack, gather or average, fire, pack.
 
-Most phases are kernels, and where all of them are, compiled calls run them (bound_program.py), but for sums, whose
-parts have inputs of their own. Otherwise layer_run.py calls them one by one, and those that are written in Python with
-them: synapses that compute their current themselves, neurons that are no ladder of thresholds, events for which there
-is no room yet.
+Most phases are kernels, and where all of them are, compiled calls run them (bound_program.py). Otherwise layer_run.py
+calls them one by one, and those that are written in Python with them: synapses that compute their current themselves,
+neurons that are no ladder of thresholds, events for which there is no room yet.
 """
 
 from __future__ import annotations
@@ -45,19 +44,21 @@ _tables: KnownOf[Layer, NDArray[np.void]] = KnownOf(1)
 
 
 def is_compiled(layer: Layer) -> bool:
-    """Whether compiled calls run a layer of this kind.
-
-    It is no sum, and all its phases, with what it reads and fires, are kernels.
-    """
+    """Whether compiled calls run a layer of this kind: all its phases, with what it reads and fires, are kernels."""
     ladder = layer.levels is not None and layer.levels.masks and layer.stepper is None
-    if layer.parts != (layer,) or isinstance(layer, ValueLayer) or any(source.delay for source in layer.sources):
+    return (ladder or layer.neurons is None) and all(map(_is_read_by_kernels, layer.parts))
+
+
+def _is_read_by_kernels(part: Layer) -> bool:
+    """Whether kernels compute the current of a layer that is no sum, or of a part of one."""
+    averages = isinstance(part, PoolLayer)
+    if isinstance(part, ValueLayer) or any(source.delay for source in part.sources):
         return False
-    if len({channel_type(source.channels) for source in layer.spiking}) > 1 or not (ladder or layer.neurons is None):
+    if len({channel_type(source.channels) for source in part.spiking}) > 1 or (averages and part.neurons is None):
         return False
-    if layer.analog:
-        return ladder and not layer.spiking and not isinstance(layer, PoolLayer)
-    masks = all(source.levels is not None and source.levels.masks for source in layer.spiking)
-    return masks and (ladder or not isinstance(layer, PoolLayer))
+    if part.analog:
+        return not part.spiking and not averages
+    return all(source.levels is not None and source.levels.masks for source in part.spiking)
 
 
 @dataclass(eq=False)
@@ -205,9 +206,9 @@ class LayerBands:
         # Each part has memory of a worker's own.
         numbers = self._width * self.steps
         phases, first = [Phase(begin_sum, (self._table, currents, numbers))], 0
-        for each in self._summands:
+        for place, each in enumerate(self._summands):
             last = first + len(each.part.inputs.queues)
-            own = replace(memory, scratch=Scratch(), counts=memory.counts[first:last])
+            own = replace(memory, scratch=memory.scratch.part(place), counts=memory.counts[first:last])
             of_part, found, padded = each.as_summand(own)
             phases += [*of_part, Phase(add_to_sum, (self._table, currents, numbers, found, padded))]
             first = last

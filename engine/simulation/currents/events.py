@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from ...binding.gather_layer import GatherLayer
-from ...kernels.arguments import BandTable, Constant, Entries, ScaledIntegers
+from ...kernels.arguments import BandTable, Constant, Entries, PictureTaps, ScaledIntegers
 from ...kernels.decode import decode_analog_rows, decode_nothing, decode_rows
 from ...kernels.decode_quanta import decode_quanta
 from ...kernels.gather import gather_band
+from ...kernels.picture_rows import gather_picture
 from ...kernels.pooling import fire_currents
 from ...kernels.processor import host_lanes
 from ...kernels.window_block import window_token
@@ -28,13 +29,14 @@ class EventCurrents(Part):
 
     def prepare(self) -> None:
         # Room for the analog input's current, which each band computes in the first group of steps.
-        if self.layer.analog and not self.state.constant_stride:
+        fires_at_once = not self.layer.spiking and self.layer.neurons is not None and self.layer.stepper is None
+        if self.layer.analog and not fires_at_once and not self.state.constant_stride:
             _, height, width = self.layer.outgoing
             self.state.constant_stride = self.layer.padded_channels
             self.state.constant = aligned_empty(height * width * self.layer.padded_channels)
 
     def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
-        if not self.layer.spiking and target.neurons is not None:
+        if not self.layer.spiking and (target.neurons is not None or self._is_computed_anew):
             return self._of_picture_alone(bands, memory.scratch, target)
         return [*self._inject(bands, memory.scratch, target), *self._gather(bands, memory.scratch, target)]
 
@@ -57,9 +59,17 @@ class EventCurrents(Part):
 
     # --- The picture -------------------------------------------------------------------------------------------------
 
+    @property
+    def _is_computed_anew(self) -> bool:
+        """Whether one step's current of the picture goes where it is added at once, as what is kept is of no use.
+
+        Compiled calls, which are bound once, compute it in each group of steps.
+        """
+        return not self.known and self.steps == 1
+
     def _inject(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:
         """The analog input's current on top of the bias, which is kept for all steps."""
-        if not self.layer.analog or self.state.injected:
+        if not self.layer.analog or (self.known and self.state.injected):
             return []
         line = self.layer.outgoing[2] * self.layer.padded_channels
         kept = Target(Constant(self.layer.bias, 0), None, self.state.constant, target.touched)
@@ -83,10 +93,30 @@ class EventCurrents(Part):
     def _gather_picture(self, bands: BandTable, scratch: Scratch, line: int, target: Target) -> list[Phase]:
         """The analog input as events of one step."""
         picture, offsets = self.inputs.picture, np.array(self.inputs.picture_offsets)
+        if target.neurons is None and self._in_few_channels:
+            taps = self._picture_taps(scratch)
+            return [Phase(gather_picture, (bands, picture, taps, self.layer.bias, line, target.array))]
         width, rows = self.layer.incoming[2], most_inputs(bands)
         entries = scratch.entries(width, rows, rows * width * picture.shape[2] * len(offsets), 1)
         decode = Phase(decode_analog_rows, (bands, picture, offsets, entries, self.layer.incoming[0]))
         return [decode, self._gathered(bands, 1, entries, line, target)]
+
+    @property
+    def _in_few_channels(self) -> bool:
+        """Whether vectors of output channels would be nearly empty, and rows of pixels are not."""
+        rows, columns = self.layer.plan.rows, self.layer.plan.columns
+        slides = all((axis.output_step, axis.divisor, len(axis.phases)) == (1, 1, 1) for axis in (rows, columns))
+        once = self.inputs.picture_offsets == [0]
+        return slides and once and 4 * self.layer.outgoing[0] <= host_lanes()
+
+    def _picture_taps(self, scratch: Scratch) -> PictureTaps:
+        layer, (rows, columns) = self.layer, (self.layer.plan.rows, self.layer.plan.columns)
+        (vertical,), (horizontal,) = rows.phases, columns.phases
+        kernel = layer.node.dense_kernel(layer.node.weight, layer.whole.incoming)
+        weights = np.ascontiguousarray(kernel[np.ix_(vertical.indices, horizontal.indices)])
+        down, right = (np.array(each.offsets, np.int64) for each in (vertical, horizontal))
+        sums = scratch.array("sums of a row", layer.outgoing[2])
+        return PictureTaps(weights, down, right, rows.input_step, columns.input_step, sums)
 
 
 class EventIntegers(EventCurrents):

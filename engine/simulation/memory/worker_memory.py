@@ -35,11 +35,18 @@ class Scratch:
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[str, type[np.generic]], NDArray[Any]] = {}
+        self._parts: list[Scratch] = []
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        return sum(array.nbytes for array in self._arrays.values())
+        own = sum(array.nbytes for array in self._arrays.values())
+        return own + sum(part.nbytes for part in self._parts)
+
+    def part(self, number: int) -> Scratch:
+        """Memory beside this one, for a part of a sum of that number."""
+        self._parts += [Scratch() for _ in range(number + 1 - len(self._parts))]
+        return self._parts[number]
 
     def array(self, name: str, size: int, dtype: type[np.generic] = np.float32) -> NDArray[Any]:
         """(size,) of some type: the memory of all that has asked for this name and type, not initialised."""

@@ -1,0 +1,54 @@
+"""The analog input's current in a few output channels, along rows of the picture: vectors of channels would be empty.
+
+Each output begins with its bias, and additions to it come in the order of gather.py (kernel column, kernel row,
+channel), each rounded once: the numbers are the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+from .band import output_rows
+from .bound_call import compiled_phase
+from .depthwise import multiply_add
+
+
+@compiled_phase
+def gather_picture(band, bands, picture, taps, bias, line, target):
+    """Currents of a band.
+
+    picture : (H, W, C) float32
+    taps : PictureTaps
+    bias : (channels,) float32
+    line : 0 where the target is the band's own; where it is that of all rows, the numbers of a row
+    target : float32, (rows, width, padded channels), flat, receives the currents
+    """
+    rows = output_rows(band, bands)
+    target = target[rows.first * line :]
+    height, width, channels = picture.shape
+    sums, outputs = taps.sums, taps.sums.size
+    apart = taps.step_x * channels
+    for y in range(rows.first, rows.end):
+        for output in range(rows.channels):
+            for x in range(outputs):
+                sums[x] = bias[output]
+            for column in range(taps.columns.size):
+                offset = taps.columns[column]
+                first = max(0, (taps.step_x - 1 - offset) // taps.step_x)
+                end = min(outputs, (width - 1 - offset) // taps.step_x + 1)
+                for row in range(taps.rows.size):
+                    read = y * taps.step_y + taps.rows[row]
+                    if read < 0 or read >= height:
+                        continue
+                    line_read = picture[read].reshape(width * channels)
+                    for channel in range(channels):
+                        weight = taps.weights[row, column, channel, output]
+                        if apart == 1:
+                            # Numbers side by side, which vectors take.
+                            for x in range(first, end):
+                                sums[x] = multiply_add(weight, line_read[x + offset], sums[x])
+                        else:
+                            place = offset * channels + channel
+                            for x in range(first, end):
+                                sums[x] = multiply_add(weight, line_read[x * apart + place], sums[x])
+            begin = (y - rows.first) * outputs * rows.padded + output
+            for x in range(outputs):
+                target[begin + x * rows.padded] = sums[x]
