@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from _peer_dense import Values
+from _peer_dense import Values, is_synapse
 from _twins import synapse_module
 from torch.nn import functional
 
-from spikeunet.engine import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Network, Neurons, Output
+from spikeunet.engine import Add, AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Network, Neurons, Output
 from spikeunet.engine.graph import Node
 
 
@@ -18,7 +18,7 @@ class TorchAnn:
     def __init__(self, network: Network, dtype: torch.dtype = torch.float32) -> None:
         self.network = network
         self.dtype = dtype
-        synapses = [node for node in network.nodes if not isinstance(node, (Input, Concat, Neurons, Output))]
+        synapses = filter(is_synapse, network.nodes)
         self.modules = {
             node.name: synapse_module(node).eval().to(dtype, memory_format=torch.channels_last) for node in synapses
         }
@@ -33,6 +33,8 @@ class TorchAnn:
                 values[node.name] = given.contiguous(memory_format=torch.channels_last)
             elif isinstance(node, Concat):
                 values[node.name] = torch.cat([values[name] for name in node.sources], dim=1)
+            elif isinstance(node, Add):
+                values[node.name] = sum(values[name] for name in node.sources)
             elif isinstance(node, Neurons):
                 values[node.name] = functional.relu_(values.pop(node.source))
             elif isinstance(node, Output):
@@ -93,6 +95,8 @@ def _operator(node: Node) -> tuple[str, dict]:
     """ONNX operator of a node, and its attributes."""
     if isinstance(node, Concat):
         return "Concat", {"axis": 1}
+    if isinstance(node, Add):
+        return "Add" if len(node.parts) == 2 else "Sum", {}
     if isinstance(node, Neurons):
         return "Relu", {}
     if isinstance(node, AvgPool2d):

@@ -11,7 +11,7 @@ to no more than 2**24 g, is exact in float32 whatever the order.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from _peer_dense import Straightforward, ladder_of
 
 from spikeunet.engine import (
+    Add,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -143,14 +144,16 @@ class _AbsoluteSums(Straightforward):
     @torch.no_grad()
     def run(self, picture: np.ndarray, steps: int, observe=None) -> np.ndarray:
         """As the base class; the potentials and the readout are bounded by sums over the steps as well."""
-        drives = {node.name: node.source for node in self.network.nodes if isinstance(node, (Neurons, Output))}
+        readers = [node for node in self.network.nodes if isinstance(node, (Neurons, Output))]
+        drives = {node.name: list(_summands(self.network, node.source)) for node in readers}
         sums = dict.fromkeys(drives, 0.0)
 
         def add(name: str) -> Callable:
             def hook(_, __, current):
-                for reader, source in drives.items():
-                    if source == name:
-                        sums[reader] = sums[reader] + current.abs()
+                for reader, sources in drives.items():
+                    sums[reader] = (
+                        sums[reader] + sources.count(name) * current.abs() if name in sources else sums[reader]
+                    )
 
             return hook
 
@@ -163,6 +166,15 @@ class _AbsoluteSums(Straightforward):
             initial = abs(ladder_of(node).initial) if isinstance(node, Neurons) else 0.0
             self._require(reader, float(total.max()) + initial)
         return output
+
+
+def _summands(network: Network, name: str) -> Iterator[str]:
+    """The synapses whose currents add up to that of a node, itself where it is no sum."""
+    node = network[name]
+    for part in node.parts if isinstance(node, Add) else ():
+        yield from _summands(network, part)
+    if not isinstance(node, Add):
+        yield name
 
 
 def _digits(network: Network, bits: int) -> dict[str, int]:
@@ -184,7 +196,7 @@ def _digits(network: Network, bits: int) -> dict[str, int]:
             ladder = ladder_of(node)
             emitted[node.name] = max(_places(threshold) for threshold in ladder.thresholds)
             digits[node.name] = max(source, emitted[node.name], _places(ladder.initial))
-        elif isinstance(node, (Concat, Output)):
+        elif isinstance(node, (Concat, Add, Output)):
             emitted[node.name] = source
         digits.setdefault(node.name, emitted[node.name])
     return digits

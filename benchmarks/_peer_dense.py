@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from _twins import synapse_module
 
-from spikeunet.engine import Concat, Input, IntegrateAndFire, MultiThreshold, Network, Neurons, Node, Output
+from spikeunet.engine import Add, Concat, Input, IntegrateAndFire, MultiThreshold, Network, Neurons, Node, Output
 
 Observer = Callable[[str, int, np.ndarray], None]
 
@@ -70,7 +70,7 @@ class Straightforward:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.modules = {node.name: synapse_module(node) for node in network.nodes if _is_synapse(node)}
+        self.modules = {node.name: synapse_module(node) for node in network.nodes if is_synapse(node)}
         self.ladders = {node.name: ladder_of(node) for node in network.neurons}
 
     @torch.no_grad()
@@ -85,6 +85,8 @@ class Straightforward:
                     values[node.name] = torch.from_numpy(picture)[None]
                 elif isinstance(node, Concat):
                     values[node.name] = torch.cat([values[name] for name in node.sources], dim=1)
+                elif isinstance(node, Add):
+                    values[node.name] = sum(values[name] for name in node.sources)
                 elif isinstance(node, Neurons):
                     current = values[node.source]
                     spikes, potentials[node.name] = _update(self.ladders[node.name], potentials[node.name], current)
@@ -110,8 +112,9 @@ def _update(ladder: Ladder, potential: torch.Tensor, current: torch.Tensor) -> t
     return emitted, potential
 
 
-def _is_synapse(node) -> bool:
-    return not isinstance(node, (Input, Concat, Neurons, Output))
+def is_synapse(node: Node) -> bool:
+    """Whether a node is a module of its own."""
+    return not isinstance(node, (Input, Concat, Add, Neurons, Output))
 
 
 # --- Optimised -------------------------------------------------------------------------------------------------------
@@ -179,7 +182,7 @@ class Optimised:
         self.network = network
         self.pool = ThreadPoolExecutor(threads)
         self.threads = threads
-        modules = {node.name: synapse_module(node) for node in network.nodes if _is_synapse(node)}
+        modules = {node.name: synapse_module(node) for node in network.nodes if is_synapse(node)}
         self.modules = {name: module.to(memory_format=torch.channels_last) for name, module in modules.items()}
         self.ladders = {node.name: ladder_of(node) for node in network.neurons}
         readers = [name for node in network.nodes for name in node.sources]
@@ -200,6 +203,8 @@ class Optimised:
                 parts = [values[name] for name in node.sources]
                 most = max(len(part) for part in parts)
                 values[node.name] = torch.cat([part.expand(most, -1, -1, -1) for part in parts], dim=1)
+            elif isinstance(node, Add):
+                values[node.name] = sum(values[name] for name in node.sources)
             elif isinstance(node, Neurons):
                 values[node.name] = self._fire(node, values[node.source], steps)
                 if observe is not None:

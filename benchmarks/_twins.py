@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from spikeunet.engine import AvgPool2d, Concat, Conv2d, ConvTranspose2d, Linear, Network, Neurons
+from spikeunet.engine import Add, AvgPool2d, Concat, Conv2d, ConvTranspose2d, Linear, Network, Neurons
 from spikeunet.engine.graph import Synapses
 
 Modules = Callable[[Neurons], nn.Module]
@@ -49,7 +49,7 @@ class Twin(nn.Module):
         for node in network.nodes:
             if isinstance(node, Neurons):
                 self.steps[node.name] = make_neuron(node)
-            elif isinstance(node, Synapses):
+            elif isinstance(node, Synapses) and not isinstance(node, Add):
                 self.steps[node.name] = synapse_module(node)
 
     def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -61,6 +61,8 @@ class Twin(nn.Module):
             parts = [values[name] for name in node.sources]
             if isinstance(node, Concat):
                 values[node.name] = torch.cat(parts, dim=1)
+            elif isinstance(node, Add):
+                values[node.name] = sum(parts)
             elif isinstance(node, Linear):
                 values[node.name] = self.steps[node.name](parts[0].flatten(1))[:, :, None, None]
             elif node.name in self.steps:
@@ -79,7 +81,7 @@ class Twin(nn.Module):
             if isinstance(node, Concat) and analog.issuperset(node.sources):
                 analog.add(node.name)
                 values[node.name] = torch.cat([values[name] for name in node.sources], dim=1)
-            elif isinstance(node, Synapses) and node.source in analog:
+            elif isinstance(node, Synapses) and analog.issuperset(node.sources) and not isinstance(node, Add):
                 source = values[node.source].flatten(1) if isinstance(node, Linear) else values[node.source]
                 current = self.steps[node.name](source)
                 self.constant[node.name] = current[:, :, None, None] if isinstance(node, Linear) else current

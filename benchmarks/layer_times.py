@@ -2,9 +2,9 @@
 
     python benchmarks/layer_times.py [--model denoise-gray] [--size 256] [--steps 1] [--repeats 25] [--csv FILE]
 
-A run's layers are bound to compiled kernels with all of their arguments (see engine/simulation/bands), apart from sums
-and a few others, which are named and not timed. Here these are called one by one, on one thread, band by band and layer
-by layer as in a run; of each kernel the shortest time of all repeats counts. Products a second are those of a layer in
+A run's layers are bound to compiled kernels with all of their arguments (see engine/simulation/bands), apart from a
+few, which are named and not timed. Here these are called one by one, on one thread, band by band and layer by layer as
+in a run; of each kernel the shortest time of all repeats counts. Products a second are those of a layer in
 which every neuron fires, over the kernel that computes its current: what a dense kernel does, and what one that goes
 from event to event saves.
 
@@ -36,7 +36,7 @@ from spikeunet.engine.simulation import picture_run
 from spikeunet.engine.simulation.bands.bound_program import BoundGroup, BoundProgram
 from spikeunet.engine.simulation.picture_run import PictureRun
 
-CURRENTS = ("gather_band", "dot_band", "pool_planes", "pool_events")
+CURRENTS = ("gather_band", "gather_picture", "dot_band", "pool_planes", "pool_events")
 COUNTING = ("count_uneven_sources", "count_zeros_of_planes", "count_zeros_of_sources")
 COUNTING_IN_PYTHON = ((PictureRun, "_add_inputs"), (BoundGroup, "counted"), (RunCounts, "add_compiled"))
 LEVELS = "of finish_band: count_levels"
@@ -104,18 +104,21 @@ def layer_times(named: NamedGroups, steps: int, repeats: int) -> list[LayerTimes
     calls = group._calls[0]
     for index, layer in enumerate(group.layers):
         shape = "x".join(map(str, layer.outgoing))
+        macs = steps * sum(part.dense_macs for part in layer.parts)
         if not group.compiled[index]:
-            found.append(LayerTimes(layer.name, "called from Python", shape, layer.dense_macs * steps, {}))
+            found.append(LayerTimes(layer.name, "called from Python", shape, macs, {}))
             continue
         choice, spent = group._progress[0].choices[index], {}
         bands = range(int(calls.shares[choice, index][-1]))
         for of_layer, which in ((calls.once[choice, index], [-1]), (calls.phases[choice, index], bands)):
             bound = [(int(call["function"]), int(call["block"])) for call in of_layer if call["function"]]
             times = milliseconds(bound, which, repeats)
-            spent |= dict(zip([named.names[call] for call in bound], times, strict=True))
+            for call, time_of_call in zip(bound, times, strict=True):  # of a sum, some are called for each part
+                spent[named.names[call]] = spent.get(named.names[call], 0.0) + time_of_call
         if layer.levels is not None:
             spent[LEVELS] = counting_of_levels(group, index, repeats)
-        found.append(LayerTimes(layer.name, group.kernels(index), shape, layer.dense_macs * steps, spent))
+        kernels = ", ".join(sorted(group.kernels(index)))
+        found.append(LayerTimes(layer.name, kernels, shape, macs, spent))
     return found
 
 

@@ -14,6 +14,7 @@ from _peer_check import compare, exact_twin
 from _peer_dense import Optimised, Straightforward, ladder_of
 
 from spikeunet.engine import (
+    Add,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -71,6 +72,18 @@ def unet(model, gain=1.0):
     )
 
 
+def with_sums(network):
+    """Its second layer of neurons has two synapses; its readout another one and, twice, what the picture gives it."""
+    random, nodes = np.random.default_rng(1), list(network.nodes)
+    place = [node.name for node in nodes].index("relu2")
+    nodes[place] = replace(nodes[place], source="both")
+    shortcut = Conv2d("shortcut", "pooling1", random.normal(0, 0.3, (8, 6, 1, 1)).astype(np.float32))
+    nodes[place:place] = [shortcut, Add("both", ("shortcut", "conv2"))]
+    past = Conv2d("past", "input", random.normal(0, 0.3, (1, 1, 3, 3)).astype(np.float32), padding=1)
+    nodes[-1:] = [past, Add("sum", ("conv4", "past", "past")), Output("output", "sum")]
+    return Network(nodes)
+
+
 def picture(seed=0):
     return np.random.default_rng(seed).random((1, 12, 16), np.float32)
 
@@ -80,6 +93,15 @@ def test_dense_simulations_fire_the_same_spikes(name):
     steps = 5
     twin, rounded, _ = exact_twin(unet(MODELS[name]), picture(), steps)
     for simulation in (Straightforward(twin), Optimised(twin, 1), Optimised(twin, 3)):
+        found, gap = compare(twin, rounded, steps, simulation.run)
+        assert (found.different, gap) == (0, 0)
+        assert 0 < found.fired < found.compared
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_dense_simulations_of_sums(steps):
+    twin, rounded, _ = exact_twin(with_sums(unet(MODELS["binary ladder"])), picture(), steps)
+    for simulation in (Straightforward(twin), Optimised(twin, 2)):
         found, gap = compare(twin, rounded, steps, simulation.run)
         assert (found.different, gap) == (0, 0)
         assert 0 < found.fired < found.compared
@@ -150,9 +172,9 @@ def test_other_simulators_fire_the_same_spikes(package, name, strict):
 def test_artificial_network_in_pytorch():
     from _peer_ann import TorchAnn
 
-    network = unet(MODELS["binary ladder"])
-    expected, _ = forward(network, picture())
-    np.testing.assert_allclose(TorchAnn(network).run(picture()), expected, atol=1e-5)
+    for network in (unet(MODELS["binary ladder"]), with_sums(unet(MODELS["binary ladder"]))):
+        expected, _ = forward(network, picture())
+        np.testing.assert_allclose(TorchAnn(network).run(picture()), expected, atol=1e-5)
 
 
 def test_artificial_network_in_onnx_runtime():
@@ -160,9 +182,9 @@ def test_artificial_network_in_onnx_runtime():
     pytest.importorskip("onnxruntime")
     from _peer_ann import OnnxAnn
 
-    network = unet(MODELS["binary ladder"])
-    expected, _ = forward(network, picture())
-    np.testing.assert_allclose(OnnxAnn(network, 1).run(picture()), expected, atol=1e-5)
+    for network in (unet(MODELS["binary ladder"]), with_sums(unet(MODELS["binary ladder"]))):
+        expected, _ = forward(network, picture())
+        np.testing.assert_allclose(OnnxAnn(network, 1).run(picture()), expected, atol=1e-5)
 
 
 @pytest.fixture

@@ -38,17 +38,18 @@ def gather_picture(band, bands, picture, taps, bias, line, target):
                     read = y * taps.step_y + taps.rows[row]
                     if read < 0 or read >= height:
                         continue
-                    line_read = picture[read].reshape(width * channels)
+                    line_read, count = picture[read].reshape(width * channels), max(0, end - first)
+                    reached = sums[first : first + count]
                     for channel in range(channels):
                         weight = taps.weights[row, column, channel, output]
+                        seen = line_read[(first * taps.step_x + offset) * channels + channel :]
                         if apart == 1:
                             # Numbers side by side, which vectors take.
-                            for x in range(first, end):
-                                sums[x] = multiply_add(weight, line_read[x + offset], sums[x])
+                            for number in range(count):
+                                reached[number] = multiply_add(weight, seen[number], reached[number])
                         else:
-                            place = offset * channels + channel
-                            for x in range(first, end):
-                                sums[x] = multiply_add(weight, line_read[x * apart + place], sums[x])
+                            for number in range(count):
+                                reached[number] = multiply_add(weight, seen[number * apart], reached[number])
             begin = (y - rows.first) * outputs * rows.padded + output
             for x in range(outputs):
                 target[begin + x * rows.padded] = sums[x]
