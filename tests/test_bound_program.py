@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import threading
 import weakref
+from functools import partial
 
 import numba
 import numpy as np
@@ -313,7 +314,7 @@ def test_kernels_of_a_sum(compiled_calls):
     ],
 )
 def test_few_channels_of_the_picture(channels, kernel, geometry, steps, compiled_calls):
-    """Rows of pixels give the bits that vectors of channels give, and so do compiled calls."""
+    """Rows of pixels give the bits that vectors of channels give, in compiled calls and in tiles, too."""
     compiled_calls()
     generator = np.random.default_rng(4)
     of_all, bias = generator.standard_normal((48, channels, *kernel)), generator.standard_normal(48)
@@ -324,7 +325,7 @@ def test_few_channels_of_the_picture(channels, kernel, geometry, steps, compiled
         return Network([Input("input", channels), few, Output("output", "conv")])
 
     expected = simulate(outputs(48), pixels, steps, threads=2).output[:2]
-    for run in (simulate, by_layer):
+    for run in (simulate, by_layer, partial(simulate_with, tile=2)):
         np.testing.assert_array_equal(run(outputs(2), pixels, steps).output, expected)
 
 

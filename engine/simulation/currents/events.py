@@ -93,7 +93,7 @@ class EventCurrents(Part):
     def _gather_picture(self, bands: BandTable, scratch: Scratch, line: int, target: Target) -> list[Phase]:
         """The analog input as events of one step."""
         picture, offsets = self.inputs.picture, np.array(self.inputs.picture_offsets)
-        if target.neurons is None and self._in_few_channels:
+        if target.neurons is None and self._in_few_channels and picture.flags.c_contiguous:
             taps = self._picture_taps(scratch)
             return [Phase(gather_picture, (bands, picture, taps, self.layer.bias, line, target.array))]
         width, rows = self.layer.incoming[2], most_inputs(bands)
