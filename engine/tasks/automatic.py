@@ -16,8 +16,8 @@ from ..pictures.stabilising import Stabiliser
 AUTO = "auto"
 """The name that stands for a model chosen by the picture's noise."""
 
-FALSE_NOISE = 2.5
-"""What the shipped models take off a clean picture: its root mean square on the 0-255 scale, measured."""
+FALSE_NOISE = 2.25
+"""About what the shipped models take off a clean picture: its root mean square on the 0-255 scale, measured."""
 
 LEAST_WEIGHT = 0.25
 """Where less than this of what a model takes off is to be believed, the picture is left as it is."""
@@ -26,8 +26,8 @@ DOUBTFUL = 8.0
 """Structure at half the size, on the 0-255 scale, that is rare in clean pictures."""
 
 _WEAK = 8.0
-"""Of noise weaker than this, on the 0-255 scale, a model may take off no more than the variance that was found: what is
-more is texture. Stronger noise may be twice as strong in one place as in another."""
+"""Of noise weaker than this, on the 0-255 scale, a model may take off no more than its share of the variance that was
+found: what is more is texture. Stronger noise may be twice as strong in one place as in another."""
 
 WELL_BELOW, WELL_ABOVE = 0.6, 1.6
 """Of the least and the highest level that a model was trained for: beyond, another choice is mostly better."""
@@ -111,7 +111,7 @@ class Plan:
         seen = float(np.square(noise, dtype=np.float64).mean())
         if not self.sigma or not seen or self.weight == 1:
             return self.weight
-        return min(self.weight, self.sigma**2 / seen)
+        return self.weight * min(1.0, self.sigma**2 / seen)
 
     @property
     def text(self) -> str:
