@@ -237,8 +237,23 @@ MUTATIONS = [
     Mutation(
         "the last part of a sum is lost",
         "simulation/bands/phases.py",
-        "for each in self._summands:",
-        "for each in self._summands[:-1]:",
+        "for place, each in enumerate(self._summands):",
+        "for place, each in enumerate(self._summands[:-1]):",
+        kinds="conv2d",
+    ),
+    Mutation(
+        "what the second part of a sum meets is counted for the first one",
+        "simulation/bands/bound_program.py",
+        "own, counts = counts[: len(queues)], counts[len(queues) :]",
+        "own = counts[: len(queues)]",
+        examples=200,
+        kinds="conv2d",
+    ),
+    Mutation(
+        "few channels read a row of the picture below their own",
+        "kernels/picture_rows.py",
+        "read = y * taps.step_y + taps.rows[row]",
+        "read = y * taps.step_y + taps.rows[row] + 1",
         kinds="conv2d",
     ),
     Mutation(
