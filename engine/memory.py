@@ -169,8 +169,9 @@ class _Block:
         self._whole = whole
         self.__array_interface__ = whole.__array_interface__  # That is how NumPy finds the memory.
 
-    def __del__(self) -> None:
-        if len(self._whole) <= _LARGEST_KEPT and not sys.is_finalizing():
+    def __del__(self, ends: Callable[[], bool] = sys.is_finalizing) -> None:
+        # Where the interpreter ends, names of this module may mean nothing any more.
+        if not ends() and len(self._whole) <= _LARGEST_KEPT:
             _blocks.put(self._whole, len(self._whole))
 
 
