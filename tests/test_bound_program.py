@@ -329,6 +329,24 @@ def test_few_channels_of_the_picture(channels, kernel, geometry, steps, compiled
         np.testing.assert_array_equal(run(outputs(2), pixels, steps).output, expected)
 
 
+def test_channels_that_are_none_have_no_potentials():
+    """Where potentials are watched: a layer of few channels finds what large currents have left in its memory."""
+    halves, both = np.full((16, 1, 1, 2), 0.5, np.float32), np.array([[[[1, -1]]], [[[0.5, -0.5]]]], np.float32)
+    nodes = [
+        Input("input"),
+        Conv2d("large", "input", halves),
+        Neurons("many", "large", MultiThreshold((2.0**126, 2.0**125))),
+        Conv2d("small", "input", both),
+        Neurons("few", "small", MultiThreshold((1.0,))),
+        Concat("all", ("many", "few")),
+        Conv2d("last", "all", np.full((1, 18, 1, 1), 2.0**-100, np.float32)),
+        Output("output", "last"),
+    ]
+    found = simulate_with(Network(nodes), np.full((1, 6, 9), 2.0**126, np.float32), 9, threads=1)
+    assert np.isfinite(found.output).all()
+    assert found.output.min() > 0
+
+
 @pytest.mark.parametrize("shape", [(3, 2, 8, 12), (1, 2, 8, 12)])
 def test_batches(shape, compiled_calls):
     compiled_calls()

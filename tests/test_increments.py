@@ -144,11 +144,19 @@ def test_a_sum_that_is_put_out(always, way, read):
         check(stream, picture)
 
 
+def test_a_sum_below_normal_numbers_is_zero():
+    weights = [np.full((1, 1, 1, 1), factor * 2.0**-126, np.float32) for factor in (1.5, -1.25)]
+    parts = [Conv2d(f"part{number}", "input", weight) for number, weight in enumerate(weights)]
+    whole = Network([Input("input"), *parts, Add("sum", ("part0", "part1")), Output("output", "sum")])
+    found = check(Stream(whole, threads=1, exact_increments=True), np.ones((1, 4, 4), np.float32))
+    assert not found.output.any()
+
+
 def test_a_sum_that_neurons_take_is_named():
     ones = np.ones((16, 16, 1, 1), np.float32)
     twice = [Conv2d("shortcut", "relu1", ones), Add("twice", ("shortcut", "shortcut")), Neurons("doubled", "twice")]
     whole = Network([*network().nodes[:3], *twice, Conv2d("last", "doubled", ones), Output("o", "last")])
-    with pytest.raises(InputError, match="'twice' is none of a convolution"):
+    with pytest.raises(InputError, match="'twice' is a sum that neurons take"):
         Stream(whole, exact_increments=True).push(next(clip(0)))
 
 

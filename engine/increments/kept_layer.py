@@ -322,7 +322,11 @@ def kept_bytes(layer: Layer) -> int:
 def check_layer(layer: Layer, channels: int) -> None:
     """InputError for a layer that cannot be brought up to date."""
     what = None
-    if not is_compiled(layer) or (layer.neurons is not None and layer.parts != (layer,)):
+    if layer.parts != (layer,) and layer.neurons is not None:
+        what = "is a sum that neurons take"
+    elif layer.parts != (layer,) and not is_compiled(layer):
+        what = "adds up something else than convolutions and linear layers without delays"
+    elif not is_compiled(layer):
         what = "is none of a convolution, linear layer or average pool with ladders of thresholds, without delays"
     elif any(source.channels != channels for source in layer.analog):
         what = "reads one of several inputs"

@@ -180,16 +180,19 @@ class KeptNetwork:
             found.append(part.increment(used, int(what["pixels"]), changed, products[part.layer.node.name]))
         if len(found) == 1:
             return found[0]
+        # A part that is named twice is counted once, as the ledger has it.
+        of_nodes = {part.layer.node.name: each for part, each in zip(parts, found, strict=True)}
         dirty = np.any([part.dirty for part, each in zip(parts, found, strict=True) if each.dirty], axis=0)
         return replace(
             found[0],
             kernels=", ".join(sorted({each.kernels for each in found})),
             dirty=int(np.count_nonzero(dirty)),
-            done=sum(each.done for each in found),
-            full=sum(each.full for each in found),
+            done=sum(each.done for each in of_nodes.values()),
+            full=sum(each.full for each in of_nodes.values()),
         )
 
 
+@flushing
 def _sum_of(parts: list[KeptLayer]) -> NDArray[np.float32]:
     """The readout of a layer: of a sum in the order of its parts, as a full run adds them up."""
     found = np.zeros_like(parts[0].output)

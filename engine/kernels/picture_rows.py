@@ -19,7 +19,7 @@ def gather_picture(band, bands, picture, taps, bias, line, target):
     taps : PictureTaps
     bias : (channels,) float32
     line : 0 where the target is the band's own; where it is that of all rows, the numbers of a row
-    target : float32, (rows, width, padded channels), flat, receives the currents
+    target : float32, (rows, width, padded channels), flat, receives the currents, 0 in channels that are none
     """
     rows = output_rows(band, bands)
     target = target[rows.first * line :]
@@ -53,3 +53,8 @@ def gather_picture(band, bands, picture, taps, bias, line, target):
             begin = (y - rows.first) * outputs * rows.padded + output
             for x in range(outputs):
                 target[begin + x * rows.padded] = sums[x]
+        # Neurons that are none, whose potentials are looked at with those of the others.
+        for x in range(outputs):
+            begin = ((y - rows.first) * outputs + x) * rows.padded
+            for output in range(rows.channels, rows.padded):
+                target[begin + output] = 0

@@ -29,8 +29,9 @@ class EventCurrents(Part):
 
     def prepare(self) -> None:
         # Room for the analog input's current, which each band computes in the first group of steps.
-        fires_at_once = not self.layer.spiking and self.layer.neurons is not None and self.layer.stepper is None
-        if self.layer.analog and not fires_at_once and not self.state.constant_stride:
+        fires_at_once = self.layer.neurons is not None and self.layer.stepper is None
+        kept = self.layer.analog and (self.layer.spiking or not (fires_at_once or self._is_computed_anew))
+        if kept and not self.state.constant_stride:
             _, height, width = self.layer.outgoing
             self.state.constant_stride = self.layer.padded_channels
             self.state.constant = aligned_empty(height * width * self.layer.padded_channels)
