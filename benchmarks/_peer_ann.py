@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from _peer_dense import Values, is_synapse
+from _peer_dense import Values
 from _twins import synapse_module
 from torch.nn import functional
 
 from spikeunet.engine import Add, AvgPool2d, Concat, Conv2d, ConvTranspose2d, Input, Network, Neurons, Output
-from spikeunet.engine.graph import Node
+from spikeunet.engine.graph import Node, Projection
 
 
 class TorchAnn:
@@ -18,7 +18,7 @@ class TorchAnn:
     def __init__(self, network: Network, dtype: torch.dtype = torch.float32) -> None:
         self.network = network
         self.dtype = dtype
-        synapses = filter(is_synapse, network.nodes)
+        synapses = [node for node in network.nodes if isinstance(node, Projection)]
         self.modules = {
             node.name: synapse_module(node).eval().to(dtype, memory_format=torch.channels_last) for node in synapses
         }

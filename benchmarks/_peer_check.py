@@ -11,7 +11,7 @@ to no more than 2**24 g, is exact in float32 whatever the order.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -145,15 +145,15 @@ class _AbsoluteSums(Straightforward):
     def run(self, picture: np.ndarray, steps: int, observe=None) -> np.ndarray:
         """As the base class; the potentials and the readout are bounded by sums over the steps as well."""
         readers = [node for node in self.network.nodes if isinstance(node, (Neurons, Output))]
-        drives = {node.name: list(_summands(self.network, node.source)) for node in readers}
+        # The synapses whose currents each gets; one that a sum names twice comes twice.
+        drives = {node.name: [each.name for each in self.network.projections(node.source)] for node in readers}
         sums = dict.fromkeys(drives, 0.0)
 
         def add(name: str) -> Callable:
             def hook(_, __, current):
                 for reader, sources in drives.items():
-                    sums[reader] = (
-                        sums[reader] + sources.count(name) * current.abs() if name in sources else sums[reader]
-                    )
+                    if name in sources:
+                        sums[reader] = sums[reader] + sources.count(name) * current.abs()
 
             return hook
 
@@ -166,15 +166,6 @@ class _AbsoluteSums(Straightforward):
             initial = abs(ladder_of(node).initial) if isinstance(node, Neurons) else 0.0
             self._require(reader, float(total.max()) + initial)
         return output
-
-
-def _summands(network: Network, name: str) -> Iterator[str]:
-    """The synapses whose currents add up to that of a node, itself where it is no sum."""
-    node = network[name]
-    for part in node.parts if isinstance(node, Add) else ():
-        yield from _summands(network, part)
-    if not isinstance(node, Add):
-        yield name
 
 
 def _digits(network: Network, bits: int) -> dict[str, int]:

@@ -18,6 +18,7 @@ import torch
 from _twins import synapse_module
 
 from spikeunet.engine import Add, Concat, Input, IntegrateAndFire, MultiThreshold, Network, Neurons, Node, Output
+from spikeunet.engine.graph import Projection
 
 Observer = Callable[[str, int, np.ndarray], None]
 
@@ -70,7 +71,7 @@ class Straightforward:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.modules = {node.name: synapse_module(node) for node in network.nodes if is_synapse(node)}
+        self.modules = {node.name: synapse_module(node) for node in network.nodes if isinstance(node, Projection)}
         self.ladders = {node.name: ladder_of(node) for node in network.neurons}
 
     @torch.no_grad()
@@ -110,11 +111,6 @@ def _update(ladder: Ladder, potential: torch.Tensor, current: torch.Tensor) -> t
         emitted = emitted + threshold * fired
         potential = potential - threshold * fired
     return emitted, potential
-
-
-def is_synapse(node: Node) -> bool:
-    """Whether a node is a module of its own."""
-    return not isinstance(node, (Input, Concat, Add, Neurons, Output))
 
 
 # --- Optimised -------------------------------------------------------------------------------------------------------
@@ -182,7 +178,7 @@ class Optimised:
         self.network = network
         self.pool = ThreadPoolExecutor(threads)
         self.threads = threads
-        modules = {node.name: synapse_module(node) for node in network.nodes if is_synapse(node)}
+        modules = {node.name: synapse_module(node) for node in network.nodes if isinstance(node, Projection)}
         self.modules = {name: module.to(memory_format=torch.channels_last) for name, module in modules.items()}
         self.ladders = {node.name: ladder_of(node) for node in network.neurons}
         readers = [name for node in network.nodes for name in node.sources]

@@ -10,7 +10,8 @@ from _peer_dense import Observer, Values
 from _twins import synapse_module
 from torch import nn
 
-from spikeunet.engine import Concat, Input, IntegrateAndFire, Network, Neurons, Output
+from spikeunet.engine import Add, Concat, Input, IntegrateAndFire, Network, Neurons, Output
+from spikeunet.engine.graph import Projection
 
 
 class Modules(nn.Module):
@@ -23,7 +24,7 @@ class Modules(nn.Module):
         for node in network.nodes:
             if isinstance(node, Neurons):
                 self.steps[node.name] = make_neuron()
-            elif not isinstance(node, (Input, Concat, Output)):
+            elif isinstance(node, Projection):
                 self.steps[node.name] = synapse_module(node)
 
     def forward(self, picture: torch.Tensor, observe: Callable[[str, torch.Tensor], None] | None = None):
@@ -34,6 +35,8 @@ class Modules(nn.Module):
                 values[node.name] = picture
             elif isinstance(node, Concat):
                 values[node.name] = torch.cat([values[name] for name in node.sources], dim=-3)
+            elif isinstance(node, Add):
+                values[node.name] = sum(values[name] for name in node.sources)
             elif isinstance(node, Output):
                 return values[node.source]
             else:

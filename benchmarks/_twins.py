@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikeunet.engine import Add, AvgPool2d, Concat, Conv2d, ConvTranspose2d, Linear, Network, Neurons
-from spikeunet.engine.graph import Synapses
+from spikeunet.engine.graph import Projection
 
 Modules = Callable[[Neurons], nn.Module]
 
@@ -49,7 +49,7 @@ class Twin(nn.Module):
         for node in network.nodes:
             if isinstance(node, Neurons):
                 self.steps[node.name] = make_neuron(node)
-            elif isinstance(node, Synapses) and not isinstance(node, Add):
+            elif isinstance(node, Projection):
                 self.steps[node.name] = synapse_module(node)
 
     def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -81,7 +81,7 @@ class Twin(nn.Module):
             if isinstance(node, Concat) and analog.issuperset(node.sources):
                 analog.add(node.name)
                 values[node.name] = torch.cat([values[name] for name in node.sources], dim=1)
-            elif isinstance(node, Synapses) and analog.issuperset(node.sources) and not isinstance(node, Add):
+            elif isinstance(node, Projection) and node.source in analog:
                 source = values[node.source].flatten(1) if isinstance(node, Linear) else values[node.source]
                 current = self.steps[node.name](source)
                 self.constant[node.name] = current[:, :, None, None] if isinstance(node, Linear) else current
@@ -99,7 +99,7 @@ class Twin(nn.Module):
         return {name: torch.stack(steps, dim=1).numpy() for name, steps in self.spikes.items()}
 
 
-def synapse_module(node: Synapses) -> nn.Module:
+def synapse_module(node: Projection) -> nn.Module:
     """Conv2d, ConvTranspose2d, AvgPool2d or Linear with the node's weights."""
     if isinstance(node, AvgPool2d):
         return nn.AvgPool2d(node.kernel_size, node.stride, node.padding)

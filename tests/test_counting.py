@@ -8,6 +8,7 @@ from golden_network import GOLDEN_MODELS, golden_network, read_golden
 from hypothesis import given, settings
 
 from spikeunet.engine import (
+    Add,
     AvgPool2d,
     Conv2d,
     ConvTranspose2d,
@@ -157,3 +158,17 @@ def test_density():
     nodes = [Input("input"), Conv2d("conv", "input", one), Neurons("neurons", "conv", IntegrateAndFire())]
     result = simulate(Network([*nodes, Output("output", "conv")]), picture, steps=2)
     assert result.density == 3 / 8
+
+
+@pytest.mark.parametrize("tile", [1, 2, 3, 8])
+def test_a_node_that_feeds_two_layers_is_counted_once_in_tiles(tile):
+    """Whose tiles begin at other rows."""
+    kernel = np.full((1, 1, 3, 3), 0.125, np.float32)
+    both = Conv2d("both", "input", kernel, padding=1)
+    behind = [Neurons("neurons", "both", MultiThreshold((1.0, 0.5))), Conv2d("last", "neurons", kernel, padding=1)]
+    for ends in ([Output("one", "last"), Output("two", "both")], [Add("sum", ("last", "both")), Output("one", "sum")]):
+        network = Network([Input("input"), both, *behind, *ends])
+        picture = np.ones((1, 8, 4), np.float32)
+        whole, found = (simulate(network, picture, 1, tile=each).operations for each in (None, tile))
+        assert found.synapses["both"].macs == whole.synapses["both"].macs == 220
+        assert_same_operations(found, whole)

@@ -152,6 +152,13 @@ def test_a_sum_below_normal_numbers_is_zero():
     assert not found.output.any()
 
 
+def test_a_sum_of_what_is_none_of_them_is_named():
+    ones, nodes = np.ones((16, 16, 1, 1), np.float32), network().nodes
+    parts = [Conv2d("last", "relu1", ones), MaxPool2d("largest", "relu1", 1), Add("both", ("last", "largest"))]
+    with pytest.raises(InputError, match="'both' adds up something else than convolutions and linear layers"):
+        Stream(Network([*nodes[:3], *parts, Output("o", "both")]), exact_increments=True).push(next(clip(0)))
+
+
 def test_a_sum_that_neurons_take_is_named():
     ones = np.ones((16, 16, 1, 1), np.float32)
     twice = [Conv2d("shortcut", "relu1", ones), Add("twice", ("shortcut", "shortcut")), Neurons("doubled", "twice")]

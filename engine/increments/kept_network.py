@@ -165,28 +165,31 @@ class KeptNetwork:
             counts.add_run(layer.name, parts[0].fired, met, parts[0].updates, slice(0, 1))
         products = counts.products
         done = {layer.name: self._increment(parts, products) for layer, parts in self._parts}
-        kernels = {name: tuple(each.kernels.split(", ")) for name, each in done.items()}
+        kernels = {layer.name: tuple(sorted(set(map(self._used, parts)))) for layer, parts in self._parts}
         outputs = {layer.name: _sum_of(parts) for layer, parts in self._parts if layer.neurons is None}
         result = LazyResult(outputs=outputs, steps=1, ledger=counts.ledger, seconds=seconds, kernels=kernels)
         return Shown(result, done, sum(products.values()))
+
+    def _used(self, part: KeptLayer) -> str:
+        """What computed the current of a layer, or of a part of one, where anything was dirty."""
+        found = self._found[part.number]
+        return part.kernels(int(found["way"])) if found["bands"] else "none"
 
     def _increment(self, parts: list[KeptLayer], products: dict[str, int]) -> LayerIncrement:
         """What was done for a layer, or for a sum of several; `products` are those of a full run, by node."""
         found = []
         for part in parts:
-            what = self._found[part.number]
-            used = part.kernels(int(what["way"])) if what["bands"] else "none"
-            changed = int(self._counters[part.number, CHANGED])
-            found.append(part.increment(used, int(what["pixels"]), changed, products[part.layer.node.name]))
+            dirty, changed = int(self._found["pixels"][part.number]), int(self._counters[part.number, CHANGED])
+            found.append(part.increment(self._used(part), dirty, changed, products[part.layer.node.name]))
         if len(found) == 1:
             return found[0]
         # A part that is named twice is counted once, as the ledger has it.
         of_nodes = {part.layer.node.name: each for part, each in zip(parts, found, strict=True)}
-        dirty = np.any([part.dirty for part, each in zip(parts, found, strict=True) if each.dirty], axis=0)
+        marked = np.any([part.dirty for part, each in zip(parts, found, strict=True) if each.dirty], axis=0)
         return replace(
             found[0],
             kernels=", ".join(sorted({each.kernels for each in found})),
-            dirty=int(np.count_nonzero(dirty)),
+            dirty=int(np.count_nonzero(marked)),
             done=sum(each.done for each in of_nodes.values()),
             full=sum(each.full for each in of_nodes.values()),
         )

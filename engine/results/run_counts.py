@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 import numpy as np
@@ -41,8 +42,8 @@ class RunCounts:
     updates : (layers, T) int64
         Pixels of event-driven neurons that were updated.
     macs : dict of str to dict
-        Multiply-accumulates of each node that reads the analog input, all and effective, by the step from which on it
-        is shown, or the row from which on it is read.
+        Multiply-accumulates of each node that reads the analog input, all and effective, by the layer that it is a part
+        of, and by the step from which on the input is shown, or the row from which on it is read.
     arriving : dict of str to (1 + K,) int64
         What was fired before the first step and arrives at it, through a delay.
     shown : int
@@ -56,7 +57,7 @@ class RunCounts:
         self.fired = np.zeros((len(plan.rows), 1 + plan.kinds, steps), np.int64)
         self.counts = np.zeros((plan.begins[-1], 2, 1 + plan.kinds, steps), np.int64)
         self.updates = np.zeros((len(plan.begins) - 1, steps), np.int64)
-        self.macs: dict[str, dict[int, tuple[int, int]]] = {}
+        self.macs: dict[str, dict[str, dict[int, tuple[int, int]]]] = {}
         self.arriving: dict[str, NDArray[np.int64]] = {}
         self.shown = 1
 
@@ -67,7 +68,7 @@ class RunCounts:
 
         (H, W, C), pictures joined. Of a node that feeds both neurons and the readout, noted twice and counted once.
         """
-        self.macs.setdefault(layer.node.name, {})[first] = analog_macs(layer, picture)
+        self.macs.setdefault(layer.node.name, {}).setdefault(layer.name, {})[first] = analog_macs(layer, picture)
 
     def add_run(
         self, name: str, fired: NDArray[np.int64], counts: NDArray[np.int64], updates: NDArray[np.int64], steps: slice
@@ -129,7 +130,7 @@ class RunCounts:
     def products(self) -> dict[str, int]:
         """By node of synapses, its accumulates and multiply-accumulates: `synops` and `macs` of the ledger, in all."""
         plan = self.plan
-        found = {entry.name: sum(each for each, _ in self.macs.get(entry.name, {}).values()) for entry in plan.synapses}
+        found = {entry.name: sum(each for each, _ in self._macs_of(entry.name)) for entry in plan.synapses}
         if plan.pairs:
             reached = plan.usual[:, 0] * self._fired_by_pair[:, 0] + self.counts[plan.places, 0, 0]
             for pair, counts in zip(plan.pairs, (reached * plan.channels[:, 0]).tolist(), strict=True):
@@ -137,7 +138,7 @@ class RunCounts:
         return found
 
     def _synapse_operations(self, entry: SynapseOperations, sources: dict[str, SynapticEvents]) -> SynapseOperations:
-        noted = self.macs.get(entry.name, {}).values()
+        noted = self._macs_of(entry.name)
         # What changes is computed anew, by the artificial network as well.
         anew: dict[str, int] = {name: self.shown * getattr(entry, name) for name in _OF_EACH_INPUT}
         return counted(
@@ -150,6 +151,13 @@ class RunCounts:
             steps=self.steps,
             **anew,
         )
+
+    def _macs_of(self, node: str) -> Collection[tuple[int, int]]:
+        """What was noted of a node that reads the analog input: for one of the layers that it is a part of.
+
+        All layers note the same, but in tiles from other rows on.
+        """
+        return next(iter(self.macs.get(node, {}).values()), {}).values()
 
     def _accumulates(self) -> list[dict[str, SynapticEvents]]:
         """What the events of each source cause in each node of synapses; a source that is joined twice counts twice."""

@@ -46,9 +46,10 @@ _MOST_LAYERS = 1 << 10
 """A network of more layers is run without compiled calls: the places of their events would take too long to find."""
 
 _ONCE, _PHASES = 2, 5
-"""Calls before all bands of a layer, and for each of them, at the most, of each part; further ones of the layer."""
+"""Calls of a layer, or of each part of a sum, at the most: before all bands, and for each of them."""
 
-_OF_A_LAYER = 5
+_PHASES_OF_WHOLE = 5
+"""Further calls for each band, of the layer as a whole."""
 
 _COUNTERS = 8
 """Of a layer in a cache line: each layer has lines for itself."""
@@ -145,7 +146,7 @@ class BoundGroup:
         progress = np.zeros((threads, 2, layers), np.int64)
         self._progress = [SequenceProgress(self._bound, *of_thread) for of_thread in progress]
         parts = max((len(layer.parts) for layer in self.layers), default=1)
-        most = _ONCE * parts, _OF_A_LAYER + _PHASES * parts, threads + 1
+        most = _ONCE * parts, _PHASES_OF_WHOLE + _PHASES * parts, threads + 1
         once, phases, shares = ((2, layers, number) for number in most)
         self._calls = [
             LayerCalls(np.zeros(once, CALL), np.zeros(phases, CALL), np.zeros(shares, np.int64)) for _ in range(threads)

@@ -29,15 +29,13 @@ class EventCurrents(Part):
 
     def prepare(self) -> None:
         # Room for the analog input's current, which each band computes in the first group of steps.
-        fires_at_once = self.layer.neurons is not None and self.layer.stepper is None
-        kept = self.layer.analog and (self.layer.spiking or not (fires_at_once or self._is_computed_anew))
-        if kept and not self.state.constant_stride:
+        if self.layer.analog and not self._uses_at_once and not self.state.constant_stride:
             _, height, width = self.layer.outgoing
             self.state.constant_stride = self.layer.padded_channels
             self.state.constant = aligned_empty(height * width * self.layer.padded_channels)
 
     def phases(self, bands: BandTable, memory: WorkerMemory, target: Target) -> list[Phase]:
-        if not self.layer.spiking and (target.neurons is not None or self._is_computed_anew):
+        if self._uses_at_once:
             return self._of_picture_alone(bands, memory.scratch, target)
         return [*self._inject(bands, memory.scratch, target), *self._gather(bands, memory.scratch, target)]
 
@@ -61,12 +59,14 @@ class EventCurrents(Part):
     # --- The picture -------------------------------------------------------------------------------------------------
 
     @property
-    def _is_computed_anew(self) -> bool:
-        """Whether one step's current of the picture goes where it is added at once, as what is kept is of no use.
+    def _uses_at_once(self) -> bool:
+        """Whether the current of the picture alone goes to the target, and is not kept for further steps.
 
-        Compiled calls, which are bound once, compute it in each group of steps.
+        A ladder of thresholds fires in all steps of a group. Compiled calls, which are bound once, compute the current
+        in each group of steps, and a single step has no use for what is kept.
         """
-        return not self.known and self.steps == 1
+        ladder = self.layer.neurons is not None and self.layer.stepper is None
+        return not self.layer.spiking and (ladder or (not self.known and self.steps == 1))
 
     def _inject(self, bands: BandTable, scratch: Scratch, target: Target) -> list[Phase]:
         """The analog input's current on top of the bias, which is kept for all steps."""
