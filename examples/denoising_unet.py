@@ -137,10 +137,9 @@ class DenoisingUNet(nn.Module):
 class ChrominanceUNet(nn.Module):
     """Predicts the noise of what a colour picture's channels differ by, (N, 3, H, W).
 
-    Chrominance is smooth: a small network denoises it at half the picture's size. It has the channels of tiny ones side
-    by side, one for each of CHROMINANCE_DIRECTIONS, and begins as these (`start_chrominance`). What pixels differ by
-    from the mean of 2x2 is taken for noise: six differences, each of them as two features, what it is above 0 and what
-    below.
+    Chrominance is smooth: a small network denoises it at half the picture's size, a tiny one of gray pictures with the
+    channels for each of CHROMINANCE_DIRECTIONS. What pixels differ by from the mean of 2x2 is taken for noise: six
+    differences, each of them as two features, what it is above 0 and what below.
     """
 
     def __init__(self) -> None:
@@ -150,6 +149,7 @@ class ChrominanceUNet(nn.Module):
         features = 2 * len(CHROMINANCE_DIRECTIONS) * len(DIFFERENCES)
         self.differences = nn.Conv2d(3, features, 2, stride=2)
         self.fine = nn.ConvTranspose2d(features, 3, 2, stride=2)
+        _start_differences(self.differences, self.fine)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.coarse(x) + self.fine(functional.relu(self.differences(x)))
@@ -160,11 +160,16 @@ class ColourDenoisingUNet(nn.Module):
 
     Nearly all that could be mistaken for noise is in the luminance, the mean of the channels, where a third of the
     noise's variance is left; a gray denoiser knows what to do with it.
+
+    Parameters
+    ----------
+    bypass : bool
+        Whether the luminance's network has a bypass, see DenoisingUNet: it leads from all channels to all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bypass: bool = False) -> None:
         super().__init__()
-        self.luminance = DenoisingUNet(3, **SIZES["standard"])
+        self.luminance = DenoisingUNet(3, **SIZES["standard"], bypass=bypass)
         self.chrominance = ChrominanceUNet()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -180,48 +185,19 @@ def start_colour(network: ColourDenoisingUNet, luminance: State, chrominance: St
     RuntimeError
         If names or shapes differ.
     """
-    network.luminance.load_state_dict(_of_channels(luminance, network.luminance.channels, 0.0))
+    _take_over(network.luminance, luminance, 0.0)
     network.chrominance.load_state_dict(dict(chrominance))
 
 
 @torch.no_grad()
-def start_chrominance(network: ChrominanceUNet, state: State) -> None:
-    """Begin as a gray network for each direction of what channels differ by, in the mean of 2x2 pixels.
-
-    Raises
-    ------
-    RuntimeError
-        If names or shapes differ.
-    """
-    directions = torch.tensor(CHROMINANCE_DIRECTIONS, dtype=torch.float32)
-    directions /= directions.norm(dim=1, keepdim=True)
-    stem, readout = state["stem.weight"], state["readout.weight"]
-    if stem.shape[1] != 1:
-        raise RuntimeError(f"stem.weight reads {stem.shape[1]} channels, and not one, as networks of gray pictures do")
-    started = {name: _side_by_side(name, tensor, len(CHROMINANCE_DIRECTIONS)) for name, tensor in state.items()}
-    # Means of 2x2 pixels, and four pixels of each sample that is put out.
-    wide, tall = torch.kron(stem, torch.full((1, 1, 2, 2), 0.25)), torch.kron(readout, torch.ones(1, 1, 2, 2))
-    started["stem.weight"] = torch.cat([wide * direction[:, None, None] for direction in directions])
-    started["readout.weight"] = torch.cat([tall * direction[:, None, None] for direction in directions])
-    started["readout.bias"] = directions.sum(0) * state["readout.bias"]
-    # Differences of channels are about 0, where a gray network expects 0.5.
-    started["stem.bias"] = (state["stem.bias"] + 0.5 * stem.sum((1, 2, 3))).repeat(len(CHROMINANCE_DIRECTIONS))
-    network.coarse.load_state_dict(started)
+def _start_differences(*layers: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Each of DIFFERENCES in each direction of chrominance, above 0 and below."""
+    directions = functional.normalize(torch.tensor(CHROMINANCE_DIRECTIONS, dtype=torch.float32))
     differences = torch.tensor(DIFFERENCES, dtype=torch.float32).reshape(1, -1, 1, 2, 2) / 2
     rising = (directions[:, None, :, None, None] * differences).flatten(0, 1)
-    for layer in (network.differences, network.fine):
+    for layer in layers:
         layer.weight.copy_(torch.cat([rising, -rising]))
         layer.bias.zero_()
-
-
-def _side_by_side(name: str, tensor: Tensor, count: int) -> Tensor:
-    """Weights of a network as those of several of it, none of which sees another."""
-    if tensor.ndim == 1:
-        return tensor.repeat(count)
-    # The first convolution on the way up reads what it skipped and what comes from below, all networks of each.
-    joined = 2 if name.startswith("decoder.") and name.endswith(".0.weight") else 1
-    alone = torch.eye(count)[:, :, None, None]
-    return torch.cat([torch.kron(alone, part) for part in tensor.chunk(joined, dim=1)], dim=1)
 
 
 @torch.no_grad()
@@ -294,8 +270,13 @@ def start_from(network: DenoisingUNet, state: State) -> None:
     RuntimeError
         If names or other shapes differ.
     """
+    _take_over(network, state, MIXTURE_SPREAD)
+
+
+def _take_over(network: DenoisingUNet, state: State, spread: float) -> None:
+    """Load a state of as many channels or of one; a bypass that it does not have stays as it is."""
     fresh = {name: value for name, value in network.state_dict().items() if name.startswith("bypass.")}
-    network.load_state_dict(fresh | _of_channels(state, network.channels, MIXTURE_SPREAD))
+    network.load_state_dict(fresh | _of_channels(state, network.channels, spread))
 
 
 def _of_channels(state: State, channels: int, spread: float) -> dict[str, Tensor]:

@@ -9,7 +9,8 @@ A network predicts the noise of a picture, whose level it is not told. `denoise-
         --start colour.npz --out photo.npz
     python examples/train_fast_denoiser.py --pictures BSDS500 --noise micrograph --start gray.npz --out micrograph.npz
     python examples/train_fast_denoiser.py --pictures BSDS500 --size tiny --out tiny.npz --rate 2e-3
-    python examples/train_fast_denoiser.py --pictures BSDS500 --size chrominance --start tiny.npz --out chrominance.npz
+    python examples/train_fast_denoiser.py --pictures BSDS500 --size chrominance --optimizer muon \
+        --rate 3e-3 --out chrominance.npz
     python examples/train_fast_denoiser.py --pictures BSDS500 --size colour --start gray.npz \
         --chrominance chrominance.npz --out colour.npz
     python examples/train_fast_denoiser.py --pictures BSDS500 --size colour --noise camera --pairs POLYU \
@@ -22,8 +23,8 @@ cores need about a day for as many, and with `--optimizer muon` far fewer do. OU
 is written behind the run.
 
 A network of `--size colour` has two parts (denoising_unet.py), a large one for luminance, which begins as a gray one,
-and a small one for chrominance, which begins as two tiny gray ones and is trained by itself first. In place of a state
-dict, --start takes a model file, too, that was made of one.
+and a small one for chrominance, which is trained by itself first. In place of a state dict, --start takes a model file,
+too, that was made of one.
 """
 
 from __future__ import annotations
@@ -46,7 +47,6 @@ from denoising_unet import (
     ColourDenoisingUNet,
     DenoisingUNet,
     balance,
-    start_chrominance,
     start_colour,
     start_from,
 )
@@ -255,8 +255,8 @@ def complete(options: argparse.Namespace, parser: argparse.ArgumentParser) -> No
     if colour and options.channels == 1:
         parser.error(f"--size {options.size} is for colour (got --channels 1)")
     options.channels = options.channels or (3 if colour else 1)
-    if colour and options.bypass:
-        parser.error(f"--bypass is for networks of one U-Net (got --size {options.size})")
+    if options.size == CHROMINANCE and options.bypass:
+        parser.error("--bypass is of a colour network's other part, the luminance's (got --size chrominance)")
     if options.size == CHROMINANCE and options.noise != "white":
         parser.error(f"--size chrominance learns from white noise (got --noise {options.noise})")
     if options.noise in PHOTOGRAPHIC and (options.pairs is None or options.channels != 3):
@@ -284,8 +284,11 @@ def check_beginning(options: argparse.Namespace, parser: argparse.ArgumentParser
 
 def make_network(options: argparse.Namespace) -> nn.Module:
     """The network that is asked for, with fresh weights."""
-    made = {CHROMINANCE: ChrominanceUNet, COLOUR: ColourDenoisingUNet}.get(options.size)
-    return made() if made else DenoisingUNet(options.channels, **SIZES[options.size], bypass=options.bypass)
+    if options.size == CHROMINANCE:
+        return ChrominanceUNet()
+    if options.size == COLOUR:
+        return ColourDenoisingUNet(options.bypass)
+    return DenoisingUNet(options.channels, **SIZES[options.size], bypass=options.bypass)
 
 
 def archive(stream: BinaryIO) -> np.lib.npyio.NpzFile:
@@ -317,8 +320,6 @@ def begin(network: nn.Module, options: argparse.Namespace) -> None:
         if options.chrominance is not None:
             said += f", --chrominance {options.chrominance}"
             start_colour(network, state, read_state("--chrominance", options.chrominance))
-        elif isinstance(network, ChrominanceUNet) and "stem.weight" in state:
-            start_chrominance(network, state)
         elif isinstance(network, DenoisingUNet):
             start_from(network, state)
         elif isinstance(network, ColourDenoisingUNet) and "stem.weight" in state:

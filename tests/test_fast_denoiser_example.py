@@ -134,41 +134,53 @@ SMALL = {"widths": (8, 16), "encoder": (1, 1), "decoder": (1,)}
 
 
 @pytest.fixture
-def parts(scripts, monkeypatch):
-    """Gray networks of luminance and chrominance with weights at random, and a colour one made of them."""
+def small(scripts, monkeypatch):
+    """The modules' networks, each of them small, with weights at random."""
     unet = scripts.denoising_unet
     monkeypatch.setattr(unet, "SIZES", {"standard": SMALL, "tiny": SMALL})
-    grays = [unet.DenoisingUNet(1, **SMALL) for _ in range(2)]
-    for parameter in (each for gray in grays for each in gray.parameters()):
-        torch.nn.init.normal_(parameter, std=0.1)
-    colour, chrominance = unet.ColourDenoisingUNet(), unet.ChrominanceUNet()
-    unet.start_chrominance(chrominance, grays[1].state_dict())
-    unet.start_colour(colour, grays[0].state_dict(), chrominance.state_dict())
-    with torch.no_grad():
-        yield grays, colour
+
+    def make(kind, *options, **others):
+        network = kind(*options, **others)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        return network
+
+    return make
 
 
-def test_a_colour_network_begins_as_gray_ones(parts, scripts):
-    (luminance, chrominance), colour = parts
-    pictures = torch.rand(1, 3, 128, 128)
-    directions = torch.tensor(scripts.denoising_unet.CHROMINANCE_DIRECTIONS, dtype=torch.float32)
-    directions /= directions.norm(dim=1, keepdim=True)
-    gray = torch.einsum("dc,nchw->dnhw", directions, pictures)[:, :, None]
-    shrunk = torch.nn.functional.avg_pool2d(gray.flatten(0, 1), 2)
-    found = shrunk - chrominance(shrunk + 0.5)
-    smooth = torch.nn.functional.interpolate(found, scale_factor=2)
-    expected = torch.einsum("dc,dnhw->nchw", directions, gray[:, :, 0] - smooth.reshape(2, 1, 128, 128))
-    expected += luminance(pictures.mean(dim=1, keepdim=True))
-    inside = (..., slice(56, 72), slice(56, 72))  # beyond the border black stands in one, the middle in the other
-    torch.testing.assert_close(colour(pictures)[inside], expected[inside], atol=1e-5, rtol=1e-4)
+def test_of_chrominance_what_pixels_differ_by_is_noise_at_first(scripts, monkeypatch):
+    unet = scripts.denoising_unet
+    monkeypatch.setattr(unet, "SIZES", {"tiny": SMALL})
+    network, pictures = unet.ChrominanceUNet(), torch.rand(1, 3, 32, 48)
+    colours = scripts.train_fast_denoiser.without_luminance(pictures)
+    means = torch.nn.functional.avg_pool2d(colours, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    found = network(pictures) - network.coarse(pictures)
+    torch.testing.assert_close(found, colours - means, rtol=0, atol=1e-5)
 
 
-def test_parts_of_other_networks_are_refused(parts, scripts):
-    unet, state = scripts.denoising_unet, parts[0][0].state_dict()
+@pytest.mark.parametrize("bypass", [False, True])
+def test_a_colour_network_begins_as_its_parts(scripts, small, bypass):
+    unet, pictures = scripts.denoising_unet, torch.rand(1, 3, 128, 128)
+    luminance = small(unet.DenoisingUNet, 1, **SMALL, bypass=bypass)
+    chrominance, colour = small(unet.ChrominanceUNet), unet.ColourDenoisingUNet(bypass)
+    unet.start_colour(colour, luminance.state_dict(), chrominance.state_dict())
+    expected = chrominance(pictures) + luminance(pictures.mean(dim=1, keepdim=True))
+    torch.testing.assert_close(colour(pictures), expected, atol=1e-5, rtol=1e-4)
+    # One that has no bypass gives what it has, and none is left out in silence.
+    plain, passed = (small(unet.DenoisingUNet, 1, **SMALL, bypass=each) for each in (False, True))
+    begun = unet.ColourDenoisingUNet(True)
+    fresh = begun.luminance.bypass.weight.clone()
+    unet.start_colour(begun, plain.state_dict(), chrominance.state_dict())
+    torch.testing.assert_close(begun.luminance.bypass.weight, fresh)
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        unet.start_colour(unet.ColourDenoisingUNet(), passed.state_dict(), chrominance.state_dict())
+
+
+def test_parts_of_other_networks_are_refused(scripts, small):
+    unet = scripts.denoising_unet
+    state = small(unet.DenoisingUNet, 1, **SMALL).state_dict()
     with pytest.raises(RuntimeError, match="Missing key"):
-        unet.start_colour(parts[1], state, state)
-    with pytest.raises(RuntimeError, match="of gray pictures"):
-        unet.start_chrominance(unet.ChrominanceUNet(), unet.DenoisingUNet(3, **SMALL).state_dict())
+        unet.start_colour(unet.ColourDenoisingUNet(), state, state)
 
 
 def test_chrominance_is_what_channels_differ_by(scripts):
@@ -332,13 +344,16 @@ def test_every_kind_of_noise_is_trained_from_the_command_line(scripts, tmp_path,
         run(scripts.train_fast_denoiser, monkeypatch, *common, *begun)
         assert "20 photons" in capsys.readouterr().out
         part, both = tmp_path / "chrominance.npz", tmp_path / "both.npz"
-        chrominance = ("--size", "chrominance", "--start", gray)
-        run(scripts.train_fast_denoiser, monkeypatch, *common, *chrominance, "--out", part)
+        run(scripts.train_fast_denoiser, monkeypatch, *common, "--size", "chrominance", "--out", part)
         assert "colours at sigma 25" in capsys.readouterr().out
         parts = ("--start", gray, "--chrominance", part)
         run(scripts.train_fast_denoiser, monkeypatch, *common, "--size", "colour", *parts, "--out", both)
         with np.load(both) as saved, np.load(gray) as alone:
             assert np.abs(saved["luminance.stem.weight"].sum(1) - alone["stem.weight"][:, 0]).max() < 0.01
+        noise = ("--noise", "all", "--pairs", photographs, "--bypass", "--out", tmp_path / "all.npz")
+        run(scripts.train_fast_denoiser, monkeypatch, *common, "--size", "colour", *parts, *noise)
+        with np.load(tmp_path / "all.npz") as saved:
+            assert saved["luminance.bypass.weight"].shape == (3, 3, 3, 3)
         for options in (("--balance",), ("--balance", "--size", "colour", *parts)):  # nothing begun with, or two parts
             with pytest.raises(SystemExit):
                 run(scripts.train_fast_denoiser, monkeypatch, *common, *options, "--out", both)
@@ -402,6 +417,7 @@ def test_options_that_do_not_fit_are_refused(scripts, tmp_path, monkeypatch, cap
             r"--chrominance is a part of networks of --size colour \(got --size standard",
         ),
         (("--size", "colour", "--channels", "1"), r"--size colour is for colour \(got --channels 1\)"),
+        (("--size", "chrominance", "--bypass"), r"--bypass is of .* the luminance's \(got --size chrominance\)"),
         (("--size", "chrominance", "--noise", "micrograph"), r"learns from white noise \(got --noise micrograph"),
     ):
         with pytest.raises(SystemExit):
