@@ -175,6 +175,8 @@ def draw(path: Path, found: Diagnosis, title: str) -> None:
         for name, values in curves.items():
             axes.plot(range(len(names)), values, marker=".", label=name)
         axes.set_ylabel(label)
+        axes.update_datalim([(0, 0)])  # margins are shares of what is shown: from 0, and with room for markers
+        axes.autoscale_view()
         axes.set_ylim(bottom=0)
         axes.set_xticks(range(len(names)), names if position == len(panels) else [], rotation=90)
         axes.grid(alpha=0.3)
