@@ -31,6 +31,7 @@ BALANCING_ROUNDS = 30
 
 SIZES: Mapping[str, Mapping[str, Sequence[int]]] = {
     "standard": {"widths": (64, 128, 256), "encoder": (4, 3, 4), "decoder": (4, 4)},
+    "wide": {"widths": (96, 96, 96), "encoder": (4, 3, 4), "decoder": (4, 4)},
     "tiny": {"widths": (32, 48), "encoder": (2, 1), "decoder": (2,)},
 }
 
@@ -67,6 +68,7 @@ class DenoisingUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = channels
+        self.widths = tuple(widths)
         self.multiple = shrink * 2 ** len(widths)
         self.stem = nn.Conv2d(channels, widths[0], 4 * shrink, stride=2 * shrink, padding=shrink)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
@@ -154,6 +156,10 @@ class ChrominanceUNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.coarse(x) + self.fine(functional.relu(self.differences(x)))
 
+    def hidden(self) -> list[tuple[nn.Module, list[tuple[nn.Module, int]]]]:
+        """As of DenoisingUNet, of the coarse part."""
+        return self.coarse.hidden()
+
 
 class ColourDenoisingUNet(nn.Module):
     """Predicts a colour picture's noise, (N, 3, H, W): a large network for luminance, a small one for chrominance.
@@ -174,6 +180,10 @@ class ColourDenoisingUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.luminance(x) + self.chrominance(x)
+
+    def hidden(self) -> list[tuple[nn.Module, list[tuple[nn.Module, int]]]]:
+        """As of DenoisingUNet, of both parts."""
+        return self.luminance.hidden() + self.chrominance.hidden()
 
 
 @torch.no_grad()
@@ -253,6 +263,18 @@ def balance(network: DenoisingUNet) -> None:
 def _by_channel(layer: nn.Module, side: int) -> Tensor:
     """A view of a layer's weight whose first axis are the channels that it writes (0) or reads (1)."""
     return layer.weight.transpose(0, int(isinstance(layer, nn.ConvTranspose2d)) ^ side)
+
+
+def widths_of(state: State) -> tuple[int, ...]:
+    """Channels at each size of a DenoisingUNet's state.
+
+    Raises
+    ------
+    KeyError
+        If it is none's.
+    """
+    deeper = sum(name.startswith("down.") and name.endswith(".weight") for name in state)
+    return len(state["stem.weight"]), *(len(state[f"down.{level}.weight"]) for level in range(deeper))
 
 
 @torch.no_grad()

@@ -30,32 +30,20 @@ too, that was made of one.
 from __future__ import annotations
 
 import argparse
-import copy
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
-from zipfile import BadZipFile
 
 import camera_noise
 import numpy as np
 import torch
-from denoising_unet import (
-    SIZES,
-    ChrominanceUNet,
-    ColourDenoisingUNet,
-    DenoisingUNet,
-    balance,
-    start_colour,
-    start_from,
-)
+from denoising_unet import SIZES, ChrominanceUNet, ColourDenoisingUNet, DenoisingUNet, balance
 from export_torch import export
 from picture_crops import Crops, Samples, read_pairs, read_pictures, shrunk
+from starting_weights import begin, blend
 from torch import Tensor, nn
 from training_loop import Lesson, Trainer, add_arguments
-
-from spikeunet.engine import InputError, Weighted, load_model
 
 HELD_OUT = 8
 """The last pictures by name are not learnt from."""
@@ -75,8 +63,6 @@ COLOUR = "colour"
 CHROMINANCE = "chrominance"
 LEFT_OF_LUMINANCE = 0.1
 """What a gray network leaves of the luminance's noise, at sigma 25, as a share of the chrominance's noise."""
-
-_REMEDY = "give a state dict of this network, or a model file whose channels were not split"
 
 Pair = tuple[Tensor, Tensor]
 Draw = Callable[[np.random.Generator], Pair]
@@ -233,6 +219,9 @@ def parse() -> argparse.Namespace:
         help="rescale channels of --start: a model file's are scaled as its neurons are",
     )
     parser.add_argument(
+        "--wake", action="store_true", help="begin channels anew that fall silent, see dormant_channels.py"
+    )
+    parser.add_argument(
         "--shrunk",
         type=a_share,
         nargs="*",
@@ -291,85 +280,29 @@ def make_network(options: argparse.Namespace) -> nn.Module:
     return DenoisingUNet(options.channels, **SIZES[options.size], bypass=options.bypass)
 
 
-def archive(stream: BinaryIO) -> np.lib.npyio.NpzFile:
-    """A file of several arrays, opened."""
-    opened = np.load(stream)
-    if isinstance(opened, np.ndarray):
-        raise TypeError("is a single array")
-    return opened
-
-
-def read_state(option: str, path: Path) -> dict[str, Tensor]:
-    """The weights of a state dict in a file, or of a model that was converted from such a network."""
-    try:
-        with path.open("rb") as stream, archive(stream) as saved:
-            is_model = "topology" in saved
-            arrays = {} if is_model else {name: saved[name].astype(np.float32) for name in saved}
-        if is_model:
-            layers = [node for node in load_model(path).nodes if isinstance(node, Weighted)]
-            arrays = {f"{node.name}.{part}": getattr(node, part) for node in layers for part in ("weight", "bias")}
-        return {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
-    except (OSError, EOFError, TypeError, ValueError, BadZipFile, InputError) as error:
-        raise SystemExit(f"{option} {path}: {str(error).splitlines()[0]}; {_REMEDY}") from None
-
-
-def begin(network: nn.Module, options: argparse.Namespace) -> None:
-    """Begin with the weights of the files that are named."""
-    state, said = read_state("--start", options.start), f"--start {options.start}"
-    try:
-        if options.chrominance is not None:
-            said += f", --chrominance {options.chrominance}"
-            start_colour(network, state, read_state("--chrominance", options.chrominance))
-        elif isinstance(network, DenoisingUNet):
-            start_from(network, state)
-        elif isinstance(network, ColourDenoisingUNet) and "stem.weight" in state:
-            raise SystemExit(f"{said}: a gray network is one of two parts; give the other one as --chrominance")
-        else:
-            network.load_state_dict(state)
-    except KeyError as error:
-        raise SystemExit(f"{said}: not of this network, it has no {error.args[0]}; {_REMEDY}") from None
-    except RuntimeError as error:
-        raise _refused(said, error) from None
-
-
-def _refused(said: str, error: RuntimeError) -> SystemExit:
-    """Why PyTorch did not take a state: its first line says that there are errors, the last one which."""
-    reason = f"{str(error).strip().splitlines()[-1].strip():.200}"
-    return SystemExit(f"{said}: not of this network ({reason}); {_REMEDY}")
-
-
-@torch.no_grad()
-def blend(network: nn.Module, options: argparse.Namespace) -> None:
-    """Move the weights towards those of a second file, which were learnt from the same beginning."""
-    other = copy.deepcopy(network)
-    try:
-        other.load_state_dict(read_state("--blend", options.blend))
-    except RuntimeError as error:
-        raise _refused(f"--blend {options.blend}", error) from None
-    for weight, towards in zip(network.parameters(), other.parameters(), strict=True):
-        weight.lerp_(towards, options.share)
-
-
 def main() -> None:
     options = parse()
     torch.manual_seed(options.seed)
     torch.backends.cudnn.benchmark = True
     device = torch.device(options.device)
-    network = make_network(options)
-    if options.start:
-        begin(network, options)
-    if options.blend:
-        blend(network, options)
-    if options.balance:
-        balance(network)
     pictures = read_pictures(options.pictures, options.channels)
     if len(pictures) <= HELD_OUT:
         raise SystemExit(f"{options.pictures}: has {len(pictures)} pictures, but {HELD_OUT} are held out; give more")
     scored = held_out(options, pictures[-HELD_OUT:], device)
+    draw = drawing(options, pictures[:-HELD_OUT], device)
+    network = make_network(options)
+    if options.start:
+        noisy, _ = draw(np.random.default_rng(options.seed))
+        begin(network, options, noisy.cpu())
+    if options.blend:
+        blend(network, options)
+    if options.balance:
+        balance(network)
     lesson = Lesson(
-        drawing(options, pictures[:-HELD_OUT], device),
+        draw,
         chrominance_error if options.size == CHROMINANCE else log_error,
         lambda average: ", ".join(f"{name} {validate(average, pairs):.3f} dB" for name, pairs in scored.items()),
+        options.wake,
     )
     trainer = Trainer(network, lesson, options, device)
     trainer.run()

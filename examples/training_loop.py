@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from dormant_channels import wake
 from muon import Muon
 from spiking_unet import SpikingUNet, revive
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ LEAST_FACTOR = 1e-3
 """Of the peak rate, at both ends."""
 LARGEST_NORM = 1.0
 """Of a gradient."""
+WAKING = 0.6
+"""Share of the run after which silent channels are left alone: one that begins late has no time to learn."""
 DECAY = 0.999
 SETTLED = 1000
 """Iterations after which the average of a run on a GPU begins anew: its decay is fixed there."""
@@ -51,11 +54,14 @@ class Lesson:
     loss : function of an output, float32, and a target
     describe : function of a network in evaluation mode
         Scores on held-out pictures, as a text.
+    wakes : bool
+        Whether channels that fall silent begin anew (dormant_channels.py), in the first WAKING of the run.
     """
 
     draw: Callable[[np.random.Generator], Batch]
     loss: Callable[[Tensor, Tensor], Tensor]
     describe: Callable[[nn.Module], str]
+    wakes: bool = False
 
 
 def add_arguments(
@@ -213,6 +219,9 @@ class Trainer:
 
     def run(self) -> None:
         """Train until the time, or the number of iterations, is over; save and report now and then and at the end."""
+        if self.iteration == 0 and self.lesson.wakes:
+            self.input, _ = self.lesson.draw(self.generator)
+            self._revive(0.0)
         last = time.monotonic()
         while (share := self._share()) < 1:
             self.step(share)
@@ -222,7 +231,7 @@ class Trainer:
             self.elapsed += now - last
             last = now
             if self.iteration % self.options.report == 0:
-                self._revive()
+                self._revive(share)
                 self.save()
                 self._report()
         self.save()
@@ -235,7 +244,9 @@ class Trainer:
         total = self.options.minutes * 60
         return self.elapsed / total if total > 0 else 1.0
 
-    def _revive(self) -> None:
+    def _revive(self, share: float) -> None:
+        if self.lesson.wakes and share < WAKING:
+            print(f"begun anew: {wake(self.network, self.average, self.optimizer, self.input)} channels", flush=True)
         if isinstance(self.network, SpikingUNet):
             revived = revive(self.network, self.average, self.optimizer, self.input)
             if revived:

@@ -28,6 +28,7 @@ NAMES = (
     "photograph_noise",
     "picture_crops",
     "spiking_unet",
+    "starting_weights",
     "train_fast_denoiser",
     "training_loop",
 )
@@ -208,10 +209,10 @@ def test_weights_are_read_from_a_state_dict_and_from_a_model(scripts, tmp_path):
         Output("output", "readout"),
     ]
     save_model(Network(nodes), tmp_path / "model.npz")
-    state = scripts.train_fast_denoiser.read_state("--start", tmp_path / "model.npz")
+    state = scripts.starting_weights.read_state("--start", tmp_path / "model.npz")
     np.savez(tmp_path / "state.npz", **{name: tensor.numpy() for name, tensor in state.items()})
     assert set(state) == {f"{layer}.{part}" for layer in ("stem", "readout") for part in ("weight", "bias")}
-    for each in (state, scripts.train_fast_denoiser.read_state("--start", tmp_path / "state.npz")):
+    for each in (state, scripts.starting_weights.read_state("--start", tmp_path / "state.npz")):
         np.testing.assert_array_equal(each["stem.weight"], weights[0])
         np.testing.assert_array_equal(each["readout.bias"], [1])
     (tmp_path / "text.npz").write_text("no weights")
@@ -220,11 +221,11 @@ def test_weights_are_read_from_a_state_dict_and_from_a_model(scripts, tmp_path):
     np.save(tmp_path / "array.npy", np.zeros(3))
     for name in ("text.npz", "none.npz", "empty.npz", "cut.npz", "array.npy"):
         with pytest.raises(SystemExit, match=rf"--chrominance .*{name}: .*give a state dict"):
-            scripts.train_fast_denoiser.read_state("--chrominance", tmp_path / name)
+            scripts.starting_weights.read_state("--chrominance", tmp_path / name)
 
 
 def test_a_network_begins_between_two(scripts, tmp_path):
-    train, unet = scripts.train_fast_denoiser, scripts.denoising_unet
+    train, unet = scripts.starting_weights, scripts.denoising_unet
     first, second = (unet.DenoisingUNet(1, **SMALL) for _ in range(2))
     expected = {name: 0.75 * value + 0.25 * second.state_dict()[name] for name, value in first.state_dict().items()}
     np.savez(tmp_path / "second.npz", **{name: value.numpy() for name, value in second.state_dict().items()})
