@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as functional
+from dormant_channels import by_channel
 from torch import Tensor, nn
 
 SPREAD = 0.5
@@ -248,8 +249,8 @@ def balance(network: DenoisingUNet) -> None:
     """
     for _ in range(BALANCING_ROUNDS):
         for layer, readers in network.hidden():
-            writing = _by_channel(layer, 0)
-            reading = [_by_channel(reader, 1)[first : first + len(writing)] for reader, first in readers]
+            writing = by_channel(layer, layer.weight, 0)
+            reading = [by_channel(reader, reader.weight, 1)[first : first + len(writing)] for reader, first in readers]
             written = writing.flatten(1).square().sum(1) + layer.bias.square()
             read = sum(each.flatten(1).square().sum(1) for each in reading)
             scale = (read / written).pow(0.25)
@@ -258,11 +259,6 @@ def balance(network: DenoisingUNet) -> None:
             layer.bias.mul_(scale)
             for each in reading:
                 each.div_(scale[:, None, None, None])
-
-
-def _by_channel(layer: nn.Module, side: int) -> Tensor:
-    """A view of a layer's weight whose first axis are the channels that it writes (0) or reads (1)."""
-    return layer.weight.transpose(0, int(isinstance(layer, nn.ConvTranspose2d)) ^ side)
 
 
 def widths_of(state: State) -> tuple[int, ...]:

@@ -57,14 +57,14 @@ def wake(network: Layered, average: Layered, optimizer: Optimizer, x: Tensor) ->
             continue
         found += int(dormant.sum())
         _begin(layer, dormant, _spread(values, ~dormant), lambda layer=layer: output_of(network, layer, x))
-        for reader, first in readers:
-            by_channel(reader, reader.weight, 1)[first : first + len(dormant)][dormant] = 0
-        for mine, other, side, first in [
-            (layer, twin, 0, 0),
-            *((a, b, 1, first) for (a, first), (b, _) in zip(readers, twin_readers, strict=True)),
-        ]:
-            _follow(mine, other, side, slice(first, first + len(dormant)), dormant, optimizer)
         twin.bias[dormant] = layer.bias[dormant]
+        for kept in _kept(optimizer, layer.bias):
+            kept[dormant] = 0
+        _follow(layer, twin, 0, slice(None), dormant, optimizer)
+        for (reader, first), (its_twin, _) in zip(readers, twin_readers, strict=True):
+            where = slice(first, first + len(dormant))
+            by_channel(reader, reader.weight, 1)[where][dormant] = 0
+            _follow(reader, its_twin, 1, where, dormant, optimizer)
     return found
 
 
@@ -100,10 +100,10 @@ def _begin(layer: nn.Module, dormant: Tensor, spread: Tensor, output: Callable[[
 def _follow(layer: nn.Module, twin: nn.Module, side: int, where: slice, dormant: Tensor, optimizer: Optimizer) -> None:
     """Copy what has changed of a layer's weight to its average, and forget what the optimiser knew of it."""
     by_channel(twin, twin.weight, side)[where][dormant] = by_channel(layer, layer.weight, side)[where][dormant]
-    for kept in optimizer.state.get(layer.weight, {}).values():
-        if torch.is_tensor(kept) and kept.shape == layer.weight.shape:
-            by_channel(layer, kept, side)[where][dormant] = 0
-    if side == 0:
-        for kept in optimizer.state.get(layer.bias, {}).values():
-            if torch.is_tensor(kept) and kept.shape == layer.bias.shape:
-                kept[dormant] = 0
+    for kept in _kept(optimizer, layer.weight):
+        by_channel(layer, kept, side)[where][dormant] = 0
+
+
+def _kept(optimizer: Optimizer, parameter: Tensor) -> list[Tensor]:
+    """What an optimiser keeps of each number of a parameter."""
+    return [each for each in optimizer.state.get(parameter, {}).values() if each.shape == parameter.shape]

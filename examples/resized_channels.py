@@ -15,13 +15,12 @@ SILENT = -1e3
 
 
 @torch.no_grad()
-def resize(network: nn.Module, trained: Layered, x: Tensor) -> None:
+def resize(network: Layered, trained: Layered, x: Tensor) -> None:
     """Take over the weights of a trained network of the same build.
 
     Parameters
     ----------
-    network : nn.Module, of the same class as `trained`, with as many layers, which have as many channels or others
-    trained : network
+    network, trained : networks of the same class, whose layers have as many channels or others
     x : Tensor
         (N, C, H, W) float32, pictures by which to judge what a channel says.
 
@@ -34,23 +33,15 @@ def resize(network: nn.Module, trained: Layered, x: Tensor) -> None:
     layers, others = ({name for name, each in of.items() if hasattr(each, "weight")} for of in (source, target))
     if layers != others:
         raise ValueError(f"one of the networks alone has {', '.join(sorted(layers ^ others))}")
-    names = {module: name for name, module in source.items()}
-    written: dict[str, Tensor] = {}
-    read: dict[str, list[tuple[Tensor, int, int]]] = {name: [] for name in layers}
-    for layer, readers in trained.hidden():
-        name = names[layer]
-        wide = _channels(target[name], 0)
-        kept = _most_telling(trained, layer, readers, x, min(wide, _channels(layer, 0)))
-        written[name] = kept
-        for reader, first in readers:
-            begins = sum(width for _, _, width in read[names[reader]])
-            read[names[reader]].append((first + kept, begins, wide))
+    written: dict[nn.Module, Tensor] = {}
+    read: dict[nn.Module, list[tuple[Tensor, int]]] = {}
+    for (layer, readers), (to, to_readers) in zip(trained.hidden(), network.hidden(), strict=True):
+        kept = _most_telling(trained, layer, readers, x, min(len(to.bias), len(layer.bias)))
+        written[layer] = kept
+        for (reader, first), (_, begins) in zip(readers, to_readers, strict=True):
+            read.setdefault(reader, []).append((first + kept, begins))
     for name in layers:
-        _copy(source[name], target[name], written.get(name), read[name])
-
-
-def _channels(layer: nn.Module, side: int) -> int:
-    return len(by_channel(layer, layer.weight, side))
+        _copy(source[name], target[name], written.get(source[name]), read.get(source[name]))
 
 
 def _most_telling(
@@ -65,13 +56,12 @@ def _most_telling(
     return (size * weight).topk(count).indices.sort().values
 
 
-def _copy(layer: nn.Module, to: nn.Module, written: Tensor | None, read: list[tuple[Tensor, int, int]]) -> None:
+def _copy(layer: nn.Module, to: nn.Module, written: Tensor | None, read: list[tuple[Tensor, int]] | None) -> None:
     """The weights between channels that both have; others read nothing and are silent, and nobody reads them."""
-    rows = torch.arange(_channels(layer, 0)) if written is None else written
+    old, new = by_channel(layer, layer.weight, 0), by_channel(to, to.weight, 0)
+    rows = torch.arange(old.shape[0]) if written is None else written
     to.weight.zero_()
     to.bias.fill_(SILENT)
     to.bias[: len(rows)] = layer.bias[rows]
-    old, new = by_channel(layer, layer.weight, 0), by_channel(to, to.weight, 0)
-    every = read or [(torch.arange(old.shape[1]), 0, old.shape[1])]
-    for channels, begins, _ in every:
+    for channels, begins in read or [(torch.arange(old.shape[1]), 0)]:
         new[: len(rows), begins : begins + len(channels)] = old[rows][:, channels]

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import copy
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from example_modules import example_modules
 
 pytest.importorskip("imageio", reason="imageio is not installed (extra train)")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra train)")
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NAMES = (
     "denoising_unet",
     "dormant_channels",
@@ -31,14 +29,8 @@ DORMANT = [0, 5]
 
 @pytest.fixture(scope="module")
 def scripts():
-    """The modules in examples/ by name, imported as Python does for a script there."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        yield argparse.Namespace(**{name: __import__(name) for name in NAMES})
-    finally:
-        sys.path.remove(str(EXAMPLES))
-        for name in NAMES:
-            sys.modules.pop(name, None)
+    with example_modules(*NAMES) as modules:
+        yield modules
 
 
 @pytest.fixture
@@ -84,6 +76,7 @@ def test_dormant_channels_begin_anew_and_the_network_puts_out_what_it_did(script
     assert scripts.dormant_channels.wake(network, average, optimizer, pictures) >= len(DORMANT) * len(layers)
     torch.testing.assert_close(network(pictures), expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(average(pictures), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(average.state_dict(), network.state_dict(), rtol=0, atol=0)  # they began alike
     for shares in shares_above_zero(scripts, network, pictures):
         assert ((shares[DORMANT] > 0.2) & (shares[DORMANT] < 0.8)).all(), shares
     assert scripts.dormant_channels.wake(network, average, optimizer, pictures) == 0
@@ -128,6 +121,20 @@ def test_a_network_without_dormant_channels_stays_as_it_is(scripts, network):
     assert all(shares.min() > 0.01 for shares in shares_above_zero(scripts, network, pictures))
     assert scripts.dormant_channels.wake(network, copy.deepcopy(network), optimizer, pictures) == 0
     torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0)
+
+
+def test_both_parts_of_a_colour_network_wake(scripts, monkeypatch):
+    unet, pictures = scripts.denoising_unet, torch.rand(2, 3, 32, 32)
+    monkeypatch.setitem(unet.SIZES, "standard", {"widths": (8, 8), "encoder": (1, 1), "decoder": (1,)})
+    monkeypatch.setitem(unet.SIZES, "tiny", {"widths": (4, 4), "encoder": (1, 1), "decoder": (1,)})
+    network = unet.ColourDenoisingUNet(bypass=True)
+    silence(network)
+    expected, layers = network(pictures), [layer for layer, _ in network.hidden()]
+    assert len(layers) == 2 * 6
+    optimizer = trained(scripts, network, pictures)
+    assert scripts.dormant_channels.wake(network, copy.deepcopy(network), optimizer, pictures) >= 2 * len(layers)
+    torch.testing.assert_close(network(pictures), expected, rtol=1e-4, atol=1e-4)
+    assert all((shares[DORMANT] > 0).all() for shares in shares_above_zero(scripts, network, pictures))
 
 
 @pytest.mark.parametrize("wakes", [True, False])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from example_modules import example_modules
 
 from spikeunet.converters import convert
 from spikeunet.engine import InputError, IntegrateAndFire, LeakyIntegrateAndFire, StateDictError, forward, simulate
@@ -17,18 +16,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra train)")
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NEURONS = {"neurons.threshold": 0.15, "neurons.decay": 0.5, "stream.quantum": 1 / 128, "branch.quantum": 1 / 256}
 
 
 @pytest.fixture(scope="module")
 def script():
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        yield __import__("derainer")
-    finally:
-        sys.path.remove(str(EXAMPLES))
-        sys.modules.pop("derainer", None)
+    with example_modules("derainer") as modules:
+        yield modules.derainer
 
 
 def picture():

@@ -8,10 +8,10 @@ import io
 import re
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from example_modules import example_modules
 from PIL import Image
 
 pytest.importorskip("imageio", reason="imageio is not installed (extra train)")
@@ -19,7 +19,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra train)")
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NAMES = (
     "camera_noise",
     "denoising_unet",
@@ -36,14 +35,8 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def scripts():
-    """The modules in examples/ by name, imported as Python does for a script there."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        yield argparse.Namespace(**{name: __import__(name) for name in NAMES})
-    finally:
-        sys.path.remove(str(EXAMPLES))
-        for name in NAMES:
-            sys.modules.pop(name, None)
+    with example_modules(*NAMES) as modules:
+        yield modules
 
 
 @pytest.fixture(autouse=True)
@@ -341,9 +334,21 @@ def test_every_kind_of_noise_is_trained_from_the_command_line(scripts, tmp_path,
         patch.setattr(scripts.train_fast_denoiser, "export", lambda *_: None)
         run(scripts.train_fast_denoiser, monkeypatch, *common, "--out", gray)
         assert "sigma 25" in capsys.readouterr().out
-        begun = ("--noise", "micrograph", "--start", gray, "--balance", "--bypass", "--out", tmp_path / "m.npz")
+        begun = (
+            "--noise",
+            "micrograph",
+            "--start",
+            gray,
+            "--balance",
+            "--bypass",
+            "--wake",
+            "--out",
+            tmp_path / "m.npz",
+        )
         run(scripts.train_fast_denoiser, monkeypatch, *common, *begun)
-        assert "20 photons" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert "20 photons" in printed
+        assert "begun anew: " in printed
         part, both = tmp_path / "chrominance.npz", tmp_path / "both.npz"
         run(scripts.train_fast_denoiser, monkeypatch, *common, "--size", "chrominance", "--out", part)
         assert "colours at sigma 25" in capsys.readouterr().out

@@ -7,27 +7,20 @@ import copy
 import math
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from example_modules import example_modules
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra train)")
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-
 
 @pytest.fixture(scope="module")
 def loop():
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        yield __import__("training_loop")
-    finally:
-        sys.path.remove(str(EXAMPLES))
-        for name in ("training_loop", "muon", "spiking_unet"):
-            sys.modules.pop(name, None)
+    with example_modules("training_loop") as modules:
+        yield modules.training_loop
 
 
 @pytest.fixture(scope="module")

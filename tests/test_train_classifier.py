@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import io
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from example_modules import example_modules
 from PIL import Image
 
 from spikeunet.engine import classify, load_model, read_picture
@@ -21,19 +20,11 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra train)")
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-
 
 @pytest.fixture(scope="module")
 def scripts():
-    names = ("small_pictures", "train_classifier")
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        yield argparse.Namespace(**{name: __import__(name) for name in names})
-    finally:
-        sys.path.remove(str(EXAMPLES))
-        for name in (*names, "export_torch", "spiking_unet", "training_loop"):
-            sys.modules.pop(name, None)
+    with example_modules("small_pictures", "train_classifier") as modules:
+        yield modules
 
 
 def idx(array):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from example_modules import example_modules
 from published_spikingformer import random_state
 
 from spikeunet.converters import read_spikingformer
@@ -19,21 +19,17 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra train)")
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SIZES = ("--dim", "8", "--heads", "2", "--depth", "1", "--ratio", "2", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
 def script():
-    sys.path.insert(0, str(EXAMPLES))
     threads = torch.get_num_threads()
     try:
-        yield __import__("train_spikingformer")
+        with example_modules("train_spikingformer") as modules:
+            yield modules.train_spikingformer
     finally:
         torch.set_num_threads(threads)
-        sys.path.remove(str(EXAMPLES))
-        for name in ("train_spikingformer", "spikingformer_network"):
-            sys.modules.pop(name, None)
 
 
 class Heaviside(torch.autograd.Function):

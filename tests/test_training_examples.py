@@ -7,10 +7,10 @@ import json
 import runpy
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from example_modules import EXAMPLES, example_modules
 from PIL import Image
 from reference_resampling import random_tables
 
@@ -25,20 +25,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra train)")
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-
 
 @pytest.fixture(scope="module")
 def scripts():
-    """The modules in examples/ by name, imported as Python does for a script there."""
     names = ("augmentation", "spiking_unet", "train_denoiser", "train_segmenter", "training_loop")
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        yield argparse.Namespace(**{name: __import__(name) for name in names})
-    finally:
-        sys.path.remove(str(EXAMPLES))
-        for name in names:
-            sys.modules.pop(name, None)
+    with example_modules(*names) as modules:
+        yield modules
 
 
 @pytest.fixture(autouse=True)
@@ -312,13 +304,9 @@ def test_a_resampler_is_trained_and_enlarges(tmp_path, monkeypatch, capsys, outp
 
 def test_rain_on_the_device_is_that_of_the_package():
     """As much of the picture is covered, by streaks as bright."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        from rainy_crops import RainMaker
-    finally:
-        sys.path.remove(str(EXAMPLES))
     black = torch.zeros(48, 3, 64, 64)
-    drawn = RainMaker(torch.device("cpu"), 0)(black).numpy()
+    with example_modules("rainy_crops") as modules:
+        drawn = modules.rainy_crops.RainMaker(torch.device("cpu"), 0)(black).numpy()
     levels = ("light", "medium", "heavy")
     own = np.stack([add_rain(np.zeros((64, 64, 3)), levels[seed % 3], seed) for seed in range(48)])
     assert drawn.shape == (48, 3, 64, 64)
