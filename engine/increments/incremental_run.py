@@ -110,8 +110,9 @@ class IncrementalRun:
             result = simulate(self._network, picture, self._steps, threads=self._threads)
             self.savings = Savings.of_full_run(why, result.operations)
         else:
-            result, increments, full = self._by_increments(program, picture, changed)
-            self.savings = Savings.of_increments(why, increments, full)
+            shown = self._by_increments(program, picture, changed)
+            result, increments = shown.result, shown.increments
+            self.savings = Savings(1, {why: 1} if why else {}, shown.done, shown.full)
             self._kept = picture
         self._shape, self._last = picture.shape, picture
         return result, increments

@@ -39,10 +39,14 @@ _PHASES = 4
 
 
 class Shown(NamedTuple):
-    """What came of a picture: the result, what was done for it by layer, and the accumulates of a full run."""
+    """What came of a picture: the result, what was done for it by layer, accumulates that were done and a full run's.
+
+    In the last two a node that several layers read is counted once, as in the ledger.
+    """
 
     result: Result
     increments: dict[str, LayerIncrement]
+    done: int
     full: int
 
 
@@ -164,35 +168,43 @@ class KeptNetwork:
             met = np.concatenate([part.met for part in parts])
             counts.add_run(layer.name, parts[0].fired, met, parts[0].updates, slice(0, 1))
         products = counts.products
-        done = {layer.name: self._increment(parts, products) for layer, parts in self._parts}
+        by_part = [self._increment(part, products[part.layer.node.name]) for part in self._layers]
+        increments = {
+            layer.name: _merged(parts, [by_part[part.number] for part in parts]) for layer, parts in self._parts
+        }
+        done: dict[str, int] = {}
+        for part, each in zip(self._layers, by_part, strict=True):
+            done[part.layer.node.name] = max(each.done, done.get(part.layer.node.name, 0))
         kernels = {layer.name: tuple(sorted(set(map(self._used, parts)))) for layer, parts in self._parts}
         outputs = {layer.name: _sum_of(parts) for layer, parts in self._parts if layer.neurons is None}
         result = LazyResult(outputs=outputs, steps=1, ledger=counts.ledger, seconds=seconds, kernels=kernels)
-        return Shown(result, done, sum(products.values()))
+        return Shown(result, increments, sum(done.values()), sum(products.values()))
 
     def _used(self, part: KeptLayer) -> str:
         """What computed the current of a layer, or of a part of one, where anything was dirty."""
         found = self._found[part.number]
         return part.kernels(int(found["way"])) if found["bands"] else "none"
 
-    def _increment(self, parts: list[KeptLayer], products: dict[str, int]) -> LayerIncrement:
-        """What was done for a layer, or for a sum of several; `products` are those of a full run, by node."""
-        found = []
-        for part in parts:
-            dirty, changed = int(self._found["pixels"][part.number]), int(self._counters[part.number, CHANGED])
-            found.append(part.increment(self._used(part), dirty, changed, products[part.layer.node.name]))
-        if len(found) == 1:
-            return found[0]
-        # A part that is named twice is counted once, as the ledger has it.
-        of_nodes = {part.layer.node.name: each for part, each in zip(parts, found, strict=True)}
-        marked = np.any([part.dirty for part, each in zip(parts, found, strict=True) if each.dirty], axis=0)
-        return replace(
-            found[0],
-            kernels=", ".join(sorted({each.kernels for each in found})),
-            dirty=int(np.count_nonzero(marked)),
-            done=sum(each.done for each in of_nodes.values()),
-            full=sum(each.full for each in of_nodes.values()),
-        )
+    def _increment(self, part: KeptLayer, full: int) -> LayerIncrement:
+        """What was done for a layer, or for a part of one; `full` is what a full run does for its node."""
+        dirty, changed = int(self._found["pixels"][part.number]), int(self._counters[part.number, CHANGED])
+        return part.increment(self._used(part), dirty, changed, full)
+
+
+def _merged(parts: list[KeptLayer], found: list[LayerIncrement]) -> LayerIncrement:
+    """What was done for a layer, of which a sum has several parts."""
+    if len(found) == 1:
+        return found[0]
+    # A part that is named twice is counted once, as the ledger has it.
+    of_nodes = {part.layer.node.name: each for part, each in zip(parts, found, strict=True)}
+    marked = np.any([part.dirty for part, each in zip(parts, found, strict=True) if each.dirty], axis=0)
+    return replace(
+        found[0],
+        kernels=", ".join(sorted({each.kernels for each in found})),
+        dirty=int(np.count_nonzero(marked)),
+        done=sum(each.done for each in of_nodes.values()),
+        full=sum(each.full for each in of_nodes.values()),
+    )
 
 
 @flushing

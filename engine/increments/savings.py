@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from ..operations import Operations
 from ..operations.exact import total
-from .layer_increment import LayerIncrement
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,8 @@ class Savings:
     in_full : dict of str to int
         How many of them had everything computed, by the reason.
     done : int
-        Accumulates, and multiply-accumulates of the picture itself, that were done.
+        Accumulates, and multiply-accumulates of the picture itself, that were done; a node that several layers read is
+        counted once, as the ledger has it.
     full : int
         Those that full runs do.
     """
@@ -30,11 +30,6 @@ class Savings:
     in_full: Mapping[str, int] = field(default_factory=dict)
     done: int = 0
     full: int = 0
-
-    @classmethod
-    def of_increments(cls, why: str, increments: Mapping[str, LayerIncrement], full: int) -> Savings:
-        """Of a picture by increments: why all of it was computed, "" where it was not; what layers did; a full run."""
-        return cls(1, {why: 1} if why else {}, sum(each.done for each in increments.values()), full)
 
     @classmethod
     def of_full_run(cls, why: str, operations: Operations) -> Savings:
