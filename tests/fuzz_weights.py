@@ -58,7 +58,9 @@ def _watch() -> None:
     sys.addaudithook(_audit)
 
 
-codecs.lookup("raw_unicode_escape")  # imported when a pickle first has a text of protocol 0
+for encoding in ("raw_unicode_escape", "ascii", "cp437"):
+    # Imported, which runs their modules, when a pickle, HDF5 or an archive first has a text of theirs.
+    codecs.lookup(encoding)
 
 
 KERAS_CONFIG = {
