@@ -51,9 +51,13 @@ class Muon(Optimizer):
     network : nn.Module
     rate : float or Tensor
         Of both.
+    bias_share : float
+        Of the rate, for what has one dimension: a bias that moves as far as Muon moves weights can leave its channel
+        at 0 for good, behind a rectifier.
     """
 
-    def __init__(self, network: nn.Module, rate: float | Tensor) -> None:
+    def __init__(self, network: nn.Module, rate: float | Tensor, bias_share: float = 1.0) -> None:
+        self._bias_share = bias_share
         hidden = [each for each in network.parameters() if is_hidden(each)]
         others = [each for each in network.parameters() if not is_hidden(each)]
         groups = [{"params": hidden, "hidden": True}, {"params": others, "hidden": False}]
@@ -80,10 +84,11 @@ class Muon(Optimizer):
         mean, square = self._kept(parameter, "mean"), self._kept(parameter, "square")
         count = self._kept(parameter, "count", torch.zeros(()))
         count += 1
+        share = self._bias_share if parameter.ndim == 1 else 1.0
         mean.lerp_(parameter.grad, 1 - BETAS[0])
         square.lerp_(parameter.grad.square(), 1 - BETAS[1])
         size = (square / (1 - BETAS[1] ** count)).sqrt() + EPSILON
-        parameter.sub_(mean / size * (rate / (1 - BETAS[0] ** count)))
+        parameter.sub_(mean / size * (share * rate / (1 - BETAS[0] ** count)))
 
     def _kept(self, parameter: Tensor, name: str, like: Tensor | None = None) -> Tensor:
         """What is kept of a parameter, zeros at first."""

@@ -75,6 +75,9 @@ def add_arguments(
         parser.add_argument("--width", type=int, default=width, help="channels of the first level")
     parser.add_argument("--rate", type=float, default=rate, help="peak learning rate")
     parser.add_argument("--optimizer", choices=("adam", "muon"), default="adam")
+    parser.add_argument(
+        "--bias-share", type=part_of_one, default=1.0, help="of the rate, what biases have with --optimizer muon"
+    )
     parser.add_argument("--report", type=int, default=report, help="iterations from one report and save to the next")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -84,6 +87,14 @@ def at_least_one(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1 (got {text})")
+    return number
+
+
+def part_of_one(text: str) -> float:
+    """A number above 0 and at most 1."""
+    number = float(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"must lie above 0 and not above 1 (got {text})")
     return number
 
 
@@ -126,8 +137,10 @@ class Trainer:
         self.average = copy.deepcopy(self.network).eval()
         self.on_gpu = device.type == "cuda"
         rate = torch.tensor(options.rate, device=device) if self.on_gpu else options.rate
+        if options.optimizer != "muon" and options.bias_share != 1:
+            raise SystemExit(f"--bias-share is of --optimizer muon (got --optimizer {options.optimizer})")
         if options.optimizer == "muon":
-            self.optimizer: torch.optim.Optimizer = Muon(self.network, rate)
+            self.optimizer: torch.optim.Optimizer = Muon(self.network, rate, options.bias_share)
         else:
             self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate, fused=True, capturable=self.on_gpu)
         self.lesson = lesson

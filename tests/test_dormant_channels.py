@@ -141,7 +141,14 @@ def test_both_parts_of_a_colour_network_wake(scripts, monkeypatch):
 def test_a_run_wakes_channels_as_long_as_they_have_time_to_learn(scripts, network, tmp_path, capsys, wakes):
     loop, pictures = scripts.training_loop, torch.rand(4, 1, 32, 32)
     options = argparse.Namespace(
-        out=tmp_path / "out.npz", minutes=1.0, iterations=5, rate=0.0, optimizer="muon", report=1, seed=0
+        out=tmp_path / "out.npz",
+        minutes=1.0,
+        iterations=5,
+        rate=0.0,
+        optimizer="muon",
+        bias_share=1.0,
+        report=1,
+        seed=0,
     )
     lesson = loop.Lesson(lambda _: (pictures, pictures), torch.nn.functional.mse_loss, lambda _: "", wakes)
     loop.Trainer(network, lesson, options).run()

@@ -57,14 +57,17 @@ def with_gradients(network):
     return network
 
 
-@pytest.mark.parametrize("tensor", [False, True])
-def test_hidden_weights_turn_and_others_follow_adam(muon, tensor):
+@pytest.mark.parametrize(("tensor", "bias_share"), [(False, 1.0), (True, 1.0), (False, 0.25)])
+def test_hidden_weights_turn_and_others_follow_adam(muon, tensor, bias_share):
     network = a_network()
     twin = copy.deepcopy(network)
     hidden = {name: parameter for name, parameter in network.named_parameters() if muon.is_hidden(parameter)}
     assert set(hidden) == {"1.weight", "2.weight"}
     rate = torch.tensor(0.01) if tensor else 0.01
-    optimizer, adam = muon.Muon(network, rate), torch.optim.Adam(twin.parameters(), 0.01)
+    biases = [parameter for parameter in twin.parameters() if parameter.ndim == 1]
+    weights = [parameter for parameter in twin.parameters() if parameter.ndim > 1]
+    adam = torch.optim.Adam([{"params": weights}, {"params": biases, "lr": 0.01 * bias_share}], 0.01)
+    optimizer = muon.Muon(network, rate, bias_share)
     means = {name: np.zeros(parameter.shape) for name, parameter in hidden.items()}
     for _ in range(3):
         with_gradients(network)
@@ -103,7 +106,15 @@ def test_a_run_with_it_goes_on_from_its_checkpoint(loop, tmp_path):
     def trainer(name):
         torch.manual_seed(3)
         network = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.Conv2d(8, 8, 3, padding=1))
-        given = {"minutes": 1, "iterations": 6, "rate": 1e-2, "report": 1, "seed": 0, "optimizer": "muon"}
+        given = {
+            "minutes": 1,
+            "iterations": 6,
+            "rate": 1e-2,
+            "report": 1,
+            "seed": 0,
+            "optimizer": "muon",
+            "bias_share": 1.0,
+        }
         lesson = loop.Lesson(draw, lambda found, target: (found - target).square().mean(), lambda _: "")
         return loop.Trainer(network, lesson, argparse.Namespace(out=tmp_path / name, **given))
 
@@ -123,3 +134,17 @@ def test_a_run_with_it_goes_on_from_its_checkpoint(loop, tmp_path):
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], other[name]) for name in one)
     assert second.iteration == 40
+
+
+def test_a_share_of_the_rate_for_biases_is_of_muon_alone(loop, tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    loop.add_arguments(parser, out=tmp_path / "out.npz", minutes=1, rate=1e-3, report=1)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--bias-share", "1.5"])
+    assert "must lie above 0 and not above 1 (got 1.5)" in capsys.readouterr().err
+    options = parser.parse_args(["--bias-share", "0.3"])
+    with pytest.raises(SystemExit, match="--bias-share is of --optimizer muon"):
+        loop.Trainer(torch.nn.Conv2d(1, 1, 3), None, options)
+    assert loop.Trainer(
+        torch.nn.Conv2d(1, 1, 3), None, argparse.Namespace(**{**vars(options), "optimizer": "muon"})
+    ).optimizer._bias_share == pytest.approx(0.3)

@@ -55,7 +55,15 @@ def run_script(monkeypatch, name, *arguments):
 
 
 def options(folder, **changed):
-    given = {"out": folder / "state.npz", "minutes": 1e-9, "rate": 1e-3, "report": 1, "seed": 0, "optimizer": "adam"}
+    given = {
+        "out": folder / "state.npz",
+        "minutes": 1e-9,
+        "rate": 1e-3,
+        "report": 1,
+        "seed": 0,
+        "optimizer": "adam",
+        "bias_share": 1.0,
+    }
     return argparse.Namespace(**{**given, **changed})
 
 
