@@ -138,9 +138,10 @@ def test_same_as_the_event_driven_kernels(kind, steps, picture):
 
 
 @pytest.mark.parametrize(
-    # Output channels that fill eight vectors of a block, and two of several blocks.
+    # Output channels of blocks of four vectors, and of six, five and seven, whose bytes are interleaved
+    # four, two and one vector at a time.
     ("channels", "steps"),
-    [(128, 1), pytest.param(96, 15, marks=pytest.mark.slow)],
+    [(128, 1), (96, 1), *(pytest.param(width, 15, marks=pytest.mark.slow) for width in (96, 160, 224))],
 )
 def test_wide_layers_from_event_to_event(channels, steps, picture):
     """A window of three pixels, a transposed convolution and single pixels, as the shipped networks have."""

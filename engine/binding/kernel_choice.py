@@ -31,12 +31,13 @@ SHARE_THAT_PAYS = {"amx": 0.02, "vnni": 0.12, "portable": 1.0, PLANES: 0.03}
 """Share of the neurons that a layer reads that must fire in a group of steps for kernels in integers to be faster than
 from event to event: with fewer, the products of silent ones take longer."""
 
-SHARE_BESIDE_EVENT_INTEGERS = {"amx": 0.04, "vnni": 0.25, "portable": 1.0}
+SHARE_BESIDE_EVENT_INTEGERS = {"amx": 0.06, "vnni": 0.37, "portable": 1.0}
 """The same where those from event to event are in integers, too, and at their full rate; for AMX it follows from the
 rates of both kernels."""
 
 FULL_RATE_WIDTH = 4 * LANES
-"""Of so many output channels, the kernels that walk in integers interleave whole vectors of bytes."""
+"""Of so many output channels and more, the kernels that walk in integers interleave whole vectors of bytes. Of fewer
+input channels a smaller share pays: a pixel has fewer events, and walking to it takes as long."""
 
 
 class AllowedKernels(frozenset[str]):
@@ -91,6 +92,7 @@ def least_active(layer: Layer) -> int:
     dense = layer.dense_kernels
     if dense is None or not layer.kernels & {EVENTS, EVENT_INTEGERS}:
         return 0  # which a layer that can run in integers then does at any activity
-    walks_fast = layer.own_kernels == EVENT_INTEGERS and layer.padded_channels % FULL_RATE_WIDTH == 0
-    shares = SHARE_BESIDE_EVENT_INTEGERS if walks_fast else SHARE_THAT_PAYS
-    return math.ceil(shares[dense] * math.prod(layer.incoming))
+    share = SHARE_THAT_PAYS[dense]
+    if layer.own_kernels == EVENT_INTEGERS and layer.padded_channels >= FULL_RATE_WIDTH:
+        share = SHARE_BESIDE_EVENT_INTEGERS[dense] * min(layer.incoming[0] / FULL_RATE_WIDTH, 1.0)
+    return math.ceil(share * math.prod(layer.incoming))

@@ -85,8 +85,11 @@ def _block_width(channels: int, window: int) -> int:
 
 
 def quad_block_width(padded: int) -> int:
-    """Output channels in a block: as many as registers can hold for a step, of so many filled up."""
-    return next(width for width in (8 * LANES, 4 * LANES, 2 * LANES, LANES) if padded % width == 0)
+    """Output channels in a block, of so many filled up.
+
+    Four vectors, whose bytes are interleaved together, or else as few blocks as can be: each walks the events anew.
+    """
+    return next(vectors * LANES for vectors in (4, 7, 6, 5, 3, 2, 1) if padded % (vectors * LANES) == 0)
 
 
 def phase_places(rows: Axis, columns: Axis) -> NDArray[np.int64]:

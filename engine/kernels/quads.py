@@ -42,9 +42,14 @@ class SumsBlock(types.Type):
         return (pixel * self.steps + step) * self.vectors + vector
 
     @property
-    def together(self) -> int:
-        """Vectors whose bytes are interleaved together."""
-        return next(count for count in (4, 2, 1) if self.vectors % count == 0)
+    def groups(self) -> list[tuple[int, int]]:
+        """(first, count) of vectors whose bytes are interleaved together: four where there are so many."""
+        found, first = [], 0
+        for count in (4, 2, 1):
+            while first + count <= self.vectors:
+                found.append((first, count))
+                first += count
+        return found
 
 
 @register_model(SumsBlock)
@@ -126,9 +131,9 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
             entry = builder.add(entry, stride)
         result = sums
         for pixel in range(block.window):
-            for vector in range(0, block.vectors, block.together):
+            for vector, together in block.groups:
                 offset = (pixel * block.row + vector) * LANES
-                for number, quads in enumerate(_interleaved(builder, weights, places, offset, block.together)):
+                for number, quads in enumerate(_interleaved(builder, weights, places, offset, together)):
                     for step, factor in enumerate(factors):
                         position = block.position(pixel, step, vector + number)
                         pair = (factor, quads) if signed else (quads, factor)
@@ -252,8 +257,8 @@ def _currents(block, scale, constant, masks):
         result = ir.Constant(context.get_value_type(currents), ir.Undefined)
         for step in range(block.steps):
             found = [builder.extract_value(sums, block.position(0, step, vector)) for vector in range(block.vectors)]
-            for first in range(0, block.vectors, block.together):
-                ordered = _in_order(builder, found[first : first + block.together])
+            for first, together in block.groups:
+                ordered = _in_order(builder, found[first : first + together])
                 for vector, numbers in enumerate(ordered, first):
                     shift = vector * LANES
                     factor = _load_vector(builder, scale, _offset(builder, channel, shift), LANES)

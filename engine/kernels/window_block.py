@@ -59,8 +59,8 @@ def accumulators(steps: int, window: int, block_width: int) -> Token:
     lanes, most = host_lanes(), host_accumulators() // steps
     window = 1 if window > most else window
     row = vectors = block_width // lanes
-    while vectors > 1 and window * vectors > most:
-        vectors //= 2
+    while vectors > 1 and (row % vectors or window * vectors > most):
+        vectors -= 1
     return window_token(steps, window, vectors, lanes, vectors if window == 1 else row)
 
 
