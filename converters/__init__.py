@@ -6,6 +6,7 @@ if __name__ != "spikeunet.converters":
 from .architectures import ARCHITECTURES, Architecture, Blueprint, Layers
 from .batch_norm import fold_batch_norm
 from .calibration import calibration_pictures
+from .channel_pruning import Pruning, prune_channels
 from .check import relative_error
 from .convert import NORMALIZATIONS, SCALES, convert
 from .nir import events_from_nir, events_to_nir, read_nir, write_nir
@@ -25,6 +26,7 @@ __all__ = [
     "Blueprint",
     "Imported",
     "Layers",
+    "Pruning",
     "Tuner",
     "Weights",
     "activation_scales",
@@ -35,6 +37,7 @@ __all__ = [
     "fold_batch_norm",
     "load_weights",
     "normalize",
+    "prune_channels",
     "quantize_weights",
     "read_nir",
     "read_onnx",

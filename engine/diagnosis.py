@@ -175,11 +175,11 @@ def diagnose(network: Network, pictures: Iterable[Array], steps: int, threads: i
     return Diagnosis(**{**vars(found), "advice": _advice(network, found)})
 
 
-def middle_of(network: Network, picture: Array) -> Array:
+def middle_of(network: Network, picture: Array, largest: int = LARGEST_SIDE) -> Array:
     """The middle of a large picture, as the network sees it (`fitted`); the whole one where it fits no other size."""
     height, width = picture.shape[1:]
-    top, left = max(0, height - LARGEST_SIDE) // 2, max(0, width - LARGEST_SIDE) // 2
-    cut = picture[:, top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
+    top, left = max(0, height - largest) // 2, max(0, width - largest) // 2
+    cut = picture[:, top : top + largest, left : left + largest]
     seen = fitted(network, cut)[0]
     try:
         network.shapes(seen.shape)

@@ -25,6 +25,7 @@ from .messages import shown_messages
 from .models import models
 from .output import add_output_options, print_data
 from .piped_models import send_model
+from .prune import prune
 from .quantize import quantize
 from .report_model import report
 from .resample import resample
@@ -119,6 +120,7 @@ COMMANDS = (
     diagnose,
     finetune,
     train,
+    prune,
     quantize,
     info,
     models,
