@@ -88,8 +88,9 @@ def one_kind(layer: Layer, kind: str) -> Layer:
 def run_layer(layer: Layer, inputs: Inputs, steps: int) -> tuple[float, float, np.ndarray]:
     """Seconds of unpacking and of adding up on one thread, and the sums of all steps; of a layer without neurons."""
     state = LayerState(layer)
-    unpacks = ((events, "decode_rows"), (plane_products, "fill_planes"), (events, "decode_quanta"))
-    adds = ((events, "gather_band"), (plane_products, "dot_band"))
+    planes = ((plane_products, name) for name in ("fill_planes", "find_fours"))
+    unpacks = ((events, "decode_rows"), *planes, (events, "decode_quanta"))
+    adds = ((events, "gather_band"), (plane_products, "gather_band"), (plane_products, "dot_band"))
     run = LayerRun(state, [inputs], steps)
     with Clock(*unpacks, *adds) as clock:
         run.run(WorkerThreads(1))

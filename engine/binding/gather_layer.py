@@ -15,8 +15,17 @@ from ..kernels.window_block import Token, accumulators
 from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..neurons import is_event_driven, rests_exactly
-from .integer_plan import IntegerLayer, IntegerTerms, QuadLayer, integer_terms, make_integer_plan, pack_integers
-from .kernel_choice import EVENT_INTEGERS
+from .integer_plan import (
+    FourLayer,
+    IntegerLayer,
+    IntegerTerms,
+    QuadLayer,
+    integer_terms,
+    make_integer_plan,
+    pack_fours,
+    pack_integers,
+)
+from .kernel_choice import EVENT_INTEGERS, host_kernels
 from .layer import Layer
 from .plan import GatherPlan, make_plan, make_reach, pack_weights, padded_bias, quad_block_width
 
@@ -85,7 +94,7 @@ class GatherLayer(Layer):
         """Tables for the gather kernels."""
         return self._plan()
 
-    def _plan(self, block_width: int | None = None) -> GatherPlan:
+    def _plan(self, block_width: int | None = None, fours: bool = False) -> GatherPlan:
         rows, columns = self.node.axes(self.incoming)
         if self.window is not None:
             # Vertical offsets that lead from the window's first output row to its first input row. It begins at a
@@ -94,7 +103,8 @@ class GatherLayer(Layer):
             shift = self.window.rows[0] // rows.output_step * rows.input_step - self.window.inputs[0]
             shifted = [replace(each, offsets=tuple(offset + shift for offset in each.offsets)) for each in rows.phases]
             rows = replace(rows, phases=tuple(shifted))
-        return make_plan(rows, columns, self.incoming, self.outgoing, block_width)
+        incoming = (-(-self.incoming[0] // 4), *self.incoming[1:]) if fours else self.incoming
+        return make_plan(rows, columns, incoming, self.outgoing, block_width)
 
     @lazy_property
     def weights(self) -> NDArray[np.float32]:
@@ -133,6 +143,17 @@ class GatherLayer(Layer):
         plan = self._plan(quad_block_width(self.padded_channels))
         key = ("quads", plan.block_width)
         return QuadLayer(terms, plan, self._packed(key, lambda: pack_weights(terms.kernel.kernel, plan)))
+
+    @lazy_property
+    def fours(self) -> FourLayer | None:
+        """The layer from four channels to four channels, in the place of products of all of them."""
+        integers = self.integers
+        if integers is None or integers.kind != "vnni" or integers.plan.few or EVENT_INTEGERS not in host_kernels():
+            return None
+        plan = self._plan(quad_block_width(self.padded_channels), fours=True)
+        key = ("fours", plan.block_width)
+        weights = self._packed(key, lambda: pack_fours(integers.terms.kernel.kernel, plan, self.padded_channels))
+        return FourLayer(integers.terms, plan, weights)
 
     @lazy_property
     def integer_terms(self) -> IntegerTerms | None:

@@ -22,7 +22,7 @@ from ..graph import Shape, Synapses
 from ..kernels.arguments import DotTokens
 from ..kernels.dot import CHUNK_LEVELS, GROUP, LANES, dot_token
 from ..kernels.planes import PLANE_GAP
-from ..kernels.quads import QuadToken, quad_token
+from ..kernels.quads import FourToken, QuadToken, four_token, quad_token
 from ..kernels.tables import DOT_PHASE, SEGMENT, DotGeometry, DotTables, PlaneLayout
 from ..kernels.window_block import window_token
 from ..layers.taps import Axis, WeightedTaps
@@ -30,7 +30,7 @@ from ..lazy import KnownOf
 from ..memory import aligned_bytes
 from ..neurons import LevelTable
 from .layer import Source
-from .plan import GatherPlan, contiguous_runs, inside, padded_bias, phase_places
+from .plan import GatherPlan, contiguous_runs, inside, pack_weights, padded_bias, phase_places
 
 _HIGHEST_EXPONENT = 50
 """Of powers of two and their inverses: products of two of them, and 2**24 times that, are where float32 is exact."""
@@ -301,3 +301,26 @@ class QuadLayer:
     def token(self, steps: int) -> QuadToken:
         """Shape of what is kept in registers, for this many steps at once."""
         return quad_token(steps, self.plan.window, self.plan.block_width)
+
+
+@dataclass(frozen=True, eq=False)
+class FourLayer:
+    """What the kernels take of a layer that go from four channels to four channels in integers; see `pack_fours`."""
+
+    terms: IntegerTerms
+    plan: GatherPlan
+    weights: NDArray[np.int32]
+
+    def token(self, steps: int) -> FourToken:
+        """Shape of what is kept in registers, for this many steps at once."""
+        return four_token(steps, self.plan.window, self.plan.block_width)
+
+
+def pack_fours(kernel: NDArray[np.int8], plan: GatherPlan, padded: int) -> NDArray[np.int32]:
+    """As `pack_weights`, with four input channels, a byte each, in the place of one."""
+    inputs, outputs = kernel.shape[2:]
+    fours = -(-inputs // 4)
+    filled = np.zeros((*kernel.shape[:2], 4 * fours, padded), np.int8)
+    filled[:, :, :inputs, :outputs] = kernel
+    together = filled.reshape(*kernel.shape[:2], fours, 4, padded).transpose(0, 1, 2, 4, 3)
+    return pack_weights(np.ascontiguousarray(together).view(np.int32)[..., 0], plan)

@@ -24,7 +24,7 @@ from ..kernels.tables import GATHER_PHASE, ROW_RUN, GatherGeometry, GatherTables
 from ..layers.taps import Axis, AxisPhase
 from ..memory import aligned_bytes, aligned_empty
 
-Number = TypeVar("Number", np.float32, np.int8)
+Number = TypeVar("Number", np.float32, np.int8, np.int32)
 
 
 @dataclass(frozen=True, eq=False)

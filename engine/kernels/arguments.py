@@ -129,13 +129,13 @@ class ScaledIntegers(NamedTuple):
 
     Parameters
     ----------
-    integers : int8
-        Flat, as `pack_integers` leaves them.
+    integers : int8, or int32 of four of these
+        Flat, as `pack_integers`, `pack_weights` or `pack_fours` leaves them.
     scale : (padded channels,) float32
         What a sum of products is multiplied with.
     """
 
-    integers: NDArray[np.int8]
+    integers: NDArray[np.int8] | NDArray[np.int32]
     scale: NDArray[np.float32]
 
 

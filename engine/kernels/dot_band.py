@@ -53,15 +53,18 @@ def block_of_sums(typing_context, token, sums, index, step_stride, scale, consta
 
 
 @compiled_phase
-def dot_band(band, bands, tokens, tables, weights, scratch, constant, neurons, target):
+def dot_band(band, bands, tokens, tables, weights, scratch, wanted, constant, neurons, target):
     """Spikes, or without neurons the currents, of a band.
 
     tokens : DotTokens
     tables : DotTables
     weights : ScaledIntegers
     scratch : DotScratch, with the levels that the band reads
+    wanted : (1,) int64, 0 where another kernel computes this band
     constant, neurons, target : as in `gather_band`
     """
+    if wanted[0] == 0:
+        return
     rows, planes = output_rows(band, bands), plane_rows(band, bands, scratch.planes)
     token, window = tokens.dot, tokens.block
     geometry, layout, segments = tables.geometry, tables.layout, tables.segments

@@ -11,8 +11,19 @@ from numba.extending import overload
 
 from .arguments import QuantaEntries
 from .compilation import INNER, inlined
+from .four_arguments import FourEntries
 from .increment_arguments import ChangeEntries
-from .quads import QuadToken, SumsBlock, add_quad, currents_of_sums, empty_sums, less_each, next_sums
+from .quads import (
+    FourToken,
+    QuadToken,
+    SumsBlock,
+    add_four,
+    add_quad,
+    currents_of_sums,
+    empty_sums,
+    less_each,
+    next_sums,
+)
 from .window_block import empty_block, multiply_add, next_pixel
 
 __all__ = ["add_column", "begin_block", "enter_pixel", "finished_pixel"]
@@ -33,7 +44,7 @@ def begin_block(token):
 
 @overload(begin_block, jit_options=_IN_PLACE)
 def _begin_block(token):
-    if token.instance_class is QuadToken:
+    if token.instance_class in (QuadToken, FourToken):
         return lambda token: empty_sums(token)  # noqa: PLW0108 - Numba takes no intrinsic here.
     return lambda token: empty_block(token)  # noqa: PLW0108
 
@@ -60,6 +71,8 @@ def add_events(block, weights, shift, scale, entries, begin, end):
 def _add_events(block, weights, shift, scale, entries, begin, end):
     if entries.instance_class is ChangeEntries:
         return _add_changes
+    if entries.instance_class is FourEntries:
+        return _add_fours
     return _add_four_at_a_time if isinstance(block, SumsBlock) else _add_one_by_one
 
 
@@ -67,6 +80,13 @@ def _add_changes(block, weights, shift, scale, entries, begin, end):
     events = QuantaEntries(entries.begins, entries.keys, entries.quanta, entries.stride)
     block = add_events(block, weights, shift, scale, events, begin, end)
     return less_each(block, OFFSET * (entries.totals[end] - entries.totals[begin]))
+
+
+def _add_fours(block, weights, shift, scale, entries, begin, end):
+    integers, keys, fours, stride = weights.integers, entries.keys, entries.fours, entries.stride
+    for entry in range(entries.begins[begin], entries.begins[end]):
+        block = add_four(block, integers, shift + keys[entry] * scale, fours, entry, stride)
+    return block
 
 
 def _add_one_by_one(block, weights, shift, scale, entries, begin, end):

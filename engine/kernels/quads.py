@@ -28,14 +28,15 @@ _BYTE, _PAIR, _NUMBER = ir.IntType(8), ir.IntType(16), ir.IntType(32)
 
 
 class SumsBlock(types.Type):
-    """Numba type of a block of sums; as `WindowBlock`."""
+    """Numba type of a block of sums; as `WindowBlock`. Lanes lie `in_order`, or as `_interleaved` leaves them."""
 
-    def __init__(self, steps: int, window: int, vectors: int, row: int) -> None:
+    def __init__(self, steps: int, window: int, vectors: int, row: int, in_order: bool = False) -> None:
         self.steps = steps
         self.window = window
         self.vectors = vectors
         self.row = row
-        super().__init__(name=f"SumsBlock({steps}, {window}, {vectors}, {row})")
+        self.in_order = in_order
+        super().__init__(name=f"SumsBlock({steps}, {window}, {vectors}, {row}, {in_order})")
 
     def position(self, pixel: int, step: int, vector: int) -> int:
         """Where a vector of sums stands."""
@@ -45,7 +46,7 @@ class SumsBlock(types.Type):
     def groups(self) -> list[tuple[int, int]]:
         """(first, count) of vectors whose bytes are interleaved together: four where there are so many."""
         found, first = [], 0
-        for count in (4, 2, 1):
+        for count in (1,) if self.in_order else (4, 2, 1):
             while first + count <= self.vectors:
                 found.append((first, count))
                 first += count
@@ -68,15 +69,30 @@ class QuadToken(NamedTuple):
     row: tuple[int, ...]
 
 
+class FourToken(NamedTuple):
+    """As `QuadToken`, of four channels side by side."""
+
+    steps: tuple[int, ...]
+    window: tuple[int, ...]
+    vectors: tuple[int, ...]
+    lanes: tuple[int, ...]
+    row: tuple[int, ...]
+
+
 def quad_token(steps: int, window: int, block_width: int) -> QuadToken:
     """The token of a block for so many steps at once: as many accumulators as registers can hold."""
     return QuadToken(*accumulators(steps, window, block_width))
 
 
+def four_token(steps: int, window: int, block_width: int) -> FourToken:
+    """The same for `add_four`."""
+    return FourToken(*accumulators(steps, window, block_width))
+
+
 def _sums_of(token):
     steps, window, vectors, lanes, row = (part.count for part in token)
     assert lanes == LANES
-    return SumsBlock(steps, window, vectors, row)
+    return SumsBlock(steps, window, vectors, row, token.instance_class is FourToken)
 
 
 @intrinsic
@@ -143,6 +159,37 @@ def add_quad(typing_context, block, weights, rows, levels, entry, stride, presen
 
     number = types.intp
     return block(block, weights, rows, levels, number, number, number), generate
+
+
+@intrinsic
+def add_four(typing_context, block, weights, row, fours, entry, stride):
+    """Block + the products of the levels and weights of four channels that are neighbours, for each of its numbers.
+
+    weights : int32, four bytes each, of these channels; those of an output are at row + pixel * row + channel
+    fours : uint32, four levels each; step t is at entry + t * stride
+    """
+
+    def generate(context, builder, signature, arguments):
+        sums, weights, row, fours, entry, stride = arguments
+        weights = _data(context, builder, signature.args[1], weights)
+        fours = _data(context, builder, signature.args[3], fours)
+        factors = []
+        for _ in range(block.steps):
+            factors.append(_splat(builder, builder.load(builder.gep(fours, [entry], inbounds=True)), LANES))
+            entry = builder.add(entry, stride)
+        result = sums
+        for pixel in range(block.window):
+            for vector in range(block.vectors):
+                place = _offset(builder, row, (pixel * block.row + vector) * LANES)
+                found = _load_vector(builder, weights, place, LANES, _NUMBER)
+                for step, factor in enumerate(factors):
+                    position = block.position(pixel, step, vector)
+                    sum_ = _add_products(builder, builder.extract_value(result, position), factor, found)
+                    result = builder.insert_value(result, sum_, position)
+        return result
+
+    number = types.intp
+    return block(block, weights, number, fours, number, number), generate
 
 
 @intrinsic

@@ -12,12 +12,18 @@ from ...binding.integer_plan import IntegerLayer, IntegerPlan
 from ...kernels.arguments import BandTable, DotScratch, ScaledIntegers, ZeroCounts
 from ...kernels.dot import GROUP, LANES, tile_configuration
 from ...kernels.dot_band import dot_band
+from ...kernels.four_arguments import FourChoice
+from ...kernels.fours import find_fours
+from ...kernels.gather import gather_band
 from ...kernels.planes import count_zeros_of_planes, fill_planes
 from ...kernels.tables import ZeroTables
 from ...kernels.zero_counts import MASK_CHANNELS
-from ..memory.worker_memory import Phase, WorkerMemory
+from ..memory.worker_memory import Phase, Scratch, WorkerMemory
 from .part import Part, Target, most_inputs
 from .sources import plane_sources
+
+PERCENT_OF_FOURS = 75
+"""Of the fours of neighbouring channels, those in which a neuron fires, from which on all products are sooner done."""
 
 TILES = tile_configuration()
 """Of the processor's tiles, where it has some."""
@@ -44,8 +50,30 @@ class PlaneProducts(Part):
         dense = DotScratch(planes, sums, TILES)
         spread = (bands, steps, sources, planes, layout)
         weights = ScaledIntegers(integers.weights, integers.terms.scale)
-        products = (bands, tokens, plan.tables, weights, dense, *target[:3])
-        return [Phase(fill_planes, spread), *self._count(memory, spread), Phase(dot_band, products)]
+        wanted = np.ones(1, np.int64)
+        products = (bands, tokens, plan.tables, weights, dense, wanted, *target[:3])
+        multiplied = Phase(dot_band, products)
+        first = [Phase(fill_planes, spread), *self._count(memory, spread)]
+        return [*first, *self._from_four_to_four(spread, scratch, target, wanted), multiplied]
+
+    def _from_four_to_four(
+        self, spread: tuple[Any, ...], scratch: Scratch, target: Target, dense: NDArray[np.int64]
+    ) -> list[Phase]:
+        """What computes bands in which many fours of channels are silent, and says of which ones it does not."""
+        fours, (_, _, width) = self.layer.fours, self.layer.incoming
+        if fours is None:
+            return []
+        bands, rows, token = spread[0], most_inputs(spread[0]), fours.token(self.steps)
+        size = rows * width * self._integers.plan.tables.layout.pixel_bytes // 4
+        entries = scratch.four_entries(width, rows, size, self.steps)
+        spans = target.touched.spans.copy()
+        choice = FourChoice(PERCENT_OF_FOURS, spans, dense)
+        connections = fours.plan.tables, ScaledIntegers(fours.weights, fours.terms.scale)
+        own = target._replace(touched=target.touched._replace(spans=spans))
+        return [
+            Phase(find_fours, (*spread, entries, choice)),
+            Phase(gather_band, (bands, token, connections, entries, 0, *own)),
+        ]
 
     def _count(self, memory: WorkerMemory, spread: tuple[Any, ...]) -> list[Phase]:
         """Count the weights of zero that events meet, where they can be told from the planes."""

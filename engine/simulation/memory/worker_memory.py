@@ -13,6 +13,8 @@ from ...kernels.arguments import Entries, QuantaEntries
 from ...kernels.bound_call import PhaseKernel
 from ...kernels.decode import MOST_CHUNKS
 from ...kernels.entries import CHUNK
+from ...kernels.four_arguments import FourEntries
+from ...kernels.fours import LANES
 from ...kernels.increment_arguments import ChangeEntries
 from ...memory import aligned_bytes
 
@@ -66,6 +68,12 @@ class Scratch:
         size += CHUNK
         keys, quanta = self.array("keys", size, np.int32), self.array("quanta", size * steps, np.uint8)
         return QuantaEntries(self.array("begins", width * (rows + 1), np.int32), keys, quanta, size)
+
+    def four_entries(self, width: int, rows: int, size: int, steps: int) -> FourEntries:
+        """Room for `size` fours of some rows, see engine/kernels/fours.py."""
+        size += LANES
+        keys, fours = self.array("keys", size, np.int32), self.array("fours", size * steps, np.uint32)
+        return FourEntries(self.array("begins", width * (rows + 1), np.int32), keys, fours, size)
 
     def change_entries(self, width: int, rows: int, size: int) -> ChangeEntries:
         """The same for changes of a single step."""
