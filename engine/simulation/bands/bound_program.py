@@ -45,7 +45,7 @@ IDLE = IdleMemory(1 << 29)
 _MOST_LAYERS = 1 << 10
 """A network of more layers is run without compiled calls: the places of their events would take too long to find."""
 
-_ONCE, _PHASES = 2, 5
+_ONCE, _PHASES = 2, 6
 """Calls of a layer, or of each part of a sum, at the most: before all bands, and for each of them."""
 
 _PHASES_OF_WHOLE = 5
