@@ -26,6 +26,8 @@ def gather_picture(band, bands, picture, taps, bias, line, target):
     height, width, channels = picture.shape
     sums, outputs = taps.sums, taps.sums.size
     apart = taps.step_x * channels
+    # Neurons that are none, too, whose potentials are looked at with those of the others.
+    target[: (rows.end - rows.first) * outputs * rows.padded] = 0
     for y in range(rows.first, rows.end):
         for output in range(rows.channels):
             for x in range(outputs):
@@ -53,8 +55,3 @@ def gather_picture(band, bands, picture, taps, bias, line, target):
             begin = (y - rows.first) * outputs * rows.padded + output
             for x in range(outputs):
                 target[begin + x * rows.padded] = sums[x]
-        # Neurons that are none, whose potentials are looked at with those of the others.
-        for x in range(outputs):
-            begin = ((y - rows.first) * outputs + x) * rows.padded
-            for output in range(rows.channels, rows.padded):
-                target[begin + output] = 0
