@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import imageio.v3 as iio
 import numpy as np
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from still_camera import LADDER, network, weight
 
 from spikeunet.converters import prune_channels
-from spikeunet.converters.channel_pruning import kept_channels, with_channels
+from spikeunet.converters.channel_choice import kept_channels, readers_of, with_channels
 from spikeunet.engine import (
     Add,
     AvgPool2d,
@@ -26,19 +26,22 @@ from spikeunet.engine import (
     Heterogeneous,
     Input,
     InputError,
+    IntegrateAndFire,
     Lapicque,
     Linear,
     MaxPool2d,
+    MultiThreshold,
     Network,
     Neurons,
     Output,
     Scale,
+    Weighted,
+    even_fan_out,
     load_model,
     save_model,
     simulate,
 )
 from spikeunet.engine.command_line import main
-from spikeunet.engine.graph import Weighted
 from spikeunet.engine.testing.comparison import assert_same_array
 
 FAR = np.float32(-1000)
@@ -68,7 +71,7 @@ def pictures(channels=1, count=3, size=(16, 24), seed=1):
 def check(net, shown, steps=1):
     """Outputs and spikes of what is left are as they were; returns the pruned network and what was said."""
     pruned, found = prune_channels(net, shown, steps)
-    kept = kept_channels(net, silence(net, shown, steps))
+    kept = kept_channels(net, silence(net, shown, steps), readers_of(net, shown[0].shape))
     for picture in shown:
         before = simulate(net, picture, steps, threads=1, record=("spikes",))
         after = simulate(pruned, picture, steps, threads=1, record=("spikes",))
@@ -274,9 +277,114 @@ def test_channels_that_fire_now_and_then():
     assert stays.metadata["pruned_channels"]["channels"] == 0
 
 
+def one_layer(weight_, bias, model, picture, steps=1):
+    """Three channels that fire here and there, added up by a layer, and the change that pruning makes."""
+    net = Network(
+        [
+            Input("input", 1),
+            Conv2d("first", "input", np.ones((3, 1, 1, 1), np.float32), np.float32([-0.5, 0, 0.25])),
+            Neurons("n", "first", model),
+            Conv2d("second", "n", np.float32(weight_).reshape(1, 3, 1, 1), np.float32([bias])),
+            Output("output", "second"),
+        ]
+    )
+    return net, *prune_channels(net, [np.float32(picture).reshape(1, 1, -1)], steps)
+
+
+@pytest.mark.parametrize(
+    ("weights", "bias", "model"),
+    [
+        ([1, -1, 0.5], 2**-24, MultiThreshold((1.0,))),  # the bias is no multiple of the unit
+        ([1, -1, 0.5], 0, MultiThreshold((1.0, 0.3, 0.1))),  # nor are levels of a power of two
+        ([1, -1, 0.5], 0, IntegrateAndFire(0.3)),
+        ([1 / 3, -0.7, 0.1], 0, MultiThreshold((1.0, 0.5))),  # weights of many bits
+    ],
+)
+def test_channels_change_places_only_where_no_sum_is_rounded(weights, bias, model):
+    picture = [0.2, 0.4, 1.2, 1.6, 0.9, 0.05]
+    net, pruned, found = one_layer(weights, bias, model, picture, 3)
+    assert all(a is b for a, b in zip(net.nodes, pruned.nodes, strict=True))
+    assert found.change == 0
+    net, pruned, found = one_layer([1, -1, 0.5], 0.5, MultiThreshold((1.0, 0.5)), picture)
+    assert found.change == 0
+    np.testing.assert_array_equal(pruned["second"].weight.ravel(), [0.5, -1, 1])
+
+
+def test_an_output_that_was_zero_has_changed():
+    """One channel that holds another back is left out."""
+    step = MultiThreshold((1.0,))
+    net = Network(
+        [
+            Input("input", 2),
+            Conv2d("first", "input", np.eye(2, dtype=np.float32).reshape(2, 2, 1, 1)),
+            Neurons("n", "first", step),
+            Conv2d("second", "n", np.float32([1.5, -2]).reshape(1, 2, 1, 1)),
+            Neurons("m", "second", step),
+            Conv2d("third", "m", np.ones((1, 1, 1, 1), np.float32)),
+            Output("output", "third"),
+        ]
+    )
+    picture = np.zeros((2, 1, 9), np.float32)
+    picture[:, 0, 4] = 1.5
+    pruned, found = prune_channels(net, [picture], most=0.2)
+    assert pruned.channels["n"] == 1
+    assert found.change == np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Mixing(Weighted):
+    """Channels through a matrix, in an order of its own; their number must be even."""
+
+    weight: np.ndarray
+    bias: np.ndarray = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_arrays(2)
+        if self.weight.shape[1] % 2:
+            raise self.refuse("weight", "must have an even number of inputs")
+
+    def output_shape(self, *shapes):
+        return len(self.weight), *shapes[0][1:]
+
+    def input_rows(self, first, last, incoming):
+        return first, last
+
+    def current(self, values, rows, state=None):
+        return values @ self.weight.T.astype(values.dtype) + self.bias
+
+    def fan_out(self, incoming):
+        return even_fan_out(*incoming[1:], len(self.weight))
+
+
+class OddConvolution(Conv2d):
+    """A convolution that refuses four channels."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.weight.shape[1] == 4:
+            raise self.refuse("weight", "must not have four inputs")
+
+
+@pytest.mark.parametrize("kind", [Mixing, OddConvolution])
+def test_what_kinds_of_ones_own_read_stays(kind):
+    first, *others, last, output = residual().nodes
+    own = kind("own", "relu2", weight(np.random.default_rng(7), 2, 6, *(() if kind is Mixing else (1, 1))))
+    end = [own, Neurons("relu3", "own", LADDER), replace(last, source="relu3", weight=last.weight[:, :2]), output]
+    net = Network([first, *others, *end])
+    pruned, found = prune_channels(net, pictures())
+    assert (found.channels, found.change) == ({}, 0)
+    assert pruned["own"] is own
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({"most": 1.0}, "most must be at least 0 and below 1"), ({"pictures": []}, "give at least one")],
+    [
+        ({"most": "a"}, "most must be at least 0 and below 1"),
+        ({"pictures": [np.zeros((4, 4), np.float32)]}, r"pictures must be \(C, H, W\) of floats"),
+        ({"most": 1.0}, "most must be at least 0 and below 1"),
+        ({"pictures": []}, "give at least one"),
+    ],
 )
 def test_refused(given, message):
     with pytest.raises(InputError, match=message):
@@ -320,6 +428,7 @@ def test_the_command(folder, capsys):
     [
         (["--calibration", "nowhere"], "nowhere"),
         (["--calibration", "shown", "--most", "1"], "most"),
+        (["--calibration", "shown", "--most", "nan"], "--most"),
         (["--calibration", "shown", "--steps", "0"], "steps must"),
         ([], "--calibration"),
     ],

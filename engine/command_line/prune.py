@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from ..pictures.ranges import SampleRange
 
 
+def _a_number(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("must be a number (got nan)")
+    return value
+
+
 @click.command()
 @click.argument("model", metavar="MODEL", type=MODEL)
 @click.option("-o", "--output", metavar="OUT.npz", required=True, type=MODEL_FILE, help="Model file; - for stdout.")
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
     metavar="SHARE",
     default=0.0,
     show_default=True,
+    callback=_a_number,
     help="Leave out channels of whose neurons so many fire, too.",
 )
 @range_option
@@ -116,7 +124,7 @@ def _tell(output: Path, size: int, network: Network, pruned: Network, found: Pru
             "weights": weights,
             "accumulates_before": found.accumulates_before,
             "accumulates": found.accumulates,
-            "output_change": found.change,
+            "output_change": found.change if math.isfinite(found.change) else None,
             "layers": {name: list(pair) for name, pair in found.channels.items()},
         }
     )
