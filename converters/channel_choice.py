@@ -95,13 +95,13 @@ def _may_lose(network: Network, node: Node, readers: Readers) -> bool:
         own = isinstance(node.model, Heterogeneous) or hasattr(node.model, "seed")
         return not own
     if isinstance(node, Weighted):
-        by_itself = node.name in readers.ordered or _is_tied(node)
-        return by_itself and with_channels(node, *_all_channels(node)) is not None
+        return _is_separable(node) and (node.name in readers.ordered or _is_tied(node))
     return isinstance(node, (CurrentSum, Join)) or (isinstance(node, Projection) and node.keeps_channels)
 
 
-def _all_channels(node: Weighted) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    return np.arange(node.out_channels), np.arange(node.in_channels)
+def _is_separable(node: Weighted) -> bool:
+    """Whether there are weights of each output and input channel, and of no others."""
+    return node.homogeneous and (_is_tied(node) or node.group_count == 1)
 
 
 def _is_tied(node: Weighted) -> bool:
@@ -159,14 +159,13 @@ def _add(keep: Keep, name: str, channels: Any) -> bool:
 def in_order(network: Network, keep: Keep, fired: Mapping[str, Array], readers: Readers) -> dict[str, NDArray[np.intp]]:
     """By node, the numbers of its channels that stay, those first that fire most where that changes no sum."""
     order = {name: np.flatnonzero(channels) for name, channels in keep.items()}
+    may_move = functools.partial(_may_move, network, readers=readers)
     for names in _handed_on(network):
         nodes = [network[name] for name in names]
-        may_move = functools.partial(_may_move, network, readers=readers)
         if all(map(may_move, nodes)) and len({order[name].size for name in names}) == 1:
-            counts = sum(fired[name] for name in names if name in fired)
-            kept = order[names[0]]
-            for name in names:
-                order[name] = kept[np.argsort(-np.asarray(counts)[kept], kind="stable")]
+            counts, kept = sum(fired[name] for name in names if name in fired), order[names[0]]
+            ordered = kept[np.argsort(-np.asarray(counts)[kept], kind="stable")]
+            order |= dict.fromkeys(names, ordered)
     return order
 
 
@@ -193,7 +192,9 @@ def _may_move(network: Network, node: Node, readers: Readers) -> bool:
         reads = (
             isinstance(reader, Projection) and isinstance(node, Neurons) and node.name in network.leaves(reader.source)
         )
-        if reads and (reader.name not in readers.exact or not _may_lose(network, reader, readers)):
+        # Behind a Join, what is handed on stands where the Join has it.
+        free = reader.name in readers.exact and _may_lose(network, reader, readers) and not _hands_on(reader)
+        if reads and not free:
             return False
     return True
 
@@ -247,7 +248,7 @@ def with_channels(node: Weighted, outputs: NDArray[np.intp], inputs: NDArray[np.
         Numbers of output and input channels, in the order that they get; the same where each output channel reads the
         input channel of its number alone.
     """
-    if not node.homogeneous or not (_is_tied(node) or node.group_count == 1):
+    if not _is_separable(node):
         return None
     weight = node.weight
     by_output, by_input = (

@@ -229,6 +229,26 @@ def test_through_pools_and_into_a_full_connection():
     assert pruned["full"].weight.shape == (5, 4 * 4 * 6)
 
 
+def test_channels_behind_a_concatenation_that_are_handed_on_stay_in_their_places():
+    """A convolution channel by channel has weights of its own for each of them."""
+    generator = np.random.default_rng(8)
+    rising = np.float32([-3, -2, -1, 0])  # the last channel fires most
+    net = Network(
+        [
+            Input("input", 1),
+            Conv2d("first", "input", np.ones((4, 1, 1, 1), np.float32), rising),
+            Neurons("n", "first", LADDER),
+            Concat("joined", ("n", "n")),
+            ConvTranspose2d("own", "joined", weight(generator, 8, 1, 3, 3), groups=8),
+            Neurons("m", "own", LADDER),
+            Conv2d("last", "m", weight(generator, 2, 8, 1, 1)),
+            Output("output", "last"),
+        ]
+    )
+    pruned, _ = check(net, [4 * picture for picture in pictures()], 2)
+    assert pruned["first"] is net["first"]
+
+
 def test_what_is_put_out_stays():
     _, found = check(pooled(read=True), pictures())
     assert found.channels == {}

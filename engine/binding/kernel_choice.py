@@ -21,7 +21,8 @@ EVENTS = "events"  # from event to event; every layer can be computed so
 EVENT_INTEGERS = "event-integers"  # likewise in integers, four at a time; for currents that are sums of integers
 PICTURE = "picture"  # the analog input's current, a dense convolution; layers that read nothing else have no choice
 VALUES = "values"  # all values that are read; kinds of layers without kernels of their own have no choice
-INTEGERS = ("amx", "vnni", "portable")  # planes of bytes are multiplied, silent neurons included; the fastest first
+# Planes of bytes are multiplied, silent neurons included, or but fours of silent ones (fours.py); the fastest first.
+INTEGERS = ("amx", "vnni", "portable")
 PLANES = "planes"  # means of levels spread out over planes of bytes, in integers too; for layers that average
 
 CHOICES = ("auto", EVENTS, EVENT_INTEGERS, "integers", *INTEGERS)

@@ -1,4 +1,7 @@
-"""Currents in integers, silent neurons included: levels are spread out over planes, and multiplied with all weights."""
+"""Currents in integers, silent neurons included: levels are spread out over planes, and multiplied with all weights.
+
+Of bands in which many fours of neighbouring channels are silent, with those of the others alone.
+"""
 
 from __future__ import annotations
 
