@@ -192,9 +192,9 @@ def _may_move(network: Network, node: Node, readers: Readers) -> bool:
         reads = (
             isinstance(reader, Projection) and isinstance(node, Neurons) and node.name in network.leaves(reader.source)
         )
-        # Behind a Join, what is handed on stands where the Join has it.
+        # Behind a Join, what is handed on stands where the Join has it, as far as its channels are known.
         free = reader.name in readers.exact and _may_lose(network, reader, readers) and not _hands_on(reader)
-        if reads and not free:
+        if reads and not (free and network.channels[reader.source]):
             return False
     return True
 

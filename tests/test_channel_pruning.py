@@ -23,6 +23,7 @@ from spikeunet.engine import (
     Conv2d,
     ConvTranspose2d,
     EscapeNoiseLeakyIntegrateAndFire,
+    Flatten,
     Heterogeneous,
     Input,
     InputError,
@@ -246,6 +247,25 @@ def test_channels_behind_a_concatenation_that_are_handed_on_stay_in_their_places
         ]
     )
     pruned, _ = check(net, [4 * picture for picture in pictures()], 2)
+    assert pruned["first"] is net["first"]
+
+
+def test_channels_beside_others_whose_number_a_picture_decides_stay_in_their_places():
+    generator = np.random.default_rng(9)
+    net = Network(
+        [
+            Input("input", 1),
+            Linear("first", "input", np.repeat(np.float32([[0.5], [1], [2]]), 6, axis=1)),
+            Neurons("n", "first", LADDER),
+            Flatten("flat", "n"),
+            Neurons("features", "flat", LADDER),
+            Concat("joined", ("n", "features")),
+            Conv2d("last", "joined", weight(generator, 2, 6, 1, 1)),
+            Output("output", "last"),
+        ]
+    )
+    shown = [np.full((1, 2, 3), number, np.float32) for number in (1 / 1024, 1 / 64)]
+    pruned, _ = check(net, shown)
     assert pruned["first"] is net["first"]
 
 
