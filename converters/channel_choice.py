@@ -189,12 +189,12 @@ def _may_move(network: Network, node: Node, readers: Readers) -> bool:
     for reader in network.nodes:
         if node.name in reader.sources and not isinstance(reader, Join) and _hands_on(reader):
             continue  # It has the same order.
-        reads = (
-            isinstance(reader, Projection) and isinstance(node, Neurons) and node.name in network.leaves(reader.source)
-        )
+        if not isinstance(reader, Projection) or node.name not in network.leaves(reader.source):
+            continue
         # Behind a Join, what is handed on stands where the Join has it, as far as its channels are known.
-        free = reader.name in readers.exact and _may_lose(network, reader, readers) and not _hands_on(reader)
-        if reads and not (free and network.channels[reader.source]):
+        if _hands_on(reader) or not network.channels[reader.source]:
+            return False
+        if reader.name not in readers.exact or not _may_lose(network, reader, readers):
             return False
     return True
 
