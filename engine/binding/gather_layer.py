@@ -15,6 +15,7 @@ from ..kernels.window_block import Token, accumulators
 from ..layers.taps import WeightedTaps
 from ..lazy import KnownOf, lazy_property
 from ..neurons import is_event_driven, rests_exactly
+from .integer_ladder import LadderInUnits, ladder_in_units
 from .integer_plan import (
     FourLayer,
     IntegerLayer,
@@ -154,6 +155,12 @@ class GatherLayer(Layer):
         key = ("fours", plan.block_width)
         weights = self._packed(key, lambda: pack_fours(integers.terms.kernel.kernel, plan, self.padded_channels))
         return FourLayer(integers.terms, plan, weights)
+
+    @lazy_property
+    def ladder_in_units(self) -> LadderInUnits | None:
+        """Neurons that fire once and keep nothing, in integers like the sums of their currents, where that is exact."""
+        terms = self.integer_terms if self.neurons is not None and self.stepper is None else None
+        return None if terms is None else ladder_in_units(self, terms)
 
     @lazy_property
     def integer_terms(self) -> IntegerTerms | None:

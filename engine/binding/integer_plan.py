@@ -91,7 +91,7 @@ def make_integer_plan(
     `few` says that vectors hold levels, see `few_outputs`.
     """
     channels = -(-incoming[0] // 4) * 4
-    vectors = 2 if padded % (2 * LANES) == 0 else 1
+    vectors = next(count for count in (2, 3, 1) if padded % (count * LANES) == 0)
     lowest = min((phase.offsets[0] for phase in columns.reading), default=0)
     highest = max((phase.offsets[-1] for phase in columns.reading), default=0)
     groups = math.ceil(math.ceil(outgoing[2] / columns.output_step) / GROUP)
@@ -227,6 +227,11 @@ def _quanta_of_sources(sources: Sequence[Source]) -> tuple[np.float32 | None, di
     return quantum, {source.name: quanta_of(table, quantum) for source, table in zip(sources, levels, strict=True)}
 
 
+def most_quanta(sources: Sequence[Source], quanta: dict[str, Quanta]) -> NDArray[np.uint8]:
+    """(channels,): what each channel of the sources, one after the other, emits at the most."""
+    return np.concatenate([np.full(source.channels, quanta[source.name][0].max()) for source in sources])
+
+
 @dataclass(frozen=True, eq=False)
 class PooledLevels:
     """Levels that are averaged: quanta of each source, by name; what sums of them are multiplied with to give means."""
@@ -265,8 +270,7 @@ def integer_terms(node: WeightedTaps, incoming: Shape, sources: Sequence[Source]
     weights = None if quantum is None else integer_weights(node, incoming)
     if quantum is None or weights is None:
         return None
-    most = np.concatenate([np.full(source.channels, quanta[source.name][0].max()) for source in sources])
-    if not is_exact(weights, node.bias, quantum, most):
+    if not is_exact(weights, node.bias, quantum, most_quanta(sources, quanta)):
         return None
     values = [quanta[source.name][0][1 : source.levels.highest + 1] for source in sources if source.levels]
     return IntegerTerms(

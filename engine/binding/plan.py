@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import Shape
+from ..kernels.dot import host_dots
 from ..kernels.processor import host_lanes
 from ..kernels.quads import LANES
 from ..kernels.tables import GATHER_PHASE, ROW_RUN, GatherGeometry, GatherTables, Reach
 from ..layers.taps import Axis, AxisPhase
-from ..memory import aligned_bytes, aligned_empty
+from ..memory import CACHE_LINE, aligned_bytes, aligned_empty
 
 Number = TypeVar("Number", np.float32, np.int8, np.int32)
 
@@ -75,13 +76,20 @@ def _window(columns: Axis) -> int:
 
 
 def _block_width(channels: int, window: int) -> int:
-    """Output channels in a block: enough accumulators to hide the latency of an addition, and no more than channels."""
+    """Output channels in a block: enough accumulators to hide the latency of an addition, and few beyond `channels`."""
     lanes = host_lanes()
     if channels <= lanes:
         return lanes
     if channels <= 16:
         return 16
-    return 32 if channels <= 32 or window > 1 else 64
+    if channels <= 32:
+        return 32
+    if host_dots()[0] == "amx":  # whose tiles are filled by two vectors at a time
+        return 32 if window > 1 else 64
+    vectors, counts = -(-channels // LANES), (2, 5, 7, 3) if window > 1 else (4, 6, 5, 7, 3)
+    while not any(vectors % each == 0 for each in counts):
+        vectors += 1
+    return LANES * next(each for each in counts if vectors % each == 0)
 
 
 def quad_block_width(padded: int) -> int:
@@ -150,7 +158,8 @@ def pack_weights(kernel: NDArray[Number], plan: GatherPlan) -> NDArray[Number]:
     missing = -kernel.shape[3] % plan.block_width
     if missing:
         kernel = np.pad(kernel, (*[(0, 0)] * 3, (0, missing)))
-    packed = aligned_bytes(kernel.nbytes).view(kernel.dtype)
+    # Kernels may read a vector from where the last numbers are.
+    packed = aligned_bytes(kernel.nbytes + CACHE_LINE).view(kernel.dtype)
     place = 0
     for vertical in plan.rows.reading:
         for horizontal in plan.columns.reading:

@@ -20,7 +20,7 @@ from ..kernels.increment_arguments import ChangeEntries, DirtyTarget, OffsetInte
 from ..kernels.planes import PLANE_GAP
 from ..kernels.pooling import fire_currents, pool_planes
 from ..kernels.sources import packed_sources
-from ..memory import aligned_bytes
+from ..memory import CACHE_LINE, aligned_bytes
 from ..simulation.currents.means import window_rows
 from ..simulation.currents.plane_products import TILES
 from ..simulation.memory.worker_memory import Phase, Scratch
@@ -139,7 +139,7 @@ class Ways:
         assert self.layer.quads is not None
         if self._offset is None:
             whole = self.layer.quads.weights.view(np.uint8)
-            self._offset = aligned_bytes(whole.size)
+            self._offset = aligned_bytes(whole.size + CACHE_LINE)[: whole.size]  # Kernels may read behind the last one.
             np.bitwise_xor(whole, np.uint8(OFFSET), out=self._offset)
         return self._offset
 

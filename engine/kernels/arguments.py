@@ -238,6 +238,28 @@ class LadderNeurons(NamedTuple):
     after_stride: int
 
 
+class IntegerLadder(NamedTuple):
+    """Neurons with thresholds q, 2 q, 4 q, ... that fire once and keep nothing, where a sum's unit divides q.
+
+    Parameters
+    ----------
+    addends : int32
+        Bias and initial potential in units of each channel's sums, less one; in the order in which sums are held, see
+        `in_held_order`.
+    shifts : int32
+        Such units in q, as a power of two, likewise.
+    most : int
+        Quanta that all thresholds together are.
+    unused : int
+        Bits of a byte beyond the thresholds.
+    """
+
+    addends: NDArray[np.int32]
+    shifts: NDArray[np.int32]
+    most: int
+    unused: int
+
+
 class EventMemory(NamedTuple):
     """Where the events of all bands of a layer go, and how they are packed and counted.
 

@@ -31,6 +31,9 @@ _FOLDER = Path(__file__).parent
 INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """Numba's options of functions without the two ways in; `jit_options` of each `overload`, which kernels alone call."""
 
+IN_PLACE = {**INNER, "forceinline": True}
+"""LLVM puts them in place. Numba's `inline="always"` would look through the whole kernel for what is dead after it."""
+
 
 class Kernel(CPUDispatcher):
     """A function as Numba compiles it for the types of its arguments."""

@@ -56,7 +56,7 @@ class DotToken(NamedTuple):
     kind : tuple
         As long as the kind's number, from 1 on.
     vectors : tuple
-        As long as there are vectors of output channels, 1 or 2.
+        As long as there are vectors of output channels, 1 to 3; with AMX at most 2.
     few : tuple
         As long as there are output channels, where they are so few that a vector holds the levels of one pixel rather
         than the outputs; otherwise empty.

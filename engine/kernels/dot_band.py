@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
+from .arguments import IntegerLadder
 from .band import output_rows, plane_rows
 from .bound_call import compiled_phase
+from .compilation import IN_PLACE
 from .dot import GROUP, LANES, load_configuration, release_tiles
 from .dot_groups import add_groups
 from .firing import fire_pixel
+from .integer_firing import fire_stored_sums
 from .planes import PLANE_GAP
 from .vectors import _data, _load_vector, _offset, _vector
 from .window_block import _block_of, store_pixel
@@ -50,6 +53,39 @@ def block_of_sums(typing_context, token, sums, index, step_stride, scale, consta
 
     number = types.intp
     return block(token, sums, number, number, scale, constant, number, number), generate
+
+
+def put_out_stored(stored, scale, constant, neurons, pixel, channel, target, local, padded):
+    """`put_out` of sums in memory, `stored`: DotToken, Token, sums, where the pixel has some, and from step to step."""
+
+
+@overload(put_out_stored, jit_options=IN_PLACE)
+def _put_out_stored(stored, scale, constant, neurons, pixel, channel, target, local, padded):
+    if isinstance(neurons, types.NoneType):
+        return _put_out_currents
+    return _put_out_of_integers if neurons.instance_class is IntegerLadder else _put_out_levels
+
+
+def _put_out_currents(stored, scale, constant, neurons, pixel, channel, target, local, padded):
+    _, window, sums, index, step_stride = stored
+    place = pixel * constant.stride + channel
+    block = block_of_sums(window, sums, index, step_stride, scale, constant.values, channel, place)
+    store_pixel(block, target, local * len(window.steps) * padded + channel, padded)
+
+
+def _put_out_levels(stored, scale, constant, neurons, pixel, channel, target, local, padded):
+    _, window, sums, index, step_stride = stored
+    place = pixel * constant.stride + channel
+    block = block_of_sums(window, sums, index, step_stride, scale, constant.values, channel, place)
+    fire_pixel(block, neurons, pixel, channel, target, local * padded + channel)
+
+
+def _put_out_of_integers(stored, scale, constant, neurons, pixel, channel, target, local, padded):
+    token, _, sums, index, _ = stored
+    limits = neurons.most, neurons.unused
+    fire_stored_sums(
+        token.vectors, sums, index, neurons.addends, neurons.shifts, channel, limits, target, local * padded + channel
+    )
 
 
 @compiled_phase
@@ -114,11 +150,7 @@ def dot_band(band, bands, tokens, tables, weights, scratch, wanted, constant, ne
                         pixel = y * geometry.output_width + phase.first_x + (x + k) * step_x
                         local = pixel - rows.first * geometry.output_width
                         index = (each * GROUP + k) * width
-                        place = pixel * constant.stride + channel
-                        block = block_of_sums(window, sums, index, step_stride, scale, constant.values, channel, place)
-                        if neurons is None:
-                            store_pixel(block, target, local * steps * padded + channel, padded)
-                        else:
-                            fire_pixel(block, neurons, pixel, channel, target, local * padded + channel)
+                        stored = token, window, sums, index, step_stride
+                        put_out_stored(stored, scale, constant, neurons, pixel, channel, target, local, padded)
     if len(token.kind) == 3:
         release_tiles()

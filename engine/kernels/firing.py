@@ -40,6 +40,11 @@ def _quantum(decay: float, keep: float, compare: np.ndarray, subtract: np.ndarra
     return quantum if plain and (compare == doubled).all() and (subtract == doubled).all() else 0.0
 
 
+def closed_form(neuron: np.ndarray) -> tuple[float, int]:
+    """Of what `neuron_array` has made: the lowest threshold of a ladder with a closed form, else 0; and how many."""
+    return float(neuron[2]), (neuron.size - _HEAD) // 2
+
+
 @intrinsic
 def fire(typing_context, block, before, source, after, target, neuron, words, word):
     """Run the neurons of the block's first pixel through its steps; pack each neuron's levels, a byte a step.

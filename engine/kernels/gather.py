@@ -26,9 +26,7 @@ from __future__ import annotations
 
 from .band import decoded_rows, output_rows
 from .bound_call import compiled_phase
-from .firing import fire_pixel
-from .gathered import add_column, begin_block, enter_pixel, finished_pixel
-from .window_block import store_pixel
+from .gathered import add_column, begin_block, enter_pixel, put_out
 
 
 @compiled_phase
@@ -41,7 +39,7 @@ def gather_band(band, bands, token, connections, entries, line, constant, neuron
     entries : Entries of what the band reads, or for integers QuantaEntries
     line : 0 where the target is the band's own; where it is that of all rows, the numbers of a row
     constant : Constant
-    neurons : LadderNeurons or None
+    neurons : LadderNeurons, for sums that are integers IntegerLadder, or None
     target : unsigned, (rows, width, padded channels) of the band, receives the packed levels; without neurons float32,
         (rows, width, steps, padded channels), receives the currents
     touched : Touched, the pixels that are computed
@@ -54,7 +52,7 @@ def gather_band(band, bands, token, connections, entries, line, constant, neuron
     width = len(token.vectors) * len(token.lanes)
     # Known when the kernel is compiled, where more than one pixel depends on it.
     block_width = len(token.row) * len(token.lanes) if window > 1 else geometry.block_width
-    padded = rows.padded
+    padded, shape = rows.padded, (len(token.steps), rows.padded)
     for number in range(tables.phases.size):
         phase = tables.phases[number]
         first_column, kernel_columns = phase.first_column, phase.end_column - phase.first_column
@@ -104,10 +102,4 @@ def gather_band(band, bands, token, connections, entries, line, constant, neuron
                             continue
                         pixel = line + (ahead - window + 1) * step_x
                         local = pixel - rows.first * geometry.output_width
-                        place = pixel * constant.stride + channel
-                        currents = finished_pixel(block, weights, constant.values, channel, place)
-                        # Numba compiles only the branch that the type of `neurons` calls for.
-                        if neurons is None:
-                            store_pixel(currents, target, local * len(token.steps) * padded + channel, padded)
-                        else:
-                            fire_pixel(currents, neurons, pixel, channel, target, local * padded + channel)
+                        put_out(block, weights, constant, neurons, pixel, channel, target, local, shape)

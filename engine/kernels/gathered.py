@@ -7,12 +7,15 @@ The functions without a body are names that kernels call; Numba puts in what the
 
 from __future__ import annotations
 
+from numba import types
 from numba.extending import overload
 
-from .arguments import QuantaEntries
-from .compilation import INNER, inlined
+from .arguments import IntegerLadder, QuantaEntries
+from .compilation import IN_PLACE, inlined
+from .firing import fire_pixel
 from .four_arguments import FourEntries
 from .increment_arguments import ChangeEntries
+from .integer_firing import fire_sums
 from .quads import (
     FourToken,
     QuadToken,
@@ -24,9 +27,9 @@ from .quads import (
     less_each,
     next_sums,
 )
-from .window_block import empty_block, multiply_add, next_pixel
+from .window_block import empty_block, multiply_add, next_pixel, store_pixel
 
-__all__ = ["add_column", "begin_block", "enter_pixel", "finished_pixel"]
+__all__ = ["add_column", "begin_block", "enter_pixel", "finished_pixel", "put_out"]
 
 OFFSET = 128
 """By how much the weights of changes are larger than they are, so that they are unsigned bytes."""
@@ -34,15 +37,12 @@ OFFSET = 128
 _ALL = 0xFFFFFFFF
 """Four events are there."""
 
-_IN_PLACE = {**INNER, "forceinline": True}
-"""LLVM puts them in place. Numba's `inline="always"` would look through the whole kernel for what is dead after it."""
-
 
 def begin_block(token):
     """Block of zeros, of a `window_token` or a `quad_token`."""
 
 
-@overload(begin_block, jit_options=_IN_PLACE)
+@overload(begin_block, jit_options=IN_PLACE)
 def _begin_block(token):
     if token.instance_class in (QuadToken, FourToken):
         return lambda token: empty_sums(token)  # noqa: PLW0108 - Numba takes no intrinsic here.
@@ -53,7 +53,7 @@ def enter_pixel(block, constant, index):
     """Drop the block's first pixel and let the new last one begin, in float32 from constant[index], ..."""
 
 
-@overload(enter_pixel, jit_options=_IN_PLACE)
+@overload(enter_pixel, jit_options=IN_PLACE)
 def _enter_pixel(block, constant, index):
     if isinstance(block, SumsBlock):
         return lambda block, constant, index: next_sums(block)
@@ -67,7 +67,7 @@ def add_events(block, weights, shift, scale, entries, begin, end):
     """
 
 
-@overload(add_events, jit_options=_IN_PLACE)
+@overload(add_events, jit_options=IN_PLACE)
 def _add_events(block, weights, shift, scale, entries, begin, end):
     if entries.instance_class is ChangeEntries:
         return _add_changes
@@ -140,10 +140,45 @@ def finished_pixel(block, weights, constant, channel, place):
     """Currents of the first pixel as a `WindowBlock`: in float32 they are in the block; see `currents_of_sums`."""
 
 
-@overload(finished_pixel, jit_options=_IN_PLACE)
+@overload(finished_pixel, jit_options=IN_PLACE)
 def _finished_pixel(block, weights, constant, channel, place):
     if isinstance(block, SumsBlock):
         return lambda block, weights, constant, channel, place: currents_of_sums(
             block, weights.scale, constant, channel, place
         )
     return lambda block, weights, constant, channel, place: block
+
+
+def put_out(block, weights, constant, neurons, pixel, channel, target, local, shape):
+    """Levels of the first pixel's neurons, or without neurons its currents, to where those of `local` pixels end.
+
+    pixel, local : the pixel's number in the layer, and in the target
+    channel : first one of the block
+    constant, neurons, target : as in `gather_band`
+    shape : steps, and channels of the target
+    """
+
+
+@overload(put_out, jit_options=IN_PLACE)
+def _put_out(block, weights, constant, neurons, pixel, channel, target, local, shape):
+    if isinstance(neurons, types.NoneType):
+        return _put_out_currents
+    return _put_out_of_integers if neurons.instance_class is IntegerLadder else _put_out_levels
+
+
+def _put_out_currents(block, weights, constant, neurons, pixel, channel, target, local, shape):
+    place = pixel * constant.stride + channel
+    currents = finished_pixel(block, weights, constant.values, channel, place)
+    steps, padded = shape
+    store_pixel(currents, target, local * steps * padded + channel, padded)
+
+
+def _put_out_levels(block, weights, constant, neurons, pixel, channel, target, local, shape):
+    place = pixel * constant.stride + channel
+    currents = finished_pixel(block, weights, constant.values, channel, place)
+    fire_pixel(currents, neurons, pixel, channel, target, local * shape[1] + channel)
+
+
+def _put_out_of_integers(block, weights, constant, neurons, pixel, channel, target, local, shape):
+    limits = neurons.most, neurons.unused
+    fire_sums(block, neurons.addends, neurons.shifts, channel, limits, target, local * shape[1] + channel)

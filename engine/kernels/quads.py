@@ -28,7 +28,11 @@ _BYTE, _PAIR, _NUMBER = ir.IntType(8), ir.IntType(16), ir.IntType(32)
 
 
 class SumsBlock(types.Type):
-    """Numba type of a block of sums; as `WindowBlock`. Lanes lie `in_order`, or as `_interleaved` leaves them."""
+    """Numba type of a block of sums; as `WindowBlock`. Lanes lie `in_order`, or as `_interleaved` leaves them.
+
+    Three vectors whose bytes are interleaved are so with a fourth one, of whatever is behind them: that takes fewer
+    instructions than two and one. So there are `held` vectors of sums.
+    """
 
     def __init__(self, steps: int, window: int, vectors: int, row: int, in_order: bool = False) -> None:
         self.steps = steps
@@ -36,21 +40,30 @@ class SumsBlock(types.Type):
         self.vectors = vectors
         self.row = row
         self.in_order = in_order
+        first, count = grouped(vectors, not in_order)[-1]
+        self.held = first + count
         super().__init__(name=f"SumsBlock({steps}, {window}, {vectors}, {row}, {in_order})")
 
     def position(self, pixel: int, step: int, vector: int) -> int:
         """Where a vector of sums stands."""
-        return (pixel * self.steps + step) * self.vectors + vector
+        return (pixel * self.steps + step) * self.held + vector
 
     @property
     def groups(self) -> list[tuple[int, int]]:
         """(first, count) of vectors whose bytes are interleaved together: four where there are so many."""
-        found, first = [], 0
-        for count in (1,) if self.in_order else (4, 2, 1):
-            while first + count <= self.vectors:
-                found.append((first, count))
-                first += count
-        return found
+        return grouped(self.vectors, not self.in_order)
+
+
+def grouped(vectors: int, together: bool) -> list[tuple[int, int]]:
+    """(first, count) of vectors: four, two or one `together`, three as four; or one by one."""
+    found: list[tuple[int, int]] = []
+    first = 0
+    while first < vectors:
+        left = vectors - first if together else 1
+        count = 4 if left >= 3 else left
+        found.append((first, count))
+        first += count
+    return found
 
 
 @register_model(SumsBlock)
@@ -303,9 +316,9 @@ def _currents(block, scale, constant, masks):
         )
         result = ir.Constant(context.get_value_type(currents), ir.Undefined)
         for step in range(block.steps):
-            found = [builder.extract_value(sums, block.position(0, step, vector)) for vector in range(block.vectors)]
+            found = [builder.extract_value(sums, block.position(0, step, vector)) for vector in range(block.held)]
             for first, together in block.groups:
-                ordered = _in_order(builder, found[first : first + together])
+                ordered = _in_order(builder, found[first : first + together])[: block.vectors - first]
                 for vector, numbers in enumerate(ordered, first):
                     shift = vector * LANES
                     factor = _load_vector(builder, scale, _offset(builder, channel, shift), LANES)

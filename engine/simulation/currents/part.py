@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...binding import Layer
+from ...binding.gather_layer import GatherLayer
 from ...binding.layer import Source
 from ...events import EventQueue
-from ...kernels.arguments import BandTable, Constant, LadderNeurons
+from ...kernels.arguments import BandTable, Constant, IntegerLadder, LadderNeurons
 from ...kernels.tables import Touched, ZeroTables
 from ..memory.layer_state import LayerState
 from ..memory.worker_memory import Phase, WorkerMemory
@@ -62,9 +63,20 @@ class Target(NamedTuple):
     """
 
     constant: Constant
-    neurons: LadderNeurons | None
+    neurons: LadderNeurons | IntegerLadder | None
     array: NDArray[Any]
     touched: Touched
+
+    def in_units(self, layer: GatherLayer, steps: int, width: int, interleaved: bool = False) -> Target:
+        """The same with neurons in integers, for kernels with sums of so many output channels, where they can be so.
+
+        They fire once, and keep no potential; nothing but a bias is added to the sums.
+        """
+        neurons, ladder = self.neurons, layer.ladder_in_units
+        once = isinstance(neurons, LadderNeurons) and neurons.before_stride == 0 and steps == 1
+        if not once or self.constant.stride or ladder is None:
+            return self
+        return self._replace(neurons=ladder.held(width, interleaved))
 
 
 @dataclass(eq=False)

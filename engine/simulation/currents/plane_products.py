@@ -54,7 +54,8 @@ class PlaneProducts(Part):
         spread = (bands, steps, sources, planes, layout)
         weights = ScaledIntegers(integers.weights, integers.terms.scale)
         wanted = np.ones(1, np.int64)
-        products = (bands, tokens, plan.tables, weights, dense, wanted, *target[:3])
+        own = target.in_units(self.layer, self.steps, plan.vectors * LANES)
+        products = (bands, tokens, plan.tables, weights, dense, wanted, *own[:3])
         multiplied = Phase(dot_band, products)
         first = [Phase(fill_planes, spread), *self._count(memory, spread)]
         return [*first, *self._from_four_to_four(spread, scratch, target, wanted), multiplied]
@@ -72,7 +73,8 @@ class PlaneProducts(Part):
         spans = target.touched.spans.copy()
         choice = FourChoice(PERCENT_OF_FOURS, spans, dense)
         connections = fours.plan.tables, ScaledIntegers(fours.weights, fours.terms.scale)
-        own = target._replace(touched=target.touched._replace(spans=spans))
+        own = target.in_units(self.layer, self.steps, len(token.vectors) * LANES)
+        own = own._replace(touched=target.touched._replace(spans=spans))
         return [
             Phase(find_fours, (*spread, entries, choice)),
             Phase(gather_band, (bands, token, connections, entries, 0, *own)),
