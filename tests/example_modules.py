@@ -13,15 +13,16 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 @contextmanager
 def example_modules(*names: str) -> Iterator[argparse.Namespace]:
-    """Modules by name, imported as Python does for a script there; afterwards none of that folder is loaded."""
+    """Modules by name, imported as Python does for a script there; of that folder none stays loaded that was not."""
+    before = set(sys.modules)
     sys.path.insert(0, str(EXAMPLES))
     try:
         yield argparse.Namespace(**{name: __import__(name) for name in names})
     finally:
         sys.path.remove(str(EXAMPLES))
-        loaded = [name for name, module in sys.modules.items() if _lies_there(getattr(module, "__file__", None))]
-        for name in loaded:
-            del sys.modules[name]
+        for name, module in list(sys.modules.items()):
+            if name not in before and _lies_there(getattr(module, "__file__", None)):
+                del sys.modules[name]
 
 
 def _lies_there(file: str | None) -> bool:
